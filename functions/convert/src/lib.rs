@@ -1,0 +1,1 @@
+//! The function that renders each item into the bucket.

@@ -1,0 +1,92 @@
+//! The mailbox port: what import needs of a mail system. One adapter a folder or file beside this one.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use item::{FilingResult, ItemId, MailboxAddress};
+
+/// A mailbox that exists.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Mailbox {
+    /// The mail system's own id of it. Two addresses of one mailbox have the same id: that is what makes mailboxes
+    /// distinct.
+    pub id: String,
+    /// The address that it was found by.
+    pub address: MailboxAddress,
+}
+
+/// What is to be filed.
+#[derive(Clone)]
+pub struct Message {
+    /// The item's id.
+    pub item: ItemId,
+    /// The Message-ID with its angle brackets; the same for every mailbox and every attempt.
+    pub message_id: String,
+    /// The whole message: RFC 5322, CRLF line ends, as convert rendered it.
+    pub mime: Bytes,
+}
+
+/// Whether an earlier attempt may have left a copy, or a part of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    /// Nobody has ever tried to file this item: the look-up can be spared.
+    First,
+    /// Somebody may have: the mailbox is asked first whether it has the message, by Message-ID.
+    Again,
+}
+
+/// A copy that is in the mailbox now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filed {
+    /// The mailbox's own id of the message.
+    pub message: String,
+    /// Put there now, or found there.
+    pub result: FilingResult,
+}
+
+/// Why a copy is not in the mailbox. No variant's text holds personal data, content or a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum MailboxError {
+    /// The mail system is unreachable, throttles or fails. Try again, not before `retry_after` where that is known.
+    #[error("the mail system cannot be used now: {detail}")]
+    Unavailable {
+        /// What it answered.
+        detail: String,
+        /// How long it asked us to wait.
+        retry_after: Option<Duration>,
+    },
+    /// Our own set-up is wrong: a secret, a permission, a host name. Nothing is the item's fault; it waits until an
+    /// operator has mended it.
+    #[error("the mail system refuses us: {detail}")]
+    Setup {
+        /// What it answered, and what to look at.
+        detail: String,
+    },
+    /// This mailbox will never take this message.
+    #[error("the mailbox refused the message: {detail}")]
+    Rejected {
+        /// What it answered.
+        detail: String,
+    },
+    /// The mailbox has no room.
+    #[error("the mailbox is full")]
+    Full,
+}
+
+/// A mail system.
+#[async_trait]
+pub trait Mailboxes: Send + Sync {
+    /// The mailbox that an address belongs to; `None` where there is none that could hold mail.
+    ///
+    /// # Errors
+    /// [`MailboxError::Unavailable`] or [`MailboxError::Setup`]: whether there is a mailbox is not known.
+    async fn find(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, MailboxError>;
+
+    /// Puts one copy into the archive folder of the mailbox, which is made where it is missing. The copy is complete
+    /// before anybody can see it, and there is only ever one: see [`Attempt`].
+    ///
+    /// # Errors
+    /// [`MailboxError`]; after any of them a later call with [`Attempt::Again`] finishes the work.
+    async fn file(&self, mailbox: &Mailbox, message: &Message, attempt: Attempt) -> Result<Filed, MailboxError>;
+}

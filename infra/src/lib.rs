@@ -1,0 +1,5 @@
+//! What an operator uses: the `archiver` command, and the one-machine run that the tests drive too.
+//!
+//! Terminal output is the business of this crate's binary alone.
+
+pub mod local;

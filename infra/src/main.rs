@@ -1,0 +1,2 @@
+//! The archiver command.
+fn main() {}

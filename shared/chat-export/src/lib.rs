@@ -1,0 +1,1 @@
+//! Reads what a phone's Export chat writes.

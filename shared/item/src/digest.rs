@@ -1,0 +1,91 @@
+//! SHA-256, the one hash of the system.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// A SHA-256 digest. Displayed, parsed and serialised as 64 lower-case hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Sha256([u8; 32]);
+
+impl Sha256 {
+    /// The digest of some bytes that are all in memory.
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut whole = [0; 32];
+        whole.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
+        Self(whole)
+    }
+
+    /// The 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The first 32 hex digits: 128 bits, the length of an [`ItemKey`](crate::ItemKey).
+    pub fn short_hex(&self) -> String {
+        let mut hex = self.to_string();
+        hex.truncate(32);
+        hex
+    }
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The text is not 64 hex digits.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a SHA-256 digest: 64 hex digits are expected")]
+pub struct DigestError;
+
+impl FromStr for Sha256 {
+    type Err = DigestError;
+
+    /// Takes upper and lower case.
+    fn from_str(hex: &str) -> Result<Self, DigestError> {
+        let digits = hex.as_bytes();
+        if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return Err(DigestError);
+        }
+        let mut whole = [0; 32];
+        for (byte, pair) in whole.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
+            let pair = std::str::from_utf8(pair).map_err(|_| DigestError)?;
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| DigestError)?;
+        }
+        Ok(Self(whole))
+    }
+}
+
+impl Serialize for Sha256 {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Sha256 {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_the_published_digest_of_abc() {
+        let hex = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(Sha256::of(b"abc").to_string(), hex);
+        assert_eq!(hex.to_uppercase().parse::<Sha256>(), Ok(Sha256::of(b"abc")));
+        assert_eq!(hex[1..].parse::<Sha256>(), Err(DigestError));
+        assert_eq!("+".repeat(64).parse::<Sha256>(), Err(DigestError));
+    }
+}

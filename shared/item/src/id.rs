@@ -1,0 +1,168 @@
+//! Ids as the archive gives them, and the keys that we make of them.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Sha256;
+
+/// Why a text is no id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    /// No characters at all.
+    #[error("the id is empty")]
+    Empty,
+    /// More characters than the archive's contract allows.
+    #[error("the id has {0} characters, {max} are allowed", max = ItemId::MAX_CHARS)]
+    TooLong(usize),
+    /// A control character: ids are printable.
+    #[error("the id holds a control character")]
+    Control,
+    /// Not 32 lower-case hex digits.
+    #[error("a key has 32 lower-case hex digits")]
+    Key,
+    /// Not a run id.
+    #[error("a run id has 1 to 64 letters, digits and hyphens")]
+    Run,
+}
+
+fn check(text: &str) -> Result<(), IdError> {
+    let chars = text.chars().count();
+    if chars == 0 {
+        return Err(IdError::Empty);
+    }
+    if chars > ItemId::MAX_CHARS {
+        return Err(IdError::TooLong(chars));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(IdError::Control);
+    }
+    Ok(())
+}
+
+/// The archive's id of an item: opaque, 1 to 256 printable characters of any script, slashes and quotes included.
+///
+/// It is no personal data of itself, but it is somebody else's text: it goes into logs as a field's value, into URLs
+/// percent-encoded, and never into an S3 key (see [`ItemKey`]).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ItemId(String);
+
+impl ItemId {
+    /// The longest id that the archive's contract allows, in characters.
+    pub const MAX_CHARS: usize = 256;
+
+    /// The id as the archive wrote it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name of the item's objects in the bucket.
+    pub fn key(&self) -> ItemKey {
+        ItemKey(Sha256::of(self.0.as_bytes()).short_hex())
+    }
+}
+
+impl FromStr for ItemId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        check(text).map(|()| Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for ItemId {
+    type Error = IdError;
+
+    fn try_from(text: String) -> Result<Self, IdError> {
+        check(&text).map(|()| Self(text))
+    }
+}
+
+impl From<ItemId> for String {
+    fn from(id: ItemId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for ItemId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The archive's id of an attachment, unique within its item; the same form as an [`ItemId`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AttachmentId(String);
+
+impl AttachmentId {
+    /// The id as the archive wrote it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for AttachmentId {
+    type Error = IdError;
+
+    fn try_from(text: String) -> Result<Self, IdError> {
+        check(&text).map(|()| Self(text))
+    }
+}
+
+impl From<AttachmentId> for String {
+    fn from(id: AttachmentId) -> Self {
+        id.0
+    }
+}
+
+/// The first 32 hex digits of the SHA-256 of an item's id. S3 keys are made of it, so they hold no identity and no
+/// character that somebody else chose.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ItemKey(String);
+
+impl ItemKey {
+    /// The 32 digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for ItemKey {
+    type Error = IdError;
+
+    fn try_from(text: String) -> Result<Self, IdError> {
+        let hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if text.len() == 32 && text.as_bytes().iter().all(hex) { Ok(Self(text)) } else { Err(IdError::Key) }
+    }
+}
+
+impl From<ItemKey> for String {
+    fn from(key: ItemKey) -> Self {
+        key.0
+    }
+}
+
+impl fmt::Display for ItemKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_may_hold_anything_printable_and_its_key_only_hex() {
+        let id: ItemId = "WA-7c1e0b52/3 \"é\" ../שלום".parse().unwrap();
+        assert_eq!(id.key().as_str().len(), 32);
+        assert!(id.key().as_str().bytes().all(|byte| byte.is_ascii_hexdigit()));
+        assert_eq!("".parse::<ItemId>(), Err(IdError::Empty));
+        assert_eq!("a\r\nb".parse::<ItemId>(), Err(IdError::Control));
+        assert_eq!("é".repeat(256).parse::<ItemId>().map(|id| id.as_str().len()), Ok(512));
+        assert_eq!("é".repeat(257).parse::<ItemId>(), Err(IdError::TooLong(257)));
+    }
+}

@@ -1,0 +1,31 @@
+//! The words of the system, and nothing else: the item as the archive captured it, the task that carries its id from
+//! queue to queue, the letter that a task becomes when it cannot be done, and the outcome that records what was done.
+//!
+//! This crate knows no AWS and no HTTP. Every type here is parsed once, at the edge, and cannot hold a value that the
+//! rest of the system would have to check again.
+
+mod address;
+mod captured;
+mod dead_letter;
+mod digest;
+mod id;
+mod kind;
+mod outcome;
+mod participant;
+mod run;
+mod task;
+mod words;
+
+pub use address::{AddressError, MailboxAddress};
+pub use captured::{
+    Attachment, Call, CallMedia, CallStatus, Captured, Chat, ChatType, ContactCard, Deletion, DeletionScope,
+    DeletionState, Direction, GroupEvent, Item, ItemError, Location, Poll, Quoted, Reaction, Target,
+};
+pub use dead_letter::{DeadLetter, Reason, Stage, UnknownWord};
+pub use digest::Sha256;
+pub use id::{AttachmentId, IdError, ItemId, ItemKey};
+pub use kind::Kind;
+pub use outcome::{Claim, DeadLettered, FailedMailbox, FiledMailbox, FilingResult, Outcome, OutcomeError};
+pub use participant::Participant;
+pub use run::{Cursor, Listed, RunId, RunKind, Window, WindowError};
+pub use task::{ConvertTask, ImportTask, TASK_VERSION, TaskError};

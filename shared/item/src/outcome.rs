@@ -1,0 +1,166 @@
+//! What became of an item.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{ItemId, MailboxAddress, Reason, Sha256, Stage};
+
+/// `outcomes/<archived date>/<key>.json`: one object an item, written by import (and by convert, for an item that it
+/// gave up on). It is the first thing that a retry or replay reads: a mailbox that stands in it is not filed in again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The version of this shape: 1.
+    pub v: u32,
+    /// The item.
+    pub item: ItemId,
+    /// Of the rendered message, with angle brackets. Absent while nothing was rendered.
+    pub message_id: Option<String>,
+    /// Of the whole stored message. Absent while nothing was rendered.
+    pub sha256: Option<Sha256>,
+    /// The stored message's length. Absent while nothing was rendered.
+    pub bytes: Option<u64>,
+    /// The stored message's key in the bucket. Absent while nothing was rendered.
+    pub mime: Option<String>,
+    /// The mailboxes that have their copy.
+    pub mailboxes: Vec<FiledMailbox>,
+    /// The mailboxes that should have one and do not.
+    pub failed: Vec<FailedMailbox>,
+    /// Set while the item, or a part of it, waits in the dead-letter queue.
+    pub dead_letter: Option<DeadLettered>,
+    /// Set while a function works on it: see [`Claim`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Claim>,
+}
+
+/// A mailbox that has its copy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FiledMailbox {
+    /// Whose.
+    pub address: MailboxAddress,
+    /// How it came there.
+    pub result: FilingResult,
+    /// The mailbox's own id of the message.
+    pub message: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// How a copy came to be in a mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FilingResult {
+    /// We put it there.
+    Imported,
+    /// It was there: an earlier attempt had put it there and could not say so any more.
+    Skipped,
+}
+
+/// A mailbox that should have a copy and does not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedMailbox {
+    /// Whose.
+    pub address: MailboxAddress,
+    /// Why not.
+    pub reason: Reason,
+}
+
+/// That, and why, an item waits in the dead-letter queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLettered {
+    /// Who gave up.
+    pub stage: Stage,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// A claim on an item by one invocation of import. It is put there by a conditional write, so of two functions that
+/// were given the same item at once exactly one works on it; and it outlives its holder by nothing, because Lambda
+/// ends the holder at its deadline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The invocation's request id.
+    pub holder: String,
+    /// The invocation's deadline.
+    pub until: Timestamp,
+}
+
+/// The object is no outcome: somebody wrote to the bucket who should not.
+#[derive(Debug, thiserror::Error)]
+#[error("the outcome is not readable, at line {line} column {column}")]
+pub struct OutcomeError {
+    line: usize,
+    column: usize,
+}
+
+impl Outcome {
+    /// The version of this shape.
+    pub const VERSION: u32 = 1;
+
+    /// Nothing has become of it yet.
+    pub fn new(item: ItemId) -> Self {
+        Self {
+            v: Self::VERSION,
+            item,
+            message_id: None,
+            sha256: None,
+            bytes: None,
+            mime: None,
+            mailboxes: Vec::new(),
+            failed: Vec::new(),
+            dead_letter: None,
+            claim: None,
+        }
+    }
+
+    /// Reads the object.
+    ///
+    /// # Errors
+    /// [`OutcomeError`].
+    pub fn parse(json: &[u8]) -> Result<Self, OutcomeError> {
+        serde_json::from_slice(json).map_err(|error| OutcomeError { line: error.line(), column: error.column() })
+    }
+
+    /// The object's bytes.
+    ///
+    /// # Panics
+    /// Never: every member has a JSON form.
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_else(|error| unreachable!("an outcome has a JSON form: {error}"))
+    }
+
+    /// Whether everything that can be done for the item is done: it is filed, nothing failed, nobody works on it.
+    pub fn is_complete(&self) -> bool {
+        self.claim.is_none() && self.dead_letter.is_none() && self.failed.is_empty() && !self.mailboxes.is_empty()
+    }
+
+    /// Whether a mailbox has its copy.
+    pub fn has(&self, address: &MailboxAddress) -> bool {
+        self.mailboxes.iter().any(|filed| filed.address == *address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_has_the_contracts_members() {
+        let mut outcome = Outcome::new("WA-1".parse().unwrap());
+        outcome.mailboxes.push(FiledMailbox {
+            address: "ada@example.com".parse().unwrap(),
+            result: FilingResult::Imported,
+            message: "AAMk".into(),
+            at: "2026-11-22T07:00:00Z".parse().unwrap(),
+        });
+        assert!(outcome.is_complete());
+        outcome.dead_letter = Some(DeadLettered { stage: Stage::Import, reason: Reason::MailboxFull });
+        outcome.failed.push(FailedMailbox { address: "bob@example.com".parse().unwrap(), reason: Reason::MailboxFull });
+        assert!(!outcome.is_complete());
+        let json = outcome.to_json();
+        assert_eq!(
+            String::from_utf8_lossy(&json),
+            r#"{"v":1,"item":"WA-1","message_id":null,"sha256":null,"bytes":null,"mime":null,"mailboxes":[{"address":"ada@example.com","result":"imported","message":"AAMk","at":"2026-11-22T07:00:00Z"}],"failed":[{"address":"bob@example.com","reason":"mailbox-full"}],"dead_letter":{"stage":"import","reason":"mailbox-full"}}"#
+        );
+        assert_eq!(Outcome::parse(&json).ok(), Some(outcome));
+    }
+}

@@ -1,0 +1,190 @@
+//! A run of `fetch`: its id, its window, the cursor between runs and the manifest that it leaves.
+
+use std::{fmt, str::FromStr};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{IdError, Sha256};
+
+/// The id of a run: `<UTC second>-<daily or backfill>-<8 hex digits>`, so that ids sort by time and are unique.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RunId(String);
+
+/// What started a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunKind {
+    /// The timer: goes on from the cursor and moves it.
+    Daily,
+    /// An operator who named a window: moves no cursor.
+    Backfill,
+}
+
+impl RunId {
+    /// A new id. `unique` is anything that no other run has: the invocation's request id.
+    pub fn new(started: Timestamp, kind: RunKind, unique: &str) -> Self {
+        let second = started.strftime("%Y%m%dT%H%M%SZ");
+        let kind = match kind {
+            RunKind::Daily => "daily",
+            RunKind::Backfill => "backfill",
+        };
+        let mut unique = Sha256::of(unique.as_bytes()).to_string();
+        unique.truncate(8);
+        Self(format!("{second}-{kind}-{unique}"))
+    }
+
+    /// Whether an operator asked for it: such a run works again on items that are dead letters, a daily one leaves
+    /// them to the operator.
+    pub fn is_backfill(&self) -> bool {
+        self.0.split('-').nth(1) == Some("backfill")
+    }
+
+    /// The id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for RunId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        if (1..=64).contains(&text.len()) && text.bytes().all(allowed) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(IdError::Run)
+        }
+    }
+}
+
+impl TryFrom<String> for RunId {
+    type Error = IdError;
+
+    fn try_from(text: String) -> Result<Self, IdError> {
+        text.parse()
+    }
+}
+
+impl From<RunId> for String {
+    fn from(run: RunId) -> Self {
+        run.0
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The times that a run looks at, by when the archive received an item: `from` inclusive, `to` exclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// Inclusive.
+    pub from: Timestamp,
+    /// Exclusive.
+    pub to: Timestamp,
+}
+
+/// A window that ends before it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the window is empty: `from` {from} is not before `to` {to}")]
+pub struct WindowError {
+    from: Timestamp,
+    to: Timestamp,
+}
+
+impl Window {
+    /// How far before the cursor a run begins again. An archive may show an item a little after its archived time;
+    /// what is queued twice is filed once.
+    pub const OVERLAP: SignedDuration = SignedDuration::from_mins(10);
+    /// How long before now a run ends, for the same reason.
+    pub const MARGIN: SignedDuration = SignedDuration::from_mins(5);
+    /// How far back the very first run looks.
+    pub const FIRST: SignedDuration = SignedDuration::from_hours(24);
+
+    /// The window of a daily run at `now`, however long ago the last one was.
+    ///
+    /// # Errors
+    /// When the cursor lies after now: a clock is wrong, and guessing could leave items out.
+    pub fn daily(cursor: Option<&Cursor>, now: Timestamp) -> Result<Self, WindowError> {
+        let to = now - Self::MARGIN;
+        let from = match cursor {
+            Some(cursor) => cursor.archived_time - Self::OVERLAP,
+            None => now - Self::FIRST,
+        };
+        Self::between(from, to)
+    }
+
+    /// A window that somebody named.
+    ///
+    /// # Errors
+    /// When it is empty.
+    pub fn between(from: Timestamp, to: Timestamp) -> Result<Self, WindowError> {
+        if from < to { Ok(Self { from, to }) } else { Err(WindowError { from, to }) }
+    }
+}
+
+/// `state/cursor.json`: everything that reached the archive before `archived_time` is in a manifest and was queued.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// The version of this shape: 1.
+    pub v: u32,
+    /// Exclusive.
+    pub archived_time: Timestamp,
+    /// The run that moved it here.
+    pub run: RunId,
+}
+
+/// An entry of the archive's list, and a line of a run's manifest (`runs/<run>/items-<n>.ndjson`).
+///
+/// Both members are what the archive said, unchecked: an entry that is no valid id is queued like any other and
+/// becomes a dead letter in convert, where such things are judged. Left out here, it would be lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// The item's id; a string, where the archive keeps its contract.
+    pub item: Value,
+    /// When the archive received it; RFC 3339, where the archive keeps its contract.
+    pub archived_time: Value,
+}
+
+impl Listed {
+    /// The archived time, where it can be read.
+    pub fn archived_at(&self) -> Option<Timestamp> {
+        self.archived_time.as_str()?.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_window_overlaps_the_last_run_and_spans_missed_days() {
+        let now = at("2026-11-22T07:00:00Z");
+        let first = Window::daily(None, now).unwrap();
+        assert_eq!((first.from, first.to), (at("2026-11-21T07:00:00Z"), at("2026-11-22T06:55:00Z")));
+        let cursor = Cursor { v: 1, archived_time: at("2026-11-10T06:55:00Z"), run: "r".parse().unwrap() };
+        let late = Window::daily(Some(&cursor), now).unwrap();
+        assert_eq!((late.from, late.to), (at("2026-11-10T06:45:00Z"), at("2026-11-22T06:55:00Z")));
+        let future = Cursor { archived_time: at("2027-01-01T00:00:00Z"), ..cursor };
+        assert!(Window::daily(Some(&future), now).is_err());
+    }
+
+    #[test]
+    fn a_run_id_sorts_by_time_and_says_what_started_it() {
+        let daily = RunId::new(at("2026-11-22T07:00:00.5Z"), RunKind::Daily, "request-1");
+        let backfill = RunId::new(at("2026-11-22T07:00:00.5Z"), RunKind::Backfill, "request-1");
+        assert!(daily.as_str().starts_with("20261122T070000Z-daily-"), "{daily}");
+        assert!(!daily.is_backfill() && backfill.is_backfill());
+        assert_eq!(daily.as_str().parse(), Ok(daily));
+        assert_eq!("a/b".parse::<RunId>(), Err(IdError::Run));
+    }
+}

@@ -1,0 +1,148 @@
+//! What travels on the queues.
+
+use jiff::{Timestamp, tz::TimeZone};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{ItemId, ItemKey, Participant, RunId, Sha256};
+
+/// The version of both tasks' shape.
+pub const TASK_VERSION: u32 = 1;
+
+/// Why a message's body is no task. Permanent: it will say the same tomorrow.
+#[derive(Debug, thiserror::Error)]
+pub enum TaskError {
+    /// Not JSON of the task's shape.
+    #[error("the message is no task of version {TASK_VERSION}: {0}")]
+    Shape(String),
+    /// A version that this release does not know.
+    #[error("the task has version {0}, this release knows {TASK_VERSION}")]
+    Version(u64),
+    /// An import task whose key is not its item's: one of the two was tampered with.
+    #[error("the task's key does not belong to its item")]
+    Key,
+}
+
+/// On the convert queue: render this item.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConvertTask {
+    /// [`TASK_VERSION`].
+    pub v: u32,
+    /// The run that queued it.
+    pub run: RunId,
+    /// What to render.
+    pub item: ItemId,
+    /// When the archive received it; the date in the names of the item's objects.
+    pub archived_time: Timestamp,
+}
+
+impl ConvertTask {
+    /// Reads a message's body.
+    ///
+    /// # Errors
+    /// [`TaskError`], all of them permanent.
+    pub fn parse(body: &str) -> Result<Self, TaskError> {
+        parse(body)
+    }
+
+    /// The UTC date in the names of the item's objects: `YYYY-MM-DD`.
+    pub fn archived_date(&self) -> String {
+        archived_date(self.archived_time)
+    }
+}
+
+/// On the import queue: file this rendered item.
+///
+/// It carries personal data (the participants), as SQS messages that are encrypted at rest may; its `Debug` shows none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportTask {
+    /// [`TASK_VERSION`].
+    pub v: u32,
+    /// The run that queued it.
+    pub run: RunId,
+    /// What to file.
+    pub item: ItemId,
+    /// When the archive received it; the date in the names of the item's objects.
+    pub archived_time: Timestamp,
+    /// The name of the item's objects.
+    pub key: ItemKey,
+    /// Of the whole stored message.
+    pub sha256: Sha256,
+    /// The length of the stored message.
+    pub bytes: u64,
+    /// With its angle brackets.
+    pub message_id: String,
+    /// Whose mailboxes it belongs in: everybody, the sender first. Absent where they would not fit in an SQS message
+    /// (a group of ten thousand): then they are read from the evidence in the stored message, which has them too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub participants: Option<Vec<Participant>>,
+}
+
+impl ImportTask {
+    /// Reads a message's body.
+    ///
+    /// # Errors
+    /// [`TaskError`], all of them permanent.
+    pub fn parse(body: &str) -> Result<Self, TaskError> {
+        let task: Self = parse(body)?;
+        if task.key == task.item.key() { Ok(task) } else { Err(TaskError::Key) }
+    }
+
+    /// The UTC date in the names of the item's objects: `YYYY-MM-DD`.
+    pub fn archived_date(&self) -> String {
+        archived_date(self.archived_time)
+    }
+}
+
+fn archived_date(time: Timestamp) -> String {
+    time.to_zoned(TimeZone::UTC).date().to_string()
+}
+
+fn parse<T: serde::de::DeserializeOwned>(body: &str) -> Result<T, TaskError> {
+    let no_json = |error: serde_json::Error| {
+        TaskError::Shape(format!("no JSON at line {} column {}", error.line(), error.column()))
+    };
+    let value: Value = serde_json::from_str(body).map_err(no_json)?;
+    match value.get("v").and_then(Value::as_u64) {
+        Some(version) if version == u64::from(TASK_VERSION) => {}
+        Some(version) => return Err(TaskError::Version(version)),
+        None => return Err(TaskError::Shape("`v` is missing".to_owned())),
+    }
+    // serde's own message would quote the task, which may hold a name or a number.
+    let member = |error: serde_json::Error| {
+        let message = error.to_string();
+        TaskError::Shape(if message.starts_with("missing field") {
+            message
+        } else {
+            "a member has a value that is not allowed".to_owned()
+        })
+    };
+    serde_json::from_value(value).map_err(member)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_is_judged_by_version_shape_and_key() {
+        let good = r#"{"v":1,"run":"20261122T070000Z-daily-0badcafe","item":"WA-1/ø","archived_time":"2026-11-21T23:59:59.999Z","new":true}"#;
+        let task = ConvertTask::parse(good).unwrap();
+        assert_eq!(task.archived_date(), "2026-11-21");
+        assert!(matches!(ConvertTask::parse(&good.replace("\"v\":1", "\"v\":2")), Err(TaskError::Version(2))));
+        for body in [
+            "",
+            "{}",
+            "[]",
+            "\"x\"",
+            r#"{"v":1}"#,
+            &good.replace("WA-1/ø", ""),
+            &good.replace("2026-11-21T", "yesterday"),
+        ] {
+            assert!(matches!(ConvertTask::parse(body), Err(TaskError::Shape(_))), "{body}");
+        }
+        let import = serde_json::json!({"v": 1, "run": "r", "item": "WA-1", "archived_time": "2026-11-21T00:00:00Z",
+            "key": "0".repeat(32), "sha256": Sha256::of(b"").to_string(), "bytes": 0, "message_id": "<a@b>", "participants": []});
+        assert!(matches!(ImportTask::parse(&import.to_string()), Err(TaskError::Key)));
+    }
+}
