@@ -1,1 +1,291 @@
-//! The S3 bucket.
+//! The S3 bucket: what is in it, under which keys, and on what conditions it is written. The SDK's types end here.
+
+pub mod keys;
+
+use std::future::Future;
+
+use aws_config::SdkConfig;
+use aws_sdk_s3::{
+    Client,
+    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    primitives::ByteStream,
+    types::Object as S3Object,
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use item::Sha256;
+use jiff::Timestamp;
+
+/// Why the bucket could not be read or written. Always the system's fault, never an item's.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// S3 is unreachable, throttles or fails: it may work in a moment.
+    #[error("the bucket cannot be used now: {operation} {key}: {problem}")]
+    Unavailable {
+        /// What was tried.
+        operation: &'static str,
+        /// On which key or prefix; keys under `inbox/` are shown without the part that names somebody.
+        key: String,
+        /// What S3 answered.
+        problem: String,
+    },
+    /// The bucket is not there, or we may not do this to it.
+    #[error("the bucket refuses us: {operation} {key}: {problem}")]
+    Refused {
+        /// What was tried.
+        operation: &'static str,
+        /// On which key or prefix; keys under `inbox/` are shown without the part that names somebody.
+        key: String,
+        /// What S3 answered.
+        problem: String,
+    },
+    /// The object is larger than its reader can take.
+    #[error("{key} has {bytes} bytes, more than the {limit} that are read")]
+    TooLarge {
+        /// Which.
+        key: String,
+        /// Its length.
+        bytes: u64,
+        /// The most that is read.
+        limit: u64,
+    },
+}
+
+/// An object that was read.
+#[derive(Debug, Clone)]
+pub struct Object {
+    /// All of it.
+    pub bytes: Bytes,
+    /// The version that was read; a later write can be made conditional on it.
+    pub etag: ETag,
+}
+
+/// S3's tag of one content of one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ETag(String);
+
+/// An object in a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The whole key.
+    pub key: String,
+    /// When it was written, to the second.
+    pub last_modified: Timestamp,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// The version that is there.
+    pub etag: ETag,
+}
+
+/// On what condition an object is written.
+#[derive(Debug, Clone, Copy)]
+pub enum Condition<'a> {
+    /// Only where there is none.
+    Absent,
+    /// Only where it still is the version that was read.
+    Unchanged(&'a ETag),
+    /// Whatever is there.
+    Always,
+}
+
+/// What became of a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Written {
+    /// It is there now, as this version.
+    Yes(ETag),
+    /// The condition did not hold: somebody else had written.
+    Conflict,
+}
+
+/// What a conditional read found.
+#[derive(Debug, Clone)]
+pub enum Changed {
+    /// Another version than the one that the caller has.
+    Yes(Object),
+    /// Still the caller's version.
+    No,
+    /// No object at all.
+    Missing,
+}
+
+/// What is to be written.
+pub struct Put<'a> {
+    /// The whole key.
+    pub key: &'a str,
+    /// All of it.
+    pub bytes: Bytes,
+    /// Its media type.
+    pub content_type: &'a str,
+    /// Its digest, where the caller has it: S3 checks the bytes against it and keeps it. Without it the SDK computes
+    /// a CRC.
+    pub sha256: Option<Sha256>,
+}
+
+/// The bucket.
+#[derive(Clone)]
+pub struct Store {
+    client: Client,
+    bucket: String,
+}
+
+impl Store {
+    /// A client of one bucket; it asks for nothing yet.
+    pub fn new(config: &SdkConfig, bucket: String) -> Self {
+        // A bucket's own host name exists on AWS; any other server is addressed by path.
+        let builder = aws_sdk_s3::config::Builder::from(config).force_path_style(config.endpoint_url().is_some());
+        Self { client: Client::from_conf(builder.build()), bucket }
+    }
+
+    /// Reads an object of at most `limit` bytes; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn get(&self, key: &str, limit: u64) -> Result<Option<Object>, StoreError> {
+        match self.get_if_changed(key, None, limit).await? {
+            Changed::Yes(object) => Ok(Some(object)),
+            Changed::No | Changed::Missing => Ok(None),
+        }
+    }
+
+    /// Reads an object of at most `limit` bytes unless it still is the version `have`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn get_if_changed(&self, key: &str, have: Option<&ETag>, limit: u64) -> Result<Changed, StoreError> {
+        let have = have.map(|etag| etag.0.clone());
+        let answer = self.client.get_object().bucket(&self.bucket).key(key).set_if_none_match(have).send().await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) if status(&error) == Some(304) => return Ok(Changed::No),
+            Err(error) if error.code() == Some("NoSuchKey") => return Ok(Changed::Missing),
+            Err(error) => return Err(refused("get", key, &error)),
+        };
+        let bytes = answer.content_length.and_then(|length| u64::try_from(length).ok()).unwrap_or(0);
+        if bytes > limit {
+            return Err(StoreError::TooLarge { key: shown(key), bytes, limit });
+        }
+        let etag = ETag(answer.e_tag.unwrap_or_default());
+        let body = answer.body.collect().await.map_err(|error| StoreError::Unavailable {
+            operation: "get",
+            key: shown(key),
+            problem: DisplayErrorContext(error).to_string(),
+        })?;
+        Ok(Changed::Yes(Object { bytes: body.into_bytes(), etag }))
+    }
+
+    /// The digest that an object was written with ([`Put::sha256`]) and its length; `None` where there is no object or
+    /// it was written without one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn digest(&self, key: &str) -> Result<Option<(Sha256, u64)>, StoreError> {
+        let answer = self.client.head_object().bucket(&self.bucket).key(key).send().await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) if status(&error) == Some(404) => return Ok(None),
+            Err(error) => return Err(refused("head", key, &error)),
+        };
+        let digest = answer.metadata.as_ref().and_then(|metadata| metadata.get(DIGEST)?.parse().ok());
+        let bytes = answer.content_length.and_then(|length| u64::try_from(length).ok());
+        Ok(digest.zip(bytes))
+    }
+
+    /// Writes an object.
+    ///
+    /// # Errors
+    /// [`StoreError`]. After [`StoreError::Unavailable`] it may be there all the same.
+    pub async fn put(&self, put: Put<'_>, condition: Condition<'_>) -> Result<Written, StoreError> {
+        let (absent, unchanged) = match condition {
+            Condition::Absent => (Some("*".to_owned()), None),
+            Condition::Unchanged(etag) => (None, Some(etag.0.clone())),
+            Condition::Always => (None, None),
+        };
+        let mut request = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(put.key)
+            .content_type(put.content_type)
+            .set_if_none_match(absent)
+            .set_if_match(unchanged)
+            .body(ByteStream::from(put.bytes));
+        if let Some(sha256) = put.sha256 {
+            request =
+                request.checksum_sha256(BASE64_STANDARD.encode(sha256.as_bytes())).metadata(DIGEST, sha256.to_string());
+        }
+        match request.send().await {
+            Ok(answer) => Ok(Written::Yes(ETag(answer.e_tag.unwrap_or_default()))),
+            // 404: a conditional write on an object that is gone meanwhile.
+            Err(error)
+                if conditional(&condition) && matches!(status(&error), Some(412 | 409 | 404)) && !no_bucket(&error) =>
+            {
+                Ok(Written::Conflict)
+            }
+            Err(error) => Err(refused("put", put.key, &error)),
+        }
+    }
+
+    /// Every object under a prefix, in the order of keys, a page of up to 1,000 at a time to `each`.
+    ///
+    /// # Errors
+    /// [`StoreError`], or what `each` returns.
+    pub async fn list<E, F>(&self, prefix: &str, mut each: impl FnMut(Vec<Listed>) -> F) -> Result<(), E>
+    where
+        E: From<StoreError>,
+        F: Future<Output = Result<(), E>>,
+    {
+        let mut pages = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| refused("list", prefix, &error))?;
+            each(page.contents.unwrap_or_default().into_iter().filter_map(listed).collect()).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The metadata under which a digest is kept: S3's own checksum is not shown by every server that speaks S3.
+const DIGEST: &str = "sha256";
+
+fn listed(object: S3Object) -> Option<Listed> {
+    let last_modified = object.last_modified.and_then(|time| Timestamp::from_second(time.secs()).ok())?;
+    Some(Listed {
+        key: object.key?,
+        last_modified,
+        bytes: object.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
+        etag: ETag(object.e_tag.unwrap_or_default()),
+    })
+}
+
+fn conditional(condition: &Condition<'_>) -> bool {
+    !matches!(condition, Condition::Always)
+}
+
+fn no_bucket<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    error.code() == Some("NoSuchBucket")
+}
+
+fn status<E>(error: &SdkError<E>) -> Option<u16> {
+    error.raw_response().map(|response| response.status().as_u16())
+}
+
+/// A key as it may stand in a log: the inbox's keys name people.
+fn shown(key: &str) -> String {
+    if key.starts_with(keys::INBOX) { format!("{}…", keys::INBOX) } else { key.to_owned() }
+}
+
+fn refused<E>(operation: &'static str, key: &str, error: &SdkError<E>) -> StoreError
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let key = shown(key);
+    // A refusal with a body has a code; the answer to a HEAD has only its status.
+    match (error.code(), status(error)) {
+        (Some("SlowDown" | "RequestTimeout" | "RequestTimeTooSkewed"), _) | (_, Some(500..)) => {
+            let problem = error.code().unwrap_or("S3 failed").to_owned();
+            StoreError::Unavailable { operation, key, problem }
+        }
+        (Some(code), Some(_)) => StoreError::Refused { operation, key, problem: code.to_owned() },
+        (None, Some(status)) => StoreError::Refused { operation, key, problem: format!("status {status}") },
+        (_, None) => StoreError::Unavailable { operation, key, problem: DisplayErrorContext(error).to_string() },
+    }
+}

@@ -1,0 +1,42 @@
+//! The bucket's layout: every key that the system reads or writes is made here.
+
+use item::{ConvertTask, ImportTask, ItemKey, RunId};
+
+/// `state/cursor.json`: how far `fetch` has come.
+pub const CURSOR: &str = "state/cursor.json";
+
+/// Where chat exports are dropped: `inbox/<owner's e-mail>/<file>`.
+pub const INBOX: &str = "inbox/";
+
+/// Where the manifests are.
+pub const RUNS: &str = "runs/";
+
+/// Where the outcomes are.
+pub const OUTCOMES: &str = "outcomes/";
+
+/// A page of a run's manifest, counted from 1; padded so that pages sort.
+pub fn manifest(run: &RunId, page: u32) -> String {
+    format!("{RUNS}{run}/items-{page:06}.ndjson")
+}
+
+/// A rendered message.
+pub fn mime(archived_date: &str, key: &ItemKey) -> String {
+    format!("mime/{archived_date}/{key}.eml")
+}
+
+/// An item's outcome.
+pub fn outcome(archived_date: &str, key: &ItemKey) -> String {
+    format!("{OUTCOMES}{archived_date}/{key}.json")
+}
+
+/// The keys of a convert task's item: its message's and its outcome's.
+pub fn of_convert(task: &ConvertTask) -> (String, String) {
+    let (date, key) = (task.archived_date(), task.item.key());
+    (mime(&date, &key), outcome(&date, &key))
+}
+
+/// The keys of an import task's item: its message's and its outcome's.
+pub fn of_import(task: &ImportTask) -> (String, String) {
+    let date = task.archived_date();
+    (mime(&date, &task.key), outcome(&date, &task.key))
+}
