@@ -1,1 +1,143 @@
 //! Where items come from: the archiver's retrieval API, or chat exports in the bucket.
+//!
+//! [`Source`] is the port that `fetch` and `convert` are written against. HTTP and S3 end at its adapters.
+
+mod archiver_api;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use item::{Attachment, Captured, ItemError, ItemId, Listed, Sha256, Window};
+
+pub use archiver_api::{ArchiverApi, Basic, Credentials, Limits, SecretCredentials};
+
+/// Lists what reached the archive, and gives out items and their attachments.
+#[async_trait]
+pub trait Source: Send + Sync {
+    /// One page of what reached the archive in the window, oldest first. `cursor` is the `next` of the page before,
+    /// and then the window must be the same; `None` asks for the first page.
+    ///
+    /// # Errors
+    /// Those that no item is to blame for: [`SourceError::Unavailable`], [`SourceError::Setup`],
+    /// [`SourceError::MalformedPage`].
+    async fn list(&self, window: &Window, cursor: Option<&str>) -> Result<Page, SourceError>;
+
+    /// One item.
+    ///
+    /// # Errors
+    /// [`SourceError`].
+    async fn item(&self, id: &ItemId) -> Result<Captured, SourceError>;
+
+    /// An attachment's bytes, at most `limit` of them: the reading stops there whatever was declared. Where the item
+    /// says the attachment's SHA-256, the bytes have it.
+    ///
+    /// # Errors
+    /// [`SourceError`].
+    async fn attachment(&self, id: &ItemId, attachment: &Attachment, limit: u64) -> Result<Fetched, SourceError>;
+}
+
+/// A page of the archive's list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The entries, as the archive wrote them: one that breaks the contract is passed on like the others.
+    pub items: Vec<Listed>,
+    /// What to ask the next page with; `None` on the last.
+    pub next: Option<String>,
+}
+
+/// An attachment's bytes and their hash, which is computed once and serves every later use.
+#[derive(Clone)]
+pub struct Fetched {
+    /// All of them.
+    pub bytes: Bytes,
+    /// Of the bytes.
+    pub sha256: Sha256,
+}
+
+/// Why a source did not give what was asked for. No text here holds content, an id or a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The network or the source fails, throttles or takes too long.
+    #[error("the source cannot be used now: {detail}")]
+    Unavailable {
+        /// What happened.
+        detail: String,
+        /// How long the source asks to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// The source has the item and is still capturing it.
+    #[error("the source is still capturing the item")]
+    StillCapturing {
+        /// How long the source asks to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// Our own set-up is wrong (the URL, the credentials, the certificates): waits until somebody mends it.
+    #[error("the source refuses us: {detail}")]
+    Setup {
+        /// What to look at.
+        detail: String,
+    },
+    /// A page of the list does not have the contract's shape, so that no entry can be told in it.
+    #[error("the list of items breaks the contract: {0}")]
+    MalformedPage(String),
+    /// The source has no such item.
+    #[error("the source has no such item")]
+    NotFound,
+    /// The source had the item; its retention has erased it.
+    #[error("the source has erased the item by retention")]
+    Erased,
+    /// The source has the item and not this attachment.
+    #[error("the source does not have the attachment")]
+    AttachmentMissing,
+    /// The source had the attachment; its retention has erased it.
+    #[error("the source has erased the attachment by retention")]
+    AttachmentErased,
+    /// What the source answers is no item.
+    #[error(transparent)]
+    Malformed(#[from] ItemError),
+    /// More bytes than the caller takes.
+    #[error("more than {limit} bytes")]
+    TooLarge {
+        /// In bytes.
+        limit: u64,
+    },
+    /// The attachment's bytes do not have the SHA-256 that the item says.
+    #[error("the attachment does not have the SHA-256 that the item says")]
+    Mismatch,
+}
+
+impl SourceError {
+    /// Whether the system is at fault and not the item: then the item waits, however long that takes. False: the
+    /// source will answer the same tomorrow.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unavailable { .. } | Self::StillCapturing { .. } | Self::Setup { .. } | Self::MalformedPage(_) => {
+                true
+            }
+            Self::NotFound
+            | Self::Erased
+            | Self::AttachmentMissing
+            | Self::AttachmentErased
+            | Self::Malformed(_)
+            | Self::TooLarge { .. }
+            | Self::Mismatch => false,
+        }
+    }
+
+    /// How long the source asks to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable { retry_after, .. } | Self::StillCapturing { retry_after } => *retry_after,
+            Self::Setup { .. }
+            | Self::MalformedPage(_)
+            | Self::NotFound
+            | Self::Erased
+            | Self::AttachmentMissing
+            | Self::AttachmentErased
+            | Self::Malformed(_)
+            | Self::TooLarge { .. }
+            | Self::Mismatch => None,
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! What an answer means: statuses, broken exchanges, bodies.
+
+use std::{error::Error, io, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
+use reqwest::{Response, StatusCode, header};
+use serde::Deserialize;
+
+use crate::SourceError;
+
+/// What the question was for: the same status means another thing for each.
+#[derive(Clone, Copy)]
+pub(super) enum Asked {
+    List,
+    Item,
+    Attachment,
+}
+
+/// A failed try.
+pub(super) struct Failure {
+    pub(super) error: SourceError,
+    /// Whether a moment may cure it.
+    pub(super) passing: bool,
+}
+
+impl Failure {
+    pub(super) fn lasting(error: SourceError) -> Self {
+        Self { error, passing: false }
+    }
+
+    pub(super) fn passing(error: SourceError) -> Self {
+        Self { error, passing: true }
+    }
+}
+
+impl From<SourceError> for Failure {
+    fn from(error: SourceError) -> Self {
+        Self::lasting(error)
+    }
+}
+
+pub(super) fn unavailable(detail: &str) -> SourceError {
+    SourceError::Unavailable { detail: detail.to_owned(), retry_after: None }
+}
+
+/// An exchange that came to no end. reqwest's own text holds the URL, and with it the item's id: it is not used.
+pub(super) fn broken(error: reqwest::Error) -> Failure {
+    if error.is_timeout() {
+        // The time is gone already.
+        return Failure::lasting(unavailable("nothing came in time"));
+    }
+    if error.is_connect() {
+        return if is_tls(&error) {
+            Failure::lasting(SourceError::Setup {
+                detail: "no TLS with the archiver: look at the host in its URL and at its certificate".to_owned(),
+            })
+        } else {
+            Failure::passing(unavailable("no connection to the archiver's host"))
+        };
+    }
+    Failure::passing(unavailable("the exchange broke off"))
+}
+
+fn is_tls(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        // An I/O error's `source` is the source of what it wraps, not what it wraps.
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if error.is::<rustls::Error>() || wrapped.is_some_and(|wrapped| wrapped.is::<rustls::Error>()) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// Any status but 200.
+pub(super) async fn refusal(asked: Asked, response: Response) -> Failure {
+    let status = response.status();
+    let retry_after = response
+        .headers()
+        .get(header::RETRY_AFTER)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| retry_after(value, Timestamp::now()));
+    let setup = |advice: &str| {
+        Failure::lasting(SourceError::Setup {
+            detail: format!("the archiver answers with status {}: {advice}", status.as_u16()),
+        })
+    };
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => setup("look at the user name and password in its secret"),
+        StatusCode::NOT_FOUND | StatusCode::GONE => {
+            // A proxy before the archiver, or another server at a wrong URL, says 404 to everything: that must not
+            // make a dead letter of every item.
+            if !is_the_archivers(response).await {
+                return setup("and not in its contract's form; look at its URL");
+            }
+            Failure::lasting(match (asked, status) {
+                (Asked::List, _) => return setup("look at its URL"),
+                (Asked::Item, StatusCode::NOT_FOUND) => SourceError::NotFound,
+                (Asked::Item, _) => SourceError::Erased,
+                (Asked::Attachment, StatusCode::NOT_FOUND) => SourceError::AttachmentMissing,
+                (Asked::Attachment, _) => SourceError::AttachmentErased,
+            })
+        }
+        StatusCode::CONFLICT => match asked {
+            Asked::List => setup("look at its URL"),
+            Asked::Item | Asked::Attachment => Failure::lasting(SourceError::StillCapturing { retry_after }),
+        },
+        _ if status.is_redirection() => setup("redirects are not followed; look at its URL"),
+        StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::REQUEST_TIMEOUT
+        | StatusCode::BAD_GATEWAY
+        | StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::GATEWAY_TIMEOUT => Failure::passing(SourceError::Unavailable {
+            detail: format!("the archiver answers with status {}", status.as_u16()),
+            retry_after,
+        }),
+        _ if status.is_server_error() => Failure::lasting(SourceError::Unavailable {
+            detail: format!("the archiver answers with status {}", status.as_u16()),
+            retry_after,
+        }),
+        _ => setup("look at its URL, and whether it speaks version 1 of the contract"),
+    }
+}
+
+/// Seconds, with or without a fraction, or an HTTP date.
+fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
+    const LONGEST: Duration = Duration::from_hours(24);
+    let value = value.trim();
+    let wait = match value.parse::<f64>() {
+        Ok(seconds) if seconds.is_finite() && seconds >= 0.0 => Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST),
+        Ok(_) => return None,
+        Err(_) => {
+            let until = DateTimeParser::new().parse_timestamp(value).ok()?;
+            Duration::try_from(until.duration_since(now)).unwrap_or_default()
+        }
+    };
+    Some(wait.min(LONGEST))
+}
+
+/// Whether an error's body is in the contract's form: empty, or `{"error":{…}}`.
+async fn is_the_archivers(response: Response) -> bool {
+    #[derive(Deserialize)]
+    struct Body {
+        #[serde(rename = "error")]
+        _error: serde_json::Map<String, serde_json::Value>,
+    }
+    match body(response, 64 << 10).await {
+        Ok(body) if body.iter().all(u8::is_ascii_whitespace) => true,
+        Ok(body) => serde_json::from_slice::<Body>(&body).is_ok(),
+        Err(_) => false,
+    }
+}
+
+/// Whether a 200 can be what was asked for, before its body is read.
+pub(super) fn check_form(asked: Asked, response: &Response) -> Result<(), Failure> {
+    let begins = |name, prefix: &str| {
+        let value = response.headers().get(name).map(header::HeaderValue::as_bytes);
+        value.map(|value| value.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes())))
+    };
+    // A server that encodes its bytes though it is asked not to would have its encoding archived in their place.
+    if begins(header::CONTENT_ENCODING, "identity") == Some(false) {
+        return Err(Failure::lasting(SourceError::Setup {
+            detail: "the archiver compresses its answers though it is asked not to: look for a proxy before it"
+                .to_owned(),
+        }));
+    }
+    // A page for people in the place of JSON is a proxy's or a maintenance page, and says nothing about the item.
+    match asked {
+        Asked::List | Asked::Item if begins(header::CONTENT_TYPE, "text/html") == Some(true) => {
+            Err(Failure::lasting(unavailable("a web page came in the place of the archiver's answer")))
+        }
+        Asked::List | Asked::Item | Asked::Attachment => Ok(()),
+    }
+}
+
+/// The body, at most `limit` bytes of it. Memory grows with what came, not with what was promised.
+pub(super) async fn body(mut response: Response, limit: u64) -> Result<Bytes, Failure> {
+    let too_large = || Failure::lasting(SourceError::TooLarge { limit });
+    if response.content_length().is_some_and(|declared| declared > limit) {
+        return Err(too_large());
+    }
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(broken)? {
+        if (body.len() + chunk.len()) as u64 > limit {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_of_retry_after_is_read() {
+        let now = "1994-11-06T08:49:30Z".parse().unwrap();
+        for (value, expected) in [
+            ("2", Some(Duration::from_secs(2))),
+            (" 2.128 ", Some(Duration::from_millis(2128))),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(Duration::from_secs(7))),
+            ("Sun, 06 Nov 1994 08:00:00 GMT", Some(Duration::ZERO)),
+            ("1e300", Some(Duration::from_hours(24))),
+            ("-1", None),
+            ("NaN", None),
+            ("inf", None),
+            ("soon", None),
+            ("", None),
+        ] {
+            assert_eq!(retry_after(value, now), expected, "{value}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The adapter for the archiver's retrieval API: HTTP, JSON, Basic authentication.
+
+mod address;
+mod answer;
+mod credentials;
+mod page;
+mod retry;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use item::{Attachment, Captured, ItemId, Sha256, Window};
+use reqwest::{
+    Client, Response, StatusCode,
+    header::{self, HeaderValue},
+    redirect,
+};
+use rustls::crypto::{CryptoProvider, ring};
+use url::Url;
+
+use crate::{Fetched, Page, Source, SourceError};
+
+use self::{
+    address::BaseUrl,
+    answer::{Asked, Failure},
+    credentials::Keyring,
+};
+
+pub use self::credentials::{Basic, Credentials, SecretCredentials};
+
+/// How much of the archiver's answers is taken, and how long each is waited for.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// The largest JSON of one item, in bytes.
+    pub item_bytes: u64,
+    /// The largest JSON of one page of the list, in bytes.
+    pub page_bytes: u64,
+    /// How many entries a page is asked to have: 1 to 1,000.
+    pub page_items: u16,
+    /// How long a connection may take.
+    pub connect: Duration,
+    /// How long nothing may come before the exchange is given up.
+    pub idle: Duration,
+    /// How long one question may take with its answer and all its tries. An answer that drips in byte by byte never is
+    /// idle, and must not hold a function until its own time is over.
+    pub total: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            item_bytes: 32 << 20,
+            page_bytes: 16 << 20,
+            page_items: 1000,
+            connect: Duration::from_secs(10),
+            idle: Duration::from_secs(30),
+            total: Duration::from_secs(120),
+        }
+    }
+}
+
+/// The archiver's retrieval API.
+pub struct ArchiverApi {
+    client: Client,
+    base: BaseUrl,
+    keyring: Keyring,
+    limits: Limits,
+}
+
+impl ArchiverApi {
+    /// A client of the API at `url`, whose path is kept (`https://archive.example.com/api/v1`). It connects to nothing
+    /// yet.
+    ///
+    /// # Errors
+    /// [`SourceError::Setup`] when the URL is not https (plain http is taken for loopback hosts), holds a user name, a
+    /// password, a query or a fragment, or when this machine has no root certificates.
+    pub fn new(url: Url, credentials: Arc<dyn Credentials>, limits: Limits) -> Result<Self, SourceError> {
+        let base = BaseUrl::new(url)?;
+        // reqwest takes its cryptography from the process and panics where there is none. Losing the race to install
+        // it means that it is there.
+        if CryptoProvider::get_default().is_none() {
+            ring::default_provider().install_default().ok();
+        }
+        let client = Client::builder()
+            .user_agent(concat!("whatsapp-archiver/", env!("CARGO_PKG_VERSION")))
+            .https_only(base.is_https())
+            // Neither may the environment send the credentials through a proxy, nor an answer send them to another host.
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            // The tries are counted here, so that there is one budget for them.
+            .retry(reqwest::retry::never())
+            .connect_timeout(limits.connect)
+            .read_timeout(limits.idle)
+            .build()
+            .map_err(|_| SourceError::Setup {
+                detail: "no TLS client can be made: does this machine have root certificates?".to_owned(),
+            })?;
+        Ok(Self { client, base, keyring: Keyring::new(credentials), limits })
+    }
+
+    /// Asks until there is an answer that is worth keeping, and reads at most `limit` bytes of it.
+    async fn ask(&self, asked: Asked, request: &Question, limit: u64) -> Result<Bytes, SourceError> {
+        let tries = async {
+            let mut tried = 1;
+            loop {
+                let failure = match self.attempt(asked, request, limit).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(failure) => failure,
+                };
+                let Some(wait) = retry::wait(tried, &failure) else { return Err(failure.error) };
+                tokio::time::sleep(wait).await;
+                tried += 1;
+            }
+        };
+        match tokio::time::timeout(self.limits.total, tries).await {
+            Ok(answer) => answer,
+            Err(_) => Err(answer::unavailable("the answer takes too long")),
+        }
+    }
+
+    async fn attempt(&self, asked: Asked, request: &Question, limit: u64) -> Result<Bytes, Failure> {
+        let response = self.send(request).await?;
+        if response.status() != StatusCode::OK {
+            return Err(answer::refusal(asked, response).await);
+        }
+        answer::check_form(asked, &response)?;
+        answer::body(response, limit).await
+    }
+
+    /// One exchange; two where the password was rotated since it was read.
+    async fn send(&self, question: &Question) -> Result<Response, Failure> {
+        let key = self.keyring.current().await?;
+        let response = self.send_with(question, key.header.clone()).await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(response);
+        }
+        match self.keyring.after_refusal_of(&key).await? {
+            Some(key) => self.send_with(question, key.header).await,
+            None => Ok(response),
+        }
+    }
+
+    async fn send_with(&self, question: &Question, authorization: HeaderValue) -> Result<Response, Failure> {
+        self.client
+            .get(question.url.clone())
+            .query(&question.query)
+            .header(header::ACCEPT_ENCODING, "identity")
+            .header(header::AUTHORIZATION, authorization)
+            .send()
+            .await
+            .map_err(answer::broken)
+    }
+}
+
+/// What is asked, as often as it takes.
+struct Question {
+    url: Url,
+    query: Vec<(&'static str, String)>,
+}
+
+#[async_trait]
+impl Source for ArchiverApi {
+    async fn list(&self, window: &Window, cursor: Option<&str>) -> Result<Page, SourceError> {
+        let query = page::query(window, self.limits.page_items, cursor);
+        let question = Question { url: self.base.items(), query };
+        let body = self.ask(Asked::List, &question, self.limits.page_bytes).await.map_err(|error| match error {
+            // No item is to blame for it.
+            SourceError::TooLarge { limit } => SourceError::MalformedPage(format!("more than {limit} bytes")),
+            other => other,
+        })?;
+        page::parse(&body, cursor)
+    }
+
+    async fn item(&self, id: &ItemId) -> Result<Captured, SourceError> {
+        let question = Question { url: self.base.item(id)?, query: Vec::new() };
+        let body = self.ask(Asked::Item, &question, self.limits.item_bytes).await?;
+        Ok(Captured::parse(&body, id)?)
+    }
+
+    async fn attachment(&self, id: &ItemId, attachment: &Attachment, limit: u64) -> Result<Fetched, SourceError> {
+        let question = Question { url: self.base.attachment(id, &attachment.id)?, query: Vec::new() };
+        let bytes = self.ask(Asked::Attachment, &question, limit).await?;
+        let sha256 = Sha256::of(&bytes);
+        match attachment.sha256 {
+            Some(declared) if declared != sha256 => Err(SourceError::Mismatch),
+            _ => Ok(Fetched { bytes, sha256 }),
+        }
+    }
+}

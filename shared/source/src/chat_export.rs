@@ -1,0 +1,231 @@
+//! Chat exports in the bucket's inbox: what a phone's "Export chat" writes, dropped into `inbox/<owner's e-mail>/`.
+//!
+//! A file is in the window by when it was written to the bucket. Its messages are listed with their own times as
+//! archived times: an export says no other, and the same message must have the same outcome when the chat, grown by a
+//! month, is exported and dropped again.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use async_trait::async_trait;
+use chat_export::{AttachmentError, Export, ExportFile};
+use item::{Attachment, Captured, ItemId, Listed, MailboxAddress, Sha256, Window};
+use jiff::{Timestamp, tz::TimeZone};
+use serde_json::json;
+use store::{Object, Store, StoreError, keys};
+use tokio::sync::Mutex;
+use tracing::warn;
+
+use crate::{Fetched, Page, Source, SourceError};
+
+/// The exports in a bucket.
+pub struct ChatExports {
+    store: Store,
+    zone: TimeZone,
+    /// The exports that were read last. An id holds a hash of its message, so an export that has the id is never stale
+    /// for it.
+    read: Mutex<VecDeque<(String, Arc<Export>)>>,
+}
+
+impl ChatExports {
+    /// WhatsApp's own limit on an export with media lies far below.
+    const FILE_LIMIT: u64 = 512 << 20;
+    const PARTICIPANTS_LIMIT: u64 = 1 << 20;
+    const PAGE_ITEMS: usize = 1000;
+    const KEPT: usize = 4;
+
+    /// The exports in this bucket, from phones in this time zone.
+    pub fn new(store: Store, zone: TimeZone) -> Self {
+        Self { store, zone, read: Mutex::default() }
+    }
+
+    async fn files(&self, window: &Window) -> Result<Vec<File>, SourceError> {
+        let mut files = Vec::new();
+        let list = self.store.list(keys::INBOX, |page| {
+            let exports = page.into_iter().filter(|object| {
+                let aside = object.key.ends_with('/') || object.key.ends_with(keys::PARTICIPANTS);
+                !aside && (window.from..window.to).contains(&object.last_modified)
+            });
+            files.extend(exports.map(|object| File { written: object.last_modified, key: object.key }));
+            async { Ok::<_, StoreError>(()) }
+        });
+        list.await.map_err(unavailable)?;
+        files.sort();
+        Ok(files)
+    }
+
+    /// The export, read now.
+    async fn open(&self, key: &str, owner: &MailboxAddress, name: &str) -> Result<Arc<Export>, SourceError> {
+        let read = |object: Option<Object>| object.ok_or(SourceError::NotFound);
+        let object = read(self.store.get(key, Self::FILE_LIMIT).await.map_err(unavailable)?)?;
+        let participants = keys::participants(key);
+        let participants = self.store.get(&participants, Self::PARTICIPANTS_LIMIT).await.map_err(unavailable)?;
+        let (zone, owner, name) = (self.zone.clone(), owner.clone(), name.to_owned());
+        let parse = move || {
+            Export::read(ExportFile {
+                owner: &owner,
+                file_name: &name,
+                bytes: object.bytes.to_vec(),
+                participants_csv: participants.as_ref().map(|object| object.bytes.as_ref()),
+                zone: &zone,
+                archived_time: object.last_modified,
+            })
+        };
+        let parsed = tokio::task::spawn_blocking(parse).await;
+        let export = parsed
+            .map_err(|_| SourceError::Unreadable("reading the export panicked".to_owned()))?
+            .map_err(|error| SourceError::Unreadable(error.to_string()))?;
+        let export = Arc::new(export);
+        let mut kept = self.read.lock().await;
+        kept.retain(|(other, _)| other != key);
+        kept.push_front((key.to_owned(), Arc::clone(&export)));
+        kept.truncate(Self::KEPT);
+        Ok(export)
+    }
+
+    async fn holding(&self, id: &ItemId) -> Result<Arc<Export>, SourceError> {
+        let (owner, name) = chat_export::locate(id).ok_or(SourceError::NotFound)?;
+        let key = format!("{}{owner}/{name}", keys::INBOX);
+        let kept = self.read.lock().await.iter().find(|(other, _)| *other == key).map(|(_, export)| Arc::clone(export));
+        if let Some(export) = kept
+            && export.item(id).is_some()
+        {
+            return Ok(export);
+        }
+        self.open(&key, &owner, &name).await
+    }
+}
+
+#[async_trait]
+impl Source for ChatExports {
+    async fn list(&self, window: &Window, cursor: Option<&str>) -> Result<Page, SourceError> {
+        let files = self.files(window).await?;
+        let at = match cursor {
+            Some(cursor) => Place::read(cursor)?,
+            None => Place::default(),
+        };
+        let mut page = Page { items: Vec::new(), next: None };
+        for file in files.into_iter().filter(|file| *file >= at.file) {
+            let skip = if file == at.file { at.done } else { 0 };
+            let mut listed = 0;
+            match self.entries(&file).await? {
+                Entries::Messages(export) => {
+                    for id in export.ids().skip(skip) {
+                        if page.items.len() >= Self::PAGE_ITEMS {
+                            page.next = Some(Place { done: skip + listed, file }.write());
+                            return Ok(page);
+                        }
+                        let time = match export.item(id) {
+                            Some(Ok(captured)) => captured.item.message_time,
+                            // Convert asks for it again and makes the dead letter.
+                            Some(Err(_)) | None => file.written,
+                        };
+                        page.items.push(Listed { item: json!(id), archived_time: json!(time) });
+                        listed += 1;
+                    }
+                }
+                Entries::Unreadable(id) => {
+                    if page.items.len() >= Self::PAGE_ITEMS {
+                        page.next = Some(Place { done: 0, file }.write());
+                        return Ok(page);
+                    }
+                    page.items.push(Listed { item: json!(id), archived_time: json!(file.written) });
+                }
+            }
+        }
+        Ok(page)
+    }
+
+    async fn item(&self, id: &ItemId) -> Result<Captured, SourceError> {
+        let export = self.holding(id).await?;
+        Ok(export.item(id).ok_or(SourceError::NotFound)??)
+    }
+
+    async fn attachment(&self, id: &ItemId, attachment: &Attachment, limit: u64) -> Result<Fetched, SourceError> {
+        let export = self.holding(id).await?;
+        let (id, attachment_id) = (id.clone(), attachment.id.clone());
+        let inflated = tokio::task::spawn_blocking(move || export.attachment(&id, &attachment_id, limit)).await;
+        let bytes = match inflated {
+            Ok(Ok(bytes)) => bytes,
+            Ok(Err(AttachmentError::Missing)) => return Err(SourceError::AttachmentMissing),
+            Ok(Err(AttachmentError::TooLarge { .. })) => return Err(SourceError::TooLarge { limit }),
+            Ok(Err(error @ AttachmentError::Damaged { .. })) => return Err(SourceError::Unreadable(error.to_string())),
+            Err(_) => return Err(SourceError::Unreadable("inflating the attachment panicked".to_owned())),
+        };
+        let sha256 = Sha256::of(&bytes);
+        match attachment.sha256 {
+            Some(declared) if declared != sha256 => Err(SourceError::Mismatch),
+            _ => Ok(Fetched { bytes: bytes.into(), sha256 }),
+        }
+    }
+}
+
+enum Entries {
+    Messages(Arc<Export>),
+    /// No export, or one that cannot be read: one entry stands for the file, and its dead letter says why.
+    Unreadable(String),
+}
+
+impl ChatExports {
+    async fn entries(&self, file: &File) -> Result<Entries, SourceError> {
+        let path = file.key.strip_prefix(keys::INBOX).unwrap_or(&file.key);
+        let located = path.split_once('/').and_then(|(owner, name)| Some((owner.parse::<MailboxAddress>().ok()?, name)));
+        let Some((owner, name)) = located else {
+            warn!("a file in the inbox does not lie in a folder that is named by an e-mail address");
+            return Ok(Entries::Unreadable(file.key.chars().take(ItemId::MAX_CHARS).collect()));
+        };
+        match self.open(&file.key, &owner, name).await {
+            Ok(export) => Ok(Entries::Messages(export)),
+            Err(SourceError::Unreadable(detail)) => {
+                warn!(detail, "a chat export cannot be read");
+                Ok(Entries::Unreadable(chat_export::file_id(&owner, name)))
+            }
+            // It was taken away between the listing and the reading.
+            Err(SourceError::NotFound) => Ok(Entries::Unreadable(chat_export::file_id(&owner, name))),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct File {
+    written: Timestamp,
+    key: String,
+}
+
+/// Where a page ended.
+struct Place {
+    file: File,
+    /// How many of the file's messages were listed.
+    done: usize,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self { file: File { written: Timestamp::MIN, key: String::new() }, done: 0 }
+    }
+}
+
+impl Place {
+    fn write(&self) -> String {
+        format!("{} {} {}", self.file.written.as_second(), self.done, self.file.key)
+    }
+
+    fn read(cursor: &str) -> Result<Self, SourceError> {
+        let mut parts = cursor.splitn(3, ' ');
+        let mut part = || parts.next().ok_or_else(|| SourceError::MalformedPage("the cursor is not ours".to_owned()));
+        let bad = |_| SourceError::MalformedPage("the cursor is not ours".to_owned());
+        let written = part()?.parse().map_err(bad)?;
+        let done = part()?.parse().map_err(bad)?;
+        let key = part()?.to_owned();
+        let written = Timestamp::from_second(written).map_err(|_| SourceError::MalformedPage("the cursor is not ours".to_owned()))?;
+        Ok(Self { file: File { written, key }, done })
+    }
+}
+
+fn unavailable(error: StoreError) -> SourceError {
+    match error {
+        StoreError::Unavailable { .. } => SourceError::Unavailable { detail: error.to_string(), retry_after: None },
+        StoreError::Refused { .. } => SourceError::Setup { detail: error.to_string() },
+        StoreError::TooLarge { .. } => SourceError::Unreadable(error.to_string()),
+    }
+}
