@@ -1,0 +1,187 @@
+//! The number itself.
+
+use std::fmt;
+
+use crate::{
+    PhoneError, Region,
+    plan::{self, Fit},
+    text::{self, Written},
+};
+
+/// Somebody's phone number: up to 15 digits that begin with a country code (E.164).
+///
+/// It is personal data: `Debug` does not show it, and there is no `Display`. Two numbers are equal when their digits
+/// are; whether they are one person's is asked with [`PhoneNumber::variants`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PhoneNumber {
+    /// No country code begins with 0, so a number is its digits.
+    digits: u64,
+}
+
+/// What digits can be read as.
+#[derive(Clone, Copy)]
+struct Reading {
+    number: PhoneNumber,
+    fit: Fit,
+}
+
+impl PhoneNumber {
+    /// Reads a number that a machine wrote: the archive's `phone`, or the local part of a WhatsApp id.
+    ///
+    /// With a plus or 00 it is international. Digits alone are read as international too, because that is how archives
+    /// and WhatsApp write them; only where no such number is possible are they read in `default_region`.
+    ///
+    /// # Errors
+    /// [`PhoneError`]; never [`PhoneError::Ambiguous`].
+    pub fn parse(text: &str, default_region: Option<Region>) -> Result<Self, PhoneError> {
+        let written = text::read(text)?;
+        let international = match international(&written) {
+            Ok(reading) => return Ok(reading.number),
+            Err(error) => error,
+        };
+        match default_region {
+            Some(region) if !is_marked(&written) => Ok(national(&written, region)?.number),
+            _ if written.digits.starts_with('0') && !is_marked(&written) => Err(PhoneError::NoCountry),
+            _ => Err(international),
+        }
+    }
+
+    /// Reads a number that a person or a spreadsheet wrote: a cell of a table.
+    ///
+    /// With a plus or 00 it is international. Digits alone are read in `default_region`; where that is not configured,
+    /// as international. Where they could also be an international number, and then another person's, they are refused.
+    /// The marks by which a spreadsheet says that a cell is text (`'`, `="…"`) are not part of the number.
+    ///
+    /// # Errors
+    /// [`PhoneError`].
+    pub fn from_cell(cell: &str, default_region: Option<Region>) -> Result<Self, PhoneError> {
+        let written = text::read(text::unmarked(cell))?;
+        let region = match default_region {
+            Some(region) if !is_marked(&written) => region,
+            _ => return Self::parse(text::unmarked(cell), None),
+        };
+        match (national(&written, region), international(&written)) {
+            (Ok(national), Ok(international)) if national.number == international.number => Ok(national.number),
+            // An international reading that is merely as long as numbers there are says nothing against a number that
+            // the default region does give out. The other way round it does: the cell is to be read in the region.
+            (Ok(Reading { number, fit: Fit::Valid }), Ok(Reading { fit: Fit::Possible, .. }) | Err(_)) => Ok(number),
+            (Ok(_), Ok(_)) => Err(PhoneError::Ambiguous),
+            (Ok(reading), Err(_)) | (Err(_), Ok(reading)) => Ok(reading.number),
+            (Err(error), Err(_)) => Err(error),
+        }
+    }
+
+    /// `+` and the digits: `+4520123456`.
+    pub fn e164(&self) -> String {
+        format!("+{}", self.digits)
+    }
+
+    /// For people: `+45 20 12 34 56`.
+    pub fn international(&self) -> String {
+        let digits = self.digits.to_string();
+        // WhatsApp's Mexican form is in no numbering plan.
+        let grouped = match mexican_after_the_1(&digits) {
+            Some(rest) => plan::grouped(&format!("52{rest}")).map(|dialled| dialled.replacen("+52 ", "+52 1 ", 1)),
+            None => plan::grouped(&digits),
+        };
+        grouped.unwrap_or_else(|| match plan::parts(&digits) {
+            Some((code, national)) => format!("+{code} {national}"),
+            None => format!("+{digits}"),
+        })
+    }
+
+    /// The numbers that WhatsApp may know the same person by, this one first.
+    ///
+    /// WhatsApp keeps digits that the dialled number has lost or gained since: Mexico's 1 after 52, Argentina's 9 after
+    /// 54, and Brazil's ninth digit of mobile numbers. Symmetric: a variant of a variant is the number itself.
+    pub fn variants(&self) -> impl Iterator<Item = Self> + use<> {
+        let other = other_form(&self.digits.to_string()).and_then(|digits| Self::from_digits(&digits));
+        std::iter::once(*self).chain(other)
+    }
+
+    fn from_digits(digits: &str) -> Option<Self> {
+        digits.parse().ok().map(|digits| Self { digits })
+    }
+}
+
+impl fmt::Debug for PhoneNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PhoneNumber(…)")
+    }
+}
+
+/// Whether the writer said that a country code comes first.
+fn is_marked(written: &Written) -> bool {
+    written.plus || written.digits.starts_with("00")
+}
+
+fn international(written: &Written) -> Result<Reading, PhoneError> {
+    // 00 is how many countries dial what a number is written with + for; people write +00 as well.
+    let digits = written.digits.strip_prefix("00").unwrap_or(&written.digits);
+    judged(digits)
+}
+
+fn national(written: &Written, region: Region) -> Result<Reading, PhoneError> {
+    // The longest trunk and carrier prefixes have fewer than ten digits.
+    if written.digits.len() > 25 {
+        return Err(PhoneError::TooLong);
+    }
+    let digits = plan::dialled(&written.digits, Some(region)).ok_or(PhoneError::TooShort)?;
+    judged(&digits)
+}
+
+/// Judges digits that are to begin with a country code. What it answers is a fixed point: read again, it is itself.
+fn judged(digits: &str) -> Result<Reading, PhoneError> {
+    let reading = |digits: &str, fit| {
+        PhoneNumber::from_digits(digits).map(|number| Reading { number, fit }).ok_or(PhoneError::TooLong)
+    };
+    let as_written = plan::fit(digits);
+    // What WhatsApp writes need not be in the plan, as long as the number that it stands for is.
+    let other = other_form(digits).and_then(|other| plan::fit(&other).ok());
+    if as_written == Ok(Fit::Valid) || other == Some(Fit::Valid) {
+        return reading(digits, Fit::Valid);
+    }
+    // +44 (0)20 7946 0958: dialled at home, written abroad.
+    if digits.len() <= 25
+        && let Some(dialled) = plan::dialled(digits, None)
+        && plan::fit(&dialled) == Ok(Fit::Valid)
+    {
+        return reading(&dialled, Fit::Valid);
+    }
+    reading(digits, as_written.or_else(|error| other.ok_or(error))?)
+}
+
+/// The same person's digits as WhatsApp writes them, or as they are dialled, whichever `digits` are not.
+fn other_form(digits: &str) -> Option<String> {
+    let (code, national) = digits.split_at_checked(2)?;
+    match (code, national.len()) {
+        ("52", 10) if !national.starts_with(['0', '1']) => Some(format!("521{national}")),
+        ("52", 11) => mexican_after_the_1(digits).map(|rest| format!("52{rest}")),
+        ("54", 10) if !national.starts_with(['0', '9']) => Some(format!("549{national}")),
+        ("54", 11) => {
+            let rest = national.strip_prefix('9').filter(|rest| !rest.starts_with(['0', '9']))?;
+            Some(format!("54{rest}"))
+        }
+        ("55", 10) => {
+            let (area, subscriber) = brazilian(national)?;
+            // Only what was a mobile number before the ninth digit came.
+            subscriber.starts_with(['6', '7', '8', '9']).then(|| format!("55{area}9{subscriber}"))
+        }
+        ("55", 11) => {
+            let (area, subscriber) = brazilian(national)?;
+            let before = subscriber.strip_prefix('9').filter(|rest| rest.starts_with(['6', '7', '8', '9']))?;
+            Some(format!("55{area}{before}"))
+        }
+        _ => None,
+    }
+}
+
+fn mexican_after_the_1(digits: &str) -> Option<&str> {
+    digits.strip_prefix("521").filter(|rest| rest.len() == 10 && !rest.starts_with(['0', '1']))
+}
+
+/// The area code, two digits without a 0, and the subscriber's number.
+fn brazilian(national: &str) -> Option<(&str, &str)> {
+    let (area, subscriber) = national.split_at_checked(2)?;
+    (!area.contains('0')).then_some((area, subscriber))
+}
