@@ -1,0 +1,61 @@
+//! A function that does with each message what the message's body says. The tests drive it.
+
+use std::{process, time::Duration};
+
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    match variable("START").as_deref() {
+        Some("refuse") => {
+            eprintln!("the variable BUCKET is not set");
+            process::exit(3);
+        }
+        Some("hang") => std::future::pending().await,
+        _ => {}
+    }
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<serde_json::Value>| {
+        Ok::<_, Error>(match event.payload.get("Records") {
+            Some(_) => serde_json::to_value(batch(serde_json::from_value(event.payload)?)?)?,
+            None => serde_json::json!({
+                "event": event.payload,
+                "variable": variable("GREETING"),
+                "inherited": variable("CARGO_PKG_NAME"),
+                "left_ms": event.context.deadline().duration_since(std::time::SystemTime::now())?.as_millis(),
+                "pid": process::id(),
+            }),
+        })
+    }))
+    .await
+}
+
+fn batch(event: SqsEvent) -> Result<SqsBatchResponse, Error> {
+    let mut response = SqsBatchResponse::default();
+    for message in event.records {
+        obey(&message, &mut response)?;
+    }
+    Ok(response)
+}
+
+fn obey(message: &SqsMessage, response: &mut SqsBatchResponse) -> Result<(), Error> {
+    let body = message.body.as_deref().unwrap_or_default();
+    let first_time = message.attributes.get("ApproximateReceiveCount").is_some_and(|count| count == "1");
+    let once = |body: &str| if first_time { body.to_owned() } else { "succeed".to_owned() };
+    let todo = body.strip_prefix("once ").map_or_else(|| body.to_owned(), once);
+    match todo.as_str() {
+        "fail" => response.add_failure(message.message_id.clone().unwrap_or_default()),
+        "report a stranger" => response.add_failure("no-such-message".to_owned()),
+        "error" => return Err("asked to fail".into()),
+        "panic" => panic!("asked to panic"),
+        "exit" => process::exit(7),
+        "hang" => std::thread::sleep(Duration::from_secs(3_600)),
+        _ => println!("{body}"),
+    }
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test's program has no list of variables")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
