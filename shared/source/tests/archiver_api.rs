@@ -1,0 +1,342 @@
+//! The adapter against a server that says whatever the test wants, byte by byte.
+
+mod server;
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use item::{Attachment, ItemId, Sha256, Window};
+use secrecy::SecretString;
+use serde_json::json;
+use server::{Reply, Server};
+use source::{ArchiverApi, Basic, Credentials, Limits, Source, SourceError};
+
+const PASSWORD: &str = "correct horse";
+
+/// Gives out one password after another, and the last for ever.
+struct Passwords(Mutex<Vec<&'static str>>, Mutex<Vec<bool>>);
+
+impl Passwords {
+    fn of(passwords: &[&'static str]) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(passwords.iter().rev().copied().collect()), Mutex::default()))
+    }
+}
+
+#[async_trait]
+impl Credentials for Passwords {
+    async fn get(&self, refresh: bool) -> Result<Basic, SourceError> {
+        self.1.lock().unwrap().push(refresh);
+        let mut left = self.0.lock().unwrap();
+        let password = if left.len() > 1 { left.pop() } else { left.last().copied() };
+        Ok(Basic {
+            username: SecretString::from("archiver"),
+            password: SecretString::from(password.unwrap_or_default()),
+        })
+    }
+}
+
+fn api(server: &Server) -> ArchiverApi {
+    api_with(server, Limits::default())
+}
+
+fn api_with(server: &Server, limits: Limits) -> ArchiverApi {
+    ArchiverApi::new(server.url().parse().unwrap(), Passwords::of(&[PASSWORD]), limits).unwrap()
+}
+
+fn id(id: &str) -> ItemId {
+    id.parse().unwrap()
+}
+
+fn window() -> Window {
+    Window::between("2026-11-21T07:00:00Z".parse().unwrap(), "2026-11-22T06:55:00Z".parse().unwrap()).unwrap()
+}
+
+fn attachment(sha256: Option<Sha256>) -> Attachment {
+    serde_json::from_value(json!({"id": "a/1", "size": 1024, "sha256": sha256})).unwrap()
+}
+
+fn item_json(id: &str) -> String {
+    json!({"id": id, "type": "text", "messageTime": "2026-11-21T09:59:58Z", "archivedTime": "2026-11-21T10:00:04.120Z",
+           "chat": {"id": "c1", "type": "individual"}, "from": {"phone": "4520123456"}, "to": [], "text": "hello"})
+    .to_string()
+}
+
+#[tokio::test]
+async fn a_list_is_read_page_by_page() {
+    let server = Server::start(|request, _| {
+        Reply::json(if request.contains("cursor=c%2F1") {
+            r#"{"items":[{"id":"WA-2","archivedTime":"2026-11-21T10:00:05Z"}]}"#
+        } else {
+            r#"{"items":[{"id":"WA-1","archivedTime":"2026-11-21T10:00:04Z"},7],"nextCursor":"c/1"}"#
+        })
+    })
+    .await;
+    let api = api(&server);
+    let first = api.list(&window(), None).await.unwrap();
+    assert_eq!((first.items.len(), first.next.as_deref()), (2, Some("c/1")));
+    let last = api.list(&window(), first.next.as_deref()).await.unwrap();
+    assert_eq!((last.items.len(), last.next), (1, None));
+    let asked = server.requests();
+    assert!(
+        asked[0].starts_with(
+            "GET /api/v1/items?from=2026-11-21T07%3A00%3A00.000Z&to=2026-11-22T06%3A55%3A00.000Z&network=whatsapp&limit=1000 HTTP/1.1\r\n"
+        ),
+        "{}",
+        asked[0]
+    );
+    // archiver:correct horse
+    assert!(asked[0].contains("authorization: Basic YXJjaGl2ZXI6Y29ycmVjdCBob3JzZQ==\r\n"), "{}", asked[0]);
+    assert!(asked[0].contains("accept-encoding: identity\r\n"));
+}
+
+#[tokio::test]
+async fn a_cursor_that_stands_still_is_an_error() {
+    let server = Server::start(|_, _| Reply::json(r#"{"items":[],"nextCursor":"c"}"#)).await;
+    let api = api(&server);
+    assert!(api.list(&window(), None).await.is_ok());
+    assert!(matches!(api.list(&window(), Some("c")).await, Err(SourceError::MalformedPage(_))));
+}
+
+/// Every status of the contract, and some that are not in it.
+#[tokio::test]
+async fn a_status_means_what_the_question_was_for() {
+    #[derive(Debug, PartialEq)]
+    enum Is {
+        Setup,
+        Unavailable(u64),
+        Still(u64),
+        NotFound,
+        Erased,
+        AttachmentMissing,
+        AttachmentErased,
+    }
+    fn is(error: &SourceError) -> Is {
+        let wait = error.retry_after().map(|wait| wait.as_secs()).unwrap_or_default();
+        match error {
+            SourceError::Setup { .. } => Is::Setup,
+            SourceError::Unavailable { .. } => Is::Unavailable(wait),
+            SourceError::StillCapturing { .. } => Is::Still(wait),
+            SourceError::NotFound => Is::NotFound,
+            SourceError::Erased => Is::Erased,
+            SourceError::AttachmentMissing => Is::AttachmentMissing,
+            SourceError::AttachmentErased => Is::AttachmentErased,
+            other => panic!("{other}"),
+        }
+    }
+    let error = r#"{"error":{"code":"x","message":"SECRET CONTENT"}}"#;
+    for (head, body, list, item, file) in [
+        ("400 Bad Request", error, Is::Setup, Is::Setup, Is::Setup),
+        ("401 Unauthorized", error, Is::Setup, Is::Setup, Is::Setup),
+        ("403 Forbidden", "", Is::Setup, Is::Setup, Is::Setup),
+        ("404 Not Found", error, Is::Setup, Is::NotFound, Is::AttachmentMissing),
+        ("404 Not Found", "", Is::Setup, Is::NotFound, Is::AttachmentMissing),
+        ("404 Not Found", "<html>nginx", Is::Setup, Is::Setup, Is::Setup),
+        ("410 Gone", error, Is::Setup, Is::Erased, Is::AttachmentErased),
+        ("409 Conflict\r\nretry-after: 60", error, Is::Setup, Is::Still(60), Is::Still(60)),
+        (
+            "429 Too Many Requests\r\nretry-after: 90.5",
+            error,
+            Is::Unavailable(90),
+            Is::Unavailable(90),
+            Is::Unavailable(90),
+        ),
+        ("500 Internal Server Error", error, Is::Unavailable(0), Is::Unavailable(0), Is::Unavailable(0)),
+        ("503 Service Unavailable\r\nretry-after: 7", "", Is::Unavailable(7), Is::Unavailable(7), Is::Unavailable(7)),
+        ("507 Insufficient Storage", "", Is::Unavailable(0), Is::Unavailable(0), Is::Unavailable(0)),
+        ("204 No Content", "", Is::Setup, Is::Setup, Is::Setup),
+        ("206 Partial Content", "half", Is::Setup, Is::Setup, Is::Setup),
+        ("418 I'm a teapot", "", Is::Setup, Is::Setup, Is::Setup),
+        ("200 OK\r\ncontent-encoding: gzip", "x", Is::Setup, Is::Setup, Is::Setup),
+    ] {
+        let server = Server::start(move |_, _| Reply::with(head, body.as_bytes())).await;
+        let api = api(&server);
+        let errors = [
+            api.list(&window(), None).await.err().unwrap(),
+            api.item(&id("WA-1")).await.err().unwrap(),
+            api.attachment(&id("WA-1"), &attachment(None), 9).await.err().unwrap(),
+        ];
+        assert_eq!([&errors[0], &errors[1], &errors[2]].map(is), [list, item, file], "{head}");
+        for error in errors {
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains("SECRET") && !shown.contains("WA-1") && !shown.contains("horse"), "{shown}");
+            let permanent =
+                matches!(is(&error), Is::NotFound | Is::Erased | Is::AttachmentMissing | Is::AttachmentErased);
+            assert_ne!(error.is_transient(), permanent, "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_passes_in_a_moment_is_tried_again_and_no_more_than_three_times() {
+    for (passing, tries) in [(1, 2), (2, 3), (9, 3)] {
+        let server = Server::start(move |_, nth| match nth {
+            0 if passing > 0 => Reply::Close,
+            nth if nth < passing => Reply::with("503 Service Unavailable\r\nretry-after: 0", b""),
+            _ => Reply::json(&item_json("WA-1")),
+        })
+        .await;
+        assert_eq!(api(&server).item(&id("WA-1")).await.is_ok(), passing < 3, "{passing}");
+        assert_eq!(server.requests().len(), tries);
+    }
+    let server = Server::start(|_, _| Reply::with("429 Too Many Requests\r\nretry-after: 60", b"")).await;
+    assert!(api(&server).item(&id("WA-1")).await.is_err());
+    assert_eq!(server.requests().len(), 1, "a long wait is the queue's");
+}
+
+#[tokio::test]
+async fn a_hostile_id_asks_for_itself_and_nothing_else() {
+    for (hostile, path) in [
+        ("../../admin", "/api/v1/items/..%2F..%2Fadmin"),
+        ("a?limit=1#x", "/api/v1/items/a%3Flimit%3D1%23x"),
+        ("%2F", "/api/v1/items/%252F"),
+        ("\"'<>\\^`{|}", "/api/v1/items/%22%27%3C%3E%5C%5E%60%7B%7C%7D"),
+        ("שלום 💬", "/api/v1/items/%D7%A9%D7%9C%D7%95%D7%9D%20%F0%9F%92%AC"),
+    ] {
+        let server = Server::start(move |_, _| Reply::json(&item_json(hostile))).await;
+        let captured = api(&server).item(&id(hostile)).await.unwrap();
+        assert_eq!(captured.item.id.as_str(), hostile);
+        assert!(server.requests()[0].starts_with(&format!("GET {path} HTTP/1.1\r\n")), "{:?}", server.requests());
+    }
+    let server = Server::start(|_, _| Reply::json("{}")).await;
+    let error = api(&server).item(&id("..")).await.err().unwrap();
+    assert!(!error.is_transient() && server.requests().is_empty());
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_item_is_the_items_own_fault_unless_it_is_a_web_page() {
+    for body in ["", "{}", "null", "{\"id\":\"WA-1\"", &item_json("WA-2"), &"[".repeat(5000)] {
+        let body = body.to_owned();
+        let server = Server::start(move |_, _| Reply::json(&body)).await;
+        assert!(matches!(api(&server).item(&id("WA-1")).await, Err(SourceError::Malformed(_))));
+    }
+    let server =
+        Server::start(|_, _| Reply::with("200 OK\r\ncontent-type: text/html; charset=utf-8", b"<h1>Soon!")).await;
+    assert!(matches!(api(&server).item(&id("WA-1")).await, Err(SourceError::Unavailable { .. })));
+    assert!(matches!(api(&server).list(&window(), None).await, Err(SourceError::Unavailable { .. })));
+    assert!(api(&server).attachment(&id("WA-1"), &attachment(None), 99).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_attachment_is_hashed_and_compared() {
+    let server = Server::start(|_, _| Reply::with("200 OK", b"abc")).await;
+    let api = api(&server);
+    let right = Some(Sha256::of(b"abc"));
+    for declared in [None, right] {
+        let fetched = api.attachment(&id("WA/1"), &attachment(declared), 3).await.unwrap();
+        assert_eq!((&*fetched.bytes, Some(fetched.sha256)), (&b"abc"[..], right));
+    }
+    let other = attachment(Some(Sha256::of(b"abd")));
+    assert!(matches!(api.attachment(&id("WA/1"), &other, 3).await, Err(SourceError::Mismatch)));
+    assert!(server.requests()[0].starts_with("GET /api/v1/items/WA%2F1/attachments/a%2F1 HTTP/1.1\r\n"));
+}
+
+#[tokio::test]
+async fn reading_stops_at_the_limit_whatever_was_promised() {
+    // Says nothing of its length, says too little, says too much: the item always declared 1 KB.
+    for (head, allowed) in [
+        ("200 OK", 4 << 20),
+        ("200 OK\r\ntransfer-encoding: chunked", 4 << 20),
+        ("200 OK\r\ncontent-length: 1099511627776", 4 << 20),
+    ] {
+        let server = Server::start(move |_, _| Reply::Endless(head)).await;
+        let error = api(&server).attachment(&id("WA-1"), &attachment(None), 100_000).await.err().unwrap();
+        assert!(matches!(error, SourceError::TooLarge { limit: 100_000 }), "{error}");
+        // What lies in the sockets' buffers was sent and not read.
+        assert!(server.until_hung_up().await < allowed, "{head}");
+    }
+    let limits = Limits { item_bytes: 10, page_bytes: 10, ..Limits::default() };
+    let server = Server::start(|_, _| Reply::json(r#"{"items":[]}"#)).await;
+    let api = api_with(&server, limits);
+    assert!(matches!(api.item(&id("WA-1")).await, Err(SourceError::TooLarge { limit: 10 })));
+    assert!(matches!(api.list(&window(), None).await, Err(SourceError::MalformedPage(_))));
+}
+
+#[tokio::test]
+async fn a_truncated_body_is_nobodys_item() {
+    for (head, body) in
+        [("200 OK\r\ncontent-length: 10", &b"abc"[..]), ("200 OK\r\ntransfer-encoding: chunked", b"5\r\nabcde\r\n")]
+    {
+        let server = Server::start(move |_, _| Reply::Raw(head, body)).await;
+        let error = api(&server).attachment(&id("WA-1"), &attachment(None), 99).await.err().unwrap();
+        assert!(matches!(error, SourceError::Unavailable { .. }), "{error}");
+        assert_eq!(server.requests().len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn silence_ends_the_exchange_and_so_does_an_endless_drip() {
+    let short = Duration::from_millis(50);
+    for (reply, limits) in [
+        (Reply::Silent, Limits { idle: short, ..Limits::default() }),
+        (Reply::Raw("200 OK\r\ncontent-length: 9\r\nx-stay: open", b"ab"), Limits { idle: short, ..Limits::default() }),
+        (Reply::Drip, Limits { total: short, ..Limits::default() }),
+    ] {
+        let server = Server::start(move |_, _| reply.clone()).await;
+        let error = api_with(&server, limits).item(&id("WA-1")).await.err().unwrap();
+        assert!(matches!(error, SourceError::Unavailable { .. }), "{error}");
+        assert_eq!(server.requests().len(), 1, "the time is gone: no second try");
+    }
+}
+
+#[tokio::test]
+async fn credentials_go_to_no_other_host() {
+    let other = Server::start(|_, _| Reply::json("{}")).await;
+    for status in ["301 Moved", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"] {
+        let target = format!("{status}\r\nlocation: {}/SECRET", other.url());
+        let server = Server::start(move |_, _| Reply::with(&target, b"")).await;
+        let error = api(&server).item(&id("WA-1")).await.err().unwrap();
+        assert!(matches!(error, SourceError::Setup { .. }));
+        assert!(error.to_string().contains(&status[..3]) && !error.to_string().contains("SECRET"), "{error}");
+    }
+    assert!(other.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_rotated_password_is_read_again_once() {
+    let old = "authorization: Basic YXJjaGl2ZXI6b2xk\r\n";
+    let reply = move |request: &str, _| {
+        if request.contains(old) { Reply::with("401 Unauthorized", b"") } else { Reply::json(&item_json("WA-1")) }
+    };
+    let server = Server::start(reply).await;
+    let passwords = Passwords::of(&["old", "new"]);
+    let api = ArchiverApi::new(server.url().parse().unwrap(), passwords.clone(), Limits::default()).unwrap();
+    assert!(api.item(&id("WA-1")).await.is_ok());
+    assert!(api.item(&id("WA-1")).await.is_ok());
+    assert_eq!(*passwords.1.lock().unwrap(), [false, true]);
+    assert_eq!(server.requests().len(), 3);
+
+    // The secret still says the same: the archiver is not asked with it again.
+    let server = Server::start(reply).await;
+    let passwords = Passwords::of(&["old"]);
+    let api = ArchiverApi::new(server.url().parse().unwrap(), passwords.clone(), Limits::default()).unwrap();
+    assert!(matches!(api.item(&id("WA-1")).await, Err(SourceError::Setup { .. })));
+    assert_eq!((server.requests().len(), passwords.1.lock().unwrap().len()), (1, 2));
+}
+
+#[tokio::test]
+async fn a_host_that_is_not_there_is_unavailable_and_one_without_tls_is_our_set_up() {
+    let speaks_http = Server::start(|_, _| Reply::with("400 Bad Request", b"")).await;
+    let tls = speaks_http.url().replace("http://", "https://");
+    let api = ArchiverApi::new(tls.parse().unwrap(), Passwords::of(&[PASSWORD]), Limits::default()).unwrap();
+    let error = api.item(&id("WA-1")).await.err().unwrap();
+    assert!(matches!(error, SourceError::Setup { .. }), "{error}");
+    let gone = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        format!("http://{}", listener.local_addr().unwrap())
+    };
+    let api = ArchiverApi::new(gone.parse().unwrap(), Passwords::of(&[PASSWORD]), Limits::default()).unwrap();
+    assert!(matches!(api.item(&id("WA-1")).await, Err(SourceError::Unavailable { .. })));
+}
+
+#[test]
+fn credentials_show_nothing() {
+    let basic: Basic = serde_json::from_value(json!({"username": "archiver", "password": PASSWORD})).unwrap();
+    let shown = format!("{basic:?}");
+    assert!(!shown.contains(PASSWORD) && !shown.contains("archiver"), "{shown}");
+    let plain =
+        ArchiverApi::new("http://archive.example.com".parse().unwrap(), Passwords::of(&[PASSWORD]), Limits::default());
+    assert!(matches!(plain, Err(SourceError::Setup { .. })));
+}

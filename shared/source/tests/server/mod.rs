@@ -1,0 +1,147 @@
+//! A server on loopback that answers each connection's one request with bytes of the test's choice.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, Ordering},
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+
+/// What a request is answered with.
+#[derive(Clone)]
+pub enum Reply {
+    /// A whole answer.
+    Whole(Vec<u8>),
+    /// This head, these bytes, and the end of the connection; with `x-stay`, it stays open and silent.
+    Raw(&'static str, &'static [u8]),
+    /// This head, and zeros (chunked where the head says so) until the client hangs up.
+    Endless(&'static str),
+    /// One byte of a body every few milliseconds, for ever.
+    Drip,
+    /// Nothing, on an open connection.
+    Silent,
+    /// The end of the connection.
+    Close,
+}
+
+impl Reply {
+    pub fn json(body: &str) -> Self {
+        Self::with("200 OK\r\ncontent-type: application/json", body.as_bytes())
+    }
+
+    /// `head` is the status and more headers, without the last line end.
+    pub fn with(head: &str, body: &[u8]) -> Self {
+        let mut whole =
+            format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len()).into_bytes();
+        whole.extend_from_slice(body);
+        Self::Whole(whole)
+    }
+}
+
+pub struct Server {
+    url: String,
+    requests: Arc<Mutex<Vec<String>>>,
+    sent: Arc<AtomicU64>,
+    hung_up: watch::Receiver<bool>,
+}
+
+impl Server {
+    /// `reply` is given the request's head and how many came before it.
+    pub async fn start(reply: impl Fn(&str, usize) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/api/v1", listener.local_addr().unwrap());
+        let (hang_up, hung_up) = watch::channel(false);
+        let server = Self { url, requests: Arc::default(), sent: Arc::default(), hung_up };
+        let (requests, sent, reply) = (server.requests.clone(), server.sent.clone(), Arc::new(reply));
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let (requests, sent, reply, hang_up) = (requests.clone(), sent.clone(), reply.clone(), hang_up.clone());
+                tokio::spawn(async move {
+                    let Some(head) = read_head(&mut stream).await else { return };
+                    let nth = {
+                        let mut requests = requests.lock().unwrap();
+                        requests.push(head.clone());
+                        requests.len() - 1
+                    };
+                    answer(&mut stream, reply(&head, nth), &sent).await;
+                    hang_up.send_replace(true);
+                });
+            }
+        });
+        server
+    }
+
+    pub fn url(&self) -> String {
+        self.url.clone()
+    }
+
+    /// The heads of all requests.
+    pub fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+
+    /// Waits until the client of an endless body has hung up, and says how many bytes the server could send.
+    pub async fn until_hung_up(&self) -> u64 {
+        self.hung_up.clone().wait_for(|hung_up| *hung_up).await.unwrap();
+        self.sent.load(Ordering::SeqCst)
+    }
+}
+
+async fn read_head(stream: &mut TcpStream) -> Option<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => head.push(byte),
+            Err(_) => return None,
+        }
+        // A TLS handshake: this server speaks none, says so as others do, and lets the client hang up.
+        if head == [0x16] {
+            let mut rest = Vec::new();
+            if stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.is_ok() && stream.shutdown().await.is_ok() {
+                stream.read_to_end(&mut rest).await.ok();
+            }
+            return None;
+        }
+    }
+    Some(String::from_utf8_lossy(&head).into_owned())
+}
+
+/// The client may hang up at any time: that is what many tests wait for.
+async fn answer(stream: &mut TcpStream, reply: Reply, sent: &AtomicU64) {
+    let head = |head: &str| format!("HTTP/1.1 {head}\r\n\r\n").into_bytes();
+    match reply {
+        Reply::Whole(bytes) => _ = stream.write_all(&bytes).await.is_ok(),
+        Reply::Raw(status, body) => {
+            _ = stream.write_all(&head(status)).await.is_ok() && stream.write_all(body).await.is_ok();
+            if status.contains("x-stay") {
+                std::future::pending::<()>().await;
+            }
+        }
+        Reply::Endless(status) => {
+            let zeros = [0; 16 << 10];
+            let chunk = if status.contains("chunked") {
+                [format!("{:x}\r\n", zeros.len()).as_bytes(), &zeros, b"\r\n"].concat()
+            } else {
+                zeros.to_vec()
+            };
+            if stream.write_all(&head(status)).await.is_ok() {
+                while stream.write_all(&chunk).await.is_ok() {
+                    sent.fetch_add(chunk.len() as u64, Ordering::SeqCst);
+                }
+            }
+        }
+        Reply::Drip => {
+            if stream.write_all(&head("200 OK\r\ncontent-length: 1000000")).await.is_ok() {
+                while stream.write_all(b" ").await.is_ok() {
+                    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                }
+            }
+        }
+        Reply::Silent => std::future::pending().await,
+        Reply::Close => {}
+    }
+}
