@@ -1,0 +1,50 @@
+//! A voice or video call.
+
+use item::{CallMedia, CallStatus, Item};
+
+use crate::{
+    amounts,
+    body::{Block, Body, Row, Tone},
+    clean::one_line,
+};
+
+pub(super) fn compose(item: &Item, body: &mut Body<'_>) {
+    let Some(call) = &item.call else {
+        body.title = "Call".into();
+        body.tone = Tone::Gone;
+        body.blocks.push(Block::Notice("The call's details were not captured.".to_owned()));
+        return;
+    };
+    let media = match &call.media {
+        Some(CallMedia::Voice) => "voice call",
+        Some(CallMedia::Video) => "video call",
+        Some(CallMedia::Other(word)) => &format!("call ({})", one_line(word, 60)),
+        None => "call",
+    };
+    let (title, status) = match &call.status {
+        Some(CallStatus::Answered) => (format!("Answered {media}"), "answered"),
+        Some(CallStatus::Missed) => (format!("Missed {media}"), "missed"),
+        Some(CallStatus::Rejected) => (format!("Rejected {media}"), "rejected"),
+        Some(CallStatus::Failed) => (format!("Failed {media}"), "failed: it could not be connected"),
+        Some(CallStatus::Unanswered) => (format!("Unanswered {media}"), "not answered by the other side"),
+        Some(CallStatus::Other(word)) => (capital(media), &*one_line(word, 60)),
+        None => (capital(media), "not captured"),
+    };
+    if call.status != Some(CallStatus::Answered) {
+        body.tone = Tone::Notable;
+    }
+    body.title = title.into();
+    let mut rows = vec![Row::new("Call", media), Row::new("Result", status)];
+    rows.extend(call.start_time.map(|time| Row::new("Began", amounts::time(time))));
+    rows.extend(call.end_time.map(|time| Row::new("Ended", amounts::time(time))));
+    rows.extend(call.duration_seconds.map(|seconds| Row::new("Duration", amounts::duration(seconds))));
+    body.blocks.push(Block::Rows(rows));
+}
+
+fn capital(words: &str) -> String {
+    words.replacen("voice", "Voice", 1).replacen("video", "Video", 1).replacen(
+        "call",
+        "Call",
+        usize::from(words.starts_with("call")),
+    )
+}

@@ -1,0 +1,105 @@
+//! Message-IDs that anybody can compute again from what an item says, so that an answer finds its message without a
+//! look-up and every run gives a message the same one.
+
+use item::{DeletionScope, Item, Kind, Participant, Quoted, Sha256};
+
+/// The class of all that somebody says for the first time. One word for every such kind: whoever quotes a message
+/// does not know whether it was a picture.
+const ORIGINAL: &str = "message";
+
+/// The item's own, without the angle brackets.
+pub(crate) fn own(item: &Item, domain: &str) -> String {
+    let (class, revision) = match item.kind {
+        Kind::Edit => ("edit", item.id.as_str()),
+        Kind::Delete => ("delete", item.id.as_str()),
+        Kind::Reaction => ("reaction", item.id.as_str()),
+        Kind::PollVote => ("poll_vote", item.id.as_str()),
+        _ => (ORIGINAL, ""),
+    };
+    id(&item.chat.id, &item.from.identity(), whatsapp_id(item), class, revision, domain)
+}
+
+/// What everything in the chat refers to first. No message has it.
+pub(crate) fn chat_root(item: &Item, domain: &str) -> String {
+    format!("{}@{domain}", chat_hash(item))
+}
+
+/// The chat's hash.
+pub(crate) fn chat_hash(item: &Item) -> Sha256 {
+    hash(&item.chat.id, "", "", "chat", "")
+}
+
+/// WhatsApp's id of the message; the archive's id of the item stands in where there is none.
+pub(crate) fn whatsapp_id(item: &Item) -> &str {
+    item.message_id.as_deref().filter(|id| !id.is_empty()).unwrap_or(item.id.as_str())
+}
+
+/// The message that the item answers or acts on, where it is certain which one that is: WhatsApp's id of it is known
+/// and so is its sender. A wrong guess would hang the item on somebody else's message, so there is none but two:
+/// people edit only their own messages, and a message that was deleted for everyone, by nobody else than its sender,
+/// is the sender's. In a chat of two, either may have written what is quoted.
+pub(crate) fn answered(item: &Item, domain: &str) -> Option<String> {
+    let acts = matches!(item.kind, Kind::Edit | Kind::Delete | Kind::Reaction | Kind::PollVote);
+    let message = if acts { item.target.as_ref() } else { item.quoted.as_ref() }?;
+    let message_id = message.message_id.as_deref().filter(|id| !id.is_empty())?;
+    let sender = sender(item, message)?;
+    Some(id(&item.chat.id, &sender, message_id, ORIGINAL, "", domain))
+}
+
+fn sender(item: &Item, message: &Quoted) -> Option<String> {
+    if let Some(from) = &message.from {
+        let identity = full(item, from).identity();
+        return (!identity.is_empty()).then_some(identity);
+    }
+    let own = match item.kind {
+        Kind::Edit => true,
+        Kind::Delete => item
+            .deletion
+            .as_ref()
+            .is_some_and(|deletion| deletion.by.is_none() && deletion.scope == Some(DeletionScope::Everyone)),
+        _ => false,
+    };
+    own.then(|| item.from.identity())
+}
+
+/// A quote often knows only the sender's WhatsApp id where the item's list of participants knows the phone number as
+/// well, and the original was identified by the latter.
+fn full<'a>(item: &'a Item, quoted: &'a Participant) -> &'a Participant {
+    if quoted.phone_digits().is_some() || quoted.whatsapp_id.is_none() {
+        return quoted;
+    }
+    item.participants().find(|participant| participant.whatsapp_id == quoted.whatsapp_id).unwrap_or(quoted)
+}
+
+fn id(chat: &str, sender: &str, message_id: &str, class: &str, revision: &str, domain: &str) -> String {
+    format!("{}@{domain}", hash(chat, sender, message_id, class, revision))
+}
+
+/// Each field goes in with its length before it, so that no two tuples make the same bytes.
+fn hash(chat: &str, sender: &str, message_id: &str, class: &str, revision: &str) -> Sha256 {
+    let mut bytes = Vec::new();
+    for field in [chat, sender, message_id, class, revision] {
+        bytes.extend_from_slice(&(field.len() as u64).to_be_bytes());
+        bytes.extend_from_slice(field.as_bytes());
+    }
+    Sha256::of(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_tuples_collide_by_moving_a_border() {
+        let hashes = [
+            hash("ab", "c", "", "", ""),
+            hash("a", "bc", "", "", ""),
+            hash("", "abc", "", "", ""),
+            hash("", "", "abc", "", ""),
+            hash("abc", "", "", "", ""),
+        ];
+        for (at, one) in hashes.iter().enumerate() {
+            assert!(hashes.iter().skip(at + 1).all(|other| other != one));
+        }
+    }
+}
