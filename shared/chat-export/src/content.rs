@@ -1,0 +1,384 @@
+//! What a message is, by what it says.
+
+use std::{borrow::Cow, collections::HashMap, sync::LazyLock};
+
+use item::{
+    Call, CallMedia, CallStatus, Deletion, DeletionScope, DeletionState, GroupEvent, Kind, Location, Participant, Poll,
+};
+
+use crate::{
+    marks::{folded, is_mark, is_space, trim},
+    media,
+    words::{LANGUAGES, Language},
+};
+
+/// A message, understood as far as it can be.
+#[derive(Default)]
+pub(crate) struct Content {
+    /// `None` is a plain text.
+    kind: Option<Kind>,
+    /// Exactly what was written, but for the words that name a file; `None` where nothing else was.
+    pub(crate) text: Option<String>,
+    pub(crate) file: Option<File>,
+    pub(crate) deletion: Option<Deletion>,
+    pub(crate) call: Option<Call>,
+    pub(crate) location: Option<Location>,
+    pub(crate) poll: Option<Poll>,
+    pub(crate) event: Option<GroupEvent>,
+    pub(crate) reason: Option<&'static str>,
+    /// Edited before the export was made; what it said before is not in the export.
+    pub(crate) edited: bool,
+}
+
+/// A file that a message names.
+#[derive(Debug, PartialEq)]
+pub(crate) struct File {
+    pub(crate) name: String,
+    pub(crate) content_type: &'static str,
+    /// The words that name it, as they stand in the export.
+    pub(crate) marker: String,
+}
+
+const NOT_EXPORTED: &str = "the phone exported the chat without this file";
+const UNAVAILABLE: &str = "the phone did not have this message any more, or not yet, when the chat was exported";
+const EMPTY: &str =
+    "the phone exported nothing but the sender and the time: a message to be seen once, or one of a new kind";
+const NULL: &str =
+    "the phone exported only the word null: a message to be seen once, or one of a new kind, or the word itself";
+
+const FRAGMENT: &str = "these lines stand before the export's first message, so nobody knows who wrote them or when; \
+     the time is the first message's";
+
+/// A phrase that is a whole message.
+#[derive(Clone)]
+enum Phrase {
+    /// A file that was not exported; of which kind, where the phrase says it.
+    Omitted(Option<Kind>),
+    Deleted,
+    LiveLocation,
+    Unavailable,
+}
+
+static PHRASES: LazyLock<HashMap<&str, Phrase>> = LazyLock::new(|| {
+    let mut phrases = HashMap::new();
+    for language in LANGUAGES {
+        for (words, meaning) in [
+            (language.media_omitted, Phrase::Omitted(None)),
+            (language.image_omitted, Phrase::Omitted(Some(Kind::Image))),
+            (language.video_omitted, Phrase::Omitted(Some(Kind::Video))),
+            (language.audio_omitted, Phrase::Omitted(Some(Kind::Audio))),
+            (language.sticker_omitted, Phrase::Omitted(Some(Kind::Sticker))),
+            (language.gif_omitted, Phrase::Omitted(Some(Kind::Gif))),
+            (language.document_omitted, Phrase::Omitted(Some(Kind::Document))),
+            (language.contact_omitted, Phrase::Omitted(Some(Kind::Contacts))),
+            (language.deleted, Phrase::Deleted),
+            (language.live_location, Phrase::LiveLocation),
+            (language.unavailable, Phrase::Unavailable),
+        ] {
+            phrases.extend(words.iter().map(|word| (*word, meaning.clone())));
+        }
+    }
+    phrases
+});
+
+impl Content {
+    /// What somebody sent.
+    pub(crate) fn sent(body: &str) -> Self {
+        let body = unix_lines(body);
+        let edited = is_edited(&body);
+        if let Some(mut content) = attachment(&body) {
+            content.edited = edited;
+            return content;
+        }
+        let understood = phrase(&body)
+            .or_else(|| deleted_by_admin(&body))
+            .or_else(|| call(&body))
+            .or_else(|| location(&body))
+            .or_else(|| poll(&body))
+            .or_else(|| notice(&body))
+            .unwrap_or_default();
+        Self { text: (!body.is_empty()).then(|| body.into_owned()), edited, ..understood }
+    }
+
+    /// A line that WhatsApp itself wrote.
+    pub(crate) fn line(body: &str) -> Self {
+        let body = unix_lines(body);
+        let understood = call(&body).unwrap_or_else(|| match event(&body) {
+            Some(event) => Self { kind: Some(Kind::GroupEvent), event: Some(event), ..Self::default() },
+            None => Self { kind: Some(Kind::System), ..Self::default() },
+        });
+        Self { text: (!body.is_empty()).then(|| body.into_owned()), ..understood }
+    }
+
+    /// Lines that stand before the first message.
+    pub(crate) fn fragment(body: &str) -> Self {
+        let text = Some(unix_lines(body).into_owned());
+        Self { kind: Some(Kind::Unsupported), text, reason: Some(FRAGMENT), ..Self::default() }
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind.clone().unwrap_or(Kind::Text)
+    }
+}
+
+/// Whether a message under somebody's name is WhatsApp's own: that the chat is encrypted, that the group has changed.
+pub(crate) fn is_notice(body: &str) -> bool {
+    attachment(body).is_none() && phrase(body).is_none() && notice(body).is_some()
+}
+
+/// Whether a line of WhatsApp's own is about a group.
+pub(crate) fn is_group_event(line: &str) -> bool {
+    call(line).is_none() && event(line).is_some()
+}
+
+/// Line ends of an iPhone's export, as everybody else writes them.
+fn unix_lines(body: &str) -> Cow<'_, str> {
+    if body.contains("\r\n") { body.replace("\r\n", "\n").into() } else { body.into() }
+}
+
+/// The text as phrases are compared: without the angle brackets and the full stop that some versions put.
+fn phrase_key(text: &str) -> String {
+    let key = folded(text);
+    let key = key.strip_prefix('<').and_then(|key| key.strip_suffix('>')).unwrap_or(&key);
+    key.trim().trim_end_matches('.').to_owned()
+}
+
+fn any_language(text: &str, words: impl Fn(&'static Language) -> &'static [&'static str]) -> bool {
+    let key = phrase_key(text);
+    LANGUAGES.iter().any(|language| words(language).contains(&key.as_str()))
+}
+
+fn is_edited(body: &str) -> bool {
+    let seen = body.trim_end_matches(|c: char| is_mark(c) || c.is_whitespace());
+    seen.ends_with('>') && seen.rfind('<').is_some_and(|at| any_language(&seen[at..], |language| language.edited))
+}
+
+/// A message that names a file: `caption <attached: FILE>` of an iPhone, `FILE (file attached)` of Android with the
+/// caption on the lines after it, and `FILE <attached>` of old iPhones.
+fn attachment(body: &str) -> Option<Content> {
+    let mut begin = 0;
+    for (number, line) in body.split('\n').enumerate() {
+        let visible_end = line.trim_end_matches(|c: char| is_mark(c) || c.is_whitespace()).len();
+        let visible = &line[..visible_end];
+        let found = iphone_marker(visible).or_else(|| if number == 0 { android_marker(visible) } else { None });
+        if let Some((marker, name)) = found {
+            let marker_begin = begin + marker.start;
+            let head = body[..marker_begin].trim_end_matches(|c| is_mark(c) || is_space(c));
+            let tail = body[begin + marker.end..].trim_start_matches(|c| is_mark(c) || is_space(c));
+            let (head, tail) = match (head.strip_suffix('\n'), tail.strip_prefix('\n')) {
+                // The marker had a line of its own: that line goes with it.
+                (Some(head), None) if tail.is_empty() => (head, tail),
+                (_, Some(tail)) if trim(head).is_empty() => ("", tail),
+                _ => (head, tail),
+            };
+            let caption = format!("{head}{tail}");
+            let (kind, content_type) = media::judge(&name);
+            let marker = body[marker_begin..begin + marker.end].to_owned();
+            return Some(Content {
+                kind: Some(kind),
+                text: (!caption.is_empty()).then_some(caption),
+                file: Some(File { name, content_type, marker }),
+                ..Content::default()
+            });
+        }
+        begin += line.len() + 1;
+    }
+    None
+}
+
+type Marker = (std::ops::Range<usize>, String);
+
+/// At the line's beginning or end.
+fn iphone_marker(line: &str) -> Option<Marker> {
+    let read = |begin: usize, end: usize| {
+        let (word, name) = line.get(begin + 1..end)?.split_once(':')?;
+        let name = trim(name);
+        let known = any_language(word, |language| language.attached);
+        (known && !name.is_empty()).then(|| (begin..end + 1, name.to_owned()))
+    };
+    let last = line.ends_with('>').then(|| read(line.rfind('<')?, line.len() - 1)).flatten();
+    last.or_else(|| {
+        let begin = line.len() - line.trim_start_matches(|c| is_mark(c) || is_space(c)).len();
+        line[begin..].starts_with('<').then(|| read(begin, begin + line[begin..].find('>')?)).flatten()
+    })
+}
+
+/// The whole line.
+fn android_marker(line: &str) -> Option<Marker> {
+    let (name, known) = if let Some(inner) = line.strip_suffix(')') {
+        let (name, words) = inner.rsplit_once('(')?;
+        (name, any_language(words, |language| language.file_attached))
+    } else {
+        let (name, word) = line.strip_suffix('>')?.rsplit_once('<')?;
+        (name, any_language(word, |language| language.attached))
+    };
+    let name = trim(name);
+    let begin = line.len() - line.trim_start_matches(|c| is_mark(c) || is_space(c)).len();
+    (known && name.contains('.')).then(|| (begin..line.len(), name.to_owned()))
+}
+
+/// A message that is, or ends in, one of the phrases for what was not exported.
+fn phrase(body: &str) -> Option<Content> {
+    let unsupported =
+        |reason| Some(Content { kind: Some(Kind::Unsupported), reason: Some(reason), ..Content::default() });
+    let visible = trim(body);
+    if visible.is_empty() {
+        return unsupported(EMPTY);
+    }
+    if visible == "null" {
+        return unsupported(NULL);
+    }
+    // What is not exported may have a caption: after it on Android, before it, behind a mark, on an iPhone.
+    let first = visible.lines().next().unwrap_or_default();
+    let last = visible.rsplit_once('\u{200e}').map(|(_, last)| last);
+    for (candidate, whole) in [(Some(visible), true), (Some(first), false), (last, false)] {
+        let Some(candidate) = candidate.filter(|candidate| candidate.len() <= 160) else { continue };
+        match PHRASES.get(phrase_key(candidate).as_str()) {
+            Some(Phrase::Omitted(Some(kind))) => {
+                return Some(Content { kind: Some(kind.clone()), reason: Some(NOT_EXPORTED), ..Content::default() });
+            }
+            Some(Phrase::Omitted(None)) if trim(candidate).starts_with('<') => return unsupported(NOT_EXPORTED),
+            Some(Phrase::Unavailable) if whole => return unsupported(UNAVAILABLE),
+            Some(Phrase::Deleted) if whole => return Some(deleted(None)),
+            Some(Phrase::LiveLocation) if whole => {
+                return Some(Content { kind: Some(Kind::LiveLocation), ..Content::default() });
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+fn deleted(by: Option<Participant>) -> Content {
+    let deletion = Deletion { scope: Some(DeletionScope::Everyone), by, state: Some(DeletionState::Unknown) };
+    Content { kind: Some(Kind::Delete), deletion: Some(deletion), ..Content::default() }
+}
+
+fn deleted_by_admin(body: &str) -> Option<Content> {
+    let visible = trim(body);
+    if visible.contains('\n') || visible.len() > 400 {
+        return None;
+    }
+    let mut prefixes = LANGUAGES.iter().flat_map(|language| language.deleted_by_admin);
+    let prefix = prefixes.find(|prefix| folded(visible).starts_with(*prefix))?;
+    let name: String = visible.chars().filter(|c| !is_mark(*c)).skip(prefix.chars().count()).collect();
+    let name = name.trim_end_matches('.').trim();
+    (!name.is_empty()).then(|| deleted(Some(Participant { name: Some(name.to_owned()), ..Participant::default() })))
+}
+
+/// A call, of which the export says no more than that it was, and whether it was missed.
+fn call(body: &str) -> Option<Content> {
+    let visible = trim(body);
+    if visible.contains('\n') || visible.len() > 160 {
+        return None;
+    }
+    let key = folded(visible);
+    let begins = |words: &[&str]| {
+        words
+            .iter()
+            .any(|word| key.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', ','])))
+    };
+    // A person writes "Video call, tomorrow?" too; only WhatsApp puts a mark before it.
+    let marked = body.starts_with('\u{200e}');
+    let (media, status) = LANGUAGES.iter().find_map(|language| {
+        if begins(language.missed_voice_call) {
+            Some((CallMedia::Voice, Some(CallStatus::Missed)))
+        } else if begins(language.missed_video_call) {
+            Some((CallMedia::Video, Some(CallStatus::Missed)))
+        } else if marked && begins(language.voice_call) {
+            Some((CallMedia::Voice, None))
+        } else if marked && begins(language.video_call) {
+            Some((CallMedia::Video, None))
+        } else {
+            None
+        }
+    })?;
+    let call = Call { media: Some(media), status, start_time: None, end_time: None, duration_seconds: None };
+    Some(Content { kind: Some(Kind::Call), call: Some(call), ..Content::default() })
+}
+
+/// `Location: https://maps.google.com/?q=55.6,12.5`, and `Place (address): https://foursquare.com/v/…`.
+fn location(body: &str) -> Option<Content> {
+    let visible = trim(body);
+    let at = visible.find("https://")?;
+    let (label, url) = visible.split_at(at);
+    let label = trim(label).strip_suffix(':')?;
+    if url.contains(char::is_whitespace) || label.len() > 400 {
+        return None;
+    }
+    let mut place = Location {
+        latitude: None,
+        longitude: None,
+        name: None,
+        address: None,
+        url: Some(url.to_owned()),
+        accuracy_meters: None,
+    };
+    if let Some(point) = url.strip_prefix("https://maps.google.com/?q=") {
+        if !any_language(label, |language| language.location) {
+            return None;
+        }
+        let degrees = |text: &str, most: f64| text.parse::<f64>().ok().filter(|value| value.abs() <= most);
+        if let Some((latitude, longitude)) = point.split_once(',') {
+            place.latitude = degrees(latitude, 90.0);
+            place.longitude = degrees(longitude, 180.0);
+        }
+    } else if url.starts_with("https://foursquare.com/v/") {
+        place.name = Some(trim(label).to_owned());
+    } else {
+        return None;
+    }
+    Some(Content { kind: Some(Kind::Location), location: Some(place), ..Content::default() })
+}
+
+/// `POLL:`, the question, and `OPTION: … (2 votes)` for each option, each on its line.
+fn poll(body: &str) -> Option<Content> {
+    let mut lines = trim(body).lines();
+    let heading = folded(lines.next()?);
+    let word = heading.strip_suffix(':')?.trim();
+    if !LANGUAGES.iter().any(|language| language.poll == word) {
+        return None;
+    }
+    let question = trim(lines.next()?).to_owned();
+    let option = |line: &str| {
+        let (word, text) = line.split_once(':')?;
+        let word = folded(word);
+        LANGUAGES.iter().any(|language| language.option == word).then(|| {
+            let text = trim(text);
+            // The count of votes is in the text; the contract's `votes` are somebody's own.
+            let counted = |votes: &str| votes.ends_with(')') && votes.contains(|c: char| c.is_ascii_digit());
+            match text.rsplit_once(" (") {
+                Some((option, votes)) if counted(votes) => trim(option).to_owned(),
+                _ => text.to_owned(),
+            }
+        })
+    };
+    let options: Vec<String> = lines.filter_map(option).collect();
+    let poll = Poll { question: Some(question), options, selectable: None, votes: None };
+    (!poll.options.is_empty()).then(|| Content { kind: Some(Kind::Poll), poll: Some(poll), ..Content::default() })
+}
+
+/// What WhatsApp wrote under somebody's name, as it does on an iPhone.
+fn notice(body: &str) -> Option<Content> {
+    let begin: String = body.chars().take(200).collect();
+    let key = folded(&begin);
+    if LANGUAGES.iter().flat_map(|language| language.notice).any(|notice| key.starts_with(notice)) {
+        return Some(Content { kind: Some(Kind::System), ..Content::default() });
+    }
+    let marked = body.starts_with('\u{200e}') && !trim(body).contains('\n');
+    let event = if marked { event(body) } else { None }?;
+    Some(Content { kind: Some(Kind::GroupEvent), event: Some(event), ..Content::default() })
+}
+
+/// What was done to a group. Who did what to whom stays in the text: names are not told from words there.
+fn event(body: &str) -> Option<GroupEvent> {
+    let begin: String = body.chars().take(400).collect();
+    let key = folded(&begin);
+    let known = LANGUAGES.iter().flat_map(|language| language.events).find(|(words, _)| key.contains(words));
+    known.map(|(_, action)| GroupEvent {
+        action: Some((*action).to_owned()),
+        subjects: Vec::new(),
+        old_value: None,
+        new_value: None,
+    })
+}

@@ -1,0 +1,109 @@
+//! What can be wrong with an export, its participants' file and its attachments.
+
+/// Why a file cannot be read as a chat export.
+///
+/// Every variant is permanent: the same bytes fail the same way tomorrow, and somebody has to upload another file.
+/// None of them shows what the file says; a place is given as a line number, or as the number of an entry in the zip,
+/// both from 1.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExportError {
+    /// The file's name ends in neither `.txt` nor `.zip`.
+    #[error("the file is neither a .txt nor a .zip: upload what the phone's \"Export chat\" wrote, as it is")]
+    Type,
+    /// The owner's address and the file's name do not fit in an item's id together.
+    #[error("the file's name is too long by {over} characters (counted as in a URL): rename the file")]
+    NameTooLong {
+        /// How many characters must go.
+        over: usize,
+    },
+    /// The chat's text is longer than [`Export::MAX_TEXT_BYTES`](crate::Export::MAX_TEXT_BYTES).
+    #[error("the chat's text has more than {limit} bytes: export the chat in parts")]
+    TextTooLarge {
+        /// In bytes, after decompression.
+        limit: u64,
+    },
+    /// More messages than [`Export::MAX_MESSAGES`](crate::Export::MAX_MESSAGES).
+    #[error("the chat has more than {limit} messages: export the chat in parts")]
+    TooManyMessages {
+        /// The most that are read.
+        limit: usize,
+    },
+    /// The text is not UTF-8. It is not guessed at: a wrong guess would change what somebody wrote.
+    #[error(
+        "line {line} of the chat is not UTF-8: upload the file as the phone wrote it, not one saved again by an editor"
+    )]
+    Encoding {
+        /// The first line with a byte that does not belong.
+        line: usize,
+    },
+    /// No line begins as a message does.
+    #[error(
+        "no line of the file begins with a date, a time and a name as WhatsApp writes them: \
+         upload the chat's text as the phone wrote it, or report the format"
+    )]
+    NoMessages,
+    /// The zip cannot be read, or its chat's bytes do not match their checksum.
+    #[error("the zip is damaged or compressed in a way that phones do not use: upload it again as the phone wrote it")]
+    ZipDamaged,
+    /// More entries than [`Export::MAX_ZIP_ENTRIES`](crate::Export::MAX_ZIP_ENTRIES).
+    #[error("the zip has more than {limit} entries: export the chat in parts")]
+    ZipEntries {
+        /// The most that are read.
+        limit: usize,
+    },
+    /// An entry needs a password.
+    #[error("entry {entry} of the zip is encrypted: upload the zip without a password")]
+    ZipEncrypted {
+        /// Which one.
+        entry: usize,
+    },
+    /// An entry's name leads out of the zip, is absolute, or holds a backslash or a control character.
+    #[error("entry {entry} of the zip has a name that no phone writes: upload the zip as the phone wrote it")]
+    ZipName {
+        /// Which one.
+        entry: usize,
+    },
+    /// An entry is a symbolic link.
+    #[error("entry {entry} of the zip is a symbolic link: upload the zip as the phone wrote it")]
+    ZipLink {
+        /// Which one.
+        entry: usize,
+    },
+    /// Two entries have the same name, so it is unsure which one a message means.
+    #[error("the zip has two entries of one name: upload the zip as the phone wrote it")]
+    ZipDuplicate,
+    /// There is no `.txt` that could be the chat.
+    #[error("the zip holds no chat: it must contain _chat.txt or the .txt that is named after the chat")]
+    NoChat,
+    /// There are several `.txt` that could be the chat.
+    #[error("{count} of the zip's .txt files could be the chat: leave only one, or give the zip the name of its chat")]
+    SeveralChats {
+        /// How many.
+        count: usize,
+    },
+    /// The file that names the participants is wrong. It is not half used: a wrong address files in a wrong mailbox.
+    #[error("line {line} of the participants' file: {problem}")]
+    Participants {
+        /// From 1, the header's line included.
+        line: u64,
+        /// What, and how to mend it.
+        problem: &'static str,
+    },
+}
+
+/// Why an attachment's bytes cannot be given. All of them are permanent for this export.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AttachmentError {
+    /// The export does not have the file: it came as a bare `.txt`, or the phone no longer had it.
+    #[error("the export does not have the attachment's file")]
+    Missing,
+    /// More bytes than were asked for at most, counted while decompressing.
+    #[error("the attachment has more than {limit} bytes")]
+    TooLarge {
+        /// In bytes.
+        limit: u64,
+    },
+    /// The bytes cannot be decompressed, or do not match their checksum.
+    #[error("the attachment's bytes are damaged in the zip")]
+    Damaged,
+}

@@ -1,0 +1,47 @@
+//! Files that messages name.
+
+use item::Kind;
+
+/// What the name of a file says of it: the kind of message, and the media type as far as the extension tells.
+pub(crate) fn judge(file: &str) -> (Kind, &'static str) {
+    let upper = file.to_ascii_uppercase();
+    let extension = upper.rsplit_once('.').map_or("", |(_, extension)| extension);
+    // Android names a file by what it is (PTT-20240101-WA0001.opus), an iPhone too, behind a number
+    // (00000003-STICKER-2024-01-01-10-15-00.webp).
+    let is = |word: &str| upper.starts_with(&format!("{word}-")) || upper.contains(&format!("-{word}-"));
+    match extension {
+        "JPG" | "JPEG" => (Kind::Image, "image/jpeg"),
+        "PNG" => (Kind::Image, "image/png"),
+        "HEIC" => (Kind::Image, "image/heic"),
+        "GIF" => (Kind::Gif, "image/gif"),
+        "WEBP" if is("STK") || is("STICKER") => (Kind::Sticker, "image/webp"),
+        "WEBP" => (Kind::Image, "image/webp"),
+        "MP4" if is("GIF") => (Kind::Gif, "video/mp4"),
+        "MP4" | "M4V" => (Kind::Video, "video/mp4"),
+        "3GP" => (Kind::Video, "video/3gpp"),
+        "MOV" => (Kind::Video, "video/quicktime"),
+        "MKV" => (Kind::Video, "video/x-matroska"),
+        "WEBM" => (Kind::Video, "video/webm"),
+        "AVI" => (Kind::Video, "video/x-msvideo"),
+        "OPUS" => (Kind::Voice, "audio/ogg"),
+        "OGG" | "OGA" => (voice_or_audio(is("PTT")), "audio/ogg"),
+        "M4A" => (voice_or_audio(is("PTT")), "audio/mp4"),
+        "AAC" => (voice_or_audio(is("PTT")), "audio/aac"),
+        "AMR" => (voice_or_audio(is("PTT")), "audio/amr"),
+        "MP3" => (Kind::Audio, "audio/mpeg"),
+        "WAV" => (Kind::Audio, "audio/wav"),
+        "VCF" => (Kind::Contacts, "text/vcard"),
+        "PDF" => (Kind::Document, "application/pdf"),
+        "TXT" => (Kind::Document, "text/plain"),
+        "CSV" => (Kind::Document, "text/csv"),
+        "ZIP" => (Kind::Document, "application/zip"),
+        "DOCX" => (Kind::Document, "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+        "XLSX" => (Kind::Document, "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+        "PPTX" => (Kind::Document, "application/vnd.openxmlformats-officedocument.presentationml.presentation"),
+        _ => (Kind::Document, "application/octet-stream"),
+    }
+}
+
+fn voice_or_audio(recorded_in_app: bool) -> Kind {
+    if recorded_in_app { Kind::Voice } else { Kind::Audio }
+}

@@ -1,0 +1,271 @@
+//! Who took part: the senders, those whom the participants' file names, and the owner.
+
+use std::collections::HashMap;
+
+use item::{MailboxAddress, Participant};
+
+use crate::{error::ExportError, marks::folded};
+
+/// Everybody in a chat.
+pub(crate) struct People {
+    members: Vec<Member>,
+    /// For each sender, the member that it is. `None` for a name under which only WhatsApp itself wrote.
+    by_sender: Vec<Option<usize>>,
+}
+
+struct Member {
+    participant: Participant,
+    is_owner: bool,
+}
+
+/// What is known of a chat's senders.
+pub(crate) struct Senders<'a> {
+    /// As the phone writes them.
+    pub(crate) names: &'a [String],
+    /// For each, whether a person wrote under it.
+    pub(crate) wrote: &'a [bool],
+    /// The chat's name.
+    pub(crate) chat_name: Option<&'a str>,
+    /// Whether something happened that happens only in groups.
+    pub(crate) group_event: bool,
+}
+
+impl People {
+    /// Brings senders and the participants' file together.
+    ///
+    /// The owner is the sender to whom the file gives the owner's address. In a chat of two that is named after one of
+    /// them, it is the other. Otherwise nobody knows which sender it is, and the owner is a participant of their own,
+    /// with nothing but the address. Who is in the file and never wrote is a participant too.
+    pub(crate) fn gather(senders: &Senders<'_>, known: &[Known], owner: &MailboxAddress) -> Self {
+        let mut by_name = HashMap::new();
+        let mut by_phone = HashMap::new();
+        for (at, known) in known.iter().enumerate() {
+            if let Some(name) = &known.participant.name {
+                by_name.entry(person_key(name)).or_insert(at);
+            }
+            if let Some(phone) = known.participant.phone_digits() {
+                by_phone.entry(phone).or_insert(at);
+            }
+        }
+        let mut members: Vec<Member> = Vec::new();
+        let mut member_of_row: HashMap<usize, usize> = HashMap::new();
+        let by_sender: Vec<Option<usize>> = senders
+            .names
+            .iter()
+            .zip(senders.wrote)
+            .map(|(name, wrote)| {
+                if !wrote {
+                    return None;
+                }
+                let written = written_as(name);
+                let row = by_name.get(&person_key(name)).or_else(|| by_phone.get(&written.phone_digits()?)).copied();
+                if let Some(member) = row.and_then(|row| member_of_row.get(&row)) {
+                    return Some(*member);
+                }
+                members.push(match row {
+                    Some(row) => {
+                        member_of_row.insert(row, members.len());
+                        let known = &known[row].participant;
+                        let participant = Participant {
+                            name: written.name.or_else(|| known.name.clone()),
+                            phone: known.phone.clone().or(written.phone),
+                            ..known.clone()
+                        };
+                        Member { participant, is_owner: is_owner(known, owner) }
+                    }
+                    None => Member { participant: written, is_owner: false },
+                });
+                Some(members.len() - 1)
+            })
+            .collect();
+        for (at, known) in known.iter().enumerate() {
+            if !member_of_row.contains_key(&at) {
+                let participant = known.participant.clone();
+                members.push(Member { is_owner: is_owner(&participant, owner), participant });
+            }
+        }
+        let mut people = Self { members, by_sender };
+        if !people.members.iter().any(|member| member.is_owner) {
+            match people.counterpart(senders) {
+                Some(other) => {
+                    let member = &mut people.members[other];
+                    member.is_owner = true;
+                    member.participant.email = Some(owner.to_string());
+                }
+                None => {
+                    let participant = Participant { email: Some(owner.to_string()), ..Participant::default() };
+                    people.members.push(Member { participant, is_owner: true });
+                }
+            }
+        }
+        people
+    }
+
+    /// In a chat of two senders that is named after one of them: the other.
+    fn counterpart(&self, senders: &Senders<'_>) -> Option<usize> {
+        let chat_name = senders.chat_name?;
+        if senders.group_event || self.members.len() != 2 {
+            return None;
+        }
+        let named = |member: &Member| is_called(&member.participant, chat_name);
+        match self.members.as_slice() {
+            [one, other] if named(one) && !named(other) && other.participant.email.is_none() => Some(1),
+            [one, other] if named(other) && !named(one) && one.participant.email.is_none() => Some(0),
+            _ => None,
+        }
+    }
+
+    /// How many there are of whom more is known than an address: an owner who cannot be told among the senders is not
+    /// counted a second time.
+    pub(crate) fn known_count(&self) -> usize {
+        let known = |member: &&Member| member.participant.name.is_some() || member.participant.phone.is_some();
+        self.members.iter().filter(known).count()
+    }
+
+    /// Whether the owner is one of the senders.
+    pub(crate) fn owner_is_sender(&self) -> bool {
+        self.by_sender.iter().flatten().any(|member| self.members[*member].is_owner)
+    }
+
+    /// The sender, and whether it is the owner.
+    pub(crate) fn sender(&self, sender: usize) -> Option<(&Participant, bool)> {
+        let member = &self.members[self.by_sender.get(sender).copied().flatten()?];
+        Some((&member.participant, member.is_owner))
+    }
+
+    /// Everybody but the sender; everybody where there is none.
+    pub(crate) fn others(&self, sender: Option<usize>) -> Vec<Participant> {
+        let from = sender.and_then(|sender| self.by_sender.get(sender).copied().flatten());
+        let owner_writes = from.is_some_and(|from| self.members[from].is_owner);
+        self.members
+            .iter()
+            .enumerate()
+            .filter(|(at, member)| Some(*at) != from && !(owner_writes && member.is_owner))
+            .map(|(_, member)| member.participant.clone())
+            .collect()
+    }
+
+    /// The one whom the owner talks with, where there is just one.
+    pub(crate) fn counterparty_name(&self) -> Option<&str> {
+        let mut others = self.members.iter().filter(|member| !member.is_owner);
+        match (others.next(), others.next()) {
+            (Some(only), None) => only.participant.name.as_deref().or(only.participant.phone.as_deref()),
+            _ => None,
+        }
+    }
+}
+
+fn is_owner(participant: &Participant, owner: &MailboxAddress) -> bool {
+    participant.email.as_deref() == Some(owner.as_str())
+}
+
+/// A sender as the phone writes it: a name, or a number of somebody whom the phone does not know.
+pub(crate) fn written_as(sender: &str) -> Participant {
+    let number = |c: char| c.is_ascii_digit() || " +-().\u{a0}\u{2011}\u{202f}".contains(c);
+    let digits: String = sender.chars().filter(char::is_ascii_digit).collect();
+    if (7..=15).contains(&digits.len()) && sender.chars().all(number) {
+        let plus = if sender.starts_with('+') { "+" } else { "" };
+        Participant { phone: Some(format!("{plus}{digits}")), ..Participant::default() }
+    } else {
+        Participant { name: Some(sender.to_owned()), ..Participant::default() }
+    }
+}
+
+/// Under what a name is looked up. An iPhone puts `~ ` before a name that is not in its address book.
+fn person_key(name: &str) -> String {
+    let name = folded(name);
+    name.strip_prefix('~').map_or(name.as_str(), str::trim_start).to_owned()
+}
+
+fn is_called(participant: &Participant, chat_name: &str) -> bool {
+    let names = |candidate: &str| {
+        let by_name = participant.name.as_deref().is_some_and(|name| person_key(name) == person_key(candidate));
+        let phone = written_as(candidate).phone_digits();
+        by_name || (phone.is_some() && phone == participant.phone_digits())
+    };
+    // A browser adds ` (1)` to the name of a file that it has downloaded before.
+    let again = chat_name.rsplit_once(" (").filter(|(_, number)| number.trim_end_matches(')').parse::<u8>().is_ok());
+    names(chat_name) || again.is_some_and(|(first, _)| names(first))
+}
+
+/// A row of the participants' file.
+pub(crate) struct Known {
+    participant: Participant,
+}
+
+/// Reads a participants' file: a header with `name`, `phone` and `email` in any order, `,` or `;` between them. A name
+/// or a phone is needed in each row. Other columns are for people.
+///
+/// # Errors
+/// The first row that is wrong, by its line.
+pub(crate) fn read_known(csv: &[u8]) -> Result<Vec<Known>, ExportError> {
+    const MAX_BYTES: usize = 1 << 20;
+    let refused = |line: u64, problem: &'static str| ExportError::Participants { line, problem };
+    if csv.len() > MAX_BYTES {
+        return Err(refused(1, "the file has more than 1 MiB: list only those who are in this chat"));
+    }
+    let header = csv.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let count = |wanted: u8| header.iter().filter(|byte| **byte == wanted).count();
+    let delimiter = if count(b';') > count(b',') { b';' } else { b',' };
+    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).trim(csv::Trim::All).from_reader(csv);
+    let broken = |error: &csv::Error| {
+        let line = error.position().map_or(1, csv::Position::line);
+        refused(
+            line,
+            match error.kind() {
+                csv::ErrorKind::Utf8 { .. } => "the text is not UTF-8: save the file as CSV UTF-8",
+                csv::ErrorKind::UnequalLengths { .. } => "the row has more or fewer columns than the header",
+                _ => "the row cannot be read",
+            },
+        )
+    };
+    let columns = reader.headers().map_err(|error| broken(&error))?;
+    let column = |wanted: &str| {
+        let mut places = columns.iter().enumerate().filter(|(_, name)| name.eq_ignore_ascii_case(wanted));
+        match (places.next(), places.next()) {
+            (Some((place, _)), None) => Ok(place),
+            (None, _) => Err(refused(1, "the header must name the columns name, phone and email")),
+            (Some(_), Some(_)) => Err(refused(1, "the header names a column twice")),
+        }
+    };
+    let (name, phone, email) = (column("name")?, column("phone")?, column("email")?);
+    let mut known = Vec::new();
+    let mut names: HashMap<String, u64> = HashMap::new();
+    let mut phones: HashMap<String, u64> = HashMap::new();
+    for record in reader.records() {
+        let record = record.map_err(|error| broken(&error))?;
+        let line = record.position().map_or(0, csv::Position::line);
+        let field = |place: usize| record.get(place).filter(|value| !value.is_empty()).map(str::to_owned);
+        let participant = Participant {
+            name: field(name),
+            phone: field(phone),
+            email: match field(email) {
+                Some(address) => {
+                    let address: MailboxAddress =
+                        address.parse().map_err(|_| refused(line, "the email is no e-mail address"))?;
+                    Some(address.to_string())
+                }
+                None => None,
+            },
+            whatsapp_id: None,
+        };
+        if participant.name.is_none() && participant.phone.is_none() {
+            return Err(refused(line, "the row has neither a name nor a phone"));
+        }
+        if let Some(phone) = &participant.phone {
+            let digits = written_as(phone).phone_digits().ok_or_else(|| {
+                refused(line, "the phone is no number of 7 to 15 digits: a spreadsheet may have changed it")
+            })?;
+            if phones.insert(digits, line).is_some() {
+                return Err(refused(line, "the phone stands in a row above already"));
+            }
+        }
+        if let Some(name) = &participant.name
+            && names.insert(person_key(name), line).is_some()
+        {
+            return Err(refused(line, "the name stands in a row above already"));
+        }
+        known.push(Known { participant });
+    }
+    Ok(known)
+}
