@@ -1,1 +1,12 @@
 //! Whose mailboxes an item goes to: the user map, then the item's own e-mail property.
+//!
+//! The rule is here and pure; that a mailbox exists is asked of a [`Directory`], which the caller brings.
+
+mod columns;
+mod error;
+mod resolve;
+mod user_map;
+
+pub use error::{Column, Problem, RowError, UserMapErrors};
+pub use resolve::{Counts, Directory, Resolution, resolve};
+pub use user_map::UserMap;

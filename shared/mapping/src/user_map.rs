@@ -1,0 +1,228 @@
+//! The operator's table of mobile numbers and mailboxes.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    fmt,
+};
+
+use csv::{ReaderBuilder, StringRecord};
+use item::{MailboxAddress, Participant};
+use phone::{PhoneNumber, Region};
+
+use crate::{Column, Problem, UserMapErrors, columns::Columns};
+
+/// Which mailbox belongs to which mobile number. Personal data: `Debug` shows only how many there are.
+#[derive(Clone, Default)]
+pub struct UserMap {
+    /// Every number in each of the forms that WhatsApp may know it by.
+    entries: HashMap<PhoneNumber, Mapped>,
+    numbers: usize,
+    default_region: Option<Region>,
+}
+
+#[derive(Clone)]
+struct Mapped {
+    address: MailboxAddress,
+    /// Where it stands first.
+    line: u64,
+}
+
+impl UserMap {
+    /// The largest file that is read: 32 MiB.
+    pub const MAX_BYTES: usize = 32 << 20;
+    /// The most rows that are read, the header not counted.
+    pub const MAX_ROWS: u64 = 1_000_000;
+    /// The most cells that a row may have.
+    pub const MAX_COLUMNS: usize = 256;
+    /// The most bytes that a cell may have, in any column.
+    pub const MAX_CELL_BYTES: usize = 1024;
+
+    /// A map of nobody.
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// Reads a table: UTF-8, with or without a BOM, cells separated by `,`, `;` or tabs and quoted where needed. The first
+    /// row names the columns; other columns than the two are ignored. Numbers without a plus are read in
+    /// `default_region`, see [`PhoneNumber::from_cell`].
+    ///
+    /// # Errors
+    /// [`UserMapErrors`], with every wrong row. One is enough to refuse the file: a map that is read in part would file
+    /// in the wrong mailbox or in none.
+    pub fn parse(csv: &[u8], default_region: Option<Region>) -> Result<Self, UserMapErrors> {
+        let text = text(csv)?;
+        let (separator, columns, mut lines) = header(text)?;
+        let mut map = Self { default_region, ..Self::default() };
+        let mut errors = UserMapErrors { shown: Vec::new(), more: 0 };
+        let mut reader =
+            ReaderBuilder::new().delimiter(separator).has_headers(false).flexible(true).from_reader(text.as_bytes());
+        let mut record = StringRecord::new();
+        let mut rows = 0_u64;
+        loop {
+            let line = lines.next_record_at(reader.position().byte());
+            match reader.read_record(&mut record) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(_) => return Err(UserMapErrors::one(line, Problem::NotUtf8)),
+            }
+            rows += 1;
+            // The first is the header.
+            if rows == 1 {
+                continue;
+            }
+            if rows > Self::MAX_ROWS + 1 {
+                return Err(UserMapErrors::one(line, Problem::TooManyRows));
+            }
+            if let Err(problem) = map.add(line, &record, columns) {
+                errors.push(line, problem);
+            }
+        }
+        if errors.count() == 0 { Ok(map) } else { Err(errors) }
+    }
+
+    fn add(&mut self, line: u64, record: &StringRecord, columns: Columns) -> Result<(), Problem> {
+        sane(record)?;
+        let cell = |index: usize| record.get(index).unwrap_or_default().trim();
+        let (phone, address) = (cell(columns.phone), cell(columns.address));
+        if record.iter().all(|cell| cell.trim().is_empty()) {
+            return Ok(());
+        }
+        for (cell, column) in [(phone, Column::Phone), (address, Column::Address)] {
+            if cell.is_empty() {
+                return Err(Problem::Missing(column));
+            }
+        }
+        let number = PhoneNumber::from_cell(phone, self.default_region)?;
+        // An address may begin with an apostrophe, but what begins with one in a table is a spreadsheet's mark.
+        if address.starts_with(['\'', '=']) {
+            return Err(Problem::AddressMark);
+        }
+        let address: MailboxAddress = address.parse()?;
+        let earlier = number.variants().find_map(|variant| self.entries.get(&variant));
+        match earlier {
+            Some(earlier) if earlier.address == address => return Ok(()),
+            Some(earlier) => return Err(Problem::Conflict { line: earlier.line }),
+            None => self.numbers += 1,
+        }
+        for variant in number.variants() {
+            if let Entry::Vacant(entry) = self.entries.entry(variant) {
+                entry.insert(Mapped { address: address.clone(), line });
+            }
+        }
+        Ok(())
+    }
+
+    /// The mailbox of a number, in whichever form WhatsApp knows it.
+    pub fn address_of(&self, number: &PhoneNumber) -> Option<&MailboxAddress> {
+        self.entries.get(number).map(|mapped| &mapped.address)
+    }
+
+    /// The mailbox of a participant: by the captured phone number, or where none was captured by the one in the WhatsApp
+    /// id. `None` also where what was captured is no number.
+    pub fn address_of_participant(&self, participant: &Participant) -> Option<&MailboxAddress> {
+        if self.is_empty() {
+            return None;
+        }
+        let captured = participant.phone.as_deref();
+        let number = captured.and_then(|phone| PhoneNumber::parse(phone, self.default_region).ok()).or_else(|| {
+            let id = Participant { whatsapp_id: participant.whatsapp_id.clone(), ..Participant::default() };
+            PhoneNumber::parse(&format!("+{}", id.phone_digits()?), None).ok()
+        })?;
+        self.address_of(&number)
+    }
+
+    /// How many people's numbers are mapped.
+    pub fn len(&self) -> usize {
+        self.numbers
+    }
+
+    /// Whether nobody is mapped.
+    pub fn is_empty(&self) -> bool {
+        self.numbers == 0
+    }
+}
+
+impl fmt::Debug for UserMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UserMap").field("numbers", &self.numbers).finish_non_exhaustive()
+    }
+}
+
+/// The file as UTF-8 without its BOM.
+fn text(csv: &[u8]) -> Result<&str, UserMapErrors> {
+    if csv.len() > UserMap::MAX_BYTES {
+        return Err(UserMapErrors::one(1, Problem::FileTooLarge));
+    }
+    // UTF-16 without a BOM shows by the zeros of its ASCII.
+    if csv.starts_with(&[0xFF, 0xFE]) || csv.starts_with(&[0xFE, 0xFF]) || csv.iter().take(1024).any(|&byte| byte == 0)
+    {
+        return Err(UserMapErrors::one(1, Problem::Utf16));
+    }
+    let text = std::str::from_utf8(csv).map_err(|error| {
+        let line = Lines::of(csv).next_record_at(error.valid_up_to() as u64);
+        UserMapErrors::one(line, Problem::NotUtf8)
+    })?;
+    Ok(text.strip_prefix('\u{FEFF}').unwrap_or(text))
+}
+
+/// The separator, which is the one by which the header has both columns, and where these are.
+fn header(text: &str) -> Result<(u8, Columns, Lines<'_>), UserMapErrors> {
+    let mut problem = Problem::NoHeader;
+    let mut cells = 0;
+    let line = Lines::of(text.as_bytes()).next_record_at(0);
+    for separator in [b',', b';', b'\t'] {
+        let mut reader =
+            ReaderBuilder::new().delimiter(separator).has_headers(false).flexible(true).from_reader(text.as_bytes());
+        let mut record = StringRecord::new();
+        if !reader.read_record(&mut record).unwrap_or(false) {
+            return Err(UserMapErrors::one(1, Problem::NoHeader));
+        }
+        match sane(&record).and_then(|()| Columns::of(&record)) {
+            Ok(columns) => return Ok((separator, columns, Lines::of(text.as_bytes()))),
+            // The separator that cuts the header into most cells is the file's own, so its complaint is the one to tell.
+            Err(wrong) if record.len() > cells => (problem, cells) = (wrong, record.len()),
+            Err(_) => {}
+        }
+    }
+    Err(UserMapErrors::one(line, problem))
+}
+
+fn sane(record: &StringRecord) -> Result<(), Problem> {
+    if record.len() > UserMap::MAX_COLUMNS {
+        return Err(Problem::TooManyCells);
+    }
+    if record.iter().any(|cell| cell.len() > UserMap::MAX_CELL_BYTES) {
+        return Err(Problem::CellTooLong);
+    }
+    if record.iter().any(|cell| cell.contains(['\n', '\r'])) {
+        return Err(Problem::LineBreak);
+    }
+    Ok(())
+}
+
+/// Counts lines as an editor does. The csv reader's own count leaves out blank lines, which it skips, and old Macs' CR.
+struct Lines<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    line: u64,
+}
+
+impl<'a> Lines<'a> {
+    fn of(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0, line: 1 }
+    }
+
+    /// The line of the first record that begins at `offset` or after blank lines there. Offsets never go back.
+    fn next_record_at(&mut self, offset: u64) -> u64 {
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+        while let Some(&byte) = self.bytes.get(self.at) {
+            if self.at >= offset && !matches!(byte, b'\n' | b'\r') {
+                break;
+            }
+            let ends = byte == b'\n' || (byte == b'\r' && self.bytes.get(self.at + 1) != Some(&b'\n'));
+            self.line += u64::from(ends);
+            self.at += 1;
+        }
+        self.line
+    }
+}

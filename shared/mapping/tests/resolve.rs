@@ -1,0 +1,124 @@
+//! Whose mailboxes an item goes to.
+#![expect(clippy::unwrap_used, reason = "a test's helper may panic as the test may")]
+
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use futures::executor::block_on;
+use item::{MailboxAddress, Participant};
+use mapping::{Counts, Directory, Resolution, UserMap, resolve};
+
+/// Mailboxes by address; an address beginning with "down" cannot be looked up.
+#[derive(Default)]
+struct Mailboxes {
+    ids: Vec<(&'static str, &'static str)>,
+    asked: Mutex<Vec<String>>,
+}
+
+#[async_trait]
+impl Directory for Mailboxes {
+    type Mailbox = String;
+    type Error = &'static str;
+
+    fn id<'a>(&self, mailbox: &'a String) -> &'a str {
+        mailbox
+    }
+
+    async fn find(&self, address: &MailboxAddress) -> Result<Option<String>, &'static str> {
+        self.asked.lock().unwrap().push(address.to_string());
+        if address.as_str().starts_with("down") {
+            return Err("down");
+        }
+        Ok(self.ids.iter().find(|(known, _)| *known == address.as_str()).map(|(_, id)| (*id).to_owned()))
+    }
+}
+
+fn mailboxes() -> Mailboxes {
+    Mailboxes {
+        ids: vec![
+            ("ada@example.com", "ada"),
+            ("ada.lovelace@example.com", "ada"),
+            ("bob@example.com", "bob"),
+            ("catch@example.com", "catch"),
+        ],
+        ..Mailboxes::default()
+    }
+}
+
+fn map() -> UserMap {
+    let csv = b"Phone,Mail\n+4520123456,ada@example.com\n+4520123457,gone@example.com\n+4520123458,down@example.com\n";
+    UserMap::parse(csv, None).unwrap()
+}
+
+fn person(phone: &str, email: &str) -> Participant {
+    let known = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    Participant { phone: known(phone), email: known(email), ..Participant::default() }
+}
+
+fn resolved(participants: &[Participant], automatic: bool, catch_all: Option<&str>) -> Resolution<String> {
+    let catch_all = catch_all.map(|address| address.parse().unwrap());
+    block_on(resolve(participants, &map(), automatic, catch_all.as_ref(), &mailboxes())).unwrap()
+}
+
+fn counts(by_user_map: usize, by_email: usize, unmapped: usize) -> Counts {
+    Counts { by_user_map, by_email, unmapped }
+}
+
+#[test]
+fn the_user_map_comes_before_the_participants_own_address() {
+    let both = resolved(&[person("4520123456", "bob@example.com")], true, None);
+    assert_eq!((both.mailboxes, both.counts), (vec!["ada".to_owned()], counts(1, 0, 0)));
+    // Mapped to a mailbox that is gone: the participant's own address is the next best.
+    let gone = resolved(&[person("4520123457", "bob@example.com")], true, None);
+    assert_eq!((gone.mailboxes, gone.counts), (vec!["bob".to_owned()], counts(0, 1, 0)));
+    let manual = resolved(&[person("4520123457", "bob@example.com")], false, None);
+    assert_eq!((manual.mailboxes, manual.counts), (vec![], counts(0, 0, 1)));
+}
+
+#[test]
+fn every_mailbox_gets_one_copy_and_every_address_one_question() {
+    let group = [
+        person("4520123456", ""),
+        person("", "ADA.Lovelace@example.com"),
+        person("", "bob@example.com"),
+        person("+1 202 555 0123", "stranger@elsewhere.example"),
+        person("+1 202 555 0124", "stranger@elsewhere.example"),
+        person("4520123456", "bob@example.com"),
+        person("no number", "no address"),
+        Participant::default(),
+    ];
+    let mailboxes = mailboxes();
+    let catch_all = "catch@example.com".parse().unwrap();
+    let resolution = block_on(resolve(&group, &map(), true, Some(&catch_all), &mailboxes)).unwrap();
+    assert_eq!(resolution.mailboxes, ["ada", "bob"]);
+    assert_eq!(resolution.counts, counts(2, 2, 4));
+    assert!(!resolution.caught && !resolution.is_unmapped());
+    assert_eq!(
+        *mailboxes.asked.lock().unwrap(),
+        ["ada@example.com", "ada.lovelace@example.com", "bob@example.com", "stranger@elsewhere.example"]
+    );
+}
+
+#[test]
+fn nobody_is_caught_only_where_a_mailbox_is_configured_and_there() {
+    let nobody = [person("+1 202 555 0123", "stranger@elsewhere.example")];
+    assert!(resolved(&nobody, true, None).is_unmapped());
+    let caught = resolved(&nobody, true, Some("catch@example.com"));
+    assert_eq!((caught.mailboxes.as_slice(), caught.caught), (&["catch".to_owned()][..], true));
+    let none = resolved(&nobody, true, Some("nowhere@example.com"));
+    assert!(none.is_unmapped() && !none.caught);
+    assert!(resolved(&[], true, None).is_unmapped());
+}
+
+#[test]
+fn a_directory_that_does_not_answer_decides_nothing() {
+    let group = [person("4520123456", ""), person("4520123458", "bob@example.com")];
+    assert_eq!(block_on(resolve(&group, &map(), true, None, &mailboxes())), Err("down"));
+}
+
+#[test]
+fn without_a_user_map_the_participants_own_address_counts() {
+    let group = [person("4520123456", "bob@example.com")];
+    let resolution = block_on(resolve(&group, &UserMap::empty(), true, None, &mailboxes())).unwrap();
+    assert_eq!((resolution.mailboxes, resolution.counts), (vec!["bob".to_owned()], counts(0, 1, 0)));
+}
