@@ -1,5 +1,7 @@
 //! The mailbox port: what import needs of a mail system. One adapter a folder or file beside this one.
 
+pub mod graph;
+
 use std::time::Duration;
 
 use async_trait::async_trait;

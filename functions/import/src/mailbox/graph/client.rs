@@ -1,0 +1,175 @@
+//! One request to Graph, with its token, its turn and its retries.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::{
+    Method,
+    header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE},
+};
+use tokio::sync::Semaphore;
+use url::Url;
+
+use super::{
+    ConfigError,
+    answer::{self, Answer},
+    cloud::{Hosts, is_private},
+    error::Failure,
+    patience::Patience,
+    token::Tokens,
+};
+
+/// A request to Graph.
+#[derive(Clone)]
+pub(super) struct Request {
+    method: Method,
+    url: Url,
+    json: Option<Bytes>,
+    longest_answer: usize,
+}
+
+impl Request {
+    pub(super) fn get(url: Url) -> Self {
+        Self { method: Method::GET, url, json: None, longest_answer: answer::SMALL }
+    }
+
+    pub(super) fn delete(url: Url) -> Self {
+        Self { method: Method::DELETE, url, json: None, longest_answer: answer::SMALL }
+    }
+
+    pub(super) fn post(url: Url, json: impl Into<Bytes>) -> Self {
+        Self { method: Method::POST, url, json: Some(json.into()), longest_answer: answer::SMALL }
+    }
+
+    /// The answer shows a message, its body included.
+    pub(super) fn answered_with_message(mut self) -> Self {
+        self.longest_answer = answer::MESSAGE;
+        self
+    }
+}
+
+/// What sends them.
+pub(super) struct Client {
+    http: reqwest::Client,
+    pub(super) hosts: Hosts,
+    tokens: Tokens,
+}
+
+impl Client {
+    pub(super) fn new(hosts: Hosts, tokens: Tokens) -> Result<Self, ConfigError> {
+        // Without a provider reqwest would panic.
+        if rustls::crypto::CryptoProvider::get_default().is_none() {
+            return Err(ConfigError::Tls);
+        }
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .no_proxy()
+            .connect_timeout(Duration::from_secs(10))
+            .read_timeout(Duration::from_secs(60))
+            .timeout(Duration::from_secs(150))
+            .build()
+            .map_err(|_| ConfigError::Tls)?;
+        Ok(Self { http, hosts, tokens })
+    }
+
+    /// A request that may be done twice without harm: tried again after whatever passes.
+    pub(super) async fn ask(
+        &self,
+        turn: Option<&Semaphore>,
+        request: &Request,
+        patience: &mut Patience,
+    ) -> Result<Answer, Failure> {
+        loop {
+            match self.once(turn, request, patience).await {
+                Err(failure)
+                    if (failure.is_unclear() || failure.is_throttled())
+                        && patience.pause(failure.retry_after()).await => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// A request that must not be done twice: tried again only where it was certainly not done. Anything unclear is
+    /// the caller's to look into.
+    pub(super) async fn ask_once(
+        &self,
+        turn: Option<&Semaphore>,
+        request: &Request,
+        patience: &mut Patience,
+    ) -> Result<Answer, Failure> {
+        loop {
+            match self.once(turn, request, patience).await {
+                Err(failure) if failure.is_throttled() && patience.pause(failure.retry_after()).await => {}
+                result => return result,
+            }
+        }
+    }
+
+    async fn once(
+        &self,
+        turn: Option<&Semaphore>,
+        request: &Request,
+        patience: &mut Patience,
+    ) -> Result<Answer, Failure> {
+        let mut refused = None;
+        loop {
+            let token = self.tokens.get(&self.http, refused.as_ref(), patience).await?;
+            let mut builder = self
+                .http
+                .request(request.method.clone(), request.url.clone())
+                .header(AUTHORIZATION, token.header.clone())
+                .header("prefer", r#"IdType="ImmutableId""#)
+                .header("client-request-id", uuid::Uuid::new_v4().to_string());
+            if let Some(json) = &request.json {
+                builder = builder.header(CONTENT_TYPE, "application/json").body(json.clone());
+            }
+            let answer = {
+                let _turn = take(turn).await?;
+                answer::read(builder.send().await, request.longest_answer).await?
+            };
+            if answer.status.is_success() {
+                return Ok(answer);
+            }
+            if answer.status == reqwest::StatusCode::UNAUTHORIZED && refused.is_none() {
+                refused = Some(token);
+                continue;
+            }
+            return Err(answer.refusal().into());
+        }
+    }
+
+    /// A piece of a file, to an address that Graph gave out for it. That address is a secret in itself, and is
+    /// elsewhere: our token must not go there.
+    pub(super) async fn upload(
+        &self,
+        turn: &Semaphore,
+        url: &Url,
+        range: std::ops::Range<usize>,
+        file: &[u8],
+    ) -> Result<Answer, Failure> {
+        if !is_private(url) {
+            return Err(Failure::Lost { what: "the address for the upload is not https" });
+        }
+        let piece = Bytes::copy_from_slice(file.get(range.clone()).unwrap_or_default());
+        let sent = {
+            let _turn = take(Some(turn)).await?;
+            let request = self
+                .http
+                .put(url.clone())
+                .header(CONTENT_TYPE, "application/octet-stream")
+                .header(CONTENT_LENGTH, piece.len())
+                .header(CONTENT_RANGE, format!("bytes {}-{}/{}", range.start, range.end - 1, file.len()))
+                .body(piece);
+            answer::read(request.send().await, answer::SMALL).await?
+        };
+        if sent.status.is_success() { Ok(sent) } else { Err(sent.refusal().into()) }
+    }
+}
+
+async fn take(turn: Option<&Semaphore>) -> Result<Option<tokio::sync::SemaphorePermit<'_>>, Failure> {
+    match turn {
+        None => Ok(None),
+        Some(turn) => turn.acquire().await.map(Some).map_err(|_| Failure::Lost { what: "the function is being ended" }),
+    }
+}

@@ -1,0 +1,146 @@
+//! Whose an address is.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use item::MailboxAddress;
+use serde::Deserialize;
+
+use super::{
+    Graph,
+    client::Request,
+    error::Failure,
+    odata::{literal, with_options},
+    patience::Patience,
+};
+use crate::mailbox::Mailbox;
+
+/// So many answers are remembered.
+const MOST: usize = 10_000;
+
+const MEMBERS: (&str, &str) = ("$select", "id,userPrincipalName,mail,proxyAddresses");
+
+/// What was found for an address, as long as it is trusted.
+pub(super) struct Directory {
+    known: Mutex<HashMap<MailboxAddress, (Option<Mailbox>, Instant)>>,
+    /// Nobody today may be somebody soon: an administrator is at it.
+    nobody_for: Duration,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct User {
+    id: String,
+    mail: Option<String>,
+    #[serde(default)]
+    proxy_addresses: Vec<String>,
+}
+
+impl Directory {
+    pub(super) fn new(nobody_for: Duration) -> Self {
+        Self { known: Mutex::default(), nobody_for }
+    }
+
+    fn get(&self, address: &MailboxAddress) -> Option<Option<Mailbox>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mailbox, at) = known.get(address)?;
+        (mailbox.is_some() || at.elapsed() < self.nobody_for).then(|| mailbox.clone())
+    }
+
+    fn put(&self, address: &MailboxAddress, mailbox: Option<Mailbox>) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST {
+            known.retain(|_, (mailbox, _)| mailbox.is_some());
+        }
+        if known.len() >= MOST {
+            known.clear();
+        }
+        known.insert(address.clone(), (mailbox, Instant::now()));
+    }
+}
+
+impl User {
+    /// Whether the address is one that its mailbox receives at. `proxyAddresses` are unique in a tenant.
+    fn owns(&self, address: &MailboxAddress) -> bool {
+        self.proxy_addresses.iter().any(|proxy| {
+            proxy.split_once(':').is_some_and(|(kind, proxy)| {
+                kind.eq_ignore_ascii_case("smtp") && proxy.eq_ignore_ascii_case(address.as_str())
+            })
+        })
+    }
+
+    fn shows(&self, address: &MailboxAddress) -> bool {
+        self.mail.as_deref().is_some_and(|mail| mail.eq_ignore_ascii_case(address.as_str()))
+    }
+}
+
+impl Graph {
+    pub(super) async fn find_mailbox(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, Failure> {
+        if let Some(known) = self.directory.get(address) {
+            return Ok(known);
+        }
+        let mut patience = self.patience();
+        let mut owner = None;
+        for user in self.users(address, &mut patience).await? {
+            if !self.has_mailbox(&user, &mut patience).await? {
+                continue;
+            }
+            let mailbox = Mailbox { id: user.id.clone(), address: address.clone() };
+            // Users come owners first. Where only `mail` says so, and says it twice, nobody knows whose it is: the
+            // wrong mailbox is worse than none.
+            if user.owns(address) {
+                owner = Some(mailbox);
+                break;
+            }
+            if owner.replace(mailbox).is_some() {
+                tracing::warn!("an address is the mail of two accounts with mailboxes and neither's own: not used");
+                owner = None;
+                break;
+            }
+        }
+        self.directory.put(address, owner.clone());
+        Ok(owner)
+    }
+
+    /// The accounts that the address may belong to, the surest first.
+    async fn users(&self, address: &MailboxAddress, patience: &mut Patience) -> Result<Vec<User>, Failure> {
+        let url = with_options(self.client.hosts.graph(&["users", address.as_str()]), &[MEMBERS]);
+        let by_name: Option<User> = match self.client.ask(None, &Request::get(url), patience).await {
+            Ok(answer) => Some(answer.json()?),
+            Err(failure) if failure.is_no_mailbox() || failure.is_missing() => None,
+            Err(failure) => return Err(failure),
+        };
+        // A user name is an address only by custom: the mail may go to somebody else.
+        if let Some(user) = &by_name
+            && (user.owns(address) || user.shows(address))
+        {
+            return Ok(by_name.into_iter().collect());
+        }
+        let filter = format!(
+            "mail eq {} or proxyAddresses/any(p:p eq {})",
+            literal(address.as_str()),
+            literal(&format!("smtp:{address}"))
+        );
+        let url = with_options(self.client.hosts.graph(&["users"]), &[("$filter", &filter), MEMBERS]);
+        let mut users: Vec<User> = self.client.list(None, url, patience).await?;
+        users.retain(|user| user.owns(address) || user.shows(address));
+        if users.is_empty() {
+            users.extend(by_name);
+        }
+        users.sort_by_key(|user| !user.owns(address));
+        Ok(users)
+    }
+
+    /// The mailbox itself is asked: an account may have none, or one that Graph cannot reach.
+    async fn has_mailbox(&self, user: &User, patience: &mut Patience) -> Result<bool, Failure> {
+        let lane = self.lanes.of(&user.id);
+        match self.find_archive(&lane, &user.id, patience).await {
+            Ok(_) => Ok(true),
+            Err(failure) if failure.is_no_mailbox() => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+}

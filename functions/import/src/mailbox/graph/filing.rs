@@ -1,0 +1,371 @@
+//! Puts one message into one mailbox, once.
+//!
+//! A message that fits into one request is created where it belongs, and so is complete before anybody sees it. A
+//! larger one is put together in a hidden folder and moved when it is complete; the id stays the same. Whatever is
+//! left there by an attempt that was ended is found by the next one, by the item's id, and completed.
+
+use std::sync::atomic::Ordering;
+
+use item::FilingResult;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Graph,
+    attachments::{Lack, lack},
+    body::{ARCHIVE_ITEM_ID, Concessions, Draft, RECIPIENTS_OF_A_SENT_MESSAGE, longest_json, message_json},
+    client::Request,
+    error::{Failure, Meaning, Refusal},
+    lane::Lane,
+    message::{Content, parse},
+    odata::{literal, with_options},
+    patience::Patience,
+};
+use crate::mailbox::{Attempt, Filed, Mailbox, MailboxError, Message};
+
+/// Graph takes requests of 4 MB; the smaller reading of it.
+pub(super) const REQUEST_LIMIT: usize = 4_000_000;
+
+/// Everything about one filing that does not change while it is under way.
+pub(super) struct Work<'a> {
+    pub(super) lane: &'a Lane,
+    pub(super) mailbox: &'a str,
+    draft: Draft<'a>,
+}
+
+/// A message in the mailbox.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Stored {
+    id: String,
+    is_draft: Option<bool>,
+    received_date_time: Option<jiff::Timestamp>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Move<'a> {
+    destination_id: &'a str,
+}
+
+/// How a message is looked for in a folder.
+#[derive(Clone, Copy)]
+enum By {
+    MessageId,
+    ItemId,
+}
+
+impl Graph {
+    pub(super) async fn file_message(
+        &self,
+        mailbox: &Mailbox,
+        message: &Message,
+        attempt: Attempt,
+    ) -> Result<Filed, Failure> {
+        let mime = parse(&message.mime)?;
+        let content = Content::of(&mime)?;
+        let lane = self.lanes.of(&mailbox.id);
+        let draft = Draft {
+            content: &content,
+            item: &message.item,
+            message_id: &message.message_id,
+            mailbox: mailbox.address.as_str(),
+            class: &self.message_class,
+        };
+        let work = Work { lane: &lane, mailbox: &mailbox.id, draft };
+        let mut patience = self.patience();
+        match self.file_in_archive(&work, attempt, &mut patience).await {
+            // A folder that we remember is gone: its owner deleted it for good.
+            Err(failure) if failure.is_missing() => {
+                lane.archive.lock().await.forget();
+                lane.staging.lock().await.forget();
+                self.file_in_archive(&work, Attempt::Again, &mut patience).await
+            }
+            result => result,
+        }
+    }
+
+    async fn file_in_archive(
+        &self,
+        work: &Work<'_>,
+        attempt: Attempt,
+        patience: &mut Patience,
+    ) -> Result<Filed, Failure> {
+        let archive = self.archive(work.lane, work.mailbox, patience).await?;
+        if attempt == Attempt::Again
+            && let Some(stored) = self.look_for(work, &archive, By::MessageId, patience).await?
+        {
+            return Ok(Filed { message: stored.id, result: FilingResult::Skipped });
+        }
+        let files: usize = work.draft.content.attachments.iter().map(longest_json).sum();
+        let bare = message_json(&work.draft, &[], Concessions::default()).len();
+        let stored = if bare + files <= REQUEST_LIMIT {
+            let everything: Vec<usize> = (0..work.draft.content.attachments.len()).collect();
+            self.create(work, &archive, By::MessageId, &everything, patience).await?
+        } else {
+            self.put_together(work, &archive, bare, attempt, patience).await?
+        };
+        Ok(Filed { message: stored.id, result: FilingResult::Imported })
+    }
+
+    /// The message that is in a folder already. A draft of ours cannot be mended: it is taken away.
+    async fn look_for(
+        &self,
+        work: &Work<'_>,
+        folder: &str,
+        by: By,
+        patience: &mut Patience,
+    ) -> Result<Option<Stored>, Failure> {
+        let filter = match by {
+            By::MessageId => format!("internetMessageId eq {}", literal(work.draft.message_id)),
+            By::ItemId => format!(
+                "singleValueExtendedProperties/Any(ep: ep/id eq {} and ep/value eq {})",
+                literal(ARCHIVE_ITEM_ID),
+                literal(work.draft.item.as_str())
+            ),
+        };
+        let url = self.client.hosts.graph(&["users", work.mailbox, "mailFolders", folder, "messages"]);
+        let url = with_options(url, &[("$filter", &filter), ("$select", "id,isDraft,receivedDateTime")]);
+        let all: Vec<Stored> = self.client.list(Some(&work.lane.permits), url, patience).await?;
+        let mut found = None;
+        for stored in all {
+            if stored.is_draft == Some(true) {
+                self.remove(work, folder, &stored.id, patience).await?;
+            } else {
+                found = found.or(Some(stored));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Creates the message with these of its attachments. What the tenant refuses about it that it can do without is
+    /// left out, one thing at a time.
+    async fn create(
+        &self,
+        work: &Work<'_>,
+        folder: &str,
+        by: By,
+        attachments: &[usize],
+        patience: &mut Patience,
+    ) -> Result<Stored, Failure> {
+        let mut first: Option<Refusal> = None;
+        for concessions in self.ladder(work) {
+            match self.create_with(work, folder, by, attachments, concessions, patience).await {
+                Ok(stored) => {
+                    if first.is_some() {
+                        self.learn(work, concessions);
+                    }
+                    return Ok(stored);
+                }
+                Err(Failure::Refused(refusal)) if may_be_conceded(&refusal) => {
+                    first.get_or_insert(refusal);
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Err(first.map_or(Failure::Lost { what: "the message was not created" }, Failure::Refused))
+    }
+
+    /// What is tried in turn: as it is, less one thing, less everything.
+    fn ladder(&self, work: &Work<'_>) -> Vec<Concessions> {
+        let known = Concessions {
+            plain_class: self.class_refused.load(Ordering::Relaxed) || work.draft.class == "IPM.Note",
+            ..Concessions::default()
+        };
+        let everything = Concessions { plain_class: true, own_sender: true, few_recipients: true, no_thread: true };
+        let mut ladder = vec![
+            known,
+            Concessions { plain_class: true, ..known },
+            Concessions { own_sender: work.draft.content.from.is_some(), ..known },
+            Concessions { few_recipients: work.draft.content.to.len() > RECIPIENTS_OF_A_SENT_MESSAGE, ..known },
+            everything,
+        ];
+        ladder.dedup();
+        let mut seen = Vec::new();
+        ladder.retain(|step| {
+            !seen.contains(step) && {
+                seen.push(*step);
+                true
+            }
+        });
+        ladder
+    }
+
+    fn learn(&self, work: &Work<'_>, concessions: Concessions) {
+        let only_class = Concessions { plain_class: true, ..Concessions::default() };
+        if concessions == only_class && !self.class_refused.swap(true, Ordering::Relaxed) {
+            tracing::warn!("the tenant refuses the message class: messages are of the class IPM.Note from here on");
+        }
+        if concessions.own_sender {
+            tracing::warn!(item = %work.draft.item, "the tenant refuses a foreign sender: the true one is in the body");
+        }
+        if concessions.few_recipients && work.draft.content.to.len() > RECIPIENTS_OF_A_SENT_MESSAGE {
+            tracing::warn!(item = %work.draft.item, "the tenant refuses so many recipients: the first 500 are shown");
+        }
+    }
+
+    async fn create_with(
+        &self,
+        work: &Work<'_>,
+        folder: &str,
+        by: By,
+        attachments: &[usize],
+        concessions: Concessions,
+        patience: &mut Patience,
+    ) -> Result<Stored, Failure> {
+        let url = self.client.hosts.graph(&["users", work.mailbox, "mailFolders", folder, "messages"]);
+        let files: Vec<_> = attachments.iter().filter_map(|&at| work.draft.content.attachments.get(at)).collect();
+        let request = Request::post(url, message_json(&work.draft, &files, concessions)).answered_with_message();
+        loop {
+            let created = self.client.ask_once(Some(&work.lane.permits), &request, patience).await;
+            let failure = match created.and_then(|answer| answer.json::<Stored>()) {
+                Ok(stored) => return self.checked(work, folder, stored, patience).await,
+                Err(failure) if failure.is_unclear() => failure,
+                Err(failure) => return Err(failure),
+            };
+            if !patience.pause(failure.retry_after()).await {
+                return Err(failure);
+            }
+            if let Some(stored) = self.look_for(work, folder, by, patience).await? {
+                return self.checked(work, folder, stored, patience).await;
+            }
+        }
+    }
+
+    /// Whether Graph did as it was told. A message that lies among drafts, or at the time of its import, is no record
+    /// of anything: it is taken away again, and no other item will fare better until somebody has looked.
+    async fn checked(
+        &self,
+        work: &Work<'_>,
+        folder: &str,
+        stored: Stored,
+        patience: &mut Patience,
+    ) -> Result<Stored, Failure> {
+        let date = work.draft.content.date.as_second();
+        let wrong = if stored.is_draft != Some(false) {
+            "Graph made a draft of a message that is none"
+        } else if stored.received_date_time.map(jiff::Timestamp::as_second) != Some(date) {
+            "Graph gave a message another time than its own"
+        } else {
+            return Ok(stored);
+        };
+        self.remove(work, folder, &stored.id, patience).await?;
+        let detail = format!("{wrong}: Exchange ignores the properties that say so; use another way into the mailbox");
+        Err(MailboxError::Setup { detail }.into())
+    }
+
+    /// Through its folder, so that what has been moved on, and so is filed, is not touched.
+    async fn remove(
+        &self,
+        work: &Work<'_>,
+        folder: &str,
+        message: &str,
+        patience: &mut Patience,
+    ) -> Result<(), Failure> {
+        let segments = ["users", work.mailbox, "mailFolders", folder, "messages", message];
+        let request = Request::delete(self.client.hosts.graph(&segments));
+        match self.client.ask(Some(&work.lane.permits), &request, patience).await {
+            Err(failure) if !failure.is_missing() => Err(failure),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts a large message together out of sight, and moves it when it is complete.
+    async fn put_together(
+        &self,
+        work: &Work<'_>,
+        archive: &str,
+        bare: usize,
+        attempt: Attempt,
+        patience: &mut Patience,
+    ) -> Result<Stored, Failure> {
+        let staging = self.staging(work.lane, work.mailbox, archive, patience).await?;
+        let files = &work.draft.content.attachments;
+        let mut left = REQUEST_LIMIT.saturating_sub(bare);
+        let mut first = Vec::new();
+        for (index, file) in files.iter().enumerate() {
+            if let Some(rest) = left.checked_sub(longest_json(file)) {
+                left = rest;
+                first.push(index);
+            }
+        }
+        let earlier = match attempt {
+            Attempt::First => None,
+            Attempt::Again => self.look_for(work, &staging, By::ItemId, patience).await?,
+        };
+        let mut staged = match earlier {
+            Some(stored) => stored,
+            None => self.create(work, &staging, By::ItemId, &first, patience).await?,
+        };
+        let mut spoilt = false;
+        loop {
+            let present = self.attachments(work, &staged.id, patience).await?;
+            match lack(files, &present) {
+                Lack::These(missing) if missing.is_empty() => break,
+                Lack::These(missing) => self.attach_all(work, &staged.id, &missing, patience).await?,
+                Lack::Spoilt if spoilt => {
+                    let detail = "the mailbox changes the names or sizes of its attachments".into();
+                    return Err(MailboxError::Rejected { detail }.into());
+                }
+                Lack::Spoilt => {
+                    spoilt = true;
+                    self.remove(work, &staging, &staged.id, patience).await?;
+                    staged = self.create(work, &staging, By::ItemId, &first, patience).await?;
+                }
+            }
+        }
+        self.move_to(work, &staged, archive, patience).await
+    }
+
+    /// Adds what is missing; stops at the first that may or may not be there now.
+    async fn attach_all(
+        &self,
+        work: &Work<'_>,
+        message: &str,
+        missing: &[usize],
+        patience: &mut Patience,
+    ) -> Result<(), Failure> {
+        for file in missing.iter().filter_map(|&index| work.draft.content.attachments.get(index)) {
+            match self.attach(work, message, file, patience).await {
+                Ok(()) => {}
+                Err(failure) if failure.is_unclear() && patience.pause(failure.retry_after()).await => return Ok(()),
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(())
+    }
+
+    async fn move_to(
+        &self,
+        work: &Work<'_>,
+        staged: &Stored,
+        archive: &str,
+        patience: &mut Patience,
+    ) -> Result<Stored, Failure> {
+        let url = self.client.hosts.graph(&["users", work.mailbox, "messages", &staged.id, "move"]);
+        let json = serde_json::to_vec(&Move { destination_id: archive })
+            .map_err(|_| Failure::Lost { what: "the folder's id has no JSON form" })?;
+        let request = Request::post(url, json).answered_with_message();
+        loop {
+            let moved = self.client.ask_once(Some(&work.lane.permits), &request, patience).await;
+            let failure = match moved.and_then(|answer| answer.json::<Stored>()) {
+                Ok(stored) => return self.checked(work, archive, stored, patience).await,
+                Err(failure) if failure.is_unclear() || failure.is_missing() => failure,
+                Err(failure) => return Err(failure),
+            };
+            if let Some(stored) = self.look_for(work, archive, By::MessageId, patience).await? {
+                return self.checked(work, archive, stored, patience).await;
+            }
+            if !patience.pause(failure.retry_after()).await {
+                return Err(failure);
+            }
+        }
+    }
+}
+
+/// Whether leaving something out may help. A quota or a bad recipient stays what it is.
+fn may_be_conceded(refusal: &Refusal) -> bool {
+    refusal.status == reqwest::StatusCode::BAD_REQUEST
+        && refusal.meaning() == Meaning::Rejected
+        && !refusal.has_code("ErrorMessageSizeExceeded")
+        && !refusal.has_code("ErrorInvalidRecipients")
+}

@@ -1,0 +1,89 @@
+//! What is remembered of each mailbox: how many requests it has under way, and its folders.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Semaphore;
+
+/// So many mailboxes are remembered. Forgetting one costs a look-up or two.
+const MOST: usize = 4096;
+
+/// So long a folder's id is trusted. A folder that its owner deleted keeps its id and lies in the bin.
+const FOLDER_LIFETIME: Duration = Duration::from_secs(10 * 60);
+
+/// One mailbox.
+#[derive(Debug)]
+pub(super) struct Lane {
+    /// Graph answers only so many requests to one mailbox at once.
+    pub(super) permits: Semaphore,
+    /// Locked while it is looked up or made, so that one environment never races itself.
+    pub(super) archive: tokio::sync::Mutex<FolderId>,
+    /// The same, of the folder in which large messages are put together.
+    pub(super) staging: tokio::sync::Mutex<FolderId>,
+}
+
+/// A folder's id, once known.
+#[derive(Debug, Default)]
+pub(super) struct FolderId(Option<(String, Instant)>);
+
+impl FolderId {
+    pub(super) fn get(&self) -> Option<&str> {
+        self.0.as_ref().filter(|(_, known)| known.elapsed() < FOLDER_LIFETIME).map(|(id, _)| id.as_str())
+    }
+
+    pub(super) fn set(&mut self, id: &str) {
+        self.0 = Some((id.to_owned(), Instant::now()));
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.0 = None;
+    }
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    at_once: usize,
+    known: Mutex<HashMap<String, Arc<Lane>>>,
+}
+
+impl Lanes {
+    pub(super) fn new(at_once: usize) -> Self {
+        Self { at_once, known: Mutex::default() }
+    }
+
+    pub(super) fn of(&self, mailbox: &str) -> Arc<Lane> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST && !known.contains_key(mailbox) {
+            // Those that somebody holds are in use: their permits count.
+            known.retain(|_, lane| Arc::strong_count(lane) > 1);
+        }
+        let lane = known.entry(mailbox.to_owned()).or_insert_with(|| {
+            Arc::new(Lane {
+                permits: Semaphore::new(self.at_once),
+                archive: tokio::sync::Mutex::default(),
+                staging: tokio::sync::Mutex::default(),
+            })
+        });
+        Arc::clone(lane)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_is_bounded_and_keeps_what_is_in_use() {
+        let lanes = Lanes::new(1);
+        let held = lanes.of("held");
+        for number in 0..2 * MOST {
+            lanes.of(&number.to_string());
+        }
+        assert!(lanes.known.lock().unwrap().len() <= MOST);
+        assert!(Arc::ptr_eq(&held, &lanes.of("held")));
+    }
+}

@@ -1,0 +1,199 @@
+//! Microsoft 365, through Microsoft Graph v1.0.
+//!
+//! A message is created as JSON, with the properties that make it a received message with its own dates and not a
+//! draft. That is supported in every cloud and asks for no more than `Mail.ReadWrite` on the mailboxes and
+//! `User.Read.All` on the directory. What MIME says beyond what JSON can say stays in the attached item and in the
+//! bucket.
+
+mod answer;
+mod attachments;
+mod body;
+mod client;
+mod cloud;
+mod credentials;
+mod directory;
+mod error;
+mod filing;
+mod folder;
+mod lane;
+mod message;
+mod odata;
+mod patience;
+mod token;
+
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use item::MailboxAddress;
+use url::Url;
+
+use self::{client::Client, cloud::Hosts, directory::Directory, lane::Lanes, patience::Patience, token::Tokens};
+use super::{Attempt, Filed, Mailbox, MailboxError, Mailboxes, Message};
+
+pub use cloud::{Cloud, UnknownCloud};
+pub use credentials::{Credentials, GraphSecret};
+
+/// The message class of every filed message, unless configured otherwise: `kind:externaldata` finds it.
+pub const MESSAGE_CLASS: &str = "IPM.ExternalData.WhatsAppArchiver";
+
+/// How Graph is used.
+#[derive(Clone)]
+pub struct GraphConfig {
+    /// Where the tenant is.
+    pub cloud: Cloud,
+    /// Instead of the cloud's own Graph host: `https`, or `http` on this machine.
+    pub graph_url: Option<Url>,
+    /// Instead of the cloud's own login host; the same rules.
+    pub login_url: Option<Url>,
+    /// The tenant: an id or a domain.
+    pub tenant_id: String,
+    /// The application's (client) id.
+    pub client_id: String,
+    /// The archive folder's name.
+    pub folder: String,
+    /// PidTagMessageClass; a tenant that refuses it gets IPM.Note.
+    pub message_class: String,
+    /// Requests to one mailbox at once. Graph answers no more than 4.
+    pub requests_per_mailbox: usize,
+    /// How long one call of the port waits in all when Graph throttles or fails.
+    pub longest_wait: Duration,
+    /// About how long the first wait is that Graph did not ask for; they double.
+    pub first_wait: Duration,
+    /// How long it is remembered that an address has no mailbox.
+    pub remember_nobody: Duration,
+}
+
+impl GraphConfig {
+    /// The defaults: 4 requests at once, 20 seconds of waiting in all, the folder `WhatsApp Archiver`.
+    pub fn new(cloud: Cloud, tenant_id: impl Into<String>, client_id: impl Into<String>) -> Self {
+        Self {
+            cloud,
+            graph_url: None,
+            login_url: None,
+            tenant_id: tenant_id.into(),
+            client_id: client_id.into(),
+            folder: "WhatsApp Archiver".into(),
+            message_class: MESSAGE_CLASS.into(),
+            requests_per_mailbox: 4,
+            longest_wait: Duration::from_secs(20),
+            first_wait: Duration::from_millis(500),
+            remember_nobody: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Why Graph cannot be used with a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A host is not `https`, or has more to it than a host.
+    #[error("the {which} host has to be https://<host>, without a path")]
+    Host {
+        /// Graph or login.
+        which: &'static str,
+    },
+    /// The tenant or the application is not named by an id or a domain.
+    #[error("the {which} id is made of letters, digits, dots and hyphens")]
+    Id {
+        /// tenant or client.
+        which: &'static str,
+    },
+    /// The archive folder has no usable name.
+    #[error("the mail folder's name has 1 to 255 characters, none of them a control character or a slash")]
+    Folder,
+    /// The message class has no usable name.
+    #[error("the message class has 1 to 255 letters, digits, dots, hyphens and underscores")]
+    MessageClass,
+    /// No request could ever be made.
+    #[error("at least one request to a mailbox at once")]
+    Requests,
+    /// The process has no TLS to use.
+    #[error("TLS cannot be set up: no provider is installed, or the system has no certificates")]
+    Tls,
+}
+
+/// The mail system.
+pub struct Graph {
+    client: Client,
+    directory: Directory,
+    lanes: Lanes,
+    folder: String,
+    message_class: String,
+    /// Learnt from the tenant: said once in the log, and not tried again.
+    class_refused: AtomicBool,
+    longest_wait: Duration,
+    first_wait: Duration,
+}
+
+impl Graph {
+    /// Asks nobody yet: the secret is fetched when it is first needed. The process has to have installed rustls'
+    /// default provider.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn new(config: GraphConfig, credentials: Arc<dyn Credentials>) -> Result<Self, ConfigError> {
+        let is_id = |id: &str| {
+            (1..=255).contains(&id.len())
+                && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
+                && !id.bytes().all(|byte| byte == b'.')
+        };
+        let is_class = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        let folder = config.folder.trim();
+        if !is_id(&config.tenant_id) {
+            return Err(ConfigError::Id { which: "tenant" });
+        }
+        if !is_id(&config.client_id) {
+            return Err(ConfigError::Id { which: "client" });
+        }
+        if folder.is_empty() || folder.chars().count() > 255 || folder.chars().any(|c| c.is_control() || c == '/') {
+            return Err(ConfigError::Folder);
+        }
+        if !(1..=255).contains(&config.message_class.len()) || !config.message_class.bytes().all(is_class) {
+            return Err(ConfigError::MessageClass);
+        }
+        if config.requests_per_mailbox == 0 {
+            return Err(ConfigError::Requests);
+        }
+        let hosts = Hosts::new(config.cloud, config.graph_url, config.login_url)?;
+        let tokens = Tokens::new(hosts.token(&config.tenant_id), config.client_id, hosts.scope(), credentials);
+        Ok(Self {
+            client: Client::new(hosts, tokens)?,
+            directory: Directory::new(config.remember_nobody),
+            lanes: Lanes::new(config.requests_per_mailbox),
+            folder: folder.to_owned(),
+            message_class: config.message_class,
+            class_refused: AtomicBool::new(false),
+            longest_wait: config.longest_wait,
+            first_wait: config.first_wait,
+        })
+    }
+
+    fn patience(&self) -> Patience {
+        Patience::new(self.longest_wait, self.first_wait)
+    }
+}
+
+impl fmt::Debug for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Graph").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Mailboxes for Graph {
+    async fn find(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, MailboxError> {
+        let found = self.find_mailbox(address).await.map_err(MailboxError::from);
+        match found {
+            // Nothing was filed that could be rejected: a look-up that is refused is a set-up that is wrong.
+            Err(MailboxError::Rejected { detail }) => Err(MailboxError::Setup { detail }),
+            result => result,
+        }
+    }
+
+    async fn file(&self, mailbox: &Mailbox, message: &Message, attempt: Attempt) -> Result<Filed, MailboxError> {
+        Ok(self.file_message(mailbox, message, attempt).await?)
+    }
+}

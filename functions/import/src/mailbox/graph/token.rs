@@ -1,0 +1,220 @@
+//! The access token: asked for once, kept until shortly before it ends.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use reqwest::{StatusCode, header::HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use tokio::sync::Mutex;
+use url::Url;
+
+use super::{
+    answer::{self, Answer},
+    credentials::{Credentials, GraphSecret, assertion},
+    error::{Failure, word},
+    patience::Patience,
+};
+use crate::mailbox::MailboxError;
+
+/// A token is renewed so long before it ends: longer than any request takes.
+const MARGIN: Duration = Duration::from_secs(5 * 60);
+
+/// An access token.
+#[derive(Debug, Clone)]
+pub(super) struct Token {
+    /// `Bearer …`, marked as a secret so that no log of headers shows it.
+    pub(super) header: HeaderValue,
+    fresh_until: Instant,
+    serial: u64,
+}
+
+/// The application's tokens.
+pub(super) struct Tokens {
+    url: Url,
+    client_id: String,
+    scope: String,
+    credentials: Arc<dyn Credentials>,
+    /// Held while one is asked for, so that many requests that need a token ask once.
+    current: Mutex<Option<Token>>,
+}
+
+#[derive(Deserialize)]
+struct Granted {
+    access_token: SecretString,
+    expires_in: u64,
+}
+
+#[derive(Deserialize)]
+struct Denied {
+    error: String,
+    #[serde(default)]
+    error_codes: Vec<u64>,
+    #[serde(default)]
+    error_description: String,
+}
+
+/// What the login endpoint said no with. The description is left behind: it holds ids and addresses.
+struct Denial {
+    error: String,
+    code: Option<u64>,
+}
+
+impl Tokens {
+    pub(super) fn new(url: Url, client_id: String, scope: String, credentials: Arc<dyn Credentials>) -> Self {
+        Self { url, client_id, scope, credentials, current: Mutex::new(None) }
+    }
+
+    /// A token; never the one that Graph has just refused.
+    pub(super) async fn get(
+        &self,
+        http: &reqwest::Client,
+        refused: Option<&Token>,
+        patience: &mut Patience,
+    ) -> Result<Token, Failure> {
+        let mut current = self.current.lock().await;
+        let serial = match &*current {
+            Some(token)
+                if token.fresh_until > Instant::now()
+                    && refused.is_none_or(|refused| refused.serial != token.serial) =>
+            {
+                return Ok(token.clone());
+            }
+            Some(token) => token.serial + 1,
+            None => 0,
+        };
+        let granted = self.ask(http, patience).await?;
+        let mut header = HeaderValue::try_from(format!("Bearer {}", granted.access_token.expose_secret()))
+            .map_err(|_| Failure::Lost { what: "the login endpoint's token cannot be a header" })?;
+        header.set_sensitive(true);
+        let fresh_until = Instant::now() + usable(granted.expires_in);
+        let token = Token { header, fresh_until, serial };
+        *current = Some(token.clone());
+        Ok(token)
+    }
+
+    async fn ask(&self, http: &reqwest::Client, patience: &mut Patience) -> Result<Granted, Failure> {
+        let mut refreshed = false;
+        loop {
+            let secret = self.credentials.get(refreshed).await?;
+            let answer = match self.ask_with(http, &secret).await {
+                Ok(answer) => answer,
+                Err(failure)
+                    if (failure.is_unclear() || failure.is_throttled())
+                        && patience.pause(failure.retry_after()).await =>
+                {
+                    continue;
+                }
+                Err(failure) => return Err(failure),
+            };
+            if answer.status == StatusCode::OK {
+                return answer.json();
+            }
+            let Some(denial) = denial(&answer) else { return Err(answer.refusal().into()) };
+            if denial.is_passing() {
+                if patience.pause(answer.retry_after).await {
+                    continue;
+                }
+                return Err(unavailable(&denial, answer.retry_after));
+            }
+            // The secret may have been rotated since it was fetched.
+            if denial.error == "invalid_client" && !refreshed {
+                refreshed = true;
+                continue;
+            }
+            return Err(Failure::Port(MailboxError::Setup { detail: denial.detail() }));
+        }
+    }
+
+    /// One request. An error is worth another try; everything else is an answer.
+    async fn ask_with(&self, http: &reqwest::Client, secret: &GraphSecret) -> Result<Answer, Failure> {
+        let signed;
+        let mut form =
+            vec![("client_id", self.client_id.as_str()), ("grant_type", "client_credentials"), ("scope", &self.scope)];
+        match secret {
+            GraphSecret::ClientSecret(secret) => form.push(("client_secret", secret.expose_secret())),
+            GraphSecret::Certificate { certificate_pem, private_key_pem } => {
+                let now = jiff::Timestamp::now();
+                signed = assertion(certificate_pem, private_key_pem, &self.client_id, self.url.as_str(), now)
+                    .map_err(|error| MailboxError::Setup { detail: error.to_string() })?;
+                form.push(("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"));
+                form.push(("client_assertion", signed.expose_secret()));
+            }
+        }
+        let sent = http.post(self.url.clone()).form(&form).send().await;
+        let answer = answer::read(sent, answer::SMALL).await?;
+        if answer.status == StatusCode::TOO_MANY_REQUESTS || answer.status.is_server_error() {
+            return Err(answer.refusal().into());
+        }
+        Ok(answer)
+    }
+}
+
+/// How long a token may be used that lives so many seconds.
+fn usable(expires_in: u64) -> Duration {
+    let lives = Duration::from_secs(expires_in.min(24 * 60 * 60));
+    lives.saturating_sub(MARGIN.min(lives / 10))
+}
+
+fn denial(answer: &Answer) -> Option<Denial> {
+    let denied: Denied = serde_json::from_slice(&answer.body).ok()?;
+    let code = denied.error_codes.first().copied().or_else(|| {
+        let digits = denied.error_description.strip_prefix("AADSTS")?;
+        digits.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
+    });
+    Some(Denial { error: word(&denied.error)?, code })
+}
+
+fn unavailable(denial: &Denial, retry_after: Option<Duration>) -> Failure {
+    Failure::Port(MailboxError::Unavailable { detail: denial.name(), retry_after })
+}
+
+impl Denial {
+    /// 90033 is the one that the documents call passing; the words are OAuth's own for it.
+    fn is_passing(&self) -> bool {
+        self.code == Some(90033) || matches!(self.error.as_str(), "temporarily_unavailable" | "server_error")
+    }
+
+    fn name(&self) -> String {
+        match self.code {
+            Some(code) => format!("{} AADSTS{code}", self.error),
+            None => self.error.clone(),
+        }
+    }
+
+    fn detail(&self) -> String {
+        let advice = match self.code {
+            Some(7_000_215) => "the client secret is wrong: its value is needed, not its id",
+            Some(7_000_222) => "the client secret has expired: make a new one in Entra and put it into the secret",
+            Some(700_016) => "no such application in this tenant: look at the client id and the tenant id",
+            Some(700_027) => "the certificate is not registered with the application, or the key is not its key",
+            Some(90_002 | 900_023) => "no such tenant: look at the tenant id, and at the cloud",
+            Some(70_011) => "the cloud and the Graph host do not belong together",
+            _ => "look at the tenant id, the client id, the secret and the cloud",
+        };
+        format!("{}; {advice}", self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_renewed_before_it_ends() {
+        assert_eq!(usable(3599), Duration::from_secs(3299));
+        assert_eq!(usable(100), Duration::from_secs(90));
+        assert_eq!(usable(0), Duration::ZERO);
+        assert_eq!(usable(u64::MAX), Duration::from_secs(86_400 - 300));
+    }
+
+    #[test]
+    fn a_token_is_not_shown() {
+        let mut header = HeaderValue::from_static("Bearer secret");
+        header.set_sensitive(true);
+        let token = Token { header, fresh_until: Instant::now(), serial: 0 };
+        assert!(!format!("{token:?}").contains("secret"));
+    }
+}
