@@ -122,6 +122,6 @@ define install
 		{ echo "Python 3.10 or newer is needed; name it with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	echo "Installing $(2) into $(1)"
 	"$(PYTHON)" -m venv $(1) || { echo "Python's venv is needed; on Debian: apt-get install python3-venv" >&2; exit 1; }
-	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $(2)
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r $(2)
 	touch $(1)/.installed
 endef
