@@ -1,1 +1,17 @@
 //! The function that a timer starts: puts the ids of new items on the convert queue.
+//!
+//! ```text
+//! cursor ─▶ window ─▶ page of ids ─▶ manifest ─▶ convert queue ─▶ cursor ─▶ next page …
+//! ```
+//!
+//! A page is in the manifest and on the queue before the cursor moves past it, so a run may end anywhere and the next
+//! one takes up what it left.
+
+mod cursor;
+pub mod handler;
+mod manifest;
+mod run;
+mod settings;
+
+pub use run::{Fetch, FetchError, Request, Started, Summary};
+pub use settings::{Settings, VARIABLES};

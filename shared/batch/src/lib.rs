@@ -95,6 +95,12 @@ impl Invocation {
         Self { request_id, ends, deadline: Instant::now() + left.saturating_sub(Self::RESERVE) }
     }
 
+    /// The same from what Lambda's context says: the deadline in milliseconds since 1970.
+    pub fn from_lambda(request_id: String, deadline: u64, now: Timestamp) -> Self {
+        let ends = i64::try_from(deadline).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        Self::new(request_id, ends.unwrap_or(now), now)
+    }
+
     /// How long the work still may take.
     pub fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())

@@ -40,7 +40,7 @@ use serde_json::json;
 
 pub use dates::{DateOrder, DayOrder, OrderEvidence};
 pub use error::{AttachmentError, ExportError};
-pub use name::locate;
+pub use name::{file_id, locate};
 
 use content::Content;
 use messages::Message;

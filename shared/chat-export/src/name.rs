@@ -77,6 +77,12 @@ pub fn locate(id: &ItemId) -> Option<(MailboxAddress, String)> {
     (address.as_str() == owner).then_some((address, file_name))
 }
 
+/// The id that stands for a file as a whole, where its messages cannot be read: [`locate`] finds the file by it, and no
+/// message has it. `None` where the name is too long for an id.
+pub fn file_id(owner: &MailboxAddress, file_name: &str) -> Option<ItemId> {
+    Ids::new(owner, file_name).ok()?.id(Hash([0; HASH_DIGITS / 2])).ok()
+}
+
 /// The text with everything escaped that has a meaning in an id or a URL, or is not seen. Letters and emoji of all
 /// scripts stay: escaped, a name of a hundred of them would not fit.
 fn escaped(text: &str) -> String {

@@ -74,13 +74,13 @@ pub struct DeadLettered {
 }
 
 /// A claim on an item by one invocation of import. It is put there by a conditional write, so of two functions that
-/// were given the same item at once exactly one works on it; and it outlives its holder by nothing, because Lambda
-/// ends the holder at its deadline.
+/// were given the same item at once exactly one works on it; and it ends by itself, because Lambda ends the holder at
+/// its deadline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
-    /// The invocation's request id.
+    /// The invocation's request id and the message's id.
     pub holder: String,
-    /// The invocation's deadline.
+    /// A while after the invocation's deadline.
     pub until: Timestamp,
 }
 

@@ -8,7 +8,7 @@ use item::{Attachment, Kind};
 use crate::clean::{is_direction_mark, one_line};
 
 /// The name of the evidence's own part, which no attachment may take.
-pub(crate) const EVIDENCE: &str = "whatsapp-item.json";
+pub const EVIDENCE: &str = "whatsapp-item.json";
 
 /// The longest name that is kept, in characters, the extension included.
 const MAX_CHARS: usize = 60;

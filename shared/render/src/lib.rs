@@ -26,6 +26,7 @@ mod parts;
 mod people;
 
 pub use domain::DomainError;
+pub use file_name::EVIDENCE as EVIDENCE_NAME;
 use item::{Captured, Item, Sha256};
 
 /// Turns items into messages of one archive.

@@ -6,14 +6,14 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
+use ::chat_export::{AttachmentError, Export, ExportFile, file_id, locate};
 use async_trait::async_trait;
-use chat_export::{AttachmentError, Export, ExportFile};
 use item::{Attachment, Captured, ItemId, Listed, MailboxAddress, Sha256, Window};
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::json;
 use store::{Object, Store, StoreError, keys};
 use tokio::sync::Mutex;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::{Fetched, Page, Source, SourceError};
 
@@ -74,6 +74,8 @@ impl ChatExports {
         let export = parsed
             .map_err(|_| SourceError::Unreadable("reading the export panicked".to_owned()))?
             .map_err(|error| SourceError::Unreadable(error.to_string()))?;
+        let order = export.day_order();
+        info!(?order, foreign_headers = export.foreign_headers(), "a chat export was read");
         let export = Arc::new(export);
         let mut kept = self.read.lock().await;
         kept.retain(|(other, _)| other != key);
@@ -83,7 +85,7 @@ impl ChatExports {
     }
 
     async fn holding(&self, id: &ItemId) -> Result<Arc<Export>, SourceError> {
-        let (owner, name) = chat_export::locate(id).ok_or(SourceError::NotFound)?;
+        let (owner, name) = locate(id).ok_or(SourceError::NotFound)?;
         let key = format!("{}{owner}/{name}", keys::INBOX);
         let kept = self.read.lock().await.iter().find(|(other, _)| *other == key).map(|(_, export)| Arc::clone(export));
         if let Some(export) = kept
@@ -148,7 +150,7 @@ impl Source for ChatExports {
             Ok(Ok(bytes)) => bytes,
             Ok(Err(AttachmentError::Missing)) => return Err(SourceError::AttachmentMissing),
             Ok(Err(AttachmentError::TooLarge { .. })) => return Err(SourceError::TooLarge { limit }),
-            Ok(Err(error @ AttachmentError::Damaged { .. })) => return Err(SourceError::Unreadable(error.to_string())),
+            Ok(Err(error @ AttachmentError::Damaged)) => return Err(SourceError::Unreadable(error.to_string())),
             Err(_) => return Err(SourceError::Unreadable("inflating the attachment panicked".to_owned())),
         };
         let sha256 = Sha256::of(&bytes);
@@ -168,19 +170,20 @@ enum Entries {
 impl ChatExports {
     async fn entries(&self, file: &File) -> Result<Entries, SourceError> {
         let path = file.key.strip_prefix(keys::INBOX).unwrap_or(&file.key);
-        let located = path.split_once('/').and_then(|(owner, name)| Some((owner.parse::<MailboxAddress>().ok()?, name)));
+        let located =
+            path.split_once('/').and_then(|(owner, name)| Some((owner.parse::<MailboxAddress>().ok()?, name)));
         let Some((owner, name)) = located else {
             warn!("a file in the inbox does not lie in a folder that is named by an e-mail address");
-            return Ok(Entries::Unreadable(file.key.chars().take(ItemId::MAX_CHARS).collect()));
+            return Ok(Entries::Unreadable(file.key_as_id()));
         };
         match self.open(&file.key, &owner, name).await {
             Ok(export) => Ok(Entries::Messages(export)),
             Err(SourceError::Unreadable(detail)) => {
                 warn!(detail, "a chat export cannot be read");
-                Ok(Entries::Unreadable(chat_export::file_id(&owner, name)))
+                Ok(Entries::Unreadable(file.id(&owner, name)))
             }
             // It was taken away between the listing and the reading.
-            Err(SourceError::NotFound) => Ok(Entries::Unreadable(chat_export::file_id(&owner, name))),
+            Err(SourceError::NotFound) => Ok(Entries::Unreadable(file.id(&owner, name))),
             Err(error) => Err(error),
         }
     }
@@ -190,6 +193,18 @@ impl ChatExports {
 struct File {
     written: Timestamp,
     key: String,
+}
+
+impl File {
+    /// What stands for the file where its messages cannot be read.
+    fn id(&self, owner: &MailboxAddress, name: &str) -> String {
+        file_id(owner, name).map_or_else(|| self.key_as_id(), String::from)
+    }
+
+    /// No such item will be found, and the dead letter says which file it was.
+    fn key_as_id(&self) -> String {
+        self.key.chars().take(ItemId::MAX_CHARS).collect()
+    }
 }
 
 /// Where a page ended.
@@ -217,7 +232,8 @@ impl Place {
         let written = part()?.parse().map_err(bad)?;
         let done = part()?.parse().map_err(bad)?;
         let key = part()?.to_owned();
-        let written = Timestamp::from_second(written).map_err(|_| SourceError::MalformedPage("the cursor is not ours".to_owned()))?;
+        let written = Timestamp::from_second(written)
+            .map_err(|_| SourceError::MalformedPage("the cursor is not ours".to_owned()))?;
         Ok(Self { file: File { written, key }, done })
     }
 }

@@ -3,6 +3,8 @@
 //! [`Source`] is the port that `fetch` and `convert` are written against. HTTP and S3 end at its adapters.
 
 mod archiver_api;
+mod chat_export;
+mod settings;
 
 use std::time::Duration;
 
@@ -11,6 +13,8 @@ use bytes::Bytes;
 use item::{Attachment, Captured, ItemError, ItemId, Listed, Sha256, Window};
 
 pub use archiver_api::{ArchiverApi, Basic, Credentials, Limits, SecretCredentials};
+pub use chat_export::ChatExports;
+pub use settings::SourceSettings;
 
 /// Lists what reached the archive, and gives out items and their attachments.
 #[async_trait]
@@ -96,6 +100,9 @@ pub enum SourceError {
     /// What the source answers is no item.
     #[error(transparent)]
     Malformed(#[from] ItemError),
+    /// The file that the item comes from cannot be read.
+    #[error("{0}")]
+    Unreadable(String),
     /// More bytes than the caller takes.
     #[error("more than {limit} bytes")]
     TooLarge {
@@ -120,6 +127,7 @@ impl SourceError {
             | Self::AttachmentMissing
             | Self::AttachmentErased
             | Self::Malformed(_)
+            | Self::Unreadable(_)
             | Self::TooLarge { .. }
             | Self::Mismatch => false,
         }
@@ -136,6 +144,7 @@ impl SourceError {
             | Self::AttachmentMissing
             | Self::AttachmentErased
             | Self::Malformed(_)
+            | Self::Unreadable(_)
             | Self::TooLarge { .. }
             | Self::Mismatch => None,
         }

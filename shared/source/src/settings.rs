@@ -38,8 +38,8 @@ impl SourceSettings {
                 secret_id: variables.required("ARCHIVER_SECRET_ID", "the name or ARN of the archiver's secret")?,
             }),
             Word::ChatExport => {
-                let zone: Zone = variables
-                    .required("EXPORT_TIME_ZONE", "the time zone of the phones, such as Europe/Copenhagen")?;
+                let zone: Zone =
+                    variables.required("EXPORT_TIME_ZONE", "the time zone of the phones, such as Europe/Copenhagen")?;
                 Ok(Self::ChatExport { zone: zone.0 })
             }
         }

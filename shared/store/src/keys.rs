@@ -5,8 +5,19 @@ use item::{ConvertTask, ImportTask, ItemKey, RunId};
 /// `state/cursor.json`: how far `fetch` has come.
 pub const CURSOR: &str = "state/cursor.json";
 
+/// `config/user-map.csv`: whose mailbox a phone number's is.
+pub const USER_MAP: &str = "config/user-map.csv";
+
 /// Where chat exports are dropped: `inbox/<owner's e-mail>/<file>`.
 pub const INBOX: &str = "inbox/";
+
+/// The table beside a chat export that names its participants.
+pub fn participants(export: &str) -> String {
+    format!("{export}{PARTICIPANTS}")
+}
+
+/// What the name of such a table ends with.
+pub const PARTICIPANTS: &str = ".participants.csv";
 
 /// Where the manifests are.
 pub const RUNS: &str = "runs/";

@@ -58,6 +58,8 @@ pub struct Object {
     pub bytes: Bytes,
     /// The version that was read; a later write can be made conditional on it.
     pub etag: ETag,
+    /// When it was written, to the second.
+    pub last_modified: Timestamp,
 }
 
 /// S3's tag of one content of one object.
@@ -165,12 +167,17 @@ impl Store {
             return Err(StoreError::TooLarge { key: shown(key), bytes, limit });
         }
         let etag = ETag(answer.e_tag.unwrap_or_default());
+        let last_modified = answer.last_modified.and_then(|time| Timestamp::from_second(time.secs()).ok());
         let body = answer.body.collect().await.map_err(|error| StoreError::Unavailable {
             operation: "get",
             key: shown(key),
             problem: DisplayErrorContext(error).to_string(),
         })?;
-        Ok(Changed::Yes(Object { bytes: body.into_bytes(), etag }))
+        Ok(Changed::Yes(Object {
+            bytes: body.into_bytes(),
+            etag,
+            last_modified: last_modified.unwrap_or(Timestamp::UNIX_EPOCH),
+        }))
     }
 
     /// The digest that an object was written with ([`Put::sha256`]) and its length; `None` where there is no object or

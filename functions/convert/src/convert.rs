@@ -1,0 +1,229 @@
+//! One item.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use batch::{Failure, Invocation, Next, Record, Work};
+use item::{Captured, ConvertTask, DeadLettered, ImportTask, Item, Outcome, Reason, Sha256, Stage, TASK_VERSION};
+use render::{Content, Rendered, Renderer};
+use source::{Fetched, Source, SourceError};
+use store::{Condition, ETag, Put, Store, StoreError, Written, keys};
+use tracing::{info, warn};
+
+/// The function.
+pub struct Convert {
+    /// Where items come from.
+    pub source: Arc<dyn Source>,
+    /// Where messages go.
+    pub store: Store,
+    /// How items become messages.
+    pub renderer: Renderer,
+    /// The largest item: its text and its attachments' own bytes together.
+    pub max_item_bytes: u64,
+}
+
+/// An attachment, as far as the source still has it.
+enum Attached {
+    Bytes(Fetched),
+    Erased,
+}
+
+#[async_trait]
+impl Work for Convert {
+    const STAGE: Stage = Stage::Convert;
+
+    async fn prepare(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn work(&self, record: &Record, _: &Invocation) -> Result<Next, Failure> {
+        let task = ConvertTask::parse(&record.body).map_err(|error| permanent(Reason::TaskMalformed, &error))?;
+        let (mime_key, outcome_key) = keys::of_convert(&task);
+        let outcome = self.outcome(&outcome_key).await?;
+        if let Some((outcome, _)) = &outcome {
+            if outcome.is_complete() {
+                info!(item = %task.item.key(), stage = %Stage::Convert, "filed already");
+                return Ok(Next::Done);
+            }
+            // Listed again by a later run's overlap: it waits for an operator, and one letter is enough.
+            if outcome.dead_letter.is_some() && record.is_fresh() && !task.run.is_backfill() {
+                info!(item = %task.item.key(), stage = %Stage::Convert, "a dead letter already");
+                return Ok(Next::Done);
+            }
+        }
+        match self.convert(&task, &mime_key).await {
+            Err(Failure::Permanent { reason, detail }) => {
+                self.record_dead_letter(&task, &outcome_key, outcome, reason).await?;
+                Err(Failure::Permanent { reason, detail })
+            }
+            other => other,
+        }
+    }
+}
+
+impl Convert {
+    /// An outcome lists a mailbox a line; a group of a hundred thousand fits.
+    const OUTCOME_LIMIT: u64 = 64 << 20;
+
+    /// SQS bills by 64 KiB, and a batch of ten such tasks still fits in one request.
+    const TASK_LIMIT: usize = 64 << 10;
+
+    async fn convert(&self, task: &ConvertTask, mime_key: &str) -> Result<Next, Failure> {
+        let captured = self.source.item(&task.item).await.map_err(|error| from_source(error, "the item"))?;
+        let attached = self.attached(task, &captured.item).await?;
+        let contents: Vec<_> = attached
+            .iter()
+            .map(|attached| match attached {
+                Attached::Bytes(fetched) => Content::Bytes { bytes: &fetched.bytes, sha256: fetched.sha256 },
+                Attached::Erased => Content::Erased,
+            })
+            .collect();
+        let rendered =
+            self.renderer.render(&captured, &contents).map_err(|error| permanent(Reason::ItemMalformed, &error))?;
+        drop(contents);
+        drop(attached);
+        let message_id = rendered.message_id.clone();
+        let (sha256, bytes) = self.keep(task, mime_key, rendered).await?;
+        info!(item = %task.item.key(), stage = %Stage::Convert, bytes, "rendered");
+        Ok(Next::Forward(import_task(task, &captured, message_id, sha256, bytes)?))
+    }
+
+    /// Fetches the attachments one after the other, so that no more than the limit is ever in memory.
+    async fn attached(&self, task: &ConvertTask, item: &Item) -> Result<Vec<Attached>, Failure> {
+        let text = item.text.as_deref().unwrap_or_default().len() as u64;
+        let oversize = |bytes: &str| Failure::Permanent {
+            reason: Reason::Oversize,
+            detail: format!("text and attachments have {bytes} bytes, the limit is {}", self.max_item_bytes),
+        };
+        // What the item says of itself may be wrong, but where it is too large by its own word nothing is fetched.
+        let declared =
+            item.attachments.iter().fold(text, |sum, attachment| sum.saturating_add(attachment.size.unwrap_or(0)));
+        if declared > self.max_item_bytes {
+            return Err(oversize(&format!("a declared {declared}")));
+        }
+        let mut left = self.max_item_bytes - text;
+        let mut attached = Vec::with_capacity(item.attachments.len());
+        for attachment in &item.attachments {
+            match self.source.attachment(&task.item, attachment, left).await {
+                Ok(fetched) => {
+                    left = left.saturating_sub(fetched.bytes.len() as u64);
+                    attached.push(Attached::Bytes(fetched));
+                }
+                Err(SourceError::AttachmentErased) => attached.push(Attached::Erased),
+                Err(SourceError::TooLarge { .. }) => return Err(oversize("more than the limit's")),
+                Err(error) => return Err(from_source(error, "an attachment")),
+            }
+        }
+        Ok(attached)
+    }
+
+    /// Puts the message into the bucket, unless one is there: the first rendering is the evidence and stays.
+    async fn keep(&self, task: &ConvertTask, key: &str, rendered: Rendered) -> Result<(Sha256, u64), Failure> {
+        let (sha256, bytes) = (rendered.sha256, rendered.mime.len() as u64);
+        let put = Put { key, bytes: rendered.mime.into(), content_type: "message/rfc822", sha256: Some(sha256) };
+        match self.store.put(put, Condition::Absent).await.map_err(from_store)? {
+            Written::Yes(_) => Ok((sha256, bytes)),
+            Written::Conflict => {
+                let kept = self.store.digest(key).await.map_err(from_store)?;
+                let kept = kept.ok_or_else(|| Failure::Setup {
+                    detail: format!("{key} was not written by this system: it has no digest"),
+                })?;
+                if kept != (sha256, bytes) {
+                    warn!(item = %task.item.key(), stage = %Stage::Convert, "rendered differently before; the first rendering stays");
+                }
+                Ok(kept)
+            }
+        }
+    }
+
+    async fn outcome(&self, key: &str) -> Result<Option<(Outcome, ETag)>, Failure> {
+        let Some(object) = self.store.get(key, Self::OUTCOME_LIMIT).await.map_err(from_store)? else { return Ok(None) };
+        let outcome = Outcome::parse(&object.bytes).map_err(|error| Failure::Setup {
+            detail: format!("{key}: {error}; restore an earlier version of the object"),
+        })?;
+        Ok(Some((outcome, object.etag)))
+    }
+
+    /// Notes in the outcome that the item is a dead letter, before the letter is sent: writing this twice changes
+    /// nothing, sending twice makes a second letter.
+    async fn record_dead_letter(
+        &self,
+        task: &ConvertTask,
+        key: &str,
+        before: Option<(Outcome, ETag)>,
+        reason: Reason,
+    ) -> Result<(), Failure> {
+        let (mut outcome, etag) = match before {
+            Some((outcome, etag)) => (outcome, Some(etag)),
+            None => (Outcome::new(task.item.clone()), None),
+        };
+        outcome.dead_letter = Some(DeadLettered { stage: Stage::Convert, reason });
+        let put = Put { key, bytes: outcome.to_json().into(), content_type: "application/json", sha256: None };
+        let condition = match &etag {
+            Some(etag) => Condition::Unchanged(etag),
+            None => Condition::Absent,
+        };
+        match self.store.put(put, condition).await.map_err(from_store)? {
+            Written::Yes(_) => Ok(()),
+            Written::Conflict => {
+                Err(Failure::Transient { detail: "somebody else works on the item's outcome".to_owned(), after: None })
+            }
+        }
+    }
+}
+
+fn import_task(
+    task: &ConvertTask,
+    captured: &Captured,
+    message_id: String,
+    sha256: Sha256,
+    bytes: u64,
+) -> Result<String, Failure> {
+    let participants = captured.item.participants().cloned().collect();
+    let mut import = ImportTask {
+        v: TASK_VERSION,
+        run: task.run.clone(),
+        item: task.item.clone(),
+        archived_time: task.archived_time,
+        key: task.item.key(),
+        sha256,
+        bytes,
+        message_id,
+        participants: Some(participants),
+    };
+    let write =
+        |import: &ImportTask| serde_json::to_string(import).map_err(|error| permanent(Reason::ItemMalformed, &error));
+    let body = write(&import)?;
+    if body.len() <= Convert::TASK_LIMIT {
+        return Ok(body);
+    }
+    import.participants = None;
+    write(&import)
+}
+
+fn permanent(reason: Reason, error: &dyn std::error::Error) -> Failure {
+    Failure::Permanent { reason, detail: error.to_string() }
+}
+
+fn from_store(error: StoreError) -> Failure {
+    match error {
+        StoreError::Unavailable { .. } => Failure::Transient { detail: error.to_string(), after: None },
+        StoreError::Refused { .. } | StoreError::TooLarge { .. } => Failure::Setup { detail: error.to_string() },
+    }
+}
+
+fn from_source(error: SourceError, what: &str) -> Failure {
+    let detail = format!("{what}: {error}");
+    let reason = match error {
+        SourceError::Unavailable { retry_after, .. } | SourceError::StillCapturing { retry_after } => {
+            return Failure::Transient { detail, after: retry_after };
+        }
+        SourceError::Setup { .. } | SourceError::MalformedPage(_) => return Failure::Setup { detail },
+        SourceError::NotFound | SourceError::Erased => Reason::ItemNotFound,
+        SourceError::AttachmentMissing | SourceError::AttachmentErased => Reason::AttachmentMissing,
+        SourceError::Malformed(_) | SourceError::Unreadable(_) => Reason::ItemMalformed,
+        SourceError::TooLarge { .. } => Reason::Oversize,
+        SourceError::Mismatch => Reason::AttachmentMismatch,
+    };
+    Failure::Permanent { reason, detail }
+}

@@ -1,0 +1,73 @@
+//! What the function is told by its environment.
+
+use std::time::Duration;
+
+use environment::{LogLevel, VariableError, Variables};
+use source::SourceSettings;
+
+/// The environment variables that the function reads.
+pub const VARIABLES: &[&str] = &[
+    "ARCHIVER_SECRET_ID",
+    "ARCHIVER_URL",
+    "ARCHIVE_DOMAIN",
+    "BUCKET",
+    "CONVERT_QUEUE_URL",
+    "DEAD_LETTER_QUEUE_URL",
+    "EXPORT_TIME_ZONE",
+    "IMPORT_QUEUE_URL",
+    "LOG_LEVEL",
+    "MAX_ITEM_BYTES",
+    "RETRY_BASE_SECONDS",
+    "SOURCE",
+];
+
+/// The values of [`VARIABLES`].
+pub struct Settings {
+    /// The bucket's name.
+    pub bucket: String,
+    /// Where tasks come from.
+    pub convert_queue_url: String,
+    /// Where tasks go.
+    pub import_queue_url: String,
+    /// Where dead letters go.
+    pub dead_letter_queue_url: String,
+    /// The right-hand side of every Message-ID.
+    pub archive_domain: String,
+    /// The largest item, in bytes of text and attachments before they are encoded.
+    pub max_item_bytes: u64,
+    /// How long an item waits after its first failure.
+    pub retry_base: Duration,
+    /// Where items come from.
+    pub source: SourceSettings,
+}
+
+impl Settings {
+    /// 10 MB as mail systems count them.
+    pub const DEFAULT_MAX_ITEM_BYTES: u64 = 10 * 1024 * 1024;
+
+    /// How much is logged. Read by its own and first, so that what else is wrong can be logged.
+    ///
+    /// # Errors
+    /// When `LOG_LEVEL` is none.
+    pub fn log_level(variables: &Variables) -> Result<LogLevel, VariableError> {
+        variables.or("LOG_LEVEL", "error, warn, info or debug", LogLevel::Info)
+    }
+
+    /// Reads all but the log level.
+    ///
+    /// # Errors
+    /// When one is missing or malformed.
+    pub fn read(variables: &Variables) -> Result<Self, VariableError> {
+        Ok(Self {
+            bucket: variables.required("BUCKET", "the bucket's name")?,
+            convert_queue_url: variables.required("CONVERT_QUEUE_URL", "the URL of the convert queue")?,
+            import_queue_url: variables.required("IMPORT_QUEUE_URL", "the URL of the import queue")?,
+            dead_letter_queue_url: variables.required("DEAD_LETTER_QUEUE_URL", "the URL of the dead-letter queue")?,
+            archive_domain: variables
+                .required("ARCHIVE_DOMAIN", "a domain name of yours, such as archive.example.com")?,
+            max_item_bytes: variables.or("MAX_ITEM_BYTES", "a number of bytes", Self::DEFAULT_MAX_ITEM_BYTES)?,
+            retry_base: Duration::from_secs(variables.or("RETRY_BASE_SECONDS", "a number of seconds", 5)?),
+            source: SourceSettings::read(variables)?,
+        })
+    }
+}

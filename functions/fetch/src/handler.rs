@@ -1,0 +1,72 @@
+//! Translates the event.
+
+use item::Window;
+use jiff::Timestamp;
+use lambda_runtime::{Diagnostic, LambdaEvent};
+use serde_json::Value;
+
+use crate::{Fetch, FetchError, Request, Started, Summary};
+
+/// Runs for an event.
+///
+/// # Errors
+/// [`FetchError`] in words: the invocation fails, and the alarm on failures calls an operator.
+pub async fn handle(fetch: &Fetch, event: LambdaEvent<Value>) -> Result<Summary, Diagnostic> {
+    run(fetch, event)
+        .await
+        .map_err(|error| Diagnostic { error_type: "FetchError".to_owned(), error_message: error.to_string() })
+}
+
+async fn run(fetch: &Fetch, event: LambdaEvent<Value>) -> Result<Summary, FetchError> {
+    let request = request(&event.payload)?;
+    let ends = i64::try_from(event.context.deadline).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    let at = Timestamp::now();
+    let started = Started { at, request_id: event.context.request_id, ends: ends.unwrap_or(at) };
+    fetch.run(request, &started).await
+}
+
+/// A backfill has `from` and `to` (RFC 3339); anything else that is an object is the timer's.
+fn request(event: &Value) -> Result<Request, FetchError> {
+    let wrong = |what: &str| FetchError::Request(what.to_owned());
+    let members = event.as_object().ok_or_else(|| wrong("it is no JSON object"))?;
+    let time = |name: &str| -> Result<Option<Timestamp>, FetchError> {
+        let Some(value) = members.get(name) else { return Ok(None) };
+        let time = value.as_str().and_then(|text| text.parse().ok());
+        time.map(Some)
+            .ok_or_else(|| FetchError::Request(format!("`{name}` is no RFC 3339 time such as 2026-11-21T00:00:00Z")))
+    };
+    match (time("from")?, time("to")?) {
+        (None, None) => Ok(Request::Daily),
+        (Some(from), Some(to)) => Ok(Request::Backfill(Window::between(from, to)?)),
+        (Some(_), None) => Err(wrong("a backfill has `from` and `to`; `to` is missing")),
+        (None, Some(_)) => Err(wrong("a backfill has `from` and `to`; `from` is missing")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_timers_event_and_a_backfills_are_told_apart() {
+        // As EventBridge Scheduler sends it when the schedule has no input of its own.
+        let timer = json!({"version": "0", "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa", "detail-type": "Scheduled Event",
+            "source": "aws.scheduler", "account": "123456789012", "time": "2026-11-22T07:00:00Z", "region": "eu-north-1",
+            "resources": ["arn:aws:scheduler:eu-north-1:123456789012:schedule/default/fetch"], "detail": "{}"});
+        assert_eq!(request(&timer).ok(), Some(Request::Daily));
+        assert_eq!(request(&json!({})).ok(), Some(Request::Daily));
+        let backfill = request(&json!({"from": "2026-11-01T00:00:00Z", "to": "2026-11-02T00:00:00+01:00"}));
+        assert!(matches!(backfill, Ok(Request::Backfill(window)) if window.to.to_string() == "2026-11-01T23:00:00Z"));
+        for (event, says) in [
+            (json!({"from": "2026-11-01T00:00:00Z"}), "`to` is missing"),
+            (json!({"from": "yesterday", "to": "2026-11-02T00:00:00Z"}), "`from` is no RFC 3339 time"),
+            (json!({"from": "2026-11-03T00:00:00Z", "to": "2026-11-02T00:00:00Z"}), "empty"),
+            (json!([]), "no JSON object"),
+        ] {
+            let error = request(&event).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+}

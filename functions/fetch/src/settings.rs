@@ -1,0 +1,40 @@
+//! What the function is told by its environment.
+
+use environment::{LogLevel, VariableError, Variables};
+use source::SourceSettings;
+
+/// The environment variables that the function reads.
+pub const VARIABLES: &[&str] =
+    &["ARCHIVER_SECRET_ID", "ARCHIVER_URL", "BUCKET", "CONVERT_QUEUE_URL", "EXPORT_TIME_ZONE", "LOG_LEVEL", "SOURCE"];
+
+/// The values of [`VARIABLES`].
+pub struct Settings {
+    /// The bucket's name.
+    pub bucket: String,
+    /// Where ids go.
+    pub convert_queue_url: String,
+    /// Where items come from.
+    pub source: SourceSettings,
+}
+
+impl Settings {
+    /// How much is logged. Read by its own and first, so that what else is wrong can be logged.
+    ///
+    /// # Errors
+    /// When `LOG_LEVEL` is none.
+    pub fn log_level(variables: &Variables) -> Result<LogLevel, VariableError> {
+        variables.or("LOG_LEVEL", "error, warn, info or debug", LogLevel::Info)
+    }
+
+    /// Reads all but the log level.
+    ///
+    /// # Errors
+    /// When one is missing or malformed.
+    pub fn read(variables: &Variables) -> Result<Self, VariableError> {
+        Ok(Self {
+            bucket: variables.required("BUCKET", "the bucket's name")?,
+            convert_queue_url: variables.required("CONVERT_QUEUE_URL", "the URL of the convert queue")?,
+            source: SourceSettings::read(variables)?,
+        })
+    }
+}
