@@ -1,0 +1,178 @@
+//! The committed messages: `golden/<name>.json` is an item, `golden/<name>.eml` the message that it becomes.
+//!
+//! A change of the layout changes the bytes, and so the digests of all that is archived later: it is made on purpose.
+//! `GOLDEN=write cargo test -p render` writes the messages anew; read the difference before committing it.
+
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+use item::{Captured, Kind, Sha256};
+use render::{Content, Rendered, Renderer};
+use serde_json::Value;
+
+use crate::readers;
+
+struct Golden {
+    name: String,
+    captured: Captured,
+    files: Vec<Option<Vec<u8>>>,
+    rendered: Rendered,
+}
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+fn all() -> Vec<Golden> {
+    let mut names: Vec<String> = fs::read_dir(folder())
+        .expect("the folder of golden messages")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    assert!(names.len() >= 30, "only {} golden items were found", names.len());
+    names.into_iter().map(golden).collect()
+}
+
+fn golden(name: String) -> Golden {
+    let json = fs::read(folder().join(format!("{name}.json"))).expect("an item");
+    let value: Value = serde_json::from_slice(&json).expect("JSON");
+    let id = value["id"].as_str().expect("an id").parse().expect("an id");
+    let captured = Captured::from_value(value, &id).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let files: Vec<Option<Vec<u8>>> = captured.item.attachments.iter().map(file).collect();
+    let rendered = render(&captured, &files);
+    Golden { name, captured, files, rendered }
+}
+
+pub(crate) fn render(captured: &Captured, files: &[Option<Vec<u8>>]) -> Rendered {
+    let contents: Vec<Content<'_>> = files
+        .iter()
+        .map(|file| match file {
+            Some(bytes) => Content::Bytes { bytes, sha256: Sha256::of(bytes) },
+            None => Content::Erased,
+        })
+        .collect();
+    Renderer::new("archive.example.com").expect("a domain").render(captured, &contents).expect("a message")
+}
+
+/// Every byte there is, line ends of all kinds, and a boundary's beginning; what it is declared as does not matter.
+fn file(attachment: &item::Attachment) -> Option<Vec<u8>> {
+    if attachment.id.as_str().starts_with("erased") {
+        return None;
+    }
+    if attachment.content_type.as_deref() == Some("text/plain") {
+        return Some("linje 1\nlinje 2\r\nlinje 3\r–slut".into());
+    }
+    let mut bytes: Vec<u8> = (0..=255).collect();
+    bytes.extend_from_slice(b"\r\n\n\r--=_mixed_\r\n");
+    bytes.extend_from_slice(attachment.id.as_str().as_bytes());
+    Some(bytes)
+}
+
+#[test]
+fn the_messages_are_the_committed_ones() {
+    #[expect(clippy::disallowed_methods, reason = "a switch of the test, not configuration")]
+    let write = std::env::var("GOLDEN").is_ok_and(|value| value == "write");
+    for Golden { name, rendered, .. } in all() {
+        let path = folder().join(format!("{name}.eml"));
+        if write {
+            fs::write(&path, &rendered.mime).expect("a writable folder");
+        }
+        let committed = fs::read(&path).unwrap_or_else(|error| panic!("{name}.eml: {error}"));
+        assert!(committed == rendered.mime, "{name}: the message is not the committed one any more");
+    }
+}
+
+#[test]
+fn every_kind_has_a_message() {
+    let mut kinds = BTreeMap::new();
+    for golden in all() {
+        *kinds.entry(golden.captured.item.kind.to_string()).or_insert(0) += 1;
+    }
+    for kind in Kind::KNOWN {
+        assert!(kinds.contains_key(kind.as_str()), "no golden message of kind {kind}");
+    }
+    assert!(kinds.keys().any(|kind| matches!(Kind::from(kind.clone()), Kind::Other(_))), "no unknown kind");
+}
+
+#[test]
+fn messages_are_clean_and_the_same_every_time() {
+    for Golden { name, captured, files, rendered } in all() {
+        readers::assert_clean(&rendered.mime);
+        let again = render(&captured, &files);
+        assert!(again.mime == rendered.mime && again.sha256 == rendered.sha256, "{name}");
+        assert_eq!(rendered.sha256, Sha256::of(&rendered.mime), "{name}");
+    }
+}
+
+/// The digests of the files that the message must hold, in order, the evidence last.
+fn digests(golden: &Golden) -> Vec<String> {
+    let cards = golden.captured.item.contacts.iter().filter_map(|card| card.vcard.as_deref());
+    let files = golden.files.iter().flatten().map(Vec::as_slice);
+    let all = files.chain(cards.map(str::as_bytes)).chain([golden.captured.evidence.as_slice()]);
+    all.map(|bytes| Sha256::of(bytes).to_string()).collect()
+}
+
+fn same_text(golden: &Golden, plain: &str) {
+    let text = golden.captured.item.text.as_deref().unwrap_or_default();
+    if !text.contains('\0') {
+        let expected = text.replace("\r\n", "\n").replace('\r', "\n");
+        assert!(plain.replace("\r\n", "\n").starts_with(&expected), "{}: the text does not come first", golden.name);
+    }
+}
+
+fn compare(golden: &Golden, read: &Value) {
+    let name = &golden.name;
+    assert_eq!(read["defects"], Value::Array(Vec::new()), "{name}");
+    assert_eq!(read["message_id"], golden.rendered.message_id, "{name}");
+    let subject = read["subject"].as_str().expect("a subject");
+    assert!(subject.starts_with("WhatsApp: ") && subject.len() <= 128, "{name}: {subject}");
+    if let Some(chat) = &golden.captured.item.chat.name {
+        assert_eq!(subject, format!("WhatsApp: {chat}"), "{name}");
+    }
+    let files = read["files"].as_array().expect("files");
+    let found: Vec<&str> = files.iter().map(|file| file["sha256"].as_str().expect("a digest")).collect();
+    assert_eq!(found, digests(golden), "{name}");
+    assert!(files.iter().all(|file| file["encoding"] == "base64"), "{name}");
+    assert_eq!(files.last().map(|file| &file["name"]), Some(&Value::from("whatsapp-item.json")), "{name}");
+    same_text(golden, read["plain"].as_str().expect("a text"));
+    assert!(read["html"].as_str().expect("a page").contains("</html>"), "{name}");
+    let structure = read["structure"].as_array().expect("parts");
+    let types = ["multipart/mixed", "multipart/alternative", "text/plain", "text/html"];
+    assert!(structure.iter().zip(types).all(|(found, expected)| found == expected), "{name}: {structure:?}");
+}
+
+#[test]
+fn python_reads_what_was_said() {
+    let goldens = all();
+    let messages: Vec<Vec<u8>> = goldens.iter().map(|golden| golden.rendered.mime.clone()).collect();
+    for (golden, read) in goldens.iter().zip(readers::python(&messages)) {
+        compare(golden, &read);
+        let item = &golden.captured.item;
+        let addresses = |people: &Value| people.as_array().expect("people").len();
+        assert_eq!((addresses(&read["from"]), addresses(&read["to"])), (1, item.to.len()), "{}", golden.name);
+        for (person, read) in
+            item.participants().zip(read["from"].as_array().into_iter().chain(read["to"].as_array()).flatten())
+        {
+            let shown = read[0].as_str().expect("a name");
+            let address = read[1].as_str().expect("an address");
+            assert!(shown.contains(person.name.as_deref().unwrap_or_default()), "{}: {shown}", golden.name);
+            match (&person.email, person.phone_digits()) {
+                (Some(email), _) => assert_eq!(address, email),
+                (None, Some(digits)) => assert_eq!(address, format!("{digits}@whatsapp.invalid")),
+                (None, None) => assert!(address.ends_with("@whatsapp.invalid"), "{address}"),
+            }
+        }
+        let date = item.message_time.to_string().replace('Z', "+00:00");
+        assert_eq!(read["date"], date, "{}", golden.name);
+    }
+}
+
+#[test]
+fn perl_reads_what_was_said() {
+    let goldens = all();
+    let messages: Vec<Vec<u8>> = goldens.iter().map(|golden| golden.rendered.mime.clone()).collect();
+    for (golden, read) in goldens.iter().zip(readers::perl(&messages)) {
+        compare(golden, &read);
+    }
+}

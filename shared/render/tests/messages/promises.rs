@@ -1,0 +1,154 @@
+//! What the rest of the system relies on, one promise a test.
+
+use item::{Captured, Sha256};
+use mail_parser::MessageParser;
+use render::{Content, DomainError, RenderError, Renderer};
+use serde_json::{Value, json};
+
+use crate::golden::render;
+
+fn item(changes: Value) -> Captured {
+    let mut value = json!({
+        "id": "WA-1", "messageId": "M1", "type": "text", "text": "hi",
+        "messageTime": "2026-11-20T14:05:09Z", "archivedTime": "2026-11-20T14:05:11Z",
+        "chat": {"id": "c1", "type": "individual"}, "direction": "incoming",
+        "from": {"name": "Ada", "phone": "+4520123456"}, "to": [{"name": "Bo", "phone": "4520123457"}],
+    });
+    for (key, change) in changes.as_object().expect("members") {
+        value[key] = change.clone();
+    }
+    let id = value["id"].as_str().expect("an id").parse().expect("an id");
+    Captured::from_value(value, &id).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn header(captured: &Captured, name: &str) -> Option<String> {
+    let mime = render(captured, &[]).mime;
+    let parsed = MessageParser::default().parse(&mime).expect("a message");
+    parsed.header_raw(name).map(|value| value.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+fn message_id(captured: &Captured) -> String {
+    Renderer::new("archive.example.com").expect("a domain").message_id(&captured.item)
+}
+
+#[test]
+fn a_message_id_depends_on_what_identifies_the_message_and_on_nothing_else() {
+    let original = message_id(&item(json!({})));
+    assert!(original.starts_with('<') && original.ends_with("@archive.example.com>"), "{original}");
+    assert_eq!(original, render(&item(json!({})), &[]).message_id);
+    for same in [
+        json!({"id": "WA-2"}),
+        json!({"type": "image"}),
+        json!({"text": "other", "archivedTime": "2026-12-01T00:00:00Z"}),
+        json!({"from": {"whatsappId": "4520123456@s.whatsapp.net"}}),
+    ] {
+        assert_eq!(message_id(&item(same.clone())), original, "{same}");
+    }
+    for other in [
+        json!({"messageId": "M2"}),
+        json!({"messageId": null}),
+        json!({"chat": {"id": "c2", "type": "individual"}}),
+        json!({"from": {"phone": "4520123457"}}),
+        json!({"type": "edit"}),
+        json!({"type": "delete"}),
+        json!({"type": "reaction"}),
+        json!({"type": "poll_vote"}),
+    ] {
+        assert_ne!(message_id(&item(other.clone())), original, "{other}");
+    }
+    let edit = |id: &str| message_id(&item(json!({"id": id, "type": "edit"})));
+    assert_ne!(edit("WA-8"), edit("WA-9"), "two edits of one message are two");
+}
+
+#[test]
+fn an_answer_finds_what_it_answers_where_that_is_certain() {
+    let original = message_id(&item(json!({})));
+    let bo = json!({"name": "Bo", "phone": "4520123457"});
+    let ada = json!({"phone": "004520123456"});
+    let quoted = |from: &Value| json!({"messageId": "M1", "from": from});
+    let by_bo = |kind: &str, more: Value| {
+        let mut changes = json!({"id": "WA-5", "messageId": "M5", "type": kind, "from": bo, "to": [ada]});
+        for (key, value) in more.as_object().expect("members") {
+            changes[key] = value.clone();
+        }
+        header(&item(changes), "In-Reply-To")
+    };
+    let found = Some(original.clone());
+    assert_eq!(by_bo("text", json!({"quoted": quoted(&ada)})), found);
+    assert_eq!(by_bo("reaction", json!({"target": quoted(&ada)})), found);
+    assert_eq!(by_bo("text", json!({"quoted": quoted(&Value::Null)})), None, "either may have written it");
+    assert_eq!(by_bo("text", json!({"quoted": {"from": ada}})), None, "which one is not known");
+    // The quote knows the id alone, the list of participants the number too.
+    let known = json!({"phone": "4520123456", "whatsappId": "77@lid"});
+    assert_eq!(by_bo("text", json!({"to": [known], "quoted": quoted(&json!({"whatsappId": "77@lid"}))})), found);
+
+    let own = |kind: &str, more: Value| {
+        let mut changes = json!({"id": "WA-6", "messageId": "M6", "type": kind, "target": {"messageId": "M1"}});
+        changes["deletion"] = more;
+        header(&item(changes), "In-Reply-To")
+    };
+    assert_eq!(own("edit", Value::Null), found, "people edit what they wrote themselves");
+    assert_eq!(own("delete", json!({"scope": "everyone"})), found);
+    assert_eq!(own("delete", json!({"scope": "me"})), None, "one may delete anybody's message for oneself");
+    assert_eq!(own("delete", json!({"scope": "everyone", "by": bo})), None);
+    assert_eq!(own("reaction", Value::Null), None);
+}
+
+#[test]
+fn a_chat_is_one_thread() {
+    let one = item(json!({}));
+    let answer = item(
+        json!({"id": "WA-2", "messageId": "M2", "direction": "outgoing", "quoted": {"messageId": "M1", "from": {"phone": "4520123456"}},
+        "from": {"name": "Bo", "phone": "4520123457"}, "to": [{"name": "Ada", "phone": "+4520123456"}]}),
+    );
+    for name in ["Subject", "Thread-Topic", "Thread-Index"] {
+        assert_eq!(header(&one, name), header(&answer, name), "{name}");
+    }
+    let root = header(&one, "References").expect("the chat's root");
+    assert_eq!(header(&answer, "References"), Some(format!("{root} {}", message_id(&one))));
+    let elsewhere = item(json!({"chat": {"id": "c2", "type": "individual"}}));
+    assert_ne!(header(&elsewhere, "References"), Some(root));
+    assert_ne!(header(&elsewhere, "Thread-Index"), header(&one, "Thread-Index"));
+}
+
+#[test]
+fn a_huge_group_is_listed_as_far_as_a_header_goes() {
+    let to: Vec<Value> = (0..100_000).map(|at| json!({"phone": format!("4520{at:06}")})).collect();
+    let mime = render(&item(json!({"chat": {"id": "g", "type": "group", "name": "All"}, "to": to})), &[]).mime;
+    let parsed = MessageParser::default().parse(&mime).expect("a message");
+    assert_eq!(parsed.to().and_then(|to| to.as_list()).map(<[_]>::len), Some(5_000));
+    assert!(parsed.body_text(0).expect("a text").contains("95,000 more participants"));
+    let few: Vec<Value> = (0..1_025).map(|at| json!({"phone": format!("4520{at:06}")})).collect();
+    let mime = render(&item(json!({"to": few})), &[]).mime;
+    let parsed = MessageParser::default().parse(&mime).expect("a message");
+    assert_eq!(parsed.to().and_then(|to| to.as_list()).map(<[_]>::len), Some(1_025));
+}
+
+#[test]
+fn a_huge_name_is_cut() {
+    let mime = render(&item(json!({"from": {"name": "é".repeat(500_000), "phone": "4520123456"}})), &[]).mime;
+    let end = mime.windows(4).position(|window| window == b"\r\n\r\n").expect("headers");
+    assert!(end < 4_096, "{end} bytes of headers");
+}
+
+#[test]
+fn the_content_digest_is_the_one_that_is_documented() {
+    let captured = item(json!({"attachments": [{"id": "a"}, {"id": "b"}]}));
+    let mime = render(&captured, &[Some(b"abc".to_vec()), None]).mime;
+    let parsed = MessageParser::default().parse(&mime).expect("a message");
+    let list = format!("{}\n{}\nerased\n", Sha256::of(&captured.evidence), Sha256::of(b"abc"));
+    let found = parsed.header_raw("X-WA-Content-SHA256").map(str::trim);
+    assert_eq!(found, Some(Sha256::of(list.as_bytes()).to_string().as_str()));
+    assert!(parsed.body_text(0).expect("a text").contains("erased by the archive's retention"));
+}
+
+#[test]
+fn what_cannot_be_rendered_says_why() {
+    let renderer = Renderer::new("Archive.Example.com").expect("a domain");
+    let mut captured = item(json!({}));
+    let given = renderer.render(&captured, &[Content::Erased]).err();
+    assert_eq!(given, Some(RenderError::Attachments { expected: 0, given: 1 }));
+    captured.item.message_time = "-009999-01-02T01:59:59Z".parse().expect("a time");
+    assert_eq!(renderer.render(&captured, &[]).err(), Some(RenderError::Time));
+    assert_eq!(Renderer::new("a\r\nb").err(), Some(DomainError::Label));
+}

@@ -1,0 +1,55 @@
+# Reads messages with MIME::Parser, which shares no code with the builder. The same lines of JSON as read.py, of what
+# this parser can tell.
+use strict;
+use warnings;
+use Digest::SHA qw(sha256_hex);
+use Encode qw(decode);
+use JSON::PP;
+use MIME::Base64 qw(decode_base64);
+use MIME::Parser;
+
+my $json = JSON::PP->new->utf8->canonical;
+$| = 1;
+
+sub leaves {
+    my ($entity) = @_;
+    return $entity->parts ? map { leaves($_) } $entity->parts : ($entity);
+}
+
+sub structure {
+    my ($entity) = @_;
+    return ($entity->mime_type, map { structure($_) } $entity->parts);
+}
+
+sub unfolded {
+    my ($text) = @_;
+    return undef if !defined $text;
+    $text =~ s/\r?\n(?=[ \t])//g;
+    $text =~ s/\r?\n\z//;
+    return $text;
+}
+
+while (my $line = <STDIN>) {
+    my $mime = decode_base64($json->decode($line)->{mime});
+    my $parser = MIME::Parser->new;
+    $parser->output_to_core(1);
+    $parser->tmp_to_core(1);
+    $parser->decode_headers(0);
+    my $message = $parser->parse_data($mime);
+    my $head = $message->head;
+    my ($plain, $html, @files) = leaves($message);
+    print $json->encode({
+        defects => [$parser->results->errors, $parser->results->warnings],
+        headers => [map { /^([^:]+):/ ? $1 : () } split /\n(?![ \t])/, $head->as_string],
+        structure => [structure($message)],
+        subject => decode('MIME-Header', unfolded($head->get('Subject'))),
+        message_id => unfolded($head->get('Message-ID')),
+        plain => decode('UTF-8', $plain->bodyhandle->as_string),
+        html => decode('UTF-8', $html->bodyhandle->as_string),
+        files => [map { {
+            name => decode('MIME-Header', $_->head->recommended_filename),
+            sha256 => sha256_hex($_->bodyhandle->as_string),
+            encoding => unfolded($_->head->get('Content-Transfer-Encoding')),
+        } } @files],
+    }), "\n";
+}
