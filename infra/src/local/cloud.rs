@@ -6,7 +6,7 @@ use std::{error::Error, time::Duration};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::{config::Credentials, operation::create_bucket::CreateBucketError};
 use aws_sdk_secretsmanager::operation::create_secret::CreateSecretError;
-use aws_sdk_sqs::types::QueueAttributeName;
+use aws_sdk_sqs::{error::SdkError, operation::get_queue_url::GetQueueUrlError, types::QueueAttributeName};
 use serde_json::{Value, json};
 
 use super::ministack::Ministack;
@@ -173,9 +173,16 @@ impl Cloud {
 
     async fn queue(&self, name: &str, attributes: &[(&str, String)]) -> Result<Queue, CloudError> {
         let client = aws_sdk_sqs::Client::new(&self.config);
-        // Without attributes: a queue that exists with others is no error then.
-        let made = client.create_queue().queue_name(name).send().await.map_err(failed("make a queue"))?;
-        let url = made.queue_url.unwrap_or_default();
+        // A server that was started again has its queues under the port that it had before, and would make others.
+        let found = client.get_queue_url().queue_name(name).send().await;
+        let url = match found.map_err(SdkError::into_service_error) {
+            Ok(found) => found.queue_url,
+            Err(GetQueueUrlError::QueueDoesNotExist(_)) => {
+                client.create_queue().queue_name(name).send().await.map_err(failed("make a queue"))?.queue_url
+            }
+            Err(error) => return Err(failed("look for a queue")(error)),
+        };
+        let url = url.unwrap_or_default();
         let attributes =
             attributes.iter().map(|(name, value)| (QueueAttributeName::from(*name), value.clone())).collect();
         let set = client.set_queue_attributes().queue_url(&url).set_attributes(Some(attributes)).send().await;
