@@ -28,6 +28,15 @@ pub enum ExportError {
         /// The most that are read.
         limit: usize,
     },
+    /// More senders than [`Export::MAX_SENDERS`](crate::Export::MAX_SENDERS).
+    #[error(
+        "the chat has more than {limit} senders, which no group has: look for a message into which somebody pasted \
+         lines that look like messages, and take it out"
+    )]
+    TooManySenders {
+        /// The most that are read.
+        limit: usize,
+    },
     /// The text is not UTF-8. It is not guessed at: a wrong guess would change what somebody wrote.
     #[error(
         "line {line} of the chat is not UTF-8: upload the file as the phone wrote it, not one saved again by an editor"

@@ -81,9 +81,11 @@ pub struct Export {
 
 impl Export {
     /// The longest text that is read, in bytes after decompression.
-    pub const MAX_TEXT_BYTES: u64 = 256 << 20;
+    pub const MAX_TEXT_BYTES: u64 = 64 << 20;
     /// The most messages that are read from one file.
     pub const MAX_MESSAGES: usize = 1_000_000;
+    /// The most senders that are read from one file. Each is a participant of every message; a group has 1,024.
+    pub const MAX_SENDERS: usize = 20_000;
     /// The most entries of a zip. A phone exports 10,000 messages with media.
     pub const MAX_ZIP_ENTRIES: usize = 50_000;
 

@@ -61,7 +61,7 @@ impl Chat {
         candidates.retain(|candidate| day_order.order.date_time(candidate.stamp).is_some());
         let foreign_headers = found - candidates.len();
         let first = candidates.first().ok_or(ExportError::NoMessages)?.begin;
-        if candidates.len() >= Export::MAX_MESSAGES {
+        if candidates.len() > Export::MAX_MESSAGES {
             return Err(ExportError::TooManyMessages { limit: Export::MAX_MESSAGES });
         }
 
@@ -80,6 +80,9 @@ impl Chat {
                 None => (None, whole),
             };
             messages.push(Message { line: candidate.line, stamp: Some(candidate.stamp), sender, body });
+        }
+        if senders.names.len() > Export::MAX_SENDERS {
+            return Err(ExportError::TooManySenders { limit: Export::MAX_SENDERS });
         }
         Ok(Self { messages, senders: senders.names, day_order, foreign_headers, text })
     }
