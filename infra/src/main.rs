@@ -1,2 +1,39 @@
-//! The archiver command.
-fn main() {}
+//! The `archiver` command.
+
+use std::process::ExitCode;
+
+use archiver::local;
+use clap::{Parser, Subcommand};
+
+/// Files WhatsApp items in the mailboxes of their participants.
+#[derive(Parser)]
+#[command(name = "archiver", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Do the main job on this machine, without any account: from an archive to mailboxes that any mail client opens
+    #[command(after_help = "Examples:\n  \
+        archiver local\n      a sample archive of a bank's day\n  \
+        archiver local --export chat.zip --owner you@example.com --zone Europe/Copenhagen\n      your own chat, as your phone exported it\n  \
+        archiver local --items 10000 --state /tmp/many\n      ten thousand small items")]
+    Local(local::LocalArguments),
+}
+
+#[tokio::main]
+#[expect(clippy::print_stderr, reason = "a command says on standard error why it failed")]
+async fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Local(arguments) => local::run(arguments).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,8 +1,16 @@
 //! The one-machine run: the three real binaries, driven by the events that AWS would send, against an S3, SQS and
 //! Secrets Manager server on loopback.
 
+pub mod archive;
 pub mod cloud;
+mod command;
 pub mod event_source;
+mod failures;
 pub mod function;
 mod guard;
+pub mod machine;
 pub mod ministack;
+mod report;
+pub mod tally;
+
+pub use command::{LocalArguments, run};

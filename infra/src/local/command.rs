@@ -1,0 +1,310 @@
+//! `archiver local`: the main job on this machine, without any account.
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use item::MailboxAddress;
+use jiff::{Timestamp, ToSpan, tz::TimeZone};
+use serde_json::{Value, json};
+use store::{Condition, Put, Store, keys};
+
+use super::{
+    archive::{ArchiveCredentials, Sample, SampleArchive, mailboxes, user_map},
+    cloud::Redelivery,
+    event_source::Depth,
+    failures::Failures,
+    machine::{Fetched, Machine, MachineOptions},
+    ministack::MinistackOptions,
+    report,
+    tally::Tally,
+};
+
+/// What `archiver local` is asked for.
+#[derive(Debug, clap::Args)]
+pub struct LocalArguments {
+    /// A chat that a phone exported ("Export chat"), .txt or .zip, instead of the sample
+    #[arg(long, value_name = "FILE", requires_all = ["owner", "zone"])]
+    export: Option<PathBuf>,
+    /// Whose phone exported it: the e-mail address of the mailbox that it is filed in
+    #[arg(long, value_name = "E-MAIL", requires = "export")]
+    owner: Option<MailboxAddress>,
+    /// The phone's time zone, such as Europe/Copenhagen: an export does not say it
+    #[arg(long, value_name = "ZONE", requires = "export", value_parser = time_zone)]
+    zone: Option<String>,
+    /// This many small generated items instead of the sample
+    #[arg(long, value_name = "N", conflicts_with = "export")]
+    items: Option<usize>,
+    /// Where mail, state and logs are kept from one run to the next
+    #[arg(long, value_name = "DIR", default_value = "var")]
+    state: PathBuf,
+    /// Where the functions' binaries are [default: beside this program]
+    #[arg(long, value_name = "DIR")]
+    binaries: Option<PathBuf>,
+    /// The stand-in for S3, SQS and Secrets Manager
+    #[arg(long, value_name = "FILE", default_value = ".venv/bin/ministack")]
+    ministack: PathBuf,
+}
+
+fn time_zone(name: &str) -> Result<String, String> {
+    let known = TimeZone::get(name).map(|_| name.to_owned());
+    known.map_err(|_| "no such time zone; they are named like Europe/Copenhagen or America/New_York".to_owned())
+}
+
+/// The folder in each mailbox.
+const FOLDER: &str = "WhatsApp Archiver";
+
+/// Where the functions find the archiver's user name and password.
+const ARCHIVER_SECRET: &str = "archiver";
+
+/// How long nothing may move, once a function has called for an operator, before the run says so and ends.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long nothing may move without any such call.
+const LAST_PATIENCE: Duration = Duration::from_secs(180);
+
+/// What a run works on.
+enum Job {
+    Sample { now: Timestamp },
+    Many { items: usize, now: Timestamp },
+    Export { file: PathBuf, owner: MailboxAddress, zone: String },
+}
+
+/// Where things are kept.
+struct Places {
+    mail: PathBuf,
+    state: PathBuf,
+    logs: PathBuf,
+    day: PathBuf,
+}
+
+/// Runs it. What happened goes to standard output, how it goes on to standard error.
+///
+/// # Errors
+/// When the run could not come to its end; nothing is lost then, and the next one goes on.
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command's own output")]
+pub async fn run(arguments: LocalArguments) -> anyhow::Result<()> {
+    let places = Places::under(&arguments.state)?;
+    let job = job(&arguments, &places)?;
+    let binaries = match &arguments.binaries {
+        Some(binaries) => binaries.clone(),
+        None => std::env::current_exe()?.parent().context("this program lies in no directory")?.to_owned(),
+    };
+    eprintln!("Starting S3, SQS and Secrets Manager on this machine (ministack) …");
+    // The archive is dropped after the machine that reads from it.
+    let (archive, variables, mailboxes) = source(&job, &places).await?;
+    let machine = Machine::start(options(&arguments, &places, binaries, variables)).await?;
+    let store = Store::new(machine.cloud.config(), machine.resources.bucket.clone());
+    for mailbox in &mailboxes {
+        std::fs::create_dir_all(places.mail.join(mailbox.as_str())).context("making a mailbox")?;
+    }
+    let event = prepare(&job, &machine, &store, archive.as_ref().map(|(_, credentials)| credentials)).await?;
+
+    let since = Timestamp::now();
+    let began = Instant::now();
+    let fetched = machine.fetch(&event).await?;
+    eprintln!("fetch: {} items listed, {} queued (run {})", fetched.listed, fetched.queued, fetched.run);
+    let working = machine.work();
+    watch(&machine, &fetched, &places).await?;
+    working.stop().await;
+    let took = began.elapsed();
+    let tally = Tally::of(&store, &fetched.run, since).await?;
+    machine.stop().await?;
+
+    println!("\n{}", report::table(&tally));
+    println!("Mail, one folder a mailbox (copies of this run's items):\n{}", report::mailboxes(&tally, &places.mail, FOLDER));
+    let rate = tally.available as f64 / took.as_secs_f64().max(0.001);
+    println!("{} items in {:.1} s ({rate:.0} a second).", tally.available, took.as_secs_f64());
+    println!("{}", next_steps(&job, &tally, &places));
+    if tally.in_flight > 0 {
+        bail!("{} items have neither an outcome nor a dead letter", tally.in_flight);
+    }
+    Ok(())
+}
+
+impl Places {
+    fn under(root: &Path) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(root).with_context(|| format!("making {}", root.display()))?;
+        let root = root.canonicalize().with_context(|| format!("{}", root.display()))?;
+        let places = Self { mail: root.join("mail"), state: root.join("state"), logs: root.join("log"), day: root.join("sample-day") };
+        for place in [&places.mail, &places.state, &places.logs] {
+            std::fs::create_dir_all(place).with_context(|| format!("making {}", place.display()))?;
+        }
+        Ok(places)
+    }
+}
+
+fn job(arguments: &LocalArguments, places: &Places) -> anyhow::Result<Job> {
+    if let (Some(file), Some(owner), Some(zone)) = (&arguments.export, &arguments.owner, &arguments.zone) {
+        return Ok(Job::Export { file: file.clone(), owner: owner.clone(), zone: zone.clone() });
+    }
+    // The sample's day is that of the first run: a second run finds the same items, and files none of them twice.
+    let now = match std::fs::read_to_string(&places.day) {
+        Ok(day) => day.trim().parse().with_context(|| format!("{} holds no time; delete it", places.day.display()))?,
+        Err(_) => {
+            let now = Timestamp::now();
+            std::fs::write(&places.day, now.to_string()).with_context(|| format!("writing {}", places.day.display()))?;
+            now
+        }
+    };
+    Ok(arguments.items.map_or(Job::Sample { now }, |items| Job::Many { items, now }))
+}
+
+type Sourced = (Option<(SampleArchive, ArchiveCredentials)>, Vec<(String, String)>, Vec<MailboxAddress>);
+
+/// The source of a job: the sample archive where there is one, the functions' variables, and who has a mailbox.
+async fn source(job: &Job, places: &Places) -> anyhow::Result<Sourced> {
+    let (archive, mut variables, owners) = match job {
+        Job::Sample { now } | Job::Many { now, .. } => {
+            let sample = match job {
+                Job::Many { items, .. } => Sample::many(*items, *now),
+                Job::Sample { .. } | Job::Export { .. } => Sample::day(*now)?,
+            };
+            let password = uuid::Uuid::new_v4().to_string();
+            let credentials = ArchiveCredentials { username: "connector".to_owned(), password };
+            let archive = SampleArchive::start(sample, credentials.clone()).await.context("starting the sample archive")?;
+            let variables = vec![
+                ("SOURCE", "archiver-api".to_owned()),
+                ("ARCHIVER_URL", archive.url().to_owned()),
+                ("ARCHIVER_SECRET_ID", ARCHIVER_SECRET.to_owned()),
+            ];
+            (Some((archive, credentials)), variables, mailboxes()?)
+        }
+        Job::Export { owner, zone, .. } => {
+            let variables = vec![("SOURCE", "chat-export".to_owned()), ("EXPORT_TIME_ZONE", zone.clone())];
+            (None, variables, vec![owner.clone()])
+        }
+    };
+    let mail = places.mail.to_str().context("the path of the mail is no UTF-8")?;
+    variables.extend([
+        ("ARCHIVE_DOMAIN", "archive.example.com".to_owned()),
+        ("MAILBOX", "maildir".to_owned()),
+        ("MAILDIR", mail.to_owned()),
+        ("MAIL_FOLDER", FOLDER.to_owned()),
+        ("USER_MAP_KEY", keys::USER_MAP.to_owned()),
+        ("RETRY_BASE_SECONDS", "1".to_owned()),
+    ]);
+    let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    Ok((archive, variables, owners))
+}
+
+fn options(arguments: &LocalArguments, places: &Places, binaries: PathBuf, variables: Vec<(String, String)>) -> MachineOptions {
+    MachineOptions {
+        binaries,
+        logs: places.logs.clone(),
+        ministack: MinistackOptions {
+            program: arguments.ministack.clone(),
+            port: None,
+            state: Some(places.state.clone()),
+            log: places.logs.join("ministack.log"),
+        },
+        redelivery: Redelivery { visibility: Duration::from_secs(360), max_receives: 50 },
+        timeout: Duration::from_secs(60),
+        concurrency: 2,
+        variables,
+    }
+}
+
+/// Puts into the machine what the job needs, and gives the event that starts it.
+async fn prepare(job: &Job, machine: &Machine, store: &Store, credentials: Option<&ArchiveCredentials>) -> anyhow::Result<Value> {
+    if let Some(credentials) = credentials {
+        let secret = json!({"username": credentials.username, "password": credentials.password});
+        machine.cloud.put_secret(ARCHIVER_SECRET, &secret).await?;
+        let put = Put { key: keys::USER_MAP, bytes: user_map().into(), content_type: "text/csv", sha256: None };
+        store.put(put, Condition::Always).await?;
+    }
+    match job {
+        Job::Sample { now } | Job::Many { now, .. } => {
+            let ran_before = store.get(keys::CURSOR, 4096).await?.is_some();
+            if ran_before {
+                eprint("The sample's day was fetched before. It is fetched again, and nothing may be filed twice.");
+                return Ok(json!({"from": *now - 25.hours(), "to": now}));
+            }
+            Ok(json!({"version": "0", "source": "aws.scheduler", "detail-type": "Scheduled Event", "time": now, "detail": "{}"}))
+        }
+        Job::Export { file, owner, .. } => {
+            let name = file.file_name().and_then(|name| name.to_str()).context("the export's name is no UTF-8")?;
+            let bytes = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+            let key = format!("{}{owner}/{name}", keys::INBOX);
+            let content_type = "application/octet-stream";
+            let put = Put { key: &key, bytes: bytes.into(), content_type, sha256: None };
+            store.put(put, Condition::Always).await?;
+            let participants = file.with_file_name(keys::participants(name));
+            if participants.exists() {
+                let bytes = std::fs::read(&participants).with_context(|| format!("reading {}", participants.display()))?;
+                let put = Put { key: &keys::participants(&key), bytes: bytes.into(), content_type: "text/csv", sha256: None };
+                store.put(put, Condition::Always).await?;
+            }
+            // The file was dropped just now, and the timer's window ends five minutes ago.
+            let now = Timestamp::now();
+            Ok(json!({"from": now - 1.hour(), "to": now + 1.minute()}))
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "this is the command's own output")]
+fn eprint(line: &str) {
+    eprintln!("{line}");
+}
+
+/// Shows the progress until the queues are empty.
+async fn watch(machine: &Machine, fetched: &Fetched, places: &Places) -> anyhow::Result<()> {
+    let bars = MultiProgress::new();
+    let style = ProgressStyle::with_template("{prefix:8} {bar:40} {pos}/{len} {elapsed}")?;
+    let bar = |prefix| bars.add(ProgressBar::new(fetched.queued).with_style(style.clone()).with_prefix(prefix));
+    let (convert, import) = (bar("rendered"), bar("filed"));
+    let moved = std::cell::Cell::new((Instant::now(), [Depth::default(); 2]));
+    let progress = |depths: &[Depth]| {
+        let &[to_convert, to_import] = depths else { return };
+        convert.set_position(fetched.queued.saturating_sub(to_convert.total()));
+        import.set_position(fetched.queued.saturating_sub(to_convert.total() + to_import.total()));
+        let totals = |depths: [Depth; 2]| depths.map(Depth::total);
+        if totals(moved.get().1) != totals([to_convert, to_import]) {
+            moved.set((Instant::now(), [to_convert, to_import]));
+        }
+    };
+    let mut failures = Failures::from_now(["convert.log", "import.log"].map(|log| places.logs.join(log)));
+    let stuck = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let still = moved.get().0.elapsed();
+            let said = failures.read();
+            if (still > PATIENCE && !said.is_empty()) || still > LAST_PATIENCE {
+                return said.iter().map(|detail| format!("\n  {detail}")).collect::<String>();
+            }
+        }
+    };
+    let result = tokio::select! {
+        drained = machine.drained(progress) => Ok(drained?),
+        said = stuck => Err(said),
+    };
+    convert.abandon();
+    import.abandon();
+    let Err(said) = result else { return Ok(()) };
+    let depth: u64 = moved.get().1.map(Depth::total).iter().sum();
+    let logs = places.logs.display();
+    bail!(
+        "{depth} messages wait on the queues and do not move; none is lost, and none became a dead letter for it.\n\
+         The functions say:{}\nMend it and run again. All that they say is in {logs}.",
+        if said.is_empty() { "\n  nothing that calls for an operator".to_owned() } else { said }
+    )
+}
+
+fn next_steps(job: &Job, tally: &Tally, places: &Places) -> String {
+    let mut text = String::from("\nNext:\n");
+    if let Some(address) = tally.mailboxes.keys().next() {
+        text += &format!("  read it       mutt -R -f '{}'\n", places.mail.join(address).join(FOLDER).display());
+    }
+    match job {
+        Job::Sample { .. } => {
+            text += "  run it again  make run                     files nothing twice\n";
+            text += "  your own chat make run EXPORT=chat.zip OWNER=you@example.com ZONE=Europe/Copenhagen\n";
+        }
+        Job::Many { .. } | Job::Export { .. } => text += "  run it again  the same command             files nothing twice\n",
+    }
+    text += &format!("  what they said {}\n", places.logs.display());
+    text
+}

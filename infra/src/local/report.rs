@@ -1,0 +1,94 @@
+//! The end of a run as a table.
+
+use std::{fmt::Write, path::Path};
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
+use item::Reason;
+
+use super::tally::Tally;
+
+/// The longest list of failed items; the counts above it are of all.
+const FAILURES_SHOWN: usize = 30;
+
+/// The longest list of mailboxes.
+const MAILBOXES_SHOWN: usize = 20;
+
+pub(super) fn table(tally: &Tally) -> String {
+    let mut counters = table_of(&["", "count"]);
+    for (name, count) in [
+        ("Items available from source", tally.available),
+        ("Items available for import after fan-out", tally.after_fan_out),
+        ("Items imported", tally.imported),
+        ("Items skipped as duplicates", tally.skipped),
+        ("Items failed", tally.failed),
+    ] {
+        counters.add_row([name.to_owned(), count.to_string()]);
+    }
+    if tally.in_flight > 0 {
+        counters.add_row(["Items still waiting on a queue".to_owned(), tally.in_flight.to_string()]);
+    }
+    if let Some(column) = counters.column_mut(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    let mut text = format!("{counters}\n");
+    if !tally.failures.is_empty() {
+        let mut failures = table_of(&["failed item", "stage", "reason", "what it means"]);
+        for failed in tally.failures.iter().take(FAILURES_SHOWN) {
+            let meaning = meaning(failed.reason);
+            failures.add_row([shown(&failed.item).as_str(), failed.stage.as_str(), failed.reason.as_str(), meaning]);
+        }
+        push(&mut text, format_args!("\n{failures}\n"));
+        if tally.failures.len() > FAILURES_SHOWN {
+            push(&mut text, format_args!("… and {} more\n", tally.failures.len() - FAILURES_SHOWN));
+        }
+    }
+    text
+}
+
+pub(super) fn mailboxes(tally: &Tally, mail: &Path, folder: &str) -> String {
+    let mut text = String::new();
+    for (address, copies) in tally.mailboxes.iter().take(MAILBOXES_SHOWN) {
+        push(&mut text, format_args!("  {copies:>6}  {}\n", mail.join(address).join(folder).display()));
+    }
+    if tally.mailboxes.len() > MAILBOXES_SHOWN {
+        push(&mut text, format_args!("  … and {} more mailboxes\n", tally.mailboxes.len() - MAILBOXES_SHOWN));
+    }
+    text
+}
+
+fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+    // Writing to a string does not fail.
+    if text.write_fmt(arguments).is_err() {
+        unreachable!("a string takes everything");
+    }
+}
+
+fn table_of(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
+    table
+}
+
+/// An id that may not move the cursor or fill the screen.
+fn shown(id: &str) -> String {
+    const LONGEST: usize = 60;
+    let mut shown: String = id.chars().take(LONGEST).map(|char| if char.is_control() { '\u{FFFD}' } else { char }).collect();
+    if id.chars().nth(LONGEST).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+fn meaning(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Oversize => "larger than 10 MB; the mail systems do not take it",
+        Reason::Unmapped => "no participant has a mailbox: add one to the user map",
+        Reason::ItemNotFound => "the archive lists the item and no longer has it",
+        Reason::ItemMalformed => "what the archive gave is no item",
+        Reason::AttachmentMissing => "the archive has the item and not its attachment",
+        Reason::AttachmentMismatch => "the attachment is not the one that was captured: its SHA-256 differs",
+        Reason::MailboxRejected => "the mailbox refused the message",
+        Reason::MailboxFull => "the mailbox has no room",
+        Reason::TaskMalformed => "the archive listed something that is no item",
+    }
+}
