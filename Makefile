@@ -15,7 +15,8 @@ STAMPS := $(TARGET)/make
 FUNCTIONS := $(notdir $(wildcard functions/*))
 BINARIES := $(addprefix --bin ,$(FUNCTIONS) archiver)
 
-# `make deploy` passes it to SAM; the host's own, so that a build needs no cross toolchain.
+# What `make build` builds for: this machine's own, so that no other target of the compiler is needed. What is deployed
+# is built for the template's parameter Architecture.
 ARCHITECTURE ?= $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 
 # A recipe that runs what a virtual environment holds starts with one of these.
@@ -50,7 +51,7 @@ build: .venv-build/.installed ## the three functions for Lambda, into target/lam
 
 .PHONY: deploy
 deploy: .venv-build/.installed ## build and deploy into the AWS account that your credentials name; asks the first time
-	@$(WITH_BUILD_TOOLS) sam build --parameter-overrides "Architecture=$(ARCHITECTURE)"
+	@$(WITH_BUILD_TOOLS) sam build
 	@if [ -f samconfig.toml ]; then $(WITH_BUILD_TOOLS) sam deploy; else $(WITH_BUILD_TOOLS) sam deploy --guided; fi
 
 .PHONY: clean
@@ -122,6 +123,7 @@ define install
 		{ echo "Python 3.10 or newer is needed; name it with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	echo "Installing $(2) into $(1)"
 	"$(PYTHON)" -m venv $(1) || { echo "Python's venv is needed; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	# The list is whole, so nothing is left to resolve.
 	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r $(2)
 	touch $(1)/.installed
 endef
