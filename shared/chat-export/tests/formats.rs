@@ -352,6 +352,7 @@ fn a_name_under_which_only_whatsapp_writes_is_no_participant() {
     );
     assert_eq!(all[1].0.chat.chat_type, ChatType::Group);
     assert_eq!(all[2].0.text.as_deref(), Some("one\ntwo"));
+    assert_eq!(all[2].1["to"], json!([{"phone": "+4520123456"}, {"email": "owner@example.com"}]));
     assert_eq!(all[3].1["from"], json!({"phone": "+4520123456"}));
 }
 

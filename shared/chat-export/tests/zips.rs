@@ -167,8 +167,20 @@ fn a_bomb_stops_at_the_limit_whatever_it_declares() {
     let mut bytes = pack(&[("_chat.txt", CHAT.as_bytes()), ("IMG-1.jpg", &[b'x'; 1_000_000])]);
     replace(&mut bytes, &1_000_000_u32.to_le_bytes(), &10_u32.to_le_bytes());
     let export = read(bytes).unwrap();
-    let read = export.attachment(&ids(&export)[0], &first_attachment(), 1_000);
-    assert!(matches!(read, Err(AttachmentError::TooLarge { .. } | AttachmentError::Damaged)), "{read:?}");
+    let read_back = export.attachment(&ids(&export)[0], &first_attachment(), 1_000);
+    assert!(matches!(read_back, Err(AttachmentError::TooLarge { .. } | AttachmentError::Damaged)), "{read_back:?}");
+}
+
+#[test]
+fn nothing_behind_the_limit_is_decompressed() {
+    let noise: Vec<u8> = (0_u32..200_000).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let mut bytes = pack(&[("_chat.txt", CHAT.as_bytes()), ("IMG-1.jpg", &noise)]);
+    let directory = (0..bytes.len()).find(|at| bytes[*at..].starts_with(b"PK\x01\x02")).unwrap();
+    bytes[directory - 500] ^= 0xff;
+    let export = read(bytes).unwrap();
+    let limited = |limit| export.attachment(&ids(&export)[0], &first_attachment(), limit);
+    assert_eq!(limited(1_000), Err(AttachmentError::TooLarge { limit: 1_000 }), "the damage behind it is not seen");
+    assert_eq!(limited(200_000), Err(AttachmentError::Damaged));
 }
 
 #[test]
