@@ -1,6 +1,7 @@
 //! The mailbox port: what import needs of a mail system. One adapter a folder or file beside this one.
 
 pub mod graph;
+pub mod maildir;
 
 use std::time::Duration;
 

@@ -1,0 +1,226 @@
+//! Mailboxes that are directories on this machine: Maildir, as Dovecot, mutt and others read it.
+//!
+//! ```text
+//! <root>/<address>/<folder>/tmp/   while a copy is written
+//!                          /cur/<seconds>.<hash of the Message-ID>.archive:2,S
+//!                          /new/   made because readers want it, never used: the copies are read ones
+//! ```
+//!
+//! A copy is made visible by a hard link. That either puts a complete file there or says that one of that name is
+//! there, whoever else does the same at the same time; and the name comes from the message alone.
+
+use std::{
+    fs::{self, File},
+    io::{self, ErrorKind, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use async_trait::async_trait;
+use item::{FilingResult, MailboxAddress, Sha256};
+use mail_parser::MessageParser;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use uuid::Uuid;
+
+use super::{Attempt, Filed, Mailbox, MailboxError, Mailboxes, Message};
+
+/// What an address may hold and a file name may not, and the sign that says so. (An address never begins with a dot.)
+const NOT_IN_A_NAME: &AsciiSet = &CONTROLS.add(b'/').add(b'%');
+
+/// The directories of a Maildir folder.
+const PARTS: [&str; 3] = ["tmp", "new", "cur"];
+
+/// Mailboxes under one directory. A mailbox exists where `<root>/<address>` is a directory; only the folder in it is ever
+/// made. Two addresses are one mailbox where one of them is a symbolic link to the other.
+#[derive(Debug, Clone)]
+pub struct Maildir {
+    tree: Arc<Tree>,
+}
+
+#[derive(Debug)]
+struct Tree {
+    root: PathBuf,
+    folder: String,
+}
+
+impl Maildir {
+    /// Mailboxes under `root`; copies go to their folder `folder`.
+    ///
+    /// # Errors
+    /// [`MailboxError::Setup`] where the folder's name is none, or `root` is no directory.
+    pub fn new(root: impl AsRef<Path>, folder: &str) -> Result<Self, MailboxError> {
+        let hostile = |char: char| char.is_control() || matches!(char, '/' | '\\');
+        if folder.is_empty() || folder.len() > 255 || folder.starts_with('.') || folder.contains(hostile) {
+            return Err(setup("a folder's name has no slash, does not begin with a dot and has 1 to 255 bytes"));
+        }
+        if PARTS.contains(&folder) {
+            return Err(setup("tmp, new and cur are no names of folders in a Maildir"));
+        }
+        let root = root.as_ref().canonicalize().map_err(|_| setup("the directory of the mailboxes is not there"))?;
+        if !root.is_dir() {
+            return Err(setup("the directory of the mailboxes is not there"));
+        }
+        Ok(Self { tree: Arc::new(Tree { root, folder: folder.to_owned() }) })
+    }
+
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Tree) -> Result<T, MailboxError> + Send + 'static,
+    ) -> Result<T, MailboxError> {
+        let tree = Arc::clone(&self.tree);
+        let done = tokio::task::spawn_blocking(move || work(&tree)).await;
+        done.map_err(|_| unavailable("the work on the disk did not end"))?
+    }
+}
+
+#[async_trait]
+impl Mailboxes for Maildir {
+    async fn find(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, MailboxError> {
+        let address = address.clone();
+        self.on_disk(move |tree| tree.find(address)).await
+    }
+
+    async fn file(&self, mailbox: &Mailbox, message: &Message, attempt: Attempt) -> Result<Filed, MailboxError> {
+        let (id, message) = (mailbox.id.clone(), message.clone());
+        self.on_disk(move |tree| tree.file(&id, &message, attempt)).await
+    }
+}
+
+impl Tree {
+    fn find(&self, address: MailboxAddress) -> Result<Option<Mailbox>, MailboxError> {
+        let name = utf8_percent_encode(address.as_str(), NOT_IN_A_NAME).to_string();
+        match self.mailbox(&name) {
+            Ok(path) => Ok(path.file_name().map(|name| Mailbox { id: name.to_string_lossy().into_owned(), address })),
+            // A disk that is not mounted must not look like a company without mailboxes.
+            Err(error) if is_missing(&error) => match self.root.read_dir() {
+                Ok(_) => Ok(None),
+                Err(_) => Err(setup("the directory of the mailboxes is not there")),
+            },
+            Err(error) => Err(failed(&error)),
+        }
+    }
+
+    /// The true directory of a mailbox: a child of the root, whatever links lead to it.
+    fn mailbox(&self, name: &str) -> io::Result<PathBuf> {
+        let path = self.root.join(name).canonicalize()?;
+        if path.parent() == Some(&self.root) && path.is_dir() { Ok(path) } else { Err(ErrorKind::NotFound.into()) }
+    }
+
+    fn file(&self, id: &str, message: &Message, attempt: Attempt) -> Result<Filed, MailboxError> {
+        let hash = Sha256::of(message.message_id.as_bytes()).short_hex();
+        let seconds = date(message)?;
+        let folder = self.folder_of(id).map_err(|error| failed(&error))?;
+        if attempt == Attempt::Again
+            && let Some(there) = find_copy(&folder, &hash).map_err(|error| failed(&error))?
+        {
+            return Ok(Filed { message: there, result: FilingResult::Skipped });
+        }
+        let unique = format!("{seconds}.{hash}.archive");
+        let draft = folder.join("tmp").join(format!("{unique}.{}", Uuid::new_v4().simple()));
+        let put = put(&folder, &draft, &unique, &message.mime, seconds);
+        // Also after an error. What cannot be removed is no copy: readers remove what is older than 36 hours in tmp.
+        let removed = fs::remove_file(&draft);
+        let result = put.map_err(|error| failed(&error))?;
+        if let Err(error) = removed {
+            tracing::warn!(item = %message.item, error = %error.kind(), "a draft was left in tmp");
+        }
+        Ok(Filed { message: unique, result })
+    }
+
+    /// The folder of a mailbox with all its parts, made where they are missing.
+    fn folder_of(&self, id: &str) -> io::Result<PathBuf> {
+        let mailbox = self.mailbox(id)?;
+        let folder = mailbox.join(&self.folder);
+        make(&folder)?;
+        for part in PARTS {
+            make(&folder.join(part))?;
+        }
+        Ok(folder)
+    }
+}
+
+/// Makes a directory, unless somebody else has made it, and makes it last.
+fn make(directory: &Path) -> io::Result<()> {
+    match fs::create_dir(directory) {
+        Ok(()) => directory.parent().map_or(Ok(()), sync_directory),
+        // The mailbox's owner may have put a link there that leads elsewhere.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            if fs::symlink_metadata(directory)?.is_dir() {
+                Ok(())
+            } else {
+                Err(ErrorKind::PermissionDenied.into())
+            }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes the draft to the disk, then makes it visible, or finds that the copy is there.
+fn put(folder: &Path, draft: &Path, unique: &str, mime: &[u8], seconds: i64) -> io::Result<FilingResult> {
+    let mut file = File::create_new(draft)?;
+    file.write_all(mime)?;
+    // Readers take it as the time of arrival. The seconds are not negative: `date` sees to that.
+    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.unsigned_abs()))?;
+    file.sync_all()?;
+    let cur = folder.join("cur");
+    match fs::hard_link(draft, cur.join(format!("{unique}:2,S"))) {
+        Ok(()) => sync_directory(&cur).map(|()| FilingResult::Imported),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(FilingResult::Skipped),
+        Err(error) => Err(error),
+    }
+}
+
+/// The unique name of the copy of a message, whatever flags a mail client has put behind it since.
+fn find_copy(folder: &Path, hash: &str) -> io::Result<Option<String>> {
+    for part in ["cur", "new"] {
+        for entry in fs::read_dir(folder.join(part))? {
+            let name = entry?.file_name();
+            let name = name.to_string_lossy();
+            let unique = name.split(':').next().unwrap_or_default();
+            if unique.split('.').nth(1) == Some(hash) {
+                return Ok(Some(unique.to_owned()));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+/// The seconds of the message's Date since 1970.
+fn date(message: &Message) -> Result<i64, MailboxError> {
+    MessageParser::default()
+        .parse_headers(&message.mime[..])
+        .and_then(|parsed| parsed.date().filter(|date| date.is_valid()).map(|date| date.to_timestamp()))
+        .filter(|&seconds| seconds >= 0)
+        .ok_or_else(|| MailboxError::Rejected { detail: "the message has no Date since 1970".to_owned() })
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidFilename)
+}
+
+/// What a failure means. The kind names no path, and so nobody.
+fn failed(error: &io::Error) -> MailboxError {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => MailboxError::Full,
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            setup(&format!("{}: look at the owner and the mode of the mailbox's directory", error.kind()))
+        }
+        ErrorKind::Unsupported | ErrorKind::CrossesDevices => {
+            setup(&format!("{}: the file system of the mailboxes needs hard links", error.kind()))
+        }
+        kind => unavailable(&kind.to_string()),
+    }
+}
+
+fn setup(detail: &str) -> MailboxError {
+    MailboxError::Setup { detail: detail.to_owned() }
+}
+
+fn unavailable(detail: &str) -> MailboxError {
+    MailboxError::Unavailable { detail: detail.to_owned(), retry_after: None }
+}
