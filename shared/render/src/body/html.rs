@@ -72,8 +72,8 @@ fn header(body: &Body<'_>, out: &mut String) {
         Tone::Gone => ("#fde4e4", "#8f1a1a"),
     };
     out.push_str("<tr><td style=\"padding:14px 18px 10px 18px;border-bottom:1px solid #e4e8ec\">\r\n");
-    out.push_str("<div dir=\"auto\" style=\"font-size:16px;font-weight:600;overflow-wrap:anywhere\">");
-    escape(&body.sender, out);
+    out.push_str("<div style=\"font-size:16px;font-weight:600;overflow-wrap:anywhere\">");
+    isolated(&body.sender, out);
     out.push_str("</div>\r\n<div style=\"font-size:13px;color:#54606c;overflow-wrap:anywhere\"><bdi dir=\"auto\">");
     escape(&body.chat, out);
     out.push_str("</bdi> &middot; ");
@@ -118,20 +118,41 @@ fn rows(rows: &[Row], size: &str, out: &mut String) {
     for row in rows {
         out.push_str("<tr><td valign=\"top\" style=\"padding:2px 14px 2px 0;min-width:84px;color:#6b7683\">");
         escape(&row.key, out);
-        out.push_str("</td><td dir=\"auto\" valign=\"top\" style=\"padding:2px 0;overflow-wrap:anywhere\">");
+        out.push_str("</td><td valign=\"top\" style=\"padding:2px 0;overflow-wrap:anywhere\">");
         match &row.href {
-            Some(href) => write_link(href, &row.value, out),
-            None => escape(&row.value, out),
+            Some(href) => write_link(href, &row.values.join(", "), out),
+            None => {
+                for (number, value) in row.values.iter().enumerate() {
+                    out.push_str(if number > 0 { ", " } else { "" });
+                    isolated(value, out);
+                }
+            }
         }
         out.push_str("</td></tr>\r\n");
     }
     out.push_str("</table>\r\n");
 }
 
+/// Text that keeps its writing direction to itself, and a phone number behind a name that is always left to right.
+fn isolated(text: &str, out: &mut String) {
+    let (name, number) = match text.rfind(" (+").filter(|_| text.ends_with(')')) {
+        Some(at) => text.split_at(at),
+        None => (text, ""),
+    };
+    out.push_str("<bdi dir=\"auto\">");
+    escape(name, out);
+    out.push_str("</bdi>");
+    if !number.is_empty() {
+        out.push_str("<bdi dir=\"ltr\">");
+        escape(number, out);
+        out.push_str("</bdi>");
+    }
+}
+
 fn file_line(file: &FileLine, out: &mut String) {
     out.push_str(
         "<div style=\"margin:0 0 8px 0;padding:8px 12px;border:1px solid #e0e5ea;border-radius:6px;\
-         overflow-wrap:anywhere\">&#128206; <b><bdi dir=\"auto\">",
+         overflow-wrap:anywhere\">&#128206; <b><bdi dir=\"ltr\">",
     );
     escape(&file.name, out);
     out.push_str("</bdi></b><br><span style=\"font-size:12px;color:#6b7683\">");

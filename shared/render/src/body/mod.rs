@@ -77,16 +77,26 @@ pub(crate) struct Choice {
 pub(crate) struct Row {
     /// The key.
     pub(crate) key: Cow<'static, str>,
-    /// The value.
-    pub(crate) value: String,
-    /// Where the value leads: a percent-encoded http or https link.
+    /// The value, or several of them. Each keeps its own writing direction, so that no name takes another's number.
+    pub(crate) values: Vec<String>,
+    /// Where the values lead: a percent-encoded http or https link.
     pub(crate) href: Option<String>,
 }
 
 impl Row {
     /// A row without a link.
     pub(crate) fn new(key: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
-        Self { key: key.into(), value: value.into(), href: None }
+        Self::list(key, vec![value.into()])
+    }
+
+    /// A row of several values without a link.
+    pub(crate) fn list(key: impl Into<Cow<'static, str>>, values: Vec<String>) -> Self {
+        Self { key: key.into(), values, href: None }
+    }
+
+    /// A row that leads somewhere.
+    pub(crate) fn link(key: &'static str, value: impl Into<String>, href: Option<String>) -> Self {
+        Self { href, ..Self::new(key, value) }
     }
 }
 

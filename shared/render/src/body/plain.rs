@@ -46,7 +46,8 @@ fn line(pieces: &[&str], out: &mut String) {
 }
 
 fn rows(rows: &[Row], out: &mut String) {
-    for Row { key, value, href } in rows {
+    for Row { key, values, href } in rows {
+        let value = &values.join(", ");
         match href {
             Some(href) if href != value => line(&[key, ": ", value, " ", href], out),
             _ => line(&[key, ": ", value], out),

@@ -30,7 +30,7 @@ pub(super) fn compose<'a>(item: &'a Item, body: &mut Body<'a>) {
     }
     body.blocks.push(Block::Rows(rows));
     body.blocks.push(match &item.target {
-        Some(target) => Block::Quote(quote("The deleted message, by", target)),
+        Some(target) => Block::Quote(quote("The deleted message, by", "The deleted message", target)),
         None => Block::Notice("The archive does not say which message it was.".to_owned()),
     });
 }

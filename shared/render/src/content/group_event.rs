@@ -18,7 +18,7 @@ pub(super) fn compose(item: &Item, body: &mut Body<'_>) {
         return;
     };
     let who = people::name(&item.from);
-    let whom = if event.subjects.is_empty() { "somebody".to_owned() } else { everybody(event.subjects.iter()) };
+    let whom = if event.subjects.is_empty() { "somebody".to_owned() } else { everybody(&event.subjects).join(", ") };
     let happened = match event.action.as_deref() {
         Some("created") => format!("{who} created the group."),
         // Who joined or left is the subject where the archive names one, and the sender where it does not.

@@ -26,7 +26,7 @@ pub(super) fn compose(item: &Item, body: &mut Body<'_>) {
             let href = format!(
                 "https://www.openstreetmap.org/?mlat={latitude}&mlon={longitude}#map=16/{latitude}/{longitude}"
             );
-            rows.push(Row { key: "Map".into(), value: "OpenStreetMap".to_owned(), href: Some(href) });
+            rows.push(Row::link("Map", "OpenStreetMap", Some(href)));
         }
     }
     if let Some(metres) = location.accuracy_meters {
@@ -34,7 +34,7 @@ pub(super) fn compose(item: &Item, body: &mut Body<'_>) {
     }
     if let Some(url) = &location.url {
         let href = links::whole(url).map(|link| link.href);
-        rows.push(Row { key: "Link".into(), value: one_line(url, 2_048), href });
+        rows.push(Row::link("Link", one_line(url, 2_048), href));
     }
     body.blocks.push(Block::Rows(rows));
 }

@@ -42,7 +42,7 @@ pub(crate) fn compose<'a>(captured: &'a Captured, attachments: &[Content<'_>], n
         chat: headers::chat(item),
         time: amounts::time(item.message_time),
         text: item.text.as_deref().filter(|text| !text.is_empty()),
-        reply: item.quoted.as_ref().map(|quoted| quote("In reply to", quoted)),
+        reply: item.quoted.as_ref().map(|quoted| quote("In reply to", "In reply to a message", quoted)),
         blocks: Vec::new(),
         files: files::lines(item, attachments, names),
         details: Vec::new(),
@@ -88,7 +88,7 @@ fn circumstances(item: &Item, body: &mut Body<'_>) {
         rows.push(Row::new("Disappears after", amounts::duration(seconds as f64)));
     }
     if !item.mentions.is_empty() {
-        rows.push(Row::new("Mentions", everybody(item.mentions.iter())));
+        rows.push(Row::list("Mentions", everybody(&item.mentions)));
     }
     if !rows.is_empty() {
         body.blocks.push(Block::Rows(rows));
@@ -106,7 +106,7 @@ fn circumstances(item: &Item, body: &mut Body<'_>) {
 fn details(item: &Item, body: &Body<'_>) -> Vec<Row> {
     let mut rows = vec![Row::new("Kind", body.title.clone()), Row::new("From", body.sender.clone())];
     if !item.to.is_empty() {
-        rows.push(Row::new("To", everybody(item.to.iter())));
+        rows.push(Row::list("To", everybody(&item.to)));
     }
     let form = match &item.chat.chat_type {
         ChatType::Individual => "individual chat",
@@ -133,20 +133,20 @@ fn details(item: &Item, body: &Body<'_>) -> Vec<Row> {
 }
 
 /// The first few people by name, and how many more there are.
-fn everybody<'p>(people: impl ExactSizeIterator<Item = &'p Participant>) -> String {
+fn everybody(people: &[Participant]) -> Vec<String> {
     let more = people.len().saturating_sub(MAX_PEOPLE);
-    let mut text = people.take(MAX_PEOPLE).map(people::label).collect::<Vec<_>>().join(", ");
+    let mut names: Vec<String> = people.iter().take(MAX_PEOPLE).map(people::label).collect();
     if more > 0 {
-        text.push_str(&format!(" and {} more", amounts::thousands(more as u64)));
+        names.push(format!("and {} more", amounts::thousands(more as u64)));
     }
-    text
+    names
 }
 
-/// `<words> Søren Jensen (+45 …)`, and what that message said.
-fn quote<'a>(words: &str, quoted: &'a Quoted) -> Quote<'a> {
+/// `<words> Søren Jensen (+45 …)`, and what that message said; `nobody` where its sender is not known.
+fn quote<'a>(words: &str, nobody: &str, quoted: &'a Quoted) -> Quote<'a> {
     let heading = match &quoted.from {
         Some(from) => format!("{words} {}", people::label(from)),
-        None => format!("{words} a message"),
+        None => nobody.to_owned(),
     };
     Quote { heading, text: quoted.text.as_deref().filter(|text| !text.is_empty()) }
 }

@@ -45,7 +45,7 @@ pub(super) fn compose_vote<'a>(item: &'a Item, body: &mut Body<'a>) {
         body.blocks.extend(row("Question", poll.question.as_deref()).map(|row| Block::Rows(vec![row])));
         options(&poll.options, poll.votes.as_deref().unwrap_or_default(), body);
     }
-    body.blocks.extend(item.target.as_ref().map(|target| Block::Quote(quote("Vote in a poll by", target))));
+    body.blocks.extend(item.target.as_ref().map(|target| Block::Quote(quote("The poll, by", "The poll", target))));
 }
 
 fn missing(notice: &str, body: &mut Body<'_>) {

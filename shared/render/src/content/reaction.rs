@@ -21,7 +21,7 @@ pub(super) fn compose<'a>(item: &'a Item, body: &mut Body<'a>) {
         body.blocks.push(Block::Notice(format!("{who} reacted with {emoji}")));
     }
     body.blocks.push(match &item.target {
-        Some(target) => Block::Quote(quote("Reaction to", target)),
+        Some(target) => Block::Quote(quote("Reaction to", "Reaction to a message", target)),
         None => Block::Notice("The archive does not say which message it was on.".to_owned()),
     });
 }
