@@ -1,0 +1,79 @@
+//! The archive folder.
+
+use graph_fake::{CLIENT_SECRET, Fault, Gate, Kind, On, Refusal};
+use import::mailbox::{Attempt, Mailboxes};
+
+use crate::support::{ADA, FOLDER, Vault, config, file, graph, graph_with, mailbox, message, tenant};
+
+#[tokio::test]
+async fn the_folder_is_made_once_and_not_by_a_look_up() {
+    let fake = tenant().await;
+    let graph = graph(&fake);
+    let ada = mailbox(&graph, ADA).await;
+    assert!(fake.visible_folders(ADA).is_empty());
+    for item in ["1", "2"] {
+        graph.file(&ada, &message(item, &[]), Attempt::First).await.unwrap();
+    }
+    assert_eq!(fake.visible_folders(ADA), [FOLDER]);
+    assert_eq!((fake.count(Kind::FolderSearch), fake.count(Kind::FolderCreate)), (2, 1));
+}
+
+#[tokio::test]
+async fn a_folder_that_is_there_is_used_whatever_its_case() {
+    let fake = tenant().await;
+    let mut other = config(&fake);
+    other.folder = "whatsapp archiver".into();
+    file(&graph_with(other, Vault::with(CLIENT_SECRET)), &message("1", &[]), Attempt::First).await.unwrap();
+    file(&graph(&fake), &message("2", &[]), Attempt::First).await.unwrap();
+    assert_eq!(fake.visible_folders(ADA), ["whatsapp archiver"]);
+    assert_eq!(fake.visible(ADA).len(), 2);
+}
+
+#[tokio::test]
+async fn a_name_with_a_quote_is_a_name() {
+    let fake = tenant().await;
+    for item in ["1", "2"] {
+        let mut config = config(&fake);
+        config.folder = "Ada's archive & more + 100%".into();
+        file(&graph_with(config, Vault::with(CLIENT_SECRET)), &message(item, &[]), Attempt::First).await.unwrap();
+    }
+    assert_eq!(fake.visible_folders(ADA), ["Ada's archive & more + 100%"]);
+}
+
+/// Two functions find no folder and both make it.
+#[tokio::test]
+async fn a_race_makes_one_folder() {
+    let fake = tenant().await;
+    let (one, other) = (graph(&fake), graph(&fake));
+    let (ada, same) = (mailbox(&one, ADA).await, mailbox(&other, ADA).await);
+    let gate = Gate::default();
+    fake.fault(On::kind(Kind::FolderCreate).times(2), Fault::HoldBefore(gate.clone()));
+    let (first, second) = (message("1", &[]), message("2", &[]));
+    let (one, other, ()) =
+        tokio::join!(one.file(&ada, &first, Attempt::First), other.file(&same, &second, Attempt::First), async {
+            gate.reached(2).await;
+            gate.open();
+        });
+    one.unwrap();
+    other.unwrap();
+    assert_eq!(fake.visible_folders(ADA), [FOLDER]);
+    assert_eq!(fake.visible(ADA).len(), 2);
+}
+
+#[tokio::test]
+async fn some_say_400_where_others_say_409() {
+    let fake = tenant().await;
+    fake.fault(On::kind(Kind::FolderCreate), Fault::DoAndRefuse(Refusal::new(400, "ErrorFolderExists")));
+    file(&graph(&fake), &message("1", &[]), Attempt::First).await.unwrap();
+    assert_eq!(fake.visible_folders(ADA), [FOLDER]);
+}
+
+#[tokio::test]
+async fn a_folder_that_its_owner_deleted_is_made_again() {
+    let fake = tenant().await;
+    let graph = graph(&fake);
+    file(&graph, &message("1", &[]), Attempt::First).await.unwrap();
+    fake.remove_folder(ADA, FOLDER);
+    file(&graph, &message("2", &[]), Attempt::First).await.unwrap();
+    assert_eq!(fake.visible(ADA).len(), 1);
+}

@@ -1,0 +1,195 @@
+//! A message that does not fit into one request: put together out of sight, and moved when it is complete.
+
+use graph_fake::{Fault, Gate, GraphFake, Kind, On, Quirks, Refusal};
+use import::mailbox::{Attempt, MailboxError, Mailboxes, Message};
+
+use crate::support::{ADA, FOLDER, assert_one_complete_copy, bytes, file, graph, mailbox, message, tenant};
+
+const MIB: usize = 1024 * 1024;
+
+#[tokio::test]
+async fn ten_megabytes_in_one_file_are_filed() {
+    let fake = tenant().await;
+    let big = bytes(1, 10 * MIB);
+    let files: [(&str, &[u8]); 2] = [("video.mp4", &big), ("whatsapp-item.json", b"{}")];
+    file(&graph(&fake), &message("1", &files), Attempt::First).await.unwrap();
+    assert_one_complete_copy(&fake, &files);
+    assert_eq!(fake.visible_folders(ADA), [FOLDER], "the folder that it was put together in is hidden");
+    assert_eq!(fake.count(Kind::Upload), 3);
+}
+
+#[tokio::test]
+async fn ten_megabytes_in_three_files_are_filed() {
+    let fake = tenant().await;
+    let (a, b, c) = (bytes(1, 4 * MIB), bytes(2, 3 * MIB + MIB / 2), bytes(3, 5 * MIB / 2));
+    let files: [(&str, &[u8]); 3] = [("a", &a), ("b", &b), ("c", &c)];
+    file(&graph(&fake), &message("1", &files), Attempt::First).await.unwrap();
+    assert_one_complete_copy(&fake, &files);
+}
+
+#[tokio::test]
+async fn many_files_that_fit_one_by_one_are_all_there() {
+    let fake = tenant().await;
+    let data: Vec<_> = (0..23).map(|seed| bytes(seed, 250_000)).collect();
+    let names: Vec<_> = (0..23).map(|number| format!("{}.jpg", number % 20)).collect();
+    let files: Vec<(&str, &[u8])> = names.iter().zip(&data).map(|(name, data)| (name.as_str(), &data[..])).collect();
+    file(&graph(&fake), &message("1", &files), Attempt::First).await.unwrap();
+    assert_one_complete_copy(&fake, &files);
+    assert_eq!(fake.count(Kind::SessionCreate), 0);
+}
+
+/// "3 MB" is 3,000,000 bytes to some and 3,145,728 to others.
+#[tokio::test]
+async fn a_file_on_the_edge_of_3_mb_is_filed_whichever_way_it_is_read() {
+    for size in [2_990_000, 3_000_000, 3_100_000, 3 * MIB, 3 * MIB + 1] {
+        let fake = tenant().await;
+        let edge = bytes(1, size);
+        let files: [(&str, &[u8]); 1] = [("edge", &edge)];
+        file(&graph(&fake), &message("1", &files), Attempt::First).await.unwrap();
+        assert_one_complete_copy(&fake, &files);
+    }
+}
+
+fn in_one() -> Vec<(&'static str, Vec<u8>)> {
+    vec![("video.mp4", bytes(1, 4_200_000)), ("whatsapp-item.json", b"{}".to_vec())]
+}
+
+fn in_three() -> Vec<(&'static str, Vec<u8>)> {
+    vec![("a", bytes(1, 3_200_000)), ("b", bytes(2, 1_500_000)), ("c", bytes(3, 2_000_000))]
+}
+
+fn borrowed<'a>(files: &'a [(&'static str, Vec<u8>)]) -> Vec<(&'static str, &'a [u8])> {
+    files.iter().map(|(name, bytes)| (*name, &bytes[..])).collect()
+}
+
+/// Ends a filing at its n-th request, just before it is done or just after. `false`: it has no n-th request.
+async fn end_at(fake: &GraphFake, message: &Message, n: usize, done: bool) -> bool {
+    let graph = graph(fake);
+    let ada = mailbox(&graph, ADA).await;
+    let gate = Gate::default();
+    let hold = if done { Fault::HoldAfter(gate.clone()) } else { Fault::HoldBefore(gate.clone()) };
+    fake.fault(On::any().nth(n), hold);
+    let ended = tokio::select! {
+        filed = graph.file(&ada, message, Attempt::First) => { filed.unwrap(); false }
+        () = gate.reached(1) => true,
+    };
+    fake.clear_faults();
+    ended
+}
+
+async fn ended_anywhere_it_is_completed(files: Vec<(&'static str, Vec<u8>)>, least: usize) {
+    let files = borrowed(&files);
+    let message = message("1", &files);
+    for done in [false, true] {
+        let mut n = 1;
+        loop {
+            let fake = tenant().await;
+            if !end_at(&fake, &message, n, done).await {
+                break;
+            }
+            for visible in fake.visible(ADA) {
+                assert_eq!(visible.attachments.len(), files.len(), "what is seen is complete, at request {n}");
+            }
+            file(&graph(&fake), &message, Attempt::Again).await.unwrap();
+            assert_one_complete_copy(&fake, &files);
+            assert_eq!(fake.messages(ADA).len(), 1, "nothing is left over, at request {n}, done: {done}");
+            n += 1;
+        }
+        assert!(n > least, "only {n} requests were seen");
+    }
+}
+
+#[tokio::test]
+async fn a_filing_of_one_file_that_was_ended_anywhere_is_completed() {
+    ended_anywhere_it_is_completed(in_one(), 8).await;
+}
+
+#[tokio::test]
+async fn a_filing_of_three_files_that_was_ended_anywhere_is_completed() {
+    ended_anywhere_it_is_completed(in_three(), 8).await;
+}
+
+#[tokio::test]
+async fn a_filing_of_one_request_that_was_ended_anywhere_is_completed() {
+    ended_anywhere_it_is_completed(vec![("a", b"a".to_vec())], 3).await;
+}
+
+async fn met_anywhere_it_is_made_good(files: Vec<(&'static str, Vec<u8>)>, faults: &[Fault]) {
+    let files = borrowed(&files);
+    let message = message("1", &files);
+    let clean = tenant().await;
+    file(&graph(&clean), &message, Attempt::First).await.unwrap();
+    let requests = clean.requests();
+    assert!(requests.contains(&Kind::Upload) && requests.contains(&Kind::MessageMove));
+    for n in 1..=requests.len() {
+        for fault in faults {
+            let fake = tenant().await;
+            fake.fault(On::any().nth(n), fault.clone());
+            let filed = file(&graph(&fake), &message, Attempt::First).await;
+            assert!(filed.is_ok(), "{:?} {fault:?}: {filed:?}", requests[n - 1]);
+            assert_one_complete_copy(&fake, &files);
+            assert_eq!(fake.messages(ADA).len(), 1, "{:?} {fault:?}", requests[n - 1]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_lost_anywhere_is_made_good_at_once() {
+    met_anywhere_it_is_made_good(in_three(), &[Fault::LoseAnswer]).await;
+}
+
+#[tokio::test]
+async fn a_request_that_fails_anywhere_is_made_good_at_once() {
+    let faults = [
+        Fault::Reset,
+        Fault::DoAndRefuse(Refusal::new(504, "ErrorTimeoutExpired")),
+        Fault::Refuse(Refusal::new(503, "ErrorServerBusy").retry_after("0.002")),
+    ];
+    met_anywhere_it_is_made_good(in_one(), &faults).await;
+}
+
+#[tokio::test]
+async fn an_upload_goes_on_where_it_is_told_to() {
+    let fake = tenant().await;
+    fake.set_quirks(Quirks { capital_members: true, ..Quirks::default() });
+    let big = bytes(1, 9_000_000);
+    let files: [(&str, &[u8]); 1] = [("a", &big)];
+    let throttled = Refusal::new(429, "ApplicationThrottled").retry_after("0.001");
+    fake.fault(On::kind(Kind::Upload).nth(2), Fault::Refuse(throttled));
+    file(&graph(&fake), &message("1", &files), Attempt::First).await.unwrap();
+    assert_one_complete_copy(&fake, &files);
+    assert_eq!((fake.count(Kind::SessionCreate), fake.count(Kind::Upload)), (1, 4));
+}
+
+#[tokio::test]
+async fn a_piece_is_never_sent_without_tls_to_another_machine() {
+    let fake = tenant().await;
+    fake.set_quirks(Quirks { uploads_elsewhere: true, ..Quirks::default() });
+    let big = bytes(1, 4_200_000);
+    let error = file(&graph(&fake), &message("1", &[("a", &big)]), Attempt::First).await.unwrap_err();
+    assert!(error.to_string().contains("not https"), "{error}");
+    assert!(fake.visible(ADA).is_empty());
+}
+
+#[tokio::test]
+async fn a_mailbox_that_changes_its_attachments_never_shows_the_message() {
+    let fake = tenant().await;
+    fake.set_quirks(Quirks { clips_names: true, ..Quirks::default() });
+    let big = bytes(1, 4_200_000);
+    let error = file(&graph(&fake), &message("1", &[("abc", &big)]), Attempt::First).await.unwrap_err();
+    assert!(matches!(error, MailboxError::Rejected { .. }), "{error:?}");
+    assert!(fake.visible(ADA).is_empty());
+}
+
+#[tokio::test]
+async fn a_staged_message_that_is_wrong_is_made_anew() {
+    let fake = tenant().await;
+    let big = bytes(1, 4_200_000);
+    let files: [(&str, &[u8]); 1] = [("abc", &big)];
+    fake.set_quirks(Quirks { clips_names: true, ..Quirks::default() });
+    assert!(file(&graph(&fake), &message("1", &files), Attempt::First).await.is_err());
+    fake.set_quirks(Quirks::default());
+    file(&graph(&fake), &message("1", &files), Attempt::Again).await.unwrap();
+    assert_one_complete_copy(&fake, &files);
+    assert_eq!(fake.messages(ADA).len(), 1);
+}

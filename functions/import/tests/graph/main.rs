@@ -1,0 +1,14 @@
+//! The Graph adapter against a strict fake of Graph. One file a concern.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests are not #[test]s themselves")]
+
+mod create;
+mod directory;
+mod errors;
+mod folder;
+mod large;
+mod lost;
+mod privacy;
+mod support;
+mod throttling;
+mod token;

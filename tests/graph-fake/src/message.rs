@@ -1,0 +1,222 @@
+//! The JSON of a new message, checked member by member.
+
+use std::collections::BTreeMap;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use crate::{
+    answer::Refused,
+    mailbox::{Quirks, StoredAttachment, StoredMessage, new_id},
+};
+
+/// The largest file that may ride in a request, in bytes.
+pub(crate) const LARGEST_INLINE: usize = 3 * 1024 * 1024;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct NewMessage {
+    subject: String,
+    body: Body,
+    from: Option<Recipient>,
+    sender: Option<Recipient>,
+    #[serde(default)]
+    to_recipients: Vec<Recipient>,
+    internet_message_id: Option<String>,
+    #[serde(default)]
+    is_read: bool,
+    internet_message_headers: Option<Vec<Named>>,
+    #[serde(default)]
+    single_value_extended_properties: Vec<Property>,
+    attachments: Option<Vec<NewAttachment>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Body {
+    content_type: String,
+    content: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Recipient {
+    email_address: EmailAddress,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EmailAddress {
+    #[serde(default)]
+    name: String,
+    address: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Named {
+    name: String,
+    value: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Property {
+    id: String,
+    value: String,
+}
+
+/// A file in a request.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct NewAttachment {
+    #[serde(rename = "@odata.type")]
+    kind: String,
+    name: String,
+    content_type: Option<String>,
+    content_bytes: String,
+    #[serde(default)]
+    is_inline: bool,
+}
+
+impl NewAttachment {
+    pub(crate) fn parse(json: &[u8]) -> Result<Self, Refused> {
+        serde_json::from_slice(json).map_err(|_| Refused(400, "RequestBodyRead"))
+    }
+
+    pub(crate) fn stored(self, quirks: Quirks) -> Result<StoredAttachment, Refused> {
+        if self.kind != "#microsoft.graph.fileAttachment" || self.name.is_empty() || self.is_inline {
+            return Err(Refused(400, "ErrorInvalidProperty"));
+        }
+        let bytes = STANDARD.decode(self.content_bytes).map_err(|_| Refused(400, "RequestBodyRead"))?;
+        if bytes.len() >= LARGEST_INLINE {
+            return Err(Refused(413, "ErrorMessageSizeExceeded"));
+        }
+        Ok(StoredAttachment::new(clipped(self.name, quirks), self.content_type, bytes))
+    }
+}
+
+/// See [`Quirks::clips_names`].
+pub(crate) fn clipped(mut name: String, quirks: Quirks) -> String {
+    if quirks.clips_names {
+        name.pop();
+    }
+    name
+}
+
+/// Makes a message of a create request.
+///
+/// Whether it is a draft is decided here and for ever: by the unsent bit of PidTagMessageFlags, which is set where the
+/// property is missing.
+pub(crate) fn create(json: &[u8], owner: &[String], folder: &str, quirks: Quirks) -> Result<StoredMessage, Refused> {
+    let new: NewMessage = serde_json::from_slice(json).map_err(|_| Refused(400, "RequestBodyRead"))?;
+    if !matches!(new.body.content_type.as_str(), "html" | "text") || new.subject.chars().count() > 255 {
+        return Err(Refused(400, "ErrorInvalidProperty"));
+    }
+    let headers = headers(new.internet_message_headers)?;
+    let properties = properties(new.single_value_extended_properties)?;
+    if quirks.refuses_message_class && properties.contains_key("String 0x001A") {
+        return Err(Refused(400, "ErrorInvalidPropertySet"));
+    }
+    let from = new.from.map(party).transpose()?;
+    let foreign = |(_, address): &(String, String)| !owner.iter().any(|own| own.eq_ignore_ascii_case(address));
+    if quirks.refuses_foreign_from && from.as_ref().is_some_and(foreign) {
+        return Err(Refused(400, "ErrorSendAsDenied"));
+    }
+    if quirks.most_recipients.is_some_and(|most| new.to_recipients.len() > most) {
+        return Err(Refused(400, "ErrorTooManyRecipients"));
+    }
+    let flags = properties.get("Integer 0x0E07").map_or(8, |flags| flags.parse().unwrap_or(8_u32));
+    let delivered = properties.get("SystemTime 0x0E06").and_then(|time| time.parse().ok());
+    let attachments = match new.attachments {
+        Some(files) if files.is_empty() => return Err(Refused(400, "ErrorInvalidProperty")),
+        files => files.into_iter().flatten().map(|file| file.stored(quirks)).collect::<Result<_, _>>()?,
+    };
+    Ok(StoredMessage {
+        id: new_id(),
+        folder: String::new(),
+        visible: false,
+        folder_id: folder.into(),
+        subject: new.subject,
+        body_type: new.body.content_type,
+        body: new.body.content,
+        is_draft: flags & 8 != 0 || quirks.makes_drafts,
+        is_read: new.is_read && flags & 1 != 0,
+        received: delivered.filter(|_| !quirks.ignores_dates).unwrap_or_else(Timestamp::now),
+        internet_message_id: message_id(new.internet_message_id)?,
+        from,
+        sender: new.sender.map(party).transpose()?,
+        to: new.to_recipients.into_iter().map(party).collect::<Result<_, _>>()?,
+        headers,
+        properties,
+        attachments,
+    })
+}
+
+fn message_id(id: Option<String>) -> Result<String, Refused> {
+    let id = id.unwrap_or_else(|| format!("<{}@fake.example>", uuid::Uuid::new_v4()));
+    let inner = id.strip_prefix('<').and_then(|id| id.strip_suffix('>'));
+    match inner {
+        Some(inner) if inner.contains('@') && !inner.contains(['<', '>', ' ']) => Ok(id),
+        _ => Err(Refused(400, "ErrorInvalidProperty")),
+    }
+}
+
+/// At most five, never an empty list, names starting with `x-`, values of at most 995 characters.
+fn headers(headers: Option<Vec<Named>>) -> Result<Vec<(String, String)>, Refused> {
+    let Some(headers) = headers else { return Ok(Vec::new()) };
+    let good = |header: &Named| {
+        header.name.starts_with("x-")
+            && header.name.len() > 2
+            && header.name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':')
+            && !header.value.is_empty()
+            && header.value.chars().count() <= 995
+            && !header.value.contains(['\r', '\n'])
+    };
+    if headers.is_empty() || headers.len() > 5 || !headers.iter().all(good) {
+        return Err(Refused(400, "InvalidInternetMessageHeader"));
+    }
+    Ok(headers.into_iter().map(|header| (header.name, header.value)).collect())
+}
+
+fn properties(properties: Vec<Property>) -> Result<BTreeMap<String, String>, Refused> {
+    let mut kept = BTreeMap::new();
+    for Property { id, value } in properties {
+        let good = match id.split_once(' ') {
+            Some(("Integer", tag)) => is_tag(tag) && value.parse::<i32>().is_ok(),
+            Some(("SystemTime", tag)) => is_tag(tag) && value.parse::<Timestamp>().is_ok(),
+            Some(("String", tag)) => is_tag(tag) || is_name(tag),
+            _ => false,
+        };
+        if !good || kept.insert(id, value).is_some() {
+            return Err(Refused(400, "ErrorInvalidProperty"));
+        }
+    }
+    Ok(kept)
+}
+
+/// `0x0E07`.
+fn is_tag(tag: &str) -> bool {
+    tag.strip_prefix("0x").is_some_and(|hex| hex.len() == 4 && u16::from_str_radix(hex, 16).is_ok())
+}
+
+/// `{guid} Name Something`.
+fn is_name(name: &str) -> bool {
+    let Some((guid, name)) = name.split_once(" Name ") else { return false };
+    let guid = guid.strip_prefix('{').and_then(|guid| guid.strip_suffix('}'));
+    guid.is_some_and(|guid| guid.parse::<uuid::Uuid>().is_ok()) && !name.is_empty()
+}
+
+/// A party with the syntax of an SMTP address; nobody checks that mail would get there.
+fn party(recipient: Recipient) -> Result<(String, String), Refused> {
+    let EmailAddress { name, address } = recipient.email_address;
+    let good = address.split_once('@').is_some_and(|(local, domain)| {
+        !local.is_empty()
+            && !domain.is_empty()
+            && !domain.starts_with('.')
+            && address.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>()[],;:\\\"".contains(&byte))
+            && !domain.contains('@')
+    });
+    if good { Ok((name, address)) } else { Err(Refused(400, "ErrorInvalidRecipients")) }
+}

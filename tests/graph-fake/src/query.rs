@@ -1,0 +1,122 @@
+//! The query part: the options that are understood, and filters of the few documented shapes.
+
+use std::collections::HashMap;
+
+use percent_encoding::percent_decode_str;
+use serde_json::{Map, Value, json};
+
+use crate::answer::{Answer, Outcome, Refused};
+
+/// As many as a page holds when nobody asks for more.
+const PAGE: usize = 10;
+
+const KNOWN: &[&str] = &["$filter", "$select", "$skip", "includeHiddenFolders"];
+
+/// The options of a request.
+pub(crate) struct Query(HashMap<String, String>);
+
+impl Query {
+    /// A `+` is a `+`: only percent-encoding is decoded.
+    pub(crate) fn parse(query: Option<&str>) -> Result<Self, Refused> {
+        let mut options = HashMap::new();
+        for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').ok_or(Refused(400, "BadRequest"))?;
+            let decode = |text: &str| match percent_decode_str(text).decode_utf8() {
+                Ok(text) => Ok(text.into_owned()),
+                Err(_) => Err(Refused(400, "BadRequest")),
+            };
+            let name = decode(name)?;
+            if !KNOWN.contains(&name.as_str()) || options.insert(name, decode(value)?).is_some() {
+                return Err(Refused(400, "BadRequest"));
+            }
+        }
+        Ok(Self(options))
+    }
+
+    pub(crate) fn filter(&self) -> Option<&str> {
+        self.0.get("$filter").map(String::as_str)
+    }
+
+    pub(crate) fn includes_hidden(&self) -> bool {
+        self.0.get("includeHiddenFolders").is_some_and(|value| value == "true")
+    }
+
+    /// One thing, with the members that were selected; `id` is always there.
+    pub(crate) fn select(&self, thing: Value) -> Value {
+        let (Some(selected), Value::Object(members)) = (self.0.get("$select"), &thing) else { return thing };
+        let selected: Vec<_> = selected.split(',').collect();
+        let chosen: Map<_, _> = members
+            .iter()
+            .filter(|(name, _)| *name == "id" || selected.contains(&name.as_str()))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        Value::Object(chosen)
+    }
+
+    /// A page of a list, with a link to the next.
+    pub(crate) fn page(&self, all: Vec<Value>, url: &str, path: &str) -> Outcome {
+        let skip = match self.0.get("$skip") {
+            None => 0,
+            Some(skip) => skip.parse::<usize>().map_err(|_| Refused(400, "BadRequest"))?,
+        };
+        let total = all.len();
+        let value: Vec<_> = all.into_iter().skip(skip).take(PAGE).map(|thing| self.select(thing)).collect();
+        let mut body = json!({ "value": value });
+        if skip + PAGE < total {
+            let mut options: Vec<_> = self.0.iter().filter(|(name, _)| *name != "$skip").collect();
+            options.sort();
+            let mut link = format!("{url}{path}?$skip={}", skip + PAGE);
+            for (name, value) in options {
+                let value = percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC);
+                link.push_str(&format!("&{name}={value}"));
+            }
+            body["@odata.nextLink"] = link.into();
+        }
+        Ok(Answer::json(200, &body))
+    }
+}
+
+/// The literals of a filter that has exactly this shape; `{}` stands for a literal.
+pub(crate) fn literals(shape: &str, filter: &str) -> Option<Vec<String>> {
+    let mut rest = filter;
+    let mut found = Vec::new();
+    let mut pieces = shape.split("{}");
+    rest = rest.strip_prefix(pieces.next()?)?;
+    for piece in pieces {
+        let (literal, after) = literal(rest)?;
+        found.push(literal);
+        rest = after.strip_prefix(piece)?;
+    }
+    rest.is_empty().then_some(found)
+}
+
+/// A text in quotes at the start, its doubled quotes made single, and what comes after it.
+fn literal(text: &str) -> Option<(String, &str)> {
+    let mut rest = text.strip_prefix('\'')?;
+    let mut literal = String::new();
+    loop {
+        let (piece, after) = rest.split_once('\'')?;
+        literal.push_str(piece);
+        match after.strip_prefix('\'') {
+            Some(after) => {
+                literal.push('\'');
+                rest = after;
+            }
+            None => return Some((literal, after)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_has_its_shape_or_none() {
+        assert_eq!(literals("a eq {}", "a eq 'o''hara'"), Some(vec!["o'hara".into()]));
+        assert_eq!(literals("a eq {} or b eq {}", "a eq '' or b eq 'x'"), Some(vec![String::new(), "x".into()]));
+        for bad in ["a eq 'o'hara'", "a eq x", "a eq 'x", "a eq 'x' or b eq 'y'", "a+eq+'x'"] {
+            assert_eq!(literals("a eq {}", bad), None, "{bad}");
+        }
+    }
+}

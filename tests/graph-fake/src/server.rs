@@ -1,0 +1,338 @@
+//! The server, and what a test sees of it.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::to_bytes,
+    extract::{ConnectInfo, Request, State},
+    http::header,
+    response::Response,
+};
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use crate::{
+    answer::{Answer, Refused},
+    connection::{CuttableListener, Scissors},
+    fault::{Fault, On, Script},
+    graph::Asked,
+    login::Login,
+    mailbox::{Quirks, StoredMessage, Tenant, User},
+    route::{Kind, Route},
+};
+
+/// The tenant's id.
+pub const TENANT_ID: &str = "3f2c9a54-6a0e-4b0c-9a3e-0d6b7a1f2c11";
+
+/// The application's id.
+pub const CLIENT_ID: &str = "b7d0e1a2-94c3-4f5e-8d21-5c6f7e8a9b10";
+
+/// The application's first client secret.
+pub const CLIENT_SECRET: &str = "first~client.secret";
+
+/// So many requests to one mailbox are answered at once.
+const AT_ONCE: usize = 4;
+
+/// More than any request that is read at all.
+const LONGEST_BODY: usize = 64 * 1024 * 1024;
+
+/// A running fake. It ends when it is dropped.
+#[derive(Debug)]
+pub struct GraphFake {
+    url: String,
+    shared: Arc<Shared>,
+    server: JoinHandle<io::Result<()>>,
+}
+
+struct Shared {
+    url: String,
+    login: Mutex<Login>,
+    tenant: Mutex<Tenant>,
+    script: Mutex<Script>,
+    traffic: Mutex<Traffic>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct Traffic {
+    seen: Vec<Kind>,
+    under_way: HashMap<String, usize>,
+    peak: HashMap<String, usize>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl GraphFake {
+    /// Starts one on a free port of the loopback interface, with an empty tenant.
+    ///
+    /// # Errors
+    /// The system has no port left.
+    pub async fn start() -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let shared = Arc::new(Shared {
+            url: url.clone(),
+            login: Mutex::new(Login::new(TENANT_ID, CLIENT_ID, CLIENT_SECRET)),
+            tenant: Mutex::default(),
+            script: Mutex::default(),
+            traffic: Mutex::default(),
+        });
+        let app = Router::new().fallback(serve).with_state(Arc::clone(&shared));
+        let service = app.into_make_service_with_connect_info::<Scissors>();
+        let server = tokio::spawn(async move { axum::serve(CuttableListener(listener), service).await });
+        Ok(Self { url, shared, server })
+    }
+
+    /// Where Graph is: a scheme, a host and a port.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Where the login endpoint is.
+    pub fn login_url(&self) -> &str {
+        &self.url
+    }
+
+    /// Puts a user into the tenant.
+    pub fn add(&self, user: User) {
+        lock(&self.shared.tenant).users.push(user);
+    }
+
+    /// Takes a user out of it, mailbox and all.
+    pub fn remove(&self, name: &str) {
+        lock(&self.shared.tenant).users.retain(|user| user.name != name);
+    }
+
+    /// Takes a folder out of a mailbox, with what is in it.
+    pub fn remove_folder(&self, user: &str, folder: &str) {
+        let mut tenant = lock(&self.shared.tenant);
+        let Ok(mailbox) = tenant.mailbox(user) else { return };
+        let of_name = |folder_: &crate::mailbox::Folder| folder_.name == folder;
+        let gone: Vec<_> =
+            mailbox.folders.iter().filter(|folder| of_name(folder)).map(|folder| folder.id.clone()).collect();
+        let is_gone = |folder: &crate::mailbox::Folder| {
+            gone.contains(&folder.id) || folder.parent.as_ref().is_some_and(|parent| gone.contains(parent))
+        };
+        let lost: Vec<_> =
+            mailbox.folders.iter().filter(|folder| is_gone(folder)).map(|folder| folder.id.clone()).collect();
+        mailbox.folders.retain(|folder| !lost.contains(&folder.id));
+        mailbox.messages.retain(|message| !lost.contains(&message.folder_id));
+    }
+
+    /// Changes what the tenant is peculiar in.
+    pub fn set_quirks(&self, quirks: Quirks) {
+        lock(&self.shared.tenant).quirks = quirks;
+    }
+
+    /// Changes the application's client secret; the old one is refused from now on.
+    pub fn set_client_secret(&self, secret: &str) {
+        lock(&self.shared.login).secret = Some(secret.into());
+    }
+
+    /// Gives the application a certificate (X.509, PEM) and takes its client secret away.
+    pub fn set_certificate(&self, pem: &str) {
+        lock(&self.shared.login).set_certificate(pem);
+    }
+
+    /// How long the tokens live that are given out from now on.
+    pub fn set_token_lifetime(&self, lifetime: Duration) {
+        lock(&self.shared.login).lifetime = lifetime;
+    }
+
+    /// Makes every token that was given out worthless.
+    pub fn revoke_tokens(&self) {
+        lock(&self.shared.login).revoke_tokens();
+    }
+
+    /// Writes a fault into the script.
+    pub fn fault(&self, on: On, fault: Fault) {
+        lock(&self.shared.script).add(on, fault);
+    }
+
+    /// Empties the script.
+    pub fn clear_faults(&self) {
+        lock(&self.shared.script).clear();
+    }
+
+    /// Every message of a mailbox, in whatever folder; none where there is no mailbox.
+    pub fn messages(&self, user: &str) -> Vec<StoredMessage> {
+        lock(&self.shared.tenant).mailbox(user).map(|mailbox| mailbox.listed()).unwrap_or_default()
+    }
+
+    /// The messages of a mailbox that its owner sees.
+    pub fn visible(&self, user: &str) -> Vec<StoredMessage> {
+        self.messages(user).into_iter().filter(|message| message.visible).collect()
+    }
+
+    /// The names of a mailbox's folders that its owner sees, in the order in which they were made.
+    pub fn visible_folders(&self, user: &str) -> Vec<String> {
+        let mut tenant = lock(&self.shared.tenant);
+        let Ok(mailbox) = tenant.mailbox(user) else { return Vec::new() };
+        let visible = mailbox.folders.iter().filter(|folder| mailbox.is_visible(folder));
+        visible.map(|folder| folder.name.clone()).collect()
+    }
+
+    /// The requests that came, in order, those that a fault met included.
+    pub fn requests(&self) -> Vec<Kind> {
+        lock(&self.shared.traffic).seen.clone()
+    }
+
+    /// How many of one kind came.
+    pub fn count(&self, kind: Kind) -> usize {
+        self.requests().into_iter().filter(|seen| *seen == kind).count()
+    }
+
+    /// Forgets the requests that came.
+    pub fn forget_requests(&self) {
+        lock(&self.shared.traffic).seen.clear();
+    }
+
+    /// The most requests that one mailbox ever had under way at once.
+    pub fn peak(&self, user: &str) -> usize {
+        let id = lock(&self.shared.tenant).user(user).map(|user| user.id.clone()).unwrap_or_default();
+        lock(&self.shared.traffic).peak.get(&id).copied().unwrap_or_default()
+    }
+}
+
+impl Drop for GraphFake {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// One request to a mailbox, counted as long as it is under way.
+struct Turn {
+    shared: Arc<Shared>,
+    mailbox: Option<String>,
+}
+
+impl Turn {
+    fn take(shared: &Arc<Shared>, route: &Route) -> Self {
+        let mailbox = shared.mailbox_of(route);
+        if let Some(mailbox) = &mailbox {
+            let mut traffic = lock(&shared.traffic);
+            let now = traffic.under_way.entry(mailbox.clone()).or_default();
+            *now += 1;
+            let now = *now;
+            let peak = traffic.peak.entry(mailbox.clone()).or_default();
+            *peak = now.max(*peak);
+        }
+        Self { shared: Arc::clone(shared), mailbox }
+    }
+
+    fn is_one_too_many(&self) -> bool {
+        let Some(mailbox) = &self.mailbox else { return false };
+        lock(&self.shared.traffic).under_way.get(mailbox).is_some_and(|under_way| *under_way > AT_ONCE)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(mailbox) = &self.mailbox
+            && let Some(under_way) = lock(&self.shared.traffic).under_way.get_mut(mailbox)
+        {
+            *under_way -= 1;
+        }
+    }
+}
+
+impl Shared {
+    /// Whose mailbox a request is for. The directory is nobody's.
+    fn mailbox_of(&self, route: &Route) -> Option<String> {
+        let mut tenant = lock(&self.tenant);
+        let owner = match route.kind {
+            Kind::Token | Kind::UserByName | Kind::UserSearch | Kind::Unknown => return None,
+            Kind::Upload => tenant.uploads.get(&route.owner)?.user.clone(),
+            _ => route.owner.clone(),
+        };
+        tenant.user(&owner).ok().map(|user| user.id.clone())
+    }
+
+    fn perform(&self, asked: &Asked<'_>) -> Answer {
+        let header = |name: header::HeaderName| asked.headers.get(name).and_then(|value| value.to_str().ok());
+        if asked.route.kind == Kind::Token {
+            let content_type = header(header::CONTENT_TYPE);
+            return lock(&self.login).token(&asked.route.owner, content_type, asked.body, &self.url);
+        }
+        if asked.route.kind != Kind::Upload
+            && let Err(refused) = lock(&self.login).admits(header(header::AUTHORIZATION))
+        {
+            return refused.into();
+        }
+        lock(&self.tenant).answer(asked).unwrap_or_else(Answer::from)
+    }
+}
+
+async fn serve(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(scissors): ConnectInfo<Scissors>,
+    request: Request,
+) -> Response {
+    let (head, body) = request.into_parts();
+    let route = Route::of(&head.method, &head.uri);
+    let turn = Turn::take(&shared, &route);
+    lock(&shared.traffic).seen.push(route.kind);
+    let fault = lock(&shared.script).next(route.kind);
+    let Ok(body) = to_bytes(body, LONGEST_BODY).await else {
+        return Answer::from(Refused(413, "RequestEntityTooLarge")).into_response();
+    };
+    if turn.is_one_too_many() {
+        return Answer::error(429, "ApplicationThrottled").with("retry-after", "1").into_response();
+    }
+    let asked = Asked {
+        route: &route,
+        path: head.uri.path(),
+        query: head.uri.query(),
+        headers: &head.headers,
+        body: &body,
+        url: &shared.url,
+    };
+    let refuse = |refusal: crate::Refusal| {
+        let answer = Answer::error(refusal.status, &refusal.code);
+        match &refusal.retry_after {
+            Some(value) => answer.with("retry-after", value),
+            None => answer,
+        }
+    };
+    let answer = match fault {
+        None => shared.perform(&asked),
+        Some(Fault::Refuse(refusal)) => refuse(refusal),
+        Some(Fault::DoAndRefuse(refusal)) => {
+            let done = shared.perform(&asked);
+            if done.is_success() { refuse(refusal) } else { done }
+        }
+        Some(Fault::Reset) => {
+            scissors.cut();
+            Answer::empty(500)
+        }
+        Some(Fault::LoseAnswer) => {
+            let done = shared.perform(&asked);
+            scissors.cut();
+            done
+        }
+        Some(Fault::Answer { status, headers, body }) => Answer::raw(status, headers, body),
+        Some(Fault::HoldBefore(gate)) => {
+            gate.pass().await;
+            shared.perform(&asked)
+        }
+        Some(Fault::HoldAfter(gate)) => {
+            let done = shared.perform(&asked);
+            gate.pass().await;
+            done
+        }
+    };
+    drop(turn);
+    answer.into_response()
+}
