@@ -16,7 +16,7 @@ const PAGE: &str = "</title></head>\r\n\
 const FOOT: &str = "</table></td></tr></table></body></html>\r\n";
 
 /// Lines of their own direction, spaces kept, long words broken.
-const PROSE: &str = "<div dir=\"auto\" style=\"unicode-bidi:plaintext;white-space:pre-wrap;word-wrap:break-word;\
+const PROSE: &str = "<div dir=\"auto\" style=\"unicode-bidi:plaintext;white-space:pre-wrap;text-align:start;word-wrap:break-word;\
     overflow-wrap:anywhere;";
 
 pub(super) fn write(body: &Body<'_>) -> String {
