@@ -170,6 +170,9 @@ mod tests {
             let id = ids.id(hash).unwrap();
             assert!(id.as_str().ends_with("#abababababababababab"), "{id}");
             assert!(!id.as_str().contains('\u{202e}'), "{id}");
+            let whole = file_id(&owner, file_name).unwrap();
+            assert_ne!(whole, id);
+            assert_eq!(locate(&whole), locate(&id));
             assert_eq!(locate(&id), Some((owner, file_name.to_owned())));
             assert_eq!(ids.hash(&id), Some(hash));
         }
