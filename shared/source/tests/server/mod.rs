@@ -13,7 +13,7 @@ use tokio::{
 
 /// What a request is answered with.
 #[derive(Clone)]
-pub enum Reply {
+pub(crate) enum Reply {
     /// A whole answer.
     Whole(Vec<u8>),
     /// This head, these bytes, and the end of the connection; with `x-stay`, it stays open and silent.
@@ -29,12 +29,12 @@ pub enum Reply {
 }
 
 impl Reply {
-    pub fn json(body: &str) -> Self {
+    pub(crate) fn json(body: &str) -> Self {
         Self::with("200 OK\r\ncontent-type: application/json", body.as_bytes())
     }
 
     /// `head` is the status and more headers, without the last line end.
-    pub fn with(head: &str, body: &[u8]) -> Self {
+    pub(crate) fn with(head: &str, body: &[u8]) -> Self {
         let mut whole =
             format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len()).into_bytes();
         whole.extend_from_slice(body);
@@ -42,7 +42,7 @@ impl Reply {
     }
 }
 
-pub struct Server {
+pub(crate) struct Server {
     url: String,
     requests: Arc<Mutex<Vec<String>>>,
     sent: Arc<AtomicU64>,
@@ -51,7 +51,7 @@ pub struct Server {
 
 impl Server {
     /// `reply` is given the request's head and how many came before it.
-    pub async fn start(reply: impl Fn(&str, usize) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(reply: impl Fn(&str, usize) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/api/v1", listener.local_addr().unwrap());
         let (hang_up, hung_up) = watch::channel(false);
@@ -75,17 +75,17 @@ impl Server {
         server
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         self.url.clone()
     }
 
     /// The heads of all requests.
-    pub fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 
     /// Waits until the client of an endless body has hung up, and says how many bytes the server could send.
-    pub async fn until_hung_up(&self) -> u64 {
+    pub(crate) async fn until_hung_up(&self) -> u64 {
         self.hung_up.clone().wait_for(|hung_up| *hung_up).await.unwrap();
         self.sent.load(Ordering::SeqCst)
     }
