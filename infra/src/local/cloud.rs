@@ -119,7 +119,7 @@ impl Cloud {
             },
         }
         let fourteen_days = ("MessageRetentionPeriod", "1209600".to_owned());
-        let dead_letters = self.queue("dead-letters", &[fourteen_days.clone()]).await?;
+        let dead_letters = self.queue("dead-letters", std::slice::from_ref(&fourteen_days)).await?;
         let policy =
             json!({"deadLetterTargetArn": dead_letters.arn, "maxReceiveCount": redelivery.max_receives}).to_string();
         let attributes = [

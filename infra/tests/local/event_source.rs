@@ -199,7 +199,7 @@ async fn how_fast_it_is() {
         let start = std::time::Instant::now();
         let options = EventSourceOptions { pollers, ..system.options(10) };
         let source = EventSource::start(&system.cloud, options, function);
-        drained(&system.cloud, &[system.resources.convert.clone()], |_| ()).await.unwrap();
+        drained(&system.cloud, std::slice::from_ref(&system.resources.convert), |_| ()).await.unwrap();
         let rate = 3_000.0 / start.elapsed().as_secs_f64();
         println!("{concurrency} processes, {pollers} pollers: a warm call {call:?}, {rate:.0} messages a second");
         source.stop().await;

@@ -1,5 +1,7 @@
 //! A function that does with each message what the message's body says. The tests drive it.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "what a function prints is what is tested")]
+
 use std::{process, time::Duration};
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};

@@ -67,7 +67,7 @@ impl Environment {
             }
             Ok(Some(Said::InitError(said))) => Err(StartError::Refused { name: name(), said }),
             Ok(Some(Said::Answer(_)) | None) | Err(_) => {
-                process.kill.notify_one();
+                process.0.kill.notify_one();
                 let last_words = process.gone().await.last_words;
                 Err(StartError::TimedOut { name: name(), after, last_words })
             }
@@ -114,7 +114,7 @@ impl Environment {
                 Heard::Said(Said::InitError(said)) => return Err(InvokeError::Function(said)),
                 Heard::Gone(gone) => return Err(InvokeError::Crashed { how: gone.how, last_words: gone.last_words }),
                 Heard::Nothing => {
-                    self.process.kill.notify_one();
+                    self.process.0.kill.notify_one();
                     self.process.gone().await;
                     return Err(InvokeError::TimedOut(self.timeout));
                 }
@@ -173,8 +173,12 @@ struct Gone {
     last_words: String,
 }
 
-/// A process that somebody waits for, so that it can be killed from anywhere and its end is known at once.
-struct Process {
+/// A process that somebody waits for, so that it can be killed from anywhere and its end is known at once. Dropped, it
+/// is killed.
+struct Process(Handle);
+
+#[derive(Clone)]
+struct Handle {
     kill: Arc<Notify>,
     gone: watch::Receiver<Option<Gone>>,
 }
@@ -185,7 +189,7 @@ impl Process {
         let (tell, gone) = watch::channel(None);
         let pid = child.id();
         if let Some(pid) = pid {
-            processes.lock().insert(pid, (kill.clone(), gone.clone()));
+            processes.lock().insert(pid, Handle { kill: kill.clone(), gone: gone.clone() });
         }
         let killed = kill.clone();
         tokio::spawn(async move {
@@ -211,15 +215,15 @@ impl Process {
             }
             tell.send_replace(Some(Gone { how, last_words }));
         });
-        Self { kill, gone }
+        Self(Handle { kill, gone })
     }
 
     fn is_gone(&self) -> bool {
-        self.gone.borrow().is_some()
+        self.0.gone.borrow().is_some()
     }
 
     async fn gone(&mut self) -> Gone {
-        match self.gone.wait_for(Option::is_some).await {
+        match self.0.gone.wait_for(Option::is_some).await {
             Ok(gone) => gone.clone().unwrap_or_default(),
             // The runtime is shutting down.
             Err(_) => Gone::default(),
@@ -229,13 +233,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.kill.notify_one();
+        self.0.kill.notify_one();
     }
 }
 
 /// The processes of a function that run, by their ids.
 #[derive(Default)]
-pub(super) struct Processes(Mutex<BTreeMap<u32, (Arc<Notify>, watch::Receiver<Option<Gone>>)>>);
+pub(super) struct Processes(Mutex<BTreeMap<u32, Handle>>);
 
 impl Processes {
     pub(super) fn ids(&self) -> Vec<u32> {
@@ -244,12 +248,12 @@ impl Processes {
 
     pub(super) async fn kill(&self, pid: u32) -> bool {
         let found = self.lock().get(&pid).cloned();
-        let Some((kill, mut gone)) = found else { return false };
+        let Some(Handle { kill, mut gone }) = found else { return false };
         kill.notify_one();
         gone.wait_for(Option::is_some).await.is_ok()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u32, (Arc<Notify>, watch::Receiver<Option<Gone>>)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u32, Handle>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
