@@ -22,7 +22,8 @@ async fn run(fetch: &Fetch, event: LambdaEvent<Value>) -> Result<Summary, FetchE
     let ends = i64::try_from(event.context.deadline).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     let at = Timestamp::now();
     let started = Started { at, request_id: event.context.request_id, ends: ends.unwrap_or(at) };
-    fetch.run(request, &started).await
+    // Boxed: as one type the run, with every request of the SDK in it, is deeper than the compiler follows.
+    Box::pin(fetch.run(request, &started)).await
 }
 
 /// A backfill has `from` and `to` (RFC 3339); anything else that is an object is the timer's.

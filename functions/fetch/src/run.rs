@@ -1,12 +1,12 @@
 //! One run.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use item::{Cursor, Listed, RunId, RunKind, TASK_VERSION, Window, WindowError};
+use item::{Cursor, ItemId, Listed, RunId, RunKind, Sha256, TASK_VERSION, Window, WindowError};
 use jiff::Timestamp;
 use queue::{Queue, QueueError};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use source::{Source, SourceError};
 use store::{Store, StoreError};
 use tokio::time::Instant;
@@ -75,6 +75,9 @@ pub enum FetchError {
         "state/cursor.json is not a cursor of version 1: restore an earlier version of the object, or delete it to begin again 24 hours back"
     )]
     Cursor,
+    /// The source gave a cursor that it had given before.
+    #[error("listing the archive: page {0} leads back to an earlier one")]
+    Circle(u32),
     /// Something has no JSON form.
     #[error("writing JSON: {0}")]
     Json(#[source] serde_json::Error),
@@ -116,14 +119,16 @@ impl Fetch {
         let mut summary =
             Summary { run: run.clone(), from: window.from, to: window.to, listed: 0, queued: 0, complete: false };
         let mut order = Order::default();
-        let mut next = None;
+        let mut next: Option<String> = None;
+        let mut seen = HashSet::new();
         // The first page is always tried: a function that is given too little time must fail loudly, not do nothing
         // for ever.
         for page in 1_u32.. {
             if page > 1 && Instant::now() >= last_page_begins {
                 break;
             }
-            let listed = self.source.list(&window, next.as_deref()).await?;
+            let mut listed = self.source.list(&window, next.as_deref()).await?;
+            listed.items.iter_mut().for_each(bound);
             summary.listed += listed.items.len() as u64;
             if !listed.items.is_empty() {
                 manifest::write(&self.store, &run, page, &listed.items).await?;
@@ -132,6 +137,9 @@ impl Fetch {
             }
             order.take(&listed.items);
             next = listed.next;
+            if next.as_ref().is_some_and(|cursor| !seen.insert(Sha256::of(cursor.as_bytes()))) {
+                return Err(FetchError::Circle(page));
+            }
             summary.complete = next.is_none();
             let reached = if summary.complete { Some(window.to) } else { order.reached(&window) };
             if let (RunKind::Daily, Some(archived_time)) = (kind, reached) {
@@ -174,6 +182,21 @@ impl Fetch {
     }
 }
 
+/// Cuts what no id and no time can be that long, so that even such an entry fits in a message. It still is longer than
+/// an id may be, and becomes a dead letter that shows its beginning.
+fn bound(listed: &mut Listed) {
+    const LONGEST: usize = 2 * ItemId::MAX_CHARS;
+    for value in [&mut listed.item, &mut listed.archived_time] {
+        let text = match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        if text.chars().nth(LONGEST).is_some() {
+            *value = Value::String(text.chars().take(LONGEST).collect());
+        }
+    }
+}
+
 /// How far the pages have come, as long as the source keeps its promise to list the oldest first. Where it does not,
 /// the cursor moves only when the window is done.
 #[derive(Default)]
@@ -201,6 +224,15 @@ mod tests {
 
     fn listed(time: &str) -> Listed {
         Listed { item: json!("x"), archived_time: json!(time) }
+    }
+
+    #[test]
+    fn an_entry_too_long_for_a_message_is_cut_and_stays_no_id() {
+        let mut entry =
+            Listed { item: json!({"deep": "x".repeat(5_000_000)}), archived_time: json!("2026-11-21T01:00:00Z") };
+        bound(&mut entry);
+        assert!(entry.item.to_string().len() < 2048 && serde_json::from_value::<ItemId>(entry.item).is_err());
+        assert_eq!(entry.archived_time, json!("2026-11-21T01:00:00Z"));
     }
 
     #[test]

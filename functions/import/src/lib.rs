@@ -1,3 +1,31 @@
 //! The function that files each item in the mailboxes of its participants.
+//!
+//! ```text
+//! task ─▶ claim on the outcome ─▶ message ─▶ participants ─▶ mailboxes ─▶ a copy in each ─▶ outcome
+//!                                                  │ nobody, or refused
+//!                                                  └─▶ outcome ─▶ dead-letter queue
+//! ```
 
+mod credentials;
+mod evidence;
+pub mod handler;
+mod import;
 pub mod mailbox;
+mod outcomes;
+mod settings;
+mod user_map_file;
+
+use batch::Failure;
+use store::StoreError;
+
+pub use credentials::SecretCredentials;
+pub use import::Import;
+pub use settings::{MailboxSettings, Settings, VARIABLES};
+pub use user_map_file::UserMapFile;
+
+fn from_store(error: StoreError) -> Failure {
+    match error {
+        StoreError::Unavailable { .. } => Failure::Transient { detail: error.to_string(), after: None },
+        StoreError::Refused { .. } | StoreError::TooLarge { .. } => Failure::Setup { detail: error.to_string() },
+    }
+}

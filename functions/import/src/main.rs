@@ -1,2 +1,58 @@
 //! Wires the function.
-fn main() {}
+
+use std::sync::Arc;
+
+use aws_lambda_events::event::sqs::SqsEvent;
+use batch::{Backoff, Batch};
+use environment::Variables;
+use import::{
+    Import, MailboxSettings, SecretCredentials, Settings, UserMapFile, VARIABLES, handler,
+    mailbox::{Mailboxes, graph::Graph, maildir::Maildir},
+};
+use lambda_runtime::{LambdaEvent, service_fn};
+use queue::Queue;
+use secrets::Secrets;
+use store::Store;
+
+/// How many items are filed at once: as many as a batch has, since each mostly waits for the mail system. An item is
+/// held twice, as MIME and as the mail system's own form.
+const AT_ONCE: usize = 10;
+
+#[tokio::main]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let variables = Variables::read(VARIABLES);
+    environment::start_log(Settings::log_level(&variables)?);
+    let settings = Settings::read(&variables).inspect_err(|error| tracing::error!(%error, "cannot start"))?;
+    let aws = environment::aws_config().await;
+    let store = Store::new(&aws, settings.bucket);
+    let mailboxes: Arc<dyn Mailboxes> = match settings.mailbox {
+        MailboxSettings::Graph { config, secret_id } => {
+            let credentials = Arc::new(SecretCredentials::new(Secrets::new(&aws), secret_id));
+            let graph = Graph::new(*config, credentials);
+            Arc::new(graph.inspect_err(|error| tracing::error!(%error, "cannot start: the GRAPH_… variables"))?)
+        }
+        MailboxSettings::Maildir { root, folder } => {
+            let maildir = Maildir::new(root, &folder);
+            Arc::new(maildir.inspect_err(|error| tracing::error!(%error, "cannot start: MAILDIR or MAIL_FOLDER"))?)
+        }
+    };
+    let batch = Arc::new(Batch {
+        work: Arc::new(Import {
+            user_map: UserMapFile::new(store.clone(), settings.user_map_key, settings.default_region),
+            store,
+            mailboxes,
+            automatic_mapping: settings.automatic_mapping,
+            catch_all: settings.catch_all,
+        }),
+        source: Queue::new(&aws, settings.import_queue_url),
+        next: None,
+        dead_letters: Queue::new(&aws, settings.dead_letter_queue_url),
+        backoff: Backoff { base: settings.retry_base, cap: Backoff::CAP },
+        at_once: AT_ONCE,
+    });
+    let handle = |event: LambdaEvent<SqsEvent>| {
+        let batch = Arc::clone(&batch);
+        async move { handler::handle(&batch, event).await }
+    };
+    lambda_runtime::run(service_fn(handle)).await
+}

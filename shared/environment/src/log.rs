@@ -48,7 +48,7 @@ impl LogLevel {
 }
 
 /// Our own crates that log.
-const OWN: &[&str] = &["fetch", "convert", "import", "source", "queue", "store", "secrets", "environment"];
+const OWN: &[&str] = &["batch", "fetch", "convert", "import", "source", "queue", "store", "secrets", "environment"];
 
 /// Starts the log of a function; a second call does nothing.
 ///

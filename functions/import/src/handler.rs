@@ -1,0 +1,21 @@
+//! Translates the event.
+
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
+use batch::{Batch, Invocation};
+use jiff::Timestamp;
+use lambda_runtime::{Diagnostic, LambdaEvent};
+
+use crate::Import;
+
+/// Works on an SQS batch.
+///
+/// # Errors
+/// When the event is no batch of SQS messages.
+pub async fn handle(batch: &Batch<Import>, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Diagnostic> {
+    let now = Timestamp::now();
+    let invocation = Invocation::from_lambda(event.context.request_id, event.context.deadline, now);
+    batch
+        .run(event.payload, &invocation)
+        .await
+        .map_err(|error| Diagnostic { error_type: "MissingMessageId".to_owned(), error_message: error.to_string() })
+}

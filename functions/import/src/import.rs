@@ -1,0 +1,270 @@
+//! One item.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use batch::{Failure, Invocation, Next, Record, Work};
+use futures::{StreamExt, stream};
+use item::{
+    DeadLettered, FailedMailbox, FiledMailbox, FilingResult, ImportTask, MailboxAddress, Outcome, Participant, Reason,
+    Sha256, Stage,
+};
+use jiff::Timestamp;
+use mapping::{Directory, Resolution};
+use store::{Store, StoreError, keys};
+use tracing::{debug, info};
+
+use crate::{
+    evidence,
+    mailbox::{Attempt, Filed, Mailbox, MailboxError, Mailboxes, Message},
+    outcomes::{Claimed, Found, Outcomes},
+    user_map_file::UserMapFile,
+};
+
+/// The function.
+pub struct Import {
+    /// Where messages and outcomes are.
+    pub store: Store,
+    /// The mail system.
+    pub mailboxes: Arc<dyn Mailboxes>,
+    /// Who has which mailbox.
+    pub user_map: UserMapFile,
+    /// Whether an item's own e-mail property counts where the user map knows nobody.
+    pub automatic_mapping: bool,
+    /// Where an item goes that belongs to nobody.
+    pub catch_all: Option<MailboxAddress>,
+}
+
+/// How many mailboxes of one item are filed in at once. Each is another mailbox, so the mail system's limit of requests
+/// at once for one mailbox is not touched.
+const MAILBOXES_AT_ONCE: usize = 4;
+
+/// How many copies of one item are filed between two notes in its outcome: what a killed function has to look up again.
+const COPIES_PER_NOTE: usize = 50;
+
+#[async_trait]
+impl Work for Import {
+    const STAGE: Stage = Stage::Import;
+
+    async fn prepare(&self) -> Result<(), Failure> {
+        self.user_map.current().await.map(drop)
+    }
+
+    async fn work(&self, record: &Record, invocation: &Invocation) -> Result<Next, Failure> {
+        let task =
+            ImportTask::parse(&record.body).map_err(|error| permanent(Reason::TaskMalformed, error.to_string()))?;
+        let (mime_key, outcome_key) = keys::of_import(&task);
+        let outcomes = Outcomes { store: &self.store };
+        let settled = |outcome: &Outcome| settled(outcome, record, &task);
+        let mut claimed = match outcomes.claim(&task, outcome_key, (invocation, record), settled).await? {
+            Found::Ours(claimed) => *claimed,
+            Found::Settled(why) => {
+                info!(item = %task.key, stage = %Stage::Import, why, "nothing to do");
+                return Ok(Next::Done);
+            }
+        };
+        let result = self.import(&task, &mime_key, &mut claimed, invocation).await;
+        let dead_letter = match &result {
+            Ok(()) => None,
+            Err(Failure::Permanent { reason, .. }) => Some(DeadLettered { stage: Stage::Import, reason: *reason }),
+            // Not decided: what stood there stands.
+            Err(Failure::Transient { .. } | Failure::Setup { .. }) => claimed.outcome.dead_letter,
+        };
+        claimed.outcome.dead_letter = dead_letter;
+        let released = outcomes.release(claimed).await;
+        // A failure that is known already says more than that it could not be noted.
+        match (result, released) {
+            (Err(failure @ (Failure::Transient { .. } | Failure::Setup { .. })), _) => Err(failure),
+            (_, Err(failure)) => Err(failure),
+            (Err(failure), Ok(())) => Err(failure),
+            (Ok(()), Ok(())) => Ok(Next::Done),
+        }
+    }
+}
+
+/// Why nothing is left to be done for an item with this outcome, if so.
+fn settled(outcome: &Outcome, record: &Record, task: &ImportTask) -> Option<&'static str> {
+    if outcome.is_complete() {
+        return Some("filed already");
+    }
+    let ours = outcome.dead_letter.is_some_and(|letter| letter.stage == Stage::Import);
+    // Queued again by a later run's overlap or a repeated convert: it waits for an operator, and one letter is enough.
+    (ours && outcome.claim.is_none() && record.is_fresh() && !task.run.is_backfill()).then_some("a dead letter already")
+}
+
+impl Import {
+    async fn import(
+        &self,
+        task: &ImportTask,
+        mime_key: &str,
+        claimed: &mut Claimed,
+        invocation: &Invocation,
+    ) -> Result<(), Failure> {
+        let message = self.message(task, mime_key).await?;
+        let outcome = &mut claimed.outcome;
+        outcome.message_id = Some(task.message_id.clone());
+        outcome.sha256 = Some(task.sha256);
+        outcome.bytes = Some(task.bytes);
+        outcome.mime = Some(mime_key.to_owned());
+
+        let mapped = match &task.participants {
+            Some(participants) => self.map(participants).await?,
+            None => {
+                let participants = evidence::participants(&message.mime).ok_or_else(|| {
+                    permanent(
+                        Reason::ItemMalformed,
+                        "the stored message has no evidence to read participants from".to_owned(),
+                    )
+                })?;
+                self.map(&participants).await?
+            }
+        };
+        debug!(item = %task.key, stage = %Stage::Import, mailboxes = mapped.mailboxes.len(), "mapped");
+        if mapped.mailboxes.is_empty() {
+            return Err(permanent(Reason::Unmapped, "no participant has a mailbox".to_owned()));
+        }
+        self.file(task, &message, mapped.mailboxes, claimed, invocation).await
+    }
+
+    /// The stored message, which must be the one that convert wrote.
+    async fn message(&self, task: &ImportTask, key: &str) -> Result<Message, Failure> {
+        let object = match self.store.get(key, task.bytes).await {
+            Ok(Some(object)) => object,
+            Ok(None) => {
+                let detail = "the rendered message is gone from the bucket; a backfill of its window renders it again";
+                return Err(permanent(Reason::ItemNotFound, detail.to_owned()));
+            }
+            Err(StoreError::TooLarge { .. }) => return Err(tampered()),
+            Err(error) => return Err(crate::from_store(error)),
+        };
+        if Sha256::of(&object.bytes) != task.sha256 {
+            return Err(tampered());
+        }
+        Ok(Message { item: task.item.clone(), message_id: task.message_id.clone(), mime: object.bytes })
+    }
+
+    async fn map(&self, participants: &[Participant]) -> Result<Resolution<Mailbox>, Failure> {
+        let map = self.user_map.current().await?;
+        let directory = MailDirectory(self.mailboxes.as_ref());
+        mapping::resolve(participants, &map, self.automatic_mapping, self.catch_all.as_ref(), &directory)
+            .await
+            .map_err(|error| from_mailbox(&error))
+    }
+
+    /// Files a copy in each mailbox that has none, and notes each in the outcome.
+    async fn file(
+        &self,
+        task: &ImportTask,
+        message: &Message,
+        mailboxes: Vec<Mailbox>,
+        claimed: &mut Claimed,
+        invocation: &Invocation,
+    ) -> Result<(), Failure> {
+        let attempt = if claimed.first { Attempt::First } else { Attempt::Again };
+        claimed.outcome.failed.clear();
+        let lacking: Vec<_> = mailboxes.into_iter().filter(|mailbox| !claimed.outcome.has(&mailbox.address)).collect();
+        let outcomes = Outcomes { store: &self.store };
+        let mut waiting = None;
+        let (mut imported, mut skipped) = (0, 0);
+        for (index, some) in lacking.chunks(COPIES_PER_NOTE).enumerate() {
+            if index > 0 {
+                outcomes.save(claimed).await?;
+            }
+            if invocation.left().is_zero() {
+                waiting.get_or_insert(Failure::Transient {
+                    detail: "the function's time is over".to_owned(),
+                    after: None,
+                });
+                break;
+            }
+            let copies = stream::iter(some.to_vec()).map(|mailbox| async move {
+                let result = self.mailboxes.file(&mailbox, message, attempt).await;
+                (mailbox, result)
+            });
+            let mut copies = copies.buffer_unordered(MAILBOXES_AT_ONCE);
+            while let Some((mailbox, result)) = copies.next().await {
+                match result {
+                    Ok(filed) => {
+                        match filed.result {
+                            FilingResult::Imported => imported += 1,
+                            FilingResult::Skipped => skipped += 1,
+                        }
+                        claimed.outcome.mailboxes.push(entry(mailbox, filed));
+                    }
+                    Err(error) => match from_mailbox(&error) {
+                        Failure::Permanent { reason, detail } => {
+                            debug!(item = %task.key, stage = %Stage::Import, %reason, detail, "a mailbox refused");
+                            claimed.outcome.failed.push(FailedMailbox { address: mailbox.address, reason });
+                        }
+                        failure => waiting = Some(longer(waiting, failure)),
+                    },
+                }
+            }
+        }
+        let failed = claimed.outcome.failed.len();
+        info!(item = %task.key, stage = %Stage::Import, imported, skipped, failed, "filed");
+        if let Some(failure) = waiting {
+            return Err(failure);
+        }
+        let Some(first) = claimed.outcome.failed.first() else { return Ok(()) };
+        Err(permanent(
+            first.reason,
+            format!("{failed} of {} mailboxes refused the item", failed + claimed.outcome.mailboxes.len()),
+        ))
+    }
+}
+
+/// Of two failures that can pass, the one that asks for more patience; one that needs an operator comes first.
+fn longer(one: Option<Failure>, other: Failure) -> Failure {
+    let rank = |failure: &Failure| match failure {
+        Failure::Setup { .. } => (1, Duration::ZERO),
+        Failure::Transient { after, .. } => (0, after.unwrap_or_default()),
+        Failure::Permanent { .. } => (-1, Duration::ZERO),
+    };
+    match one {
+        Some(one) if rank(&one) >= rank(&other) => one,
+        _ => other,
+    }
+}
+
+fn entry(mailbox: Mailbox, filed: Filed) -> FiledMailbox {
+    FiledMailbox { address: mailbox.address, result: filed.result, message: filed.message, at: Timestamp::now() }
+}
+
+/// The mail system as the mapping's directory.
+struct MailDirectory<'a>(&'a dyn Mailboxes);
+
+#[async_trait]
+impl Directory for MailDirectory<'_> {
+    type Mailbox = Mailbox;
+    type Error = MailboxError;
+
+    fn id<'a>(&self, mailbox: &'a Mailbox) -> &'a str {
+        &mailbox.id
+    }
+
+    async fn find(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, MailboxError> {
+        self.0.find(address).await
+    }
+}
+
+fn permanent(reason: Reason, detail: String) -> Failure {
+    Failure::Permanent { reason, detail }
+}
+
+fn tampered() -> Failure {
+    permanent(
+        Reason::ItemMalformed,
+        "the stored message is not the one that was rendered: its SHA-256 differs".to_owned(),
+    )
+}
+
+fn from_mailbox(error: &MailboxError) -> Failure {
+    let detail = error.to_string();
+    match error {
+        MailboxError::Unavailable { retry_after, .. } => Failure::Transient { detail, after: *retry_after },
+        MailboxError::Setup { .. } => Failure::Setup { detail },
+        MailboxError::Rejected { .. } => permanent(Reason::MailboxRejected, detail),
+        MailboxError::Full => permanent(Reason::MailboxFull, detail),
+    }
+}

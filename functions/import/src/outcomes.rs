@@ -1,0 +1,124 @@
+//! The item's outcome, and the claim on it.
+//!
+//! Of two functions that are given the same item at once, one works on it: it holds the claim, which is put into the
+//! outcome by a conditional write. A claim ends with the work, or a while after the deadline of the invocation that
+//! holds it: Lambda has ended the process then, and what it asked of a mail system has been done or dropped.
+
+use std::time::Duration;
+
+use batch::{Failure, Invocation, Record};
+use item::{Claim, ImportTask, Outcome};
+use jiff::{SignedDuration, Timestamp};
+use store::{Condition, ETag, Put, Store, StoreError, Written};
+
+use crate::from_store;
+
+/// An outcome that is ours to change until the claim ends.
+pub(crate) struct Claimed {
+    pub(crate) outcome: Outcome,
+    /// Whether nobody has ever begun to file this item.
+    pub(crate) first: bool,
+    key: String,
+    etag: ETag,
+}
+
+/// What was found in the place of an outcome.
+pub(crate) enum Found {
+    /// It is ours now.
+    Ours(Box<Claimed>),
+    /// It was decided before, and nothing is left to be done.
+    Settled(&'static str),
+}
+
+/// The outcomes in the bucket.
+pub(crate) struct Outcomes<'a> {
+    pub(crate) store: &'a Store,
+}
+
+impl Outcomes<'_> {
+    /// An outcome lists a mailbox a line; a group of a hundred thousand fits.
+    const LIMIT: u64 = 64 << 20;
+
+    /// How long a request may still take effect whose sender is gone.
+    const AFTERMATH: SignedDuration = SignedDuration::from_secs(30);
+
+    /// Claims an item for one delivery of its task. `settled` looks at an outcome that is there and says why nothing is left to be done, if so.
+    pub(crate) async fn claim(
+        &self,
+        task: &ImportTask,
+        key: String,
+        delivery: (&Invocation, &Record),
+        settled: impl Fn(&Outcome) -> Option<&'static str>,
+    ) -> Result<Found, Failure> {
+        let (invocation, record) = delivery;
+        // The message's id too: one batch may hold two tasks for the same item.
+        let holder = format!("{}/{}", invocation.request_id, record.message_id);
+        let claim = Claim { holder, until: invocation.ends + Self::AFTERMATH };
+        let mut outcome = Outcome::new(task.item.clone());
+        outcome.claim = Some(claim.clone());
+        // Most items are new: trying to write is reading and writing in one request.
+        if let Written::Yes(etag) = self.put(&key, &outcome, Condition::Absent).await? {
+            return Ok(Found::Ours(Box::new(Claimed { outcome, first: true, key, etag })));
+        }
+        let object = self.store.get(&key, Self::LIMIT).await.map_err(from_store)?;
+        let Some(object) = object else { return Err(again("the outcome was there and is gone", None)) };
+        let mut outcome = Outcome::parse(&object.bytes).map_err(|error| Failure::Setup {
+            detail: format!("{key}: {error}; restore an earlier version of the object"),
+        })?;
+        if let Some(why) = settled(&outcome) {
+            return Ok(Found::Settled(why));
+        }
+        if let Some(other) = &outcome.claim {
+            let left = other.until.duration_since(Timestamp::now());
+            if left.is_positive() {
+                let left = Duration::try_from(left).unwrap_or_default();
+                return Err(again("another invocation works on the item", Some(left)));
+            }
+        }
+        outcome.claim = Some(claim);
+        match self.put(&key, &outcome, Condition::Unchanged(&object.etag)).await? {
+            Written::Yes(etag) => Ok(Found::Ours(Box::new(Claimed { outcome, first: false, key, etag }))),
+            Written::Conflict => Err(again("another invocation has just claimed the item", None)),
+        }
+    }
+
+    /// Writes what has become of the item so far, and keeps the claim.
+    pub(crate) async fn save(&self, claimed: &mut Claimed) -> Result<(), Failure> {
+        match self.put(&claimed.key, &claimed.outcome, Condition::Unchanged(&claimed.etag)).await? {
+            Written::Yes(etag) => {
+                claimed.etag = etag;
+                Ok(())
+            }
+            Written::Conflict => Err(again("the claim on the item was lost", None)),
+        }
+    }
+
+    /// Writes what has become of the item, and gives the claim up.
+    pub(crate) async fn release(&self, mut claimed: Claimed) -> Result<(), Failure> {
+        claimed.outcome.claim = None;
+        self.save(&mut claimed).await
+    }
+
+    async fn put(&self, key: &str, outcome: &Outcome, condition: Condition<'_>) -> Result<Written, Failure> {
+        let bytes = outcome.to_json();
+        let put = Put { key, bytes: bytes.clone().into(), content_type: "application/json", sha256: None };
+        let error = match self.store.put(put, condition).await {
+            Ok(Written::Conflict) | Err(StoreError::Unavailable { .. }) => None,
+            Ok(written) => return Ok(written),
+            Err(error) => Some(error),
+        };
+        if let Some(error) = error {
+            return Err(from_store(error));
+        }
+        // The write may have taken effect although no answer came, or the SDK's own second try met the first: what is
+        // there is then exactly what we wrote, our claim included.
+        match self.store.get(key, Self::LIMIT).await.map_err(from_store)? {
+            Some(object) if object.bytes == bytes => Ok(Written::Yes(object.etag)),
+            _ => Ok(Written::Conflict),
+        }
+    }
+}
+
+fn again(detail: &str, after: Option<Duration>) -> Failure {
+    Failure::Transient { detail: detail.to_owned(), after }
+}
