@@ -187,10 +187,7 @@ impl Fetch {
 fn bound(listed: &mut Listed) {
     const LONGEST: usize = 2 * ItemId::MAX_CHARS;
     for value in [&mut listed.item, &mut listed.archived_time] {
-        let text = match value {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         if text.chars().nth(LONGEST).is_some() {
             *value = Value::String(text.chars().take(LONGEST).collect());
         }
