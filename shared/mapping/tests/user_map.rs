@@ -155,14 +155,14 @@ fn nothing_of_the_file_is_shown_and_many_errors_are_counted() {
 }
 
 #[test]
-fn a_hundred_thousand_rows_are_read() {
+fn ten_thousand_rows_are_read() {
     let mut csv = "Phone,Mail\n".to_owned();
-    for row in 0..100_000 {
+    for row in 0..10_000 {
         writeln!(csv, "+45{},user{row}@example.com", 20_000_000 + row).unwrap();
     }
     let map = UserMap::parse(csv.as_bytes(), None).unwrap();
-    assert_eq!(map.len(), 100_000);
-    assert_eq!(address(&map, "4520099999").as_deref(), Some("user99999@example.com"));
+    assert_eq!(map.len(), 10_000);
+    assert_eq!(address(&map, "4520009999").as_deref(), Some("user9999@example.com"));
 }
 
 fn cell(text: &str, separator: char, quoted: bool) -> String {
