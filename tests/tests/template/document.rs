@@ -1,0 +1,149 @@
+//! template.yaml as JSON: a tag of CloudFormation's becomes the object that it is short for.
+
+use std::{fs, path::PathBuf};
+
+use saphyr::{LoadableYamlNode, Scalar, Yaml};
+use serde_json::{Map, Value, json};
+
+/// The folder that template.yaml is in.
+pub(crate) fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The text of a file of the repository.
+pub(crate) fn text(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The names of the folders in a folder.
+pub(crate) fn folders(path: &str) -> Vec<String> {
+    let entries = fs::read_dir(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let entries = entries.map(|entry| entry.unwrap_or_else(|error| panic!("{path}: {error}")));
+    let mut names: Vec<_> = entries
+        .filter(|entry| entry.path().is_dir())
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Every Rust file under a folder, as path and text.
+pub(crate) fn sources(path: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![path.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(root().join(&folder)).unwrap_or_else(|error| panic!("{folder}: {error}")).flatten() {
+            let path = format!("{folder}/{}", entry.file_name().to_string_lossy());
+            if entry.path().is_dir() {
+                folders.push(path);
+            } else if path.ends_with(".rs") {
+                let text = text(&path);
+                found.push((path, text));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "no source under {path}");
+    found.sort();
+    found
+}
+
+/// The template.
+pub(crate) struct Template(Value);
+
+impl Template {
+    pub(crate) fn read() -> Self {
+        let text = text("template.yaml");
+        let documents = Yaml::load_from_str(&text).expect("template.yaml is YAML");
+        Self(json(&documents[0]))
+    }
+
+    pub(crate) fn section(&self, name: &str) -> &Map<String, Value> {
+        self.0[name].as_object().unwrap_or_else(|| panic!("no section {name}"))
+    }
+
+    /// The properties of one resource.
+    pub(crate) fn properties(&self, resource: &str) -> &Value {
+        let properties = &self.0["Resources"][resource]["Properties"];
+        assert!(properties.is_object(), "no resource {resource}");
+        properties
+    }
+
+    /// The resources of a type: logical ids and properties.
+    pub(crate) fn of_type(&self, of_type: &str) -> Vec<(&str, &Value)> {
+        let resources = self.section("Resources").iter();
+        let found: Vec<_> = resources
+            .filter(|(_, resource)| resource["Type"] == of_type)
+            .map(|(id, resource)| (id.as_str(), &resource["Properties"]))
+            .collect();
+        assert!(!found.is_empty(), "no resource of type {of_type}");
+        found
+    }
+
+    /// The functions: the binary that each runs, its logical id and its properties.
+    pub(crate) fn functions(&self) -> Vec<(&str, &str, &Value)> {
+        let binary = |id: &str| self.0["Resources"][id]["Metadata"]["BuildProperties"]["Binary"].as_str();
+        let functions = self.of_type("AWS::Serverless::Function").into_iter();
+        functions.map(|(id, properties)| (binary(id).expect("a function names its binary"), id, properties)).collect()
+    }
+
+    /// The logical id of everything that any expression of the template refers to.
+    pub(crate) fn referred(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        walk(&self.0, &mut |key, value| {
+            let Some(text) = value.as_str() else { return };
+            match key {
+                "Ref" | "Condition" => found.push(text.to_owned()),
+                "Fn::GetAtt" => found.extend(text.split('.').next().map(str::to_owned)),
+                "Fn::Sub" => found.extend(variables(text)),
+                _ => {}
+            }
+        });
+        found
+    }
+}
+
+/// The names in `${…}`, without attributes.
+fn variables(text: &str) -> Vec<String> {
+    let parts = text.split("${").skip(1).filter_map(|rest| rest.split('}').next());
+    parts.map(|name| name.split('.').next().unwrap_or(name).to_owned()).collect()
+}
+
+fn walk(value: &Value, each: &mut impl FnMut(&str, &Value)) {
+    match value {
+        Value::Object(members) => {
+            for (key, value) in members {
+                each(key, value);
+                walk(value, each);
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| walk(value, each)),
+        _ => {}
+    }
+}
+
+fn json(yaml: &Yaml<'_>) -> Value {
+    match yaml {
+        Yaml::Value(Scalar::Null) => Value::Null,
+        Yaml::Value(Scalar::Boolean(value)) => json!(value),
+        Yaml::Value(Scalar::Integer(value)) => json!(value),
+        Yaml::Value(Scalar::FloatingPoint(value)) => json!(value.into_inner()),
+        Yaml::Value(Scalar::String(value)) => json!(value),
+        Yaml::Representation(value, ..) => json!(value),
+        Yaml::Sequence(values) => values.iter().map(json).collect(),
+        Yaml::Mapping(members) => {
+            let name = |key: &Yaml<'_>| match json(key) {
+                Value::String(name) => name,
+                other => other.to_string(),
+            };
+            Value::Object(members.iter().map(|(key, value)| (name(key), json(value))).collect())
+        }
+        Yaml::Tagged(tag, value) => {
+            let name = match tag.suffix.as_str() {
+                short @ ("Ref" | "Condition") => short.to_owned(),
+                function => format!("Fn::{function}"),
+            };
+            json!({name: json(value)})
+        }
+        Yaml::Alias(_) | Yaml::BadValue => panic!("CloudFormation takes no aliases"),
+    }
+}

@@ -1,0 +1,7 @@
+//! template.yaml against the code that it deploys: what the linters cannot know.
+
+mod alarms;
+mod document;
+mod functions;
+mod permissions;
+mod protection;
