@@ -90,8 +90,10 @@ pub(crate) struct Folder {
 /// A message as the mailbox holds it.
 #[derive(Debug, Clone)]
 pub struct StoredMessage {
-    /// The immutable id.
+    /// Its id. A request that does not ask for immutable ids changes it by moving the message.
     pub id: String,
+    /// The id that it was created with.
+    pub first_id: String,
     /// The folder's name.
     pub folder: String,
     /// Whether a person sees it.

@@ -133,8 +133,10 @@ pub(crate) fn create(json: &[u8], owner: &[String], folder: &str, quirks: Quirks
         Some(files) if files.is_empty() => return Err(Refused(400, "ErrorInvalidProperty")),
         files => files.into_iter().flatten().map(|file| file.stored(quirks)).collect::<Result<_, _>>()?,
     };
+    let id = new_id();
     Ok(StoredMessage {
-        id: new_id(),
+        first_id: id.clone(),
+        id,
         folder: String::new(),
         visible: false,
         folder_id: folder.into(),
