@@ -1,1 +1,324 @@
-//! The whole pipeline, with the real binaries.
+//! The whole pipeline under test: the real binaries, a real S3, SQS and Secrets Manager server, the sample archive (or
+//! chat exports) on one side and mailboxes on the other.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, ensure};
+use archiver::local::{
+    archive::{ArchiveCredentials, Sample, SampleArchive},
+    cloud::Redelivery,
+    event_source::Depth,
+    machine::{Fetched, Machine, MachineOptions},
+    ministack::MinistackOptions,
+    tally::Tally,
+};
+use aws_sdk_sqs::Client as Sqs;
+use graph_fake::{CLIENT_ID, CLIENT_SECRET, GraphFake, TENANT_ID};
+use item::RunId;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use store::{Condition, Put, Store, keys};
+use tempfile::TempDir;
+
+/// The archive folder.
+pub const FOLDER: &str = "WhatsApp Archiver";
+
+/// The longest that a pipeline may take before a test says that it hangs. No assertion depends on it.
+const HANGS: Duration = Duration::from_secs(300);
+
+/// Where items come from.
+pub enum From {
+    /// An archive over HTTP.
+    Archive(Sample),
+    /// Chat exports in the bucket, from phones in this time zone.
+    Exports(&'static str),
+}
+
+/// Where items go.
+pub enum To<'a> {
+    /// Directories, one for each of these addresses.
+    Maildir(Vec<String>),
+    /// A fake of Microsoft Graph.
+    Graph(&'a GraphFake),
+}
+
+/// A pipeline that is running.
+pub struct Pipeline {
+    /// What it runs on.
+    pub machine: Machine,
+    /// Its bucket.
+    pub store: Store,
+    /// Its archive, where it has one.
+    pub archive: Option<SampleArchive>,
+    directory: TempDir,
+}
+
+/// A dead letter as it stands in the queue.
+#[derive(Debug)]
+pub struct Letter {
+    /// The message's body.
+    pub body: String,
+    /// Its attributes.
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl Pipeline {
+    /// Starts one. `variables` come last, and so win.
+    ///
+    /// # Errors
+    /// What could not be started.
+    pub async fn start(from: From, to: To<'_>, variables: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let directory = TempDir::new()?;
+        let mail = directory.path().join("mail");
+        std::fs::create_dir(&mail)?;
+        let credentials = ArchiveCredentials { username: "connector".to_owned(), password: "correct horse".to_owned() };
+        let mut all = vec![
+            ("ARCHIVE_DOMAIN".to_owned(), "archive.example.com".to_owned()),
+            ("RETRY_BASE_SECONDS".to_owned(), "1".to_owned()),
+            ("LOG_LEVEL".to_owned(), "debug".to_owned()),
+        ];
+        let mut set = |name: &str, value: &str| all.push((name.to_owned(), value.to_owned()));
+        let archive = match from {
+            From::Archive(sample) => {
+                let archive = SampleArchive::start(sample, credentials.clone()).await?;
+                set("SOURCE", "archiver-api");
+                set("ARCHIVER_URL", archive.url());
+                set("ARCHIVER_SECRET_ID", "archiver");
+                Some(archive)
+            }
+            From::Exports(zone) => {
+                set("SOURCE", "chat-export");
+                set("EXPORT_TIME_ZONE", zone);
+                None
+            }
+        };
+        match to {
+            To::Maildir(addresses) => {
+                for address in addresses {
+                    std::fs::create_dir(mail.join(address))?;
+                }
+                set("MAILBOX", "maildir");
+                set("MAILDIR", path(&mail)?);
+            }
+            To::Graph(graph) => {
+                set("MAILBOX", "graph");
+                set("GRAPH_URL", graph.url());
+                set("GRAPH_LOGIN_URL", graph.login_url());
+                set("GRAPH_TENANT_ID", TENANT_ID);
+                set("GRAPH_CLIENT_ID", CLIENT_ID);
+                set("GRAPH_SECRET_ID", "graph");
+            }
+        }
+        for (name, value) in variables {
+            set(name, value);
+        }
+        let options = MachineOptions {
+            binaries: binaries()?,
+            logs: directory.path().to_owned(),
+            ministack: MinistackOptions {
+                program: ministack(),
+                port: None,
+                state: None,
+                log: directory.path().join("ministack.log"),
+            },
+            redelivery: Redelivery { visibility: Duration::from_secs(120), max_receives: 50 },
+            timeout: Duration::from_secs(60),
+            concurrency: 2,
+            variables: all,
+        };
+        let machine = Machine::start(options).await?;
+        let secret = json!({"username": credentials.username, "password": credentials.password});
+        machine.cloud.put_secret("archiver", &secret).await?;
+        machine.cloud.put_secret("graph", &json!({"client_secret": CLIENT_SECRET})).await?;
+        let store = Store::new(machine.cloud.config(), machine.resources.bucket.clone());
+        Ok(Self { machine, store, archive, directory })
+    }
+
+    /// Writes an object.
+    ///
+    /// # Errors
+    /// When the bucket refuses.
+    pub async fn put(&self, key: &str, bytes: impl Into<Vec<u8>>) -> anyhow::Result<()> {
+        let put = Put { key, bytes: bytes.into().into(), content_type: "application/octet-stream", sha256: None };
+        self.store.put(put, Condition::Always).await?;
+        Ok(())
+    }
+
+    /// Writes the user map.
+    ///
+    /// # Errors
+    /// When the bucket refuses.
+    pub async fn put_user_map(&self, csv: &str) -> anyhow::Result<()> {
+        self.put(keys::USER_MAP, csv).await
+    }
+
+    /// The timer's event, as EventBridge Scheduler sends it.
+    pub fn timer() -> Value {
+        json!({"version": "0", "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa", "detail-type": "Scheduled Event",
+               "source": "aws.scheduler", "account": "000000000000", "time": Timestamp::now(), "region": "us-east-1",
+               "resources": ["arn:aws:scheduler:us-east-1:000000000000:schedule/default/fetch"], "detail": "{}"})
+    }
+
+    /// A backfill of the last two days and the next minute, so that what was just put into the inbox is in it.
+    pub fn backfill() -> Value {
+        let hour = jiff::SignedDuration::from_hours(1);
+        let now = Timestamp::now();
+        json!({"from": now - hour * 48, "to": now + hour})
+    }
+
+    /// Fetches, and works until both queues are empty.
+    ///
+    /// # Errors
+    /// When fetch fails, or the queues do not come to rest.
+    pub async fn run(&self, event: &Value) -> anyhow::Result<Fetched> {
+        let fetched = self.machine.fetch(event).await?;
+        self.drain().await?;
+        Ok(fetched)
+    }
+
+    /// Works until both queues are empty.
+    ///
+    /// # Errors
+    /// When they do not come to rest.
+    pub async fn drain(&self) -> anyhow::Result<()> {
+        let working = self.machine.work();
+        let drained = tokio::time::timeout(HANGS, self.machine.drained(|_| {})).await;
+        drained.with_context(|| format!("the queues do not come to rest:\n{}", self.logs()))??;
+        working.stop().await;
+        Ok(())
+    }
+
+    /// Works until the log of a function says something; then stops, and tells the queues' depths.
+    ///
+    /// # Errors
+    /// When it does not say it.
+    pub async fn work_until_logged(&self, what: &str) -> anyhow::Result<Vec<Depth>> {
+        let working = self.machine.work();
+        let said = async {
+            while !self.logs().contains(what) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let heard = tokio::time::timeout(HANGS, said).await;
+        heard.with_context(|| format!("{what:?} was not logged:\n{}", self.logs()))?;
+        working.stop().await;
+        let mut depths = Vec::new();
+        for queue in [&self.machine.resources.convert, &self.machine.resources.import] {
+            depths.push(archiver::local::event_source::depth(&self.machine.cloud, queue).await?);
+        }
+        Ok(depths)
+    }
+
+    /// What a run came to.
+    ///
+    /// # Errors
+    /// When a manifest or an outcome cannot be read.
+    pub async fn tally(&self, run: &RunId, since: Timestamp) -> anyhow::Result<Tally> {
+        Ok(Tally::of(&self.store, run, since).await?)
+    }
+
+    /// Every message in a mailbox's archive folder, by file name.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn mail(&self, address: &str) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
+        let folder = self.directory.path().join("mail").join(address).join(FOLDER);
+        let mut mail = BTreeMap::new();
+        for part in ["cur", "new"] {
+            let Ok(entries) = std::fs::read_dir(folder.join(part)) else { continue };
+            for entry in entries {
+                let entry = entry?;
+                mail.insert(entry.file_name().to_string_lossy().into_owned(), std::fs::read(entry.path())?);
+            }
+        }
+        Ok(mail)
+    }
+
+    /// How many copies each mailbox has, the empty ones left out.
+    ///
+    /// # Errors
+    /// When the mail cannot be read.
+    pub fn copies(&self) -> anyhow::Result<BTreeMap<String, usize>> {
+        let mut copies = BTreeMap::new();
+        for entry in std::fs::read_dir(self.directory.path().join("mail"))? {
+            let address = entry?.file_name().to_string_lossy().into_owned();
+            let count = self.mail(&address)?.len();
+            if count > 0 {
+                copies.insert(address, count);
+            }
+        }
+        Ok(copies)
+    }
+
+    /// Every dead letter. They stay in the queue, and are in flight for a while.
+    ///
+    /// # Errors
+    /// When the queue does not answer.
+    pub async fn dead_letters(&self) -> anyhow::Result<Vec<Letter>> {
+        let client = Sqs::new(self.machine.cloud.config());
+        let mut letters = HashMap::new();
+        loop {
+            let receive = client.receive_message().queue_url(&self.machine.resources.dead_letters.url);
+            let answer =
+                receive.max_number_of_messages(10).visibility_timeout(60).message_attribute_names("All").send();
+            let messages = answer.await?.messages.unwrap_or_default();
+            if messages.is_empty() {
+                return Ok(letters.into_values().collect());
+            }
+            for message in messages {
+                let attributes = message.message_attributes.unwrap_or_default().into_iter();
+                let attributes = attributes.filter_map(|(name, value)| Some((name, value.string_value?))).collect();
+                let id = message.message_id.context("a message without an id")?;
+                letters.insert(id, Letter { body: message.body.unwrap_or_default(), attributes });
+            }
+        }
+    }
+
+    /// How many dead letters there are of each reason.
+    ///
+    /// # Errors
+    /// When the queue does not answer.
+    pub async fn dead_letters_by_reason(&self) -> anyhow::Result<BTreeMap<String, usize>> {
+        let mut reasons = BTreeMap::new();
+        for letter in self.dead_letters().await? {
+            *reasons.entry(letter.attributes.get("reason").cloned().unwrap_or_default()).or_default() += 1;
+        }
+        Ok(reasons)
+    }
+
+    /// Puts a message on the convert queue, as it is.
+    ///
+    /// # Errors
+    /// When the queue refuses.
+    pub async fn send_to_convert(&self, body: &str) -> anyhow::Result<()> {
+        let client = Sqs::new(self.machine.cloud.config());
+        client.send_message().queue_url(&self.machine.resources.convert.url).message_body(body).send().await?;
+        Ok(())
+    }
+
+    /// All that the functions have logged.
+    pub fn logs(&self) -> String {
+        let log = |name: &str| std::fs::read_to_string(self.directory.path().join(name)).unwrap_or_default();
+        ["fetch.log", "convert.log", "import.log"].map(log).concat()
+    }
+}
+
+fn path(path: &Path) -> anyhow::Result<&str> {
+    path.to_str().context("a path is no UTF-8")
+}
+
+/// The functions' binaries lie beside the tests' own: `make test` builds them first.
+fn binaries() -> anyhow::Result<PathBuf> {
+    let test = std::env::current_exe()?;
+    let binaries = test.ancestors().nth(2).context("the test lies in no target directory")?.to_owned();
+    ensure!(binaries.join("import").exists(), "the functions are not built: make test");
+    Ok(binaries)
+}
+
+fn ministack() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/ministack")
+}

@@ -135,8 +135,16 @@ impl Sample {
     /// # Errors
     /// When the sample's files contradict themselves, which a test rules out.
     pub fn day(now: Timestamp) -> Result<Self, SampleError> {
+        Self::written(ITEMS, now)
+    }
+
+    /// The same from another text in the form of the sample's `items.json`.
+    ///
+    /// # Errors
+    /// When the text is none, or contradicts itself.
+    pub fn written(items: &str, now: Timestamp) -> Result<Self, SampleError> {
         let unusable = |error: serde_json::Error| SampleError(format!("items.json: {error}"));
-        let written: Written = serde_json::from_str(ITEMS).map_err(unusable)?;
+        let written: Written = serde_json::from_str(items).map_err(unusable)?;
         let mut entries: Vec<Entry> =
             written.items.into_iter().map(|entry| entry.told(&written.people, now)).collect::<Result<_, _>>()?;
         entries.sort_by_key(|entry| entry.archived_time);

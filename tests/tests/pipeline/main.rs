@@ -1,0 +1,8 @@
+//! The whole pipeline, with the real binaries.
+
+mod exports;
+mod graph;
+mod sample_day;
+mod set_up_faults;
+mod sizes;
+mod tasks;

@@ -1,0 +1,128 @@
+//! The sample's day: every kind of item, and what goes wrong.
+
+use std::collections::BTreeMap;
+
+use archiver::local::archive::{Expected, Fate, Sample, mailboxes, user_map};
+use jiff::Timestamp;
+use pipeline_tests::{From, Pipeline, To};
+use serde_json::Value;
+
+pub(crate) fn addresses() -> anyhow::Result<Vec<String>> {
+    Ok(mailboxes()?.into_iter().map(String::from).collect())
+}
+
+pub(crate) fn expected_copies(expected: &Expected) -> BTreeMap<String, usize> {
+    expected.filed.iter().map(|(address, copies)| (address.to_string(), *copies)).collect()
+}
+
+pub(crate) fn expected_letters(expected: &Expected) -> BTreeMap<String, usize> {
+    expected.dead_letters.iter().map(|(reason, count)| (reason.to_string(), *count)).collect()
+}
+
+#[tokio::test]
+async fn each_item_ends_as_declared_and_a_second_run_files_nothing_twice() -> anyhow::Result<()> {
+    let sample = Sample::day(Timestamp::now())?;
+    let expected = sample.expected();
+    let fates: Vec<_> = sample.fates().collect();
+    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(addresses()?), &[]).await?;
+    pipeline.put_user_map(user_map()).await?;
+
+    let since = Timestamp::now();
+    let fetched = pipeline.run(&Pipeline::timer()).await?;
+    assert_eq!(
+        (fetched.listed, fetched.queued, fetched.complete),
+        (expected.listed as u64, expected.listed as u64, true)
+    );
+    assert_eq!(pipeline.copies()?, expected_copies(&expected));
+    assert_eq!(pipeline.dead_letters_by_reason().await?, expected_letters(&expected));
+
+    let tally = pipeline.tally(&fetched.run, since).await?;
+    let filed: usize = expected.filed.values().sum();
+    let letters: usize = expected.dead_letters.values().sum();
+    assert_eq!((tally.imported, tally.skipped, tally.failed), (filed as u64, 0, letters as u64));
+    assert_eq!(tally.after_fan_out, tally.imported + tally.skipped + tally.failed);
+    assert_eq!(tally.in_flight, 0, "every id of the manifest has an outcome");
+    for (item, fate) in &fates {
+        let failed = tally.failures.iter().find(|failed| failed.item == item.as_str());
+        match fate {
+            Fate::DeadLetter(reason) => assert_eq!(failed.map(|failed| failed.reason), Some(*reason), "{item}"),
+            Fate::Filed(_) => assert_eq!(failed, None, "{item}"),
+        }
+    }
+
+    // What the overlap of the next run lists again is filed already; a backfill of the whole day too.
+    for event in [Pipeline::timer(), Pipeline::backfill()] {
+        let since = Timestamp::now();
+        let again = pipeline.run(&event).await?;
+        let tally = pipeline.tally(&again.run, since).await?;
+        assert_eq!(tally.imported, 0);
+        assert_eq!(pipeline.copies()?, expected_copies(&expected));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_letter_is_the_task_unchanged_with_its_reason_and_nobody_s_name() -> anyhow::Result<()> {
+    let sample = Sample::day(Timestamp::now())?;
+    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(addresses()?), &[]).await?;
+    pipeline.put_user_map(user_map()).await?;
+    let fetched = pipeline.run(&Pipeline::timer()).await?;
+    let letters = pipeline.dead_letters().await?;
+    assert!(!letters.is_empty());
+    for letter in letters {
+        let body: Value = serde_json::from_str(&letter.body)?;
+        let attribute = |name: &str| letter.attributes.get(name).map(String::as_str).unwrap_or_default();
+        assert_eq!(body["v"], 1);
+        assert_eq!(body["item"], attribute("item"));
+        assert_eq!(body["run"], fetched.run.as_str());
+        assert_eq!(attribute("run"), fetched.run.as_str());
+        assert!(["convert", "import"].contains(&attribute("stage")), "{letter:?}");
+        assert!(attribute("failed_at").parse::<Timestamp>().is_ok(), "{letter:?}");
+        assert!(!attribute("detail").is_empty(), "{letter:?}");
+        let names = ["example.com", "Lindqvist", "Dubois", "4477", "townhall"];
+        assert!(!names.iter().any(|name| attribute("detail").contains(name)), "{letter:?}");
+    }
+    Ok(())
+}
+
+/// Every name, number, address and text of the sample against everything that the functions have logged at `debug`.
+#[tokio::test]
+async fn the_logs_hold_no_content_and_no_identity() -> anyhow::Result<()> {
+    let sample = Sample::day(Timestamp::now())?;
+    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(addresses()?), &[]).await?;
+    pipeline.put_user_map(user_map()).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    let logs = pipeline.logs();
+    assert!(logs.contains("\"filed\"") && logs.contains("dead letter"), "the log says what was done");
+    let secrets = ["correct horse", "Basic ", "Authorization"].map(str::to_owned);
+    let mut searched = 0;
+    for word in said_in_the_sample()?.into_iter().chain(secrets).chain(addresses()?) {
+        searched += 1;
+        assert!(!logs.contains(&word), "{word:?} is in the log");
+    }
+    assert!(searched > 100, "{searched} words were searched for");
+    Ok(())
+}
+
+/// Everything of five characters or more that somebody is called, said or named a file.
+fn said_in_the_sample() -> anyhow::Result<Vec<String>> {
+    let items: Value = serde_json::from_str(include_str!("../../../infra/local/sample/items.json"))?;
+    let mut said = Vec::new();
+    gather(&items, "", &mut said);
+    Ok(said)
+}
+
+fn gather(value: &Value, name: &str, said: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => members.iter().for_each(|(name, value)| gather(value, name, said)),
+        Value::Array(list) => list.iter().for_each(|value| gather(value, name, said)),
+        Value::String(text) => {
+            let theirs =
+                ["name", "phone", "whatsappId", "email", "text", "question", "options", "votes", "address", "vcard"];
+            if theirs.contains(&name) && text.chars().count() >= 5 {
+                said.push(text.clone());
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
