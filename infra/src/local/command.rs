@@ -115,7 +115,10 @@ pub async fn run(arguments: LocalArguments) -> anyhow::Result<()> {
     machine.stop().await?;
 
     println!("\n{}", report::table(&tally));
-    println!("Mail, one folder a mailbox (copies of this run's items):\n{}", report::mailboxes(&tally, &places.mail, FOLDER));
+    println!(
+        "Mail, one folder a mailbox (copies of this run's items):\n{}",
+        report::mailboxes(&tally, &places.mail, FOLDER)
+    );
     let rate = tally.available as f64 / took.as_secs_f64().max(0.001);
     println!("{} items in {:.1} s ({rate:.0} a second).", tally.available, took.as_secs_f64());
     println!("{}", next_steps(&job, &tally, &places));
@@ -129,7 +132,12 @@ impl Places {
     fn under(root: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir_all(root).with_context(|| format!("making {}", root.display()))?;
         let root = root.canonicalize().with_context(|| format!("{}", root.display()))?;
-        let places = Self { mail: root.join("mail"), state: root.join("state"), logs: root.join("log"), day: root.join("sample-day") };
+        let places = Self {
+            mail: root.join("mail"),
+            state: root.join("state"),
+            logs: root.join("log"),
+            day: root.join("sample-day"),
+        };
         for place in [&places.mail, &places.state, &places.logs] {
             std::fs::create_dir_all(place).with_context(|| format!("making {}", place.display()))?;
         }
@@ -146,7 +154,8 @@ fn job(arguments: &LocalArguments, places: &Places) -> anyhow::Result<Job> {
         Ok(day) => day.trim().parse().with_context(|| format!("{} holds no time; delete it", places.day.display()))?,
         Err(_) => {
             let now = Timestamp::now();
-            std::fs::write(&places.day, now.to_string()).with_context(|| format!("writing {}", places.day.display()))?;
+            std::fs::write(&places.day, now.to_string())
+                .with_context(|| format!("writing {}", places.day.display()))?;
             now
         }
     };
@@ -165,7 +174,8 @@ async fn source(job: &Job, places: &Places) -> anyhow::Result<Sourced> {
             };
             let password = uuid::Uuid::new_v4().to_string();
             let credentials = ArchiveCredentials { username: "connector".to_owned(), password };
-            let archive = SampleArchive::start(sample, credentials.clone()).await.context("starting the sample archive")?;
+            let archive =
+                SampleArchive::start(sample, credentials.clone()).await.context("starting the sample archive")?;
             let variables = vec![
                 ("SOURCE", "archiver-api".to_owned()),
                 ("ARCHIVER_URL", archive.url().to_owned()),
@@ -191,7 +201,12 @@ async fn source(job: &Job, places: &Places) -> anyhow::Result<Sourced> {
     Ok((archive, variables, owners))
 }
 
-fn options(arguments: &LocalArguments, places: &Places, binaries: PathBuf, variables: Vec<(String, String)>) -> MachineOptions {
+fn options(
+    arguments: &LocalArguments,
+    places: &Places,
+    binaries: PathBuf,
+    variables: Vec<(String, String)>,
+) -> MachineOptions {
     MachineOptions {
         binaries,
         logs: places.logs.clone(),
@@ -209,7 +224,12 @@ fn options(arguments: &LocalArguments, places: &Places, binaries: PathBuf, varia
 }
 
 /// Puts into the machine what the job needs, and gives the event that starts it.
-async fn prepare(job: &Job, machine: &Machine, store: &Store, credentials: Option<&ArchiveCredentials>) -> anyhow::Result<Value> {
+async fn prepare(
+    job: &Job,
+    machine: &Machine,
+    store: &Store,
+    credentials: Option<&ArchiveCredentials>,
+) -> anyhow::Result<Value> {
     if let Some(credentials) = credentials {
         let secret = json!({"username": credentials.username, "password": credentials.password});
         machine.cloud.put_secret(ARCHIVER_SECRET, &secret).await?;
@@ -223,7 +243,9 @@ async fn prepare(job: &Job, machine: &Machine, store: &Store, credentials: Optio
                 eprint("The sample's day was fetched before. It is fetched again, and nothing may be filed twice.");
                 return Ok(json!({"from": *now - 25.hours(), "to": now}));
             }
-            Ok(json!({"version": "0", "source": "aws.scheduler", "detail-type": "Scheduled Event", "time": now, "detail": "{}"}))
+            Ok(
+                json!({"version": "0", "source": "aws.scheduler", "detail-type": "Scheduled Event", "time": now, "detail": "{}"}),
+            )
         }
         Job::Export { file, owner, .. } => {
             let name = file.file_name().and_then(|name| name.to_str()).context("the export's name is no UTF-8")?;
@@ -234,8 +256,10 @@ async fn prepare(job: &Job, machine: &Machine, store: &Store, credentials: Optio
             store.put(put, Condition::Always).await?;
             let participants = file.with_file_name(keys::participants(name));
             if participants.exists() {
-                let bytes = std::fs::read(&participants).with_context(|| format!("reading {}", participants.display()))?;
-                let put = Put { key: &keys::participants(&key), bytes: bytes.into(), content_type: "text/csv", sha256: None };
+                let bytes =
+                    std::fs::read(&participants).with_context(|| format!("reading {}", participants.display()))?;
+                let put =
+                    Put { key: &keys::participants(&key), bytes: bytes.into(), content_type: "text/csv", sha256: None };
                 store.put(put, Condition::Always).await?;
             }
             // The file was dropped just now, and the timer's window ends five minutes ago.
@@ -303,7 +327,9 @@ fn next_steps(job: &Job, tally: &Tally, places: &Places) -> String {
             text += "  run it again  make run                     files nothing twice\n";
             text += "  your own chat make run EXPORT=chat.zip OWNER=you@example.com ZONE=Europe/Copenhagen\n";
         }
-        Job::Many { .. } | Job::Export { .. } => text += "  run it again  the same command             files nothing twice\n",
+        Job::Many { .. } | Job::Export { .. } => {
+            text += "  run it again  the same command             files nothing twice\n"
+        }
     }
     text += &format!("  what they said {}\n", places.logs.display());
     text

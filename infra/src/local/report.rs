@@ -72,7 +72,8 @@ fn table_of(header: &[&str]) -> Table {
 /// An id that may not move the cursor or fill the screen.
 fn shown(id: &str) -> String {
     const LONGEST: usize = 60;
-    let mut shown: String = id.chars().take(LONGEST).map(|char| if char.is_control() { '\u{FFFD}' } else { char }).collect();
+    let mut shown: String =
+        id.chars().take(LONGEST).map(|char| if char.is_control() { '\u{FFFD}' } else { char }).collect();
     if id.chars().nth(LONGEST).is_some() {
         shown.push('…');
     }
