@@ -3,3 +3,4 @@
 //! Terminal output is the business of this crate's binary alone.
 
 pub mod local;
+pub mod operator;

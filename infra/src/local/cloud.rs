@@ -84,6 +84,12 @@ pub struct Cloud {
     config: SdkConfig,
 }
 
+/// The bucket's name.
+const BUCKET: &str = "archive";
+
+/// The dead-letter queue's name.
+const DEAD_LETTERS: &str = "dead-letters";
+
 /// The stand-in takes any key; the SDKs want one.
 const ACCESS_KEY: &str = "local";
 
@@ -110,7 +116,7 @@ impl Cloud {
     /// # Errors
     /// When the server refuses.
     pub async fn create(&self, redelivery: Redelivery) -> Result<Resources, CloudError> {
-        let bucket = "archive".to_owned();
+        let bucket = BUCKET.to_owned();
         match aws_sdk_s3::Client::new(&self.config).create_bucket().bucket(&bucket).send().await {
             Ok(_) => {}
             Err(error) => match error.into_service_error() {
@@ -119,7 +125,7 @@ impl Cloud {
             },
         }
         let fourteen_days = ("MessageRetentionPeriod", "1209600".to_owned());
-        let dead_letters = self.queue("dead-letters", std::slice::from_ref(&fourteen_days)).await?;
+        let dead_letters = self.queue(DEAD_LETTERS, std::slice::from_ref(&fourteen_days)).await?;
         let policy =
             json!({"deadLetterTargetArn": dead_letters.arn, "maxReceiveCount": redelivery.max_receives}).to_string();
         let attributes = [
@@ -130,6 +136,24 @@ impl Cloud {
         let convert = self.queue(Step::Convert.name(), &attributes).await?;
         let import = self.queue(Step::Import.name(), &attributes).await?;
         Ok(Resources { bucket, convert, import, dead_letters })
+    }
+
+    /// Finds what [`create`](Self::create) made in an earlier run, and changes nothing.
+    ///
+    /// # Errors
+    /// When a queue is not there or the server refuses.
+    pub async fn find(&self) -> Result<Resources, CloudError> {
+        let client = aws_sdk_sqs::Client::new(&self.config);
+        let queue = async |name: &str| -> Result<Queue, CloudError> {
+            let found = client.get_queue_url().queue_name(name).send().await.map_err(failed("find a queue"))?;
+            Ok(Queue { url: found.queue_url.unwrap_or_default(), arn: arn(name) })
+        };
+        Ok(Resources {
+            bucket: BUCKET.to_owned(),
+            convert: queue(Step::Convert.name()).await?,
+            import: queue(Step::Import.name()).await?,
+            dead_letters: queue(DEAD_LETTERS).await?,
+        })
     }
 
     /// Stores a secret, or a new version of it.
@@ -187,7 +211,10 @@ impl Cloud {
             attributes.iter().map(|(name, value)| (QueueAttributeName::from(*name), value.clone())).collect();
         let set = client.set_queue_attributes().queue_url(&url).set_attributes(Some(attributes)).send().await;
         set.map_err(failed("set the attributes of a queue"))?;
-        let arn = format!("arn:aws:sqs:{}:{}:{name}", Ministack::REGION, Ministack::ACCOUNT);
-        Ok(Queue { url, arn })
+        Ok(Queue { url, arn: arn(name) })
     }
+}
+
+fn arn(queue: &str) -> String {
+    format!("arn:aws:sqs:{}:{}:{queue}", Ministack::REGION, Ministack::ACCOUNT)
 }
