@@ -1,5 +1,8 @@
 //! Wires the function.
 
+// With optimisation the compiler follows the future of the whole function, every request of the SDKs in it.
+#![recursion_limit = "256"]
+
 use std::sync::Arc;
 
 use environment::Variables;

@@ -108,7 +108,13 @@ pub async fn run(arguments: LocalArguments) -> anyhow::Result<()> {
     let fetched = machine.fetch(&event).await?;
     eprintln!("fetch: {} items listed, {} queued (run {})", fetched.listed, fetched.queued, fetched.run);
     let working = machine.work();
-    watch(&machine, &fetched, &places).await?;
+    let watched = watch(&machine, &fetched, &places).await;
+    if let Err(error) = watched {
+        drop(working);
+        // In order, so that what waits is on the disk for the next run.
+        machine.stop().await?;
+        return Err(error);
+    }
     working.stop().await;
     let took = began.elapsed();
     let tally = Tally::of(&store, &fetched.run, since).await?;
@@ -303,11 +309,16 @@ async fn watch(machine: &Machine, fetched: &Fetched, places: &Places) -> anyhow:
     };
     let result = tokio::select! {
         drained = machine.drained(progress) => Ok(drained?),
-        said = stuck => Err(said),
+        said = stuck => Err(Some(said)),
+        pressed = tokio::signal::ctrl_c() => pressed.map(|()| Err(None))?,
     };
     convert.abandon();
     import.abandon();
-    let Err(said) = result else { return Ok(()) };
+    let said = match result {
+        Ok(()) => return Ok(()),
+        Err(None) => bail!("interrupted; what is not filed yet waits on the queues, and the next run goes on with it"),
+        Err(Some(said)) => said,
+    };
     let depth: u64 = moved.get().1.map(Depth::total).iter().sum();
     let logs = places.logs.display();
     bail!(

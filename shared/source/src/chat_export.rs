@@ -23,15 +23,23 @@ pub struct ChatExports {
     zone: TimeZone,
     /// The exports that were read last. An id holds a hash of its message, so an export that has the id is never stale
     /// for it.
-    read: Mutex<VecDeque<(String, Arc<Export>)>>,
+    read: Mutex<Kept>,
+}
+
+type Kept = VecDeque<Read>;
+
+/// An export that was read.
+struct Read {
+    file: File,
+    export: Arc<Export>,
 }
 
 impl ChatExports {
-    /// WhatsApp's own limit on an export with media lies far below.
-    const FILE_LIMIT: u64 = 512 << 20;
+    /// A file is held whole while its messages are worked on. WhatsApp's own exports end far below.
+    const FILE_LIMIT: u64 = 256 << 20;
     const PARTICIPANTS_LIMIT: u64 = 1 << 20;
     const PAGE_ITEMS: usize = 1000;
-    const KEPT: usize = 4;
+    const KEPT: usize = 2;
 
     /// The exports in this bucket, from phones in this time zone.
     pub fn new(store: Store, zone: TimeZone) -> Self {
@@ -53,33 +61,40 @@ impl ChatExports {
         Ok(files)
     }
 
-    /// The export, read now.
-    async fn open(&self, key: &str, owner: &MailboxAddress, name: &str) -> Result<Arc<Export>, SourceError> {
+    /// The export, read now; `kept` is locked meanwhile, so that of many messages that need it one reads it.
+    async fn open(
+        &self,
+        kept: &mut Kept,
+        key: &str,
+        owner: &MailboxAddress,
+        name: &str,
+    ) -> Result<Arc<Export>, SourceError> {
         let read = |object: Option<Object>| object.ok_or(SourceError::NotFound);
         let object = read(self.store.get(key, Self::FILE_LIMIT).await.map_err(unavailable)?)?;
         let participants = keys::participants(key);
         let participants = self.store.get(&participants, Self::PARTICIPANTS_LIMIT).await.map_err(unavailable)?;
+        let written = object.last_modified;
         let (zone, owner, name) = (self.zone.clone(), owner.clone(), name.to_owned());
         let parse = move || {
             Export::read(ExportFile {
                 owner: &owner,
                 file_name: &name,
-                bytes: object.bytes.to_vec(),
+                bytes: object.bytes.into(),
                 participants_csv: participants.as_ref().map(|object| object.bytes.as_ref()),
                 zone: &zone,
-                archived_time: object.last_modified,
+                archived_time: written,
             })
         };
         let parsed = tokio::task::spawn_blocking(parse).await;
         let export = parsed
             .map_err(|_| SourceError::Unreadable("reading the export panicked".to_owned()))?
             .map_err(|error| SourceError::Unreadable(error.to_string()))?;
+        let file = File { written, key: key.to_owned() };
         let order = export.day_order();
         info!(?order, foreign_headers = export.foreign_headers(), "a chat export was read");
         let export = Arc::new(export);
-        let mut kept = self.read.lock().await;
-        kept.retain(|(other, _)| other != key);
-        kept.push_front((key.to_owned(), Arc::clone(&export)));
+        kept.retain(|other| other.file.key != key);
+        kept.push_front(Read { file, export: Arc::clone(&export) });
         kept.truncate(Self::KEPT);
         Ok(export)
     }
@@ -87,13 +102,11 @@ impl ChatExports {
     async fn holding(&self, id: &ItemId) -> Result<Arc<Export>, SourceError> {
         let (owner, name) = locate(id).ok_or(SourceError::NotFound)?;
         let key = format!("{}{owner}/{name}", keys::INBOX);
-        let kept = self.read.lock().await.iter().find(|(other, _)| *other == key).map(|(_, export)| Arc::clone(export));
-        if let Some(export) = kept
-            && export.item(id).is_some()
-        {
-            return Ok(export);
+        let mut kept = self.read.lock().await;
+        if let Some(read) = kept.iter().find(|read| read.file.key == key && read.export.item(id).is_some()) {
+            return Ok(Arc::clone(&read.export));
         }
-        self.open(&key, &owner, &name).await
+        self.open(&mut kept, &key, &owner, &name).await
     }
 }
 
@@ -176,7 +189,11 @@ impl ChatExports {
             warn!("a file in the inbox does not lie in a folder that is named by an e-mail address");
             return Ok(Entries::Unreadable(file.key_as_id()));
         };
-        match self.open(&file.key, &owner, name).await {
+        let mut kept = self.read.lock().await;
+        if let Some(read) = kept.iter().find(|read| read.file == *file) {
+            return Ok(Entries::Messages(Arc::clone(&read.export)));
+        }
+        match self.open(&mut kept, &file.key, &owner, name).await {
             Ok(export) => Ok(Entries::Messages(export)),
             Err(SourceError::Unreadable(detail)) => {
                 warn!(detail, "a chat export cannot be read");
