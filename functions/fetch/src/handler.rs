@@ -21,7 +21,8 @@ async fn run(fetch: &Fetch, event: LambdaEvent<Value>) -> Result<Summary, FetchE
     let request = request(&event.payload)?;
     let ends = i64::try_from(event.context.deadline).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     let at = Timestamp::now();
-    let started = Started { at, request_id: event.context.request_id, ends: ends.unwrap_or(at) };
+    let function = event.context.env_config.function_name.clone();
+    let started = Started { at, function, request_id: event.context.request_id, ends: ends.unwrap_or(at) };
     // Boxed: as one type the run, with every request of the SDK in it, is deeper than the compiler follows.
     Box::pin(fetch.run(request, &started)).await
 }

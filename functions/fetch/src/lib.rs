@@ -13,5 +13,5 @@ mod manifest;
 mod run;
 mod settings;
 
-pub use run::{Fetch, FetchError, Request, Started, Summary};
+pub use run::{Fetch, FetchError, METRICS, Request, Started, Summary};
 pub use settings::{Settings, VARIABLES};

@@ -4,6 +4,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use item::{Cursor, ItemId, Listed, RunId, RunKind, Sha256, TASK_VERSION, Window, WindowError};
 use jiff::Timestamp;
+use metrics::Metric;
 use queue::{Queue, QueueError};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -28,6 +29,8 @@ pub enum Request {
 pub struct Started {
     /// Now.
     pub at: Timestamp,
+    /// Lambda's name of the function.
+    pub function: String,
     /// Lambda's request id.
     pub request_id: String,
     /// When Lambda ends the process.
@@ -83,6 +86,9 @@ pub enum FetchError {
     Json(#[source] serde_json::Error),
 }
 
+/// What the function counts.
+pub const METRICS: &[Metric] = &[Metric::Listed, Metric::Queued];
+
 /// The function.
 pub struct Fetch {
     /// Where the ids come from.
@@ -106,6 +112,15 @@ impl Fetch {
     /// # Errors
     /// [`FetchError`].
     pub async fn run(&self, request: Request, started: &Started) -> Result<Summary, FetchError> {
+        let result = self.pages(request, started).await;
+        // Of a run that failed too: its pages before that are on the queue.
+        if let Err(error) = metrics::write(&started.function, METRICS.iter().copied()) {
+            warn!(%error, "the metrics could not be written");
+        }
+        result
+    }
+
+    async fn pages(&self, request: Request, started: &Started) -> Result<Summary, FetchError> {
         let mut cursor = StoredCursor::read(&self.store).await?;
         let (kind, window) = match request {
             Request::Daily => (RunKind::Daily, Window::daily(cursor.get(), started.at)?),
@@ -118,7 +133,7 @@ impl Fetch {
 
         let mut summary =
             Summary { run: run.clone(), from: window.from, to: window.to, listed: 0, queued: 0, complete: false };
-        let mut order = Order::default();
+        let mut order = Order { latest: None, broken: !self.source.lists_by_archived_time() };
         let mut next: Option<String> = None;
         let mut seen = HashSet::new();
         // The first page is always tried: a function that is given too little time must fail loudly, not do nothing
@@ -129,11 +144,14 @@ impl Fetch {
             }
             let mut listed = self.source.list(&window, next.as_deref()).await?;
             listed.items.iter_mut().for_each(bound);
-            summary.listed += listed.items.len() as u64;
+            let count = listed.items.len() as u64;
+            summary.listed += count;
+            metrics::add(Metric::Listed, count);
             if !listed.items.is_empty() {
                 manifest::write(&self.store, &run, page, &listed.items).await?;
                 self.queue(&run, &listed.items).await?;
-                summary.queued += listed.items.len() as u64;
+                summary.queued += count;
+                metrics::add(Metric::Queued, count);
             }
             order.take(&listed.items);
             next = listed.next;

@@ -150,6 +150,12 @@ impl Source for ChatExports {
         Ok(page)
     }
 
+    /// By when the files were written; the entries say when the messages were, and that only as well as the configured
+    /// time zone is right.
+    fn lists_by_archived_time(&self) -> bool {
+        false
+    }
+
     async fn item(&self, id: &ItemId) -> Result<Captured, SourceError> {
         let export = self.holding(id).await?;
         Ok(export.item(id).ok_or(SourceError::NotFound)??)

@@ -27,6 +27,10 @@ pub trait Source: Send + Sync {
     /// [`SourceError::MalformedPage`].
     async fn list(&self, window: &Window, cursor: Option<&str>) -> Result<Page, SourceError>;
 
+    /// Whether the entries' archived times say how far a list has come. Where they do not, a run that stops between two
+    /// pages begins its whole window again.
+    fn lists_by_archived_time(&self) -> bool;
+
     /// One item.
     ///
     /// # Errors

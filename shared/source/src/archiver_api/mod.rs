@@ -173,6 +173,10 @@ impl Source for ArchiverApi {
         page::parse(&body, cursor)
     }
 
+    fn lists_by_archived_time(&self) -> bool {
+        true
+    }
+
     async fn item(&self, id: &ItemId) -> Result<Captured, SourceError> {
         let question = Question { url: self.base.item(id)?, query: Vec::new() };
         let body = self.ask(Asked::Item, &question, self.limits.item_bytes).await?;
