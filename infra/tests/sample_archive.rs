@@ -1,5 +1,7 @@
 //! The sample archive, read by the adapter that reads the real one.
 
+#![expect(clippy::unwrap_used, reason = "what a test cannot set up fails it")]
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use archiver::local::archive::{ArchiveCredentials, Fate, Fault, On, Rule, Sample, SampleArchive, mailboxes, user_map};

@@ -4,5 +4,6 @@
 
 mod event_source;
 mod function;
+mod mapping;
 mod ministack;
 mod support;

@@ -1,5 +1,7 @@
 //! The adapter against a server that says whatever the test wants, byte by byte.
 
+#![expect(clippy::unwrap_used, reason = "what a test cannot set up fails it")]
+
 mod server;
 
 use std::{
