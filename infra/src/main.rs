@@ -2,7 +2,10 @@
 
 use std::process::ExitCode;
 
-use archiver::local;
+use archiver::{
+    local,
+    operator::mapping::{self, MappingArguments},
+};
 use clap::{Parser, Subcommand};
 
 /// Files WhatsApp items in the mailboxes of their participants.
@@ -21,16 +24,19 @@ enum Command {
         archiver local --export chat.zip --owner you@example.com --zone Europe/Copenhagen\n      your own chat, as your phone exported it\n  \
         archiver local --items 10000 --state /tmp/many\n      ten thousand small items")]
     Local(local::LocalArguments),
+    /// Check, upload and ask the user map: whose mailbox a mobile number's is
+    Mapping(MappingArguments),
 }
 
 #[tokio::main]
 #[expect(clippy::print_stderr, reason = "a command says on standard error why it failed")]
 async fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Local(arguments) => local::run(arguments).await,
+        Command::Local(arguments) => local::run(arguments).await.map(|()| ExitCode::SUCCESS),
+        Command::Mapping(arguments) => mapping::run(arguments).await,
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("\nerror: {error:#}");
             ExitCode::FAILURE

@@ -3,4 +3,6 @@
 //! Each command flattens [`Deployment`](connection::Deployment) into its arguments and has a `run` that answers the
 //! process's exit code. Data goes to standard output, progress and questions to standard error.
 
+pub mod confirm;
 pub mod connection;
+pub mod mapping;

@@ -5,5 +5,6 @@
 mod event_source;
 mod function;
 mod mapping;
+mod mapping;
 mod ministack;
 mod support;

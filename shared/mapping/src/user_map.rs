@@ -1,7 +1,7 @@
 //! The operator's table of mobile numbers and mailboxes.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{BTreeMap, HashMap, hash_map::Entry},
     fmt,
 };
 
@@ -129,6 +129,17 @@ impl UserMap {
             PhoneNumber::parse(&format!("+{}", id.phone_digits()?), None).ok()
         })?;
         self.address_of(&number)
+    }
+
+    /// Each person's number once, in the order of the file, with its mailbox. Personal data: for the operator's own eyes.
+    pub fn people(&self) -> Vec<(PhoneNumber, &MailboxAddress)> {
+        let mut by_line = BTreeMap::new();
+        for (number, mapped) in &self.entries {
+            // Of the forms of one number always the same one.
+            let person = by_line.entry(mapped.line).or_insert((*number, &mapped.address));
+            person.0 = person.0.min(*number);
+        }
+        by_line.into_values().collect()
     }
 
     /// How many people's numbers are mapped.

@@ -1,0 +1,411 @@
+//! `archiver mapping`: the user map is checked before it is uploaded, and asked where somebody's items would go.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context, bail};
+use item::MailboxAddress;
+use mapping::{RowError, UserMap, UserMapErrors};
+use phone::{PhoneNumber, Region};
+use serde::Serialize;
+use serde_json::json;
+use store::{Condition, Object, Put, Written, keys};
+
+use super::{
+    confirm::confirmed,
+    connection::{Connection, Deployment},
+};
+
+/// What `archiver mapping` is asked for.
+#[derive(Debug, clap::Args)]
+pub struct MappingArguments {
+    #[command(subcommand)]
+    command: MappingCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum MappingCommand {
+    /// Read a user map as import would, and say line by line what is wrong; asks and changes nothing
+    #[command(
+        after_help = "Exit code: 0 when the file is valid (warnings or not), 1 when it is not or cannot be read."
+    )]
+    Check(CheckArguments),
+    /// Put a valid user map into the bucket; import uses it from its next batch on
+    #[command(after_help = "A file with a wrong row is not uploaded at all. Examples:\n  \
+        archiver mapping upload people.csv\n  archiver mapping upload people.csv --yes --local")]
+    Upload(UploadArguments),
+    /// Say where somebody's items would go by the user map in the bucket and the rule for e-mail properties
+    #[command(after_help = "Whether a mailbox exists is not asked: only import has access to the mail system.\n\
+        Exit code: 0 when a mailbox is named, 1 when items of nobody else would become dead letters (unmapped).\n\
+        Examples:\n  archiver mapping resolve '+45 20 12 34 56'\n  archiver mapping resolve ada@example.com --json")]
+    Resolve(ResolveArguments),
+}
+
+/// How numbers are read.
+#[derive(Debug, clap::Args)]
+struct Reading {
+    /// The country of numbers that are written without a country code; set it as the deployment's DefaultRegion is
+    #[arg(long, env = "DEFAULT_REGION", value_name = "XX")]
+    default_region: Option<Region>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct CheckArguments {
+    /// The file, CSV in UTF-8
+    file: PathBuf,
+    #[command(flatten)]
+    reading: Reading,
+}
+
+#[derive(Debug, clap::Args)]
+struct UploadArguments {
+    /// The file, CSV in UTF-8
+    file: PathBuf,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    reading: Reading,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Debug, clap::Args)]
+struct ResolveArguments {
+    /// A mobile number or an e-mail address
+    #[arg(value_name = "PHONE-OR-EMAIL", allow_hyphen_values = true)]
+    user: String,
+    /// Whether an item's own e-mail property counts where the user map knows nobody, as the deployment is set
+    #[arg(long, env = "AUTOMATIC_MAPPING", value_name = "BOOL", default_value = "true", action = clap::ArgAction::Set)]
+    automatic_mapping: bool,
+    /// Where items of nobody go, as the deployment is set
+    #[arg(long, env = "CATCH_ALL_MAILBOX", value_name = "E-MAIL")]
+    catch_all: Option<MailboxAddress>,
+    #[command(flatten)]
+    reading: Reading,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Where the map in use is.
+#[derive(Debug, clap::Args)]
+struct Place {
+    /// The user map's key in the bucket
+    #[arg(long, env = "USER_MAP_KEY", value_name = "KEY", default_value = keys::USER_MAP)]
+    user_map_key: String,
+    #[command(flatten)]
+    deployment: Deployment,
+}
+
+/// As many numbers as one person has; more going to one mailbox are worth a second look.
+const NUMBERS_OF_ONE_MAILBOX: usize = 3;
+
+/// How many examples a warning names.
+const EXAMPLES: usize = 5;
+
+/// Runs it. Answers go to standard output, questions and warnings to standard error.
+///
+/// # Errors
+/// When the file or the deployment cannot be reached, or somebody else changes the map at the same moment.
+pub async fn run(arguments: MappingArguments) -> anyhow::Result<ExitCode> {
+    match arguments.command {
+        MappingCommand::Check(arguments) => check(&arguments),
+        MappingCommand::Upload(arguments) => upload(&arguments).await,
+        MappingCommand::Resolve(arguments) => resolve(&arguments).await,
+    }
+}
+
+/// What is valid in a user map, and yet may be a mistake: one sentence each, with domains and addresses, for the
+/// operator's own terminal.
+pub fn suspicions(map: &UserMap) -> Vec<String> {
+    let mut found = Vec::new();
+    if map.is_empty() {
+        found.push(
+            "the file maps nobody: every item would go by its participants' own e-mail property alone".to_owned(),
+        );
+    }
+    let mut domains = BTreeMap::<&str, usize>::new();
+    let mut mailboxes = BTreeMap::<&str, usize>::new();
+    for (_, address) in map.people() {
+        let domain = address.as_str().split_once('@').map_or("", |(_, domain)| domain);
+        *domains.entry(domain).or_default() += 1;
+        *mailboxes.entry(address.as_str()).or_default() += 1;
+    }
+    if domains.len() > 1 {
+        let mut domains: Vec<_> = domains.into_iter().collect();
+        domains.sort_by_key(|&(domain, count)| (count, domain));
+        let shown: Vec<_> =
+            domains.iter().take(EXAMPLES).map(|(domain, count)| format!("{domain} ({count})")).collect();
+        let more = domains.len().saturating_sub(EXAMPLES);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        found.push(format!(
+            "the mailboxes are of {} domains, the rarest first: {}{more}; is one misspelt, or somebody's private mail?",
+            domains.len(),
+            shown.join(", ")
+        ));
+    }
+    let many: Vec<_> = mailboxes.into_iter().filter(|(_, numbers)| *numbers > NUMBERS_OF_ONE_MAILBOX).collect();
+    for (address, numbers) in many.iter().take(EXAMPLES) {
+        found.push(format!("{numbers} numbers go to {address}: was a cell filled down?"));
+    }
+    if many.len() > EXAMPLES {
+        found.push(format!(
+            "and {} more mailboxes have more than {NUMBERS_OF_ONE_MAILBOX} numbers",
+            many.len() - EXAMPLES
+        ));
+    }
+    found
+}
+
+/// Reads a file, and no more of it than a user map may have.
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let opened = File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    // One byte more than is allowed is enough to be told that it is too large.
+    let limit = UserMap::MAX_BYTES as u64 + 1;
+    opened.take(limit).read_to_end(&mut bytes).with_context(|| format!("{} cannot be read", file.display()))?;
+    Ok(bytes)
+}
+
+/// How many people and mailboxes a map has.
+fn counts(map: &UserMap) -> (usize, usize) {
+    let mut mailboxes: Vec<_> = map.people().into_iter().map(|(_, address)| address).collect();
+    mailboxes.sort_unstable();
+    mailboxes.dedup();
+    (map.len(), mailboxes.len())
+}
+
+#[expect(clippy::print_stdout, reason = "this is the command's own output")]
+fn check(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
+    let bytes = read(&arguments.file)?;
+    match UserMap::parse(&bytes, arguments.reading.default_region) {
+        Ok(map) => {
+            let (numbers, mailboxes) = counts(&map);
+            let suspicions = suspicions(&map);
+            if arguments.reading.json {
+                println!(
+                    "{}",
+                    json!({"valid": true, "numbers": numbers, "mailboxes": mailboxes, "warnings": suspicions})
+                );
+            } else {
+                println!("{} is valid: {numbers} numbers, {mailboxes} mailboxes", arguments.file.display());
+                warn(&suspicions);
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(errors) => {
+            refuse(&arguments.file, &errors, arguments.reading.json);
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "this is the command's own output")]
+fn refuse(file: &Path, errors: &UserMapErrors, json: bool) {
+    if json {
+        let row =
+            |row: &RowError| json!({"line": row.line, "kind": row.problem.kind(), "problem": row.problem.to_string()});
+        let rows: Vec<_> = errors.rows().iter().map(row).collect();
+        println!("{}", json!({"valid": false, "wrong_rows": errors.count(), "errors": rows}));
+    } else {
+        println!("{errors}");
+        println!("{} is not valid: wrong rows: {}", file.display(), errors.count());
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "this is the command's own output")]
+fn warn(suspicions: &[String]) {
+    for suspicion in suspicions {
+        eprintln!("warning: {suspicion}");
+    }
+}
+
+/// What an upload changes, in people's numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+struct Change {
+    numbers_before: Option<usize>,
+    numbers_after: usize,
+    added: usize,
+    removed: usize,
+    to_another_mailbox: usize,
+}
+
+impl Change {
+    /// `before` is `None` where the map in use cannot be read.
+    fn between(before: Option<&UserMap>, after: &UserMap) -> Self {
+        let nobody = UserMap::empty();
+        let old = before.unwrap_or(&nobody);
+        let (mut added, mut moved) = (0, 0);
+        for (number, address) in after.people() {
+            match old.address_of(&number) {
+                None => added += 1,
+                Some(other) if other != address => moved += 1,
+                Some(_) => {}
+            }
+        }
+        let removed = old.people().into_iter().filter(|(number, _)| after.address_of(number).is_none()).count();
+        Self {
+            numbers_before: before.map(UserMap::len),
+            numbers_after: after.len(),
+            added,
+            removed,
+            to_another_mailbox: moved,
+        }
+    }
+}
+
+async fn upload(arguments: &UploadArguments) -> anyhow::Result<ExitCode> {
+    let bytes = read(&arguments.file)?;
+    let map = match UserMap::parse(&bytes, arguments.reading.default_region) {
+        Ok(map) => map,
+        Err(errors) => {
+            refuse(&arguments.file, &errors, arguments.reading.json);
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    warn(&suspicions(&map));
+    let connection = Connection::open(&arguments.place.deployment).await?;
+    let done = upload_to(&connection, arguments, &map, bytes).await;
+    connection.close().await?;
+    done
+}
+
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command's own output")]
+async fn upload_to(
+    connection: &Connection,
+    arguments: &UploadArguments,
+    map: &UserMap,
+    bytes: Vec<u8>,
+) -> anyhow::Result<ExitCode> {
+    let key = &arguments.place.user_map_key;
+    let before = connection.store.get(key, UserMap::MAX_BYTES as u64).await?;
+    let in_use = match &before {
+        None => Some(UserMap::empty()),
+        Some(object) => UserMap::parse(&object.bytes, arguments.reading.default_region).ok(),
+    };
+    let change = Change::between(in_use.as_ref(), map);
+    match change.numbers_before {
+        Some(numbers) => eprintln!(
+            "{key}: {numbers} numbers now, {} after: {} added, {} removed, {} to another mailbox",
+            change.numbers_after, change.added, change.removed, change.to_another_mailbox
+        ),
+        None => eprintln!("{key}: what is there now is not valid, and no item is filed; {} numbers after", map.len()),
+    }
+    if before.as_ref().is_some_and(|object| object.bytes == bytes) {
+        eprintln!("The same file is there already; nothing was changed.");
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !confirmed("Upload it?", arguments.yes)? {
+        eprintln!("Nothing was changed.");
+        return Ok(ExitCode::FAILURE);
+    }
+    let condition = before.as_ref().map_or(Condition::Absent, |Object { etag, .. }| Condition::Unchanged(etag));
+    let put = Put { key, bytes: bytes.into(), content_type: "text/csv", sha256: None };
+    match connection.store.put(put, condition).await? {
+        Written::Yes(_) => {}
+        Written::Conflict => bail!("somebody else has just changed {key}; nothing was uploaded: run it again"),
+    }
+    if arguments.reading.json {
+        println!("{}", serde_json::to_string(&change)?);
+    } else {
+        println!("{key} uploaded: {} numbers. Import reads it with its next batch.", map.len());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// By which rule a mailbox was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// The user map knows the number.
+    UserMap,
+    /// The participant's own e-mail property.
+    EmailProperty,
+    /// Nobody is mapped, and the deployment has a mailbox for that.
+    CatchAll,
+    /// None: an item of nobody else becomes a dead letter, `unmapped`.
+    None,
+}
+
+/// Who is asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum User {
+    /// Somebody with this number and no e-mail property.
+    Phone(PhoneNumber),
+    /// Somebody with this e-mail property and no number that the map knows.
+    Email(MailboxAddress),
+}
+
+/// Where somebody's items would go, as far as that can be said without the mail system.
+pub fn answer<'a>(
+    user: &'a User,
+    map: &'a UserMap,
+    automatic: bool,
+    catch_all: Option<&'a MailboxAddress>,
+) -> (Rule, Option<&'a MailboxAddress>) {
+    let direct = match user {
+        User::Phone(number) => map.address_of(number).map(|address| (Rule::UserMap, address)),
+        User::Email(address) => automatic.then_some((Rule::EmailProperty, address)),
+    };
+    match direct.or_else(|| Some((Rule::CatchAll, catch_all?))) {
+        Some((rule, address)) => (rule, Some(address)),
+        None => (Rule::None, None),
+    }
+}
+
+async fn resolve(arguments: &ResolveArguments) -> anyhow::Result<ExitCode> {
+    let user = if arguments.user.contains('@') {
+        User::Email(arguments.user.parse().context("that is no e-mail address")?)
+    } else {
+        let number = PhoneNumber::from_cell(&arguments.user, arguments.reading.default_region);
+        User::Phone(number.context("that is no phone number")?)
+    };
+    let connection = Connection::open(&arguments.place.deployment).await?;
+    let read = connection.store.get(&arguments.place.user_map_key, UserMap::MAX_BYTES as u64).await;
+    connection.close().await?;
+    let map = match read? {
+        None => UserMap::empty(),
+        Some(object) => UserMap::parse(&object.bytes, arguments.reading.default_region).map_err(|errors| {
+            anyhow::anyhow!("the user map in use is not valid, and no item is filed until it is mended:\n{errors}")
+        })?,
+    };
+    Ok(tell(arguments, &user, &map))
+}
+
+const NOT_ASKED: &str = "Not asked: whether that mailbox exists. Only import asks the mail system; where the mailbox is \
+                         not there, the next rule applies.";
+
+#[expect(clippy::print_stdout, reason = "this is the command's own output")]
+fn tell(arguments: &ResolveArguments, user: &User, map: &UserMap) -> ExitCode {
+    let (rule, mailbox) = answer(user, map, arguments.automatic_mapping, arguments.catch_all.as_ref());
+    if arguments.reading.json {
+        println!("{}", json!({"rule": rule, "mailbox": mailbox, "mailbox_exists": "not asked"}));
+    } else {
+        let why = match (rule, user) {
+            (Rule::UserMap, _) => "by the user map",
+            (Rule::EmailProperty, _) => {
+                "by the item's own e-mail property, unless the user map has another mailbox for the participant's number"
+            }
+            (Rule::CatchAll, _) => "the catch-all mailbox, where no other participant has a mailbox",
+            (Rule::None, User::Phone(_)) if arguments.automatic_mapping => {
+                "the user map does not have this number; only an item whose participant has an e-mail property too is filed"
+            }
+            (Rule::None, _) => "nobody: neither the user map nor an e-mail property counts for this user",
+        };
+        match mailbox {
+            Some(mailbox) => println!("{mailbox}\n  {why}.\n{NOT_ASKED}"),
+            None => println!(
+                "no mailbox\n  {why}.\nAn item that no other participant has a mailbox for becomes a dead letter: unmapped."
+            ),
+        }
+    }
+    if mailbox.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
