@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use archiver::{
     local,
-    operator::mapping::{self, MappingArguments},
+    operator::dead_letters::{self, DeadLettersArguments},
 };
 use clap::{Parser, Subcommand};
 
@@ -24,8 +24,8 @@ enum Command {
         archiver local --export chat.zip --owner you@example.com --zone Europe/Copenhagen\n      your own chat, as your phone exported it\n  \
         archiver local --items 10000 --state /tmp/many\n      ten thousand small items")]
     Local(local::LocalArguments),
-    /// Check, upload and ask the user map: whose mailbox a mobile number's is
-    Mapping(MappingArguments),
+    /// What could not be filed: list it, show it, replay it once the cause is mended, or discard it
+    DeadLetters(DeadLettersArguments),
 }
 
 #[tokio::main]
@@ -33,7 +33,7 @@ enum Command {
 async fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Local(arguments) => local::run(arguments).await.map(|()| ExitCode::SUCCESS),
-        Command::Mapping(arguments) => mapping::run(arguments).await,
+        Command::DeadLetters(arguments) => dead_letters::run(arguments).await,
     };
     match done {
         Ok(code) => code,

@@ -10,7 +10,7 @@ pub mod function;
 mod guard;
 pub mod machine;
 pub mod ministack;
-mod report;
+pub(crate) mod report;
 pub mod tally;
 
 pub use command::{LocalArguments, run};

@@ -63,14 +63,14 @@ fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     }
 }
 
-fn table_of(header: &[&str]) -> Table {
+pub(crate) fn table_of(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
     table
 }
 
 /// An id that may not move the cursor or fill the screen.
-fn shown(id: &str) -> String {
+pub(crate) fn shown(id: &str) -> String {
     const LONGEST: usize = 60;
     let mut shown: String =
         id.chars().take(LONGEST).map(|char| if char.is_control() { '\u{FFFD}' } else { char }).collect();

@@ -5,4 +5,7 @@
 
 pub mod confirm;
 pub mod connection;
-pub mod mapping;
+pub mod dead_letters;
+mod interrupt;
+
+pub use interrupt::Interrupt;

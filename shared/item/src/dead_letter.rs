@@ -99,6 +99,13 @@ impl DeadLetter {
     /// task.
     pub const REASON_ATTRIBUTE: &str = "reason";
 
+    /// The name of the attribute by which a replay lets a single item be larger than the configured limit: a number of
+    /// bytes, up to [`MOST_ITEM_BYTES`](Self::MOST_ITEM_BYTES).
+    pub const MAX_ITEM_BYTES_ATTRIBUTE: &str = "max_item_bytes";
+
+    /// The most that such a replay may ask for: 150 MiB, the largest attachment that Microsoft Graph takes.
+    pub const MOST_ITEM_BYTES: u64 = 150 << 20;
+
     /// The SQS message attributes, all of them strings. SQS takes no empty value and no character that XML does not
     /// have, so those are left out and replaced.
     pub fn attributes(&self) -> Vec<(&'static str, String)> {

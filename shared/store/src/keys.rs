@@ -25,6 +25,9 @@ pub const RUNS: &str = "runs/";
 /// Where the outcomes are.
 pub const OUTCOMES: &str = "outcomes/";
 
+/// Where the operator's command keeps a copy of each dead letter that it discards.
+pub const DISCARDED: &str = "discarded/";
+
 /// A page of a run's manifest, counted from 1; padded so that pages sort.
 pub fn manifest(run: &RunId, page: u32) -> String {
     format!("{RUNS}{run}/items-{page:06}.ndjson")

@@ -1,0 +1,200 @@
+//! What is in the dead-letter queue: counted, listed, shown. All of it stays there.
+
+use std::{collections::BTreeMap, io::Write};
+
+use anyhow::Context;
+use item::Outcome;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use store::Store;
+
+use super::{
+    letter::{Filter, Letter},
+    queue::{Letters, Walk},
+};
+use crate::local::report::{shown, table_of};
+
+/// An outcome lists a mailbox a line; a group of a hundred thousand fits.
+const OUTCOME_LIMIT: u64 = 64 << 20;
+
+/// Letters by stage and reason.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Counts(BTreeMap<(&'static str, &'static str), u64>);
+
+impl Counts {
+    pub(super) fn add(&mut self, letter: &Letter) {
+        let stage = letter.stage.map_or("unknown", item::Stage::as_str);
+        *self.0.entry((letter.why.as_str(), stage)).or_default() += 1;
+    }
+
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.0.values().sum()
+    }
+
+    /// By reason alone.
+    pub fn by_reason(&self) -> BTreeMap<&'static str, u64> {
+        let mut reasons = BTreeMap::new();
+        for ((reason, _), count) in &self.0 {
+            *reasons.entry(*reason).or_default() += count;
+        }
+        reasons
+    }
+
+    pub(super) fn table(&self) -> String {
+        let mut table = table_of(&["reason", "stage", "letters"]);
+        for ((reason, stage), count) in &self.0 {
+            table.add_row([*reason, *stage, &count.to_string()]);
+        }
+        table.to_string()
+    }
+}
+
+/// What a walk came to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Walked {
+    /// The letters that were meant.
+    pub counts: Counts,
+    /// When the oldest of them failed.
+    pub oldest: Option<Timestamp>,
+    /// Whether there are more letters than a walk holds.
+    pub cut: bool,
+}
+
+/// Gives every letter that the filter takes to `each`, and lets all of them be seen again, whatever happens.
+///
+/// # Errors
+/// When the queue does not answer, or what `each` returns.
+pub async fn each_letter(
+    mut walk: Walk<'_>,
+    filter: &Filter,
+    mut each: impl FnMut(Letter) -> anyhow::Result<()>,
+) -> anyhow::Result<Walked> {
+    let mut walked = Walked::default();
+    let result = async {
+        let now = Timestamp::now();
+        loop {
+            let page = walk.next().await?;
+            if page.is_empty() {
+                return anyhow::Ok(());
+            }
+            for letter in page.into_iter().filter(|letter| filter.takes(letter, now)) {
+                walked.counts.add(&letter);
+                walked.oldest = [walked.oldest, letter.failed_at].into_iter().flatten().min();
+                each(letter)?;
+            }
+        }
+    }
+    .await;
+    walked.cut = walk.is_cut();
+    walk.release().await?;
+    result.map(|()| walked)
+}
+
+/// How a list is written.
+#[derive(Debug, Clone, Copy)]
+pub enum Form {
+    /// Tables, with at most so many letters.
+    Tables(usize),
+    /// One JSON object a letter, a line.
+    Json,
+}
+
+/// Writes the letters that a filter takes.
+///
+/// # Errors
+/// When the queue does not answer or the output is closed.
+pub async fn list(walk: Walk<'_>, filter: &Filter, form: Form, out: &mut impl Write) -> anyhow::Result<Walked> {
+    let mut table = table_of(&["item", "stage", "reason", "failed at", "detail"]);
+    let walked = each_letter(walk, filter, |letter| {
+        match form {
+            Form::Json => writeln!(out, "{}", letter.to_json())?,
+            Form::Tables(most) if table.row_count() < most => {
+                table.add_row(row(&letter));
+            }
+            Form::Tables(_) => {}
+        }
+        Ok(())
+    })
+    .await?;
+    if let Form::Tables(_) = form {
+        let total = walked.counts.total();
+        if total == 0 {
+            writeln!(out, "No dead letters.")?;
+            return Ok(walked);
+        }
+        writeln!(out, "{}\n\n{table}", walked.counts.table())?;
+        let rest = total.saturating_sub(table.row_count() as u64);
+        if rest > 0 {
+            writeln!(out, "… and {rest} more: --limit, or --json for all")?;
+        }
+    }
+    Ok(walked)
+}
+
+fn row(letter: &Letter) -> [String; 5] {
+    let item = letter.item.as_ref().map_or_else(|| format!("message {}", letter.message_id), |item| item.to_string());
+    let failed_at = letter.failed_at.map_or_else(String::new, |at| format!("{at:.0}"));
+    let stage = letter.stage.map_or("unknown", item::Stage::as_str);
+    [shown(&item), stage.to_owned(), letter.why.to_string(), failed_at, shown(&letter.detail)]
+}
+
+/// Who has an item and who does not, as its outcome says.
+///
+/// # Errors
+/// When the bucket does not answer or the outcome is not readable.
+pub async fn outcome(store: &Store, letter: &Letter) -> anyhow::Result<Option<Outcome>> {
+    let Some(key) = letter.outcome_key() else { return Ok(None) };
+    let object = store.get(&key, OUTCOME_LIMIT).await?;
+    object.map(|object| Outcome::parse(&object.bytes).with_context(|| key)).transpose()
+}
+
+/// Writes all that is known of an item's letters; tells how many there are.
+///
+/// # Errors
+/// When the queue or the bucket does not answer, or the output is closed.
+pub async fn show(
+    (letters, store): (&Letters, &Store),
+    (hold, item): (std::time::Duration, String),
+    as_json: bool,
+    out: &mut impl Write,
+) -> anyhow::Result<usize> {
+    let mut found = Vec::new();
+    each_letter(letters.walk(hold), &Filter::default(), |letter| {
+        let ours = Filter { item: Some(item.clone()), ..Filter::default() };
+        if letter.message_id == item || ours.takes(&letter, Timestamp::now()) {
+            found.push(letter);
+        }
+        Ok(())
+    })
+    .await?;
+    for letter in &found {
+        let outcome = outcome(store, letter).await?;
+        let mut told = letter.to_json();
+        told["outcome"] = json!(letter.outcome_key());
+        told["filed"] = addresses(outcome.iter().flat_map(|outcome| &outcome.mailboxes).map(|filed| &filed.address));
+        told["failed"] = addresses(outcome.iter().flat_map(|outcome| &outcome.failed).map(|failed| &failed.address));
+        if as_json {
+            writeln!(out, "{told}")?;
+            continue;
+        }
+        let mut table = table_of(&["", "letter"]);
+        for (name, value) in told.as_object().into_iter().flatten() {
+            let value = match value {
+                Value::Null => continue,
+                Value::String(text) => text.chars().filter(|char| !char.is_control()).collect(),
+                Value::Array(list) => {
+                    list.iter().filter_map(Value::as_str).map(|line| shown(line) + "\n").collect::<String>()
+                }
+                other => other.to_string(),
+            };
+            table.add_row([name, value.trim_end()]);
+        }
+        writeln!(out, "{table}")?;
+    }
+    Ok(found.len())
+}
+
+fn addresses<'a>(addresses: impl Iterator<Item = &'a item::MailboxAddress>) -> Value {
+    Value::Array(addresses.map(|address| json!(address)).collect())
+}

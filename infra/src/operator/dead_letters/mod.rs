@@ -1,0 +1,320 @@
+//! `archiver dead-letters`: what could not be filed, and what is done about it.
+
+mod discard;
+mod letter;
+mod list;
+mod queue;
+mod replay;
+
+use std::{
+    io::{self, BufRead, Write},
+    num::NonZeroU32,
+    process::ExitCode,
+    time::Duration,
+};
+
+use item::DeadLetter;
+use serde_json::json;
+
+pub use self::{
+    discard::{Discarded, discard},
+    letter::{Filter, Letter, Why},
+    list::{Counts, Form, Walked, each_letter, list, outcome, show},
+    queue::{Letters, LettersError, MOST_HELD, Walk},
+    replay::{Pace, Plan, Replayed, replay},
+};
+use super::{
+    Interrupt,
+    confirm::confirmed,
+    connection::{Connection, Deployment},
+};
+
+/// What `archiver dead-letters` is asked for.
+#[derive(Debug, clap::Args)]
+pub struct DeadLettersArguments {
+    #[command(subcommand)]
+    command: DeadLettersCommand,
+}
+
+/// In every command's help.
+const EXIT_CODES: &str = "Exit code: 0 done, 1 could not be done, 2 not understood, 3 done in part, 4 not confirmed.";
+
+#[derive(Debug, clap::Subcommand)]
+enum DeadLettersCommand {
+    /// Count the letters by reason, and list them; all stay where they are
+    #[command(after_help = "Examples:\n  archiver dead-letters list\n  \
+        archiver dead-letters list --reason unmapped --older-than 2d --json\n\
+        Exit code: 0, letters or not; 1 when the queue cannot be read, 2 not understood.")]
+    List(ListArguments),
+    /// Tell all about an item's letters, and who has the item; they stay where they are
+    #[command(after_help = "Example:\n  archiver dead-letters show WA-7c1e0b52\n\
+        Exit code: 0; 1 when there is no such letter or the queue cannot be read; 2 not understood.")]
+    Show(ShowArguments),
+    /// Send letters back to the queue that they came from, once the cause is mended
+    #[command(after_help = format!("A letter is deleted only when its copy is confirmed to be on its queue, so this can be \
+        ended at any time, and run again: an\nitem is filed only in the mailboxes that lack it.\nExamples:\n  \
+        archiver dead-letters replay --reason unmapped\n  \
+        archiver dead-letters replay --item WA-7c1e0b52 --max-item-bytes 20000000 --yes\n{EXIT_CODES}"))]
+    Replay(ReplayArguments),
+    /// Give letters up: a copy of each goes to discarded/ in the bucket, then it is deleted
+    #[command(after_help = format!("Example:\n  archiver dead-letters discard --reason item-not-found --older-than 30d\n{EXIT_CODES}"))]
+    Discard(DiscardArguments),
+}
+
+#[derive(Debug, clap::Args)]
+struct Common {
+    /// Print JSON, one object a line
+    #[arg(long)]
+    json: bool,
+    /// How many seconds letters stay out of others' sight if this command is killed; otherwise they are back at once
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=43_200))]
+    hold: u32,
+    #[command(flatten)]
+    deployment: Deployment,
+}
+
+impl Common {
+    fn hold(&self) -> Duration {
+        Duration::from_secs(self.hold.into())
+    }
+}
+
+#[derive(Debug, clap::Args)]
+struct ListArguments {
+    #[command(flatten)]
+    filter: Filter,
+    /// The most letters in the table; the counts are of all
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: usize,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+struct ShowArguments {
+    /// The item's id or key, or the message's id
+    #[arg(value_name = "ITEM")]
+    item: String,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+struct ReplayArguments {
+    #[command(flatten)]
+    filter: Filter,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// The most letters a second
+    #[arg(long, value_name = "N")]
+    rate: Option<NonZeroU32>,
+    /// Let items that were too large be this large, in bytes of text and attachments; at most 150 MiB. Files of more
+    /// than the mail system takes come back as letters
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=DeadLetter::MOST_ITEM_BYTES))]
+    max_item_bytes: Option<u64>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+struct DiscardArguments {
+    #[command(flatten)]
+    filter: Filter,
+    /// Do not ask, if there are exactly so many letters
+    #[arg(long, value_name = "COUNT")]
+    yes_discard: Option<u64>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Done in part: some letters are as they were, and the same command goes on with them.
+const IN_PART: u8 = 3;
+
+/// Nobody confirmed it, so nothing was done.
+const NOT_CONFIRMED: u8 = 4;
+
+/// Runs it.
+///
+/// # Errors
+/// When it could not be done. No letter is lost by that.
+pub async fn run(arguments: DeadLettersArguments) -> anyhow::Result<ExitCode> {
+    let common = match &arguments.command {
+        DeadLettersCommand::List(list) => &list.common,
+        DeadLettersCommand::Show(show) => &show.common,
+        DeadLettersCommand::Replay(replay) => &replay.common,
+        DeadLettersCommand::Discard(discard) => &discard.common,
+    };
+    let connection = Connection::open(&common.deployment).await?;
+    let letters = Letters::of(&connection);
+    let done = match &arguments.command {
+        DeadLettersCommand::List(arguments) => run_list(arguments, &letters, &connection).await,
+        DeadLettersCommand::Show(arguments) => run_show(arguments, &letters, &connection).await,
+        DeadLettersCommand::Replay(arguments) => run_replay(arguments, &letters, &connection).await,
+        DeadLettersCommand::Discard(arguments) => run_discard(arguments, &letters, &connection).await,
+    };
+    // The one-machine run's state is written at the end, however the command ended.
+    connection.close().await?;
+    done
+}
+
+async fn run_list(arguments: &ListArguments, letters: &Letters, connection: &Connection) -> anyhow::Result<ExitCode> {
+    let common = &arguments.common;
+    let [_, in_hand, _] = letters.depth(&connection.queues.dead_letters).await?;
+    let form = if common.json { Form::Json } else { Form::Tables(arguments.limit) };
+    let walked = list(letters.walk(common.hold()), &arguments.filter, form, &mut io::stdout().lock()).await?;
+    let mut notes = io::stderr().lock();
+    if in_hand > 0 {
+        writeln!(notes, "{in_hand} more are in somebody else's hands, and are not counted.")?;
+    }
+    note_cut(&mut notes, walked.cut)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run_show(arguments: &ShowArguments, letters: &Letters, connection: &Connection) -> anyhow::Result<ExitCode> {
+    let common = &arguments.common;
+    let which = (common.hold(), arguments.item.clone());
+    let found = show((letters, &connection.store), which, common.json, &mut io::stdout().lock()).await?;
+    if found == 0 {
+        writeln!(io::stderr(), "There is no letter of this item.")?;
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run_replay(
+    arguments: &ReplayArguments,
+    letters: &Letters,
+    connection: &Connection,
+) -> anyhow::Result<ExitCode> {
+    let common = &arguments.common;
+    let plan = Plan::of(letters, &arguments.filter, common.hold()).await?;
+    let planned = plan.counts.total();
+    note_plan(&plan, "replayed")?;
+    if planned == 0 {
+        return Ok(nothing_to_do(&plan));
+    }
+    if !confirmed(&format!("Replay {planned} letters?"), arguments.yes)? {
+        writeln!(io::stderr(), "Nothing was replayed.")?;
+        return Ok(ExitCode::from(NOT_CONFIRMED));
+    }
+    let interrupt = Interrupt::listen();
+    let pace = Pace { hold: common.hold(), rate: arguments.rate, max_item_bytes: arguments.max_item_bytes };
+    let bar = indicatif::ProgressBar::new(planned);
+    let (homeless, cut) = (plan.homeless, plan.cut);
+    let replayed = replay(letters, plan, pace, &interrupt, |done| bar.set_position(done)).await;
+    bar.finish_and_clear();
+    let replayed = replayed?;
+    let mut out = io::stdout().lock();
+    let Replayed { moved, left_behind, unsent, not_found, .. } = replayed;
+    if common.json {
+        let told =
+            json!({"replayed": moved, "sent_not_deleted": left_behind, "not_sent": unsent, "not_found": not_found});
+        writeln!(out, "{told}")?;
+    } else {
+        writeln!(out, "{moved} of {planned} letters were replayed.")?;
+    }
+    let mut notes = io::stderr().lock();
+    if left_behind > 0 {
+        writeln!(notes, "{left_behind} were sent and are still letters too: replay them again, they are filed once.")?;
+    }
+    if unsent > 0 {
+        writeln!(notes, "{unsent} were not sent and are letters as before: run the same command again.")?;
+    }
+    if not_found > 0 {
+        writeln!(notes, "{not_found} are gone or in somebody else's hands: list them again.")?;
+    }
+    if let Some(error) = &replayed.failure {
+        let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
+        writeln!(notes, "The last failure: {error}{source}")?;
+    }
+    note_cut(&mut notes, cut)?;
+    if connection.local.is_some() {
+        writeln!(notes, "The functions of the one-machine run work on them when `archiver local` runs next.")?;
+    }
+    let complete = replayed.is_complete() && homeless == 0 && !cut;
+    Ok(if complete { ExitCode::SUCCESS } else { ExitCode::from(IN_PART) })
+}
+
+async fn run_discard(
+    arguments: &DiscardArguments,
+    letters: &Letters,
+    connection: &Connection,
+) -> anyhow::Result<ExitCode> {
+    let common = &arguments.common;
+    let plan = Plan::of_any(letters, &arguments.filter, common.hold()).await?;
+    let planned = plan.counts.total();
+    note_plan(&plan, "discarded")?;
+    if planned == 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !count_confirmed(planned, arguments.yes_discard)? {
+        writeln!(io::stderr(), "Nothing was discarded.")?;
+        return Ok(ExitCode::from(NOT_CONFIRMED));
+    }
+    let interrupt = Interrupt::listen();
+    let cut = plan.cut;
+    let mut out = io::stdout().lock();
+    let done = discard((letters, &connection.store), plan, common.hold(), &interrupt, |letter, told| {
+        if common.json {
+            return Ok(writeln!(out, "{told}")?);
+        }
+        let key = letter.item.as_ref().map_or_else(|| "no item".to_owned(), |item| item.key().to_string());
+        let missing = match told["missing"].as_array() {
+            Some(some) if some.is_empty() => "no mailbox that it was meant for".to_owned(),
+            Some(some) => some.iter().filter_map(serde_json::Value::as_str).collect::<Vec<_>>().join(", "),
+            None => "everybody: no mailbox is known to have it".to_owned(),
+        };
+        Ok(writeln!(out, "{key}  {}  missing in: {missing}", letter.why)?)
+    })
+    .await?;
+    let mut notes = io::stderr().lock();
+    writeln!(notes, "{} letters were discarded; their copies are in {}.", done.discarded, store::keys::DISCARDED)?;
+    note_cut(&mut notes, cut)?;
+    if done.left > 0 {
+        writeln!(notes, "{} are as before: gone, in somebody else's hands, or not reached.", done.left)?;
+    }
+    Ok(if done.left == 0 && !cut { ExitCode::SUCCESS } else { ExitCode::from(IN_PART) })
+}
+
+/// Nothing can be replayed; that is only fine where there is nothing.
+fn nothing_to_do(plan: &Plan) -> ExitCode {
+    if plan.homeless == 0 { ExitCode::SUCCESS } else { ExitCode::from(IN_PART) }
+}
+
+fn note_plan(plan: &Plan, what: &str) -> io::Result<()> {
+    let mut notes = io::stderr().lock();
+    if plan.counts.total() == 0 {
+        writeln!(notes, "There are no such letters.")?;
+    } else {
+        writeln!(notes, "To be {what}:\n{}", plan.counts.table())?;
+    }
+    if plan.homeless > 0 {
+        let homeless = plan.homeless;
+        writeln!(notes, "{homeless} more name no stage of this system, and nobody knows which queue they came from.")?;
+    }
+    Ok(())
+}
+
+fn note_cut(notes: &mut impl Write, cut: bool) -> io::Result<()> {
+    if cut {
+        writeln!(notes, "There are more than the {MOST_HELD} letters that one command looks at: run it again.")?;
+    }
+    Ok(())
+}
+
+/// Whether the operator means exactly so many: by the option, or by typing the count.
+fn count_confirmed(planned: u64, given: Option<u64>) -> io::Result<bool> {
+    if let Some(given) = given {
+        if given != planned {
+            writeln!(io::stderr(), "There are {planned} such letters, not {given}.")?;
+        }
+        return Ok(given == planned);
+    }
+    let mut notes = io::stderr().lock();
+    write!(notes, "They are not filed by anybody after this. Type how many they are to discard them: ")?;
+    notes.flush()?;
+    let mut typed = String::new();
+    io::stdin().lock().read_line(&mut typed)?;
+    Ok(typed.trim() == planned.to_string())
+}
