@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use archiver::{
     local,
-    operator::dead_letters::{self, DeadLettersArguments},
+    operator::{
+        dead_letters::{self, DeadLettersArguments},
+        mapping::{self, MappingArguments},
+    },
 };
 use clap::{Parser, Subcommand};
 
@@ -26,6 +29,8 @@ enum Command {
     Local(local::LocalArguments),
     /// What could not be filed: list it, show it, replay it once the cause is mended, or discard it
     DeadLetters(DeadLettersArguments),
+    /// Check, upload and ask the user map: whose mailbox a mobile number's is
+    Mapping(MappingArguments),
 }
 
 #[tokio::main]
@@ -34,6 +39,7 @@ async fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Local(arguments) => local::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::DeadLetters(arguments) => dead_letters::run(arguments).await,
+        Command::Mapping(arguments) => mapping::run(arguments).await,
     };
     match done {
         Ok(code) => code,

@@ -7,5 +7,6 @@ pub mod confirm;
 pub mod connection;
 pub mod dead_letters;
 mod interrupt;
+pub mod mapping;
 
 pub use interrupt::Interrupt;
