@@ -5,6 +5,5 @@
 mod event_source;
 mod function;
 mod mapping;
-mod mapping;
 mod ministack;
 mod support;
