@@ -121,10 +121,10 @@ pub async fn run(arguments: LocalArguments) -> anyhow::Result<()> {
     machine.stop().await?;
 
     println!("\n{}", report::table(&tally));
-    println!(
-        "Mail, one folder a mailbox (copies of this run's items):\n{}",
-        report::mailboxes(&tally, &places.mail, FOLDER)
-    );
+    if !tally.mailboxes.is_empty() {
+        let mailboxes = report::mailboxes(&tally, &places.mail, FOLDER);
+        println!("Mail, one folder a mailbox (copies of this run's items):\n{mailboxes}");
+    }
     let rate = tally.available as f64 / took.as_secs_f64().max(0.001);
     println!("{} items in {:.1} s ({rate:.0} a second).", tally.available, took.as_secs_f64());
     println!("{}", next_steps(&job, &tally, &places));
@@ -153,6 +153,8 @@ impl Places {
 
 fn job(arguments: &LocalArguments, places: &Places) -> anyhow::Result<Job> {
     if let (Some(file), Some(owner), Some(zone)) = (&arguments.export, &arguments.owner, &arguments.zone) {
+        // Said before anything is started.
+        std::fs::File::open(file).with_context(|| format!("reading {}", file.display()))?;
         return Ok(Job::Export { file: file.clone(), owner: owner.clone(), zone: zone.clone() });
     }
     // The sample's day is that of the first run: a second run finds the same items, and files none of them twice.

@@ -179,30 +179,3 @@ async fn a_stop_finishes_what_is_in_hand() {
     assert_eq!((left.in_flight, left.visible), (0, 200 - counts.received));
     system.server.stop().await.unwrap();
 }
-
-/// `cargo test -p archiver --test local -- --ignored --nocapture`
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement, not a test"]
-async fn how_fast_it_is() {
-    let directory = tempfile::tempdir().unwrap();
-    let system = system(directory.path(), 600).await;
-    for (concurrency, pollers) in [(1, 1), (2, 4), (4, 8)] {
-        let bodies: Vec<_> = (0..3_000).map(|number| number.to_string()).collect();
-        system.send(&bodies.iter().map(String::as_str).collect::<Vec<_>>()).await;
-        let options = FunctionOptions { concurrency, ..support::function(directory.path()) };
-        let function = Arc::new(Function::start(options).await.unwrap());
-        let start = std::time::Instant::now();
-        for _ in 0..1_000 {
-            function.invoke("{}".into()).await.unwrap();
-        }
-        let call = start.elapsed() / 1_000;
-        let start = std::time::Instant::now();
-        let options = EventSourceOptions { pollers, ..system.options(10) };
-        let source = EventSource::start(&system.cloud, options, function);
-        drained(&system.cloud, std::slice::from_ref(&system.resources.convert), |_| ()).await.unwrap();
-        let rate = 3_000.0 / start.elapsed().as_secs_f64();
-        println!("{concurrency} processes, {pollers} pollers: a warm call {call:?}, {rate:.0} messages a second");
-        source.stop().await;
-    }
-    system.server.stop().await.unwrap();
-}
