@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use batch::{Failure, Invocation, Next, Record, Work};
 use item::{Captured, ConvertTask, DeadLettered, ImportTask, Item, Outcome, Reason, Sha256, Stage, TASK_VERSION};
+use metrics::Metric;
 use render::{Content, Rendered, Renderer};
 use source::{Fetched, Source, SourceError};
 use store::{Condition, ETag, Put, Store, StoreError, Written, keys};
@@ -31,6 +32,7 @@ enum Attached {
 #[async_trait]
 impl Work for Convert {
     const STAGE: Stage = Stage::Convert;
+    const METRICS: &'static [Metric] = &[Metric::Converted, Metric::Bytes, Metric::Skipped];
 
     async fn prepare(&self) -> Result<(), Failure> {
         Ok(())
@@ -42,6 +44,7 @@ impl Work for Convert {
         let outcome = self.outcome(&outcome_key).await?;
         if let Some((outcome, _)) = &outcome {
             if outcome.is_complete() {
+                metrics::add(Metric::Skipped, outcome.mailboxes.len() as u64);
                 info!(item = %task.item.key(), stage = %Stage::Convert, "filed already");
                 return Ok(Next::Done);
             }
@@ -85,6 +88,8 @@ impl Convert {
         let message_id = rendered.message_id.clone();
         let (sha256, bytes) = self.keep(task, mime_key, rendered).await?;
         info!(item = %task.item.key(), stage = %Stage::Convert, bytes, "rendered");
+        metrics::add(Metric::Converted, 1);
+        metrics::add(Metric::Bytes, bytes);
         Ok(Next::Forward(import_task(task, &captured, message_id, sha256, bytes)?))
     }
 

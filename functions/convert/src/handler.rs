@@ -13,7 +13,8 @@ use crate::Convert;
 /// When the event is no batch of SQS messages.
 pub async fn handle(batch: &Batch<Convert>, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Diagnostic> {
     let now = Timestamp::now();
-    let invocation = Invocation::from_lambda(event.context.request_id, event.context.deadline, now);
+    let function = event.context.env_config.function_name.clone();
+    let invocation = Invocation::from_lambda(function, event.context.request_id, event.context.deadline, now);
     batch
         .run(event.payload, &invocation)
         .await

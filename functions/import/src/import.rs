@@ -11,6 +11,7 @@ use item::{
 };
 use jiff::Timestamp;
 use mapping::{Directory, Resolution};
+use metrics::Metric;
 use store::{Store, StoreError, keys};
 use tracing::{debug, info};
 
@@ -45,6 +46,8 @@ const COPIES_PER_NOTE: usize = 50;
 #[async_trait]
 impl Work for Import {
     const STAGE: Stage = Stage::Import;
+    const METRICS: &'static [Metric] =
+        &[Metric::Imported, Metric::Skipped, Metric::MailboxThrottles, Metric::UserMapRefused];
 
     async fn prepare(&self) -> Result<(), Failure> {
         self.user_map.current().await.map(drop)
@@ -203,6 +206,8 @@ impl Import {
         }
         let failed = claimed.outcome.failed.len();
         info!(item = %task.key, stage = %Stage::Import, imported, skipped, failed, "filed");
+        metrics::add(Metric::Imported, imported);
+        metrics::add(Metric::Skipped, skipped);
         if let Some(failure) = waiting {
             return Err(failure);
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use batch::Failure;
 use mapping::UserMap;
+use metrics::Metric;
 use phone::Region;
 use store::{Changed, ETag, Store, StoreError};
 use tokio::sync::Mutex;
@@ -50,9 +51,14 @@ impl UserMapFile {
                 let map = map.map(Arc::new).map_err(|errors| format!("{}: {}", self.key, errors.log_safe()));
                 *known = Known { etag: Some(object.etag), map };
             }
-            Err(error @ StoreError::TooLarge { .. }) => return Err(Failure::Setup { detail: error.to_string() }),
+            Err(error @ StoreError::TooLarge { .. }) => return Err(refused(error.to_string())),
             Err(error) => return Err(from_store(error)),
         }
-        known.map.clone().map_err(|detail| Failure::Setup { detail })
+        known.map.clone().map_err(refused)
     }
+}
+
+fn refused(detail: String) -> Failure {
+    metrics::add(Metric::UserMapRefused, 1);
+    Failure::Setup { detail }
 }

@@ -14,6 +14,7 @@ use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent
 use futures::{StreamExt, stream};
 use item::{DeadLetter, Reason, Stage};
 use jiff::Timestamp;
+use metrics::Metric;
 use queue::{Queue, QueueError};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -54,11 +55,21 @@ pub enum Failure {
     },
 }
 
+/// What every function that works on batches counts, beside its dead letters.
+pub const METRICS: &[Metric] = &[Metric::Stuck, Metric::SetupErrors];
+
+/// A message that was given out so often has failed for about half an hour: waits double from
+/// [`Backoff`]'s base of 5 seconds. SQS's own age of the oldest message leaves it out after the third time.
+const STUCK_AFTER: u32 = 10;
+
 /// What a function does with one record.
 #[async_trait]
 pub trait Work: Send + Sync + 'static {
     /// The stage that its dead letters name.
     const STAGE: Stage;
+
+    /// What it counts itself, beside [`METRICS`].
+    const METRICS: &'static [Metric];
 
     /// Looks after what all records of a batch need. When it fails, none of them is begun.
     ///
@@ -77,6 +88,8 @@ pub trait Work: Send + Sync + 'static {
 /// The invocation that works on a batch.
 #[derive(Debug, Clone)]
 pub struct Invocation {
+    /// Lambda's name of the function.
+    pub function: String,
     /// Lambda's request id.
     pub request_id: String,
     /// When Lambda ends the process.
@@ -90,15 +103,15 @@ impl Invocation {
     const RESERVE: Duration = Duration::from_secs(5);
 
     /// The invocation that ends at this time.
-    pub fn new(request_id: String, ends: Timestamp, now: Timestamp) -> Self {
+    pub fn new(function: String, request_id: String, ends: Timestamp, now: Timestamp) -> Self {
         let left = Duration::try_from(ends.duration_since(now)).unwrap_or_default();
-        Self { request_id, ends, deadline: Instant::now() + left.saturating_sub(Self::RESERVE) }
+        Self { function, request_id, ends, deadline: Instant::now() + left.saturating_sub(Self::RESERVE) }
     }
 
     /// The same from what Lambda's context says: the deadline in milliseconds since 1970.
-    pub fn from_lambda(request_id: String, deadline: u64, now: Timestamp) -> Self {
+    pub fn from_lambda(function: String, request_id: String, deadline: u64, now: Timestamp) -> Self {
         let ends = i64::try_from(deadline).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
-        Self::new(request_id, ends.unwrap_or(now), now)
+        Self::new(function, request_id, ends.unwrap_or(now), now)
     }
 
     /// How long the work still may take.
@@ -149,6 +162,10 @@ impl<W: Work> Batch<W> {
             })
             .collect::<Vec<_>>();
         info!(stage = %W::STAGE, records = records.len(), failed = batch_item_failures.len(), "batch done");
+        let counted = W::METRICS.iter().chain(METRICS).copied();
+        if let Err(error) = metrics::write(&invocation.function, counted) {
+            warn!(stage = %W::STAGE, %error, "the metrics could not be written");
+        }
         let mut response = SqsBatchResponse::default();
         response.batch_item_failures = batch_item_failures;
         Ok(response)
@@ -230,7 +247,10 @@ impl<W: Work> Batch<W> {
             failed_at: Timestamp::now(),
         };
         match self.dead_letters.send_letter(&letter).await {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                metrics::dead_letter(reason);
+                Ok(())
+            }
             Err(error) => {
                 let failure = queue_failure(&error);
                 report::<W>(Some(record), &failure);
@@ -276,10 +296,16 @@ fn queue_failure(error: &QueueError) -> Failure {
     }
 }
 
-/// The one place where a failure is logged.
+/// The one place where a failure is logged and counted. A letter is counted when it is sent.
 fn report<W: Work>(record: Option<&Record>, failure: &Failure) {
     let (item, receives) = record.map(|record| (record.key(), record.receive_count)).unzip();
     let stage = W::STAGE;
+    if !matches!(failure, Failure::Permanent { .. }) && receives.is_some_and(|receives| receives >= STUCK_AFTER) {
+        metrics::add(Metric::Stuck, 1);
+    }
+    if matches!(failure, Failure::Setup { .. }) {
+        metrics::add(Metric::SetupErrors, 1);
+    }
     match failure {
         Failure::Permanent { reason, detail } => warn!(%stage, item, %reason, detail, "dead letter"),
         Failure::Transient { detail, .. } => warn!(%stage, item, receives, detail, "comes back"),

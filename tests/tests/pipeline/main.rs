@@ -2,6 +2,7 @@
 
 mod exports;
 mod graph;
+mod metrics;
 mod sample_day;
 mod set_up_faults;
 mod sizes;

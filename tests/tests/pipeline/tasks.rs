@@ -8,6 +8,7 @@ use aws_lambda_events::event::sqs::SqsEvent;
 use batch::{Backoff, Batch, Failure, Invocation, Next, Record, Work};
 use item::{Reason, Stage};
 use jiff::{SignedDuration, Timestamp};
+use metrics::Metric;
 use pipeline_tests::{From, Pipeline, To};
 use queue::Queue;
 use serde_json::json;
@@ -49,6 +50,7 @@ struct Obedient;
 #[async_trait]
 impl Work for Obedient {
     const STAGE: Stage = Stage::Convert;
+    const METRICS: &'static [Metric] = &[];
 
     async fn prepare(&self) -> Result<(), Failure> {
         Ok(())
@@ -87,7 +89,8 @@ async fn a_panic_a_refusal_and_the_deadline_cost_only_their_own_record() -> anyh
         at_once: 10,
     };
     let now = Timestamp::now();
-    let invocation = Invocation::new("request".to_owned(), now + SignedDuration::from_secs(7), now);
+    let invocation =
+        Invocation::new("function".to_owned(), "request".to_owned(), now + SignedDuration::from_secs(7), now);
     let answer = batch.run(event(&["panic", "hang", "forward", "refuse", "wait", "fine"])?, &invocation).await?;
     let failed: Vec<_> = answer.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
     assert_eq!(failed, ["id-of-panic", "id-of-hang", "id-of-wait"]);
@@ -103,7 +106,8 @@ async fn a_panic_a_refusal_and_the_deadline_cost_only_their_own_record() -> anyh
     // The next queue and the dead-letter queue cannot be reached: nothing has left our hands.
     let gone = Queue::new(config, format!("{}-gone", resources.import.url));
     (batch.next, batch.dead_letters) = (Some(gone.clone()), gone);
-    let invocation = Invocation::new("request".to_owned(), now + SignedDuration::from_secs(60), now);
+    let invocation =
+        Invocation::new("function".to_owned(), "request".to_owned(), now + SignedDuration::from_secs(60), now);
     let answer = batch.run(event(&["forward", "refuse", "fine"])?, &invocation).await?;
     let failed: Vec<_> = answer.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
     assert_eq!(failed, ["id-of-forward", "id-of-refuse"]);

@@ -1,7 +1,9 @@
-//! The alarms, the dashboard, and the log lines and the runbook that they stand on.
+//! The alarms, the dashboard, and the metrics and the runbook that they stand on.
 
 use std::collections::BTreeSet;
 
+use batch::Work;
+use metrics::Metric;
 use serde_json::{Value, json};
 
 use crate::document::{Template, sources, text};
@@ -71,64 +73,73 @@ fn the_dashboard_is_json_and_its_widgets_do_not_overlap() {
     }
 }
 
-/// What a pattern such as `{ $.message = "rendered" && $.bytes >= 0 }` asks for: members and values.
-fn terms(pattern: &str) -> Vec<(String, String)> {
-    let terms = pattern.trim_matches(['{', '}', ' ']).split(" && ");
-    let term = |term: &str| {
-        let mut words = term.strip_prefix("$.").expect("a member").splitn(3, ' ');
-        let (member, value) = (words.next(), words.nth(1));
-        (member.expect("a member").to_owned(), value.expect("a value").trim_matches('"').to_owned())
-    };
-    terms.map(term).collect()
+/// Every metric of ours that an object names, in an alarm or in a widget: the function's logical id and the metric.
+fn ours(value: &Value, found: &mut BTreeSet<(String, String)>) {
+    match value {
+        Value::Object(members) => {
+            if members.get("Namespace") == Some(&json!(metrics::NAMESPACE)) {
+                let dimension = &value["Dimensions"][0];
+                assert_eq!((&dimension["Name"], &value["Dimensions"][1]), (&json!(metrics::FUNCTION), &Value::Null));
+                let named = (dimension["Value"]["Ref"].as_str(), value["MetricName"].as_str());
+                let (Some(function), Some(metric)) = named else { panic!("no metric of a function: {value}") };
+                found.insert((function.to_owned(), metric.to_owned()));
+            }
+            members.values().for_each(|value| ours(value, found));
+        }
+        Value::Array(values) => {
+            if let [Value::String(namespace), Value::String(metric), Value::String(name), Value::String(function), ..] =
+                values.as_slice()
+                && namespace == metrics::NAMESPACE
+            {
+                assert_eq!(name, metrics::FUNCTION, "{metric}");
+                let function = function.trim_start_matches("${").trim_end_matches('}');
+                found.insert((function.to_owned(), metric.to_owned()));
+            }
+            values.iter().for_each(|value| ours(value, found));
+        }
+        _ => {}
+    }
 }
 
 #[test]
-fn every_metric_counts_what_the_functions_really_log() {
+fn every_metric_that_a_function_writes_is_shown_or_watched_and_the_reverse() {
     let template = Template::read();
+    let written_by = |binary: &str| -> Vec<Metric> {
+        let own = match binary {
+            "fetch" => return fetch::METRICS.to_vec(),
+            "convert" => convert::Convert::METRICS,
+            "import" => import::Import::METRICS,
+            other => panic!("what does {other} count?"),
+        };
+        [own, batch::METRICS].concat()
+    };
+    let mut written = BTreeSet::new();
+    let mut counted = Vec::new();
+    for (binary, id, _) in template.functions() {
+        counted.extend(written_by(binary));
+        written.extend(written_by(binary).into_iter().map(|metric| (id.to_owned(), metric.as_str().to_owned())));
+    }
+    for metric in Metric::ALL {
+        assert!(counted.contains(metric), "no function writes {metric:?}");
+    }
+    let body = template.properties("Dashboard")["DashboardBody"]["Fn::Sub"].as_str().expect("a body").to_owned();
+    let mut read = BTreeSet::new();
+    ours(&serde_json::from_str(&body).expect("JSON"), &mut read);
+    alarms(&template).into_iter().for_each(|(_, _, alarm)| ours(alarm, &mut read));
+    assert_eq!(written, read);
+
+    // Dead letters are searched for, since a reason has no data before its first letter.
+    let (namespace, function, reason, name) =
+        (metrics::NAMESPACE, metrics::FUNCTION, metrics::REASON, metrics::DEAD_LETTERED);
+    let search = format!("SEARCH('{{{namespace},{function},{reason}}} MetricName=\\\"{name}\\\"");
+    assert!(body.contains(&search), "{search}");
+}
+
+/// A count in the code that no function's list has would never be written.
+#[test]
+fn every_metric_is_counted_somewhere_in_the_code() {
     let code: String = [sources("functions"), sources("shared")].concat().into_iter().map(|(_, text)| text).collect();
-    let namespace = json!({"Fn::Sub": "WhatsAppArchiver/${AWS::StackName}"});
-    let mut metrics = BTreeSet::new();
-    for (id, filter) in template.of_type("AWS::Logs::MetricFilter") {
-        let pattern =
-            filter["FilterPattern"].as_str().or(filter["FilterPattern"]["Fn::Sub"].as_str()).expect("a pattern");
-        for (member, value) in terms(pattern) {
-            if member == "message" {
-                let logged = ["info!(", "warn!("].iter().any(|call| {
-                    code.split(call)
-                        .skip(1)
-                        .filter_map(|rest| rest.split(");").next())
-                        .any(|line| line.contains(&format!("\"{value}\"")))
-                });
-                assert!(logged, "{id}: nothing logs {value:?}");
-            } else if member != "level" {
-                let written = ["info!(", "warn!(", "error!("].iter().any(|call| {
-                    code.split(call)
-                        .skip(1)
-                        .filter_map(|rest| rest.split(");").next())
-                        .any(|line| line.contains(&member))
-                });
-                assert!(written, "{id}: nothing logs a member {member}");
-            }
-        }
-        let transformation = &filter["MetricTransformations"][0];
-        assert_eq!(transformation["MetricNamespace"], namespace, "{id}");
-        metrics.insert(transformation["MetricName"].as_str().expect("a name"));
-    }
-    let dashboard = template.properties("Dashboard")["DashboardBody"]["Fn::Sub"].as_str().expect("a body");
-    let alarms = alarms(&template);
-    for metric in metrics {
-        let shown = dashboard.contains(&format!("\"{metric}\"")) || dashboard.contains(&format!("\\\"{metric}\\\""));
-        let watched = alarms.iter().any(|(_, _, alarm)| alarm["MetricName"] == metric);
-        assert!(shown || watched, "{metric} is neither shown nor watched");
-    }
-    for (name, _, alarm) in &alarms {
-        if alarm["Namespace"] == namespace {
-            let metric = alarm["MetricName"].as_str().expect("a metric");
-            let made = template
-                .of_type("AWS::Logs::MetricFilter")
-                .iter()
-                .any(|(_, filter)| filter["MetricTransformations"][0]["MetricName"] == metric);
-            assert!(made, "{name} watches {metric}, which nothing counts");
-        }
+    for metric in Metric::ALL {
+        assert!(code.contains(&format!("metrics::add(Metric::{}, ", metric.as_str())), "nothing counts {metric:?}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use metrics::Metric;
 use reqwest::{Response, StatusCode, header::RETRY_AFTER};
 use serde::de::DeserializeOwned;
 
@@ -24,6 +25,9 @@ pub(super) struct Answer {
 /// Reads an answer of at most `limit` bytes.
 pub(super) async fn read(sent: reqwest::Result<Response>, limit: usize) -> Result<Answer, Failure> {
     let mut response = sent.map_err(|error| lost(&error))?;
+    if response.status() == StatusCode::TOO_MANY_REQUESTS {
+        metrics::add(Metric::MailboxThrottles, 1);
+    }
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
     let wait = header(RETRY_AFTER.as_str()).and_then(|value| retry_after(value, jiff::Timestamp::now()));
     let request = header("request-id").map(str::to_owned);
