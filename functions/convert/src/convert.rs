@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use batch::{Failure, Invocation, Next, Record, Work};
-use item::{Captured, ConvertTask, DeadLettered, ImportTask, Item, Outcome, Reason, Sha256, Stage, TASK_VERSION};
+use item::{
+    Captured, ConvertTask, DeadLetter, DeadLettered, ImportTask, Item, Outcome, Reason, Sha256, Stage, TASK_VERSION,
+};
 use metrics::Metric;
 use render::{Content, Rendered, Renderer};
 use source::{Fetched, Source, SourceError};
 use store::{Condition, ETag, Put, Store, StoreError, Written, keys};
+use tokio::sync::Mutex;
 use tracing::{info, warn};
 
 /// The function.
@@ -22,6 +25,10 @@ pub struct Convert {
     /// The largest item: its text and its attachments' own bytes together.
     pub max_item_bytes: u64,
 }
+
+/// Held while an item is worked on that may be larger than the configured limit: the function's memory has room for one
+/// of those beside others of the usual size, and memory is the whole process's.
+static LARGE: Mutex<()> = Mutex::const_new(());
 
 /// An attachment, as far as the source still has it.
 enum Attached {
@@ -48,15 +55,17 @@ impl Work for Convert {
                 info!(item = %task.item.key(), stage = %Stage::Convert, "filed already");
                 return Ok(Next::Done);
             }
-            // Listed again by a later run's overlap: it waits for an operator, and one letter is enough.
-            if outcome.dead_letter.is_some() && record.is_fresh() && !task.run.is_backfill() {
+            // It waits for an operator, and one letter is enough.
+            if record.needs_no_letter(outcome) && !task.run.is_backfill() {
                 info!(item = %task.item.key(), stage = %Stage::Convert, "a dead letter already");
                 return Ok(Next::Done);
             }
         }
-        match self.convert(&task, &mime_key).await {
+        let limit = raised(self.max_item_bytes, record.attribute(DeadLetter::MAX_ITEM_BYTES_ATTRIBUTE));
+        let _alone = if limit > self.max_item_bytes { Some(LARGE.lock().await) } else { None };
+        match self.convert(&task, &mime_key, limit).await {
             Err(Failure::Permanent { reason, detail }) => {
-                self.record_dead_letter(&task, &outcome_key, outcome, reason).await?;
+                self.record_dead_letter((&task, record), &outcome_key, outcome, reason).await?;
                 Err(Failure::Permanent { reason, detail })
             }
             other => other,
@@ -71,9 +80,9 @@ impl Convert {
     /// SQS bills by 64 KiB, and a batch of ten such tasks still fits in one request.
     const TASK_LIMIT: usize = 64 << 10;
 
-    async fn convert(&self, task: &ConvertTask, mime_key: &str) -> Result<Next, Failure> {
+    async fn convert(&self, task: &ConvertTask, mime_key: &str, limit: u64) -> Result<Next, Failure> {
         let captured = self.source.item(&task.item).await.map_err(|error| from_source(error, "the item"))?;
-        let attached = self.attached(task, &captured.item).await?;
+        let attached = self.attached(task, &captured.item, limit).await?;
         let contents: Vec<_> = attached
             .iter()
             .map(|attached| match attached {
@@ -94,19 +103,19 @@ impl Convert {
     }
 
     /// Fetches the attachments one after the other, so that no more than the limit is ever in memory.
-    async fn attached(&self, task: &ConvertTask, item: &Item) -> Result<Vec<Attached>, Failure> {
+    async fn attached(&self, task: &ConvertTask, item: &Item, limit: u64) -> Result<Vec<Attached>, Failure> {
         let text = item.text.as_deref().unwrap_or_default().len() as u64;
         let oversize = |bytes: &str| Failure::Permanent {
             reason: Reason::Oversize,
-            detail: format!("text and attachments have {bytes} bytes, the limit is {}", self.max_item_bytes),
+            detail: format!("text and attachments have {bytes} bytes, the limit is {limit}"),
         };
         // What the item says of itself may be wrong, but where it is too large by its own word nothing is fetched.
         let declared =
             item.attachments.iter().fold(text, |sum, attachment| sum.saturating_add(attachment.size.unwrap_or(0)));
-        if declared > self.max_item_bytes {
+        if declared > limit {
             return Err(oversize(&format!("a declared {declared}")));
         }
-        let mut left = self.max_item_bytes - text;
+        let mut left = limit - text;
         let mut attached = Vec::with_capacity(item.attachments.len());
         for attachment in &item.attachments {
             match self.source.attachment(&task.item, attachment, left).await {
@@ -153,7 +162,7 @@ impl Convert {
     /// nothing, sending twice makes a second letter.
     async fn record_dead_letter(
         &self,
-        task: &ConvertTask,
+        (task, record): (&ConvertTask, &Record),
         key: &str,
         before: Option<(Outcome, ETag)>,
         reason: Reason,
@@ -163,6 +172,7 @@ impl Convert {
             None => (Outcome::new(task.item.clone()), None),
         };
         outcome.dead_letter = Some(DeadLettered { stage: Stage::Convert, reason });
+        outcome.letter_of = Some(record.message_id.clone());
         let put = Put { key, bytes: outcome.to_json().into(), content_type: "application/json", sha256: None };
         let condition = match &etag {
             Some(etag) => Condition::Unchanged(etag),
@@ -175,6 +185,13 @@ impl Convert {
             }
         }
     }
+}
+
+/// The limit of one item: the configured one, or what an operator's replay asks for where that is more, up to what any
+/// replay may ask for. Anything else that stands there changes nothing.
+fn raised(configured: u64, asked: Option<&str>) -> u64 {
+    let asked = asked.and_then(|asked| asked.parse().ok()).unwrap_or(configured);
+    asked.min(DeadLetter::MOST_ITEM_BYTES).max(configured)
 }
 
 fn import_task(
@@ -231,4 +248,19 @@ fn from_source(error: SourceError, what: &str) -> Failure {
         SourceError::Mismatch => Reason::AttachmentMismatch,
     };
     Failure::Permanent { reason, detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replay_only_ever_raises_the_limit_and_not_beyond_the_most() {
+        assert_eq!(raised(1000, None), 1000);
+        assert_eq!(raised(1000, Some("1001")), 1001);
+        for no_more in ["999", "0", "-1", "", "1e9", "18446744073709551616"] {
+            assert_eq!(raised(1000, Some(no_more)), 1000, "{no_more:?}");
+        }
+        assert_eq!(raised(1000, Some("18446744073709551615")), DeadLetter::MOST_ITEM_BYTES);
+    }
 }
