@@ -8,5 +8,6 @@ pub mod connection;
 pub mod dead_letters;
 mod interrupt;
 pub mod mapping;
+pub mod status;
 
 pub use interrupt::Interrupt;

@@ -52,7 +52,7 @@ enum DeadLettersCommand {
     Show(ShowArguments),
     /// Send letters back to the queue that they came from, once the cause is mended
     #[command(after_help = format!("A letter is deleted only when its copy is confirmed to be on its queue, so this can be \
-        ended at any time, and run again: an\nitem is filed only in the mailboxes that lack it.\nExamples:\n  \
+        ended at any time and run again:\nan item is filed only in the mailboxes that lack it.\nExamples:\n  \
         archiver dead-letters replay --reason unmapped\n  \
         archiver dead-letters replay --item WA-7c1e0b52 --max-item-bytes 20000000 --yes\n{EXIT_CODES}"))]
     Replay(ReplayArguments),
@@ -81,13 +81,13 @@ impl Common {
 
 #[derive(Debug, clap::Args)]
 struct ListArguments {
-    #[command(flatten)]
-    filter: Filter,
     /// The most letters in the table; the counts are of all
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    filter: Filter,
 }
 
 #[derive(Debug, clap::Args)]
@@ -101,8 +101,6 @@ struct ShowArguments {
 
 #[derive(Debug, clap::Args)]
 struct ReplayArguments {
-    #[command(flatten)]
-    filter: Filter,
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -115,17 +113,19 @@ struct ReplayArguments {
     max_item_bytes: Option<u64>,
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    filter: Filter,
 }
 
 #[derive(Debug, clap::Args)]
 struct DiscardArguments {
-    #[command(flatten)]
-    filter: Filter,
     /// Do not ask, if there are exactly so many letters
     #[arg(long, value_name = "COUNT")]
     yes_discard: Option<u64>,
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    filter: Filter,
 }
 
 /// Done in part: some letters are as they were, and the same command goes on with them.
