@@ -67,13 +67,16 @@ impl Work for Import {
             }
         };
         let result = self.import(&task, &mime_key, &mut claimed, invocation).await;
-        let dead_letter = match &result {
-            Ok(()) => None,
-            Err(Failure::Permanent { reason, .. }) => Some(DeadLettered { stage: Stage::Import, reason: *reason }),
+        let outcome = &mut claimed.outcome;
+        match &result {
+            Ok(()) => (outcome.dead_letter, outcome.letter_of) = (None, None),
+            Err(Failure::Permanent { reason, .. }) => {
+                outcome.dead_letter = Some(DeadLettered { stage: Stage::Import, reason: *reason });
+                outcome.letter_of = Some(record.message_id.clone());
+            }
             // Not decided: what stood there stands.
-            Err(Failure::Transient { .. } | Failure::Setup { .. }) => claimed.outcome.dead_letter,
-        };
-        claimed.outcome.dead_letter = dead_letter;
+            Err(Failure::Transient { .. } | Failure::Setup { .. }) => {}
+        }
         let released = outcomes.release(claimed).await;
         // A failure that is known already says more than that it could not be noted.
         match (result, released) {
@@ -92,7 +95,8 @@ fn settled(outcome: &Outcome, record: &Record, task: &ImportTask) -> Option<&'st
     }
     let ours = outcome.dead_letter.is_some_and(|letter| letter.stage == Stage::Import);
     // Queued again by a later run's overlap or a repeated convert: it waits for an operator, and one letter is enough.
-    (ours && outcome.claim.is_none() && record.is_fresh() && !task.run.is_backfill()).then_some("a dead letter already")
+    (ours && outcome.claim.is_none() && record.needs_no_letter(outcome) && !task.run.is_backfill())
+        .then_some("a dead letter already")
 }
 
 impl Import {

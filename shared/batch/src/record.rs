@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use aws_lambda_events::event::sqs::SqsMessage;
-use item::{DeadLetter, ItemId, RunId};
+use item::{DeadLetter, ItemId, Outcome, RunId};
 
 /// One message of a batch: the members of Lambda's SQS event that matter.
 #[derive(Debug, Clone)]
@@ -47,9 +47,11 @@ impl Record {
         self.attribute(DeadLetter::REASON_ATTRIBUTE).is_some()
     }
 
-    /// Whether this is the first delivery of a message that was queued for the first time.
-    pub fn is_fresh(&self) -> bool {
-        self.receive_count <= 1 && !self.is_replay()
+    /// Whether an item's dead letter is enough for this message too: it is a new task (a later run's overlap, a repeated
+    /// convert), or it has waited while another message for the same item became that letter.
+    pub fn needs_no_letter(&self, outcome: &Outcome) -> bool {
+        let another_s = outcome.letter_of.as_ref().is_some_and(|message| *message != self.message_id);
+        outcome.dead_letter.is_some() && !self.is_replay() && (self.receive_count <= 1 || another_s)
     }
 
     /// The item and the run, where the body can be read so far.

@@ -27,6 +27,10 @@ pub struct Outcome {
     pub failed: Vec<FailedMailbox>,
     /// Set while the item, or a part of it, waits in the dead-letter queue.
     pub dead_letter: Option<DeadLettered>,
+    /// The queue's id of the message whose dead letter that is. Another message for the same item needs none of its
+    /// own; this one does when it comes again, because its letter may not have been sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub letter_of: Option<String>,
     /// Set while a function works on it: see [`Claim`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
@@ -108,6 +112,7 @@ impl Outcome {
             mailboxes: Vec::new(),
             failed: Vec::new(),
             dead_letter: None,
+            letter_of: None,
             claim: None,
         }
     }
