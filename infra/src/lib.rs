@@ -2,5 +2,6 @@
 //!
 //! Terminal output is the business of this crate's binary alone.
 
+pub mod accounts;
 pub mod local;
 pub mod operator;

@@ -7,6 +7,7 @@ use archiver::{
     operator::{
         dead_letters::{self, DeadLettersArguments},
         mapping::{self, MappingArguments},
+        reconcile::{self, ReconcileArguments},
         status::{self, StatusArguments},
     },
 };
@@ -32,6 +33,9 @@ enum Command {
     DeadLetters(DeadLettersArguments),
     /// Check, upload and ask the user map: whose mailbox a mobile number's is
     Mapping(MappingArguments),
+    /// Prove that nothing is missing: every id that was queued against what became of it
+    #[command(after_help = reconcile::HELP)]
+    Reconcile(ReconcileArguments),
     /// How the deployment is, at a glance: how far it has fetched, what waits, what failed, whether the user map is read
     #[command(after_help = "Exit code: 0, whatever is told; 1 when the deployment cannot be asked; 2 not understood.")]
     Status(StatusArguments),
@@ -44,6 +48,7 @@ async fn main() -> ExitCode {
         Command::Local(arguments) => local::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::DeadLetters(arguments) => dead_letters::run(arguments).await,
         Command::Mapping(arguments) => mapping::run(arguments).await,
+        Command::Reconcile(arguments) => reconcile::run(arguments).await,
         Command::Status(arguments) => status::run(arguments).await,
     };
     match done {

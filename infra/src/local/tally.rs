@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use item::{ConvertTask, FilingResult, Listed, Outcome, Reason, RunId, Stage, TASK_VERSION};
+use item::{FilingResult, Listed, Reason, RunId, Stage};
 use jiff::Timestamp;
-use serde_json::json;
-use store::{Store, StoreError, keys};
+use store::Store;
+
+use crate::accounts::{self, AT_ONCE, Account, AccountError, account};
 
 /// The counters.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -41,56 +42,34 @@ pub struct FailedItem {
     pub reason: Reason,
 }
 
-/// Why the tally could not be made.
-#[derive(Debug, thiserror::Error)]
-pub enum TallyError {
-    /// The bucket.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A manifest's line or an outcome.
-    #[error("{key} cannot be read")]
-    Unreadable {
-        /// The object's key.
-        key: String,
-    },
-}
-
-const LIMIT: u64 = 64 << 20;
-const AT_ONCE: usize = 16;
-
 impl Tally {
     /// Tallies a run that began at `since`: what was filed earlier counts as skipped.
     ///
     /// # Errors
-    /// [`TallyError`].
-    pub async fn of(store: &Store, run: &RunId, since: Timestamp) -> Result<Self, TallyError> {
+    /// [`AccountError`].
+    pub async fn of(store: &Store, run: &RunId, since: Timestamp) -> Result<Self, AccountError> {
         let mut tally = Self::default();
         for page in 1.. {
-            let key = keys::manifest(run, page);
-            let Some(object) = store.get(&key, LIMIT).await? else { break };
-            let lines = object.bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-            let listed: Vec<Listed> = lines
-                .map(|line| serde_json::from_slice(line).map_err(|_| TallyError::Unreadable { key: key.clone() }))
-                .collect::<Result<_, _>>()?;
-            let outcomes = stream::iter(&listed).map(|listed| outcome(store, run, listed)).buffered(AT_ONCE);
-            let outcomes: Vec<_> = outcomes.try_collect().await?;
-            for (listed, outcome) in listed.iter().zip(outcomes) {
-                tally.add(listed, outcome, since);
+            let Some(listed) = accounts::page(store, run, page).await? else { break };
+            let accounts = stream::iter(&listed).map(|listed| account(store, run, listed)).buffered(AT_ONCE);
+            let accounts: Vec<_> = accounts.try_collect().await?;
+            for (listed, account) in listed.iter().zip(accounts) {
+                tally.add(listed, account, since);
             }
         }
         Ok(tally)
     }
 
-    fn add(&mut self, listed: &Listed, outcome: Found, since: Timestamp) {
+    fn add(&mut self, listed: &Listed, account: Account, since: Timestamp) {
         self.available += 1;
         let item = listed.item.as_str().map_or_else(|| listed.item.to_string(), str::to_owned);
-        let outcome = match outcome {
-            Found::Outcome(outcome) => *outcome,
-            Found::Nothing => {
+        let outcome = match account {
+            Account::Outcome(outcome) => *outcome,
+            Account::Nothing => {
                 self.in_flight += 1;
                 return;
             }
-            Found::NoTask => {
+            Account::NoTask => {
                 self.after_fan_out += 1;
                 self.failed += 1;
                 self.failures.push(FailedItem { item, stage: Stage::Convert, reason: Reason::TaskMalformed });
@@ -117,21 +96,4 @@ impl Tally {
             None => {}
         }
     }
-}
-
-enum Found {
-    Outcome(Box<Outcome>),
-    /// Nothing yet.
-    Nothing,
-    /// What was listed cannot even be a task, so it has no key and no outcome.
-    NoTask,
-}
-
-async fn outcome(store: &Store, run: &RunId, listed: &Listed) -> Result<Found, TallyError> {
-    let body = json!({"v": TASK_VERSION, "run": run, "item": listed.item, "archived_time": listed.archived_time});
-    let Ok(task) = ConvertTask::parse(&body.to_string()) else { return Ok(Found::NoTask) };
-    let (_, key) = keys::of_convert(&task);
-    let Some(object) = store.get(&key, LIMIT).await? else { return Ok(Found::Nothing) };
-    let outcome = Outcome::parse(&object.bytes).map_err(|_| TallyError::Unreadable { key })?;
-    Ok(Found::Outcome(Box::new(outcome)))
 }

@@ -8,6 +8,7 @@ pub mod connection;
 pub mod dead_letters;
 mod interrupt;
 pub mod mapping;
+pub mod reconcile;
 pub mod status;
 
 pub use interrupt::Interrupt;

@@ -3,6 +3,7 @@
 mod exports;
 mod graph;
 mod metrics;
+mod reconcile;
 mod sample_day;
 mod set_up_faults;
 mod sizes;

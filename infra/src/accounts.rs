@@ -1,0 +1,69 @@
+//! The books: what the manifests say was queued, and what the outcomes say became of it.
+
+use item::{ConvertTask, Listed, Outcome, RunId, TASK_VERSION};
+use serde_json::json;
+use store::{Store, StoreError, keys};
+
+/// Why the books could not be read. The system's fault, or that of somebody who writes to the bucket and should not.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// The bucket.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A manifest's line or an outcome.
+    #[error("{key} cannot be read; restore an earlier version of the object")]
+    Unreadable {
+        /// The object's key.
+        key: String,
+    },
+}
+
+/// What became of an id of a manifest.
+#[derive(Debug, Clone)]
+pub enum Account {
+    /// This.
+    Outcome(Box<Outcome>),
+    /// Nothing yet.
+    Nothing,
+    /// What was listed cannot even be a task, so it has no key and no outcome.
+    NoTask,
+}
+
+/// How many objects are asked for at once.
+pub const AT_ONCE: usize = 16;
+
+const LIMIT: u64 = 64 << 20;
+
+/// A page of a run's manifest, counted from 1; `None` after the last.
+///
+/// # Errors
+/// [`AccountError`].
+pub async fn page(store: &Store, run: &RunId, page: u32) -> Result<Option<Vec<Listed>>, AccountError> {
+    let key = keys::manifest(run, page);
+    let Some(object) = store.get(&key, LIMIT).await? else { return Ok(None) };
+    let lines = object.bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let listed: Result<_, _> = lines.map(serde_json::from_slice).collect();
+    listed.map(Some).map_err(|_| AccountError::Unreadable { key })
+}
+
+/// The body by which `fetch` puts an entry of its manifest on the convert queue, be it a valid task or not.
+pub fn task_body(run: &RunId, listed: &Listed) -> String {
+    json!({"v": TASK_VERSION, "run": run, "item": listed.item, "archived_time": listed.archived_time}).to_string()
+}
+
+/// The key of the outcome of a manifest's entry; `None` where the entry cannot be a task.
+pub fn outcome_key(run: &RunId, listed: &Listed) -> Option<String> {
+    let task = ConvertTask::parse(&task_body(run, listed)).ok()?;
+    Some(keys::of_convert(&task).1)
+}
+
+/// What became of an entry of a run's manifest.
+///
+/// # Errors
+/// [`AccountError`].
+pub async fn account(store: &Store, run: &RunId, listed: &Listed) -> Result<Account, AccountError> {
+    let Some(key) = outcome_key(run, listed) else { return Ok(Account::NoTask) };
+    let Some(object) = store.get(&key, LIMIT).await? else { return Ok(Account::Nothing) };
+    let outcome = Outcome::parse(&object.bytes).map_err(|_| AccountError::Unreadable { key })?;
+    Ok(Account::Outcome(Box::new(outcome)))
+}

@@ -1,0 +1,80 @@
+//! Missing items on the convert queue again.
+
+use item::{ConvertTask, Listed, Outcome};
+use queue::{Queue, QueueError};
+use store::{Condition, Put, Store, StoreError, Written, keys};
+
+use super::books::Missing;
+use crate::{accounts, operator::connection::Connection};
+
+/// Why it stopped. What was queued before is queued; running it again goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum RequeueError {
+    /// The bucket.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The convert queue.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// An outcome.
+    #[error("{key} cannot be read; restore an earlier version of the object")]
+    Unreadable {
+        /// The object's key.
+        key: String,
+    },
+}
+
+/// How many are prepared before they are sent.
+const AT_ONCE: usize = 100;
+
+const LIMIT: u64 = 64 << 20;
+
+/// Puts them on the convert queue, and answers how many. Left out is what somebody else has begun to work on meanwhile.
+///
+/// # Errors
+/// [`RequeueError`].
+pub async fn requeue(connection: &Connection, missing: &[Missing]) -> Result<u64, RequeueError> {
+    let convert = Queue::new(&connection.config, connection.queues.convert.clone());
+    let mut queued = 0;
+    for some in missing.chunks(AT_ONCE) {
+        let mut bodies = Vec::with_capacity(some.len());
+        for missing in some {
+            let listed = Listed { item: missing.item.clone(), archived_time: missing.archived_time.clone() };
+            let body = accounts::task_body(&missing.run, &listed);
+            if prepare(&connection.store, &body).await? {
+                bodies.push(body);
+            }
+        }
+        for sent in convert.send(&bodies).await {
+            sent?;
+            queued += 1;
+        }
+    }
+    Ok(queued)
+}
+
+/// Leaves an outcome that says that the item is not done and that no letter waits for it: false where somebody works on it.
+///
+/// Where there is no outcome, import takes an item for one that nobody has ever tried and does not look for it in the
+/// mailboxes. That an outcome is gone does not say that no copy is there, so an empty one is written first.
+async fn prepare(store: &Store, body: &str) -> Result<bool, RequeueError> {
+    // What is no task has no outcome; it becomes a letter again.
+    let Ok(task) = ConvertTask::parse(body) else { return Ok(true) };
+    let (_, key) = keys::of_convert(&task);
+    let found = store.get(&key, LIMIT).await?;
+    let (outcome, condition) = match &found {
+        None => (Outcome::new(task.item), Condition::Absent),
+        Some(object) => {
+            let unreadable = |_| RequeueError::Unreadable { key: key.clone() };
+            let mut outcome = Outcome::parse(&object.bytes).map_err(unreadable)?;
+            if outcome.is_complete() {
+                return Ok(false);
+            }
+            // A daily run's task is dropped where a letter waits for an operator, and this one's letter is gone.
+            outcome.dead_letter = None;
+            (outcome, Condition::Unchanged(&object.etag))
+        }
+    };
+    let put = Put { key: &key, bytes: outcome.to_json().into(), content_type: "application/json", sha256: None };
+    Ok(matches!(store.put(put, condition).await?, Written::Yes(_)))
+}
