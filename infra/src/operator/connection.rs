@@ -35,7 +35,8 @@ pub struct Deployment {
 pub enum ConnectionError {
     /// The environment names no deployment.
     #[error(
-        "{0}\nThe outputs of the stack name it: BUCKET is BucketName, CONVERT_QUEUE_URL is ConvertQueueUrl, and so on; or use --local."
+        "the environment names no deployment: set it from the stack's outputs (BUCKET is BucketName, CONVERT_QUEUE_URL \
+         is ConvertQueueUrl, and so on), or use --local"
     )]
     Variables(#[from] VariableError),
     /// There is nothing of a one-machine run there.

@@ -1,5 +1,6 @@
 //! The whole pipeline, with the real binaries.
 
+mod dead_letters;
 mod exports;
 mod graph;
 mod metrics;

@@ -1,0 +1,223 @@
+//! The operator's command for dead letters, as a program, against the whole pipeline.
+
+use std::{collections::BTreeMap, process::Output, time::Duration};
+
+use anyhow::Context;
+use archiver::local::{
+    archive::Sample,
+    cloud::{Queue, Step},
+    event_source::{Depth, depth},
+    ministack::Ministack,
+};
+use item::Outcome;
+use jiff::Timestamp;
+use pipeline_tests::{From, Pipeline, To};
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+const ADA: &str = "ada@example.com";
+const BOB: &str = "bob@example.com";
+const CAT: &str = "cat@example.com";
+
+/// People without an address of their own: only the user map says whose mailbox is whose.
+fn sample(items: Vec<Value>) -> anyhow::Result<Sample> {
+    let people = json!({"ada": {"phone": "+4520123456"}, "bob": {"phone": "+4520123457"}});
+    Ok(Sample::written(&json!({"people": people, "items": items}).to_string(), Timestamp::now())?)
+}
+
+fn item(id: &str, attachments: Value) -> Value {
+    let kind = if attachments.as_array().is_some_and(Vec::is_empty) { "text" } else { "document" };
+    json!({"expect": "unmapped", "item": {
+        "id": id, "messageId": id, "type": kind, "messageTime": "-PT3H", "archivedTime": "-PT2H",
+        "chat": {"id": "chat", "type": "individual"}, "from": "@ada", "to": ["@bob"], "text": "x",
+        "attachments": attachments}})
+}
+
+async fn pipeline(items: Vec<Value>) -> anyhow::Result<Pipeline> {
+    let mailboxes = [ADA, BOB, CAT].map(str::to_owned).to_vec();
+    Pipeline::start(From::Archive(sample(items)?), To::Maildir(mailboxes), &[]).await
+}
+
+/// The command, as an operator's shell would start it.
+fn command(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<Command> {
+    let test = std::env::current_exe()?;
+    let binaries = test.ancestors().nth(2).unwrap_or(&test);
+    let mut command = Command::new(binaries.join("archiver"));
+    let (cloud, resources) = (&pipeline.machine.cloud, &pipeline.machine.resources);
+    command
+        .arg("dead-letters")
+        .args(arguments)
+        .env_clear()
+        .env("AWS_REGION", Ministack::REGION)
+        .envs(cloud.variables(Step::Convert, resources))
+        .stdin(std::process::Stdio::null());
+    Ok(command)
+}
+
+async fn run(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(i32, String, String)> {
+    let Output { status, stdout, stderr } = command(pipeline, arguments)?.output().await?;
+    Ok((status.code().unwrap_or(-1), String::from_utf8(stdout)?, String::from_utf8(stderr)?))
+}
+
+async fn depth_of(pipeline: &Pipeline, queue: &Queue) -> anyhow::Result<Depth> {
+    Ok(depth(&pipeline.machine.cloud, queue).await?)
+}
+
+async fn outcomes(pipeline: &Pipeline) -> anyhow::Result<BTreeMap<String, Outcome>> {
+    let mut keys = Vec::new();
+    pipeline
+        .store
+        .list("outcomes/", |page| {
+            keys.extend(page.into_iter().map(|listed| listed.key));
+            async { anyhow::Ok(()) }
+        })
+        .await?;
+    let mut outcomes = BTreeMap::new();
+    for key in keys {
+        let object = pipeline.store.get(&key, 1 << 20).await?.context("a listed outcome")?;
+        let outcome = Outcome::parse(&object.bytes)?;
+        outcomes.insert(outcome.item.to_string(), outcome);
+    }
+    Ok(outcomes)
+}
+
+#[tokio::test]
+async fn an_unmapped_user_is_added_and_the_replay_files_in_the_mailbox_that_lacked_it() -> anyhow::Result<()> {
+    let pipeline = pipeline(vec![item("one", json!([])), item("two", json!([]))]).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    let letters = &pipeline.machine.resources.dead_letters;
+
+    let (code, list, notes) = run(&pipeline, &["list", "--json", "--reason", "unmapped"]).await?;
+    assert_eq!((code, notes.as_str()), (0, ""));
+    let listed: Vec<Value> = list.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    assert_eq!(listed.len(), 2);
+    assert!(listed.iter().all(|letter| letter["stage"] == "import" && letter["reason"] == "unmapped"), "{list}");
+    assert!(!list.contains("4520"), "a list holds no task, and so nobody's number");
+    let waiting = Depth { visible: 2, in_flight: 0, delayed: 0 };
+    assert_eq!(depth_of(&pipeline, letters).await?, waiting, "a list lets everybody see the letters at once");
+    let (_, none, _) = run(&pipeline, &["list", "--older-than", "1h"]).await?;
+    assert_eq!(none, "No dead letters.\n");
+    let (code, shown, _) = run(&pipeline, &["show", "one", "--json"]).await?;
+    assert_eq!((code, serde_json::from_str::<Value>(&shown)?["filed"].clone()), (0, json!([])));
+    assert_eq!(run(&pipeline, &["show", "three"]).await?.0, 1);
+
+    // Nobody there to be asked: nothing is done.
+    let (code, _, notes) = run(&pipeline, &["replay"]).await?;
+    assert_eq!(code, 1, "{notes}");
+    assert!(notes.contains("--yes"), "{notes}");
+    assert_eq!(depth_of(&pipeline, letters).await?, waiting);
+
+    pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n")).await?;
+    let (code, done, notes) = run(&pipeline, &["replay", "--item", "one", "--yes"]).await?;
+    assert_eq!((code, done.as_str()), (0, "1 of 1 letters were replayed.\n"), "{notes}");
+    assert!(notes.contains("unmapped") && notes.contains("import"), "{notes}");
+    assert_eq!(depth_of(&pipeline, letters).await?.visible, 1, "the other letter stays");
+    pipeline.drain().await?;
+    assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), 1)]));
+    let after = outcomes(&pipeline).await?;
+    assert!(after["one"].is_complete() && after["one"].dead_letter.is_none());
+    assert!(!after["two"].is_complete());
+
+    // The other is given up: a wrong count changes nothing, the right one keeps a copy.
+    assert_eq!(run(&pipeline, &["discard", "--yes-discard", "2"]).await?.0, 4);
+    assert_eq!(depth_of(&pipeline, letters).await?.visible, 1);
+    let (code, told, notes) = run(&pipeline, &["discard", "--yes-discard", "1", "--json"]).await?;
+    assert_eq!(code, 0, "{notes}");
+    let told: Value = serde_json::from_str(&told)?;
+    assert_eq!(told["missing"], Value::Null, "nobody is known to have it");
+    assert_eq!(depth_of(&pipeline, letters).await?.total(), 0);
+    let copy = pipeline.store.get(told["copy"].as_str().unwrap(), 1 << 20).await?.unwrap();
+    let copy: Value = serde_json::from_slice(&copy.bytes)?;
+    assert_eq!((&copy["item"], &copy["attributes"]["reason"]), (&json!("two"), &json!("unmapped")));
+    assert!(copy["body"].as_str().is_some_and(|body| body.contains("\"two\"")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_replay_lets_an_oversize_item_through_to_the_size_that_is_asked_for() -> anyhow::Result<()> {
+    let file = json!([{"id": "a", "name": "a.bin", "contentType": "application/octet-stream",
+                       "media": {"bytes": 11_000_000}}]);
+    let pipeline = pipeline(vec![item("large", file)]).await?;
+    pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n+4520123457,{BOB}\n")).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    assert_eq!(pipeline.copies()?, BTreeMap::new());
+
+    // One byte too few: it is a letter again.
+    run(&pipeline, &["replay", "--yes", "--max-item-bytes", "11000000"]).await?;
+    pipeline.drain().await?;
+    assert_eq!(pipeline.copies()?, BTreeMap::new());
+    let (code, ..) = run(&pipeline, &["replay", "--yes", "--max-item-bytes", "999999999999"]).await?;
+    assert_eq!(code, 2, "nobody may ask for that much");
+
+    let (code, done, notes) = run(&pipeline, &["replay", "--yes", "--max-item-bytes", "11000001", "--json"]).await?;
+    let counts = json!({"replayed": 1, "sent_not_deleted": 0, "not_sent": 0, "not_found": 0});
+    assert_eq!((code, serde_json::from_str(&done).ok()), (0, Some(counts)), "{notes}");
+    pipeline.drain().await?;
+    assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), 1), (BOB.to_owned(), 1)]));
+    let outcome = outcomes(&pipeline).await?.remove("large").unwrap();
+    assert!(outcome.is_complete(), "{outcome:?}");
+    assert_eq!(depth_of(&pipeline, &pipeline.machine.resources.dead_letters).await?.total(), 0);
+    Ok(())
+}
+
+/// The operator's machine goes down while letters are on their way, again and again.
+#[tokio::test]
+async fn replays_that_are_killed_lose_no_letter_and_file_none_twice() -> anyhow::Result<()> {
+    const LETTERS: usize = 200;
+    const KILLS: u64 = 20;
+    let items = (0..LETTERS).map(|index| item(&format!("item-{index}"), json!([]))).collect();
+    let pipeline = pipeline(items).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    let letters = &pipeline.machine.resources.dead_letters;
+    assert_eq!(depth_of(&pipeline, letters).await?.total(), LETTERS as u64);
+    pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n")).await?;
+
+    let replay = ["replay", "--yes", "--hold", "1", "--rate", "40"];
+    let mut while_moving = 0;
+    for kill in 0..KILLS {
+        let before = depth_of(&pipeline, letters).await?.total();
+        let mut child = command(&pipeline, &replay)?.stdout(std::process::Stdio::null()).spawn()?;
+        // Spread over the walk, the plan and the moves by a step that shares no factor with their length.
+        let after = Duration::from_millis(600 + (kill * 457) % 1700);
+        // The time is the test's input, not something that it waits for.
+        if tokio::time::timeout(after, child.wait()).await.is_err() {
+            child.kill().await?;
+        }
+        let left = depth_of(&pipeline, letters).await?.total();
+        let queued = depth_of(&pipeline, &pipeline.machine.resources.import).await?.total();
+        assert!(left + queued >= LETTERS as u64, "{left} letters and {queued} tasks of {LETTERS}");
+        while_moving += u64::from(left < before && left > 0);
+    }
+    assert!(while_moving > 0, "no kill met a replay at work");
+    while depth_of(&pipeline, letters).await?.total() > 0 {
+        run(&pipeline, &["replay", "--yes", "--hold", "1"]).await?;
+    }
+    pipeline.drain().await?;
+    assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), LETTERS)]));
+    let outcomes = outcomes(&pipeline).await?;
+    assert_eq!(outcomes.len(), LETTERS);
+    assert!(outcomes.values().all(Outcome::is_complete));
+    assert_eq!(depth_of(&pipeline, letters).await?.total(), 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_help_says_what_an_operator_needs_to_know() -> anyhow::Result<()> {
+    let test = std::env::current_exe()?;
+    let binaries = test.ancestors().nth(2).unwrap_or(&test);
+    let mut command = Command::new(binaries.join("archiver"));
+    let help = command.args(["dead-letters", "replay", "--help"]).env_clear().env("COLUMNS", "200").output().await?;
+    let text = String::from_utf8(help.stdout)?;
+    assert_eq!(help.status.code(), Some(0));
+    for said in
+        ["--reason", "--max-item-bytes", "--rate", "--local", "Examples:", "Exit code: 0 done", "3 done in part"]
+    {
+        assert!(text.contains(said), "{said} is not in\n{text}");
+    }
+    let mut command = Command::new(binaries.join("archiver"));
+    let nowhere = command.args(["dead-letters", "list"]).env_clear().output().await?;
+    let notes = String::from_utf8(nowhere.stderr)?;
+    assert_eq!(nowhere.status.code(), Some(1));
+    assert!(notes.contains("variable BUCKET is not set") && notes.contains("--local"), "{notes}");
+    Ok(())
+}
