@@ -1,6 +1,8 @@
 //! The whole pipeline under test: the real binaries, a real S3, SQS and Secrets Manager server, the sample archive (or
 //! chat exports) on one side and mailboxes on the other.
 
+pub mod cutter;
+
 use std::{
     collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
@@ -46,6 +48,26 @@ pub enum To<'a> {
     Graph(&'a GraphFake),
 }
 
+/// How a pipeline is paced: what the template sets, scaled down.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// The longest invocation.
+    pub timeout: Duration,
+    /// How long a message that was received stays away. Not shorter than `timeout`.
+    pub visibility: Duration,
+    /// The most processes of convert, and of import.
+    pub concurrency: usize,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(60), visibility: Duration::from_secs(120), concurrency: 2 }
+    }
+}
+
+/// After how many receives SQS gives a message up.
+const MAX_RECEIVES: u32 = 50;
+
 /// A pipeline that is running.
 pub struct Pipeline {
     /// What it runs on.
@@ -72,6 +94,14 @@ impl Pipeline {
     /// # Errors
     /// What could not be started.
     pub async fn start(from: From, to: To<'_>, variables: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::start_at(Pace::default(), from, to, variables).await
+    }
+
+    /// The same at another pace.
+    ///
+    /// # Errors
+    /// What could not be started.
+    pub async fn start_at(pace: Pace, from: From, to: To<'_>, variables: &[(&str, &str)]) -> anyhow::Result<Self> {
         let directory = TempDir::new()?;
         let mail = directory.path().join("mail");
         std::fs::create_dir(&mail)?;
@@ -125,9 +155,9 @@ impl Pipeline {
                 state: None,
                 log: directory.path().join("ministack.log"),
             },
-            redelivery: Redelivery { visibility: Duration::from_secs(120), max_receives: 50 },
-            timeout: Duration::from_secs(60),
-            concurrency: 2,
+            redelivery: Redelivery { visibility: pace.visibility, max_receives: MAX_RECEIVES },
+            timeout: pace.timeout,
+            concurrency: pace.concurrency,
             variables: all,
         };
         let machine = Machine::start(options).await?;

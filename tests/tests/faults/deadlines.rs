@@ -1,0 +1,73 @@
+//! A function that runs out of time says so before it is ended.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use archiver::local::{
+    archive::{Fault, On, Rule, Sample},
+    cloud::Step,
+    event_source::{Batch, Verdict, depth, judge},
+};
+use aws_sdk_sqs::Client;
+use item::Listed;
+use jiff::Timestamp;
+use pipeline_tests::{From, Pace, Pipeline, To};
+use store::keys;
+
+use crate::accounts::{self, SHORT, filed};
+
+#[tokio::test]
+async fn what_a_batch_has_not_done_in_time_comes_back_and_is_done_later() -> anyhow::Result<()> {
+    let items: Vec<_> = (0..10).map(|index| filed(&format!("item/{index}"))).collect();
+    let sample = accounts::sample(&items)?;
+    let fates: Vec<_> = sample.fates().collect();
+    let pipeline = Pipeline::start_at(SHORT, From::Archive(sample), To::Maildir(accounts::two()), &[]).await?;
+    let Some(archive) = &pipeline.archive else { anyhow::bail!("no archive") };
+    let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
+    archive.misbehave(Rule { on: On::Items, times: u64::MAX, fault: Fault::Stall });
+
+    let client = Client::new(pipeline.machine.cloud.config());
+    let queue = &pipeline.machine.resources.convert;
+    let batch = Batch::receive(&client, queue, 10, Duration::ZERO, Duration::ZERO).await?;
+    let Some(batch) = batch else { anyhow::bail!("no batch") };
+    // The function answers: it is not cut off.
+    let answer = pipeline.machine.function(Step::Convert).invoke(batch.event()).await?;
+    let all = batch.ids().map(str::to_owned).collect();
+    assert_eq!(judge(&answer, batch.ids()), Verdict::Done(all), "each of them is named");
+    let begun = archive.requests().items;
+    assert!(begun < 10, "{begun} were begun: the others were given back as they were");
+
+    archive.behave();
+    pipeline.drain().await?;
+    accounts::settled(&pipeline, &fetched.run, &fates).await?;
+    accounts::one_copy_each(&pipeline, &fates)
+}
+
+#[tokio::test]
+async fn fetch_stops_in_time_and_the_next_run_goes_on_from_there() -> anyhow::Result<()> {
+    const ITEMS: usize = 3500;
+    let sample = Sample::many(ITEMS, Timestamp::now());
+    let all: BTreeSet<_> = sample.fates().map(|(id, _)| id.as_str().to_owned()).collect();
+    // Less than a second page is worth beginning with.
+    let pace = Pace { timeout: Duration::from_secs(20), ..SHORT };
+    let pipeline = Pipeline::start_at(pace, From::Archive(sample), To::Maildir(Vec::new()), &[]).await?;
+    let (mut seen, mut queued, mut runs) = (BTreeSet::new(), 0, 0);
+    loop {
+        let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
+        assert!(fetched.listed == fetched.queued && fetched.queued > 0 && runs < 4);
+        (queued, runs) = (queued + fetched.queued, runs + 1);
+        let manifest = pipeline.store.get(&keys::manifest(&fetched.run, 1), 1 << 24).await?;
+        for line in
+            manifest.iter().flat_map(|object| object.bytes.split(|byte| *byte == b'\n')).filter(|line| !line.is_empty())
+        {
+            seen.extend(serde_json::from_slice::<Listed>(line)?.item.as_str().map(str::to_owned));
+        }
+        if fetched.complete {
+            break;
+        }
+    }
+    assert_eq!(seen, all);
+    assert_eq!(runs, 4, "each run does its page, and none begins again at the front");
+    let waiting = depth(&pipeline.machine.cloud, &pipeline.machine.resources.convert).await?;
+    assert_eq!(waiting.total(), queued);
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! SIGKILL at any moment.
+
+use std::time::Duration;
+
+use archiver::local::{
+    archive::{Fate, Sample, mailboxes, user_map},
+    cloud::Step,
+};
+use environment::Variables;
+use graph_fake::{GraphFake, User};
+use item::ItemId;
+use jiff::Timestamp;
+use pipeline_tests::{From, Pipeline, To};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use serde_json::{Value, json};
+
+use crate::accounts::{self, SHORT};
+
+/// The sample's day, and this many short messages.
+fn day_and(count: usize) -> anyhow::Result<Sample> {
+    let mut day: Value = serde_json::from_str(include_str!("../../../infra/local/sample/items.json"))?;
+    day["people"]["oliver-of-the-many"] =
+        json!({"name": "Oliver Marsh", "phone": "+447700900101", "email": "oliver.marsh@example.com"});
+    let short = |index: usize| {
+        json!({"expect": ["oliver.marsh@example.com"], "item": {
+            "id": format!("MANY/{index}"), "messageId": format!("MANY/{index}"), "type": "text",
+            "messageTime": "-PT3H", "archivedTime": "-PT2H", "chat": {"id": "33639980011", "type": "individual"},
+            "from": "@oliver-of-the-many", "to": ["@oliver-of-the-many"], "text": format!("Message {index}")}})
+    };
+    if let Some(items) = day["items"].as_array_mut() {
+        items.extend((0..count).map(short));
+    }
+    Ok(Sample::written(&day.to_string(), Timestamp::now())?)
+}
+
+/// Fetches, kills for as long as it takes to kill so often, lets it finish, and says that every item has its end.
+async fn killed_often(pipeline: &Pipeline, fates: &[(ItemId, Fate)], kills: usize) -> anyhow::Result<()> {
+    let seed: u64 = Variables::read(&["FAULT_SEED"]).or("FAULT_SEED", "a number", rand::random())?;
+    let mut chance = StdRng::seed_from_u64(seed);
+    pipeline.put_user_map(user_map()).await?;
+    let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
+    let working = pipeline.machine.work();
+    let mut killed = 0;
+    while killed < kills {
+        // The moment is what chance is for: there is nothing to wait for.
+        tokio::time::sleep(Duration::from_millis(chance.random_range(20..600))).await;
+        let step = if chance.random_bool(0.4) { Step::Convert } else { Step::Import };
+        let function = pipeline.machine.function(step);
+        let pids = function.pids();
+        if !pids.is_empty() && function.kill(pids[chance.random_range(0..pids.len())]).await {
+            killed += 1;
+        }
+    }
+    working.stop().await;
+    pipeline.drain().await?;
+    let counted = accounts::settled(pipeline, &fetched.run, fates).await;
+    let letters = counted.map_err(|error| error.context(format!("FAULT_SEED={seed}")))?;
+    let spare = letters.values().filter(|letters| **letters > 1).count();
+    assert!(spare <= killed, "FAULT_SEED={seed}: {letters:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn killed_at_any_moment_nothing_is_lost_and_nothing_is_twice_in_a_directory() -> anyhow::Result<()> {
+    let sample = day_and(200)?;
+    let fates: Vec<_> = sample.fates().collect();
+    let addresses = mailboxes()?.into_iter().map(String::from).collect();
+    let pipeline = Pipeline::start_at(SHORT, From::Archive(sample), To::Maildir(addresses), &[]).await?;
+    killed_often(&pipeline, &fates, 25).await?;
+    accounts::one_copy_each(&pipeline, &fates)
+}
+
+#[tokio::test]
+async fn killed_at_any_moment_nothing_is_lost_and_nothing_is_twice_in_microsoft_365() -> anyhow::Result<()> {
+    let graph = GraphFake::start().await?;
+    for address in mailboxes()? {
+        graph.add(User::new(address.as_str()));
+    }
+    let sample = day_and(200)?;
+    let fates: Vec<_> = sample.fates().collect();
+    let pipeline = Pipeline::start_at(SHORT, From::Archive(sample), To::Graph(&graph), &[]).await?;
+    killed_often(&pipeline, &fates, 25).await?;
+    accounts::one_copy_each_in(&graph, &fates)
+}

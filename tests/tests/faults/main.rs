@@ -1,0 +1,9 @@
+//! Nothing lost, nothing twice: the real binaries under fire.
+
+mod accounts;
+mod cuts;
+mod deadlines;
+mod delivery;
+mod hostile;
+mod kills;
+mod outages;
