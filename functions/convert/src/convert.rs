@@ -56,7 +56,7 @@ impl Work for Convert {
                 return Ok(Next::Done);
             }
             // It waits for an operator, and one letter is enough.
-            if record.needs_no_letter(outcome) && !task.run.is_backfill() {
+            if record.needs_no_letter(outcome) {
                 info!(item = %task.item.key(), stage = %Stage::Convert, "a dead letter already");
                 return Ok(Next::Done);
             }

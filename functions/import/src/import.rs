@@ -58,7 +58,7 @@ impl Work for Import {
             ImportTask::parse(&record.body).map_err(|error| permanent(Reason::TaskMalformed, error.to_string()))?;
         let (mime_key, outcome_key) = keys::of_import(&task);
         let outcomes = Outcomes { store: &self.store };
-        let settled = |outcome: &Outcome| settled(outcome, record, &task);
+        let settled = |outcome: &Outcome| settled(outcome, record);
         let mut claimed = match outcomes.claim(&task, outcome_key, (invocation, record), settled).await? {
             Found::Ours(claimed) => *claimed,
             Found::Settled(why) => {
@@ -89,14 +89,13 @@ impl Work for Import {
 }
 
 /// Why nothing is left to be done for an item with this outcome, if so.
-fn settled(outcome: &Outcome, record: &Record, task: &ImportTask) -> Option<&'static str> {
+fn settled(outcome: &Outcome, record: &Record) -> Option<&'static str> {
     if outcome.is_complete() {
         return Some("filed already");
     }
     let ours = outcome.dead_letter.is_some_and(|letter| letter.stage == Stage::Import);
     // Queued again by a later run's overlap or a repeated convert: it waits for an operator, and one letter is enough.
-    (ours && outcome.claim.is_none() && record.needs_no_letter(outcome) && !task.run.is_backfill())
-        .then_some("a dead letter already")
+    (ours && outcome.claim.is_none() && record.needs_no_letter(outcome)).then_some("a dead letter already")
 }
 
 impl Import {
@@ -138,7 +137,8 @@ impl Import {
         let object = match self.store.get(key, task.bytes).await {
             Ok(Some(object)) => object,
             Ok(None) => {
-                let detail = "the rendered message is gone from the bucket; a backfill of its window renders it again";
+                let detail =
+                    "the rendered message is gone from the bucket; restore the object's last version, then replay";
                 return Err(permanent(Reason::ItemNotFound, detail.to_owned()));
             }
             Err(StoreError::TooLarge { .. }) => return Err(tampered()),

@@ -1,6 +1,7 @@
 //! `archiver local`: the main job on this machine, without any account.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -21,6 +22,10 @@ use super::{
     ministack::MinistackOptions,
     report,
     tally::Tally,
+};
+use crate::operator::{
+    connection::{Connection, QueueUrls},
+    dead_letters::Letters,
 };
 
 /// What `archiver local` is asked for.
@@ -118,9 +123,10 @@ pub async fn run(arguments: LocalArguments) -> anyhow::Result<()> {
     working.stop().await;
     let took = began.elapsed();
     let tally = Tally::of(&store, &fetched.run, since).await?;
+    let details = details(&machine).await?;
     machine.stop().await?;
 
-    println!("\n{}", report::table(&tally));
+    println!("\n{}", report::table(&tally, &details));
     if !tally.mailboxes.is_empty() {
         let mailboxes = report::mailboxes(&tally, &places.mail, FOLDER);
         println!("Mail, one folder a mailbox (copies of this run's items):\n{mailboxes}");
@@ -242,7 +248,8 @@ async fn prepare(
         let secret = json!({"username": credentials.username, "password": credentials.password});
         machine.cloud.put_secret(ARCHIVER_SECRET, &secret).await?;
         let put = Put { key: keys::USER_MAP, bytes: user_map().into(), content_type: "text/csv", sha256: None };
-        store.put(put, Condition::Always).await?;
+        // A map that somebody has mended stays.
+        store.put(put, Condition::Absent).await?;
     }
     match job {
         Job::Sample { now } | Job::Many { now, .. } => {
@@ -330,6 +337,28 @@ async fn watch(machine: &Machine, fetched: &Fetched, places: &Places) -> anyhow:
     )
 }
 
+/// What the dead letters say, by item.
+async fn details(machine: &Machine) -> anyhow::Result<BTreeMap<String, String>> {
+    let queues = QueueUrls {
+        convert: machine.resources.convert.url.clone(),
+        import: machine.resources.import.url.clone(),
+        dead_letters: machine.resources.dead_letters.url.clone(),
+    };
+    let connection = Connection::to(machine.cloud.config().clone(), machine.resources.bucket.clone(), queues);
+    let letters = Letters::of(&connection);
+    let mut walk = letters.walk(Duration::from_secs(60));
+    let mut details = BTreeMap::new();
+    loop {
+        let page = walk.next().await?;
+        if page.is_empty() {
+            break;
+        }
+        details.extend(page.into_iter().filter_map(|letter| Some((letter.item?.to_string(), letter.detail))));
+    }
+    walk.release().await?;
+    Ok(details)
+}
+
 fn next_steps(job: &Job, tally: &Tally, places: &Places) -> String {
     let mut text = String::from("\nNext:\n");
     if let Some(address) = tally.mailboxes.keys().next() {
@@ -338,6 +367,8 @@ fn next_steps(job: &Job, tally: &Tally, places: &Places) -> String {
     match job {
         Job::Sample { .. } => {
             text += "  run it again  make run                     files nothing twice\n";
+            text += "  its letters   target/debug/archiver dead-letters list --local\n";
+            text += "  the proof     target/debug/archiver reconcile --local\n";
             text += "  your own chat make run EXPORT=chat.zip OWNER=you@example.com ZONE=Europe/Copenhagen\n";
         }
         Job::Many { .. } | Job::Export { .. } => {

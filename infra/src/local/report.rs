@@ -1,6 +1,6 @@
 //! The end of a run as a table.
 
-use std::{fmt::Write, path::Path};
+use std::{collections::BTreeMap, fmt::Write, path::Path};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
 use item::Reason;
@@ -13,7 +13,8 @@ const FAILURES_SHOWN: usize = 30;
 /// The longest list of mailboxes.
 const MAILBOXES_SHOWN: usize = 20;
 
-pub(super) fn table(tally: &Tally) -> String {
+/// `details` has what the dead letters say, by item.
+pub(super) fn table(tally: &Tally, details: &BTreeMap<String, String>) -> String {
     let mut counters = table_of(&["", "count"]);
     for (name, count) in [
         ("Items available from source", tally.available),
@@ -32,10 +33,11 @@ pub(super) fn table(tally: &Tally) -> String {
     }
     let mut text = format!("{counters}\n");
     if !tally.failures.is_empty() {
-        let mut failures = table_of(&["failed item", "stage", "reason", "what it means"]);
+        let mut failures = table_of(&["failed item", "stage", "reason", "what it says"]);
         for failed in tally.failures.iter().take(FAILURES_SHOWN) {
-            let meaning = meaning(failed.reason);
-            failures.add_row([shown(&failed.item).as_str(), failed.stage.as_str(), failed.reason.as_str(), meaning]);
+            let detail =
+                details.get(&failed.item).map_or_else(|| meaning(failed.reason).to_owned(), |detail| shown(detail));
+            failures.add_row([shown(&failed.item).as_str(), failed.stage.as_str(), failed.reason.as_str(), &detail]);
         }
         push(&mut text, format_args!("\n{failures}\n"));
         if tally.failures.len() > FAILURES_SHOWN {
@@ -71,7 +73,7 @@ pub(crate) fn table_of(header: &[&str]) -> Table {
 
 /// An id that may not move the cursor or fill the screen.
 pub(crate) fn shown(id: &str) -> String {
-    const LONGEST: usize = 60;
+    const LONGEST: usize = 160;
     let mut shown: String =
         id.chars().take(LONGEST).map(|char| if char.is_control() { '\u{FFFD}' } else { char }).collect();
     if id.chars().nth(LONGEST).is_some() {
