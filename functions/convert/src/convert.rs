@@ -81,7 +81,7 @@ impl Convert {
     const TASK_LIMIT: usize = 64 << 10;
 
     async fn convert(&self, task: &ConvertTask, mime_key: &str, limit: u64) -> Result<Next, Failure> {
-        let captured = self.source.item(&task.item).await.map_err(|error| from_source(error, "the item"))?;
+        let captured = self.source.item(&task.item).await.map_err(from_source)?;
         let attached = self.attached(task, &captured.item, limit).await?;
         let contents: Vec<_> = attached
             .iter()
@@ -105,15 +105,14 @@ impl Convert {
     /// Fetches the attachments one after the other, so that no more than the limit is ever in memory.
     async fn attached(&self, task: &ConvertTask, item: &Item, limit: u64) -> Result<Vec<Attached>, Failure> {
         let text = item.text.as_deref().unwrap_or_default().len() as u64;
-        let oversize = |bytes: &str| Failure::Permanent {
-            reason: Reason::Oversize,
-            detail: format!("text and attachments have {bytes} bytes, the limit is {limit}"),
-        };
+        let oversize = |detail: String| Failure::Permanent { reason: Reason::Oversize, detail };
         // What the item says of itself may be wrong, but where it is too large by its own word nothing is fetched.
         let declared =
             item.attachments.iter().fold(text, |sum, attachment| sum.saturating_add(attachment.size.unwrap_or(0)));
         if declared > limit {
-            return Err(oversize(&format!("a declared {declared}")));
+            let detail =
+                format!("text and attachments have {declared} bytes by the item's own word, the limit is {limit}");
+            return Err(oversize(detail));
         }
         let mut left = limit - text;
         let mut attached = Vec::with_capacity(item.attachments.len());
@@ -124,8 +123,10 @@ impl Convert {
                     attached.push(Attached::Bytes(fetched));
                 }
                 Err(SourceError::AttachmentErased) => attached.push(Attached::Erased),
-                Err(SourceError::TooLarge { .. }) => return Err(oversize("more than the limit's")),
-                Err(error) => return Err(from_source(error, "an attachment")),
+                Err(SourceError::TooLarge { .. }) => {
+                    return Err(oversize(format!("text and attachments have more bytes than the limit of {limit}")));
+                }
+                Err(error) => return Err(from_source(error)),
             }
         }
         Ok(attached)
@@ -234,8 +235,8 @@ fn from_store(error: StoreError) -> Failure {
     }
 }
 
-fn from_source(error: SourceError, what: &str) -> Failure {
-    let detail = format!("{what}: {error}");
+fn from_source(error: SourceError) -> Failure {
+    let detail = error.to_string();
     let reason = match error {
         SourceError::Unavailable { retry_after, .. } | SourceError::StillCapturing { retry_after } => {
             return Failure::Transient { detail, after: retry_after };
