@@ -2,7 +2,7 @@
 //! CloudWatch makes metrics by itself. The lines are written whatever `LOG_LEVEL` is, and say how many, never who.
 //!
 //! The counts belong to the process, which works on one invocation at a time: [`add`] and [`dead_letter`] count from
-//! wherever something happens, and [`write`] ends the invocation with its lines. What is counted after that, by work
+//! wherever something happens, and [`write()`] ends the invocation with its lines. What is counted after that, by work
 //! that was out of time, is in the next invocation's.
 //!
 //! Our own writer, since the crates there are bring a registry of names that are made while running; here every name is
