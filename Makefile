@@ -37,8 +37,8 @@ run: ## the whole system on this machine, on a sample; or EXPORT=chat.zip OWNER=
 		$${EXPORT:+--export "$$EXPORT"} $${OWNER:+--owner "$$OWNER"} $${ZONE:+--zone "$$ZONE"}
 
 .PHONY: test
-test: ## every test; the first run installs a mail parser (Perl's MIME::Parser) with apt-get
-	+@$(MAKE) --no-print-directory -j2 .venv/.installed binaries mime-parser
+test: ## every test; the first run installs what they need with apt-get
+	+@$(MAKE) --no-print-directory -j2 .venv/.installed binaries tools
 	@$(WITH_RUN_TOOLS) $(CARGO) test --workspace --locked
 
 .PHONY: check
@@ -64,19 +64,9 @@ clean: ## remove everything that make made, the mail of `make run` included
 binaries:
 	@$(CARGO) build --locked $(BINARIES)
 
-.PHONY: mime-parser
-mime-parser:
-	@perl -MMIME::Parser -e 1 2>/dev/null || { \
-		install=(apt-get); [ "$$(id -u)" = 0 ] || install=(sudo apt-get); \
-		if ! command -v "$${install[0]}" >/dev/null || ! command -v apt-get >/dev/null; then \
-			echo "The tests re-read every mail with Perl's MIME::Parser, which is not here. Install it (Debian:" \
-				"libmime-tools-perl, Fedora: perl-MIME-tools, elsewhere: cpan MIME::Parser), then: make test" >&2; \
-			exit 1; \
-		fi; \
-		echo "Installing Perl's MIME::Parser (libmime-tools-perl), with which the tests re-read every mail"; \
-		"$${install[@]}" update -qq; \
-		DEBIAN_FRONTEND=noninteractive "$${install[@]}" install -qq -y --no-install-recommends libmime-tools-perl \
-			>/dev/null; }
+.PHONY: tools
+tools:
+	@tests/install-tools
 
 # ---- What `check` is made of
 
