@@ -102,6 +102,31 @@ async fn a_second_attempt_finds_the_copy_whatever_flags_it_has() {
     assert_eq!(names(&cur).len(), 2);
 }
 
+#[tokio::test]
+async fn whether_a_mailbox_holds_a_copy_is_told_and_nothing_is_made_by_asking() {
+    let (root, maildir) = root_with("ada@example.com");
+    let mailbox = find(&maildir, "ada@example.com").await.unwrap();
+    let holds = async |number: u32| maildir.holds(&mailbox, &message(number).message_id).await;
+    assert_eq!(holds(1).await.unwrap(), None);
+    assert!(names(&root.path().join("ada@example.com")).is_empty(), "no folder is made");
+    let filed = maildir.file(&mailbox, &message(1), Attempt::First).await.unwrap();
+    assert_eq!(holds(1).await.unwrap().as_deref(), Some(filed.message.as_str()));
+    assert_eq!(holds(2).await.unwrap(), None);
+    let folder = root.path().join("ada@example.com").join(FOLDER);
+    let copy = folder.join("cur").join(format!("{}:2,S", filed.message));
+    fs::rename(&copy, folder.join("tmp").join("draft")).unwrap();
+    assert_eq!(holds(1).await.unwrap(), None, "a draft is no copy");
+    fs::rename(folder.join("tmp").join("draft"), folder.join("new").join(&filed.message)).unwrap();
+    assert_eq!(holds(1).await.unwrap().as_deref(), Some(filed.message.as_str()));
+    // What lies behind a link is not in the mailbox, and a mailbox that is gone says nothing of its copies.
+    let elsewhere = TempDir::new().unwrap();
+    fs::rename(&folder, elsewhere.path().join("moved")).unwrap();
+    symlink(elsewhere.path().join("moved"), &folder).unwrap();
+    assert!(matches!(holds(1).await, Err(MailboxError::Setup { .. })));
+    fs::remove_dir_all(root.path().join("ada@example.com")).unwrap();
+    assert!(matches!(holds(1).await, Err(MailboxError::Unavailable { .. })));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
 async fn eight_deliveries_at_once_leave_one_copy() {
     let (root, maildir) = root_with("ada@example.com");

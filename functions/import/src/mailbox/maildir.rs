@@ -85,6 +85,11 @@ impl Mailboxes for Maildir {
         let (id, message) = (mailbox.id.clone(), message.clone());
         self.on_disk(move |tree| tree.file(&id, &message, attempt)).await
     }
+
+    async fn holds(&self, mailbox: &Mailbox, message_id: &str) -> Result<Option<String>, MailboxError> {
+        let (id, hash) = (mailbox.id.clone(), hash(message_id));
+        self.on_disk(move |tree| tree.holds(&id, &hash).map_err(|error| failed(&error))).await
+    }
 }
 
 impl Tree {
@@ -108,7 +113,7 @@ impl Tree {
     }
 
     fn file(&self, id: &str, message: &Message, attempt: Attempt) -> Result<Filed, MailboxError> {
-        let hash = Sha256::of(message.message_id.as_bytes()).short_hex();
+        let hash = hash(&message.message_id);
         let seconds = date(message)?;
         let folder = self.folder_of(id).map_err(|error| failed(&error))?;
         if attempt == Attempt::Again
@@ -128,6 +133,15 @@ impl Tree {
         Ok(Filed { message: unique, result })
     }
 
+    fn holds(&self, id: &str, hash: &str) -> io::Result<Option<String>> {
+        let folder = self.mailbox(id)?.join(&self.folder);
+        match check(&folder) {
+            Ok(()) => find_copy(&folder, hash),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The folder of a mailbox with all its parts, made where they are missing.
     fn folder_of(&self, id: &str) -> io::Result<PathBuf> {
         let mailbox = self.mailbox(id)?;
@@ -144,16 +158,19 @@ impl Tree {
 fn make(directory: &Path) -> io::Result<()> {
     match fs::create_dir(directory) {
         Ok(()) => directory.parent().map_or(Ok(()), sync_directory),
-        // The mailbox's owner may have put a link there that leads elsewhere.
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            if fs::symlink_metadata(directory)?.is_dir() {
-                Ok(())
-            } else {
-                Err(ErrorKind::PermissionDenied.into())
-            }
-        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => check(directory),
         Err(error) => Err(error),
     }
+}
+
+/// The mailbox's owner may have put a link there that leads elsewhere.
+fn check(directory: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(directory)?.is_dir() { Ok(()) } else { Err(ErrorKind::PermissionDenied.into()) }
+}
+
+/// What the name of a message's copy says of its Message-ID.
+fn hash(message_id: &str) -> String {
+    Sha256::of(message_id.as_bytes()).short_hex()
 }
 
 /// Writes the draft to the disk, then makes it visible, or finds that the copy is there.
@@ -174,7 +191,12 @@ fn put(folder: &Path, draft: &Path, unique: &str, mime: &[u8], seconds: i64) -> 
 /// The unique name of the copy of a message, whatever flags a mail client has put behind it since.
 fn find_copy(folder: &Path, hash: &str) -> io::Result<Option<String>> {
     for part in ["cur", "new"] {
-        for entry in fs::read_dir(folder.join(part))? {
+        let entries = match fs::read_dir(folder.join(part)) {
+            // Whoever makes the folder at this moment has not come that far.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            entries => entries?,
+        };
+        for entry in entries {
             let name = entry?.file_name();
             let name = name.to_string_lossy();
             let unique = name.split(':').next().unwrap_or_default();

@@ -92,4 +92,12 @@ pub trait Mailboxes: Send + Sync {
     /// # Errors
     /// [`MailboxError`]; after any of them a later call with [`Attempt::Again`] finishes the work.
     async fn file(&self, mailbox: &Mailbox, message: &Message, attempt: Attempt) -> Result<Filed, MailboxError>;
+
+    /// Whether a complete copy lies in the archive folder of the mailbox, and the mailbox's own id of it. Only looks:
+    /// nothing is made, moved or taken away. `None` also where there is no such folder, and where the mailbox's owner has
+    /// moved the copy elsewhere.
+    ///
+    /// # Errors
+    /// [`MailboxError`]: whether there is a copy is not known.
+    async fn holds(&self, mailbox: &Mailbox, message_id: &str) -> Result<Option<String>, MailboxError>;
 }

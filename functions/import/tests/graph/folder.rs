@@ -1,6 +1,6 @@
 //! The archive folder.
 
-use graph_fake::{CLIENT_SECRET, Fault, Gate, Kind, On, Refusal};
+use graph_fake::{CLIENT_SECRET, Fault, Gate, Kind, On, Quirks, Refusal};
 use import::mailbox::{Attempt, Mailboxes};
 
 use crate::support::{ADA, FOLDER, Vault, config, file, graph, graph_with, mailbox, message, tenant};
@@ -76,4 +76,39 @@ async fn a_folder_that_its_owner_deleted_is_made_again() {
     fake.remove_folder(ADA, FOLDER);
     file(&graph, &message("2", &[]), Attempt::First).await.unwrap();
     assert_eq!(fake.visible(ADA).len(), 1);
+}
+
+#[tokio::test]
+async fn whether_a_mailbox_holds_a_copy_is_told_and_nothing_is_made_by_asking() {
+    let fake = tenant().await;
+    let graph = graph(&fake);
+    let ada = mailbox(&graph, ADA).await;
+    let holds = async |item: &str| graph.holds(&ada, &message(item, &[]).message_id).await;
+    assert_eq!(holds("1").await.unwrap(), None);
+    assert!(fake.visible_folders(ADA).is_empty(), "no folder is made");
+    let filed = graph.file(&ada, &message("1", &[]), Attempt::First).await.unwrap();
+    assert_eq!(holds("1").await.unwrap(), Some(filed.message));
+    assert_eq!(holds("2").await.unwrap(), None);
+    // The folder that we remember is gone, and then there is another.
+    fake.remove_folder(ADA, FOLDER);
+    assert_eq!(holds("1").await.unwrap(), None);
+    file(&self::graph(&fake), &message("2", &[]), Attempt::First).await.unwrap();
+    assert_eq!((holds("1").await.unwrap(), holds("2").await.unwrap().is_some()), (None, true));
+    let changes = [Kind::MessageDelete, Kind::FolderCreate].map(|kind| fake.count(kind));
+    assert_eq!(changes, [0, 2], "the folders are the filings'");
+}
+
+/// A message that is being put together, or that Exchange made a draft of, is no copy; and it is left alone.
+#[tokio::test]
+async fn a_draft_is_no_copy_and_asking_leaves_it_where_it_is() {
+    let fake = tenant().await;
+    fake.set_quirks(Quirks { makes_drafts: true, ..Quirks::default() });
+    let graph = graph(&fake);
+    let ada = mailbox(&graph, ADA).await;
+    fake.fault(On::kind(Kind::MessageDelete).times(100), Fault::Refuse(Refusal::new(403, "ErrorAccessDenied")));
+    assert!(graph.file(&ada, &message("1", &[]), Attempt::First).await.is_err());
+    assert!(fake.messages(ADA).iter().any(|message| message.is_draft));
+    let deletes = fake.count(Kind::MessageDelete);
+    assert_eq!(graph.holds(&ada, &message("1", &[]).message_id).await.unwrap(), None);
+    assert_eq!(fake.count(Kind::MessageDelete), deletes);
 }

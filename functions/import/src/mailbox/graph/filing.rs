@@ -107,6 +107,37 @@ impl Graph {
         Ok(Filed { message: stored.id, result: FilingResult::Imported })
     }
 
+    /// The copy in the archive folder, by Message-ID. A folder that we remember is not asked for again, as in filing.
+    pub(super) async fn held_message(&self, mailbox: &Mailbox, message_id: &str) -> Result<Option<String>, Failure> {
+        let lane = self.lanes.of(&mailbox.id);
+        let mut patience = self.patience();
+        let filter = with_message_id(message_id);
+        let whole = |all: Vec<Stored>| all.into_iter().find(|stored| stored.is_draft == Some(false));
+        let known = lane.archive.lock().await.get().map(str::to_owned);
+        if let Some(folder) = known {
+            match self.messages(&lane, &mailbox.id, &folder, &filter, &mut patience).await {
+                Err(failure) if failure.is_missing() => lane.archive.lock().await.forget(),
+                result => return Ok(whole(result?).map(|stored| stored.id)),
+            }
+        }
+        let Some(folder) = self.find_archive(&lane, &mailbox.id, &mut patience).await? else { return Ok(None) };
+        let all = self.messages(&lane, &mailbox.id, &folder, &filter, &mut patience).await?;
+        Ok(whole(all).map(|stored| stored.id))
+    }
+
+    async fn messages(
+        &self,
+        lane: &Lane,
+        mailbox: &str,
+        folder: &str,
+        filter: &str,
+        patience: &mut Patience,
+    ) -> Result<Vec<Stored>, Failure> {
+        let url = self.client.hosts.graph(&["users", mailbox, "mailFolders", folder, "messages"]);
+        let url = with_options(url, &[("$filter", filter), ("$select", "id,isDraft,receivedDateTime")]);
+        self.client.list(Some(&lane.permits), url, patience).await
+    }
+
     /// The message that is in a folder already. A draft of ours cannot be mended: it is taken away.
     async fn look_for(
         &self,
@@ -116,18 +147,15 @@ impl Graph {
         patience: &mut Patience,
     ) -> Result<Option<Stored>, Failure> {
         let filter = match by {
-            By::MessageId => format!("internetMessageId eq {}", literal(work.draft.message_id)),
+            By::MessageId => with_message_id(work.draft.message_id),
             By::ItemId => format!(
                 "singleValueExtendedProperties/Any(ep: ep/id eq {} and ep/value eq {})",
                 literal(ARCHIVE_ITEM_ID),
                 literal(work.draft.item.as_str())
             ),
         };
-        let url = self.client.hosts.graph(&["users", work.mailbox, "mailFolders", folder, "messages"]);
-        let url = with_options(url, &[("$filter", &filter), ("$select", "id,isDraft,receivedDateTime")]);
-        let all: Vec<Stored> = self.client.list(Some(&work.lane.permits), url, patience).await?;
         let mut found = None;
-        for stored in all {
+        for stored in self.messages(work.lane, work.mailbox, folder, &filter, patience).await? {
             if stored.is_draft == Some(true) {
                 self.remove(work, folder, &stored.id, patience).await?;
             } else {
@@ -360,6 +388,10 @@ impl Graph {
             }
         }
     }
+}
+
+fn with_message_id(message_id: &str) -> String {
+    format!("internetMessageId eq {}", literal(message_id))
 }
 
 /// Whether leaving something out may help. A quota or a bad recipient stays what it is.

@@ -196,4 +196,8 @@ impl Mailboxes for Graph {
     async fn file(&self, mailbox: &Mailbox, message: &Message, attempt: Attempt) -> Result<Filed, MailboxError> {
         Ok(self.file_message(mailbox, message, attempt).await?)
     }
+
+    async fn holds(&self, mailbox: &Mailbox, message_id: &str) -> Result<Option<String>, MailboxError> {
+        Ok(self.held_message(mailbox, message_id).await?)
+    }
 }
