@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, ensure};
 use archiver::local::{
     archive::{ArchiveCredentials, Sample, SampleArchive},
-    cloud::Redelivery,
+    cloud::{Queue, Redelivery},
     event_source::Depth,
     machine::{Fetched, Machine, MachineOptions},
     ministack::MinistackOptions,
@@ -320,13 +320,13 @@ impl Pipeline {
         Ok(reasons)
     }
 
-    /// Puts a message on the convert queue, as it is.
+    /// Puts a message on a queue, as it is and without attributes.
     ///
     /// # Errors
     /// When the queue refuses.
-    pub async fn send_to_convert(&self, body: &str) -> anyhow::Result<()> {
+    pub async fn send(&self, queue: &Queue, body: &str) -> anyhow::Result<()> {
         let client = Sqs::new(self.machine.cloud.config());
-        client.send_message().queue_url(&self.machine.resources.convert.url).message_body(body).send().await?;
+        client.send_message().queue_url(&queue.url).message_body(body).send().await?;
         Ok(())
     }
 

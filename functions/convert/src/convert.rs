@@ -173,7 +173,7 @@ impl Convert {
             None => (Outcome::new(task.item.clone()), None),
         };
         outcome.dead_letter = Some(DeadLettered { stage: Stage::Convert, reason });
-        outcome.letter_of = Some(record.message_id.clone());
+        outcome.letter_of = Some(record.letter_of(&task.run));
         let put = Put { key, bytes: outcome.to_json().into(), content_type: "application/json", sha256: None };
         let condition = match &etag {
             Some(etag) => Condition::Unchanged(etag),

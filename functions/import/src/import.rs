@@ -72,7 +72,7 @@ impl Work for Import {
             Ok(()) => (outcome.dead_letter, outcome.letter_of) = (None, None),
             Err(Failure::Permanent { reason, .. }) => {
                 outcome.dead_letter = Some(DeadLettered { stage: Stage::Import, reason: *reason });
-                outcome.letter_of = Some(record.message_id.clone());
+                outcome.letter_of = Some(record.letter_of(&task.run));
             }
             // Not decided: what stood there stands.
             Err(Failure::Transient { .. } | Failure::Setup { .. }) => {}

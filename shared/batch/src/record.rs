@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use aws_lambda_events::event::sqs::SqsMessage;
-use item::{DeadLetter, ItemId, Outcome, RunId};
+use item::{DeadLetter, ItemId, LetterOf, Outcome, RunId};
+use jiff::Timestamp;
 
 /// One message of a batch: the members of Lambda's SQS event that matter.
 #[derive(Debug, Clone)]
@@ -16,11 +17,14 @@ pub struct Record {
     pub body: String,
     /// How often the message was given out, this time included.
     pub receive_count: u32,
+    /// When it was sent, by SQS's clock.
+    pub sent: Option<Timestamp>,
     attributes: HashMap<String, String>,
 }
 
 impl Record {
     pub(crate) fn read(message: SqsMessage) -> Option<Self> {
+        let sent = message.attributes.get("SentTimestamp").and_then(|sent| sent.parse().ok());
         let receive_count = message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok());
         let attributes = message
             .message_attributes
@@ -32,6 +36,7 @@ impl Record {
             receipt_handle: message.receipt_handle?,
             body: message.body.unwrap_or_default(),
             receive_count: receive_count.unwrap_or(1),
+            sent: sent.and_then(|milliseconds| Timestamp::from_millisecond(milliseconds).ok()),
             attributes,
         })
     }
@@ -41,17 +46,32 @@ impl Record {
         self.attributes.get(name).map(String::as_str)
     }
 
-    /// Whether somebody sent a dead letter back to its queue, with our command or with AWS's own redrive: both keep
-    /// the letter's attributes.
-    pub fn is_replay(&self) -> bool {
-        self.attribute(DeadLetter::REASON_ATTRIBUTE).is_some()
-    }
-
     /// Whether an item's dead letter is enough for this message too: it is a new task (a later run's overlap, a repeated
     /// convert), or it has waited while another message for the same item became that letter.
     pub fn needs_no_letter(&self, outcome: &Outcome) -> bool {
-        let another_s = outcome.letter_of.as_ref().is_some_and(|message| *message != self.message_id);
-        outcome.dead_letter.is_some() && !self.is_replay() && (self.receive_count <= 1 || another_s)
+        let letter = outcome.letter_of.as_ref();
+        let another_s = letter.is_some_and(|letter| letter.message != self.message_id);
+        let is_replay = self.keeps_a_reason() || letter.is_some_and(|letter| self.is_copy_of(letter));
+        outcome.dead_letter.is_some() && !is_replay && (self.receive_count <= 1 || another_s)
+    }
+
+    /// What an item's outcome says of this message when it becomes the item's letter, now.
+    pub fn letter_of(&self, run: &RunId) -> LetterOf {
+        LetterOf { message: self.message_id.clone(), run: run.clone(), at: Timestamp::now() }
+    }
+
+    /// Whether it has a dead letter's attributes: our command and AWS's own redrive keep them.
+    fn keeps_a_reason(&self) -> bool {
+        self.attribute(DeadLetter::REASON_ATTRIBUTE).is_some()
+    }
+
+    /// Whether somebody sent a letter's body by hand, without its attributes: the task is of the letter's own run, and
+    /// was sent after the letter was noted. A later run that lists the item again names itself. A sender that repeats
+    /// itself for want of an answer mostly does so before anything has become of the first; a second letter is the worst
+    /// that comes of it.
+    fn is_copy_of(&self, letter: &LetterOf) -> bool {
+        let same_run = || self.item_and_run().1.is_some_and(|run| run == letter.run);
+        self.message_id != letter.message && self.sent.is_some_and(|sent| sent > letter.at) && same_run()
     }
 
     /// The item and the run, where the body can be read so far.
@@ -65,5 +85,56 @@ impl Record {
     /// The key of the record's item, for the log: an item's id may name somebody, its key does not.
     pub fn key(&self) -> String {
         self.item_and_run().0.map(|item| item.key().to_string()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lambda_events::event::sqs::SqsMessageAttribute;
+    use item::{DeadLettered, Reason, Stage};
+
+    use super::*;
+
+    const RUN: &str = "20261122T070000Z-daily-1";
+    const NOTED: i64 = 1_763_800_000_000;
+
+    fn record(message: &str, receives: u32, run: &str, sent: i64) -> SqsMessage {
+        let mut read = SqsMessage::default();
+        read.message_id = Some(message.into());
+        read.receipt_handle = Some("r".into());
+        read.body = Some(format!(r#"{{"v":1,"run":"{run}","item":"WA-1"}}"#));
+        read.attributes.insert("ApproximateReceiveCount".into(), receives.to_string());
+        read.attributes.insert("SentTimestamp".into(), sent.to_string());
+        read
+    }
+
+    fn dead() -> Outcome {
+        let mut outcome = Outcome::new("WA-1".parse().unwrap());
+        outcome.dead_letter = Some(DeadLettered { stage: Stage::Import, reason: Reason::Unmapped });
+        outcome.letter_of = Some(LetterOf {
+            message: "first".into(),
+            run: RUN.parse().unwrap(),
+            at: Timestamp::from_millisecond(NOTED).unwrap(),
+        });
+        outcome
+    }
+
+    #[test]
+    fn one_letter_is_enough_for_an_item_until_somebody_sends_it_back() {
+        let needs_none = |message| Record::read(message).unwrap().needs_no_letter(&dead());
+        assert!(needs_none(record("other", 1, "20261123T070000Z-daily-2", NOTED + 1)), "a later run's listing");
+        assert!(needs_none(record("other", 1, RUN, NOTED - 1)), "sent twice");
+        assert!(needs_none(record("other", 4, RUN, NOTED - 1)), "sent twice, and it has waited");
+        assert!(needs_none(record("first", 1, RUN, NOTED - 1)), "given to two functions at once");
+        assert!(!needs_none(record("first", 2, RUN, NOTED - 1)), "its letter may not have been sent");
+        assert!(!needs_none(record("copy", 1, RUN, NOTED + 1)), "its body was sent by hand");
+        let mut replay = record("replay", 1, RUN, NOTED + 1);
+        let mut reason = SqsMessageAttribute::default();
+        reason.string_value = Some("unmapped".into());
+        replay.message_attributes.insert(DeadLetter::REASON_ATTRIBUTE.into(), reason);
+        assert!(!needs_none(replay));
+        assert!(
+            !Record::read(record("other", 1, RUN, 0)).unwrap().needs_no_letter(&Outcome::new("WA-1".parse().unwrap()))
+        );
     }
 }

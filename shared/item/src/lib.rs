@@ -25,7 +25,7 @@ pub use dead_letter::{DeadLetter, Reason, Stage, UnknownWord};
 pub use digest::Sha256;
 pub use id::{AttachmentId, IdError, ItemId, ItemKey};
 pub use kind::Kind;
-pub use outcome::{Claim, DeadLettered, FailedMailbox, FiledMailbox, FilingResult, Outcome, OutcomeError};
+pub use outcome::{Claim, DeadLettered, FailedMailbox, FiledMailbox, FilingResult, LetterOf, Outcome, OutcomeError};
 pub use participant::Participant;
 pub use run::{Cursor, Listed, RunId, RunKind, Window, WindowError};
 pub use task::{ConvertTask, ImportTask, TASK_VERSION, TaskError};

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{ItemId, MailboxAddress, Reason, Sha256, Stage};
+use crate::{ItemId, MailboxAddress, Reason, RunId, Sha256, Stage};
 
 /// `outcomes/<archived date>/<key>.json`: one object an item, written by import (and by convert, for an item that it
 /// gave up on). It is the first thing that a retry or replay reads: a mailbox that stands in it is not filed in again.
@@ -27,10 +27,10 @@ pub struct Outcome {
     pub failed: Vec<FailedMailbox>,
     /// Set while the item, or a part of it, waits in the dead-letter queue.
     pub dead_letter: Option<DeadLettered>,
-    /// The queue's id of the message whose dead letter that is. Another message for the same item needs none of its
-    /// own; this one does when it comes again, because its letter may not have been sent.
+    /// The message that became that letter. Another message for the same item needs none of its own; this one does when
+    /// it comes again, because its letter may not have been sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub letter_of: Option<String>,
+    pub letter_of: Option<LetterOf>,
     /// Set while a function works on it: see [`Claim`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
@@ -75,6 +75,17 @@ pub struct DeadLettered {
     pub stage: Stage,
     /// Why.
     pub reason: Reason,
+}
+
+/// The message that a dead letter was made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LetterOf {
+    /// The queue's id of it.
+    pub message: String,
+    /// The run that its task names.
+    pub run: RunId,
+    /// When this was noted: before the letter was sent.
+    pub at: Timestamp,
 }
 
 /// A claim on an item by one invocation of import. It is put there by a conditional write, so of two functions that

@@ -79,7 +79,7 @@ async fn a_task_that_is_queued_many_times_and_out_of_order_makes_one_copy_and_on
     assert_eq!(bodies.len(), fates.len());
     for body in bodies.iter().rev() {
         for _ in 0..2 {
-            pipeline.send_to_convert(body).await?;
+            pipeline.send(&pipeline.machine.resources.convert, body).await?;
         }
     }
     pipeline.drain().await?;

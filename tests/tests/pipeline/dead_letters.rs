@@ -133,6 +133,29 @@ async fn an_unmapped_user_is_added_and_the_replay_files_in_the_mailbox_that_lack
     Ok(())
 }
 
+/// As somebody does who has only the AWS console: the body into the stage's queue, without attributes.
+#[tokio::test]
+async fn a_letters_body_that_is_sent_by_hand_is_a_replay_too() -> anyhow::Result<()> {
+    let pipeline = pipeline(vec![item("one", json!([]))]).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    let letters = pipeline.dead_letters().await?;
+    assert_eq!(letters.len(), 1);
+    pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n")).await?;
+
+    // What a later run lists again waits for the operator: its task names another run.
+    let task: Value = serde_json::from_str(&letters[0].body)?;
+    let mut listed_again = task.clone();
+    listed_again["run"] = json!("20991122T070000Z-daily-1");
+    let import = &pipeline.machine.resources.import;
+    for (task, copies) in [(listed_again, 0), (task, 1)] {
+        pipeline.send(import, &task.to_string()).await?;
+        pipeline.drain().await?;
+        assert_eq!(pipeline.copies()?.values().sum::<usize>(), copies, "{task}");
+    }
+    assert!(outcomes(&pipeline).await?["one"].is_complete());
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_replay_lets_an_oversize_item_through_to_the_size_that_is_asked_for() -> anyhow::Result<()> {
     let file = json!([{"id": "a", "name": "a.bin", "contentType": "application/octet-stream",

@@ -30,7 +30,7 @@ async fn a_message_that_is_no_task_costs_only_itself() -> anyhow::Result<()> {
         "[".repeat(100_000),
     ];
     for body in &bodies {
-        pipeline.send_to_convert(body).await?;
+        pipeline.send(&pipeline.machine.resources.convert, body).await?;
     }
     pipeline.run(&Pipeline::timer()).await?;
     assert_eq!(pipeline.copies()?, expected_copies(&expected));

@@ -71,7 +71,7 @@ async fn prepare(store: &Store, body: &str) -> Result<bool, RequeueError> {
                 return Ok(false);
             }
             // A daily run's task is dropped where a letter waits for an operator, and this one's letter is gone.
-            outcome.dead_letter = None;
+            (outcome.dead_letter, outcome.letter_of) = (None, None);
             (outcome, Condition::Unchanged(&object.etag))
         }
     };
