@@ -8,7 +8,7 @@ use item::{
     Captured, ConvertTask, DeadLetter, DeadLettered, ImportTask, Item, Outcome, Reason, Sha256, Stage, TASK_VERSION,
 };
 use metrics::Metric;
-use render::{Content, Rendered, Renderer};
+use render::{Content, FileFacts, Renderer};
 use source::{Fetched, Source, SourceError};
 use store::{Condition, ETag, Put, Store, StoreError, Written, keys};
 use tokio::sync::Mutex;
@@ -86,16 +86,19 @@ impl Convert {
         let contents: Vec<_> = attached
             .iter()
             .map(|attached| match attached {
-                Attached::Bytes(fetched) => Content::Bytes { bytes: &fetched.bytes, sha256: fetched.sha256 },
+                Attached::Bytes(fetched) => Content::File(FileFacts::of(&fetched.bytes, fetched.sha256)),
                 Attached::Erased => Content::Erased,
             })
             .collect();
         let rendered =
             self.renderer.render(&captured, &contents).map_err(|error| permanent(Reason::ItemMalformed, &error))?;
-        drop(contents);
+        let mime = rendered.mime(|index| match attached.get(index) {
+            Some(Attached::Bytes(fetched)) => &fetched.bytes,
+            Some(Attached::Erased) | None => &[],
+        });
         drop(attached);
-        let message_id = rendered.message_id.clone();
-        let (sha256, bytes) = self.keep(task, mime_key, rendered).await?;
+        let message_id = rendered.message_id;
+        let (sha256, bytes) = self.keep(task, mime_key, mime).await?;
         info!(item = %task.item.key(), stage = %Stage::Convert, bytes, "rendered");
         metrics::add(Metric::Converted, 1);
         metrics::add(Metric::Bytes, bytes);
@@ -133,9 +136,9 @@ impl Convert {
     }
 
     /// Puts the message into the bucket, unless one is there: the first rendering is the evidence and stays.
-    async fn keep(&self, task: &ConvertTask, key: &str, rendered: Rendered) -> Result<(Sha256, u64), Failure> {
-        let (sha256, bytes) = (rendered.sha256, rendered.mime.len() as u64);
-        let put = Put { key, bytes: rendered.mime.into(), content_type: "message/rfc822", sha256: Some(sha256) };
+    async fn keep(&self, task: &ConvertTask, key: &str, mime: Vec<u8>) -> Result<(Sha256, u64), Failure> {
+        let (sha256, bytes) = (Sha256::of(&mime), mime.len() as u64);
+        let put = Put { key, bytes: mime.into(), content_type: "message/rfc822", sha256: Some(sha256) };
         match self.store.put(put, Condition::Absent).await.map_err(from_store)? {
             Written::Yes(_) => Ok((sha256, bytes)),
             Written::Conflict => {

@@ -17,6 +17,7 @@ mod body;
 mod clean;
 mod content;
 mod domain;
+mod file;
 mod file_name;
 mod headers;
 mod links;
@@ -24,10 +25,13 @@ mod marks;
 mod message_id;
 mod parts;
 mod people;
+mod pieces;
 
 pub use domain::DomainError;
+pub use file::{FileFacts, Utf8Probe};
 pub use file_name::EVIDENCE as EVIDENCE_NAME;
 use item::{Captured, Item, Sha256};
+pub use pieces::{Base64Lines, Piece};
 
 /// Turns items into messages of one archive.
 #[derive(Debug, Clone)]
@@ -37,27 +41,47 @@ pub struct Renderer {
 
 /// What the archive answered for one of an item's attachments.
 #[derive(Clone, Copy)]
-pub enum Content<'a> {
+pub enum Content {
     /// Its bytes, checked already against the item's declared digest.
-    Bytes {
-        /// All of them.
-        bytes: &'a [u8],
-        /// Their digest, as computed when they were read.
-        sha256: Sha256,
-    },
+    File(FileFacts),
     /// The archive erased it by its retention (410). The message says so in its place.
     Erased,
 }
 
-/// A message that is ready to be filed.
+/// A message that is ready to be filed, but for its files' bytes.
 #[derive(Clone)]
 pub struct Rendered {
     /// Its Message-ID, in angle brackets.
     pub message_id: String,
-    /// The whole message, CR LF line ends, ASCII.
-    pub mime: Vec<u8>,
-    /// The digest of the whole message.
-    pub sha256: Sha256,
+    /// The whole message, CR LF line ends, ASCII. Every attachment that was not erased is one piece.
+    pub pieces: Vec<Piece>,
+}
+
+impl Rendered {
+    /// The whole message in memory; `file` gives the bytes of the item's attachment with an index.
+    pub fn mime<'a>(&self, file: impl Fn(usize) -> &'a [u8]) -> Vec<u8> {
+        let mut mime = Vec::with_capacity(usize::try_from(self.length()).unwrap_or_default());
+        for piece in &self.pieces {
+            match piece {
+                Piece::Written(bytes) => mime.extend_from_slice(bytes),
+                Piece::File { index, .. } => {
+                    let mut lines = Base64Lines::default();
+                    lines.push(file(*index), &mut mime);
+                    lines.finish(&mut mime);
+                }
+            }
+        }
+        mime
+    }
+
+    /// How many bytes the whole message has.
+    pub fn length(&self) -> u64 {
+        let length = |piece: &Piece| match piece {
+            Piece::Written(bytes) => bytes.len() as u64,
+            Piece::File { bytes, .. } => Base64Lines::length(*bytes),
+        };
+        self.pieces.iter().map(length).fold(0, u64::saturating_add)
+    }
 }
 
 /// Why an item was not rendered. Every variant is permanent: the same input fails again.
@@ -95,15 +119,15 @@ impl Renderer {
         format!("<{}>", message_id::own(item, &self.domain))
     }
 
-    /// Renders an item. `attachments` has one content for each of the item's attachments, in the same order; their
-    /// bytes are only borrowed, and neither changed nor hashed again.
+    /// Renders an item. `attachments` has one content for each of the item's attachments, in the same order; of their
+    /// bytes nothing but the [`FileFacts`] is needed.
     ///
     /// The header X-WA-Content-SHA256 is the digest of a list of digests, one a line: of `whatsapp-item.json`, then of
     /// each attachment, in hex, or `erased`. Each line ends in LF.
     ///
     /// # Errors
     /// [`RenderError`], all of them permanent. Nothing that an item says is an error.
-    pub fn render(&self, captured: &Captured, attachments: &[Content<'_>]) -> Result<Rendered, RenderError> {
+    pub fn render(&self, captured: &Captured, attachments: &[Content]) -> Result<Rendered, RenderError> {
         let Captured { item, evidence } = captured;
         if attachments.len() != item.attachments.len() {
             return Err(RenderError::Attachments { expected: item.attachments.len(), given: attachments.len() });
@@ -120,25 +144,27 @@ impl Renderer {
             .collect();
         let body = content::compose(captured, attachments, &names);
         let mut files = Vec::with_capacity(attachments.len() + item.contacts.len());
-        for ((attachment, content), name) in item.attachments.iter().zip(attachments).zip(&names) {
-            if let Content::Bytes { bytes, .. } = content {
-                files.push(parts::file(name, &file_name::media_type(attachment.content_type.as_deref()), bytes));
+        let mut places = Vec::with_capacity(attachments.len());
+        for (index, ((attachment, content), name)) in item.attachments.iter().zip(attachments).zip(&names).enumerate() {
+            if let Content::File(facts) = content {
+                let media_type = file_name::media_type(attachment.content_type.as_deref());
+                files.push(parts::place(name, &media_type, facts.utf8, pieces::mark(&seed, index)));
+                places.push((index, facts.bytes));
             }
         }
         files.extend(content::cards(item));
         let message = headers::write(item, &self.domain, &message_id, &content_digest(&seed, attachments));
-        let mut mime = Vec::new();
-        message.body(parts::message(body.plain(), body.html(), files, evidence, &seed)).serialize(&mut mime);
-        let sha256 = Sha256::of(&mime);
-        Ok(Rendered { message_id: format!("<{message_id}>"), mime, sha256 })
+        let mut written = Vec::new();
+        message.body(parts::message(body.plain(), body.html(), files, evidence, &seed)).serialize(&mut written);
+        Ok(Rendered { message_id: format!("<{message_id}>"), pieces: pieces::cut(written, &seed, &places) })
     }
 }
 
-fn content_digest(evidence: &Sha256, attachments: &[Content<'_>]) -> Sha256 {
+fn content_digest(evidence: &Sha256, attachments: &[Content]) -> Sha256 {
     let mut list = format!("{evidence}\n");
     for content in attachments {
         match content {
-            Content::Bytes { sha256, .. } => list.push_str(&format!("{sha256}\n")),
+            Content::File(facts) => list.push_str(&format!("{}\n", facts.sha256)),
             Content::Erased => list.push_str("erased\n"),
         }
     }

@@ -8,11 +8,11 @@ use mail_builder::{
 
 use crate::file_name;
 
-/// A file with its own bytes. Content-Type is raw so that the builder does not look into it: it would rewrite the line
-/// ends of `text/*`, and so every attachment is base64.
-pub(crate) fn file<'a>(name: &str, media_type: &str, bytes: &'a [u8]) -> MimePart<'a> {
-    let text = media_type.starts_with("text/") && !bytes.is_ascii() && std::str::from_utf8(bytes).is_ok();
-    part(name, media_type, text.then_some("utf-8"), BodyPart::from(bytes))
+/// The place of a file: the part's headers, and `mark` where its base64 goes. Content-Type is raw so that the builder
+/// does not look into it: it would rewrite the line ends of `text/*`, and so every attachment is base64.
+pub(crate) fn place<'a>(name: &str, media_type: &str, utf8: bool, mark: String) -> MimePart<'a> {
+    let text = utf8 && media_type.starts_with("text/");
+    part(name, media_type, text.then_some("utf-8"), BodyPart::from(mark.into_bytes())).transfer_encoding("base64")
 }
 
 /// A contact card as a file.

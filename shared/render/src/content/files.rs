@@ -4,14 +4,14 @@ use item::Item;
 
 use crate::{Content, amounts, body::FileLine, file_name};
 
-pub(super) fn lines(item: &Item, attachments: &[Content<'_>], names: &[String]) -> Vec<FileLine> {
+pub(super) fn lines(item: &Item, attachments: &[Content], names: &[String]) -> Vec<FileLine> {
     let declared = item.attachments.iter();
     declared
         .zip(attachments)
         .zip(names)
         .map(|((attachment, content), name)| {
             let (size, sha256) = match content {
-                Content::Bytes { bytes, sha256 } => (Some(bytes.len() as u64), Some(*sha256)),
+                Content::File(facts) => (Some(facts.bytes), Some(facts.sha256)),
                 Content::Erased => (attachment.size, None),
             };
             let mut facts = file_name::media_type(attachment.content_type.as_deref()).into_owned();

@@ -33,7 +33,7 @@ const MAX_VALUE: usize = 500;
 const MAX_PEOPLE: usize = 10;
 
 /// Everything that the message's texts say.
-pub(crate) fn compose<'a>(captured: &'a Captured, attachments: &[Content<'_>], names: &[String]) -> Body<'a> {
+pub(crate) fn compose<'a>(captured: &'a Captured, attachments: &[Content], names: &[String]) -> Body<'a> {
     let item = &captured.item;
     let mut body = Body {
         title: "".into(),

@@ -6,10 +6,17 @@
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use item::{Captured, Kind, Sha256};
-use render::{Content, Rendered, Renderer};
+use render::{Content, FileFacts, Renderer};
 use serde_json::Value;
 
 use crate::readers;
+
+/// A message in memory.
+pub(crate) struct Rendered {
+    pub(crate) message_id: String,
+    pub(crate) mime: Vec<u8>,
+    pub(crate) sha256: Sha256,
+}
 
 struct Golden {
     name: String,
@@ -45,10 +52,17 @@ fn golden(name: String) -> Golden {
 }
 
 pub(crate) fn render(captured: &Captured, files: &[Option<Vec<u8>>]) -> Rendered {
-    let contents: Vec<Content<'_>> = files
+    let rendered = in_pieces(captured, files);
+    let mime = rendered.mime(|index| files[index].as_deref().expect("an erased file has no place"));
+    assert_eq!(rendered.length(), mime.len() as u64);
+    Rendered { message_id: rendered.message_id, sha256: Sha256::of(&mime), mime }
+}
+
+pub(crate) fn in_pieces(captured: &Captured, files: &[Option<Vec<u8>>]) -> render::Rendered {
+    let contents: Vec<Content> = files
         .iter()
         .map(|file| match file {
-            Some(bytes) => Content::Bytes { bytes, sha256: Sha256::of(bytes) },
+            Some(bytes) => Content::File(FileFacts::of(bytes, Sha256::of(bytes))),
             None => Content::Erased,
         })
         .collect();

@@ -2,10 +2,14 @@
 
 use item::{Captured, Sha256};
 use mail_parser::MessageParser;
-use render::{Content, DomainError, RenderError, Renderer};
+use proptest::{
+    collection::vec,
+    prelude::{ProptestConfig, any, proptest},
+};
+use render::{Base64Lines, Content, DomainError, Piece, RenderError, Renderer};
 use serde_json::{Value, json};
 
-use crate::golden::render;
+use crate::golden::{in_pieces, render};
 
 fn item(changes: Value) -> Captured {
     let mut value = json!({
@@ -151,4 +155,46 @@ fn what_cannot_be_rendered_says_why() {
     captured.item.message_time = "-009999-01-02T01:59:59Z".parse().expect("a time");
     assert_eq!(renderer.render(&captured, &[]).err(), Some(RenderError::Time));
     assert_eq!(Renderer::new("a\r\nb").err(), Some(DomainError::Label));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// What convert sends to the bucket piece by piece, and what it holds in memory.
+    #[test]
+    fn a_message_is_the_same_in_pieces_and_whole(
+        files in vec(proptest::option::weighted(0.9, vec(any::<u8>(), 0..2_000)), 0..5),
+        text in any::<bool>(),
+        step in 1_usize..3_000,
+    ) {
+        let media_type = if text { "text/plain" } else { "video/mp4" };
+        let attachments: Vec<Value> =
+            (0..files.len()).map(|at| json!({"id": format!("{at}"), "contentType": media_type})).collect();
+        let captured = item(json!({"attachments": attachments}));
+        let whole = render(&captured, &files).mime;
+        let mut streamed = Vec::new();
+        for piece in in_pieces(&captured, &files).pieces {
+            match piece {
+                Piece::Written(bytes) => streamed.extend(bytes),
+                Piece::File { index, bytes } => {
+                    let file = files[index].as_ref().expect("not erased");
+                    assert_eq!(bytes, file.len() as u64);
+                    let mut lines = Base64Lines::default();
+                    file.chunks(step).for_each(|bytes| lines.push(bytes, &mut streamed));
+                    lines.finish(&mut streamed);
+                }
+            }
+        }
+        assert!(streamed == whole);
+        let parsed = MessageParser::default().parse(&whole).expect("a message");
+        let found: Vec<_> = parsed.attachments().map(|part| Sha256::of(raw(&parsed, part).as_slice())).collect();
+        let expected: Vec<_> = files.iter().flatten().map(|file| Sha256::of(file)).collect();
+        assert_eq!(found[..found.len() - 1], expected);
+    }
+}
+
+/// A part's own bytes; the parser's text would be in another character set.
+fn raw(message: &mail_parser::Message<'_>, part: &mail_parser::MessagePart<'_>) -> Vec<u8> {
+    let range = part.raw_body_offset() as usize..part.raw_end_offset() as usize;
+    mail_parser::decoders::base64::base64_decode(&message.raw_message[range]).expect("base64")
 }

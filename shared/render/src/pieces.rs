@@ -1,0 +1,104 @@
+//! A message in pieces: what is written of it, and where its files go. The files are not needed for that, so that one
+//! of any size can be put in its place as a stream; what is in memory is put together from the same pieces.
+
+use encodify::base64::MIME;
+use item::Sha256;
+use memchr::memmem;
+
+/// The bytes of a full line of base64: 76 characters.
+const LINE: usize = 57;
+
+/// A piece of a rendered message.
+#[derive(Clone)]
+pub enum Piece {
+    /// These bytes.
+    Written(Vec<u8>),
+    /// One of the item's attachments, as [`Base64Lines`] writes it.
+    File {
+        /// Which: its place in the item's list, from 0.
+        index: usize,
+        /// How many bytes it has before it is encoded.
+        bytes: u64,
+    },
+}
+
+/// Base64 as a message has it: lines of 76 characters, each with CR LF at its end. However the bytes are cut into
+/// slices, the lines are the same.
+#[derive(Default)]
+pub struct Base64Lines {
+    /// Less than a line.
+    begun: Vec<u8>,
+}
+
+impl Base64Lines {
+    /// How long the lines of so many bytes are.
+    pub fn length(bytes: u64) -> u64 {
+        let characters = bytes.div_ceil(3).saturating_mul(4);
+        characters.saturating_add(characters.div_ceil(76).saturating_mul(2))
+    }
+
+    /// Writes the lines that are full now to the end of `out`.
+    pub fn push(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) {
+        if !self.begun.is_empty() {
+            let (now, later) = bytes.split_at(bytes.len().min(LINE - self.begun.len()));
+            self.begun.extend_from_slice(now);
+            bytes = later;
+            if self.begun.len() < LINE {
+                return;
+            }
+            MIME.encode_append(&self.begun, out);
+            self.begun.clear();
+        }
+        let (full, begun) = bytes.split_at(bytes.len() / LINE * LINE);
+        MIME.encode_append(full, out);
+        self.begun.extend_from_slice(begun);
+    }
+
+    /// Writes what is left, the last line.
+    pub fn finish(self, out: &mut Vec<u8>) {
+        MIME.encode_append(&self.begun, out);
+    }
+}
+
+/// What stands in the place of a file until the message is cut there. Nobody can write a text that holds the hash of
+/// itself, so it stands nowhere else.
+pub(crate) fn mark(seed: &Sha256, index: usize) -> String {
+    format!("=_file_{}_{index}_", seed.short_hex())
+}
+
+/// Cuts a message at the marks of these files, which stand in it in this order. Each has its index and its length.
+pub(crate) fn cut(mut message: Vec<u8>, seed: &Sha256, files: &[(usize, u64)]) -> Vec<Piece> {
+    let mut pieces = Vec::with_capacity(2 * files.len() + 1);
+    for &(index, bytes) in files {
+        let mark = mark(seed, index);
+        // Always there: the message was written with it.
+        let Some(at) = memmem::find(&message, mark.as_bytes()) else { continue };
+        let rest = message.split_off(at + mark.len());
+        message.truncate(at);
+        pieces.push(Piece::Written(std::mem::replace(&mut message, rest)));
+        pieces.push(Piece::File { index, bytes });
+    }
+    pieces.push(Piece::Written(message));
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_the_same_however_the_bytes_come() {
+        let bytes: Vec<u8> = (0..=255).cycle().take(1000).collect();
+        for length in [0, 1, 2, 3, 56, 57, 58, 113, 114, 115, 1000] {
+            let whole = MIME.encode(&bytes[..length]);
+            assert_eq!(Base64Lines::length(length as u64), whole.len() as u64, "{length}");
+            for step in [1, 2, 56, 57, 58, 999, 1000] {
+                let (mut lines, mut out) = (Base64Lines::default(), Vec::new());
+                bytes[..length].chunks(step).for_each(|bytes| lines.push(bytes, &mut out));
+                lines.finish(&mut out);
+                assert!(out == whole.as_bytes(), "{length} bytes by {step}");
+            }
+        }
+        assert!(Base64Lines::length(u64::MAX) > 0);
+    }
+}
