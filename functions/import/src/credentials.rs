@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::mailbox::{
     MailboxError,
-    graph::{Credentials, GraphSecret},
+    entra::{Credentials, EntraSecret},
 };
 
 /// Graph's secret: `{"client_secret"}`, or `{"certificate","private_key"}` in PEM.
@@ -32,7 +32,7 @@ impl SecretCredentials {
 
 #[async_trait]
 impl Credentials for SecretCredentials {
-    async fn get(&self, _refresh: bool) -> Result<GraphSecret, MailboxError> {
+    async fn get(&self, _refresh: bool) -> Result<EntraSecret, MailboxError> {
         let expected = r#"{"client_secret"} or {"certificate","private_key"} of the Entra application"#;
         let stored = self.secrets.get(&self.id, expected).await.map_err(|error| match error {
             SecretError::Unavailable(_) => MailboxError::Unavailable { detail: error.to_string(), retry_after: None },
@@ -42,9 +42,9 @@ impl Credentials for SecretCredentials {
         })?;
         Ok(match stored {
             Stored::Certificate { certificate, private_key } => {
-                GraphSecret::Certificate { certificate_pem: certificate, private_key_pem: private_key }
+                EntraSecret::Certificate { certificate_pem: certificate, private_key_pem: private_key }
             }
-            Stored::ClientSecret { client_secret } => GraphSecret::ClientSecret(client_secret),
+            Stored::ClientSecret { client_secret } => EntraSecret::ClientSecret(client_secret),
         })
     }
 }

@@ -7,7 +7,10 @@ use item::MailboxAddress;
 use phone::Region;
 use store::keys;
 
-use crate::mailbox::graph::{Cloud, GraphConfig, MESSAGE_CLASS};
+use crate::mailbox::{
+    entra::Cloud,
+    graph::{GraphConfig, MESSAGE_CLASS},
+};
 
 /// The environment variables that the function reads.
 pub const VARIABLES: &[&str] = &[

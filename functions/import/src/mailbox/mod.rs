@@ -1,7 +1,11 @@
 //! The mailbox port: what import needs of a mail system. One adapter a folder or file beside this one.
 
+pub mod entra;
 pub mod graph;
+mod http;
+mod known;
 pub mod maildir;
+mod patience;
 
 use std::time::Duration;
 

@@ -3,7 +3,8 @@
 use graph_fake::{CLIENT_SECRET, Fault, Kind, On, Refusal, User};
 use import::mailbox::{
     Attempt, MailboxError, Mailboxes,
-    graph::{Cloud, ConfigError, Graph, GraphConfig},
+    entra::Cloud,
+    graph::{ConfigError, Graph, GraphConfig},
 };
 
 use crate::support::{Vault, bytes, config, file, graph, mailbox, message, message_of, tenant};

@@ -10,7 +10,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use graph_fake::{CLIENT_ID, CLIENT_SECRET, GraphFake, TENANT_ID, User};
 use import::mailbox::{
     Attempt, Filed, Mailbox, MailboxError, Mailboxes, Message,
-    graph::{Cloud, Credentials, Graph, GraphConfig, GraphSecret},
+    entra::{Cloud, Credentials, EntraSecret},
+    graph::{Graph, GraphConfig},
 };
 
 /// The owner of the mailbox that most tests file in.
@@ -20,23 +21,23 @@ pub(crate) const FOLDER: &str = "WhatsApp Archiver";
 
 /// A secret store that says what it was asked.
 pub(crate) struct Vault {
-    pub(crate) secret: Mutex<GraphSecret>,
+    pub(crate) secret: Mutex<EntraSecret>,
     pub(crate) asked: Mutex<Vec<bool>>,
 }
 
 impl Vault {
-    pub(crate) fn new(secret: GraphSecret) -> Arc<Self> {
+    pub(crate) fn new(secret: EntraSecret) -> Arc<Self> {
         Arc::new(Self { secret: Mutex::new(secret), asked: Mutex::default() })
     }
 
     pub(crate) fn with(secret: &str) -> Arc<Self> {
-        Self::new(GraphSecret::ClientSecret(secret.to_owned().into()))
+        Self::new(EntraSecret::ClientSecret(secret.to_owned().into()))
     }
 }
 
 #[async_trait]
 impl Credentials for Vault {
-    async fn get(&self, refresh: bool) -> Result<GraphSecret, MailboxError> {
+    async fn get(&self, refresh: bool) -> Result<EntraSecret, MailboxError> {
         self.asked.lock().unwrap().push(refresh);
         Ok(self.secret.lock().unwrap().clone())
     }

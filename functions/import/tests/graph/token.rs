@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use graph_fake::{CLIENT_SECRET, Fault, Gate, Kind, On, Refusal};
-use import::mailbox::{Attempt, MailboxError, Mailboxes, graph::GraphSecret};
+use import::mailbox::{Attempt, MailboxError, Mailboxes, entra::EntraSecret};
 
 use crate::support::{ADA, Vault, config, file, graph, graph_with, mailbox, message, tenant};
 
 const CERTIFICATE: &str = include_str!("certificate.pem");
 const KEY: &str = include_str!("private_key.pem");
 
-fn certificate(certificate: &str, key: &str) -> GraphSecret {
-    GraphSecret::Certificate { certificate_pem: certificate.into(), private_key_pem: key.to_owned().into() }
+fn certificate(certificate: &str, key: &str) -> EntraSecret {
+    EntraSecret::Certificate { certificate_pem: certificate.into(), private_key_pem: key.to_owned().into() }
 }
 
 fn setup(error: &MailboxError) -> &str {
@@ -78,7 +78,7 @@ async fn a_rotated_secret_is_fetched_again() {
     let error = graph.find(&ADA.parse().unwrap()).await.unwrap_err();
     assert!(setup(&error).contains("AADSTS7000215"), "{error}");
     assert_eq!(*vault.asked.lock().unwrap(), [false, true]);
-    *vault.secret.lock().unwrap() = GraphSecret::ClientSecret("new".to_owned().into());
+    *vault.secret.lock().unwrap() = EntraSecret::ClientSecret("new".to_owned().into());
     assert!(graph.find(&ADA.parse().unwrap()).await.unwrap().is_some());
 }
 
@@ -86,10 +86,10 @@ async fn a_rotated_secret_is_fetched_again() {
 async fn a_secret_that_is_rotated_between_two_fetches_is_no_error() {
     struct Rotating;
     #[async_trait::async_trait]
-    impl import::mailbox::graph::Credentials for Rotating {
-        async fn get(&self, refresh: bool) -> Result<GraphSecret, MailboxError> {
+    impl import::mailbox::entra::Credentials for Rotating {
+        async fn get(&self, refresh: bool) -> Result<EntraSecret, MailboxError> {
             let secret = if refresh { CLIENT_SECRET } else { "remembered" };
-            Ok(GraphSecret::ClientSecret(secret.to_owned().into()))
+            Ok(EntraSecret::ClientSecret(secret.to_owned().into()))
         }
     }
     let fake = tenant().await;

@@ -11,8 +11,8 @@ use super::{
     filing::{REQUEST_LIMIT, Work},
     message::Attachment,
     odata::with_options,
-    patience::Patience,
 };
+use crate::mailbox::patience::Patience;
 
 /// 3.75 MiB: below the 4 MB of every document, and a multiple of 320 KiB, which some upload sessions insist on.
 const PIECE: usize = 12 * 320 * 1024;

@@ -1,7 +1,5 @@
 //! One request to Graph, with its token, its turn and its retries.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use reqwest::{
     Method,
@@ -12,11 +10,13 @@ use url::Url;
 
 use super::{
     ConfigError,
-    answer::{self, Answer},
-    cloud::{Hosts, is_private},
-    error::Failure,
+    error::{Failure, Refusal},
+    hosts::Hosts,
+};
+use crate::mailbox::{
+    entra::{Tokens, is_private},
+    http::{self, Answer},
     patience::Patience,
-    token::Tokens,
 };
 
 /// A request to Graph.
@@ -30,20 +30,20 @@ pub(super) struct Request {
 
 impl Request {
     pub(super) fn get(url: Url) -> Self {
-        Self { method: Method::GET, url, json: None, longest_answer: answer::SMALL }
+        Self { method: Method::GET, url, json: None, longest_answer: http::SMALL }
     }
 
     pub(super) fn delete(url: Url) -> Self {
-        Self { method: Method::DELETE, url, json: None, longest_answer: answer::SMALL }
+        Self { method: Method::DELETE, url, json: None, longest_answer: http::SMALL }
     }
 
     pub(super) fn post(url: Url, json: impl Into<Bytes>) -> Self {
-        Self { method: Method::POST, url, json: Some(json.into()), longest_answer: answer::SMALL }
+        Self { method: Method::POST, url, json: Some(json.into()), longest_answer: http::SMALL }
     }
 
     /// The answer shows a message, its body included.
     pub(super) fn answered_with_message(mut self) -> Self {
-        self.longest_answer = answer::MESSAGE;
+        self.longest_answer = http::MESSAGE;
         self
     }
 }
@@ -57,19 +57,7 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(hosts: Hosts, tokens: Tokens) -> Result<Self, ConfigError> {
-        // Without a provider reqwest would panic.
-        if rustls::crypto::CryptoProvider::get_default().is_none() {
-            return Err(ConfigError::Tls);
-        }
-        let http = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .no_proxy()
-            .connect_timeout(Duration::from_secs(10))
-            .read_timeout(Duration::from_secs(60))
-            .timeout(Duration::from_secs(150))
-            .build()
-            .map_err(|_| ConfigError::Tls)?;
+        let http = http::client().map_err(|_| ConfigError::Tls)?;
         Ok(Self { http, hosts, tokens })
     }
 
@@ -126,7 +114,7 @@ impl Client {
             }
             let answer = {
                 let _turn = take(turn).await?;
-                answer::read(builder.send().await, request.longest_answer).await?
+                http::read(builder.send().await, request.longest_answer).await?
             };
             if answer.status.is_success() {
                 return Ok(answer);
@@ -135,7 +123,7 @@ impl Client {
                 refused = Some(token);
                 continue;
             }
-            return Err(answer.refusal().into());
+            return Err(Refusal::of(&answer).into());
         }
     }
 
@@ -161,9 +149,9 @@ impl Client {
                 .header(CONTENT_LENGTH, piece.len())
                 .header(CONTENT_RANGE, format!("bytes {}-{}/{}", range.start, range.end - 1, file.len()))
                 .body(piece);
-            answer::read(request.send().await, answer::SMALL).await?
+            http::read(request.send().await, http::SMALL).await?
         };
-        if sent.status.is_success() { Ok(sent) } else { Err(sent.refusal().into()) }
+        if sent.status.is_success() { Ok(sent) } else { Err(Refusal::of(&sent).into()) }
     }
 }
 

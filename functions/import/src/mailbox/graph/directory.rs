@@ -1,11 +1,5 @@
 //! Whose an address is.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
-
 use item::MailboxAddress;
 use serde::Deserialize;
 
@@ -14,21 +8,10 @@ use super::{
     client::Request,
     error::Failure,
     odata::{literal, with_options},
-    patience::Patience,
 };
-use crate::mailbox::Mailbox;
-
-/// So many answers are remembered.
-const MOST: usize = 10_000;
+use crate::mailbox::{Mailbox, patience::Patience};
 
 const MEMBERS: (&str, &str) = ("$select", "id,userPrincipalName,mail,proxyAddresses");
-
-/// What was found for an address, as long as it is trusted.
-pub(super) struct Directory {
-    known: Mutex<HashMap<MailboxAddress, (Option<Mailbox>, Instant)>>,
-    /// Nobody today may be somebody soon: an administrator is at it.
-    nobody_for: Duration,
-}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -37,29 +20,6 @@ struct User {
     mail: Option<String>,
     #[serde(default)]
     proxy_addresses: Vec<String>,
-}
-
-impl Directory {
-    pub(super) fn new(nobody_for: Duration) -> Self {
-        Self { known: Mutex::default(), nobody_for }
-    }
-
-    fn get(&self, address: &MailboxAddress) -> Option<Option<Mailbox>> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mailbox, at) = known.get(address)?;
-        (mailbox.is_some() || at.elapsed() < self.nobody_for).then(|| mailbox.clone())
-    }
-
-    fn put(&self, address: &MailboxAddress, mailbox: Option<Mailbox>) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST {
-            known.retain(|_, (mailbox, _)| mailbox.is_some());
-        }
-        if known.len() >= MOST {
-            known.clear();
-        }
-        known.insert(address.clone(), (mailbox, Instant::now()));
-    }
 }
 
 impl User {
@@ -79,7 +39,7 @@ impl User {
 
 impl Graph {
     pub(super) async fn find_mailbox(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, Failure> {
-        if let Some(known) = self.directory.get(address) {
+        if let Some(known) = self.known.get(address) {
             return Ok(known);
         }
         let mut patience = self.patience();
@@ -101,7 +61,7 @@ impl Graph {
                 break;
             }
         }
-        self.directory.put(address, owner.clone());
+        self.known.put(address, owner.clone());
         Ok(owner)
     }
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use serde::Deserialize;
 
-use crate::mailbox::MailboxError;
-
-/// The longest wait that an answer can ask of us.
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+use crate::mailbox::{
+    MailboxError,
+    http::{Answer, Lost, word},
+};
 
 /// Why a request did not do what it was for.
 #[derive(Debug)]
@@ -65,7 +65,12 @@ struct ErrorBody {
 }
 
 impl Refusal {
-    pub(super) fn new(status: StatusCode, body: &[u8], retry_after: Option<Duration>, request: Option<&str>) -> Self {
+    /// What an answer means that is no success.
+    pub(super) fn of(answer: &Answer) -> Self {
+        Self::new(answer.status, &answer.body, answer.retry_after, answer.request.as_deref())
+    }
+
+    fn new(status: StatusCode, body: &[u8], retry_after: Option<Duration>, request: Option<&str>) -> Self {
         let code = serde_json::from_slice::<ErrorAnswer>(body).ok().and_then(|answer| word(&answer.error.code));
         Self { status, code, retry_after, request: request.and_then(word) }
     }
@@ -167,6 +172,12 @@ impl From<Refusal> for Failure {
     }
 }
 
+impl From<Lost> for Failure {
+    fn from(Lost(what): Lost) -> Self {
+        Self::Lost { what }
+    }
+}
+
 impl From<MailboxError> for Failure {
     fn from(error: MailboxError) -> Self {
         Self::Port(error)
@@ -190,26 +201,6 @@ impl From<Failure> for MailboxError {
             Meaning::NoMailbox | Meaning::Rejected => Self::Rejected { detail },
         }
     }
-}
-
-/// A code, as far as it can be one: somebody else's free text never gets into our errors.
-pub(super) fn word(text: &str) -> Option<String> {
-    let letters = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-    ((1..=64).contains(&text.len()) && text.bytes().all(letters)).then(|| text.to_owned())
-}
-
-/// Reads `Retry-After`: seconds, which may have a fraction, or an HTTP date.
-pub(super) fn retry_after(value: &str, now: jiff::Timestamp) -> Option<Duration> {
-    let value = value.trim();
-    let wait = match value.parse::<f64>() {
-        Ok(seconds) if seconds.is_nan() => return None,
-        Ok(seconds) => Duration::try_from_secs_f64(seconds.min(LONGEST_WAIT.as_secs_f64())).ok()?,
-        Err(_) => {
-            let until = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
-            Duration::try_from(until.duration_since(now)).unwrap_or_default()
-        }
-    };
-    Some(wait.min(LONGEST_WAIT))
 }
 
 #[cfg(test)]
@@ -265,26 +256,5 @@ mod tests {
         let refusal = Refusal::new(StatusCode::BAD_REQUEST, body, None, Some("a b"));
         assert!(!format!("{refusal:?}").contains("ada"));
         assert_eq!(refusal.detail(), "HTTP 400");
-    }
-
-    #[test]
-    fn every_form_of_retry_after_is_read() {
-        let now: jiff::Timestamp = "2026-11-22T07:00:00Z".parse().unwrap();
-        for (value, expected) in [
-            ("2", Some(2000)),
-            (" 2.128 ", Some(2128)),
-            ("0", Some(0)),
-            ("Sun, 22 Nov 2026 07:00:30 GMT", Some(30_000)),
-            ("Sun, 22 Nov 2026 06:00:00 GMT", Some(0)),
-            ("1e300", Some(86_400_000)),
-            ("inf", Some(86_400_000)),
-            ("Fri, 22 Nov 2126 07:00:30 GMT", Some(86_400_000)),
-            ("-1", None),
-            ("NaN", None),
-            ("soon", None),
-            ("", None),
-        ] {
-            assert_eq!(retry_after(value, now), expected.map(Duration::from_millis), "{value:?}");
-        }
     }
 }

@@ -18,9 +18,8 @@ use super::{
     lane::Lane,
     message::{Content, parse},
     odata::{literal, with_options},
-    patience::Patience,
 };
-use crate::mailbox::{Attempt, Filed, Mailbox, MailboxError, Message};
+use crate::mailbox::{Attempt, Filed, Mailbox, MailboxError, Message, patience::Patience};
 
 /// Graph takes requests of 4 MB; the smaller reading of it.
 pub(super) const REQUEST_LIMIT: usize = 4_000_000;
@@ -245,7 +244,7 @@ impl Graph {
         let request = Request::post(url, message_json(&work.draft, &files, concessions)).answered_with_message();
         loop {
             let created = self.client.ask_once(Some(&work.lane.permits), &request, patience).await;
-            let failure = match created.and_then(|answer| answer.json::<Stored>()) {
+            let failure = match created.and_then(|answer| Ok(answer.json::<Stored>()?)) {
                 Ok(stored) => return self.checked(work, folder, stored, patience).await,
                 Err(failure) if failure.is_unclear() => failure,
                 Err(failure) => return Err(failure),
@@ -375,7 +374,7 @@ impl Graph {
         let request = Request::post(url, json).answered_with_message();
         loop {
             let moved = self.client.ask_once(Some(&work.lane.permits), &request, patience).await;
-            let failure = match moved.and_then(|answer| answer.json::<Stored>()) {
+            let failure = match moved.and_then(|answer| Ok(answer.json::<Stored>()?)) {
                 Ok(stored) => return self.checked(work, archive, stored, patience).await,
                 Err(failure) if failure.is_unclear() || failure.is_missing() => failure,
                 Err(failure) => return Err(failure),

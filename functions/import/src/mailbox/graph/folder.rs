@@ -8,8 +8,8 @@ use super::{
     error::Failure,
     lane::{FolderId, Lane},
     odata::{literal, with_options},
-    patience::Patience,
 };
+use crate::mailbox::patience::Patience;
 
 /// The hidden folder's name. A message in it is not filed yet.
 const STAGING: &str = "Incomplete";

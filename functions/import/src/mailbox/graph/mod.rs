@@ -5,21 +5,17 @@
 //! `User.Read.All` on the directory. What MIME says beyond what JSON can say stays in the attached item and in the
 //! bucket.
 
-mod answer;
 mod attachments;
 mod body;
 mod client;
-mod cloud;
-mod credentials;
 mod directory;
 mod error;
 mod filing;
 mod folder;
+mod hosts;
 mod lane;
 mod message;
 mod odata;
-mod patience;
-mod token;
 
 use std::{
     fmt,
@@ -31,11 +27,13 @@ use async_trait::async_trait;
 use item::MailboxAddress;
 use url::Url;
 
-use self::{client::Client, cloud::Hosts, directory::Directory, lane::Lanes, patience::Patience, token::Tokens};
-use super::{Attempt, Filed, Mailbox, MailboxError, Mailboxes, Message};
-
-pub use cloud::{Cloud, UnknownCloud};
-pub use credentials::{Credentials, GraphSecret};
+use self::{client::Client, hosts::Hosts, lane::Lanes};
+use super::{
+    Attempt, Filed, Mailbox, MailboxError, Mailboxes, Message,
+    entra::{Application, ApplicationError, Cloud, Credentials},
+    known::Known,
+    patience::Patience,
+};
 
 /// The message class of every filed message, unless configured otherwise: `kind:externaldata` finds it.
 pub const MESSAGE_CLASS: &str = "IPM.ExternalData.WhatsAppArchiver";
@@ -115,10 +113,19 @@ pub enum ConfigError {
     Tls,
 }
 
+impl From<ApplicationError> for ConfigError {
+    fn from(error: ApplicationError) -> Self {
+        match error {
+            ApplicationError::Host => Self::Host { which: "login" },
+            ApplicationError::Id { which } => Self::Id { which },
+        }
+    }
+}
+
 /// The mail system.
 pub struct Graph {
     client: Client,
-    directory: Directory,
+    known: Known,
     lanes: Lanes,
     folder: String,
     message_class: String,
@@ -135,19 +142,8 @@ impl Graph {
     /// # Errors
     /// [`ConfigError`].
     pub fn new(config: GraphConfig, credentials: Arc<dyn Credentials>) -> Result<Self, ConfigError> {
-        let is_id = |id: &str| {
-            (1..=255).contains(&id.len())
-                && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
-                && !id.bytes().all(|byte| byte == b'.')
-        };
         let is_class = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
         let folder = config.folder.trim();
-        if !is_id(&config.tenant_id) {
-            return Err(ConfigError::Id { which: "tenant" });
-        }
-        if !is_id(&config.client_id) {
-            return Err(ConfigError::Id { which: "client" });
-        }
         if folder.is_empty() || folder.chars().count() > 255 || folder.chars().any(|c| c.is_control() || c == '/') {
             return Err(ConfigError::Folder);
         }
@@ -157,11 +153,17 @@ impl Graph {
         if config.requests_per_mailbox == 0 {
             return Err(ConfigError::Requests);
         }
-        let hosts = Hosts::new(config.cloud, config.graph_url, config.login_url)?;
-        let tokens = Tokens::new(hosts.token(&config.tenant_id), config.client_id, hosts.scope(), credentials);
+        let hosts = Hosts::new(config.cloud, config.graph_url)?;
+        let application = Application {
+            cloud: config.cloud,
+            login_url: config.login_url,
+            tenant_id: config.tenant_id,
+            client_id: config.client_id,
+        };
+        let tokens = application.tokens(hosts.scope(), credentials)?;
         Ok(Self {
             client: Client::new(hosts, tokens)?,
-            directory: Directory::new(config.remember_nobody),
+            known: Known::new(config.remember_nobody),
             lanes: Lanes::new(config.requests_per_mailbox),
             folder: folder.to_owned(),
             message_class: config.message_class,

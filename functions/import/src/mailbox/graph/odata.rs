@@ -8,8 +8,8 @@ use url::Url;
 use super::{
     client::{Client, Request},
     error::Failure,
-    patience::Patience,
 };
+use crate::mailbox::patience::Patience;
 
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 

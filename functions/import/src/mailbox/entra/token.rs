@@ -11,28 +11,27 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use url::Url;
 
-use super::{
-    answer::{self, Answer},
-    credentials::{Credentials, GraphSecret, assertion},
-    error::{Failure, word},
+use super::credentials::{Credentials, EntraSecret, assertion};
+use crate::mailbox::{
+    MailboxError,
+    http::{self, Answer, Lost, word},
     patience::Patience,
 };
-use crate::mailbox::MailboxError;
 
 /// A token is renewed so long before it ends: longer than any request takes.
 const MARGIN: Duration = Duration::from_secs(5 * 60);
 
 /// An access token.
 #[derive(Debug, Clone)]
-pub(super) struct Token {
+pub(crate) struct Token {
     /// `Bearer …`, marked as a secret so that no log of headers shows it.
-    pub(super) header: HeaderValue,
+    pub(crate) header: HeaderValue,
     fresh_until: Instant,
     serial: u64,
 }
 
 /// The application's tokens.
-pub(super) struct Tokens {
+pub(crate) struct Tokens {
     url: Url,
     client_id: String,
     scope: String,
@@ -63,17 +62,17 @@ struct Denial {
 }
 
 impl Tokens {
-    pub(super) fn new(url: Url, client_id: String, scope: String, credentials: Arc<dyn Credentials>) -> Self {
+    pub(crate) fn new(url: Url, client_id: String, scope: String, credentials: Arc<dyn Credentials>) -> Self {
         Self { url, client_id, scope, credentials, current: Mutex::new(None) }
     }
 
     /// A token; never the one that Graph has just refused.
-    pub(super) async fn get(
+    pub(crate) async fn get(
         &self,
         http: &reqwest::Client,
         refused: Option<&Token>,
         patience: &mut Patience,
-    ) -> Result<Token, Failure> {
+    ) -> Result<Token, MailboxError> {
         let mut current = self.current.lock().await;
         let serial = match &*current {
             Some(token)
@@ -87,7 +86,7 @@ impl Tokens {
         };
         let granted = self.ask(http, patience).await?;
         let mut header = HeaderValue::try_from(format!("Bearer {}", granted.access_token.expose_secret()))
-            .map_err(|_| Failure::Lost { what: "the login endpoint's token cannot be a header" })?;
+            .map_err(|_| unavailable("the login endpoint's token cannot be a header", None))?;
         header.set_sensitive(true);
         let fresh_until = Instant::now() + usable(granted.expires_in);
         let token = Token { header, fresh_until, serial };
@@ -95,47 +94,54 @@ impl Tokens {
         Ok(token)
     }
 
-    async fn ask(&self, http: &reqwest::Client, patience: &mut Patience) -> Result<Granted, Failure> {
+    async fn ask(&self, http: &reqwest::Client, patience: &mut Patience) -> Result<Granted, MailboxError> {
         let mut refreshed = false;
         loop {
             let secret = self.credentials.get(refreshed).await?;
-            let answer = match self.ask_with(http, &secret).await {
-                Ok(answer) => answer,
-                Err(failure)
-                    if (failure.is_unclear() || failure.is_throttled())
-                        && patience.pause(failure.retry_after()).await =>
-                {
-                    continue;
+            let (detail, retry_after) = match self.ask_with(http, &secret).await? {
+                Err(Lost(what)) => (what.to_owned(), None),
+                Ok(answer) if answer.status == StatusCode::OK => {
+                    return answer.json().map_err(|Lost(what)| unavailable(what, None));
                 }
-                Err(failure) => return Err(failure),
+                Ok(answer) if answer.status == StatusCode::TOO_MANY_REQUESTS || answer.status.is_server_error() => {
+                    (format!("the login endpoint answers HTTP {}", answer.status.as_u16()), answer.retry_after)
+                }
+                Ok(answer) => match denial(&answer) {
+                    None => {
+                        let status = answer.status.as_u16();
+                        let detail = format!(
+                            "HTTP {status}; this is not Entra's answer: look at the login host in the configuration \
+                             and at proxies on the way"
+                        );
+                        return Err(MailboxError::Setup { detail });
+                    }
+                    Some(denial) if denial.is_passing() => (denial.name(), answer.retry_after),
+                    // The secret may have been rotated since it was fetched.
+                    Some(denial) if denial.error == "invalid_client" && !refreshed => {
+                        refreshed = true;
+                        continue;
+                    }
+                    Some(denial) => return Err(MailboxError::Setup { detail: denial.detail() }),
+                },
             };
-            if answer.status == StatusCode::OK {
-                return answer.json();
+            if !patience.pause(retry_after).await {
+                return Err(unavailable(detail, retry_after));
             }
-            let Some(denial) = denial(&answer) else { return Err(answer.refusal().into()) };
-            if denial.is_passing() {
-                if patience.pause(answer.retry_after).await {
-                    continue;
-                }
-                return Err(unavailable(&denial, answer.retry_after));
-            }
-            // The secret may have been rotated since it was fetched.
-            if denial.error == "invalid_client" && !refreshed {
-                refreshed = true;
-                continue;
-            }
-            return Err(Failure::Port(MailboxError::Setup { detail: denial.detail() }));
         }
     }
 
-    /// One request. An error is worth another try; everything else is an answer.
-    async fn ask_with(&self, http: &reqwest::Client, secret: &GraphSecret) -> Result<Answer, Failure> {
+    /// One request, and what came back.
+    async fn ask_with(
+        &self,
+        http: &reqwest::Client,
+        secret: &EntraSecret,
+    ) -> Result<Result<Answer, Lost>, MailboxError> {
         let signed;
         let mut form =
             vec![("client_id", self.client_id.as_str()), ("grant_type", "client_credentials"), ("scope", &self.scope)];
         match secret {
-            GraphSecret::ClientSecret(secret) => form.push(("client_secret", secret.expose_secret())),
-            GraphSecret::Certificate { certificate_pem, private_key_pem } => {
+            EntraSecret::ClientSecret(secret) => form.push(("client_secret", secret.expose_secret())),
+            EntraSecret::Certificate { certificate_pem, private_key_pem } => {
                 let now = jiff::Timestamp::now();
                 signed = assertion(certificate_pem, private_key_pem, &self.client_id, self.url.as_str(), now)
                     .map_err(|error| MailboxError::Setup { detail: error.to_string() })?;
@@ -144,12 +150,12 @@ impl Tokens {
             }
         }
         let sent = http.post(self.url.clone()).form(&form).send().await;
-        let answer = answer::read(sent, answer::SMALL).await?;
-        if answer.status == StatusCode::TOO_MANY_REQUESTS || answer.status.is_server_error() {
-            return Err(answer.refusal().into());
-        }
-        Ok(answer)
+        Ok(http::read(sent, http::SMALL).await)
     }
+}
+
+fn unavailable(detail: impl Into<String>, retry_after: Option<Duration>) -> MailboxError {
+    MailboxError::Unavailable { detail: detail.into(), retry_after }
 }
 
 /// How long a token may be used that lives so many seconds.
@@ -165,10 +171,6 @@ fn denial(answer: &Answer) -> Option<Denial> {
         digits.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
     });
     Some(Denial { error: word(&denied.error)?, code })
-}
-
-fn unavailable(denial: &Denial, retry_after: Option<Duration>) -> Failure {
-    Failure::Port(MailboxError::Unavailable { detail: denial.name(), retry_after })
 }
 
 impl Denial {
@@ -191,7 +193,7 @@ impl Denial {
             Some(700_016) => "no such application in this tenant: look at the client id and the tenant id",
             Some(700_027) => "the certificate is not registered with the application, or the key is not its key",
             Some(90_002 | 900_023) => "no such tenant: look at the tenant id, and at the cloud",
-            Some(70_011) => "the cloud and the Graph host do not belong together",
+            Some(70_011) => "the cloud and the mail system's host do not belong together",
             _ => "look at the tenant id, the client id, the secret and the cloud",
         };
         format!("{}; {advice}", self.name())

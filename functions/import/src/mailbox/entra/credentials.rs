@@ -16,12 +16,12 @@ pub trait Credentials: Send + Sync {
     ///
     /// # Errors
     /// [`MailboxError::Unavailable`] or [`MailboxError::Setup`].
-    async fn get(&self, refresh: bool) -> Result<GraphSecret, MailboxError>;
+    async fn get(&self, refresh: bool) -> Result<EntraSecret, MailboxError>;
 }
 
 /// The secret of an application in Microsoft Entra.
 #[derive(Debug, Clone)]
-pub enum GraphSecret {
+pub enum EntraSecret {
     /// A client secret.
     ClientSecret(SecretString),
     /// A certificate that is registered with the application, and its key. Better than a client secret: the key is

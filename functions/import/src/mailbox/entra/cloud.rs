@@ -1,0 +1,56 @@
+//! The clouds of Microsoft 365, and the hosts of each.
+
+use std::str::FromStr;
+
+/// A national cloud of Microsoft 365.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cloud {
+    /// Everybody's, GCC included.
+    Global,
+    /// GCC High.
+    UsGovHigh,
+    /// The US Department of Defense's.
+    UsGovDod,
+    /// China's, which 21Vianet runs.
+    China,
+}
+
+/// The word names no cloud.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the clouds are global, usgov-high, usgov-dod and china")]
+pub struct UnknownCloud;
+
+impl FromStr for Cloud {
+    type Err = UnknownCloud;
+
+    fn from_str(word: &str) -> Result<Self, UnknownCloud> {
+        match word {
+            "global" => Ok(Self::Global),
+            "usgov-high" => Ok(Self::UsGovHigh),
+            "usgov-dod" => Ok(Self::UsGovDod),
+            "china" => Ok(Self::China),
+            _ => Err(UnknownCloud),
+        }
+    }
+}
+
+impl Cloud {
+    /// Microsoft Graph.
+    pub(in crate::mailbox) fn graph(self) -> &'static str {
+        match self {
+            Self::Global => "https://graph.microsoft.com/",
+            Self::UsGovHigh => "https://graph.microsoft.us/",
+            Self::UsGovDod => "https://dod-graph.microsoft.us/",
+            Self::China => "https://microsoftgraph.chinacloudapi.cn/",
+        }
+    }
+
+    /// Where tokens are given out.
+    pub(in crate::mailbox) fn login(self) -> &'static str {
+        match self {
+            Self::Global => "https://login.microsoftonline.com/",
+            Self::UsGovHigh | Self::UsGovDod => "https://login.microsoftonline.us/",
+            Self::China => "https://login.partner.microsoftonline.cn/",
+        }
+    }
+}
