@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
+use futures::{StreamExt, TryStreamExt, future::BoxFuture, stream};
 use item::{MailboxAddress, Participant};
 
 use crate::UserMap;
@@ -11,7 +12,7 @@ use crate::UserMap;
 #[async_trait]
 pub trait Directory: Send + Sync {
     /// A mailbox that exists.
-    type Mailbox: Send;
+    type Mailbox: Clone + Send + Sync;
     /// Why it is not known whether there is one.
     type Error: Send;
 
@@ -54,9 +55,12 @@ impl<M> Resolution<M> {
     }
 }
 
+/// How many addresses the directory is asked about at once.
+const AT_ONCE: usize = 4;
+
 /// Finds the mailboxes of an item's participants: for each the user map's address, where a mailbox is there; else, if
 /// `automatic`, the participant's own e-mail property, where a mailbox is there. When nobody has one, the mailbox of
-/// `catch_all`. The directory is asked at most once for each address.
+/// `catch_all`. The directory is asked at most once for each address, and about a few at a time.
 ///
 /// # Errors
 /// The directory's, at once: whether somebody is mapped is not known then.
@@ -67,55 +71,76 @@ pub async fn resolve<D: Directory>(
     catch_all: Option<&MailboxAddress>,
     directory: &D,
 ) -> Result<Resolution<D::Mailbox>, D::Error> {
-    let mut found = Found { directory, mailboxes: Vec::new(), ids: HashSet::new(), asked: HashMap::new() };
+    let mut answers = Answers { directory, mailboxes: HashMap::new() };
+    let by_map: Vec<_> = participants.iter().map(|participant| map.address_of_participant(participant)).collect();
+    answers.ask(by_map.iter().copied().flatten().collect()).await?;
+    let mapped = |address: &Option<&MailboxAddress>| address.is_some_and(|address| answers.of(address).is_some());
+    let own: Vec<_> = participants
+        .iter()
+        .zip(&by_map)
+        .map(|(participant, by_map)| own_address(participant, automatic && !mapped(by_map)))
+        .collect();
+    answers.ask(own.iter().flatten().collect()).await?;
+
+    let mut mailboxes = Vec::new();
+    let mut ids = HashSet::new();
+    let mut take = |mailbox: &D::Mailbox| {
+        if ids.insert(directory.id(mailbox).to_owned()) {
+            mailboxes.push(mailbox.clone());
+        }
+    };
     let mut counts = Counts::default();
-    for participant in participants {
-        if let Some(address) = map.address_of_participant(participant)
-            && found.has(address).await?
-        {
+    for (by_map, own) in by_map.iter().zip(&own) {
+        if let Some(mailbox) = by_map.and_then(|address| answers.of(address)) {
+            take(mailbox);
             counts.by_user_map += 1;
-        } else if let Some(address) = own_address(participant, automatic)
-            && found.has(&address).await?
-        {
+        } else if let Some(mailbox) = own.as_ref().and_then(|address| answers.of(address)) {
+            take(mailbox);
             counts.by_email += 1;
         } else {
             counts.unmapped += 1;
         }
     }
     let mut caught = false;
-    if found.mailboxes.is_empty()
+    if mailboxes.is_empty()
         && let Some(address) = catch_all
     {
-        caught = found.has(address).await?;
+        answers.ask(vec![address]).await?;
+        mailboxes.extend(answers.of(address).cloned());
+        caught = !mailboxes.is_empty();
     }
-    Ok(Resolution { mailboxes: found.mailboxes, counts, caught })
+    Ok(Resolution { mailboxes, counts, caught })
 }
 
 /// The e-mail property, where it may be used and is an address.
-fn own_address(participant: &Participant, automatic: bool) -> Option<MailboxAddress> {
-    participant.email.as_deref().filter(|_| automatic)?.parse().ok()
+fn own_address(participant: &Participant, may_be_used: bool) -> Option<MailboxAddress> {
+    participant.email.as_deref().filter(|_| may_be_used)?.parse().ok()
 }
 
 /// What the directory has answered so far.
-struct Found<'a, D: Directory> {
+struct Answers<'a, D: Directory> {
     directory: &'a D,
-    mailboxes: Vec<D::Mailbox>,
-    ids: HashSet<String>,
-    asked: HashMap<MailboxAddress, bool>,
+    mailboxes: HashMap<MailboxAddress, Option<D::Mailbox>>,
 }
 
-impl<D: Directory> Found<'_, D> {
-    /// Whether an address has a mailbox; if so it is among the mailboxes from now on.
-    async fn has(&mut self, address: &MailboxAddress) -> Result<bool, D::Error> {
-        if let Some(&there) = self.asked.get(address) {
-            return Ok(there);
+impl<D: Directory> Answers<'_, D> {
+    /// Asks for those of the addresses that were not asked for yet.
+    async fn ask(&mut self, addresses: Vec<&MailboxAddress>) -> Result<(), D::Error> {
+        let mut questions: Vec<BoxFuture<'_, Result<_, D::Error>>> = Vec::new();
+        let mut seen = HashSet::new();
+        for address in addresses {
+            if !self.mailboxes.contains_key(address) && seen.insert(address) {
+                let directory = self.directory;
+                questions.push(Box::pin(async move { Ok((address.clone(), directory.find(address).await?)) }));
+            }
         }
-        let mailbox = self.directory.find(address).await?;
-        self.asked.insert(address.clone(), mailbox.is_some());
-        let Some(mailbox) = mailbox else { return Ok(false) };
-        if self.ids.insert(self.directory.id(&mailbox).to_owned()) {
-            self.mailboxes.push(mailbox);
-        }
-        Ok(true)
+        let answers: Vec<_> = stream::iter(questions).buffered(AT_ONCE).try_collect().await?;
+        self.mailboxes.extend(answers);
+        Ok(())
+    }
+
+    /// The mailbox of an address that was asked for.
+    fn of(&self, address: &MailboxAddress) -> Option<&D::Mailbox> {
+        self.mailboxes.get(address)?.as_ref()
     }
 }

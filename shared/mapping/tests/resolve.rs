@@ -4,7 +4,7 @@
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use futures::executor::block_on;
+use futures::{FutureExt, channel::oneshot, executor::block_on};
 use item::{MailboxAddress, Participant};
 use mapping::{Counts, Directory, Resolution, UserMap, resolve};
 
@@ -83,7 +83,7 @@ fn every_mailbox_gets_one_copy_and_every_address_one_question() {
         person("", "bob@example.com"),
         person("+1 202 555 0123", "stranger@elsewhere.example"),
         person("+1 202 555 0124", "stranger@elsewhere.example"),
-        person("4520123456", "bob@example.com"),
+        person("4520123456", "not.asked@example.com"),
         person("no number", "no address"),
         Participant::default(),
     ];
@@ -95,7 +95,8 @@ fn every_mailbox_gets_one_copy_and_every_address_one_question() {
     assert!(!resolution.caught && !resolution.is_unmapped());
     assert_eq!(
         *mailboxes.asked.lock().unwrap(),
-        ["ada@example.com", "ada.lovelace@example.com", "bob@example.com", "stranger@elsewhere.example"]
+        ["ada@example.com", "ada.lovelace@example.com", "bob@example.com", "stranger@elsewhere.example"],
+        "the user map's first, then the participants' own"
     );
 }
 
@@ -121,4 +122,43 @@ fn without_a_user_map_the_participants_own_address_counts() {
     let group = [person("4520123456", "bob@example.com")];
     let resolution = block_on(resolve(&group, &UserMap::empty(), true, None, &mailboxes())).unwrap();
     assert_eq!((resolution.mailboxes, resolution.counts), (vec!["bob".to_owned()], counts(0, 1, 0)));
+}
+
+/// Answers nobody until somebody else asks too.
+struct Together(Mutex<Option<oneshot::Sender<()>>>);
+
+#[async_trait]
+impl Directory for Together {
+    type Mailbox = String;
+    type Error = &'static str;
+
+    fn id<'a>(&self, mailbox: &'a String) -> &'a str {
+        mailbox
+    }
+
+    async fn find(&self, address: &MailboxAddress) -> Result<Option<String>, &'static str> {
+        let other = self.0.lock().unwrap().take();
+        match other {
+            Some(waiting) => waiting.send(()).map_err(|()| "nobody waits")?,
+            None => {
+                let (sender, receiver) = oneshot::channel();
+                *self.0.lock().unwrap() = Some(sender);
+                receiver.await.map_err(|_| "nobody else came")?;
+            }
+        }
+        Ok(Some(address.to_string()))
+    }
+}
+
+#[test]
+fn a_large_group_does_not_ask_for_one_address_after_the_other() {
+    let group = [person("", "bob@example.com"), person("", "ada@example.com")];
+    let map = UserMap::parse(b"Phone,Mail\n", None).unwrap();
+    let together = Together(Mutex::default());
+    let resolution = resolve(&group, &map, true, None, &together).now_or_never().expect("the second was asked too");
+    assert_eq!(
+        resolution.unwrap().mailboxes,
+        ["bob@example.com", "ada@example.com"],
+        "in the order of the participants"
+    );
 }
