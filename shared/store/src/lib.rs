@@ -1,6 +1,7 @@
 //! The S3 bucket: what is in it, under which keys, and on what conditions it is written. The SDK's types end here.
 
 pub mod keys;
+mod large;
 
 use std::future::Future;
 
@@ -15,6 +16,8 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use item::Sha256;
 use jiff::Timestamp;
+
+pub use large::{PutLarge, SMALLEST_PART, Version};
 
 /// Why the bucket could not be read or written. Always the system's fault, never an item's.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +91,17 @@ pub enum Condition<'a> {
     Unchanged(&'a ETag),
     /// Whatever is there.
     Always,
+}
+
+impl Condition<'_> {
+    /// The values of If-None-Match and If-Match.
+    fn headers(&self) -> (Option<String>, Option<String>) {
+        match self {
+            Self::Absent => (Some("*".to_owned()), None),
+            Self::Unchanged(etag) => (None, Some(etag.0.clone())),
+            Self::Always => (None, None),
+        }
+    }
 }
 
 /// What became of a write.
@@ -202,11 +216,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]. After [`StoreError::Unavailable`] it may be there all the same.
     pub async fn put(&self, put: Put<'_>, condition: Condition<'_>) -> Result<Written, StoreError> {
-        let (absent, unchanged) = match condition {
-            Condition::Absent => (Some("*".to_owned()), None),
-            Condition::Unchanged(etag) => (None, Some(etag.0.clone())),
-            Condition::Always => (None, None),
-        };
+        let (absent, unchanged) = condition.headers();
         let mut request = self
             .client
             .put_object()

@@ -3,6 +3,7 @@
 mod dead_letters;
 mod exports;
 mod graph;
+mod large_objects;
 mod metrics;
 mod reconcile;
 mod sample_day;

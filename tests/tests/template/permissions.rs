@@ -11,7 +11,10 @@ type Permission = (String, String, String);
 
 /// What the SDK's calls need. A call that is not here fails the test below.
 const ACTIONS: &[(&str, &str)] = &[
+    ("abort_multipart_upload", "s3:AbortMultipartUpload"),
     ("change_message_visibility", "sqs:ChangeMessageVisibility"),
+    ("complete_multipart_upload", "s3:PutObject"),
+    ("create_multipart_upload", "s3:PutObject"),
     ("get_object", "s3:GetObject"),
     ("get_secret_value", "secretsmanager:GetSecretValue"),
     ("head_object", "s3:GetObject"),
@@ -19,6 +22,7 @@ const ACTIONS: &[(&str, &str)] = &[
     ("put_object", "s3:PutObject"),
     ("send_message", "sqs:SendMessage"),
     ("send_message_batch", "sqs:SendMessage"),
+    ("upload_part", "s3:PutObject"),
 ];
 
 /// What AWS's services do with a function's role.
