@@ -38,8 +38,13 @@ run: ## the whole system on this machine, on a sample; or EXPORT=chat.zip OWNER=
 
 .PHONY: test
 test: ## every test; the first run installs what they need with apt-get
-	+@$(MAKE) --no-print-directory -j2 .venv/.installed binaries tools
+	+@$(MAKE) --no-print-directory -j2 .venv/.installed .venv-build/.installed binaries tools
 	@$(WITH_RUN_TOOLS) $(CARGO) test --workspace --locked
+
+.PHONY: rehearse
+rehearse: build .venv/.installed ## deploy what `make build` built into a stand-in for AWS on this machine, and run a day through it
+	+@$(MAKE) --no-print-directory binaries
+	@$(WITH_RUN_TOOLS) BOOTSTRAPS="$(abspath $(TARGET)/lambda)" $(CARGO) test --locked --package pipeline-tests --test deploy
 
 .PHONY: check
 check: format clippy docs licences advisories template ## formats, lints, docs, licences, advisories, the template
@@ -52,7 +57,7 @@ build: .venv-build/.installed ## the three functions for Lambda, into target/lam
 .PHONY: deploy
 deploy: .venv-build/.installed ## build and deploy into the AWS account that your credentials name; asks the first time
 	@$(WITH_BUILD_TOOLS) sam build
-	@if [ -f samconfig.toml ]; then $(WITH_BUILD_TOOLS) sam deploy; else $(WITH_BUILD_TOOLS) sam deploy --guided; fi
+	@$(WITH_BUILD_TOOLS) sam deploy --no-fail-on-empty-changeset $(if $(wildcard samconfig.toml),,--guided)
 
 .PHONY: clean
 clean: ## remove everything that make made, the mail of `make run` included

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, ensure};
 use archiver::local::{
     archive::{ArchiveCredentials, Sample, SampleArchive},
-    cloud::{Queue, Redelivery},
+    cloud::{Cloud, Queue, Redelivery},
     event_source::Depth,
     machine::{Fetched, Machine, MachineOptions},
     ministack::MinistackOptions,
@@ -154,6 +154,7 @@ impl Pipeline {
                 port: None,
                 state: None,
                 log: directory.path().join("ministack.log"),
+                variables: Vec::new(),
             },
             redelivery: Redelivery { visibility: pace.visibility, max_receives: MAX_RECEIVES },
             timeout: pace.timeout,
@@ -284,28 +285,12 @@ impl Pipeline {
         Ok(copies)
     }
 
-    /// Every dead letter. They stay in the queue, and are in flight for a while.
+    /// Every dead letter. They stay in the queue.
     ///
     /// # Errors
     /// When the queue does not answer.
     pub async fn dead_letters(&self) -> anyhow::Result<Vec<Letter>> {
-        let client = Sqs::new(self.machine.cloud.config());
-        let mut letters = HashMap::new();
-        loop {
-            let receive = client.receive_message().queue_url(&self.machine.resources.dead_letters.url);
-            let answer =
-                receive.max_number_of_messages(10).visibility_timeout(60).message_attribute_names("All").send();
-            let messages = answer.await?.messages.unwrap_or_default();
-            if messages.is_empty() {
-                return Ok(letters.into_values().collect());
-            }
-            for message in messages {
-                let attributes = message.message_attributes.unwrap_or_default().into_iter();
-                let attributes = attributes.filter_map(|(name, value)| Some((name, value.string_value?))).collect();
-                let id = message.message_id.context("a message without an id")?;
-                letters.insert(id, Letter { body: message.body.unwrap_or_default(), attributes });
-            }
-        }
+        letters(&self.machine.cloud, &self.machine.resources.dead_letters.url).await
     }
 
     /// How many dead letters there are of each reason.
@@ -337,18 +322,52 @@ impl Pipeline {
     }
 }
 
+/// Every message of a queue, as dead letters are. They stay in it, and can be received again at once.
+///
+/// # Errors
+/// When the queue does not answer.
+pub async fn letters(cloud: &Cloud, queue_url: &str) -> anyhow::Result<Vec<Letter>> {
+    let client = Sqs::new(cloud.config());
+    let mut letters = HashMap::new();
+    let mut receipts = Vec::new();
+    loop {
+        let receive = client.receive_message().queue_url(queue_url);
+        let answer = receive.max_number_of_messages(10).visibility_timeout(60).message_attribute_names("All").send();
+        let messages = answer.await?.messages.unwrap_or_default();
+        if messages.is_empty() {
+            break;
+        }
+        for message in messages {
+            let attributes = message.message_attributes.unwrap_or_default().into_iter();
+            let attributes = attributes.filter_map(|(name, value)| Some((name, value.string_value?))).collect();
+            let id = message.message_id.context("a message without an id")?;
+            letters.insert(id, Letter { body: message.body.unwrap_or_default(), attributes });
+            receipts.push(message.receipt_handle.context("a message without a receipt")?);
+        }
+    }
+    for receipt in receipts {
+        let back = client.change_message_visibility().queue_url(queue_url).receipt_handle(receipt);
+        back.visibility_timeout(0).send().await?;
+    }
+    Ok(letters.into_values().collect())
+}
+
 fn path(path: &Path) -> anyhow::Result<&str> {
     path.to_str().context("a path is no UTF-8")
 }
 
-/// The functions' binaries lie beside the tests' own: `make test` builds them first.
-fn binaries() -> anyhow::Result<PathBuf> {
+/// The folder of the binaries, which lie beside the tests' own: `make test` builds them first.
+///
+/// # Errors
+/// They are not there.
+pub fn binaries() -> anyhow::Result<PathBuf> {
     let test = std::env::current_exe()?;
     let binaries = test.ancestors().nth(2).context("the test lies in no target directory")?.to_owned();
     ensure!(binaries.join("import").exists(), "the functions are not built: make test");
     Ok(binaries)
 }
 
-fn ministack() -> PathBuf {
+/// The stand-in for AWS, where `make test` installs it.
+pub fn ministack() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/ministack")
 }

@@ -229,6 +229,7 @@ fn options(
             port: None,
             state: Some(places.state.clone()),
             log: places.logs.join("ministack.log"),
+            variables: Vec::new(),
         },
         redelivery: Redelivery { visibility: Duration::from_secs(360), max_receives: 50 },
         timeout: Duration::from_secs(60),

@@ -33,6 +33,8 @@ pub struct MinistackOptions {
     pub state: Option<PathBuf>,
     /// The file that what it says is appended to.
     pub log: PathBuf,
+    /// Environment variables of the server beyond those that it is always given. They come last, and so win.
+    pub variables: Vec<(String, String)>,
 }
 
 /// Why there is no server.
@@ -212,6 +214,8 @@ fn spawn(options: &MinistackOptions, port: u16, guard: &Guard, lock: Option<&Fil
         .env("LOG_LEVEL", "WARNING")
         .env("BIND_HOST", Ipv4Addr::LOCALHOST.to_string())
         .env("GATEWAY_PORT", port.to_string())
+        // Itself, for the functions that it runs where it is made to.
+        .env("AWS_ENDPOINT_URL", format!("http://{}:{port}", Ipv4Addr::LOCALHOST))
         .env("MINISTACK_REGION", Ministack::REGION)
         .env("MINISTACK_ACCOUNT_ID", Ministack::ACCOUNT)
         .stdin(Stdio::null())
@@ -226,6 +230,7 @@ fn spawn(options: &MinistackOptions, port: u16, guard: &Guard, lock: Option<&Fil
             .env("S3_DATA_DIR", objects)
             .stdin(lock.try_clone().map_err(io("hand the lock of the state to ministack"))?);
     }
+    command.envs(options.variables.iter().map(|(name, value)| (name, value)));
     guard.admit(&mut command).spawn().map_err(io("start ministack"))
 }
 

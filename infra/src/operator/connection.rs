@@ -119,6 +119,7 @@ impl Connection {
             port: None,
             state: Some(state),
             log: logs.join("ministack.log"),
+            variables: Vec::new(),
         })
         .await?;
         let cloud = Cloud::at(&ministack.endpoint()).await;

@@ -23,6 +23,7 @@ pub(crate) fn ministack_options(directory: &Path) -> MinistackOptions {
         port: None,
         state: None,
         log: directory.join("logs/ministack.log"),
+        variables: Vec::new(),
     }
 }
 
