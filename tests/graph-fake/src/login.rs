@@ -55,6 +55,9 @@ struct Claims {
 /// An OAuth error, its AADSTS code, and the status that goes with it.
 struct Denied(u16, &'static str, u64);
 
+/// What a token for Exchange Online's IMAP is asked for. Graph does not take it.
+const EXCHANGE: &str = "https://outlook.office365.com/.default";
+
 const WRONG_SECRET: Denied = Denied(401, "invalid_client", 7_000_215);
 const WRONG_ASSERTION: Denied = Denied(401, "invalid_client", 700_027);
 const MALFORMED: Denied = Denied(400, "invalid_request", 900_144);
@@ -126,7 +129,8 @@ impl Login {
         if field("client_id") != Some(&self.client) {
             return Err(Denied(400, "unauthorized_client", 700_016));
         }
-        if field("scope") != Some(format!("{url}/.default").as_str()) {
+        let for_graph = field("scope") == Some(format!("{url}/.default").as_str());
+        if !for_graph && field("scope") != Some(EXCHANGE) {
             return Err(Denied(400, "invalid_scope", 70_011));
         }
         match (field("client_secret"), field("client_assertion_type"), field("client_assertion")) {
@@ -139,7 +143,9 @@ impl Login {
             _ => return Err(MALFORMED),
         }
         let token = format!("{}.{}", STANDARD.encode(Uuid::new_v4()), Uuid::new_v4().simple());
-        self.tokens.insert(token.clone(), Instant::now() + self.lifetime);
+        if for_graph {
+            self.tokens.insert(token.clone(), Instant::now() + self.lifetime);
+        }
         Ok(json!({"token_type": "Bearer", "expires_in": self.lifetime.as_secs(), "access_token": token}))
     }
 

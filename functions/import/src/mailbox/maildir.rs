@@ -19,11 +19,10 @@ use std::{
 
 use async_trait::async_trait;
 use item::{FilingResult, MailboxAddress, Sha256};
-use mail_parser::MessageParser;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use uuid::Uuid;
 
-use super::{Attempt, Filed, Mailbox, MailboxError, Mailboxes, Message};
+use super::{Attempt, Filed, Mailbox, MailboxError, Mailboxes, Message, date};
 
 /// What an address may hold and a file name may not, and the sign that says so. (An address never begins with a dot.)
 const NOT_IN_A_NAME: &AsciiSet = &CONTROLS.add(b'/').add(b'%');
@@ -114,7 +113,7 @@ impl Tree {
 
     fn file(&self, id: &str, message: &Message, attempt: Attempt) -> Result<Filed, MailboxError> {
         let hash = hash(&message.message_id);
-        let seconds = date(message)?;
+        let seconds = date::of(&message.mime)?.as_second();
         let folder = self.folder_of(id).map_err(|error| failed(&error))?;
         if attempt == Attempt::Again
             && let Some(there) = find_copy(&folder, &hash).map_err(|error| failed(&error))?
@@ -177,7 +176,7 @@ fn hash(message_id: &str) -> String {
 fn put(folder: &Path, draft: &Path, unique: &str, mime: &[u8], seconds: i64) -> io::Result<FilingResult> {
     let mut file = File::create_new(draft)?;
     file.write_all(mime)?;
-    // Readers take it as the time of arrival. The seconds are not negative: `date` sees to that.
+    // Readers take it as the time of arrival. The seconds are not negative: `date::of` sees to that.
     file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.unsigned_abs()))?;
     file.sync_all()?;
     let cur = folder.join("cur");
@@ -210,15 +209,6 @@ fn find_copy(folder: &Path, hash: &str) -> io::Result<Option<String>> {
 
 fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
-}
-
-/// The seconds of the message's Date since 1970.
-fn date(message: &Message) -> Result<i64, MailboxError> {
-    MessageParser::default()
-        .parse_headers(&message.mime[..])
-        .and_then(|parsed| parsed.date().filter(|date| date.is_valid()).map(|date| date.to_timestamp()))
-        .filter(|&seconds| seconds >= 0)
-        .ok_or_else(|| MailboxError::Rejected { detail: "the message has no Date since 1970".to_owned() })
 }
 
 fn is_missing(error: &io::Error) -> bool {

@@ -1,8 +1,10 @@
 //! The mailbox port: what import needs of a mail system. One adapter a folder or file beside this one.
 
+mod date;
 pub mod entra;
 pub mod graph;
 mod http;
+pub mod imap;
 mod known;
 pub mod maildir;
 mod patience;

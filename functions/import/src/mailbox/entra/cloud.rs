@@ -53,4 +53,14 @@ impl Cloud {
             Self::China => "https://login.partner.microsoftonline.cn/",
         }
     }
+
+    /// Exchange Online, for IMAP: the host, and what a token for it is asked for.
+    pub(in crate::mailbox) fn exchange(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Global => ("outlook.office365.com", "https://outlook.office365.com/.default"),
+            Self::UsGovHigh => ("outlook.office365.us", "https://outlook.office365.us/.default"),
+            Self::UsGovDod => ("outlook-dod.office365.us", "https://outlook-dod.office365.us/.default"),
+            Self::China => ("partner.outlook.cn", "https://partner.outlook.cn/.default"),
+        }
+    }
 }

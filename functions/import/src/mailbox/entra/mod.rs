@@ -10,7 +10,7 @@ use url::{Host, Url};
 
 pub use cloud::{Cloud, UnknownCloud};
 pub use credentials::{Credentials, EntraSecret};
-pub(super) use token::Tokens;
+pub(super) use token::{Token, Tokens};
 
 /// The application in Entra that reaches into the mailboxes.
 #[derive(Debug, Clone)]

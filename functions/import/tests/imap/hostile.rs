@@ -1,0 +1,169 @@
+//! Servers that misbehave: none costs memory, time without end, or an item.
+
+use std::time::Duration;
+
+use import::mailbox::{Attempt, MailboxError, Mailboxes};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::TcpListener,
+};
+
+use crate::support::{ADA, Vault, config, file, imap_with, message, setup, unavailable};
+
+/// What a server has to say to a command, by its name; `%` is the command's tag.
+type Script = fn(&str) -> Option<Vec<u8>>;
+
+const GREETING: &[u8] = b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN AUTH=XOAUTH2 SASL-IR LITERAL+ UIDPLUS] ready\r\n";
+
+/// A server that answers well, unless the script knows better.
+async fn scripted(greeting: Vec<u8>, script: Script) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = format!("imap://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let greeting = greeting.clone();
+            // A client that hangs up is what is tested.
+            tokio::spawn(async move { converse(client, &greeting, script).await.ok() });
+        }
+    });
+    host
+}
+
+async fn converse(client: tokio::net::TcpStream, greeting: &[u8], script: Script) -> std::io::Result<()> {
+    let (reader, mut writer) = client.into_split();
+    let mut reader = BufReader::new(reader);
+    writer.write_all(greeting).await?;
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if reader.read_line(&mut line).await? == 0 {
+            return Ok(());
+        }
+        let mut words = line.split_whitespace();
+        let (tag, command) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        if !tag.starts_with('A') || command.chars().any(|letter| !letter.is_ascii_uppercase()) {
+            continue;
+        }
+        let well = match command {
+            "AUTHENTICATE" => "% OK [CAPABILITY IMAP4rev1 LITERAL+ UIDPLUS] in\r\n",
+            "LIST" => "* LIST () \"/\" \"WhatsApp Archiver\"\r\n% OK done\r\n",
+            "APPEND" => "% OK [APPENDUID 1 1] done\r\n",
+            _ => "% OK done\r\n",
+        };
+        let answer = script(command).unwrap_or_else(|| well.as_bytes().to_vec());
+        for part in answer.split_inclusive(|&byte| byte == b'\n') {
+            let part = part.strip_prefix(b"%").map_or_else(|| part.to_vec(), |rest| [tag.as_bytes(), rest].concat());
+            writer.write_all(&part).await?;
+        }
+    }
+}
+
+async fn filed_at(host: &str) -> Result<(), MailboxError> {
+    let mut config = config(host);
+    config.answer_time = Duration::from_millis(500);
+    let imap = imap_with(config, Vault::with("secret", None));
+    let mailbox = imap.find(&ADA.parse().unwrap()).await?.unwrap();
+    imap.file(&mailbox, &message("1", 0), Attempt::First).await.map(drop)
+}
+
+async fn filed(script: Script) -> Result<(), MailboxError> {
+    filed_at(&scripted(GREETING.to_vec(), script).await).await
+}
+
+#[tokio::test]
+async fn the_script_itself_is_a_server() {
+    filed(|_| None).await.unwrap();
+}
+
+#[tokio::test]
+async fn garbage_and_answers_without_an_end_are_no_items_fault() {
+    let scripts: [Script; 9] = [
+        |command| (command == "LIST").then(|| vec![b'x'; 3 << 20]),
+        |command| (command == "LIST").then(|| [b"* LIST () ".as_slice(), &vec![b'('; 3 << 20]].concat()),
+        |command| (command == "LIST").then(|| b"* LIST () {99999999999999999999}\r\n".to_vec()),
+        |command| (command == "LIST").then(|| b"* LIST () {3000000}\r\nabc".to_vec()),
+        |command| (command == "LIST").then(|| b"* OK still here\r\n".repeat(100_000)),
+        |command| (command == "APPEND").then(|| b"\xff\xfe\0\r\n% OK\r\n".to_vec()),
+        |command| (command == "APPEND").then(|| b"B7 OK of something else\r\n".to_vec()),
+        |command| (command == "APPEND").then(|| b"+ more\r\n".to_vec()),
+        |command| (command == "APPEND").then(Vec::new),
+    ];
+    for (index, script) in scripts.into_iter().enumerate() {
+        let error = filed(script).await.unwrap_err();
+        assert!(matches!(error, MailboxError::Unavailable { .. }), "{index}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_no_client_knows_is_passed_over() {
+    filed(|command| {
+        let strange = "* XYZZY (((( \"\\\r\n* 7 EXISTS\r\n* ESEARCH (TAG \"x\") ALL 1\r\n* OK [ALERT] hello\r\n";
+        match command {
+            "LIST" => Some(format!("{strange}* LIST () NIL INBOX\r\n% OK\r\n").into_bytes()),
+            "APPEND" => Some(format!("{strange}% OK [APPENDUID 1 1]\r\n").into_bytes()),
+            _ => None,
+        }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn whoever_does_not_answer_as_an_imap_server_is_not_told_the_secret() {
+    for greeting in [&b"220 smtp.example.com ESMTP\r\n"[..], b"HTTP/1.1 400 Bad Request\r\n", b"\r\n", b"* WHAT\r\n"] {
+        let host = scripted(greeting.to_vec(), |_| None).await;
+        unavailable(&filed_at(&host).await.unwrap_err());
+    }
+    let host = scripted(b"* PREAUTH come in\r\n".to_vec(), |_| None).await;
+    setup(&filed_at(&host).await.unwrap_err());
+    let host = scripted(b"* BYE too many connections\r\n".to_vec(), |_| None).await;
+    unavailable(&filed_at(&host).await.unwrap_err());
+    let host = scripted(b"* OK [CAPABILITY IMAP4rev1 AUTH=GSSAPI] hello\r\n".to_vec(), |_| None).await;
+    assert!(setup(&filed_at(&host).await.unwrap_err()).contains("PLAIN"));
+}
+
+#[tokio::test]
+async fn exchange_online_is_obeyed_when_it_throttles() {
+    let error = filed(|command| {
+        let words = "% BAD Request is throttled. Suggested Backoff Time: 90000 milliseconds\r\n";
+        (command == "APPEND").then(|| words.into())
+    })
+    .await
+    .unwrap_err();
+    assert!(
+        matches!(&error, MailboxError::Unavailable { retry_after: Some(wait), .. } if *wait == Duration::from_secs(90)),
+        "{error:?}"
+    );
+    // Nobody's absence, even with a probe.
+    let words: Script =
+        |command| (command == "LIST").then(|| "% BAD User is authenticated but not connected.\r\n".into());
+    let host = scripted(GREETING.to_vec(), words).await;
+    let mut config = config(&host);
+    config.probe = Some("probe@example.com".parse().unwrap());
+    let imap = imap_with(config, Vault::with("secret", None));
+    unavailable(&imap.find(&ADA.parse().unwrap()).await.unwrap_err());
+    unavailable(&file(&imap, &message("1", 0), Attempt::First).await.unwrap_err());
+}
+
+#[tokio::test]
+async fn a_message_larger_than_the_server_takes_is_not_sent() {
+    let error = filed(|command| match command {
+        "AUTHENTICATE" => Some(b"% OK [CAPABILITY IMAP4rev1 LITERAL+ APPENDLIMIT=300] in\r\n".to_vec()),
+        "APPEND" => Some(b"% NO this must not be asked\r\n".to_vec()),
+        _ => None,
+    })
+    .await
+    .unwrap_err();
+    assert!(matches!(&error, MailboxError::Rejected { detail } if detail.contains("APPENDLIMIT")), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_finds_nothing_without_saying_so_is_not_believed() {
+    let script: Script = |command| match command {
+        "EXAMINE" => Some(b"* OK [UIDVALIDITY 1] valid\r\n% OK\r\n".to_vec()),
+        _ => None,
+    };
+    let host = scripted(GREETING.to_vec(), script).await;
+    let imap = imap_with(config(&host), Vault::with("secret", None));
+    unavailable(&file(&imap, &message("1", 0), Attempt::Again).await.unwrap_err());
+}

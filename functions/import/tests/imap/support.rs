@@ -1,0 +1,128 @@
+//! What every test needs: a server, an adapter, a message.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use dovecot::{Copy, Dovecot, MASTER, MASTER_PASSWORD, Options};
+use import::mailbox::{
+    Attempt, Filed, Mailbox, MailboxError, Mailboxes, Message,
+    imap::{Imap, ImapAccount, ImapAccounts, ImapConfig, ImapLogin},
+};
+
+/// The owner of the mailbox that most tests file in.
+pub(crate) const ADA: &str = "ada@example.com";
+/// Somebody else on the same server.
+pub(crate) const BOB: &str = "bob@example.com";
+/// Nobody, in a domain of the server's.
+pub(crate) const NOBODY: &str = "nobody@example.com";
+/// The archive folder.
+pub(crate) const FOLDER: &str = "WhatsApp Archiver";
+
+/// A secret store that counts how often it was asked.
+pub(crate) struct Vault {
+    pub(crate) account: Mutex<ImapAccount>,
+    pub(crate) asked: Mutex<usize>,
+}
+
+impl Vault {
+    pub(crate) fn with(password: &str, separator: Option<char>) -> Arc<Self> {
+        let account = ImapAccount { username: MASTER.to_owned(), password: password.to_owned().into(), separator };
+        Arc::new(Self { account: Mutex::new(account), asked: Mutex::new(0) })
+    }
+}
+
+#[async_trait]
+impl ImapAccounts for Vault {
+    async fn get(&self) -> Result<ImapAccount, MailboxError> {
+        *self.asked.lock().unwrap() += 1;
+        Ok(self.account.lock().unwrap().clone())
+    }
+}
+
+/// Ada's and Bob's server.
+pub(crate) fn server() -> Dovecot {
+    server_with(Options::default())
+}
+
+pub(crate) fn server_with(options: Options) -> Dovecot {
+    Dovecot::start(&Options { users: vec![ADA, BOB], ..options }).unwrap()
+}
+
+pub(crate) fn config(host: &str) -> ImapConfig {
+    let mut config = ImapConfig::new(host.parse().unwrap(), vec!["example.com".to_owned()]);
+    config.remember_nobody = Duration::ZERO;
+    config
+}
+
+pub(crate) fn imap_with(config: ImapConfig, vault: Arc<Vault>) -> Imap {
+    imap_by(config, ImapLogin::Account(vault))
+}
+
+pub(crate) fn imap_by(config: ImapConfig, login: ImapLogin) -> Imap {
+    // Another test may have installed it.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    Imap::new(config, login).unwrap()
+}
+
+pub(crate) fn imap(server: &Dovecot) -> Imap {
+    imap_with(config(&server.host()), Vault::with(MASTER_PASSWORD, None))
+}
+
+pub(crate) async fn mailbox(imap: &Imap, address: &str) -> Mailbox {
+    imap.find(&address.parse().unwrap()).await.unwrap().unwrap()
+}
+
+/// Ada's mailbox, whether or not the server can be asked.
+pub(crate) fn adas() -> Mailbox {
+    Mailbox { id: ADA.to_owned(), address: ADA.parse().unwrap() }
+}
+
+pub(crate) async fn file(imap: &Imap, message: &Message, attempt: Attempt) -> Result<Filed, MailboxError> {
+    imap.file(&adas(), message, attempt).await
+}
+
+/// A message with every kind of byte that a rendered one may have, and so many bytes more.
+pub(crate) fn message(item: &str, more: usize) -> Message {
+    let message_id = format!("<{item}@archive.example>");
+    let mut mime = format!(
+        "Date: Sun, 1 Nov 2026 08:00:00 +0100\r\nFrom: S. Jensen <4520123456@whatsapp.invalid>\r\n\
+         To: Ada <ada@example.com>\r\nSubject: =?utf-8?q?Caf=C3=A9?=\r\nMessage-ID: {message_id}\r\n\
+         MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\
+         .\r\n..\r\nFrom here\r\n\tcaf\u{e9} \u{1f600}\r\nA1 OK {{3}}\r\n\r\n"
+    )
+    .into_bytes();
+    let end = mime.len() + more;
+    while mime.len() < end {
+        let line = 76.min(end - mime.len());
+        mime.extend(std::iter::repeat_n(b'x', line.saturating_sub(2)));
+        mime.extend_from_slice(b"\r\n");
+    }
+    Message { item: item.parse().unwrap(), message_id, mime: mime.into() }
+}
+
+/// Asserts that Ada has exactly one copy, byte for byte, read and with its own date.
+pub(crate) fn assert_one_copy(server: &Dovecot, message: &Message) -> Copy {
+    let copies = server.copies(ADA, FOLDER).unwrap();
+    assert_eq!(copies.len(), 1, "copies that Ada has");
+    assert!(copies[0].bytes == message.mime, "the copy is not the message");
+    assert!(copies[0].flags.contains("\\Seen"));
+    assert_eq!(copies[0].date, "01-Nov-2026 07:00:00 +0000");
+    copies[0].clone()
+}
+
+pub(crate) fn setup(error: &MailboxError) -> &str {
+    match error {
+        MailboxError::Setup { detail } => detail,
+        other => panic!("not a set-up error: {other:?}"),
+    }
+}
+
+pub(crate) fn unavailable(error: &MailboxError) -> &str {
+    match error {
+        MailboxError::Unavailable { detail, .. } => detail,
+        other => panic!("not unavailable: {other:?}"),
+    }
+}

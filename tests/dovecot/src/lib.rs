@@ -1,0 +1,203 @@
+//! A real IMAP server for a test: Dovecot as Debian packages it, on a port of its own, in a directory of its own.
+
+mod certificate;
+mod client;
+mod configuration;
+
+use std::{
+    fs, io,
+    net::{TcpListener, TcpStream},
+    os::unix::{fs::chown, process::CommandExt},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+pub use client::Copy;
+
+/// The account that may open everybody's mailbox.
+pub const MASTER: &str = "archiver";
+/// Its password.
+pub const MASTER_PASSWORD: &str = "correct horse";
+/// Everybody's own password.
+const PASSWORD: &str = "own";
+
+/// The longest that a server may take to start before a test says that it hangs.
+const HANGS: Duration = Duration::from_secs(60);
+
+/// Where Debian's nobody is: Dovecot does not run as root.
+const NOBODY: u32 = 65534;
+
+/// What a server is like.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Who has a mailbox there.
+    pub users: Vec<&'static str>,
+    /// The room in each mailbox, in bytes.
+    pub quota: Option<u64>,
+    /// What a person's own folders begin with, and what separates levels.
+    pub namespace: Option<(&'static str, char)>,
+    /// Whether to speak TLS, with a certificate for `localhost` and `127.0.0.1`.
+    pub tls: bool,
+    /// Where access tokens are looked into (RFC 7662), for XOAUTH2.
+    pub introspection: Option<String>,
+}
+
+/// A running server. It ends when it is dropped.
+pub struct Dovecot {
+    directory: TempDir,
+    port: u16,
+    tls: bool,
+    process: Option<Child>,
+}
+
+impl Dovecot {
+    /// Starts one.
+    ///
+    /// # Errors
+    /// When it is not installed, or does not start.
+    pub fn start(options: &Options) -> io::Result<Self> {
+        let directory = TempDir::new()?;
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let mut server = Self { directory, port, tls: options.tls, process: None };
+        configuration::write(server.directory.path(), port, options)?;
+        if options.tls {
+            certificate::make(server.directory.path())?;
+        }
+        if is_root()? {
+            hand_over(server.directory.path())?;
+        }
+        server.run()?;
+        Ok(server)
+    }
+
+    /// Starts it again, on the same port and with the same mail.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn run(&mut self) -> io::Result<()> {
+        let mut command = Command::new("dovecot");
+        command.arg("-F").arg("-c").arg(self.directory.path().join("dovecot.conf"));
+        if is_root()? {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        let mut process = command.spawn().map_err(|_| io::Error::other("Dovecot is not installed: make test"))?;
+        let started = Instant::now();
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            if process.try_wait()?.is_some() || started.elapsed() > HANGS {
+                return Err(io::Error::other(format!("Dovecot does not start: {}", self.log())));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// Ends it and every connection, in the middle of whatever they do.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let group = format!("-{}", process.id());
+            // It may have ended by itself.
+            Command::new("kill").args(["-KILL", "--", &group]).status().ok();
+            process.wait().ok();
+            // What it had started notices that it is gone, and ends too.
+            let killed = Instant::now();
+            while TcpStream::connect(("127.0.0.1", self.port)).is_ok() && killed.elapsed() < HANGS {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+
+    /// What `IMAP_HOST` is set to.
+    pub fn host(&self) -> String {
+        if self.tls { format!("localhost:{}", self.port) } else { format!("imap://127.0.0.1:{}", self.port) }
+    }
+
+    /// Its port on this machine.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The certificate of who vouches for it, in PEM.
+    pub fn authority(&self) -> std::path::PathBuf {
+        self.directory.path().join("ca.pem")
+    }
+
+    /// Every message in a folder, in the order of their UIDs; none where there is no such folder.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub fn copies(&self, user: &str, folder: &str) -> io::Result<Vec<Copy>> {
+        client::Client::connect(self.port, self.tls.then(|| self.authority()).as_deref(), user, PASSWORD)?
+            .copies(folder)
+    }
+
+    /// What the server says to a command after a folder was selected; the lines that begin with `*`.
+    ///
+    /// # Errors
+    /// When the server does not answer, or with a no.
+    pub fn ask(&self, user: &str, folder: &str, command: &str) -> io::Result<Vec<String>> {
+        let authority = self.tls.then(|| self.authority());
+        client::Client::connect(self.port, authority.as_deref(), user, PASSWORD)?.ask(folder, command)
+    }
+
+    /// Puts a message into the inbox, or another folder that is there.
+    ///
+    /// # Errors
+    /// When the server does not take it.
+    pub fn put(&self, user: &str, folder: &str, message: &[u8]) -> io::Result<()> {
+        let authority = self.tls.then(|| self.authority());
+        client::Client::connect(self.port, authority.as_deref(), user, PASSWORD)?.put(folder, message)
+    }
+
+    /// Changes the password of the account that may open everybody's mailbox, `user`'s among them, and waits until the
+    /// server goes by it: it looks into its files once a second.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn set_master_password(&self, user: &str, password: &str) -> io::Result<()> {
+        configuration::write_master(self.directory.path(), password)?;
+        let (authority, master) = (self.tls.then(|| self.authority()), format!("{user}*{MASTER}"));
+        let changed = Instant::now();
+        while let Err(error) = client::Client::connect(self.port, authority.as_deref(), &master, password) {
+            if changed.elapsed() > HANGS {
+                return Err(error);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// How many times somebody has logged in.
+    pub fn logins(&self) -> usize {
+        self.log().matches("Info: Login:").count()
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Dovecot {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Whose this process is: the owner of its own entry among the processes.
+fn is_root() -> io::Result<bool> {
+    Ok(std::os::unix::fs::MetadataExt::uid(&fs::metadata("/proc/self")?) == 0)
+}
+
+fn hand_over(path: &Path) -> io::Result<()> {
+    chown(path, Some(NOBODY), Some(NOBODY))?;
+    if path.is_dir() {
+        for entry in fs::read_dir(path)? {
+            hand_over(&entry?.path())?;
+        }
+    }
+    Ok(())
+}
