@@ -16,7 +16,7 @@ FUNCTIONS := $(notdir $(wildcard functions/*))
 BINARIES := $(addprefix --bin ,$(FUNCTIONS) archiver)
 
 # What `make build` builds for: this machine's own, so that no other target of the compiler is needed. What is deployed
-# is built for the template's parameter Architecture.
+# is built for the template's parameter Architecture; only that SAM, told x86_64, builds for whatever machine it is on.
 ARCHITECTURE ?= $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 
 # A recipe that runs what a virtual environment holds starts with one of these.
@@ -56,6 +56,8 @@ build: .venv-build/.installed ## the three functions for Lambda, into target/lam
 
 .PHONY: deploy
 deploy: .venv-build/.installed ## build and deploy into the AWS account that your credentials name; asks the first time
+	@$(if $(filter arm64,$(ARCHITECTURE)),grep -qs 'Architecture=arm64' samconfig.toml || \
+		{ echo 'This machine builds for arm64: put "Architecture=arm64" into samconfig.toml (infra/samconfig.example.toml)' >&2; exit 1; })
 	@$(WITH_BUILD_TOOLS) sam build
 	@$(WITH_BUILD_TOOLS) sam deploy --no-fail-on-empty-changeset $(if $(wildcard samconfig.toml),,--guided)
 

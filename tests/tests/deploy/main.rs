@@ -108,7 +108,7 @@ async fn try_an_export(account: &Account, outputs: &Outputs, bucket: &Store) -> 
     let hour = SignedDuration::from_hours(1);
     let event = json!({"from": since - hour, "to": since + hour});
     let answer = account.api.invoke(outputs.get("FetchFunctionName")?, &event).await;
-    let answer = answer.with_context(|| account.log())?;
+    let answer = answer.with_context(|| format!("fetch failed:\n{}", account.log()))?;
     assert_eq!((&answer["listed"], &answer["queued"], &answer["complete"]), (&json!(2), &json!(2), &json!(true)));
     account.drained(outputs).await?;
     let run = RunId::try_from(answer["run"].as_str().context("no run")?.to_owned())?;
@@ -124,7 +124,7 @@ async fn a_bad_message_becomes_a_letter(account: &Account, outputs: &Outputs) ->
     client.send_message().queue_url(outputs.get("ConvertQueueUrl")?).message_body(body).send().await?;
     account.drained(outputs).await?;
     let mut found = letters(&account.cloud, outputs.get("DeadLetterQueueUrl")?).await?;
-    let letter = found.pop().with_context(|| account.log())?;
+    let letter = found.pop().with_context(|| format!("no dead letter:\n{}", account.log()))?;
     ensure!(found.is_empty(), "one letter: {found:?}");
     assert_eq!(letter.body, body, "the body is unchanged");
     let attribute = |name: &str| letter.attributes.get(name).map(String::as_str).unwrap_or_default();

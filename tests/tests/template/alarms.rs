@@ -135,6 +135,20 @@ fn every_metric_that_a_function_writes_is_shown_or_watched_and_the_reverse() {
     assert!(body.contains(&search), "{search}");
 }
 
+/// The costs of the runbook are added up from these.
+#[test]
+fn the_runbook_adds_up_the_costs_of_as_many_alarms_and_metrics_as_there_are() {
+    let template = Template::read();
+    let mut metrics = BTreeSet::new();
+    let body = template.properties("Dashboard")["DashboardBody"]["Fn::Sub"].as_str().expect("a body").to_owned();
+    ours(&serde_json::from_str(&body).expect("JSON"), &mut metrics);
+    alarms(&template).into_iter().for_each(|(_, _, alarm)| ours(alarm, &mut metrics));
+    let counted = format!("{} alarms", alarms(&template).len());
+    let runbook = text("infra/RUNBOOK.md");
+    assert!(runbook.contains(&format!("Fixed: {counted} ")), "{counted}");
+    assert!(runbook.contains(&format!(" {} metrics and ", metrics.len())), "{} metrics", metrics.len());
+}
+
 /// A count in the code that no function's list has would never be written.
 #[test]
 fn every_metric_is_counted_somewhere_in_the_code() {

@@ -42,6 +42,16 @@ fn every_function_folder_is_deployed_and_nothing_else() {
     assert_eq!(global["Runtime"], "provided.al2023");
 }
 
+/// `make build` and `sam build` are two ways to one command; what it does is in the profile. cargo-lambda would turn
+/// unwinding off where the profile is silent, and one record's panic would then end the whole batch.
+#[test]
+fn what_is_deployed_unwinds_however_it_is_built() {
+    let manifest = text("Cargo.toml");
+    let (_, profile) = manifest.split_once("[profile.release]\n").expect("a profile for what is deployed");
+    let profile = profile.split("\n[").next().unwrap_or_default();
+    assert!(profile.lines().any(|line| line == "panic = \"unwind\""), "{profile}");
+}
+
 #[test]
 fn every_variable_that_a_function_reads_is_set_and_the_reverse() {
     for (binary, _, properties) in Template::read().functions() {
