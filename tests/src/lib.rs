@@ -19,6 +19,7 @@ use archiver::local::{
     tally::Tally,
 };
 use aws_sdk_sqs::Client as Sqs;
+use dovecot::{Dovecot, MASTER, MASTER_PASSWORD};
 use graph_fake::{CLIENT_ID, CLIENT_SECRET, GraphFake, TENANT_ID};
 use item::RunId;
 use jiff::Timestamp;
@@ -46,6 +47,10 @@ pub enum To<'a> {
     Maildir(Vec<String>),
     /// A fake of Microsoft Graph.
     Graph(&'a GraphFake),
+    /// The same, by importMime.
+    GraphImportMime(&'a GraphFake),
+    /// A mail server, of which one mailbox is known to be there.
+    Imap(&'a Dovecot, &'a str),
 }
 
 /// How a pipeline is paced: what the template sets, scaled down.
@@ -126,7 +131,7 @@ impl Pipeline {
                 None
             }
         };
-        match to {
+        match &to {
             To::Maildir(addresses) => {
                 for address in addresses {
                     std::fs::create_dir(mail.join(address))?;
@@ -134,13 +139,23 @@ impl Pipeline {
                 set("MAILBOX", "maildir");
                 set("MAILDIR", path(&mail)?);
             }
-            To::Graph(graph) => {
-                set("MAILBOX", "graph");
+            To::Graph(graph) | To::GraphImportMime(graph) => {
+                set("MAILBOX", if matches!(to, To::Graph(_)) { "graph" } else { "graph-import-mime" });
                 set("GRAPH_URL", graph.url());
                 set("GRAPH_LOGIN_URL", graph.login_url());
                 set("GRAPH_TENANT_ID", TENANT_ID);
                 set("GRAPH_CLIENT_ID", CLIENT_ID);
                 set("GRAPH_SECRET_ID", "graph");
+            }
+            To::Imap(server, probe) => {
+                set("MAILBOX", "imap");
+                set("IMAP_HOST", &server.host());
+                set("IMAP_DOMAINS", "example.com");
+                set("IMAP_PROBE_MAILBOX", probe);
+                set("IMAP_SECRET_ID", "imap");
+                if let Some(authority) = server.authority() {
+                    set("SSL_CERT_FILE", path(&authority)?);
+                }
             }
         }
         for (name, value) in variables {
@@ -165,6 +180,7 @@ impl Pipeline {
         let secret = json!({"username": credentials.username, "password": credentials.password});
         machine.cloud.put_secret("archiver", &secret).await?;
         machine.cloud.put_secret("graph", &json!({"client_secret": CLIENT_SECRET})).await?;
+        machine.cloud.put_secret("imap", &json!({"username": MASTER, "password": MASTER_PASSWORD})).await?;
         let store = Store::new(machine.cloud.config(), machine.resources.bucket.clone());
         Ok(Self { machine, store, archive, directory })
     }

@@ -10,7 +10,12 @@ use batch::{Backoff, Batch};
 use environment::Variables;
 use import::{
     Import, MailboxSettings, SecretCredentials, Settings, UserMapFile, VARIABLES, handler,
-    mailbox::{Mailboxes, graph::Graph, maildir::Maildir},
+    mailbox::{
+        Mailboxes,
+        graph::Graph,
+        imap::{Imap, ImapLogin},
+        maildir::Maildir,
+    },
 };
 use lambda_runtime::{LambdaEvent, service_fn};
 use queue::Queue;
@@ -33,6 +38,15 @@ async fn main() -> Result<(), lambda_runtime::Error> {
             let credentials = Arc::new(SecretCredentials::new(Secrets::new(&aws), secret_id));
             let graph = Graph::new(*config, credentials);
             Arc::new(graph.inspect_err(|error| tracing::error!(%error, "cannot start: the GRAPH_… variables"))?)
+        }
+        MailboxSettings::Imap { config, application, secret_id } => {
+            let secret = Arc::new(SecretCredentials::new(Secrets::new(&aws), secret_id));
+            let login = match application {
+                Some(application) => ImapLogin::Entra(application, secret),
+                None => ImapLogin::Account(secret),
+            };
+            let imap = Imap::new(*config, login);
+            Arc::new(imap.inspect_err(|error| tracing::error!(%error, "cannot start: IMAP_… or MAIL_FOLDER"))?)
         }
         MailboxSettings::Maildir { root, folder } => {
             let maildir = Maildir::new(root, &folder);

@@ -8,8 +8,9 @@ use phone::Region;
 use store::keys;
 
 use crate::mailbox::{
-    entra::Cloud,
-    graph::{GraphConfig, MESSAGE_CLASS},
+    entra::{Application, Cloud},
+    graph::{GraphConfig, MESSAGE_CLASS, Way},
+    imap::{ImapConfig, ImapHost},
 };
 
 /// The environment variables that the function reads.
@@ -26,6 +27,10 @@ pub const VARIABLES: &[&str] = &[
     "GRAPH_SECRET_ID",
     "GRAPH_TENANT_ID",
     "GRAPH_URL",
+    "IMAP_DOMAINS",
+    "IMAP_HOST",
+    "IMAP_PROBE_MAILBOX",
+    "IMAP_SECRET_ID",
     "IMPORT_QUEUE_URL",
     "LOG_LEVEL",
     "MAILBOX",
@@ -59,11 +64,20 @@ pub struct Settings {
 
 /// The mail system that a deployment files in.
 pub enum MailboxSettings {
-    /// `MAILBOX=graph`: Microsoft 365.
+    /// `MAILBOX=graph` and `MAILBOX=graph-import-mime`: Microsoft 365.
     Graph {
         /// How.
         config: Box<GraphConfig>,
         /// `GRAPH_SECRET_ID`: the secret's name or ARN.
+        secret_id: String,
+    },
+    /// `MAILBOX=imap`: a mail server.
+    Imap {
+        /// How.
+        config: Box<ImapConfig>,
+        /// The application in Entra to log in as, at Exchange Online; elsewhere the secret is an account's.
+        application: Option<Application>,
+        /// `IMAP_SECRET_ID`: the secret's name or ARN.
         secret_id: String,
     },
     /// `MAILBOX=maildir`: folders on this machine.
@@ -110,24 +124,24 @@ impl Settings {
 impl MailboxSettings {
     fn read(variables: &Variables) -> Result<Self, VariableError> {
         let folder = variables.or("MAIL_FOLDER", "a folder's name", "WhatsApp Archiver".to_owned())?;
-        match variables.required("MAILBOX", "graph or maildir")? {
+        match variables.required("MAILBOX", "graph, graph-import-mime, imap or maildir")? {
             Word::Maildir => {
                 let root: PathBuf = variables.required("MAILDIR", "the directory that holds the mailboxes")?;
                 Ok(Self::Maildir { root, folder })
             }
-            Word::Graph => {
-                let cloud = variables.or("GRAPH_CLOUD", "global, usgov-high, usgov-dod or china", Cloud::Global)?;
-                let tenant: String = variables.required("GRAPH_TENANT_ID", "the tenant's id or domain")?;
-                let client: String = variables.required("GRAPH_CLIENT_ID", "the Entra application's client id")?;
+            Word::Imap => Self::read_imap(variables, folder),
+            Word::Graph(way) => {
+                let application = application(variables)?;
                 let config = GraphConfig {
+                    way,
                     graph_url: variables.optional("GRAPH_URL", "https://<host>")?,
-                    login_url: variables.optional("GRAPH_LOGIN_URL", "https://<host>")?,
+                    login_url: application.login_url,
                     folder,
                     message_class: variables.or("GRAPH_MESSAGE_CLASS", "a message class", MESSAGE_CLASS.to_owned())?,
                     // Graph takes 4 at once for a mailbox from the whole application. The deployment runs at most 4
                     // of these functions at once, and each asks one at a time.
                     requests_per_mailbox: 1,
-                    ..GraphConfig::new(cloud, tenant, client)
+                    ..GraphConfig::new(application.cloud, application.tenant_id, application.client_id)
                 };
                 let secret_id =
                     variables.required("GRAPH_SECRET_ID", "the name or ARN of the Entra application's secret")?;
@@ -135,10 +149,57 @@ impl MailboxSettings {
             }
         }
     }
+
+    fn read_imap(variables: &Variables, folder: String) -> Result<Self, VariableError> {
+        // Exchange Online has applications, any other server has accounts: the one that is named is meant.
+        let tenant: Option<String> = variables.optional("GRAPH_TENANT_ID", TENANT)?;
+        let application = tenant.map(|_| application(variables)).transpose()?;
+        let host = "a host, or a host and a port; imap://<loopback address>:<port> without TLS";
+        let host: ImapHost = match (variables.optional("IMAP_HOST", host)?, &application) {
+            (Some(host), _) => host,
+            (None, Some(application)) => application.cloud.exchange_host(),
+            (None, None) => variables.required("IMAP_HOST", host)?,
+        };
+        let domains: Domains = variables.required("IMAP_DOMAINS", "domains, with commas between them")?;
+        let config = ImapConfig {
+            probe: variables.optional("IMAP_PROBE_MAILBOX", "an e-mail address")?,
+            folder,
+            ..ImapConfig::new(host, domains.0)
+        };
+        let secret_id = variables.required("IMAP_SECRET_ID", "the name or ARN of the secret to log in with")?;
+        Ok(Self::Imap { config: Box::new(config), application, secret_id })
+    }
+}
+
+const TENANT: &str = "the tenant's id or domain";
+
+/// The application in Entra, which Graph and Exchange Online know alike.
+fn application(variables: &Variables) -> Result<Application, VariableError> {
+    Ok(Application {
+        cloud: variables.or("GRAPH_CLOUD", "global, usgov-high, usgov-dod or china", Cloud::Global)?,
+        login_url: variables.optional("GRAPH_LOGIN_URL", "https://<host>")?,
+        tenant_id: variables.required("GRAPH_TENANT_ID", TENANT)?,
+        client_id: variables.required("GRAPH_CLIENT_ID", "the Entra application's client id")?,
+    })
+}
+
+/// The domains whose mailboxes are on the mail server.
+struct Domains(Vec<String>);
+
+impl FromStr for Domains {
+    type Err = &'static str;
+
+    fn from_str(list: &str) -> Result<Self, Self::Err> {
+        let domains: Vec<_> = list.split(',').map(|domain| domain.trim().to_ascii_lowercase()).collect();
+        // A domain is what an address can have behind its @.
+        let is_domain = |domain: &String| format!("a@{domain}").parse::<MailboxAddress>().is_ok();
+        if domains.iter().all(is_domain) { Ok(Self(domains)) } else { Err("one of them is no domain") }
+    }
 }
 
 enum Word {
-    Graph,
+    Graph(Way),
+    Imap,
     Maildir,
 }
 
@@ -147,7 +208,9 @@ impl FromStr for Word {
 
     fn from_str(word: &str) -> Result<Self, Self::Err> {
         match word {
-            "graph" => Ok(Self::Graph),
+            "graph" => Ok(Self::Graph(Way::Json)),
+            "graph-import-mime" => Ok(Self::Graph(Way::Mime)),
+            "imap" => Ok(Self::Imap),
             "maildir" => Ok(Self::Maildir),
             _ => Err("there is no such mail system"),
         }

@@ -8,7 +8,7 @@ use std::{
     fs, io,
     net::{TcpListener, TcpStream},
     os::unix::{fs::chown, process::CommandExt},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -34,7 +34,7 @@ const NOBODY: u32 = 65534;
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Who has a mailbox there.
-    pub users: Vec<&'static str>,
+    pub users: Vec<String>,
     /// The room in each mailbox, in bytes.
     pub quota: Option<u64>,
     /// What a person's own folders begin with, and what separates levels.
@@ -121,9 +121,9 @@ impl Dovecot {
         self.port
     }
 
-    /// The certificate of who vouches for it, in PEM.
-    pub fn authority(&self) -> std::path::PathBuf {
-        self.directory.path().join("ca.pem")
+    /// The certificate of who vouches for it, in PEM, where it speaks TLS.
+    pub fn authority(&self) -> Option<PathBuf> {
+        self.tls.then(|| self.directory.path().join("ca.pem"))
     }
 
     /// Every message in a folder, in the order of their UIDs; none where there is no such folder.
@@ -131,8 +131,7 @@ impl Dovecot {
     /// # Errors
     /// When the server does not answer.
     pub fn copies(&self, user: &str, folder: &str) -> io::Result<Vec<Copy>> {
-        client::Client::connect(self.port, self.tls.then(|| self.authority()).as_deref(), user, PASSWORD)?
-            .copies(folder)
+        self.client(user)?.copies(folder)
     }
 
     /// What the server says to a command after a folder was selected; the lines that begin with `*`.
@@ -140,8 +139,7 @@ impl Dovecot {
     /// # Errors
     /// When the server does not answer, or with a no.
     pub fn ask(&self, user: &str, folder: &str, command: &str) -> io::Result<Vec<String>> {
-        let authority = self.tls.then(|| self.authority());
-        client::Client::connect(self.port, authority.as_deref(), user, PASSWORD)?.ask(folder, command)
+        self.client(user)?.ask(folder, command)
     }
 
     /// Puts a message into the inbox, or another folder that is there.
@@ -149,8 +147,7 @@ impl Dovecot {
     /// # Errors
     /// When the server does not take it.
     pub fn put(&self, user: &str, folder: &str, message: &[u8]) -> io::Result<()> {
-        let authority = self.tls.then(|| self.authority());
-        client::Client::connect(self.port, authority.as_deref(), user, PASSWORD)?.put(folder, message)
+        self.client(user)?.put(folder, message)
     }
 
     /// Changes the password of the account that may open everybody's mailbox, `user`'s among them, and waits until the
@@ -160,7 +157,7 @@ impl Dovecot {
     /// When the file cannot be written.
     pub fn set_master_password(&self, user: &str, password: &str) -> io::Result<()> {
         configuration::write_master(self.directory.path(), password)?;
-        let (authority, master) = (self.tls.then(|| self.authority()), format!("{user}*{MASTER}"));
+        let (authority, master) = (self.authority(), format!("{user}*{MASTER}"));
         let changed = Instant::now();
         while let Err(error) = client::Client::connect(self.port, authority.as_deref(), &master, password) {
             if changed.elapsed() > HANGS {
@@ -174,6 +171,10 @@ impl Dovecot {
     /// How many times somebody has logged in.
     pub fn logins(&self) -> usize {
         self.log().matches("Info: Login:").count()
+    }
+
+    fn client(&self, user: &str) -> io::Result<client::Client> {
+        client::Client::connect(self.port, self.authority().as_deref(), user, PASSWORD)
     }
 
     fn log(&self) -> String {

@@ -9,6 +9,7 @@ use crate::{
     answer::{Answer, Outcome, Refused},
     mailbox::{Folder, StoredAttachment, Tenant, Upload, new_id},
     message::{LARGEST_INLINE, NewAttachment, clipped, create},
+    mime::imported,
     query::{Query, literals},
     route::{Kind, Route},
 };
@@ -90,6 +91,9 @@ impl Tenant {
         if asked.route.kind == Kind::Upload {
             return self.take_piece(asked);
         }
+        if asked.route.kind == Kind::MimeImport {
+            return self.import_mime(asked);
+        }
         if asked.body.len() > LARGEST_REQUEST {
             return Err(Refused(413, "RequestEntityTooLarge"));
         }
@@ -109,7 +113,7 @@ impl Tenant {
             Kind::AttachmentList => self.list_attachments(asked, &query),
             Kind::AttachmentCreate => self.create_attachment(asked),
             Kind::SessionCreate => self.create_session(asked),
-            Kind::Token | Kind::Upload | Kind::Unknown => Err(Refused(400, "BadRequest")),
+            Kind::Token | Kind::Upload | Kind::MimeImport | Kind::Unknown => Err(Refused(400, "BadRequest")),
         }
     }
 
@@ -195,6 +199,26 @@ impl Tenant {
         let mailbox = self.mailbox(&asked.route.owner)?;
         mailbox.folder(asked.folder())?;
         let message = create(asked.body, &own, asked.folder(), quirks)?;
+        mailbox.make_room(asked.body.len())?;
+        let body = message.json();
+        mailbox.messages.push(message);
+        Ok(Answer::json(201, &body))
+    }
+
+    fn import_mime(&mut self, asked: &Asked<'_>) -> Outcome {
+        let quirks = self.quirks;
+        if !self.may_import_mime {
+            return Err(Refused(403, "ErrorAccessDenied"));
+        }
+        if asked.header(header::CONTENT_TYPE) != Some("text/plain") {
+            return Err(Refused(415, "UnsupportedMediaType"));
+        }
+        if quirks.largest_mime.is_some_and(|largest| asked.body.len() > largest) {
+            return Err(Refused(413, "RequestEntityTooLarge"));
+        }
+        let mailbox = self.mailbox(&asked.route.owner)?;
+        mailbox.folder(asked.folder())?;
+        let message = imported(asked.body, asked.folder(), quirks)?;
         mailbox.make_room(asked.body.len())?;
         let body = message.json();
         mailbox.messages.push(message);

@@ -26,6 +26,7 @@ mod graph;
 mod login;
 mod mailbox;
 mod message;
+mod mime;
 mod query;
 mod route;
 mod server;

@@ -125,6 +125,8 @@ pub struct StoredMessage {
     pub properties: BTreeMap<String, String>,
     /// The files, in order.
     pub attachments: Vec<StoredAttachment>,
+    /// The message as it was imported, byte for byte, if it was; then the body and the files are in it.
+    pub mime: Option<Vec<u8>>,
 }
 
 /// A file of a message.
@@ -176,7 +178,7 @@ impl StoredMessage {
 
     fn size(&self) -> usize {
         let files: usize = self.attachments.iter().map(|file| file.bytes.len()).sum();
-        self.body.len() + files
+        self.body.len() + files + self.mime.as_ref().map_or(0, Vec::len)
     }
 }
 
@@ -223,6 +225,8 @@ pub(crate) struct Tenant {
     pub(crate) users: Vec<User>,
     pub(crate) uploads: HashMap<String, Upload>,
     pub(crate) quirks: Quirks,
+    /// Whether the application has `Mail-Advanced.ReadWrite.All`.
+    pub(crate) may_import_mime: bool,
 }
 
 /// A file that is coming in pieces.
@@ -257,6 +261,8 @@ pub struct Quirks {
     pub uploads_elsewhere: bool,
     /// Attachments lose the last letter of their names.
     pub clips_names: bool,
+    /// A request to import MIME with a larger body, in bytes, is refused.
+    pub largest_mime: Option<usize>,
 }
 
 impl Tenant {

@@ -153,10 +153,11 @@ pub(crate) fn create(json: &[u8], owner: &[String], folder: &str, quirks: Quirks
         headers,
         properties,
         attachments,
+        mime: None,
     })
 }
 
-fn message_id(id: Option<String>) -> Result<String, Refused> {
+pub(crate) fn message_id(id: Option<String>) -> Result<String, Refused> {
     let id = id.unwrap_or_else(|| format!("<{}@fake.example>", uuid::Uuid::new_v4()));
     let inner = id.strip_prefix('<').and_then(|id| id.strip_suffix('>'));
     match inner {

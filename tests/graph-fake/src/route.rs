@@ -20,6 +20,8 @@ pub enum Kind {
     MessageSearch,
     /// `POST …/mailFolders/{id}/messages`.
     MessageCreate,
+    /// `POST /beta/…/mailFolders/{id}/importMime`.
+    MimeImport,
     /// `DELETE …/mailFolders/{id}/messages/{id}`.
     MessageDelete,
     /// `POST …/messages/{id}/move`.
@@ -66,6 +68,9 @@ impl Route {
         match (method.as_str(), segments.as_slice()) {
             ("POST", [tenant, "oauth2", "v2.0", "token"]) => route(Kind::Token, tenant, None, None),
             ("PUT", ["upload", session]) => route(Kind::Upload, session, None, None),
+            ("POST", ["beta", "users", user, "mailFolders", folder, "importMime"]) => {
+                route(Kind::MimeImport, user, Some(folder), None)
+            }
             ("GET", ["v1.0", "users"]) => route(Kind::UserSearch, "", None, None),
             ("GET", ["v1.0", "users", user]) => route(Kind::UserByName, user, None, None),
             (method, ["v1.0", "users", user, rest @ ..]) => match (method, rest) {

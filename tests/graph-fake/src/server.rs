@@ -146,6 +146,11 @@ impl GraphFake {
         lock(&self.shared.login).set_certificate(pem);
     }
 
+    /// Grants the application `Mail-Advanced.ReadWrite.All`.
+    pub fn grant_mime_import(&self) {
+        lock(&self.shared.tenant).may_import_mime = true;
+    }
+
     /// How long the tokens live that are given out from now on.
     pub fn set_token_lifetime(&self, lifetime: Duration) {
         lock(&self.shared.login).lifetime = lifetime;

@@ -102,6 +102,7 @@ fn every_function_starts_with_the_defaults_and_with_every_value_that_a_parameter
         ("ExportTimeZone", "Europe/Copenhagen"),
         ("GraphClientId", "11111111-2222-3333-4444-555555555555"),
         ("GraphTenantId", "contoso.onmicrosoft.com"),
+        ("ImapDomains", "example.com"),
     ]);
     let mut choices = vec![given.clone()];
     for (name, parameter) in template.section("Parameters") {
@@ -111,6 +112,11 @@ fn every_function_starts_with_the_defaults_and_with_every_value_that_a_parameter
     }
     choices.push(
         given.clone().into_iter().chain([("DefaultRegion", "DK"), ("CatchAllMailbox", "rest@example.com")]).collect(),
+    );
+    let imap = given.clone().into_iter().filter(|(name, _)| !name.starts_with("Graph"));
+    choices.push(imap.chain([("Mailbox", "imap"), ("ImapHost", "mail.example.com:1993")]).collect());
+    choices.push(
+        given.clone().into_iter().chain([("Mailbox", "imap"), ("ImapProbeMailbox", "probe@example.com")]).collect(),
     );
     assert!(choices.len() > 15, "{}", choices.len());
     for choice in choices {

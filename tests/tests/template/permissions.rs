@@ -171,8 +171,11 @@ fn each_function_may_do_only_its_own_part() {
     let granted = granted(&Template::read());
     let may = |role: &str, on: &str| granted.iter().any(|(who, _, what)| who == role && what.contains(on));
     for (role, never) in [
-        ("FetchRole", &["mime", "outcomes", "config", "GraphSecret", "ImportQueue", "DeadLetterQueue"][..]),
-        ("ConvertRole", &["state", "runs", "config", "GraphSecret"]),
+        (
+            "FetchRole",
+            &["mime", "outcomes", "config", "GraphSecret", "ImapSecret", "ImportQueue", "DeadLetterQueue"][..],
+        ),
+        ("ConvertRole", &["state", "runs", "config", "GraphSecret", "ImapSecret"]),
         ("ImportRole", &["state", "runs", "inbox", "ArchiverSecret", "ConvertQueue"]),
         ("ScheduleRole", &["mime", "Secret", "DeadLetterQueue", "ConvertFunction", "ImportFunction"]),
     ] {

@@ -48,7 +48,7 @@ pub(crate) fn server() -> Dovecot {
 }
 
 pub(crate) fn server_with(options: Options) -> Dovecot {
-    Dovecot::start(&Options { users: vec![ADA, BOB], ..options }).unwrap()
+    Dovecot::start(&Options { users: vec![ADA.to_owned(), BOB.to_owned()], ..options }).unwrap()
 }
 
 pub(crate) fn config(host: &str) -> ImapConfig {

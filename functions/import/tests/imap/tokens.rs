@@ -56,8 +56,11 @@ impl Introspection {
 async fn exchange() -> (GraphFake, Introspection, Dovecot, Imap) {
     let entra = GraphFake::start().await.unwrap();
     let introspection = Introspection::default();
-    let options =
-        Options { users: vec![ADA, BOB], introspection: Some(introspection.start().await), ..Options::default() };
+    let options = Options {
+        users: vec![ADA.to_owned(), BOB.to_owned()],
+        introspection: Some(introspection.start().await),
+        ..Options::default()
+    };
     let server = Dovecot::start(&options).unwrap();
     let application = Application {
         cloud: Cloud::Global,

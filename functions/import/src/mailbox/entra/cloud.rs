@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use crate::mailbox::imap::ImapHost;
+
 /// A national cloud of Microsoft 365.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cloud {
@@ -52,6 +54,11 @@ impl Cloud {
             Self::UsGovHigh | Self::UsGovDod => "https://login.microsoftonline.us/",
             Self::China => "https://login.partner.microsoftonline.cn/",
         }
+    }
+
+    /// Exchange Online's IMAP server.
+    pub(crate) fn exchange_host(self) -> ImapHost {
+        ImapHost::over_tls(self.exchange().0)
     }
 
     /// Exchange Online, for IMAP: the host, and what a token for it is asked for.

@@ -24,21 +24,25 @@ use crate::mailbox::{
 pub(super) struct Request {
     method: Method,
     url: Url,
-    json: Option<Bytes>,
+    body: Option<(&'static str, Bytes)>,
     longest_answer: usize,
 }
 
 impl Request {
     pub(super) fn get(url: Url) -> Self {
-        Self { method: Method::GET, url, json: None, longest_answer: http::SMALL }
+        Self { method: Method::GET, url, body: None, longest_answer: http::SMALL }
     }
 
     pub(super) fn delete(url: Url) -> Self {
-        Self { method: Method::DELETE, url, json: None, longest_answer: http::SMALL }
+        Self { method: Method::DELETE, url, body: None, longest_answer: http::SMALL }
     }
 
     pub(super) fn post(url: Url, json: impl Into<Bytes>) -> Self {
-        Self { method: Method::POST, url, json: Some(json.into()), longest_answer: http::SMALL }
+        Self { method: Method::POST, url, body: Some(("application/json", json.into())), longest_answer: http::SMALL }
+    }
+
+    pub(super) fn post_text(url: Url, text: impl Into<Bytes>) -> Self {
+        Self { method: Method::POST, url, body: Some(("text/plain", text.into())), longest_answer: http::SMALL }
     }
 
     /// The answer shows a message, its body included.
@@ -109,8 +113,8 @@ impl Client {
                 .header(AUTHORIZATION, token.header.clone())
                 .header("prefer", r#"IdType="ImmutableId""#)
                 .header("client-request-id", uuid::Uuid::new_v4().to_string());
-            if let Some(json) = &request.json {
-                builder = builder.header(CONTENT_TYPE, "application/json").body(json.clone());
+            if let Some((content_type, body)) = &request.body {
+                builder = builder.header(CONTENT_TYPE, *content_type).body(body.clone());
             }
             let answer = {
                 let _turn = take(turn).await?;

@@ -125,8 +125,8 @@ impl Refusal {
         match self.status.as_u16() {
             401 => "Graph does not take the token: look at the cloud and at the hosts in the configuration",
             403 => {
-                "the application lacks a permission: Application Mail.ReadWrite for this mailbox, User.Read.All for \
-                 the directory, each with an administrator's consent"
+                "the application lacks a permission: Application Mail.ReadWrite for this mailbox (with graph-import-mime \
+                 Mail-Advanced.ReadWrite.All too), User.Read.All for the directory, each with an administrator's consent"
             }
             _ => "this is not Graph's answer: look at the hosts in the configuration and at proxies on the way",
         }

@@ -10,7 +10,7 @@ use item::FilingResult;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Graph,
+    Graph, Way,
     attachments::{Lack, lack},
     body::{ARCHIVE_ITEM_ID, Concessions, Draft, RECIPIENTS_OF_A_SENT_MESSAGE, longest_json, message_json},
     client::Request,
@@ -34,9 +34,9 @@ pub(super) struct Work<'a> {
 /// A message in the mailbox.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Stored {
-    id: String,
-    is_draft: Option<bool>,
+pub(super) struct Stored {
+    pub(super) id: String,
+    pub(super) is_draft: Option<bool>,
     received_date_time: Option<jiff::Timestamp>,
 }
 
@@ -48,7 +48,7 @@ struct Move<'a> {
 
 /// How a message is looked for in a folder.
 #[derive(Clone, Copy)]
-enum By {
+pub(super) enum By {
     MessageId,
     ItemId,
 }
@@ -72,12 +72,12 @@ impl Graph {
         };
         let work = Work { lane: &lane, mailbox: &mailbox.id, draft };
         let mut patience = self.patience();
-        match self.file_in_archive(&work, attempt, &mut patience).await {
+        match self.file_in_archive(&work, &message.mime, attempt, &mut patience).await {
             // A folder that we remember is gone: its owner deleted it for good.
             Err(failure) if failure.is_missing() => {
                 lane.archive.lock().await.forget();
                 lane.staging.lock().await.forget();
-                self.file_in_archive(&work, Attempt::Again, &mut patience).await
+                self.file_in_archive(&work, &message.mime, Attempt::Again, &mut patience).await
             }
             result => result,
         }
@@ -86,6 +86,7 @@ impl Graph {
     async fn file_in_archive(
         &self,
         work: &Work<'_>,
+        mime: &[u8],
         attempt: Attempt,
         patience: &mut Patience,
     ) -> Result<Filed, Failure> {
@@ -94,6 +95,11 @@ impl Graph {
             && let Some(stored) = self.look_for(work, &archive, By::MessageId, patience).await?
         {
             return Ok(Filed { message: stored.id, result: FilingResult::Skipped });
+        }
+        if self.way == Way::Mime
+            && let Some(stored) = self.import_mime(work, &archive, mime, patience).await?
+        {
+            return Ok(Filed { message: stored.id, result: FilingResult::Imported });
         }
         let files: usize = work.draft.content.attachments.iter().map(longest_json).sum();
         let bare = message_json(&work.draft, &[], Concessions::default()).len();
@@ -138,7 +144,7 @@ impl Graph {
     }
 
     /// The message that is in a folder already. A draft of ours cannot be mended: it is taken away.
-    async fn look_for(
+    pub(super) async fn look_for(
         &self,
         work: &Work<'_>,
         folder: &str,
@@ -281,7 +287,7 @@ impl Graph {
     }
 
     /// Through its folder, so that what has been moved on, and so is filed, is not touched.
-    async fn remove(
+    pub(super) async fn remove(
         &self,
         work: &Work<'_>,
         folder: &str,

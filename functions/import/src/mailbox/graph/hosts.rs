@@ -24,9 +24,12 @@ impl Hosts {
 
     /// An address below `/v1.0`, each segment percent-encoded.
     pub(super) fn graph(&self, segments: &[&str]) -> Url {
-        let mut path = vec!["v1.0"];
-        path.extend_from_slice(segments);
-        with_path(&self.graph, &path)
+        with_path(&self.graph, &[&["v1.0"], segments].concat())
+    }
+
+    /// The same below `/beta`.
+    pub(super) fn beta(&self, segments: &[&str]) -> Url {
+        with_path(&self.graph, &[&["beta"], segments].concat())
     }
 
     /// Whether an address that Graph gave us is Graph's own, so that our token may go there.

@@ -1,9 +1,9 @@
-//! Microsoft 365, through Microsoft Graph v1.0.
+//! Microsoft 365, through Microsoft Graph: v1.0, or importMime of its beta.
 //!
 //! A message is created as JSON, with the properties that make it a received message with its own dates and not a
 //! draft. That is supported in every cloud and asks for no more than `Mail.ReadWrite` on the mailboxes and
 //! `User.Read.All` on the directory. What MIME says beyond what JSON can say stays in the attached item and in the
-//! bucket.
+//! bucket. importMime keeps the MIME whole ([`Way::Mime`]).
 
 mod attachments;
 mod body;
@@ -13,6 +13,7 @@ mod error;
 mod filing;
 mod folder;
 mod hosts;
+mod import_mime;
 mod lane;
 mod message;
 mod odata;
@@ -38,6 +39,16 @@ use super::{
 /// The message class of every filed message, unless configured otherwise: `kind:externaldata` finds it.
 pub const MESSAGE_CLASS: &str = "IPM.ExternalData.WhatsAppArchiver";
 
+/// How a message gets into a mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// As JSON, by v1.0: `MAILBOX=graph`.
+    Json,
+    /// As the MIME that it is, by importMime of the beta: `MAILBOX=graph-import-mime`. What is too large for that goes
+    /// in as JSON.
+    Mime,
+}
+
 /// How Graph is used.
 #[derive(Clone)]
 pub struct GraphConfig {
@@ -51,6 +62,8 @@ pub struct GraphConfig {
     pub tenant_id: String,
     /// The application's (client) id.
     pub client_id: String,
+    /// How a message gets in.
+    pub way: Way,
     /// The archive folder's name.
     pub folder: String,
     /// PidTagMessageClass; a tenant that refuses it gets IPM.Note.
@@ -74,6 +87,7 @@ impl GraphConfig {
             login_url: None,
             tenant_id: tenant_id.into(),
             client_id: client_id.into(),
+            way: Way::Json,
             folder: "WhatsApp Archiver".into(),
             message_class: MESSAGE_CLASS.into(),
             requests_per_mailbox: 4,
@@ -127,10 +141,13 @@ pub struct Graph {
     client: Client,
     known: Known,
     lanes: Lanes,
+    way: Way,
     folder: String,
     message_class: String,
     /// Learnt from the tenant: said once in the log, and not tried again.
     class_refused: AtomicBool,
+    /// Said once in the log.
+    too_large_for_import: AtomicBool,
     longest_wait: Duration,
     first_wait: Duration,
 }
@@ -165,9 +182,11 @@ impl Graph {
             client: Client::new(hosts, tokens)?,
             known: Known::new(config.remember_nobody),
             lanes: Lanes::new(config.requests_per_mailbox),
+            way: config.way,
             folder: folder.to_owned(),
             message_class: config.message_class,
             class_refused: AtomicBool::new(false),
+            too_large_for_import: AtomicBool::new(false),
             longest_wait: config.longest_wait,
             first_wait: config.first_wait,
         })

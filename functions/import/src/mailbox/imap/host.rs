@@ -28,6 +28,13 @@ pub enum ImapHostError {
     Plain,
 }
 
+impl ImapHost {
+    /// A host on the usual port.
+    pub(crate) fn over_tls(name: &str) -> Self {
+        Self { name: name.to_owned(), port: 993, tls: true }
+    }
+}
+
 impl FromStr for ImapHost {
     type Err = ImapHostError;
 

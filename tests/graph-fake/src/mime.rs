@@ -1,0 +1,59 @@
+//! importMime: a whole message, in base64.
+
+use std::collections::BTreeMap;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use jiff::Timestamp;
+use mail_parser::MessageParser;
+
+use crate::{
+    answer::Refused,
+    mailbox::{Quirks, StoredMessage, new_id},
+    message::message_id,
+};
+
+/// Makes a message of a request's body.
+pub(crate) fn imported(body: &[u8], folder: &str, quirks: Quirks) -> Result<StoredMessage, Refused> {
+    let mime = STANDARD.decode(body).map_err(|_| Refused(400, "ErrorMimeContentInvalidBase64String"))?;
+    if !has_crlf_alone(&mime) {
+        return Err(Refused(400, "ErrorMimeContentInvalid"));
+    }
+    let parsed = MessageParser::default().parse(&mime).ok_or(Refused(400, "ErrorMimeContentInvalid"))?;
+    let date = parsed.date().and_then(|date| Timestamp::from_second(date.to_timestamp()).ok());
+    let parties = |address: Option<&mail_parser::Address<'_>>| -> Vec<(String, String)> {
+        let parties = address.into_iter().flat_map(|address| address.iter());
+        let party = |party: &mail_parser::Addr<'_>| {
+            (party.name().unwrap_or_default().to_owned(), party.address().unwrap_or_default().to_owned())
+        };
+        parties.map(party).collect()
+    };
+    let id = new_id();
+    Ok(StoredMessage {
+        first_id: id.clone(),
+        id,
+        folder: String::new(),
+        visible: false,
+        folder_id: folder.into(),
+        subject: parsed.subject().unwrap_or_default().to_owned(),
+        body_type: "html".to_owned(),
+        body: String::new(),
+        is_draft: quirks.makes_drafts,
+        is_read: true,
+        received: date.filter(|_| !quirks.ignores_dates).unwrap_or_else(Timestamp::now),
+        internet_message_id: message_id(parsed.message_id().map(|id| format!("<{id}>")))?,
+        from: parties(parsed.from()).into_iter().next(),
+        sender: parties(parsed.sender()).into_iter().next(),
+        to: parties(parsed.to()),
+        headers: Vec::new(),
+        properties: BTreeMap::new(),
+        attachments: Vec::new(),
+        mime: Some(mime),
+    })
+}
+
+/// Whether every line ends as lines of mail do.
+fn has_crlf_alone(mime: &[u8]) -> bool {
+    let ends = mime.windows(2).filter(|pair| *pair == b"\r\n").count();
+    let count = |wanted| mime.iter().filter(|&&byte| byte == wanted).count();
+    ends > 0 && count(b'\r') == ends && count(b'\n') == ends
+}
