@@ -5,3 +5,4 @@
 pub mod accounts;
 pub mod local;
 pub mod operator;
+pub mod tally;

@@ -8,6 +8,7 @@ use archiver::{
         dead_letters::{self, DeadLettersArguments},
         mapping::{self, MappingArguments},
         reconcile::{self, ReconcileArguments},
+        report::{self, ReportArguments},
         status::{self, StatusArguments},
     },
 };
@@ -36,6 +37,9 @@ enum Command {
     /// Prove that nothing is missing: every id that was queued against what became of it
     #[command(after_help = reconcile::HELP)]
     Reconcile(ReconcileArguments),
+    /// What was filed and what was not, a day: for a compliance officer or an auditor, also as a page to hand over
+    #[command(after_help = report::HELP)]
+    Report(ReportArguments),
     /// How the deployment is, at a glance: how far it has fetched, what waits, what failed, whether the user map is read
     #[command(after_help = "Exit code: 0, whatever is told; 1 when the deployment cannot be asked; 2 not understood.")]
     Status(StatusArguments),
@@ -49,6 +53,7 @@ async fn main() -> ExitCode {
         Command::DeadLetters(arguments) => dead_letters::run(arguments).await,
         Command::Mapping(arguments) => mapping::run(arguments).await,
         Command::Reconcile(arguments) => reconcile::run(arguments).await,
+        Command::Report(arguments) => report::run(arguments).await,
         Command::Status(arguments) => status::run(arguments).await,
     };
     match done {

@@ -264,8 +264,8 @@ impl Pipeline {
     ///
     /// # Errors
     /// When a manifest or an outcome cannot be read.
-    pub async fn tally(&self, run: &RunId, since: Timestamp) -> anyhow::Result<Tally> {
-        Ok(Tally::of(&self.store, run, since).await?)
+    pub async fn tally(&self, run: &RunId) -> anyhow::Result<Tally> {
+        Ok(Tally::of(&self.store, run).await?)
     }
 
     /// Every message in a mailbox's archive folder, by file name.

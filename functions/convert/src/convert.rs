@@ -175,6 +175,7 @@ impl Convert {
             Some((outcome, etag)) => (outcome, Some(etag)),
             None => (Outcome::new(task.item.clone()), None),
         };
+        outcome.run.get_or_insert_with(|| task.run.clone());
         outcome.dead_letter = Some(DeadLettered { stage: Stage::Convert, reason });
         outcome.letter_of = Some(record.letter_of(&task.run));
         let put = Put { key, bytes: outcome.to_json().into(), content_type: "application/json", sha256: None };

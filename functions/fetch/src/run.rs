@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use item::{Cursor, ItemId, Listed, RunId, RunKind, Sha256, TASK_VERSION, Window, WindowError};
+use item::{Cursor, ItemId, Listed, RunId, RunKind, RunRecord, Sha256, TASK_VERSION, Window, WindowError};
 use jiff::Timestamp;
 use metrics::Metric;
 use queue::{Queue, QueueError};
@@ -133,6 +133,8 @@ impl Fetch {
 
         let mut summary =
             Summary { run: run.clone(), from: window.from, to: window.to, listed: 0, queued: 0, complete: false };
+        let mut record = RunRecord::begun(run.clone(), window);
+        manifest::record(&self.store, &record).await?;
         let mut order = Order { latest: None, broken: !self.source.lists_by_archived_time() };
         let mut next: Option<String> = None;
         let mut seen = HashSet::new();
@@ -148,9 +150,12 @@ impl Fetch {
             summary.listed += count;
             metrics::add(Metric::Listed, count);
             if !listed.items.is_empty() {
-                manifest::write(&self.store, &run, page, &listed.items).await?;
+                // Counted without the source's empty pages, so that a number that is left out is a page that is gone.
+                let number = record.pages + 1;
+                manifest::write(&self.store, &run, number, &listed.items).await?;
                 self.queue(&run, &listed.items).await?;
                 summary.queued += count;
+                (record.queued, record.pages) = (summary.queued, number);
                 metrics::add(Metric::Queued, count);
             }
             order.take(&listed.items);
@@ -167,6 +172,8 @@ impl Fetch {
                 break;
             }
         }
+        (record.complete, record.ended) = (summary.complete, Some(Timestamp::now()));
+        manifest::record(&self.store, &record).await?;
         if summary.complete {
             info!(%run, listed = summary.listed, queued = summary.queued, "run complete");
         } else {

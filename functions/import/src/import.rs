@@ -16,7 +16,6 @@ use store::{Store, StoreError, keys};
 use tracing::{debug, info};
 
 use crate::{
-    evidence,
     mailbox::{Attempt, Filed, Mailbox, MailboxError, Mailboxes, Message},
     outcomes::{Claimed, Found, Outcomes},
     user_map_file::UserMapFile,
@@ -116,7 +115,7 @@ impl Import {
         let mapped = match &task.participants {
             Some(participants) => self.map(participants).await?,
             None => {
-                let participants = evidence::participants(&message.mime).ok_or_else(|| {
+                let participants = render::participants(&message.mime).ok_or_else(|| {
                     permanent(
                         Reason::ItemMalformed,
                         "the stored message has no evidence to read participants from".to_owned(),
@@ -126,6 +125,7 @@ impl Import {
             }
         };
         debug!(item = %task.key, stage = %Stage::Import, mailboxes = mapped.mailboxes.len(), "mapped");
+        claimed.outcome.unmapped = mapped.unmapped;
         if mapped.mailboxes.is_empty() {
             return Err(permanent(Reason::Unmapped, "no participant has a mailbox".to_owned()));
         }

@@ -7,7 +7,6 @@
 //! ```
 
 mod credentials;
-mod evidence;
 pub mod handler;
 mod import;
 pub mod mailbox;

@@ -55,6 +55,7 @@ impl Outcomes<'_> {
         let holder = format!("{}/{}", invocation.request_id, record.message_id);
         let claim = Claim { holder, until: invocation.ends + Self::AFTERMATH };
         let mut outcome = Outcome::new(task.item.clone());
+        outcome.run = Some(task.run.clone());
         outcome.claim = Some(claim.clone());
         // Most items are new: trying to write is reading and writing in one request.
         if let Written::Yes(etag) = self.put(&key, &outcome, Condition::Absent).await? {
@@ -76,6 +77,7 @@ impl Outcomes<'_> {
             }
         }
         outcome.claim = Some(claim);
+        outcome.run.get_or_insert_with(|| task.run.clone());
         match self.put(&key, &outcome, Condition::Unchanged(&object.etag)).await? {
             Written::Yes(etag) => Ok(Found::Ours(Box::new(Claimed { outcome, first: false, key, etag }))),
             Written::Conflict => Err(again("another invocation has just claimed the item", None)),

@@ -23,9 +23,12 @@ use super::{
     report,
     tally::Tally,
 };
-use crate::operator::{
-    connection::{Connection, QueueUrls},
-    dead_letters::Letters,
+use crate::{
+    operator::{
+        connection::{Connection, QueueUrls},
+        dead_letters::Letters,
+    },
+    tally::Counters,
 };
 
 /// What `archiver local` is asked for.
@@ -108,7 +111,6 @@ pub async fn run(arguments: LocalArguments) -> anyhow::Result<()> {
     }
     let event = prepare(&job, &machine, &store, archive.as_ref().map(|(_, credentials)| credentials)).await?;
 
-    let since = Timestamp::now();
     let began = Instant::now();
     let fetched = machine.fetch(&event).await?;
     eprintln!("fetch: {} items listed, {} queued (run {})", fetched.listed, fetched.queued, fetched.run);
@@ -122,7 +124,7 @@ pub async fn run(arguments: LocalArguments) -> anyhow::Result<()> {
     }
     working.stop().await;
     let took = began.elapsed();
-    let tally = Tally::of(&store, &fetched.run, since).await?;
+    let tally = Tally::of(&store, &fetched.run).await?;
     let details = details(&machine).await?;
     machine.stop().await?;
 
@@ -131,11 +133,12 @@ pub async fn run(arguments: LocalArguments) -> anyhow::Result<()> {
         let mailboxes = report::mailboxes(&tally, &places.mail, FOLDER);
         println!("Mail, one folder a mailbox (copies of this run's items):\n{mailboxes}");
     }
-    let rate = tally.available as f64 / took.as_secs_f64().max(0.001);
-    println!("{} items in {:.1} s ({rate:.0} a second).", tally.available, took.as_secs_f64());
+    let Counters { available, items_in_flight, .. } = tally.counters;
+    let rate = available as f64 / took.as_secs_f64().max(0.001);
+    println!("{available} items in {:.1} s ({rate:.0} a second).", took.as_secs_f64());
     println!("{}", next_steps(&job, &tally, &places));
-    if tally.in_flight > 0 {
-        bail!("{} items have neither an outcome nor a dead letter", tally.in_flight);
+    if items_in_flight > 0 {
+        bail!("{items_in_flight} items have neither an outcome nor a dead letter");
     }
     Ok(())
 }

@@ -16,17 +16,11 @@ const MAILBOXES_SHOWN: usize = 20;
 /// `details` has what the dead letters say, by item.
 pub(super) fn table(tally: &Tally, details: &BTreeMap<String, String>) -> String {
     let mut counters = table_of(&["", "count"]);
-    for (name, count) in [
-        ("Items available from source", tally.available),
-        ("Items available for import after fan-out", tally.after_fan_out),
-        ("Items imported", tally.imported),
-        ("Items skipped as duplicates", tally.skipped),
-        ("Items failed", tally.failed),
-    ] {
+    for (name, count) in tally.counters.lines() {
         counters.add_row([name.to_owned(), count.to_string()]);
     }
-    if tally.in_flight > 0 {
-        counters.add_row(["Items still waiting on a queue".to_owned(), tally.in_flight.to_string()]);
+    if tally.counters.items_in_flight > 0 {
+        counters.add_row(["Items still waiting on a queue".to_owned(), tally.counters.items_in_flight.to_string()]);
     }
     if let Some(column) = counters.column_mut(1) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -71,12 +65,18 @@ pub(crate) fn table_of(header: &[&str]) -> Table {
     table
 }
 
-/// An id that may not move the cursor or fill the screen.
+/// An id that may not move the cursor, turn the direction of what stands beside it or fill the screen.
 pub(crate) fn shown(id: &str) -> String {
-    const LONGEST: usize = 160;
-    let mut shown: String =
-        id.chars().take(LONGEST).map(|char| if char.is_control() { '\u{FFFD}' } else { char }).collect();
-    if id.chars().nth(LONGEST).is_some() {
+    shown_up_to(id, 160)
+}
+
+/// The same with at most so many characters.
+pub(crate) fn shown_up_to(text: &str, longest: usize) -> String {
+    let turns =
+        |char| matches!(char, '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    let safe = |char: char| if char.is_control() || turns(char) { '\u{FFFD}' } else { char };
+    let mut shown: String = text.chars().take(longest).map(safe).collect();
+    if text.chars().nth(longest).is_some() {
         shown.push('…');
     }
     shown

@@ -1,30 +1,21 @@
-//! What a run came to, in the words of the connector's own log: read from the manifest and the outcomes, which is what
-//! a compliance officer would read, and not from what the functions said while they worked.
+//! What a run of this machine came to.
 
 use std::collections::BTreeMap;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use item::{FilingResult, Listed, Reason, RunId, Stage};
-use jiff::Timestamp;
+use item::{Listed, Reason, RunId, Stage};
 use store::Store;
 
-use crate::accounts::{self, AT_ONCE, Account, AccountError, account};
+use crate::{
+    accounts::{self, AT_ONCE, Account, AccountError, account},
+    tally::{Counters, Place, Told},
+};
 
-/// The counters.
+/// What a run came to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tally {
-    /// Items that the source listed.
-    pub available: u64,
-    /// Copies that they make: one a mailbox, and one for an item that came to no mailbox.
-    pub after_fan_out: u64,
-    /// Copies that were filed in this run.
-    pub imported: u64,
-    /// Copies that were there already.
-    pub skipped: u64,
-    /// Copies that could not be filed.
-    pub failed: u64,
-    /// Items that are still on a queue.
-    pub in_flight: u64,
+    /// The counters.
+    pub counters: Counters,
     /// Each item that failed.
     pub failures: Vec<FailedItem>,
     /// Copies filed, by mailbox.
@@ -43,57 +34,43 @@ pub struct FailedItem {
 }
 
 impl Tally {
-    /// Tallies a run that began at `since`: what was filed earlier counts as skipped.
+    /// Tallies a run after the queues have come to rest. Letters are not looked for: the outcomes say that there are.
     ///
     /// # Errors
     /// [`AccountError`].
-    pub async fn of(store: &Store, run: &RunId, since: Timestamp) -> Result<Self, AccountError> {
+    pub async fn of(store: &Store, run: &RunId) -> Result<Self, AccountError> {
         let mut tally = Self::default();
         for page in 1.. {
             let Some(listed) = accounts::page(store, run, page).await? else { break };
             let accounts = stream::iter(&listed).map(|listed| account(store, run, listed)).buffered(AT_ONCE);
             let accounts: Vec<_> = accounts.try_collect().await?;
-            for (listed, account) in listed.iter().zip(accounts) {
-                tally.add(listed, account, since);
+            for (listed, account) in listed.iter().zip(&accounts) {
+                tally.add(run, listed, account);
             }
         }
         Ok(tally)
     }
 
-    fn add(&mut self, listed: &Listed, account: Account, since: Timestamp) {
-        self.available += 1;
-        let item = listed.item.as_str().map_or_else(|| listed.item.to_string(), str::to_owned);
-        let outcome = match account {
-            Account::Outcome(outcome) => *outcome,
-            Account::Nothing => {
-                self.in_flight += 1;
-                return;
+    fn add(&mut self, run: &RunId, listed: &Listed, account: &Account) {
+        let (outcome, failed) = match account {
+            Account::Outcome(outcome) => {
+                (Some(&**outcome), outcome.dead_letter.map(|letter| (letter.stage, letter.reason)))
             }
-            Account::NoTask => {
-                self.after_fan_out += 1;
-                self.failed += 1;
-                self.failures.push(FailedItem { item, stage: Stage::Convert, reason: Reason::TaskMalformed });
-                return;
-            }
+            Account::Nothing => (None, None),
+            Account::NoTask => (None, Some((Stage::Convert, Reason::TaskMalformed))),
         };
-        for filed in &outcome.mailboxes {
+        let place = match (failed, outcome) {
+            (Some((_, reason)), _) => Place::Waiting(Some(reason)),
+            (None, Some(outcome)) if outcome.is_complete() => Place::Filed,
+            (None, _) => Place::InFlight,
+        };
+        let told = Told { run, listed, outcome, place };
+        self.counters.add(&told);
+        for filed in outcome.iter().flat_map(|outcome| &outcome.mailboxes) {
             *self.mailboxes.entry(filed.address.to_string()).or_default() += 1;
-            if filed.result == FilingResult::Imported && filed.at >= since {
-                self.imported += 1;
-            } else {
-                self.skipped += 1;
-            }
         }
-        self.after_fan_out += outcome.mailboxes.len() as u64;
-        match outcome.dead_letter {
-            Some(letter) => {
-                let copies = outcome.failed.len().max(usize::from(outcome.mailboxes.is_empty())) as u64;
-                self.after_fan_out += copies;
-                self.failed += copies;
-                self.failures.push(FailedItem { item, stage: letter.stage, reason: letter.reason });
-            }
-            None if !outcome.is_complete() => self.in_flight += 1,
-            None => {}
+        if let (Some((stage, reason)), false) = (failed, told.is_duplicate()) {
+            self.failures.push(FailedItem { item: listed.name(), stage, reason });
         }
     }
 }

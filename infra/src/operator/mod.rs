@@ -9,6 +9,7 @@ pub mod dead_letters;
 mod interrupt;
 pub mod mapping;
 pub mod reconcile;
+pub mod report;
 pub mod status;
 
 pub use interrupt::Interrupt;

@@ -50,7 +50,7 @@ pub struct Status {
     pub fetched_until: Option<Timestamp>,
     /// The run that came so far.
     pub cursor_run: Option<RunId>,
-    /// The latest run that listed anything, a backfill too.
+    /// The latest run, a backfill too.
     pub last_run: Option<RunId>,
     /// What waits, by queue: ready, in hand, delayed.
     pub queues: BTreeMap<&'static str, [u64; 3]>,
@@ -85,7 +85,12 @@ impl Status {
         }
         let walked = each_letter(letters.walk(HOLD), &Filter::default(), |_| Ok(())).await?;
         let cursor = cursor(&connection.store).await?;
-        let (user_map_numbers, user_map_problem) = user_map(&connection.store, user_map_key, default_region).await?;
+        let (user_map_numbers, user_map_problem) =
+            match user_map(&connection.store, user_map_key, default_region).await? {
+                Some(Ok(map)) => (Some(map.len()), None),
+                Some(Err(problem)) => (None, Some(problem)),
+                None => (None, None),
+            };
         Ok(Self {
             fetched_until: cursor.as_ref().map(|cursor| cursor.archived_time),
             cursor_run: cursor.map(|cursor| cursor.run),
@@ -106,7 +111,7 @@ impl Status {
         table.add_row(["fetched until".to_owned(), self.fetched_until.map_or("nothing yet".to_owned(), since)]);
         let run = |run: &Option<RunId>| run.as_ref().map_or("none".to_owned(), RunId::to_string);
         table.add_row(["by run".to_owned(), run(&self.cursor_run)]);
-        table.add_row(["last run that listed items".to_owned(), run(&self.last_run)]);
+        table.add_row(["last run".to_owned(), run(&self.last_run)]);
         for (name, [ready, in_hand, delayed]) in &self.queues {
             table.add_row([format!("queue {name}"), format!("{ready} ready, {in_hand} in hand, {delayed} delayed")]);
         }
@@ -156,21 +161,18 @@ async fn last_run(store: &Store) -> Result<Option<RunId>, StoreError> {
     Ok(last)
 }
 
-async fn user_map(
+/// The user map in the bucket, or why import refuses it; `None` where there is none.
+pub(super) async fn user_map(
     store: &Store,
     key: &str,
     default_region: Option<Region>,
-) -> Result<(Option<usize>, Option<String>), StoreError> {
+) -> Result<Option<Result<UserMap, String>>, StoreError> {
     const LIMIT: u64 = UserMap::MAX_BYTES as u64;
     let object = match store.get(key, LIMIT).await {
-        Err(error @ StoreError::TooLarge { .. }) => return Ok((None, Some(error.to_string()))),
+        Err(error @ StoreError::TooLarge { .. }) => return Ok(Some(Err(error.to_string()))),
         other => other?,
     };
-    let Some(object) = object else { return Ok((None, None)) };
-    Ok(match UserMap::parse(&object.bytes, default_region) {
-        Ok(map) => (Some(map.len()), None),
-        Err(errors) => (None, Some(errors.to_string())),
-    })
+    Ok(object.map(|object| UserMap::parse(&object.bytes, default_region).map_err(|errors| errors.to_string())))
 }
 
 /// Runs it.

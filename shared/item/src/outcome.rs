@@ -13,6 +13,9 @@ pub struct Outcome {
     pub v: u32,
     /// The item.
     pub item: ItemId,
+    /// The run whose task was worked on first. What a later run lists again, and finds here, is that run's duplicate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
     /// Of the rendered message, with angle brackets. Absent while nothing was rendered.
     pub message_id: Option<String>,
     /// Of the whole stored message. Absent while nothing was rendered.
@@ -25,6 +28,10 @@ pub struct Outcome {
     pub mailboxes: Vec<FiledMailbox>,
     /// The mailboxes that should have one and do not.
     pub failed: Vec<FailedMailbox>,
+    /// Which participants have no mailbox, by their place in the item: 0 is the sender, 1 the first of `to`. Who they are
+    /// stands only in the stored message's evidence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unmapped: Vec<usize>,
     /// Set while the item, or a part of it, waits in the dead-letter queue.
     pub dead_letter: Option<DeadLettered>,
     /// The message that became that letter. Another message for the same item needs none of its own; this one does when
@@ -116,12 +123,14 @@ impl Outcome {
         Self {
             v: Self::VERSION,
             item,
+            run: None,
             message_id: None,
             sha256: None,
             bytes: None,
             mime: None,
             mailboxes: Vec::new(),
             failed: Vec::new(),
+            unmapped: Vec::new(),
             dead_letter: None,
             letter_of: None,
             claim: None,

@@ -133,6 +133,40 @@ pub struct Cursor {
     pub run: RunId,
 }
 
+/// `runs/<run>/run.json`: that a run was, and what it came to. It is written when the run begins and again when it ends,
+/// so that a run that found nothing can be told from a day without one, and a manifest that has lost pages from a whole
+/// one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// The version of this shape: 1.
+    pub v: u32,
+    /// The run.
+    pub run: RunId,
+    /// The window's beginning, inclusive.
+    pub from: Timestamp,
+    /// The window's end, exclusive.
+    pub to: Timestamp,
+    /// Items that are in the manifest and on the convert queue.
+    pub queued: u64,
+    /// The number of the manifest's last page; 0 where it has none.
+    pub pages: u32,
+    /// Whether the whole window was done; otherwise the next run goes on where this one stopped.
+    pub complete: bool,
+    /// When it ended. `None` while it works, and of a run that was ended before it could say so.
+    pub ended: Option<Timestamp>,
+}
+
+impl RunRecord {
+    /// The version of this shape.
+    pub const VERSION: u32 = 1;
+
+    /// Of a run that begins.
+    pub fn begun(run: RunId, window: Window) -> Self {
+        let Window { from, to } = window;
+        Self { v: Self::VERSION, run, from, to, queued: 0, pages: 0, complete: false, ended: None }
+    }
+}
+
 /// An entry of the archive's list, and a line of a run's manifest (`runs/<run>/items-<n>.ndjson`).
 ///
 /// Both members are what the archive said, unchecked: an entry that is no valid id is queued like any other and
@@ -146,6 +180,11 @@ pub struct Listed {
 }
 
 impl Listed {
+    /// The item's id; or what stands in its place, as JSON.
+    pub fn name(&self) -> String {
+        self.item.as_str().map_or_else(|| self.item.to_string(), str::to_owned)
+    }
+
     /// The archived time, where it can be read.
     pub fn archived_at(&self) -> Option<Timestamp> {
         self.archived_time.as_str()?.parse().ok()

@@ -42,6 +42,8 @@ pub struct Counts {
 pub struct Resolution<M> {
     /// Each once, in the order of the participants. Empty: nobody is mapped, and there is no catch-all mailbox.
     pub mailboxes: Vec<M>,
+    /// The participants that have none, by their places in the list.
+    pub unmapped: Vec<usize>,
     /// How the participants were mapped.
     pub counts: Counts,
     /// Whether the one mailbox is the catch-all, because nobody is mapped.
@@ -90,7 +92,8 @@ pub async fn resolve<D: Directory>(
         }
     };
     let mut counts = Counts::default();
-    for (by_map, own) in by_map.iter().zip(&own) {
+    let mut unmapped = Vec::new();
+    for (place, (by_map, own)) in by_map.iter().zip(&own).enumerate() {
         if let Some(mailbox) = by_map.and_then(|address| answers.of(address)) {
             take(mailbox);
             counts.by_user_map += 1;
@@ -99,6 +102,7 @@ pub async fn resolve<D: Directory>(
             counts.by_email += 1;
         } else {
             counts.unmapped += 1;
+            unmapped.push(place);
         }
     }
     let mut caught = false;
@@ -109,7 +113,7 @@ pub async fn resolve<D: Directory>(
         mailboxes.extend(answers.of(address).cloned());
         caught = !mailboxes.is_empty();
     }
-    Ok(Resolution { mailboxes, counts, caught })
+    Ok(Resolution { mailboxes, unmapped, counts, caught })
 }
 
 /// The e-mail property, where it may be used and is an address.

@@ -92,6 +92,7 @@ fn every_mailbox_gets_one_copy_and_every_address_one_question() {
     let resolution = block_on(resolve(&group, &map(), true, Some(&catch_all), &mailboxes)).unwrap();
     assert_eq!(resolution.mailboxes, ["ada", "bob"]);
     assert_eq!(resolution.counts, counts(2, 2, 4));
+    assert_eq!(resolution.unmapped, [3, 4, 6, 7], "their places in the list");
     assert!(!resolution.caught && !resolution.is_unmapped());
     assert_eq!(
         *mailboxes.asked.lock().unwrap(),

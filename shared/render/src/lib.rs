@@ -17,6 +17,7 @@ mod body;
 mod clean;
 mod content;
 mod domain;
+mod evidence;
 mod file;
 mod file_name;
 mod headers;
@@ -28,6 +29,7 @@ mod people;
 mod pieces;
 
 pub use domain::DomainError;
+pub use evidence::participants;
 pub use file::{FileFacts, Utf8Probe};
 pub use file_name::EVIDENCE as EVIDENCE_NAME;
 use item::{Captured, Item, Sha256};

@@ -33,6 +33,11 @@ pub fn manifest(run: &RunId, page: u32) -> String {
     format!("{RUNS}{run}/items-{page:06}.ndjson")
 }
 
+/// What says of a run that it was, beside its manifest.
+pub fn run(run: &RunId) -> String {
+    format!("{RUNS}{run}/run.json")
+}
+
 /// A rendered message.
 pub fn mime(archived_date: &str, key: &ItemKey) -> String {
     format!("mime/{archived_date}/{key}.eml")

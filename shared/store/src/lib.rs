@@ -152,6 +152,11 @@ impl Store {
         Self { client: Client::from_conf(builder.build()), bucket }
     }
 
+    /// The bucket's name.
+    pub fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
     /// Reads an object of at most `limit` bytes; `None` where there is none.
     ///
     /// # Errors

@@ -6,7 +6,10 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use archiver::local::archive::{Fate, Sample};
+use archiver::{
+    local::archive::{Fate, Sample},
+    tally::Counters,
+};
 use graph_fake::{GraphFake, User};
 use item::{ItemId, RunId};
 use jiff::Timestamp;
@@ -71,9 +74,10 @@ pub(crate) async fn settled(
     run: &RunId,
     fates: &[(ItemId, Fate)],
 ) -> anyhow::Result<BTreeMap<String, usize>> {
-    let tally = pipeline.tally(run, Timestamp::UNIX_EPOCH).await?;
-    ensure!(tally.available == fates.len() as u64, "{} are in the manifest, not {}", tally.available, fates.len());
-    ensure!(tally.in_flight == 0, "{} items of the manifest have no end", tally.in_flight);
+    let tally = pipeline.tally(run).await?;
+    let Counters { available, items_in_flight, .. } = tally.counters;
+    ensure!(available == fates.len() as u64, "{available} are in the manifest, not {}", fates.len());
+    ensure!(items_in_flight == 0, "{items_in_flight} items of the manifest have no end");
     let mut letters = BTreeMap::new();
     let mut reasons = BTreeMap::new();
     for letter in pipeline.dead_letters().await? {

@@ -9,6 +9,7 @@ use archiver::local::{
     event_source::{Depth, depth},
     ministack::Ministack,
 };
+use environment::Variables;
 use item::Outcome;
 use jiff::Timestamp;
 use pipeline_tests::{From, Pipeline, To};
@@ -186,29 +187,30 @@ async fn a_replay_lets_an_oversize_item_through_to_the_size_that_is_asked_for() 
 /// The operator's machine goes down while letters are on their way, again and again.
 #[tokio::test]
 async fn replays_that_are_killed_lose_no_letter_and_file_none_twice() -> anyhow::Result<()> {
-    const LETTERS: usize = 200;
-    const KILLS: u64 = 20;
-    let items = (0..LETTERS).map(|index| item(&format!("item-{index}"), json!([]))).collect();
+    // The longer, the more: SOAK=5 is a hundred kills over a thousand letters.
+    let soak = Variables::read(&["SOAK"]).or("SOAK", "how many times as long as usual", 1_u64)?;
+    let (letters_in_all, kills) = (usize::try_from(soak * 200)?, soak * 20);
+    let items = (0..letters_in_all).map(|index| item(&format!("item-{index}"), json!([]))).collect();
     let pipeline = pipeline(items).await?;
     pipeline.run(&Pipeline::timer()).await?;
     let letters = &pipeline.machine.resources.dead_letters;
-    assert_eq!(depth_of(&pipeline, letters).await?.total(), LETTERS as u64);
+    assert_eq!(depth_of(&pipeline, letters).await?.total(), letters_in_all as u64);
     pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n")).await?;
 
     let replay = ["replay", "--yes", "--hold", "1", "--rate", "40"];
     let mut while_moving = 0;
-    for kill in 0..KILLS {
+    for kill in 0..kills {
         let before = depth_of(&pipeline, letters).await?.total();
         let mut child = command(&pipeline, &replay)?.stdout(std::process::Stdio::null()).spawn()?;
         // Spread over the walk, the plan and the moves by a step that shares no factor with their length.
-        let after = Duration::from_millis(600 + (kill * 457) % 1700);
+        let after = Duration::from_millis(600 + (kill * 457) % (1700 * soak));
         // The time is the test's input, not something that it waits for.
         if tokio::time::timeout(after, child.wait()).await.is_err() {
             child.kill().await?;
         }
         let left = depth_of(&pipeline, letters).await?.total();
         let queued = depth_of(&pipeline, &pipeline.machine.resources.import).await?.total();
-        assert!(left + queued >= LETTERS as u64, "{left} letters and {queued} tasks of {LETTERS}");
+        assert!(left + queued >= letters_in_all as u64, "{left} letters and {queued} tasks of {letters_in_all}");
         while_moving += u64::from(left < before && left > 0);
     }
     assert!(while_moving > 0, "no kill met a replay at work");
@@ -216,9 +218,9 @@ async fn replays_that_are_killed_lose_no_letter_and_file_none_twice() -> anyhow:
         run(&pipeline, &["replay", "--yes", "--hold", "1"]).await?;
     }
     pipeline.drain().await?;
-    assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), LETTERS)]));
+    assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), letters_in_all)]));
     let outcomes = outcomes(&pipeline).await?;
-    assert_eq!(outcomes.len(), LETTERS);
+    assert_eq!(outcomes.len(), letters_in_all);
     assert!(outcomes.values().all(Outcome::is_complete));
     assert_eq!(depth_of(&pipeline, letters).await?.total(), 0);
     Ok(())

@@ -1,11 +1,13 @@
 //! The whole pipeline, with the real binaries.
 
+mod browser;
 mod dead_letters;
 mod exports;
 mod graph;
 mod large_objects;
 mod metrics;
 mod reconcile;
+mod report;
 mod sample_day;
 mod set_up_faults;
 mod sizes;

@@ -8,6 +8,7 @@ use aws_sdk_sqs::{
         ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName,
     },
 };
+use futures::{StreamExt, stream};
 use item::{DeadLetter, Stage};
 
 use super::letter::{Letter, Why};
@@ -31,6 +32,9 @@ pub const MOST_HELD: usize = 100_000;
 
 /// The most messages in one request.
 const PAGE: i32 = 10;
+
+/// How many requests make letters visible again at once: a hundred thousand letters are ten thousand requests.
+const RELEASED_AT_ONCE: usize = 16;
 
 /// How long a receive waits. Only a receive that waits asks all of SQS's servers, so only its empty answer means that
 /// the queue is empty.
@@ -173,8 +177,7 @@ impl Walk<'_> {
     pub async fn release(self) -> Result<(), LettersError> {
         const DOING: &str = "make the letters visible again; they are when their hold ends";
         let receipts: Vec<_> = self.held.into_values().collect();
-        let mut result = Ok(());
-        for page in receipts.chunks(10) {
+        let pages = receipts.chunks(10).map(|page| async move {
             let entries = page.iter().enumerate().map(|(index, receipt)| {
                 let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(index.to_string());
                 entry.receipt_handle(receipt).visibility_timeout(0).build()
@@ -182,10 +185,14 @@ impl Walk<'_> {
             let entries: Vec<_> = entries.collect::<Result<_, _>>().map_err(failed(DOING))?;
             let change = self.letters.client.change_message_visibility_batch();
             let change = change.queue_url(&self.letters.queues.dead_letters).set_entries(Some(entries));
-            // One page's failure is no reason to hold the others; an entry that fails has ended its hold already.
-            if let Err(error) = change.send().await {
-                result = Err(failed(DOING)(error));
-            }
+            // An entry that fails has ended its hold already.
+            change.send().await.map(drop).map_err(failed(DOING))
+        });
+        // One page's failure is no reason to hold the others.
+        let mut released = stream::iter(pages).buffer_unordered(RELEASED_AT_ONCE);
+        let mut result = Ok(());
+        while let Some(page) = released.next().await {
+            result = page.and(result);
         }
         result
     }

@@ -4,22 +4,26 @@
 //! the queues are empty; then the letters; then their outcomes again. What was on a queue when an outcome was read first
 //! is decided when it is read again, or the queues were not seen empty.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, hash_map::Entry};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use item::{DeadLettered, ItemKey, Listed, Outcome, RunId, Sha256};
-use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
-use store::{Store, StoreError, keys};
+use store::{Store, StoreError};
 
-use super::letters::{Waiting, discarded};
+use super::{
+    letters::{Waiting, discarded},
+    runs::Runs,
+};
 use crate::{
     accounts::{self, AT_ONCE, Account, AccountError, account},
     operator::{
         connection::Connection,
         dead_letters::{Letters, LettersError},
     },
+    tally::{Place, Told, copies},
 };
 
 /// Which items, and how closely.
@@ -31,10 +35,14 @@ pub struct Scope {
     pub to: Timestamp,
     /// Whether the stored messages are read and their SHA-256 compared.
     pub deep: bool,
-    /// How long after a page of a manifest was written its items may not be on the queue yet: `fetch` writes first and
-    /// queues then, so as long as it may run. Zero where no `fetch` can be running.
+    /// How long after a page of a manifest was written its items may not be on the queue yet, where the run does not say
+    /// that it has ended: `fetch` writes first and queues then, so as long as it may run. Zero where no `fetch` can be
+    /// running.
     pub queueing: SignedDuration,
 }
+
+/// The longest that `fetch` runs, Lambda's own limit.
+pub const FETCH: SignedDuration = SignedDuration::from_mins(15);
 
 /// What the comparison came to. Each item counts once, in however many runs it was listed.
 #[derive(Debug, Default, Serialize)]
@@ -57,19 +65,31 @@ pub struct Reconciled {
     pub damaged: Vec<Damaged>,
     /// Pages that are gone from a manifest, so that nobody knows what they listed.
     pub lost_pages: Vec<String>,
+    /// Runs whose manifest does not list what they say they have queued, though no page is gone.
+    pub short: Vec<Short>,
+}
+
+/// A run whose manifest is not what it wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Short {
+    /// Which.
+    pub run: RunId,
+    /// How many items it says that it has queued.
+    pub queued: u64,
+    /// How many its manifest lists.
+    pub listed: u64,
 }
 
 /// An item that is nowhere.
 #[derive(Debug, Clone, Serialize)]
 pub struct Missing {
-    /// Its id, as the source wrote it.
-    pub item: Value,
+    /// Its id and its archived time, as the source wrote them.
+    #[serde(flatten)]
+    pub listed: Listed,
     /// What logs and objects call it.
     pub key: String,
     /// The first run that listed it.
     pub run: RunId,
-    /// When the archive received it, as the source wrote it.
-    pub archived_time: Value,
     /// What is known of it.
     pub why: Why,
 }
@@ -143,13 +163,6 @@ struct Open {
     recent: bool,
 }
 
-/// A page of a manifest.
-struct Page {
-    run: RunId,
-    number: u32,
-    written: Timestamp,
-}
-
 /// How many stored messages are read at once; each may have some 14 MB.
 const MESSAGES_AT_ONCE: usize = 3;
 
@@ -158,63 +171,72 @@ const MESSAGE_LIMIT: u64 = 256 << 20;
 
 impl Reconciled {
     /// Compares the manifests with outcomes and dead letters, and changes nothing. `progress` is told how many items were
-    /// looked at. Beside the items that are not filed it keeps 16 bytes an item in memory.
+    /// looked at. Beside the items that are not filed it keeps some 40 bytes an item in memory.
     ///
     /// # Errors
     /// [`ReconcileError`].
     pub async fn of(connection: &Connection, scope: Scope, progress: impl Fn(u64)) -> Result<Self, ReconcileError> {
+        let runs = Runs::between(&connection.store, scope.from, scope.to).await?;
+        Self::of_runs(connection, &runs, scope, progress, |_| {}).await
+    }
+
+    /// The same for runs that were looked up before. `tell` is told every entry of their manifests once, with its place;
+    /// entries that are not filed come last.
+    ///
+    /// # Errors
+    /// [`ReconcileError`].
+    pub async fn of_runs(
+        connection: &Connection,
+        runs: &Runs,
+        scope: Scope,
+        progress: impl Fn(u64),
+        mut tell: impl FnMut(&Told<'_>),
+    ) -> Result<Self, ReconcileError> {
         let store = &connection.store;
-        let mut books = Self::default();
-        let mut seen = HashSet::new();
+        let mut books = Self { runs: runs.runs.len() as u64, lost_pages: runs.lost_pages(), ..Self::default() };
+        let mut seen = Seen::default();
         let mut open = Vec::new();
-        for page in books.pages(store, scope).await? {
-            let mut listed = accounts::page(store, &page.run, page.number).await?.unwrap_or_default();
-            listed.retain(|listed| seen.insert(ItemHash::of(&listed.item)));
-            books.items += listed.len() as u64;
-            let recent = page.written + scope.queueing > Timestamp::now();
-            let run = &page.run;
-            let read =
-                |listed: Listed| async move { Ok::<_, AccountError>((account(store, run, &listed).await?, listed)) };
-            let mut accounts = stream::iter(listed).map(read).buffer_unordered(AT_ONCE);
-            let mut filed = Vec::new();
-            while let Some((account, listed)) = accounts.try_next().await? {
-                match account {
-                    Account::Outcome(outcome) if outcome.is_complete() => filed.push(*outcome),
-                    _ => open.push(Open { run: run.clone(), listed, recent }),
+        for run in &runs.runs {
+            let id = &run.id;
+            let mut lines = 0;
+            for page in &run.pages {
+                let listed = accounts::page(store, id, page.number).await?.unwrap_or_default();
+                lines += listed.len() as u64;
+                let (first, again): (Vec<_>, Vec<_>) = listed.into_iter().partition(|listed| seen.is_new(listed));
+                books.items += first.len() as u64;
+                let recent = !run.has_ended() && page.written + scope.queueing > Timestamp::now();
+                let read =
+                    |listed: Listed| async move { Ok::<_, AccountError>((account(store, id, &listed).await?, listed)) };
+                let mut accounts = stream::iter(first).map(read).buffer_unordered(AT_ONCE);
+                let mut filed = Vec::new();
+                while let Some((account, listed)) = accounts.try_next().await? {
+                    match account {
+                        Account::Outcome(outcome) if outcome.is_complete() => {
+                            seen.count(&listed, copies(Some(&outcome)));
+                            tell(&Told { run: id, listed: &listed, outcome: Some(&outcome), place: Place::Filed });
+                            filed.push(*outcome);
+                        }
+                        _ => open.push(Open { run: id.clone(), listed, recent }),
+                    }
                 }
+                books.file(store, filed, scope.deep).await?;
+                for listed in &again {
+                    let place = Place::Again(seen.copies(listed));
+                    tell(&Told { run: id, listed, outcome: None, place });
+                }
+                progress(books.items);
             }
-            books.file(store, filed, scope.deep).await?;
-            progress(books.items);
+            books.short.extend(run.short(lines));
         }
         if !open.is_empty() {
-            books.decide(connection, open, scope.deep).await?;
+            books.decide(connection, open, scope.deep, tell).await?;
         }
         Ok(books)
     }
 
     /// Whether every item is where it should be, as far as that is decided.
     pub fn is_sound(&self) -> bool {
-        self.missing.is_empty() && self.damaged.is_empty() && self.lost_pages.is_empty()
-    }
-
-    /// The pages of the runs in question, in order, gaps noted.
-    async fn pages(&mut self, store: &Store, scope: Scope) -> Result<Vec<Page>, StoreError> {
-        let mut pages: Vec<Page> = Vec::new();
-        let keep = |listed: Vec<store::Listed>| {
-            let page = |listed: store::Listed| page_of(&listed.key, listed.last_modified);
-            let within = |page: &Page| began(&page.run).is_none_or(|at| scope.from <= at && at < scope.to);
-            pages.extend(listed.into_iter().filter_map(page).filter(within));
-            std::future::ready(Ok::<_, StoreError>(()))
-        };
-        store.list(keys::RUNS, keep).await?;
-        for (index, page) in pages.iter().enumerate() {
-            let before =
-                index.checked_sub(1).and_then(|index| pages.get(index)).filter(|before| before.run == page.run);
-            self.runs += u64::from(before.is_none());
-            let expected = before.map_or(1, |before| before.number + 1);
-            self.lost_pages.extend((expected..page.number).map(|number| keys::manifest(&page.run, number)));
-        }
-        Ok(pages)
+        self.missing.is_empty() && self.damaged.is_empty() && self.lost_pages.is_empty() && self.short.is_empty()
     }
 
     /// Counts filed items, and looks at their messages where that is asked for.
@@ -230,7 +252,13 @@ impl Reconciled {
         Ok(())
     }
 
-    async fn decide(&mut self, connection: &Connection, open: Vec<Open>, deep: bool) -> Result<(), ReconcileError> {
+    async fn decide(
+        &mut self,
+        connection: &Connection,
+        open: Vec<Open>,
+        deep: bool,
+        mut tell: impl FnMut(&Told<'_>),
+    ) -> Result<(), ReconcileError> {
         let queues = Letters::of(connection);
         // In the order of the work: what leaves the first is on the second before.
         let mut busy = false;
@@ -247,63 +275,78 @@ impl Reconciled {
         let mut accounts = stream::iter(open).map(again).buffered(AT_ONCE);
         while let Some((open, account)) = accounts.try_next().await? {
             let outcome = match account {
-                Account::Outcome(outcome) if outcome.is_complete() => {
-                    self.file(store, vec![*outcome], deep).await?;
-                    continue;
-                }
-                Account::Outcome(outcome) => Some(outcome),
+                Account::Outcome(outcome) => Some(*outcome),
                 Account::Nothing | Account::NoTask => None,
             };
             let hash = ItemHash::of(&open.listed.item);
             let letter = outcome.as_ref().and_then(|outcome| outcome.dead_letter);
-            if letters.items.contains(&hash) {
-                *self.waiting.entry(reason(letter, &open)).or_default() += 1;
-                continue;
-            }
             let claimed = outcome.as_ref().and_then(|outcome| outcome.claim.as_ref());
             let worked_on = claimed.is_some_and(|claim| claim.until > Timestamp::now());
-            if busy || worked_on || open.recent || !letters.whole {
-                self.undecided += 1;
-                continue;
-            }
-            if discarded.contains(&hash) {
-                self.discarded += 1;
-                continue;
-            }
-            let why = match (outcome, letter) {
-                (None, _) => Why::NoOutcome,
-                (Some(_), Some(_)) => Why::LetterGone,
-                (Some(_), None) => Why::Unfinished,
+            let Open { run, listed, recent } = open;
+            let place = if outcome.as_ref().is_some_and(Outcome::is_complete) {
+                Place::Filed
+            } else if letters.items.contains(&hash) {
+                Place::Waiting(reason(letter, &run, &listed))
+            } else if busy || worked_on || recent || !letters.whole {
+                Place::InFlight
+            } else if discarded.contains(&hash) {
+                Place::Discarded(reason(letter, &run, &listed))
+            } else {
+                Place::Missing
             };
-            let Open { run, listed, .. } = open;
-            let key = hash.hex();
-            self.missing.push(Missing { item: listed.item, key, run, archived_time: listed.archived_time, why });
+            tell(&Told { run: &run, listed: &listed, outcome: outcome.as_ref(), place });
+            match place {
+                Place::Filed | Place::Again(_) => self.file(store, outcome.into_iter().collect(), deep).await?,
+                Place::Waiting(reason) => {
+                    let reason = reason.map_or("none", item::Reason::as_str);
+                    *self.waiting.entry(reason.to_owned()).or_default() += 1;
+                }
+                Place::Discarded(_) => self.discarded += 1,
+                Place::InFlight => self.undecided += 1,
+                Place::Missing => {
+                    let why = match (outcome, letter) {
+                        (None, _) => Why::NoOutcome,
+                        (Some(_), Some(_)) => Why::LetterGone,
+                        (Some(_), None) => Why::Unfinished,
+                    };
+                    self.missing.push(Missing { listed, key: hash.hex(), run, why });
+                }
+            }
         }
         Ok(())
     }
 }
 
-/// Why a letter waits. An entry that is no task has no outcome that could say so.
-fn reason(letter: Option<DeadLettered>, open: &Open) -> String {
-    match letter {
-        Some(letter) => letter.reason.to_string(),
-        None if accounts::outcome_key(&open.run, &open.listed).is_none() => item::Reason::TaskMalformed.to_string(),
-        None => "none".to_owned(),
+/// The items that were looked at, and how many copies each makes: as they are found, one until then.
+#[derive(Default)]
+struct Seen(HashMap<ItemHash, u32>);
+
+impl Seen {
+    fn is_new(&mut self, listed: &Listed) -> bool {
+        match self.0.entry(ItemHash::of(&listed.item)) {
+            Entry::Vacant(entry) => {
+                entry.insert(1);
+                true
+            }
+            Entry::Occupied(_) => false,
+        }
+    }
+
+    fn count(&mut self, listed: &Listed, copies: u64) {
+        self.0.insert(ItemHash::of(&listed.item), u32::try_from(copies).unwrap_or(u32::MAX));
+    }
+
+    fn copies(&self, listed: &Listed) -> u64 {
+        self.0.get(&ItemHash::of(&listed.item)).map_or(1, |copies| u64::from(*copies))
     }
 }
 
-/// `runs/<run>/items-<n>.ndjson`; what else lies there is not ours.
-fn page_of(key: &str, written: Timestamp) -> Option<Page> {
-    let (run, page) = key.strip_prefix(keys::RUNS)?.split_once('/')?;
-    let run: RunId = run.parse().ok()?;
-    let number = page.strip_prefix("items-")?.strip_suffix(".ndjson")?.parse().ok()?;
-    (keys::manifest(&run, number) == key).then_some(Page { run, number, written })
-}
-
-/// When a run began, which its id begins with.
-fn began(run: &RunId) -> Option<Timestamp> {
-    let (second, _) = run.as_str().split_once('-')?;
-    DateTime::strptime("%Y%m%dT%H%M%SZ", second).ok()?.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+/// Why a letter waits. An entry that is no task has no outcome that could say so; what SQS moved has no reason.
+fn reason(letter: Option<DeadLettered>, run: &RunId, listed: &Listed) -> Option<item::Reason> {
+    match letter {
+        Some(letter) => Some(letter.reason),
+        None => accounts::outcome_key(run, listed).is_none().then_some(item::Reason::TaskMalformed),
+    }
 }
 
 /// What is wrong with the stored message of a filed item, if anything is.
@@ -320,19 +363,6 @@ async fn damage(store: &Store, outcome: Outcome) -> Result<Option<Damaged>, Stor
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_run_is_placed_by_its_id_and_foreign_objects_are_not_pages() {
-        let at: Timestamp = "2026-11-22T07:00:00Z".parse().unwrap();
-        let page = page_of("runs/20261122T070000Z-daily-0badcafe/items-000012.ndjson", at).unwrap();
-        assert_eq!((page.number, began(&page.run)), (12, Some(at)));
-        for key in
-            ["runs/readme.txt", "runs/r/items-1.ndjson", "runs/r/items-000001.ndjson.bak", "runs//items-000001.ndjson"]
-        {
-            assert!(page_of(key, at).is_none(), "{key}");
-        }
-        assert_eq!(began(&"r".parse().unwrap()), None);
-    }
 
     #[test]
     fn an_items_hash_is_its_key() {

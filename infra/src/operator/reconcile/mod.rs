@@ -3,6 +3,7 @@
 mod books;
 mod letters;
 mod requeue;
+mod runs;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -11,8 +12,9 @@ use indicatif::ProgressBar;
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 
 pub use self::{
-    books::{Damaged, Missing, ReconcileError, Reconciled, Scope, Why},
+    books::{Damaged, FETCH, Missing, ReconcileError, Reconciled, Scope, Short, Why},
     requeue::{RequeueError, requeue},
+    runs::{Run, Runs},
 };
 use super::{
     confirm::confirmed,
@@ -32,7 +34,8 @@ pub struct ReconcileArguments {
     /// Read each stored message, and compare its SHA-256 with the outcome's; the mailboxes are not asked
     #[arg(long)]
     deep: bool,
-    /// No fetch is running: judge what was listed in the last 15 minutes too, which else may be about to be queued
+    /// No fetch is running: judge what was listed in the last 15 minutes by a run that has not said that it ended, too,
+    /// which else may be about to be queued
     #[arg(long)]
     settled: bool,
     /// Put exactly the missing items on the convert queue again
@@ -62,9 +65,6 @@ fn time(text: &str) -> Result<Timestamp, String> {
     let time = text.parse().or_else(|_| text.parse().and_then(midnight));
     time.map_err(|_| "a time is written 2026-11-01 or 2026-11-01T07:00:00Z".to_owned())
 }
-
-/// The longest that `fetch` runs, Lambda's own limit.
-const FETCH: SignedDuration = SignedDuration::from_mins(15);
 
 /// The exit code of "not decided yet".
 const UNDECIDED: u8 = 3;
@@ -162,11 +162,15 @@ fn table(books: &Reconciled) -> String {
                 Why::LetterGone => "its outcome says dead letter, and the letter is gone",
                 Why::Unfinished => "begun, and nobody works on it",
             };
-            let id = item.item.as_str().map_or_else(|| item.item.to_string(), str::to_owned);
-            missing.add_row([shown(&id).as_str(), &item.key, item.run.as_str(), why]);
+            missing.add_row([shown(&item.listed.name()).as_str(), &item.key, item.run.as_str(), why]);
         }
         text += &format!("\n{missing}");
         text += &more(books.missing.len());
+    }
+    for short in &books.short {
+        let Short { run, queued, listed } = short;
+        text +=
+            &format!("\nthe manifest of {run} lists {listed} items and the run has queued {queued}: restore its pages");
     }
     for (what, keys) in [
         ("pages of manifests that are gone", books.lost_pages.iter().collect::<Vec<_>>()),

@@ -1,6 +1,6 @@
 //! Missing items on the convert queue again.
 
-use item::{ConvertTask, Listed, Outcome};
+use item::{ConvertTask, Outcome};
 use queue::{Queue, QueueError};
 use store::{Condition, Put, Store, StoreError, Written, keys};
 
@@ -39,8 +39,7 @@ pub async fn requeue(connection: &Connection, missing: &[Missing]) -> Result<u64
     for some in missing.chunks(AT_ONCE) {
         let mut bodies = Vec::with_capacity(some.len());
         for missing in some {
-            let listed = Listed { item: missing.item.clone(), archived_time: missing.archived_time.clone() };
-            let body = accounts::task_body(&missing.run, &listed);
+            let body = accounts::task_body(&missing.run, &missing.listed);
             if prepare(&connection.store, &body).await? {
                 bodies.push(body);
             }

@@ -1,0 +1,137 @@
+//! Who the people of an item are. The outcomes do not know: it stands in the evidence of the stored messages alone.
+
+use std::collections::BTreeMap;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use item::{MailboxAddress, Participant, Sha256};
+use mapping::UserMap;
+use serde::Serialize;
+use store::{Store, StoreError};
+
+use super::ledger::Stored;
+
+/// Somebody, as captured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Person {
+    /// The name that the capture knows.
+    pub name: Option<String>,
+    /// The phone number: as captured, or as the WhatsApp id has it.
+    pub phone: Option<String>,
+    /// The e-mail property.
+    pub email: Option<String>,
+}
+
+impl Person {
+    fn of(participant: &Participant) -> Self {
+        let known = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
+        Self {
+            name: known(&participant.name),
+            phone: known(&participant.phone).or_else(|| participant.phone_digits().map(|digits| format!("+{digits}"))),
+            email: known(&participant.email),
+        }
+    }
+
+    /// All that is known, in a line.
+    pub fn line(&self) -> String {
+        let known: Vec<_> = [&self.name, &self.phone, &self.email].into_iter().flatten().map(String::as_str).collect();
+        if known.is_empty() { "nobody is named".to_owned() } else { known.join(", ") }
+    }
+}
+
+/// Who has no mailbox.
+#[derive(Debug, Default, Serialize)]
+pub struct Mapping {
+    /// Items of the period in which somebody had no mailbox when they were worked on last. They are filed for the others,
+    /// where there are others.
+    pub items: u64,
+    /// How many of their stored messages were looked into for who that is.
+    pub looked_into: u64,
+    /// How many of those are gone or are not what was rendered.
+    pub unreadable: u64,
+    /// Each user once, those with items that nobody has first.
+    pub users: Vec<Unmapped>,
+    /// Users that were found and are not in the list, because it is full.
+    pub users_left_out: u64,
+    /// Why it is not known whom the user map has now.
+    pub user_map_problem: Option<String>,
+}
+
+/// A user without a mailbox.
+#[derive(Debug, Clone, Serialize)]
+pub struct Unmapped {
+    /// Who.
+    pub user: Person,
+    /// In how many of the items that were looked into.
+    pub items: u64,
+    /// How many of those are failures.
+    pub failed_items: u64,
+    /// The address that the user map has for them at the time of the report: after a replay they have their items.
+    pub now_mapped_to: Option<MailboxAddress>,
+}
+
+/// The most users that are named.
+const MOST_USERS: usize = 10_000;
+
+/// How many stored messages are read at once; each may have some 14 MB.
+const AT_ONCE: usize = 3;
+
+/// Reads the messages, and tells who sent each (`source`) and which of the participants have no mailbox.
+pub(super) async fn look(
+    store: &Store,
+    (stored, items): (Vec<Stored>, u64),
+    user_map: Option<Result<UserMap, String>>,
+    mut source: impl FnMut(usize, Person),
+) -> Result<Mapping, StoreError> {
+    let mut mapping = Mapping { items, ..Mapping::default() };
+    let mut users: BTreeMap<String, (Participant, Unmapped)> = BTreeMap::new();
+    let read = |stored: Stored| async move {
+        let participants = participants(store, &stored).await?;
+        Ok::<_, StoreError>((stored, participants))
+    };
+    let mut messages = stream::iter(stored).map(read).buffered(AT_ONCE);
+    while let Some((stored, participants)) = messages.try_next().await? {
+        let concerns_users = !stored.unmapped.is_empty();
+        mapping.looked_into += u64::from(concerns_users);
+        let Some(participants) = participants else {
+            mapping.unreadable += u64::from(concerns_users);
+            continue;
+        };
+        if let (Some(failure), Some(sender)) = (stored.failure, participants.first()) {
+            source(failure, Person::of(sender));
+        }
+        for participant in stored.unmapped.iter().filter_map(|place| participants.get(*place)) {
+            let identity = participant.identity();
+            let full = users.len() >= MOST_USERS;
+            if full && !users.contains_key(&identity) {
+                mapping.users_left_out += 1;
+                continue;
+            }
+            let new = || Unmapped { user: Person::of(participant), items: 0, failed_items: 0, now_mapped_to: None };
+            let (_, unmapped) = users.entry(identity).or_insert_with(|| (participant.clone(), new()));
+            unmapped.items += 1;
+            unmapped.failed_items += u64::from(stored.failure.is_some());
+        }
+    }
+    let mut named: Vec<_> = users.into_values().collect();
+    match user_map {
+        Some(Ok(map)) => {
+            for (participant, unmapped) in &mut named {
+                unmapped.now_mapped_to = map.address_of_participant(participant).cloned();
+            }
+        }
+        Some(Err(problem)) => mapping.user_map_problem = Some(problem),
+        None => {}
+    }
+    mapping.users = named.into_iter().map(|(_, unmapped)| unmapped).collect();
+    mapping.users.sort_by_key(|unmapped| std::cmp::Reverse((unmapped.failed_items, unmapped.items)));
+    Ok(mapping)
+}
+
+/// The participants of a stored message, the sender first; `None` where it is gone or is not the one that was rendered.
+async fn participants(store: &Store, stored: &Stored) -> Result<Option<Vec<Participant>>, StoreError> {
+    match store.get(&stored.mime, stored.bytes).await {
+        Ok(Some(object)) if Sha256::of(&object.bytes) == stored.sha256 => Ok(render::participants(&object.bytes)),
+        Ok(_) | Err(StoreError::TooLarge { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
