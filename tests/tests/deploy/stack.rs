@@ -28,7 +28,7 @@ pub(crate) const STACK: &str = "whatsapp-archiver";
 const FUNCTIONS: [&str; 3] = ["fetch", "convert", "import"];
 
 /// The longest that something may take before a test says that it hangs. No assertion depends on it.
-const HANGS: Duration = Duration::from_secs(180);
+const HANGS: Duration = Duration::from_secs(300);
 
 /// An account of its own, with nothing in it, and a folder from which to deploy.
 pub(crate) struct Account {
