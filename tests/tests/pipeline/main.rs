@@ -1,7 +1,9 @@
 //! The whole pipeline, with the real binaries.
 
 mod browser;
+mod conversations;
 mod dead_letters;
+mod every_mailbox;
 mod exports;
 mod graph;
 mod large_objects;
