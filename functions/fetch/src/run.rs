@@ -50,9 +50,12 @@ pub struct Summary {
     pub listed: u64,
     /// How many of them were put on the queue.
     pub queued: u64,
-    /// Whether the whole window was done; otherwise the next run goes on where this one stopped. A backfill that was
-    /// not completed is asked for again.
+    /// Whether the whole window was done; otherwise the next run goes on where this one stopped, and a backfill is
+    /// asked for again from `reached`.
     pub complete: bool,
+    /// Everything that reached the archive in the window before this time was listed. `None` where nothing was, and
+    /// where the source does not list in that order.
+    pub reached: Option<Timestamp>,
 }
 
 /// Why a run ended before its time. Nothing is lost: the cursor stands before the page that was not done.
@@ -131,8 +134,15 @@ impl Fetch {
         let last_page_begins = Instant::now() + left.saturating_sub(Self::PAGE_RESERVE);
         info!(%run, from = %window.from, to = %window.to, "run begins");
 
-        let mut summary =
-            Summary { run: run.clone(), from: window.from, to: window.to, listed: 0, queued: 0, complete: false };
+        let mut summary = Summary {
+            run: run.clone(),
+            from: window.from,
+            to: window.to,
+            listed: 0,
+            queued: 0,
+            complete: false,
+            reached: None,
+        };
         let mut record = RunRecord::begun(run.clone(), window);
         manifest::record(&self.store, &record).await?;
         let mut order = Order { latest: None, broken: !self.source.lists_by_archived_time() };
@@ -165,6 +175,7 @@ impl Fetch {
             }
             summary.complete = next.is_none();
             let reached = if summary.complete { Some(window.to) } else { order.reached(&window) };
+            summary.reached = reached;
             if let (RunKind::Daily, Some(archived_time)) = (kind, reached) {
                 cursor.advance(Cursor { v: 1, archived_time, run: run.clone() }).await?;
             }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -14,12 +14,11 @@ use serde_json::{Value, json};
 use store::{Condition, Put, Store, keys};
 
 use super::{
-    archive::{ArchiveCredentials, Sample, SampleArchive, mailboxes, user_map},
-    cloud::Redelivery,
+    archive::{ArchiveCredentials, user_map},
     event_source::Depth,
     failures::Failures,
-    machine::{Fetched, Machine, MachineOptions},
-    ministack::MinistackOptions,
+    job::{ARCHIVER_SECRET, FOLDER, Job, Places, binaries_beside, machine_options, secret, source},
+    machine::{Fetched, Machine},
     report,
     tally::Tally,
 };
@@ -62,32 +61,11 @@ fn time_zone(name: &str) -> Result<String, String> {
     known.map_err(|_| "no such time zone; they are named like Europe/Copenhagen or America/New_York".to_owned())
 }
 
-/// The folder in each mailbox.
-const FOLDER: &str = "WhatsApp Archiver";
-
-/// Where the functions find the archiver's user name and password.
-const ARCHIVER_SECRET: &str = "archiver";
-
 /// How long nothing may move, once a function has called for an operator, before the run says so and ends.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How long nothing may move without any such call.
 const LAST_PATIENCE: Duration = Duration::from_secs(180);
-
-/// What a run works on.
-enum Job {
-    Sample { now: Timestamp },
-    Many { items: usize, now: Timestamp },
-    Export { file: PathBuf, owner: MailboxAddress, zone: String },
-}
-
-/// Where things are kept.
-struct Places {
-    mail: PathBuf,
-    state: PathBuf,
-    logs: PathBuf,
-    day: PathBuf,
-}
 
 /// Runs it. What happened goes to standard output, how it goes on to standard error.
 ///
@@ -99,12 +77,13 @@ pub async fn run(arguments: LocalArguments) -> anyhow::Result<()> {
     let job = job(&arguments, &places)?;
     let binaries = match &arguments.binaries {
         Some(binaries) => binaries.clone(),
-        None => std::env::current_exe()?.parent().context("this program lies in no directory")?.to_owned(),
+        None => binaries_beside()?,
     };
+    places.remember(&job)?;
     eprintln!("Starting S3, SQS and Secrets Manager on this machine (ministack) …");
     // The archive is dropped after the machine that reads from it.
     let (archive, variables, mailboxes) = source(&job, &places).await?;
-    let machine = Machine::start(options(&arguments, &places, binaries, variables)).await?;
+    let machine = Machine::start(machine_options(&arguments.ministack, &places, binaries, variables)).await?;
     let store = Store::new(machine.cloud.config(), machine.resources.bucket.clone());
     for mailbox in &mailboxes {
         std::fs::create_dir_all(places.mail.join(mailbox.as_str())).context("making a mailbox")?;
@@ -143,23 +122,6 @@ pub async fn run(arguments: LocalArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-impl Places {
-    fn under(root: &Path) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(root).with_context(|| format!("making {}", root.display()))?;
-        let root = root.canonicalize().with_context(|| format!("{}", root.display()))?;
-        let places = Self {
-            mail: root.join("mail"),
-            state: root.join("state"),
-            logs: root.join("log"),
-            day: root.join("sample-day"),
-        };
-        for place in [&places.mail, &places.state, &places.logs] {
-            std::fs::create_dir_all(place).with_context(|| format!("making {}", place.display()))?;
-        }
-        Ok(places)
-    }
-}
-
 fn job(arguments: &LocalArguments, places: &Places) -> anyhow::Result<Job> {
     if let (Some(file), Some(owner), Some(zone)) = (&arguments.export, &arguments.owner, &arguments.zone) {
         // Said before anything is started.
@@ -179,68 +141,6 @@ fn job(arguments: &LocalArguments, places: &Places) -> anyhow::Result<Job> {
     Ok(arguments.items.map_or(Job::Sample { now }, |items| Job::Many { items, now }))
 }
 
-type Sourced = (Option<(SampleArchive, ArchiveCredentials)>, Vec<(String, String)>, Vec<MailboxAddress>);
-
-/// The source of a job: the sample archive where there is one, the functions' variables, and who has a mailbox.
-async fn source(job: &Job, places: &Places) -> anyhow::Result<Sourced> {
-    let (archive, mut variables, owners) = match job {
-        Job::Sample { now } | Job::Many { now, .. } => {
-            let sample = match job {
-                Job::Many { items, .. } => Sample::many(*items, *now),
-                Job::Sample { .. } | Job::Export { .. } => Sample::day(*now)?,
-            };
-            let password = uuid::Uuid::new_v4().to_string();
-            let credentials = ArchiveCredentials { username: "connector".to_owned(), password };
-            let archive =
-                SampleArchive::start(sample, credentials.clone()).await.context("starting the sample archive")?;
-            let variables = vec![
-                ("SOURCE", "archiver-api".to_owned()),
-                ("ARCHIVER_URL", archive.url().to_owned()),
-                ("ARCHIVER_SECRET_ID", ARCHIVER_SECRET.to_owned()),
-            ];
-            (Some((archive, credentials)), variables, mailboxes()?)
-        }
-        Job::Export { owner, zone, .. } => {
-            let variables = vec![("SOURCE", "chat-export".to_owned()), ("EXPORT_TIME_ZONE", zone.clone())];
-            (None, variables, vec![owner.clone()])
-        }
-    };
-    let mail = places.mail.to_str().context("the path of the mail is no UTF-8")?;
-    variables.extend([
-        ("ARCHIVE_DOMAIN", "archive.example.com".to_owned()),
-        ("MAILBOX", "maildir".to_owned()),
-        ("MAILDIR", mail.to_owned()),
-        ("MAIL_FOLDER", FOLDER.to_owned()),
-        ("USER_MAP_KEY", keys::USER_MAP.to_owned()),
-        ("RETRY_BASE_SECONDS", "1".to_owned()),
-    ]);
-    let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    Ok((archive, variables, owners))
-}
-
-fn options(
-    arguments: &LocalArguments,
-    places: &Places,
-    binaries: PathBuf,
-    variables: Vec<(String, String)>,
-) -> MachineOptions {
-    MachineOptions {
-        binaries,
-        logs: places.logs.clone(),
-        ministack: MinistackOptions {
-            program: arguments.ministack.clone(),
-            port: None,
-            state: Some(places.state.clone()),
-            log: places.logs.join("ministack.log"),
-            variables: Vec::new(),
-        },
-        redelivery: Redelivery { visibility: Duration::from_secs(360), max_receives: 50 },
-        timeout: Duration::from_secs(60),
-        concurrency: 2,
-        variables,
-    }
-}
-
 /// Puts into the machine what the job needs, and gives the event that starts it.
 async fn prepare(
     job: &Job,
@@ -249,8 +149,7 @@ async fn prepare(
     credentials: Option<&ArchiveCredentials>,
 ) -> anyhow::Result<Value> {
     if let Some(credentials) = credentials {
-        let secret = json!({"username": credentials.username, "password": credentials.password});
-        machine.cloud.put_secret(ARCHIVER_SECRET, &secret).await?;
+        machine.cloud.put_secret(ARCHIVER_SECRET, &secret(credentials)).await?;
         let put = Put { key: keys::USER_MAP, bytes: user_map().into(), content_type: "text/csv", sha256: None };
         // A map that somebody has mended stays.
         store.put(put, Condition::Absent).await?;

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -57,12 +58,19 @@ pub enum MachineError {
 pub struct Fetched {
     /// The run's id.
     pub run: item::RunId,
+    /// The window's beginning, inclusive.
+    pub from: Timestamp,
+    /// The window's end, exclusive.
+    pub to: Timestamp,
     /// How many ids the source listed.
     pub listed: u64,
     /// How many were queued.
     pub queued: u64,
     /// Whether the whole window was done.
     pub complete: bool,
+    /// Everything before this time was listed; `None` where that cannot be said.
+    #[serde(default)]
+    pub reached: Option<Timestamp>,
 }
 
 /// The running machine. Dropped, everything on it ends.

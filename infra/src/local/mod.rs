@@ -2,12 +2,14 @@
 //! Secrets Manager server on loopback.
 
 pub mod archive;
+pub mod backfill;
 pub mod cloud;
 mod command;
 pub mod event_source;
 mod failures;
 pub mod function;
 mod guard;
+mod job;
 pub mod machine;
 pub mod ministack;
 pub(crate) mod report;

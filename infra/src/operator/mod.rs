@@ -3,13 +3,17 @@
 //! Each command flattens [`Deployment`](connection::Deployment) into its arguments and has a `run` that answers the
 //! process's exit code. Data goes to standard output, progress and questions to standard error.
 
+pub mod backfill;
 pub mod confirm;
 pub mod connection;
 pub mod dead_letters;
+pub mod doctor;
+pub mod functions;
 mod interrupt;
 pub mod mapping;
 pub mod reconcile;
 pub mod report;
 pub mod status;
+pub mod time;
 
 pub use interrupt::Interrupt;

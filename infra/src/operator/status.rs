@@ -135,7 +135,7 @@ impl Status {
 }
 
 /// An age to the hour, or to the minute where it is less than one.
-fn ago(age: SignedDuration) -> String {
+pub(super) fn ago(age: SignedDuration) -> String {
     match age.as_hours() {
         ..1 => format!("{} min", age.as_mins().max(0)),
         hours @ 1..48 => format!("{hours} h"),
@@ -143,7 +143,7 @@ fn ago(age: SignedDuration) -> String {
     }
 }
 
-async fn cursor(store: &Store) -> anyhow::Result<Option<Cursor>> {
+pub(super) async fn cursor(store: &Store) -> anyhow::Result<Option<Cursor>> {
     let Some(object) = store.get(keys::CURSOR, CURSOR_LIMIT).await? else { return Ok(None) };
     Ok(Some(serde_json::from_slice(&object.bytes).with_context(|| format!("{} is no cursor", keys::CURSOR))?))
 }

@@ -30,6 +30,8 @@ pub(crate) struct Login {
     pub(crate) secret: Option<String>,
     pub(crate) certificate: Option<CertificateDer<'static>>,
     pub(crate) lifetime: Duration,
+    /// What an administrator has granted the application in the whole tenant.
+    pub(crate) roles: Vec<String>,
     tokens: HashMap<String, Instant>,
     used: HashSet<String>,
 }
@@ -70,6 +72,7 @@ impl Login {
             secret: Some(secret.into()),
             certificate: None,
             lifetime: Duration::from_secs(3599),
+            roles: vec!["User.Read.All".into()],
             tokens: HashMap::new(),
             used: HashSet::new(),
         }
@@ -142,7 +145,11 @@ impl Login {
             }
             _ => return Err(MALFORMED),
         }
-        let token = format!("{}.{}", STANDARD.encode(Uuid::new_v4()), Uuid::new_v4().simple());
+        // As Entra's: a JWT, whose signature is Graph's business.
+        let part = |json: Value| URL_SAFE_NO_PAD.encode(json.to_string());
+        let header = part(json!({"typ": "JWT", "alg": "RS256"}));
+        let claims = part(json!({"aud": url, "tid": tenant, "roles": self.roles}));
+        let token = format!("{header}.{claims}.{}", STANDARD.encode(Uuid::new_v4()));
         if for_graph {
             self.tokens.insert(token.clone(), Instant::now() + self.lifetime);
         }

@@ -151,6 +151,12 @@ impl GraphFake {
         lock(&self.shared.tenant).may_import_mime = true;
     }
 
+    /// What an administrator has granted the application in the whole tenant; the tokens from now on say it. At first
+    /// `User.Read.All`.
+    pub fn set_roles(&self, roles: &[&str]) {
+        lock(&self.shared.login).roles = roles.iter().map(|&role| role.to_owned()).collect();
+    }
+
     /// How long the tokens live that are given out from now on.
     pub fn set_token_lifetime(&self, lifetime: Duration) {
         lock(&self.shared.login).lifetime = lifetime;

@@ -9,7 +9,7 @@ use std::{process::ExitCode, time::Duration};
 
 use comfy_table::{Cell, CellAlignment};
 use indicatif::ProgressBar;
-use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp};
 
 pub use self::{
     books::{Damaged, FETCH, Missing, ReconcileError, Reconciled, Scope, Short, Why},
@@ -19,6 +19,7 @@ pub use self::{
 use super::{
     confirm::confirmed,
     connection::{Connection, Deployment},
+    time::time,
 };
 use crate::local::report::{shown, table_of};
 
@@ -58,13 +59,6 @@ pub const HELP: &str = "Exit code: 0 when every item is filed, waits in the dead
     lag by a minute: look twice before you requeue. A requeued item is filed only in the mailboxes that lack it.\n\
     Examples:\n  archiver reconcile\n  archiver reconcile --from 2026-11-01 --to 2026-12-01 --deep --json\n  \
     archiver reconcile --requeue";
-
-/// A time of day, or the midnight that a date begins with.
-fn time(text: &str) -> Result<Timestamp, String> {
-    let midnight = |date: Date| date.to_zoned(TimeZone::UTC).map(|zoned| zoned.timestamp());
-    let time = text.parse().or_else(|_| text.parse().and_then(midnight));
-    time.map_err(|_| "a time is written 2026-11-01 or 2026-11-01T07:00:00Z".to_owned())
-}
 
 /// The exit code of "not decided yet".
 const UNDECIDED: u8 = 3;
@@ -130,6 +124,9 @@ fn again(arguments: &ReconcileArguments) -> String {
         if let Some(time) = time {
             command += &format!(" --{name} {time}");
         }
+    }
+    if let Some(stack) = &arguments.deployment.stack {
+        command += &format!(" --stack {stack}");
     }
     if let Some(directory) = &arguments.deployment.local {
         command += &format!(" --local={}", directory.display());

@@ -65,6 +65,11 @@ impl Client {
         Ok(Self { http, hosts, tokens })
     }
 
+    /// What the token that requests carry says of the application's permissions.
+    pub(super) async fn roles(&self, patience: &mut Patience) -> Result<Option<Vec<String>>, Failure> {
+        Ok(self.tokens.get(&self.http, None, patience).await?.roles())
+    }
+
     /// A request that may be done twice without harm: tried again after whatever passes.
     pub(super) async fn ask(
         &self,

@@ -17,6 +17,7 @@ mod import_mime;
 mod lane;
 mod message;
 mod odata;
+mod probe;
 
 use std::{
     fmt,

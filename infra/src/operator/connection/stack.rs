@@ -1,0 +1,42 @@
+//! A deployment's parts by its CloudFormation stack.
+
+use std::collections::HashMap;
+
+use aws_config::SdkConfig;
+use aws_sdk_cloudformation::{
+    Client,
+    error::{DisplayErrorContext, ProvideErrorMetadata},
+};
+
+use super::{ConnectionError, region};
+
+/// What CloudFormation says of a stack.
+#[derive(Debug)]
+pub(super) struct Stack {
+    /// `CREATE_COMPLETE`, for one.
+    pub(super) status: String,
+    /// The outputs' values by their keys.
+    pub(super) outputs: HashMap<String, String>,
+}
+
+/// Asks CloudFormation.
+pub(super) async fn describe(config: &SdkConfig, name: &str) -> Result<Stack, ConnectionError> {
+    let answer = Client::new(config).describe_stacks().stack_name(name).send().await.map_err(|error| {
+        let stack = name.to_owned();
+        match (error.code(), error.message()) {
+            (Some("ValidationError"), Some(message)) if message.contains("does not exist") => {
+                ConnectionError::NoStack { stack, region: region(config).to_owned() }
+            }
+            (Some(code), _) => ConnectionError::StackRefused { stack, problem: code.to_owned() },
+            (None, _) => ConnectionError::StackRefused { stack, problem: DisplayErrorContext(&error).to_string() },
+        }
+    })?;
+    // A name finds one stack; what CloudFormation has deleted it finds by its id only.
+    let Some(stack) = answer.stacks.unwrap_or_default().into_iter().next() else {
+        return Err(ConnectionError::NoStack { stack: name.to_owned(), region: region(config).to_owned() });
+    };
+    let status = stack.stack_status.map_or_else(|| "unknown".to_owned(), |status| status.as_str().to_owned());
+    let outputs = stack.outputs.unwrap_or_default().into_iter();
+    let outputs = outputs.filter_map(|output| Some((output.output_key?, output.output_value?))).collect();
+    Ok(Stack { status, outputs })
+}

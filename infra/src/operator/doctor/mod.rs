@@ -1,0 +1,245 @@
+//! `archiver doctor`: whether everything is set up, from the deployment to a mailbox. Changes nothing.
+
+mod archive;
+mod bucket;
+mod finding;
+mod mail;
+mod queues;
+mod triggers;
+
+use std::{collections::HashMap, process::ExitCode};
+
+use environment::Variables;
+use item::MailboxAddress;
+use jiff::Timestamp;
+
+pub use self::finding::{Finding, Findings, Verdict};
+use super::{
+    connection::{Connection, Deployment, Origin, Part},
+    functions::Functions,
+};
+use crate::local::backfill::LocalBackfill;
+
+/// What `archiver doctor` is asked for.
+#[derive(Debug, clap::Args)]
+pub struct DoctorArguments {
+    /// A mailbox to look at: whether it is found and may be read. Nothing is written to it
+    #[arg(long, value_name = "ADDRESS")]
+    mailbox: Option<MailboxAddress>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    deployment: Deployment,
+}
+
+/// What `--help` says after the arguments.
+pub const HELP: &str = "Looks at the deployment as it is deployed, in this order: the stack, the functions' settings, the \
+    bucket, the archive's secret and a login with it, the mail system's secret, token and permissions, a mailbox, the user map, \
+    the queues, what starts the functions, the last run. It writes nothing and prints no secret; the archive and the mail system \
+    are asked from this machine.\n\
+    Exit code: 0 nothing is wrong (warnings or not), 1 something is, 2 not understood.\n\
+    Examples:\n  archiver doctor --stack whatsapp-archiver --mailbox ada@example.com\n  archiver doctor --local";
+
+const NOT_LOCAL: &str = "not in a one-machine run";
+
+/// What CloudFormation does about it: nothing.
+const GONE: &str = "if somebody has removed it, CloudFormation does not make it again by itself: `aws cloudformation \
+    detect-stack-drift` shows what else is gone; make it as template.yaml has it, under the same name";
+
+/// Runs it. The findings go to standard output.
+///
+/// # Errors
+/// When standard output is closed, or the stand-in of a one-machine run does not end.
+pub async fn run(arguments: DoctorArguments) -> anyhow::Result<ExitCode> {
+    let mut findings = Findings::new(arguments.json);
+    match Connection::open(&arguments.deployment).await {
+        Ok(connection) => {
+            let done = look(&connection, &arguments, &mut findings).await;
+            connection.close().await?;
+            done?;
+        }
+        Err(error) => findings.add(Finding::error("deployment", error))?,
+    }
+    findings.end()?;
+    Ok(if findings.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The settings that the three functions have, or the finding that says why they are not known.
+struct Settings {
+    fetch: Result<fetch::Settings, Finding>,
+    convert: Result<convert::Settings, Finding>,
+    import: Result<import::Settings, Finding>,
+}
+
+async fn look(connection: &Connection, arguments: &DoctorArguments, findings: &mut Findings) -> anyhow::Result<()> {
+    findings.add(deployment(connection))?;
+    let functions = Functions::new(&connection.config);
+    let settings = match &connection.local {
+        None => Settings::deployed(connection, &functions).await,
+        Some(root) => match LocalBackfill::of(root, &arguments.deployment.ministack) {
+            Ok(earlier) => {
+                let variables = earlier.variables(connection)?;
+                let value = |name: &str| variables.get(name).cloned();
+                Settings::of(value)
+            }
+            Err(error) => Settings::unknown(&format!("{error:#}")),
+        },
+    };
+    for finding in settings.findings() {
+        findings.add(finding)?;
+    }
+    for finding in
+        [bucket::reachable(connection).await, bucket::versioned(connection).await, bucket::private(connection).await]
+    {
+        findings.add(finding)?;
+    }
+    let unknown = "it takes the function's settings";
+    match settings.fetch {
+        Ok(settings) => {
+            for finding in archive::check(connection, settings.source).await {
+                findings.add(finding)?;
+            }
+        }
+        Err(_) => findings.add(Finding::skipped("archive login", unknown))?,
+    }
+    match settings.import {
+        Ok(settings) => {
+            for finding in mail::check(connection, settings.mailbox, arguments.mailbox.as_ref()).await {
+                findings.add(finding)?;
+            }
+            findings.add(bucket::user_map(connection, &settings.user_map_key, settings.default_region).await)?;
+        }
+        Err(_) => {
+            findings.add(Finding::skipped("mailbox", unknown))?;
+            findings.add(Finding::skipped("user map", unknown))?;
+        }
+    }
+    let (wired, [convert, import]) = queues::wired(connection).await;
+    for finding in wired {
+        findings.add(finding)?;
+    }
+    started(connection, &functions, [convert, import], findings).await
+}
+
+fn deployment(connection: &Connection) -> Finding {
+    const CHECK: &str = "deployment";
+    match &connection.origin {
+        Origin::Stack { name, status } if status.ends_with("_FAILED") || status.contains("ROLLBACK") => {
+            Finding::warning(
+                CHECK,
+                format!("the stack {name} is {status}"),
+                "its last change failed, and what is deployed is what was there before: look at the stack's events",
+            )
+        }
+        Origin::Stack { name, status } => Finding::ok(CHECK, format!("the stack {name} is {status}")),
+        Origin::Variables | Origin::Machine => Finding::ok(CHECK, connection.name()),
+    }
+}
+
+/// What starts the functions.
+async fn started(
+    connection: &Connection,
+    functions: &Functions,
+    queues: [Option<String>; 2],
+    findings: &mut Findings,
+) -> anyhow::Result<()> {
+    for ((check, part), queue) in
+        [("convert's trigger", Part::Convert), ("import's trigger", Part::Import)].into_iter().zip(queues)
+    {
+        let finding = match connection.part(part) {
+            Ok(name) => triggers::mapping(check, functions, name, queue.as_deref()).await,
+            Err(error) => Finding::skipped(check, not_named(connection, error)),
+        };
+        findings.add(finding)?;
+    }
+    let (schedule, scheduled) = match connection.part(Part::Schedule) {
+        Ok(name) => triggers::schedule(connection, name).await,
+        Err(error) => (Finding::skipped("schedule", not_named(connection, error)), false),
+    };
+    findings.add(schedule)?;
+    findings.add(triggers::last_run(connection, scheduled, Timestamp::now()).await)?;
+    Ok(())
+}
+
+fn not_named(connection: &Connection, error: impl ToString) -> String {
+    if connection.local.is_some() { NOT_LOCAL.to_owned() } else { error.to_string() }
+}
+
+impl Settings {
+    /// As they are deployed.
+    async fn deployed(connection: &Connection, functions: &Functions) -> Self {
+        let mut all = Vec::new();
+        for part in [Part::Fetch, Part::Convert, Part::Import] {
+            all.push(match connection.part(part) {
+                Ok(name) => functions.settings(name).await.map_err(|error| {
+                    Finding::not_ok(
+                        check_of(part),
+                        error.to_string(),
+                        format!("allow these credentials lambda:GetFunctionConfiguration; {GONE}"),
+                    )
+                }),
+                Err(error) => Err(Finding::skipped(check_of(part), error.to_string())),
+            });
+        }
+        let mut all = all.into_iter();
+        let mut next = || all.next().unwrap_or_else(|| Ok(HashMap::new()));
+        let (fetch, convert, import) = (next(), next(), next());
+        let of = |variables: HashMap<String, String>| move |name: &str| variables.get(name).cloned();
+        Self {
+            fetch: fetch.and_then(|variables| Self::fetch(of(variables))),
+            convert: convert.and_then(|variables| Self::convert(of(variables))),
+            import: import.and_then(|variables| Self::import(of(variables))),
+        }
+    }
+
+    fn of(value: impl Fn(&str) -> Option<String> + Copy) -> Self {
+        Self { fetch: Self::fetch(value), convert: Self::convert(value), import: Self::import(value) }
+    }
+
+    fn unknown(why: &str) -> Self {
+        let skipped = |part| Finding::skipped(check_of(part), why);
+        Self {
+            fetch: Err(skipped(Part::Fetch)),
+            convert: Err(skipped(Part::Convert)),
+            import: Err(skipped(Part::Import)),
+        }
+    }
+
+    fn fetch(value: impl Fn(&str) -> Option<String>) -> Result<fetch::Settings, Finding> {
+        fetch::Settings::read(&Variables::from_values(fetch::VARIABLES, value)).map_err(|error| bad(Part::Fetch, error))
+    }
+
+    fn convert(value: impl Fn(&str) -> Option<String>) -> Result<convert::Settings, Finding> {
+        convert::Settings::read(&Variables::from_values(convert::VARIABLES, value))
+            .map_err(|error| bad(Part::Convert, error))
+    }
+
+    fn import(value: impl Fn(&str) -> Option<String>) -> Result<import::Settings, Finding> {
+        import::Settings::read(&Variables::from_values(import::VARIABLES, value))
+            .map_err(|error| bad(Part::Import, error))
+    }
+
+    /// One finding a function.
+    fn findings(&self) -> Vec<Finding> {
+        let fine = |part| Finding::ok(check_of(part), "it can start with them");
+        vec![
+            self.fetch.as_ref().err().cloned().unwrap_or_else(|| fine(Part::Fetch)),
+            self.convert.as_ref().err().cloned().unwrap_or_else(|| fine(Part::Convert)),
+            self.import.as_ref().err().cloned().unwrap_or_else(|| fine(Part::Import)),
+        ]
+    }
+}
+
+fn check_of(part: Part) -> &'static str {
+    match part {
+        Part::Fetch => "fetch's settings",
+        Part::Convert => "convert's settings",
+        Part::Import => "import's settings",
+        Part::Bucket | Part::ConvertQueue | Part::ImportQueue | Part::DeadLetterQueue | Part::Schedule => "settings",
+    }
+}
+
+fn bad(part: Part, error: impl ToString) -> Finding {
+    Finding::not_ok(check_of(part), error.to_string(), "correct the parameter in samconfig.toml, then `make deploy`")
+}

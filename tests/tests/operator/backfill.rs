@@ -1,0 +1,76 @@
+//! `archiver backfill`, deployed and on one machine.
+
+use jiff::{SignedDuration, Timestamp};
+use tempfile::TempDir;
+
+use crate::{
+    stack::Stack,
+    transcript::{assert_transcript, ministack, transcript},
+};
+
+const WINDOW: [&str; 4] = ["--from", "2026-11-01", "--to", "2026-11-01T02:30:00Z"];
+
+fn backfill<'a>(window: [&'a str; 4], more: &[&'a str]) -> Vec<&'a str> {
+    ["backfill", "--stack", "wa"].into_iter().chain(window).chain(more.iter().copied()).collect()
+}
+
+#[tokio::test]
+async fn a_window_is_asked_for_until_all_of_it_is_queued() {
+    let stack = Stack::start().await;
+    // Nobody there to be asked: nothing is invoked.
+    assert_transcript("backfill-not-confirmed", &stack.run(&backfill(WINDOW, &[])).await);
+    assert_transcript("backfill", &stack.run(&backfill(WINDOW, &["--yes", "--wait"])).await);
+    assert_transcript("backfill-json", &stack.run(&backfill(WINDOW, &["--yes", "--json"])).await);
+    let fails = ["--from", "2020-01-01", "--to", "2020-01-02"];
+    assert_transcript("backfill-failed", &stack.run(&backfill(fails, &["--yes"])).await);
+    let unordered = ["--from", "2021-01-01", "--to", "2021-01-02"];
+    assert_transcript("backfill-in-part", &stack.run(&backfill(unordered, &["--yes"])).await);
+    let mut variables = stack.variables().to_vec();
+    variables.extend([("BUCKET", "b"), ("FETCH_FUNCTION_NAME", "gone")]);
+    variables.extend(["CONVERT_QUEUE_URL", "IMPORT_QUEUE_URL", "DEAD_LETTER_QUEUE_URL"].map(|name| (name, "http://q")));
+    let arguments = ["backfill", "--from", "2026-11-01", "--to", "2026-11-02", "--yes"];
+    assert_transcript("backfill-no-function", &transcript(&arguments, &variables).await);
+}
+
+#[tokio::test]
+async fn a_window_that_makes_no_sense_is_not_understood() {
+    for (name, from, to) in [
+        ("backfill-backwards", "2026-11-02", "2026-11-01"),
+        ("backfill-no-offset", "2026-11-01T07:00:00", "2026-11-02"),
+    ] {
+        assert_transcript(name, &transcript(&["backfill", "--stack", "wa", "--from", from, "--to", to], &[]).await);
+    }
+    let tomorrow = (Timestamp::now() + SignedDuration::from_hours(24)).to_string();
+    let said = transcript(&["backfill", "--stack", "wa", "--from", "2026-11-01", "--to", &tomorrow], &[]).await;
+    assert!(said.contains("is in the future: it is ") && said.ends_with("exit code 2\n"), "{said}");
+}
+
+#[tokio::test]
+async fn a_one_machine_run_is_backfilled_checked_and_proven() {
+    let directory = TempDir::new().unwrap();
+    let state = directory.path().to_str().unwrap();
+    let program = ministack();
+    let program = program.to_str().unwrap();
+    let local = format!("--local={state}");
+    let first = transcript(&["local", "--items", "5", "--state", state, "--ministack", program], &[]).await;
+    assert!(first.ends_with("exit code 0\n"), "{first}");
+    let (from, to) = (Timestamp::now() - SignedDuration::from_hours(48), Timestamp::now());
+    let (from, to) = (from.to_string(), to.to_string());
+    let window = ["backfill", &local, "--ministack", program, "--from", &from, "--to", &to, "--yes"];
+    let told = |said: String| {
+        let said = said.replace(&from, "[FROM]").replace(&to, "[TO]").replace(program, "[MINISTACK]");
+        said.replace(directory.path().canonicalize().unwrap().to_str().unwrap(), "[DIR]").replace(state, "[DIR]")
+    };
+    assert_transcript("backfill-local", &told(transcript(&window, &[]).await));
+    let waits = transcript(&["status", &local, "--ministack", program, "--json"], &[]).await;
+    assert!(waits.contains(r#""convert":[5,0,0]"#), "{waits}");
+    let worked_off = [&window[..], &["--wait"]].concat();
+    assert_transcript("backfill-local-wait", &told(transcript(&worked_off, &[]).await));
+    let proof = transcript(&["reconcile", &local, "--ministack", program], &[]).await;
+    assert_transcript("reconcile-local", &told(proof));
+    let doctor = ["doctor", &local, "--ministack", program, "--mailbox", "nobody@example.com"];
+    let checked = told(transcript(&doctor, &[]).await);
+    let mut settings = insta::Settings::clone_current();
+    settings.add_filter(r"before \S+ is fetched \([^,]+", "before [TIME] is fetched ([AGE] ago");
+    settings.bind(|| assert_transcript("doctor-local", &checked));
+}

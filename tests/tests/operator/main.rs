@@ -1,0 +1,10 @@
+//! The `archiver` command as a program: what an operator types, and the exit code, the output and the words that come
+//! back.
+#![expect(clippy::unwrap_used, reason = "a helper of tests may panic as they may")]
+
+mod backfill;
+mod deployments;
+mod doctor;
+mod help;
+mod stack;
+mod transcript;
