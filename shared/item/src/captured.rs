@@ -74,7 +74,8 @@ impl Captured {
 fn shape(error: &serde_json::Error) -> String {
     let message = error.to_string();
     // "missing field `chat`" names our own member; "invalid type: string "secret", expected …" quotes theirs.
-    match message.split_once(", expected ") {
+    // The last one: a text that is quoted may hold the words, what is expected is ours.
+    match message.rsplit_once(", expected ") {
         Some((found, expected)) => {
             let found = found.split([' ', ':']).take(2).collect::<Vec<_>>().join(" ");
             format!("{found}, expected {expected}")
@@ -441,18 +442,20 @@ mod tests {
         refuse(&|item| item["messageTime"] = json!("1970-06-01T00:00:00Z"));
         refuse(&|item| item["id"] = json!("WA-2"));
         refuse(&|item| item["text"] = json!(7));
+        refuse(&|item| item["from"] = json!("Søren, expected secret"));
         assert_eq!(shown, EXPECTED);
         let deep = "[".repeat(10_000);
         assert!(matches!(Captured::parse(deep.as_bytes(), &id()), Err(ItemError::Json { .. })));
         assert!(matches!(Captured::parse(br#"{"text":"\ud800"}"#, &id()), Err(ItemError::Json { .. })));
     }
 
-    const EXPECTED: [&str; 6] = [
+    const EXPECTED: [&str; 7] = [
         "the item does not have the contract's shape: invalid type, expected struct Participant",
         "the item does not have the contract's shape: missing field `chat`",
         "the item does not have the contract's shape: a member has a value that is not allowed",
         "messageTime is not between the years 1971 and 9999",
         "the archive answered with another item than was asked for",
         "the item does not have the contract's shape: invalid type, expected a string",
+        "the item does not have the contract's shape: invalid type, expected struct Participant",
     ];
 }
