@@ -76,7 +76,10 @@ impl Work for Import {
             // Not decided: what stood there stands.
             Err(Failure::Transient { .. } | Failure::Setup { .. }) => {}
         }
-        let released = outcomes.release(claimed).await;
+        let released = match &result {
+            Ok(()) | Err(Failure::Permanent { .. }) => outcomes.release(claimed).await,
+            Err(Failure::Transient { .. } | Failure::Setup { .. }) => outcomes.put_off(claimed).await,
+        };
         // A failure that is known already says more than that it could not be noted.
         match (result, released) {
             (Err(failure @ (Failure::Transient { .. } | Failure::Setup { .. })), _) => Err(failure),

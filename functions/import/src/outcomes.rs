@@ -101,6 +101,15 @@ impl Outcomes<'_> {
         self.save(&mut claimed).await
     }
 
+    /// Writes what has become of the item so far, where the rest has to wait. The claim is over, so whoever comes next has
+    /// it at once; but it stays, because without it the copies that are there would look like all of them.
+    pub(crate) async fn put_off(&self, mut claimed: Claimed) -> Result<(), Failure> {
+        // A dead letter says that too, and has to be seen as one.
+        let over = |claim: Claim| Claim { until: Timestamp::now(), ..claim };
+        claimed.outcome.claim = claimed.outcome.claim.filter(|_| claimed.outcome.dead_letter.is_none()).map(over);
+        self.save(&mut claimed).await
+    }
+
     async fn put(&self, key: &str, outcome: &Outcome, condition: Condition<'_>) -> Result<Written, Failure> {
         let bytes = outcome.to_json();
         let put = Put { key, bytes: bytes.clone().into(), content_type: "application/json", sha256: None };
