@@ -17,6 +17,7 @@ use reqwest::{
     redirect,
 };
 use rustls::crypto::{CryptoProvider, ring};
+use tokio::sync::Mutex;
 use url::Url;
 
 use crate::{Fetched, Page, Source, SourceError};
@@ -66,9 +67,14 @@ pub struct ArchiverApi {
     base: BaseUrl,
     keyring: Keyring,
     limits: Limits,
+    /// Held while a large answer is parsed: hostile JSON takes so much memory that several at once would end the function.
+    parsing: Mutex<()>,
 }
 
 impl ArchiverApi {
+    /// Answers that are parsed side by side have no more bytes.
+    const SMALL: usize = 1 << 20;
+
     /// A client of the API at `url`, whose path is kept (`https://archive.example.com/api/v1`). It connects to nothing
     /// yet.
     ///
@@ -97,7 +103,7 @@ impl ArchiverApi {
             .map_err(|_| SourceError::Setup {
                 detail: "no TLS client can be made: does this machine have root certificates?".to_owned(),
             })?;
-        Ok(Self { client, base, keyring: Keyring::new(credentials), limits })
+        Ok(Self { client, base, keyring: Keyring::new(credentials), limits, parsing: Mutex::default() })
     }
 
     /// Asks until there is an answer that is worth keeping, and reads at most `limit` bytes of it.
@@ -180,6 +186,7 @@ impl Source for ArchiverApi {
     async fn item(&self, id: &ItemId) -> Result<Captured, SourceError> {
         let question = Question { url: self.base.item(id)?, query: Vec::new() };
         let body = self.ask(Asked::Item, &question, self.limits.item_bytes).await?;
+        let _alone = if body.len() > Self::SMALL { Some(self.parsing.lock().await) } else { None };
         Ok(Captured::parse(&body, id)?)
     }
 
