@@ -46,6 +46,11 @@ rehearse: build .venv/.installed ## deploy what `make build` built into a stand-
 	+@$(MAKE) --no-print-directory binaries
 	@$(WITH_RUN_TOOLS) BOOTSTRAPS="$(abspath $(TARGET)/lambda)" $(CARGO) test --locked --package pipeline-tests --test deploy
 
+.PHONY: bench
+bench: .venv/.installed ## what it costs in time, memory and money, into BENCHMARKS.md; PARTS="convert import" for some
+	@$(CARGO) build --release --locked --bin bench --bin counted --bin hello $(addprefix --bin ,$(FUNCTIONS))
+	@"$(TARGET)/release/bench" $(PARTS)
+
 .PHONY: check
 check: format clippy docs licences advisories template ## formats, lints, docs, licences, advisories, the template
 

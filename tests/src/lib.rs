@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use archiver::local::{
     archive::{ArchiveCredentials, Sample, SampleArchive},
     cloud::{Cloud, Queue, Redelivery},
@@ -372,15 +372,15 @@ fn path(path: &Path) -> anyhow::Result<&str> {
     path.to_str().context("a path is no UTF-8")
 }
 
-/// The folder of the binaries, which lie beside the tests' own: `make test` builds them first.
+/// The folder of the binaries, which lie beside the tests' or the benchmarks' own: `make` builds them first.
 ///
 /// # Errors
 /// They are not there.
 pub fn binaries() -> anyhow::Result<PathBuf> {
-    let test = std::env::current_exe()?;
-    let binaries = test.ancestors().nth(2).context("the test lies in no target directory")?.to_owned();
-    ensure!(binaries.join("import").exists(), "the functions are not built: make test");
-    Ok(binaries)
+    let own = std::env::current_exe()?;
+    // A test lies in the folder `deps` beside them.
+    let binaries = own.ancestors().skip(1).take(2).find(|directory| directory.join("import").is_file());
+    Ok(binaries.context("the functions are not built: make test")?.to_owned())
 }
 
 /// The stand-in for AWS, where `make test` installs it.

@@ -49,7 +49,7 @@ impl Work for Import {
         &[Metric::Imported, Metric::Skipped, Metric::MailboxThrottles, Metric::UserMapRefused];
 
     async fn prepare(&self) -> Result<(), Failure> {
-        self.user_map.current().await.map(drop)
+        self.user_map.refresh().await
     }
 
     async fn work(&self, record: &Record, invocation: &Invocation) -> Result<Next, Failure> {

@@ -35,12 +35,12 @@ impl UserMapFile {
         Self { store, key, default_region, known: Mutex::new(known) }
     }
 
-    /// The map as it is now. No file is an empty map: mapping by the items' own e-mail properties needs none.
+    /// Reads the map as it is now. No file is an empty map: mapping by the items' own e-mail properties needs none.
     ///
     /// # Errors
     /// [`Failure::Setup`] when the file has conflicting or unreadable rows: nothing is filed until it is mended, since
     /// the wrong mailbox is worse than a late one.
-    pub async fn current(&self) -> Result<Arc<UserMap>, Failure> {
+    pub async fn refresh(&self) -> Result<(), Failure> {
         let mut known = self.known.lock().await;
         match self.store.get_if_changed(&self.key, known.etag.as_ref(), Self::LIMIT).await {
             Ok(Changed::No) => {}
@@ -54,7 +54,15 @@ impl UserMapFile {
             Err(error @ StoreError::TooLarge { .. }) => return Err(refused(error.to_string())),
             Err(error) => return Err(from_store(error)),
         }
-        known.map.clone().map_err(refused)
+        known.map.as_ref().map(drop).map_err(|errors| refused(errors.clone()))
+    }
+
+    /// The map as it was last read: asking the bucket again for each item would make them wait for one another.
+    ///
+    /// # Errors
+    /// [`Failure::Setup`], as [`refresh`](Self::refresh).
+    pub async fn current(&self) -> Result<Arc<UserMap>, Failure> {
+        self.known.lock().await.map.clone().map_err(|detail| Failure::Setup { detail })
     }
 }
 

@@ -128,6 +128,19 @@ pub enum InvokeError {
     TimedOut(Duration),
 }
 
+/// What a function has used so far, as Lambda would bill it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// How many processes were started.
+    pub starts: u64,
+    /// From their start until each asked for work, together.
+    pub starting: Duration,
+    /// How many events were handed over.
+    pub invocations: u64,
+    /// From handing over to the answer, each invocation rounded up to a whole millisecond, together.
+    pub billed: Duration,
+}
+
 /// A function that can be invoked. Dropped, all its processes are killed.
 pub struct Function {
     options: FunctionOptions,
@@ -137,6 +150,7 @@ pub struct Function {
     processes: Arc<Processes>,
     output: Output,
     guard: Guard,
+    usage: Mutex<Usage>,
 }
 
 impl Function {
@@ -155,7 +169,15 @@ impl Function {
         let output = Output::open(&options.log).await.map_err(io("open its log"))?;
         let guard = Guard::start(Ending::Hard).map_err(io("start a guard"))?;
         let permits = Semaphore::new(options.concurrency.max(1));
-        let function = Self { options, permits, idle: Mutex::default(), processes: Arc::default(), output, guard };
+        let function = Self {
+            options,
+            permits,
+            idle: Mutex::default(),
+            processes: Arc::default(),
+            output,
+            guard,
+            usage: Mutex::default(),
+        };
         let first = function.environment().await?;
         function.lock_idle().push(first);
         Ok(function)
@@ -182,7 +204,9 @@ impl Function {
             if !environment.deliver(event.clone(), deadline).await && is_warm {
                 continue;
             }
+            let delivered = tokio::time::Instant::now();
             let answer = environment.answer(deadline).await;
+            self.lock_usage().invoked(delivered.elapsed());
             if matches!(answer, Ok(_) | Err(InvokeError::Function(_))) {
                 self.lock_idle().push(environment);
             }
@@ -200,16 +224,38 @@ impl Function {
         self.processes.kill(pid).await
     }
 
+    /// What it has used so far.
+    pub fn usage(&self) -> Usage {
+        *self.lock_usage()
+    }
+
     /// What it is.
     pub fn options(&self) -> &FunctionOptions {
         &self.options
     }
 
     async fn environment(&self) -> Result<Environment, StartError> {
-        Environment::start(&self.options, &self.output, &self.guard, &self.processes).await
+        let begun = tokio::time::Instant::now();
+        let environment = Environment::start(&self.options, &self.output, &self.guard, &self.processes).await?;
+        let mut usage = self.lock_usage();
+        usage.starts += 1;
+        usage.starting += begun.elapsed();
+        Ok(environment)
+    }
+
+    fn lock_usage(&self) -> std::sync::MutexGuard<'_, Usage> {
+        self.usage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_idle(&self) -> std::sync::MutexGuard<'_, Vec<Environment>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Usage {
+    fn invoked(&mut self, took: Duration) {
+        self.invocations += 1;
+        let milliseconds = u64::try_from(took.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX);
+        self.billed = self.billed.saturating_add(Duration::from_millis(milliseconds));
     }
 }

@@ -4,7 +4,7 @@
 //! and does what they say happens: drafts stay drafts, lists come in pages of ten, a mailbox answers four requests at
 //! once, a file over 3 MB comes in pieces and in order. Where a limit is read differently by different people it takes
 //! the reading that is harder for the client. What goes wrong is written down by the test: see [`Fault`]. Nothing here
-//! sleeps: a request that has to wait does so at a [`Gate`].
+//! sleeps unless [`GraphFake::set_latency`] says so: a request that has to wait does so at a [`Gate`].
 //!
 //! ```
 //! # async fn example() -> std::io::Result<()> {

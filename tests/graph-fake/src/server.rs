@@ -55,6 +55,7 @@ struct Shared {
     tenant: Mutex<Tenant>,
     script: Mutex<Script>,
     traffic: Mutex<Traffic>,
+    latency: Mutex<Duration>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -88,6 +89,7 @@ impl GraphFake {
             tenant: Mutex::default(),
             script: Mutex::default(),
             traffic: Mutex::default(),
+            latency: Mutex::default(),
         });
         let app = Router::new().fallback(serve).with_state(Arc::clone(&shared));
         let service = app.into_make_service_with_connect_info::<Scissors>();
@@ -165,6 +167,11 @@ impl GraphFake {
     /// Makes every token that was given out worthless.
     pub fn revoke_tokens(&self) {
         lock(&self.shared.login).revoke_tokens();
+    }
+
+    /// From now on every answer comes so much later, as if Graph were far away.
+    pub fn set_latency(&self, latency: Duration) {
+        *lock(&self.shared.latency) = latency;
     }
 
     /// Writes a fault into the script.
@@ -301,6 +308,10 @@ async fn serve(
     };
     if turn.is_one_too_many() {
         return Answer::error(429, "ApplicationThrottled").with("retry-after", "1").into_response();
+    }
+    let latency = *lock(&shared.latency);
+    if !latency.is_zero() {
+        tokio::time::sleep(latency).await;
     }
     let asked = Asked {
         route: &route,

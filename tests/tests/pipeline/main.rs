@@ -10,6 +10,7 @@ mod large_objects;
 mod metrics;
 mod reconcile;
 mod report;
+mod requests;
 mod sample_day;
 mod set_up_faults;
 mod sizes;

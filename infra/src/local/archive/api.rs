@@ -46,6 +46,10 @@ async fn authenticate(Shared(state): Shared<Arc<State>>, request: Request, next:
         format!("Basic {}", STANDARD.encode(format!("{}:{}", credentials.username, credentials.password)))
     };
     let given = request.headers().get(header::AUTHORIZATION);
+    let latency = *lock(&state.latency);
+    if !latency.is_zero() {
+        tokio::time::sleep(latency).await;
+    }
     if given.is_some_and(|given| given.as_bytes() == expected.as_bytes()) {
         return next.run(request).await;
     }

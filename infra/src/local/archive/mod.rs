@@ -8,6 +8,7 @@ mod sample;
 use std::{
     io,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
@@ -48,6 +49,7 @@ struct State {
     sample: Sample,
     credentials: Mutex<ArchiveCredentials>,
     requests: Mutex<Requests>,
+    latency: Mutex<Duration>,
     rules: Mutex<Vec<Rule>>,
     /// How many requests are held by [`Fault::Stall`].
     stalled: watch::Sender<u64>,
@@ -67,6 +69,7 @@ impl SampleArchive {
             sample,
             credentials: Mutex::new(credentials),
             requests: Mutex::default(),
+            latency: Mutex::default(),
             rules: Mutex::default(),
             stalled: watch::Sender::new(0),
             released: watch::Sender::new(0),
@@ -98,6 +101,11 @@ impl SampleArchive {
     /// From now on only these are accepted.
     pub fn rotate(&self, credentials: ArchiveCredentials) {
         *lock(&self.state.credentials) = credentials;
+    }
+
+    /// From now on every answer comes so much later, as if the archive were far away.
+    pub fn set_latency(&self, latency: Duration) {
+        *lock(&self.state.latency) = latency;
     }
 
     /// Adds a rule. Of several that fit a request, the oldest that is not used up is applied.

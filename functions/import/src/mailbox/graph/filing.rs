@@ -63,13 +63,7 @@ impl Graph {
         let mime = parse(&message.mime)?;
         let content = Content::of(&mime)?;
         let lane = self.lanes.of(&mailbox.id);
-        let draft = Draft {
-            content: &content,
-            item: &message.item,
-            message_id: &message.message_id,
-            mailbox: mailbox.address.as_str(),
-            class: &self.message_class,
-        };
+        let draft = draft(&content, message, mailbox, &self.message_class);
         let work = Work { lane: &lane, mailbox: &mailbox.id, draft };
         let mut patience = self.patience();
         match self.file_in_archive(&work, &message.mime, attempt, &mut patience).await {
@@ -101,13 +95,11 @@ impl Graph {
         {
             return Ok(Filed { message: stored.id, result: FilingResult::Imported });
         }
-        let files: usize = work.draft.content.attachments.iter().map(longest_json).sum();
-        let bare = message_json(&work.draft, &[], Concessions::default()).len();
-        let stored = if bare + files <= REQUEST_LIMIT {
-            let everything: Vec<usize> = (0..work.draft.content.attachments.len()).collect();
-            self.create(work, &archive, By::MessageId, &everything, patience).await?
+        let first = files_of_the_first_request(&work.draft);
+        let stored = if first.len() == work.draft.content.attachments.len() {
+            self.create(work, &archive, By::MessageId, &first, patience).await?
         } else {
-            self.put_together(work, &archive, bare, attempt, patience).await?
+            self.put_together(work, &archive, &first, attempt, patience).await?
         };
         Ok(Filed { message: stored.id, result: FilingResult::Imported })
     }
@@ -246,8 +238,7 @@ impl Graph {
         patience: &mut Patience,
     ) -> Result<Stored, Failure> {
         let url = self.client.hosts.graph(&["users", work.mailbox, "mailFolders", folder, "messages"]);
-        let files: Vec<_> = attachments.iter().filter_map(|&at| work.draft.content.attachments.get(at)).collect();
-        let request = Request::post(url, message_json(&work.draft, &files, concessions)).answered_with_message();
+        let request = Request::post(url, body(&work.draft, attachments, concessions)).answered_with_message();
         loop {
             let created = self.client.ask_once(Some(&work.lane.permits), &request, patience).await;
             let failure = match created.and_then(|answer| Ok(answer.json::<Stored>()?)) {
@@ -307,27 +298,19 @@ impl Graph {
         &self,
         work: &Work<'_>,
         archive: &str,
-        bare: usize,
+        first: &[usize],
         attempt: Attempt,
         patience: &mut Patience,
     ) -> Result<Stored, Failure> {
         let staging = self.staging(work.lane, work.mailbox, archive, patience).await?;
         let files = &work.draft.content.attachments;
-        let mut left = REQUEST_LIMIT.saturating_sub(bare);
-        let mut first = Vec::new();
-        for (index, file) in files.iter().enumerate() {
-            if let Some(rest) = left.checked_sub(longest_json(file)) {
-                left = rest;
-                first.push(index);
-            }
-        }
         let earlier = match attempt {
             Attempt::First => None,
             Attempt::Again => self.look_for(work, &staging, By::ItemId, patience).await?,
         };
         let mut staged = match earlier {
             Some(stored) => stored,
-            None => self.create(work, &staging, By::ItemId, &first, patience).await?,
+            None => self.create(work, &staging, By::ItemId, first, patience).await?,
         };
         let mut spoilt = false;
         loop {
@@ -342,7 +325,7 @@ impl Graph {
                 Lack::Spoilt => {
                     spoilt = true;
                     self.remove(work, &staging, &staged.id, patience).await?;
-                    staged = self.create(work, &staging, By::ItemId, &first, patience).await?;
+                    staged = self.create(work, &staging, By::ItemId, first, patience).await?;
                 }
             }
         }
@@ -393,6 +376,40 @@ impl Graph {
             }
         }
     }
+}
+
+/// What is sent to create a message in a mailbox: JSON with those of its files that fit into one request. The others
+/// follow in requests of their own.
+///
+/// # Errors
+/// [`MailboxError::Rejected`] where the message is none, or has no date.
+pub fn create_body(message: &Message, mailbox: &Mailbox, message_class: &str) -> Result<Vec<u8>, MailboxError> {
+    let mime = parse(&message.mime)?;
+    let content = Content::of(&mime)?;
+    let draft = draft(&content, message, mailbox, message_class);
+    Ok(body(&draft, &files_of_the_first_request(&draft), Concessions::default()))
+}
+
+fn draft<'a>(content: &'a Content<'a>, message: &'a Message, mailbox: &'a Mailbox, class: &'a str) -> Draft<'a> {
+    Draft { content, item: &message.item, message_id: &message.message_id, mailbox: mailbox.address.as_str(), class }
+}
+
+/// Those of a message's files that are created together with it: as many as one request takes.
+fn files_of_the_first_request(draft: &Draft<'_>) -> Vec<usize> {
+    let mut left = REQUEST_LIMIT.saturating_sub(message_json(draft, &[], Concessions::default()).len());
+    let mut first = Vec::new();
+    for (index, file) in draft.content.attachments.iter().enumerate() {
+        if let Some(rest) = left.checked_sub(longest_json(file)) {
+            left = rest;
+            first.push(index);
+        }
+    }
+    first
+}
+
+fn body(draft: &Draft<'_>, attachments: &[usize], concessions: Concessions) -> Vec<u8> {
+    let files: Vec<_> = attachments.iter().filter_map(|&at| draft.content.attachments.get(at)).collect();
+    message_json(draft, &files, concessions)
 }
 
 fn with_message_id(message_id: &str) -> String {

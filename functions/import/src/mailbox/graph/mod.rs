@@ -37,6 +37,8 @@ use super::{
     patience::Patience,
 };
 
+pub use filing::create_body;
+
 /// The message class of every filed message, unless configured otherwise: `kind:externaldata` finds it.
 pub const MESSAGE_CLASS: &str = "IPM.ExternalData.WhatsAppArchiver";
 

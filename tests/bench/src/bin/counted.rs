@@ -1,0 +1,37 @@
+//! Does one kind of work on one lot, a number of times, and says what one more time takes of memory. An instruction
+//! counter that it is started under twice, with different numbers, knows what the work took.
+
+use anyhow::Context;
+use bench::{corpus, measure::Work, ours};
+use clap::Parser;
+
+#[derive(Parser)]
+struct Options {
+    /// What is done.
+    work: Work,
+    /// The items that it is done with.
+    lot: String,
+    /// How often, beyond the once that makes what is kept.
+    #[arg(default_value_t = 0)]
+    times: u32,
+}
+
+fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    let lot = corpus::lot(&options.lot)?;
+    let once = || lot.samples.iter().try_for_each(|sample| ours::work(options.work, sample));
+    for _ in 0..=options.times {
+        once()?;
+    }
+    let mut result = Ok(());
+    let took = allocation_counter::measure(|| result = once());
+    result.context("the work failed")?;
+    let told = serde_json::json!({
+        "allocations": took.count_total, "allocated": took.bytes_total, "peak": took.bytes_max,
+    });
+    #[expect(clippy::print_stdout, reason = "what the program is for")]
+    {
+        println!("{told}");
+    }
+    Ok(())
+}

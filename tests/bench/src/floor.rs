@@ -1,0 +1,76 @@
+//! The least that the work could need: the bytes hashed and encoded, and nothing else done.
+
+use std::{hint::black_box, time::Duration};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use ring::digest::{SHA256, digest};
+
+use crate::{
+    corpus::{Lot, Sample},
+    measure::{Contender, Work, cpu_time},
+};
+
+/// How much the floor has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Floor {
+    /// What goes in is hashed once and goes through base64 once.
+    OneHash,
+    /// And what comes out is hashed too: the contract wants the digests of the attachments and of the whole message.
+    TwoHashes,
+}
+
+impl Floor {
+    fn sample(self, work: Work, sample: &Sample, space: &mut Vec<u8>) -> anyhow::Result<()> {
+        match work {
+            Work::Convert => {
+                for bytes in sample.files.iter().chain([&sample.json]) {
+                    black_box(digest(&SHA256, bytes));
+                    let length = encode(bytes, space)?;
+                    if self == Self::TwoHashes {
+                        black_box(digest(&SHA256, &space[..length]));
+                    }
+                }
+            }
+            Work::Import => {
+                black_box(digest(&SHA256, &sample.mime));
+                for bytes in sample.files.iter().chain([&sample.json]) {
+                    black_box(encode(bytes, space)?);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Encodes into space that is there already, and says how long it became.
+fn encode(bytes: &[u8], space: &mut Vec<u8>) -> anyhow::Result<usize> {
+    let longest = bytes.len().div_ceil(3) * 4;
+    if space.len() < longest {
+        space.resize(longest, 0);
+    }
+    Ok(black_box(STANDARD.encode_slice(bytes, space)?))
+}
+
+impl Contender for Floor {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::OneHash => "floor",
+            Self::TwoHashes => "floor, two hashes",
+        }
+    }
+
+    fn run(&mut self, work: Work, lot: &Lot, times: u32) -> anyhow::Result<Duration> {
+        let mut space = Vec::new();
+        // The space is there before the clock runs.
+        for sample in &lot.samples {
+            self.sample(work, sample, &mut space)?;
+        }
+        let begun = cpu_time();
+        for _ in 0..times {
+            for sample in &lot.samples {
+                self.sample(work, sample, &mut space)?;
+            }
+        }
+        Ok(cpu_time().saturating_sub(begun))
+    }
+}

@@ -1,0 +1,70 @@
+//! The benchmark suite: `make bench`.
+
+use std::{path::PathBuf, time::Duration};
+
+use bench::{cold_start, measure::Work, money, peer, pipeline, report, work};
+use clap::{Parser, ValueEnum};
+
+/// Measures what the system costs and writes it into BENCHMARKS.md.
+#[derive(Parser)]
+struct Options {
+    /// What is measured; everything, where nothing is named.
+    parts: Vec<Part>,
+    /// How many rounds the contenders take turns.
+    #[arg(long, default_value_t = 15)]
+    rounds: usize,
+    /// How long a turn takes, in milliseconds.
+    #[arg(long, default_value_t = 200)]
+    turn: u64,
+    /// How many items the pipeline is given, one run each.
+    #[arg(long, value_delimiter = ',', default_value = "1000,10000")]
+    items: Vec<usize>,
+    /// How often each function is started.
+    #[arg(long, default_value_t = 30)]
+    starts: usize,
+    /// The document.
+    #[arg(long, default_value = "BENCHMARKS.md")]
+    report: PathBuf,
+    /// Where the pictures go.
+    #[arg(long, default_value = "infra/pictures")]
+    pictures: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// convert's work beside Python and the floor.
+    Convert,
+    /// import's work beside Python and the floor.
+    Import,
+    /// The functions' starts beside a function that does nothing.
+    ColdStart,
+    /// The whole pipeline: its pace, and what it costs in money.
+    Pipeline,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    let parts = if options.parts.is_empty() { Part::value_variants() } else { &options.parts };
+    for part in parts {
+        let name = part.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        let picture = options.pictures.join(format!("bench-{name}.svg"));
+        let pace = (options.rounds, Duration::from_millis(options.turn));
+        match part {
+            Part::Convert | Part::Import => {
+                let what = if *part == Part::Convert { Work::Convert } else { Work::Import };
+                report::write(&options.report, &name, &work::measure(what, &peer::interpreter(), pace, &picture)?)?;
+            }
+            Part::ColdStart => report::write(&options.report, &name, &cold_start::measure(options.starts).await?)?,
+            Part::Pipeline => {
+                let mut runs = Vec::new();
+                for items in &options.items {
+                    runs.push(pipeline::run(*items).await?);
+                }
+                report::write(&options.report, &name, &pipeline::section(&runs, &picture)?)?;
+                report::write(&options.report, "money", &money::section(&runs))?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! What a run would have cost on AWS.
+
+use archiver::local::cloud::Step;
+
+use crate::{
+    pipeline::Run,
+    report::{figure, table},
+};
+
+/// Dollars a million requests, list prices of us-east-1 without free tiers, as the runbook's costs have them.
+const S3_PUT: f64 = 5.0;
+const S3_GET: f64 = 0.4;
+const SQS: f64 = 0.4;
+const SECRETS: f64 = 5.0;
+const INVOCATION: f64 = 0.2;
+
+/// Dollars a GB-second, x86-64.
+const GB_SECOND: f64 = 0.000_016_666_7;
+
+/// Dollars a GB of logs.
+const LOGS: f64 = 0.5;
+
+/// The least requests that the design can need for an item: the message, the claim and the outcome are written, and the
+/// outcome and the message are read. Queues work in batches of ten: sent, received and deleted on two queues.
+const LEAST: [(&str, f64); 5] = [("S3 PUT", 3.0), ("S3 GET", 2.0), ("SQS", 0.6), ("archive", 1.0), ("Graph", 1.0)];
+
+fn price(operation: &str) -> f64 {
+    match operation.split_once(' ') {
+        Some(("S3", "PUT")) => S3_PUT,
+        Some(("S3", _)) => S3_GET,
+        Some(("SQS", _)) => SQS,
+        Some(_) => SECRETS,
+        None => 0.0,
+    }
+}
+
+/// The memory that the template gives a function, in GB.
+fn memory(step: Step) -> f64 {
+    match step {
+        Step::Fetch => 0.25,
+        Step::Convert | Step::Import => 1.0,
+    }
+}
+
+/// Requests an item of a run whose name begins so.
+fn requests(run: &Run, of: &str) -> f64 {
+    match of {
+        "archive" => run.each(run.archive),
+        "Graph" => run.each(run.graph),
+        _ => run.aws.iter().filter(|(name, _)| name.starts_with(of)).map(|(_, count)| run.each(*count)).sum(),
+    }
+}
+
+/// The section's text: what the largest run asked for and used, by the item and by the million.
+pub fn section(runs: &[Run]) -> String {
+    let Some(run) = runs.last() else { return String::new() };
+    let mut rows = Vec::new();
+    let mut total = 0.0;
+    let mut row = |name: String, each: f64, unit: &str, dollars: f64| {
+        total += dollars;
+        rows.push(vec![name, format!("{}{unit}", figure(each)), figure(dollars)]);
+    };
+    for (operation, count) in &run.aws {
+        row(operation.clone(), run.each(*count), "", run.each(*count) * price(operation));
+    }
+    for (step, usage) in &run.usage {
+        let gb_seconds = usage.billed.as_secs_f64() * memory(*step) / run.items as f64;
+        row(format!("Lambda, {}", step.name()), gb_seconds, " GB-s", gb_seconds * GB_SECOND * 1e6);
+    }
+    let invocations = run.each(run.usage.iter().map(|(_, usage)| usage.invocations).sum());
+    row("Lambda, invocations".to_owned(), invocations, "", invocations * INVOCATION);
+    row("Logs".to_owned(), run.each(run.logged) / 1e3, " KB", run.each(run.logged) / 1e9 * LOGS * 1e6);
+    rows.push(vec!["**together**".to_owned(), String::new(), format!("**{}**", figure(total))]);
+    let costs = table(&["", "an item", "$ a million"], &rows);
+    let least = LEAST.map(|(of, least)| vec![of.to_owned(), figure(requests(run, of)), figure(least)]);
+    format!("{costs}\n{}", table(&["requests an item", "asked", "the least"], &least))
+}

@@ -1,0 +1,117 @@
+//! The system's own work, as the functions do it between two requests.
+
+use std::{hint::black_box, time::Duration};
+
+use anyhow::Context;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use import::mailbox::{
+    Mailbox, Message,
+    graph::{MESSAGE_CLASS, create_body},
+};
+use item::{Captured, ConvertTask, ImportTask, Sha256, TASK_VERSION};
+use render::{Content, FileFacts, Renderer};
+use store::keys;
+
+use crate::{
+    corpus::{Lot, Sample},
+    measure::{Contender, Work, cpu_time},
+};
+
+/// What convert has in hand when it may ask S3.
+pub struct Converted {
+    /// The object's key.
+    pub key: String,
+    /// The object.
+    pub body: Vec<u8>,
+    /// S3's checksum of it.
+    pub checksum: String,
+    /// What goes to the import queue.
+    pub import_task: String,
+}
+
+/// From a task, the archive's answer and the attachments to what S3 and the import queue are given.
+///
+/// # Errors
+/// What the functions would make a dead letter of.
+pub fn convert(task: &str, json: &[u8], files: &[Vec<u8>]) -> anyhow::Result<Converted> {
+    let task = ConvertTask::parse(task)?;
+    let (key, _) = keys::of_convert(&task);
+    let captured = Captured::parse(json, &task.item)?;
+    let mut contents = Vec::with_capacity(files.len());
+    for (attachment, bytes) in captured.item.attachments.iter().zip(files) {
+        let sha256 = Sha256::of(bytes);
+        anyhow::ensure!(attachment.sha256.is_none_or(|declared| declared == sha256), "another file");
+        contents.push(Content::File(FileFacts::of(bytes, sha256)));
+    }
+    let rendered = renderer()?.render(&captured, &contents)?;
+    let body = rendered.mime(|index| files.get(index).map_or(&[], Vec::as_slice));
+    let sha256 = Sha256::of(&body);
+    let import = ImportTask {
+        v: TASK_VERSION,
+        run: task.run.clone(),
+        item: task.item.clone(),
+        archived_time: task.archived_time,
+        key: task.item.key(),
+        sha256,
+        bytes: body.len() as u64,
+        message_id: rendered.message_id,
+        participants: Some(captured.item.participants().cloned().collect()),
+    };
+    Ok(Converted {
+        key,
+        body,
+        checksum: STANDARD.encode(sha256.as_bytes()),
+        import_task: serde_json::to_string(&import)?,
+    })
+}
+
+fn renderer() -> anyhow::Result<Renderer> {
+    Ok(Renderer::new("archive.example.com")?)
+}
+
+/// From a task and a stored message to the body of the request that creates it in a mailbox.
+///
+/// # Errors
+/// What the function would make a dead letter of.
+pub fn import(task: &str, mime: &bytes::Bytes) -> anyhow::Result<Vec<u8>> {
+    let task = ImportTask::parse(task)?;
+    anyhow::ensure!(Sha256::of(mime) == task.sha256, "another message");
+    let message = Message { item: task.item, message_id: task.message_id, mime: mime.clone() };
+    let mailbox = Mailbox { id: "1".to_owned(), address: "mette.holm@example.com".parse().context("an address")? };
+    Ok(create_body(&message, &mailbox, MESSAGE_CLASS)?)
+}
+
+/// One item's work; what comes out is handed to the compiler as used.
+///
+/// # Errors
+/// [`convert`]'s or [`import`]'s.
+pub fn work(work: Work, sample: &Sample) -> anyhow::Result<()> {
+    match work {
+        Work::Convert => {
+            black_box(convert(&sample.convert_task, &sample.json, &sample.files)?);
+        }
+        Work::Import => {
+            black_box(import(&sample.import_task, &sample.mime)?);
+        }
+    }
+    Ok(())
+}
+
+/// The system, as one that is measured.
+pub struct Ours;
+
+impl Contender for Ours {
+    fn name(&self) -> &'static str {
+        "ours"
+    }
+
+    fn run(&mut self, what: Work, lot: &Lot, times: u32) -> anyhow::Result<Duration> {
+        let begun = cpu_time();
+        for _ in 0..times {
+            for sample in &lot.samples {
+                work(what, sample)?;
+            }
+        }
+        Ok(cpu_time().saturating_sub(begun))
+    }
+}

@@ -1,0 +1,128 @@
+//! A guard against creep: what an item costs in memory and in instructions stays what `baseline.json` says. Neither
+//! depends on how busy the machine is.
+
+use std::{collections::BTreeMap, process::Command};
+
+use anyhow::{Context, ensure};
+use serde::{Deserialize, Serialize};
+
+/// What is watched, and how often it is done under the instruction counter. Of a picture that would only count what
+/// libraries do with its bytes.
+const WATCHED: [(&str, &str, u32); 4] =
+    [("convert", "text", 20), ("convert", "picture", 0), ("import", "text", 20), ("import", "picture", 0)];
+
+/// How far a figure may be from the baseline. The memory is the same in every run, but for a new version of a
+/// dependency; instructions also change a little with the compiler and with what the processor offers.
+const MEMORY_TOLERANCE: f64 = 0.02;
+#[cfg(target_arch = "x86_64")]
+const INSTRUCTION_TOLERANCE: f64 = 0.1;
+
+/// What one item costs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Cost {
+    /// How often memory is asked for.
+    allocations: f64,
+    /// How many bytes that is together.
+    allocated: f64,
+    /// The most bytes at one time.
+    peak: f64,
+    /// On x86-64, unoptimised, as `make test` builds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    instructions: Option<f64>,
+}
+
+fn baseline() -> anyhow::Result<BTreeMap<String, Cost>> {
+    serde_json::from_str(include_str!("../baseline.json")).context("baseline.json")
+}
+
+fn counted(work: &str, lot: &str) -> anyhow::Result<Cost> {
+    let output = Command::new(env!("CARGO_BIN_EXE_counted")).args([work, lot]).output()?;
+    ensure!(output.status.success(), "counted failed: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).context("what counted says")
+}
+
+/// The instructions of one item: those of a run that does it `times` times more, less those of one that does not. Most
+/// of both is the start, which reads the world's numbering plans.
+#[cfg(target_arch = "x86_64")]
+fn instructions(work: &str, lot: &str, times: u32) -> anyhow::Result<f64> {
+    let run = |times: u32| -> anyhow::Result<f64> {
+        let output = Command::new("valgrind")
+            .args(["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"])
+            .args([env!("CARGO_BIN_EXE_counted"), work, lot, &times.to_string()])
+            .output()
+            .context("valgrind does not start: tests/install-tools installs it")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        let total = said.lines().find_map(|line| line.split_once("I   refs:").or_else(|| line.split_once("I refs:")));
+        let (_, total) = total.with_context(|| format!("valgrind counted nothing: {said}"))?;
+        Ok(total.trim().replace(',', "").parse()?)
+    };
+    std::thread::scope(|scope| {
+        let start = scope.spawn(|| run(0));
+        let whole = run(times)?;
+        let start = start.join().map_err(|_| anyhow::anyhow!("counting the start panicked"))??;
+        Ok((whole - start) / f64::from(times))
+    })
+}
+
+/// Every figure that is too far from the baseline, in words.
+fn creep(name: &str, before: &Cost, now: &Cost) -> Vec<String> {
+    let mut figures = vec![
+        ("allocations", before.allocations, now.allocations, MEMORY_TOLERANCE),
+        ("allocated", before.allocated, now.allocated, MEMORY_TOLERANCE),
+        ("peak", before.peak, now.peak, MEMORY_TOLERANCE),
+    ];
+    #[cfg(target_arch = "x86_64")]
+    figures.extend(
+        before
+            .instructions
+            .zip(now.instructions)
+            .map(|(before, now)| ("instructions", before, now, INSTRUCTION_TOLERANCE)),
+    );
+    let far = figures.into_iter().filter(|(_, before, now, most)| (now / before - 1.0).abs() > *most);
+    far.map(|(figure, before, now, _)| format!("{name}: {figure} {before:.0} -> {now:.0}")).collect()
+}
+
+#[test]
+fn an_item_costs_what_it_did() -> anyhow::Result<()> {
+    let before = baseline()?;
+    let mut now = BTreeMap::new();
+    for (work, lot, times) in WATCHED {
+        #[cfg_attr(
+            not(target_arch = "x86_64"),
+            expect(unused_mut, unused_variables, reason = "only the memory is watched")
+        )]
+        let (mut cost, times) = (counted(work, lot)?, times);
+        #[cfg(target_arch = "x86_64")]
+        if times > 0 {
+            cost.instructions = Some(instructions(work, lot, times)?.round());
+        }
+        now.insert(format!("{work} {lot}"), cost);
+    }
+    let crept: Vec<_> = now
+        .iter()
+        .flat_map(|(name, cost)| match before.get(name) {
+            Some(before) => creep(name, before, cost),
+            None => vec![format!("{name}: not in the baseline")],
+        })
+        .collect();
+    assert!(
+        crept.is_empty(),
+        "an item's cost has changed:\n{}\nWhere that is meant, this is the new tests/bench/baseline.json:\n{}",
+        crept.join("\n"),
+        serde_json::to_string_pretty(&now)?
+    );
+    Ok(())
+}
+
+#[test]
+fn a_copy_of_a_picture_and_a_slower_text_are_noticed() -> anyhow::Result<()> {
+    let before = baseline()?;
+    let (text, picture) = before.get("convert text").zip(before.get("convert picture")).context("the baseline")?;
+    let copied =
+        Cost { allocated: picture.allocated + 300_000.0, allocations: picture.allocations + 1.0, ..picture.clone() };
+    assert_eq!(creep("convert picture", picture, &copied).len(), 1);
+    let slower = Cost { instructions: text.instructions.map(|count| count * 1.2), ..text.clone() };
+    assert_eq!(creep("convert text", text, &slower).len(), usize::from(cfg!(target_arch = "x86_64")));
+    assert_eq!(creep("convert text", text, text).len(), 0);
+    Ok(())
+}
