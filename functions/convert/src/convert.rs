@@ -11,7 +11,6 @@ use metrics::Metric;
 use render::{Content, FileFacts, Renderer};
 use source::{Fetched, Source, SourceError};
 use store::{Condition, ETag, Put, Store, StoreError, Written, keys};
-use tokio::sync::Mutex;
 use tracing::{info, warn};
 
 /// The function.
@@ -22,13 +21,19 @@ pub struct Convert {
     pub store: Store,
     /// How items become messages.
     pub renderer: Renderer,
-    /// The largest item: its text and its attachments' own bytes together.
+    /// The largest item that is rendered in memory: its text and its attachments' own bytes together.
     pub max_item_bytes: u64,
+    /// The largest item of all. Those that are larger than [`max_item_bytes`](Self::max_item_bytes) go through the
+    /// function's disk; where this is not more, they are dead letters unless a replay asks for more.
+    pub most_item_bytes: u64,
 }
 
-/// Held while an item is worked on that may be larger than the configured limit: the function's memory has room for one
-/// of those beside others of the usual size, and memory is the whole process's.
-static LARGE: Mutex<()> = Mutex::const_new(());
+/// A message that is in the bucket now.
+pub(crate) struct Kept {
+    pub(crate) message_id: String,
+    pub(crate) sha256: Sha256,
+    pub(crate) bytes: u64,
+}
 
 /// An attachment, as far as the source still has it.
 enum Attached {
@@ -61,9 +66,9 @@ impl Work for Convert {
                 return Ok(Next::Done);
             }
         }
-        let limit = raised(self.max_item_bytes, record.attribute(DeadLetter::MAX_ITEM_BYTES_ATTRIBUTE));
-        let _alone = if limit > self.max_item_bytes { Some(LARGE.lock().await) } else { None };
-        match self.convert(&task, &mime_key, limit).await {
+        let most = self.most_item_bytes.max(self.max_item_bytes);
+        let most = raised(most, record.attribute(DeadLetter::MAX_ITEM_BYTES_ATTRIBUTE));
+        match self.convert(&task, &mime_key, most).await {
             Err(Failure::Permanent { reason, detail }) => {
                 self.record_dead_letter((&task, record), &outcome_key, outcome, reason).await?;
                 Err(Failure::Permanent { reason, detail })
@@ -80,9 +85,34 @@ impl Convert {
     /// SQS bills by 64 KiB, and a batch of ten such tasks still fits in one request.
     const TASK_LIMIT: usize = 64 << 10;
 
-    async fn convert(&self, task: &ConvertTask, mime_key: &str, limit: u64) -> Result<Next, Failure> {
+    async fn convert(&self, task: &ConvertTask, mime_key: &str, most: u64) -> Result<Next, Failure> {
         let captured = self.source.item(&task.item).await.map_err(from_source)?;
-        let attached = self.attached(task, &captured.item, limit).await?;
+        // What the item says of itself may be wrong, but where it is too large by its own word nothing is fetched.
+        let declared = declared_bytes(&captured.item);
+        if declared > most {
+            let detail =
+                format!("text and attachments have {declared} bytes by the item's own word, the limit is {most}");
+            return Err(Failure::Permanent { reason: Reason::Oversize, detail });
+        }
+        let attached = if declared > self.max_item_bytes { None } else { self.attached(task, &captured.item).await? };
+        let kept = match attached {
+            Some(attached) => self.convert_in_memory(task, &captured, mime_key, attached).await?,
+            None if most > self.max_item_bytes => self.convert_large(task, &captured, mime_key, most).await?,
+            None => return Err(oversize(most)),
+        };
+        info!(item = %task.item.key(), stage = %Stage::Convert, bytes = kept.bytes, "rendered");
+        metrics::add(Metric::Converted, 1);
+        metrics::add(Metric::Bytes, kept.bytes);
+        Ok(Next::Forward(import_task(task, &captured, kept)?))
+    }
+
+    async fn convert_in_memory(
+        &self,
+        task: &ConvertTask,
+        captured: &Captured,
+        mime_key: &str,
+        attached: Vec<Attached>,
+    ) -> Result<Kept, Failure> {
         let contents: Vec<_> = attached
             .iter()
             .map(|attached| match attached {
@@ -91,33 +121,20 @@ impl Convert {
             })
             .collect();
         let rendered =
-            self.renderer.render(&captured, &contents).map_err(|error| permanent(Reason::ItemMalformed, &error))?;
+            self.renderer.render(captured, &contents).map_err(|error| permanent(Reason::ItemMalformed, &error))?;
         let mime = rendered.mime(|index| match attached.get(index) {
             Some(Attached::Bytes(fetched)) => &fetched.bytes,
             Some(Attached::Erased) | None => &[],
         });
         drop(attached);
-        let message_id = rendered.message_id;
         let (sha256, bytes) = self.keep(task, mime_key, mime).await?;
-        info!(item = %task.item.key(), stage = %Stage::Convert, bytes, "rendered");
-        metrics::add(Metric::Converted, 1);
-        metrics::add(Metric::Bytes, bytes);
-        Ok(Next::Forward(import_task(task, &captured, message_id, sha256, bytes)?))
+        Ok(Kept { message_id: rendered.message_id, sha256, bytes })
     }
 
-    /// Fetches the attachments one after the other, so that no more than the limit is ever in memory.
-    async fn attached(&self, task: &ConvertTask, item: &Item, limit: u64) -> Result<Vec<Attached>, Failure> {
-        let text = item.text.as_deref().unwrap_or_default().len() as u64;
-        let oversize = |detail: String| Failure::Permanent { reason: Reason::Oversize, detail };
-        // What the item says of itself may be wrong, but where it is too large by its own word nothing is fetched.
-        let declared =
-            item.attachments.iter().fold(text, |sum, attachment| sum.saturating_add(attachment.size.unwrap_or(0)));
-        if declared > limit {
-            let detail =
-                format!("text and attachments have {declared} bytes by the item's own word, the limit is {limit}");
-            return Err(oversize(detail));
-        }
-        let mut left = limit - text;
+    /// Fetches the attachments one after the other, so that no more than the limit is ever in memory. `None`: they are
+    /// larger.
+    async fn attached(&self, task: &ConvertTask, item: &Item) -> Result<Option<Vec<Attached>>, Failure> {
+        let Some(mut left) = self.max_item_bytes.checked_sub(text_bytes(item)) else { return Ok(None) };
         let mut attached = Vec::with_capacity(item.attachments.len());
         for attachment in &item.attachments {
             match self.source.attachment(&task.item, attachment, left).await {
@@ -126,32 +143,38 @@ impl Convert {
                     attached.push(Attached::Bytes(fetched));
                 }
                 Err(SourceError::AttachmentErased) => attached.push(Attached::Erased),
-                Err(SourceError::TooLarge { .. }) => {
-                    return Err(oversize(format!("text and attachments have more bytes than the limit of {limit}")));
-                }
+                Err(SourceError::TooLarge { .. }) => return Ok(None),
                 Err(error) => return Err(from_source(error)),
             }
         }
-        Ok(attached)
+        Ok(Some(attached))
     }
 
-    /// Puts the message into the bucket, unless one is there: the first rendering is the evidence and stays.
+    /// Puts the message into the bucket, unless one is there.
     async fn keep(&self, task: &ConvertTask, key: &str, mime: Vec<u8>) -> Result<(Sha256, u64), Failure> {
-        let (sha256, bytes) = (Sha256::of(&mime), mime.len() as u64);
-        let put = Put { key, bytes: mime.into(), content_type: "message/rfc822", sha256: Some(sha256) };
+        let ours = (Sha256::of(&mime), mime.len() as u64);
+        let put = Put { key, bytes: mime.into(), content_type: "message/rfc822", sha256: Some(ours.0) };
         match self.store.put(put, Condition::Absent).await.map_err(from_store)? {
-            Written::Yes(_) => Ok((sha256, bytes)),
-            Written::Conflict => {
-                let kept = self.store.digest(key).await.map_err(from_store)?;
-                let kept = kept.ok_or_else(|| Failure::Setup {
-                    detail: format!("{key} was not written by this system: it has no digest"),
-                })?;
-                if kept != (sha256, bytes) {
-                    warn!(item = %task.item.key(), stage = %Stage::Convert, "rendered differently before; the first rendering stays");
-                }
-                Ok(kept)
-            }
+            Written::Yes(_) => Ok(ours),
+            Written::Conflict => self.first_rendering(task, key, ours).await,
         }
+    }
+
+    /// What is in the bucket where ours was not needed: the first rendering is the evidence and stays.
+    pub(crate) async fn first_rendering(
+        &self,
+        task: &ConvertTask,
+        key: &str,
+        ours: (Sha256, u64),
+    ) -> Result<(Sha256, u64), Failure> {
+        let kept = self.store.digest(key).await.map_err(from_store)?;
+        let kept = kept.ok_or_else(|| Failure::Setup {
+            detail: format!("{key} was not written by this system: it has no digest"),
+        })?;
+        if kept != ours {
+            warn!(item = %task.item.key(), stage = %Stage::Convert, "rendered differently before; the first rendering stays");
+        }
+        Ok(kept)
     }
 
     async fn outcome(&self, key: &str) -> Result<Option<(Outcome, ETag)>, Failure> {
@@ -192,20 +215,25 @@ impl Convert {
     }
 }
 
-/// The limit of one item: the configured one, or what an operator's replay asks for where that is more, up to what any
+/// The most bytes of one item: the configured ones, or what an operator's replay asks for where that is more, up to what any
 /// replay may ask for. Anything else that stands there changes nothing.
 fn raised(configured: u64, asked: Option<&str>) -> u64 {
     let asked = asked.and_then(|asked| asked.parse().ok()).unwrap_or(configured);
     asked.min(DeadLetter::MOST_ITEM_BYTES).max(configured)
 }
 
-fn import_task(
-    task: &ConvertTask,
-    captured: &Captured,
-    message_id: String,
-    sha256: Sha256,
-    bytes: u64,
-) -> Result<String, Failure> {
+/// The bytes of an item's own text.
+pub(crate) fn text_bytes(item: &Item) -> u64 {
+    item.text.as_deref().unwrap_or_default().len() as u64
+}
+
+/// The bytes of an item by its own word.
+fn declared_bytes(item: &Item) -> u64 {
+    let sizes = item.attachments.iter().map(|attachment| attachment.size.unwrap_or(0));
+    sizes.fold(text_bytes(item), u64::saturating_add)
+}
+
+fn import_task(task: &ConvertTask, captured: &Captured, kept: Kept) -> Result<String, Failure> {
     let participants = captured.item.participants().cloned().collect();
     let mut import = ImportTask {
         v: TASK_VERSION,
@@ -213,9 +241,9 @@ fn import_task(
         item: task.item.clone(),
         archived_time: task.archived_time,
         key: task.item.key(),
-        sha256,
-        bytes,
-        message_id,
+        sha256: kept.sha256,
+        bytes: kept.bytes,
+        message_id: kept.message_id,
         participants: Some(participants),
     };
     let write =
@@ -228,18 +256,23 @@ fn import_task(
     write(&import)
 }
 
-fn permanent(reason: Reason, error: &dyn std::error::Error) -> Failure {
+pub(crate) fn oversize(limit: u64) -> Failure {
+    let detail = format!("text and attachments have more bytes than the limit of {limit}");
+    Failure::Permanent { reason: Reason::Oversize, detail }
+}
+
+pub(crate) fn permanent(reason: Reason, error: &dyn std::error::Error) -> Failure {
     Failure::Permanent { reason, detail: error.to_string() }
 }
 
-fn from_store(error: StoreError) -> Failure {
+pub(crate) fn from_store(error: StoreError) -> Failure {
     match error {
         StoreError::Unavailable { .. } => Failure::Transient { detail: error.to_string(), after: None },
         StoreError::Refused { .. } | StoreError::TooLarge { .. } => Failure::Setup { detail: error.to_string() },
     }
 }
 
-fn from_source(error: SourceError) -> Failure {
+pub(crate) fn from_source(error: SourceError) -> Failure {
     let detail = error.to_string();
     let reason = match error {
         SourceError::Unavailable { retry_after, .. } | SourceError::StillCapturing { retry_after } => {

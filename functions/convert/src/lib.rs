@@ -2,13 +2,16 @@
 //!
 //! ```text
 //! task ─▶ outcome? ─▶ item and attachments ─▶ MIME ─▶ bucket ─▶ import queue
+//!                          │      └ too large for memory ─▶ disk ─▶ MIME in parts ─▶ bucket
 //!                          │ the item's fault
 //!                          └─▶ outcome ─▶ dead-letter queue
 //! ```
 
 mod convert;
 pub mod handler;
+mod large;
 mod settings;
+mod spool;
 
 pub use convert::Convert;
-pub use settings::{Settings, VARIABLES};
+pub use settings::{Oversize, Settings, VARIABLES};

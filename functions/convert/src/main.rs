@@ -26,6 +26,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let renderer = Renderer::new(&settings.archive_domain)
         .inspect_err(|error| tracing::error!(%error, "cannot start: environment variable ARCHIVE_DOMAIN"))?;
     let aws = environment::aws_config().await;
+    let most_item_bytes = settings.most_item_bytes();
     let store = Store::new(&aws, settings.bucket);
     let batch = Arc::new(Batch {
         work: Arc::new(Convert {
@@ -33,6 +34,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
             store,
             renderer,
             max_item_bytes: settings.max_item_bytes,
+            most_item_bytes,
         }),
         source: Queue::new(&aws, settings.convert_queue_url),
         next: Some(Queue::new(&aws, settings.import_queue_url)),

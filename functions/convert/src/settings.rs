@@ -1,8 +1,9 @@
 //! What the function is told by its environment.
 
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
 use environment::{LogLevel, VariableError, Variables};
+use item::DeadLetter;
 use source::SourceSettings;
 
 /// The environment variables that the function reads.
@@ -17,6 +18,8 @@ pub const VARIABLES: &[&str] = &[
     "IMPORT_QUEUE_URL",
     "LOG_LEVEL",
     "MAX_ITEM_BYTES",
+    "OVERSIZE",
+    "OVERSIZE_MAX_BYTES",
     "RETRY_BASE_SECONDS",
     "SOURCE",
 ];
@@ -33,12 +36,37 @@ pub struct Settings {
     pub dead_letter_queue_url: String,
     /// The right-hand side of every Message-ID.
     pub archive_domain: String,
-    /// The largest item, in bytes of text and attachments before they are encoded.
+    /// The largest item of the usual kind, in bytes of text and attachments before they are encoded.
     pub max_item_bytes: u64,
+    /// What becomes of larger ones.
+    pub oversize: Oversize,
+    /// The largest item that is imported where larger ones are.
+    pub oversize_max_bytes: u64,
     /// How long an item waits after its first failure.
     pub retry_base: Duration,
     /// Where items come from.
     pub source: SourceSettings,
+}
+
+/// What becomes of an item that is larger than the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Oversize {
+    /// `dead-letter`: it waits for an operator.
+    DeadLetter,
+    /// `import`: it goes the same way as others, in pieces.
+    Import,
+}
+
+impl FromStr for Oversize {
+    type Err = &'static str;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        match word {
+            "dead-letter" => Ok(Self::DeadLetter),
+            "import" => Ok(Self::Import),
+            _ => Err("there is no such way"),
+        }
+    }
 }
 
 impl Settings {
@@ -66,8 +94,17 @@ impl Settings {
             archive_domain: variables
                 .required("ARCHIVE_DOMAIN", "a domain name of yours, such as archive.example.com")?,
             max_item_bytes: variables.or("MAX_ITEM_BYTES", "a number of bytes", Self::DEFAULT_MAX_ITEM_BYTES)?,
+            oversize: variables.or("OVERSIZE", "dead-letter or import", Oversize::DeadLetter)?,
+            oversize_max_bytes: variables.or("OVERSIZE_MAX_BYTES", "a number of bytes", DeadLetter::MOST_ITEM_BYTES)?,
             retry_base: Duration::from_secs(variables.or("RETRY_BASE_SECONDS", "a number of seconds", 5)?),
             source: SourceSettings::read(variables)?,
         })
+    }
+    /// The largest item of all, in bytes.
+    pub fn most_item_bytes(&self) -> u64 {
+        match self.oversize {
+            Oversize::DeadLetter => self.max_item_bytes,
+            Oversize::Import => self.oversize_max_bytes.max(self.max_item_bytes),
+        }
     }
 }

@@ -11,8 +11,12 @@ pub struct Sha256([u8; 32]);
 impl Sha256 {
     /// The digest of some bytes that are all in memory.
     pub fn of(bytes: &[u8]) -> Self {
+        Self::from_ring(&ring::digest::digest(&ring::digest::SHA256, bytes))
+    }
+
+    fn from_ring(digest: &ring::digest::Digest) -> Self {
         let mut whole = [0; 32];
-        whole.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
+        whole.copy_from_slice(digest.as_ref());
         Self(whole)
     }
 
@@ -26,6 +30,28 @@ impl Sha256 {
         let mut hex = self.to_string();
         hex.truncate(32);
         hex
+    }
+}
+
+/// The digest of bytes that come one slice after the other.
+#[derive(Clone)]
+pub struct Hasher(ring::digest::Context);
+
+impl Default for Hasher {
+    fn default() -> Self {
+        Self(ring::digest::Context::new(&ring::digest::SHA256))
+    }
+}
+
+impl Hasher {
+    /// Takes what comes next.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all that came.
+    pub fn finish(self) -> Sha256 {
+        Sha256::from_ring(&self.0.finish())
     }
 }
 
@@ -84,6 +110,9 @@ mod tests {
     fn knows_the_published_digest_of_abc() {
         let hex = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(Sha256::of(b"abc").to_string(), hex);
+        let mut hasher = Hasher::default();
+        [&b"a"[..], b"", b"bc"].iter().for_each(|bytes| hasher.update(bytes));
+        assert_eq!(hasher.finish().to_string(), hex);
         assert_eq!(hex.to_uppercase().parse::<Sha256>(), Ok(Sha256::of(b"abc")));
         assert_eq!(hex[1..].parse::<Sha256>(), Err(DigestError));
         assert_eq!("+".repeat(64).parse::<Sha256>(), Err(DigestError));

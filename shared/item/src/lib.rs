@@ -22,7 +22,7 @@ pub use captured::{
     DeletionState, Direction, GroupEvent, Item, ItemError, Location, Poll, Quoted, Reaction, Target,
 };
 pub use dead_letter::{DeadLetter, Reason, Stage, UnknownWord};
-pub use digest::Sha256;
+pub use digest::{Hasher, Sha256};
 pub use id::{AttachmentId, IdError, ItemId, ItemKey};
 pub use kind::Kind;
 pub use outcome::{Claim, DeadLettered, FailedMailbox, FiledMailbox, FilingResult, LetterOf, Outcome, OutcomeError};

@@ -15,7 +15,10 @@ use store::{Object, Store, StoreError, keys};
 use tokio::sync::Mutex;
 use tracing::{info, warn};
 
-use crate::{Fetched, Page, Source, SourceError};
+use crate::{
+    Page, Sink, Source, SourceError,
+    sink::{Hashed, full},
+};
 
 /// The exports in a bucket.
 pub struct ChatExports {
@@ -161,9 +164,16 @@ impl Source for ChatExports {
         Ok(export.item(id).ok_or(SourceError::NotFound)??)
     }
 
-    async fn attachment(&self, id: &ItemId, attachment: &Attachment, limit: u64) -> Result<Fetched, SourceError> {
+    async fn pour(
+        &self,
+        id: &ItemId,
+        attachment: &Attachment,
+        limit: u64,
+        sink: &mut dyn Sink,
+    ) -> Result<Sha256, SourceError> {
         let export = self.holding(id).await?;
         let (id, attachment_id) = (id.clone(), attachment.id.clone());
+        // Whole: the zip that it comes from is in memory too, and the function has room for both.
         let inflated = tokio::task::spawn_blocking(move || export.attachment(&id, &attachment_id, limit)).await;
         let bytes = match inflated {
             Ok(Ok(bytes)) => bytes,
@@ -172,11 +182,10 @@ impl Source for ChatExports {
             Ok(Err(error @ AttachmentError::Damaged)) => return Err(SourceError::Unreadable(error.to_string())),
             Err(_) => return Err(SourceError::Unreadable("inflating the attachment panicked".to_owned())),
         };
-        let sha256 = Sha256::of(&bytes);
-        match attachment.sha256 {
-            Some(declared) if declared != sha256 => Err(SourceError::Mismatch),
-            _ => Ok(Fetched { bytes: bytes.into(), sha256 }),
-        }
+        let mut hashed = Hashed::new(sink);
+        hashed.restart().await.map_err(|error| full(&error))?;
+        hashed.take(bytes.into()).await.map_err(|error| full(&error))?;
+        hashed.finish(attachment.sha256)
     }
 }
 

@@ -5,6 +5,7 @@
 mod archiver_api;
 mod chat_export;
 mod settings;
+mod sink;
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use item::{Attachment, Captured, ItemError, ItemId, Listed, Sha256, Window};
 pub use archiver_api::{ArchiverApi, Basic, Credentials, Limits, SecretCredentials};
 pub use chat_export::ChatExports;
 pub use settings::SourceSettings;
+pub use sink::Sink;
 
 /// Lists what reached the archive, and gives out items and their attachments.
 #[async_trait]
@@ -37,12 +39,28 @@ pub trait Source: Send + Sync {
     /// [`SourceError`].
     async fn item(&self, id: &ItemId) -> Result<Captured, SourceError>;
 
-    /// An attachment's bytes, at most `limit` of them: the reading stops there whatever was declared. Where the item
-    /// says the attachment's SHA-256, the bytes have it.
+    /// Pours an attachment's bytes into a sink, at most `limit` of them: the reading stops there whatever was declared.
+    /// Returns their digest; where the item says the attachment's SHA-256, it is that one.
+    ///
+    /// # Errors
+    /// [`SourceError`]. What the sink has got then is worth nothing.
+    async fn pour(
+        &self,
+        id: &ItemId,
+        attachment: &Attachment,
+        limit: u64,
+        sink: &mut dyn Sink,
+    ) -> Result<Sha256, SourceError>;
+
+    /// The same into memory.
     ///
     /// # Errors
     /// [`SourceError`].
-    async fn attachment(&self, id: &ItemId, attachment: &Attachment, limit: u64) -> Result<Fetched, SourceError>;
+    async fn attachment(&self, id: &ItemId, attachment: &Attachment, limit: u64) -> Result<Fetched, SourceError> {
+        let mut bytes = Vec::new();
+        let sha256 = self.pour(id, attachment, limit, &mut bytes).await?;
+        Ok(Fetched { bytes: bytes.into(), sha256 })
+    }
 }
 
 /// A page of the archive's list.

@@ -2,12 +2,11 @@
 
 use std::{error::Error, io, time::Duration};
 
-use bytes::{Bytes, BytesMut};
 use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
 use reqwest::{Response, StatusCode, header};
 use serde::Deserialize;
 
-use crate::SourceError;
+use crate::{Sink, SourceError, sink::full};
 
 /// What the question was for: the same status means another thing for each.
 #[derive(Clone, Copy)]
@@ -150,9 +149,10 @@ async fn is_the_archivers(response: Response) -> bool {
         #[serde(rename = "error")]
         _error: serde_json::Map<String, serde_json::Value>,
     }
-    match body(response, 64 << 10).await {
-        Ok(body) if body.iter().all(u8::is_ascii_whitespace) => true,
-        Ok(body) => serde_json::from_slice::<Body>(&body).is_ok(),
+    let mut body = Vec::new();
+    match pour(response, 64 << 10, &mut body).await {
+        Ok(()) if body.iter().all(u8::is_ascii_whitespace) => true,
+        Ok(()) => serde_json::from_slice::<Body>(&body).is_ok(),
         Err(_) => false,
     }
 }
@@ -179,20 +179,18 @@ pub(super) fn check_form(asked: Asked, response: &Response) -> Result<(), Failur
     }
 }
 
-/// The body, at most `limit` bytes of it. Memory grows with what came, not with what was promised.
-pub(super) async fn body(mut response: Response, limit: u64) -> Result<Bytes, Failure> {
+/// The body into a sink, at most `limit` bytes of it. Memory grows with what came, not with what was promised.
+pub(super) async fn pour(mut response: Response, limit: u64, sink: &mut dyn Sink) -> Result<(), Failure> {
     let too_large = || Failure::lasting(SourceError::TooLarge { limit });
     if response.content_length().is_some_and(|declared| declared > limit) {
         return Err(too_large());
     }
-    let mut body = BytesMut::new();
+    let mut left = limit;
     while let Some(chunk) = response.chunk().await.map_err(broken)? {
-        if (body.len() + chunk.len()) as u64 > limit {
-            return Err(too_large());
-        }
-        body.extend_from_slice(&chunk);
+        left = left.checked_sub(chunk.len() as u64).ok_or_else(too_large)?;
+        sink.take(chunk).await.map_err(|error| full(&error))?;
     }
-    Ok(body.freeze())
+    Ok(())
 }
 
 #[cfg(test)]

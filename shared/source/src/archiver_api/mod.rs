@@ -9,7 +9,6 @@ mod retry;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use item::{Attachment, Captured, ItemId, Sha256, Window};
 use reqwest::{
     Client, Response, StatusCode,
@@ -20,7 +19,10 @@ use rustls::crypto::{CryptoProvider, ring};
 use tokio::sync::Mutex;
 use url::Url;
 
-use crate::{Fetched, Page, Source, SourceError};
+use crate::{
+    Page, Sink, Source, SourceError,
+    sink::{Hashed, full},
+};
 
 use self::{
     address::BaseUrl,
@@ -46,6 +48,8 @@ pub struct Limits {
     /// How long one question may take with its answer and all its tries. An answer that drips in byte by byte never is
     /// idle, and must not hold a function until its own time is over.
     pub total: Duration,
+    /// How much longer an attachment may take for each of the bytes that it may have: so many of them a second. Not 0.
+    pub slowest: u64,
 }
 
 impl Default for Limits {
@@ -57,6 +61,7 @@ impl Default for Limits {
             connect: Duration::from_secs(10),
             idle: Duration::from_secs(30),
             total: Duration::from_secs(120),
+            slowest: 256 << 10,
         }
     }
 }
@@ -106,13 +111,13 @@ impl ArchiverApi {
         Ok(Self { client, base, keyring: Keyring::new(credentials), limits, parsing: Mutex::default() })
     }
 
-    /// Asks until there is an answer that is worth keeping, and reads at most `limit` bytes of it.
-    async fn ask(&self, asked: Asked, request: &Question, limit: u64) -> Result<Bytes, SourceError> {
+    /// Asks until there is an answer that is worth keeping, and pours at most `limit` bytes of it into the sink.
+    async fn ask(&self, asked: Asked, request: &Question, limit: u64, sink: &mut dyn Sink) -> Result<(), SourceError> {
         let tries = async {
             let mut tried = 1;
             loop {
-                let failure = match self.attempt(asked, request, limit).await {
-                    Ok(answer) => return Ok(answer),
+                let failure = match self.attempt(asked, request, limit, sink).await {
+                    Ok(()) => return Ok(()),
                     Err(failure) => failure,
                 };
                 let Some(wait) = retry::wait(tried, &failure) else { return Err(failure.error) };
@@ -120,19 +125,24 @@ impl ArchiverApi {
                 tried += 1;
             }
         };
-        match tokio::time::timeout(self.limits.total, tries).await {
+        let more = match asked {
+            Asked::Attachment => Duration::from_secs(limit / self.limits.slowest.max(1)),
+            Asked::List | Asked::Item => Duration::ZERO,
+        };
+        match tokio::time::timeout(self.limits.total.saturating_add(more), tries).await {
             Ok(answer) => answer,
             Err(_) => Err(answer::unavailable("the answer takes too long")),
         }
     }
 
-    async fn attempt(&self, asked: Asked, request: &Question, limit: u64) -> Result<Bytes, Failure> {
+    async fn attempt(&self, asked: Asked, request: &Question, limit: u64, sink: &mut dyn Sink) -> Result<(), Failure> {
+        sink.restart().await.map_err(|error| full(&error))?;
         let response = self.send(request).await?;
         if response.status() != StatusCode::OK {
             return Err(answer::refusal(asked, response).await);
         }
         answer::check_form(asked, &response)?;
-        answer::body(response, limit).await
+        answer::pour(response, limit, sink).await
     }
 
     /// One exchange; two where the password was rotated since it was read.
@@ -171,7 +181,8 @@ impl Source for ArchiverApi {
     async fn list(&self, window: &Window, cursor: Option<&str>) -> Result<Page, SourceError> {
         let query = page::query(window, self.limits.page_items, cursor);
         let question = Question { url: self.base.items(), query };
-        let body = self.ask(Asked::List, &question, self.limits.page_bytes).await.map_err(|error| match error {
+        let mut body = Vec::new();
+        self.ask(Asked::List, &question, self.limits.page_bytes, &mut body).await.map_err(|error| match error {
             // No item is to blame for it.
             SourceError::TooLarge { limit } => SourceError::MalformedPage(format!("more than {limit} bytes")),
             other => other,
@@ -185,18 +196,22 @@ impl Source for ArchiverApi {
 
     async fn item(&self, id: &ItemId) -> Result<Captured, SourceError> {
         let question = Question { url: self.base.item(id)?, query: Vec::new() };
-        let body = self.ask(Asked::Item, &question, self.limits.item_bytes).await?;
+        let mut body = Vec::new();
+        self.ask(Asked::Item, &question, self.limits.item_bytes, &mut body).await?;
         let _alone = if body.len() > Self::SMALL { Some(self.parsing.lock().await) } else { None };
         Ok(Captured::parse(&body, id)?)
     }
 
-    async fn attachment(&self, id: &ItemId, attachment: &Attachment, limit: u64) -> Result<Fetched, SourceError> {
+    async fn pour(
+        &self,
+        id: &ItemId,
+        attachment: &Attachment,
+        limit: u64,
+        sink: &mut dyn Sink,
+    ) -> Result<Sha256, SourceError> {
         let question = Question { url: self.base.attachment(id, &attachment.id)?, query: Vec::new() };
-        let bytes = self.ask(Asked::Attachment, &question, limit).await?;
-        let sha256 = Sha256::of(&bytes);
-        match attachment.sha256 {
-            Some(declared) if declared != sha256 => Err(SourceError::Mismatch),
-            _ => Ok(Fetched { bytes, sha256 }),
-        }
+        let mut hashed = Hashed::new(sink);
+        self.ask(Asked::Attachment, &question, limit, &mut hashed).await?;
+        hashed.finish(attachment.sha256)
     }
 }
