@@ -12,7 +12,7 @@ use std::{
 use anyhow::Context;
 use archiver::local::{
     archive::{ArchiveCredentials, Sample, SampleArchive},
-    cloud::{Cloud, Queue, Redelivery},
+    cloud::{Cloud, Queue, Redelivery, Step},
     event_source::Depth,
     machine::{Fetched, Machine, MachineOptions},
     ministack::MinistackOptions,
@@ -329,6 +329,20 @@ impl Pipeline {
         let client = Sqs::new(self.machine.cloud.config());
         client.send_message().queue_url(&queue.url).message_body(body).send().await?;
         Ok(())
+    }
+
+    /// The most memory that a process of a function has taken, in kB.
+    ///
+    /// # Errors
+    /// When there is no process, or the system does not say.
+    pub fn peak_kilobytes(&self, step: Step) -> anyhow::Result<u64> {
+        let peak = |pid| {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+            Ok(line.context("no VmHWM")?.parse::<u64>()?)
+        };
+        let peaks = self.machine.function(step).pids().into_iter().map(peak).collect::<anyhow::Result<Vec<_>>>()?;
+        peaks.into_iter().max().context("no process is left")
     }
 
     /// All that the functions have logged.

@@ -13,10 +13,12 @@ use jiff::Timestamp;
 use mapping::{Directory, Resolution};
 use metrics::Metric;
 use store::{Store, StoreError, keys};
+use tokio::sync::Mutex;
 use tracing::{debug, info};
 
 use crate::{
-    mailbox::{Attempt, Filed, Mailbox, MailboxError, Mailboxes, Message},
+    evidence, large,
+    mailbox::{Attempt, Filed, Mailbox, MailboxError, Mailboxes, Message, Mime},
     outcomes::{Claimed, Found, Outcomes},
     user_map_file::UserMapFile,
 };
@@ -41,6 +43,9 @@ const MAILBOXES_AT_ONCE: usize = 4;
 
 /// How many copies of one item are filed between two notes in its outcome: what a killed function has to look up again.
 const COPIES_PER_NOTE: usize = 50;
+
+/// Held while a large message is filed.
+static ALONE: Mutex<()> = Mutex::const_new(());
 
 #[async_trait]
 impl Work for Import {
@@ -108,6 +113,8 @@ impl Import {
         claimed: &mut Claimed,
         invocation: &Invocation,
     ) -> Result<(), Failure> {
+        // Until the last copy is filed: its pieces are in memory beside messages of the usual size, whose memory it is.
+        let _alone = if task.bytes > large::WHOLE { Some(ALONE.lock().await) } else { None };
         let message = self.message(task, mime_key).await?;
         let outcome = &mut claimed.outcome;
         outcome.message_id = Some(task.message_id.clone());
@@ -118,7 +125,8 @@ impl Import {
         let mapped = match &task.participants {
             Some(participants) => self.map(participants).await?,
             None => {
-                let participants = render::participants(&message.mime).ok_or_else(|| {
+                let participants = evidence::participants(&message.mime).await.map_err(|error| from_mailbox(&error))?;
+                let participants = participants.ok_or_else(|| {
                     permanent(
                         Reason::ItemMalformed,
                         "the stored message has no evidence to read participants from".to_owned(),
@@ -137,20 +145,25 @@ impl Import {
 
     /// The stored message, which must be the one that convert wrote.
     async fn message(&self, task: &ImportTask, key: &str) -> Result<Message, Failure> {
-        let object = match self.store.get(key, task.bytes).await {
-            Ok(Some(object)) => object,
-            Ok(None) => {
-                let detail =
-                    "the rendered message is gone from the bucket; restore the object's last version, then replay";
-                return Err(permanent(Reason::ItemNotFound, detail.to_owned()));
-            }
-            Err(StoreError::TooLarge { .. }) => return Err(tampered()),
-            Err(error) => return Err(crate::from_store(error)),
+        let mime = if task.bytes > large::WHOLE {
+            large::read(&self.store, key, task.sha256, task.bytes).await?
+        } else {
+            self.whole(task, key).await?
         };
-        if Sha256::of(&object.bytes) != task.sha256 {
-            return Err(tampered());
+        let mime = mime.ok_or_else(|| {
+            let detail = "the rendered message is gone from the bucket; restore the object's last version, then replay";
+            permanent(Reason::ItemNotFound, detail.to_owned())
+        })?;
+        Ok(Message { item: task.item.clone(), message_id: task.message_id.clone(), mime })
+    }
+
+    async fn whole(&self, task: &ImportTask, key: &str) -> Result<Option<Mime>, Failure> {
+        match self.store.get(key, task.bytes).await {
+            Ok(Some(object)) if Sha256::of(&object.bytes) == task.sha256 => Ok(Some(object.bytes.into())),
+            Ok(Some(_)) | Err(StoreError::TooLarge { .. }) => Err(tampered()),
+            Ok(None) => Ok(None),
+            Err(error) => Err(crate::from_store(error)),
         }
-        Ok(Message { item: task.item.clone(), message_id: task.message_id.clone(), mime: object.bytes })
     }
 
     async fn map(&self, participants: &[Participant]) -> Result<Resolution<Mailbox>, Failure> {
@@ -264,7 +277,7 @@ fn permanent(reason: Reason, detail: String) -> Failure {
     Failure::Permanent { reason, detail }
 }
 
-fn tampered() -> Failure {
+pub(crate) fn tampered() -> Failure {
     permanent(
         Reason::ItemMalformed,
         "the stored message is not the one that was rendered: its SHA-256 differs".to_owned(),

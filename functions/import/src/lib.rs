@@ -7,8 +7,10 @@
 //! ```
 
 mod credentials;
+mod evidence;
 pub mod handler;
 mod import;
+mod large;
 pub mod mailbox;
 mod outcomes;
 mod settings;

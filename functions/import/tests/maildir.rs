@@ -80,7 +80,7 @@ async fn a_copy_is_read_back_byte_for_byte_with_the_messages_time() {
     assert_eq!(names(&folder.join("cur")), [format!("{}:2,S", filed.message)]);
     assert!(names(&folder.join("new")).is_empty() && names(&folder.join("tmp")).is_empty());
     let path = folder.join("cur").join(format!("{}:2,S", filed.message));
-    assert_eq!(fs::read(&path).unwrap(), message(1).mime);
+    assert_eq!(fs::read(&path).unwrap(), message(1).mime.in_memory()[..]);
     let modified = fs::metadata(&path).unwrap().modified().unwrap();
     assert_eq!(modified.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs(), SECONDS);
     assert!(filed.message.starts_with(&format!("{SECONDS}.")));

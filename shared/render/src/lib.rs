@@ -29,7 +29,7 @@ mod people;
 mod pieces;
 
 pub use domain::DomainError;
-pub use evidence::participants;
+pub use evidence::{participants, participants_in};
 pub use file::{FileFacts, Utf8Probe};
 pub use file_name::EVIDENCE as EVIDENCE_NAME;
 use item::{Captured, Item, Sha256};

@@ -6,6 +6,7 @@ mod dead_letters;
 mod every_mailbox;
 mod exports;
 mod graph;
+mod large_items;
 mod large_objects;
 mod metrics;
 mod reconcile;

@@ -1,34 +1,37 @@
 //! The limit of 10 MB.
 
-use archiver::local::archive::{Fault, On, Rule, Sample};
+use archiver::local::{
+    archive::{Fault, On, Rule, Sample},
+    cloud::Step,
+};
 use jiff::Timestamp;
 use pipeline_tests::{From, Pipeline, To};
 use serde_json::{Value, json};
 
 const LIMIT: u64 = 10 * 1024 * 1024;
-const ADA: &str = "ada@example.com";
+pub(crate) const ADA: &str = "ada@example.com";
 
 /// An item whose caption has one byte, and these attachments.
-fn item(id: &str, expect: Value, attachments: Value) -> Value {
+pub(crate) fn item(id: &str, expect: Value, attachments: Value) -> Value {
     json!({"expect": expect, "item": {
         "id": id, "messageId": id, "type": "document", "messageTime": "-PT3H", "archivedTime": "-PT2H",
         "chat": {"id": "chat", "type": "individual"}, "from": "@ada", "to": ["@bob"], "text": "x",
         "attachments": attachments}})
 }
 
-fn file(id: &str, bytes: u64) -> Value {
+pub(crate) fn file(id: &str, bytes: u64) -> Value {
     json!({"id": id, "name": format!("{id}.bin"), "contentType": "application/octet-stream", "media": {"bytes": bytes}})
 }
 
 /// The same, and the archive says that it has another size.
-fn declared(id: &str, bytes: u64, size: u64) -> Value {
+pub(crate) fn declared(id: &str, bytes: u64, size: u64) -> Value {
     let mut file = file(id, bytes);
     file["size"] = json!(size);
     file["chunked"] = json!(true);
     file
 }
 
-fn sample(items: &[Value]) -> anyhow::Result<Sample> {
+pub(crate) fn sample(items: &[Value]) -> anyhow::Result<Sample> {
     let people = json!({"ada": {"name": "Ada", "phone": "+4520123456", "email": ADA}, "bob": {"phone": "+4520123457"}});
     Ok(Sample::written(&json!({"people": people, "items": items}).to_string(), Timestamp::now())?)
 }
@@ -80,15 +83,8 @@ async fn a_file_that_claims_a_kilobyte_and_never_ends_is_cut_off_with_memory_fla
     pipeline.run(&Pipeline::timer()).await?;
     assert_eq!(pipeline.copies()?.get(ADA), Some(&1));
     assert_eq!(pipeline.dead_letters_by_reason().await?.get("oversize"), Some(&1));
-    let convert = pipeline.machine.function(archiver::local::cloud::Step::Convert);
-    for pid in convert.pids() {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let peak = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        let peak = peak.unwrap_or(u64::MAX);
-        // The process itself, and less than three times the limit for what was taken before the cut.
-        assert!(peak < 120_000, "convert took {peak} kB");
-    }
+    let peak = pipeline.peak_kilobytes(Step::Convert)?;
+    // The process itself, and less than three times the limit for what was taken before the cut.
+    assert!(peak < 120_000, "convert took {peak} kB");
     Ok(())
 }

@@ -81,8 +81,20 @@ impl Mailboxes for Maildir {
     }
 
     async fn file(&self, mailbox: &Mailbox, message: &Message, attempt: Attempt) -> Result<Filed, MailboxError> {
-        let (id, message) = (mailbox.id.clone(), message.clone());
-        self.on_disk(move |tree| tree.file(&id, &message, attempt)).await
+        let (id, begun) = (mailbox.id.clone(), message.clone());
+        let draft = match self.on_disk(move |tree| tree.begin(&id, &begun, attempt)).await? {
+            Begun::There(there) => return Ok(Filed { message: there, result: FilingResult::Skipped }),
+            Begun::Draft(draft) => Arc::new(draft),
+        };
+        let mut from = 0;
+        while from < message.mime.length() {
+            let piece = message.mime.piece(from).await?;
+            from += piece.len() as u64;
+            let draft = Arc::clone(&draft);
+            let write = move |_: &Tree| (&draft.file).write_all(&piece).map_err(|error| failed(&error));
+            self.on_disk(write).await?;
+        }
+        self.on_disk(move |_| draft.publish().map_err(|error| failed(&error))).await
     }
 
     async fn holds(&self, mailbox: &Mailbox, message_id: &str) -> Result<Option<String>, MailboxError> {
@@ -111,25 +123,18 @@ impl Tree {
         if path.parent() == Some(&self.root) && path.is_dir() { Ok(path) } else { Err(ErrorKind::NotFound.into()) }
     }
 
-    fn file(&self, id: &str, message: &Message, attempt: Attempt) -> Result<Filed, MailboxError> {
+    fn begin(&self, id: &str, message: &Message, attempt: Attempt) -> Result<Begun, MailboxError> {
         let hash = hash(&message.message_id);
-        let seconds = date::of(&message.mime)?.as_second();
+        let seconds = date::of(message.mime.in_memory())?.as_second();
         let folder = self.folder_of(id).map_err(|error| failed(&error))?;
         if attempt == Attempt::Again
             && let Some(there) = find_copy(&folder, &hash).map_err(|error| failed(&error))?
         {
-            return Ok(Filed { message: there, result: FilingResult::Skipped });
+            return Ok(Begun::There(there));
         }
-        let unique = format!("{seconds}.{hash}.archive");
-        let draft = folder.join("tmp").join(format!("{unique}.{}", Uuid::new_v4().simple()));
-        let put = put(&folder, &draft, &unique, &message.mime, seconds);
-        // Also after an error. What cannot be removed is no copy: readers remove what is older than 36 hours in tmp.
-        let removed = fs::remove_file(&draft);
-        let result = put.map_err(|error| failed(&error))?;
-        if let Err(error) = removed {
-            tracing::warn!(item = %message.item, error = %error.kind(), "a draft was left in tmp");
-        }
-        Ok(Filed { message: unique, result })
+        Draft::begin(folder, format!("{seconds}.{hash}.archive"), seconds)
+            .map(Begun::Draft)
+            .map_err(|error| failed(&error))
     }
 
     fn holds(&self, id: &str, hash: &str) -> io::Result<Option<String>> {
@@ -172,18 +177,50 @@ fn hash(message_id: &str) -> String {
     Sha256::of(message_id.as_bytes()).short_hex()
 }
 
-/// Writes the draft to the disk, then makes it visible, or finds that the copy is there.
-fn put(folder: &Path, draft: &Path, unique: &str, mime: &[u8], seconds: i64) -> io::Result<FilingResult> {
-    let mut file = File::create_new(draft)?;
-    file.write_all(mime)?;
-    // Readers take it as the time of arrival. The seconds are not negative: `date::of` sees to that.
-    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.unsigned_abs()))?;
-    file.sync_all()?;
-    let cur = folder.join("cur");
-    match fs::hard_link(draft, cur.join(format!("{unique}:2,S"))) {
-        Ok(()) => sync_directory(&cur).map(|()| FilingResult::Imported),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(FilingResult::Skipped),
-        Err(error) => Err(error),
+/// What is in the place of a copy when filing begins.
+enum Begun {
+    /// The copy itself, by its unique name.
+    There(String),
+    /// A draft of it.
+    Draft(Draft),
+}
+
+/// A copy while it is written. It is taken away when it is dropped; what cannot be removed is no copy: readers remove
+/// what is older than 36 hours in tmp.
+struct Draft {
+    file: File,
+    path: PathBuf,
+    folder: PathBuf,
+    unique: String,
+    seconds: i64,
+}
+
+impl Draft {
+    fn begin(folder: PathBuf, unique: String, seconds: i64) -> io::Result<Self> {
+        let path = folder.join("tmp").join(format!("{unique}.{}", Uuid::new_v4().simple()));
+        Ok(Self { file: File::create_new(&path)?, path, folder, unique, seconds })
+    }
+
+    /// Brings all of it to the disk, then makes it visible, or finds that the copy is there.
+    fn publish(&self) -> io::Result<Filed> {
+        // Readers take it as the time of arrival. The seconds are not negative: `date::of` sees to that.
+        self.file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(self.seconds.unsigned_abs()))?;
+        self.file.sync_all()?;
+        let cur = self.folder.join("cur");
+        let result = match fs::hard_link(&self.path, cur.join(format!("{}:2,S", self.unique))) {
+            Ok(()) => sync_directory(&cur).map(|()| FilingResult::Imported)?,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => FilingResult::Skipped,
+            Err(error) => return Err(error),
+        };
+        Ok(Filed { message: self.unique.clone(), result })
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.path) {
+            tracing::warn!(error = %error.kind(), "a draft was left in tmp");
+        }
     }
 }
 

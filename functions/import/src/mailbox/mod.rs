@@ -7,13 +7,18 @@ mod http;
 pub mod imap;
 mod known;
 pub mod maildir;
+mod mime;
+mod outline;
 mod patience;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use item::{FilingResult, ItemId, MailboxAddress};
+
+pub use mime::{LargeMime, Mime, StoredFile};
+pub(crate) use mime::{Original, PIECE};
+pub(crate) use outline::Outline;
 
 /// A mailbox that exists.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -32,8 +37,8 @@ pub struct Message {
     pub item: ItemId,
     /// The Message-ID with its angle brackets; the same for every mailbox and every attempt.
     pub message_id: String,
-    /// The whole message: RFC 5322, CRLF line ends, as convert rendered it.
-    pub mime: Bytes,
+    /// The message itself.
+    pub mime: Mime,
 }
 
 /// Whether an earlier attempt may have left a copy, or a part of one.

@@ -92,7 +92,7 @@ async fn something_that_is_not_a_message_rejects_without_a_request() {
         b"Date: Sun, 99 Nov 2026 99:00:00 +9900\r\n\r\nx",
     ] {
         let mut message = message("1", &[]);
-        message.mime = bytes::Bytes::copy_from_slice(hostile);
+        message.mime = bytes::Bytes::copy_from_slice(hostile).into();
         assert_eq!(variant(&graph.file(&ada, &message, Attempt::First).await.unwrap_err()), "rejected");
     }
     assert_eq!(fake.requests(), []);

@@ -87,7 +87,7 @@ async fn a_wire_that_breaks_anywhere_in_a_filing_leaves_one_copy_after_the_next_
         let after = whole - uncut.left();
         server.ask(ADA, "INBOX", &format!("DELETE \"{FOLDER}\"")).unwrap();
         // In CREATE, before the literal, at its start, in its middle, before its last byte, and before what ends it.
-        let length = message.mime.len();
+        let length = message.mime.in_memory().len();
         for cut in [before + 5, after - length - 10, after - length + 1, after - length / 2, after - 3, after - 1] {
             let fuse = Fuse::before(&server, cut).await;
             let imap = imap_with(config(&fuse.host), Vault::with(MASTER_PASSWORD, None));

@@ -135,7 +135,7 @@ async fn attachment(
         match file {
             Some(File::Bytes { bytes, lengthless }) => bytes_of(&headers, bytes, lengthless),
             Some(File::Generated { size, lengthless }) => {
-                let mut response = Body::from_stream(zeros(size)).into_response();
+                let mut response = stream_of(size).into_response();
                 if !lengthless {
                     response.headers_mut().insert(header::CONTENT_LENGTH, size.into());
                 }
@@ -175,12 +175,19 @@ fn part(range: &HeaderValue, whole: usize) -> Option<(usize, usize)> {
     (from <= to).then_some((from, to))
 }
 
-/// Generated as it is sent: a video costs no memory.
-fn zeros(size: u64) -> impl futures::Stream<Item = Result<Bytes, Infallible>> + Send + 'static {
-    stream::unfold(size, |left| async move {
-        let next = left.min(CHUNK as u64);
-        (next > 0).then(|| (Ok(Bytes::from_static(&[0; CHUNK]).slice(..next as usize)), left - next))
+/// The bytes of a file that is made as it is sent, so that a video costs no memory: chunks that begin with their number.
+pub fn generated(size: u64) -> impl Iterator<Item = Bytes> + Send + 'static {
+    (0..size.div_ceil(CHUNK as u64)).map(move |number| {
+        let mut chunk = vec![0; CHUNK];
+        chunk[..8].copy_from_slice(&number.to_be_bytes());
+        let left = size - number * CHUNK as u64;
+        chunk.truncate(usize::try_from(left).unwrap_or(CHUNK).min(CHUNK));
+        chunk.into()
     })
+}
+
+fn stream_of(size: u64) -> Body {
+    Body::from_stream(stream::iter(generated(size).map(Ok::<_, Infallible>)))
 }
 
 /// The contract's answer, or what a rule makes of it.
@@ -216,7 +223,7 @@ async fn answer(state: &State, asked: Asked<'_>, right: impl FnOnce() -> Respons
             response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
             response
         }
-        Some(Fault::Endless) => with_body(right(), |_| Body::from_stream(zeros(u64::MAX))),
+        Some(Fault::Endless) => with_body(right(), |_| stream_of(u64::MAX)),
         Some(Fault::Slow(pause)) => with_body(right(), |body| {
             let pieces = body.into_data_stream().flat_map(|chunk| {
                 let pieces: Vec<Result<Bytes, axum::Error>> = match chunk {

@@ -13,6 +13,7 @@ use std::{
 
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
+pub use api::generated;
 pub use fault::{Fault, On, Rule};
 pub use sample::{Expected, Fate, Sample, SampleError, mailboxes, user_map};
 

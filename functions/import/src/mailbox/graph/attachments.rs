@@ -70,12 +70,12 @@ struct Progress {
 pub(super) fn lack(wanted: &[Attachment<'_>], present: &[Present]) -> Lack {
     let mut missing: Vec<usize> = (0..wanted.len()).collect();
     // Smallest first on both sides: of two files of one name each finds its own.
-    missing.sort_by_key(|&index| wanted[index].bytes.len());
+    missing.sort_by_key(|&index| wanted[index].data.len());
     let mut present: Vec<_> = present.iter().collect();
     present.sort_by_key(|file| file.size);
     for file in present {
         let matching = missing.iter().position(|&index| {
-            let size = wanted[index].bytes.len() as u64;
+            let size = wanted[index].data.len() as u64;
             wanted[index].name == file.name && (size..=size + LARGEST_SURPLUS).contains(&file.size)
         });
         match matching {
@@ -128,7 +128,8 @@ impl Graph {
     ) -> Result<(), Failure> {
         let url = self.client.hosts.graph(&["users", work.mailbox, "messages", message, "attachments"]);
         // The answer shows the file again.
-        let request = Request::post(url, attachment_json(file)).answered_with_message();
+        let bytes = file.data.read(0..file.data.len()).await?;
+        let request = Request::post(url, attachment_json(file, &bytes)).answered_with_message();
         self.client.ask_once(Some(&work.lane.permits), &request, patience).await.map(drop)
     }
 
@@ -141,7 +142,7 @@ impl Graph {
     ) -> Result<(), Failure> {
         let permits = &work.lane.permits;
         let segments = ["users", work.mailbox, "messages", message, "attachments", "createUploadSession"];
-        let size = file.bytes.len();
+        let size = file.data.len();
         let item = SessionItem { attachment_type: "file", name: &file.name, size, content_type: &file.content_type };
         let json = serde_json::to_vec(&NewSession { item })
             .map_err(|_| Failure::Lost { what: "the file's name has no JSON form" })?;
@@ -154,7 +155,8 @@ impl Graph {
         let mut start = 0;
         while start < size {
             let end = size.min(start + PIECE);
-            let answer = match self.client.upload(permits, &url, start..end, &file.bytes).await {
+            let piece = file.data.read(start..end).await?;
+            let answer = match self.client.upload(permits, &url, (start, size), piece).await {
                 Ok(answer) => answer,
                 Err(failure) if failure.is_throttled() && patience.pause(failure.retry_after()).await => continue,
                 Err(failure) => return Err(failure),
@@ -181,12 +183,13 @@ fn next_start(answer: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mailbox::graph::message::Data;
 
     fn wanted(files: &[(&str, usize)]) -> Vec<Attachment<'static>> {
         let file = |&(name, size): &(&str, usize)| Attachment {
             name: name.to_owned(),
             content_type: "application/octet-stream".into(),
-            bytes: vec![0; size].into(),
+            data: Data::Here(vec![0; size].into()),
         };
         files.iter().map(file).collect()
     }

@@ -6,7 +6,7 @@ use base64::{display::Base64Display, engine::general_purpose::STANDARD};
 use item::ItemId;
 use serde::{Serialize, Serializer};
 
-use super::message::{Attachment, Body, Content, Party};
+use super::message::{Attachment, Body, Content, Data, Party};
 
 /// The named property that holds the item's id. The set is ours alone; changing it would make staged messages of
 /// earlier versions unfindable.
@@ -125,13 +125,13 @@ impl<'a> From<Party<'a>> for Recipient<'a> {
     }
 }
 
-impl<'a> From<&'a Attachment<'_>> for NewAttachment<'a> {
-    fn from(attachment: &'a Attachment<'_>) -> Self {
+impl<'a> NewAttachment<'a> {
+    fn of(attachment: &'a Attachment<'_>, bytes: &'a [u8]) -> Self {
         Self {
             kind: "#microsoft.graph.fileAttachment",
             name: &attachment.name,
             content_type: &attachment.content_type,
-            content_bytes: &attachment.bytes,
+            content_bytes: bytes,
             is_inline: false,
         }
     }
@@ -140,15 +140,15 @@ impl<'a> From<&'a Attachment<'_>> for NewAttachment<'a> {
 /// How long an attachment's JSON is at most, in bytes.
 pub(super) fn longest_json(attachment: &Attachment<'_>) -> usize {
     // Every character of the names may need an escape of six.
-    attachment.bytes.len().div_ceil(3) * 4 + 6 * (attachment.name.len() + attachment.content_type.len()) + 160
+    attachment.data.len().div_ceil(3) * 4 + 6 * (attachment.name.len() + attachment.content_type.len()) + 160
 }
 
-/// One attachment by itself.
-pub(super) fn attachment_json(attachment: &Attachment<'_>) -> Vec<u8> {
-    json(&NewAttachment::from(attachment), longest_json(attachment))
+/// One attachment by itself, with its bytes.
+pub(super) fn attachment_json(attachment: &Attachment<'_>, bytes: &[u8]) -> Vec<u8> {
+    json(&NewAttachment::of(attachment, bytes), longest_json(attachment))
 }
 
-/// A message with those of its attachments that travel with it.
+/// A message with those of its attachments that travel with it. They are in memory.
 pub(super) fn message_json(draft: &Draft<'_>, attachments: &[&Attachment<'_>], concessions: Concessions) -> Vec<u8> {
     let content = draft.content;
     let date = content.date.to_string();
@@ -183,7 +183,13 @@ pub(super) fn message_json(draft: &Draft<'_>, attachments: &[&Attachment<'_>], c
         is_read: true,
         internet_message_headers: content.headers.iter().map(|(name, value)| NameAndValue { name, value }).collect(),
         single_value_extended_properties: properties,
-        attachments: attachments.iter().map(|&attachment| attachment.into()).collect(),
+        attachments: attachments
+            .iter()
+            .filter_map(|attachment| match &attachment.data {
+                Data::Here(bytes) => Some(NewAttachment::of(attachment, bytes)),
+                Data::Stored(_) => None,
+            })
+            .collect(),
     };
     let files: usize = attachments.iter().map(|attachment| longest_json(attachment)).sum();
     json(&message, files + shown.len() + shown.len() / 8 + 200 * content.to.len() + 8192)
@@ -254,9 +260,9 @@ mod tests {
     #[test]
     fn an_attachments_json_is_never_longer_than_foreseen() {
         for (name, size) in [("a", 0), ("\"\\\u{1}\u{1}", 1), ("é.png", 2), ("note", 1000)] {
-            let attachment =
-                Attachment { name: name.into(), content_type: "application/x".into(), bytes: vec![7; size].into() };
-            assert!(attachment_json(&attachment).len() <= longest_json(&attachment), "{name} {size}");
+            let data = Data::Here(vec![7; size].into());
+            let attachment = Attachment { name: name.into(), content_type: "application/x".into(), data };
+            assert!(attachment_json(&attachment, &vec![7; size]).len() <= longest_json(&attachment), "{name} {size}");
         }
     }
 
@@ -265,7 +271,7 @@ mod tests {
         let mime = b"Date: Sun, 22 Nov 2026 08:00:00 +0100\r\nFrom: \"<script>\" <1@whatsapp.invalid>\r\n\
             Content-Type: text/html\r\n\r\n<p>x</p>";
         let mime = parse(mime).unwrap();
-        let content = Content::of(&mime).unwrap();
+        let content = Content::of(&mime, &bytes::Bytes::new().into()).unwrap();
         let item = "WA-1".parse().unwrap();
         let draft = Draft {
             content: &content,

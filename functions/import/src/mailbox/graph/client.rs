@@ -136,19 +136,18 @@ impl Client {
         }
     }
 
-    /// A piece of a file, to an address that Graph gave out for it. That address is a secret in itself, and is
+    /// A piece of a file of `size` bytes, of which it is those from `start` on, to an address that Graph gave out for it. That address is a secret in itself, and is
     /// elsewhere: our token must not go there.
     pub(super) async fn upload(
         &self,
         turn: &Semaphore,
         url: &Url,
-        range: std::ops::Range<usize>,
-        file: &[u8],
+        (start, size): (usize, usize),
+        piece: Bytes,
     ) -> Result<Answer, Failure> {
         if !is_private(url) {
             return Err(Failure::Lost { what: "the address for the upload is not https" });
         }
-        let piece = Bytes::copy_from_slice(file.get(range.clone()).unwrap_or_default());
         let sent = {
             let _turn = take(Some(turn)).await?;
             let request = self
@@ -156,7 +155,7 @@ impl Client {
                 .put(url.clone())
                 .header(CONTENT_TYPE, "application/octet-stream")
                 .header(CONTENT_LENGTH, piece.len())
-                .header(CONTENT_RANGE, format!("bytes {}-{}/{}", range.start, range.end - 1, file.len()))
+                .header(CONTENT_RANGE, format!("bytes {start}-{}/{size}", start + piece.len() - 1))
                 .body(piece);
             http::read(request.send().await, http::SMALL).await?
         };

@@ -4,7 +4,7 @@
 //! larger one is put together in a hidden folder and moved when it is complete; the id stays the same. Whatever is
 //! left there by an attempt that was ended is found by the next one, by the item's id, and completed.
 
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use item::FilingResult;
 use serde::{Deserialize, Serialize};
@@ -16,13 +16,20 @@ use super::{
     client::Request,
     error::{Failure, Meaning, Refusal},
     lane::Lane,
-    message::{Content, parse},
+    message::{Content, Data, parse},
     odata::{literal, with_options},
 };
-use crate::mailbox::{Attempt, Filed, Mailbox, MailboxError, Message, patience::Patience};
+use crate::mailbox::{Attempt, Filed, Mailbox, MailboxError, Message, Mime, patience::Patience};
 
 /// Graph takes requests of 4 MB; the smaller reading of it.
 pub(super) const REQUEST_LIMIT: usize = 4_000_000;
+
+/// The largest file that Graph takes in pieces.
+const LARGEST_FILE: usize = 150 << 20;
+
+/// How long one filing of a large message waits in all. Graph takes 150 MB in 5 minutes for a mailbox, and what was sent
+/// of a file is lost when it is given up.
+const LONGEST_WAIT_OF_LARGE: Duration = Duration::from_secs(5 * 60);
 
 /// Everything about one filing that does not change while it is under way.
 pub(super) struct Work<'a> {
@@ -60,12 +67,19 @@ impl Graph {
         message: &Message,
         attempt: Attempt,
     ) -> Result<Filed, Failure> {
-        let mime = parse(&message.mime)?;
-        let content = Content::of(&mime)?;
+        let mime = parse(message.mime.in_memory())?;
+        let content = Content::of(&mime, &message.mime)?;
+        if content.attachments.iter().any(|file| file.data.len() > LARGEST_FILE) {
+            let detail = "a file is larger than the 150 MB that Graph takes".to_owned();
+            return Err(MailboxError::Rejected { detail }.into());
+        }
         let lane = self.lanes.of(&mailbox.id);
         let draft = draft(&content, message, mailbox, &self.message_class);
         let work = Work { lane: &lane, mailbox: &mailbox.id, draft };
-        let mut patience = self.patience();
+        let mut patience = match &message.mime {
+            Mime::Whole(_) => self.patience(),
+            Mime::Large(_) => Patience::new(self.longest_wait.max(LONGEST_WAIT_OF_LARGE), self.first_wait),
+        };
         match self.file_in_archive(&work, &message.mime, attempt, &mut patience).await {
             // A folder that we remember is gone: its owner deleted it for good.
             Err(failure) if failure.is_missing() => {
@@ -80,7 +94,7 @@ impl Graph {
     async fn file_in_archive(
         &self,
         work: &Work<'_>,
-        mime: &[u8],
+        mime: &Mime,
         attempt: Attempt,
         patience: &mut Patience,
     ) -> Result<Filed, Failure> {
@@ -91,6 +105,7 @@ impl Graph {
             return Ok(Filed { message: stored.id, result: FilingResult::Skipped });
         }
         if self.way == Way::Mime
+            && let Mime::Whole(mime) = mime
             && let Some(stored) = self.import_mime(work, &archive, mime, patience).await?
         {
             return Ok(Filed { message: stored.id, result: FilingResult::Imported });
@@ -384,8 +399,8 @@ impl Graph {
 /// # Errors
 /// [`MailboxError::Rejected`] where the message is none, or has no date.
 pub fn create_body(message: &Message, mailbox: &Mailbox, message_class: &str) -> Result<Vec<u8>, MailboxError> {
-    let mime = parse(&message.mime)?;
-    let content = Content::of(&mime)?;
+    let mime = parse(message.mime.in_memory())?;
+    let content = Content::of(&mime, &message.mime)?;
     let draft = draft(&content, message, mailbox, message_class);
     Ok(body(&draft, &files_of_the_first_request(&draft), Concessions::default()))
 }
@@ -398,7 +413,8 @@ fn draft<'a>(content: &'a Content<'a>, message: &'a Message, mailbox: &'a Mailbo
 fn files_of_the_first_request(draft: &Draft<'_>) -> Vec<usize> {
     let mut left = REQUEST_LIMIT.saturating_sub(message_json(draft, &[], Concessions::default()).len());
     let mut first = Vec::new();
-    for (index, file) in draft.content.attachments.iter().enumerate() {
+    let files = draft.content.attachments.iter().enumerate();
+    for (index, file) in files.filter(|(_, file)| matches!(file.data, Data::Here(_))) {
         if let Some(rest) = left.checked_sub(longest_json(file)) {
             left = rest;
             first.push(index);

@@ -1,10 +1,11 @@
 //! What a MIME message says, as far as Graph's JSON can say it.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
-use mail_parser::{Addr, Encoding, Message as Mime, MessageParser, MessagePart, MimeHeaders, PartType};
+use bytes::Bytes;
+use mail_parser::{Addr, Encoding, Message as Parsed, MessageParser, MessagePart, MimeHeaders, PartType};
 
-use crate::mailbox::MailboxError;
+use crate::mailbox::{MailboxError, Mime, StoredFile};
 
 /// A body that is longer travels as an attachment: the create request has to stay under Graph's 4 MB.
 const LONGEST_BODY: usize = 1_500_000;
@@ -52,7 +53,33 @@ pub(super) struct Party<'a> {
 pub(super) struct Attachment<'a> {
     pub(super) name: String,
     pub(super) content_type: String,
-    pub(super) bytes: Cow<'a, [u8]>,
+    pub(super) data: Data<'a>,
+}
+
+/// Where a file's bytes are.
+#[derive(Clone)]
+pub(super) enum Data<'a> {
+    /// In memory.
+    Here(Cow<'a, [u8]>),
+    /// In the bucket.
+    Stored(StoredFile),
+}
+
+impl Data<'_> {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Here(bytes) => bytes.len(),
+            Self::Stored(file) => usize::try_from(file.length()).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// These of the bytes, which there are.
+    pub(super) async fn read(&self, range: Range<usize>) -> Result<Bytes, MailboxError> {
+        match self {
+            Self::Here(bytes) => Ok(Bytes::copy_from_slice(bytes.get(range).unwrap_or_default())),
+            Self::Stored(file) => file.read(range.start as u64..range.end as u64).await,
+        }
+    }
 }
 
 fn rejected(detail: &str) -> MailboxError {
@@ -60,14 +87,14 @@ fn rejected(detail: &str) -> MailboxError {
 }
 
 /// Reads the message. What it returns borrows from it.
-pub(super) fn parse(mime: &[u8]) -> Result<Mime<'_>, MailboxError> {
+pub(super) fn parse(mime: &[u8]) -> Result<Parsed<'_>, MailboxError> {
     MessageParser::default().parse(mime).ok_or_else(|| rejected("the message is not a MIME message"))
 }
 
 impl<'a> Content<'a> {
     /// # Errors
     /// [`MailboxError::Rejected`]: it has no date, and without one it would lie in the wrong place for ever.
-    pub(super) fn of(mime: &'a Mime<'a>) -> Result<Self, MailboxError> {
+    pub(super) fn of(mime: &'a Parsed<'a>, message: &Mime) -> Result<Self, MailboxError> {
         let date = mime
             .date()
             .filter(|date| date.is_valid())
@@ -86,7 +113,7 @@ impl<'a> Content<'a> {
             .iter()
             .filter(|part| !part.is_multipart() && !is_body(part))
             .enumerate()
-            .map(|(index, part)| Attachment::of(mime, part, index + 1))
+            .map(|(index, part)| Attachment::of((mime, message), part, index + 1))
             .collect();
         let mut body = match shown.map(|part| &part.body) {
             Some(PartType::Html(html)) => Body::Html(Cow::Borrowed(html)),
@@ -132,12 +159,12 @@ impl<'a> Body<'a> {
             Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
             Cow::Owned(text) => Cow::Owned(text.into_bytes()),
         };
-        Some(Attachment { name: name.into(), content_type: content_type.into(), bytes })
+        Some(Attachment { name: name.into(), content_type: content_type.into(), data: Data::Here(bytes) })
     }
 }
 
 impl<'a> Attachment<'a> {
-    fn of(mime: &'a Mime<'a>, part: &'a MessagePart<'a>, number: usize) -> Self {
+    fn of((parsed, message): (&'a Parsed<'a>, &Mime), part: &'a MessagePart<'a>, number: usize) -> Self {
         let name = part.attachment_name().map(str::trim).filter(|name| !name.is_empty());
         let content_type = part.content_type().map(|kind| match kind.subtype() {
             Some(subtype) => format!("{}/{subtype}", kind.ctype()),
@@ -146,7 +173,10 @@ impl<'a> Attachment<'a> {
         Self {
             name: name.map_or_else(|| format!("attachment-{number}"), str::to_owned),
             content_type: content_type.unwrap_or_else(|| "application/octet-stream".into()),
-            bytes: file_bytes(mime, part),
+            data: match message.file_at(part.raw_body_offset() as usize) {
+                Some(file) => Data::Stored(file),
+                None => Data::Here(file_bytes(parsed, part)),
+            },
         }
     }
 }
@@ -156,7 +186,7 @@ fn is_file(part: &MessagePart<'_>) -> bool {
 }
 
 /// The parser decodes a text file's character set, which changes its bytes: such a file is decoded here.
-fn file_bytes<'a>(mime: &'a Mime<'a>, part: &'a MessagePart<'a>) -> Cow<'a, [u8]> {
+fn file_bytes<'a>(mime: &'a Parsed<'a>, part: &'a MessagePart<'a>) -> Cow<'a, [u8]> {
     if let PartType::Binary(bytes) | PartType::InlineBinary(bytes) = &part.body {
         return Cow::Borrowed(bytes);
     }
@@ -180,7 +210,7 @@ fn ids(value: &mail_parser::HeaderValue<'_>) -> Option<String> {
     (!ids.is_empty()).then(|| ids.join(" "))
 }
 
-fn headers(mime: &Mime<'_>) -> Vec<(String, String)> {
+fn headers(mime: &Parsed<'_>) -> Vec<(String, String)> {
     mime.headers_raw()
         .map(|(name, value)| (name.to_ascii_lowercase(), value))
         .filter(|(name, _)| name.starts_with("x-") && name.len() > 2)
@@ -211,7 +241,7 @@ mod tests {
     #[test]
     fn everything_that_the_message_says_is_read() {
         let mime = parse(MIME.as_bytes()).unwrap();
-        let content = Content::of(&mime).unwrap();
+        let content = Content::of(&mime, &Mime::from(Bytes::new())).unwrap();
         assert_eq!(content.subject, "Chat é");
         assert_eq!(content.date.to_string(), "2026-11-22T07:00:00Z");
         assert!(matches!(&content.body, Body::Html(html) if html.trim() == "<p>html</p>"));
@@ -225,7 +255,7 @@ mod tests {
             [("x-wa-kind".to_owned(), "text".to_owned()), ("x-wa-chat".to_owned(), "ab cd".to_owned())]
         );
         let files: Vec<_> =
-            content.attachments.iter().map(|file| (&*file.name, &*file.content_type, &*file.bytes)).collect();
+            content.attachments.iter().map(|file| (&*file.name, &*file.content_type, here(&file.data))).collect();
         assert_eq!(
             files,
             [
@@ -236,19 +266,26 @@ mod tests {
         );
     }
 
+    fn here<'a>(data: &'a Data<'_>) -> &'a [u8] {
+        match data {
+            Data::Here(bytes) => bytes,
+            Data::Stored(_) => panic!("it is in memory"),
+        }
+    }
+
     #[test]
     fn a_message_without_a_date_is_refused() {
         let mime = parse(b"From: a@example.com\r\n\r\nhello\r\n").unwrap();
-        assert!(matches!(Content::of(&mime), Err(MailboxError::Rejected { .. })));
+        assert!(matches!(Content::of(&mime, &Mime::from(Bytes::new())), Err(MailboxError::Rejected { .. })));
     }
 
     #[test]
     fn a_body_too_long_for_graph_becomes_a_file() {
         let text = format!("Date: Sun, 22 Nov 2026 08:00:00 +0100\r\n\r\n{}", "a".repeat(LONGEST_BODY + 1));
         let mime = parse(text.as_bytes()).unwrap();
-        let content = Content::of(&mime).unwrap();
+        let content = Content::of(&mime, &Mime::from(Bytes::new())).unwrap();
         assert!(matches!(&content.body, Body::Text(note) if note.contains("message.txt")));
-        assert_eq!(content.attachments[0].bytes.len(), LONGEST_BODY + 1);
+        assert_eq!(content.attachments[0].data.len(), LONGEST_BODY + 1);
     }
 
     #[test]
@@ -258,7 +295,7 @@ mod tests {
             text.push_str(&format!("X-H{number}: {}\r\n", "é".repeat(2000)));
         }
         let mime = parse(text.as_bytes()).unwrap();
-        let content = Content::of(&mime).unwrap();
+        let content = Content::of(&mime, &Mime::from(Bytes::new())).unwrap();
         assert_eq!(content.headers.len(), 5);
         assert!(content.headers.iter().all(|(_, value)| value.chars().count() == 995));
     }

@@ -200,7 +200,7 @@ impl Imap {
     }
 
     async fn file_message(&self, mailbox: &Mailbox, message: &Message, attempt: Attempt) -> Result<Filed, Failure> {
-        let date = date::of(&message.mime)?;
+        let date = date::of(message.mime.in_memory())?;
         self.with_session(mailbox, async |session| {
             if attempt == Attempt::Again
                 && let Some(uid) = session.find_copy(&message.message_id).await?

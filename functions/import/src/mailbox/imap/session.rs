@@ -15,14 +15,14 @@ use super::{
     response::{Code, Condition, Response, Status, Word, parse},
     wire::Wire,
 };
-use crate::mailbox::{MailboxError, patience::Patience};
+use crate::mailbox::{MailboxError, Mime, patience::Patience};
 
 /// Up to so many bytes a message goes along with its command, where the server takes that. A larger one waits until the
 /// server has agreed to its size, so that it is not sent in vain.
-const AT_ONCE: usize = 256 * 1024;
+const AT_ONCE: u64 = 256 * 1024;
 
 /// What RFC 7888 calls LITERAL- takes so many.
-const AT_ONCE_MINUS: usize = 4096;
+const AT_ONCE_MINUS: u64 = 4096;
 
 /// What the server can do.
 #[derive(Debug, Default)]
@@ -286,22 +286,28 @@ impl Session {
     }
 
     /// Puts a message into the archive folder, read and with its own date; its UID, where the server tells.
-    pub(super) async fn append(&mut self, mime: &[u8], date: Timestamp) -> Result<Option<Uid>, Failure> {
-        if self.capabilities.append_limit().is_some_and(|limit| mime.len() as u64 > limit) {
+    pub(super) async fn append(&mut self, mime: &Mime, date: Timestamp) -> Result<Option<Uid>, Failure> {
+        let length = mime.length();
+        if self.capabilities.append_limit().is_some_and(|limit| length > limit) {
             let detail = "it is larger than the server's APPENDLIMIT".to_owned();
             return Err(MailboxError::Rejected { detail }.into());
         }
-        let goes_along = (self.capabilities.has("LITERAL+") && mime.len() <= AT_ONCE)
-            || (self.capabilities.has("LITERAL-") && mime.len() <= AT_ONCE_MINUS);
+        let goes_along = (self.capabilities.has("LITERAL+") && length <= AT_ONCE)
+            || (self.capabilities.has("LITERAL-") && length <= AT_ONCE_MINUS);
         let command = "APPEND";
         let plus = if goes_along { "+" } else { "" };
         let date = date.to_zoned(TimeZone::UTC).strftime("%e-%b-%Y %H:%M:%S +0000");
-        let arguments = format!(" {} (\\Seen) \"{date}\" {{{}{plus}}}", self.path, mime.len());
+        let arguments = format!(" {} (\\Seen) \"{date}\" {{{}{plus}}}", self.path, length);
         let tag = self.send(command, &arguments).await?;
         if !goes_along {
             self.go_on(command, &tag, |_| {}).await?;
         }
-        self.wire.write(mime).await?;
+        let mut written = 0;
+        while written < length {
+            let piece = mime.piece(written).await?;
+            self.wire.write(&piece).await?;
+            written += piece.len() as u64;
+        }
         self.line("").await?;
         let condition = self.end(command, &tag, &mut |_| {}).await?;
         let Some(Code { name, arguments }) = condition.code else { return Ok(None) };

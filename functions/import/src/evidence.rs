@@ -1,0 +1,27 @@
+//! The participants of an item whose task had no room for them.
+
+use item::Participant;
+use mail_parser::{MessageParser, MessagePart, MimeHeaders};
+
+use crate::mailbox::{MailboxError, Mime};
+
+/// Evidence is not longer: the archive's answer ends before.
+const LONGEST: u64 = 16 << 20;
+
+/// Reads them from the evidence in the stored message, the sender first. `None` where the message has no evidence.
+///
+/// # Errors
+/// Where the evidence is not in memory, and the bucket does not give it.
+pub(crate) async fn participants(mime: &Mime) -> Result<Option<Vec<Participant>>, MailboxError> {
+    let stored = {
+        let message = MessageParser::new().parse(&mime.in_memory()[..]);
+        let named = |part: &&MessagePart<'_>| part.attachment_name() == Some(render::EVIDENCE_NAME);
+        let part = message.as_ref().and_then(|message| message.attachments().filter(named).last());
+        part.and_then(|part| mime.file_at(part.raw_body_offset() as usize))
+    };
+    match stored {
+        None => Ok(render::participants(mime.in_memory())),
+        Some(file) if file.length() > LONGEST => Ok(None),
+        Some(file) => Ok(render::participants_in(&file.read(0..file.length()).await?)),
+    }
+}

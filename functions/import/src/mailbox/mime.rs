@@ -1,0 +1,152 @@
+//! A message as adapters take it: in memory, or, where it is too large for that, in the bucket.
+
+use std::{ops::Range, sync::Arc};
+
+use async_trait::async_trait;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+
+use super::MailboxError;
+
+/// A message: RFC 5322, CRLF line ends, as convert rendered it.
+#[derive(Clone)]
+pub enum Mime {
+    /// All of it.
+    Whole(Bytes),
+    /// One that is too large for memory.
+    Large(Arc<LargeMime>),
+}
+
+impl<T: Into<Bytes>> From<T> for Mime {
+    fn from(whole: T) -> Self {
+        Self::Whole(whole.into())
+    }
+}
+
+impl Mime {
+    /// What is in memory: the whole message, or one whose large files are empty.
+    pub fn in_memory(&self) -> &Bytes {
+        match self {
+            Self::Whole(bytes) => bytes,
+            Self::Large(large) => &large.outline,
+        }
+    }
+
+    /// The large file whose place in [`in_memory`](Self::in_memory) is at this offset, where there is one.
+    pub fn file_at(&self, offset: usize) -> Option<StoredFile> {
+        let Self::Large(large) = self else { return None };
+        let index = large.files.binary_search_by_key(&offset, |file| file.at).ok()?;
+        Some(StoredFile { message: Arc::clone(large), index })
+    }
+
+    /// How many bytes the whole message has.
+    pub fn length(&self) -> u64 {
+        match self {
+            Self::Whole(bytes) => bytes.len() as u64,
+            Self::Large(large) => large.length,
+        }
+    }
+
+    /// The next bytes of the whole message, as many as are good to hold at once; none behind its end.
+    ///
+    /// # Errors
+    /// [`MailboxError::Unavailable`] or [`MailboxError::Setup`]: the bucket does not give them.
+    pub async fn piece(&self, from: u64) -> Result<Bytes, MailboxError> {
+        match self {
+            Self::Whole(bytes) => Ok(usize::try_from(from)
+                .ok()
+                .filter(|from| *from < bytes.len())
+                .map_or_else(Bytes::new, |from| bytes.slice(from..))),
+            Self::Large(large) => large.original.read(from..large.length.min(from.saturating_add(PIECE))).await,
+        }
+    }
+}
+
+/// How much of a large message is read at once.
+pub(crate) const PIECE: u64 = 4 << 20;
+
+/// Where a large message lies.
+#[async_trait]
+pub(crate) trait Original: Send + Sync {
+    /// Reads these of its bytes, which it has.
+    ///
+    /// # Errors
+    /// [`MailboxError::Unavailable`] or [`MailboxError::Setup`].
+    async fn read(&self, range: Range<u64>) -> Result<Bytes, MailboxError>;
+}
+
+/// A message that is too large for memory.
+pub struct LargeMime {
+    pub(crate) original: Arc<dyn Original>,
+    pub(crate) length: u64,
+    /// The message without its large files' base64.
+    pub(crate) outline: Bytes,
+    /// By where they were in the outline.
+    pub(crate) files: Vec<LeftOut>,
+}
+
+/// The base64 of a file that is not in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LeftOut {
+    /// Its place in the outline.
+    pub(crate) at: usize,
+    /// Its place in the message: lines of 76 characters with CRLF, the last one too.
+    pub(crate) base64: Range<u64>,
+    /// How many bytes it is of.
+    pub(crate) bytes: u64,
+}
+
+/// The bytes of a full line of base64, and its characters with its end.
+const LINE: (u64, u64) = (57, 78);
+
+/// A large file of a large message.
+#[derive(Clone)]
+pub struct StoredFile {
+    message: Arc<LargeMime>,
+    index: usize,
+}
+
+impl StoredFile {
+    fn left_out(&self) -> &LeftOut {
+        &self.message.files[self.index]
+    }
+
+    /// How many bytes it has.
+    pub fn length(&self) -> u64 {
+        self.left_out().bytes
+    }
+
+    /// Reads these of its bytes; a range that ends behind its end is cut there.
+    ///
+    /// # Errors
+    /// [`MailboxError`].
+    pub async fn read(&self, range: Range<u64>) -> Result<Bytes, MailboxError> {
+        let file = self.left_out();
+        let range = range.start..range.end.min(file.bytes);
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let first = range.start / LINE.0;
+        let lines = first..range.end.div_ceil(LINE.0);
+        let from = file.base64.start + lines.start * LINE.1;
+        let to = file.base64.end.min(file.base64.start + lines.end * LINE.1);
+        let text = self.message.original.read(from..to).await?;
+        // Out of the way of the runtime's other work: a piece takes milliseconds.
+        let decoded = tokio::task::spawn_blocking(move || decode(&text)).await.ok().flatten();
+        let skip = usize::try_from(range.start - first * LINE.0).unwrap_or_default();
+        let length = usize::try_from(range.end - range.start).unwrap_or_default();
+        decoded.and_then(|bytes| (bytes.len() >= skip + length).then(|| bytes.slice(skip..skip + length))).ok_or_else(
+            || MailboxError::Rejected {
+                detail: "a file of the stored message is not the base64 of convert".to_owned(),
+            },
+        )
+    }
+}
+
+fn decode(text: &[u8]) -> Option<Bytes> {
+    let mut characters = Vec::with_capacity(text.len());
+    for line in text.chunks(78) {
+        characters.extend_from_slice(line.strip_suffix(b"\r\n")?);
+    }
+    STANDARD.decode(characters).ok().map(Bytes::from)
+}
