@@ -97,6 +97,9 @@ pub enum RenderError {
         /// How many were given.
         given: usize,
     },
+    /// The message was written without the place of a file: rather no message than one that lacks a file.
+    #[error("an attachment has no place in the message")]
+    Place,
     /// `messageTime` is outside the years 1971 to 9999, which [`Captured::parse`] refuses.
     #[error("messageTime is not between the years 1971 and 9999")]
     Time,
@@ -158,7 +161,8 @@ impl Renderer {
         let message = headers::write(item, &self.domain, &message_id, &content_digest(&seed, attachments));
         let mut written = Vec::new();
         message.body(parts::message(body.plain(), body.html(), files, evidence, &seed)).serialize(&mut written);
-        Ok(Rendered { message_id: format!("<{message_id}>"), pieces: pieces::cut(written, &seed, &places) })
+        let pieces = pieces::cut(written, &seed, &places).ok_or(RenderError::Place)?;
+        Ok(Rendered { message_id: format!("<{message_id}>"), pieces })
     }
 }
 

@@ -66,20 +66,20 @@ pub(crate) fn mark(seed: &Sha256, index: usize) -> String {
     format!("=_file_{}_{index}_", seed.short_hex())
 }
 
-/// Cuts a message at the marks of these files, which stand in it in this order. Each has its index and its length.
-pub(crate) fn cut(mut message: Vec<u8>, seed: &Sha256, files: &[(usize, u64)]) -> Vec<Piece> {
+/// Cuts a message at the marks of these files, which stand in it in this order. Each has its index and its length. `None`
+/// where a mark is missing: the message would go without a file.
+pub(crate) fn cut(mut message: Vec<u8>, seed: &Sha256, files: &[(usize, u64)]) -> Option<Vec<Piece>> {
     let mut pieces = Vec::with_capacity(2 * files.len() + 1);
     for &(index, bytes) in files {
         let mark = mark(seed, index);
-        // Always there: the message was written with it.
-        let Some(at) = memmem::find(&message, mark.as_bytes()) else { continue };
+        let at = memmem::find(&message, mark.as_bytes())?;
         let rest = message.split_off(at + mark.len());
         message.truncate(at);
         pieces.push(Piece::Written(std::mem::replace(&mut message, rest)));
         pieces.push(Piece::File { index, bytes });
     }
     pieces.push(Piece::Written(message));
-    pieces
+    Some(pieces)
 }
 
 #[cfg(test)]
