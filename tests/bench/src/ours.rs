@@ -5,7 +5,7 @@ use std::{hint::black_box, time::Duration};
 use anyhow::Context;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use import::mailbox::{
-    Mailbox, Message,
+    Mailbox, Message, Mime,
     graph::{MESSAGE_CLASS, create_body},
 };
 use item::{Captured, ConvertTask, ImportTask, Sha256, TASK_VERSION};
@@ -76,7 +76,7 @@ fn renderer() -> anyhow::Result<Renderer> {
 pub fn import(task: &str, mime: &bytes::Bytes) -> anyhow::Result<Vec<u8>> {
     let task = ImportTask::parse(task)?;
     anyhow::ensure!(Sha256::of(mime) == task.sha256, "another message");
-    let message = Message { item: task.item, message_id: task.message_id, mime: mime.clone() };
+    let message = Message { item: task.item, message_id: task.message_id, mime: Mime::Whole(mime.clone()) };
     let mailbox = Mailbox { id: "1".to_owned(), address: "mette.holm@example.com".parse().context("an address")? };
     Ok(create_body(&message, &mailbox, MESSAGE_CLASS)?)
 }

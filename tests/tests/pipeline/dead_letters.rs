@@ -243,6 +243,6 @@ async fn the_help_says_what_an_operator_needs_to_know() -> anyhow::Result<()> {
     let nowhere = command.args(["dead-letters", "list"]).env_clear().output().await?;
     let notes = String::from_utf8(nowhere.stderr)?;
     assert_eq!(nowhere.status.code(), Some(1));
-    assert!(notes.contains("variable BUCKET is not set") && notes.contains("--local"), "{notes}");
+    assert!(notes.contains("no deployment is named") && notes.contains("--local"), "{notes}");
     Ok(())
 }
