@@ -84,7 +84,7 @@ pub fn import(task: &str, mime: &bytes::Bytes) -> anyhow::Result<Vec<u8>> {
 /// One item's work; what comes out is handed to the compiler as used.
 ///
 /// # Errors
-/// [`convert`]'s or [`import`]'s.
+/// [`convert()`]'s or [`import()`]'s.
 pub fn work(work: Work, sample: &Sample) -> anyhow::Result<()> {
     match work {
         Work::Convert => {
