@@ -84,7 +84,7 @@ impl Plans {
 }
 
 /// A pipeline whose functions reach S3 and SQS through the cutter.
-async fn through(cutter: &Cutter, pace: Pace, from: From, to: To<'_>) -> anyhow::Result<Pipeline> {
+pub(crate) async fn through(cutter: &Cutter, pace: Pace, from: From, to: To<'_>) -> anyhow::Result<Pipeline> {
     let pipeline = Pipeline::start_at(pace, from, to, &[("AWS_ENDPOINT_URL", cutter.url())]).await?;
     let ministack = pipeline.machine.cloud.config().endpoint_url().and_then(|url| url.strip_prefix("http://"));
     cutter.lead_to(ministack.context("the stand-in has no endpoint")?.parse()?);

@@ -1,6 +1,7 @@
 //! Nothing lost, nothing twice: the real binaries under fire.
 
 mod accounts;
+mod books;
 mod cuts;
 mod deadlines;
 mod delivery;

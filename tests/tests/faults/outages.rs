@@ -89,3 +89,20 @@ async fn microsoft_365_that_throttles_and_a_directory_that_is_down_dead_letter_n
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_copy_that_has_to_wait_while_another_is_filed_is_filed_later() -> anyhow::Result<()> {
+    let graph = accounts::tenant().await?;
+    let sample = accounts::sample(&[filed("item/1"), filed("item/2"), filed("item/3")])?;
+    let fates: Vec<_> = sample.fates().collect();
+    // One copy of the first two items, so that the other mailbox has its own already.
+    graph.fault(On::kind(Kind::MessageCreate).times(1), Fault::Refuse(Refusal::new(403, "ErrorAccessDenied")));
+    graph.fault(
+        On::kind(Kind::MessageCreate).nth(4).times(1),
+        Fault::Refuse(Refusal::new(503, "ErrorServerBusy").retry_after("21")),
+    );
+    let pipeline = Pipeline::start(From::Archive(sample), To::Graph(&graph), &[]).await?;
+    let fetched = pipeline.run(&Pipeline::timer()).await?;
+    accounts::settled(&pipeline, &fetched.run, &fates).await?;
+    accounts::one_copy_each_in(&graph, &fates)
+}

@@ -203,6 +203,14 @@ impl Sample {
         }
     }
 
+    /// The items themselves, as the archive has them; those that it only lists are left out.
+    pub fn items(&self) -> impl Iterator<Item = Value> {
+        (0..self.len()).filter_map(|index| match self.find(&self.listed(index).0)?.answer {
+            Answer::Item(item) => Some(item),
+            Answer::Missing | Answer::Erased => None,
+        })
+    }
+
     /// The index of the first item that was archived at or after a time.
     pub(super) fn first_since(&self, time: Timestamp) -> usize {
         let (mut from, mut to) = (0, self.len());
