@@ -37,6 +37,8 @@ pub struct Options {
     pub users: Vec<String>,
     /// The room in each mailbox, in bytes.
     pub quota: Option<u64>,
+    /// The largest message that anybody may have, in bytes.
+    pub largest: Option<u64>,
     /// What a person's own folders begin with, and what separates levels.
     pub namespace: Option<(&'static str, char)>,
     /// Whether to speak TLS, with a certificate for `localhost` and `127.0.0.1`.

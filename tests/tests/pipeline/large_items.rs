@@ -6,6 +6,7 @@ use archiver::local::{
     archive::{Fault, On, Rule, generated},
     cloud::Step,
 };
+use dovecot::{Dovecot, Options};
 use graph_fake::{GraphFake, Kind, User};
 use item::{Hasher, Sha256};
 use pipeline_tests::{From, Pace, Pipeline, To};
@@ -15,6 +16,8 @@ use crate::{
     large_objects::uploads,
     sizes::{ADA, declared, file, item, sample},
 };
+
+const FOLDER: &str = "WhatsApp Archiver";
 
 const MIB: u64 = 1 << 20;
 
@@ -79,6 +82,25 @@ async fn a_video_of_150_mb_comes_into_microsoft_365_byte_for_byte_and_once() -> 
     let pieces = graph.count(Kind::Upload);
     pipeline.run(&Pipeline::backfill()).await?;
     assert_eq!((graph.messages(ADA).len(), graph.count(Kind::Upload)), (1, pieces));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_video_of_150_mb_comes_into_a_mail_server_byte_for_byte_and_once() -> anyhow::Result<()> {
+    let size = 150 * MIB - 1;
+    let server = Dovecot::start(&Options { users: vec![ADA.to_owned()], tls: true, ..Options::default() })?;
+    let video = sample(&[item("video", json!([ADA]), json!([file("a", size)]))])?;
+    let to = To::Imap(&server, ADA);
+    let pipeline = Pipeline::start_at(PACE, From::Archive(video), to, &[("OVERSIZE", "import")]).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    assert_bounded(&pipeline)?;
+    let copies = server.copies(ADA, FOLDER)?;
+    assert_eq!(copies.len(), 1, "{}", pipeline.logs());
+    let parsed = mail_parser::MessageParser::new().parse(&copies[0].bytes).expect("a message");
+    let video = parsed.attachment(0).expect("a video").contents();
+    assert_eq!((video.len() as u64, Sha256::of(video)), (size, digest_of_generated(size)));
+    pipeline.run(&Pipeline::backfill()).await?;
+    assert_eq!(server.copies(ADA, FOLDER)?.len(), 1);
     Ok(())
 }
 

@@ -113,6 +113,19 @@ async fn a_mailbox_without_room_is_full() {
 }
 
 #[tokio::test]
+async fn a_message_that_is_larger_than_the_server_takes_is_refused_for_good() {
+    let server = server_with(Options { largest: Some(20_000), ..Options::default() });
+    let imap = imap(&server);
+    for message in [message("1", 40_000), message("2", 400_000)] {
+        let error = file(&imap, &message, Attempt::First).await.unwrap_err();
+        assert!(matches!(error, MailboxError::Rejected { .. }), "{error:?}");
+    }
+    let small = message("3", 0);
+    file(&imap, &small, Attempt::First).await.unwrap();
+    assert_one_copy(&server, &small);
+}
+
+#[tokio::test]
 async fn many_copies_go_over_one_connection() {
     let server = server();
     let imap = imap(&server);

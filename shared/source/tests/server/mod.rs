@@ -11,6 +11,10 @@ use tokio::{
     sync::watch,
 };
 
+/// Where an endless answer ends all the same, in bytes: far more than the buffers of two sockets hold, which are sent
+/// without being read.
+pub(crate) const ENDLESS: u64 = 256 << 20;
+
 /// What a request is answered with.
 #[derive(Clone)]
 pub(crate) enum Reply {
@@ -18,7 +22,7 @@ pub(crate) enum Reply {
     Whole(Vec<u8>),
     /// This head, these bytes, and the end of the connection; with `x-stay`, it stays open and silent.
     Raw(&'static str, &'static [u8]),
-    /// This head, and zeros (chunked where the head says so) until the client hangs up.
+    /// This head, and zeros (chunked where the head says so) until the client hangs up, or [`ENDLESS`] of them.
     Endless(&'static str),
     /// One byte of a body every few milliseconds, for ever.
     Drip,
@@ -129,7 +133,7 @@ async fn answer(stream: &mut TcpStream, reply: Reply, sent: &AtomicU64) {
                 zeros.to_vec()
             };
             if stream.write_all(&head(status)).await.is_ok() {
-                while stream.write_all(&chunk).await.is_ok() {
+                while sent.load(Ordering::SeqCst) < ENDLESS && stream.write_all(&chunk).await.is_ok() {
                     sent.fetch_add(chunk.len() as u64, Ordering::SeqCst);
                 }
             }

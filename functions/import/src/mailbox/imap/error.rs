@@ -74,7 +74,8 @@ impl Refusal {
         match self.condition.hint {
             Some(Hint::Throttled(wait)) => return Meaning::Passing(wait),
             Some(Hint::NotConnected) => return Meaning::Passing(None),
-            None => {}
+            Some(Hint::TooLarge) if self.command == "APPEND" => return Meaning::Rejected,
+            Some(Hint::TooLarge) | None => {}
         }
         if self.condition.status == Status::Bye {
             return Meaning::Passing(None);
@@ -103,9 +104,13 @@ impl Refusal {
         KNOWN.iter().copied().find(|known| known == name)
     }
 
-    /// Whether this is Exchange Online's way to say that it asks for fewer requests.
+    /// Whether the server asks for fewer requests, in Exchange Online's words or by a code.
     pub(super) fn is_throttled(&self) -> bool {
-        matches!(self.condition.hint, Some(Hint::Throttled(_))) || self.code() == Some("LIMIT")
+        match self.condition.hint {
+            Some(Hint::Throttled(_)) => true,
+            Some(Hint::NotConnected | Hint::TooLarge) => false,
+            None => self.code() == Some("LIMIT"),
+        }
     }
 
     fn detail(&self) -> String {
@@ -123,6 +128,7 @@ impl Refusal {
                 "; the server knows us and does not reach the mailbox: it is busy, or the application has no right to \
                  the mailbox"
             }
+            (Some(Hint::TooLarge), _) => "; the message is larger than the server takes",
             (None, Meaning::NotLetIn) => {
                 "; the secret is wrong, or it may not open this mailbox, or the address has none: look at the secret, \
                  at the mailbox's permissions and at the user map"
@@ -207,6 +213,8 @@ mod tests {
             ),
             ("APPEND", "A NO [OVERQUOTA] x", Meaning::Full),
             ("APPEND", "A NO [TOOBIG] x", Meaning::Rejected),
+            ("APPEND", "A NO [LIMIT] x", passing),
+            ("APPEND", "A NO [LIMIT] Mail size is larger than the maximum size allowed", Meaning::Rejected),
             ("APPEND", "A NO [CANNOT] x", Meaning::Rejected),
             ("CREATE", "A NO [CANNOT] x", Meaning::Setup),
             ("CREATE", "A NO [NOPERM] x", Meaning::Setup),

@@ -175,7 +175,7 @@ impl Imap {
         }
     }
 
-    /// Works on a mailbox with its connection, which is kept if all went well, or if the server answered in good order.
+    /// Works on a mailbox with its connection, which is kept if all went well.
     async fn with_session<T>(
         &self,
         mailbox: &Mailbox,
@@ -192,7 +192,8 @@ impl Imap {
             None => self.open(&mailbox.address).await?,
         };
         let result = work(&mut session).await;
-        // After anything else nobody knows what the server says next, or whether it says anything.
+        // After anything else nobody knows what the server says next, or whether it says anything: a new one costs less
+        // than finding out.
         if result.is_ok() {
             *idle = Some(Idle::new(session));
         }

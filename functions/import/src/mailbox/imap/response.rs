@@ -57,13 +57,16 @@ pub(super) struct Code {
     pub(super) arguments: Vec<String>,
 }
 
-/// What only the text for people says, and has to be obeyed all the same. The words are Exchange Online's.
+/// What only the text for people says, and counts all the same. The words are Exchange Online's, and
+/// the last one's Dovecot's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hint {
     /// Too many requests; it may say how long to wait.
     Throttled(Option<Duration>),
     /// The server knows who we are, and does not reach the mailbox.
     NotConnected,
+    /// The message is larger than the server takes. Its code, LIMIT, is that of too many requests elsewhere.
+    TooLarge,
 }
 
 /// The longest wait that an answer can ask of us.
@@ -115,7 +118,10 @@ fn hint(text: &str) -> Option<Hint> {
     if text.contains("request is throttled") {
         return Some(Hint::Throttled(None));
     }
-    text.contains("authenticated but not connected").then_some(Hint::NotConnected)
+    if text.contains("authenticated but not connected") {
+        return Some(Hint::NotConnected);
+    }
+    text.contains("mail size is larger than").then_some(Hint::TooLarge)
 }
 
 fn words(mut rest: &[u8]) -> Vec<Word> {
