@@ -8,7 +8,6 @@
 //! ```
 
 mod convert;
-pub mod handler;
 mod large;
 mod settings;
 mod spool;

@@ -5,11 +5,9 @@
 
 use std::sync::Arc;
 
-use aws_lambda_events::event::sqs::SqsEvent;
 use batch::{Backoff, Batch};
-use convert::{Convert, Settings, VARIABLES, handler};
-use environment::Variables;
-use lambda_runtime::{LambdaEvent, service_fn};
+use convert::{Convert, Settings, VARIABLES};
+use environment::{LogLevel, Variables};
 use queue::Queue;
 use render::Renderer;
 use secrets::Secrets;
@@ -21,14 +19,14 @@ const AT_ONCE: usize = 4;
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let variables = Variables::read(VARIABLES);
-    environment::start_log(Settings::log_level(&variables)?);
+    environment::start_log(LogLevel::read(&variables)?);
     let settings = Settings::read(&variables).inspect_err(|error| tracing::error!(%error, "cannot start"))?;
     let renderer = Renderer::new(&settings.archive_domain)
         .inspect_err(|error| tracing::error!(%error, "cannot start: environment variable ARCHIVE_DOMAIN"))?;
     let aws = environment::aws_config().await;
     let most_item_bytes = settings.most_item_bytes();
     let store = Store::new(&aws, settings.bucket);
-    let batch = Arc::new(Batch {
+    let batch = Batch {
         work: Arc::new(Convert {
             source: settings.source.connect(&store, &Secrets::new(&aws))?,
             store,
@@ -41,10 +39,6 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         dead_letters: Queue::new(&aws, settings.dead_letter_queue_url),
         backoff: Backoff { base: settings.retry_base, cap: Backoff::CAP },
         at_once: AT_ONCE,
-    });
-    let handle = |event: LambdaEvent<SqsEvent>| {
-        let batch = Arc::clone(&batch);
-        async move { handler::handle(&batch, event).await }
     };
-    lambda_runtime::run(service_fn(handle)).await
+    batch.serve().await
 }

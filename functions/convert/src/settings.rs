@@ -2,7 +2,7 @@
 
 use std::{str::FromStr, time::Duration};
 
-use environment::{LogLevel, VariableError, Variables};
+use environment::{VariableError, Variables};
 use item::DeadLetter;
 use source::SourceSettings;
 
@@ -72,14 +72,6 @@ impl FromStr for Oversize {
 impl Settings {
     /// 10 MB as mail systems count them.
     pub const DEFAULT_MAX_ITEM_BYTES: u64 = 10 * 1024 * 1024;
-
-    /// How much is logged. Read by its own and first, so that what else is wrong can be logged.
-    ///
-    /// # Errors
-    /// When `LOG_LEVEL` is none.
-    pub fn log_level(variables: &Variables) -> Result<LogLevel, VariableError> {
-        variables.or("LOG_LEVEL", "error, warn, info or debug", LogLevel::Info)
-    }
 
     /// Reads all but the log level.
     ///

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use environment::Variables;
+use environment::{LogLevel, Variables};
 use fetch::{Fetch, Settings, VARIABLES, handler};
 use lambda_runtime::{LambdaEvent, service_fn};
 use queue::Queue;
@@ -16,7 +16,7 @@ use store::Store;
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let variables = Variables::read(VARIABLES);
-    environment::start_log(Settings::log_level(&variables)?);
+    environment::start_log(LogLevel::read(&variables)?);
     let settings = Settings::read(&variables).inspect_err(|error| tracing::error!(%error, "cannot start"))?;
     let aws = environment::aws_config().await;
     let store = Store::new(&aws, settings.bucket);

@@ -1,6 +1,6 @@
 //! What the function is told by its environment.
 
-use environment::{LogLevel, VariableError, Variables};
+use environment::{VariableError, Variables};
 use source::SourceSettings;
 
 /// The environment variables that the function reads.
@@ -18,14 +18,6 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// How much is logged. Read by its own and first, so that what else is wrong can be logged.
-    ///
-    /// # Errors
-    /// When `LOG_LEVEL` is none.
-    pub fn log_level(variables: &Variables) -> Result<LogLevel, VariableError> {
-        variables.or("LOG_LEVEL", "error, warn, info or debug", LogLevel::Info)
-    }
-
     /// Reads all but the log level.
     ///
     /// # Errors

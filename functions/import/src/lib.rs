@@ -8,7 +8,6 @@
 
 mod credentials;
 mod evidence;
-pub mod handler;
 mod import;
 mod large;
 pub mod mailbox;

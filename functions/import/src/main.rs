@@ -5,11 +5,10 @@
 
 use std::sync::Arc;
 
-use aws_lambda_events::event::sqs::SqsEvent;
 use batch::{Backoff, Batch};
-use environment::Variables;
+use environment::{LogLevel, Variables};
 use import::{
-    Import, MailboxSettings, SecretCredentials, Settings, UserMapFile, VARIABLES, handler,
+    Import, MailboxSettings, SecretCredentials, Settings, UserMapFile, VARIABLES,
     mailbox::{
         Mailboxes,
         graph::Graph,
@@ -17,7 +16,6 @@ use import::{
         maildir::Maildir,
     },
 };
-use lambda_runtime::{LambdaEvent, service_fn};
 use queue::Queue;
 use secrets::Secrets;
 use store::Store;
@@ -29,7 +27,7 @@ const AT_ONCE: usize = 10;
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let variables = Variables::read(VARIABLES);
-    environment::start_log(Settings::log_level(&variables)?);
+    environment::start_log(LogLevel::read(&variables)?);
     let settings = Settings::read(&variables).inspect_err(|error| tracing::error!(%error, "cannot start"))?;
     let aws = environment::aws_config().await;
     let store = Store::new(&aws, settings.bucket);
@@ -53,7 +51,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
             Arc::new(maildir.inspect_err(|error| tracing::error!(%error, "cannot start: MAILDIR or MAIL_FOLDER"))?)
         }
     };
-    let batch = Arc::new(Batch {
+    let batch = Batch {
         work: Arc::new(Import {
             user_map: UserMapFile::new(store.clone(), settings.user_map_key, settings.default_region),
             store,
@@ -66,10 +64,6 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         dead_letters: Queue::new(&aws, settings.dead_letter_queue_url),
         backoff: Backoff { base: settings.retry_base, cap: Backoff::CAP },
         at_once: AT_ONCE,
-    });
-    let handle = |event: LambdaEvent<SqsEvent>| {
-        let batch = Arc::clone(&batch);
-        async move { handler::handle(&batch, event).await }
     };
-    lambda_runtime::run(service_fn(handle)).await
+    batch.serve().await
 }

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
-use environment::{LogLevel, VariableError, Variables};
+use environment::{VariableError, Variables};
 use item::MailboxAddress;
 use phone::Region;
 use store::keys;
@@ -90,14 +90,6 @@ pub enum MailboxSettings {
 }
 
 impl Settings {
-    /// How much is logged. Read by its own and first, so that what else is wrong can be logged.
-    ///
-    /// # Errors
-    /// When `LOG_LEVEL` is none.
-    pub fn log_level(variables: &Variables) -> Result<LogLevel, VariableError> {
-        variables.or("LOG_LEVEL", "error, warn, info or debug", LogLevel::Info)
-    }
-
     /// Reads all but the log level.
     ///
     /// # Errors

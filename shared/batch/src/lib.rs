@@ -5,6 +5,7 @@
 //! be done, and lets what cannot be done now come back after a wait that grows.
 
 mod backoff;
+mod handler;
 mod record;
 
 use std::{sync::Arc, time::Duration};

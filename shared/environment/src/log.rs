@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan};
 
+use crate::{VariableError, Variables};
+
 /// How much of our own code's doings is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogLevel {
@@ -37,6 +39,14 @@ impl FromStr for LogLevel {
 }
 
 impl LogLevel {
+    /// `LOG_LEVEL`. Read by its own and first, so that what else is wrong can be logged.
+    ///
+    /// # Errors
+    /// When it is none of the four.
+    pub fn read(variables: &Variables) -> Result<Self, VariableError> {
+        variables.or("LOG_LEVEL", "error, warn, info or debug", Self::Info)
+    }
+
     fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use environment::Variables;
+use environment::{LogLevel, Variables};
 use serde_json::{Value, json};
 
 use crate::document::{Template, folders, text};
@@ -82,14 +82,12 @@ fn values(template: &Template, properties: &Value, parameters: &BTreeMap<&str, &
 /// Whether the function would start.
 fn starts(binary: &str, values: &BTreeMap<String, String>) -> Result<(), String> {
     let variables = Variables::from_values(declared(binary), |name| values.get(name).cloned());
-    let result = match binary {
-        "fetch" => fetch::Settings::log_level(&variables).and_then(|_| fetch::Settings::read(&variables).map(drop)),
-        "convert" => {
-            convert::Settings::log_level(&variables).and_then(|_| convert::Settings::read(&variables).map(drop))
-        }
-        "import" => import::Settings::log_level(&variables).and_then(|_| import::Settings::read(&variables).map(drop)),
+    let result = LogLevel::read(&variables).and_then(|_| match binary {
+        "fetch" => fetch::Settings::read(&variables).map(drop),
+        "convert" => convert::Settings::read(&variables).map(drop),
+        "import" => import::Settings::read(&variables).map(drop),
         other => panic!("a new function: {other}"),
-    };
+    });
     result.map_err(|error| error.to_string())
 }
 
