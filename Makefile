@@ -51,6 +51,10 @@ bench: .venv/.installed ## what it costs in time, memory and money, into BENCHMA
 	@$(CARGO) build --release --locked --bin bench --bin counted --bin hello $(addprefix --bin ,$(FUNCTIONS))
 	@"$(TARGET)/release/bench" $(PARTS)
 
+.PHONY: fuzz
+fuzz: ## inputs that break something, sought for SECONDS=60 a target; ONLY=… for one, SEED=… to repeat
+	@tests/fuzz/run $(or $(SECONDS),60) $(or $(SEED),$$RANDOM) $(ONLY)
+
 .PHONY: check
 check: format clippy docs licences advisories template ## formats, lints, docs, licences, advisories, the template
 

@@ -1,0 +1,125 @@
+//! A server that answers what it is told, on this machine: so that an adapter is tried whole, as it is deployed.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderName, HeaderValue, StatusCode, header::AUTHORIZATION},
+    response::Response,
+};
+use tokio::net::TcpListener;
+
+/// Ends an answer in an input.
+const ANSWER_END: u8 = 0x1f;
+
+/// The most answers that one input gives.
+const MOST_ANSWERS: usize = 32;
+
+/// Two servers: the adapter's own, and one elsewhere that no credentials may ever reach.
+pub(crate) struct Servers {
+    pub(crate) own: String,
+    elsewhere: String,
+    script: Arc<Mutex<Script>>,
+}
+
+#[derive(Default)]
+struct Script {
+    answers: VecDeque<Answer>,
+    /// Whether credentials have come to where they do not belong.
+    betrayed: bool,
+}
+
+/// An answer: the first line is the status, then come headers, `name: value` each, then an empty line and the body. In
+/// both `{own}` and `{elsewhere}` stand for the servers' addresses.
+struct Answer {
+    status: StatusCode,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    body: Vec<u8>,
+}
+
+impl Servers {
+    pub(crate) async fn start() -> Self {
+        let script = Arc::new(Mutex::new(Script::default()));
+        let own = serve(Router::new().fallback(answer).with_state(Arc::clone(&script))).await;
+        let elsewhere = serve(Router::new().fallback(answer_elsewhere).with_state(Arc::clone(&script))).await;
+        Self { own, elsewhere, script }
+    }
+
+    /// What is answered from now on, one after the other. After the last everything is refused for good.
+    pub(crate) fn will_answer(&self, input: &[u8], allow: impl Fn(StatusCode) -> bool) {
+        let answers = input.split(|byte| *byte == ANSWER_END).take(MOST_ANSWERS).map(|input| self.read(input));
+        let allowed = |mut answer: Answer| {
+            if !allow(answer.status) {
+                answer.status = StatusCode::INTERNAL_SERVER_ERROR;
+            }
+            answer
+        };
+        *lock(&self.script) = Script { answers: answers.map(allowed).collect(), betrayed: false };
+    }
+
+    pub(crate) fn assert_no_credentials_elsewhere(&self) {
+        assert!(!lock(&self.script).betrayed, "credentials have gone elsewhere");
+    }
+
+    fn read(&self, input: &[u8]) -> Answer {
+        const BLANK: &[u8] = b"\n\n";
+        let end = input.windows(BLANK.len()).position(|window| window == BLANK);
+        let (head, body) = end.map_or((input, &[][..]), |end| (&input[..end], &input[end + BLANK.len()..]));
+        let head = self.placed(&String::from_utf8_lossy(head));
+        let mut lines = head.lines();
+        let status =
+            lines.next().and_then(|line| line.trim().parse().ok()).and_then(|code| StatusCode::from_u16(code).ok());
+        let header = |line: &str| {
+            let (name, value) = line.split_once(':')?;
+            let name: HeaderName = name.trim().parse().ok()?;
+            // The server's own: these say where the body ends.
+            let framing = matches!(name.as_str(), "content-length" | "transfer-encoding" | "connection");
+            Some((name, HeaderValue::try_from(value.trim()).ok()?)).filter(|_| !framing)
+        };
+        let body = match std::str::from_utf8(body) {
+            Ok(text) => self.placed(text).into_bytes(),
+            Err(_) => body.to_vec(),
+        };
+        // Below 200 there is no answer yet, and the client waits for it.
+        let status = status.filter(|status| !status.is_informational()).unwrap_or(StatusCode::OK);
+        Answer { status, headers: lines.filter_map(header).collect(), body }
+    }
+
+    fn placed(&self, text: &str) -> String {
+        text.replace("{own}", &self.own).replace("{elsewhere}", &self.elsewhere)
+    }
+}
+
+async fn serve(router: Router) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
+
+fn lock(script: &Mutex<Script>) -> MutexGuard<'_, Script> {
+    script.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn answer(State(script): State<Arc<Mutex<Script>>>) -> Response {
+    let next = lock(&script).answers.pop_front();
+    let Some(next) = next else { return respond(StatusCode::BAD_REQUEST, Vec::new(), Vec::new()) };
+    respond(next.status, next.headers, next.body)
+}
+
+async fn answer_elsewhere(State(script): State<Arc<Mutex<Script>>>, request: Request) -> Response {
+    lock(&script).betrayed |= request.headers().contains_key(AUTHORIZATION);
+    answer(State(script)).await
+}
+
+fn respond(status: StatusCode, headers: Vec<(HeaderName, HeaderValue)>, body: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().extend(headers);
+    response
+}

@@ -1,0 +1,32 @@
+//! What must hold for every input, whoever wrote it: one function for each place where the system reads what others
+//! wrote. None of them returns anything; each panics where a promise is broken.
+
+#![expect(clippy::missing_panics_doc, reason = "to panic is how these functions say that a promise is broken")]
+
+mod chats;
+mod http;
+mod mail_system;
+mod message;
+mod source_api;
+mod words;
+
+pub use chats::{chat_export, chat_export_zip};
+pub use mail_system::graph;
+pub use message::render;
+pub use source_api::archiver_api;
+pub use words::{item, task, user_map};
+
+/// What is tried on an input.
+pub type Target = fn(&[u8]);
+
+/// Every target by its name, which is also the name of the folder of its inputs in `corpus/`.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("archiver-api", archiver_api),
+    ("chat-export", chat_export),
+    ("chat-export-zip", chat_export_zip),
+    ("graph", graph),
+    ("item", item),
+    ("render", render),
+    ("task", task),
+    ("user-map", user_map),
+];

@@ -1,0 +1,17 @@
+//! libFuzzer's entry, which `make fuzz` builds. The variable `FUZZ_TARGET` names the target.
+
+#![no_main]
+
+use std::sync::OnceLock;
+
+use environment::Variables;
+use fuzz::Target;
+
+static TARGET: OnceLock<Target> = OnceLock::new();
+
+fn named() -> Target {
+    let name: String = Variables::read(&["FUZZ_TARGET"]).required("FUZZ_TARGET", "a target").expect("a target");
+    fuzz::TARGETS.iter().find(|(known, _)| *known == name).expect("one of the targets").1
+}
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| TARGET.get_or_init(named)(input));

@@ -1,0 +1,153 @@
+//! What becomes of an item: a message that every reader reads the same.
+
+use item::{Captured, Sha256};
+use mail_parser::{MessageParser, MimeHeaders};
+use render::{Content, EVIDENCE_NAME, FileFacts, RenderError, Renderer};
+use serde_json::{Value, json};
+
+/// Ends a member in an input of [`render`].
+const MEMBER_END: u8 = 0x1f;
+
+/// RFC 5322's limit for a line, its CR LF left out.
+const LONGEST_LINE: usize = 998;
+
+/// Every header that a message may have.
+const HEADERS: [&str; 16] = [
+    "Date",
+    "From",
+    "To",
+    "Subject",
+    "Message-ID",
+    "In-Reply-To",
+    "References",
+    "Thread-Topic",
+    "Thread-Index",
+    "X-WA-Kind",
+    "X-WA-Chat",
+    "X-WA-Message-Id",
+    "X-WA-Content-SHA256",
+    "X-WA-Schema",
+    "MIME-Version",
+    "Content-Type",
+];
+
+/// Members of an item, `path=value` each, that are set in an item which is good otherwise: so whatever bytes come, nearly
+/// all are an item. A value that is JSON is taken as such, everything else as a text. `file=` are an attachment's bytes,
+/// given for every second attachment; the others were erased.
+pub fn render(input: &[u8]) {
+    let mut value = json!({
+        "id": "WA-1", "messageId": "M1", "type": "text", "text": "hi",
+        "messageTime": "2026-11-20T14:05:09Z", "archivedTime": "2026-11-20T14:05:11Z",
+        "chat": {"id": "c1", "type": "individual"}, "direction": "incoming",
+        "from": {"name": "Ada", "phone": "+4520123456"}, "to": [{"name": "Bo", "phone": "4520123457"}],
+    });
+    let mut file: &[u8] = b"a\r\nb\n\xff";
+    for member in input.split(|byte| *byte == MEMBER_END) {
+        let Some(at) = member.iter().position(|byte| *byte == b'=') else { continue };
+        let (path, bytes) = (String::from_utf8_lossy(&member[..at]), &member[at + 1..]);
+        if path == "file" {
+            file = bytes;
+            continue;
+        }
+        let text = String::from_utf8_lossy(bytes);
+        set(&mut value, &path, serde_json::from_str(&text).unwrap_or_else(|_| json!(text)));
+    }
+    let Some(id) = value["id"].as_str().and_then(|id| id.parse().ok()) else { return };
+    let Ok(captured) = Captured::from_value(value, &id) else { return };
+    let content = |at: usize| match at % 2 {
+        0 => Content::File(FileFacts::of(file, Sha256::of(file))),
+        _ => Content::Erased,
+    };
+    let contents: Vec<_> = (0..captured.item.attachments.len()).map(content).collect();
+    let renderer = Renderer::new("archive.example.com").expect("a domain");
+    let rendered = match renderer.render(&captured, &contents) {
+        Ok(rendered) => rendered,
+        Err(RenderError::Time) => panic!("the reader has judged the time"),
+        Err(RenderError::Attachments { .. }) => panic!("there is one content for each"),
+        Err(RenderError::Place) => panic!("every file has its place"),
+    };
+    assert!(rendered.message_id == renderer.message_id(&captured.item));
+    let again = renderer.render(&captured, &contents).expect("it was rendered before");
+    let mime = rendered.mime(|_| file);
+    assert!(again.mime(|_| file) == mime, "the same item makes the same bytes");
+    clean(&mime);
+    readable(&mime, &rendered.message_id, &captured, file);
+}
+
+/// Sets the member at a path such as `to.0.name`. A list grows by one at most; what is no object becomes one.
+fn set(value: &mut Value, path: &str, new: Value) {
+    let Some((first, rest)) = path.split_once('.').map(|(first, rest)| (first, Some(rest))).or(Some((path, None)))
+    else {
+        return;
+    };
+    let place = match (first.parse::<usize>(), value) {
+        (Ok(at), Value::Array(list)) => {
+            let at = at.min(list.len());
+            if at == list.len() {
+                list.push(Value::Null);
+            }
+            &mut list[at]
+        }
+        (Ok(_), value) => {
+            *value = json!([null]);
+            &mut value[0]
+        }
+        (Err(_), value) => {
+            if !value.is_object() {
+                *value = json!({});
+            }
+            &mut value[first]
+        }
+    };
+    match rest {
+        Some(rest) => set(place, rest, new),
+        None => *place = new,
+    }
+}
+
+/// What SMTP and every reader ask of the bytes.
+fn clean(mime: &[u8]) {
+    assert!(mime.is_ascii() && !mime.contains(&0), "ASCII without NUL");
+    assert!(mime.ends_with(b"\r\n"));
+    for line in mime.split(|byte| *byte == b'\n') {
+        let line = match line {
+            [] => continue,
+            [line @ .., b'\r'] => line,
+            _ => panic!("a line feed without a carriage return"),
+        };
+        assert!(!line.contains(&b'\r'), "a carriage return without a line feed");
+        assert!(line.len() <= LONGEST_LINE, "a line of {} bytes", line.len());
+    }
+}
+
+/// What a reader finds: our headers and no others, our parts and no others, and in them what was put there.
+fn readable(mime: &[u8], message_id: &str, captured: &Captured, file: &[u8]) {
+    let item = &captured.item;
+    let parsed = MessageParser::default().parse(mime).expect("a message");
+    let mut last = None;
+    for header in parsed.headers() {
+        let at = HEADERS.iter().position(|name| *name == header.name.as_str());
+        assert!(at.is_some() && at > last, "{} is none of ours, or twice", header.name.as_str());
+        last = at;
+    }
+    assert_eq!(parsed.message_id(), Some(message_id.trim_matches(['<', '>'])));
+    assert_eq!(parsed.date().map(|date| date.to_timestamp()), Some(item.message_time.as_second()));
+    let files = item.attachments.len().div_ceil(2);
+    let cards = item.contacts.iter().filter(|card| card.vcard.is_some()).count();
+    assert_eq!(parsed.attachment_count(), files + cards + 1);
+    for part in parsed.attachments().take(files) {
+        assert!(part.contents() == file, "a file is its own bytes");
+    }
+    let evidence = parsed.attachments().last().expect("the evidence");
+    assert_eq!(evidence.attachment_name(), Some(EVIDENCE_NAME));
+    assert!(evidence.contents() == captured.evidence);
+    assert!(parsed.body_text(0).is_some_and(|text| !text.trim().is_empty()), "a text");
+    let html = parsed.body_html(0).expect("a page").to_ascii_lowercase();
+    for tag in html.split('<').skip(1) {
+        let name: String = tag.trim_start_matches('/').chars().take_while(char::is_ascii_alphanumeric).collect();
+        assert!(
+            !matches!(name.as_str(), "script" | "iframe" | "img" | "object" | "form" | "style" | "link" | "svg"),
+            "<{name}>"
+        );
+    }
+}

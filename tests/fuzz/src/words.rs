@@ -1,0 +1,93 @@
+//! The words of the system, and the operator's user map.
+
+use item::{Captured, ConvertTask, DeadLetter, ImportTask, ItemId, Reason, Stage};
+use jiff::Timestamp;
+use mapping::UserMap;
+use serde_json::Value;
+
+/// A message on a queue: read, or refused with a text that quotes nothing of it; and its letter is one that SQS takes.
+pub fn task(input: &[u8]) {
+    // SQS gives no body that is no UTF-8.
+    let body = String::from_utf8_lossy(input);
+    match ConvertTask::parse(&body) {
+        Ok(task) => {
+            let again = ConvertTask::parse(&serde_json::to_string(&task).expect("a task has a JSON form"));
+            assert_eq!(again.ok(), Some(task), "what was read is written and read the same");
+        }
+        Err(error) => quotes_nothing(&error),
+    }
+    match ImportTask::parse(&body) {
+        Ok(task) => {
+            let again = ImportTask::parse(&serde_json::to_string(&task).expect("a task has a JSON form"));
+            assert_eq!(again.ok(), Some(task), "what was read is written and read the same");
+        }
+        Err(error) => quotes_nothing(&error),
+    }
+    let value: Value = serde_json::from_str(&body).unwrap_or_default();
+    let member = |name: &str| value.get(name).cloned().unwrap_or_default();
+    let letter = DeadLetter {
+        body: body.into_owned(),
+        stage: Stage::Convert,
+        reason: Reason::TaskMalformed,
+        detail: "fuzzed".to_owned(),
+        item: serde_json::from_value(member("item")).ok(),
+        run: serde_json::from_value(member("run")).ok(),
+        failed_at: Timestamp::UNIX_EPOCH,
+    };
+    for (name, value) in letter.attributes() {
+        assert!(!value.is_empty(), "{name} is empty");
+        let refused =
+            |char: char| char < ' ' && !matches!(char, '\t' | '\n' | '\r') || matches!(char, '\u{fffe}' | '\u{ffff}');
+        assert!(!value.contains(refused), "SQS refuses {name}");
+    }
+}
+
+/// The archive's answer to the question for an item.
+pub fn item(input: &[u8]) {
+    let id = |value: &Value| value.get("id")?.as_str()?.parse::<ItemId>().ok();
+    let asked = serde_json::from_slice::<Value>(input).ok().and_then(|value| id(&value));
+    let asked = asked.unwrap_or_else(|| "WA-1".parse().expect("an id"));
+    match Captured::parse(input, &asked) {
+        Ok(captured) => {
+            assert_eq!(captured.item.id, asked);
+            let again = Captured::parse(&captured.evidence, &asked).expect("the evidence is an item");
+            assert!(again.evidence == captured.evidence, "the evidence is canonical");
+            assert!(again.item == captured.item, "the evidence says what the item says");
+        }
+        Err(error) => quotes_nothing(&error),
+    }
+}
+
+/// The user map. The first byte says whether a default country is set.
+pub fn user_map(input: &[u8]) {
+    let (region, csv) = match input.split_first() {
+        Some((b'!', csv)) => (Some("DK".parse().expect("a country")), csv),
+        _ => (None, input),
+    };
+    match UserMap::parse(csv, region) {
+        Ok(map) => {
+            let people = map.people();
+            assert_eq!(people.len(), map.len());
+            assert_eq!(people.is_empty(), map.is_empty());
+            for (number, address) in people {
+                assert_eq!(map.address_of(&number), Some(address), "each person is found");
+            }
+        }
+        Err(errors) => {
+            let csv = String::from_utf8_lossy(csv);
+            // An address of the file's own, and not the sign that an error says is missing.
+            let addresses: Vec<_> =
+                csv.split([',', ';', '\n']).filter(|cell| cell.len() > 4 && cell.contains('@')).collect();
+            for text in [errors.to_string(), errors.log_safe()] {
+                assert!(text.lines().all(|line| line.len() < 300), "{text}");
+                assert!(!addresses.iter().any(|address| text.contains(address)), "{text}");
+            }
+        }
+    }
+}
+
+/// Our own words for what is wrong are short, in ASCII and quote with backticks.
+fn quotes_nothing(error: &impl std::fmt::Display) {
+    let text = error.to_string();
+    assert!(text.len() < 200 && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) && !text.contains('"'), "{text}");
+}

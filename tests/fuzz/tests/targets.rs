@@ -1,0 +1,128 @@
+//! Every target on the inputs of `corpus/`, and on the same ones damaged. The damage comes from a fixed seed, so that a
+//! run is like the one before; `make fuzz` goes on from there, led by what code an input reaches.
+
+use std::{
+    fs,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+};
+
+use fuzz::{TARGETS, Target};
+use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+
+/// What damage likes to put in.
+const PIECES: &[&[u8]] = &[
+    b"\0",
+    b"\r\n",
+    b"\n",
+    b"\r",
+    b"\"",
+    b"\\",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b",",
+    b":",
+    b";",
+    b"=",
+    b"\x1f",
+    b"\xff",
+    b"\xc3",
+    b"\xe2\x80\xae",
+    b"\xf0\x9f\x91\xa9\xe2\x80\x8d",
+    b"null",
+    b"-1",
+    b"1e999",
+    b"18446744073709551616",
+    b"\\ud800",
+    b"\\u0000",
+    b"%00",
+    b"..",
+    b"/",
+    b"2026-11-22T07:00:00Z",
+    b"-009999-01-02T01:59:59Z",
+    b"{own}",
+    b"{elsewhere}",
+];
+
+fn inputs(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
+    let mut paths: Vec<_> =
+        fs::read_dir(&folder).expect("the target's inputs").map(|entry| entry.expect("an entry").path()).collect();
+    paths.sort();
+    assert!(!paths.is_empty(), "{name} has no inputs");
+    paths
+        .into_iter()
+        .map(|path| {
+            let bytes = fs::read(&path).expect("an input");
+            (path, bytes)
+        })
+        .collect()
+}
+
+fn damage(input: &mut Vec<u8>, other: &[u8], chance: &mut StdRng) {
+    let at = chance.random_range(0..=input.len());
+    let end = chance.random_range(at..=input.len().min(at + 64));
+    let piece: Vec<u8> = match chance.random_range(0..4) {
+        0 => Vec::new(),
+        1 => vec![chance.random()],
+        2 => PIECES.choose(chance).expect("a piece").to_vec(),
+        _ => {
+            let from = chance.random_range(0..=other.len());
+            other[from..other.len().min(from + 64)].to_vec()
+        }
+    };
+    input.splice(at..end, piece);
+}
+
+fn try_on(name: &str, target: Target, input: &[u8], what: &str) {
+    if catch_unwind(AssertUnwindSafe(|| target(input))).is_err() {
+        panic!("{name}, {what}: put this into a file of corpus/{name}:\n{}", input.escape_ascii());
+    }
+}
+
+fn all(name: &str, damaged: usize) {
+    let target = TARGETS.iter().find(|(known, _)| *known == name).expect("a target").1;
+    let inputs = inputs(name);
+    for (path, input) in &inputs {
+        try_on(name, target, input, &path.to_string_lossy());
+    }
+    let mut chance = StdRng::seed_from_u64(1);
+    for number in 0..damaged {
+        let mut input = inputs.choose(&mut chance).expect("an input").1.clone();
+        let other = &inputs.choose(&mut chance).expect("an input").1;
+        for _ in 0..chance.random_range(1..=4) {
+            damage(&mut input, other, &mut chance);
+        }
+        try_on(name, target, &input, &format!("damaged input {number}"));
+    }
+}
+
+macro_rules! every_target {
+    ($($test:ident = $name:literal, $damaged:literal;)*) => {
+        $(
+            #[test]
+            fn $test() {
+                all($name, $damaged);
+            }
+        )*
+
+        #[test]
+        fn every_target_is_tried() {
+            assert!(TARGETS.iter().map(|(name, _)| *name).eq([$($name),*]));
+        }
+    };
+}
+
+// The number is how many damaged inputs are tried: what a second or two is enough for.
+every_target! {
+    archiver_api = "archiver-api", 300;
+    chat_export = "chat-export", 300;
+    chat_export_zip = "chat-export-zip", 300;
+    graph = "graph", 30;
+    item = "item", 2_000;
+    render = "render", 200;
+    task = "task", 2_000;
+    user_map = "user-map", 100;
+}
