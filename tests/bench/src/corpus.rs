@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use item::{ConvertTask, ItemId, TASK_VERSION};
-use rand::{Rng, SeedableRng, rngs::StdRng};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 
 use crate::ours;

@@ -11,7 +11,7 @@ use graph_fake::{GraphFake, User};
 use item::ItemId;
 use jiff::Timestamp;
 use pipeline_tests::{From, Pipeline, To};
-use rand::{Rng, SeedableRng, rngs::StdRng};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 
 use crate::accounts::{self, SHORT};
