@@ -8,7 +8,7 @@ use std::{
 };
 
 use fuzz::{TARGETS, Target};
-use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
 /// What damage likes to put in.
 const PIECES: &[&[u8]] = &[
