@@ -1,5 +1,5 @@
-//! The few requests to Lambda and EventBridge Scheduler that the tests make. They are written here because an SDK for
-//! each would lengthen the build of every `make test` by more than these lines are worth.
+//! The few requests to Lambda and EventBridge Scheduler that the tests make. They are written here because no SDK reads
+//! ministack's list of event source mappings, which has a number as text.
 
 use anyhow::{Context, ensure};
 use archiver::local::ministack::Ministack;

@@ -54,6 +54,8 @@ impl Account {
                 ("PYTHONPATH".to_owned(), packages()?.to_string_lossy().into_owned()),
                 // Every service.
                 ("SERVICES".to_owned(), String::new()),
+                // Where it unpacks what is deployed, and leaves it.
+                ("TMPDIR".to_owned(), directory.path().to_string_lossy().into_owned()),
                 // What the functions print is in its log.
                 ("LOG_LEVEL".to_owned(), "INFO".to_owned()),
             ],
