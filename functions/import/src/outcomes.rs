@@ -42,7 +42,8 @@ impl Outcomes<'_> {
     /// How long a request may still take effect whose sender is gone.
     const AFTERMATH: SignedDuration = SignedDuration::from_secs(30);
 
-    /// Claims an item for one delivery of its task. `settled` looks at an outcome that is there and says why nothing is left to be done, if so.
+    /// Claims an item for one delivery of its task. `settled` looks at an outcome that is there and says why nothing is
+    /// left to be done, if so.
     pub(crate) async fn claim(
         &self,
         task: &ImportTask,
@@ -113,13 +114,10 @@ impl Outcomes<'_> {
     async fn put(&self, key: &str, outcome: &Outcome, condition: Condition<'_>) -> Result<Written, Failure> {
         let bytes = outcome.to_json();
         let put = Put { key, bytes: bytes.clone().into(), content_type: "application/json", sha256: None };
-        let error = match self.store.put(put, condition).await {
-            Ok(Written::Conflict) | Err(StoreError::Unavailable { .. }) => None,
-            Ok(written) => return Ok(written),
-            Err(error) => Some(error),
-        };
-        if let Some(error) = error {
-            return Err(from_store(error));
+        match self.store.put(put, condition).await {
+            Ok(Written::Conflict) | Err(StoreError::Unavailable { .. }) => {}
+            Ok(written @ Written::Yes(_)) => return Ok(written),
+            Err(error) => return Err(from_store(error)),
         }
         // The write may have taken effect although no answer came, or the SDK's own second try met the first: what is
         // there is then exactly what we wrote, our claim included.
