@@ -6,6 +6,7 @@
 //!                                                  └─▶ outcome ─▶ dead-letter queue
 //! ```
 
+mod connect;
 mod credentials;
 mod evidence;
 mod import;
@@ -18,9 +19,10 @@ mod user_map_file;
 use batch::Failure;
 use store::StoreError;
 
+pub use connect::ConnectError;
 pub use credentials::SecretCredentials;
 pub use import::Import;
-pub use settings::{MailboxSettings, Settings, VARIABLES};
+pub use settings::{GraphSettings, ImapSettings, MailboxSettings, MaildirSettings, Settings, VARIABLES};
 pub use user_map_file::UserMapFile;
 
 fn from_store(error: StoreError) -> Failure {

@@ -7,15 +7,7 @@ use std::sync::Arc;
 
 use batch::{Backoff, Batch};
 use environment::{LogLevel, Variables};
-use import::{
-    Import, MailboxSettings, SecretCredentials, Settings, UserMapFile, VARIABLES,
-    mailbox::{
-        Mailboxes,
-        graph::Graph,
-        imap::{Imap, ImapLogin},
-        maildir::Maildir,
-    },
-};
+use import::{Import, Settings, UserMapFile, VARIABLES};
 use queue::Queue;
 use secrets::Secrets;
 use store::Store;
@@ -31,26 +23,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::read(&variables).inspect_err(|error| tracing::error!(%error, "cannot start"))?;
     let aws = environment::aws_config().await;
     let store = Store::new(&aws, settings.bucket);
-    let mailboxes: Arc<dyn Mailboxes> = match settings.mailbox {
-        MailboxSettings::Graph { config, secret_id } => {
-            let credentials = Arc::new(SecretCredentials::new(Secrets::new(&aws), secret_id));
-            let graph = Graph::new(*config, credentials);
-            Arc::new(graph.inspect_err(|error| tracing::error!(%error, "cannot start: the GRAPH_… variables"))?)
-        }
-        MailboxSettings::Imap { config, application, secret_id } => {
-            let secret = Arc::new(SecretCredentials::new(Secrets::new(&aws), secret_id));
-            let login = match application {
-                Some(application) => ImapLogin::Entra(application, secret),
-                None => ImapLogin::Account(secret),
-            };
-            let imap = Imap::new(*config, login);
-            Arc::new(imap.inspect_err(|error| tracing::error!(%error, "cannot start: IMAP_… or MAIL_FOLDER"))?)
-        }
-        MailboxSettings::Maildir { root, folder } => {
-            let maildir = Maildir::new(root, &folder);
-            Arc::new(maildir.inspect_err(|error| tracing::error!(%error, "cannot start: MAILDIR or MAIL_FOLDER"))?)
-        }
-    };
+    let mailboxes = settings.mailbox.connect(Secrets::new(&aws));
+    let mailboxes = mailboxes.inspect_err(|error| tracing::error!(%error, "cannot start"))?;
     let batch = Batch {
         work: Arc::new(Import {
             user_map: UserMapFile::new(store.clone(), settings.user_map_key, settings.default_region),

@@ -65,28 +65,37 @@ pub struct Settings {
 /// The mail system that a deployment files in.
 pub enum MailboxSettings {
     /// `MAILBOX=graph` and `MAILBOX=graph-import-mime`: Microsoft 365.
-    Graph {
-        /// How.
-        config: Box<GraphConfig>,
-        /// `GRAPH_SECRET_ID`: the secret's name or ARN.
-        secret_id: String,
-    },
+    Graph(Box<GraphSettings>),
     /// `MAILBOX=imap`: a mail server.
-    Imap {
-        /// How.
-        config: Box<ImapConfig>,
-        /// The application in Entra to log in as, at Exchange Online; elsewhere the secret is an account's.
-        application: Option<Application>,
-        /// `IMAP_SECRET_ID`: the secret's name or ARN.
-        secret_id: String,
-    },
+    Imap(Box<ImapSettings>),
     /// `MAILBOX=maildir`: folders on this machine.
-    Maildir {
-        /// `MAILDIR`: one folder a mailbox is in it.
-        root: PathBuf,
-        /// The archive folder's name.
-        folder: String,
-    },
+    Maildir(MaildirSettings),
+}
+
+/// Microsoft 365.
+pub struct GraphSettings {
+    /// How.
+    pub config: GraphConfig,
+    /// `GRAPH_SECRET_ID`: the secret's name or ARN.
+    pub secret_id: String,
+}
+
+/// A mail server.
+pub struct ImapSettings {
+    /// How.
+    pub config: ImapConfig,
+    /// The application in Entra to log in as, at Exchange Online; elsewhere the secret is an account's.
+    pub application: Option<Application>,
+    /// `IMAP_SECRET_ID`: the secret's name or ARN.
+    pub secret_id: String,
+}
+
+/// Folders on this machine.
+pub struct MaildirSettings {
+    /// `MAILDIR`: one folder a mailbox is in it.
+    pub root: PathBuf,
+    /// The archive folder's name.
+    pub folder: String,
 }
 
 impl Settings {
@@ -119,7 +128,7 @@ impl MailboxSettings {
         match variables.required("MAILBOX", "graph, graph-import-mime, imap or maildir")? {
             Word::Maildir => {
                 let root: PathBuf = variables.required("MAILDIR", "the directory that holds the mailboxes")?;
-                Ok(Self::Maildir { root, folder })
+                Ok(Self::Maildir(MaildirSettings { root, folder }))
             }
             Word::Imap => Self::read_imap(variables, folder),
             Word::Graph(way) => {
@@ -137,7 +146,7 @@ impl MailboxSettings {
                 };
                 let secret_id =
                     variables.required("GRAPH_SECRET_ID", "the name or ARN of the Entra application's secret")?;
-                Ok(Self::Graph { config: Box::new(config), secret_id })
+                Ok(Self::Graph(Box::new(GraphSettings { config, secret_id })))
             }
         }
     }
@@ -159,7 +168,7 @@ impl MailboxSettings {
             ..ImapConfig::new(host, domains.0)
         };
         let secret_id = variables.required("IMAP_SECRET_ID", "the name or ARN of the secret to log in with")?;
-        Ok(Self::Imap { config: Box::new(config), application, secret_id })
+        Ok(Self::Imap(Box::new(ImapSettings { config, application, secret_id })))
     }
 }
 

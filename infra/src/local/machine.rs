@@ -97,12 +97,10 @@ impl Machine {
         let cloud = Cloud::at(&ministack.endpoint()).await;
         let resources = cloud.create(options.redelivery).await?;
         let function = |step: Step, concurrency| {
-            let mut variables = cloud.variables(step, &resources);
-            variables.extend(options.variables.iter().cloned());
             Function::start(FunctionOptions {
                 name: step.name().to_owned(),
                 program: options.binaries.join(step.name()),
-                variables,
+                variables: variables(&cloud, &resources, &options, step),
                 concurrency,
                 timeout: options.timeout,
                 memory_mb: 1024,
@@ -122,6 +120,11 @@ impl Machine {
     pub async fn fetch(&self, event: &Value) -> Result<Fetched, MachineError> {
         let answer = self.fetch.invoke(Bytes::from(event.to_string())).await?;
         serde_json::from_slice(&answer).map_err(MachineError::Summary)
+    }
+
+    /// The variables that a function has.
+    pub fn variables(&self, step: Step) -> Vec<(String, String)> {
+        variables(&self.cloud, &self.resources, &self.options, step)
     }
 
     /// The function of a queue's step, to look at or to kill processes of.
@@ -168,6 +171,12 @@ impl Machine {
         drop((fetch, convert, import));
         Ok(ministack.stop().await?)
     }
+}
+
+fn variables(cloud: &Cloud, resources: &Resources, options: &MachineOptions, step: Step) -> Vec<(String, String)> {
+    let mut variables = cloud.variables(step, resources);
+    variables.extend(options.variables.iter().cloned());
+    variables
 }
 
 /// The two event sources at work. Dropped, they stop where they are, and what they have in hand comes back.

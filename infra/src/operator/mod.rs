@@ -13,6 +13,7 @@ mod interrupt;
 pub mod mapping;
 pub mod reconcile;
 pub mod report;
+pub mod settings;
 pub mod status;
 pub mod time;
 

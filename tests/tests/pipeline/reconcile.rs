@@ -1,6 +1,6 @@
 //! The proof that nothing is missing, after a day that went well and after somebody took things away.
 
-use std::{collections::BTreeMap, path::Path, process::Command};
+use std::{collections::BTreeMap, path::Path, process::Command, sync::Arc};
 
 use anyhow::Context;
 use archiver::{
@@ -10,9 +10,10 @@ use archiver::{
     },
     operator::{
         connection::{Connection, QueueUrls},
-        reconcile::{Reconciled, Scope, Why, requeue},
+        reconcile::{Deep, Reconciled, Scope, Why, requeue},
     },
 };
+use import::mailbox::{Mailboxes, maildir::Maildir};
 use item::{ItemId, Outcome, Reason};
 use jiff::{SignedDuration, Timestamp};
 use pipeline_tests::{FOLDER, From, Pipeline, To};
@@ -21,7 +22,7 @@ use store::{Condition, Put, keys};
 
 use crate::sample_day::{addresses, expected_letters};
 
-const ALL: Scope = Scope { from: Timestamp::MIN, to: Timestamp::MAX, deep: true, queueing: SignedDuration::ZERO };
+const ALL: Scope<'_> = Scope { from: Timestamp::MIN, to: Timestamp::MAX, deep: None, queueing: SignedDuration::ZERO };
 
 fn connection(pipeline: &Pipeline) -> Connection {
     let resources = &pipeline.machine.resources;
@@ -34,7 +35,11 @@ fn connection(pipeline: &Pipeline) -> Connection {
 }
 
 async fn reconcile(pipeline: &Pipeline) -> anyhow::Result<Reconciled> {
-    Ok(Reconciled::of(&connection(pipeline), ALL, |_| {}).await?)
+    let variables = pipeline.machine.variables(Step::Import);
+    let maildir = variables.into_iter().rev().find(|(name, _)| name == "MAILDIR").context("no Maildir")?.1;
+    let mailboxes: Arc<dyn Mailboxes> = Arc::new(Maildir::new(maildir, FOLDER)?);
+    let deep = Deep { mailboxes: Ok(mailboxes), name_mailboxes: false };
+    Ok(Reconciled::of(&connection(pipeline), Scope { deep: Some(&deep), ..ALL }, |_, _| {}).await?)
 }
 
 fn whys(books: &Reconciled) -> BTreeMap<String, Why> {
@@ -46,12 +51,26 @@ fn waiting(books: &Reconciled) -> BTreeMap<String, usize> {
 }
 
 /// The command itself: its exit code, what it answers, what else it says.
-async fn command(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(Option<i32>, String, String)> {
+pub(crate) async fn command(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(Option<i32>, String, String)> {
+    command_without(pipeline, None, arguments).await
+}
+
+/// The same in an environment that lacks a variable.
+pub(crate) async fn command_without(
+    pipeline: &Pipeline,
+    variable: Option<&str>,
+    arguments: &[&str],
+) -> anyhow::Result<(Option<i32>, String, String)> {
     let test = std::env::current_exe()?;
     let program = test.ancestors().nth(2).context("the test lies in no target directory")?.join("archiver");
     let mut command = Command::new(program);
     command.env_clear().env("AWS_REGION", "us-east-1").arg("reconcile").args(arguments);
-    command.envs(pipeline.machine.cloud.variables(Step::Convert, &pipeline.machine.resources));
+    // As import has them, and the queue that it does not know.
+    command.envs(pipeline.machine.variables(Step::Import));
+    command.env("CONVERT_QUEUE_URL", &pipeline.machine.resources.convert.url);
+    if let Some(variable) = variable {
+        command.env_remove(variable);
+    }
     let output = tokio::task::spawn_blocking(move || command.output()).await??;
     Ok((output.status.code(), String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?))
 }
@@ -183,7 +202,7 @@ async fn what_somebody_takes_away_is_named_and_comes_back_where_it_is_lacking() 
     let expected: BTreeMap<_, _> = expected.into_iter().map(|(item, why)| (item.key().to_string(), why)).collect();
     assert_eq!(whys(&books), expected);
     assert_eq!(
-        books.damaged.iter().map(|damaged| (damaged.mime.as_str(), damaged.gone)).collect::<Vec<_>>(),
+        books.custody.damaged.iter().map(|damaged| (damaged.mime.as_str(), damaged.gone)).collect::<Vec<_>>(),
         [(mime.as_str(), false)]
     );
     let (code, out, err) = command(&pipeline, &["--settled"]).await?;
@@ -201,6 +220,7 @@ async fn what_somebody_takes_away_is_named_and_comes_back_where_it_is_lacking() 
     pipeline.drain().await?;
     let books = reconcile(&pipeline).await?;
     assert!(books.is_sound() && books.undecided == 0, "{books:?}");
+    assert_eq!(books.custody.copies_found, all.values().sum::<usize>() as u64, "each was asked for");
     assert_eq!(counts(mail.path())?, all, "the mailbox that lacked it has it, and no mailbox has it twice");
     assert_eq!(outcome(&pipeline, filed).await?.1.mailboxes.len(), before.mailboxes.len());
     Ok(())

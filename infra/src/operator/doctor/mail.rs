@@ -1,15 +1,11 @@
 //! Where items go: the mail system's secret, what it lets us do, and one mailbox.
 
-use std::{path::Path, sync::Arc};
-
 use import::{
-    MailboxSettings, SecretCredentials,
+    GraphSettings, ImapSettings, MailboxSettings, MaildirSettings, SecretCredentials,
     mailbox::{
         MailboxError, Mailboxes,
-        entra::{Application, Credentials},
+        entra::Credentials,
         graph::{Graph, GraphConfig, Way},
-        imap::{Imap, ImapConfig, ImapLogin},
-        maildir::Maildir,
     },
 };
 use item::MailboxAddress;
@@ -41,33 +37,27 @@ pub(super) async fn check(
     mailbox: Option<&MailboxAddress>,
 ) -> Vec<Finding> {
     match settings {
-        MailboxSettings::Graph { config, secret_id } => graph(connection, *config, &secret_id, mailbox).await,
-        MailboxSettings::Imap { config, application, secret_id } => {
-            imap(connection, *config, application, &secret_id, mailbox).await
-        }
-        MailboxSettings::Maildir { root, folder } => {
+        MailboxSettings::Graph(settings) => graph(connection, *settings, mailbox).await,
+        MailboxSettings::Imap(settings) => imap(connection, *settings, mailbox).await,
+        MailboxSettings::Maildir(settings) => {
             let mut findings = [SECRET, TOKEN, PERMISSIONS]
                 .map(|check| Finding::skipped(check, "MAILBOX=maildir: the mailboxes are directories"))
                 .to_vec();
-            findings.push(maildir(&root, &folder, mailbox).await);
+            findings.push(maildir(&settings, mailbox).await);
             findings
         }
     }
 }
 
-async fn graph(
-    connection: &Connection,
-    config: GraphConfig,
-    secret_id: &str,
-    mailbox: Option<&MailboxAddress>,
-) -> Vec<Finding> {
-    let credentials = Arc::new(SecretCredentials::new(Secrets::new(&connection.config), secret_id.to_owned()));
+async fn graph(connection: &Connection, settings: GraphSettings, mailbox: Option<&MailboxAddress>) -> Vec<Finding> {
+    let secrets = Secrets::new(&connection.config);
     let mut findings = Vec::new();
     let not_asked = |findings: &mut Vec<Finding>, why: &str| {
         let checks = [SECRET, TOKEN, PERMISSIONS, MAILBOX].into_iter().skip(findings.len());
         findings.extend(checks.map(|check| Finding::skipped(check, why)).collect::<Vec<_>>());
     };
-    if let Err(error) = credentials.get(false).await {
+    let secret_id = settings.secret_id.clone();
+    if let Err(error) = Credentials::get(&SecretCredentials::new(secrets.clone(), secret_id.clone()), false).await {
         findings.push(Finding::not_ok(
             SECRET,
             error.to_string(),
@@ -81,9 +71,8 @@ async fn graph(
         return findings;
     }
     findings.push(Finding::ok(SECRET, "it has the right members; whether they are the application's, the token shows"));
-    let (tenant, client, folder) = (config.tenant_id.clone(), config.client_id.clone(), config.folder.clone());
-    let way = config.way;
-    let graph = match Graph::new(config, credentials) {
+    let GraphConfig { tenant_id: tenant, client_id: client, folder, way, .. } = settings.config.clone();
+    let graph = match settings.connect(secrets) {
         Ok(graph) => graph,
         Err(error) => {
             findings.push(Finding::not_ok(TOKEN, error.to_string(), "mend the parameters Graph…, then `make deploy`"));
@@ -118,21 +107,11 @@ async fn graph(
 }
 
 /// A mail server: whether it lets us into a mailbox, which takes the secret and whatever else.
-async fn imap(
-    connection: &Connection,
-    config: ImapConfig,
-    application: Option<Application>,
-    secret_id: &str,
-    mailbox: Option<&MailboxAddress>,
-) -> Vec<Finding> {
+async fn imap(connection: &Connection, settings: ImapSettings, mailbox: Option<&MailboxAddress>) -> Vec<Finding> {
     let skipped = "MAILBOX=imap: opening a mailbox shows it";
     let mut findings = [SECRET, TOKEN, PERMISSIONS].map(|check| Finding::skipped(check, skipped)).to_vec();
-    let secret = Arc::new(SecretCredentials::new(Secrets::new(&connection.config), secret_id.to_owned()));
-    let login = match application {
-        Some(application) => ImapLogin::Entra(application, secret),
-        None => ImapLogin::Account(secret),
-    };
-    findings.push(match (Imap::new(config, login), mailbox) {
+    let secret_id = settings.secret_id.clone();
+    findings.push(match (settings.connect(Secrets::new(&connection.config)), mailbox) {
         (Err(error), _) => {
             Finding::not_ok(MAILBOX, error.to_string(), "mend the parameters of the mail server, then `make deploy`")
         }
@@ -233,11 +212,12 @@ async fn graph_mailbox(graph: &Graph, address: &MailboxAddress, folder: &str, cl
     }
 }
 
-async fn maildir(root: &Path, folder: &str, mailbox: Option<&MailboxAddress>) -> Finding {
+async fn maildir(settings: &MaildirSettings, mailbox: Option<&MailboxAddress>) -> Finding {
+    let MaildirSettings { root, folder } = settings;
     let Some(address) = mailbox else {
         return Finding::skipped(MAILBOX, UNNAMED);
     };
-    let found = match Maildir::new(root, folder) {
+    let found = match settings.connect() {
         Ok(maildir) => maildir.find(address).await,
         Err(error) => return Finding::error(MAILBOX, error),
     };

@@ -7,9 +7,9 @@ mod mail;
 mod queues;
 mod triggers;
 
-use std::{collections::HashMap, process::ExitCode};
+use std::{path::Path, process::ExitCode};
 
-use environment::Variables;
+use environment::{VariableError, Variables};
 use item::MailboxAddress;
 use jiff::Timestamp;
 
@@ -17,8 +17,8 @@ pub use self::finding::{Finding, Findings, Verdict};
 use super::{
     connection::{Connection, Deployment, Origin, Part},
     functions::Functions,
+    settings::{self, SettingsError},
 };
-use crate::local::backfill::LocalBackfill;
 
 /// What `archiver doctor` is asked for.
 #[derive(Debug, clap::Args)]
@@ -75,17 +75,7 @@ struct Settings {
 async fn look(connection: &Connection, arguments: &DoctorArguments, findings: &mut Findings) -> anyhow::Result<()> {
     findings.add(deployment(connection))?;
     let functions = Functions::new(&connection.config);
-    let settings = match &connection.local {
-        None => Settings::deployed(connection, &functions).await,
-        Some(root) => match LocalBackfill::of(root, &arguments.deployment.ministack) {
-            Ok(earlier) => {
-                let variables = earlier.variables(connection)?;
-                let value = |name: &str| variables.get(name).cloned();
-                Settings::of(value)
-            }
-            Err(error) => Settings::unknown(&format!("{error:#}")),
-        },
-    };
+    let settings = Settings::of(connection, &arguments.deployment.ministack).await;
     for finding in settings.findings() {
         findings.add(finding)?;
     }
@@ -167,57 +157,13 @@ fn not_named(connection: &Connection, error: impl ToString) -> String {
 }
 
 impl Settings {
-    /// As they are deployed.
-    async fn deployed(connection: &Connection, functions: &Functions) -> Self {
-        let mut all = Vec::new();
-        for part in [Part::Fetch, Part::Convert, Part::Import] {
-            all.push(match connection.part(part) {
-                Ok(name) => functions.settings(name).await.map_err(|error| {
-                    Finding::not_ok(
-                        check_of(part),
-                        error.to_string(),
-                        format!("allow these credentials lambda:GetFunctionConfiguration; {GONE}"),
-                    )
-                }),
-                Err(error) => Err(Finding::skipped(check_of(part), error.to_string())),
-            });
-        }
-        let mut all = all.into_iter();
-        let mut next = || all.next().unwrap_or_else(|| Ok(HashMap::new()));
-        let (fetch, convert, import) = (next(), next(), next());
-        let of = |variables: HashMap<String, String>| move |name: &str| variables.get(name).cloned();
+    async fn of(connection: &Connection, ministack: &Path) -> Self {
+        let at = (connection, ministack);
         Self {
-            fetch: fetch.and_then(|variables| Self::fetch(of(variables))),
-            convert: convert.and_then(|variables| Self::convert(of(variables))),
-            import: import.and_then(|variables| Self::import(of(variables))),
+            fetch: read(at, Part::Fetch, fetch::VARIABLES, fetch::Settings::read).await,
+            convert: read(at, Part::Convert, convert::VARIABLES, convert::Settings::read).await,
+            import: read(at, Part::Import, import::VARIABLES, import::Settings::read).await,
         }
-    }
-
-    fn of(value: impl Fn(&str) -> Option<String> + Copy) -> Self {
-        Self { fetch: Self::fetch(value), convert: Self::convert(value), import: Self::import(value) }
-    }
-
-    fn unknown(why: &str) -> Self {
-        let skipped = |part| Finding::skipped(check_of(part), why);
-        Self {
-            fetch: Err(skipped(Part::Fetch)),
-            convert: Err(skipped(Part::Convert)),
-            import: Err(skipped(Part::Import)),
-        }
-    }
-
-    fn fetch(value: impl Fn(&str) -> Option<String>) -> Result<fetch::Settings, Finding> {
-        fetch::Settings::read(&Variables::from_values(fetch::VARIABLES, value)).map_err(|error| bad(Part::Fetch, error))
-    }
-
-    fn convert(value: impl Fn(&str) -> Option<String>) -> Result<convert::Settings, Finding> {
-        convert::Settings::read(&Variables::from_values(convert::VARIABLES, value))
-            .map_err(|error| bad(Part::Convert, error))
-    }
-
-    fn import(value: impl Fn(&str) -> Option<String>) -> Result<import::Settings, Finding> {
-        import::Settings::read(&Variables::from_values(import::VARIABLES, value))
-            .map_err(|error| bad(Part::Import, error))
     }
 
     /// One finding a function.
@@ -240,6 +186,23 @@ fn check_of(part: Part) -> &'static str {
     }
 }
 
-fn bad(part: Part, error: impl ToString) -> Finding {
-    Finding::not_ok(check_of(part), error.to_string(), "correct the parameter in samconfig.toml, then `make deploy`")
+/// The settings that a function has, or the finding that says why they are not known.
+async fn read<T>(
+    (connection, ministack): (&Connection, &Path),
+    part: Part,
+    names: &'static [&'static str],
+    read: impl FnOnce(&Variables) -> Result<T, VariableError>,
+) -> Result<T, Finding> {
+    let variables = settings::of(connection, part, names, ministack).await.map_err(|error| match error {
+        SettingsError::Function(error) => Finding::not_ok(
+            check_of(part),
+            error.to_string(),
+            format!("allow these credentials lambda:GetFunctionConfiguration; {GONE}"),
+        ),
+        SettingsError::Unnamed(_) | SettingsError::Local(_) => Finding::skipped(check_of(part), error.to_string()),
+    })?;
+    read(&variables).map_err(|error| {
+        let remedy = "correct the parameter in samconfig.toml, then `make deploy`";
+        Finding::not_ok(check_of(part), error.to_string(), remedy)
+    })
 }

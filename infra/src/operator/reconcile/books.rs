@@ -4,16 +4,20 @@
 //! the queues are empty; then the letters; then their outcomes again. What was on a queue when an outcome was read first
 //! is decided when it is read again, or the queues were not seen empty.
 
-use std::collections::{BTreeMap, HashMap, hash_map::Entry};
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, HashMap, HashSet, hash_map::Entry},
+};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use item::{DeadLettered, ItemKey, Listed, Outcome, RunId, Sha256};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
-use store::{Store, StoreError};
+use store::StoreError;
 
 use super::{
+    custody::{Custodian, Custody, Deep},
     letters::{Waiting, discarded},
     runs::Runs,
 };
@@ -27,14 +31,14 @@ use crate::{
 };
 
 /// Which items, and how closely.
-#[derive(Debug, Clone, Copy)]
-pub struct Scope {
+#[derive(Clone, Copy)]
+pub struct Scope<'a> {
     /// Runs that began then or later.
     pub from: Timestamp,
     /// Runs that began before.
     pub to: Timestamp,
-    /// Whether the stored messages are read and their SHA-256 compared.
-    pub deep: bool,
+    /// Whether, and how, stored messages are read and mailboxes asked.
+    pub deep: Option<&'a Deep>,
     /// How long after a page of a manifest was written its items may not be on the queue yet, where the run does not say
     /// that it has ended: `fetch` writes first and queues then, so as long as it may run. Zero where no `fetch` can be
     /// running.
@@ -61,8 +65,9 @@ pub struct Reconciled {
     pub undecided: u64,
     /// Nowhere.
     pub missing: Vec<Missing>,
-    /// Stored messages that are gone or are not what was rendered; only where asked for.
-    pub damaged: Vec<Damaged>,
+    /// What became of messages and copies; empty unless that was asked for.
+    #[serde(flatten)]
+    pub custody: Custody,
     /// Pages that are gone from a manifest, so that nobody knows what they listed.
     pub lost_pages: Vec<String>,
     /// Runs whose manifest does not list what they say they have queued, though no page is gone.
@@ -104,15 +109,6 @@ pub enum Why {
     LetterGone,
     /// Its outcome says that it is not filed everywhere, and nobody works on it.
     Unfinished,
-}
-
-/// An item whose stored message is not what its outcome says.
-#[derive(Debug, Clone, Serialize)]
-pub struct Damaged {
-    /// The message's key in the bucket.
-    pub mime: String,
-    /// Whether it is gone; else its SHA-256 or its length differs.
-    pub gone: bool,
 }
 
 /// Why the comparison could not be made.
@@ -163,19 +159,21 @@ struct Open {
     recent: bool,
 }
 
-/// How many stored messages are read at once; each may have some 14 MB.
-const MESSAGES_AT_ONCE: usize = 3;
-
-/// The largest message that is read.
-const MESSAGE_LIMIT: u64 = 256 << 20;
+/// How many items that are not filed are decided, before their messages and copies are looked at.
+const DECIDED_AT_ONCE: usize = 1_000;
 
 impl Reconciled {
     /// Compares the manifests with outcomes and dead letters, and changes nothing. `progress` is told how many items were
-    /// looked at. Beside the items that are not filed it keeps some 40 bytes an item in memory.
+    /// looked at, and how many copies were asked for. Beside the items that are not filed it keeps some 40 bytes an item
+    /// in memory.
     ///
     /// # Errors
     /// [`ReconcileError`].
-    pub async fn of(connection: &Connection, scope: Scope, progress: impl Fn(u64)) -> Result<Self, ReconcileError> {
+    pub async fn of(
+        connection: &Connection,
+        scope: Scope<'_>,
+        progress: impl Fn(u64, u64),
+    ) -> Result<Self, ReconcileError> {
         let runs = Runs::between(&connection.store, scope.from, scope.to).await?;
         Self::of_runs(connection, &runs, scope, progress, |_| {}).await
     }
@@ -188,12 +186,18 @@ impl Reconciled {
     pub async fn of_runs(
         connection: &Connection,
         runs: &Runs,
-        scope: Scope,
-        progress: impl Fn(u64),
+        scope: Scope<'_>,
+        progress: impl Fn(u64, u64),
         mut tell: impl FnMut(&Told<'_>),
     ) -> Result<Self, ReconcileError> {
         let store = &connection.store;
         let mut books = Self { runs: runs.runs.len() as u64, lost_pages: runs.lost_pages(), ..Self::default() };
+        let (items, asked_for) = (Cell::new(0), Cell::new(0));
+        let copy_asked_for = || {
+            asked_for.set(asked_for.get() + 1);
+            progress(items.get(), asked_for.get());
+        };
+        let mut custodian = scope.deep.map(|deep| Custodian::new(store, deep, &copy_asked_for));
         let mut seen = Seen::default();
         let mut open = Vec::new();
         for run in &runs.runs {
@@ -214,51 +218,114 @@ impl Reconciled {
                         Account::Outcome(outcome) if outcome.is_complete() => {
                             seen.count(&listed, copies(Some(&outcome)));
                             tell(&Told { run: id, listed: &listed, outcome: Some(&outcome), place: Place::Filed });
-                            filed.push(*outcome);
+                            books.filed += 1;
+                            if custodian.is_some() {
+                                filed.extend(accounts::outcome_key(id, &listed).map(|key| (key, *outcome)));
+                            }
                         }
                         _ => open.push(Open { run: id.clone(), listed, recent }),
                     }
                 }
-                books.file(store, filed, scope.deep).await?;
+                items.set(books.items);
+                if let Some(custodian) = &mut custodian {
+                    custodian.look(&filed).await?;
+                }
                 for listed in &again {
                     let place = Place::Again(seen.copies(listed));
                     tell(&Told { run: id, listed, outcome: None, place });
                 }
-                progress(books.items);
+                progress(items.get(), asked_for.get());
             }
             books.short.extend(run.short(lines));
         }
         if !open.is_empty() {
-            books.decide(connection, open, scope.deep, tell).await?;
+            books.decide(connection, open, custodian.as_mut(), tell).await?;
         }
+        books.custody = custodian.map(Custodian::close).unwrap_or_default();
         Ok(books)
     }
 
     /// Whether every item is where it should be, as far as that is decided.
     pub fn is_sound(&self) -> bool {
-        self.missing.is_empty() && self.damaged.is_empty() && self.lost_pages.is_empty() && self.short.is_empty()
+        let whole = self.custody.damaged.is_empty() && self.custody.not_in_mailbox.is_empty();
+        self.missing.is_empty() && whole && self.lost_pages.is_empty() && self.short.is_empty()
     }
 
-    /// Counts filed items, and looks at their messages where that is asked for.
-    async fn file(&mut self, store: &Store, filed: Vec<Outcome>, deep: bool) -> Result<(), StoreError> {
-        self.filed += filed.len() as u64;
-        if !deep {
-            return Ok(());
-        }
-        let mut looked = stream::iter(filed).map(|outcome| damage(store, outcome)).buffer_unordered(MESSAGES_AT_ONCE);
-        while let Some(damage) = looked.try_next().await? {
-            self.damaged.extend(damage);
-        }
-        Ok(())
+    /// Whether nothing is left to be seen: no item is on its way, and every mailbox that was to be asked was.
+    pub fn is_decided(&self) -> bool {
+        self.undecided == 0 && self.custody.not_asked.is_empty()
     }
 
     async fn decide(
         &mut self,
         connection: &Connection,
         open: Vec<Open>,
-        deep: bool,
+        mut custodian: Option<&mut Custodian<'_>>,
         mut tell: impl FnMut(&Told<'_>),
     ) -> Result<(), ReconcileError> {
+        let signs = Signs::read(connection).await?;
+        let store = &connection.store;
+        let again = |open: Open| async move {
+            let account = account(store, &open.run, &open.listed).await?;
+            Ok::<_, AccountError>((open, account))
+        };
+        let mut open = open.into_iter().peekable();
+        while open.peek().is_some() {
+            let some: Vec<_> = open.by_ref().take(DECIDED_AT_ONCE).collect();
+            let mut accounts = stream::iter(some).map(again).buffered(AT_ONCE);
+            let mut looked_at = Vec::new();
+            while let Some((open, account)) = accounts.try_next().await? {
+                let outcome = match account {
+                    Account::Outcome(outcome) => Some(*outcome),
+                    Account::Nothing | Account::NoTask => None,
+                };
+                let place = signs.place(&open, outcome.as_ref());
+                let Open { run, listed, .. } = open;
+                tell(&Told { run: &run, listed: &listed, outcome: outcome.as_ref(), place });
+                let outcome_key = custodian.as_ref().and_then(|_| accounts::outcome_key(&run, &listed));
+                self.count(place, (run, listed), outcome.as_ref());
+                looked_at.extend(outcome_key.zip(outcome));
+            }
+            if let Some(custodian) = &mut custodian {
+                custodian.look(&looked_at).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts an item that was not filed when its outcome was read first.
+    fn count(&mut self, place: Place, (run, listed): (RunId, Listed), outcome: Option<&Outcome>) {
+        match place {
+            Place::Filed | Place::Again(_) => self.filed += 1,
+            Place::Waiting(reason) => {
+                let reason = reason.map_or("none", item::Reason::as_str);
+                *self.waiting.entry(reason.to_owned()).or_default() += 1;
+            }
+            Place::Discarded(_) => self.discarded += 1,
+            Place::InFlight => self.undecided += 1,
+            Place::Missing => {
+                let why = match outcome.map(|outcome| outcome.dead_letter) {
+                    None => Why::NoOutcome,
+                    Some(Some(_)) => Why::LetterGone,
+                    Some(None) => Why::Unfinished,
+                };
+                let key = ItemHash::of(&listed.item).hex();
+                self.missing.push(Missing { listed, key, run, why });
+            }
+        }
+    }
+}
+
+/// Where an item is that is not filed: what the queues and the discarded letters say.
+struct Signs {
+    /// Whether anything is on the two queues.
+    busy: bool,
+    letters: Waiting,
+    discarded: HashSet<ItemHash>,
+}
+
+impl Signs {
+    async fn read(connection: &Connection) -> Result<Self, ReconcileError> {
         let queues = Letters::of(connection);
         // In the order of the work: what leaves the first is on the second before.
         let mut busy = false;
@@ -266,54 +333,29 @@ impl Reconciled {
             busy |= queues.depth(url).await?.iter().any(|count| *count > 0);
         }
         let letters = Waiting::read(connection).await?;
-        let store = &connection.store;
-        let discarded = discarded(store).await?;
-        let again = |open: Open| async move {
-            let account = account(store, &open.run, &open.listed).await?;
-            Ok::<_, AccountError>((open, account))
+        Ok(Self { busy, letters, discarded: discarded(&connection.store).await? })
+    }
+
+    /// Where it is, as its outcome stands after these signs were read.
+    fn place(&self, open: &Open, outcome: Option<&Outcome>) -> Place {
+        let hash = ItemHash::of(&open.listed.item);
+        let reason = || {
+            let letter = outcome.and_then(|outcome| outcome.dead_letter);
+            reason(letter, &open.run, &open.listed)
         };
-        let mut accounts = stream::iter(open).map(again).buffered(AT_ONCE);
-        while let Some((open, account)) = accounts.try_next().await? {
-            let outcome = match account {
-                Account::Outcome(outcome) => Some(*outcome),
-                Account::Nothing | Account::NoTask => None,
-            };
-            let hash = ItemHash::of(&open.listed.item);
-            let letter = outcome.as_ref().and_then(|outcome| outcome.dead_letter);
-            let claimed = outcome.as_ref().and_then(|outcome| outcome.claim.as_ref());
-            let worked_on = claimed.is_some_and(|claim| claim.until > Timestamp::now());
-            let Open { run, listed, recent } = open;
-            let place = if outcome.as_ref().is_some_and(Outcome::is_complete) {
-                Place::Filed
-            } else if letters.items.contains(&hash) {
-                Place::Waiting(reason(letter, &run, &listed))
-            } else if busy || worked_on || recent || !letters.whole {
-                Place::InFlight
-            } else if discarded.contains(&hash) {
-                Place::Discarded(reason(letter, &run, &listed))
-            } else {
-                Place::Missing
-            };
-            tell(&Told { run: &run, listed: &listed, outcome: outcome.as_ref(), place });
-            match place {
-                Place::Filed | Place::Again(_) => self.file(store, outcome.into_iter().collect(), deep).await?,
-                Place::Waiting(reason) => {
-                    let reason = reason.map_or("none", item::Reason::as_str);
-                    *self.waiting.entry(reason.to_owned()).or_default() += 1;
-                }
-                Place::Discarded(_) => self.discarded += 1,
-                Place::InFlight => self.undecided += 1,
-                Place::Missing => {
-                    let why = match (outcome, letter) {
-                        (None, _) => Why::NoOutcome,
-                        (Some(_), Some(_)) => Why::LetterGone,
-                        (Some(_), None) => Why::Unfinished,
-                    };
-                    self.missing.push(Missing { listed, key: hash.hex(), run, why });
-                }
-            }
+        let claimed = outcome.and_then(|outcome| outcome.claim.as_ref());
+        let worked_on = claimed.is_some_and(|claim| claim.until > Timestamp::now());
+        if outcome.is_some_and(Outcome::is_complete) {
+            Place::Filed
+        } else if self.letters.items.contains(&hash) {
+            Place::Waiting(reason())
+        } else if self.busy || worked_on || open.recent || !self.letters.whole {
+            Place::InFlight
+        } else if self.discarded.contains(&hash) {
+            Place::Discarded(reason())
+        } else {
+            Place::Missing
         }
-        Ok(())
     }
 }
 
@@ -346,17 +388,6 @@ fn reason(letter: Option<DeadLettered>, run: &RunId, listed: &Listed) -> Option<
     match letter {
         Some(letter) => Some(letter.reason),
         None => accounts::outcome_key(run, listed).is_none().then_some(item::Reason::TaskMalformed),
-    }
-}
-
-/// What is wrong with the stored message of a filed item, if anything is.
-async fn damage(store: &Store, outcome: Outcome) -> Result<Option<Damaged>, StoreError> {
-    let (Some(mime), Some(sha256)) = (outcome.mime, outcome.sha256) else { return Ok(None) };
-    match store.get(&mime, outcome.bytes.unwrap_or(MESSAGE_LIMIT)).await {
-        Ok(Some(object)) if Sha256::of(&object.bytes) == sha256 => Ok(None),
-        Ok(Some(_)) | Err(StoreError::TooLarge { .. }) => Ok(Some(Damaged { mime, gone: false })),
-        Ok(None) => Ok(Some(Damaged { mime, gone: true })),
-        Err(error) => Err(error),
     }
 }
 

@@ -89,7 +89,7 @@ pub async fn run(arguments: ReportArguments) -> anyhow::Result<ExitCode> {
     let connection = Connection::open(&arguments.deployment).await?;
     let bar = ProgressBar::new_spinner();
     bar.enable_steady_tick(Duration::from_millis(200));
-    let report = make(&connection, period, &arguments, |items| bar.set_message(format!("{items} items"))).await;
+    let report = make(&connection, period, &arguments, |items, _| bar.set_message(format!("{items} items"))).await;
     bar.finish_and_clear();
     connection.close().await?;
     let report = report?;
@@ -115,13 +115,13 @@ async fn make(
     connection: &Connection,
     period: Period,
     arguments: &ReportArguments,
-    progress: impl Fn(u64),
+    progress: impl Fn(u64, u64),
 ) -> anyhow::Result<Report> {
     let store = &connection.store;
     let (from, to) = period.bounds()?;
     // Nothing runs in a one-machine run that is asked afterwards.
     let queueing = if connection.local.is_some() { SignedDuration::ZERO } else { FETCH };
-    let scope = Scope { from, to, deep: false, queueing };
+    let scope = Scope { from, to, deep: None, queueing };
     let runs = Runs::between(store, from, to).await?;
     let mut ledger = Ledger::new(period, &runs, arguments.messages);
     let books = Reconciled::of_runs(connection, &runs, scope, progress, |told| ledger.add(told)).await?;
