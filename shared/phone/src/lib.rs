@@ -5,6 +5,7 @@
 //! reads letters as digits and drops extensions without a word.
 
 mod error;
+mod memo;
 mod number;
 mod plan;
 mod region;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::{
     PhoneError, Region,
+    memo::Memo,
     plan::{self, Fit},
     text::{self, Written},
 };
@@ -78,13 +79,18 @@ impl PhoneNumber {
 
     /// For people: `+45 20 12 34 56`.
     pub fn international(&self) -> String {
+        static WRITTEN: Memo<String> = Memo::new();
         let digits = self.digits.to_string();
+        WRITTEN.get(&digits, || Self::written(&digits))
+    }
+
+    fn written(digits: &str) -> String {
         // WhatsApp's Mexican form is in no numbering plan.
-        let grouped = match mexican_after_the_1(&digits) {
+        let grouped = match mexican_after_the_1(digits) {
             Some(rest) => plan::grouped(&format!("52{rest}")).map(|dialled| dialled.replacen("+52 ", "+52 1 ", 1)),
-            None => plan::grouped(&digits),
+            None => plan::grouped(digits),
         };
-        grouped.unwrap_or_else(|| match plan::parts(&digits) {
+        grouped.unwrap_or_else(|| match plan::parts(digits) {
             Some((code, national)) => format!("+{code} {national}"),
             None => format!("+{digits}"),
         })
@@ -132,6 +138,11 @@ fn national(written: &Written, region: Region) -> Result<Reading, PhoneError> {
 
 /// Judges digits that are to begin with a country code. What it answers is a fixed point: read again, it is itself.
 fn judged(digits: &str) -> Result<Reading, PhoneError> {
+    static JUDGED: Memo<Result<Reading, PhoneError>> = Memo::new();
+    JUDGED.get(digits, || judge(digits))
+}
+
+fn judge(digits: &str) -> Result<Reading, PhoneError> {
     let reading = |digits: &str, fit| {
         PhoneNumber::from_digits(digits).map(|number| Reading { number, fit }).ok_or(PhoneError::TooLong)
     };
