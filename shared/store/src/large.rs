@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use aws_sdk_s3::{
     Client,
-    error::{DisplayErrorContext, ProvideErrorMetadata},
+    error::ProvideErrorMetadata,
     primitives::ByteStream,
     types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart},
 };
@@ -13,7 +13,9 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt, pin_mut};
 use item::Sha256;
 
-use crate::{Condition, DIGEST, ETag, Store, StoreError, Written, conditional, no_bucket, refused, shown, status};
+use crate::{
+    Condition, DIGEST, ETag, Store, StoreError, Written, conditional, no_bucket, read, refused, shown, signing, status,
+};
 
 /// What is to be written in parts.
 pub struct PutLarge<'a> {
@@ -128,13 +130,13 @@ impl Store {
         let request = self.client.get_object().bucket(&self.bucket).key(key).if_match(&version.etag.0);
         let answer = request.range(format!("bytes={}-{}", range.start, range.end - 1)).send().await;
         let answer = answer.map_err(|error| refused("get", key, &error))?;
-        let broken = |problem| StoreError::Unavailable { operation: "get", key: shown(key), problem };
-        let body = answer.body.collect().await.map_err(|error| broken(DisplayErrorContext(error).to_string()))?;
-        let bytes = body.into_bytes();
-        if bytes.len() as u64 == range.end - range.start {
+        let length = range.end - range.start;
+        let bytes = read(answer.body, usize::try_from(length).unwrap_or_default(), key).await?;
+        if bytes.len() as u64 == length {
             Ok(bytes)
         } else {
-            Err(broken("the piece is not as long as it was asked for".to_owned()))
+            let problem = "the piece is not as long as it was asked for".to_owned();
+            Err(StoreError::Unavailable { operation: "get", key: shown(key), problem })
         }
     }
 }
@@ -159,7 +161,8 @@ impl Upload {
 
     async fn send(&mut self, bytes: Bytes) -> Result<(), StoreError> {
         let number = i32::try_from(self.parts.len() + 1).unwrap_or(i32::MAX);
-        let digest = BASE64_STANDARD.encode(Sha256::of(&bytes).as_bytes());
+        let sha256 = Sha256::of(&bytes);
+        let digest = BASE64_STANDARD.encode(sha256.as_bytes());
         let sent = self
             .client
             .upload_part()
@@ -169,6 +172,8 @@ impl Upload {
             .part_number(number)
             .checksum_sha256(&digest)
             .body(ByteStream::from(bytes))
+            .customize()
+            .interceptor(signing::Known(sha256))
             .send();
         let sent = sent.await.map_err(|error| refused("put a part of", &self.key, &error))?;
         let part = CompletedPart::builder().part_number(number).checksum_sha256(digest).set_e_tag(sent.e_tag);

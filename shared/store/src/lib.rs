@@ -2,6 +2,7 @@
 
 pub mod keys;
 mod large;
+mod signing;
 
 use std::future::Future;
 
@@ -13,7 +14,7 @@ use aws_sdk_s3::{
     types::Object as S3Object,
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use item::Sha256;
 use jiff::Timestamp;
 
@@ -187,16 +188,8 @@ impl Store {
         }
         let etag = ETag(answer.e_tag.unwrap_or_default());
         let last_modified = answer.last_modified.and_then(|time| Timestamp::from_second(time.secs()).ok());
-        let body = answer.body.collect().await.map_err(|error| StoreError::Unavailable {
-            operation: "get",
-            key: shown(key),
-            problem: DisplayErrorContext(error).to_string(),
-        })?;
-        Ok(Changed::Yes(Object {
-            bytes: body.into_bytes(),
-            etag,
-            last_modified: last_modified.unwrap_or(Timestamp::UNIX_EPOCH),
-        }))
+        let bytes = read(answer.body, usize::try_from(bytes).unwrap_or_default(), key).await?;
+        Ok(Changed::Yes(Object { bytes, etag, last_modified: last_modified.unwrap_or(Timestamp::UNIX_EPOCH) }))
     }
 
     /// The digest that an object was written with ([`Put::sha256`]) and its length; `None` where there is no object or
@@ -235,6 +228,10 @@ impl Store {
             request =
                 request.checksum_sha256(BASE64_STANDARD.encode(sha256.as_bytes())).metadata(DIGEST, sha256.to_string());
         }
+        let mut request = request.customize();
+        if let Some(sha256) = put.sha256 {
+            request = request.interceptor(signing::Known(sha256));
+        }
         match request.send().await {
             Ok(answer) => Ok(Written::Yes(ETag(answer.e_tag.unwrap_or_default()))),
             // 404: a conditional write on an object that is gone meanwhile.
@@ -267,6 +264,21 @@ impl Store {
 
 /// The metadata under which a digest is kept: S3's own checksum is not shown by every server that speaks S3.
 const DIGEST: &str = "sha256";
+
+/// All of an answer's body, which says that it has so many bytes. They are copied once, to where they stay: the SDK
+/// collects the pieces first and joins them then, and so has a message in memory twice.
+async fn read(mut body: ByteStream, length: usize, key: &str) -> Result<Bytes, StoreError> {
+    let mut bytes = BytesMut::with_capacity(length);
+    while let Some(piece) = body.next().await {
+        let piece = piece.map_err(|error| StoreError::Unavailable {
+            operation: "get",
+            key: shown(key),
+            problem: DisplayErrorContext(error).to_string(),
+        })?;
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes.freeze())
+}
 
 fn listed(object: S3Object) -> Option<Listed> {
     let last_modified = object.last_modified.and_then(|time| Timestamp::from_second(time.secs()).ok())?;

@@ -1,7 +1,7 @@
 //! What is asked of AWS no more often than it has to be.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -10,11 +10,13 @@ use archiver::local::{
     archive::{Sample, mailboxes},
     cloud::Step,
 };
+use item::Sha256;
 use jiff::Timestamp;
 use pipeline_tests::{
     From, Pipeline, To,
     cutter::{Cut, Cutter},
 };
+use store::{Condition, Put, Store};
 
 #[tokio::test]
 async fn the_user_map_is_read_once_a_batch_however_many_items_it_has() -> anyhow::Result<()> {
@@ -38,5 +40,37 @@ async fn the_user_map_is_read_once_a_batch_however_many_items_it_has() -> anyhow
     let batches = pipeline.machine.function(Step::Import).usage().invocations;
     assert!(batches < 60, "the items came one by one");
     assert_eq!(read.load(Ordering::SeqCst), batches);
+    Ok(())
+}
+
+/// It is told from the header that the signature stands on: the digest in it is the one that the store was given, though
+/// it is none of the bytes.
+#[tokio::test]
+async fn an_object_whose_digest_is_known_is_not_hashed_again_to_be_signed() -> anyhow::Result<()> {
+    let signed = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&signed);
+    let proxy = Cutter::start(move |request| {
+        let digests = request.lines().filter_map(|line| line.strip_prefix("x-amz-content-sha256: ").map(str::to_owned));
+        seen.lock().unwrap_or_else(PoisonError::into_inner).extend(digests);
+        Cut::Never
+    });
+    let proxy = proxy.await?;
+    let nothing = From::Archive(Sample::many(0, Timestamp::now()));
+    let pipeline = Pipeline::start(nothing, To::Maildir(Vec::new()), &[]).await?;
+    let config = pipeline.machine.cloud.config();
+    let endpoint = config.endpoint_url().and_then(|url| url.strip_prefix("http://"));
+    proxy.lead_to(endpoint.context("the stand-in has no endpoint")?.parse()?);
+    let store =
+        Store::new(&config.to_builder().endpoint_url(proxy.url()).build(), pipeline.machine.resources.bucket.clone());
+
+    let other = Sha256::of(b"other");
+    let put =
+        |sha256| Put { key: "mime/x.eml", bytes: b"bytes".as_slice().into(), content_type: "message/rfc822", sha256 };
+    // What the server thinks of a digest that is none is its own affair.
+    store.put(put(Some(other)), Condition::Always).await.ok();
+    store.put(put(Some(Sha256::of(b"bytes"))), Condition::Always).await?;
+    let signed = signed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    assert_eq!(signed.first(), Some(&other.to_string()));
+    assert_eq!(signed.last(), Some(&Sha256::of(b"bytes").to_string()));
     Ok(())
 }
