@@ -12,7 +12,7 @@ use store::{Store, StoreError, Version};
 use crate::{
     from_store,
     import::tampered,
-    mailbox::{LargeMime, MailboxError, Mime, Original, Outline, PIECE},
+    mailbox::{LargeMime, MailboxError, Mime, Original, Outline, PIECE, SMALL},
 };
 
 /// A message up to this length is held in memory: an item of 10 MB and its evidence.
@@ -24,7 +24,7 @@ pub(crate) async fn read(store: &Store, key: &str, sha256: Sha256, length: u64) 
     if version.bytes() != length {
         return Err(tampered());
     }
-    let (mut hasher, mut outline) = (Hasher::default(), Ok(Outline::default()));
+    let (mut hasher, mut outline) = (Hasher::default(), Ok(Outline::new(SMALL)));
     let mut from = 0;
     while from < length {
         let piece = store.piece(&version, from..from.saturating_add(PIECE)).await.map_err(from_store)?;

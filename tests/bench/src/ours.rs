@@ -4,9 +4,10 @@ use std::{hint::black_box, time::Duration};
 
 use anyhow::Context;
 use base64::{Engine, engine::general_purpose::STANDARD};
+use futures::FutureExt;
 use import::mailbox::{
     Mailbox, Message, Mime,
-    graph::{MESSAGE_CLASS, create_body},
+    graph::{MESSAGE_CLASS, PIECE, create_body},
 };
 use item::{Captured, ConvertTask, ImportTask, Sha256, TASK_VERSION};
 use render::{Content, FileFacts, Renderer};
@@ -69,7 +70,8 @@ fn renderer() -> anyhow::Result<Renderer> {
     Ok(Renderer::new("archive.example.com")?)
 }
 
-/// From a task and a stored message to the body of the request that creates it in a mailbox.
+/// From a task and a stored message to the body of the request that creates it in a mailbox. Files that are larger than a
+/// request are made ready a piece after the other, as they go up.
 ///
 /// # Errors
 /// What the function would make a dead letter of.
@@ -78,7 +80,14 @@ pub fn import(task: &str, mime: &bytes::Bytes) -> anyhow::Result<Vec<u8>> {
     anyhow::ensure!(Sha256::of(mime) == task.sha256, "another message");
     let message = Message { item: task.item, message_id: task.message_id, mime: Mime::Whole(mime.clone()) };
     let mailbox = Mailbox { id: "1".to_owned(), address: "mette.holm@example.com".parse().context("an address")? };
-    Ok(create_body(&message, &mailbox, MESSAGE_CLASS)?)
+    let (body, files) = create_body(&message, &mailbox, MESSAGE_CLASS)?;
+    for file in files {
+        for from in (0..file.length()).step_by(PIECE) {
+            let piece = file.read(from..from + PIECE as u64).now_or_never();
+            black_box(piece.context("what lies in memory had to be waited for")??);
+        }
+    }
+    Ok(body)
 }
 
 /// One item's work; what comes out is handed to the compiler as used.

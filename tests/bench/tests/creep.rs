@@ -4,12 +4,19 @@
 use std::{collections::BTreeMap, process::Command};
 
 use anyhow::{Context, ensure};
+use bench::corpus;
 use serde::{Deserialize, Serialize};
 
 /// What is watched, and how often it is done under the instruction counter. Of a picture that would only count what
 /// libraries do with its bytes.
-const WATCHED: [(&str, &str, u32); 4] =
-    [("convert", "text", 20), ("convert", "picture", 0), ("import", "text", 20), ("import", "picture", 0)];
+const WATCHED: [(&str, &str, u32); 6] = [
+    ("convert", "text", 20),
+    ("convert", "picture", 0),
+    ("convert", "video", 0),
+    ("import", "text", 20),
+    ("import", "picture", 0),
+    ("import", "video", 0),
+];
 
 /// How far a figure may be from the baseline. The memory is the same in every run, but for a new version of a
 /// dependency; instructions also change a little with the compiler and with what the processor offers.
@@ -124,5 +131,19 @@ fn a_copy_of_a_picture_and_a_slower_text_are_noticed() -> anyhow::Result<()> {
     let slower = Cost { instructions: text.instructions.map(|count| count * 1.2), ..text.clone() };
     assert_eq!(creep("convert text", text, &slower).len(), usize::from(cfg!(target_arch = "x86_64")));
     assert_eq!(creep("convert text", text, text).len(), 0);
+    Ok(())
+}
+
+/// A function's memory is chosen by this: ten items of this size are in it at once.
+#[test]
+fn an_item_of_ten_megabytes_takes_no_more_than_two_and_a_half_times_its_size() -> anyhow::Result<()> {
+    let video = corpus::lot("video")?;
+    let sample = video.samples.first().context("no video")?;
+    let size = video.bytes() as f64;
+    let held = [("convert", sample.files.iter().map(Vec::len).sum::<usize>()), ("import", sample.mime.len())];
+    for (work, held) in held {
+        let times = (held as f64 + counted(work, "video")?.peak) / size;
+        assert!(times <= 2.5, "{work}: what it holds and what it makes of it is {times:.2} times the item");
+    }
     Ok(())
 }

@@ -3,10 +3,10 @@
 use std::{ops::Range, sync::Arc};
 
 use async_trait::async_trait;
-use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
+use encodify::base64;
 
-use super::MailboxError;
+use super::{MailboxError, Outline};
 
 /// A message: RFC 5322, CRLF line ends, as convert rendered it.
 #[derive(Clone)]
@@ -59,6 +59,39 @@ impl Mime {
                 .map_or_else(Bytes::new, |from| bytes.slice(from..))),
             Self::Large(large) => large.original.read(from..large.length.min(from.saturating_add(PIECE))).await,
         }
+    }
+}
+
+impl Mime {
+    /// The same message, its files of more base64 than this left where they are and decoded when they are read, a piece
+    /// at a time. A message that is not as convert writes it stays as it is.
+    pub(crate) fn leaving_out(&self, small: usize) -> Self {
+        match self {
+            Self::Whole(bytes) if bytes.len() > small => outlined(bytes, small).unwrap_or_else(|| self.clone()),
+            _ => self.clone(),
+        }
+    }
+}
+
+fn outlined(whole: &Bytes, small: usize) -> Option<Mime> {
+    let mut outline = Outline::new(small);
+    whole.chunks(CHUNK).try_for_each(|bytes| outline.push(bytes)).ok()?;
+    let (outline, files) = outline.finish().ok()?;
+    let original = Arc::new(InMemory(whole.clone()));
+    Some(Mime::Large(Arc::new(LargeMime { original, length: whole.len() as u64, outline: outline.into(), files })))
+}
+
+/// How much of a message in memory is looked at at once: it is copied for that.
+const CHUNK: usize = 64 << 10;
+
+/// A message that lies in memory.
+struct InMemory(Bytes);
+
+#[async_trait]
+impl Original for InMemory {
+    async fn read(&self, range: Range<u64>) -> Result<Bytes, MailboxError> {
+        let within = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(self.0.len());
+        Ok(self.0.slice(within(range.start)..within(range.end)))
     }
 }
 
@@ -131,8 +164,7 @@ impl StoredFile {
         let from = file.base64.start + lines.start * LINE.1;
         let to = file.base64.end.min(file.base64.start + lines.end * LINE.1);
         let text = self.message.original.read(from..to).await?;
-        // Out of the way of the runtime's other work: a piece takes milliseconds.
-        let decoded = tokio::task::spawn_blocking(move || decode(&text)).await.ok().flatten();
+        let decoded = base64::MIME.decode(&text).ok().map(Bytes::from);
         let skip = usize::try_from(range.start - first * LINE.0).unwrap_or_default();
         let length = usize::try_from(range.end - range.start).unwrap_or_default();
         decoded.and_then(|bytes| (bytes.len() >= skip + length).then(|| bytes.slice(skip..skip + length))).ok_or_else(
@@ -141,12 +173,4 @@ impl StoredFile {
             },
         )
     }
-}
-
-fn decode(text: &[u8]) -> Option<Bytes> {
-    let mut characters = Vec::with_capacity(text.len());
-    for line in text.chunks(78) {
-        characters.extend_from_slice(line.strip_suffix(b"\r\n")?);
-    }
-    STANDARD.decode(characters).ok().map(Bytes::from)
 }

@@ -18,7 +18,7 @@ use item::{FilingResult, ItemId, MailboxAddress};
 
 pub use mime::{LargeMime, Mime, StoredFile};
 pub(crate) use mime::{Original, PIECE};
-pub(crate) use outline::Outline;
+pub(crate) use outline::{Outline, SMALL};
 
 /// A mailbox that exists.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

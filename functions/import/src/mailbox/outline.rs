@@ -7,8 +7,8 @@ use memchr::memmem;
 
 use super::mime::LeftOut;
 
-/// A file of more base64 than this is left out.
-const SMALL: usize = 64 << 10;
+/// A file of more base64 than this is left out of a message that is read in pieces.
+pub(crate) const SMALL: usize = 64 << 10;
 
 /// The most that is kept. The texts and the evidence of the largest item that the archive may answer with fit.
 const MOST: usize = 48 << 20;
@@ -33,8 +33,9 @@ pub(crate) enum OutlineError {
 }
 
 /// A message of which only the outermost parts are told apart.
-#[derive(Default)]
 pub(crate) struct Outline {
+    /// The most base64 of a file that is kept.
+    small: usize,
     kept: Vec<u8>,
     files: Vec<LeftOut>,
     /// What came and was not looked at yet; and where it begins in the message.
@@ -45,10 +46,8 @@ pub(crate) struct Outline {
     inside: Inside,
 }
 
-#[derive(Default)]
 enum Inside {
     /// The message's or a part's headers.
-    #[default]
     Headers,
     /// A part's body that is kept whatever its length.
     Text,
@@ -66,6 +65,19 @@ enum Inside {
 }
 
 impl Outline {
+    /// One that keeps files of at most so much base64, its line ends included.
+    pub(crate) fn new(small: usize) -> Self {
+        Self {
+            small,
+            kept: Vec::new(),
+            files: Vec::new(),
+            rest: Vec::new(),
+            rest_at: 0,
+            delimiter: Vec::new(),
+            inside: Inside::Headers,
+        }
+    }
+
     /// Takes what comes next.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<(), OutlineError> {
         self.rest.extend_from_slice(bytes);
@@ -131,7 +143,7 @@ impl Outline {
         if let Inside::File { at, left_out, tail, .. } = &mut self.inside {
             tail.extend_from_slice(&bytes[bytes.len().saturating_sub(TAIL)..]);
             tail.drain(..tail.len().saturating_sub(TAIL));
-            if !*left_out && self.kept.len() - *at + bytes.len() > SMALL {
+            if !*left_out && self.kept.len() - *at + bytes.len() > self.small {
                 self.kept.truncate(*at);
                 *left_out = true;
             }
@@ -221,7 +233,7 @@ mod tests {
         let (whole, expected, files) = message(&lengths);
         assert_eq!(files.len(), 4);
         for step in [1, 7, 78, 1000, whole.len()] {
-            let mut outline = Outline::default();
+            let mut outline = Outline::new(SMALL);
             whole.chunks(step).for_each(|bytes| outline.push(bytes).unwrap());
             let (kept, left_out) = outline.finish().unwrap();
             assert!(kept == expected, "by {step}");
@@ -232,7 +244,7 @@ mod tests {
     #[test]
     fn what_convert_did_not_write_has_no_outline() {
         let of = |message: &[u8]| {
-            let mut outline = Outline::default();
+            let mut outline = Outline::new(SMALL);
             outline.push(message).and_then(|()| outline.finish().map(drop))
         };
         let (whole, ..) = message(&[60_000]);

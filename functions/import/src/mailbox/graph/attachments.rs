@@ -14,8 +14,8 @@ use super::{
 };
 use crate::mailbox::patience::Patience;
 
-/// 3.75 MiB: below the 4 MB of every document, and a multiple of 320 KiB, which some upload sessions insist on.
-const PIECE: usize = 12 * 320 * 1024;
+/// How many bytes of a file go up at once. 3.75 MiB: below the 4 MB of every document, and a multiple of 320 KiB, which some upload sessions insist on.
+pub const PIECE: usize = 12 * 320 * 1024;
 
 /// Graph counts the name and other properties of an attachment into its size: a few hundred bytes.
 const LARGEST_SURPLUS: u64 = 16 * 1024;

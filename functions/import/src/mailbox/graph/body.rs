@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use base64::{display::Base64Display, engine::general_purpose::STANDARD};
+use encodify::base64::STANDARD;
 use item::ItemId;
 use serde::{Serialize, Serializer};
 
@@ -116,7 +116,7 @@ struct NewAttachment<'a> {
 
 /// Encodes straight into the writer: a file is never held a second time.
 fn base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&Base64Display::new(bytes, &STANDARD))
+    serializer.collect_str(&STANDARD.display(bytes))
 }
 
 impl<'a> From<Party<'a>> for Recipient<'a> {

@@ -19,10 +19,13 @@ use super::{
     message::{Content, Data, parse},
     odata::{literal, with_options},
 };
-use crate::mailbox::{Attempt, Filed, Mailbox, MailboxError, Message, Mime, patience::Patience};
+use crate::mailbox::{Attempt, Filed, Mailbox, MailboxError, Message, Mime, StoredFile, patience::Patience};
 
 /// Graph takes requests of 4 MB; the smaller reading of it.
 pub(super) const REQUEST_LIMIT: usize = 4_000_000;
+
+/// A file of more base64 in lines has no place in a request. It goes up in pieces, and is not held decoded as a whole.
+const LONGEST_BASE64: usize = REQUEST_LIMIT / 76 * 78;
 
 /// The largest file that Graph takes in pieces.
 const LARGEST_FILE: usize = 150 << 20;
@@ -67,8 +70,9 @@ impl Graph {
         message: &Message,
         attempt: Attempt,
     ) -> Result<Filed, Failure> {
-        let mime = parse(message.mime.in_memory())?;
-        let content = Content::of(&mime, &message.mime)?;
+        let mime = message.mime.leaving_out(LONGEST_BASE64);
+        let parsed = parse(mime.in_memory())?;
+        let content = Content::of(&parsed, &mime)?;
         if content.attachments.iter().any(|file| file.data.len() > LARGEST_FILE) {
             let detail = "a file is larger than the 150 MB that Graph takes".to_owned();
             return Err(MailboxError::Rejected { detail }.into());
@@ -393,16 +397,26 @@ impl Graph {
     }
 }
 
-/// What is sent to create a message in a mailbox: JSON with those of its files that fit into one request. The others
-/// follow in requests of their own.
+/// What is sent to create a message in a mailbox: JSON with those of its files that fit into one request. With it the
+/// files that are larger than a request: they follow in pieces of [`PIECE`](super::PIECE).
 ///
 /// # Errors
 /// [`MailboxError::Rejected`] where the message is none, or has no date.
-pub fn create_body(message: &Message, mailbox: &Mailbox, message_class: &str) -> Result<Vec<u8>, MailboxError> {
-    let mime = parse(message.mime.in_memory())?;
-    let content = Content::of(&mime, &message.mime)?;
+pub fn create_body(
+    message: &Message,
+    mailbox: &Mailbox,
+    message_class: &str,
+) -> Result<(Vec<u8>, Vec<StoredFile>), MailboxError> {
+    let mime = message.mime.leaving_out(LONGEST_BASE64);
+    let parsed = parse(mime.in_memory())?;
+    let content = Content::of(&parsed, &mime)?;
     let draft = draft(&content, message, mailbox, message_class);
-    Ok(body(&draft, &files_of_the_first_request(&draft), Concessions::default()))
+    let body = body(&draft, &files_of_the_first_request(&draft), Concessions::default());
+    let stored = content.attachments.iter().filter_map(|file| match &file.data {
+        Data::Stored(file) => Some(file.clone()),
+        Data::Here(_) => None,
+    });
+    Ok((body, stored.collect()))
 }
 
 fn draft<'a>(content: &'a Content<'a>, message: &'a Message, mailbox: &'a Mailbox, class: &'a str) -> Draft<'a> {

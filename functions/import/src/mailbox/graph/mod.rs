@@ -37,6 +37,7 @@ use super::{
     patience::Patience,
 };
 
+pub use attachments::PIECE;
 pub use filing::create_body;
 
 /// The message class of every filed message, unless configured otherwise: `kind:externaldata` finds it.
