@@ -38,7 +38,7 @@ run: ## the whole system on this machine, on a sample; or EXPORT=chat.zip OWNER=
 
 .PHONY: test
 test: ## every test; the first run installs what they need with apt-get
-	+@$(MAKE) --no-print-directory -j2 .venv/.installed .venv-build/.installed binaries tools
+	+@$(MAKE) --no-print-directory -j2 .venv/.installed .venv-build/.installed tests/sqs/node_modules/.package-lock.json binaries tools
 	@$(WITH_RUN_TOOLS) $(CARGO) test --workspace --locked
 
 .PHONY: rehearse
@@ -72,7 +72,7 @@ deploy: .venv-build/.installed ## build and deploy into the AWS account that you
 
 .PHONY: clean
 clean: ## remove everything that make made, the mail of `make run` included
-	@rm -rf "$(TARGET)" .aws-sam .venv .venv-build .venv-checkov var
+	@rm -rf "$(TARGET)" .aws-sam .venv .venv-build .venv-checkov tests/sqs/node_modules var
 
 # ---- What `run` and `test` stand on
 
@@ -83,6 +83,10 @@ binaries:
 .PHONY: tools
 tools:
 	@tests/install-tools
+
+# The stand-in for SQS that has message move tasks; pinned, with hashes, in its list. No script of a package is run.
+tests/sqs/node_modules/.package-lock.json: tests/sqs/package-lock.json | tools
+	@cd $(<D) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 
 # ---- What `check` is made of
 

@@ -80,7 +80,7 @@ pub struct Machine {
     /// What those are called.
     pub resources: Resources,
     options: MachineOptions,
-    fetch: Function,
+    fetch: Arc<Function>,
     convert: Arc<Function>,
     import: Arc<Function>,
     // Last: the functions go before what they talk to.
@@ -107,7 +107,7 @@ impl Machine {
                 log: options.logs.join(format!("{}.log", step.name())),
             })
         };
-        let fetch = function(Step::Fetch, 1).await?;
+        let fetch = Arc::new(function(Step::Fetch, 1).await?);
         let convert = Arc::new(function(Step::Convert, options.concurrency).await?);
         let import = Arc::new(function(Step::Import, options.concurrency).await?);
         Ok(Self { cloud, resources, options, fetch, convert, import, ministack })
@@ -128,7 +128,7 @@ impl Machine {
     }
 
     /// The function of a queue's step, to look at or to kill processes of.
-    pub fn function(&self, step: Step) -> &Function {
+    pub fn function(&self, step: Step) -> &Arc<Function> {
         match step {
             Step::Fetch => &self.fetch,
             Step::Convert => &self.convert,

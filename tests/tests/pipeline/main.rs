@@ -11,6 +11,7 @@ mod large_items;
 mod large_objects;
 mod metrics;
 mod reconcile;
+mod redrive;
 mod report;
 mod requests;
 mod sample_day;
