@@ -69,7 +69,7 @@ pub const HELP: &str = "An item belongs to the day on which the run began that l
     Who sent an item and who has no mailbox is read from stored messages, which are kept for MimeDays; each user is named \
     once, as of when the item was worked on last.\n\
     Exit code: 0 when everything adds up, failures or not: available after fan-out = imported + skipped + failed, and every \
-    listed item is filed, has a dead letter or was discarded; 1 when it does not, or the report cannot be made; 2 not \
+    listed item is filed, waits as a dead letter or was discarded; 1 when it does not, or the report cannot be made; 2 not \
     understood; 3 when it adds up so far and items are in flight.\n\
     Examples:\n  archiver report\n  archiver report --date 2026-11-21 --json\n  \
     archiver report --from 2026-11-01 --to 2026-11-30 --html november.html";

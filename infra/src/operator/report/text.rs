@@ -74,7 +74,9 @@ pub(super) fn verdict(report: &Report) -> String {
         total.after_fan_out, total.imported, total.skipped, total.failed
     );
     match total.items_in_flight {
-        0 => format!("It adds up: {sum}; every listed item is filed, or has a dead letter or a discarded one."),
+        0 => format!(
+            "It adds up: {sum}; every listed item is filed, waits as a dead letter, or was discarded by an operator."
+        ),
         items => format!("It adds up so far: {sum}; {items} items are in flight, and nothing is missing."),
     }
 }
