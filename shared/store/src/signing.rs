@@ -23,7 +23,8 @@ impl Intercept for Known {
         _components: &RuntimeComponents,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        config.interceptor_state().store_put(PayloadSigningOverride::Precomputed(self.0.to_string()));
+        let Self(digest) = self;
+        config.interceptor_state().store_put(PayloadSigningOverride::Precomputed(digest.to_string()));
         Ok(())
     }
 }
