@@ -6,6 +6,9 @@ use std::time::Duration;
 use metrics::Metric;
 use reqwest::{Response, StatusCode, header::RETRY_AFTER};
 use serde::de::DeserializeOwned;
+use tokio::sync::OnceCell;
+
+use super::MailboxError;
 
 /// The longest wait that an answer can ask of us.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -20,23 +23,40 @@ pub(super) const MESSAGE: usize = 16 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Lost(pub(super) &'static str);
 
-/// A client that follows no redirect and uses no proxy: what it is given goes to the host that was named.
-///
-/// # Errors
-/// When the process has no TLS to use.
-pub(super) fn client() -> Result<reqwest::Client, NoTls> {
-    // Without a provider reqwest would panic.
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        return Err(NoTls);
+/// A client that follows no redirect and uses no proxy: what it is given goes to the host that was named. It is made when
+/// it is first needed: it reads the system's certificates, which would be a good part of a function's start.
+#[derive(Default)]
+pub(super) struct Http(OnceCell<reqwest::Client>);
+
+impl Http {
+    /// One that has asked for nothing yet.
+    ///
+    /// # Errors
+    /// When the process has no TLS to use.
+    pub(super) fn new() -> Result<Self, NoTls> {
+        // Without a provider reqwest would panic.
+        if rustls::crypto::CryptoProvider::get_default().is_none() { Err(NoTls) } else { Ok(Self::default()) }
     }
-    let builder = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false)
-        .no_proxy()
-        .connect_timeout(Duration::from_secs(10))
-        .read_timeout(Duration::from_secs(60))
-        .timeout(Duration::from_secs(150));
-    builder.build().map_err(|_| NoTls)
+
+    /// The client itself.
+    ///
+    /// # Errors
+    /// [`MailboxError::Setup`] when the system has no certificates.
+    pub(super) async fn client(&self) -> Result<&reqwest::Client, MailboxError> {
+        let make = || {
+            reqwest::Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .referer(false)
+                .no_proxy()
+                .connect_timeout(Duration::from_secs(10))
+                .read_timeout(Duration::from_secs(60))
+                .timeout(Duration::from_secs(150))
+                .build()
+        };
+        self.0.get_or_try_init(async || make()).await.map_err(|_| MailboxError::Setup {
+            detail: "no TLS client can be made: does this machine have root certificates?".to_owned(),
+        })
+    }
 }
 
 /// TLS cannot be set up.

@@ -16,7 +16,7 @@ use reqwest::{
     redirect,
 };
 use rustls::crypto::{CryptoProvider, ring};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 use url::Url;
 
 use crate::{
@@ -68,7 +68,8 @@ impl Default for Limits {
 
 /// The archiver's retrieval API.
 pub struct ArchiverApi {
-    client: Client,
+    /// Made when it is first needed: it reads the system's certificates, which would be a good part of a function's start.
+    client: OnceCell<Client>,
     base: BaseUrl,
     keyring: Keyring,
     limits: Limits,
@@ -85,7 +86,7 @@ impl ArchiverApi {
     ///
     /// # Errors
     /// [`SourceError::Setup`] when the URL is not https (plain http is taken for loopback hosts), holds a user name, a
-    /// password, a query or a fragment, or when this machine has no root certificates.
+    /// password, a query or a fragment.
     pub fn new(url: Url, credentials: Arc<dyn Credentials>, limits: Limits) -> Result<Self, SourceError> {
         let base = BaseUrl::new(url)?;
         // reqwest takes its cryptography from the process and panics where there is none. Losing the race to install
@@ -93,26 +94,40 @@ impl ArchiverApi {
         if CryptoProvider::get_default().is_none() {
             ring::default_provider().install_default().ok();
         }
-        let client = Client::builder()
-            .user_agent(concat!("whatsapp-archiver/", env!("CARGO_PKG_VERSION")))
-            .https_only(base.is_https())
-            // Neither may the environment send the credentials through a proxy, nor an answer send them to another host.
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .referer(false)
-            // The tries are counted here, so that there is one budget for them.
-            .retry(reqwest::retry::never())
-            .connect_timeout(limits.connect)
-            .read_timeout(limits.idle)
-            .build()
-            .map_err(|_| SourceError::Setup {
-                detail: "no TLS client can be made: does this machine have root certificates?".to_owned(),
-            })?;
-        Ok(Self { client, base, keyring: Keyring::new(credentials), limits, parsing: Mutex::default() })
+        Ok(Self {
+            client: OnceCell::new(),
+            base,
+            keyring: Keyring::new(credentials),
+            limits,
+            parsing: Mutex::default(),
+        })
+    }
+
+    async fn client(&self) -> Result<&Client, SourceError> {
+        let make = || {
+            Client::builder()
+                .user_agent(concat!("whatsapp-archiver/", env!("CARGO_PKG_VERSION")))
+                .https_only(self.base.is_https())
+                // Neither may the environment send the credentials through a proxy, nor an answer send them to another
+                // host.
+                .no_proxy()
+                .redirect(redirect::Policy::none())
+                .referer(false)
+                // The tries are counted here, so that there is one budget for them.
+                .retry(reqwest::retry::never())
+                .connect_timeout(self.limits.connect)
+                .read_timeout(self.limits.idle)
+                .build()
+        };
+        self.client.get_or_try_init(async || make()).await.map_err(|_| SourceError::Setup {
+            detail: "no TLS client can be made: does this machine have root certificates?".to_owned(),
+        })
     }
 
     /// Asks until there is an answer that is worth keeping, and pours at most `limit` bytes of it into the sink.
     async fn ask(&self, asked: Asked, request: &Question, limit: u64, sink: &mut dyn Sink) -> Result<(), SourceError> {
+        // Before the clock runs: it is the archive's time, not ours.
+        self.client().await?;
         let tries = async {
             let mut tried = 1;
             loop {
@@ -159,7 +174,8 @@ impl ArchiverApi {
     }
 
     async fn send_with(&self, question: &Question, authorization: HeaderValue) -> Result<Response, Failure> {
-        self.client
+        self.client()
+            .await?
             .get(question.url.clone())
             .query(&question.query)
             .header(header::ACCEPT_ENCODING, "identity")

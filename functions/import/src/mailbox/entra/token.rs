@@ -15,7 +15,7 @@ use url::Url;
 use super::credentials::{Credentials, EntraSecret, assertion};
 use crate::mailbox::{
     MailboxError,
-    http::{self, Answer, Lost, word},
+    http::{self, Answer, Http, Lost, word},
     patience::Patience,
 };
 
@@ -88,7 +88,7 @@ impl Tokens {
     /// A token; never the one that Graph has just refused.
     pub(crate) async fn get(
         &self,
-        http: &reqwest::Client,
+        http: &Http,
         refused: Option<&Token>,
         patience: &mut Patience,
     ) -> Result<Token, MailboxError> {
@@ -113,7 +113,7 @@ impl Tokens {
         Ok(token)
     }
 
-    async fn ask(&self, http: &reqwest::Client, patience: &mut Patience) -> Result<Granted, MailboxError> {
+    async fn ask(&self, http: &Http, patience: &mut Patience) -> Result<Granted, MailboxError> {
         let mut refreshed = false;
         loop {
             let secret = self.credentials.get(refreshed).await?;
@@ -150,11 +150,7 @@ impl Tokens {
     }
 
     /// One request, and what came back.
-    async fn ask_with(
-        &self,
-        http: &reqwest::Client,
-        secret: &EntraSecret,
-    ) -> Result<Result<Answer, Lost>, MailboxError> {
+    async fn ask_with(&self, http: &Http, secret: &EntraSecret) -> Result<Result<Answer, Lost>, MailboxError> {
         let signed;
         let mut form =
             vec![("client_id", self.client_id.as_str()), ("grant_type", "client_credentials"), ("scope", &self.scope)];
@@ -168,7 +164,7 @@ impl Tokens {
                 form.push(("client_assertion", signed.expose_secret()));
             }
         }
-        let sent = http.post(self.url.clone()).form(&form).send().await;
+        let sent = http.client().await?.post(self.url.clone()).form(&form).send().await;
         Ok(http::read(sent, http::SMALL).await)
     }
 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::mailbox::{
     entra::{Tokens, is_private},
-    http::{self, Answer},
+    http::{self, Answer, Http},
     patience::Patience,
 };
 
@@ -54,14 +54,14 @@ impl Request {
 
 /// What sends them.
 pub(super) struct Client {
-    http: reqwest::Client,
+    http: Http,
     pub(super) hosts: Hosts,
     tokens: Tokens,
 }
 
 impl Client {
     pub(super) fn new(hosts: Hosts, tokens: Tokens) -> Result<Self, ConfigError> {
-        let http = http::client().map_err(|_| ConfigError::Tls)?;
+        let http = Http::new().map_err(|_| ConfigError::Tls)?;
         Ok(Self { http, hosts, tokens })
     }
 
@@ -114,6 +114,8 @@ impl Client {
             let token = self.tokens.get(&self.http, refused.as_ref(), patience).await?;
             let mut builder = self
                 .http
+                .client()
+                .await?
                 .request(request.method.clone(), request.url.clone())
                 .header(AUTHORIZATION, token.header.clone())
                 .header("prefer", r#"IdType="ImmutableId""#)
@@ -152,6 +154,8 @@ impl Client {
             let _turn = take(Some(turn)).await?;
             let request = self
                 .http
+                .client()
+                .await?
                 .put(url.clone())
                 .header(CONTENT_TYPE, "application/octet-stream")
                 .header(CONTENT_LENGTH, piece.len())

@@ -11,6 +11,7 @@ use super::error::{Failure, setup};
 use crate::mailbox::{
     MailboxError,
     entra::{Application, Credentials, Token, Tokens},
+    http::Http,
     patience::Patience,
 };
 
@@ -47,7 +48,7 @@ pub enum ImapLogin {
 
 /// The same, at work.
 pub(super) enum Login {
-    Entra { tokens: Tokens, http: reqwest::Client },
+    Entra { tokens: Box<Tokens>, http: Http },
     Account { accounts: Arc<dyn ImapAccounts>, current: tokio::sync::Mutex<Option<ImapAccount>> },
 }
 

@@ -27,7 +27,7 @@ use self::{
     session::{Session, Uid},
 };
 use super::{
-    Attempt, Filed, Mailbox, MailboxError, Mailboxes, Message, date, entra::ApplicationError, http, known::Known,
+    Attempt, Filed, Mailbox, MailboxError, Mailboxes, Message, date, entra::ApplicationError, http::Http, known::Known,
     patience::Patience,
 };
 
@@ -120,8 +120,8 @@ impl Imap {
         let login = match login {
             ImapLogin::Entra(application, credentials) => {
                 let (_, scope) = application.cloud.exchange();
-                let http = http::client().map_err(|_| ImapConfigError::Tls)?;
-                Login::Entra { tokens: application.tokens(scope.to_owned(), credentials)?, http }
+                let http = Http::new().map_err(|_| ImapConfigError::Tls)?;
+                Login::Entra { tokens: Box::new(application.tokens(scope.to_owned(), credentials)?), http }
             }
             ImapLogin::Account(accounts) => Login::Account { accounts, current: tokio::sync::Mutex::default() },
         };
