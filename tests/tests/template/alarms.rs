@@ -46,12 +46,70 @@ fn a_day_without_fetch_is_noticed_after_26_hours() {
     let period = alarm["Period"].as_u64().expect("a period");
     // A run that fails has a minimum of 1 error, a run that succeeds of 0, and no run at all is as bad as one that fails.
     assert_eq!((&alarm["MetricName"], &alarm["Statistic"]), (&json!("Errors"), &json!("Minimum")));
+    assert_eq!((&alarm["Namespace"], &alarm["DatapointsToAlarm"]), (&json!("AWS/Lambda"), &alarm["EvaluationPeriods"]));
+    assert_eq!(alarm["Dimensions"], json!([{"Name": "FunctionName", "Value": {"Ref": "FetchFunction"}}]));
     assert_eq!(
         (&alarm["Threshold"], &alarm["ComparisonOperator"]),
         (&json!(1), &json!("GreaterThanOrEqualToThreshold"))
     );
     assert_eq!(period * alarm["EvaluationPeriods"].as_u64().expect("periods"), 26 * 3600);
     assert_eq!(alarm["TreatMissingData"], "breaching");
+}
+
+/// What each alarm looks at, and from when it calls: more than the threshold in each of so many periods. `fetch-missing`
+/// has its own test.
+#[test]
+fn every_alarm_looks_at_its_own_metric_and_calls_in_time() {
+    const ERRORS: (&str, &str, &str) = ("AWS/Lambda", "FunctionName", "Errors");
+    const THROTTLES: (&str, &str, &str) = ("AWS/Lambda", "FunctionName", "Throttles");
+    const VISIBLE: (&str, &str, &str) = ("AWS/SQS", "QueueName", "ApproximateNumberOfMessagesVisible");
+    const AGE: (&str, &str, &str) = ("AWS/SQS", "QueueName", "ApproximateAgeOfOldestMessage");
+    let ours = |metric: Metric| (metrics::NAMESPACE, metrics::FUNCTION, metric.as_str());
+    // What a waiting item says comes every 11 to 15 minutes: a shorter period would have the alarm come and go.
+    const AT_EACH_TRY: (u64, u64) = (900, 1);
+    const AT_ONCE: (u64, u64) = (300, 1);
+    const AFTER_A_WHILE: (u64, u64) = (300, 3);
+    const HOURS: u64 = 3600;
+    let expected = [
+        ("dead-letters", VISIBLE, "DeadLetterQueue", AT_ONCE, 0),
+        ("dead-letters-expire", AGE, "DeadLetterQueue", AT_ONCE, 10 * 24 * HOURS),
+        ("schedule-failures", VISIBLE, "ScheduleFailureQueue", AT_ONCE, 0),
+        ("fetch-errors", ERRORS, "FetchFunction", AT_ONCE, 0),
+        ("convert-errors", ERRORS, "ConvertFunction", AT_ONCE, 0),
+        ("import-errors", ERRORS, "ImportFunction", AT_ONCE, 0),
+        ("fetch-throttles", THROTTLES, "FetchFunction", AFTER_A_WHILE, 0),
+        ("convert-throttles", THROTTLES, "ConvertFunction", AFTER_A_WHILE, 0),
+        ("import-throttles", THROTTLES, "ImportFunction", AFTER_A_WHILE, 0),
+        ("convert-age", AGE, "ConvertQueue", AFTER_A_WHILE, 6 * HOURS),
+        ("import-age", AGE, "ImportQueue", AFTER_A_WHILE, 6 * HOURS),
+        ("convert-stuck", ours(Metric::Stuck), "ConvertFunction", AT_EACH_TRY, 0),
+        ("import-stuck", ours(Metric::Stuck), "ImportFunction", AT_EACH_TRY, 0),
+        ("convert-setup", ours(Metric::SetupErrors), "ConvertFunction", AT_EACH_TRY, 0),
+        ("import-setup", ours(Metric::SetupErrors), "ImportFunction", AT_EACH_TRY, 0),
+        ("user-map-refused", ours(Metric::UserMapRefused), "ImportFunction", AT_EACH_TRY, 0),
+    ];
+    let template = Template::read();
+    let found = alarms(&template);
+    assert_eq!(found.len(), expected.len() + 1, "each but fetch-missing");
+    for (name, (namespace, dimension, metric), of, (period, periods), threshold) in expected {
+        let (.., alarm) = found.iter().find(|(found, ..)| found == name).unwrap_or_else(|| panic!("no alarm {name}"));
+        let named = if dimension == "QueueName" {
+            json!({"Fn::GetAtt": format!("{of}.QueueName")})
+        } else {
+            json!({"Ref": of})
+        };
+        // A queue's number or age is as high as it ever was in a period; the rest is counted.
+        let statistic = if dimension == "QueueName" { "Maximum" } else { "Sum" };
+        let says = json!({
+            "Namespace": namespace, "MetricName": metric, "Dimensions": [{"Name": dimension, "Value": named}],
+            "Statistic": statistic, "Period": period, "EvaluationPeriods": periods, "Threshold": threshold,
+            "ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": "notBreaching",
+        });
+        for (property, value) in says.as_object().expect("properties") {
+            assert_eq!(alarm[property], *value, "{name}: {property}");
+        }
+        assert!(alarm.get("ActionsEnabled").is_none() && alarm.get("DatapointsToAlarm").is_none(), "{name}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Every permission, against infra/PERMISSIONS.md and against the calls of the code.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -8,6 +8,35 @@ use crate::document::{Template, sources, text};
 
 /// Role, action and what it is allowed on, in the words of infra/PERMISSIONS.md.
 type Permission = (String, String, String);
+
+/// The marks of the table, and the template's condition that each stands for.
+const MARKS: &[(char, &str)] =
+    &[('¹', "FromExports"), ('²', "FromArchiver"), ('³', "HasKey"), ('⁴', "Traced"), ('⁵', "ByGraph"), ('⁶', "ByImap")];
+
+/// Each role's function, and the crates of ours that make requests of AWS for it.
+const FUNCTIONS: &[(&str, &[&str])] = &[
+    ("FetchRole", &["functions/fetch", "shared/source"]),
+    ("ConvertRole", &["functions/convert", "shared/source", "shared/batch"]),
+    ("ImportRole", &["functions/import", "shared/batch"]),
+];
+
+/// What a function needs that makes such a call of the crates in which the SDKs end.
+const CALLS: &[(&str, &[&str])] = &[
+    // Of a key that is not there S3 says so only to who may list it.
+    ("store.get(", &["s3:GetObject", "s3:ListBucket"]),
+    ("store.get_if_changed(", &["s3:GetObject", "s3:ListBucket"]),
+    ("store.digest(", &["s3:GetObject", "s3:ListBucket"]),
+    ("store.version(", &["s3:GetObject", "s3:ListBucket"]),
+    ("store.piece(", &["s3:GetObject"]),
+    ("store.put(", &["s3:PutObject"]),
+    ("store.put_large(", &["s3:PutObject", "s3:AbortMultipartUpload"]),
+    ("store.list(", &["s3:ListBucket"]),
+    ("secrets.get(", &["secretsmanager:GetSecretValue"]),
+    ("convert_queue.send(", &["sqs:SendMessage"]),
+    ("next.send(", &["sqs:SendMessage"]),
+    ("dead_letters.send_letter(", &["sqs:SendMessage"]),
+    ("source.postpone(", &["sqs:ChangeMessageVisibility"]),
+];
 
 /// What the SDK's calls need. A call that is not here fails the test below.
 const ACTIONS: &[(&str, &str)] = &[
@@ -42,13 +71,23 @@ fn list(value: &Value) -> Vec<&Value> {
     value.as_array().map_or_else(|| vec![value], |values| values.iter().collect())
 }
 
-/// The statements of a role; one that is there on a condition counts.
-fn statements(role: &Value) -> Vec<&Value> {
+/// The statements of a role, each with the condition on which it is there.
+fn statements(role: &Value) -> Vec<(Option<&str>, &Value)> {
     let policies = role["Policies"].as_array().expect("a role has its policy inline");
     assert_eq!(policies.len(), 1, "one policy a role");
     assert!(role.get("ManagedPolicyArns").is_none(), "no policy that AWS may change");
     let statements = policies[0]["PolicyDocument"]["Statement"].as_array().expect("statements");
-    statements.iter().map(|statement| statement["Fn::If"].get(1).unwrap_or(statement)).collect()
+    statements
+        .iter()
+        .map(|statement| match statement["Fn::If"].as_array().map(Vec::as_slice) {
+            Some([condition, there, otherwise]) => {
+                assert_eq!(*otherwise, json!({"Ref": "AWS::NoValue"}), "a statement is there or not");
+                (condition.as_str(), there)
+            }
+            Some(_) => panic!("no condition: {statement}"),
+            None => (None, statement),
+        })
+        .collect()
 }
 
 /// `${Bucket.Arn}/mime/*` is `mime/*`, `!GetAtt Key.Arn` is `Key`.
@@ -64,9 +103,14 @@ fn on(resource: &Value) -> String {
 }
 
 fn granted(template: &Template) -> BTreeSet<Permission> {
-    let mut granted = BTreeSet::new();
+    granted_on(template).into_keys().collect()
+}
+
+/// What is granted, and the condition on which.
+fn granted_on(template: &Template) -> BTreeMap<Permission, Option<String>> {
+    let mut granted = BTreeMap::new();
     for (role, properties) in template.of_type("AWS::IAM::Role") {
-        for statement in statements(properties) {
+        for (condition, statement) in statements(properties) {
             assert_eq!(statement["Effect"], "Allow", "{role}");
             for action in list(&statement["Action"]) {
                 let action = action.as_str().expect("an action");
@@ -84,8 +128,9 @@ fn granted(template: &Template) -> BTreeSet<Permission> {
                     list(&statement["Resource"])
                 };
                 for target in targets {
-                    let new = granted.insert((role.to_owned(), action.to_owned(), on(target)));
-                    assert!(new, "{role} is granted {action} twice");
+                    let permission = (role.to_owned(), action.to_owned(), on(target));
+                    let before = granted.insert(permission, condition.map(str::to_owned));
+                    assert!(before.is_none(), "{role} is granted {action} twice");
                 }
             }
         }
@@ -109,14 +154,19 @@ fn documented() -> Vec<(Permission, String)> {
 fn every_permission_is_documented_with_the_line_that_needs_it_and_the_reverse() {
     let rows = documented();
     let documented: BTreeSet<_> = rows.iter().map(|(permission, _)| permission.clone()).collect();
-    let granted = granted(&Template::read());
+    let conditions = granted_on(&Template::read());
+    let granted: BTreeSet<_> = conditions.keys().cloned().collect();
     let undocumented: Vec<_> = granted.difference(&documented).collect();
     let unneeded: Vec<_> = documented.difference(&granted).collect();
     assert!(undocumented.is_empty(), "granted and not in infra/PERMISSIONS.md: {undocumented:?}");
     assert!(unneeded.is_empty(), "in infra/PERMISSIONS.md and not granted: {unneeded:?}");
     assert_eq!(rows.len(), documented.len(), "a row stands twice");
 
-    for ((role, action, _), needed) in rows {
+    for (permission, needed) in rows {
+        let mark = needed.chars().last().and_then(|mark| MARKS.iter().find(|(other, _)| *other == mark));
+        let condition = mark.map(|(_, condition)| (*condition).to_owned());
+        assert_eq!(condition, conditions[&permission], "the mark of {permission:?}");
+        let (role, action, _) = permission;
         let behalf = ON_BEHALF.contains(&action.as_str()) || role == "ScheduleRole";
         match needed.split_once(".rs `") {
             Some((path, rest)) => {
@@ -125,6 +175,13 @@ fn every_permission_is_documented_with_the_line_that_needs_it_and_the_reverse() 
                 let call: String = call.split_whitespace().collect();
                 assert!(code.contains(&call), "{role} {action}: {path}.rs no longer has {call}");
                 assert!(!behalf, "{role} {action} is AWS's own doing");
+                let (_, own) = FUNCTIONS.iter().find(|(own, _)| *own == role).expect("a function's role");
+                let sdk = ["shared/store/", "shared/queue/", "shared/secrets/"];
+                let is_its = |path: &str| own.iter().any(|folder| path.starts_with(&format!("{folder}/")));
+                assert!(
+                    is_its(path) || sdk.iter().any(|folder| path.starts_with(folder)),
+                    "{role} {action}: {path}.rs is no part of that function"
+                );
             }
             None => assert!(behalf, "{role} {action}: which line needs it? {needed}"),
         }
@@ -152,6 +209,21 @@ fn what_the_code_calls_is_what_the_functions_are_granted() {
     let own = granted.into_iter().filter(|(role, ..)| role != "ScheduleRole").map(|(_, action, _)| action);
     let own: BTreeSet<_> = own.filter(|action| !ON_BEHALF.contains(&action.as_str())).collect();
     assert_eq!(called, own);
+}
+
+/// The test above compares all with all; this one each function with its own role.
+#[test]
+fn what_each_function_calls_is_what_its_own_role_is_granted() {
+    let granted = granted(&Template::read());
+    for (role, folders) in FUNCTIONS {
+        let code: String =
+            folders.iter().flat_map(|folder| sources(&format!("{folder}/src"))).map(|(_, code)| code).collect();
+        let code: String = code.split_whitespace().collect();
+        let called = CALLS.iter().filter(|(call, _)| code.contains(call)).flat_map(|(_, actions)| *actions);
+        let called: BTreeSet<_> = called.copied().collect();
+        let own = granted.iter().filter(|(who, action, _)| who == role && !ON_BEHALF.contains(&action.as_str()));
+        assert_eq!(called, own.map(|(_, action, _)| action.as_str()).collect(), "{role}");
+    }
 }
 
 #[test]

@@ -50,7 +50,17 @@ fn the_bucket_is_private_versioned_and_only_to_be_had_over_tls() {
     assert_eq!(bucket["VersioningConfiguration"]["Status"], "Enabled");
     let statements = template.properties("BucketPolicy")["PolicyDocument"]["Statement"].as_array().expect("statements");
     assert!(statements.iter().all(|statement| statement["Effect"] == "Deny"), "the policy grants nothing");
-    assert!(statements.iter().any(|statement| statement["Condition"]["Bool"]["aws:SecureTransport"] == "false"));
+    for condition in [
+        json!({"Bool": {"aws:SecureTransport": "false"}}),
+        // In quotes in the template: S3 takes text.
+        json!({"NumericLessThan": {"s3:TlsVersion": "1.2"}}),
+    ] {
+        let statement = statements.iter().find(|statement| statement["Condition"] == condition);
+        let statement = statement.unwrap_or_else(|| panic!("nothing is refused on the condition {condition}"));
+        assert_eq!((&statement["Principal"], &statement["Action"]), (&json!("*"), &json!("s3:*")));
+        let everything = json!([{"Fn::GetAtt": "Bucket.Arn"}, {"Fn::Sub": "${Bucket.Arn}/*"}]);
+        assert_eq!(statement["Resource"], everything, "{condition}");
+    }
 }
 
 #[test]
@@ -78,6 +88,15 @@ fn the_dead_letter_queue_takes_letters_from_the_two_queues_and_they_know_no_othe
         assert_eq!(properties["RedrivePolicy"]["deadLetterTargetArn"], json!({"Fn::GetAtt": "DeadLetterQueue.Arn"}));
     }
     assert_eq!(allowed.len(), 2);
+    assert_eq!(template.properties("DeadLetterQueue")["RedriveAllowPolicy"]["redrivePermission"], "byQueue");
+    // No queue's dead letters come to any other, and what is given up for good has no further queue.
+    for queue in ["ConvertQueue", "ImportQueue", "ScheduleFailureQueue"] {
+        let allowed = &template.properties(queue)["RedriveAllowPolicy"];
+        assert_eq!(*allowed, json!({"redrivePermission": "denyAll"}), "{queue}");
+    }
+    for queue in ["DeadLetterQueue", "ScheduleFailureQueue"] {
+        assert!(template.properties(queue).get("RedrivePolicy").is_none(), "{queue}");
+    }
 }
 
 #[test]
@@ -113,7 +132,10 @@ fn rendered_mail_stays_longer_than_a_dead_letter_that_may_need_it() {
     let rules = template.properties("Bucket")["LifecycleConfiguration"]["Rules"].as_array().expect("rules");
     let expiring: Vec<_> = rules.iter().filter(|rule| rule.to_string().contains("ExpirationInDays")).collect();
     assert_eq!(expiring.len(), 1, "only rendered mail expires");
-    assert_eq!(expiring[0]["Fn::If"][1]["Prefix"], "mime/");
+    let rule = &expiring[0]["Fn::If"][1];
+    assert_eq!(rule["Prefix"], "mime/");
+    // What was removed or written over can be restored as long as a letter says so, and a month's proof after that.
+    assert_eq!(rule["NoncurrentVersionExpiration"]["NoncurrentDays"], 30);
 }
 
 #[test]
