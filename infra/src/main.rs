@@ -28,10 +28,12 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Do the main job on this machine, without any account: from an archive to mailboxes that any mail client opens
-    #[command(after_help = "Examples:\n  \
-        archiver local\n      a sample archive of a bank's day\n  \
+    #[command(
+        after_help = "Exit code: 0 when every item came to its end, dead letters or not; 1 when not; 2 not understood.\n\
+        Examples:\n  archiver local\n      a sample archive of a bank's day\n  \
         archiver local --export chat.zip --owner you@example.com --zone Europe/Copenhagen\n      your own chat, as your phone exported it\n  \
-        archiver local --items 10000 --state /tmp/many\n      ten thousand small items")]
+        archiver local --items 10000 --state /tmp/many\n      ten thousand small items"
+    )]
     Local(local::LocalArguments),
     /// Fetch a past window again, without touching the day's run
     #[command(after_help = backfill::HELP)]
@@ -53,7 +55,7 @@ enum Command {
     #[command(after_help = "Exit code: 0, whatever is told; 1 when the deployment cannot be asked; 2 not understood.")]
     Status(StatusArguments),
     /// What lets a shell complete this command: print it, and keep it where the shell looks
-    #[command(after_help = "Examples:\n  \
+    #[command(after_help = "Exit code: 0; 2 not understood.\nExamples:\n  \
         archiver completions bash > ~/.local/share/bash-completion/completions/archiver\n  \
         archiver completions zsh > ~/.zfunc/_archiver\n  \
         archiver completions fish > ~/.config/fish/completions/archiver.fish")]

@@ -36,8 +36,9 @@ enum MappingCommand {
     )]
     Check(CheckArguments),
     /// Put a valid user map into the bucket; import uses it from its next batch on
-    #[command(after_help = "A file with a wrong row is not uploaded at all. Examples:\n  \
-        archiver mapping upload people.csv\n  archiver mapping upload people.csv --yes --local")]
+    #[command(after_help = "A file with a wrong row is not uploaded at all.\n\
+        Exit code: 0 when the bucket has it, now or before; 1 when it was not uploaded; 2 not understood.\n\
+        Examples:\n  archiver mapping upload people.csv\n  archiver mapping upload people.csv --yes --local")]
     Upload(UploadArguments),
     /// Say where somebody's items would go by the user map in the bucket and the rule for e-mail properties
     #[command(after_help = "Whether a mailbox exists is not asked: only import has access to the mail system.\n\

@@ -19,6 +19,7 @@ async fn each_command_explains_itself() {
         &["mapping", "upload"],
         &["mapping", "resolve"],
         &["reconcile"],
+        &["report"],
         &["status"],
         &["completions"],
     ] {

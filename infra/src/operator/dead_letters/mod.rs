@@ -57,7 +57,7 @@ enum DeadLettersCommand {
         archiver dead-letters replay --item WA-7c1e0b52 --max-item-bytes 20000000 --yes\n{EXIT_CODES}"))]
     Replay(ReplayArguments),
     /// Give letters up: a copy of each goes to discarded/ in the bucket, then it is deleted
-    #[command(after_help = format!("Example:\n  archiver dead-letters discard --reason item-not-found --older-than 30d\n{EXIT_CODES}"))]
+    #[command(after_help = format!("Example:\n  archiver dead-letters discard --reason item-not-found --stage convert --older-than 10d\n{EXIT_CODES}"))]
     Discard(DiscardArguments),
 }
 
