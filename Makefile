@@ -55,6 +55,12 @@ bench: .venv/.installed ## what it costs in time, memory and money, into BENCHMA
 fuzz: ## inputs that break something, sought for SECONDS=60 a target; ONLY=… for one, SEED=… to repeat
 	@tests/fuzz/run $(or $(SECONDS),60) $(or $(SEED),$$RANDOM) $(ONLY)
 
+.PHONY: soak
+soak: ## kills, cuts, outages and duplicates at random, for MINUTES=20; SEED=… to repeat a round
+	+@$(MAKE) --no-print-directory -j2 .venv/.installed binaries
+	@$(WITH_RUN_TOOLS) SOAK_SEED=$(or $(SEED),$$RANDOM) SOAK_MINUTES=$(or $(MINUTES),20) \
+		$(CARGO) test --workspace --locked --test faults soak -- --nocapture
+
 .PHONY: check
 check: format clippy docs licences advisories template ## formats, lints, docs, licences, advisories, the template
 

@@ -2,6 +2,7 @@
 //! chat exports) on one side and mailboxes on the other.
 
 pub mod cutter;
+mod discretion;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -9,16 +10,20 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context;
-use archiver::local::{
-    archive::{ArchiveCredentials, Sample, SampleArchive},
-    cloud::{Cloud, Queue, Redelivery, Step},
-    event_source::Depth,
-    machine::{Fetched, Machine, MachineOptions},
-    ministack::MinistackOptions,
-    tally::Tally,
+use anyhow::{Context, ensure};
+use archiver::{
+    local::{
+        archive::{ArchiveCredentials, Sample, SampleArchive},
+        cloud::{Cloud, Queue, Redelivery, Step},
+        event_source::Depth,
+        machine::{Fetched, Machine, MachineOptions},
+        ministack::MinistackOptions,
+        tally::Tally,
+    },
+    operator::connection::{Connection, QueueUrls},
 };
 use aws_sdk_sqs::Client as Sqs;
+use discretion::Confidential;
 use dovecot::{Dovecot, MASTER, MASTER_PASSWORD};
 use graph_fake::{CLIENT_ID, CLIENT_SECRET, GraphFake, TENANT_ID};
 use item::RunId;
@@ -62,16 +67,23 @@ pub struct Pace {
     pub visibility: Duration,
     /// The most processes of convert, and of import.
     pub concurrency: usize,
+    /// After how many receives SQS gives a message up.
+    pub max_receives: u32,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(60), visibility: Duration::from_secs(120), concurrency: 2 }
+        Self {
+            timeout: Duration::from_secs(60),
+            visibility: Duration::from_secs(120),
+            concurrency: 2,
+            max_receives: 50,
+        }
     }
 }
 
-/// After how many receives SQS gives a message up.
-const MAX_RECEIVES: u32 = 50;
+/// Of so many items a pipeline's logs are searched for what they say. Those of a large sample are all alike.
+const MOST_ITEMS: usize = 300;
 
 /// A pipeline that is running.
 pub struct Pipeline {
@@ -81,6 +93,7 @@ pub struct Pipeline {
     pub store: Store,
     /// Its archive, where it has one.
     pub archive: Option<SampleArchive>,
+    confidential: Confidential,
     directory: TempDir,
 }
 
@@ -111,6 +124,10 @@ impl Pipeline {
         let mail = directory.path().join("mail");
         std::fs::create_dir(&mail)?;
         let credentials = ArchiveCredentials { username: "connector".to_owned(), password: "correct horse".to_owned() };
+        let confidential = Confidential::new();
+        for secret in [credentials.password.as_str(), CLIENT_SECRET, MASTER_PASSWORD] {
+            confidential.word(secret);
+        }
         let mut all = vec![
             ("ARCHIVE_DOMAIN".to_owned(), "archive.example.com".to_owned()),
             ("RETRY_BASE_SECONDS".to_owned(), "1".to_owned()),
@@ -119,6 +136,7 @@ impl Pipeline {
         let mut set = |name: &str, value: &str| all.push((name.to_owned(), value.to_owned()));
         let archive = match from {
             From::Archive(sample) => {
+                sample.items().take(MOST_ITEMS).for_each(|item| confidential.item(&item));
                 let archive = SampleArchive::start(sample, credentials.clone()).await?;
                 set("SOURCE", "archiver-api");
                 set("ARCHIVER_URL", archive.url());
@@ -134,6 +152,7 @@ impl Pipeline {
         match &to {
             To::Maildir(addresses) => {
                 for address in addresses {
+                    confidential.word(address);
                     std::fs::create_dir(mail.join(address))?;
                 }
                 set("MAILBOX", "maildir");
@@ -171,7 +190,7 @@ impl Pipeline {
                 log: directory.path().join("ministack.log"),
                 variables: Vec::new(),
             },
-            redelivery: Redelivery { visibility: pace.visibility, max_receives: MAX_RECEIVES },
+            redelivery: Redelivery { visibility: pace.visibility, max_receives: pace.max_receives },
             timeout: pace.timeout,
             concurrency: pace.concurrency,
             variables: all,
@@ -182,7 +201,7 @@ impl Pipeline {
         machine.cloud.put_secret("graph", &json!({"client_secret": CLIENT_SECRET})).await?;
         machine.cloud.put_secret("imap", &json!({"username": MASTER, "password": MASTER_PASSWORD})).await?;
         let store = Store::new(machine.cloud.config(), machine.resources.bucket.clone());
-        Ok(Self { machine, store, archive, directory })
+        Ok(Self { machine, store, archive, confidential, directory })
     }
 
     /// Writes an object.
@@ -190,7 +209,13 @@ impl Pipeline {
     /// # Errors
     /// When the bucket refuses.
     pub async fn put(&self, key: &str, bytes: impl Into<Vec<u8>>) -> anyhow::Result<()> {
-        let put = Put { key, bytes: bytes.into().into(), content_type: "application/octet-stream", sha256: None };
+        let bytes = bytes.into();
+        match str::from_utf8(&bytes) {
+            Ok(csv) if key.ends_with(".csv") => self.confidential.user_map(csv),
+            Ok(chat) if key.starts_with(keys::INBOX) => self.confidential.chat(chat),
+            Ok(_) | Err(_) => {}
+        }
+        let put = Put { key, bytes: bytes.into(), content_type: "application/octet-stream", sha256: None };
         self.store.put(put, Condition::Always).await?;
         Ok(())
     }
@@ -201,6 +226,27 @@ impl Pipeline {
     /// When the bucket refuses.
     pub async fn put_user_map(&self, csv: &str) -> anyhow::Result<()> {
         self.put(keys::USER_MAP, csv).await
+    }
+
+    /// Adds an item of another archive's to what no log may tell.
+    pub fn keep_confidential(&self, item: &Value) {
+        self.confidential.item(item);
+    }
+
+    /// How many words no log may tell.
+    pub fn confidential_words(&self) -> usize {
+        self.confidential.len()
+    }
+
+    /// How an operator's command reaches it.
+    pub fn connection(&self) -> Connection {
+        let resources = &self.machine.resources;
+        let queues = QueueUrls {
+            convert: resources.convert.url.clone(),
+            import: resources.import.url.clone(),
+            dead_letters: resources.dead_letters.url.clone(),
+        };
+        Connection::to(self.machine.cloud.config().clone(), resources.bucket.clone(), queues)
     }
 
     /// The timer's event, as EventBridge Scheduler sends it.
@@ -306,7 +352,11 @@ impl Pipeline {
     /// # Errors
     /// When the queue does not answer.
     pub async fn dead_letters(&self) -> anyhow::Result<Vec<Letter>> {
-        letters(&self.machine.cloud, &self.machine.resources.dead_letters.url).await
+        let letters = letters(&self.machine.cloud, &self.machine.resources.dead_letters.url).await?;
+        let details = letters.iter().filter_map(|letter| letter.attributes.get("detail"));
+        let betrayed = self.confidential.betrayed_by(details.map(String::as_str));
+        ensure!(betrayed.is_none(), "{betrayed:?} is in the detail of a dead letter");
+        Ok(letters)
     }
 
     /// How many dead letters there are of each reason.
@@ -347,8 +397,22 @@ impl Pipeline {
 
     /// All that the functions have logged.
     pub fn logs(&self) -> String {
-        let log = |name: &str| std::fs::read_to_string(self.directory.path().join(name)).unwrap_or_default();
+        let read = |name: &str| std::fs::read_to_string(self.directory.path().join(name)).unwrap_or_default();
+        // A full log is put aside.
+        let log = |name: &str| read(&format!("{name}.old")) + &read(name);
         ["fetch.log", "convert.log", "import.log"].map(log).concat()
+    }
+}
+
+/// Whatever a test is about: what its functions have logged, at `debug`, says nothing that they were given.
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        // A test that has failed already says why.
+        if !std::thread::panicking()
+            && let Some(word) = self.confidential.betrayed_by([self.logs().as_str()])
+        {
+            panic!("{word:?} is in the log");
+        }
     }
 }
 

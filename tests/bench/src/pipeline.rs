@@ -89,8 +89,12 @@ pub async fn run(items: usize) -> anyhow::Result<Run> {
     for address in mailboxes()? {
         graph.add(User::new(address.as_str()));
     }
-    let pace =
-        Pace { timeout: Duration::from_secs(120), visibility: Duration::from_secs(240), concurrency: CONCURRENCY };
+    let pace = Pace {
+        timeout: Duration::from_secs(120),
+        visibility: Duration::from_secs(240),
+        concurrency: CONCURRENCY,
+        max_receives: 50,
+    };
     let sample = Sample::many(items, Timestamp::now());
     let variables = [("AWS_ENDPOINT_URL", proxy.url()), ("LOG_LEVEL", "info")];
     let pipeline = Pipeline::start_at(pace, From::Archive(sample), To::Graph(&graph), &variables).await?;

@@ -179,6 +179,13 @@ impl GraphFake {
         lock(&self.shared.script).add(on, fault);
     }
 
+    /// Puts a fault in place of the whole script, at once: no request comes between.
+    pub fn only_fault(&self, on: On, fault: Fault) {
+        let mut script = lock(&self.shared.script);
+        script.clear();
+        script.add(on, fault);
+    }
+
     /// Empties the script.
     pub fn clear_faults(&self) {
         lock(&self.shared.script).clear();

@@ -42,7 +42,7 @@ struct Plans {
 }
 
 /// The SDK tries so often.
-const SDK_TRIES: u32 = 4;
+pub(crate) const SDK_TRIES: u32 = 4;
 
 /// Every so many requests that name no item one is cut.
 const NAMELESS: u32 = 5;
@@ -86,9 +86,15 @@ impl Plans {
 /// A pipeline whose functions reach S3 and SQS through the cutter.
 pub(crate) async fn through(cutter: &Cutter, pace: Pace, from: From, to: To<'_>) -> anyhow::Result<Pipeline> {
     let pipeline = Pipeline::start_at(pace, from, to, &[("AWS_ENDPOINT_URL", cutter.url())]).await?;
+    lead(cutter, &pipeline)?;
+    Ok(pipeline)
+}
+
+/// What the cutter lets through goes to the pipeline's S3 and SQS.
+pub(crate) fn lead(cutter: &Cutter, pipeline: &Pipeline) -> anyhow::Result<()> {
     let ministack = pipeline.machine.cloud.config().endpoint_url().and_then(|url| url.strip_prefix("http://"));
     cutter.lead_to(ministack.context("the stand-in has no endpoint")?.parse()?);
-    Ok(pipeline)
+    Ok(())
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use archiver::local::{
     event_source::{Batch, Verdict, depth, judge},
 };
 use aws_sdk_sqs::Client;
+use graph_fake::{Fault as GraphFault, Gate, Kind, On as GraphOn};
 use item::Listed;
 use jiff::Timestamp;
 use pipeline_tests::{From, Pace, Pipeline, To};
@@ -40,6 +41,44 @@ async fn what_a_batch_has_not_done_in_time_comes_back_and_is_done_later() -> any
     pipeline.drain().await?;
     accounts::settled(&pipeline, &fetched.run, &fates).await?;
     accounts::one_copy_each(&pipeline, &fates)
+}
+
+#[tokio::test]
+async fn what_import_has_not_filed_in_time_comes_back_and_is_filed_once() -> anyhow::Result<()> {
+    let items: Vec<_> = (0..10).map(|index| filed(&format!("item/{index}"))).collect();
+    let sample = accounts::sample(&items)?;
+    let fates: Vec<_> = sample.fates().collect();
+    let graph = accounts::tenant().await?;
+    let pipeline = Pipeline::start_at(SHORT, From::Archive(sample), To::Graph(&graph), &[]).await?;
+    let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
+    let client = Client::new(pipeline.machine.cloud.config());
+    let resources = &pipeline.machine.resources;
+    let batch = loop {
+        let of_convert = Batch::receive(&client, &resources.convert, 10, Duration::ZERO, Duration::ZERO).await?;
+        if let Some(batch) = of_convert {
+            let answer = pipeline.machine.function(Step::Convert).invoke(batch.event()).await?;
+            batch.settle(&client, &resources.convert, &judge(&answer, batch.ids())).await?;
+        }
+        // On a busy machine convert has done nothing in its time.
+        if let Some(batch) = Batch::receive(&client, &resources.import, 10, Duration::ZERO, Duration::ZERO).await? {
+            break batch;
+        }
+    };
+
+    // Copies are made, and Graph's answers come too late.
+    let gate = Gate::default();
+    graph.fault(GraphOn::kind(Kind::MessageCreate).times(usize::MAX), GraphFault::HoldAfter(gate.clone()));
+    let answer = pipeline.machine.function(Step::Import).invoke(batch.event()).await?;
+    let verdict = judge(&answer, batch.ids());
+    let Verdict::Done(failed) = &verdict else { anyhow::bail!("it was cut off: {verdict:?}") };
+    assert!(!failed.is_empty(), "what is not filed comes back");
+    batch.settle(&client, &resources.import, &verdict).await?;
+    graph.clear_faults();
+    gate.open();
+
+    pipeline.drain().await?;
+    accounts::settled(&pipeline, &fetched.run, &fates).await?;
+    accounts::one_copy_each_in(&graph, &fates)
 }
 
 #[tokio::test]

@@ -138,6 +138,7 @@ async fn each_of_a_hostile_corpus_costs_only_itself() -> anyhow::Result<()> {
     let hostile = [("ARCHIVER_URL", url.as_str())];
     let pipeline =
         Pipeline::start(From::Archive(Sample::many(0, now)), To::Maildir(vec![ADA.to_owned()]), &hostile).await?;
+    nasty.iter().for_each(|(_, item)| pipeline.keep_confidential(item));
     let fetched = pipeline.run(&Pipeline::timer()).await?;
     server.abort();
     assert_eq!(fetched.queued, ids.len() as u64);

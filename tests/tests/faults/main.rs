@@ -7,4 +7,7 @@ mod deadlines;
 mod delivery;
 mod hostile;
 mod kills;
+mod large;
+mod memory;
 mod outages;
+mod soak;

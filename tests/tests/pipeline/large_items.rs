@@ -25,7 +25,8 @@ const MIB: u64 = 1 << 20;
 const PEAK_KILOBYTES: u64 = 150_000;
 
 /// Debug builds are slow.
-const PACE: Pace = Pace { timeout: Duration::from_secs(280), visibility: Duration::from_secs(560), concurrency: 1 };
+const PACE: Pace =
+    Pace { timeout: Duration::from_secs(280), visibility: Duration::from_secs(560), concurrency: 1, max_receives: 50 };
 
 fn digest_of_generated(size: u64) -> Sha256 {
     let mut hasher = Hasher::default();

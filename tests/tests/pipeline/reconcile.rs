@@ -8,10 +8,7 @@ use archiver::{
         archive::{Fate, Sample, user_map},
         cloud::Step,
     },
-    operator::{
-        connection::{Connection, QueueUrls},
-        reconcile::{Deep, Reconciled, Scope, Why, requeue},
-    },
+    operator::reconcile::{Deep, Reconciled, Scope, Why, requeue},
 };
 use import::mailbox::{Mailboxes, maildir::Maildir};
 use item::{ItemId, Outcome, Reason};
@@ -24,22 +21,12 @@ use crate::sample_day::{addresses, expected_letters};
 
 const ALL: Scope<'_> = Scope { from: Timestamp::MIN, to: Timestamp::MAX, deep: None, queueing: SignedDuration::ZERO };
 
-fn connection(pipeline: &Pipeline) -> Connection {
-    let resources = &pipeline.machine.resources;
-    let queues = QueueUrls {
-        convert: resources.convert.url.clone(),
-        import: resources.import.url.clone(),
-        dead_letters: resources.dead_letters.url.clone(),
-    };
-    Connection::to(pipeline.machine.cloud.config().clone(), resources.bucket.clone(), queues)
-}
-
 async fn reconcile(pipeline: &Pipeline) -> anyhow::Result<Reconciled> {
     let variables = pipeline.machine.variables(Step::Import);
     let maildir = variables.into_iter().rev().find(|(name, _)| name == "MAILDIR").context("no Maildir")?.1;
     let mailboxes: Arc<dyn Mailboxes> = Arc::new(Maildir::new(maildir, FOLDER)?);
     let deep = Deep { mailboxes: Ok(mailboxes), name_mailboxes: false };
-    Ok(Reconciled::of(&connection(pipeline), Scope { deep: Some(&deep), ..ALL }, |_, _| {}).await?)
+    Ok(Reconciled::of(&pipeline.connection(), Scope { deep: Some(&deep), ..ALL }, |_, _| {}).await?)
 }
 
 fn whys(books: &Reconciled) -> BTreeMap<String, Why> {
@@ -214,7 +201,7 @@ async fn what_somebody_takes_away_is_named_and_comes_back_where_it_is_lacking() 
     // Nobody can be asked, so nothing is changed; then exactly these three.
     let (code, _, err) = command(&pipeline, &["--settled", "--requeue"]).await?;
     assert!(code == Some(1) && err.contains("nothing was changed"), "{err}");
-    assert_eq!(requeue(&connection(&pipeline), &books.missing).await?, 3);
+    assert_eq!(requeue(&pipeline.connection(), &books.missing).await?, 3);
     let books = reconcile(&pipeline).await?;
     assert_eq!((books.undecided, books.missing.len()), (3, 0), "on the queue they are not missing");
     pipeline.drain().await?;

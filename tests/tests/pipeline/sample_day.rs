@@ -97,35 +97,10 @@ async fn the_logs_hold_no_content_and_no_identity() -> anyhow::Result<()> {
     pipeline.run(&Pipeline::timer()).await?;
     let logs = pipeline.logs();
     assert!(logs.contains("\"filed\"") && logs.contains("dead letter"), "the log says what was done");
-    let secrets = ["correct horse", "Basic ", "Authorization"].map(str::to_owned);
-    let mut searched = 0;
-    for word in said_in_the_sample()?.into_iter().chain(secrets).chain(addresses()?) {
-        searched += 1;
-        assert!(!logs.contains(&word), "{word:?} is in the log");
+    // What each pipeline does at its end is done here by hand once, to see that it searches for enough.
+    assert!(pipeline.confidential_words() > 100, "{} words are searched for", pipeline.confidential_words());
+    for word in ["Lindqvist", "correct horse", "Authorization"] {
+        assert!(!logs.contains(word), "{word:?} is in the log");
     }
-    assert!(searched > 100, "{searched} words were searched for");
     Ok(())
-}
-
-/// Everything of five characters or more that somebody is called, said or named a file.
-fn said_in_the_sample() -> anyhow::Result<Vec<String>> {
-    let items: Value = serde_json::from_str(include_str!("../../../infra/local/sample/items.json"))?;
-    let mut said = Vec::new();
-    gather(&items, "", &mut said);
-    Ok(said)
-}
-
-fn gather(value: &Value, name: &str, said: &mut Vec<String>) {
-    match value {
-        Value::Object(members) => members.iter().for_each(|(name, value)| gather(value, name, said)),
-        Value::Array(list) => list.iter().for_each(|value| gather(value, name, said)),
-        Value::String(text) => {
-            let theirs =
-                ["name", "phone", "whatsappId", "email", "text", "question", "options", "votes", "address", "vcard"];
-            if theirs.contains(&name) && text.chars().count() >= 5 {
-                said.push(text.clone());
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
 }
