@@ -72,7 +72,9 @@ async fn nothing_is_queued_that_no_manifest_lists() -> anyhow::Result<()> {
     let down = Arc::new(AtomicBool::new(true));
     let judged = Arc::clone(&down);
     let cutter = Cutter::start(move |request| {
-        let manifest = request.starts_with("PUT") && request.lines().next().is_some_and(|line| line.contains("/runs/"));
+        // The list of ids itself, and not the record of the run, which is written before.
+        let manifest =
+            request.starts_with("PUT") && request.lines().next().is_some_and(|line| line.contains("/items-"));
         if manifest && judged.load(Ordering::SeqCst) { Cut::Before } else { Cut::Never }
     });
     let cutter = cutter.await?;
