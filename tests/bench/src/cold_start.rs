@@ -15,7 +15,7 @@ use crate::{
 const FUNCTIONS: [&str; 4] = ["hello", "fetch", "convert", "import"];
 
 /// The variables that a function needs to start; nobody is asked for anything yet.
-const VARIABLES: [(&str, &str); 17] = [
+pub const VARIABLES: [(&str, &str); 17] = [
     ("ARCHIVER_SECRET_ID", "archiver"),
     ("ARCHIVER_URL", "https://archive.example.com/api/v1"),
     ("ARCHIVE_DOMAIN", "archive.example.com"),

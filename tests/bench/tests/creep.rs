@@ -1,9 +1,13 @@
 //! A guard against creep: what an item costs in memory and in instructions stays what `baseline.json` says. Neither
 //! depends on how busy the machine is.
 
+#[cfg(target_arch = "x86_64")]
+use std::path::Path;
 use std::{collections::BTreeMap, process::Command};
 
 use anyhow::{Context, ensure};
+#[cfg(target_arch = "x86_64")]
+use bench::cold_start;
 use bench::corpus;
 use serde::{Deserialize, Serialize};
 
@@ -48,20 +52,30 @@ fn counted(work: &str, lot: &str) -> anyhow::Result<Cost> {
     serde_json::from_slice(&output.stdout).context("what counted says")
 }
 
+/// How many instructions a program takes. Whether it succeeds is not asked.
+#[cfg(target_arch = "x86_64")]
+fn counted_instructions(program: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<f64> {
+    let output = Command::new("valgrind")
+        .args(["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"])
+        .arg(program)
+        .args(arguments)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .envs(variables.iter().copied())
+        .output()
+        .context("valgrind does not start: tests/install-tools installs it")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let total = said.lines().find_map(|line| line.split_once("I   refs:").or_else(|| line.split_once("I refs:")));
+    let (_, total) = total.with_context(|| format!("valgrind counted nothing: {said}"))?;
+    Ok(total.trim().replace(',', "").parse()?)
+}
+
 /// The instructions of one item: those of a run that does it `times` times more, less those of one that does not. Most
 /// of both is the start, which reads the world's numbering plans.
 #[cfg(target_arch = "x86_64")]
 fn instructions(work: &str, lot: &str, times: u32) -> anyhow::Result<f64> {
-    let run = |times: u32| -> anyhow::Result<f64> {
-        let output = Command::new("valgrind")
-            .args(["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"])
-            .args([env!("CARGO_BIN_EXE_counted"), work, lot, &times.to_string()])
-            .output()
-            .context("valgrind does not start: tests/install-tools installs it")?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        let total = said.lines().find_map(|line| line.split_once("I   refs:").or_else(|| line.split_once("I refs:")));
-        let (_, total) = total.with_context(|| format!("valgrind counted nothing: {said}"))?;
-        Ok(total.trim().replace(',', "").parse()?)
+    let run = |times: u32| {
+        counted_instructions(Path::new(env!("CARGO_BIN_EXE_counted")), &[work, lot, &times.to_string()], &[])
     };
     std::thread::scope(|scope| {
         let start = scope.spawn(|| run(0));
@@ -144,6 +158,31 @@ fn an_item_of_ten_megabytes_takes_no_more_than_two_and_a_half_times_its_size() -
     for (work, held) in held {
         let times = (held as f64 + counted(work, "video")?.peak) / size;
         assert!(times <= 2.5, "{work}: what it holds and what it makes of it is {times:.2} times the item");
+    }
+    Ok(())
+}
+
+/// Nothing is read, compiled or connected at a function's start that can wait for its first request. The Runtime API
+/// is not there, so a function ends with its first question for work.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_function_starts_about_as_fast_as_one_that_does_nothing() -> anyhow::Result<()> {
+    let nobody = [
+        ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1"),
+        ("AWS_LAMBDA_FUNCTION_NAME", "function"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024"),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
+        ("AWS_LAMBDA_LOG_GROUP_NAME", "group"),
+        ("AWS_LAMBDA_LOG_STREAM_NAME", "stream"),
+        ("AWS_REGION", "us-east-1"),
+    ];
+    let variables = [cold_start::VARIABLES.as_slice(), &nobody].concat();
+    let hello = counted_instructions(Path::new(env!("CARGO_BIN_EXE_hello")), &[], &variables)?;
+    let binaries = pipeline_tests::binaries()?;
+    for name in ["fetch", "convert", "import"] {
+        let times = counted_instructions(&binaries.join(name), &[], &variables)? / hello;
+        // One that stopped at a variable would be far below.
+        assert!((0.9..1.2).contains(&times), "{name} takes {times:.2} times what hello takes until its first question");
     }
     Ok(())
 }
