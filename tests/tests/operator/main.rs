@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a helper of tests may panic as they may")]
 
 mod backfill;
+mod day;
 mod deployments;
 mod doctor;
 mod help;
+mod mail_systems;
 mod stack;
 mod transcript;

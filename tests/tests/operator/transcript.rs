@@ -52,7 +52,7 @@ pub(crate) fn settings() -> insta::Settings {
         (r"wa-bucket-[0-9a-f]+", "[BUCKET]"),
         (r"\d{8}T\d{6}Z-(daily|backfill)-[0-9a-f]{8}", "[RUN]"),
         (r"request-id [0-9a-f-]{36}", "request-id [ID]"),
-        (r"/[^ ]*/\.tmp[A-Za-z0-9]+", "[DIR]"),
+        (r"/[^\s]*/\.tmp[A-Za-z0-9]+", "[DIR]"),
     ] {
         settings.add_filter(pattern, name);
     }

@@ -1,0 +1,92 @@
+//! What the command asks of each mail system that a stack's import is set to.
+
+use std::collections::HashMap;
+
+use aws_sdk_lambda::types::Environment;
+use dovecot::{Dovecot, MASTER, MASTER_PASSWORD, Options};
+use item::{FiledMailbox, FilingResult, ItemId, Outcome};
+use jiff::Timestamp;
+use serde_json::json;
+use store::keys;
+
+use crate::{
+    stack::{ADA, NAME, Stack},
+    transcript::assert_transcript,
+};
+
+const DOCTOR: [&str; 5] = ["doctor", "--stack", NAME, "--mailbox", ADA];
+
+/// Sets variables of import, in the stack.
+async fn deploy(stack: &Stack, changed: &[(&str, &str)]) {
+    let lambda = aws_sdk_lambda::Client::new(stack.cloud.config());
+    let import = format!("{NAME}-import");
+    let configured = lambda.get_function_configuration().function_name(&import).send().await.unwrap();
+    let mut variables: HashMap<_, _> = configured.environment.unwrap().variables.unwrap();
+    variables.extend(changed.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    let environment = Environment::builder().set_variables(Some(variables)).build();
+    lambda.update_function_configuration().function_name(&import).environment(environment).send().await.unwrap();
+}
+
+/// The lines about the mail system.
+async fn told(stack: &Stack, name: &str, arguments: &[&str]) {
+    let told = stack.run(arguments).await;
+    let about =
+        |line: &&str| ["Graph", "mailbox", "import's settings", "exit code"].iter().any(|word| line.contains(word));
+    let lines: Vec<_> = told.lines().filter(about).collect();
+    assert_transcript(name, &lines.join("\n"));
+}
+
+#[tokio::test]
+async fn the_doctor_asks_each_mail_system_in_its_own_way() {
+    let stack = Stack::start().await;
+    deploy(&stack, &[("MAILBOX", "graph-import-mime")]).await;
+    told(&stack, "doctor-import-mime-not-granted", &DOCTOR).await;
+    stack.graph.set_roles(&["User.Read.All", "Mail-Advanced.ReadWrite.All"]);
+    told(&stack, "doctor-import-mime", &DOCTOR).await;
+
+    let mut server = Dovecot::start(&Options { users: vec![ADA.to_owned()], ..Options::default() }).unwrap();
+    let host = server.host();
+    let imap = [
+        ("MAILBOX", "imap"),
+        ("GRAPH_TENANT_ID", ""),
+        ("IMAP_HOST", host.as_str()),
+        ("IMAP_DOMAINS", "example.com"),
+        ("IMAP_PROBE_MAILBOX", ADA),
+        ("IMAP_SECRET_ID", "wa-imap"),
+    ];
+    deploy(&stack, &imap).await;
+    told(&stack, "doctor-imap-no-secret", &DOCTOR).await;
+    stack.secret("wa-imap", &json!({"username": MASTER, "password": "wrong"})).await;
+    told(&stack, "doctor-imap-wrong-secret", &DOCTOR).await;
+    stack.secret("wa-imap", &json!({"username": MASTER, "password": MASTER_PASSWORD})).await;
+    told(&stack, "doctor-imap", &DOCTOR).await;
+    told(&stack, "doctor-imap-nobody", &["doctor", "--stack", NAME, "--mailbox", "nobody@example.com"]).await;
+    told(&stack, "doctor-imap-unnamed", &["doctor", "--stack", NAME]).await;
+    server.kill();
+    told(&stack, "doctor-imap-away", &DOCTOR).await;
+}
+
+#[tokio::test]
+async fn a_stack_s_mailboxes_are_asked_as_its_import_is_set() {
+    let stack = Stack::start().await;
+    let id: ItemId = "WA-1".parse().unwrap();
+    let at: Timestamp = "2026-11-21T07:00:00Z".parse().unwrap();
+    let mut outcome = Outcome::new(id.clone());
+    outcome.message_id = Some("<wa-1@archive.example.com>".to_owned());
+    outcome.mailboxes.push(FiledMailbox {
+        address: ADA.parse().unwrap(),
+        result: FilingResult::Imported,
+        message: "AAMk".to_owned(),
+        at,
+    });
+    let line = json!({"item": id, "archived_time": at}).to_string();
+    stack.put("runs/20261121T080000Z-daily-0badcafe/items-000001.ndjson", &line).await;
+    let key = keys::outcome("2026-11-21", &id.key());
+    stack.put(&key, &String::from_utf8(outcome.to_json()).unwrap()).await;
+    let deep = ["reconcile", "--stack", NAME, "--deep"];
+    assert_transcript("reconcile-deep-deleted", &stack.run(&deep).await);
+    stack.graph.remove(ADA);
+    assert_transcript("reconcile-deep-mailbox-gone", &stack.run(&deep).await);
+    deploy(&stack, &[("MAILBOX", "pigeon")]).await;
+    assert_transcript("reconcile-deep-no-mail-system", &stack.run(&deep).await);
+}
