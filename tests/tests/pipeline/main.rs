@@ -15,6 +15,8 @@ mod redrive;
 mod report;
 mod requests;
 mod sample_day;
+mod scale;
 mod set_up_faults;
 mod sizes;
+mod sqs;
 mod tasks;

@@ -1,99 +1,27 @@
 //! AWS's own redrive, StartMessageMoveTask and the console's button, on the one dead-letter queue: against a stand-in for
 //! SQS that has it. The functions are the real ones, and so are the letters.
 
-use std::{
-    collections::BTreeMap,
-    io::{BufRead, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use archiver::local::{
     archive::Sample,
-    cloud::{Cloud, Queue, Step},
+    cloud::{Queue, Step},
     event_source::{EventSource, EventSourceOptions, depth, drained},
 };
-use aws_sdk_sqs::{
-    Client,
-    types::{ListMessageMoveTasksResultEntry, QueueAttributeName},
-};
+use aws_sdk_sqs::types::ListMessageMoveTasksResultEntry;
 use jiff::Timestamp;
 use pipeline_tests::{From, Letter, Pipeline, To, letters};
-use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::json;
+
+use crate::sqs::Sqs;
 
 const ADA: &str = "ada@example.com";
 const BOB: &str = "bob@example.com";
 /// How many items each of them has.
 const ITEMS: usize = 2;
 
-/// SQS with message move tasks. It ends with its standard input, and so with this process.
-struct Sqs {
-    cloud: Cloud,
-    client: Client,
-    convert: Queue,
-    import: Queue,
-    dead_letters: Queue,
-    url: String,
-    process: Child,
-}
-
 impl Sqs {
-    /// With the queues as the template wires them.
-    async fn start() -> anyhow::Result<Self> {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("sqs");
-        ensure!(directory.join("node_modules").is_dir(), "the stand-in for SQS is not installed: make test");
-        let mut command = Command::new("node");
-        command.arg(directory.join("server.mjs")).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut process = command.spawn().context("node does not start: make test installs it")?;
-        let mut url = String::new();
-        BufReader::new(process.stdout.take().context("no pipe")?).read_line(&mut url)?;
-        let url = url.trim().to_owned();
-        let cloud = Cloud::at(&url).await;
-        let client = Client::new(cloud.config());
-
-        let template = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml"))?;
-        let template = Yaml::load_from_str(&template)?;
-        let resources = &template.first().context("an empty template")?["Resources"];
-        // A letter that a failed task has in hand is seen again after a second, and not after half a minute.
-        let seconds = (QueueAttributeName::VisibilityTimeout, "1".to_owned());
-        let dead_letters = queue(&client, "dead-letters", vec![seconds]).await?;
-        let mut made = Vec::new();
-        for (name, resource) in [("convert", "ConvertQueue"), ("import", "ImportQueue")] {
-            let properties = &resources[resource]["Properties"];
-            let receives = properties["RedrivePolicy"]["maxReceiveCount"].as_integer();
-            let receives = receives.context("the template says no maxReceiveCount")?;
-            let redrive = json!({"deadLetterTargetArn": dead_letters.arn, "maxReceiveCount": receives});
-            let attributes = vec![
-                (QueueAttributeName::VisibilityTimeout, "120".to_owned()),
-                (QueueAttributeName::RedrivePolicy, redrive.to_string()),
-                (QueueAttributeName::RedriveAllowPolicy, json!({"redrivePermission": "denyAll"}).to_string()),
-            ];
-            made.push(queue(&client, name, attributes).await?);
-        }
-        let allow = &resources["DeadLetterQueue"]["Properties"]["RedriveAllowPolicy"];
-        ensure!(allow["redrivePermission"].as_str() == Some("byQueue"), "the template has changed");
-        let sources: Vec<_> = made.iter().map(|queue| &queue.arn).collect();
-        let allow = json!({"redrivePermission": "byQueue", "sourceQueueArns": sources}).to_string();
-        let set = client.set_queue_attributes().queue_url(&dead_letters.url);
-        set.attributes(QueueAttributeName::RedriveAllowPolicy, allow).send().await?;
-        let [convert, import] = <[Queue; 2]>::try_from(made).map_err(|_| anyhow::anyhow!("two queues"))?;
-        Ok(Self { cloud, client, convert, import, dead_letters, url, process })
-    }
-
-    /// By which the functions find it.
-    fn variables(&self) -> [(&str, &str); 4] {
-        [
-            ("AWS_ENDPOINT_URL_SQS", self.url.as_str()),
-            ("CONVERT_QUEUE_URL", self.convert.url.as_str()),
-            ("IMPORT_QUEUE_URL", self.import.url.as_str()),
-            ("DEAD_LETTER_QUEUE_URL", self.dead_letters.url.as_str()),
-        ]
-    }
-
     /// Gives a queue's messages out and takes none, until SQS itself has moved all of them.
     async fn exhaust(&self, queue: &Queue) -> anyhow::Result<()> {
         loop {
@@ -149,22 +77,6 @@ impl Sqs {
         source.stop().await;
         Ok(())
     }
-}
-
-impl Drop for Sqs {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        self.process.kill().ok();
-        self.process.wait().ok();
-    }
-}
-
-async fn queue(client: &Client, name: &str, attributes: Vec<(QueueAttributeName, String)>) -> anyhow::Result<Queue> {
-    let create = client.create_queue().queue_name(name).set_attributes(Some(attributes.into_iter().collect()));
-    let url = create.send().await?.queue_url.context("a queue without a URL")?;
-    let ask = client.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::QueueArn);
-    let arn = ask.send().await?.attributes.and_then(|mut all| all.remove(&QueueAttributeName::QueueArn));
-    Ok(Queue { url, arn: arn.context("a queue without an ARN")? })
 }
 
 /// Two texts of Ada's and two of Bob's, to somebody who has no mailbox.
