@@ -1,6 +1,10 @@
 //! The operator's command for dead letters, as a program, against the whole pipeline.
 
-use std::{collections::BTreeMap, process::Output, time::Duration};
+use std::{
+    collections::BTreeMap,
+    process::{Output, Stdio},
+    time::Duration,
+};
 
 use anyhow::Context;
 use archiver::local::{
@@ -14,7 +18,10 @@ use item::Outcome;
 use jiff::Timestamp;
 use pipeline_tests::{From, Pipeline, To};
 use serde_json::{Value, json};
-use tokio::process::Command;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Command,
+};
 
 const ADA: &str = "ada@example.com";
 const BOB: &str = "bob@example.com";
@@ -51,7 +58,7 @@ fn command(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<Command> {
         .env_clear()
         .env("AWS_REGION", Ministack::REGION)
         .envs(cloud.variables(Step::Convert, resources))
-        .stdin(std::process::Stdio::null());
+        .stdin(Stdio::null());
     Ok(command)
 }
 
@@ -197,14 +204,22 @@ async fn replays_that_are_killed_lose_no_letter_and_file_none_twice() -> anyhow:
     assert_eq!(depth_of(&pipeline, letters).await?.total(), letters_in_all as u64);
     pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n")).await?;
 
+    // Ten at once, and the next ten a quarter of a second later: no kill lets more than ten go, so that letters are left
+    // for the last one too.
     let replay = ["replay", "--yes", "--hold", "1", "--rate", "40"];
     let mut while_moving = 0;
     for kill in 0..kills {
         let before = depth_of(&pipeline, letters).await?.total();
-        let mut child = command(&pipeline, &replay)?.stdout(std::process::Stdio::null()).spawn()?;
-        // Spread over the walk, the plan and the moves by a step that shares no factor with their length.
-        let after = Duration::from_millis(600 + (kill * 457) % (1700 * soak));
-        // The time is the test's input, not something that it waits for.
+        assert!(before > 0, "no letter is left to be met by kill {kill}");
+        let mut command = command(&pipeline, &replay)?;
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn()?;
+        // The times are the test's input, not something that it waits for: one in four in the walk and the plan, the others
+        // from the moment on from which letters move.
+        let after = Duration::from_millis(if kill % 4 == 0 { 100 + (kill * 457) % 1500 } else { (kill * 457) % 250 });
+        let mut notes = BufReader::new(child.stderr.take().context("no pipe")?).lines();
+        if kill % 4 != 0 {
+            while notes.next_line().await?.is_some_and(|line| !line.contains("To be replayed")) {}
+        }
         if tokio::time::timeout(after, child.wait()).await.is_err() {
             child.kill().await?;
         }
