@@ -184,7 +184,6 @@ async fn look(bucket: &Bucket, variables: &[(&str, &str)], arguments: &[&str]) -
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[expect(clippy::print_stderr, reason = "a measurement is told")]
 async fn a_look_at_a_large_archive_takes_a_request_an_item_and_bounded_memory() -> anyhow::Result<()> {
     let soak = Variables::read(&["SOAK"]).or("SOAK", "how many times as long as usual", 1_u64)?;
     let items = soak * 5_000;

@@ -161,10 +161,12 @@ fn permissions(granted: Option<&[String]>, way: Way) -> Finding {
     let needed = |name: &str| name == NEEDED || (by_mime && name == IMPORT_MIME);
     let extra: Vec<&str> = granted.iter().map(String::as_str).filter(|name| !needed(name)).collect();
     if extra.is_empty() {
-        return Finding::ok(
-            PERMISSIONS,
-            format!("{NEEDED} and no more; which mailboxes it may write to is Exchange's (RBAC for Applications)"),
-        );
+        let granted = if by_mime {
+            format!("{NEEDED}, and {IMPORT_MIME}, which is good for every mailbox of the tenant; no more")
+        } else {
+            format!("{NEEDED} and no more; which mailboxes it may write to is Exchange's (RBAC for Applications)")
+        };
+        return Finding::ok(PERMISSIONS, granted);
     }
     let tenant_wide = extra.iter().any(|name| name.starts_with("Mail"));
     let why = if tenant_wide {
