@@ -1,4 +1,4 @@
-//! The participants of an item whose task had no room for them.
+//! What the stored message itself says: its Message-ID, and the participants of an item whose task had no room for them.
 
 use item::Participant;
 use mail_parser::{MessageParser, MessagePart, MimeHeaders};
@@ -8,7 +8,14 @@ use crate::mailbox::{MailboxError, Mime};
 /// Evidence is not longer: the archive's answer ends before.
 const LONGEST: u64 = 16 << 20;
 
-/// Reads them from the evidence in the stored message, the sender first. `None` where the message has no evidence.
+/// The stored message's own Message-ID, with angle brackets. The task's may be another one: an archive that has come to
+/// know a person better, or a new `ARCHIVE_DOMAIN`, gives a later rendering another id, and the first rendering stays.
+pub(crate) fn message_id(mime: &Mime) -> Option<String> {
+    let head = MessageParser::new().with_message_ids().parse_headers(&mime.in_memory()[..])?;
+    head.message_id().map(|id| format!("<{id}>"))
+}
+
+/// Reads the participants from the evidence in the stored message, the sender first. `None` where the message has no evidence.
 ///
 /// # Errors
 /// Where the evidence is not in memory, and the bucket does not give it.

@@ -83,7 +83,8 @@ impl Work for Import {
         }
         let released = match &result {
             Ok(()) | Err(Failure::Permanent { .. }) => outcomes.release(claimed).await,
-            Err(Failure::Transient { .. } | Failure::Setup { .. }) => outcomes.put_off(claimed).await,
+            Err(Failure::Transient { after, .. }) => outcomes.put_off(claimed, after.unwrap_or_default()).await,
+            Err(Failure::Setup { .. }) => outcomes.put_off(claimed, Duration::ZERO).await,
         };
         // A failure that is known already says more than that it could not be noted.
         match (result, released) {
@@ -117,7 +118,7 @@ impl Import {
         let _alone = if task.bytes > large::WHOLE { Some(ALONE.lock().await) } else { None };
         let message = self.message(task, mime_key).await?;
         let outcome = &mut claimed.outcome;
-        outcome.message_id = Some(task.message_id.clone());
+        outcome.message_id = Some(message.message_id.clone());
         outcome.sha256 = Some(task.sha256);
         outcome.bytes = Some(task.bytes);
         outcome.mime = Some(mime_key.to_owned());
@@ -154,7 +155,9 @@ impl Import {
             let detail = "the rendered message is gone from the bucket; restore the object's last version, then replay";
             permanent(Reason::ItemNotFound, detail.to_owned())
         })?;
-        Ok(Message { item: task.item.clone(), message_id: task.message_id.clone(), mime })
+        let message_id = evidence::message_id(&mime)
+            .ok_or_else(|| permanent(Reason::ItemMalformed, "the stored message has no Message-ID".to_owned()))?;
+        Ok(Message { item: task.item.clone(), message_id, mime })
     }
 
     async fn whole(&self, task: &ImportTask, key: &str) -> Result<Option<Mime>, Failure> {
@@ -184,7 +187,7 @@ impl Import {
         invocation: &Invocation,
     ) -> Result<(), Failure> {
         let attempt = if claimed.first { Attempt::First } else { Attempt::Again };
-        claimed.outcome.failed.clear();
+        let failed_before = std::mem::take(&mut claimed.outcome.failed);
         let lacking: Vec<_> = mailboxes.into_iter().filter(|mailbox| !claimed.outcome.has(&mailbox.address)).collect();
         let outcomes = Outcomes { store: &self.store };
         let mut waiting = None;
@@ -229,6 +232,13 @@ impl Import {
         metrics::add(Metric::Imported, imported);
         metrics::add(Metric::Skipped, skipped);
         if let Some(failure) = waiting {
+            // Who lacked a copy and still does stays named, whatever becomes of this task.
+            let outcome = &mut claimed.outcome;
+            let decided = |address: &MailboxAddress| {
+                outcome.has(address) || outcome.failed.iter().any(|failed| failed.address == *address)
+            };
+            let undecided: Vec<_> = failed_before.into_iter().filter(|failed| !decided(&failed.address)).collect();
+            outcome.failed.extend(undecided);
             return Err(failure);
         }
         let Some(first) = claimed.outcome.failed.first() else { return Ok(()) };

@@ -42,6 +42,10 @@ impl Outcomes<'_> {
     /// How long a request may still take effect whose sender is gone.
     const AFTERMATH: SignedDuration = SignedDuration::from_secs(30);
 
+    /// How long an item may be nobody's to try that has to wait: a mail system's own wait may be hours, and an operator
+    /// may have mended it before.
+    const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(5);
+
     /// Claims an item for one delivery of its task. `settled` looks at an outcome that is there and says why nothing is
     /// left to be done, if so.
     pub(crate) async fn claim(
@@ -102,12 +106,15 @@ impl Outcomes<'_> {
         self.save(&mut claimed).await
     }
 
-    /// Writes what has become of the item so far, where the rest has to wait. The claim is over, so whoever comes next has
-    /// it at once; but it stays, because without it the copies that are there would look like all of them.
-    pub(crate) async fn put_off(&self, mut claimed: Claimed) -> Result<(), Failure> {
-        // A dead letter says that too, and has to be seen as one.
-        let over = |claim: Claim| Claim { until: Timestamp::now(), ..claim };
-        claimed.outcome.claim = claimed.outcome.claim.filter(|_| claimed.outcome.dead_letter.is_none()).map(over);
+    /// Writes what has become of the item so far, where the rest has to wait so long. Until then the claim goes on: a copy
+    /// may be on its way that nobody sees yet. Then whoever comes next has it; but it stays, because without it the
+    /// copies that are there would look like all of them.
+    pub(crate) async fn put_off(&self, mut claimed: Claimed, wait: Duration) -> Result<(), Failure> {
+        let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX).min(Self::LONGEST_WAIT);
+        // A dead letter says too that the item is not done, and has to be seen as one.
+        let stays = !wait.is_zero() || claimed.outcome.dead_letter.is_none();
+        let until = Timestamp::now() + wait;
+        claimed.outcome.claim = claimed.outcome.claim.filter(|_| stays).map(|claim| Claim { until, ..claim });
         self.save(&mut claimed).await
     }
 

@@ -116,7 +116,7 @@ impl Settings {
             default_region: variables.optional("DEFAULT_REGION", "a country of two letters, such as DK")?,
             automatic_mapping: variables.or("AUTOMATIC_MAPPING", "true or false", true)?,
             catch_all: variables.optional("CATCH_ALL_MAILBOX", "an e-mail address")?,
-            retry_base: Duration::from_secs(variables.or("RETRY_BASE_SECONDS", "a number of seconds", 5)?),
+            retry_base: retry_base(variables)?,
             mailbox: MailboxSettings::read(variables)?,
         })
     }
@@ -142,6 +142,7 @@ impl MailboxSettings {
                     // Graph takes 4 at once for a mailbox from the whole application. The deployment runs at most 4
                     // of these functions at once, and each asks one at a time.
                     requests_per_mailbox: 1,
+                    settles: settles(variables)?,
                     ..GraphConfig::new(application.cloud, application.tenant_id, application.client_id)
                 };
                 let secret_id =
@@ -165,11 +166,21 @@ impl MailboxSettings {
         let config = ImapConfig {
             probe: variables.optional("IMAP_PROBE_MAILBOX", "an e-mail address")?,
             folder,
+            settles: settles(variables)?,
             ..ImapConfig::new(host, domains.0)
         };
         let secret_id = variables.required("IMAP_SECRET_ID", "the name or ARN of the secret to log in with")?;
         Ok(Self::Imap(Box::new(ImapSettings { config, application, secret_id })))
     }
+}
+
+fn retry_base(variables: &Variables) -> Result<Duration, VariableError> {
+    Ok(Duration::from_secs(variables.or("RETRY_BASE_SECONDS", "a number of seconds", 5)?))
+}
+
+/// How long a message may take to appear whose answer was lost: a minute where retries are not paced otherwise.
+fn settles(variables: &Variables) -> Result<Duration, VariableError> {
+    Ok(retry_base(variables)? * 12)
 }
 
 const TENANT: &str = "the tenant's id or domain";

@@ -1,6 +1,6 @@
 //! The log: one JSON object a line on standard output, which Lambda hands to CloudWatch.
 
-use std::str::FromStr;
+use std::{panic, str::FromStr};
 
 use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan};
 
@@ -60,7 +60,7 @@ impl LogLevel {
 /// Our own crates that log.
 const OWN: &[&str] = &["batch", "fetch", "convert", "import", "source", "queue", "store", "secrets", "environment"];
 
-/// Starts the log of a function; a second call does nothing.
+/// Starts the log of a function; a second call does nothing. Of a panic only its place is logged.
 ///
 /// Other crates' words are cut off below `error`, whatever the level: at `debug` an HTTP client and an SDK write
 /// requests, and so addresses, texts and tokens, into the log. `lambda_runtime` is let through at `info` for its span,
@@ -79,4 +79,9 @@ pub fn start_log(level: LogLevel) {
     if started.is_err() {
         tracing::debug!("the log was started already");
     }
+    // The usual words of a panic go to the log too, and may quote what could not be worked on.
+    panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "panicked");
+    }));
 }

@@ -1,6 +1,6 @@
 //! The SQS queues: tasks out, letters out, and when a task comes back. The SDK's types end here.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use aws_config::SdkConfig;
 use aws_sdk_sqs::{
@@ -66,7 +66,7 @@ impl Queue {
     async fn send_batch(&self, bodies: &[String]) -> Vec<Result<(), QueueError>> {
         const OPERATION: &str = "send";
         let entry = |(index, body): (usize, &String)| {
-            SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body).build()
+            SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(sendable(body)).build()
         };
         let entries: Result<Vec<_>, _> = bodies.iter().enumerate().map(entry).collect();
         let all = |error: &dyn Fn() -> QueueError| bodies.iter().map(|_| Err(error())).collect();
@@ -126,14 +126,13 @@ impl Queue {
         request.send().await.map(drop).map_err(|error| refused(OPERATION, &error))
     }
 
-    /// Lets a message that is in flight come back `after` this time from now, rounded up to a second and at most the
-    /// 12 hours that SQS allows.
+    /// Lets a message that is in flight come back `after` this time from now, rounded up to a second and at most
+    /// [`LONGEST_WAIT`].
     ///
     /// # Errors
     /// [`QueueError`]; the message then comes back when its visibility ends.
     pub async fn postpone(&self, receipt_handle: &str, after: Duration) -> Result<(), QueueError> {
-        const TWELVE_HOURS: u64 = 43_200;
-        let seconds = (after.as_secs() + u64::from(after.subsec_nanos() > 0)).min(TWELVE_HOURS);
+        let seconds = (after.as_secs() + u64::from(after.subsec_nanos() > 0)).min(LONGEST_WAIT.as_secs());
         self.client
             .change_message_visibility()
             .queue_url(&self.url)
@@ -146,11 +145,24 @@ impl Queue {
     }
 }
 
+/// The longest that a message may stay away. SQS counts its 12 hours from when the message was received, and a function
+/// may have had it for 15 minutes.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(12 * 3600 - 15 * 60);
+
+/// A body, which is JSON, in characters that SQS takes: it refuses a message with U+FFFE or U+FFFF, which JSON writes as
+/// they are, and anybody can have them in a name.
+fn sendable(body: &str) -> Cow<'_, str> {
+    if !body.contains(['\u{fffe}', '\u{ffff}']) {
+        return Cow::Borrowed(body);
+    }
+    Cow::Owned(body.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff"))
+}
+
 /// How many of these bodies fit in one batch; at least one.
 fn batch_length(bodies: &[String]) -> usize {
     let mut bytes = 0;
     let fits = |body: &&String| {
-        bytes += body.len();
+        bytes += sendable(body).len();
         bytes <= MAX_BATCH_BYTES
     };
     bodies.iter().take(MAX_BATCH_ENTRIES).take_while(fits).count().max(1)
@@ -166,13 +178,29 @@ where
             QueueError::Refused { operation, problem: code.to_owned() }
         }
         (Some(code), Some(_)) => QueueError::Unavailable { operation, problem: code.to_owned() },
-        _ => QueueError::Unavailable { operation, problem: DisplayErrorContext(error).to_string() },
+        // An answer that the SDK cannot read would be quoted, bodies with it.
+        (None, Some(status)) => {
+            QueueError::Unavailable { operation, problem: format!("an answer of status {status} that cannot be read") }
+        }
+        (_, None) => QueueError::Unavailable { operation, problem: DisplayErrorContext(error).to_string() },
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_body_has_no_character_that_sqs_refuses_and_says_the_same() {
+        let all: String = ('\0'..=char::MAX).collect();
+        let body = serde_json::to_string(&all).unwrap();
+        let sent = sendable(&body);
+        // As SendMessage's documentation lists them.
+        let taken =
+            |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+        assert!(!body.chars().all(taken) && sent.chars().all(taken));
+        assert!(serde_json::from_str::<String>(&sent).unwrap() == all);
+    }
 
     #[test]
     fn a_batch_is_as_full_as_sqs_takes_it() {

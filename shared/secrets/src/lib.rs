@@ -80,6 +80,10 @@ where
     match error.code() {
         Some(code) if permanent.contains(&code) => SecretError::Refused { id: id.to_owned(), problem: code.to_owned() },
         Some(code) => SecretError::Unavailable(code.to_owned()),
-        None => SecretError::Unavailable(DisplayErrorContext(error).to_string()),
+        // An answer that the SDK cannot read would be quoted, the secret with it.
+        None => SecretError::Unavailable(match error.raw_response() {
+            Some(answer) => format!("an answer of status {} that cannot be read", answer.status()),
+            None => DisplayErrorContext(error).to_string(),
+        }),
     }
 }

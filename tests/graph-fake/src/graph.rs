@@ -102,6 +102,8 @@ impl Tenant {
         }
         let query = Query::parse(asked.query)?;
         match asked.route.kind {
+            // As documented: such a name can be asked for in parentheses and quotes only.
+            Kind::UserByName if asked.route.owner.starts_with('$') => Err(Refused(400, "BadRequest")),
             Kind::UserByName => Ok(Answer::json(200, &query.select(self.user(&asked.route.owner)?.json()))),
             Kind::UserSearch => self.search_users(asked, &query),
             Kind::FolderSearch => self.search_folders(asked, &query),

@@ -7,7 +7,7 @@ use std::sync::{
 
 use anyhow::{Context, ensure};
 use archiver::local::event_source::depth;
-use item::{Cursor, ItemId, RunId, Sha256};
+use item::{Cursor, ItemId, Outcome, RunId, Sha256};
 use jiff::{SignedDuration, Timestamp};
 use pipeline_tests::{
     From, Pace, Pipeline, To,
@@ -46,6 +46,10 @@ async fn the_first_rendering_is_the_evidence_and_stays() -> anyhow::Result<()> {
         let mail = pipeline.mail(address)?;
         assert!(mail.len() == 1 && mail.values().all(|mail| mail == earlier.as_bytes()), "{address} has the evidence");
     }
+    // By which a later attempt looks for it.
+    let outcome = format!("outcomes/{}/{}.json", archived.strftime("%F"), id.key());
+    let outcome = pipeline.store.get(&outcome, 1 << 20).await?.context("no outcome")?;
+    assert_eq!(Outcome::parse(&outcome.bytes)?.message_id.as_deref(), Some("<earlier@archive>"));
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use archiver::{
     operator::reconcile::{Deep, Reconciled, Scope, Why, requeue},
 };
 use import::mailbox::{Mailboxes, maildir::Maildir};
-use item::{ItemId, Outcome, Reason};
+use item::{DeadLettered, ItemId, Outcome, Reason, Stage};
 use jiff::{SignedDuration, Timestamp};
 use pipeline_tests::{FOLDER, From, Pipeline, To};
 use serde_json::Value;
@@ -162,7 +162,9 @@ async fn what_somebody_takes_away_is_named_and_comes_back_where_it_is_lacking() 
     assert!(all.values().sum::<usize>() > 100, "{all:?}");
 
     let filed = fates.iter().filter(|(_, fate)| matches!(fate, Fate::Filed(mailboxes) if mailboxes.len() > 1));
-    let [(filed, _), (damaged, _)] = filed.take(2).collect::<Vec<_>>()[..] else { anyhow::bail!("too few are filed") };
+    let [(filed, _), (damaged, _), (half, _)] = filed.take(3).collect::<Vec<_>>()[..] else {
+        anyhow::bail!("too few are filed")
+    };
     let unmapped = |(_, fate): &&(ItemId, Fate)| matches!(fate, Fate::DeadLetter(Reason::Unmapped));
     let (unmapped, _) = fates.iter().find(unmapped).context("nobody is unmapped")?;
     let oversize = |(_, fate): &&(ItemId, Fate)| matches!(fate, Fate::DeadLetter(Reason::Oversize));
@@ -175,6 +177,14 @@ async fn what_somebody_takes_away_is_named_and_comes_back_where_it_is_lacking() 
     let named = |file: &std::path::PathBuf| file.to_string_lossy().contains(&lacking.message);
     let copy = copies(mail.path())?.remove(lacking.address.as_str()).and_then(|files| files.into_iter().find(named));
     std::fs::remove_file(copy.context("the copy is not there")?)?;
+    // One that is filed in part, and only its letter, which is gone, said so.
+    let (key, mut part) = outcome(&pipeline, half).await?;
+    let gone = part.mailboxes.pop().context("it is filed nowhere")?;
+    let named = |file: &std::path::PathBuf| file.to_string_lossy().contains(&gone.message);
+    let copy = copies(mail.path())?.remove(gone.address.as_str()).and_then(|files| files.into_iter().find(named));
+    std::fs::remove_file(copy.context("the copy is not there")?)?;
+    part.dead_letter = Some(DeadLettered { stage: Stage::Import, reason: Reason::MailboxFull });
+    pipeline.put(&key, part.to_json()).await?;
     delete_object(&pipeline, &outcome(&pipeline, unmapped).await?.0).await?;
     delete_letter(&pipeline, unmapped).await?;
     delete_letter(&pipeline, oversize).await?;
@@ -185,7 +195,8 @@ async fn what_somebody_takes_away_is_named_and_comes_back_where_it_is_lacking() 
     pipeline.store.put(put, Condition::Always).await?;
 
     let books = reconcile(&pipeline).await?;
-    let expected = [(filed, Why::NoOutcome), (unmapped, Why::NoOutcome), (oversize, Why::LetterGone)];
+    let expected =
+        [(filed, Why::NoOutcome), (unmapped, Why::NoOutcome), (oversize, Why::LetterGone), (half, Why::LetterGone)];
     let expected: BTreeMap<_, _> = expected.into_iter().map(|(item, why)| (item.key().to_string(), why)).collect();
     assert_eq!(whys(&books), expected);
     assert_eq!(
@@ -198,12 +209,12 @@ async fn what_somebody_takes_away_is_named_and_comes_back_where_it_is_lacking() 
     assert!(err.contains("archiver reconcile --settled --requeue"), "{err}");
     pipeline.put(&mime, whole).await?;
 
-    // Nobody can be asked, so nothing is changed; then exactly these three.
+    // Nobody can be asked, so nothing is changed; then exactly these four.
     let (code, _, err) = command(&pipeline, &["--settled", "--requeue"]).await?;
     assert!(code == Some(1) && err.contains("nothing was changed"), "{err}");
-    assert_eq!(requeue(&pipeline.connection(), &books.missing).await?, 3);
+    assert_eq!(requeue(&pipeline.connection(), &books.missing).await?, 4);
     let books = reconcile(&pipeline).await?;
-    assert_eq!((books.undecided, books.missing.len()), (3, 0), "on the queue they are not missing");
+    assert_eq!((books.undecided, books.missing.len()), (4, 0), "on the queue they are not missing");
     pipeline.drain().await?;
     let books = reconcile(&pipeline).await?;
     assert!(books.is_sound() && books.undecided == 0, "{books:?}");

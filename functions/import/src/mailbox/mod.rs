@@ -88,6 +88,20 @@ pub enum MailboxError {
     Full,
 }
 
+impl MailboxError {
+    /// How long a message may take to appear whose answer was lost, if nobody says otherwise.
+    pub const SETTLES: Duration = Duration::from_secs(60);
+
+    /// The answer to a filing was lost, and a look shows no copy: one may still come. Before anybody tries again, that has
+    /// to be over, and then whoever tries looks first.
+    pub(crate) fn late(detail: impl Into<String>, settles: Duration) -> Self {
+        Self::Unavailable {
+            detail: format!("{}; whether the copy is there will be seen", detail.into()),
+            retry_after: Some(settles),
+        }
+    }
+}
+
 /// A mail system.
 #[async_trait]
 pub trait Mailboxes: Send + Sync {

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use bytes::BytesMut;
 use mail_parser::{MessageParser, MimeHeaders};
 use memchr::memmem;
 
@@ -39,7 +40,7 @@ pub(crate) struct Outline {
     kept: Vec<u8>,
     files: Vec<LeftOut>,
     /// What came and was not looked at yet; and where it begins in the message.
-    rest: Vec<u8>,
+    rest: BytesMut,
     rest_at: u64,
     /// CRLF, two hyphens and the boundary. Empty until the head is read.
     delimiter: Vec<u8>,
@@ -71,7 +72,7 @@ impl Outline {
             small,
             kept: Vec::new(),
             files: Vec::new(),
-            rest: Vec::new(),
+            rest: BytesMut::new(),
             rest_at: 0,
             delimiter: Vec::new(),
             inside: Inside::Headers,
@@ -91,7 +92,7 @@ impl Outline {
         if self.delimiter.is_empty() || !matches!(self.inside, Inside::Headers) || !self.rest.starts_with(b"--") {
             return Err(OutlineError::NoParts);
         }
-        self.kept.append(&mut self.rest);
+        self.kept.extend_from_slice(&self.rest);
         Ok((self.kept, self.files))
     }
 
@@ -133,10 +134,9 @@ impl Outline {
         }
     }
 
-    fn take(&mut self, length: usize) -> Vec<u8> {
-        let rest = self.rest.split_off(length);
+    fn take(&mut self, length: usize) -> BytesMut {
         self.rest_at += length as u64;
-        std::mem::replace(&mut self.rest, rest)
+        self.rest.split_to(length)
     }
 
     fn body(&mut self, bytes: &[u8]) -> Result<(), OutlineError> {

@@ -103,6 +103,14 @@ async fn a_guest_without_a_mailbox_does_not_hide_the_mailbox() {
 }
 
 #[tokio::test]
+async fn a_name_that_no_path_can_have_is_found_all_the_same() {
+    let fake = tenant().await;
+    fake.add(User::new("$ada@example.com"));
+    let graph = graph(&fake);
+    assert!(exists(&graph, "$ada@example.com").await && !exists(&graph, "$bob@example.com").await);
+}
+
+#[tokio::test]
 async fn an_address_of_two_mailboxes_is_nobodys() {
     let fake = tenant().await;
     for name in ["one@corp.example", "two@corp.example"] {

@@ -8,7 +8,8 @@ use import::mailbox::{
 use item::FilingResult;
 
 use crate::support::{
-    ADA, FOLDER, Vault, assert_one_complete_copy, bytes, config, file, graph_with, mailbox, message, tenant,
+    ADA, FOLDER, Vault, assert_one_complete_copy, bytes, config, file, file_at_last, graph_with, mailbox, message,
+    tenant,
 };
 
 async fn importing() -> (GraphFake, Graph) {
@@ -47,7 +48,7 @@ async fn an_answer_that_is_lost_does_not_make_a_second_copy() {
     for fault in [Fault::LoseAnswer, Fault::DoAndRefuse(Refusal::new(503, "ErrorServerBusy")), Fault::Reset] {
         let (fake, graph) = importing().await;
         fake.fault(On::kind(Kind::MimeImport), fault);
-        file(&graph, &message("1", &[]), Attempt::First).await.unwrap();
+        file_at_last(&graph, &message("1", &[]), Attempt::First).await.unwrap();
         assert_eq!(fake.visible(ADA).len(), 1);
     }
 }

@@ -1,9 +1,12 @@
 //! Answers that never come, or that nobody can read: one copy all the same.
 
-use graph_fake::{Fault, Kind, On, Refusal};
-use import::mailbox::{Attempt, MailboxError};
+use graph_fake::{CLIENT_SECRET, Fault, Kind, On, Refusal};
+use import::mailbox::{Attempt, MailboxError, graph::Way};
+use item::FilingResult;
 
-use crate::support::{ADA, assert_one_complete_copy, file, graph, message, tenant};
+use crate::support::{
+    ADA, Vault, assert_one_complete_copy, config, file, file_at_last, graph, graph_with, message, tenant,
+};
 
 /// Every way of not knowing whether it was done.
 fn unclear() -> Vec<Fault> {
@@ -22,7 +25,7 @@ async fn one_copy_is_made_whichever_answer_is_lost() {
         for fault in unclear() {
             let fake = tenant().await;
             fake.fault(On::any().nth(n), fault.clone());
-            let filed = file(&graph(&fake), &message("1", &files), Attempt::Again).await;
+            let filed = file_at_last(&graph(&fake), &message("1", &files), Attempt::Again).await;
             assert!(filed.is_ok(), "{:?} {fault:?}: {filed:?}", requests[n - 1]);
             assert_one_complete_copy(&fake, &files);
         }
@@ -59,7 +62,27 @@ async fn an_answer_that_cannot_be_read_is_looked_into() {
     for fault in [page, endless] {
         let fake = tenant().await;
         fake.fault(On::kind(Kind::MessageCreate), fault);
-        file(&graph(&fake), &message("1", &[]), Attempt::First).await.unwrap();
+        file_at_last(&graph(&fake), &message("1", &[]), Attempt::First).await.unwrap();
         assert_one_complete_copy(&fake, &[]);
+    }
+}
+
+/// A gateway gives up, and what stands behind it does not: the copy comes when nobody waits for it any more.
+#[tokio::test]
+async fn a_copy_that_comes_after_its_answer_stays_the_only_one() {
+    for (way, kind) in [(Way::Json, Kind::MessageCreate), (Way::Mime, Kind::MimeImport)] {
+        let fake = tenant().await;
+        let mut config = config(&fake);
+        config.way = way;
+        let graph = graph_with(config, Vault::with(CLIENT_SECRET));
+        let creates = fake.requests().len();
+        fake.fault(On::kind(kind), Fault::Refuse(Refusal::new(504, "UnknownError")));
+        let error = file(&graph, &message("1", &[]), Attempt::First).await.unwrap_err();
+        assert!(matches!(error, MailboxError::Unavailable { retry_after: Some(_), .. }), "{error:?}");
+        assert_eq!(fake.requests()[creates..].iter().filter(|request| **request == kind).count(), 1, "no second try");
+        // Now it comes.
+        file(&self::graph(&fake), &message("1", &[]), Attempt::First).await.unwrap();
+        let filed = file(&graph, &message("1", &[]), Attempt::Again).await.unwrap();
+        assert_eq!((filed.result, fake.visible(ADA).len()), (FilingResult::Skipped, 1));
     }
 }

@@ -80,6 +80,14 @@ pub(crate) async fn file(graph: &Graph, message: &Message, attempt: Attempt) -> 
     graph.file(&mailbox, message, attempt).await
 }
 
+/// The same; where nobody knows whether it came, a second attempt after a while, as a queue makes it.
+pub(crate) async fn file_at_last(graph: &Graph, message: &Message, attempt: Attempt) -> Result<Filed, MailboxError> {
+    match file(graph, message, attempt).await {
+        Err(MailboxError::Unavailable { retry_after: Some(_), .. }) => file(graph, message, Attempt::Again).await,
+        result => result,
+    }
+}
+
 /// A file of so many bytes, no two stretches of it the same.
 pub(crate) fn bytes(seed: u8, length: usize) -> Vec<u8> {
     (0..length).map(|at| (at as u32).wrapping_mul(2_654_435_761).to_be_bytes()[usize::from(seed) % 3] ^ seed).collect()

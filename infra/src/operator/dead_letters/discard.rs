@@ -50,6 +50,7 @@ pub async fn discard(
                 done.discarded += 1;
                 let mut told = letter.to_json();
                 told["copy"] = json!(copy);
+                told["has"] = json!(outcome.as_ref().map_or(0, |outcome| outcome.mailboxes.len()));
                 told["missing"] = missing(outcome.as_ref());
                 tell(&letter, told)?;
             }
@@ -62,14 +63,16 @@ pub async fn discard(
     result.map(|()| done)
 }
 
-/// Who does not have the item: the mailboxes that refused it; `null` where nobody has it or nobody knows.
+/// Who does not have the item: the mailboxes that refused it; `null` where nobody has it, or where its task was never
+/// worked on to its end, so that nobody knows.
 fn missing(outcome: Option<&Outcome>) -> Value {
-    match outcome {
-        Some(outcome) if !outcome.mailboxes.is_empty() => {
-            outcome.failed.iter().map(|failed| json!(failed.address)).collect()
-        }
-        Some(_) | None => Value::Null,
-    }
+    let decided = |outcome: &&Outcome| {
+        !outcome.mailboxes.is_empty()
+            && (outcome.is_complete() || outcome.claim.is_none() && !outcome.failed.is_empty())
+    };
+    outcome
+        .filter(decided)
+        .map_or(Value::Null, |outcome| outcome.failed.iter().map(|failed| json!(failed.address)).collect())
 }
 
 /// Writes the copy, with all that the letter has. An item may have more than one letter, so the message's id is part of

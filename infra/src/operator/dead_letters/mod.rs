@@ -263,7 +263,8 @@ async fn run_discard(
         let missing = match told["missing"].as_array() {
             Some(some) if some.is_empty() => "no mailbox that it was meant for".to_owned(),
             Some(some) => some.iter().filter_map(serde_json::Value::as_str).collect::<Vec<_>>().join(", "),
-            None => "everybody: no mailbox is known to have it".to_owned(),
+            None if told["has"] == 0 => "everybody: no mailbox is known to have it".to_owned(),
+            None => format!("nobody knows: it was not tried to its end, and {} mailboxes have it", told["has"]),
         };
         Ok(writeln!(out, "{key}  {}  missing in: {missing}", letter.why)?)
     })

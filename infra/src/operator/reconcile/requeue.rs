@@ -1,6 +1,7 @@
 //! Missing items on the convert queue again.
 
-use item::{ConvertTask, Outcome};
+use item::{Claim, ConvertTask, Outcome};
+use jiff::Timestamp;
 use queue::{Queue, QueueError};
 use store::{Condition, Put, Store, StoreError, Written, keys};
 
@@ -71,6 +72,10 @@ async fn prepare(store: &Store, body: &str) -> Result<bool, RequeueError> {
             }
             // A daily run's task is dropped where a letter waits for an operator, and this one's letter is gone.
             (outcome.dead_letter, outcome.letter_of) = (None, None);
+            if outcome.is_complete() {
+                // The letter alone said that a copy is still lacking. A claim that is over says it too.
+                outcome.claim = Some(Claim { holder: "requeue".to_owned(), until: Timestamp::now() });
+            }
             (outcome, Condition::Unchanged(&object.etag))
         }
     };

@@ -143,6 +143,26 @@ impl Failure {
         }
     }
 
+    /// Whether it may still be under way: nobody has answered, or a gateway that could not wait any longer. A look that
+    /// shows nothing proves nothing then.
+    pub(super) fn may_come_late(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => refusal.status == StatusCode::GATEWAY_TIMEOUT,
+            Self::Lost { .. } => true,
+            Self::Port(_) => false,
+        }
+    }
+
+    /// What is left to be said of a filing that may still be under way, and was looked for in vain.
+    pub(super) fn late(self, settles: Duration) -> Self {
+        let detail = match &self {
+            Self::Refused(refusal) => refusal.detail(),
+            Self::Lost { what } => (*what).to_owned(),
+            Self::Port(_) => return self,
+        };
+        Self::Port(MailboxError::late(detail, settles))
+    }
+
     /// Whether it was certainly not done, and can be later.
     pub(super) fn is_throttled(&self) -> bool {
         matches!(self, Self::Refused(refusal) if refusal.meaning() == Meaning::Throttled)

@@ -240,10 +240,10 @@ impl Graph {
             tracing::warn!("the tenant refuses the message class: messages are of the class IPM.Note from here on");
         }
         if concessions.own_sender {
-            tracing::warn!(item = %work.draft.item, "the tenant refuses a foreign sender: the true one is in the body");
+            tracing::warn!(item = %work.draft.item.key(), "the tenant refuses a foreign sender: the true one is in the body");
         }
         if concessions.few_recipients && work.draft.content.to.len() > RECIPIENTS_OF_A_SENT_MESSAGE {
-            tracing::warn!(item = %work.draft.item, "the tenant refuses so many recipients: the first 500 are shown");
+            tracing::warn!(item = %work.draft.item.key(), "the tenant refuses so many recipients: the first 500 are shown");
         }
     }
 
@@ -270,6 +270,10 @@ impl Graph {
             }
             if let Some(stored) = self.look_for(work, folder, by, patience).await? {
                 return self.checked(work, folder, stored, patience).await;
+            }
+            // What is staged nobody sees: a second one is only taken away later.
+            if matches!(by, By::MessageId) && failure.may_come_late() {
+                return Err(failure.late(self.settles));
             }
         }
     }

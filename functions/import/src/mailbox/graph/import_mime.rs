@@ -43,6 +43,9 @@ impl Graph {
             if let Some(stored) = self.look_for(work, archive, By::MessageId, patience).await? {
                 return Ok(Some(stored));
             }
+            if failure.may_come_late() {
+                return Err(failure.late(self.settles));
+            }
         }
     }
 

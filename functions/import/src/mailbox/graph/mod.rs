@@ -80,6 +80,8 @@ pub struct GraphConfig {
     pub first_wait: Duration,
     /// How long it is remembered that an address has no mailbox.
     pub remember_nobody: Duration,
+    /// How long a message may take to appear in the mailbox whose answer was lost.
+    pub settles: Duration,
 }
 
 impl GraphConfig {
@@ -98,6 +100,7 @@ impl GraphConfig {
             longest_wait: Duration::from_secs(20),
             first_wait: Duration::from_millis(500),
             remember_nobody: Duration::from_secs(60),
+            settles: MailboxError::SETTLES,
         }
     }
 }
@@ -153,6 +156,7 @@ pub struct Graph {
     /// Said once in the log.
     too_large_for_import: AtomicBool,
     longest_wait: Duration,
+    settles: Duration,
     first_wait: Duration,
 }
 
@@ -192,6 +196,7 @@ impl Graph {
             class_refused: AtomicBool::new(false),
             too_large_for_import: AtomicBool::new(false),
             longest_wait: config.longest_wait,
+            settles: config.settles,
             first_wait: config.first_wait,
         })
     }

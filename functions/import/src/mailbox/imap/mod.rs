@@ -54,6 +54,8 @@ pub struct ImapConfig {
     pub longest_wait: Duration,
     /// How long it is remembered that an address has no mailbox.
     pub remember_nobody: Duration,
+    /// How long a message may take to appear in the mailbox whose answer was lost.
+    pub settles: Duration,
 }
 
 impl ImapConfig {
@@ -67,6 +69,7 @@ impl ImapConfig {
             answer_time: Duration::from_secs(60),
             longest_wait: Duration::from_secs(20),
             remember_nobody: Duration::from_secs(60),
+            settles: MailboxError::SETTLES,
         }
     }
 }
@@ -215,21 +218,33 @@ impl Imap {
                 // Its owner has deleted it since it was seen.
                 Err(failure) if failure.means(Meaning::NoFolder) => {
                     session.make_folder().await?;
-                    session.append(&message.mime, date).await?
+                    session.append(&message.mime, date).await
                 }
-                result => result?,
+                result => result,
             };
+            let appended = appended.map_err(|failure| self.unless_late(failure))?;
             let uid = match appended {
                 Some(uid) => uid,
                 // A server that does not tell.
                 None => session
                     .find_copy(&message.message_id)
                     .await?
-                    .ok_or(Failure::Lost("the server has taken the message and does not find it"))?,
+                    .ok_or(Failure::Lost("the server has taken the message and does not find it"))
+                    .map_err(|failure| self.unless_late(failure))?,
             };
             Ok(filed(uid, FilingResult::Imported))
         })
         .await
+    }
+}
+
+impl Imap {
+    /// A message whose answer was lost may still come into the mailbox: it is looked for again when that is over.
+    fn unless_late(&self, failure: Failure) -> Failure {
+        match failure {
+            Failure::Lost(what) => MailboxError::late(what, self.config.settles).into(),
+            failure => failure,
+        }
     }
 }
 

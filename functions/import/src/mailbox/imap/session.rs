@@ -285,7 +285,8 @@ impl Session {
         Ok(found)
     }
 
-    /// Puts a message into the archive folder, read and with its own date; its UID, where the server tells.
+    /// Puts a message into the archive folder, read and with its own date; its UID, where the server tells. Where the
+    /// answer is lost the server may still be at it.
     pub(super) async fn append(&mut self, mime: &Mime, date: Timestamp) -> Result<Option<Uid>, Failure> {
         let length = mime.length();
         if self.capabilities.append_limit().is_some_and(|limit| length > limit) {
@@ -308,6 +309,7 @@ impl Session {
             self.wire.write(&piece).await?;
             written += piece.len() as u64;
         }
+        self.wire.carries(length);
         self.line("").await?;
         let condition = self.end(command, &tag, &mut |_| {}).await?;
         let Some(Code { name, arguments }) = condition.code else { return Ok(None) };

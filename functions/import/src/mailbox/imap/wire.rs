@@ -22,6 +22,9 @@ const MOST: usize = 1024 * 1024;
 /// A message is written in pieces of so many bytes.
 const PIECE: usize = 64 * 1024;
 
+/// How slowly a server may store a message and still be waited for, in bytes a second.
+const SLOWEST: u64 = 1 << 20;
+
 /// How long a name may take to be a connection.
 const CONNECTING: Duration = Duration::from_secs(15);
 
@@ -85,6 +88,11 @@ impl Wire {
             }
         }
         Ok(())
+    }
+
+    /// The command has so many bytes with it: the server has more time for its answer, as it has to store them.
+    pub(super) fn carries(&mut self, bytes: u64) {
+        self.until = self.until.max(Instant::now() + self.time + Duration::from_secs(bytes / SLOWEST));
     }
 
     /// Sees to it that what was written is sent.
