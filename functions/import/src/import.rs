@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use mapping::{Directory, Resolution};
 use metrics::Metric;
 use store::{Store, StoreError, keys};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tracing::{debug, info};
 
 use crate::{
@@ -43,6 +43,15 @@ const MAILBOXES_AT_ONCE: usize = 4;
 
 /// How many copies of one item are filed between two notes in its outcome: what a killed function has to look up again.
 const COPIES_PER_NOTE: usize = 50;
+
+/// Room for copies that are under way, in KiB: messages are small, or there are few of them at once. The largest of the
+/// usual size takes a sixth.
+const ROOM: u32 = 256 << 10;
+
+/// How many times its own size a message may take while it is filed: what is sent, in base64, and what that is made of.
+const WEIGHT: usize = 3;
+
+static FREE: Semaphore = Semaphore::const_new(ROOM as usize);
 
 /// Held while a large message is filed.
 static ALONE: Mutex<()> = Mutex::const_new(());
@@ -190,6 +199,7 @@ impl Import {
         let failed_before = std::mem::take(&mut claimed.outcome.failed);
         let lacking: Vec<_> = mailboxes.into_iter().filter(|mailbox| !claimed.outcome.has(&mailbox.address)).collect();
         let outcomes = Outcomes { store: &self.store };
+        let weight = u32::try_from((message.mime.in_memory().len() * WEIGHT) >> 10).unwrap_or(ROOM).min(ROOM);
         let mut waiting = None;
         let (mut imported, mut skipped) = (0, 0);
         for (index, some) in lacking.chunks(COPIES_PER_NOTE).enumerate() {
@@ -204,6 +214,8 @@ impl Import {
                 break;
             }
             let copies = stream::iter(some.to_vec()).map(|mailbox| async move {
+                // Never closed.
+                let _room = FREE.acquire_many(weight).await.ok();
                 let result = self.mailboxes.file(&mailbox, message, attempt).await;
                 (mailbox, result)
             });

@@ -180,7 +180,8 @@ fn retry_base(variables: &Variables) -> Result<Duration, VariableError> {
 
 /// How long a message may take to appear whose answer was lost: a minute where retries are not paced otherwise.
 fn settles(variables: &Variables) -> Result<Duration, VariableError> {
-    Ok(retry_base(variables)? * 12)
+    const LONGEST: Duration = Duration::from_mins(5);
+    Ok((retry_base(variables)? * 12).min(LONGEST))
 }
 
 const TENANT: &str = "the tenant's id or domain";

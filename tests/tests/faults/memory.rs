@@ -7,7 +7,7 @@ use archiver::local::{archive::Sample, cloud::Step};
 use axum::{Router, extract::State, http::Uri, response::IntoResponse};
 use jiff::{SignedDuration, Timestamp};
 use pipeline_tests::{From, Pace, Pipeline, To};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::accounts::{self, ADA};
@@ -41,15 +41,16 @@ fn enough(pipeline: &Pipeline, times: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn largest(index: usize) -> Value {
+    let mut item = accounts::filed(&format!("item/{index}"));
+    // The text counts, too.
+    let bytes = (10 << 20) - 1024;
+    item["item"]["attachments"] = json!([{"id": "f", "name": "f.bin", "media": {"bytes": bytes}}]);
+    item
+}
+
 #[tokio::test]
 async fn a_batch_of_the_largest_items_fits_in_what_the_template_gives() -> anyhow::Result<()> {
-    let largest = |index: usize| {
-        let mut item = accounts::filed(&format!("item/{index}"));
-        // The text counts, too.
-        let bytes = (10 << 20) - 1024;
-        item["item"]["attachments"] = json!([{"id": "f", "name": "f.bin", "media": {"bytes": bytes}}]);
-        item
-    };
     let sample = accounts::sample(&(0..BATCH).map(largest).collect::<Vec<_>>())?;
     let fates: Vec<_> = sample.fates().collect();
     let graph = accounts::tenant().await?;

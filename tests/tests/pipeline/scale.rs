@@ -32,8 +32,7 @@ use crate::sqs::Sqs;
 const PAGE: u64 = 1_000;
 /// Of so many items one is a letter.
 const LETTER_OF: u64 = 20;
-/// The most memory that a look may take, whatever the archive's size, in kB: what was seen at a hundred thousand items,
-/// and half of it again.
+/// The most memory that a look may take, whatever the archive's size, in kB: nearly three times what 20,000 items took.
 const MOST_KILOBYTES: u64 = 120_000;
 
 /// A bucket with the run of one day, and the outcomes of its items.
