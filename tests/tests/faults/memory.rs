@@ -5,12 +5,13 @@ use std::{fmt::Write, path::Path, sync::Arc, time::Duration};
 use anyhow::{Context, ensure};
 use archiver::local::{archive::Sample, cloud::Step};
 use axum::{Router, extract::State, http::Uri, response::IntoResponse};
+use graph_fake::User;
 use jiff::{SignedDuration, Timestamp};
 use pipeline_tests::{From, Pace, Pipeline, To};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::accounts::{self, ADA};
+use crate::accounts::{self, ADA, BOB};
 
 /// A batch, as the template has it.
 const BATCH: usize = 10;
@@ -47,6 +48,38 @@ fn largest(index: usize) -> Value {
     let bytes = (10 << 20) - 1024;
     item["item"]["attachments"] = json!([{"id": "f", "name": "f.bin", "media": {"bytes": bytes}}]);
     item
+}
+
+/// importMime takes a message as one request, in base64, and each item goes into four mailboxes.
+#[tokio::test]
+async fn a_batch_of_the_largest_items_fits_when_each_is_sent_whole() -> anyhow::Result<()> {
+    let four = [ADA, BOB, "cat@example.com", "dan@example.com"];
+    let mut people = serde_json::Map::new();
+    for (at, (name, email)) in ["ada", "bob", "cat", "dan"].into_iter().zip(four).enumerate() {
+        people.insert(
+            name.to_owned(),
+            json!({"name": name, "phone": format!("+4520123{:03}", 456 + at), "email": email}),
+        );
+    }
+    let to_all = |index: usize| {
+        let mut item = largest(index);
+        item["expect"] = json!(four);
+        item["item"]["to"] = json!(["@bob", "@cat", "@dan"]);
+        item
+    };
+    let items: Vec<_> = (0..BATCH).map(to_all).collect();
+    let sample = Sample::written(&json!({"people": people, "items": items}).to_string(), Timestamp::now())?;
+    let fates: Vec<_> = sample.fates().collect();
+    let graph = accounts::tenant().await?;
+    graph.grant_mime_import();
+    for address in &four[2..] {
+        graph.add(User::new(*address));
+    }
+    let pipeline = Pipeline::start_at(ALONE, From::Archive(sample), To::GraphImportMime(&graph), &[]).await?;
+    let fetched = pipeline.run(&Pipeline::timer()).await?;
+    enough(&pipeline, 1)?;
+    accounts::settled(&pipeline, &fetched.run, &fates).await?;
+    accounts::one_copy_each_in(&graph, &fates)
 }
 
 #[tokio::test]
