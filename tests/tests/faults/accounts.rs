@@ -78,6 +78,22 @@ pub(crate) async fn settled(
     let tally = pipeline.tally(run).await?;
     let Counters { available, items_in_flight, .. } = tally.counters;
     ensure!(available == fates.len() as u64, "{available} are in the manifest, not {}", fates.len());
+    let letters = lettered(pipeline, fates).await?;
+    ensure!(items_in_flight == 0, "{items_in_flight} items of the manifest have no end");
+    for (item, fate) in fates {
+        let failed = tally.failures.iter().find(|failed| failed.item == item.as_str());
+        match fate {
+            Fate::Filed(_) => ensure!(failed.is_none(), "{item}: {failed:?}"),
+            Fate::DeadLetter(reason) => {
+                ensure!(failed.is_some_and(|failed| failed.reason == *reason), "{item}: {failed:?}");
+            }
+        }
+    }
+    Ok(letters)
+}
+
+/// There are letters, with their reasons, exactly where they are due. Returns how many each item has.
+pub(crate) async fn lettered(pipeline: &Pipeline, fates: &[(ItemId, Fate)]) -> anyhow::Result<BTreeMap<String, usize>> {
     let mut letters = BTreeMap::new();
     let mut reasons = BTreeMap::new();
     for letter in pipeline.dead_letters().await? {
@@ -87,16 +103,11 @@ pub(crate) async fn settled(
         *letters.entry(item.clone()).or_insert(0) += 1;
         reasons.insert(item, reason);
     }
-    ensure!(items_in_flight == 0, "{items_in_flight} items of the manifest have no end");
     for (item, fate) in fates {
-        let (failed, letter) =
-            (tally.failures.iter().find(|failed| failed.item == item.as_str()), reasons.get(item.as_str()));
+        let letter = reasons.get(item.as_str());
         match fate {
-            Fate::Filed(_) => ensure!(failed.is_none() && letter.is_none(), "{item}: {failed:?} {letter:?}"),
-            Fate::DeadLetter(reason) => {
-                ensure!(failed.is_some_and(|failed| failed.reason == *reason), "{item}: {failed:?}");
-                ensure!(letter == Some(&Some(reason.to_string())), "{item}: {letter:?}");
-            }
+            Fate::Filed(_) => ensure!(letter.is_none(), "{item}: {letter:?}"),
+            Fate::DeadLetter(reason) => ensure!(letter == Some(&Some(reason.to_string())), "{item}: {letter:?}"),
         }
     }
     Ok(letters)

@@ -73,7 +73,7 @@ async fn a_batch_of_the_largest_items_fits_when_each_is_sent_whole() -> anyhow::
     let graph = accounts::tenant().await?;
     graph.grant_mime_import();
     for address in &four[2..] {
-        graph.add(User::new(*address));
+        graph.add(User::new(address));
     }
     let pipeline = Pipeline::start_at(ALONE, From::Archive(sample), To::GraphImportMime(&graph), &[]).await?;
     let fetched = pipeline.run(&Pipeline::timer()).await?;
