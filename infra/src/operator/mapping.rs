@@ -14,11 +14,12 @@ use mapping::{RowError, UserMap, UserMapErrors};
 use phone::{PhoneNumber, Region};
 use serde::Serialize;
 use serde_json::json;
-use store::{Condition, Object, Put, Written, keys};
+use store::{Condition, Object, Put, Written};
 
 use super::{
     confirm::confirmed,
     connection::{Connection, Deployment},
+    user_map::{UserMapArguments, UserMapSettings},
 };
 
 /// What `archiver mapping` is asked for.
@@ -47,9 +48,10 @@ enum MappingCommand {
     Resolve(ResolveArguments),
 }
 
-/// How numbers are read.
 #[derive(Debug, clap::Args)]
-struct Reading {
+struct CheckArguments {
+    /// The file, CSV in UTF-8
+    file: PathBuf,
     /// The country of numbers that are written without a country code; set it as the deployment's DefaultRegion is
     #[arg(long, env = "DEFAULT_REGION", value_name = "XX")]
     default_region: Option<Region>,
@@ -59,24 +61,19 @@ struct Reading {
 }
 
 #[derive(Debug, clap::Args)]
-struct CheckArguments {
-    /// The file, CSV in UTF-8
-    file: PathBuf,
-    #[command(flatten)]
-    reading: Reading,
-}
-
-#[derive(Debug, clap::Args)]
 struct UploadArguments {
     /// The file, CSV in UTF-8
     file: PathBuf,
     /// Do not ask
     #[arg(long)]
     yes: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
-    reading: Reading,
+    user_map: UserMapArguments,
     #[command(flatten)]
-    place: Place,
+    deployment: Deployment,
 }
 
 #[derive(Debug, clap::Args)]
@@ -84,24 +81,18 @@ struct ResolveArguments {
     /// A mobile number or an e-mail address
     #[arg(value_name = "PHONE-OR-EMAIL", allow_hyphen_values = true)]
     user: String,
-    /// Whether an item's own e-mail property counts where the user map knows nobody, as the deployment is set
-    #[arg(long, env = "AUTOMATIC_MAPPING", value_name = "BOOL", default_value = "true", action = clap::ArgAction::Set)]
-    automatic_mapping: bool,
-    /// Where items of nobody go, as the deployment is set
-    #[arg(long, env = "CATCH_ALL_MAILBOX", value_name = "E-MAIL")]
+    /// Whether an item's own e-mail property counts where the user map knows nobody [default: the deployment's
+    /// AutomaticMapping]
+    #[arg(long, value_name = "BOOL")]
+    automatic_mapping: Option<bool>,
+    /// Where items of nobody go [default: the deployment's CatchAllMailbox]
+    #[arg(long, value_name = "E-MAIL")]
     catch_all: Option<MailboxAddress>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
-    reading: Reading,
-    #[command(flatten)]
-    place: Place,
-}
-
-/// Where the map in use is.
-#[derive(Debug, clap::Args)]
-struct Place {
-    /// The user map's key in the bucket
-    #[arg(long, env = "USER_MAP_KEY", value_name = "KEY", default_value = keys::USER_MAP)]
-    user_map_key: String,
+    user_map: UserMapArguments,
     #[command(flatten)]
     deployment: Deployment,
 }
@@ -187,11 +178,11 @@ fn counts(map: &UserMap) -> (usize, usize) {
 #[expect(clippy::print_stdout, reason = "this is the command's own output")]
 fn check(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
     let bytes = read(&arguments.file)?;
-    match UserMap::parse(&bytes, arguments.reading.default_region) {
+    match UserMap::parse(&bytes, arguments.default_region) {
         Ok(map) => {
             let (numbers, mailboxes) = counts(&map);
             let suspicions = suspicions(&map);
-            if arguments.reading.json {
+            if arguments.json {
                 println!(
                     "{}",
                     json!({"valid": true, "numbers": numbers, "mailboxes": mailboxes, "warnings": suspicions})
@@ -203,7 +194,7 @@ fn check(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Err(errors) => {
-            refuse(&arguments.file, &errors, arguments.reading.json);
+            refuse(&arguments.file, &errors, arguments.json);
             Ok(ExitCode::FAILURE)
         }
     }
@@ -265,34 +256,30 @@ impl Change {
 
 async fn upload(arguments: &UploadArguments) -> anyhow::Result<ExitCode> {
     let bytes = read(&arguments.file)?;
-    let map = match UserMap::parse(&bytes, arguments.reading.default_region) {
-        Ok(map) => map,
-        Err(errors) => {
-            refuse(&arguments.file, &errors, arguments.reading.json);
-            return Ok(ExitCode::FAILURE);
-        }
-    };
-    warn(&suspicions(&map));
-    let connection = Connection::open(&arguments.place.deployment).await?;
-    let done = upload_to(&connection, arguments, &map, bytes).await;
+    let connection = Connection::open(&arguments.deployment).await?;
+    let done = upload_to(&connection, arguments, bytes).await;
     connection.close().await?;
     done
 }
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command's own output")]
-async fn upload_to(
-    connection: &Connection,
-    arguments: &UploadArguments,
-    map: &UserMap,
-    bytes: Vec<u8>,
-) -> anyhow::Result<ExitCode> {
-    let key = &arguments.place.user_map_key;
+async fn upload_to(connection: &Connection, arguments: &UploadArguments, bytes: Vec<u8>) -> anyhow::Result<ExitCode> {
+    let UserMapSettings { key, default_region } = UserMapSettings::of(&arguments.user_map, connection)?;
+    let key = key.as_str();
+    let map = match UserMap::parse(&bytes, default_region) {
+        Ok(map) => map,
+        Err(errors) => {
+            refuse(&arguments.file, &errors, arguments.json);
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    warn(&suspicions(&map));
     let before = connection.store.get(key, UserMap::MAX_BYTES as u64).await?;
     let in_use = match &before {
         None => Some(UserMap::empty()),
-        Some(object) => UserMap::parse(&object.bytes, arguments.reading.default_region).ok(),
+        Some(object) => UserMap::parse(&object.bytes, default_region).ok(),
     };
-    let change = Change::between(in_use.as_ref(), map);
+    let change = Change::between(in_use.as_ref(), &map);
     match change.numbers_before {
         Some(numbers) => eprintln!(
             "{key}: {numbers} numbers now, {} after: {} added, {} removed, {} to another mailbox",
@@ -314,7 +301,7 @@ async fn upload_to(
         Written::Yes(_) => {}
         Written::Conflict => bail!("somebody else has just changed {key}; nothing was uploaded: run it again"),
     }
-    if arguments.reading.json {
+    if arguments.json {
         println!("{}", serde_json::to_string(&change)?);
     } else {
         println!("{key} uploaded: {} numbers. Import reads it with its next batch.", map.len());
@@ -363,31 +350,41 @@ pub fn answer<'a>(
 }
 
 async fn resolve(arguments: &ResolveArguments) -> anyhow::Result<ExitCode> {
+    let connection = Connection::open(&arguments.deployment).await?;
+    let resolved = resolve_in(&connection, arguments).await;
+    connection.close().await?;
+    resolved
+}
+
+async fn resolve_in(connection: &Connection, arguments: &ResolveArguments) -> anyhow::Result<ExitCode> {
+    let settings = UserMapSettings::of(&arguments.user_map, connection)?;
     let user = if arguments.user.contains('@') {
         User::Email(arguments.user.parse().context("that is no e-mail address")?)
     } else {
-        let number = PhoneNumber::from_cell(&arguments.user, arguments.reading.default_region);
+        let number = PhoneNumber::from_cell(&arguments.user, settings.default_region);
         User::Phone(number.context("that is no phone number")?)
     };
-    let connection = Connection::open(&arguments.place.deployment).await?;
-    let read = connection.store.get(&arguments.place.user_map_key, UserMap::MAX_BYTES as u64).await;
-    connection.close().await?;
-    let map = match read? {
+    let map = match settings.read(&connection.store).await? {
         None => UserMap::empty(),
-        Some(object) => UserMap::parse(&object.bytes, arguments.reading.default_region).map_err(|errors| {
-            anyhow::anyhow!("the user map in use is not valid, and no item is filed until it is mended:\n{errors}")
-        })?,
+        Some(Ok(map)) => map,
+        Some(Err(problem)) => {
+            bail!("the user map in use is not valid, and no item is filed until it is mended:\n{problem}")
+        }
     };
-    Ok(tell(arguments, &user, &map))
+    let variables = connection.mapping();
+    let automatic = variables.or("AUTOMATIC_MAPPING", "true or false", true)?;
+    let catch_all = variables.optional("CATCH_ALL_MAILBOX", "an e-mail address")?;
+    let automatic = arguments.automatic_mapping.unwrap_or(automatic);
+    let (rule, mailbox) = answer(&user, &map, automatic, arguments.catch_all.as_ref().or(catch_all.as_ref()));
+    Ok(tell(arguments.json, &user, automatic, (rule, mailbox)))
 }
 
 const NOT_ASKED: &str = "Not asked: whether that mailbox exists. Only import asks the mail system; where the mailbox is \
                          not there, the next rule applies.";
 
 #[expect(clippy::print_stdout, reason = "this is the command's own output")]
-fn tell(arguments: &ResolveArguments, user: &User, map: &UserMap) -> ExitCode {
-    let (rule, mailbox) = answer(user, map, arguments.automatic_mapping, arguments.catch_all.as_ref());
-    if arguments.reading.json {
+fn tell(json: bool, user: &User, automatic: bool, (rule, mailbox): (Rule, Option<&MailboxAddress>)) -> ExitCode {
+    if json {
         println!("{}", json!({"rule": rule, "mailbox": mailbox, "mailbox_exists": "not asked"}));
     } else {
         let why = match (rule, user) {
@@ -396,7 +393,7 @@ fn tell(arguments: &ResolveArguments, user: &User, map: &UserMap) -> ExitCode {
                 "by the item's own e-mail property, unless the user map has another mailbox for the participant's number"
             }
             (Rule::CatchAll, _) => "the catch-all mailbox, where no other participant has a mailbox",
-            (Rule::None, User::Phone(_)) if arguments.automatic_mapping => {
+            (Rule::None, User::Phone(_)) if automatic => {
                 "the user map does not have this number; only an item whose participant has an e-mail property too is filed"
             }
             (Rule::None, _) => "nobody: neither the user map nor an e-mail property counts for this user",

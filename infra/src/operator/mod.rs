@@ -16,5 +16,6 @@ pub mod report;
 pub mod settings;
 pub mod status;
 pub mod time;
+pub mod user_map;
 
 pub use interrupt::Interrupt;

@@ -10,29 +10,24 @@ use std::{
 use anyhow::Context;
 use item::{Cursor, RunId};
 use jiff::{SignedDuration, Timestamp};
-use mapping::UserMap;
-use phone::Region;
 use serde::Serialize;
 use store::{Store, StoreError, keys};
 
 use super::{
     connection::{Connection, Deployment},
     dead_letters::{Filter, Letters, each_letter},
+    user_map::{UserMapArguments, UserMapSettings},
 };
 use crate::local::report::table_of;
 
 /// What `archiver status` is asked for.
 #[derive(Debug, clap::Args)]
 pub struct StatusArguments {
-    /// The country of numbers that are written without a country code; set it as the deployment's DefaultRegion is
-    #[arg(long, env = "DEFAULT_REGION", value_name = "XX")]
-    default_region: Option<Region>,
-    /// Where in the bucket the user map is; set it as the deployment's UserMapKey is
-    #[arg(long, env = "USER_MAP_KEY", value_name = "KEY", default_value = keys::USER_MAP)]
-    user_map_key: String,
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    user_map: UserMapArguments,
     #[command(flatten)]
     deployment: Deployment,
 }
@@ -71,11 +66,7 @@ impl Status {
     ///
     /// # Errors
     /// When the bucket or a queue does not answer, or the cursor is not readable.
-    pub async fn of(
-        connection: &Connection,
-        user_map_key: &str,
-        default_region: Option<Region>,
-    ) -> anyhow::Result<Self> {
+    pub async fn of(connection: &Connection, user_map: &UserMapSettings) -> anyhow::Result<Self> {
         let letters = Letters::of(connection);
         let mut queues = BTreeMap::new();
         let urls = &connection.queues;
@@ -85,12 +76,11 @@ impl Status {
         }
         let walked = each_letter(letters.walk(HOLD), &Filter::default(), |_| Ok(())).await?;
         let cursor = cursor(&connection.store).await?;
-        let (user_map_numbers, user_map_problem) =
-            match user_map(&connection.store, user_map_key, default_region).await? {
-                Some(Ok(map)) => (Some(map.len()), None),
-                Some(Err(problem)) => (None, Some(problem)),
-                None => (None, None),
-            };
+        let (user_map_numbers, user_map_problem) = match user_map.read(&connection.store).await? {
+            Some(Ok(map)) => (Some(map.len()), None),
+            Some(Err(problem)) => (None, Some(problem)),
+            None => (None, None),
+        };
         Ok(Self {
             fetched_until: cursor.as_ref().map(|cursor| cursor.archived_time),
             cursor_run: cursor.map(|cursor| cursor.run),
@@ -161,18 +151,8 @@ async fn last_run(store: &Store) -> Result<Option<RunId>, StoreError> {
     Ok(last)
 }
 
-/// The user map in the bucket, or why import refuses it; `None` where there is none.
-pub(super) async fn user_map(
-    store: &Store,
-    key: &str,
-    default_region: Option<Region>,
-) -> Result<Option<Result<UserMap, String>>, StoreError> {
-    const LIMIT: u64 = UserMap::MAX_BYTES as u64;
-    let object = match store.get(key, LIMIT).await {
-        Err(error @ StoreError::TooLarge { .. }) => return Ok(Some(Err(error.to_string()))),
-        other => other?,
-    };
-    Ok(object.map(|object| UserMap::parse(&object.bytes, default_region).map_err(|errors| errors.to_string())))
+async fn status(connection: &Connection, user_map: &UserMapArguments) -> anyhow::Result<Status> {
+    Status::of(connection, &UserMapSettings::of(user_map, connection)?).await
 }
 
 /// Runs it.
@@ -181,7 +161,7 @@ pub(super) async fn user_map(
 /// When the deployment cannot be asked.
 pub async fn run(arguments: StatusArguments) -> anyhow::Result<ExitCode> {
     let connection = Connection::open(&arguments.deployment).await?;
-    let status = Status::of(&connection, &arguments.user_map_key, arguments.default_region).await;
+    let status = status(&connection, &arguments.user_map).await;
     connection.close().await?;
     let status = status?;
     let mut out = io::stdout().lock();

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use anyhow::{Context, bail};
 use archiver::local::{
     cloud::Step,
     event_source::{Batch, Verdict, depth, judge},
 };
 use aws_sdk_sqs::Client;
+use graph_fake::{Fault, Gate, Kind, On};
 use item::ItemId;
 use pipeline_tests::{From, Pipeline, To};
 use serde_json::Value;
@@ -48,6 +50,43 @@ async fn the_same_batch_given_to_two_functions_at_once_is_done_once() -> anyhow:
     twice_at_once(&pipeline, Step::Convert).await?;
     let imports = twice_at_once(&pipeline, Step::Import).await?;
     assert!(imports >= 32, "{imports} import tasks were done");
+    pipeline.drain().await?;
+    accounts::settled(&pipeline, &fetched.run, &fates).await?;
+    accounts::one_copy_each_in(&graph, &fates)
+}
+
+#[tokio::test]
+async fn what_one_function_is_filing_no_other_touches() -> anyhow::Result<()> {
+    let sample = accounts::sample(&[accounts::filed("held")])?;
+    let fates: Vec<_> = sample.fates().collect();
+    let graph = accounts::tenant().await?;
+    let pipeline = Pipeline::start(From::Archive(sample), To::Graph(&graph), &[]).await?;
+    let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
+    twice_at_once(&pipeline, Step::Convert).await?;
+
+    let client = Client::new(pipeline.machine.cloud.config());
+    let queue = &pipeline.machine.resources.import;
+    let function = pipeline.machine.function(Step::Import);
+    let batch = Batch::receive(&client, queue, 10, Duration::ZERO, Duration::ZERO).await?.context("a task")?;
+    // The first is about to file both copies, and nobody can see them in the mailboxes yet.
+    let gate = Gate::default();
+    graph.fault(On::kind(Kind::MessageCreate).times(usize::MAX), Fault::HoldBefore(gate.clone()));
+    let meanwhile = async {
+        gate.reached(2).await;
+        let answer = tokio::select! {
+            answer = function.invoke(batch.event()) => answer?,
+            () = gate.reached(3) => bail!("two functions file the same item"),
+        };
+        gate.open();
+        anyhow::Ok(answer)
+    };
+    let (first, other) = tokio::join!(function.invoke(batch.event()), meanwhile);
+    let (first, other) = (judge(&first?, batch.ids()), judge(&other?, batch.ids()));
+    let waits = batch.ids().map(str::to_owned).collect();
+    assert_eq!(other, Verdict::Done(waits), "what another works on comes back");
+    batch.settle(&client, queue, &first).await?;
+
+    graph.clear_faults();
     pipeline.drain().await?;
     accounts::settled(&pipeline, &fetched.run, &fates).await?;
     accounts::one_copy_each_in(&graph, &fates)

@@ -10,7 +10,7 @@ use pipeline_tests::{FOLDER, From, Pipeline, To};
 use serde_json::{Value, json};
 use store::keys;
 
-use crate::transcript::{assert_transcript, transcript};
+use crate::transcript::{answered, assert_transcript, transcript};
 
 const ADA: &str = "ada@example.com";
 const BOB: &str = "bob@example.com";
@@ -48,8 +48,16 @@ impl Day {
 
     /// What the command says, under a name.
     async fn told(&self, name: &str, arguments: &[&str]) {
-        let variables: Vec<_> = self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        assert_transcript(name, &transcript(arguments, &variables).await);
+        assert_transcript(name, &transcript(arguments, &self.variables()).await);
+    }
+
+    /// The same where somebody answers its question.
+    async fn answered(&self, name: &str, answer: &str, arguments: &[&str]) {
+        assert_transcript(name, &answered(answer, arguments, &self.variables()).await);
+    }
+
+    fn variables(&self) -> Vec<(&str, &str)> {
+        self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
     }
 
     async fn user_map(&self, people: &[(&str, &str)]) {
@@ -120,14 +128,16 @@ async fn a_day_with_letters_in_it_from_the_first_look_to_the_proof() {
 
     day.told("day-replay-not-asked", &["dead-letters", "replay"]).await;
     day.told("day-replay-nothing", &["dead-letters", "replay", "--reason", "oversize", "--yes"]).await;
-    day.told("day-replay", &["dead-letters", "replay", "--item", "of-bob", "--yes"]).await;
+    day.answered("day-replay-no", "n", &["dead-letters", "replay"]).await;
+    day.answered("day-replay", "y", &["dead-letters", "replay", "--item", "of-bob"]).await;
     day.pipeline.drain().await.unwrap();
     // What is no letter of ours has nowhere to go.
     day.pipeline.send(&day.pipeline.machine.resources.dead_letters, "hello").await.unwrap();
     day.told("day-replay-in-part", &["dead-letters", "replay", "--reason", "unknown", "--yes", "--json"]).await;
     day.told("day-discard-wrong-count", &["dead-letters", "discard", "--reason", "unknown", "--yes-discard", "2"])
         .await;
-    day.told("day-discard", &["dead-letters", "discard", "--item", "of-bob-too", "--yes-discard", "1"]).await;
+    day.answered("day-discard-no", "yes", &["dead-letters", "discard", "--item", "of-bob-too"]).await;
+    day.answered("day-discard", "1", &["dead-letters", "discard", "--item", "of-bob-too"]).await;
     day.told(
         "day-discard-stranger",
         &["dead-letters", "discard", "--reason", "unknown", "--yes-discard", "1", "--json"],

@@ -43,7 +43,12 @@ async fn a_stack_is_found_by_its_name_and_one_that_is_none_of_ours_is_told() {
     assert_transcript("another-stack", &stack.run(&["status", "--stack", "other"]).await);
     assert_transcript("no-dead-letters", &stack.run(&["dead-letters", "list", "--stack", "wa"]).await);
     assert_transcript("nothing-to-reconcile", &stack.run(&["reconcile", "--stack", "wa"]).await);
-    assert_transcript("resolved", &stack.run(&["mapping", "resolve", "--stack", "wa", "+45 20 12 34 56"]).await);
+    // The number has no country, and the stack says which; so it does of the rules.
+    assert_transcript("resolved", &stack.run(&["mapping", "resolve", "--stack", "wa", "20 12 34 56"]).await);
+    let resolve = ["mapping", "resolve", "--stack", "wa", "eve@example.com"];
+    assert_transcript("resolved-by-the-stack", &stack.run(&resolve).await);
+    let told = ["--automatic-mapping", "true"];
+    assert_transcript("resolved-as-told", &stack.run(&[&resolve[..], &told].concat()).await);
 }
 
 async fn cursor(stack: &Stack) -> String {

@@ -166,6 +166,10 @@ fn template(archive: &str, graph: &GraphFake) -> Value {
     };
     let nothing = "def handler(event, context):\n    return {}\n";
     json!({
+        "Parameters": {
+            "DefaultRegion": {"Type": "String", "Default": "DK"},
+            "CatchAllMailbox": {"Type": "String", "Default": "compliance@example.com"},
+            "AutomaticMapping": {"Type": "String", "Default": "false"}},
         "Resources": {
             "Bucket": {"Type": "AWS::S3::Bucket", "Properties": {
                 "VersioningConfiguration": {"Status": "Enabled"},

@@ -1,10 +1,13 @@
 //! A command that was run, as text.
 
 use std::{
+    fs::File,
+    io::Write,
     path::{Path, PathBuf},
     process::Stdio,
 };
 
+use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use tokio::process::Command;
 
 /// The binaries lie beside the tests' own: `make test` builds them first.
@@ -18,8 +21,23 @@ pub(crate) fn ministack() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/ministack")
 }
 
-/// Runs the command with this environment and no other, and tells what an operator would see.
+/// Runs the command with this environment and no other, and tells what an operator would see. Nobody sits there.
 pub(crate) async fn transcript(arguments: &[&str], variables: &[(&str, &str)]) -> String {
+    told(arguments, variables, Stdio::null()).await
+}
+
+/// The same with somebody at a terminal who answers the question that the command asks.
+pub(crate) async fn answered(answer: &str, arguments: &[&str], variables: &[(&str, &str)]) -> String {
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let keyboard = ioctl_tiocgptpeer(&terminal, OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    let mut terminal = File::from(terminal);
+    writeln!(terminal, "{answer}").unwrap();
+    told(arguments, variables, Stdio::from(keyboard)).await
+}
+
+async fn told(arguments: &[&str], variables: &[(&str, &str)], input: Stdio) -> String {
     let output = Command::new(archiver())
         .args(arguments)
         .env_clear()
@@ -28,7 +46,7 @@ pub(crate) async fn transcript(arguments: &[&str], variables: &[(&str, &str)]) -
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .env("HOME", "/nowhere")
         .envs(variables.iter().copied())
-        .stdin(Stdio::null())
+        .stdin(input)
         .output()
         .await
         .unwrap();

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use archiver::operator::user_map;
 use environment::{LogLevel, Variables};
 use serde_json::{Value, json};
 
@@ -50,6 +51,18 @@ fn what_is_deployed_unwinds_however_it_is_built() {
     let (_, profile) = manifest.split_once("[profile.release]\n").expect("a profile for what is deployed");
     let profile = profile.split("\n[").next().unwrap_or_default();
     assert!(profile.lines().any(|line| line == "panic = \"unwind\""), "{profile}");
+}
+
+/// The `archiver` command asks the stack for its parameters, and takes them for what import has.
+#[test]
+fn what_import_is_told_of_the_user_map_is_what_the_command_finds() {
+    let template = Template::read();
+    let (_, _, properties) = template.functions().into_iter().find(|(binary, ..)| *binary == "import").expect("import");
+    for variable in user_map::VARIABLES {
+        let parameter = user_map::parameter(variable);
+        assert_eq!(environment(properties)[variable], &json!({"Ref": parameter}));
+        assert!(template.section("Parameters")[&parameter].is_object(), "{parameter}");
+    }
 }
 
 #[test]

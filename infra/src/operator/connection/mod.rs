@@ -15,6 +15,7 @@ use environment::Variables;
 use store::Store;
 
 pub use self::part::Part;
+use super::user_map;
 use crate::local::{
     cloud::{Cloud, CloudError},
     ministack::{Ministack, MinistackError, MinistackOptions},
@@ -166,6 +167,7 @@ pub struct Connection {
     /// Who named it.
     pub origin: Origin,
     parts: HashMap<&'static str, String>,
+    mapping: Variables,
     ministack: Option<Ministack>,
 }
 
@@ -185,7 +187,8 @@ impl Connection {
             Self::required(&Origin::Variables, &parts)?;
             let config = environment::aws_config().await;
             usable(&config).await?;
-            return Self::of_parts(config, Origin::Variables, parts);
+            let mapping = Variables::read(user_map::VARIABLES);
+            return Self::of_parts(config, Origin::Variables, parts, mapping);
         };
         let config = environment::aws_config().await;
         usable(&config).await?;
@@ -195,14 +198,18 @@ impl Connection {
             stack.outputs.get(part.output()).cloned()
         };
         let parts = Self::parts(&Variables::from_values(VARIABLES, output));
-        Self::of_parts(config, Origin::Stack { name: name.clone(), status: stack.status }, parts)
+        let parameter = |variable: &str| stack.parameters.get(&user_map::parameter(variable)).cloned();
+        let mapping = Variables::from_values(user_map::VARIABLES, parameter);
+        Self::of_parts(config, Origin::Stack { name: name.clone(), status: stack.status }, parts, mapping)
     }
 
     /// The deployment of this bucket and these queues.
     pub fn to(config: SdkConfig, bucket: String, queues: QueueUrls) -> Self {
         let store = Store::new(&config, bucket.clone());
         let (origin, parts) = (Origin::Machine, HashMap::new());
-        Self { config, store, bucket, queues, local: None, origin, parts, ministack: None }
+        // A one-machine run has the defaults.
+        let mapping = Variables::from_values(user_map::VARIABLES, |_| None);
+        Self { config, store, bucket, queues, local: None, origin, parts, mapping, ministack: None }
     }
 
     fn parts(variables: &Variables) -> HashMap<&'static str, String> {
@@ -234,9 +241,16 @@ impl Connection {
         config: SdkConfig,
         origin: Origin,
         parts: HashMap<&'static str, String>,
+        mapping: Variables,
     ) -> Result<Self, ConnectionError> {
         let (bucket, queues) = Self::required(&origin, &parts)?;
-        Ok(Self { origin, parts, ..Self::to(config, bucket, queues) })
+        Ok(Self { origin, parts, mapping, ..Self::to(config, bucket, queues) })
+    }
+
+    /// What the deployment says of its user map: import's variables of that, where no stack is asked from the
+    /// environment.
+    pub fn mapping(&self) -> &Variables {
+        &self.mapping
     }
 
     /// The name or URL of a part that not every command needs.

@@ -17,6 +17,8 @@ pub(super) struct Stack {
     pub(super) status: String,
     /// The outputs' values by their keys.
     pub(super) outputs: HashMap<String, String>,
+    /// The parameters' values by their keys.
+    pub(super) parameters: HashMap<String, String>,
 }
 
 /// Asks CloudFormation.
@@ -38,5 +40,7 @@ pub(super) async fn describe(config: &SdkConfig, name: &str) -> Result<Stack, Co
     let status = stack.stack_status.map_or_else(|| "unknown".to_owned(), |status| status.as_str().to_owned());
     let outputs = stack.outputs.unwrap_or_default().into_iter();
     let outputs = outputs.filter_map(|output| Some((output.output_key?, output.output_value?))).collect();
-    Ok(Stack { status, outputs })
+    let parameters = stack.parameters.unwrap_or_default().into_iter();
+    let parameters = parameters.filter_map(|parameter| Some((parameter.parameter_key?, parameter.parameter_value?)));
+    Ok(Stack { status, outputs, parameters: parameters.collect() })
 }

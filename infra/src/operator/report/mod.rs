@@ -16,8 +16,6 @@ use std::{
 use anyhow::Context;
 use indicatif::ProgressBar;
 use jiff::{SignedDuration, Timestamp, civil::Date};
-use phone::Region;
-use store::keys;
 
 use self::{ledger::Ledger, period::day_of};
 pub use self::{
@@ -28,7 +26,7 @@ pub use self::{
 use super::{
     connection::{Connection, Deployment},
     reconcile::{FETCH, Reconciled, Runs, Scope},
-    status::user_map,
+    user_map::{UserMapArguments, UserMapSettings},
 };
 
 /// What `archiver report` is asked for.
@@ -52,12 +50,8 @@ pub struct ReportArguments {
     /// The most stored messages that are read for the names of people, those of failed items first
     #[arg(long, value_name = "N", default_value_t = 500)]
     messages: usize,
-    /// The country of numbers that are written without a country code; set it as the deployment's DefaultRegion is
-    #[arg(long, env = "DEFAULT_REGION", value_name = "XX")]
-    default_region: Option<Region>,
-    /// Where in the bucket the user map is; set it as the deployment's UserMapKey is
-    #[arg(long, env = "USER_MAP_KEY", value_name = "KEY", default_value = keys::USER_MAP)]
-    user_map_key: String,
+    #[command(flatten)]
+    user_map: UserMapArguments,
     #[command(flatten)]
     deployment: Deployment,
 }
@@ -118,6 +112,7 @@ async fn make(
     progress: impl Fn(u64, u64),
 ) -> anyhow::Result<Report> {
     let store = &connection.store;
+    let user_map = UserMapSettings::of(&arguments.user_map, connection)?;
     let (from, to) = period.bounds()?;
     // Nothing runs in a one-machine run that is asked afterwards.
     let queueing = if connection.local.is_some() { SignedDuration::ZERO } else { FETCH };
@@ -125,7 +120,7 @@ async fn make(
     let runs = Runs::between(store, from, to).await?;
     let mut ledger = Ledger::new(period, &runs, arguments.messages);
     let books = Reconciled::of_runs(connection, &runs, scope, progress, |told| ledger.add(told)).await?;
-    let map = user_map(store, &arguments.user_map_key, arguments.default_region).await?;
+    let map = user_map.read(store).await?;
     let stored = ledger.stored(arguments.messages);
     let mapping = people::look(store, stored, map, |failure, source| ledger.note_source(failure, source)).await?;
     let deployment = match &connection.local {

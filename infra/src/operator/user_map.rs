@@ -1,0 +1,69 @@
+//! The deployment's user map: where it is, and how it is read and used.
+
+use environment::VariableError;
+use mapping::UserMap;
+use phone::Region;
+use store::{Store, StoreError, keys};
+
+use super::connection::Connection;
+
+/// The variables of import that say so. A stack's parameters have the same names, written as [`parameter`] does.
+pub const VARIABLES: &[&str] = &["AUTOMATIC_MAPPING", "CATCH_ALL_MAILBOX", "DEFAULT_REGION", "USER_MAP_KEY"];
+
+/// The stack's parameter that sets a variable: `DefaultRegion` of `DEFAULT_REGION`.
+pub fn parameter(variable: &str) -> String {
+    let word = |word: &str| {
+        let (initial, rest) = word.split_at(word.len().min(1));
+        initial.to_owned() + &rest.to_ascii_lowercase()
+    };
+    variable.split('_').map(word).collect()
+}
+
+/// Where the user map is and how its numbers are read, where that is not as the deployment has it.
+#[derive(Debug, Clone, clap::Args)]
+pub struct UserMapArguments {
+    /// The country of numbers that are written without a country code [default: the deployment's DefaultRegion]
+    #[arg(long, value_name = "XX")]
+    default_region: Option<Region>,
+    /// Where in the bucket the user map is [default: the deployment's UserMapKey]
+    #[arg(long, value_name = "KEY")]
+    user_map_key: Option<String>,
+}
+
+/// Where a deployment's user map is, and how it is read.
+#[derive(Debug, Clone)]
+pub struct UserMapSettings {
+    /// Its key in the bucket.
+    pub key: String,
+    /// The country of numbers that are written without a country code.
+    pub default_region: Option<Region>,
+}
+
+impl UserMapSettings {
+    /// What the arguments say, and of what they leave open what the deployment says.
+    ///
+    /// # Errors
+    /// When the deployment says something that cannot be.
+    pub fn of(arguments: &UserMapArguments, connection: &Connection) -> Result<Self, VariableError> {
+        let variables = connection.mapping();
+        let key = variables.or("USER_MAP_KEY", "a key in the bucket", keys::USER_MAP.to_owned())?;
+        let default_region = variables.optional("DEFAULT_REGION", "a country of two letters, such as DK")?;
+        Ok(Self {
+            key: arguments.user_map_key.clone().unwrap_or(key),
+            default_region: arguments.default_region.or(default_region),
+        })
+    }
+
+    /// The user map in the bucket, or why import refuses it; `None` where there is none.
+    ///
+    /// # Errors
+    /// When the bucket does not answer.
+    pub async fn read(&self, store: &Store) -> Result<Option<Result<UserMap, String>>, StoreError> {
+        const LIMIT: u64 = UserMap::MAX_BYTES as u64;
+        let object = match store.get(&self.key, LIMIT).await {
+            Err(error @ StoreError::TooLarge { .. }) => return Ok(Some(Err(error.to_string()))),
+            other => other?,
+        };
+        Ok(object.map(|object| UserMap::parse(&object.bytes, self.default_region).map_err(|errors| errors.to_string())))
+    }
+}
