@@ -1,4 +1,4 @@
-//! SIGKILL at any moment.
+//! SIGKILL at any moment. SOAK=40 makes it a thousand kills of each kind, over eight thousand items.
 
 use std::time::Duration;
 
@@ -33,6 +33,11 @@ fn day_and(count: usize) -> anyhow::Result<Sample> {
     Ok(Sample::written(&day.to_string(), Timestamp::now())?)
 }
 
+/// How many times as long as usual.
+fn soak() -> anyhow::Result<usize> {
+    Ok(Variables::read(&["SOAK"]).or("SOAK", "how many times as long as usual", 1)?)
+}
+
 /// Fetches, kills for as long as it takes to kill so often, lets it finish, and says that every item has its end.
 async fn killed_often(pipeline: &Pipeline, fates: &[(ItemId, Fate)], kills: usize) -> anyhow::Result<()> {
     let seed: u64 = Variables::read(&["FAULT_SEED"]).or("FAULT_SEED", "a number", rand::random())?;
@@ -62,11 +67,12 @@ async fn killed_often(pipeline: &Pipeline, fates: &[(ItemId, Fate)], kills: usiz
 
 #[tokio::test]
 async fn killed_at_any_moment_nothing_is_lost_and_nothing_is_twice_in_a_directory() -> anyhow::Result<()> {
-    let sample = day_and(200)?;
+    let soak = soak()?;
+    let sample = day_and(200 * soak)?;
     let fates: Vec<_> = sample.fates().collect();
     let addresses = mailboxes()?.into_iter().map(String::from).collect();
     let pipeline = Pipeline::start_at(SHORT, From::Archive(sample), To::Maildir(addresses), &[]).await?;
-    killed_often(&pipeline, &fates, 25).await?;
+    killed_often(&pipeline, &fates, 25 * soak).await?;
     accounts::one_copy_each(&pipeline, &fates)
 }
 
@@ -76,9 +82,10 @@ async fn killed_at_any_moment_nothing_is_lost_and_nothing_is_twice_in_microsoft_
     for address in mailboxes()? {
         graph.add(User::new(address.as_str()));
     }
-    let sample = day_and(200)?;
+    let soak = soak()?;
+    let sample = day_and(200 * soak)?;
     let fates: Vec<_> = sample.fates().collect();
     let pipeline = Pipeline::start_at(SHORT, From::Archive(sample), To::Graph(&graph), &[]).await?;
-    killed_often(&pipeline, &fates, 25).await?;
+    killed_often(&pipeline, &fates, 25 * soak).await?;
     accounts::one_copy_each_in(&graph, &fates)
 }
