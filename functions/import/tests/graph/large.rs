@@ -33,11 +33,26 @@ async fn ten_megabytes_in_three_files_are_filed() {
 async fn many_files_that_fit_one_by_one_are_all_there() {
     let fake = tenant().await;
     let data: Vec<_> = (0..23).map(|seed| bytes(seed, 250_000)).collect();
-    let names: Vec<_> = (0..23).map(|number| format!("{}.jpg", number % 20)).collect();
+    let names: Vec<_> = (0..23).map(|number| format!("{number}.jpg")).collect();
     let files: Vec<(&str, &[u8])> = names.iter().zip(&data).map(|(name, data)| (name.as_str(), &data[..])).collect();
     file(&graph(&fake), &message("1", &files), Attempt::First).await.unwrap();
     assert_one_complete_copy(&fake, &files);
     assert_eq!(fake.count(Kind::SessionCreate), 0);
+}
+
+/// Graph's sizes are more than the files', by nobody knows how much: of two pictures of nearly the same size, one could be
+/// taken for the other.
+#[tokio::test]
+async fn two_files_of_one_name_are_both_there() {
+    for (first, second) in [(2_905_000, 2_900_000), (2_900_000, 2_905_000), (2_900_000, 2_900_000)] {
+        let fake = tenant().await;
+        let (one, other) = (bytes(1, first), bytes(2, second));
+        let files: [(&str, &[u8]); 3] = [("IMG.jpg", &one), ("IMG.jpg", &other), ("whatsapp-item.json", b"{}")];
+        file(&graph(&fake), &message("1", &files), Attempt::First).await.unwrap();
+        let names = ["IMG.jpg", "IMG (2).jpg", "whatsapp-item.json"];
+        let wanted: Vec<(&str, &[u8])> = names.into_iter().zip(files.map(|(_, bytes)| bytes)).collect();
+        assert_one_complete_copy(&fake, &wanted);
+    }
 }
 
 /// "3 MB" is 3,000,000 bytes to some and 3,145,728 to others.

@@ -5,6 +5,7 @@ use std::{borrow::Cow, ops::Range};
 use bytes::Bytes;
 use mail_parser::{Addr, Encoding, Message as Parsed, MessageParser, MessagePart, MimeHeaders, PartType};
 
+use super::names;
 use crate::mailbox::{MailboxError, Mime, StoredFile};
 
 /// A body that is longer travels as an attachment: the create request has to stay under Graph's 4 MB.
@@ -123,6 +124,7 @@ impl<'a> Content<'a> {
         if let Some(file) = body.take_if_too_long() {
             attachments.insert(0, file);
         }
+        names::make_unique(&mut attachments);
         Ok(Self {
             subject: mime.subject().unwrap_or_default().chars().take(LONGEST_SUBJECT).collect(),
             body,

@@ -16,6 +16,7 @@ mod hosts;
 mod import_mime;
 mod lane;
 mod message;
+mod names;
 mod odata;
 mod probe;
 
