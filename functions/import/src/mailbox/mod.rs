@@ -60,7 +60,7 @@ pub struct Filed {
 }
 
 /// Why a copy is not in the mailbox. No variant's text holds personal data, content or a secret.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum MailboxError {
     /// The mail system is unreachable, throttles or fails. Try again, not before `retry_after` where that is known.
     #[error("the mail system cannot be used now: {detail}")]
