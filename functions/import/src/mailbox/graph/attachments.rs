@@ -71,7 +71,8 @@ struct Progress {
 /// Compares what is there with what is wanted, whose names are all different. The size shows whether a file is whole;
 /// it cannot tell two apart, since nobody knows what Graph adds to it.
 pub(super) fn lack(wanted: &[Attachment<'_>], present: &[Present]) -> Lack {
-    let mut missing: HashMap<&str, usize> = (0..).zip(wanted).map(|(index, file)| (file.name.as_str(), index)).collect();
+    let mut missing: HashMap<&str, usize> =
+        (0..).zip(wanted).map(|(index, file)| (file.name.as_str(), index)).collect();
     for file in present {
         let Some(index) = missing.remove(file.name.as_str()) else { return Lack::Spoilt };
         let size = wanted[index].data.len() as u64;
@@ -156,6 +157,10 @@ impl Graph {
             let answer = match self.client.upload(permits, &url, (start, size), piece).await {
                 Ok(answer) => answer,
                 Err(failure) if failure.is_throttled() && patience.pause(failure.retry_after()).await => continue,
+                // The address is good for a while, whatever it says then.
+                Err(Failure::Refused(refusal)) if refusal.ends_an_upload() => {
+                    return Err(Failure::Lost { what: "the upload was refused in the middle and begins anew" });
+                }
                 Err(failure) => return Err(failure),
             };
             let next = next_start(&answer.body);
