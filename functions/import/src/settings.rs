@@ -58,6 +58,8 @@ pub struct Settings {
     pub catch_all: Option<MailboxAddress>,
     /// How long an item waits after its first failure.
     pub retry_base: Duration,
+    /// How long a message may take to appear in a mailbox whose answer was lost.
+    pub settles: Duration,
     /// The mail system.
     pub mailbox: MailboxSettings,
 }
@@ -117,6 +119,7 @@ impl Settings {
             automatic_mapping: variables.or("AUTOMATIC_MAPPING", "true or false", true)?,
             catch_all: variables.optional("CATCH_ALL_MAILBOX", "an e-mail address")?,
             retry_base: retry_base(variables)?,
+            settles: settles(variables)?,
             mailbox: MailboxSettings::read(variables)?,
         })
     }
@@ -181,7 +184,7 @@ fn retry_base(variables: &Variables) -> Result<Duration, VariableError> {
 /// How long a message may take to appear whose answer was lost: a minute where retries are not paced otherwise.
 fn settles(variables: &Variables) -> Result<Duration, VariableError> {
     const LONGEST: Duration = Duration::from_mins(5);
-    Ok((retry_base(variables)? * 12).min(LONGEST))
+    Ok(retry_base(variables)?.saturating_mul(12).min(LONGEST))
 }
 
 const TENANT: &str = "the tenant's id or domain";
