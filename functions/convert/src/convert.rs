@@ -170,6 +170,7 @@ impl Convert {
         let kept = self.store.digest(key).await.map_err(from_store)?;
         let kept = kept.ok_or_else(|| Failure::Setup {
             detail: format!("{key} was not written by this system: it has no digest"),
+            after: None,
         })?;
         if kept != ours {
             warn!(item = %task.item.key(), stage = %Stage::Convert, "rendered differently before; the first rendering stays");
@@ -181,6 +182,7 @@ impl Convert {
         let Some(object) = self.store.get(key, Self::OUTCOME_LIMIT).await.map_err(from_store)? else { return Ok(None) };
         let outcome = Outcome::parse(&object.bytes).map_err(|error| Failure::Setup {
             detail: format!("{key}: {error}; restore an earlier version of the object"),
+            after: None,
         })?;
         Ok(Some((outcome, object.etag)))
     }
@@ -268,7 +270,9 @@ pub(crate) fn permanent(reason: Reason, error: &dyn std::error::Error) -> Failur
 pub(crate) fn from_store(error: StoreError) -> Failure {
     match error {
         StoreError::Unavailable { .. } => Failure::Transient { detail: error.to_string(), after: None },
-        StoreError::Refused { .. } | StoreError::TooLarge { .. } => Failure::Setup { detail: error.to_string() },
+        StoreError::Refused { .. } | StoreError::TooLarge { .. } => {
+            Failure::Setup { detail: error.to_string(), after: None }
+        }
     }
 }
 
@@ -278,7 +282,7 @@ pub(crate) fn from_source(error: SourceError) -> Failure {
         SourceError::Unavailable { retry_after, .. } | SourceError::StillCapturing { retry_after } => {
             return Failure::Transient { detail, after: retry_after };
         }
-        SourceError::Setup { .. } | SourceError::MalformedPage(_) => return Failure::Setup { detail },
+        SourceError::Setup { .. } | SourceError::MalformedPage(_) => return Failure::Setup { detail, after: None },
         SourceError::NotFound | SourceError::Erased => Reason::ItemNotFound,
         SourceError::AttachmentMissing | SourceError::AttachmentErased => Reason::AttachmentMissing,
         SourceError::Malformed(_) | SourceError::Unreadable(_) => Reason::ItemMalformed,

@@ -50,7 +50,7 @@ impl SecretCredentials {
 
 #[async_trait]
 impl Credentials for SecretCredentials {
-    async fn get(&self, _refresh: bool) -> Result<EntraSecret, MailboxError> {
+    async fn get(&self) -> Result<EntraSecret, MailboxError> {
         let expected = r#"{"client_secret"} or {"certificate","private_key"} of the Entra application"#;
         Ok(match self.read(expected).await? {
             Stored::Certificate { certificate, private_key } => {

@@ -35,6 +35,8 @@ pub struct Import {
     pub automatic_mapping: bool,
     /// Where an item goes that belongs to nobody.
     pub catch_all: Option<MailboxAddress>,
+    /// How long a copy may take to appear in a mailbox after the request for it was lost.
+    pub settles: Duration,
 }
 
 /// How many mailboxes of one item are filed in at once. Each is another mailbox, so the mail system's limit of requests
@@ -70,7 +72,7 @@ impl Work for Import {
         let task =
             ImportTask::parse(&record.body).map_err(|error| permanent(Reason::TaskMalformed, error.to_string()))?;
         let (mime_key, outcome_key) = keys::of_import(&task);
-        let outcomes = Outcomes { store: &self.store };
+        let outcomes = self.outcomes();
         let settled = |outcome: &Outcome| settled(outcome, record);
         let mut claimed = match outcomes.claim(&task, outcome_key, (invocation, record), settled).await? {
             Found::Ours(claimed) => *claimed,
@@ -92,8 +94,9 @@ impl Work for Import {
         }
         let released = match &result {
             Ok(()) | Err(Failure::Permanent { .. }) => outcomes.release(claimed).await,
-            Err(Failure::Transient { after, .. }) => outcomes.put_off(claimed, after.unwrap_or_default()).await,
-            Err(Failure::Setup { .. }) => outcomes.put_off(claimed, Duration::ZERO).await,
+            Err(Failure::Transient { after, .. } | Failure::Setup { after, .. }) => {
+                outcomes.put_off(claimed, after.unwrap_or_default()).await
+            }
         };
         // A failure that is known already says more than that it could not be noted.
         match (result, released) {
@@ -116,6 +119,10 @@ fn settled(outcome: &Outcome, record: &Record) -> Option<&'static str> {
 }
 
 impl Import {
+    fn outcomes(&self) -> Outcomes<'_> {
+        Outcomes { store: &self.store, settles: self.settles }
+    }
+
     async fn import(
         &self,
         task: &ImportTask,
@@ -128,6 +135,7 @@ impl Import {
         let message = self.message(task, mime_key).await?;
         let outcome = &mut claimed.outcome;
         outcome.message_id = Some(message.message_id.clone());
+        outcome.content = message.identity().content;
         outcome.sha256 = Some(task.sha256);
         outcome.bytes = Some(task.bytes);
         outcome.mime = Some(mime_key.to_owned());
@@ -148,6 +156,11 @@ impl Import {
         debug!(item = %task.key, stage = %Stage::Import, mailboxes = mapped.mailboxes.len(), "mapped");
         claimed.outcome.unmapped = mapped.unmapped;
         if mapped.mailboxes.is_empty() {
+            if self.catch_all.is_some() {
+                // As long as that is so, every item of nobody comes here.
+                let detail = "CATCH_ALL_MAILBOX names an address that has no mailbox".to_owned();
+                return Err(Failure::Setup { detail, after: None });
+            }
             return Err(permanent(Reason::Unmapped, "no participant has a mailbox".to_owned()));
         }
         self.file(task, &message, mapped.mailboxes, claimed, invocation).await
@@ -198,19 +211,20 @@ impl Import {
         let attempt = if claimed.first { Attempt::First } else { Attempt::Again };
         let failed_before = std::mem::take(&mut claimed.outcome.failed);
         let lacking: Vec<_> = mailboxes.into_iter().filter(|mailbox| !claimed.outcome.has(&mailbox.address)).collect();
-        let outcomes = Outcomes { store: &self.store };
+        let outcomes = self.outcomes();
         let weight = u32::try_from((message.mime.in_memory().len() * WEIGHT) >> 10).unwrap_or(ROOM).min(ROOM);
-        let mut waiting = None;
+        let mut waiting = Waiting::default();
         let (mut imported, mut skipped) = (0, 0);
         for (index, some) in lacking.chunks(COPIES_PER_NOTE).enumerate() {
-            if index > 0 {
-                outcomes.save(claimed).await?;
+            if index > 0
+                && let Err(failure) = outcomes.save(claimed).await
+            {
+                // What was found out so far is said all the same.
+                waiting.add(failure);
+                break;
             }
             if invocation.left().is_zero() {
-                waiting.get_or_insert(Failure::Transient {
-                    detail: "the function's time is over".to_owned(),
-                    after: None,
-                });
+                waiting.add(Failure::Transient { detail: "the function's time is over".to_owned(), after: None });
                 break;
             }
             let copies = stream::iter(some.to_vec()).map(|mailbox| async move {
@@ -234,7 +248,7 @@ impl Import {
                             debug!(item = %task.key, stage = %Stage::Import, %reason, detail, "a mailbox refused");
                             claimed.outcome.failed.push(FailedMailbox { address: mailbox.address, reason });
                         }
-                        failure => waiting = Some(longer(waiting, failure)),
+                        failure => waiting.add(failure),
                     },
                 }
             }
@@ -243,7 +257,7 @@ impl Import {
         info!(item = %task.key, stage = %Stage::Import, imported, skipped, failed, "filed");
         metrics::add(Metric::Imported, imported);
         metrics::add(Metric::Skipped, skipped);
-        if let Some(failure) = waiting {
+        if let Some(failure) = waiting.failure() {
             // Who lacked a copy and still does stays named, whatever becomes of this task.
             let outcome = &mut claimed.outcome;
             let decided = |address: &MailboxAddress| {
@@ -261,16 +275,34 @@ impl Import {
     }
 }
 
-/// Of two failures that can pass, the one that asks for more patience; one that needs an operator comes first.
-fn longer(one: Option<Failure>, other: Failure) -> Failure {
-    let rank = |failure: &Failure| match failure {
-        Failure::Setup { .. } => (1, Duration::ZERO),
-        Failure::Transient { after, .. } => (0, after.unwrap_or_default()),
-        Failure::Permanent { .. } => (-1, Duration::ZERO),
-    };
-    match one {
-        Some(one) if rank(&one) >= rank(&other) => one,
-        _ => other,
+/// Why an item has to wait, and how long: several of its mailboxes may have a say.
+#[derive(Default)]
+struct Waiting {
+    /// What is told. What needs an operator comes before what passes.
+    told: Option<Failure>,
+    /// The longest that one of them asked for, whichever is told: a copy may be on its way to that one.
+    hold: Option<Duration>,
+}
+
+impl Waiting {
+    fn add(&mut self, failure: Failure) {
+        let after = match &failure {
+            Failure::Transient { after, .. } | Failure::Setup { after, .. } => *after,
+            Failure::Permanent { .. } => None,
+        };
+        let rank = |failure: &Failure| matches!(failure, Failure::Setup { .. });
+        if self.told.as_ref().is_none_or(|told| (rank(&failure), after) > (rank(told), self.hold)) {
+            self.told = Some(failure);
+        }
+        self.hold = self.hold.max(after);
+    }
+
+    fn failure(self) -> Option<Failure> {
+        Some(match self.told? {
+            Failure::Transient { detail, .. } => Failure::Transient { detail, after: self.hold },
+            Failure::Setup { detail, .. } => Failure::Setup { detail, after: self.hold },
+            failure @ Failure::Permanent { .. } => failure,
+        })
     }
 }
 
@@ -310,8 +342,46 @@ fn from_mailbox(error: &MailboxError) -> Failure {
     let detail = error.to_string();
     match error {
         MailboxError::Unavailable { retry_after, .. } => Failure::Transient { detail, after: *retry_after },
-        MailboxError::Setup { .. } => Failure::Setup { detail },
+        MailboxError::Setup { .. } => Failure::Setup { detail, after: None },
         MailboxError::Rejected { .. } => permanent(Reason::MailboxRejected, detail),
         MailboxError::Full => permanent(Reason::MailboxFull, detail),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Option<Duration> = Some(Duration::from_secs(60));
+    const LONG: Option<Duration> = Some(Duration::from_secs(600));
+
+    fn transient(after: Option<Duration>) -> Failure {
+        Failure::Transient { detail: format!("{after:?}"), after }
+    }
+
+    fn setup() -> Failure {
+        Failure::Setup { detail: "set-up".to_owned(), after: None }
+    }
+
+    fn waits(failures: impl IntoIterator<Item = Failure>) -> Failure {
+        let mut waiting = Waiting::default();
+        failures.into_iter().for_each(|failure| waiting.add(failure));
+        waiting.failure().unwrap()
+    }
+
+    #[test]
+    fn a_mailbox_that_needs_an_operator_does_not_shorten_the_wait_for_another() {
+        let both = Failure::Setup { detail: "set-up".to_owned(), after: MINUTE };
+        assert_eq!(waits([transient(MINUTE), setup()]), both);
+        assert_eq!(waits([setup(), transient(MINUTE)]), both);
+        assert_eq!(waits([setup(), transient(MINUTE), setup()]), both);
+        assert_eq!(waits([transient(None), setup()]), setup());
+    }
+
+    #[test]
+    fn the_longest_wait_counts_and_is_told_of() {
+        assert_eq!(waits([transient(MINUTE), transient(LONG), transient(None)]), transient(LONG));
+        assert_eq!(waits([transient(LONG), transient(MINUTE)]), transient(LONG));
+        assert!(Waiting::default().failure().is_none());
     }
 }

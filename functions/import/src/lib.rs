@@ -28,6 +28,8 @@ pub use user_map_file::UserMapFile;
 fn from_store(error: StoreError) -> Failure {
     match error {
         StoreError::Unavailable { .. } => Failure::Transient { detail: error.to_string(), after: None },
-        StoreError::Refused { .. } | StoreError::TooLarge { .. } => Failure::Setup { detail: error.to_string() },
+        StoreError::Refused { .. } | StoreError::TooLarge { .. } => {
+            Failure::Setup { detail: error.to_string(), after: None }
+        }
     }
 }

@@ -32,6 +32,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
             mailboxes,
             automatic_mapping: settings.automatic_mapping,
             catch_all: settings.catch_all,
+            settles: settings.settles,
         }),
         source: Queue::new(&aws, settings.import_queue_url),
         next: None,

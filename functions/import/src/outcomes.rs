@@ -2,7 +2,8 @@
 //!
 //! Of two functions that are given the same item at once, one works on it: it holds the claim, which is put into the
 //! outcome by a conditional write. A claim ends with the work, or a while after the deadline of the invocation that
-//! holds it: Lambda has ended the process then, and what it asked of a mail system has been done or dropped.
+//! holds it: Lambda has ended the process then, and what it asked of a mail system has been done or dropped. A filing that
+//! the deadline cut off is one whose answer was lost.
 
 use std::time::Duration;
 
@@ -33,14 +34,13 @@ pub(crate) enum Found {
 /// The outcomes in the bucket.
 pub(crate) struct Outcomes<'a> {
     pub(crate) store: &'a Store,
+    /// How long a request may still take effect whose sender is gone.
+    pub(crate) settles: Duration,
 }
 
 impl Outcomes<'_> {
     /// An outcome lists a mailbox a line; a group of a hundred thousand fits.
     const LIMIT: u64 = 64 << 20;
-
-    /// How long a request may still take effect whose sender is gone.
-    const AFTERMATH: SignedDuration = SignedDuration::from_secs(30);
 
     /// How long an item may be nobody's to try that has to wait: a mail system's own wait may be hours, and an operator
     /// may have mended it before.
@@ -58,7 +58,7 @@ impl Outcomes<'_> {
         let (invocation, record) = delivery;
         // The message's id too: one batch may hold two tasks for the same item.
         let holder = format!("{}/{}", invocation.request_id, record.message_id);
-        let claim = Claim { holder, until: invocation.ends + Self::AFTERMATH };
+        let claim = Claim { holder, until: invocation.ends + self.settles };
         let mut outcome = Outcome::new(task.item.clone());
         outcome.run = Some(task.run.clone());
         outcome.claim = Some(claim.clone());
@@ -70,6 +70,7 @@ impl Outcomes<'_> {
         let Some(object) = object else { return Err(again("the outcome was there and is gone", None)) };
         let mut outcome = Outcome::parse(&object.bytes).map_err(|error| Failure::Setup {
             detail: format!("{key}: {error}; restore an earlier version of the object"),
+            after: None,
         })?;
         if let Some(why) = settled(&outcome) {
             return Ok(Found::Settled(why));

@@ -58,6 +58,8 @@ pub struct Settings {
     pub catch_all: Option<MailboxAddress>,
     /// How long an item waits after its first failure.
     pub retry_base: Duration,
+    /// How long a message may take to appear in a mailbox whose answer was lost.
+    pub settles: Duration,
     /// The mail system.
     pub mailbox: MailboxSettings,
 }
@@ -117,6 +119,7 @@ impl Settings {
             automatic_mapping: variables.or("AUTOMATIC_MAPPING", "true or false", true)?,
             catch_all: variables.optional("CATCH_ALL_MAILBOX", "an e-mail address")?,
             retry_base: retry_base(variables)?,
+            settles: settles(variables)?,
             mailbox: MailboxSettings::read(variables)?,
         })
     }
@@ -180,9 +183,11 @@ fn retry_base(variables: &Variables) -> Result<Duration, VariableError> {
 
 /// How long a message may take to appear whose answer was lost: a minute where retries are not paced otherwise.
 fn settles(variables: &Variables) -> Result<Duration, VariableError> {
-    const LONGEST: Duration = Duration::from_mins(5);
-    Ok((retry_base(variables)? * 12).min(LONGEST))
+    Ok(retry_base(variables)?.saturating_mul(12).clamp(SHORTEST, LONGEST))
 }
+
+const SHORTEST: Duration = Duration::from_secs(10);
+const LONGEST: Duration = Duration::from_mins(5);
 
 const TENANT: &str = "the tenant's id or domain";
 
@@ -226,6 +231,20 @@ impl FromStr for Word {
             "imap" => Ok(Self::Imap),
             "maildir" => Ok(Self::Maildir),
             _ => Err("there is no such mail system"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_copy_is_waited_for_long_enough_and_not_for_ever() {
+        for (base, expected) in [("0", 10), ("1", 12), ("5", 60), ("900", 300), ("18446744073709551615", 300)] {
+            let value = |name: &str| (name == "RETRY_BASE_SECONDS").then(|| base.to_owned());
+            let settles = settles(&Variables::from_values(VARIABLES, value)).unwrap();
+            assert_eq!(settles, Duration::from_secs(expected), "{base}");
         }
     }
 }

@@ -62,11 +62,15 @@ impl UserMapFile {
     /// # Errors
     /// [`Failure::Setup`], as [`refresh`](Self::refresh).
     pub async fn current(&self) -> Result<Arc<UserMap>, Failure> {
-        self.known.lock().await.map.clone().map_err(|detail| Failure::Setup { detail })
+        self.known.lock().await.map.clone().map_err(setup)
     }
 }
 
 fn refused(detail: String) -> Failure {
     metrics::add(Metric::UserMapRefused, 1);
-    Failure::Setup { detail }
+    setup(detail)
+}
+
+fn setup(detail: String) -> Failure {
+    Failure::Setup { detail, after: None }
 }

@@ -102,11 +102,29 @@ async fn a_second_attempt_finds_the_copy_whatever_flags_it_has() {
     assert_eq!(names(&cur).len(), 2);
 }
 
+/// Two items that were captured of one WhatsApp message: they have one Message-ID.
+#[tokio::test]
+async fn an_item_is_not_taken_for_another_with_the_same_message_id() {
+    let (root, maildir) = root_with("ada@example.com");
+    let mailbox = find(&maildir, "ada@example.com").await.unwrap();
+    let (bare, whole) = (message(1), Message { item: "WA-2".parse().unwrap(), ..message(1) });
+    let first = maildir.file(&mailbox, &bare, Attempt::First).await.unwrap();
+    assert_eq!(maildir.holds(&mailbox, &whole.identity()).await.unwrap(), None);
+    let second = maildir.file(&mailbox, &whole, Attempt::Again).await.unwrap();
+    assert_eq!(second.result, FilingResult::Imported);
+    for (message, filed) in [(&bare, first), (&whole, second)] {
+        let again = maildir.file(&mailbox, message, Attempt::Again).await.unwrap();
+        assert_eq!((again.result, &again.message), (FilingResult::Skipped, &filed.message));
+        assert_eq!(maildir.holds(&mailbox, &message.identity()).await.unwrap(), Some(filed.message));
+    }
+    assert_eq!(names(&root.path().join("ada@example.com").join(FOLDER).join("cur")).len(), 2);
+}
+
 #[tokio::test]
 async fn whether_a_mailbox_holds_a_copy_is_told_and_nothing_is_made_by_asking() {
     let (root, maildir) = root_with("ada@example.com");
     let mailbox = find(&maildir, "ada@example.com").await.unwrap();
-    let holds = async |number: u32| maildir.holds(&mailbox, &message(number).message_id).await;
+    let holds = async |number: u32| maildir.holds(&mailbox, &message(number).identity()).await;
     assert_eq!(holds(1).await.unwrap(), None);
     assert!(names(&root.path().join("ada@example.com")).is_empty(), "no folder is made");
     let filed = maildir.file(&mailbox, &message(1), Attempt::First).await.unwrap();

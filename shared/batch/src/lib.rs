@@ -53,6 +53,8 @@ pub enum Failure {
     Setup {
         /// What to mend.
         detail: String,
+        /// Not before this time has passed, where somebody said so.
+        after: Option<Duration>,
     },
 }
 
@@ -197,7 +199,7 @@ impl<W: Work> Batch<W> {
                 Ok(Next::Forward(_)) => match sent.next() {
                     Some(Ok(())) => None,
                     Some(Err(error)) => Some(queue_failure(&error)),
-                    None => Some(Failure::Setup { detail: "there is no queue to forward to".to_owned() }),
+                    None => Some(Failure::Setup { detail: "there is no queue to forward to".to_owned(), after: None }),
                 },
                 Err(failure) => Some(failure),
             };
@@ -264,8 +266,8 @@ impl<W: Work> Batch<W> {
     /// Sets when the record comes back. Where that fails it comes back when the queue's own visibility timeout ends.
     async fn wait(&self, record: &Record, failure: &Failure) {
         let asked = match failure {
-            Failure::Transient { after, .. } => *after,
-            Failure::Permanent { .. } | Failure::Setup { .. } => None,
+            Failure::Transient { after, .. } | Failure::Setup { after, .. } => *after,
+            Failure::Permanent { .. } => None,
         };
         let after = self.backoff.wait(record, asked);
         if let Err(error) = self.source.postpone(&record.receipt_handle, after).await {
@@ -293,7 +295,7 @@ fn not_now(detail: &str) -> Failure {
 fn queue_failure(error: &QueueError) -> Failure {
     match error {
         QueueError::Unavailable { .. } => Failure::Transient { detail: error.to_string(), after: None },
-        QueueError::Refused { .. } => Failure::Setup { detail: error.to_string() },
+        QueueError::Refused { .. } => Failure::Setup { detail: error.to_string(), after: None },
     }
 }
 
@@ -310,7 +312,7 @@ fn report<W: Work>(record: Option<&Record>, failure: &Failure) {
     match failure {
         Failure::Permanent { reason, detail } => warn!(%stage, item, %reason, detail, "dead letter"),
         Failure::Transient { detail, .. } => warn!(%stage, item, receives, detail, "comes back"),
-        Failure::Setup { detail } => {
+        Failure::Setup { detail, .. } => {
             error!(%stage, item, receives, detail, "an operator is needed; nothing is lost, it waits")
         }
     }

@@ -18,6 +18,10 @@ pub struct Outcome {
     pub run: Option<RunId>,
     /// Of the rendered message, with angle brackets. Absent while nothing was rendered.
     pub message_id: Option<String>,
+    /// Of the rendered message's evidence and files, as its header says it: by this and the Message-ID its copies are
+    /// known. Absent while nothing was rendered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Sha256>,
     /// Of the whole stored message. Absent while nothing was rendered.
     pub sha256: Option<Sha256>,
     /// The stored message's length. Absent while nothing was rendered.
@@ -125,6 +129,7 @@ impl Outcome {
             item,
             run: None,
             message_id: None,
+            content: None,
             sha256: None,
             bytes: None,
             mime: None,

@@ -8,5 +8,5 @@ mod resolve;
 mod user_map;
 
 pub use error::{Column, Problem, RowError, UserMapErrors};
-pub use resolve::{Counts, Directory, Resolution, resolve};
+pub use resolve::{Directory, Resolution, resolve};
 pub use user_map::UserMap;

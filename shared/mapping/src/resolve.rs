@@ -26,35 +26,14 @@ pub trait Directory: Send + Sync {
     async fn find(&self, address: &MailboxAddress) -> Result<Option<Self::Mailbox>, Self::Error>;
 }
 
-/// How the participants of an item were mapped; no identities, so it can be logged.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// By the user map.
-    pub by_user_map: usize,
-    /// By the participant's own e-mail property.
-    pub by_email: usize,
-    /// Not at all.
-    pub unmapped: usize,
-}
-
 /// Whose mailboxes an item goes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolution<M> {
-    /// Each once, in the order of the participants. Empty: nobody is mapped, and there is no catch-all mailbox.
+    /// Each once, in the order of the participants. Empty: nobody is mapped, and there is no catch-all mailbox, or it is not
+    /// there.
     pub mailboxes: Vec<M>,
     /// The participants that have none, by their places in the list.
     pub unmapped: Vec<usize>,
-    /// How the participants were mapped.
-    pub counts: Counts,
-    /// Whether the one mailbox is the catch-all, because nobody is mapped.
-    pub caught: bool,
-}
-
-impl<M> Resolution<M> {
-    /// Whether there is nobody to give the item to.
-    pub fn is_unmapped(&self) -> bool {
-        self.mailboxes.is_empty()
-    }
 }
 
 /// How many addresses the directory is asked about at once.
@@ -91,29 +70,21 @@ pub async fn resolve<D: Directory>(
             mailboxes.push(mailbox.clone());
         }
     };
-    let mut counts = Counts::default();
     let mut unmapped = Vec::new();
     for (place, (by_map, own)) in by_map.iter().zip(&own).enumerate() {
-        if let Some(mailbox) = by_map.and_then(|address| answers.of(address)) {
-            take(mailbox);
-            counts.by_user_map += 1;
-        } else if let Some(mailbox) = own.as_ref().and_then(|address| answers.of(address)) {
-            take(mailbox);
-            counts.by_email += 1;
-        } else {
-            counts.unmapped += 1;
-            unmapped.push(place);
+        let mailbox = by_map.and_then(|address| answers.of(address));
+        match mailbox.or_else(|| own.as_ref().and_then(|address| answers.of(address))) {
+            Some(mailbox) => take(mailbox),
+            None => unmapped.push(place),
         }
     }
-    let mut caught = false;
     if mailboxes.is_empty()
         && let Some(address) = catch_all
     {
         answers.ask(vec![address]).await?;
         mailboxes.extend(answers.of(address).cloned());
-        caught = !mailboxes.is_empty();
     }
-    Ok(Resolution { mailboxes, unmapped, counts, caught })
+    Ok(Resolution { mailboxes, unmapped })
 }
 
 /// The e-mail property, where it may be used and is an address.

@@ -32,7 +32,7 @@ struct Vault;
 
 #[async_trait]
 impl Credentials for Vault {
-    async fn get(&self, _refresh: bool) -> Result<EntraSecret, MailboxError> {
+    async fn get(&self) -> Result<EntraSecret, MailboxError> {
         Ok(EntraSecret::ClientSecret(SECRET.to_owned().into()))
     }
 }

@@ -62,6 +62,8 @@ pub enum Fault {
     HoldBefore(Gate),
     /// It is done, and its answer waits at a gate.
     HoldAfter(Gate),
+    /// The connection breaks; it is done once the gate is open, whether or not anybody waits for it any more.
+    DoLater(Gate),
 }
 
 /// An error answer.
@@ -96,11 +98,16 @@ pub struct Gate(Arc<GateState>);
 struct GateState {
     arrived: watch::Sender<usize>,
     open: watch::Sender<bool>,
+    done: watch::Sender<usize>,
 }
 
 impl Default for Gate {
     fn default() -> Self {
-        Self(Arc::new(GateState { arrived: watch::Sender::new(0), open: watch::Sender::new(false) }))
+        Self(Arc::new(GateState {
+            arrived: watch::Sender::new(0),
+            open: watch::Sender::new(false),
+            done: watch::Sender::new(0),
+        }))
     }
 }
 
@@ -118,6 +125,20 @@ impl Gate {
     /// Lets every request go on, those that come later too.
     pub fn open(&self) {
         self.0.open.send_replace(true);
+    }
+
+    /// Waits until so many requests of [`Fault::DoLater`] are done.
+    ///
+    /// # Panics
+    /// Never: the gate outlives its waiters.
+    pub async fn done(&self, requests: usize) {
+        let mut done = self.0.done.subscribe();
+        let enough = done.wait_for(|&done| done >= requests).await;
+        assert!(enough.is_ok(), "the gate outlives its waiters");
+    }
+
+    pub(crate) fn note_done(&self) {
+        self.0.done.send_modify(|done| *done += 1);
     }
 
     pub(crate) async fn pass(&self) {

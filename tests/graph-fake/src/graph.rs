@@ -14,8 +14,8 @@ use crate::{
     route::{Kind, Route},
 };
 
-/// The largest request, in bytes.
-const LARGEST_REQUEST: usize = 4 * 1024 * 1024;
+/// The largest request, in megabytes.
+const LARGEST_REQUEST: usize = 4;
 
 /// The largest piece of an upload, in bytes.
 const LARGEST_PIECE: usize = 4_000_000;
@@ -94,7 +94,7 @@ impl Tenant {
         if asked.route.kind == Kind::MimeImport {
             return self.import_mime(asked);
         }
-        if asked.body.len() > LARGEST_REQUEST {
+        if asked.body.len() > self.quirks.megabytes(LARGEST_REQUEST) {
             return Err(Refused(413, "RequestEntityTooLarge"));
         }
         if !asked.body.is_empty() && asked.header(header::CONTENT_TYPE) != Some("application/json") {
@@ -102,13 +102,16 @@ impl Tenant {
         }
         let query = Query::parse(asked.query)?;
         match asked.route.kind {
-            // As documented: such a name can be asked for in parentheses and quotes only.
-            Kind::UserByName if asked.route.owner.starts_with('$') => Err(Refused(400, "BadRequest")),
+            Kind::UserByName if !is_user_name(&asked.route.owner) => Err(Refused(400, "BadRequest")),
             Kind::UserByName => Ok(Answer::json(200, &query.select(self.user(&asked.route.owner)?.json()))),
             Kind::UserSearch => self.search_users(asked, &query),
             Kind::FolderSearch => self.search_folders(asked, &query),
             Kind::FolderCreate => self.create_folder(asked),
             Kind::MessageSearch => self.search_messages(asked, &query),
+            Kind::MessageGet => {
+                let message = self.mailbox(&asked.route.owner)?.message(asked.message())?;
+                Ok(Answer::json(200, &query.select(message.shown(&query)?)))
+            }
             Kind::MessageCreate => self.create_message(asked),
             Kind::MessageDelete => self.delete_message(asked),
             Kind::MessageMove => self.move_message(asked),
@@ -189,7 +192,7 @@ impl Tenant {
                     _ => false,
                 })
         });
-        let found = found.map(|message| message.json()).collect();
+        let found = found.map(|message| message.shown(query)).collect::<Result<_, _>>()?;
         query.page(found, self.host(asked), asked.path)
     }
 
@@ -269,7 +272,7 @@ impl Tenant {
         if item.attachment_type != "file" || item.name.is_empty() {
             return Err(Refused(400, "ErrorInvalidProperty"));
         }
-        if item.size < LARGEST_INLINE {
+        if item.size < self.quirks.megabytes(LARGEST_INLINE) {
             return Err(Refused(400, "ErrorAttachmentSizeShouldNotBeLessThanMinimumSize"));
         }
         if item.size > LARGEST_FILE {
@@ -328,6 +331,11 @@ impl Tenant {
         mailbox.message(&upload.message)?.attachments.push(file);
         Ok(Answer::empty(201).with("location", &location))
     }
+}
+
+/// Entra's user names have few characters; what begins with a `$` can be asked for in parentheses and quotes only.
+fn is_user_name(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"'.-_!#^~@".contains(&byte))
 }
 
 /// `bytes first-last/size`.

@@ -7,7 +7,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::answer::Refused;
+use crate::{
+    answer::Refused,
+    query::{Query, literals},
+};
 
 /// A user to put into the tenant.
 #[derive(Debug, Clone)]
@@ -70,6 +73,9 @@ impl User {
         json!({"id": self.id, "userPrincipalName": self.name, "mail": self.mail, "proxyAddresses": self.proxies})
     }
 }
+
+/// The id of Deleted Items, which every mailbox has.
+pub(crate) const BIN: &str = "AAMkBin";
 
 /// A mailbox.
 #[derive(Debug, Clone, Default)]
@@ -176,6 +182,24 @@ impl StoredMessage {
         })
     }
 
+    /// With the extended property that was asked for along with it, where it has that, and with its headers, where they
+    /// were selected.
+    pub(crate) fn shown(&self, query: &Query) -> Result<Value, Refused> {
+        let mut json = self.json();
+        if query.selects("internetMessageHeaders") {
+            let headers = self.headers.iter().map(|(name, value)| json!({"name": name, "value": value}));
+            json["internetMessageHeaders"] = headers.collect();
+        }
+        if let Some(expand) = query.expand() {
+            let wanted = literals("singleValueExtendedProperties($filter=id eq {})", expand);
+            let Some([id]) = wanted.as_deref() else { return Err(Refused(400, "BadRequest")) };
+            if let Some(value) = self.properties.get(id) {
+                json["singleValueExtendedProperties"] = json!([{"id": id, "value": value}]);
+            }
+        }
+        Ok(json)
+    }
+
     fn size(&self) -> usize {
         let files: usize = self.attachments.iter().map(|file| file.bytes.len()).sum();
         self.body.len() + files + self.mime.as_ref().map_or(0, Vec::len)
@@ -191,10 +215,11 @@ impl Mailbox {
         self.messages.iter_mut().find(|message| message.id == id).ok_or(Refused(404, "ErrorItemNotFound"))
     }
 
-    /// Whether a folder and all that it lies in can be seen.
+    /// Whether a folder and all that it lies in can be seen, and is not in the bin.
     pub(crate) fn is_visible(&self, folder: &Folder) -> bool {
         let parent = folder.parent.as_deref().and_then(|parent| self.folder(parent).ok());
-        !folder.hidden && parent.is_none_or(|parent| self.is_visible(parent))
+        let binned = folder.parent.as_deref() == Some(BIN);
+        !folder.hidden && !binned && parent.is_none_or(|parent| self.is_visible(parent))
     }
 
     pub(crate) fn make_room(&self, bytes: usize) -> Result<(), Refused> {
@@ -263,6 +288,15 @@ pub struct Quirks {
     pub clips_names: bool,
     /// A request to import MIME with a larger body, in bytes, is refused.
     pub largest_mime: Option<usize>,
+    /// A megabyte is 1,048,576 bytes, and not the 1,000,000 that are harder for a client.
+    pub binary_megabytes: bool,
+}
+
+impl Quirks {
+    /// So many megabytes, in bytes.
+    pub(crate) fn megabytes(self, megabytes: usize) -> usize {
+        megabytes * if self.binary_megabytes { 1024 * 1024 } else { 1_000_000 }
+    }
 }
 
 impl Tenant {

@@ -11,8 +11,8 @@ use crate::{
     mailbox::{Quirks, StoredAttachment, StoredMessage, new_id},
 };
 
-/// The largest file that may ride in a request, in bytes.
-pub(crate) const LARGEST_INLINE: usize = 3 * 1024 * 1024;
+/// A file that may ride in a request is smaller, in megabytes.
+pub(crate) const LARGEST_INLINE: usize = 3;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -90,7 +90,7 @@ impl NewAttachment {
             return Err(Refused(400, "ErrorInvalidProperty"));
         }
         let bytes = STANDARD.decode(self.content_bytes).map_err(|_| Refused(400, "RequestBodyRead"))?;
-        if bytes.len() >= LARGEST_INLINE {
+        if bytes.len() >= quirks.megabytes(LARGEST_INLINE) {
             return Err(Refused(413, "ErrorMessageSizeExceeded"));
         }
         Ok(StoredAttachment::new(clipped(self.name, quirks), self.content_type, bytes))

@@ -27,6 +27,8 @@ pub(crate) fn imported(body: &[u8], folder: &str, quirks: Quirks) -> Result<Stor
         };
         parties.map(party).collect()
     };
+    let headers = parsed.headers_raw().filter(|(name, _)| name.to_ascii_lowercase().starts_with("x-"));
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect();
     let id = new_id();
     Ok(StoredMessage {
         first_id: id.clone(),
@@ -44,7 +46,7 @@ pub(crate) fn imported(body: &[u8], folder: &str, quirks: Quirks) -> Result<Stor
         from: parties(parsed.from()).into_iter().next(),
         sender: parties(parsed.sender()).into_iter().next(),
         to: parties(parsed.to()),
-        headers: Vec::new(),
+        headers,
         properties: BTreeMap::new(),
         attachments: Vec::new(),
         mime: Some(mime),

@@ -10,7 +10,7 @@ use crate::answer::{Answer, Outcome, Refused};
 /// As many as a page holds when nobody asks for more.
 const PAGE: usize = 10;
 
-const KNOWN: &[&str] = &["$filter", "$select", "$skip", "includeHiddenFolders"];
+const KNOWN: &[&str] = &["$expand", "$filter", "$select", "$skip", "includeHiddenFolders"];
 
 /// The options of a request.
 pub(crate) struct Query(HashMap<String, String>);
@@ -37,17 +37,26 @@ impl Query {
         self.0.get("$filter").map(String::as_str)
     }
 
+    pub(crate) fn expand(&self) -> Option<&str> {
+        self.0.get("$expand").map(String::as_str)
+    }
+
+    /// Whether a member is asked for by its name.
+    pub(crate) fn selects(&self, member: &str) -> bool {
+        self.0.get("$select").is_some_and(|selected| selected.split(',').any(|name| name == member))
+    }
+
     pub(crate) fn includes_hidden(&self) -> bool {
         self.0.get("includeHiddenFolders").is_some_and(|value| value == "true")
     }
 
-    /// One thing, with the members that were selected; `id` is always there.
+    /// One thing, with the members that were selected; `id` is always there, and so is what was expanded.
     pub(crate) fn select(&self, thing: Value) -> Value {
-        let (Some(selected), Value::Object(members)) = (self.0.get("$select"), &thing) else { return thing };
-        let selected: Vec<_> = selected.split(',').collect();
+        let (true, Value::Object(members)) = (self.0.contains_key("$select"), &thing) else { return thing };
+        let always = ["id", "singleValueExtendedProperties"];
         let chosen: Map<_, _> = members
             .iter()
-            .filter(|(name, _)| *name == "id" || selected.contains(&name.as_str()))
+            .filter(|(name, _)| always.contains(&name.as_str()) || self.selects(name))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
         Value::Object(chosen)

@@ -18,6 +18,8 @@ pub enum Kind {
     FolderCreate,
     /// `GET …/mailFolders/{id}/messages`.
     MessageSearch,
+    /// `GET …/messages/{id}`.
+    MessageGet,
     /// `POST …/mailFolders/{id}/messages`.
     MessageCreate,
     /// `POST /beta/…/mailFolders/{id}/importMime`.
@@ -85,6 +87,7 @@ impl Route {
                 ("DELETE", ["mailFolders", folder, "messages", message]) => {
                     route(Kind::MessageDelete, user, Some(folder), Some(message))
                 }
+                ("GET", ["messages", message]) => route(Kind::MessageGet, user, None, Some(message)),
                 ("POST", ["messages", message, "move"]) => route(Kind::MessageMove, user, None, Some(message)),
                 ("GET", ["messages", message, "attachments"]) => route(Kind::AttachmentList, user, None, Some(message)),
                 ("POST", ["messages", message, "attachments"]) => {

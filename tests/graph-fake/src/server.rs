@@ -11,7 +11,7 @@ use axum::{
     Router,
     body::to_bytes,
     extract::{ConnectInfo, Request, State},
-    http::header,
+    http::{header, request::Parts},
     response::Response,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -22,7 +22,7 @@ use crate::{
     fault::{Fault, On, Script},
     graph::Asked,
     login::Login,
-    mailbox::{Quirks, StoredMessage, Tenant, User},
+    mailbox::{BIN, Quirks, StoredMessage, Tenant, User},
     route::{Kind, Route},
 };
 
@@ -117,7 +117,16 @@ impl GraphFake {
         lock(&self.shared.tenant).users.retain(|user| user.name != name);
     }
 
-    /// Takes a folder out of a mailbox, with what is in it.
+    /// Moves a folder to the bin, with what is in it, as its owner does. Its id stays what it was, and works.
+    pub fn delete_folder(&self, user: &str, folder: &str) {
+        let mut tenant = lock(&self.shared.tenant);
+        let Ok(mailbox) = tenant.mailbox(user) else { return };
+        for deleted in mailbox.folders.iter_mut().filter(|known| known.parent.is_none() && known.name == folder) {
+            deleted.parent = Some(BIN.to_owned());
+        }
+    }
+
+    /// Takes a folder out of a mailbox for good, with what is in it: its owner has emptied the bin too.
     pub fn remove_folder(&self, user: &str, folder: &str) {
         let mut tenant = lock(&self.shared.tenant);
         let Ok(mailbox) = tenant.mailbox(user) else { return };
@@ -196,12 +205,12 @@ impl GraphFake {
         lock(&self.shared.tenant).mailbox(user).map(|mailbox| mailbox.listed()).unwrap_or_default()
     }
 
-    /// The messages of a mailbox that its owner sees.
+    /// The messages of a mailbox that its owner sees; what lies in the bin is not among them.
     pub fn visible(&self, user: &str) -> Vec<StoredMessage> {
         self.messages(user).into_iter().filter(|message| message.visible).collect()
     }
 
-    /// The names of a mailbox's folders that its owner sees, in the order in which they were made.
+    /// The names of a mailbox's folders that its owner sees, in the order in which they were made; without the bin.
     pub fn visible_folders(&self, user: &str) -> Vec<String> {
         let mut tenant = lock(&self.shared.tenant);
         let Ok(mailbox) = tenant.mailbox(user) else { return Vec::new() };
@@ -300,6 +309,10 @@ impl Shared {
     }
 }
 
+fn asked<'a>(route: &'a Route, head: &'a Parts, body: &'a [u8], url: &'a str) -> Asked<'a> {
+    Asked { route, path: head.uri.path(), query: head.uri.query(), headers: &head.headers, body, url }
+}
+
 async fn serve(
     State(shared): State<Arc<Shared>>,
     ConnectInfo(scissors): ConnectInfo<Scissors>,
@@ -320,14 +333,7 @@ async fn serve(
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
     }
-    let asked = Asked {
-        route: &route,
-        path: head.uri.path(),
-        query: head.uri.query(),
-        headers: &head.headers,
-        body: &body,
-        url: &shared.url,
-    };
+    let asked = asked(&route, &head, &body, &shared.url);
     let refuse = |refusal: crate::Refusal| {
         let answer = Answer::error(refusal.status, &refusal.code);
         match &refusal.retry_after {
@@ -360,6 +366,17 @@ async fn serve(
             let done = shared.perform(&asked);
             gate.pass().await;
             done
+        }
+        Some(Fault::DoLater(gate)) => {
+            // It goes on when the client hangs up, which ends what is done here.
+            tokio::spawn(async move {
+                gate.pass().await;
+                shared.perform(&self::asked(&route, &head, &body, &shared.url));
+                gate.note_done();
+                drop(turn);
+            });
+            scissors.cut();
+            return Answer::empty(500).into_response();
         }
     };
     drop(turn);

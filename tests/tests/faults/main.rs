@@ -8,6 +8,7 @@ mod delivery;
 mod hostile;
 mod kills;
 mod large;
+mod late;
 mod memory;
 mod outages;
 mod soak;

@@ -1,9 +1,10 @@
 //! What an operator gets wrong: each is one clear message, and nothing becomes a dead letter for it.
 
+use anyhow::Context;
 use archiver::local::archive::{ArchiveCredentials, Fate, Sample, mailboxes, user_map};
 use graph_fake::{GraphFake, User};
 use jiff::Timestamp;
-use pipeline_tests::{From, Pipeline, To};
+use pipeline_tests::{FOLDER, From, Pipeline, To};
 use serde_json::json;
 
 use crate::sample_day::{addresses, expected_copies};
@@ -88,6 +89,32 @@ async fn a_broken_row_in_the_user_map_stops_imports_until_it_is_mended() -> anyh
     pipeline.drain().await?;
     let expected = pipeline.archive.as_ref().map(|archive| expected_copies(&archive.sample().expected()));
     assert_eq!(Some(pipeline.copies()?), expected);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_catch_all_mailbox_that_is_not_there_lets_the_items_of_nobody_wait() -> anyhow::Result<()> {
+    let mail = tempfile::tempdir()?;
+    for address in addresses()? {
+        std::fs::create_dir(mail.path().join(address))?;
+    }
+    let maildir = mail.path().to_str().context("no UTF-8")?;
+    let variables = [("MAILDIR", maildir), ("CATCH_ALL_MAILBOX", "nobodys@example.com")];
+    let sample = From::Archive(Sample::day(Timestamp::now())?);
+    let pipeline = Pipeline::start(sample, To::Maildir(addresses()?), &variables).await?;
+    pipeline.put_user_map(user_map()).await?;
+    pipeline.machine.fetch(&Pipeline::timer()).await?;
+    pipeline.work_until_logged("CATCH_ALL_MAILBOX").await?;
+    let logs = pipeline.logs();
+    let line = logs.lines().find(|line| line.contains("CATCH_ALL_MAILBOX")).unwrap_or_default();
+    assert!(line.contains("ERROR") && line.contains("an operator is needed"), "{line}");
+    assert_eq!(pipeline.dead_letters_by_reason().await?.get("unmapped"), None);
+
+    std::fs::create_dir(mail.path().join("nobodys@example.com"))?;
+    pipeline.drain().await?;
+    assert_eq!(pipeline.dead_letters_by_reason().await?.get("unmapped"), None);
+    let caught = mail.path().join("nobodys@example.com").join(FOLDER).join("cur");
+    assert!(std::fs::read_dir(caught)?.count() > 0, "and then they are filed");
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <root>/<address>/<folder>/tmp/   while a copy is written
-//!                          /cur/<seconds>.<hash of the Message-ID>.archive:2,S
+//!                          /cur/<seconds>.<hash of Message-ID and item>.archive:2,S
 //!                          /new/   made because readers want it, never used: the copies are read ones
 //! ```
 //!
@@ -22,7 +22,7 @@ use item::{FilingResult, MailboxAddress, Sha256};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use uuid::Uuid;
 
-use super::{Attempt, Filed, Mailbox, MailboxError, Mailboxes, Message, date};
+use super::{Attempt, Filed, Identity, Mailbox, MailboxError, Mailboxes, Message, date};
 
 /// What an address may hold and a file name may not, and the sign that says so. (An address never begins with a dot.)
 const NOT_IN_A_NAME: &AsciiSet = &CONTROLS.add(b'/').add(b'%');
@@ -97,8 +97,8 @@ impl Mailboxes for Maildir {
         self.on_disk(move |_| draft.publish().map_err(|error| failed(&error))).await
     }
 
-    async fn holds(&self, mailbox: &Mailbox, message_id: &str) -> Result<Option<String>, MailboxError> {
-        let (id, hash) = (mailbox.id.clone(), hash(message_id));
+    async fn holds(&self, mailbox: &Mailbox, copy: &Identity<'_>) -> Result<Option<String>, MailboxError> {
+        let (id, hash) = (mailbox.id.clone(), hash(copy));
         self.on_disk(move |tree| tree.holds(&id, &hash).map_err(|error| failed(&error))).await
     }
 }
@@ -124,7 +124,7 @@ impl Tree {
     }
 
     fn begin(&self, id: &str, message: &Message, attempt: Attempt) -> Result<Begun, MailboxError> {
-        let hash = hash(&message.message_id);
+        let hash = hash(&message.identity());
         let seconds = date::of(message.mime.in_memory())?.as_second();
         let folder = self.folder_of(id).map_err(|error| failed(&error))?;
         if attempt == Attempt::Again
@@ -172,9 +172,9 @@ fn check(directory: &Path) -> io::Result<()> {
     if fs::symlink_metadata(directory)?.is_dir() { Ok(()) } else { Err(ErrorKind::PermissionDenied.into()) }
 }
 
-/// What the name of a message's copy says of its Message-ID.
-fn hash(message_id: &str) -> String {
-    Sha256::of(message_id.as_bytes()).short_hex()
+/// What the name of a message's copy says of what it is known by. No Message-ID holds a line end.
+fn hash(copy: &Identity<'_>) -> String {
+    Sha256::of(format!("{}\n{}", copy.message_id, copy.item).as_bytes()).short_hex()
 }
 
 /// What is in the place of a copy when filing begins.

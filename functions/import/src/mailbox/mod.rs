@@ -14,7 +14,8 @@ mod patience;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use item::{FilingResult, ItemId, MailboxAddress};
+use item::{FilingResult, ItemId, MailboxAddress, Sha256};
+use mail_parser::MessageParser;
 
 pub use mime::{LargeMime, Mime, StoredFile};
 pub(crate) use mime::{Original, PIECE};
@@ -30,6 +31,30 @@ pub struct Mailbox {
     pub address: MailboxAddress,
 }
 
+/// The header of a rendered message that holds the digest of its evidence and its files, and so differs between any two
+/// items.
+const CONTENT_HEADER: &str = "X-WA-Content-SHA256";
+
+/// What a copy is known by. The Message-ID alone is not enough: it names what was written on WhatsApp, and the archive
+/// may have captured that twice, once without its picture. Those are two items, and each has a copy of its own.
+#[derive(Clone, Copy)]
+pub struct Identity<'a> {
+    /// The item's id.
+    pub item: &'a ItemId,
+    /// The Message-ID with its angle brackets.
+    pub message_id: &'a str,
+    /// What the message's header says of its content; `None` where that is not known.
+    pub content: Option<Sha256>,
+}
+
+impl Identity<'_> {
+    /// Whether a message with the same Message-ID and a header that says this may be the copy. In doubt it is: a second
+    /// copy could not be told from the first.
+    pub(crate) fn may_be_of(&self, content: Option<Sha256>) -> bool {
+        self.content.is_none() || content.is_none() || self.content == content
+    }
+}
+
 /// What is to be filed.
 #[derive(Clone)]
 pub struct Message {
@@ -41,12 +66,21 @@ pub struct Message {
     pub mime: Mime,
 }
 
+impl Message {
+    /// What its copies are known by.
+    pub fn identity(&self) -> Identity<'_> {
+        let head = MessageParser::new().parse_headers(&self.mime.in_memory()[..]);
+        let content = head.as_ref().and_then(|head| head.header_raw(CONTENT_HEADER)?.trim().parse().ok());
+        Identity { item: &self.item, message_id: &self.message_id, content }
+    }
+}
+
 /// Whether an earlier attempt may have left a copy, or a part of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attempt {
     /// Nobody has ever tried to file this item: the look-up can be spared.
     First,
-    /// Somebody may have: the mailbox is asked first whether it has the message, by Message-ID.
+    /// Somebody may have: the mailbox is asked first whether it has the message, by its [`Identity`].
     Again,
 }
 
@@ -60,7 +94,7 @@ pub struct Filed {
 }
 
 /// Why a copy is not in the mailbox. No variant's text holds personal data, content or a secret.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum MailboxError {
     /// The mail system is unreachable, throttles or fails. Try again, not before `retry_after` where that is known.
     #[error("the mail system cannot be used now: {detail}")]
@@ -124,5 +158,5 @@ pub trait Mailboxes: Send + Sync {
     ///
     /// # Errors
     /// [`MailboxError`]: whether there is a copy is not known.
-    async fn holds(&self, mailbox: &Mailbox, message_id: &str) -> Result<Option<String>, MailboxError>;
+    async fn holds(&self, mailbox: &Mailbox, copy: &Identity<'_>) -> Result<Option<String>, MailboxError>;
 }

@@ -177,3 +177,18 @@ async fn a_draft_that_graph_makes_all_the_same_is_taken_away() {
         assert_one_complete_copy(&fake, &[]);
     }
 }
+
+/// In JSON a control character takes six bytes.
+#[tokio::test]
+async fn a_text_that_is_too_long_in_json_alone_is_a_file() {
+    let fake = tenant().await;
+    let text = "\u{1}\u{2}\r\n".repeat(350_000);
+    let mut message = message("1", &[]);
+    let mime = String::from_utf8(message.mime.in_memory().to_vec()).unwrap();
+    message.mime = mime.replace("<p>hello</p>", &text).into();
+    file(&graph(&fake), &message, Attempt::First).await.unwrap();
+    let stored = &fake.visible(ADA)[0];
+    assert!(stored.body.contains("message.html"), "{}", stored.body);
+    assert_eq!(stored.attachments.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(), ["message.html"]);
+    assert!(stored.attachments[0].bytes.starts_with(b"\x01\x02\r\n"));
+}

@@ -134,3 +134,42 @@ async fn the_token_does_not_follow_a_list_to_another_host() {
     fake.set_quirks(Quirks::default());
     assert!(exists(&graph, "x@example.com").await, "the second page is read");
 }
+
+/// The owner has left, and the address is theirs still: what it shows is no reason to file their items elsewhere.
+#[tokio::test]
+async fn an_owner_without_a_mailbox_is_not_stood_in_for_by_whoever_shows_the_address() {
+    let fake = tenant().await;
+    let owner = User::new("owner@corp.example").alias("x@example.com").without_mailbox("MailboxNotEnabledForRESTAPI");
+    fake.add(owner);
+    fake.add(User::new("other@corp.example").mail(Some("x@example.com")).without_proxies());
+    assert!(!exists(&graph(&fake), "x@example.com").await);
+}
+
+#[tokio::test]
+async fn whoever_has_an_address_for_a_name_and_shows_it_is_not_its_owner_where_another_is() {
+    let fake = tenant().await;
+    fake.add(User::new("x@example.com").without_proxies());
+    fake.add(User::new("owner@corp.example").alias("x@example.com"));
+    let graph = graph(&fake);
+    assert_eq!(mailbox(&graph, "x@example.com").await.id, mailbox(&graph, "owner@corp.example").await.id);
+}
+
+#[tokio::test]
+async fn an_address_that_no_user_name_can_be_is_looked_for_by_a_filter_alone() {
+    for local in ["a/b", "a%2fb", "a?b", "a&b", "a*b", "a+b", "a=b", "{a}", "a|b", "$a", "a`b"] {
+        let fake = tenant().await;
+        let address = format!("{local}@example.com");
+        fake.add(User::new("owner@corp.example").alias(&address));
+        let graph = graph(&fake);
+        assert!(exists(&graph, &address).await, "{address}");
+        assert_eq!((fake.count(Kind::UserByName), fake.count(Kind::UserSearch)), (0, 1), "{address}");
+    }
+}
+
+#[tokio::test]
+async fn a_look_up_that_speaks_of_room_says_nothing_about_an_item() {
+    let fake = tenant().await;
+    fake.fault(On::kind(Kind::FolderSearch), Fault::Refuse(Refusal::new(507, "ErrorQuotaExceeded")));
+    let error = graph(&fake).find(&ADA.parse().unwrap()).await.unwrap_err();
+    assert!(matches!(error, MailboxError::Setup { .. }), "{error:?}");
+}

@@ -1,9 +1,11 @@
 //! The archive folder.
 
+use std::time::Duration;
+
 use graph_fake::{CLIENT_SECRET, Fault, Gate, Kind, On, Quirks, Refusal};
 use import::mailbox::{Attempt, Mailboxes};
 
-use crate::support::{ADA, FOLDER, Vault, config, file, graph, graph_with, mailbox, message, tenant};
+use crate::support::{ADA, FOLDER, Vault, bytes, config, file, graph, graph_with, mailbox, message, tenant};
 
 #[tokio::test]
 async fn the_folder_is_made_once_and_not_by_a_look_up() {
@@ -69,7 +71,7 @@ async fn some_say_400_where_others_say_409() {
 }
 
 #[tokio::test]
-async fn a_folder_that_its_owner_deleted_is_made_again() {
+async fn a_folder_that_its_owner_deleted_for_good_is_made_again_at_once() {
     let fake = tenant().await;
     let graph = graph(&fake);
     file(&graph, &message("1", &[]), Attempt::First).await.unwrap();
@@ -78,12 +80,29 @@ async fn a_folder_that_its_owner_deleted_is_made_again() {
     assert_eq!(fake.visible(ADA).len(), 1);
 }
 
+/// It has its id still, and takes whatever comes.
+#[tokio::test]
+async fn a_folder_that_lies_in_the_bin_is_made_again_when_its_id_is_trusted_no_longer() {
+    let fake = tenant().await;
+    let mut config = config(&fake);
+    config.remember_folder = Duration::ZERO;
+    let graph = graph_with(config, Vault::with(CLIENT_SECRET));
+    let big = bytes(1, 4_200_000);
+    let files: [(&str, &[u8]); 1] = [("a", &big)];
+    file(&graph, &message("1", &files), Attempt::First).await.unwrap();
+    fake.delete_folder(ADA, FOLDER);
+    assert_eq!((fake.visible(ADA).len(), fake.messages(ADA).len()), (0, 1));
+    file(&graph, &message("2", &files), Attempt::First).await.unwrap();
+    file(&graph, &message("3", &[]), Attempt::First).await.unwrap();
+    assert_eq!((fake.visible_folders(ADA), fake.visible(ADA).len()), (vec![FOLDER.to_owned()], 2));
+}
+
 #[tokio::test]
 async fn whether_a_mailbox_holds_a_copy_is_told_and_nothing_is_made_by_asking() {
     let fake = tenant().await;
     let graph = graph(&fake);
     let ada = mailbox(&graph, ADA).await;
-    let holds = async |item: &str| graph.holds(&ada, &message(item, &[]).message_id).await;
+    let holds = async |item: &str| graph.holds(&ada, &message(item, &[]).identity()).await;
     assert_eq!(holds("1").await.unwrap(), None);
     assert!(fake.visible_folders(ADA).is_empty(), "no folder is made");
     let filed = graph.file(&ada, &message("1", &[]), Attempt::First).await.unwrap();
@@ -109,6 +128,6 @@ async fn a_draft_is_no_copy_and_asking_leaves_it_where_it_is() {
     assert!(graph.file(&ada, &message("1", &[]), Attempt::First).await.is_err());
     assert!(fake.messages(ADA).iter().any(|message| message.is_draft));
     let deletes = fake.count(Kind::MessageDelete);
-    assert_eq!(graph.holds(&ada, &message("1", &[]).message_id).await.unwrap(), None);
+    assert_eq!(graph.holds(&ada, &message("1", &[]).identity()).await.unwrap(), None);
     assert_eq!(fake.count(Kind::MessageDelete), deletes);
 }

@@ -31,7 +31,7 @@ async fn a_message_goes_in_byte_for_byte_in_one_request() {
     assert_eq!(stored.mime.as_deref(), Some(&message.mime.in_memory()[..]));
     assert_eq!((stored.folder.as_str(), stored.is_draft), (FOLDER, false));
     assert_eq!((fake.count(Kind::MimeImport), fake.count(Kind::MessageCreate)), (1, 0));
-    assert_eq!(graph.holds(&mailbox(&graph, ADA).await, &message.message_id).await.unwrap(), Some(stored.id.clone()));
+    assert_eq!(graph.holds(&mailbox(&graph, ADA).await, &message.identity()).await.unwrap(), Some(stored.id.clone()));
 }
 
 #[tokio::test]

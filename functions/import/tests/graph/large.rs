@@ -2,8 +2,11 @@
 
 use graph_fake::{Fault, Gate, GraphFake, Kind, On, Quirks, Refusal};
 use import::mailbox::{Attempt, MailboxError, Mailboxes, Message};
+use item::FilingResult;
 
-use crate::support::{ADA, FOLDER, assert_one_complete_copy, bytes, file, graph, mailbox, message, tenant};
+use crate::support::{
+    ADA, FOLDER, assert_late, assert_one_complete_copy, bytes, file, file_at_last, graph, mailbox, message, tenant,
+};
 
 const MIB: usize = 1024 * 1024;
 
@@ -33,18 +36,35 @@ async fn ten_megabytes_in_three_files_are_filed() {
 async fn many_files_that_fit_one_by_one_are_all_there() {
     let fake = tenant().await;
     let data: Vec<_> = (0..23).map(|seed| bytes(seed, 250_000)).collect();
-    let names: Vec<_> = (0..23).map(|number| format!("{}.jpg", number % 20)).collect();
+    let names: Vec<_> = (0..23).map(|number| format!("{number}.jpg")).collect();
     let files: Vec<(&str, &[u8])> = names.iter().zip(&data).map(|(name, data)| (name.as_str(), &data[..])).collect();
     file(&graph(&fake), &message("1", &files), Attempt::First).await.unwrap();
     assert_one_complete_copy(&fake, &files);
     assert_eq!(fake.count(Kind::SessionCreate), 0);
 }
 
+/// Graph's sizes are more than the files', by nobody knows how much: of two pictures of nearly the same size, one could be
+/// taken for the other.
+#[tokio::test]
+async fn two_files_of_one_name_are_both_there() {
+    for (first, second) in [(2_905_000, 2_900_000), (2_900_000, 2_905_000), (2_900_000, 2_900_000)] {
+        let fake = tenant().await;
+        let (one, other) = (bytes(1, first), bytes(2, second));
+        let files: [(&str, &[u8]); 3] = [("IMG.jpg", &one), ("IMG.jpg", &other), ("whatsapp-item.json", b"{}")];
+        file(&graph(&fake), &message("1", &files), Attempt::First).await.unwrap();
+        let names = ["IMG.jpg", "IMG (2).jpg", "whatsapp-item.json"];
+        let wanted: Vec<(&str, &[u8])> = names.into_iter().zip(files.map(|(_, bytes)| bytes)).collect();
+        assert_one_complete_copy(&fake, &wanted);
+    }
+}
+
 /// "3 MB" is 3,000,000 bytes to some and 3,145,728 to others.
 #[tokio::test]
 async fn a_file_on_the_edge_of_3_mb_is_filed_whichever_way_it_is_read() {
-    for size in [2_990_000, 3_000_000, 3_100_000, 3 * MIB, 3 * MIB + 1] {
+    let sizes = [2_990_000, 3_000_000, 3_100_000, 3 * MIB, 3 * MIB + 1];
+    for (size, binary_megabytes) in sizes.into_iter().flat_map(|size| [(size, false), (size, true)]) {
         let fake = tenant().await;
+        fake.set_quirks(Quirks { binary_megabytes, ..Quirks::default() });
         let edge = bytes(1, size);
         let files: [(&str, &[u8]); 1] = [("edge", &edge)];
         file(&graph(&fake), &message("1", &files), Attempt::First).await.unwrap();
@@ -125,7 +145,7 @@ async fn met_anywhere_it_is_made_good(files: Vec<(&'static str, Vec<u8>)>, fault
         for fault in faults {
             let fake = tenant().await;
             fake.fault(On::any().nth(n), fault.clone());
-            let filed = file(&graph(&fake), &message, Attempt::First).await;
+            let filed = file_at_last(&graph(&fake), &message, Attempt::First).await;
             assert!(filed.is_ok(), "{:?} {fault:?}: {filed:?}", requests[n - 1]);
             assert_one_complete_copy(&fake, &files);
             assert_eq!(fake.messages(ADA).len(), 1, "{:?} {fault:?}", requests[n - 1]);
@@ -134,12 +154,12 @@ async fn met_anywhere_it_is_made_good(files: Vec<(&'static str, Vec<u8>)>, fault
 }
 
 #[tokio::test]
-async fn an_answer_that_is_lost_anywhere_is_made_good_at_once() {
+async fn an_answer_that_is_lost_anywhere_is_made_good() {
     met_anywhere_it_is_made_good(in_three(), &[Fault::LoseAnswer]).await;
 }
 
 #[tokio::test]
-async fn a_request_that_fails_anywhere_is_made_good_at_once() {
+async fn a_request_that_fails_anywhere_is_made_good() {
     let faults = [
         Fault::Reset,
         Fault::DoAndRefuse(Refusal::new(504, "ErrorTimeoutExpired")),
@@ -192,4 +212,89 @@ async fn a_staged_message_that_is_wrong_is_made_anew() {
     file(&graph(&fake), &message("1", &files), Attempt::Again).await.unwrap();
     assert_one_complete_copy(&fake, &files);
     assert_eq!(fake.messages(ADA).len(), 1);
+}
+
+/// A large message whose first request has been lost, and is done when the gate opens.
+async fn lost(files: &[(&'static str, &[u8])]) -> (GraphFake, Message, Gate) {
+    let fake = tenant().await;
+    let message = message("1", files);
+    let gate = Gate::default();
+    fake.fault(On::kind(Kind::MessageCreate), Fault::DoLater(gate.clone()));
+    assert_late(&file(&graph(&fake), &message, Attempt::First).await.unwrap_err());
+    (fake, message, gate)
+}
+
+#[tokio::test]
+async fn a_message_that_was_staged_after_its_answer_was_lost_is_completed() {
+    let files = in_three();
+    let files = borrowed(&files);
+    let (fake, message, gate) = lost(&files).await;
+    gate.open();
+    gate.done(1).await;
+    file(&graph(&fake), &message, Attempt::Again).await.unwrap();
+    assert_one_complete_copy(&fake, &files);
+    assert_eq!((fake.messages(ADA).len(), fake.count(Kind::MessageCreate)), (1, 1), "it is not sent again");
+}
+
+/// It comes later than anybody waited for: while another is put together, or when that is filed.
+#[tokio::test]
+async fn a_message_that_was_staged_twice_is_left_over_only_until_the_next_attempt() {
+    let files = in_one();
+    let files = borrowed(&files);
+    let (fake, message, late) = lost(&files).await;
+    let complete = Gate::default();
+    fake.fault(On::kind(Kind::MessageMove), Fault::HoldBefore(complete.clone()));
+    let graph = graph(&fake);
+    let (filed, ()) = tokio::join!(file(&graph, &message, Attempt::Again), async {
+        complete.reached(1).await;
+        late.open();
+        late.done(1).await;
+        complete.open();
+    });
+    filed.unwrap();
+    assert_one_complete_copy(&fake, &files);
+    assert_eq!(fake.messages(ADA).len(), 1, "the one that came late is taken away");
+
+    let (fake, message, late) = lost(&files).await;
+    file(&self::graph(&fake), &message, Attempt::Again).await.unwrap();
+    late.open();
+    late.done(1).await;
+    assert_eq!(fake.messages(ADA).len(), 2);
+    let again = file(&self::graph(&fake), &message, Attempt::Again).await.unwrap();
+    assert_eq!(again.result, FilingResult::Skipped);
+    assert_one_complete_copy(&fake, &files);
+    assert_eq!(fake.messages(ADA).len(), 1, "the one that came late is taken away");
+}
+
+/// The address for an upload is good for a while only, and what it says then is said in many ways.
+#[tokio::test]
+async fn an_upload_that_is_refused_in_the_middle_begins_anew() {
+    let big = bytes(1, 9_000_000);
+    let files: [(&str, &[u8]); 1] = [("a", &big)];
+    for (status, code) in [
+        (401, "InvalidAuthenticationToken"),
+        (403, "ErrorAccessDenied"),
+        (404, "itemNotFound"),
+        (404, "ErrorItemNotFound"),
+        (410, "resourceModified"),
+        (416, "InvalidContentRange"),
+    ] {
+        let fake = tenant().await;
+        fake.fault(On::kind(Kind::Upload).nth(2), Fault::Refuse(Refusal::new(status, code)));
+        file(&graph(&fake), &message("1", &files), Attempt::First).await.unwrap();
+        assert_one_complete_copy(&fake, &files);
+        assert_eq!((fake.count(Kind::SessionCreate), fake.count(Kind::MessageCreate)), (2, 1), "{status} {code}");
+
+        let fake = tenant().await;
+        fake.fault(On::kind(Kind::Upload).times(100_000), Fault::Refuse(Refusal::new(status, code)));
+        let error = file(&graph(&fake), &message("1", &files), Attempt::First).await.unwrap_err();
+        assert!(matches!(error, MailboxError::Unavailable { .. }), "{status} {code}: {error:?}");
+    }
+    for (status, code) in [(507, "ErrorQuotaExceeded"), (413, "ErrorMessageSizeExceeded")] {
+        let fake = tenant().await;
+        fake.fault(On::kind(Kind::Upload), Fault::Refuse(Refusal::new(status, code)));
+        let error = file(&graph(&fake), &message("1", &files), Attempt::First).await.unwrap_err();
+        assert!(matches!(error, MailboxError::Full | MailboxError::Rejected { .. }), "{status} {code}: {error:?}");
+        assert_eq!(fake.count(Kind::SessionCreate), 1);
+    }
 }

@@ -6,6 +6,7 @@ mod create;
 mod directory;
 mod errors;
 mod folder;
+mod identity;
 mod import_mime;
 mod large;
 mod lost;

@@ -22,7 +22,7 @@ pub(crate) const FOLDER: &str = "WhatsApp Archiver";
 /// A secret store that says what it was asked.
 pub(crate) struct Vault {
     pub(crate) secret: Mutex<EntraSecret>,
-    pub(crate) asked: Mutex<Vec<bool>>,
+    pub(crate) asked: Mutex<usize>,
 }
 
 impl Vault {
@@ -37,8 +37,8 @@ impl Vault {
 
 #[async_trait]
 impl Credentials for Vault {
-    async fn get(&self, refresh: bool) -> Result<EntraSecret, MailboxError> {
-        self.asked.lock().unwrap().push(refresh);
+    async fn get(&self) -> Result<EntraSecret, MailboxError> {
+        *self.asked.lock().unwrap() += 1;
         Ok(self.secret.lock().unwrap().clone())
     }
 }
@@ -80,12 +80,22 @@ pub(crate) async fn file(graph: &Graph, message: &Message, attempt: Attempt) -> 
     graph.file(&mailbox, message, attempt).await
 }
 
-/// The same; where nobody knows whether it came, a second attempt after a while, as a queue makes it.
+/// The same; where nobody knows whether it came, a second attempt, as a queue makes it after the wait that was asked for:
+/// long enough for a copy that is under way. Nobody waits here.
 pub(crate) async fn file_at_last(graph: &Graph, message: &Message, attempt: Attempt) -> Result<Filed, MailboxError> {
     match file(graph, message, attempt).await {
-        Err(MailboxError::Unavailable { retry_after: Some(_), .. }) => file(graph, message, Attempt::Again).await,
+        Err(error @ MailboxError::Unavailable { retry_after: Some(_), .. }) => {
+            assert_late(&error);
+            file(graph, message, Attempt::Again).await
+        }
         result => result,
     }
+}
+
+/// Asserts that nobody tries again before a copy has come that may be under way.
+pub(crate) fn assert_late(error: &MailboxError) {
+    let MailboxError::Unavailable { retry_after: Some(wait), .. } = error else { panic!("not late: {error:?}") };
+    assert!(*wait >= MailboxError::SETTLES, "{error:?}");
 }
 
 /// A file of so many bytes, no two stretches of it the same.

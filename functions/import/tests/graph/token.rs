@@ -1,6 +1,9 @@
 //! The token: proved by a secret or a certificate, kept, renewed.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use graph_fake::{CLIENT_SECRET, Fault, Gate, Kind, On, Refusal};
 use import::mailbox::{Attempt, MailboxError, Mailboxes, entra::EntraSecret};
@@ -26,11 +29,11 @@ async fn a_token_is_asked_for_once_and_the_secret_too() {
     let fake = tenant().await;
     let vault = Vault::with(CLIENT_SECRET);
     let graph = graph_with(config(&fake), vault.clone());
-    assert!(vault.asked.lock().unwrap().is_empty(), "nothing is fetched before it is needed");
+    assert_eq!(*vault.asked.lock().unwrap(), 0, "nothing is fetched before it is needed");
     file(&graph, &message("1", &[]), Attempt::First).await.unwrap();
     file(&graph, &message("2", &[]), Attempt::First).await.unwrap();
     assert_eq!(fake.count(Kind::Token), 1);
-    assert_eq!(*vault.asked.lock().unwrap(), [false]);
+    assert_eq!(*vault.asked.lock().unwrap(), 1);
 }
 
 #[tokio::test]
@@ -77,24 +80,26 @@ async fn a_rotated_secret_is_fetched_again() {
     fake.set_client_secret("new");
     let error = graph.find(&ADA.parse().unwrap()).await.unwrap_err();
     assert!(setup(&error).contains("AADSTS7000215"), "{error}");
-    assert_eq!(*vault.asked.lock().unwrap(), [false, true]);
+    assert_eq!((*vault.asked.lock().unwrap(), fake.count(Kind::Token)), (2, 1), "the same secret is not shown twice");
     *vault.secret.lock().unwrap() = EntraSecret::ClientSecret("new".to_owned().into());
     assert!(graph.find(&ADA.parse().unwrap()).await.unwrap().is_some());
 }
 
 #[tokio::test]
 async fn a_secret_that_is_rotated_between_two_fetches_is_no_error() {
-    struct Rotating;
+    struct Rotating(AtomicBool);
     #[async_trait::async_trait]
     impl import::mailbox::entra::Credentials for Rotating {
-        async fn get(&self, refresh: bool) -> Result<EntraSecret, MailboxError> {
-            let secret = if refresh { CLIENT_SECRET } else { "remembered" };
+        async fn get(&self) -> Result<EntraSecret, MailboxError> {
+            let secret = if self.0.swap(true, Ordering::SeqCst) { CLIENT_SECRET } else { "the one before" };
             Ok(EntraSecret::ClientSecret(secret.to_owned().into()))
         }
     }
     let fake = tenant().await;
     drop(rustls::crypto::ring::default_provider().install_default());
-    let graph = import::mailbox::graph::Graph::new(config(&fake), std::sync::Arc::new(Rotating)).unwrap();
+    let graph =
+        import::mailbox::graph::Graph::new(config(&fake), std::sync::Arc::new(Rotating(AtomicBool::new(false))))
+            .unwrap();
     assert!(graph.find(&ADA.parse().unwrap()).await.unwrap().is_some());
 }
 
@@ -163,4 +168,24 @@ async fn a_login_endpoint_that_stays_down_is_an_outage() {
     let MailboxError::Unavailable { retry_after, .. } = error else { panic!("{error:?}") };
     assert_eq!(retry_after, Some(Duration::from_secs(120)));
     assert_eq!(fake.requests(), [Kind::Token]);
+}
+
+#[tokio::test]
+async fn whoever_waited_for_a_token_that_was_not_given_does_not_ask_again_at_once() {
+    let fake = tenant().await;
+    let graph = graph(&fake);
+    fake.fault(On::kind(Kind::Token).times(1000), Fault::Refuse(Refusal::new(503, "x").retry_after("120")));
+    let address = ADA.parse().unwrap();
+    let found = futures::future::join_all((0..8).map(|_| graph.find(&address))).await;
+    for found in found {
+        let error = found.unwrap_err();
+        assert!(
+            matches!(error, MailboxError::Unavailable { retry_after: Some(wait), .. } if wait.as_secs() == 120),
+            "{error:?}"
+        );
+    }
+    assert_eq!(fake.count(Kind::Token), 1);
+    // Whoever comes then asks.
+    fake.clear_faults();
+    assert!(graph.find(&address).await.unwrap().is_some());
 }

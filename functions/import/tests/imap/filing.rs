@@ -1,8 +1,8 @@
 //! A copy: whole, once, where it belongs.
 
 use dovecot::{MASTER_PASSWORD, Options};
-use import::mailbox::{Attempt, MailboxError, Mailboxes};
-use item::FilingResult;
+use import::mailbox::{Attempt, Identity, MailboxError, Mailboxes, Message};
+use item::{FilingResult, Sha256};
 
 use crate::support::{
     ADA, BOB, FOLDER, Vault, adas, assert_one_copy, config, file, imap, imap_with, mailbox, message, server,
@@ -43,20 +43,47 @@ async fn a_second_attempt_finds_the_copy_and_only_the_one() {
     server.put(ADA, FOLDER, longer.as_bytes()).unwrap();
     let second = file(&imap, &message, Attempt::Again).await.unwrap();
     assert_eq!((second.result, second.message), (FilingResult::Skipped, first.message.clone()));
-    assert_eq!(imap.holds(&adas(), &message.message_id).await.unwrap(), Some(first.message));
+    assert_eq!(imap.holds(&adas(), &message.identity()).await.unwrap(), Some(first.message));
 
     let other = crate::support::message("2", 0);
-    assert_eq!(imap.holds(&adas(), "<1@archive.example").await.unwrap(), None, "a part is not the whole");
-    assert_eq!(imap.holds(&adas(), &other.message_id).await.unwrap(), None);
+    let part = Identity { message_id: "<1@archive.example", ..message.identity() };
+    assert_eq!(imap.holds(&adas(), &part).await.unwrap(), None, "a part is not the whole");
+    assert_eq!(imap.holds(&adas(), &other.identity()).await.unwrap(), None);
     assert_eq!(file(&imap, &other, Attempt::Again).await.unwrap().result, FilingResult::Imported);
     assert_eq!(server.copies(ADA, FOLDER).unwrap().len(), 3);
+}
+
+/// Two items that were captured of one WhatsApp message: they have one Message-ID.
+#[tokio::test]
+async fn an_item_is_not_taken_for_another_with_the_same_message_id() {
+    let captured = |item: &str| {
+        let message = message("1", 0);
+        let content = format!("X-WA-Content-SHA256: {}\r\nMIME-Version:", Sha256::of(item.as_bytes()));
+        let mime = String::from_utf8(message.mime.in_memory().to_vec()).unwrap().replacen("MIME-Version:", &content, 1);
+        Message { item: item.parse().unwrap(), mime: mime.into(), ..message }
+    };
+    let server = server();
+    let imap = imap(&server);
+    let (bare, whole) = (captured("WA-1"), captured("WA-2"));
+    let first = file(&imap, &bare, Attempt::First).await.unwrap();
+    assert_eq!(imap.holds(&adas(), &whole.identity()).await.unwrap(), None);
+    let second = file(&imap, &whole, Attempt::Again).await.unwrap();
+    assert_eq!(second.result, FilingResult::Imported);
+    for (message, filed) in [(&bare, first), (&whole, second)] {
+        let again = file(&imap, message, Attempt::Again).await.unwrap();
+        assert_eq!((again.result, &again.message), (FilingResult::Skipped, &filed.message));
+        assert_eq!(imap.holds(&adas(), &message.identity()).await.unwrap(), Some(filed.message));
+        // Where it is not known what the copy holds, the Message-ID alone has to do.
+        assert!(imap.holds(&adas(), &Identity { content: None, ..message.identity() }).await.unwrap().is_some());
+    }
+    assert_eq!(server.copies(ADA, FOLDER).unwrap().len(), 2);
 }
 
 #[tokio::test]
 async fn a_look_makes_nothing() {
     let server = server();
     let imap = imap(&server);
-    assert_eq!(imap.holds(&adas(), "<1@archive.example>").await.unwrap(), None);
+    assert_eq!(imap.holds(&adas(), &message("1", 0).identity()).await.unwrap(), None);
     let folders = server.ask(ADA, "INBOX", "LIST \"\" *").unwrap();
     assert!(!folders.iter().any(|line| line.contains(FOLDER)), "{folders:?}");
 }

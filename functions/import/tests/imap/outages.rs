@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use dovecot::{Dovecot, MASTER_PASSWORD};
-use import::mailbox::{Attempt, Mailboxes};
+use import::mailbox::Attempt;
 use item::FilingResult;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -14,7 +14,8 @@ use tokio::{
 };
 
 use crate::support::{
-    ADA, FOLDER, Vault, adas, assert_one_copy, config, file, imap, imap_with, mailbox, message, server, unavailable,
+    ADA, FOLDER, Vault, assert_late, assert_not_sent, assert_one_copy, config, file, imap_with, mailbox, message,
+    server,
 };
 
 /// A wire to the server that breaks, once, when so many bytes have gone there in all.
@@ -92,7 +93,13 @@ async fn a_wire_that_breaks_anywhere_in_a_filing_leaves_one_copy_after_the_next_
             let fuse = Fuse::before(&server, cut).await;
             let imap = imap_with(config(&fuse.host), Vault::with(MASTER_PASSWORD, None));
             mailbox(&imap, ADA).await;
-            unavailable(&file(&imap, message, Attempt::First).await.unwrap_err());
+            let error = file(&imap, message, Attempt::First).await.unwrap_err();
+            // Where the wire broke in CREATE, nothing was sent.
+            if cut == before + 5 {
+                assert_not_sent(&error)
+            } else {
+                assert_late(&error)
+            }
             file(&imap, message, Attempt::Again).await.unwrap();
             assert_one_copy(&server, message);
             server.ask(ADA, "INBOX", &format!("DELETE \"{FOLDER}\"")).unwrap();
@@ -127,7 +134,7 @@ async fn a_server_that_is_killed_in_the_middle_of_a_message_has_one_copy_after_t
         reached.await.unwrap();
         server.kill();
     });
-    unavailable(&filed.unwrap_err());
+    assert_late(&filed.unwrap_err());
     server.run().unwrap();
     let second = imap_with(config(&host), Vault::with(MASTER_PASSWORD, None));
     assert_eq!(file(&second, &message, Attempt::Again).await.unwrap().result, FilingResult::Imported);
@@ -135,14 +142,48 @@ async fn a_server_that_is_killed_in_the_middle_of_a_message_has_one_copy_after_t
     assert_eq!(file(&second, &message, Attempt::Again).await.unwrap().result, FilingResult::Skipped);
 }
 
+/// A wire to the server that breaks, once, when the server says this; it is not heard.
+async fn deaf_to(server: &Dovecot, word: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = format!("imap://{}", listener.local_addr().unwrap());
+    let port = server.port();
+    tokio::spawn(async move {
+        let mut broken = false;
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            if broken {
+                tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await });
+                continue;
+            }
+            let (mut from_client, mut to_client) = client.split();
+            let (mut from_server, mut to_server) = server.split();
+            let there = async { tokio::io::copy(&mut from_client, &mut to_server).await.map(drop) };
+            let back = async {
+                let mut buffer = [0; 4096];
+                loop {
+                    let read = from_server.read(&mut buffer).await?;
+                    let said = String::from_utf8_lossy(&buffer[..read]);
+                    if read == 0 || said.contains(word) {
+                        return Ok(());
+                    }
+                    to_client.write_all(&buffer[..read]).await?;
+                }
+            };
+            let ended: std::io::Result<()> = tokio::select! { result = there => result, result = back => result };
+            broken = ended.is_ok();
+        }
+    });
+    host
+}
+
 #[tokio::test]
 async fn an_answer_that_is_lost_does_not_make_a_second_copy() {
     let server = server();
-    let first = imap(&server);
     let message = message("1", 0);
+    let imap = imap_with(config(&deaf_to(&server, "APPENDUID").await), Vault::with(MASTER_PASSWORD, None));
+    assert_late(&file(&imap, &message, Attempt::First).await.unwrap_err());
     // The server has it; nobody was told.
-    first.file(&adas(), &message, Attempt::First).await.unwrap();
-    let second = imap(&server);
-    assert_eq!(file(&second, &message, Attempt::Again).await.unwrap().result, FilingResult::Skipped);
+    assert_one_copy(&server, &message);
+    assert_eq!(file(&imap, &message, Attempt::Again).await.unwrap().result, FilingResult::Skipped);
     assert_one_copy(&server, &message);
 }

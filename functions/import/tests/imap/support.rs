@@ -126,3 +126,14 @@ pub(crate) fn unavailable(error: &MailboxError) -> &str {
         other => panic!("not unavailable: {other:?}"),
     }
 }
+
+/// Asserts that nobody tries again before a copy has come that may be under way.
+pub(crate) fn assert_late(error: &MailboxError) {
+    let MailboxError::Unavailable { retry_after: Some(wait), .. } = error else { panic!("not late: {error:?}") };
+    assert_eq!(*wait, MailboxError::SETTLES);
+}
+
+/// Asserts that the message was not sent, so that nothing can be under way.
+pub(crate) fn assert_not_sent(error: &MailboxError) {
+    assert!(matches!(error, MailboxError::Unavailable { retry_after: None, .. }), "{error:?}");
+}

@@ -20,7 +20,7 @@ struct Vault;
 
 #[async_trait]
 impl Credentials for Vault {
-    async fn get(&self, _refresh: bool) -> Result<EntraSecret, MailboxError> {
+    async fn get(&self) -> Result<EntraSecret, MailboxError> {
         Ok(EntraSecret::ClientSecret(CLIENT_SECRET.to_owned().into()))
     }
 }

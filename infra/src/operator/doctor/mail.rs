@@ -57,7 +57,7 @@ async fn graph(connection: &Connection, settings: GraphSettings, mailbox: Option
         findings.extend(checks.map(|check| Finding::skipped(check, why)).collect::<Vec<_>>());
     };
     let secret_id = settings.secret_id.clone();
-    if let Err(error) = Credentials::get(&SecretCredentials::new(secrets.clone(), secret_id.clone()), false).await {
+    if let Err(error) = Credentials::get(&SecretCredentials::new(secrets.clone(), secret_id.clone())).await {
         findings.push(Finding::not_ok(
             SECRET,
             error.to_string(),

@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures::{StreamExt, TryStreamExt, future, stream};
-use import::mailbox::{MailboxError, Mailboxes};
+use import::mailbox::{Identity, MailboxError, Mailboxes};
 use item::{FiledMailbox, MailboxAddress, Outcome, Sha256};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -196,13 +196,16 @@ impl Asking<'_> {
             (Ok(_), Some(_)) if self.has_failed_too_often(address) => {
                 Answer::Unknown(format!("it has failed {PATIENCE} times"))
             }
-            (Ok(mailboxes), Some(message_id)) => match held(mailboxes.as_ref(), address, message_id).await {
-                Ok(answer) => answer,
-                Err(error) => {
-                    self.note_failure(address);
-                    Answer::Unknown(error.to_string())
+            (Ok(mailboxes), Some(message_id)) => {
+                let identity = Identity { item: &copy.outcome.item, message_id, content: copy.outcome.content };
+                match held(mailboxes.as_ref(), address, &identity).await {
+                    Ok(answer) => answer,
+                    Err(error) => {
+                        self.note_failure(address);
+                        Answer::Unknown(error.to_string())
+                    }
                 }
-            },
+            }
         };
         (copy, answer)
     }
@@ -218,11 +221,15 @@ impl Asking<'_> {
     }
 }
 
-async fn held(mailboxes: &dyn Mailboxes, address: &MailboxAddress, message_id: &str) -> Result<Answer, MailboxError> {
+async fn held(
+    mailboxes: &dyn Mailboxes,
+    address: &MailboxAddress,
+    copy: &Identity<'_>,
+) -> Result<Answer, MailboxError> {
     let Some(mailbox) = mailboxes.find(address).await? else {
         return Ok(Answer::Unknown("the mail system has no such mailbox (any more)".to_owned()));
     };
-    Ok(match mailboxes.holds(&mailbox, message_id).await? {
+    Ok(match mailboxes.holds(&mailbox, copy).await? {
         Some(_) => Answer::There,
         None => Answer::NotThere,
     })
@@ -270,7 +277,7 @@ mod tests {
             unreachable!("nothing is ever filed here")
         }
 
-        async fn holds(&self, mailbox: &Mailbox, _: &str) -> Result<Option<String>, MailboxError> {
+        async fn holds(&self, mailbox: &Mailbox, _: &Identity<'_>) -> Result<Option<String>, MailboxError> {
             if mailbox.id.starts_with("ada") {
                 return Ok(None);
             }

@@ -12,11 +12,11 @@ use crate::mailbox::MailboxError;
 /// Where the secret comes from.
 #[async_trait]
 pub trait Credentials: Send + Sync {
-    /// The secret. `refresh`: the one that was given before is refused, so a remembered one will not do.
+    /// The secret, as it is now.
     ///
     /// # Errors
     /// [`MailboxError::Unavailable`] or [`MailboxError::Setup`].
-    async fn get(&self, refresh: bool) -> Result<EntraSecret, MailboxError>;
+    async fn get(&self) -> Result<EntraSecret, MailboxError>;
 }
 
 /// The secret of an application in Microsoft Entra.
@@ -32,6 +32,22 @@ pub enum EntraSecret {
         /// RSA of 2048 bits or more, PKCS#8 or PKCS#1, PEM, without a pass phrase.
         private_key_pem: SecretString,
     },
+}
+
+impl EntraSecret {
+    /// Whether it proves the same as another.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::ClientSecret(one), Self::ClientSecret(other)) => one.expose_secret() == other.expose_secret(),
+            (
+                Self::Certificate { certificate_pem: one, private_key_pem: key },
+                Self::Certificate { certificate_pem: other, private_key_pem: other_key },
+            ) => one == other && key.expose_secret() == other_key.expose_secret(),
+            (Self::ClientSecret(_), Self::Certificate { .. }) | (Self::Certificate { .. }, Self::ClientSecret(_)) => {
+                false
+            }
+        }
+    }
 }
 
 /// Why no assertion could be signed. Says nothing of the key.

@@ -1,7 +1,10 @@
 //! The access token: asked for once, kept until shortly before it ends.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -56,7 +59,16 @@ pub(crate) struct Tokens {
     scope: String,
     credentials: Arc<dyn Credentials>,
     /// Held while one is asked for, so that many requests that need a token ask once.
-    current: Mutex<Option<Token>>,
+    current: Mutex<Current>,
+    /// How often one was asked for in vain.
+    failures: AtomicU64,
+}
+
+#[derive(Default)]
+struct Current {
+    token: Option<Token>,
+    /// Why there is none, if it was asked for in vain last.
+    failure: Option<MailboxError>,
 }
 
 #[derive(Deserialize)]
@@ -82,18 +94,20 @@ struct Denial {
 
 impl Tokens {
     pub(crate) fn new(url: Url, client_id: String, scope: String, credentials: Arc<dyn Credentials>) -> Self {
-        Self { url, client_id, scope, credentials, current: Mutex::new(None) }
+        Self { url, client_id, scope, credentials, current: Mutex::default(), failures: AtomicU64::new(0) }
     }
 
-    /// A token; never the one that Graph has just refused.
+    /// A token; never the one that Graph has just refused. Whoever waits for somebody who asks in vain does not ask again:
+    /// many requests would wait one after the other.
     pub(crate) async fn get(
         &self,
         http: &Http,
         refused: Option<&Token>,
         patience: &mut Patience,
     ) -> Result<Token, MailboxError> {
+        let failures = self.failures.load(Ordering::Acquire);
         let mut current = self.current.lock().await;
-        let serial = match &*current {
+        let serial = match &current.token {
             Some(token)
                 if token.fresh_until > Instant::now()
                     && refused.is_none_or(|refused| refused.serial != token.serial) =>
@@ -103,20 +117,37 @@ impl Tokens {
             Some(token) => token.serial + 1,
             None => 0,
         };
+        if let Some(failure) = &current.failure
+            && self.failures.load(Ordering::Acquire) != failures
+        {
+            return Err(failure.clone());
+        }
+        match self.ask_for(http, serial, patience).await {
+            Ok(token) => {
+                *current = Current { token: Some(token.clone()), failure: None };
+                Ok(token)
+            }
+            Err(failure) => {
+                current.failure = Some(failure.clone());
+                self.failures.fetch_add(1, Ordering::Release);
+                Err(failure)
+            }
+        }
+    }
+
+    async fn ask_for(&self, http: &Http, serial: u64, patience: &mut Patience) -> Result<Token, MailboxError> {
         let granted = self.ask(http, patience).await?;
         let mut header = HeaderValue::try_from(format!("Bearer {}", granted.access_token.expose_secret()))
             .map_err(|_| unavailable("the login endpoint's token cannot be a header", None))?;
         header.set_sensitive(true);
         let fresh_until = Instant::now() + usable(granted.expires_in);
-        let token = Token { header, fresh_until, serial };
-        *current = Some(token.clone());
-        Ok(token)
+        Ok(Token { header, fresh_until, serial })
     }
 
     async fn ask(&self, http: &Http, patience: &mut Patience) -> Result<Granted, MailboxError> {
-        let mut refreshed = false;
+        let mut secret = self.credentials.get().await?;
+        let mut rotated = false;
         loop {
-            let secret = self.credentials.get(refreshed).await?;
             let (detail, retry_after) = match self.ask_with(http, &secret).await? {
                 Err(Lost(what)) => (what.to_owned(), None),
                 Ok(answer) if answer.status == StatusCode::OK => {
@@ -136,8 +167,12 @@ impl Tokens {
                     }
                     Some(denial) if denial.is_passing() => (denial.name(), answer.retry_after),
                     // The secret may have been rotated since it was fetched.
-                    Some(denial) if denial.error == "invalid_client" && !refreshed => {
-                        refreshed = true;
+                    Some(denial) if denial.error == "invalid_client" && !rotated => {
+                        let now = self.credentials.get().await?;
+                        if now.is(&secret) {
+                            return Err(MailboxError::Setup { detail: denial.detail() });
+                        }
+                        (secret, rotated) = (now, true);
                         continue;
                     }
                     Some(denial) => return Err(MailboxError::Setup { detail: denial.detail() }),

@@ -1,5 +1,7 @@
 //! The files of a message that is being put together.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -66,23 +68,19 @@ struct Progress {
     next: Vec<String>,
 }
 
-/// Compares what is there with what is wanted, by name and size.
+/// Compares what is there with what is wanted, whose names are all different. The size shows whether a file is whole;
+/// it cannot tell two apart, since nobody knows what Graph adds to it.
 pub(super) fn lack(wanted: &[Attachment<'_>], present: &[Present]) -> Lack {
-    let mut missing: Vec<usize> = (0..wanted.len()).collect();
-    // Smallest first on both sides: of two files of one name each finds its own.
-    missing.sort_by_key(|&index| wanted[index].data.len());
-    let mut present: Vec<_> = present.iter().collect();
-    present.sort_by_key(|file| file.size);
+    let mut missing: HashMap<&str, usize> =
+        (0..).zip(wanted).map(|(index, file)| (file.name.as_str(), index)).collect();
     for file in present {
-        let matching = missing.iter().position(|&index| {
-            let size = wanted[index].data.len() as u64;
-            wanted[index].name == file.name && (size..=size + LARGEST_SURPLUS).contains(&file.size)
-        });
-        match matching {
-            Some(position) => missing.remove(position),
-            None => return Lack::Spoilt,
-        };
+        let Some(index) = missing.remove(file.name.as_str()) else { return Lack::Spoilt };
+        let size = wanted[index].data.len() as u64;
+        if !(size..=size + LARGEST_SURPLUS).contains(&file.size) {
+            return Lack::Spoilt;
+        }
     }
+    let mut missing: Vec<_> = missing.into_values().collect();
     missing.sort_unstable();
     Lack::These(missing)
 }
@@ -159,6 +157,10 @@ impl Graph {
             let answer = match self.client.upload(permits, &url, (start, size), piece).await {
                 Ok(answer) => answer,
                 Err(failure) if failure.is_throttled() && patience.pause(failure.retry_after()).await => continue,
+                // The address is good for a while, whatever it says then.
+                Err(Failure::Refused(refusal)) if refusal.ends_an_upload() => {
+                    return Err(Failure::Lost { what: "the upload was refused in the middle and begins anew" });
+                }
                 Err(failure) => return Err(failure),
             };
             let next = next_start(&answer.body);
@@ -200,10 +202,11 @@ mod tests {
 
     #[test]
     fn a_staged_message_is_compared_by_name_and_size() {
-        let files = wanted(&[("a", 100_000), ("b", 10), ("a", 50_000)]);
+        let files = wanted(&[("a", 100_000), ("b", 10), ("a (2)", 99_900)]);
         assert_eq!(lack(&files, &[]), Lack::These(vec![0, 1, 2]));
-        assert_eq!(lack(&files, &present(&[("a", 50_237)])), Lack::These(vec![0, 1]));
-        assert_eq!(lack(&files, &present(&[("a", 100_237), ("b", 10), ("a", 50_237)])), Lack::These(vec![]));
+        assert_eq!(lack(&files, &present(&[("a (2)", 100_137)])), Lack::These(vec![0, 1]));
+        assert_eq!(lack(&files, &present(&[("a", 100_237), ("b", 10), ("a (2)", 100_137)])), Lack::These(vec![]));
+        assert_eq!(lack(&files, &present(&[("a", 99_999)])), Lack::Spoilt);
         assert_eq!(lack(&files, &present(&[("c", 10)])), Lack::Spoilt);
         assert_eq!(lack(&files, &present(&[("b", 9)])), Lack::Spoilt);
         assert_eq!(lack(&files, &present(&[("b", 10), ("b", 10)])), Lack::Spoilt);

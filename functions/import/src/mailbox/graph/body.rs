@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use encodify::base64::STANDARD;
-use item::ItemId;
 use serde::{Serialize, Serializer};
 
 use super::message::{Attachment, Body, Content, Data, Party};
+use crate::mailbox::Identity;
 
 /// The named property that holds the item's id. The set is ours alone; changing it would make staged messages of
 /// earlier versions unfindable.
@@ -44,8 +44,7 @@ pub(super) struct Concessions {
 /// What the JSON is made of.
 pub(super) struct Draft<'a> {
     pub(super) content: &'a Content<'a>,
-    pub(super) item: &'a ItemId,
-    pub(super) message_id: &'a str,
+    pub(super) identity: Identity<'a>,
     /// The mailbox's own address.
     pub(super) mailbox: &'a str,
     pub(super) class: &'a str,
@@ -156,7 +155,7 @@ pub(super) fn message_json(draft: &Draft<'_>, attachments: &[&Attachment<'_>], c
         Property { id: FLAGS, value: "1" },
         Property { id: DELIVERED, value: &date },
         Property { id: SUBMITTED, value: &date },
-        Property { id: ARCHIVE_ITEM_ID, value: draft.item.as_str() },
+        Property { id: ARCHIVE_ITEM_ID, value: draft.identity.item.as_str() },
     ];
     if !concessions.plain_class {
         properties.push(Property { id: CLASS, value: draft.class });
@@ -179,7 +178,7 @@ pub(super) fn message_json(draft: &Draft<'_>, attachments: &[&Attachment<'_>], c
         from,
         sender: from,
         to_recipients: content.to.iter().copied().take(most).map(Recipient::from).collect(),
-        internet_message_id: draft.message_id,
+        internet_message_id: draft.identity.message_id,
         is_read: true,
         internet_message_headers: content.headers.iter().map(|(name, value)| NameAndValue { name, value }).collect(),
         single_value_extended_properties: properties,
@@ -275,8 +274,7 @@ mod tests {
         let item = "WA-1".parse().unwrap();
         let draft = Draft {
             content: &content,
-            item: &item,
-            message_id: "<m@x>",
+            identity: Identity { item: &item, message_id: "<m@x>", content: None },
             mailbox: "ada@example.com",
             class: "IPM.ExternalData.X",
         };

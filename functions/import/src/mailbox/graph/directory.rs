@@ -49,14 +49,9 @@ impl Graph {
                 continue;
             }
             let mailbox = Mailbox { id: user.id.clone(), address: address.clone() };
-            // Users come owners first. Where only `mail` says so, and says it twice, nobody knows whose it is: the
-            // wrong mailbox is worse than none.
-            if user.owns(address) {
-                owner = Some(mailbox);
-                break;
-            }
+            // Where only `mail` says so, and says it twice, nobody knows whose it is: the wrong mailbox is worse than none.
             if owner.replace(mailbox).is_some() {
-                tracing::warn!("an address is the mail of two accounts with mailboxes and neither's own: not used");
+                tracing::warn!("an address is that of two accounts with mailboxes: not used");
                 owner = None;
                 break;
             }
@@ -65,13 +60,12 @@ impl Graph {
         Ok(owner)
     }
 
-    /// The accounts that the address may belong to, the surest first.
+    /// The accounts that the address may belong to. Where one owns it, it is nobody else's: not even if that one has no
+    /// mailbox (any more), and another shows it as theirs.
     async fn users(&self, address: &MailboxAddress, patience: &mut Patience) -> Result<Vec<User>, Failure> {
         let by_name = self.user_by_name(address, patience).await?;
         // A user name is an address only by custom: the mail may go to somebody else.
-        if let Some(user) = &by_name
-            && (user.owns(address) || user.shows(address))
-        {
+        if by_name.as_ref().is_some_and(|user| user.owns(address)) {
             return Ok(by_name.into_iter().collect());
         }
         let filter = format!(
@@ -85,13 +79,14 @@ impl Graph {
         if users.is_empty() {
             users.extend(by_name);
         }
-        users.sort_by_key(|user| !user.owns(address));
+        if users.iter().any(|user| user.owns(address)) {
+            users.retain(|user| user.owns(address));
+        }
         Ok(users)
     }
 
     async fn user_by_name(&self, address: &MailboxAddress, patience: &mut Patience) -> Result<Option<User>, Failure> {
-        // In a path such a name is a syntax error to Graph; a filter takes it.
-        if address.as_str().starts_with('$') {
+        if !may_be_user_name(address) {
             return Ok(None);
         }
         let url = with_options(self.client.hosts.graph(&["users", address.as_str()]), &[MEMBERS]);
@@ -111,4 +106,11 @@ impl Graph {
             Err(failure) => Err(failure),
         }
     }
+}
+
+/// Entra's user names have fewer characters than addresses. Those that have a meaning in a path are not among them: to
+/// some servers they are a syntax error however they are encoded; a filter takes them.
+fn may_be_user_name(address: &MailboxAddress) -> bool {
+    let local = address.as_str().split('@').next().unwrap_or_default();
+    local.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"'.-_!#^~".contains(&byte))
 }

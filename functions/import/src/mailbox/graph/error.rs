@@ -109,6 +109,28 @@ impl Refusal {
         }
     }
 
+    /// Whether it is about the size of what was sent.
+    pub(super) fn is_too_large(&self) -> bool {
+        self.status == StatusCode::PAYLOAD_TOO_LARGE || self.has_code("ErrorMessageSizeExceeded")
+    }
+
+    /// Whether it says of an address for an upload that it is good no longer, and nothing of the file or the mailbox.
+    pub(super) fn ends_an_upload(&self) -> bool {
+        self.status.is_client_error()
+            && !self.is_too_large()
+            && !matches!(self.meaning(), Meaning::Full | Meaning::Throttled)
+    }
+
+    /// Whether nobody knows if what was asked for is still being done: what stands before Graph could not wait any
+    /// longer, or its answer did not get through. Graph's own words, with a code, come when it has ended.
+    fn leaves_open_what_was_done(&self) -> bool {
+        match self.status.as_u16() {
+            408 | 502 | 504 => true,
+            500..=599 => self.code.is_none(),
+            _ => false,
+        }
+    }
+
     fn detail(&self) -> String {
         let mut detail = format!("HTTP {}", self.status.as_u16());
         if let Some(code) = &self.code {
@@ -143,24 +165,25 @@ impl Failure {
         }
     }
 
-    /// Whether it may still be under way: nobody has answered, or a gateway that could not wait any longer. A look that
-    /// shows nothing proves nothing then.
+    /// Whether it may still be under way: nobody has answered, or nobody who knows. A look that shows nothing proves
+    /// nothing then.
     pub(super) fn may_come_late(&self) -> bool {
         match self {
-            Self::Refused(refusal) => refusal.status == StatusCode::GATEWAY_TIMEOUT,
+            Self::Refused(refusal) => refusal.leaves_open_what_was_done(),
             Self::Lost { .. } => true,
             Self::Port(_) => false,
         }
     }
 
-    /// What is left to be said of a filing that may still be under way, and was looked for in vain.
+    /// What is left to be said of a filing that was not seen to have taken place: where it may still be under way, that
+    /// nobody may try again before that is over, nor before a time that was named.
     pub(super) fn late(self, settles: Duration) -> Self {
         let detail = match &self {
-            Self::Refused(refusal) => refusal.detail(),
+            Self::Refused(refusal) if self.may_come_late() => refusal.detail(),
             Self::Lost { what } => (*what).to_owned(),
-            Self::Port(_) => return self,
+            Self::Refused(_) | Self::Port(_) => return self,
         };
-        Self::Port(MailboxError::late(detail, settles))
+        Self::Port(MailboxError::late(detail, settles.max(self.retry_after().unwrap_or_default())))
     }
 
     /// Whether it was certainly not done, and can be later.
@@ -181,6 +204,7 @@ impl Failure {
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused(refusal) => refusal.retry_after,
+            Self::Port(MailboxError::Unavailable { retry_after, .. }) => *retry_after,
             Self::Lost { .. } | Self::Port(_) => None,
         }
     }
@@ -268,6 +292,34 @@ mod tests {
             let status = StatusCode::from_u16(status).unwrap();
             assert_eq!(Refusal::new(status, page, None, None).meaning(), expected, "{status}");
         }
+    }
+
+    #[test]
+    fn a_filing_whose_answer_is_nobodys_who_knows_may_come_late() {
+        let code = br#"{"error":{"code":"ErrorServerBusy","message":"x"}}"#;
+        let late = |status, body: &[u8]| {
+            let status = StatusCode::from_u16(status).unwrap();
+            Failure::from(Refusal::new(status, body, None, None)).may_come_late()
+        };
+        for status in [408, 502, 504] {
+            assert!(late(status, code) && late(status, b"<html>"), "{status}");
+        }
+        for status in [500, 503, 509] {
+            assert!(!late(status, code) && late(status, b"<html>"), "{status}");
+        }
+        for status in [400, 404, 409, 413, 423, 429] {
+            assert!(!late(status, code) && !late(status, b"<html>"), "{status}");
+        }
+    }
+
+    #[test]
+    fn the_longer_wait_counts() {
+        let late = |asked| {
+            let asked = Duration::from_secs(asked);
+            let refusal = Refusal::new(StatusCode::GATEWAY_TIMEOUT, b"", Some(asked), None);
+            Failure::from(refusal).late(Duration::from_secs(60)).retry_after()
+        };
+        assert_eq!((late(5), late(600)), (Some(Duration::from_secs(60)), Some(Duration::from_secs(600))));
     }
 
     #[test]

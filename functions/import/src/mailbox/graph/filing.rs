@@ -7,17 +7,15 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use item::FilingResult;
-use serde::{Deserialize, Serialize};
 
 use super::{
     Graph, Way,
-    attachments::{Lack, lack},
-    body::{ARCHIVE_ITEM_ID, Concessions, Draft, RECIPIENTS_OF_A_SENT_MESSAGE, longest_json, message_json},
+    body::{Concessions, Draft, RECIPIENTS_OF_A_SENT_MESSAGE, longest_json, message_json},
     client::Request,
     error::{Failure, Meaning, Refusal},
     lane::Lane,
+    look::{By, Stored},
     message::{Content, Data, parse},
-    odata::{literal, with_options},
 };
 use crate::mailbox::{Attempt, Filed, Mailbox, MailboxError, Message, Mime, StoredFile, patience::Patience};
 
@@ -38,29 +36,7 @@ const LONGEST_WAIT_OF_LARGE: Duration = Duration::from_secs(5 * 60);
 pub(super) struct Work<'a> {
     pub(super) lane: &'a Lane,
     pub(super) mailbox: &'a str,
-    draft: Draft<'a>,
-}
-
-/// A message in the mailbox.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Stored {
-    pub(super) id: String,
-    pub(super) is_draft: Option<bool>,
-    received_date_time: Option<jiff::Timestamp>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Move<'a> {
-    destination_id: &'a str,
-}
-
-/// How a message is looked for in a folder.
-#[derive(Clone, Copy)]
-pub(super) enum By {
-    MessageId,
-    ItemId,
+    pub(super) draft: Draft<'a>,
 }
 
 impl Graph {
@@ -104,8 +80,11 @@ impl Graph {
     ) -> Result<Filed, Failure> {
         let archive = self.archive(work.lane, work.mailbox, patience).await?;
         if attempt == Attempt::Again
-            && let Some(stored) = self.look_for(work, &archive, By::MessageId, patience).await?
+            && let Some(stored) = self.look_for(work, &archive, By::Identity, patience).await?
         {
+            if !fits_into_one_request(&work.draft, &files_of_the_first_request(&work.draft)) {
+                self.clear_staging(work, &archive, &stored, patience).await?;
+            }
             return Ok(Filed { message: stored.id, result: FilingResult::Skipped });
         }
         if self.way == Way::Mime
@@ -115,85 +94,26 @@ impl Graph {
             return Ok(Filed { message: stored.id, result: FilingResult::Imported });
         }
         let first = files_of_the_first_request(&work.draft);
-        let stored = if first.len() == work.draft.content.attachments.len() {
-            self.create(work, &archive, By::MessageId, &first, patience).await?
+        let stored = if fits_into_one_request(&work.draft, &first) {
+            self.create(work, (&archive, By::Identity), &first, patience).await?
         } else {
             self.put_together(work, &archive, &first, attempt, patience).await?
         };
         Ok(Filed { message: stored.id, result: FilingResult::Imported })
     }
 
-    /// The copy in the archive folder, by Message-ID. A folder that we remember is not asked for again, as in filing.
-    pub(super) async fn held_message(&self, mailbox: &Mailbox, message_id: &str) -> Result<Option<String>, Failure> {
-        let lane = self.lanes.of(&mailbox.id);
-        let mut patience = self.patience();
-        let filter = with_message_id(message_id);
-        let whole = |all: Vec<Stored>| all.into_iter().find(|stored| stored.is_draft == Some(false));
-        let known = lane.archive.lock().await.get().map(str::to_owned);
-        if let Some(folder) = known {
-            match self.messages(&lane, &mailbox.id, &folder, &filter, &mut patience).await {
-                Err(failure) if failure.is_missing() => lane.archive.lock().await.forget(),
-                result => return Ok(whole(result?).map(|stored| stored.id)),
-            }
-        }
-        let Some(folder) = self.find_archive(&lane, &mailbox.id, &mut patience).await? else { return Ok(None) };
-        let all = self.messages(&lane, &mailbox.id, &folder, &filter, &mut patience).await?;
-        Ok(whole(all).map(|stored| stored.id))
-    }
-
-    async fn messages(
-        &self,
-        lane: &Lane,
-        mailbox: &str,
-        folder: &str,
-        filter: &str,
-        patience: &mut Patience,
-    ) -> Result<Vec<Stored>, Failure> {
-        let url = self.client.hosts.graph(&["users", mailbox, "mailFolders", folder, "messages"]);
-        let url = with_options(url, &[("$filter", filter), ("$select", "id,isDraft,receivedDateTime")]);
-        self.client.list(Some(&lane.permits), url, patience).await
-    }
-
-    /// The message that is in a folder already. A draft of ours cannot be mended: it is taken away.
-    pub(super) async fn look_for(
-        &self,
-        work: &Work<'_>,
-        folder: &str,
-        by: By,
-        patience: &mut Patience,
-    ) -> Result<Option<Stored>, Failure> {
-        let filter = match by {
-            By::MessageId => with_message_id(work.draft.message_id),
-            By::ItemId => format!(
-                "singleValueExtendedProperties/Any(ep: ep/id eq {} and ep/value eq {})",
-                literal(ARCHIVE_ITEM_ID),
-                literal(work.draft.item.as_str())
-            ),
-        };
-        let mut found = None;
-        for stored in self.messages(work.lane, work.mailbox, folder, &filter, patience).await? {
-            if stored.is_draft == Some(true) {
-                self.remove(work, folder, &stored.id, patience).await?;
-            } else {
-                found = found.or(Some(stored));
-            }
-        }
-        Ok(found)
-    }
-
     /// Creates the message with these of its attachments. What the tenant refuses about it that it can do without is
     /// left out, one thing at a time.
-    async fn create(
+    pub(super) async fn create(
         &self,
         work: &Work<'_>,
-        folder: &str,
-        by: By,
+        place: (&str, By),
         attachments: &[usize],
         patience: &mut Patience,
     ) -> Result<Stored, Failure> {
         let mut first: Option<Refusal> = None;
         for concessions in self.ladder(work) {
-            match self.create_with(work, folder, by, attachments, concessions, patience).await {
+            match self.create_with(work, place, attachments, concessions, patience).await {
                 Ok(stored) => {
                     if first.is_some() {
                         self.learn(work, concessions);
@@ -223,7 +143,6 @@ impl Graph {
             Concessions { few_recipients: work.draft.content.to.len() > RECIPIENTS_OF_A_SENT_MESSAGE, ..known },
             everything,
         ];
-        ladder.dedup();
         let mut seen = Vec::new();
         ladder.retain(|step| {
             !seen.contains(step) && {
@@ -240,22 +159,22 @@ impl Graph {
             tracing::warn!("the tenant refuses the message class: messages are of the class IPM.Note from here on");
         }
         if concessions.own_sender {
-            tracing::warn!(item = %work.draft.item.key(), "the tenant refuses a foreign sender: the true one is in the body");
+            tracing::warn!(item = %work.draft.identity.item.key(), "the tenant refuses a foreign sender: the true one is in the body");
         }
         if concessions.few_recipients && work.draft.content.to.len() > RECIPIENTS_OF_A_SENT_MESSAGE {
-            tracing::warn!(item = %work.draft.item.key(), "the tenant refuses so many recipients: the first 500 are shown");
+            tracing::warn!(item = %work.draft.identity.item.key(), "the tenant refuses so many recipients: the first 500 are shown");
         }
     }
 
     async fn create_with(
         &self,
         work: &Work<'_>,
-        folder: &str,
-        by: By,
+        place: (&str, By),
         attachments: &[usize],
         concessions: Concessions,
         patience: &mut Patience,
     ) -> Result<Stored, Failure> {
+        let (folder, _) = place;
         let url = self.client.hosts.graph(&["users", work.mailbox, "mailFolders", folder, "messages"]);
         let request = Request::post(url, body(&work.draft, attachments, concessions)).answered_with_message();
         loop {
@@ -265,22 +184,15 @@ impl Graph {
                 Err(failure) if failure.is_unclear() => failure,
                 Err(failure) => return Err(failure),
             };
-            if !patience.pause(failure.retry_after()).await {
-                return Err(failure);
-            }
-            if let Some(stored) = self.look_for(work, folder, by, patience).await? {
+            if let Some(stored) = self.look_after(work, place, failure, patience).await? {
                 return self.checked(work, folder, stored, patience).await;
-            }
-            // What is staged nobody sees: a second one is only taken away later.
-            if matches!(by, By::MessageId) && failure.may_come_late() {
-                return Err(failure.late(self.settles));
             }
         }
     }
 
     /// Whether Graph did as it was told. A message that lies among drafts, or at the time of its import, is no record
     /// of anything: it is taken away again, and no other item will fare better until somebody has looked.
-    async fn checked(
+    pub(super) async fn checked(
         &self,
         work: &Work<'_>,
         folder: &str,
@@ -315,90 +227,6 @@ impl Graph {
             _ => Ok(()),
         }
     }
-
-    /// Puts a large message together out of sight, and moves it when it is complete.
-    async fn put_together(
-        &self,
-        work: &Work<'_>,
-        archive: &str,
-        first: &[usize],
-        attempt: Attempt,
-        patience: &mut Patience,
-    ) -> Result<Stored, Failure> {
-        let staging = self.staging(work.lane, work.mailbox, archive, patience).await?;
-        let files = &work.draft.content.attachments;
-        let earlier = match attempt {
-            Attempt::First => None,
-            Attempt::Again => self.look_for(work, &staging, By::ItemId, patience).await?,
-        };
-        let mut staged = match earlier {
-            Some(stored) => stored,
-            None => self.create(work, &staging, By::ItemId, first, patience).await?,
-        };
-        let mut spoilt = false;
-        loop {
-            let present = self.attachments(work, &staged.id, patience).await?;
-            match lack(files, &present) {
-                Lack::These(missing) if missing.is_empty() => break,
-                Lack::These(missing) => self.attach_all(work, &staged.id, &missing, patience).await?,
-                Lack::Spoilt if spoilt => {
-                    let detail = "the mailbox changes the names or sizes of its attachments".into();
-                    return Err(MailboxError::Rejected { detail }.into());
-                }
-                Lack::Spoilt => {
-                    spoilt = true;
-                    self.remove(work, &staging, &staged.id, patience).await?;
-                    staged = self.create(work, &staging, By::ItemId, first, patience).await?;
-                }
-            }
-        }
-        self.move_to(work, &staged, archive, patience).await
-    }
-
-    /// Adds what is missing; stops at the first that may or may not be there now.
-    async fn attach_all(
-        &self,
-        work: &Work<'_>,
-        message: &str,
-        missing: &[usize],
-        patience: &mut Patience,
-    ) -> Result<(), Failure> {
-        for file in missing.iter().filter_map(|&index| work.draft.content.attachments.get(index)) {
-            match self.attach(work, message, file, patience).await {
-                Ok(()) => {}
-                Err(failure) if failure.is_unclear() && patience.pause(failure.retry_after()).await => return Ok(()),
-                Err(failure) => return Err(failure),
-            }
-        }
-        Ok(())
-    }
-
-    async fn move_to(
-        &self,
-        work: &Work<'_>,
-        staged: &Stored,
-        archive: &str,
-        patience: &mut Patience,
-    ) -> Result<Stored, Failure> {
-        let url = self.client.hosts.graph(&["users", work.mailbox, "messages", &staged.id, "move"]);
-        let json = serde_json::to_vec(&Move { destination_id: archive })
-            .map_err(|_| Failure::Lost { what: "the folder's id has no JSON form" })?;
-        let request = Request::post(url, json).answered_with_message();
-        loop {
-            let moved = self.client.ask_once(Some(&work.lane.permits), &request, patience).await;
-            let failure = match moved.and_then(|answer| Ok(answer.json::<Stored>()?)) {
-                Ok(stored) => return self.checked(work, archive, stored, patience).await,
-                Err(failure) if failure.is_unclear() || failure.is_missing() => failure,
-                Err(failure) => return Err(failure),
-            };
-            if let Some(stored) = self.look_for(work, archive, By::MessageId, patience).await? {
-                return self.checked(work, archive, stored, patience).await;
-            }
-            if !patience.pause(failure.retry_after()).await {
-                return Err(failure);
-            }
-        }
-    }
 }
 
 /// What is sent to create a message in a mailbox: JSON with those of its files that fit into one request. With it the
@@ -424,7 +252,7 @@ pub fn create_body(
 }
 
 fn draft<'a>(content: &'a Content<'a>, message: &'a Message, mailbox: &'a Mailbox, class: &'a str) -> Draft<'a> {
-    Draft { content, item: &message.item, message_id: &message.message_id, mailbox: mailbox.address.as_str(), class }
+    Draft { content, identity: message.identity(), mailbox: mailbox.address.as_str(), class }
 }
 
 /// Those of a message's files that are created together with it: as many as one request takes.
@@ -441,13 +269,13 @@ fn files_of_the_first_request(draft: &Draft<'_>) -> Vec<usize> {
     first
 }
 
+fn fits_into_one_request(draft: &Draft<'_>, first: &[usize]) -> bool {
+    first.len() == draft.content.attachments.len()
+}
+
 fn body(draft: &Draft<'_>, attachments: &[usize], concessions: Concessions) -> Vec<u8> {
     let files: Vec<_> = attachments.iter().filter_map(|&at| draft.content.attachments.get(at)).collect();
     message_json(draft, &files, concessions)
-}
-
-fn with_message_id(message_id: &str) -> String {
-    format!("internetMessageId eq {}", literal(message_id))
 }
 
 /// Whether leaving something out may help. A quota or a bad recipient stays what it is.

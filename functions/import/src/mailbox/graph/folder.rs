@@ -1,10 +1,11 @@
 //! The archive folder of a mailbox, and the hidden one in it where large messages are put together.
 
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use super::{
     Graph,
-    client::Request,
+    client::{Client, Request},
     error::Failure,
     lane::{FolderId, Lane},
     odata::{literal, with_options},
@@ -32,16 +33,34 @@ struct NewFolder<'a> {
 /// Where a folder is.
 struct Place<'a> {
     lane: &'a Lane,
-    segments: &'a [&'a str],
+    mailbox: &'a str,
+    /// The folder that it lies in, where that is not the mailbox itself.
+    parent: Option<&'a str>,
     name: &'a str,
-    hidden: bool,
+}
+
+impl Place<'_> {
+    fn url(&self, client: &Client) -> Url {
+        match self.parent {
+            None => client.hosts.graph(&["users", self.mailbox, "mailFolders"]),
+            Some(parent) => client.hosts.graph(&["users", self.mailbox, "mailFolders", parent, "childFolders"]),
+        }
+    }
+
+    /// Only what lies in the archive folder is hidden.
+    fn is_hidden(&self) -> bool {
+        self.parent.is_some()
+    }
 }
 
 impl Graph {
+    fn archive_place<'a>(&'a self, lane: &'a Lane, mailbox: &'a str) -> Place<'a> {
+        Place { lane, mailbox, parent: None, name: &self.folder }
+    }
+
     /// The archive folder, made where it is missing.
     pub(super) async fn archive(&self, lane: &Lane, mailbox: &str, patience: &mut Patience) -> Result<String, Failure> {
-        let segments = ["users", mailbox, "mailFolders"];
-        let place = Place { lane, segments: &segments, name: &self.folder, hidden: false };
+        let place = self.archive_place(lane, mailbox);
         self.find_or_make(&mut *lane.archive.lock().await, &place, patience).await
     }
 
@@ -52,12 +71,12 @@ impl Graph {
         mailbox: &str,
         patience: &mut Patience,
     ) -> Result<Option<String>, Failure> {
-        let segments = ["users", mailbox, "mailFolders"];
-        let place = Place { lane, segments: &segments, name: &self.folder, hidden: false };
+        let place = self.archive_place(lane, mailbox);
         let mut known = lane.archive.lock().await;
         let found = self.look_up(&place, patience).await?;
-        if let Some(id) = &found {
-            known.set(id);
+        match &found {
+            Some(id) => known.set(place.parent, id),
+            None => known.forget(),
         }
         Ok(found)
     }
@@ -70,9 +89,24 @@ impl Graph {
         archive: &str,
         patience: &mut Patience,
     ) -> Result<String, Failure> {
-        let segments = ["users", mailbox, "mailFolders", archive, "childFolders"];
-        let place = Place { lane, segments: &segments, name: STAGING, hidden: true };
+        let place = Place { lane, mailbox, parent: Some(archive), name: STAGING };
         self.find_or_make(&mut *lane.staging.lock().await, &place, patience).await
+    }
+
+    /// The same where there is one already.
+    pub(super) async fn find_staging(
+        &self,
+        lane: &Lane,
+        mailbox: &str,
+        archive: &str,
+        patience: &mut Patience,
+    ) -> Result<Option<String>, Failure> {
+        let place = Place { lane, mailbox, parent: Some(archive), name: STAGING };
+        let known = lane.staging.lock().await;
+        match known.get(place.parent) {
+            Some(id) => Ok(Some(id.to_owned())),
+            None => self.look_up(&place, patience).await,
+        }
     }
 
     async fn find_or_make(
@@ -81,7 +115,7 @@ impl Graph {
         place: &Place<'_>,
         patience: &mut Patience,
     ) -> Result<String, Failure> {
-        if let Some(id) = known.get() {
+        if let Some(id) = known.get(place.parent) {
             return Ok(id.to_owned());
         }
         let id = loop {
@@ -99,14 +133,14 @@ impl Graph {
                 Err(failure) => return Err(failure),
             }
         };
-        known.set(&id);
+        known.set(place.parent, &id);
         Ok(id)
     }
 
     async fn look_up(&self, place: &Place<'_>, patience: &mut Patience) -> Result<Option<String>, Failure> {
         let filter = format!("displayName eq {}", literal(place.name));
         let url = with_options(
-            self.client.hosts.graph(place.segments),
+            place.url(&self.client),
             &[("$filter", &filter), ("includeHiddenFolders", "true"), ("$select", "id,displayName")],
         );
         let folders: Vec<Folder> = self.client.list(Some(&place.lane.permits), url, patience).await?;
@@ -116,10 +150,10 @@ impl Graph {
     }
 
     async fn make(&self, place: &Place<'_>, patience: &mut Patience) -> Result<String, Failure> {
-        let new = NewFolder { display_name: place.name, is_hidden: place.hidden };
+        let new = NewFolder { display_name: place.name, is_hidden: place.is_hidden() };
         let json =
             serde_json::to_vec(&new).map_err(|_| Failure::Lost { what: "the folder's name has no JSON form" })?;
-        let request = Request::post(self.client.hosts.graph(place.segments), json);
+        let request = Request::post(place.url(&self.client), json);
         let folder: Folder = self.client.ask_once(Some(&place.lane.permits), &request, patience).await?.json()?;
         Ok(folder.id)
     }

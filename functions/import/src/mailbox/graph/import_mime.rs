@@ -3,13 +3,13 @@
 use std::sync::atomic::Ordering;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use reqwest::StatusCode;
 
 use super::{
     Graph,
     client::Request,
-    error::{Failure, Refusal},
-    filing::{By, Stored, Work},
+    error::Failure,
+    filing::Work,
+    look::{By, Stored},
 };
 use crate::mailbox::{MailboxError, patience::Patience};
 
@@ -28,7 +28,7 @@ impl Graph {
             let imported = self.client.ask_once(Some(&work.lane.permits), &request, patience).await;
             let failure = match imported.and_then(|answer| Ok(answer.json::<Stored>()?)) {
                 Ok(stored) => return self.no_draft(work, archive, stored, patience).await.map(Some),
-                Err(Failure::Refused(refusal)) if is_too_large(&refusal) => {
+                Err(Failure::Refused(refusal)) if refusal.is_too_large() => {
                     if !self.too_large_for_import.swap(true, Ordering::Relaxed) {
                         tracing::warn!("Graph takes no MIME of this size: such messages are rebuilt as JSON");
                     }
@@ -37,14 +37,8 @@ impl Graph {
                 Err(failure) if failure.is_unclear() => failure,
                 Err(failure) => return Err(failure),
             };
-            if !patience.pause(failure.retry_after()).await {
-                return Err(failure);
-            }
-            if let Some(stored) = self.look_for(work, archive, By::MessageId, patience).await? {
+            if let Some(stored) = self.look_after(work, (archive, By::Identity), failure, patience).await? {
                 return Ok(Some(stored));
-            }
-            if failure.may_come_late() {
-                return Err(failure.late(self.settles));
             }
         }
     }
@@ -65,8 +59,4 @@ impl Graph {
         let detail = "importMime made a draft: use another way into the mailbox".to_owned();
         Err(MailboxError::Setup { detail }.into())
     }
-}
-
-fn is_too_large(refusal: &Refusal) -> bool {
-    refusal.status == StatusCode::PAYLOAD_TOO_LARGE || refusal.has_code("ErrorMessageSizeExceeded")
 }

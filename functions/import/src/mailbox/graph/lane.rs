@@ -11,9 +11,6 @@ use tokio::sync::Semaphore;
 /// So many mailboxes are remembered. Forgetting one costs a look-up or two.
 const MOST: usize = 4096;
 
-/// So long a folder's id is trusted. A folder that its owner deleted keeps its id and lies in the bin.
-const FOLDER_LIFETIME: Duration = Duration::from_secs(10 * 60);
-
 /// One mailbox.
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -26,20 +23,38 @@ pub(super) struct Lane {
 }
 
 /// A folder's id, once known.
-#[derive(Debug, Default)]
-pub(super) struct FolderId(Option<(String, Instant)>);
+#[derive(Debug)]
+pub(super) struct FolderId {
+    known: Option<Known>,
+    /// So long it is trusted.
+    lifetime: Duration,
+}
+
+#[derive(Debug)]
+struct Known {
+    id: String,
+    /// The folder that it lies in, where that is not the mailbox itself.
+    parent: Option<String>,
+    since: Instant,
+}
 
 impl FolderId {
-    pub(super) fn get(&self) -> Option<&str> {
-        self.0.as_ref().filter(|(_, known)| known.elapsed() < FOLDER_LIFETIME).map(|(id, _)| id.as_str())
+    fn new(lifetime: Duration) -> Self {
+        Self { known: None, lifetime }
     }
 
-    pub(super) fn set(&mut self, id: &str) {
-        self.0 = Some((id.to_owned(), Instant::now()));
+    /// The id of the one in this folder.
+    pub(super) fn get(&self, parent: Option<&str>) -> Option<&str> {
+        let known = self.known.as_ref()?;
+        (known.parent.as_deref() == parent && known.since.elapsed() < self.lifetime).then_some(known.id.as_str())
+    }
+
+    pub(super) fn set(&mut self, parent: Option<&str>, id: &str) {
+        self.known = Some(Known { id: id.to_owned(), parent: parent.map(str::to_owned), since: Instant::now() });
     }
 
     pub(super) fn forget(&mut self) {
-        self.0 = None;
+        self.known = None;
     }
 }
 
@@ -47,12 +62,13 @@ impl FolderId {
 #[derive(Debug)]
 pub(super) struct Lanes {
     at_once: usize,
+    remember_folder: Duration,
     known: Mutex<HashMap<String, Arc<Lane>>>,
 }
 
 impl Lanes {
-    pub(super) fn new(at_once: usize) -> Self {
-        Self { at_once, known: Mutex::default() }
+    pub(super) fn new(at_once: usize, remember_folder: Duration) -> Self {
+        Self { at_once, remember_folder, known: Mutex::default() }
     }
 
     pub(super) fn of(&self, mailbox: &str) -> Arc<Lane> {
@@ -64,8 +80,8 @@ impl Lanes {
         let lane = known.entry(mailbox.to_owned()).or_insert_with(|| {
             Arc::new(Lane {
                 permits: Semaphore::new(self.at_once),
-                archive: tokio::sync::Mutex::default(),
-                staging: tokio::sync::Mutex::default(),
+                archive: tokio::sync::Mutex::new(FolderId::new(self.remember_folder)),
+                staging: tokio::sync::Mutex::new(FolderId::new(self.remember_folder)),
             })
         });
         Arc::clone(lane)
@@ -78,7 +94,7 @@ mod tests {
 
     #[test]
     fn the_memory_is_bounded_and_keeps_what_is_in_use() {
-        let lanes = Lanes::new(1);
+        let lanes = Lanes::new(1, Duration::ZERO);
         let held = lanes.of("held");
         for number in 0..2 * MOST {
             lanes.of(&number.to_string());

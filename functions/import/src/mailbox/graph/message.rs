@@ -1,13 +1,19 @@
 //! What a MIME message says, as far as Graph's JSON can say it.
 
-use std::{borrow::Cow, ops::Range};
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+    ops::Range,
+};
 
 use bytes::Bytes;
 use mail_parser::{Addr, Encoding, Message as Parsed, MessageParser, MessagePart, MimeHeaders, PartType};
 
+use super::names;
 use crate::mailbox::{MailboxError, Mime, StoredFile};
 
-/// A body that is longer travels as an attachment: the create request has to stay under Graph's 4 MB.
+/// A body that is longer in JSON, where a character may take six bytes, travels as an attachment: the create request has
+/// to stay under Graph's 4 MB.
 const LONGEST_BODY: usize = 1_500_000;
 
 /// Graph takes no more headers than this, each name starting with `x-`.
@@ -123,6 +129,7 @@ impl<'a> Content<'a> {
         if let Some(file) = body.take_if_too_long() {
             attachments.insert(0, file);
         }
+        names::make_unique(&mut attachments);
         Ok(Self {
             subject: mime.subject().unwrap_or_default().chars().take(LONGEST_SUBJECT).collect(),
             body,
@@ -151,7 +158,7 @@ impl<'a> Body<'a> {
             Self::Html(html) => (html, "message.html", "text/html; charset=utf-8"),
             Self::Text(text) => (text, "message.txt", "text/plain; charset=utf-8"),
         };
-        if text.len() <= LONGEST_BODY {
+        if json_length(text) <= LONGEST_BODY {
             return None;
         }
         let note = format!("The text is too long to be shown here. It is attached as {name}.");
@@ -178,6 +185,26 @@ impl<'a> Attachment<'a> {
                 None => Data::Here(file_bytes(parsed, part)),
             },
         }
+    }
+}
+
+/// How many bytes a text takes in JSON.
+fn json_length(text: &str) -> usize {
+    struct Counter(usize);
+    impl Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counter = Counter(0);
+    match serde_json::to_writer(&mut counter, text) {
+        Ok(()) => counter.0,
+        Err(error) => unreachable!("a text has a JSON form, and counting takes all of it: {error}"),
     }
 }
 
@@ -286,6 +313,14 @@ mod tests {
         let content = Content::of(&mime, &Mime::from(Bytes::new())).unwrap();
         assert!(matches!(&content.body, Body::Text(note) if note.contains("message.txt")));
         assert_eq!(content.attachments[0].data.len(), LONGEST_BODY + 1);
+    }
+
+    #[test]
+    fn a_body_is_as_long_as_it_is_in_json() {
+        let text = format!("Date: Sun, 22 Nov 2026 08:00:00 +0100\r\n\r\n{}", "\u{1}".repeat(LONGEST_BODY / 5));
+        let mime = parse(text.as_bytes()).unwrap();
+        let content = Content::of(&mime, &Mime::from(Bytes::new())).unwrap();
+        assert_eq!(content.attachments.len(), 1);
     }
 
     #[test]

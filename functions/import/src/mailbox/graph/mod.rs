@@ -15,9 +15,12 @@ mod folder;
 mod hosts;
 mod import_mime;
 mod lane;
+mod look;
 mod message;
+mod names;
 mod odata;
 mod probe;
+mod staging;
 
 use std::{
     fmt,
@@ -31,7 +34,7 @@ use url::Url;
 
 use self::{client::Client, hosts::Hosts, lane::Lanes};
 use super::{
-    Attempt, Filed, Mailbox, MailboxError, Mailboxes, Message,
+    Attempt, Filed, Identity, Mailbox, MailboxError, Mailboxes, Message,
     entra::{Application, ApplicationError, Cloud, Credentials},
     known::Known,
     patience::Patience,
@@ -80,6 +83,9 @@ pub struct GraphConfig {
     pub first_wait: Duration,
     /// How long it is remembered that an address has no mailbox.
     pub remember_nobody: Duration,
+    /// How long a folder's id is trusted. One that its owner has deleted keeps its id, and lies in the bin: so long copies
+    /// may go there.
+    pub remember_folder: Duration,
     /// How long a message may take to appear in the mailbox whose answer was lost.
     pub settles: Duration,
 }
@@ -100,6 +106,7 @@ impl GraphConfig {
             longest_wait: Duration::from_secs(20),
             first_wait: Duration::from_millis(500),
             remember_nobody: Duration::from_secs(60),
+            remember_folder: Duration::from_secs(60),
             settles: MailboxError::SETTLES,
         }
     }
@@ -189,7 +196,7 @@ impl Graph {
         Ok(Self {
             client: Client::new(hosts, tokens)?,
             known: Known::new(config.remember_nobody),
-            lanes: Lanes::new(config.requests_per_mailbox),
+            lanes: Lanes::new(config.requests_per_mailbox, config.remember_folder),
             way: config.way,
             folder: folder.to_owned(),
             message_class: config.message_class,
@@ -217,8 +224,9 @@ impl Mailboxes for Graph {
     async fn find(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, MailboxError> {
         let found = self.find_mailbox(address).await.map_err(MailboxError::from);
         match found {
-            // Nothing was filed that could be rejected: a look-up that is refused is a set-up that is wrong.
+            // Nothing was filed that could be rejected, or need room: a look-up that is refused is a set-up that is wrong.
             Err(MailboxError::Rejected { detail }) => Err(MailboxError::Setup { detail }),
+            Err(error @ MailboxError::Full) => Err(MailboxError::Setup { detail: error.to_string() }),
             result => result,
         }
     }
@@ -227,7 +235,7 @@ impl Mailboxes for Graph {
         Ok(self.file_message(mailbox, message, attempt).await?)
     }
 
-    async fn holds(&self, mailbox: &Mailbox, message_id: &str) -> Result<Option<String>, MailboxError> {
-        Ok(self.held_message(mailbox, message_id).await?)
+    async fn holds(&self, mailbox: &Mailbox, copy: &Identity<'_>) -> Result<Option<String>, MailboxError> {
+        Ok(self.held_message(mailbox, copy).await?)
     }
 }

@@ -5,6 +5,7 @@
 
 mod error;
 mod folder;
+mod header;
 mod host;
 mod lanes;
 mod login;
@@ -27,8 +28,8 @@ use self::{
     session::{Session, Uid},
 };
 use super::{
-    Attempt, Filed, Mailbox, MailboxError, Mailboxes, Message, date, entra::ApplicationError, http::Http, known::Known,
-    patience::Patience,
+    Attempt, Filed, Identity, Mailbox, MailboxError, Mailboxes, Message, date, entra::ApplicationError, http::Http,
+    known::Known, patience::Patience,
 };
 
 pub use host::{ImapHost, ImapHostError};
@@ -205,9 +206,10 @@ impl Imap {
 
     async fn file_message(&self, mailbox: &Mailbox, message: &Message, attempt: Attempt) -> Result<Filed, Failure> {
         let date = date::of(message.mime.in_memory())?;
+        let copy = message.identity();
         self.with_session(mailbox, async |session| {
             if attempt == Attempt::Again
-                && let Some(uid) = session.find_copy(&message.message_id).await?
+                && let Some(uid) = session.find_copy(&copy).await?
             {
                 return Ok(filed(uid, FilingResult::Skipped));
             }
@@ -227,7 +229,7 @@ impl Imap {
                 Some(uid) => uid,
                 // A server that does not tell.
                 None => session
-                    .find_copy(&message.message_id)
+                    .find_copy(&copy)
                     .await?
                     .ok_or(Failure::Lost("the server has taken the message and does not find it"))
                     .map_err(|failure| self.unless_late(failure))?,
@@ -278,8 +280,8 @@ impl Mailboxes for Imap {
         self.file_message(mailbox, message, attempt).await.map_err(counted)
     }
 
-    async fn holds(&self, mailbox: &Mailbox, message_id: &str) -> Result<Option<String>, MailboxError> {
-        let held = self.with_session(mailbox, async |session| session.find_copy(message_id).await).await;
+    async fn holds(&self, mailbox: &Mailbox, copy: &Identity<'_>) -> Result<Option<String>, MailboxError> {
+        let held = self.with_session(mailbox, async |session| session.find_copy(copy).await).await;
         Ok(held.map_err(counted)?.map(|uid| uid.to_string()))
     }
 }

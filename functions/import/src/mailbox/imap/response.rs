@@ -3,7 +3,7 @@
 //! A response is cut into words, flat: nothing is nested, so nothing can be nested too deeply. Whatever has no meaning
 //! for us is passed over, as clients have to.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use super::wire::announced;
 
@@ -50,11 +50,18 @@ pub(super) struct Condition {
     pub(super) hint: Option<Hint>,
 }
 
-/// A response code: its name in capitals, and what stands behind it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A response code: its name in capitals, and what stands behind it. Both are the server's words: `Debug` does not show
+/// them.
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Code {
     pub(super) name: String,
     pub(super) arguments: Vec<String>,
+}
+
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Code").finish_non_exhaustive()
+    }
 }
 
 /// What only the text for people says, and counts all the same. The words are Exchange Online's, and

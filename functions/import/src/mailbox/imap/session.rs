@@ -11,11 +11,12 @@ use super::{
     ImapConfig,
     error::{Failure, Meaning, Refusal, setup},
     folder::{Namespace, quoted},
+    header::field,
     login::{Login, Proof},
     response::{Code, Condition, Response, Status, Word, parse},
     wire::Wire,
 };
-use crate::mailbox::{MailboxError, Mime, patience::Patience};
+use crate::mailbox::{CONTENT_HEADER, Identity, MailboxError, Mime, patience::Patience};
 
 /// Up to so many bytes a message goes along with its command, where the server takes that. A larger one waits until the
 /// server has agreed to its size, so that it is not sent in vain.
@@ -231,8 +232,8 @@ impl Session {
         self.run("NOOP", "", |_| {}).await.is_ok()
     }
 
-    /// The copy in the archive folder with exactly this Message-ID.
-    pub(super) async fn find_copy(&mut self, message_id: &str) -> Result<Option<Uid>, Failure> {
+    /// The copy in the archive folder: with exactly this Message-ID, and of no other item.
+    pub(super) async fn find_copy(&mut self, copy: &Identity<'_>) -> Result<Option<Uid>, Failure> {
         self.list_folder().await?;
         if !self.has_folder {
             return Ok(None);
@@ -248,11 +249,11 @@ impl Session {
         })
         .await?;
         let validity = validity.ok_or(Failure::Lost("the server does not say which UIDs are valid"))?;
-        if !message_id.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        if !copy.message_id.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
             return Err(Failure::Lost("the Message-ID cannot be looked for"));
         }
         let mut hits: Option<Vec<u32>> = None;
-        let search = format!(" SEARCH HEADER Message-ID {}", quoted(message_id));
+        let search = format!(" SEARCH HEADER Message-ID {}", quoted(copy.message_id));
         self.run("UID", &search, |words| {
             if let [name, numbers @ ..] = words
                 && name.is("SEARCH")
@@ -268,12 +269,14 @@ impl Session {
         // A server finds what holds the text; only the one that is it counts.
         let mut found = None;
         let set = hits.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
-        let fetch = format!(" FETCH {set} (UID BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])");
+        let fetch = format!(" FETCH {set} (UID BODY.PEEK[HEADER.FIELDS (MESSAGE-ID {CONTENT_HEADER})])");
         let mut seen = 0;
         self.run("UID", &fetch, |words| {
             if let Some((uid, header)) = fetched(words) {
                 seen += 1;
-                if message_id_of(header) == Some(message_id.as_bytes()) {
+                let same = field(header, "Message-ID") == Some(copy.message_id.as_bytes());
+                let content = field(header, CONTENT_HEADER).and_then(|hex| std::str::from_utf8(hex).ok()?.parse().ok());
+                if same && copy.may_be_of(content) {
                     found = found.or(Some(Uid { validity, uid }));
                 }
             }
@@ -311,7 +314,7 @@ impl Session {
         }
         self.wire.carries(length);
         self.line("").await?;
-        let condition = self.end(command, &tag, &mut |_| {}).await?;
+        let condition = self.end(command, &tag, &mut |_| {}).await.map_err(after_the_message)?;
         let Some(Code { name, arguments }) = condition.code else { return Ok(None) };
         let mut numbers = arguments.iter().map(|number| number.parse());
         Ok(match (name.as_str(), numbers.next(), numbers.next()) {
@@ -429,10 +432,14 @@ fn fetched(words: &[Word]) -> Option<(u32, &[u8])> {
     Some((uid, header?))
 }
 
-/// The value of a header that has one field.
-fn message_id_of(header: &[u8]) -> Option<&[u8]> {
-    let colon = header.iter().position(|&byte| byte == b':')?;
-    header[..colon].eq_ignore_ascii_case(b"Message-ID").then(|| header[colon + 1..].trim_ascii())
+/// A server that says goodbye while it has the message may have filed it, and may still be at it: that is no refusal.
+fn after_the_message(failure: Failure) -> Failure {
+    match failure {
+        Failure::Refused(refusal) if refusal.condition.status == Status::Bye => {
+            Failure::Lost("the server ends the connection and does not say whether it has taken the message")
+        }
+        failure => failure,
+    }
 }
 
 #[cfg(test)]
@@ -455,10 +462,9 @@ mod tests {
         ] {
             let words = words(line);
             let (uid, header) = fetched(&words).unwrap();
-            assert_eq!((uid, message_id_of(header)), (3, Some(b"<a@b.c>".as_slice())), "{}", line.escape_ascii());
+            assert_eq!((uid, field(header, "Message-ID")), (3, Some(b"<a@b.c>".as_slice())), "{}", line.escape_ascii());
         }
         assert_eq!(fetched(&words(b"* 1 FETCH (FLAGS (\\Seen))\r\n")), None);
-        assert_eq!(message_id_of(b"\r\n"), None);
     }
 
     #[test]
