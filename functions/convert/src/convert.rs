@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use batch::{Failure, Invocation, Next, Record, Work};
+use bytes::Bytes;
 use item::{
     Captured, ConvertTask, DeadLetter, DeadLettered, ImportTask, Item, Outcome, Reason, Sha256, Stage, TASK_VERSION,
 };
@@ -151,9 +152,9 @@ impl Convert {
     }
 
     /// Puts the message into the bucket, unless one is there.
-    async fn keep(&self, task: &ConvertTask, key: &str, mime: Vec<u8>) -> Result<(Sha256, u64), Failure> {
+    async fn keep(&self, task: &ConvertTask, key: &str, mime: Bytes) -> Result<(Sha256, u64), Failure> {
         let ours = (Sha256::of(&mime), mime.len() as u64);
-        let put = Put { key, bytes: mime.into(), content_type: "message/rfc822", sha256: Some(ours.0) };
+        let put = Put { key, bytes: mime, content_type: "message/rfc822", sha256: Some(ours.0) };
         match self.store.put(put, Condition::Absent).await.map_err(from_store)? {
             Written::Yes(_) => Ok(ours),
             Written::Conflict => self.first_rendering(task, key, ours).await,

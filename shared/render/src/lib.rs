@@ -28,6 +28,7 @@ mod parts;
 mod people;
 mod pieces;
 
+use bytes::Bytes;
 pub use domain::DomainError;
 pub use evidence::{participants, participants_in};
 pub use file::{FileFacts, Utf8Probe};
@@ -61,7 +62,10 @@ pub struct Rendered {
 
 impl Rendered {
     /// The whole message in memory; `file` gives the bytes of the item's attachment with an index.
-    pub fn mime<'a>(&self, file: impl Fn(usize) -> &'a [u8]) -> Vec<u8> {
+    pub fn mime<'a>(&self, file: impl Fn(usize) -> &'a [u8]) -> Bytes {
+        if let [Piece::Written(all)] = self.pieces.as_slice() {
+            return all.clone();
+        }
         let mut mime = Vec::with_capacity(usize::try_from(self.length()).unwrap_or_default());
         for piece in &self.pieces {
             match piece {
@@ -73,7 +77,7 @@ impl Rendered {
                 }
             }
         }
-        mime
+        mime.into()
     }
 
     /// How many bytes the whole message has.
@@ -100,9 +104,6 @@ pub enum RenderError {
     /// The message was written without the place of a file: rather no message than one that lacks a file.
     #[error("an attachment has no place in the message")]
     Place,
-    /// `messageTime` is outside the years 1971 to 9999, which [`Captured::parse`] refuses.
-    #[error("messageTime is not between the years 1971 and 9999")]
-    Time,
 }
 
 impl Renderer {
@@ -136,10 +137,6 @@ impl Renderer {
         let Captured { item, evidence } = captured;
         if attachments.len() != item.attachments.len() {
             return Err(RenderError::Attachments { expected: item.attachments.len(), given: attachments.len() });
-        }
-        // From 1971-01-01 until the last second of 9999.
-        if !(31_536_000..253_402_300_800).contains(&item.message_time.as_second()) {
-            return Err(RenderError::Time);
         }
         let seed = Sha256::of(evidence);
         let message_id = message_id::own(item, &self.domain);
