@@ -14,6 +14,8 @@ use source::{Fetched, Source, SourceError};
 use store::{Condition, ETag, Put, Store, StoreError, Written, keys};
 use tracing::{info, warn};
 
+use crate::room::room;
+
 /// The function.
 pub struct Convert {
     /// Where items come from.
@@ -24,8 +26,8 @@ pub struct Convert {
     pub renderer: Renderer,
     /// The largest item that is rendered in memory: its text and its attachments' own bytes together.
     pub max_item_bytes: u64,
-    /// The largest item of all. Those that are larger than [`max_item_bytes`](Self::max_item_bytes) go through the
-    /// function's disk; where this is not more, they are dead letters unless a replay asks for more.
+    /// The largest item of all, which is no less than [`max_item_bytes`](Self::max_item_bytes). Those that are larger than
+    /// that go through the function's disk; where this is not more, they are dead letters unless a replay asks for more.
     pub most_item_bytes: u64,
 }
 
@@ -67,8 +69,7 @@ impl Work for Convert {
                 return Ok(Next::Done);
             }
         }
-        let most = self.most_item_bytes.max(self.max_item_bytes);
-        let most = raised(most, record.attribute(DeadLetter::MAX_ITEM_BYTES_ATTRIBUTE));
+        let most = raised(self.most_item_bytes, record.attribute(DeadLetter::MAX_ITEM_BYTES_ATTRIBUTE));
         match self.convert(&task, &mime_key, most).await {
             Err(Failure::Permanent { reason, detail }) => {
                 self.record_dead_letter((&task, record), &outcome_key, outcome, reason).await?;
@@ -87,7 +88,10 @@ impl Convert {
     const TASK_LIMIT: usize = 64 << 10;
 
     async fn convert(&self, task: &ConvertTask, mime_key: &str, most: u64) -> Result<Next, Failure> {
-        let captured = self.source.item(&task.item).await.map_err(from_source)?;
+        let answer = self.source.answer(&task.item).await.map_err(from_source)?;
+        let _room = room(&answer).await;
+        let captured = answer.read(&task.item).map_err(|error| permanent(Reason::ItemMalformed, &error))?;
+        drop(answer);
         // What the item says of itself may be wrong, but where it is too large by its own word nothing is fetched.
         let declared = declared_bytes(&captured.item);
         if declared > most {
