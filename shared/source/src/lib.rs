@@ -65,7 +65,9 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// [`SourceError`].
     async fn attachment(&self, id: &ItemId, attachment: &Attachment, limit: u64) -> Result<Fetched, SourceError> {
-        let mut bytes = Vec::new();
+        // As much as is declared: what does not come is never touched, and so is no memory.
+        let declared = attachment.size.unwrap_or_default().min(limit);
+        let mut bytes = Vec::with_capacity(usize::try_from(declared).unwrap_or_default());
         let sha256 = self.pour(id, attachment, limit, &mut bytes).await?;
         Ok(Fetched { bytes: bytes.into(), sha256 })
     }
