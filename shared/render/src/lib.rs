@@ -144,7 +144,9 @@ impl Renderer {
             .zip(&item.attachments)
             .map(|(number, attachment)| file_name::of_attachment(attachment, &item.kind, number))
             .collect();
-        let body = content::compose(captured, attachments, &names);
+        // Once for the header and the texts: to write a number as people do takes longer than all else about somebody.
+        let labels: Vec<String> = item.participants().take(1 + headers::MAX_TO).map(people::label).collect();
+        let body = content::compose(captured, &labels, attachments, &names);
         let mut files = Vec::with_capacity(attachments.len() + item.contacts.len());
         let mut places = Vec::with_capacity(attachments.len());
         for (index, ((attachment, content), name)) in item.attachments.iter().zip(attachments).zip(&names).enumerate() {
@@ -155,7 +157,8 @@ impl Renderer {
             }
         }
         files.extend(content::cards(item));
-        let message = headers::write(item, &self.domain, &message_id, &content_digest(&seed, attachments));
+        let content = content_digest(&seed, attachments);
+        let message = headers::write(item, labels, &body.chat, &self.domain, &message_id, &content);
         let mut written = Vec::new();
         message.body(parts::message(body.plain(), body.html(), files, evidence, &seed)).serialize(&mut written);
         let pieces = pieces::cut(written, &seed, &places).ok_or(RenderError::Place)?;

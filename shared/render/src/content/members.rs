@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     fn shown(rows: &[Row]) -> Vec<String> {
-        rows.iter().map(|row| format!("{}={}", row.key, row.values.concat())).collect()
+        rows.iter().map(|row| format!("{}={}", row.key, row.value.joined())).collect()
     }
 
     #[test]
