@@ -198,7 +198,7 @@ mod tests {
     /// An item with a member that holds so many of these.
     fn item(part: &str, parts: usize) -> Vec<u8> {
         let mut json = br#"{"id":"WA-1","type":"x","messageTime":"2026-11-21T09:59:58Z","archivedTime":"2026-11-21T09:59:58Z","chat":{"id":"c","type":"group"},"from":{},"to":["#.to_vec();
-        let to = part.contains("phone").then_some(part).unwrap_or_default();
+        let to = if part.contains("phone") { part } else { "" };
         (0..parts).for_each(|_| json.extend_from_slice(to.as_bytes()));
         json.extend_from_slice(br#"{}],"business":["#);
         let other = if to.is_empty() { part } else { "" };
