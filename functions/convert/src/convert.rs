@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use batch::{Failure, Invocation, Next, Record, Work};
+use bytes::Bytes;
 use item::{
     Captured, ConvertTask, DeadLetter, DeadLettered, ImportTask, Item, Outcome, Reason, Sha256, Stage, TASK_VERSION,
 };
@@ -12,6 +13,8 @@ use render::{Content, FileFacts, Renderer};
 use source::{Fetched, Source, SourceError};
 use store::{Condition, ETag, Put, Store, StoreError, Written, keys};
 use tracing::{info, warn};
+
+use crate::room::room;
 
 /// The function.
 pub struct Convert {
@@ -23,8 +26,8 @@ pub struct Convert {
     pub renderer: Renderer,
     /// The largest item that is rendered in memory: its text and its attachments' own bytes together.
     pub max_item_bytes: u64,
-    /// The largest item of all. Those that are larger than [`max_item_bytes`](Self::max_item_bytes) go through the
-    /// function's disk; where this is not more, they are dead letters unless a replay asks for more.
+    /// The largest item of all, which is no less than [`max_item_bytes`](Self::max_item_bytes). Those that are larger than
+    /// that go through the function's disk; where this is not more, they are dead letters unless a replay asks for more.
     pub most_item_bytes: u64,
 }
 
@@ -66,8 +69,7 @@ impl Work for Convert {
                 return Ok(Next::Done);
             }
         }
-        let most = self.most_item_bytes.max(self.max_item_bytes);
-        let most = raised(most, record.attribute(DeadLetter::MAX_ITEM_BYTES_ATTRIBUTE));
+        let most = raised(self.most_item_bytes, record.attribute(DeadLetter::MAX_ITEM_BYTES_ATTRIBUTE));
         match self.convert(&task, &mime_key, most).await {
             Err(Failure::Permanent { reason, detail }) => {
                 self.record_dead_letter((&task, record), &outcome_key, outcome, reason).await?;
@@ -86,7 +88,10 @@ impl Convert {
     const TASK_LIMIT: usize = 64 << 10;
 
     async fn convert(&self, task: &ConvertTask, mime_key: &str, most: u64) -> Result<Next, Failure> {
-        let captured = self.source.item(&task.item).await.map_err(from_source)?;
+        let answer = self.source.answer(&task.item).await.map_err(from_source)?;
+        let _room = room(&answer).await;
+        let captured = answer.read(&task.item).map_err(|error| permanent(Reason::ItemMalformed, &error))?;
+        drop(answer);
         // What the item says of itself may be wrong, but where it is too large by its own word nothing is fetched.
         let declared = declared_bytes(&captured.item);
         if declared > most {
@@ -151,9 +156,9 @@ impl Convert {
     }
 
     /// Puts the message into the bucket, unless one is there.
-    async fn keep(&self, task: &ConvertTask, key: &str, mime: Vec<u8>) -> Result<(Sha256, u64), Failure> {
+    async fn keep(&self, task: &ConvertTask, key: &str, mime: Bytes) -> Result<(Sha256, u64), Failure> {
         let ours = (Sha256::of(&mime), mime.len() as u64);
-        let put = Put { key, bytes: mime.into(), content_type: "message/rfc822", sha256: Some(ours.0) };
+        let put = Put { key, bytes: mime, content_type: "message/rfc822", sha256: Some(ours.0) };
         match self.store.put(put, Condition::Absent).await.map_err(from_store)? {
             Written::Yes(_) => Ok(ours),
             Written::Conflict => self.first_rendering(task, key, ours).await,
@@ -180,10 +185,8 @@ impl Convert {
 
     async fn outcome(&self, key: &str) -> Result<Option<(Outcome, ETag)>, Failure> {
         let Some(object) = self.store.get(key, Self::OUTCOME_LIMIT).await.map_err(from_store)? else { return Ok(None) };
-        let outcome = Outcome::parse(&object.bytes).map_err(|error| Failure::Setup {
-            detail: format!("{key}: {error}; restore an earlier version of the object"),
-            after: None,
-        })?;
+        let outcome =
+            Outcome::parse(&object.bytes).map_err(|error| Failure::Setup { detail: format!("{key}: {error}"), after: None })?;
         Ok(Some((outcome, object.etag)))
     }
 

@@ -9,6 +9,7 @@
 
 mod convert;
 mod large;
+mod room;
 mod settings;
 mod spool;
 

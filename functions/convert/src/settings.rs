@@ -92,7 +92,8 @@ impl Settings {
             source: SourceSettings::read(variables)?,
         })
     }
-    /// The largest item of all, in bytes.
+
+    /// The largest item of all, in bytes: no less than [`max_item_bytes`](Self::max_item_bytes).
     pub fn most_item_bytes(&self) -> u64 {
         match self.oversize {
             Oversize::DeadLetter => self.max_item_bytes,

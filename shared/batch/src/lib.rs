@@ -176,27 +176,33 @@ impl<W: Work> Batch<W> {
 
     /// `Ok` for each record that has left our hands: its successor, its letter or its outcome is confirmed.
     async fn work_on(&self, records: &[Record], invocation: &Invocation) -> Vec<Result<(), ()>> {
-        let worked: Vec<_> = stream::iter(records)
-            .map(|record| self.guarded(record, invocation))
-            .buffered(self.at_once.max(1))
+        // As they end, not in their order: what ended behind a record that hangs would keep the rest from being begun.
+        let mut worked: Vec<_> = stream::iter(records.iter().enumerate())
+            .map(|(place, record)| async move { (place, self.guarded(record, invocation).await) })
+            .buffer_unordered(self.at_once.max(1))
             .collect()
             .await;
-        let bodies: Vec<_> = worked
-            .iter()
-            .filter_map(|result| match result {
-                Ok(Next::Forward(body)) => Some(body.clone()),
-                Ok(Next::Done) | Err(_) => None,
-            })
-            .collect();
+        worked.sort_unstable_by_key(|(place, _)| *place);
+        let mut bodies = Vec::new();
+        let mut forwards = Vec::with_capacity(worked.len());
+        for (_, result) in worked {
+            forwards.push(result.map(|next| match next {
+                Next::Forward(body) => {
+                    bodies.push(body);
+                    true
+                }
+                Next::Done => false,
+            }));
+        }
         let mut sent = match &self.next {
             Some(next) => next.send(&bodies).await,
             None => Vec::new(),
         }
         .into_iter();
-        let ends = records.iter().zip(worked).map(|(record, result)| {
-            let failure = match result {
-                Ok(Next::Done) => None,
-                Ok(Next::Forward(_)) => match sent.next() {
+        let ends = records.iter().zip(forwards).map(|(record, forwards)| {
+            let failure = match forwards {
+                Ok(false) => None,
+                Ok(true) => match sent.next() {
                     Some(Ok(())) => None,
                     Some(Err(error)) => Some(queue_failure(&error)),
                     None => Some(Failure::Setup { detail: "there is no queue to forward to".to_owned(), after: None }),

@@ -46,13 +46,16 @@ impl Record {
         self.attributes.get(name).map(String::as_str)
     }
 
-    /// Whether an item's dead letter is enough for this message too: it is a new task (a later run's overlap, a repeated
-    /// convert), or it has waited while another message for the same item became that letter.
+    /// Whether an item's dead letter is enough for this message too: another message for the same item became that
+    /// letter, or, where the outcome does not say which, this one is new (a later run's overlap, a repeated convert).
+    ///
+    /// The message that became the letter is never done with that, however often it was given out: SQS may have given it
+    /// to two functions, and the other one may have ended between its note and its letter.
     pub fn needs_no_letter(&self, outcome: &Outcome) -> bool {
         let letter = outcome.letter_of.as_ref();
-        let another_s = letter.is_some_and(|letter| letter.message != self.message_id);
         let is_replay = self.keeps_a_reason() || letter.is_some_and(|letter| self.is_copy_of(letter));
-        outcome.dead_letter.is_some() && !is_replay && (self.receive_count <= 1 || another_s)
+        let is_another_s = letter.map_or(self.receive_count <= 1, |letter| letter.message != self.message_id);
+        outcome.dead_letter.is_some() && !is_replay && is_another_s
     }
 
     /// What an item's outcome says of this message when it becomes the item's letter, now.
@@ -125,7 +128,7 @@ mod tests {
         assert!(needs_none(record("other", 1, "20261123T070000Z-daily-2", NOTED + 1)), "a later run's listing");
         assert!(needs_none(record("other", 1, RUN, NOTED - 1)), "sent twice");
         assert!(needs_none(record("other", 4, RUN, NOTED - 1)), "sent twice, and it has waited");
-        assert!(needs_none(record("first", 1, RUN, NOTED - 1)), "given to two functions at once");
+        assert!(!needs_none(record("first", 1, RUN, NOTED - 1)), "given to two at once, and the other may have ended");
         assert!(!needs_none(record("first", 2, RUN, NOTED - 1)), "its letter may not have been sent");
         assert!(!needs_none(record("copy", 1, RUN, NOTED + 1)), "its body was sent by hand");
         let mut replay = record("replay", 1, RUN, NOTED + 1);
@@ -135,6 +138,12 @@ mod tests {
         assert!(!needs_none(replay));
         assert!(
             !Record::read(record("other", 1, RUN, 0)).unwrap().needs_no_letter(&Outcome::new("WA-1".parse().unwrap()))
+        );
+        let unnamed = Outcome { letter_of: None, ..dead() };
+        assert!(Record::read(record("other", 1, RUN, 0)).unwrap().needs_no_letter(&unnamed), "a new task");
+        assert!(
+            !Record::read(record("other", 2, RUN, 0)).unwrap().needs_no_letter(&unnamed),
+            "it may be its own letter"
         );
     }
 }

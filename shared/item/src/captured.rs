@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{AttachmentId, ItemId, Kind, Participant, Sha256, words::words};
+use crate::{Answer, AttachmentId, ItemId, Kind, Participant, Sha256, words::words};
 
 /// Why some bytes are no item. Every variant is the item's own fault and stays so however often it is read. None of
 /// them shows what the item says.
@@ -21,6 +21,12 @@ pub enum ItemError {
     /// JSON, but a member that the contract requires is missing, or a member has another type than the contract says.
     #[error("the item does not have the contract's shape: {0}")]
     Shape(String),
+    /// JSON that is made to hurt.
+    #[error("the item has so many members that they would take more than {} MiB of memory", Answer::MOST_MEMORY >> 20)]
+    Memory,
+    /// More files than anybody can send at once, and than a message is written with.
+    #[error("the item has {0} attachments, {max} are taken", max = Item::MOST_ATTACHMENTS)]
+    Attachments(usize),
     /// The archive answered with another item than the one that was asked for.
     #[error("the archive answered with another item than was asked for")]
     OtherItem,
@@ -47,40 +53,53 @@ impl Captured {
     pub fn parse(json: &[u8], asked: &ItemId) -> Result<Self, ItemError> {
         let value: Value = serde_json::from_slice(json)
             .map_err(|error| ItemError::Json { line: error.line(), column: error.column() })?;
-        Self::from_value(value, asked)
+        Self::read(value, Vec::with_capacity(json.len()), asked)
     }
 
     /// The same for a value that is parsed already.
     ///
     /// # Errors
     /// [`ItemError`], all of them permanent.
-    pub fn from_value(mut value: Value, asked: &ItemId) -> Result<Self, ItemError> {
+    pub fn from_value(value: Value, asked: &ItemId) -> Result<Self, ItemError> {
+        Self::read(value, Vec::new(), asked)
+    }
+
+    fn read(mut value: Value, mut evidence: Vec<u8>, asked: &ItemId) -> Result<Self, ItemError> {
         value.sort_all_objects();
-        let item = Item::deserialize(&value).map_err(|error| ItemError::Shape(shape(&error)))?;
+        serde_json::to_writer(&mut evidence, &value).map_err(|error| ItemError::Shape(shape(&error)))?;
+        // The value's texts become the item's: hostile JSON is not in memory twice.
+        let item = Item::deserialize(value).map_err(|error| ItemError::Shape(shape(&error)))?;
         if item.id != *asked {
             return Err(ItemError::OtherItem);
         }
+        if item.attachments.len() > Item::MOST_ATTACHMENTS {
+            return Err(ItemError::Attachments(item.attachments.len()));
+        }
         for (name, time) in [("messageTime", item.message_time), ("archivedTime", item.archived_time)] {
-            if !(1971..=9999).contains(&time.to_zoned(jiff::tz::TimeZone::UTC).year()) {
+            if !YEARS.contains(&time.as_second()) {
                 return Err(ItemError::Time(name));
             }
         }
-        let evidence = serde_json::to_vec(&value).map_err(|error| ItemError::Shape(shape(&error)))?;
         Ok(Self { item, evidence })
     }
 }
 
+/// 1971 to 9999, in seconds since 1970.
+const YEARS: std::ops::Range<i64> = 31_536_000..253_402_300_800;
+
 /// serde's message without the values that it quotes: those are content.
 fn shape(error: &serde_json::Error) -> String {
+    const FOUND: [&str; 3] = ["invalid type", "invalid value", "invalid length"];
     let message = error.to_string();
-    // "missing field `chat`" names our own member; "invalid type: string "secret", expected …" quotes theirs.
-    // The last one: a text that is quoted may hold the words, what is expected is ours.
-    match message.rsplit_once(", expected ") {
-        Some((found, expected)) => {
-            let found = found.split([' ', ':']).take(2).collect::<Vec<_>>().join(" ");
-            format!("{found}, expected {expected}")
-        }
-        None if message.starts_with("missing field") => message,
+    // "missing field `chat`" names our own member. "invalid type: string "secret", expected a string" quotes theirs, but
+    // what is expected is ours; the last one, for a text that is quoted may hold the words. All else (a time that cannot
+    // be read, for one) is in the words of who found it, who may quote anything.
+    if message.starts_with("missing field") {
+        return message;
+    }
+    let found = FOUND.into_iter().find(|found| message.starts_with(found));
+    match found.zip(message.rsplit_once(", expected ")) {
+        Some((found, (_, expected))) => format!("{found}, expected {expected}"),
         None => "a member has a value that is not allowed".to_owned(),
     }
 }
@@ -170,6 +189,9 @@ pub struct Item {
 }
 
 impl Item {
+    /// How many attachments an item may have. WhatsApp sends one a message, and an album is as many messages.
+    pub const MOST_ATTACHMENTS: usize = 1_000;
+
     /// Everybody: the sender first, then the others in the archive's order.
     pub fn participants(&self) -> impl Iterator<Item = &Participant> {
         std::iter::once(&self.from).chain(&self.to)
@@ -443,13 +465,35 @@ mod tests {
         refuse(&|item| item["id"] = json!("WA-2"));
         refuse(&|item| item["text"] = json!(7));
         refuse(&|item| item["from"] = json!("Søren, expected secret"));
+        refuse(&|item| item["messageTime"] = json!("2026-11-21T09:59:58Z, expected Søren +45 20 12 34 56"));
+        refuse(&|item| item["from"]["phone"] = json!({"invalid type: x, expected Søren": 1}));
+        refuse(&|item| item["attachments"] = json!([{"id": "1", "sha256": "invalid value, expected Søren"}]));
+        refuse(&|item| item["attachments"] = (0..1_001).map(|id| json!({"id": id.to_string()})).collect());
         assert_eq!(shown, EXPECTED);
         let deep = "[".repeat(10_000);
         assert!(matches!(Captured::parse(deep.as_bytes(), &id()), Err(ItemError::Json { .. })));
         assert!(matches!(Captured::parse(br#"{"text":"\ud800"}"#, &id()), Err(ItemError::Json { .. })));
     }
 
-    const EXPECTED: [&str; 7] = [
+    #[test]
+    fn the_evidence_has_the_numbers_that_the_archive_has() {
+        let long = "[3.14159265358979323846264338327950288,18446744073709551616,-0.10,1e+400,9007199254740993]";
+        let mut json = text_item().to_string();
+        json.truncate(json.len() - 1);
+        json += &format!(r#","zzNumbers":{long}}}"#);
+        let captured = Captured::parse(json.as_bytes(), &id()).unwrap_or_else(|error| panic!("{error}"));
+        let evidence = String::from_utf8_lossy(&captured.evidence);
+        assert!(evidence.ends_with(&format!(r#""zzNumbers":{long}}}"#)), "{evidence}");
+        let call = json.replace(
+            "\"zNew\"",
+            r#""call":{"durationSeconds":1e400},"location":{"latitude":55.6760968,"longitude":12},"zNew""#,
+        );
+        let item = Captured::parse(call.as_bytes(), &id()).unwrap_or_else(|error| panic!("{error}")).item;
+        assert_eq!(item.call.and_then(|call| call.duration_seconds), Some(f64::INFINITY));
+        assert_eq!(item.location.and_then(|place| place.latitude.zip(place.longitude)), Some((55.676_096_8, 12.0)));
+    }
+
+    const EXPECTED: [&str; 11] = [
         "the item does not have the contract's shape: invalid type, expected struct Participant",
         "the item does not have the contract's shape: missing field `chat`",
         "the item does not have the contract's shape: a member has a value that is not allowed",
@@ -457,5 +501,9 @@ mod tests {
         "the archive answered with another item than was asked for",
         "the item does not have the contract's shape: invalid type, expected a string",
         "the item does not have the contract's shape: invalid type, expected struct Participant",
+        "the item does not have the contract's shape: a member has a value that is not allowed",
+        "the item does not have the contract's shape: invalid type, expected a string",
+        "the item does not have the contract's shape: a member has a value that is not allowed",
+        "the item has 1001 attachments, 1000 are taken",
     ];
 }

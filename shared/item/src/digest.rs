@@ -1,9 +1,6 @@
 //! SHA-256, the one hash of the system.
 
-use std::{
-    fmt::{self, Write as _},
-    str::FromStr,
-};
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -30,9 +27,18 @@ impl Sha256 {
 
     /// The first 32 hex digits: 128 bits, the length of an [`ItemKey`](crate::ItemKey).
     pub fn short_hex(&self) -> String {
-        let mut hex = self.to_string();
-        hex.truncate(32);
-        hex
+        String::from_utf8_lossy(&self.hex::<32>()).into_owned()
+    }
+
+    /// The first digits, in ASCII.
+    fn hex<const DIGITS: usize>(&self) -> [u8; DIGITS] {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut digits = [0; DIGITS];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0) {
+            pair[0] = HEX[usize::from(byte >> 4)];
+            pair[1] = HEX[usize::from(byte & 15)];
+        }
+        digits
     }
 }
 
@@ -60,9 +66,7 @@ impl Hasher {
 
 impl fmt::Display for Sha256 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let digits = self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-        digits.map(|digit| char::from(DIGITS[usize::from(digit)])).try_for_each(|digit| f.write_char(digit))
+        f.write_str(std::str::from_utf8(&self.hex::<64>()).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -115,6 +119,7 @@ mod tests {
     fn knows_the_published_digest_of_abc() {
         let hex = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(Sha256::of(b"abc").to_string(), hex);
+        assert_eq!(Sha256::of(b"abc").short_hex(), hex[..32]);
         let mut hasher = Hasher::default();
         [&b"a"[..], b"", b"bc"].iter().for_each(|bytes| hasher.update(bytes));
         assert_eq!(hasher.finish().to_string(), hex);

@@ -5,6 +5,7 @@
 //! rest of the system would have to check again.
 
 mod address;
+mod answer;
 mod captured;
 mod dead_letter;
 mod digest;
@@ -17,6 +18,7 @@ mod task;
 mod words;
 
 pub use address::{AddressError, MailboxAddress};
+pub use answer::Answer;
 pub use captured::{
     Attachment, Call, CallMedia, CallStatus, Captured, Chat, ChatType, ContactCard, Deletion, DeletionScope,
     DeletionState, Direction, GroupEvent, Item, ItemError, Location, Poll, Quoted, Reaction, Target,

@@ -110,12 +110,20 @@ pub struct Claim {
     pub until: Timestamp,
 }
 
-/// The object is no outcome: somebody wrote to the bucket who should not.
-#[derive(Debug, thiserror::Error)]
-#[error("the outcome is not readable, at line {line} column {column}")]
-pub struct OutcomeError {
-    line: usize,
-    column: usize,
+/// Why an object is no outcome that can be gone by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OutcomeError {
+    /// Somebody wrote to the bucket who should not.
+    #[error("the outcome is not readable, at line {line} column {column}; restore an earlier version of the object")]
+    Json {
+        /// From 1.
+        line: usize,
+        /// From 1.
+        column: usize,
+    },
+    /// What another release wrote. What it means by the same members is not known here, so nothing is filed by it.
+    #[error("the outcome has version {0}, this release knows {known}; deploy a release that knows both", known = Outcome::VERSION)]
+    Version(u32),
 }
 
 impl Outcome {
@@ -147,7 +155,19 @@ impl Outcome {
     /// # Errors
     /// [`OutcomeError`].
     pub fn parse(json: &[u8]) -> Result<Self, OutcomeError> {
-        serde_json::from_slice(json).map_err(|error| OutcomeError { line: error.line(), column: error.column() })
+        #[derive(Deserialize)]
+        struct Versioned {
+            v: u32,
+        }
+        match serde_json::from_slice::<Self>(json) {
+            Ok(outcome) if outcome.v == Self::VERSION => Ok(outcome),
+            Ok(outcome) => Err(OutcomeError::Version(outcome.v)),
+            // Another version may have another shape, but it has a version.
+            Err(error) => Err(match serde_json::from_slice::<Versioned>(json) {
+                Ok(Versioned { v }) if v != Self::VERSION => OutcomeError::Version(v),
+                _ => OutcomeError::Json { line: error.line(), column: error.column() },
+            }),
+        }
     }
 
     /// The object's bytes.
@@ -192,5 +212,15 @@ mod tests {
             r#"{"v":1,"item":"WA-1","message_id":null,"sha256":null,"bytes":null,"mime":null,"mailboxes":[{"address":"ada@example.com","result":"imported","message":"AAMk","at":"2026-11-22T07:00:00Z"}],"failed":[{"address":"bob@example.com","reason":"mailbox-full"}],"dead_letter":{"stage":"import","reason":"mailbox-full"}}"#
         );
         assert_eq!(Outcome::parse(&json).ok(), Some(outcome));
+    }
+
+    #[test]
+    fn an_outcome_of_another_version_is_not_gone_by() {
+        let json = String::from_utf8(Outcome::new("WA-1".parse().unwrap()).to_json()).unwrap();
+        let with = |from: &str, to: &str| Outcome::parse(json.replace(from, to).as_bytes()).err();
+        assert_eq!(with("\"v\":1", "\"v\":2"), Some(OutcomeError::Version(2)));
+        assert_eq!(with("{\"v\":1", "{\"v\":2,\"mailboxes\":{}"), Some(OutcomeError::Version(2)), "of another shape");
+        assert!(matches!(with("\"failed\":[]", "\"failed\":{}"), Some(OutcomeError::Json { line: 1, .. })));
+        assert!(matches!(with("\"v\":1,", ""), Some(OutcomeError::Json { .. })));
     }
 }

@@ -69,12 +69,53 @@ pub(crate) fn show_control(c: char, out: &mut String) -> bool {
     picture.is_some()
 }
 
+/// Which bytes a text is looked through for.
+pub(crate) struct Wanted([bool; 256]);
+
+impl Wanted {
+    /// Control characters but tab, which a writer shows, and these ASCII characters.
+    pub(crate) const fn controls_and(ascii: &[u8]) -> Self {
+        let mut wanted = [false; 256];
+        let mut byte = 0;
+        while byte < 0x20 {
+            wanted[byte] = byte != b'\t' as usize;
+            byte += 1;
+        }
+        wanted[0x7f] = true;
+        // What begins U+0080 to U+009F, and others.
+        wanted[C1 as usize] = true;
+        let mut at = 0;
+        while at < ascii.len() {
+            wanted[ascii[at] as usize] = true;
+            at += 1;
+        }
+        Self(wanted)
+    }
+
+    /// Where the first of them is. By bytes: most of a text is passed over without being decoded.
+    pub(crate) fn find(&self, text: &str) -> Option<usize> {
+        let bytes = text.as_bytes();
+        let mut at = 0;
+        loop {
+            let rest = bytes.get(at..)?;
+            at += rest.iter().position(|byte| self.0[usize::from(*byte)])?;
+            if bytes.get(at) != Some(&C1) || matches!(bytes.get(at + 1), Some(0x80..=0x9f)) {
+                return Some(at);
+            }
+            at += 1;
+        }
+    }
+}
+
+const C1: u8 = 0xc2;
+
 /// A text's lines, at CR LF, LF or a CR of its own. A text that ends with a line end has an empty last line.
 pub(crate) fn lines(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
         let text = rest?;
-        let Some((line, after)) = text.find(['\r', '\n']).and_then(|at| text.split_at_checked(at)) else {
+        let end = memchr::memchr2(b'\r', b'\n', text.as_bytes());
+        let Some((line, after)) = end.and_then(|at| text.split_at_checked(at)) else {
             rest = None;
             return Some(text);
         };
@@ -95,8 +136,9 @@ pub(crate) fn write_plain(text: &str, out: &mut String) {
 
 /// The same for text that has no line ends.
 pub(crate) fn write_visible(line: &str, out: &mut String) {
+    static CONTROLS: Wanted = Wanted::controls_and(b"");
     let mut rest = line;
-    while let Some(at) = rest.find(|c: char| c.is_control() && c != '\t') {
+    while let Some(at) = CONTROLS.find(rest) {
         let (before, from) = rest.split_at(at);
         out.push_str(before);
         let mut chars = from.chars();
@@ -127,6 +169,15 @@ mod tests {
     fn bytes_are_cut_between_characters() {
         assert_eq!(at_most_bytes("ééé".to_owned(), 6), "ééé");
         assert_eq!(at_most_bytes("éééé".to_owned(), 6), "é…");
+    }
+
+    #[test]
+    fn every_control_character_is_found_and_no_other() {
+        static WANTED: Wanted = Wanted::controls_and(b"&");
+        for c in '\0'..=char::MAX {
+            let wanted = (c.is_control() && c != '\t') || c == '&';
+            assert_eq!(WANTED.find(&format!("é\u{a0}{c}")), wanted.then_some(4), "{c:?}");
+        }
     }
 
     #[test]

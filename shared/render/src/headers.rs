@@ -30,18 +30,31 @@ const MAX_ID: usize = 512;
 /// WhatsApp's first year, in the 100 ns since 1601 that Windows counts, less the 24 lowest bits.
 const THREAD_EPOCH: u64 = 128_752_416_000_000_000 >> 24;
 
-/// All header fields but those of the MIME structure.
-pub(crate) fn write<'a>(item: &'a Item, domain: &str, message_id: &str, content: &Sha256) -> MessageBuilder<'a> {
-    let subject = subject(item);
-    let mut message = MessageBuilder::new()
-        .header("Date", Date::new(item.message_time.as_second()))
-        .header("From", people::address(&item.from));
+/// All header fields but those of the MIME structure. `labels` are those of the participants that are named, the sender's
+/// first; `chat` is the chat's name.
+pub(crate) fn write<'a>(
+    item: &Item,
+    labels: Vec<String>,
+    chat: &str,
+    domain: &str,
+    message_id: &str,
+    content: &Sha256,
+) -> MessageBuilder<'a> {
+    // The same for everything in a chat: what happened stands in the body and in X-WA-Kind, or a mail program would split
+    // the conversation.
+    let subject = at_most_bytes(format!("WhatsApp: {chat}"), MAX_SUBJECT);
+    let mut addresses = item.participants().zip(labels).map(|(participant, label)| people::address(participant, label));
+    let mut message = MessageBuilder::new().header("Date", Date::new(item.message_time.as_second()));
+    if let Some(from) = addresses.next() {
+        message = message.header("From", from);
+    }
     if !item.to.is_empty() {
-        message = message.header("To", Address::new_list(item.to.iter().take(MAX_TO).map(people::address).collect()));
+        message = message.header("To", Address::new_list(addresses.collect()));
     }
     message =
         message.header("Subject", Text::new(subject.clone())).header("Message-ID", raw(format!("<{message_id}>")));
-    let root = message_id::chat_root(item, domain);
+    let chat_hash = message_id::chat_hash(item);
+    let root = format!("{chat_hash}@{domain}");
     message = match message_id::answered(item, domain) {
         Some(answered) => message
             .header("In-Reply-To", raw(format!("<{answered}>")))
@@ -50,7 +63,7 @@ pub(crate) fn write<'a>(item: &'a Item, domain: &str, message_id: &str, content:
     };
     message
         .header("Thread-Topic", Text::new(subject))
-        .header("Thread-Index", raw(thread_index(item)))
+        .header("Thread-Index", raw(thread_index(&chat_hash)))
         .header("X-WA-Kind", raw(token(item.kind.as_str())))
         .header("X-WA-Chat", raw(token(&item.chat.id)))
         .header("X-WA-Message-Id", raw(token(message_id::whatsapp_id(item))))
@@ -61,12 +74,6 @@ pub(crate) fn write<'a>(item: &'a Item, domain: &str, message_id: &str, content:
 /// Text values over 77 bytes would become encoded words even in ASCII; these are ASCII and stay as they are.
 fn raw(value: String) -> HeaderType<'static> {
     Raw::new(value).into()
-}
-
-/// The same for everything in a chat: what happened stands in the body and in X-WA-Kind, or a mail program would split
-/// the conversation.
-fn subject(item: &Item) -> String {
-    at_most_bytes(format!("WhatsApp: {}", chat(item)), MAX_SUBJECT)
 }
 
 /// The chat as a reader knows it: its name, or who else is in it.
@@ -106,10 +113,10 @@ fn counterparty(item: &Item) -> String {
     }
 }
 
-fn thread_index(item: &Item) -> String {
+fn thread_index(chat: &Sha256) -> String {
     let mut index = vec![1];
     index.extend(THREAD_EPOCH.to_be_bytes().iter().skip(3));
-    index.extend(message_id::chat_hash(item).as_bytes().iter().take(16));
+    index.extend(chat.as_bytes().iter().take(16));
     STANDARD.encode(index)
 }
 

@@ -28,6 +28,7 @@ mod parts;
 mod people;
 mod pieces;
 
+use bytes::Bytes;
 pub use domain::DomainError;
 pub use evidence::{participants, participants_in};
 pub use file::{FileFacts, Utf8Probe};
@@ -61,7 +62,10 @@ pub struct Rendered {
 
 impl Rendered {
     /// The whole message in memory; `file` gives the bytes of the item's attachment with an index.
-    pub fn mime<'a>(&self, file: impl Fn(usize) -> &'a [u8]) -> Vec<u8> {
+    pub fn mime<'a>(&self, file: impl Fn(usize) -> &'a [u8]) -> Bytes {
+        if let [Piece::Written(all)] = self.pieces.as_slice() {
+            return all.clone();
+        }
         let mut mime = Vec::with_capacity(usize::try_from(self.length()).unwrap_or_default());
         for piece in &self.pieces {
             match piece {
@@ -73,7 +77,7 @@ impl Rendered {
                 }
             }
         }
-        mime
+        mime.into()
     }
 
     /// How many bytes the whole message has.
@@ -100,9 +104,6 @@ pub enum RenderError {
     /// The message was written without the place of a file: rather no message than one that lacks a file.
     #[error("an attachment has no place in the message")]
     Place,
-    /// `messageTime` is outside the years 1971 to 9999, which [`Captured::parse`] refuses.
-    #[error("messageTime is not between the years 1971 and 9999")]
-    Time,
 }
 
 impl Renderer {
@@ -137,17 +138,15 @@ impl Renderer {
         if attachments.len() != item.attachments.len() {
             return Err(RenderError::Attachments { expected: item.attachments.len(), given: attachments.len() });
         }
-        // From 1971-01-01 until the last second of 9999.
-        if !(31_536_000..253_402_300_800).contains(&item.message_time.as_second()) {
-            return Err(RenderError::Time);
-        }
         let seed = Sha256::of(evidence);
         let message_id = message_id::own(item, &self.domain);
         let names: Vec<String> = (1..)
             .zip(&item.attachments)
             .map(|(number, attachment)| file_name::of_attachment(attachment, &item.kind, number))
             .collect();
-        let body = content::compose(captured, attachments, &names);
+        // Once for the header and the texts: to write a number as people do takes longer than all else about somebody.
+        let labels: Vec<String> = item.participants().take(1 + headers::MAX_TO).map(people::label).collect();
+        let body = content::compose(captured, &labels, attachments, &names);
         let mut files = Vec::with_capacity(attachments.len() + item.contacts.len());
         let mut places = Vec::with_capacity(attachments.len());
         for (index, ((attachment, content), name)) in item.attachments.iter().zip(attachments).zip(&names).enumerate() {
@@ -158,7 +157,8 @@ impl Renderer {
             }
         }
         files.extend(content::cards(item));
-        let message = headers::write(item, &self.domain, &message_id, &content_digest(&seed, attachments));
+        let content = content_digest(&seed, attachments);
+        let message = headers::write(item, labels, &body.chat, &self.domain, &message_id, &content);
         let mut written = Vec::new();
         message.body(parts::message(body.plain(), body.html(), files, evidence, &seed)).serialize(&mut written);
         let pieces = pieces::cut(written, &seed, &places).ok_or(RenderError::Place)?;

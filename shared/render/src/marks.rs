@@ -5,7 +5,12 @@
 
 use std::ops::Range;
 
-use crate::{clean, links};
+use memchr::{memchr, memmem};
+
+use crate::{
+    clean::{self, Wanted},
+    links,
+};
 
 /// The longest text that is formatted, in bytes; WhatsApp stops at 65,536 characters. A longer one is shown with its
 /// marks as typed, so that hostile text cannot blow the HTML up to many times its size.
@@ -22,7 +27,7 @@ pub(crate) fn write_html(text: &str, out: &mut String) {
         write_unmarked(text, out);
         return;
     }
-    let mut writer = Writer { out, block: Block::None };
+    let mut writer = Writer { out, block: Block::None, line: Line::default() };
     let mut rest = text;
     let mut starts_line = true;
     while let Some((before, mono, after)) = next_mono(rest) {
@@ -47,8 +52,9 @@ pub(crate) fn write_unmarked(text: &str, out: &mut String) {
 
 /// Writes text without line ends so that it means itself in HTML, between tags and between double quotes alike.
 pub(crate) fn escape(text: &str, out: &mut String) {
+    static MEANING: Wanted = Wanted::controls_and(b"&<>\"");
     let mut rest = text;
-    while let Some(at) = rest.find(|c: char| matches!(c, '&' | '<' | '>' | '"') || (c.is_control() && c != '\t')) {
+    while let Some(at) = MEANING.find(rest) {
         let (before, from) = rest.split_at(at);
         out.push_str(before);
         let mut chars = from.chars();
@@ -78,11 +84,16 @@ pub(crate) fn write_link(href: &str, shown: &str, out: &mut String) {
     out.push_str("</a>");
 }
 
+const MONO: &[u8] = b"```";
+
 /// The text before a pair of triple backticks, between them and after them.
 fn next_mono(text: &str) -> Option<(&str, &str, &str)> {
-    let (before, rest) = text.split_once("```")?;
-    let (mono, after) = rest.split_once("```")?;
-    (!mono.is_empty()).then_some((before, mono, after))
+    // Nearly no text has one.
+    let from = memchr(b'`', text.as_bytes())?;
+    let begin = from + memmem::find(text.as_bytes().get(from..)?, MONO)?;
+    let (before, rest) = (text.get(..begin)?, text.get(begin + MONO.len()..)?);
+    let end = memmem::find(rest.as_bytes(), MONO)?;
+    (end > 0).then_some((before, rest.get(..end)?, rest.get(end + MONO.len()..)?))
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -98,17 +109,16 @@ enum Block {
 struct Writer<'o> {
     out: &'o mut String,
     block: Block,
+    /// The line at hand; its lists serve one line after the other.
+    line: Line,
 }
 
 impl Writer<'_> {
     fn segment(&mut self, text: &str, starts_line: bool) {
         for (number, line) in clean::lines(text).enumerate() {
-            if number > 0 || starts_line {
-                let rest = self.start_line(line);
-                inline(rest, self.out);
-            } else {
-                inline(line, self.out);
-            }
+            let rest = if number > 0 || starts_line { self.start_line(line) } else { line };
+            self.line.read(rest);
+            self.line.write(rest, self.out);
         }
     }
 
@@ -211,22 +221,6 @@ impl Mark {
     }
 }
 
-fn inline(line: &str, out: &mut String) {
-    for piece in pieces(line) {
-        match piece {
-            Piece::Text(range) => escape(line.get(range).unwrap_or_default(), out),
-            Piece::Open(mark) => out.extend(["<", mark.tag(), ">"]),
-            Piece::Close(mark) => out.extend(["</", mark.tag(), ">"]),
-            Piece::Code(range) => {
-                out.push_str(CODE);
-                escape(line.get(range).unwrap_or_default(), out);
-                out.push_str("</code>");
-            }
-            Piece::Link(range, href) => write_link(&href, line.get(range).unwrap_or_default(), out),
-        }
-    }
-}
-
 /// A mark that may yet find its end.
 struct Opener {
     mark: Mark,
@@ -236,70 +230,109 @@ struct Opener {
     piece: usize,
 }
 
-fn pieces(line: &str) -> Vec<Piece> {
-    let mut pieces = Vec::new();
-    // At most one of each mark, so closing one is never more than three steps.
-    let mut open: Vec<Opener> = Vec::new();
-    let mut text_from = 0;
-    let mut previous: Option<char> = None;
-    let mut more_code = true;
+/// What may be more than itself in a line: marks, and what links begin with.
+const MARKS: [bool; 256] = {
+    let mut marks = [false; 256];
+    let begin = b"`*_~hHmMtT";
     let mut at = 0;
-    while let Some(c) = line.get(at..).and_then(|rest| rest.chars().next()) {
-        let end = at + c.len_utf8();
-        let special = match c {
-            '`' if more_code => {
-                let length = line.get(end..).and_then(|rest| rest.find('`'));
-                more_code = length.is_some();
-                length.filter(|length| *length > 0).map(|length| (Piece::Code(end..end + length), end + length + 1))
-            }
-            'h' | 'H' | 'm' | 'M' | 't' | 'T' if !previous.is_some_and(char::is_alphanumeric) => line
-                .get(at..)
-                .and_then(links::at_start)
-                .map(|link| (Piece::Link(at..at + link.len, link.href), at + link.len)),
-            _ => None,
-        };
-        if let Some((piece, after)) = special {
-            push_text(&mut pieces, text_from..at);
-            pieces.push(piece);
-            previous = line.get(..after).and_then(|before| before.chars().next_back());
-            at = after;
-            text_from = after;
-            continue;
-        }
-        if let Some(mark) = u8::try_from(c).ok().and_then(Mark::of) {
-            let next = line.get(end..).and_then(|rest| rest.chars().next());
-            let word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-            let blank = |c: Option<char>| c.is_none_or(char::is_whitespace);
-            let opened = open.iter().position(|opener| opener.mark == mark);
-            match opened.and_then(|depth| open.get(depth).map(|opener| (depth, opener.at, opener.piece))) {
-                Some((depth, from, piece)) if !blank(previous) && !word(next) && at > from + 1 => {
-                    push_text(&mut pieces, text_from..at);
-                    if let Some(opener) = pieces.get_mut(piece) {
-                        *opener = Piece::Open(mark);
-                    }
-                    pieces.push(Piece::Close(mark));
-                    open.truncate(depth);
-                    text_from = end;
-                }
-                None if !blank(next) && next != Some(c) && !word(previous) => {
-                    push_text(&mut pieces, text_from..at);
-                    open.push(Opener { mark, at, piece: pieces.len() });
-                    pieces.push(Piece::Text(at..end));
-                    text_from = end;
-                }
-                _ => {}
-            }
-        }
-        previous = Some(c);
-        at = end;
+    while at < begin.len() {
+        marks[begin[at] as usize] = true;
+        at += 1;
     }
-    push_text(&mut pieces, text_from..line.len());
-    pieces
+    marks
+};
+
+/// A line in pieces.
+#[derive(Default)]
+struct Line {
+    pieces: Vec<Piece>,
+    /// At most one of each mark, so closing one is never more than three steps.
+    open: Vec<Opener>,
 }
 
-fn push_text(pieces: &mut Vec<Piece>, range: Range<usize>) {
-    if !range.is_empty() {
-        pieces.push(Piece::Text(range));
+impl Line {
+    fn read(&mut self, line: &str) {
+        self.pieces.clear();
+        self.open.clear();
+        let mut text_from = 0;
+        let mut more_code = true;
+        let mut at = 0;
+        // By bytes: those that are looked for are ASCII, and most of a line is passed over without being decoded.
+        while let Some(found) =
+            line.as_bytes().get(at..).and_then(|rest| rest.iter().position(|byte| MARKS[usize::from(*byte)]))
+        {
+            at += found;
+            let byte = line.as_bytes().get(at).copied().unwrap_or_default();
+            let end = at + 1;
+            let previous = line.get(..at).and_then(|before| before.chars().next_back());
+            let special = match byte {
+                b'`' if more_code => {
+                    let length = line.as_bytes().get(end..).and_then(|rest| memchr(b'`', rest));
+                    more_code = length.is_some();
+                    length.filter(|length| *length > 0).map(|length| (Piece::Code(end..end + length), end + length + 1))
+                }
+                b'h' | b'H' | b'm' | b'M' | b't' | b'T' if !previous.is_some_and(char::is_alphanumeric) => line
+                    .get(at..)
+                    .and_then(links::at_start)
+                    .map(|link| (Piece::Link(at..at + link.len, link.href), at + link.len)),
+                _ => None,
+            };
+            if let Some((piece, after)) = special {
+                self.push_text(text_from..at);
+                self.pieces.push(piece);
+                at = after;
+                text_from = after;
+                continue;
+            }
+            if let Some(mark) = Mark::of(byte) {
+                let next = line.get(end..).and_then(|rest| rest.chars().next());
+                let word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+                let blank = |c: Option<char>| c.is_none_or(char::is_whitespace);
+                let opened = self.open.iter().position(|opener| opener.mark == mark);
+                match opened.and_then(|depth| self.open.get(depth).map(|opener| (depth, opener.at, opener.piece))) {
+                    Some((depth, from, piece)) if !blank(previous) && !word(next) && at > from + 1 => {
+                        self.push_text(text_from..at);
+                        if let Some(opener) = self.pieces.get_mut(piece) {
+                            *opener = Piece::Open(mark);
+                        }
+                        self.pieces.push(Piece::Close(mark));
+                        self.open.truncate(depth);
+                        text_from = end;
+                    }
+                    None if !blank(next) && next != Some(char::from(byte)) && !word(previous) => {
+                        self.push_text(text_from..at);
+                        self.open.push(Opener { mark, at, piece: self.pieces.len() });
+                        self.pieces.push(Piece::Text(at..end));
+                        text_from = end;
+                    }
+                    _ => {}
+                }
+            }
+            at = end;
+        }
+        self.push_text(text_from..line.len());
+    }
+
+    fn push_text(&mut self, range: Range<usize>) {
+        if !range.is_empty() {
+            self.pieces.push(Piece::Text(range));
+        }
+    }
+
+    fn write(&self, line: &str, out: &mut String) {
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(range) => escape(line.get(range.clone()).unwrap_or_default(), out),
+                Piece::Open(mark) => out.extend(["<", mark.tag(), ">"]),
+                Piece::Close(mark) => out.extend(["</", mark.tag(), ">"]),
+                Piece::Code(range) => {
+                    out.push_str(CODE);
+                    escape(line.get(range.clone()).unwrap_or_default(), out);
+                    out.push_str("</code>");
+                }
+                Piece::Link(range, href) => write_link(href, line.get(range.clone()).unwrap_or_default(), out),
+            }
+        }
     }
 }
 
@@ -360,8 +393,11 @@ mod tests {
             write_html(&text, &mut out);
             assert!(out.len() >= text.len() / 8, "{pattern:?}");
         }
-        assert!(!pieces(&"*".repeat(5_000_000)).is_empty());
-        assert!(pieces(&"*a _b ~c `".repeat(100_000)).len() > 100_000);
+        let mut line = Line::default();
+        line.read(&"*".repeat(5_000_000));
+        assert!(!line.pieces.is_empty());
+        line.read(&"*a _b ~c `".repeat(100_000));
+        assert!(line.pieces.len() > 100_000);
     }
 
     #[test]

@@ -19,12 +19,7 @@ pub(crate) fn own(item: &Item, domain: &str) -> String {
     id(&item.chat.id, &item.from.identity(), whatsapp_id(item), class, revision, domain)
 }
 
-/// What everything in the chat refers to first. No message has it.
-pub(crate) fn chat_root(item: &Item, domain: &str) -> String {
-    format!("{}@{domain}", chat_hash(item))
-}
-
-/// The chat's hash.
+/// The chat's hash. With the domain it is what everything in the chat refers to first; no message has that Message-ID.
 pub(crate) fn chat_hash(item: &Item) -> Sha256 {
     hash(&item.chat.id, "", "", "chat", "")
 }
@@ -77,7 +72,8 @@ fn id(chat: &str, sender: &str, message_id: &str, class: &str, revision: &str, d
 
 /// Each field goes in with its length before it, so that no two tuples make the same bytes.
 fn hash(chat: &str, sender: &str, message_id: &str, class: &str, revision: &str) -> Sha256 {
-    let mut bytes = Vec::new();
+    let mut bytes =
+        Vec::with_capacity(chat.len() + sender.len() + message_id.len() + class.len() + revision.len() + 5 * 8);
     for field in [chat, sender, message_id, class, revision] {
         bytes.extend_from_slice(&(field.len() as u64).to_be_bytes());
         bytes.extend_from_slice(field.as_bytes());

@@ -27,13 +27,16 @@ pub(crate) fn name(participant: &Participant) -> String {
 pub(crate) fn label(participant: &Participant) -> String {
     match (captured_name(participant), number(participant)) {
         (Some(name), Some(number)) if !same_number(&name, &number) => format!("{name} ({number})"),
-        _ => name(participant),
+        (Some(name), _) => name,
+        (None, Some(number)) => number,
+        (None, None) => name(participant),
     }
 }
 
-/// The participant in From or To. The address is made of `[0-9a-z.-]` alone, or is a mailbox address that was checked.
-pub(crate) fn address(participant: &Participant) -> Address<'static> {
-    Address::new_address(Some(label(participant)), mailbox(participant))
+/// The participant in From or To, under its label. The address is made of `[0-9a-z.-]` alone, or is a mailbox address that
+/// was checked.
+pub(crate) fn address(participant: &Participant, label: String) -> Address<'static> {
+    Address::new_address(Some(label), mailbox(participant))
 }
 
 fn mailbox(participant: &Participant) -> String {

@@ -1,6 +1,7 @@
 //! A message in pieces: what is written of it, and where its files go. The files are not needed for that, so that one
 //! of any size can be put in its place as a stream; what is in memory is put together from the same pieces.
 
+use bytes::{Buf, Bytes};
 use encodify::base64::MIME;
 use item::Sha256;
 use memchr::memmem;
@@ -12,7 +13,7 @@ const LINE: usize = 57;
 #[derive(Clone)]
 pub enum Piece {
     /// These bytes.
-    Written(Vec<u8>),
+    Written(Bytes),
     /// One of the item's attachments, as [`Base64Lines`] writes it.
     File {
         /// Which: its place in the item's list, from 0.
@@ -67,15 +68,16 @@ pub(crate) fn mark(seed: &Sha256, index: usize) -> String {
 }
 
 /// Cuts a message at the marks of these files, which stand in it in this order. Each has its index and its length. `None`
-/// where a mark is missing: the message would go without a file.
-pub(crate) fn cut(mut message: Vec<u8>, seed: &Sha256, files: &[(usize, u64)]) -> Option<Vec<Piece>> {
+/// where a mark is missing: the message would go without a file. Nothing is copied, and the message is read once, however
+/// many files it has.
+pub(crate) fn cut(message: Vec<u8>, seed: &Sha256, files: &[(usize, u64)]) -> Option<Vec<Piece>> {
+    let mut message = Bytes::from(message);
     let mut pieces = Vec::with_capacity(2 * files.len() + 1);
     for &(index, bytes) in files {
         let mark = mark(seed, index);
         let at = memmem::find(&message, mark.as_bytes())?;
-        let rest = message.split_off(at + mark.len());
-        message.truncate(at);
-        pieces.push(Piece::Written(std::mem::replace(&mut message, rest)));
+        pieces.push(Piece::Written(message.split_to(at)));
+        message.advance(mark.len());
         pieces.push(Piece::File { index, bytes });
     }
     pieces.push(Piece::Written(message));
@@ -100,5 +102,25 @@ mod tests {
             }
         }
         assert!(Base64Lines::length(u64::MAX) > 0);
+    }
+
+    #[test]
+    fn a_message_with_a_thousand_files_is_cut_without_a_copy() {
+        let seed = Sha256::of(b"");
+        let files: Vec<_> = (0..1_000).map(|index| (index, 1)).collect();
+        let mut message = b"head".to_vec();
+        for (index, _) in &files {
+            message.extend_from_slice(mark(&seed, *index).as_bytes());
+            message.extend_from_slice(b"between");
+        }
+        message.extend(vec![b'x'; 10 << 20]);
+        let mut pieces = None;
+        let took = allocation_counter::measure(|| pieces = cut(message, &seed, &files));
+        assert!(took.bytes_total < 1 << 20, "{} bytes", took.bytes_total);
+        let pieces = pieces.expect("every mark is there");
+        assert_eq!(pieces.len(), 2_001);
+        assert!(matches!(pieces.first(), Some(Piece::Written(head)) if head == "head"));
+        assert!(matches!(pieces.last(), Some(Piece::Written(rest)) if rest.len() == (10 << 20) + 7));
+        assert!(cut(b"head".to_vec(), &seed, &files).is_none());
     }
 }

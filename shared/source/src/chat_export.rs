@@ -8,7 +8,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use ::chat_export::{AttachmentError, Export, ExportFile, file_id, locate};
 use async_trait::async_trait;
-use item::{Attachment, Captured, ItemId, Listed, MailboxAddress, Sha256, Window};
+use item::{Answer, Attachment, ItemId, Listed, MailboxAddress, Sha256, Window};
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::json;
 use store::{Object, Store, StoreError, keys};
@@ -159,9 +159,10 @@ impl Source for ChatExports {
         false
     }
 
-    async fn item(&self, id: &ItemId) -> Result<Captured, SourceError> {
+    async fn answer(&self, id: &ItemId) -> Result<Answer, SourceError> {
         let export = self.holding(id).await?;
-        Ok(export.item(id).ok_or(SourceError::NotFound)??)
+        let captured = export.item(id).ok_or(SourceError::NotFound)??;
+        Ok(Answer::new(captured.evidence)?)
     }
 
     async fn pour(

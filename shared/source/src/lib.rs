@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use item::{Attachment, Captured, ItemError, ItemId, Listed, Sha256, Window};
+use item::{Answer, Attachment, Captured, ItemError, ItemId, Listed, Sha256, Window};
 
 pub use archiver_api::{ArchiverApi, Basic, Credentials, Limits, SecretCredentials};
 pub use chat_export::ChatExports;
@@ -33,11 +33,19 @@ pub trait Source: Send + Sync {
     /// pages begins its whole window again.
     fn lists_by_archived_time(&self) -> bool;
 
-    /// One item.
+    /// What the source answers when it is asked for one item. It is not read yet: that may take memory.
     ///
     /// # Errors
     /// [`SourceError`].
-    async fn item(&self, id: &ItemId) -> Result<Captured, SourceError>;
+    async fn answer(&self, id: &ItemId) -> Result<Answer, SourceError>;
+
+    /// The same, read.
+    ///
+    /// # Errors
+    /// [`SourceError`].
+    async fn item(&self, id: &ItemId) -> Result<Captured, SourceError> {
+        Ok(self.answer(id).await?.read(id)?)
+    }
 
     /// Pours an attachment's bytes into a sink, at most `limit` of them: the reading stops there whatever was declared.
     /// Returns their digest; where the item says the attachment's SHA-256, it is that one.
@@ -57,7 +65,9 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// [`SourceError`].
     async fn attachment(&self, id: &ItemId, attachment: &Attachment, limit: u64) -> Result<Fetched, SourceError> {
-        let mut bytes = Vec::new();
+        // As much as is declared: what does not come is never touched, and so is no memory.
+        let declared = attachment.size.unwrap_or_default().min(limit);
+        let mut bytes = Vec::with_capacity(usize::try_from(declared).unwrap_or_default());
         let sha256 = self.pour(id, attachment, limit, &mut bytes).await?;
         Ok(Fetched { bytes: bytes.into(), sha256 })
     }

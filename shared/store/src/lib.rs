@@ -312,14 +312,60 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let key = shown(key);
-    // A refusal with a body has a code; the answer to a HEAD has only its status.
+    // A refusal with a body has a code; the answer to a HEAD has only its status. Throttling is a 503, or where KMS
+    // throttles S3 a 400 with KMS's own code.
+    let passing =
+        |code: &str| matches!(code, "SlowDown" | "RequestTimeout" | "RequestTimeTooSkewed") || code.contains("Throttl");
     match (error.code(), status(error)) {
-        (Some("SlowDown" | "RequestTimeout" | "RequestTimeTooSkewed"), _) | (_, Some(500..)) => {
-            let problem = error.code().unwrap_or("S3 failed").to_owned();
-            StoreError::Unavailable { operation, key, problem }
+        (code, Some(429 | 500..)) => {
+            StoreError::Unavailable { operation, key, problem: code.unwrap_or("S3 failed").to_owned() }
         }
+        (Some(code), _) if passing(code) => StoreError::Unavailable { operation, key, problem: code.to_owned() },
         (Some(code), Some(_)) => StoreError::Refused { operation, key, problem: code.to_owned() },
         (None, Some(status)) => StoreError::Refused { operation, key, problem: format!("status {status}") },
         (_, None) => StoreError::Unavailable { operation, key, problem: DisplayErrorContext(error).to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_s3::{
+        config::http::HttpResponse, error::ErrorMetadata, operation::put_object::PutObjectError, primitives::SdkBody,
+    };
+
+    use super::*;
+
+    fn answer(status: u16, code: Option<&str>) -> StoreError {
+        let mut metadata = ErrorMetadata::builder();
+        if let Some(code) = code {
+            metadata = metadata.code(code);
+        }
+        let response = HttpResponse::new(status.try_into().unwrap(), SdkBody::empty());
+        refused("put", "key", &SdkError::service_error(PutObjectError::generic(metadata.build()), response))
+    }
+
+    #[test]
+    fn throttling_passes_whoever_throttles_and_a_refusal_does_not() {
+        for (status, code) in [
+            (503, Some("SlowDown")),
+            (500, Some("InternalError")),
+            (502, None),
+            (400, Some("RequestTimeout")),
+            (400, Some("ThrottlingException")),
+            (400, Some("KMS.ThrottlingException")),
+            (400, Some("Throttling")),
+            (429, None),
+            (429, Some("TooManyRequests")),
+        ] {
+            assert!(matches!(answer(status, code), StoreError::Unavailable { .. }), "{status} {code:?}");
+        }
+        for (status, code) in [
+            (403, Some("AccessDenied")),
+            (404, Some("NoSuchBucket")),
+            (403, None),
+            (400, Some("KMS.DisabledException")),
+        ] {
+            assert!(matches!(answer(status, code), StoreError::Refused { .. }), "{status} {code:?}");
+        }
     }
 }

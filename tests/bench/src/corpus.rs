@@ -163,5 +163,5 @@ fn sample(index: usize, media: Option<Media>, random: &mut StdRng) -> anyhow::Re
     let convert_task = serde_json::to_string(&task)?;
     let json = serde_json::to_vec::<Value>(&item)?;
     let converted = ours::convert(&convert_task, &json, &files).context("an item of the corpus is not rendered")?;
-    Ok(Sample { convert_task, json, files, import_task: converted.import_task, mime: converted.body.into() })
+    Ok(Sample { convert_task, json, files, import_task: converted.import_task, mime: converted.body })
 }

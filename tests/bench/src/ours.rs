@@ -23,7 +23,7 @@ pub struct Converted {
     /// The object's key.
     pub key: String,
     /// The object.
-    pub body: Vec<u8>,
+    pub body: bytes::Bytes,
     /// S3's checksum of it.
     pub checksum: String,
     /// What goes to the import queue.

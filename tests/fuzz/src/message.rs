@@ -62,7 +62,6 @@ pub fn render(input: &[u8]) {
     let renderer = Renderer::new("archive.example.com").expect("a domain");
     let rendered = match renderer.render(&captured, &contents) {
         Ok(rendered) => rendered,
-        Err(RenderError::Time) => panic!("the reader has judged the time"),
         Err(RenderError::Attachments { .. }) => panic!("there is one content for each"),
         Err(RenderError::Place) => panic!("every file has its place"),
     };

@@ -120,9 +120,9 @@ fn rows(rows: &[Row], size: &str, out: &mut String) {
         escape(&row.key, out);
         out.push_str("</td><td valign=\"top\" style=\"padding:2px 0;overflow-wrap:anywhere\">");
         match &row.href {
-            Some(href) => write_link(href, &row.values.join(", "), out),
+            Some(href) => write_link(href, &row.value.joined(), out),
             None => {
-                for (number, value) in row.values.iter().enumerate() {
+                for (number, value) in row.value.each().enumerate() {
                     out.push_str(if number > 0 { ", " } else { "" });
                     isolated(value, out);
                 }

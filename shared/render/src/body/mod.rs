@@ -77,25 +77,52 @@ pub(crate) struct Choice {
 pub(crate) struct Row {
     /// The key.
     pub(crate) key: Cow<'static, str>,
-    /// The value, or several of them. Each keeps its own writing direction, so that no name takes another's number.
-    pub(crate) values: Vec<String>,
-    /// Where the values lead: a percent-encoded http or https link.
+    /// What it is.
+    pub(crate) value: Value,
+    /// Where it leads: a percent-encoded http or https link.
     pub(crate) href: Option<String>,
+}
+
+/// The value of a row, or several of them. Each keeps its own writing direction, so that no name takes another's number.
+pub(crate) enum Value {
+    /// One.
+    One(Cow<'static, str>),
+    /// Several.
+    Several(Vec<String>),
+}
+
+impl Value {
+    /// The values, in order.
+    fn each(&self) -> impl Iterator<Item = &str> {
+        let (one, several) = match self {
+            Self::One(one) => (Some(one.as_ref()), &[] as &[String]),
+            Self::Several(several) => (None, several.as_slice()),
+        };
+        one.into_iter().chain(several.iter().map(String::as_str))
+    }
+
+    /// All of them in one text.
+    pub(crate) fn joined(&self) -> Cow<'_, str> {
+        match self {
+            Self::One(one) => Cow::Borrowed(one),
+            Self::Several(several) => Cow::Owned(several.join(", ")),
+        }
+    }
 }
 
 impl Row {
     /// A row without a link.
-    pub(crate) fn new(key: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
-        Self::list(key, vec![value.into()])
+    pub(crate) fn new(key: impl Into<Cow<'static, str>>, value: impl Into<Cow<'static, str>>) -> Self {
+        Self { key: key.into(), value: Value::One(value.into()), href: None }
     }
 
     /// A row of several values without a link.
-    pub(crate) fn list(key: impl Into<Cow<'static, str>>, values: Vec<String>) -> Self {
-        Self { key: key.into(), values, href: None }
+    pub(crate) fn list(key: &'static str, values: Vec<String>) -> Self {
+        Self { key: key.into(), value: Value::Several(values), href: None }
     }
 
     /// A row that leads somewhere.
-    pub(crate) fn link(key: &'static str, value: impl Into<String>, href: Option<String>) -> Self {
+    pub(crate) fn link(key: &'static str, value: impl Into<Cow<'static, str>>, href: Option<String>) -> Self {
         Self { href, ..Self::new(key, value) }
     }
 }

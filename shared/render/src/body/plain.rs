@@ -46,8 +46,8 @@ fn line(pieces: &[&str], out: &mut String) {
 }
 
 fn rows(rows: &[Row], out: &mut String) {
-    for Row { key, values, href } in rows {
-        let value = &values.join(", ");
+    for Row { key, value, href } in rows {
+        let value = &*value.joined();
         match href {
             Some(href) if href != value => line(&[key, ": ", value, " ", href], out),
             _ => line(&[key, ": ", value], out),

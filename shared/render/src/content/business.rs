@@ -7,8 +7,9 @@ use crate::body::{Block, Body, Tone};
 
 pub(super) fn compose(item: &Item, body: &mut Body<'_>) {
     body.title = "Business message".into();
-    match &item.business {
-        Some(business) => body.blocks.push(Block::Rows(members::rows(business))),
+    match item.business.as_ref().map(members::rows) {
+        Some(Ok(rows)) => body.blocks.push(Block::Rows(rows)),
+        Some(Err(_)) => body.blocks.push(Block::Notice(format!("It is in {}.", crate::file_name::EVIDENCE))),
         None if body.text.is_none() => {
             body.tone = Tone::Gone;
             body.blocks.push(Block::Notice("The message's content was not captured.".to_owned()));

@@ -34,7 +34,7 @@ pub(super) fn compose(item: &Item, body: &mut Body<'_>) {
         body.tone = Tone::Notable;
     }
     body.title = title.into();
-    let mut rows = vec![Row::new("Call", media), Row::new("Result", status)];
+    let mut rows = vec![Row::new("Call", media.to_owned()), Row::new("Result", status.to_owned())];
     rows.extend(call.start_time.map(|time| Row::new("Began", amounts::time(time))));
     rows.extend(call.end_time.map(|time| Row::new("Ended", amounts::time(time))));
     rows.extend(call.duration_seconds.map(|seconds| Row::new("Duration", amounts::duration(seconds))));

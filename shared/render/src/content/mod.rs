@@ -32,13 +32,19 @@ const MAX_VALUE: usize = 500;
 /// How many people a row names before it counts the rest.
 const MAX_PEOPLE: usize = 10;
 
-/// Everything that the message's texts say.
-pub(crate) fn compose<'a>(captured: &'a Captured, attachments: &[Content], names: &[String]) -> Body<'a> {
+/// Everything that the message's texts say. `labels` are those of the first participants, the sender's first; `names` those
+/// of the files.
+pub(crate) fn compose<'a>(
+    captured: &'a Captured,
+    labels: &[String],
+    attachments: &[Content],
+    names: &[String],
+) -> Body<'a> {
     let item = &captured.item;
     let mut body = Body {
         title: "".into(),
         tone: Tone::Plain,
-        sender: people::label(&item.from),
+        sender: labels.first().cloned().unwrap_or_default(),
         chat: headers::chat(item),
         time: amounts::time(item.message_time),
         text: item.text.as_deref().filter(|text| !text.is_empty()),
@@ -66,7 +72,7 @@ pub(crate) fn compose<'a>(captured: &'a Captured, attachments: &[Content], names
         Kind::Other(word) => unknown::compose(word, &captured.evidence, &mut body),
     }
     circumstances(item, &mut body);
-    body.details = details(item, &body);
+    body.details = details(item, &body, labels.get(1..).unwrap_or_default());
     body
 }
 
@@ -103,10 +109,11 @@ fn circumstances(item: &Item, body: &mut Body<'_>) {
     }
 }
 
-fn details(item: &Item, body: &Body<'_>) -> Vec<Row> {
+fn details(item: &Item, body: &Body<'_>, others: &[String]) -> Vec<Row> {
     let mut rows = vec![Row::new("Kind", body.title.clone()), Row::new("From", body.sender.clone())];
     if !item.to.is_empty() {
-        rows.push(Row::list("To", everybody(&item.to)));
+        let named = others.iter().take(MAX_PEOPLE).cloned().collect();
+        rows.push(Row::list("To", and_more(named, item.to.len())));
     }
     let form = match &item.chat.chat_type {
         ChatType::Individual => "individual chat",
@@ -134,8 +141,11 @@ fn details(item: &Item, body: &Body<'_>) -> Vec<Row> {
 
 /// The first few people by name, and how many more there are.
 fn everybody(people: &[Participant]) -> Vec<String> {
-    let more = people.len().saturating_sub(MAX_PEOPLE);
-    let mut names: Vec<String> = people.iter().take(MAX_PEOPLE).map(people::label).collect();
+    and_more(people.iter().take(MAX_PEOPLE).map(people::label).collect(), people.len())
+}
+
+fn and_more(mut names: Vec<String>, people: usize) -> Vec<String> {
+    let more = people.saturating_sub(MAX_PEOPLE);
     if more > 0 {
         names.push(format!("and {} more", amounts::thousands(more as u64)));
     }

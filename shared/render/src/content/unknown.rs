@@ -1,7 +1,5 @@
 //! An item of a kind that was not known when this was written: shown as what it is, never dropped.
 
-use serde_json::Value;
-
 use super::members;
 use crate::{
     body::{Block, Body, Tone},
@@ -15,8 +13,8 @@ pub(super) fn compose(word: &str, evidence: &[u8], body: &mut Body<'_>) {
         "The archive calls it “{}”, which this version does not know. All that was captured:",
         one_line(word, 60)
     )));
-    match serde_json::from_slice::<Value>(evidence) {
-        Ok(value) => body.blocks.push(Block::Rows(members::rows(&value))),
+    match members::rows(&mut serde_json::Deserializer::from_slice(evidence)) {
+        Ok(rows) => body.blocks.push(Block::Rows(rows)),
         Err(_) => body.blocks.push(Block::Notice(format!("It is in {}.", crate::file_name::EVIDENCE))),
     }
 }

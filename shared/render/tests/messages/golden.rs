@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
+use bytes::Bytes;
 use item::{Captured, Kind, Sha256};
 use render::{Content, FileFacts, Renderer};
 use serde_json::Value;
@@ -14,7 +15,7 @@ use crate::readers;
 /// A message in memory.
 pub(crate) struct Rendered {
     pub(crate) message_id: String,
-    pub(crate) mime: Vec<u8>,
+    pub(crate) mime: Bytes,
     pub(crate) sha256: Sha256,
 }
 
@@ -159,7 +160,7 @@ fn compare(golden: &Golden, read: &Value) {
 #[test]
 fn python_reads_what_was_said() {
     let goldens = all();
-    let messages: Vec<Vec<u8>> = goldens.iter().map(|golden| golden.rendered.mime.clone()).collect();
+    let messages: Vec<Vec<u8>> = goldens.iter().map(|golden| golden.rendered.mime.to_vec()).collect();
     for (golden, read) in goldens.iter().zip(readers::python(&messages)) {
         compare(golden, &read);
         let item = &golden.captured.item;
@@ -185,7 +186,7 @@ fn python_reads_what_was_said() {
 #[test]
 fn perl_reads_what_was_said() {
     let goldens = all();
-    let messages: Vec<Vec<u8>> = goldens.iter().map(|golden| golden.rendered.mime.clone()).collect();
+    let messages: Vec<Vec<u8>> = goldens.iter().map(|golden| golden.rendered.mime.to_vec()).collect();
     for (golden, read) in goldens.iter().zip(readers::perl(&messages)) {
         compare(golden, &read);
     }

@@ -144,7 +144,7 @@ fn nothing_breaks_out() {
         assert_eq!(names, expected_headers(captured, &names));
         let cards = captured.item.contacts.iter().filter(|card| card.vcard.is_some()).count();
         assert_eq!(parsed.attachment_count(), files.len() + cards + 1);
-        messages.push(rendered.mime);
+        messages.push(rendered.mime.to_vec());
     }
     for ((captured, read), at) in items.iter().zip(readers::python(&messages)).zip(0..) {
         assert_eq!(read["defects"], json!([]), "item {at}");

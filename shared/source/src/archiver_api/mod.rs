@@ -9,14 +9,14 @@ mod retry;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use item::{Attachment, Captured, ItemId, Sha256, Window};
+use item::{Answer, Attachment, ItemId, Sha256, Window};
 use reqwest::{
     Client, Response, StatusCode,
     header::{self, HeaderValue},
     redirect,
 };
 use rustls::crypto::{CryptoProvider, ring};
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::OnceCell;
 use url::Url;
 
 use crate::{
@@ -35,7 +35,7 @@ pub use self::credentials::{Basic, Credentials, SecretCredentials};
 /// How much of the archiver's answers is taken, and how long each is waited for.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// The largest JSON of one item, in bytes. Parsed, hostile JSON takes about thirty times its length.
+    /// The largest JSON of one item, in bytes.
     pub item_bytes: u64,
     /// The largest JSON of one page of the list, in bytes.
     pub page_bytes: u64,
@@ -73,14 +73,9 @@ pub struct ArchiverApi {
     base: BaseUrl,
     keyring: Keyring,
     limits: Limits,
-    /// Held while a large answer is parsed: hostile JSON takes so much memory that several at once would end the function.
-    parsing: Mutex<()>,
 }
 
 impl ArchiverApi {
-    /// Answers that are parsed side by side have no more bytes.
-    const SMALL: usize = 1 << 20;
-
     /// A client of the API at `url`, whose path is kept (`https://archive.example.com/api/v1`). It connects to nothing
     /// yet.
     ///
@@ -94,13 +89,7 @@ impl ArchiverApi {
         if CryptoProvider::get_default().is_none() {
             ring::default_provider().install_default().ok();
         }
-        Ok(Self {
-            client: OnceCell::new(),
-            base,
-            keyring: Keyring::new(credentials),
-            limits,
-            parsing: Mutex::default(),
-        })
+        Ok(Self { client: OnceCell::new(), base, keyring: Keyring::new(credentials), limits })
     }
 
     async fn client(&self) -> Result<&Client, SourceError> {
@@ -210,12 +199,11 @@ impl Source for ArchiverApi {
         true
     }
 
-    async fn item(&self, id: &ItemId) -> Result<Captured, SourceError> {
+    async fn answer(&self, id: &ItemId) -> Result<Answer, SourceError> {
         let question = Question { url: self.base.item(id)?, query: Vec::new() };
         let mut body = Vec::new();
         self.ask(Asked::Item, &question, self.limits.item_bytes, &mut body).await?;
-        let _alone = if body.len() > Self::SMALL { Some(self.parsing.lock().await) } else { None };
-        Ok(Captured::parse(&body, id)?)
+        Ok(Answer::new(body)?)
     }
 
     async fn pour(
