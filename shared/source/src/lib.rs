@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use item::{Attachment, Captured, ItemError, ItemId, Listed, Sha256, Window};
 
-pub use archiver_api::{ArchiverApi, Basic, Credentials, Limits, SecretCredentials};
+pub use archiver_api::{ArchiverApi, ArchiverUrl, ArchiverUrlError, Basic, Credentials, Limits, SecretCredentials};
 pub use chat_export::ChatExports;
 pub use settings::SourceSettings;
 pub use sink::Sink;
@@ -137,24 +137,6 @@ pub enum SourceError {
 }
 
 impl SourceError {
-    /// Whether the system is at fault and not the item: then the item waits, however long that takes. False: the
-    /// source will answer the same tomorrow.
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Unavailable { .. } | Self::StillCapturing { .. } | Self::Setup { .. } | Self::MalformedPage(_) => {
-                true
-            }
-            Self::NotFound
-            | Self::Erased
-            | Self::AttachmentMissing
-            | Self::AttachmentErased
-            | Self::Malformed(_)
-            | Self::Unreadable(_)
-            | Self::TooLarge { .. }
-            | Self::Mismatch => false,
-        }
-    }
-
     /// How long the source asks to be left alone.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

@@ -25,12 +25,14 @@ use crate::{
 };
 
 use self::{
-    address::BaseUrl,
     answer::{Asked, Failure},
     credentials::Keyring,
 };
 
-pub use self::credentials::{Basic, Credentials, SecretCredentials};
+pub use self::{
+    address::{ArchiverUrl, ArchiverUrlError},
+    credentials::{Basic, Credentials, SecretCredentials},
+};
 
 /// How much of the archiver's answers is taken, and how long each is waited for.
 #[derive(Debug, Clone)]
@@ -70,7 +72,7 @@ impl Default for Limits {
 pub struct ArchiverApi {
     /// Made when it is first needed: it reads the system's certificates, which would be a good part of a function's start.
     client: OnceCell<Client>,
-    base: BaseUrl,
+    base: ArchiverUrl,
     keyring: Keyring,
     limits: Limits,
     /// Held while a large answer is parsed: hostile JSON takes so much memory that several at once would end the function.
@@ -81,26 +83,14 @@ impl ArchiverApi {
     /// Answers that are parsed side by side have no more bytes.
     const SMALL: usize = 1 << 20;
 
-    /// A client of the API at `url`, whose path is kept (`https://archive.example.com/api/v1`). It connects to nothing
-    /// yet.
-    ///
-    /// # Errors
-    /// [`SourceError::Setup`] when the URL is not https (plain http is taken for loopback hosts), holds a user name, a
-    /// password, a query or a fragment.
-    pub fn new(url: Url, credentials: Arc<dyn Credentials>, limits: Limits) -> Result<Self, SourceError> {
-        let base = BaseUrl::new(url)?;
+    /// A client of the API at `base`. It connects to nothing yet.
+    pub fn new(base: ArchiverUrl, credentials: Arc<dyn Credentials>, limits: Limits) -> Self {
         // reqwest takes its cryptography from the process and panics where there is none. Losing the race to install
         // it means that it is there.
         if CryptoProvider::get_default().is_none() {
             ring::default_provider().install_default().ok();
         }
-        Ok(Self {
-            client: OnceCell::new(),
-            base,
-            keyring: Keyring::new(credentials),
-            limits,
-            parsing: Mutex::default(),
-        })
+        Self { client: OnceCell::new(), base, keyring: Keyring::new(credentials), limits, parsing: Mutex::default() }
     }
 
     async fn client(&self) -> Result<&Client, SourceError> {
@@ -164,7 +154,8 @@ impl ArchiverApi {
     async fn send(&self, question: &Question) -> Result<Response, Failure> {
         let key = self.keyring.current().await?;
         let response = self.send_with(question, key.header.clone()).await?;
-        if response.status() != StatusCode::UNAUTHORIZED {
+        // The contract has both for credentials that are not taken.
+        if !matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             return Ok(response);
         }
         match self.keyring.after_refusal_of(&key).await? {
