@@ -29,7 +29,7 @@ fn now() -> Timestamp {
 }
 
 fn window() -> Window {
-    Window::daily(None, now()).unwrap()
+    Window::daily(None, Window::OVERLAP, now()).unwrap()
 }
 
 async fn start(sample: Sample) -> (SampleArchive, ArchiverApi) {

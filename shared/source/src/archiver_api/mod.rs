@@ -4,12 +4,14 @@ mod address;
 mod answer;
 mod credentials;
 mod page;
+mod place;
 mod retry;
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use item::{Attachment, Captured, ItemId, Sha256, Window};
+use jiff::SignedDuration;
 use reqwest::{
     Client, Response, StatusCode,
     header::{self, HeaderValue},
@@ -27,6 +29,7 @@ use crate::{
 use self::{
     answer::{Asked, Failure},
     credentials::Keyring,
+    place::Place,
 };
 
 pub use self::{
@@ -186,7 +189,8 @@ struct Question {
 #[async_trait]
 impl Source for ArchiverApi {
     async fn list(&self, window: &Window, cursor: Option<&str>) -> Result<Page, SourceError> {
-        let query = page::query(window, self.limits.page_items, cursor);
+        let place = cursor.map(Place::read).transpose()?;
+        let query = page::query(window, self.limits.page_items, place.as_ref().map(|place| place.cursor.as_str()));
         let question = Question { url: self.base.items(), query };
         let mut body = Vec::new();
         self.ask(Asked::List, &question, self.limits.page_bytes, &mut body).await.map_err(|error| match error {
@@ -194,11 +198,11 @@ impl Source for ArchiverApi {
             SourceError::TooLarge { limit } => SourceError::MalformedPage(format!("more than {limit} bytes")),
             other => other,
         })?;
-        page::parse(&body, cursor)
+        page::parse(&body, place.as_ref())
     }
 
-    fn lists_by_archived_time(&self) -> bool {
-        true
+    fn overlap(&self) -> SignedDuration {
+        Window::OVERLAP
     }
 
     async fn item(&self, id: &ItemId) -> Result<Captured, SourceError> {
