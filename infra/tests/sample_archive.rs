@@ -15,7 +15,7 @@ struct Password(&'static str);
 
 #[async_trait]
 impl Credentials for Password {
-    async fn get(&self, _refresh: bool) -> Result<Basic, SourceError> {
+    async fn get(&self) -> Result<Basic, SourceError> {
         Ok(Basic { username: SecretString::from("archiver"), password: SecretString::from(self.0) })
     }
 }
@@ -29,7 +29,7 @@ fn now() -> Timestamp {
 }
 
 fn window() -> Window {
-    Window::daily(None, now()).unwrap()
+    Window::daily(None, Window::OVERLAP, now()).unwrap()
 }
 
 async fn start(sample: Sample) -> (SampleArchive, ArchiverApi) {
@@ -39,7 +39,7 @@ async fn start(sample: Sample) -> (SampleArchive, ArchiverApi) {
 }
 
 fn client(archive: &SampleArchive, limits: Limits) -> ArchiverApi {
-    ArchiverApi::new(archive.url().parse().unwrap(), Arc::new(Password("one")), limits).unwrap()
+    ArchiverApi::new(archive.url().parse().unwrap(), Arc::new(Password("one")), limits)
 }
 
 async fn list_all(api: &ArchiverApi, window: &Window) -> Vec<Listed> {

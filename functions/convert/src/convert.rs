@@ -185,8 +185,8 @@ impl Convert {
 
     async fn outcome(&self, key: &str) -> Result<Option<(Outcome, ETag)>, Failure> {
         let Some(object) = self.store.get(key, Self::OUTCOME_LIMIT).await.map_err(from_store)? else { return Ok(None) };
-        let outcome =
-            Outcome::parse(&object.bytes).map_err(|error| Failure::Setup { detail: format!("{key}: {error}"), after: None })?;
+        let outcome = Outcome::parse(&object.bytes)
+            .map_err(|error| Failure::Setup { detail: format!("{key}: {error}"), after: None })?;
         Ok(Some((outcome, object.etag)))
     }
 

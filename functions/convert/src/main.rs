@@ -28,7 +28,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let store = Store::new(&aws, settings.bucket);
     let batch = Batch {
         work: Arc::new(Convert {
-            source: settings.source.connect(&store, &Secrets::new(&aws))?,
+            source: settings.source.connect(&store, &Secrets::new(&aws)),
             store,
             renderer,
             max_item_bytes: settings.max_item_bytes,

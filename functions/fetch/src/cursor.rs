@@ -1,6 +1,9 @@
 //! The cursor between runs: `state/cursor.json`.
 
-use item::Cursor;
+use std::time::Duration;
+
+use item::{Cursor, Reached, RunId};
+use jiff::Timestamp;
 use store::{Condition, ETag, Put, Store, StoreError, Written, keys};
 
 use crate::FetchError;
@@ -13,6 +16,10 @@ pub(crate) struct StoredCursor<'a> {
 
 impl<'a> StoredCursor<'a> {
     const LIMIT: u64 = 4096;
+
+    /// How often it is written where somebody else writes it too, with pauses that double between.
+    const TRIES: u32 = 5;
+    const PAUSE: Duration = Duration::from_millis(100);
 
     pub(crate) async fn read(store: &'a Store) -> Result<Self, FetchError> {
         let known = match store.get(keys::CURSOR, Self::LIMIT).await? {
@@ -32,33 +39,38 @@ impl<'a> StoredCursor<'a> {
         self.known.as_ref().map(|(cursor, _)| cursor)
     }
 
-    /// Moves the cursor forward to where `to` says; never back, whoever else has moved it meanwhile.
-    pub(crate) async fn advance(&mut self, to: Cursor) -> Result<(), FetchError> {
-        loop {
-            if self.get().is_some_and(|cursor| cursor.archived_time >= to.archived_time) {
-                return Ok(());
+    /// Moves the cursor forward as far as a run has come whose window begins at `from`; never back, whoever else has
+    /// moved it meanwhile. Tells whether it moved.
+    pub(crate) async fn advance(&mut self, from: Timestamp, reached: Reached, run: &RunId) -> Result<bool, FetchError> {
+        for tried in 0..Self::TRIES {
+            if tried > 0 {
+                tokio::time::sleep(Self::PAUSE * 2_u32.pow(tried - 1)).await;
             }
-            let bytes = serde_json::to_vec(&to).map_err(|_| FetchError::Cursor)?.into();
+            let Some(to) = Cursor::moved(self.get(), from, reached, run) else { return Ok(false) };
+            let bytes = serde_json::to_vec(&to).map_err(FetchError::Json)?.into();
             let condition = match &self.known {
                 Some((_, etag)) => Condition::Unchanged(etag),
                 None => Condition::Absent,
             };
             let put = Put { key: keys::CURSOR, bytes, content_type: "application/json", sha256: None };
-            match self.store.put(put, condition).await {
+            let lost = match self.store.put(put, condition).await {
                 Ok(Written::Yes(etag)) => {
                     self.known = Some((to, etag));
-                    return Ok(());
+                    return Ok(true);
                 }
-                // Another run has moved it, or an earlier try of ours took effect without an answer.
-                Ok(Written::Conflict) => *self = Self::read(self.store).await?,
-                Err(error @ StoreError::Unavailable { .. }) => {
-                    *self = Self::read(self.store).await?;
-                    if self.get() != Some(&to) {
-                        return Err(error.into());
-                    }
-                }
+                Ok(Written::Conflict) => None,
+                Err(error @ StoreError::Unavailable { .. }) => Some(error),
                 Err(error) => return Err(error.into()),
+            };
+            // Another run has moved it, or this try or an earlier one took effect without an answer.
+            *self = Self::read(self.store).await?;
+            if self.get() == Some(&to) {
+                return Ok(true);
+            }
+            if let Some(error) = lost {
+                return Err(error.into());
             }
         }
+        Err(FetchError::CursorContested)
     }
 }

@@ -21,7 +21,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let aws = environment::aws_config().await;
     let store = Store::new(&aws, settings.bucket);
     let fetch = Arc::new(Fetch {
-        source: settings.source.connect(&store, &Secrets::new(&aws))?,
+        source: settings.source.connect(&store, &Secrets::new(&aws)),
         store,
         convert_queue: Queue::new(&aws, settings.convert_queue_url),
     });

@@ -1,17 +1,17 @@
 //! One run.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
 
-use item::{Cursor, ItemId, Listed, RunId, RunKind, RunRecord, Sha256, TASK_VERSION, Window, WindowError};
+use item::{Cursor, Listed, Reached, RunId, RunKind, RunRecord, Sha256, TASK_VERSION, Window, WindowError};
 use jiff::Timestamp;
 use metrics::Metric;
 use queue::{Queue, QueueError};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use source::{Source, SourceError};
 use store::{Store, StoreError};
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::{cursor::StoredCursor, manifest};
 
@@ -54,7 +54,7 @@ pub struct Summary {
     /// asked for again from `reached`.
     pub complete: bool,
     /// Everything that reached the archive in the window before this time was listed. `None` where nothing was, and
-    /// where the source does not list in that order.
+    /// where the source does not say so.
     pub reached: Option<Timestamp>,
 }
 
@@ -81,6 +81,11 @@ pub enum FetchError {
         "state/cursor.json is not a cursor of version 1: restore an earlier version of the object, or delete it to begin again 24 hours back"
     )]
     Cursor,
+    /// Somebody else writes `state/cursor.json` again and again.
+    #[error(
+        "state/cursor.json is written by somebody else again and again: does another deployment work on this bucket?"
+    )]
+    CursorContested,
     /// The source gave a cursor that it had given before.
     #[error("listing the archive: page {0} leads back to an earlier one")]
     Circle(u32),
@@ -90,7 +95,7 @@ pub enum FetchError {
 }
 
 /// What the function counts.
-pub const METRICS: &[Metric] = &[Metric::Listed, Metric::Queued];
+pub const METRICS: &[Metric] = &[Metric::Listed, Metric::Queued, Metric::Incomplete];
 
 /// The function.
 pub struct Fetch {
@@ -103,8 +108,8 @@ pub struct Fetch {
 }
 
 impl Fetch {
-    /// A page is not begun with less than this left: listing, writing and queueing 1,000 ids fits in it with room for
-    /// every retry that is made inside.
+    /// A page is not begun with less than this left: listing, writing and queueing 1,000 ids fits in it as a rule. What
+    /// takes longer is cut off, see [`Time`].
     const PAGE_RESERVE: Duration = Duration::from_secs(45);
 
     /// How often messages that SQS did not confirm are sent again within a run.
@@ -126,12 +131,12 @@ impl Fetch {
     async fn pages(&self, request: Request, started: &Started) -> Result<Summary, FetchError> {
         let mut cursor = StoredCursor::read(&self.store).await?;
         let (kind, window) = match request {
-            Request::Daily => (RunKind::Daily, Window::daily(cursor.get(), started.at)?),
+            Request::Daily => (RunKind::Daily, Window::daily(cursor.get(), self.source.overlap(), started.at)?),
             Request::Backfill(window) => (RunKind::Backfill, window),
         };
+        let most = Cursor::most(cursor.get(), &window);
         let run = RunId::new(started.at, kind, &started.request_id);
-        let left = Duration::try_from(started.ends.duration_since(started.at)).unwrap_or_default();
-        let last_page_begins = Instant::now() + left.saturating_sub(Self::PAGE_RESERVE);
+        let time = Time::of(started);
         info!(%run, from = %window.from, to = %window.to, "run begins");
 
         let mut summary = Summary {
@@ -145,17 +150,16 @@ impl Fetch {
         };
         let mut record = RunRecord::begun(run.clone(), window);
         manifest::record(&self.store, &record).await?;
-        let mut order = Order { latest: None, broken: !self.source.lists_by_archived_time() };
+        let mut moved = false;
         let mut next: Option<String> = None;
         let mut seen = HashSet::new();
-        // The first page is always tried: a function that is given too little time must fail loudly, not do nothing
-        // for ever.
+        // The first page is always tried: a function that is given too little time must say so, not do nothing for ever.
         for page in 1_u32.. {
-            if page > 1 && Instant::now() >= last_page_begins {
+            if page > 1 && time.is_short() {
                 break;
             }
-            let mut listed = self.source.list(&window, next.as_deref()).await?;
-            listed.items.iter_mut().for_each(bound);
+            let Some(listed) = time.bound(self.source.list(&window, next.as_deref())).await else { break };
+            let listed = listed?;
             let count = listed.items.len() as u64;
             summary.listed += count;
             metrics::add(Metric::Listed, count);
@@ -163,33 +167,30 @@ impl Fetch {
                 // Counted without the source's empty pages, so that a number that is left out is a page that is gone.
                 let number = record.pages + 1;
                 manifest::write(&self.store, &run, number, &listed.items).await?;
-                self.queue(&run, &listed.items).await?;
+                (record.queued, record.pages) = (record.queued + count, number);
+                let Some(queued) = time.bound(self.queue(&run, &listed.items)).await else { break };
+                queued?;
                 summary.queued += count;
-                (record.queued, record.pages) = (summary.queued, number);
                 metrics::add(Metric::Queued, count);
             }
-            order.take(&listed.items);
             next = listed.next;
             if next.as_ref().is_some_and(|cursor| !seen.insert(Sha256::of(cursor.as_bytes()))) {
                 return Err(FetchError::Circle(page));
             }
-            summary.complete = next.is_none();
-            let reached = if summary.complete { Some(window.to) } else { order.reached(&window) };
-            summary.reached = reached;
-            if let (RunKind::Daily, Some(archived_time)) = (kind, reached) {
-                cursor.advance(Cursor { v: 1, archived_time, run: run.clone() }).await?;
+            let complete = next.is_none();
+            summary.complete = complete;
+            let inside = |reached: &Timestamp| (window.from..window.to).contains(reached);
+            summary.reached = if complete { Some(window.to) } else { listed.reached.filter(inside) };
+            if let (RunKind::Daily, Some(at)) = (kind, summary.reached) {
+                moved |= cursor.advance(window.from, Reached { at, most, complete }, &run).await?;
             }
-            if summary.complete {
+            if complete {
                 break;
             }
         }
         (record.complete, record.ended) = (summary.complete, Some(Timestamp::now()));
         manifest::record(&self.store, &record).await?;
-        if summary.complete {
-            info!(%run, listed = summary.listed, queued = summary.queued, "run complete");
-        } else {
-            warn!(%run, listed = summary.listed, queued = summary.queued, "run out of time; the next one goes on from here");
-        }
+        tell(&summary, kind, moved);
         Ok(summary)
     }
 
@@ -218,67 +219,50 @@ impl Fetch {
     }
 }
 
-/// Cuts what no id and no time can be that long, so that even such an entry fits in a message. It still is longer than
-/// an id may be, and becomes a dead letter that shows its beginning.
-fn bound(listed: &mut Listed) {
-    const LONGEST: usize = 2 * ItemId::MAX_CHARS;
-    for value in [&mut listed.item, &mut listed.archived_time] {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        if text.chars().nth(LONGEST).is_some() {
-            *value = Value::String(text.chars().take(LONGEST).collect());
-        }
-    }
+/// What a run has of time. Lambda ends the process when it is over, and with it a run that has not yet said what it did.
+struct Time {
+    last_page_begins: Instant,
+    stops: Instant,
 }
 
-/// How far the pages have come, as long as the source keeps its promise to list the oldest first. Where it does not,
-/// the cursor moves only when the window is done.
-#[derive(Default)]
-struct Order {
-    latest: Option<Timestamp>,
-    broken: bool,
-}
+impl Time {
+    /// What is kept for writing down what the run did; of a function that has little, a tenth.
+    const LAST_WORDS: Duration = Duration::from_secs(5);
 
-impl Order {
-    fn take(&mut self, items: &[Listed]) {
-        for time in items.iter().filter_map(Listed::archived_at) {
-            self.broken |= self.latest.is_some_and(|latest| time < latest);
-            self.latest = self.latest.max(Some(time));
+    fn of(started: &Started) -> Self {
+        let left = Duration::try_from(started.ends.duration_since(started.at)).unwrap_or_default();
+        let now = Instant::now();
+        Self {
+            last_page_begins: now + left.saturating_sub(Fetch::PAGE_RESERVE),
+            stops: now + left.saturating_sub(Self::LAST_WORDS.min(left / 10)),
         }
     }
 
-    fn reached(&self, window: &Window) -> Option<Timestamp> {
-        self.latest.filter(|latest| !self.broken && (window.from..window.to).contains(latest))
+    /// Whether there is too little for another page.
+    fn is_short(&self) -> bool {
+        Instant::now() >= self.last_page_begins
+    }
+
+    /// Does what the archive or SQS may take long over; `None` where that is too long. Not what is written to the bucket:
+    /// where that hangs, the run cannot write down either what it did.
+    async fn bound<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::time::timeout_at(self.stops, work).await.ok()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn listed(time: &str) -> Listed {
-        Listed { item: json!("x"), archived_time: json!(time) }
+fn tell(summary: &Summary, kind: RunKind, moved: bool) {
+    let Summary { run, listed, queued, reached, to, .. } = summary;
+    if summary.complete {
+        info!(%run, listed, queued, "run complete");
+        return;
     }
-
-    #[test]
-    fn an_entry_too_long_for_a_message_is_cut_and_stays_no_id() {
-        let mut entry =
-            Listed { item: json!({"deep": "x".repeat(5_000_000)}), archived_time: json!("2026-11-21T01:00:00Z") };
-        bound(&mut entry);
-        assert!(entry.item.to_string().len() < 2048 && serde_json::from_value::<ItemId>(entry.item).is_err());
-        assert_eq!(entry.archived_time, json!("2026-11-21T01:00:00Z"));
+    let reached = reached.map_or_else(|| "unknown".to_owned(), |reached| reached.to_string());
+    if kind == RunKind::Daily {
+        metrics::add(Metric::Incomplete, 1);
+        if !moved {
+            error!(%run, listed, queued, reached, %to, "run out of time, and no further than the one before");
+            return;
+        }
     }
-
-    #[test]
-    fn the_cursor_follows_only_a_list_that_is_in_order_and_in_the_window() {
-        let window =
-            Window::between("2026-11-21T00:00:00Z".parse().unwrap(), "2026-11-22T00:00:00Z".parse().unwrap()).unwrap();
-        let mut order = Order::default();
-        order.take(&[listed("2026-11-21T01:00:00Z"), listed("rubbish"), listed("2026-11-21T02:00:00Z")]);
-        assert_eq!(order.reached(&window), "2026-11-21T02:00:00Z".parse().ok());
-        order.take(&[listed("2026-11-21T01:59:59Z")]);
-        assert_eq!(order.reached(&window), None);
-        let mut beyond = Order::default();
-        beyond.take(&[listed("2055-01-01T00:00:00Z")]);
-        assert_eq!(beyond.reached(&window), None);
-    }
+    warn!(%run, listed, queued, reached, %to, "run out of time; the next one goes on from here");
 }

@@ -68,8 +68,8 @@ impl Outcomes<'_> {
         }
         let object = self.store.get(&key, Self::LIMIT).await.map_err(from_store)?;
         let Some(object) = object else { return Err(again("the outcome was there and is gone", None)) };
-        let mut outcome =
-            Outcome::parse(&object.bytes).map_err(|error| Failure::Setup { detail: format!("{key}: {error}"), after: None })?;
+        let mut outcome = Outcome::parse(&object.bytes)
+            .map_err(|error| Failure::Setup { detail: format!("{key}: {error}"), after: None })?;
         if let Some(why) = settled(&outcome) {
             return Ok(Found::Settled(why));
         }

@@ -19,6 +19,7 @@
 
 mod content;
 mod dates;
+mod directory;
 mod error;
 mod header;
 mod marks;

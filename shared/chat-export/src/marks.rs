@@ -15,11 +15,12 @@ pub(crate) fn trim(text: &str) -> &str {
     text.trim_matches(|c| is_mark(c) || c.is_whitespace())
 }
 
-/// The text without any mark, in lower case, each space a plain one: how phrases are compared, never how they are kept.
+/// The text without any mark, each space a plain one: as it is seen.
+pub(crate) fn plain(text: &str) -> String {
+    trim(text).chars().filter(|c| !is_mark(*c)).map(|c| if is_space(c) { ' ' } else { c }).collect()
+}
+
+/// The same in lower case: how phrases are compared, never how they are kept.
 pub(crate) fn folded(text: &str) -> String {
-    trim(text)
-        .chars()
-        .filter(|c| !is_mark(*c))
-        .flat_map(|c| if is_space(c) { ' '.to_lowercase() } else { c.to_lowercase() })
-        .collect()
+    plain(text).chars().flat_map(char::to_lowercase).collect()
 }

@@ -10,6 +10,7 @@ use zip::{ZipArchive, read::ZipFileEntry};
 
 use crate::{
     Export,
+    directory::declared_entries,
     error::{AttachmentError, ExportError},
     marks::is_mark,
     name,
@@ -28,10 +29,10 @@ impl Package {
     /// Opens a zip and takes the chat's text out of it. `zip_name` is the zip's own name.
     pub(crate) fn open(bytes: Vec<u8>, zip_name: &str) -> Result<(Self, Vec<u8>), ExportError> {
         let damaged = |_| ExportError::ZipDamaged;
-        let mut archive = ZipArchive::new(Cursor::new(Bytes::from(bytes))).map_err(damaged)?;
-        if archive.len() > Export::MAX_ZIP_ENTRIES {
+        if declared_entries(&bytes)? > Export::MAX_ZIP_ENTRIES as u64 {
             return Err(ExportError::ZipEntries { limit: Export::MAX_ZIP_ENTRIES });
         }
+        let mut archive = ZipArchive::new(Cursor::new(Bytes::from(bytes))).map_err(damaged)?;
         if archive.has_duplicate_names() {
             return Err(ExportError::ZipDuplicate);
         }

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use item::{MailboxAddress, Participant};
 
-use crate::{error::ExportError, marks::folded};
+use crate::{
+    error::ExportError,
+    marks::{folded, plain},
+};
 
 /// Everybody in a chat.
 pub(crate) struct People {
@@ -31,22 +34,15 @@ pub(crate) struct Senders<'a> {
 }
 
 impl People {
-    /// Brings senders and the participants' file together.
+    /// Brings senders and the participants' file together: by the name as it is written, else by the number, else by the
+    /// name without what may differ ([`person_key`]), as long as no other sender has it. Anybody may call themselves what
+    /// somebody in the file is called.
     ///
     /// The owner is the sender to whom the file gives the owner's address. In a chat of two that is named after one of
     /// them, it is the other. Otherwise nobody knows which sender it is, and the owner is a participant of their own,
     /// with nothing but the address. Who is in the file and never wrote is a participant too.
     pub(crate) fn gather(senders: &Senders<'_>, known: &[Known], owner: &MailboxAddress) -> Self {
-        let mut by_name = HashMap::new();
-        let mut by_phone = HashMap::new();
-        for (at, known) in known.iter().enumerate() {
-            if let Some(name) = &known.participant.name {
-                by_name.entry(person_key(name)).or_insert(at);
-            }
-            if let Some(phone) = known.participant.phone_digits() {
-                by_phone.entry(phone).or_insert(at);
-            }
-        }
+        let rows = Rows::of(known, senders);
         let mut members: Vec<Member> = Vec::new();
         let mut member_of_row: HashMap<usize, usize> = HashMap::new();
         let by_sender: Vec<Option<usize>> = senders
@@ -58,7 +54,7 @@ impl People {
                     return None;
                 }
                 let written = written_as(name);
-                let row = by_name.get(&person_key(name)).or_else(|| by_phone.get(&written.phone_digits()?)).copied();
+                let row = rows.find(name, &written);
                 if let Some(member) = row.and_then(|row| member_of_row.get(&row)) {
                     return Some(*member);
                 }
@@ -155,6 +151,41 @@ impl People {
     }
 }
 
+/// The rows of the participants' file, by what senders are found by.
+struct Rows {
+    by_name: HashMap<String, usize>,
+    by_phone: HashMap<String, usize>,
+    /// By [`person_key`], where one row and one sender have it.
+    by_key: HashMap<String, usize>,
+}
+
+impl Rows {
+    fn of(known: &[Known], senders: &Senders<'_>) -> Self {
+        let mut rows = Self { by_name: HashMap::new(), by_phone: HashMap::new(), by_key: HashMap::new() };
+        let mut of_key: HashMap<String, (usize, usize)> = HashMap::new();
+        for (at, Known { participant }) in known.iter().enumerate() {
+            if let Some(name) = &participant.name {
+                rows.by_name.insert(plain(name), at);
+                of_key.entry(person_key(name)).or_default().0 += 1;
+                rows.by_key.insert(person_key(name), at);
+            }
+            if let Some(phone) = participant.phone_digits() {
+                rows.by_phone.insert(phone, at);
+            }
+        }
+        for (name, _) in senders.names.iter().zip(senders.wrote).filter(|(_, wrote)| **wrote) {
+            of_key.entry(person_key(name)).or_default().1 += 1;
+        }
+        rows.by_key.retain(|key, _| of_key.get(key) == Some(&(1, 1)));
+        rows
+    }
+
+    fn find(&self, name: &str, written: &Participant) -> Option<usize> {
+        let by_phone = || self.by_phone.get(&written.phone_digits()?);
+        self.by_name.get(&plain(name)).or_else(by_phone).or_else(|| self.by_key.get(&person_key(name))).copied()
+    }
+}
+
 fn is_owner(participant: &Participant, owner: &MailboxAddress) -> bool {
     participant.email.as_deref() == Some(owner.as_str())
 }
@@ -171,7 +202,8 @@ pub(crate) fn written_as(sender: &str) -> Participant {
     }
 }
 
-/// Under what a name is looked up. An iPhone puts `~ ` before a name that is not in its address book.
+/// A name without upper case, and without the `~ ` that an iPhone puts before a name that somebody not in its address book
+/// gave themselves.
 fn person_key(name: &str) -> String {
     let name = folded(name);
     name.strip_prefix('~').map_or(name.as_str(), str::trim_start).to_owned()
@@ -261,7 +293,7 @@ pub(crate) fn read_known(csv: &[u8]) -> Result<Vec<Known>, ExportError> {
             }
         }
         if let Some(name) = &participant.name
-            && names.insert(person_key(name), line).is_some()
+            && names.insert(folded(name), line).is_some()
         {
             return Err(refused(line, "the name stands in a row above already"));
         }

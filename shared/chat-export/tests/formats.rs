@@ -383,6 +383,35 @@ fn the_participants_file_says_who_is_who() {
 }
 
 #[test]
+fn who_calls_themselves_what_somebody_in_the_file_is_called_is_not_taken_for_them() {
+    let line = |name: &str| format!("[13/07/24, 09:12:00] {name}: I agree\r\n");
+    let csv = "name,phone,email\nAda Lovelace,+4511223344,ada@example.com\n";
+    let from = |names: &[&str], csv: &str| -> Vec<Value> {
+        let text: String = names.iter().map(|name| line(name)).collect();
+        let export = read_with("Team.txt", &text, Some(csv)).unwrap();
+        items(&export).into_iter().map(|(_, evidence)| evidence["from"].clone()).collect()
+    };
+    let ada = |name: &str| json!({"name": name, "phone": "+4511223344", "email": "ada@example.com"});
+    let stranger = "~\u{202f}Ada Lovelace";
+    for other in [stranger, "ADA LOVELACE", "~ ada lovelace"] {
+        for names in [["Ada Lovelace", other], [other, "Ada Lovelace"]] {
+            let expected = names.map(|name| if name == other { json!({"name": other}) } else { ada(name) });
+            assert_eq!(from(&names, csv), expected, "{names:?}");
+        }
+    }
+    // Two who may be meant: nobody is.
+    assert_eq!(from(&[stranger, "ADA LOVELACE"], csv), [json!({"name": stranger}), json!({"name": "ADA LOVELACE"})]);
+    // One who may be meant is.
+    for only in [stranger, "ADA LOVELACE", "Ada\u{a0}Lovelace"] {
+        assert_eq!(from(&[only, "Bob"], csv), [ada(only), json!({"name": "Bob"})]);
+    }
+    // The file may say of both who they are.
+    let both = format!("{csv}~ Ada Lovelace,+4599887766,\n");
+    let eve = json!({"name": stranger, "phone": "+4599887766"});
+    assert_eq!(from(&[stranger, "Ada Lovelace"], &both), [eve, ada("Ada Lovelace")]);
+}
+
+#[test]
 fn a_wrong_participants_file_is_refused_with_its_line() {
     for (csv, line) in [
         ("", 1),

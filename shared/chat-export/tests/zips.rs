@@ -195,16 +195,42 @@ fn damage_is_told_from_absence() {
     assert_eq!(read(Vec::new()).err(), Some(ExportError::ZipDamaged));
 }
 
-#[test]
-fn too_many_entries_are_refused() {
+/// A zip of so many entries whose directory begins with what is no entry.
+fn pack_many(entries: usize) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-    for number in 0..=Export::MAX_ZIP_ENTRIES {
+    for number in 0..entries {
         zip.start_file(
             format!("{number}.jpg"),
             SimpleFileOptions::default().compression_method(CompressionMethod::Stored),
         )
         .unwrap();
     }
-    let bytes = zip.finish().unwrap().into_inner();
-    assert_eq!(read(bytes).err(), Some(ExportError::ZipEntries { limit: Export::MAX_ZIP_ENTRIES }));
+    let mut bytes = zip.finish().unwrap().into_inner();
+    let first = (0..bytes.len()).find(|at| bytes[*at..].starts_with(b"PK\x01\x02")).unwrap();
+    bytes[first] = b'Q';
+    bytes
+}
+
+#[test]
+fn too_many_entries_are_refused_before_one_of_them_is_read() {
+    let refused = Some(ExportError::ZipEntries { limit: Export::MAX_ZIP_ENTRIES });
+    assert_eq!(read(pack_many(Export::MAX_ZIP_ENTRIES + 1)).err(), refused);
+    assert_eq!(read(pack_many(3)).err(), Some(ExportError::ZipDamaged));
+
+    // More than fit in the end record's 16 bits: a second record has the number.
+    let many = pack_many(70_000);
+    assert_eq!(read(many.clone()).err(), refused);
+
+    // A later end record says that there is one entry. Where its directory is none, readers go by the earlier.
+    let mut lying = many;
+    lying.extend(b"PK\x05\x06\0\0\0\0\x01\0\x01\0\x2e\0\0\0\0\0\0\0\0\0");
+    assert_eq!(read(lying).err(), refused);
+}
+
+#[test]
+fn a_record_that_lies_where_no_phone_writes_it_is_damage() {
+    let mut bytes = pack_many(70_000);
+    let locator = (0..bytes.len()).rfind(|at| bytes[*at..].starts_with(b"PK\x06\x07")).unwrap();
+    bytes[locator + 8..locator + 16].fill(0);
+    assert_eq!(read(bytes).err(), Some(ExportError::ZipDamaged));
 }

@@ -29,5 +29,5 @@ pub use id::{AttachmentId, IdError, ItemId, ItemKey};
 pub use kind::Kind;
 pub use outcome::{Claim, DeadLettered, FailedMailbox, FiledMailbox, FilingResult, LetterOf, Outcome, OutcomeError};
 pub use participant::Participant;
-pub use run::{Cursor, Listed, RunId, RunKind, RunRecord, Window, WindowError};
+pub use run::{Cursor, Listed, Reached, RunId, RunKind, RunRecord, Window, WindowError};
 pub use task::{ConvertTask, ImportTask, TASK_VERSION, TaskError};

@@ -92,24 +92,25 @@ pub struct WindowError {
 }
 
 impl Window {
-    /// How far before the cursor a run begins again. An archive may show an item a little after its archived time;
-    /// what is queued twice is filed once.
+    /// How far before the cursor a run begins again, where the source asks for no more. An archive may show an item a
+    /// little after its archived time; what is queued twice is filed once.
     pub const OVERLAP: SignedDuration = SignedDuration::from_mins(10);
     /// How long before now a run ends, for the same reason.
     pub const MARGIN: SignedDuration = SignedDuration::from_mins(5);
     /// How far back the very first run looks.
     pub const FIRST: SignedDuration = SignedDuration::from_hours(24);
 
-    /// The window of a daily run at `now`, however long ago the last one was.
+    /// The window of a daily run at `now`, however long ago the last one was. It begins `overlap` before the cursor, or
+    /// where a run stopped that did not come as far as the cursor.
     ///
     /// # Errors
     /// When the cursor lies after now: a clock is wrong, and guessing could leave items out.
-    pub fn daily(cursor: Option<&Cursor>, now: Timestamp) -> Result<Self, WindowError> {
+    pub fn daily(cursor: Option<&Cursor>, overlap: SignedDuration, now: Timestamp) -> Result<Self, WindowError> {
         let to = now - Self::MARGIN;
-        let from = match cursor {
-            Some(cursor) => cursor.archived_time - Self::OVERLAP,
-            None => now - Self::FIRST,
-        };
+        let Some(cursor) = cursor else { return Self::between(now - Self::FIRST, to) };
+        // A long overlap would hide it.
+        Self::between(cursor.archived_time - Self::OVERLAP, to)?;
+        let from = cursor.rest.map_or(cursor.archived_time - overlap, |rest| rest.from);
         Self::between(from, to)
     }
 
@@ -131,6 +132,49 @@ pub struct Cursor {
     pub archived_time: Timestamp,
     /// The run that moved it here.
     pub run: RunId,
+    /// Where a run ran out of time before it came as far as `archived_time`, what it left: from where it stopped to where
+    /// its window ended. The next run goes on there, so that however much lies in the overlap, the runs get through it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rest: Option<Window>,
+}
+
+impl Cursor {
+    /// How far a daily run may bring the cursor that it finds. A run that goes on with the rest of another window looks
+    /// only from there, so what showed late in the part before that has to be in the overlap of the run that follows: as
+    /// if the cursor were the other run's.
+    pub fn most(before: Option<&Self>, window: &Window) -> Timestamp {
+        before.and_then(|cursor| cursor.rest).map_or(window.to, |rest| rest.to)
+    }
+
+    /// The cursor after a daily run has listed what reached the archive from `from`, where its window begins, to
+    /// `reached`. `None` where that moves nothing.
+    pub fn moved(before: Option<&Self>, from: Timestamp, reached: Reached, run: &RunId) -> Option<Self> {
+        let stood = before.map_or(from, |cursor| cursor.archived_time);
+        let Reached { at, most, complete } = reached;
+        let at = at.min(most);
+        let to = |archived_time, rest| Some(Self { v: 1, archived_time, run: run.clone(), rest });
+        if at > stood {
+            return to(at, None);
+        }
+        let rest = before.and_then(|cursor| cursor.rest);
+        let gone_on = rest.is_none_or(|rest| rest.from < at);
+        match before {
+            Some(_) if complete && rest.is_some() => to(stood, None),
+            Some(_) if !complete && at > from && gone_on => to(stood, Some(Window { from: at, to: most })),
+            _ => None,
+        }
+    }
+}
+
+/// How far a daily run has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reached {
+    /// Everything before this time is listed.
+    pub at: Timestamp,
+    /// [`Cursor::most`], of the cursor that the run found.
+    pub most: Timestamp,
+    /// Whether the whole window is listed.
+    pub complete: bool,
 }
 
 /// `runs/<run>/run.json`: that a run was, and what it came to. It is written when the run begins and again when it ends,
@@ -146,7 +190,8 @@ pub struct RunRecord {
     pub from: Timestamp,
     /// The window's end, exclusive.
     pub to: Timestamp,
-    /// Items that are in the manifest and on the convert queue.
+    /// Items that are in the manifest. They are on the convert queue, but for some of the last page where the run was out
+    /// of time: those the next run lists again.
     pub queued: u64,
     /// The number of the manifest's last page; 0 where it has none.
     pub pages: u32,
@@ -199,16 +244,75 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn cursor(archived_time: &str) -> Cursor {
+        Cursor { v: 1, archived_time: at(archived_time), run: "r".parse().unwrap(), rest: None }
+    }
+
     #[test]
     fn the_window_overlaps_the_last_run_and_spans_missed_days() {
         let now = at("2026-11-22T07:00:00Z");
-        let first = Window::daily(None, now).unwrap();
+        let overlap = Window::OVERLAP;
+        let first = Window::daily(None, overlap, now).unwrap();
         assert_eq!((first.from, first.to), (at("2026-11-21T07:00:00Z"), at("2026-11-22T06:55:00Z")));
-        let cursor = Cursor { v: 1, archived_time: at("2026-11-10T06:55:00Z"), run: "r".parse().unwrap() };
-        let late = Window::daily(Some(&cursor), now).unwrap();
+        let cursor = cursor("2026-11-10T06:55:00Z");
+        let late = Window::daily(Some(&cursor), overlap, now).unwrap();
         assert_eq!((late.from, late.to), (at("2026-11-10T06:45:00Z"), at("2026-11-22T06:55:00Z")));
-        let future = Cursor { archived_time: at("2027-01-01T00:00:00Z"), ..cursor };
-        assert!(Window::daily(Some(&future), now).is_err());
+        let two_days = SignedDuration::from_hours(48);
+        let late = Window::daily(Some(&cursor), two_days, now).unwrap();
+        assert_eq!((late.from, late.to), (at("2026-11-08T06:55:00Z"), at("2026-11-22T06:55:00Z")));
+        let future = Cursor { archived_time: at("2026-11-22T07:06:00Z"), ..cursor };
+        for overlap in [overlap, two_days] {
+            assert!(Window::daily(Some(&future), overlap, now).is_err());
+        }
+    }
+
+    #[test]
+    fn runs_get_through_an_overlap_that_is_more_than_one_can_list() {
+        let overlap = SignedDuration::from_hours(48);
+        let stood = cursor("2026-11-22T06:55:00Z");
+        let now = at("2026-11-23T07:00:00Z");
+        let window = Window::daily(Some(&stood), overlap, now).unwrap();
+        let most = Cursor::most(Some(&stood), &window);
+        let reached = |at, complete| Reached { at, most, complete };
+        let run: RunId = "other".parse().unwrap();
+        let nothing = Cursor::moved(Some(&stood), window.from, reached(window.from, false), &run);
+        assert_eq!(nothing, None, "it has listed nothing wholly");
+
+        // It stops a day before the cursor: the cursor stays, and the next run goes on there.
+        let stopped = at("2026-11-21T12:00:00Z");
+        let first = Cursor::moved(Some(&stood), window.from, reached(stopped, false), &run).unwrap();
+        assert_eq!(
+            (first.archived_time, first.rest),
+            (stood.archived_time, Some(Window { from: stopped, to: window.to }))
+        );
+        assert_eq!(Cursor::moved(Some(&first), window.from, reached(stopped, false), &run), None);
+        let next = Window::daily(Some(&first), overlap, at("2026-11-26T07:00:00Z")).unwrap();
+        assert_eq!((next.from, next.to), (stopped, at("2026-11-26T06:55:00Z")));
+
+        // However far that one comes, what showed late before `stopped` is in the overlap of the one after it.
+        let most = Cursor::most(Some(&first), &next);
+        let end = Reached { at: next.to, most, complete: true };
+        let after = Cursor::moved(Some(&first), next.from, end, &run).unwrap();
+        assert_eq!((after.archived_time, after.rest), (window.to, None));
+    }
+
+    #[test]
+    fn a_cursor_moves_with_its_run_and_never_back() {
+        let run: RunId = "other".parse().unwrap();
+        let (from, most) = (at("2026-11-21T07:00:00Z"), at("2026-11-22T06:55:00Z"));
+        let reached = |at, complete| Reached { at, most, complete };
+        let first = Cursor::moved(None, from, reached(at("2026-11-21T08:00:00Z"), false), &run).unwrap();
+        assert_eq!((first.archived_time, first.rest), (at("2026-11-21T08:00:00Z"), None));
+        assert_eq!(Cursor::moved(None, from, reached(from, false), &run), None);
+        let further = cursor("2026-11-22T08:00:00Z");
+        assert_eq!(Cursor::moved(Some(&further), from, reached(most, true), &run), None);
+        // A rest that is done is forgotten.
+        let resting = Cursor { rest: Some(Window { from, to: most }), ..further.clone() };
+        assert_eq!(Cursor::moved(Some(&resting), from, reached(most, true), &run).unwrap().rest, None);
+        // What an earlier release wrote is read, and what this one writes looks the same.
+        let written = r#"{"v":1,"archived_time":"2026-11-22T08:00:00Z","run":"r"}"#;
+        assert_eq!(serde_json::from_str::<Cursor>(written).unwrap(), further);
+        assert_eq!(serde_json::to_string(&further).unwrap(), written);
     }
 
     #[test]

@@ -117,8 +117,8 @@ impl UserMap {
         self.entries.get(number).map(|mapped| &mapped.address)
     }
 
-    /// The mailbox of a participant: by the captured phone number, or where none was captured by the one in the WhatsApp
-    /// id. `None` also where what was captured is no number.
+    /// The mailbox of a participant: by the captured phone number, or where none was captured, or what was captured is no
+    /// number, by the one in the WhatsApp id.
     pub fn address_of_participant(&self, participant: &Participant) -> Option<&MailboxAddress> {
         if self.is_empty() {
             return None;

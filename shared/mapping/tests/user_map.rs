@@ -71,6 +71,9 @@ fn a_participant_is_found_by_phone_or_whatsapp_id() {
     ] {
         assert!(map.address_of_participant(&participant).is_some());
     }
+    let american =
+        UserMap::parse(b"Phone,Mail\n(202) 555-0143,ada@example.com\n", Some("US".parse().unwrap())).unwrap();
+    assert!(american.address_of_participant(&with(Some("2025550143"), None)).is_some(), "the archive's way of a cell");
     for participant in [with(None, None), with(Some("4.52E+09"), None), with(None, Some("4520123456@lid"))] {
         assert!(map.address_of_participant(&participant).is_none());
     }

@@ -61,6 +61,7 @@ macro_rules! metrics {
 metrics! {
     Listed in "Count", "Ids that the source listed.";
     Queued in "Count", "Ids that SQS confirmed on the convert queue.";
+    Incomplete in "Count", "Runs of the timer that ended before they had listed all that was there.";
     Converted in "Count", "Items that were rendered, again after a failure included.";
     Bytes in "Bytes", "Bytes of the rendered messages.";
     Imported in "Count", "Copies that were filed in a mailbox.";

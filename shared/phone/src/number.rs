@@ -30,20 +30,25 @@ impl PhoneNumber {
     /// Reads a number that a machine wrote: the archive's `phone`, or the local part of a WhatsApp id.
     ///
     /// With a plus or 00 it is international. Digits alone are read as international too, because that is how archives
-    /// and WhatsApp write them; only where no such number is possible are they read in `default_region`.
+    /// and WhatsApp write them: always where such a number is given out, also where it could be one of `default_region`
+    /// as well. Where it only has as many digits as some country's numbers, a number that `default_region` does give out
+    /// is likelier, and where it is none at all, any number of that region.
     ///
     /// # Errors
     /// [`PhoneError`]; never [`PhoneError::Ambiguous`].
     pub fn parse(text: &str, default_region: Option<Region>) -> Result<Self, PhoneError> {
         let written = text::read(text)?;
-        let international = match international(&written) {
-            Ok(reading) => return Ok(reading.number),
-            Err(error) => error,
+        let international = international(&written);
+        let region = match (&international, default_region) {
+            (Ok(Reading { fit: Fit::Possible, .. }) | Err(_), Some(region)) if !is_marked(&written) => region,
+            (Err(_), _) if written.digits.starts_with('0') && !is_marked(&written) => {
+                return Err(PhoneError::NoCountry);
+            }
+            _ => return international.map(|reading| reading.number),
         };
-        match default_region {
-            Some(region) if !is_marked(&written) => Ok(national(&written, region)?.number),
-            _ if written.digits.starts_with('0') && !is_marked(&written) => Err(PhoneError::NoCountry),
-            _ => Err(international),
+        match (national(&written, region), international) {
+            (Ok(Reading { number, fit: Fit::Valid }), _) | (_, Ok(Reading { number, .. })) => Ok(number),
+            (national, Err(_)) => national.map(|reading| reading.number),
         }
     }
 

@@ -38,6 +38,26 @@ fn digits_alone_from_the_archive_are_international_first() {
     assert_eq!(PhoneNumber::parse("20123456", region("DK")).unwrap().e164(), "+4520123456");
     assert_eq!(PhoneNumber::parse("0151 23456789", region("DE")).unwrap().e164(), "+4915123456789");
     assert_eq!(PhoneNumber::parse("0151 23456789", None), Err(PhoneError::NoCountry));
+    // A Norwegian mobile as archives write it, whatever Arkansas has.
+    assert_eq!(PhoneNumber::parse("4795551234", region("US")).unwrap().e164(), "+4795551234");
+}
+
+#[test]
+fn an_archive_that_writes_national_numbers_means_the_one_that_a_cell_means() {
+    for (text, letters, e164) in [
+        // As many digits as an Egyptian number, and in no range that Egypt gives out.
+        ("2025550143", "US", "+12025550143"),
+        ("(202) 555-0143", "US", "+12025550143"),
+        ("6175550123", "US", "+16175550123"),
+        ("20123456", "DK", "+4520123456"),
+    ] {
+        let both = [PhoneNumber::parse(text, region(letters)), PhoneNumber::from_cell(text, region(letters))];
+        assert_eq!(both.map(|number| number.unwrap().e164()), [e164, e164], "{text}");
+    }
+    // The plus says which; and without a region nothing else is known.
+    for number in [PhoneNumber::parse("+2025550143", region("US")), PhoneNumber::parse("2025550143", None)] {
+        assert_eq!(number.unwrap().e164(), "+2025550143");
+    }
 }
 
 #[test]
@@ -181,7 +201,7 @@ proptest! {
                 prop_assert_eq!(PhoneNumber::from_cell(&shown, other), Ok(number), "{}", &shown);
             }
             // The archive may have left out the plus.
-            prop_assert_eq!(PhoneNumber::parse(&number.e164()[1..], other), Ok(number));
+            prop_assert_eq!(PhoneNumber::parse(&number.e164()[1..], None), Ok(number));
         }
     }
 

@@ -8,6 +8,7 @@ use aws_sdk_sqs::{
     error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
     types::{MessageAttributeValue, SendMessageBatchRequestEntry},
 };
+use futures::{StreamExt, future::BoxFuture, stream};
 use item::DeadLetter;
 
 /// The most that SQS takes in one message and in one batch together: 1 MiB, bodies and attributes.
@@ -50,17 +51,22 @@ impl Queue {
         Self { client: Client::new(config), url }
     }
 
-    /// Sends any number of messages, in batches as full as SQS takes them. The answer has one entry a body, in order:
-    /// a message has left its predecessor's hands only when its own entry is `Ok`.
+    /// How many batches are sent at once: a page of fetch has a hundred, and an answer takes much longer than its batch.
+    const AT_ONCE: usize = 8;
+
+    /// Sends any number of messages, in batches as full as SQS takes them and several batches at once, so that they may
+    /// arrive in any order. The answer has one entry a body, in the bodies' order: a message has left its predecessor's
+    /// hands only when its own entry is `Ok`.
     pub async fn send(&self, bodies: &[String]) -> Vec<Result<(), QueueError>> {
-        let mut results = Vec::with_capacity(bodies.len());
+        let mut batches: Vec<BoxFuture<'_, _>> = Vec::new();
         let mut rest = bodies;
         while !rest.is_empty() {
             let (batch, after) = rest.split_at(batch_length(rest));
-            results.extend(self.send_batch(batch).await);
+            batches.push(Box::pin(self.send_batch(batch)));
             rest = after;
         }
-        results
+        let results: Vec<Vec<_>> = stream::iter(batches).buffered(Self::AT_ONCE).collect().await;
+        results.into_iter().flatten().collect()
     }
 
     async fn send_batch(&self, bodies: &[String]) -> Vec<Result<(), QueueError>> {

@@ -29,16 +29,6 @@ pub enum SecretError {
     },
 }
 
-impl SecretError {
-    /// Whether trying again later can help without anybody mending anything.
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Unavailable(_) => true,
-            Self::Refused { .. } | Self::Shape { .. } => false,
-        }
-    }
-}
-
 /// A client of Secrets Manager.
 #[derive(Clone)]
 pub struct Secrets(Client);

@@ -4,14 +4,16 @@
 //! archived times: an export says no other, and the same message must have the same outcome when the chat, grown by a
 //! month, is exported and dropped again.
 
+mod file;
+
 use std::{collections::VecDeque, sync::Arc};
 
-use ::chat_export::{AttachmentError, Export, ExportFile, file_id, locate};
+use ::chat_export::{AttachmentError, Export, ExportError, ExportFile, file_id, locate};
 use async_trait::async_trait;
 use item::{Answer, Attachment, ItemId, Listed, MailboxAddress, Sha256, Window};
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{SignedDuration, tz::TimeZone};
 use serde_json::json;
-use store::{Object, Store, StoreError, keys};
+use store::{Changed, ETag, Store, StoreError, keys};
 use tokio::sync::Mutex;
 use tracing::{info, warn};
 
@@ -20,21 +22,37 @@ use crate::{
     sink::{Hashed, full},
 };
 
+use self::file::{File, Place, key, owner_and_name};
+
 /// The exports in a bucket.
 pub struct ChatExports {
     store: Store,
     zone: TimeZone,
-    /// The exports that were read last. An id holds a hash of its message, so an export that has the id is never stale
-    /// for it.
+    /// The exports that were read last.
     read: Mutex<Kept>,
 }
 
 type Kept = VecDeque<Read>;
 
-/// An export that was read.
+/// An export that was read, and by which versions it says what it says.
 struct Read {
     file: File,
+    etag: ETag,
+    participants: Option<ETag>,
     export: Arc<Export>,
+}
+
+/// Why there is no export.
+enum Unread {
+    /// The file, or the table beside it, is not what it should be.
+    Refused(ExportError),
+    Other(SourceError),
+}
+
+impl From<StoreError> for Unread {
+    fn from(error: StoreError) -> Self {
+        Self::Other(unavailable(error))
+    }
 }
 
 impl ChatExports {
@@ -43,6 +61,9 @@ impl ChatExports {
     const PARTICIPANTS_LIMIT: u64 = 1 << 20;
     const PAGE_ITEMS: usize = 1000;
     const KEPT: usize = 2;
+    /// S3 dates an object that is uploaded in parts, as `aws s3 cp` does above 8 MB, by when its upload began. It is seen
+    /// when the upload ends, and the bucket's lifecycle ends one that is a day old at the second midnight.
+    const LONGEST_UPLOAD: SignedDuration = SignedDuration::from_hours(48);
 
     /// The exports in this bucket, from phones in this time zone.
     pub fn new(store: Store, zone: TimeZone) -> Self {
@@ -71,46 +92,101 @@ impl ChatExports {
         key: &str,
         owner: &MailboxAddress,
         name: &str,
-    ) -> Result<Arc<Export>, SourceError> {
-        let read = |object: Option<Object>| object.ok_or(SourceError::NotFound);
-        let object = read(self.store.get(key, Self::FILE_LIMIT).await.map_err(unavailable)?)?;
-        let participants = keys::participants(key);
-        let participants = self.store.get(&participants, Self::PARTICIPANTS_LIMIT).await.map_err(unavailable)?;
-        let written = object.last_modified;
+    ) -> Result<Arc<Export>, Unread> {
+        let object = self.store.get(key, Self::FILE_LIMIT).await?.ok_or(Unread::Other(SourceError::NotFound))?;
+        let participants = self.store.get(&keys::participants(key), Self::PARTICIPANTS_LIMIT).await?;
+        let (written, etag) = (object.last_modified, object.etag);
+        let (table, participants) = participants.map(|object| (object.bytes, object.etag)).unzip();
         let (zone, owner, name) = (self.zone.clone(), owner.clone(), name.to_owned());
         let parse = move || {
             Export::read(ExportFile {
                 owner: &owner,
                 file_name: &name,
                 bytes: object.bytes.into(),
-                participants_csv: participants.as_ref().map(|object| object.bytes.as_ref()),
+                participants_csv: table.as_deref(),
                 zone: &zone,
                 archived_time: written,
             })
         };
         let parsed = tokio::task::spawn_blocking(parse).await;
         let export = parsed
-            .map_err(|_| SourceError::Unreadable("reading the export panicked".to_owned()))?
-            .map_err(|error| SourceError::Unreadable(error.to_string()))?;
+            .map_err(|_| Unread::Other(SourceError::Unreadable("reading the export panicked".to_owned())))?
+            .map_err(Unread::Refused)?;
         let file = File { written, key: key.to_owned() };
         let order = export.day_order();
         info!(?order, foreign_headers = export.foreign_headers(), "a chat export was read");
         let export = Arc::new(export);
         kept.retain(|other| other.file.key != key);
-        kept.push_front(Read { file, export: Arc::clone(&export) });
+        kept.push_front(Read { file, etag, participants, export: Arc::clone(&export) });
         kept.truncate(Self::KEPT);
         Ok(export)
     }
 
-    async fn holding(&self, id: &ItemId) -> Result<Arc<Export>, SourceError> {
-        let (owner, name) = locate(id).ok_or(SourceError::NotFound)?;
-        let key = format!("{}{owner}/{name}", keys::INBOX);
+    /// Whether the export and the table of its participants still are what was read.
+    async fn is_current(&self, read: &Read) -> Result<bool, SourceError> {
+        let participants = keys::participants(&read.file.key);
+        let (export, participants) = tokio::try_join!(
+            self.store.get_if_changed(&read.file.key, Some(&read.etag), Self::FILE_LIMIT),
+            self.store.get_if_changed(&participants, read.participants.as_ref(), Self::PARTICIPANTS_LIMIT),
+        )
+        .map_err(unavailable)?;
+        let same_people = match participants {
+            Changed::No => true,
+            Changed::Missing => read.participants.is_none(),
+            Changed::Yes(_) => false,
+        };
+        Ok(same_people && matches!(export, Changed::No))
+    }
+
+    /// The export that an item is from, as it is in the bucket now: who took part, and so whose mailboxes are meant, is
+    /// asked of the bucket again for each item.
+    async fn now(&self, id: &ItemId) -> Result<Arc<Export>, SourceError> {
+        let (owner, name) = located(id)?;
+        let key = key(&owner, &name);
         let mut kept = self.read.lock().await;
-        if let Some(read) = kept.iter().find(|read| read.file.key == key && read.export.item(id).is_some()) {
+        if let Some(read) = kept.iter().find(|read| read.file.key == key)
+            && self.is_current(read).await?
+        {
             return Ok(Arc::clone(&read.export));
         }
-        self.open(&mut kept, &key, &owner, &name).await
+        self.open(&mut kept, &key, &owner, &name).await.map_err(|unread| match unread {
+            // It is no message's fault, and a chat's all would be dead letters: they wait until the table is mended.
+            Unread::Refused(error @ ExportError::Participants { .. })
+                if file_id(&owner, &name).as_ref() != Some(id) =>
+            {
+                SourceError::Setup { detail: error.to_string() }
+            }
+            Unread::Refused(error) => SourceError::Unreadable(error.to_string()),
+            Unread::Other(error) => error,
+        })
     }
+
+    /// The export that has an item, as it was read: the id holds a hash of the message, and with it of the name of its
+    /// file.
+    async fn holding(&self, id: &ItemId) -> Result<Arc<Export>, SourceError> {
+        let kept = self.read.lock().await;
+        if let Some(read) = kept.iter().find(|read| read.export.item(id).is_some()) {
+            return Ok(Arc::clone(&read.export));
+        }
+        drop(kept);
+        self.now(id).await
+    }
+}
+
+/// The file that an item is from.
+fn located(id: &ItemId) -> Result<(MailboxAddress, String), SourceError> {
+    if let Some(located) = locate(id) {
+        return Ok(located);
+    }
+    if !id.as_str().starts_with(keys::INBOX) {
+        return Err(SourceError::NotFound);
+    }
+    // A file whose messages have no ids.
+    let advice = match owner_and_name(id.as_str()) {
+        Ok(_) => "the file's name is too long: upload it under a shorter one, and remove it here",
+        Err(advice) => advice,
+    };
+    Err(SourceError::Unreadable(advice.to_owned()))
 }
 
 #[async_trait]
@@ -121,7 +197,7 @@ impl Source for ChatExports {
             Some(cursor) => Place::read(cursor)?,
             None => Place::default(),
         };
-        let mut page = Page { items: Vec::new(), next: None };
+        let mut page = Page { items: Vec::new(), next: None, reached: None };
         for file in files.into_iter().filter(|file| *file >= at.file) {
             let skip = if file == at.file { at.done } else { 0 };
             let mut listed = 0;
@@ -129,8 +205,7 @@ impl Source for ChatExports {
                 Entries::Messages(export) => {
                     for id in export.ids().skip(skip) {
                         if page.items.len() >= Self::PAGE_ITEMS {
-                            page.next = Some(Place { done: skip + listed, file }.write());
-                            return Ok(page);
+                            return Ok(ends_at(page, Place { done: skip + listed, file }));
                         }
                         let time = match export.item(id) {
                             Some(Ok(captured)) => captured.item.message_time,
@@ -143,8 +218,7 @@ impl Source for ChatExports {
                 }
                 Entries::Unreadable(id) => {
                     if page.items.len() >= Self::PAGE_ITEMS {
-                        page.next = Some(Place { done: 0, file }.write());
-                        return Ok(page);
+                        return Ok(ends_at(page, Place { done: 0, file }));
                     }
                     page.items.push(Listed { item: json!(id), archived_time: json!(file.written) });
                 }
@@ -153,14 +227,12 @@ impl Source for ChatExports {
         Ok(page)
     }
 
-    /// By when the files were written; the entries say when the messages were, and that only as well as the configured
-    /// time zone is right.
-    fn lists_by_archived_time(&self) -> bool {
-        false
+    fn overlap(&self) -> SignedDuration {
+        Self::LONGEST_UPLOAD
     }
 
     async fn answer(&self, id: &ItemId) -> Result<Answer, SourceError> {
-        let export = self.holding(id).await?;
+        let export = self.now(id).await?;
         let captured = export.item(id).ok_or(SourceError::NotFound)??;
         Ok(Answer::new(captured.evidence)?)
     }
@@ -198,77 +270,37 @@ enum Entries {
 
 impl ChatExports {
     async fn entries(&self, file: &File) -> Result<Entries, SourceError> {
-        let path = file.key.strip_prefix(keys::INBOX).unwrap_or(&file.key);
-        let located =
-            path.split_once('/').and_then(|(owner, name)| Some((owner.parse::<MailboxAddress>().ok()?, name)));
-        let Some((owner, name)) = located else {
-            warn!("a file in the inbox does not lie in a folder that is named by an e-mail address");
-            return Ok(Entries::Unreadable(file.key_as_id()));
+        let (owner, name) = match owner_and_name(&file.key) {
+            Ok(located) => located,
+            Err(detail) => {
+                warn!(detail, "a chat export cannot be read");
+                return Ok(Entries::Unreadable(file.key_as_id()));
+            }
         };
+        let unreadable = || file_id(&owner, name).map_or_else(|| file.key_as_id(), String::from);
         let mut kept = self.read.lock().await;
         if let Some(read) = kept.iter().find(|read| read.file == *file) {
             return Ok(Entries::Messages(Arc::clone(&read.export)));
         }
-        match self.open(&mut kept, &file.key, &owner, name).await {
-            Ok(export) => Ok(Entries::Messages(export)),
-            Err(SourceError::Unreadable(detail)) => {
-                warn!(detail, "a chat export cannot be read");
-                Ok(Entries::Unreadable(file.id(&owner, name)))
-            }
-            // It was taken away between the listing and the reading.
-            Err(SourceError::NotFound) => Ok(Entries::Unreadable(file.id(&owner, name))),
-            Err(error) => Err(error),
-        }
+        let detail = match self.open(&mut kept, &file.key, &owner, name).await {
+            Ok(export) => return Ok(Entries::Messages(export)),
+            Err(Unread::Refused(error)) => error.to_string(),
+            Err(Unread::Other(SourceError::Unreadable(detail))) => detail,
+            Err(Unread::Other(SourceError::NotFound)) => "it was taken away after it was listed".to_owned(),
+            Err(Unread::Other(error)) => return Err(error),
+        };
+        warn!(detail, "a chat export cannot be read");
+        Ok(Entries::Unreadable(unreadable()))
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct File {
-    written: Timestamp,
-    key: String,
-}
-
-impl File {
-    /// What stands for the file where its messages cannot be read.
-    fn id(&self, owner: &MailboxAddress, name: &str) -> String {
-        file_id(owner, name).map_or_else(|| self.key_as_id(), String::from)
-    }
-
-    /// No such item will be found, and the dead letter says which file it was.
-    fn key_as_id(&self) -> String {
-        self.key.chars().take(ItemId::MAX_CHARS).collect()
-    }
-}
-
-/// Where a page ended.
-struct Place {
-    file: File,
-    /// How many of the file's messages were listed.
-    done: usize,
-}
-
-impl Default for Place {
-    fn default() -> Self {
-        Self { file: File { written: Timestamp::MIN, key: String::new() }, done: 0 }
-    }
-}
-
-impl Place {
-    fn write(&self) -> String {
-        format!("{} {} {}", self.file.written.as_second(), self.done, self.file.key)
-    }
-
-    fn read(cursor: &str) -> Result<Self, SourceError> {
-        let mut parts = cursor.splitn(3, ' ');
-        let mut part = || parts.next().ok_or_else(|| SourceError::MalformedPage("the cursor is not ours".to_owned()));
-        let bad = |_| SourceError::MalformedPage("the cursor is not ours".to_owned());
-        let written = part()?.parse().map_err(bad)?;
-        let done = part()?.parse().map_err(bad)?;
-        let key = part()?.to_owned();
-        let written = Timestamp::from_second(written)
-            .map_err(|_| SourceError::MalformedPage("the cursor is not ours".to_owned()))?;
-        Ok(Self { file: File { written, key }, done })
-    }
+/// The page, which goes on at a place. The files come in the order in which they were written, so all that are older than
+/// that place's are listed. The entries' own times say when the messages were, and that only as well as the configured
+/// time zone is right.
+fn ends_at(mut page: Page, place: Place) -> Page {
+    page.reached = Some(place.file.written);
+    page.next = Some(place.write());
+    page
 }
 
 fn unavailable(error: StoreError) -> SourceError {

@@ -12,8 +12,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use item::{Answer, Attachment, Captured, ItemError, ItemId, Listed, Sha256, Window};
+use jiff::{SignedDuration, Timestamp};
 
-pub use archiver_api::{ArchiverApi, Basic, Credentials, Limits, SecretCredentials};
+pub use archiver_api::{ArchiverApi, ArchiverUrl, ArchiverUrlError, Basic, Credentials, Limits, SecretCredentials};
 pub use chat_export::ChatExports;
 pub use settings::SourceSettings;
 pub use sink::Sink;
@@ -29,9 +30,9 @@ pub trait Source: Send + Sync {
     /// [`SourceError::MalformedPage`].
     async fn list(&self, window: &Window, cursor: Option<&str>) -> Result<Page, SourceError>;
 
-    /// Whether the entries' archived times say how far a list has come. Where they do not, a run that stops between two
-    /// pages begins its whole window again.
-    fn lists_by_archived_time(&self) -> bool;
+    /// How far before the last run's end the next run begins: the longest that the source may take to show what it then
+    /// lists under an earlier time.
+    fn overlap(&self) -> SignedDuration;
 
     /// What the source answers when it is asked for one item. It is not read yet: that may take memory.
     ///
@@ -80,6 +81,9 @@ pub struct Page {
     pub items: Vec<Listed>,
     /// What to ask the next page with; `None` on the last.
     pub next: Option<String>,
+    /// Everything that reached the source in the window before this time is on this page or on one before it. `None`
+    /// where that is not known, and on the last page, where it is everything.
+    pub reached: Option<Timestamp>,
 }
 
 /// An attachment's bytes and their hash, which is computed once and serves every later use.
@@ -147,24 +151,6 @@ pub enum SourceError {
 }
 
 impl SourceError {
-    /// Whether the system is at fault and not the item: then the item waits, however long that takes. False: the
-    /// source will answer the same tomorrow.
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Unavailable { .. } | Self::StillCapturing { .. } | Self::Setup { .. } | Self::MalformedPage(_) => {
-                true
-            }
-            Self::NotFound
-            | Self::Erased
-            | Self::AttachmentMissing
-            | Self::AttachmentErased
-            | Self::Malformed(_)
-            | Self::Unreadable(_)
-            | Self::TooLarge { .. }
-            | Self::Mismatch => false,
-        }
-    }
-
     /// How long the source asks to be left alone.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

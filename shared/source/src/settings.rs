@@ -6,16 +6,15 @@ use environment::{VariableError, Variables};
 use jiff::tz::TimeZone;
 use secrets::Secrets;
 use store::Store;
-use url::Url;
 
-use crate::{ArchiverApi, ChatExports, Limits, SecretCredentials, Source, SourceError};
+use crate::{ArchiverApi, ArchiverUrl, ChatExports, Limits, SecretCredentials, Source};
 
 /// The source that a deployment reads from.
 pub enum SourceSettings {
     /// `SOURCE=archiver-api`.
     ArchiverApi {
         /// `ARCHIVER_URL`.
-        url: Url,
+        url: ArchiverUrl,
         /// `ARCHIVER_SECRET_ID`: the secret's name or ARN.
         secret_id: String,
     },
@@ -46,16 +45,13 @@ impl SourceSettings {
     }
 
     /// The source itself. It asks for nothing yet.
-    ///
-    /// # Errors
-    /// When the archiver's URL cannot be used.
-    pub fn connect(self, store: &Store, secrets: &Secrets) -> Result<Arc<dyn Source>, SourceError> {
+    pub fn connect(self, store: &Store, secrets: &Secrets) -> Arc<dyn Source> {
         match self {
             Self::ArchiverApi { url, secret_id } => {
                 let credentials = Arc::new(SecretCredentials::new(secrets.clone(), secret_id));
-                Ok(Arc::new(ArchiverApi::new(url, credentials, Limits::default())?))
+                Arc::new(ArchiverApi::new(url, credentials, Limits::default()))
             }
-            Self::ChatExport { zone } => Ok(Arc::new(ChatExports::new(store.clone(), zone))),
+            Self::ChatExport { zone } => Arc::new(ChatExports::new(store.clone(), zone)),
         }
     }
 }
@@ -84,5 +80,30 @@ impl FromStr for Zone {
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         TimeZone::get(name).map(Self).map_err(|_| "there is no such time zone")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_that_cannot_be_used_is_named_by_its_variable_and_not_shown() {
+        let read = |url: &'static str| {
+            let value = move |name: &str| match name {
+                "SOURCE" => Some("archiver-api".to_owned()),
+                "ARCHIVER_URL" => Some(url.to_owned()),
+                "ARCHIVER_SECRET_ID" => Some("archiver".to_owned()),
+                _ => None,
+            };
+            let declared = &["SOURCE", "ARCHIVER_URL", "ARCHIVER_SECRET_ID"];
+            SourceSettings::read(&Variables::from_values(declared, value)).map(drop)
+        };
+        assert_eq!(read("https://archive.example.com/api/v1"), Ok(()));
+        for url in ["http://archive.example.com", "https://ada:hunter2@archive.example.com", "archive"] {
+            let error = read(url).unwrap_err().to_string();
+            assert!(error.contains("ARCHIVER_URL has a bad value: it "), "{error}");
+            assert!(!error.contains("hunter2") && !error.contains("example"), "{error}");
+        }
     }
 }

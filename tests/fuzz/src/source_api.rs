@@ -28,7 +28,7 @@ struct Vault;
 
 #[async_trait]
 impl Credentials for Vault {
-    async fn get(&self, _refresh: bool) -> Result<Basic, SourceError> {
+    async fn get(&self) -> Result<Basic, SourceError> {
         Ok(Basic { username: "connector".to_owned().into(), password: PASSWORD.to_owned().into() })
     }
 }
@@ -42,7 +42,7 @@ pub fn archiver_api(input: &[u8]) {
             let servers = runtime.block_on(Servers::start());
             let limits = Limits { item_bytes: LIMIT, page_bytes: LIMIT, ..Limits::default() };
             let url = servers.own.parse().expect("a URL");
-            let api = ArchiverApi::new(url, Arc::new(Vault), limits).unwrap_or_else(|error| panic!("{error}"));
+            let api = ArchiverApi::new(url, Arc::new(Vault), limits);
             Machine { runtime, servers, api }
         });
         // What passes is asked again after a wait, and would cost seconds. That has its own tests.

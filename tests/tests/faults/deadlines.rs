@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use anyhow::Context;
 use archiver::local::{
     archive::{Fault, On, Rule, Sample},
     cloud::Step,
@@ -106,6 +107,13 @@ async fn fetch_stops_in_time_and_the_next_run_goes_on_from_there() -> anyhow::Re
     }
     assert_eq!(seen, all);
     assert_eq!(runs, 4, "each run does its page, and none begins again at the front");
+    let called = async {
+        // What a function prints is in its log a moment after its answer.
+        while pipeline.logs().matches("\"Incomplete\":1").count() < 3 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), called).await.context("runs that end too soon call nobody")?;
     let waiting = depth(&pipeline.machine.cloud, &pipeline.machine.resources.convert).await?;
     assert_eq!(waiting.total(), queued);
     Ok(())

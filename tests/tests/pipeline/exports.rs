@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context;
-use jiff::{Timestamp, tz::TimeZone};
+use item::Window;
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use mail_parser::MessageParser;
 use pipeline_tests::{From, Pipeline, To};
 use serde_json::Value;
+use source::{ChatExports, Source, SourceError};
 
 const ME: &str = "me@example.com";
 
@@ -65,11 +67,47 @@ async fn a_file_that_is_no_export_is_one_letter_and_holds_nobody_up() -> anyhow:
     let pipeline = Pipeline::start(From::Exports("UTC"), To::Maildir(vec![ME.to_owned()]), &[]).await?;
     pipeline.put(&format!("inbox/{ME}/holiday.txt"), "no message at all\n").await?;
     pipeline.put(&format!("inbox/{ME}/broken.zip"), "PK\u{3}\u{4} and then nothing").await?;
-    pipeline.put("inbox/not an address/chat.txt", "21/11/2026, 09:59 - Ada: lost?\n").await?;
+    let lost = "21/11/2026, 09:59 - Ada: lost?\n21/11/2026, 10:00 - Ada: and this?\n";
+    pipeline.put("inbox/not an address/chat.txt", lost).await?;
+    pipeline.put("inbox/Me@Example.com/chat.txt", lost).await?;
+    pipeline.put(&format!("inbox/{ME}/{}.txt", "long".repeat(60)), lost).await?;
     pipeline.put(&format!("inbox/{ME}/good.txt"), "21/11/2026, 09:59 - Ada: hello\n").await?;
     pipeline.run(&Pipeline::backfill()).await?;
     assert_eq!(pipeline.mail(ME)?.len(), 1);
-    let reasons = pipeline.dead_letters_by_reason().await?;
-    assert_eq!(reasons, BTreeMap::from([("item-malformed".to_owned(), 2), ("item-not-found".to_owned(), 1)]));
+    let letters = pipeline.dead_letters().await?;
+    assert!(letters.iter().all(|letter| letter.attributes["reason"] == "item-malformed"), "{letters:?}");
+    let about = |what: &str| letters.iter().filter(|letter| letter.attributes["detail"].contains(what)).count();
+    assert_eq!((letters.len(), about("in lower case"), about("name is too long")), (5, 2, 1), "{letters:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_table_of_participants_counts_from_the_moment_that_it_is_changed() -> anyhow::Result<()> {
+    let pipeline = Pipeline::start(From::Exports("UTC"), To::Maildir(Vec::new()), &[]).await?;
+    let exports = ChatExports::new(pipeline.store.clone(), TimeZone::UTC);
+    let (chat, table) = (format!("inbox/{ME}/chat.txt"), format!("inbox/{ME}/chat.txt.participants.csv"));
+    pipeline.put(&chat, "21/11/2026, 09:59 - Ada: hello\n").await?;
+    let now = Timestamp::now();
+    let hour = SignedDuration::from_hours(1);
+    let page = exports.list(&Window::between(now - hour, now + hour)?, None).await?;
+    let id = page.items.first().and_then(|listed| listed.item.as_str()).context("nothing is listed")?.parse()?;
+    let email = async || anyhow::Ok(exports.item(&id).await?.item.from.email);
+    assert_eq!(email().await?, None);
+    for address in ["ada@example.com", "lovelace@example.com"] {
+        pipeline.put(&table, format!("name,phone,email\nAda,,{address}\n")).await?;
+        assert_eq!(email().await?.as_deref(), Some(address));
+        assert_eq!(email().await?.as_deref(), Some(address), "kept");
+    }
+
+    // A row that is wrong makes no dead letter of every message: they wait until it is mended.
+    pipeline.put(&table, "name,phone,email\nAda,,ada\n").await?;
+    let error = exports.item(&id).await.err().context("a wrong row is taken")?;
+    assert!(matches!(&error, SourceError::Setup { detail } if detail.contains("line 2")), "{error}");
+    pipeline.put(&table, "name,phone,email\nAda,,ada@example.com\n").await?;
+    assert_eq!(email().await?.as_deref(), Some("ada@example.com"));
+
+    // The chat itself, grown.
+    pipeline.put(&chat, "21/11/2026, 09:59 - Ada: hello\n21/11/2026, 10:00 - Bob: hi\n").await?;
+    assert_eq!(exports.item(&id).await?.item.to.first().and_then(|bob| bob.name.as_deref()), Some("Bob"));
     Ok(())
 }

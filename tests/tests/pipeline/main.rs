@@ -9,6 +9,7 @@ mod exports;
 mod graph;
 mod large_items;
 mod large_objects;
+mod listing;
 mod metrics;
 mod reconcile;
 mod redrive;

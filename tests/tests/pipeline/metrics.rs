@@ -96,6 +96,7 @@ async fn the_sample_s_day_is_counted_right_whatever_is_logged() -> anyhow::Resul
     let day = [
         ("fetch", "Listed", listed),
         ("fetch", "Queued", listed),
+        ("fetch", "Incomplete", 0),
         ("convert", "Converted", messages),
         ("convert", "Bytes", bytes),
         ("convert", "Skipped", 0),

@@ -150,6 +150,7 @@ async fn a_bad_variable_stops_the_start_and_is_named() -> anyhow::Result<()> {
     for (name, value) in [
         ("MAX_ITEM_BYTES", "ten"),
         ("SOURCE", "pigeon"),
+        ("ARCHIVER_URL", "http://archive.example.com"),
         ("MAILBOX", "fax"),
         ("ARCHIVE_DOMAIN", "no domain"),
         ("LOG_LEVEL", "loud"),

@@ -1,5 +1,7 @@
 //! Where each thing is asked for.
 
+use std::str::FromStr;
+
 use item::{AttachmentId, ItemError, ItemId};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::{Host, Url};
@@ -10,12 +12,33 @@ use crate::SourceError;
 /// servers give `;`, `=` and `+` meanings of their own.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The API's base URL, safe to send credentials to.
-pub(super) struct BaseUrl(Url);
+/// The base URL of an archiver's retrieval API, whose path is kept (`https://archive.example.com/api/v1`); safe to send
+/// credentials to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArchiverUrl(Url);
 
-impl BaseUrl {
-    pub(super) fn new(url: Url) -> Result<Self, SourceError> {
-        let refused = |detail: &str| Err(SourceError::Setup { detail: format!("the archiver's URL {detail}") });
+/// Why a text is no such URL. Holds nothing of it: somebody may have put a password there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ArchiverUrlError {
+    /// No URL at all.
+    #[error("it is no URL")]
+    Form,
+    /// What is sent could be read on the way.
+    #[error("it has to be https (plain http is for loopback hosts)")]
+    Plain,
+    /// `https://user:password@…`.
+    #[error("it holds a user name or a password; they belong in the secret")]
+    Credentials,
+    /// `…?x=1`, `…#x`.
+    #[error("it has a query or a fragment; it ends with the path of the API")]
+    Query,
+}
+
+impl FromStr for ArchiverUrl {
+    type Err = ArchiverUrlError;
+
+    fn from_str(text: &str) -> Result<Self, ArchiverUrlError> {
+        let url: Url = text.parse().map_err(|_| ArchiverUrlError::Form)?;
         let loopback = match url.host() {
             Some(Host::Domain(name)) => name == "localhost",
             Some(Host::Ipv4(ip)) => ip.is_loopback(),
@@ -25,17 +48,19 @@ impl BaseUrl {
         match url.scheme() {
             "https" => {}
             "http" if loopback => {}
-            _ => return refused("has to be https (plain http is for loopback hosts)"),
+            _ => return Err(ArchiverUrlError::Plain),
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return refused("holds a user name or a password; they belong in the secret");
+            return Err(ArchiverUrlError::Credentials);
         }
         if url.query().is_some() || url.fragment().is_some() {
-            return refused("has a query or a fragment; it ends with the path of the API");
+            return Err(ArchiverUrlError::Query);
         }
         Ok(Self(url))
     }
+}
 
+impl ArchiverUrl {
     pub(super) fn is_https(&self) -> bool {
         self.0.scheme() == "https"
     }
@@ -72,10 +97,6 @@ fn segment(id: &str) -> Result<String, SourceError> {
 mod tests {
     use super::*;
 
-    fn base(url: &str) -> Result<BaseUrl, SourceError> {
-        BaseUrl::new(url.parse().unwrap())
-    }
-
     #[test]
     fn credentials_go_to_https_and_loopback_hosts_only() {
         for url in [
@@ -85,28 +106,29 @@ mod tests {
             "http://[::1]:80/x",
             "http://localhost:8080",
         ] {
-            assert!(base(url).is_ok(), "{url}");
+            assert!(url.parse::<ArchiverUrl>().is_ok(), "{url}");
         }
-        for url in [
-            "http://archive.example.com",
-            "http://127.0.0.1.example.com",
-            "http://localhost.example.com",
-            "http://10.0.0.1",
-            "http://0.0.0.0",
-            "ftp://localhost",
-            "data:text/plain,x",
-            "https://user@archive.example.com",
-            "https://:secret@archive.example.com",
-            "https://archive.example.com/?key=1",
-            "https://archive.example.com/#x",
+        for (url, error) in [
+            ("archive.example.com/api", ArchiverUrlError::Form),
+            ("http://archive.example.com", ArchiverUrlError::Plain),
+            ("http://127.0.0.1.example.com", ArchiverUrlError::Plain),
+            ("http://localhost.example.com", ArchiverUrlError::Plain),
+            ("http://10.0.0.1", ArchiverUrlError::Plain),
+            ("http://0.0.0.0", ArchiverUrlError::Plain),
+            ("ftp://localhost", ArchiverUrlError::Plain),
+            ("data:text/plain,x", ArchiverUrlError::Plain),
+            ("https://user@archive.example.com", ArchiverUrlError::Credentials),
+            ("https://:secret@archive.example.com", ArchiverUrlError::Credentials),
+            ("https://archive.example.com/?key=1", ArchiverUrlError::Query),
+            ("https://archive.example.com/#x", ArchiverUrlError::Query),
         ] {
-            assert!(matches!(base(url), Err(SourceError::Setup { .. })), "{url}");
+            assert_eq!(url.parse::<ArchiverUrl>(), Err(error), "{url}");
         }
     }
 
     #[test]
     fn an_id_is_one_segment_whatever_it_holds() {
-        let base = base("https://archive.example.com/api/v1/").unwrap();
+        let base: ArchiverUrl = "https://archive.example.com/api/v1/".parse().unwrap();
         for (id, path) in [
             ("WA-7c1e0b52/3", "/api/v1/items/WA-7c1e0b52%2F3"),
             ("../../admin?x=1#y", "/api/v1/items/..%2F..%2Fadmin%3Fx%3D1%23y"),

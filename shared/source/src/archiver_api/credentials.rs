@@ -24,12 +24,12 @@ pub struct Basic {
 /// Where the user name and password come from.
 #[async_trait]
 pub trait Credentials: Send + Sync {
-    /// Reads them. `refresh` is set when the archiver has refused the ones that were read before: they may have been
-    /// rotated, so whatever was kept is stale. The adapter keeps the answer; nobody else has to.
+    /// Reads them as they are now. The adapter keeps the answer, and asks again when the archiver has refused it: it may
+    /// have been rotated.
     ///
     /// # Errors
     /// [`SourceError::Unavailable`] or [`SourceError::Setup`].
-    async fn get(&self, refresh: bool) -> Result<Basic, SourceError>;
+    async fn get(&self) -> Result<Basic, SourceError>;
 }
 
 /// Credentials that stand in Secrets Manager as `{"username","password"}`.
@@ -47,7 +47,7 @@ impl SecretCredentials {
 
 #[async_trait]
 impl Credentials for SecretCredentials {
-    async fn get(&self, _refresh: bool) -> Result<Basic, SourceError> {
+    async fn get(&self) -> Result<Basic, SourceError> {
         let expected = r#"{"username","password"} of the archiver"#;
         self.secrets.get(&self.id, expected).await.map_err(|error| match error {
             SecretError::Unavailable(_) => SourceError::Unavailable { detail: error.to_string(), retry_after: None },
@@ -79,7 +79,7 @@ impl Keyring {
         if let Some(key) = &*kept {
             return Ok(key.clone());
         }
-        let key = Key::new(&self.credentials.get(false).await?)?;
+        let key = Key::new(&self.credentials.get().await?)?;
         Ok(kept.insert(key).clone())
     }
 
@@ -91,7 +91,7 @@ impl Keyring {
         {
             return Ok(Some(key.clone()));
         }
-        let key = Key::new(&self.credentials.get(true).await?)?;
+        let key = Key::new(&self.credentials.get().await?)?;
         let other = key.header != refused.header;
         let key = kept.insert(key).clone();
         Ok(other.then_some(key))

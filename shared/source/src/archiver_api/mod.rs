@@ -4,12 +4,14 @@ mod address;
 mod answer;
 mod credentials;
 mod page;
+mod place;
 mod retry;
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use item::{Answer, Attachment, ItemId, Sha256, Window};
+use jiff::SignedDuration;
 use reqwest::{
     Client, Response, StatusCode,
     header::{self, HeaderValue},
@@ -25,12 +27,15 @@ use crate::{
 };
 
 use self::{
-    address::BaseUrl,
     answer::{Asked, Failure},
     credentials::Keyring,
+    place::Place,
 };
 
-pub use self::credentials::{Basic, Credentials, SecretCredentials};
+pub use self::{
+    address::{ArchiverUrl, ArchiverUrlError},
+    credentials::{Basic, Credentials, SecretCredentials},
+};
 
 /// How much of the archiver's answers is taken, and how long each is waited for.
 #[derive(Debug, Clone)]
@@ -70,26 +75,20 @@ impl Default for Limits {
 pub struct ArchiverApi {
     /// Made when it is first needed: it reads the system's certificates, which would be a good part of a function's start.
     client: OnceCell<Client>,
-    base: BaseUrl,
+    base: ArchiverUrl,
     keyring: Keyring,
     limits: Limits,
 }
 
 impl ArchiverApi {
-    /// A client of the API at `url`, whose path is kept (`https://archive.example.com/api/v1`). It connects to nothing
-    /// yet.
-    ///
-    /// # Errors
-    /// [`SourceError::Setup`] when the URL is not https (plain http is taken for loopback hosts), holds a user name, a
-    /// password, a query or a fragment.
-    pub fn new(url: Url, credentials: Arc<dyn Credentials>, limits: Limits) -> Result<Self, SourceError> {
-        let base = BaseUrl::new(url)?;
+    /// A client of the API at `base`. It connects to nothing yet.
+    pub fn new(base: ArchiverUrl, credentials: Arc<dyn Credentials>, limits: Limits) -> Self {
         // reqwest takes its cryptography from the process and panics where there is none. Losing the race to install
         // it means that it is there.
         if CryptoProvider::get_default().is_none() {
             ring::default_provider().install_default().ok();
         }
-        Ok(Self { client: OnceCell::new(), base, keyring: Keyring::new(credentials), limits })
+        Self { client: OnceCell::new(), base, keyring: Keyring::new(credentials), limits }
     }
 
     async fn client(&self) -> Result<&Client, SourceError> {
@@ -153,7 +152,8 @@ impl ArchiverApi {
     async fn send(&self, question: &Question) -> Result<Response, Failure> {
         let key = self.keyring.current().await?;
         let response = self.send_with(question, key.header.clone()).await?;
-        if response.status() != StatusCode::UNAUTHORIZED {
+        // The contract has both for credentials that are not taken.
+        if !matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             return Ok(response);
         }
         match self.keyring.after_refusal_of(&key).await? {
@@ -184,7 +184,8 @@ struct Question {
 #[async_trait]
 impl Source for ArchiverApi {
     async fn list(&self, window: &Window, cursor: Option<&str>) -> Result<Page, SourceError> {
-        let query = page::query(window, self.limits.page_items, cursor);
+        let place = cursor.map(Place::read).transpose()?;
+        let query = page::query(window, self.limits.page_items, place.as_ref().map(|place| place.cursor.as_str()));
         let question = Question { url: self.base.items(), query };
         let mut body = Vec::new();
         self.ask(Asked::List, &question, self.limits.page_bytes, &mut body).await.map_err(|error| match error {
@@ -192,11 +193,11 @@ impl Source for ArchiverApi {
             SourceError::TooLarge { limit } => SourceError::MalformedPage(format!("more than {limit} bytes")),
             other => other,
         })?;
-        page::parse(&body, cursor)
+        page::parse(&body, place.as_ref())
     }
 
-    fn lists_by_archived_time(&self) -> bool {
-        true
+    fn overlap(&self) -> SignedDuration {
+        Window::OVERLAP
     }
 
     async fn answer(&self, id: &ItemId) -> Result<Answer, SourceError> {

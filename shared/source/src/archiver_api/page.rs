@@ -1,20 +1,80 @@
 //! A page of the list.
 
-use item::{Listed, Window};
+use std::fmt;
+
+use item::{ItemId, Listed, Window};
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, SeqAccess, Visitor},
+};
 use serde_json::{Value, json, value::RawValue};
 
+use super::place::Place;
 use crate::{Page, SourceError};
+
+/// The most entries of a page that are read. It is asked for 1,000.
+const MOST_ENTRIES: usize = 10_000;
+
+/// The longest JSON of an id or a time that is read: 256 characters, each written as two escapes, fit.
+const LONGEST_VALUE: usize = 4 << 10;
+
+/// The most characters that are passed on of what is no id and no time: more than an id may have, so that it becomes a
+/// dead letter that shows its beginning, and few enough for a message.
+const LONGEST_SHOWN: usize = 2 * ItemId::MAX_CHARS;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Body<'body> {
-    // Each entry is read by itself: one that is nested without end, or holds half a surrogate pair, costs only itself.
     #[serde(borrow)]
-    items: Vec<&'body RawValue>,
+    items: Entries<'body>,
     #[serde(default)]
     next_cursor: Option<String>,
+}
+
+/// The entries, unread: one that is nested without end, or holds half a surrogate pair, costs only itself.
+enum Entries<'body> {
+    All(Vec<&'body RawValue>),
+    TooMany,
+}
+
+impl<'de: 'body, 'body> Deserialize<'de> for Entries<'body> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Array;
+
+        impl<'de> Visitor<'de> for Array {
+            type Value = Entries<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = array.next_element()? {
+                    entries.push(entry);
+                    if entries.len() > MOST_ENTRIES {
+                        drop(entries);
+                        while array.next_element::<IgnoredAny>()?.is_some() {}
+                        return Ok(Entries::TooMany);
+                    }
+                }
+                Ok(Entries::All(entries))
+            }
+        }
+
+        deserializer.deserialize_seq(Array)
+    }
+}
+
+/// Other members may be there, as many and as large as they like: they take no memory.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry<'entry> {
+    #[serde(borrow)]
+    id: &'entry RawValue,
+    #[serde(borrow)]
+    archived_time: Option<&'entry RawValue>,
 }
 
 pub(super) fn query(window: &Window, limit: u16, cursor: Option<&str>) -> Vec<(&'static str, String)> {
@@ -29,36 +89,58 @@ pub(super) fn query(window: &Window, limit: u16, cursor: Option<&str>) -> Vec<(&
     query
 }
 
-/// `used` is the cursor that asked for this page.
-pub(super) fn parse(body: &[u8], used: Option<&str>) -> Result<Page, SourceError> {
+/// `used` is the place that asked for this page.
+pub(super) fn parse(body: &[u8], used: Option<&Place>) -> Result<Page, SourceError> {
     let body: Body<'_> = serde_json::from_slice(body).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         SourceError::MalformedPage(format!(
             "no JSON object with an array `items` and a string `nextCursor`, at line {line} column {column}"
         ))
     })?;
+    let Entries::All(entries) = body.items else {
+        return Err(SourceError::MalformedPage(format!(
+            "a page has more than {MOST_ENTRIES} entries, though it is asked to have at most 1000"
+        )));
+    };
     match body.next_cursor.as_deref() {
         // An empty cursor would ask for the first page again.
         Some("") => return Err(SourceError::MalformedPage("the next cursor is empty".to_owned())),
-        next if next.is_some() && next == used => {
+        Some(next) if used.is_some_and(|used| used.cursor == next) => {
             return Err(SourceError::MalformedPage("the next cursor is the one that was just used".to_owned()));
         }
         _ => {}
     }
-    Ok(Page { items: body.items.into_iter().map(entry).collect(), next: body.next_cursor })
+    let items: Vec<Listed> = entries.into_iter().map(entry).collect();
+    let next = body.next_cursor.map(|cursor| Place::after(used, &items, cursor));
+    Ok(Page {
+        items,
+        reached: next.as_ref().and_then(|next| next.order.reached()),
+        next: next.map(|next| next.write()),
+    })
 }
 
-/// What cannot be told apart by an id is passed on whole, in a form that is no id.
+/// What cannot be told apart by an id is passed on in a form that is no id: left out here, it would be lost.
 fn entry(raw: &RawValue) -> Listed {
     match serde_json::from_str(raw.get()) {
-        Ok(Value::Object(mut entry)) => {
-            let archived_time = entry.remove("archivedTime").unwrap_or_default();
-            let item = entry.remove("id").unwrap_or(Value::Object(entry));
-            Listed { item, archived_time }
+        Ok(Entry { id, archived_time }) => {
+            Listed { item: value(id), archived_time: archived_time.map(value).unwrap_or_default() }
         }
-        Ok(other) => Listed { item: json!({ "entry": other }), archived_time: Value::Null },
-        Err(_) => Listed { item: json!({ "unreadable": raw.get() }), archived_time: Value::Null },
+        Err(_) => Listed { item: json!({ "entry": shown(raw.get()) }), archived_time: Value::Null },
     }
+}
+
+/// A member's value, cut where neither an id nor a time can be that long.
+fn value(raw: &RawValue) -> Value {
+    let read = if raw.get().len() <= LONGEST_VALUE { serde_json::from_str(raw.get()).ok() } else { None };
+    match read {
+        Some(Value::String(text)) => Value::String(shown(&text)),
+        Some(scalar @ (Value::Null | Value::Bool(_) | Value::Number(_))) => scalar,
+        Some(Value::Array(_) | Value::Object(_)) | None => json!({ "entry": shown(raw.get()) }),
+    }
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(LONGEST_SHOWN).collect()
 }
 
 fn milliseconds(time: Timestamp) -> String {
@@ -82,8 +164,9 @@ mod tests {
     #[test]
     fn an_entry_that_breaks_the_contract_is_passed_on() {
         let page = parse(
-            r#"{"items":[{"id":"WA-1","archivedTime":"2026-11-21T10:00:04.120Z","new":1},{"id":7},{"archivedTime":"x","a":1},
-                "WA-2",null,{"id":"\ud800"}],"nextCursor":null,"more":[]}"#.as_bytes(),
+            r#"{"items":[{"id":"WA-1","archivedTime":"2026-11-21T10:00:04.120Z","new":1},{"id":7},{"archivedTime":"x"},
+                "WA-2",null,{"id":"\ud800"},{"id":["WA-3"],"archivedTime":null}],"nextCursor":null,"more":[]}"#
+                .as_bytes(),
             None,
         )
         .unwrap();
@@ -93,14 +176,45 @@ mod tests {
             [
                 item(json!("WA-1"), json!("2026-11-21T10:00:04.120Z")),
                 item(json!(7), Value::Null),
-                item(json!({"a": 1}), json!("x")),
-                item(json!({"entry": "WA-2"}), Value::Null),
-                item(json!({"entry": null}), Value::Null),
-                item(json!({"unreadable": r#"{"id":"\ud800"}"#}), Value::Null),
+                item(json!({"entry": r#"{"archivedTime":"x"}"#}), Value::Null),
+                item(json!({"entry": r#""WA-2""#}), Value::Null),
+                item(json!({"entry": "null"}), Value::Null),
+                item(json!({"entry": r#""\ud800""#}), Value::Null),
+                item(json!({"entry": r#"["WA-3"]"#}), Value::Null),
             ]
         );
         let deep = format!(r#"{{"items":[{}1{}, {{"id":"WA-3"}}]}}"#, "[".repeat(10_000), "]".repeat(10_000));
         assert_eq!(parse(deep.as_bytes(), None).unwrap().items[1].item, json!("WA-3"));
+    }
+
+    #[test]
+    fn an_entry_too_long_for_a_message_is_cut_and_stays_no_id() {
+        let long = "x".repeat(5_000_000);
+        let body = json!({"items": [{"id": {"deep": long}}, {"id": long, "archivedTime": long}, {"new": long},
+            {"id": "x".repeat(300)}, {"new": long, "id": "WA-1", "archivedTime": "2026-11-21T01:00:00Z"}]});
+        let items = parse(body.to_string().as_bytes(), None).unwrap().items;
+        for Listed { item, archived_time } in &items[..4] {
+            assert!(item.to_string().len() < 2048 && serde_json::from_value::<ItemId>(item.clone()).is_err());
+            assert!(archived_time.to_string().len() < 2048);
+        }
+        let whole = Listed { item: json!("WA-1"), archived_time: json!("2026-11-21T01:00:00Z") };
+        assert_eq!(items[4], whole, "members that nobody knows may be there");
+        // The longest id that there can be, in its longest spelling.
+        let longest = format!(r#"{{"items":[{{"id":"{}"}}]}}"#, r"\ud83d\udcac".repeat(ItemId::MAX_CHARS));
+        assert_eq!(parse(longest.as_bytes(), None).unwrap().items[0].item, json!("💬".repeat(ItemId::MAX_CHARS)));
+    }
+
+    #[test]
+    fn a_page_of_more_entries_than_memory_bears_is_refused() {
+        let page = |entries: usize| format!(r#"{{"items":[0{}],"nextCursor":"c"}}"#, ",0".repeat(entries - 1));
+        assert_eq!(parse(page(MOST_ENTRIES).as_bytes(), None).unwrap().items.len(), MOST_ENTRIES);
+        for entries in [MOST_ENTRIES + 1, 8 << 20] {
+            let error = parse(page(entries).as_bytes(), None).unwrap_err();
+            assert!(
+                matches!(&error, SourceError::MalformedPage(detail) if detail.contains("10000 entries")),
+                "{error}"
+            );
+        }
     }
 
     #[test]
@@ -116,9 +230,10 @@ mod tests {
         ] {
             assert!(matches!(parse(body.as_bytes(), None), Err(SourceError::MalformedPage(_))), "{body}");
         }
-        let same = parse(br#"{"items":[],"nextCursor":"c-1"}"#, Some("c-1")).unwrap_err();
+        let used = Place::after(None, &[], "c-1".to_owned());
+        let same = parse(br#"{"items":[],"nextCursor":"c-1"}"#, Some(&used)).unwrap_err();
         assert!(!same.to_string().contains("c-1"));
-        assert_eq!(parse(br#"{"items":[],"nextCursor":"c-2"}"#, Some("c-1")).unwrap().next.as_deref(), Some("c-2"));
+        assert!(parse(br#"{"items":[],"nextCursor":"c-2"}"#, Some(&used)).unwrap().next.is_some());
     }
 
     #[test]

@@ -1,0 +1,54 @@
+//! How many entries a zip says that it has, before anything is made of them: its reader takes some hundred bytes of memory
+//! for each, and of a file of 256 MB they could be five million.
+
+use crate::error::ExportError;
+
+const END: &[u8] = b"PK\x05\x06";
+const END_LENGTH: usize = 22;
+const END64: &[u8] = b"PK\x06\x06";
+const LOCATOR64: &[u8] = b"PK\x06\x07";
+const LOCATOR64_LENGTH: usize = 20;
+
+/// The longest comment behind the end record, whose length is a number of 16 bits.
+const COMMENT: usize = 1 << 16;
+
+/// The most bytes between where a 64-bit end record is said to be and its locator. Phones write the 56 of the record.
+const END64_REACH: usize = 1 << 16;
+
+/// The most entries that an end record declares. A zip may have several that look like one, so that readers differ in which
+/// they go by: each counts.
+///
+/// # Errors
+/// [`ExportError::ZipDamaged`] where a 64-bit record does not lie where a phone writes it.
+pub(crate) fn declared_entries(zip: &[u8]) -> Result<u64, ExportError> {
+    let mut most = 0;
+    for end in places(zip, END, zip.len().saturating_sub(COMMENT + END_LENGTH + END.len())..zip.len()) {
+        let Some(count) = number::<2>(zip, end + 10) else { continue };
+        let locator = end.checked_sub(LOCATOR64_LENGTH).filter(|at| zip[*at..].starts_with(LOCATOR64));
+        let Some(locator) = locator else {
+            most = most.max(count);
+            continue;
+        };
+        // The highest number is no count then.
+        if count < u64::from(u16::MAX) {
+            most = most.max(count);
+        }
+        let from = number::<8>(zip, locator + 8).and_then(|from| usize::try_from(from).ok());
+        let from = from.filter(|from| locator.checked_sub(*from).is_some_and(|reach| reach <= END64_REACH));
+        let from = from.ok_or(ExportError::ZipDamaged)?;
+        for end64 in places(zip, END64, from..locator) {
+            most = most.max(number::<8>(zip, end64 + 32).unwrap_or(u64::MAX));
+        }
+    }
+    Ok(most)
+}
+
+/// Where these four bytes stand.
+fn places<'a>(zip: &'a [u8], magic: &'a [u8], range: std::ops::Range<usize>) -> impl Iterator<Item = usize> + 'a {
+    range.filter(move |at| zip[*at..].starts_with(magic))
+}
+
+fn number<const BYTES: usize>(zip: &[u8], at: usize) -> Option<u64> {
+    let bytes = zip.get(at..at.checked_add(BYTES)?)?;
+    Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+}
