@@ -5,6 +5,7 @@
 
 mod error;
 mod folder;
+mod granted;
 mod host;
 mod lanes;
 mod login;
