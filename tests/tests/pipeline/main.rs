@@ -10,6 +10,7 @@ mod graph;
 mod large_items;
 mod large_objects;
 mod metrics;
+mod overlaps;
 mod reconcile;
 mod redrive;
 mod report;
