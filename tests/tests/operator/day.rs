@@ -93,6 +93,8 @@ fn settings() -> insta::Settings {
         (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "[ID]"),
         (r"\d+ min ago", "[AGE]"),
         (r#""version":"[^"]+""#, r#""version":"[VERSION]""#),
+        // A time of day has as many digits as it needs, and its cell is filled up.
+        (r"(\[TIME\]|\[AGE\]\)) +│", "$1 │"),
     ] {
         settings.add_filter(pattern, name);
     }
