@@ -21,3 +21,4 @@ mod set_up_faults;
 mod sizes;
 mod sqs;
 mod tasks;
+mod watched;
