@@ -71,7 +71,7 @@ build: .venv-build/.installed ## the three functions for Lambda, into target/lam
 
 .PHONY: deploy
 deploy: .venv-build/.installed ## build and deploy into the AWS account that your credentials name; asks the first time
-	@$(if $(filter arm64,$(ARCHITECTURE)),grep -qs 'Architecture=arm64' samconfig.toml || \
+	@$(if $(filter arm64,$(ARCHITECTURE)),grep -qsE 'Architecture=\\?"?arm64' samconfig.toml || \
 		{ echo 'This machine builds for arm64: put "Architecture=arm64" into samconfig.toml (infra/samconfig.example.toml)' >&2; exit 1; })
 	@$(WITH_BUILD_TOOLS) sam build
 	@$(WITH_BUILD_TOOLS) sam deploy --no-fail-on-empty-changeset $(if $(wildcard samconfig.toml),,--guided)

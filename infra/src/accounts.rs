@@ -2,7 +2,7 @@
 
 use item::{ConvertTask, Listed, Outcome, RunId, TASK_VERSION};
 use serde_json::json;
-use store::{Store, StoreError, keys};
+use store::{ETag, Store, StoreError, keys};
 
 /// Why the books could not be read. The system's fault, or that of somebody who writes to the bucket and should not.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,7 @@ pub enum Account {
 /// outcomes are read in half a minute.
 pub const AT_ONCE: usize = 64;
 
+/// An outcome lists a mailbox a line, and a group of a hundred thousand fits; a page of a manifest is smaller.
 const LIMIT: u64 = 64 << 20;
 
 /// A page of a run's manifest, counted from 1; `None` after the last.
@@ -64,7 +65,18 @@ pub fn outcome_key(run: &RunId, listed: &Listed) -> Option<String> {
 /// [`AccountError`].
 pub async fn account(store: &Store, run: &RunId, listed: &Listed) -> Result<Account, AccountError> {
     let Some(key) = outcome_key(run, listed) else { return Ok(Account::NoTask) };
-    let Some(object) = store.get(&key, LIMIT).await? else { return Ok(Account::Nothing) };
-    let outcome = Outcome::parse(&object.bytes).map_err(|_| AccountError::Unreadable { key })?;
-    Ok(Account::Outcome(Box::new(outcome)))
+    Ok(match outcome(store, &key).await? {
+        Some((outcome, _)) => Account::Outcome(Box::new(outcome)),
+        None => Account::Nothing,
+    })
+}
+
+/// The outcome that an object is, and the version that was read; `None` where there is none.
+///
+/// # Errors
+/// [`AccountError`].
+pub async fn outcome(store: &Store, key: &str) -> Result<Option<(Outcome, ETag)>, AccountError> {
+    let Some(object) = store.get(key, LIMIT).await? else { return Ok(None) };
+    let outcome = Outcome::parse(&object.bytes).map_err(|_| AccountError::Unreadable { key: key.to_owned() })?;
+    Ok(Some((outcome, object.etag)))
 }

@@ -1,8 +1,9 @@
 //! What an operator uses: the `archiver` command, and the one-machine run that the tests drive too.
 //!
-//! Terminal output is the business of this crate's binary alone.
+//! A command's `run` reads what was typed, does it, and writes what the operator sees.
 
 pub mod accounts;
 pub mod local;
 pub mod operator;
 pub mod tally;
+mod text;

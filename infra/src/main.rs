@@ -52,7 +52,7 @@ enum Command {
     #[command(after_help = report::HELP)]
     Report(ReportArguments),
     /// How the deployment is, at a glance: how far it has fetched, what waits, what failed, whether the user map is read
-    #[command(after_help = "Exit code: 0, whatever is told; 1 when the deployment cannot be asked; 2 not understood.")]
+    #[command(after_help = status::HELP)]
     Status(StatusArguments),
     /// What lets a shell complete this command: print it, and keep it where the shell looks
     #[command(after_help = "Exit code: 0; 2 not understood.\nExamples:\n  \

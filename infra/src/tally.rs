@@ -22,7 +22,7 @@ pub struct Told<'a> {
 /// Where an item of a manifest is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// An earlier entry of the same manifests named it: it is so many copies, and they are counted there.
+    /// Another entry of the same manifests names it, too: it is so many copies, and they are counted there.
     Again(u64),
     /// In every mailbox that it belongs in.
     Filed,
@@ -36,15 +36,20 @@ pub enum Place {
     Missing,
 }
 
-impl Told<'_> {
-    /// Whether it counts at another run: one that listed it before and whose task was worked on.
+impl<'a> Told<'a> {
+    /// Whether it counts at another run.
     pub fn is_duplicate(&self) -> bool {
+        matches!(self.place, Place::Again(_)) || self.counts_elsewhere().is_some()
+    }
+
+    /// The other run at which it counts: the one whose task was worked on first, be it an earlier or a later one. `None`
+    /// also where it was not read what became of it.
+    pub fn counts_elsewhere(&self) -> Option<&'a RunId> {
         match self.place {
-            Place::Again(_) => true,
             Place::Filed | Place::Waiting(_) | Place::Discarded(_) => {
-                self.outcome.and_then(|outcome| outcome.run.as_ref()).is_some_and(|first| first != self.run)
+                self.outcome.and_then(|outcome| outcome.run.as_ref()).filter(|first| *first != self.run)
             }
-            Place::InFlight | Place::Missing => false,
+            Place::Again(_) | Place::InFlight | Place::Missing => None,
         }
     }
 }
@@ -54,8 +59,8 @@ pub fn copies(outcome: Option<&Outcome>) -> u64 {
     outcome.map_or(1, |outcome| (outcome.mailboxes.len() + outcome.failed.len()).max(1) as u64)
 }
 
-/// The counters. An item counts at the run that listed it and whose task was worked on first; where a later run lists it
-/// again, as each does by its overlap, its copies are skipped there.
+/// The counters. An item counts at the run that listed it and whose task was worked on first; where another run lists it
+/// too, as each does by its overlap, its copies are skipped there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Counters {
     /// Items that the source listed.
@@ -67,7 +72,7 @@ pub struct Counters {
     pub imported: u64,
     /// Items of which some copies were filed and some could not be.
     pub partially_imported: u64,
-    /// Copies that were there already, or that an earlier run accounts for.
+    /// Copies that were there already, or that another run accounts for.
     pub skipped: u64,
     /// Copies that could not be filed.
     pub failed: u64,
@@ -75,7 +80,7 @@ pub struct Counters {
     pub items_filed: u64,
     /// Items with a dead letter, one that was discarded included.
     pub items_failed: u64,
-    /// Items that an earlier run accounts for.
+    /// Items that another run accounts for.
     pub items_listed_again: u64,
     /// Items that are on a queue or in the hands of a function.
     pub items_in_flight: u64,

@@ -14,6 +14,7 @@ mod large;
 pub mod mailbox;
 mod outcomes;
 mod settings;
+mod stored;
 mod user_map_file;
 
 use batch::Failure;
@@ -23,6 +24,7 @@ pub use connect::ConnectError;
 pub use credentials::SecretCredentials;
 pub use import::Import;
 pub use settings::{GraphSettings, ImapSettings, MailboxSettings, MaildirSettings, Settings, VARIABLES};
+pub use stored::{StoredError, participants_of};
 pub use user_map_file::UserMapFile;
 
 fn from_store(error: StoreError) -> Failure {

@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, fmt::Write, path::Path};
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
+use comfy_table::CellAlignment;
 use item::Reason;
 
 use super::tally::Tally;
+use crate::text::{shown, table_of};
 
 /// The longest list of failed items; the counts above it are of all.
 const FAILURES_SHOWN: usize = 30;
@@ -59,32 +60,9 @@ fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     }
 }
 
-pub(crate) fn table_of(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
-    table
-}
-
-/// An id that may not move the cursor, turn the direction of what stands beside it or fill the screen.
-pub(crate) fn shown(id: &str) -> String {
-    shown_up_to(id, 160)
-}
-
-/// The same with at most so many characters.
-pub(crate) fn shown_up_to(text: &str, longest: usize) -> String {
-    let turns =
-        |char| matches!(char, '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
-    let safe = |char: char| if char.is_control() || turns(char) { '\u{FFFD}' } else { char };
-    let mut shown: String = text.chars().take(longest).map(safe).collect();
-    if text.chars().nth(longest).is_some() {
-        shown.push('…');
-    }
-    shown
-}
-
 fn meaning(reason: Reason) -> &'static str {
     match reason {
-        Reason::Oversize => "larger than 10 MB; the mail systems do not take it",
+        Reason::Oversize => "larger than 10 MB; OVERSIZE=import files it where the mail system takes it",
         Reason::Unmapped => "no participant has a mailbox: add one to the user map",
         Reason::ItemNotFound => "the archive lists the item and no longer has it",
         Reason::ItemMalformed => "what the archive gave is no item",

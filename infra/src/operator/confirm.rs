@@ -4,6 +4,9 @@ use std::io::{BufRead, IsTerminal, Write};
 
 use anyhow::bail;
 
+/// The exit code of every command that asked and was answered no: nothing was changed.
+pub const NOT_CONFIRMED: u8 = 4;
+
 /// Whether the operator agrees: by `--yes`, or by answering the question on the terminal.
 ///
 /// # Errors

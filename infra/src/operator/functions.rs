@@ -63,6 +63,8 @@ pub struct Mapping {
     pub state: String,
     /// Whether a batch's failures are told one by one.
     pub reports_failures: bool,
+    /// How many batches it hands over at once at most; `None`: as many as Lambda likes.
+    pub most_at_once: Option<i32>,
 }
 
 /// Longer than any invocation, which Lambda ends after 15 minutes.
@@ -128,6 +130,7 @@ impl Functions {
         let mapping = |mapping: aws_sdk_lambda::types::EventSourceMappingConfiguration| Mapping {
             source: mapping.event_source_arn.unwrap_or_default(),
             state: mapping.state.unwrap_or_default(),
+            most_at_once: mapping.scaling_config.and_then(|scaling| scaling.maximum_concurrency),
             reports_failures: mapping
                 .function_response_types
                 .unwrap_or_default()

@@ -17,7 +17,7 @@ use serde_json::json;
 use store::{Condition, Object, Put, Written};
 
 use super::{
-    confirm::confirmed,
+    confirm::{NOT_CONFIRMED, confirmed},
     connection::{Connection, Deployment},
     user_map::{UserMapArguments, UserMapSettings},
 };
@@ -38,7 +38,7 @@ enum MappingCommand {
     Check(CheckArguments),
     /// Put a valid user map into the bucket; import uses it from its next batch on
     #[command(after_help = "A file with a wrong row is not uploaded at all.\n\
-        Exit code: 0 when the bucket has it, now or before; 1 when it was not uploaded; 2 not understood.\n\
+        Exit code: 0 when the bucket has it, now or before; 1 when it could not be uploaded; 2 not understood; 4 not confirmed.\n\
         Examples:\n  archiver mapping upload people.csv\n  archiver mapping upload people.csv --yes --local")]
     Upload(UploadArguments),
     /// Say where somebody's items would go by the user map in the bucket and the rule for e-mail properties
@@ -293,7 +293,7 @@ async fn upload_to(connection: &Connection, arguments: &UploadArguments, bytes: 
     }
     if !confirmed("Upload it?", arguments.yes)? {
         eprintln!("Nothing was changed.");
-        return Ok(ExitCode::FAILURE);
+        return Ok(ExitCode::from(NOT_CONFIRMED));
     }
     let condition = before.as_ref().map_or(Condition::Absent, |Object { etag, .. }| Condition::Unchanged(etag));
     let put = Put { key, bytes: bytes.into(), content_type: "text/csv", sha256: None };

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context;
-use item::{Cursor, RunId};
+use item::{Cursor, RunId, RunRecord};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use store::{Store, StoreError, keys};
@@ -16,9 +16,10 @@ use store::{Store, StoreError, keys};
 use super::{
     connection::{Connection, Deployment},
     dead_letters::{Filter, Letters, each_letter},
+    reconcile::record,
     user_map::{UserMapArguments, UserMapSettings},
 };
-use crate::local::report::table_of;
+use crate::text::table_of;
 
 /// What `archiver status` is asked for.
 #[derive(Debug, clap::Args)]
@@ -31,6 +32,11 @@ pub struct StatusArguments {
     #[command(flatten)]
     deployment: Deployment,
 }
+
+/// What `--help` says after the arguments.
+pub const HELP: &str = "The age of the oldest message on convert's and import's queue is known to CloudWatch alone, as SQS tells it to \
+    nobody who does not take the message: the dashboard shows it, and the alarms convert-age and import-age look at it.\n\
+    Exit code: 0, whatever is told; 1 when the deployment cannot be asked; 2 not understood.";
 
 /// How long letters stay out of others' sight if the command is killed while it counts them.
 const HOLD: Duration = Duration::from_secs(300);
@@ -47,6 +53,9 @@ pub struct Status {
     pub cursor_run: Option<RunId>,
     /// The latest run, a backfill too.
     pub last_run: Option<RunId>,
+    /// What that says of itself: whether it has ended, and whether it did its whole window. `None` where an earlier release
+    /// ran, which wrote no such thing.
+    pub last_run_record: Option<RunRecord>,
     /// What waits, by queue: ready, in hand, delayed.
     pub queues: BTreeMap<&'static str, [u64; 3]>,
     /// Dead letters by reason.
@@ -74,8 +83,14 @@ impl Status {
         {
             queues.insert(name, letters.depth(url).await?);
         }
+        let [ready, ..] = queues["dead-letters"];
         let walked = each_letter(letters.walk(HOLD), &Filter::default(), |_| Ok(())).await?;
         let cursor = cursor(&connection.store).await?;
+        let last_run = last_run(&connection.store).await?;
+        let last_run_record = match &last_run {
+            Some(run) => record(&connection.store, run).await?,
+            None => None,
+        };
         let (user_map_numbers, user_map_problem) = match user_map.read(&connection.store).await? {
             Some(Ok(map)) => (Some(map.len()), None),
             Some(Err(problem)) => (None, Some(problem)),
@@ -84,11 +99,12 @@ impl Status {
         Ok(Self {
             fetched_until: cursor.as_ref().map(|cursor| cursor.archived_time),
             cursor_run: cursor.map(|cursor| cursor.run),
-            last_run: last_run(&connection.store).await?,
+            last_run,
+            last_run_record,
             queues,
             dead_letters: walked.counts.by_reason(),
             oldest_dead_letter: walked.oldest,
-            dead_letters_cut: walked.cut,
+            dead_letters_cut: walked.cut || walked.seen < ready,
             user_map_numbers,
             user_map_problem,
         })
@@ -102,6 +118,14 @@ impl Status {
         let run = |run: &Option<RunId>| run.as_ref().map_or("none".to_owned(), RunId::to_string);
         table.add_row(["by run".to_owned(), run(&self.cursor_run)]);
         table.add_row(["last run".to_owned(), run(&self.last_run)]);
+        if let Some(record) = &self.last_run_record {
+            let how = match (record.ended, record.complete) {
+                (None, _) => "not ended: it is at work, or was ended before it could say so".to_owned(),
+                (Some(at), true) => format!("{}: its whole window", since(at)),
+                (Some(at), false) => format!("{}: not to the end of its window, where the next run goes on", since(at)),
+            };
+            table.add_row(["last run ended".to_owned(), how]);
+        }
         for (name, [ready, in_hand, delayed]) in &self.queues {
             table.add_row([format!("queue {name}"), format!("{ready} ready, {in_hand} in hand, {delayed} delayed")]);
         }

@@ -5,7 +5,7 @@ use tempfile::TempDir;
 
 use crate::{
     stack::Stack,
-    transcript::{assert_transcript, ministack, transcript},
+    transcript::{answered, assert_transcript, ministack, transcript},
 };
 
 const WINDOW: [&str; 4] = ["--from", "2026-11-01", "--to", "2026-11-01T02:30:00Z"];
@@ -23,6 +23,9 @@ async fn a_window_is_asked_for_until_all_of_it_is_queued() {
     assert_transcript("backfill-json", &stack.run(&backfill(WINDOW, &["--yes", "--json"])).await);
     let fails = ["--from", "2020-01-01", "--to", "2020-01-02"];
     assert_transcript("backfill-failed", &stack.run(&backfill(fails, &["--yes"])).await);
+    let midway = ["--from", "2019-12-31T22:30:00Z", "--to", "2020-01-02"];
+    assert_transcript("backfill-failed-midway", &stack.run(&backfill(midway, &["--yes"])).await);
+    assert_transcript("backfill-declined", &answered("n", &backfill(WINDOW, &[]), &stack.variables()).await);
     let unordered = ["--from", "2021-01-01", "--to", "2021-01-02"];
     assert_transcript("backfill-in-part", &stack.run(&backfill(unordered, &["--yes"])).await);
     let mut variables = stack.variables().to_vec();

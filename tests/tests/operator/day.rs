@@ -93,6 +93,8 @@ fn settings() -> insta::Settings {
         (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "[ID]"),
         (r"\d+ min ago", "[AGE]"),
         (r#""version":"[^"]+""#, r#""version":"[VERSION]""#),
+        // A time of day has as many digits as it needs, and its cell is filled up.
+        (r"(\[TIME\]|\[AGE\]\)) +│", "$1 │"),
     ] {
         settings.add_filter(pattern, name);
     }
@@ -128,6 +130,8 @@ async fn a_day_with_letters_in_it_from_the_first_look_to_the_proof() {
 
     day.told("day-replay-not-asked", &["dead-letters", "replay"]).await;
     day.told("day-replay-nothing", &["dead-letters", "replay", "--reason", "oversize", "--yes"]).await;
+    let nothing = ["dead-letters", "replay", "--reason", "oversize", "--yes", "--json"];
+    day.told("day-replay-nothing-json", &nothing).await;
     day.answered("day-replay-no", "n", &["dead-letters", "replay"]).await;
     day.answered("day-replay", "y", &["dead-letters", "replay", "--item", "of-bob"]).await;
     day.pipeline.drain().await.unwrap();
@@ -163,6 +167,7 @@ async fn a_day_with_letters_in_it_from_the_first_look_to_the_proof() {
     day.told("day-reconcile-missing", &["reconcile"]).await;
     day.told("day-report-missing", &report).await;
     day.told("day-requeue-not-asked", &["reconcile", "--requeue"]).await;
+    day.answered("day-requeue-no", "n", &["reconcile", "--requeue"]).await;
     day.told("day-requeue", &["reconcile", "--requeue", "--yes"]).await;
     day.pipeline.drain().await.unwrap();
     day.told("day-reconcile-found-again", &["reconcile", "--json"]).await;
@@ -183,6 +188,7 @@ async fn mapping(day: &Day) {
     day.told("day-mapping-check-no-file", &["mapping", "check", &format!("{good}.gone")]).await;
     day.told("day-mapping-upload-bad", &["mapping", "upload", "--yes", &bad]).await;
     day.told("day-mapping-upload-not-asked", &["mapping", "upload", &good]).await;
+    day.answered("day-mapping-upload-no", "n", &["mapping", "upload", &good]).await;
     day.told("day-mapping-upload", &["mapping", "upload", "--yes", &good]).await;
     day.told("day-mapping-upload-again", &["mapping", "upload", "--yes", &good]).await;
     day.told("day-mapping-resolve", &["mapping", "resolve", "+45 20 12 34 57"]).await;

@@ -1,5 +1,6 @@
 //! `archiver doctor`: all is well, and then each thing is broken once and its line changes.
 
+use aws_sdk_lambda::types::{FunctionResponseType, ScalingConfig};
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use aws_sdk_scheduler::types::{FlexibleTimeWindow, FlexibleTimeWindowMode, ScheduleState, Target};
 use aws_sdk_sqs::types::QueueAttributeName;
@@ -51,6 +52,8 @@ async fn each_thing_that_is_broken_changes_its_own_line() {
     check("permission-missing").await;
     stack.graph.set_roles(&["User.Read.All", "Mail.ReadWrite", "Directory.Read.All"]);
     check("permission-too-much").await;
+    stack.graph.set_roles(&["Directory.Read.All"]);
+    check("permission-another").await;
     stack.graph.set_roles(&["User.Read.All"]);
     stack.graph.fault(On::kind(Kind::FolderSearch), Fault::Refuse(Refusal::new(403, "ErrorAccessDenied")));
     check("mailbox-out-of-scope").await;
@@ -113,6 +116,25 @@ async fn triggers(stack: &Stack, check: &impl AsyncFn(&str)) {
     lambda.update_event_source_mapping().uuid(&mapping).enabled(false).send().await.unwrap();
     check("trigger-disabled").await;
     lambda.update_event_source_mapping().uuid(&mapping).enabled(true).send().await.unwrap();
+    let bound = async |at_once: Option<i32>| {
+        let scaling = ScalingConfig::builder().set_maximum_concurrency(at_once).build();
+        lambda.update_event_source_mapping().uuid(&mapping).scaling_config(scaling).send().await.unwrap();
+    };
+    bound(Some(20)).await;
+    check("trigger-too-much-at-once").await;
+    bound(None).await;
+    check("trigger-unbounded").await;
+    bound(Some(4)).await;
+    let convert = format!("{NAME}-convert");
+    let mappings = lambda.list_event_source_mappings().function_name(&convert).send().await.unwrap();
+    let other = mappings.event_source_mappings.unwrap().remove(0);
+    lambda.delete_event_source_mapping().uuid(other.uuid.unwrap()).send().await.unwrap();
+    check("trigger-gone").await;
+    let again =
+        lambda.create_event_source_mapping().function_name(&convert).event_source_arn(other.event_source_arn.unwrap());
+    let again = again.function_response_types(FunctionResponseType::ReportBatchItemFailures);
+    let scaling = ScalingConfig::builder().maximum_concurrency(10).build();
+    again.scaling_config(scaling).send().await.unwrap();
 
     let configured = lambda.get_function_configuration().function_name(&import).send().await.unwrap();
     let variables = configured.environment.unwrap().variables.unwrap();

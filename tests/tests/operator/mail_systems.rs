@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_lambda::types::Environment;
 use dovecot::{Dovecot, MASTER, MASTER_PASSWORD, Options};
+use graph_fake::{CLIENT_SECRET, TENANT_ID};
 use item::{FiledMailbox, FilingResult, ItemId, Outcome};
 use jiff::Timestamp;
 use serde_json::json;
@@ -30,8 +31,9 @@ async fn deploy(stack: &Stack, changed: &[(&str, &str)]) {
 /// The lines about the mail system.
 async fn told(stack: &Stack, name: &str, arguments: &[&str]) {
     let told = stack.run(arguments).await;
-    let about =
-        |line: &&str| ["Graph", "mailbox", "import's settings", "exit code"].iter().any(|word| line.contains(word));
+    let about = |line: &&str| {
+        ["Graph", "IMAP", "mailbox", "import's settings", "→", "exit code"].iter().any(|word| line.contains(word))
+    };
     let lines: Vec<_> = told.lines().filter(about).collect();
     assert_transcript(name, &lines.join("\n"));
 }
@@ -43,6 +45,8 @@ async fn the_doctor_asks_each_mail_system_in_its_own_way() {
     told(&stack, "doctor-import-mime-not-granted", &DOCTOR).await;
     stack.graph.set_roles(&["User.Read.All", "Mail-Advanced.ReadWrite.All"]);
     told(&stack, "doctor-import-mime", &DOCTOR).await;
+    stack.graph.set_roles(&["User.Read.All", "Mail-Advanced.ReadWrite.All", "Mail.Send"]);
+    told(&stack, "doctor-import-mime-too-much", &DOCTOR).await;
 
     let mut server = Dovecot::start(&Options { users: vec![ADA.to_owned()], ..Options::default() }).unwrap();
     let host = server.host();
@@ -56,6 +60,9 @@ async fn the_doctor_asks_each_mail_system_in_its_own_way() {
     ];
     deploy(&stack, &imap).await;
     told(&stack, "doctor-imap-no-secret", &DOCTOR).await;
+    // As the template makes it.
+    stack.secret("wa-imap", &json!({"username": "to be filled in", "password": "x"})).await;
+    told(&stack, "doctor-imap-not-filled-in", &["doctor", "--stack", NAME]).await;
     stack.secret("wa-imap", &json!({"username": MASTER, "password": "wrong"})).await;
     told(&stack, "doctor-imap-wrong-secret", &DOCTOR).await;
     stack.secret("wa-imap", &json!({"username": MASTER, "password": MASTER_PASSWORD})).await;
@@ -64,6 +71,18 @@ async fn the_doctor_asks_each_mail_system_in_its_own_way() {
     told(&stack, "doctor-imap-unnamed", &["doctor", "--stack", NAME]).await;
     server.kill();
     told(&stack, "doctor-imap-away", &DOCTOR).await;
+
+    // Exchange Online, as far as it is Entra's.
+    deploy(&stack, &[("GRAPH_TENANT_ID", TENANT_ID)]).await;
+    let unnamed = ["doctor", "--stack", NAME];
+    told(&stack, "doctor-exchange-not-filled-in", &unnamed).await;
+    stack.secret("wa-imap", &json!({"client_secret": "wrong"})).await;
+    told(&stack, "doctor-exchange-wrong-secret", &unnamed).await;
+    stack.secret("wa-imap", &json!({"client_secret": CLIENT_SECRET})).await;
+    stack.graph.set_roles(&["User.Read.All"]);
+    told(&stack, "doctor-exchange-not-granted", &unnamed).await;
+    stack.graph.set_roles(&["IMAP.AccessAsApp"]);
+    told(&stack, "doctor-exchange", &unnamed).await;
 }
 
 #[tokio::test]

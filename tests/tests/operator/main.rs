@@ -7,6 +7,7 @@ mod day;
 mod deployments;
 mod doctor;
 mod help;
+mod letters;
 mod mail_systems;
 mod stack;
 mod transcript;

@@ -156,10 +156,11 @@ fn template(archive: &str, graph: &GraphFake) -> Value {
             "QueueName": sub(&format!("${{AWS::StackName}}-{name}")),
             "RedrivePolicy": {"deadLetterTargetArn": arn("DeadLetterQueue"), "maxReceiveCount": 300}}})
     };
-    let trigger = |queue: &str, function: &str| {
+    let trigger = |queue: &str, function: &str, at_once: u32| {
         json!({"Type": "AWS::Lambda::EventSourceMapping", "Properties": {
             "EventSourceArn": arn(queue), "FunctionName": reference(function),
-            "FunctionResponseTypes": ["ReportBatchItemFailures"]}})
+            "FunctionResponseTypes": ["ReportBatchItemFailures"],
+            "ScalingConfig": {"MaximumConcurrency": at_once}}})
     };
     let source = |name: &str| {
         sub(&format!("arn:${{AWS::Partition}}:sqs:${{AWS::Region}}:${{AWS::AccountId}}:${{AWS::StackName}}-{name}"))
@@ -190,8 +191,8 @@ fn template(archive: &str, graph: &GraphFake) -> Value {
                 "SOURCE": "archiver-api", "ARCHIVER_URL": archive, "ARCHIVER_SECRET_ID": "wa-archive",
                 "ARCHIVE_DOMAIN": "archive.example.com"})),
             "Import": function("import", nothing, import_variables(graph, "graph")),
-            "ConvertTrigger": trigger("ConvertQueue", "Convert"),
-            "ImportTrigger": trigger("ImportQueue", "Import"),
+            "ConvertTrigger": trigger("ConvertQueue", "Convert", 10),
+            "ImportTrigger": trigger("ImportQueue", "Import", 4),
             "Schedule": {"Type": "AWS::Scheduler::Schedule", "Properties": {
                 "Name": sub("${AWS::StackName}-fetch"), "ScheduleExpression": "rate(1 day)", "State": "ENABLED",
                 "FlexibleTimeWindow": {"Mode": "OFF"},

@@ -1,20 +1,23 @@
 //! Items over 10 MB, where they are imported: every byte, and memory that does not grow with them.
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
 use archiver::local::{
     archive::{Fault, On, Rule, generated},
     cloud::Step,
+    ministack::Ministack,
 };
 use dovecot::{Dovecot, Options};
 use graph_fake::{GraphFake, Kind, User};
 use item::{Hasher, Sha256};
+use jiff::{SignedDuration, Timestamp};
 use pipeline_tests::{From, Pace, Pipeline, To};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     large_objects::uploads,
     sizes::{ADA, declared, file, item, sample},
+    watched::{Watched, watched},
 };
 
 const FOLDER: &str = "WhatsApp Archiver";
@@ -60,7 +63,30 @@ async fn a_video_of_150_mb_comes_into_a_maildir_byte_for_byte_and_once() -> anyh
     pipeline.run(&Pipeline::backfill()).await?;
     assert_eq!(pipeline.mail(ADA)?.len(), 2);
     assert_eq!(uploads(&pipeline).await?, 0);
+
+    // Who looks at it afterwards needs no more memory.
+    let proof = looked_at(&pipeline, &["reconcile", "--deep", "--settled", "--json"]).await?;
+    assert_eq!((&proof["damaged"], &proof["copies_found"]), (&json!([]), &json!(2)));
+    let yesterday = (Timestamp::now() - SignedDuration::from_hours(24)).strftime("%Y-%m-%d").to_string();
+    let report = looked_at(&pipeline, &["report", "--from", &yesterday, "--json"]).await?;
+    let mapping = &report["mapping"];
+    assert_eq!((&mapping["looked_into"], &mapping["unreadable"]), (&json!(2), &json!(0)));
+    assert_eq!(mapping["users"][0]["user"]["phone"], "+4520123457", "who has no mailbox is read from it");
     Ok(())
+}
+
+/// What the command tells a program.
+async fn looked_at(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<Value> {
+    let mut command = Command::new(pipeline_tests::binaries()?.join("archiver"));
+    command.args(arguments).env_clear().env("AWS_REGION", Ministack::REGION);
+    // As import has them, and the queue that it does not know.
+    command.envs(pipeline.machine.variables(Step::Import));
+    command.env("CONVERT_QUEUE_URL", &pipeline.machine.resources.convert.url);
+    let Watched { output, peak_kilobytes, .. } = watched(command).await?;
+    let told = String::from_utf8(output.stdout)?;
+    assert_eq!(output.status.code(), Some(0), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(peak_kilobytes < PEAK_KILOBYTES, "{arguments:?} took {peak_kilobytes} kB");
+    Ok(serde_json::from_str(&told)?)
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The proof that nothing is missing, after a day that went well and after somebody took things away.
 
-use std::{collections::BTreeMap, path::Path, process::Command, sync::Arc};
+use std::{cell::Cell, collections::BTreeMap, path::Path, process::Command, sync::Arc};
 
 use anyhow::Context;
 use archiver::{
@@ -8,7 +8,10 @@ use archiver::{
         archive::{Fate, Sample, user_map},
         cloud::Step,
     },
-    operator::reconcile::{Deep, Reconciled, Scope, Why, requeue},
+    operator::{
+        Interrupt,
+        reconcile::{Deep, Reconciled, Scope, Why, requeue},
+    },
 };
 use import::mailbox::{Mailboxes, maildir::Maildir};
 use item::{DeadLettered, ItemId, Outcome, Reason, Stage};
@@ -212,7 +215,14 @@ async fn what_somebody_takes_away_is_named_and_comes_back_where_it_is_lacking() 
     // Nobody can be asked, so nothing is changed; then exactly these four.
     let (code, _, err) = command(&pipeline, &["--settled", "--requeue"]).await?;
     assert!(code == Some(1) && err.contains("nothing was changed"), "{err}");
-    assert_eq!(requeue(&pipeline.connection(), &books.missing).await?, 4);
+    let connection = pipeline.connection();
+    let interrupt = Interrupt::default();
+    let looked_at = Cell::new(0);
+    let progress = |done| looked_at.set(done);
+    interrupt.set();
+    assert_eq!(requeue(&connection, &books.missing, &interrupt, progress).await?, 0, "the operator has ended it");
+    assert_eq!(requeue(&connection, &books.missing, &Interrupt::default(), progress).await?, 4);
+    assert_eq!(looked_at.get(), 4);
     let books = reconcile(&pipeline).await?;
     assert_eq!((books.undecided, books.missing.len()), (4, 0), "on the queue they are not missing");
     pipeline.drain().await?;

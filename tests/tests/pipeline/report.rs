@@ -30,7 +30,7 @@ async fn report(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(i32,
     Ok((status.code().unwrap_or(-1), String::from_utf8(stdout)?, String::from_utf8(stderr)?))
 }
 
-async fn json_of(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(i32, Value)> {
+pub(crate) async fn json_of(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(i32, Value)> {
     let (code, out, notes) = report(pipeline, &[arguments, &["--json"]].concat()).await?;
     Ok((code, serde_json::from_str(&out).with_context(|| notes)?))
 }

@@ -5,12 +5,11 @@
 use std::{
     collections::HashMap,
     fmt::Write,
-    process::{Command, Stdio},
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
 };
 
 use anyhow::ensure;
@@ -26,7 +25,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use store::keys;
 
-use crate::sqs::Sqs;
+use crate::{
+    sqs::Sqs,
+    watched::{Watched, watched},
+};
 
 /// As many ids as fetch writes in a page of its manifest.
 const PAGE: u64 = 1_000;
@@ -133,55 +135,6 @@ fn id(number: u64) -> anyhow::Result<ItemId> {
     Ok(format!("WA-{number}").parse()?)
 }
 
-/// What a command came to.
-struct Look {
-    code: Option<i32>,
-    told: String,
-    peak_kilobytes: u64,
-    /// Of the processor, its own and the system's for it.
-    cpu: Duration,
-    took: Duration,
-    requests: u64,
-}
-
-/// Runs the command, and watches its memory until it ends.
-async fn look(bucket: &Bucket, variables: &[(&str, &str)], arguments: &[&str]) -> anyhow::Result<Look> {
-    let before = bucket.requests.load(Ordering::Relaxed);
-    let mut command = Command::new(pipeline_tests::binaries()?.join("archiver"));
-    command.args(arguments).env_clear().envs(variables.iter().copied()).stderr(Stdio::piped()).stdout(Stdio::piped());
-    let began = Instant::now();
-    let child = command.spawn()?;
-    let (status, stat) = (format!("/proc/{}/status", child.id()), format!("/proc/{}/stat", child.id()));
-    let mut ended = tokio::task::spawn_blocking(move || child.wait_with_output());
-    let (mut peak_kilobytes, mut cpu) = (0, Duration::ZERO);
-    let output = loop {
-        // The most so far; it is gone when the process is, so the last of these looks counts.
-        if let Ok(status) = std::fs::read_to_string(&status) {
-            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
-            peak_kilobytes = line.and_then(|kilobytes| kilobytes.parse().ok()).unwrap_or(peak_kilobytes);
-        }
-        // Behind the name, in hundredths of a second: the 12th is its own, the 13th the system's.
-        if let Ok(stat) = std::fs::read_to_string(&stat) {
-            let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields).split(' ');
-            let hundredths: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-            cpu = cpu.max(Duration::from_millis(hundredths * 10));
-        }
-        if let Ok(output) = tokio::time::timeout(Duration::from_millis(20), &mut ended).await {
-            break output??;
-        }
-    };
-    let (took, requests) = (began.elapsed(), bucket.requests.load(Ordering::Relaxed) - before);
-    ensure!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(Look {
-        code: output.status.code(),
-        told: String::from_utf8(output.stdout)?,
-        peak_kilobytes,
-        cpu,
-        took,
-        requests,
-    })
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_look_at_a_large_archive_takes_a_request_an_item_and_bounded_memory() -> anyhow::Result<()> {
     let soak = Variables::read(&["SOAK"]).or("SOAK", "how many times as long as usual", 1_u64)?;
@@ -214,8 +167,13 @@ async fn a_look_at_a_large_archive_takes_a_request_an_item_and_bounded_memory() 
         (&["reconcile", "--json"], items + letters + bucket.pages() + 10),
         (&["report", "--date", "2026-11-21", "--json"], items + letters + bucket.pages() + 10),
     ] {
-        let look = look(&bucket, &variables, arguments).await?;
-        let Look { code, told, peak_kilobytes, cpu, took, requests } = look;
+        let before = bucket.requests.load(Ordering::Relaxed);
+        let mut command = Command::new(pipeline_tests::binaries()?.join("archiver"));
+        command.args(arguments).env_clear().envs(variables.iter().copied());
+        let Watched { output, peak_kilobytes, cpu, took } = watched(command).await?;
+        let requests = bucket.requests.load(Ordering::Relaxed) - before;
+        ensure!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+        let told = String::from_utf8(output.stdout)?;
         eprintln!(
             "{}: {items} items, {letters} letters: {:.1} s, {:.1} s of CPU, {} MB, {requests} requests to S3",
             arguments.join(" "),
@@ -223,7 +181,7 @@ async fn a_look_at_a_large_archive_takes_a_request_an_item_and_bounded_memory() 
             cpu.as_secs_f64(),
             peak_kilobytes / 1_000
         );
-        assert_eq!(code, Some(0), "{}", told.chars().take(2_000).collect::<String>());
+        assert_eq!(output.status.code(), Some(0), "{}", told.chars().take(2_000).collect::<String>());
         assert!(requests <= most_requests, "{requests} requests");
         assert!(peak_kilobytes < MOST_KILOBYTES, "{peak_kilobytes} kB");
         match arguments[0] {

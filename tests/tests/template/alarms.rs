@@ -63,15 +63,18 @@ fn every_alarm_looks_at_its_own_metric_and_calls_in_time() {
     const ERRORS: (&str, &str, &str) = ("AWS/Lambda", "FunctionName", "Errors");
     const THROTTLES: (&str, &str, &str) = ("AWS/Lambda", "FunctionName", "Throttles");
     const VISIBLE: (&str, &str, &str) = ("AWS/SQS", "QueueName", "ApproximateNumberOfMessagesVisible");
+    const SENT: (&str, &str, &str) = ("AWS/SQS", "QueueName", "NumberOfMessagesSent");
     const AGE: (&str, &str, &str) = ("AWS/SQS", "QueueName", "ApproximateAgeOfOldestMessage");
     let ours = |metric: Metric| (metrics::NAMESPACE, metrics::FUNCTION, metric.as_str());
-    // What a waiting item says comes every 11 to 15 minutes: a shorter period would have the alarm come and go.
+    // What a waiting item says comes every 11 to 15 minutes, and letters come in bursts: a shorter period would have the
+    // alarm come and go.
     const AT_EACH_TRY: (u64, u64) = (900, 1);
     const AT_ONCE: (u64, u64) = (300, 1);
     const AFTER_A_WHILE: (u64, u64) = (300, 3);
     const HOURS: u64 = 3600;
     let expected = [
         ("dead-letters", VISIBLE, "DeadLetterQueue", AT_ONCE, 0),
+        ("new-dead-letters", SENT, "DeadLetterQueue", AT_EACH_TRY, 0),
         ("dead-letters-expire", AGE, "DeadLetterQueue", AT_ONCE, 10 * 24 * HOURS),
         ("schedule-failures", VISIBLE, "ScheduleFailureQueue", AT_ONCE, 0),
         ("fetch-errors", ERRORS, "FetchFunction", AT_ONCE, 0),
@@ -100,7 +103,7 @@ fn every_alarm_looks_at_its_own_metric_and_calls_in_time() {
             json!({"Ref": of})
         };
         // A queue's number or age is as high as it ever was in a period; the rest is counted.
-        let statistic = if dimension == "QueueName" { "Maximum" } else { "Sum" };
+        let statistic = if metric.starts_with("Approximate") { "Maximum" } else { "Sum" };
         let says = json!({
             "Namespace": namespace, "MetricName": metric, "Dimensions": [{"Name": dimension, "Value": named}],
             "Statistic": statistic, "Period": period, "EvaluationPeriods": periods, "Threshold": threshold,

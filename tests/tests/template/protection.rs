@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::document::Template;
+use crate::document::{Template, text};
 
 const TWO_WEEKS: u64 = 14 * 24 * 3600;
 
@@ -39,6 +39,15 @@ fn everything_that_rests_is_encrypted_and_by_the_customers_key_where_there_is_on
     assert_eq!(by_key(&by_default["KMSMasterKeyID"]), (&key(), &nothing()));
     assert_eq!(by_key(&template.section("Globals")["Function"]["KmsKeyArn"]), (&key(), &nothing()));
     assert_eq!(by_key(&template.properties("AlarmTopic")["KmsMasterKeyId"]), (&key(), &nothing()));
+}
+
+/// Without the condition of the key every role loses its use, and all that was written under it is lost to them.
+#[test]
+fn who_chooses_the_key_is_told_that_there_is_no_way_back() {
+    let template = Template::read();
+    let parameter = template.section("Parameters")["Encryption"]["Description"].as_str().expect("a description");
+    assert!(parameter.contains("One way"), "{parameter}");
+    assert!(text("infra/RUNBOOK.md").contains("**`Encryption` goes one way**"));
 }
 
 #[test]

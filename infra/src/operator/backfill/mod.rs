@@ -3,12 +3,14 @@
 mod walk;
 
 use std::{
+    cell::Cell,
     io::{self, Write},
     path::Path,
     process::ExitCode,
     time::Duration,
 };
 
+use anyhow::anyhow;
 use clap::error::ErrorKind;
 use indicatif::ProgressBar;
 use item::Window;
@@ -17,7 +19,7 @@ use serde_json::json;
 
 pub use self::walk::{BackfillError, Fetch, Left, walk};
 use super::{
-    confirm::confirmed,
+    confirm::{NOT_CONFIRMED, confirmed},
     connection::{Connection, Deployment, Part},
     dead_letters::Letters,
     functions::Functions,
@@ -56,7 +58,7 @@ pub const HELP: &str = "Times are when the archive received an item. The cursor 
     One invocation of fetch lasts at most 15 minutes. A window that needs more is gone on with from where fetch stopped. While \
     fetch is at work for a backfill, the schedule's run waits for it. Ctrl-C ends this command and not the invocation.\n\
     Exit code: 0 the whole window is queued (with --wait: and worked off, be it into mailboxes or into dead letters); 1 fetch \
-    failed, or the deployment cannot be reached; 2 not understood; 3 done in part: what is left is told.\n\
+    failed, or the deployment cannot be reached; 2 not understood; 3 done in part: what is left is told; 4 not confirmed.\n\
     Examples:\n  archiver backfill --stack whatsapp-archiver --from 2026-11-01 --to 2026-11-08\n  \
     archiver backfill --local --from 2026-11-21T07:00:00Z --to 2026-11-21T09:00:00Z --yes --wait";
 
@@ -97,7 +99,7 @@ async fn deployed(window: Window, arguments: &BackfillArguments) -> anyhow::Resu
     let connection = Connection::open(&arguments.deployment).await?;
     let name = connection.part(Part::Fetch)?;
     if !agreed(&window, &format!("the function {name} of {}", connection.name()), arguments)? {
-        return Ok(ExitCode::SUCCESS);
+        return Ok(ExitCode::from(NOT_CONFIRMED));
     }
     let fetch = Deployed { functions: Functions::new(&connection.config), name };
     let code = windows(window, arguments, &fetch).await?;
@@ -118,7 +120,7 @@ async fn deployed(window: Window, arguments: &BackfillArguments) -> anyhow::Resu
 async fn in_one_machine(root: &Path, window: Window, arguments: &BackfillArguments) -> anyhow::Result<ExitCode> {
     let backfill = LocalBackfill::of(root, &arguments.deployment.ministack)?;
     if !agreed(&window, &format!("fetch of the one-machine run in {}", root.display()), arguments)? {
-        return Ok(ExitCode::SUCCESS);
+        return Ok(ExitCode::from(NOT_CONFIRMED));
     }
     let running = backfill.start().await?;
     let done = windows(window, arguments, &running).await;
@@ -164,47 +166,60 @@ async fn windows(window: Window, arguments: &BackfillArguments, fetch: &impl Fet
     let bar = ProgressBar::new_spinner().with_message("fetch is at work, for up to 15 minutes");
     bar.enable_steady_tick(Duration::from_millis(200));
     let told = |answer: &Fetched| bar.suspend(|| tell(answer, arguments.json));
+    let rest = Cell::new(window);
     let walked = tokio::select! {
-        walked = walk(window, fetch, told) => Some(walked),
+        walked = walk(&rest, fetch, told) => Some(walked),
         pressed = tokio::signal::ctrl_c() => pressed.map(|()| None)?,
     };
     bar.finish_and_clear();
+    let rest = rest.get();
     let left = match walked {
+        Some(Err(error)) if rest.from > window.from => {
+            return Err(anyhow!(
+                "{error}.\nAll before {} is queued. What is left:{}",
+                rest.from,
+                command(&rest, arguments)
+            ));
+        }
         Some(walked) => walked?,
         None => {
             eprintln!(
-                "Not waited for: fetch goes on with what it was asked for, for up to 15 minutes. Ask for the window again to \
-                 be sure of it; what is filed already is skipped."
+                "Not waited for: fetch goes on with what it was asked for, for up to 15 minutes. Ask for it again to be sure of \
+                 it; what is filed already is skipped:{}",
+                command(&rest, arguments)
             );
             return Ok(ExitCode::from(IN_PART));
         }
     };
     let Some(left) = left else { return Ok(ExitCode::SUCCESS) };
     match left {
-        Left::Unknown(window) => eprintln!(
-            "fetch ran out of time, and cannot say where: this archive's list is not in the order of archived times. Part of \
-             the window is queued. Ask for it again in shorter windows:{}",
-            shorter(&window, arguments)
-        ),
+        Left::Unknown(window) => {
+            let half = window.from + window.to.duration_since(window.from) / 2;
+            let halves = [Window { to: half, ..window }, Window { from: half, ..window }];
+            eprintln!(
+                "fetch ran out of time, and cannot say where: this archive's list is not in the order of archived times. Part of \
+                 the window is queued. Ask for it again in shorter windows:{}",
+                halves.map(|half| command(&half, arguments)).concat()
+            );
+        }
         Left::Stuck(window) => eprintln!(
             "fetch ran out of time without getting beyond {}: more items have this one archived time than 15 minutes are \
-             enough for. What it listed is queued; the rest of the window is left: --from {} --to {}",
-            window.from, window.from, window.to
+             enough for. What it listed is queued; the rest of the window is left:{}",
+            window.from,
+            command(&window, arguments)
         ),
     }
     Ok(ExitCode::from(IN_PART))
 }
 
-/// The two commands that ask for the halves of a window.
-fn shorter(window: &Window, arguments: &BackfillArguments) -> String {
-    let half = window.from + window.to.duration_since(window.from) / 2;
+/// The command that asks for a window, on a line of its own.
+fn command(window: &Window, arguments: &BackfillArguments) -> String {
     let place = match (&arguments.deployment.stack, &arguments.deployment.local) {
         (Some(stack), _) => format!(" --stack {stack}"),
         (None, Some(root)) => format!(" --local={}", root.display()),
         (None, None) => String::new(),
     };
-    let command = |from, to| format!("\n  archiver backfill{place} --from {from:.0} --to {to:.0}");
-    command(window.from, half) + &command(half, window.to)
+    format!("\n  archiver backfill{place} --from {} --to {}", window.from, window.to)
 }
 
 /// An answer, as soon as it is there: the next may take another 15 minutes.

@@ -22,16 +22,15 @@ use crate::local::{
 };
 
 /// The environment variables by which a command finds the deployment: [`Part::variable`] of each.
-pub const VARIABLES: &[&str] = &[
-    "BUCKET",
-    "CONVERT_QUEUE_URL",
-    "IMPORT_QUEUE_URL",
-    "DEAD_LETTER_QUEUE_URL",
-    "FETCH_FUNCTION_NAME",
-    "CONVERT_FUNCTION_NAME",
-    "IMPORT_FUNCTION_NAME",
-    "SCHEDULE_NAME",
-];
+pub const VARIABLES: &[&str] = &{
+    let mut names = [""; Part::ALL.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = Part::ALL[at].variable();
+        at += 1;
+    }
+    names
+};
 
 /// Which deployment: a stack's, a one-machine run's, or the one that the environment names.
 #[derive(Debug, Clone, clap::Args)]

@@ -35,7 +35,7 @@ impl Part {
     ];
 
     /// The environment variable.
-    pub fn variable(self) -> &'static str {
+    pub const fn variable(self) -> &'static str {
         match self {
             Self::Bucket => "BUCKET",
             Self::ConvertQueue => "CONVERT_QUEUE_URL",

@@ -157,7 +157,8 @@ pub struct Filter {
     /// Only of this stage: convert or import
     #[arg(long, value_name = "STAGE")]
     pub stage: Option<Stage>,
-    /// Only of this item: its id, or its key of 32 hex digits as the logs and outcomes have it
+    /// Only of this item: its id, or its key of 32 hex digits as the logs and outcomes have it; or the letter of this
+    /// message id, where no item can be read
     #[arg(long, value_name = "ITEM")]
     pub item: Option<String>,
     /// Only what failed longer ago than this, such as 90m, 36h or 2d
@@ -176,7 +177,8 @@ impl Filter {
     pub fn takes(&self, letter: &Letter, now: Timestamp) -> bool {
         let named = |wanted: &String| {
             let item = letter.item.as_ref();
-            item.is_some_and(|item| item.as_str() == wanted || item.key().as_str() == wanted)
+            letter.message_id == *wanted
+                || item.is_some_and(|item| item.as_str() == wanted || item.key().as_str() == wanted)
         };
         let old = |age: &SignedDuration| letter.failed_at.is_some_and(|at| now.duration_since(at) > *age);
         (self.reasons.is_empty() || self.reasons.contains(&letter.why))
@@ -237,6 +239,8 @@ mod tests {
         assert!(!takes(Filter { stage: Some(Stage::Import), ..Filter::default() }));
         let key = letter.item.as_ref().unwrap().key().to_string();
         assert!(takes(Filter { item: Some(key), ..Filter::default() }));
+        assert!(takes(Filter { item: Some("m".into()), ..Filter::default() }), "its message id");
+        assert!(!takes(Filter { item: Some("WA-2".into()), ..Filter::default() }));
         assert!(takes(Filter { item: Some("WA-1".into()), older_than: age("2d").ok(), ..Filter::default() }));
         assert!(!takes(Filter { older_than: age("50h").ok(), ..Filter::default() }));
         assert!(age("soon").is_err() && age("-2h").is_err());

@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, io::Write};
 
-use anyhow::Context;
 use item::Outcome;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -12,10 +11,10 @@ use super::{
     letter::{Filter, Letter},
     queue::{Letters, Walk},
 };
-use crate::local::report::{shown, table_of};
-
-/// An outcome lists a mailbox a line; a group of a hundred thousand fits.
-const OUTCOME_LIMIT: u64 = 64 << 20;
+use crate::{
+    accounts::{self, AccountError},
+    text::{shown, table_of},
+};
 
 /// Letters by stage and reason.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -57,6 +56,8 @@ pub struct Walked {
     pub counts: Counts,
     /// When the oldest of them failed.
     pub oldest: Option<Timestamp>,
+    /// How many letters were seen, meant or not.
+    pub seen: u64,
     /// Whether there are more letters than a walk holds.
     pub cut: bool,
 }
@@ -78,6 +79,7 @@ pub async fn each_letter(
             if page.is_empty() {
                 return anyhow::Ok(());
             }
+            walked.seen += page.len() as u64;
             for letter in page.into_iter().filter(|letter| filter.takes(letter, now)) {
                 walked.counts.add(&letter);
                 walked.oldest = [walked.oldest, letter.failed_at].into_iter().flatten().min();
@@ -143,10 +145,9 @@ fn row(letter: &Letter) -> [String; 5] {
 ///
 /// # Errors
 /// When the bucket does not answer or the outcome is not readable.
-pub async fn outcome(store: &Store, letter: &Letter) -> anyhow::Result<Option<Outcome>> {
+pub async fn outcome(store: &Store, letter: &Letter) -> Result<Option<Outcome>, AccountError> {
     let Some(key) = letter.outcome_key() else { return Ok(None) };
-    let object = store.get(&key, OUTCOME_LIMIT).await?;
-    object.map(|object| Outcome::parse(&object.bytes).with_context(|| key)).transpose()
+    Ok(accounts::outcome(store, &key).await?.map(|(outcome, _)| outcome))
 }
 
 /// Writes all that is known of an item's letters; tells how many there are.
@@ -160,11 +161,9 @@ pub async fn show(
     out: &mut impl Write,
 ) -> anyhow::Result<usize> {
     let mut found = Vec::new();
-    each_letter(letters.walk(hold), &Filter::default(), |letter| {
-        let ours = Filter { item: Some(item.clone()), ..Filter::default() };
-        if letter.message_id == item || ours.takes(&letter, Timestamp::now()) {
-            found.push(letter);
-        }
+    let of_item = Filter { item: Some(item), ..Filter::default() };
+    each_letter(letters.walk(hold), &of_item, |letter| {
+        found.push(letter);
         Ok(())
     })
     .await?;

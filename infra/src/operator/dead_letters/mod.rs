@@ -14,7 +14,7 @@ use std::{
 };
 
 use item::DeadLetter;
-use serde_json::json;
+use serde_json::{Value, json};
 
 pub use self::{
     discard::{Discarded, discard},
@@ -25,7 +25,7 @@ pub use self::{
 };
 use super::{
     Interrupt,
-    confirm::confirmed,
+    confirm::{NOT_CONFIRMED, confirmed},
     connection::{Connection, Deployment},
 };
 
@@ -131,9 +131,6 @@ struct DiscardArguments {
 /// Done in part: some letters are as they were, and the same command goes on with them.
 const IN_PART: u8 = 3;
 
-/// Nobody confirmed it, so nothing was done.
-const NOT_CONFIRMED: u8 = 4;
-
 /// Runs it.
 ///
 /// # Errors
@@ -160,12 +157,16 @@ pub async fn run(arguments: DeadLettersArguments) -> anyhow::Result<ExitCode> {
 
 async fn run_list(arguments: &ListArguments, letters: &Letters, connection: &Connection) -> anyhow::Result<ExitCode> {
     let common = &arguments.common;
-    let [_, in_hand, _] = letters.depth(&connection.queues.dead_letters).await?;
+    let [ready, in_hand, _] = letters.depth(&connection.queues.dead_letters).await?;
     let form = if common.json { Form::Json } else { Form::Tables(arguments.limit) };
     let walked = list(letters.walk(common.hold()), &arguments.filter, form, &mut io::stdout().lock()).await?;
     let mut notes = io::stderr().lock();
     if in_hand > 0 {
         writeln!(notes, "{in_hand} more are in somebody else's hands, and are not counted.")?;
+    }
+    if walked.seen < ready && !walked.cut {
+        let seen = walked.seen;
+        writeln!(notes, "SQS counts {ready} letters and gave out {seen}: there are at least these. List them again.")?;
     }
     note_cut(&mut notes, walked.cut)?;
     Ok(ExitCode::SUCCESS)
@@ -192,7 +193,10 @@ async fn run_replay(
     let planned = plan.counts.total();
     note_plan(&plan, "replayed")?;
     if planned == 0 {
-        return Ok(nothing_to_do(&plan));
+        if common.json {
+            writeln!(io::stdout(), "{}", counts(&Replayed::default()))?;
+        }
+        return nothing_to_do(&plan);
     }
     if !confirmed(&format!("Replay {planned} letters?"), arguments.yes)? {
         writeln!(io::stderr(), "Nothing was replayed.")?;
@@ -208,9 +212,7 @@ async fn run_replay(
     let mut out = io::stdout().lock();
     let Replayed { moved, left_behind, unsent, not_found, .. } = replayed;
     if common.json {
-        let told =
-            json!({"replayed": moved, "sent_not_deleted": left_behind, "not_sent": unsent, "not_found": not_found});
-        writeln!(out, "{told}")?;
+        writeln!(out, "{}", counts(&replayed))?;
     } else {
         writeln!(out, "{moved} of {planned} letters were replayed.")?;
     }
@@ -246,7 +248,7 @@ async fn run_discard(
     let planned = plan.counts.total();
     note_plan(&plan, "discarded")?;
     if planned == 0 {
-        return Ok(ExitCode::SUCCESS);
+        return nothing_to_do(&plan);
     }
     if !count_confirmed(planned, arguments.yes_discard)? {
         writeln!(io::stderr(), "Nothing was discarded.")?;
@@ -262,7 +264,7 @@ async fn run_discard(
         let key = letter.item.as_ref().map_or_else(|| "no item".to_owned(), |item| item.key().to_string());
         let missing = match told["missing"].as_array() {
             Some(some) if some.is_empty() => "no mailbox that it was meant for".to_owned(),
-            Some(some) => some.iter().filter_map(serde_json::Value::as_str).collect::<Vec<_>>().join(", "),
+            Some(some) => some.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
             None if told["has"] == 0 => "everybody: no mailbox is known to have it".to_owned(),
             None => format!("nobody knows: it was not tried to its end, and {} mailboxes have it", told["has"]),
         };
@@ -278,9 +280,16 @@ async fn run_discard(
     Ok(if done.left == 0 && !cut { ExitCode::SUCCESS } else { ExitCode::from(IN_PART) })
 }
 
-/// Nothing can be replayed; that is only fine where there is nothing.
-fn nothing_to_do(plan: &Plan) -> ExitCode {
-    if plan.homeless == 0 { ExitCode::SUCCESS } else { ExitCode::from(IN_PART) }
+/// What became of a plan, for programs.
+fn counts(replayed: &Replayed) -> Value {
+    let Replayed { moved, left_behind, unsent, not_found, .. } = replayed;
+    json!({"replayed": moved, "sent_not_deleted": left_behind, "not_sent": unsent, "not_found": not_found})
+}
+
+/// Nothing can be done; that is only fine where there is nothing, among all letters.
+fn nothing_to_do(plan: &Plan) -> anyhow::Result<ExitCode> {
+    note_cut(&mut io::stderr().lock(), plan.cut)?;
+    Ok(if plan.homeless == 0 && !plan.cut { ExitCode::SUCCESS } else { ExitCode::from(IN_PART) })
 }
 
 fn note_plan(plan: &Plan, what: &str) -> io::Result<()> {

@@ -1,6 +1,10 @@
 //! The dead-letter queue: a walk through all of it that leaves it as it was, and what moves a letter out of it.
 
-use std::{collections::HashMap, error::Error, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    error::Error,
+    time::{Duration, Instant},
+};
 
 use aws_sdk_sqs::{
     Client,
@@ -8,7 +12,7 @@ use aws_sdk_sqs::{
         ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName,
     },
 };
-use futures::{StreamExt, stream};
+use futures::{StreamExt, future::join_all, stream};
 use item::{DeadLetter, Stage};
 
 use super::letter::{Letter, Why};
@@ -33,8 +37,9 @@ pub const MOST_HELD: usize = 100_000;
 /// The most messages in one request.
 const PAGE: i32 = 10;
 
-/// How many requests make letters visible again at once: a hundred thousand letters are ten thousand requests.
-const RELEASED_AT_ONCE: usize = 16;
+/// The most requests at once that receive letters, or hold or release them: a hundred thousand letters are ten thousand
+/// requests.
+const AT_ONCE: usize = 16;
 
 /// How long a receive waits. Only a receive that waits asks all of SQS's servers, so only its empty answer means that
 /// the queue is empty.
@@ -55,7 +60,15 @@ impl Letters {
 
     /// Begins a walk. What it has received stays out of everybody else's sight for `hold`, unless it is released.
     pub fn walk(&self, hold: Duration) -> Walk<'_> {
-        Walk { letters: self, hold, held: HashMap::new(), full: false }
+        Walk {
+            letters: self,
+            hold,
+            held: HashMap::new(),
+            ahead: VecDeque::new(),
+            at_once: 1,
+            held_at: Instant::now(),
+            full: false,
+        }
     }
 
     /// How many messages of a queue wait, are in somebody's hands, and are delayed.
@@ -120,24 +133,46 @@ pub struct Walk<'a> {
     hold: Duration,
     /// Receipts by message id.
     held: HashMap<String, String>,
+    /// Letters that were received and not yet asked for, as they came.
+    ahead: VecDeque<Vec<Letter>>,
+    /// How many requests receive at once: one in a short queue, and twice as many after each that brought all it can.
+    at_once: usize,
+    /// Since when all of them are held.
+    held_at: Instant,
     full: bool,
 }
 
 impl Walk<'_> {
-    /// The next letters, each once; none at the end of the queue.
+    /// The next letters, each once and at most ten; none at the end of the queue. What the walk has received stays held,
+    /// however long it lasts, as long as this is called.
     ///
     /// # Errors
     /// [`LettersError`].
     pub async fn next(&mut self) -> Result<Vec<Letter>, LettersError> {
-        /// A hold that is shorter than the walk brings letters again; a queue that brings nothing else is at its end.
-        const PAGES_SEEN_BEFORE: usize = 3;
-        let hold = i32::try_from(self.hold.as_secs()).unwrap_or(i32::MAX);
-        for _ in 0..PAGES_SEEN_BEFORE {
+        /// A hold that ended all the same brings letters again; a queue that brings nothing else is at its end.
+        const SEEN_BEFORE: usize = 3;
+        self.hold_on().await?;
+        for _ in 0..SEEN_BEFORE {
+            if !self.ahead.is_empty() {
+                break;
+            }
             if self.held.len() >= MOST_HELD {
                 self.full = true;
                 break;
             }
-            let receive = self.letters.client.receive_message().queue_url(&self.letters.queues.dead_letters);
+            if !self.receive().await? {
+                break;
+            }
+        }
+        Ok(self.ahead.pop_front().unwrap_or_default())
+    }
+
+    /// Receives some letters, and keeps those that are new; false where there are none at all.
+    async fn receive(&mut self) -> Result<bool, LettersError> {
+        let letters = self.letters;
+        let hold = seconds(self.hold);
+        let requests = (0..self.at_once).map(|_| async move {
+            let receive = letters.client.receive_message().queue_url(&letters.queues.dead_letters);
             let receive = receive
                 .max_number_of_messages(PAGE)
                 .wait_time_seconds(LONG_POLL_SECONDS)
@@ -145,19 +180,42 @@ impl Walk<'_> {
                 .message_system_attribute_names(MessageSystemAttributeName::All)
                 .message_attribute_names("All");
             let answer = receive.send().await.map_err(failed("read the dead-letter queue"))?;
-            let messages = answer.messages.unwrap_or_default();
-            if messages.is_empty() {
-                break;
+            Ok::<_, LettersError>(answer.messages.unwrap_or_default())
+        });
+        let (mut any, mut result) = (false, Ok(()));
+        for page in join_all(requests).await {
+            // What the others have brought is held, and has to be known to be released.
+            let page = match page {
+                Ok(page) => page,
+                Err(error) => {
+                    result = Err(error);
+                    continue;
+                }
+            };
+            any |= !page.is_empty();
+            if i32::try_from(page.len()) == Ok(PAGE) {
+                self.at_once = (self.at_once * 2).min(AT_ONCE);
             }
-            let read = messages.into_iter().filter_map(|message| Letter::read(message, &self.letters.queues));
+            let read = page.into_iter().filter_map(|message| Letter::read(message, &letters.queues));
             let new: Vec<_> = read
                 .filter(|letter| self.held.insert(letter.message_id.clone(), letter.receipt.clone()).is_none())
                 .collect();
             if !new.is_empty() {
-                return Ok(new);
+                self.ahead.push_back(new);
             }
         }
-        Ok(Vec::new())
+        result.map(|()| any)
+    }
+
+    /// Holds on to what it holds, in time before that ends.
+    async fn hold_on(&mut self) -> Result<(), LettersError> {
+        if self.held.is_empty() || self.held_at.elapsed() < self.hold / 2 {
+            return Ok(());
+        }
+        let receipts: Vec<_> = self.held.values().collect();
+        self.letters.hide(&receipts, self.hold, "hold the letters that were read").await?;
+        self.held_at = Instant::now();
+        Ok(())
     }
 
     /// Whether the walk ended before the queue did, because it held [`MOST_HELD`].
@@ -176,24 +234,37 @@ impl Walk<'_> {
     /// [`LettersError`]; what was not released is seen again when its hold ends.
     pub async fn release(self) -> Result<(), LettersError> {
         const DOING: &str = "make the letters visible again; they are when their hold ends";
-        let receipts: Vec<_> = self.held.into_values().collect();
+        let receipts: Vec<_> = self.held.values().collect();
+        self.letters.hide(&receipts, Duration::ZERO, DOING).await
+    }
+}
+
+impl Letters {
+    /// Keeps deliveries out of everybody else's sight for so long from now on.
+    async fn hide(&self, receipts: &[&String], hold: Duration, doing: &'static str) -> Result<(), LettersError> {
         let pages = receipts.chunks(10).map(|page| async move {
             let entries = page.iter().enumerate().map(|(index, receipt)| {
                 let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(index.to_string());
-                entry.receipt_handle(receipt).visibility_timeout(0).build()
+                entry.receipt_handle(*receipt).visibility_timeout(seconds(hold)).build()
             });
-            let entries: Vec<_> = entries.collect::<Result<_, _>>().map_err(failed(DOING))?;
-            let change = self.letters.client.change_message_visibility_batch();
-            let change = change.queue_url(&self.letters.queues.dead_letters).set_entries(Some(entries));
+            let entries: Vec<_> = entries.collect::<Result<_, _>>().map_err(failed(doing))?;
+            let change = self.client.change_message_visibility_batch().queue_url(&self.queues.dead_letters);
             // An entry that fails has ended its hold already.
-            change.send().await.map(drop).map_err(failed(DOING))
+            change.set_entries(Some(entries)).send().await.map(drop).map_err(failed(doing))
         });
-        // One page's failure is no reason to hold the others.
-        let mut released = stream::iter(pages).buffer_unordered(RELEASED_AT_ONCE);
+        // One page's failure is no reason to leave the others.
+        let mut pages = stream::iter(pages).buffer_unordered(AT_ONCE);
         let mut result = Ok(());
-        while let Some(page) = released.next().await {
+        while let Some(page) = pages.next().await {
             result = page.and(result);
         }
         result
     }
 }
+
+fn seconds(hold: Duration) -> i32 {
+    i32::try_from(hold.as_secs()).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,14 +8,11 @@ use secrecy::ExposeSecret;
 use secrets::Secrets;
 use source::{Basic, SourceError, SourceSettings};
 
-use super::{NOT_LOCAL, finding::Finding};
+use super::{NOT_LOCAL, finding::Finding, secret::flaw};
 use crate::operator::connection::Connection;
 
 const SECRET: &str = "archive's secret";
 const LOGIN: &str = "archive login";
-
-/// What the template puts there until somebody fills it in.
-const TO_BE_FILLED_IN: &str = "to be filled in";
 
 /// An archive that answers later than this is none to wait for here.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -53,13 +50,10 @@ async fn secret(secrets: &Secrets, id: &str) -> Finding {
          archiver.json: {{\"username\": …, \"password\": …}} of the retrieval API. Reading it takes secretsmanager:GetSecretValue"
     );
     match secrets.get::<Basic>(id, r#"{"username","password"} of the archiver"#).await {
-        Ok(basic) if basic.username.expose_secret() == TO_BE_FILLED_IN => {
-            Finding::not_ok(SECRET, "it is not filled in yet", remedy)
-        }
-        Ok(basic) if basic.username.expose_secret().is_empty() || basic.password.expose_secret().is_empty() => {
-            Finding::not_ok(SECRET, "the user name or the password is empty", remedy)
-        }
-        Ok(_) => Finding::ok(SECRET, "it holds a user name and a password"),
+        Ok(basic) => match flaw(basic.username.expose_secret(), basic.password.expose_secret()) {
+            None => Finding::ok(SECRET, "it holds a user name and a password"),
+            Some(flaw) => Finding::not_ok(SECRET, flaw, remedy),
+        },
         Err(error) => Finding::not_ok(SECRET, error.to_string(), remedy),
     }
 }

@@ -5,12 +5,9 @@ use aws_sdk_s3::{
     error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
     types::BucketVersioningStatus,
 };
-use mapping::UserMap;
-use phone::Region;
-use store::StoreError;
 
 use super::{GONE, NOT_LOCAL, finding::Finding};
-use crate::operator::{connection::Connection, mapping::suspicions};
+use crate::operator::{connection::Connection, mapping::suspicions, user_map::UserMapSettings};
 
 pub(super) async fn reachable(connection: &Connection) -> Finding {
     const CHECK: &str = "bucket";
@@ -86,25 +83,10 @@ pub(super) async fn private(connection: &Connection) -> Finding {
 }
 
 /// The user map, read as import reads it.
-pub(super) async fn user_map(connection: &Connection, key: &str, default_region: Option<Region>) -> Finding {
+pub(super) async fn user_map(connection: &Connection, settings: &UserMapSettings) -> Finding {
     const CHECK: &str = "user map";
-    const LIMIT: u64 = UserMap::MAX_BYTES as u64;
-    let object = match connection.store.get(key, LIMIT).await {
-        Ok(Some(object)) => object,
-        Ok(None) => {
-            return Finding::warning(
-                CHECK,
-                format!("there is none at {key}: only items' own e-mail property says whose mailbox it is"),
-                "if that is not meant: archiver mapping upload FILE",
-            );
-        }
-        Err(error @ StoreError::TooLarge { .. }) => {
-            return Finding::not_ok(CHECK, error.to_string(), "upload a smaller one: archiver mapping upload FILE");
-        }
-        Err(error) => return Finding::error(CHECK, error),
-    };
-    match UserMap::parse(&object.bytes, default_region) {
-        Ok(map) => {
+    match settings.read(&connection.store).await {
+        Ok(Some(Ok(map))) => {
             let suspicions = suspicions(&map);
             if suspicions.is_empty() {
                 Finding::ok(CHECK, format!("{} numbers", map.len()))
@@ -112,11 +94,20 @@ pub(super) async fn user_map(connection: &Connection, key: &str, default_region:
                 Finding::warning(CHECK, suspicions.join("\n"), "if that is not meant: archiver mapping upload FILE")
             }
         }
-        Err(errors) => Finding::not_ok(
+        Ok(Some(Err(problem))) => Finding::not_ok(
             CHECK,
-            format!("refused, and nothing is filed until it is mended:\n{errors}"),
-            "mend the lines, then: archiver mapping upload FILE",
+            format!("refused, and nothing is filed until it is mended:\n{problem}"),
+            "mend it, then: archiver mapping upload FILE",
         ),
+        Ok(None) => {
+            let key = &settings.key;
+            Finding::warning(
+                CHECK,
+                format!("there is none at {key}: only items' own e-mail property says whose mailbox it is"),
+                "if that is not meant: archiver mapping upload FILE",
+            )
+        }
+        Err(error) => Finding::error(CHECK, error),
     }
 }
 

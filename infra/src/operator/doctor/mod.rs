@@ -3,8 +3,11 @@
 mod archive;
 mod bucket;
 mod finding;
+mod imap;
 mod mail;
+mod permissions;
 mod queues;
+mod secret;
 mod triggers;
 
 use std::{path::Path, process::ExitCode};
@@ -18,6 +21,7 @@ use super::{
     connection::{Connection, Deployment, Origin, Part},
     functions::Functions,
     settings::{self, SettingsError},
+    user_map::UserMapSettings,
 };
 
 /// What `archiver doctor` is asked for.
@@ -98,7 +102,8 @@ async fn look(connection: &Connection, arguments: &DoctorArguments, findings: &m
             for finding in mail::check(connection, settings.mailbox, arguments.mailbox.as_ref()).await {
                 findings.add(finding)?;
             }
-            findings.add(bucket::user_map(connection, &settings.user_map_key, settings.default_region).await)?;
+            let user_map = UserMapSettings { key: settings.user_map_key, default_region: settings.default_region };
+            findings.add(bucket::user_map(connection, &user_map).await)?;
         }
         Err(_) => {
             findings.add(Finding::skipped("mailbox", unknown))?;
@@ -134,12 +139,10 @@ async fn started(
     queues: [Option<String>; 2],
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
-    for ((check, part), queue) in
-        [("convert's trigger", Part::Convert), ("import's trigger", Part::Import)].into_iter().zip(queues)
-    {
-        let finding = match connection.part(part) {
-            Ok(name) => triggers::mapping(check, functions, name, queue.as_deref()).await,
-            Err(error) => Finding::skipped(check, not_named(connection, error)),
+    for (trigger, queue) in triggers::TRIGGERS.iter().zip(queues) {
+        let finding = match connection.part(trigger.part) {
+            Ok(name) => triggers::mapping(trigger, functions, name, queue.as_deref()).await,
+            Err(error) => Finding::skipped(trigger.check, not_named(connection, error)),
         };
         findings.add(finding)?;
     }

@@ -47,8 +47,8 @@ pub(super) async fn wired(connection: &Connection) -> (Vec<Finding>, [Option<Str
         }
     };
     let mut arns = [None, None];
-    for (check, url, arn) in [("convert queue", &urls.convert, 0), ("import queue", &urls.import, 1)]
-        .map(|(check, url, at)| (check, url, at))
+    for ((check, url), arn) in
+        [("convert queue", &urls.convert), ("import queue", &urls.import)].into_iter().zip(&mut arns)
     {
         let queue = match ask(&client, url).await {
             Ok(queue) => queue,
@@ -71,9 +71,7 @@ pub(super) async fn wired(connection: &Connection) -> (Vec<Finding>, [Option<Str
                 ),
             )
         });
-        if let Some(place) = arns.get_mut(arn) {
-            *place = Some(queue.arn);
-        }
+        *arn = Some(queue.arn);
     }
     let check = "dead-letter queue";
     if connection.local.is_some() {

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{GONE, finding::Finding};
 use crate::operator::{
-    connection::Connection,
+    connection::{Connection, Part},
     functions::Functions,
     status::{ago, cursor},
 };
@@ -17,8 +17,25 @@ use crate::operator::{
 /// A run that is older calls an operator, by the alarm `fetch-missing` too.
 const OLDEST_RUN: SignedDuration = SignedDuration::from_hours(26);
 
+/// What hands a queue's messages to a function.
+pub(super) struct Trigger {
+    pub(super) check: &'static str,
+    pub(super) part: Part,
+    /// How many batches the template has it hand over at once, if nobody says otherwise.
+    usual: i32,
+    /// Above that somebody else is asked too much.
+    most: Option<i32>,
+}
+
+/// convert's and import's. A batch of import makes one request at a time for one mailbox, and Graph takes 4 at once.
+pub(super) const TRIGGERS: [Trigger; 2] = [
+    Trigger { check: "convert's trigger", part: Part::Convert, usual: 10, most: None },
+    Trigger { check: "import's trigger", part: Part::Import, usual: 4, most: Some(4) },
+];
+
 /// Whether a function is given the messages of its queue, whose ARN it is.
-pub(super) async fn mapping(check: &'static str, functions: &Functions, name: &str, queue: Option<&str>) -> Finding {
+pub(super) async fn mapping(trigger: &Trigger, functions: &Functions, name: &str, queue: Option<&str>) -> Finding {
+    let Trigger { check, usual, .. } = *trigger;
     let mappings = match functions.mappings(name).await {
         Ok(mappings) => mappings,
         Err(error) => {
@@ -34,15 +51,14 @@ pub(super) async fn mapping(check: &'static str, functions: &Functions, name: &s
             format!("{name} is given no messages of its queue: items wait there, for 14 days at most"),
             format!(
                 "aws lambda create-event-source-mapping --function-name {name} --event-source-arn {} --batch-size 10 \
-                 --function-response-types ReportBatchItemFailures",
+                 --function-response-types ReportBatchItemFailures --scaling-config MaximumConcurrency={usual}\n\
+                 This one is not the stack's: what samconfig.toml says of it later, `make deploy` does not change",
                 queue.unwrap_or("<the queue's ARN>")
             ),
         );
     };
     match mapping.state.as_str() {
-        "Enabled" | "Enabling" if mapping.reports_failures => {
-            Finding::ok(check, format!("{name} is given its queue's messages"))
-        }
+        "Enabled" | "Enabling" if mapping.reports_failures => bounded(trigger, name, mapping.most_at_once, &uuid),
         "Enabled" | "Enabling" => Finding::not_ok(
             check,
             format!("{name}'s event source does not take failures one by one: what fails would be deleted"),
@@ -56,6 +72,32 @@ pub(super) async fn mapping(check: &'static str, functions: &Functions, name: &s
             format!("the event source of {name} is {state}: items wait on the queue, for 14 days at most"),
             format!("{uuid}\naws lambda update-event-source-mapping --enabled --uuid <that one>"),
         ),
+    }
+}
+
+/// Whether a function is not given too much at once.
+fn bounded(trigger: &Trigger, name: &str, most_at_once: Option<i32>, uuid: &str) -> Finding {
+    let Trigger { check, usual, most, .. } = *trigger;
+    match (most_at_once, most) {
+        (None, _) => Finding::warning(
+            check,
+            format!("{name} is given its queue's messages, and as many batches at once as Lambda likes"),
+            format!(
+                "{uuid}\naws lambda update-event-source-mapping --scaling-config MaximumConcurrency={usual} --uuid <that one>"
+            ),
+        ),
+        (Some(at_once), Some(most)) if at_once > most => Finding::warning(
+            check,
+            format!(
+                "{name} is given up to {at_once} batches at once, and Graph takes {most} requests at once for one mailbox"
+            ),
+            format!(
+                "ImportConcurrency={most} in samconfig.toml, then `make deploy`; where a mail server by IMAP bears more, leave it"
+            ),
+        ),
+        (Some(at_once), _) => {
+            Finding::ok(check, format!("{name} is given its queue's messages, up to {at_once} batches at once"))
+        }
     }
 }
 

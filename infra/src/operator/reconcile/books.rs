@@ -6,26 +6,26 @@
 
 use std::{
     cell::Cell,
-    collections::{BTreeMap, HashMap, HashSet, hash_map::Entry},
+    collections::{BTreeMap, HashSet},
 };
 
 use futures::{StreamExt, TryStreamExt, stream};
-use item::{DeadLettered, ItemKey, Listed, Outcome, RunId, Sha256};
+use item::{DeadLettered, Listed, Outcome, RunId};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use serde_json::Value;
 use store::StoreError;
 
 use super::{
     custody::{Custodian, Custody, Deep},
     letters::{Waiting, discarded},
     runs::Runs,
+    seen::{ItemHash, RunAt, RunPlaces, Seen, Sighting},
 };
 use crate::{
     accounts::{self, AT_ONCE, Account, AccountError, account},
     operator::{
         connection::Connection,
-        dead_letters::{Letters, LettersError},
+        dead_letters::{Letters, LettersError, Why as LetterWhy},
     },
     tally::{Place, Told, copies},
 };
@@ -57,7 +57,8 @@ pub struct Reconciled {
     pub items: u64,
     /// Filed in every mailbox that they belong in.
     pub filed: u64,
-    /// Dead letters that are in the queue, by reason; `none` where SQS itself moved the task there.
+    /// Dead letters that are in the queue, by reason; `retries-exhausted` where SQS itself moved the
+    /// task there, as it is told of letters.
     pub waiting: BTreeMap<String, u64>,
     /// Letters that an operator has discarded; the bucket has their copies.
     pub discarded: u64,
@@ -125,38 +126,32 @@ pub enum ReconcileError {
     Queue(#[from] LettersError),
 }
 
-/// 128 bits of the SHA-256 of an item's id: what its key is made of, in half the bytes and without an allocation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct ItemHash([u8; 16]);
-
-impl ItemHash {
-    /// Of an id as it stands in a manifest or a task, valid or not.
-    pub(super) fn of(item: &Value) -> Self {
-        let hash = match item {
-            Value::String(id) => Sha256::of(id.as_bytes()),
-            other => Sha256::of(other.to_string().as_bytes()),
-        };
-        let mut short = [0; 16];
-        short.copy_from_slice(&hash.as_bytes()[..16]);
-        Self(short)
-    }
-
-    /// Of a valid id, by its key.
-    pub(super) fn from_key(key: &ItemKey) -> Option<Self> {
-        u128::from_str_radix(key.as_str(), 16).ok().map(|bits| Self(bits.to_be_bytes()))
-    }
-
-    fn hex(self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-}
-
 /// An item that was not filed when its outcome was read first.
 struct Open {
     run: RunId,
     listed: Listed,
     /// Whether `fetch` may not have queued it yet.
     recent: bool,
+    /// The runs that listed it again.
+    again: Vec<RunAt>,
+}
+
+impl Open {
+    /// Tells every entry that names it: one with what became of the item, at the run that it counts at; at the others it
+    /// is listed again.
+    fn tell(&self, runs: &Runs, outcome: Option<&Outcome>, place: Place, tell: &mut impl FnMut(&Told<'_>)) {
+        let told = Told { run: &self.run, listed: &self.listed, outcome, place };
+        tell(&told);
+        let mut counts_at = told.counts_elsewhere();
+        for run in self.again.iter().filter_map(|at| at.id(runs)) {
+            if counts_at == Some(run) {
+                counts_at = None;
+                tell(&Told { run, ..told });
+            } else {
+                tell(&Told { run, outcome: None, place: Place::Again(copies(outcome)), ..told });
+            }
+        }
+    }
 }
 
 /// How many items that are not filed are decided, before their messages and copies are looked at.
@@ -164,7 +159,7 @@ const DECIDED_AT_ONCE: usize = 1_000;
 
 impl Reconciled {
     /// Compares the manifests with outcomes and dead letters, and changes nothing. `progress` is told how many items were
-    /// looked at, and how many copies were asked for. Beside the items that are not filed it keeps some 40 bytes an item
+    /// looked at, and how many copies were asked for. Beside the items that are not filed it keeps some 50 bytes an item
     /// in memory.
     ///
     /// # Errors
@@ -178,8 +173,9 @@ impl Reconciled {
         Self::of_runs(connection, &runs, scope, progress, |_| {}).await
     }
 
-    /// The same for runs that were looked up before. `tell` is told every entry of their manifests once, with its place;
-    /// entries that are not filed come last.
+    /// The same for runs that were looked up before. `tell` is told every entry of their manifests once, with its place:
+    /// of the entries that name an item, the one of the run that its outcome names has what became of it. Entries of items
+    /// that are not filed come last.
     ///
     /// # Errors
     /// [`ReconcileError`].
@@ -198,15 +194,17 @@ impl Reconciled {
             progress(items.get(), asked_for.get());
         };
         let mut custodian = scope.deep.map(|deep| Custodian::new(store, deep, &copy_asked_for));
+        let places = RunPlaces::of(runs);
         let mut seen = Seen::default();
-        let mut open = Vec::new();
+        let mut open: Vec<Open> = Vec::new();
         for run in &runs.runs {
-            let id = &run.id;
+            let (id, here) = (&run.id, places.get(&run.id));
             let mut lines = 0;
             for page in &run.pages {
                 let listed = accounts::page(store, id, page.number).await?.unwrap_or_default();
                 lines += listed.len() as u64;
-                let (first, again): (Vec<_>, Vec<_>) = listed.into_iter().partition(|listed| seen.is_new(listed));
+                let (first, again): (Vec<_>, Vec<_>) =
+                    listed.into_iter().partition(|listed| seen.is_new(ItemHash::of(&listed.item)));
                 books.items += first.len() as u64;
                 let recent = !run.has_ended() && page.written + scope.queueing > Timestamp::now();
                 let read =
@@ -214,32 +212,65 @@ impl Reconciled {
                 let mut accounts = stream::iter(first).map(read).buffer_unordered(AT_ONCE);
                 let mut filed = Vec::new();
                 while let Some((account, listed)) = accounts.try_next().await? {
+                    let item = ItemHash::of(&listed.item);
                     match account {
                         Account::Outcome(outcome) if outcome.is_complete() => {
-                            seen.count(&listed, copies(Some(&outcome)));
-                            tell(&Told { run: id, listed: &listed, outcome: Some(&outcome), place: Place::Filed });
+                            let told = Told { run: id, listed: &listed, outcome: Some(&outcome), place: Place::Filed };
+                            tell(&told);
+                            let counts_at = told.counts_elsewhere().and_then(|run| places.get(run));
+                            let copies = u32::try_from(copies(Some(&outcome))).unwrap_or(u32::MAX);
+                            seen.note(item, Sighting::Filed { copies, counts_at });
                             books.filed += 1;
                             if custodian.is_some() {
                                 filed.extend(accounts::outcome_key(id, &listed).map(|key| (key, *outcome)));
                             }
                         }
-                        _ => open.push(Open { run: id.clone(), listed, recent }),
+                        _ => {
+                            seen.note(item, Sighting::Open(u32::try_from(open.len()).unwrap_or(u32::MAX)));
+                            open.push(Open { run: id.clone(), listed, recent, again: Vec::new() });
+                        }
                     }
                 }
                 items.set(books.items);
                 if let Some(custodian) = &mut custodian {
                     custodian.look(&filed).await?;
                 }
-                for listed in &again {
-                    let place = Place::Again(seen.copies(listed));
-                    tell(&Told { run: id, listed, outcome: None, place });
+                let mut counted_here = Vec::new();
+                for listed in again {
+                    let item = ItemHash::of(&listed.item);
+                    match seen.get(item) {
+                        // Told when it is decided where the item is.
+                        Some(Sighting::Open(at)) => {
+                            if let Some(open) = open.get_mut(at as usize) {
+                                open.again.extend(here);
+                            }
+                        }
+                        Some(Sighting::Filed { copies, counts_at }) if counts_at.is_some() && counts_at == here => {
+                            seen.note(item, Sighting::Filed { copies, counts_at: None });
+                            counted_here.push(listed);
+                        }
+                        Some(Sighting::Filed { copies, .. }) => {
+                            let place = Place::Again(copies.into());
+                            tell(&Told { run: id, listed: &listed, outcome: None, place });
+                        }
+                        None => {}
+                    }
+                }
+                // Their outcomes were read at an earlier run, and are too many to be kept.
+                let mut accounts = stream::iter(counted_here).map(read).buffer_unordered(AT_ONCE);
+                while let Some((account, listed)) = accounts.try_next().await? {
+                    let (outcome, place) = match account {
+                        Account::Outcome(outcome) => (Some(outcome), Place::Filed),
+                        Account::Nothing | Account::NoTask => (None, Place::Again(1)),
+                    };
+                    tell(&Told { run: id, listed: &listed, outcome: outcome.as_deref(), place });
                 }
                 progress(items.get(), asked_for.get());
             }
             books.short.extend(run.short(lines));
         }
         if !open.is_empty() {
-            books.decide(connection, open, custodian.as_mut(), tell).await?;
+            books.decide(connection, (runs, open), custodian.as_mut(), tell).await?;
         }
         books.custody = custodian.map(Custodian::close).unwrap_or_default();
         Ok(books)
@@ -259,7 +290,7 @@ impl Reconciled {
     async fn decide(
         &mut self,
         connection: &Connection,
-        open: Vec<Open>,
+        (runs, open): (&Runs, Vec<Open>),
         mut custodian: Option<&mut Custodian<'_>>,
         mut tell: impl FnMut(&Told<'_>),
     ) -> Result<(), ReconcileError> {
@@ -280,8 +311,8 @@ impl Reconciled {
                     Account::Nothing | Account::NoTask => None,
                 };
                 let place = signs.place(&open, outcome.as_ref());
+                open.tell(runs, outcome.as_ref(), place, &mut tell);
                 let Open { run, listed, .. } = open;
-                tell(&Told { run: &run, listed: &listed, outcome: outcome.as_ref(), place });
                 let outcome_key = custodian.as_ref().and_then(|_| accounts::outcome_key(&run, &listed));
                 self.count(place, (run, listed), outcome.as_ref());
                 looked_at.extend(outcome_key.zip(outcome));
@@ -298,7 +329,7 @@ impl Reconciled {
         match place {
             Place::Filed | Place::Again(_) => self.filed += 1,
             Place::Waiting(reason) => {
-                let reason = reason.map_or("none", item::Reason::as_str);
+                let reason = reason.map_or(LetterWhy::RetriesExhausted.as_str(), item::Reason::as_str);
                 *self.waiting.entry(reason.to_owned()).or_default() += 1;
             }
             Place::Discarded(_) => self.discarded += 1,
@@ -359,47 +390,10 @@ impl Signs {
     }
 }
 
-/// The items that were looked at, and how many copies each makes: as they are found, one until then.
-#[derive(Default)]
-struct Seen(HashMap<ItemHash, u32>);
-
-impl Seen {
-    fn is_new(&mut self, listed: &Listed) -> bool {
-        match self.0.entry(ItemHash::of(&listed.item)) {
-            Entry::Vacant(entry) => {
-                entry.insert(1);
-                true
-            }
-            Entry::Occupied(_) => false,
-        }
-    }
-
-    fn count(&mut self, listed: &Listed, copies: u64) {
-        self.0.insert(ItemHash::of(&listed.item), u32::try_from(copies).unwrap_or(u32::MAX));
-    }
-
-    fn copies(&self, listed: &Listed) -> u64 {
-        self.0.get(&ItemHash::of(&listed.item)).map_or(1, |copies| u64::from(*copies))
-    }
-}
-
 /// Why a letter waits. An entry that is no task has no outcome that could say so; what SQS moved has no reason.
 fn reason(letter: Option<DeadLettered>, run: &RunId, listed: &Listed) -> Option<item::Reason> {
     match letter {
         Some(letter) => Some(letter.reason),
         None => accounts::outcome_key(run, listed).is_none().then_some(item::Reason::TaskMalformed),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_items_hash_is_its_key() {
-        let id: item::ItemId = "WA-1/ø".parse().unwrap();
-        let hash = ItemHash::of(&Value::from("WA-1/ø"));
-        assert_eq!(hash.hex(), id.key().as_str());
-        assert_eq!(ItemHash::from_key(&id.key()), Some(hash));
     }
 }

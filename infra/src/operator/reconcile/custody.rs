@@ -7,7 +7,7 @@ use std::{
 
 use futures::{StreamExt, TryStreamExt, future, stream};
 use import::mailbox::{Identity, MailboxError, Mailboxes};
-use item::{FiledMailbox, MailboxAddress, Outcome, Sha256};
+use item::{FiledMailbox, Hasher, MailboxAddress, Outcome, Sha256};
 use jiff::Timestamp;
 use serde::Serialize;
 use store::{Store, StoreError};
@@ -75,11 +75,11 @@ pub struct Unasked {
     pub mailbox: Option<MailboxAddress>,
 }
 
-/// How many stored messages are read at once; each may have some 14 MB.
-const MESSAGES_AT_ONCE: usize = 3;
+/// How many stored messages are read at once, a piece of each.
+const MESSAGES_AT_ONCE: usize = 8;
 
-/// The largest message that is read.
-const MESSAGE_LIMIT: u64 = 256 << 20;
+/// How much of a stored message is in memory.
+const PIECE: u64 = 4 << 20;
 
 /// How many copies are asked for at once, each in whatever mailbox. Of one mailbox the adapters of servers ask one at a
 /// time: Graph answers an application 4, and the functions have theirs.
@@ -239,12 +239,29 @@ async fn held(
 async fn damage(store: &Store, outcome: &Outcome) -> Result<Option<Damaged>, StoreError> {
     let (Some(mime), Some(sha256)) = (&outcome.mime, outcome.sha256) else { return Ok(None) };
     let damaged = |gone| Ok(Some(Damaged { mime: mime.clone(), gone }));
-    match store.get(mime, outcome.bytes.unwrap_or(MESSAGE_LIMIT)).await {
-        Ok(Some(object)) if Sha256::of(&object.bytes) == sha256 => Ok(None),
+    match digest(store, mime, outcome.bytes).await {
+        Ok(Some(found)) if found == sha256 => Ok(None),
         Ok(Some(_)) | Err(StoreError::TooLarge { .. }) => damaged(false),
         Ok(None) => damaged(true),
         Err(error) => Err(error),
     }
+}
+
+/// The digest of a stored message that should have so many bytes; `None` where it is gone. A message of the usual size
+/// takes one request; a larger one is read a piece at a time.
+async fn digest(store: &Store, key: &str, bytes: Option<u64>) -> Result<Option<Sha256>, StoreError> {
+    if let Some(bytes) = bytes.filter(|bytes| *bytes <= PIECE) {
+        return Ok(store.get(key, bytes).await?.map(|object| Sha256::of(&object.bytes)));
+    }
+    let Some(version) = store.version(key).await? else { return Ok(None) };
+    let mut hasher = Hasher::default();
+    let mut from = 0;
+    while from < version.bytes() {
+        let piece = store.piece(&version, from..from.saturating_add(PIECE)).await?;
+        from += piece.len() as u64;
+        hasher.update(&piece);
+    }
+    Ok(Some(hasher.finish()))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use item::ItemKey;
 use serde_json::Value;
 use store::{Store, StoreError, keys};
 
-use super::books::ItemHash;
+use super::seen::ItemHash;
 use crate::operator::{
     connection::Connection,
     dead_letters::{Letter, Letters, LettersError},

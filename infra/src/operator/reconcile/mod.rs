@@ -5,6 +5,7 @@ mod custody;
 mod letters;
 mod requeue;
 mod runs;
+mod seen;
 mod text;
 
 use std::{process::ExitCode, time::Duration};
@@ -17,9 +18,10 @@ pub use self::{
     books::{FETCH, Missing, ReconcileError, Reconciled, Scope, Short, Why},
     custody::{Custody, Damaged, Deep, Lacking, Unasked},
     requeue::{RequeueError, requeue},
-    runs::{Run, Runs},
+    runs::{Run, Runs, record},
 };
 use super::{
+    Interrupt,
     confirm::confirmed,
     connection::{Connection, Deployment, Part},
     settings,
@@ -62,7 +64,8 @@ pub struct ReconcileArguments {
 /// What `--help` says after the arguments.
 pub const HELP: &str = "Exit code: 0 when every item is filed, waits in the dead-letter queue or was discarded; 1 when one is missing, a \
     stored message is not the rendered one, a copy is not in its mailbox or a page of a manifest is gone; 3 when none of \
-    this is so, and some items are not decided yet or some mailboxes could not be asked; 2 not understood.\n\
+    this is so, and some items are not decided yet or some mailboxes could not be asked; 2 not understood. It tells what was \
+    found: --requeue, confirmed or not, does not change it.\n\
     The letters are read and given back at once; while that lasts, others do not see them. SQS's counts may lag by a \
     minute: look twice before you requeue. A requeued item is filed only in the mailboxes that lack it.\n\
     --deep looks for a copy in the archive folder alone. One that is not there was deleted, or moved, by somebody who may: \
@@ -113,8 +116,13 @@ async fn compare(connection: &Connection, arguments: &ReconcileArguments) -> any
         if arguments.requeue {
             let question = format!("Put {} items on the convert queue again?", books.missing.len());
             if confirmed(&question, arguments.yes)? {
-                let queued = requeue(connection, &books.missing).await?;
-                eprintln!("{queued} of {} items are on the convert queue again.", books.missing.len());
+                let (interrupt, bar) = (Interrupt::listen(), ProgressBar::new(books.missing.len() as u64));
+                let queued = requeue(connection, &books.missing, &interrupt, |done| bar.set_position(done)).await;
+                bar.finish_and_clear();
+                eprintln!("{} of {} items are on the convert queue again.", queued?, books.missing.len());
+                if interrupt.is_set() {
+                    eprintln!("Ended before all were: the same command goes on with what is left.");
+                }
             } else {
                 eprintln!("Nothing was changed.");
             }

@@ -1,12 +1,16 @@
 //! Missing items on the convert queue again.
 
+use futures::{StreamExt, TryStreamExt, future, stream};
 use item::{Claim, ConvertTask, Outcome};
 use jiff::Timestamp;
 use queue::{Queue, QueueError};
 use store::{Condition, Put, Store, StoreError, Written, keys};
 
 use super::books::Missing;
-use crate::{accounts, operator::connection::Connection};
+use crate::{
+    accounts::{self, AT_ONCE, AccountError},
+    operator::{Interrupt, connection::Connection},
+};
 
 /// Why it stopped. What was queued before is queued; running it again goes on.
 #[derive(Debug, thiserror::Error)]
@@ -18,37 +22,41 @@ pub enum RequeueError {
     #[error(transparent)]
     Queue(#[from] QueueError),
     /// An outcome.
-    #[error("{key} cannot be read; restore an earlier version of the object")]
-    Unreadable {
-        /// The object's key.
-        key: String,
-    },
+    #[error(transparent)]
+    Account(#[from] AccountError),
 }
 
 /// How many are prepared before they are sent.
-const AT_ONCE: usize = 100;
+const SENT_AT_ONCE: usize = 100;
 
-const LIMIT: u64 = 64 << 20;
-
-/// Puts them on the convert queue, and answers how many. Left out is what somebody else has begun to work on meanwhile.
+/// Puts them on the convert queue, and answers how many. `progress` is told how many were looked at. Left out is what
+/// somebody else has begun to work on meanwhile, and what was not reached when the operator ended it.
 ///
 /// # Errors
 /// [`RequeueError`].
-pub async fn requeue(connection: &Connection, missing: &[Missing]) -> Result<u64, RequeueError> {
+pub async fn requeue(
+    connection: &Connection,
+    missing: &[Missing],
+    interrupt: &Interrupt,
+    progress: impl Fn(u64),
+) -> Result<u64, RequeueError> {
     let convert = Queue::new(&connection.config, connection.queues.convert.clone());
-    let mut queued = 0;
-    for some in missing.chunks(AT_ONCE) {
-        let mut bodies = Vec::with_capacity(some.len());
-        for missing in some {
-            let body = accounts::task_body(&missing.run, &missing.listed);
-            if prepare(&connection.store, &body).await? {
-                bodies.push(body);
-            }
+    let (mut looked_at, mut queued) = (0, 0);
+    for some in missing.chunks(SENT_AT_ONCE) {
+        if interrupt.is_set() {
+            break;
         }
+        let prepared = stream::iter(some).map(|missing| async move {
+            let body = accounts::task_body(&missing.run, &missing.listed);
+            Ok::<_, RequeueError>(prepare(&connection.store, &body).await?.then_some(body))
+        });
+        let bodies: Vec<_> = prepared.buffered(AT_ONCE).try_filter_map(future::ok).try_collect().await?;
         for sent in convert.send(&bodies).await {
             sent?;
             queued += 1;
         }
+        looked_at += some.len() as u64;
+        progress(looked_at);
     }
     Ok(queued)
 }
@@ -61,12 +69,11 @@ async fn prepare(store: &Store, body: &str) -> Result<bool, RequeueError> {
     // What is no task has no outcome; it becomes a letter again.
     let Ok(task) = ConvertTask::parse(body) else { return Ok(true) };
     let (_, key) = keys::of_convert(&task);
-    let found = store.get(&key, LIMIT).await?;
+    let found = accounts::outcome(store, &key).await?;
     let (outcome, condition) = match &found {
         None => (Outcome::new(task.item), Condition::Absent),
-        Some(object) => {
-            let unreadable = |_| RequeueError::Unreadable { key: key.clone() };
-            let mut outcome = Outcome::parse(&object.bytes).map_err(unreadable)?;
+        Some((outcome, etag)) => {
+            let mut outcome = outcome.clone();
             if outcome.is_complete() {
                 return Ok(false);
             }
@@ -76,7 +83,7 @@ async fn prepare(store: &Store, body: &str) -> Result<bool, RequeueError> {
                 // The letter alone said that a copy is still lacking. A claim that is over says it too.
                 outcome.claim = Some(Claim { holder: "requeue".to_owned(), until: Timestamp::now() });
             }
-            (outcome, Condition::Unchanged(&object.etag))
+            (outcome, Condition::Unchanged(etag))
         }
     };
     let put = Put { key: &key, bytes: outcome.to_json().into(), content_type: "application/json", sha256: None };

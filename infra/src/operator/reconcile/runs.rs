@@ -103,7 +103,11 @@ impl Run {
     }
 }
 
-async fn record(store: &Store, run: &RunId) -> Result<Option<RunRecord>, AccountError> {
+/// What a run says of itself; `None` where it says nothing.
+///
+/// # Errors
+/// When the bucket does not answer, or what it says is not readable.
+pub async fn record(store: &Store, run: &RunId) -> Result<Option<RunRecord>, AccountError> {
     let key = keys::run(run);
     let Some(object) = store.get(&key, LIMIT).await? else { return Ok(None) };
     serde_json::from_slice(&object.bytes).map(Some).map_err(|_| AccountError::Unreadable { key })

@@ -7,7 +7,7 @@ use super::{
     books::{Reconciled, Short, Why},
     custody::{Custody, Damaged, Lacking, Unasked},
 };
-use crate::local::report::{shown, shown_up_to, table_of};
+use crate::text::{shown, shown_up_to, table_of};
 
 /// The longest list in a table; `--json` has all.
 const SHOWN: usize = 100;

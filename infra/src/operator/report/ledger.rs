@@ -11,7 +11,10 @@ use super::{
     period::{Period, day_of},
 };
 use crate::{
-    operator::reconcile::{Reconciled, Runs, Short},
+    operator::{
+        dead_letters::Why,
+        reconcile::{Reconciled, Runs, Short},
+    },
     tally::{Counters, Place, Told},
 };
 
@@ -210,7 +213,7 @@ impl Ledger {
             source_user: None,
             mailbox_users: lacking.iter().map(|lacking| lacking.address.to_string()).collect(),
             stage: letter.map(|letter| letter.stage).or(reason.map(|_| Stage::Convert)),
-            reason: reason.map_or("retries-exhausted", item::Reason::as_str).to_owned(),
+            reason: reason.map_or(Why::RetriesExhausted.as_str(), item::Reason::as_str).to_owned(),
             discarded,
         });
     }

@@ -57,8 +57,9 @@ pub struct ReportArguments {
 }
 
 /// What `--help` says after the arguments.
-pub const HELP: &str = "An item belongs to the day on which the run began that listed it, in UTC, whenever it was filed. Where a later \
-    run lists it again, as each does by an overlap of minutes, it is a duplicate there. \"After fan-out\" and what follows count \
+pub const HELP: &str = "An item belongs to the day on which the run began that listed it, in UTC, whenever it was filed. Where more \
+    runs list it, as each does by an overlap of minutes, it counts at the one whose task was worked on first, and is a \
+    duplicate at the others. \"After fan-out\" and what follows count \
     copies, one a mailbox; \"partially imported\" counts items.\n\
     Who sent an item and who has no mailbox is read from stored messages, which are kept for MimeDays; each user is named \
     once, as of when the item was worked on last.\n\

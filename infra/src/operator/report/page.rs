@@ -6,7 +6,7 @@ use super::{
     ledger::{Day, DayState, Failure, Report},
     text,
 };
-use crate::local::report::shown_up_to;
+use crate::text::shown_up_to;
 
 /// The longest list on the page; the counts are of all.
 const MOST_ROWS: usize = 1_000;

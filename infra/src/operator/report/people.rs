@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use item::{MailboxAddress, Participant, Sha256};
+use import::{StoredError, participants_of};
+use item::{MailboxAddress, Participant};
 use mapping::UserMap;
 use serde::Serialize;
-use store::{Store, StoreError};
+use store::Store;
 
 use super::ledger::Stored;
 
@@ -72,7 +73,7 @@ pub struct Unmapped {
 /// The most users that are named.
 const MOST_USERS: usize = 10_000;
 
-/// How many stored messages are read at once; each may have some 14 MB.
+/// How many stored messages are read at once; of each some 14 MB may be in memory.
 const AT_ONCE: usize = 3;
 
 /// Reads the messages, and tells who sent each (`source`) and which of the participants have no mailbox.
@@ -81,12 +82,12 @@ pub(super) async fn look(
     (stored, items): (Vec<Stored>, u64),
     user_map: Option<Result<UserMap, String>>,
     mut source: impl FnMut(usize, Person),
-) -> Result<Mapping, StoreError> {
+) -> Result<Mapping, StoredError> {
     let mut mapping = Mapping { items, ..Mapping::default() };
     let mut users: BTreeMap<String, (Participant, Unmapped)> = BTreeMap::new();
     let read = |stored: Stored| async move {
-        let participants = participants(store, &stored).await?;
-        Ok::<_, StoreError>((stored, participants))
+        let participants = participants_of(store, &stored.mime, stored.sha256, stored.bytes).await?;
+        Ok::<_, StoredError>((stored, participants))
     };
     let mut messages = stream::iter(stored).map(read).buffered(AT_ONCE);
     while let Some((stored, participants)) = messages.try_next().await? {
@@ -125,13 +126,4 @@ pub(super) async fn look(
     mapping.users = named.into_iter().map(|(_, unmapped)| unmapped).collect();
     mapping.users.sort_by_key(|unmapped| std::cmp::Reverse((unmapped.failed_items, unmapped.items)));
     Ok(mapping)
-}
-
-/// The participants of a stored message, the sender first; `None` where it is gone or is not the one that was rendered.
-async fn participants(store: &Store, stored: &Stored) -> Result<Option<Vec<Participant>>, StoreError> {
-    match store.get(&stored.mime, stored.bytes).await {
-        Ok(Some(object)) if Sha256::of(&object.bytes) == stored.sha256 => Ok(render::participants(&object.bytes)),
-        Ok(_) | Err(StoreError::TooLarge { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
 }

@@ -3,7 +3,7 @@
 use comfy_table::{Cell, CellAlignment};
 
 use super::ledger::{Day, DayState, Failure, Report};
-use crate::local::report::{shown, shown_up_to, table_of};
+use crate::text::{shown, shown_up_to, table_of};
 
 /// The longest list in a table; `--json` and `--html` have more.
 const SHOWN: usize = 100;

@@ -5,6 +5,7 @@
 
 mod error;
 mod folder;
+mod granted;
 mod header;
 mod host;
 mod lanes;

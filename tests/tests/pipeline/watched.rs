@@ -1,0 +1,42 @@
+//! A command and what it took.
+
+use std::{
+    process::{Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+/// What a command came to.
+pub(crate) struct Watched {
+    pub(crate) output: Output,
+    pub(crate) peak_kilobytes: u64,
+    /// Of the processor, its own and the system's for it.
+    pub(crate) cpu: Duration,
+    pub(crate) took: Duration,
+}
+
+/// Runs the command, and watches its memory until it ends.
+pub(crate) async fn watched(mut command: Command) -> anyhow::Result<Watched> {
+    command.stdin(Stdio::null()).stderr(Stdio::piped()).stdout(Stdio::piped());
+    let began = Instant::now();
+    let child = command.spawn()?;
+    let (status, stat) = (format!("/proc/{}/status", child.id()), format!("/proc/{}/stat", child.id()));
+    let mut ended = tokio::task::spawn_blocking(move || child.wait_with_output());
+    let (mut peak_kilobytes, mut cpu) = (0, Duration::ZERO);
+    let output = loop {
+        // The most so far; it is gone when the process is, so the last of these looks counts.
+        if let Ok(status) = std::fs::read_to_string(&status) {
+            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+            peak_kilobytes = line.and_then(|kilobytes| kilobytes.parse().ok()).unwrap_or(peak_kilobytes);
+        }
+        // Behind the name, in hundredths of a second: the 12th is its own, the 13th the system's.
+        if let Ok(stat) = std::fs::read_to_string(&stat) {
+            let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields).split(' ');
+            let hundredths: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+            cpu = cpu.max(Duration::from_millis(hundredths * 10));
+        }
+        if let Ok(output) = tokio::time::timeout(Duration::from_millis(20), &mut ended).await {
+            break output??;
+        }
+    };
+    Ok(Watched { output, peak_kilobytes, cpu, took: began.elapsed() })
+}
