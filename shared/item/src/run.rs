@@ -157,10 +157,11 @@ impl Cursor {
             return to(at, None);
         }
         let rest = before.and_then(|cursor| cursor.rest);
-        let gone_on = rest.is_none_or(|rest| rest.from < at);
+        // Where the run has come as far as it may bring the cursor, nothing of the other window is left.
+        let gone_on = at > from && at < most && rest.is_none_or(|rest| rest.from < at);
         match before {
             Some(_) if complete && rest.is_some() => to(stood, None),
-            Some(_) if !complete && at > from && gone_on => to(stood, Some(Window { from: at, to: most })),
+            Some(_) if !complete && gone_on => to(stood, Some(Window { from: at, to: most })),
             _ => None,
         }
     }
@@ -294,6 +295,11 @@ mod tests {
         let end = Reached { at: next.to, most, complete: true };
         let after = Cursor::moved(Some(&first), next.from, end, &run).unwrap();
         assert_eq!((after.archived_time, after.rest), (window.to, None));
+        // And it leaves no rest behind that: the one after it would begin there, without an overlap.
+        let further = Reached { at: next.to - Window::OVERLAP, most, complete: false };
+        let after = Cursor::moved(Some(&first), next.from, further, &run).unwrap();
+        assert_eq!((after.archived_time, after.rest), (window.to, None));
+        assert_eq!(Cursor::moved(Some(&after), next.from, further, &run), None);
     }
 
     #[test]
