@@ -61,20 +61,23 @@ fn memory(json: &[u8]) -> Result<u64, ItemError> {
     }
 }
 
-/// What serde_json's values and our item take, in bytes: a place in a list that has doubled, …
+// What serde_json's values and our item take, in bytes. `convert` has a test that it is no less.
+
+/// A place in a list that has doubled.
 const PLACE: u64 = 64;
-/// … the room that a list begins with, …
+/// The room that a list begins with.
 const LIST: u64 = 144;
-/// … what the allocator adds to a text, …
+/// What the allocator adds to a text.
 const TEXT: u64 = 32;
-/// … a number that a machine has, as its digits, …
+/// A number that a machine has, as its digits.
 const NUMBER: u64 = TEXT + 20;
-/// … the room that a map begins with, …
+/// The room that a map begins with,
 const MAP: u64 = 648;
-/// … how many members have it, and what each after them takes, …
+/// how many members have it,
 const MEMBERS: u64 = 11;
+/// and what each after them takes.
 const MEMBER: u64 = 130;
-/// … and the largest of our structures, in a list that has doubled.
+/// The largest of our structures, in a list that has doubled.
 const STRUCTURE: u64 = 200;
 
 /// The names by which serde_json's own types know each other: a number that no machine has comes as a map. No archive has
@@ -129,6 +132,9 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<(), A::Error> {
+        if list.next_element_seed(Node(self.0))?.is_none() {
+            return Ok(());
+        }
         self.takes(LIST)?;
         while list.next_element_seed(Node(self.0))?.is_some() {}
         Ok(())

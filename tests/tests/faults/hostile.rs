@@ -89,6 +89,7 @@ fn broken(now: Timestamp) -> Vec<(&'static str, Vec<u8>)> {
         ("nothing", Vec::new()),
         ("null", b"null".to_vec()),
         ("list", b"[1,2,3]".to_vec()),
+        replaced("made to hurt", "\"The rate is unchanged.\"", &format!("[{}0]", "{\"\":0},".repeat(10 << 17))),
         ("web page", b"<html>Please log in</html>".to_vec()),
     ]
 }

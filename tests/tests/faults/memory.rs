@@ -142,10 +142,17 @@ async fn a_batch_of_crowds_fits_in_what_the_template_gives() -> anyhow::Result<(
     fits(BATCH, crowd + "]", MORE).await
 }
 
-/// Each `[]` is three bytes on the wire and a whole value in memory. Three items are more than the function parses at
-/// once.
+/// Each `[]` is three bytes on the wire and a whole value in memory: three items that take nearly all that one may take.
 #[tokio::test]
 async fn a_batch_that_is_made_to_take_memory_fits_in_what_the_template_gives() -> anyhow::Result<()> {
     const VALUES: usize = 3_500_000;
     fits(3, format!(r#"],"x":[{}[]]"#, "[],".repeat(VALUES)), 1).await
+}
+
+/// What takes most for its length: a map with one member, which is kept until the message is written. Ten items, and the
+/// function works on four at once.
+#[tokio::test]
+async fn a_batch_that_is_made_to_keep_memory_fits_in_what_the_template_gives() -> anyhow::Result<()> {
+    const VALUES: usize = 250_000;
+    fits(BATCH, format!(r#"],"business":[{}0]"#, "{\"\":0},".repeat(VALUES)), 1).await
 }
