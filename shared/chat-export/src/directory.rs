@@ -3,6 +3,7 @@
 
 use crate::error::ExportError;
 
+const ENTRY: &[u8] = b"PK\x01\x02";
 const END: &[u8] = b"PK\x05\x06";
 const END_LENGTH: usize = 22;
 const END64: &[u8] = b"PK\x06\x06";
@@ -15,12 +16,15 @@ const COMMENT: usize = 1 << 16;
 /// The most bytes between where a 64-bit end record is said to be and its locator. Phones write the 56 of the record.
 const END64_REACH: usize = 1 << 16;
 
-/// The most entries that an end record declares. A zip may have several that look like one, so that readers differ in which
-/// they go by: each counts.
+/// The most entries that an end record declares. A zip that does not end as phones write it may have several that look like
+/// one, so that readers differ in which they go by: each counts.
 ///
 /// # Errors
 /// [`ExportError::ZipDamaged`] where a 64-bit record does not lie where a phone writes it.
 pub(crate) fn declared_entries(zip: &[u8]) -> Result<u64, ExportError> {
+    if let Some(count) = plain_end(zip) {
+        return Ok(count);
+    }
     let mut most = 0;
     for end in places(zip, END, zip.len().saturating_sub(COMMENT + END_LENGTH + END.len())..zip.len()) {
         let Some(count) = number::<2>(zip, end + 10) else { continue };
@@ -41,6 +45,18 @@ pub(crate) fn declared_entries(zip: &[u8]) -> Result<u64, ExportError> {
         }
     }
     Ok(most)
+}
+
+/// The entries that the end record of a phone's zip declares: the last bytes of the file, right behind the directory, of one
+/// disk and not of 64 bits. Every reader goes by that one. So whatever else looks like an end record is somebody's file, and
+/// nobody can send a file that keeps a chat from being read.
+fn plain_end(zip: &[u8]) -> Option<u64> {
+    let end = zip.len().checked_sub(END_LENGTH).filter(|end| zip[*end..].starts_with(END))?;
+    let (disks, here, count) = (number::<4>(zip, end + 4)?, number::<2>(zip, end + 8)?, number::<2>(zip, end + 10)?);
+    let (size, from, comment) = (number::<4>(zip, end + 12)?, number::<4>(zip, end + 16)?, number::<2>(zip, end + 20)?);
+    let from = usize::try_from(from).ok().filter(|from| usize::try_from(size).is_ok_and(|size| *from + size == end))?;
+    let begins = count == 0 || zip[from..].starts_with(ENTRY);
+    (disks == 0 && here == count && count < u64::from(u16::MAX) && comment == 0 && begins).then_some(count)
 }
 
 /// Where these four bytes stand.

@@ -225,6 +225,22 @@ fn too_many_entries_are_refused_before_one_of_them_is_read() {
     let mut lying = many;
     lying.extend(b"PK\x05\x06\0\0\0\0\x01\0\x01\0\x2e\0\0\0\0\0\0\0\0\0");
     assert_eq!(read(lying).err(), refused);
+    let mut lying = pack_many(Export::MAX_ZIP_ENTRIES + 1);
+    let end = u32::try_from(lying.len()).unwrap().to_le_bytes();
+    lying.extend([b"PK\x05\x06\0\0\0\0\x01\0\x01\0\0\0\0\0".as_slice(), &end, b"\0\0"].concat());
+    assert_eq!(read(lying).err(), refused);
+}
+
+#[test]
+fn what_somebody_sends_in_a_chat_does_not_keep_it_from_being_read() {
+    // Files are stored as they are, and this one ends as a zip of very many would.
+    let hostile = b"PK\x05\x06\0\0\0\0\xfe\xff\xfe\xff\x2e\0\0\0\0\0\0\0\0\0";
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes) in [("_chat.txt", CHAT.as_bytes()), ("IMG-1.jpg", hostile)] {
+        zip.start_file(name, SimpleFileOptions::default().compression_method(CompressionMethod::Stored)).unwrap();
+        zip.write_all(bytes).unwrap();
+    }
+    assert_eq!(read(zip.finish().unwrap().into_inner()).unwrap().ids().count(), 2);
 }
 
 #[test]

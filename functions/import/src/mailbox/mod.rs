@@ -3,6 +3,7 @@
 mod date;
 pub mod entra;
 pub mod graph;
+mod header;
 mod http;
 pub mod imap;
 mod known;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use item::{FilingResult, ItemId, MailboxAddress, Sha256};
-use mail_parser::MessageParser;
+use memchr::memmem;
 
 pub use mime::{LargeMime, Mime, StoredFile};
 pub(crate) use mime::{Original, PIECE};
@@ -69,10 +70,15 @@ pub struct Message {
 impl Message {
     /// What its copies are known by.
     pub fn identity(&self) -> Identity<'_> {
-        let head = MessageParser::new().parse_headers(&self.mime.in_memory()[..]);
-        let content = head.as_ref().and_then(|head| head.header_raw(CONTENT_HEADER)?.trim().parse().ok());
+        let content = content(self.mime.in_memory());
         Identity { item: &self.item, message_id: &self.message_id, content }
     }
+}
+
+/// What a message's header says of its content. Each copy asks, so nothing else of the head is read.
+fn content(mime: &[u8]) -> Option<Sha256> {
+    let head = &mime[..memmem::find(mime, b"\r\n\r\n")?];
+    str::from_utf8(header::field(head, CONTENT_HEADER)?).ok()?.parse().ok()
 }
 
 /// Whether an earlier attempt may have left a copy, or a part of one.

@@ -6,7 +6,6 @@
 mod error;
 mod folder;
 mod granted;
-mod header;
 mod host;
 mod lanes;
 mod login;

@@ -11,12 +11,11 @@ use super::{
     ImapConfig,
     error::{Failure, Meaning, Refusal, setup},
     folder::{Namespace, quoted},
-    header::field,
     login::{Login, Proof},
     response::{Code, Condition, Response, Status, Word, parse},
     wire::Wire,
 };
-use crate::mailbox::{CONTENT_HEADER, Identity, MailboxError, Mime, patience::Patience};
+use crate::mailbox::{CONTENT_HEADER, Identity, MailboxError, Mime, header::field, patience::Patience};
 
 /// Up to so many bytes a message goes along with its command, where the server takes that. A larger one waits until the
 /// server has agreed to its size, so that it is not sent in vain.

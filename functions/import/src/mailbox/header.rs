@@ -1,4 +1,4 @@
-//! The header of a message, as a server shows a part of it.
+//! The header of a message, of ours or as a server shows a part of it.
 
 /// The value of a field of a header, without what stands around it.
 pub(super) fn field<'a>(header: &'a [u8], name: &str) -> Option<&'a [u8]> {
