@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use indicatif::ProgressBar;
 use item::MailboxAddress;
 use mapping::{RowError, UserMap, UserMapErrors};
 use phone::{PhoneNumber, Region};
@@ -19,6 +20,7 @@ use store::{Condition, Object, Put, Written};
 use super::{
     confirm::{NOT_CONFIRMED, confirmed},
     connection::{Connection, Deployment},
+    mailboxes,
     user_map::{UserMapArguments, UserMapSettings},
 };
 
@@ -31,10 +33,10 @@ pub struct MappingArguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum MappingCommand {
-    /// Read a user map as import would, and say line by line what is wrong; asks and changes nothing
-    #[command(
-        after_help = "Exit code: 0 when the file is valid (warnings or not), 1 when it is not or cannot be read."
-    )]
+    /// Read a user map as import would, and say line by line what is wrong; changes nothing
+    #[command(after_help = "Nobody is asked for anything, except with --mailboxes.\n\
+        Exit code: 0 when the file is valid (warnings or not); 1 when it is not or cannot be read, or a mailbox is not there.\n\
+        Examples:\n  archiver mapping check people.csv\n  archiver mapping check people.csv --mailboxes --stack NAME")]
     Check(CheckArguments),
     /// Put a valid user map into the bucket; import uses it from its next batch on
     #[command(after_help = "A file with a wrong row is not uploaded at all.\n\
@@ -55,9 +57,14 @@ struct CheckArguments {
     /// The country of numbers that are written without a country code; set it as the deployment's DefaultRegion is
     #[arg(long, env = "DEFAULT_REGION", value_name = "XX")]
     default_region: Option<Region>,
+    /// Ask the deployment's mail system too whether each mailbox is there, as import would
+    #[arg(long)]
+    mailboxes: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    deployment: Deployment,
 }
 
 #[derive(Debug, clap::Args)]
@@ -67,6 +74,9 @@ struct UploadArguments {
     /// Do not ask
     #[arg(long)]
     yes: bool,
+    /// Ask the deployment's mail system first whether each mailbox is there, and upload nothing where one is not
+    #[arg(long)]
+    mailboxes: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -109,7 +119,13 @@ const EXAMPLES: usize = 5;
 /// When the file or the deployment cannot be reached, or somebody else changes the map at the same moment.
 pub async fn run(arguments: MappingArguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
-        MappingCommand::Check(arguments) => check(&arguments),
+        MappingCommand::Check(arguments) if arguments.mailboxes => {
+            let connection = Connection::open(&arguments.deployment).await?;
+            let checked = check(&arguments, Some(&connection)).await;
+            connection.close().await?;
+            checked
+        }
+        MappingCommand::Check(arguments) => check(&arguments, None).await,
         MappingCommand::Upload(arguments) => upload(&arguments).await,
         MappingCommand::Resolve(arguments) => resolve(&arguments).await,
     }
@@ -175,23 +191,58 @@ fn counts(map: &UserMap) -> (usize, usize) {
     (map.len(), mailboxes.len())
 }
 
+/// The mailboxes of a map that are not there.
+async fn absent(
+    connection: &Connection,
+    ministack: &Path,
+    map: &UserMap,
+) -> anyhow::Result<Vec<(u64, MailboxAddress)>> {
+    let bar = ProgressBar::new(map.mailboxes().len() as u64);
+    let asked = async {
+        let mailboxes = mailboxes::connect(connection, ministack).await.map_err(anyhow::Error::msg)?;
+        Ok::<_, anyhow::Error>(mailboxes::absent(mailboxes.as_ref(), map, |count| bar.set_position(count)).await?)
+    };
+    let absent = asked.await.context("the file is valid, but the mail system does not tell which mailboxes are there");
+    bar.finish_and_clear();
+    absent
+}
+
+fn absent_line((line, address): &(u64, MailboxAddress)) -> String {
+    format!(
+        "line {line}: there is no mailbox {address}: correct it, or have the mailbox made; until then items go by the \
+         person's own e-mail property, if they have one"
+    )
+}
+
 #[expect(clippy::print_stdout, reason = "this is the command's own output")]
-fn check(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
+async fn check(arguments: &CheckArguments, connection: Option<&Connection>) -> anyhow::Result<ExitCode> {
     let bytes = read(&arguments.file)?;
-    match UserMap::parse(&bytes, arguments.default_region) {
+    let deployed = match connection {
+        Some(connection) => UserMapSettings::deployed(connection)?.default_region,
+        None => None,
+    };
+    match UserMap::parse(&bytes, arguments.default_region.or(deployed)) {
         Ok(map) => {
             let (numbers, mailboxes) = counts(&map);
             let suspicions = suspicions(&map);
+            let absent = match connection {
+                Some(connection) => Some(absent(connection, &arguments.deployment.ministack, &map).await?),
+                None => None,
+            };
             if arguments.json {
-                println!(
-                    "{}",
-                    json!({"valid": true, "numbers": numbers, "mailboxes": mailboxes, "warnings": suspicions})
-                );
+                let mut told =
+                    json!({"valid": true, "numbers": numbers, "mailboxes": mailboxes, "warnings": suspicions});
+                if let Some(absent) = &absent {
+                    let row = |(line, mailbox): &(u64, MailboxAddress)| json!({"line": line, "mailbox": mailbox});
+                    told["absent"] = absent.iter().map(row).collect();
+                }
+                println!("{told}");
             } else {
                 println!("{} is valid: {numbers} numbers, {mailboxes} mailboxes", arguments.file.display());
+                absent.iter().flatten().for_each(|absent| println!("{}", absent_line(absent)));
                 warn(&suspicions);
             }
-            Ok(ExitCode::SUCCESS)
+            Ok(if absent.iter().flatten().count() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Err(errors) => {
             refuse(&arguments.file, &errors, arguments.json);
@@ -274,6 +325,14 @@ async fn upload_to(connection: &Connection, arguments: &UploadArguments, bytes: 
         }
     };
     warn(&suspicions(&map));
+    if arguments.mailboxes {
+        let absent = absent(connection, &arguments.deployment.ministack, &map).await?;
+        absent.iter().for_each(|absent| eprintln!("{}", absent_line(absent)));
+        if !absent.is_empty() {
+            eprintln!("Nothing was changed.");
+            return Ok(ExitCode::FAILURE);
+        }
+    }
     let before = connection.store.get(key, UserMap::MAX_BYTES as u64).await?;
     let in_use = match &before {
         None => Some(UserMap::empty()),

@@ -10,6 +10,7 @@ pub mod dead_letters;
 pub mod doctor;
 pub mod functions;
 mod interrupt;
+mod mailboxes;
 pub mod mapping;
 pub mod reconcile;
 pub mod report;

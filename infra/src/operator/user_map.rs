@@ -45,12 +45,22 @@ impl UserMapSettings {
     /// # Errors
     /// When the deployment says something that cannot be.
     pub fn of(arguments: &UserMapArguments, connection: &Connection) -> Result<Self, VariableError> {
-        let variables = connection.mapping();
-        let key = variables.or("USER_MAP_KEY", "a key in the bucket", keys::USER_MAP.to_owned())?;
-        let default_region = variables.optional("DEFAULT_REGION", "a country of two letters, such as DK")?;
+        let deployed = Self::deployed(connection)?;
         Ok(Self {
-            key: arguments.user_map_key.clone().unwrap_or(key),
-            default_region: arguments.default_region.or(default_region),
+            key: arguments.user_map_key.clone().unwrap_or(deployed.key),
+            default_region: arguments.default_region.or(deployed.default_region),
+        })
+    }
+
+    /// What the deployment says.
+    ///
+    /// # Errors
+    /// When it says something that cannot be.
+    pub fn deployed(connection: &Connection) -> Result<Self, VariableError> {
+        let variables = connection.mapping();
+        Ok(Self {
+            key: variables.or("USER_MAP_KEY", "a key in the bucket", keys::USER_MAP.to_owned())?,
+            default_region: variables.optional("DEFAULT_REGION", "a country of two letters, such as DK")?,
         })
     }
 

@@ -131,6 +131,18 @@ impl UserMap {
         self.address_of(&number)
     }
 
+    /// Each mailbox once, with the line where it stands first. Personal data: for the operator's own eyes.
+    pub fn mailboxes(&self) -> BTreeMap<&MailboxAddress, u64> {
+        let mut first = BTreeMap::new();
+        for mapped in self.entries.values() {
+            first
+                .entry(&mapped.address)
+                .and_modify(|line: &mut u64| *line = mapped.line.min(*line))
+                .or_insert(mapped.line);
+        }
+        first
+    }
+
     /// Each person's number once, in the order of the file, with its mailbox. Personal data: for the operator's own eyes.
     pub fn people(&self) -> Vec<(PhoneNumber, &MailboxAddress)> {
         let mut by_line = BTreeMap::new();

@@ -9,6 +9,7 @@ use item::{FiledMailbox, FilingResult, ItemId, Outcome};
 use jiff::Timestamp;
 use serde_json::json;
 use store::keys;
+use tempfile::TempDir;
 
 use crate::{
     stack::{ADA, NAME, Stack},
@@ -108,4 +109,30 @@ async fn a_stack_s_mailboxes_are_asked_as_its_import_is_set() {
     assert_transcript("reconcile-deep-mailbox-gone", &stack.run(&deep).await);
     deploy(&stack, &[("MAILBOX", "pigeon")]).await;
     assert_transcript("reconcile-deep-no-mail-system", &stack.run(&deep).await);
+}
+
+#[tokio::test]
+async fn a_user_map_s_mailboxes_are_asked_for_before_it_is_used() {
+    let stack = Stack::start().await;
+    let directory = TempDir::new().unwrap();
+    let file = |name: &str, rows: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, format!("Mobile number,E-mail address\n{rows}")).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    // The numbers have no country, and the stack says which.
+    let good = file("good.csv", "20 12 34 56,ada@example.com\n");
+    let typo = file("typo.csv", "20 12 34 56,ada@example.com\n20 12 34 57,bob@exmaple.com\n20 12 34 58,bob@exmaple.com\n");
+    let asked = ["--mailboxes", "--stack", NAME];
+    let told = async |name: &str, arguments: &[&str]| {
+        let told = stack.run(&[arguments, &asked].concat()).await;
+        assert_transcript(name, &told);
+    };
+    told("mailboxes-check", &["mapping", "check", &good]).await;
+    told("mailboxes-check-typo", &["mapping", "check", &typo]).await;
+    told("mailboxes-check-typo-json", &["mapping", "check", "--json", &typo]).await;
+    told("mailboxes-upload-typo", &["mapping", "upload", "--yes", &typo]).await;
+    told("mailboxes-upload", &["mapping", "upload", "--yes", &good]).await;
+    stack.secret("wa-graph", &json!({"client_secret": "wrong"})).await;
+    told("mailboxes-check-wrong-secret", &["mapping", "check", &good]).await;
 }

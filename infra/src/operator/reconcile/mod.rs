@@ -12,7 +12,6 @@ use std::{process::ExitCode, time::Duration};
 
 use indicatif::ProgressBar;
 use jiff::{SignedDuration, Timestamp};
-use secrets::Secrets;
 
 pub use self::{
     books::{FETCH, Missing, ReconcileError, Reconciled, Scope, Short, Why},
@@ -23,8 +22,8 @@ pub use self::{
 use super::{
     Interrupt,
     confirm::confirmed,
-    connection::{Connection, Deployment, Part},
-    settings,
+    connection::{Connection, Deployment},
+    mailboxes,
     time::time,
 };
 
@@ -140,17 +139,7 @@ async fn compare(connection: &Connection, arguments: &ReconcileArguments) -> any
 /// The mail system as import has it. Where it cannot be had, that is something to be told of each mailbox: the books and
 /// the stored messages can be looked at all the same.
 async fn deep(connection: &Connection, arguments: &ReconcileArguments) -> Deep {
-    let ministack = &arguments.deployment.ministack;
-    let mailboxes = match settings::of(connection, Part::Import, import::VARIABLES, ministack).await {
-        Err(error) => Err(error.to_string()),
-        Ok(variables) => match import::Settings::read(&variables) {
-            Err(error) => Err(error.to_string()),
-            Ok(settings) => {
-                let connected = settings.mailbox.connect(Secrets::new(&connection.config));
-                connected.map_err(|error| error.to_string())
-            }
-        },
-    };
+    let mailboxes = mailboxes::connect(connection, &arguments.deployment.ministack).await;
     Deep { mailboxes, name_mailboxes: arguments.name_mailboxes }
 }
 
