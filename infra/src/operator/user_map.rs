@@ -7,18 +7,6 @@ use store::{Store, StoreError, keys};
 
 use super::connection::Connection;
 
-/// The variables of import that say so. A stack's parameters have the same names, written as [`parameter`] does.
-pub const VARIABLES: &[&str] = &["AUTOMATIC_MAPPING", "CATCH_ALL_MAILBOX", "DEFAULT_REGION", "USER_MAP_KEY"];
-
-/// The stack's parameter that sets a variable: `DefaultRegion` of `DEFAULT_REGION`.
-pub fn parameter(variable: &str) -> String {
-    let word = |word: &str| {
-        let (initial, rest) = word.split_at(word.len().min(1));
-        initial.to_owned() + &rest.to_ascii_lowercase()
-    };
-    variable.split('_').map(word).collect()
-}
-
 /// Where the user map is and how its numbers are read, where that is not as the deployment has it.
 #[derive(Debug, Clone, clap::Args)]
 pub struct UserMapArguments {

@@ -122,7 +122,8 @@ async fn a_user_map_s_mailboxes_are_asked_for_before_it_is_used() {
     };
     // The numbers have no country, and the stack says which.
     let good = file("good.csv", "20 12 34 56,ada@example.com\n");
-    let typo = file("typo.csv", "20 12 34 56,ada@example.com\n20 12 34 57,bob@exmaple.com\n20 12 34 58,bob@exmaple.com\n");
+    let typo =
+        file("typo.csv", "20 12 34 56,ada@example.com\n20 12 34 57,bob@exmaple.com\n20 12 34 58,bob@exmaple.com\n");
     let asked = ["--mailboxes", "--stack", NAME];
     let told = async |name: &str, arguments: &[&str]| {
         let told = stack.run(&[arguments, &asked].concat()).await;

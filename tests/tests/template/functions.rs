@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use archiver::operator::user_map;
+use archiver::operator::connection::{MAPPING, parameter};
 use environment::{LogLevel, Variables};
 use serde_json::{Value, json};
 
@@ -58,8 +58,8 @@ fn what_is_deployed_unwinds_however_it_is_built() {
 fn what_import_is_told_of_the_user_map_is_what_the_command_finds() {
     let template = Template::read();
     let (_, _, properties) = template.functions().into_iter().find(|(binary, ..)| *binary == "import").expect("import");
-    for variable in user_map::VARIABLES {
-        let parameter = user_map::parameter(variable);
+    for variable in MAPPING {
+        let parameter = parameter(variable);
         assert_eq!(environment(properties)[variable], &json!({"Ref": parameter}));
         assert!(template.section("Parameters")[&parameter].is_object(), "{parameter}");
     }

@@ -1,5 +1,6 @@
 //! Which deployment a command works on, and the way to it.
 
+mod parameters;
 mod part;
 mod stack;
 
@@ -14,8 +15,10 @@ use aws_sdk_s3::config::ProvideCredentials;
 use environment::Variables;
 use store::Store;
 
-pub use self::part::Part;
-use super::user_map;
+pub use self::{
+    parameters::{MAPPING, parameter},
+    part::Part,
+};
 use crate::local::{
     cloud::{Cloud, CloudError},
     ministack::{Ministack, MinistackError, MinistackOptions},
@@ -186,7 +189,7 @@ impl Connection {
             Self::required(&Origin::Variables, &parts)?;
             let config = environment::aws_config().await;
             usable(&config).await?;
-            let mapping = Variables::read(user_map::VARIABLES);
+            let mapping = Variables::read(MAPPING);
             return Self::of_parts(config, Origin::Variables, parts, mapping);
         };
         let config = environment::aws_config().await;
@@ -197,8 +200,8 @@ impl Connection {
             stack.outputs.get(part.output()).cloned()
         };
         let parts = Self::parts(&Variables::from_values(VARIABLES, output));
-        let parameter = |variable: &str| stack.parameters.get(&user_map::parameter(variable)).cloned();
-        let mapping = Variables::from_values(user_map::VARIABLES, parameter);
+        let parameter = |variable: &str| stack.parameters.get(&parameter(variable)).cloned();
+        let mapping = Variables::from_values(MAPPING, parameter);
         Self::of_parts(config, Origin::Stack { name: name.clone(), status: stack.status }, parts, mapping)
     }
 
@@ -207,7 +210,7 @@ impl Connection {
         let store = Store::new(&config, bucket.clone());
         let (origin, parts) = (Origin::Machine, HashMap::new());
         // A one-machine run has the defaults.
-        let mapping = Variables::from_values(user_map::VARIABLES, |_| None);
+        let mapping = Variables::from_values(MAPPING, |_| None);
         Self { config, store, bucket, queues, local: None, origin, parts, mapping, ministack: None }
     }
 
