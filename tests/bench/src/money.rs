@@ -37,7 +37,7 @@ fn price(operation: &str) -> f64 {
 /// The memory that the template gives a function, in GB.
 fn memory(step: Step) -> f64 {
     match step {
-        Step::Fetch => 0.25,
+        Step::Fetch => 0.5,
         Step::Convert | Step::Import => 1.0,
     }
 }
