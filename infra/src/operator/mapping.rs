@@ -44,9 +44,11 @@ enum MappingCommand {
         Examples:\n  archiver mapping upload people.csv\n  archiver mapping upload people.csv --yes --local")]
     Upload(UploadArguments),
     /// Say where somebody's items would go by the user map in the bucket and the rule for e-mail properties
-    #[command(after_help = "Whether a mailbox exists is not asked: only import has access to the mail system.\n\
+    #[command(
+        after_help = "Whether a mailbox exists is not asked here; `archiver mapping check FILE --mailboxes` asks.\n\
         Exit code: 0 when a mailbox is named, 1 when items of nobody else would become dead letters (unmapped).\n\
-        Examples:\n  archiver mapping resolve '+45 20 12 34 56'\n  archiver mapping resolve ada@example.com --json")]
+        Examples:\n  archiver mapping resolve '+45 20 12 34 56'\n  archiver mapping resolve ada@example.com --json"
+    )]
     Resolve(ResolveArguments),
 }
 
@@ -438,8 +440,8 @@ async fn resolve_in(connection: &Connection, arguments: &ResolveArguments) -> an
     Ok(tell(arguments.json, &user, automatic, (rule, mailbox)))
 }
 
-const NOT_ASKED: &str = "Not asked: whether that mailbox exists. Only import asks the mail system; where the mailbox is \
-                         not there, the next rule applies.";
+const NOT_ASKED: &str = "Not asked: whether that mailbox exists; `archiver mapping check FILE --mailboxes` asks. Where it is not \
+                         there, the next rule applies.";
 
 #[expect(clippy::print_stdout, reason = "this is the command's own output")]
 fn tell(json: bool, user: &User, automatic: bool, (rule, mailbox): (Rule, Option<&MailboxAddress>)) -> ExitCode {
