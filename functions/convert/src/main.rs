@@ -11,10 +11,15 @@ use environment::{LogLevel, Variables};
 use queue::Queue;
 use render::Renderer;
 use secrets::Secrets;
+use source::SourceSettings;
 use store::Store;
 
-/// How many items are rendered at once: each may hold an item of the largest size twice, as bytes and as base64.
-const AT_ONCE: usize = 4;
+/// How many of an archive's items are rendered at once: a whole batch. Each may hold an item of the largest size twice, as
+/// bytes and as base64.
+const AT_ONCE: usize = 10;
+
+/// How many of chat exports': each may open an export of 256 MiB.
+const EXPORTS_AT_ONCE: usize = 4;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -25,6 +30,10 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         .inspect_err(|error| tracing::error!(%error, "cannot start: environment variable ARCHIVE_DOMAIN"))?;
     let aws = environment::aws_config().await;
     let most_item_bytes = settings.most_item_bytes();
+    let at_once = match settings.source {
+        SourceSettings::ArchiverApi { .. } => AT_ONCE,
+        SourceSettings::ChatExport { .. } => EXPORTS_AT_ONCE,
+    };
     let store = Store::new(&aws, settings.bucket);
     let batch = Batch {
         work: Arc::new(Convert {
@@ -38,7 +47,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         next: Some(Queue::new(&aws, settings.import_queue_url)),
         dead_letters: Queue::new(&aws, settings.dead_letter_queue_url),
         backoff: Backoff { base: settings.retry_base, cap: Backoff::CAP },
-        at_once: AT_ONCE,
+        at_once,
     };
     batch.serve().await
 }

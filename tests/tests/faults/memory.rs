@@ -150,7 +150,7 @@ async fn a_batch_that_is_made_to_take_memory_fits_in_what_the_template_gives() -
 }
 
 /// What takes most for its length: a map with one member, which is kept until the message is written. Ten items, and the
-/// function works on four at once.
+/// function works on all of them at once.
 #[tokio::test]
 async fn a_batch_that_is_made_to_keep_memory_fits_in_what_the_template_gives() -> anyhow::Result<()> {
     const VALUES: usize = 250_000;

@@ -63,8 +63,8 @@ impl Mime {
 }
 
 impl Mime {
-    /// The same message, its files of more base64 than this left where they are and decoded when they are read, a piece
-    /// at a time. A message that is not as convert writes it stays as it is.
+    /// The same message, its files of more base64 than this left where they are: sent as they are, or decoded when they
+    /// are read, a piece at a time. A message that is not as convert writes it stays as it is.
     pub(crate) fn leaving_out(&self, small: usize) -> Self {
         match self {
             Self::Whole(bytes) if bytes.len() > small => outlined(bytes, small).unwrap_or_else(|| self.clone()),
@@ -89,6 +89,10 @@ struct InMemory(Bytes);
 
 #[async_trait]
 impl Original for InMemory {
+    fn in_memory(&self) -> Option<&Bytes> {
+        Some(&self.0)
+    }
+
     async fn read(&self, range: Range<u64>) -> Result<Bytes, MailboxError> {
         let within = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(self.0.len());
         Ok(self.0.slice(within(range.start)..within(range.end)))
@@ -101,6 +105,11 @@ pub(crate) const PIECE: u64 = 4 << 20;
 /// Where a large message lies.
 #[async_trait]
 pub(crate) trait Original: Send + Sync {
+    /// All of it, where it lies in memory.
+    fn in_memory(&self) -> Option<&Bytes> {
+        None
+    }
+
     /// Reads these of its bytes, which it has.
     ///
     /// # Errors
@@ -132,6 +141,13 @@ pub(crate) struct LeftOut {
 /// The bytes of a full line of base64, and its characters with its end.
 const LINE: (u64, u64) = (57, 78);
 
+/// What stands between `+` and `z` and is not of base64's alphabet is harmless, but for the backslash. Looked at without
+/// a branch, the characters are compared many at once.
+fn is_line_of_base64(line: &[u8]) -> bool {
+    let harmful = |found: bool, byte: &u8| found | (*byte < b'+') | (*byte > b'z') | (*byte == b'\\');
+    line.strip_suffix(b"\r\n").is_some_and(|characters| !characters.iter().fold(false, harmful))
+}
+
 /// A large file of a large message.
 #[derive(Clone)]
 pub struct StoredFile {
@@ -147,6 +163,16 @@ impl StoredFile {
     /// How many bytes it has.
     pub fn length(&self) -> u64 {
         self.left_out().bytes
+    }
+
+    /// Its base64 in lines of 76 characters with CRLF, the last one too, where that lies in memory and holds nothing that
+    /// does not stand for itself in a JSON string.
+    pub(crate) fn lines(&self) -> Option<Bytes> {
+        let Range { start, end } = &self.left_out().base64;
+        let range = usize::try_from(*start).ok()?..usize::try_from(*end).ok()?;
+        let whole = self.message.original.in_memory()?;
+        let lines = whole.get(range.clone())?;
+        lines.chunks(LINE.1 as usize).all(is_line_of_base64).then(|| whole.slice(range))
     }
 
     /// Reads these of its bytes; a range that ends behind its end is cut there.

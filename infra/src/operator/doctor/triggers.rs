@@ -29,7 +29,7 @@ pub(super) struct Trigger {
 
 /// convert's and import's. A batch of import makes one request at a time for one mailbox, and Graph takes 4 at once.
 pub(super) const TRIGGERS: [Trigger; 2] = [
-    Trigger { check: "convert's trigger", part: Part::Convert, usual: 10, most: None },
+    Trigger { check: "convert's trigger", part: Part::Convert, usual: 4, most: None },
     Trigger { check: "import's trigger", part: Part::Import, usual: 4, most: Some(4) },
 ];
 

@@ -11,7 +11,7 @@ use super::{
     client::Request,
     error::Failure,
     filing::{REQUEST_LIMIT, Work},
-    message::Attachment,
+    message::{AtHand, Attachment},
     odata::with_options,
 };
 use crate::mailbox::patience::Patience;
@@ -125,9 +125,16 @@ impl Graph {
         patience: &mut Patience,
     ) -> Result<(), Failure> {
         let url = self.client.hosts.graph(&["users", work.mailbox, "messages", message, "attachments"]);
+        let read;
+        let content = match file.data.at_hand() {
+            Some(content) => content,
+            None => {
+                read = file.data.read(0..file.data.len()).await?;
+                AtHand::Bytes(&read)
+            }
+        };
         // The answer shows the file again.
-        let bytes = file.data.read(0..file.data.len()).await?;
-        let request = Request::post(url, attachment_json(file, &bytes)).answered_with_message();
+        let request = Request::post(url, attachment_json(file, &content)).answered_with_message();
         self.client.ask_once(Some(&work.lane.permits), &request, patience).await.map(drop)
     }
 

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use encodify::base64::STANDARD;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
-use super::message::{Attachment, Body, Content, Data, Party};
+use super::message::{AtHand, Attachment, Body, Content, Party};
 use crate::mailbox::Identity;
 
 /// The named property that holds the item's id. The set is ours alone; changing it would make staged messages of
@@ -65,8 +65,6 @@ struct NewMessage<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     internet_message_headers: Vec<NameAndValue<'a>>,
     single_value_extended_properties: Vec<Property<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    attachments: Vec<NewAttachment<'a>>,
 }
 
 #[derive(Serialize)]
@@ -101,6 +99,7 @@ struct Property<'a> {
     value: &'a str,
 }
 
+/// All of an attachment but its bytes.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct NewAttachment<'a> {
@@ -108,14 +107,7 @@ struct NewAttachment<'a> {
     kind: &'a str,
     name: &'a str,
     content_type: &'a str,
-    #[serde(serialize_with = "base64")]
-    content_bytes: &'a [u8],
     is_inline: bool,
-}
-
-/// Encodes straight into the writer: a file is never held a second time.
-fn base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&STANDARD.display(bytes))
 }
 
 impl<'a> From<Party<'a>> for Recipient<'a> {
@@ -124,16 +116,35 @@ impl<'a> From<Party<'a>> for Recipient<'a> {
     }
 }
 
-impl<'a> NewAttachment<'a> {
-    fn of(attachment: &'a Attachment<'_>, bytes: &'a [u8]) -> Self {
-        Self {
-            kind: "#microsoft.graph.fileAttachment",
-            name: &attachment.name,
-            content_type: &attachment.content_type,
-            content_bytes: bytes,
-            is_inline: false,
+/// Adds an attachment. Its base64 goes past serde, which would look at each character for something to escape; lines of
+/// it are not even decoded.
+fn write_attachment(attachment: &Attachment<'_>, content: &AtHand<'_>, json: &mut Vec<u8>) {
+    let all_but_its_bytes = NewAttachment {
+        kind: "#microsoft.graph.fileAttachment",
+        name: &attachment.name,
+        content_type: &attachment.content_type,
+        is_inline: false,
+    };
+    write_json(&all_but_its_bytes, json);
+    reopen(json);
+    json.extend_from_slice(b",\"contentBytes\":\"");
+    match content {
+        AtHand::Bytes(bytes) => {
+            STANDARD.encode_append(bytes, json);
+        }
+        AtHand::Lines(lines) => {
+            for line in lines.split_inclusive(|byte| *byte == b'\n') {
+                json.extend_from_slice(line.strip_suffix(b"\r\n").unwrap_or(line));
+            }
         }
     }
+    json.extend_from_slice(b"\"}");
+}
+
+/// Takes the end off an object that has members, so that it can have more.
+fn reopen(object: &mut Vec<u8>) {
+    let end = object.pop();
+    debug_assert_eq!(end, Some(b'}'));
 }
 
 /// How long an attachment's JSON is at most, in bytes.
@@ -142,13 +153,19 @@ pub(super) fn longest_json(attachment: &Attachment<'_>) -> usize {
     attachment.data.len().div_ceil(3) * 4 + 6 * (attachment.name.len() + attachment.content_type.len()) + 160
 }
 
-/// One attachment by itself, with its bytes.
-pub(super) fn attachment_json(attachment: &Attachment<'_>, bytes: &[u8]) -> Vec<u8> {
-    json(&NewAttachment::of(attachment, bytes), longest_json(attachment))
+/// One attachment by itself.
+pub(super) fn attachment_json(attachment: &Attachment<'_>, content: &AtHand<'_>) -> Vec<u8> {
+    let mut json = Vec::with_capacity(longest_json(attachment));
+    write_attachment(attachment, content, &mut json);
+    json
 }
 
-/// A message with those of its attachments that travel with it. They are in memory.
-pub(super) fn message_json(draft: &Draft<'_>, attachments: &[&Attachment<'_>], concessions: Concessions) -> Vec<u8> {
+/// A message with those of its attachments that travel with it. They are at hand.
+pub(super) fn message_json(
+    draft: &Draft<'_>,
+    attachments: &[(&Attachment<'_>, AtHand<'_>)],
+    concessions: Concessions,
+) -> Vec<u8> {
     let content = draft.content;
     let date = content.date.to_string();
     let mut properties = vec![
@@ -182,23 +199,27 @@ pub(super) fn message_json(draft: &Draft<'_>, attachments: &[&Attachment<'_>], c
         is_read: true,
         internet_message_headers: content.headers.iter().map(|(name, value)| NameAndValue { name, value }).collect(),
         single_value_extended_properties: properties,
-        attachments: attachments
-            .iter()
-            .filter_map(|attachment| match &attachment.data {
-                Data::Here(bytes) => Some(NewAttachment::of(attachment, bytes)),
-                Data::Stored(_) => None,
-            })
-            .collect(),
     };
-    let files: usize = attachments.iter().map(|attachment| longest_json(attachment)).sum();
-    json(&message, files + shown.len() + shown.len() / 8 + 200 * content.to.len() + 8192)
+    let files: usize = attachments.iter().map(|(attachment, _)| longest_json(attachment)).sum();
+    let mut json = Vec::with_capacity(files + shown.len() + shown.len() / 8 + 200 * content.to.len() + 8192);
+    write_json(&message, &mut json);
+    if !attachments.is_empty() {
+        reopen(&mut json);
+        json.extend_from_slice(b",\"attachments\":[");
+        for (index, (attachment, content)) in attachments.iter().enumerate() {
+            if index > 0 {
+                json.push(b',');
+            }
+            write_attachment(attachment, content, &mut json);
+        }
+        json.extend_from_slice(b"]}");
+    }
+    json
 }
 
-fn json(value: &impl Serialize, about: usize) -> Vec<u8> {
-    let mut json = Vec::with_capacity(about);
-    match serde_json::to_writer(&mut json, value) {
-        Ok(()) => json,
-        Err(error) => unreachable!("texts and numbers have a JSON form, and a Vec takes all of it: {error}"),
+fn write_json(value: &impl Serialize, json: &mut Vec<u8>) {
+    if let Err(error) = serde_json::to_writer(json, value) {
+        unreachable!("texts and numbers have a JSON form, and a Vec takes all of it: {error}");
     }
 }
 
@@ -253,15 +274,21 @@ fn with_notes<'a>(body: &'a str, notes: &[String], html: bool) -> std::borrow::C
 
 #[cfg(test)]
 mod tests {
+    use encodify::base64::MIME;
+
     use super::*;
-    use crate::mailbox::graph::message::parse;
+    use crate::mailbox::{
+        Mime,
+        graph::message::{Data, parse},
+    };
 
     #[test]
     fn an_attachments_json_is_never_longer_than_foreseen() {
         for (name, size) in [("a", 0), ("\"\\\u{1}\u{1}", 1), ("é.png", 2), ("note", 1000)] {
             let data = Data::Here(vec![7; size].into());
             let attachment = Attachment { name: name.into(), content_type: "application/x".into(), data };
-            assert!(attachment_json(&attachment, &vec![7; size]).len() <= longest_json(&attachment), "{name} {size}");
+            let content = attachment.data.at_hand().unwrap();
+            assert!(attachment_json(&attachment, &content).len() <= longest_json(&attachment), "{name} {size}");
         }
     }
 
@@ -284,5 +311,44 @@ mod tests {
         assert_eq!(json["body"]["content"], "<p>From: &lt;script&gt; &lt;1@whatsapp.invalid&gt;</p><p>x</p>");
         assert!(!json.to_string().contains("0x001A"));
         assert!(json.get("internetMessageHeaders").is_none() && json.get("attachments").is_none());
+    }
+
+    /// A message with one file, whose lines are these.
+    fn with_file(lines: &str) -> Mime {
+        let head = "Date: Sun, 22 Nov 2026 08:00:00 +0100\r\nContent-Type: multipart/mixed; boundary=o\r\n\r\n\r\n--o\r\n\
+            Content-Type: text/plain\r\n\r\nhi\r\n--o\r\nContent-Type: image/jpeg; name=a.jpg\r\n\
+            Content-Disposition: attachment\r\nContent-Transfer-Encoding: base64\r\n\r\n";
+        Mime::from([head, lines, "\r\n--o--\r\n"].concat()).leaving_out(100)
+    }
+
+    #[test]
+    fn a_file_is_sent_as_the_message_has_it() {
+        for length in [100, 57 * 9, 57 * 9 + 1, 57 * 9 + 56, 20_000] {
+            let bytes: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+            let mime = with_file(&MIME.encode(&bytes));
+            let parsed = parse(mime.in_memory()).unwrap();
+            let content = Content::of(&parsed, &mime).unwrap();
+            let [file] = &content.attachments[..] else { panic!("one file") };
+            assert!(matches!(file.data, Data::Lines(..)) && file.data.len() == length);
+            let json = attachment_json(file, &file.data.at_hand().unwrap());
+            assert!(json.len() <= longest_json(file));
+            let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+            assert_eq!(json["name"], "a.jpg");
+            assert_eq!(json["contentBytes"], STANDARD.encode(&bytes), "{length}");
+        }
+    }
+
+    #[test]
+    fn what_could_break_out_of_the_json_is_not_sent_as_it_stands() {
+        let whole = MIME.encode([7; 1000]);
+        for (at, harmful) in [(0, "\""), (75, "\\"), (78 * 3, "\n"), (whole.len() - 3, "\u{7f}"), (78 * 2 - 2, "AA")] {
+            let mut lines = whole.clone();
+            lines.replace_range(at..at + harmful.len(), harmful);
+            let mime = with_file(&lines);
+            let parsed = parse(mime.in_memory()).unwrap();
+            let content = Content::of(&parsed, &mime).unwrap();
+            let data = &content.attachments[0].data;
+            assert!(data.at_hand().is_none(), "{harmful:?}");
+        }
     }
 }

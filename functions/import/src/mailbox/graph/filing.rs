@@ -22,8 +22,8 @@ use crate::mailbox::{Attempt, Filed, Mailbox, MailboxError, Message, Mime, Store
 /// Graph takes requests of 4 MB; the smaller reading of it.
 pub(super) const REQUEST_LIMIT: usize = 4_000_000;
 
-/// A file of more base64 in lines has no place in a request. It goes up in pieces, and is not held decoded as a whole.
-const LONGEST_BASE64: usize = REQUEST_LIMIT / 76 * 78;
+/// A file of more base64 is sent as it stands in the message, or goes up in pieces: it is not held decoded as a whole.
+const LONGEST_DECODED: usize = 32 << 10;
 
 /// The largest file that Graph takes in pieces.
 const LARGEST_FILE: usize = 150 << 20;
@@ -46,7 +46,7 @@ impl Graph {
         message: &Message,
         attempt: Attempt,
     ) -> Result<Filed, Failure> {
-        let mime = message.mime.leaving_out(LONGEST_BASE64);
+        let mime = message.mime.leaving_out(LONGEST_DECODED);
         let parsed = parse(mime.in_memory())?;
         let content = Content::of(&parsed, &mime)?;
         if content.attachments.iter().any(|file| file.data.len() > LARGEST_FILE) {
@@ -239,13 +239,14 @@ pub fn create_body(
     mailbox: &Mailbox,
     message_class: &str,
 ) -> Result<(Vec<u8>, Vec<StoredFile>), MailboxError> {
-    let mime = message.mime.leaving_out(LONGEST_BASE64);
+    let mime = message.mime.leaving_out(LONGEST_DECODED);
     let parsed = parse(mime.in_memory())?;
     let content = Content::of(&parsed, &mime)?;
     let draft = draft(&content, message, mailbox, message_class);
     let body = body(&draft, &files_of_the_first_request(&draft), Concessions::default());
-    let stored = content.attachments.iter().filter_map(|file| match &file.data {
-        Data::Stored(file) => Some(file.clone()),
+    let in_pieces = content.attachments.iter().filter(|file| longest_json(file) > REQUEST_LIMIT);
+    let stored = in_pieces.filter_map(|file| match &file.data {
+        Data::Lines(_, file) | Data::Stored(file) => Some(file.clone()),
         Data::Here(_) => None,
     });
     Ok((body, stored.collect()))
@@ -260,7 +261,7 @@ fn files_of_the_first_request(draft: &Draft<'_>) -> Vec<usize> {
     let mut left = REQUEST_LIMIT.saturating_sub(message_json(draft, &[], Concessions::default()).len());
     let mut first = Vec::new();
     let files = draft.content.attachments.iter().enumerate();
-    for (index, file) in files.filter(|(_, file)| matches!(file.data, Data::Here(_))) {
+    for (index, file) in files.filter(|(_, file)| file.data.at_hand().is_some()) {
         if let Some(rest) = left.checked_sub(longest_json(file)) {
             left = rest;
             first.push(index);
@@ -274,7 +275,11 @@ fn fits_into_one_request(draft: &Draft<'_>, first: &[usize]) -> bool {
 }
 
 fn body(draft: &Draft<'_>, attachments: &[usize], concessions: Concessions) -> Vec<u8> {
-    let files: Vec<_> = attachments.iter().filter_map(|&at| draft.content.attachments.get(at)).collect();
+    let files = attachments.iter().filter_map(|&at| {
+        let file = draft.content.attachments.get(at)?;
+        Some((file, file.data.at_hand()?))
+    });
+    let files: Vec<_> = files.collect();
     message_json(draft, &files, concessions)
 }
 

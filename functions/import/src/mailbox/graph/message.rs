@@ -67,15 +67,34 @@ pub(super) struct Attachment<'a> {
 pub(super) enum Data<'a> {
     /// In memory.
     Here(Cow<'a, [u8]>),
+    /// In memory as the message has them: lines of base64, good to be sent without being decoded.
+    Lines(Bytes, StoredFile),
     /// In the bucket.
     Stored(StoredFile),
+}
+
+/// What a file is sent from.
+pub(super) enum AtHand<'a> {
+    /// Its bytes.
+    Bytes(&'a [u8]),
+    /// Its base64 in lines of 76 characters with CRLF.
+    Lines(&'a [u8]),
 }
 
 impl Data<'_> {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Here(bytes) => bytes.len(),
-            Self::Stored(file) => usize::try_from(file.length()).unwrap_or(usize::MAX),
+            Self::Lines(_, file) | Self::Stored(file) => usize::try_from(file.length()).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// What it is sent from, where nothing has to be read for that.
+    pub(super) fn at_hand(&self) -> Option<AtHand<'_>> {
+        match self {
+            Self::Here(bytes) => Some(AtHand::Bytes(bytes)),
+            Self::Lines(lines, _) => Some(AtHand::Lines(lines)),
+            Self::Stored(_) => None,
         }
     }
 
@@ -83,7 +102,7 @@ impl Data<'_> {
     pub(super) async fn read(&self, range: Range<usize>) -> Result<Bytes, MailboxError> {
         match self {
             Self::Here(bytes) => Ok(Bytes::copy_from_slice(bytes.get(range).unwrap_or_default())),
-            Self::Stored(file) => file.read(range.start as u64..range.end as u64).await,
+            Self::Lines(_, file) | Self::Stored(file) => file.read(range.start as u64..range.end as u64).await,
         }
     }
 }
@@ -182,7 +201,10 @@ impl<'a> Attachment<'a> {
             name: name.map_or_else(|| format!("attachment-{number}"), str::to_owned),
             content_type: content_type.unwrap_or_else(|| "application/octet-stream".into()),
             data: match message.file_at(part.raw_body_offset() as usize) {
-                Some(file) => Data::Stored(file),
+                Some(file) => match file.lines() {
+                    Some(lines) => Data::Lines(lines, file),
+                    None => Data::Stored(file),
+                },
                 None => Data::Here(file_bytes(parsed, part)),
             },
         }
@@ -297,7 +319,7 @@ mod tests {
     fn here<'a>(data: &'a Data<'_>) -> &'a [u8] {
         match data {
             Data::Here(bytes) => bytes,
-            Data::Stored(_) => panic!("it is in memory"),
+            Data::Lines(..) | Data::Stored(_) => panic!("it is decoded"),
         }
     }
 
