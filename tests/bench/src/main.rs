@@ -17,7 +17,7 @@ struct Options {
     #[arg(long, default_value_t = 200)]
     turn: u64,
     /// How many items the pipeline is given, one run each.
-    #[arg(long, value_delimiter = ',', default_value = "1000,10000")]
+    #[arg(long, value_delimiter = ',', default_value = "1000,10000,100000")]
     items: Vec<usize>,
     /// How often each function is started.
     #[arg(long, default_value_t = 30)]

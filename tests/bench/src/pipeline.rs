@@ -14,16 +14,21 @@ use archiver::local::{
     function::Usage,
 };
 use graph_fake::{GraphFake, Kind, User};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use pipeline_tests::{
     From, Pace, Pipeline, To,
     cutter::{Cut, Cutter},
 };
+use serde_json::json;
 
 use crate::{
     plot,
     report::{figure, table},
 };
+
+/// How many items are fetched at once. More come by as many runs, one after the other: the stand-in for SQS looks at all
+/// messages of a queue to give some out, so that a long queue would measure that.
+const SLICE: usize = 10_000;
 
 /// How far away the archive is.
 const ARCHIVE: Duration = Duration::from_millis(50);
@@ -33,7 +38,7 @@ const GRAPH: Duration = Duration::from_millis(100);
 
 /// How many of its items a process of convert works on at once, and of import: the functions' own numbers. The sample
 /// has four mailboxes, and import asks one at a time for each.
-const AT_ONCE: [(Step, f64, Duration); 2] = [(Step::Convert, 4.0, ARCHIVE), (Step::Import, 4.0, GRAPH)];
+const AT_ONCE: [(Step, f64, Duration); 2] = [(Step::Convert, 10.0, ARCHIVE), (Step::Import, 4.0, GRAPH)];
 
 /// The most processes of each function.
 const CONCURRENCY: usize = 2;
@@ -42,7 +47,7 @@ const CONCURRENCY: usize = 2;
 pub struct Run {
     /// How many items went through.
     pub items: usize,
-    /// From the first message that was taken to the last that was done.
+    /// From the first message that was taken to the last that was done, of each fetch.
     pub took: Duration,
     /// What fetch, convert and import used.
     pub usage: [(Step, Usage); 3],
@@ -95,7 +100,8 @@ pub async fn run(items: usize) -> anyhow::Result<Run> {
         concurrency: CONCURRENCY,
         max_receives: 50,
     };
-    let sample = Sample::many(items, Timestamp::now());
+    let now = Timestamp::now();
+    let sample = Sample::many(items, now);
     let variables = [("AWS_ENDPOINT_URL", proxy.url()), ("LOG_LEVEL", "info")];
     let pipeline = Pipeline::start_at(pace, From::Archive(sample), To::Graph(&graph), &variables).await?;
     let endpoint = pipeline.machine.cloud.config().endpoint_url().and_then(|url| url.strip_prefix("http://"));
@@ -105,14 +111,26 @@ pub async fn run(items: usize) -> anyhow::Result<Run> {
     graph.set_latency(GRAPH);
     pipeline.put_user_map("phone,email\n+4520999999,nobody@example.com\n").await?;
 
-    let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
-    ensure!(fetched.complete && fetched.queued == items as u64, "fetch queued {} of {items}", fetched.queued);
-    let begun = Instant::now();
-    let working = pipeline.machine.work();
-    pipeline.machine.drained(|_| {}).await?;
-    let took = begun.elapsed();
-    let sources = [working.convert.counts(), working.import.counts()];
-    working.stop().await;
+    // The sample is spread over the 22 hours that begin 23 hours ago, in whole milliseconds.
+    let slices = items.div_ceil(SLICE);
+    let begins = now - SignedDuration::from_hours(23) - SignedDuration::from_millis(1);
+    let at = |slice: usize| -> anyhow::Result<Timestamp> {
+        let share = SignedDuration::from_hours(22).as_millis() * slice as i128 / slices as i128;
+        Ok(begins + SignedDuration::from_millis(share.try_into()?))
+    };
+    let (mut queued, mut took, mut failed_batches) = (0, Duration::ZERO, 0);
+    for slice in 0..slices {
+        let fetched = pipeline.machine.fetch(&json!({"from": at(slice)?, "to": at(slice + 1)?})).await?;
+        ensure!(fetched.complete, "fetch did not list everything");
+        queued += fetched.queued;
+        let begun = Instant::now();
+        let working = pipeline.machine.work();
+        pipeline.machine.drained(|_| {}).await?;
+        took += begun.elapsed();
+        failed_batches += working.convert.counts().failed_batches + working.import.counts().failed_batches;
+        working.stop().await;
+    }
+    ensure!(queued == items as u64, "fetch queued {queued} of {items}");
     let filed: usize = mailboxes()?.iter().map(|address| graph.visible(address.as_str()).len()).sum();
     ensure!(filed == items, "{filed} of {items} were filed");
 
@@ -124,7 +142,7 @@ pub async fn run(items: usize) -> anyhow::Result<Run> {
     for operation in ["SQS ReceiveMessage", "SQS DeleteMessageBatch"] {
         *aws.entry(operation.to_owned()).or_default() += batches;
     }
-    ensure!(sources.iter().all(|counts| counts.failed_batches == 0), "a batch failed: {}", pipeline.logs());
+    ensure!(failed_batches == 0, "a batch failed: {}", pipeline.logs());
     let asked = archive.requests();
     let tokens = graph.count(Kind::Token);
     Ok(Run {
