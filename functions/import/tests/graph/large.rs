@@ -266,6 +266,26 @@ async fn a_message_that_was_staged_twice_is_left_over_only_until_the_next_attemp
     assert_eq!(fake.messages(ADA).len(), 1, "the one that came late is taken away");
 }
 
+/// Its answer is lost, and it comes when the same file could have been sent again long ago.
+#[tokio::test]
+async fn a_file_that_comes_late_is_in_the_message_once() {
+    let (in_one_request, in_one_piece) = (bytes(1, 2_000_000), bytes(2, 3_500_000));
+    for (kind, big) in [(Kind::AttachmentCreate, &in_one_request), (Kind::Upload, &in_one_piece)] {
+        let files: [(&str, &[u8]); 3] = [("a", &in_one_request), ("b", big), ("c", big)];
+        let fake = tenant().await;
+        let late = Gate::default();
+        fake.fault(On::kind(kind), Fault::DoLater(late.clone()));
+        let message = message("1", &files);
+        assert_late(&file(&graph(&fake), &message, Attempt::First).await.unwrap_err());
+        assert_eq!(fake.count(kind), 1, "it is not sent again");
+        late.open();
+        late.done(1).await;
+        file(&graph(&fake), &message, Attempt::Again).await.unwrap();
+        assert_one_complete_copy(&fake, &files);
+        assert_eq!(fake.messages(ADA).len(), 1);
+    }
+}
+
 /// The address for an upload is good for a while only, and what it says then is said in many ways.
 #[tokio::test]
 async fn an_upload_that_is_refused_in_the_middle_begins_anew() {

@@ -16,7 +16,8 @@ use super::{
 };
 use crate::mailbox::patience::Patience;
 
-/// How many bytes of a file go up at once. 3.75 MiB: below the 4 MB of every document, and a multiple of 320 KiB, which some upload sessions insist on.
+/// How many bytes of a file go up at once. 3.75 MiB: below the 4 MB of every document, and a multiple of 320 KiB, which
+/// some upload sessions insist on.
 pub const PIECE: usize = 12 * 320 * 1024;
 
 /// Graph counts the name and other properties of an attachment into its size: a few hundred bytes.
@@ -153,9 +154,10 @@ impl Graph {
             .map_err(|_| Failure::Lost { what: "the file's name has no JSON form" })?;
         // A second session does no harm: only the last piece of one makes an attachment.
         let request = Request::post(self.client.hosts.graph(&segments), json);
-        let session: Session = self.client.ask(Some(permits), &request, patience).await?.json()?;
+        let session = self.client.ask(Some(permits), &request, patience).await;
+        let session: Session = session.and_then(|answer| Ok(answer.json::<Session>()?)).map_err(Failure::of_a_step)?;
         let url = Url::parse(&session.upload_url)
-            .map_err(|_| Failure::Lost { what: "the address for the upload is none" })?;
+            .map_err(|_| Failure::Undone { what: "the address for the upload is none" })?;
 
         let mut start = 0;
         while start < size {
@@ -166,8 +168,9 @@ impl Graph {
                 Err(failure) if failure.is_throttled() && patience.pause(failure.retry_after()).await => continue,
                 // The address is good for a while, whatever it says then.
                 Err(Failure::Refused(refusal)) if refusal.ends_an_upload() => {
-                    return Err(Failure::Lost { what: "the upload was refused in the middle and begins anew" });
+                    return Err(Failure::Undone { what: "the upload was refused in the middle and begins anew" });
                 }
+                Err(failure) if end < size => return Err(failure.of_a_step()),
                 Err(failure) => return Err(failure),
             };
             let next = next_start(&answer.body);
@@ -175,7 +178,7 @@ impl Graph {
                 // It took less than we sent, which it may.
                 Some(next) if next > start && next <= end => next,
                 None => end,
-                Some(_) => return Err(Failure::Lost { what: "the upload does not get on" }),
+                Some(_) => return Err(Failure::Undone { what: "the upload does not get on" }),
             };
         }
         Ok(())

@@ -138,8 +138,8 @@ impl Client {
         }
     }
 
-    /// A piece of a file of `size` bytes, of which it is those from `start` on, to an address that Graph gave out for it. That address is a secret in itself, and is
-    /// elsewhere: our token must not go there.
+    /// A piece of a file of `size` bytes, of which it is those from `start` on, to an address that Graph gave out for it.
+    /// That address is a secret in itself, and is elsewhere: our token must not go there.
     pub(super) async fn upload(
         &self,
         turn: &Semaphore,
@@ -148,7 +148,7 @@ impl Client {
         piece: Bytes,
     ) -> Result<Answer, Failure> {
         if !is_private(url) {
-            return Err(Failure::Lost { what: "the address for the upload is not https" });
+            return Err(Failure::Undone { what: "the address for the upload is not https" });
         }
         let sent = {
             let _turn = take(Some(turn)).await?;

@@ -20,6 +20,11 @@ pub(super) enum Failure {
         /// In our words.
         what: &'static str,
     },
+    /// A step of something that takes several, and has come to nothing without its last. It can begin anew.
+    Undone {
+        /// In our words.
+        what: &'static str,
+    },
     /// It was not even sent, and why is already clear.
     Port(MailboxError),
 }
@@ -160,8 +165,19 @@ impl Failure {
     pub(super) fn is_unclear(&self) -> bool {
         match self {
             Self::Refused(refusal) => refusal.meaning() == Meaning::Passing,
-            Self::Lost { .. } => true,
+            Self::Lost { .. } | Self::Undone { .. } => true,
             Self::Port(_) => false,
+        }
+    }
+
+    /// The same of a step that does nothing without the last.
+    pub(super) fn of_a_step(self) -> Self {
+        match self {
+            Self::Lost { what } => Self::Undone { what },
+            Self::Refused(refusal) if refusal.leaves_open_what_was_done() => {
+                Self::Undone { what: "something before Graph gave up on it" }
+            }
+            other => other,
         }
     }
 
@@ -171,7 +187,7 @@ impl Failure {
         match self {
             Self::Refused(refusal) => refusal.leaves_open_what_was_done(),
             Self::Lost { .. } => true,
-            Self::Port(_) => false,
+            Self::Undone { .. } | Self::Port(_) => false,
         }
     }
 
@@ -181,7 +197,7 @@ impl Failure {
         let detail = match &self {
             Self::Refused(refusal) if self.may_come_late() => refusal.detail(),
             Self::Lost { what } => (*what).to_owned(),
-            Self::Refused(_) | Self::Port(_) => return self,
+            Self::Refused(_) | Self::Undone { .. } | Self::Port(_) => return self,
         };
         Self::Port(MailboxError::late(detail, settles.max(self.retry_after().unwrap_or_default())))
     }
@@ -205,7 +221,7 @@ impl Failure {
         match self {
             Self::Refused(refusal) => refusal.retry_after,
             Self::Port(MailboxError::Unavailable { retry_after, .. }) => *retry_after,
-            Self::Lost { .. } | Self::Port(_) => None,
+            Self::Lost { .. } | Self::Undone { .. } | Self::Port(_) => None,
         }
     }
 }
@@ -232,7 +248,9 @@ impl From<Failure> for MailboxError {
     fn from(failure: Failure) -> Self {
         let refusal = match failure {
             Failure::Refused(refusal) => refusal,
-            Failure::Lost { what } => return Self::Unavailable { detail: what.into(), retry_after: None },
+            Failure::Lost { what } | Failure::Undone { what } => {
+                return Self::Unavailable { detail: what.into(), retry_after: None };
+            }
             Failure::Port(error) => return error,
         };
         let detail = refusal.detail();

@@ -18,6 +18,13 @@ struct Move<'a> {
     destination_id: &'a str,
 }
 
+/// A file that was sent, and of which nobody has said what became of it.
+struct UnderWay {
+    /// Its place among the message's.
+    file: usize,
+    failure: Failure,
+}
+
 impl Graph {
     /// Puts a large message together out of sight, and moves it when it is complete.
     pub(super) async fn put_together(
@@ -39,11 +46,27 @@ impl Graph {
             None => self.create(work, (&staging, By::ItemId), first, patience).await?,
         };
         let mut spoilt = false;
+        let mut under_way: Option<UnderWay> = None;
         loop {
-            let present = self.attachments(work, &staged.id, patience).await?;
+            let present = match (self.attachments(work, &staged.id, patience).await, under_way.take()) {
+                (Ok(present), before) => {
+                    under_way = before;
+                    present
+                }
+                (Err(other), Some(UnderWay { failure, .. })) => {
+                    return Err(failure.late(self.settles.max(other.retry_after().unwrap_or_default())));
+                }
+                (Err(failure), None) => return Err(failure),
+            };
             match lack(files, &present) {
                 Lack::These(missing) if missing.is_empty() => break,
-                Lack::These(missing) => self.attach_all(work, &staged.id, &missing, patience).await?,
+                Lack::These(missing) => match under_way.take() {
+                    // Sent again it could be there twice, and nobody looks any more when the message is moved.
+                    Some(UnderWay { file, failure }) if missing.contains(&file) => {
+                        return Err(failure.late(self.settles));
+                    }
+                    _ => under_way = self.attach_all(work, &staged.id, &missing, patience).await?,
+                },
                 Lack::Spoilt if spoilt => {
                     let detail = "the mailbox changes the names or sizes of its attachments".into();
                     return Err(MailboxError::Rejected { detail }.into());
@@ -93,22 +116,28 @@ impl Graph {
         Ok(())
     }
 
-    /// Adds what is missing; stops at the first that may or may not be there now.
+    /// Adds what is missing; stops at the first that may or may not be there now. Returns it where it may also still come.
     async fn attach_all(
         &self,
         work: &Work<'_>,
         message: &str,
         missing: &[usize],
         patience: &mut Patience,
-    ) -> Result<(), Failure> {
-        for file in missing.iter().filter_map(|&index| work.draft.content.attachments.get(index)) {
-            match self.attach(work, message, file, patience).await {
+    ) -> Result<Option<UnderWay>, Failure> {
+        for &file in missing {
+            let Some(attachment) = work.draft.content.attachments.get(file) else { continue };
+            match self.attach(work, message, attachment, patience).await {
                 Ok(()) => {}
-                Err(failure) if failure.is_unclear() && patience.pause(failure.retry_after()).await => return Ok(()),
+                Err(failure) if failure.is_unclear() => {
+                    if !patience.pause(failure.retry_after()).await {
+                        return Err(failure.late(self.settles));
+                    }
+                    return Ok(failure.may_come_late().then_some(UnderWay { file, failure }));
+                }
                 Err(failure) => return Err(failure),
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     async fn move_to(
