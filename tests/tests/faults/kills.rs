@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use archiver::local::{
     archive::{Fate, Sample, mailboxes, user_map},
     cloud::Step,
@@ -38,10 +39,35 @@ fn soak() -> anyhow::Result<usize> {
     Ok(Variables::read(&["SOAK"]).or("SOAK", "how many times as often as usual", 1)?)
 }
 
+/// Lets fetch begin so often, as its schedule does and for backfills, and kills it somewhere: while it starts, works, or has
+/// just ended. Returns how often it died at work.
+async fn fetch_killed(pipeline: &Pipeline, times: usize, seed: u64) -> usize {
+    let mut chance = StdRng::seed_from_u64(seed);
+    let mut killed = 0;
+    for _ in 0..times {
+        let event = if chance.random() { Pipeline::timer() } else { Pipeline::backfill() };
+        let function = pipeline.machine.function(Step::Fetch);
+        let (fetched, ()) = tokio::join!(pipeline.machine.fetch(&event), async {
+            // The moment is what chance is for: there is nothing to wait for.
+            tokio::time::sleep(Duration::from_millis(chance.random_range(0..300))).await;
+            for pid in function.pids() {
+                function.kill(pid).await;
+            }
+        });
+        killed += usize::from(fetched.is_err());
+    }
+    killed
+}
+
+/// What chance begins with.
+fn seed() -> anyhow::Result<u64> {
+    Ok(Variables::read(&["FAULT_SEED"]).or("FAULT_SEED", "a number", rand::random())?)
+}
+
 /// Fetches, kills until everything is done or it has killed so often, lets it finish, and says that every item has its
 /// end. Returns how often it killed.
 async fn killed_often(pipeline: &Pipeline, fates: &[(ItemId, Fate)], kills: usize) -> anyhow::Result<usize> {
-    let seed: u64 = Variables::read(&["FAULT_SEED"]).or("FAULT_SEED", "a number", rand::random())?;
+    let seed = seed()?;
     let mut chance = StdRng::seed_from_u64(seed);
     pipeline.put_user_map(user_map()).await?;
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
@@ -101,5 +127,28 @@ async fn killed_at_any_moment_nothing_is_lost_and_nothing_is_twice_in_microsoft_
         left -= killed_often(&pipeline, &fates, left.min(25)).await?;
         accounts::one_copy_each_in(&graph, &fates)?;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn fetch_killed_at_any_moment_loses_no_id_and_what_it_queued_twice_is_filed_once() -> anyhow::Result<()> {
+    let mut killed = 0;
+    for _ in 0..soak()? {
+        let sample = day_and(20)?;
+        let fates: Vec<_> = sample.fates().collect();
+        let addresses = mailboxes()?.into_iter().map(String::from).collect();
+        let pipeline = Pipeline::start_at(SHORT, From::Archive(sample), To::Maildir(addresses), &[]).await?;
+        pipeline.put_user_map(user_map()).await?;
+        let seed = seed()?;
+        killed += fetch_killed(&pipeline, 10, seed).await;
+        pipeline.run(&Pipeline::timer()).await?;
+        let settled = async {
+            accounts::nothing_is_missing(&pipeline).await?;
+            accounts::lettered(&pipeline, &fates).await?;
+            accounts::one_copy_each(&pipeline, &fates)
+        };
+        settled.await.with_context(|| format!("FAULT_SEED={seed}"))?;
+    }
+    assert!(killed > 0, "fetch was never met at work");
     Ok(())
 }
