@@ -204,9 +204,9 @@ async fn replays_that_are_killed_lose_no_letter_and_file_none_twice() -> anyhow:
     assert_eq!(depth_of(&pipeline, letters).await?.total(), letters_in_all as u64);
     pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n")).await?;
 
-    // Ten at once, and the next ten a quarter of a second later: no kill lets more than ten go, so that letters are left
-    // for the last one too.
-    let replay = ["replay", "--yes", "--hold", "1", "--rate", "40"];
+    // Ten at once, and the next ten half a second later: no kill lets more than ten go, so that letters are left for the
+    // last one too.
+    let replay = ["replay", "--yes", "--hold", "1", "--rate", "20"];
     let mut while_moving = 0;
     for kill in 0..kills {
         let before = depth_of(&pipeline, letters).await?.total();
