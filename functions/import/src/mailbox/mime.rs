@@ -141,8 +141,13 @@ pub(crate) struct LeftOut {
 /// The bytes of a full line of base64, and its characters with its end.
 const LINE: (u64, u64) = (57, 78);
 
-/// What stands between `+` and `z` and is not of base64's alphabet is harmless, but for the backslash. Looked at without
-/// a branch, the characters are compared many at once.
+/// The characters of such [`lines`](StoredFile::lines), without the lines' ends.
+pub(crate) fn characters(lines: &[u8]) -> impl Iterator<Item = &[u8]> {
+    lines.chunks(LINE.1 as usize).map(|line| line.strip_suffix(b"\r\n").unwrap_or(line))
+}
+
+/// What stands between `+` and `z` and is not of base64's alphabet does no harm in a JSON string, but for the backslash.
+/// Looked at without a branch, the characters are compared many at once.
 fn is_line_of_base64(line: &[u8]) -> bool {
     let harmful = |found: bool, byte: &u8| found | (*byte < b'+') | (*byte > b'z') | (*byte == b'\\');
     line.strip_suffix(b"\r\n").is_some_and(|characters| !characters.iter().fold(false, harmful))

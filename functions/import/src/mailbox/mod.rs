@@ -19,7 +19,7 @@ use item::{FilingResult, ItemId, MailboxAddress, Sha256};
 use memchr::memmem;
 
 pub use mime::{LargeMime, Mime, StoredFile};
-pub(crate) use mime::{Original, PIECE};
+pub(crate) use mime::{Original, PIECE, characters};
 pub(crate) use outline::{Outline, SMALL};
 
 /// A mailbox that exists.

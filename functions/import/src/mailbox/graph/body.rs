@@ -6,7 +6,7 @@ use encodify::base64::STANDARD;
 use serde::Serialize;
 
 use super::message::{AtHand, Attachment, Body, Content, Party};
-use crate::mailbox::Identity;
+use crate::mailbox::{Identity, characters};
 
 /// The named property that holds the item's id. The set is ours alone; changing it would make staged messages of
 /// earlier versions unfindable.
@@ -133,8 +133,8 @@ fn write_attachment(attachment: &Attachment<'_>, content: &AtHand<'_>, json: &mu
             STANDARD.encode_append(bytes, json);
         }
         AtHand::Lines(lines) => {
-            for line in lines.split_inclusive(|byte| *byte == b'\n') {
-                json.extend_from_slice(line.strip_suffix(b"\r\n").unwrap_or(line));
+            for characters in characters(lines) {
+                json.extend_from_slice(characters);
             }
         }
     }

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use mail_parser::{Addr, Encoding, Message as Parsed, MessageParser, MessagePart, MimeHeaders, PartType};
 
-use super::names;
+use super::{filing::REQUEST_LIMIT, names};
 use crate::mailbox::{MailboxError, Mime, StoredFile};
 
 /// A body that is longer in JSON, where a character may take six bytes, travels as an attachment: the create request has
@@ -69,7 +69,7 @@ pub(super) enum Data<'a> {
     Here(Cow<'a, [u8]>),
     /// In memory as the message has them: lines of base64, good to be sent without being decoded.
     Lines(Bytes, StoredFile),
-    /// In the bucket.
+    /// In the bucket, or in memory and too large for a request.
     Stored(StoredFile),
 }
 
@@ -82,6 +82,15 @@ pub(super) enum AtHand<'a> {
 }
 
 impl Data<'_> {
+    /// A file that was left out of what is in memory decoded.
+    fn of(file: StoredFile) -> Self {
+        let lines = if file.length() < REQUEST_LIMIT as u64 { file.lines() } else { None };
+        match lines {
+            Some(lines) => Self::Lines(lines, file),
+            None => Self::Stored(file),
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Here(bytes) => bytes.len(),
@@ -200,13 +209,9 @@ impl<'a> Attachment<'a> {
         Self {
             name: name.map_or_else(|| format!("attachment-{number}"), str::to_owned),
             content_type: content_type.unwrap_or_else(|| "application/octet-stream".into()),
-            data: match message.file_at(part.raw_body_offset() as usize) {
-                Some(file) => match file.lines() {
-                    Some(lines) => Data::Lines(lines, file),
-                    None => Data::Stored(file),
-                },
-                None => Data::Here(file_bytes(parsed, part)),
-            },
+            data: message
+                .file_at(part.raw_body_offset() as usize)
+                .map_or_else(|| Data::Here(file_bytes(parsed, part)), Data::of),
         }
     }
 }
