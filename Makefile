@@ -47,9 +47,9 @@ rehearse: build .venv/.installed ## deploy what `make build` built into a stand-
 	@$(WITH_RUN_TOOLS) BOOTSTRAPS="$(abspath $(TARGET)/lambda)" $(CARGO) test --locked --package pipeline-tests --test deploy
 
 .PHONY: bench
-bench: .venv/.installed ## what it costs in time, memory and money, into BENCHMARKS.md; PARTS="convert import" for some
+bench: .venv/.installed $(TARGET)/tools/bin/cargo-bloat ## what it costs in time, memory and money, into BENCHMARKS.md; PARTS="convert import" for some
 	@$(CARGO) build --release --locked --bin bench --bin counted --bin hello $(addprefix --bin ,$(FUNCTIONS))
-	@"$(TARGET)/release/bench" $(PARTS)
+	@PATH="$(abspath $(TARGET))/tools/bin:$$PATH" "$(TARGET)/release/bench" $(PARTS)
 
 .PHONY: fuzz
 fuzz: ## inputs that break something, sought for SECONDS=60 a target; ONLY=… for one, SEED=… to repeat
@@ -93,6 +93,10 @@ tools:
 # The stand-in for SQS that has message move tasks; pinned, with hashes, in its list. No script of a package is run.
 tests/sqs/node_modules/.package-lock.json: tests/sqs/package-lock.json | tools
 	@cd $(<D) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+
+# Tells what each crate adds to a binary.
+$(TARGET)/tools/bin/cargo-bloat:
+	@$(CARGO) install --quiet --locked --root "$(TARGET)/tools" cargo-bloat@0.12.1
 
 # ---- What `check` is made of
 

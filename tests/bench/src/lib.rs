@@ -14,4 +14,5 @@ pub mod peer;
 pub mod pipeline;
 pub mod plot;
 pub mod report;
+pub mod size;
 pub mod work;

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use bench::{cold_start, measure::Work, money, peer, pipeline, report, work};
+use bench::{cold_start, measure::Work, money, peer, pipeline, report, size, work};
 use clap::{Parser, ValueEnum};
 
 /// Measures what the system costs and writes it into BENCHMARKS.md.
@@ -38,6 +38,8 @@ enum Part {
     Import,
     /// The functions' starts beside a function that does nothing.
     ColdStart,
+    /// What each crate adds to the functions' binaries.
+    Size,
     /// The whole pipeline: its pace, and what it costs in money.
     Pipeline,
 }
@@ -56,6 +58,7 @@ async fn main() -> anyhow::Result<()> {
                 report::write(&options.report, &name, &work::measure(what, &peer::interpreter(), pace, &picture)?)?;
             }
             Part::ColdStart => report::write(&options.report, &name, &cold_start::measure(options.starts).await?)?,
+            Part::Size => report::write(&options.report, &name, &size::measure()?)?,
             Part::Pipeline => {
                 let mut runs = Vec::new();
                 for items in &options.items {
