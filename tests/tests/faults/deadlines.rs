@@ -1,6 +1,9 @@
 //! A function that runs out of time says so before it is ended.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    time::Duration,
+};
 
 use anyhow::Context;
 use archiver::local::{
@@ -13,13 +16,15 @@ use graph_fake::{Fault as GraphFault, Gate, Kind, On as GraphOn};
 use item::Listed;
 use jiff::Timestamp;
 use pipeline_tests::{From, Pace, Pipeline, To};
+use serde_json::{Value, json};
 use store::keys;
 
 use crate::accounts::{self, SHORT, filed};
 
 #[tokio::test]
 async fn what_a_batch_has_not_done_in_time_comes_back_and_is_done_later() -> anyhow::Result<()> {
-    let items: Vec<_> = (0..10).map(|index| filed(&format!("item/{index}"))).collect();
+    // Two batches in one: more than convert works on at once.
+    let items: Vec<_> = (0..20).map(|index| filed(&format!("item/{index}"))).collect();
     let sample = accounts::sample(&items)?;
     let fates: Vec<_> = sample.fates().collect();
     let pipeline = Pipeline::start_at(SHORT, From::Archive(sample), To::Maildir(accounts::two()), &[]).await?;
@@ -29,14 +34,23 @@ async fn what_a_batch_has_not_done_in_time_comes_back_and_is_done_later() -> any
 
     let client = Client::new(pipeline.machine.cloud.config());
     let queue = &pipeline.machine.resources.convert;
-    let batch = Batch::receive(&client, queue, 10, Duration::ZERO, Duration::ZERO).await?;
-    let Some(batch) = batch else { anyhow::bail!("no batch") };
+    let mut records = Vec::new();
+    let mut all = HashSet::new();
+    for _ in 0..2 {
+        let batch = Batch::receive(&client, queue, 10, Duration::ZERO, Duration::ZERO).await?;
+        let Some(batch) = batch else { anyhow::bail!("no batch") };
+        let event: Value = serde_json::from_slice(&batch.event())?;
+        records.extend(event["Records"].as_array().cloned().unwrap_or_default());
+        all.extend(batch.ids().map(str::to_owned));
+    }
+    assert_eq!(records.len(), items.len());
     // The function answers: it is not cut off.
-    let answer = pipeline.machine.function(Step::Convert).invoke(batch.event()).await?;
-    let all = batch.ids().map(str::to_owned).collect();
-    assert_eq!(judge(&answer, batch.ids()), Verdict::Done(all), "each of them is named");
+    let event = json!({"Records": records}).to_string();
+    let answer = pipeline.machine.function(Step::Convert).invoke(event.into()).await?;
+    let verdict = judge(&answer, all.iter().map(String::as_str));
+    assert_eq!(verdict, Verdict::Done(all), "each of them is named");
     let begun = archive.requests().items;
-    assert!(begun < 10, "{begun} were begun: the others were given back as they were");
+    assert!(begun < 20, "{begun} were begun: the others were given back as they were");
 
     archive.behave();
     pipeline.drain().await?;
