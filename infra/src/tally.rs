@@ -173,6 +173,7 @@ mod tests {
         outcome.run = Some("r-1".parse().unwrap());
         for address in filed {
             outcome.mailboxes.push(FiledMailbox {
+                id: None,
                 address: address.parse().unwrap(),
                 result: FilingResult::Imported,
                 message: String::new(),
@@ -181,7 +182,8 @@ mod tests {
         }
         for address in failed {
             let reason = Reason::MailboxFull;
-            outcome.failed.push(FailedMailbox { address: address.parse().unwrap(), reason });
+            let address = address.parse().unwrap();
+            outcome.failed.push(FailedMailbox { address, reason, since: None, checks: 0 });
             outcome.dead_letter = Some(DeadLettered { stage: Stage::Import, reason });
         }
         outcome

@@ -250,6 +250,7 @@ fn import_task(task: &ConvertTask, captured: &Captured, kept: Kept) -> Result<St
         bytes: kept.bytes,
         message_id: kept.message_id,
         participants: Some(participants),
+        message_time: Some(captured.item.message_time),
     };
     let write =
         |import: &ImportTask| serde_json::to_string(import).map_err(|error| permanent(Reason::ItemMalformed, &error));

@@ -210,7 +210,8 @@ impl Import {
     ) -> Result<(), Failure> {
         let attempt = if claimed.first { Attempt::First } else { Attempt::Again };
         let failed_before = std::mem::take(&mut claimed.outcome.failed);
-        let lacking: Vec<_> = mailboxes.into_iter().filter(|mailbox| !claimed.outcome.has(&mailbox.address)).collect();
+        let lacking: Vec<_> =
+            mailboxes.into_iter().filter(|mailbox| !claimed.outcome.has(&mailbox.id, &mailbox.address)).collect();
         let outcomes = self.outcomes();
         let weight = u32::try_from((message.mime.in_memory().len() * WEIGHT) >> 10).unwrap_or(ROOM).min(ROOM);
         let mut waiting = Waiting::default();
@@ -246,7 +247,12 @@ impl Import {
                     Err(error) => match from_mailbox(&error) {
                         Failure::Permanent { reason, detail } => {
                             debug!(item = %task.key, stage = %Stage::Import, %reason, detail, "a mailbox refused");
-                            claimed.outcome.failed.push(FailedMailbox { address: mailbox.address, reason });
+                            claimed.outcome.failed.push(FailedMailbox {
+                                address: mailbox.address,
+                                reason,
+                                since: None,
+                                checks: 0,
+                            });
                         }
                         failure => waiting.add(failure),
                     },
@@ -261,7 +267,8 @@ impl Import {
             // Who lacked a copy and still does stays named, whatever becomes of this task.
             let outcome = &mut claimed.outcome;
             let decided = |address: &MailboxAddress| {
-                outcome.has(address) || outcome.failed.iter().any(|failed| failed.address == *address)
+                outcome.mailboxes.iter().any(|filed| filed.address == *address)
+                    || outcome.failed.iter().any(|failed| failed.address == *address)
             };
             let undecided: Vec<_> = failed_before.into_iter().filter(|failed| !decided(&failed.address)).collect();
             outcome.failed.extend(undecided);
@@ -307,7 +314,13 @@ impl Waiting {
 }
 
 fn entry(mailbox: Mailbox, filed: Filed) -> FiledMailbox {
-    FiledMailbox { address: mailbox.address, result: filed.result, message: filed.message, at: Timestamp::now() }
+    FiledMailbox {
+        id: Some(mailbox.id),
+        address: mailbox.address,
+        result: filed.result,
+        message: filed.message,
+        at: Timestamp::now(),
+    }
 }
 
 /// The mail system as the mapping's directory.

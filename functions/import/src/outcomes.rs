@@ -11,6 +11,7 @@ use batch::{Failure, Invocation, Record};
 use item::{Claim, ImportTask, Outcome};
 use jiff::{SignedDuration, Timestamp};
 use store::{Condition, ETag, Put, Store, StoreError, Written};
+use uuid::Uuid;
 
 use crate::from_store;
 
@@ -56,8 +57,8 @@ impl Outcomes<'_> {
         settled: impl Fn(&Outcome) -> Option<&'static str>,
     ) -> Result<Found, Failure> {
         let (invocation, record) = delivery;
-        // The message's id too: one batch may hold two tasks for the same item.
-        let holder = format!("{}/{}", invocation.request_id, record.message_id);
+        // Unique for each record: SQS may put one message into a batch twice, and only one of the two may win the lease.
+        let holder = format!("{}/{}/{}", invocation.request_id, record.message_id, Uuid::new_v4().simple());
         let claim = Claim { holder, until: invocation.ends + self.settles };
         let mut outcome = Outcome::new(task.item.clone());
         outcome.run = Some(task.run.clone());

@@ -70,6 +70,12 @@ fn meaning(reason: Reason) -> &'static str {
         Reason::AttachmentMismatch => "the attachment is not the one that was captured: its SHA-256 differs",
         Reason::MailboxRejected => "the mailbox refused the message",
         Reason::MailboxFull => "the mailbox has no room",
+        Reason::MailboxNotFound => {
+            "a participant that is expected to have a mailbox has none: correct the user map or have it made"
+        }
+        Reason::LookupRejected => {
+            "the mail system rejects the lookup of a participant: check the application's permission"
+        }
         Reason::TaskMalformed => "the archive listed something that is no item",
     }
 }

@@ -254,6 +254,7 @@ impl<W: Work> Batch<W> {
             item,
             run,
             failed_at: Timestamp::now(),
+            source_message: Some(record.message_id.clone()),
         };
         match self.dead_letters.send_letter(&letter).await {
             Ok(()) => {

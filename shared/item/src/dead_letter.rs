@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{ItemId, RunId};
@@ -71,6 +71,18 @@ closed_words! {
         MailboxRejected = "mailbox-rejected", "A mailbox refused the item for good.";
         MailboxFull = "mailbox-full", "A mailbox has no room.";
         TaskMalformed = "task-malformed", "The message on the queue is no task.";
+        MailboxNotFound = "mailbox-not-found", "A participant that is expected to have a mailbox has none.";
+        LookupRejected = "lookup-rejected", "The mail system rejected the lookup of a participant that is expected to have a mailbox.";
+    }
+}
+
+closed_words! {
+    /// Why a participant has no copy yet.
+    MissingReason {
+        MailboxNotFound = "mailbox-not-found", "The mail system has no mailbox for the participant's address.";
+        LookupRejected = "lookup-rejected", "The mail system rejected the lookup of the participant's address.";
+        LookupFailed = "lookup-failed", "The lookup of the participant's address failed and is retried.";
+        MappedLater = "mapped-later", "The user map has the participant now and had not when the item was filed.";
     }
 }
 
@@ -92,9 +104,18 @@ pub struct DeadLetter {
     pub run: Option<RunId>,
     /// When it gave up.
     pub failed_at: Timestamp,
+    /// Queue message that became this dead letter: the `message` of the outcome's `letter_of`. It ties the dead letter, and
+    /// the copy that a discard keeps, to that entry. Absent in dead letters of earlier releases.
+    pub source_message: Option<String>,
 }
 
 impl DeadLetter {
+    /// Longest that SQS keeps a message. A dead letter that is older is in no queue any more.
+    pub const RETENTION: SignedDuration = SignedDuration::from_hours(14 * 24);
+
+    /// Attribute with the queue message that became the dead letter.
+    pub const SOURCE_MESSAGE_ATTRIBUTE: &str = "source_message";
+
     /// The name of the attribute that tells a letter (and a task that was a letter before it was replayed) from a new
     /// task.
     pub const REASON_ATTRIBUTE: &str = "reason";
@@ -117,6 +138,7 @@ impl DeadLetter {
             ("item", self.item.as_ref().map(ItemId::to_string).unwrap_or_default()),
             ("run", self.run.as_ref().map(RunId::to_string).unwrap_or_default()),
             ("failed_at", failed_at),
+            (Self::SOURCE_MESSAGE_ATTRIBUTE, self.source_message.clone().unwrap_or_default()),
         ]
         .into_iter()
         .filter(|(_, value)| !value.is_empty())
@@ -146,6 +168,7 @@ mod tests {
             item: None,
             run: None,
             failed_at: "2026-11-22T07:00:00Z".parse().unwrap(),
+            source_message: Some("m-1".into()),
         };
         assert_eq!(
             letter.attributes(),
@@ -154,6 +177,7 @@ mod tests {
                 ("reason", "task-malformed".to_owned()),
                 ("detail", "no JSON\u{FFFD}".to_owned()),
                 ("failed_at", "2026-11-22T07:00:00.000Z".to_owned()),
+                ("source_message", "m-1".to_owned()),
             ]
         );
         assert_eq!("mailbox-full".parse(), Ok(Reason::MailboxFull));

@@ -23,11 +23,13 @@ pub use captured::{
     Attachment, Call, CallMedia, CallStatus, Captured, Chat, ChatType, ContactCard, Deletion, DeletionScope,
     DeletionState, Direction, GroupEvent, Item, ItemError, Location, Poll, Quoted, Reaction, Target,
 };
-pub use dead_letter::{DeadLetter, Reason, Stage, UnknownWord};
+pub use dead_letter::{DeadLetter, MissingReason, Reason, Stage, UnknownWord};
 pub use digest::{Hasher, Sha256};
 pub use id::{AttachmentId, IdError, ItemId, ItemKey};
 pub use kind::Kind;
-pub use outcome::{Claim, DeadLettered, FailedMailbox, FiledMailbox, FilingResult, LetterOf, Outcome, OutcomeError};
+pub use outcome::{
+    Claim, DeadLettered, FailedMailbox, FiledMailbox, FilingResult, LetterOf, MissingParticipant, Outcome, OutcomeError,
+};
 pub use participant::Participant;
 pub use run::{Cursor, Listed, Reached, RunId, RunKind, RunRecord, Window, WindowError};
 pub use task::{ConvertTask, ImportTask, TASK_VERSION, TaskError};

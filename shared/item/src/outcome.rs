@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{ItemId, MailboxAddress, Reason, RunId, Sha256, Stage};
+use crate::{ItemId, MailboxAddress, MissingReason, Reason, RunId, Sha256, Stage};
 
 /// `outcomes/<archived date>/<key>.json`: one object an item, written by import (and by convert, for an item that it
 /// gave up on). It is the first thing that a retry or replay reads: a mailbox that stands in it is not filed in again.
@@ -32,10 +32,17 @@ pub struct Outcome {
     pub mailboxes: Vec<FiledMailbox>,
     /// The mailboxes that should have one and do not.
     pub failed: Vec<FailedMailbox>,
-    /// Which participants have no mailbox, by their place in the item: 0 is the sender, 1 the first of `to`. Who they are
-    /// stands only in the stored message's evidence.
+    /// Participants that are expected to have a mailbox, or whose lookup is undecided, and that have no copy yet. An outcome
+    /// that has one is not complete.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<MissingParticipant>,
+    /// Participants that have no mailbox and are not expected to have one, by their place in the item: 0 is the sender,
+    /// 1 the first of `to`. Their identity is only in the stored message's evidence.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unmapped: Vec<usize>,
+    /// Those of `unmapped` whose lookup the mail system rejected until the retries were used up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lookup_rejected: Vec<usize>,
     /// Set while the item, or a part of it, waits in the dead-letter queue.
     pub dead_letter: Option<DeadLettered>,
     /// The message that became that letter. Another message for the same item needs none of its own; this one does when
@@ -50,7 +57,10 @@ pub struct Outcome {
 /// A mailbox that has its copy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FiledMailbox {
-    /// Whose.
+    /// The mail system's own id of the mailbox. Absent in objects of releases that recorded the address alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The address that the mailbox was found by.
     pub address: MailboxAddress,
     /// How it came there.
     pub result: FilingResult,
@@ -73,10 +83,29 @@ pub enum FilingResult {
 /// A mailbox that should have a copy and does not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedMailbox {
-    /// Whose.
+    /// The address that the mailbox was found by.
     pub address: MailboxAddress,
     /// Why not.
     pub reason: Reason,
+    /// First rejection of a series that is still being retried; absent where the first answer was final.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Rejections in that series.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub checks: u32,
+}
+
+/// A participant that has no copy yet and should have one, or may have to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingParticipant {
+    /// Place in the item: 0 is the sender, 1 the first of `to`.
+    pub participant: usize,
+    /// Why there is no copy.
+    pub reason: MissingReason,
+    /// First check of this series.
+    pub since: Timestamp,
+    /// Checks in this series.
+    pub checks: u32,
 }
 
 /// That, and why, an item waits in the dead-letter queue.
@@ -143,7 +172,9 @@ impl Outcome {
             mime: None,
             mailboxes: Vec::new(),
             failed: Vec::new(),
+            missing: Vec::new(),
             unmapped: Vec::new(),
+            lookup_rejected: Vec::new(),
             dead_letter: None,
             letter_of: None,
             claim: None,
@@ -178,33 +209,84 @@ impl Outcome {
         serde_json::to_vec(self).unwrap_or_else(|error| unreachable!("an outcome has a JSON form: {error}"))
     }
 
-    /// Whether everything that can be done for the item is done: it is filed, nothing failed, nobody works on it.
+    /// Whether everything that can be done for the item is done: it is filed, nothing failed, no participant is missing,
+    /// no function works on it.
     pub fn is_complete(&self) -> bool {
-        self.claim.is_none() && self.dead_letter.is_none() && self.failed.is_empty() && !self.mailboxes.is_empty()
+        self.claim.is_none()
+            && self.dead_letter.is_none()
+            && self.failed.is_empty()
+            && self.missing.is_empty()
+            && !self.mailboxes.is_empty()
     }
 
-    /// Whether a mailbox has its copy.
-    pub fn has(&self, address: &MailboxAddress) -> bool {
-        self.mailboxes.iter().any(|filed| filed.address == *address)
+    /// Whether a mailbox has its copy. Mailboxes are compared by id, and by address only where no id was recorded.
+    pub fn has(&self, id: &str, address: &MailboxAddress) -> bool {
+        self.mailboxes.iter().any(|filed| match &filed.id {
+            Some(filed) => filed == id,
+            None => filed.address == *address,
+        })
     }
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_outcome_has_the_contracts_members() {
-        let mut outcome = Outcome::new("WA-1".parse().unwrap());
-        outcome.mailboxes.push(FiledMailbox {
+    fn ada(id: Option<&str>) -> FiledMailbox {
+        FiledMailbox {
+            id: id.map(str::to_owned),
             address: "ada@example.com".parse().unwrap(),
             result: FilingResult::Imported,
             message: "AAMk".into(),
             at: "2026-11-22T07:00:00Z".parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn outcome_compares_mailboxes_by_id_and_by_address_where_it_has_none() {
+        let mut outcome = Outcome::new("WA-1".parse().unwrap());
+        let (old, new) = ("ada@example.com".parse().unwrap(), "ada@example.org".parse().unwrap());
+        outcome.mailboxes.push(ada(Some("1")));
+        assert!(outcome.has("1", &new), "renamed");
+        assert!(!outcome.has("2", &old), "the address is another mailbox's now");
+        outcome.mailboxes = vec![ada(None)];
+        assert!(outcome.has("1", &old) && !outcome.has("1", &new));
+    }
+
+    #[test]
+    fn outcome_with_a_missing_participant_is_not_complete() {
+        let mut outcome = Outcome::new("WA-1".parse().unwrap());
+        outcome.mailboxes.push(ada(Some("1")));
+        outcome.missing.push(MissingParticipant {
+            participant: 1,
+            reason: MissingReason::MailboxNotFound,
+            since: "2026-11-22T07:00:00Z".parse().unwrap(),
+            checks: 1,
         });
+        assert!(!outcome.is_complete());
+        let json = String::from_utf8(outcome.to_json()).unwrap();
+        let missing =
+            r#""missing":[{"participant":1,"reason":"mailbox-not-found","since":"2026-11-22T07:00:00Z","checks":1}]"#;
+        assert!(json.contains(missing) && json.contains(r#"{"id":"1","address":"ada@example.com","#), "{json}");
+        assert_eq!(Outcome::parse(json.as_bytes()).ok(), Some(outcome));
+    }
+
+    #[test]
+    fn an_outcome_has_the_contracts_members() {
+        let mut outcome = Outcome::new("WA-1".parse().unwrap());
+        outcome.mailboxes.push(ada(None));
         assert!(outcome.is_complete());
         outcome.dead_letter = Some(DeadLettered { stage: Stage::Import, reason: Reason::MailboxFull });
-        outcome.failed.push(FailedMailbox { address: "bob@example.com".parse().unwrap(), reason: Reason::MailboxFull });
+        outcome.failed.push(FailedMailbox {
+            address: "bob@example.com".parse().unwrap(),
+            reason: Reason::MailboxFull,
+            since: None,
+            checks: 0,
+        });
         assert!(!outcome.is_complete());
         let json = outcome.to_json();
         assert_eq!(

@@ -76,6 +76,10 @@ pub struct ImportTask {
     /// (a group of ten thousand): then they are read from the evidence in the stored message, which has them too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub participants: Option<Vec<Participant>>,
+    /// When the message was written, for the periods of the user map. Absent in tasks of earlier releases: then the stored
+    /// message's Date is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_time: Option<Timestamp>,
 }
 
 impl ImportTask {

@@ -57,6 +57,7 @@ pub fn convert(task: &str, json: &[u8], files: &[Vec<u8>]) -> anyhow::Result<Con
         bytes: body.len() as u64,
         message_id: rendered.message_id,
         participants: Some(captured.item.participants().cloned().collect()),
+        message_time: Some(captured.item.message_time),
     };
     Ok(Converted {
         key,

@@ -33,6 +33,7 @@ pub fn task(input: &[u8]) {
         item: serde_json::from_value(member("item")).ok(),
         run: serde_json::from_value(member("run")).ok(),
         failed_at: Timestamp::UNIX_EPOCH,
+        source_message: None,
     };
     for (name, value) in letter.attributes() {
         assert!(!value.is_empty(), "{name} is empty");

@@ -94,6 +94,7 @@ async fn a_stack_s_mailboxes_are_asked_as_its_import_is_set() {
     let mut outcome = Outcome::new(id.clone());
     outcome.message_id = Some("<wa-1@archive.example.com>".to_owned());
     outcome.mailboxes.push(FiledMailbox {
+        id: None,
         address: ADA.parse().unwrap(),
         result: FilingResult::Imported,
         message: "AAMk".to_owned(),

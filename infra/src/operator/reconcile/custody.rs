@@ -309,6 +309,7 @@ mod tests {
         outcome.message_id = Some(format!("<{number}@archive>"));
         for address in addresses {
             outcome.mailboxes.push(FiledMailbox {
+                id: None,
                 address: address.parse().unwrap(),
                 result: FilingResult::Imported,
                 message: String::new(),
