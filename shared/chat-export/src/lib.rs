@@ -240,6 +240,7 @@ impl Export {
             event: content.event,
             business: None,
             reason: content.reason.map(str::to_owned),
+            upload: None,
         };
         let mut value = serde_json::to_value(&item).map_err(|_| ItemError::Shape("the item is no JSON".to_owned()))?;
         let mut export = json!({"file": self.file_name, "line": message.line});

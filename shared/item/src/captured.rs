@@ -1,7 +1,7 @@
 //! The item as the archive captured it.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::{Answer, AttachmentId, ItemId, Kind, Participant, Sha256, words::words};
@@ -43,6 +43,8 @@ pub struct Captured {
     /// All that the archive said, members that we do not know included, as canonical JSON: members sorted, no white
     /// space, so that the same item has the same bytes however the archive orders its members today.
     pub evidence: Vec<u8>,
+    /// What is unusual about the captured item, one English sentence each. The message shows them as facts.
+    pub anomalies: Vec<String>,
 }
 
 impl Captured {
@@ -80,7 +82,7 @@ impl Captured {
                 return Err(ItemError::Time(name));
             }
         }
-        Ok(Self { item, evidence })
+        Ok(Self { item, evidence, anomalies: Vec::new() })
     }
 }
 
@@ -186,6 +188,23 @@ pub struct Item {
     /// For an unsupported item: why the capture could not read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// For an item of a chat export: the upload that it was read from.
+    #[serde(default, deserialize_with = "upload", skip_serializing_if = "Option::is_none")]
+    pub upload: Option<Upload>,
+}
+
+/// A member of this name with another shape is another member, which a source may have had before uploads existed.
+fn upload<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Upload>, D::Error> {
+    Ok(Upload::deserialize(Value::deserialize(deserializer)?).ok())
+}
+
+/// The file of a chat export that an item was read from.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Upload {
+    /// The e-mail address of the folder that the file was uploaded to.
+    pub owner: String,
+    /// The file's name in that folder.
+    pub file: String,
 }
 
 impl Item {

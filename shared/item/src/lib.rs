@@ -21,7 +21,7 @@ pub use address::{AddressError, MailboxAddress};
 pub use answer::Answer;
 pub use captured::{
     Attachment, Call, CallMedia, CallStatus, Captured, Chat, ChatType, ContactCard, Deletion, DeletionScope,
-    DeletionState, Direction, GroupEvent, Item, ItemError, Location, Poll, Quoted, Reaction, Target,
+    DeletionState, Direction, GroupEvent, Item, ItemError, Location, Poll, Quoted, Reaction, Target, Upload,
 };
 pub use dead_letter::{DeadLetter, MissingReason, Reason, Stage, UnknownWord};
 pub use digest::{Hasher, Sha256};

@@ -48,11 +48,14 @@ pub(crate) fn write<'a>(
     if let Some(from) = addresses.next() {
         message = message.header("From", from);
     }
-    if !item.to.is_empty() {
-        message = message.header("To", Address::new_list(addresses.collect()));
-    }
-    message =
-        message.header("Subject", Text::new(subject.clone())).header("Message-ID", raw(format!("<{message_id}>")));
+    message = message
+        .header("Message-ID", raw(format!("<{message_id}>")))
+        .header("X-WA-Kind", raw(token(item.kind.as_str())))
+        .header("X-WA-Chat", raw(token(&item.chat.id)))
+        .header("X-WA-Message-Id", raw(token(message_id::whatsapp_id(item))))
+        .header("X-WA-Content-SHA256", raw(content.to_string()))
+        .header("X-WA-Schema", raw(SCHEMA.to_owned()))
+        .header("Subject", Text::new(subject.clone()));
     let chat_hash = message_id::chat_hash(item);
     let root = format!("{chat_hash}@{domain}");
     message = match message_id::answered(item, domain) {
@@ -61,14 +64,12 @@ pub(crate) fn write<'a>(
             .header("References", raw(format!("<{root}> <{answered}>"))),
         None => message.header("References", raw(format!("<{root}>"))),
     };
+    message = message.header("Thread-Topic", Text::new(subject)).header("Thread-Index", raw(thread_index(&chat_hash)));
+    // To is last: mail servers limit how many lines of a header they index, and thousands of participants exceed that.
+    if !item.to.is_empty() {
+        message = message.header("To", Address::new_list(addresses.collect()));
+    }
     message
-        .header("Thread-Topic", Text::new(subject))
-        .header("Thread-Index", raw(thread_index(&chat_hash)))
-        .header("X-WA-Kind", raw(token(item.kind.as_str())))
-        .header("X-WA-Chat", raw(token(&item.chat.id)))
-        .header("X-WA-Message-Id", raw(token(message_id::whatsapp_id(item))))
-        .header("X-WA-Content-SHA256", raw(content.to_string()))
-        .header("X-WA-Schema", raw(SCHEMA.to_owned()))
 }
 
 /// Text values over 77 bytes would become encoded words even in ASCII; these are ASCII and stay as they are.

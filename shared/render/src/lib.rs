@@ -134,7 +134,7 @@ impl Renderer {
     /// # Errors
     /// [`RenderError`], all of them permanent. Nothing that an item says is an error.
     pub fn render(&self, captured: &Captured, attachments: &[Content]) -> Result<Rendered, RenderError> {
-        let Captured { item, evidence } = captured;
+        let Captured { item, evidence, .. } = captured;
         if attachments.len() != item.attachments.len() {
             return Err(RenderError::Attachments { expected: item.attachments.len(), given: attachments.len() });
         }

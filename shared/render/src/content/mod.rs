@@ -72,7 +72,7 @@ pub(crate) fn compose<'a>(
         Kind::Other(word) => unknown::compose(word, &captured.evidence, &mut body),
     }
     circumstances(item, &mut body);
-    body.details = details(item, &body, labels.get(1..).unwrap_or_default());
+    body.details = details(captured, &body, labels.get(1..).unwrap_or_default());
     body
 }
 
@@ -109,7 +109,8 @@ fn circumstances(item: &Item, body: &mut Body<'_>) {
     }
 }
 
-fn details(item: &Item, body: &Body<'_>, others: &[String]) -> Vec<Row> {
+fn details(captured: &Captured, body: &Body<'_>, others: &[String]) -> Vec<Row> {
+    let item = &captured.item;
     let mut rows = vec![Row::new("Kind", body.title.clone()), Row::new("From", body.sender.clone())];
     if !item.to.is_empty() {
         let named = others.iter().take(MAX_PEOPLE).cloned().collect();
@@ -136,6 +137,11 @@ fn details(item: &Item, body: &Body<'_>, others: &[String]) -> Vec<Row> {
         rows.push(Row::new("WhatsApp id", one_line(id, 256)));
     }
     rows.push(Row::new("Archive id", one_line(item.id.as_str(), 256)));
+    if let Some(upload) = &item.upload {
+        rows.push(Row::new("Uploaded by", one_line(&upload.owner, MAX_VALUE)));
+        rows.push(Row::new("In the file", one_line(&upload.file, MAX_VALUE)));
+    }
+    rows.extend(captured.anomalies.iter().map(|anomaly| Row::new("Anomaly", one_line(anomaly, MAX_VALUE))));
     rows
 }
 

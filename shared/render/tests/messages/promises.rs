@@ -129,6 +129,45 @@ fn a_huge_group_is_listed_as_far_as_a_header_goes() {
 }
 
 #[test]
+fn to_is_the_last_header_so_that_servers_index_the_others() {
+    let to: Vec<Value> = (0..5_000).map(|at| json!({"phone": format!("4520{at:06}")})).collect();
+    let mime = render(&item(json!({"to": to})), &[]).mime;
+    let parsed = MessageParser::default().parse(&mime).expect("a message");
+    let names: Vec<&str> = parsed.headers().iter().map(|header| header.name.as_str()).collect();
+    let place = |name: &str| names.iter().position(|found| *found == name).expect("it has this header");
+    for name in ["Message-ID", "Subject", "References", "X-WA-Kind", "X-WA-Content-SHA256"] {
+        assert!(place(name) < place("To"), "{name}");
+    }
+}
+
+#[test]
+fn upload_is_stated_and_changes_no_identity() {
+    let upload = json!({"owner": "ada@example.com", "file": "chat\r\nFrom: x.zip"});
+    let uploaded = item(json!({"upload": upload}));
+    let text = plain(&render(&uploaded, &[]).mime);
+    assert!(text.contains("Uploaded by: ada@example.com\r\nIn the file: chat From: x.zip\r\n"), "{text}");
+    assert_eq!(message_id(&uploaded), message_id(&item(json!({}))));
+    for other in [json!("yes"), json!({"owner": 1}), json!([]), Value::Null] {
+        assert!(!plain(&render(&item(json!({"upload": other})), &[]).mime).contains("Uploaded by"), "{other}");
+    }
+}
+
+#[test]
+fn anomalies_are_stated_and_change_no_identity() {
+    let mut captured = item(json!({}));
+    let before = header(&captured, "X-WA-Content-SHA256");
+    captured.anomalies = vec!["The name contains half of an emoji.".to_owned(), "The year is 1970.".to_owned()];
+    let text = plain(&render(&captured, &[]).mime);
+    assert!(text.contains("Anomaly: The name contains half of an emoji.\r\nAnomaly: The year is 1970.\r\n"), "{text}");
+    assert_eq!(header(&captured, "X-WA-Content-SHA256"), before);
+}
+
+fn plain(mime: &[u8]) -> String {
+    let parsed = MessageParser::default().parse(mime).expect("a message");
+    parsed.body_text(0).expect("a text").into_owned()
+}
+
+#[test]
 fn a_huge_name_is_cut() {
     let mime = render(&item(json!({"from": {"name": "é".repeat(500_000), "phone": "4520123456"}})), &[]).mime;
     let end = mime.windows(4).position(|window| window == b"\r\n\r\n").expect("headers");
