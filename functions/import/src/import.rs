@@ -354,7 +354,12 @@ pub(crate) fn tampered() -> Failure {
 fn from_mailbox(error: &MailboxError) -> Failure {
     let detail = error.to_string();
     match error {
-        MailboxError::Unavailable { retry_after, .. } => Failure::Transient { detail, after: *retry_after },
+        MailboxError::Unavailable { retry_after, .. } | MailboxError::Unrecognized { retry_after, .. } => {
+            Failure::Transient { detail, after: *retry_after }
+        }
+        MailboxError::NoMailbox { .. } | MailboxError::LookupRejected { .. } => {
+            Failure::Transient { detail, after: None }
+        }
         MailboxError::Setup { .. } => Failure::Setup { detail, after: None },
         MailboxError::Rejected { .. } => permanent(Reason::MailboxRejected, detail),
         MailboxError::Full => permanent(Reason::MailboxFull, detail),

@@ -99,6 +99,16 @@ pub struct Filed {
     pub result: FilingResult,
 }
 
+/// A complete copy that a lookup found in the archive folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredCopy {
+    /// The mailbox's own id of the message.
+    pub message: String,
+    /// Whether the copy should have the configured message class and does not have it, so that a search for the class does
+    /// not find it. Always false for a mail system without message classes.
+    pub lacks_message_class: bool,
+}
+
 /// Why a copy is not in the mailbox. No variant's text holds personal data, content or a secret.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum MailboxError {
@@ -117,7 +127,7 @@ pub enum MailboxError {
         /// What it answered, and what to look at.
         detail: String,
     },
-    /// This mailbox will never take this message.
+    /// This mailbox will never take this message: the mail system said so with a code that is documented to mean that.
     #[error("the mailbox refused the message: {detail}")]
     Rejected {
         /// What it answered.
@@ -126,6 +136,28 @@ pub enum MailboxError {
     /// The mailbox has no room.
     #[error("the mailbox is full")]
     Full,
+    /// The mail system answered with an error that is on no list of documented permanent or transient errors. Retry with
+    /// growing waits, a bounded number of times; then it is permanent, and `detail` goes into the dead letter.
+    #[error("the mail system answered with an unrecognized error: {detail}")]
+    Unrecognized {
+        /// The code and the status; never free text of the mail system.
+        detail: String,
+        /// Do not retry earlier, where that is known.
+        retry_after: Option<Duration>,
+    },
+    /// The account had a mailbox when it was looked up, and now the mail system says that it has none. Believe it only when
+    /// it is repeated over the time that moving or provisioning a mailbox takes.
+    #[error("the mail system has no mailbox for the account: {detail}")]
+    NoMailbox {
+        /// What it answered.
+        detail: String,
+    },
+    /// The mail system rejected the lookup of this one address. It says nothing about other addresses.
+    #[error("the mail system rejected the lookup of the address: {detail}")]
+    LookupRejected {
+        /// What it answered, and what to check.
+        detail: String,
+    },
 }
 
 impl MailboxError {
@@ -148,7 +180,8 @@ pub trait Mailboxes: Send + Sync {
     /// The mailbox that an address belongs to; `None` where there is none that could hold mail.
     ///
     /// # Errors
-    /// [`MailboxError::Unavailable`] or [`MailboxError::Setup`]: whether there is a mailbox is not known.
+    /// [`MailboxError::Unavailable`], [`MailboxError::Setup`], [`MailboxError::Unrecognized`] or
+    /// [`MailboxError::LookupRejected`]: whether there is a mailbox is not known.
     async fn find(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, MailboxError>;
 
     /// Puts one copy into the archive folder of the mailbox, which is made where it is missing. The copy is complete
@@ -165,4 +198,14 @@ pub trait Mailboxes: Send + Sync {
     /// # Errors
     /// [`MailboxError`]: whether there is a copy is not known.
     async fn holds(&self, mailbox: &Mailbox, copy: &Identity<'_>) -> Result<Option<String>, MailboxError>;
+
+    /// Lists every complete copy of an item in the archive folder of the mailbox. More than one is a duplicate. Changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`MailboxError`]: the copies are not known.
+    async fn copies(&self, mailbox: &Mailbox, copy: &Identity<'_>) -> Result<Vec<StoredCopy>, MailboxError> {
+        let held = self.holds(mailbox, copy).await?;
+        Ok(held.into_iter().map(|message| StoredCopy { message, lacks_message_class: false }).collect())
+    }
 }

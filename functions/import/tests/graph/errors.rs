@@ -16,6 +16,9 @@ fn variant(error: &MailboxError) -> &'static str {
         MailboxError::Setup { .. } => "setup",
         MailboxError::Rejected { .. } => "rejected",
         MailboxError::Full => "full",
+        MailboxError::Unrecognized { .. } => "unrecognized",
+        MailboxError::NoMailbox { .. } => "no mailbox",
+        MailboxError::LookupRejected { .. } => "lookup rejected",
     }
 }
 
