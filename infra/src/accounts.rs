@@ -1,8 +1,8 @@
 //! The books: what the manifests say was queued, and what the outcomes say became of it.
 
-use item::{ConvertTask, Listed, Outcome, RunId, TASK_VERSION};
+use item::{ConvertTask, Listed, RunId, TASK_VERSION};
 use serde_json::json;
-use store::{ETag, Store, StoreError, keys};
+use store::{ReadOutcomeError, Store, StoreError, StoredOutcome, keys, keys::ItemKeys};
 
 /// Why the books could not be read. The system's fault, or that of somebody who writes to the bucket and should not.
 #[derive(Debug, thiserror::Error)]
@@ -18,11 +18,20 @@ pub enum AccountError {
     },
 }
 
+impl From<ReadOutcomeError> for AccountError {
+    fn from(error: ReadOutcomeError) -> Self {
+        match error {
+            ReadOutcomeError::Store(error) => Self::Store(error),
+            ReadOutcomeError::Unreadable { key, .. } => Self::Unreadable { key },
+        }
+    }
+}
+
 /// What became of an id of a manifest.
 #[derive(Debug, Clone)]
 pub enum Account {
     /// This.
-    Outcome(Box<Outcome>),
+    Outcome(Box<StoredOutcome>),
     /// Nothing yet.
     Nothing,
     /// What was listed cannot even be a task, so it has no key and no outcome.
@@ -33,8 +42,7 @@ pub enum Account {
 /// outcomes are read in half a minute.
 pub const AT_ONCE: usize = 64;
 
-/// An outcome lists a mailbox a line, and a group of a hundred thousand fits; a page of a manifest is smaller.
-const LIMIT: u64 = 64 << 20;
+const MANIFEST_PAGE_MAX_BYTES: u64 = 64 << 20;
 
 /// A page of a run's manifest, counted from 1; `None` after the last.
 ///
@@ -42,7 +50,7 @@ const LIMIT: u64 = 64 << 20;
 /// [`AccountError`].
 pub async fn page(store: &Store, run: &RunId, page: u32) -> Result<Option<Vec<Listed>>, AccountError> {
     let key = keys::manifest(run, page);
-    let Some(object) = store.get(&key, LIMIT).await? else { return Ok(None) };
+    let Some(object) = store.get(&key, MANIFEST_PAGE_MAX_BYTES).await? else { return Ok(None) };
     let lines = object.bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let listed: Result<_, _> = lines.map(serde_json::from_slice).collect();
     listed.map(Some).map_err(|_| AccountError::Unreadable { key })
@@ -53,10 +61,9 @@ pub fn task_body(run: &RunId, listed: &Listed) -> String {
     json!({"v": TASK_VERSION, "run": run, "item": listed.item, "archived_time": listed.archived_time}).to_string()
 }
 
-/// The key of the outcome of a manifest's entry; `None` where the entry cannot be a task.
-pub fn outcome_key(run: &RunId, listed: &Listed) -> Option<String> {
-    let task = ConvertTask::parse(&task_body(run, listed)).ok()?;
-    Some(keys::of_convert(&task).1)
+/// The keys of the objects of a manifest's entry; `None` where the entry cannot be a task.
+pub fn item_keys(run: &RunId, listed: &Listed) -> Option<ItemKeys> {
+    ConvertTask::parse(&task_body(run, listed)).ok().map(|task| ItemKeys::of_convert(&task))
 }
 
 /// What became of an entry of a run's manifest.
@@ -64,19 +71,6 @@ pub fn outcome_key(run: &RunId, listed: &Listed) -> Option<String> {
 /// # Errors
 /// [`AccountError`].
 pub async fn account(store: &Store, run: &RunId, listed: &Listed) -> Result<Account, AccountError> {
-    let Some(key) = outcome_key(run, listed) else { return Ok(Account::NoTask) };
-    Ok(match outcome(store, &key).await? {
-        Some((outcome, _)) => Account::Outcome(Box::new(outcome)),
-        None => Account::Nothing,
-    })
-}
-
-/// The outcome that an object is, and the version that was read; `None` where there is none.
-///
-/// # Errors
-/// [`AccountError`].
-pub async fn outcome(store: &Store, key: &str) -> Result<Option<(Outcome, ETag)>, AccountError> {
-    let Some(object) = store.get(key, LIMIT).await? else { return Ok(None) };
-    let outcome = Outcome::parse(&object.bytes).map_err(|_| AccountError::Unreadable { key: key.to_owned() })?;
-    Ok(Some((outcome, object.etag)))
+    let Some(keys) = item_keys(run, listed) else { return Ok(Account::NoTask) };
+    Ok(store.outcome(&keys).await?.map_or(Account::Nothing, |stored| Account::Outcome(Box::new(stored))))
 }

@@ -131,11 +131,12 @@ def convert(task, item_json, contents):
     digest = hashlib.sha256(body)
     key = sha256(task["item"].encode())[:32]
     return {
-        "Key": f"mime/{task['archived_time'][:10]}/{key}.eml",
+        "Key": f"mime/{key}.eml",
         "Body": body,
         "ChecksumSHA256": base64.b64encode(digest.digest()).decode(),
         "Task": json.dumps({
             "v": 1, "run": task["run"], "item": task["item"], "archived_time": task["archived_time"], "key": key,
+            "mime": f"mime/{key}.eml",
             "sha256": digest.hexdigest(), "bytes": len(body), "message_id": message_id,
             "participants": [item["from"], *item["to"]],
         }, ensure_ascii=False),

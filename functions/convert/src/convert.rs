@@ -11,7 +11,7 @@ use item::{
 use metrics::Metric;
 use render::{Content, FileFacts, Renderer};
 use source::{Fetched, Source, SourceError};
-use store::{Condition, ETag, Put, Store, StoreError, Written, keys};
+use store::{Condition, Put, ReadOutcomeError, Store, StoreError, StoredOutcome, Written, keys::ItemKeys};
 use tracing::{info, warn};
 
 use crate::room::room;
@@ -55,9 +55,9 @@ impl Work for Convert {
 
     async fn work(&self, record: &Record, _: &Invocation) -> Result<Next, Failure> {
         let task = ConvertTask::parse(&record.body).map_err(|error| permanent(Reason::TaskMalformed, &error))?;
-        let (mime_key, outcome_key) = keys::of_convert(&task);
-        let outcome = self.outcome(&outcome_key).await?;
-        if let Some((outcome, _)) = &outcome {
+        let keys = ItemKeys::of_convert(&task);
+        let stored = self.store.outcome(&keys).await.map_err(from_read)?;
+        if let Some(StoredOutcome { outcome, .. }) = &stored {
             if outcome.is_complete() {
                 metrics::add(Metric::Skipped, outcome.mailboxes.len() as u64);
                 info!(item = %task.item.key(), stage = %Stage::Convert, "filed already");
@@ -70,9 +70,10 @@ impl Work for Convert {
             }
         }
         let most = raised(self.most_item_bytes, record.attribute(DeadLetter::MAX_ITEM_BYTES_ATTRIBUTE));
-        match self.convert(&task, &mime_key, most).await {
+        let mime_key = self.mime_key(&keys, stored.as_ref()).await?;
+        match self.convert(&task, mime_key, most).await {
             Err(Failure::Permanent { reason, detail }) => {
-                self.record_dead_letter((&task, record), &outcome_key, outcome, reason).await?;
+                self.record_dead_letter((&task, record), &keys.outcome, stored, reason).await?;
                 Err(Failure::Permanent { reason, detail })
             }
             other => other,
@@ -81,11 +82,17 @@ impl Work for Convert {
 }
 
 impl Convert {
-    /// An outcome lists a mailbox a line; a group of a hundred thousand fits.
-    const OUTCOME_LIMIT: u64 = 64 << 20;
-
     /// SQS bills by 64 KiB, and a batch of ten such tasks still fits in one request.
     const TASK_LIMIT: usize = 64 << 10;
+
+    /// The key of the item's message: release 0.1 may have rendered it, and the first rendering is the evidence.
+    async fn mime_key<'a>(&self, keys: &'a ItemKeys, stored: Option<&'a StoredOutcome>) -> Result<&'a str, Failure> {
+        if let Some(mime) = stored.and_then(|stored| stored.outcome.mime.as_deref()) {
+            return Ok(mime);
+        }
+        let dated = self.store.version(&keys.dated_mime).await.map_err(from_store)?;
+        Ok(if dated.is_some() { &keys.dated_mime } else { &keys.mime })
+    }
 
     async fn convert(&self, task: &ConvertTask, mime_key: &str, most: u64) -> Result<Next, Failure> {
         let answer = self.source.answer(&task.item).await.map_err(from_source)?;
@@ -108,7 +115,7 @@ impl Convert {
         info!(item = %task.item.key(), stage = %Stage::Convert, bytes = kept.bytes, "rendered");
         metrics::add(Metric::Converted, 1);
         metrics::add(Metric::Bytes, kept.bytes);
-        Ok(Next::Forward(import_task(task, &captured, kept)?))
+        Ok(Next::Forward(import_task(task, &captured, mime_key, kept)?))
     }
 
     async fn convert_in_memory(
@@ -183,34 +190,22 @@ impl Convert {
         Ok(kept)
     }
 
-    async fn outcome(&self, key: &str) -> Result<Option<(Outcome, ETag)>, Failure> {
-        let Some(object) = self.store.get(key, Self::OUTCOME_LIMIT).await.map_err(from_store)? else { return Ok(None) };
-        let outcome = Outcome::parse(&object.bytes)
-            .map_err(|error| Failure::Setup { detail: format!("{key}: {error}"), after: None })?;
-        Ok(Some((outcome, object.etag)))
-    }
-
     /// Notes in the outcome that the item is a dead letter, before the letter is sent: writing this twice changes
     /// nothing, sending twice makes a second letter.
     async fn record_dead_letter(
         &self,
         (task, record): (&ConvertTask, &Record),
         key: &str,
-        before: Option<(Outcome, ETag)>,
+        before: Option<StoredOutcome>,
         reason: Reason,
     ) -> Result<(), Failure> {
-        let (mut outcome, etag) = match before {
-            Some((outcome, etag)) => (outcome, Some(etag)),
-            None => (Outcome::new(task.item.clone()), None),
-        };
+        let condition = before.as_ref().map_or(Condition::Absent, StoredOutcome::condition);
+        let mut outcome =
+            before.as_ref().map_or_else(|| Outcome::new(task.item.clone()), |before| before.outcome.clone());
         outcome.run.get_or_insert_with(|| task.run.clone());
         outcome.dead_letter = Some(DeadLettered { stage: Stage::Convert, reason });
         outcome.letter_of = Some(record.letter_of(&task.run));
         let put = Put { key, bytes: outcome.to_json().into(), content_type: "application/json", sha256: None };
-        let condition = match &etag {
-            Some(etag) => Condition::Unchanged(etag),
-            None => Condition::Absent,
-        };
         match self.store.put(put, condition).await.map_err(from_store)? {
             Written::Yes(_) => Ok(()),
             Written::Conflict => {
@@ -238,7 +233,7 @@ fn declared_bytes(item: &Item) -> u64 {
     sizes.fold(text_bytes(item), u64::saturating_add)
 }
 
-fn import_task(task: &ConvertTask, captured: &Captured, kept: Kept) -> Result<String, Failure> {
+fn import_task(task: &ConvertTask, captured: &Captured, mime_key: &str, kept: Kept) -> Result<String, Failure> {
     let participants = captured.item.participants().cloned().collect();
     let mut import = ImportTask {
         v: TASK_VERSION,
@@ -246,6 +241,7 @@ fn import_task(task: &ConvertTask, captured: &Captured, kept: Kept) -> Result<St
         item: task.item.clone(),
         archived_time: task.archived_time,
         key: task.item.key(),
+        mime: Some(mime_key.to_owned()),
         sha256: kept.sha256,
         bytes: kept.bytes,
         message_id: kept.message_id,
@@ -277,6 +273,13 @@ pub(crate) fn from_store(error: StoreError) -> Failure {
         StoreError::Refused { .. } | StoreError::TooLarge { .. } => {
             Failure::Setup { detail: error.to_string(), after: None }
         }
+    }
+}
+
+fn from_read(error: ReadOutcomeError) -> Failure {
+    match error {
+        ReadOutcomeError::Store(error) => from_store(error),
+        ReadOutcomeError::Unreadable { .. } => Failure::Setup { detail: error.to_string(), after: None },
     }
 }
 

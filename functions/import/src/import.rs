@@ -12,7 +12,7 @@ use item::{
 use jiff::Timestamp;
 use mapping::{Directory, Resolution};
 use metrics::Metric;
-use store::{Store, StoreError, keys};
+use store::{Store, StoreError, keys::ItemKeys};
 use tokio::sync::{Mutex, Semaphore};
 use tracing::{debug, info};
 
@@ -71,17 +71,17 @@ impl Work for Import {
     async fn work(&self, record: &Record, invocation: &Invocation) -> Result<Next, Failure> {
         let task =
             ImportTask::parse(&record.body).map_err(|error| permanent(Reason::TaskMalformed, error.to_string()))?;
-        let (mime_key, outcome_key) = keys::of_import(&task);
+        let keys = ItemKeys::of_import(&task);
         let outcomes = self.outcomes();
         let settled = |outcome: &Outcome| settled(outcome, record);
-        let mut claimed = match outcomes.claim(&task, outcome_key, (invocation, record), settled).await? {
+        let mut claimed = match outcomes.claim(&task, &keys, (invocation, record), settled).await? {
             Found::Ours(claimed) => *claimed,
             Found::Settled(why) => {
                 info!(item = %task.key, stage = %Stage::Import, why, "nothing to do");
                 return Ok(Next::Done);
             }
         };
-        let result = self.import(&task, &mime_key, &mut claimed, invocation).await;
+        let result = self.import(&task, task.mime.as_ref().unwrap_or(&keys.dated_mime), &mut claimed, invocation).await;
         let outcome = &mut claimed.outcome;
         match &result {
             Ok(()) => (outcome.dead_letter, outcome.letter_of) = (None, None),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use batch::{Failure, Invocation, Record};
 use item::{Claim, ImportTask, Outcome};
 use jiff::{SignedDuration, Timestamp};
-use store::{Condition, ETag, Put, Store, StoreError, Written};
+use store::{Condition, ETag, Put, ReadOutcomeError, Store, StoreError, Written, keys::ItemKeys};
 use uuid::Uuid;
 
 use crate::from_store;
@@ -40,9 +40,6 @@ pub(crate) struct Outcomes<'a> {
 }
 
 impl Outcomes<'_> {
-    /// An outcome lists a mailbox a line; a group of a hundred thousand fits.
-    const LIMIT: u64 = 64 << 20;
-
     /// How long an item may be nobody's to try that has to wait: a mail system's own wait may be hours, and an operator
     /// may have mended it before.
     const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(5);
@@ -52,7 +49,7 @@ impl Outcomes<'_> {
     pub(crate) async fn claim(
         &self,
         task: &ImportTask,
-        key: String,
+        keys: &ItemKeys,
         delivery: (&Invocation, &Record),
         settled: impl Fn(&Outcome) -> Option<&'static str>,
     ) -> Result<Found, Failure> {
@@ -60,17 +57,23 @@ impl Outcomes<'_> {
         // Unique for each record: SQS may put one message into a batch twice, and only one of the two may win the lease.
         let holder = format!("{}/{}/{}", invocation.request_id, record.message_id, Uuid::new_v4().simple());
         let claim = Claim { holder, until: invocation.ends + self.settles };
-        let mut outcome = Outcome::new(task.item.clone());
-        outcome.run = Some(task.run.clone());
-        outcome.claim = Some(claim.clone());
-        // Most items are new: trying to write is reading and writing in one request.
-        if let Written::Yes(etag) = self.put(&key, &outcome, Condition::Absent).await? {
-            return Ok(Found::Ours(Box::new(Claimed { outcome, first: true, key, etag })));
-        }
-        let object = self.store.get(&key, Self::LIMIT).await.map_err(from_store)?;
-        let Some(object) = object else { return Err(again("the outcome was there and is gone", None)) };
-        let mut outcome = Outcome::parse(&object.bytes)
-            .map_err(|error| Failure::Setup { detail: format!("{key}: {error}"), after: None })?;
+        // What release 0.1 has recorded counts: without it, a second copy would be filed.
+        let found = match self.store.dated_outcome(keys).await.map_err(from_read)? {
+            Some(_) => self.store.outcome(keys).await.map_err(from_read)?,
+            None => {
+                let mut outcome = Outcome::new(task.item.clone());
+                outcome.run = Some(task.run.clone());
+                outcome.claim = Some(claim.clone());
+                // Most items are new: trying to write is reading and writing in one request.
+                if let Written::Yes(etag) = self.put(&keys.outcome, &outcome, Condition::Absent).await? {
+                    let key = keys.outcome.clone();
+                    return Ok(Found::Ours(Box::new(Claimed { outcome, first: true, key, etag })));
+                }
+                self.store.outcome(keys).await.map_err(from_read)?
+            }
+        };
+        let Some(stored) = found else { return Err(again("the outcome was there and is gone", None)) };
+        let mut outcome = stored.outcome.clone();
         if let Some(why) = settled(&outcome) {
             return Ok(Found::Settled(why));
         }
@@ -83,8 +86,11 @@ impl Outcomes<'_> {
         }
         outcome.claim = Some(claim);
         outcome.run.get_or_insert_with(|| task.run.clone());
-        match self.put(&key, &outcome, Condition::Unchanged(&object.etag)).await? {
-            Written::Yes(etag) => Ok(Found::Ours(Box::new(Claimed { outcome, first: false, key, etag }))),
+        match self.put(&keys.outcome, &outcome, stored.condition()).await? {
+            Written::Yes(etag) => {
+                let key = keys.outcome.clone();
+                Ok(Found::Ours(Box::new(Claimed { outcome, first: false, key, etag })))
+            }
             Written::Conflict => Err(again("another invocation has just claimed the item", None)),
         }
     }
@@ -128,10 +134,17 @@ impl Outcomes<'_> {
         }
         // The write may have taken effect although no answer came, or the SDK's own second try met the first: what is
         // there is then exactly what we wrote, our claim included.
-        match self.store.get(key, Self::LIMIT).await.map_err(from_store)? {
+        match self.store.get(key, Store::OUTCOME_MAX_BYTES).await.map_err(from_store)? {
             Some(object) if object.bytes == bytes => Ok(Written::Yes(object.etag)),
             _ => Ok(Written::Conflict),
         }
+    }
+}
+
+fn from_read(error: ReadOutcomeError) -> Failure {
+    match error {
+        ReadOutcomeError::Store(error) => from_store(error),
+        ReadOutcomeError::Unreadable { .. } => Failure::Setup { detail: error.to_string(), after: None },
     }
 }
 

@@ -53,8 +53,9 @@ impl Tally {
 
     fn add(&mut self, run: &RunId, listed: &Listed, account: &Account) {
         let (outcome, failed) = match account {
-            Account::Outcome(outcome) => {
-                (Some(&**outcome), outcome.dead_letter.map(|letter| (letter.stage, letter.reason)))
+            Account::Outcome(stored) => {
+                let outcome = &stored.outcome;
+                (Some(outcome), outcome.dead_letter.map(|letter| (letter.stage, letter.reason)))
             }
             Account::Nothing => (None, None),
             Account::NoTask => (None, Some((Stage::Convert, Reason::TaskMalformed))),

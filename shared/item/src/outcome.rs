@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ItemId, MailboxAddress, MissingReason, Reason, RunId, Sha256, Stage};
 
-/// `outcomes/<archived date>/<key>.json`: one object an item, written by import (and by convert, for an item that it
+/// `outcomes/<key>.json`: one object an item, written by import (and by convert, for an item that it
 /// gave up on). It is the first thing that a retry or replay reads: a mailbox that stands in it is not filed in again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {

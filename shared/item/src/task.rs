@@ -18,7 +18,7 @@ pub enum TaskError {
     /// A version that this release does not know.
     #[error("the task has version {0}, this release knows {TASK_VERSION}")]
     Version(u64),
-    /// An import task whose key is not its item's: one of the two was tampered with.
+    /// An import task that names objects of another item.
     #[error("the task's key does not belong to its item")]
     Key,
 }
@@ -32,7 +32,7 @@ pub struct ConvertTask {
     pub run: RunId,
     /// What to render.
     pub item: ItemId,
-    /// When the archive received it; the date in the names of the item's objects.
+    /// When the archive received it.
     pub archived_time: Timestamp,
 }
 
@@ -45,7 +45,7 @@ impl ConvertTask {
         parse(body)
     }
 
-    /// The UTC date in the names of the item's objects: `YYYY-MM-DD`.
+    /// The UTC date in the names that release 0.1 gave the item's objects: `YYYY-MM-DD`.
     pub fn archived_date(&self) -> String {
         archived_date(self.archived_time)
     }
@@ -62,10 +62,13 @@ pub struct ImportTask {
     pub run: RunId,
     /// What to file.
     pub item: ItemId,
-    /// When the archive received it; the date in the names of the item's objects.
+    /// When the archive received it.
     pub archived_time: Timestamp,
     /// The name of the item's objects.
     pub key: ItemKey,
+    /// The key of the stored message. Absent in a task of release 0.1, whose messages are under dated keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mime: Option<String>,
     /// Of the whole stored message.
     pub sha256: Sha256,
     /// The length of the stored message.
@@ -89,10 +92,18 @@ impl ImportTask {
     /// [`TaskError`], all of them permanent.
     pub fn parse(body: &str) -> Result<Self, TaskError> {
         let task: Self = parse(body)?;
-        if task.key == task.item.key() { Ok(task) } else { Err(TaskError::Key) }
+        let is_of_item = |mime: &String| {
+            let name = mime.strip_prefix("mime/").and_then(|name| name.strip_suffix(".eml"));
+            name.is_some_and(|name| name.rsplit('/').next() == Some(task.key.as_str()))
+        };
+        if task.key == task.item.key() && task.mime.as_ref().is_none_or(is_of_item) {
+            Ok(task)
+        } else {
+            Err(TaskError::Key)
+        }
     }
 
-    /// The UTC date in the names of the item's objects: `YYYY-MM-DD`.
+    /// The UTC date in the names that release 0.1 gave the item's objects: `YYYY-MM-DD`.
     pub fn archived_date(&self) -> String {
         archived_date(self.archived_time)
     }
@@ -148,5 +159,21 @@ mod tests {
         let import = serde_json::json!({"v": 1, "run": "r", "item": "WA-1", "archived_time": "2026-11-21T00:00:00Z",
             "key": "0".repeat(32), "sha256": Sha256::of(b"").to_string(), "bytes": 0, "message_id": "<a@b>", "participants": []});
         assert!(matches!(ImportTask::parse(&import.to_string()), Err(TaskError::Key)));
+        let key = "WA-1".parse::<ItemId>().unwrap().key();
+        let with = |mime: Option<String>| {
+            let mut import = import.clone();
+            import["key"] = serde_json::json!(key);
+            import["mime"] = serde_json::json!(mime);
+            ImportTask::parse(&import.to_string()).map(|task| task.mime)
+        };
+        assert_eq!(with(None).ok(), Some(None), "a task of release 0.1");
+        for own in [format!("mime/{key}.eml"), format!("mime/2026-11-21/{key}.eml")] {
+            assert_eq!(with(Some(own.clone())).ok(), Some(Some(own)));
+        }
+        for foreign in
+            ["", "mime/x.eml", &format!("config/{key}.eml"), &format!("mime/{key}"), &format!("mime/x{key}.eml")]
+        {
+            assert!(matches!(with(Some(foreign.to_owned())), Err(TaskError::Key)), "{foreign}");
+        }
     }
 }

@@ -38,24 +38,49 @@ pub fn run(run: &RunId) -> String {
     format!("{RUNS}{run}/run.json")
 }
 
+/// Where the rendered messages are.
+pub const MIME: &str = "mime/";
+
 /// A rendered message.
-pub fn mime(archived_date: &str, key: &ItemKey) -> String {
-    format!("mime/{archived_date}/{key}.eml")
+pub fn mime(key: &ItemKey) -> String {
+    format!("{MIME}{key}.eml")
 }
 
 /// An item's outcome.
-pub fn outcome(archived_date: &str, key: &ItemKey) -> String {
-    format!("{OUTCOMES}{archived_date}/{key}.json")
+pub fn outcome(key: &ItemKey) -> String {
+    format!("{OUTCOMES}{key}.json")
 }
 
-/// The keys of a convert task's item: its message's and its outcome's.
-pub fn of_convert(task: &ConvertTask) -> (String, String) {
-    let (date, key) = (task.archived_date(), task.item.key());
-    (mime(&date, &key), outcome(&date, &key))
+/// The keys of an item's objects. The item's id alone decides them: a source may list one id under several dates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemKeys {
+    /// The message.
+    pub mime: String,
+    /// The outcome.
+    pub outcome: String,
+    /// Where release 0.1 put the message: under the UTC date of the archived time. Read only.
+    pub dated_mime: String,
+    /// Where release 0.1 put the outcome. Read where `outcome` has no object.
+    pub dated_outcome: String,
 }
 
-/// The keys of an import task's item: its message's and its outcome's.
-pub fn of_import(task: &ImportTask) -> (String, String) {
-    let date = task.archived_date();
-    (mime(&date, &task.key), outcome(&date, &task.key))
+impl ItemKeys {
+    /// Those of a convert task's item.
+    pub fn of_convert(task: &ConvertTask) -> Self {
+        Self::of(&task.item.key(), &task.archived_date())
+    }
+
+    /// Those of an import task's item.
+    pub fn of_import(task: &ImportTask) -> Self {
+        Self::of(&task.key, &task.archived_date())
+    }
+
+    fn of(key: &ItemKey, archived_date: &str) -> Self {
+        Self {
+            mime: mime(key),
+            outcome: outcome(key),
+            dated_mime: format!("{MIME}{archived_date}/{key}.eml"),
+            dated_outcome: format!("{OUTCOMES}{archived_date}/{key}.json"),
+        }
+    }
 }

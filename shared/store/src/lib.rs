@@ -2,6 +2,7 @@
 
 pub mod keys;
 mod large;
+mod outcome;
 mod signing;
 
 use std::future::Future;
@@ -19,6 +20,7 @@ use item::Sha256;
 use jiff::Timestamp;
 
 pub use large::{PutLarge, SMALLEST_PART, Version};
+pub use outcome::{ReadOutcomeError, StoredOutcome};
 
 /// Why the bucket could not be read or written. Always the system's fault, never an item's.
 #[derive(Debug, thiserror::Error)]

@@ -36,7 +36,7 @@ pub struct Converted {
 /// What the functions would make a dead letter of.
 pub fn convert(task: &str, json: &[u8], files: &[Vec<u8>]) -> anyhow::Result<Converted> {
     let task = ConvertTask::parse(task)?;
-    let (key, _) = keys::of_convert(&task);
+    let key = keys::mime(&task.item.key());
     let captured = Captured::parse(json, &task.item)?;
     let mut contents = Vec::with_capacity(files.len());
     for (attachment, bytes) in captured.item.attachments.iter().zip(files) {
@@ -53,6 +53,7 @@ pub fn convert(task: &str, json: &[u8], files: &[Vec<u8>]) -> anyhow::Result<Con
         item: task.item.clone(),
         archived_time: task.archived_time,
         key: task.item.key(),
+        mime: Some(key.clone()),
         sha256,
         bytes: body.len() as u64,
         message_id: rendered.message_id,

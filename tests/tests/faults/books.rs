@@ -25,11 +25,8 @@ use crate::{
 async fn the_first_rendering_is_the_evidence_and_stays() -> anyhow::Result<()> {
     let sample = accounts::sample(&[filed("item/1")])?;
     let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(accounts::two()), &[]).await?;
-    let Some(archive) = &pipeline.archive else { anyhow::bail!("no archive") };
-    let item = archive.sample().items().next().context("no item")?;
-    let archived: Timestamp = item["archivedTime"].as_str().unwrap_or_default().parse()?;
     let id: ItemId = "item/1".parse()?;
-    let key = format!("mime/{}/{}.eml", archived.strftime("%F"), id.key());
+    let key = keys::mime(&id.key());
     // An earlier release rendered it, in words of its own.
     let earlier = "Date: Sun, 22 Nov 2026 08:00:00 +0000\r\nFrom: a@whatsapp.invalid\r\nMessage-ID: <earlier@archive>\r\n\r\nhi\r\n";
     let put = Put {
@@ -47,8 +44,7 @@ async fn the_first_rendering_is_the_evidence_and_stays() -> anyhow::Result<()> {
         assert!(mail.len() == 1 && mail.values().all(|mail| mail == earlier.as_bytes()), "{address} has the evidence");
     }
     // By which a later attempt looks for it.
-    let outcome = format!("outcomes/{}/{}.json", archived.strftime("%F"), id.key());
-    let outcome = pipeline.store.get(&outcome, 1 << 20).await?.context("no outcome")?;
+    let outcome = pipeline.store.get(&keys::outcome(&id.key()), 1 << 20).await?.context("no outcome")?;
     assert_eq!(Outcome::parse(&outcome.bytes)?.message_id.as_deref(), Some("<earlier@archive>"));
     Ok(())
 }

@@ -7,6 +7,7 @@ mod dead_letters;
 mod every_mailbox;
 mod exports;
 mod graph;
+mod identity;
 mod large_items;
 mod large_objects;
 mod listing;

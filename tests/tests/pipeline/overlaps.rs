@@ -43,7 +43,7 @@ fn outcome(id: &ItemId, day: &str) -> anyhow::Result<Outcome> {
 }
 
 async fn put(pipeline: &Pipeline, outcome: &Outcome) -> anyhow::Result<()> {
-    pipeline.put(&keys::outcome("2026-11-20", &outcome.item.key()), outcome.to_json()).await
+    pipeline.put(&keys::outcome(&outcome.item.key()), outcome.to_json()).await
 }
 
 /// The counters of a report, and the items that it says have failed.

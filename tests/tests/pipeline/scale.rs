@@ -52,7 +52,7 @@ impl Bucket {
         let at: Timestamp = "2026-11-21T07:00:00Z".parse()?;
         let mut outcomes = HashMap::new();
         for number in 0..items {
-            outcomes.insert(keys::outcome("2026-11-21", &id(number)?.key()), number);
+            outcomes.insert(keys::outcome(&id(number)?.key()), number);
         }
         let run = "20261121T080000Z-daily-0badcafe".parse()?;
         Ok(Self { run, at, items, outcomes, requests: AtomicU64::new(0) })

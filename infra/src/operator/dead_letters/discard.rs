@@ -42,7 +42,7 @@ pub async fn discard(
                 if !plan.letters.contains(&letter.message_id) || interrupt.is_set() {
                     continue;
                 }
-                let outcome = list::outcome(store, &letter).await?;
+                let outcome = list::outcome(store, &letter).await?.map(|stored| stored.outcome);
                 let copy = keep(store, &letter).await?;
                 letters.delete(&letter).await?;
                 walk.forget(&letter);

@@ -6,7 +6,7 @@ use aws_sdk_sqs::types::{Message, MessageAttributeValue, MessageSystemAttributeN
 use item::{ConvertTask, DeadLetter, ImportTask, ItemId, Reason, RunId, Stage};
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use serde_json::{Value, json};
-use store::keys;
+use store::keys::ItemKeys;
 
 use crate::operator::connection::QueueUrls;
 
@@ -113,10 +113,10 @@ impl Letter {
         })
     }
 
-    /// Where the item's outcome is, where the task can be read.
-    pub fn outcome_key(&self) -> Option<String> {
-        let of_convert = || ConvertTask::parse(&self.body).ok().map(|task| keys::of_convert(&task).1);
-        let of_import = || ImportTask::parse(&self.body).ok().map(|task| keys::of_import(&task).1);
+    /// The keys of the item's objects, where the task can be read.
+    pub fn item_keys(&self) -> Option<ItemKeys> {
+        let of_convert = || ConvertTask::parse(&self.body).ok().map(|task| ItemKeys::of_convert(&task));
+        let of_import = || ImportTask::parse(&self.body).ok().map(|task| ItemKeys::of_import(&task));
         match self.stage? {
             Stage::Convert => of_convert(),
             Stage::Import => of_import(),
@@ -218,7 +218,7 @@ mod tests {
         let attributes = [("stage", "convert"), ("reason", "oversize"), ("failed_at", "2026-11-22T07:00:00Z")];
         let given = Letter::read(message(&attributes, None), &queues()).unwrap();
         assert_eq!((given.stage, given.why), (Some(Stage::Convert), Why::Given(Reason::Oversize)));
-        assert_eq!(given.outcome_key().unwrap().len(), "outcomes/2026-11-21/.json".len() + 32);
+        assert_eq!(given.item_keys().unwrap().outcome.len(), "outcomes/.json".len() + 32);
         // A letter that was replayed and then exhausted its retries elsewhere.
         let moved = Letter::read(message(&attributes, Some("a-import")), &queues()).unwrap();
         assert_eq!((moved.stage, moved.why), (Some(Stage::Import), Why::RetriesExhausted));

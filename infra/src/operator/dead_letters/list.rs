@@ -2,17 +2,16 @@
 
 use std::{collections::BTreeMap, io::Write};
 
-use item::Outcome;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use store::Store;
+use store::{Store, StoredOutcome};
 
 use super::{
     letter::{Filter, Letter},
     queue::{Letters, Walk},
 };
 use crate::{
-    accounts::{self, AccountError},
+    accounts::AccountError,
     text::{shown, table_of},
 };
 
@@ -141,13 +140,13 @@ fn row(letter: &Letter) -> [String; 5] {
     [shown(&item), stage.to_owned(), letter.why.to_string(), failed_at, shown(&letter.detail)]
 }
 
-/// Who has an item and who does not, as its outcome says.
+/// The outcome of a letter's item: who has a copy and who does not.
 ///
 /// # Errors
 /// When the bucket does not answer or the outcome is not readable.
-pub async fn outcome(store: &Store, letter: &Letter) -> Result<Option<Outcome>, AccountError> {
-    let Some(key) = letter.outcome_key() else { return Ok(None) };
-    Ok(accounts::outcome(store, &key).await?.map(|(outcome, _)| outcome))
+pub async fn outcome(store: &Store, letter: &Letter) -> Result<Option<StoredOutcome>, AccountError> {
+    let Some(keys) = letter.item_keys() else { return Ok(None) };
+    Ok(store.outcome(&keys).await?)
 }
 
 /// Writes all that is known of an item's letters; tells how many there are.
@@ -168,9 +167,11 @@ pub async fn show(
     })
     .await?;
     for letter in &found {
-        let outcome = outcome(store, letter).await?;
+        let stored = outcome(store, letter).await?;
         let mut told = letter.to_json();
-        told["outcome"] = json!(letter.outcome_key());
+        let key = stored.as_ref().map(|stored| stored.key.clone());
+        told["outcome"] = json!(key.or_else(|| letter.item_keys().map(|keys| keys.outcome)));
+        let outcome = stored.map(|stored| stored.outcome);
         told["filed"] = addresses(outcome.iter().flat_map(|outcome| &outcome.mailboxes).map(|filed| &filed.address));
         told["failed"] = addresses(outcome.iter().flat_map(|outcome| &outcome.failed).map(|failed| &failed.address));
         if as_json {

@@ -13,7 +13,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use item::{DeadLettered, Listed, Outcome, RunId};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use store::StoreError;
+use store::{StoreError, StoredOutcome};
 
 use super::{
     custody::{Custodian, Custody, Deep},
@@ -214,7 +214,8 @@ impl Reconciled {
                 while let Some((account, listed)) = accounts.try_next().await? {
                     let item = ItemHash::of(&listed.item);
                     match account {
-                        Account::Outcome(outcome) if outcome.is_complete() => {
+                        Account::Outcome(stored) if stored.outcome.is_complete() => {
+                            let StoredOutcome { outcome, key, .. } = *stored;
                             let told = Told { run: id, listed: &listed, outcome: Some(&outcome), place: Place::Filed };
                             tell(&told);
                             let counts_at = told.counts_elsewhere().and_then(|run| places.get(run));
@@ -222,7 +223,7 @@ impl Reconciled {
                             seen.note(item, Sighting::Filed { copies, counts_at });
                             books.filed += 1;
                             if custodian.is_some() {
-                                filed.extend(accounts::outcome_key(id, &listed).map(|key| (key, *outcome)));
+                                filed.push((key, outcome));
                             }
                         }
                         _ => {
@@ -260,10 +261,10 @@ impl Reconciled {
                 let mut accounts = stream::iter(counted_here).map(read).buffer_unordered(AT_ONCE);
                 while let Some((account, listed)) = accounts.try_next().await? {
                     let (outcome, place) = match account {
-                        Account::Outcome(outcome) => (Some(outcome), Place::Filed),
+                        Account::Outcome(stored) => (Some(stored.outcome), Place::Filed),
                         Account::Nothing | Account::NoTask => (None, Place::Again(1)),
                     };
-                    tell(&Told { run: id, listed: &listed, outcome: outcome.as_deref(), place });
+                    tell(&Told { run: id, listed: &listed, outcome: outcome.as_ref(), place });
                 }
                 progress(items.get(), asked_for.get());
             }
@@ -306,16 +307,15 @@ impl Reconciled {
             let mut accounts = stream::iter(some).map(again).buffered(AT_ONCE);
             let mut looked_at = Vec::new();
             while let Some((open, account)) = accounts.try_next().await? {
-                let outcome = match account {
-                    Account::Outcome(outcome) => Some(*outcome),
-                    Account::Nothing | Account::NoTask => None,
+                let (key, outcome) = match account {
+                    Account::Outcome(stored) => (Some(stored.key), Some(stored.outcome)),
+                    Account::Nothing | Account::NoTask => (None, None),
                 };
                 let place = signs.place(&open, outcome.as_ref());
                 open.tell(runs, outcome.as_ref(), place, &mut tell);
                 let Open { run, listed, .. } = open;
-                let outcome_key = custodian.as_ref().and_then(|_| accounts::outcome_key(&run, &listed));
                 self.count(place, (run, listed), outcome.as_ref());
-                looked_at.extend(outcome_key.zip(outcome));
+                looked_at.extend(key.filter(|_| custodian.is_some()).zip(outcome));
             }
             if let Some(custodian) = &mut custodian {
                 custodian.look(&looked_at).await?;
@@ -394,6 +394,6 @@ impl Signs {
 fn reason(letter: Option<DeadLettered>, run: &RunId, listed: &Listed) -> Option<item::Reason> {
     match letter {
         Some(letter) => Some(letter.reason),
-        None => accounts::outcome_key(run, listed).is_none().then_some(item::Reason::TaskMalformed),
+        None => accounts::item_keys(run, listed).is_none().then_some(item::Reason::TaskMalformed),
     }
 }

@@ -4,7 +4,7 @@ use futures::{StreamExt, TryStreamExt, future, stream};
 use item::{Claim, ConvertTask, Outcome};
 use jiff::Timestamp;
 use queue::{Queue, QueueError};
-use store::{Condition, Put, Store, StoreError, Written, keys};
+use store::{Condition, Put, Store, StoreError, Written, keys::ItemKeys};
 
 use super::books::Missing;
 use crate::{
@@ -68,12 +68,12 @@ pub async fn requeue(
 async fn prepare(store: &Store, body: &str) -> Result<bool, RequeueError> {
     // What is no task has no outcome; it becomes a letter again.
     let Ok(task) = ConvertTask::parse(body) else { return Ok(true) };
-    let (_, key) = keys::of_convert(&task);
-    let found = accounts::outcome(store, &key).await?;
+    let keys = ItemKeys::of_convert(&task);
+    let found = store.outcome(&keys).await.map_err(AccountError::from)?;
     let (outcome, condition) = match &found {
         None => (Outcome::new(task.item), Condition::Absent),
-        Some((outcome, etag)) => {
-            let mut outcome = outcome.clone();
+        Some(stored) => {
+            let mut outcome = stored.outcome.clone();
             if outcome.is_complete() {
                 return Ok(false);
             }
@@ -83,9 +83,10 @@ async fn prepare(store: &Store, body: &str) -> Result<bool, RequeueError> {
                 // The letter alone said that a copy is still lacking. A claim that is over says it too.
                 outcome.claim = Some(Claim { holder: "requeue".to_owned(), until: Timestamp::now() });
             }
-            (outcome, Condition::Unchanged(etag))
+            (outcome, stored.condition())
         }
     };
-    let put = Put { key: &key, bytes: outcome.to_json().into(), content_type: "application/json", sha256: None };
+    let put =
+        Put { key: &keys.outcome, bytes: outcome.to_json().into(), content_type: "application/json", sha256: None };
     Ok(matches!(store.put(put, condition).await?, Written::Yes(_)))
 }
