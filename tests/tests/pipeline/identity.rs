@@ -152,7 +152,7 @@ async fn item_with_a_dated_outcome_is_completed_from_its_dated_message() -> anyh
     let refused = |outcome: &mut Outcome| {
         outcome.mailboxes.retain(|filed| filed.address.as_str() != BOB);
         let address = BOB.parse().expect("an address");
-        outcome.failed.push(FailedMailbox { address, reason: Reason::MailboxFull });
+        outcome.failed.push(FailedMailbox { address, reason: Reason::MailboxFull, since: None, checks: 0 });
         outcome.dead_letter = Some(DeadLettered { stage: Stage::Import, reason: Reason::MailboxFull });
         let run = "another".parse().expect("a run");
         outcome.letter_of = Some(LetterOf { message: "earlier".to_owned(), run, at: Timestamp::UNIX_EPOCH });
