@@ -21,6 +21,7 @@ ARCHITECTURE ?= $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 
 # A recipe that runs what a virtual environment holds starts with one of these.
 WITH_RUN_TOOLS = PATH="$(CURDIR)/.venv/bin:$$PATH"
+WITH_TEST_TOOLS = PATH="$(CURDIR)/.venv-dev/bin:$(CURDIR)/.venv/bin:$$PATH"
 WITH_BUILD_TOOLS = PATH="$(CURDIR)/.venv-build/bin:$$PATH" SAM_CLI_TELEMETRY=0
 
 # Handed on to the recipes of `run` through the environment, so that no path is read by a shell.
@@ -38,8 +39,13 @@ run: ## the whole system on this machine, on a sample; or EXPORT=chat.zip OWNER=
 
 .PHONY: test
 test: ## every test; the first run installs what they need with apt-get
-	+@$(MAKE) --no-print-directory -j2 .venv/.installed .venv-build/.installed tests/sqs/node_modules/.package-lock.json binaries tools
-	@$(WITH_RUN_TOOLS) $(CARGO) test --workspace --locked
+	+@$(MAKE) --no-print-directory -j2 .venv/.installed .venv-build/.installed .venv-dev/.installed tests/sqs/node_modules/.package-lock.json binaries tools
+	@$(WITH_TEST_TOOLS) $(CARGO) nextest run --workspace --locked
+	@$(CARGO) test --workspace --locked --doc --quiet
+
+.PHONY: test-unit
+test-unit: .venv-dev/.installed ## the tests of each crate's logic: no network, no server, nothing to install with apt-get
+	@$(WITH_TEST_TOOLS) $(CARGO) nextest run --workspace --locked --profile unit
 
 .PHONY: rehearse
 rehearse: build .venv/.installed ## deploy what `make build` built into a stand-in for AWS on this machine, and run a day through it
@@ -62,7 +68,7 @@ soak: ## kills, cuts, outages and duplicates at random, for MINUTES=20; SEED=…
 		$(CARGO) test --workspace --locked --test faults soak -- --nocapture
 
 .PHONY: check
-check: format clippy docs licences advisories template ## formats, lints, docs, licences, advisories, the template
+check: format clippy docs dependencies spelling licences advisories template ## formats, lints, docs, dependencies, spelling, licences, advisories, the template
 
 .PHONY: build
 build: .venv-build/.installed ## the three functions for Lambda, into target/lambda/<function>/bootstrap
@@ -78,7 +84,7 @@ deploy: .venv-build/.installed ## build and deploy into the AWS account that you
 
 .PHONY: clean
 clean: ## remove everything that make made, the mail of `make run` included
-	@rm -rf "$(TARGET)" .aws-sam .venv .venv-build .venv-checkov tests/sqs/node_modules var
+	@rm -rf "$(TARGET)" .aws-sam .venv .venv-build .venv-checkov .venv-dev tests/sqs/node_modules var
 
 # ---- What `run` and `test` stand on
 
@@ -111,6 +117,14 @@ clippy:
 .PHONY: docs
 docs:
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked --quiet
+
+.PHONY: dependencies
+dependencies: .venv-dev/.installed
+	@$(WITH_TEST_TOOLS) cargo-shear --locked
+
+.PHONY: spelling
+spelling: .venv-dev/.installed
+	@$(WITH_TEST_TOOLS) typos
 
 .PHONY: licences
 licences: .venv-build/.installed
