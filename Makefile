@@ -84,7 +84,7 @@ deploy: .venv-build/.installed ## build and deploy into the AWS account that you
 
 .PHONY: clean
 clean: ## remove everything that make made, the mail of `make run` included
-	@rm -rf "$(TARGET)" .aws-sam .venv .venv-build .venv-checkov .venv-dev tests/sqs/node_modules var
+	@rm -rf "$(TARGET)" .aws-sam .venv .venv-build .venv-checkov .venv-dev tests/imap-servers/packages tests/sqs/node_modules var
 
 # ---- What `run` and `test` stand on
 

@@ -20,7 +20,8 @@ pub struct Copy {
     pub bytes: Vec<u8>,
 }
 
-pub(crate) struct Client {
+/// A connection that is logged in.
+pub struct Client {
     reader: Box<dyn BufRead>,
     writer: Box<dyn Write>,
     /// The program that speaks TLS for us.
@@ -28,7 +29,11 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn connect(port: u16, authority: Option<&Path>, user: &str, password: &str) -> io::Result<Self> {
+    /// Connects and logs in, over TLS where the certificate of an authority is given.
+    ///
+    /// # Errors
+    /// When the server does not answer, or refuses the login.
+    pub fn connect(port: u16, authority: Option<&Path>, user: &str, password: &str) -> io::Result<Self> {
         let mut client = match authority {
             None => {
                 let stream = TcpStream::connect(("127.0.0.1", port))?;
@@ -55,7 +60,11 @@ impl Client {
         Ok(client)
     }
 
-    pub(crate) fn copies(&mut self, folder: &str) -> io::Result<Vec<Copy>> {
+    /// Every message in a folder, in the order of the UIDs; none where the folder does not exist.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub fn copies(&mut self, folder: &str) -> io::Result<Vec<Copy>> {
         let Ok(lines) = self.run(&format!("EXAMINE \"{folder}\"")) else { return Ok(Vec::new()) };
         if lines.iter().any(|(line, _)| line == "* 0 EXISTS") {
             return Ok(Vec::new());
@@ -87,8 +96,11 @@ impl Client {
         self.end().map(drop)
     }
 
-    /// The untagged lines of the answer, each with the literal that it announces.
-    fn run(&mut self, command: &str) -> io::Result<Vec<(String, Option<Vec<u8>>)>> {
+    /// Runs a command. Returns the untagged lines of the response, each with the literal that it announces.
+    ///
+    /// # Errors
+    /// When the server does not answer, or refuses the command.
+    pub fn run(&mut self, command: &str) -> io::Result<Vec<(String, Option<Vec<u8>>)>> {
         self.writer.write_all(format!("a {command}\r\n").as_bytes())?;
         self.end()
     }

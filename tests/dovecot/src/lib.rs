@@ -15,7 +15,7 @@ use std::{
 
 use tempfile::TempDir;
 
-pub use client::Copy;
+pub use client::{Client, Copy};
 
 /// The account that may open everybody's mailbox.
 pub const MASTER: &str = "archiver";
@@ -161,7 +161,7 @@ impl Dovecot {
         configuration::write_master(self.directory.path(), password)?;
         let (authority, master) = (self.authority(), format!("{user}*{MASTER}"));
         let changed = Instant::now();
-        while let Err(error) = client::Client::connect(self.port, authority.as_deref(), &master, password) {
+        while let Err(error) = Client::connect(self.port, authority.as_deref(), &master, password) {
             if changed.elapsed() > HANGS {
                 return Err(error);
             }
@@ -175,8 +175,12 @@ impl Dovecot {
         self.log().matches("Info: Login:").count()
     }
 
-    fn client(&self, user: &str) -> io::Result<client::Client> {
-        client::Client::connect(self.port, self.authority().as_deref(), user, PASSWORD)
+    /// A connection of a user.
+    ///
+    /// # Errors
+    /// When the server does not accept the login.
+    pub fn client(&self, user: &str) -> io::Result<Client> {
+        Client::connect(self.port, self.authority().as_deref(), user, PASSWORD)
     }
 
     fn log(&self) -> String {

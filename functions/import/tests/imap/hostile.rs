@@ -1,6 +1,9 @@
 //! Servers that misbehave: none costs memory, time without end, or an item.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use import::mailbox::{Attempt, MailboxError, Mailboxes};
 use tokio::{
@@ -8,7 +11,9 @@ use tokio::{
     net::TcpListener,
 };
 
-use crate::support::{ADA, Vault, assert_late, assert_not_sent, config, file, imap_with, message, setup, unavailable};
+use crate::support::{
+    ADA, Vault, assert_late, assert_not_sent, config, file, imap_with, message, setup, unavailable, unrecognized,
+};
 
 /// What a server has to say to a command, by its name; `%` is the command's tag.
 type Script = fn(&str) -> Option<Vec<u8>>;
@@ -109,7 +114,7 @@ async fn garbage_and_answers_without_an_end_are_no_items_fault() {
         } else {
             assert_late(&error)
         }
-        assert_eq!(error.to_string().contains("longer than any"), too_long, "{index}: {error}");
+        assert_eq!(error.to_string().contains("exceeds"), too_long, "{index}: {error}");
     }
 }
 
@@ -198,5 +203,130 @@ async fn a_server_that_finds_nothing_without_saying_so_is_not_believed() {
     };
     let host = scripted(GREETING.to_vec(), script).await;
     let imap = imap_with(config(&host), Vault::with("secret", None));
+    unavailable(&file(&imap, &message("1", 0), Attempt::Again).await.unwrap_err());
+}
+
+#[tokio::test]
+async fn refused_namespace_falls_back_to_list() {
+    let scripts: [Script; 2] = [
+        |command| match command {
+            "AUTHENTICATE" => Some(b"% OK [CAPABILITY IMAP4rev1 NAMESPACE LITERAL+] in\r\n".to_vec()),
+            "NAMESPACE" => Some(b"% BAD Unknown command\r\n".to_vec()),
+            _ => None,
+        },
+        |command| match command {
+            "AUTHENTICATE" => Some(b"% OK [CAPABILITY IMAP4rev1 NAMESPACE LITERAL+] in\r\n".to_vec()),
+            "NAMESPACE" => Some(b"% NO This command is disabled by the system administrator.\r\n".to_vec()),
+            _ => None,
+        },
+    ];
+    for script in scripts {
+        filed(script).await.unwrap();
+    }
+    // A server that fails at the moment is not asked in another way.
+    let error = filed(|command| match command {
+        "AUTHENTICATE" => Some(b"% OK [CAPABILITY IMAP4rev1 NAMESPACE LITERAL+] in\r\n".to_vec()),
+        "NAMESPACE" => Some(b"% NO [UNAVAILABLE] try again\r\n".to_vec()),
+        _ => None,
+    });
+    unavailable(&error.await.unwrap_err());
+}
+
+#[tokio::test]
+async fn untagged_bad_ends_the_wait_for_the_continuation() {
+    let greeting = b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR] ready\r\n".to_vec();
+    let host = scripted(greeting, |command| match command {
+        "AUTHENTICATE" => Some(b"% OK [CAPABILITY IMAP4rev1] in\r\n".to_vec()),
+        "APPEND" => Some(b"* OK Still here\r\n* BAD Line too long\r\n".to_vec()),
+        _ => None,
+    })
+    .await;
+    // A minute, so that a wait for the tag would not end here.
+    let error = filed_within(Duration::from_secs(60), &host).await.unwrap_err();
+    assert!(unrecognized(&error).contains("line too long"), "{error}");
+}
+
+#[tokio::test]
+async fn unknown_refusal_is_reported_with_the_servers_technical_words() {
+    let scripts: [(Script, &str); 3] = [
+        (
+            |command| (command == "APPEND").then(|| b"% BAD Line too long for ada@example.com\r\n".to_vec()),
+            "BAD \"line too long …\" to APPEND",
+        ),
+        (
+            |command| (command == "APPEND").then(|| b"% NO parse error in message of Ada\r\n".to_vec()),
+            "NO \"parse error in message of …\" to APPEND",
+        ),
+        (
+            |command| {
+                (command == "APPEND").then(|| b"% NO [LIMIT] Message has been copied too many times\r\n".to_vec())
+            },
+            "NO [LIMIT] \"message has been copied too … times\" to APPEND",
+        ),
+    ];
+    for (script, expected) in scripts {
+        let error = filed(script).await.unwrap_err();
+        assert_eq!(unrecognized(&error), expected);
+    }
+}
+
+#[tokio::test]
+async fn untagged_bad_after_the_message_leaves_the_outcome_unknown() {
+    let error = filed(|command| match command {
+        "APPEND" => Some(b"* BAD Line too long\r\n".to_vec()),
+        // A line of the message that looks like a command.
+        "OK" => Some(Vec::new()),
+        _ => None,
+    })
+    .await
+    .unwrap_err();
+    assert_late(&error);
+    assert!(error.to_string().contains("line too long"), "{error}");
+}
+
+#[tokio::test]
+async fn login_that_is_rejected_once_is_not_the_absence_of_a_mailbox() {
+    static LOGINS: AtomicUsize = AtomicUsize::new(0);
+    let host = scripted(GREETING.to_vec(), |command| {
+        let first = command == "AUTHENTICATE" && LOGINS.fetch_add(1, Ordering::SeqCst) == 0;
+        first.then(|| b"% NO [AUTHENTICATIONFAILED] x\r\n".to_vec())
+    })
+    .await;
+    let mut config = config(&host);
+    config.probe = Some("probe@example.com".parse().unwrap());
+    let imap = imap_with(config, Vault::with("secret", None));
+    assert!(imap.find(&ADA.parse().unwrap()).await.unwrap().is_some());
+    assert_eq!(LOGINS.load(Ordering::SeqCst), 3, "the mailbox, the probe mailbox, and the mailbox again");
+}
+
+#[tokio::test]
+async fn search_that_the_server_refuses_hides_no_copy() {
+    static SEARCHES: AtomicUsize = AtomicUsize::new(0);
+    let host = scripted(GREETING.to_vec(), |command| match command {
+        "EXAMINE" => Some(b"* OK [UIDVALIDITY 1] valid\r\n% OK\r\n".to_vec()),
+        "UID" if SEARCHES.fetch_add(1, Ordering::SeqCst) == 0 => Some(b"* SEARCH\r\n% OK done\r\n".to_vec()),
+        "UID" => Some(b"% BAD Unknown search key\r\n".to_vec()),
+        _ => None,
+    })
+    .await;
+    let imap = imap_with(config(&host), Vault::with("secret", None));
+    file(&imap, &message("1", 0), Attempt::Again).await.unwrap();
+    assert_eq!(SEARCHES.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn hit_that_is_not_shown_is_not_counted_twice() {
+    let host = scripted(GREETING.to_vec(), |command| match command {
+        "EXAMINE" => Some(b"* OK [UIDVALIDITY 1] valid\r\n% OK\r\n".to_vec()),
+        "UID" => Some(
+            b"* SEARCH 1 2\r\n* 1 FETCH (UID 1 BODY[HEADER.FIELDS (MESSAGE-ID)] {2}\r\n\r\n)\r\n\
+              * 1 FETCH (UID 1 BODY[HEADER.FIELDS (MESSAGE-ID)] {2}\r\n\r\n)\r\n% OK done\r\n"
+                .to_vec(),
+        ),
+        _ => None,
+    })
+    .await;
+    let imap = imap_with(config(&host), Vault::with("secret", None));
+    // UID 2 may be the copy.
     unavailable(&file(&imap, &message("1", 0), Attempt::Again).await.unwrap_err());
 }

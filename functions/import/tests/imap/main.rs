@@ -1,7 +1,8 @@
-//! The adapter for IMAP against a real Dovecot, and against servers that misbehave.
+//! The IMAP adapter against real servers (Dovecot, Cyrus, Courier), and against a scripted server that misbehaves.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are not #[test]s themselves")]
 
+mod every_server;
 mod filing;
 mod hostile;
 mod login;

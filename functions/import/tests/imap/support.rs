@@ -6,7 +6,8 @@ use std::{
 };
 
 use async_trait::async_trait;
-use dovecot::{Copy, Dovecot, MASTER, MASTER_PASSWORD, Options};
+use dovecot::{Client, Copy, Dovecot, MASTER, MASTER_PASSWORD, Options};
+use imap_servers::{Courier, CourierOptions, Cyrus, CyrusOptions};
 use import::mailbox::{
     Attempt, Filed, Mailbox, MailboxError, Mailboxes, Message,
     imap::{Imap, ImapAccount, ImapAccounts, ImapConfig, ImapLogin},
@@ -49,6 +50,79 @@ pub(crate) fn server() -> Dovecot {
 
 pub(crate) fn server_with(options: Options) -> Dovecot {
     Dovecot::start(&Options { users: vec![ADA.to_owned(), BOB.to_owned()], ..options }).unwrap()
+}
+
+/// A server of any kind with the mailboxes of Ada and Bob.
+pub(crate) enum AnyServer {
+    Dovecot(Dovecot),
+    Cyrus(Cyrus),
+    Courier(Courier),
+}
+
+impl AnyServer {
+    /// One server of each kind. `quota_kib` is the quota of each mailbox.
+    pub(crate) fn each(quota_kib: Option<u64>) -> [Self; 3] {
+        let users = vec![ADA.to_owned(), BOB.to_owned()];
+        let quota = quota_kib.map(|kib| kib * 1024);
+        [
+            Self::Dovecot(server_with(Options { quota, ..Options::default() })),
+            Self::Cyrus(Cyrus::start(&CyrusOptions { users: users.clone(), quota_kib }).unwrap()),
+            Self::Courier(Courier::start(&CourierOptions { users, quota }).unwrap()),
+        ]
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Dovecot(_) => "Dovecot",
+            Self::Cyrus(_) => "Cyrus",
+            Self::Courier(_) => "Courier",
+        }
+    }
+
+    pub(crate) fn host(&self) -> String {
+        match self {
+            Self::Dovecot(server) => server.host(),
+            Self::Cyrus(server) => server.host(),
+            Self::Courier(server) => server.host(),
+        }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        match self {
+            Self::Dovecot(server) => server.port(),
+            Self::Cyrus(server) => server.port(),
+            Self::Courier(server) => server.port(),
+        }
+    }
+
+    pub(crate) fn copies(&self) -> Vec<Copy> {
+        match self {
+            Self::Dovecot(server) => server.copies(ADA, FOLDER),
+            Self::Cyrus(server) => server.copies(ADA, FOLDER),
+            Self::Courier(server) => server.copies(ADA, FOLDER),
+        }
+        .unwrap()
+    }
+
+    /// A connection of Ada's.
+    pub(crate) fn client(&self) -> Client {
+        match self {
+            Self::Dovecot(server) => server.client(ADA),
+            Self::Cyrus(server) => server.client(ADA),
+            Self::Courier(server) => server.client(ADA),
+        }
+        .unwrap()
+    }
+
+    pub(crate) fn imap(&self) -> Imap {
+        self.imap_with(|_| {})
+    }
+
+    pub(crate) fn imap_with(&self, change: impl FnOnce(&mut ImapConfig)) -> Imap {
+        let mut config = config(&self.host());
+        change(&mut config);
+        imap_with(config, Vault::with(MASTER_PASSWORD, None))
+    }
 }
 
 pub(crate) fn config(host: &str) -> ImapConfig {
@@ -124,6 +198,13 @@ pub(crate) fn unavailable(error: &MailboxError) -> &str {
     match error {
         MailboxError::Unavailable { detail, .. } => detail,
         other => panic!("not unavailable: {other:?}"),
+    }
+}
+
+pub(crate) fn unrecognized(error: &MailboxError) -> &str {
+    match error {
+        MailboxError::Unrecognized { detail, .. } => detail,
+        other => panic!("not an unrecognized error: {other:?}"),
     }
 }
 

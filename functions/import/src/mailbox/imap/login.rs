@@ -7,7 +7,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use item::MailboxAddress;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::error::{Failure, setup};
+use super::error::{Failure, configuration};
 use crate::mailbox::{
     MailboxError,
     entra::{Application, Credentials, Token, Tokens},
@@ -107,7 +107,7 @@ impl Login {
 }
 
 fn with_token(mailbox: &MailboxAddress, token: Token) -> Result<Proof, Failure> {
-    let bearer = token.header.to_str().map_err(|_| setup("the token cannot be sent"))?;
+    let bearer = token.header.to_str().map_err(|_| configuration("the token cannot be sent"))?;
     let response = STANDARD.encode(format!("user={mailbox}\u{1}auth={bearer}\u{1}\u{1}")).into();
     Ok(Proof { mechanism: "XOAUTH2", response, source: Source::Token(token) })
 }
@@ -126,7 +126,7 @@ impl ImapAccount {
     fn plain(&self, mailbox: &MailboxAddress) -> Result<SecretString, Failure> {
         let password = self.password.expose_secret();
         if self.username.is_empty() || self.username.contains('\0') || password.contains('\0') {
-            return Err(setup("the secret's user name or password cannot be sent: it is empty or holds a NUL"));
+            return Err(configuration("the secret's user name or password cannot be sent: it is empty or holds a NUL"));
         }
         let plain = match self.separator {
             None => format!("{mailbox}\0{}\0{password}", self.username),

@@ -1,17 +1,20 @@
-//! Any mail server, by IMAP: Exchange Online, Dovecot, Cyrus and others.
+//! Any mail server, by IMAP: Exchange Online, Dovecot, Cyrus, Courier and others.
 //!
-//! A message is appended as it is, byte for byte, read and with its own date. IMAP has no directory, so a mailbox is
-//! known by opening it: see [`ImapConfig::domains`] and [`ImapConfig::probe`] for what a refusal is taken for.
+//! A message is appended unchanged, with the flag \Seen and its own date. IMAP has no directory, so a mailbox is known by
+//! opening it. `DESIGN.md` says when an address is believed to have no mailbox.
 
+mod client;
+mod connections;
 mod error;
 mod folder;
-mod granted;
 mod host;
-mod lanes;
 mod login;
+mod lookup;
+mod permission_check;
 mod response;
 mod session;
 mod wire;
+mod wording;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -22,10 +25,10 @@ use rustls::ClientConfig;
 use rustls_platform_verifier::ConfigVerifierExt;
 
 use self::{
-    error::{Failure, Meaning, setup},
-    lanes::{Idle, Lanes},
+    connections::{Connections, Idle},
+    error::{Failure, Meaning, configuration},
     login::Login,
-    session::{Session, Uid},
+    session::{Opened, Session, Uid},
 };
 use super::{
     Attempt, Filed, Identity, Mailbox, MailboxError, Mailboxes, Message, date, entra::ApplicationError, http::Http,
@@ -35,32 +38,32 @@ use super::{
 pub use host::{ImapHost, ImapHostError};
 pub use login::{ImapAccount, ImapAccounts, ImapLogin};
 
-/// How a server is used.
+/// Configuration of the adapter.
 #[derive(Debug, Clone)]
 pub struct ImapConfig {
-    /// Where it is.
+    /// The server.
     pub host: ImapHost,
-    /// The domains whose mailboxes are on it, in lower case. An address of another domain has no mailbox there, and the
-    /// server is not asked.
+    /// The domains whose mailboxes are on the server, in lower case. An address of another domain has no mailbox there; no
+    /// request is sent for it.
     pub domains: Vec<String>,
-    /// A mailbox that is there and ours to open. With it, an address that the server does not let us into has no
-    /// mailbox, if it lets us into this one at the same moment. Without it, or where that fails too, the set-up is
-    /// taken to be wrong and the item waits.
+    /// A mailbox that exists and that the account may open. With it, an address whose login is rejected has no mailbox if
+    /// this one opens at the same moment. Without it, or where it does not open either, the configuration is taken to be
+    /// wrong and the item waits.
     pub probe: Option<MailboxAddress>,
     /// The archive folder's name.
     pub folder: String,
-    /// How long the server has for the answer to a command.
+    /// Time limit for the response to a command. Every untagged response starts it again.
     pub answer_time: Duration,
-    /// How long one call of the port waits in all for a token.
+    /// Time that one call of the port may spend waiting for a token.
     pub longest_wait: Duration,
-    /// How long it is remembered that an address has no mailbox.
+    /// How long it is cached that an address has no mailbox.
     pub remember_nobody: Duration,
-    /// How long a message may take to appear in the mailbox whose answer was lost.
+    /// How long a copy may take to appear in the mailbox after the response was lost.
     pub settles: Duration,
 }
 
 impl ImapConfig {
-    /// The defaults: a minute for an answer, 20 seconds of waiting, the folder `WhatsApp Archiver`, no probe.
+    /// The defaults: a minute for a response, 20 seconds of waiting, the folder `WhatsApp Archiver`, no probe.
     pub fn new(host: ImapHost, domains: Vec<String>) -> Self {
         Self {
             host,
@@ -75,20 +78,20 @@ impl ImapConfig {
     }
 }
 
-/// Why a server cannot be used with a configuration.
+/// Why a configuration is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ImapConfigError {
-    /// The archive folder has no usable name.
-    #[error("the mail folder's name has 1 to 255 characters, none of them a control character, a slash, * or %")]
+    /// The name of the archive folder is invalid.
+    #[error("invalid mail folder: expected 1 to 255 characters without control characters, slashes, * and %")]
     Folder,
-    /// Nobody would ever have a mailbox.
-    #[error("at least one domain has to have its mailboxes on the server")]
+    /// The list of domains is empty.
+    #[error("missing domains: at least one domain must have its mailboxes on the server")]
     Domains,
-    /// The application in Entra is not named as it should be.
+    /// The application in Entra is invalid.
     #[error(transparent)]
     Application(#[from] ApplicationError),
-    /// The process has no TLS to use.
-    #[error("TLS cannot be set up: no provider is installed, or the system has no certificates")]
+    /// The process cannot use TLS.
+    #[error("TLS is not available: no provider is installed, or the system has no certificates")]
     Tls,
 }
 
@@ -97,13 +100,13 @@ pub struct Imap {
     config: ImapConfig,
     tls: Arc<ClientConfig>,
     login: Login,
-    lanes: Lanes,
+    connections: Connections,
     known: Known,
 }
 
 impl Imap {
-    /// Connects to nobody yet. The process has to have installed rustls' default provider; who is trusted is what the
-    /// system trusts, as with every other TLS connection of the product (`SSL_CERT_FILE` names another list).
+    /// Opens no connection yet. The process must have installed rustls' default provider. The system's certificates are
+    /// trusted, as in every other TLS connection of the product (`SSL_CERT_FILE` names another list).
     ///
     /// # Errors
     /// [`ImapConfigError`].
@@ -130,10 +133,16 @@ impl Imap {
             ImapLogin::Account(accounts) => Login::Account { accounts, current: tokio::sync::Mutex::default() },
         };
         let known = Known::new(config.remember_nobody);
-        Ok(Self { config: ImapConfig { folder, ..config }, tls: Arc::new(tls), login, lanes: Lanes::default(), known })
+        Ok(Self {
+            config: ImapConfig { folder, ..config },
+            tls: Arc::new(tls),
+            login,
+            connections: Connections::default(),
+            known,
+        })
     }
 
-    async fn open(&self, address: &MailboxAddress) -> Result<Session, Failure> {
+    async fn open(&self, address: &MailboxAddress) -> Result<Opened, Failure> {
         let mut patience = Patience::new(self.config.longest_wait, Duration::from_millis(500));
         Session::open(&self.config, &self.tls, &self.login, address, &mut patience).await
     }
@@ -146,58 +155,83 @@ impl Imap {
         if let Some(known) = self.known.get(address) {
             return Ok(known);
         }
-        let mailbox = match self.open(address).await {
-            Ok(session) => {
-                // The copy that is filed next needs it.
-                if let Ok(mut idle) = self.lanes.of(address.as_str()).try_lock() {
+        let opened = match self.open(address).await {
+            Err(failure) if failure.means(Meaning::LoginRejected) => self.confirm_rejection(address, failure).await?,
+            result => self.confirm_absence(address, result?).await?,
+        };
+        let mailbox = match opened {
+            Opened::Session(mut session) => {
+                let id = session.mailbox_id().await?.unwrap_or_else(|| address.as_str().to_owned());
+                // The copy that is filed next uses the connection.
+                if let Ok(mut idle) = self.connections.of(&id).try_lock() {
                     *idle = Some(Idle::new(session));
                 }
-                Some(Mailbox { id: address.as_str().to_owned(), address: address.clone() })
+                Some(Mailbox { id, address: address.clone() })
             }
-            Err(failure) if failure.means(Meaning::NotLetIn) => {
-                self.probe(address, failure).await?;
-                None
-            }
-            Err(failure) => return Err(failure),
+            Opened::NoMailbox => None,
         };
         self.known.put(address, mailbox.clone());
         Ok(mailbox)
     }
 
-    /// Whether it is the address that is wrong, since the server refused it: the same secret opens another mailbox.
-    async fn probe(&self, refused: &MailboxAddress, failure: Failure) -> Result<(), Failure> {
-        match &self.config.probe {
-            Some(probe) if probe != refused => match self.open(probe).await {
-                Ok(_) => Ok(()),
-                Err(failure) if failure.means(Meaning::NotLetIn) => Err(setup(
-                    "the server lets us neither into the mailbox nor into the probe mailbox: the secret is wrong, or \
-                     what it may open has changed",
-                )),
-                Err(failure) => Err(failure),
-            },
-            _ => Err(failure),
+    /// Decides what a rejected login means. The address has no mailbox only if the same secret opens the probe mailbox at
+    /// the same moment, and the login is rejected again after that: a directory that fails now and then rejects logins too.
+    async fn confirm_rejection(&self, address: &MailboxAddress, failure: Failure) -> Result<Opened, Failure> {
+        let Some(probe) = self.config.probe.as_ref().filter(|probe| *probe != address) else { return Err(failure) };
+        match self.open(probe).await {
+            Ok(Opened::Session(_)) => {}
+            Err(failure) if !failure.means(Meaning::LoginRejected) => return Err(failure),
+            Ok(Opened::NoMailbox) | Err(_) => {
+                return Err(configuration(
+                    "the server opens neither the mailbox nor the probe mailbox: check the secret, and what it may open",
+                ));
+            }
+        }
+        match self.open(address).await {
+            Err(failure) if failure.means(Meaning::LoginRejected) => Ok(Opened::NoMailbox),
+            result => result,
         }
     }
 
-    /// Works on a mailbox with its connection, which is kept if all went well.
+    /// Decides what it means that a user can log in and has no mailbox. Where there is a probe mailbox it has to exist: a
+    /// server that has lost its list of mailboxes reports the same for every user.
+    async fn confirm_absence(&self, address: &MailboxAddress, opened: Opened) -> Result<Opened, Failure> {
+        let Some(probe) = self.config.probe.as_ref().filter(|_| matches!(opened, Opened::NoMailbox)) else {
+            return Ok(opened);
+        };
+        let probed = if probe == address { Opened::NoMailbox } else { self.open(probe).await? };
+        match probed {
+            Opened::Session(_) => Ok(opened),
+            Opened::NoMailbox => Err(configuration(
+                "the server reports that the probe mailbox does not exist: check IMAP_PROBE_MAILBOX and the server",
+            )),
+        }
+    }
+
+    /// Uses the connection of a mailbox, and keeps it after a success.
     async fn with_session<T>(
         &self,
         mailbox: &Mailbox,
         work: impl AsyncFnOnce(&mut Session) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let lane = self.lanes.of(&mailbox.id);
-        let mut idle = lane.lock().await;
+        let slot = self.connections.of(&mailbox.id);
+        let mut idle = slot.lock().await;
         let awake = match idle.take() {
             Some(idle) => idle.wake().await,
             None => None,
         };
         let mut session = match awake {
             Some(session) => session,
-            None => self.open(&mailbox.address).await?,
+            None => match self.open(&mailbox.address).await? {
+                Opened::Session(session) => session,
+                Opened::NoMailbox => {
+                    let detail = "the login succeeded and the server reports that the user has no folders".to_owned();
+                    return Err(MailboxError::NoMailbox { detail }.into());
+                }
+            },
         };
         let result = work(&mut session).await;
-        // After anything else nobody knows what the server says next, or whether it says anything: a new one costs less
-        // than finding out.
+        // After a failure the state of the connection is unknown. A new one costs less than finding out.
         if result.is_ok() {
             *idle = Some(Idle::new(session));
         }
@@ -209,7 +243,7 @@ impl Imap {
         let copy = message.identity();
         self.with_session(mailbox, async |session| {
             if attempt == Attempt::Again
-                && let Some(uid) = session.find_copy(&copy).await?
+                && let Some(uid) = session.find_copy(&copy, Some(date)).await?
             {
                 return Ok(filed(uid, FilingResult::Skipped));
             }
@@ -217,51 +251,39 @@ impl Imap {
                 session.make_folder().await?;
             }
             let appended = match session.append(&message.mime, date).await {
-                // Its owner has deleted it since it was seen.
+                // The owner of the mailbox has deleted the folder since the last LIST.
                 Err(failure) if failure.means(Meaning::NoFolder) => {
                     session.make_folder().await?;
                     session.append(&message.mime, date).await
                 }
                 result => result,
             };
-            let appended = appended.map_err(|failure| self.unless_late(failure))?;
-            let uid = match appended {
-                Some(uid) => uid,
-                // A server that does not tell.
-                None => session
-                    .find_copy(&copy)
-                    .await?
-                    .ok_or(Failure::Lost("the server has taken the message and does not find it"))
-                    .map_err(|failure| self.unless_late(failure))?,
-            };
+            let uid =
+                match appended? {
+                    Some(uid) => uid,
+                    // A server without UIDPLUS.
+                    None => session.find_copy(&copy, Some(date)).await.map_err(Failure::after_the_message)?.ok_or(
+                        Failure::OutcomeUnknown("the server accepted the message and does not find it".into()),
+                    )?,
+                };
             Ok(filed(uid, FilingResult::Imported))
         })
         .await
     }
-}
 
-impl Imap {
-    /// A message whose answer was lost may still come into the mailbox: it is looked for again when that is over.
-    fn unless_late(&self, failure: Failure) -> Failure {
-        match failure {
-            Failure::Lost(what) => MailboxError::late(what, self.config.settles).into(),
-            failure => failure,
+    /// The port's error, and the count of what the server throttled.
+    fn error(&self, failure: Failure) -> MailboxError {
+        if let Failure::Refused(refusal) = &failure
+            && refusal.is_throttled()
+        {
+            metrics::add(Metric::MailboxThrottles, 1);
         }
+        failure.into_error(self.config.settles)
     }
 }
 
 fn filed(uid: Uid, result: FilingResult) -> Filed {
     Filed { message: uid.to_string(), result }
-}
-
-/// Counts what the server throttled.
-fn counted(failure: Failure) -> MailboxError {
-    if let Failure::Refused(refusal) = &failure
-        && refusal.is_throttled()
-    {
-        metrics::add(Metric::MailboxThrottles, 1);
-    }
-    failure.into()
 }
 
 impl fmt::Debug for Imap {
@@ -273,15 +295,15 @@ impl fmt::Debug for Imap {
 #[async_trait]
 impl Mailboxes for Imap {
     async fn find(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, MailboxError> {
-        self.find_mailbox(address).await.map_err(counted)
+        self.find_mailbox(address).await.map_err(|failure| self.error(failure))
     }
 
     async fn file(&self, mailbox: &Mailbox, message: &Message, attempt: Attempt) -> Result<Filed, MailboxError> {
-        self.file_message(mailbox, message, attempt).await.map_err(counted)
+        self.file_message(mailbox, message, attempt).await.map_err(|failure| self.error(failure))
     }
 
     async fn holds(&self, mailbox: &Mailbox, copy: &Identity<'_>) -> Result<Option<String>, MailboxError> {
-        let held = self.with_session(mailbox, async |session| session.find_copy(copy).await).await;
-        Ok(held.map_err(counted)?.map(|uid| uid.to_string()))
+        let held = self.with_session(mailbox, async |session| session.find_copy(copy, None).await).await;
+        Ok(held.map_err(|failure| self.error(failure))?.map(|uid| uid.to_string()))
     }
 }

@@ -1,18 +1,18 @@
-//! What a server says, as far as filing has to understand it.
+//! Reads a server's responses, as far as filing has to understand them.
 //!
-//! A response is cut into words, flat: nothing is nested, so nothing can be nested too deeply. Whatever has no meaning
-//! for us is passed over, as clients have to.
+//! A response is cut into a flat list of words. Nothing is nested, so nothing can be nested too deeply. Unknown responses
+//! are skipped, as RFC 3501 demands of clients. `DESIGN.md` says why no library does this.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
-use super::wire::announced;
+use super::wording::{Hint, hint, sanitized};
 
 /// A piece of a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Word {
-    /// Bare: a name, a number, a flag, `NIL`.
+    /// A name, a number, a flag, `NIL`.
     Atom(Vec<u8>),
-    /// Quoted or literal: what it says, without the quotes.
+    /// The content of a quoted string or a literal.
     Text(Vec<u8>),
     Open,
     Close,
@@ -21,17 +21,17 @@ pub(super) enum Word {
 /// A response.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Response {
-    /// `+`: go on.
+    /// `+`: the server waits for the rest of the command.
     Continue,
-    /// The end of a command: its tag, and how it ended.
+    /// The end of a command: its tag and its result.
     Done(Vec<u8>, Condition),
     /// `* OK`, `* NO`, `* BAD`, `* PREAUTH`, `* BYE`.
     Untagged(Condition),
-    /// Anything else that begins with `*`, in words.
+    /// Anything else that begins with `*`.
     Data(Vec<Word>),
 }
 
-/// How something ended.
+/// The kind of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Status {
     Ok,
@@ -41,17 +41,18 @@ pub(super) enum Status {
     Bye,
 }
 
-/// How something ended, and what the server says about it in a form that machines read. Its text for people is left
-/// behind: it may quote addresses.
+/// The result of a command, or a status of the connection. The text for people is reduced to its technical words: it may
+/// quote addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Condition {
     pub(super) status: Status,
     pub(super) code: Option<Code>,
     pub(super) hint: Option<Hint>,
+    /// The technical words of the text.
+    pub(super) words: String,
 }
 
-/// A response code: its name in capitals, and what stands behind it. Both are the server's words: `Debug` does not show
-/// them.
+/// A response code: its name in capitals, and its arguments. `Debug` shows neither: both may hold any text.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Code {
     pub(super) name: String,
@@ -64,22 +65,7 @@ impl fmt::Debug for Code {
     }
 }
 
-/// What only the text for people says, and counts all the same. The words are Exchange Online's, and
-/// the last one's Dovecot's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hint {
-    /// Too many requests; it may say how long to wait.
-    Throttled(Option<Duration>),
-    /// The server knows who we are, and does not reach the mailbox.
-    NotConnected,
-    /// The message is larger than the server takes. Its code, LIMIT, is that of too many requests elsewhere.
-    TooLarge,
-}
-
-/// The longest wait that an answer can ask of us.
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Reads a response; `None` where it is none.
+/// Reads a response; `None` where the bytes are not one.
 pub(super) fn parse(bytes: &[u8]) -> Option<Response> {
     if bytes.first() == Some(&b'+') {
         return Some(Response::Continue);
@@ -107,28 +93,15 @@ fn condition(bytes: &[u8]) -> Option<Condition> {
     };
     let text = String::from_utf8_lossy(&bytes[end..]);
     let text = text.trim();
-    Some(Condition { status, code: code(text), hint: hint(text) })
+    let code = code(text);
+    let words = text.split_once(']').filter(|_| code.is_some()).map_or(text, |(_, words)| words);
+    Some(Condition { status, code, hint: hint(text), words: sanitized(words) })
 }
 
 fn code(text: &str) -> Option<Code> {
     let (inside, _) = text.strip_prefix('[')?.split_once(']')?;
     let mut parts = inside.split_ascii_whitespace().map(str::to_owned);
     Some(Code { name: parts.next()?.to_ascii_uppercase(), arguments: parts.collect() })
-}
-
-fn hint(text: &str) -> Option<Hint> {
-    let text = text.to_ascii_lowercase();
-    if let Some((_, after)) = text.split_once("suggested backoff time:") {
-        let digits: String = after.trim_start().chars().take_while(char::is_ascii_digit).collect();
-        return Some(Hint::Throttled(digits.parse().ok().map(|wait| Duration::from_millis(wait).min(LONGEST_WAIT))));
-    }
-    if text.contains("request is throttled") {
-        return Some(Hint::Throttled(None));
-    }
-    if text.contains("authenticated but not connected") {
-        return Some(Hint::NotConnected);
-    }
-    text.contains("mail size is larger than").then_some(Hint::TooLarge)
 }
 
 fn words(mut rest: &[u8]) -> Vec<Word> {
@@ -163,7 +136,7 @@ fn words(mut rest: &[u8]) -> Vec<Word> {
     words
 }
 
-/// What stands before the closing quote, and what comes after it.
+/// The text up to the closing quote, and the rest.
 fn quoted(mut rest: &[u8]) -> (Vec<u8>, &[u8]) {
     let mut text = Vec::new();
     while let Some((&byte, after)) = rest.split_first() {
@@ -187,8 +160,21 @@ fn literal(rest: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.get(line..)?.split_at_checked(length)
 }
 
+/// The length of the literal that a line announces: it ends with `{42}`.
+pub(super) fn announced(line: &[u8]) -> Option<usize> {
+    let line = line.strip_suffix(b"\n")?;
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let line = line.strip_suffix(b"}")?;
+    let digits = &line[line.iter().rposition(|&byte| byte == b'{')? + 1..];
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    // A number that does not fit is above every bound.
+    Some(std::str::from_utf8(digits).ok()?.parse().unwrap_or(usize::MAX))
+}
+
 impl Word {
-    /// Whether it is this atom, in capitals or not.
+    /// Whether it is this atom, in any case.
     pub(super) fn is(&self, name: &str) -> bool {
         matches!(self, Self::Atom(atom) if atom.eq_ignore_ascii_case(name.as_bytes()))
     }
@@ -200,7 +186,7 @@ impl Word {
         }
     }
 
-    /// What it says, bare or quoted; nothing for `NIL` and brackets.
+    /// The text of an atom or a string; `None` for `NIL` and brackets.
     pub(super) fn text(&self) -> Option<&[u8]> {
         match self {
             Self::Text(text) => Some(text),
@@ -222,35 +208,21 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_keeps_what_machines_read_and_no_text() {
-        let condition = untagged("A7 NO [OVERQUOTA] ada@example.com has no room\r\n");
+    fn condition_keeps_code_and_technical_words_only() {
+        let condition = untagged("A7 NO [OVERQUOTA] ada@example.com has no space\r\n");
         assert_eq!(condition.status, Status::No);
         assert_eq!(condition.code.as_ref().unwrap().name, "OVERQUOTA");
+        assert_eq!(condition.words, "… has no space");
         assert!(!format!("{condition:?}").contains("ada"));
-        assert_eq!(untagged("* BYE\r\n"), Condition { status: Status::Bye, code: None, hint: None });
+        let bye = untagged("* BYE\r\n");
+        assert_eq!((bye.status, bye.code, bye.hint, bye.words.as_str()), (Status::Bye, None, None, ""));
         assert_eq!(untagged("A1 OK\r\n").status, Status::Ok);
         let code = untagged("A1 OK [appenduid 14 12] done\r\n").code.unwrap();
         assert_eq!((code.name.as_str(), code.arguments), ("APPENDUID", vec!["14".to_owned(), "12".to_owned()]));
     }
 
     #[test]
-    fn exchange_says_in_words_how_long_to_wait() {
-        let hint = |text| untagged(text).hint;
-        assert_eq!(
-            hint("A1 BAD Request is throttled. Suggested Backoff Time: 299987 milliseconds\r\n"),
-            Some(Hint::Throttled(Some(Duration::from_millis(299_987))))
-        );
-        assert_eq!(hint("A1 NO Request is throttled.\r\n"), Some(Hint::Throttled(None)));
-        assert_eq!(
-            hint("A1 NO Suggested Backoff Time: 99999999999999999999 milliseconds\r\n"),
-            Some(Hint::Throttled(None))
-        );
-        assert_eq!(hint("A1 BAD User is authenticated but not connected.\r\n"), Some(Hint::NotConnected));
-        assert_eq!(hint("A1 NO Suggested.\r\n"), None);
-    }
-
-    #[test]
-    fn data_is_cut_into_words() {
+    fn data_becomes_a_flat_list_of_words() {
         let Some(Response::Data(words)) =
             parse(b"* 1 FETCH (UID 3 BODY[HEADER.FIELDS (MESSAGE-ID)] {4}\r\n\"){\n X \"a\\\"b\" NIL)\r\n")
         else {
@@ -265,7 +237,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn nothing_that_a_server_says_breaks_the_reader(bytes: Vec<u8>) {
+        fn parser_survives_any_bytes(bytes: Vec<u8>) {
             parse(&bytes);
             parse(&[b"* ".as_slice(), &bytes].concat());
             parse(&[b"* 1 FETCH ({9}\r\n".as_slice(), &bytes].concat());
@@ -273,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn brackets_are_not_counted_on_a_stack() {
+    fn parser_survives_a_million_open_brackets() {
         let deep = [b"* 1 FETCH (BODYSTRUCTURE ".as_slice(), &vec![b'('; 1_000_000], b"\r\n"].concat();
         assert!(matches!(parse(&deep), Some(Response::Data(words)) if words.len() > 1_000_000));
     }

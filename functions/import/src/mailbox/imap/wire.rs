@@ -1,5 +1,5 @@
-//! The bytes between us and the server: over TLS, or without it on this machine. Nothing is waited for without an end,
-//! and nothing that the server says is held without a bound.
+//! The connection to the server, over TLS, or without TLS on this machine. Every wait has an end, and every response has a
+//! size limit.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,142 +11,165 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::{
-    error::{Failure, setup},
-    host::ImapHost,
-};
+use super::{host::ImapHost, response::announced};
 
-/// The most that a server may say to one command, in bytes. A look-up that found a thousand messages is below it.
-const MOST: usize = 1024 * 1024;
+/// Upper bound of all responses to one command, in bytes. A search that finds 100,000 messages is below it.
+const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
 
-/// A message is written in pieces of so many bytes.
-const PIECE: usize = 64 * 1024;
+/// A message is written in chunks of this many bytes.
+const CHUNK_BYTES: usize = 64 * 1024;
 
-/// How slowly a server may store a message and still be waited for, in bytes a second.
-const SLOWEST: u64 = 1 << 20;
+/// The slowest rate at which a server may store a message before the wait for its response ends, in bytes a second.
+const MIN_STORE_RATE: u64 = 1 << 20;
 
-/// How long a name may take to be a connection.
-const CONNECTING: Duration = Duration::from_secs(15);
+/// Time limit for the TCP connection and the TLS handshake together.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
+/// Why bytes could not be sent or received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum WireError {
+    #[error("no connection to IMAP_HOST: check the name, the port and the network's route")]
+    NoConnection,
+    #[error("the TLS handshake failed")]
+    NoTls,
+    #[error("this system does not trust the server's certificate for IMAP_HOST; nothing was sent")]
+    UntrustedCertificate,
+    #[error("IMAP_HOST is not a host name")]
+    InvalidHost,
+    #[error("the connection broke")]
+    Broken,
+    #[error("no response in time")]
+    Timeout,
+    #[error("the response exceeds {MAX_RESPONSE_BYTES} bytes")]
+    TooLong,
+}
+
 /// A connection.
 pub(super) struct Wire {
     stream: BufReader<Box<dyn Stream>>,
-    /// What the server may still say to this command.
-    left: usize,
-    /// Until when it has time for it.
-    until: Instant,
-    /// How long it has for a command.
-    time: Duration,
+    /// How many bytes the server may still send in response to the current command.
+    bytes_left: usize,
+    /// Deadline of the current command.
+    deadline: Instant,
+    /// Time limit for a command.
+    response_time: Duration,
 }
 
 impl Wire {
-    /// Connects. Whoever is not who the certificate's issuer says is not talked to.
-    pub(super) async fn connect(host: &ImapHost, tls: &Arc<ClientConfig>, time: Duration) -> Result<Self, Failure> {
-        let until = Instant::now() + CONNECTING;
-        let connecting = timeout_at(until, TcpStream::connect((host.name.as_str(), host.port))).await;
-        let Ok(Ok(tcp)) = connecting else {
-            return Err(Failure::Lost("no connection: the name, the port or the network's way out"));
-        };
-        // Commands are short and waited for. Where it is refused they only take longer.
+    /// Connects, and verifies the server's certificate.
+    pub(super) async fn connect(
+        host: &ImapHost,
+        tls: &Arc<ClientConfig>,
+        response_time: Duration,
+    ) -> Result<Self, WireError> {
+        let deadline = Instant::now() + CONNECT_TIMEOUT;
+        let connecting = timeout_at(deadline, TcpStream::connect((host.name.as_str(), host.port))).await;
+        let Ok(Ok(tcp)) = connecting else { return Err(WireError::NoConnection) };
+        // Commands are short, and each waits for its response. Where the option is refused they only take longer.
         tcp.set_nodelay(true).ok();
         let stream: Box<dyn Stream> = if host.tls {
-            let name = ServerName::try_from(host.name.clone()).map_err(|_| setup("IMAP_HOST names no host"))?;
-            let shaking = timeout_at(until, TlsConnector::from(Arc::clone(tls)).connect(name, tcp)).await;
-            match shaking {
+            let name = ServerName::try_from(host.name.clone()).map_err(|_| WireError::InvalidHost)?;
+            let handshake = timeout_at(deadline, TlsConnector::from(Arc::clone(tls)).connect(name, tcp)).await;
+            match handshake {
                 Ok(Ok(stream)) => Box::new(stream),
-                Ok(Err(error)) if is_untrusted(&error) => {
-                    return Err(setup(
-                        "the server's certificate is not one that this system trusts for IMAP_HOST: nothing was sent",
-                    ));
-                }
-                Ok(Err(_)) | Err(_) => return Err(Failure::Lost("TLS could not be agreed on")),
+                Ok(Err(error)) if is_untrusted(&error) => return Err(WireError::UntrustedCertificate),
+                Ok(Err(_)) | Err(_) => return Err(WireError::NoTls),
             }
         } else {
             Box::new(tcp)
         };
-        Ok(Self { stream: BufReader::new(stream), left: MOST, until: Instant::now() + time, time })
+        Ok(Self::over(stream, response_time))
     }
 
-    /// What follows is one command and the answers to it.
-    pub(super) fn begin(&mut self) {
-        self.left = MOST;
-        self.until = Instant::now() + self.time;
+    fn over(stream: Box<dyn Stream>, response_time: Duration) -> Self {
+        Self {
+            stream: BufReader::new(stream),
+            bytes_left: MAX_RESPONSE_BYTES,
+            deadline: Instant::now() + response_time,
+            response_time,
+        }
     }
 
-    /// Sends bytes, however many.
-    pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        for piece in bytes.chunks(PIECE) {
-            match timeout_at(self.until, self.stream.write_all(piece)).await {
-                // A server that takes another piece is alive.
-                Ok(Ok(())) => self.until = self.until.max(Instant::now() + self.time),
-                Ok(Err(_)) => return Err(BROKEN),
-                Err(_) => return Err(SILENT),
+    /// A connection to a test, with a minute for each response.
+    #[cfg(test)]
+    pub(super) fn to_test(stream: tokio::io::DuplexStream) -> Self {
+        Self::over(Box::new(stream), Duration::from_mins(1))
+    }
+
+    #[cfg(test)]
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Starts the limits of the next command.
+    pub(super) fn start_command(&mut self) {
+        self.bytes_left = MAX_RESPONSE_BYTES;
+        self.deadline = Instant::now() + self.response_time;
+    }
+
+    /// Extends the deadline after a sign of life: `* OK Still here`, the progress of a search, a chunk that was accepted.
+    pub(super) fn extend_deadline(&mut self) {
+        self.deadline = self.deadline.max(Instant::now() + self.response_time);
+    }
+
+    /// Extends the deadline by the time that storing this many bytes may take.
+    pub(super) fn extend_deadline_for(&mut self, bytes: u64) {
+        let storing = Duration::from_secs(bytes / MIN_STORE_RATE);
+        self.deadline = self.deadline.max(Instant::now() + self.response_time + storing);
+    }
+
+    /// Sends bytes.
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), WireError> {
+        for chunk in bytes.chunks(CHUNK_BYTES) {
+            match timeout_at(self.deadline, self.stream.write_all(chunk)).await {
+                Ok(Ok(())) => self.extend_deadline(),
+                Ok(Err(_)) => return Err(WireError::Broken),
+                Err(_) => return Err(WireError::Timeout),
             }
         }
         Ok(())
     }
 
-    /// The command has so many bytes with it: the server has more time for its answer, as it has to store them.
-    pub(super) fn carries(&mut self, bytes: u64) {
-        self.until = self.until.max(Instant::now() + self.time + Duration::from_secs(bytes / SLOWEST));
-    }
-
-    /// Sees to it that what was written is sent.
-    pub(super) async fn flush(&mut self) -> Result<(), Failure> {
-        match timeout_at(self.until, self.stream.flush()).await {
+    /// Flushes what was written.
+    pub(super) async fn flush(&mut self) -> Result<(), WireError> {
+        match timeout_at(self.deadline, self.stream.flush()).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(BROKEN),
-            Err(_) => Err(SILENT),
+            Ok(Err(_)) => Err(WireError::Broken),
+            Err(_) => Err(WireError::Timeout),
         }
     }
 
-    /// One whole response: a line, and wherever it announces a literal, the literal and the line that goes on.
-    pub(super) async fn read(&mut self) -> Result<Vec<u8>, Failure> {
-        match timeout_at(self.until, read(&mut self.stream, &mut self.left)).await {
+    /// Reads one response: a line, and for each literal that it announces, the literal and the line that continues it.
+    pub(super) async fn read(&mut self) -> Result<Vec<u8>, WireError> {
+        match timeout_at(self.deadline, read(&mut self.stream, &mut self.bytes_left)).await {
             Ok(result) => result,
-            Err(_) => Err(SILENT),
+            Err(_) => Err(WireError::Timeout),
         }
     }
 }
 
-const BROKEN: Failure = Failure::Lost("the connection broke");
-const SILENT: Failure = Failure::Lost("no answer in time");
-const TOO_LONG: Failure = Failure::Lost("the answer is longer than any that is expected");
-
-async fn read(stream: &mut BufReader<Box<dyn Stream>>, left: &mut usize) -> Result<Vec<u8>, Failure> {
+async fn read(stream: &mut BufReader<Box<dyn Stream>>, bytes_left: &mut usize) -> Result<Vec<u8>, WireError> {
     let mut response = Vec::new();
     loop {
         let start = response.len();
-        let mut line = (&mut *stream).take(*left as u64);
-        let length = line.read_until(b'\n', &mut response).await.map_err(|_| BROKEN)?;
-        *left -= length;
+        let mut line = (&mut *stream).take(*bytes_left as u64);
+        let length = line.read_until(b'\n', &mut response).await.map_err(|_| WireError::Broken)?;
+        *bytes_left -= length;
         if response.last() != Some(&b'\n') || length == 0 {
-            return Err(if *left == 0 { TOO_LONG } else { BROKEN });
+            return Err(if *bytes_left == 0 { WireError::TooLong } else { WireError::Broken });
         }
         let Some(literal) = announced(&response[start..]) else { return Ok(response) };
-        *left = left.checked_sub(literal).ok_or(TOO_LONG)?;
-        let read = (&mut *stream).take(literal as u64).read_to_end(&mut response).await.map_err(|_| BROKEN)?;
+        *bytes_left = bytes_left.checked_sub(literal).ok_or(WireError::TooLong)?;
+        let read =
+            (&mut *stream).take(literal as u64).read_to_end(&mut response).await.map_err(|_| WireError::Broken)?;
         if read < literal {
-            return Err(BROKEN);
+            return Err(WireError::Broken);
         }
     }
-}
-
-/// The length of the literal that a line announces: it ends with `{42}`.
-pub(super) fn announced(line: &[u8]) -> Option<usize> {
-    let line = line.strip_suffix(b"\n")?;
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let line = line.strip_suffix(b"}")?;
-    let digits = &line[line.iter().rposition(|&byte| byte == b'{')? + 1..];
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    // A number that is too large for us is too large for the bound as well.
-    Some(std::str::from_utf8(digits).ok()?.parse().unwrap_or(usize::MAX))
 }
 
 fn is_untrusted(error: &std::io::Error) -> bool {

@@ -1,4 +1,4 @@
-//! What a check of the set-up asks. It changes nothing, and opens no mailbox.
+//! What a check of the configuration needs. It changes nothing, and opens no mailbox.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use super::{Imap, login::Login};
 use crate::mailbox::{MailboxError, patience::Patience};
 
 impl Imap {
-    /// What an administrator has granted the application in Entra, as a token for Exchange Online says it. For
-    /// information: the token is not verified. `None` where it is none that can be read, and where the login is an
+    /// The permissions that an administrator has granted the application in Entra, as a token for Exchange Online lists
+    /// them. For information: the token is not verified. `None` where the token is opaque, and where the login is an
     /// account's.
     ///
     /// # Errors

@@ -1,0 +1,101 @@
+//! One connection for each mailbox, kept as long as it is useful.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use super::session::Session;
+
+/// Maximum number of idle connections. Connections in use come on top. Servers count them.
+const MAX_IDLE: usize = 32;
+
+/// After this idle time a connection is checked before its next use. Lambda freezes the process between two batches, and
+/// the server or a firewall may have closed the connection meanwhile.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
+
+/// The connection of one mailbox. The holder of the lock uses it alone.
+pub(super) type Slot = Arc<tokio::sync::Mutex<Option<Idle>>>;
+
+/// A connection that is not in use.
+pub(super) struct Idle {
+    session: Box<Session>,
+    /// On the wall clock: a monotonic clock may stop while the process is frozen.
+    since: SystemTime,
+}
+
+/// The connections of all mailboxes.
+#[derive(Default)]
+pub(super) struct Connections(Mutex<Slots>);
+
+#[derive(Default)]
+struct Slots {
+    by_mailbox: HashMap<String, (Slot, u64)>,
+    /// Counts the uses, so that the order of two uses does not depend on a clock.
+    uses: u64,
+}
+
+impl Idle {
+    pub(super) fn new(session: Box<Session>) -> Self {
+        Self { session, since: SystemTime::now() }
+    }
+
+    /// The connection, if it still works.
+    pub(super) async fn wake(mut self) -> Option<Box<Session>> {
+        let fresh = is_fresh(self.since, SystemTime::now());
+        (fresh || self.session.is_alive().await).then_some(self.session)
+    }
+}
+
+/// Whether a connection that is idle since then needs no check. A clock that was set back says nothing.
+fn is_fresh(since: SystemTime, now: SystemTime) -> bool {
+    now.duration_since(since).is_ok_and(|age| age < TRUSTED_FOR)
+}
+
+impl Connections {
+    /// The connection of a mailbox. Where too many are kept, the one that was not used for the longest time is closed.
+    pub(super) fn of(&self, mailbox: &str) -> Slot {
+        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if slots.by_mailbox.len() >= MAX_IDLE && !slots.by_mailbox.contains_key(mailbox) {
+            // A slot with a second owner is in use.
+            let idle = slots.by_mailbox.iter().filter(|(_, (slot, _))| Arc::strong_count(slot) == 1);
+            let oldest = idle.min_by_key(|(_, (_, used))| *used).map(|(mailbox, _)| mailbox.clone());
+            if let Some(oldest) = oldest {
+                slots.by_mailbox.remove(&oldest);
+            }
+        }
+        slots.uses += 1;
+        let use_number = slots.uses;
+        let (slot, used) = slots.by_mailbox.entry(mailbox.to_owned()).or_default();
+        *used = use_number;
+        Arc::clone(slot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn oldest_idle_connection_is_closed_and_none_in_use() {
+        let connections = Connections::default();
+        let held = connections.of("held");
+        for number in 0..2 * MAX_IDLE {
+            connections.of(&number.to_string());
+        }
+        let slots = connections.0.lock().unwrap();
+        let kept = |mailbox: &str| slots.by_mailbox.contains_key(mailbox);
+        assert_eq!(slots.by_mailbox.len(), MAX_IDLE);
+        assert!(kept("held") && kept(&(2 * MAX_IDLE - 1).to_string()) && !kept("0"));
+        drop(held);
+    }
+
+    #[test]
+    fn connection_is_checked_after_a_freeze_of_the_process() {
+        let since = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        assert!(is_fresh(since, since + TRUSTED_FOR / 2));
+        assert!(!is_fresh(since, since + TRUSTED_FOR));
+        assert!(!is_fresh(since, since - TRUSTED_FOR), "the clock was set back");
+    }
+}

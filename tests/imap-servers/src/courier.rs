@@ -1,0 +1,219 @@
+//! Courier IMAP. Its login program finds passwords in system-wide configuration, so a login of ours stands in front of the
+//! real `imapd`: any program that has checked a password may start it (imapd(8)).
+
+use std::{
+    fs,
+    io::{self, Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use dovecot::{Client, Copy};
+use tempfile::TempDir;
+
+use crate::{PASSWORD, PROXY, PROXY_PASSWORD, library_path, package};
+
+/// The default of Debian's /etc/courier/imapd.
+const CAPABILITY: &str = "IMAP4rev1 UIDPLUS CHILDREN NAMESPACE THREAD=ORDEREDSUBJECT THREAD=REFERENCES SORT QUOTA IDLE";
+
+/// Configuration of a server.
+#[derive(Debug, Clone, Default)]
+pub struct CourierOptions {
+    /// The users that have a mailbox.
+    pub users: Vec<String>,
+    /// The quota of each mailbox, in bytes.
+    pub quota: Option<u64>,
+}
+
+/// A running server. It ends when it is dropped.
+pub struct Courier {
+    shared: Arc<Shared>,
+    port: u16,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    directory: TempDir,
+    root: PathBuf,
+    options: CourierOptions,
+    ended: AtomicBool,
+    connections: Mutex<Vec<Connection>>,
+}
+
+struct Connection {
+    stream: TcpStream,
+    process: Option<Child>,
+}
+
+impl Courier {
+    /// Starts a server.
+    ///
+    /// # Errors
+    /// When it is not installed, or does not start.
+    pub fn start(options: &CourierOptions) -> io::Result<Self> {
+        let root = package("courier", "usr/bin/imapd")?;
+        let directory = TempDir::new()?;
+        for user in &options.users {
+            for part in ["cur", "new", "tmp"] {
+                fs::create_dir_all(home(directory.path(), user).join("Maildir").join(part))?;
+            }
+        }
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let port = listener.local_addr()?.port();
+        let shared = Arc::new(Shared {
+            directory,
+            root,
+            options: options.clone(),
+            ended: AtomicBool::new(false),
+            connections: Mutex::default(),
+        });
+        let served = Arc::clone(&shared);
+        let thread = std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if served.ended.load(Ordering::SeqCst) {
+                    return;
+                }
+                let served = Arc::clone(&served);
+                // A client that hangs up ends its own connection only.
+                std::thread::spawn(move || stream.and_then(|stream| served.login(stream)).ok());
+            }
+        });
+        Ok(Self { shared, port, thread: Some(thread) })
+    }
+
+    /// Ends every connection at once.
+    pub fn kill(&self) {
+        let mut connections = self.shared.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        for mut connection in connections.drain(..) {
+            // It may have ended by itself.
+            if let Some(process) = &mut connection.process {
+                process.kill().ok();
+                process.wait().ok();
+            }
+            connection.stream.shutdown(Shutdown::Both).ok();
+        }
+    }
+
+    /// The value of `IMAP_HOST`.
+    pub fn host(&self) -> String {
+        format!("imap://127.0.0.1:{}", self.port)
+    }
+
+    /// Its port on this machine.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Every message in a folder, in the order of the UIDs; none where the folder does not exist.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub fn copies(&self, user: &str, folder: &str) -> io::Result<Vec<Copy>> {
+        self.client(user)?.copies(&format!("INBOX.{folder}"))
+    }
+
+    /// A connection of a user.
+    ///
+    /// # Errors
+    /// When the server does not accept the login.
+    pub fn client(&self, user: &str) -> io::Result<Client> {
+        Client::connect(self.port, None, user, PASSWORD)
+    }
+}
+
+impl Drop for Courier {
+    fn drop(&mut self) {
+        self.shared.ended.store(true, Ordering::SeqCst);
+        if TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+            && let Some(thread) = self.thread.take()
+        {
+            // A panic there is a failed login, which the test has seen.
+            thread.join().ok();
+        }
+        self.kill();
+    }
+}
+
+fn home(directory: &Path, user: &str) -> PathBuf {
+    directory.join(user)
+}
+
+impl Shared {
+    /// Answers the commands before the login, and hands the connection over to Courier.
+    fn login(&self, mut stream: TcpStream) -> io::Result<()> {
+        stream.write_all(format!("* OK [CAPABILITY {CAPABILITY} AUTH=PLAIN] Courier-IMAP ready.\r\n").as_bytes())?;
+        loop {
+            let line = read_line(&mut stream)?;
+            let words: Vec<_> = line.split(' ').collect();
+            let [tag, command, arguments @ ..] = words.as_slice() else { continue };
+            let user = match (command.to_ascii_uppercase().as_str(), arguments) {
+                ("LOGIN", [user, password]) => self.user(user, user, password),
+                ("AUTHENTICATE", ["PLAIN"]) => {
+                    stream.write_all(b"+ \r\n")?;
+                    let plain = STANDARD.decode(read_line(&mut stream)?).unwrap_or_default();
+                    let plain = String::from_utf8_lossy(&plain).into_owned();
+                    let parts: Vec<_> = plain.split('\0').collect();
+                    match parts.as_slice() {
+                        ["", user, password] => self.user(user, user, password),
+                        [mailbox, user, password] => self.user(mailbox, user, password),
+                        _ => None,
+                    }
+                }
+                _ => {
+                    stream.write_all(format!("{tag} BAD Invalid command\r\n").as_bytes())?;
+                    continue;
+                }
+            };
+            let Some(user) = user else {
+                stream.write_all(format!("{tag} NO Login failed.\r\n").as_bytes())?;
+                continue;
+            };
+            let process = self.imapd(&stream, tag, user)?;
+            let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+            connections.push(Connection { stream, process: Some(process) });
+            return Ok(());
+        }
+    }
+
+    /// The user whose mailbox this account may open.
+    fn user(&self, mailbox: &str, account: &str, password: &str) -> Option<&str> {
+        let expected = if account == PROXY && mailbox != PROXY { PROXY_PASSWORD } else { PASSWORD };
+        let allowed = password == expected && (account == PROXY || account == mailbox);
+        self.options.users.iter().find(|user| allowed && *user == mailbox).map(String::as_str)
+    }
+
+    fn imapd(&self, stream: &TcpStream, tag: &str, user: &str) -> io::Result<Child> {
+        let mut command = Command::new(self.root.join("usr/bin/imapd"));
+        command.arg("Maildir").current_dir(home(self.directory.path(), user)).env_clear();
+        command.env("LD_LIBRARY_PATH", library_path(&self.root)?).env("PATH", "/usr/bin:/bin");
+        command.env("AUTHENTICATED", user).env("IMAPLOGINTAG", tag);
+        command.env("TCPREMOTEIP", "127.0.0.1").env("TCPREMOTEPORT", "0");
+        command.env("IMAP_CAPABILITY", CAPABILITY).env("IMAP_KEYWORDS", "1").env("IMAP_ACL", "1");
+        // Its locks need a daemon that watches files for the whole system.
+        command.env("IMAP_USELOCKS", "0").env("IMAP_TRASHFOLDERNAME", "Trash");
+        if let Some(quota) = self.options.quota {
+            command.env("MAILDIRQUOTA", format!("{quota}S"));
+        }
+        let (input, output) = (OwnedFd::from(stream.try_clone()?), OwnedFd::from(stream.try_clone()?));
+        command.stdin(Stdio::from(input)).stdout(Stdio::from(output)).stderr(Stdio::null()).spawn()
+    }
+}
+
+/// Reads a line and no byte more: the next one is for Courier.
+fn read_line(stream: &mut TcpStream) -> io::Result<String> {
+    let mut line = Vec::new();
+    let mut byte = [0];
+    while byte != *b"\n" {
+        stream.read_exact(&mut byte)?;
+        line.push(byte[0]);
+    }
+    Ok(String::from_utf8_lossy(&line).trim_end().to_owned())
+}
