@@ -6,4 +6,4 @@ pub mod accounts;
 pub mod local;
 pub mod operator;
 pub mod tally;
-mod text;
+pub mod text;

@@ -13,6 +13,7 @@ use archiver::{
         report::{self, ReportArguments},
         status::{self, StatusArguments},
     },
+    text::visible,
 };
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
@@ -85,7 +86,7 @@ async fn main() -> ExitCode {
     match done {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("\nerror: {error:#}");
+            eprintln!("\nerror: {}", visible(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }

@@ -56,7 +56,10 @@ impl<'a> Told<'a> {
 
 /// How many copies an outcome speaks of: one a mailbox, and one for an item that came to no mailbox.
 pub fn copies(outcome: Option<&Outcome>) -> u64 {
-    outcome.map_or(1, |outcome| (outcome.mailboxes.len() + outcome.failed.len()).max(1) as u64)
+    outcome.map_or(1, |outcome| {
+        let missing = if outcome.dead_letter.is_some() { outcome.missing.len() } else { 0 };
+        (outcome.mailboxes.len() + outcome.failed.len() + missing).max(1) as u64
+    })
 }
 
 /// The counters. An item counts at the run that listed it and whose task was worked on first; where another run lists it
@@ -70,7 +73,7 @@ pub struct Counters {
     pub after_fan_out: u64,
     /// Copies that were filed.
     pub imported: u64,
-    /// Items of which some copies were filed and some could not be.
+    /// Items of which some copies were filed and some could not be, or wait for a mailbox that is expected to be there.
     pub partially_imported: u64,
     /// Copies that were there already, or that another run accounts for.
     pub skipped: u64,
@@ -109,12 +112,17 @@ impl Counters {
             Place::Waiting(_) | Place::Discarded(_) => {
                 let lacking = told.outcome.map(|outcome| &outcome.failed[..]).unwrap_or_default();
                 mailboxes.extend(lacking.iter().map(|lacking| &lacking.address));
-                self.failed += lacking.len().max(1) as u64;
-                self.after_fan_out += u64::from(lacking.is_empty());
+                let missing = told.outcome.map_or(0, |outcome| outcome.missing.len());
+                self.failed += (lacking.len() + missing).max(1) as u64;
+                self.after_fan_out += missing.max(usize::from(lacking.is_empty())) as u64;
                 self.items_failed += 1;
                 self.partially_imported += u64::from(!filed.is_empty());
             }
-            Place::InFlight => self.items_in_flight += 1,
+            Place::InFlight => {
+                self.items_in_flight += 1;
+                let missing = told.outcome.is_some_and(|outcome| !outcome.missing.is_empty());
+                self.partially_imported += u64::from(missing && !filed.is_empty());
+            }
             Place::Missing => self.items_missing += 1,
             Place::Filed | Place::Again(_) => self.items_filed += 1,
         }
@@ -163,7 +171,7 @@ impl AddAssign for Counters {
 
 #[cfg(test)]
 mod tests {
-    use item::{DeadLettered, FailedMailbox, FiledMailbox, Stage};
+    use item::{DeadLettered, FailedMailbox, FiledMailbox, MissingParticipant, MissingReason, Stage};
     use serde_json::json;
 
     use super::*;
@@ -209,6 +217,21 @@ mod tests {
         let nowhere = counted("r-1", None, Place::Discarded(None));
         assert_eq!((nowhere.after_fan_out, nowhere.failed, nowhere.partially_imported), (1, 1, 0));
         assert!(filed.copies_add_up() && part.copies_add_up() && nowhere.copies_add_up());
+    }
+
+    #[test]
+    fn item_with_missing_participants_is_partially_imported() {
+        let mut outcome = outcome(&["a@example.com"], &[]);
+        let (reason, since) = (MissingReason::MailboxNotFound, "2026-11-22T07:00:00Z".parse().unwrap());
+        outcome.missing = vec![MissingParticipant { participant: 1, reason, since, checks: 3 }];
+        let waiting = counted("r-1", Some(&outcome), Place::InFlight);
+        assert_eq!((waiting.after_fan_out, waiting.imported, waiting.partially_imported), (1, 1, 1));
+        outcome.dead_letter = Some(DeadLettered { stage: Stage::Import, reason: Reason::MailboxNotFound });
+        let dead = counted("r-1", Some(&outcome), Place::Waiting(Some(Reason::MailboxNotFound)));
+        assert_eq!((dead.after_fan_out, dead.imported, dead.failed, dead.partially_imported), (2, 1, 1, 1));
+        assert!(waiting.copies_add_up() && dead.copies_add_up());
+        let again = counted("r-2", Some(&outcome), Place::Waiting(Some(Reason::MailboxNotFound)));
+        assert_eq!((again.after_fan_out, again.skipped), (2, 2));
     }
 
     #[test]

@@ -153,43 +153,51 @@ impl Fetch {
         let mut moved = false;
         let mut next: Option<String> = None;
         let mut seen = HashSet::new();
-        // The first page is always tried: a function that is given too little time must say so, not do nothing for ever.
-        for page in 1_u32.. {
-            if page > 1 && time.is_short() {
-                break;
+        let listed: Result<(), FetchError> = async {
+            // The first page is always tried: a function that is given too little time must say so, not do nothing for ever.
+            for page in 1_u32.. {
+                if page > 1 && time.is_short() {
+                    break;
+                }
+                let Some(listed) = time.bound(self.source.list(&window, next.as_deref())).await else { break };
+                let listed = listed?;
+                let count = listed.items.len() as u64;
+                summary.listed += count;
+                metrics::add(Metric::Listed, count);
+                if !listed.items.is_empty() {
+                    // Counted without the source's empty pages, so that a number that is left out is a page that is gone.
+                    let number = record.pages + 1;
+                    manifest::write(&self.store, &run, number, &listed.items).await?;
+                    (record.queued, record.pages) = (record.queued + count, number);
+                    let Some(queued) = time.bound(self.queue(&run, &listed.items)).await else { break };
+                    queued?;
+                    summary.queued += count;
+                    metrics::add(Metric::Queued, count);
+                }
+                next = listed.next;
+                if next.as_ref().is_some_and(|cursor| !seen.insert(Sha256::of(cursor.as_bytes()))) {
+                    return Err(FetchError::Circle(page));
+                }
+                let complete = next.is_none();
+                summary.complete = complete;
+                let inside = |reached: &Timestamp| (window.from..window.to).contains(reached);
+                summary.reached = if complete { Some(window.to) } else { listed.reached.filter(inside) };
+                if let (RunKind::Daily, Some(at)) = (kind, summary.reached) {
+                    moved |= cursor.advance(window.from, Reached { at, most, complete }, &run).await?;
+                }
+                if complete {
+                    break;
+                }
             }
-            let Some(listed) = time.bound(self.source.list(&window, next.as_deref())).await else { break };
-            let listed = listed?;
-            let count = listed.items.len() as u64;
-            summary.listed += count;
-            metrics::add(Metric::Listed, count);
-            if !listed.items.is_empty() {
-                // Counted without the source's empty pages, so that a number that is left out is a page that is gone.
-                let number = record.pages + 1;
-                manifest::write(&self.store, &run, number, &listed.items).await?;
-                (record.queued, record.pages) = (record.queued + count, number);
-                let Some(queued) = time.bound(self.queue(&run, &listed.items)).await else { break };
-                queued?;
-                summary.queued += count;
-                metrics::add(Metric::Queued, count);
-            }
-            next = listed.next;
-            if next.as_ref().is_some_and(|cursor| !seen.insert(Sha256::of(cursor.as_bytes()))) {
-                return Err(FetchError::Circle(page));
-            }
-            let complete = next.is_none();
-            summary.complete = complete;
-            let inside = |reached: &Timestamp| (window.from..window.to).contains(reached);
-            summary.reached = if complete { Some(window.to) } else { listed.reached.filter(inside) };
-            if let (RunKind::Daily, Some(at)) = (kind, summary.reached) {
-                moved |= cursor.advance(window.from, Reached { at, most, complete }, &run).await?;
-            }
-            if complete {
-                break;
-            }
+            Ok(())
         }
+        .await;
         (record.complete, record.ended) = (summary.complete, Some(Timestamp::now()));
-        manifest::record(&self.store, &record).await?;
+        record.reached = summary.reached;
+        let recorded = manifest::record(&self.store, &record).await;
+        // The record of a run that failed says how far it came. The error that ended the run says more than a second one.
+        listed?;
+        recorded?;
         tell(&summary, kind, moved);
         Ok(summary)
     }

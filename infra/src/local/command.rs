@@ -90,7 +90,7 @@ pub async fn run(arguments: LocalArguments) -> anyhow::Result<()> {
     }
     let event = prepare(&job, &machine, &store, archive.as_ref().map(|(_, credentials)| credentials)).await?;
 
-    let began = Instant::now();
+    let (began, began_at) = (Instant::now(), Timestamp::now());
     let fetched = machine.fetch(&event).await?;
     eprintln!("fetch: {} items listed, {} queued (run {})", fetched.listed, fetched.queued, fetched.run);
     let working = machine.work();
@@ -103,7 +103,7 @@ pub async fn run(arguments: LocalArguments) -> anyhow::Result<()> {
     }
     working.stop().await;
     let took = began.elapsed();
-    let tally = Tally::of(&store, &fetched.run).await?;
+    let tally = Tally::since(&store, &fetched.run, began_at).await?;
     let details = details(&machine).await?;
     machine.stop().await?;
 

@@ -23,6 +23,7 @@ use super::{
     mailboxes,
     user_map::{UserMapArguments, UserMapSettings},
 };
+use crate::text::{self, shown, shown_up_to, visible};
 
 /// What `archiver mapping` is asked for.
 #[derive(Debug, clap::Args)]
@@ -238,38 +239,39 @@ async fn check(arguments: &CheckArguments, connection: Option<&Connection>) -> a
                     let row = |(line, mailbox): &(u64, MailboxAddress)| json!({"line": line, "mailbox": mailbox});
                     told["absent"] = absent.iter().map(row).collect();
                 }
-                println!("{told}");
+                println!("{}", text::json(&told)?);
             } else {
                 println!("{} is valid: {numbers} numbers, {mailboxes} mailboxes", arguments.file.display());
-                absent.iter().flatten().for_each(|absent| println!("{}", absent_line(absent)));
+                absent.iter().flatten().for_each(|absent| println!("{}", shown_up_to(&absent_line(absent), 1_000)));
                 warn(&suspicions);
             }
             Ok(if absent.iter().flatten().count() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Err(errors) => {
-            refuse(&arguments.file, &errors, arguments.json);
+            refuse(&arguments.file, &errors, arguments.json)?;
             Ok(ExitCode::FAILURE)
         }
     }
 }
 
 #[expect(clippy::print_stdout, reason = "this is the command's own output")]
-fn refuse(file: &Path, errors: &UserMapErrors, json: bool) {
+fn refuse(file: &Path, errors: &UserMapErrors, json: bool) -> anyhow::Result<()> {
     if json {
         let row =
             |row: &RowError| json!({"line": row.line, "kind": row.problem.kind(), "problem": row.problem.to_string()});
         let rows: Vec<_> = errors.rows().iter().map(row).collect();
-        println!("{}", json!({"valid": false, "wrong_rows": errors.count(), "errors": rows}));
+        println!("{}", text::json(&json!({"valid": false, "wrong_rows": errors.count(), "errors": rows}))?);
     } else {
-        println!("{errors}");
+        println!("{}", visible(&errors.to_string()));
         println!("{} is not valid: wrong rows: {}", file.display(), errors.count());
     }
+    Ok(())
 }
 
 #[expect(clippy::print_stderr, reason = "this is the command's own output")]
 fn warn(suspicions: &[String]) {
     for suspicion in suspicions {
-        eprintln!("warning: {suspicion}");
+        eprintln!("warning: {}", shown_up_to(suspicion, 2_000));
     }
 }
 
@@ -322,14 +324,14 @@ async fn upload_to(connection: &Connection, arguments: &UploadArguments, bytes: 
     let map = match UserMap::parse(&bytes, default_region) {
         Ok(map) => map,
         Err(errors) => {
-            refuse(&arguments.file, &errors, arguments.json);
+            refuse(&arguments.file, &errors, arguments.json)?;
             return Ok(ExitCode::FAILURE);
         }
     };
     warn(&suspicions(&map));
     if arguments.mailboxes {
         let absent = absent(connection, &arguments.deployment.ministack, &map).await?;
-        absent.iter().for_each(|absent| eprintln!("{}", absent_line(absent)));
+        absent.iter().for_each(|absent| eprintln!("{}", shown_up_to(&absent_line(absent), 1_000)));
         if !absent.is_empty() {
             eprintln!("Nothing was changed.");
             return Ok(ExitCode::FAILURE);
@@ -363,7 +365,7 @@ async fn upload_to(connection: &Connection, arguments: &UploadArguments, bytes: 
         Written::Conflict => bail!("somebody else has just changed {key}; nothing was uploaded: run it again"),
     }
     if arguments.json {
-        println!("{}", serde_json::to_string(&change)?);
+        println!("{}", text::json(&change)?);
     } else {
         println!("{key} uploaded: {} numbers. Import reads it with its next batch.", map.len());
     }
@@ -437,16 +439,21 @@ async fn resolve_in(connection: &Connection, arguments: &ResolveArguments) -> an
     let catch_all = variables.optional("CATCH_ALL_MAILBOX", "an e-mail address")?;
     let automatic = arguments.automatic_mapping.unwrap_or(automatic);
     let (rule, mailbox) = answer(&user, &map, automatic, arguments.catch_all.as_ref().or(catch_all.as_ref()));
-    Ok(tell(arguments.json, &user, automatic, (rule, mailbox)))
+    tell(arguments.json, &user, automatic, (rule, mailbox))
 }
 
 const NOT_ASKED: &str = "Not asked: whether that mailbox exists; `archiver mapping check FILE --mailboxes` asks. Where it is not \
                          there, the next rule applies.";
 
 #[expect(clippy::print_stdout, reason = "this is the command's own output")]
-fn tell(json: bool, user: &User, automatic: bool, (rule, mailbox): (Rule, Option<&MailboxAddress>)) -> ExitCode {
+fn tell(
+    json: bool,
+    user: &User,
+    automatic: bool,
+    (rule, mailbox): (Rule, Option<&MailboxAddress>),
+) -> anyhow::Result<ExitCode> {
     if json {
-        println!("{}", json!({"rule": rule, "mailbox": mailbox, "mailbox_exists": "not asked"}));
+        println!("{}", text::json(&json!({"rule": rule, "mailbox": mailbox, "mailbox_exists": "not asked"}))?);
     } else {
         let why = match (rule, user) {
             (Rule::UserMap, _) => "by the user map",
@@ -460,11 +467,11 @@ fn tell(json: bool, user: &User, automatic: bool, (rule, mailbox): (Rule, Option
             (Rule::None, _) => "nobody: neither the user map nor an e-mail property counts for this user",
         };
         match mailbox {
-            Some(mailbox) => println!("{mailbox}\n  {why}.\n{NOT_ASKED}"),
+            Some(mailbox) => println!("{}\n  {why}.\n{NOT_ASKED}", shown(mailbox.as_str())),
             None => println!(
                 "no mailbox\n  {why}.\nAn item that no other participant has a mailbox for becomes a dead letter: unmapped."
             ),
         }
     }
-    if mailbox.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    Ok(if mailbox.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

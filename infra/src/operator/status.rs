@@ -4,7 +4,6 @@ use std::{
     collections::BTreeMap,
     io::{self, Write},
     process::ExitCode,
-    time::Duration,
 };
 
 use anyhow::Context;
@@ -15,11 +14,11 @@ use store::{Store, StoreError, keys};
 
 use super::{
     connection::{Connection, Deployment},
-    dead_letters::{Filter, Letters, each_letter},
+    dead_letters::{Filter, HOLD, Letters, each_letter},
     reconcile::record,
     user_map::{UserMapArguments, UserMapSettings},
 };
-use crate::text::table_of;
+use crate::text::{self, table_of, visible};
 
 /// What `archiver status` is asked for.
 #[derive(Debug, clap::Args)]
@@ -37,9 +36,6 @@ pub struct StatusArguments {
 pub const HELP: &str = "The age of the oldest message on convert's and import's queue is known to CloudWatch alone, as SQS tells it to \
     nobody who does not take the message: the dashboard shows it, and the alarms convert-age and import-age look at it.\n\
     Exit code: 0, whatever is told; 1 when the deployment cannot be asked; 2 not understood.";
-
-/// How long letters stay out of others' sight if the command is killed while it counts them.
-const HOLD: Duration = Duration::from_secs(300);
 
 /// A cursor is less than a hundred bytes.
 const CURSOR_LIMIT: u64 = 4096;
@@ -139,7 +135,7 @@ impl Status {
             table.add_row(["dead letters", "more than were counted"]);
         }
         let map = match (&self.user_map_problem, self.user_map_numbers) {
-            (Some(problem), _) => format!("refused, imports wait:\n{problem}"),
+            (Some(problem), _) => format!("refused, imports wait:\n{}", visible(problem)),
             (None, Some(numbers)) => format!("{numbers} numbers"),
             (None, None) => "none: only items' e-mail properties say whose mailbox it is".to_owned(),
         };
@@ -190,7 +186,7 @@ pub async fn run(arguments: StatusArguments) -> anyhow::Result<ExitCode> {
     let status = status?;
     let mut out = io::stdout().lock();
     if arguments.json {
-        writeln!(out, "{}", serde_json::to_string(&status)?)?;
+        writeln!(out, "{}", text::json(&status)?)?;
     } else {
         writeln!(out, "{}", status.table(Timestamp::now()))?;
     }

@@ -198,6 +198,10 @@ pub struct RunRecord {
     pub pages: u32,
     /// Whether the whole window was done; otherwise the next run goes on where this one stopped.
     pub complete: bool,
+    /// Everything that the archive received in the window before this time is in the manifest and was queued. Absent where
+    /// the source does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reached: Option<Timestamp>,
     /// When it ended. `None` while it works, and of a run that was ended before it could say so.
     pub ended: Option<Timestamp>,
 }
@@ -209,7 +213,7 @@ impl RunRecord {
     /// Of a run that begins.
     pub fn begun(run: RunId, window: Window) -> Self {
         let Window { from, to } = window;
-        Self { v: Self::VERSION, run, from, to, queued: 0, pages: 0, complete: false, ended: None }
+        Self { v: Self::VERSION, run, from, to, queued: 0, pages: 0, complete: false, reached: None, ended: None }
     }
 }
 

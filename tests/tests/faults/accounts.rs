@@ -157,7 +157,7 @@ pub(crate) fn one_copy_each_in(graph: &GraphFake, fates: &[(ItemId, Fate)]) -> a
 /// `archiver reconcile`, over every run that there ever was. To be asked before the letters are looked at: those that
 /// somebody holds it cannot see.
 pub(crate) async fn nothing_is_missing(pipeline: &Pipeline) -> anyhow::Result<()> {
-    let all = Scope { from: Timestamp::MIN, to: Timestamp::MAX, deep: None, queueing: SignedDuration::ZERO };
+    let all = Scope { from: None, to: None, options: "", deep: None, queueing: SignedDuration::ZERO };
     let books = Reconciled::of(&pipeline.connection(), all, |_, _| {}).await?;
     ensure!(books.missing.is_empty(), "missing: {:?}", books.missing);
     ensure!(books.lost_pages.is_empty() && books.undecided == 0, "{books:?}");

@@ -4,7 +4,7 @@ use aws_sdk_sqs::Client;
 use serde_json::json;
 
 use crate::{
-    stack::{NAME, Stack},
+    stack::{FROM, NAME, Stack, TO},
     transcript::assert_transcript,
 };
 
@@ -18,12 +18,12 @@ async fn send(stack: &Stack, body: &str) -> String {
 async fn a_letter_that_no_function_wrote_is_counted_by_one_name_and_can_be_chosen() {
     let stack = Stack::start().await;
     let line = json!({"item": "WA-1", "archived_time": "2026-11-21T07:00:00Z"}).to_string();
-    stack.put("runs/20261121T080000Z-daily-0badcafe/items-000001.ndjson", &line).await;
+    stack.put_run(&line).await;
     // As SQS leaves a task that nobody could work on: no outcome says anything of it.
     let task = json!({"v": 1, "run": "20261121T080000Z-daily-0badcafe", "item": "WA-1",
                       "archived_time": "2026-11-21T07:00:00Z"});
     send(&stack, &task.to_string()).await;
-    let reconcile = ["reconcile", "--stack", NAME];
+    let reconcile = ["reconcile", "--stack", NAME, "--from", FROM, "--to", TO];
     assert_transcript("reconcile-retries-exhausted", &stack.run(&reconcile).await);
     assert_transcript("reconcile-retries-exhausted-json", &stack.run(&[&reconcile[..], &["--json"]].concat()).await);
 

@@ -12,7 +12,7 @@ use store::keys;
 use tempfile::TempDir;
 
 use crate::{
-    stack::{ADA, NAME, Stack},
+    stack::{ADA, FROM, NAME, Stack, TO},
     transcript::assert_transcript,
 };
 
@@ -101,10 +101,10 @@ async fn a_stack_s_mailboxes_are_asked_as_its_import_is_set() {
         at,
     });
     let line = json!({"item": id, "archived_time": at}).to_string();
-    stack.put("runs/20261121T080000Z-daily-0badcafe/items-000001.ndjson", &line).await;
+    stack.put_run(&line).await;
     let key = keys::outcome(&id.key());
     stack.put(&key, &String::from_utf8(outcome.to_json()).unwrap()).await;
-    let deep = ["reconcile", "--stack", NAME, "--deep"];
+    let deep = ["reconcile", "--stack", NAME, "--from", FROM, "--to", TO, "--deep"];
     assert_transcript("reconcile-deep-deleted", &stack.run(&deep).await);
     stack.graph.remove(ADA);
     assert_transcript("reconcile-deep-mailbox-gone", &stack.run(&deep).await);

@@ -8,6 +8,7 @@ use archiver::local::{
 };
 use aws_config::SdkConfig;
 use graph_fake::{CLIENT_ID, CLIENT_SECRET, GraphFake, TENANT_ID, User};
+use item::{RunId, RunRecord, Window};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use store::{Condition, Put, Store, keys};
@@ -17,6 +18,9 @@ use crate::transcript::{ministack, transcript};
 
 /// The stack's name.
 pub(crate) const NAME: &str = "wa";
+/// The window of the run that [`Stack::put_run`] writes.
+pub(crate) const FROM: &str = "2026-11-21T00:00:00Z";
+pub(crate) const TO: &str = "2026-11-22T00:00:00Z";
 /// Whose mailbox there is.
 pub(crate) const ADA: &str = "ada@example.com";
 
@@ -109,6 +113,21 @@ impl Stack {
         let put = Put { key, bytes, content_type: "text/plain", sha256: None };
         let store = Store::new(self.cloud.config(), self.bucket.clone());
         store.put(put, Condition::Always).await.unwrap();
+    }
+
+    /// Writes the manifest of a run of the day, and that the run fetched the whole day.
+    pub(crate) async fn put_run(&self, line: &str) {
+        let run: RunId = "20261121T080000Z-daily-0badcafe".parse().unwrap();
+        let window = Window::between(FROM.parse().unwrap(), TO.parse().unwrap()).unwrap();
+        let record = RunRecord {
+            queued: 1,
+            pages: 1,
+            complete: true,
+            ended: Some(window.to),
+            ..RunRecord::begun(run.clone(), window)
+        };
+        self.put(&keys::run(&run), &serde_json::to_string(&record).unwrap()).await;
+        self.put(&keys::manifest(&run, 1), line).await;
     }
 
     /// Runs the command as an operator of this account.

@@ -141,6 +141,24 @@ async fn an_unmapped_user_is_added_and_the_replay_files_in_the_mailbox_that_lack
     Ok(())
 }
 
+#[tokio::test]
+async fn output_escapes_bidi_and_control_characters() -> anyhow::Result<()> {
+    let id = "\u{202E}fdp.exe\u{2066}";
+    let pipeline = pipeline(vec![item(id, json!([]))]).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    for arguments in [&["list"][..], &["list", "--json"], &["show", id], &["show", id, "--json"]] {
+        let (code, out, notes) = run(&pipeline, arguments).await?;
+        assert!(code == 0 && out.contains("fdp.exe"), "{arguments:?}: {out}{notes}");
+        assert!(!out.contains(['\u{202E}', '\u{2066}']), "{arguments:?}: {}", out.escape_unicode());
+        if arguments.contains(&"--json") {
+            assert_eq!(serde_json::from_str::<Value>(&out)?["item"], id, "a program reads the id unchanged");
+        }
+    }
+    let (code, told, notes) = run(&pipeline, &["discard", "--yes-discard", "1", "--json"]).await?;
+    assert!(code == 0 && !told.contains(['\u{202E}', '\u{2066}']), "{notes}");
+    Ok(())
+}
+
 /// As somebody does who has only the AWS console: the body into the stage's queue, without attributes.
 #[tokio::test]
 async fn a_letters_body_that_is_sent_by_hand_is_a_replay_too() -> anyhow::Result<()> {

@@ -97,7 +97,7 @@ fn import_task(archived_time: Timestamp, outcome: &Outcome) -> Value {
 async fn reconcile(pipeline: &Pipeline) -> anyhow::Result<Reconciled> {
     let day = SignedDuration::from_hours(24);
     let (from, to) = (Timestamp::now() - day, Timestamp::now() + day);
-    let scope = Scope { from, to, deep: None, queueing: SignedDuration::ZERO };
+    let scope = Scope { from: Some(from), to: Some(to), options: "", deep: None, queueing: SignedDuration::ZERO };
     Ok(Reconciled::of(&pipeline.connection(), scope, |_, _| {}).await?)
 }
 

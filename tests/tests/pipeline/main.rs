@@ -2,6 +2,7 @@
 
 mod browser;
 mod conversations;
+mod coverage;
 mod custody;
 mod dead_letters;
 mod every_mailbox;

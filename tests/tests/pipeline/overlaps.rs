@@ -25,7 +25,8 @@ async fn listed(pipeline: &Pipeline, day: &str, items: &[&str]) -> anyhow::Resul
     let (run, at) = run(day)?;
     let line = |item: &&str| json!({"item": item, "archived_time": "2026-11-20T07:59:00Z"}).to_string() + "\n";
     pipeline.put(&keys::manifest(&run, 1), items.iter().map(line).collect::<String>()).await?;
-    let window = Window::between(at - SignedDuration::from_hours(24), at)?;
+    // To the end of the day.
+    let window = Window::between(at - SignedDuration::from_hours(24), at + SignedDuration::from_hours(16))?;
     let (queued, ended) = (items.len() as u64, Some(at));
     let record = RunRecord { queued, pages: 1, complete: true, ended, ..RunRecord::begun(run.clone(), window) };
     pipeline.put(&keys::run(&run), serde_json::to_vec(&record)?).await

@@ -22,7 +22,7 @@ use store::{Condition, Put, keys};
 
 use crate::sample_day::{addresses, expected_letters};
 
-const ALL: Scope<'_> = Scope { from: Timestamp::MIN, to: Timestamp::MAX, deep: None, queueing: SignedDuration::ZERO };
+const ALL: Scope<'_> = Scope { from: None, to: None, options: "", deep: None, queueing: SignedDuration::ZERO };
 
 async fn reconcile(pipeline: &Pipeline) -> anyhow::Result<Reconciled> {
     let variables = pipeline.machine.variables(Step::Import);

@@ -70,12 +70,12 @@ async fn a_day_is_told_from_its_beginning_to_its_end() -> anyhow::Result<()> {
     pipeline.put_user_map(user_map()).await?;
 
     let (code, out, notes) = report(&pipeline, &[]).await?;
-    assert_eq!((code, notes.as_str()), (0, ""), "{out}");
-    assert!(out.contains("no run that day") && out.contains("It adds up: 0 after fan-out"), "{out}");
+    assert_eq!((code, notes.as_str()), (1, ""), "{out}");
+    assert!(out.contains("no run that day") && out.contains("not fetched: archived times from"), "{out}");
     let long_ago = json!({"from": "2020-01-01T00:00:00Z", "to": "2020-01-02T00:00:00Z"});
     assert_eq!(pipeline.machine.fetch(&long_ago).await?.listed, 0);
     let (code, out, _) = report(&pipeline, &[]).await?;
-    assert!(code == 0 && out.contains("a run that found nothing"), "{out}");
+    assert!(code == 1 && out.contains("a run that found nothing"), "it fetched another period: {out}");
 
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
     let (code, out, _) = report(&pipeline, &[]).await?;
@@ -187,11 +187,11 @@ async fn hostile(pipeline: &Pipeline) -> anyhow::Result<()> {
     pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n")).await?;
     pipeline.run(&Pipeline::timer()).await?;
     let now = Timestamp::now();
-    for (days, queued) in [(12, 0), (9, 0), (3, 0)] {
+    for (days, window_days) in [(12, 15), (9, 12), (3, 9), (1, 3)] {
         let at = now - SignedDuration::from_hours(24 * days);
         let run = RunId::new(at, RunKind::Daily, "seed");
-        let window = Window::between(at - SignedDuration::from_hours(24), at)?;
-        let record = RunRecord { queued, complete: true, ended: Some(at), ..RunRecord::begun(run, window) };
+        let window = Window::between(now - SignedDuration::from_hours(24 * window_days), at)?;
+        let record = RunRecord { complete: true, ended: Some(at), ..RunRecord::begun(run, window) };
         pipeline.put(&keys::run(&record.run), serde_json::to_vec(&record)?).await?;
     }
     Ok(())

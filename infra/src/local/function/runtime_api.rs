@@ -1,6 +1,7 @@
 //! The Runtime API of one process, as AWS documents it: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>.
 
 use std::{
+    future::pending,
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -117,12 +118,12 @@ impl Process {
     }
 }
 
+/// Waits for the next invocation. Where none comes any more, it waits until the process is killed: Lambda never answers
+/// this request with anything but an invocation, and runtimes panic at what has no request id.
 async fn next(State(process): State<Arc<Process>>) -> Response {
     let (give, take) = oneshot::channel();
-    if process.said.send(Said::Ready(give)).await.is_err() {
-        return gone();
-    }
-    let Ok(invocation) = take.await else { return gone() };
+    let asked = process.said.send(Said::Ready(give)).await;
+    let (Ok(()), Ok(invocation)) = (asked, take.await) else { return pending().await };
     *process.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(invocation.id.to_string());
     let trace = format!("Root=1-00000000-{:.24}", invocation.id.simple());
     let headers = [
@@ -188,4 +189,24 @@ fn refuse(error_type: &str, message: &str) -> Response {
 /// Nobody listens any more: the process is about to be killed.
 fn gone() -> Response {
     StatusCode::GONE.into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::poll;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn next_invocation_is_not_answered_when_the_environment_ends() {
+        let (said, mut hear) = mpsc::channel(4);
+        let process = Arc::new(Process { said, current: Mutex::default() });
+        let mut waiting = Box::pin(next(State(Arc::clone(&process))));
+        assert!(poll!(&mut waiting).is_pending());
+        drop(hear.recv().await);
+        assert!(poll!(&mut waiting).is_pending(), "it was waiting when the environment ended");
+        drop(hear);
+        let mut late = Box::pin(next(State(process)));
+        assert!(poll!(&mut late).is_pending(), "it asked after the environment ended");
+    }
 }

@@ -20,14 +20,17 @@ use serde_json::json;
 pub use self::walk::{BackfillError, Fetch, Left, walk};
 use super::{
     confirm::{NOT_CONFIRMED, confirmed},
-    connection::{Connection, Deployment, Part},
+    connection::{Connection, Deployment, Part, backfill_command},
     dead_letters::Letters,
     functions::Functions,
     time::time,
 };
-use crate::local::{
-    backfill::{LocalBackfill, RunningBackfill},
-    machine::Fetched,
+use crate::{
+    local::{
+        backfill::{LocalBackfill, RunningBackfill},
+        machine::Fetched,
+    },
+    text,
 };
 
 /// What `archiver backfill` is asked for.
@@ -214,12 +217,7 @@ async fn windows(window: Window, arguments: &BackfillArguments, fetch: &impl Fet
 
 /// The command that asks for a window, on a line of its own.
 fn command(window: &Window, arguments: &BackfillArguments) -> String {
-    let place = match (&arguments.deployment.stack, &arguments.deployment.local) {
-        (Some(stack), _) => format!(" --stack {stack}"),
-        (None, Some(root)) => format!(" --local={}", root.display()),
-        (None, None) => String::new(),
-    };
-    format!("\n  archiver backfill{place} --from {} --to {}", window.from, window.to)
+    format!("\n  {}", backfill_command(&arguments.deployment.options(), window))
 }
 
 /// An answer, as soon as it is there: the next may take another 15 minutes.
@@ -228,7 +226,7 @@ fn tell(answer: &Fetched, json: bool) -> io::Result<()> {
     if json {
         let line = json!({"run": answer.run, "from": answer.from, "to": answer.to, "listed": answer.listed,
                           "queued": answer.queued, "complete": answer.complete, "reached": answer.reached});
-        writeln!(out, "{line}")?;
+        writeln!(out, "{}", text::json(&line)?)?;
     } else {
         let Fetched { run, listed, queued, complete, .. } = answer;
         let whole = if *complete { "the whole window" } else { "a part of the window" };

@@ -13,6 +13,7 @@ use std::{
 use aws_config::SdkConfig;
 use aws_sdk_s3::config::ProvideCredentials;
 use environment::Variables;
+use item::Window;
 use store::Store;
 
 pub use self::{
@@ -49,6 +50,22 @@ pub struct Deployment {
     /// With --local: the stand-in for S3, SQS and Secrets Manager
     #[arg(long, value_name = "FILE", default_value = ".venv/bin/ministack", requires = "local")]
     pub ministack: PathBuf,
+}
+
+impl Deployment {
+    /// Returns the options that name the same deployment in another command, each after a space.
+    pub fn options(&self) -> String {
+        match (&self.stack, &self.local) {
+            (Some(stack), _) => format!(" --stack {stack}"),
+            (None, Some(root)) => format!(" --local={}", root.display()),
+            (None, None) => String::new(),
+        }
+    }
+}
+
+/// Returns the command that fetches a window again, for a deployment with these [options](Deployment::options).
+pub fn backfill_command(options: &str, window: &Window) -> String {
+    format!("archiver backfill{options} --from {} --to {}", window.from, window.to)
 }
 
 /// Why there is no way to the deployment. The fault of the set-up, never of an item.

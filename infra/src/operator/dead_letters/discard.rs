@@ -31,7 +31,7 @@ pub async fn discard(
     mut tell: impl FnMut(&Letter, Value) -> anyhow::Result<()>,
 ) -> anyhow::Result<Discarded> {
     let mut done = Discarded::default();
-    let mut walk = letters.walk(hold);
+    let mut walk = letters.walk_again(hold, plan.seen);
     let result = async {
         while !plan.letters.is_empty() && !interrupt.is_set() {
             let page = walk.next().await?;

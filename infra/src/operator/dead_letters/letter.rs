@@ -75,6 +75,8 @@ pub struct Letter {
     pub run: Option<RunId>,
     /// When it was given up, or queued where SQS moved it.
     pub failed_at: Option<Timestamp>,
+    /// When the message was sent, by SQS's clock; of a task that SQS moved, when the task was.
+    pub(super) sent: Option<Timestamp>,
 }
 
 impl Letter {
@@ -97,7 +99,8 @@ impl Letter {
         };
         let task: Value = serde_json::from_str(&body).unwrap_or_default();
         let member = |name: &str| attribute(name).or_else(|| task.get(name)?.as_str());
-        let sent = || system.get(&MessageSystemAttributeName::SentTimestamp)?.parse().ok();
+        let sent = system.get(&MessageSystemAttributeName::SentTimestamp).and_then(|sent| sent.parse().ok());
+        let sent = sent.and_then(|sent| Timestamp::from_millisecond(sent).ok());
         let gave_up = attribute("failed_at").filter(|_| source.is_none()).and_then(|time| time.parse().ok());
         Some(Self {
             message_id: message.message_id?,
@@ -107,7 +110,8 @@ impl Letter {
             detail: attribute("detail").filter(|_| source.is_none()).unwrap_or_default().to_owned(),
             item: member("item").and_then(|item| item.parse().ok()),
             run: member("run").and_then(|run| run.parse().ok()),
-            failed_at: gave_up.or_else(|| Timestamp::from_millisecond(sent()?).ok()),
+            failed_at: gave_up.or(sent),
+            sent,
             body,
             attributes,
         })

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     accounts::AccountError,
-    text::{shown, table_of},
+    text::{self, shown, shown_up_to, table_of},
 };
 
 /// Letters by stage and reason.
@@ -109,7 +109,7 @@ pub async fn list(walk: Walk<'_>, filter: &Filter, form: Form, out: &mut impl Wr
     let mut table = table_of(&["item", "stage", "reason", "failed at", "detail"]);
     let walked = each_letter(walk, filter, |letter| {
         match form {
-            Form::Json => writeln!(out, "{}", letter.to_json())?,
+            Form::Json => writeln!(out, "{}", text::json(&letter.to_json())?)?,
             Form::Tables(most) if table.row_count() < most => {
                 table.add_row(row(&letter));
             }
@@ -175,14 +175,14 @@ pub async fn show(
         told["filed"] = addresses(outcome.iter().flat_map(|outcome| &outcome.mailboxes).map(|filed| &filed.address));
         told["failed"] = addresses(outcome.iter().flat_map(|outcome| &outcome.failed).map(|failed| &failed.address));
         if as_json {
-            writeln!(out, "{told}")?;
+            writeln!(out, "{}", text::json(&told)?)?;
             continue;
         }
         let mut table = table_of(&["", "letter"]);
         for (name, value) in told.as_object().into_iter().flatten() {
             let value = match value {
                 Value::Null => continue,
-                Value::String(text) => text.chars().filter(|char| !char.is_control()).collect(),
+                Value::String(text) => shown_up_to(text, 4_000),
                 Value::Array(list) => {
                     list.iter().filter_map(Value::as_str).map(|line| shown(line) + "\n").collect::<String>()
                 }

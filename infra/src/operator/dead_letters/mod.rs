@@ -20,7 +20,7 @@ pub use self::{
     discard::{Discarded, discard},
     letter::{Filter, Letter, Why},
     list::{Counts, Form, Walked, each_letter, list, outcome, show},
-    queue::{Letters, LettersError, MOST_HELD, Walk},
+    queue::{HOLD, Letters, LettersError, MOST_HELD, Walk},
     replay::{Pace, Plan, Replayed, replay},
 };
 use super::{
@@ -28,6 +28,7 @@ use super::{
     confirm::{NOT_CONFIRMED, confirmed},
     connection::{Connection, Deployment},
 };
+use crate::text::{self, shown};
 
 /// What `archiver dead-letters` is asked for.
 #[derive(Debug, clap::Args)]
@@ -66,8 +67,9 @@ struct Common {
     /// Print JSON, one object a line
     #[arg(long)]
     json: bool,
-    /// How many seconds letters stay out of others' sight if this command is killed; otherwise they are back at once
-    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=43_200))]
+    /// Seconds for which messages stay invisible to other consumers if this command is killed; otherwise they are visible
+    /// again as soon as it has read them
+    #[arg(long, value_name = "SECONDS", default_value_t = HOLD.as_secs() as u32, value_parser = clap::value_parser!(u32).range(1..=43_200))]
     hold: u32,
     #[command(flatten)]
     deployment: Deployment,
@@ -259,12 +261,12 @@ async fn run_discard(
     let mut out = io::stdout().lock();
     let done = discard((letters, &connection.store), plan, common.hold(), &interrupt, |letter, told| {
         if common.json {
-            return Ok(writeln!(out, "{told}")?);
+            return Ok(writeln!(out, "{}", text::json(&told)?)?);
         }
         let key = letter.item.as_ref().map_or_else(|| "no item".to_owned(), |item| item.key().to_string());
         let missing = match told["missing"].as_array() {
             Some(some) if some.is_empty() => "no mailbox that it was meant for".to_owned(),
-            Some(some) => some.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
+            Some(some) => some.iter().filter_map(Value::as_str).map(shown).collect::<Vec<_>>().join(", "),
             None if told["has"] == 0 => "everybody: no mailbox is known to have it".to_owned(),
             None => format!("nobody knows: it was not tried to its end, and {} mailboxes have it", told["has"]),
         };
@@ -308,7 +310,7 @@ fn note_plan(plan: &Plan, what: &str) -> io::Result<()> {
 
 fn note_cut(notes: &mut impl Write, cut: bool) -> io::Result<()> {
     if cut {
-        writeln!(notes, "There are more than the {MOST_HELD} letters that one command looks at: run it again.")?;
+        writeln!(notes, "There are more messages than one command reads: run it again.")?;
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ use aws_sdk_sqs::{
 };
 use futures::{StreamExt, future::join_all, stream};
 use item::{DeadLetter, Stage};
+use jiff::Timestamp;
 
 use super::letter::{Letter, Why};
 use crate::operator::connection::{Connection, QueueUrls};
@@ -33,6 +34,9 @@ fn failed<E: Error + Send + Sync + 'static>(doing: &'static str) -> impl Fn(E) -
 
 /// The most letters that a walk holds: their ids and receipts, some 50 MB. SQS itself has at most 120,000 in flight.
 pub const MOST_HELD: usize = 100_000;
+
+/// How long messages stay invisible to other consumers if a command that reads the queue is killed. A walk extends it.
+pub const HOLD: Duration = Duration::from_secs(30);
 
 /// The most messages in one request.
 const PAGE: i32 = 10;
@@ -58,17 +62,29 @@ impl Letters {
         Self { client: Client::new(&connection.config), queues: connection.queues.clone() }
     }
 
-    /// Begins a walk. What it has received stays out of everybody else's sight for `hold`, unless it is released.
+    /// Begins a walk. The messages that it receives are invisible to other consumers for `hold`, unless it releases them.
     pub fn walk(&self, hold: Duration) -> Walk<'_> {
         Walk {
             letters: self,
             hold,
             held: HashMap::new(),
             ahead: VecDeque::new(),
-            at_once: 1,
+            concurrency: 1,
             held_at: Instant::now(),
-            full: false,
+            began: Timestamp::now(),
+            seen_before: 0,
+            expected: None,
+            received: 0,
+            arrived: 0,
+            idle_rounds: 0,
+            ended: false,
+            cut: false,
         }
+    }
+
+    /// The same for a queue that is known to have held this many messages a moment ago: SQS's counts may lag.
+    pub fn walk_again(&self, hold: Duration, seen_before: u64) -> Walk<'_> {
+        Walk { seen_before, ..self.walk(hold) }
     }
 
     /// How many messages of a queue wait, are in somebody's hands, and are delayed.
@@ -126,52 +142,70 @@ impl Letters {
     }
 }
 
-/// A walk through the queue. End it with [`release`](Self::release): what it still holds can be seen again then. A walk
-/// that is dropped or killed loses nothing; what it held is seen again when its hold ends.
+/// A walk through the dead-letter queue: each message that was in it at the start, once, however many arrive meanwhile.
+///
+/// SQS has no way to read a queue without taking its messages. The walk therefore holds what it has received, for a short
+/// time that it extends, and [`release`](Self::release) makes all of it visible at once. A walk that is dropped or killed
+/// loses nothing: its messages are visible again when their hold ends.
 pub struct Walk<'a> {
     letters: &'a Letters,
     hold: Duration,
     /// Receipts by message id.
     held: HashMap<String, String>,
-    /// Letters that were received and not yet asked for, as they came.
+    /// Messages that were received and not yet returned, as they came.
     ahead: VecDeque<Vec<Letter>>,
-    /// How many requests receive at once: one in a short queue, and twice as many after each that brought all it can.
-    at_once: usize,
-    /// Since when all of them are held.
+    /// Parallel receive requests: one for a short queue, doubled by each full page.
+    concurrency: usize,
+    /// When the hold of all of them was extended last.
     held_at: Instant,
-    full: bool,
+    /// The start, by this machine's clock.
+    began: Timestamp,
+    /// Messages that an earlier walk saw.
+    seen_before: u64,
+    /// Messages that SQS counted at the start, those in flight included.
+    expected: Option<u64>,
+    received: u64,
+    /// Of the received: sent after the start.
+    arrived: u64,
+    idle_rounds: u32,
+    ended: bool,
+    cut: bool,
 }
 
 impl Walk<'_> {
-    /// The next letters, each once and at most ten; none at the end of the queue. What the walk has received stays held,
-    /// however long it lasts, as long as this is called.
+    /// The walk ends after this many rounds in a row in which nothing points to messages from before the start.
+    const IDLE_ROUNDS_MAX: u32 = 3;
+
+    /// SQS's count may be too low. The walk goes on beyond it while pages are full, up to twice the count and this many.
+    const UNCOUNTED_MAX: u64 = 1_000;
+
+    /// Returns the next messages, at most ten; none at the end. The walk keeps its hold on everything that it has received
+    /// as long as this is called.
     ///
     /// # Errors
     /// [`LettersError`].
     pub async fn next(&mut self) -> Result<Vec<Letter>, LettersError> {
-        /// A hold that ended all the same brings letters again; a queue that brings nothing else is at its end.
-        const SEEN_BEFORE: usize = 3;
         self.hold_on().await?;
-        for _ in 0..SEEN_BEFORE {
-            if !self.ahead.is_empty() {
-                break;
-            }
-            if self.held.len() >= MOST_HELD {
-                self.full = true;
-                break;
-            }
-            if !self.receive().await? {
-                break;
-            }
+        if self.expected.is_none() {
+            let counted = self.letters.depth(&self.letters.queues.dead_letters).await?.iter().sum();
+            self.expected = Some(self.seen_before.max(counted));
+        }
+        while self.ahead.is_empty() && !self.ended {
+            self.receive().await?;
         }
         Ok(self.ahead.pop_front().unwrap_or_default())
     }
 
-    /// Receives some letters, and keeps those that are new; false where there are none at all.
-    async fn receive(&mut self) -> Result<bool, LettersError> {
+    /// Receives one round of pages and keeps the messages that are new.
+    ///
+    /// The end of a queue that still grows cannot be seen. A round is idle where a page has room left and either the count
+    /// of the start is reached, or everything new in it was sent after the start. The clock alone decides nothing: this
+    /// machine's may be wrong.
+    async fn receive(&mut self) -> Result<(), LettersError> {
         let letters = self.letters;
         let hold = seconds(self.hold);
-        let requests = (0..self.at_once).map(|_| async move {
+        let counted = self.received >= self.expected.unwrap_or_default();
+        let requests = (0..self.concurrency).map(|_| async move {
             let receive = letters.client.receive_message().queue_url(&letters.queues.dead_letters);
             let receive = receive
                 .max_number_of_messages(PAGE)
@@ -182,9 +216,10 @@ impl Walk<'_> {
             let answer = receive.send().await.map_err(failed("read the dead-letter queue"))?;
             Ok::<_, LettersError>(answer.messages.unwrap_or_default())
         });
-        let (mut any, mut result) = (false, Ok(()));
+        let (mut any, mut full, mut result) = (false, true, Ok(()));
+        let (received_before, arrived_before) = (self.received, self.arrived);
         for page in join_all(requests).await {
-            // What the others have brought is held, and has to be known to be released.
+            // Messages of the other pages are held, so they must be known in order to be released.
             let page = match page {
                 Ok(page) => page,
                 Err(error) => {
@@ -194,17 +229,28 @@ impl Walk<'_> {
             };
             any |= !page.is_empty();
             if i32::try_from(page.len()) == Ok(PAGE) {
-                self.at_once = (self.at_once * 2).min(AT_ONCE);
+                self.concurrency = (self.concurrency * 2).min(AT_ONCE);
+            } else {
+                full = false;
             }
             let read = page.into_iter().filter_map(|message| Letter::read(message, &letters.queues));
             let new: Vec<_> = read
                 .filter(|letter| self.held.insert(letter.message_id.clone(), letter.receipt.clone()).is_none())
                 .collect();
+            self.received += new.len() as u64;
+            self.arrived +=
+                new.iter().filter(|letter| letter.sent.is_some_and(|sent| sent > self.began)).count() as u64;
             if !new.is_empty() {
                 self.ahead.push_back(new);
             }
         }
-        result.map(|()| any)
+        let only_arrived = self.received - received_before == self.arrived - arrived_before;
+        let idle = !full && (counted || only_arrived);
+        self.idle_rounds = if idle { self.idle_rounds + 1 } else { 0 };
+        let bound = 2 * self.expected.unwrap_or_default() + Self::UNCOUNTED_MAX;
+        self.cut = self.held.len() >= MOST_HELD || self.received > bound;
+        self.ended = !any || self.idle_rounds >= Self::IDLE_ROUNDS_MAX || self.cut;
+        result
     }
 
     /// Holds on to what it holds, in time before that ends.
@@ -218,9 +264,20 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Whether the walk ended before the queue did, because it held [`MOST_HELD`].
+    /// Whether the walk ended although there are more messages.
     pub fn is_cut(&self) -> bool {
-        self.full
+        self.cut
+    }
+
+    /// Whether it has seen every message that was in the queue at the start; false where SQS counted more, or where other
+    /// consumers may have some in flight.
+    ///
+    /// # Errors
+    /// [`LettersError`].
+    pub async fn is_whole(&self) -> Result<bool, LettersError> {
+        let [_, in_flight, _] = self.letters.depth(&self.letters.queues.dead_letters).await?;
+        let counted = self.expected.is_some_and(|expected| self.received - self.arrived >= expected);
+        Ok(counted && !self.cut && in_flight <= self.held.len() as u64)
     }
 
     /// A letter is no longer there to be released.

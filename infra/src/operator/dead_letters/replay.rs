@@ -29,6 +29,8 @@ pub struct Plan {
     pub homeless: u64,
     /// Whether there are more letters than a walk holds.
     pub cut: bool,
+    /// How many messages the queue held, those that are not meant included.
+    pub(super) seen: u64,
     pub(super) letters: HashSet<String>,
 }
 
@@ -66,7 +68,7 @@ impl Plan {
             Ok(())
         })
         .await?;
-        plan.cut = walked.cut;
+        (plan.cut, plan.seen) = (walked.cut, walked.seen);
         Ok(plan)
     }
 }
@@ -124,7 +126,7 @@ pub async fn replay(
     progress: impl Fn(u64),
 ) -> Result<Replayed, LettersError> {
     let mut replayed = Replayed::default();
-    let mut walk = letters.walk(pace.hold);
+    let mut walk = letters.walk_again(pace.hold, plan.seen);
     let began = Instant::now();
     let mut done = 0_u64;
     let result = async {

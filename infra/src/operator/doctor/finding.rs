@@ -4,6 +4,8 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use crate::text::{self, visible};
+
 /// What a check came to, in a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -84,12 +86,13 @@ impl Findings {
                 Verdict::Skipped => "skipped",
             };
             let mut out = io::stdout().lock();
-            let mut lines = finding.detail.lines();
+            let (detail, remedy) = (visible(&finding.detail), finding.remedy.as_deref().map(visible));
+            let mut lines = detail.lines();
             writeln!(out, "{verdict:8} {:22} {}", finding.check, lines.next().unwrap_or_default())?;
             for line in lines {
                 writeln!(out, "{:31} {line}", "")?;
             }
-            for line in finding.remedy.iter().flat_map(|remedy| remedy.lines()) {
+            for line in remedy.iter().flat_map(|remedy| remedy.lines()) {
                 writeln!(out, "{:31} → {line}", "")?;
             }
             out.flush()?;
@@ -111,7 +114,7 @@ impl Findings {
         let mut out = io::stdout().lock();
         if self.json {
             let all = serde_json::json!({"ok": self.is_sound(), "findings": self.all});
-            return writeln!(out, "{all}");
+            return writeln!(out, "{}", text::json(&all)?);
         }
         let count = |verdict| self.all.iter().filter(|finding| finding.verdict == verdict).count();
         let [ok, warnings, wrong, skipped] =

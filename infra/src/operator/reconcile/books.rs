@@ -4,20 +4,18 @@
 //! the queues are empty; then the letters; then their outcomes again. What was on a queue when an outcome was read first
 //! is decided when it is read again, or the queues were not seen empty.
 
-use std::{
-    cell::Cell,
-    collections::{BTreeMap, HashSet},
-};
+use std::{cell::Cell, collections::BTreeMap};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use item::{DeadLettered, Listed, Outcome, RunId};
+use item::{DeadLettered, Listed, MissingParticipant, Outcome, RunId};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use store::{StoreError, StoredOutcome};
+use store::{Store, StoreError, StoredOutcome};
 
 use super::{
+    coverage::Coverage,
     custody::{Custodian, Custody, Deep},
-    letters::{Waiting, discarded},
+    letters::{Discards, Waiting},
     runs::Runs,
     seen::{ItemHash, RunAt, RunPlaces, Seen, Sighting},
 };
@@ -33,10 +31,15 @@ use crate::{
 /// Which items, and how closely.
 #[derive(Clone, Copy)]
 pub struct Scope<'a> {
-    /// Runs that began then or later.
-    pub from: Timestamp,
-    /// Runs that began before.
-    pub to: Timestamp,
+    /// Runs that began then or later are compared, and archived times from then on have to be fetched. By default from the
+    /// first run's window on.
+    pub from: Option<Timestamp>,
+    /// Runs that began before, and archived times before. By default all, until now.
+    pub to: Option<Timestamp>,
+    /// The options that name the deployment, for the commands in the result: see [`Deployment::options`].
+    ///
+    /// [`Deployment::options`]: crate::operator::connection::Deployment::options
+    pub options: &'a str,
     /// Whether, and how, stored messages are read and mailboxes asked.
     pub deep: Option<&'a Deep>,
     /// How long after a page of a manifest was written its items may not be on the queue yet, where the run does not say
@@ -64,6 +67,8 @@ pub struct Reconciled {
     pub discarded: u64,
     /// Not decided yet: work goes on.
     pub undecided: u64,
+    /// Of those: items that lack the copy of a participant who is expected to have a mailbox, or whose lookup is undecided.
+    pub incomplete: Vec<Incomplete>,
     /// Nowhere.
     pub missing: Vec<Missing>,
     /// What became of messages and copies; empty unless that was asked for.
@@ -73,6 +78,8 @@ pub struct Reconciled {
     pub lost_pages: Vec<String>,
     /// Runs whose manifest does not list what they say they have queued, though no page is gone.
     pub short: Vec<Short>,
+    /// Whether the windows of the runs cover the period.
+    pub coverage: Coverage,
 }
 
 /// A run whose manifest is not what it wrote.
@@ -84,6 +91,19 @@ pub struct Short {
     pub queued: u64,
     /// How many its manifest lists.
     pub listed: u64,
+}
+
+/// An item that is filed for some of its participants at most, and waits for the mailboxes of others.
+#[derive(Debug, Clone, Serialize)]
+pub struct Incomplete {
+    /// The name of the item in logs and objects.
+    pub key: String,
+    /// The first run that listed it.
+    pub run: RunId,
+    /// Copies that it has.
+    pub filed: u64,
+    /// The participants whose copies are missing, and why.
+    pub missing: Vec<MissingParticipant>,
 }
 
 /// An item that is nowhere.
@@ -129,6 +149,8 @@ pub enum ReconcileError {
 /// An item that was not filed when its outcome was read first.
 struct Open {
     run: RunId,
+    /// The place of that run.
+    first: Option<RunAt>,
     listed: Listed,
     /// Whether `fetch` may not have queued it yet.
     recent: bool,
@@ -137,13 +159,19 @@ struct Open {
 }
 
 impl Open {
+    /// When the last of the runs began that list it.
+    fn listed_last(&self, runs: &Runs) -> Timestamp {
+        let all = self.again.iter().chain(&self.first).filter_map(|at| at.run(runs));
+        all.map(|run| run.began).max().unwrap_or(Timestamp::MIN)
+    }
+
     /// Tells every entry that names it: one with what became of the item, at the run that it counts at; at the others it
     /// is listed again.
     fn tell(&self, runs: &Runs, outcome: Option<&Outcome>, place: Place, tell: &mut impl FnMut(&Told<'_>)) {
         let told = Told { run: &self.run, listed: &self.listed, outcome, place };
         tell(&told);
         let mut counts_at = told.counts_elsewhere();
-        for run in self.again.iter().filter_map(|at| at.id(runs)) {
+        for run in self.again.iter().filter_map(|at| at.run(runs)).map(|run| &run.id) {
             if counts_at == Some(run) {
                 counts_at = None;
                 tell(&Told { run, ..told });
@@ -169,7 +197,8 @@ impl Reconciled {
         scope: Scope<'_>,
         progress: impl Fn(u64, u64),
     ) -> Result<Self, ReconcileError> {
-        let runs = Runs::between(&connection.store, scope.from, scope.to).await?;
+        let (from, to) = (scope.from.unwrap_or(Timestamp::MIN), scope.to.unwrap_or(Timestamp::MAX));
+        let runs = Runs::between(&connection.store, from, to).await?;
         Self::of_runs(connection, &runs, scope, progress, |_| {}).await
     }
 
@@ -187,7 +216,12 @@ impl Reconciled {
         mut tell: impl FnMut(&Told<'_>),
     ) -> Result<Self, ReconcileError> {
         let store = &connection.store;
-        let mut books = Self { runs: runs.runs.len() as u64, lost_pages: runs.lost_pages(), ..Self::default() };
+        let mut books = Self {
+            runs: runs.runs.len() as u64,
+            lost_pages: runs.lost_pages(),
+            coverage: runs.coverage(&scope, Timestamp::now()),
+            ..Self::default()
+        };
         let (items, asked_for) = (Cell::new(0), Cell::new(0));
         let copy_asked_for = || {
             asked_for.set(asked_for.get() + 1);
@@ -228,7 +262,7 @@ impl Reconciled {
                         }
                         _ => {
                             seen.note(item, Sighting::Open(u32::try_from(open.len()).unwrap_or(u32::MAX)));
-                            open.push(Open { run: id.clone(), listed, recent, again: Vec::new() });
+                            open.push(Open { run: id.clone(), first: here, listed, recent, again: Vec::new() });
                         }
                     }
                 }
@@ -279,13 +313,18 @@ impl Reconciled {
 
     /// Whether every item is where it should be, as far as that is decided.
     pub fn is_sound(&self) -> bool {
-        let whole = self.custody.damaged.is_empty() && self.custody.not_in_mailbox.is_empty();
-        self.missing.is_empty() && whole && self.lost_pages.is_empty() && self.short.is_empty()
+        let custody = &self.custody;
+        let whole = custody.damaged.is_empty() && custody.not_in_mailbox.is_empty() && custody.duplicates.is_empty();
+        self.missing.is_empty()
+            && whole
+            && self.lost_pages.is_empty()
+            && self.short.is_empty()
+            && self.coverage.is_contiguous()
     }
 
     /// Whether nothing is left to be seen: no item is on its way, and every mailbox that was to be asked was.
     pub fn is_decided(&self) -> bool {
-        self.undecided == 0 && self.custody.not_asked.is_empty()
+        self.undecided == 0 && self.custody.not_asked.is_empty() && self.coverage.is_decided()
     }
 
     async fn decide(
@@ -311,7 +350,7 @@ impl Reconciled {
                     Account::Outcome(stored) => (Some(stored.key), Some(stored.outcome)),
                     Account::Nothing | Account::NoTask => (None, None),
                 };
-                let place = signs.place(&open, outcome.as_ref());
+                let place = signs.place(store, runs, &open, outcome.as_ref()).await?;
                 open.tell(runs, outcome.as_ref(), place, &mut tell);
                 let Open { run, listed, .. } = open;
                 self.count(place, (run, listed), outcome.as_ref());
@@ -333,7 +372,13 @@ impl Reconciled {
                 *self.waiting.entry(reason.to_owned()).or_default() += 1;
             }
             Place::Discarded(_) => self.discarded += 1,
-            Place::InFlight => self.undecided += 1,
+            Place::InFlight => {
+                self.undecided += 1;
+                if let Some(outcome) = outcome.filter(|outcome| !outcome.missing.is_empty()) {
+                    let (filed, missing) = (outcome.mailboxes.len() as u64, outcome.missing.clone());
+                    self.incomplete.push(Incomplete { key: ItemHash::of(&listed.item).hex(), run, filed, missing });
+                }
+            }
             Place::Missing => {
                 let why = match outcome.map(|outcome| outcome.dead_letter) {
                     None => Why::NoOutcome,
@@ -352,7 +397,7 @@ struct Signs {
     /// Whether anything is on the two queues.
     busy: bool,
     letters: Waiting,
-    discarded: HashSet<ItemHash>,
+    discards: Discards,
 }
 
 impl Signs {
@@ -364,11 +409,17 @@ impl Signs {
             busy |= queues.depth(url).await?.iter().any(|count| *count > 0);
         }
         let letters = Waiting::read(connection).await?;
-        Ok(Self { busy, letters, discarded: discarded(&connection.store).await? })
+        Ok(Self { busy, letters, discards: Discards::list(&connection.store).await? })
     }
 
     /// Where it is, as its outcome stands after these signs were read.
-    fn place(&self, open: &Open, outcome: Option<&Outcome>) -> Place {
+    async fn place(
+        &self,
+        store: &Store,
+        runs: &Runs,
+        open: &Open,
+        outcome: Option<&Outcome>,
+    ) -> Result<Place, StoreError> {
         let hash = ItemHash::of(&open.listed.item);
         let reason = || {
             let letter = outcome.and_then(|outcome| outcome.dead_letter);
@@ -376,17 +427,17 @@ impl Signs {
         };
         let claimed = outcome.and_then(|outcome| outcome.claim.as_ref());
         let worked_on = claimed.is_some_and(|claim| claim.until > Timestamp::now());
-        if outcome.is_some_and(Outcome::is_complete) {
+        Ok(if outcome.is_some_and(Outcome::is_complete) {
             Place::Filed
         } else if self.letters.items.contains(&hash) {
             Place::Waiting(reason())
         } else if self.busy || worked_on || open.recent || !self.letters.whole {
             Place::InFlight
-        } else if self.discarded.contains(&hash) {
+        } else if self.discards.cover(store, hash, outcome, open.listed_last(runs)).await? {
             Place::Discarded(reason())
         } else {
             Place::Missing
-        }
+        })
     }
 }
 

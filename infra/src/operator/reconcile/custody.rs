@@ -29,6 +29,10 @@ pub struct Custody {
     pub damaged: Vec<Damaged>,
     /// Copies that were filed and are not in the archive folder of their mailbox.
     pub not_in_mailbox: Vec<Lacking>,
+    /// Mailboxes that hold more than one copy of an item.
+    pub duplicates: Vec<Duplicate>,
+    /// Copies whose message class the mail system does not have: a search for it does not find them.
+    pub without_class: Vec<Placed>,
     /// Mailboxes of which it is not known whether they have all of their copies, one entry each.
     pub not_asked: Vec<Unasked>,
 }
@@ -57,6 +61,28 @@ pub struct Lacking {
     /// Whose mailbox it is, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mailbox: Option<MailboxAddress>,
+}
+
+/// Where a copy is recorded.
+#[derive(Debug, Clone, Serialize)]
+pub struct Placed {
+    /// The key of the item's outcome, which says whose mailbox it is.
+    pub outcome: String,
+    /// Which of the outcome's mailboxes, counted from 1.
+    pub place: usize,
+    /// Whose mailbox it is, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mailbox: Option<MailboxAddress>,
+}
+
+/// A mailbox that holds more than one copy of an item.
+#[derive(Debug, Clone, Serialize)]
+pub struct Duplicate {
+    /// Where the first is recorded.
+    #[serde(flatten)]
+    pub placed: Placed,
+    /// How many there are.
+    pub copies: u64,
 }
 
 /// A mailbox of which something is not known.
@@ -102,6 +128,8 @@ struct Found {
     name_mailboxes: bool,
     damaged: Vec<Damaged>,
     not_in_mailbox: Vec<Lacking>,
+    duplicates: Vec<Duplicate>,
+    without_class: Vec<Placed>,
     not_asked: HashMap<MailboxAddress, Unasked>,
 }
 
@@ -115,7 +143,11 @@ struct Copy<'a> {
 
 /// What a mailbox says.
 enum Answer {
-    There,
+    /// So many copies, and of how many the mail system does not have the message class.
+    There {
+        copies: u64,
+        without_class: u64,
+    },
     NotThere,
     /// Nobody knows; with why.
     Unknown(String),
@@ -154,12 +186,16 @@ impl<'a> Custodian<'a> {
 
     /// What was found, in an order that does not depend on who answered first.
     pub(super) fn close(self) -> Custody {
-        let Found { copies, mut damaged, mut not_in_mailbox, not_asked, .. } = self.found;
+        let Found { copies, mut damaged, mut not_in_mailbox, mut duplicates, mut without_class, not_asked, .. } =
+            self.found;
+        let place = |placed: &Placed| (placed.outcome.clone(), placed.place);
+        duplicates.sort_by_cached_key(|duplicate| place(&duplicate.placed));
+        without_class.sort_by_cached_key(place);
         damaged.sort_by(|one, other| one.mime.cmp(&other.mime));
         not_in_mailbox.sort_by(|one, other| (&one.outcome, one.place).cmp(&(&other.outcome, other.place)));
         let mut not_asked: Vec<_> = not_asked.into_values().collect();
         not_asked.sort_by(|one, other| (&one.outcome, one.place).cmp(&(&other.outcome, other.place)));
-        Custody { copies_found: copies, damaged, not_in_mailbox, not_asked }
+        Custody { copies_found: copies, damaged, not_in_mailbox, duplicates, without_class, not_asked }
     }
 }
 
@@ -168,7 +204,16 @@ impl Found {
         let (outcome, place) = (copy.outcome_key.to_owned(), copy.place);
         let mailbox = self.name_mailboxes.then(|| copy.filed.address.clone());
         match answer {
-            Answer::There => self.copies += 1,
+            Answer::There { copies, without_class } => {
+                self.copies += 1;
+                let placed = Placed { outcome, place, mailbox };
+                if without_class > 0 {
+                    self.without_class.push(placed.clone());
+                }
+                if copies > 1 {
+                    self.duplicates.push(Duplicate { placed, copies });
+                }
+            }
             Answer::NotThere => {
                 let (filed_at, mime) = (copy.filed.at, copy.outcome.mime.clone());
                 self.not_in_mailbox.push(Lacking { outcome, place, filed_at, mime, mailbox });
@@ -229,9 +274,11 @@ async fn held(
     let Some(mailbox) = mailboxes.find(address).await? else {
         return Ok(Answer::Unknown("the mail system has no such mailbox (any more)".to_owned()));
     };
-    Ok(match mailboxes.holds(&mailbox, copy).await? {
-        Some(_) => Answer::There,
-        None => Answer::NotThere,
+    let copies = mailboxes.copies(&mailbox, copy).await?;
+    let without_class = copies.iter().filter(|copy| copy.lacks_message_class).count() as u64;
+    Ok(match copies.len() as u64 {
+        0 => Answer::NotThere,
+        copies => Answer::There { copies, without_class },
     })
 }
 
@@ -273,7 +320,7 @@ mod tests {
 
     use async_trait::async_trait;
     use aws_config::{BehaviorVersion, SdkConfig};
-    use import::mailbox::{Attempt, Filed, Mailbox, Message};
+    use import::mailbox::{Attempt, Filed, Mailbox, Message, StoredCopy};
     use item::FilingResult;
 
     use super::*;
@@ -347,6 +394,39 @@ mod tests {
         assert!((3..3 + COPIES_AT_ONCE).contains(&asked), "{asked}");
         let json = serde_json::to_string(&custody).unwrap();
         assert!(!json.contains('@'), "nobody is named unasked: {json}");
+    }
+
+    /// Has two copies of everything, the second without its message class.
+    struct Twice;
+
+    #[async_trait]
+    impl Mailboxes for Twice {
+        async fn find(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, MailboxError> {
+            Ok(Some(Mailbox { id: address.to_string(), address: address.clone() }))
+        }
+
+        async fn file(&self, _: &Mailbox, _: &Message, _: Attempt) -> Result<Filed, MailboxError> {
+            unreachable!("nothing is ever filed here")
+        }
+
+        async fn holds(&self, _: &Mailbox, _: &Identity<'_>) -> Result<Option<String>, MailboxError> {
+            unreachable!("copies are counted")
+        }
+
+        async fn copies(&self, _: &Mailbox, _: &Identity<'_>) -> Result<Vec<StoredCopy>, MailboxError> {
+            let copy = |message: &str, lacks_message_class| StoredCopy { message: message.into(), lacks_message_class };
+            Ok(vec![copy("1", false), copy("2", true)])
+        }
+    }
+
+    #[tokio::test]
+    async fn second_copy_and_copy_without_class_are_reported() {
+        let (custody, _) = look(Ok(Arc::new(Twice)), false).await;
+        assert_eq!((custody.copies_found, custody.not_in_mailbox.len()), (200, 0));
+        assert_eq!((custody.duplicates.len(), custody.without_class.len()), (200, 200));
+        let json = serde_json::to_value(&custody).unwrap();
+        let expected = serde_json::json!({"outcome": "outcomes/2026-11-22/000.json", "place": 1, "copies": 2});
+        assert_eq!(json["duplicates"][0], expected);
     }
 
     #[tokio::test]

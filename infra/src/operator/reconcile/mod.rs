@@ -1,12 +1,14 @@
 //! `archiver reconcile`: the proof that nothing is missing. Every id in the manifests against outcomes and dead letters.
 
 mod books;
+mod coverage;
 mod custody;
 mod letters;
 mod requeue;
 mod runs;
 mod seen;
 mod text;
+mod unmapped;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -14,10 +16,12 @@ use indicatif::ProgressBar;
 use jiff::{SignedDuration, Timestamp};
 
 pub use self::{
-    books::{FETCH, Missing, ReconcileError, Reconciled, Scope, Short, Why},
-    custody::{Custody, Damaged, Deep, Lacking, Unasked},
+    books::{FETCH, Incomplete, Missing, ReconcileError, Reconciled, Scope, Short, Why},
+    coverage::{Coverage, Gap, Pending},
+    custody::{Custody, Damaged, Deep, Duplicate, Lacking, Placed, Unasked},
     requeue::{RequeueError, requeue},
     runs::{Run, Runs, record},
+    unmapped::Remapped,
 };
 use super::{
     Interrupt,
@@ -30,10 +34,11 @@ use super::{
 /// What `archiver reconcile` is asked for.
 #[derive(Debug, clap::Args)]
 pub struct ReconcileArguments {
-    /// Runs that began then or later: 2026-11-01 or 2026-11-01T07:00:00Z, in UTC [default: the first]
+    /// Runs that began then or later, and archived times from then on: 2026-11-01 or 2026-11-01T07:00:00Z, in UTC
+    /// [default: from the first run's window on]
     #[arg(long, value_name = "TIME", value_parser = time)]
     from: Option<Timestamp>,
-    /// Runs that began before [default: the last, too]
+    /// Runs that began before, and archived times before [default: all, until now]
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<Timestamp>,
     /// Follow each item into the mailboxes, too: read its stored message and compare the SHA-256 with the outcome's, and
@@ -48,10 +53,14 @@ pub struct ReconcileArguments {
     #[arg(long)]
     settled: bool,
     /// Put exactly the missing items on the convert queue again
-    #[arg(long)]
+    #[arg(long, group = "change")]
     requeue: bool,
+    /// Resolve the participants that had no mailbox again with today's user map, show which copies are missing, and file
+    /// exactly those
+    #[arg(long, group = "change", conflicts_with_all = ["deep", "settled"])]
+    unmapped: bool,
     /// Do not ask
-    #[arg(long, requires = "requeue")]
+    #[arg(long, requires = "change")]
     yes: bool,
     /// Print JSON
     #[arg(long)]
@@ -62,8 +71,9 @@ pub struct ReconcileArguments {
 
 /// What `--help` says after the arguments.
 pub const HELP: &str = "Exit code: 0 when every item is filed, waits in the dead-letter queue or was discarded; 1 when one is missing, a \
-    stored message is not the rendered one, a copy is not in its mailbox or a page of a manifest is gone; 3 when none of \
-    this is so, and some items are not decided yet or some mailboxes could not be asked; 2 not understood. It tells what was \
+    stored message is not the rendered one, a copy is not in its mailbox or more than once, a page of a manifest is gone, or part of the period was \
+    not fetched; 3 when none of this is so, and some items are not decided yet, some mailboxes could not be asked or a run is at \
+    work on the period; 2 not understood. It tells what was \
     found: --requeue, confirmed or not, does not change it.\n\
     The letters are read and given back at once; while that lasts, others do not see them. SQS's counts may lag by a \
     minute: look twice before you requeue. A requeued item is filed only in the mailboxes that lack it.\n\
@@ -71,7 +81,7 @@ pub const HELP: &str = "Exit code: 0 when every item is filed, waits in the dead
     it is told, and never filed again, which could make a second one. Stored messages are kept for MimeDays: ask for later \
     runs only. It asks for one copy at a time of a mailbox, and for 16 in all.\n\
     Examples:\n  archiver reconcile\n  archiver reconcile --from 2026-11-01 --to 2026-12-01 --deep --json\n  \
-    archiver reconcile --requeue";
+    archiver reconcile --requeue\n  archiver reconcile --unmapped";
 
 /// The exit code of "not decided yet".
 const UNDECIDED: u8 = 3;
@@ -82,7 +92,10 @@ const UNDECIDED: u8 = 3;
 /// When the deployment cannot be reached, or its objects cannot be read: then nothing is proven.
 pub async fn run(arguments: ReconcileArguments) -> anyhow::Result<ExitCode> {
     let connection = Connection::open(&arguments.deployment).await?;
-    let done = compare(&connection, &arguments).await;
+    let done = match arguments.unmapped {
+        true => unmapped::run(&connection, &arguments).await,
+        false => compare(&connection, &arguments).await,
+    };
     connection.close().await?;
     done
 }
@@ -90,9 +103,11 @@ pub async fn run(arguments: ReconcileArguments) -> anyhow::Result<ExitCode> {
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command's own output")]
 async fn compare(connection: &Connection, arguments: &ReconcileArguments) -> anyhow::Result<ExitCode> {
     let deep = if arguments.deep { Some(deep(connection, arguments).await) } else { None };
+    let options = arguments.deployment.options();
     let scope = Scope {
-        from: arguments.from.unwrap_or(Timestamp::MIN),
-        to: arguments.to.unwrap_or(Timestamp::MAX),
+        from: arguments.from,
+        to: arguments.to,
+        options: &options,
         deep: deep.as_ref(),
         // Nothing runs in a one-machine run that is asked afterwards.
         queueing: if arguments.settled || connection.local.is_some() { SignedDuration::ZERO } else { FETCH },
@@ -107,7 +122,7 @@ async fn compare(connection: &Connection, arguments: &ReconcileArguments) -> any
     bar.finish_and_clear();
     let books = books?;
     if arguments.json {
-        println!("{}", serde_json::to_string(&books)?);
+        println!("{}", crate::text::json(&books)?);
     } else {
         println!("{}", text::table(&books, arguments.deep));
     }
@@ -151,12 +166,7 @@ fn again(arguments: &ReconcileArguments) -> String {
             command += &format!(" --{name} {time}");
         }
     }
-    if let Some(stack) = &arguments.deployment.stack {
-        command += &format!(" --stack {stack}");
-    }
-    if let Some(directory) = &arguments.deployment.local {
-        command += &format!(" --local={}", directory.display());
-    }
+    command += &arguments.deployment.options();
     if arguments.settled {
         command += " --settled";
     }

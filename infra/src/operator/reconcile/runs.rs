@@ -5,14 +5,19 @@ use item::{RunId, RunRecord};
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use store::{Store, StoreError, keys};
 
-use super::books::Short;
+use super::{
+    books::{Scope, Short},
+    coverage::{Coverage, RunWindow},
+};
 use crate::accounts::{AT_ONCE, AccountError};
 
 /// Runs in the order in which they began.
 #[derive(Debug, Default)]
 pub struct Runs {
-    /// They.
+    /// Those that are compared.
     pub runs: Vec<Run>,
+    /// All others that the bucket has: their windows may cover the period too.
+    pub(super) others: Vec<Run>,
 }
 
 /// A run.
@@ -38,10 +43,10 @@ pub(super) struct Page {
 const LIMIT: u64 = 4096;
 
 impl Runs {
-    /// Those that began at `from` or later and before `to`.
+    /// Reads all runs; those that began at `from` or later and before `to` are compared.
     ///
     /// # Errors
-    /// When the bucket does not answer, or what a run says of itself is not readable.
+    /// When the bucket does not answer, or the record of a run that is compared is not readable.
     pub async fn between(store: &Store, from: Timestamp, to: Timestamp) -> Result<Self, AccountError> {
         let mut runs: Vec<Run> = Vec::new();
         let mut recorded = Vec::new();
@@ -51,9 +56,6 @@ impl Runs {
                 let Some((id, object)) = object_of(&listed.key) else { continue };
                 let began = began(&id).unwrap_or(listed.last_modified);
                 if runs.last().is_none_or(|last| last.id != id) {
-                    if !(from <= began && began < to) {
-                        continue;
-                    }
                     runs.push(Run { id, began, record: None, pages: Vec::new() });
                 }
                 let at = runs.len() - 1;
@@ -65,15 +67,31 @@ impl Runs {
             std::future::ready(Ok::<_, StoreError>(()))
         };
         store.list(keys::RUNS, keep).await?;
+        let compared = |run: &Run| from <= run.began && run.began < to;
         let read = |at: usize| {
-            let id = runs[at].id.clone();
-            async move { Ok::<_, AccountError>((at, record(store, &id).await?)) }
+            let (id, compared) = (runs[at].id.clone(), compared(&runs[at]));
+            async move {
+                match record(store, &id).await {
+                    // It is not about this run; its window counts as unknown.
+                    Err(AccountError::Unreadable { .. }) if !compared => Ok((at, None)),
+                    record => Ok::<_, AccountError>((at, record?)),
+                }
+            }
         };
         let records: Vec<_> = stream::iter(recorded).map(read).buffer_unordered(AT_ONCE).try_collect().await?;
         for (at, record) in records {
             runs[at].record = record;
         }
-        Ok(Self { runs })
+        let (runs, others) = runs.into_iter().partition(compared);
+        Ok(Self { runs, others })
+    }
+
+    /// Compares the windows of all runs with the period of a comparison.
+    pub(super) fn coverage(&self, scope: &Scope<'_>, now: Timestamp) -> Coverage {
+        let all = || self.runs.iter().chain(&self.others);
+        let windows: Vec<_> = all().filter_map(|run| RunWindow::of(run, scope.queueing, now)).collect();
+        let unrecorded = all().filter(|run| run.record.is_none()).count() as u64;
+        Coverage::of(&windows, unrecorded, (scope.from, scope.to), now, scope.options)
     }
 
     /// Keys of the pages that are gone.
@@ -83,6 +101,11 @@ impl Runs {
 }
 
 impl Run {
+    /// The numbers of the pages that its manifest has.
+    pub(super) fn page_numbers(&self) -> impl Iterator<Item = u32> {
+        self.pages.iter().map(|page| page.number)
+    }
+
     /// Whether it says that it has ended.
     pub fn has_ended(&self) -> bool {
         self.record.as_ref().is_some_and(|record| record.ended.is_some())

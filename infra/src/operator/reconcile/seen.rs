@@ -5,7 +5,7 @@ use std::collections::{HashMap, hash_map::Entry};
 use item::{ItemKey, RunId, Sha256};
 use serde_json::Value;
 
-use super::runs::Runs;
+use super::runs::{Run, Runs};
 
 /// 128 bits of the SHA-256 of an item's id: what its key is made of, in half the bytes and without an allocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,9 +39,9 @@ impl ItemHash {
 pub(super) struct RunAt(u32);
 
 impl RunAt {
-    /// Its id.
-    pub(super) fn id(self, runs: &Runs) -> Option<&RunId> {
-        runs.runs.get(usize::try_from(self.0).ok()?).map(|run| &run.id)
+    /// The run.
+    pub(super) fn run(self, runs: &Runs) -> Option<&Run> {
+        runs.runs.get(usize::try_from(self.0).ok()?)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use item::{Outcome, RunId, Sha256, Stage};
+use item::{MissingParticipant, Outcome, RunId, Sha256, Stage};
 use jiff::{Timestamp, civil::Date};
 use serde::Serialize;
 
@@ -88,7 +88,7 @@ pub struct Failure {
     pub run: RunId,
     /// Who sent it, read from the stored message. `None` where there is none (any more), or it was not looked into.
     pub source_user: Option<Person>,
-    /// The mailboxes that should have it and do not.
+    /// The mailboxes that should have it and do not; and the participants who should have a mailbox and have none.
     pub mailbox_users: Vec<String>,
     /// Who gave up. `None` where nobody says.
     pub stage: Option<Stage>,
@@ -110,8 +110,10 @@ pub(super) struct Stored {
     pub(super) mime: String,
     pub(super) sha256: Sha256,
     pub(super) bytes: u64,
-    /// The places of the participants without a mailbox.
+    /// The places of the participants without a mailbox, those that are expected to have one included.
     pub(super) unmapped: Vec<usize>,
+    /// Of those: expected to have one, or undecided; and why.
+    pub(super) missing: Vec<MissingParticipant>,
     /// The failure of which this is the message.
     pub(super) failure: Option<usize>,
 }
@@ -119,7 +121,12 @@ pub(super) struct Stored {
 impl Stored {
     fn of(outcome: &Outcome, failure: Option<usize>) -> Option<Self> {
         let (mime, sha256, bytes) = (outcome.mime.clone()?, outcome.sha256?, outcome.bytes?);
-        Some(Self { mime, sha256, bytes, unmapped: outcome.unmapped.clone(), failure })
+        let missing = outcome.missing.clone();
+        let places = missing.iter().map(|missing| missing.participant);
+        let mut unmapped: Vec<_> = outcome.unmapped.iter().copied().chain(places).collect();
+        unmapped.sort_unstable();
+        unmapped.dedup();
+        Some(Self { mime, sha256, bytes, unmapped, missing, failure })
     }
 }
 
@@ -133,6 +140,8 @@ pub(super) struct Ledger {
     twice: BTreeMap<Date, Vec<String>>,
     /// Messages of failures.
     failed: Vec<Stored>,
+    /// Messages of items that wait for the mailbox of a participant, as many as may be looked into.
+    waiting: Vec<Stored>,
     /// Messages that were filed for some of their participants, as many as may be looked into.
     filed: Vec<Stored>,
     most_filed: usize,
@@ -166,6 +175,7 @@ impl Ledger {
             failures_left_out: 0,
             twice: BTreeMap::new(),
             failed: Vec::new(),
+            waiting: Vec::new(),
             filed: Vec::new(),
             most_filed,
             items_with_unmapped: 0,
@@ -186,14 +196,15 @@ impl Ledger {
         if told.is_duplicate() {
             return;
         }
-        let unmapped = told.outcome.is_some_and(|outcome| !outcome.unmapped.is_empty());
+        let unmapped = told.outcome.is_some_and(|outcome| !outcome.unmapped.is_empty() || !outcome.missing.is_empty());
         self.items_with_unmapped += u64::from(unmapped);
         let (reason, discarded) = match told.place {
             Place::Waiting(reason) => (reason, false),
             Place::Discarded(reason) => (reason, true),
             Place::Again(_) | Place::Filed | Place::InFlight | Place::Missing => {
-                if unmapped && self.filed.len() < self.most_filed {
-                    self.filed.extend(told.outcome.and_then(|outcome| Stored::of(outcome, None)));
+                let list = if told.place == Place::Filed { &mut self.filed } else { &mut self.waiting };
+                if unmapped && list.len() < self.most_filed {
+                    list.extend(told.outcome.and_then(|outcome| Stored::of(outcome, None)));
                 }
                 return;
             }
@@ -222,15 +233,17 @@ impl Ledger {
     /// mailbox.
     pub(super) fn stored(&mut self, most: usize) -> (Vec<Stored>, u64) {
         let mut stored = std::mem::take(&mut self.failed);
+        stored.append(&mut self.waiting);
         stored.append(&mut self.filed);
         stored.truncate(most);
         (stored, self.items_with_unmapped)
     }
 
-    /// Notes who sent the item of a failure.
-    pub(super) fn note_source(&mut self, failure: usize, source: Person) {
+    /// Notes who sent the item of a failure, and which participants lack the mailboxes that they are expected to have.
+    pub(super) fn note_people(&mut self, failure: usize, source: Option<Person>, missing: Vec<Person>) {
         if let Some(failure) = self.failures.get_mut(failure) {
-            failure.source_user = Some(source);
+            failure.source_user = source;
+            failure.mailbox_users.extend(missing.iter().map(Person::line));
         }
     }
 
@@ -260,6 +273,11 @@ impl Ledger {
         for Short { run, queued, listed } in &books.short {
             does_not_add_up.push(format!("The run {run} has queued {queued} items, and its manifest lists {listed}."));
         }
+        let not_fetched = books.coverage.gaps.iter().map(|gap| format!("{gap}."));
+        does_not_add_up.extend(not_fetched);
+        if books.coverage.from.is_none() {
+            does_not_add_up.extend(books.coverage.sentences());
+        }
         Report {
             deployment,
             from: period.first(),
@@ -281,6 +299,11 @@ impl Report {
     /// Whether everything that is decided adds up.
     pub fn holds(&self) -> bool {
         self.does_not_add_up.is_empty()
+    }
+
+    /// Whether no item is in flight and the period is fetched.
+    pub fn is_decided(&self) -> bool {
+        self.total.items_in_flight == 0 && self.books.coverage.is_decided()
     }
 }
 

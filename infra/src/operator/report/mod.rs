@@ -64,8 +64,9 @@ pub const HELP: &str = "An item belongs to the day on which the run began that l
     Who sent an item and who has no mailbox is read from stored messages, which are kept for MimeDays; each user is named \
     once, as of when the item was worked on last.\n\
     Exit code: 0 when everything adds up, failures or not: available after fan-out = imported + skipped + failed, and every \
-    listed item is filed, waits as a dead letter or was discarded; 1 when it does not, or the report cannot be made; 2 not \
-    understood; 3 when it adds up so far and items are in flight.\n\
+    listed item is filed, waits as a dead letter or was discarded, and runs fetched the whole period; 1 when it does not, when part \
+    of the period was not fetched (each gap is named with the command that closes it), or when the report cannot be made; 2 not \
+    understood; 3 when it adds up so far, and items are in flight or the end of the period is not fetched yet.\n\
     Examples:\n  archiver report\n  archiver report --date 2026-11-21 --json\n  \
     archiver report --from 2026-11-01 --to 2026-11-30 --html november.html";
 
@@ -94,15 +95,14 @@ pub async fn run(arguments: ReportArguments) -> anyhow::Result<ExitCode> {
     }
     let mut out = io::stdout().lock();
     if arguments.json {
-        serde_json::to_writer(&mut out, &report)?;
-        writeln!(out)?;
+        writeln!(out, "{}", crate::text::json(&report)?)?;
     } else {
         writeln!(out, "{}", text::tables(&report))?;
     }
-    Ok(match (report.holds(), report.total.items_in_flight) {
+    Ok(match (report.holds(), report.is_decided()) {
         (false, _) => ExitCode::FAILURE,
-        (true, 0) => ExitCode::SUCCESS,
-        (true, _) => ExitCode::from(IN_FLIGHT),
+        (true, true) => ExitCode::SUCCESS,
+        (true, false) => ExitCode::from(IN_FLIGHT),
     })
 }
 
@@ -117,13 +117,16 @@ async fn make(
     let (from, to) = period.bounds()?;
     // Nothing runs in a one-machine run that is asked afterwards.
     let queueing = if connection.local.is_some() { SignedDuration::ZERO } else { FETCH };
-    let scope = Scope { from, to, deep: None, queueing };
+    let options = arguments.deployment.options();
+    let scope = Scope { from: Some(from), to: Some(to), options: &options, deep: None, queueing };
     let runs = Runs::between(store, from, to).await?;
     let mut ledger = Ledger::new(period, &runs, arguments.messages);
     let books = Reconciled::of_runs(connection, &runs, scope, progress, |told| ledger.add(told)).await?;
     let map = user_map.read(store).await?;
     let stored = ledger.stored(arguments.messages);
-    let mapping = people::look(store, stored, map, |failure, source| ledger.note_source(failure, source)).await?;
+    let mapping =
+        people::look(store, stored, map, |failure, source, missing| ledger.note_people(failure, source, missing))
+            .await?;
     let deployment = match &connection.local {
         Some(directory) => directory.display().to_string(),
         None => store.bucket().to_owned(),

@@ -6,7 +6,7 @@ use super::{
     ledger::{Day, DayState, Failure, Report},
     text,
 };
-use crate::text::shown_up_to;
+use crate::text::{shown_up_to, visible};
 
 /// The longest list on the page; the counts are of all.
 const MOST_ROWS: usize = 1_000;
@@ -26,6 +26,7 @@ struct Page<'a> {
     made_at: String,
     verdict: String,
     broken: Vec<String>,
+    examined: Vec<String>,
     days: Vec<Row<'a>>,
     failures: Vec<FailureRow<'a>>,
     failures_left_out: u64,
@@ -65,6 +66,8 @@ struct UserRow {
     user: String,
     items: u64,
     failed_items: u64,
+    waiting_items: u64,
+    why: String,
     now: Option<String>,
 }
 
@@ -82,6 +85,7 @@ pub(super) fn render(report: &Report) -> anyhow::Result<String> {
         made_at: report.made_at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
         verdict: text::verdict(report),
         broken: report.does_not_add_up.iter().map(|sentence| shown(sentence)).collect(),
+        examined: text::examined(report),
         days: report.days.iter().map(|day| row(day, longest)).collect(),
         failures: report
             .failures
@@ -103,6 +107,8 @@ pub(super) fn render(report: &Report) -> anyhow::Result<String> {
                 user: shown(&unmapped.user.line()),
                 items: unmapped.items,
                 failed_items: unmapped.failed_items,
+                waiting_items: unmapped.waiting_items,
+                why: text::why(unmapped),
                 now: unmapped.now_mapped_to.as_ref().map(|address| shown(address.as_str())),
             })
             .collect(),
@@ -117,7 +123,8 @@ pub(super) fn render(report: &Report) -> anyhow::Result<String> {
         missing_left_out: left_out(report.books.missing.len()),
         until: report.to.tomorrow()?.to_string(),
     };
-    Ok(page.render()?)
+    // Every value is escaped where it is made; this guards the values that a later change adds.
+    Ok(visible(&page.render()?))
 }
 
 fn left_out(rows: usize) -> u64 {

@@ -1,6 +1,6 @@
 //! Who the people of an item are. The outcomes do not know: it stands in the evidence of the stored messages alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use import::{StoredError, participants_of};
@@ -12,7 +12,7 @@ use store::Store;
 use super::ledger::Stored;
 
 /// Somebody, as captured.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Person {
     /// The name that the capture knows.
     pub name: Option<String>,
@@ -58,7 +58,7 @@ pub struct Mapping {
 }
 
 /// A user without a mailbox.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Unmapped {
     /// Who.
     pub user: Person,
@@ -66,6 +66,10 @@ pub struct Unmapped {
     pub items: u64,
     /// How many of those are failures.
     pub failed_items: u64,
+    /// How many of those wait for a mailbox that the user is expected to have.
+    pub waiting_items: u64,
+    /// Why the user's copies are missing, where a mailbox is expected or the lookup is undecided.
+    pub reasons: BTreeSet<&'static str>,
     /// The address that the user map has for them at the time of the report: after a replay they have their items.
     pub now_mapped_to: Option<MailboxAddress>,
 }
@@ -76,12 +80,13 @@ const MOST_USERS: usize = 10_000;
 /// How many stored messages are read at once; of each some 14 MB may be in memory.
 const AT_ONCE: usize = 3;
 
-/// Reads the messages, and tells who sent each (`source`) and which of the participants have no mailbox.
+/// Reads the messages, and finds which of the participants have no mailbox. `note` is given the sender of each failure, and
+/// the participants who are expected to have a mailbox and have none.
 pub(super) async fn look(
     store: &Store,
     (stored, items): (Vec<Stored>, u64),
     user_map: Option<Result<UserMap, String>>,
-    mut source: impl FnMut(usize, Person),
+    mut note: impl FnMut(usize, Option<Person>, Vec<Person>),
 ) -> Result<Mapping, StoredError> {
     let mut mapping = Mapping { items, ..Mapping::default() };
     let mut users: BTreeMap<String, (Participant, Unmapped)> = BTreeMap::new();
@@ -97,20 +102,26 @@ pub(super) async fn look(
             mapping.unreadable += u64::from(concerns_users);
             continue;
         };
-        if let (Some(failure), Some(sender)) = (stored.failure, participants.first()) {
-            source(failure, Person::of(sender));
+        if let Some(failure) = stored.failure {
+            let missing = stored.missing.iter().filter_map(|missing| participants.get(missing.participant));
+            note(failure, participants.first().map(Person::of), missing.map(Person::of).collect());
         }
-        for participant in stored.unmapped.iter().filter_map(|place| participants.get(*place)) {
+        let places = stored.unmapped.iter().filter_map(|place| Some((place, participants.get(*place)?)));
+        for (place, participant) in places {
             let identity = participant.identity();
             let full = users.len() >= MOST_USERS;
             if full && !users.contains_key(&identity) {
                 mapping.users_left_out += 1;
                 continue;
             }
-            let new = || Unmapped { user: Person::of(participant), items: 0, failed_items: 0, now_mapped_to: None };
+            let new = || Unmapped { user: Person::of(participant), ..Unmapped::default() };
             let (_, unmapped) = users.entry(identity).or_insert_with(|| (participant.clone(), new()));
             unmapped.items += 1;
             unmapped.failed_items += u64::from(stored.failure.is_some());
+            if let Some(missing) = stored.missing.iter().find(|missing| missing.participant == *place) {
+                unmapped.waiting_items += u64::from(stored.failure.is_none());
+                unmapped.reasons.insert(missing.reason.as_str());
+            }
         }
     }
     let mut named: Vec<_> = users.into_values().collect();
@@ -124,6 +135,8 @@ pub(super) async fn look(
         None => {}
     }
     mapping.users = named.into_iter().map(|(_, unmapped)| unmapped).collect();
-    mapping.users.sort_by_key(|unmapped| std::cmp::Reverse((unmapped.failed_items, unmapped.items)));
+    mapping
+        .users
+        .sort_by_key(|unmapped| std::cmp::Reverse((unmapped.failed_items, unmapped.waiting_items, unmapped.items)));
     Ok(mapping)
 }

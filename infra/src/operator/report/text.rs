@@ -2,7 +2,10 @@
 
 use comfy_table::{Cell, CellAlignment};
 
-use super::ledger::{Day, DayState, Failure, Report};
+use super::{
+    ledger::{Day, DayState, Failure, Report},
+    people::Unmapped,
+};
 use crate::text::{shown, shown_up_to, table_of};
 
 /// The longest list in a table; `--json` and `--html` have more.
@@ -10,7 +13,7 @@ const SHOWN: usize = 100;
 
 /// What the report says.
 pub(super) fn tables(report: &Report) -> String {
-    let mut text = format!("{}, {} (UTC)\n", report.deployment, period(report));
+    let mut text = format!("{}, {} (UTC)\n", shown(&report.deployment), period(report));
     let right = |count: u64| Cell::new(count).set_alignment(CellAlignment::Right);
     let mut counters = table_of(&["", "count"]);
     for (name, count) in report.total.lines() {
@@ -53,6 +56,9 @@ pub(super) fn tables(report: &Report) -> String {
     for sentence in &report.does_not_add_up {
         text += &format!("\n  {}", shown_up_to(sentence, 1_000));
     }
+    for sentence in examined(report) {
+        text += &format!("\n{sentence}");
+    }
     text += &failures(report);
     text += &mapping(report);
     text
@@ -79,6 +85,11 @@ pub(super) fn verdict(report: &Report) -> String {
         ),
         items => format!("It adds up so far: {sum}; {items} items are in flight, and nothing is missing."),
     }
+}
+
+/// What was examined for the windows of the runs, in sentences.
+pub(super) fn examined(report: &Report) -> Vec<String> {
+    report.books.coverage.sentences().into_iter().map(|sentence| sentence + ".").collect()
 }
 
 /// What is to be said of a day beside its counters.
@@ -137,16 +148,26 @@ fn mapping(report: &Report) -> String {
         text += &format!("\n\n{}", mapping_words(report));
     }
     if !mapping.users.is_empty() {
-        let mut table = table_of(&["mapping failure: user", "items", "of them failed", "in the user map now"]);
+        let header = ["mapping failure: user", "items", "of them failed", "waiting", "why", "in the user map now"];
+        let mut table = table_of(&header);
         for unmapped in mapping.users.iter().take(SHOWN) {
             let now = unmapped.now_mapped_to.as_ref().map_or_else(|| "no".to_owned(), ToString::to_string);
-            let (items, failed) = (unmapped.items.to_string(), unmapped.failed_items.to_string());
-            table.add_row([shown(&unmapped.user.line()), items, failed, shown(&now)]);
+            let counts = [unmapped.items, unmapped.failed_items, unmapped.waiting_items].map(|count| count.to_string());
+            let [items, failed, waiting] = counts;
+            table.add_row([shown(&unmapped.user.line()), items, failed, waiting, why(unmapped), shown(&now)]);
         }
         let left = mapping.users.len().saturating_sub(SHOWN) as u64 + mapping.users_left_out;
         text += &format!("\n{table}{}", more(left));
     }
     text
+}
+
+/// Why a user has no copy.
+pub(super) fn why(unmapped: &Unmapped) -> String {
+    if unmapped.reasons.is_empty() {
+        return "not expected to have a mailbox".to_owned();
+    }
+    unmapped.reasons.iter().copied().collect::<Vec<_>>().join(", ")
 }
 
 /// What the list of users without a mailbox is made from, in words.
