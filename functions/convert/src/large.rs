@@ -67,7 +67,7 @@ impl Convert {
                     let file = spool.end_file().await.map_err(|error| disk(&error))?;
                     let bytes = file.range.end - file.range.start;
                     left = left.saturating_sub(bytes);
-                    let facts = FileFacts { bytes, sha256, utf8: file.utf8 };
+                    let facts = FileFacts { bytes, sha256, utf8: file.utf8, picture: None };
                     files.push(Some(file));
                     Content::File(facts)
                 }

@@ -288,6 +288,14 @@ pub struct Quoted {
     /// What it said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// What it was, for a message without a text.
+    #[serde(rename = "type", default, deserialize_with = "kind", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
+}
+
+/// Only a word is a kind. Another value is another member, which a source may have had before kinds were read.
+fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Kind>, D::Error> {
+    Ok(Kind::deserialize(Value::deserialize(deserializer)?).ok())
 }
 
 /// The message that a reaction, an edit, a deletion or a vote acts on. The same members as [`Quoted`]; `text` is what

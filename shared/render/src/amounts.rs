@@ -1,15 +1,23 @@
 //! Times, durations and sizes in words.
 
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 
-/// `2026-11-21 09:59:58 UTC`, with milliseconds where there are any.
-pub(crate) fn time(time: Timestamp) -> String {
+/// `2026-11-21 09:59:58 UTC`, with milliseconds if there are any. With a time zone, its time is beside it:
+/// `2026-11-21 09:59:58 UTC (10:59:58 Europe/Copenhagen)`, and its date where that differs.
+pub(crate) fn time(time: Timestamp, zone: Option<&TimeZone>) -> String {
     let text = time.to_string();
     let text = text.strip_suffix('Z').unwrap_or(&text);
-    format!("{} UTC", text.replacen('T', " ", 1))
+    let mut text = format!("{} UTC", text.replacen('T', " ", 1));
+    if let Some(zone) = zone {
+        let local = time.to_zoned(zone.clone());
+        let name = zone.iana_name().unwrap_or("local time");
+        let format = if local.date() == time.to_zoned(TimeZone::UTC).date() { "%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" };
+        text.push_str(&format!(" ({} {name})", local.strftime(format)));
+    }
+    text
 }
 
-/// `1 hour 2 minutes 3 seconds`. What is no duration at all is shown as it came.
+/// `1 hour 2 minutes 3 seconds`. A number that is not a duration is shown as captured.
 pub(crate) fn duration(seconds: f64) -> String {
     const CENTURY: f64 = 100.0 * 365.25 * 86_400.0;
     if !(0.0..CENTURY).contains(&seconds) {
@@ -63,6 +71,8 @@ pub(crate) fn thousands(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use jiff::tz;
+
     use super::*;
 
     #[test]
@@ -77,6 +87,17 @@ mod tests {
         assert_eq!(size(12_345), "12,345 bytes");
         assert_eq!(size(1_234_567), "1.2 MB (1,234,567 bytes)");
         assert_eq!(thousands(u64::MAX), "18,446,744,073,709,551,615");
-        assert_eq!(time("2026-11-21T09:59:58.120Z".parse().unwrap()), "2026-11-21 09:59:58.12 UTC");
+    }
+
+    #[test]
+    fn time_is_utc_with_the_local_time_beside_it() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        assert_eq!(time(at("2026-11-21T09:59:58.120Z"), None), "2026-11-21 09:59:58.12 UTC");
+        let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        let zone = Some(&zone);
+        assert_eq!(time(at("2026-11-21T09:59:58Z"), zone), "2026-11-21 09:59:58 UTC (10:59:58 local time)");
+        assert_eq!(time(at("2026-07-21T23:30:00Z"), zone), "2026-07-21 23:30:00 UTC (2026-07-22 01:30:00 local time)");
+        let fixed = TimeZone::fixed(tz::offset(-3));
+        assert!(time(at("2026-07-21T01:30:00Z"), Some(&fixed)).contains("(2026-07-20 22:30:00"));
     }
 }

@@ -1,7 +1,17 @@
-//! Other people's text made fit for a place of ours. What is taken away here is still whole in the evidence.
+//! Makes captured text fit for headers, file names, tables and prose. The evidence keeps what is removed here.
+
+use icu_properties::{CodePointSetData, CodePointSetDataBorrowed, props::DefaultIgnorableCodePoint};
+
+const IGNORABLE: CodePointSetDataBorrowed<'static> = CodePointSetData::new::<DefaultIgnorableCodePoint>();
+
+/// Whether a character is never seen: white space, a control character, or one that Unicode says is drawn as nothing
+/// (Default_Ignorable_Code_Point), such as U+200B and U+3164. The blank Braille pattern U+2800 has no such property.
+pub(crate) fn is_invisible(c: char) -> bool {
+    c == ' ' || (!c.is_ascii_graphic() && (c.is_control() || c.is_whitespace() || c == '\u{2800}' || IGNORABLE.contains(c)))
+}
 
 /// The form of a text that goes into a header, a file name or a table: one line, no control characters, no marks that
-/// turn the writing direction, at most `max` characters and then an ellipsis.
+/// turn the writing direction, at most `max` characters and then an ellipsis. Empty if nothing of it can be seen.
 pub(crate) fn one_line(text: &str, max: usize) -> String {
     let mut line = String::with_capacity(text.len().min(max.saturating_mul(4)));
     let mut shown = 0;
@@ -28,10 +38,13 @@ pub(crate) fn one_line(text: &str, max: usize) -> String {
         shown += needed;
         space = false;
     }
+    if line.chars().all(is_invisible) {
+        line.clear();
+    }
     line
 }
 
-/// Cuts a text to at most `max` bytes, an ellipsis included.
+/// Cuts a text to at most `max` bytes, including an ellipsis.
 pub(crate) fn at_most_bytes(mut text: String, max: usize) -> String {
     if text.len() > max {
         text.truncate(text.floor_char_boundary(max.saturating_sub('…'.len_utf8())));
@@ -48,12 +61,13 @@ fn end_in_ellipsis(text: &mut String) {
     text.push('…');
 }
 
-/// Marks and overrides of the writing direction: they let one name look like another.
+/// Whether a character is a mark or an override of the writing direction: they make one name look like another.
 pub(crate) fn is_direction_mark(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Shows a control character as something that can be seen; `false` for everything else, tab and line ends included.
+/// Writes a visible form of a control character. Returns `false`, and writes nothing, for every other character and for tab
+/// and line ends.
 pub(crate) fn show_control(c: char, out: &mut String) -> bool {
     let picture = match c {
         '\t' | '\r' | '\n' => None,
@@ -69,11 +83,11 @@ pub(crate) fn show_control(c: char, out: &mut String) -> bool {
     picture.is_some()
 }
 
-/// Which bytes a text is looked through for.
+/// A set of bytes to search a text for.
 pub(crate) struct Wanted([bool; 256]);
 
 impl Wanted {
-    /// Control characters but tab, which a writer shows, and these ASCII characters.
+    /// Control characters except tab, and these ASCII characters.
     pub(crate) const fn controls_and(ascii: &[u8]) -> Self {
         let mut wanted = [false; 256];
         let mut byte = 0;
@@ -82,7 +96,7 @@ impl Wanted {
             byte += 1;
         }
         wanted[0x7f] = true;
-        // What begins U+0080 to U+009F, and others.
+        // The first byte of U+0080 to U+009F, and of others.
         wanted[C1 as usize] = true;
         let mut at = 0;
         while at < ascii.len() {
@@ -92,7 +106,7 @@ impl Wanted {
         Self(wanted)
     }
 
-    /// Where the first of them is. By bytes: most of a text is passed over without being decoded.
+    /// Finds the first of them. It reads bytes, so that most of a text is not decoded.
     pub(crate) fn find(&self, text: &str) -> Option<usize> {
         let bytes = text.as_bytes();
         let mut at = 0;
@@ -109,7 +123,7 @@ impl Wanted {
 
 const C1: u8 = 0xc2;
 
-/// A text's lines, at CR LF, LF or a CR of its own. A text that ends with a line end has an empty last line.
+/// Splits a text into lines at CR LF, LF or a lone CR. A text that ends with a line end has an empty last line.
 pub(crate) fn lines(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
@@ -124,17 +138,7 @@ pub(crate) fn lines(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Writes a text as it is, but for line ends, which become CR LF, and control characters, which become visible.
-pub(crate) fn write_plain(text: &str, out: &mut String) {
-    for (number, line) in lines(text).enumerate() {
-        if number > 0 {
-            out.push_str("\r\n");
-        }
-        write_visible(line, out);
-    }
-}
-
-/// The same for text that has no line ends.
+/// Writes a line with its control characters made visible.
 pub(crate) fn write_visible(line: &str, out: &mut String) {
     static CONTROLS: Wanted = Wanted::controls_and(b"");
     let mut rest = line;
@@ -155,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_one_line_and_short() {
+    fn line_is_one_line_and_short() {
         assert_eq!(one_line(" a\r\nBcc: b\u{202e}c\0d ", 99), "a Bcc: bc d");
         assert_eq!(one_line("=?utf-8?Q?x?=", 99), "= ?utf-8?Q?x?=");
         assert_eq!(one_line("=\u{202e}?", 99), "= ?");
@@ -166,13 +170,13 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_cut_between_characters() {
+    fn text_is_cut_between_characters() {
         assert_eq!(at_most_bytes("ééé".to_owned(), 6), "ééé");
         assert_eq!(at_most_bytes("éééé".to_owned(), 6), "é…");
     }
 
     #[test]
-    fn every_control_character_is_found_and_no_other() {
+    fn control_characters_are_found_and_no_others() {
         static WANTED: Wanted = Wanted::controls_and(b"&");
         for c in '\0'..=char::MAX {
             let wanted = (c.is_control() && c != '\t') || c == '&';
@@ -181,9 +185,17 @@ mod tests {
     }
 
     #[test]
-    fn plain_text_keeps_every_code_point() {
+    fn line_keeps_every_other_code_point() {
         let mut out = String::new();
-        write_plain("a\nb\r\nc\rd\t\u{200d}\u{202e}\0\u{7f}\u{85}\n", &mut out);
-        assert_eq!(out, "a\r\nb\r\nc\r\nd\t\u{200d}\u{202e}␀␡[U+0085]\r\n");
+        write_visible("a\t\u{200d}\u{202e}\0\u{7f}\u{85}b", &mut out);
+        assert_eq!(out, "a\t\u{200d}\u{202e}␀␡[U+0085]b");
+    }
+
+    #[test]
+    fn text_that_cannot_be_seen_is_empty() {
+        for text in ["\u{3164}", "\u{200b}\u{2060}", "\u{ad}\u{fe0f}", "\u{2800} \u{feff}", "\u{115f}\u{17b4}\u{e0001}"] {
+            assert_eq!(one_line(text, 99), "", "{text:?}");
+        }
+        assert_eq!(one_line("\u{3164}x", 99), "\u{3164}x");
     }
 }

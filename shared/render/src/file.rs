@@ -1,41 +1,45 @@
-//! What has to be known of a file before its place in a message can be written.
+//! What must be known about a file before its place in a message can be written.
 
 use item::Sha256;
 
-/// What is known of a file whose bytes are not at hand.
+use crate::picture::Picture;
+
+/// What is known about a file without its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileFacts {
-    /// How many bytes it has.
+    /// Its length.
     pub bytes: u64,
-    /// Their digest.
+    /// The digest of its bytes.
     pub sha256: Sha256,
-    /// Whether they are text that has to be called UTF-8: it is, and it is not all ASCII.
+    /// Whether the bytes are UTF-8 and not all ASCII, so that a text must say its character set.
     pub utf8: bool,
+    /// The picture that it is, if the message is to show it in place.
+    pub picture: Option<Picture>,
 }
 
 impl FileFacts {
-    /// The facts of a file that is in memory, whose digest is known.
+    /// The facts of a file in memory with a known digest.
     pub fn of(bytes: &[u8], sha256: Sha256) -> Self {
         let mut probe = Utf8Probe::default();
         probe.push(bytes);
-        Self { bytes: bytes.len() as u64, sha256, utf8: probe.finish() }
+        Self { bytes: bytes.len() as u64, sha256, utf8: probe.finish(), picture: Picture::of(bytes) }
     }
 }
 
-/// Finds [`FileFacts::utf8`] out while the bytes come, however they are cut into slices.
+/// Computes [`FileFacts::utf8`] from bytes that come in slices.
 #[derive(Debug, Clone, Default)]
 pub struct Utf8Probe {
-    /// The beginning of a character that the last slice ended in.
+    /// The first bytes of a character that continues in the next slice.
     begun: Vec<u8>,
     beyond_ascii: bool,
     broken: bool,
 }
 
 impl Utf8Probe {
-    /// The longest character that is not complete.
+    /// The most bytes of an incomplete character.
     const BEGUN: usize = 3;
 
-    /// Takes what comes next.
+    /// Takes the next slice.
     pub fn push(&mut self, mut bytes: &[u8]) {
         if self.broken {
             return;
@@ -64,7 +68,7 @@ impl Utf8Probe {
         }
     }
 
-    /// Whether all that came is UTF-8 and not all ASCII.
+    /// Whether all slices together are UTF-8 and not all ASCII.
     pub fn finish(self) -> bool {
         self.beyond_ascii && !self.broken && self.begun.is_empty()
     }
@@ -75,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_told_however_the_bytes_come() {
+    fn probe_finds_utf8_however_the_bytes_are_cut() {
         for (bytes, expected) in [
             (&b""[..], false),
             (b"plain", false),

@@ -6,16 +6,17 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use item::{ChatType, Direction, Item, Participant, Sha256};
 use mail_builder::{
     MessageBuilder,
-    headers::{HeaderType, address::Address, date::Date, raw::Raw, text::Text},
+    headers::{HeaderType, date::Date, raw::Raw},
 };
 
 use crate::{
     clean::{at_most_bytes, one_line},
-    message_id, people,
+    direction, encoded_word, message_id,
+    people::{self, Label},
 };
 
 /// The version of this layout, in X-WA-Schema.
-const SCHEMA: &str = "1";
+const SCHEMA: &str = "2";
 
 /// How many participants To names; the body says how many more there are.
 pub(crate) const MAX_TO: usize = 5_000;
@@ -23,30 +24,33 @@ pub(crate) const MAX_TO: usize = 5_000;
 /// The longest subject, in bytes before it is encoded.
 const MAX_SUBJECT: usize = 128;
 
+/// What every subject begins with.
+const SUBJECT: &str = "WhatsApp: ";
+
 /// The longest id that an X-WA header shows, in bytes after it is encoded. It stays on one line.
 const MAX_ID: usize = 512;
 
-/// Thread-Index holds a time. A chat's must never change, and nobody knows when a chat began: the beginning of 2009,
-/// WhatsApp's first year, in the 100 ns since 1601 that Windows counts, less the 24 lowest bits.
+/// Thread-Index holds a time. A chat's must never change, and the time when a chat began is not known: the beginning of
+/// 2009, WhatsApp's first year, in the 100 ns since 1601 that Windows counts, without the 24 lowest bits.
 const THREAD_EPOCH: u64 = 128_752_416_000_000_000 >> 24;
 
 /// All header fields but those of the MIME structure. `labels` are those of the participants that are named, the sender's
 /// first; `chat` is the chat's name.
 pub(crate) fn write<'a>(
     item: &Item,
-    labels: Vec<String>,
+    labels: &[Label],
     chat: &str,
     domain: &str,
     message_id: &str,
     content: &Sha256,
 ) -> MessageBuilder<'a> {
-    // The same for everything in a chat: what happened stands in the body and in X-WA-Kind, or a mail program would split
-    // the conversation.
-    let subject = at_most_bytes(format!("WhatsApp: {chat}"), MAX_SUBJECT);
-    let mut addresses = item.participants().zip(labels).map(|(participant, label)| people::address(participant, label));
+    let subject = encoded_word::unstructured(&subject(chat));
+    let mut addresses = item.participants().zip(labels).map(|(participant, label)| {
+        format!("{} <{}>", encoded_word::phrase(&label.text()), people::address(participant))
+    });
     let mut message = MessageBuilder::new().header("Date", Date::new(item.message_time.as_second()));
     if let Some(from) = addresses.next() {
-        message = message.header("From", from);
+        message = message.header("From", raw(from));
     }
     message = message
         .header("Message-ID", raw(format!("<{message_id}>")))
@@ -55,7 +59,7 @@ pub(crate) fn write<'a>(
         .header("X-WA-Message-Id", raw(token(message_id::whatsapp_id(item))))
         .header("X-WA-Content-SHA256", raw(content.to_string()))
         .header("X-WA-Schema", raw(SCHEMA.to_owned()))
-        .header("Subject", Text::new(subject.clone()));
+        .header("Subject", raw(subject.clone()));
     let chat_hash = message_id::chat_hash(item);
     let root = format!("{chat_hash}@{domain}");
     message = match message_id::answered(item, domain) {
@@ -64,20 +68,32 @@ pub(crate) fn write<'a>(
             .header("References", raw(format!("<{root}> <{answered}>"))),
         None => message.header("References", raw(format!("<{root}>"))),
     };
-    message = message.header("Thread-Topic", Text::new(subject)).header("Thread-Index", raw(thread_index(&chat_hash)));
+    message = message.header("Thread-Topic", raw(subject)).header("Thread-Index", raw(thread_index(&chat_hash)));
     // To is last: mail servers limit how many lines of a header they index, and thousands of participants exceed that.
     if !item.to.is_empty() {
-        message = message.header("To", Address::new_list(addresses.collect()));
+        message = message.header("To", raw(addresses.collect::<Vec<_>>().join(", ")));
     }
     message
 }
 
-/// Text values over 77 bytes would become encoded words even in ASCII; these are ASCII and stay as they are.
+/// The same for everything in a chat: what happened is in the body and in X-WA-Kind, or a mail program would split the
+/// conversation.
+fn subject(chat: &str) -> String {
+    // The marks around a name that is right to left take 12 bytes at most, and may not be cut.
+    let name = if direction::reorders(chat) {
+        at_most_bytes(chat.to_owned(), MAX_SUBJECT - SUBJECT.len() - 12)
+    } else {
+        at_most_bytes(chat.to_owned(), MAX_SUBJECT - SUBJECT.len())
+    };
+    format!("{SUBJECT}{}", direction::isolated(&name))
+}
+
+/// The values are ASCII already, and the builder only folds them.
 fn raw(value: String) -> HeaderType<'static> {
     Raw::new(value).into()
 }
 
-/// The chat as a reader knows it: its name, or who else is in it.
+/// The chat's name, or the name of the other participant.
 pub(crate) fn chat(item: &Item) -> String {
     let named = item.chat.name.as_deref().map(|name| one_line(name, MAX_SUBJECT)).filter(|name| !name.is_empty());
     named.unwrap_or_else(|| match &item.chat.chat_type {
@@ -90,8 +106,8 @@ pub(crate) fn chat(item: &Item) -> String {
     })
 }
 
-/// Who the captured user talks to: whoever the chat is named after, else whoever is on the other side; where the
-/// archive says neither, both, in an order that does not depend on who speaks.
+/// The participant that the captured user talks to: the one that the chat is named after, else the one on the other side; if
+/// the archive says neither, both, in an order that does not depend on the sender.
 fn counterparty(item: &Item) -> String {
     let Some(other) = item.to.first() else { return people::name(&item.from) };
     let is_chat = |participant: &&Participant| {
@@ -121,8 +137,8 @@ fn thread_index(chat: &Sha256) -> String {
     STANDARD.encode(index)
 }
 
-/// Somebody else's id as one run of harmless ASCII: percent-encoded, and where even that is too long, its hash.
-fn token(id: &str) -> String {
+/// A captured id as one run of harmless ASCII: percent-encoded, or its hash if that is too long.
+pub(crate) fn token(id: &str) -> String {
     let mut token = String::new();
     for byte in id.bytes().take(MAX_ID + 1) {
         if byte.is_ascii_alphanumeric() || b"-._~@:+/=".contains(&byte) {
@@ -137,6 +153,17 @@ fn token(id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn subject_is_short_and_keeps_its_direction() {
+        assert_eq!(subject("Ada"), "WhatsApp: Ada");
+        assert_eq!(subject("דנה"), "WhatsApp: \u{200e}דנה\u{200e}");
+        for long in ["é".repeat(99), "ש".repeat(99), format!("({})", "ש".repeat(99)), "x".repeat(999)] {
+            let subject = subject(&long);
+            assert!(subject.len() <= MAX_SUBJECT, "{subject}");
+            assert_eq!(subject.ends_with('\u{200e}'), long.contains('ש'));
+        }
+    }
 
     #[test]
     fn ids_are_readable_and_harmless() {

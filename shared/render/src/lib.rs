@@ -1,13 +1,13 @@
 //! From a captured item to an RFC 5322 message.
 //!
 //! Pure: no clock, no randomness, no environment. The same item and the same attachments make the same bytes, so a
-//! step that runs twice files the same message.
+//! step that runs twice files the same message. `DESIGN.md` explains the layout.
 //!
 //! ```text
 //! multipart/mixed
 //!  ├ multipart/alternative
-//!  │   ├ text/plain     what was said, WhatsApp's own marks kept
-//!  │   └ text/html      the same with the marks shown, nothing remote
+//!  │   ├ text/plain     facts and texts, WhatsApp's own marks kept
+//!  │   └ text/html      the same with the marks shown; pictures of the message, nothing remote
 //!  ├ each attachment and each contact card, its own bytes
 //!  └ application/json   whatsapp-item.json: the item as captured, which is the evidence
 //! ```
@@ -16,17 +16,20 @@ mod amounts;
 mod body;
 mod clean;
 mod content;
+mod direction;
 mod domain;
+mod encoded_word;
 mod evidence;
 mod file;
 mod file_name;
 mod headers;
 mod links;
-mod marks;
 mod message_id;
 mod parts;
 mod people;
+mod picture;
 mod pieces;
+mod vcard;
 
 use bytes::Bytes;
 pub use domain::DomainError;
@@ -34,24 +37,28 @@ pub use evidence::{participants, participants_in};
 pub use file::{FileFacts, Utf8Probe};
 pub use file_name::EVIDENCE as EVIDENCE_NAME;
 use item::{Captured, Item, Sha256};
+use jiff::tz::TimeZone;
+pub use picture::Picture;
+use people::Label;
 pub use pieces::{Base64Lines, Piece};
 
 /// Turns items into messages of one archive.
 #[derive(Debug, Clone)]
 pub struct Renderer {
     domain: String,
+    zone: Option<TimeZone>,
 }
 
-/// What the archive answered for one of an item's attachments.
+/// The content of an attachment.
 #[derive(Clone, Copy)]
 pub enum Content {
-    /// Its bytes, checked already against the item's declared digest.
+    /// Its bytes, already checked against the item's declared digest.
     File(FileFacts),
-    /// The archive erased it by its retention (410). The message says so in its place.
+    /// The archive erased it by its retention (410). The message states that in its place.
     Erased,
 }
 
-/// A message that is ready to be filed, but for its files' bytes.
+/// A message that is ready to be filed, except for its files' bytes.
 #[derive(Clone)]
 pub struct Rendered {
     /// Its Message-ID, in angle brackets.
@@ -61,7 +68,7 @@ pub struct Rendered {
 }
 
 impl Rendered {
-    /// The whole message in memory; `file` gives the bytes of the item's attachment with an index.
+    /// Builds the whole message in memory. `file` returns the bytes of the attachment with an index.
     pub fn mime<'a>(&self, file: impl Fn(usize) -> &'a [u8]) -> Bytes {
         if let [Piece::Written(all)] = self.pieces.as_slice() {
             return all.clone();
@@ -80,7 +87,7 @@ impl Rendered {
         mime.into()
     }
 
-    /// How many bytes the whole message has.
+    /// The length of the whole message in bytes.
     pub fn length(&self) -> u64 {
         let length = |piece: &Piece| match piece {
             Piece::Written(bytes) => bytes.len() as u64,
@@ -90,43 +97,49 @@ impl Rendered {
     }
 }
 
-/// Why an item was not rendered. Every variant is permanent: the same input fails again.
+/// Why an item could not be rendered. Every variant is permanent: the same input fails again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
-    /// Not one content for each attachment.
-    #[error("the item has {expected} attachments and {given} contents were given")]
+    /// The number of contents is not the number of attachments.
+    #[error("expected the contents of {expected} attachments, got {given}")]
     Attachments {
-        /// How many the item has.
+        /// The number of attachments of the item.
         expected: usize,
-        /// How many were given.
+        /// The number of contents.
         given: usize,
     },
-    /// The message was written without the place of a file: rather no message than one that lacks a file.
-    #[error("an attachment has no place in the message")]
+    /// The place of a file is missing in the message. No message is better than one that lacks a file.
+    #[error("the place of an attachment is missing in the message")]
     Place,
 }
 
 impl Renderer {
-    /// A renderer whose Message-IDs end in `archive_domain`: `archive.example.com`. Two archives with the same domain
-    /// give the same message the same Message-ID, so the domain must stay what it is.
+    /// Makes a renderer whose Message-IDs end in `archive_domain`: `archive.example.com`. Two archives with the same domain
+    /// give the same message the same Message-ID, so the domain must not change.
     ///
     /// # Errors
-    /// [`DomainError`] when it is not a domain name.
+    /// [`DomainError`] if it is not a domain name.
     pub fn new(archive_domain: &str) -> Result<Self, DomainError> {
-        Ok(Self { domain: domain::parse(archive_domain)? })
+        Ok(Self { domain: domain::parse(archive_domain)?, zone: None })
+    }
+
+    /// Shows local times of a time zone beside UTC.
+    #[must_use]
+    pub fn with_time_zone(self, zone: Option<TimeZone>) -> Self {
+        Self { zone, ..self }
     }
 
     /// The item's Message-ID, `<64 hex digits@archive domain>`: the hash of the chat, the sender's identity, WhatsApp's
     /// id of the message, the class and the revision.
     ///
-    /// All original content is of one class, so that an answer finds what it quotes without knowing what it was; an
-    /// edit, a deletion, a reaction and a vote are of their own and have their item's id as revision.
+    /// All original content has one class, so that a reply finds the message that it quotes without knowing its kind. An
+    /// edit, a deletion, a reaction and a vote each have their own class and their item's id as revision.
     pub fn message_id(&self, item: &Item) -> String {
         format!("<{}>", message_id::own(item, &self.domain))
     }
 
-    /// Renders an item. `attachments` has one content for each of the item's attachments, in the same order; of their
-    /// bytes nothing but the [`FileFacts`] is needed.
+    /// Renders an item. `attachments` has one content for each of the item's attachments, in the same order. Only the
+    /// [`FileFacts`] of their bytes are needed.
     ///
     /// The header X-WA-Content-SHA256 is the digest of a list of digests, one a line: of `whatsapp-item.json`, then of
     /// each attachment, in hex, or `erased`. Each line ends in LF.
@@ -140,27 +153,31 @@ impl Renderer {
         }
         let seed = Sha256::of(evidence);
         let message_id = message_id::own(item, &self.domain);
-        let names: Vec<String> = (1..)
-            .zip(&item.attachments)
-            .map(|(number, attachment)| file_name::of_attachment(attachment, &item.kind, number))
-            .collect();
-        // Once for the header and the texts: to write a number as people do takes longer than all else about somebody.
-        let labels: Vec<String> = item.participants().take(1 + headers::MAX_TO).map(people::label).collect();
-        let body = content::compose(captured, &labels, attachments, &names);
-        let mut files = Vec::with_capacity(attachments.len() + item.contacts.len());
-        let mut places = Vec::with_capacity(attachments.len());
-        for (index, ((attachment, content), name)) in item.attachments.iter().zip(attachments).zip(&names).enumerate() {
-            if let Content::File(facts) = content {
-                let media_type = file_name::media_type(attachment.content_type.as_deref());
-                files.push(parts::place(name, &media_type, facts.utf8, pieces::mark(&seed, index)));
+        let content_id = |number: usize| format!("picture-{number}.{}@{}", seed.short_hex(), self.domain);
+        let mut files = parts::files(item, attachments, content_id);
+        let mut names: Vec<String> = files.iter().map(|file| file.name.clone()).chain(content::card_names(item)).collect();
+        file_name::make_distinct(&mut names);
+        let card_names = names.split_off(files.len());
+        for (file, name) in files.iter_mut().zip(names) {
+            file.name = name;
+        }
+        // Once for the header and the texts: formatting a number takes longer than everything else about a participant.
+        let labels: Vec<Label> = item.participants().take(1 + headers::MAX_TO).map(Label::of).collect();
+        let body = content::compose(captured, &labels, &files, self.zone.as_ref());
+        let mut parts = Vec::with_capacity(files.len() + item.contacts.len());
+        let mut places = Vec::with_capacity(files.len());
+        for (index, file) in files.iter().enumerate() {
+            if let Content::File(facts) = file.content {
+                parts.push(parts::place(file, facts.utf8, pieces::mark(&seed, index)));
                 places.push((index, facts.bytes));
             }
         }
-        files.extend(content::cards(item));
+        parts.extend(content::cards(item, &card_names));
         let content = content_digest(&seed, attachments);
-        let message = headers::write(item, labels, &body.chat, &self.domain, &message_id, &content);
+        let message = headers::write(item, &labels, &body.chat, &self.domain, &message_id, &content);
         let mut written = Vec::new();
-        message.body(parts::message(body.plain(), body.html(), files, evidence, &seed)).serialize(&mut written);
+        message.body(parts::message(body.plain(), body.html(), parts, evidence, &seed)).serialize(&mut written);
+        let written = parts::quote_from_lines(written);
         let pieces = pieces::cut(written, &seed, &places).ok_or(RenderError::Place)?;
         Ok(Rendered { message_id: format!("<{message_id}>"), pieces })
     }

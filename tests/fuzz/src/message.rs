@@ -147,8 +147,9 @@ fn readable(mime: &[u8], message_id: &str, captured: &Captured, file: &[u8]) {
     for tag in html.split('<').skip(1) {
         let name: String = tag.trim_start_matches('/').chars().take_while(char::is_ascii_alphanumeric).collect();
         assert!(
-            !matches!(name.as_str(), "script" | "iframe" | "img" | "object" | "form" | "style" | "link" | "svg"),
+            !matches!(name.as_str(), "script" | "iframe" | "object" | "form" | "style" | "link" | "svg"),
             "<{name}>"
         );
+        assert!(name != "img" || tag.starts_with("img src=\"cid:picture-"), "a picture of another message");
     }
 }

@@ -1,54 +1,93 @@
-//! The text/html part: tables and inline styles, which Outlook and a phone's mail both understand.
+//! The text/html part, for browsers and for Outlook for Windows, which lays mails out with Word's engine. Word pads table
+//! cells only and breaks long words only in tables of a fixed width, it has no `bdi`, no `dir=auto` and no `max-width`, and
+//! it does not pass fonts on into tables: so every box is a table of one cell that says all this itself.
 
-use super::{Block, Body, ERASED, FileLine, NOT_KNOWN, Quote, Row, Tone};
-use crate::marks::{escape, write_html, write_link};
+use super::{
+    Block, Body, ERASED, FileLine, Quote, Quoted, Row, Segment, Sentence, TEXT, Tone, Value,
+    marks::{escape, write_html, write_link},
+};
+use crate::{
+    amounts,
+    direction::{self, WritingDirection},
+    people::Label,
+};
 
-const HEAD: &str = "<!DOCTYPE html>\r\n<html><head><meta http-equiv=\"Content-Type\" content=\"text/html; charset=utf-8\">\
+const HEAD: &str = "<!DOCTYPE html>\r\n<html lang=\"en\" dir=\"ltr\"><head>\
+    <meta http-equiv=\"Content-Type\" content=\"text/html; charset=utf-8\">\
     <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>";
-const PAGE: &str = "</title></head>\r\n\
-    <body style=\"margin:0;padding:0;background:#eef1f4\">\r\n\
-    <table role=\"presentation\" width=\"100%\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\"><tr>\
-    <td align=\"center\" style=\"padding:16px 8px\">\r\n\
-    <table role=\"presentation\" width=\"640\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\" style=\"width:100%;\
-    max-width:640px;background:#ffffff;border:1px solid #d9dee3;border-radius:8px;border-top:3px solid #1f8f7a;\
-    text-align:left;font-family:'Segoe UI',Roboto,Helvetica,Arial,sans-serif;font-size:15px;line-height:1.45;\
-    color:#1c2733\">\r\n";
+const BODY: &str = "</title></head>\r\n<body dir=\"ltr\" style=\"margin:0;padding:0;background:#eef1f4\">\r\n";
+/// Shown by a mail program's list of messages, and hidden in the message.
+const PREVIEW: &str = "<div style=\"display:none;max-height:0;overflow:hidden;font-size:1px;line-height:1px;color:#eef1f4;\
+    mso-hide:all\">";
+/// A table of 640 pixels, in browsers no wider than the window.
+const PAGE: &str = "<table role=\"presentation\" dir=\"ltr\" width=\"100%\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\" \
+    style=\"table-layout:fixed\"><tr><td align=\"center\" style=\"padding:16px 8px\">\r\n\
+    <table role=\"presentation\" dir=\"ltr\" width=\"640\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\" bgcolor=\"#ffffff\" \
+    style=\"table-layout:fixed;max-width:100%;background:#ffffff;border:1px solid #d9dee3;border-top:3px solid #1f8f7a;\
+    text-align:left\">\r\n";
 const FOOT: &str = "</table></td></tr></table></body></html>\r\n";
 
-/// Lines of their own direction, spaces kept, long words broken.
-const PROSE: &str = "<div dir=\"auto\" style=\"unicode-bidi:plaintext;white-space:pre-wrap;text-align:start;word-wrap:break-word;\
+const FONT: &str = "font-family:'Segoe UI',Roboto,Helvetica,Arial,sans-serif;line-height:1.45;word-wrap:break-word;\
     overflow-wrap:anywhere;";
+const SECTION: &str = "<tr><td dir=\"ltr\" align=\"left\" style=\"padding:5px 18px;color:#1c2733;font-size:15px;";
+const SECTION_END: &str = "</td></tr>\r\n";
+const TABLE: &str = "<table role=\"presentation\" dir=\"ltr\" width=\"100%\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\" \
+    style=\"table-layout:fixed\"><tr>";
+const TABLE_END: &str = "</tr></table>\r\n";
+/// The bar marks words of participants. What they write cannot make one.
+const WORDS: &str = "<td bgcolor=\"#f3f5f7\" align=\"left\" style=\"padding:8px 12px;background:#f3f5f7;\
+    border-left:4px solid #1f8f7a;color:#1c2733;font-size:15px;";
+const LABEL: &str = "<div style=\"font-size:12px;color:#54606c\">";
 
 pub(super) fn write(body: &Body<'_>) -> String {
-    let mut out = String::with_capacity(body.text.map_or(0, |text| text.len() + text.len() / 8) + 6 * 1_024);
+    let mut out = String::with_capacity(body.text.map_or(0, |text| text.len() + text.len() / 8) + 8 * 1_024);
     out.push_str(HEAD);
     escape(&body.title, &mut out);
+    out.push_str(BODY);
+    out.push_str(PREVIEW);
+    escape(&body.preview().unwrap_or_else(|| body.summary()), &mut out);
+    out.push_str("</div>\r\n");
     out.push_str(PAGE);
     header(body, &mut out);
-    out.push_str("<tr><td style=\"padding:14px 18px 16px 18px\">\r\n");
     if let Some(reply) = &body.reply {
         quote(reply, &mut out);
     }
     if let Some(text) = body.text {
-        prose("margin:0 0 10px 0\">", text, &mut out);
+        section(&mut out);
+        out.extend([LABEL, TEXT, "</div>"]);
+        open_words(&mut out);
+        write_html(text, &body.mentions, &mut out);
+        close_box(&mut out);
     }
     for block in &body.blocks {
         match block {
             Block::Notice(notice) => {
-                out.push_str("<p dir=\"auto\" style=\"margin:0 0 10px 0;color:#54606c;overflow-wrap:anywhere\">");
-                escape(notice, &mut out);
-                out.push_str("</p>\r\n");
+                section(&mut out);
+                out.push_str("<span style=\"color:#54606c\">");
+                sentence(notice, &mut out);
+                out.extend(["</span>", SECTION_END]);
             }
-            Block::Rows(block) => rows(block, "15px", &mut out),
+            Block::Rows(block) => {
+                section(&mut out);
+                rows(block, 15, 110, &mut out);
+                out.push_str(SECTION_END);
+            }
+            Block::Captured(block) => {
+                section(&mut out);
+                open_words(&mut out);
+                rows(block, 13, 190, &mut out);
+                close_box(&mut out);
+            }
             Block::Quote(block) => quote(block, &mut out),
             Block::Options(choices) => {
+                section(&mut out);
                 for choice in choices {
-                    let (box_, weight) = if choice.chosen { ("&#9745;", "600") } else { ("&#9744;", "400") };
-                    out.push_str("<p dir=\"auto\" style=\"margin:0 0 6px 0;overflow-wrap:anywhere;font-weight:");
-                    out.extend([weight, "\">", box_, "&nbsp; "]);
-                    escape(&choice.option, &mut out);
-                    out.push_str("</p>\r\n");
+                    let (mark, weight) = if choice.chosen { ("&#9745;", "600") } else { ("&#9744;", "400") };
+                    out.extend(["<div style=\"font-weight:", weight, "\">", mark, "&nbsp; "]);
+                    name(&choice.option, &mut out);
+                    out.push_str("</div>\r\n");
                 }
+                out.push_str(SECTION_END);
             }
         }
     }
@@ -56,13 +95,29 @@ pub(super) fn write(body: &Body<'_>) -> String {
         file_line(file, &mut out);
     }
     out.push_str(
-        "</td></tr>\r\n<tr><td style=\"padding:10px 18px 12px 18px;border-top:1px solid #e4e8ec;background:#f8f9fa;\
-         border-radius:0 0 8px 8px\">\r\n",
+        "<tr><td dir=\"ltr\" align=\"left\" bgcolor=\"#f8f9fa\" style=\"padding:10px 18px 12px 18px;\
+         border-top:1px solid #e4e8ec;background:#f8f9fa\">\r\n",
     );
-    rows(&body.details, "12px", &mut out);
-    out.push_str("</td></tr>\r\n");
+    rows(&body.details, 12, 110, &mut out);
+    if body.has_marked_words() {
+        out.extend(["<div style=\"", FONT, "font-size:12px;color:#6b7683\">"]);
+        out.push_str("Boxes with a green bar hold the words of participants. All else is written by the archive.</div>");
+    }
+    out.push_str(SECTION_END);
     out.push_str(FOOT);
     out
+}
+
+fn section(out: &mut String) {
+    out.extend([SECTION, FONT, "\">"]);
+}
+
+fn open_words(out: &mut String) {
+    out.extend([TABLE, WORDS, FONT, "\">"]);
+}
+
+fn close_box(out: &mut String) {
+    out.extend(["</td>", TABLE_END, SECTION_END]);
 }
 
 fn header(body: &Body<'_>, out: &mut String) {
@@ -71,60 +126,61 @@ fn header(body: &Body<'_>, out: &mut String) {
         Tone::Notable => ("#fff1cf", "#6d4a00"),
         Tone::Gone => ("#fde4e4", "#8f1a1a"),
     };
-    out.push_str("<tr><td style=\"padding:14px 18px 10px 18px;border-bottom:1px solid #e4e8ec\">\r\n");
-    out.push_str("<div style=\"font-size:16px;font-weight:600;overflow-wrap:anywhere\">");
-    isolated(&body.sender, out);
-    out.push_str("</div>\r\n<div style=\"font-size:13px;color:#54606c;overflow-wrap:anywhere\"><bdi dir=\"auto\">");
-    escape(&body.chat, out);
-    out.push_str("</bdi> &middot; ");
+    out.push_str("<tr><td dir=\"ltr\" align=\"left\" style=\"padding:14px 18px 10px 18px;border-bottom:1px solid #e4e8ec;");
+    out.extend([FONT, "font-size:16px;color:#1c2733\">\r\n<b>"]);
+    label(&body.sender, out);
+    out.push_str("</b>\r\n<div style=\"font-size:13px;color:#54606c\">");
+    name(&body.chat, out);
+    out.push_str(" &middot; ");
     escape(&body.time, out);
-    out.push_str("</div>\r\n<div style=\"padding-top:8px\"><span style=\"display:inline-block;padding:2px 10px;");
-    out.extend(["border-radius:10px;font-size:12px;font-weight:600;background:", back, ";color:", fore, "\">"]);
+    out.push_str("</div>\r\n<table role=\"presentation\" dir=\"ltr\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\"><tr>");
+    out.push_str("<td style=\"padding:8px 0 0 0\"><table role=\"presentation\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\">");
+    out.extend(["<tr><td bgcolor=\"", back, "\" style=\"padding:2px 10px;border-radius:10px;background:", back, ";color:"]);
+    out.extend([fore, ";", FONT, "font-size:12px;font-weight:600\">"]);
     escape(&body.title, out);
-    out.push_str("</span></div>\r\n</td></tr>\r\n");
-}
-
-/// `end` closes the opening tag's style.
-fn prose(end: &str, text: &str, out: &mut String) {
-    out.push_str(PROSE);
-    out.push_str(end);
-    write_html(text, out);
-    out.push_str("</div>\r\n");
+    out.push_str("</td></tr></table></td></tr></table></td></tr>\r\n");
 }
 
 fn quote(quote: &Quote<'_>, out: &mut String) {
-    out.push_str(
-        "<div style=\"margin:0 0 10px 0;padding:8px 12px;background:#f3f5f7;border-left:4px solid #1f8f7a;\
-         border-radius:4px\"><div dir=\"auto\" style=\"font-size:13px;font-weight:600;color:#0d5f50;\
-         overflow-wrap:anywhere\">",
-    );
-    escape(&quote.heading, out);
-    out.push_str("</div>\r\n");
-    match quote.text {
-        Some(text) => prose("color:#3c4855\">", text, out),
-        None => prose("color:#7b8794;font-style:italic\">", NOT_KNOWN, out),
+    section(out);
+    out.push_str(LABEL);
+    sentence(&quote.heading, out);
+    match &quote.text {
+        Quoted::Words(text) => {
+            out.push_str("</div>");
+            open_words(out);
+            write_html(text, &[], out);
+            close_box(out);
+        }
+        Quoted::Described(description) => out.extend([": <i>", description, "</i></div>", SECTION_END]),
     }
-    out.push_str("</div>\r\n");
 }
 
-fn rows(rows: &[Row], size: &str, out: &mut String) {
+fn rows(rows: &[Row], size: usize, key_width: usize, out: &mut String) {
     if rows.is_empty() {
         return;
     }
-    out.push_str(
-        "<table role=\"presentation\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\" style=\"margin:0 0 8px 0;",
-    );
-    out.extend(["font-size:", size, "\">\r\n"]);
+    out.push_str("<table role=\"presentation\" dir=\"ltr\" width=\"100%\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\" \
+        style=\"table-layout:fixed\">\r\n");
     for row in rows {
-        out.push_str("<tr><td valign=\"top\" style=\"padding:2px 14px 2px 0;min-width:84px;color:#6b7683\">");
+        out.push_str(&format!(
+            "<tr><td width=\"{key_width}\" valign=\"top\" style=\"padding:2px 12px 2px 0;{FONT}font-size:{size}px;\
+             color:#6b7683\">"
+        ));
         escape(&row.key, out);
-        out.push_str("</td><td valign=\"top\" style=\"padding:2px 0;overflow-wrap:anywhere\">");
-        match &row.href {
-            Some(href) => write_link(href, &row.value.joined(), out),
-            None => {
-                for (number, value) in row.value.each().enumerate() {
+        out.push_str(&format!(
+            "</td><td valign=\"top\" style=\"padding:2px 0;{FONT}font-size:{size}px;color:#1c2733\">"
+        ));
+        match (&row.value, &row.href) {
+            (Value::Text(text), Some(href)) => write_link(href, text, out),
+            (Value::Text(text), None) => name(text, out),
+            (Value::People(people, more), _) => {
+                for (number, person) in people.iter().enumerate() {
                     out.push_str(if number > 0 { ", " } else { "" });
-                    isolated(value, out);
+                    label(person, out);
+                }
+                if *more > 0 {
+                    out.push_str(&format!(" and {} more", amounts::thousands(*more as u64)));
                 }
             }
         }
@@ -133,34 +189,68 @@ fn rows(rows: &[Row], size: &str, out: &mut String) {
     out.push_str("</table>\r\n");
 }
 
-/// Text that keeps its writing direction to itself, and a phone number behind a name that is always left to right.
-fn isolated(text: &str, out: &mut String) {
-    let (name, number) = match text.rfind(" (+").filter(|_| text.ends_with(')')) {
-        Some(at) => text.split_at(at),
-        None => (text, ""),
-    };
-    out.push_str("<bdi dir=\"auto\">");
-    escape(name, out);
-    out.push_str("</bdi>");
-    if !number.is_empty() {
-        out.push_str("<bdi dir=\"ltr\">");
+fn sentence(sentence: &Sentence, out: &mut String) {
+    for segment in sentence.segments() {
+        match segment {
+            Segment::Ours(words) => escape(words, out),
+            Segment::Theirs(text) => {
+                out.push('“');
+                name(text, out);
+                out.push('”');
+            }
+        }
+    }
+}
+
+/// A text that keeps its writing direction to itself. The marks around it do so where the `span` does not.
+fn name(text: &str, out: &mut String) {
+    let dir = WritingDirection::of(text).unwrap_or(WritingDirection::LeftToRight).dir();
+    let reorders = direction::reorders(text);
+    if reorders {
+        out.push(direction::LRM);
+    }
+    out.extend(["<span dir=\"", dir, "\">"]);
+    escape(text, out);
+    out.push_str("</span>");
+    if reorders {
+        out.push(direction::LRM);
+    }
+}
+
+fn label(label: &Label, out: &mut String) {
+    name(&label.name, out);
+    if let Some(number) = &label.number {
+        out.push_str(" <span dir=\"ltr\">(");
         escape(number, out);
-        out.push_str("</bdi>");
+        out.push_str(")</span>");
+        if direction::reorders(&label.name) {
+            out.push(direction::LRM);
+        }
     }
 }
 
 fn file_line(file: &FileLine, out: &mut String) {
-    out.push_str(
-        "<div style=\"margin:0 0 8px 0;padding:8px 12px;border:1px solid #e0e5ea;border-radius:6px;\
-         overflow-wrap:anywhere\">&#128206; <b><bdi dir=\"ltr\">",
-    );
-    escape(&file.name, out);
-    out.push_str("</bdi></b><br><span style=\"font-size:12px;color:#6b7683\">");
+    section(out);
+    out.extend([TABLE, "<td align=\"left\" style=\"padding:8px 12px;border:1px solid #e0e5ea;", FONT]);
+    out.push_str("font-size:15px;color:#1c2733\">");
+    if let Some(picture) = &file.picture {
+        out.push_str(&format!("<img src=\"cid:{}\" width=\"{}\" alt=\"", picture.content_id, picture.width));
+        escape(&file.name, out);
+        out.push_str("\" style=\"display:block;border:0;max-width:100%;height:auto\"><br>");
+    }
+    out.push_str("&#128206; <b>");
+    name(&file.name, out);
+    out.push_str("</b><div style=\"font-size:12px;color:#6b7683\">");
     escape(&file.facts, out);
     out.push_str("<br>");
     match &file.sha256 {
         Some(sha256) => out.push_str(&format!("SHA-256 {sha256}")),
         None => out.extend(["<b style=\"color:#8f1a1a\">", ERASED, "</b>"]),
     }
-    out.push_str("</span></div>\r\n");
+    if let Some(hint) = file.hint {
+        out.push_str("<br>");
+        escape(hint, out);
+    }
+    out.push_str("</div>");
+    close_box(out);
 }

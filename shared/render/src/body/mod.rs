@@ -1,127 +1,120 @@
-//! What a message says, before it is written: typed blocks, which the plain text and the HTML are both written from, so
-//! that the two never drift apart.
+//! What a message says, before it is written: typed blocks. The plain text and the HTML are both written from them, so that
+//! they cannot differ.
+//!
+//! Everything is either a statement of the archive or the words of a participant, and the reader can tell which: words of
+//! participants stand on lines that begin with `| ` in plain text and in boxes with a bar in HTML, or, if they are short,
+//! behind a key or between quotation marks. No text can end its line, its box or its quotation marks.
 
 mod html;
+mod marks;
 mod plain;
+mod sentence;
 
 use std::borrow::Cow;
 
 use item::Sha256;
 
+pub(crate) use self::sentence::{Segment, Sentence};
+use crate::{clean::one_line, people::Label};
+
 /// How much a reader should notice the title.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Tone {
-    /// As most are.
     #[default]
     Plain,
     /// Something to look at: an edit, a missed call, an unknown kind.
     Notable,
-    /// Something is gone: deleted, erased, not captured.
+    /// Something is missing: deleted, erased, not captured.
     Gone,
 }
 
-/// What a message says. Its parts are in the order of the plain text; the HTML shows the reply above the text, as
-/// WhatsApp does.
+/// What a message says, in the order of the text.
 pub(crate) struct Body<'a> {
     /// What it is: `Voice message`.
     pub(crate) title: Cow<'static, str>,
-    /// How much to notice it.
     pub(crate) tone: Tone,
-    /// Who did it.
-    pub(crate) sender: String,
-    /// Where: the chat's name.
+    pub(crate) sender: Label,
+    /// The chat's name.
     pub(crate) chat: String,
-    /// When, in UTC.
+    /// UTC, and local time if a zone is configured.
     pub(crate) time: String,
+    /// The message that this one answers.
+    pub(crate) reply: Option<Quote<'a>>,
     /// The item's own text, in WhatsApp's marks.
     pub(crate) text: Option<&'a str>,
-    /// The message that it answers.
-    pub(crate) reply: Option<Quote<'a>>,
-    /// The rest.
+    /// The participants that the text mentions.
+    pub(crate) mentions: Vec<Mention>,
     pub(crate) blocks: Vec<Block<'a>>,
-    /// Its files.
     pub(crate) files: Vec<FileLine>,
-    /// The small print.
+    /// The facts of the capture.
     pub(crate) details: Vec<Row>,
+}
+
+/// A participant in a text: `@4520123456`.
+pub(crate) struct Mention {
+    /// What stands behind the `@`.
+    pub(crate) token: String,
+    pub(crate) name: String,
 }
 
 /// A piece of a body.
 pub(crate) enum Block<'a> {
-    /// A sentence of ours.
-    Notice(String),
+    /// A statement of the archive.
+    Notice(Sentence),
     /// Keys and values.
     Rows(Vec<Row>),
-    /// What somebody said at another time.
+    /// Words of a participant under a heading.
     Quote(Quote<'a>),
-    /// The options of a poll, chosen or not.
+    /// Members of captured JSON. Their keys are not ours either.
+    Captured(Vec<Row>),
+    /// The options of a poll.
     Options(Vec<Choice>),
 }
 
-/// What somebody said at another time.
+/// Words of a participant under a heading of the archive.
 pub(crate) struct Quote<'a> {
-    /// Who and when, in a sentence of ours.
-    pub(crate) heading: String,
-    /// What, in WhatsApp's marks. `None`: the archive does not know.
-    pub(crate) text: Option<&'a str>,
+    pub(crate) heading: Sentence,
+    pub(crate) text: Quoted<'a>,
+}
+
+/// What a quoted message said.
+pub(crate) enum Quoted<'a> {
+    /// In WhatsApp's marks.
+    Words(Cow<'a, str>),
+    /// The archive's words for a message without a text: `a picture`.
+    Described(&'static str),
 }
 
 /// One option of a poll.
 pub(crate) struct Choice {
-    /// Somebody voted for it.
     pub(crate) chosen: bool,
-    /// What it says.
     pub(crate) option: String,
 }
 
-/// A key and its value, one line each.
+/// A key and its value on one line.
 pub(crate) struct Row {
-    /// The key.
     pub(crate) key: Cow<'static, str>,
-    /// What it is.
     pub(crate) value: Value,
-    /// Where it leads: a percent-encoded http or https link.
+    /// A percent-encoded http or https link.
     pub(crate) href: Option<String>,
 }
 
-/// The value of a row, or several of them. Each keeps its own writing direction, so that no name takes another's number.
+/// The value of a row.
 pub(crate) enum Value {
-    /// One.
-    One(Cow<'static, str>),
-    /// Several.
-    Several(Vec<String>),
-}
-
-impl Value {
-    /// The values, in order.
-    fn each(&self) -> impl Iterator<Item = &str> {
-        let (one, several) = match self {
-            Self::One(one) => (Some(one.as_ref()), &[] as &[String]),
-            Self::Several(several) => (None, several.as_slice()),
-        };
-        one.into_iter().chain(several.iter().map(String::as_str))
-    }
-
-    /// All of them in one text.
-    pub(crate) fn joined(&self) -> Cow<'_, str> {
-        match self {
-            Self::One(one) => Cow::Borrowed(one),
-            Self::Several(several) => Cow::Owned(several.join(", ")),
-        }
-    }
+    Text(Cow<'static, str>),
+    /// People, and how many more there are. Each keeps its own writing direction, so that no name takes another's number.
+    People(Vec<Label>, usize),
 }
 
 impl Row {
-    /// A row without a link.
     pub(crate) fn new(key: impl Into<Cow<'static, str>>, value: impl Into<Cow<'static, str>>) -> Self {
-        Self { key: key.into(), value: Value::One(value.into()), href: None }
+        Self { key: key.into(), value: Value::Text(value.into()), href: None }
     }
 
-    /// A row of several values without a link.
-    pub(crate) fn list(key: &'static str, values: Vec<String>) -> Self {
-        Self { key: key.into(), value: Value::Several(values), href: None }
+    pub(crate) fn people(key: &'static str, people: Vec<Label>, more: usize) -> Self {
+        Self { key: key.into(), value: Value::People(people, more), href: None }
     }
 
-    /// A row that leads somewhere.
     pub(crate) fn link(key: &'static str, value: impl Into<Cow<'static, str>>, href: Option<String>) -> Self {
         Self { href, ..Self::new(key, value) }
     }
@@ -135,7 +128,22 @@ pub(crate) struct FileLine {
     pub(crate) facts: String,
     /// The digest of its bytes. `None`: the archive erased it.
     pub(crate) sha256: Option<Sha256>,
+    /// What opens it, if a usual mail program does not.
+    pub(crate) hint: Option<&'static str>,
+    pub(crate) picture: Option<Shown>,
 }
+
+/// A picture that the HTML shows in place.
+#[derive(Clone)]
+pub(crate) struct Shown {
+    /// Without angle brackets.
+    pub(crate) content_id: String,
+    /// In CSS pixels.
+    pub(crate) width: usize,
+}
+
+/// The longest preview, in characters.
+const MAX_PREVIEW: usize = 90;
 
 impl Body<'_> {
     /// The text/plain part: CR LF line ends, no control characters.
@@ -147,9 +155,39 @@ impl Body<'_> {
     pub(crate) fn html(&self) -> String {
         html::write(self)
     }
+
+    /// The beginning of the text, which a mail program shows in its list. `None` if there is no text to be seen.
+    fn preview(&self) -> Option<String> {
+        // A text of 65,536 characters is not read to its end for that.
+        let text = self.text?;
+        let head = text.get(..text.floor_char_boundary(16 * MAX_PREVIEW)).unwrap_or_default();
+        Some(one_line(head, MAX_PREVIEW)).filter(|preview| !preview.is_empty())
+    }
+
+    /// What stands in place of the preview if there is no text.
+    fn summary(&self) -> String {
+        let more = self.blocks.iter().find_map(|block| match block {
+            Block::Notice(sentence) => Some(sentence.text()),
+            Block::Rows(rows) => rows.first().map(|row| plain::value(&row.value)),
+            Block::Quote(_) | Block::Captured(_) | Block::Options(_) => None,
+        });
+        more.map_or_else(|| self.title.clone().into_owned(), |more| format!("{}: {more}", self.title))
+    }
+
+    /// Whether any words of a participant are marked as such.
+    fn has_marked_words(&self) -> bool {
+        let marked = |block: &Block<'_>| match block {
+            Block::Quote(quote) => matches!(quote.text, Quoted::Words(_)),
+            Block::Captured(rows) => !rows.is_empty(),
+            Block::Notice(_) | Block::Rows(_) | Block::Options(_) => false,
+        };
+        self.text.is_some()
+            || self.reply.as_ref().is_some_and(|reply| matches!(reply.text, Quoted::Words(_)))
+            || self.blocks.iter().any(marked)
+    }
 }
 
-/// What stands for a text that the archive does not have.
-const NOT_KNOWN: &str = "(its text was not captured)";
-/// What stands for a file that the archive does not have any more.
+/// Stands in place of a file that the archive has erased.
 const ERASED: &str = "erased by the archive's retention, not available";
+/// The heading of the item's own text.
+const TEXT: &str = "Text";

@@ -1,30 +1,46 @@
 //! The text/plain part.
 
-use super::{Block, Body, ERASED, FileLine, NOT_KNOWN, Quote, Row};
-use crate::clean::{lines, write_plain, write_visible};
+use super::{Block, Body, ERASED, FileLine, Quote, Quoted, Row, TEXT, Value};
+use crate::{
+    amounts,
+    clean::{lines, write_visible},
+    direction::isolated,
+    people::Label,
+};
 
 const END: &str = "\r\n";
 const RULE: &str = "----------------------------------------\r\n";
+/// Begins each line of a participant's words. No line of ours begins with it.
+const MARK: &str = "| ";
+const LEGEND: &str = "Lines that begin with \"|\" are the words of participants. All other lines are written by the archive.\r\n";
 
 pub(super) fn write(body: &Body<'_>) -> String {
-    let mut out = String::with_capacity(body.text.map_or(0, str::len) + 1_024);
-    if let Some(text) = body.text {
-        write_plain(text, &mut out);
-        out.push_str(END);
+    let mut out = String::with_capacity(body.text.map_or(0, |text| text.len() + text.len() / 16) + 1_024);
+    if let Some(preview) = body.preview() {
+        line(&[MARK, &preview], &mut out);
         out.push_str(END);
     }
-    line(&["[", &body.title, "]"], &mut out);
+    rows(&body.details, "", &mut out);
+    if body.has_marked_words() {
+        out.push_str(LEGEND);
+    }
+    out.push_str(RULE);
     if let Some(reply) = &body.reply {
         quote(reply, &mut out);
     }
+    if let Some(text) = body.text {
+        line(&[TEXT, ":"], &mut out);
+        words(text, &mut out);
+    }
     for block in &body.blocks {
         match block {
-            Block::Notice(notice) => line(&[notice], &mut out),
-            Block::Rows(block) => rows(block, &mut out),
+            Block::Notice(notice) => line(&[&notice.text()], &mut out),
+            Block::Rows(block) => rows(block, "", &mut out),
+            Block::Captured(block) => rows(block, MARK, &mut out),
             Block::Quote(block) => quote(block, &mut out),
             Block::Options(choices) => {
                 for choice in choices {
-                    line(&[if choice.chosen { "[x] " } else { "[ ] " }, &choice.option], &mut out);
+                    line(&[if choice.chosen { "[x] " } else { "[ ] " }, &isolated(&choice.option)], &mut out);
                 }
             }
         }
@@ -32,9 +48,6 @@ pub(super) fn write(body: &Body<'_>) -> String {
     for file in &body.files {
         file_line(file, &mut out);
     }
-    out.push_str(END);
-    out.push_str(RULE);
-    rows(&body.details, &mut out);
     out
 }
 
@@ -45,27 +58,53 @@ fn line(pieces: &[&str], out: &mut String) {
     out.push_str(END);
 }
 
-fn rows(rows: &[Row], out: &mut String) {
-    for Row { key, value, href } in rows {
-        let value = &*value.joined();
-        match href {
-            Some(href) if href != value => line(&[key, ": ", value, " ", href], out),
-            _ => line(&[key, ": ", value], out),
+fn words(text: &str, out: &mut String) {
+    for text in lines(text) {
+        line(&[MARK, text], out);
+    }
+}
+
+/// A row's value as plain text.
+pub(super) fn value(value: &Value) -> String {
+    match value {
+        Value::Text(text) => isolated(text).into_owned(),
+        Value::People(people, more) => {
+            let mut text = people.iter().map(Label::text).collect::<Vec<_>>().join(", ");
+            if *more > 0 {
+                text.push_str(&format!(" and {} more", amounts::thousands(*more as u64)));
+            }
+            text
+        }
+    }
+}
+
+fn rows(rows: &[Row], mark: &str, out: &mut String) {
+    for row in rows {
+        let value = value(&row.value);
+        match &row.href {
+            Some(href) if *href != value => line(&[mark, &row.key, ": ", &value, " ", href], out),
+            _ => line(&[mark, &row.key, ": ", &value], out),
         }
     }
 }
 
 fn quote(quote: &Quote<'_>, out: &mut String) {
-    line(&[&quote.heading, ":"], out);
-    for text in lines(quote.text.unwrap_or(NOT_KNOWN)) {
-        line(&["> ", text], out);
+    match &quote.text {
+        Quoted::Words(text) => {
+            line(&[&quote.heading.text(), ":"], out);
+            words(text, out);
+        }
+        Quoted::Described(description) => line(&[&quote.heading.text(), ": ", description], out),
     }
 }
 
 fn file_line(file: &FileLine, out: &mut String) {
-    line(&["File: ", &file.name, " (", &file.facts, ")"], out);
+    line(&["File: ", &isolated(&file.name), " (", &file.facts, ")"], out);
     match &file.sha256 {
         Some(sha256) => line(&["  SHA-256 ", &sha256.to_string()], out),
         None => line(&["  ", ERASED], out),
+    }
+    if let Some(hint) = file.hint {
+        line(&["  ", hint], out);
     }
 }

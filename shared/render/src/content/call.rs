@@ -1,18 +1,19 @@
 //! A voice or video call.
 
 use item::{CallMedia, CallStatus, Item};
+use jiff::tz::TimeZone;
 
 use crate::{
     amounts,
-    body::{Block, Body, Row, Tone},
+    body::{Block, Body, Row, Sentence, Tone},
     clean::one_line,
 };
 
-pub(super) fn compose(item: &Item, body: &mut Body<'_>) {
+pub(super) fn compose(item: &Item, zone: Option<&TimeZone>, body: &mut Body<'_>) {
     let Some(call) = &item.call else {
         body.title = "Call".into();
         body.tone = Tone::Gone;
-        body.blocks.push(Block::Notice("The call's details were not captured.".to_owned()));
+        body.blocks.push(Block::Notice(Sentence::new("The call's details were not captured.")));
         return;
     };
     let media = match &call.media {
@@ -35,8 +36,8 @@ pub(super) fn compose(item: &Item, body: &mut Body<'_>) {
     }
     body.title = title.into();
     let mut rows = vec![Row::new("Call", media.to_owned()), Row::new("Result", status.to_owned())];
-    rows.extend(call.start_time.map(|time| Row::new("Began", amounts::time(time))));
-    rows.extend(call.end_time.map(|time| Row::new("Ended", amounts::time(time))));
+    rows.extend(call.start_time.map(|time| Row::new("Began", amounts::time(time, zone))));
+    rows.extend(call.end_time.map(|time| Row::new("Ended", amounts::time(time, zone))));
     rows.extend(call.duration_seconds.map(|seconds| Row::new("Duration", amounts::duration(seconds))));
     body.blocks.push(Block::Rows(rows));
 }

@@ -1,68 +1,62 @@
-//! Contact cards: each is shown, and attached as it was sent.
+//! Contact cards. Each is shown, and attached as it was sent.
 
-use item::Item;
+use item::{ContactCard, Item};
 use mail_builder::mime::MimePart;
 
 use crate::{
     amounts,
-    body::{Block, Body, Row, Tone},
-    clean::{lines, one_line},
-    parts,
+    body::{Block, Body, Row, Sentence, Tone},
+    clean::one_line,
+    file_name, parts,
+    vcard::Card,
 };
 
 /// How many cards are shown and attached; the rest is in the evidence.
 const MAX_CARDS: usize = 1_000;
-/// How many numbers and addresses of a card are shown.
-const MAX_PROPERTIES: usize = 20;
-/// How many lines of a card are read for them.
-const MAX_LINES: usize = 2_000;
+/// How many of them are read. A card takes a hundred times longer to read than to show its name.
+const MAX_READ: usize = 100;
 
 pub(super) fn compose(item: &Item, body: &mut Body<'_>) {
     body.title = if item.contacts.len() == 1 { "Contact card" } else { "Contact cards" }.into();
     if item.contacts.is_empty() {
         body.tone = Tone::Gone;
-        body.blocks.push(Block::Notice("The contact cards were not captured.".to_owned()));
+        body.blocks.push(Block::Notice(Sentence::new("The contact cards were not captured.")));
     }
-    for card in item.contacts.iter().take(MAX_CARDS) {
-        let name = card.name.as_deref().map(|name| one_line(name, 128)).filter(|name| !name.is_empty());
+    for (number, contact) in item.contacts.iter().take(MAX_CARDS).enumerate() {
+        let card = contact.vcard.as_deref().filter(|_| number < MAX_READ).and_then(Card::read);
+        let name = captured_name(contact).or_else(|| card.as_ref().and_then(|card| card.name.clone()));
         let mut rows = vec![Row::new("Contact", name.unwrap_or_else(|| "without a name".to_owned()))];
-        match &card.vcard {
-            Some(vcard) => rows.extend(properties(vcard)),
-            None => rows.push(Row::new("Card", "was not captured")),
+        match (card, &contact.vcard) {
+            (Some(card), _) => rows.extend(card.rows),
+            (None, Some(_)) => rows.push(Row::new("Card", "is not shown here; it is attached as it was sent")),
+            (None, None) => rows.push(Row::new("Card", "was not captured")),
         }
         body.blocks.push(Block::Rows(rows));
     }
     let more = item.contacts.len().saturating_sub(MAX_CARDS);
     if more > 0 {
-        let more = amounts::thousands(more as u64);
-        body.blocks.push(Block::Notice(format!("{more} more cards are in {}.", crate::file_name::EVIDENCE)));
+        body.blocks.push(Block::Notice(super::in_the_evidence(format!("{} more cards", amounts::thousands(more as u64)))));
     }
 }
 
-/// The cards that have something to attach.
-pub(super) fn cards(item: &Item) -> impl Iterator<Item = MimePart<'_>> {
-    (1..)
-        .zip(item.contacts.iter().take(MAX_CARDS))
-        .filter_map(|(number, card)| Some(parts::card(card, card.vcard.as_deref()?, number)))
+fn captured_name(contact: &ContactCard) -> Option<String> {
+    contact.name.as_deref().map(|name| one_line(name, 128)).filter(|name| !name.is_empty())
 }
 
-/// The card's phone numbers and e-mail addresses: `item1.TEL;type=CELL:+45 20 12 34 56`.
-fn properties(vcard: &str) -> impl Iterator<Item = Row> {
-    lines(vcard)
-        .take(MAX_LINES)
-        .filter_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            let name = name.split(';').next().unwrap_or_default();
-            let name = name.rsplit('.').next().unwrap_or_default();
-            let key = match name.trim().to_ascii_uppercase().as_str() {
-                "TEL" => "Phone",
-                "EMAIL" => "E-mail",
-                "ORG" => "Organisation",
-                _ => return None,
-            };
-            // A vCard 4 number is a URI of its own.
-            let value = one_line(value.strip_prefix("tel:").unwrap_or(value), 128);
-            (!value.is_empty()).then(|| Row::new(key, value))
-        })
-        .take(MAX_PROPERTIES)
+fn attached(item: &Item) -> impl Iterator<Item = (usize, &ContactCard, &str)> {
+    let numbered = (1..).zip(item.contacts.iter().take(MAX_CARDS));
+    numbered.filter_map(|(number, contact)| Some((number, contact, contact.vcard.as_deref()?)))
+}
+
+/// The file names of the cards that are attached.
+pub(super) fn file_names(item: &Item) -> impl Iterator<Item = String> {
+    attached(item).map(|(number, contact, _)| {
+        let name = captured_name(contact).and_then(|name| file_name::safe(&format!("{name}.vcf")));
+        name.unwrap_or_else(|| format!("contact-{number}.vcf"))
+    })
+}
+
+/// The cards that are attached, under these names.
+pub(super) fn cards<'a>(item: &'a Item, names: &'a [String]) -> impl Iterator<Item = MimePart<'a>> {
+    attached(item).zip(names).map(|((_, _, vcard), name)| parts::card(name, vcard))
 }

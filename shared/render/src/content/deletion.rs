@@ -4,9 +4,9 @@ use item::{DeletionScope, DeletionState, Item};
 
 use super::quote;
 use crate::{
-    body::{Block, Body, Row, Tone},
+    body::{Block, Body, Row, Sentence, Tone},
     clean::one_line,
-    people,
+    people::Label,
 };
 
 pub(super) fn compose<'a>(item: &'a Item, body: &mut Body<'a>) {
@@ -14,10 +14,10 @@ pub(super) fn compose<'a>(item: &'a Item, body: &mut Body<'a>) {
     body.tone = Tone::Gone;
     let deletion = item.deletion.as_ref();
     let by = deletion.and_then(|deletion| deletion.by.as_ref()).unwrap_or(&item.from);
-    let mut rows = vec![Row::new("Deleted by", people::label(by))];
+    let mut rows = vec![Row::people("Deleted by", vec![Label::of(by)], 0)];
     match deletion.and_then(|deletion| deletion.scope.as_ref()) {
         Some(DeletionScope::Everyone) => rows.push(Row::new("Deleted for", "everyone in the chat")),
-        Some(DeletionScope::Me) => rows.push(Row::new("Deleted for", "the one who deleted it")),
+        Some(DeletionScope::Me) => rows.push(Row::new("Deleted for", "the user who deleted it")),
         Some(DeletionScope::Other(word)) => rows.push(Row::new("Deleted for", one_line(word, 60))),
         None => rows.push(Row::new("Deleted for", "not captured")),
     }
@@ -30,7 +30,7 @@ pub(super) fn compose<'a>(item: &'a Item, body: &mut Body<'a>) {
     }
     body.blocks.push(Block::Rows(rows));
     body.blocks.push(match &item.target {
-        Some(target) => Block::Quote(quote("The deleted message, by", "The deleted message", target)),
-        None => Block::Notice("The archive does not say which message it was.".to_owned()),
+        Some(target) => Block::Quote(quote("The deleted message", target)),
+        None => Block::Notice(Sentence::new("The archive does not say which message it was.")),
     });
 }

@@ -1,15 +1,18 @@
-//! The new text of a message, and the old one where it is known.
+//! An edit: the new text of a message, and the old one if it was captured.
 
 use item::Item;
 
-use crate::body::{Block, Body, Quote, Tone};
+use super::quote;
+use crate::body::{Block, Body, Sentence, Tone};
 
 pub(super) fn compose<'a>(item: &'a Item, body: &mut Body<'a>) {
     body.title = "Edited message".into();
     body.tone = Tone::Notable;
     if body.text.is_none() {
-        body.blocks.push(Block::Notice("The new text was not captured.".to_owned()));
+        body.blocks.push(Block::Notice(Sentence::new("The new text was not captured.")));
     }
-    let before = item.target.as_ref().and_then(|target| target.text.as_deref());
-    body.blocks.push(Block::Quote(Quote { heading: "Before the edit".to_owned(), text: before }));
+    body.blocks.push(match &item.target {
+        Some(target) => Block::Quote(quote("Before the edit", target)),
+        None => Block::Notice(Sentence::new("The archive does not say which message was edited.")),
+    });
 }

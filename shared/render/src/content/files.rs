@@ -1,20 +1,18 @@
 //! The list of an item's files, whatever its kind.
 
-use item::Item;
+use super::media;
+use crate::{Content, amounts, body::FileLine, parts::File};
 
-use crate::{Content, amounts, body::FileLine, file_name};
-
-pub(super) fn lines(item: &Item, attachments: &[Content], names: &[String]) -> Vec<FileLine> {
-    let declared = item.attachments.iter();
-    declared
-        .zip(attachments)
-        .zip(names)
-        .map(|((attachment, content), name)| {
-            let (size, sha256) = match content {
+pub(super) fn lines(files: &[File<'_>]) -> Vec<FileLine> {
+    files
+        .iter()
+        .map(|file| {
+            let attachment = file.attachment;
+            let (size, sha256) = match file.content {
                 Content::File(facts) => (Some(facts.bytes), Some(facts.sha256)),
                 Content::Erased => (attachment.size, None),
             };
-            let mut facts = file_name::media_type(attachment.content_type.as_deref()).into_owned();
+            let mut facts = file.media_type.clone().into_owned();
             if let Some(size) = size {
                 facts.push_str(&format!(", {}", amounts::size(size)));
             }
@@ -24,7 +22,8 @@ pub(super) fn lines(item: &Item, attachments: &[Content], names: &[String]) -> V
             if attachment.view_once == Some(true) {
                 facts.push_str(", view once");
             }
-            FileLine { name: name.clone(), facts, sha256 }
+            let hint = sha256.and_then(|_| media::hint(&file.media_type));
+            FileLine { name: file.name.clone(), facts, sha256, hint, picture: file.shown.clone() }
         })
         .collect()
 }

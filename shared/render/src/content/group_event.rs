@@ -1,10 +1,10 @@
-//! A change in a group, or a line of WhatsApp's own.
+//! A change in a group, or a line that WhatsApp itself wrote.
 
 use item::{Item, Kind};
 
-use super::{everybody, row};
+use super::{MAX_PEOPLE, row};
 use crate::{
-    body::{Block, Body},
+    body::{Block, Body, Sentence},
     clean::one_line,
     people,
 };
@@ -13,34 +13,45 @@ pub(super) fn compose(item: &Item, body: &mut Body<'_>) {
     body.title = if item.kind == Kind::System { "System message" } else { "Group event" }.into();
     let Some(event) = &item.event else {
         if body.text.is_none() {
-            body.blocks.push(Block::Notice("What happened was not captured.".to_owned()));
+            body.blocks.push(Block::Notice(Sentence::new("What happened was not captured.")));
         }
         return;
     };
-    let who = people::name(&item.from);
-    let whom = if event.subjects.is_empty() { "somebody".to_owned() } else { everybody(&event.subjects).join(", ") };
+    let who = || Sentence::of(people::name(&item.from));
+    let names = || event.subjects.iter().take(MAX_PEOPLE).map(people::name);
+    let more = event.subjects.len().saturating_sub(MAX_PEOPLE);
+    let subjects = |sentence: Sentence| match event.subjects.is_empty() {
+        true => sentence.ours("a participant who was not captured"),
+        false => sentence.list(names(), more),
+    };
     let happened = match event.action.as_deref() {
-        Some("created") => format!("{who} created the group."),
-        // Who joined or left is the subject where the archive names one, and the sender where it does not.
-        Some("joined") if event.subjects.is_empty() => format!("{who} joined."),
-        Some("joined") => format!("{whom} joined."),
-        Some("left") if event.subjects.is_empty() => format!("{who} left."),
-        Some("left") => format!("{whom} left."),
-        Some("added") => format!("{who} added {whom}."),
-        Some("removed") => format!("{who} removed {whom}."),
-        Some("promoted") => format!("{who} made {whom} an admin."),
-        Some("demoted") => format!("{who} made {whom} an admin no longer."),
-        Some("renamed") => format!("{who} changed the group's name."),
-        Some("picture_changed") => format!("{who} changed the group's picture."),
-        Some("number_changed") => format!("{who} changed the phone number."),
-        Some("timer_changed") => format!("{who} changed the timer of disappearing messages."),
-        Some(other) if event.subjects.is_empty() => format!("{who}: {}", one_line(other, 128)),
-        Some(other) => format!("{who}: {} ({whom})", one_line(other, 128)),
-        None => format!("{who} changed something; what it was was not captured."),
+        Some("created") => who().ours(" created the group."),
+        // Who joined or left is the subject if the archive names one, and the sender if not.
+        Some("joined") if event.subjects.is_empty() => who().ours(" joined."),
+        Some("joined") => subjects(Sentence::default()).ours(" joined."),
+        Some("left") if event.subjects.is_empty() => who().ours(" left."),
+        Some("left") => subjects(Sentence::default()).ours(" left."),
+        Some("added") => subjects(who().ours(" added ")).ours("."),
+        Some("removed") => subjects(who().ours(" removed ")).ours("."),
+        Some("promoted") => subjects(who().ours(" made ")).ours(" an admin."),
+        Some("demoted") => subjects(who().ours(" removed ")).ours(" as an admin."),
+        Some("renamed") => who().ours(" changed the group's name."),
+        Some("picture_changed") => who().ours(" changed the group's picture."),
+        Some("number_changed") => who().ours(" changed the phone number."),
+        Some("timer_changed") => who().ours(" changed the timer of disappearing messages."),
+        Some(other) if event.subjects.is_empty() => who().ours(": ").theirs(one_line(other, 128)),
+        Some(other) => subjects(who().ours(": ").theirs(one_line(other, 128)).ours(" (")).ours(")"),
+        None => who().ours(" changed something. The capture does not say what."),
     };
     body.blocks.push(Block::Notice(happened));
-    let rows: Vec<_> =
-        row("Before", event.old_value.as_deref()).into_iter().chain(row("After", event.new_value.as_deref())).collect();
+    let (before, after) = match event.action.as_deref() {
+        Some("created") => ("Name before", "Name"),
+        Some("renamed") => ("Name before", "Name after"),
+        Some("number_changed") => ("Number before", "Number after"),
+        _ => ("Before", "After"),
+    };
+    let values = row(before, event.old_value.as_deref()).into_iter().chain(row(after, event.new_value.as_deref()));
+    let rows: Vec<_> = values.collect();
     if !rows.is_empty() {
         body.blocks.push(Block::Rows(rows));
     }

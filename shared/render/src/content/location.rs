@@ -1,10 +1,10 @@
-//! A place, at rest or moving.
+//! A place, or a moving place at one moment.
 
 use item::{Item, Kind};
 
 use super::row;
 use crate::{
-    body::{Block, Body, Row, Tone},
+    body::{Block, Body, Row, Sentence, Tone},
     clean::one_line,
     links,
 };
@@ -13,7 +13,7 @@ pub(super) fn compose(item: &Item, body: &mut Body<'_>) {
     body.title = if item.kind == Kind::LiveLocation { "Live location" } else { "Location" }.into();
     let Some(location) = &item.location else {
         body.tone = Tone::Gone;
-        body.blocks.push(Block::Notice("The location was not captured.".to_owned()));
+        body.blocks.push(Block::Notice(Sentence::new("The location was not captured.")));
         return;
     };
     let mut rows = Vec::new();
@@ -39,7 +39,7 @@ pub(super) fn compose(item: &Item, body: &mut Body<'_>) {
     body.blocks.push(Block::Rows(rows));
 }
 
-/// A number as it came, but for hundreds of digits.
+/// A number as captured; one with hundreds of digits in scientific notation.
 fn degrees(number: f64) -> String {
     if number.abs() < 1e9 { number.to_string() } else { format!("{number:e}") }
 }

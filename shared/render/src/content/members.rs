@@ -1,8 +1,9 @@
-//! JSON of a shape that we do not know, as rows.
+//! JSON of an unknown shape, as rows.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 
 use crate::{body::Row, clean::one_line, file_name};
 
@@ -13,25 +14,67 @@ const MAX_PATH: usize = 80;
 /// The longest value, in characters.
 const MAX_VALUE: usize = 500;
 
-/// The scalars in a value with the paths to them: `buttons[0].title`. Of what is not shown nothing is kept, so that the
-/// evidence can be shown without being in memory once more.
+/// The scalars in a value with the paths to them: `buttons[0].title`. What is not shown is not kept, so that the evidence is
+/// not in memory twice.
 ///
 /// # Errors
-/// The reader's.
+/// The deserializer's.
 pub(super) fn rows<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<Row>, D::Error> {
     let mut shown = Shown::default();
     Member { path: String::new(), shown: &mut shown }.deserialize(value)?;
-    if shown.more {
-        shown.rows.push(Row::new("More", format!("in {}", file_name::EVIDENCE)));
+    Ok(shown.finish())
+}
+
+/// A row whose path is words: `Items 1 name` for `items[0].name`.
+fn readable(mut row: Row) -> Row {
+    let mut words = String::with_capacity(row.key.len() + 8);
+    for part in row.key.split('.') {
+        let (name, index) = part.split_once('[').unwrap_or((part, ""));
+        for c in name.chars() {
+            if c == '_' || c == '-' {
+                words.push(' ');
+            } else if c.is_uppercase() && words.chars().next_back().is_some_and(char::is_lowercase) {
+                words.push(' ');
+                words.extend(c.to_lowercase());
+            } else {
+                words.push(c);
+            }
+        }
+        // From 1, as a reader counts.
+        for index in index.split('[').filter_map(|index| index.trim_end_matches(']').parse::<usize>().ok()) {
+            words.push_str(&format!(" {}", index + 1));
+        }
+        words.push(' ');
     }
-    Ok(shown.rows)
+    let mut letters = words.trim().chars();
+    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    row.key = one_line(&(first + letters.as_str()), MAX_PATH).into();
+    row
+}
+
+/// The scalars in some members of an object, under readable names.
+pub(super) fn rows_of<'de>(members: impl Iterator<Item = (&'de String, &'de Value)>) -> Result<Vec<Row>, serde_json::Error> {
+    let mut shown = Shown::default();
+    for (name, value) in members {
+        Member { path: one_line(name, MAX_PATH), shown: &mut shown }.deserialize(value)?;
+    }
+    Ok(shown.finish().into_iter().map(readable).collect())
 }
 
 #[derive(Default)]
 struct Shown {
     rows: Vec<Row>,
-    /// Whether there is more than that.
+    /// Whether some were left out.
     more: bool,
+}
+
+impl Shown {
+    fn finish(mut self) -> Vec<Row> {
+        if self.more {
+            self.rows.push(Row::new("More", format!("in {}", file_name::EVIDENCE)));
+        }
+        self.rows
+    }
 }
 
 /// A value on its way to the rows.
@@ -40,7 +83,7 @@ struct Member<'a> {
     shown: &'a mut Shown,
 }
 
-/// As what serde_json gives a number that no machine has: a map of one member.
+/// serde_json's form of a number of arbitrary precision: a map of one member.
 const NUMBER: &str = "$serde_json::private::Number";
 
 impl Member<'_> {
@@ -94,7 +137,7 @@ impl<'de> Visitor<'de> for Member<'_> {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
-        self.show(&serde_json::Value::from(value).to_string())
+        self.show(&Value::from(value).to_string())
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
@@ -134,12 +177,25 @@ impl<'de> Visitor<'de> for Member<'_> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Deserializer, Value, json};
+    use serde_json::{Deserializer, json};
 
     use super::*;
 
     fn shown(rows: &[Row]) -> Vec<String> {
-        rows.iter().map(|row| format!("{}={}", row.key, row.value.joined())).collect()
+        let value = |row: &Row| match &row.value {
+            crate::body::Value::Text(text) => text.to_string(),
+            crate::body::Value::People(..) => String::new(),
+        };
+        rows.iter().map(|row| format!("{}={}", row.key, value(row))).collect()
+    }
+
+    #[test]
+    fn paths_are_readable() {
+        let key = |path: &'static str| readable(Row::new(path, "")).key.into_owned();
+        assert_eq!(key("order.totalAmount"), "Order total amount");
+        assert_eq!(key("items[0].product_name"), "Items 1 product name");
+        assert_eq!(key("a[1][2]"), "A 2 3");
+        assert_eq!(key(""), "");
     }
 
     #[test]

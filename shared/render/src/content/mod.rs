@@ -1,5 +1,4 @@
-//! What an item says, kind by kind. Every kind is shown, the unknown ones too, and whatever is missing is said to be
-//! missing.
+//! What an item says, kind by kind. Every kind is shown, including unknown ones, and what is missing is stated.
 
 mod business;
 mod call;
@@ -17,28 +16,35 @@ mod text;
 mod unknown;
 mod unsupported;
 
-use item::{Captured, ChatType, Direction, Item, Kind, Participant, Quoted};
+use std::{borrow::Cow, fmt::Display};
+
+use item::{Captured, ChatType, Direction, Item, Kind, Quoted};
+use jiff::tz::TimeZone;
 use mail_builder::mime::MimePart;
 
 use crate::{
-    Content, amounts,
-    body::{Block, Body, Quote, Row, Tone},
-    clean::one_line,
-    headers, people,
+    amounts,
+    body::{self, Block, Body, Mention, Quote, Row, Sentence, Tone},
+    clean::{is_invisible, one_line},
+    file_name::EVIDENCE,
+    headers,
+    parts::File,
+    people::{self, Label},
 };
 
 /// The longest value of a table's row, in characters.
 const MAX_VALUE: usize = 500;
 /// How many people a row names before it counts the rest.
 const MAX_PEOPLE: usize = 10;
+/// How many mentions carry a name in the text.
+const MAX_MENTIONS: usize = 100;
 
-/// Everything that the message's texts say. `labels` are those of the first participants, the sender's first; `names` those
-/// of the files.
+/// Everything that the message's texts say. `labels` are those of the first participants, the sender's first.
 pub(crate) fn compose<'a>(
     captured: &'a Captured,
-    labels: &[String],
-    attachments: &[Content],
-    names: &[String],
+    labels: &[Label],
+    files: &[File<'a>],
+    zone: Option<&TimeZone>,
 ) -> Body<'a> {
     let item = &captured.item;
     let mut body = Body {
@@ -46,11 +52,12 @@ pub(crate) fn compose<'a>(
         tone: Tone::Plain,
         sender: labels.first().cloned().unwrap_or_default(),
         chat: headers::chat(item),
-        time: amounts::time(item.message_time),
+        time: amounts::time(item.message_time, zone),
         text: item.text.as_deref().filter(|text| !text.is_empty()),
-        reply: item.quoted.as_ref().map(|quoted| quote("In reply to", "In reply to a message", quoted)),
+        mentions: mentions(item),
+        reply: item.quoted.as_ref().map(|quoted| quote("In reply to a message", quoted)),
         blocks: Vec::new(),
-        files: files::lines(item, attachments, names),
+        files: files::lines(files),
         details: Vec::new(),
     };
     match &item.kind {
@@ -65,24 +72,30 @@ pub(crate) fn compose<'a>(
         Kind::Reaction => reaction::compose(item, &mut body),
         Kind::Edit => edit::compose(item, &mut body),
         Kind::Delete => deletion::compose(item, &mut body),
-        Kind::Call => call::compose(item, &mut body),
+        Kind::Call => call::compose(item, zone, &mut body),
         Kind::GroupEvent | Kind::System => group_event::compose(item, &mut body),
         Kind::Business => business::compose(item, &mut body),
         Kind::Unsupported => unsupported::compose(item, &mut body),
         Kind::Other(word) => unknown::compose(word, &captured.evidence, &mut body),
     }
-    circumstances(item, &mut body);
-    body.details = details(captured, &body, labels.get(1..).unwrap_or_default());
+    circumstances(captured, &mut body);
+    body.details = details(captured, &body, labels, zone);
     body
 }
 
-/// The item's contact cards as files.
-pub(crate) fn cards(item: &Item) -> impl Iterator<Item = MimePart<'_>> {
-    contacts::cards(item)
+/// The file names of the item's contact cards.
+pub(crate) fn card_names(item: &Item) -> impl Iterator<Item = String> {
+    contacts::file_names(item)
+}
+
+/// The item's contact cards as files under these names.
+pub(crate) fn cards<'a>(item: &'a Item, names: &'a [String]) -> impl Iterator<Item = MimePart<'a>> {
+    contacts::cards(item, names)
 }
 
 /// What may be true of an item of any kind.
-fn circumstances(item: &Item, body: &mut Body<'_>) {
+fn circumstances(captured: &Captured, body: &mut Body<'_>) {
+    let item = &captured.item;
     let mut rows = Vec::new();
     if item.frequently_forwarded == Some(true) {
         rows.push(Row::new("Forwarded", "many times"));
@@ -94,7 +107,8 @@ fn circumstances(item: &Item, body: &mut Body<'_>) {
         rows.push(Row::new("Disappears after", amounts::duration(seconds as f64)));
     }
     if !item.mentions.is_empty() {
-        rows.push(Row::list("Mentions", everybody(&item.mentions)));
+        let shown = item.mentions.iter().take(MAX_PEOPLE).map(Label::of).collect();
+        rows.push(Row::people("Mentions", shown, item.mentions.len().saturating_sub(MAX_PEOPLE)));
     }
     if !rows.is_empty() {
         body.blocks.push(Block::Rows(rows));
@@ -102,19 +116,41 @@ fn circumstances(item: &Item, body: &mut Body<'_>) {
     let more = item.to.len().saturating_sub(headers::MAX_TO);
     if more > 0 {
         let more = amounts::thousands(more as u64);
-        body.blocks.push(Block::Notice(format!(
-            "{more} more participants than To names are in {}.",
-            crate::file_name::EVIDENCE
-        )));
+        body.blocks.push(Block::Notice(in_the_evidence(format!("{more} more participants than To names"))));
+    }
+    if !captured.anomalies.is_empty() && body.tone == Tone::Plain {
+        body.tone = Tone::Notable;
     }
 }
 
-fn details(captured: &Captured, body: &Body<'_>, others: &[String]) -> Vec<Row> {
+fn in_the_evidence(what: impl Display) -> Sentence {
+    let verb = if what.to_string().ends_with('s') { "are" } else { "is" };
+    Sentence::new(format!("{what} {verb} in {EVIDENCE}."))
+}
+
+/// Names for the `@4520123456` in the text: of the participants that the item mentions, and of the others in the chat.
+fn mentions(item: &Item) -> Vec<Mention> {
+    if !item.text.as_deref().is_some_and(|text| text.contains('@')) {
+        return Vec::new();
+    }
+    let people = item.mentions.iter().chain(item.participants());
+    let named = people.take(MAX_MENTIONS).flat_map(|person| {
+        let name = people::name(person);
+        people::mention_tokens(person)
+            .filter(|token| !name.chars().filter(char::is_ascii_digit).eq(token.chars()))
+            .map(|token| Mention { token, name: name.clone() })
+            .collect::<Vec<_>>()
+    });
+    named.collect()
+}
+
+fn details(captured: &Captured, body: &Body<'_>, labels: &[Label], zone: Option<&TimeZone>) -> Vec<Row> {
     let item = &captured.item;
-    let mut rows = vec![Row::new("Kind", body.title.clone()), Row::new("From", body.sender.clone())];
+    let mut rows = vec![Row::new("Kind", body.title.clone()), Row::people("From", vec![body.sender.clone()], 0)];
+    let to = labels.get(1..).unwrap_or_default();
     if !item.to.is_empty() {
-        let named = others.iter().take(MAX_PEOPLE).cloned().collect();
-        rows.push(Row::list("To", and_more(named, item.to.len())));
+        let named: Vec<Label> = to.iter().take(MAX_PEOPLE).cloned().collect();
+        rows.push(Row::people("To", named, item.to.len().saturating_sub(MAX_PEOPLE)));
     }
     let form = match &item.chat.chat_type {
         ChatType::Individual => "individual chat",
@@ -124,15 +160,11 @@ fn details(captured: &Captured, body: &Body<'_>, others: &[String]) -> Vec<Row> 
         ChatType::Status => "status",
         ChatType::Other(word) => &one_line(word, 60),
     };
-    rows.push(Row::new("Chat", format!("{} ({form}, {})", body.chat, one_line(&item.chat.id, 128))));
+    rows.push(Row::new("Chat", body.chat.clone()));
+    rows.push(Row::new("Chat id", format!("{} ({form})", one_line(&item.chat.id, 128))));
     rows.push(Row::new("Sent", body.time.clone()));
-    rows.push(Row::new("Archived", amounts::time(item.archived_time)));
-    match &item.direction {
-        Some(Direction::Incoming) => rows.push(Row::new("Direction", "incoming")),
-        Some(Direction::Outgoing) => rows.push(Row::new("Direction", "outgoing")),
-        Some(Direction::Other(word)) => rows.push(Row::new("Direction", one_line(word, 60))),
-        None => {}
-    }
+    rows.push(Row::new("Archived", amounts::time(item.archived_time, zone)));
+    rows.extend(item.direction.as_ref().map(|direction| captured_user(item, direction, labels)));
     if let Some(id) = &item.message_id {
         rows.push(Row::new("WhatsApp id", one_line(id, 256)));
     }
@@ -145,29 +177,45 @@ fn details(captured: &Captured, body: &Body<'_>, others: &[String]) -> Vec<Row> 
     rows
 }
 
-/// The first few people by name, and how many more there are.
-fn everybody(people: &[Participant]) -> Vec<String> {
-    and_more(people.iter().take(MAX_PEOPLE).map(people::label).collect(), people.len())
-}
-
-fn and_more(mut names: Vec<String>, people: usize) -> Vec<String> {
-    let more = people.saturating_sub(MAX_PEOPLE);
-    if more > 0 {
-        names.push(format!("and {} more", amounts::thousands(more as u64)));
-    }
-    names
-}
-
-/// `<words> Søren Jensen (+45 …)`, and what that message said; `nobody` where its sender is not known.
-fn quote<'a>(words: &str, nobody: &str, quoted: &'a Quoted) -> Quote<'a> {
-    let heading = match &quoted.from {
-        Some(from) => format!("{words} {}", people::label(from)),
-        None => nobody.to_owned(),
+/// The direction is seen from the captured user: who that is, if the item says it.
+fn captured_user(item: &Item, direction: &Direction, labels: &[Label]) -> Row {
+    let (key, user) = match direction {
+        Direction::Outgoing => ("Outgoing from", labels.first()),
+        Direction::Incoming => {
+            let mut registered = item.to.iter().zip(labels.iter().skip(1)).filter(|(person, _)| person.email.is_some());
+            let only = match (item.to.len(), registered.next(), registered.next()) {
+                (1, _, _) => labels.get(1),
+                (_, Some((_, label)), None) => Some(label),
+                _ => None,
+            };
+            ("Incoming for", only)
+        }
+        Direction::Other(word) => return Row::new("Direction", one_line(word, 60)),
     };
-    Quote { heading, text: quoted.text.as_deref().filter(|text| !text.is_empty()) }
+    match user {
+        Some(label) => Row::people(key, vec![label.clone()], 0),
+        None => Row::new(key, "one of the recipients; the archive does not say which"),
+    }
 }
 
-/// A row of somebody else's text, where there is any.
+/// A heading with the sender and the id of a quoted or target message, and what that message said.
+fn quote<'a>(what: &'static str, quoted: &'a Quoted) -> Quote<'a> {
+    let mut heading = Sentence::new(what);
+    if let Some(from) = &quoted.from {
+        heading = heading.ours(" by ").theirs(people::name(from));
+    }
+    if let Some(id) = quoted.message_id.as_deref().filter(|id| !id.is_empty()) {
+        heading = heading.ours(format!(", WhatsApp id {}", headers::token(id)));
+    }
+    let text = quoted.text.as_deref().filter(|text| !text.chars().all(is_invisible));
+    let text = match text {
+        Some(text) => body::Quoted::Words(Cow::Borrowed(text)),
+        None => body::Quoted::Described(media::describe(quoted.kind.as_ref())),
+    };
+    Quote { heading, text }
+}
+
+/// A row of a participant's short text, if there is any.
 fn row(key: &'static str, value: Option<&str>) -> Option<Row> {
     let value = one_line(value?, MAX_VALUE);
     (!value.is_empty()).then(|| Row::new(key, value))

@@ -1,11 +1,11 @@
-//! A poll, and somebody's votes in one.
+//! A poll, and votes in a poll.
 
 use item::Item;
 
 use super::{quote, row};
 use crate::{
     amounts,
-    body::{Block, Body, Choice, Tone},
+    body::{Block, Body, Choice, Quote, Quoted, Sentence, Tone},
     clean::one_line,
     people,
 };
@@ -28,33 +28,37 @@ pub(super) fn compose(item: &Item, body: &mut Body<'_>) {
         Some(1) => "One option may be chosen.".to_owned(),
         Some(most) => format!("Up to {} options may be chosen.", amounts::thousands(most)),
     };
-    body.blocks.push(Block::Notice(rule));
+    body.blocks.push(Block::Notice(Sentence::new(rule)));
 }
 
 pub(super) fn compose_vote<'a>(item: &'a Item, body: &mut Body<'a>) {
     body.title = "Vote in a poll".into();
-    let who = people::name(&item.from);
+    let who = Sentence::of(people::name(&item.from));
     match item.poll.as_ref().and_then(|poll| poll.votes.as_deref()) {
         None => missing("The votes were not captured.", body),
-        Some([]) => body.blocks.push(Block::Notice(format!("{who} took the vote back."))),
-        Some(votes) => body
-            .blocks
-            .push(Block::Notice(format!("{who} voted for {}.", amounts::counted(votes.len() as u64, "option")))),
+        Some([]) => body.blocks.push(Block::Notice(who.ours(" removed the vote."))),
+        Some(votes) => {
+            let voted = format!(" voted for {}.", amounts::counted(votes.len() as u64, "option"));
+            body.blocks.push(Block::Notice(who.ours(voted)));
+        }
     }
     if let Some(poll) = &item.poll {
         body.blocks.extend(row("Question", poll.question.as_deref()).map(|row| Block::Rows(vec![row])));
         options(&poll.options, poll.votes.as_deref().unwrap_or_default(), body);
     }
-    body.blocks.extend(item.target.as_ref().map(|target| Block::Quote(quote("The poll, by", "The poll", target))));
+    body.blocks.extend(item.target.as_ref().map(|target| {
+        let quote = quote("The poll", target);
+        // A vote acts on nothing else, whatever was captured of it.
+        Block::Quote(if let Quoted::Described(_) = quote.text { Quote { text: Quoted::Described("a poll"), ..quote } } else { quote })
+    }));
 }
 
-fn missing(notice: &str, body: &mut Body<'_>) {
+fn missing(notice: &'static str, body: &mut Body<'_>) {
     body.tone = Tone::Gone;
-    body.blocks.push(Block::Notice(notice.to_owned()));
+    body.blocks.push(Block::Notice(Sentence::new(notice)));
 }
 
-/// The options with the chosen ones marked, and after them those that were chosen and are no options as far as the
-/// capture knows.
+/// The options with the chosen ones marked, then chosen options that are not in the captured list.
 fn options(options: &[String], votes: &[String], body: &mut Body<'_>) {
     let chosen: std::collections::HashSet<&str> = votes.iter().map(String::as_str).collect();
     let known: std::collections::HashSet<&str> = options.iter().map(String::as_str).collect();
@@ -69,6 +73,6 @@ fn options(options: &[String], votes: &[String], body: &mut Body<'_>) {
         body.blocks.push(Block::Options(choices));
     }
     if options.len() > MAX_OPTIONS || votes.len() > MAX_OPTIONS {
-        body.blocks.push(Block::Notice(format!("More options are in {}.", crate::file_name::EVIDENCE)));
+        body.blocks.push(Block::Notice(super::in_the_evidence("More options")));
     }
 }

@@ -152,6 +152,9 @@ fn nothing_breaks_out() {
         assert_eq!(read["to"].as_array().map(Vec::len), Some(captured.item.to.len()), "item {at}");
         let html = read["html"].as_str().expect("a page");
         assert!(!html.contains("<script") && !html.contains("\"onmouseover"), "item {at}");
+        assert!(!html.contains("src=\"http") && html.matches("<img").count() == html.matches("src=\"cid:").count(), "item {at}");
+        let plain = read["plain"].as_str().expect("a text");
+        assert!(!plain.lines().any(|line| line.starts_with("Bcc:") || line.starts_with("--=_")), "item {at}");
         let subject = read["subject"].as_str().expect("a subject");
         assert!(subject.len() <= 128 && !subject.contains(['\r', '\n', '\u{202e}']), "item {at}: {subject:?}");
     }

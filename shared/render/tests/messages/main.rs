@@ -3,5 +3,6 @@
 
 mod golden;
 mod hostile;
+mod layout;
 mod promises;
 mod readers;

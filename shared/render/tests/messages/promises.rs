@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::golden::{in_pieces, render};
 
-fn item(changes: Value) -> Captured {
+pub(crate) fn item(changes: Value) -> Captured {
     let mut value = json!({
         "id": "WA-1", "messageId": "M1", "type": "text", "text": "hi",
         "messageTime": "2026-11-20T14:05:09Z", "archivedTime": "2026-11-20T14:05:11Z",
@@ -25,7 +25,7 @@ fn item(changes: Value) -> Captured {
     Captured::from_value(value, &id).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn header(captured: &Captured, name: &str) -> Option<String> {
+pub(crate) fn header(captured: &Captured, name: &str) -> Option<String> {
     let mime = render(captured, &[]).mime;
     let parsed = MessageParser::default().parse(&mime).expect("a message");
     parsed.header_raw(name).map(|value| value.split_whitespace().collect::<Vec<_>>().join(" "))
@@ -162,7 +162,7 @@ fn anomalies_are_stated_and_change_no_identity() {
     assert_eq!(header(&captured, "X-WA-Content-SHA256"), before);
 }
 
-fn plain(mime: &[u8]) -> String {
+pub(crate) fn plain(mime: &[u8]) -> String {
     let parsed = MessageParser::default().parse(mime).expect("a message");
     parsed.body_text(0).expect("a text").into_owned()
 }

@@ -1,33 +1,43 @@
 //! WhatsApp's own marks, as HTML: *bold*, _italic_, ~strike~, `code`, ```mono```, lists and > quotes.
 //!
-//! One pass over the text, no recursion, and everything is escaped on its way out. What is no mark stays as it was
-//! typed.
+//! One pass over the text, no recursion, and everything is escaped when it is written. What is not a mark stays as typed.
+//! Every paragraph has the direction of its first strong character.
 
 use std::ops::Range;
 
 use memchr::{memchr, memmem};
 
+use super::Mention;
 use crate::{
     clean::{self, Wanted},
+    direction::{self, WritingDirection},
     links,
 };
 
 /// The longest text that is formatted, in bytes; WhatsApp stops at 65,536 characters. A longer one is shown with its
-/// marks as typed, so that hostile text cannot blow the HTML up to many times its size.
+/// marks as typed, so that hostile text cannot grow to many times its size.
 const MAX_FORMATTED: usize = 256 * 1024;
 
-const CODE: &str = "<code style=\"font-family:Consolas,Menlo,monospace;background:#f0f2f5;padding:1px 3px\">";
-const QUOTE: &str =
-    "<blockquote style=\"margin:4px 0;padding:0 0 0 10px;border-left:3px solid #c3c9d0;color:#54606c\">";
-const LIST: &str = " style=\"margin:4px 0;padding-left:24px\">";
+/// How many quotes and lists are formatted. Later ones stay as typed: each takes hundreds of bytes.
+const MAX_BLOCKS: usize = 500;
 
-/// Writes a text with its marks.
-pub(crate) fn write_html(text: &str, out: &mut String) {
+const CODE: &str = "<code style=\"font-family:Consolas,Menlo,monospace;background:#e6e9ed\">";
+/// A table, because Word pads nothing else.
+const QUOTE: &str = "<table role=\"presentation\" width=\"100%\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\" \
+    style=\"table-layout:fixed\"><tr><td style=\"padding:0 0 0 10px;border-left:2px solid #c3c9d0;color:#54606c;\
+    font-family:'Segoe UI',Roboto,Helvetica,Arial,sans-serif;font-size:15px;word-wrap:break-word;overflow-wrap:anywhere\">";
+const QUOTE_END: &str = "</td></tr></table>";
+const LIST: &str = " style=\"margin:4px 0 4px 24px;padding:0\">";
+
+/// Writes a text with its marks. A mention of one of these participants carries the name.
+pub(super) fn write_html(text: &str, mentions: &[Mention], out: &mut String) {
     if text.len() > MAX_FORMATTED {
+        out.push_str(div(WritingDirection::of(text)));
         write_unmarked(text, out);
+        out.push_str("</div>");
         return;
     }
-    let mut writer = Writer { out, block: Block::None, line: Line::default() };
+    let mut writer = Writer { out, block: Block::None, blocks: 0, div: None, line: Line::default(), mentions };
     let mut rest = text;
     let mut starts_line = true;
     while let Some((before, mono, after)) = next_mono(rest) {
@@ -40,8 +50,16 @@ pub(crate) fn write_html(text: &str, out: &mut String) {
     writer.close();
 }
 
+/// Opens a paragraph. Word aligns by `align`, browsers by either.
+fn div(direction: Option<WritingDirection>) -> &'static str {
+    match direction {
+        Some(WritingDirection::RightToLeft) => "<div dir=\"rtl\" align=\"right\">",
+        Some(WritingDirection::LeftToRight) | None => "<div dir=\"ltr\">",
+    }
+}
+
 /// Writes a text escaped, its line ends as `<br>`, nothing else.
-pub(crate) fn write_unmarked(text: &str, out: &mut String) {
+fn write_unmarked(text: &str, out: &mut String) {
     for (number, line) in clean::lines(text).enumerate() {
         if number > 0 {
             out.push_str("<br>");
@@ -50,8 +68,24 @@ pub(crate) fn write_unmarked(text: &str, out: &mut String) {
     }
 }
 
+/// Writes text of a line escaped, and keeps its spaces: HTML shows several as one.
+fn write_spaced(text: &str, starts_line: bool, out: &mut String) {
+    let mut rest = text;
+    if starts_line && let Some(after) = rest.strip_prefix(' ') {
+        out.push_str("&nbsp;");
+        rest = after;
+    }
+    while let Some(at) = memmem::find(rest.as_bytes(), b"  ") {
+        let (before, after) = rest.split_at(at);
+        escape(before, out);
+        out.push_str("&nbsp;");
+        rest = after.get(1..).unwrap_or_default();
+    }
+    escape(rest, out);
+}
+
 /// Writes text without line ends so that it means itself in HTML, between tags and between double quotes alike.
-pub(crate) fn escape(text: &str, out: &mut String) {
+pub(super) fn escape(text: &str, out: &mut String) {
     static MEANING: Wanted = Wanted::controls_and(b"&<>\"");
     let mut rest = text;
     while let Some(at) = MEANING.find(rest) {
@@ -76,7 +110,7 @@ pub(crate) fn escape(text: &str, out: &mut String) {
 }
 
 /// Writes a link. `href` is percent-encoded.
-pub(crate) fn write_link(href: &str, shown: &str, out: &mut String) {
+pub(super) fn write_link(href: &str, shown: &str, out: &mut String) {
     out.push_str("<a style=\"color:#0b6e99\" rel=\"noopener noreferrer\" href=\"");
     escape(href, out);
     out.push_str("\">");
@@ -109,16 +143,22 @@ enum Block {
 struct Writer<'o> {
     out: &'o mut String,
     block: Block,
-    /// The line at hand; its lists serve one line after the other.
+    /// How many quotes and lists were opened.
+    blocks: usize,
+    /// The direction of the paragraph that is open, in a block of paragraphs.
+    div: Option<WritingDirection>,
+    /// The current line; its lists are used again for every line.
     line: Line,
+    mentions: &'o [Mention],
 }
 
 impl Writer<'_> {
     fn segment(&mut self, text: &str, starts_line: bool) {
         for (number, line) in clean::lines(text).enumerate() {
-            let rest = if number > 0 || starts_line { self.start_line(line) } else { line };
-            self.line.read(rest);
-            self.line.write(rest, self.out);
+            let starts = number > 0 || starts_line;
+            let rest = if starts { self.start_line(line) } else { line };
+            self.line.read(rest, self.mentions);
+            self.line.write(rest, starts, self.mentions, self.out);
         }
     }
 
@@ -128,16 +168,14 @@ impl Writer<'_> {
         self.out.push_str("</code>");
     }
 
-    /// Opens and closes what the line needs, and answers what is left of it.
+    /// Opens and closes what the line needs. Returns the rest of the line.
     fn start_line<'t>(&mut self, line: &'t str) -> &'t str {
-        let (block, number, rest) = structure(line);
-        if block == self.block {
-            self.out.push_str(match block {
-                Block::Bullets | Block::Numbers => "</li>",
-                _ => "<br>",
-            });
-        } else {
+        let (block, number, rest) = if self.blocks < MAX_BLOCKS { structure(line) } else { (Block::Lines, 0, line) };
+        let found = WritingDirection::of(rest);
+        let direction = found.unwrap_or(WritingDirection::LeftToRight);
+        if block != self.block {
             self.close();
+            self.blocks += usize::from(block != Block::Lines);
             match block {
                 Block::Quote => self.out.push_str(QUOTE),
                 Block::Bullets => self.open("<ul"),
@@ -145,12 +183,23 @@ impl Writer<'_> {
                 Block::None | Block::Lines => {}
             }
             self.block = block;
+        } else if matches!(block, Block::Bullets | Block::Numbers) {
+            self.out.push_str("</li>");
         }
+        let dir = direction.dir();
         match block {
-            Block::Bullets => self.out.push_str("<li>"),
+            Block::Bullets => self.out.extend(["<li dir=\"", dir, "\">"]),
             // The number as it was typed: a list that counts for itself would change what was said.
-            Block::Numbers => self.out.push_str(&format!("<li value=\"{number}\">")),
-            _ => {}
+            Block::Numbers => self.out.push_str(&format!("<li dir=\"{dir}\" value=\"{number}\">")),
+            Block::None | Block::Lines | Block::Quote => match self.div {
+                // An empty line, or one of digits, goes with the lines around it.
+                Some(open) if open == direction || found.is_none() => self.out.push_str("<br>"),
+                open => {
+                    self.out.push_str(if open.is_some() { "</div>" } else { "" });
+                    self.out.push_str(div(Some(direction)));
+                    self.div = Some(direction);
+                }
+            },
         }
         rest
     }
@@ -161,9 +210,12 @@ impl Writer<'_> {
     }
 
     fn close(&mut self) {
+        if self.div.take().is_some() {
+            self.out.push_str("</div>");
+        }
         self.out.push_str(match self.block {
             Block::None | Block::Lines => "",
-            Block::Quote => "</blockquote>",
+            Block::Quote => QUOTE_END,
             Block::Bullets => "</li></ul>",
             Block::Numbers => "</li></ol>",
         });
@@ -192,6 +244,8 @@ enum Piece {
     Open(Mark),
     Close(Mark),
     Code(Range<usize>),
+    /// The place in the list of mentions.
+    Mention(Range<usize>, usize),
     Link(Range<usize>, String),
 }
 
@@ -230,10 +284,10 @@ struct Opener {
     piece: usize,
 }
 
-/// What may be more than itself in a line: marks, and what links begin with.
+/// Bytes that may mean something in a line: marks, the first letters of links, and mentions.
 const MARKS: [bool; 256] = {
     let mut marks = [false; 256];
-    let begin = b"`*_~hHmMtT";
+    let begin = b"`*_~hHmMtT@";
     let mut at = 0;
     while at < begin.len() {
         marks[begin[at] as usize] = true;
@@ -241,6 +295,25 @@ const MARKS: [bool; 256] = {
     }
     marks
 };
+
+/// The mention that the digits behind an `@` are, and their length.
+fn mention(text: &str, mentions: &[Mention]) -> Option<(usize, usize)> {
+    let length = text.bytes().take(32).take_while(u8::is_ascii_digit).count();
+    let token = text.get(..length)?;
+    mentions.iter().position(|mention| mention.token == token).map(|index| (index, length))
+}
+
+/// The colour of the name cannot be typed, so a participant cannot write one.
+fn write_mention(token: &str, name: &str, out: &mut String) {
+    out.push_str("<span style=\"background:#e3f4f0;color:#0d5f50\">");
+    escape(token, out);
+    out.push_str(" (");
+    let dir = WritingDirection::of(name).unwrap_or(WritingDirection::LeftToRight).dir();
+    let mark = if direction::reorders(name) { "\u{200e}" } else { "" };
+    out.extend([mark, "<span dir=\"", dir, "\">"]);
+    escape(name, out);
+    out.extend(["</span>", mark, ")</span>"]);
+}
 
 /// A line in pieces.
 #[derive(Default)]
@@ -251,7 +324,7 @@ struct Line {
 }
 
 impl Line {
-    fn read(&mut self, line: &str) {
+    fn read(&mut self, line: &str, mentions: &[Mention]) {
         self.pieces.clear();
         self.open.clear();
         let mut text_from = 0;
@@ -275,6 +348,8 @@ impl Line {
                     .get(at..)
                     .and_then(links::at_start)
                     .map(|link| (Piece::Link(at..at + link.len, link.href), at + link.len)),
+                b'@' if !mentions.is_empty() => mention(line.get(end..).unwrap_or_default(), mentions)
+                    .map(|(index, length)| (Piece::Mention(at..end + length, index), end + length)),
                 _ => None,
             };
             if let Some((piece, after)) = special {
@@ -319,10 +394,16 @@ impl Line {
         }
     }
 
-    fn write(&self, line: &str, out: &mut String) {
+    fn write(&self, line: &str, starts: bool, mentions: &[Mention], out: &mut String) {
         for piece in &self.pieces {
             match piece {
-                Piece::Text(range) => escape(line.get(range.clone()).unwrap_or_default(), out),
+                Piece::Text(range) => {
+                    write_spaced(line.get(range.clone()).unwrap_or_default(), starts && range.start == 0, out);
+                }
+                Piece::Mention(range, index) => {
+                    let name = mentions.get(*index).map(|mention| mention.name.as_str()).unwrap_or_default();
+                    write_mention(line.get(range.clone()).unwrap_or_default(), name, out);
+                }
                 Piece::Open(mark) => out.extend(["<", mark.tag(), ">"]),
                 Piece::Close(mark) => out.extend(["</", mark.tag(), ">"]),
                 Piece::Code(range) => {
@@ -342,8 +423,11 @@ mod tests {
 
     fn html(text: &str) -> String {
         let mut out = String::new();
-        write_html(text, &mut out);
-        out.replace(CODE, "<code>").replace(QUOTE, "<quote>").replace(LIST, ">").replace("</blockquote>", "</quote>")
+        let mention = Mention { token: "4520123402".to_owned(), name: "Bo".to_owned() };
+        write_html(text, &[mention], &mut out);
+        let out = out.replace(CODE, "<code>").replace(QUOTE, "<quote>").replace(LIST, ">").replace(QUOTE_END, "</quote>");
+        let out = out.replace("<div dir=\"ltr\">", "").replace("<div dir=\"rtl\" align=\"right\">", "");
+        out.replace("</div>", "").replace(" dir=\"ltr\"", "")
     }
 
     #[test]
@@ -367,13 +451,28 @@ mod tests {
             ),
             ("a\r\nb\rc\n", "a<br>b<br>c<br>"),
             ("<script>\"&\0", "&lt;script&gt;&quot;&amp;␀"),
+            (" a   b", "&nbsp;a&nbsp;&nbsp; b"),
+            (
+                "@4520123402, @45201234021",
+                "<span style=\"background:#e3f4f0;color:#0d5f50\">@4520123402 (<span>Bo</span>)</span>, @45201234021",
+            ),
         ] {
             assert_eq!(html(text), expected, "{text:?}");
         }
     }
 
     #[test]
-    fn a_link_cannot_break_out() {
+    fn paragraphs_have_their_own_direction() {
+        let mut out = String::new();
+        write_html("a\n\nשלום\n12\nb\n- ב\n> ב\n> c", &[], &mut out);
+        let out = out.replace(QUOTE, "<quote>").replace(LIST, ">").replace(QUOTE_END, "</quote>");
+        let expected = "<div dir=\"ltr\">a<br></div><div dir=\"rtl\" align=\"right\">שלום<br>12</div><div dir=\"ltr\">b</div>\
+            <ul><li dir=\"rtl\">ב</li></ul><quote><div dir=\"rtl\" align=\"right\">ב</div><div dir=\"ltr\">c</div></quote>";
+        assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn link_cannot_break_out() {
         let out = html("*https://example.com/a_b_c?x=1&y=2* see (https://example.com/\"><script>)");
         assert!(out.starts_with("<b><a "), "{out}");
         assert!(out.contains("href=\"https://example.com/a_b_c?x=1&amp;y=2\""), "{out}");
@@ -390,21 +489,30 @@ mod tests {
         for pattern in ["*", "_*~", "*a ", "`", "```", "`a", "- a\n1. a\n> a\n", "http://", "http://é/", "*a _b ~c "] {
             let text = pattern.repeat(MAX_FORMATTED / pattern.len());
             let mut out = String::new();
-            write_html(&text, &mut out);
+            write_html(&text, &[], &mut out);
             assert!(out.len() >= text.len() / 8, "{pattern:?}");
         }
         let mut line = Line::default();
-        line.read(&"*".repeat(5_000_000));
+        line.read(&"*".repeat(5_000_000), &[]);
         assert!(!line.pieces.is_empty());
-        line.read(&"*a _b ~c `".repeat(100_000));
+        line.read(&"*a _b ~c `".repeat(100_000), &[]);
         assert!(line.pieces.len() > 100_000);
     }
 
     #[test]
-    fn text_that_nobody_could_have_typed_is_shown_as_it_is() {
+    fn quotes_and_lists_are_bounded() {
+        let mut out = String::new();
+        let text = "> a\n- b\n1. c\n".repeat(10_000);
+        write_html(&text, &[], &mut out);
+        assert!(out.len() < 4 * text.len(), "{} bytes", out.len());
+        assert_eq!(out.matches("<table").count() + out.matches("<ul").count() + out.matches("<ol").count(), MAX_BLOCKS);
+    }
+
+    #[test]
+    fn text_too_long_for_whatsapp_is_not_formatted() {
         let text = "> *a*\nb\n".repeat(1_000_000);
         let mut out = String::new();
-        write_html(&text, &mut out);
+        write_html(&text, &[], &mut out);
         assert!(!out.contains("<b>") && out.len() < 3 * text.len());
     }
 }

@@ -1,0 +1,153 @@
+//! RFC 2047 encoded words.
+//!
+//! Readers built on GMime (notmuch, mu) stop at the first word of base64 that ends in padding, so only the last word may
+//! have some: words are cut where the number of their bytes is a multiple of 3.
+
+use std::fmt::Write as _;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+/// The most bytes of text in a word of base64: 48 characters, so that the longest header name and a word fit in a line of
+/// 76.
+const WORD_BYTES: usize = 36;
+/// The most characters that a word's text takes in the Q encoding.
+const Q_CHARACTERS: usize = 48;
+/// A text of ASCII that is longer is encoded too, so that its lines can be folded anywhere.
+const PLAIN_BYTES: usize = 77;
+
+/// A text as the value of an unstructured header field.
+pub(crate) fn unstructured(text: &str) -> String {
+    if is_plain(text) { text.to_owned() } else { words(text).join(" ") }
+}
+
+/// A text as a display name before an address.
+pub(crate) fn phrase(text: &str) -> String {
+    if !is_plain(text) {
+        return words(text).join(" ");
+    }
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        if matches!(c, '"' | '\\') {
+            quoted.push('\\');
+        }
+        quoted.push(c);
+    }
+    quoted.push('"');
+    quoted
+}
+
+fn is_plain(text: &str) -> bool {
+    text.len() <= PLAIN_BYTES && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) && !text.contains("=?")
+}
+
+/// The words that are the text when they are decoded and put together. They have no character that means something in a
+/// quoted string.
+pub(crate) fn words(text: &str) -> Vec<String> {
+    let q_is_shorter = text.bytes().map(q_length).sum::<usize>() <= text.len().div_ceil(3) * 4;
+    let mut words = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let aligned = if q_is_shorter { None } else { aligned(rest) };
+        let end = aligned.unwrap_or_else(|| q_end(rest, !q_is_shorter));
+        let (word, after) = rest.split_at(end);
+        words.push(match aligned {
+            Some(_) => format!("=?utf-8?B?{}?=", STANDARD.encode(word)),
+            None => format!("=?utf-8?Q?{}?=", q(word)),
+        });
+        rest = after;
+    }
+    words
+}
+
+/// The longest beginning that becomes a word of base64 without padding, or all where it fits.
+fn aligned(text: &str) -> Option<usize> {
+    if text.len() <= WORD_BYTES {
+        return Some(text.len());
+    }
+    (1..=WORD_BYTES / 3).rev().map(|triples| 3 * triples).find(|end| text.is_char_boundary(*end))
+}
+
+/// The longest beginning that fits in a word of the Q encoding; one character if that is all that is needed before base64
+/// can go on.
+fn q_end(text: &str, one: bool) -> usize {
+    let mut length = 0;
+    let mut end = 0;
+    for (at, c) in text.char_indices() {
+        length += c.encode_utf8(&mut [0; 4]).bytes().map(q_length).sum::<usize>();
+        if at > 0 && (one || length > Q_CHARACTERS) {
+            break;
+        }
+        end = at + c.len_utf8();
+    }
+    end
+}
+
+fn q_length(byte: u8) -> usize {
+    if byte == b' ' || byte.is_ascii_alphanumeric() { 1 } else { 3 }
+}
+
+fn q(text: &str) -> String {
+    let mut out = String::with_capacity(3 * text.len());
+    for byte in text.bytes() {
+        match byte {
+            b' ' => out.push('_'),
+            _ if byte.is_ascii_alphanumeric() => out.push(char::from(byte)),
+            _ => {
+                let _infallible = write!(out, "={byte:02X}");
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use mail_parser::MessageParser;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(text: &str) {
+        let words = words(text);
+        for (at, word) in words.iter().enumerate() {
+            assert!(word.len() <= 60, "{word}");
+            let is_last = at + 1 == words.len();
+            assert!(is_last || !word.starts_with("=?utf-8?B?") || !word.contains("=?="), "{words:?}");
+        }
+        let mime = format!("Subject: {}\r\n\r\n", words.join("\r\n "));
+        let parsed = MessageParser::default().parse(mime.as_bytes()).unwrap();
+        assert_eq!(parsed.subject().unwrap_or_default(), text);
+    }
+
+    #[test]
+    fn only_the_last_word_of_base64_has_padding() {
+        for text in [
+            "שלום לכולם, הפגישה נדחתה ל־15:00".to_owned(),
+            format!("a{}", "語".repeat(50)),
+            format!("é{}", "語".repeat(50)),
+            "👨‍👩‍👧".repeat(20),
+            "ж".repeat(100),
+            "Søren Jensen (+45 20 12 34 56)".to_owned(),
+            "x".repeat(500),
+        ] {
+            check(&text);
+        }
+    }
+
+    #[test]
+    fn display_name_is_quoted_or_encoded() {
+        assert_eq!(phrase("Ada \"B\" \\ (+353)"), "\"Ada \\\"B\\\" \\\\ (+353)\"");
+        assert_eq!(phrase("é"), "=?utf-8?B?w6k=?=");
+        assert_eq!(unstructured("plain = ?"), "plain = ?");
+        assert_eq!(unstructured("=?x"), "=?utf-8?B?PT94?=");
+    }
+
+    proptest! {
+        #[test]
+        fn words_are_the_text_again(text in "[a-zé語👍 ]{0,80}") {
+            prop_assume!(text.trim() == text);
+            check(&text);
+        }
+    }
+}
