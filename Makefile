@@ -10,6 +10,7 @@ PYTHON ?= python3
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 STAMPS := $(TARGET)/make
+READERS := shared/render/tests/readers/node_modules/.package-lock.json
 
 # The folders of functions/ are what AWS runs; the template's tests hold them against template.yaml.
 FUNCTIONS := $(notdir $(wildcard functions/*))
@@ -39,7 +40,7 @@ run: ## the whole system on this machine, on a sample; or EXPORT=chat.zip OWNER=
 
 .PHONY: test
 test: ## every test; the first run installs what they need with apt-get
-	+@$(MAKE) --no-print-directory -j2 .venv/.installed .venv-build/.installed .venv-dev/.installed tests/sqs/node_modules/.package-lock.json binaries tools
+	+@$(MAKE) --no-print-directory -j2 .venv/.installed .venv-build/.installed .venv-dev/.installed tests/sqs/node_modules/.package-lock.json $(READERS) binaries tools
 	@$(WITH_TEST_TOOLS) $(CARGO) nextest run --workspace --locked
 	@$(CARGO) test --workspace --locked --doc --quiet
 
@@ -84,7 +85,7 @@ deploy: .venv-build/.installed ## build and deploy into the AWS account that you
 
 .PHONY: clean
 clean: ## remove everything that make made, the mail of `make run` included
-	@rm -rf "$(TARGET)" .aws-sam .venv .venv-build .venv-checkov .venv-dev tests/imap-servers/packages tests/sqs/node_modules var
+	@rm -rf "$(TARGET)" .aws-sam .venv .venv-build .venv-checkov .venv-dev tests/imap-servers/packages tests/sqs/node_modules $(dir $(READERS)) var
 
 # ---- What `run` and `test` stand on
 
@@ -98,6 +99,10 @@ tools:
 
 # The stand-in for SQS that has message move tasks; pinned, with hashes, in its list. No script of a package is run.
 tests/sqs/node_modules/.package-lock.json: tests/sqs/package-lock.json | tools
+	@cd $(<D) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+
+# Mail parsers for render's tests; pinned, with hashes, in their list.
+$(READERS): shared/render/tests/readers/package-lock.json | tools
 	@cd $(<D) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 
 # Tells what each crate adds to a binary.

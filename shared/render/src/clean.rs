@@ -7,7 +7,8 @@ const IGNORABLE: CodePointSetDataBorrowed<'static> = CodePointSetData::new::<Def
 /// Whether a character is never seen: white space, a control character, or one that Unicode says is drawn as nothing
 /// (Default_Ignorable_Code_Point), such as U+200B and U+3164. The blank Braille pattern U+2800 has no such property.
 pub(crate) fn is_invisible(c: char) -> bool {
-    c == ' ' || (!c.is_ascii_graphic() && (c.is_control() || c.is_whitespace() || c == '\u{2800}' || IGNORABLE.contains(c)))
+    c == ' '
+        || (!c.is_ascii_graphic() && (c.is_control() || c.is_whitespace() || c == '\u{2800}' || IGNORABLE.contains(c)))
 }
 
 /// The form of a text that goes into a header, a file name or a table: one line, no control characters, no marks that
@@ -193,7 +194,8 @@ mod tests {
 
     #[test]
     fn text_that_cannot_be_seen_is_empty() {
-        for text in ["\u{3164}", "\u{200b}\u{2060}", "\u{ad}\u{fe0f}", "\u{2800} \u{feff}", "\u{115f}\u{17b4}\u{e0001}"] {
+        for text in ["\u{3164}", "\u{200b}\u{2060}", "\u{ad}\u{fe0f}", "\u{2800} \u{feff}", "\u{115f}\u{17b4}\u{e0001}"]
+        {
             assert_eq!(one_line(text, 99), "", "{text:?}");
         }
         assert_eq!(one_line("\u{3164}x", 99), "\u{3164}x");

@@ -1,6 +1,9 @@
 //! File names and media types. Both are declared by the sender and are not trusted.
 
-use std::{borrow::Cow, collections::{HashMap, HashSet}};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use item::{Attachment, Kind};
 

@@ -38,8 +38,8 @@ pub use file::{FileFacts, Utf8Probe};
 pub use file_name::EVIDENCE as EVIDENCE_NAME;
 use item::{Captured, Item, Sha256};
 use jiff::tz::TimeZone;
-pub use picture::Picture;
 use people::Label;
+pub use picture::Picture;
 pub use pieces::{Base64Lines, Piece};
 
 /// Turns items into messages of one archive.
@@ -155,7 +155,8 @@ impl Renderer {
         let message_id = message_id::own(item, &self.domain);
         let content_id = |number: usize| format!("picture-{number}.{}@{}", seed.short_hex(), self.domain);
         let mut files = parts::files(item, attachments, content_id);
-        let mut names: Vec<String> = files.iter().map(|file| file.name.clone()).chain(content::card_names(item)).collect();
+        let mut names: Vec<String> =
+            files.iter().map(|file| file.name.clone()).chain(content::card_names(item)).collect();
         file_name::make_distinct(&mut names);
         let card_names = names.split_off(files.len());
         for (file, name) in files.iter_mut().zip(names) {

@@ -56,7 +56,13 @@ pub(crate) fn files<'a>(
 fn is_picture(media_type: &str) -> bool {
     matches!(
         media_type,
-        "image/jpeg" | "image/jpg" | "image/pjpeg" | "image/png" | "image/gif" | "image/webp" | "application/octet-stream"
+        "image/jpeg"
+            | "image/jpg"
+            | "image/pjpeg"
+            | "image/png"
+            | "image/gif"
+            | "image/webp"
+            | "application/octet-stream"
     )
 }
 
@@ -65,7 +71,8 @@ fn is_picture(media_type: &str) -> bool {
 pub(crate) fn place<'a>(file: &File<'_>, utf8: bool, mark: String) -> MimePart<'a> {
     let text = utf8 && file.media_type.starts_with("text/");
     let charset = text.then_some("utf-8");
-    let part = part(&file.name, &file.media_type, charset, BodyPart::from(mark.into_bytes())).transfer_encoding("base64");
+    let part =
+        part(&file.name, &file.media_type, charset, BodyPart::from(mark.into_bytes())).transfer_encoding("base64");
     match &file.shown {
         // An attachment in the list of files, and the HTML's picture: DESIGN.md says what mail programs make of it.
         Some(shown) => part.header("Content-ID", Raw::new(format!("<{}>", shown.content_id))),

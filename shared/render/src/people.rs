@@ -79,7 +79,8 @@ pub(crate) fn address(participant: &Participant) -> String {
 /// WhatsApp id.
 pub(crate) fn mention_tokens(participant: &Participant) -> impl Iterator<Item = String> {
     let local = participant.whatsapp_id.as_deref().and_then(|id| id.split(['@', ':']).next()).map(str::to_owned);
-    let local = local.filter(|local| (5..=MAX_DIGITS).contains(&local.len()) && local.bytes().all(|c| c.is_ascii_digit()));
+    let local =
+        local.filter(|local| (5..=MAX_DIGITS).contains(&local.len()) && local.bytes().all(|c| c.is_ascii_digit()));
     digits(participant).into_iter().chain(local)
 }
 

@@ -81,7 +81,10 @@ pub(crate) mod tests {
     #[test]
     fn format_is_read_from_the_bytes() {
         let gif = b"GIF89a\x10\0\x08\0\0\0\0";
-        assert_eq!(Picture::of(gif).map(|picture| (picture.media_type(), picture.shown_width())), Some(("image/gif", 16)));
+        assert_eq!(
+            Picture::of(gif).map(|picture| (picture.media_type(), picture.shown_width())),
+            Some(("image/gif", 16))
+        );
         assert_eq!(Picture::of(&png(1, 1)).map(Picture::media_type), Some("image/png"));
     }
 }

@@ -37,6 +37,8 @@ const TABLE_END: &str = "</tr></table>\r\n";
 /// The bar marks words of participants. What they write cannot make one.
 const WORDS: &str = "<td bgcolor=\"#f3f5f7\" align=\"left\" style=\"padding:8px 12px;background:#f3f5f7;\
     border-left:4px solid #1f8f7a;color:#1c2733;font-size:15px;";
+/// Ends a name that is right to left. Without the `span`, LibreOffice takes the name's direction for the paragraph's.
+const LEFT_TO_RIGHT: &str = "<span dir=\"ltr\">&lrm;</span>";
 const LABEL: &str = "<div style=\"font-size:12px;color:#54606c\">";
 
 pub(super) fn write(body: &Body<'_>) -> String {
@@ -101,7 +103,9 @@ pub(super) fn write(body: &Body<'_>) -> String {
     rows(&body.details, 12, 110, &mut out);
     if body.has_marked_words() {
         out.extend(["<div style=\"", FONT, "font-size:12px;color:#6b7683\">"]);
-        out.push_str("Boxes with a green bar hold the words of participants. All else is written by the archive.</div>");
+        out.push_str(
+            "Boxes with a green bar hold the words of participants. All else is written by the archive.</div>",
+        );
     }
     out.push_str(SECTION_END);
     out.push_str(FOOT);
@@ -126,16 +130,26 @@ fn header(body: &Body<'_>, out: &mut String) {
         Tone::Notable => ("#fff1cf", "#6d4a00"),
         Tone::Gone => ("#fde4e4", "#8f1a1a"),
     };
-    out.push_str("<tr><td dir=\"ltr\" align=\"left\" style=\"padding:14px 18px 10px 18px;border-bottom:1px solid #e4e8ec;");
+    out.push_str(
+        "<tr><td dir=\"ltr\" align=\"left\" style=\"padding:14px 18px 10px 18px;border-bottom:1px solid #e4e8ec;",
+    );
     out.extend([FONT, "font-size:16px;color:#1c2733\">\r\n<b>"]);
     label(&body.sender, out);
     out.push_str("</b>\r\n<div style=\"font-size:13px;color:#54606c\">");
     name(&body.chat, out);
     out.push_str(" &middot; ");
     escape(&body.time, out);
-    out.push_str("</div>\r\n<table role=\"presentation\" dir=\"ltr\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\"><tr>");
+    out.push_str(
+        "</div>\r\n<table role=\"presentation\" dir=\"ltr\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\"><tr>",
+    );
     out.push_str("<td style=\"padding:8px 0 0 0\"><table role=\"presentation\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\">");
-    out.extend(["<tr><td bgcolor=\"", back, "\" style=\"padding:2px 10px;border-radius:10px;background:", back, ";color:"]);
+    out.extend([
+        "<tr><td bgcolor=\"",
+        back,
+        "\" style=\"padding:2px 10px;border-radius:10px;background:",
+        back,
+        ";color:",
+    ]);
     out.extend([fore, ";", FONT, "font-size:12px;font-weight:600\">"]);
     escape(&body.title, out);
     out.push_str("</td></tr></table></td></tr></table></td></tr>\r\n");
@@ -160,8 +174,10 @@ fn rows(rows: &[Row], size: usize, key_width: usize, out: &mut String) {
     if rows.is_empty() {
         return;
     }
-    out.push_str("<table role=\"presentation\" dir=\"ltr\" width=\"100%\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\" \
-        style=\"table-layout:fixed\">\r\n");
+    out.push_str(
+        "<table role=\"presentation\" dir=\"ltr\" width=\"100%\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\" \
+        style=\"table-layout:fixed\">\r\n",
+    );
     for row in rows {
         out.push_str(&format!(
             "<tr><td width=\"{key_width}\" valign=\"top\" style=\"padding:2px 12px 2px 0;{FONT}font-size:{size}px;\
@@ -213,7 +229,7 @@ fn name(text: &str, out: &mut String) {
     escape(text, out);
     out.push_str("</span>");
     if reorders {
-        out.push(direction::LRM);
+        out.push_str(LEFT_TO_RIGHT);
     }
 }
 
@@ -224,7 +240,7 @@ fn label(label: &Label, out: &mut String) {
         escape(number, out);
         out.push_str(")</span>");
         if direction::reorders(&label.name) {
-            out.push(direction::LRM);
+            out.push_str(LEFT_TO_RIGHT);
         }
     }
 }

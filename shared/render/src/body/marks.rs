@@ -425,7 +425,8 @@ mod tests {
         let mut out = String::new();
         let mention = Mention { token: "4520123402".to_owned(), name: "Bo".to_owned() };
         write_html(text, &[mention], &mut out);
-        let out = out.replace(CODE, "<code>").replace(QUOTE, "<quote>").replace(LIST, ">").replace(QUOTE_END, "</quote>");
+        let out =
+            out.replace(CODE, "<code>").replace(QUOTE, "<quote>").replace(LIST, ">").replace(QUOTE_END, "</quote>");
         let out = out.replace("<div dir=\"ltr\">", "").replace("<div dir=\"rtl\" align=\"right\">", "");
         out.replace("</div>", "").replace(" dir=\"ltr\"", "")
     }

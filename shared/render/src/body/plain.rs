@@ -12,7 +12,8 @@ const END: &str = "\r\n";
 const RULE: &str = "----------------------------------------\r\n";
 /// Begins each line of a participant's words. No line of ours begins with it.
 const MARK: &str = "| ";
-const LEGEND: &str = "Lines that begin with \"|\" are the words of participants. All other lines are written by the archive.\r\n";
+const LEGEND: &str =
+    "Lines that begin with \"|\" are the words of participants. All other lines are written by the archive.\r\n";
 
 pub(super) fn write(body: &Body<'_>) -> String {
     let mut out = String::with_capacity(body.text.map_or(0, |text| text.len() + text.len() / 16) + 1_024);

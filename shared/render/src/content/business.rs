@@ -12,15 +12,13 @@ use crate::{
 };
 
 /// Texts of the message in the order in which WhatsApp shows them, each with the names that captures give it.
-const TEXTS: [(&str, &[&str]); 3] = [
-    ("Header", &["header", "title"]),
-    ("Body", &["body", "content", "description"]),
-    ("Footer", &["footer"]),
-];
+const TEXTS: [(&str, &[&str]); 3] =
+    [("Header", &["header", "title"]), ("Body", &["body", "content", "description"]), ("Footer", &["footer"])];
 const BUTTONS: [&str; 5] = ["buttons", "quickReplies", "quick_replies", "replyButtons", "actions"];
 const SECTIONS: [&str; 1] = ["sections"];
 /// The words on a button or a row of a list.
-const LABELS: [&str; 8] = ["text", "title", "label", "displayText", "display_text", "buttonText", "name", "description"];
+const LABELS: [&str; 8] =
+    ["text", "title", "label", "displayText", "display_text", "buttonText", "name", "description"];
 const LINKS: [&str; 2] = ["url", "link"];
 const NUMBERS: [&str; 3] = ["phone", "phoneNumber", "phone_number"];
 /// What a recipient does not see.
@@ -53,13 +51,16 @@ fn message<'a>(members: &'a Map<String, Value>, body: &mut Body<'a>) {
         if let Some((name, text)) = found {
             shown.push(name);
             if body.text != Some(text) {
-                body.blocks.push(Block::Quote(Quote { heading: Sentence::new(heading), text: Quoted::Words(text.into()) }));
+                body.blocks
+                    .push(Block::Quote(Quote { heading: Sentence::new(heading), text: Quoted::Words(text.into()) }));
             }
         }
     }
     let mut rows = Vec::new();
     for name in BUTTONS {
-        if let Some(buttons) = list(members.get(name)).and_then(|buttons| buttons.iter().map(button).collect::<Option<Vec<_>>>()) {
+        if let Some(buttons) =
+            list(members.get(name)).and_then(|buttons| buttons.iter().map(button).collect::<Option<Vec<_>>>())
+        {
             shown.push(name);
             rows.extend(buttons);
         }
@@ -81,7 +82,11 @@ fn said(value: &Value) -> Option<&str> {
     let text = match value {
         Value::String(text) => text,
         Value::Object(members) => match members.get("text") {
-            Some(Value::String(text)) if members.keys().all(|name| matches!(name.as_str(), "text" | "type" | "format")) => text,
+            Some(Value::String(text))
+                if members.keys().all(|name| matches!(name.as_str(), "text" | "type" | "format")) =>
+            {
+                text
+            }
             _ => return None,
         },
         _ => return None,
@@ -100,10 +105,14 @@ fn button(value: &Value) -> Option<Row> {
     }
     let members = value.as_object()?;
     let shown = |name: &str, value: &Value| match value {
-        Value::String(_) => LABELS.contains(&name) || LINKS.contains(&name) || NUMBERS.contains(&name) || IDS.contains(&name),
+        Value::String(_) => {
+            LABELS.contains(&name) || LINKS.contains(&name) || NUMBERS.contains(&name) || IDS.contains(&name)
+        }
         Value::Number(_) => IDS.contains(&name),
         // {"type": "reply", "reply": {"id": …, "title": …}}
-        Value::Object(reply) => name == "reply" && reply.keys().all(|name| name == "id" || LABELS.contains(&name.as_str())),
+        Value::Object(reply) => {
+            name == "reply" && reply.keys().all(|name| name == "id" || LABELS.contains(&name.as_str()))
+        }
         _ => false,
     };
     if !members.iter().all(|(name, value)| shown(name, value)) {

@@ -35,7 +35,8 @@ pub(super) fn compose(item: &Item, body: &mut Body<'_>) {
     }
     let more = item.contacts.len().saturating_sub(MAX_CARDS);
     if more > 0 {
-        body.blocks.push(Block::Notice(super::in_the_evidence(format!("{} more cards", amounts::thousands(more as u64)))));
+        body.blocks
+            .push(Block::Notice(super::in_the_evidence(format!("{} more cards", amounts::thousands(more as u64)))));
     }
 }
 

@@ -53,7 +53,9 @@ fn readable(mut row: Row) -> Row {
 }
 
 /// The scalars in some members of an object, under readable names.
-pub(super) fn rows_of<'de>(members: impl Iterator<Item = (&'de String, &'de Value)>) -> Result<Vec<Row>, serde_json::Error> {
+pub(super) fn rows_of<'de>(
+    members: impl Iterator<Item = (&'de String, &'de Value)>,
+) -> Result<Vec<Row>, serde_json::Error> {
     let mut shown = Shown::default();
     for (name, value) in members {
         Member { path: one_line(name, MAX_PATH), shown: &mut shown }.deserialize(value)?;

@@ -49,7 +49,11 @@ pub(super) fn compose_vote<'a>(item: &'a Item, body: &mut Body<'a>) {
     body.blocks.extend(item.target.as_ref().map(|target| {
         let quote = quote("The poll", target);
         // A vote acts on nothing else, whatever was captured of it.
-        Block::Quote(if let Quoted::Described(_) = quote.text { Quote { text: Quoted::Described("a poll"), ..quote } } else { quote })
+        Block::Quote(if let Quoted::Described(_) = quote.text {
+            Quote { text: Quoted::Described("a poll"), ..quote }
+        } else {
+            quote
+        })
     }));
 }
 

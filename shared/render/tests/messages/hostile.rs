@@ -146,13 +146,16 @@ fn nothing_breaks_out() {
         assert_eq!(parsed.attachment_count(), files.len() + cards + 1);
         messages.push(rendered.mime.to_vec());
     }
-    for ((captured, read), at) in items.iter().zip(readers::python(&messages)).zip(0..) {
+    for ((captured, read), at) in items.iter().zip(readers::Reader::Python.read(&messages)).zip(0..) {
         assert_eq!(read["defects"], json!([]), "item {at}");
         assert_eq!(strings(&read["headers"]), expected_headers(captured, &strings(&read["headers"])), "item {at}");
         assert_eq!(read["to"].as_array().map(Vec::len), Some(captured.item.to.len()), "item {at}");
         let html = read["html"].as_str().expect("a page");
         assert!(!html.contains("<script") && !html.contains("\"onmouseover"), "item {at}");
-        assert!(!html.contains("src=\"http") && html.matches("<img").count() == html.matches("src=\"cid:").count(), "item {at}");
+        assert!(
+            !html.contains("src=\"http") && html.matches("<img").count() == html.matches("src=\"cid:").count(),
+            "item {at}"
+        );
         let plain = read["plain"].as_str().expect("a text");
         assert!(!plain.lines().any(|line| line.starts_with("Bcc:") || line.starts_with("--=_")), "item {at}");
         let subject = read["subject"].as_str().expect("a subject");

@@ -80,8 +80,11 @@ fn sentences_are_left_to_right_whatever_the_names_are() {
     let captured = item(event);
     assert!(text(&captured).contains("“\u{200e}דנה\u{200e}” added “\u{200e}فاطمة\u{200e}”."));
     let page = html(&captured);
-    assert!(page.contains("“\u{200e}<span dir=\"rtl\">דנה</span>\u{200e}” added “\u{200e}<span dir=\"rtl\">فاطمة</span>\u{200e}”."));
-    assert!(page.contains("<body dir=\"ltr\"") && page.contains("<span dir=\"rtl\">דנה</span>\u{200e} <span dir=\"ltr\">(+972"));
+    let isolated = |name: &str| format!("\u{200e}<span dir=\"rtl\">{name}</span><span dir=\"ltr\">&lrm;</span>");
+    assert!(page.contains(&format!("“{}” added “{}”.", isolated("דנה"), isolated("فاطمة"))));
+    assert!(
+        page.contains("<body dir=\"ltr\"") && page.contains(&format!("{} <span dir=\"ltr\">(+972", isolated("דנה")))
+    );
     for unknown_to_word in ["<bdi", "dir=\"auto\"", "<p "] {
         assert!(!page.contains(unknown_to_word), "{unknown_to_word}");
     }
@@ -89,7 +92,9 @@ fn sentences_are_left_to_right_whatever_the_names_are() {
 
 #[test]
 fn names_in_headers_have_marks_when_they_are_right_to_left() {
-    let hebrew = item(json!({"chat": {"id": "g", "type": "group", "name": "צוות 7"}, "from": {"name": "דנה", "phone": "972501234567"}}));
+    let hebrew = item(
+        json!({"chat": {"id": "g", "type": "group", "name": "צוות 7"}, "from": {"name": "דנה", "phone": "972501234567"}}),
+    );
     let mime = render(&hebrew, &[]).mime;
     let parsed = MessageParser::default().parse(&mime).expect("a message");
     assert_eq!(parsed.subject(), Some("WhatsApp: \u{200e}צוות 7\u{200f}\u{200e}"));
@@ -105,7 +110,10 @@ fn preview_is_the_beginning_of_the_text() {
     let expected = "First line, *second* line and more and more and more and more and more and more and more …";
     let page = html(&captured);
     let preview = page.split("mso-hide:all\">").nth(1).and_then(|rest| rest.split('<').next());
-    assert_eq!(preview.map(|text| text.chars().take(80).collect::<String>()), Some(expected.chars().take(80).collect()));
+    assert_eq!(
+        preview.map(|text| text.chars().take(80).collect::<String>()),
+        Some(expected.chars().take(80).collect())
+    );
     assert!(text(&captured).starts_with(&format!("| {}", expected.chars().take(80).collect::<String>())));
     let call = html(&item(json!({"type": "call", "text": null, "call": {"media": "voice", "status": "missed"}})));
     assert!(call.contains("mso-hide:all\">Missed voice call: voice call</div>"));
@@ -137,7 +145,8 @@ fn target_is_shown_with_its_id_and_its_kind() {
 
 #[test]
 fn mention_carries_the_name() {
-    let captured = item(json!({"text": "@4520123457 and @45201234570", "mentions": [{"name": "Bo", "phone": "4520123457"}]}));
+    let captured =
+        item(json!({"text": "@4520123457 and @45201234570", "mentions": [{"name": "Bo", "phone": "4520123457"}]}));
     let page = html(&captured);
     assert!(page.contains(">@4520123457 (<span dir=\"ltr\">Bo</span>)</span> and @45201234570"), "{page}");
     let text = text(&captured);
@@ -170,8 +179,11 @@ fn business_content_reads_as_a_message() {
         "header": {"type": "text", "text": "Booked"}, "body": "See you", "footer": "Bye",
         "buttons": [{"type": "reply", "reply": {"id": "1", "title": "Yes"}}, {"title": "Web", "url": "https://example.com/"}],
         "order": {"items": [{"productName": "Seat"}]}}})));
-    for part in ["Header:\r\n| Booked\r\nBody:\r\n| See you\r\nFooter:\r\n| Bye\r\n", "Button: Yes\r\nButton: Web https://example.com/\r\n",
-        "| Order items 1 product name: Seat\r\n"] {
+    for part in [
+        "Header:\r\n| Booked\r\nBody:\r\n| See you\r\nFooter:\r\n| Bye\r\n",
+        "Button: Yes\r\nButton: Web https://example.com/\r\n",
+        "| Order items 1 product name: Seat\r\n",
+    ] {
         assert!(text.contains(part), "{part} in {text}");
     }
     assert!(!text.contains("[0]") && !text.contains("buttons"), "{text}");
@@ -218,7 +230,10 @@ fn only_a_picture_that_is_declared_as_one_is_shown() {
         parsed.body_html(0).expect("a page").contains("<img")
     };
     assert!(shown(json!("image/jpeg"), PNG) && shown(Value::Null, PNG));
-    assert!(!shown(json!("application/pdf"), PNG) && !shown(json!("image/svg+xml"), b"<svg xmlns='x' width='1' height='1'/>"));
+    assert!(
+        !shown(json!("application/pdf"), PNG)
+            && !shown(json!("image/svg+xml"), b"<svg xmlns='x' width='1' height='1'/>")
+    );
     assert!(!shown(json!("image/png"), b"not a picture"));
 }
 
@@ -247,7 +262,8 @@ fn files_of_equal_names_are_made_distinct() {
 
 #[test]
 fn voice_note_says_what_plays_it() {
-    let captured = item(json!({"type": "voice", "attachments": [{"id": "1", "contentType": "audio/ogg; codecs=opus"}]}));
+    let captured =
+        item(json!({"type": "voice", "attachments": [{"id": "1", "contentType": "audio/ogg; codecs=opus"}]}));
     let text = plain(&render(&captured, &[Some(vec![1])]).mime);
     assert!(text.contains("voice-1.opus") && text.contains("VLC"), "{text}");
 }
@@ -257,9 +273,21 @@ fn contact_card_is_decoded() {
     let quoted = "BEGIN:VCARD\r\nVERSION:2.1\r\nFN;CHARSET=UTF-8;ENCODING=QUOTED-PRINTABLE:Bj=C3=B8rn =\r\n=C3=85g\r\n\
         TEL;CELL:+45 30 12 34 56\r\nEND:VCARD\r\n";
     let number = "1".repeat(200);
-    let folded = format!("BEGIN:VCARD\nVERSION:3.0\nFN:Ada\\, PhD\nORG:A\\;B\\, C;D\nTEL;TYPE=CELL:{}\n {}\nEND:VCARD", &number[..60], &number[60..]);
-    let text = text(&item(json!({"type": "contacts", "contacts": [{"vcard": quoted}, {"name": "\u{3164}", "vcard": folded}]})));
-    for line in ["Contact: Bjørn Åg", "Phone: +45 30 12 34 56", "Contact: Ada, PhD", "Organisation: A;B, C, D", &format!("Phone: {number}")] {
+    let folded = format!(
+        "BEGIN:VCARD\nVERSION:3.0\nFN:Ada\\, PhD\nORG:A\\;B\\, C;D\nTEL;TYPE=CELL:{}\n {}\nEND:VCARD",
+        &number[..60],
+        &number[60..]
+    );
+    let text = text(&item(
+        json!({"type": "contacts", "contacts": [{"vcard": quoted}, {"name": "\u{3164}", "vcard": folded}]}),
+    ));
+    for line in [
+        "Contact: Bjørn Åg",
+        "Phone: +45 30 12 34 56",
+        "Contact: Ada, PhD",
+        "Organisation: A;B, C, D",
+        &format!("Phone: {number}"),
+    ] {
         assert!(text.contains(&format!("\r\n{line}\r\n")), "{line} in {text}");
     }
     let too_long = format!("BEGIN:VCARD\nVERSION:3.0\nFN:A\nTEL:{}\nEND:VCARD", "1".repeat(300));
@@ -273,6 +301,9 @@ fn no_line_of_a_message_begins_with_from_and_a_space() {
     let mime = render(&captured, &[]).mime;
     let lines: Vec<&str> = std::str::from_utf8(&mime).expect("ASCII").split("\r\n").collect();
     assert!(lines.iter().any(|line| line.starts_with("=46rom=")), "a line that had to be changed");
-    assert!(!lines.iter().any(|line| line.starts_with("From ")) && lines.iter().all(|line| !line.contains("here") || line.len() <= 76));
+    assert!(
+        !lines.iter().any(|line| line.starts_with("From "))
+            && lines.iter().all(|line| !line.contains("here") || line.len() <= 76)
+    );
     assert!(plain(&mime).contains(&"From here From there ".repeat(300)));
 }

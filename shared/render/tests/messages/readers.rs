@@ -1,4 +1,5 @@
-//! Python's `email` and Perl's MIME::Parser, each one process for any number of messages.
+//! Other projects' parsers, each one process for any number of messages: Python's `email`, Perl's MIME::Parser, mailparser
+//! and postal-mime of Node.js, and notmuch, which uses GMime.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -9,36 +10,55 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-/// What Python's parser says of each message, in order.
-pub(crate) fn python(messages: &[Vec<u8>]) -> Vec<Value> {
-    read("python3", "read.py", messages, "the package python3 is needed")
+/// A parser that a test starts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Reader {
+    Python,
+    Perl,
+    Mailparser,
+    PostalMime,
+    Notmuch,
 }
 
-/// What Perl's parser says of each message, in order.
-pub(crate) fn perl(messages: &[Vec<u8>]) -> Vec<Value> {
-    read("perl", "read.pl", messages, "the packages perl and libmime-tools-perl are needed")
-}
+impl Reader {
+    fn command(self) -> (&'static [&'static str], &'static str) {
+        match self {
+            Self::Python => (&["python3", "read.py"], "the package python3 is needed"),
+            Self::Perl => (&["perl", "read.pl"], "the packages perl and libmime-tools-perl are needed"),
+            Self::Mailparser => (&["node", "read.mjs", "mailparser"], "run npm ci in tests/readers; make test does"),
+            Self::PostalMime => (&["node", "read.mjs", "postal-mime"], "run npm ci in tests/readers; make test does"),
+            Self::Notmuch => (&["python3", "read_notmuch.py"], "the package notmuch is needed"),
+        }
+    }
 
-fn read(program: &str, script: &str, messages: &[Vec<u8>], needed: &str) -> Vec<Value> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers").join(script);
-    let spawned = Command::new(program).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-    let mut reader = spawned.unwrap_or_else(|error| panic!("{program} did not start ({error}): {needed}"));
-    let mut input = reader.stdin.take().expect("a pipe");
-    let lines = BufReader::new(reader.stdout.take().expect("a pipe")).lines();
-    let answers = std::thread::scope(|scope| {
-        scope.spawn(move || {
-            for mime in messages {
-                // A reader that ended early is found out below, by what it did not answer.
-                if writeln!(input, "{}", json!({ "mime": STANDARD.encode(mime) })).is_err() {
-                    return;
+    /// What the parser reports for each message, in order.
+    pub(crate) fn read(self, messages: &[Vec<u8>]) -> Vec<Value> {
+        let (command, needed) = self.command();
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers");
+        let spawned = Command::new(command[0])
+            .args(&command[1..])
+            .current_dir(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
+        let mut reader = spawned.unwrap_or_else(|error| panic!("{self:?} did not start ({error}): {needed}"));
+        let mut input = reader.stdin.take().expect("a pipe");
+        let lines = BufReader::new(reader.stdout.take().expect("a pipe")).lines();
+        let found = std::thread::scope(|scope| {
+            scope.spawn(move || {
+                for mime in messages {
+                    // A reader that ended early is found below, by the number of its lines.
+                    if writeln!(input, "{}", json!({ "mime": STANDARD.encode(mime) })).is_err() {
+                        return;
+                    }
                 }
-            }
+            });
+            lines.map(|line| serde_json::from_str(&line.expect("UTF-8")).expect("JSON")).collect::<Vec<Value>>()
         });
-        lines.map(|line| serde_json::from_str(&line.expect("UTF-8")).expect("JSON")).collect::<Vec<Value>>()
-    });
-    let status = reader.wait().expect("a process");
-    assert!(status.success() && answers.len() == messages.len(), "{program} ended with {status}: {needed}");
-    answers
+        let status = reader.wait().expect("a process");
+        assert!(status.success() && found.len() == messages.len(), "{self:?} ended with {status}: {needed}");
+        found
+    }
 }
 
 /// What every message must be, byte by byte, whoever reads it.

@@ -50,6 +50,7 @@ while (my $line = <STDIN>) {
             name => decode('MIME-Header', $_->head->recommended_filename),
             sha256 => sha256_hex($_->bodyhandle->as_string),
             encoding => unfolded($_->head->get('Content-Transfer-Encoding')),
+            cid => ($_->head->get('Content-ID') // '') =~ /<(.*)>/ ? $1 : undef,
         } } @files],
     }), "\n";
 }

@@ -45,6 +45,7 @@ def read(mime):
                 "name": part.get_filename(),
                 "sha256": hashlib.sha256(part.get_payload(decode=True)).hexdigest(),
                 "encoding": part["Content-Transfer-Encoding"],
+                "cid": part["Content-ID"] and part["Content-ID"].strip("<>"),
             }
             for part in files
         ],
