@@ -45,7 +45,7 @@ fn forged_lines_are_marked_in_the_plain_text() {
         assert_eq!((facts("Kind: "), facts("From: "), facts("Sent: ")), (1, 1, 1), "{text}");
         assert!(facts("Text:") <= 1 && facts("Anomaly") == 0 && facts("----") == 1, "{text}");
         let kind = text.lines().find(|line| line.starts_with("Kind: ")).expect("a kind");
-        assert_eq!(kind.contains("Deleted"), false, "{text}");
+        assert!(!kind.contains("Deleted"), "{text}");
         // All facts stand before anything that a participant wrote, but for the preview.
         let rule = text.find("\r\n------").expect("the end of the facts");
         assert!(text.find("\r\nFrom: ").is_some_and(|from| from < rule), "{text}");
