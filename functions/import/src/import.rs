@@ -61,8 +61,13 @@ static ALONE: Mutex<()> = Mutex::const_new(());
 #[async_trait]
 impl Work for Import {
     const STAGE: Stage = Stage::Import;
-    const METRICS: &'static [Metric] =
-        &[Metric::Imported, Metric::Skipped, Metric::MailboxThrottles, Metric::UserMapRefused];
+    const METRICS: &'static [Metric] = &[
+        Metric::Imported,
+        Metric::Skipped,
+        Metric::MailboxThrottles,
+        Metric::UserMapRefused,
+        Metric::WithoutMessageClass,
+    ];
 
     async fn prepare(&self) -> Result<(), Failure> {
         self.user_map.refresh().await

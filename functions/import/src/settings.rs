@@ -65,6 +65,7 @@ pub struct Settings {
 }
 
 /// The mail system that a deployment files in.
+#[derive(Clone)]
 pub enum MailboxSettings {
     /// `MAILBOX=graph` and `MAILBOX=graph-import-mime`: Microsoft 365.
     Graph(Box<GraphSettings>),
@@ -75,6 +76,7 @@ pub enum MailboxSettings {
 }
 
 /// Microsoft 365.
+#[derive(Clone)]
 pub struct GraphSettings {
     /// How.
     pub config: GraphConfig,
@@ -83,6 +85,7 @@ pub struct GraphSettings {
 }
 
 /// A mail server.
+#[derive(Clone)]
 pub struct ImapSettings {
     /// How.
     pub config: ImapConfig,
@@ -93,6 +96,7 @@ pub struct ImapSettings {
 }
 
 /// Folders on this machine.
+#[derive(Clone)]
 pub struct MaildirSettings {
     /// `MAILDIR`: one folder a mailbox is in it.
     pub root: PathBuf,

@@ -20,6 +20,9 @@ pub(crate) struct Answer {
 #[derive(Debug)]
 pub(crate) struct Refused(pub(crate) u16, pub(crate) &'static str);
 
+/// The code for a message class that the tenant rejects; its message names the property.
+pub(crate) const CLASS_REJECTED: &str = "ErrorInvalidPropertySet";
+
 pub(crate) type Outcome = Result<Answer, Refused>;
 
 impl Answer {
@@ -37,8 +40,13 @@ impl Answer {
     }
 
     pub(crate) fn error(status: u16, code: &str) -> Self {
+        Self::error_with(status, code, "")
+    }
+
+    /// An error whose message also says this.
+    pub(crate) fn error_with(status: u16, code: &str, text: &str) -> Self {
         // As Graph does, the message repeats what it should not: a client must not pass it on.
-        let message = format!("{code}: the request of ada@example.com in the tenant contoso cannot be served.");
+        let message = format!("{code}: the request of ada@example.com in the tenant contoso cannot be served. {text}");
         let request = Uuid::new_v4().to_string();
         let body = json!({"error": {"code": code, "message": message, "innerError": {"request-id": request}}});
         Self::json(status, &body).with("request-id", &request)
@@ -67,6 +75,10 @@ impl Answer {
 
 impl From<Refused> for Answer {
     fn from(Refused(status, code): Refused) -> Self {
-        Self::error(status, code)
+        let text = match code {
+            CLASS_REJECTED => "The property 'String 0x001A' is not allowed.",
+            _ => "",
+        };
+        Self::error_with(status, code, text)
     }
 }

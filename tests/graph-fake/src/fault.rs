@@ -75,12 +75,20 @@ pub struct Refusal {
     pub code: String,
     /// The `Retry-After` header's value.
     pub retry_after: Option<String>,
+    /// What the error's message also says.
+    pub text: String,
 }
 
 impl Refusal {
     /// Without a `Retry-After`.
     pub fn new(status: u16, code: &str) -> Self {
-        Self { status, code: code.into(), retry_after: None }
+        Self { status, code: code.into(), retry_after: None, text: String::new() }
+    }
+
+    /// With a text in the error's message, such as the name of a property.
+    #[must_use]
+    pub fn saying(self, text: &str) -> Self {
+        Self { text: text.into(), ..self }
     }
 
     /// With a `Retry-After`, in whatever form.

@@ -14,8 +14,8 @@ use crate::{
     route::{Kind, Route},
 };
 
-/// The largest request, in megabytes.
-const LARGEST_REQUEST: usize = 4;
+/// The largest request, in bytes.
+const LARGEST_REQUEST: usize = 4_000_000;
 
 /// The largest piece of an upload, in bytes.
 const LARGEST_PIECE: usize = 4_000_000;
@@ -91,11 +91,11 @@ impl Tenant {
         if asked.route.kind == Kind::Upload {
             return self.take_piece(asked);
         }
+        if asked.body.len() > LARGEST_REQUEST {
+            return Err(Refused(413, "RequestEntityTooLarge"));
+        }
         if asked.route.kind == Kind::MimeImport {
             return self.import_mime(asked);
-        }
-        if asked.body.len() > self.quirks.megabytes(LARGEST_REQUEST) {
-            return Err(Refused(413, "RequestEntityTooLarge"));
         }
         if !asked.body.is_empty() && asked.header(header::CONTENT_TYPE) != Some("application/json") {
             return Err(Refused(415, "UnsupportedMediaType"));
@@ -105,6 +105,7 @@ impl Tenant {
             Kind::UserByName if !is_user_name(&asked.route.owner) => Err(Refused(400, "BadRequest")),
             Kind::UserByName => Ok(Answer::json(200, &query.select(self.user(&asked.route.owner)?.json()))),
             Kind::UserSearch => self.search_users(asked, &query),
+            Kind::GroupSearch => self.search_groups(asked, &query),
             Kind::FolderSearch => self.search_folders(asked, &query),
             Kind::FolderCreate => self.create_folder(asked),
             Kind::MessageSearch => self.search_messages(asked, &query),
@@ -131,11 +132,29 @@ impl Tenant {
         let wanted = literals("mail eq {} or proxyAddresses/any(p:p eq {})", query.filter().unwrap_or_default())
             .ok_or(Refused(400, "Request_UnsupportedQuery"))?;
         let [mail, proxy] = wanted.as_slice() else { return Err(Refused(400, "Request_UnsupportedQuery")) };
+        if self.rejected_addresses.contains(mail) {
+            return Err(Refused(400, "Request_BadRequest"));
+        }
         let found = self.users.iter().filter(|user| {
             user.mail.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(mail))
                 || user.proxies.iter().any(|own| own.eq_ignore_ascii_case(proxy))
         });
         query.page(found.map(|user| user.json()).collect(), self.host(asked), asked.path)
+    }
+
+    fn search_groups(&mut self, asked: &Asked<'_>, query: &Query) -> Outcome {
+        if self.denies_groups {
+            return Err(Refused(403, "Authorization_RequestDenied"));
+        }
+        let wanted = literals("mail eq {} or proxyAddresses/any(p:p eq {})", query.filter().unwrap_or_default())
+            .ok_or(Refused(400, "Request_UnsupportedQuery"))?;
+        let [mail, _] = wanted.as_slice() else { return Err(Refused(400, "Request_UnsupportedQuery")) };
+        let has = |group: &&Vec<String>| group.iter().any(|own| own.eq_ignore_ascii_case(mail));
+        let group = |group: &Vec<String>| {
+            let proxies: Vec<_> = group.iter().map(|address| format!("smtp:{address}")).collect();
+            json!({"id": Uuid::new_v4().to_string(), "mail": group.first(), "proxyAddresses": proxies})
+        };
+        query.page(self.groups.iter().filter(has).map(group).collect(), self.host(asked), asked.path)
     }
 
     fn search_folders(&mut self, asked: &Asked<'_>, query: &Query) -> Outcome {
@@ -150,7 +169,14 @@ impl Tenant {
                 && (query.includes_hidden() || !folder.hidden)
                 && wanted.iter().any(|name| same_name(name, &folder.name))
         });
-        let found = found.map(|folder| json!({"id": folder.id, "displayName": folder.name})).collect();
+        let shown = |folder: &Folder| {
+            let mut shown = json!({"id": folder.id, "displayName": folder.name});
+            if folder.is_search_folder {
+                shown["@odata.type"] = "#microsoft.graph.mailSearchFolder".into();
+            }
+            shown
+        };
+        let found = found.map(shown).collect();
         query.page(found, self.host(asked), asked.path)
     }
 
@@ -167,8 +193,13 @@ impl Tenant {
         if mailbox.folders.iter().any(taken) {
             return Err(Refused(409, "ErrorFolderExists"));
         }
-        let folder =
-            Folder { id: new_id(), name: new.display_name, parent: asked.route.folder.clone(), hidden: new.is_hidden };
+        let folder = Folder {
+            id: new_id(),
+            name: new.display_name,
+            parent: asked.route.folder.clone(),
+            hidden: new.is_hidden,
+            is_search_folder: false,
+        };
         let body = json!({"id": folder.id, "displayName": folder.name, "isHidden": folder.hidden});
         mailbox.folders.push(folder);
         Ok(Answer::json(201, &body))
@@ -186,9 +217,9 @@ impl Tenant {
         mailbox.folder(asked.folder())?;
         let found = mailbox.messages.iter().filter(|message| {
             message.folder_id == asked.folder()
-                && by_id.iter().flatten().all(|id| *id == message.internet_message_id)
+                && by_id.iter().flatten().all(|id| same_name(id, &message.internet_message_id))
                 && by_property.as_deref().is_none_or(|property| match property {
-                    [id, value] => message.properties.get(id) == Some(value),
+                    [id, value] => message.properties.get(id).is_some_and(|own| same_name(own, value)),
                     _ => false,
                 })
         });
@@ -197,13 +228,13 @@ impl Tenant {
     }
 
     fn create_message(&mut self, asked: &Asked<'_>) -> Outcome {
-        let quirks = self.quirks;
+        let (quirks, rejected) = (self.quirks, self.rejected_recipients.clone());
         let user = self.user(&asked.route.owner)?;
         let proxies = user.proxies.iter().filter_map(|proxy| Some(proxy.split_once(':')?.1.to_owned()));
         let own: Vec<_> = proxies.chain(user.mail.clone()).chain([user.name.clone()]).collect();
         let mailbox = self.mailbox(&asked.route.owner)?;
-        mailbox.folder(asked.folder())?;
-        let message = create(asked.body, &own, asked.folder(), quirks)?;
+        mailbox.fileable(asked.folder())?;
+        let message = create(asked.body, &own, asked.folder(), (quirks, &rejected))?;
         mailbox.make_room(asked.body.len())?;
         let body = message.json();
         mailbox.messages.push(message);
@@ -222,7 +253,7 @@ impl Tenant {
             return Err(Refused(413, "RequestEntityTooLarge"));
         }
         let mailbox = self.mailbox(&asked.route.owner)?;
-        mailbox.folder(asked.folder())?;
+        mailbox.fileable(asked.folder())?;
         let message = imported(asked.body, asked.folder(), quirks)?;
         mailbox.make_room(asked.body.len())?;
         let body = message.json();
@@ -240,7 +271,7 @@ impl Tenant {
     fn move_message(&mut self, asked: &Asked<'_>) -> Outcome {
         let destination: Destination = asked.json()?;
         let mailbox = self.mailbox(&asked.route.owner)?;
-        mailbox.folder(&destination.destination_id)?;
+        mailbox.fileable(&destination.destination_id)?;
         let message = mailbox.message(asked.message())?;
         message.folder_id = destination.destination_id;
         if !asked.keeps_ids() {
@@ -345,7 +376,7 @@ fn range(value: &str) -> Option<(usize, usize, usize)> {
     Some((first.parse().ok()?, last.parse().ok()?, size.parse().ok()?))
 }
 
-/// Exchange compares folders' names without regard to case.
+/// Exchange compares strings in filters, and the names of folders, without regard to case.
 fn same_name(one: &str, other: &str) -> bool {
     one.to_lowercase() == other.to_lowercase()
 }

@@ -1,6 +1,6 @@
 //! What a tenant holds: users, their mailboxes, folders and messages.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
@@ -19,7 +19,7 @@ pub struct User {
     pub(crate) name: String,
     pub(crate) mail: Option<String>,
     pub(crate) proxies: Vec<String>,
-    pub(crate) mailbox: Result<Mailbox, &'static str>,
+    pub(crate) mailbox: Result<Mailbox, (u16, &'static str)>,
 }
 
 impl User {
@@ -57,7 +57,35 @@ impl User {
     /// Without a mailbox; `code` is how Graph says so.
     #[must_use]
     pub fn without_mailbox(self, code: &'static str) -> Self {
-        Self { mailbox: Err(code), ..self }
+        Self { mailbox: Err((404, code)), ..self }
+    }
+
+    /// With a mailbox that the application may not use.
+    #[must_use]
+    pub fn out_of_scope(self) -> Self {
+        Self { mailbox: Err((403, "ErrorAccessDenied")), ..self }
+    }
+
+    /// With a search folder of this name, which is listed before other folders.
+    #[must_use]
+    pub fn search_folder(mut self, name: &str) -> Self {
+        if let Ok(mailbox) = &mut self.mailbox {
+            let folder =
+                Folder { id: new_id(), name: name.into(), parent: None, hidden: false, is_search_folder: true };
+            mailbox.folders.insert(0, folder);
+        }
+        self
+    }
+
+    /// With an ordinary folder of this name.
+    #[must_use]
+    pub fn folder(mut self, name: &str) -> Self {
+        if let Ok(mailbox) = &mut self.mailbox {
+            let folder =
+                Folder { id: new_id(), name: name.into(), parent: None, hidden: false, is_search_folder: false };
+            mailbox.folders.push(folder);
+        }
+        self
     }
 
     /// With a mailbox of so many bytes.
@@ -91,6 +119,8 @@ pub(crate) struct Folder {
     pub(crate) name: String,
     pub(crate) parent: Option<String>,
     pub(crate) hidden: bool,
+    /// A view of messages elsewhere: nothing can be created in it.
+    pub(crate) is_search_folder: bool,
 }
 
 /// A message as the mailbox holds it.
@@ -191,10 +221,13 @@ impl StoredMessage {
             json["internetMessageHeaders"] = headers.collect();
         }
         if let Some(expand) = query.expand() {
-            let wanted = literals("singleValueExtendedProperties($filter=id eq {})", expand);
-            let Some([id]) = wanted.as_deref() else { return Err(Refused(400, "BadRequest")) };
-            if let Some(value) = self.properties.get(id) {
-                json["singleValueExtendedProperties"] = json!([{"id": id, "value": value}]);
+            let wanted = literals("singleValueExtendedProperties($filter=id eq {})", expand)
+                .or_else(|| literals("singleValueExtendedProperties($filter=id eq {} or id eq {})", expand))
+                .ok_or(Refused(400, "BadRequest"))?;
+            let shown = |id: &String| Some(json!({"id": id_as_shown(id), "value": self.properties.get(id)?}));
+            let shown: Vec<_> = wanted.iter().filter_map(shown).collect();
+            if !shown.is_empty() {
+                json["singleValueExtendedProperties"] = shown.into();
             }
         }
         Ok(json)
@@ -209,6 +242,11 @@ impl StoredMessage {
 impl Mailbox {
     pub(crate) fn folder(&self, id: &str) -> Result<&Folder, Refused> {
         self.folders.iter().find(|folder| folder.id == id).ok_or(Refused(404, "ErrorItemNotFound"))
+    }
+
+    /// Whether messages can be put into a folder.
+    pub(crate) fn fileable(&self, id: &str) -> Result<(), Refused> {
+        if self.folder(id)?.is_search_folder { Err(Refused(400, "ErrorInvalidOperation")) } else { Ok(()) }
     }
 
     pub(crate) fn message(&mut self, id: &str) -> Result<&mut StoredMessage, Refused> {
@@ -244,10 +282,26 @@ impl Mailbox {
     }
 }
 
+/// A property's id as Graph shows it: a tag without leading zeros, in lower case.
+fn id_as_shown(id: &str) -> String {
+    match id.split_once(" 0x") {
+        Some((kind, tag)) => format!("{kind} 0x{}", tag.trim_start_matches('0').to_ascii_lowercase()),
+        None => id.to_owned(),
+    }
+}
+
 /// The users of a tenant, and the uploads that are under way.
 #[derive(Debug, Default)]
 pub(crate) struct Tenant {
     pub(crate) users: Vec<User>,
+    /// The addresses of each group.
+    pub(crate) groups: Vec<Vec<String>>,
+    /// Whether the application may read groups.
+    pub(crate) denies_groups: bool,
+    /// Addresses in lower case that no message may have as recipient or sender.
+    pub(crate) rejected_recipients: HashSet<String>,
+    /// Addresses that the directory does not take in a filter.
+    pub(crate) rejected_addresses: HashSet<String>,
     pub(crate) uploads: HashMap<String, Upload>,
     pub(crate) quirks: Quirks,
     /// Whether the application has `Mail-Advanced.ReadWrite.All`.
@@ -288,7 +342,7 @@ pub struct Quirks {
     pub clips_names: bool,
     /// A request to import MIME with a larger body, in bytes, is refused.
     pub largest_mime: Option<usize>,
-    /// A megabyte is 1,048,576 bytes, and not the 1,000,000 that are harder for a client.
+    /// A megabyte of a file is 1,048,576 bytes, and not 1,000,000. A request has at most 4,000,000 bytes all the same.
     pub binary_megabytes: bool,
 }
 
@@ -309,7 +363,7 @@ impl Tenant {
     pub(crate) fn mailbox(&mut self, user: &str) -> Result<&mut Mailbox, Refused> {
         match &mut self.user(user)?.mailbox {
             Ok(mailbox) => Ok(mailbox),
-            Err(code) => Err(Refused(404, code)),
+            Err((status, code)) => Err(Refused(*status, code)),
         }
     }
 }

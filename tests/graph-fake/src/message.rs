@@ -1,13 +1,13 @@
 //! The JSON of a new message, checked member by member.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::{
-    answer::Refused,
+    answer::{CLASS_REJECTED, Refused},
     mailbox::{Quirks, StoredAttachment, StoredMessage, new_id},
 };
 
@@ -17,7 +17,9 @@ pub(crate) const LARGEST_INLINE: usize = 3;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct NewMessage {
+    #[serde(default)]
     subject: String,
+    #[serde(default)]
     body: Body,
     from: Option<Recipient>,
     sender: Option<Recipient>,
@@ -37,6 +39,12 @@ struct NewMessage {
 struct Body {
     content_type: String,
     content: String,
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Self { content_type: "text".to_owned(), content: String::new() }
+    }
 }
 
 #[derive(Deserialize)]
@@ -109,7 +117,12 @@ pub(crate) fn clipped(mut name: String, quirks: Quirks) -> String {
 ///
 /// Whether it is a draft is decided here and for ever: by the unsent bit of PidTagMessageFlags, which is set where the
 /// property is missing.
-pub(crate) fn create(json: &[u8], owner: &[String], folder: &str, quirks: Quirks) -> Result<StoredMessage, Refused> {
+pub(crate) fn create(
+    json: &[u8],
+    owner: &[String],
+    folder: &str,
+    (quirks, rejected): (Quirks, &HashSet<String>),
+) -> Result<StoredMessage, Refused> {
     let new: NewMessage = serde_json::from_slice(json).map_err(|_| Refused(400, "RequestBodyRead"))?;
     if !matches!(new.body.content_type.as_str(), "html" | "text") || new.subject.chars().count() > 255 {
         return Err(Refused(400, "ErrorInvalidProperty"));
@@ -117,14 +130,18 @@ pub(crate) fn create(json: &[u8], owner: &[String], folder: &str, quirks: Quirks
     let headers = headers(new.internet_message_headers)?;
     let properties = properties(new.single_value_extended_properties)?;
     if quirks.refuses_message_class && properties.contains_key("String 0x001A") {
-        return Err(Refused(400, "ErrorInvalidPropertySet"));
+        return Err(Refused(400, CLASS_REJECTED));
     }
     let from = new.from.map(party).transpose()?;
+    let to: Vec<_> = new.to_recipients.into_iter().map(party).collect::<Result<_, _>>()?;
+    if to.iter().chain(&from).any(|(_, address)| rejected.contains(&address.to_ascii_lowercase())) {
+        return Err(Refused(400, "ErrorInvalidRecipients"));
+    }
     let foreign = |(_, address): &(String, String)| !owner.iter().any(|own| own.eq_ignore_ascii_case(address));
     if quirks.refuses_foreign_from && from.as_ref().is_some_and(foreign) {
         return Err(Refused(400, "ErrorSendAsDenied"));
     }
-    if quirks.most_recipients.is_some_and(|most| new.to_recipients.len() > most) {
+    if quirks.most_recipients.is_some_and(|most| to.len() > most) {
         return Err(Refused(400, "ErrorTooManyRecipients"));
     }
     let flags = properties.get("Integer 0x0E07").map_or(8, |flags| flags.parse().unwrap_or(8_u32));
@@ -149,7 +166,7 @@ pub(crate) fn create(json: &[u8], owner: &[String], folder: &str, quirks: Quirks
         internet_message_id: message_id(new.internet_message_id)?,
         from,
         sender: new.sender.map(party).transpose()?,
-        to: new.to_recipients.into_iter().map(party).collect::<Result<_, _>>()?,
+        to,
         headers,
         properties,
         attachments,

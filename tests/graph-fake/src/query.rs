@@ -53,7 +53,7 @@ impl Query {
     /// One thing, with the members that were selected; `id` is always there, and so is what was expanded.
     pub(crate) fn select(&self, thing: Value) -> Value {
         let (true, Value::Object(members)) = (self.0.contains_key("$select"), &thing) else { return thing };
-        let always = ["id", "singleValueExtendedProperties"];
+        let always = ["id", "singleValueExtendedProperties", "@odata.type"];
         let chosen: Map<_, _> = members
             .iter()
             .filter(|(name, _)| always.contains(&name.as_str()) || self.selects(name))

@@ -12,6 +12,8 @@ pub enum Kind {
     UserByName,
     /// `GET /v1.0/users?$filter=…`.
     UserSearch,
+    /// `GET /v1.0/groups?$filter=…`.
+    GroupSearch,
     /// `GET …/mailFolders` or `…/childFolders`.
     FolderSearch,
     /// `POST …/mailFolders` or `…/childFolders`.
@@ -73,6 +75,7 @@ impl Route {
             ("POST", ["beta", "users", user, "mailFolders", folder, "importMime"]) => {
                 route(Kind::MimeImport, user, Some(folder), None)
             }
+            ("GET", ["v1.0", "groups"]) => route(Kind::GroupSearch, "", None, None),
             ("GET", ["v1.0", "users"]) => route(Kind::UserSearch, "", None, None),
             ("GET", ["v1.0", "users", user]) => route(Kind::UserByName, user, None, None),
             (method, ["v1.0", "users", user, rest @ ..]) => match (method, rest) {

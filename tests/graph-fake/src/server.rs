@@ -69,6 +69,7 @@ struct Traffic {
     seen: Vec<Kind>,
     under_way: HashMap<String, usize>,
     peak: HashMap<String, usize>,
+    longest: usize,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -110,6 +111,31 @@ impl GraphFake {
     /// Puts a user into the tenant.
     pub fn add(&self, user: User) {
         lock(&self.shared.tenant).users.push(user);
+    }
+
+    /// Puts a group with these addresses into the tenant.
+    pub fn add_group(&self, addresses: &[&str]) {
+        lock(&self.shared.tenant).groups.push(addresses.iter().map(|&address| address.to_owned()).collect());
+    }
+
+    /// Takes the permission to read groups away from the application.
+    pub fn deny_groups(&self) {
+        lock(&self.shared.tenant).denies_groups = true;
+    }
+
+    /// From now on no message may have this recipient or sender; the error does not say which address it is about.
+    pub fn reject_recipient(&self, address: &str) {
+        lock(&self.shared.tenant).rejected_recipients.insert(address.to_ascii_lowercase());
+    }
+
+    /// From now on the directory does not take this address in a filter.
+    pub fn reject_address(&self, address: &str) {
+        lock(&self.shared.tenant).rejected_addresses.insert(address.to_owned());
+    }
+
+    /// The length of the longest request body so far, in bytes; those of uploads included.
+    pub fn longest_request(&self) -> usize {
+        lock(&self.shared.traffic).longest
     }
 
     /// Takes a user out of it, mailbox and all.
@@ -287,7 +313,7 @@ impl Shared {
     fn mailbox_of(&self, route: &Route) -> Option<String> {
         let mut tenant = lock(&self.tenant);
         let owner = match route.kind {
-            Kind::Token | Kind::UserByName | Kind::UserSearch | Kind::Unknown => return None,
+            Kind::Token | Kind::UserByName | Kind::UserSearch | Kind::GroupSearch | Kind::Unknown => return None,
             Kind::Upload => tenant.uploads.get(&route.owner)?.user.clone(),
             _ => route.owner.clone(),
         };
@@ -326,6 +352,10 @@ async fn serve(
     let Ok(body) = to_bytes(body, LONGEST_BODY).await else {
         return Answer::from(Refused(413, "RequestEntityTooLarge")).into_response();
     };
+    {
+        let mut traffic = lock(&shared.traffic);
+        traffic.longest = traffic.longest.max(body.len());
+    }
     if turn.is_one_too_many() {
         return Answer::error(429, "ApplicationThrottled").with("retry-after", "1").into_response();
     }
@@ -335,7 +365,7 @@ async fn serve(
     }
     let asked = asked(&route, &head, &body, &shared.url);
     let refuse = |refusal: crate::Refusal| {
-        let answer = Answer::error(refusal.status, &refusal.code);
+        let answer = Answer::error_with(refusal.status, &refusal.code, &refusal.text);
         match &refusal.retry_after {
             Some(value) => answer.with("retry-after", value),
             None => answer,

@@ -1,5 +1,4 @@
-//! HTTP, as every way into a mailbox that uses it does: answers are read whole but never without a bound, and an
-//! error's text never holds somebody else's words.
+//! HTTP for the mail system and its login endpoint: responses are read whole and bounded, and no error quotes a response.
 
 use std::time::Duration;
 
@@ -10,36 +9,46 @@ use tokio::sync::OnceCell;
 
 use super::MailboxError;
 
-/// The longest wait that an answer can ask of us.
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+/// The longest `Retry-After` that counts.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The bound for what holds no message, in bytes.
-pub(super) const SMALL: usize = 1024 * 1024;
+/// The size limit of a response without a message, in bytes.
+pub(super) const SMALL_RESPONSE_MAX_BYTES: usize = 1024 * 1024;
 
-/// The bound for an answer that shows a message, its body included. Every character may have become `\u003c`.
-pub(super) const MESSAGE: usize = 16 * 1024 * 1024;
+/// The size limit of a response with a message, its body included, in bytes. A character may take the six of `\u003c`.
+pub(super) const MESSAGE_RESPONSE_MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// No answer, or one that cannot be read: nobody knows whether the request was done. Says why in our words.
+/// Why there is no usable response.
 #[derive(Debug)]
-pub(super) struct Lost(pub(super) &'static str);
+pub(super) enum NoResponse {
+    /// The request was not sent.
+    NotSent(&'static str),
+    /// The request was sent, and the response was lost or cannot be read: the outcome is unknown.
+    OutcomeUnknown(&'static str),
+}
 
-/// A client that follows no redirect and uses no proxy: what it is given goes to the host that was named. It is made when
-/// it is first needed: it reads the system's certificates, which would be a good part of a function's start.
+impl NoResponse {
+    /// The reason, in our words.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::NotSent(reason) | Self::OutcomeUnknown(reason) => reason,
+        }
+    }
+}
+
+/// A client that follows no redirect and uses no proxy, so that credentials go to the configured host only. Created at the
+/// first request: reading the system's certificates would be a good part of a function's start.
 #[derive(Default)]
 pub(super) struct Http(OnceCell<reqwest::Client>);
 
 impl Http {
-    /// One that has asked for nothing yet.
-    ///
     /// # Errors
-    /// When the process has no TLS to use.
+    /// The process has no TLS provider.
     pub(super) fn new() -> Result<Self, NoTls> {
         // Without a provider reqwest would panic.
         if rustls::crypto::CryptoProvider::get_default().is_none() { Err(NoTls) } else { Ok(Self::default()) }
     }
 
-    /// The client itself.
-    ///
     /// # Errors
     /// [`MailboxError::Setup`] when the system has no certificates.
     pub(super) async fn client(&self) -> Result<&reqwest::Client, MailboxError> {
@@ -54,7 +63,7 @@ impl Http {
                 .build()
         };
         self.0.get_or_try_init(async || make()).await.map_err(|_| MailboxError::Setup {
-            detail: "no TLS client can be made: does this machine have root certificates?".to_owned(),
+            detail: "cannot create a TLS client: check that this machine has root certificates".to_owned(),
         })
     }
 }
@@ -62,55 +71,53 @@ impl Http {
 /// TLS cannot be set up.
 pub(super) struct NoTls;
 
-/// An answer.
-pub(super) struct Answer {
+pub(super) struct HttpResponse {
     pub(super) status: StatusCode,
     pub(super) retry_after: Option<Duration>,
     pub(super) body: Vec<u8>,
-    /// What Microsoft's support asks for.
-    pub(super) request: Option<String>,
+    /// The request id, for Microsoft's support.
+    pub(super) request_id: Option<String>,
 }
 
-/// Reads an answer of at most `limit` bytes.
-pub(super) async fn read(sent: reqwest::Result<Response>, limit: usize) -> Result<Answer, Lost> {
-    let mut response = sent.map_err(|error| lost(&error))?;
+/// Reads a response of at most `limit` bytes.
+pub(super) async fn read(sent: reqwest::Result<Response>, limit: usize) -> Result<HttpResponse, NoResponse> {
+    let mut response = sent.map_err(|error| no_response(&error))?;
     if response.status() == StatusCode::TOO_MANY_REQUESTS {
         metrics::add(Metric::MailboxThrottles, 1);
     }
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
     let wait = header(RETRY_AFTER.as_str()).and_then(|value| retry_after(value, jiff::Timestamp::now()));
-    let request = header("request-id").map(str::to_owned);
+    let request_id = header("request-id").map(str::to_owned);
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| lost(&error))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| no_response(&error))? {
         if body.len() + chunk.len() > limit {
-            return Err(Lost("the answer is longer than any that is expected"));
+            return Err(NoResponse::OutcomeUnknown("the response is larger than any expected"));
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Answer { status: response.status(), retry_after: wait, body, request })
+    Ok(HttpResponse { status: response.status(), retry_after: wait, body, request_id })
 }
 
-/// reqwest's own text holds the address, and that holds the mailbox.
-fn lost(error: &reqwest::Error) -> Lost {
-    let what = if error.is_timeout() {
-        "no answer in time"
-    } else if error.is_connect() {
-        "no connection: the name, the network's way out or TLS"
+/// reqwest's own text holds the URL, and the URL names the mailbox.
+fn no_response(error: &reqwest::Error) -> NoResponse {
+    if error.is_connect() {
+        NoResponse::NotSent("no connection: check the host name, the network's way out and TLS")
+    } else if error.is_timeout() {
+        NoResponse::OutcomeUnknown("no response in time")
     } else {
-        "the connection broke before the answer"
-    };
-    Lost(what)
-}
-
-impl Answer {
-    /// What a success holds.
-    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Lost> {
-        serde_json::from_slice(&self.body).map_err(|_| Lost("the answer is not what is documented"))
+        NoResponse::OutcomeUnknown("the connection broke before the response")
     }
 }
 
-/// A code, as far as it can be one: somebody else's free text never gets into our errors.
-pub(super) fn word(text: &str) -> Option<String> {
+impl HttpResponse {
+    /// The body of a success.
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, NoResponse> {
+        serde_json::from_slice(&self.body).map_err(|_| NoResponse::OutcomeUnknown("the response is not as documented"))
+    }
+}
+
+/// An error code, if the text can be one: free text of another system never gets into our errors.
+pub(super) fn error_code(text: &str) -> Option<String> {
     let letters = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
     ((1..=64).contains(&text.len()) && text.bytes().all(letters)).then(|| text.to_owned())
 }
@@ -120,13 +127,13 @@ pub(super) fn retry_after(value: &str, now: jiff::Timestamp) -> Option<Duration>
     let value = value.trim();
     let wait = match value.parse::<f64>() {
         Ok(seconds) if seconds.is_nan() => return None,
-        Ok(seconds) => Duration::try_from_secs_f64(seconds.min(LONGEST_WAIT.as_secs_f64())).ok()?,
+        Ok(seconds) => Duration::try_from_secs_f64(seconds.min(RETRY_AFTER_MAX.as_secs_f64())).ok()?,
         Err(_) => {
             let until = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
             Duration::try_from(until.duration_since(now)).unwrap_or_default()
         }
     };
-    Some(wait.min(LONGEST_WAIT))
+    Some(wait.min(RETRY_AFTER_MAX))
 }
 
 #[cfg(test)]
@@ -134,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_form_of_retry_after_is_read() {
+    fn retry_after_is_read_in_every_form() {
         let now: jiff::Timestamp = "2026-11-22T07:00:00Z".parse().unwrap();
         for (value, expected) in [
             ("2", Some(2000)),

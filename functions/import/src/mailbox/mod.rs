@@ -1,16 +1,17 @@
 //! The mailbox port: what import needs of a mail system. One adapter a folder or file beside this one.
 
+mod clock;
 mod date;
 pub mod entra;
 pub mod graph;
 mod header;
 mod http;
 pub mod imap;
-mod known;
 pub mod maildir;
 mod mime;
 mod outline;
-mod patience;
+mod recipient_cache;
+mod retry_budget;
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use async_trait::async_trait;
 use item::{FilingResult, ItemId, MailboxAddress, Sha256};
 use memchr::memmem;
 
+pub use clock::Clock;
 pub use mime::{LargeMime, Mime, StoredFile};
 pub(crate) use mime::{Original, PIECE, characters};
 pub(crate) use outline::{Outline, SMALL};

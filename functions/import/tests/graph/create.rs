@@ -76,19 +76,6 @@ async fn a_message_without_recipients_headers_or_files_is_filed() {
 }
 
 #[tokio::test]
-async fn a_tenant_that_refuses_the_class_gets_a_note_and_is_asked_once() {
-    let fake = tenant().await;
-    fake.set_quirks(Quirks { refuses_message_class: true, ..Quirks::default() });
-    let graph = graph(&fake);
-    for item in ["1", "2", "3"] {
-        file(&graph, &message(item, &[]), Attempt::First).await.unwrap();
-    }
-    assert_eq!(fake.visible(ADA).len(), 3);
-    assert_eq!(fake.count(Kind::MessageCreate), 4);
-    assert!(fake.visible(ADA).iter().all(|stored| !stored.properties.contains_key("String 0x001A")));
-}
-
-#[tokio::test]
 async fn a_tenant_that_refuses_a_foreign_sender_has_the_true_one_in_the_body() {
     let fake = tenant().await;
     fake.set_quirks(Quirks { refuses_foreign_from: true, ..Quirks::default() });

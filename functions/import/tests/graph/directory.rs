@@ -1,11 +1,11 @@
 //! Whose an address is, and whether there is a mailbox.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use graph_fake::{CLIENT_SECRET, Fault, Kind, On, Quirks, Refusal, User};
 use import::mailbox::{MailboxError, Mailboxes, graph::Graph};
 
-use crate::support::{ADA, Vault, config, graph, graph_with, mailbox, tenant};
+use crate::support::{ADA, Vault, clock, config, graph, graph_with, mailbox, tenant};
 
 async fn exists(graph: &Graph, address: &str) -> bool {
     graph.find(&address.parse().unwrap()).await.unwrap().is_some()
@@ -57,16 +57,117 @@ async fn every_way_of_saying_that_there_is_no_mailbox_is_understood() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_our_set_up_and_never_no_mailbox() {
-    for kind in [Kind::UserByName, Kind::UserSearch, Kind::FolderSearch] {
-        for (status, code) in [(403, "Authorization_RequestDenied"), (403, "ErrorAccessDenied"), (400, "BadRequest")] {
-            let fake = tenant().await;
-            fake.add(User::new("x@corp.example").mail(Some("x@example.com")));
-            fake.fault(On::kind(kind).times(9), Fault::Refuse(Refusal::new(status, code)));
-            let error = graph(&fake).find(&"x@example.com".parse().unwrap()).await.unwrap_err();
-            assert!(matches!(error, MailboxError::Setup { .. }), "{kind:?} {code}: {error:?}");
-        }
+async fn rejected_lookup_is_about_one_address_and_never_no_mailbox() {
+    for (kind, status, code) in [
+        (Kind::UserByName, 403, "Authorization_RequestDenied"),
+        (Kind::UserSearch, 403, "Authorization_RequestDenied"),
+        (Kind::UserSearch, 400, "Request_BadRequest"),
+        (Kind::FolderSearch, 403, "ErrorAccessDenied"),
+        (Kind::FolderSearch, 400, "BadRequest"),
+    ] {
+        let fake = tenant().await;
+        fake.add(User::new("x@corp.example").mail(Some("x@example.com")));
+        fake.fault(On::kind(kind).times(9), Fault::Refuse(Refusal::new(status, code)));
+        let error = graph(&fake).find(&"x@example.com".parse().unwrap()).await.unwrap_err();
+        assert!(matches!(error, MailboxError::LookupRejected { .. }), "{kind:?} {code}: {error:?}");
+        assert!(error.to_string().contains(code), "{error}");
     }
+}
+
+#[tokio::test]
+async fn refused_token_is_a_configuration_error() {
+    let fake = tenant().await;
+    fake.fault(On::kind(Kind::UserByName).times(9), Fault::Refuse(Refusal::new(401, "InvalidAuthenticationToken")));
+    let error = graph(&fake).find(&ADA.parse().unwrap()).await.unwrap_err();
+    assert!(matches!(error, MailboxError::Setup { .. }), "{error:?}");
+}
+
+/// A colleague outside the application's scope, and an address that the directory does not take.
+#[tokio::test]
+async fn lookup_error_of_one_address_does_not_touch_another() {
+    let fake = tenant().await;
+    fake.add(User::new("colleague@example.com").out_of_scope());
+    fake.reject_address("sales#dk@client.example");
+    let graph = graph(&fake);
+    for address in ["colleague@example.com", "sales#dk@client.example"] {
+        let error = graph.find(&address.parse().unwrap()).await.unwrap_err();
+        assert!(matches!(error, MailboxError::LookupRejected { .. }), "{address}: {error:?}");
+    }
+    assert!(exists(&graph, ADA).await);
+}
+
+/// Some servers answer a user name with unusual characters with 400.
+#[tokio::test]
+async fn address_that_is_no_user_name_is_found_by_its_filter() {
+    let fake = tenant().await;
+    fake.add(User::new("owner@corp.example").alias("sales#dk@example.com"));
+    fake.fault(On::kind(Kind::UserByName), Fault::Refuse(Refusal::new(400, "Request_BadRequest")));
+    assert!(exists(&graph(&fake), "sales#dk@example.com").await);
+}
+
+#[tokio::test]
+async fn sporadic_404_of_a_lookup_is_retried() {
+    for code in ["UnknownError", "ErrorNonExistentMailbox"] {
+        let fake = tenant().await;
+        fake.fault(On::kind(Kind::FolderSearch), Fault::Refuse(Refusal::new(404, code)));
+        assert!(exists(&graph(&fake), ADA).await, "{code}");
+        fake.fault(On::kind(Kind::FolderSearch).times(1000), Fault::Refuse(Refusal::new(404, code)));
+        let error = graph(&fake).find(&ADA.parse().unwrap()).await.unwrap_err();
+        assert!(matches!(&error, MailboxError::Unrecognized { detail, .. } if detail.contains(code)), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn user_name_that_is_the_address_of_a_group_gets_no_copy() {
+    let fake = tenant().await;
+    fake.add(User::new("sales@example.com").mail(Some("ann@example.com")));
+    fake.add_group(&["team@example.com", "Sales@example.com"]);
+    fake.add(User::new("displayed@corp.example").mail(Some("team@example.com")).without_proxies());
+    let graph = graph(&fake);
+    assert!(!exists(&graph, "sales@example.com").await, "only its user name");
+    assert!(!exists(&graph, "team@example.com").await, "only displayed");
+    assert!(exists(&graph, "ann@example.com").await);
+    let searches = fake.count(Kind::GroupSearch);
+    assert!(exists(&graph, ADA).await);
+    assert_eq!(fake.count(Kind::GroupSearch), searches, "an address of the account needs no lookup of groups");
+}
+
+#[tokio::test]
+async fn user_name_is_not_resolved_without_the_permission_to_check_groups() {
+    let fake = tenant().await;
+    fake.add(User::new("ann@corp.example").mail(Some("ann@example.com")));
+    fake.deny_groups();
+    let graph = graph(&fake);
+    let error = graph.find(&"ann@corp.example".parse().unwrap()).await.unwrap_err();
+    assert!(
+        matches!(&error, MailboxError::LookupRejected { detail } if detail.contains("GroupMember.Read.All")),
+        "{error:?}"
+    );
+    assert!(exists(&graph, "ann@example.com").await);
+}
+
+#[tokio::test]
+async fn user_name_of_one_account_displayed_by_another_gets_no_copy() {
+    let fake = tenant().await;
+    fake.add(User::new("x@example.com").mail(Some("ann@example.com")));
+    fake.add(User::new("bob@corp.example").mail(Some("x@example.com")).without_proxies());
+    assert!(!exists(&graph(&fake), "x@example.com").await);
+}
+
+/// Lambda freezes the process between two invocations.
+#[tokio::test]
+async fn negative_lookup_expires_by_the_wall_clock() {
+    let (clock, passed) = clock();
+    let fake = tenant().await;
+    let mut config = config(&fake);
+    (config.remember_nobody, config.clock) = (Duration::from_secs(60), clock);
+    let graph = graph_with(config, Vault::with(CLIENT_SECRET));
+    assert!(!exists(&graph, "bob@example.com").await);
+    fake.add(User::new("bob@example.com"));
+    passed.store(59, Ordering::Relaxed);
+    assert!(!exists(&graph, "bob@example.com").await);
+    passed.store(60, Ordering::Relaxed);
+    assert!(exists(&graph, "bob@example.com").await);
 }
 
 #[tokio::test]
@@ -167,9 +268,9 @@ async fn an_address_that_no_user_name_can_be_is_looked_for_by_a_filter_alone() {
 }
 
 #[tokio::test]
-async fn a_look_up_that_speaks_of_room_says_nothing_about_an_item() {
+async fn lookup_error_about_the_quota_says_nothing_about_an_item() {
     let fake = tenant().await;
     fake.fault(On::kind(Kind::FolderSearch), Fault::Refuse(Refusal::new(507, "ErrorQuotaExceeded")));
     let error = graph(&fake).find(&ADA.parse().unwrap()).await.unwrap_err();
-    assert!(matches!(error, MailboxError::Setup { .. }), "{error:?}");
+    assert!(matches!(error, MailboxError::Unrecognized { .. }), "{error:?}");
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use graph_fake::{CLIENT_SECRET, Fault, Gate, Kind, On, Quirks, Refusal};
-use import::mailbox::{Attempt, Mailboxes};
+use graph_fake::{CLIENT_SECRET, Fault, Gate, GraphFake, Kind, On, Quirks, Refusal, User};
+use import::mailbox::{Attempt, MailboxError, Mailboxes};
 
 use crate::support::{ADA, FOLDER, Vault, bytes, config, file, graph, graph_with, mailbox, message, tenant};
 
@@ -130,4 +130,59 @@ async fn a_draft_is_no_copy_and_asking_leaves_it_where_it_is() {
     let deletes = fake.count(Kind::MessageDelete);
     assert_eq!(graph.holds(&ada, &message("1", &[]).identity()).await.unwrap(), None);
     assert_eq!(fake.count(Kind::MessageDelete), deletes);
+}
+
+#[tokio::test]
+async fn search_folder_with_the_name_is_not_the_archive_folder() {
+    let fake = GraphFake::start().await.unwrap();
+    fake.add(User::new(ADA).search_folder(FOLDER).folder(FOLDER));
+    file(&graph(&fake), &message("1", &[]), Attempt::First).await.unwrap();
+    assert_eq!((fake.visible(ADA).len(), fake.count(Kind::FolderCreate)), (1, 0));
+
+    let fake = GraphFake::start().await.unwrap();
+    fake.add(User::new(ADA).search_folder(FOLDER));
+    let error = file(&graph(&fake), &message("1", &[]), Attempt::First).await.unwrap_err();
+    assert!(matches!(&error, MailboxError::Setup { detail } if detail.contains("MAIL_FOLDER")), "{error:?}");
+}
+
+#[tokio::test]
+async fn copies_are_counted_and_those_without_the_class_are_reported() {
+    let fake = tenant().await;
+    let graph = graph(&fake);
+    let ada = mailbox(&graph, ADA).await;
+    let message = message("1", &[]);
+    assert!(graph.copies(&ada, &message.identity()).await.unwrap().is_empty());
+    graph.file(&ada, &message, Attempt::First).await.unwrap();
+    fake.set_quirks(Quirks { refuses_message_class: true, ..Quirks::default() });
+    graph.file(&ada, &message, Attempt::First).await.unwrap();
+    let copies = graph.copies(&ada, &message.identity()).await.unwrap();
+    assert_eq!(copies.iter().map(|copy| copy.lacks_message_class).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(graph.holds(&ada, &message.identity()).await.unwrap().as_ref(), Some(&copies[0].message));
+}
+
+#[tokio::test]
+async fn copy_is_found_behind_many_with_the_same_message_id() {
+    let fake = tenant().await;
+    let graph = graph(&fake);
+    let ada = mailbox(&graph, ADA).await;
+    for item in 0..23 {
+        let mut other = message("1", &[]);
+        other.item = format!("OTHER-{item}").parse().unwrap();
+        graph.file(&ada, &other, Attempt::First).await.unwrap();
+    }
+    let ours = message("1", &[]);
+    let filed = graph.file(&ada, &ours, Attempt::First).await.unwrap();
+    assert_eq!(graph.holds(&ada, &ours.identity()).await.unwrap(), Some(filed.message), "on the third page");
+}
+
+#[tokio::test]
+async fn message_id_is_compared_with_its_case() {
+    let fake = tenant().await;
+    fake.grant_mime_import();
+    let mut config = config(&fake);
+    config.way = import::mailbox::graph::Way::Mime;
+    let graph = graph_with(config, Vault::with(CLIENT_SECRET));
+    let ada = mailbox(&graph, ADA).await;
+    graph.file(&ada, &message("wa-1", &[]), Attempt::First).await.unwrap();
+    assert_eq!(graph.holds(&ada, &message("WA-1", &[]).identity()).await.unwrap(), None);
 }

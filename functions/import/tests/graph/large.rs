@@ -58,17 +58,94 @@ async fn two_files_of_one_name_are_both_there() {
     }
 }
 
-/// "3 MB" is 3,000,000 bytes to some and 3,145,728 to others.
+/// "3 MB" is 3,000,000 bytes to some and 3,145,728 to others, and no request has more than 4,000,000. A file in the gap between
+/// the two limits is in a ZIP archive.
 #[tokio::test]
-async fn a_file_on_the_edge_of_3_mb_is_filed_whichever_way_it_is_read() {
-    let sizes = [2_990_000, 3_000_000, 3_100_000, 3 * MIB, 3 * MIB + 1];
+async fn file_of_about_3_mb_is_filed_in_requests_of_at_most_4_000_000_bytes() {
+    let sizes =
+        [2_990_000, 2_999_850, 2_999_900, 2_999_950, 2_999_999, 3_000_000, 3_100_000, 3_145_727, 3_145_728, 3_145_729];
     for (size, binary_megabytes) in sizes.into_iter().flat_map(|size| [(size, false), (size, true)]) {
         let fake = tenant().await;
         fake.set_quirks(Quirks { binary_megabytes, ..Quirks::default() });
         let edge = bytes(1, size);
-        let files: [(&str, &[u8]); 1] = [("edge", &edge)];
-        file(&graph(&fake), &message("1", &files), Attempt::First).await.unwrap();
-        assert_one_complete_copy(&fake, &files);
+        let files: [(&str, &[u8]); 2] = [("edge.jpg", &edge), ("edge.jpg.zip", b"another file")];
+        let message = message("1", &files);
+        file(&graph(&fake), &message, Attempt::First).await.unwrap();
+        assert!(fake.longest_request() <= 4_000_000, "{size}: {}", fake.longest_request());
+        let session_min = if binary_megabytes { 3 * MIB } else { 3_000_000 };
+        if (2_999_900..session_min).contains(&size) {
+            let [visible] = &fake.visible(ADA)[..] else { panic!("one copy") };
+            let packed = visible.attachments.iter().find(|file| file.name == "edge.jpg (2).zip").expect("packed");
+            assert!(packed.bytes.windows(edge.len()).any(|part| part == edge), "{size}: the file is in it as it is");
+            assert_eq!(visible.attachments.len(), 2);
+        } else {
+            assert_one_complete_copy(&fake, &files);
+        }
+    }
+}
+
+#[tokio::test]
+async fn packed_file_is_completed_after_an_interruption_anywhere() {
+    let (gap, other) = (bytes(1, 2_999_999), bytes(2, 2_000_000));
+    let files: [(&str, &[u8]); 2] = [("gap.jpg", &gap), ("other.jpg", &other)];
+    let message = message("1", &files);
+    for n in 1.. {
+        let fake = tenant().await;
+        if !end_after(&fake, &message, n).await {
+            assert!(n > 7, "only {n} requests");
+            break;
+        }
+        file(&graph(&fake), &message, Attempt::Again).await.unwrap();
+        let [stored] = &fake.messages(ADA)[..] else { panic!("one copy, at request {n}") };
+        assert_eq!((stored.visible, stored.attachments.len()), (true, 2), "at request {n}");
+    }
+}
+
+/// In a first request, a second and a piece of an upload.
+#[tokio::test]
+async fn large_message_that_is_rejected_midway_leaves_nothing_in_the_hidden_folder() {
+    let (big, second) = (bytes(1, 4_200_000), bytes(2, 2_500_000));
+    let files: [(&str, &[u8]); 3] = [("a", &big), ("b", &second), ("c", &second)];
+    for kind in [Kind::AttachmentCreate, Kind::SessionCreate, Kind::Upload, Kind::MessageMove] {
+        for (status, code) in
+            [(507, "ErrorQuotaExceeded"), (400, "ErrorMessageSizeExceeded"), (400, "ErrorSomethingNew"), (412, "x")]
+        {
+            if kind == Kind::Upload && code != "ErrorQuotaExceeded" {
+                // It ends the upload session only.
+                continue;
+            }
+            let fake = tenant().await;
+            fake.fault(On::kind(kind).times(1000), Fault::Refuse(Refusal::new(status, code)));
+            let error = file(&graph(&fake), &message("1", &files), Attempt::First).await.unwrap_err();
+            assert!(!matches!(error, MailboxError::Unavailable { .. }), "{kind:?} {code}: {error:?}");
+            assert!(fake.messages(ADA).is_empty(), "{kind:?} {code}");
+            fake.clear_faults();
+            file(&graph(&fake), &message("1", &files), Attempt::Again).await.unwrap();
+            assert_one_complete_copy(&fake, &files);
+        }
+    }
+}
+
+/// Exchange finds both by the id of one: they differ in case only.
+#[tokio::test]
+async fn two_items_whose_ids_differ_in_case_are_both_completed() {
+    let (one, other) = (bytes(1, 4_200_000), bytes(2, 4_300_000));
+    let fake = tenant().await;
+    let messages = [("WA-x", &one), ("WA-X", &other)].map(|(item, file)| message(item, &[("a", &file[..])]));
+    for message in &messages {
+        fake.fault(On::kind(Kind::SessionCreate).times(1000), Fault::Refuse(Refusal::new(503, "ErrorServerBusy")));
+        assert!(file(&graph(&fake), message, Attempt::First).await.is_err());
+        fake.clear_faults();
+    }
+    assert_eq!(fake.messages(ADA).len(), 2, "both are incomplete");
+    for message in messages.iter().rev() {
+        file(&graph(&fake), message, Attempt::Again).await.unwrap();
+    }
+    let visible = fake.visible(ADA);
+    assert_eq!((visible.len(), fake.messages(ADA).len()), (2, 2));
+    for (id, file) in [("<WA-x@archive.example>", &one), ("<WA-X@archive.example>", &other)] {
+        let stored = visible.iter().find(|stored| stored.internet_message_id == id).expect("a copy of each");
+        assert!(stored.attachments[0].bytes == *file, "{id} has its own file");
     }
 }
 
@@ -197,8 +274,8 @@ async fn a_mailbox_that_changes_its_attachments_never_shows_the_message() {
     fake.set_quirks(Quirks { clips_names: true, ..Quirks::default() });
     let big = bytes(1, 4_200_000);
     let error = file(&graph(&fake), &message("1", &[("abc", &big)]), Attempt::First).await.unwrap_err();
-    assert!(matches!(error, MailboxError::Rejected { .. }), "{error:?}");
-    assert!(fake.visible(ADA).is_empty());
+    assert!(matches!(error, MailboxError::Unrecognized { .. }), "{error:?}");
+    assert!(fake.messages(ADA).is_empty(), "nothing stays in the hidden folder");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are not #[test]s themselves")]
 
+mod concessions;
 mod create;
 mod directory;
 mod errors;
@@ -14,3 +15,4 @@ mod privacy;
 mod support;
 mod throttling;
 mod token;
+mod write_probe;

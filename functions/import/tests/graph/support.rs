@@ -1,7 +1,10 @@
 //! What every test needs: a tenant, an adapter, a message.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -9,7 +12,7 @@ use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use graph_fake::{CLIENT_ID, CLIENT_SECRET, GraphFake, TENANT_ID, User};
 use import::mailbox::{
-    Attempt, Filed, Mailbox, MailboxError, Mailboxes, Message,
+    Attempt, Clock, Filed, Mailbox, MailboxError, Mailboxes, Message,
     entra::{Cloud, Credentials, EntraSecret},
     graph::{Graph, GraphConfig},
 };
@@ -60,6 +63,15 @@ pub(crate) fn config(fake: &GraphFake) -> GraphConfig {
     config
 }
 
+/// A clock, and the seconds that have passed on it.
+pub(crate) fn clock() -> (Clock, Arc<AtomicI64>) {
+    let passed = Arc::new(AtomicI64::new(0));
+    let start = jiff::Timestamp::now().as_second();
+    let read = Arc::clone(&passed);
+    let clock = Clock::new(move || jiff::Timestamp::from_second(start + read.load(Ordering::Relaxed)).unwrap());
+    (clock, passed)
+}
+
 pub(crate) fn graph_with(config: GraphConfig, vault: Arc<Vault>) -> Graph {
     // Another test may have installed it.
     drop(rustls::crypto::ring::default_provider().install_default());
@@ -84,7 +96,10 @@ pub(crate) async fn file(graph: &Graph, message: &Message, attempt: Attempt) -> 
 /// long enough for a copy that is under way. Nobody waits here.
 pub(crate) async fn file_at_last(graph: &Graph, message: &Message, attempt: Attempt) -> Result<Filed, MailboxError> {
     match file(graph, message, attempt).await {
-        Err(error @ MailboxError::Unavailable { retry_after: Some(_), .. }) => {
+        Err(
+            error @ (MailboxError::Unavailable { retry_after: Some(_), .. }
+            | MailboxError::Unrecognized { retry_after: Some(_), .. }),
+        ) => {
             assert_late(&error);
             file(graph, message, Attempt::Again).await
         }
@@ -94,7 +109,11 @@ pub(crate) async fn file_at_last(graph: &Graph, message: &Message, attempt: Atte
 
 /// Asserts that nobody tries again before a copy has come that may be under way.
 pub(crate) fn assert_late(error: &MailboxError) {
-    let MailboxError::Unavailable { retry_after: Some(wait), .. } = error else { panic!("not late: {error:?}") };
+    let (MailboxError::Unavailable { retry_after: Some(wait), .. }
+    | MailboxError::Unrecognized { retry_after: Some(wait), .. }) = error
+    else {
+        panic!("not late: {error:?}")
+    };
     assert!(*wait >= MailboxError::SETTLES, "{error:?}");
 }
 

@@ -9,6 +9,7 @@ mod permissions;
 mod queues;
 mod secret;
 mod triggers;
+mod write_probe;
 
 use std::{path::Path, process::ExitCode};
 
@@ -30,6 +31,9 @@ pub struct DoctorArguments {
     /// A mailbox to look at: whether it is found and may be read. Nothing is written to it
     #[arg(long, value_name = "ADDRESS")]
     mailbox: Option<MailboxAddress>,
+    /// A mailbox in which a message is created, looked up as filing does, and deleted
+    #[arg(long, value_name = "ADDRESS")]
+    write_probe: Option<MailboxAddress>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -40,7 +44,7 @@ pub struct DoctorArguments {
 /// What `--help` says after the arguments.
 pub const HELP: &str = "Looks at the deployment as it is deployed, in this order: the stack, the functions' settings, the \
     bucket, the archive's secret and a login with it, the mail system's secret, token and permissions, a mailbox, the user map, \
-    the queues, what starts the functions, the last run. It writes nothing and prints no secret; the archive and the mail system \
+    the queues, what starts the functions, the last run. It writes nothing (but the message of --write-probe, which it deletes again) and prints no secret; the archive and the mail system \
     are asked from this machine.\n\
     Exit code: 0 nothing is wrong (warnings or not), 1 something is, 2 not understood.\n\
     Examples:\n  archiver doctor --stack whatsapp-archiver --mailbox ada@example.com\n  archiver doctor --local";
@@ -99,8 +103,12 @@ async fn look(connection: &Connection, arguments: &DoctorArguments, findings: &m
     }
     match settings.import {
         Ok(settings) => {
+            let probed = arguments.write_probe.as_ref().map(|address| (settings.mailbox.clone(), address));
             for finding in mail::check(connection, settings.mailbox, arguments.mailbox.as_ref()).await {
                 findings.add(finding)?;
+            }
+            if let Some((mailbox, address)) = probed {
+                findings.add(write_probe::check(connection, mailbox, address).await)?;
             }
             let user_map = UserMapSettings { key: settings.user_map_key, default_region: settings.default_region };
             findings.add(bucket::user_map(connection, &user_map).await)?;

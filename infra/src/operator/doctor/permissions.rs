@@ -12,6 +12,9 @@ const IMPORT_MIME: &str = "Mail-Advanced.ReadWrite.All";
 /// What the application needs of Entra. What it needs of mailboxes is Exchange's to give, and is in no token.
 const NEEDED: &str = "User.Read.All";
 
+/// Shows whether an address that is only a user name is the address of a group. Without it such an address is not resolved.
+const GROUPS: &str = "GroupMember.Read.All";
+
 /// What lets it do the same, and more.
 const MORE: [&str; 3] = ["User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"];
 
@@ -37,7 +40,7 @@ pub(super) fn check(granted: Option<&[String]>, way: Way) -> Finding {
             format!("grant {IMPORT_MIME} in Entra, with admin consent, or deploy with Mailbox=graph"),
         );
     }
-    let needed = |name: &str| name == NEEDED || (by_mime && name == IMPORT_MIME);
+    let needed = |name: &str| name == NEEDED || name == GROUPS || (by_mime && name == IMPORT_MIME);
     let extra: Vec<&str> = granted.iter().map(String::as_str).filter(|name| !needed(name)).collect();
     if extra.is_empty() {
         let granted = if by_mime {
@@ -45,7 +48,12 @@ pub(super) fn check(granted: Option<&[String]>, way: Way) -> Finding {
         } else {
             format!("{NEEDED} and no more; which mailboxes it may write to is Exchange's (RBAC for Applications)")
         };
-        return Finding::ok(CHECK, granted);
+        let groups = if has(GROUPS) {
+            String::new()
+        } else {
+            format!("; without {GROUPS} an address that is only a user name is not resolved")
+        };
+        return Finding::ok(CHECK, format!("{granted}{groups}"));
     }
     too_much(&extra, has(NEEDED))
 }
@@ -94,7 +102,10 @@ mod tests {
 
     #[test]
     fn what_a_token_grants_is_neither_too_little_nor_too_much() {
-        assert_eq!(found(&["User.Read.All"], Way::Json).0, Verdict::Ok);
+        let (ok, says, _) = found(&["User.Read.All"], Way::Json);
+        assert!(ok == Verdict::Ok && says.contains("without GroupMember.Read.All"), "{says}");
+        let (ok, says, _) = found(&["User.Read.All", "GroupMember.Read.All"], Way::Json);
+        assert!(ok == Verdict::Ok && !says.contains("without"), "{says}");
         let (missing, says, _) = found(&["Mail.ReadWrite"], Way::Json);
         assert!(missing == Verdict::NotOk && says.contains("User.Read.All is missing"), "{says}");
         assert_eq!(found(&[], Way::Json).0, Verdict::NotOk);

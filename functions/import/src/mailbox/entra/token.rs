@@ -5,10 +5,11 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jiff::Timestamp;
 use reqwest::{StatusCode, header::HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -17,9 +18,9 @@ use url::Url;
 
 use super::credentials::{Credentials, EntraSecret, assertion};
 use crate::mailbox::{
-    MailboxError,
-    http::{self, Answer, Http, Lost, word},
-    patience::Patience,
+    Clock, MailboxError,
+    http::{self, Http, HttpResponse, NoResponse, error_code},
+    retry_budget::RetryBudget,
 };
 
 /// A token is renewed so long before it ends: longer than any request takes.
@@ -30,7 +31,7 @@ const MARGIN: Duration = Duration::from_secs(5 * 60);
 pub(crate) struct Token {
     /// `Bearer …`, marked as a secret so that no log of headers shows it.
     pub(crate) header: HeaderValue,
-    fresh_until: Instant,
+    fresh_until: Timestamp,
     serial: u64,
 }
 
@@ -48,7 +49,7 @@ impl Token {
     pub(crate) fn roles(&self) -> Option<Vec<String>> {
         let claims = self.header.to_str().ok()?.split('.').nth(1)?;
         let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
-        Some(claims.roles.iter().take(Self::MOST_ROLES).filter_map(|role| word(role)).collect())
+        Some(claims.roles.iter().take(Self::MOST_ROLES).filter_map(|role| error_code(role)).collect())
     }
 }
 
@@ -62,6 +63,7 @@ pub(crate) struct Tokens {
     current: Mutex<Current>,
     /// How often one was asked for in vain.
     failures: AtomicU64,
+    clock: Clock,
 }
 
 #[derive(Default)]
@@ -94,7 +96,19 @@ struct Denial {
 
 impl Tokens {
     pub(crate) fn new(url: Url, client_id: String, scope: String, credentials: Arc<dyn Credentials>) -> Self {
-        Self { url, client_id, scope, credentials, current: Mutex::default(), failures: AtomicU64::new(0) }
+        Self {
+            url,
+            client_id,
+            scope,
+            credentials,
+            current: Mutex::default(),
+            failures: AtomicU64::new(0),
+            clock: Clock::default(),
+        }
+    }
+
+    pub(crate) fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
     }
 
     /// A token; never the one that Graph has just refused. Whoever waits for somebody who asks in vain does not ask again:
@@ -103,13 +117,13 @@ impl Tokens {
         &self,
         http: &Http,
         refused: Option<&Token>,
-        patience: &mut Patience,
+        budget: &mut RetryBudget,
     ) -> Result<Token, MailboxError> {
         let failures = self.failures.load(Ordering::Acquire);
         let mut current = self.current.lock().await;
         let serial = match &current.token {
             Some(token)
-                if token.fresh_until > Instant::now()
+                if token.fresh_until > self.clock.now()
                     && refused.is_none_or(|refused| refused.serial != token.serial) =>
             {
                 return Ok(token.clone());
@@ -122,7 +136,7 @@ impl Tokens {
         {
             return Err(failure.clone());
         }
-        match self.ask_for(http, serial, patience).await {
+        match self.ask_for(http, serial, budget).await {
             Ok(token) => {
                 *current = Current { token: Some(token.clone()), failure: None };
                 Ok(token)
@@ -135,23 +149,23 @@ impl Tokens {
         }
     }
 
-    async fn ask_for(&self, http: &Http, serial: u64, patience: &mut Patience) -> Result<Token, MailboxError> {
-        let granted = self.ask(http, patience).await?;
+    async fn ask_for(&self, http: &Http, serial: u64, budget: &mut RetryBudget) -> Result<Token, MailboxError> {
+        let granted = self.ask(http, budget).await?;
         let mut header = HeaderValue::try_from(format!("Bearer {}", granted.access_token.expose_secret()))
             .map_err(|_| unavailable("the login endpoint's token cannot be a header", None))?;
         header.set_sensitive(true);
-        let fresh_until = Instant::now() + usable(granted.expires_in);
+        let fresh_until = self.clock.now() + usable(granted.expires_in);
         Ok(Token { header, fresh_until, serial })
     }
 
-    async fn ask(&self, http: &Http, patience: &mut Patience) -> Result<Granted, MailboxError> {
+    async fn ask(&self, http: &Http, budget: &mut RetryBudget) -> Result<Granted, MailboxError> {
         let mut secret = self.credentials.get().await?;
         let mut rotated = false;
         loop {
             let (detail, retry_after) = match self.ask_with(http, &secret).await? {
-                Err(Lost(what)) => (what.to_owned(), None),
+                Err(none) => (none.reason().to_owned(), None),
                 Ok(answer) if answer.status == StatusCode::OK => {
-                    return answer.json().map_err(|Lost(what)| unavailable(what, None));
+                    return answer.json().map_err(|none| unavailable(none.reason(), None));
                 }
                 Ok(answer) if answer.status == StatusCode::TOO_MANY_REQUESTS || answer.status.is_server_error() => {
                     (format!("the login endpoint answers HTTP {}", answer.status.as_u16()), answer.retry_after)
@@ -178,21 +192,25 @@ impl Tokens {
                     Some(denial) => return Err(MailboxError::Setup { detail: denial.detail() }),
                 },
             };
-            if !patience.pause(retry_after).await {
+            if !budget.pause(retry_after).await {
                 return Err(unavailable(detail, retry_after));
             }
         }
     }
 
     /// One request, and what came back.
-    async fn ask_with(&self, http: &Http, secret: &EntraSecret) -> Result<Result<Answer, Lost>, MailboxError> {
+    async fn ask_with(
+        &self,
+        http: &Http,
+        secret: &EntraSecret,
+    ) -> Result<Result<HttpResponse, NoResponse>, MailboxError> {
         let signed;
         let mut form =
             vec![("client_id", self.client_id.as_str()), ("grant_type", "client_credentials"), ("scope", &self.scope)];
         match secret {
             EntraSecret::ClientSecret(secret) => form.push(("client_secret", secret.expose_secret())),
             EntraSecret::Certificate { certificate_pem, private_key_pem } => {
-                let now = jiff::Timestamp::now();
+                let now = Timestamp::now();
                 signed = assertion(certificate_pem, private_key_pem, &self.client_id, self.url.as_str(), now)
                     .map_err(|error| MailboxError::Setup { detail: error.to_string() })?;
                 form.push(("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"));
@@ -200,7 +218,7 @@ impl Tokens {
             }
         }
         let sent = http.client().await?.post(self.url.clone()).form(&form).send().await;
-        Ok(http::read(sent, http::SMALL).await)
+        Ok(http::read(sent, http::SMALL_RESPONSE_MAX_BYTES).await)
     }
 }
 
@@ -214,13 +232,13 @@ fn usable(expires_in: u64) -> Duration {
     lives.saturating_sub(MARGIN.min(lives / 10))
 }
 
-fn denial(answer: &Answer) -> Option<Denial> {
+fn denial(answer: &HttpResponse) -> Option<Denial> {
     let denied: Denied = serde_json::from_slice(&answer.body).ok()?;
     let code = denied.error_codes.first().copied().or_else(|| {
         let digits = denied.error_description.strip_prefix("AADSTS")?;
         digits.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
     });
-    Some(Denial { error: word(&denied.error)?, code })
+    Some(Denial { error: error_code(&denied.error)?, code })
 }
 
 impl Denial {
@@ -266,7 +284,7 @@ mod tests {
     fn a_token_is_not_shown() {
         let mut header = HeaderValue::from_static("Bearer secret");
         header.set_sensitive(true);
-        let token = Token { header, fresh_until: Instant::now(), serial: 0 };
+        let token = Token { header, fresh_until: Timestamp::now(), serial: 0 };
         assert!(!format!("{token:?}").contains("secret"));
     }
 }

@@ -7,23 +7,21 @@ use url::Url;
 
 use super::{
     Graph,
-    body::{attachment_json, longest_json},
+    body::{attachment_json, attachment_json_length, to_json},
     client::Request,
+    content::{Attachment, Data, InMemory},
     error::Failure,
-    filing::{REQUEST_LIMIT, Work},
-    message::{AtHand, Attachment},
+    limits::{PIECE, REQUEST_MAX_BYTES, UPLOAD_SESSION_MIN_BYTES},
     odata::with_options,
+    packed,
+    work::Work,
 };
-use crate::mailbox::patience::Patience;
-
-/// How many bytes of a file go up at once. 3.75 MiB: below the 4 MB of every document, and a multiple of 320 KiB, which
-/// some upload sessions insist on.
-pub const PIECE: usize = 12 * 320 * 1024;
+use crate::mailbox::retry_budget::RetryBudget;
 
 /// Graph counts the name and other properties of an attachment into its size: a few hundred bytes.
-const LARGEST_SURPLUS: u64 = 16 * 1024;
+const SIZE_SURPLUS_MAX: u64 = 16 * 1024;
 
-/// An attachment that is there.
+/// An attachment of a staged message.
 #[derive(Deserialize)]
 pub(super) struct Present {
     #[serde(default)]
@@ -32,12 +30,12 @@ pub(super) struct Present {
     size: u64,
 }
 
-/// What a staged message still lacks.
+/// What a staged message lacks.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Lack {
-    /// These, by their place among the wanted.
+    /// These files, by their place in the message.
     These(Vec<usize>),
-    /// It has something that it should not have.
+    /// The staged message has something that it should not have.
     Spoilt,
 }
 
@@ -56,7 +54,7 @@ struct SessionItem<'a> {
     content_type: &'a str,
 }
 
-/// Members' names come in either case.
+/// The members' names come in either case.
 #[derive(Deserialize)]
 struct Session {
     #[serde(rename = "uploadUrl", alias = "UploadUrl")]
@@ -69,21 +67,26 @@ struct Progress {
     next: Vec<String>,
 }
 
-/// Compares what is there with what is wanted, whose names are all different. The size shows whether a file is whole;
-/// it cannot tell two apart, since nobody knows what Graph adds to it.
+/// Compares the attachments with the files, whose names are all different. The size shows whether a file is complete; it
+/// cannot tell two files apart, since Graph does not document what it adds to it.
 pub(super) fn lack(wanted: &[Attachment<'_>], present: &[Present]) -> Lack {
-    let mut missing: HashMap<&str, usize> =
-        (0..).zip(wanted).map(|(index, file)| (file.name.as_str(), index)).collect();
+    let mut places = HashMap::with_capacity(wanted.len());
+    for (at, file) in wanted.iter().enumerate() {
+        let size = file.data.len() as u64;
+        places.insert(file.name.as_str(), (at, size));
+        if let Some(packed) = &file.packed_name {
+            places.insert(packed, (at, UPLOAD_SESSION_MIN_BYTES as u64));
+        }
+    }
+    let mut missing = vec![true; wanted.len()];
     for file in present {
-        let Some(index) = missing.remove(file.name.as_str()) else { return Lack::Spoilt };
-        let size = wanted[index].data.len() as u64;
-        if !(size..=size + LARGEST_SURPLUS).contains(&file.size) {
+        let Some(&(at, size)) = places.get(file.name.as_str()) else { return Lack::Spoilt };
+        let is_complete = (size..=size + SIZE_SURPLUS_MAX).contains(&file.size);
+        if !std::mem::take(&mut missing[at]) || !is_complete {
             return Lack::Spoilt;
         }
     }
-    let mut missing: Vec<_> = missing.into_values().collect();
-    missing.sort_unstable();
-    Lack::These(missing)
+    Lack::These((0..).zip(missing).filter_map(|(at, missing)| missing.then_some(at)).collect())
 }
 
 impl Graph {
@@ -91,52 +94,61 @@ impl Graph {
         &self,
         work: &Work<'_>,
         message: &str,
-        patience: &mut Patience,
+        budget: &mut RetryBudget,
     ) -> Result<Vec<Present>, Failure> {
         let url = self.client.hosts.graph(&["users", work.mailbox, "messages", message, "attachments"]);
         let url = with_options(url, &[("$select", "id,name,size")]);
-        self.client.list(Some(&work.lane.permits), url, patience).await
+        self.client.list(Some(&work.state.permits), url, budget).await
     }
 
-    /// Adds one file. After an unclear failure it may be there all the same.
+    /// Adds one file. After an unclear failure the file may be there all the same.
     pub(super) async fn attach(
         &self,
         work: &Work<'_>,
         message: &str,
         file: &Attachment<'_>,
-        patience: &mut Patience,
+        budget: &mut RetryBudget,
     ) -> Result<(), Failure> {
-        if longest_json(file) <= REQUEST_LIMIT {
-            return self.attach_at_once(work, message, file, patience).await;
+        if attachment_json_length(file) <= REQUEST_MAX_BYTES {
+            return self.attach_in_one_request(work, message, file, budget).await;
         }
-        match self.attach_in_pieces(work, message, file, patience).await {
-            // Documents differ on where exactly "3 MB" is.
-            Err(Failure::Refused(refusal)) if refusal.has_code("ErrorAttachmentSizeShouldNotBeLessThanMinimumSize") => {
-                self.attach_at_once(work, message, file, patience).await
+        match (self.attach_in_pieces(work, message, file, budget).await, &file.packed_name) {
+            // Too large for a request, and too small for an upload session of this tenant.
+            (Err(Failure::Refused(refusal)), Some(name))
+                if refusal.has_code("ErrorAttachmentSizeShouldNotBeLessThanMinimumSize") =>
+            {
+                let bytes = packed::pack(&file.name, &file.data.read(0..file.data.len()).await?)?;
+                let packed = Attachment {
+                    name: name.clone(),
+                    content_type: "application/zip".to_owned(),
+                    data: Data::Here(bytes.into()),
+                    packed_name: None,
+                };
+                self.attach_in_pieces(work, message, &packed, budget).await
             }
-            result => result,
+            (result, _) => result,
         }
     }
 
-    async fn attach_at_once(
+    async fn attach_in_one_request(
         &self,
         work: &Work<'_>,
         message: &str,
         file: &Attachment<'_>,
-        patience: &mut Patience,
+        budget: &mut RetryBudget,
     ) -> Result<(), Failure> {
         let url = self.client.hosts.graph(&["users", work.mailbox, "messages", message, "attachments"]);
         let read;
-        let content = match file.data.at_hand() {
+        let content = match file.data.in_memory_data() {
             Some(content) => content,
             None => {
                 read = file.data.read(0..file.data.len()).await?;
-                AtHand::Bytes(&read)
+                InMemory::Bytes(&read)
             }
         };
-        // The answer shows the file again.
-        let request = Request::post(url, attachment_json(file, &content)).answered_with_message();
-        self.client.ask_once(Some(&work.lane.permits), &request, patience).await.map(drop)
+        // The response shows the file again.
+        let request = Request::post(url, attachment_json(file, &content)).with_message_response();
+        self.client.send_once(Some(&work.state.permits), &request, budget).await.map(drop)
     }
 
     async fn attach_in_pieces(
@@ -144,50 +156,49 @@ impl Graph {
         work: &Work<'_>,
         message: &str,
         file: &Attachment<'_>,
-        patience: &mut Patience,
+        budget: &mut RetryBudget,
     ) -> Result<(), Failure> {
-        let permits = &work.lane.permits;
+        let permits = &work.state.permits;
         let segments = ["users", work.mailbox, "messages", message, "attachments", "createUploadSession"];
         let size = file.data.len();
         let item = SessionItem { attachment_type: "file", name: &file.name, size, content_type: &file.content_type };
-        let json = serde_json::to_vec(&NewSession { item })
-            .map_err(|_| Failure::Lost { what: "the file's name has no JSON form" })?;
-        // A second session does no harm: only the last piece of one makes an attachment.
-        let request = Request::post(self.client.hosts.graph(&segments), json);
-        let session = self.client.ask(Some(permits), &request, patience).await;
-        let session: Session = session.and_then(|answer| Ok(answer.json::<Session>()?)).map_err(Failure::of_a_step)?;
-        let url = Url::parse(&session.upload_url)
-            .map_err(|_| Failure::Undone { what: "the address for the upload is none" })?;
+        // A second session does no harm: only the last piece of a session creates the attachment.
+        let request = Request::post(self.client.hosts.graph(&segments), to_json(&NewSession { item }));
+        let session = self.client.send(Some(permits), &request, budget).await;
+        let session: Session =
+            session.and_then(|response| Ok(response.json::<Session>()?)).map_err(Failure::of_a_step)?;
+        let url =
+            Url::parse(&session.upload_url).map_err(|_| Failure::StepFailed { what: "the upload URL is invalid" })?;
 
         let mut start = 0;
         while start < size {
             let end = size.min(start + PIECE);
             let piece = file.data.read(start..end).await?;
-            let answer = match self.client.upload(permits, &url, (start, size), piece).await {
-                Ok(answer) => answer,
-                Err(failure) if failure.is_throttled() && patience.pause(failure.retry_after()).await => continue,
-                // The address is good for a while, whatever it says then.
+            let response = match self.client.upload(permits, &url, (start, size), piece).await {
+                Ok(response) => response,
+                Err(failure) if failure.is_throttled() && budget.pause(failure.retry_after()).await => continue,
+                // The upload URL expires, and the codes that say so are not documented.
                 Err(Failure::Refused(refusal)) if refusal.ends_an_upload() => {
-                    return Err(Failure::Undone { what: "the upload was refused in the middle and begins anew" });
+                    return Err(Failure::StepFailed { what: "the upload session ended early and has to start again" });
                 }
                 Err(failure) if end < size => return Err(failure.of_a_step()),
                 Err(failure) => return Err(failure),
             };
-            let next = next_start(&answer.body);
+            let next = next_start(&response.body);
             start = match next {
-                // It took less than we sent, which it may.
+                // Graph may take less than was sent.
                 Some(next) if next > start && next <= end => next,
                 None => end,
-                Some(_) => return Err(Failure::Undone { what: "the upload does not get on" }),
+                Some(_) => return Err(Failure::StepFailed { what: "upload made no progress" }),
             };
         }
         Ok(())
     }
 }
 
-/// Where the upload goes on, as the answer to a piece says; the answer to the last says nothing.
-fn next_start(answer: &[u8]) -> Option<usize> {
-    let progress: Progress = serde_json::from_slice(answer).unwrap_or_default();
+/// Where the upload continues, according to the response to a piece. The response to the last piece does not say.
+fn next_start(response: &[u8]) -> Option<usize> {
+    let progress: Progress = serde_json::from_slice(response).unwrap_or_default();
     let range = progress.next.first()?;
     range.split('-').next()?.parse().ok()
 }
@@ -195,13 +206,12 @@ fn next_start(answer: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mailbox::graph::message::Data;
-
     fn wanted(files: &[(&str, usize)]) -> Vec<Attachment<'static>> {
         let file = |&(name, size): &(&str, usize)| Attachment {
             name: name.to_owned(),
             content_type: "application/octet-stream".into(),
             data: Data::Here(vec![0; size].into()),
+            packed_name: None,
         };
         files.iter().map(file).collect()
     }
@@ -211,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_staged_message_is_compared_by_name_and_size() {
+    fn staged_message_is_compared_by_name_and_size() {
         let files = wanted(&[("a", 100_000), ("b", 10), ("a (2)", 99_900)]);
         assert_eq!(lack(&files, &[]), Lack::These(vec![0, 1, 2]));
         assert_eq!(lack(&files, &present(&[("a (2)", 100_137)])), Lack::These(vec![0, 1]));
@@ -224,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_piece_is_read_in_every_form() {
+    fn next_piece_is_read_in_every_form() {
         for (answer, expected) in [
             (r#"{"nextExpectedRanges":["3932160-"]}"#, Some(3_932_160)),
             (r#"{"NextExpectedRanges":["3932160"]}"#, Some(3_932_160)),

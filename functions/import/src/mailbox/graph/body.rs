@@ -1,54 +1,18 @@
-//! The JSON that Graph makes a message of.
+//! The JSON that Graph creates a message from.
 
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 use encodify::base64::STANDARD;
 use serde::Serialize;
 
-use super::message::{AtHand, Attachment, Body, Content, Party};
-use crate::mailbox::{Identity, characters};
-
-/// The named property that holds the item's id. The set is ours alone; changing it would make staged messages of
-/// earlier versions unfindable.
-pub(super) const ARCHIVE_ITEM_ID: &str = "String {6f1d4c1e-9a53-4f0b-8e57-2b7f3c0a9d41} Name ArchiveItemId";
-
-/// PidTagMessageFlags: read, and not unsent. Without it Graph makes a draft, and a draft stays one.
-const FLAGS: &str = "Integer 0x0E07";
-/// PidTagMessageDeliveryTime.
-const DELIVERED: &str = "SystemTime 0x0E06";
-/// PidTagClientSubmitTime.
-const SUBMITTED: &str = "SystemTime 0x0039";
-/// PidTagMessageClass.
-const CLASS: &str = "String 0x001A";
-/// PidTagInReplyToId.
-const IN_REPLY_TO: &str = "String 0x1042";
-/// PidTagInternetReferences.
-const REFERENCES: &str = "String 0x1039";
-
-/// A message as it was sent has at most so many recipients; Exchange documents no limit for one that was not.
-pub(super) const RECIPIENTS_OF_A_SENT_MESSAGE: usize = 500;
-
-/// What a tenant has to be spared, because it refuses it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Concessions {
-    /// The message class is IPM.Note.
-    pub(super) plain_class: bool,
-    /// The mailbox's own address is the sender; the true one stands in the body.
-    pub(super) own_sender: bool,
-    /// At most 500 recipients; that there are more stands in the body.
-    pub(super) few_recipients: bool,
-    /// No In-Reply-To and no References.
-    pub(super) no_thread: bool,
-}
-
-/// What the JSON is made of.
-pub(super) struct Draft<'a> {
-    pub(super) content: &'a Content<'a>,
-    pub(super) identity: Identity<'a>,
-    /// The mailbox's own address.
-    pub(super) mailbox: &'a str,
-    pub(super) class: &'a str,
-}
+use super::{
+    concession::{Concession, Concessions},
+    content::{Attachment, Body, Content, InMemory, Party},
+    limits::SENT_MESSAGE_RECIPIENTS_MAX,
+    properties::{ARCHIVE_ITEM_ID, CLASS, DELIVERED, FLAGS, IN_REPLY_TO, REFERENCES, SUBMITTED},
+    work::Draft,
+};
+use crate::mailbox::characters;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -99,7 +63,7 @@ struct Property<'a> {
     value: &'a str,
 }
 
-/// All of an attachment but its bytes.
+/// An attachment without its bytes.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct NewAttachment<'a> {
@@ -116,55 +80,63 @@ impl<'a> From<Party<'a>> for Recipient<'a> {
     }
 }
 
-/// Adds an attachment. Its base64 goes past serde, which would look at each character for something to escape; lines of
-/// it are not even decoded.
-fn write_attachment(attachment: &Attachment<'_>, content: &AtHand<'_>, json: &mut Vec<u8>) {
-    let all_but_its_bytes = NewAttachment {
-        kind: "#microsoft.graph.fileAttachment",
-        name: &attachment.name,
-        content_type: &attachment.content_type,
-        is_inline: false,
-    };
-    write_json(&all_but_its_bytes, json);
+impl<'a> NewAttachment<'a> {
+    fn of(attachment: &'a Attachment<'_>) -> Self {
+        Self {
+            kind: "#microsoft.graph.fileAttachment",
+            name: &attachment.name,
+            content_type: &attachment.content_type,
+            is_inline: false,
+        }
+    }
+}
+
+const CONTENT_START: &[u8] = b",\"contentBytes\":\"";
+const CONTENT_END: &[u8] = b"\"}";
+
+/// Adds an attachment. Its base64 bypasses serde, which would check each character for an escape; lines of base64 are not
+/// even decoded.
+fn write_attachment(attachment: &Attachment<'_>, content: &InMemory<'_>, json: &mut Vec<u8>) {
+    write_json(&NewAttachment::of(attachment), json);
     reopen(json);
-    json.extend_from_slice(b",\"contentBytes\":\"");
+    json.extend_from_slice(CONTENT_START);
     match content {
-        AtHand::Bytes(bytes) => {
+        InMemory::Bytes(bytes) => {
             STANDARD.encode_append(bytes, json);
         }
-        AtHand::Lines(lines) => {
+        InMemory::Lines(lines) => {
             for characters in characters(lines) {
                 json.extend_from_slice(characters);
             }
         }
     }
-    json.extend_from_slice(b"\"}");
+    json.extend_from_slice(CONTENT_END);
 }
 
-/// Takes the end off an object that has members, so that it can have more.
+/// Removes the end of an object that has members, so that it can have more.
 fn reopen(object: &mut Vec<u8>) {
     let end = object.pop();
     debug_assert_eq!(end, Some(b'}'));
 }
 
-/// How long an attachment's JSON is at most, in bytes.
-pub(super) fn longest_json(attachment: &Attachment<'_>) -> usize {
-    // Every character of the names may need an escape of six.
-    attachment.data.len().div_ceil(3) * 4 + 6 * (attachment.name.len() + attachment.content_type.len()) + 160
+/// The exact length of an attachment's JSON, in bytes.
+pub(super) fn attachment_json_length(attachment: &Attachment<'_>) -> usize {
+    let head = to_json(&NewAttachment::of(attachment)).len() - 1;
+    head + CONTENT_START.len() + attachment.data.len().div_ceil(3) * 4 + CONTENT_END.len()
 }
 
-/// One attachment by itself.
-pub(super) fn attachment_json(attachment: &Attachment<'_>, content: &AtHand<'_>) -> Vec<u8> {
-    let mut json = Vec::with_capacity(longest_json(attachment));
+/// The JSON of one attachment.
+pub(super) fn attachment_json(attachment: &Attachment<'_>, content: &InMemory<'_>) -> Vec<u8> {
+    let mut json = Vec::with_capacity(attachment_json_length(attachment));
     write_attachment(attachment, content, &mut json);
     json
 }
 
-/// A message with those of its attachments that travel with it. They are at hand.
+/// The JSON of a message with these of its attachments, whose bytes are in memory.
 pub(super) fn message_json(
     draft: &Draft<'_>,
-    attachments: &[(&Attachment<'_>, AtHand<'_>)],
-    concessions: Concessions,
+    attachments: &[(&Attachment<'_>, InMemory<'_>)],
+    concessions: &Concessions,
 ) -> Vec<u8> {
     let content = draft.content;
     let date = content.date.to_string();
@@ -174,16 +146,15 @@ pub(super) fn message_json(
         Property { id: SUBMITTED, value: &date },
         Property { id: ARCHIVE_ITEM_ID, value: draft.identity.item.as_str() },
     ];
-    if !concessions.plain_class {
-        properties.push(Property { id: CLASS, value: draft.class });
+    if let Some(class) = draft.class.filter(|_| !concessions.has(Concession::PlainClass)) {
+        properties.push(Property { id: CLASS, value: class });
     }
-    if !concessions.no_thread {
+    if !concessions.has(Concession::NoThread) {
         let thread = [(IN_REPLY_TO, &content.in_reply_to), (REFERENCES, &content.references)];
         properties.extend(thread.into_iter().filter_map(|(id, value)| Some(Property { id, value: value.as_deref()? })));
     }
     let own = Party { name: "", address: draft.mailbox };
-    let from = if concessions.own_sender { Some(own) } else { content.from }.map(Recipient::from);
-    let most = if concessions.few_recipients { RECIPIENTS_OF_A_SENT_MESSAGE } else { usize::MAX };
+    let from = if concessions.has(Concession::OwnSender) { Some(own) } else { content.from }.map(Recipient::from);
     let notes = notes(content, concessions);
     let (content_type, shown) = match &content.body {
         Body::Html(html) => ("html", with_notes(html, &notes, true)),
@@ -194,13 +165,13 @@ pub(super) fn message_json(
         body: ItemBody { content_type, content: &shown },
         from,
         sender: from,
-        to_recipients: content.to.iter().copied().take(most).map(Recipient::from).collect(),
+        to_recipients: recipients(content, concessions),
         internet_message_id: draft.identity.message_id,
         is_read: true,
         internet_message_headers: content.headers.iter().map(|(name, value)| NameAndValue { name, value }).collect(),
         single_value_extended_properties: properties,
     };
-    let files: usize = attachments.iter().map(|(attachment, _)| longest_json(attachment)).sum();
+    let files: usize = attachments.iter().map(|(attachment, _)| attachment_json_length(attachment) + 1).sum();
     let mut json = Vec::with_capacity(files + shown.len() + shown.len() / 8 + 200 * content.to.len() + 8192);
     write_json(&message, &mut json);
     if !attachments.is_empty() {
@@ -217,16 +188,52 @@ pub(super) fn message_json(
     json
 }
 
+/// The recipients that are sent.
+fn recipients<'a>(content: &Content<'a>, concessions: &Concessions) -> Vec<Recipient<'a>> {
+    let max = if concessions.has(Concession::FewRecipients) { SENT_MESSAGE_RECIPIENTS_MAX } else { usize::MAX };
+    let is_kept = |at: &usize| concessions.rejected_recipients.binary_search(at).is_err();
+    (0..).zip(&content.to).filter(|(at, _)| is_kept(at)).map(|(_, &to)| Recipient::from(to)).take(max).collect()
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RecipientProbe<'a> {
+    subject: &'a str,
+    to_recipients: Vec<Recipient<'a>>,
+    single_value_extended_properties: Vec<Property<'a>>,
+}
+
+/// The JSON of an empty message with these recipients, which shows whether the mail system accepts them. `id` is what it is
+/// found by.
+pub(super) fn recipient_probe_json(content: &Content<'_>, recipients: &[usize], id: &str) -> Vec<u8> {
+    let to_recipients = recipients.iter().filter_map(|&at| Some(Recipient::from(*content.to.get(at)?))).collect();
+    to_json(&RecipientProbe {
+        subject: "",
+        to_recipients,
+        single_value_extended_properties: vec![
+            Property { id: FLAGS, value: "1" },
+            Property { id: ARCHIVE_ITEM_ID, value: id },
+        ],
+    })
+}
+
+/// Serializes what consists of strings, numbers and lists.
+pub(super) fn to_json(value: &impl Serialize) -> Vec<u8> {
+    let mut json = Vec::new();
+    write_json(value, &mut json);
+    json
+}
+
 fn write_json(value: &impl Serialize, json: &mut Vec<u8>) {
     if let Err(error) = serde_json::to_writer(json, value) {
-        unreachable!("texts and numbers have a JSON form, and a Vec takes all of it: {error}");
+        unreachable!("strings and numbers can always be serialized, and a Vec takes all of it: {error}");
     }
 }
 
-/// What a concession took away, in words.
-fn notes(content: &Content<'_>, concessions: Concessions) -> Vec<String> {
+/// What the concessions took away, in words.
+fn notes(content: &Content<'_>, concessions: &Concessions) -> Vec<String> {
     let mut notes = Vec::new();
-    if let (true, Some(from)) = (concessions.own_sender, content.from) {
+    if let (true, Some(from)) = (concessions.has(Concession::OwnSender), content.from) {
         let mut note = String::from("From: ");
         if !from.name.is_empty() {
             note.push_str(from.name);
@@ -236,16 +243,21 @@ fn notes(content: &Content<'_>, concessions: Concessions) -> Vec<String> {
         debug_assert!(written.is_ok());
         notes.push(note);
     }
-    if concessions.few_recipients && content.to.len() > RECIPIENTS_OF_A_SENT_MESSAGE {
+    let (all, rejected) = (content.to.len(), concessions.rejected_recipients.len());
+    if concessions.has(Concession::FewRecipients) && all > SENT_MESSAGE_RECIPIENTS_MAX {
         notes.push(format!(
-            "Only the first {RECIPIENTS_OF_A_SENT_MESSAGE} of {} recipients are shown. The attached item lists all.",
-            content.to.len()
+            "Only the first {SENT_MESSAGE_RECIPIENTS_MAX} of {all} recipients are shown. The attached item lists all."
+        ));
+    }
+    if rejected > 0 {
+        notes.push(format!(
+            "{rejected} of {all} recipients are not shown, because the mail system rejects the address. The attached item lists all."
         ));
     }
     notes
 }
 
-fn with_notes<'a>(body: &'a str, notes: &[String], html: bool) -> std::borrow::Cow<'a, str> {
+fn with_notes<'a>(body: &'a str, notes: &[String], html: bool) -> Cow<'a, str> {
     if notes.is_empty() {
         return body.into();
     }
@@ -253,13 +265,13 @@ fn with_notes<'a>(body: &'a str, notes: &[String], html: bool) -> std::borrow::C
     for note in notes {
         if html {
             text.push_str("<p>");
-            for letter in note.chars() {
-                match letter {
+            for char in note.chars() {
+                match char {
                     '<' => text.push_str("&lt;"),
                     '>' => text.push_str("&gt;"),
                     '&' => text.push_str("&amp;"),
                     '"' => text.push_str("&quot;"),
-                    _ => text.push(letter),
+                    _ => text.push(char),
                 }
             }
             text.push_str("</p>");
@@ -278,22 +290,27 @@ mod tests {
 
     use super::*;
     use crate::mailbox::{
-        Mime,
-        graph::message::{Data, parse},
+        Identity, Mime,
+        graph::content::{Data, parse},
     };
 
     #[test]
-    fn an_attachments_json_is_never_longer_than_foreseen() {
+    fn attachment_json_has_the_computed_length() {
         for (name, size) in [("a", 0), ("\"\\\u{1}\u{1}", 1), ("é.png", 2), ("note", 1000)] {
             let data = Data::Here(vec![7; size].into());
-            let attachment = Attachment { name: name.into(), content_type: "application/x".into(), data };
-            let content = attachment.data.at_hand().unwrap();
-            assert!(attachment_json(&attachment, &content).len() <= longest_json(&attachment), "{name} {size}");
+            let attachment =
+                Attachment { name: name.into(), content_type: "application/x".into(), data, packed_name: None };
+            let content = attachment.data.in_memory_data().unwrap();
+            assert_eq!(
+                attachment_json(&attachment, &content).len(),
+                attachment_json_length(&attachment),
+                "{name} {size}"
+            );
         }
     }
 
     #[test]
-    fn a_concession_is_told_in_the_body_and_cannot_break_out_of_it() {
+    fn concession_is_noted_in_the_body_with_escapes() {
         let mime = b"Date: Sun, 22 Nov 2026 08:00:00 +0100\r\nFrom: \"<script>\" <1@whatsapp.invalid>\r\n\
             Content-Type: text/html\r\n\r\n<p>x</p>";
         let mime = parse(mime).unwrap();
@@ -303,10 +320,12 @@ mod tests {
             content: &content,
             identity: Identity { item: &item, message_id: "<m@x>", content: None },
             mailbox: "ada@example.com",
-            class: "IPM.ExternalData.X",
+            class: Some("IPM.ExternalData.X"),
         };
-        let concessions = Concessions { own_sender: true, plain_class: true, ..Concessions::default() };
-        let json: serde_json::Value = serde_json::from_slice(&message_json(&draft, &[], concessions)).unwrap();
+        let mut concessions = Concessions::default();
+        concessions.make(Concession::OwnSender);
+        concessions.make(Concession::PlainClass);
+        let json: serde_json::Value = serde_json::from_slice(&message_json(&draft, &[], &concessions)).unwrap();
         assert_eq!(json["from"]["emailAddress"]["address"], "ada@example.com");
         assert_eq!(json["body"]["content"], "<p>From: &lt;script&gt; &lt;1@whatsapp.invalid&gt;</p><p>x</p>");
         assert!(!json.to_string().contains("0x001A"));
@@ -322,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_sent_as_the_message_has_it() {
+    fn file_is_sent_as_the_message_has_it() {
         for length in [100, 57 * 9, 57 * 9 + 1, 57 * 9 + 56, 20_000] {
             let bytes: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
             let mime = with_file(&MIME.encode(&bytes));
@@ -330,8 +349,8 @@ mod tests {
             let content = Content::of(&parsed, &mime).unwrap();
             let [file] = &content.attachments[..] else { panic!("one file") };
             assert!(matches!(file.data, Data::Lines(..)) && file.data.len() == length);
-            let json = attachment_json(file, &file.data.at_hand().unwrap());
-            assert!(json.len() <= longest_json(file));
+            let json = attachment_json(file, &file.data.in_memory_data().unwrap());
+            assert_eq!(json.len(), attachment_json_length(file));
             let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
             assert_eq!(json["name"], "a.jpg");
             assert_eq!(json["contentBytes"], STANDARD.encode(&bytes), "{length}");
@@ -339,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_break_out_of_the_json_is_not_sent_as_it_stands() {
+    fn lines_that_break_the_json_are_not_sent_as_they_are() {
         let whole = MIME.encode([7; 1000]);
         for (at, harmful) in [(0, "\""), (75, "\\"), (78 * 3, "\n"), (whole.len() - 3, "\u{7f}"), (78 * 2 - 2, "AA")] {
             let mut lines = whole.clone();
@@ -348,7 +367,7 @@ mod tests {
             let parsed = parse(mime.in_memory()).unwrap();
             let content = Content::of(&parsed, &mime).unwrap();
             let data = &content.attachments[0].data;
-            assert!(data.at_hand().is_none(), "{harmful:?}");
+            assert!(data.in_memory_data().is_none(), "{harmful:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One request to Graph, with its token, its turn and its retries.
+//! Requests to Graph, with their token, their permit and their retries.
 
 use bytes::Bytes;
 use reqwest::{
@@ -12,11 +12,12 @@ use super::{
     ConfigError,
     error::{Failure, Refusal},
     hosts::Hosts,
+    limits::REQUEST_MAX_BYTES,
 };
 use crate::mailbox::{
     entra::{Tokens, is_private},
-    http::{self, Answer, Http},
-    patience::Patience,
+    http::{self, Http, HttpResponse},
+    retry_budget::RetryBudget,
 };
 
 /// A request to Graph.
@@ -25,34 +26,44 @@ pub(super) struct Request {
     method: Method,
     url: Url,
     body: Option<(&'static str, Bytes)>,
-    longest_answer: usize,
+    response_max_bytes: usize,
 }
 
 impl Request {
     pub(super) fn get(url: Url) -> Self {
-        Self { method: Method::GET, url, body: None, longest_answer: http::SMALL }
+        Self { method: Method::GET, url, body: None, response_max_bytes: http::SMALL_RESPONSE_MAX_BYTES }
     }
 
     pub(super) fn delete(url: Url) -> Self {
-        Self { method: Method::DELETE, url, body: None, longest_answer: http::SMALL }
+        Self { method: Method::DELETE, url, body: None, response_max_bytes: http::SMALL_RESPONSE_MAX_BYTES }
     }
 
     pub(super) fn post(url: Url, json: impl Into<Bytes>) -> Self {
-        Self { method: Method::POST, url, body: Some(("application/json", json.into())), longest_answer: http::SMALL }
+        Self {
+            method: Method::POST,
+            url,
+            body: Some(("application/json", json.into())),
+            response_max_bytes: http::SMALL_RESPONSE_MAX_BYTES,
+        }
     }
 
     pub(super) fn post_text(url: Url, text: impl Into<Bytes>) -> Self {
-        Self { method: Method::POST, url, body: Some(("text/plain", text.into())), longest_answer: http::SMALL }
+        Self {
+            method: Method::POST,
+            url,
+            body: Some(("text/plain", text.into())),
+            response_max_bytes: http::SMALL_RESPONSE_MAX_BYTES,
+        }
     }
 
-    /// The answer shows a message, its body included.
-    pub(super) fn answered_with_message(mut self) -> Self {
-        self.longest_answer = http::MESSAGE;
+    /// The response shows a message, its body included.
+    pub(super) fn with_message_response(mut self) -> Self {
+        self.response_max_bytes = http::MESSAGE_RESPONSE_MAX_BYTES;
         self
     }
 }
 
-/// What sends them.
+/// Sends requests.
 pub(super) struct Client {
     http: Http,
     pub(super) hosts: Hosts,
@@ -65,53 +76,54 @@ impl Client {
         Ok(Self { http, hosts, tokens })
     }
 
-    /// What the token that requests carry says of the application's permissions.
-    pub(super) async fn roles(&self, patience: &mut Patience) -> Result<Option<Vec<String>>, Failure> {
-        Ok(self.tokens.get(&self.http, None, patience).await?.roles())
+    /// The application's permissions according to its token.
+    pub(super) async fn roles(&self, budget: &mut RetryBudget) -> Result<Option<Vec<String>>, Failure> {
+        Ok(self.tokens.get(&self.http, None, budget).await?.roles())
     }
 
-    /// A request that may be done twice without harm: tried again after whatever passes.
-    pub(super) async fn ask(
+    /// Sends a request that may be carried out twice without harm: retried after every failure that may be over.
+    pub(super) async fn send(
         &self,
-        turn: Option<&Semaphore>,
+        permits: Option<&Semaphore>,
         request: &Request,
-        patience: &mut Patience,
-    ) -> Result<Answer, Failure> {
+        budget: &mut RetryBudget,
+    ) -> Result<HttpResponse, Failure> {
         loop {
-            match self.once(turn, request, patience).await {
-                Err(failure)
-                    if (failure.is_unclear() || failure.is_throttled())
-                        && patience.pause(failure.retry_after()).await => {}
+            match self.attempt(permits, request, budget).await {
+                Err(failure) if failure.is_worth_a_retry() && budget.pause(failure.retry_after()).await => {}
                 result => return result,
             }
         }
     }
 
-    /// A request that must not be done twice: tried again only where it was certainly not done. Anything unclear is
-    /// the caller's to look into.
-    pub(super) async fn ask_once(
+    /// Sends a request that must not be carried out twice: retried only where it was certainly not carried out. After an
+    /// unclear failure the caller looks up what happened.
+    pub(super) async fn send_once(
         &self,
-        turn: Option<&Semaphore>,
+        permits: Option<&Semaphore>,
         request: &Request,
-        patience: &mut Patience,
-    ) -> Result<Answer, Failure> {
+        budget: &mut RetryBudget,
+    ) -> Result<HttpResponse, Failure> {
         loop {
-            match self.once(turn, request, patience).await {
-                Err(failure) if failure.is_throttled() && patience.pause(failure.retry_after()).await => {}
+            match self.attempt(permits, request, budget).await {
+                Err(failure) if failure.is_throttled() && budget.pause(failure.retry_after()).await => {}
                 result => return result,
             }
         }
     }
 
-    async fn once(
+    async fn attempt(
         &self,
-        turn: Option<&Semaphore>,
+        permits: Option<&Semaphore>,
         request: &Request,
-        patience: &mut Patience,
-    ) -> Result<Answer, Failure> {
+        budget: &mut RetryBudget,
+    ) -> Result<HttpResponse, Failure> {
+        if request.body.as_ref().is_some_and(|(_, body)| body.len() > REQUEST_MAX_BYTES) {
+            return Err(Failure::Internal { what: "a request would exceed 4,000,000 bytes" });
+        }
         let mut refused = None;
         loop {
-            let token = self.tokens.get(&self.http, refused.as_ref(), patience).await?;
+            let token = self.tokens.get(&self.http, refused.as_ref(), budget).await?;
             let mut builder = self
                 .http
                 .client()
@@ -123,35 +135,35 @@ impl Client {
             if let Some((content_type, body)) = &request.body {
                 builder = builder.header(CONTENT_TYPE, *content_type).body(body.clone());
             }
-            let answer = {
-                let _turn = take(turn).await?;
-                http::read(builder.send().await, request.longest_answer).await?
+            let response = {
+                let _permit = acquire(permits).await?;
+                http::read(builder.send().await, request.response_max_bytes).await?
             };
-            if answer.status.is_success() {
-                return Ok(answer);
+            if response.status.is_success() {
+                return Ok(response);
             }
-            if answer.status == reqwest::StatusCode::UNAUTHORIZED && refused.is_none() {
+            if response.status == reqwest::StatusCode::UNAUTHORIZED && refused.is_none() {
                 refused = Some(token);
                 continue;
             }
-            return Err(Refusal::of(&answer).into());
+            return Err(Refusal::of(&response).into());
         }
     }
 
-    /// A piece of a file of `size` bytes, of which it is those from `start` on, to an address that Graph gave out for it.
-    /// That address is a secret in itself, and is elsewhere: our token must not go there.
+    /// Sends a piece of a file of `size` bytes, starting at `start`, to the URL of an upload session. The URL is a secret in
+    /// itself and on another host: the token must not be sent there.
     pub(super) async fn upload(
         &self,
-        turn: &Semaphore,
+        permits: &Semaphore,
         url: &Url,
         (start, size): (usize, usize),
         piece: Bytes,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<HttpResponse, Failure> {
         if !is_private(url) {
-            return Err(Failure::Undone { what: "the address for the upload is not https" });
+            return Err(Failure::StepFailed { what: "the upload URL is not https" });
         }
         let sent = {
-            let _turn = take(Some(turn)).await?;
+            let _permit = acquire(Some(permits)).await?;
             let request = self
                 .http
                 .client()
@@ -161,15 +173,17 @@ impl Client {
                 .header(CONTENT_LENGTH, piece.len())
                 .header(CONTENT_RANGE, format!("bytes {start}-{}/{size}", start + piece.len() - 1))
                 .body(piece);
-            http::read(request.send().await, http::SMALL).await?
+            http::read(request.send().await, http::SMALL_RESPONSE_MAX_BYTES).await?
         };
         if sent.status.is_success() { Ok(sent) } else { Err(Refusal::of(&sent).into()) }
     }
 }
 
-async fn take(turn: Option<&Semaphore>) -> Result<Option<tokio::sync::SemaphorePermit<'_>>, Failure> {
-    match turn {
+async fn acquire(permits: Option<&Semaphore>) -> Result<Option<tokio::sync::SemaphorePermit<'_>>, Failure> {
+    match permits {
         None => Ok(None),
-        Some(turn) => turn.acquire().await.map(Some).map_err(|_| Failure::Lost { what: "the function is being ended" }),
+        Some(permits) => {
+            permits.acquire().await.map(Some).map_err(|_| Failure::Internal { what: "the semaphore is closed" })
+        }
     }
 }

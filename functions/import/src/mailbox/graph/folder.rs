@@ -1,18 +1,19 @@
-//! The archive folder of a mailbox, and the hidden one in it where large messages are put together.
+//! The archive folder of a mailbox, and the hidden folder in it where large messages are put together.
 
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{
     Graph,
+    body::to_json,
     client::{Client, Request},
     error::Failure,
-    lane::{FolderId, Lane},
+    mailbox_limits::{FolderId, MailboxState},
     odata::{literal, with_options},
 };
-use crate::mailbox::patience::Patience;
+use crate::mailbox::{MailboxError, retry_budget::RetryBudget};
 
-/// The hidden folder's name. A message in it is not filed yet.
+/// The hidden folder's name. A message in it is incomplete.
 const STAGING: &str = "Incomplete";
 
 #[derive(Deserialize)]
@@ -20,6 +21,23 @@ const STAGING: &str = "Incomplete";
 struct Folder {
     id: String,
     display_name: String,
+    /// The derived type. An ordinary folder has none.
+    #[serde(rename = "@odata.type")]
+    kind: Option<String>,
+}
+
+impl Folder {
+    /// Whether it is a search folder: a view of messages in other folders, in which nothing can be filed.
+    fn is_search_folder(&self) -> bool {
+        self.kind.as_deref().is_some_and(|kind| kind.to_ascii_lowercase().ends_with("searchfolder"))
+    }
+}
+
+/// What a lookup of a folder found.
+struct Found {
+    folder: Option<String>,
+    /// A search folder has the name.
+    search_folder: bool,
 }
 
 #[derive(Serialize)]
@@ -30,11 +48,11 @@ struct NewFolder<'a> {
     is_hidden: bool,
 }
 
-/// Where a folder is.
+/// The place of a folder.
 struct Place<'a> {
-    lane: &'a Lane,
+    state: &'a MailboxState,
     mailbox: &'a str,
-    /// The folder that it lies in, where that is not the mailbox itself.
+    /// The parent folder; `None` for the mailbox itself.
     parent: Option<&'a str>,
     name: &'a str,
 }
@@ -47,114 +65,125 @@ impl Place<'_> {
         }
     }
 
-    /// Only what lies in the archive folder is hidden.
+    /// Only the folder in the archive folder is hidden.
     fn is_hidden(&self) -> bool {
         self.parent.is_some()
     }
 }
 
 impl Graph {
-    fn archive_place<'a>(&'a self, lane: &'a Lane, mailbox: &'a str) -> Place<'a> {
-        Place { lane, mailbox, parent: None, name: &self.folder }
+    fn archive_place<'a>(&'a self, state: &'a MailboxState, mailbox: &'a str) -> Place<'a> {
+        Place { state, mailbox, parent: None, name: &self.folder }
     }
 
-    /// The archive folder, made where it is missing.
-    pub(super) async fn archive(&self, lane: &Lane, mailbox: &str, patience: &mut Patience) -> Result<String, Failure> {
-        let place = self.archive_place(lane, mailbox);
-        self.find_or_make(&mut *lane.archive.lock().await, &place, patience).await
+    /// The archive folder; created where it is missing.
+    pub(super) async fn archive(
+        &self,
+        state: &MailboxState,
+        mailbox: &str,
+        budget: &mut RetryBudget,
+    ) -> Result<String, Failure> {
+        let place = self.archive_place(state, mailbox);
+        self.find_or_make(&mut *state.archive.lock().await, &place, budget).await
     }
 
-    /// The archive folder where there is one already. Also tells whether there is a mailbox.
+    /// The archive folder, if it exists. Fails where there is no mailbox.
     pub(super) async fn find_archive(
         &self,
-        lane: &Lane,
+        state: &MailboxState,
         mailbox: &str,
-        patience: &mut Patience,
+        budget: &mut RetryBudget,
     ) -> Result<Option<String>, Failure> {
-        let place = self.archive_place(lane, mailbox);
-        let mut known = lane.archive.lock().await;
-        let found = self.look_up(&place, patience).await?;
+        let place = self.archive_place(state, mailbox);
+        let mut cached = state.archive.lock().await;
+        let found = self.look_up(&place, budget).await?.folder;
         match &found {
-            Some(id) => known.set(place.parent, id),
-            None => known.forget(),
+            Some(id) => cached.set(place.parent, id),
+            None => cached.forget(),
         }
         Ok(found)
     }
 
-    /// The hidden folder below the archive folder, made where it is missing.
+    /// The hidden folder in the archive folder; created where it is missing.
     pub(super) async fn staging(
         &self,
-        lane: &Lane,
+        state: &MailboxState,
         mailbox: &str,
         archive: &str,
-        patience: &mut Patience,
+        budget: &mut RetryBudget,
     ) -> Result<String, Failure> {
-        let place = Place { lane, mailbox, parent: Some(archive), name: STAGING };
-        self.find_or_make(&mut *lane.staging.lock().await, &place, patience).await
+        let place = Place { state, mailbox, parent: Some(archive), name: STAGING };
+        self.find_or_make(&mut *state.staging.lock().await, &place, budget).await
     }
 
-    /// The same where there is one already.
+    /// The hidden folder, if it exists.
     pub(super) async fn find_staging(
         &self,
-        lane: &Lane,
+        state: &MailboxState,
         mailbox: &str,
         archive: &str,
-        patience: &mut Patience,
+        budget: &mut RetryBudget,
     ) -> Result<Option<String>, Failure> {
-        let place = Place { lane, mailbox, parent: Some(archive), name: STAGING };
-        let known = lane.staging.lock().await;
-        match known.get(place.parent) {
+        let place = Place { state, mailbox, parent: Some(archive), name: STAGING };
+        let cached = state.staging.lock().await;
+        match cached.get(place.parent) {
             Some(id) => Ok(Some(id.to_owned())),
-            None => self.look_up(&place, patience).await,
+            None => Ok(self.look_up(&place, budget).await?.folder),
         }
     }
 
     async fn find_or_make(
         &self,
-        known: &mut FolderId,
+        cached: &mut FolderId,
         place: &Place<'_>,
-        patience: &mut Patience,
+        budget: &mut RetryBudget,
     ) -> Result<String, Failure> {
-        if let Some(id) = known.get(place.parent) {
+        if let Some(id) = cached.get(place.parent) {
             return Ok(id.to_owned());
         }
         let id = loop {
-            if let Some(id) = self.look_up(place, patience).await? {
+            let found = self.look_up(place, budget).await?;
+            if let Some(id) = found.folder {
                 break id;
             }
-            match self.make(place, patience).await {
+            match self.make(place, budget).await {
                 Ok(id) => break id,
-                // Somebody else made it in the same moment, or we did and were not told.
+                Err(failure) if exists(&failure) && found.search_folder => {
+                    let detail =
+                        "a search folder has the archive folder's name: rename it, or set MAIL_FOLDER".to_owned();
+                    return Err(MailboxError::Setup { detail }.into());
+                }
+                // Another process created it at the same time, or this one did and the response was lost.
                 Err(failure) if exists(&failure) || failure.is_unclear() => {
-                    if !patience.pause(failure.retry_after()).await {
+                    if !budget.pause(failure.retry_after()).await {
                         return Err(failure);
                     }
                 }
                 Err(failure) => return Err(failure),
             }
         };
-        known.set(place.parent, &id);
+        cached.set(place.parent, &id);
         Ok(id)
     }
 
-    async fn look_up(&self, place: &Place<'_>, patience: &mut Patience) -> Result<Option<String>, Failure> {
+    async fn look_up(&self, place: &Place<'_>, budget: &mut RetryBudget) -> Result<Found, Failure> {
         let filter = format!("displayName eq {}", literal(place.name));
         let url = with_options(
             place.url(&self.client),
             &[("$filter", &filter), ("includeHiddenFolders", "true"), ("$select", "id,displayName")],
         );
-        let folders: Vec<Folder> = self.client.list(Some(&place.lane.permits), url, patience).await?;
-        // Names are compared without regard to case, there and so here.
+        let folders: Vec<Folder> = self.client.list(Some(&place.state.permits), url, budget).await?;
+        // Exchange compares the names of folders case-insensitively: a folder has one of them.
         let named = |folder: &Folder| folder.display_name.to_lowercase() == place.name.to_lowercase();
-        Ok(folders.into_iter().find(named).map(|folder| folder.id))
+        let (search, folders): (Vec<_>, Vec<_>) = folders.into_iter().filter(named).partition(Folder::is_search_folder);
+        let exact = folders.iter().position(|folder| folder.display_name == place.name).unwrap_or_default();
+        Ok(Found { folder: folders.into_iter().nth(exact).map(|folder| folder.id), search_folder: !search.is_empty() })
     }
 
-    async fn make(&self, place: &Place<'_>, patience: &mut Patience) -> Result<String, Failure> {
+    async fn make(&self, place: &Place<'_>, budget: &mut RetryBudget) -> Result<String, Failure> {
         let new = NewFolder { display_name: place.name, is_hidden: place.is_hidden() };
-        let json =
-            serde_json::to_vec(&new).map_err(|_| Failure::Lost { what: "the folder's name has no JSON form" })?;
-        let request = Request::post(place.url(&self.client), json);
-        let folder: Folder = self.client.ask_once(Some(&place.lane.permits), &request, patience).await?.json()?;
+        let request = Request::post(place.url(&self.client), to_json(&new));
+        let folder: Folder = self.client.send_once(Some(&place.state.permits), &request, budget).await?.json()?;
         Ok(folder.id)
     }
 }

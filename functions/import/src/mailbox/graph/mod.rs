@@ -1,26 +1,33 @@
 //! Microsoft 365, through Microsoft Graph: v1.0, or importMime of its beta.
 //!
-//! A message is created as JSON, with the properties that make it a received message with its own dates and not a
-//! draft. That is supported in every cloud and asks for no more than `Mail.ReadWrite` on the mailboxes and
-//! `User.Read.All` on the directory. What MIME says beyond what JSON can say stays in the attached item and in the
-//! bucket. importMime keeps the MIME whole ([`Way::Mime`]).
+//! A message is created from JSON, with the properties that make it a received message with its own dates and not a draft.
+//! That is supported in every cloud and needs only `Mail.ReadWrite` on the mailboxes and `User.Read.All` and
+//! `GroupMember.Read.All` on the directory. What JSON cannot express stays in the attached item and in the bucket. importMime
+//! keeps the MIME whole ([`Way::Mime`]).
 
 mod attachments;
 mod body;
 mod client;
+mod concession;
+mod content;
 mod directory;
 mod error;
+mod file_names;
 mod filing;
 mod folder;
 mod hosts;
 mod import_mime;
-mod lane;
-mod look;
-mod message;
-mod names;
+mod limits;
+mod lookup;
+mod mailbox_limits;
 mod odata;
-mod probe;
+mod packed;
+mod permission_check;
+mod properties;
+mod recipients;
 mod staging;
+mod work;
+mod write_probe;
 
 use std::{
     fmt,
@@ -32,66 +39,72 @@ use async_trait::async_trait;
 use item::MailboxAddress;
 use url::Url;
 
-use self::{client::Client, hosts::Hosts, lane::Lanes};
+use self::{
+    client::Client, concession::RejectedClass, hosts::Hosts, mailbox_limits::MailboxLimits, properties::PLAIN_CLASS,
+    recipients::RejectedAddresses,
+};
 use super::{
-    Attempt, Filed, Identity, Mailbox, MailboxError, Mailboxes, Message,
+    Attempt, Clock, Filed, Identity, Mailbox, MailboxError, Mailboxes, Message, StoredCopy,
     entra::{Application, ApplicationError, Cloud, Credentials},
-    known::Known,
-    patience::Patience,
+    recipient_cache::RecipientCache,
+    retry_budget::RetryBudget,
 };
 
-pub use attachments::PIECE;
 pub use filing::create_body;
+pub use limits::PIECE;
+pub use write_probe::WriteProbe;
 
 /// The message class of every filed message, unless configured otherwise: `kind:externaldata` finds it.
 pub const MESSAGE_CLASS: &str = "IPM.ExternalData.WhatsAppArchiver";
 
-/// How a message gets into a mailbox.
+/// How a message is filed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// As JSON, by v1.0: `MAILBOX=graph`.
+    /// From JSON, by v1.0: `MAILBOX=graph`.
     Json,
-    /// As the MIME that it is, by importMime of the beta: `MAILBOX=graph-import-mime`. What is too large for that goes
-    /// in as JSON.
+    /// As MIME, by importMime of the beta: `MAILBOX=graph-import-mime`. A message that is too large for one request is
+    /// created from JSON.
     Mime,
 }
 
-/// How Graph is used.
+/// The configuration of the Graph adapter.
 #[derive(Clone)]
 pub struct GraphConfig {
-    /// Where the tenant is.
+    /// The cloud of the tenant.
     pub cloud: Cloud,
-    /// Instead of the cloud's own Graph host: `https`, or `http` on this machine.
+    /// Overrides the cloud's Graph host: `https`, or `http` on this machine.
     pub graph_url: Option<Url>,
-    /// Instead of the cloud's own login host; the same rules.
+    /// Overrides the cloud's login host; the same rules.
     pub login_url: Option<Url>,
     /// The tenant: an id or a domain.
     pub tenant_id: String,
     /// The application's (client) id.
     pub client_id: String,
-    /// How a message gets in.
+    /// How messages are filed.
     pub way: Way,
     /// The archive folder's name.
     pub folder: String,
-    /// PidTagMessageClass; a tenant that refuses it gets IPM.Note.
+    /// PidTagMessageClass; a tenant that rejects it gets IPM.Note.
     pub message_class: String,
-    /// Requests to one mailbox at once. Graph answers no more than 4.
+    /// Concurrent requests to one mailbox. Graph answers at most 4.
     pub requests_per_mailbox: usize,
-    /// How long one call of the port waits in all when Graph throttles or fails.
+    /// The retry budget of one call of the port, for throttling and failures.
     pub longest_wait: Duration,
-    /// About how long the first wait is that Graph did not ask for; they double.
+    /// About the first wait before a retry that Graph did not ask for; waits double.
     pub first_wait: Duration,
-    /// How long it is remembered that an address has no mailbox.
+    /// How long a lookup that found no mailbox is cached. Short, because an administrator may be adding the mailbox.
     pub remember_nobody: Duration,
-    /// How long a folder's id is trusted. One that its owner has deleted keeps its id, and lies in the bin: so long copies
-    /// may go there.
+    /// How long a folder's id is cached. A folder that its owner deleted keeps its id in Deleted Items: copies may go there
+    /// for as long.
     pub remember_folder: Duration,
-    /// How long a message may take to appear in the mailbox whose answer was lost.
+    /// How long a message may take to appear in the mailbox after its response was lost.
     pub settles: Duration,
+    /// The clock of all caches.
+    pub clock: Clock,
 }
 
 impl GraphConfig {
-    /// The defaults: 4 requests at once, 20 seconds of waiting in all, the folder `WhatsApp Archiver`.
+    /// The defaults: 4 concurrent requests, a retry budget of 20 seconds, the folder `WhatsApp Archiver`.
     pub fn new(cloud: Cloud, tenant_id: impl Into<String>, client_id: impl Into<String>) -> Self {
         Self {
             cloud,
@@ -108,36 +121,37 @@ impl GraphConfig {
             remember_nobody: Duration::from_secs(60),
             remember_folder: Duration::from_secs(60),
             settles: MailboxError::SETTLES,
+            clock: Clock::default(),
         }
     }
 }
 
-/// Why Graph cannot be used with a configuration.
+/// Why a configuration is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// A host is not `https`, or has more to it than a host.
+    /// A host is not `https`, or is more than a host.
     #[error("the {which} host has to be https://<host>, without a path")]
     Host {
         /// Graph or login.
         which: &'static str,
     },
-    /// The tenant or the application is not named by an id or a domain.
+    /// The id of the tenant or the application is invalid.
     #[error("the {which} id is made of letters, digits, dots and hyphens")]
     Id {
         /// tenant or client.
         which: &'static str,
     },
-    /// The archive folder has no usable name.
+    /// The name of the archive folder is invalid.
     #[error("the mail folder's name has 1 to 255 characters, none of them a control character or a slash")]
     Folder,
-    /// The message class has no usable name.
+    /// The message class is invalid.
     #[error("the message class has 1 to 255 letters, digits, dots, hyphens and underscores")]
     MessageClass,
-    /// No request could ever be made.
-    #[error("at least one request to a mailbox at once")]
+    /// `requests_per_mailbox` is 0.
+    #[error("requests_per_mailbox has to be at least 1")]
     Requests,
-    /// The process has no TLS to use.
-    #[error("TLS cannot be set up: no provider is installed, or the system has no certificates")]
+    /// The process has no TLS provider.
+    #[error("cannot set up TLS: no provider is installed, or the system has no certificates")]
     Tls,
 }
 
@@ -150,26 +164,27 @@ impl From<ApplicationError> for ConfigError {
     }
 }
 
-/// The mail system.
+/// Microsoft 365 as a mail system.
 pub struct Graph {
     client: Client,
-    known: Known,
-    lanes: Lanes,
+    recipients: RecipientCache,
+    limits: MailboxLimits,
     way: Way,
     folder: String,
     message_class: String,
-    /// Learnt from the tenant: said once in the log, and not tried again.
-    class_refused: AtomicBool,
-    /// Said once in the log.
+    rejected_class: RejectedClass,
+    rejected_addresses: RejectedAddresses,
+    /// Logged once.
     too_large_for_import: AtomicBool,
     longest_wait: Duration,
     settles: Duration,
     first_wait: Duration,
+    clock: Clock,
 }
 
 impl Graph {
-    /// Asks nobody yet: the secret is fetched when it is first needed. The process has to have installed rustls'
-    /// default provider.
+    /// Sends no request: the secret is fetched when it is first needed. The process has to have installed rustls' default
+    /// provider.
     ///
     /// # Errors
     /// [`ConfigError`].
@@ -192,24 +207,36 @@ impl Graph {
             tenant_id: config.tenant_id,
             client_id: config.client_id,
         };
-        let tokens = application.tokens(hosts.scope(), credentials)?;
+        let tokens = application.tokens(hosts.scope(), credentials)?.with_clock(config.clock.clone());
         Ok(Self {
             client: Client::new(hosts, tokens)?,
-            known: Known::new(config.remember_nobody),
-            lanes: Lanes::new(config.requests_per_mailbox, config.remember_folder),
+            recipients: RecipientCache::new(config.remember_nobody).with_clock(config.clock.clone()),
+            limits: MailboxLimits::new(config.requests_per_mailbox, config.remember_folder, config.clock.clone()),
             way: config.way,
             folder: folder.to_owned(),
             message_class: config.message_class,
-            class_refused: AtomicBool::new(false),
+            rejected_class: RejectedClass::default(),
+            rejected_addresses: RejectedAddresses::default(),
             too_large_for_import: AtomicBool::new(false),
             longest_wait: config.longest_wait,
             settles: config.settles,
             first_wait: config.first_wait,
+            clock: config.clock,
         })
     }
 
-    fn patience(&self) -> Patience {
-        Patience::new(self.longest_wait, self.first_wait)
+    fn retry_budget(&self) -> RetryBudget {
+        RetryBudget::new(self.longest_wait, self.first_wait)
+    }
+
+    /// The message class that copies are created with; `None` where it is that of an ordinary message.
+    fn class(&self) -> Option<&str> {
+        Some(self.message_class.as_str()).filter(|class| !class.eq_ignore_ascii_case(PLAIN_CLASS))
+    }
+
+    /// The message class that copies should have. importMime cannot set one.
+    fn expected_class(&self) -> Option<&str> {
+        self.class().filter(|_| self.way == Way::Json)
     }
 }
 
@@ -222,13 +249,7 @@ impl fmt::Debug for Graph {
 #[async_trait]
 impl Mailboxes for Graph {
     async fn find(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, MailboxError> {
-        let found = self.find_mailbox(address).await.map_err(MailboxError::from);
-        match found {
-            // Nothing was filed that could be rejected, or need room: a look-up that is refused is a set-up that is wrong.
-            Err(MailboxError::Rejected { detail }) => Err(MailboxError::Setup { detail }),
-            Err(error @ MailboxError::Full) => Err(MailboxError::Setup { detail: error.to_string() }),
-            result => result,
-        }
+        self.find_mailbox(address).await
     }
 
     async fn file(&self, mailbox: &Mailbox, message: &Message, attempt: Attempt) -> Result<Filed, MailboxError> {
@@ -236,6 +257,10 @@ impl Mailboxes for Graph {
     }
 
     async fn holds(&self, mailbox: &Mailbox, copy: &Identity<'_>) -> Result<Option<String>, MailboxError> {
-        Ok(self.held_message(mailbox, copy).await?)
+        Ok(self.stored_copies(mailbox, copy).await?.into_iter().next().map(|copy| copy.message))
+    }
+
+    async fn copies(&self, mailbox: &Mailbox, copy: &Identity<'_>) -> Result<Vec<StoredCopy>, MailboxError> {
+        Ok(self.stored_copies(mailbox, copy).await?)
     }
 }

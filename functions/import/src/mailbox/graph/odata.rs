@@ -1,4 +1,4 @@
-//! The query part of an address, and lists that come in pages.
+//! Query options, and lists that come in pages.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -9,14 +9,14 @@ use super::{
     client::{Client, Request},
     error::Failure,
 };
-use crate::mailbox::patience::Patience;
+use crate::mailbox::retry_budget::RetryBudget;
 
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// More pages than any list that we ask for has.
-const MOST_PAGES: usize = 100;
+/// More pages than any list that is requested has.
+const MAX_PAGES: usize = 100;
 
-/// Adds options. A space is `%20`: a `+` is read as itself by some.
+/// Adds options. A space is `%20`: some servers read `+` as itself.
 pub(super) fn with_options(mut url: Url, options: &[(&str, &str)]) -> Url {
     let options: Vec<_> =
         options.iter().map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, ENCODED))).collect();
@@ -24,7 +24,7 @@ pub(super) fn with_options(mut url: Url, options: &[(&str, &str)]) -> Url {
     url
 }
 
-/// A text as it stands in a filter.
+/// Quotes a string for a filter.
 pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
@@ -38,28 +38,28 @@ struct Page<T> {
 }
 
 impl Client {
-    /// A whole list. Pages are followed within Graph alone: our token goes along.
+    /// Reads a whole list. Pages are followed on Graph's own host only, because the token is sent with each request.
     pub(super) async fn list<T: DeserializeOwned>(
         &self,
-        turn: Option<&Semaphore>,
+        permits: Option<&Semaphore>,
         url: Url,
-        patience: &mut Patience,
+        budget: &mut RetryBudget,
     ) -> Result<Vec<T>, Failure> {
         let mut all = Vec::new();
         let mut next = Some(url);
-        for _ in 0..MOST_PAGES {
+        for _ in 0..MAX_PAGES {
             let Some(url) = next else { return Ok(all) };
-            let page: Page<T> = self.ask(turn, &Request::get(url), patience).await?.json()?;
+            let page: Page<T> = self.send(permits, &Request::get(url), budget).await?.json()?;
             all.extend(page.value);
             next = match page.next {
                 None => None,
                 Some(link) => match Url::parse(&link) {
                     Ok(url) if self.hosts.is_graph(&url) => Some(url),
-                    _ => return Err(Failure::Lost { what: "a list's next page is not Graph's" }),
+                    _ => return Err(Failure::Protocol { what: "the next page of a list is on another host" }),
                 },
             };
         }
-        Err(Failure::Lost { what: "a list has more pages than any that is expected" })
+        Err(Failure::Protocol { what: "a list has more pages than expected" })
     }
 }
 
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_breaks_out_of_a_filter() {
+    fn filter_literal_is_quoted_and_encoded() {
         let filter = format!("mail eq {}", literal("o'hara+wa&x=1#@example.com"));
         let url = with_options("https://graph.example/v1.0/users".parse().unwrap(), &[("$filter", &filter)]);
         assert_eq!(

@@ -12,7 +12,7 @@ use crate::mailbox::{
     MailboxError,
     entra::{Application, Credentials, Token, Tokens},
     http::Http,
-    patience::Patience,
+    retry_budget::RetryBudget,
 };
 
 /// An account that may open everybody's mailbox.
@@ -67,9 +67,9 @@ enum Source {
 
 impl Login {
     /// The proof for a mailbox.
-    pub(super) async fn proof(&self, mailbox: &MailboxAddress, patience: &mut Patience) -> Result<Proof, Failure> {
+    pub(super) async fn proof(&self, mailbox: &MailboxAddress, budget: &mut RetryBudget) -> Result<Proof, Failure> {
         match self {
-            Self::Entra { tokens, http } => with_token(mailbox, tokens.get(http, None, patience).await?),
+            Self::Entra { tokens, http } => with_token(mailbox, tokens.get(http, None, budget).await?),
             Self::Account { accounts, current } => {
                 let mut current = current.lock().await;
                 let account = match &*current {
@@ -87,11 +87,11 @@ impl Login {
         &self,
         mailbox: &MailboxAddress,
         refused: &Proof,
-        patience: &mut Patience,
+        budget: &mut RetryBudget,
     ) -> Result<Option<Proof>, Failure> {
         match (self, &refused.source) {
             (Self::Entra { tokens, http }, Source::Token(token)) => {
-                with_token(mailbox, tokens.get(http, Some(token), patience).await?).map(Some)
+                with_token(mailbox, tokens.get(http, Some(token), budget).await?).map(Some)
             }
             (Self::Account { accounts, current }, Source::Account(refused)) => {
                 let mut current = current.lock().await;

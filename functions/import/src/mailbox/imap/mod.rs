@@ -32,7 +32,7 @@ use self::{
 };
 use super::{
     Attempt, Filed, Identity, Mailbox, MailboxError, Mailboxes, Message, date, entra::ApplicationError, http::Http,
-    known::Known, patience::Patience,
+    recipient_cache::RecipientCache, retry_budget::RetryBudget,
 };
 
 pub use host::{ImapHost, ImapHostError};
@@ -101,7 +101,7 @@ pub struct Imap {
     tls: Arc<ClientConfig>,
     login: Login,
     connections: Connections,
-    known: Known,
+    known: RecipientCache,
 }
 
 impl Imap {
@@ -132,7 +132,7 @@ impl Imap {
             }
             ImapLogin::Account(accounts) => Login::Account { accounts, current: tokio::sync::Mutex::default() },
         };
-        let known = Known::new(config.remember_nobody);
+        let known = RecipientCache::new(config.remember_nobody);
         Ok(Self {
             config: ImapConfig { folder, ..config },
             tls: Arc::new(tls),
@@ -143,8 +143,8 @@ impl Imap {
     }
 
     async fn open(&self, address: &MailboxAddress) -> Result<Opened, Failure> {
-        let mut patience = Patience::new(self.config.longest_wait, Duration::from_millis(500));
-        Session::open(&self.config, &self.tls, &self.login, address, &mut patience).await
+        let mut budget = RetryBudget::new(self.config.longest_wait, Duration::from_millis(500));
+        Session::open(&self.config, &self.tls, &self.login, address, &mut budget).await
     }
 
     async fn find_mailbox(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, Failure> {

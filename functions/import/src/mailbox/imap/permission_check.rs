@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Imap, login::Login};
-use crate::mailbox::{MailboxError, patience::Patience};
+use crate::mailbox::{MailboxError, retry_budget::RetryBudget};
 
 impl Imap {
     /// The permissions that an administrator has granted the application in Entra, as a token for Exchange Online lists
@@ -14,7 +14,7 @@ impl Imap {
     /// [`MailboxError::Unavailable`] or [`MailboxError::Setup`]: there is no token.
     pub async fn granted(&self) -> Result<Option<Vec<String>>, MailboxError> {
         let Login::Entra { tokens, http } = &self.login else { return Ok(None) };
-        let mut patience = Patience::new(self.config.longest_wait, Duration::from_millis(500));
-        Ok(tokens.get(http, None, &mut patience).await?.roles())
+        let mut budget = RetryBudget::new(self.config.longest_wait, Duration::from_millis(500));
+        Ok(tokens.get(http, None, &mut budget).await?.roles())
     }
 }

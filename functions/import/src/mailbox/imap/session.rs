@@ -14,7 +14,7 @@ use super::{
     login::Login,
     response::{Code, Word},
 };
-use crate::mailbox::{MailboxError, Mime, patience::Patience};
+use crate::mailbox::{MailboxError, Mime, retry_budget::RetryBudget};
 
 /// A message of up to this size is sent together with its command, where the server allows that. A larger message waits
 /// until the server has accepted its size, so that it is not sent in vain.
@@ -65,12 +65,12 @@ impl Session {
         tls: &Arc<ClientConfig>,
         login: &Login,
         mailbox: &MailboxAddress,
-        patience: &mut Patience,
+        budget: &mut RetryBudget,
     ) -> Result<Opened, Failure> {
-        let proof = login.proof(mailbox, patience).await?;
+        let proof = login.proof(mailbox, budget).await?;
         let client = match Client::login(config, tls, &proof).await {
             Err(failure) if failure.means(Meaning::LoginRejected) => {
-                match login.another(mailbox, &proof, patience).await? {
+                match login.another(mailbox, &proof, budget).await? {
                     Some(other) => Client::login(config, tls, &other).await?,
                     None => return Err(failure),
                 }

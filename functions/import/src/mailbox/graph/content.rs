@@ -9,82 +9,80 @@ use std::{
 use bytes::Bytes;
 use mail_parser::{Addr, Encoding, Message as Parsed, MessageParser, MessagePart, MimeHeaders, PartType};
 
-use super::{filing::REQUEST_LIMIT, names};
+use super::{
+    file_names,
+    limits::{
+        BODY_MAX_JSON_BYTES, HEADER_MAX_CHARS, HEADERS_MAX, REQUEST_MAX_BYTES, SUBJECT_MAX_CHARS,
+        UPLOAD_SESSION_MIN_BYTES,
+    },
+};
 use crate::mailbox::{MailboxError, Mime, StoredFile};
 
-/// A body that is longer in JSON, where a character may take six bytes, travels as an attachment: the create request has
-/// to stay under Graph's 4 MB.
-const LONGEST_BODY: usize = 1_500_000;
+/// More bytes than the JSON of an attachment takes beside its base64: its names, each character escaped.
+const LARGEST_ATTACHMENT_HEAD: usize = 16 << 10;
 
-/// Graph takes no more headers than this, each name starting with `x-`.
-const MOST_HEADERS: usize = 5;
-
-/// The longest value of such a header, in characters.
-const LONGEST_HEADER: usize = 995;
-
-/// The longest subject that a mailbox keeps, in characters.
-const LONGEST_SUBJECT: usize = 255;
-
-/// A message, ready to be written as JSON.
+/// The parts of a message that its JSON is made of.
 pub(super) struct Content<'a> {
     pub(super) subject: String,
     pub(super) body: Body<'a>,
     pub(super) from: Option<Party<'a>>,
     pub(super) to: Vec<Party<'a>>,
-    /// Of the `Date` header, to the second.
+    /// The `Date` header, to the second.
     pub(super) date: jiff::Timestamp,
     /// `In-Reply-To`, with angle brackets.
     pub(super) in_reply_to: Option<String>,
     /// `References`, with angle brackets, in order.
     pub(super) references: Option<String>,
-    /// Lower-case names.
+    /// The `x-` headers; names in lower case.
     pub(super) headers: Vec<(String, String)>,
     pub(super) attachments: Vec<Attachment<'a>>,
 }
 
-/// What is read first.
+/// The text that a mail client shows.
 pub(super) enum Body<'a> {
     Html(Cow<'a, str>),
     Text(Cow<'a, str>),
 }
 
-/// Who wrote, or who it went to.
+/// A sender or recipient.
 #[derive(Clone, Copy)]
 pub(super) struct Party<'a> {
     pub(super) name: &'a str,
     pub(super) address: &'a str,
 }
 
-/// A file, its bytes as they were before MIME's encoding.
+/// A file; its bytes are those before MIME's encoding.
 pub(super) struct Attachment<'a> {
     pub(super) name: String,
     pub(super) content_type: String,
     pub(super) data: Data<'a>,
+    /// The name of the file where it has to be packed; `None` for a file that never needs it.
+    pub(super) packed_name: Option<String>,
 }
 
-/// Where a file's bytes are.
+/// Where the bytes of a file are.
 #[derive(Clone)]
 pub(super) enum Data<'a> {
     /// In memory.
     Here(Cow<'a, [u8]>),
-    /// In memory as the message has them: lines of base64, good to be sent without being decoded.
+    /// In memory as the message has them: lines of base64 that can be sent without being decoded.
     Lines(Bytes, StoredFile),
     /// In the bucket, or in memory and too large for a request.
     Stored(StoredFile),
 }
 
-/// What a file is sent from.
-pub(super) enum AtHand<'a> {
-    /// Its bytes.
+/// The bytes of a file in memory.
+pub(super) enum InMemory<'a> {
+    /// The bytes themselves.
     Bytes(&'a [u8]),
-    /// Its base64 in lines of 76 characters with CRLF.
+    /// Base64 in lines of 76 characters with CRLF.
     Lines(&'a [u8]),
 }
 
 impl Data<'_> {
-    /// A file that was left out of what is in memory decoded.
+    /// A file that the message in memory leaves out.
     fn of(file: StoredFile) -> Self {
-        let lines = if file.length() < REQUEST_LIMIT as u64 { file.lines() } else { None };
+        let lines = if file.length() < REQUEST_MAX_BYTES as u64 { file.lines() } else { None };
         match lines {
             Some(lines) => Self::Lines(lines, file),
             None => Self::Stored(file),
@@ -98,16 +96,16 @@ impl Data<'_> {
         }
     }
 
-    /// What it is sent from, where nothing has to be read for that.
-    pub(super) fn at_hand(&self) -> Option<AtHand<'_>> {
+    /// The file's bytes, where they are in memory.
+    pub(super) fn in_memory_data(&self) -> Option<InMemory<'_>> {
         match self {
-            Self::Here(bytes) => Some(AtHand::Bytes(bytes)),
-            Self::Lines(lines, _) => Some(AtHand::Lines(lines)),
+            Self::Here(bytes) => Some(InMemory::Bytes(bytes)),
+            Self::Lines(lines, _) => Some(InMemory::Lines(lines)),
             Self::Stored(_) => None,
         }
     }
 
-    /// These of the bytes, which there are.
+    /// Reads a range within the file.
     pub(super) async fn read(&self, range: Range<usize>) -> Result<Bytes, MailboxError> {
         match self {
             Self::Here(bytes) => Ok(Bytes::copy_from_slice(bytes.get(range).unwrap_or_default())),
@@ -120,20 +118,20 @@ fn rejected(detail: &str) -> MailboxError {
     MailboxError::Rejected { detail: detail.into() }
 }
 
-/// Reads the message. What it returns borrows from it.
+/// Parses the message. The result borrows from it.
 pub(super) fn parse(mime: &[u8]) -> Result<Parsed<'_>, MailboxError> {
-    MessageParser::default().parse(mime).ok_or_else(|| rejected("the message is not a MIME message"))
+    MessageParser::default().parse(mime).ok_or_else(|| rejected("the message is not MIME"))
 }
 
 impl<'a> Content<'a> {
     /// # Errors
-    /// [`MailboxError::Rejected`]: it has no date, and without one it would lie in the wrong place for ever.
+    /// [`MailboxError::Rejected`]: the message has no date, and without one it would be filed under a wrong time.
     pub(super) fn of(mime: &'a Parsed<'a>, message: &Mime) -> Result<Self, MailboxError> {
         let date = mime
             .date()
             .filter(|date| date.is_valid())
             .and_then(|date| jiff::Timestamp::from_second(date.to_timestamp()).ok())
-            .ok_or_else(|| rejected("the message has no readable Date"))?;
+            .ok_or_else(|| rejected("the message has no valid Date"))?;
         let shown = mime
             .html_part(0)
             .filter(|part| part.is_text_html() && !is_file(part))
@@ -157,9 +155,19 @@ impl<'a> Content<'a> {
         if let Some(file) = body.take_if_too_long() {
             attachments.insert(0, file);
         }
-        names::make_unique(&mut attachments);
+        let mut names: Vec<_> = attachments.iter().map(|file| file.name.clone()).collect();
+        // A packed file gets a name of its own among all the others.
+        let packable: Vec<_> = (0..attachments.len()).filter(|&at| attachments[at].may_need_packing()).collect();
+        names.extend(packable.iter().map(|&at| format!("{}.zip", attachments[at].name)));
+        file_names::make_unique(&mut names);
+        for (at, name) in packable.into_iter().zip(names.split_off(attachments.len())) {
+            attachments[at].packed_name = Some(name);
+        }
+        for (file, name) in attachments.iter_mut().zip(names) {
+            file.name = name;
+        }
         Ok(Self {
-            subject: mime.subject().unwrap_or_default().chars().take(LONGEST_SUBJECT).collect(),
+            subject: mime.subject().unwrap_or_default().chars().take(SUBJECT_MAX_CHARS).collect(),
             body,
             from: mime.from().and_then(|from| from.first()).and_then(Party::of),
             to: mime.to().map(|to| to.iter().filter_map(Party::of).collect()).unwrap_or_default(),
@@ -180,14 +188,14 @@ impl<'a> Party<'a> {
 }
 
 impl<'a> Body<'a> {
-    /// Turns a body that is too long for Graph into a file, and says so in its place.
+    /// Turns a body that is too long for Graph into a file; a note takes its place.
     fn take_if_too_long(&mut self) -> Option<Attachment<'a>> {
         let (text, name, content_type) = match self {
             Self::Html(html) => (html, "message.html", "text/html; charset=utf-8"),
             Self::Text(text) => (text, "message.txt", "text/plain; charset=utf-8"),
         };
-        // Most are so short that they need not be counted.
-        if text.len().saturating_mul(6) <= LONGEST_BODY || json_length(text) <= LONGEST_BODY {
+        // Most bodies are so short that they need not be measured.
+        if text.len().saturating_mul(6) <= BODY_MAX_JSON_BYTES || json_length(text) <= BODY_MAX_JSON_BYTES {
             return None;
         }
         let note = format!("The text is too long to be shown here. It is attached as {name}.");
@@ -195,11 +203,22 @@ impl<'a> Body<'a> {
             Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
             Cow::Owned(text) => Cow::Owned(text.into_bytes()),
         };
-        Some(Attachment { name: name.into(), content_type: content_type.into(), data: Data::Here(bytes) })
+        Some(Attachment {
+            name: name.into(),
+            content_type: content_type.into(),
+            data: Data::Here(bytes),
+            packed_name: None,
+        })
     }
 }
 
 impl<'a> Attachment<'a> {
+    /// Whether the file may be too large for a request and too small for an upload session.
+    pub(super) fn may_need_packing(&self) -> bool {
+        let base64 = self.data.len().div_ceil(3) * 4;
+        base64 + LARGEST_ATTACHMENT_HEAD > REQUEST_MAX_BYTES && self.data.len() < UPLOAD_SESSION_MIN_BYTES
+    }
+
     fn of((parsed, message): (&'a Parsed<'a>, &Mime), part: &'a MessagePart<'a>, number: usize) -> Self {
         let name = part.attachment_name().map(str::trim).filter(|name| !name.is_empty());
         let content_type = part.content_type().map(|kind| match kind.subtype() {
@@ -212,11 +231,12 @@ impl<'a> Attachment<'a> {
             data: message
                 .file_at(part.raw_body_offset() as usize)
                 .map_or_else(|| Data::Here(file_bytes(parsed, part)), Data::of),
+            packed_name: None,
         }
     }
 }
 
-/// How many bytes a text takes in JSON.
+/// The length of a text in JSON, in bytes.
 fn json_length(text: &str) -> usize {
     struct Counter(usize);
     impl Write for Counter {
@@ -232,7 +252,7 @@ fn json_length(text: &str) -> usize {
     let mut counter = Counter(0);
     match serde_json::to_writer(&mut counter, text) {
         Ok(()) => counter.0,
-        Err(error) => unreachable!("a text has a JSON form, and counting takes all of it: {error}"),
+        Err(error) => unreachable!("a string can always be serialized, and counting cannot fail: {error}"),
     }
 }
 
@@ -240,7 +260,8 @@ fn is_file(part: &MessagePart<'_>) -> bool {
     part.content_disposition().is_some_and(mail_parser::ContentType::is_attachment)
 }
 
-/// The parser decodes a text file's character set, which changes its bytes: such a file is decoded here.
+/// The bytes of a file. The parser converts the character set of a text file, which changes its bytes, so that such a file is
+/// decoded here.
 fn file_bytes<'a>(mime: &'a Parsed<'a>, part: &'a MessagePart<'a>) -> Cow<'a, [u8]> {
     if let PartType::Binary(bytes) | PartType::InlineBinary(bytes) = &part.body {
         return Cow::Borrowed(bytes);
@@ -255,7 +276,7 @@ fn file_bytes<'a>(mime: &'a Parsed<'a>, part: &'a MessagePart<'a>) -> Cow<'a, [u
     decoded.map_or(Cow::Borrowed(raw), Cow::Owned)
 }
 
-/// The parser takes the angle brackets off.
+/// Ids with their angle brackets, which the parser removes.
 fn ids(value: &mail_parser::HeaderValue<'_>) -> Option<String> {
     let ids: Vec<String> = match (value.as_text_list(), value.as_text()) {
         (Some(list), _) => list.iter().map(|id| format!("<{id}>")).collect(),
@@ -271,10 +292,10 @@ fn headers(mime: &Parsed<'_>) -> Vec<(String, String)> {
         .filter(|(name, _)| name.starts_with("x-") && name.len() > 2)
         .map(|(name, value)| {
             let unfolded: String = value.chars().filter(|letter| !matches!(letter, '\r' | '\n')).collect();
-            (name, unfolded.trim().chars().take(LONGEST_HEADER).collect::<String>())
+            (name, unfolded.trim().chars().take(HEADER_MAX_CHARS).collect::<String>())
         })
         .filter(|(_, value)| !value.is_empty())
-        .take(MOST_HEADERS)
+        .take(HEADERS_MAX)
         .collect()
 }
 
@@ -294,7 +315,7 @@ mod tests {
         Content-Type: application/json\r\nContent-Transfer-Encoding: base64\r\n\r\ne30=\r\n--o--\r\n";
 
     #[test]
-    fn everything_that_the_message_says_is_read() {
+    fn content_has_every_part_of_the_message() {
         let mime = parse(MIME.as_bytes()).unwrap();
         let content = Content::of(&mime, &Mime::from(Bytes::new())).unwrap();
         assert_eq!(content.subject, "Chat é");
@@ -324,35 +345,35 @@ mod tests {
     fn here<'a>(data: &'a Data<'_>) -> &'a [u8] {
         match data {
             Data::Here(bytes) => bytes,
-            Data::Lines(..) | Data::Stored(_) => panic!("it is decoded"),
+            Data::Lines(..) | Data::Stored(_) => panic!("the file is not decoded"),
         }
     }
 
     #[test]
-    fn a_message_without_a_date_is_refused() {
+    fn message_without_a_date_is_rejected() {
         let mime = parse(b"From: a@example.com\r\n\r\nhello\r\n").unwrap();
         assert!(matches!(Content::of(&mime, &Mime::from(Bytes::new())), Err(MailboxError::Rejected { .. })));
     }
 
     #[test]
-    fn a_body_too_long_for_graph_becomes_a_file() {
-        let text = format!("Date: Sun, 22 Nov 2026 08:00:00 +0100\r\n\r\n{}", "a".repeat(LONGEST_BODY + 1));
+    fn body_too_long_for_graph_becomes_a_file() {
+        let text = format!("Date: Sun, 22 Nov 2026 08:00:00 +0100\r\n\r\n{}", "a".repeat(BODY_MAX_JSON_BYTES + 1));
         let mime = parse(text.as_bytes()).unwrap();
         let content = Content::of(&mime, &Mime::from(Bytes::new())).unwrap();
         assert!(matches!(&content.body, Body::Text(note) if note.contains("message.txt")));
-        assert_eq!(content.attachments[0].data.len(), LONGEST_BODY + 1);
+        assert_eq!(content.attachments[0].data.len(), BODY_MAX_JSON_BYTES + 1);
     }
 
     #[test]
-    fn a_body_is_as_long_as_it_is_in_json() {
-        let text = format!("Date: Sun, 22 Nov 2026 08:00:00 +0100\r\n\r\n{}", "\u{1}".repeat(LONGEST_BODY / 5));
+    fn body_length_is_measured_in_json() {
+        let text = format!("Date: Sun, 22 Nov 2026 08:00:00 +0100\r\n\r\n{}", "\u{1}".repeat(BODY_MAX_JSON_BYTES / 5));
         let mime = parse(text.as_bytes()).unwrap();
         let content = Content::of(&mime, &Mime::from(Bytes::new())).unwrap();
         assert_eq!(content.attachments.len(), 1);
     }
 
     #[test]
-    fn headers_are_few_and_short() {
+    fn headers_are_limited_in_number_and_length() {
         let mut text = String::from("Date: Sun, 22 Nov 2026 08:00:00 +0100\r\n");
         for number in 0..9 {
             text.push_str(&format!("X-H{number}: {}\r\n", "é".repeat(2000)));

@@ -1,0 +1,35 @@
+//! Limits of Microsoft Graph, as documented or in the stricter reading of the documents.
+
+/// The size limit of a request. Microsoft documents "4 MB"; this is the smaller reading.
+pub(super) const REQUEST_MAX_BYTES: usize = 4_000_000;
+
+/// The size from which an upload session accepts a file in every reading of the documented "3 MB".
+pub(super) const UPLOAD_SESSION_MIN_BYTES: usize = 3 * 1024 * 1024;
+
+/// The size limit of a file in an upload session.
+pub(super) const FILE_MAX_BYTES: usize = 150 << 20;
+
+/// Bytes of a file in one request of an upload session. 3.75 MiB: below the documented 4 MB, and a multiple of 320 KiB, which
+/// some upload sessions require.
+pub const PIECE: usize = 12 * 320 * 1024;
+
+/// A file with more base64 than this is sent as the message has it, or uploaded in pieces: it is never decoded as a whole.
+pub(super) const DECODED_MAX_BYTES: usize = 32 << 10;
+
+/// A body that is longer in JSON, where a character may take six bytes, is sent as an attachment.
+pub(super) const BODY_MAX_JSON_BYTES: usize = 1_500_000;
+
+/// Reserved in the first request for the notes that a concession adds to the body.
+pub(super) const NOTES_MAX_BYTES: usize = 4096;
+
+/// The number of `internetMessageHeaders`, each with a name that starts with `x-`.
+pub(super) const HEADERS_MAX: usize = 5;
+
+/// The length of the value of such a header, in characters.
+pub(super) const HEADER_MAX_CHARS: usize = 995;
+
+/// The length of a subject, in characters.
+pub(super) const SUBJECT_MAX_CHARS: usize = 255;
+
+/// The number of recipients of a message that is sent. For a message that is not sent Exchange documents no limit.
+pub(super) const SENT_MESSAGE_RECIPIENTS_MAX: usize = 500;

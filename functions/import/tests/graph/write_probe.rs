@@ -1,0 +1,41 @@
+//! The write probe of `archiver doctor`.
+
+use graph_fake::{Fault, Kind, On, Quirks};
+
+use crate::support::{ADA, graph, mailbox, tenant};
+
+#[tokio::test]
+async fn write_probe_creates_finds_and_deletes_a_message() {
+    let fake = tenant().await;
+    let graph = graph(&fake);
+    let ada = mailbox(&graph, ADA).await;
+    let probe = graph.write_probe(&ada).await.unwrap();
+    assert!(probe.is_sound() && !probe.lacks_message_class, "{probe:?}");
+    assert_eq!((fake.count(Kind::MessageCreate), fake.count(Kind::MessageDelete)), (1, 1));
+    assert!(fake.messages(ADA).is_empty());
+}
+
+/// What a tenant looks like in which lookups see nothing.
+#[tokio::test]
+async fn write_probe_shows_a_lookup_that_finds_nothing() {
+    for (nth, expected) in [(1, (false, true)), (2, (true, false))] {
+        let fake = tenant().await;
+        let graph = graph(&fake);
+        let ada = mailbox(&graph, ADA).await;
+        let nothing = Fault::Answer { status: 200, headers: Vec::new(), body: br#"{"value":[]}"#.to_vec() };
+        fake.fault(On::kind(Kind::MessageSearch).nth(nth), nothing);
+        let probe = graph.write_probe(&ada).await.unwrap();
+        assert_eq!((probe.found_by_message_id, probe.found_by_item_id), expected);
+        assert!(!probe.is_sound() && fake.messages(ADA).is_empty(), "the message is deleted all the same");
+    }
+}
+
+#[tokio::test]
+async fn write_probe_shows_a_message_without_its_class() {
+    let fake = tenant().await;
+    fake.set_quirks(Quirks { refuses_message_class: true, ..Quirks::default() });
+    let graph = graph(&fake);
+    let ada = mailbox(&graph, ADA).await;
+    assert!(graph.write_probe(&ada).await.unwrap().lacks_message_class);
+    assert!(fake.messages(ADA).is_empty());
+}
