@@ -2,8 +2,8 @@
 //!
 //! A command's `run` reads what was typed, does it, and writes what the operator sees.
 
-pub mod accounts;
+pub mod ledger;
 pub mod local;
 pub mod operator;
-pub mod tally;
 pub mod text;
+pub mod totals;

@@ -30,7 +30,7 @@ struct Cli {
 enum Command {
     /// Do the main job on this machine, without any account: from an archive to mailboxes that any mail client opens
     #[command(
-        after_help = "Exit code: 0 when every item came to its end, dead letters or not; 1 when not; 2 not understood.\n\
+        after_help = "Exit code: 0 when every item came to its end, dead letters or not; 1 when not; 2 invalid arguments.\n\
         Examples:\n  archiver local\n      a sample archive of a bank's day\n  \
         archiver local --export chat.zip --owner you@example.com --zone Europe/Copenhagen\n      your own chat, as your phone exported it\n  \
         archiver local --items 10000 --state /tmp/many\n      ten thousand small items"
@@ -39,7 +39,7 @@ enum Command {
     /// Fetch a past window again, without touching the day's run
     #[command(after_help = backfill::HELP)]
     Backfill(BackfillArguments),
-    /// What could not be filed: list it, show it, replay it once the cause is mended, or discard it
+    /// What could not be filed: list it, show it, replay it once the cause is fixed, or discard it
     DeadLetters(DeadLettersArguments),
     /// Whether everything is set up, from the deployment to a mailbox, and what to do about what is not
     #[command(after_help = doctor::HELP)]
@@ -56,7 +56,7 @@ enum Command {
     #[command(after_help = status::HELP)]
     Status(StatusArguments),
     /// What lets a shell complete this command: print it, and keep it where the shell looks
-    #[command(after_help = "Exit code: 0; 2 not understood.\nExamples:\n  \
+    #[command(after_help = "Exit code: 0; 2 invalid arguments.\nExamples:\n  \
         archiver completions bash > ~/.local/share/bash-completion/completions/archiver\n  \
         archiver completions zsh > ~/.zfunc/_archiver\n  \
         archiver completions fish > ~/.config/fish/completions/archiver.fish")]

@@ -18,7 +18,7 @@ use archiver::{
         event_source::Depth,
         machine::{Fetched, Machine, MachineOptions},
         ministack::MinistackOptions,
-        tally::Tally,
+        totals::Totals,
     },
     operator::connection::{Connection, QueueUrls},
 };
@@ -310,8 +310,8 @@ impl Pipeline {
     ///
     /// # Errors
     /// When a manifest or an outcome cannot be read.
-    pub async fn tally(&self, run: &RunId) -> anyhow::Result<Tally> {
-        Ok(Tally::of(&self.store, run).await?)
+    pub async fn tally(&self, run: &RunId) -> anyhow::Result<Totals> {
+        Ok(Totals::of(&self.store, run).await?)
     }
 
     /// Every message in a mailbox's archive folder, by file name.

@@ -14,7 +14,6 @@ use super::{
     job::{ARCHIVER_SECRET, Job, Places, binaries_beside, machine_options, secret, source, variables},
     machine::{Fetched, Machine, MachineError},
 };
-use crate::operator::connection::{Connection, Part};
 
 /// How long nothing may move before it is given up.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -43,21 +42,13 @@ impl LocalBackfill {
         Ok(Self { places, job, ministack: ministack.to_owned() })
     }
 
-    /// The variables that its functions have.
+    /// The variables that its functions have; `resources` are the names and URLs of its bucket and queues, by variable.
     ///
     /// # Errors
-    /// When a path is no UTF-8.
-    pub fn variables(&self, connection: &Connection) -> anyhow::Result<HashMap<String, String>> {
+    /// When a path is not UTF-8.
+    pub fn variables(&self, resources: &[(&str, &str)]) -> anyhow::Result<HashMap<String, String>> {
         let mut variables: HashMap<_, _> = variables(&self.job, &self.places, None)?.into_iter().collect();
-        let queues = &connection.queues;
-        for (part, value) in [
-            (Part::Bucket, &connection.bucket),
-            (Part::ConvertQueue, &queues.convert),
-            (Part::ImportQueue, &queues.import),
-            (Part::DeadLetterQueue, &queues.dead_letters),
-        ] {
-            variables.insert(part.variable().to_owned(), value.clone());
-        }
+        variables.extend(resources.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         Ok(variables)
     }
 

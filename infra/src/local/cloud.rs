@@ -1,7 +1,7 @@
 //! What the deployment's template makes in AWS, made in the stand-in: the bucket, the queues, the secrets; and the
 //! environment variables by which the functions find them.
 
-use std::{error::Error, time::Duration};
+use std::{collections::BTreeMap, error::Error, time::Duration};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::{config::Credentials, operation::create_bucket::CreateBucketError};
@@ -109,6 +109,35 @@ impl Cloud {
     /// The configuration that clients of this cloud are made from.
     pub fn config(&self) -> &SdkConfig {
         &self.config
+    }
+
+    /// Reads the details of the dead letters, by item. All of them stay in the queue; nothing else reads it meanwhile.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn dead_letter_details(&self, queue: &Queue) -> Result<BTreeMap<String, String>, CloudError> {
+        const DOING: &str = "read the dead letters";
+        let client = aws_sdk_sqs::Client::new(&self.config);
+        let (mut details, mut receipts) = (BTreeMap::new(), Vec::new());
+        loop {
+            let receive = client.receive_message().queue_url(&queue.url).max_number_of_messages(10);
+            let receive = receive.visibility_timeout(60).message_attribute_names("All");
+            let messages = receive.send().await.map_err(failed(DOING))?.messages.unwrap_or_default();
+            if messages.is_empty() {
+                break;
+            }
+            for message in messages {
+                receipts.extend(message.receipt_handle);
+                let mut attributes = message.message_attributes.unwrap_or_default();
+                let mut word = |name: &str| attributes.remove(name).and_then(|value| value.string_value);
+                details.extend(word("item").zip(word("detail")));
+            }
+        }
+        for receipt in receipts {
+            let release = client.change_message_visibility().queue_url(&queue.url).receipt_handle(receipt);
+            release.visibility_timeout(0).send().await.map_err(failed(DOING))?;
+        }
+        Ok(details)
     }
 
     /// Makes the bucket and the queues, or leaves what is there and sets the queues' attributes.

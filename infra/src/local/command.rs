@@ -1,7 +1,6 @@
 //! `archiver local`: the main job on this machine, without any account.
 
 use std::{
-    collections::BTreeMap,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -20,15 +19,9 @@ use super::{
     job::{ARCHIVER_SECRET, FOLDER, Job, Places, binaries_beside, machine_options, secret, source},
     machine::{Fetched, Machine},
     report,
-    tally::Tally,
+    totals::Totals,
 };
-use crate::{
-    operator::{
-        connection::{Connection, QueueUrls},
-        dead_letters::Letters,
-    },
-    tally::Counters,
-};
+use crate::totals::Counters;
 
 /// What `archiver local` is asked for.
 #[derive(Debug, clap::Args)]
@@ -103,8 +96,8 @@ pub async fn run(arguments: LocalArguments) -> anyhow::Result<()> {
     }
     working.stop().await;
     let took = began.elapsed();
-    let tally = Tally::since(&store, &fetched.run, began_at).await?;
-    let details = details(&machine).await?;
+    let tally = Totals::since(&store, &fetched.run, began_at).await?;
+    let details = machine.cloud.dead_letter_details(&machine.resources.dead_letters).await?;
     machine.stop().await?;
 
     println!("\n{}", report::table(&tally, &details));
@@ -235,34 +228,12 @@ async fn watch(machine: &Machine, fetched: &Fetched, places: &Places) -> anyhow:
     let logs = places.logs.display();
     bail!(
         "{depth} messages wait on the queues and do not move; none is lost, and none became a dead letter for it.\n\
-         The functions say:{}\nMend it and run again. All that they say is in {logs}.",
+         The functions say:{}\nFix it and run again. All that they say is in {logs}.",
         if said.is_empty() { "\n  nothing that calls for an operator".to_owned() } else { said }
     )
 }
 
-/// What the dead letters say, by item.
-async fn details(machine: &Machine) -> anyhow::Result<BTreeMap<String, String>> {
-    let queues = QueueUrls {
-        convert: machine.resources.convert.url.clone(),
-        import: machine.resources.import.url.clone(),
-        dead_letters: machine.resources.dead_letters.url.clone(),
-    };
-    let connection = Connection::to(machine.cloud.config().clone(), machine.resources.bucket.clone(), queues);
-    let letters = Letters::of(&connection);
-    let mut walk = letters.walk(Duration::from_secs(60));
-    let mut details = BTreeMap::new();
-    loop {
-        let page = walk.next().await?;
-        if page.is_empty() {
-            break;
-        }
-        details.extend(page.into_iter().filter_map(|letter| Some((letter.item?.to_string(), letter.detail))));
-    }
-    walk.release().await?;
-    Ok(details)
-}
-
-fn next_steps(job: &Job, tally: &Tally, places: &Places) -> String {
+fn next_steps(job: &Job, tally: &Totals, places: &Places) -> String {
     let mut text = String::from("\nNext:\n");
     if let Some(address) = tally.mailboxes.keys().next() {
         text += &format!("  read it       mutt -R -f '{}'\n", places.mail.join(address).join(FOLDER).display());
@@ -270,7 +241,7 @@ fn next_steps(job: &Job, tally: &Tally, places: &Places) -> String {
     match job {
         Job::Sample { .. } => {
             text += "  run it again  make run                     files nothing twice\n";
-            text += "  its letters   target/debug/archiver dead-letters list --local\n";
+            text += "  dead letters  target/debug/archiver dead-letters list --local\n";
             text += "  the proof     target/debug/archiver reconcile --local\n";
             text += "  your own chat make run EXPORT=chat.zip OWNER=you@example.com ZONE=Europe/Copenhagen\n";
         }

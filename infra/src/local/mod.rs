@@ -13,6 +13,6 @@ mod job;
 pub mod machine;
 pub mod ministack;
 pub(crate) mod report;
-pub mod tally;
+pub mod totals;
 
 pub use command::{LocalArguments, run};

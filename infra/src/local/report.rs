@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write, path::Path};
 use comfy_table::CellAlignment;
 use item::Reason;
 
-use super::tally::Tally;
+use super::totals::Totals;
 use crate::text::{shown, table_of};
 
 /// The longest list of failed items; the counts above it are of all.
@@ -15,7 +15,7 @@ const FAILURES_SHOWN: usize = 30;
 const MAILBOXES_SHOWN: usize = 20;
 
 /// `details` has what the dead letters say, by item.
-pub(super) fn table(tally: &Tally, details: &BTreeMap<String, String>) -> String {
+pub(super) fn table(tally: &Totals, details: &BTreeMap<String, String>) -> String {
     let mut counters = table_of(&["", "count"]);
     for (name, count) in tally.counters.lines() {
         counters.add_row([name.to_owned(), count.to_string()]);
@@ -42,7 +42,7 @@ pub(super) fn table(tally: &Tally, details: &BTreeMap<String, String>) -> String
     text
 }
 
-pub(super) fn mailboxes(tally: &Tally, mail: &Path, folder: &str) -> String {
+pub(super) fn mailboxes(tally: &Totals, mail: &Path, folder: &str) -> String {
     let mut text = String::new();
     for (address, copies) in tally.mailboxes.iter().take(MAILBOXES_SHOWN) {
         push(&mut text, format_args!("  {copies:>6}  {}\n", mail.join(address).join(folder).display()));

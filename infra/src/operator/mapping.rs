@@ -41,7 +41,7 @@ enum MappingCommand {
     Check(CheckArguments),
     /// Put a valid user map into the bucket; import uses it from its next batch on
     #[command(after_help = "A file with a wrong row is not uploaded at all.\n\
-        Exit code: 0 when the bucket has it, now or before; 1 when it could not be uploaded; 2 not understood; 4 not confirmed.\n\
+        Exit code: 0 when the bucket has it, now or before; 1 when it could not be uploaded; 2 invalid arguments; 4 not confirmed.\n\
         Examples:\n  archiver mapping upload people.csv\n  archiver mapping upload people.csv --yes --local")]
     Upload(UploadArguments),
     /// Say where somebody's items would go by the user map in the bucket and the rule for e-mail properties

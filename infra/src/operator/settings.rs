@@ -5,7 +5,7 @@ use std::path::Path;
 use environment::Variables;
 
 use super::{
-    connection::{Connection, ConnectionError, Origin, Part},
+    connection::{Connection, ConnectionError, Part, Target},
     functions::{FunctionError, Functions},
 };
 use crate::local::backfill::LocalBackfill;
@@ -36,9 +36,9 @@ pub(super) async fn of(
     names: &'static [&'static str],
     ministack: &Path,
 ) -> Result<Variables, SettingsError> {
-    if let Some(root) = &connection.local {
+    if let Some(root) = connection.one_machine_root() {
         let earlier = LocalBackfill::of(root, ministack).map_err(SettingsError::Local)?;
-        let variables = earlier.variables(connection).map_err(SettingsError::Local)?;
+        let variables = earlier.variables(&connection.resources()).map_err(SettingsError::Local)?;
         return Ok(Variables::from_values(names, |name| variables.get(name).cloned()));
     }
     let name = match connection.part(part) {
@@ -47,7 +47,7 @@ pub(super) async fn of(
             let own = Variables::read(names);
             let decisive = if part == Part::Import { "MAILBOX" } else { "SOURCE" };
             let decided = matches!(own.optional::<String>(decisive, ""), Ok(Some(_)));
-            return if connection.origin == Origin::Variables && decided { Ok(own) } else { Err(unnamed.into()) };
+            return if connection.target == Target::Environment && decided { Ok(own) } else { Err(unnamed.into()) };
         }
     };
     let variables = Functions::new(&connection.config).settings(name).await?;

@@ -33,9 +33,9 @@ pub struct StatusArguments {
 }
 
 /// What `--help` says after the arguments.
-pub const HELP: &str = "The age of the oldest message on convert's and import's queue is known to CloudWatch alone, as SQS tells it to \
-    nobody who does not take the message: the dashboard shows it, and the alarms convert-age and import-age look at it.\n\
-    Exit code: 0, whatever is told; 1 when the deployment cannot be asked; 2 not understood.";
+pub const HELP: &str = "SQS exposes the age of the oldest message of convert's and import's queue only through CloudWatch: the dashboard shows \
+    it, and the alarms convert-age and import-age watch it.\n\
+    Exit code: 0, whatever is told; 1 when the deployment cannot be asked; 2 invalid arguments.";
 
 /// A cursor is less than a hundred bytes.
 const CURSOR_LIMIT: u64 = 4096;

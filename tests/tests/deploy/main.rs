@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, ensure};
 use archiver::local::{
     archive::{ArchiveCredentials, Sample, SampleArchive, mailboxes, user_map},
-    tally::Tally,
+    totals::Totals,
 };
 use graph_fake::{CLIENT_ID, CLIENT_SECRET, GraphFake, TENANT_ID, User};
 use item::{Cursor, RunId};
@@ -94,7 +94,7 @@ async fn what_is_deployed_does_its_work_from_the_first_trial_to_its_removal() ->
     account.delete().await?;
     let gone = account.api.invoke(outputs.get("FetchFunctionName")?, &json!({})).await;
     ensure!(gone.is_err(), "fetch is still there: {gone:?}");
-    let kept = Tally::of(&bucket, &tried).await?.counters;
+    let kept = Totals::of(&bucket, &tried).await?.counters;
     assert_eq!((kept.imported, kept.items_in_flight), (4, 0), "the bucket outlives its stack");
     Ok(())
 }
@@ -113,7 +113,7 @@ async fn try_an_export(account: &Account, outputs: &Outputs, bucket: &Store) -> 
     assert_eq!((&answer["listed"], &answer["queued"], &answer["complete"]), (&json!(2), &json!(2), &json!(true)));
     account.drained(outputs).await?;
     let run = RunId::try_from(answer["run"].as_str().context("no run")?.to_owned())?;
-    let tally = Tally::of(bucket, &run).await?.counters;
+    let tally = Totals::of(bucket, &run).await?.counters;
     assert_eq!(
         (tally.available, tally.imported, tally.failed, tally.items_in_flight),
         (2, 4, 0, 0),

@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use archiver::{
     local::archive::{Fate, Sample},
     operator::reconcile::{Reconciled, Scope},
-    tally::Counters,
+    totals::Counters,
 };
 use graph_fake::{GraphFake, User};
 use item::{ItemId, RunId};

@@ -117,7 +117,7 @@ async fn an_unmapped_user_is_added_and_the_replay_files_in_the_mailbox_that_lack
 
     pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n")).await?;
     let (code, done, notes) = run(&pipeline, &["replay", "--item", "one", "--yes"]).await?;
-    assert_eq!((code, done.as_str()), (0, "1 of 1 letters were replayed.\n"), "{notes}");
+    assert_eq!((code, done.as_str()), (0, "1 of 1 dead letters were replayed.\n"), "{notes}");
     assert!(notes.contains("unmapped") && notes.contains("import"), "{notes}");
     assert_eq!(depth_of(&pipeline, letters).await?.visible, 1, "the other letter stays");
     pipeline.drain().await?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use archiver::{
     local::archive::{Expected, Fate, Sample, mailboxes, user_map},
-    tally::Counters,
+    totals::Counters,
 };
 use jiff::Timestamp;
 use pipeline_tests::{From, Pipeline, To};

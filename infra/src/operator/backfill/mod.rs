@@ -1,6 +1,6 @@
 //! `archiver backfill`: fetch is invoked for a past window, again and again until the whole window is queued.
 
-mod walk;
+mod window_loop;
 
 use std::{
     cell::Cell,
@@ -17,7 +17,7 @@ use item::Window;
 use jiff::Timestamp;
 use serde_json::json;
 
-pub use self::walk::{BackfillError, Fetch, Left, walk};
+pub use self::window_loop::{BackfillError, Fetch, Left, walk};
 use super::{
     confirm::{NOT_CONFIRMED, confirmed},
     connection::{Connection, Deployment, Part, backfill_command},
@@ -61,7 +61,7 @@ pub const HELP: &str = "Times are when the archive received an item. The cursor 
     One invocation of fetch lasts at most 15 minutes. A window that needs more is gone on with from where fetch stopped. While \
     fetch is at work for a backfill, the schedule's run waits for it. Ctrl-C ends this command and not the invocation.\n\
     Exit code: 0 the whole window is queued (with --wait: and worked off, be it into mailboxes or into dead letters); 1 fetch \
-    failed, or the deployment cannot be reached; 2 not understood; 3 done in part: what is left is told; 4 not confirmed.\n\
+    failed, or the deployment cannot be reached; 2 invalid arguments; 3 done in part: what is left is told; 4 not confirmed.\n\
     Examples:\n  archiver backfill --stack whatsapp-archiver --from 2026-11-01 --to 2026-11-08\n  \
     archiver backfill --local --from 2026-11-21T07:00:00Z --to 2026-11-21T09:00:00Z --yes --wait";
 

@@ -48,7 +48,7 @@ pub struct Deployment {
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = "var")]
     pub local: Option<PathBuf>,
     /// With --local: the stand-in for S3, SQS and Secrets Manager
-    #[arg(long, value_name = "FILE", default_value = ".venv/bin/ministack", requires = "local")]
+    #[arg(long, value_name = "FILE", default_value = ".venv/bin/ministack", requires = "local", hide = true)]
     pub ministack: PathBuf,
 }
 
@@ -155,20 +155,24 @@ pub struct QueueUrls {
     pub dead_letters: String,
 }
 
-/// Who named the deployment.
+/// What a connection leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// `--stack`: its name, and its status as CloudFormation says it.
+pub enum Target {
+    /// A CloudFormation stack.
     Stack {
         /// The name.
         name: String,
-        /// `CREATE_COMPLETE`, for one.
+        /// The status as CloudFormation says it, such as `CREATE_COMPLETE`.
         status: String,
     },
-    /// The environment.
-    Variables,
-    /// `--local`, or a run that is under way.
-    Machine,
+    /// The deployment that the environment variables name.
+    Environment,
+    /// A one-machine run: what it keeps in this directory (mail in `mail/`), its functions not running; or one that is under
+    /// way, by its own bucket and queues.
+    OneMachineRun {
+        /// The directory.
+        root: Option<PathBuf>,
+    },
 }
 
 /// The way to a deployment. End it with [`close`](Self::close): what the stand-in holds is written then.
@@ -181,10 +185,8 @@ pub struct Connection {
     pub bucket: String,
     /// The queues.
     pub queues: QueueUrls,
-    /// The directory of the one-machine run (mail in `mail/`), where it is one.
-    pub local: Option<PathBuf>,
-    /// Who named it.
-    pub origin: Origin,
+    /// What it leads to.
+    pub target: Target,
     parts: HashMap<&'static str, String>,
     mapping: Variables,
     ministack: Option<Ministack>,
@@ -203,11 +205,11 @@ impl Connection {
         let Some(name) = &deployment.stack else {
             // Said before anybody is asked for credentials.
             let parts = Self::parts(&variables);
-            Self::required(&Origin::Variables, &parts)?;
+            Self::required(&Target::Environment, &parts)?;
             let config = environment::aws_config().await;
             usable(&config).await?;
             let mapping = Variables::read(MAPPING);
-            return Self::of_parts(config, Origin::Variables, parts, mapping);
+            return Self::of_parts(config, Target::Environment, parts, mapping);
         };
         let config = environment::aws_config().await;
         usable(&config).await?;
@@ -219,16 +221,16 @@ impl Connection {
         let parts = Self::parts(&Variables::from_values(VARIABLES, output));
         let parameter = |variable: &str| stack.parameters.get(&parameter(variable)).cloned();
         let mapping = Variables::from_values(MAPPING, parameter);
-        Self::of_parts(config, Origin::Stack { name: name.clone(), status: stack.status }, parts, mapping)
+        Self::of_parts(config, Target::Stack { name: name.clone(), status: stack.status }, parts, mapping)
     }
 
     /// The deployment of this bucket and these queues.
     pub fn to(config: SdkConfig, bucket: String, queues: QueueUrls) -> Self {
         let store = Store::new(&config, bucket.clone());
-        let (origin, parts) = (Origin::Machine, HashMap::new());
+        let (target, parts) = (Target::OneMachineRun { root: None }, HashMap::new());
         // A one-machine run has the defaults.
         let mapping = Variables::from_values(MAPPING, |_| None);
-        Self { config, store, bucket, queues, local: None, origin, parts, mapping, ministack: None }
+        Self { config, store, bucket, queues, target, parts, mapping, ministack: None }
     }
 
     fn parts(variables: &Variables) -> HashMap<&'static str, String> {
@@ -241,13 +243,13 @@ impl Connection {
 
     /// The bucket and the queues' URLs.
     fn required(
-        origin: &Origin,
+        target: &Target,
         parts: &HashMap<&'static str, String>,
     ) -> Result<(String, QueueUrls), ConnectionError> {
-        if *origin == Origin::Variables && parts.is_empty() {
+        if *target == Target::Environment && parts.is_empty() {
             return Err(ConnectionError::Unnamed);
         }
-        let part = |part| find(origin, parts, part).map(str::to_owned);
+        let part = |part| find(target, parts, part).map(str::to_owned);
         let queues = QueueUrls {
             convert: part(Part::ConvertQueue)?,
             import: part(Part::ImportQueue)?,
@@ -258,12 +260,12 @@ impl Connection {
 
     fn of_parts(
         config: SdkConfig,
-        origin: Origin,
+        target: Target,
         parts: HashMap<&'static str, String>,
         mapping: Variables,
     ) -> Result<Self, ConnectionError> {
-        let (bucket, queues) = Self::required(&origin, &parts)?;
-        Ok(Self { origin, parts, mapping, ..Self::to(config, bucket, queues) })
+        let (bucket, queues) = Self::required(&target, &parts)?;
+        Ok(Self { target, parts, mapping, ..Self::to(config, bucket, queues) })
     }
 
     /// What the deployment says of its user map: import's variables of that, where no stack is asked from the
@@ -277,16 +279,34 @@ impl Connection {
     /// # Errors
     /// [`ConnectionError`], with what to do, where nobody has named it.
     pub fn part(&self, part: Part) -> Result<&str, ConnectionError> {
-        find(&self.origin, &self.parts, part)
+        find(&self.target, &self.parts, part)
+    }
+
+    /// The names and URLs of the bucket and the queues, by the variables that name them to the functions.
+    pub fn resources(&self) -> [(&'static str, &str); 4] {
+        [
+            (Part::Bucket.variable(), &self.bucket),
+            (Part::ConvertQueue.variable(), &self.queues.convert),
+            (Part::ImportQueue.variable(), &self.queues.import),
+            (Part::DeadLetterQueue.variable(), &self.queues.dead_letters),
+        ]
     }
 
     /// What kind of deployment it is, for a sentence.
     pub fn name(&self) -> String {
-        match (&self.origin, &self.local) {
-            (Origin::Stack { name, .. }, _) => format!("the stack {name}"),
-            (Origin::Variables, _) => "the deployment that the environment names".to_owned(),
-            (Origin::Machine, Some(root)) => format!("the one-machine run in {}", root.display()),
-            (Origin::Machine, None) => "the one-machine run".to_owned(),
+        match &self.target {
+            Target::Stack { name, .. } => format!("the stack {name}"),
+            Target::Environment => "the deployment that the environment names".to_owned(),
+            Target::OneMachineRun { root: Some(root) } => format!("the one-machine run in {}", root.display()),
+            Target::OneMachineRun { root: None } => "the one-machine run".to_owned(),
+        }
+    }
+
+    /// The directory of a one-machine run whose functions are not running.
+    pub fn one_machine_root(&self) -> Option<&Path> {
+        match &self.target {
+            Target::OneMachineRun { root } => root.as_deref(),
+            Target::Stack { .. } | Target::Environment => None,
         }
     }
 
@@ -314,7 +334,7 @@ impl Connection {
             dead_letters: resources.dead_letters.url,
         };
         let connection = Self::to(cloud.config().clone(), resources.bucket, queues);
-        Ok(Self { local: Some(root), ministack: Some(ministack), ..connection })
+        Ok(Self { target: Target::OneMachineRun { root: Some(root) }, ministack: Some(ministack), ..connection })
     }
 
     /// Ends it, and returns when what is to be kept is on the disk.
@@ -329,11 +349,11 @@ impl Connection {
     }
 }
 
-fn find<'a>(origin: &Origin, parts: &'a HashMap<&'static str, String>, part: Part) -> Result<&'a str, ConnectionError> {
-    parts.get(part.variable()).map(String::as_str).ok_or_else(|| match origin {
-        Origin::Stack { name, status } => ConnectionError::Output { stack: name.clone(), status: status.clone(), part },
-        Origin::Variables => ConnectionError::Variable(part),
-        Origin::Machine => ConnectionError::NotLocal(part),
+fn find<'a>(target: &Target, parts: &'a HashMap<&'static str, String>, part: Part) -> Result<&'a str, ConnectionError> {
+    parts.get(part.variable()).map(String::as_str).ok_or_else(|| match target {
+        Target::Stack { name, status } => ConnectionError::Output { stack: name.clone(), status: status.clone(), part },
+        Target::Environment => ConnectionError::Variable(part),
+        Target::OneMachineRun { .. } => ConnectionError::NotLocal(part),
     })
 }
 

@@ -153,7 +153,7 @@ fn stage_of(arn: &str, queues: &QueueUrls) -> Option<Stage> {
 
 /// Which letters. What is not given does not matter.
 #[derive(Debug, Clone, Default, clap::Args)]
-#[command(next_help_heading = "Which letters")]
+#[command(next_help_heading = "Which dead letters")]
 pub struct Filter {
     /// Only for this reason; may be given more than once
     #[arg(long = "reason", value_name = "REASON")]
@@ -161,8 +161,8 @@ pub struct Filter {
     /// Only of this stage: convert or import
     #[arg(long, value_name = "STAGE")]
     pub stage: Option<Stage>,
-    /// Only of this item: its id, or its key of 32 hex digits as the logs and outcomes have it; or the letter of this
-    /// message id, where no item can be read
+    /// Only of this item: its id, or its key of 32 hex digits as the logs and outcomes have it; or the dead letter with
+    /// this message id, where no item can be read
     #[arg(long, value_name = "ITEM")]
     pub item: Option<String>,
     /// Only what failed longer ago than this, such as 90m, 36h or 2d

@@ -11,7 +11,7 @@ use super::{
     queue::{Letters, Walk},
 };
 use crate::{
-    accounts::AccountError,
+    ledger::AccountError,
     text::{self, shown, shown_up_to, table_of},
 };
 

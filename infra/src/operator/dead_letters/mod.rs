@@ -38,26 +38,27 @@ pub struct DeadLettersArguments {
 }
 
 /// In every command's help.
-const EXIT_CODES: &str = "Exit code: 0 done, 1 could not be done, 2 not understood, 3 done in part, 4 not confirmed.";
+const EXIT_CODES: &str =
+    "Exit code: 0 done, 1 could not be done, 2 invalid arguments, 3 done in part, 4 not confirmed.";
 
 #[derive(Debug, clap::Subcommand)]
 enum DeadLettersCommand {
-    /// Count the letters by reason, and list them; all stay where they are
+    /// Count the dead letters by reason and list them; all stay in the queue
     #[command(after_help = "Examples:\n  archiver dead-letters list\n  \
         archiver dead-letters list --reason unmapped --older-than 2d --json\n\
-        Exit code: 0, letters or not; 1 when the queue cannot be read, 2 not understood.")]
+        Exit code: 0, dead letters or not; 1 when the queue cannot be read, 2 invalid arguments.")]
     List(ListArguments),
-    /// Tell all about an item's letters, and who has the item; they stay where they are
+    /// Show an item's dead letters, and which mailboxes have the item; they stay in the queue
     #[command(after_help = "Example:\n  archiver dead-letters show WA-7c1e0b52\n\
-        Exit code: 0; 1 when there is no such letter or the queue cannot be read; 2 not understood.")]
+        Exit code: 0; 1 when there is no such dead letter or the queue cannot be read; 2 invalid arguments.")]
     Show(ShowArguments),
-    /// Send letters back to the queue that they came from, once the cause is mended
-    #[command(after_help = format!("A letter is deleted only when its copy is confirmed to be on its queue, so this can be \
+    /// Send dead letters back to the queue that they came from, once the cause is fixed
+    #[command(after_help = format!("A dead letter is deleted only when its copy is confirmed to be on its queue, so this can be \
         ended at any time and run again:\nan item is filed only in the mailboxes that lack it.\nExamples:\n  \
         archiver dead-letters replay --reason unmapped\n  \
         archiver dead-letters replay --item WA-7c1e0b52 --max-item-bytes 20000000 --yes\n{EXIT_CODES}"))]
     Replay(ReplayArguments),
-    /// Give letters up: a copy of each goes to discarded/ in the bucket, then it is deleted
+    /// Give dead letters up: a copy of each goes to discarded/ in the bucket, then it is deleted
     #[command(after_help = format!("Example:\n  archiver dead-letters discard --reason item-not-found --stage convert --older-than 10d\n{EXIT_CODES}"))]
     Discard(DiscardArguments),
 }
@@ -83,7 +84,7 @@ impl Common {
 
 #[derive(Debug, clap::Args)]
 struct ListArguments {
-    /// The most letters in the table; the counts are of all
+    /// The maximum number of dead letters in the table; the counts are of all
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
     #[command(flatten)]
@@ -106,11 +107,11 @@ struct ReplayArguments {
     /// Do not ask
     #[arg(long)]
     yes: bool,
-    /// The most letters a second
+    /// The maximum number of dead letters a second
     #[arg(long, value_name = "N")]
     rate: Option<NonZeroU32>,
     /// Let items that were too large be this large, in bytes of text and attachments; at most 150 MiB. Files of more
-    /// than the mail system takes come back as letters
+    /// than the mail system takes come back as dead letters
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=DeadLetter::MOST_ITEM_BYTES))]
     max_item_bytes: Option<u64>,
     #[command(flatten)]
@@ -121,7 +122,7 @@ struct ReplayArguments {
 
 #[derive(Debug, clap::Args)]
 struct DiscardArguments {
-    /// Do not ask, if there are exactly so many letters
+    /// Do not ask, if there are exactly this many dead letters
     #[arg(long, value_name = "COUNT")]
     yes_discard: Option<u64>,
     #[command(flatten)]
@@ -164,11 +165,11 @@ async fn run_list(arguments: &ListArguments, letters: &Letters, connection: &Con
     let walked = list(letters.walk(common.hold()), &arguments.filter, form, &mut io::stdout().lock()).await?;
     let mut notes = io::stderr().lock();
     if in_hand > 0 {
-        writeln!(notes, "{in_hand} more are in somebody else's hands, and are not counted.")?;
+        writeln!(notes, "{in_hand} more are in flight elsewhere and are not counted.")?;
     }
     if walked.seen < ready && !walked.cut {
         let seen = walked.seen;
-        writeln!(notes, "SQS counts {ready} letters and gave out {seen}: there are at least these. List them again.")?;
+        writeln!(notes, "SQS counts {ready} messages and returned {seen}: list them again.")?;
     }
     note_cut(&mut notes, walked.cut)?;
     Ok(ExitCode::SUCCESS)
@@ -179,7 +180,7 @@ async fn run_show(arguments: &ShowArguments, letters: &Letters, connection: &Con
     let which = (common.hold(), arguments.item.clone());
     let found = show((letters, &connection.store), which, common.json, &mut io::stdout().lock()).await?;
     if found == 0 {
-        writeln!(io::stderr(), "There is no letter of this item.")?;
+        writeln!(io::stderr(), "This item has no dead letter.")?;
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
@@ -200,7 +201,7 @@ async fn run_replay(
         }
         return nothing_to_do(&plan);
     }
-    if !confirmed(&format!("Replay {planned} letters?"), arguments.yes)? {
+    if !confirmed(&format!("Replay {planned} dead letters?"), arguments.yes)? {
         writeln!(io::stderr(), "Nothing was replayed.")?;
         return Ok(ExitCode::from(NOT_CONFIRMED));
     }
@@ -216,24 +217,27 @@ async fn run_replay(
     if common.json {
         writeln!(out, "{}", counts(&replayed))?;
     } else {
-        writeln!(out, "{moved} of {planned} letters were replayed.")?;
+        writeln!(out, "{moved} of {planned} dead letters were replayed.")?;
     }
     let mut notes = io::stderr().lock();
     if left_behind > 0 {
-        writeln!(notes, "{left_behind} were sent and are still letters too: replay them again, they are filed once.")?;
+        writeln!(
+            notes,
+            "{left_behind} were sent and are still dead letters too: replay them again, they are filed once."
+        )?;
     }
     if unsent > 0 {
-        writeln!(notes, "{unsent} were not sent and are letters as before: run the same command again.")?;
+        writeln!(notes, "{unsent} were not sent and are still dead letters: run the same command again.")?;
     }
     if not_found > 0 {
-        writeln!(notes, "{not_found} are gone or in somebody else's hands: list them again.")?;
+        writeln!(notes, "{not_found} are gone or in flight elsewhere: list them again.")?;
     }
     if let Some(error) = &replayed.failure {
         let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
         writeln!(notes, "The last failure: {error}{source}")?;
     }
     note_cut(&mut notes, cut)?;
-    if connection.local.is_some() {
+    if connection.one_machine_root().is_some() {
         writeln!(notes, "The functions of the one-machine run work on them when `archiver local` runs next.")?;
     }
     let complete = replayed.is_complete() && homeless == 0 && !cut;
@@ -274,10 +278,10 @@ async fn run_discard(
     })
     .await?;
     let mut notes = io::stderr().lock();
-    writeln!(notes, "{} letters were discarded; their copies are in {}.", done.discarded, store::keys::DISCARDED)?;
+    writeln!(notes, "{} dead letters were discarded; their copies are in {}.", done.discarded, store::keys::DISCARDED)?;
     note_cut(&mut notes, cut)?;
     if done.left > 0 {
-        writeln!(notes, "{} are as before: gone, in somebody else's hands, or not reached.", done.left)?;
+        writeln!(notes, "{} are unchanged: gone, in flight elsewhere, or not reached.", done.left)?;
     }
     Ok(if done.left == 0 && !cut { ExitCode::SUCCESS } else { ExitCode::from(IN_PART) })
 }
@@ -297,13 +301,16 @@ fn nothing_to_do(plan: &Plan) -> anyhow::Result<ExitCode> {
 fn note_plan(plan: &Plan, what: &str) -> io::Result<()> {
     let mut notes = io::stderr().lock();
     if plan.counts.total() == 0 {
-        writeln!(notes, "There are no such letters.")?;
+        writeln!(notes, "There are no such dead letters.")?;
     } else {
         writeln!(notes, "To be {what}:\n{}", plan.counts.table())?;
     }
     if plan.homeless > 0 {
         let homeless = plan.homeless;
-        writeln!(notes, "{homeless} more name no stage of this system, and nobody knows which queue they came from.")?;
+        writeln!(
+            notes,
+            "{homeless} more name no stage of this system, so the queue that they belong to is not known."
+        )?;
     }
     Ok(())
 }
@@ -319,12 +326,12 @@ fn note_cut(notes: &mut impl Write, cut: bool) -> io::Result<()> {
 fn count_confirmed(planned: u64, given: Option<u64>) -> io::Result<bool> {
     if let Some(given) = given {
         if given != planned {
-            writeln!(io::stderr(), "There are {planned} such letters, not {given}.")?;
+            writeln!(io::stderr(), "There are {planned} such dead letters, not {given}.")?;
         }
         return Ok(given == planned);
     }
     let mut notes = io::stderr().lock();
-    write!(notes, "They are not filed by anybody after this. Type how many they are to discard them: ")?;
+    write!(notes, "These messages will never be delivered. Type the number of messages to confirm: ")?;
     notes.flush()?;
     let mut typed = String::new();
     io::stdin().lock().read_line(&mut typed)?;

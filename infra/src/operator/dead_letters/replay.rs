@@ -78,7 +78,7 @@ impl Plan {
 pub struct Pace {
     /// How long letters stay out of others' sight if this process dies.
     pub hold: Duration,
-    /// The most letters a second.
+    /// The maximum number of dead letters a second.
     pub rate: Option<NonZeroU32>,
     /// The size up to which convert may take an item that was too large.
     pub max_item_bytes: Option<u64>,

@@ -29,7 +29,7 @@ pub(super) async fn check(connection: &Connection, settings: SourceSettings) -> 
             let finding = secret(&secrets, secret_id).await;
             let filled = finding.remedy.is_none();
             findings.push(finding);
-            if connection.local.is_some() {
+            if connection.one_machine_root().is_some() {
                 findings
                     .push(Finding::skipped(LOGIN, format!("the sample archive runs only within a run: {NOT_LOCAL}")));
                 return findings;

@@ -29,7 +29,7 @@ pub(super) async fn reachable(connection: &Connection) -> Finding {
 
 pub(super) async fn versioned(connection: &Connection) -> Finding {
     const CHECK: &str = "bucket versioned";
-    if connection.local.is_some() {
+    if connection.one_machine_root().is_some() {
         return Finding::skipped(CHECK, NOT_LOCAL);
     }
     let asked = Client::new(&connection.config).get_bucket_versioning().bucket(&connection.bucket).send().await;
@@ -51,7 +51,7 @@ pub(super) async fn versioned(connection: &Connection) -> Finding {
 
 pub(super) async fn private(connection: &Connection) -> Finding {
     const CHECK: &str = "bucket private";
-    if connection.local.is_some() {
+    if connection.one_machine_root().is_some() {
         return Finding::skipped(CHECK, NOT_LOCAL);
     }
     let asked = Client::new(&connection.config).get_public_access_block().bucket(&connection.bucket).send().await;
@@ -97,7 +97,7 @@ pub(super) async fn user_map(connection: &Connection, settings: &UserMapSettings
         Ok(Some(Err(problem))) => Finding::not_ok(
             CHECK,
             format!("refused, and nothing is filed until it is mended:\n{problem}"),
-            "mend it, then: archiver mapping upload FILE",
+            "fix it, then: archiver mapping upload FILE",
         ),
         Ok(None) => {
             let key = &settings.key;

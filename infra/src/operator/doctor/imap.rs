@@ -12,7 +12,11 @@ use item::MailboxAddress;
 use secrecy::ExposeSecret;
 use secrets::Secrets;
 
-use super::{finding::Finding, mail, secret::flaw};
+use super::{
+    finding::Finding,
+    mailbox_check::{MAILBOX, UNNAMED, token_remedy},
+    secret::flaw,
+};
 use crate::operator::connection::Connection;
 
 const SECRET: &str = "IMAP's secret";
@@ -31,8 +35,7 @@ pub(super) async fn check(
     let secrets = Secrets::new(&connection.config);
     let application = settings.application.is_some();
     let mut findings = vec![secret(&secrets, &settings.secret_id, application).await];
-    let checks: &[&'static str] =
-        if application { &[SECRET, TOKEN, PERMISSIONS, mail::MAILBOX] } else { &[SECRET, mail::MAILBOX] };
+    let checks: &[&'static str] = if application { &[SECRET, TOKEN, PERMISSIONS, MAILBOX] } else { &[SECRET, MAILBOX] };
     let not_asked = |findings: &mut Vec<Finding>, why: &str| {
         let rest = checks.iter().skip(findings.len());
         findings.extend(rest.map(|check| Finding::skipped(check, why)).collect::<Vec<_>>());
@@ -45,7 +48,7 @@ pub(super) async fn check(
     let imap = match settings.connect(secrets) {
         Ok(imap) => imap,
         Err(error) => {
-            let remedy = "mend the parameters of the mail server, then `make deploy`";
+            let remedy = "fix the parameters of the mail server, then `make deploy`";
             findings.push(Finding::not_ok(checks[1], error.to_string(), remedy));
             not_asked(&mut findings, "it takes the mail server");
             return findings;
@@ -58,14 +61,14 @@ pub(super) async fn check(
                 findings.push(permissions(granted.as_deref()));
             }
             Err(error) => {
-                findings.push(Finding::not_ok(TOKEN, error.to_string(), mail::token_remedy(&error)));
+                findings.push(Finding::not_ok(TOKEN, error.to_string(), token_remedy(&error)));
                 not_asked(&mut findings, "it takes a token");
                 return findings;
             }
         }
     }
     findings.push(match mailbox {
-        None => Finding::skipped(mail::MAILBOX, mail::UNNAMED),
+        None => Finding::skipped(MAILBOX, UNNAMED),
         Some(address) => opened(&imap, address, &secret_id).await,
     });
     findings
@@ -116,21 +119,21 @@ fn permissions(granted: Option<&[String]>) -> Finding {
 /// Whether the server lets us into a mailbox.
 async fn opened(imap: &Imap, address: &MailboxAddress, secret_id: &str) -> Finding {
     match imap.find(address).await {
-        Ok(Some(_)) => Finding::ok(mail::MAILBOX, format!("{address} can be opened")),
+        Ok(Some(_)) => Finding::ok(MAILBOX, format!("{address} can be opened")),
         Ok(None) => Finding::not_ok(
-            mail::MAILBOX,
+            MAILBOX,
             format!("{address} has none on the server"),
             "is the address right, and its domain one of those that have their mailboxes there?",
         ),
         Err(error @ MailboxError::Unavailable { .. }) => Finding::not_ok(
-            mail::MAILBOX,
+            MAILBOX,
             error.to_string(),
             "asked from this machine, which may be kept from it where Lambda is not: try again; is ImapHost right?",
         ),
         Err(error) => Finding::not_ok(
-            mail::MAILBOX,
+            MAILBOX,
             error.to_string(),
-            format!("mend the secret {secret_id} (aws secretsmanager put-secret-value), or what the login may open"),
+            format!("fix the secret {secret_id} (aws secretsmanager put-secret-value), or what the login may open"),
         ),
     }
 }

@@ -3,7 +3,7 @@
 use import::{
     GraphSettings, MailboxSettings, MaildirSettings, SecretCredentials,
     mailbox::{
-        MailboxError, Mailboxes,
+        Mailboxes,
         entra::Credentials,
         graph::{Graph, GraphConfig},
     },
@@ -11,15 +11,16 @@ use import::{
 use item::MailboxAddress;
 use secrets::Secrets;
 
-use super::{finding::Finding, imap, permissions};
+use super::{
+    finding::Finding,
+    imap,
+    mailbox_check::{MAILBOX, UNNAMED, token_remedy},
+    permissions,
+};
 use crate::operator::connection::Connection;
 
 const SECRET: &str = "Graph's secret";
 const TOKEN: &str = "Graph's token";
-pub(super) const MAILBOX: &str = "mailbox";
-
-pub(super) const UNNAMED: &str = "none was named: --mailbox ADDRESS looks whether one can be filed in";
-
 /// Looks at what the deployment files in.
 pub(super) async fn check(
     connection: &Connection,
@@ -60,7 +61,7 @@ async fn graph(connection: &Connection, settings: GraphSettings, mailbox: Option
     let graph = match settings.connect(secrets) {
         Ok(graph) => graph,
         Err(error) => {
-            findings.push(Finding::not_ok(TOKEN, error.to_string(), "mend the parameters Graph…, then `make deploy`"));
+            findings.push(Finding::not_ok(TOKEN, error.to_string(), "fix the parameters Graph…, then `make deploy`"));
             not_asked(&mut findings, "it takes a token");
             return findings;
         }
@@ -81,18 +82,6 @@ async fn graph(connection: &Connection, settings: GraphSettings, mailbox: Option
         Some(address) => graph_mailbox(&graph, address, &folder, &client).await,
     });
     findings
-}
-
-/// What to do where Entra gives no token.
-pub(super) fn token_remedy(error: &MailboxError) -> &'static str {
-    match error {
-        MailboxError::Unavailable { .. } => {
-            "asked from this machine, which may be kept from it where Lambda is not: try again"
-        }
-        _ => {
-            "mend the secret (put-secret-value, as above), or GraphTenantId, GraphClientId, GraphCloud and `make deploy`"
-        }
-    }
 }
 
 async fn graph_mailbox(graph: &Graph, address: &MailboxAddress, folder: &str, client: &str) -> Finding {

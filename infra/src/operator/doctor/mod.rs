@@ -5,6 +5,7 @@ mod bucket;
 mod finding;
 mod imap;
 mod mail;
+mod mailbox_check;
 mod permissions;
 mod queues;
 mod secret;
@@ -19,7 +20,7 @@ use jiff::Timestamp;
 
 pub use self::finding::{Finding, Findings, Verdict};
 use super::{
-    connection::{Connection, Deployment, Origin, Part},
+    connection::{Connection, Deployment, Part, Target},
     functions::Functions,
     settings::{self, SettingsError},
     user_map::UserMapSettings,
@@ -46,7 +47,7 @@ pub const HELP: &str = "Looks at the deployment as it is deployed, in this order
     bucket, the archive's secret and a login with it, the mail system's secret, token and permissions, a mailbox, the user map, \
     the queues, what starts the functions, the last run. It writes nothing (but the message of --write-probe, which it deletes again) and prints no secret; the archive and the mail system \
     are asked from this machine.\n\
-    Exit code: 0 nothing is wrong (warnings or not), 1 something is, 2 not understood.\n\
+    Exit code: 0 nothing is wrong (warnings or not), 1 something is, 2 invalid arguments.\n\
     Examples:\n  archiver doctor --stack whatsapp-archiver --mailbox ada@example.com\n  archiver doctor --local";
 
 const NOT_LOCAL: &str = "not in a one-machine run";
@@ -127,16 +128,16 @@ async fn look(connection: &Connection, arguments: &DoctorArguments, findings: &m
 
 fn deployment(connection: &Connection) -> Finding {
     const CHECK: &str = "deployment";
-    match &connection.origin {
-        Origin::Stack { name, status } if status.ends_with("_FAILED") || status.contains("ROLLBACK") => {
+    match &connection.target {
+        Target::Stack { name, status } if status.ends_with("_FAILED") || status.contains("ROLLBACK") => {
             Finding::warning(
                 CHECK,
                 format!("the stack {name} is {status}"),
                 "its last change failed, and what is deployed is what was there before: look at the stack's events",
             )
         }
-        Origin::Stack { name, status } => Finding::ok(CHECK, format!("the stack {name} is {status}")),
-        Origin::Variables | Origin::Machine => Finding::ok(CHECK, connection.name()),
+        Target::Stack { name, status } => Finding::ok(CHECK, format!("the stack {name} is {status}")),
+        Target::Environment | Target::OneMachineRun { .. } => Finding::ok(CHECK, connection.name()),
     }
 }
 
@@ -164,7 +165,7 @@ async fn started(
 }
 
 fn not_named(connection: &Connection, error: impl ToString) -> String {
-    if connection.local.is_some() { NOT_LOCAL.to_owned() } else { error.to_string() }
+    if connection.one_machine_root().is_some() { NOT_LOCAL.to_owned() } else { error.to_string() }
 }
 
 impl Settings {

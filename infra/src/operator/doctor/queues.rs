@@ -74,7 +74,7 @@ pub(super) async fn wired(connection: &Connection) -> (Vec<Finding>, [Option<Str
         *arn = Some(queue.arn);
     }
     let check = "dead-letter queue";
-    if connection.local.is_some() {
+    if connection.one_machine_root().is_some() {
         findings.push(Finding::skipped(check, format!("who may send to it: {NOT_LOCAL}")));
         return (findings, arns);
     }

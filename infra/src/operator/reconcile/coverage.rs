@@ -10,7 +10,7 @@ use item::{RunId, RunRecord, Window};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::runs::Run;
+use super::runs::{Run, Runs};
 use crate::operator::connection::backfill_command;
 
 /// After so long without a complete run, what the archive received since is overdue: the default schedule's day, and what
@@ -66,7 +66,7 @@ pub struct Pending {
 
 /// The window of a run, and how much of it the run fetched.
 #[derive(Debug, Clone)]
-pub(super) struct RunWindow {
+struct RunWindow {
     run: RunId,
     window: Window,
     fetched_until: Option<Timestamp>,
@@ -75,7 +75,7 @@ pub(super) struct RunWindow {
 
 impl RunWindow {
     /// `longest_run`: a run that has not ended is at work for so long, and was ended from outside after that.
-    pub(super) fn of(run: &Run, longest_run: SignedDuration, now: Timestamp) -> Option<Self> {
+    fn of(run: &Run, longest_run: SignedDuration, now: Timestamp) -> Option<Self> {
         let RunRecord { from, to, complete, ended, reached, .. } = run.record.clone()?;
         let window = Window::between(from, to).ok()?;
         let fetched_until = if complete { Some(to) } else { reached.filter(|reached| *reached > from) };
@@ -85,8 +85,21 @@ impl RunWindow {
 }
 
 impl Coverage {
+    /// Compares the windows of all runs with a period. `longest_run`: see [`RunWindow::of`].
+    pub(super) fn of_runs(
+        runs: &Runs,
+        period: (Option<Timestamp>, Option<Timestamp>),
+        longest_run: SignedDuration,
+        now: Timestamp,
+        options: &str,
+    ) -> Self {
+        let windows: Vec<_> = runs.all().filter_map(|run| RunWindow::of(run, longest_run, now)).collect();
+        let unrecorded = runs.all().filter(|run| run.record.is_none()).count() as u64;
+        Self::of(&windows, unrecorded, period, now, options)
+    }
+
     /// `from` and `to` are the named ends of the period: by default from the first run's window on, and until now.
-    pub(super) fn of(
+    fn of(
         windows: &[RunWindow],
         unrecorded_runs: u64,
         (from, to): (Option<Timestamp>, Option<Timestamp>),

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use store::{Store, StoreError, keys};
 
-use super::seen::ItemHash;
+use super::duplicates::ItemHash;
 use crate::operator::{
     connection::Connection,
     dead_letters::{HOLD, Letter, Letters, LettersError},

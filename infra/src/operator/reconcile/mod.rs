@@ -1,12 +1,12 @@
 //! `archiver reconcile`: the proof that nothing is missing. Every id in the manifests against outcomes and dead letters.
 
-mod books;
+mod comparison;
 mod coverage;
-mod custody;
+mod deep_check;
+mod duplicates;
 mod letters;
 mod requeue;
 mod runs;
-mod seen;
 mod text;
 mod unmapped;
 
@@ -16,11 +16,11 @@ use indicatif::ProgressBar;
 use jiff::{SignedDuration, Timestamp};
 
 pub use self::{
-    books::{FETCH, Incomplete, Missing, ReconcileError, Reconciled, Scope, Short, Why},
+    comparison::{FETCH, Incomplete, Missing, ReconcileError, Reconciled, Scope, Why},
     coverage::{Coverage, Gap, Pending},
-    custody::{Custody, Damaged, Deep, Duplicate, Lacking, Placed, Unasked},
+    deep_check::{Custody, Damaged, Deep, Duplicate, Lacking, Placed, Unasked},
     requeue::{RequeueError, requeue},
-    runs::{Run, Runs, record},
+    runs::{Run, Runs, Short, record},
     unmapped::Remapped,
 };
 use super::{
@@ -73,7 +73,7 @@ pub struct ReconcileArguments {
 pub const HELP: &str = "Exit code: 0 when every item is filed, waits in the dead-letter queue or was discarded; 1 when one is missing, a \
     stored message is not the rendered one, a copy is not in its mailbox or more than once, a page of a manifest is gone, or part of the period was \
     not fetched; 3 when none of this is so, and some items are not decided yet, some mailboxes could not be asked or a run is at \
-    work on the period; 2 not understood. It tells what was \
+    work on the period; 2 invalid arguments. It tells what was \
     found: --requeue, confirmed or not, does not change it.\n\
     The letters are read and given back at once; while that lasts, others do not see them. SQS's counts may lag by a \
     minute: look twice before you requeue. A requeued item is filed only in the mailboxes that lack it.\n\
@@ -110,7 +110,11 @@ async fn compare(connection: &Connection, arguments: &ReconcileArguments) -> any
         options: &options,
         deep: deep.as_ref(),
         // Nothing runs in a one-machine run that is asked afterwards.
-        queueing: if arguments.settled || connection.local.is_some() { SignedDuration::ZERO } else { FETCH },
+        queueing: if arguments.settled || connection.one_machine_root().is_some() {
+            SignedDuration::ZERO
+        } else {
+            FETCH
+        },
     };
     let bar = ProgressBar::new_spinner();
     bar.enable_steady_tick(Duration::from_millis(200));

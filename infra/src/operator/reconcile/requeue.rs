@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use queue::{Queue, QueueError};
 use store::{Condition, Put, Store, StoreError, Written, keys::ItemKeys};
 
-use super::books::Missing;
+use super::comparison::Missing;
 use crate::{
-    accounts::{self, AT_ONCE, AccountError},
+    ledger::{self, AT_ONCE, AccountError},
     operator::{Interrupt, connection::Connection},
 };
 
@@ -47,7 +47,7 @@ pub async fn requeue(
             break;
         }
         let prepared = stream::iter(some).map(|missing| async move {
-            let body = accounts::task_body(&missing.run, &missing.listed);
+            let body = ledger::task_body(&missing.run, &missing.listed);
             Ok::<_, RequeueError>(prepare(&connection.store, &body).await?.then_some(body))
         });
         let bodies: Vec<_> = prepared.buffered(AT_ONCE).try_filter_map(future::ok).try_collect().await?;

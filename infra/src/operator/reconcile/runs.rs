@@ -3,13 +3,10 @@
 use futures::{StreamExt, TryStreamExt, stream};
 use item::{RunId, RunRecord};
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+use serde::Serialize;
 use store::{Store, StoreError, keys};
 
-use super::{
-    books::{Scope, Short},
-    coverage::{Coverage, RunWindow},
-};
-use crate::accounts::{AT_ONCE, AccountError};
+use crate::ledger::{AT_ONCE, AccountError};
 
 /// Runs in the order in which they began.
 #[derive(Debug, Default)]
@@ -17,7 +14,7 @@ pub struct Runs {
     /// Those that are compared.
     pub runs: Vec<Run>,
     /// All others that the bucket has: their windows may cover the period too.
-    pub(super) others: Vec<Run>,
+    others: Vec<Run>,
 }
 
 /// A run.
@@ -30,6 +27,17 @@ pub struct Run {
     /// What it says of itself. `None` where an earlier release ran, which wrote no such thing.
     pub record: Option<RunRecord>,
     pub(super) pages: Vec<Page>,
+}
+
+/// A run whose manifest is not what it wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Short {
+    /// Which.
+    pub run: RunId,
+    /// How many items it says that it has queued.
+    pub queued: u64,
+    /// How many its manifest lists.
+    pub listed: u64,
 }
 
 /// A page of a run's manifest.
@@ -86,12 +94,9 @@ impl Runs {
         Ok(Self { runs, others })
     }
 
-    /// Compares the windows of all runs with the period of a comparison.
-    pub(super) fn coverage(&self, scope: &Scope<'_>, now: Timestamp) -> Coverage {
-        let all = || self.runs.iter().chain(&self.others);
-        let windows: Vec<_> = all().filter_map(|run| RunWindow::of(run, scope.queueing, now)).collect();
-        let unrecorded = all().filter(|run| run.record.is_none()).count() as u64;
-        Coverage::of(&windows, unrecorded, (scope.from, scope.to), now, scope.options)
+    /// All of them, those that are not compared included.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Run> {
+        self.runs.iter().chain(&self.others)
     }
 
     /// Keys of the pages that are gone.

@@ -6,9 +6,10 @@ use comfy_table::{Cell, CellAlignment};
 use item::MailboxAddress;
 
 use super::{
-    books::{Incomplete, Reconciled, Short, Why},
+    comparison::{Incomplete, Reconciled, Why},
     coverage::Coverage,
-    custody::{Custody, Damaged, Duplicate, Lacking, Unasked},
+    deep_check::{Custody, Damaged, Duplicate, Lacking, Unasked},
+    runs::Short,
 };
 use crate::text::{shown, shown_up_to, table_of};
 

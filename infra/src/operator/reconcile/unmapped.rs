@@ -27,11 +27,11 @@ use store::{Put, StoredOutcome, Written, keys::ItemKeys};
 
 use super::{
     ReconcileArguments,
+    duplicates::{ItemHash, Seen},
     runs::Runs,
-    seen::{ItemHash, Seen},
 };
 use crate::{
-    accounts::{self, AT_ONCE, Account, account},
+    ledger::{self, AT_ONCE, Account, account},
     operator::{
         Interrupt,
         confirm::{NOT_CONFIRMED, confirmed},
@@ -94,7 +94,7 @@ impl Remapped {
         let mut seen = Seen::default();
         for run in &runs.runs {
             for page in run.page_numbers() {
-                let mut listed = accounts::page(store, &run.id, page).await?.unwrap_or_default();
+                let mut listed = ledger::page(store, &run.id, page).await?.unwrap_or_default();
                 listed.retain(|listed| seen.is_new(ItemHash::of(&listed.item)));
                 found.examined += listed.len() as u64;
                 let read =
@@ -131,7 +131,7 @@ impl Remapped {
                 for address in missing.values() {
                     *self.copies.entry(address.clone()).or_default() += 1;
                 }
-                let task = accounts::task_body(run, listed).into();
+                let task = ledger::task_body(run, listed).into();
                 self.candidates.push(Candidate { task, participants: missing.into_keys().collect() });
             }
         }

@@ -2,20 +2,21 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use item::{MissingParticipant, Outcome, RunId, Sha256, Stage};
+use item::{RunId, Stage};
 use jiff::{Timestamp, civil::Date};
 use serde::Serialize;
 
 use super::{
     people::{Mapping, Person},
     period::{Period, day_of},
+    stored::Stored,
 };
 use crate::{
     operator::{
         dead_letters::Why,
         reconcile::{Reconciled, Runs, Short},
     },
-    tally::{Counters, Place, Told},
+    totals::{Counters, Place, Told},
 };
 
 /// All that a report says.
@@ -103,32 +104,6 @@ pub const MOST_FAILURES: usize = 10_000;
 
 /// The most items that a sentence names.
 const NAMED: usize = 10;
-
-/// Where a stored message is, and what is looked for in it.
-#[derive(Debug, Clone)]
-pub(super) struct Stored {
-    pub(super) mime: String,
-    pub(super) sha256: Sha256,
-    pub(super) bytes: u64,
-    /// The places of the participants without a mailbox, those that are expected to have one included.
-    pub(super) unmapped: Vec<usize>,
-    /// Of those: expected to have one, or undecided; and why.
-    pub(super) missing: Vec<MissingParticipant>,
-    /// The failure of which this is the message.
-    pub(super) failure: Option<usize>,
-}
-
-impl Stored {
-    fn of(outcome: &Outcome, failure: Option<usize>) -> Option<Self> {
-        let (mime, sha256, bytes) = (outcome.mime.clone()?, outcome.sha256?, outcome.bytes?);
-        let missing = outcome.missing.clone();
-        let places = missing.iter().map(|missing| missing.participant);
-        let mut unmapped: Vec<_> = outcome.unmapped.iter().copied().chain(places).collect();
-        unmapped.sort_unstable();
-        unmapped.dedup();
-        Some(Self { mime, sha256, bytes, unmapped, missing, failure })
-    }
-}
 
 /// Counts while the comparison goes on.
 pub(super) struct Ledger {

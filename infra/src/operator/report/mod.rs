@@ -4,6 +4,7 @@ mod ledger;
 mod page;
 mod people;
 mod period;
+mod stored;
 mod text;
 
 use std::{
@@ -65,8 +66,8 @@ pub const HELP: &str = "An item belongs to the day on which the run began that l
     once, as of when the item was worked on last.\n\
     Exit code: 0 when everything adds up, failures or not: available after fan-out = imported + skipped + failed, and every \
     listed item is filed, waits as a dead letter or was discarded, and runs fetched the whole period; 1 when it does not, when part \
-    of the period was not fetched (each gap is named with the command that closes it), or when the report cannot be made; 2 not \
-    understood; 3 when it adds up so far, and items are in flight or the end of the period is not fetched yet.\n\
+    of the period was not fetched (each gap is named with the command that closes it), or when the report cannot be made; 2 invalid \
+    arguments; 3 when it adds up so far, and items are in flight or the end of the period is not fetched yet.\n\
     Examples:\n  archiver report\n  archiver report --date 2026-11-21 --json\n  \
     archiver report --from 2026-11-01 --to 2026-11-30 --html november.html";
 
@@ -116,7 +117,7 @@ async fn make(
     let user_map = UserMapSettings::of(&arguments.user_map, connection)?;
     let (from, to) = period.bounds()?;
     // Nothing runs in a one-machine run that is asked afterwards.
-    let queueing = if connection.local.is_some() { SignedDuration::ZERO } else { FETCH };
+    let queueing = if connection.one_machine_root().is_some() { SignedDuration::ZERO } else { FETCH };
     let options = arguments.deployment.options();
     let scope = Scope { from: Some(from), to: Some(to), options: &options, deep: None, queueing };
     let runs = Runs::between(store, from, to).await?;
@@ -127,7 +128,7 @@ async fn make(
     let mapping =
         people::look(store, stored, map, |failure, source, missing| ledger.note_people(failure, source, missing))
             .await?;
-    let deployment = match &connection.local {
+    let deployment = match connection.one_machine_root() {
         Some(directory) => directory.display().to_string(),
         None => store.bucket().to_owned(),
     };

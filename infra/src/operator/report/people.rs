@@ -9,7 +9,7 @@ use mapping::UserMap;
 use serde::Serialize;
 use store::Store;
 
-use super::ledger::Stored;
+use super::stored::Stored;
 
 /// Somebody, as captured.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]

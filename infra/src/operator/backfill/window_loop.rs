@@ -39,7 +39,7 @@ fn advice(error: &FunctionError) -> &'static str {
              filed already is skipped"
         }
         FunctionError::Failed { .. } => {
-            ". What it queued before is queued. When the cause is mended, ask for the window again"
+            ". What it queued before is queued. When the cause is fixed, ask for the window again"
         }
         FunctionError::Missing(_) | FunctionError::Busy(_) | FunctionError::Refused { .. } => "",
     }

@@ -14,18 +14,18 @@ use store::{Store, StoreError, StoredOutcome};
 
 use super::{
     coverage::Coverage,
-    custody::{Custodian, Custody, Deep},
+    deep_check::{Custodian, Custody, Deep},
+    duplicates::{ItemHash, RunAt, RunPlaces, Seen, Sighting},
     letters::{Discards, Waiting},
-    runs::Runs,
-    seen::{ItemHash, RunAt, RunPlaces, Seen, Sighting},
+    runs::{Runs, Short},
 };
 use crate::{
-    accounts::{self, AT_ONCE, Account, AccountError, account},
+    ledger::{self, AT_ONCE, Account, AccountError, account},
     operator::{
         connection::Connection,
         dead_letters::{Letters, LettersError, Why as LetterWhy},
     },
-    tally::{Place, Told, copies},
+    totals::{Place, Told, copies},
 };
 
 /// Which items, and how closely.
@@ -80,17 +80,6 @@ pub struct Reconciled {
     pub short: Vec<Short>,
     /// Whether the windows of the runs cover the period.
     pub coverage: Coverage,
-}
-
-/// A run whose manifest is not what it wrote.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Short {
-    /// Which.
-    pub run: RunId,
-    /// How many items it says that it has queued.
-    pub queued: u64,
-    /// How many its manifest lists.
-    pub listed: u64,
 }
 
 /// An item that is filed for some of its participants at most, and waits for the mailboxes of others.
@@ -219,7 +208,7 @@ impl Reconciled {
         let mut books = Self {
             runs: runs.runs.len() as u64,
             lost_pages: runs.lost_pages(),
-            coverage: runs.coverage(&scope, Timestamp::now()),
+            coverage: Coverage::of_runs(runs, (scope.from, scope.to), scope.queueing, Timestamp::now(), scope.options),
             ..Self::default()
         };
         let (items, asked_for) = (Cell::new(0), Cell::new(0));
@@ -235,7 +224,7 @@ impl Reconciled {
             let (id, here) = (&run.id, places.get(&run.id));
             let mut lines = 0;
             for page in &run.pages {
-                let listed = accounts::page(store, id, page.number).await?.unwrap_or_default();
+                let listed = ledger::page(store, id, page.number).await?.unwrap_or_default();
                 lines += listed.len() as u64;
                 let (first, again): (Vec<_>, Vec<_>) =
                     listed.into_iter().partition(|listed| seen.is_new(ItemHash::of(&listed.item)));
@@ -445,6 +434,6 @@ impl Signs {
 fn reason(letter: Option<DeadLettered>, run: &RunId, listed: &Listed) -> Option<item::Reason> {
     match letter {
         Some(letter) => Some(letter.reason),
-        None => accounts::item_keys(run, listed).is_none().then_some(item::Reason::TaskMalformed),
+        None => ledger::item_keys(run, listed).is_none().then_some(item::Reason::TaskMalformed),
     }
 }

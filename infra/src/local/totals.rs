@@ -8,13 +8,13 @@ use jiff::{SignedDuration, Timestamp};
 use store::{Store, StoreError, keys};
 
 use crate::{
-    accounts::{self, AT_ONCE, Account, AccountError, account},
-    tally::{Counters, Place, Told},
+    ledger::{self, AT_ONCE, Account, AccountError, account},
+    totals::{Counters, Place, Told},
 };
 
 /// What a run came to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Tally {
+pub struct Totals {
     /// The counters.
     pub counters: Counters,
     /// Each item that failed.
@@ -34,7 +34,7 @@ pub struct FailedItem {
     pub reason: Reason,
 }
 
-impl Tally {
+impl Totals {
     /// Tallies a run after the queues have come to rest. Letters are not looked for: the outcomes say that there are.
     ///
     /// # Errors
@@ -75,7 +75,7 @@ impl Tally {
         let mut tally = Self::default();
         let mut keys = HashSet::new();
         for page in 1.. {
-            let Some(listed) = accounts::page(store, run, page).await? else { break };
+            let Some(listed) = ledger::page(store, run, page).await? else { break };
             let accounts = stream::iter(&listed).map(|listed| account(store, run, listed)).buffered(AT_ONCE);
             let accounts: Vec<_> = accounts.try_collect().await?;
             for (listed, mut account) in listed.iter().zip(accounts) {
