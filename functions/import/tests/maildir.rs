@@ -1,5 +1,5 @@
-//! What a Maildir reader finds after filing.
-#![expect(clippy::unwrap_used, reason = "a test's helper may panic as the test may")]
+//! The Maildir adapter, as a reader of the directories sees it.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 use std::{fs, os::unix::fs::symlink, path::Path, sync::Arc, time::SystemTime};
 
@@ -39,31 +39,39 @@ fn names(directory: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_mailbox_is_a_directory_of_the_root_and_never_made() {
+async fn mailbox_is_a_directory_below_the_root() {
     let (root, maildir) = root_with("ada@example.com");
     let elsewhere = TempDir::new().unwrap();
     fs::create_dir(root.path().join("o%2Fd%25d@example.com")).unwrap();
     fs::write(root.path().join("file@example.com"), "").unwrap();
     symlink(elsewhere.path(), root.path().join("out@example.com")).unwrap();
+    symlink("gone@example.com", root.path().join("dangling@example.com")).unwrap();
     symlink("ada@example.com", root.path().join("ada.lovelace@example.com")).unwrap();
     assert!(find(&maildir, "Ada@Example.com").await.is_some());
     assert!(find(&maildir, "o/d%d@example.com").await.is_some());
     let alias = find(&maildir, "ada.lovelace@example.com").await.unwrap();
     assert_eq!(alias.id, find(&maildir, "ada@example.com").await.unwrap().id);
     let long = format!("{}@{}.example.com", "x".repeat(64), ["y".repeat(60), "y".repeat(60), "y".repeat(50)].join("."));
-    for nobody in ["bob@example.com", "file@example.com", "out@example.com", long.as_str()] {
-        assert!(find(&maildir, nobody).await.is_none(), "{nobody}");
+    for absent in ["bob@example.com", long.as_str()] {
+        assert!(find(&maildir, absent).await.is_none(), "{absent}");
+    }
+    for unusable in ["file@example.com", "out@example.com", "dangling@example.com"] {
+        let found = maildir.find(&unusable.parse().unwrap()).await;
+        assert!(matches!(found, Err(MailboxError::Setup { .. })), "{unusable}: {found:?}");
     }
     assert!(!root.path().join("bob@example.com").exists());
     let path = root.path().to_owned();
     root.close().unwrap();
     let gone = maildir.find(&"bob@example.com".parse().unwrap()).await;
-    assert!(matches!(gone, Err(MailboxError::Setup { .. })), "an unmounted disk is no company without mailboxes");
+    assert!(
+        matches!(gone, Err(MailboxError::Setup { .. })),
+        "a disk that is not mounted is not a company without mailboxes"
+    );
     assert!(matches!(Maildir::new(&path, FOLDER), Err(MailboxError::Setup { .. })));
 }
 
 #[test]
-fn a_folder_is_a_name() {
+fn folder_name_is_validated() {
     let root = TempDir::new().unwrap();
     for folder in ["", ".", "..", ".hidden", "a/b", "../up", "a\\b", "a\0b", "a\nb", "cur", &"x".repeat(256)] {
         assert!(matches!(Maildir::new(root.path(), folder), Err(MailboxError::Setup { .. })), "{folder:?}");
@@ -71,7 +79,7 @@ fn a_folder_is_a_name() {
 }
 
 #[tokio::test]
-async fn a_copy_is_read_back_byte_for_byte_with_the_messages_time() {
+async fn copy_is_the_message_with_its_own_time() {
     let (root, maildir) = root_with("ada@example.com");
     let mailbox = find(&maildir, "ada@example.com").await.unwrap();
     let filed = maildir.file(&mailbox, &message(1), Attempt::First).await.unwrap();
@@ -87,7 +95,7 @@ async fn a_copy_is_read_back_byte_for_byte_with_the_messages_time() {
 }
 
 #[tokio::test]
-async fn a_second_attempt_finds_the_copy_whatever_flags_it_has() {
+async fn second_attempt_finds_the_copy_with_any_flags() {
     let (root, maildir) = root_with("ada@example.com");
     let mailbox = find(&maildir, "ada@example.com").await.unwrap();
     let first = maildir.file(&mailbox, &message(1), Attempt::First).await.unwrap();
@@ -102,9 +110,23 @@ async fn a_second_attempt_finds_the_copy_whatever_flags_it_has() {
     assert_eq!(names(&cur).len(), 2);
 }
 
-/// Two items that were captured of one WhatsApp message: they have one Message-ID.
 #[tokio::test]
-async fn an_item_is_not_taken_for_another_with_the_same_message_id() {
+async fn renamed_mailbox_gets_no_second_copy() {
+    let (root, maildir) = root_with("ada@example.com");
+    let before = find(&maildir, "ada@example.com").await.unwrap();
+    let filed = maildir.file(&before, &message(1), Attempt::First).await.unwrap();
+    fs::rename(root.path().join("ada@example.com"), root.path().join("ada@example.org")).unwrap();
+    let after = find(&maildir, "ada@example.org").await.unwrap();
+    let again = maildir.file(&after, &message(1), Attempt::Again).await.unwrap();
+    assert_eq!((again.result, again.message), (FilingResult::Skipped, filed.message));
+    // With a link under the old name both addresses are one mailbox.
+    symlink("ada@example.org", root.path().join("ada@example.com")).unwrap();
+    assert_eq!(find(&maildir, "ada@example.com").await.unwrap().id, after.id);
+}
+
+/// Two items were captured from one WhatsApp message and share its Message-ID.
+#[tokio::test]
+async fn copies_of_two_items_with_one_message_id_are_distinct() {
     let (root, maildir) = root_with("ada@example.com");
     let mailbox = find(&maildir, "ada@example.com").await.unwrap();
     let (bare, whole) = (message(1), Message { item: "WA-2".parse().unwrap(), ..message(1) });
@@ -121,32 +143,32 @@ async fn an_item_is_not_taken_for_another_with_the_same_message_id() {
 }
 
 #[tokio::test]
-async fn whether_a_mailbox_holds_a_copy_is_told_and_nothing_is_made_by_asking() {
+async fn lookup_creates_nothing() {
     let (root, maildir) = root_with("ada@example.com");
     let mailbox = find(&maildir, "ada@example.com").await.unwrap();
     let holds = async |number: u32| maildir.holds(&mailbox, &message(number).identity()).await;
     assert_eq!(holds(1).await.unwrap(), None);
-    assert!(names(&root.path().join("ada@example.com")).is_empty(), "no folder is made");
+    assert!(names(&root.path().join("ada@example.com")).is_empty(), "no folder is created");
     let filed = maildir.file(&mailbox, &message(1), Attempt::First).await.unwrap();
     assert_eq!(holds(1).await.unwrap().as_deref(), Some(filed.message.as_str()));
     assert_eq!(holds(2).await.unwrap(), None);
     let folder = root.path().join("ada@example.com").join(FOLDER);
     let copy = folder.join("cur").join(format!("{}:2,S", filed.message));
     fs::rename(&copy, folder.join("tmp").join("draft")).unwrap();
-    assert_eq!(holds(1).await.unwrap(), None, "a draft is no copy");
+    assert_eq!(holds(1).await.unwrap(), None, "a draft is not a copy");
     fs::rename(folder.join("tmp").join("draft"), folder.join("new").join(&filed.message)).unwrap();
     assert_eq!(holds(1).await.unwrap().as_deref(), Some(filed.message.as_str()));
-    // What lies behind a link is not in the mailbox, and a mailbox that is gone says nothing of its copies.
+    // A folder behind a link is not in the mailbox, and a missing mailbox is not a missing copy.
     let elsewhere = TempDir::new().unwrap();
     fs::rename(&folder, elsewhere.path().join("moved")).unwrap();
     symlink(elsewhere.path().join("moved"), &folder).unwrap();
     assert!(matches!(holds(1).await, Err(MailboxError::Setup { .. })));
     fs::remove_dir_all(root.path().join("ada@example.com")).unwrap();
-    assert!(matches!(holds(1).await, Err(MailboxError::Unavailable { .. })));
+    assert!(matches!(holds(1).await, Err(MailboxError::NoMailbox { .. })));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
-async fn eight_deliveries_at_once_leave_one_copy() {
+async fn eight_concurrent_filings_leave_one_copy() {
     let (root, maildir) = root_with("ada@example.com");
     let mailbox = find(&maildir, "ada@example.com").await.unwrap();
     for number in 0..20 {
@@ -172,22 +194,22 @@ async fn eight_deliveries_at_once_leave_one_copy() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_filed_says_whose_fault_it_is() {
+async fn failed_filing_is_classified() {
     let (root, maildir) = root_with("ada@example.com");
     let elsewhere = TempDir::new().unwrap();
     let mailbox = find(&maildir, "ada@example.com").await.unwrap();
     let dateless = Message { mime: b"Subject: x\r\n\r\n"[..].into(), ..message(1) };
     let refused = maildir.file(&mailbox, &dateless, Attempt::First).await;
     assert!(matches!(refused, Err(MailboxError::Rejected { .. })));
-    // The owner's link would lead out of the mailbox.
+    // The owner has put a link there that leads out of the mailbox.
     symlink(elsewhere.path(), root.path().join("ada@example.com").join(FOLDER)).unwrap();
     let link = maildir.file(&mailbox, &message(1), Attempt::First).await;
     assert!(matches!(link, Err(MailboxError::Setup { .. })));
     assert!(names(elsewhere.path()).is_empty());
-    // Removed between the look-up and the filing.
+    // Removed between the lookup and the filing.
     fs::remove_dir_all(root.path().join("ada@example.com")).unwrap();
     let gone = maildir.file(&mailbox, &message(1), Attempt::First).await;
-    assert!(matches!(gone, Err(MailboxError::Unavailable { .. })));
+    assert!(matches!(gone, Err(MailboxError::NoMailbox { .. })));
     let escape = Mailbox { id: "../elsewhere".to_owned(), ..mailbox };
     assert!(maildir.file(&escape, &message(1), Attempt::First).await.is_err());
 }

@@ -1,4 +1,4 @@
-//! A mail client of its own, so that what is in a mailbox is not seen through the eyes of the code under test.
+//! An independent mail client, so that tests do not read mailboxes with the code under test.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -7,14 +7,14 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
-/// A message as the server shows it.
+/// A message on the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copy {
     /// Its UID.
     pub uid: u32,
-    /// `\Seen` and the like.
+    /// Its flags, such as `\Seen`.
     pub flags: String,
-    /// When the server was told that it arrived: `22-Nov-2026 07:00:00 +0000`.
+    /// Its INTERNALDATE: `22-Nov-2026 07:00:00 +0000`.
     pub date: String,
     /// The whole message.
     pub bytes: Vec<u8>,
@@ -24,7 +24,7 @@ pub struct Copy {
 pub struct Client {
     reader: Box<dyn BufRead>,
     writer: Box<dyn Write>,
-    /// The program that speaks TLS for us.
+    /// The program that does TLS.
     tls: Option<Child>,
 }
 
@@ -51,7 +51,9 @@ impl Client {
                 let mut process = command.spawn()?;
                 let (stdin, stdout): (Option<ChildStdin>, Option<ChildStdout>) =
                     (process.stdin.take(), process.stdout.take());
-                let (Some(stdin), Some(stdout)) = (stdin, stdout) else { return Err(io::Error::other("no pipes")) };
+                let (Some(stdin), Some(stdout)) = (stdin, stdout) else {
+                    return Err(io::Error::other("openssl has no pipes"));
+                };
                 Self { reader: Box::new(BufReader::new(stdout)), writer: Box::new(stdin), tls: Some(process) }
             }
         };
@@ -119,7 +121,7 @@ impl Client {
                 Some(length) => {
                     let mut literal = vec![0; length];
                     self.reader.read_exact(&mut literal)?;
-                    // What closes the bracket.
+                    // The closing bracket.
                     self.line()?;
                     Some(literal)
                 }

@@ -1,4 +1,4 @@
-//! What Dovecot is told.
+//! The configuration of Dovecot.
 
 use std::{fs, io, path::Path};
 
@@ -9,7 +9,7 @@ pub(crate) fn write(directory: &Path, port: u16, options: &Options) -> io::Resul
         fs::create_dir(directory.join(part))?;
     }
     let quota = options.quota.map(|bytes| format!("userdb_quota_rule=*:bytes={bytes}")).unwrap_or_default();
-    // 0: none.
+    // 0 means no limit.
     let largest = options.largest.unwrap_or_default();
     let users: String = options.users.iter().map(|user| format!("{user}:{{PLAIN}}{PASSWORD}::::::{quota}\n")).collect();
     fs::write(directory.join("users"), users)?;
@@ -61,7 +61,7 @@ pub(crate) fn write(directory: &Path, port: u16, options: &Options) -> io::Resul
 }
 
 pub(crate) fn write_master(directory: &Path, password: &str) -> io::Result<()> {
-    // In place, so that it stays Dovecot's own.
+    // In place, so that the owner of the file stays.
     fs::write(directory.join("masters"), format!("{MASTER}:{{PLAIN}}{password}\n"))
 }
 

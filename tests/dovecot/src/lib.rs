@@ -1,4 +1,4 @@
-//! A real IMAP server for a test: Dovecot as Debian packages it, on a port of its own, in a directory of its own.
+//! A real IMAP server for tests: Dovecot as Debian packages it, on its own port and in its own directory.
 
 mod certificate;
 mod client;
@@ -17,33 +17,33 @@ use tempfile::TempDir;
 
 pub use client::{Client, Copy};
 
-/// The account that may open everybody's mailbox.
+/// The account that may open every mailbox.
 pub const MASTER: &str = "archiver";
 /// Its password.
 pub const MASTER_PASSWORD: &str = "correct horse";
-/// Everybody's own password.
+/// Every user's own password.
 const PASSWORD: &str = "own";
 
-/// The longest that a server may take to start before a test says that it hangs.
-const HANGS: Duration = Duration::from_secs(60);
+/// A server that does not start in this time hangs.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Where Debian's nobody is: Dovecot does not run as root.
+/// Debian's nobody: Dovecot does not run as root.
 const NOBODY: u32 = 65534;
 
-/// What a server is like.
+/// Configuration of a server.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Who has a mailbox there.
+    /// The users that have a mailbox.
     pub users: Vec<String>,
-    /// The room in each mailbox, in bytes.
+    /// The quota of each mailbox, in bytes.
     pub quota: Option<u64>,
-    /// The largest message that anybody may have, in bytes.
+    /// The maximum size of a message, in bytes.
     pub largest: Option<u64>,
-    /// What a person's own folders begin with, and what separates levels.
+    /// The prefix of a user's own folders, and the separator of levels.
     pub namespace: Option<(&'static str, char)>,
-    /// Whether to speak TLS, with a certificate for `localhost` and `127.0.0.1`.
+    /// Whether to use TLS, with a certificate for `localhost` and `127.0.0.1`.
     pub tls: bool,
-    /// Where access tokens are looked into (RFC 7662), for XOAUTH2.
+    /// The endpoint that checks access tokens (RFC 7662), for XOAUTH2.
     pub introspection: Option<String>,
 }
 
@@ -56,7 +56,7 @@ pub struct Dovecot {
 }
 
 impl Dovecot {
-    /// Starts one.
+    /// Starts a server.
     ///
     /// # Errors
     /// When it is not installed, or does not start.
@@ -86,10 +86,11 @@ impl Dovecot {
             command.uid(NOBODY).gid(NOBODY);
         }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-        let mut process = command.spawn().map_err(|_| io::Error::other("Dovecot is not installed: make test"))?;
+        let mut process =
+            command.spawn().map_err(|_| io::Error::other("Dovecot is not installed: run tests/install-tools"))?;
         let started = Instant::now();
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            if process.try_wait()?.is_some() || started.elapsed() > HANGS {
+            if process.try_wait()?.is_some() || started.elapsed() > START_TIMEOUT {
                 return Err(io::Error::other(format!("Dovecot does not start: {}", self.log())));
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -98,22 +99,22 @@ impl Dovecot {
         Ok(())
     }
 
-    /// Ends it and every connection, in the middle of whatever they do.
+    /// Ends it and every connection at once.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             let group = format!("-{}", process.id());
             // It may have ended by itself.
             Command::new("kill").args(["-KILL", "--", &group]).status().ok();
             process.wait().ok();
-            // What it had started notices that it is gone, and ends too.
+            // Its children notice that, and end too.
             let killed = Instant::now();
-            while TcpStream::connect(("127.0.0.1", self.port)).is_ok() && killed.elapsed() < HANGS {
+            while TcpStream::connect(("127.0.0.1", self.port)).is_ok() && killed.elapsed() < START_TIMEOUT {
                 std::thread::sleep(Duration::from_millis(20));
             }
         }
     }
 
-    /// What `IMAP_HOST` is set to.
+    /// The value of `IMAP_HOST`.
     pub fn host(&self) -> String {
         if self.tls { format!("localhost:{}", self.port) } else { format!("imap://127.0.0.1:{}", self.port) }
     }
@@ -123,12 +124,12 @@ impl Dovecot {
         self.port
     }
 
-    /// The certificate of who vouches for it, in PEM, where it speaks TLS.
+    /// The certificate of its authority, in PEM, where it uses TLS.
     pub fn authority(&self) -> Option<PathBuf> {
         self.tls.then(|| self.directory.path().join("ca.pem"))
     }
 
-    /// Every message in a folder, in the order of their UIDs; none where there is no such folder.
+    /// Every message in a folder, in the order of the UIDs; none where the folder does not exist.
     ///
     /// # Errors
     /// When the server does not answer.
@@ -136,24 +137,24 @@ impl Dovecot {
         self.client(user)?.copies(folder)
     }
 
-    /// What the server says to a command after a folder was selected; the lines that begin with `*`.
+    /// The untagged lines of the response to a command, after a folder was selected.
     ///
     /// # Errors
-    /// When the server does not answer, or with a no.
+    /// When the server does not answer, or refuses the command.
     pub fn ask(&self, user: &str, folder: &str, command: &str) -> io::Result<Vec<String>> {
         self.client(user)?.ask(folder, command)
     }
 
-    /// Puts a message into the inbox, or another folder that is there.
+    /// Stores a message in a folder that exists.
     ///
     /// # Errors
-    /// When the server does not take it.
+    /// When the server does not accept it.
     pub fn put(&self, user: &str, folder: &str, message: &[u8]) -> io::Result<()> {
         self.client(user)?.put(folder, message)
     }
 
-    /// Changes the password of the account that may open everybody's mailbox, `user`'s among them, and waits until the
-    /// server goes by it: it looks into its files once a second.
+    /// Changes the password of the account that may open every mailbox, and waits until the server uses it for `user`'s
+    /// mailbox: it reads its files once a second.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -162,7 +163,7 @@ impl Dovecot {
         let (authority, master) = (self.authority(), format!("{user}*{MASTER}"));
         let changed = Instant::now();
         while let Err(error) = Client::connect(self.port, authority.as_deref(), &master, password) {
-            if changed.elapsed() > HANGS {
+            if changed.elapsed() > START_TIMEOUT {
                 return Err(error);
             }
             std::thread::sleep(Duration::from_millis(50));
@@ -170,7 +171,7 @@ impl Dovecot {
         Ok(())
     }
 
-    /// How many times somebody has logged in.
+    /// The number of logins.
     pub fn logins(&self) -> usize {
         self.log().matches("Info: Login:").count()
     }
@@ -194,7 +195,7 @@ impl Drop for Dovecot {
     }
 }
 
-/// Whose this process is: the owner of its own entry among the processes.
+/// Whether this process runs as root.
 fn is_root() -> io::Result<bool> {
     Ok(std::os::unix::fs::MetadataExt::uid(&fs::metadata("/proc/self")?) == 0)
 }

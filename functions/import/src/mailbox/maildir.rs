@@ -1,13 +1,16 @@
-//! Mailboxes that are directories on this machine: Maildir, as Dovecot, mutt and others read it.
+//! Mailboxes in directories of this machine: Maildir, as Dovecot, mutt and others read it.
 //!
 //! ```text
-//! <root>/<address>/<folder>/tmp/   while a copy is written
+//! <root>/<address>/<folder>/tmp/   a copy while it is written
 //!                          /cur/<seconds>.<hash of Message-ID and item>.archive:2,S
-//!                          /new/   made because readers want it, never used: the copies are read ones
+//!                          /new/   created because readers expect it; copies have the flag \Seen, so it stays empty
 //! ```
 //!
-//! A copy is made visible by a hard link. That either puts a complete file there or says that one of that name is
-//! there, whoever else does the same at the same time; and the name comes from the message alone.
+//! A hard link makes a copy visible. It either creates a complete file or fails because a file of that name exists, even
+//! when two functions do so at the same time, and the name depends on the message alone.
+//!
+//! The id of a mailbox is the name of its directory. After a rename the next attempt finds the copy in the renamed directory
+//! by that name, so it files no second one.
 
 use std::{
     fs::{self, File},
@@ -24,14 +27,14 @@ use uuid::Uuid;
 
 use super::{Attempt, Filed, Identity, Mailbox, MailboxError, Mailboxes, Message, date};
 
-/// What an address may hold and a file name may not, and the sign that says so. (An address never begins with a dot.)
-const NOT_IN_A_NAME: &AsciiSet = &CONTROLS.add(b'/').add(b'%');
+/// Characters of addresses that a file name cannot have, and the escape character. (An address never begins with a dot.)
+const ESCAPED: &AsciiSet = &CONTROLS.add(b'/').add(b'%');
 
 /// The directories of a Maildir folder.
 const PARTS: [&str; 3] = ["tmp", "new", "cur"];
 
-/// Mailboxes under one directory. A mailbox exists where `<root>/<address>` is a directory; only the folder in it is ever
-/// made. Two addresses are one mailbox where one of them is a symbolic link to the other.
+/// Mailboxes below one directory. A mailbox exists where `<root>/<address>` is a directory; only the folder in it is ever
+/// created. A symbolic link to another mailbox's directory makes two addresses of one mailbox.
 #[derive(Debug, Clone)]
 pub struct Maildir {
     tree: Arc<Tree>,
@@ -44,21 +47,23 @@ struct Tree {
 }
 
 impl Maildir {
-    /// Mailboxes under `root`; copies go to their folder `folder`.
+    /// Opens the mailboxes below `root`. Copies are filed in their folder `folder`.
     ///
     /// # Errors
-    /// [`MailboxError::Setup`] where the folder's name is none, or `root` is no directory.
+    /// [`MailboxError::Setup`] for an invalid folder name, or where `root` is not a directory.
     pub fn new(root: impl AsRef<Path>, folder: &str) -> Result<Self, MailboxError> {
         let hostile = |char: char| char.is_control() || matches!(char, '/' | '\\');
         if folder.is_empty() || folder.len() > 255 || folder.starts_with('.') || folder.contains(hostile) {
-            return Err(setup("a folder's name has no slash, does not begin with a dot and has 1 to 255 bytes"));
+            return Err(setup(
+                "invalid folder name: expected 1 to 255 bytes without slashes and without a dot at the beginning",
+            ));
         }
         if PARTS.contains(&folder) {
-            return Err(setup("tmp, new and cur are no names of folders in a Maildir"));
+            return Err(setup("invalid folder name: Maildir reserves tmp, new and cur"));
         }
-        let root = root.as_ref().canonicalize().map_err(|_| setup("the directory of the mailboxes is not there"))?;
+        let root = root.as_ref().canonicalize().map_err(|_| setup(NO_ROOT))?;
         if !root.is_dir() {
-            return Err(setup("the directory of the mailboxes is not there"));
+            return Err(setup(NO_ROOT));
         }
         Ok(Self { tree: Arc::new(Tree { root, folder: folder.to_owned() }) })
     }
@@ -69,7 +74,7 @@ impl Maildir {
     ) -> Result<T, MailboxError> {
         let tree = Arc::clone(&self.tree);
         let done = tokio::task::spawn_blocking(move || work(&tree)).await;
-        done.map_err(|_| unavailable("the work on the disk did not end"))?
+        done.map_err(|_| unavailable("the work on the disk was cancelled"))?
     }
 }
 
@@ -83,7 +88,7 @@ impl Mailboxes for Maildir {
     async fn file(&self, mailbox: &Mailbox, message: &Message, attempt: Attempt) -> Result<Filed, MailboxError> {
         let (id, begun) = (mailbox.id.clone(), message.clone());
         let draft = match self.on_disk(move |tree| tree.begin(&id, &begun, attempt)).await? {
-            Begun::There(there) => return Ok(Filed { message: there, result: FilingResult::Skipped }),
+            Begun::Exists(message) => return Ok(Filed { message, result: FilingResult::Skipped }),
             Begun::Draft(draft) => Arc::new(draft),
         };
         let mut from = 0;
@@ -99,66 +104,73 @@ impl Mailboxes for Maildir {
 
     async fn holds(&self, mailbox: &Mailbox, copy: &Identity<'_>) -> Result<Option<String>, MailboxError> {
         let (id, hash) = (mailbox.id.clone(), hash(copy));
-        self.on_disk(move |tree| tree.holds(&id, &hash).map_err(|error| failed(&error))).await
+        self.on_disk(move |tree| tree.holds(&id, &hash)).await
     }
 }
 
 impl Tree {
     fn find(&self, address: MailboxAddress) -> Result<Option<Mailbox>, MailboxError> {
-        let name = utf8_percent_encode(address.as_str(), NOT_IN_A_NAME).to_string();
-        match self.mailbox(&name) {
-            Ok(path) => Ok(path.file_name().map(|name| Mailbox { id: name.to_string_lossy().into_owned(), address })),
+        let name = utf8_percent_encode(address.as_str(), ESCAPED).to_string();
+        let path = self.mailbox(&name)?;
+        let id = path.and_then(|path| path.file_name().map(|name| name.to_string_lossy().into_owned()));
+        Ok(id.map(|id| Mailbox { id, address }))
+    }
+
+    /// The directory of a mailbox: a child of the root, after all links. `None` only where there is no entry of that name; an
+    /// entry that cannot be used, such as a link to a disk that is not mounted, is a configuration error.
+    fn mailbox(&self, name: &str) -> Result<Option<PathBuf>, MailboxError> {
+        let entry = self.root.join(name);
+        match fs::symlink_metadata(&entry) {
+            Ok(_) => {}
             // A disk that is not mounted must not look like a company without mailboxes.
-            Err(error) if is_missing(&error) => match self.root.read_dir() {
-                Ok(_) => Ok(None),
-                Err(_) => Err(setup("the directory of the mailboxes is not there")),
-            },
-            Err(error) => Err(failed(&error)),
+            Err(error) if is_missing(&error) => {
+                return self.root.read_dir().map(|_| None).map_err(|_| setup(NO_ROOT));
+            }
+            Err(error) => return Err(failed(&error)),
+        }
+        match entry.canonicalize() {
+            Ok(path) if path.parent() == Some(&self.root) && path.is_dir() => Ok(Some(path)),
+            _ => Err(setup("an entry is neither a mailbox nor a link to one: check the directory of the mailboxes")),
         }
     }
 
-    /// The true directory of a mailbox: a child of the root, whatever links lead to it.
-    fn mailbox(&self, name: &str) -> io::Result<PathBuf> {
-        let path = self.root.join(name).canonicalize()?;
-        if path.parent() == Some(&self.root) && path.is_dir() { Ok(path) } else { Err(ErrorKind::NotFound.into()) }
+    /// The directory of a mailbox that was found before.
+    fn known_mailbox(&self, id: &str) -> Result<PathBuf, MailboxError> {
+        let detail = "its directory does not exist any more";
+        self.mailbox(id)?.ok_or_else(|| MailboxError::NoMailbox { detail: detail.to_owned() })
     }
 
     fn begin(&self, id: &str, message: &Message, attempt: Attempt) -> Result<Begun, MailboxError> {
         let hash = hash(&message.identity());
         let seconds = date::of(message.mime.in_memory())?.as_second();
-        let folder = self.folder_of(id).map_err(|error| failed(&error))?;
+        let folder = self.known_mailbox(id)?.join(&self.folder);
+        make_folder(&folder).map_err(|error| failed(&error))?;
         if attempt == Attempt::Again
-            && let Some(there) = find_copy(&folder, &hash).map_err(|error| failed(&error))?
+            && let Some(message) = find_copy(&folder, &hash).map_err(|error| failed(&error))?
         {
-            return Ok(Begun::There(there));
+            return Ok(Begun::Exists(message));
         }
         Draft::begin(folder, format!("{seconds}.{hash}.archive"), seconds)
             .map(Begun::Draft)
             .map_err(|error| failed(&error))
     }
 
-    fn holds(&self, id: &str, hash: &str) -> io::Result<Option<String>> {
-        let folder = self.mailbox(id)?.join(&self.folder);
-        match check(&folder) {
-            Ok(()) => find_copy(&folder, hash),
+    fn holds(&self, id: &str, hash: &str) -> Result<Option<String>, MailboxError> {
+        let folder = self.known_mailbox(id)?.join(&self.folder);
+        match check(&folder).and_then(|()| find_copy(&folder, hash)) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+            result => result.map_err(|error| failed(&error)),
         }
-    }
-
-    /// The folder of a mailbox with all its parts, made where they are missing.
-    fn folder_of(&self, id: &str) -> io::Result<PathBuf> {
-        let mailbox = self.mailbox(id)?;
-        let folder = mailbox.join(&self.folder);
-        make(&folder)?;
-        for part in PARTS {
-            make(&folder.join(part))?;
-        }
-        Ok(folder)
     }
 }
 
-/// Makes a directory, unless somebody else has made it, and makes it last.
+/// Creates the folder and its parts where they are missing.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    make(folder)?;
+    PARTS.iter().try_for_each(|part| make(&folder.join(part)))
+}
+
+/// Creates a directory durably. Another function may create it at the same moment.
 fn make(directory: &Path) -> io::Result<()> {
     match fs::create_dir(directory) {
         Ok(()) => directory.parent().map_or(Ok(()), sync_directory),
@@ -167,26 +179,25 @@ fn make(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// The mailbox's owner may have put a link there that leads elsewhere.
+/// Rejects a link: the owner of the mailbox may have put one there that leads elsewhere.
 fn check(directory: &Path) -> io::Result<()> {
     if fs::symlink_metadata(directory)?.is_dir() { Ok(()) } else { Err(ErrorKind::PermissionDenied.into()) }
 }
 
-/// What the name of a message's copy says of what it is known by. No Message-ID holds a line end.
+/// The hash of Message-ID and item in the name of a copy. A Message-ID holds no line end.
 fn hash(copy: &Identity<'_>) -> String {
     Sha256::of(format!("{}\n{}", copy.message_id, copy.item).as_bytes()).short_hex()
 }
 
-/// What is in the place of a copy when filing begins.
+/// The state when filing begins.
 enum Begun {
-    /// The copy itself, by its unique name.
-    There(String),
-    /// A draft of it.
+    /// The copy exists; its unique name.
+    Exists(String),
     Draft(Draft),
 }
 
-/// A copy while it is written. It is taken away when it is dropped; what cannot be removed is no copy: readers remove
-/// what is older than 36 hours in tmp.
+/// A copy while it is written. It is removed when it is dropped. A draft that stays is not a copy: readers remove files older
+/// than 36 hours from tmp.
 struct Draft {
     file: File,
     path: PathBuf,
@@ -201,7 +212,7 @@ impl Draft {
         Ok(Self { file: File::create_new(&path)?, path, folder, unique, seconds })
     }
 
-    /// Brings all of it to the disk, then makes it visible, or finds that the copy is there.
+    /// Writes the draft to the disk, then makes it visible, unless the copy exists.
     fn publish(&self) -> io::Result<Filed> {
         // Readers take it as the time of arrival. The seconds are not negative: `date::of` sees to that.
         self.file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(self.seconds.unsigned_abs()))?;
@@ -224,11 +235,11 @@ impl Drop for Draft {
     }
 }
 
-/// The unique name of the copy of a message, whatever flags a mail client has put behind it since.
+/// The unique name of the copy, whatever flags a mail client has appended to it.
 fn find_copy(folder: &Path, hash: &str) -> io::Result<Option<String>> {
     for part in ["cur", "new"] {
         let entries = match fs::read_dir(folder.join(part)) {
-            // Whoever makes the folder at this moment has not come that far.
+            // Another function is creating the folder at this moment.
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             entries => entries?,
         };
@@ -252,19 +263,23 @@ fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidFilename)
 }
 
-/// What a failure means. The kind names no path, and so nobody.
+/// Classifies an error by its kind. The kind holds no path, and so no address.
 fn failed(error: &io::Error) -> MailboxError {
     match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => MailboxError::Full,
+        ErrorKind::QuotaExceeded => MailboxError::Full,
+        // The disk of all mailboxes: an item is not at fault.
+        ErrorKind::StorageFull => setup(&format!("{}: free space for the mailboxes", error.kind())),
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            setup(&format!("{}: look at the owner and the mode of the mailbox's directory", error.kind()))
+            setup(&format!("{}: check the owner and the mode of the mailbox's directory", error.kind()))
         }
         ErrorKind::Unsupported | ErrorKind::CrossesDevices => {
-            setup(&format!("{}: the file system of the mailboxes needs hard links", error.kind()))
+            setup(&format!("{}: the file system of the mailboxes must support hard links", error.kind()))
         }
         kind => unavailable(&kind.to_string()),
     }
 }
+
+const NO_ROOT: &str = "the directory of the mailboxes does not exist";
 
 fn setup(detail: &str) -> MailboxError {
     MailboxError::Setup { detail: detail.to_owned() }
@@ -272,4 +287,15 @@ fn setup(detail: &str) -> MailboxError {
 
 fn unavailable(detail: &str) -> MailboxError {
     MailboxError::Unavailable { detail: detail.to_owned(), retry_after: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_disk_is_not_a_full_mailbox() {
+        assert!(matches!(failed(&ErrorKind::StorageFull.into()), MailboxError::Setup { .. }));
+        assert!(matches!(failed(&ErrorKind::QuotaExceeded.into()), MailboxError::Full));
+    }
 }

@@ -1,4 +1,4 @@
-//! A message as adapters take it: in memory, or, where it is too large for that, in the bucket.
+//! A message as the adapters receive it: in memory, or, where it is too large, in the bucket.
 
 use std::{ops::Range, sync::Arc};
 
@@ -11,9 +11,9 @@ use super::{MailboxError, Outline};
 /// A message: RFC 5322, CRLF line ends, as convert rendered it.
 #[derive(Clone)]
 pub enum Mime {
-    /// All of it.
+    /// The whole message in memory.
     Whole(Bytes),
-    /// One that is too large for memory.
+    /// A message whose large files are not in memory.
     Large(Arc<LargeMime>),
 }
 
@@ -24,7 +24,7 @@ impl<T: Into<Bytes>> From<T> for Mime {
 }
 
 impl Mime {
-    /// What is in memory: the whole message, or one whose large files are empty.
+    /// The part in memory: the whole message, or the message with its large files empty.
     pub fn in_memory(&self) -> &Bytes {
         match self {
             Self::Whole(bytes) => bytes,
@@ -32,14 +32,14 @@ impl Mime {
         }
     }
 
-    /// The large file whose place in [`in_memory`](Self::in_memory) is at this offset, where there is one.
+    /// The large file at this offset of [`in_memory`](Self::in_memory), if there is one.
     pub fn file_at(&self, offset: usize) -> Option<StoredFile> {
         let Self::Large(large) = self else { return None };
         let index = large.files.binary_search_by_key(&offset, |file| file.at).ok()?;
         Some(StoredFile { message: Arc::clone(large), index })
     }
 
-    /// How many bytes the whole message has.
+    /// The length of the whole message in bytes.
     pub fn length(&self) -> u64 {
         match self {
             Self::Whole(bytes) => bytes.len() as u64,
@@ -47,10 +47,10 @@ impl Mime {
         }
     }
 
-    /// The next bytes of the whole message, as many as are good to hold at once; none behind its end.
+    /// Reads the next chunk of the whole message; empty at its end.
     ///
     /// # Errors
-    /// [`MailboxError::Unavailable`] or [`MailboxError::Setup`]: the bucket does not give them.
+    /// [`MailboxError::Unavailable`] or [`MailboxError::Setup`]: the bucket cannot be read.
     pub async fn piece(&self, from: u64) -> Result<Bytes, MailboxError> {
         match self {
             Self::Whole(bytes) => Ok(usize::try_from(from)
@@ -63,8 +63,8 @@ impl Mime {
 }
 
 impl Mime {
-    /// The same message, its files of more base64 than this left where they are: sent as they are, or decoded when they
-    /// are read, a piece at a time. A message that is not as convert writes it stays as it is.
+    /// The same message with files of more base64 than this left in place: they are sent unchanged, or decoded chunk by chunk.
+    /// A message that convert did not write stays whole.
     pub(crate) fn leaving_out(&self, small: usize) -> Self {
         match self {
             Self::Whole(bytes) if bytes.len() > small => outlined(bytes, small).unwrap_or_else(|| self.clone()),
@@ -75,16 +75,16 @@ impl Mime {
 
 fn outlined(whole: &Bytes, small: usize) -> Option<Mime> {
     let mut outline = Outline::new(small);
-    whole.chunks(CHUNK).try_for_each(|bytes| outline.push(bytes)).ok()?;
+    whole.chunks(OUTLINE_CHUNK_BYTES).try_for_each(|bytes| outline.push(bytes)).ok()?;
     let (outline, files) = outline.finish().ok()?;
     let original = Arc::new(InMemory(whole.clone()));
     Some(Mime::Large(Arc::new(LargeMime { original, length: whole.len() as u64, outline: outline.into(), files })))
 }
 
-/// How much of a message in memory is looked at at once: it is copied for that.
-const CHUNK: usize = 64 << 10;
+/// A message in memory is read in chunks of this many bytes, which are copied.
+const OUTLINE_CHUNK_BYTES: usize = 64 << 10;
 
-/// A message that lies in memory.
+/// A message in memory.
 struct InMemory(Bytes);
 
 #[async_trait]
@@ -99,31 +99,31 @@ impl Original for InMemory {
     }
 }
 
-/// How much of a large message is read at once.
+/// A large message is read in chunks of this many bytes.
 pub(crate) const PIECE: u64 = 4 << 20;
 
-/// Where a large message lies.
+/// Where a large message is stored.
 #[async_trait]
 pub(crate) trait Original: Send + Sync {
-    /// All of it, where it lies in memory.
+    /// The whole message, if it is in memory.
     fn in_memory(&self) -> Option<&Bytes> {
         None
     }
 
-    /// Reads these of its bytes, which it has.
+    /// Reads a range within the message.
     ///
     /// # Errors
     /// [`MailboxError::Unavailable`] or [`MailboxError::Setup`].
     async fn read(&self, range: Range<u64>) -> Result<Bytes, MailboxError>;
 }
 
-/// A message that is too large for memory.
+/// A message whose large files are not in memory.
 pub struct LargeMime {
     pub(crate) original: Arc<dyn Original>,
     pub(crate) length: u64,
-    /// The message without its large files' base64.
+    /// The message without the base64 of its large files.
     pub(crate) outline: Bytes,
-    /// By where they were in the outline.
+    /// In the order of their places in the outline.
     pub(crate) files: Vec<LeftOut>,
 }
 
@@ -134,20 +134,20 @@ pub(crate) struct LeftOut {
     pub(crate) at: usize,
     /// Its place in the message: lines of 76 characters with CRLF, the last one too.
     pub(crate) base64: Range<u64>,
-    /// How many bytes it is of.
+    /// The length of the decoded file.
     pub(crate) bytes: u64,
 }
 
-/// The bytes of a full line of base64, and its characters with its end.
+/// A full line of base64: the bytes that it encodes, and its characters with the line end.
 const LINE: (u64, u64) = (57, 78);
 
-/// The characters of such [`lines`](StoredFile::lines), without the lines' ends.
+/// The characters of [`lines`](StoredFile::lines) without line ends.
 pub(crate) fn characters(lines: &[u8]) -> impl Iterator<Item = &[u8]> {
     lines.chunks(LINE.1 as usize).map(|line| line.strip_suffix(b"\r\n").unwrap_or(line))
 }
 
-/// What stands between `+` and `z` and is not of base64's alphabet does no harm in a JSON string, but for the backslash.
-/// Looked at without a branch, the characters are compared many at once.
+/// Whether a line can stand in a JSON string unchanged. All characters between `+` and `z` can, except the backslash. The
+/// comparison has no branch, so the compiler vectorizes it.
 fn is_line_of_base64(line: &[u8]) -> bool {
     let harmful = |found: bool, byte: &u8| found | (*byte < b'+') | (*byte > b'z') | (*byte == b'\\');
     line.strip_suffix(b"\r\n").is_some_and(|characters| !characters.iter().fold(false, harmful))
@@ -165,13 +165,13 @@ impl StoredFile {
         &self.message.files[self.index]
     }
 
-    /// How many bytes it has.
+    /// Its length in bytes.
     pub fn length(&self) -> u64 {
         self.left_out().bytes
     }
 
-    /// Its base64 in lines of 76 characters with CRLF, the last one too, where that lies in memory and holds nothing that
-    /// does not stand for itself in a JSON string.
+    /// Its base64 in lines of 76 characters with CRLF, the last one too, if it is in memory and can stand in a JSON string
+    /// unchanged.
     pub(crate) fn lines(&self) -> Option<Bytes> {
         let Range { start, end } = &self.left_out().base64;
         let range = usize::try_from(*start).ok()?..usize::try_from(*end).ok()?;
@@ -180,7 +180,7 @@ impl StoredFile {
         lines.chunks(LINE.1 as usize).all(is_line_of_base64).then(|| whole.slice(range))
     }
 
-    /// Reads these of its bytes; a range that ends behind its end is cut there.
+    /// Reads a range of the decoded file. A range beyond its end is cut there.
     ///
     /// # Errors
     /// [`MailboxError`].
@@ -200,7 +200,7 @@ impl StoredFile {
         let length = usize::try_from(range.end - range.start).unwrap_or_default();
         decoded.and_then(|bytes| (bytes.len() >= skip + length).then(|| bytes.slice(skip..skip + length))).ok_or_else(
             || MailboxError::Rejected {
-                detail: "a file of the stored message is not the base64 of convert".to_owned(),
+                detail: "a file of the stored message is not in base64 as convert writes it".to_owned(),
             },
         )
     }

@@ -1,4 +1,4 @@
-//! Reads a large message as it comes, and keeps what is not large of it.
+//! Reads a large message as a stream and keeps everything but its large files.
 
 use std::ops::Range;
 
@@ -8,57 +8,57 @@ use memchr::memmem;
 
 use super::mime::LeftOut;
 
-/// A file of more base64 than this is left out of a message that is read in pieces.
+/// A file with more bytes of base64 than this is left out of a message that is read in pieces.
 pub(crate) const SMALL: usize = 64 << 10;
 
-/// The most that is kept. The texts and the evidence of the largest item that the archive may answer with fit.
-const MOST: usize = 48 << 20;
+/// Upper bound of what is kept. The texts and the evidence of the largest item that a source may return fit.
+const MAX_KEPT_BYTES: usize = 48 << 20;
 
-/// How much of a file's base64 says how it ends: two characters that may be padding, and CRLF.
+/// The end of a file's base64 that shows its padding: two characters and CRLF.
 const TAIL: usize = 4;
 
 const HEADERS_END: &[u8] = b"\r\n\r\n";
 
-/// Why a message has no outline. It is not one that convert wrote.
+/// Why a message has no outline: convert did not write it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum OutlineError {
-    /// It is not multipart, or its head does not end.
+    /// It is not multipart, or its headers do not end.
     #[error("the stored message has no parts")]
     NoParts,
     /// A large file is not in lines of 76 characters.
     #[error("a file of the stored message is not in base64 as convert writes it")]
     Base64,
-    /// Very many files, or texts that convert does not write.
-    #[error("the stored message has more than {MOST} bytes beside its large files")]
+    /// It has too many files, or too much text.
+    #[error("the stored message has more than {MAX_KEPT_BYTES} bytes beside its large files")]
     TooMuch,
 }
 
-/// A message of which only the outermost parts are told apart.
+/// Reads the outermost parts of a message.
 pub(crate) struct Outline {
-    /// The most base64 of a file that is kept.
+    /// Upper bound of a file's base64 that is kept.
     small: usize,
     kept: Vec<u8>,
     files: Vec<LeftOut>,
-    /// What came and was not looked at yet; and where it begins in the message.
+    /// Input that was not read yet, and its offset in the message.
     rest: BytesMut,
     rest_at: u64,
-    /// CRLF, two hyphens and the boundary. Empty until the head is read.
+    /// CRLF, two hyphens and the boundary. Empty until the message's headers were read.
     delimiter: Vec<u8>,
     inside: Inside,
 }
 
 enum Inside {
-    /// The message's or a part's headers.
+    /// The headers of the message or of a part.
     Headers,
-    /// A part's body that is kept whatever its length.
+    /// A part's body that is always kept.
     Text,
     /// A part's base64.
     File {
-        /// Where it begins in the message.
+        /// Its offset in the message.
         begins: u64,
-        /// Where it begins in what is kept.
+        /// Its offset in what is kept.
         at: usize,
-        /// Whether it was too long to be kept.
+        /// Whether it is too long to be kept.
         left_out: bool,
         /// Its last characters.
         tail: Vec<u8>,
@@ -66,7 +66,7 @@ enum Inside {
 }
 
 impl Outline {
-    /// One that keeps files of at most so much base64, its line ends included.
+    /// Keeps files of at most this much base64, line ends included.
     pub(crate) fn new(small: usize) -> Self {
         Self {
             small,
@@ -79,16 +79,16 @@ impl Outline {
         }
     }
 
-    /// Takes what comes next.
+    /// Reads the next bytes.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<(), OutlineError> {
         self.rest.extend_from_slice(bytes);
         while self.step()? {}
-        if self.kept.len() + self.rest.len() > MOST { Err(OutlineError::TooMuch) } else { Ok(()) }
+        if self.kept.len() + self.rest.len() > MAX_KEPT_BYTES { Err(OutlineError::TooMuch) } else { Ok(()) }
     }
 
-    /// What was kept, and the files that were not.
+    /// Returns what was kept, and the files that were left out.
     pub(crate) fn finish(mut self) -> Result<(Vec<u8>, Vec<LeftOut>), OutlineError> {
-        // The last delimiter has two hyphens more.
+        // The last delimiter ends with two hyphens.
         if self.delimiter.is_empty() || !matches!(self.inside, Inside::Headers) || !self.rest.starts_with(b"--") {
             return Err(OutlineError::NoParts);
         }
@@ -96,7 +96,7 @@ impl Outline {
         Ok((self.kept, self.files))
     }
 
-    /// Whether something was found in what has come.
+    /// Reads one part of the input. Returns whether there may be more.
     fn step(&mut self) -> Result<bool, OutlineError> {
         if matches!(self.inside, Inside::Headers) {
             let Some(end) = memmem::find(&self.rest, HEADERS_END) else { return Ok(false) };
@@ -111,7 +111,7 @@ impl Outline {
                 Inside::Text
             };
             self.kept.extend(headers);
-            // The delimiter of a part without a body begins with the end of its headers.
+            // The delimiter after a part without a body begins with the end of its headers.
             return Ok(true);
         }
         match memmem::find(&self.rest, &self.delimiter) {
@@ -152,7 +152,7 @@ impl Outline {
             }
         }
         self.kept.extend_from_slice(bytes);
-        if self.kept.len() > MOST { Err(OutlineError::TooMuch) } else { Ok(()) }
+        if self.kept.len() > MAX_KEPT_BYTES { Err(OutlineError::TooMuch) } else { Ok(()) }
     }
 
     fn end_body(&mut self) -> Result<(), OutlineError> {
@@ -165,7 +165,7 @@ impl Outline {
     }
 }
 
-/// How many bytes these lines of base64 are of.
+/// The length of the file that these lines of base64 encode.
 fn decoded(base64: &Range<u64>, tail: &[u8]) -> Option<u64> {
     let tail = tail.strip_suffix(b"\r\n")?;
     let length = base64.end - base64.start;
@@ -197,7 +197,7 @@ mod tests {
         STANDARD.encode(bytes).as_bytes().chunks(76).flat_map(|line| [line, b"\r\n"].concat()).collect()
     }
 
-    /// Files of these lengths.
+    /// A message with files of these lengths, its outline and the files that are left out.
     fn message(lengths: &[usize]) -> (Vec<u8>, Vec<u8>, Vec<LeftOut>) {
         let (mut whole, mut outline, mut files) = (Vec::new(), Vec::new(), Vec::new());
         let head = b"Date: Sun, 22 Nov 2026 07:00:00 +0000\r\nContent-Type: multipart/mixed; boundary=\"=_o\"\r\n\r\n";
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn large_files_are_left_out_and_everything_else_is_kept_however_it_comes() {
+    fn outline_leaves_out_large_files_only_at_any_chunk_size() {
         let lengths = [0, 10, 47_000, 60_000, 60_001, 60_002, 57 * 2000, 1];
         let (whole, expected, files) = message(&lengths);
         assert_eq!(files.len(), 4);
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_convert_did_not_write_has_no_outline() {
+    fn message_that_convert_did_not_write_has_no_outline() {
         let of = |message: &[u8]| {
             let mut outline = Outline::new(SMALL);
             outline.push(message).and_then(|()| outline.finish().map(drop))
@@ -255,7 +255,7 @@ mod tests {
         let odd = String::from_utf8(whole).unwrap().replace("\r\n\r\n--=_o--", "\r\n\r\n\r\n--=_o--");
         assert_eq!(of(odd.as_bytes()), Err(OutlineError::Base64));
         let (head, ..) = message(&[]);
-        let long = [head.strip_suffix(b"\r\n--=_o--\r\n").unwrap(), &vec![b'a'; MOST]].concat();
+        let long = [head.strip_suffix(b"\r\n--=_o--\r\n").unwrap(), &vec![b'a'; MAX_KEPT_BYTES]].concat();
         assert_eq!(of(&long), Err(OutlineError::TooMuch));
     }
 }

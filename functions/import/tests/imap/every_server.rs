@@ -4,7 +4,7 @@ use import::mailbox::{Attempt, Identity, Mailbox, MailboxError, Mailboxes, Messa
 use item::{FilingResult, Sha256};
 
 use crate::{
-    outages::deaf_to,
+    outages::losing,
     support::{
         ADA, AnyServer, BOB, NOBODY, Vault, adas, assert_late, config, file, imap_with, mailbox, message, setup,
     },
@@ -65,7 +65,7 @@ async fn append_succeeds_after_a_lookup_on_the_same_connection() {
 async fn lost_response_leaves_one_copy_on_every_server() {
     for server in AnyServer::each(None) {
         let name = server.name();
-        let host = deaf_to(server.port(), "APPENDUID").await;
+        let host = losing(server.port(), "APPENDUID").await;
         let imap = imap_with(config(&host), Vault::with(dovecot::MASTER_PASSWORD, None));
         let message = message("1", 0);
         assert_late(&file(&imap, &message, Attempt::First).await.unwrap_err());
@@ -84,7 +84,6 @@ async fn copy_is_found_behind_a_header_of_1100_recipients() {
         let filed = file(&imap, &one, Attempt::First).await.unwrap();
         assert_eq!(imap.holds(&adas(), &one.identity()).await.unwrap(), Some(filed.message), "{name}");
         assert_eq!(imap.holds(&adas(), &other.identity()).await.unwrap(), None, "{name}");
-        // The lookup of a mail that was stored with another date is not limited to the days around it.
         assert_eq!(file(&imap, &one, Attempt::Again).await.unwrap().result, FilingResult::Skipped, "{name}");
         assert_eq!(file(&imap, &other, Attempt::Again).await.unwrap().result, FilingResult::Imported, "{name}");
         assert_eq!(server.copies().len(), 2, "{name}");

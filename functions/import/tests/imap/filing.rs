@@ -1,4 +1,4 @@
-//! A copy: whole, once, where it belongs.
+//! Filing on Dovecot: each copy is complete, unique and in the right folder.
 
 use dovecot::{MASTER_PASSWORD, Options};
 use import::mailbox::{Attempt, Identity, MailboxError, Mailboxes, Message};
@@ -10,7 +10,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn a_message_is_filed_byte_for_byte_read_and_with_its_own_date() {
+async fn copy_is_the_message_with_its_own_date_and_flag() {
     let server = server();
     let imap = imap(&server);
     let mailbox = mailbox(&imap, ADA).await;
@@ -18,14 +18,14 @@ async fn a_message_is_filed_byte_for_byte_read_and_with_its_own_date() {
     let filed = imap.file(&mailbox, &message, Attempt::First).await.unwrap();
     assert_eq!(filed.result, FilingResult::Imported);
     let copy = assert_one_copy(&server, &message);
-    assert!(filed.message.ends_with(&format!("/{}", copy.uid)), "the id is the server's own");
+    assert!(filed.message.ends_with(&format!("/{}", copy.uid)), "the id is the server's UID");
     assert_eq!(server.copies(BOB, FOLDER).unwrap(), []);
     let subscribed = server.ask(ADA, "INBOX", "LSUB \"\" *").unwrap();
     assert!(subscribed.iter().any(|line| line.contains(FOLDER)), "mail clients show the folder: {subscribed:?}");
 }
 
 #[tokio::test]
-async fn a_large_message_waits_for_the_servers_word_and_is_whole() {
+async fn large_message_is_stored_after_the_continuation() {
     let server = server();
     let message = message("1", 3_000_000);
     file(&imap(&server), &message, Attempt::First).await.unwrap();
@@ -33,12 +33,12 @@ async fn a_large_message_waits_for_the_servers_word_and_is_whole() {
 }
 
 #[tokio::test]
-async fn a_second_attempt_finds_the_copy_and_only_the_one() {
+async fn second_attempt_finds_exactly_its_copy() {
     let server = server();
     let imap = imap(&server);
     let message = message("1", 0);
     let first = file(&imap, &message, Attempt::First).await.unwrap();
-    // A server finds everything that holds the text.
+    // A search finds every message that contains the text.
     let longer = "Message-ID: <x<1@archive.example>>\r\nDate: Sun, 1 Nov 2026 08:00:00 +0100\r\n\r\n";
     server.put(ADA, FOLDER, longer.as_bytes()).unwrap();
     let second = file(&imap, &message, Attempt::Again).await.unwrap();
@@ -47,15 +47,15 @@ async fn a_second_attempt_finds_the_copy_and_only_the_one() {
 
     let other = crate::support::message("2", 0);
     let part = Identity { message_id: "<1@archive.example", ..message.identity() };
-    assert_eq!(imap.holds(&adas(), &part).await.unwrap(), None, "a part is not the whole");
+    assert_eq!(imap.holds(&adas(), &part).await.unwrap(), None, "a part is not the Message-ID");
     assert_eq!(imap.holds(&adas(), &other.identity()).await.unwrap(), None);
     assert_eq!(file(&imap, &other, Attempt::Again).await.unwrap().result, FilingResult::Imported);
     assert_eq!(server.copies(ADA, FOLDER).unwrap().len(), 3);
 }
 
-/// Two items that were captured of one WhatsApp message: they have one Message-ID.
+/// Two items were captured from one WhatsApp message and share its Message-ID.
 #[tokio::test]
-async fn an_item_is_not_taken_for_another_with_the_same_message_id() {
+async fn copies_of_two_items_with_one_message_id_are_distinct() {
     let captured = |item: &str| {
         let message = message("1", 0);
         let content = format!("X-WA-Content-SHA256: {}\r\nMIME-Version:", Sha256::of(item.as_bytes()));
@@ -73,14 +73,14 @@ async fn an_item_is_not_taken_for_another_with_the_same_message_id() {
         let again = file(&imap, message, Attempt::Again).await.unwrap();
         assert_eq!((again.result, &again.message), (FilingResult::Skipped, &filed.message));
         assert_eq!(imap.holds(&adas(), &message.identity()).await.unwrap(), Some(filed.message));
-        // Where it is not known what the copy holds, the Message-ID alone has to do.
+        // Where the digest is not known, the Message-ID alone identifies the copy.
         assert!(imap.holds(&adas(), &Identity { content: None, ..message.identity() }).await.unwrap().is_some());
     }
     assert_eq!(server.copies(ADA, FOLDER).unwrap().len(), 2);
 }
 
 #[tokio::test]
-async fn a_look_makes_nothing() {
+async fn lookup_creates_nothing() {
     let server = server();
     let imap = imap(&server);
     assert_eq!(imap.holds(&adas(), &message("1", 0).identity()).await.unwrap(), None);
@@ -89,7 +89,7 @@ async fn a_look_makes_nothing() {
 }
 
 #[tokio::test]
-async fn two_functions_at_the_same_moment_make_one_folder() {
+async fn two_concurrent_filings_create_one_folder() {
     let server = server();
     let (one, other) = (imap(&server), imap(&server));
     mailbox(&one, ADA).await;
@@ -104,7 +104,7 @@ async fn two_functions_at_the_same_moment_make_one_folder() {
 }
 
 #[tokio::test]
-async fn a_folder_that_its_owner_deletes_is_made_again() {
+async fn deleted_folder_is_created_again() {
     let server = server();
     let imap = imap(&server);
     file(&imap, &message("1", 0), Attempt::First).await.unwrap();
@@ -115,7 +115,7 @@ async fn a_folder_that_its_owner_deletes_is_made_again() {
 }
 
 #[tokio::test]
-async fn a_folder_lies_where_the_server_keeps_a_persons_own_in_whatever_letters() {
+async fn folder_is_created_below_the_namespace_in_any_script() {
     let server = server_with(Options { namespace: Some(("INBOX.", '.')), ..Options::default() });
     let mut config = config(&server.host());
     config.folder = "Archivé 台北".to_owned();
@@ -127,7 +127,7 @@ async fn a_folder_lies_where_the_server_keeps_a_persons_own_in_whatever_letters(
 }
 
 #[tokio::test]
-async fn a_mailbox_without_room_is_full() {
+async fn mailbox_above_its_quota_is_full() {
     let server = server_with(Options { quota: Some(20_000), ..Options::default() });
     let imap = imap(&server);
     for message in [message("1", 40_000), message("2", 400_000)] {
@@ -140,7 +140,7 @@ async fn a_mailbox_without_room_is_full() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_larger_than_the_server_takes_is_refused_for_good() {
+async fn message_above_the_size_limit_is_rejected() {
     let server = server_with(Options { largest: Some(20_000), ..Options::default() });
     let imap = imap(&server);
     for message in [message("1", 40_000), message("2", 400_000)] {
@@ -153,7 +153,7 @@ async fn a_message_that_is_larger_than_the_server_takes_is_refused_for_good() {
 }
 
 #[tokio::test]
-async fn many_copies_go_over_one_connection() {
+async fn two_hundred_copies_use_one_connection() {
     let server = server();
     let imap = imap(&server);
     mailbox(&imap, ADA).await;

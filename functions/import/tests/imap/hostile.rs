@@ -1,4 +1,4 @@
-//! Servers that misbehave: none costs memory, time without end, or an item.
+//! Servers that misbehave: no response costs unbounded memory or time, or an item.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -15,19 +15,19 @@ use crate::support::{
     ADA, Vault, assert_late, assert_not_sent, config, file, imap_with, message, setup, unavailable, unrecognized,
 };
 
-/// What a server has to say to a command, by its name; `%` is the command's tag.
+/// The response to a command, by its name; `%` is the command's tag.
 type Script = fn(&str) -> Option<Vec<u8>>;
 
 const GREETING: &[u8] = b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN AUTH=XOAUTH2 SASL-IR LITERAL+ UIDPLUS] ready\r\n";
 
-/// A server that answers well, unless the script knows better.
+/// A server that responds correctly where the script has no response.
 async fn scripted(greeting: Vec<u8>, script: Script) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = format!("imap://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
             let greeting = greeting.clone();
-            // A client that hangs up is what is tested.
+            // The client may hang up.
             tokio::spawn(async move { converse(client, &greeting, script).await.ok() });
         }
     });
@@ -49,13 +49,13 @@ async fn converse(client: tokio::net::TcpStream, greeting: &[u8], script: Script
         if !tag.starts_with('A') || command.chars().any(|letter| !letter.is_ascii_uppercase()) {
             continue;
         }
-        let well = match command {
+        let correct = match command {
             "AUTHENTICATE" => "% OK [CAPABILITY IMAP4rev1 LITERAL+ UIDPLUS] in\r\n",
             "LIST" => "* LIST () \"/\" \"WhatsApp Archiver\"\r\n% OK done\r\n",
             "APPEND" => "% OK [APPENDUID 1 1] done\r\n",
             _ => "% OK done\r\n",
         };
-        let answer = script(command).unwrap_or_else(|| well.as_bytes().to_vec());
+        let answer = script(command).unwrap_or_else(|| correct.as_bytes().to_vec());
         for part in answer.split_inclusive(|&byte| byte == b'\n') {
             let part = part.strip_prefix(b"%").map_or_else(|| part.to_vec(), |rest| [tag.as_bytes(), rest].concat());
             writer.write_all(&part).await?;
@@ -63,11 +63,11 @@ async fn converse(client: tokio::net::TcpStream, greeting: &[u8], script: Script
     }
 }
 
-/// So long a server that says nothing more is waited for.
-const SOON: Duration = Duration::from_millis(500);
+/// Time limit for a response that does not come.
+const SHORT: Duration = Duration::from_millis(500);
 
 async fn filed_at(host: &str) -> Result<(), MailboxError> {
-    filed_within(SOON, host).await
+    filed_within(SHORT, host).await
 }
 
 async fn filed_within(answer_time: Duration, host: &str) -> Result<(), MailboxError> {
@@ -83,13 +83,13 @@ async fn filed(script: Script) -> Result<(), MailboxError> {
 }
 
 #[tokio::test]
-async fn the_script_itself_is_a_server() {
+async fn empty_script_is_a_working_server() {
     filed(|_| None).await.unwrap();
 }
 
 #[tokio::test]
-async fn garbage_and_answers_without_an_end_are_no_items_fault() {
-    /// So many of the scripts say more than is listened to.
+async fn garbage_and_endless_responses_are_temporary_failures() {
+    /// The first scripts exceed the size limit.
     const TOO_LONG: usize = 5;
     let scripts: [Script; 9] = [
         |command| (command == "LIST").then(|| vec![b'x'; 3 << 20]),
@@ -103,12 +103,12 @@ async fn garbage_and_answers_without_an_end_are_no_items_fault() {
         |command| (command == "APPEND").then(Vec::new),
     ];
     for (index, script) in scripts.into_iter().enumerate() {
-        // What says too much is cut off for that, however much time it has.
+        // The size limit ends these, not the time limit.
         let too_long = index < TOO_LONG;
-        let time = if too_long { Duration::from_secs(60) } else { SOON };
+        let time = if too_long { Duration::from_secs(60) } else { SHORT };
         let host = scripted(GREETING.to_vec(), script).await;
         let error = filed_within(time, &host).await.unwrap_err();
-        // The scripts for APPEND, in which nobody says whether it was done.
+        // After the message was sent the outcome is unknown.
         if index < TOO_LONG {
             assert_not_sent(&error)
         } else {
@@ -119,7 +119,7 @@ async fn garbage_and_answers_without_an_end_are_no_items_fault() {
 }
 
 #[tokio::test]
-async fn what_no_client_knows_is_passed_over() {
+async fn unknown_responses_are_ignored() {
     filed(|command| {
         let strange = "* XYZZY (((( \"\\\r\n* 7 EXISTS\r\n* ESEARCH (TAG \"x\") ALL 1\r\n* OK [ALERT] hello\r\n";
         match command {
@@ -133,7 +133,7 @@ async fn what_no_client_knows_is_passed_over() {
 }
 
 #[tokio::test]
-async fn whoever_does_not_answer_as_an_imap_server_is_not_told_the_secret() {
+async fn secret_is_sent_to_imap_servers_only() {
     for greeting in [&b"220 smtp.example.com ESMTP\r\n"[..], b"HTTP/1.1 400 Bad Request\r\n", b"\r\n", b"* WHAT\r\n"] {
         let host = scripted(greeting.to_vec(), |_| None).await;
         unavailable(&filed_at(&host).await.unwrap_err());
@@ -147,10 +147,10 @@ async fn whoever_does_not_answer_as_an_imap_server_is_not_told_the_secret() {
 }
 
 #[tokio::test]
-async fn a_goodbye_is_a_lost_answer_once_the_message_was_sent_and_a_refusal_before() {
+async fn bye_leaves_the_outcome_unknown_only_after_the_message() {
     let bye: Script = |command| (command == "APPEND").then(|| b"* BYE shutting down\r\n".to_vec());
     assert_late(&filed(bye).await.unwrap_err());
-    // Here the server has to agree to the size first, and is not sent anything.
+    // Without LITERAL+ the server has to accept the size first.
     let greeting = b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR] ready\r\n".to_vec();
     let script: Script = |command| match command {
         "AUTHENTICATE" => Some(b"% OK [CAPABILITY IMAP4rev1] in\r\n".to_vec()),
@@ -161,7 +161,7 @@ async fn a_goodbye_is_a_lost_answer_once_the_message_was_sent_and_a_refusal_befo
 }
 
 #[tokio::test]
-async fn exchange_online_is_obeyed_when_it_throttles() {
+async fn requested_backoff_of_exchange_online_is_used() {
     let error = filed(|command| {
         let words = "% BAD Request is throttled. Suggested Backoff Time: 90000 milliseconds\r\n";
         (command == "APPEND").then(|| words.into())
@@ -172,7 +172,7 @@ async fn exchange_online_is_obeyed_when_it_throttles() {
         matches!(&error, MailboxError::Unavailable { retry_after: Some(wait), .. } if *wait == Duration::from_secs(90)),
         "{error:?}"
     );
-    // Nobody's absence, even with a probe.
+    // It does not say that there is no mailbox, even with a probe mailbox.
     let words: Script =
         |command| (command == "LIST").then(|| "% BAD User is authenticated but not connected.\r\n".into());
     let host = scripted(GREETING.to_vec(), words).await;
@@ -184,7 +184,7 @@ async fn exchange_online_is_obeyed_when_it_throttles() {
 }
 
 #[tokio::test]
-async fn a_message_larger_than_the_server_takes_is_not_sent() {
+async fn message_above_appendlimit_is_not_sent() {
     let error = filed(|command| match command {
         "AUTHENTICATE" => Some(b"% OK [CAPABILITY IMAP4rev1 LITERAL+ APPENDLIMIT=300] in\r\n".to_vec()),
         "APPEND" => Some(b"% NO this must not be asked\r\n".to_vec()),
@@ -196,7 +196,7 @@ async fn a_message_larger_than_the_server_takes_is_not_sent() {
 }
 
 #[tokio::test]
-async fn a_server_that_finds_nothing_without_saying_so_is_not_believed() {
+async fn search_without_a_result_is_not_an_absent_copy() {
     let script: Script = |command| match command {
         "EXAMINE" => Some(b"* OK [UIDVALIDITY 1] valid\r\n% OK\r\n".to_vec()),
         _ => None,

@@ -1,4 +1,4 @@
-//! Who has a mailbox, and what a refusal is taken for.
+//! Which addresses have a mailbox, and what a rejected login means.
 
 use dovecot::{MASTER_PASSWORD, Options};
 use import::mailbox::{Attempt, Mailboxes};
@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn one_account_opens_everybodys_mailbox_in_either_way() {
+async fn one_account_opens_every_mailbox_in_either_way() {
     let server = server();
     for separator in [None, Some('*')] {
         let imap = imap_with(config(&server.host()), Vault::with(MASTER_PASSWORD, separator));
@@ -20,7 +20,7 @@ async fn one_account_opens_everybodys_mailbox_in_either_way() {
 }
 
 #[tokio::test]
-async fn the_server_is_not_asked_about_other_peoples_domains() {
+async fn address_of_another_domain_needs_no_request() {
     let server = server();
     let imap = imap(&server);
     assert_eq!(imap.find(&"ada@example.org".parse().unwrap()).await.unwrap(), None);
@@ -28,10 +28,10 @@ async fn the_server_is_not_asked_about_other_peoples_domains() {
 }
 
 #[tokio::test]
-async fn an_address_is_nobodys_only_if_another_mailbox_opens_at_the_same_moment() {
+async fn rejected_login_is_confirmed_by_the_probe_mailbox() {
     let server = server();
     let nobody = NOBODY.parse().unwrap();
-    // In doubt the item waits.
+    // Without a probe mailbox the item waits.
     assert!(setup(&imap(&server).find(&nobody).await.unwrap_err()).contains("user map"));
 
     let mut config = config(&server.host());
@@ -47,7 +47,7 @@ async fn an_address_is_nobodys_only_if_another_mailbox_opens_at_the_same_moment(
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_our_set_up_and_nobodys_absence() {
+async fn wrong_password_is_a_configuration_error() {
     let server = server();
     let imap = imap_with(config(&server.host()), Vault::with("wrong", None));
     for error in [
@@ -62,7 +62,7 @@ async fn a_wrong_password_is_our_set_up_and_nobodys_absence() {
 }
 
 #[tokio::test]
-async fn a_secret_that_is_rotated_is_fetched_again() {
+async fn rotated_secret_is_fetched_again() {
     let server = server();
     let vault = Vault::with(MASTER_PASSWORD, None);
     let imap = imap_with(config(&server.host()), vault.clone());
@@ -77,7 +77,7 @@ async fn a_secret_that_is_rotated_is_fetched_again() {
 }
 
 #[tokio::test]
-async fn nothing_is_said_to_a_server_whose_certificate_is_not_trusted() {
+async fn server_with_an_untrusted_certificate_gets_no_login() {
     let server = server_with(Options { tls: true, ..Options::default() });
     let vault = Vault::with(MASTER_PASSWORD, None);
     let imap = imap_with(config(&server.host()), vault);
@@ -87,7 +87,7 @@ async fn nothing_is_said_to_a_server_whose_certificate_is_not_trusted() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_down_is_waited_for() {
+async fn unreachable_server_is_a_temporary_failure() {
     let mut server = server();
     let imap = imap(&server);
     mailbox(&imap, ADA).await;
@@ -96,7 +96,7 @@ async fn a_server_that_is_down_is_waited_for() {
     let message = message("1", 0);
     unavailable(&file(&imap, &message, Attempt::First).await.unwrap_err());
     server.run().unwrap();
-    // The connection of before is dead, and that is noticed.
+    // The idle connection is dead and is replaced.
     file(&imap, &message, Attempt::Again).await.unwrap();
     assert_one_copy(&server, &message);
 }

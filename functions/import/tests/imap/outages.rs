@@ -1,4 +1,4 @@
-//! Connections that break at the worst moment, and what is found after it.
+//! Connections that break at the worst moment, and the copies afterwards.
 
 use std::sync::{
     Arc,
@@ -18,7 +18,7 @@ use crate::support::{
     server,
 };
 
-/// A wire to the server that breaks, once, when so many bytes have gone there in all.
+/// A proxy to the server that breaks the connection once, after this many bytes.
 struct Fuse {
     host: String,
     left: Arc<AtomicUsize>,
@@ -40,7 +40,7 @@ impl Fuse {
         Self { host, left }
     }
 
-    /// How much could still go through before it breaks.
+    /// How many bytes are left until it breaks.
     fn left(&self) -> usize {
         self.left.load(Ordering::SeqCst)
     }
@@ -68,13 +68,13 @@ async fn carry(client: TcpStream, server: TcpStream, fuse: Arc<AtomicUsize>) {
             to_server.write_all(&buffer[..read]).await?;
         }
     };
-    // Whichever ends first ends both, well or not.
+    // The first to end ends both.
     let ended: std::io::Result<()> = tokio::select! { result = back => result, result = there => result };
     ended.ok();
 }
 
 #[tokio::test]
-async fn a_wire_that_breaks_anywhere_in_a_filing_leaves_one_copy_after_the_next_attempt() {
+async fn connection_broken_anywhere_leaves_one_copy_after_a_retry() {
     let small = message("1", 0);
     let large = message("2", 1_000_000);
     for message in [&small, &large] {
@@ -109,7 +109,7 @@ async fn a_wire_that_breaks_anywhere_in_a_filing_leaves_one_copy_after_the_next_
 }
 
 #[tokio::test]
-async fn a_server_that_is_killed_in_the_middle_of_a_message_has_one_copy_after_the_next_attempt() {
+async fn server_killed_within_a_message_has_one_copy_after_a_retry() {
     let mut server = server();
     let message = message("1", 5_000_000);
     let (host, port) = (server.host(), server.port());
@@ -143,8 +143,8 @@ async fn a_server_that_is_killed_in_the_middle_of_a_message_has_one_copy_after_t
     assert_eq!(file(&second, &message, Attempt::Again).await.unwrap().result, FilingResult::Skipped);
 }
 
-/// A wire to the server that breaks, once, when the server says this; it is not heard.
-pub(crate) async fn deaf_to(port: u16, word: &'static str) -> String {
+/// A proxy to the server that breaks the connection once, instead of passing on a response with this word.
+pub(crate) async fn losing(port: u16, word: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = format!("imap://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
@@ -177,12 +177,12 @@ pub(crate) async fn deaf_to(port: u16, word: &'static str) -> String {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_lost_does_not_make_a_second_copy() {
+async fn lost_response_makes_no_second_copy() {
     let server = server();
     let message = message("1", 0);
-    let imap = imap_with(config(&deaf_to(server.port(), "APPENDUID").await), Vault::with(MASTER_PASSWORD, None));
+    let imap = imap_with(config(&losing(server.port(), "APPENDUID").await), Vault::with(MASTER_PASSWORD, None));
     assert_late(&file(&imap, &message, Attempt::First).await.unwrap_err());
-    // The server has it; nobody was told.
+    // The server has stored it.
     assert_one_copy(&server, &message);
     assert_eq!(file(&imap, &message, Attempt::Again).await.unwrap().result, FilingResult::Skipped);
     assert_one_copy(&server, &message);

@@ -1,4 +1,4 @@
-//! What every test needs: a server, an adapter, a message.
+//! Servers, adapters and messages for the tests.
 
 use std::{
     sync::{Arc, Mutex},
@@ -13,16 +13,16 @@ use import::mailbox::{
     imap::{Imap, ImapAccount, ImapAccounts, ImapConfig, ImapLogin},
 };
 
-/// The owner of the mailbox that most tests file in.
+/// The user whose mailbox most tests use.
 pub(crate) const ADA: &str = "ada@example.com";
-/// Somebody else on the same server.
+/// Another user of the same server.
 pub(crate) const BOB: &str = "bob@example.com";
-/// Nobody, in a domain of the server's.
+/// An address without a mailbox, in a domain of the server.
 pub(crate) const NOBODY: &str = "nobody@example.com";
 /// The archive folder.
 pub(crate) const FOLDER: &str = "WhatsApp Archiver";
 
-/// A secret store that counts how often it was asked.
+/// A secret store that counts the requests.
 pub(crate) struct Vault {
     pub(crate) account: Mutex<ImapAccount>,
     pub(crate) asked: Mutex<usize>,
@@ -43,7 +43,7 @@ impl ImapAccounts for Vault {
     }
 }
 
-/// Ada's and Bob's server.
+/// A server with the mailboxes of Ada and Bob.
 pub(crate) fn server() -> Dovecot {
     server_with(Options::default())
 }
@@ -149,7 +149,7 @@ pub(crate) async fn mailbox(imap: &Imap, address: &str) -> Mailbox {
     imap.find(&address.parse().unwrap()).await.unwrap().unwrap()
 }
 
-/// Ada's mailbox, whether or not the server can be asked.
+/// Ada's mailbox without a request to the server.
 pub(crate) fn adas() -> Mailbox {
     Mailbox { id: ADA.to_owned(), address: ADA.parse().unwrap() }
 }
@@ -158,7 +158,7 @@ pub(crate) async fn file(imap: &Imap, message: &Message, attempt: Attempt) -> Re
     imap.file(&adas(), message, attempt).await
 }
 
-/// A message with every kind of byte that a rendered one may have, and so many bytes more.
+/// A message with every kind of byte that a rendered one may have, and this many more bytes.
 pub(crate) fn message(item: &str, more: usize) -> Message {
     let message_id = format!("<{item}@archive.example>");
     let mut mime = format!(
@@ -177,10 +177,10 @@ pub(crate) fn message(item: &str, more: usize) -> Message {
     Message { item: item.parse().unwrap(), message_id, mime: mime.into() }
 }
 
-/// Asserts that Ada has exactly one copy, byte for byte, read and with its own date.
+/// Asserts that Ada has exactly one copy: the message with the flag \Seen and its own date.
 pub(crate) fn assert_one_copy(server: &Dovecot, message: &Message) -> Copy {
     let copies = server.copies(ADA, FOLDER).unwrap();
-    assert_eq!(copies.len(), 1, "copies that Ada has");
+    assert_eq!(copies.len(), 1, "Ada's copies");
     assert!(copies[0].bytes == message.mime.in_memory()[..], "the copy is not the message");
     assert!(copies[0].flags.contains("\\Seen"));
     assert_eq!(copies[0].date, "01-Nov-2026 07:00:00 +0000");
@@ -190,7 +190,7 @@ pub(crate) fn assert_one_copy(server: &Dovecot, message: &Message) -> Copy {
 pub(crate) fn setup(error: &MailboxError) -> &str {
     match error {
         MailboxError::Setup { detail } => detail,
-        other => panic!("not a set-up error: {other:?}"),
+        other => panic!("not a configuration error: {other:?}"),
     }
 }
 
@@ -208,13 +208,13 @@ pub(crate) fn unrecognized(error: &MailboxError) -> &str {
     }
 }
 
-/// Asserts that nobody tries again before a copy has come that may be under way.
+/// Asserts that the outcome is unknown: the retry waits until a copy would have appeared.
 pub(crate) fn assert_late(error: &MailboxError) {
     let MailboxError::Unavailable { retry_after: Some(wait), .. } = error else { panic!("not late: {error:?}") };
     assert_eq!(*wait, MailboxError::SETTLES);
 }
 
-/// Asserts that the message was not sent, so that nothing can be under way.
+/// Asserts that the message was not sent.
 pub(crate) fn assert_not_sent(error: &MailboxError) {
     assert!(matches!(error, MailboxError::Unavailable { retry_after: None, .. }), "{error:?}");
 }

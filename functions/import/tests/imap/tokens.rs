@@ -73,7 +73,7 @@ async fn exchange() -> (GraphFake, Introspection, Dovecot, Imap) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_opens_the_mailbox_that_is_named_and_is_asked_for_once() {
+async fn token_opens_the_named_mailbox_and_is_cached() {
     let (entra, introspection, server, imap) = exchange().await;
     imap.find(&ADA.parse().unwrap()).await.unwrap().unwrap();
     let message = message("1", 0);
@@ -86,7 +86,7 @@ async fn a_token_opens_the_mailbox_that_is_named_and_is_asked_for_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_is_refused_is_replaced_once() {
+async fn rejected_token_is_replaced_once() {
     let (entra, introspection, _server, imap) = exchange().await;
     *introspection.refuses.lock().unwrap() = 1;
     imap.find(&ADA.parse().unwrap()).await.unwrap().unwrap();
@@ -96,7 +96,7 @@ async fn a_token_that_is_refused_is_replaced_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_stays_refused_is_our_set_up() {
+async fn token_rejected_twice_is_a_configuration_error() {
     let (entra, introspection, _server, imap) = exchange().await;
     *introspection.refuses.lock().unwrap() = 100;
     setup(&imap.find(&ADA.parse().unwrap()).await.unwrap_err());

@@ -1,4 +1,4 @@
-//! Where the server is.
+//! The address of the server.
 
 use std::str::FromStr;
 
@@ -6,10 +6,10 @@ use url::{Host, Url};
 
 use crate::mailbox::entra::is_loopback;
 
-/// The server's name and port, and whether it is talked to over TLS.
+/// The server's name and port, and whether TLS is used.
 ///
-/// `mail.example.com` and `mail.example.com:1993` mean TLS from the first byte, on port 993 unless another is named.
-/// `imap://127.0.0.1:143` means none, which only this machine's own addresses can have.
+/// `mail.example.com` and `mail.example.com:1993` mean TLS from the first byte, on port 993 by default.
+/// `imap://127.0.0.1:143` means no TLS, which is allowed for the loopback interface only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImapHost {
     pub(super) name: String,
@@ -17,19 +17,19 @@ pub struct ImapHost {
     pub(super) tls: bool,
 }
 
-/// The text names no server.
+/// Why a text is not the address of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ImapHostError {
-    /// It is no host, or has more to it.
-    #[error("the server is a host, or a host and a port")]
+    /// It is not a host, or has more parts.
+    #[error("invalid server: expected a host, or a host and a port")]
     Host,
-    /// A password would travel in the open.
-    #[error("only this machine can be talked to without TLS")]
+    /// The password would be sent unencrypted.
+    #[error("a server without TLS is allowed on this machine only")]
     Plain,
 }
 
 impl ImapHost {
-    /// A host on the usual port.
+    /// A host on the default port.
     pub(crate) fn over_tls(name: &str) -> Self {
         Self { name: name.to_owned(), port: 993, tls: true }
     }
@@ -43,7 +43,7 @@ impl FromStr for ImapHost {
             (Some(plain), _) => (false, plain),
             (None, secure) => (true, secure.unwrap_or(text)),
         };
-        // Read as the authority of a kind of address that has host names and IP addresses alike.
+        // Read as the authority of a URL, which allows host names and IP addresses.
         let url: Url = format!("http://{authority}/").parse().map_err(|_| ImapHostError::Host)?;
         let host = url.host().ok_or(ImapHostError::Host)?;
         let bare = url.username().is_empty() && url.password().is_none() && url.path() == "/";
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_travels_over_tls_or_not_at_all() {
+    fn host_without_tls_is_on_this_machine_only() {
         let host = |name: &str, port, tls| Ok(ImapHost { name: name.to_owned(), port, tls });
         for (text, expected) in [
             ("mail.example.com", host("mail.example.com", 993, true)),

@@ -1,4 +1,4 @@
-//! Who we are to the server.
+//! The credentials for the server.
 
 use std::sync::Arc;
 
@@ -15,23 +15,22 @@ use crate::mailbox::{
     retry_budget::RetryBudget,
 };
 
-/// An account that may open everybody's mailbox.
+/// An account that may open every mailbox.
 #[derive(Debug, Clone)]
 pub struct ImapAccount {
-    /// Its name. Debug shows it: it is the system's own, and nobody's.
+    /// Its name. Debug shows it: the account belongs to the system and not to a person.
     pub username: String,
     /// Its password.
     pub password: SecretString,
-    /// `None`: the mailbox is named as SASL PLAIN's authorization identity, as Cyrus, Dovecot and others know it.
-    /// Otherwise the user name is the mailbox, this character and the account's name (Dovecot's
-    /// `auth_master_user_separator`).
+    /// `None`: the mailbox is the authorization identity of SASL PLAIN, which Cyrus, Dovecot and others support. Otherwise the
+    /// user name is the mailbox, this character and the account's name (Dovecot's `auth_master_user_separator`).
     pub separator: Option<char>,
 }
 
-/// Where the account comes from.
+/// The source of the account.
 #[async_trait]
 pub trait ImapAccounts: Send + Sync {
-    /// The account, as it is now.
+    /// Returns the current account.
     ///
     /// # Errors
     /// [`MailboxError::Unavailable`] or [`MailboxError::Setup`].
@@ -42,20 +41,20 @@ pub trait ImapAccounts: Send + Sync {
 pub enum ImapLogin {
     /// Exchange Online: as an application in Entra, by XOAUTH2.
     Entra(Application, Arc<dyn Credentials>),
-    /// Any other server: as an account that may open everybody's mailbox, by PLAIN.
+    /// Any other server: as an account that may open every mailbox, by PLAIN.
     Account(Arc<dyn ImapAccounts>),
 }
 
-/// The same, at work.
+/// An [`ImapLogin`] with its cached token or account.
 pub(super) enum Login {
     Entra { tokens: Box<Tokens>, http: Http },
     Account { accounts: Arc<dyn ImapAccounts>, current: tokio::sync::Mutex<Option<ImapAccount>> },
 }
 
-/// What is shown to the server for one mailbox.
+/// The response to AUTHENTICATE for one mailbox.
 pub(super) struct Proof {
     pub(super) mechanism: &'static str,
-    /// In base64, as it is sent.
+    /// In base64.
     pub(super) response: SecretString,
     source: Source,
 }
@@ -66,7 +65,7 @@ enum Source {
 }
 
 impl Login {
-    /// The proof for a mailbox.
+    /// Returns the proof for a mailbox.
     pub(super) async fn proof(&self, mailbox: &MailboxAddress, budget: &mut RetryBudget) -> Result<Proof, Failure> {
         match self {
             Self::Entra { tokens, http } => with_token(mailbox, tokens.get(http, None, budget).await?),
@@ -81,8 +80,8 @@ impl Login {
         }
     }
 
-    /// Another proof after one that the server did not take: the token may have been called back, the secret rotated.
-    /// `None` where there is no other.
+    /// Returns another proof after the server has rejected one: the token may have been revoked, the secret rotated. `None`
+    /// where the secret is unchanged.
     pub(super) async fn another(
         &self,
         mailbox: &MailboxAddress,
@@ -107,7 +106,8 @@ impl Login {
 }
 
 fn with_token(mailbox: &MailboxAddress, token: Token) -> Result<Proof, Failure> {
-    let bearer = token.header.to_str().map_err(|_| configuration("the token cannot be sent"))?;
+    let bearer =
+        token.header.to_str().map_err(|_| configuration("invalid token: it holds characters that cannot be sent"))?;
     let response = STANDARD.encode(format!("user={mailbox}\u{1}auth={bearer}\u{1}\u{1}")).into();
     Ok(Proof { mechanism: "XOAUTH2", response, source: Source::Token(token) })
 }
@@ -126,7 +126,9 @@ impl ImapAccount {
     fn plain(&self, mailbox: &MailboxAddress) -> Result<SecretString, Failure> {
         let password = self.password.expose_secret();
         if self.username.is_empty() || self.username.contains('\0') || password.contains('\0') {
-            return Err(configuration("the secret's user name or password cannot be sent: it is empty or holds a NUL"));
+            return Err(configuration(
+                "invalid secret: the user name is empty, or the user name or the password holds a NUL",
+            ));
         }
         let plain = match self.separator {
             None => format!("{mailbox}\0{}\0{password}", self.username),
@@ -141,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_account_opens_everybodys_mailbox_in_either_way() {
+    fn proof_names_the_mailbox_in_either_way() {
         let account = |separator| ImapAccount {
             username: "archiver".to_owned(),
             password: "pass word".to_owned().into(),
