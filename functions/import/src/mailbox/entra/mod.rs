@@ -1,4 +1,4 @@
-//! Microsoft Entra: the application that we are there, and its tokens. Graph and Exchange Online's IMAP take them.
+//! Microsoft Entra: our application and its tokens, for Graph and for IMAP of Exchange Online.
 
 mod cloud;
 mod credentials;
@@ -12,12 +12,12 @@ pub use cloud::{Cloud, UnknownCloud};
 pub use credentials::{Credentials, EntraSecret};
 pub(super) use token::{Token, Tokens};
 
-/// The application in Entra that reaches into the mailboxes.
+/// The application in Entra that has access to the mailboxes.
 #[derive(Debug, Clone)]
 pub struct Application {
-    /// Where the tenant is.
+    /// The cloud of the tenant.
     pub cloud: Cloud,
-    /// Instead of the cloud's own login host: `https`, or `http` on this machine.
+    /// Overrides the cloud's login host: `https`, or `http` on this machine.
     pub login_url: Option<Url>,
     /// The tenant: an id or a domain.
     pub tenant_id: String,
@@ -25,13 +25,13 @@ pub struct Application {
     pub client_id: String,
 }
 
-/// What is wrong with an [`Application`].
+/// Why an [`Application`] is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ApplicationError {
-    /// The login host is not `https`, or has more to it than a host.
+    /// The login host is not `https`, or is more than a host.
     #[error("the login host has to be https://<host>, without a path")]
     Host,
-    /// The tenant or the application is not named by an id or a domain.
+    /// The id of the tenant or the application is invalid.
     #[error("the {which} id is made of letters, digits, dots and hyphens")]
     Id {
         /// tenant or client.
@@ -40,7 +40,7 @@ pub enum ApplicationError {
 }
 
 impl Application {
-    /// Its tokens for what `scope` names. Asks nobody yet.
+    /// Its tokens for `scope`. Sends no request.
     pub(super) fn tokens(self, scope: String, credentials: Arc<dyn Credentials>) -> Result<Tokens, ApplicationError> {
         let is_id = |id: &str| {
             (1..=255).contains(&id.len())
@@ -59,7 +59,7 @@ impl Application {
     }
 }
 
-/// The host that was given, or the cloud's own; `None` where it is more than a host, or not private.
+/// The configured host, or the cloud's own; `None` where it is more than a host, or not private.
 pub(super) fn host(given: Option<Url>, cloud: &str) -> Option<Url> {
     let bare = |url: &Url| {
         is_private(url)
@@ -72,7 +72,7 @@ pub(super) fn host(given: Option<Url>, cloud: &str) -> Option<Url> {
     given.map_or_else(|| Url::parse(cloud).ok(), Some).filter(bare)
 }
 
-/// An address on a host. Each segment is percent-encoded, so that none can lead elsewhere.
+/// A URL on a host. Each segment is percent-encoded, so that none can lead to another path.
 pub(super) fn with_path(host: &Url, segments: &[&str]) -> Url {
     let mut url = host.clone();
     if let Ok(mut path) = url.path_segments_mut() {
@@ -81,7 +81,7 @@ pub(super) fn with_path(host: &Url, segments: &[&str]) -> Url {
     url
 }
 
-/// Whether something may travel there: over TLS, or without leaving this machine.
+/// Whether credentials may be sent there: over TLS, or on this machine.
 pub(super) fn is_private(url: &Url) -> bool {
     url.scheme() == "https" || (url.scheme() == "http" && url.host().is_some_and(|host| is_loopback(&host)))
 }

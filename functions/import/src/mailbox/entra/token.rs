@@ -1,4 +1,4 @@
-//! The access token: asked for once, kept until shortly before it ends.
+//! The access token: requested once, cached until shortly before it expires. It expires by the wall clock.
 
 use std::{
     sync::{
@@ -23,13 +23,13 @@ use crate::mailbox::{
     retry_budget::RetryBudget,
 };
 
-/// A token is renewed so long before it ends: longer than any request takes.
+/// A token is renewed this long before it expires: longer than any request takes.
 const MARGIN: Duration = Duration::from_secs(5 * 60);
 
 /// An access token.
 #[derive(Debug, Clone)]
 pub(crate) struct Token {
-    /// `Bearer …`, marked as a secret so that no log of headers shows it.
+    /// `Bearer …`, marked as sensitive so that no log of headers shows it.
     pub(crate) header: HeaderValue,
     fresh_until: Timestamp,
     serial: u64,
@@ -43,13 +43,13 @@ struct Claims {
 
 impl Token {
     /// More permissions than any application has.
-    const MOST_ROLES: usize = 200;
+    const MAX_ROLES: usize = 200;
 
-    /// The application permissions that it says it carries, unverified; `None` where it cannot be read.
+    /// The application permissions in the token, unverified; `None` where the token cannot be read.
     pub(crate) fn roles(&self) -> Option<Vec<String>> {
         let claims = self.header.to_str().ok()?.split('.').nth(1)?;
         let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
-        Some(claims.roles.iter().take(Self::MOST_ROLES).filter_map(|role| error_code(role)).collect())
+        Some(claims.roles.iter().take(Self::MAX_ROLES).filter_map(|role| error_code(role)).collect())
     }
 }
 
@@ -59,9 +59,9 @@ pub(crate) struct Tokens {
     client_id: String,
     scope: String,
     credentials: Arc<dyn Credentials>,
-    /// Held while one is asked for, so that many requests that need a token ask once.
+    /// Held during a request for a token, so that concurrent users of it share one request.
     current: Mutex<Current>,
-    /// How often one was asked for in vain.
+    /// The number of failed requests for a token.
     failures: AtomicU64,
     clock: Clock,
 }
@@ -69,7 +69,7 @@ pub(crate) struct Tokens {
 #[derive(Default)]
 struct Current {
     token: Option<Token>,
-    /// Why there is none, if it was asked for in vain last.
+    /// The error of the last request, if it failed.
     failure: Option<MailboxError>,
 }
 
@@ -88,7 +88,7 @@ struct Denied {
     error_description: String,
 }
 
-/// What the login endpoint said no with. The description is left behind: it holds ids and addresses.
+/// An error of the login endpoint. Its description is dropped: it holds ids and addresses.
 struct Denial {
     error: String,
     code: Option<u64>,
@@ -111,8 +111,7 @@ impl Tokens {
         Self { clock, ..self }
     }
 
-    /// A token; never the one that Graph has just refused. Whoever waits for somebody who asks in vain does not ask again:
-    /// many requests would wait one after the other.
+    /// Returns a token; never the one that Graph has just refused. Waiters share a failed request instead of each retrying it.
     pub(crate) async fn get(
         &self,
         http: &Http,
@@ -179,7 +178,7 @@ impl Tokens {
                         );
                         return Err(MailboxError::Setup { detail });
                     }
-                    Some(denial) if denial.is_passing() => (denial.name(), answer.retry_after),
+                    Some(denial) if denial.is_transient() => (denial.name(), answer.retry_after),
                     // The secret may have been rotated since it was fetched.
                     Some(denial) if denial.error == "invalid_client" && !rotated => {
                         let now = self.credentials.get().await?;
@@ -198,7 +197,7 @@ impl Tokens {
         }
     }
 
-    /// One request, and what came back.
+    /// Sends one request.
     async fn ask_with(
         &self,
         http: &Http,
@@ -226,7 +225,7 @@ fn unavailable(detail: impl Into<String>, retry_after: Option<Duration>) -> Mail
     MailboxError::Unavailable { detail: detail.into(), retry_after }
 }
 
-/// How long a token may be used that lives so many seconds.
+/// How long a token with this lifetime in seconds is used.
 fn usable(expires_in: u64) -> Duration {
     let lives = Duration::from_secs(expires_in.min(24 * 60 * 60));
     lives.saturating_sub(MARGIN.min(lives / 10))
@@ -242,8 +241,8 @@ fn denial(answer: &HttpResponse) -> Option<Denial> {
 }
 
 impl Denial {
-    /// 90033 is the one that the documents call passing; the words are OAuth's own for it.
-    fn is_passing(&self) -> bool {
+    /// 90033 is documented as transient; the other two are OAuth's names for it.
+    fn is_transient(&self) -> bool {
         self.code == Some(90033) || matches!(self.error.as_str(), "temporarily_unavailable" | "server_error")
     }
 
@@ -273,7 +272,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_renewed_before_it_ends() {
+    fn token_is_renewed_before_it_expires() {
         assert_eq!(usable(3599), Duration::from_secs(3299));
         assert_eq!(usable(100), Duration::from_secs(90));
         assert_eq!(usable(0), Duration::ZERO);
@@ -281,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_not_shown() {
+    fn token_is_not_shown_in_debug() {
         let mut header = HeaderValue::from_static("Bearer secret");
         header.set_sensitive(true);
         let token = Token { header, fresh_until: Timestamp::now(), serial: 0 };

@@ -1,11 +1,11 @@
-//! Where Graph is.
+//! The URLs of Graph.
 
 use url::Url;
 
 use super::ConfigError;
 use crate::mailbox::entra::{Cloud, host, with_path};
 
-/// Graph's host. Every address that is asked for is made here, so none can lead elsewhere.
+/// Graph's host. Every URL is made here, so that none can lead to another host.
 #[derive(Debug, Clone)]
 pub(super) struct Hosts {
     graph: Url,
@@ -17,12 +17,12 @@ impl Hosts {
         Ok(Self { graph })
     }
 
-    /// What a token is asked for: whatever the application was given.
+    /// The scope of a token: everything that the application is granted.
     pub(super) fn scope(&self) -> String {
         format!("{}/.default", self.graph.origin().ascii_serialization())
     }
 
-    /// An address below `/v1.0`, each segment percent-encoded.
+    /// A URL below `/v1.0`, each segment percent-encoded.
     pub(super) fn graph(&self, segments: &[&str]) -> Url {
         with_path(&self.graph, &[&["v1.0"], segments].concat())
     }
@@ -32,7 +32,7 @@ impl Hosts {
         with_path(&self.graph, &[&["beta"], segments].concat())
     }
 
-    /// Whether an address that Graph gave us is Graph's own, so that our token may go there.
+    /// Whether a URL in a response is Graph's own, so that the token may be sent there.
     pub(super) fn is_graph(&self, url: &Url) -> bool {
         url.origin() == self.graph.origin() && url.username().is_empty() && url.password().is_none()
     }
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_stays_one_segment() {
+    fn segment_stays_one_segment() {
         let hosts = Hosts::new(Cloud::Global, None).unwrap();
         assert_eq!(
             hosts.graph(&["users", "a/b?c#d%2F+="]).as_str(),
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_bare_host_over_tls_or_on_this_machine_is_taken() {
+    fn host_is_bare_and_private() {
         for good in ["https://graph.example", "http://127.0.0.1:9", "http://[::1]:9", "http://localhost:9"] {
             assert!(hosts(good).is_ok(), "{good}");
         }
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_goes_to_graph_alone() {
+    fn token_is_sent_to_graph_only() {
         let hosts = hosts("https://graph.example").unwrap();
         assert!(hosts.is_graph(&"https://graph.example/v1.0/users?$skip=10".parse().unwrap()));
         for other in ["https://graph.example:8443/", "http://graph.example/", "https://graph.example.evil/"] {
