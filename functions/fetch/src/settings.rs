@@ -4,8 +4,17 @@ use environment::{VariableError, Variables};
 use source::SourceSettings;
 
 /// The environment variables that the function reads.
-pub const VARIABLES: &[&str] =
-    &["ARCHIVER_SECRET_ID", "ARCHIVER_URL", "BUCKET", "CONVERT_QUEUE_URL", "EXPORT_TIME_ZONE", "LOG_LEVEL", "SOURCE"];
+pub const VARIABLES: &[&str] = &[
+    "ARCHIVER_SECRET_ID",
+    "ARCHIVER_URL",
+    "BUCKET",
+    "CONVERT_QUEUE_URL",
+    "EXPORT_DATE_ORDER",
+    "EXPORT_PARTICIPANTS",
+    "EXPORT_TIME_ZONE",
+    "LOG_LEVEL",
+    "SOURCE",
+];
 
 /// The values of [`VARIABLES`].
 pub struct Settings {

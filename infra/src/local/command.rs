@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use chat_export::DateOrder;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use item::MailboxAddress;
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
@@ -15,6 +16,7 @@ use store::{Condition, Put, Store, keys};
 use super::{
     archive::{ArchiveCredentials, user_map},
     event_source::Depth,
+    export,
     failures::Failures,
     job::{ARCHIVER_SECRET, FOLDER, Job, Places, binaries_beside, machine_options, secret, source},
     machine::{Fetched, Machine},
@@ -35,6 +37,9 @@ pub struct LocalArguments {
     /// The phone's time zone, such as Europe/Copenhagen: an export does not say it
     #[arg(long, value_name = "ZONE", requires = "export", value_parser = time_zone)]
     zone: Option<String>,
+    /// The order of day, month and year, where the export's dates can be read in more than one
+    #[arg(long, value_name = "ORDER", env = "EXPORT_DATE_ORDER", value_parser = date_order)]
+    date_order: Option<String>,
     /// This many small generated items instead of the sample
     #[arg(long, value_name = "N", conflicts_with = "export")]
     items: Option<usize>,
@@ -52,6 +57,11 @@ pub struct LocalArguments {
 fn time_zone(name: &str) -> Result<String, String> {
     let known = TimeZone::get(name).map(|_| name.to_owned());
     known.map_err(|_| "no such time zone; they are named like Europe/Copenhagen or America/New_York".to_owned())
+}
+
+fn date_order(word: &str) -> Result<String, String> {
+    let order: DateOrder = word.parse().map_err(|problem| format!("the order {problem}"))?;
+    Ok(order.to_string())
 }
 
 /// How long nothing may move, once a function has called for an operator, before the run says so and ends.
@@ -101,6 +111,9 @@ pub async fn run(arguments: LocalArguments) -> anyhow::Result<()> {
     machine.stop().await?;
 
     println!("\n{}", report::table(&tally, &details));
+    if let Some(read) = export::summary(&job)? {
+        println!("{read}");
+    }
     if !tally.mailboxes.is_empty() {
         let mailboxes = report::mailboxes(&tally, &places.mail, FOLDER);
         println!("Mail, one folder a mailbox (copies of this run's items):\n{mailboxes}");
@@ -119,7 +132,8 @@ fn job(arguments: &LocalArguments, places: &Places) -> anyhow::Result<Job> {
     if let (Some(file), Some(owner), Some(zone)) = (&arguments.export, &arguments.owner, &arguments.zone) {
         // Said before anything is started.
         std::fs::File::open(file).with_context(|| format!("reading {}", file.display()))?;
-        return Ok(Job::Export { file: file.clone(), owner: owner.clone(), zone: zone.clone() });
+        let date_order = arguments.date_order.clone();
+        return Ok(Job::Export { file: file.clone(), owner: owner.clone(), zone: zone.clone(), date_order });
     }
     // The sample's day is that of the first run: a second run finds the same items, and files none of them twice.
     let now = match std::fs::read_to_string(&places.day) {

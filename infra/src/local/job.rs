@@ -49,6 +49,9 @@ pub(super) enum Job {
         owner: MailboxAddress,
         /// The phone's time zone.
         zone: String,
+        /// The order of day, month and year, where the dates can be read in more than one.
+        #[serde(default)]
+        date_order: Option<String>,
     },
 }
 
@@ -134,8 +137,10 @@ pub(super) fn variables(job: &Job, places: &Places, archive: Option<&str>) -> an
             ("ARCHIVER_URL", archive.unwrap_or("http://127.0.0.1").to_owned()),
             ("ARCHIVER_SECRET_ID", ARCHIVER_SECRET.to_owned()),
         ],
-        Job::Export { zone, .. } => {
-            vec![("SOURCE", "chat-export".to_owned()), ("EXPORT_TIME_ZONE", zone.clone())]
+        Job::Export { zone, date_order, .. } => {
+            let order = date_order.iter().map(|order| ("EXPORT_DATE_ORDER", order.clone()));
+            let export = [("SOURCE", "chat-export".to_owned()), ("EXPORT_TIME_ZONE", zone.clone())];
+            export.into_iter().chain(order).collect()
         }
     };
     let mail = places.mail.to_str().context("the path of the mail is no UTF-8")?;

@@ -6,6 +6,7 @@ pub mod backfill;
 pub mod cloud;
 mod command;
 pub mod event_source;
+mod export;
 mod failures;
 pub mod function;
 mod guard;

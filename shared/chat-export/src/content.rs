@@ -1,14 +1,20 @@
 //! What a message is, by what it says.
 
-use std::{borrow::Cow, collections::HashMap, sync::LazyLock};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+    sync::LazyLock,
+};
 
 use item::{
     Call, CallMedia, CallStatus, Deletion, DeletionScope, DeletionState, GroupEvent, Kind, Location, Participant, Poll,
 };
 
 use crate::{
-    marks::{folded, is_mark, is_space, trim},
+    attachments,
+    marks::{folded, is_mark, is_space, trim, words},
     media,
+    package::Package,
     words::{LANGUAGES, Language},
 };
 
@@ -26,19 +32,42 @@ pub(crate) struct Content {
     pub(crate) poll: Option<Poll>,
     pub(crate) event: Option<GroupEvent>,
     pub(crate) reason: Option<&'static str>,
+    /// The message names a file that the export does not have.
+    pub(crate) file_missing: bool,
     /// Edited before the export was made; what it said before is not in the export.
     pub(crate) edited: bool,
 }
 
-/// A file that a message names.
+/// A file of the zip that belongs to a message.
 #[derive(Debug, PartialEq)]
 pub(crate) struct File {
-    pub(crate) name: String,
+    /// Its place in the package.
+    pub(crate) place: usize,
     pub(crate) content_type: &'static str,
-    /// The words that name it, as they stand in the export.
-    pub(crate) marker: String,
+    /// The words that name it and are not in the text, as they stand in the export.
+    pub(crate) marker: Option<String>,
 }
 
+/// What is known of a message beside its text.
+#[derive(Default)]
+pub(crate) struct Surroundings<'a> {
+    pub(crate) package: Option<&'a Package>,
+    /// The file whose name stands in the middle of the text.
+    pub(crate) loose: Option<usize>,
+    /// Whether the export is an iPhone's: then a mark begins what WhatsApp itself writes.
+    pub(crate) iphone: bool,
+    /// Whether the name above is a group's: nobody writes under it.
+    pub(crate) by_whatsapp: bool,
+    /// Texts in angle brackets that come again and again.
+    pub(crate) repeated: Option<&'a HashSet<String>>,
+}
+
+/// The note on a message whose file the export does not have.
+pub(crate) const FILE_MISSING: &str = "the file was not in the export";
+/// The reason for an item that stands for a file of the zip that no message names.
+const UNNAMED: &str = "the export holds this file, and none of its messages names it; the time is the newest message's";
+const UNKNOWN_WORDS: &str =
+    "WhatsApp wrote this line itself, in words that are not recognized: most likely a file that was not exported";
 const NOT_EXPORTED: &str = "the phone exported the chat without this file";
 const UNAVAILABLE: &str = "the phone did not have this message any more, or not yet, when the chat was exported";
 const EMPTY: &str =
@@ -83,12 +112,13 @@ static PHRASES: LazyLock<HashMap<&str, Phrase>> = LazyLock::new(|| {
 
 impl Content {
     /// What somebody sent.
-    pub(crate) fn sent(body: &str) -> Self {
+    pub(crate) fn sent(body: &str, around: &Surroundings<'_>) -> Self {
         let body = unix_lines(body);
         let edited = is_edited(&body);
-        if let Some(mut content) = attachment(&body) {
-            content.edited = edited;
-            return content;
+        if let Some(package) = around.package
+            && let Some(content) = with_file(&body, package, around.loose)
+        {
+            return Self { edited, ..content };
         }
         let understood = phrase(&body)
             .or_else(|| deleted_by_admin(&body))
@@ -96,8 +126,18 @@ impl Content {
             .or_else(|| location(&body))
             .or_else(|| poll(&body))
             .or_else(|| notice(&body))
+            .or_else(|| missing_file(&body, around.iphone))
+            .or_else(|| repeated(&body, around.repeated))
+            .or_else(|| around.iphone.then(|| by_whatsapp(&body, around.by_whatsapp)).flatten())
             .unwrap_or_default();
         Self { text: (!body.is_empty()).then(|| body.into_owned()), edited, ..understood }
+    }
+
+    /// A file of the zip that no message names.
+    pub(crate) fn unnamed(place: usize, package: &Package) -> Self {
+        let (kind, content_type) = media::judge(package.name(place));
+        let file = Some(File { place, content_type, marker: None });
+        Self { kind: Some(kind), file, reason: Some(UNNAMED), ..Self::default() }
     }
 
     /// A line that WhatsApp itself wrote.
@@ -121,9 +161,18 @@ impl Content {
     }
 }
 
-/// Whether a message under somebody's name is WhatsApp's own: that the chat is encrypted, that the group has changed.
+/// Whether a message under a name is WhatsApp's own: that the chat is encrypted, that the group has changed.
 pub(crate) fn is_notice(body: &str) -> bool {
-    attachment(body).is_none() && phrase(body).is_none() && notice(body).is_some()
+    phrase(body).is_none() && notice(body).is_some()
+}
+
+/// Whether a message begins with the mark that iPhones put before what WhatsApp itself writes, and is more than the words
+/// for a file that was not exported.
+pub(crate) fn is_marked_sentence(body: &str) -> bool {
+    body.starts_with('\u{200e}')
+        && !trim(body).contains('\n')
+        && phrase(body).is_none()
+        && words(body).len() > SHORT_WORDS
 }
 
 /// Whether a line of WhatsApp's own is about a group.
@@ -153,68 +202,72 @@ fn is_edited(body: &str) -> bool {
     seen.ends_with('>') && seen.rfind('<').is_some_and(|at| any_language(&seen[at..], |language| language.edited))
 }
 
-/// A message that names a file: `caption <attached: FILE>` of an iPhone, `FILE (file attached)` of Android with the
-/// caption on the lines after it, and `FILE <attached>` of old iPhones.
-fn attachment(body: &str) -> Option<Content> {
-    let mut begin = 0;
-    for (number, line) in body.split('\n').enumerate() {
-        let visible_end = line.trim_end_matches(|c: char| is_mark(c) || c.is_whitespace()).len();
-        let visible = &line[..visible_end];
-        let found = iphone_marker(visible).or_else(|| if number == 0 { android_marker(visible) } else { None });
-        if let Some((marker, name)) = found {
-            let marker_begin = begin + marker.start;
-            let head = body[..marker_begin].trim_end_matches(|c| is_mark(c) || is_space(c));
-            let tail = body[begin + marker.end..].trim_start_matches(|c| is_mark(c) || is_space(c));
-            let (head, tail) = match (head.strip_suffix('\n'), tail.strip_prefix('\n')) {
-                // The marker had a line of its own: that line goes with it.
-                (Some(head), None) if tail.is_empty() => (head, tail),
-                (_, Some(tail)) if trim(head).is_empty() => ("", tail),
-                _ => (head, tail),
-            };
-            let caption = format!("{head}{tail}");
-            let (kind, content_type) = media::judge(&name);
-            let marker = body[marker_begin..begin + marker.end].to_owned();
-            return Some(Content {
-                kind: Some(kind),
-                text: (!caption.is_empty()).then_some(caption),
-                file: Some(File { name, content_type, marker }),
-                ..Content::default()
-            });
-        }
-        begin += line.len() + 1;
-    }
-    None
+/// A message that names a file of the zip.
+fn with_file(body: &str, package: &Package, loose: Option<usize>) -> Option<Content> {
+    let (place, marker, text) = match (attachments::named(body, package), loose) {
+        (Some(named), _) => (named.file, Some(named.marker), named.caption),
+        (None, Some(place)) => (place, None, body.to_owned()),
+        (None, None) => return None,
+    };
+    let (kind, content_type) = media::judge(package.name(place));
+    let file = Some(File { place, content_type, marker });
+    Some(Content { kind: Some(kind), text: (!text.is_empty()).then_some(text), file, ..Content::default() })
 }
 
-type Marker = (std::ops::Range<usize>, String);
-
-/// At the line's beginning or end.
-fn iphone_marker(line: &str) -> Option<Marker> {
-    let read = |begin: usize, end: usize| {
-        let (word, name) = line.get(begin + 1..end)?.split_once(':')?;
+/// A message that names a file as phones do, and the export does not have it. The text stays whole: a person may have
+/// written it.
+fn missing_file(body: &str, iphone: bool) -> Option<Content> {
+    let found = |name: &str| {
         let name = trim(name);
-        let known = any_language(word, |language| language.attached);
-        (known && !name.is_empty()).then(|| (begin..end + 1, name.to_owned()))
+        media::is_file_name(name).then(|| Content {
+            kind: Some(media::judge(name).0),
+            file_missing: true,
+            ..Content::default()
+        })
     };
-    let last = line.ends_with('>').then(|| read(line.rfind('<')?, line.len() - 1)).flatten();
-    last.or_else(|| {
-        let begin = line.len() - line.trim_start_matches(|c| is_mark(c) || is_space(c)).len();
-        line[begin..].starts_with('<').then(|| read(begin, begin + line[begin..].find('>')?)).flatten()
+    let first = trim(body.lines().next().unwrap_or_default());
+    if let Some((name, word)) = first.strip_suffix(')').and_then(|inner| inner.rsplit_once('('))
+        && (body.starts_with('\u{200e}') || any_language(word, |language| language.file_attached))
+        && !iphone
+    {
+        return found(name);
+    }
+    // An iPhone puts a mark before its own words, which a person does not.
+    let mut lines = body.lines().map(|line| line.trim_end_matches(|c: char| is_mark(c) || c.is_whitespace()));
+    lines.find_map(|line| {
+        let at = line.rfind("\u{200e}<")?;
+        let (_, name) = line[at..].strip_suffix('>')?.split_once([':', '：'])?;
+        found(name)
     })
 }
 
-/// The whole line.
-fn android_marker(line: &str) -> Option<Marker> {
-    let (name, known) = if let Some(inner) = line.strip_suffix(')') {
-        let (name, words) = inner.rsplit_once('(')?;
-        (name, any_language(words, |language| language.file_attached))
-    } else {
-        let (name, word) = line.strip_suffix('>')?.rsplit_once('<')?;
-        (name, any_language(word, |language| language.attached))
-    };
-    let name = trim(name);
-    let begin = line.len() - line.trim_start_matches(|c| is_mark(c) || is_space(c)).len();
-    (known && name.contains('.')).then(|| (begin..line.len(), name.to_owned()))
+/// Words in angle brackets that come again and again stand for files that were not exported.
+fn repeated(body: &str, repeated: Option<&HashSet<String>>) -> Option<Content> {
+    let omitted = repeated?.contains(bracketed(body)?);
+    omitted.then(|| Content { kind: Some(Kind::Unsupported), reason: Some(NOT_EXPORTED), ..Content::default() })
+}
+
+/// The whole message, where it is two words or more in angle brackets.
+pub(crate) fn bracketed(body: &str) -> Option<&str> {
+    let visible = trim(body);
+    let inner = visible.strip_prefix('<')?.strip_suffix('>')?;
+    let plain = inner.chars().all(|c| c.is_alphabetic() || c.is_whitespace() || is_mark(c));
+    (plain && (2..=6).contains(&inner.split_whitespace().count())).then_some(visible)
+}
+
+/// The most words that stand for a file that an iPhone did not export.
+const SHORT_WORDS: usize = 3;
+
+/// What an iPhone's WhatsApp wrote itself, in words that are not known: a mark begins it.
+fn by_whatsapp(body: &str, group_name: bool) -> Option<Content> {
+    if !body.starts_with('\u{200e}') || trim(body).contains('\n') {
+        return None;
+    }
+    let system = Content { kind: Some(Kind::System), ..Content::default() };
+    if group_name || words(body).len() > SHORT_WORDS {
+        return Some(system);
+    }
+    Some(Content { kind: Some(Kind::Unsupported), reason: Some(UNKNOWN_WORDS), ..Content::default() })
 }
 
 /// A message that is, or ends in, one of the phrases for what was not exported.
@@ -297,34 +350,49 @@ fn call(body: &str) -> Option<Content> {
     Some(Content { kind: Some(Kind::Call), call: Some(call), ..Content::default() })
 }
 
-/// `Location: https://maps.google.com/?q=55.6,12.5`, and `Place (address): https://foursquare.com/v/…`.
+/// `Location: https://maps.google.com/?q=55.6,12.5`, `Place (address): https://foursquare.com/v/…`, and a place's name and
+/// address on lines of their own before such a link.
 fn location(body: &str) -> Option<Content> {
+    const MAX_LABEL: usize = 400;
     let visible = trim(body);
     let at = visible.find("https://")?;
-    let (label, url) = visible.split_at(at);
-    let label = trim(label).strip_suffix(':')?;
-    if url.contains(char::is_whitespace) || label.len() > 400 {
+    let (before, url) = visible.split_at(at);
+    if url.contains(char::is_whitespace) || before.len() > MAX_LABEL {
         return None;
     }
+    let (label, own_line) = match trim(before).strip_suffix([':', '：']) {
+        Some(label) => (trim(label), false),
+        None => (trim(before), before.trim_end_matches(is_space).ends_with('\n')),
+    };
+    if label.is_empty() || (!own_line && trim(before) == label) {
+        return None;
+    }
+    let (name, address) = match label.split_once('\n') {
+        Some((name, address)) => (trim(name), Some(trim(address).replace('\n', ", "))),
+        None => (label, None),
+    };
     let mut place = Location {
         latitude: None,
         longitude: None,
         name: None,
-        address: None,
+        address,
         url: Some(url.to_owned()),
         accuracy_meters: None,
     };
     if let Some(point) = url.strip_prefix("https://maps.google.com/?q=") {
-        if !any_language(label, |language| language.location) {
-            return None;
-        }
         let degrees = |text: &str, most: f64| text.parse::<f64>().ok().filter(|value| value.abs() <= most);
         if let Some((latitude, longitude)) = point.split_once(',') {
             place.latitude = degrees(latitude, 90.0);
             place.longitude = degrees(longitude, 180.0);
         }
+        let known = any_language(label, |language| language.location);
+        let point = place.latitude.is_some() && place.longitude.is_some();
+        if !known && !(point && (own_line || words(label).len() <= SHORT_WORDS)) {
+            return None;
+        }
+        place.name = own_line.then(|| name.to_owned());
     } else if url.starts_with("https://foursquare.com/v/") {
-        place.name = Some(trim(label).to_owned());
+        place.name = Some(name.to_owned());
     } else {
         return None;
     }

@@ -1,10 +1,19 @@
-//! Which of a date's three numbers is the day: inferred over the whole file, since one date seldom shows it.
+//! Which day a date's three numbers mean: their order and their calendar, inferred over the whole file, since one date
+//! seldom shows them.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
-use jiff::civil::{Date, DateTime};
+use icu_calendar::{
+    Date as Day,
+    cal::{Hijri, Iso, hijri::UmmAlQura},
+};
+use jiff::{ToSpan, civil::Date};
 
-use crate::header::{Stamp, Style, YearForm};
+use crate::{
+    cldr,
+    head::{Head, YearForm},
+    marks::is_space,
+};
 
 /// The order of a date's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +24,8 @@ pub enum DateOrder {
     MonthDayYear,
     /// `2016-04-15`.
     YearMonthDay,
+    /// `2016-15-04`.
+    YearDayMonth,
 }
 
 /// What the order was concluded from.
@@ -22,11 +33,14 @@ pub enum DateOrder {
 pub enum OrderEvidence {
     /// The numbers allow no other order: a year of four digits comes first, or a number is above 12.
     Numbers,
-    /// Both orders give dates, but only in this one do (nearly) all messages follow each other in time and lie before
+    /// Several orders give dates, but only in this one do (nearly) all messages follow each other in time and lie before
     /// the upload.
     Chronology,
-    /// Nothing tells them apart, so the day was taken to come first, as it does in most of the world. The dates may be
-    /// wrong; say so in a log.
+    /// The numbers allow several orders, and the configuration names this one.
+    Configured,
+    /// The numbers allow several orders, and dates are written as one country's phones write them. An assumption.
+    Style,
+    /// Nothing distinguishes the orders, so the day was assumed to come first, as it does in most of the world.
     Default,
 }
 
@@ -42,73 +56,229 @@ pub struct DayOrder {
 impl DayOrder {
     /// Whether it is no more than an assumption.
     pub fn is_ambiguous(&self) -> bool {
-        self.evidence == OrderEvidence::Default
-    }
-
-    /// The order of `stamps`, all written in `style`. `newest` is a day after which no message can be: the day after
-    /// the upload.
-    ///
-    /// An order in which a line is no date is worse than any other. After that, an order is the worse the more often
-    /// a message is older than the one before it, or newer than the upload.
-    pub(crate) fn infer(style: Style, stamps: &[Stamp], newest: Date) -> Self {
-        let faults = |order: DateOrder| {
-            let (mut invalid, mut unlikely) = (0_usize, 0_usize);
-            let mut before = None;
-            for stamp in stamps {
-                match order.date_time(*stamp) {
-                    Some(time) => {
-                        unlikely += usize::from(time.date() > newest) + usize::from(before.is_some_and(|b| time < b));
-                        before = Some(time);
-                    }
-                    None => invalid += 1,
-                }
-            }
-            (invalid, unlikely)
-        };
-        if style.year == YearForm::First {
-            return Self { order: DateOrder::YearMonthDay, evidence: OrderEvidence::Numbers };
-        }
-        let (day, month) = (faults(DateOrder::DayMonthYear), faults(DateOrder::MonthDayYear));
-        let (order, best) = if month < day { (DateOrder::MonthDayYear, month) } else { (DateOrder::DayMonthYear, day) };
-        // A year of two digits in front is rare, and nearly every such date could be read with the day in front: it
-        // has to be better, not just as good.
-        if style.year == YearForm::Short && faults(DateOrder::YearMonthDay) < best {
-            return Self { order: DateOrder::YearMonthDay, evidence: OrderEvidence::Chronology };
-        }
-        let evidence = if day.0 != month.0 {
-            OrderEvidence::Numbers
-        } else if day.1 != month.1 {
-            OrderEvidence::Chronology
-        } else {
-            OrderEvidence::Default
-        };
-        Self { order, evidence }
+        matches!(self.evidence, OrderEvidence::Style | OrderEvidence::Default)
     }
 }
 
-impl DateOrder {
-    /// The wall clock that a stamp means. `None` for what is no date, and for a year in which there was no WhatsApp
-    /// yet (before 2009) or that has not come for long: such a line is no message, or another calendar's.
-    pub(crate) fn date_time(self, stamp: Stamp) -> Option<DateTime> {
-        let [a, b, c] = stamp.date;
-        let (year, month, day) = match self {
-            Self::DayMonthYear => (c, b, a),
-            Self::MonthDayYear => (c, a, b),
-            Self::YearMonthDay => (a, b, c),
-        };
-        let year = match year {
-            0..=99 => 2000 + year,
-            // Thai phones count from the Buddha's death.
-            2400.. => year - 543,
-            _ => year,
-        };
-        if !(2009..=2099).contains(&year) {
-            return None;
+/// What the years count from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Calendar {
+    Gregorian,
+    /// Thailand: 543 years ahead.
+    Buddhist,
+    /// Iran and Afghanistan.
+    Persian,
+    /// Saudi Arabia's Umm al-Qura.
+    Islamic,
+    /// Taiwan: years of the Republic.
+    Minguo,
+}
+
+impl Calendar {
+    const ALL: [Self; 5] = [Self::Gregorian, Self::Buddhist, Self::Persian, Self::Islamic, Self::Minguo];
+
+    /// The century that two digits of a year belong to.
+    fn century(self) -> u32 {
+        match self {
+            Self::Gregorian => 2000,
+            Self::Buddhist => 2500,
+            // 1388 was 2009, and 1400 came in 2021.
+            Self::Persian | Self::Islamic => 1400,
+            Self::Minguo => 100,
         }
-        let date = Date::new(i16::try_from(year).ok()?, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()?;
-        let part = |value: u8| i8::try_from(value).ok();
-        Some(date.at(part(stamp.hour)?, part(stamp.minute)?, part(stamp.second)?, 0))
     }
+
+    fn date(self, year: u32, digits: usize, month: u32, day: u32) -> Option<Date> {
+        let mut year = if digits <= 2 { self.century() + year } else { year };
+        if self == Self::Persian && digits <= 2 && year >= 1480 {
+            year -= 100;
+        }
+        let gregorian =
+            |year: u32| Date::new(i16::try_from(year).ok()?, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok();
+        let converted = |day: Day<Iso>| {
+            let (month, number) = (day.month().ordinal, day.day_of_month().0);
+            Date::new(
+                i16::try_from(day.year().extended_year()).ok()?,
+                i8::try_from(month).ok()?,
+                i8::try_from(number).ok()?,
+            )
+            .ok()
+        };
+        let (signed, small, number) = (i32::try_from(year).ok()?, u8::try_from(month).ok()?, u8::try_from(day).ok()?);
+        match self {
+            Self::Gregorian => gregorian(year),
+            Self::Buddhist => gregorian(year.checked_sub(543)?),
+            Self::Minguo => gregorian(year + 1911),
+            Self::Persian => converted(Day::try_new_persian(signed, small, number).ok()?.to_calendar(Iso)),
+            Self::Islamic => {
+                let calendar: Hijri<UmmAlQura> = Hijri::new_umm_al_qura();
+                let day = Day::try_new_hijri_with_calendar(signed, small, number, calendar).ok()?;
+                converted(day.to_calendar(Iso))
+            }
+        }
+    }
+}
+
+/// How the dates of one export are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reading {
+    pub(crate) order: DateOrder,
+    pub(crate) calendar: Calendar,
+}
+
+impl Reading {
+    /// The day that a line's beginning means. `month` is the month that its name means, where it has a name.
+    pub(crate) fn date(self, head: &Head, month: Option<u8>) -> Option<Date> {
+        let place = |at: usize| (head.date[at], head.digits[at]);
+        let ((year, digits), written_month, (day, _)) = if head.style.month_name {
+            (place(2), u32::from(month?), place(0))
+        } else {
+            match self.order {
+                DateOrder::DayMonthYear => (place(2), head.date[1], place(0)),
+                DateOrder::MonthDayYear => (place(2), head.date[0], place(1)),
+                DateOrder::YearMonthDay => (place(0), head.date[1], place(2)),
+                DateOrder::YearDayMonth => (place(0), head.date[2], place(1)),
+            }
+        };
+        if !head.era.is_empty() {
+            if let Some(before) = cldr::year_before_era(&head.era) {
+                return Calendar::Gregorian.date(before + year, 4, written_month, day);
+            }
+            // Two digits after letters that are no Japanese era: only Thailand's years cannot be mistaken.
+            if digits <= 2 && self.calendar != Calendar::Buddhist {
+                return None;
+            }
+        }
+        self.calendar.date(year, digits, written_month, day)
+    }
+
+    /// The same where a message can be from that day. A phone's clock may be wrong by a year; but no calendar is chosen
+    /// for dates that have not come yet.
+    pub(crate) fn possible(self, head: &Head, month: Option<u8>, limits: Limits) -> Option<Date> {
+        let date = self.date(head, month)?;
+        let newest =
+            if self.calendar == Calendar::Gregorian { limits.newest.saturating_add(1.year()) } else { limits.newest };
+        (date.year() >= Limits::FIRST_YEAR && date <= newest).then_some(date)
+    }
+
+    /// Infers how the dates of all these lines are read. They are written in one style. `months` are what the names of
+    /// months mean.
+    pub(crate) fn infer(
+        heads: &[&Head],
+        months: &[Option<u8>],
+        limits: Limits,
+        configured: Option<DateOrder>,
+    ) -> (Self, OrderEvidence) {
+        let Some(first) = heads.first() else {
+            return (Self { order: DateOrder::DayMonthYear, calendar: Calendar::Gregorian }, OrderEvidence::Default);
+        };
+        let orders: &[DateOrder] = match first.style.year {
+            _ if first.style.month_name => &[DateOrder::DayMonthYear],
+            YearForm::First => &[DateOrder::YearMonthDay, DateOrder::YearDayMonth],
+            YearForm::Last => &[DateOrder::DayMonthYear, DateOrder::MonthDayYear],
+            YearForm::Short => &[DateOrder::DayMonthYear, DateOrder::MonthDayYear, DateOrder::YearMonthDay],
+        };
+        let mut readings: Vec<(Faults, usize, Self)> = Vec::new();
+        for calendar in Calendar::ALL {
+            for (place, order) in orders.iter().enumerate() {
+                let reading = Self { order: *order, calendar };
+                readings.push((reading.faults(heads, months, limits), place, reading));
+            }
+        }
+        let invalid = readings.iter().map(|(faults, ..)| faults.invalid).min().unwrap_or_default();
+        readings.retain(|(faults, ..)| faults.invalid == invalid);
+        // Years decide the calendar: a later one counts only where an earlier one has more faults.
+        let calendar = readings.first().map_or(Calendar::Gregorian, |(.., reading)| reading.calendar);
+        readings.retain(|(.., reading)| reading.calendar == calendar);
+        let possible = readings.len();
+        // A year of two digits in front is rare, and nearly every such date can be read with the day in front: it has to
+        // be better, not just as good. The same holds for a year before the day and the month.
+        let rare = |reading: &Self| match reading.order {
+            DateOrder::YearMonthDay => first.style.year == YearForm::Short,
+            DateOrder::YearDayMonth => true,
+            _ => false,
+        };
+        readings.sort_by_key(|(faults, place, reading)| (faults.unlikely, rare(reading), *place));
+        let Some((best, _, reading)) = readings.first().copied() else {
+            return (Self { order: orders[0], calendar }, OrderEvidence::Default);
+        };
+        let usual = readings.iter().filter(|(.., reading)| !rare(reading)).count();
+        if possible == 1 {
+            return (reading, OrderEvidence::Numbers);
+        }
+        if let Some(order) = configured
+            && let Some((.., reading)) = readings.iter().find(|(.., reading)| reading.order == order)
+        {
+            return (*reading, OrderEvidence::Configured);
+        }
+        let tied: Vec<Self> = readings
+            .iter()
+            .filter(|(faults, _, other)| faults.unlikely == best.unlikely && !rare(other))
+            .map(|(.., reading)| *reading)
+            .collect();
+        if tied.len() <= 1 {
+            // `2024-02-03` has the month before the day all over the world.
+            let sure = usual == 1 && !rare(&reading);
+            return (reading, if sure { OrderEvidence::Numbers } else { OrderEvidence::Chronology });
+        }
+        let american = tied.iter().find(|reading| reading.order == DateOrder::MonthDayYear);
+        match american {
+            Some(reading) if is_american(heads) => (*reading, OrderEvidence::Style),
+            _ => (reading, OrderEvidence::Default),
+        }
+    }
+
+    /// In how many lines this reading gives no possible date, and how many dates are unlikely: after the upload, or
+    /// before the message above.
+    fn faults(self, heads: &[&Head], months: &[Option<u8>], limits: Limits) -> Faults {
+        let mut faults = Faults::default();
+        let mut before: Option<Date> = None;
+        for (head, month) in heads.iter().zip(months) {
+            match self.possible(head, *month, limits) {
+                Some(date) => {
+                    // Clocks of several phones differ by minutes; a wrong order differs by weeks.
+                    let back = before.is_some_and(|before| date < before.saturating_sub(2.days()));
+                    faults.unlikely += usize::from(date > limits.newest) + usize::from(back);
+                    before = Some(date);
+                }
+                None => faults.invalid += 1,
+            }
+        }
+        faults
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Faults {
+    invalid: usize,
+    unlikely: usize,
+}
+
+/// Between which days a message can be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// The day after the upload.
+    newest: Date,
+}
+
+impl Limits {
+    /// WhatsApp's first year.
+    const FIRST_YEAR: i16 = 2009;
+
+    pub(crate) fn until(newest: Date) -> Self {
+        Self { newest }
+    }
+}
+
+/// Whether dates are written as phones of the United States write them: `2/4/24, 10:02\u{202f}PM`.
+fn is_american(heads: &[&Head]) -> bool {
+    let slashes = heads.iter().all(|head| head.style.date_separator == "/" && head.digits[2] == 2);
+    let unpadded = heads.iter().all(|head| (0..2).all(|at| head.digits[at] == 1 || head.date[at] > 9));
+    let halves = heads.iter().all(|head| {
+        let half = head.written_period.trim_start_matches(is_space);
+        (half == "AM" || half == "PM") && head.hour_digits == head.hour.to_string().len()
+    });
+    slashes && unpadded && halves
 }
 
 impl fmt::Display for DateOrder {
@@ -117,53 +287,22 @@ impl fmt::Display for DateOrder {
             Self::DayMonthYear => "day-month-year",
             Self::MonthDayYear => "month-day-year",
             Self::YearMonthDay => "year-month-day",
+            Self::YearDayMonth => "year-day-month",
         })
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::header::Header;
+impl FromStr for DateOrder {
+    type Err = &'static str;
 
-    fn infer(dates: &[&str]) -> (DateOrder, OrderEvidence) {
-        let lines: Vec<String> = dates.iter().map(|date| format!("{date}, 10:00 - Ada: x")).collect();
-        let headers: Vec<Header<'_>> = lines.iter().map(|line| Header::parse(line).unwrap()).collect();
-        let stamps: Vec<Stamp> = headers.iter().map(|header| header.stamp).collect();
-        let DayOrder { order, evidence } = DayOrder::infer(headers[0].style, &stamps, jiff::civil::date(2026, 11, 23));
-        (order, evidence)
-    }
-
-    #[test]
-    fn the_order_is_inferred_over_the_whole_file() {
-        use DateOrder::{DayMonthYear, MonthDayYear, YearMonthDay};
-        use OrderEvidence::{Chronology, Default, Numbers};
-        for (dates, expected) in [
-            (&["01/02/2020", "13/02/2020"][..], (DayMonthYear, Numbers)),
-            (&["01/02/2020", "02/13/2020"], (MonthDayYear, Numbers)),
-            (&["2020-01-02"], (YearMonthDay, Numbers)),
-            // 3 February, 4 January would go back in time.
-            (&["01/02/20", "02/01/20", "03/01/20"], (MonthDayYear, Chronology)),
-            (&["02/01/20", "03/01/20", "01/02/20"], (DayMonthYear, Chronology)),
-            // 11 December 2026 lies after the upload.
-            (&["11/12/2026"], (MonthDayYear, Chronology)),
-            (&["01/02/2020"], (DayMonthYear, Default)),
-            (&["05/05/2020", "06/06/2020"], (DayMonthYear, Default)),
-            (&["20-11-30", "20-12-01", "21-01-02"], (YearMonthDay, Chronology)),
-            // One line that is no date in either order does not decide.
-            (&["01/02/2020", "31/31/2020", "14/02/2020"], (DayMonthYear, Numbers)),
-        ] {
-            assert_eq!(infer(dates), expected, "{dates:?}");
-        }
-    }
-
-    #[test]
-    fn impossible_years_are_no_dates() {
-        let stamp = |year| Stamp { date: [1, 2, year], hour: 1, minute: 2, second: 3 };
-        for (year, known) in
-            [(2009, true), (2563, true), (20, true), (2008, false), (1399, false), (2100, false), (3000, false)]
-        {
-            assert_eq!(DateOrder::DayMonthYear.date_time(stamp(year)).is_some(), known, "{year}");
-        }
+    /// Reads the value of `EXPORT_DATE_ORDER`.
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        let orders = [Self::DayMonthYear, Self::MonthDayYear, Self::YearMonthDay, Self::YearDayMonth];
+        let short =
+            |order: &Self| order.to_string().split('-').filter_map(|word| word.chars().next()).collect::<String>();
+        orders
+            .into_iter()
+            .find(|order| word.eq_ignore_ascii_case(&order.to_string()) || word.eq_ignore_ascii_case(&short(order)))
+            .ok_or("is not one of day-month-year, month-day-year, year-month-day")
     }
 }

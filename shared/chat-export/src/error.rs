@@ -37,7 +37,8 @@ pub enum ExportError {
         /// The most that are read.
         limit: usize,
     },
-    /// The text is not UTF-8. It is not guessed at: a wrong guess would change what somebody wrote.
+    /// The text is neither UTF-8 nor UTF-16 with a byte order mark. It is not guessed at: a wrong guess would change what
+    /// somebody wrote.
     #[error(
         "line {line} of the chat is not UTF-8: upload the file as the phone wrote it, not one saved again by an editor"
     )]
@@ -51,6 +52,45 @@ pub enum ExportError {
          upload the chat's text as the phone wrote it, or report the format"
     )]
     NoMessages,
+    /// The words beside the clock may mean either half of the day.
+    #[error(
+        "line {line}: the word beside the clock is in no known language and the order of the messages does not show \
+         which half of the day it means: export a longer part of the chat, or set the phone to a 24-hour clock"
+    )]
+    DayPeriod {
+        /// The first such line.
+        line: usize,
+    },
+    /// The dates name months in words that no language has.
+    #[error(
+        "line {line}: the name of the month is in no known language: set the phone to numeric dates, or report the format"
+    )]
+    Month {
+        /// The first such line.
+        line: usize,
+    },
+    /// The dates fit no order of day, month and year, or lie long before or after the time in which the chat can be.
+    #[error(
+        "line {line}: the date was read as {tried}, when the message cannot have been sent, and no other order of day, \
+         month and year fits the file: correct the phone's clock or calendar and export the chat again"
+    )]
+    ImpossibleTime {
+        /// The first such line.
+        line: usize,
+        /// The date as it was read, or its numbers.
+        tried: String,
+    },
+    /// The line ends contradict the shape of the lines.
+    #[error(
+        "{lf} lines that begin like messages follow a plain line feed and {crlf} follow CR LF: the file was changed by a \
+         program, or a message was pasted that cannot be distinguished from others: upload the file as the phone wrote it"
+    )]
+    LineEnds {
+        /// How many follow LF.
+        lf: usize,
+        /// How many follow CR LF.
+        crlf: usize,
+    },
     /// The zip cannot be read, or its chat's bytes do not match their checksum.
     #[error("the zip is damaged or compressed in a way that phones do not use: upload it again as the phone wrote it")]
     ZipDamaged,

@@ -1,11 +1,18 @@
-//! Characters that are not seen.
+//! Characters: invisible marks, spaces, digits of all scripts, and the words between them.
+
+use std::sync::LazyLock;
+
+use icu_properties::{
+    CodePointMapData,
+    props::{GeneralCategory, GeneralCategoryGroup},
+};
 
 /// A mark that directs or isolates text, or begins a file: WhatsApp puts them around what it writes itself.
 pub(crate) fn is_mark(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}' | '\u{feff}')
 }
 
-/// A space of any width; a line's end is none.
+/// A space of any width, but not a line end.
 pub(crate) fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\u{a0}' | '\u{2007}' | '\u{2009}' | '\u{202f}')
 }
@@ -23,4 +30,76 @@ pub(crate) fn plain(text: &str) -> String {
 /// The same in lower case: how phrases are compared, never how they are kept.
 pub(crate) fn folded(text: &str) -> String {
     plain(text).chars().flat_map(char::to_lowercase).collect()
+}
+
+/// The value of a decimal digit of any script.
+pub(crate) fn decimal(c: char) -> Option<u32> {
+    /// Every script's zero, in order. Unicode keeps the ten digits of a script together.
+    static ZEROS: LazyLock<Vec<u32>> = LazyLock::new(|| {
+        CodePointMapData::<GeneralCategory>::new()
+            .iter_ranges_for_value(GeneralCategory::DecimalNumber)
+            .flat_map(|range| range.step_by(10))
+            .collect()
+    });
+    if c.is_ascii() {
+        return c.to_digit(10);
+    }
+    let code = u32::from(c);
+    let zero = ZEROS[..ZEROS.partition_point(|zero| *zero <= code)].last()?;
+    Some(code - zero).filter(|value| *value < 10)
+}
+
+/// Whether the character is part of a word: a letter of any script, or a sign that combines with one. The units that
+/// Chinese, Japanese and Korean dates have behind their numbers are separators here.
+pub(crate) fn is_letter(c: char) -> bool {
+    const UNITS: &str = "年月日号號년월일";
+    if c.is_ascii() {
+        return c.is_ascii_alphabetic();
+    }
+    let category = CodePointMapData::<GeneralCategory>::new().get(c);
+    let letter = GeneralCategoryGroup::Letter.union(GeneralCategoryGroup::Mark).contains(category);
+    letter && !UNITS.contains(c)
+}
+
+/// The words of a text, in lower case and without the dots and marks in them.
+pub(crate) fn words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    for c in text.chars() {
+        if is_letter(c) {
+            word.extend(c.to_lowercase());
+        } else if !(is_mark(c) || matches!(c, '\u{200b}'..='\u{200d}')) && !word.is_empty() {
+            words.push(std::mem::take(&mut word));
+        }
+    }
+    if !word.is_empty() {
+        words.push(word);
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_of_every_script_have_their_value() {
+        for (digits, value) in
+            [("059", 59), ("٠٥٩", 59), ("۰۵۹", 59), ("०५९", 59), ("০৫৯", 59), ("၀၅၉", 59), ("𞥐𞥕𞥙", 59)]
+        {
+            let read = digits.chars().try_fold(0, |sum, c| Some(sum * 10 + decimal(c)?));
+            assert_eq!(read, Some(value), "{digits}");
+        }
+        for c in ['a', 'Ⅳ', '²', '½', '一', ' '] {
+            assert_eq!(decimal(c), None, "{c}");
+        }
+    }
+
+    #[test]
+    fn words_lose_dots_and_marks_and_keep_combining_signs() {
+        assert_eq!(words("p.\u{a0}m."), ["p", "m"]);
+        assert_eq!(words(", दुपारी "), ["दुपारी"]);
+        assert_eq!(words("日 下午"), ["下午"]);
+        assert_eq!(words("ÖS\u{200f}"), ["ös"]);
+    }
 }

@@ -42,6 +42,14 @@ pub(crate) fn judge(file: &str) -> (Kind, &'static str) {
     }
 }
 
+/// Whether a name is a file's: it has an extension that begins with a letter, or one that is known.
+pub(crate) fn is_file_name(name: &str) -> bool {
+    let Some((stem, extension)) = name.rsplit_once('.') else { return false };
+    let plain = (2..=5).contains(&extension.len()) && extension.chars().all(|c| c.is_ascii_alphanumeric());
+    let known = judge(name).1 != "application/octet-stream";
+    !stem.is_empty() && (known || (plain && extension.starts_with(|c: char| c.is_ascii_alphabetic())))
+}
+
 fn voice_or_audio(recorded_in_app: bool) -> Kind {
     if recorded_in_app { Kind::Voice } else { Kind::Audio }
 }

@@ -2,26 +2,34 @@
 
 use std::{collections::HashMap, ops::Range};
 
-use jiff::civil::Date;
+use jiff::civil::DateTime;
 
 use crate::{
     Export,
     dates::DayOrder,
     error::ExportError,
-    header::{Header, Stamp, Style},
-    marks::{is_mark, trim},
+    grammar::{Candidate, Grammar, LineEnds, Outside},
+    head::{Beginning, Skeletons},
+    marks::trim,
+    senders::Senders,
 };
 
 /// A message of the chat, or a line of WhatsApp's own.
 pub(crate) struct Message {
     /// Where it begins in the text's lines, from 1.
     pub(crate) line: usize,
-    /// `None` for lines that stand before the first message.
-    pub(crate) stamp: Option<Stamp>,
+    /// Its time by the phone's clock. `None` for lines that stand before the first message.
+    pub(crate) time: Option<DateTime>,
+    /// The time as it is written: what the id is made from.
+    pub(crate) written: String,
     /// Who wrote it, as a place in [`Chat::senders`]. `None` for a line of WhatsApp's own.
     pub(crate) sender: Option<usize>,
-    /// What it says, as a place in the text, without the last line's end.
+    /// Sender and text, without the last line's end.
+    pub(crate) whole: Range<usize>,
+    /// What it says.
     pub(crate) body: Range<usize>,
+    /// Lines in it, from 1, that look like the beginning of another message.
+    pub(crate) suspicious: Vec<usize>,
 }
 
 /// A chat's messages.
@@ -32,74 +40,114 @@ pub(crate) struct Chat {
     /// The distinct senders, as the phone writes them but without invisible marks around, in order of appearance.
     pub(crate) senders: Vec<String>,
     pub(crate) day_order: DayOrder,
-    pub(crate) foreign_headers: usize,
-}
-
-/// A line that may begin a message.
-struct Candidate {
-    line: usize,
-    begin: usize,
-    /// Where what follows date and time begins.
-    rest: usize,
-    stamp: Stamp,
-    style: Style,
+    /// Whether it is an iPhone's.
+    pub(crate) brackets: bool,
 }
 
 impl Chat {
-    /// Cuts a text into messages. `newest` is a day after which no message can be.
+    /// Cuts a text into messages. `names` are the senders' names as far as they are known from elsewhere.
     ///
-    /// The first line that begins as a message does gives the style for the whole file. A line of the same style whose
-    /// date is none, in the order that the file's dates have, belongs to the message before it, as does any line of
-    /// another style. Lines before the first message become an entry of their own.
-    pub(crate) fn cut(text: String, newest: Date) -> Result<Self, ExportError> {
-        let mut candidates = candidates(&text);
-        let style = candidates.first().ok_or(ExportError::NoMessages)?.style;
-        let found = candidates.len();
-        candidates.retain(|candidate| candidate.style == style);
-        let stamps: Vec<Stamp> = candidates.iter().map(|candidate| candidate.stamp).collect();
-        let day_order = DayOrder::infer(style, &stamps, newest);
-        candidates.retain(|candidate| day_order.order.date_time(candidate.stamp).is_some());
-        let foreign_headers = found - candidates.len();
-        let first = candidates.first().ok_or(ExportError::NoMessages)?.begin;
-        if candidates.len() > Export::MAX_MESSAGES {
+    /// What does not begin as the file's messages do belongs to the message before it. Lines before the first message
+    /// become an entry of their own.
+    pub(crate) fn cut<'a>(
+        text: String,
+        names: impl Iterator<Item = &'a str>,
+        outside: Outside,
+    ) -> Result<Self, ExportError> {
+        let lines = Lines::of(&text);
+        if lines.candidates.len() > Export::MAX_MESSAGES {
             return Err(ExportError::TooManyMessages { limit: Export::MAX_MESSAGES });
         }
+        let Grammar { starts, mut suspicious, day_order, brackets } =
+            Grammar::infer(lines.candidates, lines.ends, outside)?;
+        let first = starts.first().ok_or(ExportError::NoMessages)?.begin;
+        let skeletons = Skeletons::of(starts.iter().map(|start| &text[start.begin..start.rest]));
+        suspicious.extend(
+            lines.others.iter().filter(|(_, at)| skeletons.resemble(line_at(&text, *at))).map(|(line, _)| *line),
+        );
+        suspicious.sort_unstable();
+        suspicious.dedup();
 
-        let mut senders = Senders::default();
-        let mut messages = Vec::with_capacity(candidates.len() + 1);
+        let ends = starts.iter().skip(1).map(|next| next.begin).chain([text.len()]);
+        let wholes: Vec<Range<usize>> =
+            starts.iter().zip(ends).map(|(start, end)| body(&text, start.rest..end)).collect();
+        let first_line = |whole: &Range<usize>| first_line(&text[whole.clone()]);
+        let known = Senders::of(names, wholes.iter().map(first_line));
+
+        let mut senders = Names::default();
+        let mut messages = Vec::with_capacity(starts.len() + 1);
         let fragment = body(&text, 0..first);
         if !trim(&text[fragment.clone()]).is_empty() {
-            messages.push(Message { line: 1, stamp: None, sender: None, body: fragment });
+            messages.push(Message {
+                line: 1,
+                time: None,
+                written: String::new(),
+                sender: None,
+                whole: fragment.clone(),
+                body: fragment,
+                suspicious: Vec::new(),
+            });
         }
-        let ends = candidates.iter().skip(1).map(|next| next.begin).chain([text.len()]);
-        for (candidate, end) in candidates.iter().zip(ends) {
-            let whole = body(&text, candidate.rest..end);
-            let first_line = text[whole.clone()].find('\n').map_or(whole.end, |at| whole.start + at);
-            let (sender, body) = match split_sender(&text[whole.start..first_line]) {
-                Some((name, skip)) => (Some(senders.place(name)), whole.start + skip..whole.end),
-                None => (None, whole),
+        for (start, whole) in starts.into_iter().zip(wholes) {
+            let (sender, body) = match known.split(first_line(&whole)) {
+                Some(split) => (Some(senders.place(split.name)), whole.start + split.skip..whole.end),
+                None => (None, whole.clone()),
             };
-            messages.push(Message { line: candidate.line, stamp: Some(candidate.stamp), sender, body });
+            let (line, time, written) = (start.line, Some(start.time), start.written);
+            messages.push(Message { line, time, written, sender, whole, body, suspicious: Vec::new() });
+        }
+        for line in suspicious {
+            let at = messages.partition_point(|message| message.line <= line);
+            if let Some(message) = at.checked_sub(1).and_then(|at| messages.get_mut(at)) {
+                message.suspicious.push(line);
+            }
         }
         if senders.names.len() > Export::MAX_SENDERS {
             return Err(ExportError::TooManySenders { limit: Export::MAX_SENDERS });
         }
-        Ok(Self { messages, senders: senders.names, day_order, foreign_headers, text })
+        Ok(Self { messages, senders: senders.names, day_order, brackets, text })
     }
 }
 
-/// The lines that may begin a message, in any style.
-fn candidates(text: &str) -> Vec<Candidate> {
-    let mut begin = 0;
-    let mut found = Vec::new();
-    for (line, with_end) in (1..).zip(text.split_inclusive('\n')) {
-        let content = with_end.trim_end_matches(['\r', '\n']);
-        if let Some(Header { stamp, style, rest }) = Header::parse(content) {
-            found.push(Candidate { line, begin, rest: begin + content.len() - rest.len(), stamp, style });
+/// The lines of a text: those that begin with a date and a time, and those that at least begin with numbers.
+struct Lines {
+    candidates: Vec<Candidate>,
+    /// Line and place.
+    others: Vec<(usize, usize)>,
+    ends: LineEnds,
+}
+
+impl Lines {
+    fn of(text: &str) -> Self {
+        let mut ends = LineEnds { crlf: 0, lf: 0, last_is_crlf: false };
+        let (mut candidates, mut others) = (Vec::new(), Vec::new());
+        let (mut begin, mut after_crlf, mut blank) = (0, false, true);
+        for (line, with_end) in (1..).zip(text.split_inclusive('\n')) {
+            let content = with_end.trim_end_matches(['\r', '\n']);
+            match Beginning::of(content) {
+                Beginning::Head(head) => {
+                    candidates.push(Candidate { line, begin, after_crlf, first: blank, head: *head });
+                }
+                Beginning::Numbers => others.push((line, begin)),
+                Beginning::Text => {}
+            }
+            blank &= trim(content).is_empty();
+            begin += with_end.len();
+            after_crlf = with_end.ends_with("\r\n");
+            ends.crlf += usize::from(after_crlf);
+            ends.lf += usize::from(!after_crlf && with_end.ends_with('\n'));
+            ends.last_is_crlf = after_crlf;
         }
-        begin += with_end.len();
+        Self { candidates, others, ends }
     }
-    found
+}
+
+fn line_at(text: &str, begin: usize) -> &str {
+    text[begin..].lines().next().unwrap_or_default()
+}
+
+pub(crate) fn first_line(text: &str) -> &str {
+    text.split('\n').next().unwrap_or_default()
 }
 
 /// The range without the one line end that stands at its end.
@@ -109,47 +157,13 @@ fn body(text: &str, range: Range<usize>) -> Range<usize> {
     range.start..range.start + without.len()
 }
 
-/// The sender's name, and how many bytes of the line stand before the text. `None` for a line that WhatsApp itself
-/// wrote: it has no colon, or only within a quotation (`Ada changed the subject to “Plans: Friday”`).
-fn split_sender(line: &str) -> Option<(&str, usize)> {
-    let (name, skip) = match line.find(": ") {
-        Some(at) => (&line[..at], at + 2),
-        None => {
-            let visible = line.trim_end_matches(|c: char| is_mark(c) || c == '\r');
-            (visible.strip_suffix(':')?, line.len())
-        }
-    };
-    let name = trim(name);
-    (!name.is_empty() && !opens_quotation(name)).then_some((name, skip))
-}
-
-/// Whether a quotation begins in the text that does not end in it.
-fn opens_quotation(text: &str) -> bool {
-    let mut closing = None;
-    for c in text.chars() {
-        if closing == Some(c) {
-            closing = None;
-        } else if closing.is_none() {
-            closing = match c {
-                '"' => Some('"'),
-                '“' => Some('”'),
-                '„' => Some('“'),
-                '«' => Some('»'),
-                '「' => Some('」'),
-                _ => None,
-            };
-        }
-    }
-    closing.is_some()
-}
-
 #[derive(Default)]
-struct Senders {
+struct Names {
     names: Vec<String>,
     places: HashMap<String, usize>,
 }
 
-impl Senders {
+impl Names {
     fn place(&mut self, name: &str) -> usize {
         if let Some(place) = self.places.get(name) {
             return *place;
@@ -161,8 +175,26 @@ impl Senders {
     }
 }
 
-/// The bytes as text.
+/// The bytes as text: UTF-8, or UTF-16 with a byte order mark.
 pub(crate) fn decode(bytes: Vec<u8>) -> Result<String, ExportError> {
+    let wide = |read: fn([u8; 2]) -> u16| {
+        let (units, rest) = bytes[2..].as_chunks::<2>();
+        let units = units.iter().map(|unit| read(*unit));
+        let mut text = String::with_capacity(bytes.len());
+        let damaged = |text: &str| ExportError::Encoding { line: text.matches('\n').count() + 1 };
+        for unit in char::decode_utf16(units) {
+            match unit {
+                Ok(c) => text.push(c),
+                Err(_) => return Err(damaged(&text)),
+            }
+        }
+        if rest.is_empty() { Ok(text) } else { Err(damaged(&text)) }
+    };
+    match bytes.get(..2) {
+        Some([0xff, 0xfe]) => return wide(u16::from_le_bytes),
+        Some([0xfe, 0xff]) => return wide(u16::from_be_bytes),
+        _ => {}
+    }
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let lines = error.as_bytes().iter().take(valid).filter(|byte| **byte == b'\n').count();
@@ -173,13 +205,15 @@ pub(crate) fn decode(bytes: Vec<u8>) -> Result<String, ExportError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dates::Limits;
 
-    fn cut(text: &str) -> Chat {
-        Chat::cut(text.to_owned(), jiff::civil::date(2026, 11, 23)).unwrap()
+    fn cut(text: &str) -> Result<Chat, ExportError> {
+        let outside = Outside { limits: Limits::until(jiff::civil::date(2026, 11, 23)), configured: None };
+        Chat::cut(text.to_owned(), std::iter::empty(), outside)
     }
 
     fn bodies(text: &str) -> Vec<(usize, Option<String>, String)> {
-        let chat = cut(text);
+        let chat = cut(text).unwrap();
         let shown = |message: &Message| {
             let sender = message.sender.map(|place| chat.senders[place].clone());
             (message.line, sender, chat.text[message.body.clone()].to_owned())
@@ -192,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_without_a_header_go_on_with_the_message_before() {
+    fn lines_without_a_header_continue_the_message_before() {
         assert_eq!(
             bodies(
                 "\u{feff}13/07/2017, 09:12 - Test: one\r\ntwo\r\n\r\n13/07/2017, 09:16 - Ada: \n13/07/2017, 09:17 - Ada:"
@@ -202,11 +236,12 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_pasted_from_another_phone_stays_in_the_message() {
-        let text = "13/07/2017, 09:12 - Test: look\n[12/07/17, 22:35:10] Eve: I owe you\n7/12/17, 10:35 PM - Eve: me too\n31/31/2017, 22:35 - x: y\n";
-        let chat = cut(text);
+    fn pasted_lines_stay_in_the_message_and_are_counted() {
+        let text = "13/07/2017, 09:12 - Test: look\n[12/07/17, 22:35:10] Eve: I owe you\n7/12/17, 10:35 PM - Eve: me too\n\
+                    31/31/2017, 22:35 - x: y\n12/07/2017, 24:35 - x: y\n12/07/2017, 22:35 hello there - ok\n12/07/2017 at ten\n";
+        let chat = cut(text).unwrap();
         assert_eq!(chat.messages.len(), 1);
-        assert_eq!(chat.foreign_headers, 3);
+        assert_eq!(chat.messages[0].suspicious, [2, 3, 4, 5, 6]);
     }
 
     #[test]
@@ -217,33 +252,30 @@ mod tests {
     }
 
     #[test]
-    fn a_colon_in_a_quotation_makes_no_sender() {
-        for line in [
-            "Ada changed the subject to “Plans: Friday”",
-            "Ada changed the subject from \"A\" to \"B: C\"",
-            "Ada hat den Betreff zu „Pläne: Freitag“ geändert",
-            "Ada a changé le sujet en « Projet: A »",
-            "You created group \"Tes\"",
-        ] {
-            assert_eq!(bodies(&format!("13/07/2017, 09:12 - {line}")), [message(1, "", line)], "{line}");
+    fn only_crlf_ends_a_message_in_an_iphones_file() {
+        let chat = cut("[13/07/24, 10:00:00] Ada: as you wrote\n[12/07/24, 09:00:00] Bo: I accept\r\n[13/07/24, 10:01:00] Bo: no\r\n").unwrap();
+        assert_eq!((chat.messages.len(), &chat.messages[0].suspicious), (2, &vec![2]));
+        // One kind of line end says nothing.
+        for end in ["\n", "\r\n"] {
+            let chat = cut(&["[13/07/24, 10:00:00] Ada: a", "[13/07/24, 10:00:00] Bo: b", ""].join(end)).unwrap();
+            assert_eq!(chat.messages.len(), 2);
         }
-        for (name, line) in [
-            ("John \"Johnny\" Doe", "John \"Johnny\" Doe: x"),
-            ("Ada “Countess” King", "Ada “Countess” King: x"),
-            ("„Ada“", "„Ada“: x"),
-            ("O'Brien", "O'Brien: x"),
-            ("+45 20 12 34 56", "\u{202a}+45 20 12 34 56\u{202c}: x"),
-            ("Prof. Oak", "Prof. Oak: x"),
-        ] {
-            assert_eq!(bodies(&format!("13/07/2017, 09:12 - {line}")), [message(1, name, "x")], "{line}");
-        }
+        // In an Android phone's file CR LF comes from a text.
+        let chat = cut("13/07/24, 10:00 - Ada: a\r\nb\n13/07/24, 10:01 - Bo: c\n").unwrap();
+        assert_eq!(chat.messages.len(), 2);
+        // A text whose lines all look like messages must not hide the messages below.
+        let hiding =
+            "13/07/24, 10:00 - A: a\n13/07/24, 10:01 - B: b\n13/07/24, 10:02 - A: c\n13/07/24, 10:03 - B: d\r\n";
+        assert_eq!(cut(hiding).err(), Some(ExportError::LineEnds { lf: 3, crlf: 0 }));
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_found_by_line() {
+    fn bytes_that_are_not_text_are_found_by_line() {
         assert_eq!(decode(b"one\ntwo\xff".to_vec()), Err(ExportError::Encoding { line: 2 }));
-        assert_eq!(decode(b"\xff\xfeo\0".to_vec()), Err(ExportError::Encoding { line: 1 }));
-        assert_eq!(Chat::cut("nothing\nhere".into(), Date::MAX).err(), Some(ExportError::NoMessages));
-        assert_eq!(Chat::cut(String::new(), Date::MAX).err(), Some(ExportError::NoMessages));
+        assert_eq!(decode(b"\xff\xfeo\0\n\0\0\xd8".to_vec()), Err(ExportError::Encoding { line: 2 }));
+        assert_eq!(decode(b"\xff\xfeo\0".to_vec()).as_deref(), Ok("o"));
+        assert_eq!(decode(b"\xfe\xff\0o".to_vec()).as_deref(), Ok("o"));
+        assert_eq!(cut("nothing\nhere").err(), Some(ExportError::NoMessages));
+        assert_eq!(cut("").err(), Some(ExportError::NoMessages));
     }
 }

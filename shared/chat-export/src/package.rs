@@ -6,23 +6,33 @@ use std::{
 };
 
 use bytes::Bytes;
+use icu_normalizer::ComposingNormalizerBorrowed;
 use zip::{ZipArchive, read::ZipFileEntry};
 
 use crate::{
     Export,
     directory::declared_entries,
     error::{AttachmentError, ExportError},
-    marks::is_mark,
+    marks::{is_mark, is_space},
     name,
 };
 
 /// The media of an export, read one by one when they are asked for.
 pub(crate) struct Package {
     archive: ZipArchive<Cursor<Bytes>>,
-    /// The entries in the chat's own folder, by name.
-    by_name: HashMap<String, usize>,
-    /// The same without invisible marks. `None` where that makes two names one.
-    by_visible_name: HashMap<String, Option<usize>>,
+    files: Vec<File>,
+    /// The files by each of their [`keys`]. `None` where two files have one key.
+    by_key: [HashMap<String, Option<usize>>; 3],
+}
+
+/// An entry of the zip that is not the chat.
+struct File {
+    /// Its place in the zip.
+    entry: usize,
+    /// Its name without folders.
+    name: String,
+    /// Whether it is in the chat's own folder. Other files are found only if none there has the name.
+    beside_chat: bool,
 }
 
 impl Package {
@@ -37,23 +47,31 @@ impl Package {
             return Err(ExportError::ZipDuplicate);
         }
         let mut names = Vec::with_capacity(archive.len());
+        let mut seen = HashMap::new();
         for at in 0..archive.len() {
             let entry = archive.by_index_data(at).map_err(damaged)?;
-            names.push(checked_name(&entry, at + 1)?);
-        }
-        let chat = find_chat(&names, zip_name)?;
-        let folder = names[chat].rsplit_once('/').map_or("", |(folder, _)| folder);
-        let mut package = Self { archive: archive.clone(), by_name: HashMap::new(), by_visible_name: HashMap::new() };
-        for (at, name) in names.iter().enumerate() {
-            let (its_folder, own) = name.rsplit_once('/').unwrap_or(("", name));
-            if its_folder != folder || own.is_empty() || at == chat {
-                continue;
-            }
-            // The zip crate compares names as bytes; two encodings of one name are found here.
-            if package.by_name.insert(own.to_owned(), at).is_some() {
+            let name = Name::of(&entry, at + 1)?;
+            // The zip crate compares names as bytes; two spellings of one name are found here.
+            if seen.insert(name.path.clone(), at).is_some() {
                 return Err(ExportError::ZipDuplicate);
             }
-            package.by_visible_name.entry(visible(own)).and_modify(|entry| *entry = None).or_insert(Some(at));
+            names.push(name);
+        }
+        let chat = find_chat(&names, zip_name)?;
+        let folder = names[chat].folder();
+        let mut package = Self { archive: archive.clone(), files: Vec::new(), by_key: Default::default() };
+        for (entry, name) in names.iter().enumerate() {
+            if entry == chat || name.own().is_empty() || name.is_shadow() {
+                continue;
+            }
+            let place = package.files.len();
+            let beside_chat = name.folder() == folder;
+            package.files.push(File { entry, name: name.own().to_owned(), beside_chat });
+            for spelling in std::iter::once(name.own()).chain(name.others.iter().map(String::as_str)) {
+                for (by_key, key) in package.by_key.iter_mut().zip(keys(spelling)) {
+                    add(by_key, key, place, &package.files);
+                }
+            }
         }
         let text = inflate(&mut archive, chat, Export::MAX_TEXT_BYTES).map_err(|error| match error {
             AttachmentError::TooLarge { limit } => ExportError::TextTooLarge { limit },
@@ -62,22 +80,59 @@ impl Package {
         Ok((package, text))
     }
 
-    /// The file that a message names, exactly or but for invisible marks.
-    fn find(&self, file: &str) -> Option<usize> {
-        self.by_name.get(file).copied().or_else(|| *self.by_visible_name.get(&visible(file))?)
+    /// The file that a message names: as it is, else without invisible marks and with composed accents, else without the
+    /// characters that phones replace in names. Only where it can be no other file.
+    pub(crate) fn find(&self, name: &str) -> Option<usize> {
+        let keys = keys(name);
+        let found = self.by_key.iter().zip(keys).find_map(|(by_key, key)| by_key.get(&key).copied());
+        found.flatten()
     }
 
-    /// The size that the zip declares, where it has the file. Not to be trusted.
-    pub(crate) fn declared_size(&self, file: &str) -> Option<u64> {
-        Some(self.archive.by_index_data(self.find(file)?).ok()?.size())
+    /// How many files the zip has beside the chat.
+    pub(crate) fn count(&self) -> usize {
+        self.files.len()
+    }
+
+    /// The name of a file.
+    pub(crate) fn name(&self, file: usize) -> &str {
+        self.files.get(file).map_or("", |file| &file.name)
+    }
+
+    /// The size that the zip declares. Not to be trusted.
+    pub(crate) fn declared_size(&self, file: usize) -> Option<u64> {
+        Some(self.archive.by_index_data(self.files.get(file)?.entry).ok()?.size())
     }
 
     /// The bytes of a file.
-    pub(crate) fn read(&self, file: &str, limit: u64) -> Result<Vec<u8>, AttachmentError> {
-        let at = self.find(file).ok_or(AttachmentError::Missing)?;
+    pub(crate) fn read(&self, file: usize, limit: u64) -> Result<Vec<u8>, AttachmentError> {
+        let file = self.files.get(file).ok_or(AttachmentError::Missing)?;
         // The clone shares the bytes and the list of entries.
-        inflate(&mut self.archive.clone(), at, limit)
+        inflate(&mut self.archive.clone(), file.entry, limit)
     }
+}
+
+/// Enters a file under a key. A file beside the chat hides those of other folders; of two equals none is found.
+fn add(by_key: &mut HashMap<String, Option<usize>>, key: String, place: usize, files: &[File]) {
+    if key.is_empty() {
+        return;
+    }
+    by_key
+        .entry(key)
+        .and_modify(|known| match *known {
+            Some(other) if other == place => {}
+            Some(other) if files[other].beside_chat && !files[place].beside_chat => {}
+            Some(other) if !files[other].beside_chat && files[place].beside_chat => *known = Some(place),
+            _ => *known = None,
+        })
+        .or_insert(Some(place));
+}
+
+/// A name as it is, as it is seen, and the letters and digits of it.
+fn keys(name: &str) -> [String; 3] {
+    let seen: String = name.chars().filter(|c| !is_mark(*c)).map(|c| if is_space(c) { ' ' } else { c }).collect();
+    let composed = ComposingNormalizerBorrowed::new_nfc().normalize(seen.trim()).into_owned();
+    let bare = composed.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+    [name.to_owned(), composed, bare]
 }
 
 /// Decompresses an entry, and stops when there is more than `limit`, whatever the zip declares.
@@ -88,43 +143,83 @@ fn inflate(archive: &mut ZipArchive<Cursor<Bytes>>, at: usize, limit: u64) -> Re
     if bytes.len() as u64 > limit { Err(AttachmentError::TooLarge { limit }) } else { Ok(bytes) }
 }
 
-/// The name of an entry that a phone could have written; others are refused.
-fn checked_name(entry: &ZipFileEntry<'_>, number: usize) -> Result<String, ExportError> {
-    if entry.encrypted() {
-        return Err(ExportError::ZipEncrypted { entry: number });
+/// The name of an entry that a phone or a person's zip program could have written.
+struct Name {
+    /// Folders and name.
+    path: String,
+    /// What its own name may be in other old code pages, where the zip does not say.
+    others: Vec<String>,
+}
+
+impl Name {
+    /// # Errors
+    /// For a name that leads out of the zip, and for an entry that is not a plain file.
+    fn of(entry: &ZipFileEntry<'_>, number: usize) -> Result<Self, ExportError> {
+        if entry.encrypted() {
+            return Err(ExportError::ZipEncrypted { entry: number });
+        }
+        if entry.is_symlink() {
+            return Err(ExportError::ZipLink { entry: number });
+        }
+        // Phones write UTF-8, and some do not declare it. Other names are in the code page of a computer: cp437 is what
+        // the format says, the others are what computers write.
+        let raw = entry.name_raw();
+        let (name, others) = match std::str::from_utf8(raw) {
+            Ok(name) => (name.to_owned(), Vec::new()),
+            Err(_) => {
+                let own = raw.rsplit(|byte| *byte == b'/').next().unwrap_or(raw);
+                (entry.name().map_err(|_| ExportError::ZipDamaged)?.into_owned(), other_spellings(own))
+            }
+        };
+        let drive = name.as_bytes().get(1) == Some(&b':') && name.starts_with(|c: char| c.is_ascii_alphabetic());
+        let parts: Vec<&str> = name.split('/').filter(|part| *part != ".").collect();
+        if name.is_empty()
+            || name.starts_with('/')
+            || name.contains(|c: char| c == '\\' || c.is_control())
+            || drive
+            || parts.contains(&"..")
+        {
+            return Err(ExportError::ZipName { entry: number });
+        }
+        Ok(Self { path: parts.join("/"), others })
     }
-    if entry.is_symlink() {
-        return Err(ExportError::ZipLink { entry: number });
+
+    fn folder(&self) -> &str {
+        self.path.rsplit_once('/').map_or("", |(folder, _)| folder)
     }
-    // Phones write UTF-8, and some forget to say so; a name that is none is read as old zips have it.
-    let name = match std::str::from_utf8(entry.name_raw()) {
-        Ok(name) => name.to_owned(),
-        Err(_) => entry.name().map_err(|_| ExportError::ZipDamaged)?.into_owned(),
-    };
-    let drive = name.as_bytes().get(1) == Some(&b':') && name.starts_with(|c: char| c.is_ascii_alphabetic());
-    let leads_out = name.split('/').any(|part| part == ".." || part == ".");
-    if name.is_empty()
-        || name.starts_with('/')
-        || name.contains(|c: char| c == '\\' || c.is_control())
-        || drive
-        || leads_out
-    {
-        return Err(ExportError::ZipName { entry: number });
+
+    /// The name without folders. Empty for a folder.
+    fn own(&self) -> &str {
+        self.path.rsplit_once('/').map_or(&self.path, |(_, own)| own)
     }
-    Ok(name)
+
+    /// What a Mac or Windows adds to a folder, or to a zip that it packs again.
+    fn is_shadow(&self) -> bool {
+        let hidden = matches!(self.own(), ".DS_Store" | "Thumbs.db" | "desktop.ini") || self.own().starts_with("._");
+        hidden || self.path.starts_with("__MACOSX/")
+    }
+}
+
+/// The text that a name's bytes are in the code pages of computers that do not declare theirs.
+fn other_spellings(name: &[u8]) -> Vec<String> {
+    use encoding_rs::{BIG5, EUC_KR, GBK, IBM866, SHIFT_JIS, WINDOWS_1251, WINDOWS_1252};
+    [IBM866, WINDOWS_1251, WINDOWS_1252, GBK, SHIFT_JIS, EUC_KR, BIG5]
+        .into_iter()
+        .filter_map(|page| page.decode_without_bom_handling_and_without_replacement(name))
+        .map(std::borrow::Cow::into_owned)
+        .collect()
 }
 
 /// Which entry is the chat. People send `.txt` files in chats too, so it is known by its name: iPhones call it
 /// `_chat.txt`, Android gives it the zip's name, and both put `WhatsApp Chat with ` before it in the phone's language.
 /// Where that leaves a doubt, nothing is guessed: an attachment taken for the chat would put words in people's mouths.
-fn find_chat(names: &[String], zip_name: &str) -> Result<usize, ExportError> {
-    // A Mac that packs a zip again adds a shadow of every file.
+fn find_chat(names: &[Name], zip_name: &str) -> Result<usize, ExportError> {
     let texts =
-        names.iter().enumerate().filter(|(_, name)| name::has_extension(name, "txt") && !name.starts_with("__MACOSX/"));
+        names.iter().enumerate().filter(|(_, name)| name::has_extension(name.own(), "txt") && !name.is_shadow());
     let (mut every, mut likely, mut same_name) = (Vec::new(), Vec::new(), Vec::new());
     let mut iphone = false;
     for (at, name) in texts {
-        let own = name.rsplit_once('/').map_or(name.as_str(), |(_, own)| own);
+        let own = name.own();
         every.push(at);
         if own == "_chat.txt" {
             iphone = true;
@@ -144,8 +239,4 @@ fn find_chat(names: &[String], zip_name: &str) -> Result<usize, ExportError> {
         (_, [], _) => Err(ExportError::SeveralChats { count: every.len() }),
         (_, several, _) => Err(ExportError::SeveralChats { count: several.len() }),
     }
-}
-
-fn visible(name: &str) -> String {
-    name.chars().filter(|c| !is_mark(*c)).collect()
 }

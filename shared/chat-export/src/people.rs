@@ -1,6 +1,6 @@
 //! Who took part: the senders, those whom the participants' file names, and the owner.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, str::FromStr};
 
 use item::{MailboxAddress, Participant};
 
@@ -8,6 +8,31 @@ use crate::{
     error::ExportError,
     marks::{folded, plain},
 };
+
+/// Whose mailboxes an upload's items may be filed in, besides its owner's.
+///
+/// Everything in an upload is the uploader's word: the participants' file, and the numbers in the chat's text too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Recipients {
+    /// Nobody's. Other participants are shown by name, and have no member by which a mailbox could be found.
+    #[default]
+    Owner,
+    /// Those of participants whose phone numbers the operator's user map has.
+    Mapped,
+}
+
+impl FromStr for Recipients {
+    type Err = &'static str;
+
+    /// Reads the value of `EXPORT_PARTICIPANTS`.
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        match word {
+            "owner" => Ok(Self::Owner),
+            "mapped" => Ok(Self::Mapped),
+            _ => Err("is neither owner nor mapped"),
+        }
+    }
+}
 
 /// Everybody in a chat.
 pub(crate) struct People {
@@ -18,7 +43,28 @@ pub(crate) struct People {
 
 struct Member {
     participant: Participant,
+    /// The number that the export or the participants' file has for them.
+    phone: Option<String>,
     is_owner: bool,
+}
+
+impl Member {
+    /// A participant as the item shows them. The owner is known by the folder of the upload and nothing else; others
+    /// never have an address.
+    fn new(
+        name: Option<String>,
+        phone: Option<String>,
+        is_owner: bool,
+        owner: &MailboxAddress,
+        to: Recipients,
+    ) -> Self {
+        let shown = match to {
+            Recipients::Mapped if !is_owner => Participant { name, phone: phone.clone(), ..Participant::default() },
+            _ => Participant { name: name.or_else(|| phone.clone()), ..Participant::default() },
+        };
+        let email = is_owner.then(|| owner.to_string());
+        Self { participant: Participant { email, ..shown }, phone, is_owner }
+    }
 }
 
 /// What is known of a chat's senders.
@@ -41,7 +87,7 @@ impl People {
     /// The owner is the sender to whom the file gives the owner's address. In a chat of two that is named after one of
     /// them, it is the other. Otherwise nobody knows which sender it is, and the owner is a participant of their own,
     /// with nothing but the address. Who is in the file and never wrote is a participant too.
-    pub(crate) fn gather(senders: &Senders<'_>, known: &[Known], owner: &MailboxAddress) -> Self {
+    pub(crate) fn gather(senders: &Senders<'_>, known: &[Known], owner: &MailboxAddress, to: Recipients) -> Self {
         let rows = Rows::of(known, senders);
         let mut members: Vec<Member> = Vec::new();
         let mut member_of_row: HashMap<usize, usize> = HashMap::new();
@@ -58,40 +104,30 @@ impl People {
                 if let Some(member) = row.and_then(|row| member_of_row.get(&row)) {
                     return Some(*member);
                 }
-                members.push(match row {
-                    Some(row) => {
-                        member_of_row.insert(row, members.len());
-                        let known = &known[row].participant;
-                        let participant = Participant {
-                            name: written.name.or_else(|| known.name.clone()),
-                            phone: known.phone.clone().or(written.phone),
-                            ..known.clone()
-                        };
-                        Member { participant, is_owner: is_owner(known, owner) }
-                    }
-                    None => Member { participant: written, is_owner: false },
-                });
+                let known = row.map(|row| &known[row].participant);
+                if let Some(row) = row {
+                    member_of_row.insert(row, members.len());
+                }
+                let name = written.name.or_else(|| known.and_then(|known| known.name.clone()));
+                let phone = known.and_then(|known| known.phone.clone()).or(written.phone);
+                members.push(Member::new(name, phone, known.is_some_and(|known| is_owner(known, owner)), owner, to));
                 Some(members.len() - 1)
             })
             .collect();
         for (at, known) in known.iter().enumerate() {
             if !member_of_row.contains_key(&at) {
-                let participant = known.participant.clone();
-                members.push(Member { is_owner: is_owner(&participant, owner), participant });
+                let Participant { name, phone, .. } = known.participant.clone();
+                members.push(Member::new(name, phone, is_owner(&known.participant, owner), owner, to));
             }
         }
         let mut people = Self { members, by_sender };
         if !people.members.iter().any(|member| member.is_owner) {
             match people.counterpart(senders) {
                 Some(other) => {
-                    let member = &mut people.members[other];
-                    member.is_owner = true;
-                    member.participant.email = Some(owner.to_string());
+                    let Member { participant, phone, .. } = &people.members[other];
+                    people.members[other] = Member::new(participant.name.clone(), phone.clone(), true, owner, to);
                 }
-                None => {
-                    let participant = Participant { email: Some(owner.to_string()), ..Participant::default() };
-                    people.members.push(Member { participant, is_owner: true });
-                }
+                None => people.members.push(Member::new(None, None, true, owner, to)),
             }
         }
         people
@@ -103,16 +139,16 @@ impl People {
         if senders.group_event || self.members.len() != 2 {
             return None;
         }
-        let named = |member: &Member| is_called(&member.participant, chat_name);
+        let named = |member: &Member| is_called(member, chat_name);
         match self.members.as_slice() {
-            [one, other] if named(one) && !named(other) && other.participant.email.is_none() => Some(1),
-            [one, other] if named(other) && !named(one) && one.participant.email.is_none() => Some(0),
+            [one, other] if named(one) && !named(other) => Some(1),
+            [one, other] if named(other) && !named(one) => Some(0),
             _ => None,
         }
     }
 
-    /// How many there are of whom more is known than an address: an owner who cannot be told among the senders is not
-    /// counted a second time.
+    /// How many there are of whom more is known than an address: an owner who is not known among the senders is not counted
+    /// a second time.
     pub(crate) fn known_count(&self) -> usize {
         let known = |member: &&Member| member.participant.name.is_some() || member.participant.phone.is_some();
         self.members.iter().filter(known).count()
@@ -125,8 +161,19 @@ impl People {
 
     /// The sender, and whether it is the owner.
     pub(crate) fn sender(&self, sender: usize) -> Option<(&Participant, bool)> {
-        let member = &self.members[self.by_sender.get(sender).copied().flatten()?];
+        let member = self.member(sender)?;
         Some((&member.participant, member.is_owner))
+    }
+
+    /// The number that the upload has for a sender, where the item does not show it.
+    pub(crate) fn unshown_phone(&self, sender: usize) -> Option<&str> {
+        let member = self.member(sender)?;
+        let shown = [&member.participant.phone, &member.participant.name];
+        member.phone.as_deref().filter(|phone| !shown.iter().any(|shown| shown.as_deref() == Some(phone)))
+    }
+
+    fn member(&self, sender: usize) -> Option<&Member> {
+        self.members.get(self.by_sender.get(sender).copied().flatten()?)
     }
 
     /// Everybody but the sender; everybody where there is none.
@@ -209,11 +256,13 @@ fn person_key(name: &str) -> String {
     name.strip_prefix('~').map_or(name.as_str(), str::trim_start).to_owned()
 }
 
-fn is_called(participant: &Participant, chat_name: &str) -> bool {
+fn is_called(member: &Member, chat_name: &str) -> bool {
     let names = |candidate: &str| {
-        let by_name = participant.name.as_deref().is_some_and(|name| person_key(name) == person_key(candidate));
-        let phone = written_as(candidate).phone_digits();
-        by_name || (phone.is_some() && phone == participant.phone_digits())
+        let name = member.participant.name.as_deref();
+        let by_name = name.is_some_and(|name| person_key(name) == person_key(candidate));
+        let digits = |phone: &str| written_as(phone).phone_digits();
+        let phone = digits(candidate);
+        by_name || (phone.is_some() && phone == member.phone.as_deref().and_then(digits))
     };
     // A browser adds ` (1)` to the name of a file that it has downloaded before.
     let again = chat_name.rsplit_once(" (").filter(|(_, number)| number.trim_end_matches(')').parse::<u8>().is_ok());
@@ -223,6 +272,13 @@ fn is_called(participant: &Participant, chat_name: &str) -> bool {
 /// A row of the participants' file.
 pub(crate) struct Known {
     participant: Participant,
+}
+
+impl Known {
+    /// What the chat may call them.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.participant.name.as_deref()
+    }
 }
 
 /// Reads a participants' file: a header with `name`, `phone` and `email` in any order, `,` or `;` between them. A name

@@ -1,47 +1,12 @@
-//! What WhatsApp writes of its own into an export, by the language of the phone. The one place for it: a language or
-//! a newer wording is added here and nowhere else.
+//! What WhatsApp itself writes into an export, by the language of the phone. These words only name what a line is: which
+//! kind of file was not exported, that a call was missed. They never decide where a message begins, when it was sent, by
+//! whom, or which file belongs to it; a language that is missing here loses nothing but such a name.
 //!
 //! Phrases are in lower case with plain spaces, as [`folded`](crate::marks::folded) makes them, without a full stop
 //! at the end. File name prefixes are compared the same way.
 
-/// Words that may stand between date and time.
-pub(crate) const CONNECTORS: &[&str] = &["kl.", "kl", "às", "um", "à", "at", "om", "alle", "a las"];
-
-/// The halves of the day, and whether each is the second. The longer spelling stands before the one it begins with.
-pub(crate) const MERIDIEMS: &[(&str, bool)] = &[
-    ("a. m.", false),
-    ("p. m.", true),
-    ("a.m.", false),
-    ("p.m.", true),
-    ("a.m", false),
-    ("p.m", true),
-    ("a m", false),
-    ("p m", true),
-    ("am", false),
-    ("pm", true),
-    ("vorm.", false),
-    ("nachm.", true),
-    ("da manhã", false),
-    ("da tarde", true),
-    ("da noite", true),
-    ("π.μ.", false),
-    ("μ.μ.", true),
-    ("öö", false),
-    ("ös", true),
-    ("ص", false),
-    ("م", true),
-    ("上午", false),
-    ("下午", true),
-    ("午前", false),
-    ("午後", true),
-    ("오전", false),
-    ("오후", true),
-];
-
 /// What one language's phones write.
 pub(crate) struct Language {
-    /// iOS: the word before a file's name, `<attached: FILE>`.
-    pub(crate) attached: &'static [&'static str],
     /// Android: the words after a file's name, `FILE (file attached)`.
     pub(crate) file_attached: &'static [&'static str],
     /// Android: a medium of any kind that was not exported, between `<` and `>`.
@@ -83,7 +48,6 @@ pub(crate) struct Language {
 pub(crate) const LANGUAGES: &[Language] = &[ENGLISH, GERMAN, SPANISH, DANISH, PORTUGUESE, FRENCH, ITALIAN, DUTCH];
 
 const ENGLISH: Language = Language {
-    attached: &["attached"],
     file_attached: &["file attached"],
     media_omitted: &["media omitted"],
     image_omitted: &["image omitted", "photo omitted"],
@@ -149,7 +113,6 @@ const ENGLISH: Language = Language {
 };
 
 const GERMAN: Language = Language {
-    attached: &["anhang", "angehängt"],
     file_attached: &["datei angehängt"],
     media_omitted: &["medien ausgeschlossen", "medien weggelassen", "medien fehlen"],
     image_omitted: &["bild weggelassen", "bild nicht enthalten"],
@@ -196,7 +159,6 @@ const GERMAN: Language = Language {
 };
 
 const SPANISH: Language = Language {
-    attached: &["adjunto"],
     file_attached: &["archivo adjunto", "archivo adjuntado"],
     media_omitted: &["multimedia omitido", "archivo omitido", "archivos omitidos"],
     image_omitted: &["imagen omitida"],
@@ -239,7 +201,6 @@ const SPANISH: Language = Language {
 };
 
 const DANISH: Language = Language {
-    attached: &["vedhæftet"],
     file_attached: &["fil vedhæftet"],
     media_omitted: &["mediefil udeladt", "medier udeladt", "medier er udeladt"],
     image_omitted: &["billede udeladt"],
@@ -283,7 +244,6 @@ const DANISH: Language = Language {
 };
 
 const PORTUGUESE: Language = Language {
-    attached: &["anexado", "anexo"],
     file_attached: &["arquivo anexado", "ficheiro anexado"],
     media_omitted: &[
         "mídia oculta",
@@ -337,7 +297,6 @@ const PORTUGUESE: Language = Language {
 };
 
 const FRENCH: Language = Language {
-    attached: &["pièce jointe"],
     file_attached: &["fichier joint"],
     media_omitted: &["médias omis", "fichier omis", "média omis", "média manquante"],
     image_omitted: &["image absente"],
@@ -376,7 +335,6 @@ const FRENCH: Language = Language {
 };
 
 const ITALIAN: Language = Language {
-    attached: &["allegato"],
     file_attached: &["file allegato"],
     media_omitted: &["media omessi", "media omesso", "media mancante"],
     image_omitted: &["immagine omessa"],
@@ -415,7 +373,6 @@ const ITALIAN: Language = Language {
 };
 
 const DUTCH: Language = Language {
-    attached: &["bijgevoegd", "bijlage"],
     file_attached: &["bestand bijgevoegd"],
     media_omitted: &["media weggelaten"],
     image_omitted: &["afbeelding weggelaten"],
@@ -466,7 +423,6 @@ mod tests {
     fn phrases_are_written_as_they_are_compared() {
         for language in LANGUAGES {
             for phrases in [
-                language.attached,
                 language.file_attached,
                 language.media_omitted,
                 language.image_omitted,
@@ -494,15 +450,6 @@ mod tests {
             }
             for (phrase, _) in language.events {
                 assert_eq!(phrase.to_lowercase(), *phrase);
-            }
-        }
-    }
-
-    #[test]
-    fn no_spelling_of_a_half_of_the_day_hides_a_longer_one() {
-        for (at, (word, _)) in MERIDIEMS.iter().enumerate() {
-            for (later, _) in &MERIDIEMS[at + 1..] {
-                assert!(!later.starts_with(word), "{word} hides {later}");
             }
         }
     }

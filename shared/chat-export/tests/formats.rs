@@ -2,11 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use chat_export::{DateOrder, Export, ExportError, ExportFile, OrderEvidence, locate};
+use std::io::{Cursor, Write};
+
+use chat_export::{DateOrder, Export, ExportError, ExportFile, OrderEvidence, Settings, locate};
 use item::{ChatType, Direction, Item, Kind, MailboxAddress};
 use jiff::tz::TimeZone;
 use pretty_assertions::assert_eq;
 use serde_json::{Value, json};
+use zip::{ZipWriter, write::SimpleFileOptions};
 
 fn owner() -> MailboxAddress {
     "owner@example.com".parse().unwrap()
@@ -18,7 +21,7 @@ fn read_with(file_name: &str, text: &str, participants: Option<&str>) -> Result<
         file_name,
         bytes: text.as_bytes().to_vec(),
         participants_csv: participants.map(str::as_bytes),
-        zone: &TimeZone::get("Europe/Copenhagen").unwrap(),
+        settings: &Settings::in_zone(TimeZone::get("Europe/Copenhagen").unwrap()),
         archived_time: "2026-11-22T10:00:00Z".parse().unwrap(),
     })
 }
@@ -39,6 +42,27 @@ fn items(export: &Export) -> Vec<(Item, Value)> {
 /// The one item of a message from Ada that says this.
 fn said(body: &str) -> (Item, Value) {
     let mut all = items(&read(&format!("13/07/2024, 09:12 - Ada: {body}\n")));
+    assert_eq!(all.len(), 1, "{body}");
+    all.remove(0)
+}
+
+/// The same with a file of this name in a zip.
+fn said_with(file: &str, body: &str) -> (Item, Value) {
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes) in [("_chat.txt", format!("13/07/2024, 09:12 - Ada: {body}\n")), (file, "file".to_owned())] {
+        zip.start_file(name, SimpleFileOptions::default()).unwrap();
+        zip.write_all(bytes.as_bytes()).unwrap();
+    }
+    let bytes = zip.finish().unwrap().into_inner();
+    let export = Export::read(ExportFile {
+        owner: &owner(),
+        file_name: "WhatsApp Chat with Team.zip",
+        bytes,
+        participants_csv: None,
+        settings: &Settings::in_zone(TimeZone::UTC),
+        archived_time: "2026-11-22T10:00:00Z".parse().unwrap(),
+    });
+    let mut all = items(&export.unwrap());
     assert_eq!(all.len(), 1, "{body}");
     all.remove(0)
 }
@@ -68,6 +92,7 @@ fn a_message_becomes_an_item_in_the_archive_s_words() {
             "to": [{"name": "Bob", "email": "owner@example.com"}],
             "text": "Hello 👩‍🚀\nsecond line\n",
             "export": {"file": "WhatsApp Chat with Ada Lovelace.txt", "line": 1},
+            "upload": {"owner": "owner@example.com", "file": "WhatsApp Chat with Ada Lovelace.txt"},
         })
     );
     assert_eq!(
@@ -150,7 +175,7 @@ fn attachments_are_known_by_every_language_s_words() {
         ("<bijgevoegd: 1.jpg>", "1.jpg", None),
         ("1.jpg <\u{200e}attached>", "1.jpg", None),
     ] {
-        let (item, evidence) = said(body);
+        let (item, evidence) = said_with(name, body);
         assert_eq!(item.kind, Kind::Image, "{body}");
         assert_eq!(item.attachments.len(), 1, "{body}");
         assert_eq!(item.attachments[0].name.as_deref(), Some(name), "{body}");
@@ -176,10 +201,10 @@ fn the_kind_follows_the_file_s_name() {
         ("Budget 2024 (final).xlsx", Kind::Document),
         ("DOC-20240713-WA0001.", Kind::Document),
     ] {
-        assert_eq!(said(&format!("{file} (file attached)")).0.kind, kind, "{file}");
-        assert_eq!(said(&format!("\u{200e}<attached: {file}>")).0.kind, kind, "{file}");
+        assert_eq!(said_with(file, &format!("{file} (file attached)")).0.kind, kind, "{file}");
+        assert_eq!(said_with(file, &format!("\u{200e}<attached: {file}>")).0.kind, kind, "{file}");
     }
-    let (item, _) = said("Some.pdf • \u{200e}2 pages \u{200e}<attached: 00000002-Some.pdf>");
+    let (item, _) = said_with("00000002-Some.pdf", "Some.pdf • \u{200e}2 pages \u{200e}<attached: 00000002-Some.pdf>");
     assert_eq!((item.kind, item.text.as_deref()), (Kind::Document, Some("Some.pdf • \u{200e}2 pages")));
 }
 
@@ -348,12 +373,12 @@ fn a_name_under_which_only_whatsapp_writes_is_no_participant() {
     assert_eq!(all[0].1["from"], json!({"name": "Team"}));
     assert_eq!(
         all[0].1["to"],
-        json!([{"name": "~\u{202f}Ada"}, {"phone": "+4520123456"}, {"email": "owner@example.com"}])
+        json!([{"name": "~\u{202f}Ada"}, {"name": "+4520123456"}, {"email": "owner@example.com"}])
     );
     assert_eq!(all[1].0.chat.chat_type, ChatType::Group);
     assert_eq!(all[2].0.text.as_deref(), Some("one\ntwo"));
-    assert_eq!(all[2].1["to"], json!([{"phone": "+4520123456"}, {"email": "owner@example.com"}]));
-    assert_eq!(all[3].1["from"], json!({"phone": "+4520123456"}));
+    assert_eq!(all[2].1["to"], json!([{"name": "+4520123456"}, {"email": "owner@example.com"}]));
+    assert_eq!(all[3].1["from"], json!({"name": "+4520123456"}));
 }
 
 #[test]
@@ -371,9 +396,9 @@ fn the_participants_file_says_who_is_who() {
     let text = "13/07/2024, 09:12 - Ada: x\n13/07/2024, 09:13 - +45 20 12 34 56: y\n13/07/2024, 09:14 - Eve: z\n";
     let csv = "\u{feff}Email;Name;Phone;note\nada@example.com;Ada;+45 11 22 33 44;boss\nOWNER@example.com;Me;0045 20123456;\n;Silent;+4599887766;\n";
     let all = items(&read_with("Team.txt", text, Some(csv)).unwrap());
-    let me = json!({"name": "Me", "phone": "0045 20123456", "email": "owner@example.com"});
-    let ada = json!({"name": "Ada", "phone": "+45 11 22 33 44", "email": "ada@example.com"});
-    let silent = json!({"name": "Silent", "phone": "+4599887766"});
+    let me = json!({"name": "Me", "email": "owner@example.com"});
+    let ada = json!({"name": "Ada"});
+    let silent = json!({"name": "Silent"});
     assert_eq!(all[0].1["from"], ada);
     assert_eq!(all[0].1["to"], json!([me, {"name": "Eve"}, silent]));
     assert_eq!(all[1].1["from"], me);
@@ -389,25 +414,27 @@ fn who_calls_themselves_what_somebody_in_the_file_is_called_is_not_taken_for_the
     let from = |names: &[&str], csv: &str| -> Vec<Value> {
         let text: String = names.iter().map(|name| line(name)).collect();
         let export = read_with("Team.txt", &text, Some(csv)).unwrap();
-        items(&export).into_iter().map(|(_, evidence)| evidence["from"].clone()).collect()
+        let who = |evidence: &Value| json!([evidence["from"]["name"], evidence["export"].get("fromPhone")]);
+        items(&export).into_iter().map(|(_, evidence)| who(&evidence)).collect()
     };
-    let ada = |name: &str| json!({"name": name, "phone": "+4511223344", "email": "ada@example.com"});
+    let ada = |name: &str| json!([name, "+4511223344"]);
+    let stranger_to_file = |name: &str| json!([name, null]);
     let stranger = "~\u{202f}Ada Lovelace";
     for other in [stranger, "ADA LOVELACE", "~ ada lovelace"] {
         for names in [["Ada Lovelace", other], [other, "Ada Lovelace"]] {
-            let expected = names.map(|name| if name == other { json!({"name": other}) } else { ada(name) });
+            let expected = names.map(|name| if name == other { stranger_to_file(other) } else { ada(name) });
             assert_eq!(from(&names, csv), expected, "{names:?}");
         }
     }
     // Two who may be meant: nobody is.
-    assert_eq!(from(&[stranger, "ADA LOVELACE"], csv), [json!({"name": stranger}), json!({"name": "ADA LOVELACE"})]);
+    assert_eq!(from(&[stranger, "ADA LOVELACE"], csv), [stranger_to_file(stranger), stranger_to_file("ADA LOVELACE")]);
     // One who may be meant is.
     for only in [stranger, "ADA LOVELACE", "Ada\u{a0}Lovelace"] {
-        assert_eq!(from(&[only, "Bob"], csv), [ada(only), json!({"name": "Bob"})]);
+        assert_eq!(from(&[only, "Bob"], csv), [ada(only), stranger_to_file("Bob")]);
     }
     // The file may say of both who they are.
     let both = format!("{csv}~ Ada Lovelace,+4599887766,\n");
-    let eve = json!({"name": stranger, "phone": "+4599887766"});
+    let eve = json!([stranger, "+4599887766"]);
     assert_eq!(from(&[stranger, "Ada Lovelace"], &both), [eve, ada("Ada Lovelace")]);
 }
 
@@ -439,7 +466,7 @@ fn a_wrong_participants_file_is_refused_with_its_line() {
         file_name: "Team.txt",
         bytes: b"13/07/2024, 09:12 - Ada: x".to_vec(),
         participants_csv: Some(bytes),
-        zone: &TimeZone::UTC,
+        settings: &Settings::in_zone(TimeZone::UTC),
         archived_time: "2026-11-22T10:00:00Z".parse().unwrap(),
     });
     assert!(matches!(refused.err(), Some(ExportError::Participants { line: 2, .. })));

@@ -4,7 +4,7 @@
 
 use std::io::{Cursor, Write};
 
-use chat_export::{Export, ExportError, ExportFile, locate};
+use chat_export::{Export, ExportError, ExportFile, Settings, locate};
 use item::MailboxAddress;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
@@ -17,7 +17,7 @@ fn read(file_name: &str, bytes: &[u8]) -> Result<Export, ExportError> {
         file_name,
         bytes: bytes.to_vec(),
         participants_csv: None,
-        zone: &TimeZone::get("Europe/Copenhagen").unwrap(),
+        settings: &Settings::in_zone(TimeZone::get("Europe/Copenhagen").unwrap()),
         archived_time: "2026-11-22T10:00:00Z".parse().unwrap(),
     })
 }
@@ -153,7 +153,7 @@ proptest! {
             file_name: "a.txt",
             bytes: b"13/07/2024, 09:12 - Ada: x".to_vec(),
             participants_csv: Some(csv.as_bytes()),
-            zone: &TimeZone::UTC,
+            settings: &Settings::in_zone(TimeZone::UTC),
             archived_time: "2026-11-22T10:00:00Z".parse().unwrap(),
         }));
     }

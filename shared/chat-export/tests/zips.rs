@@ -4,7 +4,7 @@
 
 use std::io::{Cursor, Write};
 
-use chat_export::{AttachmentError, Export, ExportError, ExportFile};
+use chat_export::{AttachmentError, Export, ExportError, ExportFile, Settings};
 use item::{AttachmentId, ItemId, MailboxAddress};
 use jiff::tz::TimeZone;
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
@@ -28,7 +28,7 @@ fn read_as(file_name: &str, bytes: Vec<u8>) -> Result<Export, ExportError> {
         file_name,
         bytes,
         participants_csv: None,
-        zone: &TimeZone::UTC,
+        settings: &Settings::in_zone(TimeZone::UTC),
         archived_time: "2026-11-22T10:00:00Z".parse().unwrap(),
     })
 }
@@ -88,8 +88,9 @@ fn the_chat_is_known_by_its_name_and_never_guessed() {
     let message: &[u8] = CHAT.as_bytes();
     let forged: &[u8] =
         b"13/07/2024, 09:12 - Ada: I confess\n13/07/2024, 09:12 - Ada: I do\n13/07/2024, 09:12 - Ada: yes";
-    let right =
-        |zip_name: &str, entries: &[(&str, &[u8])]| read_as(zip_name, pack(entries)).map(|export| export.ids().count());
+    let right = |zip_name: &str, entries: &[(&str, &[u8])]| {
+        read_as(zip_name, pack(entries)).map(|export| export.summary().messages)
+    };
     for (zip_name, entries, expected) in [
         ("a.zip", &[("_chat.txt", message), ("00000003-notes.txt", forged)][..], Ok(2)),
         (
@@ -125,7 +126,7 @@ fn the_chat_is_known_by_its_name_and_never_guessed() {
 
 #[test]
 fn names_that_lead_out_of_the_zip_are_refused() {
-    for name in ["../x.jpg", "a/../../x.jpg", "/x.jpg", "C:x.jpg", "a\\x.jpg", "./x.jpg", "a\u{0}.jpg", "a\n.jpg"] {
+    for name in ["../x.jpg", "a/../../x.jpg", "/x.jpg", "C:x.jpg", "a\\x.jpg", "a\u{0}.jpg", "a\n.jpg"] {
         // The writer mends some of these names, so they are put in afterwards.
         let plain = "n".repeat(name.len());
         let mut bytes = pack(&[("_chat.txt", CHAT.as_bytes()), (&plain, b"x")]);

@@ -205,6 +205,9 @@ pub struct Upload {
     pub owner: String,
     /// The file's name in that folder.
     pub file: String,
+    /// How the file was read, where a reader of the message has to know: `date order assumed: day-month-year`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 impl Item {

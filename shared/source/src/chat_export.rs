@@ -8,10 +8,10 @@ mod file;
 
 use std::{collections::VecDeque, sync::Arc};
 
-use ::chat_export::{AttachmentError, Export, ExportError, ExportFile, file_id, locate};
+use ::chat_export::{AttachmentError, Export, ExportError, ExportFile, Settings, Summary, file_id, locate};
 use async_trait::async_trait;
 use item::{Answer, Attachment, ItemId, Listed, MailboxAddress, Sha256, Window};
-use jiff::{SignedDuration, tz::TimeZone};
+use jiff::SignedDuration;
 use serde_json::json;
 use store::{Changed, ETag, Store, StoreError, keys};
 use tokio::sync::Mutex;
@@ -27,7 +27,7 @@ use self::file::{File, Place, key, owner_and_name};
 /// The exports in a bucket.
 pub struct ChatExports {
     store: Store,
-    zone: TimeZone,
+    settings: Settings,
     /// The exports that were read last.
     read: Mutex<Kept>,
 }
@@ -65,9 +65,9 @@ impl ChatExports {
     /// when the upload ends, and the bucket's lifecycle ends one that is a day old at the second midnight.
     const LONGEST_UPLOAD: SignedDuration = SignedDuration::from_hours(48);
 
-    /// The exports in this bucket, from phones in this time zone.
-    pub fn new(store: Store, zone: TimeZone) -> Self {
-        Self { store, zone, read: Mutex::default() }
+    /// The exports in this bucket, read with these settings.
+    pub fn new(store: Store, settings: Settings) -> Self {
+        Self { store, settings, read: Mutex::default() }
     }
 
     async fn files(&self, window: &Window) -> Result<Vec<File>, SourceError> {
@@ -97,14 +97,14 @@ impl ChatExports {
         let participants = self.store.get(&keys::participants(key), Self::PARTICIPANTS_LIMIT).await?;
         let (written, etag) = (object.last_modified, object.etag);
         let (table, participants) = participants.map(|object| (object.bytes, object.etag)).unzip();
-        let (zone, owner, name) = (self.zone.clone(), owner.clone(), name.to_owned());
+        let (settings, owner, name) = (self.settings.clone(), owner.clone(), name.to_owned());
         let parse = move || {
             Export::read(ExportFile {
                 owner: &owner,
                 file_name: &name,
                 bytes: object.bytes.into(),
                 participants_csv: table.as_deref(),
-                zone: &zone,
+                settings: &settings,
                 archived_time: written,
             })
         };
@@ -113,8 +113,7 @@ impl ChatExports {
             .map_err(|_| Unread::Other(SourceError::Unreadable("reading the export panicked".to_owned())))?
             .map_err(Unread::Refused)?;
         let file = File { written, key: key.to_owned() };
-        let order = export.day_order();
-        info!(?order, foreign_headers = export.foreign_headers(), "a chat export was read");
+        report(&export.summary());
         let export = Arc::new(export);
         kept.retain(|other| other.file.key != key);
         kept.push_front(Read { file, etag, participants, export: Arc::clone(&export) });
@@ -259,6 +258,23 @@ impl Source for ChatExports {
         hashed.restart().await.map_err(|error| full(&error))?;
         hashed.take(bytes.into()).await.map_err(|error| full(&error))?;
         hashed.finish(attachment.sha256)
+    }
+}
+
+/// Logs how an export was read, without its names: whose key it is, the log of the listing says.
+fn report(summary: &Summary) {
+    let (messages, order) = (summary.messages, summary.day_order);
+    info!(messages, ?order, "chat export read");
+    if order.is_ambiguous() {
+        warn!(order = %order.order, "date order assumed: set EXPORT_DATE_ORDER if it is another");
+    }
+    if let Some(lines) = summary.suspicious() {
+        let count = summary.suspicious_lines.len();
+        warn!(count, lines, "lines look like the beginning of a message and were read as part of the message before");
+    }
+    if !summary.unnamed_files.is_empty() {
+        let count = summary.unnamed_files.len();
+        warn!(count, "files in the zip are named by no message: each is filed as an item of its own");
     }
 }
 

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use item::{Answer, Attachment, Captured, ItemError, ItemId, Listed, Sha256, Window};
 use jiff::{SignedDuration, Timestamp};
 
+pub use ::chat_export::Settings as ExportSettings;
 pub use archiver_api::{ArchiverApi, ArchiverUrl, ArchiverUrlError, Basic, Credentials, Limits, SecretCredentials};
 pub use chat_export::ChatExports;
 pub use settings::SourceSettings;

@@ -2,6 +2,7 @@
 
 use std::{str::FromStr, sync::Arc};
 
+use chat_export::Recipients;
 use environment::{VariableError, Variables};
 use jiff::tz::TimeZone;
 use secrets::Secrets;
@@ -20,8 +21,8 @@ pub enum SourceSettings {
     },
     /// `SOURCE=chat-export`.
     ChatExport {
-        /// `EXPORT_TIME_ZONE`: an export has none of its own.
-        zone: TimeZone,
+        /// `EXPORT_TIME_ZONE`, `EXPORT_DATE_ORDER` and `EXPORT_PARTICIPANTS`: an export says none of it.
+        settings: chat_export::Settings,
     },
 }
 
@@ -39,7 +40,12 @@ impl SourceSettings {
             Word::ChatExport => {
                 let zone: Zone =
                     variables.required("EXPORT_TIME_ZONE", "the time zone of the phones, such as Europe/Copenhagen")?;
-                Ok(Self::ChatExport { zone: zone.0 })
+                let settings = chat_export::Settings {
+                    date_order: variables.optional("EXPORT_DATE_ORDER", "day-month-year or month-day-year")?,
+                    recipients: variables.or("EXPORT_PARTICIPANTS", "owner or mapped", Recipients::Owner)?,
+                    ..chat_export::Settings::in_zone(zone.0)
+                };
+                Ok(Self::ChatExport { settings })
             }
         }
     }
@@ -51,7 +57,7 @@ impl SourceSettings {
                 let credentials = Arc::new(SecretCredentials::new(secrets.clone(), secret_id));
                 Arc::new(ArchiverApi::new(url, credentials, Limits::default()))
             }
-            Self::ChatExport { zone } => Arc::new(ChatExports::new(store.clone(), zone)),
+            Self::ChatExport { settings } => Arc::new(ChatExports::new(store.clone(), settings)),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{Cursor, Write};
 
-use chat_export::{Export, ExportError, ExportFile, locate};
+use chat_export::{Export, ExportError, ExportFile, Settings, locate};
 use item::MailboxAddress;
 use jiff::tz::TimeZone;
 use zip::{ZipWriter, write::SimpleFileOptions};
@@ -50,7 +50,7 @@ fn read(file_name: &str, bytes: &[u8], participants_csv: Option<&[u8]>) -> Resul
         file_name,
         bytes: bytes.to_vec(),
         participants_csv,
-        zone: &TimeZone::get("Europe/Copenhagen").expect("a time zone"),
+        settings: &Settings::in_zone(TimeZone::get("Europe/Copenhagen").expect("a time zone")),
         archived_time: "2026-11-22T10:00:00Z".parse().expect("a time"),
     })
 }

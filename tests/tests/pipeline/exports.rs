@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use mail_parser::MessageParser;
 use pipeline_tests::{From, Pipeline, To};
 use serde_json::Value;
-use source::{ChatExports, Source, SourceError};
+use source::{ChatExports, ExportSettings, Source, SourceError};
 
 const ME: &str = "me@example.com";
 
@@ -84,30 +84,56 @@ async fn a_file_that_is_no_export_is_one_letter_and_holds_nobody_up() -> anyhow:
 #[tokio::test]
 async fn a_table_of_participants_counts_from_the_moment_that_it_is_changed() -> anyhow::Result<()> {
     let pipeline = Pipeline::start(From::Exports("UTC"), To::Maildir(Vec::new()), &[]).await?;
-    let exports = ChatExports::new(pipeline.store.clone(), TimeZone::UTC);
+    let exports = ChatExports::new(pipeline.store.clone(), ExportSettings::in_zone(TimeZone::UTC));
     let (chat, table) = (format!("inbox/{ME}/chat.txt"), format!("inbox/{ME}/chat.txt.participants.csv"));
     pipeline.put(&chat, "21/11/2026, 09:59 - Ada: hello\n").await?;
     let now = Timestamp::now();
     let hour = SignedDuration::from_hours(1);
     let page = exports.list(&Window::between(now - hour, now + hour)?, None).await?;
     let id = page.items.first().and_then(|listed| listed.item.as_str()).context("nothing is listed")?.parse()?;
-    let email = async || anyhow::Ok(exports.item(&id).await?.item.from.email);
-    assert_eq!(email().await?, None);
-    for address in ["ada@example.com", "lovelace@example.com"] {
-        pipeline.put(&table, format!("name,phone,email\nAda,,{address}\n")).await?;
-        assert_eq!(email().await?.as_deref(), Some(address));
-        assert_eq!(email().await?.as_deref(), Some(address), "kept");
+    let phone = async || {
+        let evidence: Value = serde_json::from_slice(&exports.item(&id).await?.evidence)?;
+        anyhow::Ok(evidence["export"]["fromPhone"].as_str().map(str::to_owned))
+    };
+    assert_eq!(phone().await?, None);
+    for number in ["+45 11 22 33 44", "+45 99 88 77 66"] {
+        pipeline.put(&table, format!("name,phone,email\nAda,{number},\n")).await?;
+        assert_eq!(phone().await?.as_deref(), Some(number));
+        assert_eq!(phone().await?.as_deref(), Some(number), "kept");
     }
 
     // A row that is wrong makes no dead letter of every message: they wait until it is mended.
     pipeline.put(&table, "name,phone,email\nAda,,ada\n").await?;
     let error = exports.item(&id).await.err().context("a wrong row is taken")?;
     assert!(matches!(&error, SourceError::Setup { detail } if detail.contains("line 2")), "{error}");
-    pipeline.put(&table, "name,phone,email\nAda,,ada@example.com\n").await?;
-    assert_eq!(email().await?.as_deref(), Some("ada@example.com"));
+    pipeline.put(&table, "name,phone,email\nAda,+45 11 22 33 44,\n").await?;
+    assert_eq!(phone().await?.as_deref(), Some("+45 11 22 33 44"));
 
     // The chat itself, grown.
     pipeline.put(&chat, "21/11/2026, 09:59 - Ada: hello\n21/11/2026, 10:00 - Bob: hi\n").await?;
     assert_eq!(exports.item(&id).await?.item.to.first().and_then(|bob| bob.name.as_deref()), Some("Bob"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn upload_is_filed_for_its_owner_alone_and_says_so() -> anyhow::Result<()> {
+    const BOSS: &str = "boss@example.com";
+    let mailboxes = To::Maildir(vec![ME.to_owned(), BOSS.to_owned()]);
+    let pipeline = Pipeline::start(From::Exports("UTC"), mailboxes, &[]).await?;
+    // Both the chat and the table beside it name the boss's number, which the operator's map knows.
+    pipeline.put("config/user-map.csv", format!("phone;email\n+45 20 12 34 56;{BOSS}\n")).await?;
+    let chat = "21/11/2026, 09:59 - Ada: hello\n21/11/2026, 10:00 - +45 20 12 34 56: forged\n01/02/2024 10:00 Eve\n";
+    pipeline
+        .put(&format!("inbox/{ME}/chat.txt.participants.csv"), format!("name,phone,email\nAda,+4520123456,{BOSS}\n"))
+        .await?;
+    pipeline.put(&format!("inbox/{ME}/chat.txt"), chat).await?;
+    pipeline.run(&Pipeline::backfill()).await?;
+    assert_eq!((pipeline.mail(ME)?.len(), pipeline.mail(BOSS)?.len()), (2, 0));
+    let bodies: Vec<String> = by_line(&pipeline)?.into_values().map(|(.., body)| body).collect();
+    for body in &bodies {
+        assert!(body.contains("Uploaded by") && body.contains(ME) && body.contains("chat.txt"), "{body}");
+        assert!(!body.contains(BOSS), "{body}");
+    }
+    assert!(bodies[1].contains("looks like the beginning of another message, in line 3"), "{}", bodies[1]);
     Ok(())
 }

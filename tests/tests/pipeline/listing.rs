@@ -27,7 +27,7 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use pipeline_tests::{From, Pipeline, To};
 use queue::Queue;
 use serde_json::{Value, json};
-use source::{ChatExports, Page, Sink, Source, SourceError};
+use source::{ChatExports, ExportSettings, Page, Sink, Source, SourceError};
 use store::{Store, keys};
 use tokio::sync::Barrier;
 
@@ -125,7 +125,7 @@ impl Source for Silent {
 #[tokio::test]
 async fn a_chat_whose_upload_ends_after_a_run_is_listed_by_the_next() -> anyhow::Result<()> {
     let pipeline = pipeline().await?;
-    let fetch = fetch(&pipeline, ChatExports::new(pipeline.store.clone(), TimeZone::UTC));
+    let fetch = fetch(&pipeline, ChatExports::new(pipeline.store.clone(), ExportSettings::in_zone(TimeZone::UTC)));
     let now = Timestamp::now();
     let first = daily(&fetch, now + HOUR, HOUR).await?;
     assert_eq!((first.listed, first.complete), (0, true));

@@ -172,6 +172,7 @@ fn details(captured: &Captured, body: &Body<'_>, labels: &[Label], zone: Option<
     if let Some(upload) = &item.upload {
         rows.push(Row::new("Uploaded by", one_line(&upload.owner, MAX_VALUE)));
         rows.push(Row::new("In the file", one_line(&upload.file, MAX_VALUE)));
+        rows.extend(upload.notes.iter().map(|note| Row::new("Note", one_line(note, MAX_VALUE))));
     }
     rows.extend(captured.anomalies.iter().map(|anomaly| Row::new("Anomaly", one_line(anomaly, MAX_VALUE))));
     rows

@@ -1,0 +1,334 @@
+//! Which hour a clock of twelve hours shows: what the words beside it mean, inferred over the whole file.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use jiff::civil::Date;
+
+use crate::cldr::{self, Period};
+
+/// A time as a line's beginning has it, on the day that its date means.
+#[derive(Debug, Clone)]
+pub(crate) struct Reading {
+    /// The words of the day period. Empty on a clock of 24 hours.
+    pub(crate) words: Vec<String>,
+    pub(crate) hour: u8,
+    pub(crate) minute: u8,
+    /// `None` where the date is not one.
+    pub(crate) day: Option<Date>,
+}
+
+/// What the words of a file mean.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Clock {
+    periods: HashMap<Vec<String>, Period>,
+}
+
+/// The most words that are tried against each other. A language has at most ten.
+const MAX_UNKNOWN: usize = 12;
+
+impl Clock {
+    /// The hour from 0 to 23. `None` for words that mean nothing in this file.
+    pub(crate) fn hour(&self, words: &[String], hour: u8) -> Option<u8> {
+        if words.is_empty() {
+            return Some(hour);
+        }
+        self.periods.get(words).map(|period| period.hour(hour))
+    }
+
+    /// Settles what each file's words mean.
+    ///
+    /// 1. The languages that have the most of the words; what they agree on is settled.
+    /// 2. Where they differ, and for words that no language has: the meaning in which messages of one day follow each
+    ///    other, and no two words mean the same hour.
+    ///
+    /// # Errors
+    /// The words that may mean either half of the day.
+    pub(crate) fn infer(readings: &[Reading]) -> Result<Self, Vec<String>> {
+        let words: BTreeSet<&Vec<String>> =
+            readings.iter().map(|reading| &reading.words).filter(|words| !words.is_empty()).collect();
+        if words.is_empty() {
+            return Ok(Self::default());
+        }
+        let mut hours: BTreeMap<&Vec<String>, BTreeSet<u8>> = BTreeMap::new();
+        for reading in readings {
+            hours.entry(&reading.words).or_default().insert(reading.hour);
+        }
+        let candidates = known(&words, &hours);
+        let unknown = candidates.iter().filter(|(_, periods)| periods.len() > 1).count();
+        if unknown > MAX_UNKNOWN {
+            return Err(words
+                .iter()
+                .find(|words| candidates[*words].len() > 1)
+                .map(|words| (*words).clone())
+                .unwrap_or_default());
+        }
+        let order = Order::of(readings);
+        order.settle(&candidates, &hours)
+    }
+}
+
+/// Where a clock without words shows neither 0 nor 13 and goes back again and again, it is one of twelve hours whose halves
+/// are not written. The first place at which it goes back.
+pub(crate) fn unmarked_halves(readings: &[Reading]) -> Option<usize> {
+    const MIN_STEPS: usize = 3;
+    if readings.iter().any(|reading| !reading.words.is_empty() || reading.hour == 0 || reading.hour > 12) {
+        return None;
+    }
+    let back = |pair: &&[Reading]| {
+        let time = |reading: &Reading| (reading.hour, reading.minute);
+        pair[0].day.is_some() && pair[0].day == pair[1].day && time(&pair[1]) < time(&pair[0])
+    };
+    let steps = readings.windows(2).filter(|pair| back(pair)).count();
+    let first = readings.windows(2).position(|pair| back(&pair));
+    first.filter(|_| steps >= MIN_STEPS && steps * 10 >= readings.len())
+}
+
+type Candidates<'a> = BTreeMap<&'a Vec<String>, Vec<Period>>;
+
+/// What each of the words may mean. One meaning where the languages that have most of them agree on its hours.
+fn known<'a>(words: &BTreeSet<&'a Vec<String>>, hours: &BTreeMap<&Vec<String>, BTreeSet<u8>>) -> Candidates<'a> {
+    let mut by_language: BTreeMap<&str, usize> = BTreeMap::new();
+    for word in words {
+        let languages: BTreeSet<&str> = cldr::periods(word).iter().map(|(language, _)| *language).collect();
+        for language in languages {
+            *by_language.entry(language).or_default() += 1;
+        }
+    }
+    let most = by_language.values().max().copied().unwrap_or_default();
+    words
+        .iter()
+        .map(|word| {
+            let known = cldr::periods(word);
+            let best = |language: &str| by_language.get(language) == Some(&most);
+            let mut meanings: Vec<Period> =
+                known.iter().filter(|(language, _)| best(language)).map(|(_, period)| *period).collect();
+            if meanings.is_empty() {
+                meanings = known.iter().map(|(_, period)| *period).collect();
+            }
+            if meanings.is_empty() {
+                // No language has it. Two words are the halves of the day; with more, any hour may be the middle of what a
+                // word means.
+                meanings = if words.len() <= 2 {
+                    vec![Period::Am, Period::Pm]
+                } else {
+                    (0..24).map(|hour| Period::Around(hour * 60)).collect()
+                };
+            }
+            (*word, distinct(meanings, &hours[word]))
+        })
+        .collect()
+}
+
+/// The meanings that differ for the hours that stand beside the words.
+fn distinct(meanings: Vec<Period>, hours: &BTreeSet<u8>) -> Vec<Period> {
+    let mut seen = BTreeSet::new();
+    meanings
+        .into_iter()
+        .filter(|period| seen.insert(hours.iter().map(|hour| period.hour(*hour)).collect::<Vec<_>>()))
+        .collect()
+}
+
+/// How often one reading follows another on the same day, by word, hour and whether the minutes go back.
+struct Order<'a> {
+    steps: HashMap<(Mark<'a>, Mark<'a>, bool), usize>,
+}
+
+/// The words and the hour of a reading.
+type Mark<'a> = (&'a [String], u8);
+
+impl<'a> Order<'a> {
+    fn of(readings: &'a [Reading]) -> Self {
+        let mut steps = HashMap::new();
+        for pair in readings.windows(2) {
+            let [earlier, later] = pair else { continue };
+            if earlier.day.is_some() && earlier.day == later.day {
+                let marks = ((earlier.words.as_slice(), earlier.hour), (later.words.as_slice(), later.hour));
+                *steps.entry((marks.0, marks.1, later.minute < earlier.minute)).or_default() += 1;
+            }
+        }
+        Self { steps }
+    }
+
+    /// How many messages go back in time, and how many pairs of words mean one hour.
+    fn faults(&self, meaning: &HashMap<Vec<String>, Period>, hours: &BTreeMap<&Vec<String>, BTreeSet<u8>>) -> usize {
+        let hour = |(words, hour): Mark<'_>| meaning.get(words).map_or(hour, |period| period.hour(hour));
+        let back = self.steps.iter().filter(|((earlier, later, minutes), _)| {
+            let (before, after) = (hour(*earlier), hour(*later));
+            after < before || (after == before && *minutes)
+        });
+        let back: usize = back.map(|(_, count)| count).sum();
+        let mut taken: HashMap<u8, usize> = HashMap::new();
+        for (words, hours) in hours.iter().filter(|(words, _)| !words.is_empty()) {
+            for shown in hours.iter().map(|shown| hour((words, *shown))).collect::<BTreeSet<_>>() {
+                *taken.entry(shown).or_default() += 1;
+            }
+        }
+        back + taken.values().map(|words| words - 1).sum::<usize>()
+    }
+
+    fn settle(
+        &self,
+        candidates: &Candidates<'_>,
+        hours: &BTreeMap<&Vec<String>, BTreeSet<u8>>,
+    ) -> Result<Clock, Vec<String>> {
+        let open: Vec<(&Vec<String>, &[Period])> = candidates
+            .iter()
+            .filter(|(_, periods)| periods.len() > 1)
+            .map(|(words, periods)| (*words, periods.as_slice()))
+            .collect();
+        let mut meaning: HashMap<Vec<String>, Period> =
+            candidates.iter().filter_map(|(words, periods)| Some(((*words).clone(), *periods.first()?))).collect();
+        if open.is_empty() {
+            return Ok(Clock { periods: meaning });
+        }
+        let combinations = open.iter().map(|(_, periods)| periods.len()).try_fold(1_usize, usize::checked_mul);
+        if combinations.is_some_and(|count| count <= 4096) {
+            self.exhaust(&open, &mut meaning, hours)?;
+        } else {
+            let best = self.descend(&open, &mut meaning, hours);
+            self.check_pairs(&open, &meaning, hours, best)?;
+        }
+        Ok(Clock { periods: meaning })
+    }
+
+    /// Tries all meanings against each other, and leaves the best in `meaning`. An error where two are as good.
+    fn exhaust(
+        &self,
+        open: &[(&Vec<String>, &[Period])],
+        meaning: &mut HashMap<Vec<String>, Period>,
+        hours: &BTreeMap<&Vec<String>, BTreeSet<u8>>,
+    ) -> Result<(), Vec<String>> {
+        let mut places = vec![0; open.len()];
+        let (mut best, mut chosen) = (usize::MAX, Vec::new());
+        loop {
+            for ((words, periods), place) in open.iter().zip(&places) {
+                meaning.insert((*words).clone(), periods[*place]);
+            }
+            let faults = self.faults(meaning, hours);
+            if faults < best {
+                best = faults;
+                chosen.clear();
+            }
+            if faults == best && chosen.len() < 2 {
+                chosen.push(places.clone());
+            }
+            let Some(next) = (0..places.len()).find(|at| places[*at] + 1 < open[*at].1.len()) else { break };
+            places[next] += 1;
+            places[..next].fill(0);
+        }
+        if let [one, other] = chosen.as_slice() {
+            let differs = one.iter().zip(other).position(|(one, other)| one != other).unwrap_or_default();
+            return Err(open[differs].0.clone());
+        }
+        for ((words, periods), place) in open.iter().zip(chosen.iter().flatten()) {
+            meaning.insert((*words).clone(), periods[*place]);
+        }
+        Ok(())
+    }
+
+    /// No two words may have other meanings that are as good together.
+    fn check_pairs(
+        &self,
+        open: &[(&Vec<String>, &[Period])],
+        meaning: &HashMap<Vec<String>, Period>,
+        hours: &BTreeMap<&Vec<String>, BTreeSet<u8>>,
+        best: usize,
+    ) -> Result<(), Vec<String>> {
+        let shown = |words: &Vec<String>, period: Period| {
+            hours[words].iter().map(|hour| period.hour(*hour)).collect::<Vec<_>>()
+        };
+        let mut tried = meaning.clone();
+        for (at, (one, one_periods)) in open.iter().enumerate() {
+            for (other, other_periods) in &open[at..] {
+                for first in *one_periods {
+                    for second in *other_periods {
+                        tried.insert((*one).clone(), *first);
+                        tried.insert((*other).clone(), *second);
+                        let same = [one, other]
+                            .iter()
+                            .all(|words| shown(words, tried[**words]) == shown(words, meaning[**words]));
+                        if !same && self.faults(&tried, hours) <= best {
+                            return Err((*one).clone());
+                        }
+                    }
+                }
+                tried.insert((*other).clone(), meaning[*other]);
+            }
+            tried.insert((*one).clone(), meaning[*one]);
+        }
+        Ok(())
+    }
+
+    /// Improves one word after the other until none can be improved.
+    fn descend(
+        &self,
+        open: &[(&Vec<String>, &[Period])],
+        meaning: &mut HashMap<Vec<String>, Period>,
+        hours: &BTreeMap<&Vec<String>, BTreeSet<u8>>,
+    ) -> usize {
+        let mut best = self.faults(meaning, hours);
+        loop {
+            let before = best;
+            for (words, periods) in open {
+                for period in *periods {
+                    let old = meaning.insert((*words).clone(), *period);
+                    let faults = self.faults(meaning, hours);
+                    if faults < best {
+                        best = faults;
+                    } else if let Some(old) = old {
+                        meaning.insert((*words).clone(), old);
+                    }
+                }
+            }
+            if best == before {
+                return best;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `day word hour:minute`, with `-` for no word.
+    fn read(lines: &[&str]) -> Vec<Reading> {
+        let reading = |line: &&str| {
+            let parts: Vec<&str> = line.split([' ', ':']).collect();
+            Reading {
+                words: if parts[1] == "-" { Vec::new() } else { vec![parts[1].to_owned()] },
+                hour: parts[2].parse().unwrap(),
+                minute: parts[3].parse().unwrap(),
+                day: Some(jiff::civil::date(2024, 1, parts[0].parse().unwrap())),
+            }
+        };
+        lines.iter().map(reading).collect()
+    }
+
+    fn hours(lines: &[&str]) -> Option<Vec<u8>> {
+        let readings = read(lines);
+        let clock = Clock::infer(&readings).ok()?;
+        readings.iter().map(|reading| clock.hour(&reading.words, reading.hour)).collect()
+    }
+
+    #[test]
+    fn invented_words_are_settled_by_the_order_of_messages() {
+        assert_eq!(
+            hours(&["1 zork 9:15", "1 zork 11:00", "1 blip 3:16", "1 blip 9:17", "2 zork 7:19"]),
+            Some(vec![9, 11, 15, 21, 7])
+        );
+        // A word that CLDR has leaves only one half for the other.
+        assert_eq!(hours(&["1 am 9:15", "1 zork 9:16"]), Some(vec![9, 21]));
+    }
+
+    #[test]
+    fn words_that_may_mean_either_half_are_refused() {
+        assert_eq!(hours(&["1 zork 9:15"]), None);
+        assert_eq!(hours(&["1 zork 9:15", "2 zork 10:15"]), None);
+    }
+
+    #[test]
+    fn a_clock_of_24_hours_has_no_words() {
+        assert_eq!(hours(&["1 - 9:15", "1 - 23:15"]), Some(vec![9, 23]));
+    }
+}

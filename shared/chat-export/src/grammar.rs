@@ -1,0 +1,394 @@
+//! The grammar of one file: which of the lines that begin with a date and a time are messages, and when they were sent.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use jiff::civil::{Date, DateTime};
+
+use crate::{
+    cldr::{self, Period},
+    clock::{self, Clock},
+    dates::{DateOrder, DayOrder, Limits, Reading},
+    error::ExportError,
+    head::{Close, Gaps, Head, Style},
+};
+
+/// A line that begins with a date and a time.
+pub(crate) struct Candidate {
+    /// From 1.
+    pub(crate) line: usize,
+    /// Where it begins in the text.
+    pub(crate) begin: usize,
+    /// Whether the line before it ends in CR LF. The file's first line follows every kind of line end.
+    pub(crate) after_crlf: bool,
+    pub(crate) first: bool,
+    pub(crate) head: Head,
+}
+
+/// A candidate that is a message.
+pub(crate) struct Start {
+    pub(crate) line: usize,
+    pub(crate) begin: usize,
+    /// Where sender and text begin in the text.
+    pub(crate) rest: usize,
+    pub(crate) time: DateTime,
+    /// The time as it is written: what the message's id is made from.
+    pub(crate) written: String,
+}
+
+/// A file's messages, and the lines that only look like the beginning of one.
+pub(crate) struct Grammar {
+    pub(crate) starts: Vec<Start>,
+    /// By line.
+    pub(crate) suspicious: Vec<usize>,
+    pub(crate) day_order: DayOrder,
+    /// iPhones write brackets.
+    pub(crate) brackets: bool,
+}
+
+/// What is known of a file beside its text.
+#[derive(Clone, Copy)]
+pub(crate) struct Outside {
+    pub(crate) limits: Limits,
+    pub(crate) configured: Option<DateOrder>,
+}
+
+/// How the file's lines end.
+#[derive(Clone, Copy)]
+pub(crate) struct LineEnds {
+    pub(crate) crlf: usize,
+    pub(crate) lf: usize,
+    pub(crate) last_is_crlf: bool,
+}
+
+impl Grammar {
+    pub(crate) fn infer(candidates: Vec<Candidate>, ends: LineEnds, outside: Outside) -> Result<Self, ExportError> {
+        let style = style(&candidates).ok_or(ExportError::NoMessages)?;
+        let brackets = matches!(style.close, Close::Bracket(_));
+        let (mut own, mut suspicious) = (Vec::new(), BTreeSet::new());
+        for candidate in candidates {
+            if candidate.head.style == style {
+                own.push(candidate);
+            } else {
+                suspicious.insert(candidate.line);
+            }
+        }
+        separate_records(&mut own, &mut suspicious, ends, brackets)?;
+        let gaps = Roles::infer(&own)?;
+        let count = own.len();
+        let strange =
+            own.iter().find(|candidate| gaps.period(&candidate.head).is_none()).map(|candidate| candidate.line);
+        own.retain(|candidate| gaps.period(&candidate.head).is_some() || !suspicious.insert(candidate.line));
+        // A few lines with other words are pasted; many are messages that are not understood.
+        if let Some(line) = strange.filter(|_| own.len() * 3 < count * 2) {
+            return Err(ExportError::DayPeriod { line });
+        }
+        let first = own.first().ok_or(ExportError::NoMessages)?;
+        let first_line = first.line;
+
+        let months = Months::infer(&own);
+        let heads: Vec<&Head> = own.iter().map(|candidate| &candidate.head).collect();
+        let month_numbers: Vec<Option<u8>> = heads.iter().map(|head| months.number(head)).collect();
+        if style.month_name && month_numbers.iter().all(Option::is_none) {
+            return Err(ExportError::Month { line: first_line });
+        }
+        let (reading, evidence) = Reading::infer(&heads, &month_numbers, outside.limits, outside.configured);
+        let days: Vec<Option<Date>> = heads
+            .iter()
+            .zip(&month_numbers)
+            .map(|(head, month)| reading.possible(head, *month, outside.limits))
+            .collect();
+        let possible = days.iter().flatten().count();
+        if possible * 2 < days.len()
+            && let Some(at) = days.iter().position(Option::is_none)
+        {
+            return Err(impossible(&own[at], reading, month_numbers[at]));
+        }
+
+        let periods: Vec<Vec<String>> = heads.iter().map(|head| gaps.period(head).unwrap_or_default()).collect();
+        let readings: Vec<clock::Reading> = heads
+            .iter()
+            .zip(&periods)
+            .zip(&days)
+            .map(|((head, words), day)| clock::Reading {
+                words: words.clone(),
+                hour: head.hour,
+                minute: head.minute,
+                day: *day,
+            })
+            .collect();
+        if let Some(at) = clock::unmarked_halves(&readings) {
+            return Err(ExportError::DayPeriod { line: own[at].line });
+        }
+        let clock = Clock::infer(&readings).map_err(|words| {
+            let at = periods.iter().position(|period| *period == words).unwrap_or_default();
+            ExportError::DayPeriod { line: own[at].line }
+        })?;
+
+        let mut starts = Vec::with_capacity(own.len());
+        for (((candidate, day), words), month) in own.iter().zip(&days).zip(&periods).zip(&month_numbers) {
+            let time = day.and_then(|day| time(day, &candidate.head, clock.hour(words, candidate.head.hour)?));
+            match time {
+                Some(time) => starts.push(Start {
+                    line: candidate.line,
+                    begin: candidate.begin,
+                    rest: candidate.begin + candidate.head.rest,
+                    time,
+                    written: written(&candidate.head, words, *month),
+                }),
+                None => {
+                    suspicious.insert(candidate.line);
+                }
+            }
+        }
+        let day_order = DayOrder { order: reading.order, evidence };
+        Ok(Self { starts, suspicious: suspicious.into_iter().collect(), day_order, brackets })
+    }
+}
+
+/// The style of the file: that of its first line, which begins a message in every export. In a file that begins
+/// otherwise it is the style of most lines.
+fn style(candidates: &[Candidate]) -> Option<Style> {
+    let first = candidates.first()?;
+    if first.first {
+        return Some(first.head.style.clone());
+    }
+    let mut counts: HashMap<&Style, usize> = HashMap::new();
+    for candidate in candidates {
+        *counts.entry(&candidate.head.style).or_default() += 1;
+    }
+    let most = counts.values().max().copied()?;
+    candidates.iter().map(|candidate| &candidate.head.style).find(|style| counts[style] == most).cloned()
+}
+
+/// In a file with both kinds of line ends only CR LF ends a message: iPhones write LF inside a message.
+///
+/// # Errors
+/// In an Android phone's file CR LF may come from a text, and then says nothing. Where most messages would be lost by
+/// it, the line ends contradict the shape of the lines.
+fn separate_records(
+    own: &mut Vec<Candidate>,
+    suspicious: &mut BTreeSet<usize>,
+    ends: LineEnds,
+    brackets: bool,
+) -> Result<(), ExportError> {
+    if ends.crlf == 0 || ends.lf == 0 {
+        return Ok(());
+    }
+    let behind_crlf = own.iter().filter(|candidate| candidate.after_crlf && !candidate.first).count();
+    let behind_lf = own.iter().filter(|candidate| !candidate.after_crlf && !candidate.first).count();
+    // Every CR LF ends a record: behind each of them stands a message, or the end of the file.
+    let all_end_records = behind_crlf + usize::from(ends.last_is_crlf) == ends.crlf;
+    if brackets {
+        if behind_crlf == 0 && !ends.last_is_crlf {
+            return Ok(());
+        }
+    } else if !all_end_records || !ends.last_is_crlf {
+        return Ok(());
+    } else if behind_lf > behind_crlf + 1 {
+        return Err(ExportError::LineEnds { lf: behind_lf, crlf: behind_crlf });
+    }
+    own.retain(|candidate| candidate.first || candidate.after_crlf || !suspicious.insert(candidate.line));
+    Ok(())
+}
+
+/// What the words before, between and behind date and time are for.
+struct Roles {
+    /// The place of the day periods, where the clock has twelve hours.
+    period: Option<usize>,
+    /// In each place, the words that may stand there and mean nothing, period aside.
+    silent: [BTreeSet<Vec<String>>; 3],
+    /// The day periods, if any.
+    periods: BTreeSet<Vec<String>>,
+}
+
+impl Roles {
+    /// A word is a day period if some language calls a part of the day so, or if it changes from line to line while the
+    /// hours stay below 13. All other words are accepted only if they are constant, or known to connect dates and times.
+    fn infer(own: &[Candidate]) -> Result<Self, ExportError> {
+        let mut roles = Self { period: None, silent: Default::default(), periods: BTreeSet::new() };
+        let total = own.len();
+        let mut counts: [BTreeMap<&Vec<String>, usize>; 3] = Default::default();
+        for candidate in own {
+            for (place, words) in candidate.head.gaps.words.iter().enumerate() {
+                *counts[place].entry(words).or_default() += 1;
+            }
+        }
+        // The place where most lines have a known day period.
+        let known = |place: usize| -> usize {
+            counts[place].iter().filter(|(words, _)| known_period(words).is_some()).map(|(_, count)| count).sum()
+        };
+        // A word for the first half of the day beside an hour above 12 is a connecting word: `am 21:25`.
+        let contradicts = |place: usize| {
+            own.iter().any(|candidate| {
+                let words = &candidate.head.gaps.words[place];
+                let meanings = known_period(words).map(|words| cldr::periods(&words)).unwrap_or_default();
+                candidate.head.hour > 12
+                    && !meanings.is_empty()
+                    && meanings.iter().all(|(_, period)| *period == Period::Am)
+            })
+        };
+        let best =
+            (0..3).max_by_key(|place| known(*place)).filter(|place| known(*place) * 2 > total && !contradicts(*place));
+        let above_12 = own.iter().any(|candidate| candidate.head.hour > 12 || candidate.head.hour == 0);
+        let padded = own.iter().any(|candidate| candidate.head.hour < 10 && candidate.head.hour_digits == 2);
+        roles.period = best.or_else(|| {
+            // Words that change, in a place where most lines have some.
+            let varied = |place: usize| {
+                let worded: usize =
+                    counts[place].iter().filter(|(words, _)| !words.is_empty()).map(|(_, count)| count).sum();
+                let distinct = counts[place].keys().filter(|words| !words.is_empty()).count();
+                !above_12 && distinct > 1 && worded * 2 > total
+            };
+            (0..3).rev().find(|place| varied(*place))
+        });
+        for (place, counts) in counts.iter().enumerate() {
+            let Some(most) = counts.iter().max_by_key(|(_, count)| **count).map(|(words, _)| *words) else { continue };
+            let connects = |words: &Vec<String>| words.is_empty() || cldr::is_connector(words);
+            for (words, count) in counts {
+                let usual = *count * 20 >= total && *count > 2;
+                let varied = connects(words) && (usual || (!words.is_empty() && !most.is_empty() && connects(most)));
+                if *words == most || varied {
+                    roles.silent[place].insert((*words).clone());
+                }
+            }
+        }
+        if let Some(place) = roles.period {
+            let common = common(&counts[place]);
+            for (words, count) in &counts[place] {
+                let Some(period) = known_period(words).or_else(|| without(words, &common)) else { continue };
+                let likely = *count * 20 >= total && (*count > 1 || period.len() == 1);
+                if known_period(words).is_some() || likely {
+                    roles.periods.insert(period);
+                }
+            }
+        } else if !above_12 && !padded {
+            // A word that never changes, on a clock that shows neither 0 nor 13: it may be half of the day.
+            let unclear = |candidate: &&Candidate| {
+                let Gaps { words } = &candidate.head.gaps;
+                words.iter().any(|words| !words.is_empty() && !cldr::is_connector(words))
+            };
+            if let Some(candidate) = own.iter().find(unclear) {
+                return Err(ExportError::DayPeriod { line: candidate.line });
+            }
+        }
+        Ok(roles)
+    }
+
+    /// The day period of a line: no words on a clock of 24 hours. `None` for a line with words that have no place here.
+    fn period(&self, head: &Head) -> Option<Vec<String>> {
+        let mut period = Vec::new();
+        for (place, words) in head.gaps.words.iter().enumerate() {
+            if self.period == Some(place) {
+                let known = known_period(words).filter(|period| self.periods.contains(period));
+                let found = known.or_else(|| {
+                    self.periods
+                        .iter()
+                        .filter(|period| words.windows(period.len()).any(|window| window == period.as_slice()))
+                        .max_by_key(|period| period.len())
+                        .cloned()
+                });
+                period = match found {
+                    Some(found) => found,
+                    // Some phones name the half of the day only where the hour leaves it open.
+                    None if head.hour > 12 && self.silent[place].contains(words) => Vec::new(),
+                    None => return None,
+                };
+            } else if !self.silent[place].contains(words) {
+                return None;
+            }
+        }
+        Some(period)
+    }
+}
+
+/// The longest run of words that some language calls a part of the day.
+fn known_period(words: &[String]) -> Option<Vec<String>> {
+    (1..=words.len())
+        .rev()
+        .flat_map(|length| words.windows(length))
+        .find(|window| !cldr::periods(window).is_empty())
+        .map(<[String]>::to_vec)
+}
+
+/// The words that all lines have in one place, at its beginning.
+fn common(counts: &BTreeMap<&Vec<String>, usize>) -> Vec<String> {
+    let mut all = counts.keys().filter(|words| !words.is_empty());
+    let mut common = all.next().map(|words| (*words).clone()).unwrap_or_default();
+    for words in all {
+        let same = common.iter().zip(words.iter()).take_while(|(one, other)| one == other).count();
+        common.truncate(same);
+    }
+    common
+}
+
+fn without(words: &[String], common: &[String]) -> Option<Vec<String>> {
+    let rest = words.strip_prefix(common).unwrap_or(words);
+    (!rest.is_empty()).then(|| rest.to_vec())
+}
+
+/// What the names of months mean in this file.
+struct Months(HashMap<String, u8>);
+
+impl Months {
+    /// The names of months are those of the language that has most of them: `listopad` is October or November.
+    fn infer(own: &[Candidate]) -> Self {
+        let names: BTreeSet<&String> = own.iter().flat_map(|candidate| &candidate.head.month_words).collect();
+        let mut languages: BTreeMap<&str, usize> = BTreeMap::new();
+        for name in &names {
+            for language in cldr::months(name).iter().map(|(language, _)| *language).collect::<BTreeSet<_>>() {
+                *languages.entry(language).or_default() += 1;
+            }
+        }
+        let most = languages.values().max().copied().unwrap_or_default();
+        let number = |name: &String| {
+            let known = cldr::months(name);
+            let best: BTreeSet<u8> = known
+                .iter()
+                .filter(|(language, _)| languages.get(language) == Some(&most))
+                .map(|(_, month)| *month)
+                .collect();
+            let all: BTreeSet<u8> = known.iter().map(|(_, month)| *month).collect();
+            let meant = if best.is_empty() { all } else { best };
+            let mut meant = meant.into_iter();
+            meant.next().filter(|_| meant.next().is_none())
+        };
+        Self(names.into_iter().filter_map(|name| Some((name.clone(), number(name)?))).collect())
+    }
+
+    fn number(&self, head: &Head) -> Option<u8> {
+        let mut numbers = head.month_words.iter().filter_map(|word| self.0.get(word).copied());
+        numbers.next().filter(|first| numbers.all(|other| other == *first))
+    }
+}
+
+fn time(day: Date, head: &Head, hour: u8) -> Option<DateTime> {
+    let part = |value: u8| i8::try_from(value).ok();
+    Some(day.at(part(hour)?, part(head.minute)?, part(head.second)?, 0))
+}
+
+/// The time as it is written, for the message's id: the numbers of the date in their order, so that a longer export which
+/// shows another order gives the same id. The hour is the day's where all languages that have
+/// the words agree on it, and otherwise as it is written.
+fn written(head: &Head, words: &[String], month: Option<u8>) -> String {
+    let [a, b, c] = head.date;
+    let b = month.map_or(b, u32::from);
+    let meant: BTreeSet<u8> = cldr::periods(words).iter().map(|(_, period)| period.hour(head.hour)).collect();
+    let mut meant = meant.into_iter();
+    let hour = match (meant.next(), meant.next()) {
+        _ if words.is_empty() => format!("{:02}", head.hour),
+        (Some(only), None) => format!("{only:02}"),
+        _ => format!("{:02} {}", head.hour, words.concat()),
+    };
+    format!("{a}.{b}.{c} {hour}:{:02}:{:02}", head.minute, head.second)
+}
+
+/// The error for a file whose dates fit no order, with the first that does not as it was read.
+fn impossible(candidate: &Candidate, reading: Reading, month: Option<u8>) -> ExportError {
+    let Head { date: [a, b, c], era, .. } = &candidate.head;
+    let tried = match reading.date(&candidate.head, month) {
+        Some(date) => date.to_string(),
+        None if era.is_empty() => format!("{a}, {b}, {c}"),
+        None => format!("{a}, {b}, {c} of an unknown era"),
+    };
+    ExportError::ImpossibleTime { line: candidate.line, tried }
+}

@@ -1,0 +1,54 @@
+//! How an export was read, for the log, the run's summary and the example.
+
+use crate::{DayOrder, Export};
+
+/// How an export was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// Messages and lines of WhatsApp's own.
+    pub messages: usize,
+    /// The order that the dates' numbers were read in.
+    pub day_order: DayOrder,
+    /// The lines, from 1, that look like the beginning of a message and were read as part of the message before.
+    pub suspicious_lines: Vec<usize>,
+    /// How many messages name a file that the export does not have.
+    pub missing_files: usize,
+    /// The files of the zip that no message names. Each is an item of its own. These are names from a chat: they belong on
+    /// a screen, not in a log.
+    pub unnamed_files: Vec<String>,
+}
+
+impl Export {
+    /// How it was read.
+    pub fn summary(&self) -> Summary {
+        let mut suspicious: Vec<usize> =
+            self.chat.messages.iter().flat_map(|message| message.suspicious.iter().copied()).collect();
+        suspicious.sort_unstable();
+        let package = self.package.as_ref();
+        let name = |file: &usize| package.map(|package| package.name(*file).to_owned());
+        Summary {
+            messages: self.chat.messages.len(),
+            day_order: self.chat.day_order,
+            suspicious_lines: suspicious,
+            missing_files: self.missing_files(),
+            unnamed_files: self.attachments.unnamed.iter().filter_map(name).collect(),
+        }
+    }
+}
+
+impl Summary {
+    /// The lines that look like messages, or `None` where there are none: `lines 2, 7, 9 and 4 more`.
+    pub fn suspicious(&self) -> Option<String> {
+        (!self.suspicious_lines.is_empty()).then(|| lines(&self.suspicious_lines))
+    }
+}
+
+/// The first line numbers, and how many more there are.
+pub(crate) fn lines(lines: &[usize]) -> String {
+    const SHOWN: usize = 20;
+    let shown: Vec<String> = lines.iter().take(SHOWN).map(usize::to_string).collect();
+    let word = if lines.len() == 1 { "line" } else { "lines" };
+    let more = lines.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{word} {}{more}", shown.join(", "))
+}
