@@ -89,7 +89,7 @@ fn marker(line: &str, package: &Package) -> Option<(usize, usize, usize)> {
 /// `<word: NAME>`, `<NAME word>`, `<NAME>`.
 fn inside(group: &str, package: &Package) -> Option<usize> {
     let mut chars = group.chars();
-    (chars.next(), chars.next_back());
+    let _brackets = (chars.next(), chars.next_back());
     let inner = trim(chars.as_str());
     let colons = inner.match_indices([':', '：', '﹕', '︰']).map(|(at, colon)| &inner[at + colon.len()..]);
     let after = inner.match_indices(is_space).map(|(at, space)| &inner[at + space.len()..]);

@@ -68,7 +68,7 @@ pub(crate) fn words(text: &str) -> Vec<String> {
     for c in text.chars() {
         if is_letter(c) {
             word.extend(c.to_lowercase());
-        } else if !(is_mark(c) || matches!(c, '\u{200b}'..='\u{200d}')) && !word.is_empty() {
+        } else if !(is_mark(c) || matches!(c, '\u{200b}'..='\u{200d}') || word.is_empty()) {
             words.push(std::mem::take(&mut word));
         }
     }
