@@ -66,6 +66,14 @@ async fn a_deleted_copy_is_told_and_not_filed_again_and_a_mailbox_that_is_gone_i
     let [(gone, gone_copies), (owner, _)] = two(&copies)?;
     let folder = mail.path().join(&owner).join(FOLDER).join("cur");
     let copy = std::fs::read_dir(&folder)?.next().context("no copy")??.path();
+    // The mailbox's owner files it a second time.
+    let name = copy.file_name().and_then(|name| name.to_str()).context("no name")?;
+    let second = folder.join(format!("9{name}"));
+    std::fs::copy(&copy, &second)?;
+    let (code, told) = deep(&pipeline, &[]).await?;
+    assert_eq!((code, count(&told, "duplicates"), count(&told, "not_in_mailbox")), (Some(1), 1, 0), "{told}");
+    assert_eq!(told["duplicates"][0]["copies"], 2);
+    std::fs::remove_file(&second)?;
     std::fs::remove_file(&copy)?;
     std::fs::remove_dir_all(mail.path().join(&gone))?;
     let left = std::fs::read_dir(&folder)?.count();

@@ -25,7 +25,7 @@ use item::{FilingResult, MailboxAddress, Sha256};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use uuid::Uuid;
 
-use super::{Attempt, Filed, Identity, Mailbox, MailboxError, Mailboxes, Message, date};
+use super::{Attempt, Filed, Identity, Mailbox, MailboxError, Mailboxes, Message, StoredCopy, date};
 
 /// Characters of addresses that a file name cannot have, and the escape character. (An address never begins with a dot.)
 const ESCAPED: &AsciiSet = &CONTROLS.add(b'/').add(b'%');
@@ -104,7 +104,13 @@ impl Mailboxes for Maildir {
 
     async fn holds(&self, mailbox: &Mailbox, copy: &Identity<'_>) -> Result<Option<String>, MailboxError> {
         let (id, hash) = (mailbox.id.clone(), hash(copy));
-        self.on_disk(move |tree| tree.holds(&id, &hash)).await
+        Ok(self.on_disk(move |tree| tree.copies(&id, &hash)).await?.into_iter().next())
+    }
+
+    async fn copies(&self, mailbox: &Mailbox, copy: &Identity<'_>) -> Result<Vec<StoredCopy>, MailboxError> {
+        let (id, hash) = (mailbox.id.clone(), hash(copy));
+        let copies = self.on_disk(move |tree| tree.copies(&id, &hash)).await?;
+        Ok(copies.into_iter().map(|message| StoredCopy { message, lacks_message_class: false }).collect())
     }
 }
 
@@ -146,7 +152,7 @@ impl Tree {
         let folder = self.known_mailbox(id)?.join(&self.folder);
         make_folder(&folder).map_err(|error| failed(&error))?;
         if attempt == Attempt::Again
-            && let Some(message) = find_copy(&folder, &hash).map_err(|error| failed(&error))?
+            && let Some(message) = find_copies(&folder, &hash).map_err(|error| failed(&error))?.pop()
         {
             return Ok(Begun::Exists(message));
         }
@@ -155,10 +161,10 @@ impl Tree {
             .map_err(|error| failed(&error))
     }
 
-    fn holds(&self, id: &str, hash: &str) -> Result<Option<String>, MailboxError> {
+    fn copies(&self, id: &str, hash: &str) -> Result<Vec<String>, MailboxError> {
         let folder = self.known_mailbox(id)?.join(&self.folder);
-        match check(&folder).and_then(|()| find_copy(&folder, hash)) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        match check(&folder).and_then(|()| find_copies(&folder, hash)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
             result => result.map_err(|error| failed(&error)),
         }
     }
@@ -235,8 +241,9 @@ impl Drop for Draft {
     }
 }
 
-/// The unique name of the copy, whatever flags a mail client has appended to it.
-fn find_copy(folder: &Path, hash: &str) -> io::Result<Option<String>> {
+/// The unique names of the copies of a message, whatever flags a mail client has put behind them since.
+fn find_copies(folder: &Path, hash: &str) -> io::Result<Vec<String>> {
+    let mut copies = Vec::new();
     for part in ["cur", "new"] {
         let entries = match fs::read_dir(folder.join(part)) {
             // Another function is creating the folder at this moment.
@@ -248,11 +255,11 @@ fn find_copy(folder: &Path, hash: &str) -> io::Result<Option<String>> {
             let name = name.to_string_lossy();
             let unique = name.split(':').next().unwrap_or_default();
             if unique.split('.').nth(1) == Some(hash) {
-                return Ok(Some(unique.to_owned()));
+                copies.push(unique.to_owned());
             }
         }
     }
-    Ok(None)
+    Ok(copies)
 }
 
 fn sync_directory(directory: &Path) -> io::Result<()> {
