@@ -5,9 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use batch::{Failure, Invocation, Next, Record, Work};
 use bytes::Bytes;
-use item::{
-    Captured, ConvertTask, DeadLetter, DeadLettered, ImportTask, Item, Outcome, Reason, Sha256, Stage, TASK_VERSION,
-};
+use item::{Captured, ConvertTask, DeadLetter, ImportTask, Item, Outcome, Reason, Sha256, Stage, TASK_VERSION};
 use metrics::Metric;
 use render::{Content, FileFacts, Renderer};
 use source::{Fetched, Source, SourceError};
@@ -203,8 +201,7 @@ impl Convert {
         let mut outcome =
             before.as_ref().map_or_else(|| Outcome::new(task.item.clone()), |before| before.outcome.clone());
         outcome.run.get_or_insert_with(|| task.run.clone());
-        outcome.dead_letter = Some(DeadLettered { stage: Stage::Convert, reason });
-        outcome.letter_of = Some(record.letter_of(&task.run));
+        outcome.dead_letter(Stage::Convert, reason, record.letter_of(&task.run));
         let put = Put { key, bytes: outcome.to_json().into(), content_type: "application/json", sha256: None };
         match self.store.put(put, condition).await.map_err(from_store)? {
             Written::Yes(_) => Ok(()),

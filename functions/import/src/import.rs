@@ -1,4 +1,4 @@
-//! One item.
+//! Imports one item: resolves its participants and files a copy in each of their mailboxes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,21 +6,25 @@ use async_trait::async_trait;
 use batch::{Failure, Invocation, Next, Record, Work};
 use futures::{StreamExt, stream};
 use item::{
-    DeadLettered, FailedMailbox, FiledMailbox, FilingResult, ImportTask, MailboxAddress, Outcome, Participant, Reason,
-    Sha256, Stage,
+    FailedMailbox, FiledMailbox, FilingResult, ImportTask, MailboxAddress, MissingReason, Outcome, Participant, Reason,
+    Stage,
 };
 use jiff::Timestamp;
-use mapping::{Directory, Resolution};
+use mapping::{Directory, Rules};
 use metrics::Metric;
-use store::{Store, StoreError, keys::ItemKeys};
-use tokio::sync::{Mutex, Semaphore};
-use tracing::{debug, info};
+use store::{Store, keys::ItemKeys};
+use tracing::{debug, info, warn};
 
 use crate::{
-    evidence, large,
-    mailbox::{Attempt, Filed, Mailbox, MailboxError, Mailboxes, Message, Mime},
-    outcomes::{Claimed, Found, Outcomes},
+    failure::{from_mailbox, permanent},
+    mailbox::{Attempt, Filed, Mailbox, MailboxError, Mailboxes, Message},
+    memory_budget::MemoryBudget,
+    outcomes::{Acquired, Leased, Outcomes},
+    participants::{self, Plan},
+    retry_limit::{RetryLimit, Series},
+    stored_message::StoredMessage,
     user_map_file::UserMapFile,
+    waiting::{Undecided, Waiting},
 };
 
 /// The function.
@@ -29,34 +33,28 @@ pub struct Import {
     pub store: Store,
     /// The mail system.
     pub mailboxes: Arc<dyn Mailboxes>,
-    /// Who has which mailbox.
+    /// The user map in use.
     pub user_map: UserMapFile,
-    /// Whether an item's own e-mail property counts where the user map knows nobody.
+    /// Whether a participant's own e-mail property counts where the user map does not have the number.
     pub automatic_mapping: bool,
-    /// Where an item goes that belongs to nobody.
+    /// Domains whose addresses are expected to have mailboxes.
+    pub tenant_domains: Vec<String>,
+    /// Where an item is filed none of whose participants has a mailbox or is expected to have one.
     pub catch_all: Option<MailboxAddress>,
-    /// How long a copy may take to appear in a mailbox after the request for it was lost.
+    /// How long a copy may take to appear in a mailbox after the response of its request was lost.
     pub settles: Duration,
+    /// How long undecided answers of the mail system are retried.
+    pub retry_limit: RetryLimit,
+    /// Memory for items that are filed at the same time.
+    pub memory: MemoryBudget,
 }
 
-/// How many mailboxes of one item are filed in at once. Each is another mailbox, so the mail system's limit of requests
-/// at once for one mailbox is not touched.
-const MAILBOXES_AT_ONCE: usize = 4;
+/// Mailboxes of one item that are filed in concurrently. Each is another mailbox, so the mail system's concurrency limit for one
+/// mailbox is not touched.
+const MAILBOX_CONCURRENCY: usize = 4;
 
-/// How many copies of one item are filed between two notes in its outcome: what a killed function has to look up again.
-const COPIES_PER_NOTE: usize = 50;
-
-/// Room for copies that are under way, in KiB: messages are small, or there are few of them at once. The largest of the
-/// usual size takes a sixth.
-const ROOM: u32 = 256 << 10;
-
-/// How many times its own size a message may take while it is filed: what is sent, in base64, and what that is made of.
-const WEIGHT: usize = 3;
-
-static FREE: Semaphore = Semaphore::const_new(ROOM as usize);
-
-/// Held while a large message is filed.
-static ALONE: Mutex<()> = Mutex::const_new(());
+/// Copies of one item that are filed between two writes of its outcome: what a killed function has to look up again.
+const COPIES_PER_SAVE: usize = 50;
 
 #[async_trait]
 impl Work for Import {
@@ -67,6 +65,8 @@ impl Work for Import {
         Metric::MailboxThrottles,
         Metric::UserMapRefused,
         Metric::WithoutMessageClass,
+        Metric::MailboxMissing,
+        Metric::LookupRejected,
     ];
 
     async fn prepare(&self) -> Result<(), Failure> {
@@ -78,49 +78,37 @@ impl Work for Import {
             ImportTask::parse(&record.body).map_err(|error| permanent(Reason::TaskMalformed, error.to_string()))?;
         let keys = ItemKeys::of_import(&task);
         let outcomes = self.outcomes();
-        let settled = |outcome: &Outcome| settled(outcome, record);
-        let mut claimed = match outcomes.claim(&task, &keys, (invocation, record), settled).await? {
-            Found::Ours(claimed) => *claimed,
-            Found::Settled(why) => {
+        let mut leased = match outcomes.acquire(&task, &keys, (invocation, record)).await? {
+            Acquired::Leased(leased) => *leased,
+            Acquired::Settled(why) => {
                 info!(item = %task.key, stage = %Stage::Import, why, "nothing to do");
                 return Ok(Next::Done);
             }
         };
-        let result = self.import(&task, task.mime.as_ref().unwrap_or(&keys.dated_mime), &mut claimed, invocation).await;
-        let outcome = &mut claimed.outcome;
-        match &result {
-            Ok(()) => (outcome.dead_letter, outcome.letter_of) = (None, None),
-            Err(Failure::Permanent { reason, .. }) => {
-                outcome.dead_letter = Some(DeadLettered { stage: Stage::Import, reason: *reason });
-                outcome.letter_of = Some(record.letter_of(&task.run));
+        let result = self.import(&task, task.mime.as_ref().unwrap_or(&keys.dated_mime), &mut leased, invocation).await;
+        count_missing(&leased.outcome);
+        match result {
+            Ok(()) => outcomes.complete(leased).await.map(|()| Next::Done),
+            Err(Undecided { failure: Failure::Permanent { reason, detail }, .. }) => {
+                outcomes.dead_letter(leased, reason, record.letter_of(&task.run)).await?;
+                Err(permanent(reason, detail))
             }
-            // Not decided: what stood there stands.
-            Err(Failure::Transient { .. } | Failure::Setup { .. }) => {}
-        }
-        let released = match &result {
-            Ok(()) | Err(Failure::Permanent { .. }) => outcomes.release(claimed).await,
-            Err(Failure::Transient { after, .. } | Failure::Setup { after, .. }) => {
-                outcomes.put_off(claimed, after.unwrap_or_default()).await
+            Err(Undecided { failure, hold }) => {
+                // Prefer the import error over the error of saving the outcome.
+                if let Err(save) = outcomes.wait(leased, hold).await {
+                    debug!(item = %task.key, stage = %Stage::Import, ?save, "the outcome was not saved");
+                }
+                Err(failure)
             }
-        };
-        // A failure that is known already says more than that it could not be noted.
-        match (result, released) {
-            (Err(failure @ (Failure::Transient { .. } | Failure::Setup { .. })), _) => Err(failure),
-            (_, Err(failure)) => Err(failure),
-            (Err(failure), Ok(())) => Err(failure),
-            (Ok(()), Ok(())) => Ok(Next::Done),
         }
     }
 }
 
-/// Why nothing is left to be done for an item with this outcome, if so.
-fn settled(outcome: &Outcome, record: &Record) -> Option<&'static str> {
-    if outcome.is_complete() {
-        return Some("filed already");
-    }
-    let ours = outcome.dead_letter.is_some_and(|letter| letter.stage == Stage::Import);
-    // Queued again by a later run's overlap or a repeated convert: it waits for an operator, and one letter is enough.
-    (ours && outcome.claim.is_none() && record.needs_no_letter(outcome)).then_some("a dead letter already")
+/// Counts the participants that wait for a mailbox or for their lookup.
+fn count_missing(outcome: &Outcome) {
+    let count = |reason| outcome.missing.iter().filter(|missing| missing.reason == reason).count() as u64;
+    metrics::add(Metric::MailboxMissing, count(MissingReason::MailboxNotFound));
+    metrics::add(Metric::LookupRejected, count(MissingReason::LookupRejected) + outcome.lookup_rejected.len() as u64);
 }
 
 impl Import {
@@ -132,190 +120,202 @@ impl Import {
         &self,
         task: &ImportTask,
         mime_key: &str,
-        claimed: &mut Claimed,
+        leased: &mut Leased,
         invocation: &Invocation,
-    ) -> Result<(), Failure> {
-        // Until the last copy is filed: its pieces are in memory beside messages of the usual size, whose memory it is.
-        let _alone = if task.bytes > large::WHOLE { Some(ALONE.lock().await) } else { None };
-        let message = self.message(task, mime_key).await?;
-        let outcome = &mut claimed.outcome;
-        outcome.message_id = Some(message.message_id.clone());
-        outcome.content = message.identity().content;
-        outcome.sha256 = Some(task.sha256);
-        outcome.bytes = Some(task.bytes);
-        outcome.mime = Some(mime_key.to_owned());
-
-        let mapped = match &task.participants {
-            Some(participants) => self.map(participants).await?,
-            None => {
-                let participants = evidence::participants(&message.mime).await.map_err(|error| from_mailbox(&error))?;
-                let participants = participants.ok_or_else(|| {
-                    permanent(
-                        Reason::ItemMalformed,
-                        "the stored message has no evidence to read participants from".to_owned(),
-                    )
-                })?;
-                self.map(&participants).await?
-            }
-        };
-        debug!(item = %task.key, stage = %Stage::Import, mailboxes = mapped.mailboxes.len(), "mapped");
-        claimed.outcome.unmapped = mapped.unmapped;
-        if mapped.mailboxes.is_empty() {
-            if self.catch_all.is_some() {
-                // As long as that is so, every item of nobody comes here.
-                let detail = "CATCH_ALL_MAILBOX names an address that has no mailbox".to_owned();
-                return Err(Failure::Setup { detail, after: None });
-            }
-            return Err(permanent(Reason::Unmapped, "no participant has a mailbox".to_owned()));
+    ) -> Result<(), Undecided> {
+        let mut stored = StoredMessage::new(&self.store, &self.memory, task, mime_key);
+        if leased.outcome.sha256.is_none() {
+            let message = stored.get().await?;
+            let outcome = &mut leased.outcome;
+            outcome.message_id = Some(message.message_id.clone());
+            outcome.content = message.identity().content;
+            outcome.sha256 = Some(task.sha256);
+            outcome.bytes = Some(task.bytes);
+            outcome.mime = Some(mime_key.to_owned());
         }
-        self.file(task, &message, mapped.mailboxes, claimed, invocation).await
-    }
-
-    /// The stored message, which must be the one that convert wrote.
-    async fn message(&self, task: &ImportTask, key: &str) -> Result<Message, Failure> {
-        let mime = if task.bytes > large::WHOLE {
-            large::read(&self.store, key, task.sha256, task.bytes).await?
-        } else {
-            self.whole(task, key).await?
-        };
-        let mime = mime.ok_or_else(|| {
-            let detail = "the rendered message is gone from the bucket; restore the object's last version, then replay";
-            permanent(Reason::ItemNotFound, detail.to_owned())
-        })?;
-        let message_id = evidence::message_id(&mime)
-            .ok_or_else(|| permanent(Reason::ItemMalformed, "the stored message has no Message-ID".to_owned()))?;
-        Ok(Message { item: task.item.clone(), message_id, mime })
-    }
-
-    async fn whole(&self, task: &ImportTask, key: &str) -> Result<Option<Mime>, Failure> {
-        match self.store.get(key, task.bytes).await {
-            Ok(Some(object)) if Sha256::of(&object.bytes) == task.sha256 => Ok(Some(object.bytes.into())),
-            Ok(Some(_)) | Err(StoreError::TooLarge { .. }) => Err(tampered()),
-            Ok(None) => Ok(None),
-            Err(error) => Err(crate::from_store(error)),
+        let participants = stored.participants().await?;
+        let Plan { mut mailboxes, missing, unmapped, lookup_rejected, waiting, given_up, .. } =
+            self.plan(&participants, &mut stored, &leased.outcome).await?;
+        debug!(item = %task.key, stage = %Stage::Import, mailboxes = mailboxes.len(), missing = missing.len(), "mapped");
+        let outcome = &mut leased.outcome;
+        (outcome.missing, outcome.unmapped, outcome.lookup_rejected) = (missing, unmapped, lookup_rejected);
+        if !outcome.lookup_rejected.is_empty() {
+            let count = outcome.lookup_rejected.len();
+            warn!(item = %task.key, stage = %Stage::Import, count, "lookups rejected until the retries were used up");
+        }
+        if mailboxes.is_empty() && outcome.mailboxes.is_empty() && outcome.missing.is_empty() {
+            mailboxes.push(self.catch_all().await?);
+        }
+        self.file(task, &mut stored, mailboxes, leased, waiting, invocation).await?;
+        match given_up {
+            None => Ok(()),
+            Some((reason, detail)) => Err(permanent(reason, detail).into()),
         }
     }
 
-    async fn map(&self, participants: &[Participant]) -> Result<Resolution<Mailbox>, Failure> {
+    /// Resolves the participants that have no copy yet.
+    async fn plan(
+        &self,
+        participants: &[Participant],
+        stored: &mut StoredMessage<'_>,
+        outcome: &Outcome,
+    ) -> Result<Plan, Failure> {
         let map = self.user_map.current().await?;
+        let now = Timestamp::now();
+        let rules = Rules {
+            map: &map,
+            automatic: self.automatic_mapping,
+            tenant_domains: &self.tenant_domains,
+            at: if map.has_periods() { stored.time().await? } else { now },
+        };
         let directory = MailDirectory(self.mailboxes.as_ref());
-        mapping::resolve(participants, &map, self.automatic_mapping, self.catch_all.as_ref(), &directory)
-            .await
-            .map_err(|error| from_mailbox(&error))
+        let believed = participants::believed(&outcome.missing, self.retry_limit, now);
+        let filed = |address: &MailboxAddress| outcome.mailboxes.iter().any(|filed| filed.address == *address);
+        let resolved = mapping::resolve(participants, &rules, &believed, filed, &directory).await;
+        let decide = |witness| participants::decide(&resolved, &outcome.missing, self.retry_limit, now, witness);
+        let plan = decide(false);
+        // A mailbox that has its copy must still be found, or nothing can be concluded from a rejected lookup.
+        match outcome.mailboxes.first().filter(|_| plan.needs_witness) {
+            Some(filed) if matches!(self.mailboxes.find(&filed.address).await, Ok(Some(_))) => Ok(decide(true)),
+            Some(_) | None => Ok(plan),
+        }
     }
 
-    /// Files a copy in each mailbox that has none, and notes each in the outcome.
+    /// The mailbox for an item none of whose participants has one or is expected to have one.
+    async fn catch_all(&self) -> Result<Mailbox, Failure> {
+        let Some(address) = &self.catch_all else {
+            return Err(permanent(Reason::Unmapped, "no participant has a mailbox"));
+        };
+        // Until an operator has corrected it, each such item waits.
+        let missing = || Failure::Setup {
+            detail: "CATCH_ALL_MAILBOX names an address that has no mailbox".to_owned(),
+            after: None,
+        };
+        self.mailboxes.find(address).await.map_err(|error| from_mailbox(&error))?.ok_or_else(missing)
+    }
+
+    /// Files a copy in each mailbox that has none, and records each in the outcome.
     async fn file(
         &self,
         task: &ImportTask,
-        message: &Message,
+        stored: &mut StoredMessage<'_>,
         mailboxes: Vec<Mailbox>,
-        claimed: &mut Claimed,
+        leased: &mut Leased,
+        mut waiting: Waiting,
         invocation: &Invocation,
-    ) -> Result<(), Failure> {
-        let attempt = if claimed.first { Attempt::First } else { Attempt::Again };
-        let failed_before = std::mem::take(&mut claimed.outcome.failed);
+    ) -> Result<(), Undecided> {
+        let attempt = if leased.first { Attempt::First } else { Attempt::Again };
+        let failed_before = std::mem::take(&mut leased.outcome.failed);
         let lacking: Vec<_> =
-            mailboxes.into_iter().filter(|mailbox| !claimed.outcome.has(&mailbox.id, &mailbox.address)).collect();
+            mailboxes.into_iter().filter(|mailbox| !leased.outcome.has(&mailbox.id, &mailbox.address)).collect();
         let outcomes = self.outcomes();
-        let weight = u32::try_from((message.mime.in_memory().len() * WEIGHT) >> 10).unwrap_or(ROOM).min(ROOM);
-        let mut waiting = Waiting::default();
         let (mut imported, mut skipped) = (0, 0);
-        for (index, some) in lacking.chunks(COPIES_PER_NOTE).enumerate() {
+        let mut refused = None;
+        for (index, chunk) in lacking.chunks(COPIES_PER_SAVE).enumerate() {
+            let message = stored.get().await?;
             if index > 0
-                && let Err(failure) = outcomes.save(claimed).await
+                && let Err(failure) = outcomes.save(leased).await
             {
-                // What was found out so far is said all the same.
+                // What was found out so far is reported nevertheless.
                 waiting.add(failure);
                 break;
             }
             if invocation.left().is_zero() {
-                waiting.add(Failure::Transient { detail: "the function's time is over".to_owned(), after: None });
+                waiting.add(Failure::Transient { detail: "deadline reached".to_owned(), after: None });
                 break;
             }
-            let copies = stream::iter(some.to_vec()).map(|mailbox| async move {
-                // Never closed.
-                let _room = FREE.acquire_many(weight).await.ok();
-                let result = self.mailboxes.file(&mailbox, message, attempt).await;
+            let copies = stream::iter(chunk.to_vec()).map(|mailbox| async move {
+                let result = self.file_copy(&mailbox, message, attempt).await;
                 (mailbox, result)
             });
-            let mut copies = copies.buffer_unordered(MAILBOXES_AT_ONCE);
+            let mut copies = copies.buffer_unordered(MAILBOX_CONCURRENCY);
             while let Some((mailbox, result)) = copies.next().await {
-                match result {
+                let error = match result {
                     Ok(filed) => {
                         match filed.result {
                             FilingResult::Imported => imported += 1,
                             FilingResult::Skipped => skipped += 1,
                         }
-                        claimed.outcome.mailboxes.push(entry(mailbox, filed));
+                        leased.outcome.mailboxes.push(entry(mailbox, filed));
+                        continue;
                     }
-                    Err(error) => match from_mailbox(&error) {
-                        Failure::Permanent { reason, detail } => {
-                            debug!(item = %task.key, stage = %Stage::Import, %reason, detail, "a mailbox refused");
-                            claimed.outcome.failed.push(FailedMailbox {
-                                address: mailbox.address,
-                                reason,
-                                since: None,
-                                checks: 0,
-                            });
-                        }
-                        failure => waiting.add(failure),
-                    },
+                    Err(error) => error,
+                };
+                let before = failed_before.iter().find(|failed| failed.address == mailbox.address);
+                let (failed, failure) = rejected(mailbox.address, &error, before, self.retry_limit, Timestamp::now());
+                leased.outcome.failed.extend(failed);
+                match failure {
+                    Failure::Permanent { reason, detail } => {
+                        debug!(item = %task.key, stage = %Stage::Import, %reason, detail, "a mailbox refused the item");
+                        refused.get_or_insert((reason, detail));
+                    }
+                    failure => waiting.add_filing(failure),
                 }
             }
         }
-        let failed = claimed.outcome.failed.len();
+        let failed = leased.outcome.failed.len();
         info!(item = %task.key, stage = %Stage::Import, imported, skipped, failed, "filed");
         metrics::add(Metric::Imported, imported);
         metrics::add(Metric::Skipped, skipped);
-        if let Some(failure) = waiting.failure() {
-            // Who lacked a copy and still does stays named, whatever becomes of this task.
-            let outcome = &mut claimed.outcome;
+        if let Some(undecided) = waiting.end() {
+            // A mailbox that had no copy and has none yet stays named, whatever becomes of this task.
+            let outcome = &mut leased.outcome;
             let decided = |address: &MailboxAddress| {
                 outcome.mailboxes.iter().any(|filed| filed.address == *address)
                     || outcome.failed.iter().any(|failed| failed.address == *address)
             };
-            let undecided: Vec<_> = failed_before.into_iter().filter(|failed| !decided(&failed.address)).collect();
-            outcome.failed.extend(undecided);
-            return Err(failure);
+            let pending: Vec<_> = failed_before.into_iter().filter(|failed| !decided(&failed.address)).collect();
+            outcome.failed.extend(pending);
+            return Err(undecided);
         }
-        let Some(first) = claimed.outcome.failed.first() else { return Ok(()) };
-        Err(permanent(
-            first.reason,
-            format!("{failed} of {} mailboxes refused the item", failed + claimed.outcome.mailboxes.len()),
-        ))
+        let Some((reason, detail)) = refused else { return Ok(()) };
+        let all = failed + leased.outcome.mailboxes.len();
+        Err(permanent(reason, format!("{failed} of {all} mailboxes refused the item; the first: {detail}")).into())
+    }
+
+    async fn file_copy(&self, mailbox: &Mailbox, message: &Message, attempt: Attempt) -> Result<Filed, MailboxError> {
+        let _memory = self.memory.copy(message.mime.in_memory().len()).await;
+        self.mailboxes.file(mailbox, message, attempt).await
     }
 }
 
-/// Why an item has to wait, and how long: several of its mailboxes may have a say.
-#[derive(Default)]
-struct Waiting {
-    /// What is told. What needs an operator comes before what passes.
-    told: Option<Failure>,
-    /// The longest that one of them asked for, whichever is told: a copy may be on its way to that one.
-    hold: Option<Duration>,
-}
-
-impl Waiting {
-    fn add(&mut self, failure: Failure) {
-        let after = match &failure {
-            Failure::Transient { after, .. } | Failure::Setup { after, .. } => *after,
-            Failure::Permanent { .. } => None,
+/// What the error of a filing means, and the entry in the outcome, where there is one. An unrecognized error, and a mailbox that
+/// has disappeared, are retried until the limit is reached.
+fn rejected(
+    address: MailboxAddress,
+    error: &MailboxError,
+    before: Option<&FailedMailbox>,
+    limit: RetryLimit,
+    now: Timestamp,
+) -> (Option<FailedMailbox>, Failure) {
+    let reason = match error {
+        MailboxError::Unrecognized { .. } => Reason::MailboxRejected,
+        MailboxError::NoMailbox { .. } => Reason::MailboxNotFound,
+        MailboxError::LookupRejected { .. } => Reason::LookupRejected,
+        _ => {
+            let failure = from_mailbox(error);
+            let failed = match &failure {
+                Failure::Permanent { reason, .. } => {
+                    Some(FailedMailbox { address, reason: *reason, since: None, checks: 0 })
+                }
+                Failure::Transient { .. } | Failure::Setup { .. } => None,
+            };
+            return (failed, failure);
+        }
+    };
+    let earlier = before.and_then(|before| Some(Series { since: before.since?, checks: before.checks }));
+    let series = Series::next(earlier, now);
+    let failed = FailedMailbox { address, reason, since: Some(series.since), checks: series.checks };
+    let failure = if limit.is_reached(series, now) {
+        permanent(reason, format!("{error}, after {} attempts", series.checks))
+    } else {
+        let asked = match error {
+            MailboxError::Unrecognized { retry_after, .. } => *retry_after,
+            _ => None,
         };
-        let rank = |failure: &Failure| matches!(failure, Failure::Setup { .. });
-        if self.told.as_ref().is_none_or(|told| (rank(&failure), after) > (rank(told), self.hold)) {
-            self.told = Some(failure);
-        }
-        self.hold = self.hold.max(after);
-    }
-
-    fn failure(self) -> Option<Failure> {
-        Some(match self.told? {
-            Failure::Transient { detail, .. } => Failure::Transient { detail, after: self.hold },
-            Failure::Setup { detail, .. } => Failure::Setup { detail, after: self.hold },
-            failure @ Failure::Permanent { .. } => failure,
-        })
-    }
+        Failure::Transient { detail: error.to_string(), after: asked.max(limit.next_check(series)) }
+    };
+    (Some(failed), failure)
 }
 
 fn entry(mailbox: Mailbox, filed: Filed) -> FiledMailbox {
@@ -329,82 +329,14 @@ fn entry(mailbox: Mailbox, filed: Filed) -> FiledMailbox {
 }
 
 /// The mail system as the mapping's directory.
-struct MailDirectory<'a>(&'a dyn Mailboxes);
+pub(crate) struct MailDirectory<'a>(pub(crate) &'a dyn Mailboxes);
 
 #[async_trait]
 impl Directory for MailDirectory<'_> {
     type Mailbox = Mailbox;
     type Error = MailboxError;
 
-    fn id<'a>(&self, mailbox: &'a Mailbox) -> &'a str {
-        &mailbox.id
-    }
-
     async fn find(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, MailboxError> {
         self.0.find(address).await
-    }
-}
-
-fn permanent(reason: Reason, detail: String) -> Failure {
-    Failure::Permanent { reason, detail }
-}
-
-pub(crate) fn tampered() -> Failure {
-    permanent(
-        Reason::ItemMalformed,
-        "the stored message is not the one that was rendered: its SHA-256 differs".to_owned(),
-    )
-}
-
-fn from_mailbox(error: &MailboxError) -> Failure {
-    let detail = error.to_string();
-    match error {
-        MailboxError::Unavailable { retry_after, .. } | MailboxError::Unrecognized { retry_after, .. } => {
-            Failure::Transient { detail, after: *retry_after }
-        }
-        MailboxError::NoMailbox { .. } | MailboxError::LookupRejected { .. } => {
-            Failure::Transient { detail, after: None }
-        }
-        MailboxError::Setup { .. } => Failure::Setup { detail, after: None },
-        MailboxError::Rejected { .. } => permanent(Reason::MailboxRejected, detail),
-        MailboxError::Full => permanent(Reason::MailboxFull, detail),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MINUTE: Option<Duration> = Some(Duration::from_secs(60));
-    const LONG: Option<Duration> = Some(Duration::from_secs(600));
-
-    fn transient(after: Option<Duration>) -> Failure {
-        Failure::Transient { detail: format!("{after:?}"), after }
-    }
-
-    fn setup() -> Failure {
-        Failure::Setup { detail: "set-up".to_owned(), after: None }
-    }
-
-    fn waits(failures: impl IntoIterator<Item = Failure>) -> Failure {
-        let mut waiting = Waiting::default();
-        failures.into_iter().for_each(|failure| waiting.add(failure));
-        waiting.failure().unwrap()
-    }
-
-    #[test]
-    fn a_mailbox_that_needs_an_operator_does_not_shorten_the_wait_for_another() {
-        let both = Failure::Setup { detail: "set-up".to_owned(), after: MINUTE };
-        assert_eq!(waits([transient(MINUTE), setup()]), both);
-        assert_eq!(waits([setup(), transient(MINUTE)]), both);
-        assert_eq!(waits([setup(), transient(MINUTE), setup()]), both);
-        assert_eq!(waits([transient(None), setup()]), setup());
-    }
-
-    #[test]
-    fn the_longest_wait_counts_and_is_told_of() {
-        assert_eq!(waits([transient(MINUTE), transient(LONG), transient(None)]), transient(LONG));
-        assert_eq!(waits([transient(LONG), transient(MINUTE)]), transient(LONG));
-        assert!(Waiting::default().failure().is_none());
     }
 }

@@ -10,8 +10,7 @@ use item::{Hasher, Reason, Sha256};
 use store::{Store, StoreError, Version};
 
 use crate::{
-    from_store,
-    import::tampered,
+    failure::{from_store, permanent},
     mailbox::{LargeMime, MailboxError, Mime, Original, Outline, PIECE, SMALL},
 };
 
@@ -40,6 +39,10 @@ pub(crate) async fn read(store: &Store, key: &str, sha256: Sha256, length: u64) 
         .map_err(|error| Failure::Permanent { reason: Reason::ItemMalformed, detail: error.to_string() })?;
     let original = Arc::new(Stored { store: store.clone(), version });
     Ok(Some(Mime::Large(Arc::new(LargeMime { original, length, outline: outline.into(), files }))))
+}
+
+pub(crate) fn tampered() -> Failure {
+    permanent(Reason::ItemMalformed, "the stored message is not the one that was rendered: its SHA-256 differs")
 }
 
 /// The version of the object that was checked.

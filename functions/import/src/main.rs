@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use batch::{Backoff, Batch};
 use environment::{LogLevel, Variables};
-use import::{Import, Settings, UserMapFile, VARIABLES};
+use import::{Import, MemoryBudget, Settings, UserMapFile, VARIABLES};
 use queue::Queue;
 use secrets::Secrets;
 use store::Store;
@@ -31,8 +31,11 @@ async fn main() -> Result<(), lambda_runtime::Error> {
             store,
             mailboxes,
             automatic_mapping: settings.automatic_mapping,
+            tenant_domains: settings.tenant_domains,
             catch_all: settings.catch_all,
             settles: settings.settles,
+            retry_limit: settings.retry_limit,
+            memory: MemoryBudget::default(),
         }),
         source: Queue::new(&aws, settings.import_queue_url),
         next: None,

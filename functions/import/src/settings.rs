@@ -7,6 +7,8 @@ use item::MailboxAddress;
 use phone::Region;
 use store::keys;
 
+use crate::retry_limit::RetryLimit;
+
 use crate::mailbox::{
     entra::{Application, Cloud},
     graph::{GraphConfig, MESSAGE_CLASS, Way},
@@ -37,6 +39,8 @@ pub const VARIABLES: &[&str] = &[
     "MAILDIR",
     "MAIL_FOLDER",
     "RETRY_BASE_SECONDS",
+    "RETRY_HOURS",
+    "TENANT_DOMAINS",
     "USER_MAP_KEY",
 ];
 
@@ -54,6 +58,10 @@ pub struct Settings {
     pub default_region: Option<Region>,
     /// Whether an item's own e-mail property counts where the user map knows nobody.
     pub automatic_mapping: bool,
+    /// Domains in lower case whose addresses are expected to have mailboxes.
+    pub tenant_domains: Vec<String>,
+    /// How long undecided answers of the mail system are retried.
+    pub retry_limit: RetryLimit,
     /// Where an item goes that belongs to nobody.
     pub catch_all: Option<MailboxAddress>,
     /// How long an item waits after its first failure.
@@ -121,6 +129,10 @@ impl Settings {
             )?,
             default_region: variables.optional("DEFAULT_REGION", "a country of two letters, such as DK")?,
             automatic_mapping: variables.or("AUTOMATIC_MAPPING", "true or false", true)?,
+            tenant_domains: variables
+                .optional("TENANT_DOMAINS", "domains, with commas between them")?
+                .map_or_else(Vec::new, |Domains(domains)| domains),
+            retry_limit: retry_limit(variables)?,
             catch_all: variables.optional("CATCH_ALL_MAILBOX", "an e-mail address")?,
             retry_base: retry_base(variables)?,
             settles: settles(variables)?,
@@ -178,6 +190,30 @@ impl MailboxSettings {
         };
         let secret_id = variables.required("IMAP_SECRET_ID", "the name or ARN of the secret to log in with")?;
         Ok(Self::Imap(Box::new(ImapSettings { config, application, secret_id })))
+    }
+}
+
+fn retry_limit(variables: &Variables) -> Result<RetryLimit, VariableError> {
+    let expected = "a number of hours from 0 to 96";
+    let Hours(wait) = variables.or("RETRY_HOURS", expected, Hours(DEFAULT_RETRY))?;
+    Ok(RetryLimit::new(wait))
+}
+
+/// As long as Microsoft 365 may take to provision a mailbox.
+const DEFAULT_RETRY: Duration = Duration::from_hours(24);
+
+/// SQS gives a message up after 300 receives, which are at least 55 hours, and mostly about 100 where half an hour is waited.
+const MAX_RETRY: Duration = Duration::from_hours(96);
+
+struct Hours(Duration);
+
+impl FromStr for Hours {
+    type Err = &'static str;
+
+    fn from_str(hours: &str) -> Result<Self, Self::Err> {
+        let hours: f64 = hours.parse().map_err(|_| "not a number")?;
+        let duration = Duration::try_from_secs_f64(hours * 3600.0).map_err(|_| "out of range")?;
+        if duration <= MAX_RETRY { Ok(Self(duration)) } else { Err("out of range") }
     }
 }
 

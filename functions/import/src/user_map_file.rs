@@ -9,7 +9,7 @@ use phone::Region;
 use store::{Changed, ETag, Store, StoreError};
 use tokio::sync::Mutex;
 
-use crate::from_store;
+use crate::failure::from_store;
 
 /// `config/user-map.csv`.
 pub struct UserMapFile {

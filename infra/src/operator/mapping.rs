@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context, bail};
 use indicatif::ProgressBar;
 use item::MailboxAddress;
+use jiff::Timestamp;
 use mapping::{RowError, UserMap, UserMapErrors};
 use phone::{PhoneNumber, Region};
 use serde::Serialize;
@@ -290,15 +291,16 @@ impl Change {
     fn between(before: Option<&UserMap>, after: &UserMap) -> Self {
         let nobody = UserMap::empty();
         let old = before.unwrap_or(&nobody);
+        let now = Timestamp::now();
         let (mut added, mut moved) = (0, 0);
         for (number, address) in after.people() {
-            match old.address_of(&number) {
+            match old.address_of(&number, now) {
                 None => added += 1,
                 Some(other) if other != address => moved += 1,
                 Some(_) => {}
             }
         }
-        let removed = old.people().into_iter().filter(|(number, _)| after.address_of(number).is_none()).count();
+        let removed = old.people().into_iter().filter(|(number, _)| after.address_of(number, now).is_none()).count();
         Self {
             numbers_before: before.map(UserMap::len),
             numbers_after: after.len(),
@@ -403,7 +405,7 @@ pub fn answer<'a>(
     catch_all: Option<&'a MailboxAddress>,
 ) -> (Rule, Option<&'a MailboxAddress>) {
     let direct = match user {
-        User::Phone(number) => map.address_of(number).map(|address| (Rule::UserMap, address)),
+        User::Phone(number) => map.address_of(number, Timestamp::now()).map(|address| (Rule::UserMap, address)),
         User::Email(address) => automatic.then_some((Rule::EmailProperty, address)),
     };
     match direct.or_else(|| Some((Rule::CatchAll, catch_all?))) {

@@ -51,16 +51,22 @@ impl Record {
     ///
     /// The message that became the letter is never done with that, however often it was given out: SQS may have given it
     /// to two functions, and the other one may have ended between its note and its letter.
+    ///
+    /// A dead letter that SQS has deleted by its age is not enough: nothing but this message leads to the item any more.
     pub fn needs_no_letter(&self, outcome: &Outcome) -> bool {
+        self.needs_no_letter_at(outcome, Timestamp::now())
+    }
+
+    fn needs_no_letter_at(&self, outcome: &Outcome, now: Timestamp) -> bool {
         let letter = outcome.letter_of.as_ref();
         let is_replay = self.keeps_a_reason() || letter.is_some_and(|letter| self.is_copy_of(letter));
         let is_another_s = letter.map_or(self.receive_count <= 1, |letter| letter.message != self.message_id);
-        outcome.dead_letter.is_some() && !is_replay && is_another_s
+        outcome.dead_letter.is_some() && !outcome.dead_letter_expired(now) && !is_replay && is_another_s
     }
 
     /// What an item's outcome says of this message when it becomes the item's letter, now.
     pub fn letter_of(&self, run: &RunId) -> LetterOf {
-        LetterOf { message: self.message_id.clone(), run: run.clone(), at: Timestamp::now() }
+        LetterOf::new(self.message_id.clone(), run.clone(), Timestamp::now())
     }
 
     /// Whether it has a dead letter's attributes: our command and AWS's own redrive keep them.
@@ -124,7 +130,8 @@ mod tests {
 
     #[test]
     fn one_letter_is_enough_for_an_item_until_somebody_sends_it_back() {
-        let needs_none = |message| Record::read(message).unwrap().needs_no_letter(&dead());
+        let now = Timestamp::from_millisecond(NOTED + 1000).unwrap();
+        let needs_none = |message| Record::read(message).unwrap().needs_no_letter_at(&dead(), now);
         assert!(needs_none(record("other", 1, "20261123T070000Z-daily-2", NOTED + 1)), "a later run's listing");
         assert!(needs_none(record("other", 1, RUN, NOTED - 1)), "sent twice");
         assert!(needs_none(record("other", 4, RUN, NOTED - 1)), "sent twice, and it has waited");
@@ -137,13 +144,24 @@ mod tests {
         replay.message_attributes.insert(DeadLetter::REASON_ATTRIBUTE.into(), reason);
         assert!(!needs_none(replay));
         assert!(
-            !Record::read(record("other", 1, RUN, 0)).unwrap().needs_no_letter(&Outcome::new("WA-1".parse().unwrap()))
+            !Record::read(record("other", 1, RUN, 0))
+                .unwrap()
+                .needs_no_letter_at(&Outcome::new("WA-1".parse().unwrap()), now)
         );
         let unnamed = Outcome { letter_of: None, ..dead() };
-        assert!(Record::read(record("other", 1, RUN, 0)).unwrap().needs_no_letter(&unnamed), "a new task");
+        assert!(Record::read(record("other", 1, RUN, 0)).unwrap().needs_no_letter_at(&unnamed, now), "a new task");
         assert!(
-            !Record::read(record("other", 2, RUN, 0)).unwrap().needs_no_letter(&unnamed),
+            !Record::read(record("other", 2, RUN, 0)).unwrap().needs_no_letter_at(&unnamed, now),
             "it may be its own letter"
         );
+    }
+
+    #[test]
+    fn dead_letter_that_sqs_has_deleted_does_not_stop_a_backfill() {
+        let backfill = Record::read(record("other", 1, "20261223T070000Z-backfill-2", NOTED + 1)).unwrap();
+        let day = jiff::SignedDuration::from_hours(24);
+        let noted = Timestamp::from_millisecond(NOTED).unwrap();
+        assert!(backfill.needs_no_letter_at(&dead(), noted + 14 * day));
+        assert!(!backfill.needs_no_letter_at(&dead(), noted + 15 * day));
     }
 }

@@ -11,6 +11,7 @@ mod dead_letter;
 mod digest;
 mod id;
 mod kind;
+mod lease;
 mod outcome;
 mod participant;
 mod run;
@@ -27,6 +28,7 @@ pub use dead_letter::{DeadLetter, MissingReason, Reason, Stage, UnknownWord};
 pub use digest::{Hasher, Sha256};
 pub use id::{AttachmentId, IdError, ItemId, ItemKey};
 pub use kind::Kind;
+pub use lease::LeaseState;
 pub use outcome::{
     Claim, DeadLettered, FailedMailbox, FiledMailbox, FilingResult, LetterOf, MissingParticipant, Outcome, OutcomeError,
 };

@@ -49,7 +49,7 @@ pub struct Outcome {
     /// it comes again, because its letter may not have been sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub letter_of: Option<LetterOf>,
-    /// Set while a function works on it: see [`Claim`].
+    /// Set while a function works on it: see [`crate::LeaseState`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
 }
@@ -133,10 +133,13 @@ pub struct LetterOf {
 /// its deadline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
-    /// The invocation's request id and the message's id.
+    /// Unique for each record that is worked on; begins with the invocation's request id.
     pub holder: String,
-    /// A while after the invocation's deadline.
+    /// A while after the invocation's deadline, or when the wait is over.
     pub until: Timestamp,
+    /// No function works on the item any more; the next attempt has to wait.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub waiting: bool,
 }
 
 /// Why an object is no outcome that can be gone by.

@@ -2,13 +2,15 @@
 
 use csv::StringRecord;
 
-use crate::{Column, Problem};
+use crate::{Column, Problem, Warning};
 
-/// Where the two columns are, from 0.
+/// Positions of the columns that are read, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Columns {
     pub(crate) phone: usize,
     pub(crate) address: usize,
+    pub(crate) valid_from: Option<usize>,
+    pub(crate) valid_to: Option<usize>,
 }
 
 // Spellings in lower case, letters and digits only, without accents. The earlier list wins over the later one, because
@@ -184,18 +186,44 @@ const EMAIL: &[&str] = &[
 ];
 
 impl Columns {
-    /// Finds them in the header.
-    pub(crate) fn of(header: &StringRecord) -> Result<Self, Problem> {
+    /// Finds the columns in the header, and what is doubtful about them.
+    pub(crate) fn of(header: &StringRecord) -> Result<(Self, Vec<Warning>), Problem> {
         let names: Vec<String> = header.iter().map(plain).collect();
-        Ok(Self {
-            phone: column(&names, [MOBILE, PHONE], Column::Phone)?,
-            address: column(&names, [MAILBOX, EMAIL], Column::Address)?,
-        })
+        let columns = Self {
+            phone: column(&names, &[MOBILE, PHONE], Column::Phone)?,
+            address: column(&names, &[MAILBOX, EMAIL], Column::Address)?,
+            valid_from: optional(column(&names, &[VALID_FROM], Column::ValidFrom))?,
+            valid_to: optional(column(&names, &[VALID_TO], Column::ValidTo))?,
+        };
+        let mut warnings = Vec::new();
+        for (index, name) in names.iter().enumerate() {
+            if index != columns.phone && (MOBILE.contains(&name.as_str()) || PHONE.contains(&name.as_str())) {
+                warnings.push(Warning::IgnoredPhoneColumn { ignored: index + 1, read: columns.phone + 1 });
+            }
+        }
+        if names[columns.phone] == NUMBER {
+            warnings.push(Warning::NumberColumn { column: columns.phone + 1 });
+        }
+        Ok((columns, warnings))
     }
 }
 
-fn column(names: &[String], spellings: [&[&str]; 2], column: Column) -> Result<usize, Problem> {
-    for spellings in spellings {
+/// A header that may name a phone number or an employee number.
+const NUMBER: &str = "number";
+
+const VALID_FROM: &[&str] = &["validfrom"];
+const VALID_TO: &[&str] = &["validto"];
+
+fn optional(found: Result<usize, Problem>) -> Result<Option<usize>, Problem> {
+    match found {
+        Ok(index) => Ok(Some(index)),
+        Err(Problem::NoColumn(_)) => Ok(None),
+        Err(problem) => Err(problem),
+    }
+}
+
+fn column(names: &[String], spellings: &[&[&str]], column: Column) -> Result<usize, Problem> {
+    for &spellings in spellings {
         let mut found = names.iter().enumerate().filter(|(_, name)| spellings.contains(&name.as_str()));
         match (found.next(), found.next()) {
             (Some((index, _)), None) => return Ok(index),
@@ -227,7 +255,7 @@ mod tests {
     use super::*;
 
     fn of(header: &[&str]) -> Result<(usize, usize), Problem> {
-        Columns::of(&StringRecord::from(header)).map(|columns| (columns.phone, columns.address))
+        Columns::of(&StringRecord::from(header)).map(|(columns, _)| (columns.phone, columns.address))
     }
 
     #[test]
@@ -257,5 +285,17 @@ mod tests {
         assert_eq!(of(&["Mobile", "E-mail", "UPN"]), Err(Problem::TwoColumns(Column::Address)));
         assert_eq!(of(&["Name", "E-mail"]), Err(Problem::NoColumn(Column::Phone)));
         assert_eq!(of(&["Phone", "Name"]), Err(Problem::NoColumn(Column::Address)));
+        assert_eq!(of(&["Phone", "Mail", "valid_from", "Valid from"]), Err(Problem::TwoColumns(Column::ValidFrom)));
+    }
+
+    #[test]
+    fn header_warns_of_ignored_phone_columns_and_of_number() {
+        let warnings = |header: &[&str]| Columns::of(&StringRecord::from(header)).map(|(_, warnings)| warnings);
+        assert_eq!(
+            warnings(&["Phone", "Mail", "Mobile"]),
+            Ok(vec![Warning::IgnoredPhoneColumn { ignored: 1, read: 3 }])
+        );
+        assert_eq!(warnings(&["Mail", "Number"]), Ok(vec![Warning::NumberColumn { column: 2 }]));
+        assert_eq!(warnings(&["Mobile", "Mail", "valid_from", "valid_to"]), Ok(Vec::new()));
     }
 }

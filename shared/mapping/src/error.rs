@@ -12,6 +12,10 @@ pub enum Column {
     Phone,
     /// The mailbox's address.
     Address,
+    /// First day or moment of the row's period.
+    ValidFrom,
+    /// Last day, or end, of the row's period.
+    ValidTo,
 }
 
 impl fmt::Display for Column {
@@ -19,6 +23,8 @@ impl fmt::Display for Column {
         f.write_str(match self {
             Self::Phone => "mobile number",
             Self::Address => "e-mail address",
+            Self::ValidFrom => "valid_from",
+            Self::ValidTo => "valid_to",
         })
     }
 }
@@ -48,7 +54,12 @@ pub enum Problem {
     /// The first row does not name a column.
     #[error(
         "the first row names no column for the {0}: name it \"{example}\"",
-        example = match .0 { Column::Phone => "Mobile number", Column::Address => "E-mail address" }
+        example = match .0 {
+            Column::Phone => "Mobile number",
+            Column::Address => "E-mail address",
+            Column::ValidFrom => "valid_from",
+            Column::ValidTo => "valid_to",
+        }
     )]
     NoColumn(Column),
     /// The first row names a column twice, and which of the two is meant is not ours to guess.
@@ -82,6 +93,21 @@ pub enum Problem {
         /// The earlier line, from 1.
         line: u64,
     },
+    /// As `Conflict`, where at least one of the two rows has a period.
+    #[error(
+        "line {line} gives the same mobile number another e-mail address for an overlapping period: change valid_from or \
+         valid_to of one of them"
+    )]
+    Overlap {
+        /// The earlier line, from 1.
+        line: u64,
+    },
+    /// A cell of `valid_from` or `valid_to` is neither a date nor a timestamp.
+    #[error("{0} is not a date: write it as 2026-01-31, or as a timestamp such as 2026-01-31T08:00:00Z")]
+    Date(Column),
+    /// The period ends before it begins.
+    #[error("valid_to is before valid_from: correct one of them")]
+    EmptyPeriod,
 }
 
 impl Problem {
@@ -103,8 +129,43 @@ impl Problem {
             Self::Address(_) => "address",
             Self::AddressMark => "address-mark",
             Self::Conflict { .. } => "conflict",
+            Self::Overlap { .. } => "overlap",
+            Self::Date(_) => "date",
+            Self::EmptyPeriod => "empty-period",
         }
     }
+}
+
+/// What is valid in a user map and may be a mistake. Holds nothing that stands in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Warning {
+    /// Another column with phone numbers, which is not read.
+    #[error("column {ignored} has phone numbers too and is ignored; only column {read} is read")]
+    IgnoredPhoneColumn {
+        /// From 1.
+        ignored: usize,
+        /// From 1.
+        read: usize,
+    },
+    /// A column called only "Number" was taken for the phone number.
+    #[error(
+        "column {column} is called \"Number\" and is read as the mobile number: rename it if it holds employee numbers"
+    )]
+    NumberColumn {
+        /// From 1.
+        column: usize,
+    },
+    /// Numbers without + while no region is configured.
+    #[error(
+        "{rows} numbers are written without +, the first in line {line}, and are read as international: set DefaultRegion if \
+         they are national numbers"
+    )]
+    NoRegion {
+        /// How many rows.
+        rows: u64,
+        /// The first, from 1.
+        line: u64,
+    },
 }
 
 /// What is wrong with one row. `Display` is for the operator who mends the file.

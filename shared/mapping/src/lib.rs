@@ -4,9 +4,10 @@
 
 mod columns;
 mod error;
+mod period;
 mod resolve;
 mod user_map;
 
-pub use error::{Column, Problem, RowError, UserMapErrors};
-pub use resolve::{Directory, Resolution, resolve};
+pub use error::{Column, Problem, RowError, UserMapErrors, Warning};
+pub use resolve::{Directory, Resolved, Rules, resolve};
 pub use user_map::UserMap;

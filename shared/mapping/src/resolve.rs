@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
-use futures::{StreamExt, TryStreamExt, future::BoxFuture, stream};
+use futures::{StreamExt, future::BoxFuture, stream};
 use item::{MailboxAddress, Participant};
+use jiff::Timestamp;
 
 use crate::UserMap;
 
@@ -14,10 +15,7 @@ pub trait Directory: Send + Sync {
     /// A mailbox that exists.
     type Mailbox: Clone + Send + Sync;
     /// Why it is not known whether there is one.
-    type Error: Send;
-
-    /// The mail system's own id of a mailbox; two addresses of one mailbox have the same.
-    fn id<'a>(&self, mailbox: &'a Self::Mailbox) -> &'a str;
+    type Error: Clone + Send + Sync;
 
     /// The mailbox of an address; `None` where there is none.
     ///
@@ -26,96 +24,140 @@ pub trait Directory: Send + Sync {
     async fn find(&self, address: &MailboxAddress) -> Result<Option<Self::Mailbox>, Self::Error>;
 }
 
-/// Whose mailboxes an item goes to.
+/// By which rules participants are resolved.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules<'a> {
+    /// The operator's table.
+    pub map: &'a UserMap,
+    /// Whether a participant's own e-mail property counts where the user map has no address for the number.
+    pub automatic: bool,
+    /// Domains, in lower case, whose addresses are expected to have mailboxes.
+    pub tenant_domains: &'a [String],
+    /// When the message was written.
+    pub at: Timestamp,
+}
+
+/// What is known of one participant's mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Resolution<M> {
-    /// Each once, in the order of the participants. Empty: nobody is mapped, and there is no catch-all mailbox, or it is not
-    /// there.
-    pub mailboxes: Vec<M>,
-    /// The participants that have none, by their places in the list.
-    pub unmapped: Vec<usize>,
+pub enum Resolved<M, E> {
+    /// Found, by the user map or by the participant's own address.
+    Mailbox(M),
+    /// One of the participant's addresses has its copy already; the directory was not asked.
+    Filed,
+    /// The directory has no mailbox for the address, or the participant has no address.
+    NotFound {
+        /// Whether there should be one: the user map has the participant, or the own address is in a tenant domain.
+        expected: bool,
+    },
+    /// The lookup failed, so that it is not known whether there is a mailbox.
+    Failed {
+        /// As for `NotFound`.
+        expected: bool,
+        /// The directory's error, for this address alone.
+        error: E,
+    },
 }
 
 /// How many addresses the directory is asked about at once.
 const AT_ONCE: usize = 4;
 
-/// Finds the mailboxes of an item's participants: for each the user map's address, where a mailbox is there; else, if
-/// `automatic`, the participant's own e-mail property, where a mailbox is there. When nobody has one, the mailbox of
-/// `catch_all`. The directory is asked at most once for each address, and about a few at a time.
+/// Resolves each participant by itself, in their order: one that fails does not affect the others.
 ///
-/// # Errors
-/// The directory's, at once: whether somebody is mapped is not known then.
+/// The user map's address comes first; without one the own e-mail property counts, if `automatic`. A user map row outranks the
+/// own address even where its mailbox is missing: the own address is used only for the places in `believed`, for which the
+/// missing mailbox has been confirmed over time. `filed` says whether an address has its copy already. The directory is asked
+/// at most once for each address, and about a few at a time.
 pub async fn resolve<D: Directory>(
     participants: &[Participant],
-    map: &UserMap,
-    automatic: bool,
-    catch_all: Option<&MailboxAddress>,
+    rules: &Rules<'_>,
+    believed: &HashSet<usize>,
+    filed: impl Fn(&MailboxAddress) -> bool,
     directory: &D,
-) -> Result<Resolution<D::Mailbox>, D::Error> {
-    let mut answers = Answers { directory, mailboxes: HashMap::new() };
-    let by_map: Vec<_> = participants.iter().map(|participant| map.address_of_participant(participant)).collect();
-    answers.ask(by_map.iter().copied().flatten().collect()).await?;
-    let mapped = |address: &Option<&MailboxAddress>| address.is_some_and(|address| answers.of(address).is_some());
-    let own: Vec<_> = participants
-        .iter()
-        .zip(&by_map)
-        .map(|(participant, by_map)| own_address(participant, automatic && !mapped(by_map)))
-        .collect();
-    answers.ask(own.iter().flatten().collect()).await?;
+) -> Vec<Resolved<D::Mailbox, D::Error>> {
+    let candidates: Vec<_> = participants.iter().map(|participant| Candidate::of(participant, rules)).collect();
+    let mut lookups = Lookups { directory, results: HashMap::new() };
+    lookups.run(candidates.iter().filter_map(Candidate::first).filter(|address| !filed(address))).await;
+    let fallbacks = candidates.iter().enumerate().filter_map(|(place, candidate)| {
+        let mapped = candidate.mapped.filter(|address| !filed(address))?;
+        let is_missing = believed.contains(&place) && matches!(lookups.result(mapped), Some(Ok(None)));
+        candidate.own.as_ref().filter(|address| is_missing && !filed(address))
+    });
+    let fallbacks: Vec<_> = fallbacks.cloned().collect();
+    lookups.run(fallbacks.iter()).await;
 
-    let mut mailboxes = Vec::new();
-    let mut ids = HashSet::new();
-    let mut take = |mailbox: &D::Mailbox| {
-        if ids.insert(directory.id(mailbox).to_owned()) {
-            mailboxes.push(mailbox.clone());
+    let resolved = candidates.iter().enumerate().map(|(place, candidate)| {
+        let expected = candidate.expected;
+        let Some(first) = candidate.first() else { return Resolved::NotFound { expected } };
+        if filed(first) {
+            return Resolved::Filed;
         }
-    };
-    let mut unmapped = Vec::new();
-    for (place, (by_map, own)) in by_map.iter().zip(&own).enumerate() {
-        let mailbox = by_map.and_then(|address| answers.of(address));
-        match mailbox.or_else(|| own.as_ref().and_then(|address| answers.of(address))) {
-            Some(mailbox) => take(mailbox),
-            None => unmapped.push(place),
+        match lookups.result(first) {
+            Some(Ok(Some(mailbox))) => return Resolved::Mailbox(mailbox.clone()),
+            Some(Err(error)) => return Resolved::Failed { expected, error: error.clone() },
+            Some(Ok(None)) | None => {}
         }
-    }
-    if mailboxes.is_empty()
-        && let Some(address) = catch_all
-    {
-        answers.ask(vec![address]).await?;
-        mailboxes.extend(answers.of(address).cloned());
-    }
-    Ok(Resolution { mailboxes, unmapped })
+        match candidate.own.as_ref().filter(|_| candidate.mapped.is_some()) {
+            // Filed by the own address after an earlier attempt had confirmed that the mapped mailbox is missing.
+            Some(own) if filed(own) => Resolved::Filed,
+            Some(own) if believed.contains(&place) => match lookups.result(own) {
+                Some(Ok(Some(mailbox))) => Resolved::Mailbox(mailbox.clone()),
+                Some(Err(error)) => Resolved::Failed { expected, error: error.clone() },
+                Some(Ok(None)) | None => Resolved::NotFound { expected },
+            },
+            Some(_) | None => Resolved::NotFound { expected },
+        }
+    });
+    resolved.collect()
 }
 
-/// The e-mail property, where it may be used and is an address.
-fn own_address(participant: &Participant, may_be_used: bool) -> Option<MailboxAddress> {
-    participant.email.as_deref().filter(|_| may_be_used)?.parse().ok()
+/// The addresses of one participant.
+struct Candidate<'a> {
+    mapped: Option<&'a MailboxAddress>,
+    /// The e-mail property, where it counts and is an address.
+    own: Option<MailboxAddress>,
+    expected: bool,
+}
+
+impl<'a> Candidate<'a> {
+    fn of(participant: &Participant, rules: &Rules<'a>) -> Self {
+        let mapped = rules.map.address_of_participant(participant, rules.at);
+        let own: Option<MailboxAddress> =
+            participant.email.as_deref().filter(|_| rules.automatic).and_then(|email| email.parse().ok());
+        let in_tenant = |address: &MailboxAddress| {
+            let domain = address.as_str().rsplit_once('@').map_or("", |(_, domain)| domain);
+            rules.tenant_domains.iter().any(|tenant| tenant.eq_ignore_ascii_case(domain))
+        };
+        let expected = mapped.is_some() || own.as_ref().is_some_and(in_tenant);
+        Self { mapped, own, expected }
+    }
+
+    fn first(&self) -> Option<&MailboxAddress> {
+        self.mapped.or(self.own.as_ref())
+    }
 }
 
 /// What the directory has answered so far.
-struct Answers<'a, D: Directory> {
+struct Lookups<'a, D: Directory> {
     directory: &'a D,
-    mailboxes: HashMap<MailboxAddress, Option<D::Mailbox>>,
+    results: HashMap<MailboxAddress, Result<Option<D::Mailbox>, D::Error>>,
 }
 
-impl<D: Directory> Answers<'_, D> {
-    /// Asks for those of the addresses that were not asked for yet.
-    async fn ask(&mut self, addresses: Vec<&MailboxAddress>) -> Result<(), D::Error> {
-        let mut questions: Vec<BoxFuture<'_, Result<_, D::Error>>> = Vec::new();
+impl<D: Directory> Lookups<'_, D> {
+    /// Looks up those of the addresses that were not looked up yet.
+    async fn run(&mut self, addresses: impl Iterator<Item = &MailboxAddress>) {
+        let mut lookups: Vec<BoxFuture<'_, _>> = Vec::new();
         let mut seen = HashSet::new();
         for address in addresses {
-            if !self.mailboxes.contains_key(address) && seen.insert(address) {
+            if !self.results.contains_key(address) && seen.insert(address) {
                 let directory = self.directory;
-                questions.push(Box::pin(async move { Ok((address.clone(), directory.find(address).await?)) }));
+                lookups.push(Box::pin(async move { (address.clone(), directory.find(address).await) }));
             }
         }
-        let answers: Vec<_> = stream::iter(questions).buffered(AT_ONCE).try_collect().await?;
-        self.mailboxes.extend(answers);
-        Ok(())
+        let results: Vec<_> = stream::iter(lookups).buffered(AT_ONCE).collect().await;
+        self.results.extend(results);
     }
 
-    /// The mailbox of an address that was asked for.
-    fn of(&self, address: &MailboxAddress) -> Option<&D::Mailbox> {
-        self.mailboxes.get(address)?.as_ref()
+    fn result(&self, address: &MailboxAddress) -> Option<&Result<Option<D::Mailbox>, D::Error>> {
+        self.results.get(address)
     }
 }

@@ -7,9 +7,10 @@ use std::{
 
 use csv::{ReaderBuilder, StringRecord};
 use item::{MailboxAddress, Participant};
+use jiff::Timestamp;
 use phone::{PhoneNumber, Region};
 
-use crate::{Column, Problem, UserMapErrors, columns::Columns};
+use crate::{Column, Problem, UserMapErrors, Warning, columns::Columns, period::Period};
 
 /// Which mailbox belongs to which mobile number. Personal data: `Debug` shows only how many there are.
 #[derive(Clone, Default)]
@@ -17,14 +18,31 @@ pub struct UserMap {
     /// Every number in each of the forms that WhatsApp may know it by.
     entries: HashMap<PhoneNumber, Mapped>,
     numbers: usize,
+    has_periods: bool,
+    warnings: Vec<Warning>,
     default_region: Option<Region>,
 }
 
 #[derive(Clone)]
 struct Mapped {
     address: MailboxAddress,
-    /// Where it stands first.
+    /// First line with this number and address.
     line: u64,
+    /// `None`: valid at any time. Boxed, because few rows have one.
+    period: Option<Box<Period>>,
+    /// The number's next row, for another period.
+    next: Option<Box<Mapped>>,
+}
+
+impl Mapped {
+    fn period(&self) -> Period {
+        self.period.as_deref().copied().unwrap_or_default()
+    }
+
+    /// This row and the number's other rows.
+    fn rows(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |row| row.next.as_deref())
+    }
 }
 
 impl UserMap {
@@ -43,16 +61,18 @@ impl UserMap {
     }
 
     /// Reads a table: UTF-8, with or without a BOM, cells separated by `,`, `;` or tabs and quoted where needed. The first
-    /// row names the columns; other columns than the two are ignored. Numbers without a plus are read in
-    /// `default_region`, see [`PhoneNumber::from_cell`].
+    /// row names the columns: the mobile number, the address, and optionally `valid_from` and `valid_to`; others are ignored.
+    /// Numbers without a plus are read in `default_region`, see [`PhoneNumber::from_cell`]. A number may have several rows
+    /// with different addresses where their periods do not overlap.
     ///
     /// # Errors
     /// [`UserMapErrors`], with every wrong row. One is enough to refuse the file: a map that is read in part would file
     /// in the wrong mailbox or in none.
     pub fn parse(csv: &[u8], default_region: Option<Region>) -> Result<Self, UserMapErrors> {
         let text = text(csv)?;
-        let (separator, columns, mut lines) = header(text)?;
-        let mut map = Self { default_region, ..Self::default() };
+        let Header { separator, columns, warnings, mut lines } = header(text)?;
+        let mut map = Self { default_region, warnings, ..Self::default() };
+        let mut without_region = (0_u64, 0_u64);
         let mut errors = UserMapErrors { shown: Vec::new(), more: 0 };
         let mut reader =
             ReaderBuilder::new().delimiter(separator).has_headers(false).flexible(true).from_reader(text.as_bytes());
@@ -76,6 +96,13 @@ impl UserMap {
             if let Err(problem) = map.add(line, &record, columns) {
                 errors.push(line, problem);
             }
+            let phone = record.get(columns.phone).unwrap_or_default();
+            if default_region.is_none() && !phone.trim().is_empty() && !PhoneNumber::is_international(phone) {
+                without_region = (without_region.0 + 1, if without_region.0 == 0 { line } else { without_region.1 });
+            }
+        }
+        if let (rows @ 1.., line) = without_region {
+            map.warnings.push(Warning::NoRegion { rows, line });
         }
         if errors.count() == 0 { Ok(map) } else { Err(errors) }
     }
@@ -98,28 +125,44 @@ impl UserMap {
             return Err(Problem::AddressMark);
         }
         let address: MailboxAddress = address.parse()?;
+        let optional = |index: Option<usize>| index.map(cell).unwrap_or_default();
+        let period = Period::parse(optional(columns.valid_from), optional(columns.valid_to))?;
         let earlier = number.variants().find_map(|variant| self.entries.get(&variant));
-        match earlier {
-            Some(earlier) if earlier.address == address => return Ok(()),
-            Some(earlier) => return Err(Problem::Conflict { line: earlier.line }),
-            None => self.numbers += 1,
+        for earlier in earlier.into_iter().flat_map(Mapped::rows) {
+            if earlier.address == address && (earlier.period() == period || earlier.period().is_unlimited()) {
+                return Ok(());
+            }
+            if earlier.address != address && earlier.period().overlaps(period) {
+                let line = earlier.line;
+                let unlimited = earlier.period().is_unlimited() && period.is_unlimited();
+                return Err(if unlimited { Problem::Conflict { line } } else { Problem::Overlap { line } });
+            }
         }
+        self.numbers += usize::from(earlier.is_none());
+        self.has_periods |= !period.is_unlimited();
+        let period = (!period.is_unlimited()).then(|| Box::new(period));
         for variant in number.variants() {
-            if let Entry::Vacant(entry) = self.entries.entry(variant) {
-                entry.insert(Mapped { address: address.clone(), line });
+            let row = Mapped { address: address.clone(), line, period: period.clone(), next: None };
+            match self.entries.entry(variant) {
+                Entry::Vacant(entry) => drop(entry.insert(row)),
+                Entry::Occupied(mut entry) => {
+                    let first = entry.get_mut();
+                    first.next = Some(Box::new(Mapped { next: first.next.take(), ..row }));
+                }
             }
         }
         Ok(())
     }
 
-    /// The mailbox of a number, in whichever form WhatsApp knows it.
-    pub fn address_of(&self, number: &PhoneNumber) -> Option<&MailboxAddress> {
-        self.entries.get(number).map(|mapped| &mapped.address)
+    /// The mailbox address of a number at a time, in whichever form WhatsApp knows it.
+    pub fn address_of(&self, number: &PhoneNumber, at: Timestamp) -> Option<&MailboxAddress> {
+        let row = self.entries.get(number)?.rows().find(|row| row.period().contains(at))?;
+        Some(&row.address)
     }
 
-    /// The mailbox of a participant: by the captured phone number, or where none was captured, or what was captured is no
-    /// number, by the one in the WhatsApp id.
-    pub fn address_of_participant(&self, participant: &Participant) -> Option<&MailboxAddress> {
+    /// The mailbox address of a participant of a message that was written at a time: by the captured phone number, or where
+    /// that is missing or invalid, by the number in the WhatsApp id.
+    pub fn address_of_participant(&self, participant: &Participant, at: Timestamp) -> Option<&MailboxAddress> {
         if self.is_empty() {
             return None;
         }
@@ -128,13 +171,23 @@ impl UserMap {
             let id = Participant { whatsapp_id: participant.whatsapp_id.clone(), ..Participant::default() };
             PhoneNumber::parse(&format!("+{}", id.phone_digits()?), None).ok()
         })?;
-        self.address_of(&number)
+        self.address_of(&number, at)
+    }
+
+    /// Whether a row has a period, so that a number may belong to different mailboxes at different times.
+    pub fn has_periods(&self) -> bool {
+        self.has_periods
+    }
+
+    /// What is valid and may be a mistake.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
     }
 
     /// Each mailbox once, with the line where it stands first. Personal data: for the operator's own eyes.
     pub fn mailboxes(&self) -> BTreeMap<&MailboxAddress, u64> {
         let mut first = BTreeMap::new();
-        for mapped in self.entries.values() {
+        for mapped in self.entries.values().flat_map(Mapped::rows) {
             first
                 .entry(&mapped.address)
                 .and_modify(|line: &mut u64| *line = mapped.line.min(*line))
@@ -143,10 +196,13 @@ impl UserMap {
         first
     }
 
-    /// Each person's number once, in the order of the file, with its mailbox. Personal data: for the operator's own eyes.
+    /// Each row's number with its mailbox, in the order of the file; a number that has several periods is listed for each.
+    /// Personal data: for the operator's own eyes.
     pub fn people(&self) -> Vec<(PhoneNumber, &MailboxAddress)> {
         let mut by_line = BTreeMap::new();
-        for (number, mapped) in &self.entries {
+        for (number, mapped) in
+            self.entries.iter().flat_map(|(number, first)| first.rows().map(move |row| (number, row)))
+        {
             // Of the forms of one number always the same one.
             let person = by_line.entry(mapped.line).or_insert((*number, &mapped.address));
             person.0 = person.0.min(*number);
@@ -188,8 +244,15 @@ fn text(csv: &[u8]) -> Result<&str, UserMapErrors> {
     Ok(text.strip_prefix('\u{FEFF}').unwrap_or(text))
 }
 
+struct Header<'a> {
+    separator: u8,
+    columns: Columns,
+    warnings: Vec<Warning>,
+    lines: Lines<'a>,
+}
+
 /// The separator, which is the one by which the header has both columns, and where these are.
-fn header(text: &str) -> Result<(u8, Columns, Lines<'_>), UserMapErrors> {
+fn header(text: &str) -> Result<Header<'_>, UserMapErrors> {
     let mut problem = Problem::NoHeader;
     let mut cells = 0;
     let line = Lines::of(text.as_bytes()).next_record_at(0);
@@ -201,7 +264,9 @@ fn header(text: &str) -> Result<(u8, Columns, Lines<'_>), UserMapErrors> {
             return Err(UserMapErrors::one(1, Problem::NoHeader));
         }
         match sane(&record).and_then(|()| Columns::of(&record)) {
-            Ok(columns) => return Ok((separator, columns, Lines::of(text.as_bytes()))),
+            Ok((columns, warnings)) => {
+                return Ok(Header { separator, columns, warnings, lines: Lines::of(text.as_bytes()) });
+            }
             // The separator that cuts the header into most cells is the file's own, so its complaint is the one to tell.
             Err(wrong) if record.len() > cells => (problem, cells) = (wrong, record.len()),
             Err(_) => {}

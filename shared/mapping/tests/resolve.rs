@@ -1,12 +1,13 @@
 //! Whose mailboxes an item goes to.
 #![expect(clippy::unwrap_used, reason = "a test's helper may panic as the test may")]
 
-use std::sync::Mutex;
+use std::{collections::HashSet, sync::Mutex};
 
 use async_trait::async_trait;
 use futures::{FutureExt, channel::oneshot, executor::block_on};
 use item::{MailboxAddress, Participant};
-use mapping::{Directory, Resolution, UserMap, resolve};
+use jiff::Timestamp;
+use mapping::{Directory, Resolved, Rules, UserMap, resolve};
 
 /// Mailboxes by address; an address beginning with "down" cannot be looked up.
 #[derive(Default)]
@@ -19,10 +20,6 @@ struct Mailboxes {
 impl Directory for Mailboxes {
     type Mailbox = String;
     type Error = &'static str;
-
-    fn id<'a>(&self, mailbox: &'a String) -> &'a str {
-        mailbox
-    }
 
     async fn find(&self, address: &MailboxAddress) -> Result<Option<String>, &'static str> {
         self.asked.lock().unwrap().push(address.to_string());
@@ -55,24 +52,39 @@ fn person(phone: &str, email: &str) -> Participant {
     Participant { phone: known(phone), email: known(email), ..Participant::default() }
 }
 
-fn resolved(participants: &[Participant], automatic: bool, catch_all: Option<&str>) -> Resolution<String> {
-    let catch_all = catch_all.map(|address| address.parse().unwrap());
-    block_on(resolve(participants, &map(), automatic, catch_all.as_ref(), &mailboxes())).unwrap()
+type Results = Vec<Resolved<String, &'static str>>;
+
+fn mailbox(id: &str) -> Resolved<String, &'static str> {
+    Resolved::Mailbox(id.to_owned())
+}
+
+const UNEXPECTED: Resolved<String, &str> = Resolved::NotFound { expected: false };
+const EXPECTED: Resolved<String, &str> = Resolved::NotFound { expected: true };
+
+fn rules<'a>(map: &'a UserMap, tenant_domains: &'a [String]) -> Rules<'a> {
+    Rules { map, automatic: true, tenant_domains, at: Timestamp::UNIX_EPOCH }
+}
+
+fn resolved(participants: &[Participant], automatic: bool, believed: &[usize]) -> Results {
+    let map = map();
+    let rules = Rules { automatic, ..rules(&map, &[]) };
+    let believed = believed.iter().copied().collect();
+    block_on(resolve(participants, &rules, &believed, |_| false, &mailboxes()))
 }
 
 #[test]
-fn the_user_map_comes_before_the_participants_own_address() {
-    let both = resolved(&[person("4520123456", "bob@example.com")], true, None);
-    assert_eq!((both.mailboxes, both.unmapped), (vec!["ada".to_owned()], vec![]));
-    // Mapped to a mailbox that is gone: the participant's own address is the next best.
-    let gone = resolved(&[person("4520123457", "bob@example.com")], true, None);
-    assert_eq!((gone.mailboxes, gone.unmapped), (vec!["bob".to_owned()], vec![]));
-    let manual = resolved(&[person("4520123457", "bob@example.com")], false, None);
-    assert_eq!((manual.mailboxes, manual.unmapped), (vec![], vec![0]));
+fn user_map_outranks_the_participants_own_address() {
+    assert_eq!(resolved(&[person("4520123456", "bob@example.com")], true, &[]), [mailbox("ada")]);
+    // Mapped to a mailbox that is missing: the own address counts only once that has been confirmed.
+    let missing = [person("4520123457", "bob@example.com")];
+    assert_eq!(resolved(&missing, true, &[]), [EXPECTED]);
+    assert_eq!(resolved(&missing, true, &[0]), [mailbox("bob")]);
+    assert_eq!(resolved(&missing, false, &[0]), [EXPECTED]);
+    assert_eq!(resolved(&[person("4520123457", "stranger@elsewhere.example")], true, &[0]), [EXPECTED]);
 }
 
 #[test]
-fn every_mailbox_gets_one_copy_and_every_address_one_question() {
+fn every_address_is_looked_up_once() {
     let group = [
         person("4520123456", ""),
         person("", "ADA.Lovelace@example.com"),
@@ -83,39 +95,64 @@ fn every_mailbox_gets_one_copy_and_every_address_one_question() {
         person("no number", "no address"),
         Participant::default(),
     ];
-    let mailboxes = mailboxes();
-    let catch_all = "catch@example.com".parse().unwrap();
-    let resolution = block_on(resolve(&group, &map(), true, Some(&catch_all), &mailboxes)).unwrap();
-    assert_eq!(resolution.mailboxes, ["ada", "bob"]);
-    assert_eq!(resolution.unmapped, [3, 4, 6, 7], "their places in the list");
+    let (mailboxes, map) = (mailboxes(), map());
+    let resolved = block_on(resolve(&group, &rules(&map, &[]), &HashSet::new(), |_| false, &mailboxes));
+    let ada = || mailbox("ada");
+    assert_eq!(
+        resolved,
+        [ada(), ada(), mailbox("bob"), UNEXPECTED, UNEXPECTED, ada(), UNEXPECTED, UNEXPECTED],
+        "in the order of the participants"
+    );
     assert_eq!(
         *mailboxes.asked.lock().unwrap(),
-        ["ada@example.com", "ada.lovelace@example.com", "bob@example.com", "stranger@elsewhere.example"],
-        "the user map's first, then the participants' own"
+        ["ada@example.com", "ada.lovelace@example.com", "bob@example.com", "stranger@elsewhere.example"]
     );
 }
 
 #[test]
-fn nobody_is_caught_only_where_a_mailbox_is_configured_and_there() {
-    let nobody = [person("+1 202 555 0123", "stranger@elsewhere.example")];
-    let mailboxes = |catch_all| resolved(&nobody, true, catch_all).mailboxes;
-    assert!(mailboxes(None).is_empty());
-    assert_eq!(mailboxes(Some("catch@example.com")), ["catch"]);
-    assert!(mailboxes(Some("nowhere@example.com")).is_empty());
-    assert!(resolved(&[], true, None).mailboxes.is_empty());
+fn address_in_a_tenant_domain_is_expected_to_have_a_mailbox() {
+    let map = UserMap::empty();
+    let domains = ["example.com".to_owned()];
+    let group = [person("", "New@EXAMPLE.com"), person("", "new@sub.example.com"), person("", "new@notexample.com")];
+    let results = block_on(resolve(&group, &rules(&map, &domains), &HashSet::new(), |_| false, &mailboxes()));
+    assert_eq!(results, [EXPECTED, UNEXPECTED, UNEXPECTED]);
+    let manual = Rules { automatic: false, ..rules(&map, &domains) };
+    let results = block_on(resolve(&group, &manual, &HashSet::new(), |_| false, &mailboxes()));
+    assert_eq!(results, [UNEXPECTED, UNEXPECTED, UNEXPECTED], "own addresses do not count");
 }
 
 #[test]
-fn a_directory_that_does_not_answer_decides_nothing() {
-    let group = [person("4520123456", ""), person("4520123458", "bob@example.com")];
-    assert_eq!(block_on(resolve(&group, &map(), true, None, &mailboxes())), Err("down"));
+fn lookup_that_fails_does_not_affect_other_participants() {
+    let group = [person("4520123456", ""), person("4520123458", "bob@example.com"), person("", "down2@example.com")];
+    assert_eq!(
+        resolved(&group, true, &[1]),
+        [
+            mailbox("ada"),
+            Resolved::Failed { expected: true, error: "down" },
+            Resolved::Failed { expected: false, error: "down" }
+        ]
+    );
 }
 
 #[test]
-fn without_a_user_map_the_participants_own_address_counts() {
+fn filed_address_is_not_looked_up() {
+    let (mailboxes, map) = (mailboxes(), map());
+    let group = [person("4520123456", ""), person("", "bob@example.com"), person("4520123457", "bob@example.com")];
+    let filed = |address: &MailboxAddress| ["ada@example.com", "bob@example.com"].contains(&address.as_str());
+    let resolved = block_on(resolve(&group, &rules(&map, &[]), &HashSet::new(), filed, &mailboxes));
+    assert_eq!(resolved, [Resolved::Filed, Resolved::Filed, Resolved::Filed]);
+    assert_eq!(*mailboxes.asked.lock().unwrap(), ["gone@example.com"], "its mailbox may be there by now");
+}
+
+#[test]
+fn user_map_row_counts_for_messages_of_its_period() {
+    let csv = b"Phone,Mail,valid_to\n+4520123456,ada@example.com,2026-06-30\n";
+    let map = UserMap::parse(csv, None).unwrap();
+    let at = |time: &str| Rules { at: time.parse().unwrap(), ..rules(&map, &[]) };
     let group = [person("4520123456", "bob@example.com")];
-    let resolution = block_on(resolve(&group, &UserMap::empty(), true, None, &mailboxes())).unwrap();
-    assert_eq!((resolution.mailboxes, resolution.unmapped), (vec!["bob".to_owned()], vec![]));
+    let results = |time| block_on(resolve(&group, &at(time), &HashSet::new(), |_| false, &mailboxes()));
+    assert_eq!(results("2026-06-30T23:59:59Z"), [mailbox("ada")]);
+    assert_eq!(results("2026-07-01T00:00:00Z"), [mailbox("bob")]);
 }
 
 /// Answers nobody until somebody else asks too.
@@ -125,10 +162,6 @@ struct Together(Mutex<Option<oneshot::Sender<()>>>);
 impl Directory for Together {
     type Mailbox = String;
     type Error = &'static str;
-
-    fn id<'a>(&self, mailbox: &'a String) -> &'a str {
-        mailbox
-    }
 
     async fn find(&self, address: &MailboxAddress) -> Result<Option<String>, &'static str> {
         let other = self.0.lock().unwrap().take();
@@ -149,10 +182,6 @@ fn a_large_group_does_not_ask_for_one_address_after_the_other() {
     let group = [person("", "bob@example.com"), person("", "ada@example.com")];
     let map = UserMap::parse(b"Phone,Mail\n", None).unwrap();
     let together = Together(Mutex::default());
-    let resolution = resolve(&group, &map, true, None, &together).now_or_never().expect("the second was asked too");
-    assert_eq!(
-        resolution.unwrap().mailboxes,
-        ["bob@example.com", "ada@example.com"],
-        "in the order of the participants"
-    );
+    let resolved = resolve(&group, &rules(&map, &[]), &HashSet::new(), |_| false, &together).now_or_never();
+    assert_eq!(resolved.expect("the second was asked too"), [mailbox("bob@example.com"), mailbox("ada@example.com")]);
 }

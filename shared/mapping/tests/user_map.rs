@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use item::Participant;
+use jiff::Timestamp;
 use mapping::{Column, Problem, UserMap, UserMapErrors};
 use phone::{PhoneError, PhoneNumber, Region};
 use proptest::prelude::*;
@@ -13,7 +14,7 @@ fn denmark() -> Option<Region> {
 }
 
 fn address(map: &UserMap, number: &str) -> Option<String> {
-    map.address_of(&PhoneNumber::parse(number, None).unwrap()).map(ToString::to_string)
+    map.address_of(&PhoneNumber::parse(number, None).unwrap(), Timestamp::UNIX_EPOCH).map(ToString::to_string)
 }
 
 fn wrong(csv: &str) -> Vec<(u64, Problem)> {
@@ -69,13 +70,16 @@ fn a_participant_is_found_by_phone_or_whatsapp_id() {
         with(None, Some("4520123456:3@s.whatsapp.net")),
         with(Some("unknown"), Some("4520123456@s.whatsapp.net")),
     ] {
-        assert!(map.address_of_participant(&participant).is_some());
+        assert!(map.address_of_participant(&participant, Timestamp::UNIX_EPOCH).is_some());
     }
     let american =
         UserMap::parse(b"Phone,Mail\n(202) 555-0143,ada@example.com\n", Some("US".parse().unwrap())).unwrap();
-    assert!(american.address_of_participant(&with(Some("2025550143"), None)).is_some(), "the archive's way of a cell");
+    assert!(
+        american.address_of_participant(&with(Some("2025550143"), None), Timestamp::UNIX_EPOCH).is_some(),
+        "the archive's way of a cell"
+    );
     for participant in [with(None, None), with(Some("4.52E+09"), None), with(None, Some("4520123456@lid"))] {
-        assert!(map.address_of_participant(&participant).is_none());
+        assert!(map.address_of_participant(&participant, Timestamp::UNIX_EPOCH).is_none());
     }
 }
 

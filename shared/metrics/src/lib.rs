@@ -68,6 +68,8 @@ metrics! {
     Skipped in "Count", "Copies that were not filed because the mailbox has them already.";
     MailboxThrottles in "Count", "Answers of the mail system that there were too many requests (429).";
     WithoutMessageClass in "Count", "Copies that were filed without the message class, because the mail system rejects it.";
+    MailboxMissing in "Count", "Participants that are expected to have a mailbox and have none, at each check.";
+    LookupRejected in "Count", "Participants whose lookup the mail system rejected, at each check.";
     UserMapRefused in "Count", "Times that the user map was read and could not be followed.";
     Stuck in "Count", "Failures of messages that had failed often before.";
     SetupErrors in "Count", "Failures that only an operator can mend.";

@@ -77,6 +77,11 @@ impl PhoneNumber {
         }
     }
 
+    /// Whether a cell says itself that a country code comes first: by + or by 00.
+    pub fn is_international(cell: &str) -> bool {
+        text::read(text::unmarked(cell)).is_ok_and(|written| is_marked(&written))
+    }
+
     /// `+` and the digits: `+4520123456`.
     pub fn e164(&self) -> String {
         format!("+{}", self.digits)

@@ -68,10 +68,10 @@ pub fn user_map(input: &[u8]) {
     match UserMap::parse(csv, region) {
         Ok(map) => {
             let people = map.people();
-            assert_eq!(people.len(), map.len());
+            assert!(people.len() >= map.len(), "a number has a row or more");
             assert_eq!(people.is_empty(), map.is_empty());
-            for (number, address) in people {
-                assert_eq!(map.address_of(&number), Some(address), "each person is found");
+            for (number, address) in people.into_iter().filter(|_| !map.has_periods()) {
+                assert_eq!(map.address_of(&number, Timestamp::UNIX_EPOCH), Some(address), "each person is found");
             }
         }
         Err(errors) => {

@@ -9,7 +9,7 @@ use super::MailboxError;
 ///
 /// # Errors
 /// [`MailboxError::Rejected`] where it has none since 1970.
-pub(super) fn of(mime: &[u8]) -> Result<Timestamp, MailboxError> {
+pub(crate) fn of(mime: &[u8]) -> Result<Timestamp, MailboxError> {
     MessageParser::default()
         .parse_headers(mime)
         .and_then(|parsed| parsed.date().filter(|date| date.is_valid()).map(|date| date.to_timestamp()))

@@ -1,7 +1,7 @@
 //! The mailbox port: what import needs of a mail system. One adapter a folder or file beside this one.
 
 mod clock;
-mod date;
+pub(crate) mod date;
 pub mod entra;
 pub mod graph;
 mod header;

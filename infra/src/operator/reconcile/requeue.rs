@@ -1,7 +1,7 @@
 //! Missing items on the convert queue again.
 
 use futures::{StreamExt, TryStreamExt, future, stream};
-use item::{Claim, ConvertTask, Outcome};
+use item::{ConvertTask, Outcome};
 use jiff::Timestamp;
 use queue::{Queue, QueueError};
 use store::{Condition, Put, Store, StoreError, Written, keys::ItemKeys};
@@ -77,12 +77,8 @@ async fn prepare(store: &Store, body: &str) -> Result<bool, RequeueError> {
             if outcome.is_complete() {
                 return Ok(false);
             }
-            // A daily run's task is dropped where a letter waits for an operator, and this one's letter is gone.
-            (outcome.dead_letter, outcome.letter_of) = (None, None);
-            if outcome.is_complete() {
-                // The letter alone said that a copy is still lacking. A claim that is over says it too.
-                outcome.claim = Some(Claim { holder: "requeue".to_owned(), until: Timestamp::now() });
-            }
+            // A task is dropped while the outcome has a dead letter, and this item's dead letter is gone.
+            outcome.reopen("requeue", Timestamp::now());
             (outcome, stored.condition())
         }
     };

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{StreamExt, TryStreamExt, stream};
 use import::{StoredError, participants_of};
 use item::{MailboxAddress, Participant};
+use jiff::Timestamp;
 use mapping::UserMap;
 use serde::Serialize;
 use store::Store;
@@ -128,7 +129,7 @@ pub(super) async fn look(
     match user_map {
         Some(Ok(map)) => {
             for (participant, unmapped) in &mut named {
-                unmapped.now_mapped_to = map.address_of_participant(participant).cloned();
+                unmapped.now_mapped_to = map.address_of_participant(participant, Timestamp::now()).cloned();
             }
         }
         Some(Err(problem)) => mapping.user_map_problem = Some(problem),

@@ -1,0 +1,36 @@
+//! Bounds the memory of the copies that are filed at the same time.
+
+use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
+
+/// Memory for copies that are being filed. Messages are small, or there are few of them at once; the largest of the usual size
+/// takes a sixth.
+const COPIES_KIB: u32 = 256 << 10;
+
+/// How many times its own size a message takes while it is filed: the request in base64, and what that is made of.
+const MEMORY_PER_BYTE: usize = 3;
+
+/// What one function may hold in memory at the same time.
+pub struct MemoryBudget {
+    copies: Semaphore,
+    large_item: Mutex<()>,
+}
+
+impl Default for MemoryBudget {
+    fn default() -> Self {
+        Self { copies: Semaphore::new(COPIES_KIB as usize), large_item: Mutex::new(()) }
+    }
+}
+
+impl MemoryBudget {
+    /// Waits until there is memory for one copy of a message of which so many bytes are in memory.
+    pub(crate) async fn copy(&self, bytes_in_memory: usize) -> Option<SemaphorePermit<'_>> {
+        let kib = u32::try_from((bytes_in_memory * MEMORY_PER_BYTE) >> 10).unwrap_or(COPIES_KIB).min(COPIES_KIB);
+        // An error would mean that the semaphore was closed, which it never is.
+        self.copies.acquire_many(kib).await.ok()
+    }
+
+    /// Waits until no other large item is being filed. Its pieces are in memory beside items of the usual size.
+    pub(crate) async fn large_item(&self) -> MutexGuard<'_, ()> {
+        self.large_item.lock().await
+    }
+}

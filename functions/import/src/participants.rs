@@ -1,0 +1,155 @@
+//! Whose mailboxes an item goes to, and what becomes of the participants that have none.
+//!
+//! ```text
+//!                     lookup of one participant
+//!   mailbox found ────────────────────────────────▶ a copy is filed
+//!   no mailbox    ─┬─ not expected ────────────────▶ unmapped
+//!                  └─ expected ─▶ missing ─ retries used up ─▶ own e-mail's mailbox, else dead letter mailbox-not-found
+//!   rejected      ─┬─ not expected ─▶ missing ─ retries used up ─▶ unmapped and lookup_rejected
+//!                  └─ expected ─────▶ missing ─ retries used up ─▶ dead letter lookup-rejected
+//!   failed        ────────────────▶ missing, until the lookup succeeds
+//! ```
+//!
+//! Each participant is decided by itself; the others get their copies meanwhile. A rejected lookup is decided only where the
+//! mail system lets us find another mailbox: where it rejects every lookup, its configuration is wrong, and the item waits.
+
+use std::collections::HashSet;
+
+use batch::Failure;
+use item::{MissingParticipant, MissingReason, Reason};
+use jiff::Timestamp;
+use mapping::Resolved;
+
+use crate::{
+    failure::from_mailbox,
+    mailbox::{Mailbox, MailboxError},
+    retry_limit::{RetryLimit, Series},
+    waiting::Waiting,
+};
+
+/// What is to be done for the participants of an item.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    /// Each mailbox once, in the order of the participants.
+    pub(crate) mailboxes: Vec<Mailbox>,
+    /// Participants without a copy that keep the item from being complete.
+    pub(crate) missing: Vec<MissingParticipant>,
+    /// Participants that have no mailbox and need none.
+    pub(crate) unmapped: Vec<usize>,
+    /// Those of `unmapped` whose lookup was rejected until the retries were used up.
+    pub(crate) lookup_rejected: Vec<usize>,
+    /// The missing participants that are retried.
+    pub(crate) waiting: Waiting,
+    /// The first missing participant whose retries are used up.
+    pub(crate) given_up: Option<(Reason, String)>,
+    /// Whether a rejected lookup could be decided if another lookup proved that the mail system answers us.
+    pub(crate) needs_witness: bool,
+}
+
+/// The places whose missing mailbox has been confirmed often and long enough for the own address to count.
+pub(crate) fn believed(before: &[MissingParticipant], limit: RetryLimit, now: Timestamp) -> HashSet<usize> {
+    let confirmed = |missing: &&MissingParticipant| {
+        let series = Series { since: missing.since, checks: missing.checks.saturating_add(1) };
+        missing.reason == MissingReason::MailboxNotFound && limit.is_reached(series, now)
+    };
+    before.iter().filter(confirmed).map(|missing| missing.participant).collect()
+}
+
+/// Decides for each participant. `before` is what the outcome says of earlier attempts. `witness` says that the mail system
+/// has just answered another lookup, beside those of `resolved`.
+pub(crate) fn decide(
+    resolved: &[Resolved<Mailbox, MailboxError>],
+    before: &[MissingParticipant],
+    limit: RetryLimit,
+    now: Timestamp,
+    witness: bool,
+) -> Plan {
+    let mut plan = Plan::default();
+    let mut ids = HashSet::new();
+    let witness = witness || resolved.iter().any(|resolved| matches!(resolved, Resolved::Mailbox(_)));
+    for (participant, resolved) in resolved.iter().enumerate() {
+        let earlier = before.iter().find(|missing| missing.participant == participant);
+        match resolved {
+            Resolved::Mailbox(mailbox) => {
+                if ids.insert(mailbox.id.clone()) {
+                    plan.mailboxes.push(mailbox.clone());
+                }
+            }
+            Resolved::Filed => {}
+            Resolved::NotFound { expected: false } => plan.unmapped.push(participant),
+            Resolved::NotFound { expected: true } => {
+                let missing = checked(earlier, participant, MissingReason::MailboxNotFound, now);
+                if limit.is_reached(series(&missing), now) {
+                    let detail = format!("no mailbox for an expected participant after {} checks", missing.checks);
+                    plan.given_up.get_or_insert((Reason::MailboxNotFound, detail));
+                } else {
+                    let detail = "an expected participant has no mailbox yet".to_owned();
+                    plan.waiting.add(Failure::Transient { detail, after: limit.next_check(series(&missing)) });
+                }
+                plan.missing.push(missing);
+            }
+            Resolved::Failed {
+                expected,
+                error: error @ (MailboxError::LookupRejected { .. } | MailboxError::Unrecognized { .. }),
+            } => {
+                let (expected, limit) = (*expected, if *expected { limit } else { limit.unexpected() });
+                let missing = checked(earlier, participant, MissingReason::LookupRejected, now);
+                let reached = limit.is_reached(series(&missing), now);
+                plan.needs_witness |= reached && !witness;
+                if reached && witness && !expected {
+                    plan.unmapped.push(participant);
+                    plan.lookup_rejected.push(participant);
+                    continue;
+                }
+                if reached && witness {
+                    let detail = format!("{error}, after {} checks", missing.checks);
+                    plan.given_up.get_or_insert((Reason::LookupRejected, detail));
+                } else {
+                    let (detail, after) = (error.to_string(), limit.next_check(series(&missing)));
+                    plan.waiting.add(if expected || !witness {
+                        Failure::Setup { detail, after }
+                    } else {
+                        Failure::Transient { detail, after }
+                    });
+                }
+                plan.missing.push(missing);
+            }
+            Resolved::Failed { error, .. } => {
+                plan.waiting.add(match from_mailbox(error) {
+                    // A lookup has no message that could be at fault.
+                    Failure::Permanent { detail, .. } => Failure::Transient { detail, after: None },
+                    failure => failure,
+                });
+                plan.missing.push(checked(earlier, participant, MissingReason::LookupFailed, now));
+            }
+        }
+    }
+    plan
+}
+
+fn series(missing: &MissingParticipant) -> Series {
+    Series { since: missing.since, checks: missing.checks }
+}
+
+/// The entry of a participant after another check.
+fn checked(
+    earlier: Option<&MissingParticipant>,
+    participant: usize,
+    reason: MissingReason,
+    now: Timestamp,
+) -> MissingParticipant {
+    let negative = |reason| matches!(reason, MissingReason::MailboxNotFound | MissingReason::LookupRejected);
+    let before = match earlier {
+        // A failed lookup says nothing, so it neither ends nor prolongs a series of answers.
+        Some(earlier) if negative(earlier.reason) && reason == MissingReason::LookupFailed => return *earlier,
+        Some(earlier) if earlier.reason == reason || negative(earlier.reason) && negative(reason) => {
+            Some(series(earlier))
+        }
+        Some(_) | None => None,
+    };
+    let Series { since, checks } = Series::next(before, now);
+    MissingParticipant { participant, reason, since, checks }
+}
+
+#[cfg(test)]
+mod tests;

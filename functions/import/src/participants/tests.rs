@@ -1,0 +1,224 @@
+//! The decision over many attempts, with a fake mail system and a clock that the tests set.
+
+use std::{collections::HashMap, sync::Mutex, time::Duration};
+
+use async_trait::async_trait;
+use item::{MailboxAddress, Participant};
+use jiff::SignedDuration;
+use mapping::{Rules, UserMap};
+
+use super::*;
+use crate::{
+    import::MailDirectory,
+    mailbox::{Attempt, Filed, Identity, Mailboxes, Message},
+};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// The answers of a mail system that are not "a mailbox with the address as its id".
+#[derive(Default)]
+struct Fake(Mutex<HashMap<&'static str, Result<Option<&'static str>, MailboxError>>>);
+
+impl Fake {
+    fn answers(&self, address: &'static str, answer: Result<Option<&'static str>, MailboxError>) {
+        self.0.lock().unwrap().insert(address, answer);
+    }
+}
+
+#[async_trait]
+impl Mailboxes for Fake {
+    async fn find(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, MailboxError> {
+        let found = self.0.lock().unwrap().get(address.as_str()).cloned();
+        let id = found.unwrap_or(Ok(Some(address.as_str())).map(|_: Option<&str>| Some("")));
+        let id = id?.map(|id| if id.is_empty() { address.to_string() } else { id.to_owned() });
+        Ok(id.map(|id| Mailbox { id, address: address.clone() }))
+    }
+
+    async fn file(&self, _: &Mailbox, _: &Message, _: Attempt) -> Result<Filed, MailboxError> {
+        Err(MailboxError::Full)
+    }
+
+    async fn holds(&self, _: &Mailbox, _: &Identity<'_>) -> Result<Option<String>, MailboxError> {
+        Ok(None)
+    }
+}
+
+/// An item whose participants are resolved again and again.
+struct Item {
+    mail: Fake,
+    map: UserMap,
+    domains: Vec<String>,
+    participants: Vec<Participant>,
+    missing: Vec<MissingParticipant>,
+    now: Timestamp,
+}
+
+const ADA: &str = "ada@example.com";
+const BOB: &str = "bob@example.com";
+const CLIENT: &str = "sales#dk@client.example";
+
+impl Item {
+    /// An item of the participants with these addresses as their e-mail property.
+    fn of(addresses: &[&str]) -> Self {
+        let participant = |address: &&str| Participant { email: Some((*address).to_owned()), ..Participant::default() };
+        Self {
+            mail: Fake::default(),
+            map: UserMap::empty(),
+            domains: vec!["example.com".to_owned()],
+            participants: addresses.iter().map(participant).collect(),
+            missing: Vec::new(),
+            now: "2026-11-22T07:00:00Z".parse().unwrap(),
+        }
+    }
+
+    async fn check(&mut self, filed: &[&str], witness: bool) -> Plan {
+        let limit = RetryLimit::new(DAY);
+        let rules = Rules { map: &self.map, automatic: true, tenant_domains: &self.domains, at: self.now };
+        let believed = believed(&self.missing, limit, self.now);
+        let filed = |address: &MailboxAddress| filed.contains(&address.as_str());
+        let directory = MailDirectory(&self.mail);
+        let resolved = mapping::resolve(&self.participants, &rules, &believed, filed, &directory).await;
+        let plan = decide(&resolved, &self.missing, limit, self.now, witness);
+        self.missing.clone_from(&plan.missing);
+        plan
+    }
+
+    /// Checks once an hour, so many times.
+    async fn check_hourly(&mut self, times: u32, filed: &[&str]) -> Plan {
+        for _ in 1..times {
+            let plan = self.check(filed, false).await;
+            assert_eq!(plan.given_up, None);
+            self.now += SignedDuration::from_hours(1);
+        }
+        self.check(filed, false).await
+    }
+}
+
+fn addresses(plan: &Plan) -> Vec<&str> {
+    plan.mailboxes.iter().map(|mailbox| mailbox.address.as_str()).collect()
+}
+
+fn rejected() -> MailboxError {
+    MailboxError::LookupRejected { detail: "HTTP 400".to_owned() }
+}
+
+fn unavailable() -> MailboxError {
+    MailboxError::Unavailable { detail: "HTTP 503".to_owned(), retry_after: None }
+}
+
+#[tokio::test]
+async fn one_negative_answer_keeps_an_expected_participant_missing() {
+    let mut item = Item::of(&[ADA, BOB]);
+    item.mail.answers(BOB, Ok(None));
+    let plan = item.check(&[], false).await;
+    assert_eq!(addresses(&plan), [ADA], "the others get their copies");
+    assert_eq!((plan.missing[0].participant, plan.missing[0].reason), (1, MissingReason::MailboxNotFound));
+    assert!(plan.waiting.end().is_some() && plan.given_up.is_none());
+    item.mail.answers(BOB, Ok(Some("")));
+    let plan = item.check(&[ADA], false).await;
+    assert_eq!(addresses(&plan), [BOB], "filed in that mailbox only");
+    assert!(plan.missing.is_empty() && plan.waiting.end().is_none());
+}
+
+#[tokio::test]
+async fn expected_participant_is_given_up_after_a_day_of_negative_answers() {
+    let mut item = Item::of(&[ADA, BOB]);
+    item.mail.answers(BOB, Ok(None));
+    let plan = item.check_hourly(24, &[ADA]).await;
+    assert!(plan.given_up.is_none(), "23 hours");
+    item.now += SignedDuration::from_hours(1);
+    let plan = item.check(&[ADA], false).await;
+    assert_eq!(plan.given_up.map(|(reason, _)| reason), Some(Reason::MailboxNotFound));
+    assert_eq!((plan.missing[0].checks, plan.waiting.end()), (25, None), "the dead letter names who is missing");
+}
+
+#[tokio::test]
+async fn late_second_answer_alone_is_not_believed() {
+    let mut item = Item::of(&[BOB]);
+    item.mail.answers(BOB, Ok(None));
+    item.check(&[], false).await;
+    item.now += SignedDuration::from_hours(48);
+    assert!(item.check(&[], false).await.given_up.is_none(), "two answers are too few");
+    assert!(item.check(&[], false).await.given_up.is_some());
+}
+
+#[tokio::test]
+async fn outage_is_not_a_negative_answer() {
+    let mut item = Item::of(&[ADA, BOB]);
+    item.mail.answers(BOB, Err(unavailable()));
+    let plan = item.check_hourly(100, &[ADA]).await;
+    assert!(plan.given_up.is_none() && plan.missing[0].reason == MissingReason::LookupFailed);
+    item.mail.answers(BOB, Ok(None));
+    assert!(item.check(&[ADA], false).await.given_up.is_none(), "the first negative answer");
+    assert_eq!(item.missing[0].checks, 1);
+    let since = item.missing[0].since;
+    item.mail.answers(BOB, Err(unavailable()));
+    item.check(&[ADA], false).await;
+    assert_eq!((item.missing[0].since, item.missing[0].checks), (since, 1), "and an outage does not end the series");
+}
+
+#[tokio::test]
+async fn mapped_mailbox_that_is_missing_is_not_replaced_at_once() {
+    let csv = format!("Phone,Mail\n+4520123456,new@example.com\n");
+    let mut item = Item::of(&[BOB]);
+    item.participants[0].phone = Some("+4520123456".to_owned());
+    item.map = UserMap::parse(csv.as_bytes(), None).unwrap();
+    item.mail.answers("new@example.com", Ok(None));
+    let plan = item.check_hourly(24, &[]).await;
+    assert!(addresses(&plan).is_empty(), "bob@ is not the mailbox that the operator named");
+    item.now += SignedDuration::from_hours(1);
+    let plan = item.check(&[], false).await;
+    assert_eq!((addresses(&plan), plan.missing.len()), (vec![BOB], 0), "confirmed: the own address is the next rule");
+}
+
+#[tokio::test]
+async fn stranger_without_mailbox_is_unmapped_at_once() {
+    let mut item = Item::of(&[ADA, "someone@client.example"]);
+    item.mail.answers("someone@client.example", Ok(None));
+    let plan = item.check(&[], false).await;
+    assert_eq!((plan.unmapped, plan.missing.len(), plan.lookup_rejected.len()), (vec![1], 0, 0));
+}
+
+#[tokio::test]
+async fn rejected_lookup_of_a_stranger_blocks_no_copy_and_ends_visibly() {
+    let mut item = Item::of(&[ADA, CLIENT]);
+    item.mail.answers(CLIENT, Err(rejected()));
+    let plan = item.check(&[], false).await;
+    assert_eq!((addresses(&plan), plan.missing[0].reason), (vec![ADA], MissingReason::LookupRejected));
+    assert!(matches!(plan.waiting.end().unwrap().failure, Failure::Transient { .. }));
+    item.check(&[ADA], true).await;
+    item.now += SignedDuration::from_hours(1);
+    let plan = item.check(&[ADA], true).await;
+    assert_eq!((plan.unmapped.as_slice(), plan.lookup_rejected.as_slice()), (&[1][..], &[1][..]));
+    assert!(plan.missing.is_empty() && plan.given_up.is_none() && plan.waiting.end().is_none());
+}
+
+#[tokio::test]
+async fn rejected_lookup_of_an_expected_participant_becomes_a_dead_letter() {
+    let mut item = Item::of(&[ADA, BOB]);
+    item.mail.answers(BOB, Err(rejected()));
+    let plan = item.check_hourly(24, &[]).await;
+    assert!(matches!(plan.waiting.end().unwrap().failure, Failure::Setup { .. }), "an operator is called");
+    item.now += SignedDuration::from_hours(1);
+    let plan = item.check(&[], false).await;
+    assert_eq!(plan.given_up.map(|(reason, _)| reason), Some(Reason::LookupRejected));
+}
+
+#[tokio::test]
+async fn mail_system_that_rejects_every_lookup_decides_nothing() {
+    let mut item = Item::of(&[CLIENT, BOB]);
+    item.mail.answers(CLIENT, Err(rejected()));
+    item.mail.answers(BOB, Err(rejected()));
+    let plan = item.check_hourly(200, &[]).await;
+    assert!(plan.given_up.is_none() && plan.unmapped.is_empty() && plan.missing.len() == 2);
+    assert!(plan.needs_witness, "another lookup would decide it");
+    assert!(matches!(plan.waiting.end().unwrap().failure, Failure::Setup { .. }));
+}
+
+#[tokio::test]
+async fn two_addresses_of_one_mailbox_get_one_copy() {
+    let mut item = Item::of(&[ADA, "ada.lovelace@example.com"]);
+    item.mail.answers(ADA, Ok(Some("1")));
+    item.mail.answers("ada.lovelace@example.com", Ok(Some("1")));
+    assert_eq!(addresses(&item.check(&[], false).await), [ADA]);
+}

@@ -1,0 +1,90 @@
+//! The stored message of a task: read from the bucket when it is first needed, and checked.
+
+use item::{ImportTask, Participant, Reason, Sha256};
+use jiff::Timestamp;
+use store::{Store, StoreError};
+use tokio::sync::MutexGuard;
+
+use batch::Failure;
+
+use crate::{
+    evidence,
+    failure::{from_mailbox, from_store, permanent},
+    large::{self, tampered},
+    mailbox::{Message, Mime, date},
+    memory_budget::MemoryBudget,
+};
+
+/// The message of one task. A recheck of a missing participant does not need it, so it is not read before it is used.
+pub(crate) struct StoredMessage<'a> {
+    store: &'a Store,
+    memory: &'a MemoryBudget,
+    task: &'a ImportTask,
+    key: &'a str,
+    message: Option<Message>,
+    /// Held until the last copy of a large item is filed.
+    large_item: Option<MutexGuard<'a, ()>>,
+}
+
+impl<'a> StoredMessage<'a> {
+    pub(crate) fn new(store: &'a Store, memory: &'a MemoryBudget, task: &'a ImportTask, key: &'a str) -> Self {
+        Self { store, memory, task, key, message: None, large_item: None }
+    }
+
+    /// The message, which is the one that convert wrote.
+    pub(crate) async fn get(&mut self) -> Result<&Message, Failure> {
+        let message = match self.message.take() {
+            Some(message) => message,
+            None => self.read().await?,
+        };
+        Ok(self.message.insert(message))
+    }
+
+    /// The participants, the sender first: from the task, or where they do not fit into one, from the message's evidence.
+    pub(crate) async fn participants(&mut self) -> Result<Vec<Participant>, Failure> {
+        if let Some(participants) = &self.task.participants {
+            return Ok(participants.clone());
+        }
+        let message = self.get().await?;
+        let participants = evidence::participants(&message.mime).await.map_err(|error| from_mailbox(&error))?;
+        let missing =
+            || permanent(Reason::ItemMalformed, "the stored message has no evidence to read participants from");
+        participants.ok_or_else(missing)
+    }
+
+    /// When the message was written: from the task, or where that is from an earlier release, the message's Date.
+    pub(crate) async fn time(&mut self) -> Result<Timestamp, Failure> {
+        if let Some(time) = self.task.message_time {
+            return Ok(time);
+        }
+        let message = self.get().await?;
+        date::of(message.mime.in_memory()).map_err(|error| from_mailbox(&error))
+    }
+
+    async fn read(&mut self) -> Result<Message, Failure> {
+        let (task, key) = (self.task, self.key);
+        let mime = if task.bytes > large::WHOLE {
+            self.large_item = Some(self.memory.large_item().await);
+            large::read(self.store, key, task.sha256, task.bytes).await?
+        } else {
+            whole(self.store, task, key).await?
+        };
+        let mime = mime.ok_or_else(|| {
+            let detail =
+                "the rendered message is missing in the bucket; restore the object's last version, then replay";
+            permanent(Reason::ItemNotFound, detail)
+        })?;
+        let message_id = evidence::message_id(&mime)
+            .ok_or_else(|| permanent(Reason::ItemMalformed, "the stored message has no Message-ID"))?;
+        Ok(Message { item: task.item.clone(), message_id, mime })
+    }
+}
+
+async fn whole(store: &Store, task: &ImportTask, key: &str) -> Result<Option<Mime>, Failure> {
+    match store.get(key, task.bytes).await {
+        Ok(Some(object)) if Sha256::of(&object.bytes) == task.sha256 => Ok(Some(object.bytes.into())),
+        Ok(Some(_)) | Err(StoreError::TooLarge { .. }) => Err(tampered()),
+        Ok(None) => Ok(None),
+        Err(error) => Err(from_store(error)),
+    }
+}

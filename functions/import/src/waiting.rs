@@ -1,0 +1,113 @@
+//! Why an item has to wait: several of its mailboxes and participants may have a say.
+
+use std::time::Duration;
+
+use batch::Failure;
+
+/// Collects failures into the one that is reported.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    /// A configuration error comes before a transient failure.
+    reported: Option<Failure>,
+    /// The longest wait that one of them asked for, whichever is reported.
+    after: Option<Duration>,
+    /// How long no other attempt may begin: a copy may still arrive.
+    hold: Duration,
+}
+
+/// The attempt ended without a decision.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Undecided {
+    pub(crate) failure: Failure,
+    /// How long no other attempt may begin.
+    pub(crate) hold: Duration,
+}
+
+impl From<Failure> for Undecided {
+    fn from(failure: Failure) -> Self {
+        Self { failure, hold: Duration::ZERO }
+    }
+}
+
+impl Waiting {
+    pub(crate) fn add(&mut self, failure: Failure) {
+        let after = after(&failure);
+        let rank = |failure: &Failure| matches!(failure, Failure::Setup { .. });
+        if self.reported.as_ref().is_none_or(|reported| (rank(&failure), after) > (rank(reported), self.after)) {
+            self.reported = Some(failure);
+        }
+        self.after = self.after.max(after);
+    }
+
+    /// A filing whose copy may still arrive within the time that the failure asks to wait.
+    pub(crate) fn add_filing(&mut self, failure: Failure) {
+        self.hold = self.hold.max(after(&failure).unwrap_or_default());
+        self.add(failure);
+    }
+
+    pub(crate) fn end(self) -> Option<Undecided> {
+        let failure = match self.reported? {
+            Failure::Transient { detail, .. } => Failure::Transient { detail, after: self.after },
+            Failure::Setup { detail, .. } => Failure::Setup { detail, after: self.after },
+            failure @ Failure::Permanent { .. } => failure,
+        };
+        Some(Undecided { failure, hold: self.hold })
+    }
+}
+
+fn after(failure: &Failure) -> Option<Duration> {
+    match failure {
+        Failure::Transient { after, .. } | Failure::Setup { after, .. } => *after,
+        Failure::Permanent { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Option<Duration> = Some(Duration::from_secs(60));
+    const LONG: Option<Duration> = Some(Duration::from_secs(600));
+
+    fn transient(after: Option<Duration>) -> Failure {
+        Failure::Transient { detail: format!("{after:?}"), after }
+    }
+
+    fn setup(after: Option<Duration>) -> Failure {
+        Failure::Setup { detail: "configuration".to_owned(), after }
+    }
+
+    fn filings(failures: impl IntoIterator<Item = Failure>) -> Option<Undecided> {
+        let mut waiting = Waiting::default();
+        failures.into_iter().for_each(|failure| waiting.add_filing(failure));
+        waiting.end()
+    }
+
+    fn held(failure: Failure) -> Option<Undecided> {
+        let hold = after(&failure).unwrap_or_default();
+        Some(Undecided { failure, hold })
+    }
+
+    #[test]
+    fn configuration_error_does_not_shorten_the_wait_for_another_mailbox() {
+        assert_eq!(filings([transient(MINUTE), setup(None)]), held(setup(MINUTE)));
+        assert_eq!(filings([setup(None), transient(MINUTE)]), held(setup(MINUTE)));
+        assert_eq!(filings([setup(None), transient(MINUTE), setup(None)]), held(setup(MINUTE)));
+        assert_eq!(filings([transient(None), setup(None)]), held(setup(None)));
+    }
+
+    #[test]
+    fn longest_wait_counts_and_is_reported() {
+        assert_eq!(filings([transient(MINUTE), transient(LONG), transient(None)]), held(transient(LONG)));
+        assert_eq!(filings([transient(LONG), transient(MINUTE)]), held(transient(LONG)));
+        assert!(Waiting::default().end().is_none());
+    }
+
+    #[test]
+    fn lookup_that_waits_does_not_hold_the_item_back_for_others() {
+        let mut waiting = Waiting::default();
+        waiting.add(transient(LONG));
+        waiting.add_filing(transient(MINUTE));
+        assert_eq!(waiting.end(), Some(Undecided { failure: transient(LONG), hold: Duration::from_secs(60) }));
+    }
+}

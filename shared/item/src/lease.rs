@@ -1,0 +1,197 @@
+//! The states of an item's outcome, and every transition between them.
+//!
+//! ```text
+//!              acquire                    wait (retry later)
+//!  Unleased ────────────▶ Leased ─────────────────────────▶ Waiting
+//!     ▲  ▲                 │  │  ▲                             │
+//!     │  │ lease expired   │  │  └──────── acquire ────────────┤ (also once the wait is over)
+//!     │  └─────────────────┘  │                                │
+//!     │                       ├─ complete ────▶ Complete       │ lease expired: Unleased
+//!     │                       └─ dead_letter ─▶ DeadLettered ◀─┘ (convert gives up, too)
+//!     └────────────── reopen ───────────────────────┘   replay: acquire
+//! ```
+//!
+//! The lease is the member `claim` of the object. A lease that has expired stays in the object: it says that an attempt began,
+//! so the next one looks for copies before it files. A replay keeps the dead letter in the object until the attempt decides.
+
+use jiff::Timestamp;
+
+use crate::{Claim, DeadLettered, LetterOf, Outcome, Reason, RunId, Stage};
+
+/// What may be done with an item now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaseState {
+    /// Not done, and no function works on it.
+    Unleased,
+    /// A function works on it until then.
+    Leased {
+        /// A while after the deadline of the invocation that holds it.
+        until: Timestamp,
+    },
+    /// Not done; no attempt may begin before then, because a copy may still arrive.
+    Waiting {
+        /// When the next attempt may begin.
+        until: Timestamp,
+    },
+    /// Filed wherever it belongs.
+    Complete,
+    /// Given up until an operator replays it.
+    DeadLettered(DeadLettered),
+}
+
+impl Outcome {
+    /// The state at a time.
+    pub fn state(&self, now: Timestamp) -> LeaseState {
+        match (&self.claim, self.dead_letter) {
+            (Some(Claim { until, waiting: false, .. }), _) if *until > now => LeaseState::Leased { until: *until },
+            (Some(Claim { until, waiting: true, .. }), _) if *until > now => LeaseState::Waiting { until: *until },
+            (None, Some(dead_letter)) => LeaseState::DeadLettered(dead_letter),
+            (None, None) if self.is_complete() => LeaseState::Complete,
+            _ => LeaseState::Unleased,
+        }
+    }
+
+    /// Unleased, Waiting or DeadLettered → Leased.
+    pub fn acquire(&mut self, holder: String, until: Timestamp) {
+        self.claim = Some(Claim { holder, until, waiting: false });
+    }
+
+    /// Leased → Waiting. Without a wait (`until` is not after `now`) the state is Unleased, or DeadLettered again where a
+    /// replay was undecided: the dead letter says by itself that the item is not done.
+    pub fn wait(&mut self, until: Timestamp, now: Timestamp) {
+        let keeps = until > now || self.dead_letter.is_none();
+        self.claim = self.claim.take().filter(|_| keeps).map(|claim| Claim { until, waiting: true, ..claim });
+    }
+
+    /// Leased → Complete: everything that was to be filed is filed.
+    pub fn complete(&mut self) {
+        (self.claim, self.dead_letter, self.letter_of) = (None, None, None);
+    }
+
+    /// Any → DeadLettered. `source` is the queue message that becomes the dead letter.
+    pub fn dead_letter(&mut self, stage: Stage, reason: Reason, source: LetterOf) {
+        self.claim = None;
+        self.dead_letter = Some(DeadLettered { stage, reason });
+        self.letter_of = Some(source);
+    }
+
+    /// DeadLettered → Unleased, with its retries counted from zero: the item is queued again. The expired lease says that an
+    /// attempt was made, so that the next one looks for copies first.
+    pub fn reopen(&mut self, holder: &str, now: Timestamp) {
+        (self.dead_letter, self.letter_of) = (None, None);
+        self.restart_retries(now);
+        self.claim.get_or_insert_with(|| Claim { holder: holder.to_owned(), until: now, waiting: true });
+    }
+
+    /// Drops the series of checks and rejections that began up to a time, so that their retries are counted from zero: an
+    /// item that is replayed gets all of them once more.
+    pub fn restart_retries(&mut self, began_until: Timestamp) {
+        self.missing.retain(|missing| missing.since > began_until);
+        for failed in &mut self.failed {
+            if failed.since.is_some_and(|since| since <= began_until) {
+                (failed.since, failed.checks) = (None, 0);
+            }
+        }
+    }
+
+    /// Whether the dead letter can be in no queue any more: SQS has deleted it by its age. Unknown for an object of a release
+    /// that did not note when the dead letter was sent; then it counts as present.
+    pub fn dead_letter_expired(&self, now: Timestamp) -> bool {
+        self.letter_of.as_ref().is_some_and(|letter| now.duration_since(letter.at) > crate::DeadLetter::RETENTION)
+    }
+}
+
+impl LetterOf {
+    /// The queue message that becomes an item's dead letter now.
+    pub fn new(message: String, run: RunId, at: Timestamp) -> Self {
+        Self { message, run, at }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::{FiledMailbox, FilingResult, MissingParticipant, MissingReason};
+
+    fn now() -> Timestamp {
+        "2026-11-22T07:00:00Z".parse().unwrap()
+    }
+
+    fn later(seconds: i64) -> Timestamp {
+        now() + SignedDuration::from_secs(seconds)
+    }
+
+    fn outcome() -> Outcome {
+        Outcome::new("WA-1".parse().unwrap())
+    }
+
+    fn filed() -> Outcome {
+        let mut outcome = outcome();
+        outcome.mailboxes.push(FiledMailbox {
+            id: Some("1".into()),
+            address: "ada@example.com".parse().unwrap(),
+            result: FilingResult::Imported,
+            message: "AAMk".into(),
+            at: now(),
+        });
+        outcome
+    }
+
+    fn source() -> LetterOf {
+        LetterOf::new("m".into(), "20261122T070000Z-daily-1".parse().unwrap(), now())
+    }
+
+    #[test]
+    fn lease_passes_through_its_states() {
+        let mut outcome = filed();
+        outcome.acquire("one".into(), later(60));
+        assert_eq!(outcome.state(now()), LeaseState::Leased { until: later(60) });
+        assert_eq!(outcome.state(later(60)), LeaseState::Unleased, "expired");
+        outcome.wait(later(30), now());
+        assert_eq!(outcome.state(now()), LeaseState::Waiting { until: later(30) });
+        assert!(!outcome.is_complete(), "an expired lease is not completion");
+        outcome.acquire("two".into(), later(90));
+        outcome.complete();
+        assert_eq!(outcome.state(now()), LeaseState::Complete);
+    }
+
+    #[test]
+    fn dead_letter_stays_until_the_replay_is_decided() {
+        let mut outcome = filed();
+        outcome.acquire("one".into(), later(60));
+        outcome.dead_letter(Stage::Import, Reason::MailboxFull, source());
+        let dead = DeadLettered { stage: Stage::Import, reason: Reason::MailboxFull };
+        assert_eq!(outcome.state(now()), LeaseState::DeadLettered(dead));
+        outcome.acquire("replay".into(), later(60));
+        assert_eq!(outcome.state(now()), LeaseState::Leased { until: later(60) });
+        outcome.wait(now(), now());
+        assert_eq!(outcome.state(now()), LeaseState::DeadLettered(dead), "undecided");
+        outcome.acquire("replay".into(), later(60));
+        outcome.complete();
+        assert_eq!((outcome.state(now()), outcome.letter_of), (LeaseState::Complete, None));
+    }
+
+    #[test]
+    fn reopened_item_is_not_complete_and_counts_its_retries_from_zero() {
+        let mut outcome = filed();
+        let missing =
+            MissingParticipant { participant: 1, reason: MissingReason::MailboxNotFound, since: now(), checks: 50 };
+        outcome.missing.push(missing);
+        outcome.dead_letter(Stage::Import, Reason::MailboxNotFound, source());
+        outcome.reopen("requeue", now());
+        assert_eq!(outcome.state(now()), LeaseState::Unleased);
+        assert!(outcome.missing.is_empty() && !outcome.is_complete());
+    }
+
+    #[test]
+    fn dead_letter_expires_with_its_queue() {
+        let mut outcome = outcome();
+        assert!(!outcome.dead_letter_expired(later(i64::from(u32::MAX))), "unknown");
+        outcome.dead_letter(Stage::Import, Reason::Unmapped, source());
+        let day = 24 * 3600;
+        assert!(!outcome.dead_letter_expired(later(14 * day)));
+        assert!(outcome.dead_letter_expired(later(14 * day + 1)));
+    }
+}
