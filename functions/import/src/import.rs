@@ -10,7 +10,7 @@ use item::{
     Stage,
 };
 use jiff::Timestamp;
-use mapping::{Directory, Rules};
+use mapping::Rules;
 use metrics::Metric;
 use store::{Store, keys::ItemKeys};
 use tracing::{debug, info, warn};
@@ -20,7 +20,7 @@ use crate::{
     mailbox::{Attempt, Filed, Mailbox, MailboxError, Mailboxes, Message},
     memory_budget::MemoryBudget,
     outcomes::{Acquired, Leased, Outcomes},
-    participants::{self, Plan},
+    participants::{self, MailDirectory, Plan},
     retry_limit::{RetryLimit, Series},
     stored_message::StoredMessage,
     user_map_file::UserMapFile,
@@ -325,18 +325,5 @@ fn entry(mailbox: Mailbox, filed: Filed) -> FiledMailbox {
         result: filed.result,
         message: filed.message,
         at: Timestamp::now(),
-    }
-}
-
-/// The mail system as the mapping's directory.
-pub(crate) struct MailDirectory<'a>(pub(crate) &'a dyn Mailboxes);
-
-#[async_trait]
-impl Directory for MailDirectory<'_> {
-    type Mailbox = Mailbox;
-    type Error = MailboxError;
-
-    async fn find(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, MailboxError> {
-        self.0.find(address).await
     }
 }

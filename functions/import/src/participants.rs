@@ -15,14 +15,15 @@
 
 use std::collections::HashSet;
 
+use async_trait::async_trait;
 use batch::Failure;
-use item::{MissingParticipant, MissingReason, Reason};
+use item::{MailboxAddress, MissingParticipant, MissingReason, Reason};
 use jiff::Timestamp;
-use mapping::Resolved;
+use mapping::{Directory, Resolved};
 
 use crate::{
     failure::from_mailbox,
-    mailbox::{Mailbox, MailboxError},
+    mailbox::{Mailbox, MailboxError, Mailboxes},
     retry_limit::{RetryLimit, Series},
     waiting::Waiting,
 };
@@ -44,6 +45,19 @@ pub(crate) struct Plan {
     pub(crate) given_up: Option<(Reason, String)>,
     /// Whether a rejected lookup could be decided if another lookup proved that the mail system answers us.
     pub(crate) needs_witness: bool,
+}
+
+/// The mail system as the mapping's directory.
+pub(crate) struct MailDirectory<'a>(pub(crate) &'a dyn Mailboxes);
+
+#[async_trait]
+impl Directory for MailDirectory<'_> {
+    type Mailbox = Mailbox;
+    type Error = MailboxError;
+
+    async fn find(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, MailboxError> {
+        self.0.find(address).await
+    }
 }
 
 /// The places whose missing mailbox has been confirmed often and long enough for the own address to count.
@@ -90,7 +104,10 @@ pub(crate) fn decide(
             }
             Resolved::Failed {
                 expected,
-                error: error @ (MailboxError::LookupRejected { .. } | MailboxError::Unrecognized { .. }),
+                error:
+                    error @ (MailboxError::LookupRejected { .. }
+                    | MailboxError::Unrecognized { .. }
+                    | MailboxError::Rejected { .. }),
             } => {
                 let (expected, limit) = (*expected, if *expected { limit } else { limit.unexpected() });
                 let missing = checked(earlier, participant, MissingReason::LookupRejected, now);

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use batch::Failure;
-use mapping::UserMap;
+use mapping::{UserMap, UserMapRecord};
 use metrics::Metric;
 use phone::Region;
-use store::{Changed, ETag, Store, StoreError};
+use store::{Changed, Condition, ETag, Put, Store, StoreError, Written, keys};
 use tokio::sync::Mutex;
+use tracing::{info, warn};
 
 use crate::failure::from_store;
 
@@ -16,53 +17,101 @@ pub struct UserMapFile {
     store: Store,
     key: String,
     default_region: Option<Region>,
-    /// The last version that was read, and what it says; a version with errors is kept with them.
-    known: Mutex<Known>,
+    cache: Mutex<Option<Cached>>,
 }
 
-#[derive(Clone)]
-struct Known {
+/// A version of the file, or that there is none.
+struct Cached {
     etag: Option<ETag>,
+    /// A version with errors is kept with them.
     map: Result<Arc<UserMap>, String>,
+    record: UserMapRecord,
+    /// Whether the version may be used: it is recorded as the one that was used last.
+    accepted: bool,
 }
 
 impl UserMapFile {
-    const LIMIT: u64 = 32 << 20;
-
     /// The file under this key. Numbers without a country code are read as the region's.
     pub fn new(store: Store, key: String, default_region: Option<Region>) -> Self {
-        let known = Known { etag: None, map: Ok(Arc::new(UserMap::empty())) };
-        Self { store, key, default_region, known: Mutex::new(known) }
+        Self { store, key, default_region, cache: Mutex::new(None) }
     }
 
-    /// Reads the map as it is now. No file is an empty map: mapping by the items' own e-mail properties needs none.
+    /// Reads the current map. A file that has never existed is an empty map: mapping by the items' own e-mail properties needs
+    /// none.
     ///
     /// # Errors
-    /// [`Failure::Setup`] when the file has conflicting or unreadable rows: nothing is filed until it is mended, since
-    /// the wrong mailbox is worse than a late one.
+    /// [`Failure::Setup`] when the file has conflicting or unreadable rows, has disappeared, or has lost more than a tenth of
+    /// its numbers: nothing is filed until an operator has fixed or confirmed it, since the wrong mailbox is worse than a late
+    /// one.
     pub async fn refresh(&self) -> Result<(), Failure> {
-        let mut known = self.known.lock().await;
-        match self.store.get_if_changed(&self.key, known.etag.as_ref(), Self::LIMIT).await {
+        let mut cache = self.cache.lock().await;
+        let etag = cache.as_ref().and_then(|cached| cached.etag.as_ref());
+        match self.store.get_if_changed(&self.key, etag, UserMap::MAX_BYTES as u64).await {
             Ok(Changed::No) => {}
-            Ok(Changed::Missing) => *known = Known { etag: None, map: Ok(Arc::new(UserMap::empty())) },
+            Ok(Changed::Missing) if cache.as_ref().is_some_and(|cached| cached.etag.is_none()) => {}
+            Ok(Changed::Missing) => {
+                let map = UserMap::empty();
+                let record = UserMapRecord::of(&map, None);
+                *cache = Some(Cached { etag: None, map: Ok(Arc::new(map)), record, accepted: false });
+            }
             Ok(Changed::Yes(object)) => {
                 let map = UserMap::parse(&object.bytes, self.default_region);
-                // The log names lines and what is wrong with them, not what they say.
+                let record = UserMapRecord::of(map.as_ref().unwrap_or(&UserMap::empty()), Some(&object.bytes));
+                // The log names lines and what is wrong with them, not their content.
                 let map = map.map(Arc::new).map_err(|errors| format!("{}: {}", self.key, errors.log_safe()));
-                *known = Known { etag: Some(object.etag), map };
+                *cache = Some(Cached { etag: Some(object.etag), map, record, accepted: false });
             }
             Err(error @ StoreError::TooLarge { .. }) => return Err(refused(error.to_string())),
             Err(error) => return Err(from_store(error)),
         }
-        known.map.as_ref().map(drop).map_err(|errors| refused(errors.clone()))
+        let Some(cached) = cache.as_mut() else { return Err(not_read()) };
+        let map = cached.map.as_ref().map_err(|errors| refused(errors.clone()))?;
+        if !cached.accepted {
+            self.accept(&cached.record).await?;
+            info!(numbers = map.len(), "user map accepted");
+            map.warnings().iter().for_each(|warning| warn!(%warning, "user map"));
+            cached.accepted = true;
+        }
+        Ok(())
     }
 
-    /// The map as it was last read: asking the bucket again for each item would make them wait for one another.
+    /// The map of the last [`refresh`](Self::refresh): a request to the bucket for each item would make them wait for one
+    /// another.
     ///
     /// # Errors
     /// [`Failure::Setup`], as [`refresh`](Self::refresh).
-    pub async fn current(&self) -> Result<Arc<UserMap>, Failure> {
-        self.known.lock().await.map.clone().map_err(setup)
+    pub(crate) async fn current(&self) -> Result<Arc<UserMap>, Failure> {
+        let cache = self.cache.lock().await;
+        let cached = cache.as_ref().filter(|cached| cached.accepted || cached.map.is_err()).ok_or_else(not_read)?;
+        cached.map.clone().map_err(setup)
+    }
+
+    /// Compares the map with the one that was used last, and records it as that.
+    async fn accept(&self, record: &UserMapRecord) -> Result<(), Failure> {
+        const RECORD_MAX_BYTES: u64 = 4 << 10;
+        let key = keys::USER_MAP_RECORD;
+        let object = self.store.get(key, RECORD_MAX_BYTES).await.map_err(from_store)?;
+        let last = object.as_ref().map(|object| serde_json::from_slice::<UserMapRecord>(&object.bytes)).transpose();
+        let last = match last {
+            Ok(last) if last.as_ref().is_none_or(|last| last.v == UserMapRecord::VERSION) => last,
+            Ok(_) | Err(_) => {
+                return Err(refused(format!("{key} is not readable; write it again with `archiver mapping confirm`")));
+            }
+        };
+        record.follows(last.as_ref()).map_err(|shrunk| refused(format!("{}: {shrunk}", self.key)))?;
+        if last.as_ref() == Some(record) {
+            return Ok(());
+        }
+        let bytes = serde_json::to_vec(record).map_err(|error| setup(error.to_string()))?;
+        let put = Put { key, bytes: bytes.into(), content_type: "application/json", sha256: None };
+        let condition = object.as_ref().map_or(Condition::Absent, |object| Condition::Unchanged(&object.etag));
+        match self.store.put(put, condition).await.map_err(from_store)? {
+            Written::Yes(_) => Ok(()),
+            Written::Conflict => {
+                let detail = format!("another invocation has just written {key}");
+                Err(Failure::Transient { detail, after: None })
+            }
+        }
     }
 }
 
@@ -73,4 +122,8 @@ fn refused(detail: String) -> Failure {
 
 fn setup(detail: String) -> Failure {
     Failure::Setup { detail, after: None }
+}
+
+fn not_read() -> Failure {
+    Failure::Transient { detail: "the user map was not read".to_owned(), after: None }
 }

@@ -12,11 +12,11 @@ use anyhow::{Context, bail};
 use indicatif::ProgressBar;
 use item::MailboxAddress;
 use jiff::Timestamp;
-use mapping::{RowError, UserMap, UserMapErrors};
+use mapping::{RowError, UserMap, UserMapErrors, UserMapRecord};
 use phone::{PhoneNumber, Region};
 use serde::Serialize;
 use serde_json::json;
-use store::{Condition, Object, Put, Written};
+use store::{Condition, Object, Put, Store, Written, keys};
 
 use super::{
     confirm::{NOT_CONFIRMED, confirmed},
@@ -45,6 +45,11 @@ enum MappingCommand {
         Exit code: 0 when the bucket has it, now or before; 1 when it could not be uploaded; 2 invalid arguments; 4 not confirmed.\n\
         Examples:\n  archiver mapping upload people.csv\n  archiver mapping upload people.csv --yes --local")]
     Upload(UploadArguments),
+    /// Confirm a user map that has disappeared or lost more than 10 % of its numbers, so that import uses it as it is
+    #[command(after_help = "Import stops filing when the user map disappears or shrinks; nothing is lost meanwhile.\n\
+        Exit code: 0 when import may use the map that is in the bucket now; 1 when it is not valid; 4 not confirmed.\n\
+        Examples:\n  archiver mapping confirm --stack NAME\n  archiver mapping confirm --yes --local")]
+    Confirm(ConfirmArguments),
     /// Say where somebody's items would go by the user map in the bucket and the rule for e-mail properties
     #[command(
         after_help = "Whether a mailbox exists is not asked here; `archiver mapping check FILE --mailboxes` asks.\n\
@@ -78,12 +83,26 @@ struct UploadArguments {
     /// Do not ask
     #[arg(long)]
     yes: bool,
+    /// Upload although the map has over 10 % fewer numbers than the one that import used last
+    #[arg(long)]
+    confirm_shrink: bool,
     /// Ask the deployment's mail system first whether each mailbox is there, and upload nothing where one is not
     #[arg(long)]
     mailboxes: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    user_map: UserMapArguments,
+    #[command(flatten)]
+    deployment: Deployment,
+}
+
+#[derive(Debug, clap::Args)]
+struct ConfirmArguments {
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
     #[command(flatten)]
     user_map: UserMapArguments,
     #[command(flatten)]
@@ -131,6 +150,7 @@ pub async fn run(arguments: MappingArguments) -> anyhow::Result<ExitCode> {
         }
         MappingCommand::Check(arguments) => check(&arguments, None).await,
         MappingCommand::Upload(arguments) => upload(&arguments).await,
+        MappingCommand::Confirm(arguments) => confirm(&arguments).await,
         MappingCommand::Resolve(arguments) => resolve(&arguments).await,
     }
 }
@@ -144,6 +164,7 @@ pub fn suspicions(map: &UserMap) -> Vec<String> {
             "the file maps nobody: every item would go by its participants' own e-mail property alone".to_owned(),
         );
     }
+    found.extend(map.warnings().iter().map(ToString::to_string));
     let mut domains = BTreeMap::<&str, usize>::new();
     let mut mailboxes = BTreeMap::<&str, usize>::new();
     for (_, address) in map.people() {
@@ -356,6 +377,17 @@ async fn upload_to(connection: &Connection, arguments: &UploadArguments, bytes: 
         eprintln!("The same file is there already; nothing was changed.");
         return Ok(ExitCode::SUCCESS);
     }
+    let record = UserMapRecord::of(&map, Some(&bytes));
+    let last = last_used(&connection.store).await?;
+    let shrunk = last.as_ref().and_then(|(last, _)| record.follows(last.as_ref()).err());
+    if let Some(shrunk) = shrunk.filter(|_| !arguments.confirm_shrink) {
+        eprintln!(
+            "The last map that import used had {} numbers, this one has {}: over 10 % fewer. Nothing was changed; upload it \
+             with --confirm-shrink if that is intended.",
+            shrunk.before, shrunk.after
+        );
+        return Ok(ExitCode::FAILURE);
+    }
     if !confirmed("Upload it?", arguments.yes)? {
         eprintln!("Nothing was changed.");
         return Ok(ExitCode::from(NOT_CONFIRMED));
@@ -366,11 +398,80 @@ async fn upload_to(connection: &Connection, arguments: &UploadArguments, bytes: 
         Written::Yes(_) => {}
         Written::Conflict => bail!("somebody else has just changed {key}; nothing was uploaded: run it again"),
     }
+    if shrunk.is_some() {
+        record_as_used(&connection.store, &record, last.and_then(|(_, object)| object)).await?;
+    }
     if arguments.json {
         println!("{}", text::json(&change)?);
     } else {
         println!("{key} uploaded: {} numbers. Import reads it with its next batch.", map.len());
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The record of the user map that import used last, with the object that it was read from. `None` where the object is not
+/// readable.
+type LastUsed = Option<(Option<UserMapRecord>, Option<Object>)>;
+
+async fn last_used(store: &Store) -> anyhow::Result<LastUsed> {
+    const RECORD_MAX_BYTES: u64 = 4 << 10;
+    let object = store.get(keys::USER_MAP_RECORD, RECORD_MAX_BYTES).await?;
+    let record = object.as_ref().map(|object| serde_json::from_slice::<UserMapRecord>(&object.bytes)).transpose();
+    Ok(record.ok().map(|record| (record, object)))
+}
+
+/// Records a map as the one that import used last, which confirms it.
+async fn record_as_used(store: &Store, record: &UserMapRecord, before: Option<Object>) -> anyhow::Result<()> {
+    let condition = before.as_ref().map_or(Condition::Absent, |Object { etag, .. }| Condition::Unchanged(etag));
+    let bytes = serde_json::to_vec(record)?.into();
+    let put = Put { key: keys::USER_MAP_RECORD, bytes, content_type: "application/json", sha256: None };
+    match store.put(put, condition).await? {
+        Written::Yes(_) => Ok(()),
+        Written::Conflict => bail!("{} has just been changed; run `archiver mapping confirm`", keys::USER_MAP_RECORD),
+    }
+}
+
+async fn confirm(arguments: &ConfirmArguments) -> anyhow::Result<ExitCode> {
+    let connection = Connection::open(&arguments.deployment).await?;
+    let done = confirm_in(&connection, arguments).await;
+    connection.close().await?;
+    done
+}
+
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command's own output")]
+async fn confirm_in(connection: &Connection, arguments: &ConfirmArguments) -> anyhow::Result<ExitCode> {
+    let UserMapSettings { key, default_region } = UserMapSettings::of(&arguments.user_map, connection)?;
+    let object = connection.store.get(&key, UserMap::MAX_BYTES as u64).await?;
+    let map = match &object {
+        None => UserMap::empty(),
+        Some(object) => match UserMap::parse(&object.bytes, default_region) {
+            Ok(map) => map,
+            Err(errors) => {
+                println!("{errors}");
+                eprintln!("{key} is not valid, and cannot be confirmed: correct it and upload it");
+                return Ok(ExitCode::FAILURE);
+            }
+        },
+    };
+    let record = UserMapRecord::of(&map, object.as_ref().map(|object| &object.bytes[..]));
+    let (last, before) = match last_used(&connection.store).await? {
+        Some(last) => last,
+        // An object that is not readable is replaced.
+        None => (None, connection.store.get(keys::USER_MAP_RECORD, UserMap::MAX_BYTES as u64).await?),
+    };
+    if last.as_ref() == Some(&record) {
+        println!("{key}: nothing to confirm; import uses it, with {} numbers", map.len());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let had = last.map_or("no map".to_owned(), |last| format!("{} numbers", last.numbers));
+    let has = if object.is_some() { format!("{} numbers", map.len()) } else { "no file".to_owned() };
+    eprintln!("{key}: {has} now; the last map that import used: {had}");
+    if !confirmed("Let import use it as it is?", arguments.yes)? {
+        eprintln!("Nothing was changed.");
+        return Ok(ExitCode::from(NOT_CONFIRMED));
+    }
+    record_as_used(&connection.store, &record, before).await?;
+    println!("{key} confirmed: {has}. Import uses it with its next batch.");
     Ok(ExitCode::SUCCESS)
 }
 

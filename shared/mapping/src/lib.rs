@@ -4,10 +4,12 @@
 
 mod columns;
 mod error;
+mod last_used;
 mod period;
 mod resolve;
 mod user_map;
 
 pub use error::{Column, Problem, RowError, UserMapErrors, Warning};
+pub use last_used::{Shrunk, UserMapRecord};
 pub use resolve::{Directory, Resolved, Rules, resolve};
 pub use user_map::UserMap;

@@ -5,6 +5,9 @@ use item::{ConvertTask, ImportTask, ItemKey, RunId};
 /// `state/cursor.json`: how far `fetch` has come.
 pub const CURSOR: &str = "state/cursor.json";
 
+/// `state/user-map.json`: the user map that import used last.
+pub const USER_MAP_RECORD: &str = "state/user-map.json";
+
 /// `config/user-map.csv`: whose mailbox a phone number's is.
 pub const USER_MAP: &str = "config/user-map.csv";
 

@@ -14,6 +14,7 @@ mod large_objects;
 mod listing;
 mod metrics;
 mod overlaps;
+mod participants;
 mod reconcile;
 mod redrive;
 mod report;

@@ -90,6 +90,8 @@ fn every_alarm_looks_at_its_own_metric_and_calls_in_time() {
         ("import-stuck", ours(Metric::Stuck), "ImportFunction", AT_EACH_TRY, 0),
         ("convert-setup", ours(Metric::SetupErrors), "ConvertFunction", AT_EACH_TRY, 0),
         ("import-setup", ours(Metric::SetupErrors), "ImportFunction", AT_EACH_TRY, 0),
+        ("mailbox-missing", ours(Metric::MailboxMissing), "ImportFunction", (HOURS, 2), 0),
+        ("lookup-rejected", ours(Metric::LookupRejected), "ImportFunction", (HOURS, 2), 0),
         ("user-map-refused", ours(Metric::UserMapRefused), "ImportFunction", AT_EACH_TRY, 0),
     ];
     let template = Template::read();

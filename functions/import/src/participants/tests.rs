@@ -3,15 +3,12 @@
 use std::{collections::HashMap, sync::Mutex, time::Duration};
 
 use async_trait::async_trait;
-use item::{MailboxAddress, Participant};
+use item::Participant;
 use jiff::SignedDuration;
 use mapping::{Rules, UserMap};
 
 use super::*;
-use crate::{
-    import::MailDirectory,
-    mailbox::{Attempt, Filed, Identity, Mailboxes, Message},
-};
+use crate::mailbox::{Attempt, Filed, Identity, Message};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -159,7 +156,7 @@ async fn outage_is_not_a_negative_answer() {
 
 #[tokio::test]
 async fn mapped_mailbox_that_is_missing_is_not_replaced_at_once() {
-    let csv = format!("Phone,Mail\n+4520123456,new@example.com\n");
+    let csv = "Phone,Mail\n+4520123456,new@example.com\n";
     let mut item = Item::of(&[BOB]);
     item.participants[0].phone = Some("+4520123456".to_owned());
     item.map = UserMap::parse(csv.as_bytes(), None).unwrap();

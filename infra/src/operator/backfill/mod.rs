@@ -14,7 +14,7 @@ use anyhow::anyhow;
 use clap::error::ErrorKind;
 use indicatif::ProgressBar;
 use item::Window;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 pub use self::window_loop::{BackfillError, Fetch, Left, walk};
@@ -24,6 +24,7 @@ use super::{
     dead_letters::Letters,
     functions::Functions,
     time::time,
+    user_map::UserMapSettings,
 };
 use crate::{
     local::{
@@ -101,6 +102,7 @@ fn window(arguments: &BackfillArguments, now: Timestamp) -> Result<Window, Strin
 async fn deployed(window: Window, arguments: &BackfillArguments) -> anyhow::Result<ExitCode> {
     let connection = Connection::open(&arguments.deployment).await?;
     let name = connection.part(Part::Fetch)?;
+    warn_without_periods(&connection, &window).await?;
     if !agreed(&window, &format!("the function {name} of {}", connection.name()), arguments)? {
         return Ok(ExitCode::from(NOT_CONFIRMED));
     }
@@ -122,6 +124,12 @@ async fn deployed(window: Window, arguments: &BackfillArguments) -> anyhow::Resu
 #[expect(clippy::print_stderr, reason = "this is the command's own output")]
 async fn in_one_machine(root: &Path, window: Window, arguments: &BackfillArguments) -> anyhow::Result<ExitCode> {
     let backfill = LocalBackfill::of(root, &arguments.deployment.ministack)?;
+    if is_old(&window) {
+        let connection = Connection::open(&arguments.deployment).await?;
+        let warned = warn_without_periods(&connection, &window).await;
+        connection.close().await?;
+        warned?;
+    }
     if !agreed(&window, &format!("fetch of the one-machine run in {}", root.display()), arguments)? {
         return Ok(ExitCode::from(NOT_CONFIRMED));
     }
@@ -140,6 +148,28 @@ async fn in_one_machine(root: &Path, window: Window, arguments: &BackfillArgumen
     };
     running.stop().await?;
     done
+}
+
+/// Numbers change hands: over a longer time, the number's present owner may not be the one of then.
+fn is_old(window: &Window) -> bool {
+    const MONTH: SignedDuration = SignedDuration::from_hours(31 * 24);
+    Timestamp::now().duration_since(window.from) > MONTH
+}
+
+/// Warns where an old message would be filed for the present owner of its number.
+#[expect(clippy::print_stderr, reason = "this is the command's own output")]
+async fn warn_without_periods(connection: &Connection, window: &Window) -> anyhow::Result<()> {
+    if !is_old(window) {
+        return Ok(());
+    }
+    let map = UserMapSettings::deployed(connection)?.read(&connection.store).await?;
+    if map.and_then(Result::ok).is_some_and(|map| !map.is_empty() && !map.has_periods()) {
+        eprintln!(
+            "warning: the window begins over a month ago and the user map has no periods: items of a number that has changed \
+             its owner go to the present one. Add the columns valid_from and valid_to first."
+        );
+    }
+    Ok(())
 }
 
 /// The event that asks fetch for a window.
