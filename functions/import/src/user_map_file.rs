@@ -88,6 +88,19 @@ impl UserMapFile {
 
     /// Compares the map with the one that was used last, and records it as that.
     async fn accept(&self, record: &UserMapRecord) -> Result<(), Failure> {
+        // Two functions that start at the same time record the same map: one of them finds that it is done.
+        const ATTEMPTS: u32 = 3;
+        for _ in 0..ATTEMPTS {
+            if self.try_accept(record).await? {
+                return Ok(());
+            }
+        }
+        let detail = format!("other invocations write {}", keys::USER_MAP_RECORD);
+        Err(Failure::Transient { detail, after: None })
+    }
+
+    /// `false`: another invocation has written the record meanwhile.
+    async fn try_accept(&self, record: &UserMapRecord) -> Result<bool, Failure> {
         const RECORD_MAX_BYTES: u64 = 4 << 10;
         let key = keys::USER_MAP_RECORD;
         let object = self.store.get(key, RECORD_MAX_BYTES).await.map_err(from_store)?;
@@ -100,17 +113,14 @@ impl UserMapFile {
         };
         record.follows(last.as_ref()).map_err(|shrunk| refused(format!("{}: {shrunk}", self.key)))?;
         if last.as_ref() == Some(record) {
-            return Ok(());
+            return Ok(true);
         }
         let bytes = serde_json::to_vec(record).map_err(|error| setup(error.to_string()))?;
         let put = Put { key, bytes: bytes.into(), content_type: "application/json", sha256: None };
         let condition = object.as_ref().map_or(Condition::Absent, |object| Condition::Unchanged(&object.etag));
         match self.store.put(put, condition).await.map_err(from_store)? {
-            Written::Yes(_) => Ok(()),
-            Written::Conflict => {
-                let detail = format!("another invocation has just written {key}");
-                Err(Failure::Transient { detail, after: None })
-            }
+            Written::Yes(_) => Ok(true),
+            Written::Conflict => Ok(false),
         }
     }
 }
