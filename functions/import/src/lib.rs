@@ -29,5 +29,5 @@ pub use import::Import;
 pub use memory_budget::MemoryBudget;
 pub use retry_limit::RetryLimit;
 pub use settings::{GraphSettings, ImapSettings, MailboxSettings, MaildirSettings, Settings, VARIABLES};
-pub use stored::{StoredError, participants_of};
+pub use stored::{StoredError, StoredParticipants, participants_of};
 pub use user_map_file::UserMapFile;

@@ -1,12 +1,16 @@
-//! Who an item's participants are, read from its stored message by somebody who has no task of it.
+//! Reads who the participants of an item are, and when it was written, from its stored message: for a command that has no task.
 
 use batch::Failure;
 use item::{Participant, Sha256};
+use jiff::Timestamp;
 use store::{Store, StoreError};
 
-use crate::{evidence, large};
+use crate::{
+    evidence, large,
+    mailbox::{Mime, date},
+};
 
-/// The bucket does not give a stored message.
+/// The bucket does not return a stored message.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct StoredError(String);
@@ -17,8 +21,16 @@ impl StoredError {
     }
 }
 
-/// The participants, the sender first. `None` where the message is gone, is not the one that was rendered, or has no
-/// evidence. However large it is, no more of it is in memory than of one of the usual size.
+/// What decides whose mailboxes an item belongs in.
+pub struct StoredParticipants {
+    /// The sender first.
+    pub participants: Vec<Participant>,
+    /// When the message was written, for the periods of the user map.
+    pub message_time: Timestamp,
+}
+
+/// The participants. `None` where the message is missing, is not the one that was rendered, or has no evidence. However large it
+/// is, no more of it is in memory than of one of the usual size.
 ///
 /// # Errors
 /// [`StoredError`].
@@ -27,17 +39,21 @@ pub async fn participants_of(
     key: &str,
     sha256: Sha256,
     length: u64,
-) -> Result<Option<Vec<Participant>>, StoredError> {
-    if length > large::WHOLE {
-        return match large::read(store, key, sha256, length).await {
-            Ok(Some(mime)) => evidence::participants(&mime).await.map_err(StoredError::of),
-            Ok(None) | Err(Failure::Permanent { .. }) => Ok(None),
-            Err(Failure::Transient { detail, .. } | Failure::Setup { detail, .. }) => Err(StoredError(detail)),
-        };
-    }
-    match store.get(key, length).await {
-        Ok(Some(object)) if Sha256::of(&object.bytes) == sha256 => Ok(render::participants(&object.bytes)),
-        Ok(_) | Err(StoreError::TooLarge { .. }) => Ok(None),
-        Err(error) => Err(StoredError::of(error)),
-    }
+) -> Result<Option<StoredParticipants>, StoredError> {
+    let mime: Mime = if length > large::WHOLE {
+        match large::read(store, key, sha256, length).await {
+            Ok(Some(mime)) => mime,
+            Ok(None) | Err(Failure::Permanent { .. }) => return Ok(None),
+            Err(Failure::Transient { detail, .. } | Failure::Setup { detail, .. }) => return Err(StoredError(detail)),
+        }
+    } else {
+        match store.get(key, length).await {
+            Ok(Some(object)) if Sha256::of(&object.bytes) == sha256 => object.bytes.into(),
+            Ok(_) | Err(StoreError::TooLarge { .. }) => return Ok(None),
+            Err(error) => return Err(StoredError::of(error)),
+        }
+    };
+    let participants = evidence::participants(&mime).await.map_err(StoredError::of)?;
+    let stored = participants.zip(date::of(mime.in_memory()).ok());
+    Ok(stored.map(|(participants, message_time)| StoredParticipants { participants, message_time }))
 }

@@ -8,7 +8,7 @@ use archiver::local::{
     cloud::Step,
     event_source::{Batch, Verdict, judge},
 };
-use graph_fake::{GraphFake, User};
+use graph_fake::{Fault, GraphFake, Kind, On, Refusal, User};
 use item::{ItemId, MissingReason, Outcome, Reason};
 use jiff::Timestamp;
 use pipeline_tests::{FOLDER, From, Pipeline, To};
@@ -21,12 +21,17 @@ const EXPECTED: (&str, &str) = ("TENANT_DOMAINS", "example.com");
 /// Two seconds.
 const SOON: (&str, &str) = ("RETRY_HOURS", "0.0005");
 
-/// One text from Ada to Bob.
-fn sample() -> anyhow::Result<Sample> {
-    let people = json!({"ada": {"name": "Ada", "phone": "+4520123456", "email": ADA},
+/// One text from Ada to Bob, and to others with these addresses.
+fn sample(others: &[&str]) -> anyhow::Result<Sample> {
+    let mut people = json!({"ada": {"name": "Ada", "phone": "+4520123456", "email": ADA},
                             "bob": {"name": "Bob", "phone": "+4520123457", "email": BOB}});
+    let mut to = vec!["@bob".to_owned()];
+    for (index, address) in others.iter().enumerate() {
+        people[format!("p{index}")] = json!({"name": "Client", "email": address});
+        to.push(format!("@p{index}"));
+    }
     let item = json!({"id": "WA-1", "messageId": "WA-1", "type": "text", "messageTime": "-PT3H", "archivedTime": "-PT2H",
-                      "chat": {"id": "chat", "type": "individual"}, "from": "@ada", "to": ["@bob"], "text": "Hello."});
+                      "chat": {"id": "chat", "type": "group"}, "from": "@ada", "to": to, "text": "Hello."});
     let items = json!([{"expect": [ADA, BOB], "item": item}]);
     Ok(Sample::written(&json!({"people": people, "items": items}).to_string(), Timestamp::now())?)
 }
@@ -46,7 +51,7 @@ async fn expected_mailbox_that_is_still_being_made_gets_its_copy() -> anyhow::Re
     let mail = tempfile::tempdir()?;
     std::fs::create_dir(mail.path().join(ADA))?;
     let maildir = ("MAILDIR", mail.path().to_str().context("no UTF-8")?);
-    let pipeline = Pipeline::start(From::Archive(sample()?), To::Maildir(vec![]), &[maildir, EXPECTED]).await?;
+    let pipeline = Pipeline::start(From::Archive(sample(&[])?), To::Maildir(vec![]), &[maildir, EXPECTED]).await?;
     pipeline.machine.fetch(&Pipeline::timer()).await?;
     pipeline.work_until_logged("\"MailboxMissing\":1").await?;
     let waiting = outcome(&pipeline).await?;
@@ -67,7 +72,7 @@ async fn missing_mailbox_becomes_a_dead_letter_and_its_replay_files_that_copy_al
     std::fs::create_dir(mail.path().join(ADA))?;
     let maildir = ("MAILDIR", mail.path().to_str().context("no UTF-8")?);
     let variables = [maildir, EXPECTED, SOON];
-    let pipeline = Pipeline::start(From::Archive(sample()?), To::Maildir(vec![]), &variables).await?;
+    let pipeline = Pipeline::start(From::Archive(sample(&[])?), To::Maildir(vec![]), &variables).await?;
     pipeline.run(&Pipeline::timer()).await?;
     let letters = pipeline.dead_letters().await?;
     assert_eq!(letters.len(), 1);
@@ -85,13 +90,31 @@ async fn missing_mailbox_becomes_a_dead_letter_and_its_replay_files_that_copy_al
     Ok(())
 }
 
+#[tokio::test]
+async fn lookup_that_is_rejected_blocks_no_other_copy_and_ends_visibly() -> anyhow::Result<()> {
+    let graph = GraphFake::start().await?;
+    graph.add(User::new(ADA));
+    graph.add(User::new(BOB));
+    // The client's address is no user name, so it is searched for.
+    graph.fault(On::kind(Kind::UserSearch).times(usize::MAX), Fault::Refuse(Refusal::new(400, "Request_BadRequest")));
+    let sample = From::Archive(sample(&["sales#dk@client.example"])?);
+    let pipeline = Pipeline::start(sample, To::Graph(&graph), &[EXPECTED, SOON]).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    assert_eq!((graph.visible(ADA).len(), graph.visible(BOB).len()), (1, 1));
+    let outcome = outcome(&pipeline).await?;
+    assert!(outcome.is_complete(), "{outcome:?}");
+    assert_eq!((outcome.unmapped.as_slice(), outcome.lookup_rejected.as_slice()), (&[2][..], &[2][..]));
+    assert!(pipeline.dead_letters().await?.is_empty());
+    Ok(())
+}
+
 /// A standard queue may deliver a message twice, also into one batch.
 #[tokio::test]
 async fn message_that_is_in_one_batch_twice_is_filed_once() -> anyhow::Result<()> {
     let graph = GraphFake::start().await?;
     graph.add(User::new(ADA));
     graph.add(User::new(BOB));
-    let pipeline = Pipeline::start(From::Archive(sample()?), To::Graph(&graph), &[]).await?;
+    let pipeline = Pipeline::start(From::Archive(sample(&[])?), To::Graph(&graph), &[]).await?;
     pipeline.machine.fetch(&Pipeline::timer()).await?;
     let client = aws_sdk_sqs::Client::new(pipeline.machine.cloud.config());
     let resources = &pipeline.machine.resources;
@@ -119,7 +142,7 @@ async fn user_map_that_shrinks_or_disappears_stops_imports_until_it_is_restored(
     let two = format!("phone,email\n+4520123456,{ADA}\n+4520123457,{BOB}\n");
     let people = [ADA, BOB].map(str::to_owned).to_vec();
     let manual = [("AUTOMATIC_MAPPING", "false")];
-    let pipeline = Pipeline::start(From::Archive(sample()?), To::Maildir(people), &manual).await?;
+    let pipeline = Pipeline::start(From::Archive(sample(&[])?), To::Maildir(people), &manual).await?;
     pipeline.put_user_map(&two).await?;
     // Any batch makes the map the one that was used last.
     pipeline.send(&pipeline.machine.resources.import, "{}").await?;

@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::bail;
 use futures::{StreamExt, TryStreamExt, stream};
-use import::participants_of;
+use import::{StoredParticipants, participants_of};
 use indicatif::ProgressBar;
 use item::{
     ConvertTask, ImportTask, Listed, MailboxAddress, MissingParticipant, MissingReason, Outcome, RunId, TASK_VERSION,
@@ -194,7 +194,9 @@ impl Resolved {
         let (Some(mime), Some(sha256), Some(bytes)) = (&outcome.mime, outcome.sha256, outcome.bytes) else {
             return Ok(Self::Nothing);
         };
-        let Some(participants) = participants_of(&connection.store, mime, sha256, bytes).await? else {
+        let Some(StoredParticipants { participants, message_time }) =
+            participants_of(&connection.store, mime, sha256, bytes).await?
+        else {
             return Ok(Self::Unreadable);
         };
         let filed = |address: &MailboxAddress| outcome.mailboxes.iter().any(|filed| filed.address == *address);
@@ -203,7 +205,9 @@ impl Resolved {
             outcome.missing.iter().filter(|missing| is_remapped(missing)).map(|missing| missing.participant);
         let missing: BTreeMap<_, _> = places
             .chain(interrupted)
-            .filter_map(|place| Some((place, map.address_of_participant(participants.get(place)?)?.clone())))
+            .filter_map(|place| {
+                Some((place, map.address_of_participant(participants.get(place)?, message_time)?.clone()))
+            })
             .filter(|(_, address)| !filed(address))
             .collect();
         Ok(match (missing.is_empty(), outcome.dead_letter) {

@@ -92,8 +92,8 @@ pub(super) async fn look(
     let mut mapping = Mapping { items, ..Mapping::default() };
     let mut users: BTreeMap<String, (Participant, Unmapped)> = BTreeMap::new();
     let read = |stored: Stored| async move {
-        let participants = participants_of(store, &stored.mime, stored.sha256, stored.bytes).await?;
-        Ok::<_, StoredError>((stored, participants))
+        let found = participants_of(store, &stored.mime, stored.sha256, stored.bytes).await?;
+        Ok::<_, StoredError>((stored, found.map(|found| found.participants)))
     };
     let mut messages = stream::iter(stored).map(read).buffered(AT_ONCE);
     while let Some((stored, participants)) = messages.try_next().await? {
