@@ -27,7 +27,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     environment::start_log(LogLevel::read(&variables)?);
     let settings = Settings::read(&variables).inspect_err(|error| tracing::error!(%error, "cannot start"))?;
     let renderer = Renderer::new(&settings.archive_domain)
-        .inspect_err(|error| tracing::error!(%error, "cannot start: environment variable ARCHIVE_DOMAIN"))?;
+        .inspect_err(|error| tracing::error!(%error, "cannot start: environment variable ARCHIVE_DOMAIN"))?
+        .with_time_zone(settings.time_zone.clone());
     let aws = environment::aws_config().await;
     let most_item_bytes = settings.most_item_bytes();
     let at_once = match settings.source {

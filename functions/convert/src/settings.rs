@@ -4,6 +4,7 @@ use std::{str::FromStr, time::Duration};
 
 use environment::{VariableError, Variables};
 use item::DeadLetter;
+use jiff::tz::TimeZone;
 use source::SourceSettings;
 
 /// The environment variables that the function reads.
@@ -24,6 +25,7 @@ pub const VARIABLES: &[&str] = &[
     "OVERSIZE_MAX_BYTES",
     "RETRY_BASE_SECONDS",
     "SOURCE",
+    "TIME_ZONE",
 ];
 
 /// The values of [`VARIABLES`].
@@ -38,6 +40,8 @@ pub struct Settings {
     pub dead_letter_queue_url: String,
     /// The right-hand side of every Message-ID.
     pub archive_domain: String,
+    /// Messages show its time beside UTC.
+    pub time_zone: Option<TimeZone>,
     /// The largest item of the usual kind, in bytes of text and attachments before they are encoded.
     pub max_item_bytes: u64,
     /// What becomes of larger ones.
@@ -71,6 +75,16 @@ impl FromStr for Oversize {
     }
 }
 
+struct Zone(TimeZone);
+
+impl FromStr for Zone {
+    type Err = &'static str;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        TimeZone::get(name).map(Self).map_err(|_| "unrecognized time zone")
+    }
+}
+
 impl Settings {
     /// 10 MB as mail systems count them.
     pub const DEFAULT_MAX_ITEM_BYTES: u64 = 10 * 1024 * 1024;
@@ -87,6 +101,9 @@ impl Settings {
             dead_letter_queue_url: variables.required("DEAD_LETTER_QUEUE_URL", "the URL of the dead-letter queue")?,
             archive_domain: variables
                 .required("ARCHIVE_DOMAIN", "a domain name of yours, such as archive.example.com")?,
+            time_zone: variables
+                .optional("TIME_ZONE", "an IANA time zone, such as Europe/Copenhagen")?
+                .map(|Zone(zone)| zone),
             max_item_bytes: variables.or("MAX_ITEM_BYTES", "a number of bytes", Self::DEFAULT_MAX_ITEM_BYTES)?,
             oversize: variables.or("OVERSIZE", "dead-letter or import", Oversize::DeadLetter)?,
             oversize_max_bytes: variables.or("OVERSIZE_MAX_BYTES", "a number of bytes", DeadLetter::MOST_ITEM_BYTES)?,

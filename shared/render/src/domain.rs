@@ -1,21 +1,21 @@
 //! The domain of the archive's Message-IDs.
 
-/// Why a text is no archive domain. Every variant is the configuration's fault and permanent.
+/// Why a text is not an archive domain. Every variant is a configuration error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DomainError {
-    /// Nothing there.
+    /// The text is empty.
     #[error("the archive domain is empty")]
     Empty,
     /// Longer than DNS allows.
     #[error("the archive domain has more than 253 characters")]
     TooLong,
-    /// A label that is empty, longer than 63 characters, begins or ends with a hyphen, or holds something else than
-    /// letters, digits and hyphens.
-    #[error("the archive domain is not made of labels of letters, digits and hyphens")]
+    /// A label is empty, has more than 63 characters, begins or ends with a hyphen, or has other characters than letters,
+    /// digits and hyphens.
+    #[error("the archive domain is not a domain name: labels have letters, digits and hyphens")]
     Label,
 }
 
-/// Checks the domain and answers it in lower case. A trailing dot is not allowed: a Message-ID has none.
+/// Checks the domain and returns it in lower case. A trailing dot is not allowed: a Message-ID has none.
 pub(crate) fn parse(text: &str) -> Result<String, DomainError> {
     let text = text.trim();
     if text.is_empty() {
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_domain_name_is_taken() {
+    fn only_a_domain_name_is_accepted() {
         assert_eq!(parse(" Archive.Example.COM ").as_deref(), Ok("archive.example.com"));
         assert_eq!(parse(""), Err(DomainError::Empty));
         assert_eq!(parse(&"a.".repeat(127)), Err(DomainError::TooLong));

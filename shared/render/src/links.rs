@@ -1,24 +1,24 @@
-//! Links in other people's text: http, https, mailto and tel, and nothing that could mean another place than it shows.
+//! Links in participants' texts: http, https, mailto and tel, and only those that lead where they say.
 
 use item::MailboxAddress;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-/// The longest link that is made one, in bytes. Longer ones stay text; the limit also keeps a text full of broken
-/// links linear to read.
+/// The longest link, in bytes. Longer ones stay text; the limit also keeps the search linear in a text full of broken
+/// links.
 const MAX_LINK: usize = 2_048;
 
-/// What a URL cannot hold as it is; all that is not ASCII is encoded as well.
+/// ASCII characters to encode in a URL. All other characters are encoded too.
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'\'').add(b'<').add(b'>').add(b'`').add(b'{').add(b'}');
 
 /// A link at the beginning of a text.
 pub(crate) struct Link {
-    /// How many bytes of the text it is.
+    /// Its length in the text, in bytes.
     pub(crate) len: usize,
-    /// Where it leads: percent-encoded ASCII without quotes or angle brackets. `&` is still to be escaped.
+    /// Its target: percent-encoded ASCII without quotes or angle brackets. `&` must still be escaped.
     pub(crate) href: String,
 }
 
-/// The link that a text begins with.
+/// Finds the link that a text begins with.
 pub(crate) fn at_start(text: &str) -> Option<Link> {
     if let Some(scheme) = ["https://", "http://"].into_iter().find(|scheme| starts_with(text, scheme)) {
         return web(text, scheme.len());
@@ -32,7 +32,7 @@ pub(crate) fn at_start(text: &str) -> Option<Link> {
     None
 }
 
-/// A whole text that is one http or https link.
+/// Reads a text that is one http or https link and nothing else.
 pub(crate) fn whole(text: &str) -> Option<Link> {
     let link = at_start(text).filter(|link| link.len == text.len())?;
     link.href.to_ascii_lowercase().starts_with("http").then_some(link)
@@ -44,7 +44,7 @@ fn starts_with(text: &str, scheme: &str) -> bool {
 
 fn web(text: &str, scheme: usize) -> Option<Link> {
     let rest = text.get(scheme..)?;
-    // A name before an @, or letters that look like others, are how a link shows one place and means another.
+    // With a user name before an @, or letters that look like others, a link shows one host and leads to another.
     let host = rest.bytes().take(254).take_while(|byte| byte.is_ascii_alphanumeric() || b".-:".contains(byte)).count();
     let first = rest.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
     let odd = rest.get(host..).and_then(|rest| rest.chars().next()).is_some_and(|c| c == '@' || c.is_alphanumeric());
@@ -78,7 +78,7 @@ fn tel(text: &str) -> Option<Link> {
     (3..=20).contains(&digits.len()).then(|| Link { len: shown.len(), href: format!("tel:{plus}{digits}") })
 }
 
-/// Up to the first character that ends every link; `None` where that comes too late.
+/// The text before the first character that ends every link. `None` if it is too long.
 fn run(text: &str) -> Option<&str> {
     let ends = |c: char| {
         c.is_whitespace()
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_certain_is_no_link() {
+    fn doubtful_links_stay_text() {
         let long = format!("https://example.com/{}", "a".repeat(MAX_LINK));
         for text in [
             "javascript:alert(1)",

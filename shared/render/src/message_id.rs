@@ -1,13 +1,13 @@
-//! Message-IDs that anybody can compute again from what an item says, so that an answer finds its message without a
-//! look-up and every run gives a message the same one.
+//! Message-IDs that are computed from the item alone, so that a reply finds its message without a lookup and every run
+//! gives a message the same Message-ID.
 
 use item::{DeletionScope, Item, Kind, Participant, Quoted, Sha256};
 
-/// The class of all that somebody says for the first time. One word for every such kind: whoever quotes a message
-/// does not know whether it was a picture.
+/// The class of all original content. One class for every such kind, because a quote does not say whether the quoted
+/// message was a picture.
 const ORIGINAL: &str = "message";
 
-/// The item's own, without the angle brackets.
+/// The item's own Message-ID, without angle brackets.
 pub(crate) fn own(item: &Item, domain: &str) -> String {
     let (class, revision) = match item.kind {
         Kind::Edit => ("edit", item.id.as_str()),
@@ -19,20 +19,20 @@ pub(crate) fn own(item: &Item, domain: &str) -> String {
     id(&item.chat.id, &item.from.identity(), whatsapp_id(item), class, revision, domain)
 }
 
-/// The chat's hash. With the domain it is what everything in the chat refers to first; no message has that Message-ID.
+/// The chat's hash. With the domain it is the first reference of every message in the chat; no message has that Message-ID.
 pub(crate) fn chat_hash(item: &Item) -> Sha256 {
     hash(&item.chat.id, "", "", "chat", "")
 }
 
-/// WhatsApp's id of the message; the archive's id of the item stands in where there is none.
+/// WhatsApp's id of the message, else the archive's id of the item.
 pub(crate) fn whatsapp_id(item: &Item) -> &str {
     item.message_id.as_deref().filter(|id| !id.is_empty()).unwrap_or(item.id.as_str())
 }
 
-/// The message that the item answers or acts on, where it is certain which one that is: WhatsApp's id of it is known
-/// and so is its sender. A wrong guess would hang the item on somebody else's message, so there is none but two:
-/// people edit only their own messages, and a message that was deleted for everyone, by nobody else than its sender,
-/// is the sender's. In a chat of two, either may have written what is quoted.
+/// The message that the item replies to or acts on, if that is certain: WhatsApp's id and the sender of it are known. A
+/// wrong guess would attach the item to another participant's message, so there are only two: participants edit only
+/// their own messages, and a message that was deleted for everyone, with no other participant named, was the sender's. In a
+/// chat of two, either may have written the quoted message.
 pub(crate) fn answered(item: &Item, domain: &str) -> Option<String> {
     let acts = matches!(item.kind, Kind::Edit | Kind::Delete | Kind::Reaction | Kind::PollVote);
     let message = if acts { item.target.as_ref() } else { item.quoted.as_ref() }?;
@@ -57,8 +57,8 @@ fn sender(item: &Item, message: &Quoted) -> Option<String> {
     own.then(|| item.from.identity())
 }
 
-/// A quote often knows only the sender's WhatsApp id where the item's list of participants knows the phone number as
-/// well, and the original was identified by the latter.
+/// Completes a quote's sender from the item's participants. A quote often has only the WhatsApp id, and the original was
+/// identified by the phone number.
 fn full<'a>(item: &'a Item, quoted: &'a Participant) -> &'a Participant {
     if quoted.phone_digits().is_some() || quoted.whatsapp_id.is_none() {
         return quoted;
@@ -70,7 +70,7 @@ fn id(chat: &str, sender: &str, message_id: &str, class: &str, revision: &str, d
     format!("{}@{domain}", hash(chat, sender, message_id, class, revision))
 }
 
-/// Each field goes in with its length before it, so that no two tuples make the same bytes.
+/// Hashes each field after its length, so that no two tuples make the same bytes.
 fn hash(chat: &str, sender: &str, message_id: &str, class: &str, revision: &str) -> Sha256 {
     let mut bytes =
         Vec::with_capacity(chat.len() + sender.len() + message_id.len() + class.len() + revision.len() + 5 * 8);
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_tuples_collide_by_moving_a_border() {
+    fn moved_borders_give_other_hashes() {
         let hashes = [
             hash("ab", "c", "", "", ""),
             hash("a", "bc", "", "", ""),

@@ -1,5 +1,5 @@
-//! A message in pieces: what is written of it, and where its files go. The files are not needed for that, so that one
-//! of any size can be put in its place as a stream; what is in memory is put together from the same pieces.
+//! A message in pieces: written bytes, and places for files. Rendering does not need the files, so a file of any size can be
+//! streamed into its place. A message in memory is built from the same pieces.
 
 use bytes::{Buf, Bytes};
 use encodify::base64::MIME;
@@ -14,31 +14,31 @@ const LINE: usize = 57;
 pub enum Piece {
     /// These bytes.
     Written(Bytes),
-    /// One of the item's attachments, as [`Base64Lines`] writes it.
+    /// An attachment of the item, as [`Base64Lines`] writes it.
     File {
-        /// Which: its place in the item's list, from 0.
+        /// Its place in the item's list, from 0.
         index: usize,
-        /// How many bytes it has before it is encoded.
+        /// Its length before it is encoded.
         bytes: u64,
     },
 }
 
-/// Base64 as a message has it: lines of 76 characters, each with CR LF at its end. However the bytes are cut into
-/// slices, the lines are the same.
+/// Writes base64 in lines of 76 characters, each with CR LF at its end. The lines do not depend on how the bytes are cut into
+/// slices.
 #[derive(Default)]
 pub struct Base64Lines {
-    /// Less than a line.
+    /// The bytes of an incomplete line.
     begun: Vec<u8>,
 }
 
 impl Base64Lines {
-    /// How long the lines of so many bytes are.
+    /// The length of the lines of this many bytes.
     pub fn length(bytes: u64) -> u64 {
         let characters = bytes.div_ceil(3).saturating_mul(4);
         characters.saturating_add(characters.div_ceil(76).saturating_mul(2))
     }
 
-    /// Writes the lines that are full now to the end of `out`.
+    /// Appends the lines that are complete to `out`.
     pub fn push(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) {
         if !self.begun.is_empty() {
             let (now, later) = bytes.split_at(bytes.len().min(LINE - self.begun.len()));
@@ -55,21 +55,19 @@ impl Base64Lines {
         self.begun.extend_from_slice(begun);
     }
 
-    /// Writes what is left, the last line.
+    /// Appends the last line.
     pub fn finish(self, out: &mut Vec<u8>) {
         MIME.encode_append(&self.begun, out);
     }
 }
 
-/// What stands in the place of a file until the message is cut there. Nobody can write a text that holds the hash of
-/// itself, so it stands nowhere else.
+/// The placeholder of a file, where the message is cut. No text can hold the hash of itself, so it is nowhere else.
 pub(crate) fn mark(seed: &Sha256, index: usize) -> String {
     format!("=_file_{}_{index}_", seed.short_hex())
 }
 
-/// Cuts a message at the marks of these files, which stand in it in this order. Each has its index and its length. `None`
-/// where a mark is missing: the message would go without a file. Nothing is copied, and the message is read once, however
-/// many files it has.
+/// Cuts a message at the marks of these files, which are in it in this order. Each has its index and its length. `None` if a
+/// mark is missing: the message would lack a file. Nothing is copied, and the message is read once.
 pub(crate) fn cut(message: Vec<u8>, seed: &Sha256, files: &[(usize, u64)]) -> Option<Vec<Piece>> {
     let mut message = Bytes::from(message);
     let mut pieces = Vec::with_capacity(2 * files.len() + 1);
@@ -89,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_the_same_however_the_bytes_come() {
+    fn lines_are_the_same_however_the_bytes_are_cut() {
         let bytes: Vec<u8> = (0..=255).cycle().take(1000).collect();
         for length in [0, 1, 2, 3, 56, 57, 58, 113, 114, 115, 1000] {
             let whole = MIME.encode(&bytes[..length]);
@@ -105,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_with_a_thousand_files_is_cut_without_a_copy() {
+    fn message_with_many_files_is_cut_without_a_copy() {
         let seed = Sha256::of(b"");
         let files: Vec<_> = (0..1_000).map(|index| (index, 1)).collect();
         let mut message = b"head".to_vec();

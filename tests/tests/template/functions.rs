@@ -114,6 +114,7 @@ fn every_function_starts_with_the_defaults_and_with_every_value_that_a_parameter
         ("GraphClientId", "11111111-2222-3333-4444-555555555555"),
         ("GraphTenantId", "contoso.onmicrosoft.com"),
         ("ImapDomains", "example.com"),
+        ("TimeZone", "Europe/Copenhagen"),
     ]);
     let mut choices = vec![given.clone()];
     for (name, parameter) in template.section("Parameters") {

@@ -1,6 +1,6 @@
-//! The committed messages: `golden/<name>.json` is an item, `golden/<name>.eml` the message that it becomes.
+//! The committed messages: `golden/<name>.json` is an item, `golden/<name>.eml` its message.
 //!
-//! A change of the layout changes the bytes, and so the digests of all that is archived later: it is made on purpose.
+//! A change of the layout changes the bytes of everything that is archived later, so it is made on purpose.
 //! `GOLDEN=write cargo test -p render` writes the messages anew; read the difference before committing it.
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
@@ -99,7 +99,7 @@ fn file(attachment: &item::Attachment) -> Option<Vec<u8>> {
 }
 
 #[test]
-fn the_messages_are_the_committed_ones() {
+fn messages_are_the_committed_ones() {
     #[expect(clippy::disallowed_methods, reason = "a switch of the test, not configuration")]
     let write = std::env::var("GOLDEN").is_ok_and(|value| value == "write");
     for Golden { name, rendered, .. } in all() {
@@ -108,12 +108,12 @@ fn the_messages_are_the_committed_ones() {
             fs::write(&path, &rendered.mime).expect("a writable folder");
         }
         let committed = fs::read(&path).unwrap_or_else(|error| panic!("{name}.eml: {error}"));
-        assert!(committed == rendered.mime, "{name}: the message is not the committed one any more");
+        assert!(committed == rendered.mime, "{name}: the message differs from the committed one");
     }
 }
 
 #[test]
-fn every_kind_has_a_message() {
+fn every_kind_has_a_golden_message() {
     let mut kinds = BTreeMap::new();
     for golden in all() {
         *kinds.entry(golden.captured.item.kind.to_string()).or_insert(0) += 1;

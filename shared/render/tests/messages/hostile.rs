@@ -1,4 +1,4 @@
-//! Items made to break out of a header, a part or a page.
+//! Items that try to break out of a header, a part or a page.
 
 use item::Captured;
 use mail_parser::MessageParser;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{golden, readers};
 
-/// How many items are made up. The runner is seeded: the same ones every time.
+/// The number of generated items. The generator has a fixed seed.
 const ITEMS: usize = 200;
 
 fn text() -> impl Strategy<Value = String> {
@@ -110,7 +110,7 @@ fn captured(value: Value) -> Captured {
 fn expected_headers(captured: &Captured, read: &[String]) -> Vec<&'static str> {
     let mut names = vec!["Date", "From", "Message-ID", "X-WA-Kind", "X-WA-Chat", "X-WA-Message-Id"];
     names.extend(["X-WA-Content-SHA256", "X-WA-Schema", "Subject"]);
-    // Whether the answered message is certain is tested by its own; that it is one header at most, here.
+    // Another test checks when there is one; here it may be there once.
     if read.iter().any(|name| name == "In-Reply-To") {
         names.push("In-Reply-To");
     }

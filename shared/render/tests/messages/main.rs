@@ -1,5 +1,5 @@
-//! Messages as mail programs see them: the committed ones, and hostile ones made up on the spot. Each is read again by
-//! parsers that share no code with the builder.
+//! Messages as mail programs see them: the committed ones, and generated hostile ones. Other projects' parsers read each of
+//! them.
 
 mod golden;
 mod hostile;

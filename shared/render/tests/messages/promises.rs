@@ -1,4 +1,4 @@
-//! What the rest of the system relies on, one promise a test.
+//! What the rest of the system relies on, one property a test.
 
 use item::{Captured, Sha256};
 use mail_parser::MessageParser;
@@ -36,7 +36,7 @@ fn message_id(captured: &Captured) -> String {
 }
 
 #[test]
-fn a_message_id_depends_on_what_identifies_the_message_and_on_nothing_else() {
+fn message_id_depends_on_the_identity_alone() {
     let original = message_id(&item(json!({})));
     assert!(original.starts_with('<') && original.ends_with("@archive.example.com>"), "{original}");
     assert_eq!(original, render(&item(json!({})), &[]).message_id);
@@ -65,7 +65,7 @@ fn a_message_id_depends_on_what_identifies_the_message_and_on_nothing_else() {
 }
 
 #[test]
-fn an_answer_finds_what_it_answers_where_that_is_certain() {
+fn reply_refers_to_its_message_when_that_is_certain() {
     let original = message_id(&item(json!({})));
     let bo = json!({"name": "Bo", "phone": "4520123457"});
     let ada = json!({"phone": "004520123456"});
@@ -99,7 +99,7 @@ fn an_answer_finds_what_it_answers_where_that_is_certain() {
 }
 
 #[test]
-fn a_chat_is_one_thread() {
+fn chat_is_one_thread() {
     let one = item(json!({}));
     let answer = item(
         json!({"id": "WA-2", "messageId": "M2", "direction": "outgoing", "quoted": {"messageId": "M1", "from": {"phone": "4520123456"}},
@@ -116,7 +116,7 @@ fn a_chat_is_one_thread() {
 }
 
 #[test]
-fn a_huge_group_is_listed_as_far_as_a_header_goes() {
+fn to_of_a_huge_group_is_bounded() {
     let to: Vec<Value> = (0..100_000).map(|at| json!({"phone": format!("4520{at:06}")})).collect();
     let mime = render(&item(json!({"chat": {"id": "g", "type": "group", "name": "All"}, "to": to})), &[]).mime;
     let parsed = MessageParser::default().parse(&mime).expect("a message");
@@ -129,7 +129,7 @@ fn a_huge_group_is_listed_as_far_as_a_header_goes() {
 }
 
 #[test]
-fn to_is_the_last_header_so_that_servers_index_the_others() {
+fn to_is_the_last_header() {
     let to: Vec<Value> = (0..5_000).map(|at| json!({"phone": format!("4520{at:06}")})).collect();
     let mime = render(&item(json!({"to": to})), &[]).mime;
     let parsed = MessageParser::default().parse(&mime).expect("a message");
@@ -168,14 +168,14 @@ pub(crate) fn plain(mime: &[u8]) -> String {
 }
 
 #[test]
-fn a_huge_name_is_cut() {
+fn huge_name_is_cut() {
     let mime = render(&item(json!({"from": {"name": "é".repeat(500_000), "phone": "4520123456"}})), &[]).mime;
     let end = mime.windows(4).position(|window| window == b"\r\n\r\n").expect("headers");
     assert!(end < 4_096, "{end} bytes of headers");
 }
 
 #[test]
-fn the_content_digest_is_the_one_that_is_documented() {
+fn content_digest_is_as_documented() {
     let captured = item(json!({"attachments": [{"id": "a"}, {"id": "b"}]}));
     let mime = render(&captured, &[Some(b"abc".to_vec()), None]).mime;
     let parsed = MessageParser::default().parse(&mime).expect("a message");
@@ -186,7 +186,7 @@ fn the_content_digest_is_the_one_that_is_documented() {
 }
 
 #[test]
-fn what_cannot_be_rendered_says_why() {
+fn impossible_rendering_says_why() {
     let renderer = Renderer::new("Archive.Example.com").expect("a domain");
     let given = renderer.render(&item(json!({})), &[Content::Erased]).err();
     assert_eq!(given, Some(RenderError::Attachments { expected: 0, given: 1 }));
@@ -196,9 +196,9 @@ fn what_cannot_be_rendered_says_why() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-    /// What convert sends to the bucket piece by piece, and what it holds in memory.
+    /// Convert sends large messages in pieces and builds others in memory.
     #[test]
-    fn a_message_is_the_same_in_pieces_and_whole(
+    fn message_is_the_same_in_pieces_and_whole(
         files in vec(proptest::option::weighted(0.9, vec(any::<u8>(), 0..2_000)), 0..5),
         text in any::<bool>(),
         step in 1_usize..3_000,
