@@ -62,6 +62,7 @@ struct SessionItem {
     name: String,
     size: usize,
     content_type: Option<String>,
+    content_id: Option<String>,
 }
 
 impl Asked<'_> {
@@ -321,6 +322,7 @@ impl Tenant {
             message: asked.message().into(),
             name: clipped(item.name, self.quirks),
             content_type: item.content_type,
+            content_id: item.content_id,
             size: item.size,
             received: Vec::new(),
         };
@@ -357,7 +359,8 @@ impl Tenant {
         let upload = self.uploads.remove(&asked.route.owner).ok_or(Refused(404, "ErrorItemNotFound"))?;
         let mailbox = self.mailbox(&upload.user)?;
         mailbox.make_room(upload.size)?;
-        let file = StoredAttachment::new(upload.name, upload.content_type, upload.received);
+        let mut file = StoredAttachment::new(upload.name, upload.content_type, upload.received);
+        file.content_id = upload.content_id;
         let location = format!("{}/v1.0/attachments/{}", asked.url, file.id);
         mailbox.message(&upload.message)?.attachments.push(file);
         Ok(Answer::empty(201).with("location", &location))

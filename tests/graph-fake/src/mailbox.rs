@@ -173,6 +173,8 @@ pub struct StoredAttachment {
     pub name: String,
     /// Its media type.
     pub content_type: String,
+    /// The id by which the HTML shows it.
+    pub content_id: Option<String>,
     /// Its content.
     pub bytes: Vec<u8>,
 }
@@ -180,7 +182,7 @@ pub struct StoredAttachment {
 impl StoredAttachment {
     pub(crate) fn new(name: String, content_type: Option<String>, bytes: Vec<u8>) -> Self {
         let content_type = content_type.unwrap_or_else(|| "application/octet-stream".into());
-        Self { id: new_id(), name, content_type, bytes }
+        Self { id: new_id(), name, content_type, content_id: None, bytes }
     }
 
     /// Exchange counts properties into the size, so it is more than the content's.
@@ -315,6 +317,7 @@ pub(crate) struct Upload {
     pub(crate) message: String,
     pub(crate) name: String,
     pub(crate) content_type: Option<String>,
+    pub(crate) content_id: Option<String>,
     pub(crate) size: usize,
     pub(crate) received: Vec<u8>,
 }

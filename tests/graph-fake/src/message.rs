@@ -86,6 +86,7 @@ pub(crate) struct NewAttachment {
     content_bytes: String,
     #[serde(default)]
     is_inline: bool,
+    content_id: Option<String>,
 }
 
 impl NewAttachment {
@@ -101,7 +102,9 @@ impl NewAttachment {
         if bytes.len() >= quirks.megabytes(LARGEST_INLINE) {
             return Err(Refused(413, "ErrorMessageSizeExceeded"));
         }
-        Ok(StoredAttachment::new(clipped(self.name, quirks), self.content_type, bytes))
+        let mut stored = StoredAttachment::new(clipped(self.name, quirks), self.content_type, bytes);
+        stored.content_id = self.content_id;
+        Ok(stored)
     }
 }
 
@@ -207,6 +210,7 @@ fn properties(properties: Vec<Property>) -> Result<BTreeMap<String, String>, Ref
             Some(("Integer", tag)) => is_tag(tag) && value.parse::<i32>().is_ok(),
             Some(("SystemTime", tag)) => is_tag(tag) && value.parse::<Timestamp>().is_ok(),
             Some(("String", tag)) => is_tag(tag) || is_name(tag),
+            Some(("Binary", tag)) => is_tag(tag) && STANDARD.decode(&value).is_ok(),
             _ => false,
         };
         if !good || kept.insert(id, value).is_some() {

@@ -52,6 +52,8 @@ struct SessionItem<'a> {
     name: &'a str,
     size: usize,
     content_type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_id: Option<&'a str>,
 }
 
 /// The members' names come in either case.
@@ -121,6 +123,7 @@ impl Graph {
                 let packed = Attachment {
                     name: name.clone(),
                     content_type: "application/zip".to_owned(),
+                    content_id: None,
                     data: Data::Here(bytes.into()),
                     packed_name: None,
                 };
@@ -161,7 +164,13 @@ impl Graph {
         let permits = &work.state.permits;
         let segments = ["users", work.mailbox, "messages", message, "attachments", "createUploadSession"];
         let size = file.data.len();
-        let item = SessionItem { attachment_type: "file", name: &file.name, size, content_type: &file.content_type };
+        let item = SessionItem {
+            attachment_type: "file",
+            name: &file.name,
+            size,
+            content_type: &file.content_type,
+            content_id: file.content_id.as_deref(),
+        };
         // A second session does no harm: only the last piece of a session creates the attachment.
         let request = Request::post(self.client.hosts.graph(&segments), to_json(&NewSession { item }));
         let session = self.client.send(Some(permits), &request, budget).await;
@@ -210,6 +219,7 @@ mod tests {
         let file = |&(name, size): &(&str, usize)| Attachment {
             name: name.to_owned(),
             content_type: "application/octet-stream".into(),
+            content_id: None,
             data: Data::Here(vec![0; size].into()),
             packed_name: None,
         };

@@ -9,7 +9,10 @@ use super::{
     concession::{Concession, Concessions},
     content::{Attachment, Body, Content, InMemory, Party},
     limits::SENT_MESSAGE_RECIPIENTS_MAX,
-    properties::{ARCHIVE_ITEM_ID, CLASS, DELIVERED, FLAGS, IN_REPLY_TO, REFERENCES, SUBMITTED},
+    properties::{
+        ARCHIVE_ITEM_ID, CLASS, CONVERSATION_INDEX, CONVERSATION_TOPIC, DELIVERED, FLAGS, IN_REPLY_TO, REFERENCES,
+        SUBMITTED,
+    },
     work::Draft,
 };
 use crate::mailbox::characters;
@@ -71,7 +74,10 @@ struct NewAttachment<'a> {
     kind: &'a str,
     name: &'a str,
     content_type: &'a str,
+    /// False for pictures that the HTML shows, too: Outlook leaves inline files out of its list of attachments.
     is_inline: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_id: Option<&'a str>,
 }
 
 impl<'a> From<Party<'a>> for Recipient<'a> {
@@ -87,6 +93,7 @@ impl<'a> NewAttachment<'a> {
             name: &attachment.name,
             content_type: &attachment.content_type,
             is_inline: false,
+            content_id: attachment.content_id.as_deref(),
         }
     }
 }
@@ -150,7 +157,12 @@ pub(super) fn message_json(
         properties.push(Property { id: CLASS, value: class });
     }
     if !concessions.has(Concession::NoThread) {
-        let thread = [(IN_REPLY_TO, &content.in_reply_to), (REFERENCES, &content.references)];
+        let thread = [
+            (IN_REPLY_TO, &content.in_reply_to),
+            (REFERENCES, &content.references),
+            (CONVERSATION_TOPIC, &content.thread_topic),
+            (CONVERSATION_INDEX, &content.thread_index),
+        ];
         properties.extend(thread.into_iter().filter_map(|(id, value)| Some(Property { id, value: value.as_deref()? })));
     }
     let own = Party { name: "", address: draft.mailbox };
@@ -298,8 +310,13 @@ mod tests {
     fn attachment_json_has_the_computed_length() {
         for (name, size) in [("a", 0), ("\"\\\u{1}\u{1}", 1), ("é.png", 2), ("note", 1000)] {
             let data = Data::Here(vec![7; size].into());
-            let attachment =
-                Attachment { name: name.into(), content_type: "application/x".into(), data, packed_name: None };
+            let attachment = Attachment {
+                name: name.into(),
+                content_type: "application/x".into(),
+                content_id: None,
+                data,
+                packed_name: None,
+            };
             let content = attachment.data.in_memory_data().unwrap();
             assert_eq!(
                 attachment_json(&attachment, &content).len(),
@@ -330,6 +347,36 @@ mod tests {
         assert_eq!(json["body"]["content"], "<p>From: &lt;script&gt; &lt;1@whatsapp.invalid&gt;</p><p>x</p>");
         assert!(!json.to_string().contains("0x001A"));
         assert!(json.get("internetMessageHeaders").is_none() && json.get("attachments").is_none());
+    }
+
+    #[test]
+    fn message_has_its_thread_and_the_ids_of_its_pictures() {
+        let mime = b"Date: Sun, 22 Nov 2026 08:00:00 +0100\r\nThread-Topic: Chat\r\nThread-Index: AQHJa6Pj7V59\r\n\
+            Content-Type: multipart/mixed; boundary=o\r\n\r\n--o\r\nContent-Type: text/html\r\n\r\n<img src=\"cid:p@x\">\r\n--o\r\n\
+            Content-Type: image/png\r\nContent-ID: <p@x>\r\nContent-Disposition: attachment; filename=a.png\r\n\r\nx\r\n--o--\r\n";
+        let parsed = parse(mime).unwrap();
+        let content = Content::of(&parsed, &bytes::Bytes::new().into()).unwrap();
+        let item = "WA-1".parse().unwrap();
+        let identity = Identity { item: &item, message_id: "<m@x>", content: None };
+        let draft = Draft { content: &content, identity, mailbox: "ada@example.com", class: None };
+        let file = &content.attachments[0];
+        let attachments = [(file, file.data.in_memory_data().unwrap())];
+        let json = |concessions: &Concessions| {
+            let json = message_json(&draft, &attachments, concessions);
+            serde_json::from_slice::<serde_json::Value>(&json).unwrap()
+        };
+        let mut concessions = Concessions::default();
+        let message = json(&concessions);
+        let property = |id: &str| {
+            let properties = message["singleValueExtendedProperties"].as_array().unwrap();
+            properties.iter().find(|property| property["id"] == id).map(|property| property["value"].clone())
+        };
+        assert_eq!(property(CONVERSATION_TOPIC), Some("Chat".into()));
+        assert_eq!(property(CONVERSATION_INDEX), Some("AQHJa6Pj7V59".into()));
+        assert_eq!(message["attachments"][0]["contentId"], "p@x");
+        assert_eq!(message["attachments"][0]["isInline"], false);
+        concessions.make(Concession::NoThread);
+        assert!(!json(&concessions).to_string().contains("0x0071"));
     }
 
     /// A message with one file, whose lines are these.

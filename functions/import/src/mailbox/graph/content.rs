@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use encodify::base64::STANDARD;
 use mail_parser::{Addr, Encoding, Message as Parsed, MessageParser, MessagePart, MimeHeaders, PartType};
 
 use super::{
@@ -33,6 +34,10 @@ pub(super) struct Content<'a> {
     pub(super) in_reply_to: Option<String>,
     /// `References`, with angle brackets, in order.
     pub(super) references: Option<String>,
+    /// `Thread-Topic`, decoded.
+    pub(super) thread_topic: Option<String>,
+    /// `Thread-Index`, in base64.
+    pub(super) thread_index: Option<String>,
     /// The `x-` headers; names in lower case.
     pub(super) headers: Vec<(String, String)>,
     pub(super) attachments: Vec<Attachment<'a>>,
@@ -55,6 +60,8 @@ pub(super) struct Party<'a> {
 pub(super) struct Attachment<'a> {
     pub(super) name: String,
     pub(super) content_type: String,
+    /// The id by which the HTML shows the file, without angle brackets.
+    pub(super) content_id: Option<String>,
     pub(super) data: Data<'a>,
     /// The name of the file where it has to be packed; `None` for a file that never needs it.
     pub(super) packed_name: Option<String>,
@@ -174,6 +181,8 @@ impl<'a> Content<'a> {
             date,
             in_reply_to: ids(mime.in_reply_to()),
             references: ids(mime.references()),
+            thread_topic: text(mime, "Thread-Topic"),
+            thread_index: text(mime, "Thread-Index").filter(|index| STANDARD.decode(index).is_ok()),
             headers: headers(mime),
             attachments,
         })
@@ -206,6 +215,7 @@ impl<'a> Body<'a> {
         Some(Attachment {
             name: name.into(),
             content_type: content_type.into(),
+            content_id: None,
             data: Data::Here(bytes),
             packed_name: None,
         })
@@ -228,6 +238,7 @@ impl<'a> Attachment<'a> {
         Self {
             name: name.map_or_else(|| format!("attachment-{number}"), str::to_owned),
             content_type: content_type.unwrap_or_else(|| "application/octet-stream".into()),
+            content_id: part.content_id().map(|id| id.trim_matches(['<', '>']).to_owned()),
             data: message
                 .file_at(part.raw_body_offset() as usize)
                 .map_or_else(|| Data::Here(file_bytes(parsed, part)), Data::of),
@@ -284,6 +295,12 @@ fn ids(value: &mail_parser::HeaderValue<'_>) -> Option<String> {
         (None, None) => Vec::new(),
     };
     (!ids.is_empty()).then(|| ids.join(" "))
+}
+
+/// The text of a header that the parser has no name for.
+fn text(mime: &Parsed<'_>, name: &'static str) -> Option<String> {
+    let text = mime.header_as(name, mail_parser::HeaderForm::Text).into_iter().next()?.as_text()?.trim().to_owned();
+    (!text.is_empty()).then_some(text)
 }
 
 fn headers(mime: &Parsed<'_>) -> Vec<(String, String)> {
@@ -370,6 +387,26 @@ mod tests {
         let mime = parse(text.as_bytes()).unwrap();
         let content = Content::of(&mime, &Mime::from(Bytes::new())).unwrap();
         assert_eq!(content.attachments.len(), 1);
+    }
+
+    #[test]
+    fn thread_and_content_ids_are_read() {
+        let with_thread = MIME
+            .replacen(
+                "X-WA-Kind",
+                "Thread-Topic: =?utf-8?q?Chat_=C3=A9?=\r\nThread-Index: AQHJa6Pj7V59\r\nX-WA-Kind",
+                1,
+            )
+            .replacen("Content-Type: image/png", "Content-ID: <picture-1@x>\r\nContent-Type: image/png", 1);
+        let mime = parse(with_thread.as_bytes()).unwrap();
+        let content = Content::of(&mime, &Mime::from(Bytes::new())).unwrap();
+        assert_eq!(content.thread_topic.as_deref(), Some("Chat é"));
+        assert_eq!(content.thread_index.as_deref(), Some("AQHJa6Pj7V59"));
+        let ids: Vec<_> = content.attachments.iter().map(|file| file.content_id.as_deref()).collect();
+        assert_eq!(ids, [None, Some("picture-1@x"), None]);
+        let broken = MIME.replacen("X-WA-Kind", "Thread-Index: not base64!\r\nX-WA-Kind", 1);
+        let mime = parse(broken.as_bytes()).unwrap();
+        assert_eq!(Content::of(&mime, &Mime::from(Bytes::new())).unwrap().thread_index, None);
     }
 
     #[test]

@@ -22,6 +22,12 @@ pub(super) const IN_REPLY_TO: &str = "String 0x1042";
 /// PidTagInternetReferences.
 pub(super) const REFERENCES: &str = "String 0x1039";
 
+/// PidTagConversationTopic: the `Thread-Topic` header, which Graph's JSON has no member for.
+pub(super) const CONVERSATION_TOPIC: &str = "String 0x0070";
+
+/// PidTagConversationIndex: the `Thread-Index` header, base64 in both.
+pub(super) const CONVERSATION_INDEX: &str = "Binary 0x0071";
+
 /// The class of an ordinary message. Exchange uses it where no class is given.
 pub(super) const PLAIN_CLASS: &str = "IPM.Note";
 
