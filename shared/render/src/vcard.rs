@@ -7,8 +7,8 @@ use calcard::{
 
 use crate::{body::Row, clean::one_line};
 
-/// The largest card that is read, in bytes. A photo in it takes most of it.
-const MAX_BYTES: usize = 1 << 20;
+/// The largest card that is read, in bytes, which a photo may take. A card of short lines takes 70 times as much memory.
+const MAX_BYTES: usize = 256 << 10;
 /// How many properties of a card are shown.
 const MAX_ROWS: usize = 20;
 /// The longest name or address that is shown, in characters.
@@ -78,4 +78,99 @@ fn joined(entry: &VCardEntry, separator: &str) -> Option<String> {
     }
     texts.retain(|text| !text.trim().is_empty());
     (!texts.is_empty()).then(|| texts.join(separator))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn piece() -> impl Strategy<Value = String> {
+        let known = prop::sample::select(vec![
+            "BEGIN:VCARD\r\n",
+            "END:VCARD\r\n",
+            "VERSION:2.1\r\n",
+            "VERSION:3.0\n",
+            "VERSION:4.0\r\n",
+            "FN:",
+            "N:",
+            "TEL;",
+            "TEL:",
+            "item1.TEL;type=CELL;waid=4530123456:",
+            "EMAIL:",
+            "ORG:",
+            "ADR;TYPE=WORK:",
+            "PHOTO;ENCODING=b;TYPE=JPEG:",
+            "BDAY:",
+            "REV:",
+            "TZ:",
+            "GENDER:",
+            "PHOTO;ENCODING=BASE64:",
+            ";CHARSET=UTF-8",
+            ";CHARSET=iso-2022-jp",
+            ";CHARSET=",
+            ";ENCODING=QUOTED-PRINTABLE:",
+            ";VALUE=uri:",
+            ";VALUE=timestamp:",
+            ";VALUE=utc-offset:",
+            ";VALUE=date:",
+            ";PREF=",
+            ";X=\"",
+            "=C3=B8",
+            "=\r\n",
+            "=",
+            "\r\n ",
+            "\n\t",
+            "\r\n",
+            "\r",
+            "\\,",
+            "\\;",
+            "\\n",
+            "\\",
+            "\"",
+            ";",
+            ",",
+            ":",
+            ".",
+            "--0412",
+            "19850412T102200Z",
+            "-0500",
+            "+99",
+            "tel:+45",
+            "data:image/png;base64,AAAA",
+            "^n",
+            "^'",
+            "🦀",
+            "ø",
+            "\0",
+            "BEGIN:VEVENT\r\n",
+        ]);
+        prop_oneof![8 => known.prop_map(str::to_owned), 1 => "\\PC{0,12}", 1 => "[0-9+ ()-]{0,20}"]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+        /// A panic of the parser would keep the item from being archived.
+        #[test]
+        fn card_of_any_content_is_read(pieces in prop::collection::vec(piece(), 0..40), cut in any::<prop::sample::Index>()) {
+            let text = format!("BEGIN:VCARD\r\n{}", pieces.concat());
+            let end = text.floor_char_boundary(cut.index(text.len() + 1));
+            for text in [text.as_str(), &text[..end], &format!("{text}\r\nEND:VCARD")] {
+                if let Some(card) = Card::read(text) {
+                    prop_assert!(card.rows.len() <= MAX_ROWS);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn other_texts_and_huge_cards_are_not_read() {
+        for text in ["", "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nEND:VEVENT\r\nEND:VCALENDAR", "FN:Ada", "BEGIN:VCARD"] {
+            assert!(Card::read(text).is_none_or(|card| card.rows.is_empty()), "{text}");
+        }
+        let huge = format!("BEGIN:VCARD\r\nFN:Ada\r\nPHOTO:{}\r\nEND:VCARD", "A".repeat(MAX_BYTES));
+        assert!(Card::read(&huge).is_none());
+    }
 }

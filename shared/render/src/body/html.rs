@@ -24,11 +24,11 @@ const PAGE: &str = "<table role=\"presentation\" dir=\"ltr\" width=\"100%\" cell
     style=\"table-layout:fixed\"><tr><td align=\"center\" style=\"padding:16px 8px\">\r\n\
     <table role=\"presentation\" dir=\"ltr\" width=\"640\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\" bgcolor=\"#ffffff\" \
     style=\"table-layout:fixed;max-width:100%;background:#ffffff;border:1px solid #d9dee3;border-top:3px solid #1f8f7a;\
-    text-align:left\">\r\n";
+    text-align:left;line-height:1.45;word-wrap:break-word;overflow-wrap:anywhere\">\r\n";
 const FOOT: &str = "</table></td></tr></table></body></html>\r\n";
 
-const FONT: &str = "font-family:'Segoe UI',Roboto,Helvetica,Arial,sans-serif;line-height:1.45;word-wrap:break-word;\
-    overflow-wrap:anywhere;";
+/// Repeated in each cell for Word. Browsers inherit the rest of the style from the page.
+const FONT: &str = "font-family:'Segoe UI',Arial,sans-serif;";
 const SECTION: &str = "<tr><td dir=\"ltr\" align=\"left\" style=\"padding:5px 18px;color:#1c2733;font-size:15px;";
 const SECTION_END: &str = "</td></tr>\r\n";
 const TABLE: &str = "<table role=\"presentation\" dir=\"ltr\" width=\"100%\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\" \
@@ -174,19 +174,18 @@ fn rows(rows: &[Row], size: usize, key_width: usize, out: &mut String) {
     if rows.is_empty() {
         return;
     }
+    let style = format!(" style=\"{FONT}font-size:{size}px");
     out.push_str(
-        "<table role=\"presentation\" dir=\"ltr\" width=\"100%\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\" \
-        style=\"table-layout:fixed\">\r\n",
+        "<table role=\"presentation\" dir=\"ltr\" width=\"100%\" cellpadding=\"2\" cellspacing=\"0\" border=\"0\" \
+         style=\"table-layout:fixed\">\r\n",
     );
+    // The first row's widths are those of a table with a fixed layout.
+    let mut width = format!(" width=\"{key_width}\"");
     for row in rows {
-        out.push_str(&format!(
-            "<tr><td width=\"{key_width}\" valign=\"top\" style=\"padding:2px 12px 2px 0;{FONT}font-size:{size}px;\
-             color:#6b7683\">"
-        ));
+        out.extend(["<tr valign=\"top\"><td", &width, &style, ";color:#6b7683\">"]);
+        width.clear();
         escape(&row.key, out);
-        out.push_str(&format!(
-            "</td><td valign=\"top\" style=\"padding:2px 0;{FONT}font-size:{size}px;color:#1c2733\">"
-        ));
+        out.extend(["</td><td", &style, ";color:#1c2733\">"]);
         match (&row.value, &row.href) {
             (Value::Text(text), Some(href)) => write_link(href, text, out),
             (Value::Text(text), None) => name(text, out),

@@ -25,7 +25,7 @@ const CODE: &str = "<code style=\"font-family:Consolas,Menlo,monospace;backgroun
 /// A table, because Word pads nothing else.
 const QUOTE: &str = "<table role=\"presentation\" width=\"100%\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\" \
     style=\"table-layout:fixed\"><tr><td style=\"padding:0 0 0 10px;border-left:2px solid #c3c9d0;color:#54606c;\
-    font-family:'Segoe UI',Roboto,Helvetica,Arial,sans-serif;font-size:15px;word-wrap:break-word;overflow-wrap:anywhere\">";
+    font-family:'Segoe UI',Arial,sans-serif;font-size:15px\">";
 const QUOTE_END: &str = "</td></tr></table>";
 const LIST: &str = " style=\"margin:4px 0 4px 24px;padding:0\">";
 

@@ -13,8 +13,8 @@ use crate::{
 
 /// How many cards are shown and attached; the rest is in the evidence.
 const MAX_CARDS: usize = 1_000;
-/// How many of them are read. A card takes a hundred times longer to read than to show its name.
-const MAX_READ: usize = 100;
+/// How many bytes of cards are read in an item, which bounds the time.
+const MAX_READ_BYTES: usize = 1 << 20;
 
 pub(super) fn compose(item: &Item, body: &mut Body<'_>) {
     body.title = if item.contacts.len() == 1 { "Contact card" } else { "Contact cards" }.into();
@@ -22,8 +22,10 @@ pub(super) fn compose(item: &Item, body: &mut Body<'_>) {
         body.tone = Tone::Gone;
         body.blocks.push(Block::Notice(Sentence::new("The contact cards were not captured.")));
     }
-    for (number, contact) in item.contacts.iter().take(MAX_CARDS).enumerate() {
-        let card = contact.vcard.as_deref().filter(|_| number < MAX_READ).and_then(Card::read);
+    let mut left = MAX_READ_BYTES;
+    for contact in item.contacts.iter().take(MAX_CARDS) {
+        left = left.saturating_sub(contact.vcard.as_ref().map_or(0, String::len));
+        let card = contact.vcard.as_deref().filter(|_| left > 0).and_then(Card::read);
         let name = captured_name(contact).or_else(|| card.as_ref().and_then(|card| card.name.clone()));
         let mut rows = vec![Row::new("Contact", name.unwrap_or_else(|| "without a name".to_owned()))];
         match (card, &contact.vcard) {
