@@ -4,7 +4,7 @@
 
 use super::{
     Block, Body, ERASED, FileLine, Quote, Quoted, Row, Segment, Sentence, TEXT, Tone, Value,
-    marks::{escape, write_html, write_link},
+    marks::{LEFT_TO_RIGHT, escape, write_html, write_link},
 };
 use crate::{
     amounts,
@@ -37,8 +37,6 @@ const TABLE_END: &str = "</tr></table>\r\n";
 /// The bar marks words of participants. What they write cannot make one.
 const WORDS: &str = "<td bgcolor=\"#f3f5f7\" align=\"left\" style=\"padding:8px 12px;background:#f3f5f7;\
     border-left:4px solid #1f8f7a;color:#1c2733;font-size:15px;";
-/// Ends a name that is right to left. Without the `span`, LibreOffice takes the name's direction for the paragraph's.
-const LEFT_TO_RIGHT: &str = "<span dir=\"ltr\">&lrm;</span>";
 const LABEL: &str = "<div style=\"font-size:12px;color:#54606c\">";
 
 pub(super) fn write(body: &Body<'_>) -> String {

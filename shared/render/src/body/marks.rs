@@ -27,6 +27,8 @@ const QUOTE: &str = "<table role=\"presentation\" width=\"100%\" cellpadding=\"0
     style=\"table-layout:fixed\"><tr><td style=\"padding:0 0 0 10px;border-left:2px solid #c3c9d0;color:#54606c;\
     font-family:'Segoe UI',Arial,sans-serif;font-size:15px\">";
 const QUOTE_END: &str = "</td></tr></table>";
+/// Ends a name that is right to left. Without the `span`, LibreOffice takes the name's direction for the paragraph's.
+pub(super) const LEFT_TO_RIGHT: &str = "<span dir=\"ltr\">&lrm;</span>";
 const LIST: &str = " style=\"margin:4px 0 4px 24px;padding:0\">";
 
 /// Writes a text with its marks. A mention of one of these participants carries the name.
@@ -309,10 +311,10 @@ fn write_mention(token: &str, name: &str, out: &mut String) {
     escape(token, out);
     out.push_str(" (");
     let dir = WritingDirection::of(name).unwrap_or(WritingDirection::LeftToRight).dir();
-    let mark = if direction::reorders(name) { "\u{200e}" } else { "" };
-    out.extend([mark, "<span dir=\"", dir, "\">"]);
+    let (before, after) = if direction::reorders(name) { ("&lrm;", LEFT_TO_RIGHT) } else { ("", "") };
+    out.extend([before, "<span dir=\"", dir, "\">"]);
     escape(name, out);
-    out.extend(["</span>", mark, ")</span>"]);
+    out.extend(["</span>", after, ")</span>"]);
 }
 
 /// A line in pieces.
