@@ -1,9 +1,16 @@
-//! The manifest: every id that the run queues, written down before it is queued; and beside it, that there was a run.
+//! The manifest: every id that the run queues, written before it is queued; and beside it, that there was a run.
+//!
+//! Each object is created once. The bucket's policy rejects a write that would replace one, so that a manifest stays
+//! evidence of what was listed.
 
+use bytes::Bytes;
 use item::{Listed, RunId, RunRecord};
-use store::{Condition, Put, Store, keys};
+use store::{Condition, Put, Store, Written, keys};
 
 use crate::FetchError;
+
+/// How often a write is repeated that S3 rejects although the key is free (409: another request for it is in progress).
+const CREATE_TRIES: u32 = 3;
 
 /// Writes one page, a JSON object a line.
 pub(crate) async fn write(store: &Store, run: &RunId, page: u32, items: &[Listed]) -> Result<(), FetchError> {
@@ -12,18 +19,28 @@ pub(crate) async fn write(store: &Store, run: &RunId, page: u32, items: &[Listed
         serde_json::to_writer(&mut lines, item).map_err(FetchError::Json)?;
         lines.push(b'\n');
     }
-    let key = keys::manifest(run, page);
-    let put = Put { key: &key, bytes: lines.into(), content_type: "application/x-ndjson", sha256: None };
-    // The run's id is unique, so whatever stands there is this page from an earlier try.
-    store.put(put, Condition::Always).await?;
-    Ok(())
+    create(store, &keys::manifest(run, page), lines.into(), "application/x-ndjson").await
 }
 
-/// Writes that the run began, or what it came to.
+/// Writes that the run began, or how it ended.
 pub(crate) async fn record(store: &Store, record: &RunRecord) -> Result<(), FetchError> {
     let bytes = serde_json::to_vec(record).map_err(FetchError::Json)?;
-    let key = keys::run(&record.run);
-    let put = Put { key: &key, bytes: bytes.into(), content_type: "application/json", sha256: None };
-    store.put(put, Condition::Always).await?;
-    Ok(())
+    let key = if record.ended.is_some() { keys::run(&record.run) } else { keys::run_begun(&record.run) };
+    create(store, &key, bytes.into(), "application/json").await
+}
+
+/// Creates an object. A write that is repeated after a lost response finds its own bytes.
+async fn create(store: &Store, key: &str, bytes: Bytes, content_type: &str) -> Result<(), FetchError> {
+    for _ in 0..CREATE_TRIES {
+        let put = Put { key, bytes: bytes.clone(), content_type, sha256: None };
+        if matches!(store.put(put, Condition::Absent).await?, Written::Yes(_)) {
+            return Ok(());
+        }
+        match store.get(key, bytes.len() as u64).await? {
+            Some(object) if object.bytes == bytes => return Ok(()),
+            Some(_) => break,
+            None => {}
+        }
+    }
+    Err(FetchError::ManifestExists { key: key.to_owned() })
 }

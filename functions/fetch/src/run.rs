@@ -81,6 +81,12 @@ pub enum FetchError {
         "state/cursor.json is not a cursor of version 1: restore an earlier version of the object, or delete it to begin again 24 hours back"
     )]
     Cursor,
+    /// Another writer created an object of this run.
+    #[error("{key} exists with other content: does another deployment write to this bucket?")]
+    ManifestExists {
+        /// The object.
+        key: String,
+    },
     /// Somebody else writes `state/cursor.json` again and again.
     #[error(
         "state/cursor.json is written by somebody else again and again: does another deployment work on this bucket?"

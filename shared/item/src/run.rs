@@ -178,7 +178,7 @@ pub struct Reached {
     pub complete: bool,
 }
 
-/// `runs/<run>/run.json`: that a run was, and what it came to. It is written when the run begins and again when it ends,
+/// `runs/<run>/begun.json`, written when a run begins, and `runs/<run>/run.json`, written when it ends with its totals,
 /// so that a run that found nothing can be told from a day without one, and a manifest that has lost pages from a whole
 /// one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

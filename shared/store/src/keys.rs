@@ -36,7 +36,12 @@ pub fn manifest(run: &RunId, page: u32) -> String {
     format!("{RUNS}{run}/items-{page:06}.ndjson")
 }
 
-/// What says of a run that it was, beside its manifest.
+/// The record that a run writes when it begins, beside its manifest.
+pub fn run_begun(run: &RunId) -> String {
+    format!("{RUNS}{run}/begun.json")
+}
+
+/// The record that a run writes when it ends. Earlier releases also wrote this object when the run began.
 pub fn run(run: &RunId) -> String {
     format!("{RUNS}{run}/run.json")
 }

@@ -191,6 +191,34 @@ async fn a_queue_that_does_not_answer_ends_the_run_before_the_cursor_moves() -> 
     Ok(())
 }
 
+/// As for a write whose response was lost: the repeated run finds its own objects, and another's are not overwritten.
+#[tokio::test]
+async fn manifest_page_is_created_once_and_never_overwritten() -> anyhow::Result<()> {
+    let pipeline = pipeline().await?;
+    let at = Timestamp::now();
+    let started = Started { at, function: "fetch".to_owned(), request_id: "one".to_owned(), ends: at + HOUR };
+    let run = async || {
+        let source = Hourly { overlap: HOUR, listed: Arc::default() };
+        let window = Window::between(at - HOUR, at)?;
+        anyhow::Ok(fetch(&pipeline, source).run(Request::Backfill(window), &started).await)
+    };
+    let key = {
+        let first = run().await??;
+        keys::manifest(&first.run, 1)
+    };
+    let page = pipeline.store.get(&key, 4096).await?.context("no page")?;
+    // The same run again ends at another time, so its last record differs; its page does not.
+    let again = run().await?;
+    assert!(matches!(&again, Err(FetchError::ManifestExists { key }) if key.ends_with("/run.json")), "{again:?}");
+    assert_eq!(pipeline.store.get(&key, 4096).await?.context("no page")?.etag, page.etag);
+
+    pipeline.put(&key, "another").await?;
+    let again = run().await?;
+    assert!(matches!(&again, Err(FetchError::ManifestExists { key: found }) if *found == key), "{again:?}");
+    assert_eq!(&pipeline.store.get(&key, 4096).await?.context("no page")?.bytes[..], b"another");
+    Ok(())
+}
+
 /// A server on loopback.
 async fn serve(router: Router) -> anyhow::Result<Cloud> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;

@@ -43,6 +43,37 @@ async fn the_user_map_is_read_once_a_batch_however_many_items_it_has() -> anyhow
     Ok(())
 }
 
+/// The bucket's policy (template.yaml, `WriteOnce`) rejects every other write there.
+#[tokio::test]
+async fn mail_and_manifests_are_written_once_and_on_condition() -> anyhow::Result<()> {
+    let written = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&written);
+    let proxy = Cutter::start(move |request| {
+        let path = request.strip_prefix("PUT ").and_then(|rest| rest.split([' ', '?']).next());
+        if let Some(path) = path.filter(|path| path.contains("/runs/") || path.contains("/mime/")) {
+            let conditional = request.lines().any(|line| line.eq_ignore_ascii_case("if-none-match: *"));
+            seen.lock().unwrap_or_else(PoisonError::into_inner).push((path.to_owned(), conditional));
+        }
+        Cut::Never
+    });
+    let proxy = proxy.await?;
+    let addresses = mailboxes()?.into_iter().map(|address| address.to_string()).collect();
+    let sample = From::Archive(Sample::many(3, Timestamp::now()));
+    let pipeline = Pipeline::start(sample, To::Maildir(addresses), &[("AWS_ENDPOINT_URL", proxy.url())]).await?;
+    let endpoint = pipeline.machine.cloud.config().endpoint_url().and_then(|url| url.strip_prefix("http://"));
+    proxy.lead_to(endpoint.context("the emulator has no endpoint")?.parse()?);
+    pipeline.run(&Pipeline::timer()).await?;
+    let mut written = written.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let unconditional: Vec<_> = written.iter().filter(|(_, conditional)| !conditional).collect();
+    assert!(unconditional.is_empty(), "{unconditional:?}");
+    let of = |end: &str| written.iter().filter(|(path, _)| path.ends_with(end)).count();
+    assert_eq!((of("/begun.json"), of(".ndjson"), of("/run.json"), of(".eml")), (1, 1, 1, 3));
+    written.sort();
+    written.dedup();
+    assert_eq!(written.len(), 6, "one write for each key");
+    Ok(())
+}
+
 /// It is told from the header that the signature stands on: the digest in it is the one that the store was given, though
 /// it is none of the bytes.
 #[tokio::test]

@@ -68,6 +68,7 @@ impl Runs {
                 }
                 let at = runs.len() - 1;
                 match object {
+                    Object::Record if recorded.last() == Some(&at) => {}
                     Object::Record => recorded.push(at),
                     Object::Page(number) => runs[at].pages.push(Page { number, written: listed.last_modified }),
                 }
@@ -136,9 +137,12 @@ impl Run {
 /// # Errors
 /// When the bucket does not answer, or what it says is not readable.
 pub async fn record(store: &Store, run: &RunId) -> Result<Option<RunRecord>, AccountError> {
-    let key = keys::run(run);
-    let Some(object) = store.get(&key, LIMIT).await? else { return Ok(None) };
-    serde_json::from_slice(&object.bytes).map(Some).map_err(|_| AccountError::Unreadable { key })
+    for key in [keys::run(run), keys::run_begun(run)] {
+        if let Some(object) = store.get(&key, LIMIT).await? {
+            return serde_json::from_slice(&object.bytes).map(Some).map_err(|_| AccountError::Unreadable { key });
+        }
+    }
+    Ok(None)
 }
 
 /// What an object of a run is.
@@ -148,11 +152,11 @@ enum Object {
     Page(u32),
 }
 
-/// `runs/<run>/items-<n>.ndjson` and `runs/<run>/run.json`; what else lies there is not ours.
+/// `runs/<run>/items-<n>.ndjson`, `begun.json` and `run.json` beside it; other objects are ignored.
 fn object_of(key: &str) -> Option<(RunId, Object)> {
     let (run, name) = key.strip_prefix(keys::RUNS)?.split_once('/')?;
     let run: RunId = run.parse().ok()?;
-    if keys::run(&run) == key {
+    if [keys::run(&run), keys::run_begun(&run)].iter().any(|record| record == key) {
         return Some((run, Object::Record));
     }
     let number = name.strip_prefix("items-")?.strip_suffix(".ndjson")?.parse().ok()?;
@@ -179,6 +183,7 @@ mod tests {
         let run: RunId = RUN.parse().unwrap();
         assert_eq!(object_of(&format!("runs/{RUN}/items-000012.ndjson")), Some((run.clone(), Object::Page(12))));
         assert_eq!(object_of(&format!("runs/{RUN}/run.json")), Some((run.clone(), Object::Record)));
+        assert_eq!(object_of(&format!("runs/{RUN}/begun.json")), Some((run.clone(), Object::Record)));
         assert_eq!(began(&run), Some(at));
         for key in
             ["runs/readme.txt", "runs/r/items-1.ndjson", "runs/r/items-000001.ndjson.bak", "runs//items-000001.ndjson"]
