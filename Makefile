@@ -16,9 +16,10 @@ READERS := shared/render/tests/readers/node_modules/.package-lock.json
 FUNCTIONS := $(notdir $(wildcard functions/*))
 BINARIES := $(addprefix --bin ,$(FUNCTIONS) archiver)
 
-# What `make build` builds for: this machine's own, so that no other target of the compiler is needed. What is deployed
-# is built for the template's parameter Architecture; only that SAM, told x86_64, builds for whatever machine it is on.
-ARCHITECTURE ?= $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
+# The processor that `make build` builds for: the Architecture of samconfig.toml; without one arm64, which costs less, if the
+# compiler has that target, else x86_64.
+ARCHITECTURE ?= $(or $(shell grep -sohE 'Architecture=\\?"?(arm64|x86_64)' samconfig.toml | grep -oE 'arm64|x86_64'),$(if \
+	$(wildcard $(shell rustc --print target-libdir --target aarch64-unknown-linux-gnu 2>/dev/null)),arm64,x86_64))
 
 # A recipe that runs what a virtual environment holds starts with one of these.
 WITH_RUN_TOOLS = PATH="$(CURDIR)/.venv/bin:$$PATH"
@@ -51,7 +52,7 @@ test-unit: .venv-dev/.installed ## the tests of each crate's logic: no network, 
 .PHONY: rehearse
 rehearse: build .venv/.installed ## deploy what `make build` built into a stand-in for AWS on this machine, and run a day through it
 	+@$(MAKE) --no-print-directory binaries
-	@$(WITH_RUN_TOOLS) BOOTSTRAPS="$(abspath $(TARGET)/lambda)" $(CARGO) test --locked --package pipeline-tests --test deploy
+	@$(WITH_RUN_TOOLS) BOOTSTRAPS="$(abspath target/lambda)" $(CARGO) test --locked --package pipeline-tests --test deploy
 
 .PHONY: bench
 bench: .venv/.installed $(TARGET)/tools/bin/cargo-bloat ## what it costs in time, memory and money, into BENCHMARKS.md; PARTS="convert import" for some
@@ -73,19 +74,23 @@ check: format clippy docs dependencies spelling licences advisories template ## 
 
 .PHONY: build
 build: .venv-build/.installed ## the three functions for Lambda, into target/lambda/<function>/bootstrap
-	@$(WITH_BUILD_TOOLS) cargo-lambda lambda build --release --locked $(addprefix --bin ,$(FUNCTIONS)) \
+	@$(WITH_BUILD_TOOLS) cargo-lambda lambda build --release --locked --lambda-dir target/lambda $(addprefix --bin ,$(FUNCTIONS)) \
 		$(if $(filter arm64,$(ARCHITECTURE)),--arm64,--x86-64)
 
 .PHONY: deploy
-deploy: .venv-build/.installed ## build and deploy into the AWS account that your credentials name; asks the first time
-	@$(if $(filter arm64,$(ARCHITECTURE)),grep -qsE 'Architecture=\\?"?arm64' samconfig.toml || \
-		{ echo 'This machine builds for arm64: put "Architecture=arm64" into samconfig.toml (infra/samconfig.example.toml)' >&2; exit 1; })
-	@$(WITH_BUILD_TOOLS) sam build
-	@$(WITH_BUILD_TOOLS) sam deploy --no-fail-on-empty-changeset $(if $(wildcard samconfig.toml),,--guided)
+deploy: samconfig.toml build ## build and deploy into the AWS account that your credentials name, as samconfig.toml says
+	@$(WITH_BUILD_TOOLS) infra/deploy
+
+samconfig.toml:
+	@echo 'samconfig.toml is missing: copy infra/samconfig.example.toml and fill it in' >&2; exit 1
+
+.PHONY: rollback
+rollback: .venv-build/.installed ## deploy an earlier package again, without building: RELEASE=, a name under deployed/
+	@$(WITH_BUILD_TOOLS) infra/deploy --release "$(RELEASE)"
 
 .PHONY: clean
 clean: ## remove everything that make made, the mail of `make run` included
-	@rm -rf "$(TARGET)" .aws-sam .venv .venv-build .venv-checkov .venv-dev tests/imap-servers/packages tests/sqs/node_modules $(dir $(READERS)) var
+	@rm -rf "$(TARGET)" target/lambda .aws-sam .venv .venv-build .venv-checkov .venv-dev tests/imap-servers/packages tests/sqs/node_modules $(dir $(READERS)) var
 
 # ---- What `run` and `test` stand on
 
@@ -146,8 +151,10 @@ template: $(STAMPS)/template
 $(STAMPS)/template: template.yaml .cfnlintrc.yaml .checkov.yaml .venv-build/.installed .venv-checkov/.installed
 	@$(WITH_BUILD_TOOLS) sam validate --lint --region eu-west-1
 	@$(WITH_BUILD_TOOLS) cfn-lint
-	@.venv-checkov/bin/checkov --config-file .checkov.yaml
-	@mkdir -p $(@D) && touch $@
+	@mkdir -p $(@D)
+	@sed '/^  Fn::ForEach/,/^$$/d' $< > $(@D)/template.yaml
+	@.venv-checkov/bin/checkov --config-file .checkov.yaml --file $(@D)/template.yaml
+	@touch $@
 
 # ---- Virtual environments: one for each list, as aws-sam-cli and checkov cannot share one
 

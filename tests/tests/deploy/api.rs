@@ -21,11 +21,26 @@ impl Api {
     }
 
     async fn ask(&self, service: &str, method: Method, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.request(service, method, path, body, None).await
+    }
+
+    async fn request(
+        &self,
+        service: &str,
+        method: Method,
+        path: &str,
+        body: &Value,
+        target: Option<&str>,
+    ) -> anyhow::Result<Value> {
         // ministack tells services apart by a signature's scope; whether the signature is right it does not ask.
         let scope = format!("Credential=local/20261122/{}/{service}/aws4_request", Ministack::REGION);
         let request = self.client.request(method, format!("{}{path}", self.endpoint)).json(body);
         let request =
             request.header("authorization", format!("AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0"));
+        let request = match target {
+            Some(target) => request.header("x-amz-target", target).header("content-type", "application/x-amz-json-1.1"),
+            None => request,
+        };
         let answer = request.send().await?;
         let status = answer.status();
         let failed = answer.headers().contains_key("x-amz-function-error");
@@ -45,6 +60,33 @@ impl Api {
     /// What a schedule is.
     pub(crate) async fn schedule(&self, name: &str) -> anyhow::Result<Value> {
         self.ask("scheduler", Method::GET, &format!("/schedules/{name}"), &Value::Null).await
+    }
+
+    /// The configuration of a function.
+    pub(crate) async fn function(&self, name: &str) -> anyhow::Result<Value> {
+        self.ask("lambda", Method::GET, &format!("/2015-03-31/functions/{name}/configuration"), &Value::Null).await
+    }
+
+    /// The queue and the state of each event source mapping.
+    pub(crate) async fn mappings(&self) -> anyhow::Result<Vec<(String, String)>> {
+        let listed = self.ask("lambda", Method::GET, "/2015-03-31/event-source-mappings/", &Value::Null).await?;
+        let mappings = listed["EventSourceMappings"].as_array().context("no list of mappings")?;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        Ok(mappings.iter().map(|mapping| (text(&mapping["EventSourceArn"]), text(&mapping["State"]))).collect())
+    }
+
+    /// The ids of the customer-managed keys.
+    pub(crate) async fn keys(&self) -> anyhow::Result<Vec<String>> {
+        let listed = self.request("kms", Method::POST, "/", &json!({}), Some("TrentService.ListKeys")).await?;
+        let keys = listed["Keys"].as_array().context("no list of keys")?.iter();
+        Ok(keys.filter_map(|key| key["KeyId"].as_str().map(str::to_owned)).collect())
+    }
+
+    /// The state of a key.
+    pub(crate) async fn key_state(&self, key: &str) -> anyhow::Result<String> {
+        let target = Some("TrentService.DescribeKey");
+        let described = self.request("kms", Method::POST, "/", &json!({"KeyId": key}), target).await?;
+        described["KeyMetadata"]["KeyState"].as_str().map(str::to_owned).context("no state")
     }
 
     /// Sets the bound of each event source mapping once more, and leaves the rest as the template made it.

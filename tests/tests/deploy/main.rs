@@ -4,6 +4,7 @@
 
 mod api;
 mod bootstraps;
+mod lifecycle;
 mod stack;
 
 use std::collections::BTreeMap;
@@ -40,22 +41,17 @@ async fn what_is_deployed_does_its_work_from_the_first_trial_to_its_removal() ->
     graph.add(User::new(OWNER));
     graph.add(User::new(FRIEND));
     let account = Account::start().await?;
+    account.lead_to(&graph)?;
     let sample = Sample::day(Timestamp::now())?;
     let expected = sample.expected();
     let credentials = ArchiveCredentials { username: "connector".to_owned(), password: "correct horse".to_owned() };
     let archive = SampleArchive::start(sample, credentials.clone()).await?;
 
-    let mailboxes = [
-        ("GraphTenantId", TENANT_ID),
-        ("GraphClientId", CLIENT_ID),
-        ("GraphUrl", graph.url()),
-        ("GraphLoginUrl", graph.login_url()),
-        ("RetryBaseSeconds", "1"),
-    ];
+    let mailboxes = [("GraphTenantId", TENANT_ID), ("GraphClientId", CLIENT_ID), ("RetryBaseSeconds", "1")];
     let trial = [&mailboxes[..], &[("Source", "chat-export"), ("ExportTimeZone", "UTC")]].concat();
     account.deploy(&trial).await?;
     let outputs = account.outputs().await?;
-    assert_schedule(&account, &outputs, "DISABLED", "rate(1 day)").await?;
+    assert_schedule(&account, &outputs, "DISABLED", "rate(1 hour)").await?;
     fill(&account, outputs.get("GraphSecretArn")?, &json!({"client_secret": CLIENT_SECRET})).await?;
     let bucket = account.bucket(&outputs)?;
     let tried = try_an_export(&account, &outputs, &bucket).await?;

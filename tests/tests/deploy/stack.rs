@@ -1,4 +1,4 @@
-//! template.yaml, deployed by the real `sam` into ministack.
+//! template.yaml, deployed by `infra/deploy` and the real `sam` into ministack.
 
 use std::{
     collections::BTreeMap,
@@ -13,6 +13,7 @@ use archiver::local::{
     event_source,
     ministack::{Ministack, MinistackOptions},
 };
+use graph_fake::GraphFake;
 use pipeline_tests::{binaries, ministack};
 use serde_json::Value;
 use store::Store;
@@ -38,11 +39,27 @@ pub(crate) struct Account {
     pub(crate) api: Api,
     ministack: Ministack,
     directory: TempDir,
+    header: Option<TempDir>,
 }
 
 impl Account {
-    /// Starts one.
+    /// Starts one, with the real bootstraps.
     pub(crate) async fn start() -> anyhow::Result<Self> {
+        Self::start_with(bootstrap).await
+    }
+
+    /// Starts one whose functions are deployed and never invoked: their bootstraps are the headers of programs.
+    pub(crate) async fn start_without_functions() -> anyhow::Result<Self> {
+        // The test program's own header is one of this machine.
+        let header = TempDir::new()?;
+        let program = header.path().join("bootstrap");
+        fs::write(&program, &fs::read(std::env::current_exe()?)?[..64])?;
+        let mut account = Self::start_with(|_| Ok(program.clone())).await?;
+        account.header = Some(header);
+        Ok(account)
+    }
+
+    async fn start_with(bootstrap: impl Fn(&str) -> anyhow::Result<PathBuf>) -> anyhow::Result<Self> {
         let directory = TempDir::new()?;
         let options = MinistackOptions {
             program: ministack(),
@@ -63,17 +80,49 @@ impl Account {
         let ministack = Ministack::start(&options).await?;
         let cloud = Cloud::at(&ministack.endpoint()).await;
         let api = Api::at(&ministack.endpoint())?;
-        lay_out(directory.path())?;
-        Ok(Self { cloud, api, ministack, directory })
+        lay_out(directory.path(), bootstrap)?;
+        Ok(Self { cloud, api, ministack, directory, header: None })
     }
 
-    /// Deploys as `make deploy` does after its build, with these changes to the example's parameters. Tells what `sam`
-    /// said.
+    /// Deploys as `make deploy` does after its build, with these changes to the example's parameters. Returns the output
+    /// of `infra/deploy`.
     pub(crate) async fn deploy(&self, parameters: &[(&str, &str)]) -> anyhow::Result<String> {
         fs::write(self.directory.path().join("samconfig.toml"), samconfig(parameters)?)?;
-        let said = self.sam(&["deploy", "--no-confirm-changeset", "--no-fail-on-empty-changeset"]).await?;
+        let said = self.run("infra/deploy", &["--no-confirm-changeset"]).await?;
         self.api.count_by_numbers().await?;
         Ok(said)
+    }
+
+    /// Deploys an earlier package, as `make rollback` does.
+    pub(crate) async fn roll_back(&self, release: &str) -> anyhow::Result<String> {
+        let said = self.run("infra/deploy", &["--release", release, "--no-confirm-changeset"]).await?;
+        self.api.count_by_numbers().await?;
+        Ok(said)
+    }
+
+    /// The packages that were deployed, the oldest first.
+    pub(crate) fn releases(&self) -> anyhow::Result<Vec<String>> {
+        let files = fs::read_dir(self.directory.path().join("deployed"))?;
+        let names = files.flatten().filter_map(|file| file.file_name().into_string().ok());
+        let mut releases: Vec<_> = names.filter_map(|name| name.strip_suffix(".yaml").map(str::to_owned)).collect();
+        releases.sort();
+        Ok(releases)
+    }
+
+    /// Changes the template from here on.
+    pub(crate) fn edit_template(&self, edit: impl FnOnce(String) -> String) -> anyhow::Result<()> {
+        let path = self.directory.path().join("template.yaml");
+        Ok(fs::write(&path, edit(fs::read_to_string(&path)?))?)
+    }
+
+    /// Has import find Graph here: these variables are no parameters, because no deployment needs them.
+    pub(crate) fn lead_to(&self, graph: &GraphFake) -> anyhow::Result<()> {
+        const SIBLING: &str = "          GRAPH_TENANT_ID: !Ref GraphTenantId\n";
+        let template = fs::read_to_string(self.directory.path().join("template.yaml"))?;
+        ensure!(template.matches(SIBLING).count() == 1, "template.yaml has no line {SIBLING}");
+        let (url, login) = (graph.url(), graph.login_url());
+        let urls = format!("{SIBLING}          GRAPH_URL: \"{url}\"\n          GRAPH_LOGIN_URL: \"{login}\"\n");
+        self.edit_template(|template| template.replace(SIBLING, &urls))
     }
 
     /// What the stack puts out.
@@ -88,6 +137,21 @@ impl Account {
     /// Removes the stack.
     pub(crate) async fn delete(&self) -> anyhow::Result<()> {
         self.sam(&["delete", "--no-prompts", "--stack-name", STACK]).await.map(drop)
+    }
+
+    /// CloudFormation.
+    pub(crate) fn formation(&self) -> aws_sdk_cloudformation::Client {
+        aws_sdk_cloudformation::Client::new(self.cloud.config())
+    }
+
+    /// The physical id of everything in the stack, by its logical id.
+    pub(crate) async fn resources(&self) -> anyhow::Result<BTreeMap<String, String>> {
+        let listed = self.formation().describe_stack_resources().stack_name(STACK).send().await?;
+        let ids = listed.stack_resources().iter().map(|resource| {
+            let id = |id: Option<&str>| id.unwrap_or_default().to_owned();
+            (id(resource.logical_resource_id()), id(resource.physical_resource_id()))
+        });
+        Ok(ids.collect())
     }
 
     /// The bucket of the stack.
@@ -122,15 +186,22 @@ impl Account {
     }
 
     async fn sam(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        let mut command = Command::new(build_tools().join("bin/sam"));
+        let region = [arguments, &["--region", Ministack::REGION]].concat();
+        let program = build_tools().join("bin/sam");
+        self.run(&program.to_string_lossy(), &region).await
+    }
+
+    async fn run(&self, program: &str, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut command = Command::new(self.directory.path().join(program));
         // Nothing of the operator's own: no credentials, no region, no settings.
-        command.env_clear().env("PATH", "/usr/bin:/bin").env("LANG", "C.UTF-8").env("HOME", self.directory.path());
+        let path = format!("{}:/usr/bin:/bin", build_tools().canonicalize()?.join("bin").display());
+        command.env_clear().env("PATH", path).env("LANG", "C.UTF-8").env("HOME", self.directory.path());
         command.env("AWS_ENDPOINT_URL", self.endpoint()).env("AWS_DEFAULT_REGION", Ministack::REGION);
         command.env("AWS_ACCESS_KEY_ID", "local").env("AWS_SECRET_ACCESS_KEY", "local").env("SAM_CLI_TELEMETRY", "0");
-        command.current_dir(self.directory.path()).args(arguments).args(["--region", Ministack::REGION]);
-        let output = command.kill_on_drop(true).output().await.context("start sam")?;
+        command.current_dir(self.directory.path()).args(arguments);
+        let output = command.kill_on_drop(true).output().await.with_context(|| format!("start {program}"))?;
         let (said, erred) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        ensure!(output.status.success(), "sam {}: {}\n{said}\n{erred}\n{}", arguments[0], output.status, self.log());
+        ensure!(output.status.success(), "{program} {arguments:?}: {}\n{said}\n{erred}\n{}", output.status, self.log());
         Ok(if arguments[0] == "list" { said.into_owned() } else { format!("{said}{erred}") })
     }
 
@@ -159,7 +230,7 @@ impl Outputs {
 }
 
 /// The folder of the repository.
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
@@ -177,20 +248,17 @@ pub(crate) fn packages() -> anyhow::Result<PathBuf> {
     found.context(missing)
 }
 
-/// What `sam deploy` finds in its folder: the template, and what `sam build` would have put beside it.
-///
-/// `sam build` compiles and then writes the template again with the place of each bootstrap. Its compiling is left out
-/// here, so the test writes that one line for each function itself; nothing else of the template is changed.
-fn lay_out(folder: &Path) -> anyhow::Result<()> {
-    let mut template = fs::read_to_string(root().join("template.yaml"))?;
+/// What an operator has in the repository's root after `make build`.
+fn lay_out(folder: &Path, bootstrap: impl Fn(&str) -> anyhow::Result<PathBuf>) -> anyhow::Result<()> {
+    fs::copy(root().join("template.yaml"), folder.join("template.yaml"))?;
+    fs::create_dir(folder.join("infra"))?;
+    fs::copy(root().join("infra/deploy"), folder.join("infra/deploy"))?;
     for function in FUNCTIONS {
-        let name = format!("      FunctionName: !Sub \"${{AWS::StackName}}-{function}\"\n");
-        ensure!(template.matches(&name).count() == 1, "template.yaml has no line {name}");
-        template = template.replace(&name, &format!("      CodeUri: {function}\n{name}"));
-        fs::create_dir(folder.join(function))?;
-        std::os::unix::fs::symlink(bootstrap(function)?, folder.join(function).join("bootstrap"))?;
+        let place = folder.join("target/lambda").join(function);
+        fs::create_dir_all(&place)?;
+        std::os::unix::fs::symlink(bootstrap(function)?, place.join("bootstrap"))?;
     }
-    Ok(fs::write(folder.join("template.yaml"), template)?)
+    Ok(())
 }
 
 /// What is deployed of a function: the binary that `make test` builds; or, where the variable `BOOTSTRAPS` names the
@@ -208,9 +276,12 @@ pub(crate) fn bootstrap(function: &str) -> anyhow::Result<PathBuf> {
 fn samconfig(parameters: &[(&str, &str)]) -> anyhow::Result<String> {
     const BEGIN: &str = "parameter_overrides = [\n";
     let example = fs::read_to_string(root().join("infra/samconfig.example.toml"))?;
+    let host = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
+    let parameters = [parameters, &[("Architecture", host)]].concat();
     let set = |line: &str| parameters.iter().any(|(name, _)| line.contains(&format!("\"{name}=")));
     let kept: String = example.split_inclusive('\n').filter(|line| !set(line)).collect();
     ensure!(kept.matches(BEGIN).count() == 1, "the example has no list of parameters");
     let changed = parameters.iter().map(|(name, value)| format!("  '{name}=\"{value}\"',\n"));
+    let kept = kept.replace("region = \"eu-west-1\"", &format!("region = \"{}\"", Ministack::REGION));
     Ok(kept.replace(BEGIN, &(BEGIN.to_owned() + &changed.collect::<String>())))
 }

@@ -22,7 +22,7 @@ fn alarms(template: &Template) -> Vec<(String, &str, &Value)> {
 fn every_alarm_has_a_section_in_the_runbook_and_the_reverse() {
     let template = Template::read();
     let alarms: BTreeSet<_> = alarms(&template).into_iter().map(|(name, ..)| name).collect();
-    let runbook = text("infra/RUNBOOK.md");
+    let runbook = text("infra/runbook/alarms.md");
     let headings = runbook.lines().filter_map(|line| line.strip_prefix("### Alarm `")?.strip_suffix('`'));
     assert_eq!(alarms, headings.map(str::to_owned).collect());
 }
@@ -64,6 +64,7 @@ fn every_alarm_looks_at_its_own_metric_and_calls_in_time() {
     const THROTTLES: (&str, &str, &str) = ("AWS/Lambda", "FunctionName", "Throttles");
     const VISIBLE: (&str, &str, &str) = ("AWS/SQS", "QueueName", "ApproximateNumberOfMessagesVisible");
     const SENT: (&str, &str, &str) = ("AWS/SQS", "QueueName", "NumberOfMessagesSent");
+    const IN_FLIGHT: (&str, &str, &str) = ("AWS/SQS", "QueueName", "ApproximateNumberOfMessagesNotVisible");
     const AGE: (&str, &str, &str) = ("AWS/SQS", "QueueName", "ApproximateAgeOfOldestMessage");
     let ours = |metric: Metric| (metrics::NAMESPACE, metrics::FUNCTION, metric.as_str());
     // What a waiting item says comes every 11 to 15 minutes, and letters come in bursts: a shorter period would have the
@@ -86,6 +87,8 @@ fn every_alarm_looks_at_its_own_metric_and_calls_in_time() {
         ("import-throttles", THROTTLES, "ImportFunction", AFTER_A_WHILE, 0),
         ("convert-age", AGE, "ConvertQueue", AFTER_A_WHILE, 6 * HOURS),
         ("import-age", AGE, "ImportQueue", AFTER_A_WHILE, 6 * HOURS),
+        ("convert-in-flight", IN_FLIGHT, "ConvertQueue", AT_ONCE, 90_000),
+        ("import-in-flight", IN_FLIGHT, "ImportQueue", AT_ONCE, 90_000),
         ("convert-stuck", ours(Metric::Stuck), "ConvertFunction", AT_EACH_TRY, 0),
         ("import-stuck", ours(Metric::Stuck), "ImportFunction", AT_EACH_TRY, 0),
         ("convert-setup", ours(Metric::SetupErrors), "ConvertFunction", AT_EACH_TRY, 0),
@@ -99,11 +102,8 @@ fn every_alarm_looks_at_its_own_metric_and_calls_in_time() {
     assert_eq!(found.len(), expected.len() + 1, "each but fetch-missing");
     for (name, (namespace, dimension, metric), of, (period, periods), threshold) in expected {
         let (.., alarm) = found.iter().find(|(found, ..)| found == name).unwrap_or_else(|| panic!("no alarm {name}"));
-        let named = if dimension == "QueueName" {
-            json!({"Fn::GetAtt": format!("{of}.QueueName")})
-        } else {
-            json!({"Ref": of})
-        };
+        let named = &template.properties(of)[if dimension == "QueueName" { "QueueName" } else { "FunctionName" }];
+        assert!(named.is_object(), "{of} has a name");
         // A queue's number or age is as high as it ever was in a period; the rest is counted.
         let statistic = if metric.starts_with("Approximate") { "Maximum" } else { "Sum" };
         let says = json!({
@@ -116,6 +116,37 @@ fn every_alarm_looks_at_its_own_metric_and_calls_in_time() {
         }
         assert!(alarm.get("ActionsEnabled").is_none() && alarm.get("DatapointsToAlarm").is_none(), "{name}");
     }
+}
+
+/// Each alarm's section, as an operator on call reads it.
+#[test]
+fn alarm_sections_have_one_form() {
+    let runbook = text("infra/runbook/alarms.md");
+    for section in runbook.split("### Alarm `").skip(1) {
+        let (name, body) = section.split_once("`\n").expect("a heading");
+        let parts = ["**Meaning.** ", "**Impact.** ", "**Diagnose.** ", "**Fix.** ", "**Verify.** "];
+        let begins: Vec<_> =
+            parts.iter().map(|part| body.find(part).unwrap_or_else(|| panic!("{name}: no {part}"))).collect();
+        assert!(begins.is_sorted(), "{name}: in this order");
+        for part in parts {
+            assert_eq!(body.matches(part).count(), 1, "{name}: {part}");
+        }
+        let lower = body.to_lowercase();
+        assert!(
+            !["the same for", "as above", "as below"].iter().any(|words| lower.contains(words)),
+            "{name} stands alone"
+        );
+    }
+}
+
+/// A name that another region's deployment has too would be one dashboard for both.
+#[test]
+fn dashboard_name_includes_the_region() {
+    let template = Template::read();
+    assert_eq!(
+        template.properties("Dashboard")["DashboardName"],
+        json!({"Fn::Sub": "${AWS::StackName}-${AWS::Region}"})
+    );
 }
 
 #[test]
@@ -137,15 +168,18 @@ fn the_dashboard_is_json_and_its_widgets_do_not_overlap() {
     }
 }
 
-/// Every metric of ours that an object names, in an alarm or in a widget: the function's logical id and the metric.
+/// Every metric of ours that an object names, in an alarm or in a widget: the function and the metric.
 fn ours(value: &Value, found: &mut BTreeSet<(String, String)>) {
     match value {
         Value::Object(members) => {
             if members.get("Namespace") == Some(&json!(metrics::NAMESPACE)) {
                 let dimension = &value["Dimensions"][0];
                 assert_eq!((&dimension["Name"], &value["Dimensions"][1]), (&json!(metrics::FUNCTION), &Value::Null));
-                let named = (dimension["Value"]["Ref"].as_str(), value["MetricName"].as_str());
-                let (Some(function), Some(metric)) = named else { panic!("no metric of a function: {value}") };
+                let name =
+                    dimension["Value"]["Fn::Sub"].as_str().and_then(|name| name.strip_prefix("${AWS::StackName}-"));
+                let (Some(function), Some(metric)) = (name, value["MetricName"].as_str()) else {
+                    panic!("no metric of a function: {value}")
+                };
                 found.insert((function.to_owned(), metric.to_owned()));
             }
             members.values().for_each(|value| ours(value, found));
@@ -156,8 +190,8 @@ fn ours(value: &Value, found: &mut BTreeSet<(String, String)>) {
                 && namespace == metrics::NAMESPACE
             {
                 assert_eq!(name, metrics::FUNCTION, "{metric}");
-                let function = function.trim_start_matches("${").trim_end_matches('}');
-                found.insert((function.to_owned(), metric.to_owned()));
+                let function = function.trim_start_matches("${").trim_end_matches("Function}").to_lowercase();
+                found.insert((function, metric.to_owned()));
             }
             values.iter().for_each(|value| ours(value, found));
         }
@@ -179,9 +213,9 @@ fn every_metric_that_a_function_writes_is_shown_or_watched_and_the_reverse() {
     };
     let mut written = BTreeSet::new();
     let mut counted = Vec::new();
-    for (binary, id, _) in template.functions() {
+    for (binary, ..) in template.functions() {
         counted.extend(written_by(binary));
-        written.extend(written_by(binary).into_iter().map(|metric| (id.to_owned(), metric.as_str().to_owned())));
+        written.extend(written_by(binary).into_iter().map(|metric| (binary.to_owned(), metric.as_str().to_owned())));
     }
     for metric in Metric::ALL {
         assert!(counted.contains(metric), "no function writes {metric:?}");
@@ -208,7 +242,7 @@ fn the_runbook_adds_up_the_costs_of_as_many_alarms_and_metrics_as_there_are() {
     ours(&serde_json::from_str(&body).expect("JSON"), &mut metrics);
     alarms(&template).into_iter().for_each(|(_, _, alarm)| ours(alarm, &mut metrics));
     let counted = format!("{} alarms", alarms(&template).len());
-    let runbook = text("infra/RUNBOOK.md");
+    let runbook = text("infra/runbook/operate.md");
     assert!(runbook.contains(&format!("Fixed: {counted} ")), "{counted}");
     assert!(runbook.contains(&format!(" {} metrics and ", metrics.len())), "{} metrics", metrics.len());
 }

@@ -1,4 +1,5 @@
-//! template.yaml as JSON: a tag of CloudFormation's becomes the object that it is short for.
+//! template.yaml as JSON: a tag of CloudFormation becomes the object that it abbreviates, and each `Fn::ForEach` the
+//! resources that it repeats.
 
 use std::{fs, path::PathBuf};
 
@@ -53,8 +54,22 @@ pub(crate) struct Template(Value);
 impl Template {
     pub(crate) fn read() -> Self {
         let text = text("template.yaml");
-        let documents = Yaml::load_from_str(&text).expect("template.yaml is YAML");
-        Self(json(&documents[0]))
+        Self::parse(&text)
+    }
+
+    pub(crate) fn parse(text: &str) -> Self {
+        let documents = Yaml::load_from_str(text).expect("a template is YAML");
+        let mut template = json(&documents[0]);
+        let mappings = template["Mappings"].clone();
+        let Some(resources) = template["Resources"].as_object_mut() else { panic!("no resources") };
+        for (name, definition) in std::mem::take(resources) {
+            if name.starts_with("Fn::ForEach::") {
+                resources.extend(repeated(&definition, &mappings));
+            } else {
+                resources.insert(name, definition);
+            }
+        }
+        Self(template)
     }
 
     pub(crate) fn section(&self, name: &str) -> &Map<String, Value> {
@@ -81,9 +96,11 @@ impl Template {
 
     /// The functions: the binary that each runs, its logical id and its properties.
     pub(crate) fn functions(&self) -> Vec<(&str, &str, &Value)> {
-        let binary = |id: &str| self.0["Resources"][id]["Metadata"]["BuildProperties"]["Binary"].as_str();
-        let functions = self.of_type("AWS::Serverless::Function").into_iter();
-        functions.map(|(id, properties)| (binary(id).expect("a function names its binary"), id, properties)).collect()
+        let named = self.of_type("AWS::Serverless::Function").into_iter().map(|(id, properties)| {
+            let code = properties["CodeUri"].as_str().unwrap_or_else(|| panic!("{id} names its bootstrap's folder"));
+            (code.rsplit('/').next().unwrap_or(code), id, properties)
+        });
+        named.collect()
     }
 
     /// The logical id of everything that any expression of the template refers to.
@@ -99,6 +116,55 @@ impl Template {
             }
         });
         found
+    }
+}
+
+/// The resources of an `Fn::ForEach`: its last member once for each value of its variable.
+fn repeated(definition: &Value, mappings: &Value) -> Vec<(String, Value)> {
+    let Some([variable, values, body]) = definition.as_array().map(Vec::as_slice) else {
+        panic!("Fn::ForEach has a variable, values and a body: {definition}")
+    };
+    let variable = variable.as_str().expect("a variable");
+    let body = body.as_object().expect("resources");
+    let values = values.as_array().expect("values").iter().filter_map(Value::as_str);
+    let of = |value: &str| {
+        let each = body.iter().map(|(name, resource)| {
+            (name.replace(&format!("${{{variable}}}"), value), substituted(resource, variable, value, mappings))
+        });
+        each.collect::<Vec<_>>()
+    };
+    values.flat_map(of).collect()
+}
+
+/// A part of such a body for one value: `Ref` to the variable is the value, `Fn::FindInMap` what the map has, and `Fn::Sub`
+/// with variables of its own the text with those replaced.
+fn substituted(part: &Value, variable: &str, value: &str, mappings: &Value) -> Value {
+    let inside = |part: &Value| substituted(part, variable, value, mappings);
+    match part {
+        Value::Object(members) => {
+            if members.get("Ref").is_some_and(|name| name == variable) {
+                return json!(value);
+            }
+            if let Some(path) = members.get("Fn::FindInMap").and_then(Value::as_array) {
+                let found = path
+                    .iter()
+                    .map(inside)
+                    .fold(mappings.clone(), |at, key| at[key.as_str().unwrap_or_default()].clone());
+                assert!(!found.is_null(), "nothing at {path:?} for {value}");
+                return found;
+            }
+            if let Some([Value::String(text), Value::Object(own)]) =
+                members.get("Fn::Sub").and_then(Value::as_array).map(Vec::as_slice)
+            {
+                let text = own.iter().fold(text.clone(), |text, (name, part)| {
+                    text.replace(&format!("${{{name}}}"), inside(part).as_str().expect("text"))
+                });
+                return json!({"Fn::Sub": text});
+            }
+            members.iter().map(|(name, part)| (name.clone(), inside(part))).collect::<Map<_, _>>().into()
+        }
+        Value::Array(parts) => parts.iter().map(inside).collect(),
+        other => other.clone(),
     }
 }
 

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use crate::document::{Template, folders, text};
 
-/// The variables that only the one-machine run sets: a function in AWS keeps no files.
-const LOCAL_ONLY: &[&str] = &["MAILDIR"];
+/// The variables that only the one-machine run and the tests set: a function in AWS keeps no files, and finds Graph by
+/// `GRAPH_CLOUD`.
+const LOCAL_ONLY: &[&str] = &["GRAPH_LOGIN_URL", "GRAPH_URL", "MAILDIR"];
 
 /// What each function reads, by its own account.
 fn declared(binary: &str) -> &'static [&'static str] {
@@ -33,8 +34,9 @@ fn every_function_folder_is_deployed_and_nothing_else() {
     deployed.sort();
     assert_eq!(deployed, folders("functions"));
     for (binary, id, properties) in template.functions() {
-        let metadata = &template.section("Resources")[id]["Metadata"];
-        assert_eq!(metadata["BuildMethod"], "rust-cargolambda", "{binary}");
+        // `sam deploy` packages what `make build` built; with a build method, `sam build` would build something else.
+        assert!(template.section("Resources")[id].get("Metadata").is_none(), "{binary}");
+        assert_eq!(properties["CodeUri"], format!("target/lambda/{binary}"));
         assert_eq!(properties["FunctionName"], json!({"Fn::Sub": format!("${{AWS::StackName}}-{binary}")}));
         assert!(text(&format!("functions/{binary}/Cargo.toml")).contains(&format!("name = \"{binary}\"")));
     }
@@ -43,10 +45,9 @@ fn every_function_folder_is_deployed_and_nothing_else() {
     assert_eq!(global["Runtime"], "provided.al2023");
 }
 
-/// `make build` and `sam build` are two ways to one command; what it does is in the profile. cargo-lambda would turn
-/// unwinding off where the profile is silent, and one record's panic would then end the whole batch.
+/// cargo-lambda would turn unwinding off without this line, and one record's panic would then end the whole batch.
 #[test]
-fn what_is_deployed_unwinds_however_it_is_built() {
+fn what_is_deployed_unwinds() {
     let manifest = text("Cargo.toml");
     let (_, profile) = manifest.split_once("[profile.release]\n").expect("a profile for what is deployed");
     let profile = profile.split("\n[").next().unwrap_or_default();
@@ -199,6 +200,8 @@ fn a_queue_hides_a_message_for_six_times_its_functions_time() {
             }
             assert_eq!(trigger["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]), "{binary}");
             assert_eq!(trigger["BatchSize"], 10, "{binary}");
+            // A half-empty batch is billed as long as a full one.
+            assert_eq!(trigger["MaximumBatchingWindowInSeconds"], 5, "{binary}");
             assert!(trigger["ScalingConfig"]["MaximumConcurrency"]["Ref"].is_string(), "{binary} is bounded");
         }
     }
@@ -212,19 +215,63 @@ fn four_imports_at_once_are_what_graph_takes_for_one_mailbox() {
 }
 
 #[test]
-fn fetch_never_runs_twice_at_once_and_a_tick_is_not_lost_in_silence() {
+fn fetch_runs_once_at_a_time_unless_the_account_cannot_reserve() {
+    let template = Template::read();
+    let reserved = &template.properties("FetchFunction")["ReservedConcurrentExecutions"];
+    assert_eq!(template.section("Parameters")["ReserveFetch"]["Default"], "true");
+    assert_eq!(template.decided(reserved, &[]), 1);
+    assert_eq!(template.decided(reserved, &[("ReserveFetch", "false")]), json!({"Ref": "AWS::NoValue"}));
+}
+
+#[test]
+fn fetch_is_repeated_after_a_crash_and_its_last_failure_is_kept() {
     let template = Template::read();
     let fetch = template.properties("FetchFunction");
-    assert_eq!(fetch["ReservedConcurrentExecutions"], 1);
-    assert_eq!(fetch["EventInvokeConfig"]["MaximumRetryAttempts"], 0);
+    let invoke = &fetch["EventInvokeConfig"];
+    assert_eq!(invoke["MaximumRetryAttempts"], 2);
+    let failures = json!({"Fn::GetAtt": "ScheduleFailureQueue.Arn"});
+    assert_eq!(invoke["DestinationConfig"]["OnFailure"], json!({"Type": "SQS", "Destination": failures}));
     assert!(fetch.get("Events").is_none());
     let [(_, schedule)] = template.of_type("AWS::Scheduler::Schedule")[..] else { panic!("one schedule") };
-    assert_eq!(template.section("Parameters")["Schedule"]["Default"], "rate(1 day)");
+    assert_eq!(template.section("Parameters")["Schedule"]["Default"], "rate(1 hour)");
+    assert_eq!(schedule["ScheduleExpressionTimezone"], json!({"Ref": "ScheduleTimeZone"}));
+    assert_eq!(template.section("Parameters")["ScheduleTimeZone"]["Default"], "UTC");
     assert_eq!(schedule["Target"]["Arn"], json!({"Fn::GetAtt": "FetchFunction.Arn"}));
     assert!(schedule["Target"]["RetryPolicy"]["MaximumRetryAttempts"].as_u64() > Some(0));
-    assert_eq!(schedule["Target"]["DeadLetterConfig"]["Arn"], json!({"Fn::GetAtt": "ScheduleFailureQueue.Arn"}));
+    assert_eq!(schedule["Target"]["DeadLetterConfig"]["Arn"], failures);
     // Without an input of its own it sends the event that the function's own test has.
     assert!(schedule["Target"].get("Input").is_none());
+}
+
+#[test]
+fn each_step_is_paused_by_a_parameter() {
+    let template = Template::read();
+    for (function, parameter) in [("ConvertFunction", "ConvertState"), ("ImportFunction", "ImportState")] {
+        let enabled = &template.properties(function)["Events"]["Tasks"]["Properties"]["Enabled"];
+        assert_eq!(template.decided(enabled, &[]), true, "{function}");
+        assert_eq!(template.decided(enabled, &[(parameter, "DISABLED")]), false, "{function}");
+    }
+    let (_, schedule) = template.of_type("AWS::Scheduler::Schedule")[0];
+    assert_eq!(schedule["State"], json!({"Ref": "ScheduleState"}));
+}
+
+#[test]
+fn functions_join_a_vpc_if_subnets_are_given() {
+    let template = Template::read();
+    let vpc = &template.section("Globals")["Function"]["VpcConfig"];
+    assert_eq!(template.decided(vpc, &[]), json!({"Ref": "AWS::NoValue"}));
+    let split = |name: &str| json!({"Fn::Split": [",", {"Ref": name}]});
+    let given = template.decided(vpc, &[("SubnetIds", "subnet-1,subnet-2"), ("SecurityGroupIds", "sg-1")]);
+    assert_eq!(given, json!({"SubnetIds": split("SubnetIds"), "SecurityGroupIds": split("SecurityGroupIds")}));
+}
+
+/// The variable is the SDK's own; what it reads is what aws-config documents.
+#[test]
+fn fips_endpoints_are_a_parameter() {
+    let template = Template::read();
+    let variables = &template.section("Globals")["Function"]["Environment"]["Variables"];
+    assert_eq!(*variables, json!({"AWS_USE_FIPS_ENDPOINT": {"Ref": "FipsEndpoints"}}));
+    assert_eq!(template.section("Parameters")["FipsEndpoints"]["AllowedValues"], json!(["true", "false"]));
 }
 
 /// The waits of a record that fails every time, as the function makes them.

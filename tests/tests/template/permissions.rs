@@ -10,8 +10,16 @@ use crate::document::{Template, sources, text};
 type Permission = (String, String, String);
 
 /// The marks of the table, and the template's condition that each stands for.
-const MARKS: &[(char, &str)] =
-    &[('¹', "FromExports"), ('²', "FromArchiver"), ('³', "HasKey"), ('⁴', "Traced"), ('⁵', "ByGraph"), ('⁶', "ByImap")];
+const MARKS: &[(char, &str)] = &[
+    ('¹', "FromExports"),
+    ('²', "FromArchiver"),
+    ('³', "HasKey"),
+    ('⁴', "Traced"),
+    ('⁵', "ByGraph"),
+    ('⁶', "ByImap"),
+    ('⁷', "InVpc"),
+    ('⁸', "Replicated"),
+];
 
 /// Each role's function, and the crates of ours that make requests of AWS for it.
 const FUNCTIONS: &[(&str, &[&str])] = &[
@@ -56,6 +64,12 @@ const ACTIONS: &[(&str, &str)] = &[
 
 /// What AWS's services do with a function's role.
 const ON_BEHALF: &[&str] = &[
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
     "kms:Decrypt",
     "kms:GenerateDataKey",
     "logs:CreateLogStream",
@@ -67,16 +81,33 @@ const ON_BEHALF: &[&str] = &[
     "xray:PutTraceSegments",
 ];
 
+/// The roles of AWS's own services.
+const SERVICES: &[&str] = &["ScheduleRole", "ReplicationRole"];
+
 fn list(value: &Value) -> Vec<&Value> {
     value.as_array().map_or_else(|| vec![value], |values| values.iter().collect())
 }
 
-/// The statements of a role, each with the condition on which it is there.
-fn statements(role: &Value) -> Vec<(Option<&str>, &Value)> {
-    let policies = role["Policies"].as_array().expect("a role has its policy inline");
-    assert_eq!(policies.len(), 1, "one policy a role");
-    assert!(role.get("ManagedPolicyArns").is_none(), "no policy that AWS may change");
-    let statements = policies[0]["PolicyDocument"]["Statement"].as_array().expect("statements");
+/// The roles, each with its one policy's document and the condition on which the policy is there.
+fn policies(template: &Template) -> Vec<(&str, &Value, Option<&'static str>)> {
+    let mut found = Vec::new();
+    for (role, properties) in template.of_type("AWS::IAM::Role") {
+        assert!(properties.get("ManagedPolicyArns").is_none(), "no policy that AWS may change");
+        let Some(inline) = properties["Policies"].as_array() else { continue };
+        assert_eq!(inline.len(), 1, "one policy a role");
+        found.push((role, &inline[0]["PolicyDocument"], None));
+    }
+    for (_, properties) in template.of_type("AWS::IAM::Policy") {
+        let role = properties["Roles"][0]["Ref"].as_str().expect("a role");
+        found.push((role, &properties["PolicyDocument"], Some("Replicated")));
+    }
+    assert_eq!(found.len(), template.of_type("AWS::IAM::Role").len(), "each role has a policy");
+    found
+}
+
+/// The statements of a policy, each with the condition on which it is there.
+fn statements(policy: &Value) -> Vec<(Option<&str>, &Value)> {
+    let statements = policy["Statement"].as_array().expect("statements");
     statements
         .iter()
         .map(|statement| match statement["Fn::If"].as_array().map(Vec::as_slice) {
@@ -92,6 +123,10 @@ fn statements(role: &Value) -> Vec<(Option<&str>, &Value)> {
 
 /// `${Bucket.Arn}/mime/*` is `mime/*`, `!GetAtt Key.Arn` is `Key`.
 fn on(resource: &Value) -> String {
+    if let Some(choice) = resource["Fn::If"].as_array() {
+        assert_eq!(choice[0], "CreatesKey", "the created key or the given one");
+        return on(&choice[1]);
+    }
     if let Some(name) = resource["Fn::GetAtt"].as_str() {
         return name.trim_end_matches(".Arn").to_owned();
     }
@@ -99,7 +134,7 @@ fn on(resource: &Value) -> String {
         return name.to_owned();
     }
     let pattern = resource["Fn::Sub"].as_str().or(resource.as_str()).expect("a resource");
-    pattern.trim_start_matches("${Bucket.Arn}/").trim_start_matches("${").trim_end_matches('}').to_owned()
+    pattern.trim_start_matches("${Bucket.Arn}/").replace(['$', '{', '}'], "")
 }
 
 fn granted(template: &Template) -> BTreeSet<Permission> {
@@ -109,12 +144,13 @@ fn granted(template: &Template) -> BTreeSet<Permission> {
 /// What is granted, and the condition on which.
 fn granted_on(template: &Template) -> BTreeMap<Permission, Option<String>> {
     let mut granted = BTreeMap::new();
-    for (role, properties) in template.of_type("AWS::IAM::Role") {
-        for (condition, statement) in statements(properties) {
+    for (role, policy, whole) in policies(template) {
+        for (condition, statement) in statements(policy) {
+            let condition = condition.or(whole);
             assert_eq!(statement["Effect"], "Allow", "{role}");
             for action in list(&statement["Action"]) {
                 let action = action.as_str().expect("an action");
-                let targets = if action == "s3:ListBucket" {
+                let targets = if action == "s3:ListBucket" && role != "ReplicationRole" {
                     // On the bucket, so what is allowed is in the condition.
                     assert_eq!(statement["Resource"], json!({"Fn::GetAtt": "Bucket.Arn"}), "{role}");
                     let condition = statement["Condition"].as_object().expect("a listing is bounded by a prefix");
@@ -166,8 +202,9 @@ fn every_permission_is_documented_with_the_line_that_needs_it_and_the_reverse() 
         let mark = needed.chars().last().and_then(|mark| MARKS.iter().find(|(other, _)| *other == mark));
         let condition = mark.map(|(_, condition)| (*condition).to_owned());
         assert_eq!(condition, conditions[&permission], "the mark of {permission:?}");
-        let (role, action, _) = permission;
-        let behalf = ON_BEHALF.contains(&action.as_str()) || role == "ScheduleRole";
+        let (role, action, on) = permission;
+        let behalf =
+            ON_BEHALF.contains(&action.as_str()) || SERVICES.contains(&role.as_str()) || on == "ScheduleFailureQueue";
         match needed.split_once(".rs `") {
             Some((path, rest)) => {
                 let call = rest.split('`').next().expect("a call");
@@ -206,7 +243,7 @@ fn what_the_code_calls_is_what_the_functions_are_granted() {
         }
     }
     let granted = granted(&Template::read());
-    let own = granted.into_iter().filter(|(role, ..)| role != "ScheduleRole").map(|(_, action, _)| action);
+    let own = granted.into_iter().filter(|(role, ..)| !SERVICES.contains(&role.as_str())).map(|(_, action, _)| action);
     let own: BTreeSet<_> = own.filter(|action| !ON_BEHALF.contains(&action.as_str())).collect();
     assert_eq!(called, own);
 }
@@ -230,7 +267,10 @@ fn what_each_function_calls_is_what_its_own_role_is_granted() {
 fn nothing_is_granted_by_a_wildcard_but_where_aws_has_no_resources() {
     for (role, action, on) in granted(&Template::read()) {
         assert!(!action.contains('*'), "{role}: {action}");
-        assert!(on != "*" || action.starts_with("xray:"), "{role}: {action} on everything");
+        assert!(
+            on != "*" || ["xray:", "ec2:"].iter().any(|service| action.starts_with(service)),
+            "{role}: {action} on everything"
+        );
         assert!(
             on.split('/').next().is_some_and(|folder| folder == "*" || !folder.contains('*')),
             "{role}: {action} on {on}"
@@ -262,7 +302,8 @@ fn the_prefixes_are_the_stores_own() {
     let template = Template::read();
     assert_eq!(template.section("Parameters")["UserMapKey"]["Default"], store::keys::USER_MAP);
     let granted = granted(&template);
-    let granted: BTreeSet<_> = granted.iter().map(|(.., on)| on.as_str()).filter(|on| on.contains('/')).collect();
+    let of_functions = granted.iter().filter(|(role, ..)| !SERVICES.contains(&role.as_str()));
+    let granted: BTreeSet<_> = of_functions.map(|(.., on)| on.as_str()).filter(|on| on.contains('/')).collect();
     let of = |folder: &str| format!("{folder}*");
     let keys: BTreeSet<_> = [
         store::keys::CURSOR.to_owned(),
@@ -273,4 +314,18 @@ fn the_prefixes_are_the_stores_own() {
     ]
     .into();
     assert_eq!(granted, keys.iter().map(String::as_str).collect());
+}
+
+/// The services of everything that the template creates.
+#[test]
+fn deployer_permissions_name_every_service_of_the_template() {
+    let document = text("infra/PERMISSIONS.md");
+    let (_, section) = document.split_once("## The deployer").expect("a section");
+    for resource in Template::read().section("Resources").values() {
+        let service = match resource["Type"].as_str().and_then(|kind| kind.split("::").nth(1)).expect("a type") {
+            "Serverless" => "lambda".to_owned(),
+            other => other.to_lowercase(),
+        };
+        assert!(section.contains(&format!("`{service}:")), "{service}");
+    }
 }

@@ -1,0 +1,74 @@
+//! The template's conditions and rules, evaluated for a deployment's parameters.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::document::Template;
+
+/// The parameters of a deployment; the others have their defaults.
+pub(crate) type Parameters<'a> = [(&'a str, &'a str)];
+
+impl Template {
+    /// Whether a condition holds.
+    pub(crate) fn holds(&self, condition: &str, parameters: &Parameters<'_>) -> bool {
+        self.is_true(&self.section("Conditions")[condition], parameters)
+    }
+
+    /// What the rules reject, in the words of their assertions.
+    pub(crate) fn violations(&self, parameters: &Parameters<'_>) -> Vec<&str> {
+        let rules = self.section("Rules").values();
+        let applies = |rule: &&Value| rule.get("RuleCondition").is_none_or(|applies| self.is_true(applies, parameters));
+        let assertions = rules.filter(applies).flat_map(|rule| rule["Assertions"].as_array().expect("assertions"));
+        let violated = assertions.filter(|assertion| !self.is_true(&assertion["Assert"], parameters));
+        violated.filter_map(|assertion| assertion["AssertDescription"].as_str()).collect()
+    }
+
+    /// What is left of a value when its `Fn::If`s are decided. What is `AWS::NoValue` then is left out.
+    pub(crate) fn decided(&self, value: &Value, parameters: &Parameters<'_>) -> Value {
+        match value {
+            Value::Object(members) => {
+                if let Some([condition, yes, no]) = members.get("Fn::If").and_then(Value::as_array).map(Vec::as_slice) {
+                    let holds = self.holds(condition.as_str().expect("a condition"), parameters);
+                    return self.decided(if holds { yes } else { no }, parameters);
+                }
+                let decided = members.iter().map(|(name, value)| (name.clone(), self.decided(value, parameters)));
+                Value::Object(decided.filter(|(_, value)| !is_no_value(value)).collect())
+            }
+            Value::Array(values) => {
+                values.iter().map(|value| self.decided(value, parameters)).filter(|value| !is_no_value(value)).collect()
+            }
+            other => other.clone(),
+        }
+    }
+
+    fn is_true(&self, expression: &Value, parameters: &Parameters<'_>) -> bool {
+        let members = expression.as_object().unwrap_or_else(|| panic!("not a condition: {expression}"));
+        let (function, operands) = members.iter().next().expect("a function");
+        let each = || operands.as_array().expect("operands").iter();
+        match function.as_str() {
+            "Fn::Equals" => {
+                let values: Vec<_> = each().map(|operand| self.text(operand, parameters)).collect();
+                values[0] == values[1]
+            }
+            "Fn::Not" => !self.is_true(&operands[0], parameters),
+            "Fn::And" => each().all(|operand| self.is_true(operand, parameters)),
+            "Fn::Or" => each().any(|operand| self.is_true(operand, parameters)),
+            "Condition" => self.holds(operands.as_str().expect("a condition"), parameters),
+            other => panic!("{other} in a condition"),
+        }
+    }
+
+    /// The value of a parameter, or a literal.
+    fn text(&self, operand: &Value, parameters: &Parameters<'_>) -> String {
+        let given: BTreeMap<_, _> = parameters.iter().copied().collect();
+        let literal = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let Some(name) = operand["Ref"].as_str() else { return literal(operand) };
+        let parameter = &self.section("Parameters")[name];
+        given.get(name).map_or_else(|| literal(&parameter["Default"]), |value| (*value).to_owned())
+    }
+}
+
+fn is_no_value(value: &Value) -> bool {
+    value["Ref"] == "AWS::NoValue"
+}
