@@ -48,7 +48,8 @@ async fn what_is_deployed_does_its_work_from_the_first_trial_to_its_removal() ->
     let archive = SampleArchive::start(sample, credentials.clone()).await?;
 
     let mailboxes = [("GraphTenantId", TENANT_ID), ("GraphClientId", CLIENT_ID), ("RetryBaseSeconds", "1")];
-    let trial = [&mailboxes[..], &[("Source", "chat-export"), ("ExportTimeZone", "UTC")]].concat();
+    let exports = [("Source", "chat-export"), ("ExportTimeZone", "UTC"), ("ExportParticipants", "mapped")];
+    let trial = [&mailboxes[..], &exports].concat();
     account.deploy(&trial).await?;
     let outputs = account.outputs().await?;
     assert_schedule(&account, &outputs, "DISABLED", "rate(1 hour)").await?;

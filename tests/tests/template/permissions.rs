@@ -288,7 +288,7 @@ fn each_function_may_do_only_its_own_part() {
             &["mime", "outcomes", "config", "GraphSecret", "ImapSecret", "ImportQueue", "DeadLetterQueue"][..],
         ),
         ("ConvertRole", &["state", "runs", "config", "GraphSecret", "ImapSecret"]),
-        ("ImportRole", &["state", "runs", "inbox", "ArchiverSecret", "ConvertQueue"]),
+        ("ImportRole", &["state/cursor", "runs", "inbox", "ArchiverSecret", "ConvertQueue"]),
         ("ScheduleRole", &["mime", "Secret", "DeadLetterQueue", "ConvertFunction", "ImportFunction"]),
     ] {
         for on in never {
@@ -307,6 +307,7 @@ fn the_prefixes_are_the_stores_own() {
     let of = |folder: &str| format!("{folder}*");
     let keys: BTreeSet<_> = [
         store::keys::CURSOR.to_owned(),
+        store::keys::USER_MAP_RECORD.to_owned(),
         of(store::keys::RUNS),
         of(store::keys::OUTCOMES),
         of(store::keys::INBOX),
