@@ -22,7 +22,8 @@ fn by_line(pipeline: &Pipeline) -> anyhow::Result<BTreeMap<u64, (Timestamp, Stri
         let evidence: Value = serde_json::from_slice(evidence.contents())?;
         let text = evidence["text"].as_str().unwrap_or_default().to_owned();
         let time = Timestamp::from_second(message.date().context("no date")?.to_timestamp())?;
-        let body = message.body_text(0).context("no body")?.replace("\r\n", "\n");
+        // Each line of a participant's words is marked.
+        let body = message.body_text(0).context("no body")?.replace("\r\n", "\n").replace("\n| ", "\n");
         let line = evidence["export"]["line"].as_u64().context("no line")?;
         assert!(lines.insert(line, (time, text, body)).is_none(), "line {line} is there twice");
     }
