@@ -313,7 +313,8 @@ fn deleted_by_admin(body: &str) -> Option<Content> {
         return None;
     }
     let mut prefixes = LANGUAGES.iter().flat_map(|language| language.deleted_by_admin);
-    let prefix = prefixes.find(|prefix| folded(visible).starts_with(*prefix))?;
+    let key = folded(visible);
+    let prefix = prefixes.find(|prefix| key.starts_with(*prefix))?;
     let name: String = visible.chars().filter(|c| !is_mark(*c)).skip(prefix.chars().count()).collect();
     let name = name.trim_end_matches('.').trim();
     (!name.is_empty()).then(|| deleted(Some(Participant { name: Some(name.to_owned()), ..Participant::default() })))

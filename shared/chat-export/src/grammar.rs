@@ -332,7 +332,7 @@ struct Months(HashMap<String, u8>);
 impl Months {
     /// The names of months are those of the language that has most of them: `listopad` is October or November.
     fn infer(own: &[Candidate]) -> Self {
-        let names: BTreeSet<&String> = own.iter().flat_map(|candidate| &candidate.head.month_words).collect();
+        let names: BTreeSet<String> = own.iter().flat_map(|candidate| names(&candidate.head.month_words)).collect();
         let mut languages: BTreeMap<&str, usize> = BTreeMap::new();
         for name in &names {
             for language in cldr::months(name).iter().map(|(language, _)| *language).collect::<BTreeSet<_>>() {
@@ -340,7 +340,7 @@ impl Months {
             }
         }
         let most = languages.values().max().copied().unwrap_or_default();
-        let number = |name: &String| {
+        let number = |name: &str| {
             let known = cldr::months(name);
             let best: BTreeSet<u8> = known
                 .iter()
@@ -352,13 +352,28 @@ impl Months {
             let mut meant = meant.into_iter();
             meant.next().filter(|_| meant.next().is_none())
         };
-        Self(names.into_iter().filter_map(|name| Some((name.clone(), number(name)?))).collect())
+        Self(
+            names
+                .into_iter()
+                .filter_map(|name| Some((number(&name)?, name)))
+                .map(|(month, name)| (name, month))
+                .collect(),
+        )
     }
 
     fn number(&self, head: &Head) -> Option<u8> {
-        let mut numbers = head.month_words.iter().filter_map(|word| self.0.get(word).copied());
+        let mut numbers = names(&head.month_words).filter_map(|name| self.0.get(&name).copied());
         numbers.next().filter(|first| numbers.all(|other| other == *first))
     }
+}
+
+/// The runs of words that may be a month's name, the longest first: `มี.ค.` is two words. Hebrew puts a letter before it.
+fn names(words: &[String]) -> impl Iterator<Item = String> {
+    let runs = (1..=words.len()).rev().flat_map(|length| words.windows(length)).map(<[String]>::concat);
+    runs.flat_map(|run| {
+        let without_prefix = run.strip_prefix('ב').filter(|rest| !cldr::months(rest).is_empty()).map(str::to_owned);
+        without_prefix.into_iter().chain((!cldr::months(&run).is_empty()).then_some(run))
+    })
 }
 
 fn time(day: Date, head: &Head, hour: u8) -> Option<DateTime> {

@@ -259,8 +259,8 @@ impl<'a> Scan<'a> {
             let separator = self.between(span.start);
             let month_words = words(separator);
             let name = !month_words.is_empty();
-            let gap = separator.chars().all(|c| is_letter(c) || is_space(c) || is_mark(c) || ".,-/'’".contains(c));
-            if !gap || month_words.len() > 3 || (!name && separator.contains(['.', '/', '-'])) {
+            let gap = separator.chars().all(|c| is_letter(c) || is_space(c) || is_mark(c) || ".,،⹁-/'’:".contains(c));
+            if !gap || month_words.len() > 5 || (!name && separator.contains(['.', '/', '-'])) {
                 return None;
             }
             // The year has four digits, or comes last.

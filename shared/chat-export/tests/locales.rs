@@ -237,5 +237,6 @@ fn exports_of_every_locale_are_read_as_they_were_written() {
     assert!(share <= MAX_REFUSED_PER_MILLE, "{} of {total} are refused:\n{}", refused.len(), list.join("\n"));
 }
 
-/// The share of formats that are refused, in thousandths.
-const MAX_REFUSED_PER_MILLE: usize = 55;
+/// The share of formats that are refused, in thousandths: 112 of 2,968. All but 6 of them write the month as a word, which
+/// WhatsApp does not; the 6 are of Ewe, Anii, Low German and Occitan.
+const MAX_REFUSED_PER_MILLE: usize = 37;
