@@ -131,6 +131,8 @@ impl Pipeline {
         let mut all = vec![
             ("ARCHIVE_DOMAIN".to_owned(), "archive.example.com".to_owned()),
             ("RETRY_BASE_SECONDS".to_owned(), "1".to_owned()),
+            // What a test's source does not have it will not have later.
+            ("MISSING_RETRY_SECONDS".to_owned(), "0".to_owned()),
             ("LOG_LEVEL".to_owned(), "debug".to_owned()),
         ];
         let mut set = |name: &str, value: &str| all.push((name.to_owned(), value.to_owned()));

@@ -1,11 +1,12 @@
 //! One item.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use batch::{Failure, Invocation, Next, Record, Work};
 use bytes::Bytes;
 use item::{Captured, ConvertTask, DeadLetter, ImportTask, Item, Outcome, Reason, Sha256, Stage, TASK_VERSION};
+use jiff::{SignedDuration, Timestamp};
 use metrics::Metric;
 use render::{Content, FileFacts, Renderer};
 use source::{Fetched, Source, SourceError};
@@ -27,6 +28,8 @@ pub struct Convert {
     /// The largest item of all, which is no less than [`max_item_bytes`](Self::max_item_bytes). Those that are larger than
     /// that go through the function's disk; where this is not more, they are dead letters unless a replay asks for more.
     pub most_item_bytes: u64,
+    /// How long a listed item that the source does not have, or not completely, is asked for again before it is a dead letter.
+    pub missing_retry: Duration,
 }
 
 /// A message that is in the bucket now.
@@ -69,7 +72,12 @@ impl Work for Convert {
         }
         let most = raised(self.most_item_bytes, record.attribute(DeadLetter::MAX_ITEM_BYTES_ATTRIBUTE));
         let mime_key = self.mime_key(&keys, stored.as_ref()).await?;
-        match self.convert(&task, mime_key, most).await {
+        let is_young = self.source.is_live() && is_young(&task, record, self.missing_retry, Timestamp::now());
+        match self.convert(&task, mime_key, most, is_young).await {
+            Err(Failure::Permanent { reason, detail }) if is_young && may_pass(reason) => Err(Failure::Transient {
+                detail: format!("{detail}; it was listed recently and may still come"),
+                after: None,
+            }),
             Err(Failure::Permanent { reason, detail }) => {
                 self.record_dead_letter((&task, record), &keys.outcome, stored, reason).await?;
                 Err(Failure::Permanent { reason, detail })
@@ -92,7 +100,7 @@ impl Convert {
         Ok(if dated.is_some() { &keys.dated_mime } else { &keys.mime })
     }
 
-    async fn convert(&self, task: &ConvertTask, mime_key: &str, most: u64) -> Result<Next, Failure> {
+    async fn convert(&self, task: &ConvertTask, mime_key: &str, most: u64, is_young: bool) -> Result<Next, Failure> {
         let answer = self.source.answer(&task.item).await.map_err(from_source)?;
         let _room = room(&answer).await;
         let captured = answer.read(&task.item).map_err(|error| permanent(Reason::ItemMalformed, &error))?;
@@ -104,10 +112,13 @@ impl Convert {
                 format!("text and attachments have {declared} bytes by the item's own word, the limit is {most}");
             return Err(Failure::Permanent { reason: Reason::Oversize, detail });
         }
-        let attached = if declared > self.max_item_bytes { None } else { self.attached(task, &captured.item).await? };
+        let attached =
+            if declared > self.max_item_bytes { None } else { self.attached(task, &captured.item, is_young).await? };
         let kept = match attached {
             Some(attached) => self.convert_in_memory(task, &captured, mime_key, attached).await?,
-            None if most > self.max_item_bytes => self.convert_large(task, &captured, mime_key, most).await?,
+            None if most > self.max_item_bytes => {
+                self.convert_large(task, &captured, mime_key, (most, is_young)).await?
+            }
             None => return Err(oversize(most)),
         };
         info!(item = %task.item.key(), stage = %Stage::Convert, bytes = kept.bytes, "rendered");
@@ -143,7 +154,12 @@ impl Convert {
 
     /// Fetches the attachments one after the other, so that no more than the limit is ever in memory. `None`: they are
     /// larger.
-    async fn attached(&self, task: &ConvertTask, item: &Item) -> Result<Option<Vec<Attached>>, Failure> {
+    async fn attached(
+        &self,
+        task: &ConvertTask,
+        item: &Item,
+        is_young: bool,
+    ) -> Result<Option<Vec<Attached>>, Failure> {
         let Some(mut left) = self.max_item_bytes.checked_sub(text_bytes(item)) else { return Ok(None) };
         let mut attached = Vec::with_capacity(item.attachments.len());
         for attachment in &item.attachments {
@@ -152,7 +168,7 @@ impl Convert {
                     left = left.saturating_sub(fetched.bytes.len() as u64);
                     attached.push(Attached::Bytes(fetched));
                 }
-                Err(SourceError::AttachmentErased) => attached.push(Attached::Erased),
+                Err(SourceError::AttachmentErased) if !is_young => attached.push(Attached::Erased),
                 Err(SourceError::TooLarge { .. }) => return Ok(None),
                 Err(error) => return Err(from_source(error)),
             }
@@ -178,10 +194,16 @@ impl Convert {
         ours: (Sha256, u64),
     ) -> Result<(Sha256, u64), Failure> {
         let kept = self.store.digest(key).await.map_err(from_store)?;
-        let kept = kept.ok_or_else(|| Failure::Setup {
-            detail: format!("{key} was not written by this system: it has no digest"),
-            after: None,
-        })?;
+        let Some(kept) = kept else {
+            // The object that kept ours out may be gone again, or an upload of ours was aborted by the lifecycle.
+            return Err(match self.store.version(key).await.map_err(from_store)? {
+                None => Failure::Transient { detail: format!("{key} was there and is gone"), after: None },
+                Some(_) => {
+                    let detail = format!("{key} was not written by this system: it has no digest");
+                    Failure::Setup { detail, after: None }
+                }
+            });
+        };
         if kept != ours {
             warn!(item = %task.item.key(), stage = %Stage::Convert, "rendered differently before; the first rendering stays");
         }
@@ -210,6 +232,22 @@ impl Convert {
             }
         }
     }
+}
+
+/// What was archived longer ago than this has been visible to earlier runs: where it is missing, it is gone. As long as the
+/// longest `OVERLAP_HOURS`.
+const MAX_YOUNG_AGE: SignedDuration = SignedDuration::from_hours(168);
+
+/// Whether an item was archived, and its task queued, so recently that what is missing may still appear.
+fn is_young(task: &ConvertTask, record: &Record, retry: Duration, now: Timestamp) -> bool {
+    let waited = record.sent.map_or(SignedDuration::ZERO, |sent| now.duration_since(sent));
+    let retry = SignedDuration::try_from(retry).unwrap_or(SignedDuration::MAX);
+    waited < retry && now.duration_since(task.archived_time) < MAX_YOUNG_AGE
+}
+
+/// Whether a source that is not complete yet may give this reason.
+fn may_pass(reason: Reason) -> bool {
+    matches!(reason, Reason::ItemNotFound | Reason::AttachmentMissing | Reason::AttachmentMismatch)
 }
 
 /// The most bytes of one item: the configured ones, or what an operator's replay asks for where that is more, up to what any
@@ -299,6 +337,24 @@ pub(crate) fn from_source(error: SourceError) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn item_is_young_by_its_archived_time_and_by_its_task() {
+        let now: Timestamp = "2026-11-22T07:00:00Z".parse().unwrap();
+        let retry = Duration::from_hours(2);
+        let young = |archived: i64, sent: Option<i64>| {
+            let archived_time = now - SignedDuration::from_hours(archived);
+            let body =
+                serde_json::json!({"v": 1, "run": "r", "item": "WA-1", "archived_time": archived_time}).to_string();
+            let sent = sent.map(|minutes| now - SignedDuration::from_mins(minutes));
+            let record = Record::of_body(body, sent);
+            is_young(&ConvertTask::parse(&record.body).unwrap(), &record, retry, now)
+        };
+        assert!(young(1, Some(1)) && young(30, Some(119)) && young(1, None));
+        assert!(!young(1, Some(120)), "it was asked for during two hours");
+        assert!(!young(168, Some(1)), "earlier runs would have seen it");
+        assert!(young(-1, Some(-1)), "clocks differ");
+    }
 
     #[test]
     fn a_replay_only_ever_raises_the_limit_and_not_beyond_the_most() {

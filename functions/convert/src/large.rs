@@ -51,7 +51,7 @@ impl Convert {
         task: &ConvertTask,
         captured: &Captured,
         mime_key: &str,
-        most: u64,
+        (most, is_young): (u64, bool),
     ) -> Result<Kept, Failure> {
         let _alone = ALONE.lock().await;
         // An attempt that ended between its last part and its successor: the first rendering stays anyhow.
@@ -71,7 +71,7 @@ impl Convert {
                     files.push(Some(file));
                     Content::File(facts)
                 }
-                Err(SourceError::AttachmentErased) => {
+                Err(SourceError::AttachmentErased) if !is_young => {
                     files.push(None);
                     Content::Erased
                 }

@@ -43,6 +43,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
             renderer,
             max_item_bytes: settings.max_item_bytes,
             most_item_bytes,
+            missing_retry: settings.missing_retry,
         }),
         source: Queue::new(&aws, settings.convert_queue_url),
         next: Some(Queue::new(&aws, settings.import_queue_url)),

@@ -21,6 +21,7 @@ pub const VARIABLES: &[&str] = &[
     "IMPORT_QUEUE_URL",
     "LOG_LEVEL",
     "MAX_ITEM_BYTES",
+    "MISSING_RETRY_SECONDS",
     "OVERSIZE",
     "OVERSIZE_MAX_BYTES",
     "RETRY_BASE_SECONDS",
@@ -48,6 +49,8 @@ pub struct Settings {
     pub oversize: Oversize,
     /// The largest item that is imported where larger ones are.
     pub oversize_max_bytes: u64,
+    /// How long a listed item is retried that the source does not have yet.
+    pub missing_retry: Duration,
     /// How long an item waits after its first failure.
     pub retry_base: Duration,
     /// Where items come from.
@@ -89,6 +92,10 @@ impl Settings {
     /// 10 MB as mail systems count them.
     pub const DEFAULT_MAX_ITEM_BYTES: u64 = 10 * 1024 * 1024;
 
+    /// Long enough for a source's index or file store that lags behind its list; short enough that an operator knows on the
+    /// same day.
+    pub const DEFAULT_MISSING_RETRY_SECONDS: u64 = 2 * 60 * 60;
+
     /// Reads all but the log level.
     ///
     /// # Errors
@@ -107,6 +114,11 @@ impl Settings {
             max_item_bytes: variables.or("MAX_ITEM_BYTES", "a number of bytes", Self::DEFAULT_MAX_ITEM_BYTES)?,
             oversize: variables.or("OVERSIZE", "dead-letter or import", Oversize::DeadLetter)?,
             oversize_max_bytes: variables.or("OVERSIZE_MAX_BYTES", "a number of bytes", DeadLetter::MOST_ITEM_BYTES)?,
+            missing_retry: Duration::from_secs(variables.or(
+                "MISSING_RETRY_SECONDS",
+                "a number of seconds",
+                Self::DEFAULT_MISSING_RETRY_SECONDS,
+            )?),
             retry_base: Duration::from_secs(variables.or("RETRY_BASE_SECONDS", "a number of seconds", 5)?),
             source: SourceSettings::read(variables)?,
         })

@@ -39,6 +39,18 @@ impl<'a> StoredCursor<'a> {
         self.known.as_ref().map(|(cursor, _)| cursor)
     }
 
+    /// Writes the first cursor. Where another run has written one meanwhile, that one counts.
+    pub(crate) async fn begin(&mut self, at: Timestamp, run: &RunId) -> Result<(), FetchError> {
+        let cursor = Cursor { v: 1, archived_time: at, run: run.clone(), rest: None };
+        let bytes = serde_json::to_vec(&cursor).map_err(FetchError::Json)?.into();
+        let put = Put { key: keys::CURSOR, bytes, content_type: "application/json", sha256: None };
+        match self.store.put(put, Condition::Absent).await? {
+            Written::Yes(etag) => self.known = Some((cursor, etag)),
+            Written::Conflict => *self = Self::read(self.store).await?,
+        }
+        if self.known.is_some() { Ok(()) } else { Err(FetchError::CursorContested) }
+    }
+
     /// Moves the cursor forward as far as a run has come whose window begins at `from`; never back, whoever else has
     /// moved it meanwhile. Tells whether it moved.
     pub(crate) async fn advance(&mut self, from: Timestamp, reached: Reached, run: &RunId) -> Result<bool, FetchError> {

@@ -8,6 +8,7 @@
 //! one takes up what it left.
 
 mod cursor;
+mod earlier_runs;
 pub mod handler;
 mod manifest;
 mod run;

@@ -24,6 +24,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         source: settings.source.connect(&store, &Secrets::new(&aws)),
         store,
         convert_queue: Queue::new(&aws, settings.convert_queue_url),
+        overlap: settings.overlap,
     });
     let handle = |event: LambdaEvent<Value>| {
         let fetch = Arc::clone(&fetch);

@@ -9,7 +9,7 @@ use store::{Condition, Put, Store, Written, keys};
 
 use crate::FetchError;
 
-/// How often a write is repeated that S3 rejects although the key is free (409: another request for it is in progress).
+/// Attempts to create an object that S3 says exists and that cannot be read.
 const CREATE_TRIES: u32 = 3;
 
 /// Writes one page, a JSON object a line.

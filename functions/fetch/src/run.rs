@@ -2,18 +2,24 @@
 
 use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
 
-use item::{Cursor, Listed, Reached, RunId, RunKind, RunRecord, Sha256, TASK_VERSION, Window, WindowError};
-use jiff::Timestamp;
+use item::{
+    Cursor, Listed, Reached, RunId, RunKind, RunRecord, Sha256, TASK_VERSION, Window, WindowError, WindowStart,
+};
+use jiff::{SignedDuration, Timestamp};
 use metrics::Metric;
 use queue::{Queue, QueueError};
 use serde::Serialize;
 use serde_json::json;
-use source::{Source, SourceError};
+use source::{Page, Source, SourceError};
 use store::{Store, StoreError};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use crate::{cursor::StoredCursor, manifest};
+use crate::{
+    cursor::StoredCursor,
+    earlier_runs::{EarlierRuns, QueuedEntries},
+    manifest,
+};
 
 /// What a run is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +74,7 @@ pub enum FetchError {
     #[error(transparent)]
     Window(#[from] WindowError),
     /// The source did not give its list.
-    #[error("listing the archive: {0}")]
+    #[error("listing the source: {0}")]
     Source(#[from] SourceError),
     /// The bucket.
     #[error(transparent)]
@@ -78,7 +84,7 @@ pub enum FetchError {
     Queue(#[from] QueueError),
     /// `state/cursor.json` is not what this release writes.
     #[error(
-        "state/cursor.json is not a cursor of version 1: restore an earlier version of the object, or delete it to begin again 24 hours back"
+        "state/cursor.json is not a cursor of version 1: restore an earlier version of the object, or delete it and the next run resumes from the records of earlier runs"
     )]
     Cursor,
     /// Another writer created an object of this run.
@@ -93,15 +99,23 @@ pub enum FetchError {
     )]
     CursorContested,
     /// The source gave a cursor that it had given before.
-    #[error("listing the archive: page {0} leads back to an earlier one")]
-    Circle(u32),
+    #[error("listing the source: page {0} links to an earlier page")]
+    PaginationLoop(u32),
+    /// The source's clock is so far behind that nothing is left of the window.
+    #[error(
+        "the source's clock says {source_time}, which is before the window: have its clock or this function's window corrected"
+    )]
+    SourceClock {
+        /// The source's time.
+        source_time: Timestamp,
+    },
     /// Something has no JSON form.
     #[error("writing JSON: {0}")]
     Json(#[source] serde_json::Error),
 }
 
 /// What the function counts.
-pub const METRICS: &[Metric] = &[Metric::Listed, Metric::Queued, Metric::Incomplete];
+pub const METRICS: &[Metric] = &[Metric::Listed, Metric::Queued, Metric::Incomplete, Metric::ClockSkew];
 
 /// The function.
 pub struct Fetch {
@@ -111,12 +125,18 @@ pub struct Fetch {
     pub store: Store,
     /// Where the ids go.
     pub convert_queue: Queue,
+    /// How far before the cursor a run begins again, where the source does not ask for more. An item that the source shows
+    /// this late is still listed.
+    pub overlap: SignedDuration,
 }
 
 impl Fetch {
     /// A page is not begun with less than this left: listing, writing and queueing 1,000 ids fits in it as a rule. What
     /// takes longer is cut off, see [`Time`].
     const PAGE_RESERVE: Duration = Duration::from_secs(45);
+
+    /// More than this is reported. Half of [`Window::MARGIN`].
+    const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(150);
 
     /// How often messages that SQS did not confirm are sent again within a run.
     const SEND_TRIES: u32 = 5;
@@ -135,61 +155,86 @@ impl Fetch {
     }
 
     async fn pages(&self, request: Request, started: &Started) -> Result<Summary, FetchError> {
-        let mut cursor = StoredCursor::read(&self.store).await?;
-        let (kind, window) = match request {
-            Request::Daily => (RunKind::Daily, Window::daily(cursor.get(), self.source.overlap(), started.at)?),
-            Request::Backfill(window) => (RunKind::Backfill, window),
-        };
-        let most = Cursor::most(cursor.get(), &window);
-        let run = RunId::new(started.at, kind, &started.request_id);
         let time = Time::of(started);
-        info!(%run, from = %window.from, to = %window.to, "run begins");
-
-        let mut summary = Summary {
-            run: run.clone(),
-            from: window.from,
-            to: window.to,
-            listed: 0,
-            queued: 0,
-            complete: false,
-            reached: None,
+        let overlap = self.overlap.max(self.source.overlap());
+        let kind = match request {
+            Request::Daily => RunKind::Daily,
+            Request::Backfill(_) => RunKind::Backfill,
         };
-        let mut record = RunRecord::begun(run.clone(), window);
+        let run = RunId::new(started.at, kind, &started.request_id);
+        let mut cursor = StoredCursor::read(&self.store).await?;
+        let (start, mut window) = match request {
+            Request::Daily => self.daily_window(&mut cursor, overlap, &run, started).await?,
+            Request::Backfill(window) => (WindowStart::Named, window),
+        };
+        let queued_before = match kind {
+            RunKind::Daily => EarlierRuns::list(&self.store, Some(window.from)).await?.queued().await?,
+            // An operator asks for it because something is incomplete: everything is queued.
+            RunKind::Backfill => QueuedEntries::default(),
+        };
+        info!(%run, from = %window.from, to = %window.to, "run started");
+
+        let mut record = RunRecord {
+            start: Some(start),
+            overlap_seconds: (start != WindowStart::Named).then(|| overlap.as_secs()),
+            cursor: if kind == RunKind::Daily { cursor.get().map(|cursor| cursor.archived_time) } else { None },
+            ..RunRecord::begun(run.clone(), window)
+        };
         manifest::record(&self.store, &record).await?;
-        let mut moved = false;
+        (record.pages_queued, record.queued_before) = (Some(0), Some(0));
+        let (mut listed, mut queued, mut known, mut moved) = (0, 0, 0, false);
+        let asked_for = window;
         let mut next: Option<String> = None;
         let mut seen = HashSet::new();
-        let listed: Result<(), FetchError> = async {
+        let result: Result<(), FetchError> = async {
             // The first page is always tried: a function that is given too little time must say so, not do nothing for ever.
             for page in 1_u32.. {
                 if page > 1 && time.is_short() {
                     break;
                 }
-                let Some(listed) = time.bound(self.source.list(&window, next.as_deref())).await else { break };
-                let listed = listed?;
-                let count = listed.items.len() as u64;
-                summary.listed += count;
+                let asked_at = time.now();
+                let Some(answer) = time.bound(self.source.list(&asked_for, next.as_deref())).await else { break };
+                let Page { mut items, next: following, reached, source_time } = answer?;
+                if page == 1
+                    && let Some(source_time) = source_time
+                {
+                    check_clock(source_time, asked_at, time.now());
+                    // What the source receives from now on may lie before a window's end that our clock alone has set.
+                    let ends = window.to.min(source_time - Window::MARGIN);
+                    window = Window::between(window.from, ends).map_err(|_| FetchError::SourceClock { source_time })?;
+                    record.to = window.to;
+                }
+                let count = items.len() as u64;
+                listed += count;
                 metrics::add(Metric::Listed, count);
-                if !listed.items.is_empty() {
+                items.retain(|entry| !queued_before.contains(entry));
+                let new = items.len() as u64;
+                known += count - new;
+                record.queued_before = Some(known);
+                if !items.is_empty() {
                     // Counted without the source's empty pages, so that a number that is left out is a page that is gone.
                     let number = record.pages + 1;
-                    manifest::write(&self.store, &run, number, &listed.items).await?;
-                    (record.queued, record.pages) = (record.queued + count, number);
-                    let Some(queued) = time.bound(self.queue(&run, &listed.items)).await else { break };
-                    queued?;
-                    summary.queued += count;
-                    metrics::add(Metric::Queued, count);
+                    manifest::write(&self.store, &run, number, &items).await?;
+                    (record.queued, record.pages) = (record.queued + new, number);
+                    let Some(sent) = time.bound(self.queue(&run, &items)).await else { break };
+                    sent?;
+                    record.pages_queued = Some(number);
+                    queued += new;
+                    metrics::add(Metric::Queued, new);
                 }
-                next = listed.next;
+                next = following;
                 if next.as_ref().is_some_and(|cursor| !seen.insert(Sha256::of(cursor.as_bytes()))) {
-                    return Err(FetchError::Circle(page));
+                    return Err(FetchError::PaginationLoop(page));
                 }
                 let complete = next.is_none();
-                summary.complete = complete;
-                let inside = |reached: &Timestamp| (window.from..window.to).contains(reached);
-                summary.reached = if complete { Some(window.to) } else { listed.reached.filter(inside) };
-                if let (RunKind::Daily, Some(at)) = (kind, summary.reached) {
+                record.complete = complete;
+                let within =
+                    |reached: Timestamp| Some(reached.min(window.to)).filter(|reached| *reached >= window.from);
+                record.reached = if complete { Some(window.to) } else { reached.and_then(within) };
+                if let (RunKind::Daily, Some(at)) = (kind, record.reached) {
+                    let most = Cursor::most(cursor.get(), &window);
                     moved |= cursor.advance(window.from, Reached { at, most, complete }, &run).await?;
+                    record.cursor = cursor.get().map(|cursor| cursor.archived_time);
                 }
                 if complete {
                     break;
@@ -198,14 +243,44 @@ impl Fetch {
             Ok(())
         }
         .await;
-        (record.complete, record.ended) = (summary.complete, Some(Timestamp::now()));
-        record.reached = summary.reached;
+        record.ended = Some(Timestamp::now());
         let recorded = manifest::record(&self.store, &record).await;
         // The record of a run that failed says how far it came. The error that ended the run says more than a second one.
-        listed?;
+        result?;
         recorded?;
-        tell(&summary, kind, moved);
+        let RunRecord { complete, reached, .. } = record;
+        let summary = Summary { run, from: window.from, to: window.to, listed, queued, complete, reached };
+        report(&summary, kind, moved);
         Ok(summary)
+    }
+
+    /// The window of a daily run. The cursor is in the bucket before the first page is listed: a first run that fails leaves
+    /// no gap.
+    async fn daily_window(
+        &self,
+        cursor: &mut StoredCursor<'_>,
+        overlap: SignedDuration,
+        run: &RunId,
+        started: &Started,
+    ) -> Result<(WindowStart, Window), FetchError> {
+        let start = match cursor.get() {
+            Some(Cursor { rest: Some(_), .. }) => WindowStart::Rest,
+            Some(Cursor { rest: None, .. }) => WindowStart::Cursor,
+            None => {
+                let stood = EarlierRuns::list(&self.store, None).await?.cursor().await?;
+                cursor.begin(stood.unwrap_or(started.at - Window::FIRST), run).await?;
+                match stood {
+                    Some(stood) => {
+                        error!(%run, %stood, "state/cursor.json was lost, resuming from the records of earlier runs");
+                        WindowStart::Recovered
+                    }
+                    None => WindowStart::First,
+                }
+            }
+        };
+        // The very first window begins where its cursor was just put.
+        let overlap = if start == WindowStart::First { SignedDuration::ZERO } else { overlap };
+        Ok((start, Window::daily(cursor.get(), overlap, started.at)?))
     }
 
     async fn queue(&self, run: &RunId, items: &[Listed]) -> Result<(), QueueError> {
@@ -235,6 +310,8 @@ impl Fetch {
 
 /// What a run has of time. Lambda ends the process when it is over, and with it a run that has not yet said what it did.
 struct Time {
+    /// The invocation's start, by the clock on the wall and by the one that measures.
+    started: (Timestamp, Instant),
     last_page_begins: Instant,
     stops: Instant,
 }
@@ -247,9 +324,15 @@ impl Time {
         let left = Duration::try_from(started.ends.duration_since(started.at)).unwrap_or_default();
         let now = Instant::now();
         Self {
+            started: (started.at, now),
             last_page_begins: now + left.saturating_sub(Fetch::PAGE_RESERVE),
             stops: now + left.saturating_sub(Self::LAST_WORDS.min(left / 10)),
         }
+    }
+
+    fn now(&self) -> Timestamp {
+        let (at, instant) = self.started;
+        at + instant.elapsed()
     }
 
     /// Whether there is too little for another page.
@@ -264,7 +347,18 @@ impl Time {
     }
 }
 
-fn tell(summary: &Summary, kind: RunKind, moved: bool) {
+/// Counts and logs a source clock that differs from ours by more than the margin allows for. `Date` has whole seconds.
+fn check_clock(source_time: Timestamp, asked_at: Timestamp, answered_at: Timestamp) {
+    let ahead = source_time.duration_since(answered_at);
+    let behind = asked_at.duration_since(source_time);
+    if ahead.max(behind) > Fetch::MAX_CLOCK_SKEW {
+        metrics::add(Metric::ClockSkew, 1);
+        let seconds = ahead.as_secs();
+        error!(%source_time, seconds, "the source's clock and ours differ: one of them is wrong");
+    }
+}
+
+fn report(summary: &Summary, kind: RunKind, moved: bool) {
     let Summary { run, listed, queued, reached, to, .. } = summary;
     if summary.complete {
         info!(%run, listed, queued, "run complete");
@@ -274,9 +368,9 @@ fn tell(summary: &Summary, kind: RunKind, moved: bool) {
     if kind == RunKind::Daily {
         metrics::add(Metric::Incomplete, 1);
         if !moved {
-            error!(%run, listed, queued, reached, %to, "run out of time, and no further than the one before");
+            error!(%run, listed, queued, reached, %to, "run hit its deadline without advancing the cursor");
             return;
         }
     }
-    warn!(%run, listed, queued, reached, %to, "run out of time; the next one goes on from here");
+    warn!(%run, listed, queued, reached, %to, "run hit its deadline, the next run continues from here");
 }

@@ -1,6 +1,9 @@
 //! What the function is told by its environment.
 
+use std::str::FromStr;
+
 use environment::{VariableError, Variables};
+use jiff::SignedDuration;
 use source::SourceSettings;
 
 /// The environment variables that the function reads.
@@ -13,6 +16,7 @@ pub const VARIABLES: &[&str] = &[
     "EXPORT_PARTICIPANTS",
     "EXPORT_TIME_ZONE",
     "LOG_LEVEL",
+    "OVERLAP_HOURS",
     "SOURCE",
 ];
 
@@ -22,6 +26,8 @@ pub struct Settings {
     pub bucket: String,
     /// Where ids go.
     pub convert_queue_url: String,
+    /// `OVERLAP_HOURS`: how far before the last run's end a run begins again.
+    pub overlap: SignedDuration,
     /// Where items come from.
     pub source: SourceSettings,
 }
@@ -35,7 +41,51 @@ impl Settings {
         Ok(Self {
             bucket: variables.required("BUCKET", "the bucket's name")?,
             convert_queue_url: variables.required("CONVERT_QUEUE_URL", "the URL of the convert queue")?,
+            overlap: variables.or("OVERLAP_HOURS", OverlapHours::EXPECTED, OverlapHours::DEFAULT)?.0,
             source: SourceSettings::read(variables)?,
         })
+    }
+}
+
+/// A week at most: the entries of so many days are compared in memory.
+struct OverlapHours(SignedDuration);
+
+impl OverlapHours {
+    const EXPECTED: &str = "a number of hours from 1 to 168";
+    const DEFAULT: Self = Self(SignedDuration::from_hours(24));
+}
+
+impl FromStr for OverlapHours {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            Ok(hours @ 1..=168) => Ok(Self(SignedDuration::from_hours(hours))),
+            _ => Err("out of range"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overlap_is_one_day_by_default_and_at_most_a_week() {
+        let read = |hours: &str| {
+            let value = |name: &str| match name {
+                "SOURCE" => Some("chat-export".to_owned()),
+                "EXPORT_TIME_ZONE" => Some("UTC".to_owned()),
+                "OVERLAP_HOURS" => Some(hours.to_owned()),
+                name => Some(name.to_owned()),
+            };
+            Settings::read(&Variables::from_values(VARIABLES, value)).map(|settings| settings.overlap)
+        };
+        assert_eq!(read(""), Ok(SignedDuration::from_hours(24)));
+        assert_eq!(read("168"), Ok(SignedDuration::from_hours(168)));
+        for wrong in ["0", "169", "-1", "1.5", "one"] {
+            let error = read(wrong).unwrap_err().to_string();
+            assert!(error.contains("OVERLAP_HOURS") && error.contains("1 to 168"), "{error}");
+        }
     }
 }

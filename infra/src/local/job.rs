@@ -151,6 +151,7 @@ pub(super) fn variables(job: &Job, places: &Places, archive: Option<&str>) -> an
         ("MAIL_FOLDER", FOLDER.to_owned()),
         ("USER_MAP_KEY", keys::USER_MAP.to_owned()),
         ("RETRY_BASE_SECONDS", "1".to_owned()),
+        ("MISSING_RETRY_SECONDS", "0".to_owned()),
     ]);
     Ok(variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }

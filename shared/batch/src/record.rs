@@ -23,6 +23,12 @@ pub struct Record {
 }
 
 impl Record {
+    /// A record of a test that drives [`Work`](crate::Work) without a queue: first received, without attributes.
+    pub fn of_body(body: String, sent: Option<Timestamp>) -> Self {
+        let (message_id, receipt_handle) = ("message".to_owned(), "receipt".to_owned());
+        Self { message_id, receipt_handle, body, receive_count: 1, sent, attributes: HashMap::new() }
+    }
+
     pub(crate) fn read(message: SqsMessage) -> Option<Self> {
         let sent = message.attributes.get("SentTimestamp").and_then(|sent| sent.parse().ok());
         let receive_count = message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok());

@@ -290,7 +290,7 @@ impl Export {
             message_id: self.id_form.hash(id).map(Hash::digits),
             network: Some("whatsapp".to_owned()),
             kind: content.kind(),
-            message_time: self.time(time).ok_or(ItemError::Time("messageTime"))?,
+            message_time: self.time(time).ok_or(ItemError::Missing("time"))?,
             archived_time: self.archived_time,
             direction,
             chat: self.about.clone(),

@@ -51,7 +51,9 @@ impl FromStr for MailboxAddress {
             return Err(AddressError::At);
         }
         let atext = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(&byte);
-        if local.len() > 64 || !local.bytes().all(atext) || local.split('.').any(str::is_empty) {
+        // Mail readers would decode it into another text.
+        let is_encoded_word = local.starts_with("=?");
+        if is_encoded_word || local.len() > 64 || !local.bytes().all(atext) || local.split('.').any(str::is_empty) {
             return Err(AddressError::LocalPart);
         }
         let label = |label: &str| {
@@ -115,6 +117,7 @@ mod tests {
             ("a b@example.com", AddressError::LocalPart),
             ("a\r\nBcc: x@example.com", AddressError::LocalPart),
             ("..@example.com", AddressError::LocalPart),
+            ("=?utf-8?b?w7g=?=@x.example", AddressError::LocalPart),
             ("ada@../../etc", AddressError::Domain),
             ("ada@exa mple.com", AddressError::Domain),
             ("ada@-example.com", AddressError::Domain),

@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use crate::{Captured, ItemError, ItemId};
+use crate::{
+    Captured, ItemError, ItemId,
+    json_text::{self, Repaired},
+};
 
 /// Some JSON that is said to be an item.
 ///
@@ -12,6 +15,7 @@ use crate::{Captured, ItemError, ItemId};
 /// nothing: whoever reads it can wait until there is room for it.
 pub struct Answer {
     json: Vec<u8>,
+    repaired: Option<Repaired>,
     memory: Option<u64>,
 }
 
@@ -27,13 +31,16 @@ impl Answer {
     /// # Errors
     /// [`ItemError::Json`] where it is no JSON, as far as that is looked at here, and [`ItemError::Memory`].
     pub fn new(json: Vec<u8>) -> Result<Self, ItemError> {
-        let memory = if json.len() > Self::SMALL { Some(memory(&json)?) } else { None };
-        Ok(Self { json, memory })
+        let repaired = json_text::repair(&json);
+        let text = repaired.as_ref().map_or(&json[..], |repaired| repaired.text.as_bytes());
+        let memory = if json.len() > Self::SMALL { Some(memory(text)?) } else { None };
+        Ok(Self { json, repaired, memory })
     }
 
     /// Its length in bytes.
     pub fn bytes(&self) -> u64 {
-        self.json.len() as u64
+        let repaired = self.repaired.as_ref().map_or(0, |repaired| repaired.text.len());
+        (self.json.len() + repaired) as u64
     }
 
     /// The most memory, in bytes, that what it says takes while it is read and after, beside copies of the JSON itself.
@@ -47,7 +54,7 @@ impl Answer {
     /// # Errors
     /// [`ItemError`], all of them permanent.
     pub fn read(&self, asked: &ItemId) -> Result<Captured, ItemError> {
-        Captured::parse(&self.json, asked)
+        Captured::parse_repaired(&self.json, self.repaired.as_ref(), asked)
     }
 }
 

@@ -4,13 +4,18 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::{Answer, AttachmentId, ItemId, Kind, Participant, Sha256, words::words};
+use crate::{
+    Answer, AttachmentId, ItemId, Kind, Participant, Sha256,
+    json_text::{self, Repaired},
+    normalize,
+    words::words,
+};
 
 /// Why some bytes are no item. Every variant is the item's own fault and stays so however often it is read. None of
 /// them shows what the item says.
 #[derive(Debug, thiserror::Error)]
 pub enum ItemError {
-    /// Not JSON, or nested deeper than 128 levels, or with a lone surrogate in a string.
+    /// Not JSON, whatever is repaired.
     #[error("the item is not JSON, at line {line} column {column}")]
     Json {
         /// From 1.
@@ -18,7 +23,10 @@ pub enum ItemError {
         /// From 1.
         column: usize,
     },
-    /// JSON, but a member that the contract requires is missing, or a member has another type than the contract says.
+    /// Without it, there is nothing to archive: no id, no chat, or no time at all.
+    #[error("the item has no {0}")]
+    Missing(&'static str),
+    /// JSON of another shape than [`Item`]; what is unusual in single members is no error.
     #[error("the item does not have the contract's shape: {0}")]
     Shape(String),
     /// JSON that is made to hurt.
@@ -30,9 +38,6 @@ pub enum ItemError {
     /// The archive answered with another item than the one that was asked for.
     #[error("the archive answered with another item than was asked for")]
     OtherItem,
-    /// A time outside the years 1971 to 9999: milliseconds taken for seconds, usually.
-    #[error("{0} is not between the years 1971 and 9999")]
-    Time(&'static str),
 }
 
 /// An item together with its evidence.
@@ -40,22 +45,34 @@ pub enum ItemError {
 pub struct Captured {
     /// What the pipeline reads.
     pub item: Item,
-    /// All that the archive said, members that we do not know included, as canonical JSON: members sorted, no white
-    /// space, so that the same item has the same bytes however the archive orders its members today.
+    /// All that the source said, members that we do not know included, as canonical JSON: members sorted, no white
+    /// space, so that the same item has the same bytes however the source orders its members today. The raw bytes, where
+    /// canonical JSON would not hold them all: half a character, bytes that are not UTF-8, a member that is named twice.
     pub evidence: Vec<u8>,
     /// What is unusual about the captured item, one English sentence each. The message shows them as facts.
     pub anomalies: Vec<String>,
 }
 
 impl Captured {
-    /// Reads the archive's answer. `asked` is the id that was asked for.
+    /// Reads the source's response. `asked` is the id that was asked for. What is unusual is read as far as possible, and
+    /// noted in [`anomalies`](Self::anomalies): a replay would not change it.
     ///
     /// # Errors
     /// [`ItemError`], all of them permanent.
     pub fn parse(json: &[u8], asked: &ItemId) -> Result<Self, ItemError> {
-        let value: Value = serde_json::from_slice(json)
+        Self::parse_repaired(json, json_text::repair(json).as_ref(), asked)
+    }
+
+    pub(crate) fn parse_repaired(raw: &[u8], repaired: Option<&Repaired>, asked: &ItemId) -> Result<Self, ItemError> {
+        let text = repaired.map_or(raw, |repaired| repaired.text.as_bytes());
+        let value: Value = serde_json::from_slice(text)
             .map_err(|error| ItemError::Json { line: error.line(), column: error.column() })?;
-        Self::read(value, Vec::with_capacity(json.len()), asked)
+        let mut anomalies = repaired.map(|repaired| repaired.anomalies.clone()).unwrap_or_default();
+        if json_text::has_duplicates(text) {
+            anomalies.push("A member is named twice; the last one is shown, and both are in the evidence.".to_owned());
+        }
+        let raw = if anomalies.is_empty() { None } else { Some(raw) };
+        Self::read(value, raw, anomalies, asked)
     }
 
     /// The same for a value that is parsed already.
@@ -63,31 +80,47 @@ impl Captured {
     /// # Errors
     /// [`ItemError`], all of them permanent.
     pub fn from_value(value: Value, asked: &ItemId) -> Result<Self, ItemError> {
-        Self::read(value, Vec::new(), asked)
+        Self::read(value, None, Vec::new(), asked)
     }
 
-    fn read(mut value: Value, mut evidence: Vec<u8>, asked: &ItemId) -> Result<Self, ItemError> {
+    /// Everybody who took part, as the evidence of an item says; the sender first.
+    ///
+    /// # Errors
+    /// [`ItemError`]: it is not the evidence of an item.
+    pub fn participants_in(evidence: &[u8]) -> Result<Vec<Participant>, ItemError> {
+        #[derive(Deserialize)]
+        struct Named {
+            id: Value,
+        }
+        let repaired = json_text::repair(evidence);
+        let text = repaired.as_ref().map_or(evidence, |repaired| repaired.text.as_bytes());
+        let named: Named = serde_json::from_slice(text).map_err(|_| ItemError::Missing("id"))?;
+        let id = named.id.as_str().map_or_else(|| named.id.to_string(), str::to_owned);
+        let id = id.parse().map_err(|_| ItemError::Missing("id"))?;
+        let captured = Self::parse_repaired(evidence, repaired.as_ref(), &id)?;
+        Ok(captured.item.participants().cloned().collect())
+    }
+
+    fn read(
+        mut value: Value,
+        raw: Option<&[u8]>,
+        mut anomalies: Vec<String>,
+        asked: &ItemId,
+    ) -> Result<Self, ItemError> {
         value.sort_all_objects();
-        serde_json::to_writer(&mut evidence, &value).map_err(|error| ItemError::Shape(shape(&error)))?;
+        let evidence = match raw {
+            Some(raw) => raw.to_vec(),
+            None => serde_json::to_vec(&value).map_err(|error| ItemError::Shape(shape(&error)))?,
+        };
+        normalize::normalize(&mut value, asked, &mut anomalies)?;
         // The value's texts become the item's: hostile JSON is not in memory twice.
         let item = Item::deserialize(value).map_err(|error| ItemError::Shape(shape(&error)))?;
-        if item.id != *asked {
-            return Err(ItemError::OtherItem);
-        }
         if item.attachments.len() > Item::MOST_ATTACHMENTS {
             return Err(ItemError::Attachments(item.attachments.len()));
         }
-        for (name, time) in [("messageTime", item.message_time), ("archivedTime", item.archived_time)] {
-            if !YEARS.contains(&time.as_second()) {
-                return Err(ItemError::Time(name));
-            }
-        }
-        Ok(Self { item, evidence, anomalies: Vec::new() })
+        Ok(Self { item, evidence, anomalies })
     }
 }
-
-/// 1971 to 9999, in seconds since 1970.
-const YEARS: std::ops::Range<i64> = 31_536_000..253_402_300_800;
 
 /// serde's message without the values that it quotes: those are content.
 fn shape(error: &serde_json::Error) -> String {
@@ -480,29 +513,132 @@ mod tests {
         assert!(String::from_utf8_lossy(&one.evidence).contains(r#""zNew":{"a":2,"b":1}"#), "unknown members are kept");
     }
 
+    fn changed(change: impl FnOnce(&mut Value)) -> Result<Captured, ItemError> {
+        let mut value = text_item();
+        change(&mut value);
+        Captured::from_value(value, &id())
+    }
+
+    fn error(change: impl FnOnce(&mut Value)) -> String {
+        changed(change).err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
     #[test]
-    fn what_is_no_item_says_why_and_shows_nothing() {
-        let mut shown = Vec::new();
-        let mut refuse = |change: &dyn Fn(&mut Value)| {
+    fn item_without_id_chat_or_any_time_is_refused() {
+        let remove =
+            |name: &'static str| move |item: &mut Value| drop(item.as_object_mut().map(|item| item.remove(name)));
+        assert_eq!(error(remove("id")), "the item has no id");
+        assert_eq!(error(|item| item["id"] = Value::Null), "the item has no id");
+        assert_eq!(error(remove("chat")), "the item has no chat");
+        assert_eq!(error(|item| item["chat"] = json!([])), "the item has no chat");
+        assert_eq!(error(|item| item["chat"] = json!({"name": "Søren"})), "the item has no chat");
+        let no_time = |item: &mut Value| {
+            item["messageTime"] = json!("yesterday, Søren");
+            item["archivedTime"] = Value::Null;
+        };
+        assert_eq!(error(no_time), "the item has no time");
+        assert_eq!(
+            error(|item| item["id"] = json!("WA-2")),
+            "the archive answered with another item than was asked for"
+        );
+        let many: Vec<_> = (0..1_001).map(|id| json!({"id": id.to_string()})).collect();
+        assert_eq!(error(|item| item["attachments"] = json!(many)), "the item has 1001 attachments, 1000 are taken");
+        for json in ["", "[]", "{\"id\":", "7", "null", "<html>"] {
+            assert!(Captured::parse(json.as_bytes(), &id()).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn unusual_member_is_archived_and_noted() {
+        type Change = fn(&mut Value);
+        let cases: &[(Change, &str)] = &[
+            (|item| item["from"] = json!("Søren"), "from"),
+            (|item| item["from"] = json!([7]), "from"),
+            (|item| item["from"]["phone"] = json!(4520123456_u64), "from.phone"),
+            (|item| item["from"]["phone"] = json!({"x": 1}), "from.phone"),
+            (|item| item["from"]["email"] = json!("=?utf-8?b?w7g=?=@x.example"), "encoded word"),
+            (|item| item["to"] = Value::Null, "to"),
+            (|item| item["to"] = json!({"phone": "4520123457"}), "to"),
+            (|item| item["to"] = json!([null, {"name": "Bob"}]), "to[0]"),
+            (|item| item["type"] = json!(7), "type"),
+            (|item| drop(item.as_object_mut().and_then(|item| item.remove("type"))), "type"),
+            (|item| item["text"] = json!(7), "text"),
+            (|item| item["text"] = json!(["a"]), "text"),
+            (|item| item["chat"] = json!("c1"), "chat"),
+            (|item| item["chat"]["type"] = json!({}), "chat.type"),
+            (|item| item["messageTime"] = json!("1970-01-01T00:00:00Z"), "before 1971"),
+            (|item| item["messageTime"] = json!("+055747-01-01T00:00:00Z"), "messageTime"),
+            (|item| item["messageTime"] = json!("9999-01-01T00:00:00Z"), "later"),
+            (|item| item["messageTime"] = json!(1_795_255_198_000_u64), "messageTime"),
+            (|item| item["messageTime"] = json!("2026-11-21 09:59:58"), "messageTime"),
+            (|item| item["archivedTime"] = json!(-1e300), "archivedTime"),
+            (|item| item["disappearingSeconds"] = json!("86400"), "disappearingSeconds"),
+            (|item| item["disappearingSeconds"] = json!(-1), "disappearingSeconds"),
+            (|item| item["forwarded"] = json!("yes"), "forwarded"),
+            (|item| item["call"] = json!({"durationSeconds": -5, "startTime": "?"}), "call.durationSeconds"),
+            (|item| item["call"] = json!([]), "call"),
+            (|item| item["attachments"] = json!([{"id": 7, "size": "1024"}]), "attachments[0].size"),
+            (|item| item["attachments"] = json!([{"id": "1", "size": -1, "sha256": "Søren"}]), "attachments[0].sha256"),
+            (|item| item["attachments"] = json!([{"name": "a.pdf"}]), "attachments[0]"),
+            (|item| item["mentions"] = json!("Søren"), "mentions"),
+            (|item| item["poll"] = json!({"options": "one", "selectable": 1.0}), "poll.options"),
+            (|item| item["reaction"] = json!("👍"), "reaction"),
+        ];
+        for (number, (change, named)) in cases.iter().enumerate() {
+            let captured = changed(change).unwrap_or_else(|error| panic!("{number}, {named}: {error}"));
+            let sentences = captured.anomalies.join("\n");
+            assert!(sentences.contains(named), "{number}, {named}: {sentences}");
+            assert!(!sentences.contains("Søren"), "content is in the evidence only: {sentences}");
             let mut value = text_item();
             change(&mut value);
-            shown.push(Captured::from_value(value, &id()).err().map(|error| error.to_string()).unwrap_or_default());
+            value.sort_all_objects();
+            assert_eq!(captured.evidence, value.to_string().as_bytes(), "{number}, {named}");
+            let people = Captured::participants_in(&captured.evidence).unwrap_or_else(|error| panic!("{error}"));
+            assert!(people.iter().eq(captured.item.participants()), "{number}, {named}");
+        }
+        assert!(changed(|_| {}).is_ok_and(|captured| captured.anomalies.is_empty()));
+        assert!(changed(|item| item["attachments"] = Value::Null).is_ok_and(|captured| captured.anomalies.is_empty()));
+        let bad: Vec<_> = (0..1_000).map(|_| json!({"size": -1})).collect();
+        let captured = changed(|item| item["attachments"] = json!(bad)).unwrap_or_else(|error| panic!("{error}"));
+        assert!(captured.anomalies.len() <= 21, "{}", captured.anomalies.len());
+    }
+
+    #[test]
+    fn converted_members_have_the_value_that_was_meant() {
+        let item = changed(|item| {
+            item["messageTime"] = json!(1_795_255_198_000_u64);
+            item["archivedTime"] = json!("1795255198");
+            item["attachments"] = json!([{"id": 7, "size": "1024", "viewOnce": 1, "durationSeconds": "2.5"}]);
+            item["from"] = json!("Ada");
+        });
+        let item = item.unwrap_or_else(|error| panic!("{error}")).item;
+        assert_eq!(item.message_time.to_string(), "2026-11-21T09:59:58Z");
+        assert_eq!(item.archived_time, item.message_time);
+        let [attachment] = &item.attachments[..] else { panic!("one attachment") };
+        assert_eq!((attachment.id.as_str(), attachment.size), ("7", Some(1024)));
+        assert_eq!((attachment.view_once, attachment.duration_seconds), (Some(true), Some(2.5)));
+        assert_eq!(item.from.name.as_deref(), Some("Ada"));
+    }
+
+    #[test]
+    fn damaged_text_is_archived_with_its_raw_bytes_as_evidence() {
+        let with = |text: &[u8]| {
+            let json = text_item().to_string();
+            let (before, after) = json.split_once("hello").unwrap_or_default();
+            [before.as_bytes(), text, after.as_bytes()].concat()
         };
-        refuse(&|item| item["from"] = json!("Søren secret"));
-        refuse(&|item| drop(item.as_object_mut().and_then(|members| members.remove("chat"))));
-        refuse(&|item| item["messageTime"] = json!("+055747-01-01T00:00:00Z"));
-        refuse(&|item| item["messageTime"] = json!("1970-06-01T00:00:00Z"));
-        refuse(&|item| item["id"] = json!("WA-2"));
-        refuse(&|item| item["text"] = json!(7));
-        refuse(&|item| item["from"] = json!("Søren, expected secret"));
-        refuse(&|item| item["messageTime"] = json!("2026-11-21T09:59:58Z, expected Søren +45 20 12 34 56"));
-        refuse(&|item| item["from"]["phone"] = json!({"invalid type: x, expected Søren": 1}));
-        refuse(&|item| item["attachments"] = json!([{"id": "1", "sha256": "invalid value, expected Søren"}]));
-        refuse(&|item| item["attachments"] = (0..1_001).map(|id| json!({"id": id.to_string()})).collect());
-        assert_eq!(shown, EXPECTED);
-        let deep = "[".repeat(10_000);
-        assert!(matches!(Captured::parse(deep.as_bytes(), &id()), Err(ItemError::Json { .. })));
-        assert!(matches!(Captured::parse(br#"{"text":"\ud800"}"#, &id()), Err(ItemError::Json { .. })));
+        for text in [&br"x\ud83d"[..], b"x\xf0\x9f", b"x\x07", br#"x","text":"y"#] {
+            let json = with(text);
+            let captured = Captured::parse(&json, &id()).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!((captured.anomalies.len(), &captured.evidence), (1, &json));
+            assert!(captured.item.text.is_some_and(|text| text.starts_with('x') || text == "y"));
+            assert!(Captured::participants_in(&json).is_ok_and(|people| people.len() == 2));
+        }
+        let deep = format!(r#"x","zDeep":{}1{},"zz":""#, "[".repeat(10_000), "]".repeat(10_000));
+        assert_eq!(
+            Captured::parse(&with(deep.as_bytes()), &id()).map(|captured| captured.anomalies.len()).ok(),
+            Some(1)
+        );
     }
 
     #[test]
@@ -518,22 +654,9 @@ mod tests {
             "\"zNew\"",
             r#""call":{"durationSeconds":1e400},"location":{"latitude":55.6760968,"longitude":12},"zNew""#,
         );
-        let item = Captured::parse(call.as_bytes(), &id()).unwrap_or_else(|error| panic!("{error}")).item;
-        assert_eq!(item.call.and_then(|call| call.duration_seconds), Some(f64::INFINITY));
+        let Captured { item, anomalies, .. } =
+            Captured::parse(call.as_bytes(), &id()).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!((item.call.and_then(|call| call.duration_seconds), anomalies.len()), (None, 1));
         assert_eq!(item.location.and_then(|place| place.latitude.zip(place.longitude)), Some((55.676_096_8, 12.0)));
     }
-
-    const EXPECTED: [&str; 11] = [
-        "the item does not have the contract's shape: invalid type, expected struct Participant",
-        "the item does not have the contract's shape: missing field `chat`",
-        "the item does not have the contract's shape: a member has a value that is not allowed",
-        "messageTime is not between the years 1971 and 9999",
-        "the archive answered with another item than was asked for",
-        "the item does not have the contract's shape: invalid type, expected a string",
-        "the item does not have the contract's shape: invalid type, expected struct Participant",
-        "the item does not have the contract's shape: a member has a value that is not allowed",
-        "the item does not have the contract's shape: invalid type, expected a string",
-        "the item does not have the contract's shape: a member has a value that is not allowed",
-        "the item has 1001 attachments, 1000 are taken",
-    ];
 }

@@ -10,8 +10,10 @@ mod captured;
 mod dead_letter;
 mod digest;
 mod id;
+mod json_text;
 mod kind;
 mod lease;
+mod normalize;
 mod outcome;
 mod participant;
 mod run;
@@ -33,5 +35,5 @@ pub use outcome::{
     Claim, DeadLettered, FailedMailbox, FiledMailbox, FilingResult, LetterOf, MissingParticipant, Outcome, OutcomeError,
 };
 pub use participant::Participant;
-pub use run::{Cursor, Listed, Reached, RunId, RunKind, RunRecord, Window, WindowError};
+pub use run::{Cursor, Listed, Reached, RunId, RunKind, RunRecord, Window, WindowError, WindowStart};
 pub use task::{ConvertTask, ImportTask, TASK_VERSION, TaskError};

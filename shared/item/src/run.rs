@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -38,6 +38,22 @@ impl RunId {
     /// The id.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// When the run began, to the second; `None` for an id of another form.
+    pub fn began(&self) -> Option<Timestamp> {
+        let (second, _) = self.0.split_once('-')?;
+        let began = DateTime::strptime("%Y%m%dT%H%M%SZ", second).ok()?;
+        began.to_zoned(TimeZone::UTC).ok().map(|began| began.timestamp())
+    }
+
+    /// What started the run; `None` for an id of another form.
+    pub fn kind(&self) -> Option<RunKind> {
+        match self.0.split('-').nth(1)? {
+            "daily" => Some(RunKind::Daily),
+            "backfill" => Some(RunKind::Backfill),
+            _ => None,
+        }
     }
 }
 
@@ -92,8 +108,7 @@ pub struct WindowError {
 }
 
 impl Window {
-    /// How far before the cursor a run begins again, where the source asks for no more. An archive may show an item a
-    /// little after its archived time; what is queued twice is filed once.
+    /// The shortest overlap: how far before the cursor a run begins again, whatever is configured.
     pub const OVERLAP: SignedDuration = SignedDuration::from_mins(10);
     /// How long before now a run ends, for the same reason.
     pub const MARGIN: SignedDuration = SignedDuration::from_mins(5);
@@ -204,6 +219,38 @@ pub struct RunRecord {
     pub reached: Option<Timestamp>,
     /// When it ended. `None` while it works, and of a run that was ended before it could say so.
     pub ended: Option<Timestamp>,
+    /// The last page of the manifest whose entries are all confirmed on the convert queue. Absent before release 0.2 and of
+    /// a run that was cut off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pages_queued: Option<u32>,
+    /// Entries that were listed and not queued, because the manifest of an earlier run has them; they are not in this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued_before: Option<u64>,
+    /// How the beginning of the window was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<WindowStart>,
+    /// How far before the cursor a window begins, in seconds, where it starts at the cursor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap_seconds: Option<i64>,
+    /// The cursor as this run last knew it: everything before it is queued. Absent for a backfill.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<Timestamp>,
+}
+
+/// How the beginning of a run's window was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WindowStart {
+    /// No run before: [`Window::FIRST`] before now.
+    First,
+    /// The cursor, less the overlap.
+    Cursor,
+    /// Where a run stopped that was out of time before it came as far as the cursor.
+    Rest,
+    /// The cursor was lost; the records of earlier runs say where it stood, less the overlap.
+    Recovered,
+    /// A backfill: the operator named it.
+    Named,
 }
 
 impl RunRecord {
@@ -213,7 +260,22 @@ impl RunRecord {
     /// Of a run that begins.
     pub fn begun(run: RunId, window: Window) -> Self {
         let Window { from, to } = window;
-        Self { v: Self::VERSION, run, from, to, queued: 0, pages: 0, complete: false, reached: None, ended: None }
+        Self {
+            v: Self::VERSION,
+            run,
+            from,
+            to,
+            queued: 0,
+            pages: 0,
+            complete: false,
+            ended: None,
+            pages_queued: None,
+            queued_before: None,
+            start: None,
+            overlap_seconds: None,
+            cursor: None,
+            reached: None,
+        }
     }
 }
 

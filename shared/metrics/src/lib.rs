@@ -62,6 +62,7 @@ metrics! {
     Listed in "Count", "Ids that the source listed.";
     Queued in "Count", "Ids that SQS confirmed on the convert queue.";
     Incomplete in "Count", "Runs of the timer that ended before they had listed all that was there.";
+    ClockSkew in "Count", "Runs that found the source's clock minutes away from the function's.";
     Converted in "Count", "Items that were rendered, again after a failure included.";
     Bytes in "Bytes", "Bytes of the rendered messages.";
     Imported in "Count", "Copies that were filed in a mailbox.";

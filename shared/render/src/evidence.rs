@@ -1,8 +1,7 @@
 //! Reads the evidence in a stored message.
 
-use item::Participant;
+use item::{Captured, Participant};
 use mail_parser::{MessageParser, MimeHeaders};
-use serde::Deserialize;
 
 use crate::EVIDENCE_NAME;
 
@@ -16,11 +15,5 @@ pub fn participants(mime: &[u8]) -> Option<Vec<Participant>> {
 
 /// Reads them from the evidence alone.
 pub fn participants_in(evidence: &[u8]) -> Option<Vec<Participant>> {
-    #[derive(Deserialize)]
-    struct Evidence {
-        from: Participant,
-        to: Vec<Participant>,
-    }
-    let evidence: Evidence = serde_json::from_slice(evidence).ok()?;
-    Some(std::iter::once(evidence.from).chain(evidence.to).collect())
+    Captured::participants_in(evidence).ok()
 }

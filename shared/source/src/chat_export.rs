@@ -196,7 +196,7 @@ impl Source for ChatExports {
             Some(cursor) => Place::read(cursor)?,
             None => Place::default(),
         };
-        let mut page = Page { items: Vec::new(), next: None, reached: None };
+        let mut page = Page { items: Vec::new(), next: None, reached: None, source_time: None };
         for file in files.into_iter().filter(|file| *file >= at.file) {
             let skip = if file == at.file { at.done } else { 0 };
             let mut listed = 0;
@@ -228,6 +228,11 @@ impl Source for ChatExports {
 
     fn overlap(&self) -> SignedDuration {
         Self::LONGEST_UPLOAD
+    }
+
+    /// An export never gets files that it does not have.
+    fn is_live(&self) -> bool {
+        false
     }
 
     async fn answer(&self, id: &ItemId) -> Result<Answer, SourceError> {

@@ -31,9 +31,14 @@ pub trait Source: Send + Sync {
     /// [`SourceError::MalformedPage`].
     async fn list(&self, window: &Window, cursor: Option<&str>) -> Result<Page, SourceError>;
 
-    /// How far before the last run's end the next run begins: the longest that the source may take to show what it then
-    /// lists under an earlier time.
+    /// The least overlap: the longest that the source is known to take to show what it then lists under an earlier time.
+    /// The configured overlap may be longer.
     fn overlap(&self) -> SignedDuration;
+
+    /// Whether an item or attachment that was listed and is missing may still appear: the source is fed while it is read.
+    fn is_live(&self) -> bool {
+        true
+    }
 
     /// What the source answers when it is asked for one item. It is not read yet: that may take memory.
     ///
@@ -85,6 +90,8 @@ pub struct Page {
     /// Everything that reached the source in the window before this time is on this page or on one before it. `None`
     /// where that is not known, and on the last page, where it is everything.
     pub reached: Option<Timestamp>,
+    /// The source's own clock when it wrote the page; `None` where the source has none.
+    pub source_time: Option<Timestamp>,
 }
 
 /// An attachment's bytes and their hash, which is computed once and serves every later use.

@@ -105,6 +105,27 @@ async fn a_list_is_read_page_by_page() {
 }
 
 #[tokio::test]
+async fn page_has_the_time_of_the_server() {
+    let dated = "200 OK\r\ncontent-type: application/json\r\ndate: Sat, 21 Nov 2026 10:00:30 GMT";
+    for (head, expected) in
+        [(dated, "2026-11-21T10:00:30Z".parse().ok()), ("200 OK\r\ndate: yesterday", None), ("200 OK", None)]
+    {
+        let server = Server::start(move |_, _| Reply::with(head, br#"{"items":[]}"#)).await;
+        assert_eq!(api(&server).list(&window(), None).await.unwrap().source_time, expected, "{head}");
+    }
+}
+
+#[tokio::test]
+async fn item_with_half_an_emoji_is_read_with_its_raw_bytes() {
+    let json = item_json("WA-1").replace("hello", r"hi \ud83d");
+    let body = json.clone();
+    let server = Server::start(move |_, _| Reply::json(&body)).await;
+    let captured = api(&server).item(&id("WA-1")).await.unwrap();
+    assert_eq!((captured.item.text.as_deref(), captured.anomalies.len()), (Some("hi \u{fffd}"), 1));
+    assert_eq!(captured.evidence, json.as_bytes());
+}
+
+#[tokio::test]
 async fn a_cursor_that_stands_still_is_an_error() {
     let server = Server::start(|_, _| Reply::json(r#"{"items":[],"nextCursor":"c"}"#)).await;
     let api = api(&server);
@@ -148,6 +169,7 @@ async fn a_status_means_what_the_question_was_for() {
         ("404 Not Found", "<html>nginx", Is::Setup, Is::Setup, Is::Setup),
         ("410 Gone", error, Is::Setup, Is::Erased, Is::AttachmentErased),
         ("409 Conflict\r\nretry-after: 60", error, Is::Setup, Is::Still(60), Is::Still(60)),
+        ("425 Too Early", "", Is::Setup, Is::Still(0), Is::Still(0)),
         (
             "429 Too Many Requests\r\nretry-after: 90.5",
             error,

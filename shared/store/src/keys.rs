@@ -46,6 +46,28 @@ pub fn run(run: &RunId) -> String {
     format!("{RUNS}{run}/run.json")
 }
 
+/// An object of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunObject {
+    /// [`run_begun`].
+    BegunRecord,
+    /// [`run`].
+    Record,
+    /// [`manifest`], with the page's number.
+    ManifestPage(u32),
+}
+
+/// The run that a key under [`RUNS`] belongs to, and the object; `None` for a key of another form.
+pub fn run_object(key: &str) -> Option<(RunId, RunObject)> {
+    let (run, name) = key.strip_prefix(RUNS)?.split_once('/')?;
+    let object = match name {
+        "begun.json" => RunObject::BegunRecord,
+        "run.json" => RunObject::Record,
+        page => RunObject::ManifestPage(page.strip_prefix("items-")?.strip_suffix(".ndjson")?.parse().ok()?),
+    };
+    Some((run.parse().ok()?, object))
+}
+
 /// Where the rendered messages are.
 pub const MIME: &str = "mime/";
 

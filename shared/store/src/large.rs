@@ -14,7 +14,7 @@ use futures::{Stream, StreamExt, pin_mut};
 use item::Sha256;
 
 use crate::{
-    Condition, DIGEST, ETag, Store, StoreError, Written, conditional, no_bucket, read, refused, shown, signing, status,
+    Condition, DIGEST, ETag, Store, StoreError, Written, condition_failed, read, refused, shown, signing, status,
 };
 
 /// What is to be written in parts.
@@ -196,12 +196,8 @@ impl Upload {
             .send();
         match completed.await {
             Ok(answer) => Ok(Written::Yes(ETag(answer.e_tag.unwrap_or_default()))),
-            // 404: the upload is gone, because the SDK's first try had completed it; or as for a whole object.
-            Err(error)
-                if conditional(&condition) && matches!(status(&error), Some(412 | 409 | 404)) && !no_bucket(&error) =>
-            {
-                Ok(Written::Conflict)
-            }
+            // 404 too: the upload is gone, because the SDK's first try had completed it.
+            Err(error) if condition_failed(&condition, &error) => Ok(Written::Conflict),
             Err(error) => Err(refused("complete", &self.key, &error)),
         }
     }

@@ -5,7 +5,7 @@ mod large;
 mod outcome;
 mod signing;
 
-use std::future::Future;
+use std::{future::Future, time::Duration};
 
 use aws_config::SdkConfig;
 use aws_sdk_s3::{
@@ -216,6 +216,19 @@ impl Store {
     /// # Errors
     /// [`StoreError`]. After [`StoreError::Unavailable`] it may be there all the same.
     pub async fn put(&self, put: Put<'_>, condition: Condition<'_>) -> Result<Written, StoreError> {
+        let mut tried = 1;
+        loop {
+            match self.try_put(&put, condition).await {
+                Err(error) if is_race(&error) && tried < RACE_TRIES => {
+                    tokio::time::sleep(RACE_PAUSE * tried).await;
+                    tried += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn try_put(&self, put: &Put<'_>, condition: Condition<'_>) -> Result<Written, StoreError> {
         let (absent, unchanged) = condition.headers();
         let mut request = self
             .client
@@ -225,7 +238,7 @@ impl Store {
             .content_type(put.content_type)
             .set_if_none_match(absent)
             .set_if_match(unchanged)
-            .body(ByteStream::from(put.bytes));
+            .body(ByteStream::from(put.bytes.clone()));
         if let Some(sha256) = put.sha256 {
             request =
                 request.checksum_sha256(BASE64_STANDARD.encode(sha256.as_bytes())).metadata(DIGEST, sha256.to_string());
@@ -236,12 +249,7 @@ impl Store {
         }
         match request.send().await {
             Ok(answer) => Ok(Written::Yes(ETag(answer.e_tag.unwrap_or_default()))),
-            // 404: a conditional write on an object that is gone meanwhile.
-            Err(error)
-                if conditional(&condition) && matches!(status(&error), Some(412 | 409 | 404)) && !no_bucket(&error) =>
-            {
-                Ok(Written::Conflict)
-            }
+            Err(error) if condition_failed(&condition, &error) => Ok(Written::Conflict),
             Err(error) => Err(refused("put", put.key, &error)),
         }
     }
@@ -250,12 +258,30 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`], or what `each` returns.
-    pub async fn list<E, F>(&self, prefix: &str, mut each: impl FnMut(Vec<Listed>) -> F) -> Result<(), E>
+    pub async fn list<E, F>(&self, prefix: &str, each: impl FnMut(Vec<Listed>) -> F) -> Result<(), E>
     where
         E: From<StoreError>,
         F: Future<Output = Result<(), E>>,
     {
-        let mut pages = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).into_paginator().send();
+        self.list_after(prefix, None, each).await
+    }
+
+    /// The same, only the keys behind `after`.
+    ///
+    /// # Errors
+    /// [`StoreError`], or what `each` returns.
+    pub async fn list_after<E, F>(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        mut each: impl FnMut(Vec<Listed>) -> F,
+    ) -> Result<(), E>
+    where
+        E: From<StoreError>,
+        F: Future<Output = Result<(), E>>,
+    {
+        let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
+        let mut pages = list.set_start_after(after.map(str::to_owned)).into_paginator().send();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| refused("list", prefix, &error))?;
             each(page.contents.unwrap_or_default().into_iter().filter_map(listed).collect()).await?;
@@ -292,8 +318,21 @@ fn listed(object: S3Object) -> Option<Listed> {
     })
 }
 
-fn conditional(condition: &Condition<'_>) -> bool {
-    !matches!(condition, Condition::Always)
+/// S3's answer to a write that raced another one: neither has taken effect yet, so there may be no object at all.
+const RACE: &str = "ConditionalRequestConflict";
+
+/// How often a write is sent that races another one, with pauses in between.
+const RACE_TRIES: u32 = 4;
+const RACE_PAUSE: Duration = Duration::from_millis(100);
+
+fn is_race(error: &StoreError) -> bool {
+    matches!(error, StoreError::Unavailable { problem, .. } if problem == RACE)
+}
+
+/// Whether a write was refused because its condition does not hold. 404: the object to be replaced, or the upload, is gone.
+fn condition_failed<E: ProvideErrorMetadata>(condition: &Condition<'_>, error: &SdkError<E>) -> bool {
+    let conditional = !matches!(condition, Condition::Always);
+    conditional && matches!(status(error), Some(412 | 404)) && !no_bucket(error)
 }
 
 fn no_bucket<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
@@ -316,12 +355,15 @@ where
     let key = shown(key);
     // A refusal with a body has a code; the answer to a HEAD has only its status. Throttling is a 503, or where KMS
     // throttles S3 a 400 with KMS's own code.
-    let passing =
-        |code: &str| matches!(code, "SlowDown" | "RequestTimeout" | "RequestTimeTooSkewed") || code.contains("Throttl");
+    let passing = |code: &str| {
+        matches!(code, "SlowDown" | "RequestTimeout" | "RequestTimeTooSkewed" | "OperationAborted" | RACE)
+            || code.contains("Throttl")
+    };
     match (error.code(), status(error)) {
         (code, Some(429 | 500..)) => {
             StoreError::Unavailable { operation, key, problem: code.unwrap_or("S3 failed").to_owned() }
         }
+        (None, Some(409)) => StoreError::Unavailable { operation, key, problem: RACE.to_owned() },
         (Some(code), _) if passing(code) => StoreError::Unavailable { operation, key, problem: code.to_owned() },
         (Some(code), Some(_)) => StoreError::Refused { operation, key, problem: code.to_owned() },
         (None, Some(status)) => StoreError::Refused { operation, key, problem: format!("status {status}") },
@@ -358,6 +400,9 @@ mod tests {
             (400, Some("Throttling")),
             (429, None),
             (429, Some("TooManyRequests")),
+            (409, Some("ConditionalRequestConflict")),
+            (409, Some("OperationAborted")),
+            (409, None),
         ] {
             assert!(matches!(answer(status, code), StoreError::Unavailable { .. }), "{status} {code:?}");
         }

@@ -47,7 +47,12 @@ async fn what_is_deployed_does_its_work_from_the_first_trial_to_its_removal() ->
     let credentials = ArchiveCredentials { username: "connector".to_owned(), password: "correct horse".to_owned() };
     let archive = SampleArchive::start(sample, credentials.clone()).await?;
 
-    let mailboxes = [("GraphTenantId", TENANT_ID), ("GraphClientId", CLIENT_ID), ("RetryBaseSeconds", "1")];
+    let mailboxes = [
+        ("GraphTenantId", TENANT_ID),
+        ("GraphClientId", CLIENT_ID),
+        ("RetryBaseSeconds", "1"),
+        ("MissingRetrySeconds", "0"),
+    ];
     let exports = [("Source", "chat-export"), ("ExportTimeZone", "UTC"), ("ExportParticipants", "mapped")];
     let trial = [&mailboxes[..], &exports].concat();
     account.deploy(&trial).await?;

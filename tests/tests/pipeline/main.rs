@@ -1,6 +1,7 @@
 //! The whole pipeline, with the real binaries.
 
 mod browser;
+mod conflicts;
 mod conversations;
 mod coverage;
 mod custody;
@@ -19,6 +20,7 @@ mod reconcile;
 mod redrive;
 mod report;
 mod requests;
+mod runs;
 mod sample_day;
 mod scale;
 mod set_up_faults;

@@ -56,7 +56,7 @@ async fn an_archive_that_is_not_there_stops_fetch() -> anyhow::Result<()> {
     let pipeline =
         Pipeline::start(From::Archive(Sample::day(Timestamp::now())?), To::Maildir(addresses()?), &nowhere).await?;
     let error = pipeline.run(&Pipeline::timer()).await.unwrap_err().to_string();
-    assert!(error.contains("listing the archive") && error.contains("connect"), "{error}");
+    assert!(error.contains("listing the source") && error.contains("connect"), "{error}");
     assert!(pipeline.dead_letters().await?.is_empty());
     Ok(())
 }

@@ -106,7 +106,8 @@ pub(super) async fn refusal(asked: Asked, response: Response) -> Failure {
                 (Asked::Attachment, _) => SourceError::AttachmentErased,
             })
         }
-        StatusCode::CONFLICT => match asked {
+        // 425 is not in the contract; it says the same.
+        StatusCode::CONFLICT | StatusCode::TOO_EARLY => match asked {
             Asked::List => setup("look at its URL"),
             Asked::Item | Asked::Attachment => Failure::lasting(SourceError::StillCapturing { retry_after }),
         },
@@ -125,6 +126,13 @@ pub(super) async fn refusal(asked: Asked, response: Response) -> Failure {
         }),
         _ => setup("look at its URL, and whether it speaks version 1 of the contract"),
     }
+}
+
+/// The server's clock, to the second: the `Date` header. A cached page keeps the date at which it was made, and that is the
+/// bound that is needed.
+pub(super) fn date(response: &Response) -> Option<Timestamp> {
+    let header = |name| response.headers().get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
+    DateTimeParser::new().parse_timestamp(header(header::DATE)?.trim()).ok()
 }
 
 /// Seconds, with or without a fraction, or an HTTP date.

@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use item::{Answer, Attachment, ItemId, Sha256, Window};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use reqwest::{
     Client, Response, StatusCode,
     header::{self, HeaderValue},
@@ -113,14 +113,21 @@ impl ArchiverApi {
     }
 
     /// Asks until there is an answer that is worth keeping, and pours at most `limit` bytes of it into the sink.
-    async fn ask(&self, asked: Asked, request: &Question, limit: u64, sink: &mut dyn Sink) -> Result<(), SourceError> {
+    /// Returns the server's time.
+    async fn ask(
+        &self,
+        asked: Asked,
+        request: &Question,
+        limit: u64,
+        sink: &mut dyn Sink,
+    ) -> Result<Option<Timestamp>, SourceError> {
         // Before the clock runs: it is the archive's time, not ours.
         self.client().await?;
         let tries = async {
             let mut tried = 1;
             loop {
                 let failure = match self.attempt(asked, request, limit, sink).await {
-                    Ok(()) => return Ok(()),
+                    Ok(date) => return Ok(date),
                     Err(failure) => failure,
                 };
                 let Some(wait) = retry::wait(tried, &failure) else { return Err(failure.error) };
@@ -138,14 +145,22 @@ impl ArchiverApi {
         }
     }
 
-    async fn attempt(&self, asked: Asked, request: &Question, limit: u64, sink: &mut dyn Sink) -> Result<(), Failure> {
+    async fn attempt(
+        &self,
+        asked: Asked,
+        request: &Question,
+        limit: u64,
+        sink: &mut dyn Sink,
+    ) -> Result<Option<Timestamp>, Failure> {
         sink.restart().await.map_err(|error| full(&error))?;
         let response = self.send(request).await?;
         if response.status() != StatusCode::OK {
             return Err(answer::refusal(asked, response).await);
         }
         answer::check_form(asked, &response)?;
-        answer::pour(response, limit, sink).await
+        let date = answer::date(&response);
+        answer::pour(response, limit, sink).await?;
+        Ok(date)
     }
 
     /// One exchange; two where the password was rotated since it was read.
@@ -188,12 +203,13 @@ impl Source for ArchiverApi {
         let query = page::query(window, self.limits.page_items, place.as_ref().map(|place| place.cursor.as_str()));
         let question = Question { url: self.base.items(), query };
         let mut body = Vec::new();
-        self.ask(Asked::List, &question, self.limits.page_bytes, &mut body).await.map_err(|error| match error {
+        let listed = self.ask(Asked::List, &question, self.limits.page_bytes, &mut body).await;
+        let source_time = listed.map_err(|error| match error {
             // No item is to blame for it.
             SourceError::TooLarge { limit } => SourceError::MalformedPage(format!("more than {limit} bytes")),
             other => other,
         })?;
-        page::parse(&body, place.as_ref())
+        Ok(Page { source_time, ..page::parse(&body, place.as_ref())? })
     }
 
     fn overlap(&self) -> SignedDuration {

@@ -1,0 +1,276 @@
+//! Makes the text of an item readable where a JSON reader would refuse all of it: half of an emoji, bytes that are not
+//! UTF-8, control characters, endless nesting. What is changed here is whole in the evidence, which are then the raw bytes.
+
+use std::{borrow::Cow, hash::Hasher};
+
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+/// Nesting that is read; serde_json takes 127 levels.
+const MAX_DEPTH: usize = 100;
+
+/// A text that a JSON reader takes, unless it is not JSON at all.
+pub(crate) struct Repaired {
+    pub(crate) text: String,
+    /// One English sentence for each kind of repair.
+    pub(crate) anomalies: Vec<String>,
+}
+
+/// `None` where nothing is to be repaired.
+pub(crate) fn repair(json: &[u8]) -> Option<Repaired> {
+    let text = String::from_utf8_lossy(json);
+    let without_mark = text.strip_prefix('\u{feff}');
+    let mut repair = Repair {
+        invalid_utf8: matches!(text, Cow::Owned(_)),
+        byte_order_mark: without_mark.is_some(),
+        ..Repair::default()
+    };
+    let text = without_mark.unwrap_or(&text);
+    if !repair.is_needed_by(text) && repair.anomalies().is_empty() {
+        return None;
+    }
+    let text = repair.write(text);
+    let anomalies = repair.anomalies();
+    (!anomalies.is_empty()).then_some(Repaired { text, anomalies })
+}
+
+#[derive(Default)]
+struct Repair {
+    invalid_utf8: bool,
+    byte_order_mark: bool,
+    half_characters: bool,
+    control_characters: bool,
+    too_deep: bool,
+}
+
+impl Repair {
+    /// A quick look, which may say yes for nothing: most items hold no surrogate at all.
+    fn is_needed_by(&self, text: &str) -> bool {
+        let bytes = text.as_bytes();
+        let (mut depth, mut deepest) = (0_usize, 0);
+        for byte in bytes {
+            match byte {
+                b'{' | b'[' => {
+                    depth += 1;
+                    deepest = deepest.max(depth);
+                }
+                b'}' | b']' => depth = depth.saturating_sub(1),
+                0..=31 if !byte.is_ascii_whitespace() => return true,
+                _ => {}
+            }
+        }
+        let surrogate = |pair: &[u8]| pair[0] == b'\\' && pair[1] == b'u' && matches!(pair[2], b'd' | b'D');
+        // A line break is fine between members, and not in a string.
+        deepest > MAX_DEPTH || bytes.windows(3).any(surrogate) || bytes.iter().any(|byte| *byte < 32)
+    }
+
+    fn write(&mut self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        let (mut rest, mut depth, mut in_string) = (text, 0_usize, false);
+        // How deep the value is that is left out.
+        let mut left_out = 0_usize;
+        while let Some(char) = rest.chars().next() {
+            let mut taken = char.len_utf8();
+            let written: Cow<'_, str> = match char {
+                '"' => {
+                    in_string = !in_string;
+                    rest[..taken].into()
+                }
+                '\\' if in_string => {
+                    let (length, replacement) = escape(rest);
+                    taken = length;
+                    self.half_characters |= replacement.is_some();
+                    replacement.map_or_else(|| rest[..taken].into(), Cow::Borrowed)
+                }
+                '\u{0}'..='\u{1f}' if in_string => {
+                    self.control_characters = true;
+                    format!("\\u{:04x}", u32::from(char)).into()
+                }
+                '{' | '[' if !in_string => {
+                    depth += 1;
+                    if depth > MAX_DEPTH {
+                        self.too_deep = true;
+                        left_out += 1;
+                        if left_out == 1 { "null".into() } else { "".into() }
+                    } else {
+                        rest[..taken].into()
+                    }
+                }
+                '}' | ']' if !in_string => {
+                    depth = depth.saturating_sub(1);
+                    if left_out > 0 {
+                        left_out -= 1;
+                        "".into()
+                    } else {
+                        rest[..taken].into()
+                    }
+                }
+                _ => rest[..taken].into(),
+            };
+            if left_out == 0 || written == "null" {
+                out.push_str(&written);
+            }
+            rest = &rest[taken..];
+        }
+        out
+    }
+
+    fn anomalies(&self) -> Vec<String> {
+        let found = [
+            (self.invalid_utf8, "The item holds bytes that are not UTF-8; they are shown as \u{fffd}."),
+            (self.byte_order_mark, "The item begins with a byte order mark."),
+            (
+                self.half_characters,
+                "A text holds half of a character, such as a name cut inside an emoji; it is shown as \u{fffd}.",
+            ),
+            (self.control_characters, "A text holds a control character that JSON does not allow."),
+            (self.too_deep, "A member is nested too deeply to be read; it is whole in the evidence."),
+        ];
+        found.into_iter().filter(|(is_there, _)| *is_there).map(|(_, sentence)| sentence.to_owned()).collect()
+    }
+}
+
+/// The length of the escape that a text begins with, and what to write in its place where it is half of a character.
+fn escape(text: &str) -> (usize, Option<&'static str>) {
+    let unit = |text: &str| text.strip_prefix("\\u")?.get(..4).and_then(|hex| u16::from_str_radix(hex, 16).ok());
+    match unit(text) {
+        Some(0xd800..=0xdbff) if matches!(text.get(6..).and_then(unit), Some(0xdc00..=0xdfff)) => (12, None),
+        Some(0xd800..=0xdfff) => (6, Some("\\ufffd")),
+        Some(_) => (6, None),
+        None => (1 + text[1..].chars().next().map_or(0, char::len_utf8), None),
+    }
+}
+
+/// Whether an object names a member twice: a reader keeps one of the two.
+pub(crate) fn has_duplicates(json: &[u8]) -> bool {
+    let mut found = false;
+    let mut reader = serde_json::Deserializer::from_slice(json);
+    Node(&mut found).deserialize(&mut reader).is_ok() && found
+}
+
+struct Node<'a>(&'a mut bool);
+
+impl<'de> DeserializeSeed<'de> for Node<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Node<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while list.next_element_seed(Node(self.0))?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        // Hashes, not names: 8 bytes a member, whoever wrote them.
+        let mut names = Vec::new();
+        while let Some(name) = map.next_key_seed(Name)? {
+            names.push(name);
+            if *self.0 {
+                map.next_value::<IgnoredAny>()?;
+            } else {
+                map.next_value_seed(Node(self.0))?;
+            }
+        }
+        names.sort_unstable();
+        *self.0 |= names.windows(2).any(|pair| pair[0] == pair[1]);
+        Ok(())
+    }
+}
+
+struct Name;
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = u64;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<u64, D::Error> {
+        deserializer.deserialize_identifier(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Name {
+    type Value = u64;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a member's name")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<u64, E> {
+        let mut hasher = std::hash::DefaultHasher::new();
+        hasher.write(name.as_bytes());
+        Ok(hasher.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_that_readers_take_is_left_alone() {
+        for json in [r#"{"a":"😀 \ud83d\ude00 \u00e9 \\ud800"}"#, "{\n \"a\": [1, true, null]\r\n}\t"] {
+            let repaired = repair(json.as_bytes());
+            assert!(repaired.is_none_or(|repaired| repaired.text == json && repaired.anomalies.is_empty()), "{json}");
+        }
+        assert!(repair(br#"{"a":"plain"}"#).is_none());
+    }
+
+    #[test]
+    fn each_damage_is_repaired_and_named_once() {
+        let deep = format!(r#"{{"a":{}1{},"b":2}}"#, "[".repeat(5_000), "]".repeat(5_000));
+        let cut = format!(r#"{{"a":{}null{},"b":2}}"#, "[".repeat(MAX_DEPTH - 1), "]".repeat(MAX_DEPTH - 1));
+        let cases: [(&[u8], &str); 7] = [
+            (br#"{"a":"x\ud83d"}"#, r#"{"a":"x\ufffd"}"#),
+            (br#"{"a":"\ude00\ud83d\u0041\ud83d\ude00"}"#, r#"{"a":"\ufffd\ufffd\u0041\ud83d\ude00"}"#),
+            (b"{\"a\":\"\xff\xfe\"}", "{\"a\":\"\u{fffd}\u{fffd}\"}"),
+            (b"{\"a\":\"one\ntwo\x00\"}", r#"{"a":"one\u000atwo\u0000"}"#),
+            ("\u{feff}{}".as_bytes(), "{}"),
+            (deep.as_bytes(), &cut),
+            (br#"{"a":"\\\ud83d"}"#, r#"{"a":"\\\ufffd"}"#),
+        ];
+        for (json, expected) in cases {
+            let repaired = repair(json).unwrap();
+            assert_eq!(repaired.text, expected);
+            assert_eq!(repaired.anomalies.len(), 1, "{expected}: {:?}", repaired.anomalies);
+            assert!(serde_json::from_str::<serde_json::Value>(&repaired.text).is_ok(), "{expected}");
+        }
+    }
+
+    #[test]
+    fn duplicate_members_are_found_at_any_depth() {
+        for json in [r#"{"a":1,"a":2}"#, r#"[{"b":{"a":1,"\u0061":1}}]"#, r#"{"a":{"b":1,"b":1},"c":1e400}"#] {
+            assert!(has_duplicates(json.as_bytes()), "{json}");
+        }
+        for json in [r#"{"a":1,"b":{"a":1}}"#, r#"[{"a":1},{"a":1}]"#, r#"{"a":12345678901234567890123}"#, "{"] {
+            assert!(!has_duplicates(json.as_bytes()), "{json}");
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! Brings an item into the contract's shape where single members are not: converts what can be converted, leaves the rest
+//! out, and says so. Nothing here is lost: the evidence has every member as captured.
+
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+use serde_json::{Map, Value, json};
+
+use crate::{ItemError, ItemId, Sha256};
+
+/// A member's shape by the contract.
+enum Shape {
+    Text,
+    /// A number that is not negative and has no fraction.
+    Count,
+    /// A number.
+    Number,
+    /// A duration in seconds.
+    Seconds,
+    Flag,
+    Time,
+    Digest,
+    /// An attachment's id. Without it the file cannot be asked for.
+    Id,
+    Object(&'static [(&'static str, Shape)]),
+    List(&'static Shape),
+}
+
+use Shape::{Count, Digest, Flag, Id, List, Number, Object, Seconds, Text, Time};
+
+const PARTICIPANT_MEMBERS: &[(&str, Shape)] = &[("name", Text), ("phone", Text), ("whatsappId", Text), ("email", Text)];
+static PARTICIPANT: Shape = Object(PARTICIPANT_MEMBERS);
+static TEXT: Shape = Text;
+static ATTACHMENT: Shape = Object(&[
+    ("id", Id),
+    ("name", Text),
+    ("contentType", Text),
+    ("size", Count),
+    ("sha256", Digest),
+    ("durationSeconds", Seconds),
+    ("viewOnce", Flag),
+]);
+const QUOTED: &[(&str, Shape)] = &[("messageId", Text), ("from", Object(PARTICIPANT_MEMBERS)), ("text", Text)];
+static CONTACT: Shape = Object(&[("name", Text), ("vcard", Text)]);
+
+/// The members of an item; `business` and unknown ones may have any shape.
+const ITEM: &[(&str, Shape)] = &[
+    ("id", Text),
+    ("messageId", Text),
+    ("network", Text),
+    ("type", Text),
+    ("messageTime", Time),
+    ("archivedTime", Time),
+    ("direction", Text),
+    ("chat", Object(&[("id", Text), ("type", Text), ("name", Text)])),
+    ("from", Object(PARTICIPANT_MEMBERS)),
+    ("to", List(&PARTICIPANT)),
+    ("text", Text),
+    ("attachments", List(&ATTACHMENT)),
+    ("quoted", Object(QUOTED)),
+    ("mentions", List(&PARTICIPANT)),
+    ("forwarded", Flag),
+    ("frequentlyForwarded", Flag),
+    ("disappearingSeconds", Count),
+    ("target", Object(QUOTED)),
+    ("reaction", Object(&[("emoji", Text)])),
+    ("deletion", Object(&[("scope", Text), ("by", Object(PARTICIPANT_MEMBERS)), ("state", Text)])),
+    (
+        "call",
+        Object(&[
+            ("media", Text),
+            ("status", Text),
+            ("startTime", Time),
+            ("endTime", Time),
+            ("durationSeconds", Seconds),
+        ]),
+    ),
+    (
+        "location",
+        Object(&[
+            ("latitude", Number),
+            ("longitude", Number),
+            ("name", Text),
+            ("address", Text),
+            ("url", Text),
+            ("accuracyMeters", Number),
+        ]),
+    ),
+    ("contacts", List(&CONTACT)),
+    ("poll", Object(&[("question", Text), ("options", List(&TEXT)), ("selectable", Count), ("votes", List(&TEXT))])),
+    ("event", Object(&[("action", Text), ("subjects", List(&PARTICIPANT)), ("oldValue", Text), ("newValue", Text)])),
+    ("reason", Text),
+];
+
+/// Sentences about one item; what is more than this is counted.
+const MAX_ANOMALIES: usize = 20;
+
+/// A call or a recording of more than three centuries.
+const MAX_SECONDS: f64 = 1e10;
+
+/// The years that a mail can be dated with.
+const YEARS: std::ops::RangeInclusive<i16> = 1900..=9999;
+
+/// Brings a JSON object into the shape of an item, and adds a sentence for each member that had another one.
+///
+/// # Errors
+/// [`ItemError::Missing`] without an id, a chat or any time, [`ItemError::OtherItem`].
+pub(crate) fn normalize(value: &mut Value, asked: &ItemId, anomalies: &mut Vec<String>) -> Result<(), ItemError> {
+    let Value::Object(item) = value else { return Err(ItemError::Missing("JSON object")) };
+    let mut found = Anomalies::default();
+    if let Some(text @ (Value::String(_) | Value::Number(_))) = item.get("chat") {
+        found.converted("chat");
+        item["chat"] = json!({ "id": text });
+    }
+    members(item, ITEM, "", &mut found);
+    match item.get("id").and_then(Value::as_str) {
+        None => return Err(ItemError::Missing("id")),
+        Some(id) if id != asked.as_str() => return Err(ItemError::OtherItem),
+        Some(_) => {}
+    }
+    let chat = item.get_mut("chat").and_then(Value::as_object_mut).ok_or(ItemError::Missing("chat"))?;
+    if chat.get("id").is_none() {
+        return Err(ItemError::Missing("chat"));
+    }
+    found.insert_where_missing(chat, ("type", "chat.type"), || json!("unknown"));
+    times(item, &mut found)?;
+    found.insert_where_missing(item, ("type", "type"), || json!("unknown"));
+    found.insert_where_missing(item, ("from", "from"), || json!({}));
+    found.insert_where_missing(item, ("to", "to"), || json!([]));
+    let everybody = item.get("from").into_iter().chain(item.get("to").and_then(Value::as_array).into_iter().flatten());
+    let encoded =
+        |person: &Value| person.get("email").and_then(Value::as_str).is_some_and(|email| email.contains("=?"));
+    if everybody.into_iter().any(encoded) {
+        found.add("An e-mail address has the form of an encoded word; it is not used as an address.".to_owned());
+    }
+    found.finish(anomalies);
+    Ok(())
+}
+
+fn members(
+    object: &mut Map<String, Value>,
+    shapes: &'static [(&'static str, Shape)],
+    path: &str,
+    found: &mut Anomalies,
+) {
+    for (name, shape) in shapes {
+        let Some(value) = object.get_mut(*name) else { continue };
+        let path = if path.is_empty() { (*name).to_owned() } else { format!("{path}.{name}") };
+        if !fit(value, shape, &path, found) {
+            object.remove(*name);
+        }
+    }
+}
+
+/// Brings a value into a shape; false where it has to be left out. Null is the same as no member.
+fn fit(value: &mut Value, shape: &'static Shape, path: &str, found: &mut Anomalies) -> bool {
+    if value.is_null() {
+        return false;
+    }
+    let fits = match (shape, &mut *value) {
+        (Text, Value::String(_)) | (Flag, Value::Bool(_)) => true,
+        (Digest, Value::String(text)) => text.parse::<Sha256>().is_ok(),
+        (Id, Value::String(text)) => text.parse::<ItemId>().is_ok(),
+        (Count, Value::Number(number)) => number.is_u64(),
+        (Number, Value::Number(_)) => true,
+        (Seconds, Value::Number(number)) => {
+            number.as_f64().is_some_and(|seconds| (0.0..=MAX_SECONDS).contains(&seconds))
+        }
+        (Time, Value::String(text)) => text.parse().is_ok_and(in_years),
+        (Object(shapes), Value::Object(object)) => {
+            members(object, shapes, path, found);
+            return true;
+        }
+        (List(shape), Value::Array(list)) => {
+            let mut place = 0;
+            list.retain_mut(|value| {
+                place += 1;
+                let path = format!("{path}[{}]", place - 1);
+                let is_null = value.is_null();
+                let fits = fit(value, shape, &path, found);
+                if is_null || fits && !has_its_id(value, shape) {
+                    found.left_out(&path);
+                    return false;
+                }
+                fits
+            });
+            return true;
+        }
+        _ => false,
+    };
+    if fits {
+        return true;
+    }
+    match converted(value, shape) {
+        Some(mut other) => {
+            found.converted(path);
+            let fits = !matches!(shape, List(_) | Object(_)) || fit(&mut other, shape, path, found);
+            *value = other;
+            fits
+        }
+        None => {
+            found.left_out(path);
+            false
+        }
+    }
+}
+
+fn has_its_id(value: &Value, shape: &Shape) -> bool {
+    let needs = matches!(shape, Object([("id", Id), ..]));
+    !needs || value.get("id").is_some()
+}
+
+fn converted(value: &Value, shape: &Shape) -> Option<Value> {
+    let number = || match value {
+        Value::String(text) => serde_json::from_str::<serde_json::Number>(text.trim()).ok(),
+        Value::Number(number) => Some(number.clone()),
+        _ => None,
+    };
+    Some(match (shape, value) {
+        (Text | Id, Value::Number(number)) => json!(number.to_string()),
+        (Text, Value::Bool(bool)) => json!(bool.to_string()),
+        (Count, _) => match number()? {
+            number if number.is_u64() => Value::Number(number),
+            number => {
+                let whole = number.as_f64().filter(|number| number.fract() == 0.0 && (0.0..9e15).contains(number))?;
+                json!(whole as u64)
+            }
+        },
+        (Number, _) => Value::Number(number()?),
+        (Seconds, Value::String(_)) => {
+            Value::Number(number().filter(|number| number.as_f64().is_some_and(|s| (0.0..=MAX_SECONDS).contains(&s)))?)
+        }
+        (Flag, Value::String(text)) => match text.trim().to_ascii_lowercase().as_str() {
+            "true" | "1" => json!(true),
+            "false" | "0" => json!(false),
+            _ => return None,
+        },
+        (Flag, Value::Number(number)) => match number.as_u64()? {
+            0 => json!(false),
+            1 => json!(true),
+            _ => return None,
+        },
+        (Time, Value::Number(_)) => json!(since_1970(&number()?)?),
+        (Time, Value::String(text)) => {
+            let civil = || text.trim().parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok();
+            let time = text.trim().parse().ok().filter(|time| in_years(*time));
+            let time = time.or_else(|| since_1970(&number()?)).or_else(|| civil().map(|time| time.timestamp()));
+            json!(time.filter(|time| in_years(*time))?)
+        }
+        // A name alone in the place of a person, one thing in the place of a list.
+        (Object([("name", Text), ("phone", Text), ..]), Value::String(_)) => json!({ "name": value }),
+        (List(_), Value::Object(_)) => json!([value]),
+        (List(Text), Value::String(_)) => json!([value]),
+        _ => return None,
+    })
+}
+
+/// Seconds or, where they would be thousands of years, milliseconds.
+fn since_1970(number: &serde_json::Number) -> Option<Timestamp> {
+    let number = number.as_f64().filter(|number| number.abs() < 1e15)?;
+    let milliseconds = if number.abs() < 1e11 { number * 1000.0 } else { number };
+    Timestamp::from_millisecond(milliseconds as i64).ok().filter(|time| in_years(*time))
+}
+
+fn in_years(time: Timestamp) -> bool {
+    YEARS.contains(&time.to_zoned(TimeZone::UTC).year())
+}
+
+/// One of the two times stands for the other where that is missing.
+fn times(item: &mut Map<String, Value>, found: &mut Anomalies) -> Result<(), ItemError> {
+    let time = |name: &str| item.get(name).and_then(Value::as_str).and_then(|time| time.parse::<Timestamp>().ok());
+    let (message, archived) = (time("messageTime"), time("archivedTime"));
+    let (Some(message), Some(archived)) = (message.or(archived), archived.or(message)) else {
+        return Err(ItemError::Missing("time"));
+    };
+    found.insert_where_missing(item, ("messageTime", "messageTime"), || json!(archived));
+    found.insert_where_missing(item, ("archivedTime", "archivedTime"), || json!(message));
+    for (name, time) in [("messageTime", message), ("archivedTime", archived)] {
+        if time.to_zoned(TimeZone::UTC).year() < 1971 {
+            found.add(format!("The {name} lies before 1971; it is probably wrong."));
+        }
+    }
+    if message.duration_since(archived) > jiff::SignedDuration::from_hours(24) {
+        found.add("The messageTime is later than the archivedTime; one of them is wrong.".to_owned());
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct Anomalies {
+    sentences: Vec<String>,
+    more: usize,
+}
+
+impl Anomalies {
+    fn add(&mut self, sentence: String) {
+        if self.sentences.len() < MAX_ANOMALIES { self.sentences.push(sentence) } else { self.more += 1 }
+    }
+
+    fn converted(&mut self, path: &str) {
+        self.add(format!("The member {path} has another type than it should have and was converted."));
+    }
+
+    fn left_out(&mut self, path: &str) {
+        self.add(format!("The member {path} cannot be read; it is only in the evidence."));
+    }
+
+    fn insert_where_missing(
+        &mut self,
+        object: &mut Map<String, Value>,
+        (name, path): (&str, &str),
+        value: impl FnOnce() -> Value,
+    ) {
+        if !object.contains_key(name) {
+            self.add(format!("The member {path} is missing or cannot be read."));
+            object.insert(name.to_owned(), value());
+        }
+    }
+
+    fn finish(self, anomalies: &mut Vec<String>) {
+        anomalies.extend(self.sentences);
+        if self.more > 0 {
+            anomalies.push(format!("{} more members are not as they should be.", self.more));
+        }
+    }
+}
