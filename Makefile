@@ -1,4 +1,4 @@
-# `make` lists the targets. A target installs what it uses (pinned, with hashes: infra/python/*.txt) into a virtual
+# `make` lists the targets. A target installs what it uses (pinned, with hashes: infra/deploy/python/*.txt) into a virtual
 # environment of this folder, once; a second run costs seconds.
 
 SHELL := /bin/bash
@@ -10,7 +10,7 @@ PYTHON ?= python3
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 STAMPS := $(TARGET)/make
-READERS := shared/render/tests/readers/node_modules/.package-lock.json
+READERS := shared/message/tests/readers/node_modules/.package-lock.json
 
 # The folders of functions/ are what AWS runs; the template's tests hold them against template.yaml.
 FUNCTIONS := $(notdir $(wildcard functions/*))
@@ -41,7 +41,7 @@ run: ## the whole system on this machine, on a sample; or EXPORT=chat.zip OWNER=
 
 .PHONY: test
 test: ## every test; the first run installs what they need with apt-get
-	+@$(MAKE) --no-print-directory -j2 .venv/.installed .venv-build/.installed .venv-dev/.installed tests/sqs/node_modules/.package-lock.json $(READERS) binaries tools
+	+@$(MAKE) --no-print-directory -j2 .venv/.installed .venv-build/.installed .venv-dev/.installed tests/fakes/sqs/node_modules/.package-lock.json $(READERS) binaries tools
 	@$(WITH_TEST_TOOLS) $(CARGO) nextest run --workspace --locked
 	@$(CARGO) test --workspace --locked --doc --quiet
 
@@ -79,18 +79,18 @@ build: .venv-build/.installed ## the three functions for Lambda, into target/lam
 
 .PHONY: deploy
 deploy: samconfig.toml build ## build and deploy into the AWS account that your credentials name, as samconfig.toml says
-	@$(WITH_BUILD_TOOLS) infra/deploy
+	@$(WITH_BUILD_TOOLS) infra/deploy/deploy-stack
 
 samconfig.toml:
-	@echo 'samconfig.toml is missing: copy infra/samconfig.example.toml and fill it in' >&2; exit 1
+	@echo 'samconfig.toml is missing: copy infra/deploy/samconfig.example.toml and fill it in' >&2; exit 1
 
 .PHONY: rollback
 rollback: .venv-build/.installed ## deploy an earlier package again, without building: RELEASE=, a name under deployed/
-	@$(WITH_BUILD_TOOLS) infra/deploy --release "$(RELEASE)"
+	@$(WITH_BUILD_TOOLS) infra/deploy/deploy-stack --release "$(RELEASE)"
 
 .PHONY: clean
 clean: ## remove everything that make made, the mail of `make run` included
-	@rm -rf "$(TARGET)" target/lambda .aws-sam .venv .venv-build .venv-checkov .venv-dev tests/imap-servers/packages tests/sqs/node_modules $(dir $(READERS)) var
+	@rm -rf "$(TARGET)" target/lambda .aws-sam .venv .venv-build .venv-checkov .venv-dev tests/fakes/imap/packages tests/fakes/sqs/node_modules $(dir $(READERS)) var
 
 # ---- What `run` and `test` stand on
 
@@ -103,11 +103,11 @@ tools:
 	@tests/install-tools
 
 # The stand-in for SQS that has message move tasks; pinned, with hashes, in its list. No script of a package is run.
-tests/sqs/node_modules/.package-lock.json: tests/sqs/package-lock.json | tools
+tests/fakes/sqs/node_modules/.package-lock.json: tests/fakes/sqs/package-lock.json | tools
 	@cd $(<D) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 
 # Mail parsers for render's tests; pinned, with hashes, in their list.
-$(READERS): shared/render/tests/readers/package-lock.json | tools
+$(READERS): shared/message/tests/readers/package-lock.json | tools
 	@cd $(<D) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 
 # Tells what each crate adds to a binary.
@@ -143,7 +143,7 @@ licences: .venv-build/.installed
 # ADVISORIES=required fails where the database of advisories cannot be had; otherwise that is said, not hidden.
 .PHONY: advisories
 advisories: .venv-build/.installed
-	@$(WITH_BUILD_TOOLS) ADVISORIES="$(ADVISORIES)" infra/check-advisories
+	@$(WITH_BUILD_TOOLS) ADVISORIES="$(ADVISORIES)" infra/deploy/check-advisories
 
 .PHONY: template
 template: $(STAMPS)/template
@@ -158,10 +158,10 @@ $(STAMPS)/template: template.yaml .cfnlintrc.yaml .checkov.yaml .venv-build/.ins
 
 # ---- Virtual environments: one for each list, as aws-sam-cli and checkov cannot share one
 
-.venv/.installed: infra/python/run.txt
+.venv/.installed: infra/deploy/python/run.txt
 	@$(call install,.venv,$<)
 
-.venv-%/.installed: infra/python/%.txt
+.venv-%/.installed: infra/deploy/python/%.txt
 	@$(call install,.venv-$*,$<)
 
 define install

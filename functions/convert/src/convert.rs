@@ -3,14 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use batch::{Failure, Invocation, Next, Record, Work};
+use aws::s3::{Condition, Put, Store, Written};
 use bytes::Bytes;
-use item::{Captured, ConvertTask, DeadLetter, ImportTask, Item, Outcome, Reason, Sha256, Stage, TASK_VERSION};
 use jiff::{SignedDuration, Timestamp};
-use metrics::Metric;
-use render::{Content, FileFacts, Renderer};
+use ledger::{StoredOutcome, from_store, read_outcome, record_dead_letter};
+use message::write::{Content, FileFacts, Renderer};
+use model::{
+    Captured, ConvertTask, DeadLetter, Failure, ImportTask, Item, Reason, Sha256, Stage, TASK_VERSION, keys::ItemKeys,
+};
+use runtime::metrics::Metric;
 use source::{Fetched, Source, SourceError};
-use store::{Condition, Put, ReadOutcomeError, Store, StoreError, StoredOutcome, Written, keys::ItemKeys};
+use sqs_batch::{Invocation, Next, Record, Work};
 use tracing::{info, warn};
 
 use crate::room::room;
@@ -57,10 +60,10 @@ impl Work for Convert {
     async fn work(&self, record: &Record, _: &Invocation) -> Result<Next, Failure> {
         let task = ConvertTask::parse(&record.body).map_err(|error| permanent(Reason::TaskMalformed, &error))?;
         let keys = ItemKeys::of_convert(&task);
-        let stored = self.store.outcome(&keys).await.map_err(from_read)?;
+        let stored = read_outcome(&self.store, &keys).await.map_err(Failure::from)?;
         if let Some(StoredOutcome { outcome, .. }) = &stored {
             if outcome.is_complete() {
-                metrics::add(Metric::Skipped, outcome.mailboxes.len() as u64);
+                runtime::metrics::add(Metric::Skipped, outcome.mailboxes.len() as u64);
                 info!(item = %task.item.key(), stage = %Stage::Convert, "filed already");
                 return Ok(Next::Done);
             }
@@ -79,7 +82,8 @@ impl Work for Convert {
                 after: None,
             }),
             Err(Failure::Permanent { reason, detail }) => {
-                self.record_dead_letter((&task, record), &keys.outcome, stored, reason).await?;
+                let noted = (reason, record.letter_of(&task.run));
+                record_dead_letter(&self.store, &task, &keys.outcome, stored, noted).await?;
                 Err(Failure::Permanent { reason, detail })
             }
             other => other,
@@ -122,8 +126,8 @@ impl Convert {
             None => return Err(oversize(most)),
         };
         info!(item = %task.item.key(), stage = %Stage::Convert, bytes = kept.bytes, "rendered");
-        metrics::add(Metric::Converted, 1);
-        metrics::add(Metric::Bytes, kept.bytes);
+        runtime::metrics::add(Metric::Converted, 1);
+        runtime::metrics::add(Metric::Bytes, kept.bytes);
         Ok(Next::Forward(import_task(task, &captured, mime_key, kept)?))
     }
 
@@ -209,29 +213,6 @@ impl Convert {
         }
         Ok(kept)
     }
-
-    /// Notes in the outcome that the item is a dead letter, before the letter is sent: writing this twice changes
-    /// nothing, sending twice makes a second letter.
-    async fn record_dead_letter(
-        &self,
-        (task, record): (&ConvertTask, &Record),
-        key: &str,
-        before: Option<StoredOutcome>,
-        reason: Reason,
-    ) -> Result<(), Failure> {
-        let condition = before.as_ref().map_or(Condition::Absent, StoredOutcome::condition);
-        let mut outcome =
-            before.as_ref().map_or_else(|| Outcome::new(task.item.clone()), |before| before.outcome.clone());
-        outcome.run.get_or_insert_with(|| task.run.clone());
-        outcome.dead_letter(Stage::Convert, reason, record.letter_of(&task.run));
-        let put = Put { key, bytes: outcome.to_json().into(), content_type: "application/json", sha256: None };
-        match self.store.put(put, condition).await.map_err(from_store)? {
-            Written::Yes(_) => Ok(()),
-            Written::Conflict => {
-                Err(Failure::Transient { detail: "somebody else works on the item's outcome".to_owned(), after: None })
-            }
-        }
-    }
 }
 
 /// What was archived longer ago than this has been visible to earlier runs: where it is missing, it is gone. As long as the
@@ -300,22 +281,6 @@ pub(crate) fn oversize(limit: u64) -> Failure {
 
 pub(crate) fn permanent(reason: Reason, error: &dyn std::error::Error) -> Failure {
     Failure::Permanent { reason, detail: error.to_string() }
-}
-
-pub(crate) fn from_store(error: StoreError) -> Failure {
-    match error {
-        StoreError::Unavailable { .. } => Failure::Transient { detail: error.to_string(), after: None },
-        StoreError::Refused { .. } | StoreError::TooLarge { .. } => {
-            Failure::Setup { detail: error.to_string(), after: None }
-        }
-    }
-}
-
-fn from_read(error: ReadOutcomeError) -> Failure {
-    match error {
-        ReadOutcomeError::Store(error) => from_store(error),
-        ReadOutcomeError::Unreadable { .. } => Failure::Setup { detail: error.to_string(), after: None },
-    }
 }
 
 pub(crate) fn from_source(error: SourceError) -> Failure {

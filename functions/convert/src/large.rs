@@ -5,19 +5,19 @@
 
 use std::io;
 
-use batch::Failure;
+use aws::s3::{Condition, PutLarge, StoreError, Written};
 use bytes::Bytes;
 use futures::{TryStreamExt, stream};
-use item::{Captured, ConvertTask, Hasher, Reason, Sha256};
-use render::{Base64Lines, Content, FileFacts, Piece, Rendered};
+use message::write::{Base64Lines, Content, FileFacts, Piece, Rendered};
+use model::{Captured, ConvertTask, Failure, Hasher, Reason, Sha256};
 use source::SourceError;
-use store::{Condition, PutLarge, StoreError, Written};
 use tokio::sync::Mutex;
 
 use crate::{
-    convert::{Convert, Kept, from_source, from_store, oversize, permanent, text_bytes},
+    convert::{Convert, Kept, from_source, oversize, permanent, text_bytes},
     spool::{Spool, Spooled},
 };
+use ledger::from_store;
 
 /// Held while a large item is worked on: the disk has room for one, and memory for its pieces beside items of the usual
 /// size. Both are the whole process's.

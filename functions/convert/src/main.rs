@@ -5,14 +5,12 @@
 
 use std::sync::Arc;
 
-use batch::{Backoff, Batch};
+use aws::{s3::Store, secrets::Secrets, sqs::Queue};
 use convert::{Convert, Settings, VARIABLES};
-use environment::{LogLevel, Variables};
-use queue::Queue;
-use render::Renderer;
-use secrets::Secrets;
+use message::write::Renderer;
+use runtime::{LogLevel, Variables};
 use source::SourceSettings;
-use store::Store;
+use sqs_batch::{Backoff, Batch};
 
 /// How many of an archive's items are rendered at once: a whole batch. Each may hold an item of the largest size twice, as
 /// bytes and as base64.
@@ -24,12 +22,12 @@ const EXPORTS_AT_ONCE: usize = 4;
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let variables = Variables::read(VARIABLES);
-    environment::start_log(LogLevel::read(&variables)?);
+    runtime::start_log(LogLevel::read(&variables)?);
     let settings = Settings::read(&variables).inspect_err(|error| tracing::error!(%error, "cannot start"))?;
     let renderer = Renderer::new(&settings.archive_domain)
         .inspect_err(|error| tracing::error!(%error, "cannot start: environment variable ARCHIVE_DOMAIN"))?
         .with_time_zone(settings.time_zone.clone());
-    let aws = environment::aws_config().await;
+    let aws = aws::load_config().await;
     let most_item_bytes = settings.most_item_bytes();
     let at_once = match settings.source {
         SourceSettings::ArchiverApi { .. } => AT_ONCE,

@@ -1,6 +1,6 @@
 //! Room for items whose JSON takes much memory.
 
-use item::Answer;
+use model::Answer;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// What such items may take together, in KiB: half of the function's memory. A batch of the largest attachments takes
@@ -33,8 +33,8 @@ fn rendered(json: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use futures::FutureExt;
-    use item::ItemId;
-    use render::Renderer;
+    use message::write::Renderer;
+    use model::ItemId;
 
     use super::*;
 

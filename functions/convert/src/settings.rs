@@ -2,9 +2,9 @@
 
 use std::{str::FromStr, time::Duration};
 
-use environment::{VariableError, Variables};
-use item::DeadLetter;
 use jiff::tz::TimeZone;
+use model::DeadLetter;
+use runtime::{VariableError, Variables};
 use source::SourceSettings;
 
 /// The environment variables that the function reads.

@@ -4,7 +4,7 @@ use std::{fs::File, io, ops::Range, os::unix::fs::FileExt, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use render::Utf8Probe;
+use message::write::Utf8Probe;
 use source::Sink;
 
 /// One file without a name, which holds the item's files one behind the other. The system takes it away with its last

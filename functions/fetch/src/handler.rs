@@ -1,8 +1,8 @@
 //! Translates the event.
 
-use item::Window;
 use jiff::Timestamp;
 use lambda_runtime::{Diagnostic, LambdaEvent};
+use model::Window;
 use serde_json::Value;
 
 use crate::{Fetch, FetchError, Request, Started, Summary};

@@ -7,10 +7,7 @@
 //! A page is in the manifest and on the queue before the cursor moves past it, so a run may end anywhere and the next
 //! one takes up what it left.
 
-mod cursor;
-mod earlier_runs;
 pub mod handler;
-mod manifest;
 mod run;
 mod settings;
 

@@ -5,20 +5,18 @@
 
 use std::sync::Arc;
 
-use environment::{LogLevel, Variables};
+use aws::{s3::Store, secrets::Secrets, sqs::Queue};
 use fetch::{Fetch, Settings, VARIABLES, handler};
 use lambda_runtime::{LambdaEvent, service_fn};
-use queue::Queue;
-use secrets::Secrets;
+use runtime::{LogLevel, Variables};
 use serde_json::Value;
-use store::Store;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let variables = Variables::read(VARIABLES);
-    environment::start_log(LogLevel::read(&variables)?);
+    runtime::start_log(LogLevel::read(&variables)?);
     let settings = Settings::read(&variables).inspect_err(|error| tracing::error!(%error, "cannot start"))?;
-    let aws = environment::aws_config().await;
+    let aws = aws::load_config().await;
     let store = Store::new(&aws, settings.bucket);
     let fetch = Arc::new(Fetch {
         source: settings.source.connect(&store, &Secrets::new(&aws)),

@@ -2,24 +2,22 @@
 
 use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
 
-use item::{
-    Cursor, Listed, Reached, RunId, RunKind, RunRecord, Sha256, TASK_VERSION, Window, WindowError, WindowStart,
+use aws::{
+    s3::Store,
+    sqs::{Queue, QueueError},
 };
 use jiff::{SignedDuration, Timestamp};
-use metrics::Metric;
-use queue::{Queue, QueueError};
+use model::{
+    Cursor, Listed, Reached, RunId, RunKind, RunRecord, Sha256, TASK_VERSION, Window, WindowError, WindowStart,
+};
+use runtime::metrics::Metric;
 use serde::Serialize;
 use serde_json::json;
 use source::{Page, Source, SourceError};
-use store::{Store, StoreError};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use crate::{
-    cursor::StoredCursor,
-    earlier_runs::{EarlierRuns, QueuedEntries},
-    manifest,
-};
+use ledger::{EarlierRuns, LedgerError, QueuedEntries, StoredCursor, manifest};
 
 /// What a run is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,28 +74,12 @@ pub enum FetchError {
     /// The source did not give its list.
     #[error("listing the source: {0}")]
     Source(#[from] SourceError),
-    /// The bucket.
+    /// The cursor, or an object of a run.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Ledger(#[from] LedgerError),
     /// The convert queue.
     #[error("queueing: {0}")]
     Queue(#[from] QueueError),
-    /// `state/cursor.json` is not what this release writes.
-    #[error(
-        "state/cursor.json is not a cursor of version 1: restore an earlier version of the object, or delete it and the next run resumes from the records of earlier runs"
-    )]
-    Cursor,
-    /// Another writer created an object of this run.
-    #[error("{key} exists with other content: does another deployment write to this bucket?")]
-    ManifestExists {
-        /// The object.
-        key: String,
-    },
-    /// Somebody else writes `state/cursor.json` again and again.
-    #[error(
-        "state/cursor.json is written by somebody else again and again: does another deployment work on this bucket?"
-    )]
-    CursorContested,
     /// The source gave a cursor that it had given before.
     #[error("listing the source: page {0} links to an earlier page")]
     PaginationLoop(u32),
@@ -148,7 +130,7 @@ impl Fetch {
     pub async fn run(&self, request: Request, started: &Started) -> Result<Summary, FetchError> {
         let result = self.pages(request, started).await;
         // Of a run that failed too: its pages before that are on the queue.
-        if let Err(error) = metrics::write(&started.function, METRICS.iter().copied()) {
+        if let Err(error) = runtime::metrics::write(&started.function, METRICS.iter().copied()) {
             warn!(%error, "the metrics could not be written");
         }
         result
@@ -206,7 +188,7 @@ impl Fetch {
                 }
                 let count = items.len() as u64;
                 listed += count;
-                metrics::add(Metric::Listed, count);
+                runtime::metrics::add(Metric::Listed, count);
                 items.retain(|entry| !queued_before.contains(entry));
                 let new = items.len() as u64;
                 known += count - new;
@@ -220,7 +202,7 @@ impl Fetch {
                     sent?;
                     record.pages_queued = Some(number);
                     queued += new;
-                    metrics::add(Metric::Queued, new);
+                    runtime::metrics::add(Metric::Queued, new);
                 }
                 next = following;
                 if next.as_ref().is_some_and(|cursor| !seen.insert(Sha256::of(cursor.as_bytes()))) {
@@ -352,7 +334,7 @@ fn check_clock(source_time: Timestamp, asked_at: Timestamp, answered_at: Timesta
     let ahead = source_time.duration_since(answered_at);
     let behind = asked_at.duration_since(source_time);
     if ahead.max(behind) > Fetch::MAX_CLOCK_SKEW {
-        metrics::add(Metric::ClockSkew, 1);
+        runtime::metrics::add(Metric::ClockSkew, 1);
         let seconds = ahead.as_secs();
         error!(%source_time, seconds, "the source's clock and ours differ: one of them is wrong");
     }
@@ -366,7 +348,7 @@ fn report(summary: &Summary, kind: RunKind, moved: bool) {
     }
     let reached = reached.map_or_else(|| "unknown".to_owned(), |reached| reached.to_string());
     if kind == RunKind::Daily {
-        metrics::add(Metric::Incomplete, 1);
+        runtime::metrics::add(Metric::Incomplete, 1);
         if !moved {
             error!(%run, listed, queued, reached, %to, "run hit its deadline without advancing the cursor");
             return;

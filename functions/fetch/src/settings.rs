@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
-use environment::{VariableError, Variables};
 use jiff::SignedDuration;
+use runtime::{VariableError, Variables};
 use source::SourceSettings;
 
 /// The environment variables that the function reads.

@@ -1,21 +1,12 @@
-//! What errors of the bucket and the mail system mean for a task.
+//! What errors of the mail system mean for a task.
 
-use batch::Failure;
-use item::Reason;
-use store::StoreError;
+use model::{Failure, Reason};
 
-use crate::mailbox::MailboxError;
+use mailbox::MailboxError;
+use message::read::ReadError;
 
 pub(crate) fn permanent(reason: Reason, detail: impl Into<String>) -> Failure {
     Failure::Permanent { reason, detail: detail.into() }
-}
-
-pub(crate) fn from_store(error: StoreError) -> Failure {
-    let detail = error.to_string();
-    match error {
-        StoreError::Unavailable { .. } => Failure::Transient { detail, after: None },
-        StoreError::Refused { .. } | StoreError::TooLarge { .. } => Failure::Setup { detail, after: None },
-    }
 }
 
 /// What a single answer of the mail system means. The callers bound the retries of `Unrecognized`, `NoMailbox` and
@@ -33,4 +24,9 @@ pub(crate) fn from_mailbox(error: &MailboxError) -> Failure {
         MailboxError::Rejected { .. } => permanent(Reason::MailboxRejected, detail),
         MailboxError::Full => permanent(Reason::MailboxFull, detail),
     }
+}
+
+/// What an error of reading the stored message means.
+pub(crate) fn from_read(error: ReadError) -> Failure {
+    from_mailbox(&error.into())
 }

@@ -3,29 +3,28 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use batch::{Failure, Invocation, Next, Record, Work};
+use aws::s3::Store;
 use futures::{StreamExt, stream};
-use item::{
-    FailedMailbox, FiledMailbox, FilingResult, ImportTask, MailboxAddress, MissingReason, Outcome, Participant, Reason,
-    Stage,
-};
 use jiff::Timestamp;
+use ledger::{Acquired, Delivery, Leased, Outcomes, UserMapFile};
 use mapping::Rules;
-use metrics::Metric;
-use store::{Store, keys::ItemKeys};
+use model::{
+    FailedMailbox, Failure, FiledMailbox, FilingResult, ImportTask, MailboxAddress, MissingReason, Outcome,
+    Participant, Reason, Stage, keys::ItemKeys,
+};
+use runtime::metrics::Metric;
+use sqs_batch::{Invocation, Next, Record, Work};
 use tracing::{debug, info, warn};
 
 use crate::{
     failure::{from_mailbox, permanent},
-    mailbox::{Attempt, Filed, Mailbox, MailboxError, Mailboxes, Message},
     memory_budget::MemoryBudget,
-    outcomes::{Acquired, Leased, Outcomes},
     participants::{self, MailDirectory, Plan},
     retry_limit::{RetryLimit, Series},
     stored_message::StoredMessage,
-    user_map_file::UserMapFile,
     waiting::{Undecided, Waiting},
 };
+use mailbox::{Attempt, Filed, Mailbox, MailboxError, Mailboxes, Message};
 
 /// The function.
 pub struct Import {
@@ -78,7 +77,14 @@ impl Work for Import {
             ImportTask::parse(&record.body).map_err(|error| permanent(Reason::TaskMalformed, error.to_string()))?;
         let keys = ItemKeys::of_import(&task);
         let outcomes = self.outcomes();
-        let mut leased = match outcomes.acquire(&task, &keys, (invocation, record)).await? {
+        let needs_no_dead_letter = |outcome: &Outcome| record.needs_no_letter(outcome);
+        let delivery = Delivery {
+            request_id: &invocation.request_id,
+            ends: invocation.ends,
+            message_id: &record.message_id,
+            needs_no_dead_letter: &needs_no_dead_letter,
+        };
+        let mut leased = match outcomes.acquire(&task, &keys, delivery).await? {
             Acquired::Leased(leased) => *leased,
             Acquired::Settled(why) => {
                 info!(item = %task.key, stage = %Stage::Import, why, "nothing to do");
@@ -107,8 +113,11 @@ impl Work for Import {
 /// Counts the participants that wait for a mailbox or for their lookup.
 fn count_missing(outcome: &Outcome) {
     let count = |reason| outcome.missing.iter().filter(|missing| missing.reason == reason).count() as u64;
-    metrics::add(Metric::MailboxMissing, count(MissingReason::MailboxNotFound));
-    metrics::add(Metric::LookupRejected, count(MissingReason::LookupRejected) + outcome.lookup_rejected.len() as u64);
+    runtime::metrics::add(Metric::MailboxMissing, count(MissingReason::MailboxNotFound));
+    runtime::metrics::add(
+        Metric::LookupRejected,
+        count(MissingReason::LookupRejected) + outcome.lookup_rejected.len() as u64,
+    );
 }
 
 impl Import {
@@ -255,8 +264,8 @@ impl Import {
         }
         let failed = leased.outcome.failed.len();
         info!(item = %task.key, stage = %Stage::Import, imported, skipped, failed, "filed");
-        metrics::add(Metric::Imported, imported);
-        metrics::add(Metric::Skipped, skipped);
+        runtime::metrics::add(Metric::Imported, imported);
+        runtime::metrics::add(Metric::Skipped, skipped);
         if let Some(undecided) = waiting.end() {
             // A mailbox that had no copy and has none yet stays named, whatever becomes of this task.
             let outcome = &mut leased.outcome;

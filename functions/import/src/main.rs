@@ -5,12 +5,11 @@
 
 use std::sync::Arc;
 
-use batch::{Backoff, Batch};
-use environment::{LogLevel, Variables};
-use import::{Import, MemoryBudget, Settings, UserMapFile, VARIABLES};
-use queue::Queue;
-use secrets::Secrets;
-use store::Store;
+use aws::{s3::Store, secrets::Secrets, sqs::Queue};
+use import::{Import, MemoryBudget, Settings, VARIABLES};
+use ledger::UserMapFile;
+use runtime::{LogLevel, Variables};
+use sqs_batch::{Backoff, Batch};
 
 /// How many items are filed at once: as many as a batch has, since each mostly waits for the mail system. An item is
 /// held twice, as MIME and as the mail system's own form.
@@ -19,9 +18,9 @@ const AT_ONCE: usize = 10;
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let variables = Variables::read(VARIABLES);
-    environment::start_log(LogLevel::read(&variables)?);
+    runtime::start_log(LogLevel::read(&variables)?);
     let settings = Settings::read(&variables).inspect_err(|error| tracing::error!(%error, "cannot start"))?;
-    let aws = environment::aws_config().await;
+    let aws = aws::load_config().await;
     let store = Store::new(&aws, settings.bucket);
     let mailboxes = settings.mailbox.connect(Secrets::new(&aws));
     let mailboxes = mailboxes.inspect_err(|error| tracing::error!(%error, "cannot start"))?;

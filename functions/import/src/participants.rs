@@ -16,17 +16,16 @@
 use std::collections::HashSet;
 
 use async_trait::async_trait;
-use batch::Failure;
-use item::{MailboxAddress, MissingParticipant, MissingReason, Reason};
 use jiff::Timestamp;
 use mapping::{Directory, Resolved};
+use model::{Failure, MailboxAddress, MissingParticipant, MissingReason, Reason};
 
 use crate::{
     failure::from_mailbox,
-    mailbox::{Mailbox, MailboxError, Mailboxes},
     retry_limit::{RetryLimit, Series},
     waiting::Waiting,
 };
+use mailbox::{Mailbox, MailboxError, Mailboxes};
 
 /// What is to be done for the participants of an item.
 #[derive(Debug, Default)]

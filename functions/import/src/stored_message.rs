@@ -1,17 +1,17 @@
 //! The stored message of a task: read from the bucket when it is first needed, and checked.
 
-use item::{ImportTask, Participant, Reason, Sha256};
+use aws::s3::Store;
 use jiff::Timestamp;
-use store::{Store, StoreError};
+use ledger::{WHOLE_MAX_BYTES, read_message};
+use mailbox::Message;
+use message::read::{date, evidence};
+use model::{ImportTask, Participant, Reason};
 use tokio::sync::MutexGuard;
 
-use batch::Failure;
+use model::Failure;
 
 use crate::{
-    evidence,
-    failure::{from_mailbox, from_store, permanent},
-    large::{self, tampered},
-    mailbox::{Message, Mime, date},
+    failure::{from_read, permanent},
     memory_budget::MemoryBudget,
 };
 
@@ -46,7 +46,7 @@ impl<'a> StoredMessage<'a> {
             return Ok(participants.clone());
         }
         let message = self.get().await?;
-        let participants = evidence::participants(&message.mime).await.map_err(|error| from_mailbox(&error))?;
+        let participants = evidence::participants(&message.mime).await.map_err(from_read)?;
         let missing =
             || permanent(Reason::ItemMalformed, "the stored message has no evidence to read participants from");
         participants.ok_or_else(missing)
@@ -58,17 +58,15 @@ impl<'a> StoredMessage<'a> {
             return Ok(time);
         }
         let message = self.get().await?;
-        date::of(message.mime.in_memory()).map_err(|error| from_mailbox(&error))
+        date::of(message.mime.in_memory()).map_err(from_read)
     }
 
     async fn read(&mut self) -> Result<Message, Failure> {
         let (task, key) = (self.task, self.key);
-        let mime = if task.bytes > large::WHOLE {
+        if task.bytes > WHOLE_MAX_BYTES {
             self.large_item = Some(self.memory.large_item().await);
-            large::read(self.store, key, task.sha256, task.bytes).await?
-        } else {
-            whole(self.store, task, key).await?
-        };
+        }
+        let mime = read_message(self.store, key, task.sha256, task.bytes).await?;
         let mime = mime.ok_or_else(|| {
             let detail =
                 "the rendered message is missing in the bucket; restore the object's last version, then replay";
@@ -77,14 +75,5 @@ impl<'a> StoredMessage<'a> {
         let message_id = evidence::message_id(&mime)
             .ok_or_else(|| permanent(Reason::ItemMalformed, "the stored message has no Message-ID"))?;
         Ok(Message { item: task.item.clone(), message_id, mime })
-    }
-}
-
-async fn whole(store: &Store, task: &ImportTask, key: &str) -> Result<Option<Mime>, Failure> {
-    match store.get(key, task.bytes).await {
-        Ok(Some(object)) if Sha256::of(&object.bytes) == task.sha256 => Ok(Some(object.bytes.into())),
-        Ok(Some(_)) | Err(StoreError::TooLarge { .. }) => Err(tampered()),
-        Ok(None) => Ok(None),
-        Err(error) => Err(from_store(error)),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use batch::Failure;
+use model::Failure;
 
 /// Collects failures into the one that is reported.
 #[derive(Debug, Default)]

@@ -11,8 +11,8 @@
 use std::{error::Error, path::Path, process::ExitCode, time::Instant};
 
 use chat_export::{Export, ExportFile, Settings};
-use item::MailboxAddress;
 use jiff::{Timestamp, tz::TimeZone};
+use model::MailboxAddress;
 
 fn main() -> ExitCode {
     match run() {

@@ -6,7 +6,7 @@ use std::{
     sync::LazyLock,
 };
 
-use item::{
+use model::{
     Call, CallMedia, CallStatus, Deletion, DeletionScope, DeletionState, GroupEvent, Kind, Location, Participant, Poll,
 };
 

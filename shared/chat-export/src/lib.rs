@@ -41,11 +41,11 @@ use std::{
     fmt,
 };
 
-use item::{
+use jiff::{Timestamp, ToSpan, civil::DateTime, tz::TimeZone};
+use model::{
     Attachment, AttachmentId, Captured, Chat, ChatType, Direction, Item, ItemError, ItemId, MailboxAddress,
     Participant, Sha256, Upload,
 };
-use jiff::{Timestamp, ToSpan, civil::DateTime, tz::TimeZone};
 use serde_json::json;
 
 pub use dates::{DateOrder, DayOrder, OrderEvidence};

@@ -1,6 +1,6 @@
 //! Files that messages name.
 
-use item::Kind;
+use model::Kind;
 
 /// What the name of a file says of it: the kind of message, and the media type as far as the extension tells.
 pub(crate) fn judge(file: &str) -> (Kind, &'static str) {

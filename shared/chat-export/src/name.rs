@@ -1,6 +1,6 @@
 //! Ids of items, and what the name of a file says.
 
-use item::{IdError, ItemId, MailboxAddress};
+use model::{IdError, ItemId, MailboxAddress};
 use percent_encoding::percent_decode_str;
 
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, str::FromStr};
 
-use item::{MailboxAddress, Participant};
+use model::{MailboxAddress, Participant};
 
 use crate::{
     error::ExportError,

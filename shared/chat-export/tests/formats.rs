@@ -5,8 +5,8 @@
 use std::io::{Cursor, Write};
 
 use chat_export::{DateOrder, Export, ExportError, ExportFile, OrderEvidence, Settings, locate};
-use item::{ChatType, Direction, Item, Kind, MailboxAddress};
 use jiff::tz::TimeZone;
+use model::{ChatType, Direction, Item, Kind, MailboxAddress};
 use pretty_assertions::assert_eq;
 use serde_json::{Value, json};
 use zip::{ZipWriter, write::SimpleFileOptions};

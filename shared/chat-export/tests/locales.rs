@@ -12,12 +12,12 @@ use std::{
 };
 
 use chat_export::{DateOrder, Export, ExportFile, Settings};
-use item::{Kind, MailboxAddress};
 use jiff::{
     ToSpan,
     civil::{DateTime, date},
     tz::TimeZone,
 };
+use model::{Kind, MailboxAddress};
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 struct Locale {

@@ -5,8 +5,8 @@
 use std::io::{Cursor, Write};
 
 use chat_export::{Export, ExportError, ExportFile, Settings, locate};
-use item::MailboxAddress;
 use jiff::tz::TimeZone;
+use model::MailboxAddress;
 use proptest::prelude::*;
 use zip::{ZipWriter, write::SimpleFileOptions};
 

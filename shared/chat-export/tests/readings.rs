@@ -5,8 +5,8 @@
 use std::io::{Cursor, Write};
 
 use chat_export::{DateOrder, Export, ExportError, ExportFile, OrderEvidence, Recipients, Settings};
-use item::{AttachmentId, Item, Kind, MailboxAddress};
 use jiff::tz::TimeZone;
+use model::{AttachmentId, Item, Kind, MailboxAddress};
 use pretty_assertions::assert_eq;
 use serde_json::Value;
 use zip::{ZipWriter, write::SimpleFileOptions};

@@ -5,8 +5,8 @@
 use std::io::{Cursor, Write};
 
 use chat_export::{AttachmentError, Export, ExportError, ExportFile, Settings};
-use item::{AttachmentId, ItemId, MailboxAddress};
 use jiff::tz::TimeZone;
+use model::{AttachmentId, ItemId, MailboxAddress};
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 const CHAT: &str =

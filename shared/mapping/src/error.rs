@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use item::AddressError;
+use model::AddressError;
 use phone::PhoneError;
 
 /// One of the two columns that are read.

@@ -1,6 +1,6 @@
 //! What is recorded of the user map that import used last, so that one that is lost or cut short is noticed.
 
-use item::Sha256;
+use model::Sha256;
 use serde::{Deserialize, Serialize};
 
 use crate::UserMap;

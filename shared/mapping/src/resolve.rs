@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
 use futures::{StreamExt, future::BoxFuture, stream};
-use item::{MailboxAddress, Participant};
 use jiff::Timestamp;
+use model::{MailboxAddress, Participant};
 
 use crate::UserMap;
 

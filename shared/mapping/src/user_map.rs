@@ -6,8 +6,8 @@ use std::{
 };
 
 use csv::{ReaderBuilder, StringRecord};
-use item::{MailboxAddress, Participant};
 use jiff::Timestamp;
+use model::{MailboxAddress, Participant};
 use phone::{PhoneNumber, Region};
 
 use crate::{Column, Problem, UserMapErrors, Warning, columns::Columns, period::Period};

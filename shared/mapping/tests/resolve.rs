@@ -5,9 +5,9 @@ use std::{collections::HashSet, sync::Mutex};
 
 use async_trait::async_trait;
 use futures::{FutureExt, channel::oneshot, executor::block_on};
-use item::{MailboxAddress, Participant};
 use jiff::Timestamp;
 use mapping::{Directory, Resolved, Rules, UserMap, resolve};
+use model::{MailboxAddress, Participant};
 
 /// Mailboxes by address; an address beginning with "down" cannot be looked up.
 #[derive(Default)]

@@ -3,9 +3,9 @@
 
 use std::fmt::Write as _;
 
-use item::Participant;
 use jiff::Timestamp;
 use mapping::{Column, Problem, UserMap, UserMapErrors};
+use model::Participant;
 use phone::{PhoneError, PhoneNumber, Region};
 use proptest::prelude::*;
 
@@ -102,7 +102,7 @@ fn every_wrong_row_is_named_by_its_line() {
             (4, Problem::Missing(Column::Phone)),
             (5, Problem::Missing(Column::Address)),
             (6, Problem::Phone(PhoneError::Spreadsheet)),
-            (7, Problem::Address(item::AddressError::At)),
+            (7, Problem::Address(model::AddressError::At)),
             (8, Problem::LineBreak),
             (10, Problem::AddressMark),
             (11, Problem::Conflict { line: 2 }),

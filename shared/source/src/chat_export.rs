@@ -10,10 +10,10 @@ use std::{collections::VecDeque, sync::Arc};
 
 use ::chat_export::{AttachmentError, Export, ExportError, ExportFile, Settings, Summary, file_id, locate};
 use async_trait::async_trait;
-use item::{Answer, Attachment, ItemId, Listed, MailboxAddress, Sha256, Window};
+use aws::s3::{Changed, ETag, Store, StoreError};
 use jiff::SignedDuration;
+use model::{Answer, Attachment, ItemId, Listed, MailboxAddress, Sha256, Window, keys};
 use serde_json::json;
-use store::{Changed, ETag, Store, StoreError, keys};
 use tokio::sync::Mutex;
 use tracing::{info, warn};
 

@@ -2,6 +2,8 @@
 //!
 //! [`Source`] is the port that `fetch` and `convert` are written against. HTTP and S3 end at its adapters.
 
+#![warn(missing_docs)]
+
 mod archiver_api;
 mod chat_export;
 mod settings;
@@ -11,13 +13,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use item::{Answer, Attachment, Captured, ItemError, ItemId, Listed, Sha256, Window};
 use jiff::{SignedDuration, Timestamp};
+use model::{Answer, Attachment, Captured, ItemError, ItemId, Listed, Sha256, Window};
 
 pub use ::chat_export::Settings as ExportSettings;
 pub use archiver_api::{ArchiverApi, ArchiverUrl, ArchiverUrlError, Basic, Credentials, Limits, SecretCredentials};
 pub use chat_export::ChatExports;
-pub use settings::SourceSettings;
+pub use settings::{SourceSettings, VARIABLES};
 pub use sink::Sink;
 
 /// Lists what reached the archive, and gives out items and their attachments.

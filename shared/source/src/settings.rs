@@ -2,13 +2,16 @@
 
 use std::{str::FromStr, sync::Arc};
 
+use aws::{s3::Store, secrets::Secrets};
 use chat_export::Recipients;
-use environment::{VariableError, Variables};
 use jiff::tz::TimeZone;
-use secrets::Secrets;
-use store::Store;
+use runtime::{VariableError, Variables};
 
 use crate::{ArchiverApi, ArchiverUrl, ChatExports, Limits, SecretCredentials, Source};
+
+/// The environment variables that [`SourceSettings::read`] reads.
+pub const VARIABLES: &[&str] =
+    &["ARCHIVER_SECRET_ID", "ARCHIVER_URL", "EXPORT_DATE_ORDER", "EXPORT_PARTICIPANTS", "EXPORT_TIME_ZONE", "SOURCE"];
 
 /// The source that a deployment reads from.
 pub enum SourceSettings {

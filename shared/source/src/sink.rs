@@ -4,7 +4,7 @@ use std::io;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use item::{Hasher, Sha256};
+use model::{Hasher, Sha256};
 
 use crate::SourceError;
 

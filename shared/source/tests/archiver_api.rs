@@ -13,7 +13,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use item::{Attachment, ItemId, Sha256, Window};
+use model::{Attachment, ItemId, Sha256, Window};
 use secrecy::SecretString;
 use serde_json::json;
 use server::{ENDLESS, Reply, Server};

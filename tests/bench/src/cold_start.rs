@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use archiver::local::function::{Function, FunctionOptions};
+use local::function::{Function, FunctionOptions};
 use tempfile::TempDir;
 
 use crate::{
@@ -53,7 +53,7 @@ async fn start(binaries: &Path, name: &str, logs: &Path) -> anyhow::Result<f64> 
 /// # Errors
 /// When a function does not start.
 pub async fn measure(rounds: usize) -> anyhow::Result<String> {
-    let binaries: PathBuf = pipeline_tests::binaries()?;
+    let binaries: PathBuf = harness::binaries()?;
     let logs = TempDir::new()?;
     let mut seconds = FUNCTIONS.map(|_| Vec::with_capacity(rounds));
     // The first round brings the binaries into memory.

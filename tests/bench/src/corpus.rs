@@ -1,7 +1,7 @@
 //! What is worked on: the same made-up items for everybody, in memory.
 
 use anyhow::Context;
-use item::{ConvertTask, ItemId, TASK_VERSION};
+use model::{ConvertTask, ItemId, TASK_VERSION};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 
@@ -150,7 +150,7 @@ fn sample(index: usize, media: Option<Media>, random: &mut StdRng) -> anyhow::Re
         item["type"] = media.kind().into();
         item["attachments"] = json!([{
             "id": "a1", "name": name, "contentType": content_type, "size": size,
-            "sha256": item::Sha256::of(&bytes).to_string(),
+            "sha256": model::Sha256::of(&bytes).to_string(),
         }]);
         files.push(bytes);
     }

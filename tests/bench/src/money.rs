@@ -1,6 +1,6 @@
 //! What a run would have cost on AWS.
 
-use archiver::local::cloud::Step;
+use local::cloud::Step;
 
 use crate::{
     pipeline::Run,

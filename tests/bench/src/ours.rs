@@ -5,13 +5,15 @@ use std::{hint::black_box, time::Duration};
 use anyhow::Context;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures::FutureExt;
-use import::mailbox::{
-    Mailbox, Message, Mime,
+use mailbox::{
+    Mailbox, Message,
     graph::{MESSAGE_CLASS, PIECE, create_body},
 };
-use item::{Captured, ConvertTask, ImportTask, Sha256, TASK_VERSION};
-use render::{Content, FileFacts, Renderer};
-use store::keys;
+use message::{
+    read::Mime,
+    write::{Content, FileFacts, Renderer},
+};
+use model::{Captured, ConvertTask, ImportTask, Sha256, TASK_VERSION, keys};
 
 use crate::{
     corpus::{Lot, Sample},

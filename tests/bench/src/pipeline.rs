@@ -8,16 +8,16 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use archiver::local::{
+use graph_fake::{GraphFake, Kind, User};
+use harness::{
+    From, Pace, Pipeline, To,
+    cutter::{Cut, Cutter},
+};
+use jiff::{SignedDuration, Timestamp};
+use local::{
     archive::{Sample, mailboxes},
     cloud::Step,
     function::Usage,
-};
-use graph_fake::{GraphFake, Kind, User};
-use jiff::{SignedDuration, Timestamp};
-use pipeline_tests::{
-    From, Pace, Pipeline, To,
-    cutter::{Cut, Cutter},
 };
 use serde_json::json;
 

@@ -31,7 +31,7 @@ struct Crate {
 /// Builds a function as it is deployed, but with its symbols, in a directory beside, and has it taken apart.
 fn of(function: &str) -> anyhow::Result<Binary> {
     // Of this profile's directory.
-    let target = pipeline_tests::binaries()?.with_file_name("size");
+    let target = harness::binaries()?.with_file_name("size");
     let mut command = Command::new("cargo-bloat");
     command.args(["bloat", "--release", "--locked", "--crates", "-n", "0", "--message-format", "json"]);
     command.args(["--package", function, "--bin", function, "--target-dir"]).arg(target);

@@ -178,7 +178,7 @@ fn a_function_starts_about_as_fast_as_one_that_does_nothing() -> anyhow::Result<
     ];
     let variables = [cold_start::VARIABLES.as_slice(), &nobody].concat();
     let hello = counted_instructions(Path::new(env!("CARGO_BIN_EXE_hello")), &[], &variables)?;
-    let binaries = pipeline_tests::binaries()?;
+    let binaries = harness::binaries()?;
     for name in ["fetch", "convert", "import"] {
         let times = counted_instructions(&binaries.join(name), &[], &variables)? / hello;
         // One that stopped at a variable would be far below.

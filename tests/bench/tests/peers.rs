@@ -10,8 +10,8 @@ use bench::{
     ours::Ours,
     peer::{Python, interpreter},
 };
-use item::ImportTask;
 use mail_parser::{Message, MessageParser, MimeHeaders};
+use model::ImportTask;
 use pretty_assertions::assert_eq;
 use serde_json::Value;
 
@@ -65,7 +65,7 @@ fn the_peer_converts_what_we_convert() -> anyhow::Result<()> {
     for (sample, (mime, task)) in lot.samples.iter().zip(theirs) {
         assert_eq!(parts(&mime)?, parts(&sample.mime)?);
         let (ours, theirs) = (ImportTask::parse(&sample.import_task)?, ImportTask::parse(&task)?);
-        assert_eq!(theirs.sha256, item::Sha256::of(&mime));
+        assert_eq!(theirs.sha256, model::Sha256::of(&mime));
         assert_eq!((theirs.item, theirs.key, theirs.participants), (ours.item, ours.key, ours.participants));
     }
     Ok(())

@@ -3,8 +3,8 @@
 use std::io::{Cursor, Write};
 
 use chat_export::{Export, ExportError, ExportFile, Settings, locate};
-use item::MailboxAddress;
 use jiff::tz::TimeZone;
+use model::MailboxAddress;
 use zip::{ZipWriter, write::SimpleFileOptions};
 
 /// Ends the list of participants in an input of [`chat_export`].

@@ -3,7 +3,7 @@
 use std::{cell::OnceCell, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use import::mailbox::{
+use mailbox::{
     Attempt, MailboxError, Mailboxes, Message,
     entra::{Cloud, Credentials, EntraSecret},
     graph::{Graph, GraphConfig},

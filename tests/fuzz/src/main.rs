@@ -4,8 +4,8 @@
 
 use std::sync::OnceLock;
 
-use environment::Variables;
 use fuzz::Target;
+use runtime::Variables;
 
 static TARGET: OnceLock<Target> = OnceLock::new();
 

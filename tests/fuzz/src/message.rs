@@ -1,8 +1,8 @@
 //! What becomes of an item: a message that every reader reads the same.
 
-use item::{Captured, Sha256};
 use mail_parser::{MessageParser, MimeHeaders, decoders::base64::base64_decode};
-use render::{Content, EVIDENCE_NAME, FileFacts, RenderError, Renderer};
+use message::write::{Content, EVIDENCE_NAME, FileFacts, RenderError, Renderer};
+use model::{Captured, Sha256};
 use serde_json::{Value, json};
 
 /// Ends a member in an input of [`render`].

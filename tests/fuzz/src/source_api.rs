@@ -3,7 +3,7 @@
 use std::{cell::OnceCell, sync::Arc};
 
 use async_trait::async_trait;
-use item::Window;
+use model::Window;
 use source::{ArchiverApi, Basic, Credentials, Limits, Source, SourceError};
 use tokio::runtime::{Builder, Runtime};
 
@@ -78,7 +78,7 @@ async fn ask(api: &ArchiverApi) {
         match api.attachment(&id, attachment, LIMIT).await {
             Ok(fetched) => {
                 assert!(fetched.bytes.len() as u64 <= LIMIT);
-                assert!(fetched.sha256 == item::Sha256::of(&fetched.bytes));
+                assert!(fetched.sha256 == model::Sha256::of(&fetched.bytes));
                 assert!(attachment.sha256.is_none_or(|declared| declared == fetched.sha256));
             }
             Err(error) => discreet(&error),

@@ -1,8 +1,8 @@
 //! The words of the system, and the operator's user map.
 
-use item::{Captured, ConvertTask, DeadLetter, ImportTask, ItemId, Reason, Stage};
 use jiff::Timestamp;
 use mapping::UserMap;
+use model::{Captured, ConvertTask, DeadLetter, ImportTask, ItemId, Reason, Stage};
 use serde_json::Value;
 
 /// A message on a queue: read, or refused with a text that quotes nothing of it; and its letter is one that SQS takes.

@@ -3,12 +3,12 @@
 use std::{collections::HashMap, sync::Mutex, time::Duration};
 
 use async_trait::async_trait;
-use item::Participant;
 use jiff::SignedDuration;
 use mapping::{Rules, UserMap};
+use model::Participant;
 
 use super::*;
-use crate::mailbox::{Attempt, Filed, Identity, Message};
+use mailbox::{Attempt, Filed, Identity, Message};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 

@@ -2,9 +2,9 @@
 
 use std::str::FromStr;
 
-use item::{AttachmentId, ItemError, ItemId};
+use model::{AttachmentId, ItemError, ItemId};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use url::{Host, Url};
+use url::Url;
 
 use crate::SourceError;
 
@@ -39,16 +39,8 @@ impl FromStr for ArchiverUrl {
 
     fn from_str(text: &str) -> Result<Self, ArchiverUrlError> {
         let url: Url = text.parse().map_err(|_| ArchiverUrlError::Form)?;
-        let loopback = match url.host() {
-            Some(Host::Domain(name)) => name == "localhost",
-            Some(Host::Ipv4(ip)) => ip.is_loopback(),
-            Some(Host::Ipv6(ip)) => ip.is_loopback(),
-            None => false,
-        };
-        match url.scheme() {
-            "https" => {}
-            "http" if loopback => {}
-            _ => return Err(ArchiverUrlError::Plain),
+        if !http_client::is_private(&url) {
+            return Err(ArchiverUrlError::Plain);
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(ArchiverUrlError::Credentials);

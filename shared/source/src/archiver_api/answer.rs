@@ -1,6 +1,6 @@
 //! What an answer means: statuses, broken exchanges, bodies.
 
-use std::{error::Error, io, time::Duration};
+use std::{error::Error, io};
 
 use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
 use reqwest::{Response, StatusCode, header};
@@ -84,7 +84,7 @@ pub(super) async fn refusal(asked: Asked, response: Response) -> Failure {
         .headers()
         .get(header::RETRY_AFTER)
         .and_then(|value| value.to_str().ok())
-        .and_then(|value| retry_after(value, Timestamp::now()));
+        .and_then(|value| http_client::retry_after(value, Timestamp::now()));
     let setup = |advice: &str| {
         Failure::lasting(SourceError::Setup {
             detail: format!("the archiver answers with status {}: {advice}", status.as_u16()),
@@ -133,21 +133,6 @@ pub(super) async fn refusal(asked: Asked, response: Response) -> Failure {
 pub(super) fn date(response: &Response) -> Option<Timestamp> {
     let header = |name| response.headers().get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
     DateTimeParser::new().parse_timestamp(header(header::DATE)?.trim()).ok()
-}
-
-/// Seconds, with or without a fraction, or an HTTP date.
-fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
-    const LONGEST: Duration = Duration::from_hours(24);
-    let value = value.trim();
-    let wait = match value.parse::<f64>() {
-        Ok(seconds) if seconds.is_finite() && seconds >= 0.0 => Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST),
-        Ok(_) => return None,
-        Err(_) => {
-            let until = DateTimeParser::new().parse_timestamp(value).ok()?;
-            Duration::try_from(until.duration_since(now)).unwrap_or_default()
-        }
-    };
-    Some(wait.min(LONGEST))
 }
 
 /// Whether an error's body is in the contract's form: empty, or `{"error":{…}}`.
@@ -199,28 +184,4 @@ pub(super) async fn pour(mut response: Response, limit: u64, sink: &mut dyn Sink
         sink.take(chunk).await.map_err(|error| full(&error))?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_form_of_retry_after_is_read() {
-        let now = "1994-11-06T08:49:30Z".parse().unwrap();
-        for (value, expected) in [
-            ("2", Some(Duration::from_secs(2))),
-            (" 2.128 ", Some(Duration::from_millis(2128))),
-            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(Duration::from_secs(7))),
-            ("Sun, 06 Nov 1994 08:00:00 GMT", Some(Duration::ZERO)),
-            ("1e300", Some(Duration::from_hours(24))),
-            ("-1", None),
-            ("NaN", None),
-            ("inf", None),
-            ("soon", None),
-            ("", None),
-        ] {
-            assert_eq!(retry_after(value, now), expected, "{value}");
-        }
-    }
 }

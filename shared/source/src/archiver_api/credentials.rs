@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use aws::secrets::{SecretError, Secrets};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
-use secrets::{SecretError, Secrets};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 

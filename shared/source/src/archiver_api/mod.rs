@@ -10,8 +10,8 @@ mod retry;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use item::{Answer, Attachment, ItemId, Sha256, Window};
 use jiff::{SignedDuration, Timestamp};
+use model::{Answer, Attachment, ItemId, Sha256, Window};
 use reqwest::{
     Client, Response, StatusCode,
     header::{self, HeaderValue},

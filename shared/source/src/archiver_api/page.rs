@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use item::{ItemId, Listed, Window};
 use jiff::Timestamp;
+use model::{ItemId, Listed, Window};
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, SeqAccess, Visitor},

@@ -1,7 +1,7 @@
 //! Where a page ends, as it stands in [`Page::next`](crate::Page): how far the pages have come, and the archive's cursor.
 
-use item::Listed;
 use jiff::Timestamp;
+use model::Listed;
 
 use crate::SourceError;
 

@@ -1,8 +1,7 @@
 //! A file in the inbox: its key, the folder that says whose it is, and a place in the list of all of them.
 
-use item::{ItemId, MailboxAddress};
 use jiff::Timestamp;
-use store::keys;
+use model::{ItemId, MailboxAddress, keys};
 
 use crate::SourceError;
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    let aws = environment::aws_config().await;
+    let aws = aws::load_config().await;
     let clients = std::sync::Arc::new((
         aws_sdk_s3::Client::new(&aws),
         aws_sdk_sqs::Client::new(&aws),

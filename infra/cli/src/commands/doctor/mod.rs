@@ -1,0 +1,229 @@
+//! `archiver doctor`: whether everything is set up, from the deployment to a mailbox. Changes nothing.
+
+mod archive;
+mod bucket;
+mod finding;
+mod imap;
+mod mail;
+mod mailbox_check;
+mod permissions;
+mod queues;
+mod secret;
+mod triggers;
+mod write_probe;
+
+use std::{path::Path, process::ExitCode};
+
+use jiff::Timestamp;
+use model::MailboxAddress;
+use runtime::{VariableError, Variables};
+
+pub use self::finding::{Finding, Findings, Verdict};
+use crate::{
+    connection::{Connection, Deployment, Part, Target},
+    functions::Functions,
+    settings::{self, SettingsError},
+    user_map::UserMapSettings,
+};
+use mailbox::MailboxSettings;
+use source::SourceSettings;
+
+/// What `archiver doctor` is asked for.
+#[derive(Debug, clap::Args)]
+pub struct DoctorArguments {
+    /// A mailbox to look at: whether it is found and may be read. Nothing is written to it
+    #[arg(long, value_name = "ADDRESS")]
+    mailbox: Option<MailboxAddress>,
+    /// A mailbox in which a message is created, looked up as filing does, and deleted
+    #[arg(long, value_name = "ADDRESS")]
+    write_probe: Option<MailboxAddress>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    deployment: Deployment,
+}
+
+/// What `--help` says after the arguments.
+pub const HELP: &str = "Looks at the deployment as it is deployed, in this order: the stack, the functions' settings, the \
+    bucket, the archive's secret and a login with it, the mail system's secret, token and permissions, a mailbox, the user map, \
+    the queues, what starts the functions, the last run. It writes nothing (but the message of --write-probe, which it deletes again) and prints no secret; the archive and the mail system \
+    are asked from this machine.\n\
+    Exit code: 0 nothing is wrong (warnings or not), 1 something is, 2 invalid arguments.\n\
+    Examples:\n  archiver doctor --stack whatsapp-archiver --mailbox ada@example.com\n  archiver doctor --local";
+
+const NOT_LOCAL: &str = "not in a one-machine run";
+
+/// What CloudFormation does about it: nothing.
+const GONE: &str = "if somebody has removed it, CloudFormation does not make it again by itself: `aws cloudformation \
+    detect-stack-drift` shows what else is gone; make it as template.yaml has it, under the same name";
+
+/// Runs it. The findings go to standard output.
+///
+/// # Errors
+/// When standard output is closed, or the stand-in of a one-machine run does not end.
+pub async fn run(arguments: DoctorArguments) -> anyhow::Result<ExitCode> {
+    let mut findings = Findings::new(arguments.json);
+    match Connection::open(&arguments.deployment).await {
+        Ok(connection) => {
+            let done = look(&connection, &arguments, &mut findings).await;
+            connection.close().await?;
+            done?;
+        }
+        Err(error) => findings.add(Finding::error("deployment", error))?,
+    }
+    findings.end()?;
+    Ok(if findings.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The sources and the mailbox of the functions, or the finding that says why they are unknown.
+struct Settings {
+    fetch: Result<SourceSettings, Finding>,
+    convert: Result<SourceSettings, Finding>,
+    import: Result<MailboxSettings, Finding>,
+}
+
+async fn look(connection: &Connection, arguments: &DoctorArguments, findings: &mut Findings) -> anyhow::Result<()> {
+    findings.add(deployment(connection))?;
+    let functions = Functions::new(&connection.config);
+    let settings = Settings::of(connection, &arguments.deployment.ministack).await;
+    for finding in settings.findings() {
+        findings.add(finding)?;
+    }
+    for finding in
+        [bucket::reachable(connection).await, bucket::versioned(connection).await, bucket::private(connection).await]
+    {
+        findings.add(finding)?;
+    }
+    let unknown = "it takes the function's settings";
+    match settings.fetch {
+        Ok(settings) => {
+            for finding in archive::check(connection, settings).await {
+                findings.add(finding)?;
+            }
+        }
+        Err(_) => findings.add(Finding::skipped("archive login", unknown))?,
+    }
+    match settings.import {
+        Ok(settings) => {
+            let probed = arguments.write_probe.as_ref().map(|address| (settings.clone(), address));
+            for finding in mail::check(connection, settings, arguments.mailbox.as_ref()).await {
+                findings.add(finding)?;
+            }
+            if let Some((mailbox, address)) = probed {
+                findings.add(write_probe::check(connection, mailbox, address).await)?;
+            }
+            findings.add(match UserMapSettings::deployed(connection) {
+                Ok(user_map) => bucket::user_map(connection, &user_map).await,
+                Err(error) => Finding::not_ok(
+                    "user map",
+                    error.to_string(),
+                    "correct the parameter in samconfig.toml, then `make deploy`",
+                ),
+            })?;
+        }
+        Err(_) => {
+            findings.add(Finding::skipped("mailbox", unknown))?;
+            findings.add(Finding::skipped("user map", unknown))?;
+        }
+    }
+    let (wired, [convert, import]) = queues::wired(connection).await;
+    for finding in wired {
+        findings.add(finding)?;
+    }
+    started(connection, &functions, [convert, import], findings).await
+}
+
+fn deployment(connection: &Connection) -> Finding {
+    const CHECK: &str = "deployment";
+    match &connection.target {
+        Target::Stack { name, status } if status.ends_with("_FAILED") || status.contains("ROLLBACK") => {
+            Finding::warning(
+                CHECK,
+                format!("the stack {name} is {status}"),
+                "its last change failed, and what is deployed is what was there before: look at the stack's events",
+            )
+        }
+        Target::Stack { name, status } => Finding::ok(CHECK, format!("the stack {name} is {status}")),
+        Target::Environment | Target::OneMachineRun { .. } => Finding::ok(CHECK, connection.name()),
+    }
+}
+
+/// What starts the functions.
+async fn started(
+    connection: &Connection,
+    functions: &Functions,
+    queues: [Option<String>; 2],
+    findings: &mut Findings,
+) -> anyhow::Result<()> {
+    for (trigger, queue) in triggers::TRIGGERS.iter().zip(queues) {
+        let finding = match connection.part(trigger.part) {
+            Ok(name) => triggers::mapping(trigger, functions, name, queue.as_deref()).await,
+            Err(error) => Finding::skipped(trigger.check, not_named(connection, error)),
+        };
+        findings.add(finding)?;
+    }
+    let (schedule, scheduled) = match connection.part(Part::Schedule) {
+        Ok(name) => triggers::schedule(connection, name).await,
+        Err(error) => (Finding::skipped("schedule", not_named(connection, error)), false),
+    };
+    findings.add(schedule)?;
+    findings.add(triggers::last_run(connection, scheduled, Timestamp::now()).await)?;
+    Ok(())
+}
+
+fn not_named(connection: &Connection, error: impl ToString) -> String {
+    if connection.one_machine_root().is_some() { NOT_LOCAL.to_owned() } else { error.to_string() }
+}
+
+impl Settings {
+    async fn of(connection: &Connection, ministack: &Path) -> Self {
+        let at = (connection, ministack);
+        Self {
+            fetch: read(at, Part::Fetch, source::VARIABLES, SourceSettings::read).await,
+            convert: read(at, Part::Convert, source::VARIABLES, SourceSettings::read).await,
+            import: read(at, Part::Import, mailbox::VARIABLES, MailboxSettings::read).await,
+        }
+    }
+
+    /// One finding a function.
+    fn findings(&self) -> Vec<Finding> {
+        let fine = |part, what| Finding::ok(check_of(part), what);
+        let source = "its source is configured";
+        vec![
+            self.fetch.as_ref().err().cloned().unwrap_or_else(|| fine(Part::Fetch, source)),
+            self.convert.as_ref().err().cloned().unwrap_or_else(|| fine(Part::Convert, source)),
+            self.import.as_ref().err().cloned().unwrap_or_else(|| fine(Part::Import, "its mailbox is configured")),
+        ]
+    }
+}
+
+fn check_of(part: Part) -> &'static str {
+    match part {
+        Part::Fetch => "fetch's settings",
+        Part::Convert => "convert's settings",
+        Part::Import => "import's settings",
+        Part::Bucket | Part::ConvertQueue | Part::ImportQueue | Part::DeadLetterQueue | Part::Schedule => "settings",
+    }
+}
+
+/// The settings that a function has, or the finding that says why they are not known.
+async fn read<T>(
+    (connection, ministack): (&Connection, &Path),
+    part: Part,
+    names: &'static [&'static str],
+    read: impl FnOnce(&Variables) -> Result<T, VariableError>,
+) -> Result<T, Finding> {
+    let variables = settings::of(connection, part, names, ministack).await.map_err(|error| match error {
+        SettingsError::Function(error) => Finding::not_ok(
+            check_of(part),
+            error.to_string(),
+            format!("allow these credentials lambda:GetFunctionConfiguration; {GONE}"),
+        ),
+        SettingsError::Unnamed(_) | SettingsError::Local(_) => Finding::skipped(check_of(part), error.to_string()),
+    })?;
+    read(&variables).map_err(|error| {
+        let remedy = "correct the parameter in samconfig.toml, then `make deploy`";
+        Finding::not_ok(check_of(part), error.to_string(), remedy)
+    })
+}

@@ -1,0 +1,269 @@
+//! `archiver local`: the main job on this machine, without any account.
+
+mod export;
+mod report;
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+use aws::s3::{Condition, Put, Store};
+use chat_export::DateOrder;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use jiff::{Timestamp, ToSpan, tz::TimeZone};
+use model::{MailboxAddress, keys};
+use serde_json::{Value, json};
+
+use ledger::totals::Counters;
+use local::{
+    archive::{ArchiveCredentials, user_map},
+    event_source::Depth,
+    failures::Failures,
+    job::{ARCHIVER_SECRET, FOLDER, Job, Places, binaries_beside, machine_options, secret, source},
+    machine::{Fetched, Machine},
+    totals::Totals,
+};
+
+/// What `archiver local` is asked for.
+#[derive(Debug, clap::Args)]
+pub struct LocalArguments {
+    /// A chat that a phone exported ("Export chat"), .txt or .zip, instead of the sample
+    #[arg(long, value_name = "FILE", requires_all = ["owner", "zone"])]
+    export: Option<PathBuf>,
+    /// Whose phone exported it: the e-mail address of the mailbox that it is filed in
+    #[arg(long, value_name = "E-MAIL", requires = "export")]
+    owner: Option<MailboxAddress>,
+    /// The phone's time zone, such as Europe/Copenhagen: an export does not say it
+    #[arg(long, value_name = "ZONE", requires = "export", value_parser = time_zone)]
+    zone: Option<String>,
+    /// The order of day, month and year, where the export's dates can be read in more than one
+    #[arg(long, value_name = "ORDER", env = "EXPORT_DATE_ORDER", value_parser = date_order)]
+    date_order: Option<String>,
+    /// This many small generated items instead of the sample
+    #[arg(long, value_name = "N", conflicts_with = "export")]
+    items: Option<usize>,
+    /// Where mail, state and logs are kept from one run to the next
+    #[arg(long, value_name = "DIR", default_value = "var")]
+    state: PathBuf,
+    /// Where the functions' binaries are [default: beside this program]
+    #[arg(long, value_name = "DIR")]
+    binaries: Option<PathBuf>,
+    /// The stand-in for S3, SQS and Secrets Manager
+    #[arg(long, value_name = "FILE", default_value = ".venv/bin/ministack")]
+    ministack: PathBuf,
+}
+
+fn time_zone(name: &str) -> Result<String, String> {
+    let known = TimeZone::get(name).map(|_| name.to_owned());
+    known.map_err(|_| "no such time zone; they are named like Europe/Copenhagen or America/New_York".to_owned())
+}
+
+fn date_order(word: &str) -> Result<String, String> {
+    let order: DateOrder = word.parse().map_err(|problem| format!("the order {problem}"))?;
+    Ok(order.to_string())
+}
+
+/// How long nothing may move, once a function has called for an operator, before the run says so and ends.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long nothing may move without any such call.
+const LAST_PATIENCE: Duration = Duration::from_secs(180);
+
+/// Runs it. What happened goes to standard output, how it goes on to standard error.
+///
+/// # Errors
+/// When the run could not come to its end; nothing is lost then, and the next one goes on.
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command's own output")]
+pub async fn run(arguments: LocalArguments) -> anyhow::Result<()> {
+    let places = Places::under(&arguments.state)?;
+    let job = job(&arguments, &places)?;
+    let binaries = match &arguments.binaries {
+        Some(binaries) => binaries.clone(),
+        None => binaries_beside()?,
+    };
+    places.remember(&job)?;
+    eprintln!("Starting S3, SQS and Secrets Manager on this machine (ministack) …");
+    // The archive is dropped after the machine that reads from it.
+    let (archive, variables, mailboxes) = source(&job, &places).await?;
+    let machine = Machine::start(machine_options(&arguments.ministack, &places, binaries, variables)).await?;
+    let store = Store::new(machine.cloud.config(), machine.resources.bucket.clone());
+    for mailbox in &mailboxes {
+        std::fs::create_dir_all(places.mail.join(mailbox.as_str())).context("making a mailbox")?;
+    }
+    let event = prepare(&job, &machine, &store, archive.as_ref().map(|(_, credentials)| credentials)).await?;
+
+    let (began, began_at) = (Instant::now(), Timestamp::now());
+    let fetched = machine.fetch(&event).await?;
+    eprintln!("fetch: {} items listed, {} queued (run {})", fetched.listed, fetched.queued, fetched.run);
+    let working = machine.work();
+    let watched = watch(&machine, &fetched, &places).await;
+    if let Err(error) = watched {
+        drop(working);
+        // In order, so that what waits is on the disk for the next run.
+        machine.stop().await?;
+        return Err(error);
+    }
+    working.stop().await;
+    let took = began.elapsed();
+    let tally = Totals::since(&store, &fetched.run, began_at).await?;
+    let details = machine.cloud.dead_letter_details(&machine.resources.dead_letters).await?;
+    machine.stop().await?;
+
+    println!("\n{}", report::table(&tally, &details));
+    if let Some(read) = export::summary(&job)? {
+        println!("{read}");
+    }
+    if !tally.mailboxes.is_empty() {
+        let mailboxes = report::mailboxes(&tally, &places.mail, FOLDER);
+        println!("Mail, one folder a mailbox (copies of this run's items):\n{mailboxes}");
+    }
+    let Counters { available, items_in_flight, .. } = tally.counters;
+    let rate = available as f64 / took.as_secs_f64().max(0.001);
+    println!("{available} items in {:.1} s ({rate:.0} a second).", took.as_secs_f64());
+    println!("{}", next_steps(&job, &tally, &places));
+    if items_in_flight > 0 {
+        bail!("{items_in_flight} items have neither an outcome nor a dead letter");
+    }
+    Ok(())
+}
+
+fn job(arguments: &LocalArguments, places: &Places) -> anyhow::Result<Job> {
+    if let (Some(file), Some(owner), Some(zone)) = (&arguments.export, &arguments.owner, &arguments.zone) {
+        // Said before anything is started.
+        std::fs::File::open(file).with_context(|| format!("reading {}", file.display()))?;
+        let date_order = arguments.date_order.clone();
+        return Ok(Job::Export { file: file.clone(), owner: owner.clone(), zone: zone.clone(), date_order });
+    }
+    // The sample's day is that of the first run: a second run finds the same items, and files none of them twice.
+    let now = match std::fs::read_to_string(&places.day) {
+        Ok(day) => day.trim().parse().with_context(|| format!("{} holds no time; delete it", places.day.display()))?,
+        Err(_) => {
+            let now = Timestamp::now();
+            std::fs::write(&places.day, now.to_string())
+                .with_context(|| format!("writing {}", places.day.display()))?;
+            now
+        }
+    };
+    Ok(arguments.items.map_or(Job::Sample { now }, |items| Job::Many { items, now }))
+}
+
+/// Puts into the machine what the job needs, and gives the event that starts it.
+async fn prepare(
+    job: &Job,
+    machine: &Machine,
+    store: &Store,
+    credentials: Option<&ArchiveCredentials>,
+) -> anyhow::Result<Value> {
+    if let Some(credentials) = credentials {
+        machine.cloud.put_secret(ARCHIVER_SECRET, &secret(credentials)).await?;
+        let put = Put { key: keys::USER_MAP, bytes: user_map().into(), content_type: "text/csv", sha256: None };
+        // A map that somebody has mended stays.
+        store.put(put, Condition::Absent).await?;
+    }
+    match job {
+        Job::Sample { now } | Job::Many { now, .. } => {
+            let ran_before = store.get(keys::CURSOR, 4096).await?.is_some();
+            if ran_before {
+                eprint("The sample's day was fetched before. It is fetched again, and nothing may be filed twice.");
+                return Ok(json!({"from": *now - 25.hours(), "to": now}));
+            }
+            Ok(
+                json!({"version": "0", "source": "aws.scheduler", "detail-type": "Scheduled Event", "time": now, "detail": "{}"}),
+            )
+        }
+        Job::Export { file, owner, .. } => {
+            let name = file.file_name().and_then(|name| name.to_str()).context("the export's name is no UTF-8")?;
+            let bytes = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+            let key = format!("{}{owner}/{name}", keys::INBOX);
+            let content_type = "application/octet-stream";
+            let put = Put { key: &key, bytes: bytes.into(), content_type, sha256: None };
+            store.put(put, Condition::Always).await?;
+            let participants = file.with_file_name(keys::participants(name));
+            if participants.exists() {
+                let bytes =
+                    std::fs::read(&participants).with_context(|| format!("reading {}", participants.display()))?;
+                let put =
+                    Put { key: &keys::participants(&key), bytes: bytes.into(), content_type: "text/csv", sha256: None };
+                store.put(put, Condition::Always).await?;
+            }
+            // The file was dropped just now, and the timer's window ends five minutes ago.
+            let now = Timestamp::now();
+            Ok(json!({"from": now - 1.hour(), "to": now + 1.minute()}))
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "this is the command's own output")]
+fn eprint(line: &str) {
+    eprintln!("{line}");
+}
+
+/// Shows the progress until the queues are empty.
+async fn watch(machine: &Machine, fetched: &Fetched, places: &Places) -> anyhow::Result<()> {
+    let bars = MultiProgress::new();
+    let style = ProgressStyle::with_template("{prefix:8} {bar:40} {pos}/{len} {elapsed}")?;
+    let bar = |prefix| bars.add(ProgressBar::new(fetched.queued).with_style(style.clone()).with_prefix(prefix));
+    let (convert, import) = (bar("rendered"), bar("filed"));
+    let moved = std::cell::Cell::new((Instant::now(), [Depth::default(); 2]));
+    let progress = |depths: &[Depth]| {
+        let &[to_convert, to_import] = depths else { return };
+        convert.set_position(fetched.queued.saturating_sub(to_convert.total()));
+        import.set_position(fetched.queued.saturating_sub(to_convert.total() + to_import.total()));
+        let totals = |depths: [Depth; 2]| depths.map(Depth::total);
+        if totals(moved.get().1) != totals([to_convert, to_import]) {
+            moved.set((Instant::now(), [to_convert, to_import]));
+        }
+    };
+    let mut failures = Failures::from_now(["convert.log", "import.log"].map(|log| places.logs.join(log)));
+    let stuck = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let still = moved.get().0.elapsed();
+            let said = failures.read();
+            if (still > PATIENCE && !said.is_empty()) || still > LAST_PATIENCE {
+                return said.iter().map(|detail| format!("\n  {detail}")).collect::<String>();
+            }
+        }
+    };
+    let result = tokio::select! {
+        drained = machine.drained(progress) => Ok(drained?),
+        said = stuck => Err(Some(said)),
+        pressed = tokio::signal::ctrl_c() => pressed.map(|()| Err(None))?,
+    };
+    convert.abandon();
+    import.abandon();
+    let said = match result {
+        Ok(()) => return Ok(()),
+        Err(None) => bail!("interrupted; what is not filed yet waits on the queues, and the next run goes on with it"),
+        Err(Some(said)) => said,
+    };
+    let depth: u64 = moved.get().1.map(Depth::total).iter().sum();
+    let logs = places.logs.display();
+    bail!(
+        "{depth} messages wait on the queues and do not move; none is lost, and none became a dead letter for it.\n\
+         The functions say:{}\nFix it and run again. All that they say is in {logs}.",
+        if said.is_empty() { "\n  nothing that calls for an operator".to_owned() } else { said }
+    )
+}
+
+fn next_steps(job: &Job, tally: &Totals, places: &Places) -> String {
+    let mut text = String::from("\nNext:\n");
+    if let Some(address) = tally.mailboxes.keys().next() {
+        text += &format!("  read it       mutt -R -f '{}'\n", places.mail.join(address).join(FOLDER).display());
+    }
+    match job {
+        Job::Sample { .. } => {
+            text += "  run it again  make run                     files nothing twice\n";
+            text += "  dead letters  target/debug/archiver dead-letters list --local\n";
+            text += "  the proof     target/debug/archiver reconcile --local\n";
+            text += "  your own chat make run EXPORT=chat.zip OWNER=you@example.com ZONE=Europe/Copenhagen\n";
+        }
+        Job::Many { .. } | Job::Export { .. } => {
+            text += "  run it again  the same command             files nothing twice\n"
+        }
+    }
+    text += &format!("  what they said {}\n", places.logs.display());
+    text
+}

@@ -1,0 +1,580 @@
+//! `archiver mapping`: the user map is checked before it is uploaded, and asked where somebody's items would go.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context, bail};
+use aws::s3::{Condition, Object, Put, Store, Written};
+use indicatif::ProgressBar;
+use jiff::Timestamp;
+use mapping::{RowError, UserMap, UserMapErrors, UserMapRecord};
+use model::{MailboxAddress, keys};
+use phone::{PhoneNumber, Region};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::text::{self, shown, shown_up_to, visible};
+use crate::{
+    confirm::{NOT_CONFIRMED, confirmed},
+    connection::{Connection, Deployment},
+    mailboxes,
+    user_map::{UserMapArguments, UserMapSettings},
+};
+
+/// What `archiver mapping` is asked for.
+#[derive(Debug, clap::Args)]
+pub struct MappingArguments {
+    #[command(subcommand)]
+    command: MappingCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum MappingCommand {
+    /// Read a user map as import would, and say line by line what is wrong; changes nothing
+    #[command(after_help = "Nobody is asked for anything, except with --mailboxes.\n\
+        Exit code: 0 when the file is valid (warnings or not); 1 when it is not or cannot be read, or a mailbox is not there.\n\
+        Examples:\n  archiver mapping check people.csv\n  archiver mapping check people.csv --mailboxes --stack NAME")]
+    Check(CheckArguments),
+    /// Put a valid user map into the bucket; import uses it from its next batch on
+    #[command(after_help = "A file with a wrong row is not uploaded at all.\n\
+        Exit code: 0 when the bucket has it, now or before; 1 when it could not be uploaded; 2 invalid arguments; 4 not confirmed.\n\
+        Examples:\n  archiver mapping upload people.csv\n  archiver mapping upload people.csv --yes --local")]
+    Upload(UploadArguments),
+    /// Confirm a user map that has disappeared or lost more than 10 % of its numbers, so that import uses it as it is
+    #[command(after_help = "Import stops filing when the user map disappears or shrinks; nothing is lost meanwhile.\n\
+        Exit code: 0 when import may use the map that is in the bucket now; 1 when it is not valid; 4 not confirmed.\n\
+        Examples:\n  archiver mapping confirm --stack NAME\n  archiver mapping confirm --yes --local")]
+    Confirm(ConfirmArguments),
+    /// Say where somebody's items would go by the user map in the bucket and the rule for e-mail properties
+    #[command(
+        after_help = "Whether a mailbox exists is not asked here; `archiver mapping check FILE --mailboxes` asks.\n\
+        Exit code: 0 when a mailbox is named, 1 when items of nobody else would become dead letters (unmapped).\n\
+        Examples:\n  archiver mapping resolve '+45 20 12 34 56'\n  archiver mapping resolve ada@example.com --json"
+    )]
+    Resolve(ResolveArguments),
+}
+
+#[derive(Debug, clap::Args)]
+struct CheckArguments {
+    /// The file, CSV in UTF-8
+    file: PathBuf,
+    /// The country of numbers that are written without a country code; set it as the deployment's DefaultRegion is
+    #[arg(long, env = "DEFAULT_REGION", value_name = "XX")]
+    default_region: Option<Region>,
+    /// Ask the deployment's mail system too whether each mailbox is there, as import would
+    #[arg(long)]
+    mailboxes: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    deployment: Deployment,
+}
+
+#[derive(Debug, clap::Args)]
+struct UploadArguments {
+    /// The file, CSV in UTF-8
+    file: PathBuf,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// Upload although the map has over 10 % fewer numbers than the one that import used last
+    #[arg(long)]
+    confirm_shrink: bool,
+    /// Ask the deployment's mail system first whether each mailbox is there, and upload nothing where one is not
+    #[arg(long)]
+    mailboxes: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    user_map: UserMapArguments,
+    #[command(flatten)]
+    deployment: Deployment,
+}
+
+#[derive(Debug, clap::Args)]
+struct ConfirmArguments {
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    user_map: UserMapArguments,
+    #[command(flatten)]
+    deployment: Deployment,
+}
+
+#[derive(Debug, clap::Args)]
+struct ResolveArguments {
+    /// A mobile number or an e-mail address
+    #[arg(value_name = "PHONE-OR-EMAIL", allow_hyphen_values = true)]
+    user: String,
+    /// Whether an item's own e-mail property counts where the user map knows nobody [default: the deployment's
+    /// AutomaticMapping]
+    #[arg(long, value_name = "BOOL")]
+    automatic_mapping: Option<bool>,
+    /// Where items of nobody go [default: the deployment's CatchAllMailbox]
+    #[arg(long, value_name = "E-MAIL")]
+    catch_all: Option<MailboxAddress>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    user_map: UserMapArguments,
+    #[command(flatten)]
+    deployment: Deployment,
+}
+
+/// As many numbers as one person has; more going to one mailbox are worth a second look.
+const NUMBERS_OF_ONE_MAILBOX: usize = 3;
+
+/// How many examples a warning names.
+const EXAMPLES: usize = 5;
+
+/// Runs it. Answers go to standard output, questions and warnings to standard error.
+///
+/// # Errors
+/// When the file or the deployment cannot be reached, or somebody else changes the map at the same moment.
+pub async fn run(arguments: MappingArguments) -> anyhow::Result<ExitCode> {
+    match arguments.command {
+        MappingCommand::Check(arguments) if arguments.mailboxes => {
+            let connection = Connection::open(&arguments.deployment).await?;
+            let checked = check(&arguments, Some(&connection)).await;
+            connection.close().await?;
+            checked
+        }
+        MappingCommand::Check(arguments) => check(&arguments, None).await,
+        MappingCommand::Upload(arguments) => upload(&arguments).await,
+        MappingCommand::Confirm(arguments) => confirm(&arguments).await,
+        MappingCommand::Resolve(arguments) => resolve(&arguments).await,
+    }
+}
+
+/// What is valid in a user map, and yet may be a mistake: one sentence each, with domains and addresses, for the
+/// operator's own terminal.
+pub fn suspicions(map: &UserMap) -> Vec<String> {
+    let mut found = Vec::new();
+    if map.is_empty() {
+        found.push(
+            "the file maps nobody: every item would go by its participants' own e-mail property alone".to_owned(),
+        );
+    }
+    found.extend(map.warnings().iter().map(ToString::to_string));
+    let mut domains = BTreeMap::<&str, usize>::new();
+    let mut mailboxes = BTreeMap::<&str, usize>::new();
+    for (_, address) in map.people() {
+        let domain = address.as_str().split_once('@').map_or("", |(_, domain)| domain);
+        *domains.entry(domain).or_default() += 1;
+        *mailboxes.entry(address.as_str()).or_default() += 1;
+    }
+    if domains.len() > 1 {
+        let mut domains: Vec<_> = domains.into_iter().collect();
+        domains.sort_by_key(|&(domain, count)| (count, domain));
+        let shown: Vec<_> =
+            domains.iter().take(EXAMPLES).map(|(domain, count)| format!("{domain} ({count})")).collect();
+        let more = domains.len().saturating_sub(EXAMPLES);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        found.push(format!(
+            "the mailboxes are of {} domains, the rarest first: {}{more}; is one misspelt, or somebody's private mail?",
+            domains.len(),
+            shown.join(", ")
+        ));
+    }
+    let many: Vec<_> = mailboxes.into_iter().filter(|(_, numbers)| *numbers > NUMBERS_OF_ONE_MAILBOX).collect();
+    for (address, numbers) in many.iter().take(EXAMPLES) {
+        found.push(format!("{numbers} numbers go to {address}: was a cell filled down?"));
+    }
+    if many.len() > EXAMPLES {
+        found.push(format!(
+            "and {} more mailboxes have more than {NUMBERS_OF_ONE_MAILBOX} numbers",
+            many.len() - EXAMPLES
+        ));
+    }
+    found
+}
+
+/// Reads a file, and no more of it than a user map may have.
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let opened = File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    // One byte more than is allowed is enough to be told that it is too large.
+    let limit = UserMap::MAX_BYTES as u64 + 1;
+    opened.take(limit).read_to_end(&mut bytes).with_context(|| format!("{} cannot be read", file.display()))?;
+    Ok(bytes)
+}
+
+/// How many people and mailboxes a map has.
+fn counts(map: &UserMap) -> (usize, usize) {
+    let mut mailboxes: Vec<_> = map.people().into_iter().map(|(_, address)| address).collect();
+    mailboxes.sort_unstable();
+    mailboxes.dedup();
+    (map.len(), mailboxes.len())
+}
+
+/// The mailboxes of a map that are not there.
+async fn absent(
+    connection: &Connection,
+    ministack: &Path,
+    map: &UserMap,
+) -> anyhow::Result<Vec<(u64, MailboxAddress)>> {
+    let bar = ProgressBar::new(map.mailboxes().len() as u64);
+    let asked = async {
+        let mailboxes = mailboxes::connect(connection, ministack).await.map_err(anyhow::Error::msg)?;
+        Ok::<_, anyhow::Error>(mailboxes::absent(mailboxes.as_ref(), map, |count| bar.set_position(count)).await?)
+    };
+    let absent = asked.await.context("the file is valid, but the mail system does not tell which mailboxes are there");
+    bar.finish_and_clear();
+    absent
+}
+
+fn absent_line((line, address): &(u64, MailboxAddress)) -> String {
+    format!(
+        "line {line}: there is no mailbox {address}: correct it, or have the mailbox made; until then items go by the \
+         person's own e-mail property, if they have one"
+    )
+}
+
+#[expect(clippy::print_stdout, reason = "this is the command's own output")]
+async fn check(arguments: &CheckArguments, connection: Option<&Connection>) -> anyhow::Result<ExitCode> {
+    let bytes = read(&arguments.file)?;
+    let deployed = match connection {
+        Some(connection) => UserMapSettings::deployed(connection)?.default_region,
+        None => None,
+    };
+    match UserMap::parse(&bytes, arguments.default_region.or(deployed)) {
+        Ok(map) => {
+            let (numbers, mailboxes) = counts(&map);
+            let suspicions = suspicions(&map);
+            let absent = match connection {
+                Some(connection) => Some(absent(connection, &arguments.deployment.ministack, &map).await?),
+                None => None,
+            };
+            if arguments.json {
+                let mut told =
+                    json!({"valid": true, "numbers": numbers, "mailboxes": mailboxes, "warnings": suspicions});
+                if let Some(absent) = &absent {
+                    let row = |(line, mailbox): &(u64, MailboxAddress)| json!({"line": line, "mailbox": mailbox});
+                    told["absent"] = absent.iter().map(row).collect();
+                }
+                println!("{}", text::json(&told)?);
+            } else {
+                println!("{} is valid: {numbers} numbers, {mailboxes} mailboxes", arguments.file.display());
+                absent.iter().flatten().for_each(|absent| println!("{}", shown_up_to(&absent_line(absent), 1_000)));
+                warn(&suspicions);
+            }
+            Ok(if absent.iter().flatten().count() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Err(errors) => {
+            refuse(&arguments.file, &errors, arguments.json)?;
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "this is the command's own output")]
+fn refuse(file: &Path, errors: &UserMapErrors, json: bool) -> anyhow::Result<()> {
+    if json {
+        let row =
+            |row: &RowError| json!({"line": row.line, "kind": row.problem.kind(), "problem": row.problem.to_string()});
+        let rows: Vec<_> = errors.rows().iter().map(row).collect();
+        println!("{}", text::json(&json!({"valid": false, "wrong_rows": errors.count(), "errors": rows}))?);
+    } else {
+        println!("{}", visible(&errors.to_string()));
+        println!("{} is not valid: wrong rows: {}", file.display(), errors.count());
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stderr, reason = "this is the command's own output")]
+fn warn(suspicions: &[String]) {
+    for suspicion in suspicions {
+        eprintln!("warning: {}", shown_up_to(suspicion, 2_000));
+    }
+}
+
+/// What an upload changes, in people's numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+struct Change {
+    numbers_before: Option<usize>,
+    numbers_after: usize,
+    added: usize,
+    removed: usize,
+    to_another_mailbox: usize,
+}
+
+impl Change {
+    /// `before` is `None` where the map in use cannot be read.
+    fn between(before: Option<&UserMap>, after: &UserMap) -> Self {
+        let nobody = UserMap::empty();
+        let old = before.unwrap_or(&nobody);
+        let now = Timestamp::now();
+        let (mut added, mut moved) = (0, 0);
+        for (number, address) in after.people() {
+            match old.address_of(&number, now) {
+                None => added += 1,
+                Some(other) if other != address => moved += 1,
+                Some(_) => {}
+            }
+        }
+        let removed = old.people().into_iter().filter(|(number, _)| after.address_of(number, now).is_none()).count();
+        Self {
+            numbers_before: before.map(UserMap::len),
+            numbers_after: after.len(),
+            added,
+            removed,
+            to_another_mailbox: moved,
+        }
+    }
+}
+
+async fn upload(arguments: &UploadArguments) -> anyhow::Result<ExitCode> {
+    let bytes = read(&arguments.file)?;
+    let connection = Connection::open(&arguments.deployment).await?;
+    let done = upload_to(&connection, arguments, bytes).await;
+    connection.close().await?;
+    done
+}
+
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command's own output")]
+async fn upload_to(connection: &Connection, arguments: &UploadArguments, bytes: Vec<u8>) -> anyhow::Result<ExitCode> {
+    let UserMapSettings { key, default_region } = UserMapSettings::of(&arguments.user_map, connection)?;
+    let key = key.as_str();
+    let map = match UserMap::parse(&bytes, default_region) {
+        Ok(map) => map,
+        Err(errors) => {
+            refuse(&arguments.file, &errors, arguments.json)?;
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    warn(&suspicions(&map));
+    if arguments.mailboxes {
+        let absent = absent(connection, &arguments.deployment.ministack, &map).await?;
+        absent.iter().for_each(|absent| eprintln!("{}", shown_up_to(&absent_line(absent), 1_000)));
+        if !absent.is_empty() {
+            eprintln!("Nothing was changed.");
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    let before = connection.store.get(key, UserMap::MAX_BYTES as u64).await?;
+    let in_use = match &before {
+        None => Some(UserMap::empty()),
+        Some(object) => UserMap::parse(&object.bytes, default_region).ok(),
+    };
+    let change = Change::between(in_use.as_ref(), &map);
+    match change.numbers_before {
+        Some(numbers) => eprintln!(
+            "{key}: {numbers} numbers now, {} after: {} added, {} removed, {} to another mailbox",
+            change.numbers_after, change.added, change.removed, change.to_another_mailbox
+        ),
+        None => eprintln!("{key}: what is there now is not valid, and no item is filed; {} numbers after", map.len()),
+    }
+    if before.as_ref().is_some_and(|object| object.bytes == bytes) {
+        eprintln!("The same file is there already; nothing was changed.");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let record = UserMapRecord::of(&map, Some(&bytes));
+    let last = last_used(&connection.store).await?;
+    let shrunk = last.as_ref().and_then(|(last, _)| record.follows(last.as_ref()).err());
+    if let Some(shrunk) = shrunk.filter(|_| !arguments.confirm_shrink) {
+        eprintln!(
+            "The last map that import used had {} numbers, this one has {}: over 10 % fewer. Nothing was changed; upload it \
+             with --confirm-shrink if that is intended.",
+            shrunk.before, shrunk.after
+        );
+        return Ok(ExitCode::FAILURE);
+    }
+    if !confirmed("Upload it?", arguments.yes)? {
+        eprintln!("Nothing was changed.");
+        return Ok(ExitCode::from(NOT_CONFIRMED));
+    }
+    let condition = before.as_ref().map_or(Condition::Absent, |Object { etag, .. }| Condition::Unchanged(etag));
+    let put = Put { key, bytes: bytes.into(), content_type: "text/csv", sha256: None };
+    match connection.store.put(put, condition).await? {
+        Written::Yes(_) => {}
+        Written::Conflict => bail!("somebody else has just changed {key}; nothing was uploaded: run it again"),
+    }
+    if shrunk.is_some() {
+        record_as_used(&connection.store, &record, last.and_then(|(_, object)| object)).await?;
+    }
+    if arguments.json {
+        println!("{}", text::json(&change)?);
+    } else {
+        println!("{key} uploaded: {} numbers. Import reads it with its next batch.", map.len());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The record of the user map that import used last, with the object that it was read from. `None` where the object is not
+/// readable.
+type LastUsed = Option<(Option<UserMapRecord>, Option<Object>)>;
+
+async fn last_used(store: &Store) -> anyhow::Result<LastUsed> {
+    const RECORD_MAX_BYTES: u64 = 4 << 10;
+    let object = store.get(keys::USER_MAP_RECORD, RECORD_MAX_BYTES).await?;
+    let record = object.as_ref().map(|object| serde_json::from_slice::<UserMapRecord>(&object.bytes)).transpose();
+    Ok(record.ok().map(|record| (record, object)))
+}
+
+/// Records a map as the one that import used last, which confirms it.
+async fn record_as_used(store: &Store, record: &UserMapRecord, before: Option<Object>) -> anyhow::Result<()> {
+    let condition = before.as_ref().map_or(Condition::Absent, |Object { etag, .. }| Condition::Unchanged(etag));
+    let bytes = serde_json::to_vec(record)?.into();
+    let put = Put { key: keys::USER_MAP_RECORD, bytes, content_type: "application/json", sha256: None };
+    match store.put(put, condition).await? {
+        Written::Yes(_) => Ok(()),
+        Written::Conflict => bail!("{} has just been changed; run `archiver mapping confirm`", keys::USER_MAP_RECORD),
+    }
+}
+
+async fn confirm(arguments: &ConfirmArguments) -> anyhow::Result<ExitCode> {
+    let connection = Connection::open(&arguments.deployment).await?;
+    let done = confirm_in(&connection, arguments).await;
+    connection.close().await?;
+    done
+}
+
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command's own output")]
+async fn confirm_in(connection: &Connection, arguments: &ConfirmArguments) -> anyhow::Result<ExitCode> {
+    let UserMapSettings { key, default_region } = UserMapSettings::of(&arguments.user_map, connection)?;
+    let object = connection.store.get(&key, UserMap::MAX_BYTES as u64).await?;
+    let map = match &object {
+        None => UserMap::empty(),
+        Some(object) => match UserMap::parse(&object.bytes, default_region) {
+            Ok(map) => map,
+            Err(errors) => {
+                println!("{errors}");
+                eprintln!("{key} is not valid, and cannot be confirmed: correct it and upload it");
+                return Ok(ExitCode::FAILURE);
+            }
+        },
+    };
+    let record = UserMapRecord::of(&map, object.as_ref().map(|object| &object.bytes[..]));
+    let (last, before) = match last_used(&connection.store).await? {
+        Some(last) => last,
+        // An object that is not readable is replaced.
+        None => (None, connection.store.get(keys::USER_MAP_RECORD, UserMap::MAX_BYTES as u64).await?),
+    };
+    if last.as_ref() == Some(&record) {
+        println!("{key}: nothing to confirm; import uses it, with {} numbers", map.len());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let had = last.map_or("no map".to_owned(), |last| format!("{} numbers", last.numbers));
+    let has = if object.is_some() { format!("{} numbers", map.len()) } else { "no file".to_owned() };
+    eprintln!("{key}: {has} now; the last map that import used: {had}");
+    if !confirmed("Let import use it as it is?", arguments.yes)? {
+        eprintln!("Nothing was changed.");
+        return Ok(ExitCode::from(NOT_CONFIRMED));
+    }
+    record_as_used(&connection.store, &record, before).await?;
+    println!("{key} confirmed: {has}. Import uses it with its next batch.");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// By which rule a mailbox was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// The user map knows the number.
+    UserMap,
+    /// The participant's own e-mail property.
+    EmailProperty,
+    /// Nobody is mapped, and the deployment has a mailbox for that.
+    CatchAll,
+    /// None: an item of nobody else becomes a dead letter, `unmapped`.
+    None,
+}
+
+/// Who is asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum User {
+    /// Somebody with this number and no e-mail property.
+    Phone(PhoneNumber),
+    /// Somebody with this e-mail property and no number that the map knows.
+    Email(MailboxAddress),
+}
+
+/// Where somebody's items would go, as far as that can be said without the mail system.
+pub fn answer<'a>(
+    user: &'a User,
+    map: &'a UserMap,
+    automatic: bool,
+    catch_all: Option<&'a MailboxAddress>,
+) -> (Rule, Option<&'a MailboxAddress>) {
+    let direct = match user {
+        User::Phone(number) => map.address_of(number, Timestamp::now()).map(|address| (Rule::UserMap, address)),
+        User::Email(address) => automatic.then_some((Rule::EmailProperty, address)),
+    };
+    match direct.or_else(|| Some((Rule::CatchAll, catch_all?))) {
+        Some((rule, address)) => (rule, Some(address)),
+        None => (Rule::None, None),
+    }
+}
+
+async fn resolve(arguments: &ResolveArguments) -> anyhow::Result<ExitCode> {
+    let connection = Connection::open(&arguments.deployment).await?;
+    let resolved = resolve_in(&connection, arguments).await;
+    connection.close().await?;
+    resolved
+}
+
+async fn resolve_in(connection: &Connection, arguments: &ResolveArguments) -> anyhow::Result<ExitCode> {
+    let settings = UserMapSettings::of(&arguments.user_map, connection)?;
+    let user = if arguments.user.contains('@') {
+        User::Email(arguments.user.parse().context("that is no e-mail address")?)
+    } else {
+        let number = PhoneNumber::from_cell(&arguments.user, settings.default_region);
+        User::Phone(number.context("that is no phone number")?)
+    };
+    let map = match settings.read(&connection.store).await? {
+        None => UserMap::empty(),
+        Some(Ok(map)) => map,
+        Some(Err(problem)) => {
+            bail!("the user map in use is not valid, and no item is filed until it is mended:\n{problem}")
+        }
+    };
+    let variables = connection.mapping();
+    let automatic = variables.or("AUTOMATIC_MAPPING", "true or false", true)?;
+    let catch_all = variables.optional("CATCH_ALL_MAILBOX", "an e-mail address")?;
+    let automatic = arguments.automatic_mapping.unwrap_or(automatic);
+    let (rule, mailbox) = answer(&user, &map, automatic, arguments.catch_all.as_ref().or(catch_all.as_ref()));
+    tell(arguments.json, &user, automatic, (rule, mailbox))
+}
+
+const NOT_ASKED: &str = "Not asked: whether that mailbox exists; `archiver mapping check FILE --mailboxes` asks. Where it is not \
+                         there, the next rule applies.";
+
+#[expect(clippy::print_stdout, reason = "this is the command's own output")]
+fn tell(
+    json: bool,
+    user: &User,
+    automatic: bool,
+    (rule, mailbox): (Rule, Option<&MailboxAddress>),
+) -> anyhow::Result<ExitCode> {
+    if json {
+        println!("{}", text::json(&json!({"rule": rule, "mailbox": mailbox, "mailbox_exists": "not asked"}))?);
+    } else {
+        let why = match (rule, user) {
+            (Rule::UserMap, _) => "by the user map",
+            (Rule::EmailProperty, _) => {
+                "by the item's own e-mail property, unless the user map has another mailbox for the participant's number"
+            }
+            (Rule::CatchAll, _) => "the catch-all mailbox, where no other participant has a mailbox",
+            (Rule::None, User::Phone(_)) if automatic => {
+                "the user map does not have this number; only an item whose participant has an e-mail property too is filed"
+            }
+            (Rule::None, _) => "nobody: neither the user map nor an e-mail property counts for this user",
+        };
+        match mailbox {
+            Some(mailbox) => println!("{}\n  {why}.\n{NOT_ASKED}", shown(mailbox.as_str())),
+            None => println!(
+                "no mailbox\n  {why}.\nAn item that no other participant has a mailbox for becomes a dead letter: unmapped."
+            ),
+        }
+    }
+    Ok(if mailbox.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

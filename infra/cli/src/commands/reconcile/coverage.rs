@@ -1,0 +1,349 @@
+//! Whether the windows of complete runs cover a period of archived times without a gap.
+//!
+//! Every run records its window before it lists anything. A time counts as fetched where a run that completed, or that
+//! came past it, has it in its window. Everything else in the period is a gap, or not due yet: a run is at work on it, or
+//! it is younger than a day and the next run continues there.
+
+use std::fmt;
+
+use jiff::{SignedDuration, Timestamp};
+use model::{RunId, RunRecord, Window};
+use serde::Serialize;
+
+use super::runs::{Run, Runs};
+use crate::connection::backfill_command;
+
+/// After so long without a complete run, what the archive received since is overdue: the default schedule's day, and what
+/// a run takes.
+const OVERDUE: SignedDuration = SignedDuration::from_hours(25);
+
+/// The most unfinished runs that a gap names.
+const NAMED_RUNS_MAX: usize = 5;
+
+/// What was examined, and what of it nobody fetched.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Coverage {
+    /// Start of the period, in archived times. `None` where no run has recorded a window and no period was named.
+    pub from: Option<Timestamp>,
+    /// End of the period, exclusive.
+    pub to: Option<Timestamp>,
+    /// Runs whose windows cover it.
+    pub complete_runs: u64,
+    /// Runs without a readable record: what they fetched cannot be proven.
+    pub unrecorded_runs: u64,
+    /// Parts that no run fetched.
+    pub gaps: Vec<Gap>,
+    /// Parts that are not fetched and not overdue.
+    pub pending: Vec<Pending>,
+    /// Whether a part that is pending was asked for by name, or a run is at work on it.
+    #[serde(skip)]
+    pub(super) undecided: bool,
+}
+
+/// A part of the period that no run fetched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Gap {
+    /// Inclusive.
+    pub from: Timestamp,
+    /// Exclusive.
+    pub to: Timestamp,
+    /// Runs that began to fetch it and did not complete.
+    pub unfinished_runs: Vec<RunId>,
+    /// The command that closes it.
+    pub command: String,
+}
+
+/// A part of the period that is not fetched yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Pending {
+    /// Inclusive.
+    pub from: Timestamp,
+    /// Exclusive.
+    pub to: Timestamp,
+    /// Whether a run is at work on it; otherwise the next run continues there.
+    pub running: bool,
+}
+
+/// The window of a run, and how much of it the run fetched.
+#[derive(Debug, Clone)]
+struct RunWindow {
+    run: RunId,
+    window: Window,
+    fetched_until: Option<Timestamp>,
+    running: bool,
+}
+
+impl RunWindow {
+    /// `longest_run`: a run that has not ended is at work for so long, and was ended from outside after that.
+    fn of(run: &Run, longest_run: SignedDuration, now: Timestamp) -> Option<Self> {
+        let RunRecord { from, to, complete, ended, reached, .. } = run.record.clone()?;
+        let window = Window::between(from, to).ok()?;
+        let fetched_until = if complete { Some(to) } else { reached.filter(|reached| *reached > from) };
+        let running = ended.is_none() && run.began + longest_run > now;
+        Some(Self { run: run.id.clone(), window, fetched_until: fetched_until.map(|until| until.min(to)), running })
+    }
+}
+
+impl Coverage {
+    /// Compares the windows of all runs with a period. `longest_run`: see [`RunWindow::of`].
+    pub(super) fn of_runs(
+        runs: &Runs,
+        period: (Option<Timestamp>, Option<Timestamp>),
+        longest_run: SignedDuration,
+        now: Timestamp,
+        options: &str,
+    ) -> Self {
+        let windows: Vec<_> = runs.all().filter_map(|run| RunWindow::of(run, longest_run, now)).collect();
+        let unrecorded = runs.all().filter(|run| run.record.is_none()).count() as u64;
+        Self::of(&windows, unrecorded, period, now, options)
+    }
+
+    /// `from` and `to` are the named ends of the period: by default from the first run's window on, and until now.
+    fn of(
+        windows: &[RunWindow],
+        unrecorded_runs: u64,
+        (from, to): (Option<Timestamp>, Option<Timestamp>),
+        now: Timestamp,
+        options: &str,
+    ) -> Self {
+        let Some(from) = from.or_else(|| windows.iter().map(|run| run.window.from).min()) else {
+            return Self { unrecorded_runs, ..Self::default() };
+        };
+        // Nobody reads fractions of a second in a command.
+        let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
+        let end = to.unwrap_or(now).min(now);
+        let fetched = |run: &RunWindow| run.fetched_until.and_then(|to| Window::between(run.window.from, to).ok());
+        let complete_runs =
+            windows.iter().filter_map(fetched).filter(|window| window.from < end && from < window.to).count() as u64;
+        let mut coverage = Self { from: Some(from), to: Some(end), complete_runs, unrecorded_runs, ..Self::default() };
+        if let (Some(to), true) = (to, from >= end) {
+            // A period that is yet to come.
+            coverage.pending.push(Pending { from, to, running: false });
+            coverage.undecided = true;
+            return coverage;
+        }
+        let running = || windows.iter().filter(|run| run.running).map(|run| run.window);
+        let not_fetched = without(Window::between(from, end).ok().into_iter(), windows.iter().filter_map(fetched));
+        let nobody_at_work = without(not_fetched.iter().copied(), running());
+        for part in without(not_fetched.into_iter(), nobody_at_work.iter().copied()) {
+            coverage.pending.push(Pending { from: part.from, to: part.to, running: true });
+            coverage.undecided = true;
+        }
+        let last = windows.iter().filter_map(|run| run.fetched_until).chain(running().map(|window| window.to)).max();
+        for part in nobody_at_work {
+            let continues = part.to == end && last.is_some_and(|last| last <= part.from);
+            if continues && last.is_some_and(|last| now.duration_since(last) <= OVERDUE) {
+                coverage.pending.push(Pending { from: part.from, to: part.to, running: false });
+                coverage.undecided |= to.is_some_and(|to| to <= now);
+            } else {
+                coverage.gaps.push(Gap::of(part, windows, options));
+            }
+        }
+        coverage
+    }
+
+    /// Whether something was examined and nothing in it is overdue.
+    pub fn is_contiguous(&self) -> bool {
+        self.from.is_some() && self.gaps.is_empty()
+    }
+
+    /// Says in sentences what was examined and what is not fetched yet; the gaps say themselves what they are.
+    pub fn sentences(&self) -> Vec<String> {
+        let (Some(from), Some(to)) = (self.from, self.to) else {
+            return vec![
+                "No run has recorded a window: nothing was examined, and nothing is proven to be fetched. Is the schedule \
+                 enabled, and does fetch start? archiver doctor looks"
+                    .to_owned(),
+            ];
+        };
+        let mut sentences = Vec::new();
+        let runs = self.complete_runs;
+        let until = self.pending.iter().map(|pending| pending.from).min().unwrap_or(to);
+        sentences.push(match self.gaps.len() {
+            0 if until <= from => "Examined: nothing of the period is fetched yet".to_owned(),
+            0 => format!(
+                "Examined: the windows of {runs} runs cover archived times from {from} to {until} without a gap"
+            ),
+            gaps => {
+                format!("Examined: the windows of {runs} runs leave {gaps} gaps in archived times from {from} to {to}")
+            }
+        });
+        for Pending { from, to, running } in &self.pending {
+            sentences.push(if *running {
+                format!("A run is at work on archived times from {from} to {to}")
+            } else {
+                format!("Not fetched yet: archived times from {from} on; the next run continues there")
+            });
+        }
+        if self.unrecorded_runs > 0 {
+            sentences.push(format!(
+                "{} runs have no readable record of their window (run.json): they count as not complete",
+                self.unrecorded_runs
+            ));
+        }
+        sentences
+    }
+
+    /// Whether no run is at work on the period, and the named end of the period is fetched.
+    pub fn is_decided(&self) -> bool {
+        !self.undecided
+    }
+}
+
+impl Gap {
+    fn of(gap: Window, windows: &[RunWindow], options: &str) -> Self {
+        let began = windows.iter().filter(|run| run.window.from < gap.to && gap.from < run.window.to);
+        let unfinished_runs = began.map(|run| run.run.clone()).take(NAMED_RUNS_MAX).collect();
+        let command = backfill_command(options, &gap);
+        Self { from: gap.from, to: gap.to, unfinished_runs, command }
+    }
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not fetched: archived times from {} to {}", self.from, self.to)?;
+        if let [first, more @ ..] = &self.unfinished_runs[..] {
+            write!(f, "; {first}")?;
+            more.iter().try_for_each(|run| write!(f, ", {run}"))?;
+            f.write_str(" did not complete")?;
+        }
+        write!(f, ". Close the gap: {}", self.command)
+    }
+}
+
+/// Returns what is left of some windows without others.
+fn without(windows: impl Iterator<Item = Window>, others: impl Iterator<Item = Window>) -> Vec<Window> {
+    let mut others: Vec<_> = others.collect();
+    others.sort_unstable_by_key(|other| other.from);
+    let mut left = Vec::new();
+    for window in windows {
+        let mut at = window.from;
+        for other in others.iter().filter(|other| other.from < window.to && window.from < other.to) {
+            left.extend(Window::between(at, other.from).ok());
+            at = at.max(other.to);
+        }
+        left.extend(Window::between(at, window.to).ok());
+    }
+    left
+}
+
+#[cfg(test)]
+mod tests {
+    use model::RunKind;
+
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        format!("2026-11-{text}:00Z").parse().unwrap()
+    }
+
+    const OPTIONS: &str = " --stack wa";
+
+    /// How a run went.
+    enum Went {
+        Complete,
+        Until(&'static str),
+        Nowhere,
+        Running,
+    }
+
+    fn run(from: &str, to: &str, went: Went) -> RunWindow {
+        let window = Window::between(at(from), at(to)).unwrap();
+        let began = window.to + Window::MARGIN;
+        let id = RunId::new(began, RunKind::Daily, from);
+        let mut record = RunRecord::begun(id.clone(), window);
+        match went {
+            Went::Complete => (record.complete, record.ended) = (true, Some(began)),
+            Went::Until(reached) => (record.reached, record.ended) = (Some(at(reached)), Some(began)),
+            Went::Nowhere => record.ended = Some(began),
+            Went::Running => {}
+        }
+        let run = Run { id, began, record: Some(record), pages: Vec::new() };
+        RunWindow::of(&run, SignedDuration::from_mins(15), began + SignedDuration::from_mins(1)).unwrap()
+    }
+
+    /// The gaps of a period, and what is pending in it.
+    fn examine(windows: &[RunWindow], from: Option<&str>, to: Option<&str>, now: &str) -> (Vec<String>, Vec<String>) {
+        let coverage = Coverage::of(windows, 0, (from.map(at), to.map(at)), at(now), OPTIONS);
+        let text = |from: Timestamp, to: Timestamp| {
+            let short = |time: Timestamp| time.strftime("%dT%H:%M").to_string();
+            format!("{}..{}", short(from), short(to))
+        };
+        (
+            coverage.gaps.iter().map(|gap| text(gap.from, gap.to)).collect(),
+            coverage.pending.iter().map(|pending| text(pending.from, pending.to)).collect(),
+        )
+    }
+
+    const NONE: [&str; 0] = [];
+
+    #[test]
+    fn windows_that_touch_or_overlap_leave_no_gap() {
+        let runs = [
+            run("03T06:00", "04T06:55", Went::Complete),
+            run("01T06:55", "02T06:55", Went::Complete),
+            run("02T06:55", "03T06:55", Went::Complete),
+        ];
+        let (gaps, pending) = examine(&runs, None, None, "04T12:00");
+        assert_eq!((gaps, pending), (vec![], vec!["04T06:55..04T12:00".to_owned()]));
+        assert_eq!(examine(&runs, Some("02T00:00"), Some("04T00:00"), "04T12:00"), (vec![], vec![]));
+    }
+
+    #[test]
+    fn gap_is_named_with_the_command_that_closes_it() {
+        // A first run that fails, and the first that succeeds a week later; or a cursor that was lost.
+        let runs = [run("01T07:00", "02T06:55", Went::Nowhere), run("08T07:00", "09T06:55", Went::Complete)];
+        let coverage = Coverage::of(&runs, 0, (None, None), at("09T08:00"), OPTIONS);
+        let [gap] = &coverage.gaps[..] else { panic!("{coverage:?}") };
+        assert!(!coverage.is_contiguous() && coverage.is_decided());
+        assert_eq!((gap.from, gap.to), (at("01T07:00"), at("08T07:00")));
+        assert_eq!(gap.unfinished_runs.iter().map(RunId::as_str).collect::<Vec<_>>(), [runs[0].run.as_str()]);
+        let command = "archiver backfill --stack wa --from 2026-11-01T07:00:00Z --to 2026-11-08T07:00:00Z";
+        assert_eq!(gap.command, command);
+        let closed = [&runs[..], &[run("01T07:00", "08T07:00", Went::Complete)]].concat();
+        assert_eq!(examine(&closed, None, Some("09T00:00"), "09T08:00"), (vec![], vec![]));
+    }
+
+    #[test]
+    fn incomplete_run_covers_what_it_reached() {
+        let runs = [run("01T07:00", "05T06:55", Went::Until("03T12:00")), run("04T07:00", "06T06:55", Went::Complete)];
+        assert_eq!(examine(&runs, None, None, "06T07:00").0, ["03T12:00..04T07:00"]);
+        let unknown = [run("01T07:00", "05T06:55", Went::Nowhere), run("04T07:00", "06T06:55", Went::Complete)];
+        assert_eq!(examine(&unknown, None, None, "06T07:00").0, ["01T07:00..04T07:00"]);
+    }
+
+    #[test]
+    fn running_window_is_pending_and_a_crashed_one_is_a_gap() {
+        let runs = [run("01T07:00", "02T06:55", Went::Complete), run("02T06:55", "03T06:55", Went::Running)];
+        let coverage = Coverage::of(&runs, 0, (None, Some(at("03T06:00"))), at("03T07:01"), OPTIONS);
+        assert!(coverage.is_contiguous() && !coverage.is_decided(), "{coverage:?}");
+        let crashed = RunWindow { running: false, ..runs[1].clone() };
+        let runs = [runs[0].clone(), crashed, run("04T06:55", "05T06:55", Went::Complete)];
+        assert_eq!(examine(&runs, None, None, "05T07:00").0, ["02T06:55..04T06:55"]);
+        let first = [run("01T07:00", "02T06:55", Went::Running)];
+        let coverage = Coverage::of(&first, 0, (None, None), at("02T07:01"), OPTIONS);
+        assert!(coverage.is_contiguous() && !coverage.is_decided(), "the first run is at work: {coverage:?}");
+    }
+
+    #[test]
+    fn period_without_runs_is_a_gap() {
+        assert!(!Coverage::of(&[], 0, (None, None), at("09T00:00"), OPTIONS).is_contiguous());
+        assert_eq!(examine(&[], Some("01T00:00"), Some("02T00:00"), "09T00:00").0, ["01T00:00..02T00:00"]);
+        let runs = [run("05T07:00", "06T06:55", Went::Complete)];
+        assert_eq!(examine(&runs, Some("01T00:00"), Some("06T00:00"), "06T08:00").0, ["01T00:00..05T07:00"]);
+        assert_eq!(examine(&runs, Some("07T00:00"), Some("08T00:00"), "09T00:00").0, ["07T00:00..08T00:00"]);
+    }
+
+    #[test]
+    fn end_of_the_period_is_overdue_after_a_day() {
+        let runs = [run("01T07:00", "02T06:55", Went::Complete)];
+        assert_eq!(examine(&runs, None, None, "03T07:10"), (vec![], vec!["02T06:55..03T07:10".to_owned()]));
+        assert_eq!(examine(&runs, None, None, "03T08:00").0, ["02T06:55..03T08:00"]);
+        // A named end that is not fetched yet is not a success.
+        let coverage = Coverage::of(&runs, 0, (None, Some(at("03T00:00"))), at("03T05:00"), OPTIONS);
+        assert!(coverage.is_contiguous() && !coverage.is_decided());
+        let coverage = Coverage::of(&runs, 0, (Some(at("05T00:00")), Some(at("06T00:00"))), at("03T05:00"), OPTIONS);
+        assert!(coverage.is_contiguous() && !coverage.is_decided(), "a period that is yet to come");
+        assert_eq!(examine(&runs, Some("01T07:00"), Some("02T00:00"), "02T07:00").1, NONE);
+    }
+}

@@ -1,0 +1,344 @@
+//! `archiver reconcile --unmapped`: participants that had no mailbox when their items were filed are resolved again with
+//! today's user map, and the copies that are missing are filed.
+//!
+//! Import alone decides which mailboxes an item belongs in. This command finds the outcomes whose unmapped participants the
+//! user map knows today, records them in the outcome as missing, so that the item is incomplete until they have their copies,
+//! and queues an import task. Where it ends between the two, the item is incomplete and `reconcile` names it.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::bail;
+use aws::{
+    s3::{Put, Written},
+    sqs::Queue,
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use indicatif::ProgressBar;
+use jiff::Timestamp;
+use ledger::{StoredOutcome, StoredParticipants, participants_of};
+use mapping::UserMap;
+use model::{
+    ConvertTask, ImportTask, Listed, MailboxAddress, MissingParticipant, MissingReason, Outcome, RunId, TASK_VERSION,
+    keys::ItemKeys,
+};
+use serde::Serialize;
+
+use super::{
+    ReconcileArguments,
+    duplicates::{ItemHash, Seen},
+    runs::Runs,
+};
+use crate::{
+    Interrupt,
+    confirm::{NOT_CONFIRMED, confirmed},
+    connection::Connection,
+    text::{self, shown, table_of},
+    user_map::UserMapSettings,
+};
+use ledger::entries::{self, AT_ONCE, Account, account};
+
+/// Stored messages that are read concurrently; each takes up to 14 MB of memory.
+const MESSAGE_CONCURRENCY: usize = 3;
+
+/// Items that are prepared before their tasks are sent.
+const SENT_TOGETHER: usize = 100;
+
+/// The exit code of "done in part".
+const IN_PART: u8 = 3;
+
+/// What was found.
+#[derive(Debug, Default, Serialize)]
+pub struct Remapped {
+    /// Items that were examined.
+    pub examined: u64,
+    /// Items that lack copies.
+    pub items: u64,
+    /// Missing copies by mailbox.
+    pub copies: BTreeMap<MailboxAddress, u64>,
+    /// Items that wait as dead letters: a replay resolves their participants again.
+    pub dead_letters: u64,
+    /// Items that a function works on.
+    pub in_flight: u64,
+    /// Items whose stored message is no longer kept or is not the rendered one, so that their participants are not known.
+    pub unreadable: u64,
+    #[serde(skip)]
+    candidates: Vec<Candidate>,
+}
+
+/// An item that lacks copies, in few bytes: there may be a hundred thousand.
+#[derive(Debug)]
+struct Candidate {
+    /// The body of its convert task, from which its keys follow.
+    task: Box<str>,
+    /// The participants that are mapped now.
+    participants: Box<[usize]>,
+}
+
+impl Remapped {
+    /// Finds the items of the runs whose unmapped participants the user map knows.
+    ///
+    /// # Errors
+    /// When the bucket does not answer, or an object is not readable.
+    pub async fn find(
+        connection: &Connection,
+        runs: &Runs,
+        map: &UserMap,
+        progress: impl Fn(u64),
+    ) -> anyhow::Result<Self> {
+        let store = &connection.store;
+        let mut found = Self::default();
+        let mut seen = Seen::default();
+        for run in &runs.runs {
+            for page in run.page_numbers() {
+                let mut listed = entries::page(store, &run.id, page).await?.unwrap_or_default();
+                listed.retain(|listed| seen.is_new(ItemHash::of(&listed.item)));
+                found.examined += listed.len() as u64;
+                let read =
+                    |listed: Listed| async move { anyhow::Ok((account(store, &run.id, &listed).await?, listed)) };
+                let outcomes = stream::iter(listed).map(read).buffered(AT_ONCE);
+                let unmapped = outcomes.try_filter_map(|(account, listed)| {
+                    std::future::ready(Ok(match account {
+                        Account::Outcome(stored) if concerns(&stored.outcome) => Some((*stored, listed)),
+                        Account::Outcome(_) | Account::Nothing | Account::NoTask => None,
+                    }))
+                });
+                let resolve = |(stored, listed): (StoredOutcome, Listed)| async move {
+                    let resolved = Resolved::of(connection, &stored.outcome, map).await?;
+                    anyhow::Ok((listed, resolved))
+                };
+                let mut resolved = unmapped.map_ok(resolve).try_buffered(MESSAGE_CONCURRENCY);
+                while let Some((listed, resolved)) = resolved.try_next().await? {
+                    found.add(&run.id, &listed, resolved);
+                }
+                progress(found.examined);
+            }
+        }
+        Ok(found)
+    }
+
+    fn add(&mut self, run: &RunId, listed: &Listed, resolved: Resolved) {
+        match resolved {
+            Resolved::Nothing => {}
+            Resolved::DeadLetter => self.dead_letters += 1,
+            Resolved::InFlight => self.in_flight += 1,
+            Resolved::Unreadable => self.unreadable += 1,
+            Resolved::Missing(missing) => {
+                self.items += 1;
+                for address in missing.values() {
+                    *self.copies.entry(address.clone()).or_default() += 1;
+                }
+                let task = entries::task_body(run, listed).into();
+                self.candidates.push(Candidate { task, participants: missing.into_keys().collect() });
+            }
+        }
+    }
+
+    /// Records the missing copies and queues an import task for each item. Returns how many were queued; what is left out has
+    /// changed meanwhile, or was not reached.
+    ///
+    /// # Errors
+    /// When the bucket or the queue does not answer. What was queued before is queued.
+    pub async fn queue(
+        &self,
+        connection: &Connection,
+        interrupt: &Interrupt,
+        progress: impl Fn(u64),
+    ) -> anyhow::Result<u64> {
+        let import = Queue::new(&connection.config, connection.queues.import.clone());
+        let mut queued = 0;
+        for some in self.candidates.chunks(SENT_TOGETHER) {
+            if interrupt.is_set() {
+                break;
+            }
+            let prepared = stream::iter(some).map(|candidate| prepare(connection, candidate)).buffered(AT_ONCE);
+            let bodies: Vec<_> = prepared.try_filter_map(|body| std::future::ready(Ok(body))).try_collect().await?;
+            for sent in import.send(&bodies).await {
+                sent?;
+                queued += 1;
+            }
+            progress(queued);
+        }
+        Ok(queued)
+    }
+}
+
+/// Whether an outcome has participants to resolve again.
+fn concerns(outcome: &Outcome) -> bool {
+    !outcome.unmapped.is_empty() || outcome.missing.iter().any(is_remapped)
+}
+
+fn is_remapped(missing: &MissingParticipant) -> bool {
+    missing.reason == MissingReason::MappedLater
+}
+
+/// What the participants of an item come to.
+enum Resolved {
+    /// Nobody of them is mapped now.
+    Nothing,
+    DeadLetter,
+    InFlight,
+    Unreadable,
+    /// The places of those who are mapped now and whose mailbox has no copy.
+    Missing(BTreeMap<usize, MailboxAddress>),
+}
+
+impl Resolved {
+    async fn of(connection: &Connection, outcome: &Outcome, map: &UserMap) -> anyhow::Result<Self> {
+        if outcome.claim.as_ref().is_some_and(|claim| claim.until > Timestamp::now()) {
+            return Ok(Self::InFlight);
+        }
+        let (Some(mime), Some(sha256), Some(bytes)) = (&outcome.mime, outcome.sha256, outcome.bytes) else {
+            return Ok(Self::Nothing);
+        };
+        let Some(StoredParticipants { participants, message_time }) =
+            participants_of(&connection.store, mime, sha256, bytes).await?
+        else {
+            return Ok(Self::Unreadable);
+        };
+        let filed = |address: &MailboxAddress| outcome.mailboxes.iter().any(|filed| filed.address == *address);
+        let places = outcome.unmapped.iter().copied();
+        let interrupted =
+            outcome.missing.iter().filter(|missing| is_remapped(missing)).map(|missing| missing.participant);
+        let missing: BTreeMap<_, _> = places
+            .chain(interrupted)
+            .filter_map(|place| {
+                Some((place, map.address_of_participant(participants.get(place)?, message_time)?.clone()))
+            })
+            .filter(|(_, address)| !filed(address))
+            .collect();
+        Ok(match (missing.is_empty(), outcome.dead_letter) {
+            (true, _) => Self::Nothing,
+            (false, Some(_)) => Self::DeadLetter,
+            (false, None) => Self::Missing(missing),
+        })
+    }
+}
+
+/// Records the missing copies of an item in its outcome; the body of its import task, or `None` where the outcome has
+/// changed meanwhile.
+async fn prepare(connection: &Connection, candidate: &Candidate) -> anyhow::Result<Option<String>> {
+    let store = &connection.store;
+    let task = ConvertTask::parse(&candidate.task)?;
+    let keys = ItemKeys::of_convert(&task);
+    let Some(stored) = ledger::read_outcome(store, &keys).await? else { return Ok(None) };
+    let now = Timestamp::now();
+    let mut outcome = stored.outcome.clone();
+    if outcome.dead_letter.is_some() || outcome.claim.as_ref().is_some_and(|claim| claim.until > now) {
+        return Ok(None);
+    }
+    let (Some(mime), Some(sha256), Some(bytes), Some(message_id)) =
+        (outcome.mime.clone(), outcome.sha256, outcome.bytes, outcome.message_id.clone())
+    else {
+        return Ok(None);
+    };
+    let wanted = |place: &usize| candidate.participants.contains(place);
+    let unmapped: Vec<_> = outcome.unmapped.iter().copied().filter(wanted).collect();
+    if !unmapped.is_empty() {
+        outcome.unmapped.retain(|place| !wanted(place));
+        outcome.lookup_rejected.retain(|place| !wanted(place));
+        outcome.missing.extend(unmapped.into_iter().map(|participant| MissingParticipant {
+            participant,
+            reason: MissingReason::MappedLater,
+            since: now,
+            checks: 0,
+        }));
+        let put =
+            Put { key: &keys.outcome, bytes: outcome.to_json().into(), content_type: "application/json", sha256: None };
+        if !matches!(store.put(put, stored.condition()).await?, Written::Yes(_)) {
+            return Ok(None);
+        }
+    } else if !outcome.missing.iter().any(is_remapped) {
+        return Ok(None);
+    }
+    let task = ImportTask {
+        v: TASK_VERSION,
+        run: task.run,
+        key: task.item.key(),
+        item: task.item,
+        archived_time: task.archived_time,
+        mime: Some(mime),
+        sha256,
+        bytes,
+        message_id,
+        message_time: None,
+        // Import reads them from the evidence of the stored message.
+        participants: None,
+    };
+    Ok(Some(serde_json::to_string(&task)?))
+}
+
+/// Runs it: what would be filed is shown first. Data goes to standard output.
+pub(super) async fn run(connection: &Connection, arguments: &ReconcileArguments) -> anyhow::Result<ExitCode> {
+    let settings = UserMapSettings::deployed(connection)?;
+    let map = match settings.read(&connection.store).await? {
+        Some(Ok(map)) => map,
+        Some(Err(problem)) => bail!("the user map {} is not valid, correct it first:\n{problem}", settings.key),
+        None => bail!("the bucket has no user map {}: archiver mapping upload", settings.key),
+    };
+    let (from, to) = (arguments.from.unwrap_or(Timestamp::MIN), arguments.to.unwrap_or(Timestamp::MAX));
+    let runs = Runs::between(&connection.store, from, to).await?;
+    let bar = ProgressBar::new_spinner();
+    bar.enable_steady_tick(Duration::from_millis(200));
+    let found = Remapped::find(connection, &runs, &map, |examined| bar.set_message(format!("{examined} items"))).await;
+    bar.finish_and_clear();
+    let found = found?;
+    let mut out = io::stdout().lock();
+    if arguments.json {
+        writeln!(out, "{}", text::json(&found)?)?;
+    } else {
+        writeln!(out, "{}", table(&found, runs.runs.len()))?;
+    }
+    let partial = found.unreadable > 0 || found.in_flight > 0;
+    let done = if partial { ExitCode::from(IN_PART) } else { ExitCode::SUCCESS };
+    if found.items == 0 {
+        return Ok(done);
+    }
+    let copies: u64 = found.copies.values().sum();
+    if !confirmed(&format!("File {copies} copies of {} items?", found.items), arguments.yes)? {
+        writeln!(io::stderr(), "Nothing was changed.")?;
+        return Ok(ExitCode::from(NOT_CONFIRMED));
+    }
+    let (interrupt, bar) = (Interrupt::listen(), ProgressBar::new(found.items));
+    let queued = found.queue(connection, &interrupt, |queued| bar.set_position(queued)).await;
+    bar.finish_and_clear();
+    let queued = queued?;
+    let mut notes = io::stderr().lock();
+    writeln!(notes, "{queued} of {} items are on the import queue.", found.items)?;
+    if queued < found.items {
+        writeln!(notes, "The others have changed meanwhile or were not reached: run the same command again.")?;
+        return Ok(ExitCode::from(IN_PART));
+    }
+    Ok(done)
+}
+
+fn table(found: &Remapped, runs: usize) -> String {
+    let mut text = format!("{} items of {runs} runs were examined.", found.examined);
+    if found.items == 0 {
+        text += " No unmapped participant is in the user map now.";
+    } else {
+        text += &format!(" {} items lack copies:", found.items);
+        let mut table = table_of(&["mailbox", "missing copies"]);
+        for (address, copies) in &found.copies {
+            table.add_row([shown(address.as_str()), copies.to_string()]);
+        }
+        text += &format!("\n{table}");
+    }
+    for (count, what) in [
+        (
+            found.dead_letters,
+            "wait as dead letters; a replay resolves their participants again: archiver dead-letters replay",
+        ),
+        (found.in_flight, "are in flight: run the same command again"),
+        (found.unreadable, "have no readable stored message any more, so their participants are not known"),
+    ] {
+        if count > 0 {
+            text += &format!("\n{count} items {what}.");
+        }
+    }
+    text
+}

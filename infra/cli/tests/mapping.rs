@@ -1,0 +1,165 @@
+//! Transcripts of `archiver mapping`.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking, its helpers included")]
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use local::{
+    cloud::{Cloud, Redelivery, Step},
+    ministack::{Ministack, MinistackOptions},
+};
+
+/// The emulator's program: `MINISTACK`, or where `make` installs it.
+#[expect(clippy::disallowed_methods, reason = "a test has no list of variables")]
+fn ministack_program() -> PathBuf {
+    let installed = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv/bin/ministack");
+    std::env::var("MINISTACK").map_or_else(|_| installed(), PathBuf::from)
+}
+
+async fn ministack(directory: &Path) -> Ministack {
+    let options = MinistackOptions {
+        program: ministack_program(),
+        port: None,
+        state: None,
+        log: directory.join("logs/ministack.log"),
+        variables: Vec::new(),
+    };
+    Ministack::start(&options).await.unwrap_or_else(|error| panic!("{error}"))
+}
+
+const REDELIVERY: Redelivery = Redelivery { visibility: std::time::Duration::from_secs(60), max_receives: 3 };
+
+fn archiver(directory: &Path, variables: &[(String, String)], arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_archiver"));
+    command.current_dir(directory).env_clear().envs(variables.iter().cloned()).args(arguments).output().unwrap()
+}
+
+fn transcript(output: &Output) -> (i32, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+}
+
+fn check(file: &str, arguments: &[&str]) -> (i32, String, String) {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("people.csv"), file).unwrap();
+    let arguments = [&["mapping", "check", "people.csv"], arguments].concat();
+    transcript(&archiver(directory.path(), &[], &arguments))
+}
+
+#[test]
+fn a_good_file_is_counted() {
+    let file = "Mobile number,E-mail address\n+4520123456,ada@example.com\n+4530123456,ada@example.com\n";
+    let expected = "people.csv is valid: 2 numbers, 1 mailboxes\n";
+    assert_eq!(check(file, &[]), (0, expected.to_owned(), String::new()));
+    let json = "{\"mailboxes\":1,\"numbers\":2,\"valid\":true,\"warnings\":[]}\n";
+    assert_eq!(check(file, &["--json"]), (0, json.to_owned(), String::new()));
+}
+
+#[test]
+fn numbers_without_a_country_are_read_in_the_deployments_own() {
+    let file = "Mobile;E-mail\n20 12 34 56;ada@example.com\n";
+    let (code, out, _) = check(file, &[]);
+    assert!(code == 1 && out.starts_with("line 2: the mobile number cannot be used: "), "{out}");
+    assert_eq!(check(file, &["--default-region", "DK"]).0, 0);
+}
+
+#[test]
+fn what_is_valid_and_strange_is_a_warning() {
+    let file = "Mobile,E-mail\n+4520123456,ada@example.com\n+4520123457,bob@example.com\n+4520123458,eve@exmaple.com\n";
+    let (code, out, err) = check(file, &[]);
+    assert_eq!((code, out.as_str()), (0, "people.csv is valid: 3 numbers, 3 mailboxes\n"));
+    let expected = "warning: the mailboxes are of 2 domains, the rarest first: exmaple.com (1), example.com (2); \
+                    is one misspelt, or somebody's private mail?\n";
+    assert_eq!(err, expected);
+
+    let row = |last: u32| format!("+452012345{last},ada@example.com\n");
+    let (code, _, err) = check(&format!("Mobile,E-mail\n{}", (0..4).map(row).collect::<String>()), &[]);
+    assert_eq!((code, err.as_str()), (0, "warning: 4 numbers go to ada@example.com: was a cell filled down?\n"));
+
+    let (code, _, err) = check("Mobile,E-mail\n", &[]);
+    assert!(code == 0 && err.starts_with("warning: the file maps nobody"), "{err}");
+}
+
+#[test]
+fn what_is_wrong_is_told_line_by_line_with_what_to_do() {
+    let file = "Mobile,E-mail\n+4520123456,ada@example.com\n4.52E+09,bob@example.com\n+4520123457,eve.example.com\n\
+                +4520123456,carl@example.com\n";
+    let (code, out, err) = check(file, &[]);
+    assert_eq!((code, err.as_str()), (1, ""));
+    let lines: Vec<_> = out.lines().collect();
+    assert!(lines[0].starts_with("line 3: ") && lines[0].contains("format the column as text"), "{out}");
+    assert_eq!(
+        lines[1],
+        "line 4: the e-mail address cannot be used: an e-mail address has one @ with something on both sides"
+    );
+    assert!(lines[2].starts_with("line 5: line 2 gives the same mobile number another e-mail address"), "{out}");
+    assert_eq!(lines[3], "people.csv is not valid: wrong rows: 3");
+
+    let (code, out, _) = check(file, &["--json"]);
+    let answer: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &answer["valid"], &answer["wrong_rows"]), (1, &false.into(), &3.into()));
+    assert_eq!((&answer["errors"][0]["line"], &answer["errors"][0]["kind"]), (&3.into(), &"phone".into()));
+}
+
+#[test]
+fn an_empty_and_a_missing_file_are_errors() {
+    let (code, out, _) = check("", &[]);
+    assert!(code == 1 && out.starts_with("line 1: the file is empty: the first row names the columns"), "{out}");
+    let directory = tempfile::tempdir().unwrap();
+    let (code, out, err) = transcript(&archiver(directory.path(), &[], &["mapping", "check", "nobody.csv"]));
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(err.contains("error: nobody.csv cannot be read: No such file or directory"), "{err}");
+}
+
+#[tokio::test]
+async fn an_upload_is_whole_and_asked_for_and_the_answer_comes_from_the_bucket() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = ministack(directory.path()).await;
+    let cloud = Cloud::at(&server.endpoint()).await;
+    let resources = cloud.create(REDELIVERY).await.unwrap();
+    let mut variables = cloud.variables(Step::Convert, &resources);
+    variables.push(("AWS_REGION".to_owned(), "us-east-1".to_owned()));
+    let run = async |arguments: &[&str]| {
+        let (directory, variables) = (directory.path().to_owned(), variables.clone());
+        let arguments: Vec<_> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let run = move || {
+            let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+            transcript(&archiver(&directory, &variables, &arguments))
+        };
+        tokio::task::spawn_blocking(run).await.unwrap()
+    };
+    let write = |file: &str| std::fs::write(directory.path().join("people.csv"), file).unwrap();
+
+    write("Mobile,E-mail\n+4520123456,ada@example.com\n");
+    let (code, _, err) = run(&["mapping", "upload", "people.csv"]).await;
+    assert!(code == 1 && err.contains("say --yes where nobody can be asked"), "{err}");
+    let (code, _, _) = run(&["mapping", "resolve", "+45 20 12 34 56"]).await;
+    assert_eq!(code, 1, "nothing was uploaded without consent");
+
+    let (code, out, err) = run(&["mapping", "upload", "people.csv", "--yes"]).await;
+    assert_eq!((code, out.starts_with("config/user-map.csv uploaded: 1 numbers.")), (0, true), "{out}{err}");
+    assert_eq!(err, "config/user-map.csv: 0 numbers now, 1 after: 1 added, 0 removed, 0 to another mailbox\n");
+
+    write("Mobile,E-mail\n+4520123456,bob@example.com\n+4530123456,eve@example.com\n4.52E+09,x@example.com\n");
+    let (code, out, _) = run(&["mapping", "upload", "people.csv", "--yes"]).await;
+    assert!(code == 1 && out.starts_with("line 4: "), "{out}");
+    let (code, out, _) = run(&["mapping", "resolve", "+45 20 12 34 56"]).await;
+    assert!(code == 0 && out.starts_with("ada@example.com\n  by the user map.\nNot asked: "), "{out}");
+
+    write("Mobile,E-mail\n+4520123456,bob@example.com\n+4530123456,eve@example.com\n");
+    let (code, out, _) = run(&["mapping", "upload", "people.csv", "--yes", "--json"]).await;
+    let change = "{\"numbers_before\":1,\"numbers_after\":2,\"added\":1,\"removed\":0,\"to_another_mailbox\":1}\n";
+    assert_eq!((code, out.as_str()), (0, change));
+
+    let (code, out, _) = run(&["mapping", "resolve", "carl@example.com", "--json"]).await;
+    let answer = "{\"mailbox\":\"carl@example.com\",\"mailbox_exists\":\"not asked\",\"rule\":\"email-property\"}\n";
+    assert_eq!((code, out.as_str()), (0, answer));
+    let by_property = ["mapping", "resolve", "carl@example.com", "--automatic-mapping", "false"];
+    let (code, out, _) = run(&by_property).await;
+    assert!(code == 1 && out.starts_with("no mailbox\n"), "{out}");
+    let (_, out, _) = run(&[&by_property[..], &["--catch-all", "all@example.com"]].concat()).await;
+    assert!(out.starts_with("all@example.com\n  the catch-all mailbox"), "{out}");
+}

@@ -1,0 +1,57 @@
+//! What the functions' logs call an operator for, while a run works.
+
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    io::{Read, Seek, SeekFrom},
+    path::PathBuf,
+};
+
+use serde::Deserialize;
+
+/// Reads what functions append to their logs from now on.
+pub struct Failures {
+    logs: Vec<(PathBuf, u64)>,
+    said: BTreeSet<String>,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    level: String,
+    #[serde(default)]
+    detail: String,
+    #[serde(default)]
+    error: String,
+}
+
+impl Failures {
+    pub fn from_now(logs: impl IntoIterator<Item = PathBuf>) -> Self {
+        let end = |log: PathBuf| {
+            let length = log.metadata().map(|metadata| metadata.len()).unwrap_or(0);
+            (log, length)
+        };
+        Self { logs: logs.into_iter().map(end).collect(), said: BTreeSet::new() }
+    }
+
+    /// Everything that was logged as an error so far, each once.
+    pub fn read(&mut self) -> &BTreeSet<String> {
+        for (log, read) in &mut self.logs {
+            let Ok(mut file) = File::open(&*log) else { continue };
+            // The log was put aside and a new one begun.
+            if file.metadata().is_ok_and(|metadata| metadata.len() < *read) {
+                *read = 0;
+            }
+            let mut new = String::new();
+            if file.seek(SeekFrom::Start(*read)).is_err() || file.read_to_string(&mut new).is_err() {
+                continue;
+            }
+            // A line that is being written is read next time.
+            let whole = new.rfind('\n').map_or(0, |end| end + 1);
+            *read += whole as u64;
+            let lines = new[..whole].lines().filter_map(|line| serde_json::from_str::<Line>(line).ok());
+            let errors = lines.filter(|line| line.level == "ERROR");
+            self.said.extend(errors.map(|line| if line.detail.is_empty() { line.error } else { line.detail }));
+        }
+        &self.said
+    }
+}

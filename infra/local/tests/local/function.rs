@@ -1,0 +1,139 @@
+//! A function under the Runtime API: what Lambda does with a process, whatever the process does.
+
+use crate::support;
+
+use std::{path::Path, time::Duration};
+
+use bytes::Bytes;
+use local::function::{Function, FunctionOptions, InvokeError, StartError};
+use serde_json::{Value, json};
+
+fn records(bodies: &[&str]) -> Bytes {
+    let record = |(number, body): (usize, &&str)| json!({"messageId": number.to_string(), "body": body, "attributes": {"ApproximateReceiveCount": "1"}, "messageAttributes": {}});
+    json!({"Records": bodies.iter().enumerate().map(record).collect::<Vec<_>>()}).to_string().into()
+}
+
+/// Waits for a line in a function's log: it comes through a pipe.
+async fn said(log: &Path, line: &str) {
+    let is_there = || std::fs::read_to_string(log).unwrap().lines().any(|said| said == line);
+    let wait = async {
+        while !is_there() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), wait).await.expect("the line comes");
+}
+
+async fn ask(function: &Function, event: Value) -> Value {
+    serde_json::from_slice(&function.invoke(event.to_string().into()).await.unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn an_event_is_answered_by_a_process_that_is_used_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let function = Function::start(support::function(directory.path())).await.unwrap();
+    let first = ask(&function, json!({"number": 1})).await;
+    assert_eq!(first["event"], json!({"number": 1}));
+    assert_eq!(first["variable"], "good day");
+    assert_eq!(first["inherited"], Value::Null, "our own environment is not handed on");
+    assert!((1..=60_000).contains(&first["left_ms"].as_u64().unwrap()), "{first}");
+    let second = ask(&function, json!({"number": 2})).await;
+    assert_eq!(second["pid"], first["pid"]);
+    assert_eq!(function.pids(), [first["pid"].as_u64().unwrap() as u32]);
+}
+
+#[tokio::test]
+async fn what_goes_wrong_costs_one_invocation() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = FunctionOptions { timeout: Duration::from_secs(2), ..support::function(directory.path()) };
+    let function = Function::start(options).await.unwrap();
+    let mut pids = function.pids();
+
+    let error = function.invoke(records(&["error"])).await.unwrap_err();
+    assert!(matches!(&error, InvokeError::Function(said) if said.message == "asked to fail"), "{error}");
+    let error = function.invoke(records(&["panic"])).await.unwrap_err();
+    assert!(matches!(&error, InvokeError::Function(said) if said.message.contains("asked to panic")), "{error}");
+    assert_eq!(function.pids(), pids, "the process lives on");
+
+    let error = function.invoke(records(&["exit"])).await.unwrap_err();
+    assert!(matches!(&error, InvokeError::Crashed { how, .. } if how == "exit status: 7"), "{error}");
+    assert!(function.pids().is_empty(), "the process is gone");
+    function.invoke(records(&["go on"])).await.unwrap();
+    assert_ne!(function.pids(), pids, "another took its place");
+    pids = function.pids();
+
+    let error = function.invoke(records(&["hang"])).await.unwrap_err();
+    assert!(matches!(error, InvokeError::TimedOut(_)), "{error}");
+    assert!(function.pids().is_empty(), "the process was killed");
+    function.invoke(records(&["go on"])).await.unwrap();
+    assert_ne!(function.pids(), pids, "another took its place");
+}
+
+#[tokio::test]
+async fn a_process_that_is_killed_while_it_works_costs_the_invocation_and_one_that_rests_costs_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let function = Function::start(support::function(directory.path())).await.unwrap();
+    let [resting] = function.pids()[..] else { panic!("one process") };
+    assert!(function.kill(resting).await);
+    assert!(!function.kill(resting).await);
+    function.invoke(records(&["go on"])).await.unwrap();
+
+    let [working] = function.pids()[..] else { panic!("one process") };
+    let kill = async {
+        said(&function.options().log, "hang").await;
+        assert!(function.kill(working).await);
+    };
+    let (answer, ()) = futures::join!(function.invoke(records(&["hang"])), kill);
+    let error = answer.unwrap_err();
+    assert!(matches!(&error, InvokeError::Crashed { how, .. } if how.contains("signal: 9")), "{error}");
+}
+
+#[tokio::test]
+async fn as_many_processes_as_may_be_work_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = FunctionOptions { concurrency: 2, ..support::function(directory.path()) };
+    let function = Function::start(options).await.unwrap();
+    let pid = function.pids()[0];
+    let mut hang = Box::pin(function.invoke(records(&["hang"])));
+    assert!(futures::poll!(&mut hang).is_pending());
+    // The second process answers while the first one hangs; a third there is not.
+    for _ in 0..3 {
+        let answer = ask(&function, json!({})).await;
+        assert_ne!(answer["pid"], pid);
+        assert_eq!(function.pids().len(), 2);
+    }
+    // Whoever gives an invocation up ends its process, so that the other is all that is left.
+    drop(hang);
+    let wait = async {
+        while function.pids().contains(&pid) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), wait).await.expect("the process ends");
+}
+
+#[tokio::test]
+async fn a_function_that_cannot_start_says_why_in_its_own_words() {
+    let directory = tempfile::tempdir().unwrap();
+    let start = async |change: &dyn Fn(&mut FunctionOptions)| {
+        let mut options = support::function(directory.path());
+        change(&mut options);
+        Function::start(options).await.err().expect("it does not start")
+    };
+    let refused = start(&|options| options.variables = vec![("START".into(), "refuse".into())]).await;
+    let StartError::Ended { how, last_words, .. } = &refused else { panic!("{refused}") };
+    assert_eq!((how.as_str(), last_words.as_str()), ("exit status: 3", "the variable BUCKET is not set"));
+
+    let missing = start(&|options| options.program = directory.path().join("bootstrap")).await;
+    assert!(matches!(missing, StartError::NotBuilt { .. }), "{missing}");
+}
+
+#[tokio::test]
+async fn what_it_writes_is_in_its_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = support::function(directory.path());
+    let log = options.log.clone();
+    let function = Function::start(options).await.unwrap();
+    function.invoke(records(&["a line of its own"])).await.unwrap();
+    said(&log, "a line of its own").await;
+}

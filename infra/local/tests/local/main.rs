@@ -1,0 +1,8 @@
+//! The one-machine driver, against the real server and a real function.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking, its helpers included")]
+
+mod event_source;
+mod function;
+mod ministack;
+mod support;

@@ -1,0 +1,32 @@
+//! The AWS SDKs' configuration.
+
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_smithy_http_client::{
+    Builder,
+    tls::{Provider, rustls_provider::CryptoMode},
+};
+
+/// The configuration that every AWS client is made from: region, credentials and `AWS_ENDPOINT_URL` as AWS's own
+/// variables and files say, TLS by rustls with ring (which the other HTTP client uses too, so that there is one), and
+/// bounds on every wait.
+///
+/// It also makes ring the process's TLS provider, which reqwest asks for; so it comes first in every `main`.
+pub async fn load_config() -> SdkConfig {
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        tracing::debug!("the TLS provider was installed already");
+    }
+    let https = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(5))
+        .read_timeout(Duration::from_secs(30))
+        .operation_attempt_timeout(Duration::from_secs(60))
+        .build();
+    aws_config::defaults(BehaviorVersion::latest())
+        .http_client(https)
+        .timeout_config(timeouts)
+        .retry_config(RetryConfig::standard().with_max_attempts(4).with_max_backoff(Duration::from_secs(5)))
+        .load()
+        .await
+}

@@ -1,0 +1,9 @@
+//! The adapters to AWS: the bucket (S3), the queues (SQS), the secrets (Secrets Manager) and the configuration of their
+//! clients. The SDKs' types end here.
+
+mod config;
+pub mod s3;
+pub mod secrets;
+pub mod sqs;
+
+pub use config::load_config;

@@ -1,0 +1,415 @@
+//! The S3 bucket: what is in it, under which keys, and on what conditions it is written. The SDK's types end here.
+
+mod large;
+mod signing;
+
+use std::{future::Future, time::Duration};
+
+use aws_config::SdkConfig;
+use aws_sdk_s3::{
+    Client,
+    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    primitives::ByteStream,
+    types::Object as S3Object,
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::{Bytes, BytesMut};
+use jiff::Timestamp;
+use model::Sha256;
+
+pub use large::{PutLarge, SMALLEST_PART, Version};
+
+/// Why the bucket could not be read or written. Always the system's fault, never an item's.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// S3 is unreachable, throttles or fails: it may work in a moment.
+    #[error("the bucket cannot be used now: {operation} {key}: {problem}")]
+    Unavailable {
+        /// What was tried.
+        operation: &'static str,
+        /// On which key or prefix; keys under `inbox/` are shown without the part that names somebody.
+        key: String,
+        /// What S3 answered.
+        problem: String,
+    },
+    /// The bucket is not there, or we may not do this to it.
+    #[error("the bucket refuses us: {operation} {key}: {problem}")]
+    Refused {
+        /// What was tried.
+        operation: &'static str,
+        /// On which key or prefix; keys under `inbox/` are shown without the part that names somebody.
+        key: String,
+        /// What S3 answered.
+        problem: String,
+    },
+    /// The object is larger than its reader can take.
+    #[error("{key} has {bytes} bytes, more than the {limit} that are read")]
+    TooLarge {
+        /// Which.
+        key: String,
+        /// Its length.
+        bytes: u64,
+        /// The most that is read.
+        limit: u64,
+    },
+}
+
+/// An object that was read.
+#[derive(Debug, Clone)]
+pub struct Object {
+    /// All of it.
+    pub bytes: Bytes,
+    /// The version that was read; a later write can be made conditional on it.
+    pub etag: ETag,
+    /// When it was written, to the second.
+    pub last_modified: Timestamp,
+}
+
+/// S3's tag of one content of one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ETag(String);
+
+/// An object in a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The whole key.
+    pub key: String,
+    /// When it was written, to the second.
+    pub last_modified: Timestamp,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// The version that is there.
+    pub etag: ETag,
+}
+
+/// On what condition an object is written.
+#[derive(Debug, Clone, Copy)]
+pub enum Condition<'a> {
+    /// Only where there is none.
+    Absent,
+    /// Only where it still is the version that was read.
+    Unchanged(&'a ETag),
+    /// Whatever is there.
+    Always,
+}
+
+impl Condition<'_> {
+    /// The values of If-None-Match and If-Match.
+    fn headers(&self) -> (Option<String>, Option<String>) {
+        match self {
+            Self::Absent => (Some("*".to_owned()), None),
+            Self::Unchanged(etag) => (None, Some(etag.0.clone())),
+            Self::Always => (None, None),
+        }
+    }
+}
+
+/// What became of a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Written {
+    /// It is there now, as this version.
+    Yes(ETag),
+    /// The condition did not hold: somebody else had written.
+    Conflict,
+}
+
+/// What a conditional read found.
+#[derive(Debug, Clone)]
+pub enum Changed {
+    /// Another version than the one that the caller has.
+    Yes(Object),
+    /// Still the caller's version.
+    No,
+    /// No object at all.
+    Missing,
+}
+
+/// What is to be written.
+pub struct Put<'a> {
+    /// The whole key.
+    pub key: &'a str,
+    /// All of it.
+    pub bytes: Bytes,
+    /// Its media type.
+    pub content_type: &'a str,
+    /// Its digest, where the caller has it: S3 checks the bytes against it and keeps it. Without it the SDK computes
+    /// a CRC.
+    pub sha256: Option<Sha256>,
+}
+
+/// The bucket.
+#[derive(Clone)]
+pub struct Store {
+    client: Client,
+    bucket: String,
+}
+
+impl Store {
+    /// A client of one bucket; it asks for nothing yet.
+    pub fn new(config: &SdkConfig, bucket: String) -> Self {
+        // A bucket's own host name exists on AWS; any other server is addressed by path.
+        let builder = aws_sdk_s3::config::Builder::from(config).force_path_style(config.endpoint_url().is_some());
+        Self { client: Client::from_conf(builder.build()), bucket }
+    }
+
+    /// The bucket's name.
+    pub fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    /// Reads an object of at most `limit` bytes; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn get(&self, key: &str, limit: u64) -> Result<Option<Object>, StoreError> {
+        match self.get_if_changed(key, None, limit).await? {
+            Changed::Yes(object) => Ok(Some(object)),
+            Changed::No | Changed::Missing => Ok(None),
+        }
+    }
+
+    /// Reads an object of at most `limit` bytes unless it still is the version `have`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn get_if_changed(&self, key: &str, have: Option<&ETag>, limit: u64) -> Result<Changed, StoreError> {
+        let have = have.map(|etag| etag.0.clone());
+        let answer = self.client.get_object().bucket(&self.bucket).key(key).set_if_none_match(have).send().await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) if status(&error) == Some(304) => return Ok(Changed::No),
+            Err(error) if error.code() == Some("NoSuchKey") => return Ok(Changed::Missing),
+            Err(error) => return Err(refused("get", key, &error)),
+        };
+        let bytes = answer.content_length.and_then(|length| u64::try_from(length).ok()).unwrap_or(0);
+        if bytes > limit {
+            return Err(StoreError::TooLarge { key: shown(key), bytes, limit });
+        }
+        let etag = ETag(answer.e_tag.unwrap_or_default());
+        let last_modified = answer.last_modified.and_then(|time| Timestamp::from_second(time.secs()).ok());
+        let bytes = read(answer.body, usize::try_from(bytes).unwrap_or_default(), key).await?;
+        Ok(Changed::Yes(Object { bytes, etag, last_modified: last_modified.unwrap_or(Timestamp::UNIX_EPOCH) }))
+    }
+
+    /// The digest that an object was written with ([`Put::sha256`]) and its length; `None` where there is no object or
+    /// it was written without one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn digest(&self, key: &str) -> Result<Option<(Sha256, u64)>, StoreError> {
+        let answer = self.client.head_object().bucket(&self.bucket).key(key).send().await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) if status(&error) == Some(404) => return Ok(None),
+            Err(error) => return Err(refused("head", key, &error)),
+        };
+        let digest = answer.metadata.as_ref().and_then(|metadata| metadata.get(DIGEST)?.parse().ok());
+        let bytes = answer.content_length.and_then(|length| u64::try_from(length).ok());
+        Ok(digest.zip(bytes))
+    }
+
+    /// Writes an object.
+    ///
+    /// # Errors
+    /// [`StoreError`]. After [`StoreError::Unavailable`] it may be there all the same.
+    pub async fn put(&self, put: Put<'_>, condition: Condition<'_>) -> Result<Written, StoreError> {
+        let mut tried = 1;
+        loop {
+            match self.try_put(&put, condition).await {
+                Err(error) if is_race(&error) && tried < RACE_TRIES => {
+                    tokio::time::sleep(RACE_PAUSE * tried).await;
+                    tried += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn try_put(&self, put: &Put<'_>, condition: Condition<'_>) -> Result<Written, StoreError> {
+        let (absent, unchanged) = condition.headers();
+        let mut request = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(put.key)
+            .content_type(put.content_type)
+            .set_if_none_match(absent)
+            .set_if_match(unchanged)
+            .body(ByteStream::from(put.bytes.clone()));
+        if let Some(sha256) = put.sha256 {
+            request =
+                request.checksum_sha256(BASE64_STANDARD.encode(sha256.as_bytes())).metadata(DIGEST, sha256.to_string());
+        }
+        let mut request = request.customize();
+        if let Some(sha256) = put.sha256 {
+            request = request.interceptor(signing::Known(sha256));
+        }
+        match request.send().await {
+            Ok(answer) => Ok(Written::Yes(ETag(answer.e_tag.unwrap_or_default()))),
+            Err(error) if condition_failed(&condition, &error) => Ok(Written::Conflict),
+            Err(error) => Err(refused("put", put.key, &error)),
+        }
+    }
+
+    /// Every object under a prefix, in the order of keys, a page of up to 1,000 at a time to `each`.
+    ///
+    /// # Errors
+    /// [`StoreError`], or what `each` returns.
+    pub async fn list<E, F>(&self, prefix: &str, each: impl FnMut(Vec<Listed>) -> F) -> Result<(), E>
+    where
+        E: From<StoreError>,
+        F: Future<Output = Result<(), E>>,
+    {
+        self.list_after(prefix, None, each).await
+    }
+
+    /// The same, only the keys behind `after`.
+    ///
+    /// # Errors
+    /// [`StoreError`], or what `each` returns.
+    pub async fn list_after<E, F>(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        mut each: impl FnMut(Vec<Listed>) -> F,
+    ) -> Result<(), E>
+    where
+        E: From<StoreError>,
+        F: Future<Output = Result<(), E>>,
+    {
+        let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
+        let mut pages = list.set_start_after(after.map(str::to_owned)).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| refused("list", prefix, &error))?;
+            each(page.contents.unwrap_or_default().into_iter().filter_map(listed).collect()).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The metadata under which a digest is kept: S3's own checksum is not shown by every server that speaks S3.
+const DIGEST: &str = "sha256";
+
+/// All of an answer's body, which says that it has so many bytes. They are copied once, to where they stay: the SDK
+/// collects the pieces first and joins them then, and so has a message in memory twice.
+async fn read(mut body: ByteStream, length: usize, key: &str) -> Result<Bytes, StoreError> {
+    let mut bytes = BytesMut::with_capacity(length);
+    while let Some(piece) = body.next().await {
+        let piece = piece.map_err(|error| StoreError::Unavailable {
+            operation: "get",
+            key: shown(key),
+            problem: DisplayErrorContext(error).to_string(),
+        })?;
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes.freeze())
+}
+
+fn listed(object: S3Object) -> Option<Listed> {
+    let last_modified = object.last_modified.and_then(|time| Timestamp::from_second(time.secs()).ok())?;
+    Some(Listed {
+        key: object.key?,
+        last_modified,
+        bytes: object.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
+        etag: ETag(object.e_tag.unwrap_or_default()),
+    })
+}
+
+/// S3's answer to a write that raced another one: neither has taken effect yet, so there may be no object at all.
+const RACE: &str = "ConditionalRequestConflict";
+
+/// How often a write is sent that races another one, with pauses in between.
+const RACE_TRIES: u32 = 4;
+const RACE_PAUSE: Duration = Duration::from_millis(100);
+
+fn is_race(error: &StoreError) -> bool {
+    matches!(error, StoreError::Unavailable { problem, .. } if problem == RACE)
+}
+
+/// Whether a write was refused because its condition does not hold. 404: the object to be replaced, or the upload, is gone.
+fn condition_failed<E: ProvideErrorMetadata>(condition: &Condition<'_>, error: &SdkError<E>) -> bool {
+    let conditional = !matches!(condition, Condition::Always);
+    conditional && matches!(status(error), Some(412 | 404)) && !no_bucket(error)
+}
+
+fn no_bucket<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    error.code() == Some("NoSuchBucket")
+}
+
+fn status<E>(error: &SdkError<E>) -> Option<u16> {
+    error.raw_response().map(|response| response.status().as_u16())
+}
+
+/// A key as it may stand in a log: the inbox's keys name people.
+fn shown(key: &str) -> String {
+    if key.starts_with(model::keys::INBOX) { format!("{}…", model::keys::INBOX) } else { key.to_owned() }
+}
+
+fn refused<E>(operation: &'static str, key: &str, error: &SdkError<E>) -> StoreError
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let key = shown(key);
+    // A refusal with a body has a code; the answer to a HEAD has only its status. Throttling is a 503, or where KMS
+    // throttles S3 a 400 with KMS's own code.
+    let passing = |code: &str| {
+        matches!(code, "SlowDown" | "RequestTimeout" | "RequestTimeTooSkewed" | "OperationAborted" | RACE)
+            || code.contains("Throttl")
+    };
+    match (error.code(), status(error)) {
+        (code, Some(429 | 500..)) => {
+            StoreError::Unavailable { operation, key, problem: code.unwrap_or("S3 failed").to_owned() }
+        }
+        (None, Some(409)) => StoreError::Unavailable { operation, key, problem: RACE.to_owned() },
+        (Some(code), _) if passing(code) => StoreError::Unavailable { operation, key, problem: code.to_owned() },
+        (Some(code), Some(_)) => StoreError::Refused { operation, key, problem: code.to_owned() },
+        (None, Some(status)) => StoreError::Refused { operation, key, problem: format!("status {status}") },
+        (_, None) => StoreError::Unavailable { operation, key, problem: DisplayErrorContext(error).to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_s3::{
+        config::http::HttpResponse, error::ErrorMetadata, operation::put_object::PutObjectError, primitives::SdkBody,
+    };
+
+    use super::*;
+
+    fn answer(status: u16, code: Option<&str>) -> StoreError {
+        let mut metadata = ErrorMetadata::builder();
+        if let Some(code) = code {
+            metadata = metadata.code(code);
+        }
+        let response = HttpResponse::new(status.try_into().unwrap(), SdkBody::empty());
+        refused("put", "key", &SdkError::service_error(PutObjectError::generic(metadata.build()), response))
+    }
+
+    #[test]
+    fn throttling_passes_whoever_throttles_and_a_refusal_does_not() {
+        for (status, code) in [
+            (503, Some("SlowDown")),
+            (500, Some("InternalError")),
+            (502, None),
+            (400, Some("RequestTimeout")),
+            (400, Some("ThrottlingException")),
+            (400, Some("KMS.ThrottlingException")),
+            (400, Some("Throttling")),
+            (429, None),
+            (429, Some("TooManyRequests")),
+            (409, Some("ConditionalRequestConflict")),
+            (409, Some("OperationAborted")),
+            (409, None),
+        ] {
+            assert!(matches!(answer(status, code), StoreError::Unavailable { .. }), "{status} {code:?}");
+        }
+        for (status, code) in [
+            (403, Some("AccessDenied")),
+            (404, Some("NoSuchBucket")),
+            (403, None),
+            (400, Some("KMS.DisabledException")),
+        ] {
+            assert!(matches!(answer(status, code), StoreError::Refused { .. }), "{status} {code:?}");
+        }
+    }
+}

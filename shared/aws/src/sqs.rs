@@ -1,0 +1,217 @@
+//! The SQS queues: tasks out, letters out, and when a task comes back. The SDK's types end here.
+
+use std::{borrow::Cow, time::Duration};
+
+use aws_config::SdkConfig;
+use aws_sdk_sqs::{
+    Client,
+    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    types::{MessageAttributeValue, SendMessageBatchRequestEntry},
+};
+use futures::{StreamExt, future::BoxFuture, stream};
+use model::DeadLetter;
+
+/// The most that SQS takes in one message and in one batch together: 1 MiB, bodies and attributes.
+pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
+
+/// The most messages that SQS takes in one batch.
+pub const MAX_BATCH_ENTRIES: usize = 10;
+
+/// Why a queue could not be used. Always the system's fault, never an item's.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// SQS is unreachable, throttles or fails: it may work in a moment.
+    #[error("the queue cannot be used now: {operation}: {problem}")]
+    Unavailable {
+        /// What was tried.
+        operation: &'static str,
+        /// What SQS answered.
+        problem: String,
+    },
+    /// The queue is not there, or we may not do this to it.
+    #[error("the queue refuses us: {operation}: {problem}")]
+    Refused {
+        /// What was tried.
+        operation: &'static str,
+        /// What SQS answered.
+        problem: String,
+    },
+}
+
+/// A queue.
+#[derive(Clone)]
+pub struct Queue {
+    client: Client,
+    url: String,
+}
+
+impl Queue {
+    /// A client of one queue; it asks for nothing yet.
+    pub fn new(config: &SdkConfig, url: String) -> Self {
+        Self { client: Client::new(config), url }
+    }
+
+    /// How many batches are sent at once: a page of fetch has a hundred, and an answer takes much longer than its batch.
+    const AT_ONCE: usize = 8;
+
+    /// Sends any number of messages, in batches as full as SQS takes them and several batches at once, so that they may
+    /// arrive in any order. The answer has one entry a body, in the bodies' order: a message has left its predecessor's
+    /// hands only when its own entry is `Ok`.
+    pub async fn send(&self, bodies: &[String]) -> Vec<Result<(), QueueError>> {
+        let mut batches: Vec<BoxFuture<'_, _>> = Vec::new();
+        let mut rest = bodies;
+        while !rest.is_empty() {
+            let (batch, after) = rest.split_at(batch_length(rest));
+            batches.push(Box::pin(self.send_batch(batch)));
+            rest = after;
+        }
+        let results: Vec<Vec<_>> = stream::iter(batches).buffered(Self::AT_ONCE).collect().await;
+        results.into_iter().flatten().collect()
+    }
+
+    async fn send_batch(&self, bodies: &[String]) -> Vec<Result<(), QueueError>> {
+        const OPERATION: &str = "send";
+        let entry = |(index, body): (usize, &String)| {
+            SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(sendable(body)).build()
+        };
+        let entries: Result<Vec<_>, _> = bodies.iter().enumerate().map(entry).collect();
+        let all = |error: &dyn Fn() -> QueueError| bodies.iter().map(|_| Err(error())).collect();
+        let entries = match entries {
+            Ok(entries) => entries,
+            Err(error) => {
+                let problem = error.to_string();
+                return all(&|| QueueError::Refused { operation: OPERATION, problem: problem.clone() });
+            }
+        };
+        let answer = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return all(&|| refused(OPERATION, &error)),
+        };
+        // Only what SQS names as sent is sent.
+        let mut results: Vec<_> = bodies
+            .iter()
+            .map(|_| {
+                Err(QueueError::Unavailable {
+                    operation: OPERATION,
+                    problem: "SQS did not confirm the message".to_owned(),
+                })
+            })
+            .collect();
+        for sent in answer.successful {
+            if let Some(result) = sent.id.parse::<usize>().ok().and_then(|index| results.get_mut(index)) {
+                *result = Ok(());
+            }
+        }
+        for failed in answer.failed {
+            if let Some(result) = failed.id.parse::<usize>().ok().and_then(|index| results.get_mut(index)) {
+                let problem = failed.code;
+                *result = Err(if failed.sender_fault {
+                    QueueError::Refused { operation: OPERATION, problem }
+                } else {
+                    QueueError::Unavailable { operation: OPERATION, problem }
+                });
+            }
+        }
+        results
+    }
+
+    /// Sends a dead letter: the task's body unchanged, the rest as string attributes.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    pub async fn send_letter(&self, letter: &DeadLetter) -> Result<(), QueueError> {
+        const OPERATION: &str = "send dead letter";
+        let mut request = self.client.send_message().queue_url(&self.url).message_body(&letter.body);
+        for (name, value) in letter.attributes() {
+            let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
+            let value =
+                value.map_err(|error| QueueError::Refused { operation: OPERATION, problem: error.to_string() })?;
+            request = request.message_attributes(name, value);
+        }
+        request.send().await.map(drop).map_err(|error| refused(OPERATION, &error))
+    }
+
+    /// Lets a message that is in flight come back `after` this time from now, rounded up to a second and at most
+    /// [`LONGEST_WAIT`].
+    ///
+    /// # Errors
+    /// [`QueueError`]; the message then comes back when its visibility ends.
+    pub async fn postpone(&self, receipt_handle: &str, after: Duration) -> Result<(), QueueError> {
+        let seconds = (after.as_secs() + u64::from(after.subsec_nanos() > 0)).min(LONGEST_WAIT.as_secs());
+        self.client
+            .change_message_visibility()
+            .queue_url(&self.url)
+            .receipt_handle(receipt_handle)
+            .visibility_timeout(i32::try_from(seconds).unwrap_or(i32::MAX))
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| refused("change visibility", &error))
+    }
+}
+
+/// The longest that a message may stay away. SQS counts its 12 hours from when the message was received, and a function
+/// may have had it for 15 minutes.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(12 * 3600 - 15 * 60);
+
+/// A body, which is JSON, in characters that SQS takes: it refuses a message with U+FFFE or U+FFFF, which JSON writes as
+/// they are, and anybody can have them in a name.
+fn sendable(body: &str) -> Cow<'_, str> {
+    if !body.contains(['\u{fffe}', '\u{ffff}']) {
+        return Cow::Borrowed(body);
+    }
+    Cow::Owned(body.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff"))
+}
+
+/// How many of these bodies fit in one batch; at least one.
+fn batch_length(bodies: &[String]) -> usize {
+    let mut bytes = 0;
+    let fits = |body: &&String| {
+        bytes += sendable(body).len();
+        bytes <= MAX_BATCH_BYTES
+    };
+    bodies.iter().take(MAX_BATCH_ENTRIES).take_while(fits).count().max(1)
+}
+
+fn refused<E>(operation: &'static str, error: &SdkError<E>) -> QueueError
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let status = error.raw_response().map(|response| response.status().as_u16());
+    match (error.code(), status) {
+        (Some(code), Some(400..500)) if !code.contains("Throttl") => {
+            QueueError::Refused { operation, problem: code.to_owned() }
+        }
+        (Some(code), Some(_)) => QueueError::Unavailable { operation, problem: code.to_owned() },
+        // An answer that the SDK cannot read would be quoted, bodies with it.
+        (None, Some(status)) => {
+            QueueError::Unavailable { operation, problem: format!("an answer of status {status} that cannot be read") }
+        }
+        (_, None) => QueueError::Unavailable { operation, problem: DisplayErrorContext(error).to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_has_no_character_that_sqs_refuses_and_says_the_same() {
+        let all: String = ('\0'..=char::MAX).collect();
+        let body = serde_json::to_string(&all).unwrap();
+        let sent = sendable(&body);
+        // As SendMessage's documentation lists them.
+        let taken =
+            |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+        assert!(!body.chars().all(taken) && sent.chars().all(taken));
+        assert!(serde_json::from_str::<String>(&sent).unwrap() == all);
+    }
+
+    #[test]
+    fn a_batch_is_as_full_as_sqs_takes_it() {
+        assert_eq!(batch_length(&vec!["x".to_owned(); 25]), 10);
+        assert_eq!(batch_length(&vec!["x".repeat(400 * 1024); 5]), 2);
+        assert_eq!(batch_length(&vec!["x".repeat(2 * MAX_BATCH_BYTES); 2]), 1);
+    }
+}

@@ -1,0 +1,71 @@
+//! How long one call of the port waits for a mail system that throttles or fails.
+
+use std::time::Duration;
+
+/// The time that a call may still spend waiting. A longer wait belongs on the queue: it costs nothing there, and here it costs
+/// a running function.
+#[derive(Debug, Clone)]
+pub struct RetryBudget {
+    left: Duration,
+    next: Duration,
+}
+
+/// The longest single wait that the mail system did not ask for.
+const MAX_STEP: Duration = Duration::from_secs(8);
+
+impl RetryBudget {
+    /// `total` for the whole call; `first` is about the first wait that the mail system did not ask for. Waits double.
+    pub fn new(total: Duration, first: Duration) -> Self {
+        Self { left: total, next: first }
+    }
+
+    /// Waits before a retry: as long as `retry_after` says, else ever longer. `false`: the budget does not cover the wait.
+    pub async fn pause(&mut self, retry_after: Option<Duration>) -> bool {
+        match self.step(retry_after, rand::random()) {
+            Some(wait) => {
+                tokio::time::sleep(wait).await;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// `chance` is from 0 to 1: functions that were throttled together must not retry together.
+    fn step(&mut self, retry_after: Option<Duration>, chance: f64) -> Option<Duration> {
+        let wait = match retry_after {
+            Some(asked) => asked + self.next.mul_f64(chance / 4.0),
+            None => self.next.mul_f64(0.5 + chance / 2.0),
+        };
+        self.next = (self.next * 2).min(MAX_STEP);
+        self.left = self.left.checked_sub(wait)?;
+        Some(wait)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn waits_double_until_the_budget_is_spent() {
+        let mut budget = RetryBudget::new(7 * SECOND, SECOND);
+        let waits: Vec<_> = std::iter::from_fn(|| budget.step(None, 1.0)).collect();
+        assert_eq!(waits, [SECOND, 2 * SECOND, 4 * SECOND]);
+    }
+
+    #[test]
+    fn wait_is_never_shorter_than_retry_after() {
+        let mut budget = RetryBudget::new(20 * SECOND, SECOND);
+        assert_eq!(budget.step(Some(3 * SECOND), 0.0), Some(3 * SECOND));
+        assert!(budget.step(Some(3 * SECOND), 0.7) > Some(3 * SECOND));
+        assert_eq!(budget.step(Some(60 * SECOND), 0.0), None);
+    }
+
+    #[test]
+    fn chance_spreads_the_waits() {
+        let wait = |chance| RetryBudget::new(20 * SECOND, 2 * SECOND).step(None, chance);
+        assert_eq!((wait(0.0), wait(1.0)), (Some(SECOND), Some(2 * SECOND)));
+    }
+}

@@ -1,0 +1,99 @@
+//! The cursor between runs: `state/cursor.json`.
+
+use std::time::Duration;
+
+use aws::s3::{Condition, ETag, Put, Store, StoreError, Written};
+use jiff::Timestamp;
+use model::{Cursor, Reached, RunId, keys};
+
+use crate::error::LedgerError;
+
+/// The cursor as this run knows it.
+pub struct StoredCursor<'a> {
+    store: &'a Store,
+    known: Option<(Cursor, ETag)>,
+}
+
+impl<'a> StoredCursor<'a> {
+    const LIMIT: u64 = 4096;
+
+    /// Attempts to write the cursor when another run writes it too, with doubling pauses.
+    const TRIES: u32 = 5;
+    const PAUSE: Duration = Duration::from_millis(100);
+
+    /// Reads the cursor.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn read(store: &'a Store) -> Result<Self, LedgerError> {
+        let known = match store.get(keys::CURSOR, Self::LIMIT).await? {
+            Some(object) => {
+                let cursor: Cursor = serde_json::from_slice(&object.bytes).map_err(|_| LedgerError::Cursor)?;
+                if cursor.v != 1 {
+                    return Err(LedgerError::Cursor);
+                }
+                Some((cursor, object.etag))
+            }
+            None => None,
+        };
+        Ok(Self { store, known })
+    }
+
+    /// The cursor as it was last read or written; `None` where there is none.
+    pub fn get(&self) -> Option<&Cursor> {
+        self.known.as_ref().map(|(cursor, _)| cursor)
+    }
+
+    /// Writes the first cursor. If another run has written one meanwhile, that one counts.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn begin(&mut self, at: Timestamp, run: &RunId) -> Result<(), LedgerError> {
+        let cursor = Cursor { v: 1, archived_time: at, run: run.clone(), rest: None };
+        let bytes = serde_json::to_vec(&cursor).map_err(LedgerError::Json)?.into();
+        let put = Put { key: keys::CURSOR, bytes, content_type: "application/json", sha256: None };
+        match self.store.put(put, Condition::Absent).await? {
+            Written::Yes(etag) => self.known = Some((cursor, etag)),
+            Written::Conflict => *self = Self::read(self.store).await?,
+        }
+        if self.known.is_some() { Ok(()) } else { Err(LedgerError::CursorContested) }
+    }
+
+    /// Moves the cursor forward to where a run has come whose window begins at `from`; never back, even if another run has
+    /// moved it meanwhile. Returns whether it moved.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn advance(&mut self, from: Timestamp, reached: Reached, run: &RunId) -> Result<bool, LedgerError> {
+        for tried in 0..Self::TRIES {
+            if tried > 0 {
+                tokio::time::sleep(Self::PAUSE * 2_u32.pow(tried - 1)).await;
+            }
+            let Some(to) = Cursor::moved(self.get(), from, reached, run) else { return Ok(false) };
+            let bytes = serde_json::to_vec(&to).map_err(LedgerError::Json)?.into();
+            let condition = match &self.known {
+                Some((_, etag)) => Condition::Unchanged(etag),
+                None => Condition::Absent,
+            };
+            let put = Put { key: keys::CURSOR, bytes, content_type: "application/json", sha256: None };
+            let lost = match self.store.put(put, condition).await {
+                Ok(Written::Yes(etag)) => {
+                    self.known = Some((to, etag));
+                    return Ok(true);
+                }
+                Ok(Written::Conflict) => None,
+                Err(error @ StoreError::Unavailable { .. }) => Some(error),
+                Err(error) => return Err(error.into()),
+            };
+            // Another run has moved it, or this try or an earlier one took effect without an answer.
+            *self = Self::read(self.store).await?;
+            if self.get() == Some(&to) {
+                return Ok(true);
+            }
+            if let Some(error) = lost {
+                return Err(error.into());
+            }
+        }
+        Err(LedgerError::CursorContested)
+    }
+}

@@ -1,0 +1,187 @@
+//! The objects that earlier runs have left under `runs/`: which entries are on the queue already, and how far the runs had
+//! come when the cursor is lost.
+
+use std::collections::{BTreeMap, HashSet};
+
+use aws::s3::{Store, StoreError};
+use futures::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
+use model::{
+    Listed, RunId, RunKind, RunRecord, Sha256,
+    keys::{self, RunObject},
+};
+use tracing::warn;
+
+use crate::error::LedgerError;
+
+/// A record has some 500 bytes.
+const RECORD_MAX_BYTES: u64 = 64 << 10;
+
+/// A page of 10,000 entries, each of them as long as one that is passed on.
+const PAGE_MAX_BYTES: u64 = 64 << 20;
+
+/// Pages that are read at the same time. Each is in memory until its entries are hashed.
+const CONCURRENT_READS: usize = 4;
+
+/// More entries than this are not remembered, but queued again: a bound on memory, about 40 MB.
+const MAX_ENTRIES: usize = 1_000_000;
+
+/// The objects of the runs that began at a time or later.
+pub struct EarlierRuns<'a> {
+    store: &'a Store,
+    runs: BTreeMap<RunId, Objects>,
+}
+
+#[derive(Default)]
+struct Objects {
+    /// The key of the record: the one that the run wrote at its end, else the one from its beginning.
+    record: Option<String>,
+    pages: Vec<u32>,
+}
+
+impl<'a> EarlierRuns<'a> {
+    /// Lists the runs that began at `since` or later; all of them where it is `None`.
+    pub async fn list(store: &'a Store, since: Option<Timestamp>) -> Result<Self, LedgerError> {
+        // The id of a run begins with the second that the run began in.
+        let after = since.map(|since| format!("{}{}", keys::RUNS, since.strftime("%Y%m%dT%H%M%SZ")));
+        let mut runs = BTreeMap::<RunId, Objects>::new();
+        let keep = |page: Vec<aws::s3::Listed>| {
+            for object in page {
+                match keys::run_object(&object.key) {
+                    Some((run, RunObject::BegunRecord)) => {
+                        runs.entry(run).or_default().record.get_or_insert(object.key);
+                    }
+                    Some((run, RunObject::Record)) => runs.entry(run).or_default().record = Some(object.key),
+                    Some((run, RunObject::ManifestPage(page))) => runs.entry(run).or_default().pages.push(page),
+                    None => {}
+                }
+            }
+            std::future::ready(Ok::<_, StoreError>(()))
+        };
+        store.list_after(keys::RUNS, after.as_deref(), keep).await?;
+        Ok(Self { store, runs })
+    }
+
+    /// Reads the entries that these runs have put on the convert queue: one request for each 1,000 of them.
+    pub async fn queued(&self) -> Result<QueuedEntries, LedgerError> {
+        let mut queued = QueuedEntries::default();
+        let mut pages = Vec::new();
+        for (run, objects) in &self.runs {
+            let record = self.record(objects).await?;
+            let confirmed = confirmed_pages(record.as_ref(), &objects.pages);
+            pages
+                .extend(objects.pages.iter().filter(|page| **page <= confirmed).map(|page| keys::manifest(run, *page)));
+        }
+        let read = |key: String| async move {
+            let object = self.store.get(&key, PAGE_MAX_BYTES).await?;
+            Ok::<_, LedgerError>(object.map(|object| object.bytes))
+        };
+        let mut pages = stream::iter(pages).map(read).buffer_unordered(CONCURRENT_READS);
+        while let Some(page) = pages.try_next().await? {
+            queued.add_page(&page.unwrap_or_default());
+        }
+        Ok(queued)
+    }
+
+    /// Where the cursor stood, as far as the records of these runs say; `None` where there was no daily run.
+    pub async fn cursor(&self) -> Result<Option<Timestamp>, LedgerError> {
+        let daily = self.runs.iter().filter(|(run, _)| run.kind() == Some(RunKind::Daily));
+        let (mut stood, mut earliest) = (None, None::<Timestamp>);
+        for (run, objects) in daily {
+            let record = self.record(objects).await?;
+            let began = match &record {
+                // Release 0.1 wrote no cursor into the record; what lies before a complete run's end is queued.
+                Some(record) => {
+                    stood = stood.max(record.cursor.or(record.complete.then_some(record.to)));
+                    Some(record.from)
+                }
+                None => run.began().map(|began| began - model::Window::FIRST),
+            };
+            earliest = earliest.into_iter().chain(began).min();
+        }
+        Ok(stood.or(earliest))
+    }
+
+    async fn record(&self, objects: &Objects) -> Result<Option<RunRecord>, LedgerError> {
+        let Some(key) = &objects.record else { return Ok(None) };
+        let Some(object) = self.store.get(key, RECORD_MAX_BYTES).await? else { return Ok(None) };
+        let record = serde_json::from_slice(&object.bytes);
+        Ok(record.inspect_err(|_| warn!(key, "unreadable run record, ignored")).ok())
+    }
+}
+
+/// The last page of a run's manifest whose entries are all on the queue. A page is written before its entries are queued,
+/// and the next page is written after that, so of a run that was cut off all but the last page count.
+fn confirmed_pages(record: Option<&RunRecord>, pages: &[u32]) -> u32 {
+    let ended = record.filter(|record| record.ended.is_some());
+    let confirmed = ended.and_then(|record| record.pages_queued.or(record.complete.then_some(record.pages)));
+    confirmed.unwrap_or_else(|| pages.iter().max().map_or(0, |last| last.saturating_sub(1)))
+}
+
+/// Entries that are on the convert queue, or were there. An entry that the source lists under another time counts as
+/// another: in doubt it is queued again, and convert finds its outcome.
+#[derive(Default)]
+pub struct QueuedEntries(HashSet<[u8; 16]>);
+
+impl QueuedEntries {
+    pub fn contains(&self, entry: &Listed) -> bool {
+        !self.0.is_empty() && self.0.contains(&hash(entry))
+    }
+
+    fn add_page(&mut self, lines: &[u8]) {
+        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            // What cannot be read was not queued, as far as is known.
+            if self.0.len() < MAX_ENTRIES
+                && let Ok(entry) = serde_json::from_slice(line)
+            {
+                self.0.insert(hash(&entry));
+            }
+        }
+    }
+}
+
+fn hash(entry: &Listed) -> [u8; 16] {
+    let bytes = format!("{}\n{}", entry.item, entry.archived_time);
+    let mut hash = [0; 16];
+    hash.copy_from_slice(&Sha256::of(bytes.as_bytes()).as_bytes()[..16]);
+    hash
+}
+
+#[cfg(test)]
+mod tests {
+    use model::Window;
+    use serde_json::json;
+
+    use super::*;
+
+    fn record() -> RunRecord {
+        let window =
+            Window::between("2026-11-21T00:00:00Z".parse().unwrap(), "2026-11-22T00:00:00Z".parse().unwrap()).unwrap();
+        RunRecord::begun("r".parse().unwrap(), window)
+    }
+
+    #[test]
+    fn only_pages_confirmed_on_the_queue_count_as_queued() {
+        assert_eq!(confirmed_pages(None, &[1, 2, 3]), 2, "no record: the last page may not be queued");
+        assert_eq!(confirmed_pages(Some(&record()), &[1, 2, 3]), 2, "cut off");
+        assert_eq!(confirmed_pages(Some(&record()), &[]), 0);
+        let ended = RunRecord { pages: 3, ended: Some(Timestamp::UNIX_EPOCH), ..record() };
+        assert_eq!(confirmed_pages(Some(&ended), &[1, 2, 3]), 2, "of release 0.1, out of time");
+        let complete = RunRecord { complete: true, ..ended.clone() };
+        assert_eq!(confirmed_pages(Some(&complete), &[1, 2, 3]), 3, "of release 0.1, complete");
+        for pages_queued in [0, 2, 3] {
+            let counted = RunRecord { pages_queued: Some(pages_queued), ..ended.clone() };
+            assert_eq!(confirmed_pages(Some(&counted), &[1, 2, 3]), pages_queued);
+        }
+    }
+
+    #[test]
+    fn entry_under_another_time_is_queued_again() {
+        let entry = |item: serde_json::Value, time: &str| Listed { item, archived_time: json!(time) };
+        let mut queued = QueuedEntries::default();
+        assert!(!queued.contains(&entry(json!("WA-1"), "a")));
+        queued.add_page(b"{\"item\":\"WA-1\",\"archived_time\":\"a\"}\n{\"item\":7,\"archived_time\":\"a\"}\ncut of");
+        assert!(queued.contains(&entry(json!("WA-1"), "a")) && queued.contains(&entry(json!(7), "a")));
+        assert!(!queued.contains(&entry(json!("WA-1"), "b")) && !queued.contains(&entry(json!("7"), "a")));
+    }
+}

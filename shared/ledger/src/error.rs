@@ -1,0 +1,38 @@
+//! Errors of the objects that fetch writes, and what errors of the bucket mean for an item.
+
+use aws::s3::StoreError;
+use model::Failure;
+
+/// Why the cursor or an object of a run could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The bucket.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// `state/cursor.json` is not what this release writes.
+    #[error(
+        "state/cursor.json is not a cursor of version 1: restore an earlier version of the object, or delete it and the next run resumes from the records of earlier runs"
+    )]
+    Cursor,
+    /// Another writer created an object of this run.
+    #[error("{key} exists with other content: does another deployment write to this bucket?")]
+    ManifestExists {
+        /// The object.
+        key: String,
+    },
+    /// Another writer keeps changing `state/cursor.json`.
+    #[error("state/cursor.json keeps being changed by another writer: does another deployment use this bucket?")]
+    CursorContested,
+    /// Serialization failed.
+    #[error("serialization failed: {0}")]
+    Json(#[source] serde_json::Error),
+}
+
+/// What an error of the bucket means for an item.
+pub fn from_store(error: StoreError) -> Failure {
+    let detail = error.to_string();
+    match error {
+        StoreError::Unavailable { .. } => Failure::Transient { detail, after: None },
+        StoreError::Refused { .. } | StoreError::TooLarge { .. } => Failure::Setup { detail, after: None },
+    }
+}

@@ -1,0 +1,22 @@
+//! Every object of the bucket that says what became of an item: the cursor, the manifests and records of runs, the outcomes
+//! with their leases, the stored messages, and the user map file. `DESIGN.md` describes the objects and the lease.
+
+mod cursor;
+mod earlier_runs;
+pub mod entries;
+mod error;
+mod large_message;
+pub mod manifest;
+mod outcomes;
+mod stored_message;
+mod stored_outcome;
+pub mod totals;
+mod user_map_file;
+
+pub use cursor::StoredCursor;
+pub use earlier_runs::{EarlierRuns, QueuedEntries};
+pub use error::{LedgerError, from_store};
+pub use outcomes::{Acquired, Delivery, Leased, Outcomes, record_dead_letter};
+pub use stored_message::{StoredError, StoredParticipants, WHOLE_MAX_BYTES, participants_of, read_message};
+pub use stored_outcome::{OUTCOME_MAX_BYTES, ReadOutcomeError, StoredOutcome, read_dated_outcome, read_outcome};
+pub use user_map_file::UserMapFile;

@@ -1,0 +1,205 @@
+//! The item's outcome in the bucket, and the lease on it.
+//!
+//! Of two functions that are given the same item at once, one works on it: it holds the lease, which is put into the outcome by
+//! a conditional write. A lease ends with the work, or a while after the deadline of the invocation that holds it: Lambda has
+//! ended the process then, and its last request to a mail system has taken effect or was dropped. A filing that the deadline
+//! cuts off is one whose response was lost. The states and transitions are in `model::LeaseState`.
+
+use std::time::Duration;
+
+use aws::s3::{Condition, ETag, Put, Store, StoreError, Written};
+use jiff::{SignedDuration, Timestamp};
+use model::{ConvertTask, Failure, ImportTask, LeaseState, LetterOf, Outcome, Reason, Stage, keys::ItemKeys};
+use uuid::Uuid;
+
+use crate::{
+    error::from_store,
+    stored_outcome::{OUTCOME_MAX_BYTES, StoredOutcome, read_dated_outcome, read_outcome},
+};
+
+/// One delivery of a task to a function.
+#[derive(Clone, Copy)]
+pub struct Delivery<'a> {
+    /// Lambda's request id of the invocation.
+    pub request_id: &'a str,
+    /// End of the invocation: Lambda ends the process then.
+    pub ends: Timestamp,
+    /// The queue's id of the message.
+    pub message_id: &'a str,
+    /// Whether the dead letter that the item has already is enough for this message too.
+    pub needs_no_dead_letter: &'a (dyn Fn(&Outcome) -> bool + Sync),
+}
+
+/// An outcome on which this record holds the lease.
+pub struct Leased {
+    /// The outcome, which nobody else changes while the lease is held.
+    pub outcome: Outcome,
+    /// Whether no attempt to file this item has ever begun.
+    pub first: bool,
+    key: String,
+    etag: ETag,
+}
+
+/// What was found when the lease was requested.
+pub enum Acquired {
+    /// The lease is held.
+    Leased(Box<Leased>),
+    /// Nothing is left to be done, and why.
+    Settled(&'static str),
+}
+
+/// The outcomes in the bucket.
+pub struct Outcomes<'a> {
+    /// The bucket.
+    pub store: &'a Store,
+    /// How long a request may still take effect after the process that sent it has ended.
+    pub settles: Duration,
+}
+
+impl Outcomes<'_> {
+    /// Upper bound on how long a lease is kept while waiting to retry: a mail system may ask for hours, and an operator may have
+    /// fixed the cause before.
+    const MAX_HOLD: SignedDuration = SignedDuration::from_mins(5);
+
+    /// Acquires the lease for one delivery of a task.
+    ///
+    /// # Errors
+    /// [`Failure::Transient`] or [`Failure::Setup`].
+    pub async fn acquire(
+        &self,
+        task: &ImportTask,
+        keys: &ItemKeys,
+        delivery: Delivery<'_>,
+    ) -> Result<Acquired, Failure> {
+        // Unique for each record: SQS may put one message into a batch twice, and only one of the two may win the lease.
+        let holder = format!("{}/{}/{}", delivery.request_id, delivery.message_id, Uuid::new_v4().simple());
+        let until = delivery.ends + self.settles;
+        let key = keys.outcome.clone();
+        // What release 0.1 has recorded counts: without it, a second copy would be filed.
+        if read_dated_outcome(self.store, keys).await.map_err(Failure::from)?.is_none() {
+            let mut outcome = Outcome::new(task.item.clone());
+            outcome.run = Some(task.run.clone());
+            outcome.acquire(holder.clone(), until);
+            // Most items are new: a conditional write reads and writes in one request.
+            if let Written::Yes(etag) = self.put(&key, &outcome, Condition::Absent).await? {
+                return Ok(Acquired::Leased(Box::new(Leased { outcome, first: true, key, etag })));
+            }
+        }
+        let stored = read_outcome(self.store, keys).await.map_err(Failure::from)?;
+        let Some(stored) = stored else { return Err(retry("the outcome existed and has been deleted", None)) };
+        let mut outcome = stored.outcome.clone();
+        let now = Timestamp::now();
+        match outcome.state(now) {
+            LeaseState::Complete => return Ok(Acquired::Settled("filed already")),
+            // Queued again by a later run's overlap or a repeated convert: one dead letter is enough.
+            LeaseState::DeadLettered(dead)
+                if dead.stage == Stage::Import && (delivery.needs_no_dead_letter)(&outcome) =>
+            {
+                return Ok(Acquired::Settled("a dead letter already"));
+            }
+            LeaseState::Leased { until } | LeaseState::Waiting { until } => {
+                let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
+                return Err(retry("another invocation works on the item", Some(left)));
+            }
+            LeaseState::Unleased | LeaseState::DeadLettered(_) => {}
+        }
+        // A replay, or a backfill after the dead letter has expired, gets all the retries once more. The message that became
+        // the dead letter does not: it comes back only because its dead letter may not have been sent.
+        if let Some(letter) = outcome.letter_of.as_ref().filter(|letter| letter.message != delivery.message_id) {
+            let noted = letter.at;
+            outcome.restart_retries(noted);
+        }
+        outcome.acquire(holder, until);
+        outcome.run.get_or_insert_with(|| task.run.clone());
+        match self.put(&key, &outcome, stored.condition()).await? {
+            Written::Yes(etag) => Ok(Acquired::Leased(Box::new(Leased { outcome, first: false, key, etag }))),
+            Written::Conflict => Err(retry("another invocation has just acquired the lease on the item", None)),
+        }
+    }
+
+    /// Writes what has become of the item so far, and keeps the lease.
+    ///
+    /// # Errors
+    /// [`Failure::Transient`] or [`Failure::Setup`].
+    pub async fn save(&self, leased: &mut Leased) -> Result<(), Failure> {
+        match self.put(&leased.key, &leased.outcome, Condition::Unchanged(&leased.etag)).await? {
+            Written::Yes(etag) => {
+                leased.etag = etag;
+                Ok(())
+            }
+            Written::Conflict => Err(retry("the lease on the item was lost", None)),
+        }
+    }
+
+    /// Writes that the item is filed wherever it belongs, and releases the lease.
+    ///
+    /// # Errors
+    /// [`Failure::Transient`] or [`Failure::Setup`].
+    pub async fn complete(&self, mut leased: Leased) -> Result<(), Failure> {
+        leased.outcome.complete();
+        self.save(&mut leased).await
+    }
+
+    /// Writes that the item becomes a dead letter, and releases the lease.
+    ///
+    /// # Errors
+    /// [`Failure::Transient`] or [`Failure::Setup`].
+    pub async fn dead_letter(&self, mut leased: Leased, reason: Reason, source: LetterOf) -> Result<(), Failure> {
+        leased.outcome.dead_letter(Stage::Import, reason, source);
+        self.save(&mut leased).await
+    }
+
+    /// Writes what has become of the item so far. No other attempt begins before `hold` is over, up to `MAX_HOLD`.
+    ///
+    /// # Errors
+    /// [`Failure::Transient`] or [`Failure::Setup`].
+    pub async fn wait(&self, mut leased: Leased, hold: Duration) -> Result<(), Failure> {
+        let hold = SignedDuration::try_from(hold).unwrap_or(SignedDuration::MAX).min(Self::MAX_HOLD);
+        let now = Timestamp::now();
+        leased.outcome.wait(now + hold, now);
+        self.save(&mut leased).await
+    }
+
+    async fn put(&self, key: &str, outcome: &Outcome, condition: Condition<'_>) -> Result<Written, Failure> {
+        let bytes = outcome.to_json();
+        let put = Put { key, bytes: bytes.clone().into(), content_type: "application/json", sha256: None };
+        match self.store.put(put, condition).await {
+            Ok(Written::Conflict) | Err(StoreError::Unavailable { .. }) => {}
+            Ok(written @ Written::Yes(_)) => return Ok(written),
+            Err(error) => return Err(from_store(error)),
+        }
+        // The write may have taken effect although the response was lost, or the SDK's own retry met its first attempt: then
+        // the object is exactly what was written, with this record's holder.
+        match self.store.get(key, OUTCOME_MAX_BYTES).await.map_err(from_store)? {
+            Some(object) if object.bytes == bytes => Ok(Written::Yes(object.etag)),
+            _ => Ok(Written::Conflict),
+        }
+    }
+}
+
+fn retry(detail: &str, after: Option<Duration>) -> Failure {
+    Failure::Transient { detail: detail.to_owned(), after }
+}
+
+/// Writes into an item's outcome that convert gives it up, before the dead letter is sent: writing this twice changes nothing,
+/// sending twice makes a second dead letter.
+///
+/// # Errors
+/// [`Failure::Transient`] or [`Failure::Setup`].
+pub async fn record_dead_letter(
+    store: &Store,
+    task: &ConvertTask,
+    key: &str,
+    before: Option<StoredOutcome>,
+    (reason, source): (Reason, LetterOf),
+) -> Result<(), Failure> {
+    let condition = before.as_ref().map_or(Condition::Absent, StoredOutcome::condition);
+    let mut outcome = before.as_ref().map_or_else(|| Outcome::new(task.item.clone()), |before| before.outcome.clone());
+    outcome.run.get_or_insert_with(|| task.run.clone());
+    outcome.dead_letter(Stage::Convert, reason, source);
+    let put = Put { key, bytes: outcome.to_json().into(), content_type: "application/json", sha256: None };
+    match store.put(put, condition).await.map_err(from_store)? {
+        Written::Yes(_) => Ok(()),
+        Written::Conflict => Err(retry("another invocation has changed the item's outcome", None)),
+    }
+}

@@ -1,0 +1,72 @@
+//! Reads who the participants of an item are, and when it was written, from its stored message: for a command that has no task.
+
+use aws::s3::{Store, StoreError};
+use jiff::Timestamp;
+use message::read::{Mime, date, evidence};
+use model::{Failure, Participant, Sha256};
+
+use crate::{
+    error::from_store,
+    large_message::{self, tampered},
+};
+
+/// The bucket does not return a stored message.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StoredError(String);
+
+impl StoredError {
+    fn of(error: impl ToString) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// What decides whose mailboxes an item belongs in.
+pub struct StoredParticipants {
+    /// The sender first.
+    pub participants: Vec<Participant>,
+    /// When the message was written, for the periods of the user map.
+    pub message_time: Timestamp,
+}
+
+/// The participants. `None` where the message is missing, is not the one that was rendered, or has no evidence. However large it
+/// is, no more of it is in memory than of one of the usual size.
+///
+/// # Errors
+/// [`StoredError`].
+pub async fn participants_of(
+    store: &Store,
+    key: &str,
+    sha256: Sha256,
+    length: u64,
+) -> Result<Option<StoredParticipants>, StoredError> {
+    let mime = match read_message(store, key, sha256, length).await {
+        Ok(Some(mime)) => mime,
+        Ok(None) | Err(Failure::Permanent { .. }) => return Ok(None),
+        Err(Failure::Transient { detail, .. } | Failure::Setup { detail, .. }) => return Err(StoredError(detail)),
+    };
+    let participants = evidence::participants(&mime).await.map_err(StoredError::of)?;
+    let stored = participants.zip(date::of(mime.in_memory()).ok());
+    Ok(stored.map(|(participants, message_time)| StoredParticipants { participants, message_time }))
+}
+
+/// Reads the stored message that convert wrote; `None` where it is missing. One that is too large for memory is read without
+/// its large files.
+///
+/// # Errors
+/// [`Failure::Permanent`] where the message is not the one with this digest; else [`Failure::Transient`] or
+/// [`Failure::Setup`].
+pub async fn read_message(store: &Store, key: &str, sha256: Sha256, length: u64) -> Result<Option<Mime>, Failure> {
+    if length > WHOLE_MAX_BYTES {
+        return large_message::read(store, key, sha256, length).await;
+    }
+    match store.get(key, length).await {
+        Ok(Some(object)) if Sha256::of(&object.bytes) == sha256 => Ok(Some(object.bytes.into())),
+        Ok(Some(_)) | Err(StoreError::TooLarge { .. }) => Err(tampered()),
+        Ok(None) => Ok(None),
+        Err(error) => Err(from_store(error)),
+    }
+}
+
+/// A message up to this length is held in memory: an item of 10 MB and its evidence.
+pub const WHOLE_MAX_BYTES: u64 = 16 << 20;

@@ -1,0 +1,139 @@
+//! The user map in the bucket: read again by each batch, parsed again only when it has changed.
+
+use std::sync::Arc;
+
+use aws::s3::{Changed, Condition, ETag, Put, Store, StoreError, Written};
+use mapping::{UserMap, UserMapRecord};
+use model::{Failure, keys};
+use phone::Region;
+use runtime::metrics::Metric;
+use tokio::sync::Mutex;
+use tracing::{info, warn};
+
+use crate::error::from_store;
+
+/// `config/user-map.csv`.
+pub struct UserMapFile {
+    store: Store,
+    key: String,
+    default_region: Option<Region>,
+    cache: Mutex<Option<Cached>>,
+}
+
+/// A version of the file, or that there is none.
+struct Cached {
+    etag: Option<ETag>,
+    /// A version with errors is kept with them.
+    map: Result<Arc<UserMap>, String>,
+    record: UserMapRecord,
+    /// Whether the version may be used: it is recorded as the one that was used last.
+    accepted: bool,
+}
+
+impl UserMapFile {
+    /// The file under this key. Numbers without a country code are read as the region's.
+    pub fn new(store: Store, key: String, default_region: Option<Region>) -> Self {
+        Self { store, key, default_region, cache: Mutex::new(None) }
+    }
+
+    /// Reads the current map. A file that has never existed is an empty map: mapping by the items' own e-mail properties needs
+    /// none.
+    ///
+    /// # Errors
+    /// [`Failure::Setup`] when the file has conflicting or unreadable rows, has disappeared, or has lost more than a tenth of
+    /// its numbers: nothing is filed until an operator has fixed or confirmed it, since the wrong mailbox is worse than a late
+    /// one.
+    pub async fn refresh(&self) -> Result<(), Failure> {
+        let mut cache = self.cache.lock().await;
+        let etag = cache.as_ref().and_then(|cached| cached.etag.as_ref());
+        match self.store.get_if_changed(&self.key, etag, UserMap::MAX_BYTES as u64).await {
+            Ok(Changed::No) => {}
+            Ok(Changed::Missing) if cache.as_ref().is_some_and(|cached| cached.etag.is_none()) => {}
+            Ok(Changed::Missing) => {
+                let map = UserMap::empty();
+                let record = UserMapRecord::of(&map, None);
+                *cache = Some(Cached { etag: None, map: Ok(Arc::new(map)), record, accepted: false });
+            }
+            Ok(Changed::Yes(object)) => {
+                let map = UserMap::parse(&object.bytes, self.default_region);
+                let record = UserMapRecord::of(map.as_ref().unwrap_or(&UserMap::empty()), Some(&object.bytes));
+                // The log names lines and what is wrong with them, not their content.
+                let map = map.map(Arc::new).map_err(|errors| format!("{}: {}", self.key, errors.log_safe()));
+                *cache = Some(Cached { etag: Some(object.etag), map, record, accepted: false });
+            }
+            Err(error @ StoreError::TooLarge { .. }) => return Err(refused(error.to_string())),
+            Err(error) => return Err(from_store(error)),
+        }
+        let Some(cached) = cache.as_mut() else { return Err(not_read()) };
+        let map = cached.map.as_ref().map_err(|errors| refused(errors.clone()))?;
+        if !cached.accepted {
+            self.accept(&cached.record).await?;
+            info!(numbers = map.len(), "user map accepted");
+            map.warnings().iter().for_each(|warning| warn!(%warning, "user map"));
+            cached.accepted = true;
+        }
+        Ok(())
+    }
+
+    /// The map of the last [`refresh`](Self::refresh): a request to the bucket for each item would make them wait for one
+    /// another.
+    ///
+    /// # Errors
+    /// [`Failure::Setup`], as [`refresh`](Self::refresh).
+    pub async fn current(&self) -> Result<Arc<UserMap>, Failure> {
+        let cache = self.cache.lock().await;
+        let cached = cache.as_ref().filter(|cached| cached.accepted || cached.map.is_err()).ok_or_else(not_read)?;
+        cached.map.clone().map_err(setup)
+    }
+
+    /// Compares the map with the one that was used last, and records it as that.
+    async fn accept(&self, record: &UserMapRecord) -> Result<(), Failure> {
+        // Two functions that start at the same time record the same map: one of them finds that it is done.
+        const ATTEMPTS: u32 = 3;
+        for _ in 0..ATTEMPTS {
+            if self.try_accept(record).await? {
+                return Ok(());
+            }
+        }
+        let detail = format!("other invocations write {}", keys::USER_MAP_RECORD);
+        Err(Failure::Transient { detail, after: None })
+    }
+
+    /// `false`: another invocation has written the record meanwhile.
+    async fn try_accept(&self, record: &UserMapRecord) -> Result<bool, Failure> {
+        const RECORD_MAX_BYTES: u64 = 4 << 10;
+        let key = keys::USER_MAP_RECORD;
+        let object = self.store.get(key, RECORD_MAX_BYTES).await.map_err(from_store)?;
+        let last = object.as_ref().map(|object| serde_json::from_slice::<UserMapRecord>(&object.bytes)).transpose();
+        let last = match last {
+            Ok(last) if last.as_ref().is_none_or(|last| last.v == UserMapRecord::VERSION) => last,
+            Ok(_) | Err(_) => {
+                return Err(refused(format!("{key} is not readable; write it again with `archiver mapping confirm`")));
+            }
+        };
+        record.follows(last.as_ref()).map_err(|shrunk| refused(format!("{}: {shrunk}", self.key)))?;
+        if last.as_ref() == Some(record) {
+            return Ok(true);
+        }
+        let bytes = serde_json::to_vec(record).map_err(|error| setup(error.to_string()))?;
+        let put = Put { key, bytes: bytes.into(), content_type: "application/json", sha256: None };
+        let condition = object.as_ref().map_or(Condition::Absent, |object| Condition::Unchanged(&object.etag));
+        match self.store.put(put, condition).await.map_err(from_store)? {
+            Written::Yes(_) => Ok(true),
+            Written::Conflict => Ok(false),
+        }
+    }
+}
+
+fn refused(detail: String) -> Failure {
+    runtime::metrics::add(Metric::UserMapRefused, 1);
+    setup(detail)
+}
+
+fn setup(detail: String) -> Failure {
+    Failure::Setup { detail, after: None }
+}
+
+fn not_read() -> Failure {
+    Failure::Transient { detail: "the user map was not read".to_owned(), after: None }
+}

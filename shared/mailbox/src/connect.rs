@@ -1,0 +1,76 @@
+//! From the settings to the mail system: the one way, for the function and for the operator's command.
+
+use std::sync::Arc;
+
+use aws::secrets::Secrets;
+
+use crate::{
+    MailboxError, Mailboxes, SecretCredentials,
+    graph::{ConfigError, Graph},
+    imap::{Imap, ImapConfigError, ImapLogin},
+    maildir::Maildir,
+    settings::{GraphSettings, ImapSettings, MailboxSettings, MaildirSettings},
+};
+
+/// Why settings name no mail system that could be used. Always the set-up's fault.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Microsoft 365.
+    #[error("the GRAPH_… variables or MAIL_FOLDER: {0}")]
+    Graph(#[from] ConfigError),
+    /// A mail server.
+    #[error("the IMAP_… variables or MAIL_FOLDER: {0}")]
+    Imap(#[from] ImapConfigError),
+    /// Folders on this machine.
+    #[error("MAILDIR or MAIL_FOLDER: {0}")]
+    Maildir(#[from] MailboxError),
+}
+
+impl MailboxSettings {
+    /// The mail system. Nobody is asked yet: the secret is read when it is first needed.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub fn connect(self, secrets: Secrets) -> Result<Arc<dyn Mailboxes>, ConnectError> {
+        Ok(match self {
+            Self::Graph(settings) => Arc::new(settings.connect(secrets)?),
+            Self::Imap(settings) => Arc::new(settings.connect(secrets)?),
+            Self::Maildir(settings) => Arc::new(settings.connect()?),
+        })
+    }
+}
+
+impl GraphSettings {
+    /// Microsoft 365; see [`MailboxSettings::connect`].
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn connect(self, secrets: Secrets) -> Result<Graph, ConfigError> {
+        Graph::new(self.config, Arc::new(SecretCredentials::new(secrets, self.secret_id)))
+    }
+}
+
+impl ImapSettings {
+    /// The mail server; see [`MailboxSettings::connect`].
+    ///
+    /// # Errors
+    /// [`ImapConfigError`].
+    pub fn connect(self, secrets: Secrets) -> Result<Imap, ImapConfigError> {
+        let secret = Arc::new(SecretCredentials::new(secrets, self.secret_id));
+        let login = match self.application {
+            Some(application) => ImapLogin::Entra(application, secret),
+            None => ImapLogin::Account(secret),
+        };
+        Imap::new(self.config, login)
+    }
+}
+
+impl MaildirSettings {
+    /// The folders; see [`MailboxSettings::connect`].
+    ///
+    /// # Errors
+    /// [`MailboxError::Setup`].
+    pub fn connect(&self) -> Result<Maildir, MailboxError> {
+        Maildir::new(&self.root, &self.folder)
+    }
+}

@@ -1,0 +1,71 @@
+//! The mail system's secret, from Secrets Manager.
+
+use async_trait::async_trait;
+use aws::secrets::{SecretError, Secrets};
+use secrecy::SecretString;
+use serde::{Deserialize, de::DeserializeOwned};
+
+use crate::{
+    MailboxError,
+    entra::{Credentials, EntraSecret},
+    imap::{ImapAccount, ImapAccounts},
+};
+
+/// The secret of the application in Entra: `{"client_secret"}`, or `{"certificate","private_key"}` in PEM. Or of an
+/// account on a mail server: `{"username","password"}`, and `"separator"` where that is how it names a mailbox.
+pub struct SecretCredentials {
+    secrets: Secrets,
+    id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Stored {
+    Certificate { certificate: String, private_key: SecretString },
+    ClientSecret { client_secret: SecretString },
+}
+
+#[derive(Deserialize)]
+struct StoredAccount {
+    username: String,
+    password: SecretString,
+    separator: Option<char>,
+}
+
+impl SecretCredentials {
+    /// `id` is the secret's name or ARN. Nothing is read yet.
+    pub fn new(secrets: Secrets, id: String) -> Self {
+        Self { secrets, id }
+    }
+
+    async fn read<T: DeserializeOwned>(&self, expected: &'static str) -> Result<T, MailboxError> {
+        self.secrets.get(&self.id, expected).await.map_err(|error| match error {
+            SecretError::Unavailable(_) => MailboxError::Unavailable { detail: error.to_string(), retry_after: None },
+            SecretError::Refused { .. } | SecretError::Shape { .. } => {
+                MailboxError::Setup { detail: error.to_string() }
+            }
+        })
+    }
+}
+
+#[async_trait]
+impl Credentials for SecretCredentials {
+    async fn get(&self) -> Result<EntraSecret, MailboxError> {
+        let expected = r#"{"client_secret"} or {"certificate","private_key"} of the Entra application"#;
+        Ok(match self.read(expected).await? {
+            Stored::Certificate { certificate, private_key } => {
+                EntraSecret::Certificate { certificate_pem: certificate, private_key_pem: private_key }
+            }
+            Stored::ClientSecret { client_secret } => EntraSecret::ClientSecret(client_secret),
+        })
+    }
+}
+
+#[async_trait]
+impl ImapAccounts for SecretCredentials {
+    async fn get(&self) -> Result<ImapAccount, MailboxError> {
+        let expected = r#"{"username","password"} of the account that may open every mailbox"#;
+        let StoredAccount { username, password, separator } = self.read(expected).await?;
+        Ok(ImapAccount { username, password, separator })
+    }
+}

@@ -1,0 +1,124 @@
+//! What proves that we are the application.
+
+use async_trait::async_trait;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use ring::{digest, rand::SystemRandom, signature};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+
+use crate::MailboxError;
+
+/// Where the secret comes from.
+#[async_trait]
+pub trait Credentials: Send + Sync {
+    /// The secret, as it is now.
+    ///
+    /// # Errors
+    /// [`MailboxError::Unavailable`] or [`MailboxError::Setup`].
+    async fn get(&self) -> Result<EntraSecret, MailboxError>;
+}
+
+/// The secret of an application in Microsoft Entra.
+#[derive(Debug, Clone)]
+pub enum EntraSecret {
+    /// A client secret.
+    ClientSecret(SecretString),
+    /// A certificate that is registered with the application, and its key. Better than a client secret: the key is
+    /// never sent.
+    Certificate {
+        /// X.509, PEM.
+        certificate_pem: String,
+        /// RSA of 2048 bits or more, PKCS#8 or PKCS#1, PEM, without a pass phrase.
+        private_key_pem: SecretString,
+    },
+}
+
+impl EntraSecret {
+    /// Whether it proves the same as another.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::ClientSecret(one), Self::ClientSecret(other)) => one.expose_secret() == other.expose_secret(),
+            (
+                Self::Certificate { certificate_pem: one, private_key_pem: key },
+                Self::Certificate { certificate_pem: other, private_key_pem: other_key },
+            ) => one == other && key.expose_secret() == other_key.expose_secret(),
+            (Self::ClientSecret(_), Self::Certificate { .. }) | (Self::Certificate { .. }, Self::ClientSecret(_)) => {
+                false
+            }
+        }
+    }
+}
+
+/// Why no assertion could be signed. Says nothing of the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum AssertionError {
+    #[error("the secret's certificate is not a PEM certificate")]
+    Certificate,
+    #[error("the secret's private key is not an RSA key of at least 2048 bits in PEM, without a pass phrase")]
+    Key,
+    #[error("the secret's private key could not sign")]
+    Signing,
+}
+
+/// How long an assertion lives, in seconds. Entra takes at most ten minutes.
+const LIFETIME: i64 = 5 * 60;
+
+#[derive(Serialize)]
+struct Header<'a> {
+    alg: &'a str,
+    typ: &'a str,
+    #[serde(rename = "x5t#S256")]
+    thumbprint: &'a str,
+}
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    aud: &'a str,
+    iss: &'a str,
+    sub: &'a str,
+    jti: String,
+    iat: i64,
+    nbf: i64,
+    exp: i64,
+}
+
+/// A signed statement that whoever holds the certificate's key is the application: a JWT, PS256.
+pub(super) fn assertion(
+    certificate_pem: &str,
+    private_key_pem: &SecretString,
+    client: &str,
+    audience: &str,
+    now: jiff::Timestamp,
+) -> Result<SecretString, AssertionError> {
+    let certificate =
+        CertificateDer::from_pem_slice(certificate_pem.as_bytes()).map_err(|_| AssertionError::Certificate)?;
+    let key = PrivateKeyDer::from_pem_slice(private_key_pem.expose_secret().as_bytes());
+    let key = match key.map_err(|_| AssertionError::Key)? {
+        PrivateKeyDer::Pkcs8(key) => signature::RsaKeyPair::from_pkcs8(key.secret_pkcs8_der()),
+        PrivateKeyDer::Pkcs1(key) => signature::RsaKeyPair::from_der(key.secret_pkcs1_der()),
+        _ => return Err(AssertionError::Key),
+    };
+    let key = key.map_err(|_| AssertionError::Key)?;
+
+    let thumbprint = URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, &certificate));
+    let now = now.as_second();
+    let header = Header { alg: "PS256", typ: "JWT", thumbprint: &thumbprint };
+    let claims = Claims {
+        aud: audience,
+        iss: client,
+        sub: client,
+        jti: uuid::Uuid::new_v4().to_string(),
+        iat: now,
+        nbf: now,
+        exp: now + LIFETIME,
+    };
+    let part = |json: Result<Vec<u8>, _>| json.map(|json| URL_SAFE_NO_PAD.encode(json));
+    let header = part(serde_json::to_vec(&header)).map_err(|_| AssertionError::Signing)?;
+    let claims = part(serde_json::to_vec(&claims)).map_err(|_| AssertionError::Signing)?;
+    let signed = format!("{header}.{claims}");
+    let mut signature = vec![0; key.public().modulus_len()];
+    key.sign(&signature::RSA_PSS_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature)
+        .map_err(|_| AssertionError::Signing)?;
+    Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)).into())
+}

@@ -1,0 +1,259 @@
+//! The files of a message that is being put together.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::{
+    Graph,
+    body::{attachment_json, attachment_json_length, to_json},
+    client::Request,
+    content::{Attachment, Data, InMemory},
+    error::Failure,
+    limits::{PIECE, REQUEST_MAX_BYTES, UPLOAD_SESSION_MIN_BYTES},
+    odata::with_options,
+    packed,
+    work::Work,
+};
+use http_client::RetryBudget;
+
+/// Graph counts the name and other properties of an attachment into its size: a few hundred bytes.
+const SIZE_SURPLUS_MAX: u64 = 16 * 1024;
+
+/// An attachment of a staged message.
+#[derive(Deserialize)]
+pub(super) struct Present {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    size: u64,
+}
+
+/// What a staged message lacks.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Lack {
+    /// These files, by their place in the message.
+    These(Vec<usize>),
+    /// The staged message has something that it should not have.
+    Spoilt,
+}
+
+#[derive(Serialize)]
+struct NewSession<'a> {
+    #[serde(rename = "AttachmentItem")]
+    item: SessionItem<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SessionItem<'a> {
+    attachment_type: &'a str,
+    name: &'a str,
+    size: usize,
+    content_type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_id: Option<&'a str>,
+}
+
+/// The members' names come in either case.
+#[derive(Deserialize)]
+struct Session {
+    #[serde(rename = "uploadUrl", alias = "UploadUrl")]
+    upload_url: String,
+}
+
+#[derive(Deserialize, Default)]
+struct Progress {
+    #[serde(rename = "nextExpectedRanges", alias = "NextExpectedRanges", default)]
+    next: Vec<String>,
+}
+
+/// Compares the attachments with the files, whose names are all different. The size shows whether a file is complete; it
+/// cannot tell two files apart, since Graph does not document what it adds to it.
+pub(super) fn lack(wanted: &[Attachment<'_>], present: &[Present]) -> Lack {
+    let mut places = HashMap::with_capacity(wanted.len());
+    for (at, file) in wanted.iter().enumerate() {
+        let size = file.data.len() as u64;
+        places.insert(file.name.as_str(), (at, size));
+        if let Some(packed) = &file.packed_name {
+            places.insert(packed, (at, UPLOAD_SESSION_MIN_BYTES as u64));
+        }
+    }
+    let mut missing = vec![true; wanted.len()];
+    for file in present {
+        let Some(&(at, size)) = places.get(file.name.as_str()) else { return Lack::Spoilt };
+        let is_complete = (size..=size + SIZE_SURPLUS_MAX).contains(&file.size);
+        if !std::mem::take(&mut missing[at]) || !is_complete {
+            return Lack::Spoilt;
+        }
+    }
+    Lack::These((0..).zip(missing).filter_map(|(at, missing)| missing.then_some(at)).collect())
+}
+
+impl Graph {
+    pub(super) async fn attachments(
+        &self,
+        work: &Work<'_>,
+        message: &str,
+        budget: &mut RetryBudget,
+    ) -> Result<Vec<Present>, Failure> {
+        let url = self.client.hosts.graph(&["users", work.mailbox, "messages", message, "attachments"]);
+        let url = with_options(url, &[("$select", "id,name,size")]);
+        self.client.list(Some(&work.state.permits), url, budget).await
+    }
+
+    /// Adds one file. After an unclear failure the file may be there all the same.
+    pub(super) async fn attach(
+        &self,
+        work: &Work<'_>,
+        message: &str,
+        file: &Attachment<'_>,
+        budget: &mut RetryBudget,
+    ) -> Result<(), Failure> {
+        if attachment_json_length(file) <= REQUEST_MAX_BYTES {
+            return self.attach_in_one_request(work, message, file, budget).await;
+        }
+        match (self.attach_in_pieces(work, message, file, budget).await, &file.packed_name) {
+            // Too large for a request, and too small for an upload session of this tenant.
+            (Err(Failure::Refused(refusal)), Some(name))
+                if refusal.has_code("ErrorAttachmentSizeShouldNotBeLessThanMinimumSize") =>
+            {
+                let bytes = packed::pack(&file.name, &file.data.read(0..file.data.len()).await?)?;
+                let packed = Attachment {
+                    name: name.clone(),
+                    content_type: "application/zip".to_owned(),
+                    content_id: None,
+                    data: Data::Here(bytes.into()),
+                    packed_name: None,
+                };
+                self.attach_in_pieces(work, message, &packed, budget).await
+            }
+            (result, _) => result,
+        }
+    }
+
+    async fn attach_in_one_request(
+        &self,
+        work: &Work<'_>,
+        message: &str,
+        file: &Attachment<'_>,
+        budget: &mut RetryBudget,
+    ) -> Result<(), Failure> {
+        let url = self.client.hosts.graph(&["users", work.mailbox, "messages", message, "attachments"]);
+        let read;
+        let content = match file.data.in_memory_data() {
+            Some(content) => content,
+            None => {
+                read = file.data.read(0..file.data.len()).await?;
+                InMemory::Bytes(&read)
+            }
+        };
+        // The response shows the file again.
+        let request = Request::post(url, attachment_json(file, &content)).with_message_response();
+        self.client.send_once(Some(&work.state.permits), &request, budget).await.map(drop)
+    }
+
+    async fn attach_in_pieces(
+        &self,
+        work: &Work<'_>,
+        message: &str,
+        file: &Attachment<'_>,
+        budget: &mut RetryBudget,
+    ) -> Result<(), Failure> {
+        let permits = &work.state.permits;
+        let segments = ["users", work.mailbox, "messages", message, "attachments", "createUploadSession"];
+        let size = file.data.len();
+        let item = SessionItem {
+            attachment_type: "file",
+            name: &file.name,
+            size,
+            content_type: &file.content_type,
+            content_id: file.content_id.as_deref(),
+        };
+        // A second session does no harm: only the last piece of a session creates the attachment.
+        let request = Request::post(self.client.hosts.graph(&segments), to_json(&NewSession { item }));
+        let session = self.client.send(Some(permits), &request, budget).await;
+        let session: Session =
+            session.and_then(|response| Ok(response.json::<Session>()?)).map_err(Failure::of_a_step)?;
+        let url =
+            Url::parse(&session.upload_url).map_err(|_| Failure::StepFailed { what: "the upload URL is invalid" })?;
+
+        let mut start = 0;
+        while start < size {
+            let end = size.min(start + PIECE);
+            let piece = file.data.read(start..end).await?;
+            let response = match self.client.upload(permits, &url, (start, size), piece).await {
+                Ok(response) => response,
+                Err(failure) if failure.is_throttled() && budget.pause(failure.retry_after()).await => continue,
+                // The upload URL expires, and the codes that say so are not documented.
+                Err(Failure::Refused(refusal)) if refusal.ends_an_upload() => {
+                    return Err(Failure::StepFailed { what: "the upload session ended early and has to start again" });
+                }
+                Err(failure) if end < size => return Err(failure.of_a_step()),
+                Err(failure) => return Err(failure),
+            };
+            let next = next_start(&response.body);
+            start = match next {
+                // Graph may take less than was sent.
+                Some(next) if next > start && next <= end => next,
+                None => end,
+                Some(_) => return Err(Failure::StepFailed { what: "upload made no progress" }),
+            };
+        }
+        Ok(())
+    }
+}
+
+/// Where the upload continues, according to the response to a piece. The response to the last piece does not say.
+fn next_start(response: &[u8]) -> Option<usize> {
+    let progress: Progress = serde_json::from_slice(response).unwrap_or_default();
+    let range = progress.next.first()?;
+    range.split('-').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    fn wanted(files: &[(&str, usize)]) -> Vec<Attachment<'static>> {
+        let file = |&(name, size): &(&str, usize)| Attachment {
+            name: name.to_owned(),
+            content_type: "application/octet-stream".into(),
+            content_id: None,
+            data: Data::Here(vec![0; size].into()),
+            packed_name: None,
+        };
+        files.iter().map(file).collect()
+    }
+
+    fn present(files: &[(&str, u64)]) -> Vec<Present> {
+        files.iter().map(|&(name, size)| Present { name: name.into(), size }).collect()
+    }
+
+    #[test]
+    fn staged_message_is_compared_by_name_and_size() {
+        let files = wanted(&[("a", 100_000), ("b", 10), ("a (2)", 99_900)]);
+        assert_eq!(lack(&files, &[]), Lack::These(vec![0, 1, 2]));
+        assert_eq!(lack(&files, &present(&[("a (2)", 100_137)])), Lack::These(vec![0, 1]));
+        assert_eq!(lack(&files, &present(&[("a", 100_237), ("b", 10), ("a (2)", 100_137)])), Lack::These(vec![]));
+        assert_eq!(lack(&files, &present(&[("a", 99_999)])), Lack::Spoilt);
+        assert_eq!(lack(&files, &present(&[("c", 10)])), Lack::Spoilt);
+        assert_eq!(lack(&files, &present(&[("b", 9)])), Lack::Spoilt);
+        assert_eq!(lack(&files, &present(&[("b", 10), ("b", 10)])), Lack::Spoilt);
+        assert_eq!(lack(&files, &present(&[("b", 99_999)])), Lack::Spoilt);
+    }
+
+    #[test]
+    fn next_piece_is_read_in_every_form() {
+        for (answer, expected) in [
+            (r#"{"nextExpectedRanges":["3932160-"]}"#, Some(3_932_160)),
+            (r#"{"NextExpectedRanges":["3932160"]}"#, Some(3_932_160)),
+            (r#"{"nextExpectedRanges":["5-9","20-"]}"#, Some(5)),
+            (r#"{"nextExpectedRanges":[]}"#, None),
+            (r#"{"nextExpectedRanges":["x"]}"#, None),
+            ("", None),
+        ] {
+            assert_eq!(next_start(answer.as_bytes()), expected, "{answer}");
+        }
+    }
+}

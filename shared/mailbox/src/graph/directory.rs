@@ -1,0 +1,181 @@
+//! Resolves addresses to mailboxes.
+
+use model::MailboxAddress;
+use serde::Deserialize;
+
+use super::{
+    Graph,
+    client::Request,
+    error::{Failure, Meaning},
+    odata::{literal, with_options},
+};
+use crate::{Mailbox, MailboxError};
+use http_client::RetryBudget;
+
+const USER_MEMBERS: (&str, &str) = ("$select", "id,userPrincipalName,mail,proxyAddresses");
+const GROUP_MEMBERS: (&str, &str) = ("$select", "id,mail,proxyAddresses");
+
+/// An account or a group.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    id: String,
+    user_principal_name: Option<String>,
+    mail: Option<String>,
+    #[serde(default)]
+    proxy_addresses: Vec<String>,
+}
+
+impl Entry {
+    /// Whether mail to the address arrives here. `proxyAddresses` are unique in a tenant.
+    fn owns(&self, address: &MailboxAddress) -> bool {
+        self.proxy_addresses.iter().any(|proxy| {
+            proxy.split_once(':').is_some_and(|(kind, proxy)| {
+                kind.eq_ignore_ascii_case("smtp") && proxy.eq_ignore_ascii_case(address.as_str())
+            })
+        })
+    }
+
+    fn shows(&self, address: &MailboxAddress) -> bool {
+        self.mail.as_deref().is_some_and(|mail| mail.eq_ignore_ascii_case(address.as_str()))
+    }
+
+    fn is_named(&self, address: &MailboxAddress) -> bool {
+        self.user_principal_name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(address.as_str()))
+    }
+}
+
+/// The accounts that an address may belong to.
+enum Candidates {
+    /// The address is one of the account's own.
+    Owners(Vec<Entry>),
+    /// The address is only the account's user name, or only displayed by it.
+    Unproven(Vec<Entry>),
+}
+
+impl Graph {
+    /// Resolves an address. `None`: no account with a mailbox owns it.
+    pub(super) async fn find_mailbox(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, MailboxError> {
+        if let Some(cached) = self.recipients.get(address) {
+            return Ok(cached);
+        }
+        let found = self.resolve(address).await.map_err(lookup_error)?;
+        self.recipients.put(address, found.clone());
+        Ok(found)
+    }
+
+    async fn resolve(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, Failure> {
+        let mut budget = self.retry_budget();
+        let candidates = self.candidates(address, &mut budget).await?;
+        let (users, is_proven) = match candidates {
+            Candidates::Owners(users) => (users, true),
+            Candidates::Unproven(users) => (users, false),
+        };
+        let mut owner = None;
+        for user in users {
+            if !self.has_mailbox(&user, &mut budget).await? {
+                continue;
+            }
+            // A copy in the wrong mailbox is worse than none.
+            if owner.replace(user.id).is_some() {
+                tracing::warn!("two accounts with mailboxes have the same address: not used");
+                return Ok(None);
+            }
+        }
+        let Some(id) = owner else { return Ok(None) };
+        if !is_proven && self.is_address_of_a_group(address, &mut budget).await? {
+            tracing::warn!("an account has the address of a group as its user name: not used");
+            return Ok(None);
+        }
+        Ok(Some(Mailbox { id, address: address.clone() }))
+    }
+
+    /// The accounts that the address may belong to. An address with an owner belongs to no other account: not even if the
+    /// owner has no mailbox, and another account displays the address or has it as its user name.
+    async fn candidates(&self, address: &MailboxAddress, budget: &mut RetryBudget) -> Result<Candidates, Failure> {
+        let by_name = self.user_by_name(address, budget).await?;
+        if by_name.as_ref().is_some_and(|user| user.owns(address)) {
+            return Ok(Candidates::Owners(by_name.into_iter().collect()));
+        }
+        let mut users = self.search("users", USER_MEMBERS, address, budget).await?;
+        if users.iter().any(|user| user.owns(address)) {
+            users.retain(|user| user.owns(address));
+            return Ok(Candidates::Owners(users));
+        }
+        users.retain(|user| user.shows(address));
+        if let Some(user) = by_name
+            && users.iter().all(|other| other.id != user.id)
+        {
+            users.push(user);
+        }
+        Ok(Candidates::Unproven(users))
+    }
+
+    async fn is_address_of_a_group(&self, address: &MailboxAddress, budget: &mut RetryBudget) -> Result<bool, Failure> {
+        let groups = self.search("groups", GROUP_MEMBERS, address, budget).await?;
+        Ok(groups.iter().any(|group| group.owns(address) || group.shows(address)))
+    }
+
+    async fn search(
+        &self,
+        collection: &str,
+        members: (&str, &str),
+        address: &MailboxAddress,
+        budget: &mut RetryBudget,
+    ) -> Result<Vec<Entry>, Failure> {
+        let filter = format!(
+            "mail eq {} or proxyAddresses/any(p:p eq {})",
+            literal(address.as_str()),
+            literal(&format!("smtp:{address}"))
+        );
+        let url = with_options(self.client.hosts.graph(&[collection]), &[("$filter", &filter), members]);
+        self.client.list(None, url, budget).await
+    }
+
+    async fn user_by_name(&self, address: &MailboxAddress, budget: &mut RetryBudget) -> Result<Option<Entry>, Failure> {
+        if !may_be_user_name(address) {
+            return Ok(None);
+        }
+        let url = with_options(self.client.hosts.graph(&["users", address.as_str()]), &[USER_MEMBERS]);
+        match self.client.send(None, &Request::get(url), budget).await {
+            Ok(response) => Ok(Some(response.json::<Entry>()?).filter(|user| user.is_named(address))),
+            Err(failure) if failure.is_no_mailbox() || failure.is_missing() => Ok(None),
+            // It cannot be a user name. The filter takes every address.
+            Err(Failure::Refused(refusal)) if refusal.status == reqwest::StatusCode::BAD_REQUEST => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Asks the mailbox itself: an account may have none, or one that Graph cannot reach.
+    async fn has_mailbox(&self, user: &Entry, budget: &mut RetryBudget) -> Result<bool, Failure> {
+        let state = self.limits.of(&user.id);
+        match self.find_archive(&state, &user.id, budget).await {
+            Ok(_) => Ok(true),
+            Err(failure) if failure.is_no_mailbox() => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+/// The error of a lookup. A 400 or 403 is about this one address; nothing was filed that could be rejected or need room.
+fn lookup_error(failure: Failure) -> MailboxError {
+    match failure {
+        Failure::Refused(refusal) if matches!(refusal.status.as_u16(), 400 | 403) && refusal.code.is_some() => {
+            MailboxError::LookupRejected { detail: refusal.detail_with_advice() }
+        }
+        Failure::Refused(refusal)
+            if matches!(refusal.meaning(), Meaning::Rejected | Meaning::Full | Meaning::NoMailbox) =>
+        {
+            let retry_after = refusal.retry_after;
+            MailboxError::Unrecognized { detail: refusal.detail_with_advice(), retry_after }
+        }
+        failure => failure.into(),
+    }
+}
+
+/// Entra's user names have fewer characters than addresses. Characters with a meaning in a path are not among them: to some
+/// servers they are a syntax error however they are encoded. A filter takes them.
+fn may_be_user_name(address: &MailboxAddress) -> bool {
+    let local = address.as_str().split('@').next().unwrap_or_default();
+    local.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"'.-_!#^~".contains(&byte))
+}

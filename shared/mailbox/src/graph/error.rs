@@ -1,0 +1,503 @@
+//! What went wrong, and what that means for the item.
+
+use std::{fmt, time::Duration};
+
+use reqwest::StatusCode;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::MailboxError;
+use http_client::{HttpResponse, NoResponse, error_code};
+
+/// Why a request failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Graph, or a gateway before it, answered with an error.
+    Refused(Refusal),
+    /// The request was sent, and the response was lost or cannot be read.
+    OutcomeUnknown { what: &'static str },
+    /// The request was not sent.
+    NotSent { what: &'static str },
+    /// A step of an operation that has no effect before its last step. The operation can start again.
+    StepFailed { what: &'static str },
+    /// A response that Graph never gives according to its documents.
+    Protocol { what: &'static str },
+    /// An error of this program.
+    Internal { what: &'static str },
+    /// An error that is already in the port's terms; the request was not sent.
+    Port(MailboxError),
+}
+
+/// A response that is not a success.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    /// Graph's `error.code`; `None` where the response has none, and so is not Graph's own.
+    pub(super) code: Option<String>,
+    pub(super) retry_after: Option<Duration>,
+    /// The request id, for Microsoft's support.
+    request_id: Option<String>,
+    text: ErrorText,
+}
+
+/// The words of an error response, in lower case. They may name people: compared with, and never shown.
+struct ErrorText(String);
+
+/// More is not read of an error's text.
+const TEXT_MAX_BYTES: usize = 64 << 10;
+
+impl fmt::Debug for ErrorText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ErrorText")
+    }
+}
+
+/// What a refusal means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// Too many requests: nothing was done.
+    Throttled,
+    /// An outage. The request may have been carried out.
+    Transient,
+    /// Another change at the same time. The request may have been carried out.
+    Conflict,
+    /// Our configuration or permissions.
+    Setup,
+    /// The mailbox has no room.
+    Full,
+    /// The account has no mailbox that Graph can reach.
+    NoMailbox,
+    /// The folder or message of the request is gone.
+    Missing,
+    /// The message is refused for good.
+    Rejected,
+    /// None of these: not in the documents, or without a code.
+    Unrecognized,
+}
+
+#[derive(Deserialize)]
+struct ErrorResponse {
+    error: ErrorBody,
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    #[serde(default)]
+    code: Value,
+    #[serde(default)]
+    message: Value,
+    #[serde(default)]
+    target: Value,
+    #[serde(default)]
+    details: Value,
+}
+
+/// The meaning of a code. The list is closed: what is not on it is unrecognized, and only what is on it is permanent.
+///
+/// Sources: [EWS] learn.microsoft.com/exchange/client-developer/web-service-reference/responsecode, whose codes Graph's mail
+/// API returns; [errors] learn.microsoft.com/graph/errors; [4462988]
+/// learn.microsoft.com/exchange/troubleshoot/user-and-shared-mailboxes/rest-api-is-not-yet-supported-for-this-mailbox-error;
+/// [known] learn.microsoft.com/graph/known-issues (404 while a mailbox is provisioned).
+fn meaning_of_code(code: &str) -> Option<Meaning> {
+    Some(match code {
+        // [EWS] "the mailbox quota is exceeded".
+        "ErrorQuotaExceeded" => Meaning::Full,
+        // [EWS] "the message size exceeds the limit"; the same of an attachment.
+        "ErrorMessageSizeExceeded" | "ErrorAttachmentSizeLimitExceeded" => Meaning::Rejected,
+        // [EWS] The MIME content of importMime is invalid, or is not base64.
+        "ErrorMimeContentInvalid" | "ErrorMimeContentInvalidBase64String" => Meaning::Rejected,
+        // [EWS] "one or more recipients are not valid". Filing removes such recipients first.
+        "ErrorInvalidRecipients" => Meaning::Rejected,
+        // [4462988] The mailbox is inactive, soft-deleted, on premises or still being provisioned.
+        "MailboxNotEnabledForRESTAPI" | "MailboxNotSupportedForRESTAPI" => Meaning::NoMailbox,
+        // [known] The directory, or Exchange, does not have the user of the URL (yet).
+        "Request_ResourceNotFound" | "ResourceNotFound" | "ErrorInvalidUser" => Meaning::NoMailbox,
+        // [errors], [EWS] The application lacks a permission, or Graph does not accept the token.
+        "ErrorAccessDenied" | "Authorization_RequestDenied" | "InvalidAuthenticationToken" => Meaning::Setup,
+        // [EWS] "the item was not found", "the folder was not found".
+        "ErrorItemNotFound" | "ErrorFolderNotFound" => Meaning::Missing,
+        // [EWS] "the account does not have permission to send as the principal": the sender, not our configuration.
+        "ErrorSendAsDenied" => Meaning::Unrecognized,
+        _ => return None,
+    })
+}
+
+impl Refusal {
+    pub(super) fn of(response: &HttpResponse) -> Self {
+        Self::new(response.status, &response.body, response.retry_after, response.request_id.as_deref())
+    }
+
+    fn new(status: StatusCode, body: &[u8], retry_after: Option<Duration>, request_id: Option<&str>) -> Self {
+        let (mut code, mut text) = (None, String::new());
+        if let Ok(ErrorResponse { error }) = serde_json::from_slice::<ErrorResponse>(body) {
+            code = error.code.as_str().and_then(error_code);
+            for part in [&error.code, &error.message, &error.target, &error.details] {
+                let part = part.as_str().map_or_else(|| part.to_string(), str::to_owned);
+                text.extend(part.chars().flat_map(char::to_lowercase).take(TEXT_MAX_BYTES / 4));
+                text.push(' ');
+            }
+        }
+        let request_id = request_id.and_then(error_code);
+        Self { status, code, retry_after, request_id, text: ErrorText(text) }
+    }
+
+    pub(super) fn has_code(&self, code: &str) -> bool {
+        self.code.as_deref() == Some(code)
+    }
+
+    /// Whether the error's text has this in it, whatever the case.
+    pub(super) fn mentions(&self, text: &str) -> bool {
+        self.text.0.contains(&text.to_lowercase())
+    }
+
+    /// Whether the error's text names this address: the whole of it, and not a part of a longer one.
+    pub(super) fn names_address(&self, address: &str) -> bool {
+        let address = address.to_lowercase();
+        let is_part = |char: char| char.is_alphanumeric() || matches!(char, '_' | '%' | '+' | '-');
+        !address.is_empty()
+            && self.text.0.match_indices(&address).any(|(at, found)| {
+                let before = self.text.0[..at].chars().next_back();
+                let after = self.text.0[at + found.len()..].chars().next();
+                let joined = |char: char| is_part(char) || char == '.';
+                !before.is_some_and(joined) && !after.is_some_and(is_part)
+            })
+    }
+
+    pub(super) fn meaning(&self) -> Meaning {
+        if let Some(meaning) = self.code.as_deref().and_then(meaning_of_code) {
+            return meaning;
+        }
+        let is_graphs = self.code.is_some();
+        match self.status.as_u16() {
+            // [errors] Too Many Requests.
+            429 => Meaning::Throttled,
+            // [errors] Insufficient Storage: the quota.
+            507 if is_graphs => Meaning::Full,
+            // [errors] Request Entity Too Large.
+            413 if is_graphs => Meaning::Rejected,
+            // [errors] Conflict, Precondition Failed, Locked.
+            409 | 412 | 423 => Meaning::Conflict,
+            408 | 500..=599 => Meaning::Transient,
+            // [errors] Unauthorized, Forbidden. A redirect is not an answer of Graph's: a host is configured wrongly.
+            401 | 403 | 300..=399 => Meaning::Setup,
+            _ => Meaning::Unrecognized,
+        }
+    }
+
+    /// Whether the request was too large.
+    pub(super) fn is_too_large(&self) -> bool {
+        self.status == StatusCode::PAYLOAD_TOO_LARGE || self.has_code("ErrorMessageSizeExceeded")
+    }
+
+    /// Whether the error ends an upload session only, and says nothing about the file or the mailbox.
+    pub(super) fn ends_an_upload(&self) -> bool {
+        self.status.is_client_error()
+            && !self.is_too_large()
+            && !matches!(self.meaning(), Meaning::Full | Meaning::Throttled | Meaning::Rejected)
+    }
+
+    /// Whether the request may still be in progress: a gateway stopped waiting for it, or the response is not Graph's own.
+    /// Graph's own errors, with a code, come when the request has ended.
+    fn leaves_outcome_unknown(&self) -> bool {
+        match self.status.as_u16() {
+            408 | 502 | 504 => true,
+            400..=599 if self.status != StatusCode::TOO_MANY_REQUESTS => {
+                self.code.is_none() && !matches!(self.meaning(), Meaning::Setup)
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn detail(&self) -> String {
+        let status = self.status.as_u16();
+        let mut detail = match &self.code {
+            Some(code) => format!("{code} (HTTP {status})"),
+            None => format!("HTTP {status} without an error code"),
+        };
+        if let Some(request_id) = &self.request_id {
+            detail.push_str(", request-id ");
+            detail.push_str(request_id);
+        }
+        detail
+    }
+
+    /// The detail and what to check.
+    pub(super) fn detail_with_advice(&self) -> String {
+        let advice = match self.status.as_u16() {
+            401 => "Graph does not accept the token: check the cloud and the hosts in the configuration",
+            403 => {
+                "the application lacks a permission: Application Mail.ReadWrite for this mailbox (with graph-import-mime \
+                 also Mail-Advanced.ReadWrite.All), User.Read.All and GroupMember.Read.All for the directory, each with an \
+                 administrator's consent"
+            }
+            _ if self.code.is_none() => {
+                "this is not a response of Graph: check the hosts in the configuration and proxies on the way"
+            }
+            _ => return self.detail(),
+        };
+        format!("{}; {advice}", self.detail())
+    }
+}
+
+impl Failure {
+    /// Whether an idempotent request is worth a retry now. An HTTP 400 is not: it will be the same.
+    pub(super) fn is_worth_a_retry(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => match refusal.meaning() {
+                Meaning::Throttled | Meaning::Transient | Meaning::Conflict => true,
+                Meaning::Unrecognized => refusal.status != StatusCode::BAD_REQUEST,
+                Meaning::Setup | Meaning::Full | Meaning::NoMailbox | Meaning::Missing | Meaning::Rejected => false,
+            },
+            Self::OutcomeUnknown { .. } | Self::NotSent { .. } | Self::StepFailed { .. } => true,
+            Self::Protocol { .. } | Self::Internal { .. } | Self::Port(_) => false,
+        }
+    }
+
+    /// Whether the request may have been carried out, so that a lookup has to come before a retry.
+    pub(super) fn is_unclear(&self) -> bool {
+        !self.is_throttled() && (self.is_worth_a_retry() || self.may_come_late())
+    }
+
+    /// The same failure of a step that has no effect without the last one.
+    pub(super) fn of_a_step(self) -> Self {
+        match self {
+            Self::OutcomeUnknown { what } | Self::NotSent { what } => Self::StepFailed { what },
+            Self::Refused(refusal) if refusal.leaves_outcome_unknown() => {
+                Self::StepFailed { what: "a gateway before Graph gave up on the request" }
+            }
+            other => other,
+        }
+    }
+
+    /// Whether the request may still be in progress, so that a lookup that finds nothing proves nothing.
+    pub(super) fn may_come_late(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => refusal.leaves_outcome_unknown(),
+            Self::OutcomeUnknown { .. } => true,
+            Self::NotSent { .. }
+            | Self::StepFailed { .. }
+            | Self::Protocol { .. }
+            | Self::Internal { .. }
+            | Self::Port(_) => false,
+        }
+    }
+
+    /// The failure of a filing that no lookup found: while it may still be in progress, nothing may be sent again before
+    /// `settles` has passed, nor before the time that the mail system asked for.
+    pub(super) fn late(self, settles: Duration) -> Self {
+        if !self.may_come_late() {
+            return self;
+        }
+        let wait = settles.max(self.retry_after().unwrap_or_default());
+        Self::Port(match &self {
+            Self::Refused(refusal) if refusal.meaning() == Meaning::Unrecognized => {
+                MailboxError::Unrecognized { detail: refusal.detail_with_advice(), retry_after: Some(wait) }
+            }
+            Self::Refused(refusal) => MailboxError::late(refusal.detail(), wait),
+            Self::OutcomeUnknown { what } => MailboxError::late(*what, wait),
+            _ => return self,
+        })
+    }
+
+    /// Whether the request was certainly not carried out and can be retried later.
+    pub(super) fn is_throttled(&self) -> bool {
+        self.means(Meaning::Throttled)
+    }
+
+    /// Whether the folder or message of the request is gone.
+    pub(super) fn is_missing(&self) -> bool {
+        self.means(Meaning::Missing)
+    }
+
+    /// Whether the account has no mailbox.
+    pub(super) fn is_no_mailbox(&self) -> bool {
+        self.means(Meaning::NoMailbox)
+    }
+
+    fn means(&self, meaning: Meaning) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.meaning() == meaning)
+    }
+
+    /// Whether a retry of the whole filing will most likely end in the same way, so that nothing should be left behind.
+    pub(super) fn may_be_permanent(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => matches!(
+                refusal.meaning(),
+                Meaning::Full | Meaning::NoMailbox | Meaning::Rejected | Meaning::Conflict | Meaning::Unrecognized
+            ),
+            Self::Protocol { .. } | Self::Internal { .. } => true,
+            Self::Port(error) => matches!(
+                error,
+                MailboxError::Rejected { .. }
+                    | MailboxError::Full
+                    | MailboxError::Unrecognized { retry_after: None, .. }
+                    | MailboxError::NoMailbox { .. }
+            ),
+            Self::OutcomeUnknown { .. } | Self::NotSent { .. } | Self::StepFailed { .. } => false,
+        }
+    }
+
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(refusal) => refusal.retry_after,
+            Self::Port(
+                MailboxError::Unavailable { retry_after, .. } | MailboxError::Unrecognized { retry_after, .. },
+            ) => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<NoResponse> for Failure {
+    fn from(none: NoResponse) -> Self {
+        match none {
+            NoResponse::NotSent(what) => Self::NotSent { what },
+            NoResponse::OutcomeUnknown(what) => Self::OutcomeUnknown { what },
+        }
+    }
+}
+
+impl From<MailboxError> for Failure {
+    fn from(error: MailboxError) -> Self {
+        Self::Port(error)
+    }
+}
+
+impl From<Failure> for MailboxError {
+    fn from(failure: Failure) -> Self {
+        let refusal = match failure {
+            Failure::Refused(refusal) => refusal,
+            Failure::OutcomeUnknown { what } | Failure::NotSent { what } | Failure::StepFailed { what } => {
+                return Self::Unavailable { detail: what.into(), retry_after: None };
+            }
+            Failure::Protocol { what } | Failure::Internal { what } => {
+                return Self::Unrecognized { detail: what.into(), retry_after: None };
+            }
+            Failure::Port(error) => return error,
+        };
+        let (detail, retry_after) = (refusal.detail(), refusal.retry_after);
+        match refusal.meaning() {
+            Meaning::Throttled | Meaning::Transient => Self::Unavailable { detail, retry_after },
+            Meaning::Conflict | Meaning::Missing | Meaning::Unrecognized => {
+                Self::Unrecognized { detail: refusal.detail_with_advice(), retry_after }
+            }
+            Meaning::Setup => Self::Setup { detail: refusal.detail_with_advice() },
+            Meaning::Full => Self::Full,
+            Meaning::NoMailbox => Self::NoMailbox { detail },
+            Meaning::Rejected => Self::Rejected { detail },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(status: u16, code: &str) -> Refusal {
+        let body = format!(r#"{{"error":{{"code":"{code}","message":"…"}}}}"#);
+        Refusal::new(StatusCode::from_u16(status).unwrap(), body.as_bytes(), None, None)
+    }
+
+    #[test]
+    fn meaning_comes_from_the_code_and_else_from_the_status() {
+        for (status, code, expected) in [
+            (404, "Request_ResourceNotFound", Meaning::NoMailbox),
+            (404, "ResourceNotFound", Meaning::NoMailbox),
+            (404, "ErrorInvalidUser", Meaning::NoMailbox),
+            (404, "MailboxNotEnabledForRESTAPI", Meaning::NoMailbox),
+            (400, "MailboxNotEnabledForRESTAPI", Meaning::NoMailbox),
+            (404, "ErrorItemNotFound", Meaning::Missing),
+            (403, "ErrorAccessDenied", Meaning::Setup),
+            (403, "Whatever", Meaning::Setup),
+            (401, "InvalidAuthenticationToken", Meaning::Setup),
+            (429, "ApplicationThrottled", Meaning::Throttled),
+            (503, "ErrorServerBusy", Meaning::Transient),
+            (509, "Bandwidth", Meaning::Transient),
+            (500, "UnknownError", Meaning::Transient),
+            (409, "ErrorIrresolvableConflict", Meaning::Conflict),
+            (412, "ErrorIrresolvableConflict", Meaning::Conflict),
+            (507, "Whatever", Meaning::Full),
+            (403, "ErrorQuotaExceeded", Meaning::Full),
+            (400, "ErrorMessageSizeExceeded", Meaning::Rejected),
+            (413, "Whatever", Meaning::Rejected),
+            (400, "ErrorInvalidRecipients", Meaning::Rejected),
+            (404, "ErrorNonExistentMailbox", Meaning::Unrecognized),
+            (404, "UnknownError", Meaning::Unrecognized),
+            (400, "Whatever", Meaning::Unrecognized),
+            (302, "Whatever", Meaning::Setup),
+        ] {
+            assert_eq!(refusal(status, code).meaning(), expected, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn response_without_a_code_is_never_permanent() {
+        let page = b"<html>404</html>";
+        for status in 400..600 {
+            let status = StatusCode::from_u16(status).unwrap();
+            let error = MailboxError::from(Failure::from(Refusal::new(status, page, None, None)));
+            assert!(
+                matches!(
+                    error,
+                    MailboxError::Unavailable { .. } | MailboxError::Unrecognized { .. } | MailboxError::Setup { .. }
+                ),
+                "{status}: {error:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn filing_may_come_late_when_the_response_is_not_graphs_own() {
+        let code = br#"{"error":{"code":"ErrorServerBusy","message":"x"}}"#;
+        let late = |status, body: &[u8]| {
+            let status = StatusCode::from_u16(status).unwrap();
+            Failure::from(Refusal::new(status, body, None, None)).may_come_late()
+        };
+        for status in [408, 502, 504] {
+            assert!(late(status, code) && late(status, b"<html>"), "{status}");
+        }
+        for status in [400, 404, 409, 412, 413, 423, 500, 503, 509] {
+            assert!(!late(status, code) && late(status, b"<html>"), "{status}");
+        }
+        for status in [401, 403, 429] {
+            assert!(!late(status, code) && !late(status, b"<html>"), "{status}");
+        }
+    }
+
+    #[test]
+    fn late_failure_keeps_the_longer_wait() {
+        let late = |asked| {
+            let asked = Duration::from_secs(asked);
+            let refusal = Refusal::new(StatusCode::GATEWAY_TIMEOUT, b"", Some(asked), None);
+            Failure::from(refusal).late(Duration::from_secs(60)).retry_after()
+        };
+        assert_eq!((late(5), late(600)), (Some(Duration::from_secs(60)), Some(Duration::from_secs(600))));
+    }
+
+    #[test]
+    fn error_shows_no_text_of_the_response() {
+        let body = br#"{"error":{"code":"ada@example.com is not known","message":"ada@example.com"}}"#;
+        let refusal = Refusal::new(StatusCode::BAD_REQUEST, body, None, Some("a b"));
+        assert!(!format!("{refusal:?}").contains("ada"));
+        assert_eq!(refusal.detail(), "HTTP 400 without an error code");
+    }
+
+    #[test]
+    fn error_text_names_whole_addresses_only() {
+        let body =
+            br#"{"error":{"code":"x","message":"Recipient 'Bad.One@example.com' is invalid, two@example.com."}}"#;
+        let refusal = Refusal::new(StatusCode::BAD_REQUEST, body, None, None);
+        for named in ["bad.one@example.com", "two@example.com"] {
+            assert!(refusal.names_address(named), "{named}");
+        }
+        for other in ["one@example.com", "o@example.com", "two@example.co", "three@example.com", ""] {
+            assert!(!refusal.names_address(other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! Files one message in one mailbox, once.
+//!
+//! A message that fits into one request is created in the archive folder, and so is complete before anybody sees it. A larger
+//! one is put together in a hidden folder and moved when it is complete; its id stays the same. What an interrupted attempt left
+//! there is found by the next one, by the item's id, and completed.
+
+use std::time::Duration;
+
+use model::FilingResult;
+use runtime::metrics::Metric;
+
+use super::{
+    Graph, Way,
+    body::{attachment_json_length, message_json},
+    client::Request,
+    concession::{self, Concession, Concessions},
+    content::{Content, Data, parse},
+    error::{Failure, Refusal},
+    limits::{DECODED_MAX_BYTES, FILE_MAX_BYTES, NOTES_MAX_BYTES, REQUEST_MAX_BYTES},
+    lookup::Stored,
+    recipients::INVALID_RECIPIENTS,
+    work::{Draft, Place, Work},
+};
+use crate::{Attempt, Filed, Mailbox, MailboxError, Message};
+use http_client::RetryBudget;
+use message::read::{Mime, StoredFile};
+
+/// The retry budget of a large message. Graph takes 150 MB in 5 minutes for a mailbox, and the pieces of a file that were sent
+/// are lost when the filing is given up.
+const LARGE_MESSAGE_BUDGET: Duration = Duration::from_secs(5 * 60);
+
+/// What a creation has learned from refusals because of invalid recipients.
+#[derive(Default)]
+struct InvalidRecipients {
+    refusals: usize,
+    may_be_the_sender: bool,
+}
+
+impl InvalidRecipients {
+    /// A refusal may name one recipient only, and the next one another.
+    const REFUSALS_MAX: usize = 16;
+}
+
+impl Graph {
+    pub(super) async fn file_message(
+        &self,
+        mailbox: &Mailbox,
+        message: &Message,
+        attempt: Attempt,
+    ) -> Result<Filed, Failure> {
+        let mime = message.mime.leaving_out(DECODED_MAX_BYTES);
+        let parsed = parse(mime.in_memory())?;
+        let content = Content::of(&parsed, &mime)?;
+        if content.attachments.iter().any(|file| file.data.len() > FILE_MAX_BYTES) {
+            let detail = "a file exceeds Graph's limit of 150 MB".to_owned();
+            return Err(MailboxError::Rejected { detail }.into());
+        }
+        let state = self.limits.of(&mailbox.id);
+        let draft = Draft::new(&content, message, mailbox, self.class());
+        let work = Work { state: &state, mailbox: &mailbox.id, draft };
+        let mut budget = match &message.mime {
+            Mime::Whole(_) => self.retry_budget(),
+            Mime::Large(_) => RetryBudget::new(self.longest_wait.max(LARGE_MESSAGE_BUDGET), self.first_wait),
+        };
+        match self.file_in_archive(&work, &message.mime, attempt, &mut budget).await {
+            // A cached folder is gone: its owner deleted it for good.
+            Err(failure) if failure.is_missing() => {
+                state.archive.lock().await.forget();
+                state.staging.lock().await.forget();
+                self.file_in_archive(&work, &message.mime, Attempt::Again, &mut budget).await
+            }
+            result => result,
+        }
+    }
+
+    async fn file_in_archive(
+        &self,
+        work: &Work<'_>,
+        mime: &Mime,
+        attempt: Attempt,
+        budget: &mut RetryBudget,
+    ) -> Result<Filed, Failure> {
+        let archive = self.archive(work.state, work.mailbox, budget).await?;
+        let place = Place::archive(&archive);
+        let concessions = self.first_concessions(work);
+        let first = files_of_the_first_request(&work.draft, &concessions);
+        let is_one_request = first.len() == work.draft.content.attachments.len();
+        if attempt == Attempt::Again
+            && let Some(stored) = self.find_stored(work, place, budget).await?
+        {
+            if !is_one_request {
+                self.clear_staging(work, &archive, &stored, budget).await?;
+            }
+            return Ok(Filed { message: stored.id, result: FilingResult::Skipped });
+        }
+        if self.way == Way::Mime
+            && let Mime::Whole(mime) = mime
+            && let Some(stored) = self.import_mime(work, &archive, mime, budget).await?
+        {
+            return Ok(Filed { message: stored.id, result: FilingResult::Imported });
+        }
+        let stored = if is_one_request {
+            self.create(work, place, &first, concessions, budget).await?
+        } else {
+            self.put_together(work, &archive, (&first, concessions), attempt, budget).await?
+        };
+        Ok(Filed { message: stored.id, result: FilingResult::Imported })
+    }
+
+    /// The concessions that a message starts with: what the tenant rejected lately, and what the request limit asks for.
+    fn first_concessions(&self, work: &Work<'_>) -> Concessions {
+        let mut concessions = Concessions::default();
+        if work.draft.class.is_some() && self.rejected_class.is_known(&self.clock) {
+            concessions.make(Concession::PlainClass);
+        }
+        if message_json(&work.draft, &[], &concessions).len() + NOTES_MAX_BYTES > REQUEST_MAX_BYTES {
+            concessions.make(Concession::FewRecipients);
+        }
+        concessions
+    }
+
+    /// Creates the message with these of its attachments. What the tenant rejects, by name and twice, is left out.
+    pub(super) async fn create(
+        &self,
+        work: &Work<'_>,
+        place: Place<'_>,
+        attachments: &[usize],
+        mut concessions: Concessions,
+        budget: &mut RetryBudget,
+    ) -> Result<Stored, Failure> {
+        let url = self.client.hosts.graph(&["users", work.mailbox, "mailFolders", place.folder, "messages"]);
+        let (mut named, mut invalid) = (Vec::new(), InvalidRecipients::default());
+        loop {
+            let json = body(&work.draft, attachments, &concessions);
+            let request = Request::post(url.clone(), json).with_message_response();
+            let created = self.client.send_once(Some(&work.state.permits), &request, budget).await;
+            let failure = match created.and_then(|response| Ok(response.json::<Stored>()?)) {
+                Ok(stored) => {
+                    let stored = self.checked(work, place.folder, stored, budget).await?;
+                    self.report(work, &concessions);
+                    return Ok(stored);
+                }
+                Err(failure) => failure,
+            };
+            if let Failure::Refused(refusal) = &failure {
+                if refusal.has_code(INVALID_RECIPIENTS) && refusal.status.is_client_error() {
+                    if !self.leave_out_invalid(work, place, (refusal, &mut invalid), &mut concessions, budget).await? {
+                        return Err(failure);
+                    }
+                    continue;
+                }
+                let wanted =
+                    concession::for_refusal(refusal, work.draft.content, work.draft.class.is_some(), &concessions);
+                if let Some(concession) = wanted {
+                    // The same request once more: a single error proves nothing.
+                    if named.contains(&concession) {
+                        concessions.make(concession);
+                        self.learn(concession);
+                    } else {
+                        named.push(concession);
+                    }
+                    continue;
+                }
+            }
+            if !failure.is_unclear() {
+                return Err(failure);
+            }
+            if let Some(stored) = self.look_up_after(work, place, failure, budget).await? {
+                return self.checked(work, place.folder, stored, budget).await;
+            }
+        }
+    }
+
+    /// Leaves out the recipients, or the sender, that a refusal is about. `false`: nothing is left to leave out.
+    async fn leave_out_invalid(
+        &self,
+        work: &Work<'_>,
+        place: Place<'_>,
+        (refusal, invalid): (&Refusal, &mut InvalidRecipients),
+        concessions: &mut Concessions,
+        budget: &mut RetryBudget,
+    ) -> Result<bool, Failure> {
+        invalid.refusals += 1;
+        if invalid.refusals > InvalidRecipients::REFUSALS_MAX {
+            return Ok(false);
+        }
+        let from = work.draft.content.from.filter(|_| !concessions.has(Concession::OwnSender));
+        let rejected = self.rejected_recipients(work, place, refusal, concessions, budget).await?;
+        if !rejected.is_empty() {
+            concessions.reject_recipients(&rejected);
+            return Ok(true);
+        }
+        // No recipient is rejected: the sender is, if the refusal is repeated.
+        if from.is_some() && std::mem::replace(&mut invalid.may_be_the_sender, true) {
+            concessions.make(Concession::OwnSender);
+        }
+        Ok(from.is_some())
+    }
+
+    fn learn(&self, concession: Concession) {
+        if concession == Concession::PlainClass {
+            tracing::warn!("the mail system rejects the message class: copies are filed as IPM.Note for an hour");
+            self.rejected_class.learn(&self.clock);
+        }
+    }
+
+    /// Logs and counts the concessions of a copy that was filed.
+    fn report(&self, work: &Work<'_>, concessions: &Concessions) {
+        let item = work.draft.identity.item.key();
+        if work.draft.class.is_some() && concessions.has(Concession::PlainClass) {
+            runtime::metrics::add(Metric::WithoutMessageClass, 1);
+        }
+        if concessions.has(Concession::OwnSender) {
+            tracing::warn!(%item, "the mail system rejects a foreign sender: the true sender is shown in the body");
+        }
+        if concessions.has(Concession::FewRecipients) {
+            tracing::warn!(%item, "too many recipients for the mail system: the first 500 are shown");
+        }
+        if !concessions.rejected_recipients.is_empty() {
+            let rejected = concessions.rejected_recipients.len();
+            tracing::warn!(%item, rejected, "the mail system rejects recipients: they are not shown");
+        }
+    }
+
+    /// Checks that Graph did as it was told. A message among the drafts, or at the time of its import, is no record: it is
+    /// removed, and no other item will fare better until the configuration is changed.
+    pub(super) async fn checked(
+        &self,
+        work: &Work<'_>,
+        folder: &str,
+        stored: Stored,
+        budget: &mut RetryBudget,
+    ) -> Result<Stored, Failure> {
+        let date = work.draft.content.date.as_second();
+        let wrong = if stored.is_draft != Some(false) {
+            "Graph created a draft instead of a received message"
+        } else if stored.received_date_time.map(jiff::Timestamp::as_second) != Some(date) {
+            "Graph changed the time of a message"
+        } else {
+            return Ok(stored);
+        };
+        self.remove(work, folder, &stored.id, budget).await?;
+        let detail = format!("{wrong}: Exchange ignores the properties that say so; use another MAILBOX");
+        Err(MailboxError::Setup { detail }.into())
+    }
+
+    /// Removes a message through its folder, so that a message that was moved on, and so is filed, is not touched.
+    pub(super) async fn remove(
+        &self,
+        work: &Work<'_>,
+        folder: &str,
+        message: &str,
+        budget: &mut RetryBudget,
+    ) -> Result<(), Failure> {
+        let segments = ["users", work.mailbox, "mailFolders", folder, "messages", message];
+        let request = Request::delete(self.client.hosts.graph(&segments));
+        match self.client.send(Some(&work.state.permits), &request, budget).await {
+            Err(failure) if !failure.is_missing() => Err(failure),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The JSON that creates a message in a mailbox, with those of its files that fit into one request; and the files that do not
+/// fit into any request, which are uploaded in pieces of [`PIECE`](super::PIECE).
+///
+/// # Errors
+/// [`MailboxError::Rejected`] where the message is not MIME, or has no date.
+pub fn create_body(
+    message: &Message,
+    mailbox: &Mailbox,
+    message_class: &str,
+) -> Result<(Vec<u8>, Vec<StoredFile>), MailboxError> {
+    let mime = message.mime.leaving_out(DECODED_MAX_BYTES);
+    let parsed = parse(mime.in_memory())?;
+    let content = Content::of(&parsed, &mime)?;
+    let draft = Draft::new(&content, message, mailbox, Some(message_class));
+    let concessions = Concessions::default();
+    let body = body(&draft, &files_of_the_first_request(&draft, &concessions), &concessions);
+    let in_pieces = content.attachments.iter().filter(|file| attachment_json_length(file) > REQUEST_MAX_BYTES);
+    let stored = in_pieces.filter_map(|file| match &file.data {
+        Data::Lines(_, file) | Data::Stored(file) => Some(file.clone()),
+        Data::Here(_) => None,
+    });
+    Ok((body, stored.collect()))
+}
+
+/// The files that are created together with the message: as many as fit into one request.
+fn files_of_the_first_request(draft: &Draft<'_>, concessions: &Concessions) -> Vec<usize> {
+    let message = message_json(draft, &[], concessions).len() + r#","attachments":[]"#.len();
+    let mut left = REQUEST_MAX_BYTES.saturating_sub(message + NOTES_MAX_BYTES);
+    let mut first = Vec::new();
+    let files = draft.content.attachments.iter().enumerate();
+    for (index, file) in files.filter(|(_, file)| file.data.in_memory_data().is_some()) {
+        // With a comma.
+        if let Some(rest) = left.checked_sub(attachment_json_length(file) + 1) {
+            left = rest;
+            first.push(index);
+        }
+    }
+    first
+}
+
+fn body(draft: &Draft<'_>, attachments: &[usize], concessions: &Concessions) -> Vec<u8> {
+    let files = attachments.iter().filter_map(|&at| {
+        let file = draft.content.attachments.get(at)?;
+        Some((file, file.data.in_memory_data()?))
+    });
+    message_json(draft, &files.collect::<Vec<_>>(), concessions)
+}

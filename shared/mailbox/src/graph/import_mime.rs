@@ -1,0 +1,67 @@
+//! importMime of Graph's beta: the message as it is, in one request.
+
+use std::sync::atomic::Ordering;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use super::{
+    Graph,
+    client::Request,
+    error::Failure,
+    limits::REQUEST_MAX_BYTES,
+    lookup::Stored,
+    work::{Place, Work},
+};
+use crate::MailboxError;
+use http_client::RetryBudget;
+
+impl Graph {
+    /// Imports the message as it is; `None` where it is too large for a request, or Graph says so.
+    pub(super) async fn import_mime(
+        &self,
+        work: &Work<'_>,
+        archive: &str,
+        mime: &[u8],
+        budget: &mut RetryBudget,
+    ) -> Result<Option<Stored>, Failure> {
+        if mime.len().div_ceil(3) * 4 > REQUEST_MAX_BYTES {
+            return Ok(None);
+        }
+        let url = self.client.hosts.beta(&["users", work.mailbox, "mailFolders", archive, "importMime"]);
+        let request = Request::post_text(url, STANDARD.encode(mime)).with_message_response();
+        loop {
+            let imported = self.client.send_once(Some(&work.state.permits), &request, budget).await;
+            let failure = match imported.and_then(|response| Ok(response.json::<Stored>()?)) {
+                Ok(stored) => return self.not_a_draft(work, archive, stored, budget).await.map(Some),
+                Err(Failure::Refused(refusal)) if refusal.code.is_some() && refusal.is_too_large() => {
+                    if !self.too_large_for_import.swap(true, Ordering::Relaxed) {
+                        tracing::warn!("MIME exceeds the limit of importMime: such messages are created from JSON");
+                    }
+                    return Ok(None);
+                }
+                Err(failure) if failure.is_unclear() => failure,
+                Err(failure) => return Err(failure),
+            };
+            if let Some(stored) = self.look_up_after(work, Place::archive(archive), failure, budget).await? {
+                return Ok(Some(stored));
+            }
+        }
+    }
+
+    /// Checks that Graph did as documented. A draft is no record: it is removed, and no other item will fare better until the
+    /// configuration is changed.
+    async fn not_a_draft(
+        &self,
+        work: &Work<'_>,
+        archive: &str,
+        stored: Stored,
+        budget: &mut RetryBudget,
+    ) -> Result<Stored, Failure> {
+        if stored.is_draft == Some(false) {
+            return Ok(stored);
+        }
+        self.remove(work, archive, &stored.id, budget).await?;
+        let detail = "importMime created a draft: use another MAILBOX".to_owned();
+        Err(MailboxError::Setup { detail }.into())
+    }
+}

@@ -1,0 +1,247 @@
+//! Lookups of messages that may already be in a mailbox.
+//!
+//! Exchange compares strings in filters case-insensitively, so every hit is compared exactly here, and all pages are read.
+
+use model::Sha256;
+use serde::Deserialize;
+
+use super::{
+    Graph,
+    client::Request,
+    error::Failure,
+    mailbox_limits::MailboxState,
+    odata::{literal, with_options},
+    properties::{self, ARCHIVE_ITEM_ID, CLASS},
+    work::{By, Place, Work},
+};
+use crate::{Identity, Mailbox, StoredCopy};
+use http_client::RetryBudget;
+use message::read::CONTENT_HEADER;
+
+/// A message in the mailbox.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Stored {
+    pub(super) id: String,
+    pub(super) is_draft: Option<bool>,
+    pub(super) received_date_time: Option<jiff::Timestamp>,
+    internet_message_id: Option<String>,
+    #[serde(default)]
+    single_value_extended_properties: Vec<Property>,
+}
+
+#[derive(Deserialize)]
+struct Property {
+    #[serde(default)]
+    id: String,
+    value: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WithHeaders {
+    #[serde(default)]
+    internet_message_headers: Vec<Header>,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    name: String,
+    value: String,
+}
+
+/// A folder of a mailbox.
+struct Folder<'a> {
+    state: &'a MailboxState,
+    mailbox: &'a str,
+    id: &'a str,
+}
+
+impl Stored {
+    fn property(&self, id: &str) -> Option<&str> {
+        let is_it = |property: &&Property| properties::is_same(&property.id, id);
+        self.single_value_extended_properties.iter().find(is_it).map(|property| property.value.as_str())
+    }
+}
+
+/// Which properties a lookup returns with each message.
+#[derive(Clone, Copy)]
+enum Expand {
+    ItemId,
+    ItemIdAndClass,
+}
+
+impl Expand {
+    fn option(self) -> String {
+        let id = literal(ARCHIVE_ITEM_ID);
+        match self {
+            Self::ItemId => format!("singleValueExtendedProperties($filter=id eq {id})"),
+            Self::ItemIdAndClass => {
+                format!("singleValueExtendedProperties($filter=id eq {id} or id eq {})", literal(CLASS))
+            }
+        }
+    }
+}
+
+const MEMBERS: (&str, &str) = ("$select", "id,isDraft,receivedDateTime,internetMessageId");
+
+impl Graph {
+    /// The complete copies in the archive folder. The cached id of the folder is used, as in filing.
+    pub(super) async fn stored_copies(
+        &self,
+        mailbox: &Mailbox,
+        identity: &Identity<'_>,
+    ) -> Result<Vec<StoredCopy>, Failure> {
+        let state = self.limits.of(&mailbox.id);
+        let mut budget = self.retry_budget();
+        let cached = state.archive.lock().await.get(None).map(str::to_owned);
+        if let Some(id) = cached {
+            let folder = Folder { state: &state, mailbox: &mailbox.id, id: &id };
+            match self.copies_in(&folder, identity, Expand::ItemIdAndClass, &mut budget).await {
+                Err(failure) if failure.is_missing() => state.archive.lock().await.forget(),
+                result => return Ok(self.complete(result?)),
+            }
+        }
+        let Some(id) = self.find_archive(&state, &mailbox.id, &mut budget).await? else { return Ok(Vec::new()) };
+        let folder = Folder { state: &state, mailbox: &mailbox.id, id: &id };
+        Ok(self.complete(self.copies_in(&folder, identity, Expand::ItemIdAndClass, &mut budget).await?))
+    }
+
+    fn complete(&self, stored: Vec<Stored>) -> Vec<StoredCopy> {
+        let complete = stored.into_iter().filter(|stored| stored.is_draft == Some(false));
+        let copy = |stored: Stored| {
+            let has = |class: &str| stored.property(CLASS).is_some_and(|stored| stored.eq_ignore_ascii_case(class));
+            let lacks_message_class = self.expected_class().is_some_and(|class| !has(class));
+            StoredCopy { message: stored.id, lacks_message_class }
+        };
+        complete.map(copy).collect()
+    }
+
+    /// The message that is already in a folder. A draft of ours cannot be completed: it is removed.
+    pub(super) async fn find_stored(
+        &self,
+        work: &Work<'_>,
+        place: Place<'_>,
+        budget: &mut RetryBudget,
+    ) -> Result<Option<Stored>, Failure> {
+        let mut found = None;
+        for stored in self.all_stored(work, place, budget).await? {
+            if stored.is_draft == Some(true) {
+                self.remove(work, place.folder, &stored.id, budget).await?;
+            } else {
+                found = found.or(Some(stored));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Every message of the item in a folder.
+    pub(super) async fn all_stored(
+        &self,
+        work: &Work<'_>,
+        place: Place<'_>,
+        budget: &mut RetryBudget,
+    ) -> Result<Vec<Stored>, Failure> {
+        let identity = &work.draft.identity;
+        match place.by {
+            By::Identity => {
+                let folder = Folder { state: work.state, mailbox: work.mailbox, id: place.folder };
+                self.copies_in(&folder, identity, Expand::ItemId, budget).await
+            }
+            By::ItemId => self.with_item_id(work, place.folder, identity.item.as_str(), budget).await,
+        }
+    }
+
+    /// Every message of a folder whose ArchiveItemId has this value.
+    pub(super) async fn with_item_id(
+        &self,
+        work: &Work<'_>,
+        folder: &str,
+        value: &str,
+        budget: &mut RetryBudget,
+    ) -> Result<Vec<Stored>, Failure> {
+        let folder = Folder { state: work.state, mailbox: work.mailbox, id: folder };
+        let filter = format!(
+            "singleValueExtendedProperties/Any(ep: ep/id eq {} and ep/value eq {})",
+            literal(ARCHIVE_ITEM_ID),
+            literal(value)
+        );
+        let mut stored = self.messages(&folder, &filter, Expand::ItemId, budget).await?;
+        stored.retain(|stored| stored.property(ARCHIVE_ITEM_ID) == Some(value));
+        Ok(stored)
+    }
+
+    /// Looks up a message whose filing failed in an unclear way. `None`: it was not filed and can be sent again. While it may
+    /// still be in progress it must not be sent again: that is the error, whatever else fails in the meantime.
+    pub(super) async fn look_up_after(
+        &self,
+        work: &Work<'_>,
+        place: Place<'_>,
+        failure: Failure,
+        budget: &mut RetryBudget,
+    ) -> Result<Option<Stored>, Failure> {
+        if !budget.pause(failure.retry_after()).await {
+            return Err(failure.late(self.settles));
+        }
+        match self.find_stored(work, place, budget).await {
+            Ok(None) if failure.may_come_late() => Err(failure.late(self.settles)),
+            Err(other) if failure.may_come_late() => {
+                Err(failure.late(self.settles.max(other.retry_after().unwrap_or_default())))
+            }
+            result => result,
+        }
+    }
+
+    async fn messages(
+        &self,
+        folder: &Folder<'_>,
+        filter: &str,
+        expand: Expand,
+        budget: &mut RetryBudget,
+    ) -> Result<Vec<Stored>, Failure> {
+        let url = self.client.hosts.graph(&["users", folder.mailbox, "mailFolders", folder.id, "messages"]);
+        let url = with_options(url, &[("$filter", filter), MEMBERS, ("$expand", &expand.option())]);
+        self.client.list(Some(&folder.state.permits), url, budget).await
+    }
+
+    /// The messages of a folder with the Message-ID that do not belong to another item.
+    async fn copies_in(
+        &self,
+        folder: &Folder<'_>,
+        identity: &Identity<'_>,
+        expand: Expand,
+        budget: &mut RetryBudget,
+    ) -> Result<Vec<Stored>, Failure> {
+        let filter = format!("internetMessageId eq {}", literal(identity.message_id));
+        let mut copies = Vec::new();
+        for stored in self.messages(folder, &filter, expand, budget).await? {
+            if stored.internet_message_id.as_deref().is_some_and(|id| id != identity.message_id) {
+                continue;
+            }
+            let is_ours = match stored.property(ARCHIVE_ITEM_ID) {
+                Some(item) => item == identity.item.as_str(),
+                // It came as MIME.
+                None => identity.may_be_of(self.content_digest(folder, &stored.id, budget).await?),
+            };
+            if is_ours {
+                copies.push(stored);
+            }
+        }
+        Ok(copies)
+    }
+
+    /// The content digest in a message's header, if it has one.
+    async fn content_digest(
+        &self,
+        folder: &Folder<'_>,
+        message: &str,
+        budget: &mut RetryBudget,
+    ) -> Result<Option<Sha256>, Failure> {
+        let url = self.client.hosts.graph(&["users", folder.mailbox, "messages", message]);
+        let url = with_options(url, &[("$select", "internetMessageHeaders")]);
+        let request = Request::get(url).with_message_response();
+        let shown: WithHeaders = self.client.send(Some(&folder.state.permits), &request, budget).await?.json()?;
+        let named = |header: &&Header| header.name.eq_ignore_ascii_case(CONTENT_HEADER);
+        Ok(shown.internet_message_headers.iter().find(named).and_then(|header| header.value.trim().parse().ok()))
+    }
+}

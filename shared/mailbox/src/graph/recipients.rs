@@ -1,0 +1,167 @@
+//! Finds the recipients of a message that the mail system rejects, so that the copy can be filed without them.
+//!
+//! One invalid address among a thousand makes Graph refuse the whole message, and mostly it does not say which one. Then empty
+//! messages with parts of the recipients are created in the hidden folder, where nobody sees them, and removed at once.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+
+use super::{
+    Graph,
+    body::recipient_probe_json,
+    client::Request,
+    concession::Concessions,
+    error::{Failure, Refusal},
+    lookup::Stored,
+    work::{Place, Work},
+};
+use crate::Clock;
+use http_client::RetryBudget;
+
+/// The code of a refusal because of a recipient, or of the sender.
+pub(super) const INVALID_RECIPIENTS: &str = "ErrorInvalidRecipients";
+
+/// Requests that one search may take. Recipients that are not known to be valid by then are left out.
+const PROBES_MAX: usize = 64;
+
+/// Rejected addresses are tried first by the next copy with the same recipients.
+const REMEMBERED_FOR: Duration = Duration::from_hours(1);
+
+const REMEMBERED_MAX: usize = 10_000;
+
+/// Addresses that the mail system rejected lately. Only consulted after a refusal, never in advance.
+#[derive(Default)]
+pub(super) struct RejectedAddresses(Mutex<HashMap<String, Timestamp>>);
+
+impl RejectedAddresses {
+    fn has(&self, address: &str, clock: &Clock) -> bool {
+        let addresses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        addresses.get(address).is_some_and(|&since| clock.is_fresh(since, REMEMBERED_FOR))
+    }
+
+    fn add(&self, address: &str, clock: &Clock) {
+        let mut addresses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if addresses.len() >= REMEMBERED_MAX {
+            addresses.clear();
+        }
+        addresses.insert(address.to_owned(), clock.now());
+    }
+}
+
+impl Graph {
+    /// The recipients to leave out after a refusal, by their place in the message. None: no recipient is rejected.
+    pub(super) async fn rejected_recipients(
+        &self,
+        work: &Work<'_>,
+        place: Place<'_>,
+        refusal: &Refusal,
+        made: &Concessions,
+        budget: &mut RetryBudget,
+    ) -> Result<Vec<usize>, Failure> {
+        let all = &work.draft.content.to;
+        let sent: Vec<usize> =
+            (0..all.len()).filter(|at| made.rejected_recipients.binary_search(at).is_err()).collect();
+        let pick = |is_rejected: &dyn Fn(&str) -> bool| -> Vec<usize> {
+            sent.iter().copied().filter(|&at| is_rejected(all[at].address)).collect()
+        };
+        let named = pick(&|address| refusal.names_address(address));
+        // An error may name an address that is not the rejected one, such as the mailbox's own.
+        let rejected = if named.is_empty() { named } else { self.bisect(work, place, named, budget).await? };
+        if !rejected.is_empty() {
+            return Ok(rejected);
+        }
+        let remembered = pick(&|address| self.rejected_addresses.has(address, &self.clock));
+        if !remembered.is_empty() {
+            return Ok(remembered);
+        }
+        let rejected = self.bisect(work, place, sent, budget).await?;
+        for &at in &rejected {
+            self.rejected_addresses.add(all[at].address, &self.clock);
+        }
+        Ok(rejected)
+    }
+
+    /// Halves the recipients until each rejected one is found.
+    async fn bisect(
+        &self,
+        work: &Work<'_>,
+        place: Place<'_>,
+        recipients: Vec<usize>,
+        budget: &mut RetryBudget,
+    ) -> Result<Vec<usize>, Failure> {
+        let folder = self.staging(work.state, work.mailbox, place.archive, budget).await?;
+        let id = format!("recipients of {}", work.draft.identity.item.key());
+        self.remove_probes(work, &folder, &id, budget).await?;
+        let mut rejected = Vec::new();
+        let mut open = vec![recipients];
+        let mut probes = 0;
+        while let Some(part) = open.pop() {
+            if part.is_empty() {
+                continue;
+            }
+            if probes == PROBES_MAX {
+                rejected.extend(part);
+                continue;
+            }
+            probes += 1;
+            if self.accepts(work, (&folder, &id), &part, budget).await? {
+                continue;
+            }
+            if let [only] = part[..] {
+                rejected.push(only);
+                continue;
+            }
+            let (one, other) = part.split_at(part.len() / 2);
+            open.extend([other.to_vec(), one.to_vec()]);
+        }
+        rejected.sort_unstable();
+        Ok(rejected)
+    }
+
+    /// Whether an empty message with these recipients can be created. Removes it.
+    async fn accepts(
+        &self,
+        work: &Work<'_>,
+        (folder, id): (&str, &str),
+        recipients: &[usize],
+        budget: &mut RetryBudget,
+    ) -> Result<bool, Failure> {
+        let url = self.client.hosts.graph(&["users", work.mailbox, "mailFolders", folder, "messages"]);
+        let json = recipient_probe_json(work.draft.content, recipients, id);
+        let request = Request::post(url, json).with_message_response();
+        let created = self.client.send_once(Some(&work.state.permits), &request, budget).await;
+        match created.and_then(|response| Ok(response.json::<Stored>()?)) {
+            Ok(stored) => {
+                self.remove(work, folder, &stored.id, budget).await?;
+                Ok(true)
+            }
+            Err(Failure::Refused(refusal)) if refusal.has_code(INVALID_RECIPIENTS) => Ok(false),
+            Err(failure) => {
+                // What may have been created must not stay. The next attempt starts the search again.
+                if failure.is_unclear() {
+                    self.remove_probes(work, folder, id, budget).await?;
+                }
+                // The message itself was not sent.
+                Err(failure.of_a_step())
+            }
+        }
+    }
+
+    async fn remove_probes(
+        &self,
+        work: &Work<'_>,
+        folder: &str,
+        id: &str,
+        budget: &mut RetryBudget,
+    ) -> Result<(), Failure> {
+        for stored in self.with_item_id(work, folder, id, budget).await? {
+            self.remove(work, folder, &stored.id, budget).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,193 @@
+//! Large messages: put together in a hidden folder, and moved when they are complete.
+
+use serde::Serialize;
+
+use super::{
+    Graph,
+    attachments::{Lack, lack},
+    body::to_json,
+    client::Request,
+    concession::Concessions,
+    error::Failure,
+    lookup::Stored,
+    work::{Place, Work},
+};
+use crate::{Attempt, MailboxError};
+use http_client::RetryBudget;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Move<'a> {
+    destination_id: &'a str,
+}
+
+/// A file that was sent, and whose outcome is unknown.
+struct InProgress {
+    /// Its place in the message.
+    file: usize,
+    failure: Failure,
+}
+
+impl Graph {
+    /// Puts a large message together in the hidden folder and moves it when it is complete. After a failure that may be
+    /// permanent nothing stays in the hidden folder.
+    pub(super) async fn put_together(
+        &self,
+        work: &Work<'_>,
+        archive: &str,
+        first: (&[usize], Concessions),
+        attempt: Attempt,
+        budget: &mut RetryBudget,
+    ) -> Result<Stored, Failure> {
+        let staging = self.staging(work.state, work.mailbox, archive, budget).await?;
+        let place = Place::staging(archive, &staging);
+        let result = self.stage_and_move(work, place, first, attempt, budget).await;
+        if let Err(failure) = &result
+            && failure.may_be_permanent()
+            && let Err(failure) = self.remove_all(work, place, None, budget).await
+        {
+            let item = work.draft.identity.item.key();
+            let error = MailboxError::from(failure);
+            tracing::warn!(%item, %error, "an incomplete message stays in the hidden folder");
+        }
+        result
+    }
+
+    async fn stage_and_move(
+        &self,
+        work: &Work<'_>,
+        place: Place<'_>,
+        (first, concessions): (&[usize], Concessions),
+        attempt: Attempt,
+        budget: &mut RetryBudget,
+    ) -> Result<Stored, Failure> {
+        let files = &work.draft.content.attachments;
+        let earlier = match attempt {
+            Attempt::First => None,
+            Attempt::Again => self.find_stored(work, place, budget).await?,
+        };
+        let mut staged = match earlier {
+            Some(stored) => stored,
+            None => self.create(work, place, first, concessions.clone(), budget).await?,
+        };
+        let mut spoilt = false;
+        let mut in_progress: Option<InProgress> = None;
+        loop {
+            let present = match (self.attachments(work, &staged.id, budget).await, in_progress.take()) {
+                (Ok(present), before) => {
+                    in_progress = before;
+                    present
+                }
+                (Err(other), Some(InProgress { failure, .. })) => {
+                    return Err(failure.late(self.settles.max(other.retry_after().unwrap_or_default())));
+                }
+                (Err(failure), None) => return Err(failure),
+            };
+            match lack(files, &present) {
+                Lack::These(missing) if missing.is_empty() => break,
+                Lack::These(missing) => match in_progress.take() {
+                    // Sent again it could be there twice, and nothing checks that after the move.
+                    Some(InProgress { file, failure }) if missing.contains(&file) => {
+                        return Err(failure.late(self.settles));
+                    }
+                    _ => in_progress = self.attach_all(work, &staged.id, &missing, budget).await?,
+                },
+                Lack::Spoilt if spoilt => {
+                    let detail = "the mailbox changes the names or sizes of attachments".into();
+                    return Err(MailboxError::Unrecognized { detail, retry_after: None }.into());
+                }
+                Lack::Spoilt => {
+                    spoilt = true;
+                    self.remove(work, place.folder, &staged.id, budget).await?;
+                    staged = self.create(work, place, first, concessions.clone(), budget).await?;
+                }
+            }
+        }
+        let filed = self.move_to(work, &staged, place.archive, budget).await?;
+        if attempt == Attempt::Again {
+            self.remove_all(work, place, Some(&filed), budget).await?;
+        }
+        Ok(filed)
+    }
+
+    /// Removes what earlier attempts left of a message that is filed: one that arrived later than the wait for it, so that
+    /// another was put together.
+    pub(super) async fn clear_staging(
+        &self,
+        work: &Work<'_>,
+        archive: &str,
+        filed: &Stored,
+        budget: &mut RetryBudget,
+    ) -> Result<(), Failure> {
+        match self.find_staging(work.state, work.mailbox, archive, budget).await? {
+            Some(staging) => self.remove_all(work, Place::staging(archive, &staging), Some(filed), budget).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Removes every message of the item from the hidden folder.
+    async fn remove_all(
+        &self,
+        work: &Work<'_>,
+        staging: Place<'_>,
+        filed: Option<&Stored>,
+        budget: &mut RetryBudget,
+    ) -> Result<(), Failure> {
+        for stored in self.all_stored(work, staging, budget).await? {
+            // A list may be older than the move.
+            if filed.is_none_or(|filed| filed.id != stored.id) {
+                self.remove(work, staging.folder, &stored.id, budget).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the missing files; stops at the first with an unclear outcome. Returns it where it may still be in progress.
+    async fn attach_all(
+        &self,
+        work: &Work<'_>,
+        message: &str,
+        missing: &[usize],
+        budget: &mut RetryBudget,
+    ) -> Result<Option<InProgress>, Failure> {
+        for &file in missing {
+            let Some(attachment) = work.draft.content.attachments.get(file) else { continue };
+            match self.attach(work, message, attachment, budget).await {
+                Ok(()) => {}
+                Err(failure) if failure.is_unclear() => {
+                    if !budget.pause(failure.retry_after()).await {
+                        return Err(failure.late(self.settles));
+                    }
+                    return Ok(failure.may_come_late().then_some(InProgress { file, failure }));
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn move_to(
+        &self,
+        work: &Work<'_>,
+        staged: &Stored,
+        archive: &str,
+        budget: &mut RetryBudget,
+    ) -> Result<Stored, Failure> {
+        let url = self.client.hosts.graph(&["users", work.mailbox, "messages", &staged.id, "move"]);
+        let request = Request::post(url, to_json(&Move { destination_id: archive })).with_message_response();
+        loop {
+            let moved = self.client.send_once(Some(&work.state.permits), &request, budget).await;
+            let failure = match moved.and_then(|response| Ok(response.json::<Stored>()?)) {
+                Ok(stored) => return self.checked(work, archive, stored, budget).await,
+                Err(failure) if failure.is_unclear() || failure.is_missing() => failure,
+                Err(failure) => return Err(failure),
+            };
+            if let Some(stored) = self.find_stored(work, Place::archive(archive), budget).await? {
+                return self.checked(work, archive, stored, budget).await;
+            }
+            if !budget.pause(failure.retry_after()).await {
+                return Err(failure.late(self.settles));
+            }
+        }
+    }
+}

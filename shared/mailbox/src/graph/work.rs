@@ -1,0 +1,60 @@
+//! One filing: the message, the mailbox and the place in it.
+
+use super::{content::Content, mailbox_limits::MailboxState};
+use crate::{Identity, Mailbox, Message};
+
+/// What the JSON of a message is made of.
+pub(super) struct Draft<'a> {
+    pub(super) content: &'a Content<'a>,
+    pub(super) identity: Identity<'a>,
+    /// The mailbox's own address.
+    pub(super) mailbox: &'a str,
+    /// The message class; `None` for an ordinary message.
+    pub(super) class: Option<&'a str>,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(
+        content: &'a Content<'a>,
+        message: &'a Message,
+        mailbox: &'a Mailbox,
+        class: Option<&'a str>,
+    ) -> Self {
+        Self { content, identity: message.identity(), mailbox: mailbox.address.as_str(), class }
+    }
+}
+
+/// Everything about a filing that does not change.
+pub(super) struct Work<'a> {
+    pub(super) state: &'a MailboxState,
+    pub(super) mailbox: &'a str,
+    pub(super) draft: Draft<'a>,
+}
+
+/// How a message is looked up in a folder.
+#[derive(Clone, Copy)]
+pub(super) enum By {
+    /// In the archive folder: by Message-ID, which servers index soon. Each hit is checked for its item.
+    Identity,
+    /// In the folder of incomplete messages: by the item's id, which each of them has.
+    ItemId,
+}
+
+/// Where a message is created.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) archive: &'a str,
+    /// The archive folder, or the hidden folder in it.
+    pub(super) folder: &'a str,
+    pub(super) by: By,
+}
+
+impl<'a> Place<'a> {
+    pub(super) fn archive(archive: &'a str) -> Self {
+        Self { archive, folder: archive, by: By::Identity }
+    }
+
+    pub(super) fn staging(archive: &'a str, staging: &'a str) -> Self {
+        Self { archive, folder: staging, by: By::ItemId }
+    }
+}

@@ -1,0 +1,159 @@
+//! The credentials for the server.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use model::MailboxAddress;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::error::{Failure, configuration};
+use crate::{
+    MailboxError,
+    entra::{Application, Credentials, Token, Tokens},
+};
+use http_client::{Http, RetryBudget};
+
+/// An account that may open every mailbox.
+#[derive(Debug, Clone)]
+pub struct ImapAccount {
+    /// Its name. Debug shows it: the account belongs to the system and not to a person.
+    pub username: String,
+    /// Its password.
+    pub password: SecretString,
+    /// `None`: the mailbox is the authorization identity of SASL PLAIN, which Cyrus, Dovecot and others support. Otherwise the
+    /// user name is the mailbox, this character and the account's name (Dovecot's `auth_master_user_separator`).
+    pub separator: Option<char>,
+}
+
+/// The source of the account.
+#[async_trait]
+pub trait ImapAccounts: Send + Sync {
+    /// Returns the current account.
+    ///
+    /// # Errors
+    /// [`MailboxError::Unavailable`] or [`MailboxError::Setup`].
+    async fn get(&self) -> Result<ImapAccount, MailboxError>;
+}
+
+/// How to log in.
+pub enum ImapLogin {
+    /// Exchange Online: as an application in Entra, by XOAUTH2.
+    Entra(Application, Arc<dyn Credentials>),
+    /// Any other server: as an account that may open every mailbox, by PLAIN.
+    Account(Arc<dyn ImapAccounts>),
+}
+
+/// An [`ImapLogin`] with its cached token or account.
+pub(super) enum Login {
+    Entra { tokens: Box<Tokens>, http: Http },
+    Account { accounts: Arc<dyn ImapAccounts>, current: tokio::sync::Mutex<Option<ImapAccount>> },
+}
+
+/// The response to AUTHENTICATE for one mailbox.
+pub(super) struct Proof {
+    pub(super) mechanism: &'static str,
+    /// In base64.
+    pub(super) response: SecretString,
+    source: Source,
+}
+
+enum Source {
+    Token(Token),
+    Account(ImapAccount),
+}
+
+impl Login {
+    /// Returns the proof for a mailbox.
+    pub(super) async fn proof(&self, mailbox: &MailboxAddress, budget: &mut RetryBudget) -> Result<Proof, Failure> {
+        match self {
+            Self::Entra { tokens, http } => with_token(mailbox, tokens.get(http, None, budget).await?),
+            Self::Account { accounts, current } => {
+                let mut current = current.lock().await;
+                let account = match &*current {
+                    Some(account) => account.clone(),
+                    None => current.insert(accounts.get().await?).clone(),
+                };
+                account.proof(mailbox)
+            }
+        }
+    }
+
+    /// Returns another proof after the server has rejected one: the token may have been revoked, the secret rotated. `None`
+    /// where the secret is unchanged.
+    pub(super) async fn another(
+        &self,
+        mailbox: &MailboxAddress,
+        refused: &Proof,
+        budget: &mut RetryBudget,
+    ) -> Result<Option<Proof>, Failure> {
+        match (self, &refused.source) {
+            (Self::Entra { tokens, http }, Source::Token(token)) => {
+                with_token(mailbox, tokens.get(http, Some(token), budget).await?).map(Some)
+            }
+            (Self::Account { accounts, current }, Source::Account(refused)) => {
+                let mut current = current.lock().await;
+                let other = match &*current {
+                    Some(account) if !account.is(refused) => account.clone(),
+                    _ => current.insert(accounts.get().await?).clone(),
+                };
+                if other.is(refused) { Ok(None) } else { other.proof(mailbox).map(Some) }
+            }
+            (Self::Entra { .. }, Source::Account(_)) | (Self::Account { .. }, Source::Token(_)) => Ok(None),
+        }
+    }
+}
+
+fn with_token(mailbox: &MailboxAddress, token: Token) -> Result<Proof, Failure> {
+    let bearer =
+        token.header.to_str().map_err(|_| configuration("invalid token: it holds characters that cannot be sent"))?;
+    let response = STANDARD.encode(format!("user={mailbox}\u{1}auth={bearer}\u{1}\u{1}")).into();
+    Ok(Proof { mechanism: "XOAUTH2", response, source: Source::Token(token) })
+}
+
+impl ImapAccount {
+    fn is(&self, other: &Self) -> bool {
+        self.username == other.username
+            && self.separator == other.separator
+            && self.password.expose_secret() == other.password.expose_secret()
+    }
+
+    fn proof(self, mailbox: &MailboxAddress) -> Result<Proof, Failure> {
+        Ok(Proof { mechanism: "PLAIN", response: self.plain(mailbox)?, source: Source::Account(self) })
+    }
+
+    fn plain(&self, mailbox: &MailboxAddress) -> Result<SecretString, Failure> {
+        let password = self.password.expose_secret();
+        if self.username.is_empty() || self.username.contains('\0') || password.contains('\0') {
+            return Err(configuration(
+                "invalid secret: the user name is empty, or the user name or the password holds a NUL",
+            ));
+        }
+        let plain = match self.separator {
+            None => format!("{mailbox}\0{}\0{password}", self.username),
+            Some(separator) => format!("\0{mailbox}{separator}{}\0{password}", self.username),
+        };
+        Ok(STANDARD.encode(plain).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proof_names_the_mailbox_in_either_way() {
+        let account = |separator| ImapAccount {
+            username: "archiver".to_owned(),
+            password: "pass word".to_owned().into(),
+            separator,
+        };
+        let plain = |account: &ImapAccount| {
+            let response = account.plain(&"ada@example.com".parse().unwrap()).unwrap();
+            String::from_utf8(STANDARD.decode(response.expose_secret()).unwrap()).unwrap()
+        };
+        assert_eq!(plain(&account(None)), "ada@example.com\0archiver\0pass word");
+        assert_eq!(plain(&account(Some('*'))), "\0ada@example.com*archiver\0pass word");
+        assert!(!format!("{:?}", account(None)).contains("pass word"));
+    }
+}

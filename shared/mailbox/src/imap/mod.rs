@@ -1,0 +1,310 @@
+//! Any mail server, by IMAP: Exchange Online, Dovecot, Cyrus, Courier and others.
+//!
+//! A message is appended unchanged, with the flag \Seen and its own date. IMAP has no directory, so a mailbox is known by
+//! opening it. `DESIGN.md` says when an address is believed to have no mailbox.
+
+mod client;
+mod connections;
+mod error;
+mod folder;
+mod host;
+mod login;
+mod lookup;
+mod permission_check;
+mod response;
+mod session;
+mod wire;
+mod wording;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use model::{FilingResult, MailboxAddress};
+use runtime::metrics::Metric;
+use rustls::ClientConfig;
+use rustls_platform_verifier::ConfigVerifierExt;
+
+use self::{
+    connections::{Connections, Idle},
+    error::{Failure, Meaning, configuration},
+    login::Login,
+    session::{Opened, Session, Uid},
+};
+use super::{
+    Attempt, Filed, Identity, Mailbox, MailboxError, Mailboxes, Message, entra::ApplicationError,
+    recipient_cache::RecipientCache,
+};
+use http_client::{Http, RetryBudget};
+
+pub use host::{ImapHost, ImapHostError};
+pub use login::{ImapAccount, ImapAccounts, ImapLogin};
+
+/// Configuration of the adapter.
+#[derive(Debug, Clone)]
+pub struct ImapConfig {
+    /// The server.
+    pub host: ImapHost,
+    /// The domains whose mailboxes are on the server, in lower case. An address of another domain has no mailbox there; no
+    /// request is sent for it.
+    pub domains: Vec<String>,
+    /// A mailbox that exists and that the account may open. With it, an address whose login is rejected has no mailbox if
+    /// this one opens at the same moment. Without it, or where it does not open either, the configuration is taken to be
+    /// wrong and the item waits.
+    pub probe: Option<MailboxAddress>,
+    /// The archive folder's name.
+    pub folder: String,
+    /// Time limit for the response to a command. Every untagged response starts it again.
+    pub answer_time: Duration,
+    /// Time that one call of the port may spend waiting for a token.
+    pub longest_wait: Duration,
+    /// How long it is cached that an address has no mailbox.
+    pub remember_nobody: Duration,
+    /// How long a copy may take to appear in the mailbox after the response was lost.
+    pub settles: Duration,
+}
+
+impl ImapConfig {
+    /// The defaults: a minute for a response, 20 seconds of waiting, the folder `WhatsApp Archiver`, no probe.
+    pub fn new(host: ImapHost, domains: Vec<String>) -> Self {
+        Self {
+            host,
+            domains,
+            probe: None,
+            folder: "WhatsApp Archiver".into(),
+            answer_time: Duration::from_secs(60),
+            longest_wait: Duration::from_secs(20),
+            remember_nobody: Duration::from_secs(60),
+            settles: MailboxError::SETTLES,
+        }
+    }
+}
+
+/// Why a configuration is invalid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ImapConfigError {
+    /// The name of the archive folder is invalid.
+    #[error("invalid mail folder: expected 1 to 255 characters without control characters, slashes, * and %")]
+    Folder,
+    /// The list of domains is empty.
+    #[error("missing domains: at least one domain must have its mailboxes on the server")]
+    Domains,
+    /// The application in Entra is invalid.
+    #[error(transparent)]
+    Application(#[from] ApplicationError),
+    /// The process cannot use TLS.
+    #[error("TLS is not available: no provider is installed, or the system has no certificates")]
+    Tls,
+}
+
+/// The mail server.
+pub struct Imap {
+    config: ImapConfig,
+    tls: Arc<ClientConfig>,
+    login: Login,
+    connections: Connections,
+    known: RecipientCache,
+}
+
+impl Imap {
+    /// Opens no connection yet. The process must have installed rustls' default provider. The system's certificates are
+    /// trusted, as in every other TLS connection of the product (`SSL_CERT_FILE` names another list).
+    ///
+    /// # Errors
+    /// [`ImapConfigError`].
+    pub fn new(config: ImapConfig, login: ImapLogin) -> Result<Self, ImapConfigError> {
+        let hostile = |char: char| char.is_control() || matches!(char, '/' | '*' | '%');
+        let folder = config.folder.trim().to_owned();
+        if folder.is_empty() || folder.chars().count() > 255 || folder.contains(hostile) {
+            return Err(ImapConfigError::Folder);
+        }
+        if config.domains.is_empty() {
+            return Err(ImapConfigError::Domains);
+        }
+        // Without a provider rustls would panic.
+        if rustls::crypto::CryptoProvider::get_default().is_none() {
+            return Err(ImapConfigError::Tls);
+        }
+        let tls = ClientConfig::with_platform_verifier().map_err(|_| ImapConfigError::Tls)?;
+        let login = match login {
+            ImapLogin::Entra(application, credentials) => {
+                let (_, scope) = application.cloud.exchange();
+                let http = Http::new().map_err(|_| ImapConfigError::Tls)?;
+                Login::Entra { tokens: Box::new(application.tokens(scope.to_owned(), credentials)?), http }
+            }
+            ImapLogin::Account(accounts) => Login::Account { accounts, current: tokio::sync::Mutex::default() },
+        };
+        let known = RecipientCache::new(config.remember_nobody);
+        Ok(Self {
+            config: ImapConfig { folder, ..config },
+            tls: Arc::new(tls),
+            login,
+            connections: Connections::default(),
+            known,
+        })
+    }
+
+    async fn open(&self, address: &MailboxAddress) -> Result<Opened, Failure> {
+        let mut budget = RetryBudget::new(self.config.longest_wait, Duration::from_millis(500));
+        Session::open(&self.config, &self.tls, &self.login, address, &mut budget).await
+    }
+
+    async fn find_mailbox(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, Failure> {
+        let domain = address.as_str().rsplit('@').next().unwrap_or_default();
+        if !self.config.domains.iter().any(|ours| ours == domain) {
+            return Ok(None);
+        }
+        if let Some(known) = self.known.get(address) {
+            return Ok(known);
+        }
+        let opened = match self.open(address).await {
+            Err(failure) if failure.means(Meaning::LoginRejected) => self.confirm_rejection(address, failure).await?,
+            result => self.confirm_absence(address, result?).await?,
+        };
+        let mailbox = match opened {
+            Opened::Session(mut session) => {
+                let id = session.mailbox_id().await?.unwrap_or_else(|| address.as_str().to_owned());
+                // The copy that is filed next uses the connection.
+                if let Ok(mut idle) = self.connections.of(&id).try_lock() {
+                    *idle = Some(Idle::new(session));
+                }
+                Some(Mailbox { id, address: address.clone() })
+            }
+            Opened::NoMailbox => None,
+        };
+        self.known.put(address, mailbox.clone());
+        Ok(mailbox)
+    }
+
+    /// Decides what a rejected login means. The address has no mailbox only if the same secret opens the probe mailbox at
+    /// the same moment, and the login is rejected again after that: a directory that fails now and then rejects logins too.
+    async fn confirm_rejection(&self, address: &MailboxAddress, failure: Failure) -> Result<Opened, Failure> {
+        let Some(probe) = self.config.probe.as_ref().filter(|probe| *probe != address) else { return Err(failure) };
+        match self.open(probe).await {
+            Ok(Opened::Session(_)) => {}
+            Err(failure) if !failure.means(Meaning::LoginRejected) => return Err(failure),
+            Ok(Opened::NoMailbox) | Err(_) => {
+                return Err(configuration(
+                    "the server opens neither the mailbox nor the probe mailbox: check the secret, and what it may open",
+                ));
+            }
+        }
+        match self.open(address).await {
+            Err(failure) if failure.means(Meaning::LoginRejected) => Ok(Opened::NoMailbox),
+            result => result,
+        }
+    }
+
+    /// Decides what it means that a user can log in and has no mailbox. Where there is a probe mailbox it has to exist: a
+    /// server that has lost its list of mailboxes reports the same for every user.
+    async fn confirm_absence(&self, address: &MailboxAddress, opened: Opened) -> Result<Opened, Failure> {
+        let Some(probe) = self.config.probe.as_ref().filter(|_| matches!(opened, Opened::NoMailbox)) else {
+            return Ok(opened);
+        };
+        let probed = if probe == address { Opened::NoMailbox } else { self.open(probe).await? };
+        match probed {
+            Opened::Session(_) => Ok(opened),
+            Opened::NoMailbox => Err(configuration(
+                "the server reports that the probe mailbox does not exist: check IMAP_PROBE_MAILBOX and the server",
+            )),
+        }
+    }
+
+    /// Uses the connection of a mailbox, and keeps it after a success.
+    async fn with_session<T>(
+        &self,
+        mailbox: &Mailbox,
+        work: impl AsyncFnOnce(&mut Session) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let slot = self.connections.of(&mailbox.id);
+        let mut idle = slot.lock().await;
+        let awake = match idle.take() {
+            Some(idle) => idle.wake().await,
+            None => None,
+        };
+        let mut session = match awake {
+            Some(session) => session,
+            None => match self.open(&mailbox.address).await? {
+                Opened::Session(session) => session,
+                Opened::NoMailbox => {
+                    let detail = "the login succeeded and the server reports that the user has no folders".to_owned();
+                    return Err(MailboxError::NoMailbox { detail }.into());
+                }
+            },
+        };
+        let result = work(&mut session).await;
+        // After a failure the state of the connection is unknown. A new one costs less than finding out.
+        if result.is_ok() {
+            *idle = Some(Idle::new(session));
+        }
+        result
+    }
+
+    async fn file_message(&self, mailbox: &Mailbox, message: &Message, attempt: Attempt) -> Result<Filed, Failure> {
+        let date = message::read::date::of(message.mime.in_memory()).map_err(MailboxError::from)?;
+        let copy = message.identity();
+        self.with_session(mailbox, async |session| {
+            if attempt == Attempt::Again
+                && let Some(uid) = session.find_copy(&copy, Some(date)).await?
+            {
+                return Ok(filed(uid, FilingResult::Skipped));
+            }
+            if !session.has_folder {
+                session.make_folder().await?;
+            }
+            let appended = match session.append(&message.mime, date).await {
+                // The owner of the mailbox has deleted the folder since the last LIST.
+                Err(failure) if failure.means(Meaning::NoFolder) => {
+                    session.make_folder().await?;
+                    session.append(&message.mime, date).await
+                }
+                result => result,
+            };
+            let uid =
+                match appended? {
+                    Some(uid) => uid,
+                    // A server without UIDPLUS.
+                    None => session.find_copy(&copy, Some(date)).await.map_err(Failure::after_the_message)?.ok_or(
+                        Failure::OutcomeUnknown("the server accepted the message and does not find it".into()),
+                    )?,
+                };
+            Ok(filed(uid, FilingResult::Imported))
+        })
+        .await
+    }
+
+    /// The port's error, and the count of what the server throttled.
+    fn error(&self, failure: Failure) -> MailboxError {
+        if let Failure::Refused(refusal) = &failure
+            && refusal.is_throttled()
+        {
+            runtime::metrics::add(Metric::MailboxThrottles, 1);
+        }
+        failure.into_error(self.config.settles)
+    }
+}
+
+fn filed(uid: Uid, result: FilingResult) -> Filed {
+    Filed { message: uid.to_string(), result }
+}
+
+impl fmt::Debug for Imap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Imap").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Mailboxes for Imap {
+    async fn find(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, MailboxError> {
+        self.find_mailbox(address).await.map_err(|failure| self.error(failure))
+    }
+
+    async fn file(&self, mailbox: &Mailbox, message: &Message, attempt: Attempt) -> Result<Filed, MailboxError> {
+        self.file_message(mailbox, message, attempt).await.map_err(|failure| self.error(failure))
+    }
+
+    async fn holds(&self, mailbox: &Mailbox, copy: &Identity<'_>) -> Result<Option<String>, MailboxError> {
+        let held = self.with_session(mailbox, async |session| session.find_copy(copy, None).await).await;
+        Ok(held.map_err(|failure| self.error(failure))?.map(|uid| uid.to_string()))
+    }
+}

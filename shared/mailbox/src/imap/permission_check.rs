@@ -1,0 +1,21 @@
+//! What a check of the configuration needs. It changes nothing, and opens no mailbox.
+
+use std::time::Duration;
+
+use super::{Imap, login::Login};
+use crate::MailboxError;
+use http_client::RetryBudget;
+
+impl Imap {
+    /// The permissions that an administrator has granted the application in Entra, as a token for Exchange Online lists
+    /// them. For information: the token is not verified. `None` where the token is opaque, and where the login is an
+    /// account's.
+    ///
+    /// # Errors
+    /// [`MailboxError::Unavailable`] or [`MailboxError::Setup`]: there is no token.
+    pub async fn granted(&self) -> Result<Option<Vec<String>>, MailboxError> {
+        let Login::Entra { tokens, http } = &self.login else { return Ok(None) };
+        let mut budget = RetryBudget::new(self.config.longest_wait, Duration::from_millis(500));
+        Ok(tokens.get(http, None, &mut budget).await?.roles())
+    }
+}

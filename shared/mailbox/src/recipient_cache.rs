@@ -1,0 +1,85 @@
+//! The mailboxes that addresses were resolved to.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use model::MailboxAddress;
+
+use super::{Clock, Mailbox};
+
+/// An address may be given to another user, and an account may be removed.
+const POSITIVE_TTL: Duration = Duration::from_mins(10);
+
+const MAX_ENTRIES: usize = 10_000;
+
+/// Caches lookups of addresses. Entries expire by the wall clock.
+pub(super) struct RecipientCache {
+    entries: Mutex<HashMap<MailboxAddress, (Option<Mailbox>, Timestamp)>>,
+    /// Short, because an administrator may be adding the mailbox.
+    negative_ttl: Duration,
+    clock: Clock,
+}
+
+impl RecipientCache {
+    pub(super) fn new(negative_ttl: Duration) -> Self {
+        Self { entries: Mutex::default(), negative_ttl, clock: Clock::default() }
+    }
+
+    pub(super) fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// The cached result: `Some(None)` means that the address has no mailbox.
+    pub(super) fn get(&self, address: &MailboxAddress) -> Option<Option<Mailbox>> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mailbox, since) = entries.get(address)?;
+        self.is_fresh(mailbox.as_ref(), *since).then(|| mailbox.clone())
+    }
+
+    pub(super) fn put(&self, address: &MailboxAddress, mailbox: Option<Mailbox>) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if entries.len() >= MAX_ENTRIES {
+            entries.retain(|_, (mailbox, since)| self.is_fresh(mailbox.as_ref(), *since));
+        }
+        if entries.len() >= MAX_ENTRIES {
+            entries.clear();
+        }
+        entries.insert(address.clone(), (mailbox, self.clock.now()));
+    }
+
+    fn is_fresh(&self, mailbox: Option<&Mailbox>, since: Timestamp) -> bool {
+        self.clock.is_fresh(since, mailbox.map_or(self.negative_ttl, |_| POSITIVE_TTL))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    };
+
+    use super::*;
+
+    #[test]
+    fn recipient_cache_expires_entries_by_the_wall_clock() {
+        let now = Arc::new(AtomicI64::new(1_800_000_000));
+        let clock = Arc::clone(&now);
+        let cache = RecipientCache::new(Duration::from_secs(60))
+            .with_clock(Clock::new(move || Timestamp::from_second(clock.load(Ordering::Relaxed)).unwrap()));
+        let ada = Mailbox { id: "1".to_owned(), address: "ada@example.com".parse().unwrap() };
+        let bob = "bob@example.com".parse().unwrap();
+        cache.put(&ada.address, Some(ada.clone()));
+        cache.put(&bob, None);
+        now.fetch_add(59, Ordering::Relaxed);
+        assert_eq!((cache.get(&ada.address), cache.get(&bob)), (Some(Some(ada.clone())), Some(None)));
+        now.fetch_add(1, Ordering::Relaxed);
+        assert_eq!((cache.get(&ada.address), cache.get(&bob)), (Some(Some(ada.clone())), None));
+        now.fetch_add(540, Ordering::Relaxed);
+        assert_eq!(cache.get(&ada.address), None);
+    }
+}

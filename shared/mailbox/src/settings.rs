@@ -1,0 +1,206 @@
+//! Reads which mail system a deployment files in.
+
+use std::{path::PathBuf, str::FromStr, time::Duration};
+
+use model::MailboxAddress;
+use runtime::{VariableError, Variables};
+
+use crate::{
+    entra::{Application, Cloud},
+    graph::{GraphConfig, MESSAGE_CLASS, Way},
+    imap::{ImapConfig, ImapHost},
+};
+
+/// The environment variables that [`MailboxSettings::read`] reads.
+pub const VARIABLES: &[&str] = &[
+    "GRAPH_CLIENT_ID",
+    "GRAPH_CLOUD",
+    "GRAPH_LOGIN_URL",
+    "GRAPH_MESSAGE_CLASS",
+    "GRAPH_SECRET_ID",
+    "GRAPH_TENANT_ID",
+    "GRAPH_URL",
+    "IMAP_DOMAINS",
+    "IMAP_HOST",
+    "IMAP_PROBE_MAILBOX",
+    "IMAP_SECRET_ID",
+    "MAILBOX",
+    "MAILDIR",
+    "MAIL_FOLDER",
+    "RETRY_BASE_SECONDS",
+];
+
+/// The mail system that a deployment files in.
+#[derive(Clone)]
+pub enum MailboxSettings {
+    /// `MAILBOX=graph` and `MAILBOX=graph-import-mime`: Microsoft 365.
+    Graph(Box<GraphSettings>),
+    /// `MAILBOX=imap`: a mail server.
+    Imap(Box<ImapSettings>),
+    /// `MAILBOX=maildir`: folders on this machine.
+    Maildir(MaildirSettings),
+}
+
+/// Microsoft 365.
+#[derive(Clone)]
+pub struct GraphSettings {
+    /// How to connect.
+    pub config: GraphConfig,
+    /// `GRAPH_SECRET_ID`: the secret's name or ARN.
+    pub secret_id: String,
+}
+
+/// A mail server.
+#[derive(Clone)]
+pub struct ImapSettings {
+    /// How to connect.
+    pub config: ImapConfig,
+    /// The application in Entra to log in as, at Exchange Online; elsewhere the secret is an account's.
+    pub application: Option<Application>,
+    /// `IMAP_SECRET_ID`: the secret's name or ARN.
+    pub secret_id: String,
+}
+
+/// Folders on this machine.
+#[derive(Clone)]
+pub struct MaildirSettings {
+    /// `MAILDIR`: one folder a mailbox is in it.
+    pub root: PathBuf,
+    /// The archive folder's name.
+    pub folder: String,
+}
+
+impl MailboxSettings {
+    /// Reads `MAILBOX` and the variables that belong to it.
+    ///
+    /// # Errors
+    /// When one is missing or malformed.
+    pub fn read(variables: &Variables) -> Result<Self, VariableError> {
+        let folder = variables.or("MAIL_FOLDER", "a folder's name", "WhatsApp Archiver".to_owned())?;
+        match variables.required("MAILBOX", "graph, graph-import-mime, imap or maildir")? {
+            Word::Maildir => {
+                let root: PathBuf = variables.required("MAILDIR", "the directory that holds the mailboxes")?;
+                Ok(Self::Maildir(MaildirSettings { root, folder }))
+            }
+            Word::Imap => Self::read_imap(variables, folder),
+            Word::Graph(way) => {
+                let application = application(variables)?;
+                let config = GraphConfig {
+                    way,
+                    graph_url: variables.optional("GRAPH_URL", "https://<host>")?,
+                    login_url: application.login_url,
+                    folder,
+                    message_class: variables.or("GRAPH_MESSAGE_CLASS", "a message class", MESSAGE_CLASS.to_owned())?,
+                    // Graph takes 4 at once for a mailbox from the whole application. The deployment runs at most 4
+                    // of these functions at once, and each asks one at a time.
+                    requests_per_mailbox: 1,
+                    settles: settles(variables)?,
+                    ..GraphConfig::new(application.cloud, application.tenant_id, application.client_id)
+                };
+                let secret_id =
+                    variables.required("GRAPH_SECRET_ID", "the name or ARN of the Entra application's secret")?;
+                Ok(Self::Graph(Box::new(GraphSettings { config, secret_id })))
+            }
+        }
+    }
+
+    fn read_imap(variables: &Variables, folder: String) -> Result<Self, VariableError> {
+        // Exchange Online has applications, any other server has accounts: the one that is named is meant.
+        let tenant: Option<String> = variables.optional("GRAPH_TENANT_ID", TENANT)?;
+        let application = tenant.map(|_| application(variables)).transpose()?;
+        let host = "a host, or a host and a port; imap://<loopback address>:<port> without TLS";
+        let host: ImapHost = match (variables.optional("IMAP_HOST", host)?, &application) {
+            (Some(host), _) => host,
+            (None, Some(application)) => application.cloud.exchange_host(),
+            (None, None) => variables.required("IMAP_HOST", host)?,
+        };
+        let domains: Domains = variables.required("IMAP_DOMAINS", "domains, with commas between them")?;
+        let config = ImapConfig {
+            probe: variables.optional("IMAP_PROBE_MAILBOX", "an e-mail address")?,
+            folder,
+            settles: settles(variables)?,
+            ..ImapConfig::new(host, domains.0)
+        };
+        let secret_id = variables.required("IMAP_SECRET_ID", "the name or ARN of the secret to log in with")?;
+        Ok(Self::Imap(Box::new(ImapSettings { config, application, secret_id })))
+    }
+}
+
+/// How long an item waits after its first failure.
+///
+/// # Errors
+/// When the variable is malformed.
+pub fn retry_base(variables: &Variables) -> Result<Duration, VariableError> {
+    Ok(Duration::from_secs(variables.or("RETRY_BASE_SECONDS", "a number of seconds", 5)?))
+}
+
+/// How long a message may take to appear whose response was lost: a minute, unless retries are paced otherwise.
+///
+/// # Errors
+/// When the variable is malformed.
+pub fn settles(variables: &Variables) -> Result<Duration, VariableError> {
+    Ok(retry_base(variables)?.saturating_mul(12).clamp(SHORTEST, LONGEST))
+}
+
+const SHORTEST: Duration = Duration::from_secs(10);
+const LONGEST: Duration = Duration::from_mins(5);
+
+const TENANT: &str = "the tenant's id or domain";
+
+/// The application in Entra, which Graph and Exchange Online know alike.
+fn application(variables: &Variables) -> Result<Application, VariableError> {
+    Ok(Application {
+        cloud: variables.or("GRAPH_CLOUD", "global, usgov-high, usgov-dod or china", Cloud::Global)?,
+        login_url: variables.optional("GRAPH_LOGIN_URL", "https://<host>")?,
+        tenant_id: variables.required("GRAPH_TENANT_ID", TENANT)?,
+        client_id: variables.required("GRAPH_CLIENT_ID", "the Entra application's client id")?,
+    })
+}
+
+/// Domains in lower case, separated by commas.
+pub struct Domains(pub Vec<String>);
+
+impl FromStr for Domains {
+    type Err = &'static str;
+
+    fn from_str(list: &str) -> Result<Self, Self::Err> {
+        let domains: Vec<_> = list.split(',').map(|domain| domain.trim().to_ascii_lowercase()).collect();
+        // A domain is what an address can have behind its @.
+        let is_domain = |domain: &String| format!("a@{domain}").parse::<MailboxAddress>().is_ok();
+        if domains.iter().all(is_domain) { Ok(Self(domains)) } else { Err("one of them is not a domain") }
+    }
+}
+
+enum Word {
+    Graph(Way),
+    Imap,
+    Maildir,
+}
+
+impl FromStr for Word {
+    type Err = &'static str;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        match word {
+            "graph" => Ok(Self::Graph(Way::Json)),
+            "graph-import-mime" => Ok(Self::Graph(Way::Mime)),
+            "imap" => Ok(Self::Imap),
+            "maildir" => Ok(Self::Maildir),
+            _ => Err("unrecognized mail system"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_copy_is_waited_for_long_enough_and_not_for_ever() {
+        for (base, expected) in [("0", 10), ("1", 12), ("5", 60), ("900", 300), ("18446744073709551615", 300)] {
+            let value = |name: &str| (name == "RETRY_BASE_SECONDS").then(|| base.to_owned());
+            let settles = settles(&Variables::from_values(VARIABLES, value)).unwrap();
+            assert_eq!(settles, Duration::from_secs(expected), "{base}");
+        }
+    }
+}

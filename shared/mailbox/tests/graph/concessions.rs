@@ -1,0 +1,166 @@
+//! What is left out of a copy where the mail system rejects it.
+
+use std::sync::atomic::Ordering;
+
+use graph_fake::{CLIENT_SECRET, Fault, GraphFake, Kind, On, Quirks, Refusal};
+use mailbox::{Attempt, MailboxError};
+
+use crate::support::{
+    ADA, Vault, assert_one_complete_copy, bytes, clock, config, file, graph, graph_with, message, message_of, tenant,
+};
+
+const CLASS: &str = "String 0x001A";
+
+fn with_class(fake: &GraphFake) -> Vec<bool> {
+    fake.visible(ADA).iter().map(|stored| stored.properties.contains_key(CLASS)).collect()
+}
+
+#[tokio::test]
+async fn one_error_about_the_class_does_not_disable_it() {
+    let fake = tenant().await;
+    let rejection = Refusal::new(400, "ErrorInvalidPropertySet").saying("'String 0x001A' is not allowed");
+    fake.fault(On::kind(Kind::MessageCreate), Fault::Refuse(rejection));
+    let graph = graph(&fake);
+    for item in ["1", "2"] {
+        file(&graph, &message(item, &[]), Attempt::First).await.unwrap();
+    }
+    assert_eq!((with_class(&fake), fake.count(Kind::MessageCreate)), (vec![true, true], 3));
+}
+
+#[tokio::test]
+async fn error_that_does_not_name_the_class_never_disables_it() {
+    for (status, code) in [(400, "ErrorInvalidProperty"), (400, "UnknownError"), (404, "x"), (500, "x")] {
+        let fake = tenant().await;
+        let graph = graph(&fake);
+        fake.fault(On::kind(Kind::MessageCreate).times(1000), Fault::Refuse(Refusal::new(status, code)));
+        assert!(file(&graph, &message("1", &[]), Attempt::First).await.is_err());
+        fake.clear_faults();
+        file(&graph, &message("2", &[]), Attempt::First).await.unwrap();
+        assert_eq!(with_class(&fake), [true], "{status} {code}");
+    }
+}
+
+#[tokio::test]
+async fn rejected_class_is_left_out_for_an_hour_of_the_wall_clock() {
+    let (clock, passed) = clock();
+    let fake = tenant().await;
+    let mut config = config(&fake);
+    config.clock = clock;
+    let graph = graph_with(config, Vault::with(CLIENT_SECRET));
+    fake.set_quirks(Quirks { refuses_message_class: true, ..Quirks::default() });
+    for item in ["1", "2", "3"] {
+        file(&graph, &message(item, &[]), Attempt::First).await.unwrap();
+    }
+    assert_eq!((with_class(&fake), fake.count(Kind::MessageCreate)), (vec![false; 3], 5), "tried, confirmed, learned");
+    fake.set_quirks(Quirks::default());
+    passed.store(3599, Ordering::Relaxed);
+    file(&graph, &message("4", &[]), Attempt::First).await.unwrap();
+    passed.store(3600, Ordering::Relaxed);
+    file(&graph, &message("5", &[]), Attempt::First).await.unwrap();
+    assert_eq!(with_class(&fake), [false, false, false, false, true]);
+}
+
+#[tokio::test]
+async fn class_is_left_out_of_a_large_message_too() {
+    let fake = tenant().await;
+    fake.set_quirks(Quirks { refuses_message_class: true, ..Quirks::default() });
+    let big = bytes(1, 4_200_000);
+    let files: [(&str, &[u8]); 1] = [("a", &big)];
+    file(&graph(&fake), &message("1", &files), Attempt::First).await.unwrap();
+    assert_one_complete_copy(&fake, &files);
+    assert_eq!(with_class(&fake), [false]);
+}
+
+fn recipients(count: usize, invalid: &[usize]) -> (String, Vec<String>) {
+    let address = |at: usize| format!("p{at}@whatsapp.invalid");
+    let all: Vec<_> = (0..count).map(address).collect();
+    (all.join(",\r\n "), invalid.iter().map(|&at| address(at)).collect())
+}
+
+#[tokio::test]
+async fn rejected_recipient_among_many_is_left_out_of_the_copy() {
+    for invalid in [&[0][..], &[1099], &[555], &[3, 4, 777]] {
+        let fake = tenant().await;
+        let (to, rejected) = recipients(1100, invalid);
+        rejected.iter().for_each(|address| fake.reject_recipient(address));
+        let graph = graph(&fake);
+        let sender = "4520123456@whatsapp.invalid";
+        file(&graph, &message_of("1", sender, &to, &[]), Attempt::First).await.unwrap();
+        let [stored] = &fake.messages(ADA)[..] else { panic!("one message in the whole mailbox") };
+        assert!(stored.visible && stored.to.len() == 1100 - invalid.len());
+        assert!(!stored.to.iter().any(|(_, address)| rejected.contains(address)));
+        assert_eq!(stored.from.as_ref().map(|(_, address)| address.as_str()), Some(sender));
+        assert!(stored.body.contains(&format!("{} of 1100 recipients", invalid.len())), "{}", stored.body);
+        // The next copy with the same recipients does not search again.
+        fake.forget_requests();
+        file(&graph, &message_of("2", sender, &to, &[]), Attempt::First).await.unwrap();
+        assert_eq!(fake.count(Kind::MessageCreate), 2, "{invalid:?}");
+        assert_eq!(fake.visible(ADA)[1].to.len(), 1100 - invalid.len());
+    }
+}
+
+#[tokio::test]
+async fn recipient_that_the_error_names_is_found_with_one_probe() {
+    let fake = tenant().await;
+    let (to, rejected) = recipients(1100, &[77]);
+    fake.reject_recipient(&rejected[0]);
+    let named = Refusal::new(400, "ErrorInvalidRecipients").saying("Recipient 'P77@whatsapp.invalid' is not resolved.");
+    fake.fault(On::kind(Kind::MessageCreate), Fault::Refuse(named));
+    file(&graph(&fake), &message_of("1", "s@whatsapp.invalid", &to, &[]), Attempt::First).await.unwrap();
+    let stored = &fake.visible(ADA)[0];
+    assert!(stored.to.len() == 1099 && !stored.to.iter().any(|(_, to)| *to == rejected[0]));
+    assert_eq!(fake.count(Kind::MessageCreate), 3, "as it is, the probe, without the recipient");
+}
+
+#[tokio::test]
+async fn rejected_sender_is_shown_in_the_body() {
+    let fake = tenant().await;
+    fake.reject_recipient("4520123456@whatsapp.invalid");
+    file(&graph(&fake), &message("1", &[]), Attempt::First).await.unwrap();
+    let [stored] = &fake.messages(ADA)[..] else { panic!("one message in the whole mailbox") };
+    assert_eq!(stored.from.as_ref().map(|(_, address)| address.as_str()), Some(ADA));
+    assert_eq!(stored.to.len(), 1);
+    assert!(stored.body.contains("4520123456@whatsapp.invalid&gt;"), "{}", stored.body);
+}
+
+#[tokio::test]
+async fn one_error_about_recipients_leaves_nothing_out() {
+    let fake = tenant().await;
+    fake.fault(On::kind(Kind::MessageCreate), Fault::Refuse(Refusal::new(400, "ErrorInvalidRecipients")));
+    file(&graph(&fake), &message("1", &[]), Attempt::First).await.unwrap();
+    let [stored] = &fake.messages(ADA)[..] else { panic!("one message in the whole mailbox") };
+    assert_eq!(stored.from.as_ref().map(|(_, address)| address.as_str()), Some("4520123456@whatsapp.invalid"));
+    assert_eq!((stored.to.len(), stored.body.trim()), (1, "<p>hello</p>"));
+}
+
+#[tokio::test]
+async fn search_for_recipients_leaves_nothing_behind_when_it_is_interrupted() {
+    let (to, rejected) = recipients(40, &[17]);
+    let message = message_of("1", "s@whatsapp.invalid", &to, &[]);
+    for fault in [Fault::LoseAnswer, Fault::DoAndRefuse(Refusal::new(503, "ErrorServerBusy"))] {
+        for n in 2..9 {
+            let fake = tenant().await;
+            fake.reject_recipient(&rejected[0]);
+            fake.fault(On::kind(Kind::MessageCreate).nth(n), fault.clone());
+            let mut filed = file(&graph(&fake), &message, Attempt::First).await;
+            for _ in 0..2 {
+                if let Err(MailboxError::Unavailable { .. }) = filed {
+                    filed = file(&graph(&fake), &message, Attempt::Again).await;
+                }
+            }
+            assert!(filed.is_ok(), "{n} {fault:?}: {filed:?}");
+            assert_eq!((fake.messages(ADA).len(), fake.visible(ADA).len()), (1, 1), "{n} {fault:?}");
+        }
+    }
+}
+
+/// A group of so many that its recipients alone exceed a request.
+#[tokio::test]
+async fn message_with_too_many_recipients_for_a_request_shows_the_first_500() {
+    let (to, _) = recipients(90_000, &[]);
+    let fake = tenant().await;
+    file(&graph(&fake), &message_of("1", "s@whatsapp.invalid", &to, &[]), Attempt::First).await.unwrap();
+    let stored = &fake.visible(ADA)[0];
+    assert!(stored.to.len() == 500 && stored.body.contains("500 of 90000"), "{}", stored.body);
+    assert!(fake.longest_request() <= 4_000_000);
+}

@@ -1,0 +1,276 @@
+//! Whose an address is, and whether there is a mailbox.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use graph_fake::{CLIENT_SECRET, Fault, Kind, On, Quirks, Refusal, User};
+use mailbox::{MailboxError, Mailboxes, graph::Graph};
+
+use crate::support::{ADA, Vault, clock, config, graph, graph_with, mailbox, tenant};
+
+async fn exists(graph: &Graph, address: &str) -> bool {
+    graph.find(&address.parse().unwrap()).await.unwrap().is_some()
+}
+
+#[tokio::test]
+async fn a_mailbox_is_found_by_each_of_its_addresses_and_is_one() {
+    let fake = tenant().await;
+    fake.add(User::new("o'hara@corp.example").mail(Some("o'hara@example.com")).alias("sales+wa@example.com"));
+    let graph = graph(&fake);
+    let ids = [
+        mailbox(&graph, "o'hara@corp.example").await.id,
+        mailbox(&graph, "o'hara@example.com").await.id,
+        mailbox(&graph, "Sales+WA@example.com").await.id,
+    ];
+    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    assert_ne!(mailbox(&graph, ADA).await.id, ids[0]);
+}
+
+#[tokio::test]
+async fn what_was_found_is_remembered_and_what_was_not_only_for_a_while() {
+    let fake = tenant().await;
+    let mut short = config(&fake);
+    short.remember_nobody = Duration::ZERO;
+    let mut long = config(&fake);
+    long.remember_nobody = Duration::from_secs(3600);
+    let (short, long) = (graph_with(short, Vault::with(CLIENT_SECRET)), graph_with(long, Vault::with(CLIENT_SECRET)));
+    assert!(exists(&short, ADA).await);
+    assert!(!exists(&short, "bob@example.com").await && !exists(&long, "bob@example.com").await);
+    fake.add(User::new("bob@example.com"));
+    fake.forget_requests();
+    assert!(exists(&short, ADA).await && !exists(&long, "bob@example.com").await);
+    assert_eq!(fake.requests(), []);
+    assert!(exists(&short, "bob@example.com").await);
+}
+
+#[tokio::test]
+async fn every_way_of_saying_that_there_is_no_mailbox_is_understood() {
+    let fake = tenant().await;
+    let codes = ["MailboxNotEnabledForRESTAPI", "ResourceNotFound", "ErrorInvalidUser", "Request_ResourceNotFound"];
+    for (number, code) in codes.into_iter().enumerate() {
+        fake.add(User::new(&format!("{number}@example.com")).without_mailbox(code));
+    }
+    let graph = graph(&fake);
+    for (number, code) in codes.into_iter().enumerate() {
+        assert!(!exists(&graph, &format!("{number}@example.com")).await, "{code}");
+    }
+    assert!(!exists(&graph, "stranger@elsewhere.example").await);
+}
+
+#[tokio::test]
+async fn rejected_lookup_is_about_one_address_and_never_no_mailbox() {
+    for (kind, status, code) in [
+        (Kind::UserByName, 403, "Authorization_RequestDenied"),
+        (Kind::UserSearch, 403, "Authorization_RequestDenied"),
+        (Kind::UserSearch, 400, "Request_BadRequest"),
+        (Kind::FolderSearch, 403, "ErrorAccessDenied"),
+        (Kind::FolderSearch, 400, "BadRequest"),
+    ] {
+        let fake = tenant().await;
+        fake.add(User::new("x@corp.example").mail(Some("x@example.com")));
+        fake.fault(On::kind(kind).times(9), Fault::Refuse(Refusal::new(status, code)));
+        let error = graph(&fake).find(&"x@example.com".parse().unwrap()).await.unwrap_err();
+        assert!(matches!(error, MailboxError::LookupRejected { .. }), "{kind:?} {code}: {error:?}");
+        assert!(error.to_string().contains(code), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn refused_token_is_a_configuration_error() {
+    let fake = tenant().await;
+    fake.fault(On::kind(Kind::UserByName).times(9), Fault::Refuse(Refusal::new(401, "InvalidAuthenticationToken")));
+    let error = graph(&fake).find(&ADA.parse().unwrap()).await.unwrap_err();
+    assert!(matches!(error, MailboxError::Setup { .. }), "{error:?}");
+}
+
+/// A colleague outside the application's scope, and an address that the directory does not take.
+#[tokio::test]
+async fn lookup_error_of_one_address_does_not_touch_another() {
+    let fake = tenant().await;
+    fake.add(User::new("colleague@example.com").out_of_scope());
+    fake.reject_address("sales#dk@client.example");
+    let graph = graph(&fake);
+    for address in ["colleague@example.com", "sales#dk@client.example"] {
+        let error = graph.find(&address.parse().unwrap()).await.unwrap_err();
+        assert!(matches!(error, MailboxError::LookupRejected { .. }), "{address}: {error:?}");
+    }
+    assert!(exists(&graph, ADA).await);
+}
+
+/// Some servers answer a user name with unusual characters with 400.
+#[tokio::test]
+async fn address_that_is_no_user_name_is_found_by_its_filter() {
+    let fake = tenant().await;
+    fake.add(User::new("owner@corp.example").alias("sales#dk@example.com"));
+    fake.fault(On::kind(Kind::UserByName), Fault::Refuse(Refusal::new(400, "Request_BadRequest")));
+    assert!(exists(&graph(&fake), "sales#dk@example.com").await);
+}
+
+#[tokio::test]
+async fn sporadic_404_of_a_lookup_is_retried() {
+    for code in ["UnknownError", "ErrorNonExistentMailbox"] {
+        let fake = tenant().await;
+        fake.fault(On::kind(Kind::FolderSearch), Fault::Refuse(Refusal::new(404, code)));
+        assert!(exists(&graph(&fake), ADA).await, "{code}");
+        fake.fault(On::kind(Kind::FolderSearch).times(1000), Fault::Refuse(Refusal::new(404, code)));
+        let error = graph(&fake).find(&ADA.parse().unwrap()).await.unwrap_err();
+        assert!(matches!(&error, MailboxError::Unrecognized { detail, .. } if detail.contains(code)), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn user_name_that_is_the_address_of_a_group_gets_no_copy() {
+    let fake = tenant().await;
+    fake.add(User::new("sales@example.com").mail(Some("ann@example.com")));
+    fake.add_group(&["team@example.com", "Sales@example.com"]);
+    fake.add(User::new("displayed@corp.example").mail(Some("team@example.com")).without_proxies());
+    let graph = graph(&fake);
+    assert!(!exists(&graph, "sales@example.com").await, "only its user name");
+    assert!(!exists(&graph, "team@example.com").await, "only displayed");
+    assert!(exists(&graph, "ann@example.com").await);
+    let searches = fake.count(Kind::GroupSearch);
+    assert!(exists(&graph, ADA).await);
+    assert_eq!(fake.count(Kind::GroupSearch), searches, "an address of the account needs no lookup of groups");
+}
+
+#[tokio::test]
+async fn user_name_is_not_resolved_without_the_permission_to_check_groups() {
+    let fake = tenant().await;
+    fake.add(User::new("ann@corp.example").mail(Some("ann@example.com")));
+    fake.deny_groups();
+    let graph = graph(&fake);
+    let error = graph.find(&"ann@corp.example".parse().unwrap()).await.unwrap_err();
+    assert!(
+        matches!(&error, MailboxError::LookupRejected { detail } if detail.contains("GroupMember.Read.All")),
+        "{error:?}"
+    );
+    assert!(exists(&graph, "ann@example.com").await);
+}
+
+#[tokio::test]
+async fn user_name_of_one_account_displayed_by_another_gets_no_copy() {
+    let fake = tenant().await;
+    fake.add(User::new("x@example.com").mail(Some("ann@example.com")));
+    fake.add(User::new("bob@corp.example").mail(Some("x@example.com")).without_proxies());
+    assert!(!exists(&graph(&fake), "x@example.com").await);
+}
+
+/// Lambda freezes the process between two invocations.
+#[tokio::test]
+async fn negative_lookup_expires_by_the_wall_clock() {
+    let (clock, passed) = clock();
+    let fake = tenant().await;
+    let mut config = config(&fake);
+    (config.remember_nobody, config.clock) = (Duration::from_secs(60), clock);
+    let graph = graph_with(config, Vault::with(CLIENT_SECRET));
+    assert!(!exists(&graph, "bob@example.com").await);
+    fake.add(User::new("bob@example.com"));
+    passed.store(59, Ordering::Relaxed);
+    assert!(!exists(&graph, "bob@example.com").await);
+    passed.store(60, Ordering::Relaxed);
+    assert!(exists(&graph, "bob@example.com").await);
+}
+
+#[tokio::test]
+async fn a_directory_that_fails_is_an_outage_and_never_no_mailbox() {
+    for kind in [Kind::UserByName, Kind::UserSearch, Kind::FolderSearch] {
+        let fake = tenant().await;
+        fake.add(User::new("x@corp.example").mail(Some("x@example.com")));
+        let graph = graph(&fake);
+        fake.fault(On::kind(kind).times(1000), Fault::Refuse(Refusal::new(503, "ErrorServerBusy")));
+        let error = graph.find(&"x@example.com".parse().unwrap()).await.unwrap_err();
+        assert!(matches!(error, MailboxError::Unavailable { .. }), "{kind:?}: {error:?}");
+        fake.clear_faults();
+        assert!(exists(&graph, "x@example.com").await, "an outage is not remembered");
+    }
+}
+
+#[tokio::test]
+async fn an_address_belongs_to_whom_its_mail_goes_to_and_not_to_whom_it_names() {
+    let fake = tenant().await;
+    fake.add(User::new("shared@example.com").mail(Some("other@example.com")));
+    fake.add(User::new("owner@example.com").alias("shared@example.com"));
+    let graph = graph(&fake);
+    let owner = mailbox(&graph, "owner@example.com").await.id;
+    assert_eq!(mailbox(&graph, "shared@example.com").await.id, owner);
+}
+
+#[tokio::test]
+async fn a_guest_without_a_mailbox_does_not_hide_the_mailbox() {
+    let fake = tenant().await;
+    let guest = User::new("guest_ext@corp.example").mail(Some("x@example.com")).without_proxies();
+    fake.add(guest.without_mailbox("MailboxNotEnabledForRESTAPI"));
+    fake.add(User::new("x@corp.example").mail(Some("x@example.com")));
+    assert!(exists(&graph(&fake), "x@example.com").await);
+}
+
+#[tokio::test]
+async fn a_name_that_no_path_can_have_is_found_all_the_same() {
+    let fake = tenant().await;
+    fake.add(User::new("$ada@example.com"));
+    let graph = graph(&fake);
+    assert!(exists(&graph, "$ada@example.com").await && !exists(&graph, "$bob@example.com").await);
+}
+
+#[tokio::test]
+async fn an_address_of_two_mailboxes_is_nobodys() {
+    let fake = tenant().await;
+    for name in ["one@corp.example", "two@corp.example"] {
+        fake.add(User::new(name).mail(Some("x@example.com")).without_proxies());
+    }
+    assert!(!exists(&graph(&fake), "x@example.com").await);
+}
+
+#[tokio::test]
+async fn the_token_does_not_follow_a_list_to_another_host() {
+    let fake = tenant().await;
+    for number in 0..11 {
+        let user = User::new(&format!("{number}@corp.example")).mail(Some("x@example.com")).without_proxies();
+        fake.add(user.without_mailbox("ResourceNotFound"));
+    }
+    fake.add(User::new("x@corp.example").mail(Some("x@example.com")));
+    let graph = graph(&fake);
+    fake.set_quirks(Quirks { links_elsewhere: true, ..Quirks::default() });
+    let error = graph.find(&"x@example.com".parse().unwrap()).await.unwrap_err();
+    assert!(error.to_string().contains("next page"), "{error}");
+    fake.set_quirks(Quirks::default());
+    assert!(exists(&graph, "x@example.com").await, "the second page is read");
+}
+
+/// The owner has left, and the address is theirs still: what it shows is no reason to file their items elsewhere.
+#[tokio::test]
+async fn an_owner_without_a_mailbox_is_not_stood_in_for_by_whoever_shows_the_address() {
+    let fake = tenant().await;
+    let owner = User::new("owner@corp.example").alias("x@example.com").without_mailbox("MailboxNotEnabledForRESTAPI");
+    fake.add(owner);
+    fake.add(User::new("other@corp.example").mail(Some("x@example.com")).without_proxies());
+    assert!(!exists(&graph(&fake), "x@example.com").await);
+}
+
+#[tokio::test]
+async fn whoever_has_an_address_for_a_name_and_shows_it_is_not_its_owner_where_another_is() {
+    let fake = tenant().await;
+    fake.add(User::new("x@example.com").without_proxies());
+    fake.add(User::new("owner@corp.example").alias("x@example.com"));
+    let graph = graph(&fake);
+    assert_eq!(mailbox(&graph, "x@example.com").await.id, mailbox(&graph, "owner@corp.example").await.id);
+}
+
+#[tokio::test]
+async fn an_address_that_no_user_name_can_be_is_looked_for_by_a_filter_alone() {
+    for local in ["a/b", "a%2fb", "a?b", "a&b", "a*b", "a+b", "a=b", "{a}", "a|b", "$a", "a`b"] {
+        let fake = tenant().await;
+        let address = format!("{local}@example.com");
+        fake.add(User::new("owner@corp.example").alias(&address));
+        let graph = graph(&fake);
+        assert!(exists(&graph, &address).await, "{address}");
+        assert_eq!((fake.count(Kind::UserByName), fake.count(Kind::UserSearch)), (0, 1), "{address}");
+    }
+}
+
+#[tokio::test]
+async fn lookup_error_about_the_quota_says_nothing_about_an_item() {
+    let fake = tenant().await;
+    fake.fault(On::kind(Kind::FolderSearch), Fault::Refuse(Refusal::new(507, "ErrorQuotaExceeded")));
+    let error = graph(&fake).find(&ADA.parse().unwrap()).await.unwrap_err();
+    assert!(matches!(error, MailboxError::Unrecognized { .. }), "{error:?}");
+}

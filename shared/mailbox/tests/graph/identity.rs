@@ -1,0 +1,77 @@
+//! Two items of one WhatsApp message: they have one Message-ID, and each a copy of its own.
+
+use graph_fake::{CLIENT_SECRET, Kind};
+use mailbox::{Attempt, Mailboxes, Message, graph::Way};
+use model::{FilingResult, Sha256};
+
+use crate::support::{ADA, Vault, bytes, config, file, graph_with, mailbox, message, tenant};
+
+/// An item, captured of the message that all of them are of.
+fn captured(item: &str, files: &[(&str, &[u8])]) -> Message {
+    let message = message("1", files);
+    let content = format!("X-WA-Content-SHA256: {}\r\nMIME-Version:", Sha256::of(item.as_bytes()));
+    let mime = String::from_utf8(message.mime.in_memory().to_vec()).unwrap().replacen("MIME-Version:", &content, 1);
+    Message { item: item.parse().unwrap(), mime: mime.into(), ..message }
+}
+
+#[tokio::test]
+async fn an_item_is_not_taken_for_another_with_the_same_message_id() {
+    let big = bytes(1, 4_200_000);
+    for (way, picture) in [(Way::Json, &b"x"[..]), (Way::Json, &big), (Way::Mime, b"x")] {
+        let fake = tenant().await;
+        fake.grant_mime_import();
+        let mut config = config(&fake);
+        config.way = way;
+        let graph = graph_with(config, Vault::with(CLIENT_SECRET));
+        let ada = mailbox(&graph, ADA).await;
+        let (bare, whole) = (captured("WA-1", &[]), captured("WA-2", &[("a.jpg", picture)]));
+        assert_eq!(bare.message_id, whole.message_id);
+
+        let first = file(&graph, &bare, Attempt::First).await.unwrap();
+        assert_eq!(graph.holds(&ada, &whole.identity()).await.unwrap(), None);
+        let second = file(&graph, &whole, Attempt::Again).await.unwrap();
+        assert_eq!(second.result, FilingResult::Imported, "the picture is in no mailbox yet");
+        assert_ne!(first.message, second.message);
+
+        for (message, filed) in [(&bare, &first), (&whole, &second)] {
+            let again = file(&graph, message, Attempt::Again).await.unwrap();
+            assert_eq!((again.result, &again.message), (FilingResult::Skipped, &filed.message));
+            assert_eq!(graph.holds(&ada, &message.identity()).await.unwrap().as_ref(), Some(&filed.message));
+        }
+        assert_eq!(fake.visible(ADA).len(), 2);
+    }
+}
+
+/// What was filed one way is found the other way too.
+#[tokio::test]
+async fn a_copy_is_known_whichever_way_it_came() {
+    let fake = tenant().await;
+    fake.grant_mime_import();
+    let message = captured("WA-1", &[]);
+    for (way, other) in [(Way::Json, Way::Mime), (Way::Mime, Way::Json)] {
+        let [way, other] = [way, other].map(|way| {
+            let mut config = config(&fake);
+            config.way = way;
+            graph_with(config, Vault::with(CLIENT_SECRET))
+        });
+        let first = file(&way, &message, Attempt::Again).await.unwrap();
+        let again = file(&other, &message, Attempt::Again).await.unwrap();
+        assert_eq!((again.result, again.message), (FilingResult::Skipped, first.message));
+    }
+    assert_eq!(fake.visible(ADA).len(), 1);
+    assert_eq!(fake.count(Kind::MessageGet), 0, "a message of JSON says of itself whose it is");
+}
+
+/// A mail system that shows no headers: in doubt it is the copy.
+#[tokio::test]
+async fn a_copy_that_says_nothing_of_itself_is_known_by_its_message_id() {
+    let fake = tenant().await;
+    fake.grant_mime_import();
+    let mut config = config(&fake);
+    config.way = Way::Mime;
+    let graph = graph_with(config, Vault::with(CLIENT_SECRET));
+    let silent = message("1", &[]);
+    file(&graph, &silent, Attempt::First).await.unwrap();
+    let again = file(&graph, &captured("WA-1", &[]), Attempt::Again).await.unwrap();
+    assert_eq!((again.result, fake.visible(ADA).len()), (FilingResult::Skipped, 1));
+}

@@ -1,0 +1,107 @@
+//! importMime: the message as it is, and what happens where Graph does not take it.
+
+use graph_fake::{CLIENT_SECRET, Fault, GraphFake, Kind, On, Quirks, Refusal};
+use mailbox::{
+    Attempt, MailboxError, Mailboxes,
+    graph::{Graph, Way},
+};
+use model::FilingResult;
+
+use crate::support::{
+    ADA, FOLDER, Vault, assert_one_complete_copy, bytes, config, file, file_at_last, graph_with, mailbox, message,
+    tenant,
+};
+
+async fn importing() -> (GraphFake, Graph) {
+    let fake = tenant().await;
+    fake.grant_mime_import();
+    let mut config = config(&fake);
+    config.way = Way::Mime;
+    let graph = graph_with(config, Vault::with(CLIENT_SECRET));
+    (fake, graph)
+}
+
+#[tokio::test]
+async fn a_message_goes_in_byte_for_byte_in_one_request() {
+    let (fake, graph) = importing().await;
+    let message = message("1", &[("a.bin", &bytes(1, 5000))]);
+    let filed = file(&graph, &message, Attempt::First).await.unwrap();
+    let stored = &fake.visible(ADA)[0];
+    assert_eq!((filed.message, filed.result), (stored.id.clone(), FilingResult::Imported));
+    assert_eq!(stored.mime.as_deref(), Some(&message.mime.in_memory()[..]));
+    assert_eq!((stored.folder.as_str(), stored.is_draft), (FOLDER, false));
+    assert_eq!((fake.count(Kind::MimeImport), fake.count(Kind::MessageCreate)), (1, 0));
+    assert_eq!(graph.holds(&mailbox(&graph, ADA).await, &message.identity()).await.unwrap(), Some(stored.id.clone()));
+}
+
+#[tokio::test]
+async fn a_second_attempt_finds_the_copy() {
+    let (fake, graph) = importing().await;
+    let message = message("1", &[]);
+    file(&graph, &message, Attempt::First).await.unwrap();
+    assert_eq!(file(&graph, &message, Attempt::Again).await.unwrap().result, FilingResult::Skipped);
+    assert_eq!(fake.visible(ADA).len(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_lost_does_not_make_a_second_copy() {
+    for fault in [Fault::LoseAnswer, Fault::DoAndRefuse(Refusal::new(503, "ErrorServerBusy")), Fault::Reset] {
+        let (fake, graph) = importing().await;
+        fake.fault(On::kind(Kind::MimeImport), fault);
+        file_at_last(&graph, &message("1", &[]), Attempt::First).await.unwrap();
+        assert_eq!(fake.visible(ADA).len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_large_to_be_imported_is_rebuilt() {
+    let file_ = bytes(1, 60_000);
+    let large: &[(&str, &[u8])] = &[("a.bin", &file_)];
+    let refused = Refusal::new(400, "ErrorMessageSizeExceeded");
+    for (quirks, fault) in [
+        (Quirks { largest_mime: Some(50_000), ..Quirks::default() }, None),
+        (Quirks::default(), Some(Fault::Refuse(refused))),
+    ] {
+        let (fake, graph) = importing().await;
+        fake.set_quirks(quirks);
+        if let Some(fault) = fault {
+            fake.fault(On::kind(Kind::MimeImport), fault);
+        }
+        file(&graph, &message("1", large), Attempt::First).await.unwrap();
+        assert_one_complete_copy(&fake, large);
+        assert_eq!(fake.visible(ADA)[0].mime, None);
+        // The next is tried as it is again: most are small.
+        file(&graph, &message("2", &[]), Attempt::First).await.unwrap();
+        assert!(fake.visible(ADA)[1].mime.is_some());
+    }
+}
+
+#[tokio::test]
+async fn without_the_permission_an_item_waits() {
+    let fake = tenant().await;
+    let mut config = config(&fake);
+    config.way = Way::Mime;
+    let graph = graph_with(config, Vault::with(CLIENT_SECRET));
+    let error = file(&graph, &message("1", &[]), Attempt::First).await.unwrap_err();
+    assert!(matches!(&error, MailboxError::Setup { detail } if detail.contains("Mail-Advanced")), "{error:?}");
+    assert_eq!(fake.visible(ADA).len(), 0);
+}
+
+#[tokio::test]
+async fn a_draft_is_taken_away_again_and_the_item_waits() {
+    let (fake, graph) = importing().await;
+    fake.set_quirks(Quirks { makes_drafts: true, ..Quirks::default() });
+    let error = file(&graph, &message("1", &[]), Attempt::First).await.unwrap_err();
+    assert!(matches!(error, MailboxError::Setup { .. }), "{error:?}");
+    assert_eq!(fake.messages(ADA).len(), 0);
+}
+
+#[tokio::test]
+async fn a_folder_that_is_gone_is_made_again_and_throttling_is_waited_out() {
+    let (fake, graph) = importing().await;
+    file(&graph, &message("1", &[]), Attempt::First).await.unwrap();
+    fake.remove_folder(ADA, FOLDER);
+    fake.fault(On::kind(Kind::MimeImport).nth(2), Fault::Refuse(Refusal::new(429, "ApplicationThrottled")));
+    file(&graph, &message("2", &[]), Attempt::First).await.unwrap();
+    assert_eq!(fake.visible(ADA).len(), 1);
+}

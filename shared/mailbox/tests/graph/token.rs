@@ -1,0 +1,190 @@
+//! The token: proved by a secret or a certificate, kept, renewed.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use graph_fake::{CLIENT_SECRET, Fault, Gate, Kind, On, Refusal};
+use mailbox::{Attempt, MailboxError, Mailboxes, entra::EntraSecret};
+
+use crate::support::{ADA, Vault, config, file, graph, graph_with, mailbox, message, tenant};
+
+const CERTIFICATE: &str = include_str!("certificate.pem");
+const KEY: &str = include_str!("private_key.pem");
+
+fn certificate(certificate: &str, key: &str) -> EntraSecret {
+    EntraSecret::Certificate { certificate_pem: certificate.into(), private_key_pem: key.to_owned().into() }
+}
+
+fn setup(error: &MailboxError) -> &str {
+    match error {
+        MailboxError::Setup { detail } => detail,
+        other => panic!("not a set-up error: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_asked_for_once_and_the_secret_too() {
+    let fake = tenant().await;
+    let vault = Vault::with(CLIENT_SECRET);
+    let graph = graph_with(config(&fake), vault.clone());
+    assert_eq!(*vault.asked.lock().unwrap(), 0, "nothing is fetched before it is needed");
+    file(&graph, &message("1", &[]), Attempt::First).await.unwrap();
+    file(&graph, &message("2", &[]), Attempt::First).await.unwrap();
+    assert_eq!(fake.count(Kind::Token), 1);
+    assert_eq!(*vault.asked.lock().unwrap(), 1);
+}
+
+#[tokio::test]
+async fn many_requests_that_need_a_token_ask_for_one() {
+    let fake = tenant().await;
+    let graph = graph(&fake);
+    let gate = Gate::default();
+    fake.fault(On::kind(Kind::Token), Fault::HoldBefore(gate.clone()));
+    let address = ADA.parse().unwrap();
+    let (finds, ()) = tokio::join!(futures::future::join_all((0..8).map(|_| graph.find(&address))), async {
+        gate.reached(1).await;
+        gate.open();
+    });
+    assert!(finds.iter().all(|found| found.as_ref().is_ok_and(Option::is_some)));
+    assert_eq!(fake.count(Kind::Token), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_lives_no_time_is_renewed_before_each_request() {
+    let fake = tenant().await;
+    fake.set_token_lifetime(Duration::ZERO);
+    let graph = graph(&fake);
+    let error = graph.find(&ADA.parse().unwrap()).await.unwrap_err();
+    assert!(setup(&error).contains("InvalidAuthenticationToken"));
+    assert_eq!(fake.count(Kind::Token), 2, "once, and once more after the refusal");
+}
+
+#[tokio::test]
+async fn a_token_that_graph_refuses_is_renewed_once() {
+    let fake = tenant().await;
+    let graph = graph(&fake);
+    let ada = mailbox(&graph, ADA).await;
+    fake.revoke_tokens();
+    graph.file(&ada, &message("1", &[]), Attempt::First).await.unwrap();
+    assert_eq!(fake.count(Kind::Token), 2);
+    assert_eq!(fake.visible(ADA).len(), 1);
+}
+
+#[tokio::test]
+async fn a_rotated_secret_is_fetched_again() {
+    let fake = tenant().await;
+    let vault = Vault::with("old");
+    let graph = graph_with(config(&fake), vault.clone());
+    fake.set_client_secret("new");
+    let error = graph.find(&ADA.parse().unwrap()).await.unwrap_err();
+    assert!(setup(&error).contains("AADSTS7000215"), "{error}");
+    assert_eq!((*vault.asked.lock().unwrap(), fake.count(Kind::Token)), (2, 1), "the same secret is not shown twice");
+    *vault.secret.lock().unwrap() = EntraSecret::ClientSecret("new".to_owned().into());
+    assert!(graph.find(&ADA.parse().unwrap()).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_secret_that_is_rotated_between_two_fetches_is_no_error() {
+    struct Rotating(AtomicBool);
+    #[async_trait::async_trait]
+    impl mailbox::entra::Credentials for Rotating {
+        async fn get(&self) -> Result<EntraSecret, MailboxError> {
+            let secret = if self.0.swap(true, Ordering::SeqCst) { CLIENT_SECRET } else { "the one before" };
+            Ok(EntraSecret::ClientSecret(secret.to_owned().into()))
+        }
+    }
+    let fake = tenant().await;
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let graph =
+        mailbox::graph::Graph::new(config(&fake), std::sync::Arc::new(Rotating(AtomicBool::new(false)))).unwrap();
+    assert!(graph.find(&ADA.parse().unwrap()).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_certificate_proves_it_as_well() {
+    let fake = tenant().await;
+    fake.set_certificate(CERTIFICATE);
+    let graph = graph_with(config(&fake), Vault::new(certificate(CERTIFICATE, KEY)));
+    assert!(graph.find(&ADA.parse().unwrap()).await.unwrap().is_some());
+    fake.revoke_tokens();
+    assert!(graph.file(&mailbox(&graph, ADA).await, &message("1", &[]), Attempt::First).await.is_ok());
+    assert_eq!(fake.count(Kind::Token), 2, "an assertion is used once: each token has its own");
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_registered_is_a_set_up_error() {
+    let fake = tenant().await;
+    let graph = graph_with(config(&fake), Vault::new(certificate(CERTIFICATE, KEY)));
+    let error = graph.find(&ADA.parse().unwrap()).await.unwrap_err();
+    assert!(setup(&error).contains("AADSTS700027"), "{error}");
+}
+
+#[tokio::test]
+async fn a_broken_secret_is_a_set_up_error_and_nobody_is_asked() {
+    let broken = KEY.replace("MII", "AAA");
+    for secret in [certificate("no PEM", KEY), certificate(CERTIFICATE, "no PEM"), certificate(CERTIFICATE, &broken)] {
+        let fake = tenant().await;
+        let graph = graph_with(config(&fake), Vault::new(secret));
+        let error = graph.find(&ADA.parse().unwrap()).await.unwrap_err();
+        assert!(setup(&error).contains("the secret's"), "{error}");
+        assert_eq!(fake.requests(), []);
+    }
+}
+
+#[tokio::test]
+async fn wrong_ids_are_told_apart() {
+    let fake = tenant().await;
+    let mut tenant_wrong = config(&fake);
+    tenant_wrong.tenant_id = "other.example".into();
+    let mut client_wrong = config(&fake);
+    client_wrong.client_id = "other".into();
+    for (config, code) in [(tenant_wrong, "AADSTS90002"), (client_wrong, "AADSTS700016")] {
+        let graph = graph_with(config, Vault::with(CLIENT_SECRET));
+        let error = graph.find(&ADA.parse().unwrap()).await.unwrap_err();
+        assert!(setup(&error).contains(code), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_login_endpoint_that_fails_is_asked_again() {
+    let fake = tenant().await;
+    fake.fault(On::kind(Kind::Token), Fault::Refuse(Refusal::new(503, "x")));
+    fake.fault(On::kind(Kind::Token).nth(2), Fault::Reset);
+    fake.fault(On::kind(Kind::Token).nth(3), Fault::Refuse(Refusal::new(429, "x").retry_after("0.001")));
+    let passing = br#"{"error":"temporarily_unavailable","error_codes":[90033]}"#.to_vec();
+    fake.fault(On::kind(Kind::Token).nth(4), Fault::Answer { status: 400, headers: Vec::new(), body: passing });
+    assert!(graph(&fake).find(&ADA.parse().unwrap()).await.unwrap().is_some());
+    assert_eq!(fake.count(Kind::Token), 5);
+}
+
+#[tokio::test]
+async fn a_login_endpoint_that_stays_down_is_an_outage() {
+    let fake = tenant().await;
+    fake.fault(On::kind(Kind::Token).times(1000), Fault::Refuse(Refusal::new(503, "x").retry_after("120")));
+    let error = graph(&fake).find(&ADA.parse().unwrap()).await.unwrap_err();
+    let MailboxError::Unavailable { retry_after, .. } = error else { panic!("{error:?}") };
+    assert_eq!(retry_after, Some(Duration::from_secs(120)));
+    assert_eq!(fake.requests(), [Kind::Token]);
+}
+
+#[tokio::test]
+async fn whoever_waited_for_a_token_that_was_not_given_does_not_ask_again_at_once() {
+    let fake = tenant().await;
+    let graph = graph(&fake);
+    fake.fault(On::kind(Kind::Token).times(1000), Fault::Refuse(Refusal::new(503, "x").retry_after("120")));
+    let address = ADA.parse().unwrap();
+    let found = futures::future::join_all((0..8).map(|_| graph.find(&address))).await;
+    for found in found {
+        let error = found.unwrap_err();
+        assert!(
+            matches!(error, MailboxError::Unavailable { retry_after: Some(wait), .. } if wait.as_secs() == 120),
+            "{error:?}"
+        );
+    }
+    assert_eq!(fake.count(Kind::Token), 1);
+    // Whoever comes then asks.
+    fake.clear_faults();
+    assert!(graph.find(&address).await.unwrap().is_some());
+}

@@ -1,0 +1,19 @@
+//! When a message was sent, as mail systems have to be told apart from the message.
+
+use jiff::Timestamp;
+use mail_parser::MessageParser;
+
+use super::ReadError;
+
+/// The message's Date.
+///
+/// # Errors
+/// [`ReadError::Malformed`] where it has none since 1970.
+pub fn of(mime: &[u8]) -> Result<Timestamp, ReadError> {
+    MessageParser::default()
+        .parse_headers(mime)
+        .and_then(|parsed| parsed.date().filter(|date| date.is_valid()).map(|date| date.to_timestamp()))
+        .filter(|&seconds| seconds >= 0)
+        .and_then(|seconds| Timestamp::from_second(seconds).ok())
+        .ok_or(ReadError::Malformed("the message has no Date since 1970"))
+}

@@ -1,0 +1,15 @@
+//! Errors of reading a stored message.
+
+/// Why a part of a stored message could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The bucket cannot be used now. Transient.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The bucket rejects the request. A configuration error.
+    #[error("{0}")]
+    Refused(String),
+    /// The stored message is not as convert writes it. Permanent.
+    #[error("{0}")]
+    Malformed(&'static str),
+}

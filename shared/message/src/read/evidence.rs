@@ -1,0 +1,47 @@
+//! What the stored message itself says: its Message-ID, and the participants in its evidence.
+
+use mail_parser::{MessageParser, MessagePart, MimeHeaders};
+use model::{Captured, Participant};
+
+use super::{Mime, ReadError};
+use crate::write::EVIDENCE_NAME;
+
+/// Evidence is not longer: the archive's answer ends before.
+const LONGEST: u64 = 16 << 20;
+
+/// The stored message's own Message-ID, with angle brackets. The task's may be another one: an archive that has come to
+/// know a person better, or a new `ARCHIVE_DOMAIN`, gives a later rendering another id, and the first rendering stays.
+pub fn message_id(mime: &Mime) -> Option<String> {
+    let head = MessageParser::new().with_message_ids().parse_headers(&mime.in_memory()[..])?;
+    head.message_id().map(|id| format!("<{id}>"))
+}
+
+/// Reads the participants from the evidence in the stored message, the sender first. `None` where the message has no evidence.
+///
+/// # Errors
+/// Where the evidence is not in memory, and the bucket does not give it.
+pub async fn participants(mime: &Mime) -> Result<Option<Vec<Participant>>, ReadError> {
+    let stored = {
+        let message = MessageParser::new().parse(&mime.in_memory()[..]);
+        let named = |part: &&MessagePart<'_>| part.attachment_name() == Some(EVIDENCE_NAME);
+        let part = message.as_ref().and_then(|message| message.attachments().filter(named).last());
+        part.and_then(|part| mime.file_at(part.raw_body_offset() as usize))
+    };
+    match stored {
+        None => Ok(participants_of(mime.in_memory())),
+        Some(file) if file.length() > LONGEST => Ok(None),
+        Some(file) => Ok(participants_in(&file.read(0..file.length()).await?)),
+    }
+}
+/// Reads the participants of a stored message's item, in the order of `Item::participants`. `None` if the message has no
+/// evidence.
+pub fn participants_of(mime: &[u8]) -> Option<Vec<Participant>> {
+    let message = MessageParser::new().parse(mime)?;
+    let evidence = message.attachments().filter(|part| part.attachment_name() == Some(EVIDENCE_NAME)).last()?;
+    participants_in(evidence.contents())
+}
+
+/// Reads them from the evidence alone.
+pub fn participants_in(evidence: &[u8]) -> Option<Vec<Participant>> {
+    Captured::participants_in(evidence).ok()
+}

@@ -1,0 +1,49 @@
+//! The header of a message, of ours or as a server shows a part of it.
+
+use memchr::memmem;
+use model::Sha256;
+
+/// The header of a rendered message that contains the digest of its evidence and its files, and so differs between any two
+/// items.
+pub const CONTENT_HEADER: &str = "X-WA-Content-SHA256";
+
+/// The content digest in a message's headers. It is needed for every copy, so nothing else of the headers is read.
+pub fn content(mime: &[u8]) -> Option<Sha256> {
+    let head = &mime[..memmem::find(mime, b"\r\n\r\n")?];
+    str::from_utf8(field(head, CONTENT_HEADER)?).ok()?.parse().ok()
+}
+
+/// The value of a field of a header, without what stands around it.
+pub fn field<'a>(header: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let line_at = |at: usize| header[at..].split_inclusive(|&byte| byte == b'\n').next();
+    let is_named = |line: &[u8]| {
+        line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
+            && line.get(name.len()) == Some(&b':')
+    };
+    let mut at = 0;
+    while !is_named(line_at(at)?) {
+        at += line_at(at)?.len();
+    }
+    let mut end = at + line_at(at)?.len();
+    // A line that begins with white space goes on with the one before.
+    while let Some(line) = line_at(end).filter(|line| line.starts_with(b" ") || line.starts_with(b"\t")) {
+        end += line.len();
+    }
+    let value = at + name.len() + 1;
+    Some(header[value..end].trim_ascii())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_found_among_others_and_ends_where_the_next_begins() {
+        let header = b"X-Message-ID: no\r\nX-WA-Content-SHA256: ab\r\nMESSAGE-ID:\r\n\t<a@b.c>\r\nOther:\r\n\r\n";
+        assert_eq!(field(header, "Message-ID"), Some(b"<a@b.c>".as_slice()));
+        assert_eq!(field(header, CONTENT_HEADER), Some(b"ab".as_slice()));
+        assert_eq!(field(header, "Other"), Some(b"".as_slice()));
+        assert_eq!(field(header, "Message"), None);
+        assert_eq!(field(b"\r\n", "Message-ID"), None);
+    }
+}

@@ -1,0 +1,521 @@
+//! WhatsApp's own marks, as HTML: *bold*, _italic_, ~strike~, `code`, ```mono```, lists and > quotes.
+//!
+//! One pass over the text, no recursion, and everything is escaped when it is written. What is not a mark stays as typed.
+//! Every paragraph has the direction of its first strong character.
+
+use std::ops::Range;
+
+use memchr::{memchr, memmem};
+
+use super::Mention;
+use crate::write::{
+    clean::{self, Wanted},
+    direction::{self, WritingDirection},
+    links,
+};
+
+/// The longest text that is formatted, in bytes; WhatsApp stops at 65,536 characters. A longer one is shown with its
+/// marks as typed, so that hostile text cannot grow to many times its size.
+const MAX_FORMATTED: usize = 256 * 1024;
+
+/// How many quotes and lists are formatted. Later ones stay as typed: each takes hundreds of bytes.
+const MAX_BLOCKS: usize = 500;
+
+const CODE: &str = "<code style=\"font-family:Consolas,Menlo,monospace;background:#e6e9ed\">";
+/// A table, because Word pads nothing else.
+const QUOTE: &str = "<table role=\"presentation\" width=\"100%\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\" \
+    style=\"table-layout:fixed\"><tr><td style=\"padding:0 0 0 10px;border-left:2px solid #c3c9d0;color:#54606c;\
+    font-family:'Segoe UI',Arial,sans-serif;font-size:15px\">";
+const QUOTE_END: &str = "</td></tr></table>";
+/// Ends a name that is right to left. Without the `span`, LibreOffice takes the name's direction for the paragraph's.
+pub(super) const LEFT_TO_RIGHT: &str = "<span dir=\"ltr\">&lrm;</span>";
+const LIST: &str = " style=\"margin:4px 0 4px 24px;padding:0\">";
+
+/// Writes a text with its marks. A mention of one of these participants carries the name.
+pub(super) fn write_html(text: &str, mentions: &[Mention], out: &mut String) {
+    if text.len() > MAX_FORMATTED {
+        out.push_str(div(WritingDirection::of(text)));
+        write_unmarked(text, out);
+        out.push_str("</div>");
+        return;
+    }
+    let mut writer = Writer { out, block: Block::None, blocks: 0, div: None, line: Line::default(), mentions };
+    let mut rest = text;
+    let mut starts_line = true;
+    while let Some((before, mono, after)) = next_mono(rest) {
+        writer.segment(before, starts_line);
+        writer.mono(mono);
+        rest = after;
+        starts_line = false;
+    }
+    writer.segment(rest, starts_line);
+    writer.close();
+}
+
+/// Opens a paragraph. Word aligns by `align`, browsers by either.
+fn div(direction: Option<WritingDirection>) -> &'static str {
+    match direction {
+        Some(WritingDirection::RightToLeft) => "<div dir=\"rtl\" align=\"right\">",
+        Some(WritingDirection::LeftToRight) | None => "<div dir=\"ltr\">",
+    }
+}
+
+/// Writes a text escaped, its line ends as `<br>`, nothing else.
+fn write_unmarked(text: &str, out: &mut String) {
+    for (number, line) in clean::lines(text).enumerate() {
+        if number > 0 {
+            out.push_str("<br>");
+        }
+        escape(line, out);
+    }
+}
+
+/// Writes text of a line escaped, and keeps its spaces: HTML shows several as one.
+fn write_spaced(text: &str, starts_line: bool, out: &mut String) {
+    let mut rest = text;
+    if starts_line && let Some(after) = rest.strip_prefix(' ') {
+        out.push_str("&nbsp;");
+        rest = after;
+    }
+    while let Some(at) = memmem::find(rest.as_bytes(), b"  ") {
+        let (before, after) = rest.split_at(at);
+        escape(before, out);
+        out.push_str("&nbsp;");
+        rest = after.get(1..).unwrap_or_default();
+    }
+    escape(rest, out);
+}
+
+/// Writes text without line ends so that it means itself in HTML, between tags and between double quotes alike.
+pub(super) fn escape(text: &str, out: &mut String) {
+    static MEANING: Wanted = Wanted::controls_and(b"&<>\"");
+    let mut rest = text;
+    while let Some(at) = MEANING.find(rest) {
+        let (before, from) = rest.split_at(at);
+        out.push_str(before);
+        let mut chars = from.chars();
+        match chars.next() {
+            Some('&') => out.push_str("&amp;"),
+            Some('<') => out.push_str("&lt;"),
+            Some('>') => out.push_str("&gt;"),
+            Some('"') => out.push_str("&quot;"),
+            // A line end in a place of one line: a space does.
+            Some('\r' | '\n') => out.push(' '),
+            Some(c) => {
+                clean::show_control(c, out);
+            }
+            None => {}
+        }
+        rest = chars.as_str();
+    }
+    out.push_str(rest);
+}
+
+/// Writes a link. `href` is percent-encoded.
+pub(super) fn write_link(href: &str, shown: &str, out: &mut String) {
+    out.push_str("<a style=\"color:#0b6e99\" rel=\"noopener noreferrer\" href=\"");
+    escape(href, out);
+    out.push_str("\">");
+    escape(shown, out);
+    out.push_str("</a>");
+}
+
+const MONO: &[u8] = b"```";
+
+/// The text before a pair of triple backticks, between them and after them.
+fn next_mono(text: &str) -> Option<(&str, &str, &str)> {
+    // Nearly no text has one.
+    let from = memchr(b'`', text.as_bytes())?;
+    let begin = from + memmem::find(text.as_bytes().get(from..)?, MONO)?;
+    let (before, rest) = (text.get(..begin)?, text.get(begin + MONO.len()..)?);
+    let end = memmem::find(rest.as_bytes(), MONO)?;
+    (end > 0).then_some((before, rest.get(..end)?, rest.get(end + MONO.len()..)?))
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Block {
+    /// Nothing was written yet.
+    None,
+    Lines,
+    Quote,
+    Bullets,
+    Numbers,
+}
+
+struct Writer<'o> {
+    out: &'o mut String,
+    block: Block,
+    /// How many quotes and lists were opened.
+    blocks: usize,
+    /// The direction of the paragraph that is open, in a block of paragraphs.
+    div: Option<WritingDirection>,
+    /// The current line; its lists are used again for every line.
+    line: Line,
+    mentions: &'o [Mention],
+}
+
+impl Writer<'_> {
+    fn segment(&mut self, text: &str, starts_line: bool) {
+        for (number, line) in clean::lines(text).enumerate() {
+            let starts = number > 0 || starts_line;
+            let rest = if starts { self.start_line(line) } else { line };
+            self.line.read(rest, self.mentions);
+            self.line.write(rest, starts, self.mentions, self.out);
+        }
+    }
+
+    fn mono(&mut self, text: &str) {
+        self.out.push_str(CODE);
+        write_unmarked(text, self.out);
+        self.out.push_str("</code>");
+    }
+
+    /// Opens and closes what the line needs. Returns the rest of the line.
+    fn start_line<'t>(&mut self, line: &'t str) -> &'t str {
+        let (block, number, rest) = if self.blocks < MAX_BLOCKS { structure(line) } else { (Block::Lines, 0, line) };
+        let found = WritingDirection::of(rest);
+        let direction = found.unwrap_or(WritingDirection::LeftToRight);
+        if block != self.block {
+            self.close();
+            self.blocks += usize::from(block != Block::Lines);
+            match block {
+                Block::Quote => self.out.push_str(QUOTE),
+                Block::Bullets => self.open("<ul"),
+                Block::Numbers => self.open("<ol"),
+                Block::None | Block::Lines => {}
+            }
+            self.block = block;
+        } else if matches!(block, Block::Bullets | Block::Numbers) {
+            self.out.push_str("</li>");
+        }
+        let dir = direction.dir();
+        match block {
+            Block::Bullets => self.out.extend(["<li dir=\"", dir, "\">"]),
+            // The number as it was typed: a list that counts for itself would change what was said.
+            Block::Numbers => self.out.push_str(&format!("<li dir=\"{dir}\" value=\"{number}\">")),
+            Block::None | Block::Lines | Block::Quote => match self.div {
+                // An empty line, or one of digits, goes with the lines around it.
+                Some(open) if open == direction || found.is_none() => self.out.push_str("<br>"),
+                open => {
+                    self.out.push_str(if open.is_some() { "</div>" } else { "" });
+                    self.out.push_str(div(Some(direction)));
+                    self.div = Some(direction);
+                }
+            },
+        }
+        rest
+    }
+
+    fn open(&mut self, tag: &str) {
+        self.out.push_str(tag);
+        self.out.push_str(LIST);
+    }
+
+    fn close(&mut self) {
+        if self.div.take().is_some() {
+            self.out.push_str("</div>");
+        }
+        self.out.push_str(match self.block {
+            Block::None | Block::Lines => "",
+            Block::Quote => QUOTE_END,
+            Block::Bullets => "</li></ul>",
+            Block::Numbers => "</li></ol>",
+        });
+        self.block = Block::None;
+    }
+}
+
+fn structure(line: &str) -> (Block, u32, &str) {
+    if let Some(rest) = line.strip_prefix("> ") {
+        return (Block::Quote, 0, rest);
+    }
+    if let Some(rest) = line.strip_prefix("- ").or_else(|| line.strip_prefix("* ")).filter(|rest| !rest.is_empty()) {
+        return (Block::Bullets, 0, rest);
+    }
+    let digits = line.bytes().take(7).take_while(u8::is_ascii_digit).count();
+    let numbered = (1..=6).contains(&digits) && !line.starts_with('0');
+    match line.split_at_checked(digits).and_then(|(number, rest)| Some((number, rest.strip_prefix(". ")?))) {
+        Some((number, rest)) if numbered => (Block::Numbers, number.parse().unwrap_or_default(), rest),
+        _ => (Block::Lines, 0, line),
+    }
+}
+
+/// A piece of a line: ranges are of the line.
+enum Piece {
+    Text(Range<usize>),
+    Open(Mark),
+    Close(Mark),
+    Code(Range<usize>),
+    /// The place in the list of mentions.
+    Mention(Range<usize>, usize),
+    Link(Range<usize>, String),
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Mark {
+    Bold,
+    Italic,
+    Strike,
+}
+
+impl Mark {
+    fn of(byte: u8) -> Option<Self> {
+        match byte {
+            b'*' => Some(Self::Bold),
+            b'_' => Some(Self::Italic),
+            b'~' => Some(Self::Strike),
+            _ => None,
+        }
+    }
+
+    fn tag(self) -> &'static str {
+        match self {
+            Self::Bold => "b",
+            Self::Italic => "i",
+            Self::Strike => "s",
+        }
+    }
+}
+
+/// A mark that may yet find its end.
+struct Opener {
+    mark: Mark,
+    /// Where it stands in the line.
+    at: usize,
+    /// Which piece it is, written as text until its end is found.
+    piece: usize,
+}
+
+/// Bytes that may mean something in a line: marks, the first letters of links, and mentions.
+const MARKS: [bool; 256] = {
+    let mut marks = [false; 256];
+    let begin = b"`*_~hHmMtT@";
+    let mut at = 0;
+    while at < begin.len() {
+        marks[begin[at] as usize] = true;
+        at += 1;
+    }
+    marks
+};
+
+/// The mention that the digits behind an `@` are, and their length.
+fn mention(text: &str, mentions: &[Mention]) -> Option<(usize, usize)> {
+    let length = text.bytes().take(32).take_while(u8::is_ascii_digit).count();
+    let token = text.get(..length)?;
+    mentions.iter().position(|mention| mention.token == token).map(|index| (index, length))
+}
+
+/// The colour of the name cannot be typed, so a participant cannot write one.
+fn write_mention(token: &str, name: &str, out: &mut String) {
+    out.push_str("<span style=\"background:#e3f4f0;color:#0d5f50\">");
+    escape(token, out);
+    out.push_str(" (");
+    let dir = WritingDirection::of(name).unwrap_or(WritingDirection::LeftToRight).dir();
+    let (before, after) = if direction::reorders(name) { ("&lrm;", LEFT_TO_RIGHT) } else { ("", "") };
+    out.extend([before, "<span dir=\"", dir, "\">"]);
+    escape(name, out);
+    out.extend(["</span>", after, ")</span>"]);
+}
+
+/// A line in pieces.
+#[derive(Default)]
+struct Line {
+    pieces: Vec<Piece>,
+    /// At most one of each mark, so closing one is never more than three steps.
+    open: Vec<Opener>,
+}
+
+impl Line {
+    fn read(&mut self, line: &str, mentions: &[Mention]) {
+        self.pieces.clear();
+        self.open.clear();
+        let mut text_from = 0;
+        let mut more_code = true;
+        let mut at = 0;
+        // By bytes: those that are looked for are ASCII, and most of a line is passed over without being decoded.
+        while let Some(found) =
+            line.as_bytes().get(at..).and_then(|rest| rest.iter().position(|byte| MARKS[usize::from(*byte)]))
+        {
+            at += found;
+            let byte = line.as_bytes().get(at).copied().unwrap_or_default();
+            let end = at + 1;
+            let previous = line.get(..at).and_then(|before| before.chars().next_back());
+            let special = match byte {
+                b'`' if more_code => {
+                    let length = line.as_bytes().get(end..).and_then(|rest| memchr(b'`', rest));
+                    more_code = length.is_some();
+                    length.filter(|length| *length > 0).map(|length| (Piece::Code(end..end + length), end + length + 1))
+                }
+                b'h' | b'H' | b'm' | b'M' | b't' | b'T' if !previous.is_some_and(char::is_alphanumeric) => line
+                    .get(at..)
+                    .and_then(links::at_start)
+                    .map(|link| (Piece::Link(at..at + link.len, link.href), at + link.len)),
+                b'@' if !mentions.is_empty() => mention(line.get(end..).unwrap_or_default(), mentions)
+                    .map(|(index, length)| (Piece::Mention(at..end + length, index), end + length)),
+                _ => None,
+            };
+            if let Some((piece, after)) = special {
+                self.push_text(text_from..at);
+                self.pieces.push(piece);
+                at = after;
+                text_from = after;
+                continue;
+            }
+            if let Some(mark) = Mark::of(byte) {
+                let next = line.get(end..).and_then(|rest| rest.chars().next());
+                let word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+                let blank = |c: Option<char>| c.is_none_or(char::is_whitespace);
+                let opened = self.open.iter().position(|opener| opener.mark == mark);
+                match opened.and_then(|depth| self.open.get(depth).map(|opener| (depth, opener.at, opener.piece))) {
+                    Some((depth, from, piece)) if !blank(previous) && !word(next) && at > from + 1 => {
+                        self.push_text(text_from..at);
+                        if let Some(opener) = self.pieces.get_mut(piece) {
+                            *opener = Piece::Open(mark);
+                        }
+                        self.pieces.push(Piece::Close(mark));
+                        self.open.truncate(depth);
+                        text_from = end;
+                    }
+                    None if !blank(next) && next != Some(char::from(byte)) && !word(previous) => {
+                        self.push_text(text_from..at);
+                        self.open.push(Opener { mark, at, piece: self.pieces.len() });
+                        self.pieces.push(Piece::Text(at..end));
+                        text_from = end;
+                    }
+                    _ => {}
+                }
+            }
+            at = end;
+        }
+        self.push_text(text_from..line.len());
+    }
+
+    fn push_text(&mut self, range: Range<usize>) {
+        if !range.is_empty() {
+            self.pieces.push(Piece::Text(range));
+        }
+    }
+
+    fn write(&self, line: &str, starts: bool, mentions: &[Mention], out: &mut String) {
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(range) => {
+                    write_spaced(line.get(range.clone()).unwrap_or_default(), starts && range.start == 0, out);
+                }
+                Piece::Mention(range, index) => {
+                    let name = mentions.get(*index).map(|mention| mention.name.as_str()).unwrap_or_default();
+                    write_mention(line.get(range.clone()).unwrap_or_default(), name, out);
+                }
+                Piece::Open(mark) => out.extend(["<", mark.tag(), ">"]),
+                Piece::Close(mark) => out.extend(["</", mark.tag(), ">"]),
+                Piece::Code(range) => {
+                    out.push_str(CODE);
+                    escape(line.get(range.clone()).unwrap_or_default(), out);
+                    out.push_str("</code>");
+                }
+                Piece::Link(range, href) => write_link(href, line.get(range.clone()).unwrap_or_default(), out),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn html(text: &str) -> String {
+        let mut out = String::new();
+        let mention = Mention { token: "4520123402".to_owned(), name: "Bo".to_owned() };
+        write_html(text, &[mention], &mut out);
+        let out =
+            out.replace(CODE, "<code>").replace(QUOTE, "<quote>").replace(LIST, ">").replace(QUOTE_END, "</quote>");
+        let out = out.replace("<div dir=\"ltr\">", "").replace("<div dir=\"rtl\" align=\"right\">", "");
+        out.replace("</div>", "").replace(" dir=\"ltr\"", "")
+    }
+
+    #[test]
+    fn marks_are_what_whatsapp_shows() {
+        for (text, expected) in [
+            ("*bold* _italic_ ~strike~ `code`", "<b>bold</b> <i>italic</i> <s>strike</s> <code>code</code>"),
+            ("*_both_*", "<b><i>both</i></b>"),
+            ("*a _b* c_", "<b>a _b</b> c_"),
+            ("2*3*4 snake_case_name", "2*3*4 snake_case_name"),
+            ("* not*", "<ul><li>not*</li></ul>"),
+            ("*not * but* this", "<b>not * but</b> this"),
+            ("** ~~ __ *", "** ~~ __ *"),
+            ("(*x*), *y*.", "(<b>x</b>), <b>y</b>."),
+            ("*ב* 👨\u{200d}👩\u{200d}👧", "<b>ב</b> 👨\u{200d}👩\u{200d}👧"),
+            ("`*raw*` ```_a_\n<b>```!", "<code>*raw*</code> <code>_a_<br>&lt;b&gt;</code>!"),
+            ("``` unclosed *b*", "``` unclosed <b>b</b>"),
+            ("> a\n> *b*\nc", "<quote>a<br><b>b</b></quote>c"),
+            (
+                "- a\n* b\n3. c\n7. d\ne",
+                "<ul><li>a</li><li>b</li></ul><ol><li value=\"3\">c</li><li value=\"7\">d</li></ol>e",
+            ),
+            ("a\r\nb\rc\n", "a<br>b<br>c<br>"),
+            ("<script>\"&\0", "&lt;script&gt;&quot;&amp;␀"),
+            (" a   b", "&nbsp;a&nbsp;&nbsp; b"),
+            (
+                "@4520123402, @45201234021",
+                "<span style=\"background:#e3f4f0;color:#0d5f50\">@4520123402 (<span>Bo</span>)</span>, @45201234021",
+            ),
+        ] {
+            assert_eq!(html(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn paragraphs_have_their_own_direction() {
+        let mut out = String::new();
+        write_html("a\n\nשלום\n12\nb\n- ב\n> ב\n> c", &[], &mut out);
+        let out = out.replace(QUOTE, "<quote>").replace(LIST, ">").replace(QUOTE_END, "</quote>");
+        let expected = "<div dir=\"ltr\">a<br></div><div dir=\"rtl\" align=\"right\">שלום<br>12</div><div dir=\"ltr\">b</div>\
+            <ul><li dir=\"rtl\">ב</li></ul><quote><div dir=\"rtl\" align=\"right\">ב</div><div dir=\"ltr\">c</div></quote>";
+        assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn link_cannot_break_out() {
+        let out = html("*https://example.com/a_b_c?x=1&y=2* see (https://example.com/\"><script>)");
+        assert!(out.starts_with("<b><a "), "{out}");
+        assert!(out.contains("href=\"https://example.com/a_b_c?x=1&amp;y=2\""), "{out}");
+        assert!(
+            out.contains("href=\"https://example.com/\">https://example.com/</a>&quot;&gt;&lt;script&gt;"),
+            "{out}"
+        );
+        assert_eq!(html("xhttps://example.com"), "xhttps://example.com");
+    }
+
+    /// Not timed: what is not linear does not come back.
+    #[test]
+    fn hostile_text_is_read_in_one_pass() {
+        for pattern in ["*", "_*~", "*a ", "`", "```", "`a", "- a\n1. a\n> a\n", "http://", "http://é/", "*a _b ~c "] {
+            let text = pattern.repeat(MAX_FORMATTED / pattern.len());
+            let mut out = String::new();
+            write_html(&text, &[], &mut out);
+            assert!(out.len() >= text.len() / 8, "{pattern:?}");
+        }
+        let mut line = Line::default();
+        line.read(&"*".repeat(5_000_000), &[]);
+        assert!(!line.pieces.is_empty());
+        line.read(&"*a _b ~c `".repeat(100_000), &[]);
+        assert!(line.pieces.len() > 100_000);
+    }
+
+    #[test]
+    fn quotes_and_lists_are_bounded() {
+        let mut out = String::new();
+        let text = "> a\n- b\n1. c\n".repeat(10_000);
+        write_html(&text, &[], &mut out);
+        assert!(out.len() < 4 * text.len(), "{} bytes", out.len());
+        assert_eq!(out.matches("<table").count() + out.matches("<ul").count() + out.matches("<ol").count(), MAX_BLOCKS);
+    }
+
+    #[test]
+    fn text_too_long_for_whatsapp_is_not_formatted() {
+        let text = "> *a*\nb\n".repeat(1_000_000);
+        let mut out = String::new();
+        write_html(&text, &[], &mut out);
+        assert!(!out.contains("<b>") && out.len() < 3 * text.len());
+    }
+}

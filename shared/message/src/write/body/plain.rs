@@ -1,0 +1,111 @@
+//! The text/plain part.
+
+use super::{Block, Body, ERASED, FileLine, Quote, Quoted, Row, TEXT, Value};
+use crate::write::{
+    amounts,
+    clean::{lines, write_visible},
+    direction::isolated,
+    people::Label,
+};
+
+const END: &str = "\r\n";
+const RULE: &str = "----------------------------------------\r\n";
+/// Begins each line of a participant's words. No line of ours begins with it.
+const MARK: &str = "| ";
+const LEGEND: &str =
+    "Lines that begin with \"|\" are the words of participants. All other lines are written by the archive.\r\n";
+
+pub(super) fn write(body: &Body<'_>) -> String {
+    let mut out = String::with_capacity(body.text.map_or(0, |text| text.len() + text.len() / 16) + 1_024);
+    if let Some(preview) = body.preview() {
+        line(&[MARK, &preview], &mut out);
+        out.push_str(END);
+    }
+    rows(&body.details, "", &mut out);
+    if body.has_marked_words() {
+        out.push_str(LEGEND);
+    }
+    out.push_str(RULE);
+    if let Some(reply) = &body.reply {
+        quote(reply, &mut out);
+    }
+    if let Some(text) = body.text {
+        line(&[TEXT, ":"], &mut out);
+        words(text, &mut out);
+    }
+    for block in &body.blocks {
+        match block {
+            Block::Notice(notice) => line(&[&notice.text()], &mut out),
+            Block::Rows(block) => rows(block, "", &mut out),
+            Block::Captured(block) => rows(block, MARK, &mut out),
+            Block::Quote(block) => quote(block, &mut out),
+            Block::Options(choices) => {
+                for choice in choices {
+                    line(&[if choice.chosen { "[x] " } else { "[ ] " }, &isolated(&choice.option)], &mut out);
+                }
+            }
+        }
+    }
+    for file in &body.files {
+        file_line(file, &mut out);
+    }
+    out
+}
+
+fn line(pieces: &[&str], out: &mut String) {
+    for piece in pieces {
+        write_visible(piece, out);
+    }
+    out.push_str(END);
+}
+
+fn words(text: &str, out: &mut String) {
+    for text in lines(text) {
+        line(&[MARK, text], out);
+    }
+}
+
+/// A row's value as plain text.
+pub(super) fn value(value: &Value) -> String {
+    match value {
+        Value::Text(text) => isolated(text).into_owned(),
+        Value::People(people, more) => {
+            let mut text = people.iter().map(Label::text).collect::<Vec<_>>().join(", ");
+            if *more > 0 {
+                text.push_str(&format!(" and {} more", amounts::thousands(*more as u64)));
+            }
+            text
+        }
+    }
+}
+
+fn rows(rows: &[Row], mark: &str, out: &mut String) {
+    for row in rows {
+        let value = value(&row.value);
+        match &row.href {
+            Some(href) if *href != value => line(&[mark, &row.key, ": ", &value, " ", href], out),
+            _ => line(&[mark, &row.key, ": ", &value], out),
+        }
+    }
+}
+
+fn quote(quote: &Quote<'_>, out: &mut String) {
+    match &quote.text {
+        Quoted::Words(text) => {
+            line(&[&quote.heading.text(), ":"], out);
+            words(text, out);
+        }
+        Quoted::Described(description) => line(&[&quote.heading.text(), ": ", description], out),
+    }
+}
+
+fn file_line(file: &FileLine, out: &mut String) {
+    line(&["File: ", &isolated(&file.name), " (", &file.facts, ")"], out);
+    match &file.sha256 {
+        Some(sha256) => line(&["  SHA-256 ", &sha256.to_string()], out),
+        None => line(&["  ", ERASED], out),
+    }
+    if let Some(hint) = file.hint {
+        line(&["  ", hint], out);
+    }
+}

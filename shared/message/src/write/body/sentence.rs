@@ -1,0 +1,66 @@
+//! A statement of the archive that names participants.
+
+use std::borrow::Cow;
+
+use crate::write::direction;
+
+/// A piece of a sentence.
+pub(crate) enum Segment {
+    /// Our words.
+    Ours(Cow<'static, str>),
+    /// A name or another short text of a participant. It is shown between quotation marks.
+    Theirs(String),
+}
+
+/// A sentence of the archive, left to right whatever the names in it are.
+#[derive(Default)]
+pub(crate) struct Sentence(Vec<Segment>);
+
+impl Sentence {
+    pub(crate) fn new(words: impl Into<Cow<'static, str>>) -> Self {
+        Self::default().ours(words)
+    }
+
+    /// A sentence that begins with a name.
+    pub(crate) fn of(name: impl Into<String>) -> Self {
+        Self::default().theirs(name)
+    }
+
+    pub(crate) fn ours(mut self, words: impl Into<Cow<'static, str>>) -> Self {
+        self.0.push(Segment::Ours(words.into()));
+        self
+    }
+
+    pub(crate) fn theirs(mut self, name: impl Into<String>) -> Self {
+        // Its own quotation marks cannot end ours.
+        self.0.push(Segment::Theirs(name.into().replace(['“', '”', '„', '‟'], "\"")));
+        self
+    }
+
+    /// Names with commas between them, and how many more there are.
+    pub(crate) fn list(mut self, names: impl IntoIterator<Item = String>, more: usize) -> Self {
+        for (number, name) in names.into_iter().enumerate() {
+            if number > 0 {
+                self = self.ours(", ");
+            }
+            self = self.theirs(name);
+        }
+        if more > 0 { self.ours(format!(" and {} more", crate::write::amounts::thousands(more as u64))) } else { self }
+    }
+
+    pub(crate) fn segments(&self) -> &[Segment] {
+        &self.0
+    }
+
+    /// The sentence as plain text.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        for segment in &self.0 {
+            match segment {
+                Segment::Ours(words) => text.push_str(words),
+                Segment::Theirs(name) => text.extend(["“", &direction::isolated(name), "”"]),
+            }
+        }
+        text
+    }
+}

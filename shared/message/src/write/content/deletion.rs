@@ -1,0 +1,36 @@
+//! A message was deleted. The original stays in the archive as an item of its own.
+
+use model::{DeletionScope, DeletionState, Item};
+
+use super::quote;
+use crate::write::{
+    body::{Block, Body, Row, Sentence, Tone},
+    clean::one_line,
+    people::Label,
+};
+
+pub(super) fn compose<'a>(item: &'a Item, body: &mut Body<'a>) {
+    body.title = "Deleted message".into();
+    body.tone = Tone::Gone;
+    let deletion = item.deletion.as_ref();
+    let by = deletion.and_then(|deletion| deletion.by.as_ref()).unwrap_or(&item.from);
+    let mut rows = vec![Row::people("Deleted by", vec![Label::of(by)], 0)];
+    match deletion.and_then(|deletion| deletion.scope.as_ref()) {
+        Some(DeletionScope::Everyone) => rows.push(Row::new("Deleted for", "everyone in the chat")),
+        Some(DeletionScope::Me) => rows.push(Row::new("Deleted for", "the user who deleted it")),
+        Some(DeletionScope::Other(word)) => rows.push(Row::new("Deleted for", one_line(word, 60))),
+        None => rows.push(Row::new("Deleted for", "not captured")),
+    }
+    match deletion.and_then(|deletion| deletion.state.as_ref()) {
+        Some(DeletionState::Read) => rows.push(Row::new("Before that", "it had been read")),
+        Some(DeletionState::Unread) => rows.push(Row::new("Before that", "it had not been read")),
+        Some(DeletionState::Unknown) => rows.push(Row::new("Before that", "not known whether it had been read")),
+        Some(DeletionState::Other(word)) => rows.push(Row::new("Before that", one_line(word, 60))),
+        None => {}
+    }
+    body.blocks.push(Block::Rows(rows));
+    body.blocks.push(match &item.target {
+        Some(target) => Block::Quote(quote("The deleted message", target)),
+        None => Block::Notice(Sentence::new("The archive does not say which message it was.")),
+    });
+}

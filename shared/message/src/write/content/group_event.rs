@@ -1,0 +1,58 @@
+//! A change in a group, or a line that WhatsApp itself wrote.
+
+use model::{Item, Kind};
+
+use super::{MAX_PEOPLE, row};
+use crate::write::{
+    body::{Block, Body, Sentence},
+    clean::one_line,
+    people,
+};
+
+pub(super) fn compose(item: &Item, body: &mut Body<'_>) {
+    body.title = if item.kind == Kind::System { "System message" } else { "Group event" }.into();
+    let Some(event) = &item.event else {
+        if body.text.is_none() {
+            body.blocks.push(Block::Notice(Sentence::new("What happened was not captured.")));
+        }
+        return;
+    };
+    let who = || Sentence::of(people::name(&item.from));
+    let names = || event.subjects.iter().take(MAX_PEOPLE).map(people::name);
+    let more = event.subjects.len().saturating_sub(MAX_PEOPLE);
+    let subjects = |sentence: Sentence| match event.subjects.is_empty() {
+        true => sentence.ours("a participant who was not captured"),
+        false => sentence.list(names(), more),
+    };
+    let happened = match event.action.as_deref() {
+        Some("created") => who().ours(" created the group."),
+        // Who joined or left is the subject if the archive names one, and the sender if not.
+        Some("joined") if event.subjects.is_empty() => who().ours(" joined."),
+        Some("joined") => subjects(Sentence::default()).ours(" joined."),
+        Some("left") if event.subjects.is_empty() => who().ours(" left."),
+        Some("left") => subjects(Sentence::default()).ours(" left."),
+        Some("added") => subjects(who().ours(" added ")).ours("."),
+        Some("removed") => subjects(who().ours(" removed ")).ours("."),
+        Some("promoted") => subjects(who().ours(" made ")).ours(" an admin."),
+        Some("demoted") => subjects(who().ours(" removed ")).ours(" as an admin."),
+        Some("renamed") => who().ours(" changed the group's name."),
+        Some("picture_changed") => who().ours(" changed the group's picture."),
+        Some("number_changed") => who().ours(" changed the phone number."),
+        Some("timer_changed") => who().ours(" changed the timer of disappearing messages."),
+        Some(other) if event.subjects.is_empty() => who().ours(": ").theirs(one_line(other, 128)),
+        Some(other) => subjects(who().ours(": ").theirs(one_line(other, 128)).ours(" (")).ours(")"),
+        None => who().ours(" changed something. The capture does not say what."),
+    };
+    body.blocks.push(Block::Notice(happened));
+    let (before, after) = match event.action.as_deref() {
+        Some("created") => ("Name before", "Name"),
+        Some("renamed") => ("Name before", "Name after"),
+        Some("number_changed") => ("Number before", "Number after"),
+        _ => ("Before", "After"),
+    };
+    let values = row(before, event.old_value.as_deref()).into_iter().chain(row(after, event.new_value.as_deref()));
+    let rows: Vec<_> = values.collect();
+    if !rows.is_empty() {
+        body.blocks.push(Block::Rows(rows));
+    }
+}

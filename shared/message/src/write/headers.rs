@@ -1,0 +1,180 @@
+//! The message's own header fields.
+
+use std::fmt::Write as _;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use mail_builder::{
+    MessageBuilder,
+    headers::{HeaderType, date::Date, raw::Raw},
+};
+use model::{ChatType, Direction, Item, Participant, Sha256};
+
+use crate::write::{
+    clean::{at_most_bytes, one_line},
+    direction, encoded_word, message_id,
+    people::{self, Label},
+};
+
+/// The version of this layout, in X-WA-Schema.
+const SCHEMA: &str = "2";
+
+/// How many participants To names; the body says how many more there are.
+pub(crate) const MAX_TO: usize = 5_000;
+
+/// The longest subject, in bytes before it is encoded.
+const MAX_SUBJECT: usize = 128;
+
+/// What every subject begins with.
+const SUBJECT: &str = "WhatsApp: ";
+
+/// The longest id that an X-WA header shows, in bytes after it is encoded. It stays on one line.
+const MAX_ID: usize = 512;
+
+/// Thread-Index holds a time. A chat's must never change, and the time when a chat began is not known: the beginning of
+/// 2009, WhatsApp's first year, in the 100 ns since 1601 that Windows counts, without the 24 lowest bits.
+const THREAD_EPOCH: u64 = 128_752_416_000_000_000 >> 24;
+
+/// All header fields but those of the MIME structure. `labels` are those of the participants that are named, the sender's
+/// first; `chat` is the chat's name.
+pub(crate) fn write<'a>(
+    item: &Item,
+    labels: &[Label],
+    chat: &str,
+    domain: &str,
+    message_id: &str,
+    content: &Sha256,
+) -> MessageBuilder<'a> {
+    let subject = encoded_word::unstructured(&subject(chat));
+    let mut addresses = item.participants().zip(labels).map(|(participant, label)| {
+        format!("{} <{}>", encoded_word::phrase(&label.text()), people::address(participant))
+    });
+    let mut message = MessageBuilder::new().header("Date", Date::new(item.message_time.as_second()));
+    if let Some(from) = addresses.next() {
+        message = message.header("From", raw(from));
+    }
+    message = message
+        .header("Message-ID", raw(format!("<{message_id}>")))
+        .header("X-WA-Kind", raw(token(item.kind.as_str())))
+        .header("X-WA-Chat", raw(token(&item.chat.id)))
+        .header("X-WA-Message-Id", raw(token(message_id::whatsapp_id(item))))
+        .header("X-WA-Content-SHA256", raw(content.to_string()))
+        .header("X-WA-Schema", raw(SCHEMA.to_owned()))
+        .header("Subject", raw(subject.clone()));
+    let chat_hash = message_id::chat_hash(item);
+    let root = format!("{chat_hash}@{domain}");
+    message = match message_id::answered(item, domain) {
+        Some(answered) => message
+            .header("In-Reply-To", raw(format!("<{answered}>")))
+            .header("References", raw(format!("<{root}> <{answered}>"))),
+        None => message.header("References", raw(format!("<{root}>"))),
+    };
+    message = message.header("Thread-Topic", raw(subject)).header("Thread-Index", raw(thread_index(&chat_hash)));
+    // To is last: mail servers limit how many lines of a header they index, and thousands of participants exceed that.
+    if !item.to.is_empty() {
+        message = message.header("To", raw(addresses.collect::<Vec<_>>().join(", ")));
+    }
+    message
+}
+
+/// The same for everything in a chat: what happened is in the body and in X-WA-Kind, or a mail program would split the
+/// conversation.
+fn subject(chat: &str) -> String {
+    // The marks around a name that is right to left take 12 bytes at most, and may not be cut.
+    let name = if direction::reorders(chat) {
+        at_most_bytes(chat.to_owned(), MAX_SUBJECT - SUBJECT.len() - 12)
+    } else {
+        at_most_bytes(chat.to_owned(), MAX_SUBJECT - SUBJECT.len())
+    };
+    format!("{SUBJECT}{}", direction::isolated(&name))
+}
+
+/// The values are ASCII already, and the builder only folds them.
+fn raw(value: String) -> HeaderType<'static> {
+    Raw::new(value).into()
+}
+
+/// The chat's name, or the name of the other participant.
+pub(crate) fn chat(item: &Item) -> String {
+    let named = item.chat.name.as_deref().map(|name| one_line(name, MAX_SUBJECT)).filter(|name| !name.is_empty());
+    named.unwrap_or_else(|| match &item.chat.chat_type {
+        ChatType::Individual => counterparty(item),
+        ChatType::Group => "Group without a name".to_owned(),
+        ChatType::Broadcast => format!("Broadcast by {}", people::name(&item.from)),
+        ChatType::Channel => "Channel without a name".to_owned(),
+        ChatType::Status => format!("Status of {}", people::name(&item.from)),
+        ChatType::Other(_) => "Chat without a name".to_owned(),
+    })
+}
+
+/// The participant that the captured user talks to: the one that the chat is named after, else the one on the other side; if
+/// the archive says neither, both, in an order that does not depend on the sender.
+fn counterparty(item: &Item) -> String {
+    let Some(other) = item.to.first() else { return people::name(&item.from) };
+    let is_chat = |participant: &&Participant| {
+        participant.whatsapp_id.as_deref() == Some(item.chat.id.as_str())
+            || participant
+                .phone_digits()
+                .is_some_and(|digits| item.chat.id.trim_start_matches('+').split('@').next() == Some(digits.as_str()))
+    };
+    if let Some(named) = [&item.from, other].into_iter().find(is_chat) {
+        return people::name(named);
+    }
+    match item.direction {
+        Some(Direction::Incoming) => people::name(&item.from),
+        Some(Direction::Outgoing) => people::name(other),
+        _ => {
+            let mut both = [&item.from, other];
+            both.sort_by_key(|participant| participant.identity());
+            both.map(people::name).join(", ")
+        }
+    }
+}
+
+fn thread_index(chat: &Sha256) -> String {
+    let mut index = vec![1];
+    index.extend(THREAD_EPOCH.to_be_bytes().iter().skip(3));
+    index.extend(chat.as_bytes().iter().take(16));
+    STANDARD.encode(index)
+}
+
+/// A captured id as one run of harmless ASCII: percent-encoded, or its hash if that is too long.
+pub(crate) fn token(id: &str) -> String {
+    let mut token = String::new();
+    for byte in id.bytes().take(MAX_ID + 1) {
+        if byte.is_ascii_alphanumeric() || b"-._~@:+/=".contains(&byte) {
+            token.push(char::from(byte));
+        } else {
+            let _infallible = write!(token, "%{byte:02X}");
+        }
+    }
+    if token.len() > MAX_ID { format!("sha256:{}", Sha256::of(id.as_bytes())) } else { token }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subject_is_short_and_keeps_its_direction() {
+        assert_eq!(subject("Ada"), "WhatsApp: Ada");
+        assert_eq!(subject("דנה"), "WhatsApp: \u{200e}דנה\u{200e}");
+        for long in ["é".repeat(99), "ש".repeat(99), format!("({})", "ש".repeat(99)), "x".repeat(999)] {
+            let subject = subject(&long);
+            assert!(subject.len() <= MAX_SUBJECT, "{subject}");
+            assert_eq!(subject.ends_with('\u{200e}'), long.contains('ש'));
+        }
+    }
+
+    #[test]
+    fn ids_are_readable_and_harmless() {
+        assert_eq!(token("4520123456-1600@g.us"), "4520123456-1600@g.us");
+        assert_eq!(token("a b\r\nBcc: é"), "a%20b%0D%0ABcc:%20%C3%A9");
+        assert_eq!(token(&"é".repeat(1_000_000)).len(), 7 + 64);
+    }
+
+    #[test]
+    fn the_thread_epoch_is_2009() {
+        let seconds = i64::try_from(128_752_416_000_000_000_u64 / 10_000_000).unwrap() - 11_644_473_600;
+        assert_eq!(jiff::Timestamp::from_second(seconds).unwrap().to_string(), "2009-01-01T00:00:00Z");
+    }
+}

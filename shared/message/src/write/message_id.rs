@@ -1,0 +1,101 @@
+//! Message-IDs that are computed from the item alone, so that a reply finds its message without a lookup and every run
+//! gives a message the same Message-ID.
+
+use model::{DeletionScope, Item, Kind, Participant, Quoted, Sha256};
+
+/// The class of all original content. One class for every such kind, because a quote does not say whether the quoted
+/// message was a picture.
+const ORIGINAL: &str = "message";
+
+/// The item's own Message-ID, without angle brackets.
+pub(crate) fn own(item: &Item, domain: &str) -> String {
+    let (class, revision) = match item.kind {
+        Kind::Edit => ("edit", item.id.as_str()),
+        Kind::Delete => ("delete", item.id.as_str()),
+        Kind::Reaction => ("reaction", item.id.as_str()),
+        Kind::PollVote => ("poll_vote", item.id.as_str()),
+        _ => (ORIGINAL, ""),
+    };
+    id(&item.chat.id, &item.from.identity(), whatsapp_id(item), class, revision, domain)
+}
+
+/// The chat's hash. With the domain it is the first reference of every message in the chat; no message has that Message-ID.
+pub(crate) fn chat_hash(item: &Item) -> Sha256 {
+    hash(&item.chat.id, "", "", "chat", "")
+}
+
+/// WhatsApp's id of the message, else the archive's id of the item.
+pub(crate) fn whatsapp_id(item: &Item) -> &str {
+    item.message_id.as_deref().filter(|id| !id.is_empty()).unwrap_or(item.id.as_str())
+}
+
+/// The message that the item replies to or acts on, if that is certain: WhatsApp's id and the sender of it are known. A
+/// wrong guess would attach the item to another participant's message, so there are only two: participants edit only
+/// their own messages, and a message that was deleted for everyone, with no other participant named, was the sender's. In a
+/// chat of two, either may have written the quoted message.
+pub(crate) fn answered(item: &Item, domain: &str) -> Option<String> {
+    let acts = matches!(item.kind, Kind::Edit | Kind::Delete | Kind::Reaction | Kind::PollVote);
+    let message = if acts { item.target.as_ref() } else { item.quoted.as_ref() }?;
+    let message_id = message.message_id.as_deref().filter(|id| !id.is_empty())?;
+    let sender = sender(item, message)?;
+    Some(id(&item.chat.id, &sender, message_id, ORIGINAL, "", domain))
+}
+
+fn sender(item: &Item, message: &Quoted) -> Option<String> {
+    if let Some(from) = &message.from {
+        let identity = full(item, from).identity();
+        return (!identity.is_empty()).then_some(identity);
+    }
+    let own = match item.kind {
+        Kind::Edit => true,
+        Kind::Delete => item
+            .deletion
+            .as_ref()
+            .is_some_and(|deletion| deletion.by.is_none() && deletion.scope == Some(DeletionScope::Everyone)),
+        _ => false,
+    };
+    own.then(|| item.from.identity())
+}
+
+/// Completes a quote's sender from the item's participants. A quote often has only the WhatsApp id, and the original was
+/// identified by the phone number.
+fn full<'a>(item: &'a Item, quoted: &'a Participant) -> &'a Participant {
+    if quoted.phone_digits().is_some() || quoted.whatsapp_id.is_none() {
+        return quoted;
+    }
+    item.participants().find(|participant| participant.whatsapp_id == quoted.whatsapp_id).unwrap_or(quoted)
+}
+
+fn id(chat: &str, sender: &str, message_id: &str, class: &str, revision: &str, domain: &str) -> String {
+    format!("{}@{domain}", hash(chat, sender, message_id, class, revision))
+}
+
+/// Hashes each field after its length, so that no two tuples make the same bytes.
+fn hash(chat: &str, sender: &str, message_id: &str, class: &str, revision: &str) -> Sha256 {
+    let mut bytes =
+        Vec::with_capacity(chat.len() + sender.len() + message_id.len() + class.len() + revision.len() + 5 * 8);
+    for field in [chat, sender, message_id, class, revision] {
+        bytes.extend_from_slice(&(field.len() as u64).to_be_bytes());
+        bytes.extend_from_slice(field.as_bytes());
+    }
+    Sha256::of(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moved_borders_give_other_hashes() {
+        let hashes = [
+            hash("ab", "c", "", "", ""),
+            hash("a", "bc", "", "", ""),
+            hash("", "abc", "", "", ""),
+            hash("", "", "abc", "", ""),
+            hash("abc", "", "", "", ""),
+        ];
+        for (at, one) in hashes.iter().enumerate() {
+            assert!(hashes.iter().skip(at + 1).all(|other| other != one));
+        }
+    }
+}

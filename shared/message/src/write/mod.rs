@@ -1,0 +1,194 @@
+//! From a captured item to an RFC 5322 message.
+//!
+//! Pure: no clock, no randomness, no environment. The same item and the same attachments make the same bytes, so a
+//! step that runs twice files the same message. `DESIGN.md` explains the layout.
+//!
+//! ```text
+//! multipart/mixed
+//!  ├ multipart/alternative
+//!  │   ├ text/plain     facts and texts, WhatsApp's own marks kept
+//!  │   └ text/html      the same with the marks shown; pictures of the message, nothing remote
+//!  ├ each attachment and each contact card, its own bytes
+//!  └ application/json   whatsapp-item.json: the item as captured, which is the evidence
+//! ```
+
+mod amounts;
+mod body;
+mod clean;
+mod content;
+mod direction;
+mod domain;
+mod encoded_word;
+mod file;
+mod file_name;
+mod headers;
+mod links;
+mod message_id;
+mod parts;
+mod people;
+mod picture;
+mod pieces;
+mod vcard;
+
+use bytes::Bytes;
+pub use domain::DomainError;
+pub use file::{FileFacts, Utf8Probe};
+pub use file_name::EVIDENCE as EVIDENCE_NAME;
+use jiff::tz::TimeZone;
+use model::{Captured, Item, Sha256};
+use people::Label;
+pub use picture::Picture;
+pub use pieces::{Base64Lines, Piece};
+
+/// Turns items into messages of one archive.
+#[derive(Debug, Clone)]
+pub struct Renderer {
+    domain: String,
+    zone: Option<TimeZone>,
+}
+
+/// The content of an attachment.
+#[derive(Clone, Copy)]
+pub enum Content {
+    /// Its bytes, already checked against the item's declared digest.
+    File(FileFacts),
+    /// The archive erased it by its retention (410). The message states that in its place.
+    Erased,
+}
+
+/// A message that is ready to be filed, except for its files' bytes.
+#[derive(Clone)]
+pub struct Rendered {
+    /// Its Message-ID, in angle brackets.
+    pub message_id: String,
+    /// The whole message, CR LF line ends, ASCII. Every attachment that was not erased is one piece.
+    pub pieces: Vec<Piece>,
+}
+
+impl Rendered {
+    /// Builds the whole message in memory. `file` returns the bytes of the attachment with an index.
+    pub fn mime<'a>(&self, file: impl Fn(usize) -> &'a [u8]) -> Bytes {
+        if let [Piece::Written(all)] = self.pieces.as_slice() {
+            return all.clone();
+        }
+        let mut mime = Vec::with_capacity(usize::try_from(self.length()).unwrap_or_default());
+        for piece in &self.pieces {
+            match piece {
+                Piece::Written(bytes) => mime.extend_from_slice(bytes),
+                Piece::File { index, .. } => {
+                    let mut lines = Base64Lines::default();
+                    lines.push(file(*index), &mut mime);
+                    lines.finish(&mut mime);
+                }
+            }
+        }
+        mime.into()
+    }
+
+    /// The length of the whole message in bytes.
+    pub fn length(&self) -> u64 {
+        let length = |piece: &Piece| match piece {
+            Piece::Written(bytes) => bytes.len() as u64,
+            Piece::File { bytes, .. } => Base64Lines::length(*bytes),
+        };
+        self.pieces.iter().map(length).fold(0, u64::saturating_add)
+    }
+}
+
+/// Why an item could not be rendered. Every variant is permanent: the same input fails again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RenderError {
+    /// The number of contents is not the number of attachments.
+    #[error("expected the contents of {expected} attachments, got {given}")]
+    Attachments {
+        /// The number of attachments of the item.
+        expected: usize,
+        /// The number of contents.
+        given: usize,
+    },
+    /// The place of a file is missing in the message. No message is better than one that lacks a file.
+    #[error("the place of an attachment is missing in the message")]
+    Place,
+}
+
+impl Renderer {
+    /// Makes a renderer whose Message-IDs end in `archive_domain`: `archive.example.com`. Two archives with the same domain
+    /// give the same message the same Message-ID, so the domain must not change.
+    ///
+    /// # Errors
+    /// [`DomainError`] if it is not a domain name.
+    pub fn new(archive_domain: &str) -> Result<Self, DomainError> {
+        Ok(Self { domain: domain::parse(archive_domain)?, zone: None })
+    }
+
+    /// Shows local times of a time zone beside UTC.
+    #[must_use]
+    pub fn with_time_zone(self, zone: Option<TimeZone>) -> Self {
+        Self { zone, ..self }
+    }
+
+    /// The item's Message-ID, `<64 hex digits@archive domain>`: the hash of the chat, the sender's identity, WhatsApp's
+    /// id of the message, the class and the revision.
+    ///
+    /// All original content has one class, so that a reply finds the message that it quotes without knowing its kind. An
+    /// edit, a deletion, a reaction and a vote each have their own class and their item's id as revision.
+    pub fn message_id(&self, item: &Item) -> String {
+        format!("<{}>", message_id::own(item, &self.domain))
+    }
+
+    /// Renders an item. `attachments` has one content for each of the item's attachments, in the same order. Only the
+    /// [`FileFacts`] of their bytes are needed.
+    ///
+    /// The header X-WA-Content-SHA256 is the digest of a list of digests, one a line: of `whatsapp-item.json`, then of
+    /// each attachment, in hex, or `erased`. Each line ends in LF.
+    ///
+    /// # Errors
+    /// [`RenderError`], all of them permanent. Nothing that an item says is an error.
+    pub fn render(&self, captured: &Captured, attachments: &[Content]) -> Result<Rendered, RenderError> {
+        let Captured { item, evidence, .. } = captured;
+        if attachments.len() != item.attachments.len() {
+            return Err(RenderError::Attachments { expected: item.attachments.len(), given: attachments.len() });
+        }
+        let seed = Sha256::of(evidence);
+        let message_id = message_id::own(item, &self.domain);
+        let content_id = |number: usize| format!("picture-{number}.{}@{}", seed.short_hex(), self.domain);
+        let mut files = parts::files(item, attachments, content_id);
+        let mut names: Vec<String> =
+            files.iter().map(|file| file.name.clone()).chain(content::card_names(item)).collect();
+        file_name::make_distinct(&mut names);
+        let card_names = names.split_off(files.len());
+        for (file, name) in files.iter_mut().zip(names) {
+            file.name = name;
+        }
+        // Once for the header and the texts: formatting a number takes longer than everything else about a participant.
+        let labels: Vec<Label> = item.participants().take(1 + headers::MAX_TO).map(Label::of).collect();
+        let body = content::compose(captured, &labels, &files, self.zone.as_ref());
+        let mut parts = Vec::with_capacity(files.len() + item.contacts.len());
+        let mut places = Vec::with_capacity(files.len());
+        for (index, file) in files.iter().enumerate() {
+            if let Content::File(facts) = file.content {
+                parts.push(parts::place(file, facts.utf8, pieces::mark(&seed, index)));
+                places.push((index, facts.bytes));
+            }
+        }
+        parts.extend(content::cards(item, &card_names));
+        let content = content_digest(&seed, attachments);
+        let message = headers::write(item, &labels, &body.chat, &self.domain, &message_id, &content);
+        let mut written = Vec::new();
+        message.body(parts::message(body.plain(), body.html(), parts, evidence, &seed)).serialize(&mut written);
+        let written = parts::quote_from_lines(written);
+        let pieces = pieces::cut(written, &seed, &places).ok_or(RenderError::Place)?;
+        Ok(Rendered { message_id: format!("<{message_id}>"), pieces })
+    }
+}
+
+fn content_digest(evidence: &Sha256, attachments: &[Content]) -> Sha256 {
+    let mut list = format!("{evidence}\n");
+    for content in attachments {
+        match content {
+            Content::File(facts) => list.push_str(&format!("{}\n", facts.sha256)),
+            Content::Erased => list.push_str("erased\n"),
+        }
+    }
+    Sha256::of(list.as_bytes())
+}

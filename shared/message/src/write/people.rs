@@ -1,0 +1,168 @@
+//! How a participant is shown in a header, a table and a sentence.
+
+use model::{MailboxAddress, Participant, Sha256};
+use phone::PhoneNumber;
+
+use crate::write::{clean::one_line, direction};
+
+/// The longest name that is shown, in characters. The whole name is in the evidence.
+const MAX_NAME: usize = 128;
+
+/// The domain of participants without an e-mail address: a reserved domain, so that no reply leaves.
+const INVALID_DOMAIN: &str = "whatsapp.invalid";
+
+/// The longest run of digits taken for a phone number: E.164 has 15, and prefixes may come before it.
+const MAX_DIGITS: usize = 24;
+
+/// A participant's name, and the phone number behind it.
+#[derive(Clone, Default)]
+pub(crate) struct Label {
+    /// The name, else the phone number, else whatever id is known.
+    pub(crate) name: String,
+    /// `+45 20 12 34 56`, if it is not the name already.
+    pub(crate) number: Option<String>,
+}
+
+impl Label {
+    pub(crate) fn of(participant: &Participant) -> Self {
+        match (captured_name(participant), number(participant)) {
+            (Some(name), Some(number)) if !same_number(&name, &number) => Self { name, number: Some(number) },
+            // A name that ends in a number between brackets would pass for a name with its number.
+            (Some(name), None) if name.contains('(') => Self { name, number: Some("no number".to_owned()) },
+            (Some(name), _) => Self { name, number: None },
+            (None, Some(number)) => Self { name: number, number: None },
+            (None, None) => Self { name: name(participant), number: None },
+        }
+    }
+
+    /// `Søren Jensen (+45 20 12 34 56)`, for headers and plain text.
+    pub(crate) fn text(&self) -> String {
+        let name = direction::isolated(&self.name);
+        match &self.number {
+            // The last mark keeps the bracket in its place where the reader's own direction is right to left.
+            Some(number) if name.len() > self.name.len() => format!("{name} ({number}){}", direction::LRM),
+            Some(number) => format!("{name} ({number})"),
+            None => name.into_owned(),
+        }
+    }
+}
+
+/// The name, else the phone number, else whatever id is known.
+pub(crate) fn name(participant: &Participant) -> String {
+    captured_name(participant)
+        .or_else(|| number(participant))
+        .or_else(|| id(participant))
+        .unwrap_or_else(|| "Unknown".to_owned())
+}
+
+/// The participant's address in From or To: made of `[0-9a-z.-]` alone, or a mailbox address that was checked.
+pub(crate) fn address(participant: &Participant) -> String {
+    if let Some(email) = participant.email.as_deref().and_then(|email| email.parse::<MailboxAddress>().ok()) {
+        return email.into();
+    }
+    if let Some(digits) = digits(participant) {
+        return format!("{digits}@{INVALID_DOMAIN}");
+    }
+    let readable = participant.whatsapp_id.as_deref().and_then(|id| {
+        let local = id.trim().to_ascii_lowercase().replace('@', ".");
+        let fits = id.contains('@')
+            && local.len() <= 64
+            && local.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
+            && local.split('.').all(|label| !label.is_empty());
+        fits.then_some(local)
+    });
+    let local = readable.unwrap_or_else(|| format!("id-{}", Sha256::of(participant.identity().as_bytes()).short_hex()));
+    format!("{local}@{INVALID_DOMAIN}")
+}
+
+/// What stands behind the `@` where a text mentions the participant: the phone number's digits, or the local part of the
+/// WhatsApp id.
+pub(crate) fn mention_tokens(participant: &Participant) -> impl Iterator<Item = String> {
+    let local = participant.whatsapp_id.as_deref().and_then(|id| id.split(['@', ':']).next()).map(str::to_owned);
+    let local =
+        local.filter(|local| (5..=MAX_DIGITS).contains(&local.len()) && local.bytes().all(|c| c.is_ascii_digit()));
+    digits(participant).into_iter().chain(local)
+}
+
+fn captured_name(participant: &Participant) -> Option<String> {
+    participant.name.as_deref().map(|name| one_line(name, MAX_NAME)).filter(|name| !name.is_empty())
+}
+
+fn id(participant: &Participant) -> Option<String> {
+    [&participant.email, &participant.whatsapp_id, &participant.phone]
+        .into_iter()
+        .filter_map(|id| id.as_deref().map(|id| one_line(id, MAX_NAME)))
+        .find(|id| !id.is_empty())
+}
+
+fn digits(participant: &Participant) -> Option<String> {
+    participant.phone_digits().filter(|digits| digits.len() <= MAX_DIGITS)
+}
+
+fn number(participant: &Participant) -> Option<String> {
+    digits(participant).map(|digits| international(&digits))
+}
+
+/// The number as it is usually written: `+45 20 12 34 56`. A number that is in no numbering plan keeps its digits.
+fn international(digits: &str) -> String {
+    let digits = format!("+{digits}");
+    PhoneNumber::parse(&digits, None).map_or(digits, |number| number.international())
+}
+
+fn same_number(name: &str, number: &str) -> bool {
+    let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+    !name.chars().any(char::is_alphabetic) && digits(name) == digits(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn participant(name: &str, phone: &str, whatsapp_id: &str, email: &str) -> Participant {
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        Participant { name: some(name), phone: some(phone), whatsapp_id: some(whatsapp_id), email: some(email) }
+    }
+
+    #[test]
+    fn address_is_made_of_what_is_known() {
+        for (known, expected) in [
+            (participant("A", "+4520123456", "", "Ada@Example.com"), "ada@example.com"),
+            (participant("A", "+4520123456", "", "a\r\nb@example.com"), "4520123456@whatsapp.invalid"),
+            (participant("A", "", "77123456@lid", ""), "77123456.lid@whatsapp.invalid"),
+            (participant("A", "", "4520123456", ""), "id-e21dd0e18b4a5ac9d9d6f4dd5d7fdc38@whatsapp.invalid"),
+        ] {
+            let made = address(&known);
+            if expected.starts_with("id-") {
+                assert!(made.starts_with("id-") && made.len() == 35 + 1 + INVALID_DOMAIN.len(), "{made}");
+            } else {
+                assert_eq!(made, expected);
+            }
+        }
+        for hostile in ["x@y>,<z", "a..b@lid", "é@lid", "@", &"9".repeat(80)] {
+            assert!(address(&participant("", "", hostile, "")).starts_with("id-"), "{hostile:?}");
+        }
+        assert!(address(&participant("", &"9".repeat(1_000_000), "", "")).starts_with("id-"));
+    }
+
+    #[test]
+    fn label_has_the_number_once() {
+        let label = |participant: Participant| Label::of(&participant).text();
+        assert!(!label(participant("+45 20123456", "4520123456", "", "")).contains('('));
+        assert!(label(participant("Søren", "4520123456", "", "")).starts_with("Søren (+45"));
+        assert_eq!(label(Participant::default()), "Unknown");
+        assert_eq!(label(participant("\u{3164}\u{200b}", "", "77@lid", "")), "77@lid");
+        assert!(label(participant(&"x".repeat(1_000_000), "", "", "")).chars().count() <= MAX_NAME + 1);
+    }
+
+    #[test]
+    fn name_cannot_pretend_to_have_a_number() {
+        let label = Label::of(&participant("Boss (+45 20 12 34 56)", "", "77@lid", "")).text();
+        assert_eq!(label, "Boss (+45 20 12 34 56) (no number)");
+    }
+
+    #[test]
+    fn label_keeps_number_and_brackets_in_place_when_the_name_is_right_to_left() {
+        let label = Label::of(&participant("דנה", "4520123456", "", "")).text();
+        assert_eq!(label, "\u{200e}דנה\u{200e} (+45 20 12 34 56)\u{200e}");
+    }
+}

@@ -1,0 +1,116 @@
+//! The bucket's layout: every key that the system reads or writes is made here.
+
+use crate::{ConvertTask, ImportTask, ItemKey, RunId};
+
+/// `state/cursor.json`: how far `fetch` has come.
+pub const CURSOR: &str = "state/cursor.json";
+
+/// `state/user-map.json`: the user map that import used last.
+pub const USER_MAP_RECORD: &str = "state/user-map.json";
+
+/// `config/user-map.csv`: whose mailbox a phone number's is.
+pub const USER_MAP: &str = "config/user-map.csv";
+
+/// Where chat exports are dropped: `inbox/<owner's e-mail>/<file>`.
+pub const INBOX: &str = "inbox/";
+
+/// The table beside a chat export that names its participants.
+pub fn participants(export: &str) -> String {
+    format!("{export}{PARTICIPANTS}")
+}
+
+/// What the name of such a table ends with.
+pub const PARTICIPANTS: &str = ".participants.csv";
+
+/// Where the manifests are.
+pub const RUNS: &str = "runs/";
+
+/// Where the outcomes are.
+pub const OUTCOMES: &str = "outcomes/";
+
+/// Where the operator's command keeps a copy of each dead letter that it discards.
+pub const DISCARDED: &str = "discarded/";
+
+/// A page of a run's manifest, counted from 1; padded so that pages sort.
+pub fn manifest(run: &RunId, page: u32) -> String {
+    format!("{RUNS}{run}/items-{page:06}.ndjson")
+}
+
+/// The record that a run writes when it begins, beside its manifest.
+pub fn run_begun(run: &RunId) -> String {
+    format!("{RUNS}{run}/begun.json")
+}
+
+/// The record that a run writes when it ends. Earlier releases also wrote this object when the run began.
+pub fn run(run: &RunId) -> String {
+    format!("{RUNS}{run}/run.json")
+}
+
+/// An object of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunObject {
+    /// [`run_begun`].
+    BegunRecord,
+    /// [`run`].
+    Record,
+    /// [`manifest`], with the page's number.
+    ManifestPage(u32),
+}
+
+/// The run that a key under [`RUNS`] belongs to, and the object; `None` for a key of another form.
+pub fn run_object(key: &str) -> Option<(RunId, RunObject)> {
+    let (run, name) = key.strip_prefix(RUNS)?.split_once('/')?;
+    let object = match name {
+        "begun.json" => RunObject::BegunRecord,
+        "run.json" => RunObject::Record,
+        page => RunObject::ManifestPage(page.strip_prefix("items-")?.strip_suffix(".ndjson")?.parse().ok()?),
+    };
+    Some((run.parse().ok()?, object))
+}
+
+/// Where the rendered messages are.
+pub const MIME: &str = "mime/";
+
+/// A rendered message.
+pub fn mime(key: &ItemKey) -> String {
+    format!("{MIME}{key}.eml")
+}
+
+/// An item's outcome.
+pub fn outcome(key: &ItemKey) -> String {
+    format!("{OUTCOMES}{key}.json")
+}
+
+/// The keys of an item's objects. The item's id alone decides them: a source may list one id under several dates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemKeys {
+    /// The message.
+    pub mime: String,
+    /// The outcome.
+    pub outcome: String,
+    /// Where release 0.1 put the message: under the UTC date of the archived time. Read only.
+    pub dated_mime: String,
+    /// Where release 0.1 put the outcome. Read where `outcome` has no object.
+    pub dated_outcome: String,
+}
+
+impl ItemKeys {
+    /// Those of a convert task's item.
+    pub fn of_convert(task: &ConvertTask) -> Self {
+        Self::of(&task.item.key(), &task.archived_date())
+    }
+
+    /// Those of an import task's item.
+    pub fn of_import(task: &ImportTask) -> Self {
+        Self::of(&task.key, &task.archived_date())
+    }
+
+    fn of(key: &ItemKey, archived_date: &str) -> Self {
+        Self {
+            mime: mime(key),
+            outcome: outcome(key),
+            dated_mime: format!("{MIME}{archived_date}/{key}.eml"),
+            dated_outcome: format!("{OUTCOMES}{archived_date}/{key}.json"),
+        }
+    }
+}

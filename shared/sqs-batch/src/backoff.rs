@@ -1,0 +1,85 @@
+//! How long a failed record waits.
+
+use std::time::Duration;
+
+use model::Sha256;
+
+use crate::Record;
+
+/// Waits that double from `base` to `cap` with each delivery, spread by up to a quarter so that records that failed
+/// together do not come back together.
+///
+/// With the defaults (5 s and 15 min) the first 8 waits sum up to 21 minutes at most, and every later one is about a
+/// quarter of an hour: an hour's outage takes at most 13 receives, and a queue that gives a message out 300 times, as the
+/// template's do, keeps it through 55 hours at least.
+///
+/// SQS drops a message 14 days after it was sent, and a dead-letter queue counts from the same moment. So nobody's wish
+/// for a longer wait counts beyond [`LONGEST_ASKED`](Self::LONGEST_ASKED): 300 times that and a function's 15 minutes are
+/// 9.4 days, and the letter that SQS makes then has 4.6 left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backoff {
+    /// The wait after the first delivery.
+    pub base: Duration,
+    /// The longest wait.
+    pub cap: Duration,
+}
+
+impl Backoff {
+    /// The longest wait of a deployed function.
+    pub const CAP: Duration = Duration::from_secs(15 * 60);
+
+    /// The most of a Retry-After that is waited.
+    pub const LONGEST_ASKED: Duration = Duration::from_secs(30 * 60);
+
+    /// The wait of a record that fails now; not shorter than what somebody `asked` for (a Retry-After), up to
+    /// [`LONGEST_ASKED`](Self::LONGEST_ASKED).
+    pub fn wait(&self, record: &Record, asked: Option<Duration>) -> Duration {
+        let doubled = 2_u32.saturating_pow(record.receive_count.saturating_sub(1).min(20));
+        let wait = self.base.saturating_mul(doubled).min(self.cap);
+        // Spread by the message, not by chance: the same delivery always waits the same time.
+        let seed = Sha256::of(format!("{} {}", record.message_id, record.receive_count).as_bytes());
+        let spread = wait.mul_f64(f64::from(seed.as_bytes()[0]) / 255.0 / 4.0);
+        (wait - spread).max(asked.unwrap_or_default().min(Self::LONGEST_ASKED))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lambda_events::event::sqs::SqsMessage;
+
+    use super::*;
+
+    fn delivered(times: u32) -> Record {
+        let mut message = SqsMessage::default();
+        message.message_id = Some("m".into());
+        message.receipt_handle = Some("r".into());
+        message.attributes.insert("ApproximateReceiveCount".into(), times.to_string());
+        Record::read(message).unwrap()
+    }
+
+    #[test]
+    fn waits_grow_to_the_cap_and_obey_a_retry_after() {
+        let backoff = Backoff { base: Duration::from_secs(5), cap: Backoff::CAP };
+        let waits: Vec<_> = (1..=300).map(|times| backoff.wait(&delivered(times), None)).collect();
+        assert!(waits[0] <= Duration::from_secs(5) && waits[0] >= Duration::from_millis(3750));
+        assert!(waits.iter().all(|wait| *wait <= Backoff::CAP));
+        let hours = waits.iter().sum::<Duration>().as_secs() / 3600;
+        assert!(hours >= 55, "300 deliveries outlast {hours} hours");
+        let an_hour = Duration::from_secs(3600);
+        let within = (1..).find(|receives| waits.iter().take(*receives).sum::<Duration>() > an_hour);
+        assert!(within.is_some_and(|receives| receives <= 13), "{within:?} receives in an hour");
+        assert_eq!(backoff.wait(&delivered(1), Some(Duration::from_secs(1200))), Duration::from_secs(1200));
+        assert_eq!(backoff.wait(&delivered(u32::MAX), None).max(Backoff::CAP), Backoff::CAP);
+    }
+
+    /// As the template has them: a message is given out 300 times, each time to a function of at most 15 minutes, and is
+    /// gone 14 days after it was sent.
+    #[test]
+    fn sqs_makes_a_letter_of_a_message_days_before_it_would_drop_it_whatever_wait_is_asked_for() {
+        let backoff = Backoff { base: Duration::from_secs(5), cap: Backoff::CAP };
+        let longest = Duration::from_secs(15 * 60);
+        let kept = |times| backoff.wait(&delivered(times), Some(Duration::from_secs(24 * 3600))) + longest;
+        let days = (1..=300).map(kept).sum::<Duration>().as_secs_f64() / 86_400.0;
+        assert!(days < 10.0, "{days} days, and a letter of the rest of 14");
+    }
+}

@@ -1,0 +1,173 @@
+//! One message of a batch.
+
+use std::collections::HashMap;
+
+use aws_lambda_events::event::sqs::SqsMessage;
+use jiff::Timestamp;
+use model::{DeadLetter, ItemId, LetterOf, Outcome, RunId};
+
+/// One message of a batch: the members of Lambda's SQS event that matter.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// Names the record in the answer.
+    pub message_id: String,
+    /// Names the delivery to SQS.
+    pub receipt_handle: String,
+    /// As it was sent. It may hold personal data.
+    pub body: String,
+    /// How often the message was given out, this time included.
+    pub receive_count: u32,
+    /// When it was sent, by SQS's clock.
+    pub sent: Option<Timestamp>,
+    attributes: HashMap<String, String>,
+}
+
+impl Record {
+    /// A record of a test that drives [`Work`](crate::Work) without a queue: first received, without attributes.
+    pub fn of_body(body: String, sent: Option<Timestamp>) -> Self {
+        let (message_id, receipt_handle) = ("message".to_owned(), "receipt".to_owned());
+        Self { message_id, receipt_handle, body, receive_count: 1, sent, attributes: HashMap::new() }
+    }
+
+    pub(crate) fn read(message: SqsMessage) -> Option<Self> {
+        let sent = message.attributes.get("SentTimestamp").and_then(|sent| sent.parse().ok());
+        let receive_count = message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok());
+        let attributes = message
+            .message_attributes
+            .into_iter()
+            .filter_map(|(name, attribute)| Some((name, attribute.string_value?)))
+            .collect();
+        Some(Self {
+            message_id: message.message_id?,
+            receipt_handle: message.receipt_handle?,
+            body: message.body.unwrap_or_default(),
+            receive_count: receive_count.unwrap_or(1),
+            sent: sent.and_then(|milliseconds| Timestamp::from_millisecond(milliseconds).ok()),
+            attributes,
+        })
+    }
+
+    /// A string attribute of the message.
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.get(name).map(String::as_str)
+    }
+
+    /// Whether an item's dead letter is enough for this message too: another message for the same item became that
+    /// letter, or, where the outcome does not say which, this one is new (a later run's overlap, a repeated convert).
+    ///
+    /// The message that became the letter is never done with that, however often it was given out: SQS may have given it
+    /// to two functions, and the other one may have ended between its note and its letter.
+    ///
+    /// A dead letter that SQS has deleted by its age is not enough: nothing but this message leads to the item any more.
+    pub fn needs_no_letter(&self, outcome: &Outcome) -> bool {
+        self.needs_no_letter_at(outcome, Timestamp::now())
+    }
+
+    fn needs_no_letter_at(&self, outcome: &Outcome, now: Timestamp) -> bool {
+        let letter = outcome.letter_of.as_ref();
+        let is_replay = self.keeps_a_reason() || letter.is_some_and(|letter| self.is_copy_of(letter));
+        let is_another_s = letter.map_or(self.receive_count <= 1, |letter| letter.message != self.message_id);
+        outcome.dead_letter.is_some() && !outcome.dead_letter_expired(now) && !is_replay && is_another_s
+    }
+
+    /// What an item's outcome says of this message when it becomes the item's letter, now.
+    pub fn letter_of(&self, run: &RunId) -> LetterOf {
+        LetterOf::new(self.message_id.clone(), run.clone(), Timestamp::now())
+    }
+
+    /// Whether it has a dead letter's attributes: our command and AWS's own redrive keep them.
+    fn keeps_a_reason(&self) -> bool {
+        self.attribute(DeadLetter::REASON_ATTRIBUTE).is_some()
+    }
+
+    /// Whether somebody sent a letter's body by hand, without its attributes: the task is of the letter's own run, and
+    /// was sent after the letter was noted. A later run that lists the item again names itself. A sender that repeats
+    /// itself for want of an answer mostly does so before anything has become of the first; a second letter is the worst
+    /// that comes of it.
+    fn is_copy_of(&self, letter: &LetterOf) -> bool {
+        let same_run = || self.item_and_run().1.is_some_and(|run| run == letter.run);
+        self.message_id != letter.message && self.sent.is_some_and(|sent| sent > letter.at) && same_run()
+    }
+
+    /// The item and the run, where the body can be read so far.
+    pub fn item_and_run(&self) -> (Option<ItemId>, Option<RunId>) {
+        // Member by member: a bad run must not hide a good item.
+        let value: serde_json::Value = serde_json::from_str(&self.body).unwrap_or_default();
+        let member = |name: &str| value.get(name).cloned().unwrap_or_default();
+        (serde_json::from_value(member("item")).ok(), serde_json::from_value(member("run")).ok())
+    }
+
+    /// The key of the record's item, for the log: an item's id may name somebody, its key does not.
+    pub fn key(&self) -> String {
+        self.item_and_run().0.map(|item| item.key().to_string()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lambda_events::event::sqs::SqsMessageAttribute;
+    use model::{DeadLettered, Reason, Stage};
+
+    use super::*;
+
+    const RUN: &str = "20261122T070000Z-daily-1";
+    const NOTED: i64 = 1_763_800_000_000;
+
+    fn record(message: &str, receives: u32, run: &str, sent: i64) -> SqsMessage {
+        let mut read = SqsMessage::default();
+        read.message_id = Some(message.into());
+        read.receipt_handle = Some("r".into());
+        read.body = Some(format!(r#"{{"v":1,"run":"{run}","item":"WA-1"}}"#));
+        read.attributes.insert("ApproximateReceiveCount".into(), receives.to_string());
+        read.attributes.insert("SentTimestamp".into(), sent.to_string());
+        read
+    }
+
+    fn dead() -> Outcome {
+        let mut outcome = Outcome::new("WA-1".parse().unwrap());
+        outcome.dead_letter = Some(DeadLettered { stage: Stage::Import, reason: Reason::Unmapped });
+        outcome.letter_of = Some(LetterOf {
+            message: "first".into(),
+            run: RUN.parse().unwrap(),
+            at: Timestamp::from_millisecond(NOTED).unwrap(),
+        });
+        outcome
+    }
+
+    #[test]
+    fn one_letter_is_enough_for_an_item_until_somebody_sends_it_back() {
+        let now = Timestamp::from_millisecond(NOTED + 1000).unwrap();
+        let needs_none = |message| Record::read(message).unwrap().needs_no_letter_at(&dead(), now);
+        assert!(needs_none(record("other", 1, "20261123T070000Z-daily-2", NOTED + 1)), "a later run's listing");
+        assert!(needs_none(record("other", 1, RUN, NOTED - 1)), "sent twice");
+        assert!(needs_none(record("other", 4, RUN, NOTED - 1)), "sent twice, and it has waited");
+        assert!(!needs_none(record("first", 1, RUN, NOTED - 1)), "given to two at once, and the other may have ended");
+        assert!(!needs_none(record("first", 2, RUN, NOTED - 1)), "its letter may not have been sent");
+        assert!(!needs_none(record("copy", 1, RUN, NOTED + 1)), "its body was sent by hand");
+        let mut replay = record("replay", 1, RUN, NOTED + 1);
+        let mut reason = SqsMessageAttribute::default();
+        reason.string_value = Some("unmapped".into());
+        replay.message_attributes.insert(DeadLetter::REASON_ATTRIBUTE.into(), reason);
+        assert!(!needs_none(replay));
+        assert!(
+            !Record::read(record("other", 1, RUN, 0))
+                .unwrap()
+                .needs_no_letter_at(&Outcome::new("WA-1".parse().unwrap()), now)
+        );
+        let unnamed = Outcome { letter_of: None, ..dead() };
+        assert!(Record::read(record("other", 1, RUN, 0)).unwrap().needs_no_letter_at(&unnamed, now), "a new task");
+        assert!(
+            !Record::read(record("other", 2, RUN, 0)).unwrap().needs_no_letter_at(&unnamed, now),
+            "it may be its own letter"
+        );
+    }
+
+    #[test]
+    fn dead_letter_that_sqs_has_deleted_does_not_stop_a_backfill() {
+        let backfill = Record::read(record("other", 1, "20261223T070000Z-backfill-2", NOTED + 1)).unwrap();
+        let day = jiff::SignedDuration::from_hours(24);
+        let noted = Timestamp::from_millisecond(NOTED).unwrap();
+        assert!(backfill.needs_no_letter_at(&dead(), noted + 14 * day));
+        assert!(!backfill.needs_no_letter_at(&dead(), noted + 15 * day));
+    }
+}

@@ -1,0 +1,108 @@
+//! The few requests to Lambda and EventBridge Scheduler that the tests make. They are written here because no SDK reads
+//! ministack's list of event source mappings, which has a number as text.
+
+use anyhow::{Context, ensure};
+use local::ministack::Ministack;
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+
+/// A way to the services.
+pub(crate) struct Api {
+    client: Client,
+    endpoint: String,
+}
+
+impl Api {
+    /// To those at an endpoint.
+    pub(crate) fn at(endpoint: &str) -> anyhow::Result<Self> {
+        // Another test of this process may have installed it already.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        Ok(Self { client: Client::builder().no_proxy().build()?, endpoint: endpoint.to_owned() })
+    }
+
+    async fn ask(&self, service: &str, method: Method, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.request(service, method, path, body, None).await
+    }
+
+    async fn request(
+        &self,
+        service: &str,
+        method: Method,
+        path: &str,
+        body: &Value,
+        target: Option<&str>,
+    ) -> anyhow::Result<Value> {
+        // ministack tells services apart by a signature's scope; whether the signature is right it does not ask.
+        let scope = format!("Credential=local/20261122/{}/{service}/aws4_request", Ministack::REGION);
+        let request = self.client.request(method, format!("{}{path}", self.endpoint)).json(body);
+        let request =
+            request.header("authorization", format!("AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0"));
+        let request = match target {
+            Some(target) => request.header("x-amz-target", target).header("content-type", "application/x-amz-json-1.1"),
+            None => request,
+        };
+        let answer = request.send().await?;
+        let status = answer.status();
+        let failed = answer.headers().contains_key("x-amz-function-error");
+        let text = answer.text().await?;
+        ensure!(status.is_success() && !failed, "{path}: {status} {text}");
+        if text.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_str(&text).with_context(|| format!("{path}: no JSON: {text}"))
+    }
+
+    /// Invokes a function and waits for its answer.
+    pub(crate) async fn invoke(&self, function: &str, event: &Value) -> anyhow::Result<Value> {
+        self.ask("lambda", Method::POST, &format!("/2015-03-31/functions/{function}/invocations"), event).await
+    }
+
+    /// What a schedule is.
+    pub(crate) async fn schedule(&self, name: &str) -> anyhow::Result<Value> {
+        self.ask("scheduler", Method::GET, &format!("/schedules/{name}"), &Value::Null).await
+    }
+
+    /// The configuration of a function.
+    pub(crate) async fn function(&self, name: &str) -> anyhow::Result<Value> {
+        self.ask("lambda", Method::GET, &format!("/2015-03-31/functions/{name}/configuration"), &Value::Null).await
+    }
+
+    /// The queue and the state of each event source mapping.
+    pub(crate) async fn mappings(&self) -> anyhow::Result<Vec<(String, String)>> {
+        let listed = self.ask("lambda", Method::GET, "/2015-03-31/event-source-mappings/", &Value::Null).await?;
+        let mappings = listed["EventSourceMappings"].as_array().context("no list of mappings")?;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        Ok(mappings.iter().map(|mapping| (text(&mapping["EventSourceArn"]), text(&mapping["State"]))).collect())
+    }
+
+    /// The ids of the customer-managed keys.
+    pub(crate) async fn keys(&self) -> anyhow::Result<Vec<String>> {
+        let listed = self.request("kms", Method::POST, "/", &json!({}), Some("TrentService.ListKeys")).await?;
+        let keys = listed["Keys"].as_array().context("no list of keys")?.iter();
+        Ok(keys.filter_map(|key| key["KeyId"].as_str().map(str::to_owned)).collect())
+    }
+
+    /// The state of a key.
+    pub(crate) async fn key_state(&self, key: &str) -> anyhow::Result<String> {
+        let target = Some("TrentService.DescribeKey");
+        let described = self.request("kms", Method::POST, "/", &json!({"KeyId": key}), target).await?;
+        described["KeyMetadata"]["KeyState"].as_str().map(str::to_owned).context("no state")
+    }
+
+    /// Sets the bound of each event source mapping once more, and leaves the rest as the template made it.
+    ///
+    /// ministack keeps the bound as the text that CloudFormation hands a parameter around as, and its poller then
+    /// fails to compare it with a number; AWS takes it as the number that it is.
+    pub(crate) async fn count_by_numbers(&self) -> anyhow::Result<()> {
+        let mappings = "/2015-03-31/event-source-mappings/";
+        let listed = self.ask("lambda", Method::GET, mappings, &Value::Null).await?;
+        for mapping in listed["EventSourceMappings"].as_array().context("no list of mappings")? {
+            let id = mapping["UUID"].as_str().context("a mapping without an id")?;
+            let bound = mapping["ScalingConfig"]["MaximumConcurrency"].as_str();
+            let Some(bound) = bound else { continue };
+            let change = json!({"ScalingConfig": {"MaximumConcurrency": bound.parse::<u32>()?}});
+            self.ask("lambda", Method::PUT, &format!("{mappings}{id}"), &change).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,198 @@
+//! The deployment: template.yaml through the real `sam deploy` into ministack, and then a day's work through what came of
+//! it. Nothing is wired by the tests: the schedule, the functions with their environments, the event source mappings,
+//! the queues and the bucket are what the template made.
+
+mod api;
+mod bootstraps;
+mod lifecycle;
+mod stack;
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, ensure};
+use aws::s3::{Condition, Put, Store};
+use graph_fake::{CLIENT_ID, CLIENT_SECRET, GraphFake, TENANT_ID, User};
+use harness::{binaries, letters};
+use jiff::{SignedDuration, Timestamp};
+use local::{
+    archive::{ArchiveCredentials, Sample, SampleArchive, mailboxes, user_map},
+    totals::Totals,
+};
+use model::{Cursor, RunId, keys};
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::stack::{Account, Outputs, STACK};
+
+const OWNER: &str = "owner@example.com";
+
+const FRIEND: &str = "friend@example.com";
+
+const CHAT: &str = "21/11/2026, 09:59 - Ada: God morgen\n21/11/2026, 10:00 - Bo: Good morning\n";
+
+/// As the runbook leads through it: deployed with the schedule off and tried by hand, deployed again with nothing
+/// changed, switched over to the archiver's API and on, and removed.
+#[tokio::test]
+async fn what_is_deployed_does_its_work_from_the_first_trial_to_its_removal() -> anyhow::Result<()> {
+    let graph = GraphFake::start().await?;
+    for address in mailboxes()? {
+        graph.add(User::new(address.as_str()));
+    }
+    graph.add(User::new(OWNER));
+    graph.add(User::new(FRIEND));
+    let account = Account::start().await?;
+    account.lead_to(&graph)?;
+    let sample = Sample::day(Timestamp::now())?;
+    let expected = sample.expected();
+    let credentials = ArchiveCredentials { username: "connector".to_owned(), password: "correct horse".to_owned() };
+    let archive = SampleArchive::start(sample, credentials.clone()).await?;
+
+    let mailboxes = [
+        ("GraphTenantId", TENANT_ID),
+        ("GraphClientId", CLIENT_ID),
+        ("RetryBaseSeconds", "1"),
+        ("MissingRetrySeconds", "0"),
+    ];
+    let exports = [("Source", "chat-export"), ("ExportTimeZone", "UTC"), ("ExportParticipants", "mapped")];
+    let trial = [&mailboxes[..], &exports].concat();
+    account.deploy(&trial).await?;
+    let outputs = account.outputs().await?;
+    assert_schedule(&account, &outputs, "DISABLED", "rate(1 hour)").await?;
+    fill(&account, outputs.get("GraphSecretArn")?, &json!({"client_secret": CLIENT_SECRET})).await?;
+    let bucket = account.bucket(&outputs)?;
+    let tried = try_an_export(&account, &outputs, &bucket).await?;
+    assert_eq!((copies(&graph, OWNER), copies(&graph, FRIEND)), (2, 2));
+    let letter = a_bad_message_becomes_a_letter(&account, &outputs).await?;
+
+    let said = account.deploy(&trial).await?;
+    ensure!(said.contains("No changes to deploy"), "{said}");
+    assert_eq!(account.outputs().await?, outputs);
+
+    // Switched on. Until its secret is filled in fetch is refused, and the next minute's tick goes on.
+    put(&bucket, keys::USER_MAP, user_map()).await?;
+    graph.revoke_tokens();
+    let since = Timestamp::now();
+    let on = [("ArchiverUrl", archive.url()), ("ScheduleState", "ENABLED"), ("Schedule", "rate(1 minute)")];
+    account.deploy(&[&mailboxes[..], &on].concat()).await?;
+    let outputs = account.outputs().await?;
+    assert_schedule(&account, &outputs, "ENABLED", "rate(1 minute)").await?;
+    let login = json!({"username": credentials.username, "password": credentials.password});
+    fill(&account, outputs.get("ArchiverSecretArn")?, &login).await?;
+    account.until("a run by the schedule", async || has_run(&bucket, since).await).await?;
+    account.drained(&outputs).await?;
+
+    let filed = expected.filed.keys().map(|address| (address.clone(), copies(&graph, address.as_str()))).collect();
+    assert_eq!(expected.filed, filed, "{}", account.log());
+    let mut reasons = BTreeMap::new();
+    for letter in letters(&account.cloud, outputs.get("DeadLetterQueueUrl")?).await? {
+        *reasons.entry(letter.attributes.get("reason").cloned().unwrap_or_default()).or_insert(0) += 1;
+    }
+    let mut due: BTreeMap<_, _> = expected.dead_letters.iter().map(|(why, count)| (why.to_string(), *count)).collect();
+    *due.entry(letter).or_default() += 1;
+    assert_eq!(reasons, due);
+    assert_eq!((copies(&graph, OWNER), copies(&graph, FRIEND)), (2, 2), "the trial's items are filed once");
+    reconcile(&account, &outputs).await?;
+
+    account.delete().await?;
+    let gone = account.api.invoke(outputs.get("FetchFunctionName")?, &json!({})).await;
+    ensure!(gone.is_err(), "fetch is still there: {gone:?}");
+    let kept = Totals::of(&bucket, &tried).await?.counters;
+    assert_eq!((kept.imported, kept.items_in_flight), (4, 0), "the bucket outlives its stack");
+    Ok(())
+}
+
+/// Puts a chat into the inbox and has it fetched, as the runbook does; gives the run.
+async fn try_an_export(account: &Account, outputs: &Outputs, bucket: &Store) -> anyhow::Result<RunId> {
+    let since = Timestamp::now();
+    put(bucket, keys::USER_MAP, &format!("Mobile;Email\n+45 20 12 34 56;{FRIEND}\n")).await?;
+    let chat = format!("{}{OWNER}/chat.txt", keys::INBOX);
+    put(bucket, &keys::participants(&chat), "name,phone,email\nBo,+4520123456,\n").await?;
+    put(bucket, &chat, CHAT).await?;
+    let hour = SignedDuration::from_hours(1);
+    let event = json!({"from": since - hour, "to": since + hour});
+    let answer = account.api.invoke(outputs.get("FetchFunctionName")?, &event).await;
+    let answer = answer.with_context(|| format!("fetch failed:\n{}", account.log()))?;
+    assert_eq!((&answer["listed"], &answer["queued"], &answer["complete"]), (&json!(2), &json!(2), &json!(true)));
+    account.drained(outputs).await?;
+    let run = RunId::try_from(answer["run"].as_str().context("no run")?.to_owned())?;
+    let tally = Totals::of(bucket, &run).await?.counters;
+    assert_eq!(
+        (tally.available, tally.imported, tally.failed, tally.items_in_flight),
+        (2, 4, 0, 0),
+        "{}",
+        account.log()
+    );
+    Ok(run)
+}
+
+/// Puts on convert's queue what is no task; gives the reason in its letter.
+async fn a_bad_message_becomes_a_letter(account: &Account, outputs: &Outputs) -> anyhow::Result<String> {
+    let client = aws_sdk_sqs::Client::new(account.cloud.config());
+    let body = "{\"v\":1,\"item\":";
+    client.send_message().queue_url(outputs.get("ConvertQueueUrl")?).message_body(body).send().await?;
+    account.drained(outputs).await?;
+    let mut found = letters(&account.cloud, outputs.get("DeadLetterQueueUrl")?).await?;
+    let letter = found.pop().with_context(|| format!("no dead letter:\n{}", account.log()))?;
+    ensure!(found.is_empty(), "one letter: {found:?}");
+    assert_eq!(letter.body, body, "the body is unchanged");
+    let attribute = |name: &str| letter.attributes.get(name).map(String::as_str).unwrap_or_default();
+    assert_eq!((attribute("stage"), attribute("reason")), ("convert", "task-malformed"));
+    assert!(!attribute("detail").is_empty() && attribute("failed_at").parse::<Timestamp>().is_ok(), "{letter:?}");
+    Ok(attribute("reason").to_owned())
+}
+
+async fn assert_schedule(account: &Account, outputs: &Outputs, state: &str, rate: &str) -> anyhow::Result<()> {
+    let schedule = account.api.schedule(&format!("{STACK}-fetch")).await?;
+    assert_eq!((&schedule["State"], &schedule["ScheduleExpression"]), (&json!(state), &json!(rate)));
+    let target = &schedule["Target"];
+    let function = format!(":function:{}", outputs.get("FetchFunctionName")?);
+    assert!(target["Arn"].as_str().is_some_and(|arn| arn.ends_with(&function)), "{target}");
+    assert_eq!(target["RetryPolicy"], json!({"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 20}));
+    assert_eq!(target["DeadLetterConfig"]["Arn"], outputs.queue("ScheduleFailureQueueUrl")?.arn);
+    Ok(())
+}
+
+/// Whether a run that began after this time has come to the end of its window, 5 minutes before it began. No item of the
+/// sample is so new that the cursor could stand there on the way.
+async fn has_run(bucket: &Store, since: Timestamp) -> anyhow::Result<bool> {
+    let Some(cursor) = bucket.get(keys::CURSOR, 10_000).await? else { return Ok(false) };
+    let cursor: Cursor = serde_json::from_slice(&cursor.bytes)?;
+    Ok(cursor.archived_time >= since - SignedDuration::from_mins(5))
+}
+
+/// The operator's own proof, by the stack's outputs, that nothing is missing.
+async fn reconcile(account: &Account, outputs: &Outputs) -> anyhow::Result<()> {
+    let mut command = Command::new(binaries()?.join("archiver"));
+    command.env_clear().env("AWS_REGION", "us-east-1").env("AWS_ENDPOINT_URL", account.endpoint());
+    command.env("AWS_ACCESS_KEY_ID", "local").env("AWS_SECRET_ACCESS_KEY", "local");
+    for (variable, output) in [
+        ("BUCKET", "BucketName"),
+        ("CONVERT_QUEUE_URL", "ConvertQueueUrl"),
+        ("IMPORT_QUEUE_URL", "ImportQueueUrl"),
+        ("DEAD_LETTER_QUEUE_URL", "DeadLetterQueueUrl"),
+    ] {
+        command.env(variable, outputs.get(output)?);
+    }
+    let output = command.args(["reconcile", "--json"]).kill_on_drop(true).output().await?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// How many messages of a mailbox a person sees.
+fn copies(graph: &GraphFake, address: &str) -> usize {
+    graph.visible(address).len()
+}
+
+async fn put(bucket: &Store, key: &str, text: &str) -> anyhow::Result<()> {
+    let put = Put { key, bytes: text.to_owned().into(), content_type: "text/plain", sha256: None };
+    bucket.put(put, Condition::Always).await?;
+    Ok(())
+}
+
+/// Puts a value into a secret that the stack made.
+async fn fill(account: &Account, secret: &str, value: &Value) -> anyhow::Result<()> {
+    let client = aws_sdk_secretsmanager::Client::new(account.cloud.config());
+    client.put_secret_value().secret_id(secret).secret_string(value.to_string()).send().await?;
+    Ok(())
+}

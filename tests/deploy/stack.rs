@@ -1,0 +1,287 @@
+//! template.yaml, deployed by `infra/deploy/deploy-stack` and the real `sam` into ministack.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, ensure};
+use aws::s3::Store;
+use graph_fake::GraphFake;
+use harness::{binaries, ministack};
+use local::{
+    cloud::{Cloud, Queue},
+    event_source,
+    ministack::{Ministack, MinistackOptions},
+};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::api::Api;
+
+/// The stack's name in the example of a `samconfig.toml`, from which the tests' own is made.
+pub(crate) const STACK: &str = "whatsapp-archiver";
+
+/// The functions, by the names of their binaries.
+const FUNCTIONS: [&str; 3] = ["fetch", "convert", "import"];
+
+/// The longest that something may take before a test says that it hangs. No assertion depends on it.
+const HANGS: Duration = Duration::from_secs(300);
+
+/// An account of its own, with nothing in it, and a folder from which to deploy.
+pub(crate) struct Account {
+    /// The way to its buckets, queues and secrets.
+    pub(crate) cloud: Cloud,
+    /// The way to its functions and schedules.
+    pub(crate) api: Api,
+    ministack: Ministack,
+    directory: TempDir,
+    header: Option<TempDir>,
+}
+
+impl Account {
+    /// Starts one, with the real bootstraps.
+    pub(crate) async fn start() -> anyhow::Result<Self> {
+        Self::start_with(bootstrap).await
+    }
+
+    /// Starts one whose functions are deployed and never invoked: their bootstraps are the headers of programs.
+    pub(crate) async fn start_without_functions() -> anyhow::Result<Self> {
+        // The test program's own header is one of this machine.
+        let header = TempDir::new()?;
+        let program = header.path().join("bootstrap");
+        fs::write(&program, &fs::read(std::env::current_exe()?)?[..64])?;
+        let mut account = Self::start_with(|_| Ok(program.clone())).await?;
+        account.header = Some(header);
+        Ok(account)
+    }
+
+    async fn start_with(bootstrap: impl Fn(&str) -> anyhow::Result<PathBuf>) -> anyhow::Result<Self> {
+        let directory = TempDir::new()?;
+        let options = MinistackOptions {
+            program: ministack(),
+            port: None,
+            state: None,
+            log: directory.path().join("ministack.log"),
+            variables: vec![
+                // ministack takes the SAM transform from the package that `sam` itself brings.
+                ("PYTHONPATH".to_owned(), packages()?.to_string_lossy().into_owned()),
+                // Every service.
+                ("SERVICES".to_owned(), String::new()),
+                // Where it unpacks what is deployed, and leaves it.
+                ("TMPDIR".to_owned(), directory.path().to_string_lossy().into_owned()),
+                // What the functions print is in its log.
+                ("LOG_LEVEL".to_owned(), "INFO".to_owned()),
+            ],
+        };
+        let ministack = Ministack::start(&options).await?;
+        let cloud = Cloud::at(&ministack.endpoint()).await;
+        let api = Api::at(&ministack.endpoint())?;
+        lay_out(directory.path(), bootstrap)?;
+        Ok(Self { cloud, api, ministack, directory, header: None })
+    }
+
+    /// Deploys as `make deploy` does after its build, with these changes to the example's parameters. Returns the output
+    /// of `infra/deploy/deploy-stack`.
+    pub(crate) async fn deploy(&self, parameters: &[(&str, &str)]) -> anyhow::Result<String> {
+        fs::write(self.directory.path().join("samconfig.toml"), samconfig(parameters)?)?;
+        let said = self.run("infra/deploy/deploy-stack", &["--no-confirm-changeset"]).await?;
+        self.api.count_by_numbers().await?;
+        Ok(said)
+    }
+
+    /// Deploys an earlier package, as `make rollback` does.
+    pub(crate) async fn roll_back(&self, release: &str) -> anyhow::Result<String> {
+        let said = self.run("infra/deploy/deploy-stack", &["--release", release, "--no-confirm-changeset"]).await?;
+        self.api.count_by_numbers().await?;
+        Ok(said)
+    }
+
+    /// The packages that were deployed, the oldest first.
+    pub(crate) fn releases(&self) -> anyhow::Result<Vec<String>> {
+        let files = fs::read_dir(self.directory.path().join("deployed"))?;
+        let names = files.flatten().filter_map(|file| file.file_name().into_string().ok());
+        let mut releases: Vec<_> = names.filter_map(|name| name.strip_suffix(".yaml").map(str::to_owned)).collect();
+        releases.sort();
+        Ok(releases)
+    }
+
+    /// Changes the template from here on.
+    pub(crate) fn edit_template(&self, edit: impl FnOnce(String) -> String) -> anyhow::Result<()> {
+        let path = self.directory.path().join("template.yaml");
+        Ok(fs::write(&path, edit(fs::read_to_string(&path)?))?)
+    }
+
+    /// Has import find Graph here: these variables are no parameters, because no deployment needs them.
+    pub(crate) fn lead_to(&self, graph: &GraphFake) -> anyhow::Result<()> {
+        const SIBLING: &str = "          GRAPH_TENANT_ID: !Ref GraphTenantId\n";
+        let template = fs::read_to_string(self.directory.path().join("template.yaml"))?;
+        ensure!(template.matches(SIBLING).count() == 1, "template.yaml has no line {SIBLING}");
+        let (url, login) = (graph.url(), graph.login_url());
+        let urls = format!("{SIBLING}          GRAPH_URL: \"{url}\"\n          GRAPH_LOGIN_URL: \"{login}\"\n");
+        self.edit_template(|template| template.replace(SIBLING, &urls))
+    }
+
+    /// What the stack puts out.
+    pub(crate) async fn outputs(&self) -> anyhow::Result<Outputs> {
+        let said = self.sam(&["list", "stack-outputs", "--stack-name", STACK, "--output", "json"]).await?;
+        let outputs: Vec<Value> = serde_json::from_str(&said).with_context(|| format!("no outputs: {said}"))?;
+        let text = |output: &Value, name: &str| output[name].as_str().unwrap_or_default().to_owned();
+        let outputs = outputs.iter().map(|output| (text(output, "OutputKey"), text(output, "OutputValue")));
+        Ok(Outputs(outputs.collect()))
+    }
+
+    /// Removes the stack.
+    pub(crate) async fn delete(&self) -> anyhow::Result<()> {
+        self.sam(&["delete", "--no-prompts", "--stack-name", STACK]).await.map(drop)
+    }
+
+    /// CloudFormation.
+    pub(crate) fn formation(&self) -> aws_sdk_cloudformation::Client {
+        aws_sdk_cloudformation::Client::new(self.cloud.config())
+    }
+
+    /// The physical id of everything in the stack, by its logical id.
+    pub(crate) async fn resources(&self) -> anyhow::Result<BTreeMap<String, String>> {
+        let listed = self.formation().describe_stack_resources().stack_name(STACK).send().await?;
+        let ids = listed.stack_resources().iter().map(|resource| {
+            let id = |id: Option<&str>| id.unwrap_or_default().to_owned();
+            (id(resource.logical_resource_id()), id(resource.physical_resource_id()))
+        });
+        Ok(ids.collect())
+    }
+
+    /// The bucket of the stack.
+    pub(crate) fn bucket(&self, outputs: &Outputs) -> anyhow::Result<Store> {
+        Ok(Store::new(self.cloud.config(), outputs.get("BucketName")?.to_owned()))
+    }
+
+    /// Returns when the queues of both steps are empty.
+    pub(crate) async fn drained(&self, outputs: &Outputs) -> anyhow::Result<()> {
+        let queues = [outputs.queue("ConvertQueueUrl")?, outputs.queue("ImportQueueUrl")?];
+        let mut depths = Vec::new();
+        let drained = event_source::drained(&self.cloud, &queues, |now| depths = now.to_vec());
+        let drained = tokio::time::timeout(HANGS, drained).await;
+        drained.with_context(|| format!("the queues do not come to rest: {depths:?}\n{}", self.log()))??;
+        Ok(())
+    }
+
+    /// Returns when `there` is.
+    pub(crate) async fn until(&self, what: &str, there: impl AsyncFn() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+        let waited = tokio::time::timeout(HANGS, async {
+            while !there().await? {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            anyhow::Ok(())
+        });
+        waited.await.with_context(|| format!("never came: {what}\n{}", self.log()))?
+    }
+
+    /// What ministack and the functions have said.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.directory.path().join("ministack.log")).unwrap_or_default()
+    }
+
+    async fn sam(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let region = [arguments, &["--region", Ministack::REGION]].concat();
+        let program = build_tools().join("bin/sam");
+        self.run(&program.to_string_lossy(), &region).await
+    }
+
+    async fn run(&self, program: &str, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut command = Command::new(self.directory.path().join(program));
+        // Nothing of the operator's own: no credentials, no region, no settings.
+        let path = format!("{}:/usr/bin:/bin", build_tools().canonicalize()?.join("bin").display());
+        command.env_clear().env("PATH", path).env("LANG", "C.UTF-8").env("HOME", self.directory.path());
+        command.env("AWS_ENDPOINT_URL", self.endpoint()).env("AWS_DEFAULT_REGION", Ministack::REGION);
+        command.env("AWS_ACCESS_KEY_ID", "local").env("AWS_SECRET_ACCESS_KEY", "local").env("SAM_CLI_TELEMETRY", "0");
+        command.current_dir(self.directory.path()).args(arguments);
+        let output = command.kill_on_drop(true).output().await.with_context(|| format!("start {program}"))?;
+        let (said, erred) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        ensure!(output.status.success(), "{program} {arguments:?}: {}\n{said}\n{erred}\n{}", output.status, self.log());
+        Ok(if arguments[0] == "list" { said.into_owned() } else { format!("{said}{erred}") })
+    }
+
+    /// What `AWS_ENDPOINT_URL` has to be.
+    pub(crate) fn endpoint(&self) -> String {
+        self.ministack.endpoint()
+    }
+}
+
+/// What a stack puts out, by name.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Outputs(BTreeMap<String, String>);
+
+impl Outputs {
+    pub(crate) fn get(&self, name: &str) -> anyhow::Result<&str> {
+        self.0.get(name).map(String::as_str).with_context(|| format!("no output {name} in {self:?}"))
+    }
+
+    /// A queue by the output that has its URL.
+    pub(crate) fn queue(&self, name: &str) -> anyhow::Result<Queue> {
+        let url = self.get(name)?;
+        let queue = url.rsplit('/').next().context("a URL without a name")?;
+        let arn = format!("arn:aws:sqs:{}:{}:{queue}", Ministack::REGION, Ministack::ACCOUNT);
+        Ok(Queue { url: url.to_owned(), arn })
+    }
+}
+
+/// The folder of the repository.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Where `sam` is installed.
+fn build_tools() -> PathBuf {
+    root().join(".venv-build")
+}
+
+/// The Python packages of the same place.
+pub(crate) fn packages() -> anyhow::Result<PathBuf> {
+    let missing = "aws-sam-cli is not installed: `make .venv-build/.installed` installs it";
+    let entries = fs::read_dir(build_tools().join("lib")).context(missing)?;
+    let packages = entries.flatten().map(|entry| entry.path().join("site-packages"));
+    let found = packages.filter(|path| path.join("samtranslator").is_dir()).find_map(|path| path.canonicalize().ok());
+    found.context(missing)
+}
+
+/// What an operator has in the repository's root after `make build`.
+fn lay_out(folder: &Path, bootstrap: impl Fn(&str) -> anyhow::Result<PathBuf>) -> anyhow::Result<()> {
+    fs::copy(root().join("template.yaml"), folder.join("template.yaml"))?;
+    fs::create_dir(folder.join("infra"))?;
+    fs::copy(root().join("infra/deploy/deploy-stack"), folder.join("infra/deploy/deploy-stack"))?;
+    for function in FUNCTIONS {
+        let place = folder.join("target/lambda").join(function);
+        fs::create_dir_all(&place)?;
+        std::os::unix::fs::symlink(bootstrap(function)?, place.join("bootstrap"))?;
+    }
+    Ok(())
+}
+
+/// What is deployed of a function: the binary that `make test` builds; or, where the variable `BOOTSTRAPS` names the
+/// folder that `make build` fills, what a customer gets.
+#[expect(clippy::disallowed_methods, reason = "a setting of the test's own, not of the system under test")]
+pub(crate) fn bootstrap(function: &str) -> anyhow::Result<PathBuf> {
+    let program = match std::env::var("BOOTSTRAPS") {
+        Ok(folder) => root().join(folder).join(function).join("bootstrap"),
+        Err(_) => binaries()?.join(function),
+    };
+    program.canonicalize().with_context(|| format!("there is no {}", program.display()))
+}
+
+/// The example that the runbook has operators copy, with some parameters changed as they would.
+fn samconfig(parameters: &[(&str, &str)]) -> anyhow::Result<String> {
+    const BEGIN: &str = "parameter_overrides = [\n";
+    let example = fs::read_to_string(root().join("infra/deploy/samconfig.example.toml"))?;
+    let host = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
+    let parameters = [parameters, &[("Architecture", host)]].concat();
+    let set = |line: &str| parameters.iter().any(|(name, _)| line.contains(&format!("\"{name}=")));
+    let kept: String = example.split_inclusive('\n').filter(|line| !set(line)).collect();
+    ensure!(kept.matches(BEGIN).count() == 1, "the example has no list of parameters");
+    let changed = parameters.iter().map(|(name, value)| format!("  '{name}=\"{value}\"',\n"));
+    let kept = kept.replace("region = \"eu-west-1\"", &format!("region = \"{}\"", Ministack::REGION));
+    Ok(kept.replace(BEGIN, &(BEGIN.to_owned() + &changed.collect::<String>())))
+}

@@ -1,0 +1,95 @@
+//! What is written down, and in which order: the books from which everything else can be proved.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use anyhow::{Context, ensure};
+use aws::s3::{Condition, Put};
+use harness::{
+    From, Pace, Pipeline, To,
+    cutter::{Cut, Cutter},
+};
+use jiff::{SignedDuration, Timestamp};
+use local::event_source::depth;
+use model::{Cursor, ItemId, Outcome, RunId, Sha256, keys};
+use serde_json::json;
+
+use crate::{
+    accounts::{self, ADA, BOB, filed},
+    cuts::through,
+};
+
+#[tokio::test]
+async fn the_first_rendering_is_the_evidence_and_stays() -> anyhow::Result<()> {
+    let sample = accounts::sample(&[filed("item/1")])?;
+    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(accounts::two()), &[]).await?;
+    let id: ItemId = "item/1".parse()?;
+    let key = keys::mime(&id.key());
+    // An earlier release rendered it, in words of its own.
+    let earlier = "Date: Sun, 22 Nov 2026 08:00:00 +0000\r\nFrom: a@whatsapp.invalid\r\nMessage-ID: <earlier@archive>\r\n\r\nhi\r\n";
+    let put = Put {
+        key: &key,
+        bytes: earlier.as_bytes().into(),
+        content_type: "message/rfc822",
+        sha256: Some(Sha256::of(earlier.as_bytes())),
+    };
+    pipeline.store.put(put, Condition::Absent).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    let kept = pipeline.store.get(&key, 1 << 20).await?.context("the evidence is gone")?;
+    assert_eq!(kept.bytes, earlier.as_bytes());
+    for address in [ADA, BOB] {
+        let mail = pipeline.mail(address)?;
+        assert!(mail.len() == 1 && mail.values().all(|mail| mail == earlier.as_bytes()), "{address} has the evidence");
+    }
+    // By which a later attempt looks for it.
+    let outcome = pipeline.store.get(&keys::outcome(&id.key()), 1 << 20).await?.context("no outcome")?;
+    assert_eq!(Outcome::parse(&outcome.bytes)?.message_id.as_deref(), Some("<earlier@archive>"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_cursor_never_goes_back_whoever_has_moved_it() -> anyhow::Result<()> {
+    let sample = accounts::sample(&[filed("item/1")])?;
+    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(accounts::two()), &[]).await?;
+    // Later than where a run ends: 5 minutes ago.
+    let ahead = Timestamp::now() - SignedDuration::from_mins(2);
+    let cursor = json!({"v": 1, "archived_time": ahead, "run": "20260101T000000Z-daily-00000000"});
+    pipeline.put(keys::CURSOR, cursor.to_string()).await?;
+    for event in [Pipeline::timer(), Pipeline::backfill()] {
+        pipeline.machine.fetch(&event).await?;
+        let stored = pipeline.store.get(keys::CURSOR, 4096).await?.context("no cursor")?;
+        let stored: Cursor = serde_json::from_slice(&stored.bytes)?;
+        assert_eq!(stored.archived_time, ahead);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_is_queued_that_no_manifest_lists() -> anyhow::Result<()> {
+    let sample = accounts::sample(&[filed("item/1"), filed("item/2")])?;
+    let down = Arc::new(AtomicBool::new(true));
+    let judged = Arc::clone(&down);
+    let cutter = Cutter::start(move |request| {
+        // The list of ids itself, and not the record of the run, which is written before.
+        let manifest =
+            request.starts_with("PUT") && request.lines().next().is_some_and(|line| line.contains("/items-"));
+        if manifest && judged.load(Ordering::SeqCst) { Cut::Before } else { Cut::Never }
+    });
+    let cutter = cutter.await?;
+    let to = To::Maildir(accounts::two());
+    let pipeline = through(&cutter, Pace::default(), From::Archive(sample), to).await?;
+    ensure!(pipeline.machine.fetch(&Pipeline::timer()).await.is_err(), "a run without a manifest is loud");
+    let convert = &pipeline.machine.resources.convert;
+    assert_eq!(depth(&pipeline.machine.cloud, convert).await?.total(), 0);
+    let cursor = pipeline.store.get(keys::CURSOR, 4096).await?.context("no cursor")?;
+    let cursor: Cursor = serde_json::from_slice(&cursor.bytes)?;
+    let day = SignedDuration::from_hours(24);
+    assert!(cursor.archived_time <= Timestamp::now() - day, "the cursor stays before what is not queued");
+    down.store(false, Ordering::SeqCst);
+    let run: RunId = pipeline.machine.fetch(&Pipeline::timer()).await?.run;
+    ensure!(pipeline.store.get(&keys::manifest(&run, 1), 1 << 20).await?.is_some());
+    assert_eq!(depth(&pipeline.machine.cloud, convert).await?.total(), 2);
+    Ok(())
+}

@@ -1,0 +1,187 @@
+//! Each request of an item's path to S3 and SQS is cut off once, and so often that the SDK gives up: before it was
+//! done, and after it was done and before the answer came.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use anyhow::Context;
+use harness::{
+    From, Pace, Pipeline, To,
+    cutter::{Cut, Cutter},
+};
+use jiff::{SignedDuration, Timestamp};
+use model::{Cursor, ItemId, keys};
+use serde_json::json;
+
+use crate::accounts::{self, SHORT};
+
+/// What happens to one item.
+struct Plan {
+    id: String,
+    key: String,
+    cut: Cut,
+    /// The first of its requests that is cut, counted from 1.
+    first: u32,
+    /// How many in a row.
+    times: u32,
+    /// How many there have been.
+    seen: u32,
+    /// How many were cut so far.
+    cuts: u32,
+}
+
+#[derive(Default)]
+struct Plans {
+    items: Vec<Plan>,
+    /// Requests that name no item: the user map, waits, secrets.
+    nameless: u32,
+    nameless_cuts: u32,
+}
+
+/// The SDK tries so often.
+pub(crate) const SDK_TRIES: u32 = 4;
+
+/// Every so many requests that name no item one is cut.
+const NAMELESS: u32 = 5;
+
+impl Plans {
+    fn add(&mut self, kind: &str, requests: u32) -> anyhow::Result<()> {
+        for first in 1..=requests {
+            for cut in [Cut::Before, Cut::After] {
+                for times in [1, SDK_TRIES] {
+                    let id = format!("{kind}-{cut:?}-{times}-from-{first:02}");
+                    let key = id.parse::<ItemId>()?.key().to_string();
+                    self.items.push(Plan { id, key, cut, first, times, seen: 0, cuts: 0 });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn judge(&mut self, request: &str) -> Cut {
+        let mut cut = Cut::Never;
+        let mut named = false;
+        for plan in self.items.iter_mut().filter(|plan| request.contains(&plan.key) || request.contains(&plan.id)) {
+            named = true;
+            plan.seen += 1;
+            if cut == Cut::Never && (plan.first..plan.first + plan.times).contains(&plan.seen) {
+                cut = plan.cut;
+                plan.cuts += 1;
+            }
+        }
+        if !named {
+            self.nameless += 1;
+            if self.nameless.is_multiple_of(NAMELESS) {
+                self.nameless_cuts += 1;
+                return if self.nameless_cuts.is_multiple_of(2) { Cut::Before } else { Cut::After };
+            }
+        }
+        cut
+    }
+}
+
+/// A pipeline whose functions reach S3 and SQS through the cutter.
+pub(crate) async fn through(cutter: &Cutter, pace: Pace, from: From, to: To<'_>) -> anyhow::Result<Pipeline> {
+    let pipeline = Pipeline::start_at(pace, from, to, &[("AWS_ENDPOINT_URL", cutter.url())]).await?;
+    lead(cutter, &pipeline)?;
+    Ok(pipeline)
+}
+
+/// What the cutter lets through goes to the pipeline's S3 and SQS.
+pub(crate) fn lead(cutter: &Cutter, pipeline: &Pipeline) -> anyhow::Result<()> {
+    let ministack = pipeline.machine.cloud.config().endpoint_url().and_then(|url| url.strip_prefix("http://"));
+    cutter.lead_to(ministack.context("the stand-in has no endpoint")?.parse()?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn whichever_request_is_cut_off_no_item_is_lost_or_filed_twice() -> anyhow::Result<()> {
+    let mut plans = Plans::default();
+    // A path is 6 requests long, 7 to a letter of import's and 3 to one of convert's.
+    plans.add("filed", 6)?;
+    plans.add("unmapped", 7)?;
+    plans.add("missing", 3)?;
+    let entry = |plan: &Plan| match plan.id.split('-').next() {
+        Some("filed") => accounts::filed(&plan.id),
+        Some("unmapped") => accounts::unmapped(&plan.id),
+        _ => accounts::missing(&plan.id),
+    };
+    let sample = accounts::sample(&plans.items.iter().map(entry).collect::<Vec<_>>())?;
+    let fates: Vec<_> = sample.fates().collect();
+
+    let plans = Arc::new(Mutex::new(plans));
+    let (armed, judged) = (Arc::new(AtomicBool::new(false)), Arc::clone(&plans));
+    let is_armed = Arc::clone(&armed);
+    let cutter = Cutter::start(move |request| match is_armed.load(Ordering::SeqCst) {
+        true => judged.lock().unwrap_or_else(PoisonError::into_inner).judge(request),
+        false => Cut::Never,
+    });
+    let cutter = cutter.await?;
+    let graph = accounts::tenant().await?;
+    let pipeline = through(&cutter, SHORT, From::Archive(sample), To::Graph(&graph)).await?;
+    pipeline.put_user_map("phone,email\n+4520999999,nobody@example.com\n").await?;
+
+    // What is cut off from fetch has a test of its own.
+    let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
+    armed.store(true, Ordering::SeqCst);
+    pipeline.drain().await?;
+    let letters = accounts::settled(&pipeline, &fetched.run, &fates).await?;
+    accounts::one_copy_each_in(&graph, &fates)?;
+    // A second letter takes a lost answer to the first, or an end of the function right behind it.
+    let plans = plans.lock().unwrap_or_else(PoisonError::into_inner);
+    let cuts: u32 = plans.items.iter().map(|plan| plan.cuts).sum();
+    let spare: usize = letters.values().map(|letters| letters - 1).sum();
+    assert!(spare <= cuts as usize, "{spare} spare letters");
+    assert!(cuts > 0 && plans.nameless_cuts > 0, "{cuts} cuts");
+    Ok(())
+}
+
+#[tokio::test]
+async fn whichever_request_of_fetch_is_cut_off_every_id_is_queued_and_the_cursor_moves() -> anyhow::Result<()> {
+    let items: Vec<_> = (0..25).map(|index| accounts::filed(&format!("item/{index}"))).collect();
+    let sample = accounts::sample(&items)?;
+    let fates: Vec<_> = sample.fates().collect();
+    // How many requests still go through, how many are cut then, and how.
+    let plan = Arc::new(Mutex::new((u32::MAX, 0, Cut::Never)));
+    let judged = Arc::clone(&plan);
+    let cutter = Cutter::start(move |_| {
+        let (through, times, cut) = &mut *judged.lock().unwrap_or_else(PoisonError::into_inner);
+        if *through > 0 {
+            *through -= 1;
+            return Cut::Never;
+        }
+        if *times == 0 {
+            return Cut::Never;
+        }
+        *times -= 1;
+        *cut
+    });
+    let cutter = cutter.await?;
+    let graph = accounts::tenant().await?;
+    let pipeline = through(&cutter, Pace::default(), From::Archive(sample), To::Graph(&graph)).await?;
+    let yesterday = Timestamp::now() - SignedDuration::from_hours(23);
+    let begin = json!({"v": 1, "archived_time": yesterday, "run": "20260101T000000Z-daily-00000000"}).to_string();
+    // The secret, the cursor, the manifest, three batches of messages, the cursor.
+    let once = (0..7).flat_map(|through| [(through, 1, Cut::Before), (through, 1, Cut::After)]);
+    let for_good = [(4, SDK_TRIES, Cut::After), (6, SDK_TRIES, Cut::After)];
+    let mut last = None;
+    for planned in once.chain(for_good) {
+        pipeline.put(keys::CURSOR, begin.clone()).await?;
+        *plan.lock().unwrap_or_else(PoisonError::into_inner) = planned;
+        let fetched = match pipeline.machine.fetch(&Pipeline::timer()).await {
+            Ok(fetched) => fetched,
+            // Where it fails it is loud, and the next run does the work.
+            Err(_) if planned.1 > 1 => pipeline.machine.fetch(&json!({})).await?,
+            Err(error) => anyhow::bail!("{planned:?}: {error}"),
+        };
+        let cursor = pipeline.store.get(keys::CURSOR, 4096).await?.context("no cursor")?;
+        let cursor: Cursor = serde_json::from_slice(&cursor.bytes)?;
+        assert!(cursor.archived_time > yesterday, "{planned:?}: the cursor stands");
+        last = (fetched.queued == 25).then_some(fetched.run).or(last);
+    }
+    pipeline.drain().await?;
+    accounts::settled(&pipeline, &last.context("nothing was fetched")?, &fates).await?;
+    accounts::one_copy_each_in(&graph, &fates)
+}

@@ -1,0 +1,133 @@
+//! A function that runs out of time says so before it is ended.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    time::Duration,
+};
+
+use anyhow::Context;
+use aws_sdk_sqs::Client;
+use graph_fake::{Fault as GraphFault, Gate, Kind, On as GraphOn};
+use harness::{From, Pace, Pipeline, To};
+use jiff::Timestamp;
+use local::{
+    archive::{Fault, On, Rule, Sample},
+    cloud::Step,
+    event_source::{Batch, Verdict, depth, judge},
+};
+use model::{Listed, keys};
+use serde_json::{Value, json};
+
+use crate::accounts::{self, SHORT, filed};
+
+#[tokio::test]
+async fn what_a_batch_has_not_done_in_time_comes_back_and_is_done_later() -> anyhow::Result<()> {
+    // Two batches in one: more than convert works on at once.
+    let items: Vec<_> = (0..20).map(|index| filed(&format!("item/{index}"))).collect();
+    let sample = accounts::sample(&items)?;
+    let fates: Vec<_> = sample.fates().collect();
+    let pipeline = Pipeline::start_at(SHORT, From::Archive(sample), To::Maildir(accounts::two()), &[]).await?;
+    let Some(archive) = &pipeline.archive else { anyhow::bail!("no archive") };
+    let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
+    archive.misbehave(Rule { on: On::Items, times: u64::MAX, fault: Fault::Stall });
+
+    let client = Client::new(pipeline.machine.cloud.config());
+    let queue = &pipeline.machine.resources.convert;
+    let mut records = Vec::new();
+    let mut all = HashSet::new();
+    for _ in 0..2 {
+        let batch = Batch::receive(&client, queue, 10, Duration::ZERO, Duration::ZERO).await?;
+        let Some(batch) = batch else { anyhow::bail!("no batch") };
+        let event: Value = serde_json::from_slice(&batch.event())?;
+        records.extend(event["Records"].as_array().cloned().unwrap_or_default());
+        all.extend(batch.ids().map(str::to_owned));
+    }
+    assert_eq!(records.len(), items.len());
+    // The function answers: it is not cut off.
+    let event = json!({"Records": records}).to_string();
+    let answer = pipeline.machine.function(Step::Convert).invoke(event.into()).await?;
+    let verdict = judge(&answer, all.iter().map(String::as_str));
+    assert_eq!(verdict, Verdict::Done(all), "each of them is named");
+    let begun = archive.requests().items;
+    assert!(begun < 20, "{begun} were begun: the others were given back as they were");
+
+    archive.behave();
+    pipeline.drain().await?;
+    accounts::settled(&pipeline, &fetched.run, &fates).await?;
+    accounts::one_copy_each(&pipeline, &fates)
+}
+
+#[tokio::test]
+async fn what_import_has_not_filed_in_time_comes_back_and_is_filed_once() -> anyhow::Result<()> {
+    let items: Vec<_> = (0..10).map(|index| filed(&format!("item/{index}"))).collect();
+    let sample = accounts::sample(&items)?;
+    let fates: Vec<_> = sample.fates().collect();
+    let graph = accounts::tenant().await?;
+    let pipeline = Pipeline::start_at(SHORT, From::Archive(sample), To::Graph(&graph), &[]).await?;
+    let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
+    let client = Client::new(pipeline.machine.cloud.config());
+    let resources = &pipeline.machine.resources;
+    let batch = loop {
+        let of_convert = Batch::receive(&client, &resources.convert, 10, Duration::ZERO, Duration::ZERO).await?;
+        if let Some(batch) = of_convert {
+            let answer = pipeline.machine.function(Step::Convert).invoke(batch.event()).await?;
+            batch.settle(&client, &resources.convert, &judge(&answer, batch.ids())).await?;
+        }
+        // On a busy machine convert has done nothing in its time.
+        if let Some(batch) = Batch::receive(&client, &resources.import, 10, Duration::ZERO, Duration::ZERO).await? {
+            break batch;
+        }
+    };
+
+    // Copies are made, and Graph's answers come too late.
+    let gate = Gate::default();
+    graph.fault(GraphOn::kind(Kind::MessageCreate).times(usize::MAX), GraphFault::HoldAfter(gate.clone()));
+    let answer = pipeline.machine.function(Step::Import).invoke(batch.event()).await?;
+    let verdict = judge(&answer, batch.ids());
+    let Verdict::Done(failed) = &verdict else { anyhow::bail!("it was cut off: {verdict:?}") };
+    assert!(!failed.is_empty(), "what is not filed comes back");
+    batch.settle(&client, &resources.import, &verdict).await?;
+    graph.clear_faults();
+    gate.open();
+
+    pipeline.drain().await?;
+    accounts::settled(&pipeline, &fetched.run, &fates).await?;
+    accounts::one_copy_each_in(&graph, &fates)
+}
+
+#[tokio::test]
+async fn fetch_stops_in_time_and_the_next_run_goes_on_from_there() -> anyhow::Result<()> {
+    const ITEMS: usize = 3500;
+    let sample = Sample::many(ITEMS, Timestamp::now());
+    let all: BTreeSet<_> = sample.fates().map(|(id, _)| id.as_str().to_owned()).collect();
+    // Less than a second page is worth beginning with.
+    let pace = Pace { timeout: Duration::from_secs(20), ..SHORT };
+    let pipeline = Pipeline::start_at(pace, From::Archive(sample), To::Maildir(Vec::new()), &[]).await?;
+    let (mut seen, mut queued, mut runs) = (BTreeSet::new(), 0, 0);
+    loop {
+        let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
+        assert!(fetched.listed == fetched.queued && fetched.queued > 0 && runs < 4);
+        (queued, runs) = (queued + fetched.queued, runs + 1);
+        let manifest = pipeline.store.get(&keys::manifest(&fetched.run, 1), 1 << 24).await?;
+        for line in
+            manifest.iter().flat_map(|object| object.bytes.split(|byte| *byte == b'\n')).filter(|line| !line.is_empty())
+        {
+            seen.extend(serde_json::from_slice::<Listed>(line)?.item.as_str().map(str::to_owned));
+        }
+        if fetched.complete {
+            break;
+        }
+    }
+    assert_eq!(seen, all);
+    assert_eq!(runs, 4, "each run does its page, and none begins again at the front");
+    let called = async {
+        // What a function prints is in its log a moment after its answer.
+        while pipeline.logs().matches("\"Incomplete\":1").count() < 3 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), called).await.context("runs that end too soon call nobody")?;
+    let waiting = depth(&pipeline.machine.cloud, &pipeline.machine.resources.convert).await?;
+    assert_eq!(waiting.total(), queued);
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! Delivery as SQS really does it: the same message to two at once, twice, out of order.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use aws_sdk_sqs::Client;
+use graph_fake::{Fault, Gate, Kind, On};
+use harness::{From, Pipeline, To};
+use local::{
+    cloud::Step,
+    event_source::{Batch, Verdict, depth, judge},
+};
+use model::ItemId;
+use serde_json::Value;
+
+use crate::accounts;
+
+fn items() -> Vec<Value> {
+    let filed = (0..24).map(|index| accounts::filed(&format!("filed/{index}")));
+    let unmapped = (0..8).map(|index| accounts::unmapped(&format!("unmapped/{index}")));
+    let missing = (0..8).map(|index| accounts::missing(&format!("missing/{index}")));
+    filed.chain(unmapped).chain(missing).collect()
+}
+
+/// Gives each batch of a queue to two processes at the same moment, and deletes what either of them has done.
+async fn twice_at_once(pipeline: &Pipeline, step: Step) -> anyhow::Result<u64> {
+    let client = Client::new(pipeline.machine.cloud.config());
+    let resources = &pipeline.machine.resources;
+    let queue = if step == Step::Convert { &resources.convert } else { &resources.import };
+    let function = pipeline.machine.function(step);
+    let mut deleted = 0;
+    while let Some(batch) = Batch::receive(&client, queue, 10, Duration::ZERO, Duration::ZERO).await? {
+        let (one, other) = tokio::join!(function.invoke(batch.event()), function.invoke(batch.event()));
+        for answer in [one?, other?] {
+            let verdict = judge(&answer, batch.ids());
+            assert!(matches!(verdict, Verdict::Done(_)), "{verdict:?}");
+            deleted += batch.settle(&client, queue, &verdict).await?;
+        }
+    }
+    Ok(deleted)
+}
+
+#[tokio::test]
+async fn the_same_batch_given_to_two_functions_at_once_is_done_once() -> anyhow::Result<()> {
+    let sample = accounts::sample(&items())?;
+    let fates: Vec<_> = sample.fates().collect();
+    let graph = accounts::tenant().await?;
+    let pipeline = Pipeline::start(From::Archive(sample), To::Graph(&graph), &[]).await?;
+    let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
+    twice_at_once(&pipeline, Step::Convert).await?;
+    let imports = twice_at_once(&pipeline, Step::Import).await?;
+    assert!(imports >= 32, "{imports} import tasks were done");
+    pipeline.drain().await?;
+    accounts::settled(&pipeline, &fetched.run, &fates).await?;
+    accounts::one_copy_each_in(&graph, &fates)
+}
+
+#[tokio::test]
+async fn what_one_function_is_filing_no_other_touches() -> anyhow::Result<()> {
+    let sample = accounts::sample(&[accounts::filed("held")])?;
+    let fates: Vec<_> = sample.fates().collect();
+    let graph = accounts::tenant().await?;
+    let pipeline = Pipeline::start(From::Archive(sample), To::Graph(&graph), &[]).await?;
+    let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
+    twice_at_once(&pipeline, Step::Convert).await?;
+
+    let client = Client::new(pipeline.machine.cloud.config());
+    let queue = &pipeline.machine.resources.import;
+    let function = pipeline.machine.function(Step::Import);
+    let batch = Batch::receive(&client, queue, 10, Duration::ZERO, Duration::ZERO).await?.context("a task")?;
+    // The first is about to file both copies, and nobody can see them in the mailboxes yet.
+    let gate = Gate::default();
+    graph.fault(On::kind(Kind::MessageCreate).times(usize::MAX), Fault::HoldBefore(gate.clone()));
+    let meanwhile = async {
+        gate.reached(2).await;
+        let answer = tokio::select! {
+            answer = function.invoke(batch.event()) => answer?,
+            () = gate.reached(3) => bail!("two functions file the same item"),
+        };
+        gate.open();
+        anyhow::Ok(answer)
+    };
+    let (first, other) = tokio::join!(function.invoke(batch.event()), meanwhile);
+    let (first, other) = (judge(&first?, batch.ids()), judge(&other?, batch.ids()));
+    let waits = batch.ids().map(str::to_owned).collect();
+    assert_eq!(other, Verdict::Done(waits), "what another works on comes back");
+    batch.settle(&client, queue, &first).await?;
+
+    graph.clear_faults();
+    pipeline.drain().await?;
+    accounts::settled(&pipeline, &fetched.run, &fates).await?;
+    accounts::one_copy_each_in(&graph, &fates)
+}
+
+#[tokio::test]
+async fn a_task_that_is_queued_many_times_and_out_of_order_makes_one_copy_and_one_letter() -> anyhow::Result<()> {
+    let sample = accounts::sample(&items())?;
+    let fates: Vec<_> = sample.fates().collect();
+    let graph = accounts::tenant().await?;
+    let pipeline = Pipeline::start(From::Archive(sample), To::Graph(&graph), &[]).await?;
+    let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
+    let client = Client::new(pipeline.machine.cloud.config());
+    let queue = &pipeline.machine.resources.convert;
+    // Each task once more, in the other order and side by side with its twin, and once more in the batch after.
+    let mut bodies = Vec::new();
+    while let Some(batch) = Batch::receive(&client, queue, 10, Duration::ZERO, Duration::ZERO).await? {
+        let event: Value = serde_json::from_slice(&batch.event())?;
+        let records = event["Records"].as_array().cloned().unwrap_or_default();
+        bodies.extend(records.iter().filter_map(|record| record["body"].as_str().map(str::to_owned)));
+        // Nothing is done: the messages come back at the end of their visibility, after their twins.
+        batch.settle(&client, queue, &Verdict::Failed("not looked at".to_owned())).await?;
+        for record in &records {
+            let receipt = record["receiptHandle"].as_str().unwrap_or_default();
+            let back = client.change_message_visibility().queue_url(&queue.url).receipt_handle(receipt);
+            back.visibility_timeout(10).send().await?;
+        }
+    }
+    assert_eq!(bodies.len(), fates.len());
+    for body in bodies.iter().rev() {
+        for _ in 0..2 {
+            pipeline.send(&pipeline.machine.resources.convert, body).await?;
+        }
+    }
+    // All of convert first: an item whose letter is noted while its twin is on the way from convert to import may get a
+    // second letter, which costs an operator a look and nobody an item.
+    let function = pipeline.machine.function(Step::Convert);
+    while depth(&pipeline.machine.cloud, queue).await?.total() > 0 {
+        let Some(batch) = Batch::receive(&client, queue, 10, Duration::ZERO, Duration::from_secs(1)).await? else {
+            continue;
+        };
+        let verdict = judge(&function.invoke(batch.event()).await?, batch.ids());
+        batch.settle(&client, queue, &verdict).await?;
+    }
+    pipeline.drain().await?;
+    let letters = accounts::settled(&pipeline, &fetched.run, &fates).await?;
+    accounts::one_copy_each_in(&graph, &fates)?;
+    let spare: Vec<_> = letters.iter().filter(|(_, letters)| **letters > 1).collect();
+    assert!(spare.is_empty(), "one letter is enough: {spare:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_backfill_that_overlaps_a_daily_run_files_nothing_twice() -> anyhow::Result<()> {
+    let sample = accounts::sample(&items())?;
+    let fates: Vec<(ItemId, _)> = sample.fates().collect();
+    let graph = accounts::tenant().await?;
+    let pipeline = Pipeline::start(From::Archive(sample), To::Graph(&graph), &[]).await?;
+    let daily = pipeline.machine.fetch(&Pipeline::timer()).await?;
+    let backfill = pipeline.machine.fetch(&Pipeline::backfill()).await?;
+    assert_eq!(daily.queued, backfill.queued);
+    pipeline.drain().await?;
+    accounts::settled(&pipeline, &daily.run, &fates).await?;
+    accounts::one_copy_each_in(&graph, &fates)
+}

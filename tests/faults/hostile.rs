@@ -1,0 +1,224 @@
+//! Items that somebody made to hurt: each costs only itself.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use anyhow::Context;
+use axum::{Router, extract::State, http::Uri, response::IntoResponse};
+use harness::{From, Pipeline, To};
+use jiff::{SignedDuration, Timestamp};
+use local::archive::Sample;
+use mail_parser::MessageParser;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::accounts::ADA;
+
+/// What the archive answers, by id: bytes, because what hurts most is no JSON value.
+type Corpus = BTreeMap<String, Vec<u8>>;
+
+const INJECTION: &str = "x\r\nBcc: victim@example.com\r\nX-Injected: yes\r\n\r\n<script>alert(1)</script>";
+
+fn item(id: &str, now: Timestamp) -> Value {
+    let time = format!("{:.3}", now - SignedDuration::from_hours(3));
+    json!({"id": id, "messageId": id, "network": "whatsapp", "type": "text", "messageTime": time, "archivedTime": time,
+           "direction": "incoming", "chat": {"id": "chat", "type": "individual", "name": "Chat"},
+           "from": {"name": "Eve", "phone": "+4520123458"},
+           "to": [{"name": "Ada", "phone": "+4520123456", "email": ADA}], "text": "The rate is unchanged."})
+}
+
+/// Every item that can be filed, and is: how much it hurts to look at is its own matter.
+fn nasty(now: Timestamp) -> Vec<(&'static str, Value)> {
+    let with = |id: &'static str, change: &dyn Fn(&mut Value)| {
+        let mut item = item(id, now);
+        change(&mut item);
+        (id, item)
+    };
+    vec![
+        with("plain", &|_| {}),
+        with("injection", &|item| {
+            for path in
+                ["/messageId", "/chat/id", "/chat/name", "/from/name", "/from/whatsappId", "/to/0/name", "/text"]
+            {
+                let Some((parent, name)) = path.rsplit_once('/') else { continue };
+                if let Some(parent) = item.pointer_mut(parent) {
+                    parent[name] = json!(INJECTION);
+                }
+            }
+        }),
+        with("a long name", &|item| item["from"]["name"] = json!("N".repeat(1 << 20))),
+        with("a crowd", &|item| {
+            let crowd = (0..20_000)
+                .map(|index| json!({"name": format!("Person {index}"), "phone": format!("+4530{index:06}")}));
+            item["to"].as_array_mut().into_iter().for_each(|to| to.extend(crowd.clone()));
+        }),
+        with("nul", &|item| {
+            item["text"] = json!("a\u{0}b\u{1b}[2J");
+            item["from"]["name"] = json!("E\u{0}ve");
+        }),
+        with("bidi", &|item| {
+            item["text"] = json!("\u{202e}fdp.exe\u{2066}\u{2067}\u{202d} end");
+            item["from"]["name"] = json!("\u{202e}evE\u{200f}");
+        }),
+        with("html", &|item| item["text"] = json!("</pre><script>alert(1)</script><img src=x onerror=alert(1)>&lt;")),
+        with("../..//\"quoted\" 'id' \\ %2e%2e ?x=1#y \u{1F980}", &|_| {}),
+        with("unknown members", &|item| {
+            item["__proto__"] = json!({"a": [[[[]]]]});
+            item["type"] = json!("x-of-tomorrow");
+        }),
+        with("many lines", &|item| item["text"] = json!("\r\n".repeat(20_000) + "." + &"\r\n.\r\n".repeat(100))),
+        with("one word", &|item| item["text"] = json!("w".repeat(1 << 20))),
+        with("nobody", &|item| item["from"] = json!({})),
+    ]
+}
+
+/// Items that are unusual and still have an id, a chat and a time: each is filed, with its anomaly and its raw bytes.
+fn unusual(now: Timestamp) -> Vec<(&'static str, Vec<u8>)> {
+    let replaced = |id: &'static str, from: &str, to: &[u8]| {
+        let text = item(id, now).to_string();
+        let (before, after) = text.split_once(from).unwrap_or_else(|| panic!("{from} is not in the item"));
+        (id, [before.as_bytes(), to, after.as_bytes()].concat())
+    };
+    let nested = "[".repeat(100_000) + &"]".repeat(100_000);
+    vec![
+        replaced("year", "\"messageTime\":\"2", b"\"messageTime\":\"55747-2"),
+        replaced("surrogate", "The rate", b"\\ud83d rate"),
+        replaced("nested", "\"The rate is unchanged.\"", nested.as_bytes()),
+        replaced("not utf-8", "The rate", b"\xe6\xf8\xe5"),
+        replaced("control", "The rate", b"The\x01\nrate"),
+        replaced("twice", "\"text\":", b"\"text\":\"first\",\"text\":"),
+        replaced("number", "\"+4520123456\"", b"4520123456"),
+        replaced("encoded word", "\"Eve\"", b"\"Eve\",\"email\":\"=?utf-8?b?w7g=?=@x.example\""),
+        replaced("nobody else", "\"type\":\"text\"", b"\"type\":null"),
+    ]
+}
+
+/// What is no item of the contract's.
+fn broken(now: Timestamp) -> Vec<(&'static str, Vec<u8>)> {
+    let written = |id: &str| item(id, now).to_string();
+    let replaced = |id: &'static str, from: &str, to: &str| {
+        let text = written(id);
+        assert!(text.contains(from), "{from} is in the item");
+        (id, text.replace(from, to).into_bytes())
+    };
+    vec![
+        replaced("no chat", "\"chat\"", "\"chatter\""),
+        replaced("no time", "Time\":", "Clock\":"),
+        replaced("another", "\"id\":\"another\"", "\"id\":\"plain\""),
+        ("cut", written("cut").into_bytes()[..100].to_vec()),
+        ("latin", b"{\"id\":\"latin\",\"text\":\"\xe6\xf8\xe5\"}".to_vec()),
+        ("nothing", Vec::new()),
+        ("null", b"null".to_vec()),
+        ("list", b"[1,2,3]".to_vec()),
+        replaced("made to hurt", "\"The rate is unchanged.\"", &format!("[{}0]", "{\"\":0},".repeat(10 << 17))),
+        ("web page", b"<html>Please log in</html>".to_vec()),
+    ]
+}
+
+async fn answer(State(corpus): State<Arc<(Corpus, Timestamp)>>, uri: Uri) -> impl IntoResponse {
+    let (corpus, now) = &*corpus;
+    let Some(id) = uri.path().strip_prefix("/items/") else {
+        let time = format!("{:.3}", *now - SignedDuration::from_hours(2));
+        let listed: Vec<_> = corpus.keys().map(|id| json!({"id": id, "archivedTime": time})).collect();
+        return json!({"items": listed, "nextCursor": null}).to_string().into_bytes();
+    };
+    let id = percent_decoded(id);
+    corpus.get(&id).cloned().unwrap_or_default()
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let hex = after.get(..2).filter(|_| *first == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[tokio::test]
+async fn each_of_a_hostile_corpus_costs_only_itself() -> anyhow::Result<()> {
+    let now = Timestamp::now();
+    let (nasty, unusual, broken) = (nasty(now), unusual(now), broken(now));
+    let mut corpus: Corpus = broken.iter().map(|(id, bytes)| ((*id).to_owned(), bytes.clone())).collect();
+    corpus.extend(unusual.iter().map(|(id, bytes)| ((*id).to_owned(), bytes.clone())));
+    corpus.extend(nasty.iter().map(|(id, item)| ((*id).to_owned(), item.to_string().into_bytes())));
+    let ids: Vec<_> = corpus.keys().cloned().collect();
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let router = Router::new().fallback(answer).with_state(Arc::new((corpus, now)));
+    let server = tokio::spawn(async move { axum::serve(listener, router).await });
+
+    let hostile = [("ARCHIVER_URL", url.as_str())];
+    let pipeline =
+        Pipeline::start(From::Archive(Sample::many(0, now)), To::Maildir(vec![ADA.to_owned()]), &hostile).await?;
+    nasty.iter().for_each(|(_, item)| pipeline.keep_confidential(item));
+    let fetched = pipeline.run(&Pipeline::timer()).await?;
+    server.abort();
+    assert_eq!(fetched.queued, ids.len() as u64);
+
+    let letters: BTreeMap<_, _> = pipeline
+        .dead_letters()
+        .await?
+        .into_iter()
+        .map(|letter| (letter.attributes.get("item").cloned().unwrap_or_default(), letter.attributes))
+        .collect();
+    for (id, _) in &broken {
+        let reason = letters.get(*id).and_then(|letter| letter.get("reason")).map(String::as_str);
+        assert_eq!(reason, Some("item-malformed"), "{id}");
+    }
+    assert_eq!(letters.len(), broken.len(), "{letters:?}");
+
+    let mail = pipeline.mail(ADA)?;
+    assert_eq!(mail.len(), nasty.len() + unusual.len());
+    let plain = mail.values().find_map(|mail| {
+        let parsed = MessageParser::new().parse(mail)?;
+        (evidence(&parsed)?["id"] == "plain").then(|| header_names(&parsed))
+    });
+    let plain = plain.context("the plain item is not there")?;
+    for bytes in mail.values() {
+        let parsed = MessageParser::new().parse(bytes).context("a mail that is none")?;
+        let raw = raw_evidence(&parsed).context("no evidence")?;
+        let of = |(id, bytes): &&(&str, Vec<u8>)| match (serde_json::from_slice::<Value>(raw), *id) {
+            (Ok(evidence), id) if id != "twice" => evidence["id"] == id,
+            _ => bytes == raw,
+        };
+        if let Some((id, _)) = unusual.iter().find(of) {
+            let text = parsed.body_text(0).unwrap_or_default();
+            assert!(text.contains("Anomaly"), "{id}: {text}");
+            continue;
+        }
+        let evidence = evidence(&parsed).context("no evidence")?;
+        let id = evidence["id"].as_str().unwrap_or_default();
+        let surprise: Vec<_> = header_names(&parsed).into_iter().filter(|name| !plain.contains(name)).collect();
+        assert!(surprise.is_empty(), "{id}: {surprise:?}");
+        assert!(parsed.bcc().is_none(), "{id}");
+        let html = parsed.body_html(0).unwrap_or_default();
+        assert!(!html.contains("<script") && !html.contains("onerror=alert(1)>"), "{id}");
+        assert!(bytes.split(|byte| *byte == b'\n').all(|line| line.len() <= 999), "{id}: a line is too long for SMTP");
+        assert!(!bytes.contains(&0), "{id}: NUL");
+        let meant = nasty.iter().find(|(other, _)| *other == id).map(|(_, item)| item);
+        assert_eq!(Some(&evidence), meant, "{id}: the evidence is what the archive said");
+    }
+    Ok(())
+}
+
+fn header_names(mail: &mail_parser::Message<'_>) -> Vec<String> {
+    mail.headers().iter().map(|header| header.name().to_owned()).collect()
+}
+
+fn evidence(mail: &mail_parser::Message<'_>) -> Option<Value> {
+    serde_json::from_slice(raw_evidence(mail)?).ok()
+}
+
+fn raw_evidence<'mail>(mail: &'mail mail_parser::Message<'_>) -> Option<&'mail [u8]> {
+    mail.attachments().map(|part| part.contents()).filter(|contents| contents.starts_with(b"{")).last()
+}

@@ -1,0 +1,154 @@
+//! SIGKILL at any moment. SOAK=40 does it forty times as often: a thousand kills of each kind.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use graph_fake::{GraphFake, User};
+use harness::{From, Pipeline, To};
+use jiff::Timestamp;
+use local::{
+    archive::{Fate, Sample, mailboxes, user_map},
+    cloud::Step,
+};
+use model::ItemId;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use runtime::Variables;
+use serde_json::{Value, json};
+
+use crate::accounts::{self, SHORT};
+
+/// The sample's day, and this many short messages.
+fn day_and(count: usize) -> anyhow::Result<Sample> {
+    let mut day: Value = serde_json::from_str(include_str!("../../infra/local/sample/items.json"))?;
+    day["people"]["oliver-of-the-many"] =
+        json!({"name": "Oliver Marsh", "phone": "+447700900101", "email": "oliver.marsh@example.com"});
+    let short = |index: usize| {
+        json!({"expect": ["oliver.marsh@example.com"], "item": {
+            "id": format!("MANY/{index}"), "messageId": format!("MANY/{index}"), "type": "text",
+            "messageTime": "-PT3H", "archivedTime": "-PT2H", "chat": {"id": "33639980011", "type": "individual"},
+            "from": "@oliver-of-the-many", "to": ["@oliver-of-the-many"], "text": format!("Message {index}")}})
+    };
+    if let Some(items) = day["items"].as_array_mut() {
+        items.extend((0..count).map(short));
+    }
+    Ok(Sample::written(&day.to_string(), Timestamp::now())?)
+}
+
+/// How many times as often as usual.
+fn soak() -> anyhow::Result<usize> {
+    Ok(Variables::read(&["SOAK"]).or("SOAK", "how many times as often as usual", 1)?)
+}
+
+/// Lets fetch begin so often, as its schedule does and for backfills, and kills it somewhere: while it starts, works, or has
+/// just ended. Returns how often it died at work.
+async fn fetch_killed(pipeline: &Pipeline, times: usize, seed: u64) -> usize {
+    let mut chance = StdRng::seed_from_u64(seed);
+    let mut killed = 0;
+    for _ in 0..times {
+        let event = if chance.random() { Pipeline::timer() } else { Pipeline::backfill() };
+        let function = pipeline.machine.function(Step::Fetch);
+        let (fetched, ()) = tokio::join!(pipeline.machine.fetch(&event), async {
+            // The moment is what chance is for: there is nothing to wait for.
+            tokio::time::sleep(Duration::from_millis(chance.random_range(0..300))).await;
+            for pid in function.pids() {
+                function.kill(pid).await;
+            }
+        });
+        killed += usize::from(fetched.is_err());
+    }
+    killed
+}
+
+/// What chance begins with.
+fn seed() -> anyhow::Result<u64> {
+    Ok(Variables::read(&["FAULT_SEED"]).or("FAULT_SEED", "a number", rand::random())?)
+}
+
+/// Fetches, kills until everything is done or it has killed so often, lets it finish, and says that every item has its
+/// end. Returns how often it killed.
+async fn killed_often(pipeline: &Pipeline, fates: &[(ItemId, Fate)], kills: usize) -> anyhow::Result<usize> {
+    let seed = seed()?;
+    let mut chance = StdRng::seed_from_u64(seed);
+    pipeline.put_user_map(user_map()).await?;
+    let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
+    let working = pipeline.machine.work();
+    let mut killed = 0;
+    let killing = async {
+        while killed < kills {
+            // The moment is what chance is for: there is nothing to wait for.
+            tokio::time::sleep(Duration::from_millis(chance.random_range(20..600))).await;
+            let step = if chance.random_bool(0.4) { Step::Convert } else { Step::Import };
+            let function = pipeline.machine.function(step);
+            let pids = function.pids();
+            if !pids.is_empty() && function.kill(pids[chance.random_range(0..pids.len())]).await {
+                killed += 1;
+            }
+        }
+    };
+    // Whoever has nothing left to do is not started again, so that there is nobody left to kill.
+    tokio::select! {
+        () = killing => {}
+        drained = pipeline.machine.drained(|_| {}) => drained?,
+    }
+    working.stop().await;
+    pipeline.drain().await?;
+    let counted = accounts::settled(pipeline, &fetched.run, fates).await;
+    let letters = counted.map_err(|error| error.context(format!("FAULT_SEED={seed}")))?;
+    let spare = letters.values().filter(|letters| **letters > 1).count();
+    assert!(spare <= killed, "FAULT_SEED={seed}: {letters:?}");
+    Ok(killed)
+}
+
+#[tokio::test]
+async fn killed_at_any_moment_nothing_is_lost_and_nothing_is_twice_in_a_directory() -> anyhow::Result<()> {
+    let mut left = 25 * soak()?;
+    while left > 0 {
+        let sample = day_and(200)?;
+        let fates: Vec<_> = sample.fates().collect();
+        let addresses = mailboxes()?.into_iter().map(String::from).collect();
+        let pipeline = Pipeline::start_at(SHORT, From::Archive(sample), To::Maildir(addresses), &[]).await?;
+        left -= killed_often(&pipeline, &fates, left.min(25)).await?;
+        accounts::one_copy_each(&pipeline, &fates)?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn killed_at_any_moment_nothing_is_lost_and_nothing_is_twice_in_microsoft_365() -> anyhow::Result<()> {
+    let mut left = 25 * soak()?;
+    while left > 0 {
+        let graph = GraphFake::start().await?;
+        for address in mailboxes()? {
+            graph.add(User::new(address.as_str()));
+        }
+        let sample = day_and(200)?;
+        let fates: Vec<_> = sample.fates().collect();
+        let pipeline = Pipeline::start_at(SHORT, From::Archive(sample), To::Graph(&graph), &[]).await?;
+        left -= killed_often(&pipeline, &fates, left.min(25)).await?;
+        accounts::one_copy_each_in(&graph, &fates)?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn fetch_killed_at_any_moment_loses_no_id_and_what_it_queued_twice_is_filed_once() -> anyhow::Result<()> {
+    let mut killed = 0;
+    for _ in 0..soak()? {
+        let sample = day_and(20)?;
+        let fates: Vec<_> = sample.fates().collect();
+        let addresses = mailboxes()?.into_iter().map(String::from).collect();
+        let pipeline = Pipeline::start_at(SHORT, From::Archive(sample), To::Maildir(addresses), &[]).await?;
+        pipeline.put_user_map(user_map()).await?;
+        let seed = seed()?;
+        killed += fetch_killed(&pipeline, 10, seed).await;
+        pipeline.run(&Pipeline::timer()).await?;
+        let settled = async {
+            accounts::nothing_is_missing(&pipeline).await?;
+            accounts::lettered(&pipeline, &fates).await?;
+            accounts::one_copy_each(&pipeline, &fates)
+        };
+        settled.await.with_context(|| format!("FAULT_SEED={seed}"))?;
+    }
+    assert!(killed > 0, "fetch was never met at work");
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! An item that goes through in pieces, and functions that end among them.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use graph_fake::{Fault, Gate, Kind, On};
+use harness::{
+    From, Pace, Pipeline, To,
+    cutter::{Cut, Cutter},
+};
+use local::{archive::generated, cloud::Step};
+use model::{Hasher, Sha256};
+use serde_json::json;
+use tokio::sync::Notify;
+
+use crate::{
+    accounts::{self, ADA, BOB, filed},
+    cuts,
+};
+
+/// Over 10 MB, and more than two parts of an upload to S3. In bytes.
+const SIZE: u64 = 18 << 20;
+
+/// Debug builds are slow.
+const PACE: Pace =
+    Pace { timeout: Duration::from_secs(25), visibility: Duration::from_secs(26), concurrency: 1, max_receives: 50 };
+
+async fn kill(pipeline: &Pipeline, step: Step) {
+    let function = pipeline.machine.function(step);
+    for pid in function.pids() {
+        function.kill(pid).await;
+    }
+}
+
+#[tokio::test]
+async fn a_large_item_whose_functions_end_among_its_pieces_is_filed_whole_and_once() -> anyhow::Result<()> {
+    let mut large = filed("large");
+    large["item"]["attachments"] = json!([{"id": "f", "name": "film.mp4", "media": {"bytes": SIZE}}]);
+    let sample = accounts::sample(&[large, filed("small")])?;
+    let fates: Vec<_> = sample.fates().collect();
+    let graph = accounts::tenant().await?;
+    graph.grant_mime_import();
+
+    // The second part of the message is not done, and convert ends while it waits to try again.
+    let (part, down) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(true)));
+    let (seen, is_down) = (Arc::clone(&part), Arc::clone(&down));
+    let cutter = Cutter::start(move |request| {
+        if request.lines().next().is_some_and(|line| line.contains("partNumber=2")) && is_down.load(Ordering::SeqCst) {
+            seen.notify_one();
+            return Cut::Before;
+        }
+        Cut::Never
+    });
+    let cutter = cutter.await?;
+    let variables = [("OVERSIZE", "import"), ("AWS_ENDPOINT_URL", cutter.url())];
+    let pipeline = Pipeline::start_at(PACE, From::Archive(sample), To::GraphImportMime(&graph), &variables).await?;
+    cuts::lead(&cutter, &pipeline)?;
+    let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
+    let gate = Gate::default();
+    graph.fault(On::kind(Kind::Upload).nth(2), Fault::HoldBefore(gate.clone()));
+
+    let working = pipeline.machine.work();
+    part.notified().await;
+    kill(&pipeline, Step::Convert).await;
+    down.store(false, Ordering::SeqCst);
+    gate.reached(1).await;
+    kill(&pipeline, Step::Import).await;
+    gate.open();
+    working.stop().await;
+    pipeline.drain().await?;
+
+    accounts::settled(&pipeline, &fetched.run, &fates).await?;
+    accounts::one_copy_each_in(&graph, &fates)?;
+    let mut hasher = Hasher::default();
+    generated(SIZE).for_each(|chunk| hasher.update(&chunk));
+    let whole = hasher.finish();
+    for address in [ADA, BOB] {
+        let files = graph.messages(address).into_iter().flat_map(|message| message.attachments);
+        let copies = files.filter(|file| Sha256::of(&file.bytes) == whole).count();
+        assert_eq!(copies, 1, "{address} has the film");
+    }
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! A copy that may still come holds its item back, whatever else becomes of that.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::Context;
+use aws::s3::StoreError;
+use aws_sdk_sqs::Client;
+use graph_fake::{Fault, Gate, GraphFake, Kind, On, Refusal, User};
+use harness::{
+    From, Pipeline, To,
+    cutter::{Cut, Cutter},
+};
+use jiff::{SignedDuration, Timestamp};
+use local::{
+    archive::Sample,
+    cloud::Step,
+    event_source::{Batch, Verdict, judge},
+};
+use model::{Outcome, keys};
+use serde_json::json;
+
+use crate::accounts::{self, SHORT};
+
+/// How long a copy is waited for, with the second that the tests' retries begin with.
+const SETTLES: SignedDuration = SignedDuration::from_secs(12);
+
+/// Lets convert work on everything, and takes the one batch that is import's.
+async fn import_batch(pipeline: &Pipeline) -> anyhow::Result<(Client, Batch)> {
+    let client = Client::new(pipeline.machine.cloud.config());
+    let resources = &pipeline.machine.resources;
+    while let Some(batch) = Batch::receive(&client, &resources.convert, 10, Duration::ZERO, Duration::ZERO).await? {
+        let answer = pipeline.machine.function(Step::Convert).invoke(batch.event()).await?;
+        batch.settle(&client, &resources.convert, &judge(&answer, batch.ids())).await?;
+    }
+    let batch = Batch::receive(&client, &resources.import, 10, Duration::ZERO, Duration::ZERO).await?;
+    Ok((client, batch.context("no task for import")?))
+}
+
+/// The one outcome that there is.
+async fn outcome(pipeline: &Pipeline) -> anyhow::Result<Outcome> {
+    let mut found = Vec::new();
+    let listed = |page: Vec<aws::s3::Listed>| {
+        found.extend(page.into_iter().map(|object| object.key));
+        std::future::ready(Ok::<_, StoreError>(()))
+    };
+    pipeline.store.list(keys::OUTCOMES, listed).await?;
+    let key = found.first().context("no outcome")?;
+    let object = pipeline.store.get(key, 1 << 20).await?.context("an outcome that was listed")?;
+    Ok(Outcome::parse(&object.bytes)?)
+}
+
+async fn held_until(pipeline: &Pipeline) -> anyhow::Result<Timestamp> {
+    Ok(outcome(pipeline).await?.claim.context("nobody holds the item")?.until)
+}
+
+#[tokio::test]
+async fn a_mailbox_that_needs_an_operator_does_not_end_the_wait_for_a_copy_in_another() -> anyhow::Result<()> {
+    let sample = accounts::sample(&[accounts::filed("late")])?;
+    let fates: Vec<_> = sample.fates().collect();
+    let graph = accounts::tenant().await?;
+    let pipeline = Pipeline::start(From::Archive(sample), To::Graph(&graph), &[]).await?;
+    let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
+    let (client, batch) = import_batch(&pipeline).await?;
+
+    let gate = Gate::default();
+    graph.fault(On::kind(Kind::MessageCreate), Fault::DoLater(gate.clone()));
+    graph.fault(On::kind(Kind::MessageCreate).nth(2), Fault::Refuse(Refusal::new(403, "ErrorAccessDenied")));
+    let begun = Timestamp::now();
+    let answer = pipeline.machine.function(Step::Import).invoke(batch.event()).await?;
+    assert!(pipeline.logs().contains("an operator is needed"), "{}", pipeline.logs());
+    assert!(held_until(&pipeline).await? >= begun + SETTLES, "nobody files it again before the copy has come");
+    batch.settle(&client, &pipeline.machine.resources.import, &judge(&answer, batch.ids())).await?;
+
+    gate.open();
+    gate.done(1).await;
+    pipeline.drain().await?;
+    accounts::settled(&pipeline, &fetched.run, &fates).await?;
+    accounts::one_copy_each_in(&graph, &fates)
+}
+
+#[tokio::test]
+async fn a_filing_that_the_deadline_cuts_off_is_a_lost_answer() -> anyhow::Result<()> {
+    let sample = accounts::sample(&[accounts::filed("cut off")])?;
+    let graph = accounts::tenant().await?;
+    // As in a deployment, where a copy is waited for for a minute. Nobody waits here.
+    let variables = [("RETRY_BASE_SECONDS", "5")];
+    let pipeline = Pipeline::start_at(SHORT, From::Archive(sample), To::Graph(&graph), &variables).await?;
+    pipeline.machine.fetch(&Pipeline::timer()).await?;
+    let (_, batch) = import_batch(&pipeline).await?;
+    let gate = Gate::default();
+    graph.fault(On::kind(Kind::MessageCreate).times(usize::MAX), Fault::DoLater(gate.clone()));
+    let held = Gate::default();
+    graph.fault(On::kind(Kind::MessageSearch).times(usize::MAX), Fault::HoldBefore(held.clone()));
+    let begun = Timestamp::now();
+    let answer = pipeline.machine.function(Step::Import).invoke(batch.event()).await?;
+    let failed = batch.ids().map(str::to_owned).collect();
+    assert_eq!(judge(&answer, batch.ids()), Verdict::Done(failed));
+    assert!(held_until(&pipeline).await? >= begun + SignedDuration::from_mins(1));
+    held.open();
+    gate.open();
+    Ok(())
+}
+
+/// A group is noted in its outcome every 50 copies. What was found out before such a note fails is not forgotten.
+#[tokio::test]
+async fn a_note_that_fails_does_not_end_the_wait_for_a_copy() -> anyhow::Result<()> {
+    const PEOPLE: usize = 60;
+    let graph = GraphFake::start().await?;
+    let mut people = serde_json::Map::new();
+    let mut addresses = Vec::new();
+    for person in 0..PEOPLE {
+        let address = format!("{person}@example.com");
+        graph.add(User::new(&address));
+        people.insert(format!("p{person}"), json!({"name": format!("P{person}"), "email": address}));
+        addresses.push(address);
+    }
+    let to: Vec<_> = (1..PEOPLE).map(|person| format!("@p{person}")).collect();
+    let group = json!({"expect": addresses, "item": {
+        "id": "group", "messageId": "group", "type": "text", "messageTime": "-PT3H", "archivedTime": "-PT2H",
+        "chat": {"id": "chat", "type": "group"}, "from": "@p0", "to": to, "text": "The rate is unchanged."}});
+    let sample = Sample::written(&json!({"people": people, "items": [group]}).to_string(), Timestamp::now())?;
+    let fates: Vec<_> = sample.fates().collect();
+
+    // From import's claim on, no outcome is written until it looks what stands there.
+    let step = Arc::new(AtomicU8::new(0));
+    let seen = Arc::clone(&step);
+    let proxy = Cutter::start(move |request| {
+        let line = request.lines().next().unwrap_or_default();
+        let is_claim = request.contains("\"claim\":");
+        match (seen.load(Ordering::SeqCst), line.starts_with("PUT "), line.contains("/outcomes/")) {
+            (0, true, true) if is_claim => seen.store(1, Ordering::SeqCst),
+            (1, true, true) => return Cut::Before,
+            (1, false, true) => seen.store(2, Ordering::SeqCst),
+            _ => {}
+        }
+        Cut::Never
+    });
+    let proxy = proxy.await?;
+    let pipeline =
+        Pipeline::start(From::Archive(sample), To::Graph(&graph), &[("AWS_ENDPOINT_URL", proxy.url())]).await?;
+    let endpoint = pipeline.machine.cloud.config().endpoint_url().and_then(|url| url.strip_prefix("http://"));
+    proxy.lead_to(endpoint.context("the stand-in has no endpoint")?.parse()?);
+    let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
+    let (client, batch) = import_batch(&pipeline).await?;
+
+    let gate = Gate::default();
+    graph.fault(On::kind(Kind::MessageCreate), Fault::DoLater(gate.clone()));
+    let begun = Timestamp::now();
+    let answer = pipeline.machine.function(Step::Import).invoke(batch.event()).await?;
+    assert_eq!(step.load(Ordering::SeqCst), 2, "the note failed");
+    assert!(held_until(&pipeline).await? >= begun + SETTLES);
+    assert_eq!(outcome(&pipeline).await?.mailboxes.len(), 49, "what was filed is noted in the end");
+    batch.settle(&client, &pipeline.machine.resources.import, &judge(&answer, batch.ids())).await?;
+
+    gate.open();
+    gate.done(1).await;
+    pipeline.drain().await?;
+    accounts::settled(&pipeline, &fetched.run, &fates).await?;
+    accounts::one_copy_each_in(&graph, &fates)
+}

@@ -1,0 +1,158 @@
+//! How much memory the functions take at most, against what the template gives them.
+
+use std::{fmt::Write, path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context, ensure};
+use axum::{Router, extract::State, http::Uri, response::IntoResponse};
+use graph_fake::User;
+use harness::{From, Pace, Pipeline, To};
+use jiff::{SignedDuration, Timestamp};
+use local::{archive::Sample, cloud::Step};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::accounts::{self, ADA, BOB};
+
+/// A batch, as the template has it.
+const BATCH: usize = 10;
+
+/// One process of each, so that the whole batch is its own.
+const ALONE: Pace =
+    Pace { timeout: Duration::from_secs(100), visibility: Duration::from_secs(120), concurrency: 1, max_receives: 50 };
+
+/// What the template gives a function that reads from an archive, in MB.
+fn given(function: &str) -> anyhow::Result<u64> {
+    let template = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml"))?;
+    let (_, section) = template.split_once(&format!("\n  {function}:\n")).context("no such function")?;
+    let (_, rest) = section.split_once("MemorySize:").context("no MemorySize")?;
+    // `!If [FromExports, 3008, 1024]`: the last number is the archive's.
+    let line = rest.lines().next().unwrap_or_default();
+    let number = line.split(|char: char| !char.is_ascii_digit()).rfind(|text| !text.is_empty());
+    Ok(number.context("no number")?.parse()?)
+}
+
+/// Also for so many times as much. A fifth of what is given is left: Lambda counts more than the process.
+#[expect(clippy::print_stdout, reason = "the measurement")]
+fn enough(pipeline: &Pipeline, times: u64) -> anyhow::Result<()> {
+    for (step, function) in [(Step::Convert, "ConvertFunction"), (Step::Import, "ImportFunction")] {
+        let (peak, given) = (pipeline.peak_kilobytes(step)? >> 10, given(function)?);
+        println!("{}: {peak} of {given} MB", step.name());
+        ensure!(peak * times <= given * 4 / 5, "{} took {peak} MB, and the template gives it {given}", step.name());
+    }
+    Ok(())
+}
+
+fn largest(index: usize) -> Value {
+    let mut item = accounts::filed(&format!("item/{index}"));
+    // The text counts, too.
+    let bytes = (10 << 20) - 1024;
+    item["item"]["attachments"] = json!([{"id": "f", "name": "f.bin", "media": {"bytes": bytes}}]);
+    item
+}
+
+/// importMime takes a message as one request, in base64, and each item goes into four mailboxes.
+#[tokio::test]
+async fn a_batch_of_the_largest_items_fits_when_each_is_sent_whole() -> anyhow::Result<()> {
+    let four = [ADA, BOB, "cat@example.com", "dan@example.com"];
+    let mut people = serde_json::Map::new();
+    for (at, (name, email)) in ["ada", "bob", "cat", "dan"].into_iter().zip(four).enumerate() {
+        people.insert(
+            name.to_owned(),
+            json!({"name": name, "phone": format!("+4520123{:03}", 456 + at), "email": email}),
+        );
+    }
+    let to_all = |index: usize| {
+        let mut item = largest(index);
+        item["expect"] = json!(four);
+        item["item"]["to"] = json!(["@bob", "@cat", "@dan"]);
+        item
+    };
+    let items: Vec<_> = (0..BATCH).map(to_all).collect();
+    let sample = Sample::written(&json!({"people": people, "items": items}).to_string(), Timestamp::now())?;
+    let fates: Vec<_> = sample.fates().collect();
+    let graph = accounts::tenant().await?;
+    graph.grant_mime_import();
+    for address in &four[2..] {
+        graph.add(User::new(address));
+    }
+    let pipeline = Pipeline::start_at(ALONE, From::Archive(sample), To::GraphImportMime(&graph), &[]).await?;
+    let fetched = pipeline.run(&Pipeline::timer()).await?;
+    enough(&pipeline, 1)?;
+    accounts::settled(&pipeline, &fetched.run, &fates).await?;
+    accounts::one_copy_each_in(&graph, &fates)
+}
+
+#[tokio::test]
+async fn a_batch_of_the_largest_items_fits_in_what_the_template_gives() -> anyhow::Result<()> {
+    let sample = accounts::sample(&(0..BATCH).map(largest).collect::<Vec<_>>())?;
+    let fates: Vec<_> = sample.fates().collect();
+    let graph = accounts::tenant().await?;
+    let pipeline = Pipeline::start_at(ALONE, From::Archive(sample), To::Graph(&graph), &[]).await?;
+    let fetched = pipeline.run(&Pipeline::timer()).await?;
+    enough(&pipeline, 1)?;
+    accounts::settled(&pipeline, &fetched.run, &fates).await?;
+    accounts::one_copy_each_in(&graph, &fates)
+}
+
+/// How many participants each item has: in the task there is no room for them, so import reads them from the evidence.
+const CROWD: usize = 20_000;
+
+/// A hundred thousand take so many times the memory, and minutes of a build that is not optimised.
+const MORE: u64 = 5;
+
+/// How many items there are, and the tail of each one's JSON: its list of participants, and what else there is.
+type Rest = Arc<(usize, String, Timestamp)>;
+
+async fn answer(State(rest): State<Rest>, uri: Uri) -> impl IntoResponse {
+    let (count, rest, now) = &*rest;
+    let time = format!("{:.3}", *now - SignedDuration::from_hours(2));
+    let Some(id) = uri.path().strip_prefix("/items/") else {
+        let listed: Vec<_> = (0..*count).map(|at| json!({"id": at.to_string(), "archivedTime": time})).collect();
+        return json!({"items": listed, "nextCursor": null}).to_string();
+    };
+    format!(
+        r#"{{"id":"{id}","messageId":"{id}","type":"text","text":"hi","messageTime":"{time}","archivedTime":"{time}",
+        "chat":{{"id":"chat","type":"group"}},"from":{{"name":"Ada","phone":"+4520123456","email":"{ADA}"}},"to":[{rest}}}"#
+    )
+}
+
+/// A batch of so many items that end in this is filed, and fits.
+async fn fits(count: usize, rest: String, times: u64) -> anyhow::Result<()> {
+    let now = Timestamp::now();
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let router = Router::new().fallback(answer).with_state(Rest::new((count, rest, now)));
+    let server = tokio::spawn(async move { axum::serve(listener, router).await });
+    let elsewhere = [("ARCHIVER_URL", url.as_str())];
+    let from = From::Archive(Sample::many(0, now));
+    let pipeline = Pipeline::start_at(ALONE, from, To::Maildir(vec![ADA.to_owned()]), &elsewhere).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    server.abort();
+    ensure!(pipeline.mail(ADA)?.len() == count, "{} are filed", pipeline.mail(ADA)?.len());
+    enough(&pipeline, times)
+}
+
+#[tokio::test]
+async fn a_batch_of_crowds_fits_in_what_the_template_gives() -> anyhow::Result<()> {
+    let mut crowd = String::new();
+    for at in 0..CROWD {
+        let comma = if at > 0 { "," } else { "" };
+        write!(crowd, r#"{comma}{{"name":"Person {at}","phone":"+4530{at:06}"}}"#)?;
+    }
+    fits(BATCH, crowd + "]", MORE).await
+}
+
+/// Each `[]` is three bytes on the wire and a whole value in memory: three items that take nearly all that one may take.
+#[tokio::test]
+async fn a_batch_that_is_made_to_take_memory_fits_in_what_the_template_gives() -> anyhow::Result<()> {
+    const VALUES: usize = 3_500_000;
+    fits(3, format!(r#"],"x":[{}[]]"#, "[],".repeat(VALUES)), 1).await
+}
+
+/// What takes most for its length: a map with one member, which is kept until the message is written. Ten items, and the
+/// function works on all of them at once.
+#[tokio::test]
+async fn a_batch_that_is_made_to_keep_memory_fits_in_what_the_template_gives() -> anyhow::Result<()> {
+    const VALUES: usize = 250_000;
+    fits(BATCH, format!(r#"],"business":[{}0]"#, "{\"\":0},".repeat(VALUES)), 1).await
+}

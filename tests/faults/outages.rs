@@ -1,0 +1,238 @@
+//! What is down for a while: it costs time and no item.
+
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use anyhow::{Context, ensure};
+use graph_fake::{Fault, Gate, GraphFake, Kind, On, Refusal, User};
+use harness::{
+    From, Pace, Pipeline, To,
+    cutter::{Cut, Cutter},
+};
+use jiff::{SignedDuration, Timestamp};
+use local::archive::{ArchiveCredentials, Fault as ArchiveFault, On as OnArchive, Rule, Sample, mailboxes, user_map};
+use model::ItemId;
+use serde_json::json;
+
+use crate::{
+    accounts::{self, ADA, BOB, SHORT, filed},
+    cuts,
+    soak::PACE,
+};
+
+/// As HTTP writes a time.
+fn http_date(time: Timestamp) -> String {
+    time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+#[tokio::test]
+async fn an_archive_that_is_down_throttles_or_stalls_dead_letters_nothing() -> anyhow::Result<()> {
+    let items: Vec<_> = (0..40).map(|index| filed(&format!("item/{index}"))).collect();
+    let sample = accounts::sample(&items)?;
+    let fates: Vec<_> = sample.fates().collect();
+    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(accounts::two()), &[]).await?;
+    let Some(archive) = &pipeline.archive else { anyhow::bail!("no archive") };
+    let status = |status, retry_after: Option<&str>| ArchiveFault::Status {
+        status,
+        retry_after: retry_after.map(str::to_owned),
+    };
+    let date = http_date(Timestamp::now() + SignedDuration::from_secs(3));
+    let down = [
+        (OnArchive::Lists, 6, status(503, None)),
+        (OnArchive::Item("item/7".to_owned()), 1, ArchiveFault::Stall),
+        (OnArchive::Items, 60, status(503, None)),
+        (OnArchive::Items, 20, status(429, Some("0.5"))),
+        (OnArchive::Items, 10, status(429, Some(&date))),
+        (OnArchive::Items, 5, status(429, Some("in a while"))),
+        (OnArchive::Items, 10, ArchiveFault::Break),
+    ];
+    for (on, times, fault) in down {
+        archive.misbehave(Rule { on, times, fault });
+    }
+    // A run that fails is loud and leaves the cursor; the next one does its work.
+    let fetched = loop {
+        match pipeline.machine.fetch(&Pipeline::timer()).await {
+            Ok(fetched) => break fetched,
+            Err(error) => assert!(error.to_string().contains("503"), "{error}"),
+        }
+    };
+    let (drained, ()) = tokio::join!(pipeline.drain(), async {
+        archive.until_stalled(1).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        archive.behave();
+    });
+    drained?;
+    assert!(archive.requests().items > 40);
+    accounts::settled(&pipeline, &fetched.run, &fates).await?;
+    accounts::one_copy_each(&pipeline, &fates)
+}
+
+#[tokio::test]
+async fn microsoft_365_that_throttles_and_a_directory_that_is_down_dead_letter_nothing() -> anyhow::Result<()> {
+    let graph = GraphFake::start().await?;
+    for address in mailboxes()? {
+        graph.add(User::new(address.as_str()));
+    }
+    let refuse = |status, code: &str, retry_after: Option<&str>| {
+        let refusal = Refusal::new(status, code);
+        Fault::Refuse(retry_after.map_or(refusal.clone(), |value| refusal.retry_after(value)))
+    };
+    let date = http_date(Timestamp::now() + SignedDuration::from_secs(5));
+    graph.fault(On::kind(Kind::UserByName).times(30), refuse(503, "serviceNotAvailable", None));
+    graph.fault(On::kind(Kind::Token).times(3), refuse(503, "temporarily_unavailable", None));
+    graph.fault(On::kind(Kind::MessageCreate).times(20), refuse(429, "ApplicationThrottled", Some("0.25")));
+    graph.fault(On::kind(Kind::MessageCreate).nth(25).times(10), refuse(429, "ApplicationThrottled", Some(&date)));
+    graph.fault(On::kind(Kind::MessageCreate).nth(40).times(10), Fault::LoseAnswer);
+    graph.fault(On::kind(Kind::MessageMove).nth(10).times(10), Fault::LoseAnswer);
+    graph.fault(On::kind(Kind::MessageMove).nth(30).times(10), Fault::Reset);
+    graph.fault(On::kind(Kind::FolderCreate).times(3), Fault::LoseAnswer);
+    graph.fault(On::kind(Kind::MessageCreate).nth(60).times(5), refuse(503, "ErrorServerBusy", None));
+    let sample = Sample::day(Timestamp::now())?;
+    let fates: Vec<(ItemId, _)> = sample.fates().collect();
+    let pipeline = Pipeline::start(From::Archive(sample), To::Graph(&graph), &[]).await?;
+    pipeline.put_user_map(user_map()).await?;
+    let fetched = pipeline.run(&Pipeline::timer()).await?;
+    accounts::settled(&pipeline, &fetched.run, &fates).await?;
+    accounts::one_copy_each_in(&graph, &fates)?;
+    for address in mailboxes()? {
+        assert!(graph.peak(address.as_str()) <= 4, "Graph's own limit");
+    }
+    Ok(())
+}
+
+/// An outage of this length takes about 6 receives when the waits double from a second (1 + 2 + 4 + 8 + 16 s), and more
+/// than these when they do not grow: then SQS would give the items up. ARCHITECTURE has the same sum with the
+/// template's numbers.
+const RECEIVES: u32 = 9;
+
+#[tokio::test]
+async fn an_hour_of_every_kind_of_outage_takes_a_few_receives_and_no_item() -> anyhow::Result<()> {
+    const EACH: Duration = Duration::from_secs(6);
+    let graph = accounts::tenant().await?;
+    let items: Vec<_> = (0..30).map(|index| filed(&format!("item/{index}"))).collect();
+    let sample = accounts::sample(&items)?;
+    let fates: Vec<_> = sample.fates().collect();
+    let pace = Pace { max_receives: RECEIVES, ..SHORT };
+    let pipeline = Pipeline::start_at(pace, From::Archive(sample), To::Graph(&graph), &[]).await?;
+    let Some(archive) = &pipeline.archive else { anyhow::bail!("no archive") };
+    let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
+
+    let throttle = |wait: &str| Fault::Refuse(Refusal::new(429, "ApplicationThrottled").retry_after(wait));
+    let in_a_moment = http_date(Timestamp::now() + SignedDuration::from_secs(18));
+    let gate = Gate::default();
+    let graph_faults = [
+        throttle("1"),
+        throttle("2.128"),
+        throttle(&in_a_moment),
+        Fault::Refuse(Refusal::new(503, "ErrorServerBusy")),
+        Fault::Reset,
+        Fault::HoldBefore(gate.clone()),
+    ];
+    let status = |status, retry_after: Option<&str>| ArchiveFault::Status {
+        status,
+        retry_after: retry_after.map(str::to_owned),
+    };
+    let archive_faults = [
+        status(429, Some("1")),
+        status(503, Some("0.5")),
+        status(500, None),
+        ArchiveFault::Break,
+        ArchiveFault::Slow(Duration::from_millis(200)),
+        ArchiveFault::Stall,
+    ];
+    // The first half of the items meets the archive's outage, the others are through to Graph's.
+    for index in 0..15 {
+        archive.misbehave(Rule {
+            on: OnArchive::Item(format!("item/{index}")),
+            times: u64::MAX,
+            fault: status(503, None),
+        });
+    }
+    graph.fault(On::any().times(usize::MAX), Fault::Reset);
+    let working = pipeline.machine.work();
+    for (of_graph, of_archive) in graph_faults.into_iter().zip(archive_faults) {
+        // At once: a request between two outages would be done.
+        graph.only_fault(On::any().times(usize::MAX), of_graph);
+        archive.behave();
+        for index in 0..15 {
+            let on = OnArchive::Item(format!("item/{index}"));
+            archive.misbehave(Rule { on, times: u64::MAX, fault: of_archive.clone() });
+        }
+        // An outage is a stretch of time: there is nothing else to wait for.
+        tokio::time::sleep(EACH).await;
+    }
+    ensure!(graph.visible(ADA).is_empty() && graph.visible(BOB).is_empty(), "nothing is filed in an outage");
+    graph.clear_faults();
+    gate.open();
+    archive.behave();
+    working.stop().await;
+    pipeline.drain().await?;
+    accounts::settled(&pipeline, &fetched.run, &fates).await?;
+    accounts::one_copy_each_in(&graph, &fates)
+}
+
+#[tokio::test]
+async fn credentials_that_end_change_or_cannot_be_had_on_the_way_cost_no_item() -> anyhow::Result<()> {
+    const ROTATED: &str = "second~client.secret";
+    let graph = accounts::tenant().await?;
+    graph.set_token_lifetime(Duration::from_secs(2));
+    let items: Vec<_> = (0..40).map(|index| filed(&format!("item/{index}"))).collect();
+    let sample = accounts::sample(&items)?;
+    let fates: Vec<_> = sample.fates().collect();
+    // Secrets Manager: down for as long as the SDK tries, twice, before it has answered and after.
+    let asked = AtomicU32::new(0);
+    let cutter = Cutter::start(move |request| match request.contains("secretsmanager.GetSecretValue") {
+        true => match asked.fetch_add(1, Ordering::SeqCst) / cuts::SDK_TRIES {
+            1 | 3 => Cut::Before,
+            2 | 4 => Cut::After,
+            _ => Cut::Never,
+        },
+        false => Cut::Never,
+    });
+    let cutter = cutter.await?;
+    let pipeline = cuts::through(&cutter, PACE, From::Archive(sample), To::Graph(&graph)).await?;
+    let Some(archive) = &pipeline.archive else { anyhow::bail!("no archive") };
+    let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
+    // The directory is down, and the login endpoint; then a token is refused that should still live.
+    graph.fault(On::kind(Kind::UserByName).times(20), Fault::Refuse(Refusal::new(503, "serviceNotAvailable")));
+    graph.fault(On::kind(Kind::Token).times(6), Fault::Reset);
+    let working = pipeline.machine.work();
+    let some_are_filed = async {
+        while graph.visible(ADA).len() < 5 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(300), some_are_filed).await.context("nothing is filed")?;
+    // In the middle: every token is worthless, the old secret too, and the new one is there a little later.
+    graph.set_client_secret(ROTATED);
+    graph.revoke_tokens();
+    archive.rotate(ArchiveCredentials { username: "connector".to_owned(), password: "another horse".to_owned() });
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    pipeline.machine.cloud.put_secret("graph", &json!({"client_secret": ROTATED})).await?;
+    let secret = json!({"username": "connector", "password": "another horse"});
+    pipeline.machine.cloud.put_secret("archiver", &secret).await?;
+    working.stop().await;
+    pipeline.drain().await?;
+    accounts::settled(&pipeline, &fetched.run, &fates).await?;
+    accounts::one_copy_each_in(&graph, &fates)
+}
+
+#[tokio::test]
+async fn a_copy_that_has_to_wait_while_another_is_filed_is_filed_later() -> anyhow::Result<()> {
+    let graph = accounts::tenant().await?;
+    let sample = accounts::sample(&[filed("item/1"), filed("item/2"), filed("item/3")])?;
+    let fates: Vec<_> = sample.fates().collect();
+    // One copy of the first two items, so that the other mailbox has its own already.
+    graph.fault(On::kind(Kind::MessageCreate).times(1), Fault::Refuse(Refusal::new(403, "ErrorAccessDenied")));
+    graph.fault(
+        On::kind(Kind::MessageCreate).nth(4).times(1),
+        Fault::Refuse(Refusal::new(503, "ErrorServerBusy").retry_after("21")),
+    );
+    let pipeline = Pipeline::start(From::Archive(sample), To::Graph(&graph), &[]).await?;
+    let fetched = pipeline.run(&Pipeline::timer()).await?;
+    accounts::nothing_is_missing(&pipeline).await?;
+    accounts::settled(&pipeline, &fetched.run, &fates).await?;
+    accounts::one_copy_each_in(&graph, &fates)
+}

@@ -1,0 +1,59 @@
+//! How a command finds the deployment, and what it says where it does not.
+
+use serde_json::json;
+
+use crate::{
+    stack::{Stack, create},
+    transcript::{assert_transcript, transcript},
+};
+
+/// Credentials for nobody: what is told is told before they are used.
+const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "operator"), ("AWS_SECRET_ACCESS_KEY", "operator")];
+
+#[tokio::test]
+async fn a_deployment_that_is_not_named_rightly_is_told_with_what_to_do() {
+    let region = ("AWS_REGION", "eu-west-1");
+    for (name, arguments, variables) in [
+        ("no-deployment", &["status"][..], vec![]),
+        ("half-a-deployment", &["status"], vec![("BUCKET", "archive"), ("CONVERT_QUEUE_URL", "https://sqs.example")]),
+        ("two-deployments", &["status", "--stack", "wa", "--local"], vec![]),
+        ("no-region", &["status", "--stack", "wa"], KEYS.to_vec()),
+        ("no-credentials", &["status", "--stack", "wa"], vec![region]),
+        ("no-one-machine-run", &["status", "--local=/nowhere"], vec![]),
+        ("no-fetch-function", &["backfill", "--from", "2026-11-01", "--to", "2026-11-02"], {
+            let queues = ["CONVERT_QUEUE_URL", "IMPORT_QUEUE_URL", "DEAD_LETTER_QUEUE_URL"];
+            let queues = queues.map(|name| (name, "https://sqs.example"));
+            [("BUCKET", "archive"), region].into_iter().chain(queues).chain(KEYS).collect()
+        }),
+    ] {
+        assert_transcript(name, &transcript(arguments, &variables).await);
+    }
+}
+
+#[tokio::test]
+async fn a_stack_is_found_by_its_name_and_one_that_is_none_of_ours_is_told() {
+    let stack = Stack::start().await;
+    assert_transcript(
+        "status",
+        &stack.run(&["status", "--stack", "wa", "--json"]).await.replace(&cursor(&stack).await, "[TIME]"),
+    );
+    assert_transcript("no-stack", &stack.run(&["status", "--stack", "other"]).await);
+    let other = json!({"Resources": {"Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "q"}}}});
+    create(stack.cloud.config(), "other", &other).await;
+    assert_transcript("another-stack", &stack.run(&["status", "--stack", "other"]).await);
+    assert_transcript("no-dead-letters", &stack.run(&["dead-letters", "list", "--stack", "wa"]).await);
+    assert_transcript("nothing-to-reconcile", &stack.run(&["reconcile", "--stack", "wa"]).await);
+    // The number has no country, and the stack says which; so it does of the rules.
+    assert_transcript("resolved", &stack.run(&["mapping", "resolve", "--stack", "wa", "20 12 34 56"]).await);
+    let resolve = ["mapping", "resolve", "--stack", "wa", "eve@example.com"];
+    assert_transcript("resolved-by-the-stack", &stack.run(&resolve).await);
+    let told = ["--automatic-mapping", "true"];
+    assert_transcript("resolved-as-told", &stack.run(&[&resolve[..], &told].concat()).await);
+}
+
+async fn cursor(stack: &Stack) -> String {
+    let store = aws::s3::Store::new(stack.cloud.config(), stack.bucket.clone());
+    let object = store.get(model::keys::CURSOR, 4096).await.unwrap().unwrap();
+    let cursor: serde_json::Value = serde_json::from_slice(&object.bytes).unwrap();
+    cursor["archived_time"].as_str().unwrap().to_owned()
+}

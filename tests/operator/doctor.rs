@@ -1,0 +1,160 @@
+//! `archiver doctor`: all is well, and then each thing is broken once and its line changes.
+
+use aws_sdk_lambda::types::{FunctionResponseType, ScalingConfig};
+use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
+use aws_sdk_scheduler::types::{FlexibleTimeWindow, FlexibleTimeWindowMode, ScheduleState, Target};
+use aws_sdk_sqs::types::QueueAttributeName;
+use graph_fake::{Fault, Kind, On, Refusal};
+use jiff::SignedDuration;
+use model::keys;
+use serde_json::json;
+
+use crate::{
+    stack::{ADA, NAME, Stack},
+    transcript::assert_transcript,
+};
+
+const DOCTOR: [&str; 5] = ["doctor", "--stack", NAME, "--mailbox", ADA];
+
+/// The lines that were not there when all was well.
+fn changed(well: &str, now: &str) -> String {
+    let well: Vec<_> = well.lines().collect();
+    let lines = now.lines().filter(|line| line.starts_with("exit code") || !well.contains(line));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn each_thing_that_is_broken_changes_its_own_line() {
+    let stack = Stack::start().await;
+    let mut settings = insta::Settings::clone_current();
+    settings.add_filter(r"before \S+Z is fetched", "before [TIME] is fetched");
+    let _guard = settings.bind_to_scope();
+    let well = stack.run(&DOCTOR).await;
+    assert_transcript("doctor", &well);
+    let check = async |name: &str| {
+        assert_transcript(&format!("doctor-{name}"), &changed(&well, &stack.run(&DOCTOR).await));
+    };
+    let config = stack.cloud.config();
+
+    stack.secret("wa-archive", &json!({"username": "to be filled in", "password": "x"})).await;
+    check("archive-not-filled-in").await;
+    stack.secret("wa-archive", &json!({"username": "connector", "password": "wrong"})).await;
+    check("archive-wrong-password").await;
+    stack.secret("wa-graph", &json!({"secret": "x"})).await;
+    stack.fill_in().await;
+    stack.secret("wa-graph", &json!({"secret": "x"})).await;
+    check("graph-shape").await;
+    stack.secret("wa-graph", &json!({"client_secret": "wrong"})).await;
+    check("graph-wrong-secret").await;
+    stack.fill_in().await;
+
+    stack.graph.set_roles(&[]);
+    check("permission-missing").await;
+    stack.graph.set_roles(&["User.Read.All", "Mail.ReadWrite", "Directory.Read.All"]);
+    check("permission-too-much").await;
+    stack.graph.set_roles(&["Directory.Read.All"]);
+    check("permission-another").await;
+    stack.graph.set_roles(&["User.Read.All"]);
+    stack.graph.fault(On::kind(Kind::FolderSearch), Fault::Refuse(Refusal::new(403, "ErrorAccessDenied")));
+    check("mailbox-out-of-scope").await;
+    stack.graph.clear_faults();
+    let nobody = stack.run(&["doctor", "--stack", NAME, "--mailbox", "nobody@example.com"]).await;
+    assert_transcript("doctor-mailbox-missing", &changed(&well, &nobody));
+
+    stack.put(keys::USER_MAP, "Mobile number,E-mail address\n+4520123456,ada\n").await;
+    check("user-map").await;
+    stack.put(keys::USER_MAP, "Mobile number,E-mail address\n+4520123456,ada@example.com\n").await;
+
+    queues(&stack, &check).await;
+    triggers(&stack, &check).await;
+
+    let s3 = aws_sdk_s3::Client::new(config);
+    let version = async |status| {
+        let versioning = VersioningConfiguration::builder().status(status).build();
+        s3.put_bucket_versioning().bucket(&stack.bucket).versioning_configuration(versioning).send().await.unwrap();
+    };
+    version(BucketVersioningStatus::Suspended).await;
+    s3.delete_public_access_block().bucket(&stack.bucket).send().await.unwrap();
+    check("bucket").await;
+
+    // As a program reads it.
+    let json = stack.run(&["doctor", "--stack", NAME, "--json"]).await;
+    let json: serde_json::Value = serde_json::from_str(json.lines().nth(1).unwrap()).unwrap();
+    assert_eq!(json["ok"], false);
+    let versioned = json["findings"].as_array().unwrap().iter().find(|finding| finding["check"] == "bucket versioned");
+    assert_eq!(versioned.unwrap()["verdict"], "not-ok");
+}
+
+async fn queues(stack: &Stack, check: &impl AsyncFn(&str)) {
+    let sqs = aws_sdk_sqs::Client::new(stack.cloud.config());
+    let url = async |name: &str| {
+        sqs.get_queue_url().queue_name(format!("{NAME}-{name}")).send().await.unwrap().queue_url.unwrap()
+    };
+    let (convert, letters) = (url("convert").await, url("dead-letters").await);
+    let attribute = async |url: &str, name: QueueAttributeName| {
+        let asked = sqs.get_queue_attributes().queue_url(url).attribute_names(name.clone()).send().await.unwrap();
+        asked.attributes.unwrap().remove(&name).unwrap()
+    };
+    let set = async |url: &str, name: QueueAttributeName, value: &str| {
+        sqs.set_queue_attributes().queue_url(url).attributes(name, value).send().await.unwrap();
+    };
+    let redrive = attribute(&convert, QueueAttributeName::RedrivePolicy).await;
+    set(&convert, QueueAttributeName::RedrivePolicy, "").await;
+    check("queue-unwired").await;
+    set(&convert, QueueAttributeName::RedrivePolicy, &redrive).await;
+    let allow = attribute(&letters, QueueAttributeName::RedriveAllowPolicy).await;
+    set(&letters, QueueAttributeName::RedriveAllowPolicy, r#"{"redrivePermission":"denyAll"}"#).await;
+    check("dead-letters-refused").await;
+    set(&letters, QueueAttributeName::RedriveAllowPolicy, &allow).await;
+}
+
+async fn triggers(stack: &Stack, check: &impl AsyncFn(&str)) {
+    let lambda = aws_sdk_lambda::Client::new(stack.cloud.config());
+    let import = format!("{NAME}-import");
+    let mappings = lambda.list_event_source_mappings().function_name(&import).send().await.unwrap();
+    let mapping = mappings.event_source_mappings.unwrap().remove(0).uuid.unwrap();
+    lambda.update_event_source_mapping().uuid(&mapping).enabled(false).send().await.unwrap();
+    check("trigger-disabled").await;
+    lambda.update_event_source_mapping().uuid(&mapping).enabled(true).send().await.unwrap();
+    let bound = async |at_once: Option<i32>| {
+        let scaling = ScalingConfig::builder().set_maximum_concurrency(at_once).build();
+        lambda.update_event_source_mapping().uuid(&mapping).scaling_config(scaling).send().await.unwrap();
+    };
+    bound(Some(20)).await;
+    check("trigger-too-much-at-once").await;
+    bound(None).await;
+    check("trigger-unbounded").await;
+    bound(Some(4)).await;
+    let convert = format!("{NAME}-convert");
+    let mappings = lambda.list_event_source_mappings().function_name(&convert).send().await.unwrap();
+    let other = mappings.event_source_mappings.unwrap().remove(0);
+    lambda.delete_event_source_mapping().uuid(other.uuid.unwrap()).send().await.unwrap();
+    check("trigger-gone").await;
+    let again =
+        lambda.create_event_source_mapping().function_name(&convert).event_source_arn(other.event_source_arn.unwrap());
+    let again = again.function_response_types(FunctionResponseType::ReportBatchItemFailures);
+    let scaling = ScalingConfig::builder().maximum_concurrency(10).build();
+    again.scaling_config(scaling).send().await.unwrap();
+
+    let configured = lambda.get_function_configuration().function_name(&import).send().await.unwrap();
+    let variables = configured.environment.unwrap().variables.unwrap();
+    let deploy = async |mailbox: &str| {
+        let mut variables = variables.clone();
+        variables.insert("MAILBOX".to_owned(), mailbox.to_owned());
+        let environment = aws_sdk_lambda::types::Environment::builder().set_variables(Some(variables)).build();
+        lambda.update_function_configuration().function_name(&import).environment(environment).send().await.unwrap();
+    };
+    deploy("pigeon").await;
+    check("settings").await;
+    deploy("graph").await;
+
+    stack.fetched(SignedDuration::from_hours(24 * 3)).await;
+    check("last-run").await;
+    let schedule = aws_sdk_scheduler::Client::new(stack.cloud.config());
+    let window = FlexibleTimeWindow::builder().mode(FlexibleTimeWindowMode::Off).build().unwrap();
+    let target = Target::builder().arn("arn:aws:lambda:us-east-1:000000000000:function:wa-fetch");
+    let target = target.role_arn("arn:aws:iam::000000000000:role/none").build().unwrap();
+    let update = schedule.update_schedule().name(format!("{NAME}-fetch")).schedule_expression("rate(1 day)");
+    update.flexible_time_window(window).target(target).state(ScheduleState::Disabled).send().await.unwrap();
+    check("schedule-disabled").await;
+}

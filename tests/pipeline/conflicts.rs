@@ -1,0 +1,96 @@
+//! Answers that only mean "not yet": a write that races another one, an item or a file that the source lists before it has it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use aws::s3::{Condition, Put, Store, StoreError, Written};
+use axum::{
+    Router,
+    http::{StatusCode, header},
+    response::IntoResponse,
+};
+use harness::{From, Pipeline, To};
+use jiff::Timestamp;
+use local::{
+    archive::{Fault, On, Rule, Sample},
+    cloud::Cloud,
+};
+use mail_parser::MessageParser;
+use serde_json::json;
+
+const ADA: &str = "ada@example.com";
+
+/// A bucket that answers so many writes with a 409, and the others with an ETag.
+async fn racing(conflicts: u32, body: &'static str) -> anyhow::Result<(Store, Arc<AtomicU32>)> {
+    let writes = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&writes);
+    let router = Router::new().fallback(move || {
+        let nth = counted.fetch_add(1, Ordering::SeqCst);
+        async move {
+            if nth < conflicts {
+                return (StatusCode::CONFLICT, body).into_response();
+            }
+            [(header::ETAG, "\"1\"")].into_response()
+        }
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let cloud = Cloud::at(&format!("http://{}", listener.local_addr()?)).await;
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    Ok((Store::new(cloud.config(), "archive".to_owned()), writes))
+}
+
+#[tokio::test]
+async fn conditional_write_that_races_is_sent_again_and_never_a_conflict() -> anyhow::Result<()> {
+    let coded = "<Error><Code>ConditionalRequestConflict</Code></Error>";
+    let put = || Put { key: "mime/x.eml", bytes: b"x".as_slice().into(), content_type: "message/rfc822", sha256: None };
+    for body in [coded, ""] {
+        let (store, writes) = racing(2, body).await?;
+        let written = store.put(put(), Condition::Absent).await?;
+        assert!(matches!(written, Written::Yes(_)), "{body:?}: {written:?}");
+        assert_eq!(writes.load(Ordering::SeqCst), 3);
+
+        let (store, _) = racing(u32::MAX, body).await?;
+        let failed = store.put(put(), Condition::Absent).await;
+        assert!(matches!(failed, Err(StoreError::Unavailable { .. })), "no operator is needed: {failed:?}");
+    }
+    Ok(())
+}
+
+fn sample() -> anyhow::Result<Sample> {
+    let people = json!({"ada": {"name": "Ada", "phone": "+4520123456", "email": ADA}});
+    let item = |id: &str| {
+        json!({"id": id, "messageId": id, "type": "image", "messageTime": "-PT3H", "archivedTime": "-PT2H",
+               "chat": {"id": "chat", "type": "individual"}, "from": "@ada", "to": [], "text": "The rate.",
+               "attachments": [{"id": "1", "name": "chart.png", "contentType": "image/png", "media": "chart.png"}]})
+    };
+    let entry = |id: &str| json!({"expect": [ADA], "item": item(id)});
+    let items = json!([entry("WA-404"), entry("WA-404-file"), entry("WA-410")]);
+    Ok(Sample::written(&json!({"people": people, "items": items}).to_string(), Timestamp::now())?)
+}
+
+#[tokio::test]
+async fn item_that_is_missing_shortly_after_listing_is_retried() -> anyhow::Result<()> {
+    let patient = [("MISSING_RETRY_SECONDS", "3600")];
+    let pipeline = Pipeline::start(From::Archive(sample()?), To::Maildir(vec![ADA.to_owned()]), &patient).await?;
+    let archive = pipeline.archive.as_ref().expect("a source");
+    let on = [
+        (On::Item("WA-404".to_owned()), 404),
+        (On::AttachmentsOf("WA-404-file".to_owned()), 404),
+        (On::AttachmentsOf("WA-410".to_owned()), 410),
+    ];
+    for (on, status) in on {
+        archive.misbehave(Rule { on, times: 2, fault: Fault::Status { status, retry_after: None } });
+    }
+    pipeline.run(&Pipeline::timer()).await?;
+    assert_eq!(pipeline.dead_letters_by_reason().await?, BTreeMap::new());
+    let mail = pipeline.mail(ADA)?;
+    assert_eq!(mail.len(), 3);
+    let files = |mail: &Vec<u8>| MessageParser::new().parse(mail).map(|mail| mail.attachment_count());
+    assert!(mail.values().all(|mail| files(mail) == Some(2)), "each has its file, beside the evidence");
+    Ok(())
+}

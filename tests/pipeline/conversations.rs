@@ -1,0 +1,98 @@
+//! A chat reads as a conversation: a real mail server threads what was filed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, ensure};
+use dovecot::{Dovecot, Options};
+use harness::{FOLDER, From, Pipeline, To};
+use jiff::Timestamp;
+use local::archive::{Sample, user_map};
+use mail_parser::{HeaderValue, MessageParser};
+
+use crate::sample_day::addresses;
+
+/// What a mail says of itself.
+struct Mail {
+    uid: u32,
+    id: String,
+    kind: String,
+    chat: String,
+    answers: Option<String>,
+}
+
+fn mail(uid: u32, bytes: &[u8]) -> anyhow::Result<Mail> {
+    let parsed = MessageParser::default().parse(bytes).context("a copy is no mail")?;
+    let text = |name: &str| parsed.header_raw(name).unwrap_or_default().trim().to_owned();
+    let answers = match parsed.in_reply_to() {
+        HeaderValue::Text(id) => Some(id.to_string()),
+        _ => None,
+    };
+    let id = parsed.message_id().context("no Message-ID")?.to_owned();
+    Ok(Mail { uid, id, kind: text("X-WA-Kind"), chat: text("X-WA-Chat"), answers })
+}
+
+/// For each UID the thread that it is in, and what it hangs on. `(1 2 (3)(4))`: 2 hangs on 1, 3 and 4 on 2.
+fn threads(line: &str) -> anyhow::Result<BTreeMap<u32, (usize, Option<u32>)>> {
+    let mut placed = BTreeMap::new();
+    let (mut above, mut last, mut thread) = (Vec::new(), None, 0);
+    let mut rest = line.strip_prefix("* THREAD ").context("no answer to THREAD")?;
+    while let Some(first) = rest.chars().next() {
+        match first {
+            '(' => {
+                thread += usize::from(above.is_empty());
+                above.push(last);
+            }
+            ')' => last = above.pop().context("a bracket too many")?,
+            ' ' => {}
+            _ => {
+                let end = rest.find([' ', '(', ')']).unwrap_or(rest.len());
+                let uid = rest[..end].parse()?;
+                placed.insert(uid, (thread, last));
+                last = Some(uid);
+                rest = &rest[end..];
+                continue;
+            }
+        }
+        rest = &rest[1..];
+    }
+    ensure!(above.is_empty(), "a bracket too few");
+    Ok(placed)
+}
+
+#[tokio::test]
+async fn what_answers_something_hangs_on_it_and_a_chat_is_one_thread() -> anyhow::Result<()> {
+    let addresses = addresses()?;
+    let server = Dovecot::start(&Options { users: addresses.clone(), ..Options::default() })?;
+    let sample = Sample::day(Timestamp::now())?;
+    let pipeline = Pipeline::start(From::Archive(sample), To::Imap(&server, &addresses[0]), &[]).await?;
+    pipeline.put_user_map(user_map()).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+
+    let mut hanging = BTreeSet::new();
+    for address in &addresses {
+        let copies = server.copies(address, FOLDER)?;
+        let mails: Vec<_> = copies.iter().map(|copy| mail(copy.uid, &copy.bytes)).collect::<Result<_, _>>()?;
+        if mails.is_empty() {
+            continue;
+        }
+        let answer = server.ask(address, FOLDER, "UID THREAD REFERENCES UTF-8 ALL")?;
+        let line = answer.iter().find(|line| line.starts_with("* THREAD")).context("no threads")?;
+        let placed = threads(line)?;
+        assert_eq!(placed.len(), mails.len());
+        let by_id: BTreeMap<_, _> = mails.iter().map(|mail| (mail.id.as_str(), mail.uid)).collect();
+        let mut thread_of = BTreeMap::new();
+        for mail in &mails {
+            let (thread, on) = placed[&mail.uid];
+            if let Some(answered) = mail.answers.as_deref().and_then(|id| by_id.get(id)) {
+                assert_eq!(on, Some(*answered), "{} of {} hangs on what it answers", mail.kind, mail.id);
+                hanging.insert(mail.kind.clone());
+            }
+            let of_chat = thread_of.entry(mail.chat.as_str()).or_insert(thread);
+            assert_eq!(*of_chat, thread, "a chat is one conversation");
+        }
+    }
+    for kind in ["delete", "edit", "reaction", "text"] {
+        assert!(hanging.contains(kind), "the sample has a {kind} that hangs on another mail: {hanging:?}");
+    }
+    Ok(())
+}

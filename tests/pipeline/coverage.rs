@@ -1,0 +1,75 @@
+//! Whether the windows of the runs cover the period that is asked about.
+
+use anyhow::Context;
+use harness::{From, Pipeline, To};
+use jiff::{SignedDuration, Timestamp};
+use local::archive::Sample;
+use model::{RunId, RunKind, RunRecord, Window, keys};
+use serde_json::Value;
+
+use crate::{reconcile::command, sample_day::addresses};
+
+/// How a run of the past went.
+#[derive(Clone, Copy)]
+enum Went {
+    Complete,
+    Crashed,
+}
+
+async fn record(pipeline: &Pipeline, window: Window, went: Went) -> anyhow::Result<RunId> {
+    let run = RunId::new(window.to, RunKind::Daily, &window.from.to_string());
+    let begun = RunRecord::begun(run.clone(), window);
+    let record = match went {
+        Went::Complete => RunRecord { complete: true, ended: Some(window.to), ..begun },
+        Went::Crashed => begun,
+    };
+    pipeline.put(&keys::run(&run), serde_json::to_vec(&record)?).await?;
+    Ok(run)
+}
+
+#[tokio::test]
+async fn reconcile_names_gaps_and_succeeds_when_their_backfills_are_done() -> anyhow::Result<()> {
+    let sample = Sample::many(1, Timestamp::now());
+    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(addresses()?), &[]).await?;
+    let (code, out, _) = command(&pipeline, &["--settled"]).await?;
+    assert_eq!(code, Some(1), "a deployment that never ran has proven nothing: {out}");
+    assert!(out.contains("No run has recorded a window"), "{out}");
+
+    // The first run crashed five days ago, and the cursor was lost; the next complete run began two days ago.
+    let now = Timestamp::now();
+    let hours = |hours: i64| now - SignedDuration::from_hours(hours);
+    let crashed = record(&pipeline, Window::between(hours(144), hours(120))?, Went::Crashed).await?;
+    record(&pipeline, Window::between(hours(72), hours(48))?, Went::Complete).await?;
+    record(&pipeline, Window::between(hours(49), hours(23))?, Went::Complete).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    let (code, out, _) = command(&pipeline, &["--settled", "--json"]).await?;
+    assert_eq!(code, Some(1), "{out}");
+    let told: Value = serde_json::from_str(&out)?;
+    let gaps = told["coverage"]["gaps"].as_array().context("no gaps")?;
+    assert_eq!(gaps.len(), 1, "{out}");
+    assert_eq!(gaps[0]["unfinished_runs"], serde_json::json!([crashed]));
+    let closing = gaps[0]["command"].as_str().context("no command")?;
+    assert_eq!(closing, format!("archiver backfill --from {} --to {}", hours(144), hours(72)));
+    let (code, out, _) = command(&pipeline, &["--settled"]).await?;
+    assert!(code == Some(1) && out.contains(closing), "{out}");
+    let from = hours(71).to_string();
+    let (code, out, _) = command(&pipeline, &["--settled", "--from", &from]).await?;
+    assert_eq!(code, Some(0), "{out}");
+
+    pipeline.run(&serde_json::json!({"from": hours(144), "to": hours(72)})).await?;
+    let (code, out, _) = command(&pipeline, &["--settled"]).await?;
+    assert_eq!(code, Some(0), "{out}");
+    assert!(out.contains("without a gap"), "a green check says what it examined: {out}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn reconcile_waits_for_a_run_that_is_at_work() -> anyhow::Result<()> {
+    let sample = Sample::many(1, Timestamp::now());
+    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(addresses()?), &[]).await?;
+    let now = Timestamp::now();
+    record(&pipeline, Window::between(now - SignedDuration::from_hours(24), now)?, Went::Crashed).await?;
+    assert_eq!(command(&pipeline, &[]).await?.0, Some(3), "it began a moment ago");
+    assert_eq!(command(&pipeline, &["--settled"]).await?.0, Some(1), "no run is at work, so it crashed");
+    Ok(())
+}

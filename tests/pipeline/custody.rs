@@ -1,0 +1,171 @@
+//! `archiver reconcile --deep`: each copy is asked for in its mailbox, in every kind of mail system.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use dovecot::{Dovecot, Options};
+use graph_fake::{Fault, GraphFake, Kind, On, Refusal, User};
+use harness::{FOLDER, From, Pipeline, To};
+use jiff::Timestamp;
+use local::archive::{Sample, user_map};
+use serde_json::Value;
+
+use crate::{
+    reconcile::command,
+    sample_day::{addresses, expected_copies},
+};
+
+/// Two mailboxes with most copies, the first with more.
+fn two(copies: &BTreeMap<String, usize>) -> anyhow::Result<[(String, usize); 2]> {
+    let mut most: Vec<_> = copies.iter().map(|(address, copies)| (address.clone(), *copies)).collect();
+    most.sort_by_key(|(_, copies)| std::cmp::Reverse(*copies));
+    Ok([most.first().context("no mailbox")?.clone(), most.get(1).context("one mailbox")?.clone()])
+}
+
+/// The sample's day, filed; and how many copies each mailbox has.
+async fn filed(to: To<'_>, variables: &[(&str, &str)]) -> anyhow::Result<(Pipeline, BTreeMap<String, usize>)> {
+    let sample = Sample::day(Timestamp::now())?;
+    let copies = expected_copies(&sample.expected());
+    let pipeline = Pipeline::start(From::Archive(sample), to, variables).await?;
+    pipeline.put_user_map(user_map()).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    Ok((pipeline, copies))
+}
+
+/// What the command tells a program, with its exit code.
+async fn deep(pipeline: &Pipeline, more: &[&str]) -> anyhow::Result<(Option<i32>, Value)> {
+    let arguments = [&["--deep", "--settled", "--json"], more].concat();
+    let (code, told, notes) = command(pipeline, &arguments).await?;
+    Ok((code, serde_json::from_str(&told).with_context(|| format!("{told}{notes}"))?))
+}
+
+fn count(told: &Value, list: &str) -> usize {
+    told[list].as_array().map_or(usize::MAX, Vec::len)
+}
+
+/// Every copy is there, and is seen to be.
+async fn all_there(pipeline: &Pipeline, copies: &BTreeMap<String, usize>) -> anyhow::Result<()> {
+    let (code, told) = deep(pipeline, &[]).await?;
+    assert_eq!(code, Some(0), "{told}");
+    assert_eq!(told["copies_found"], copies.values().sum::<usize>());
+    assert_eq!(["damaged", "not_in_mailbox", "not_asked"].map(|list| count(&told, list)), [0, 0, 0]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_deleted_copy_is_told_and_not_filed_again_and_a_mailbox_that_is_gone_is_not_a_deleted_copy()
+-> anyhow::Result<()> {
+    let mail = tempfile::tempdir()?;
+    for address in addresses()? {
+        std::fs::create_dir(mail.path().join(address))?;
+    }
+    let maildir = mail.path().to_str().context("no UTF-8")?;
+    let (pipeline, copies) = filed(To::Maildir(addresses()?), &[("MAILDIR", maildir)]).await?;
+    all_there(&pipeline, &copies).await?;
+
+    let [(gone, gone_copies), (owner, _)] = two(&copies)?;
+    let folder = mail.path().join(&owner).join(FOLDER).join("cur");
+    let copy = std::fs::read_dir(&folder)?.next().context("no copy")??.path();
+    // The mailbox's owner files it a second time.
+    let name = copy.file_name().and_then(|name| name.to_str()).context("no name")?;
+    let second = folder.join(format!("9{name}"));
+    std::fs::copy(&copy, &second)?;
+    let (code, told) = deep(&pipeline, &[]).await?;
+    assert_eq!((code, count(&told, "duplicates"), count(&told, "not_in_mailbox")), (Some(1), 1, 0), "{told}");
+    assert_eq!(told["duplicates"][0]["copies"], 2);
+    std::fs::remove_file(&second)?;
+    std::fs::remove_file(&copy)?;
+    std::fs::remove_dir_all(mail.path().join(&gone))?;
+    let left = std::fs::read_dir(&folder)?.count();
+
+    let (code, told) = deep(&pipeline, &[]).await?;
+    assert_eq!(code, Some(1), "{told}");
+    assert_eq!((count(&told, "not_in_mailbox"), count(&told, "missing")), (1, 0), "{told}");
+    assert_eq!((count(&told, "not_asked"), &told["not_asked"][0]["copies"]), (1, &Value::from(gone_copies)));
+    assert!(!told.to_string().contains(&owner) && !told.to_string().contains(&gone), "nobody is named: {told}");
+    let outcome = told["not_in_mailbox"][0]["outcome"].as_str().context("no outcome")?;
+    let object = pipeline.store.get(outcome, 1 << 20).await?.context("the outcome is named")?;
+    assert!(String::from_utf8_lossy(&object.bytes).contains(&owner), "which says whose mailbox it is");
+
+    let (code, text, notes) = command(&pipeline, &["--deep", "--settled", "--name-mailboxes"]).await?;
+    assert_eq!(code, Some(1));
+    assert!(
+        text.contains(&owner) && text.contains(&gone) && text.contains("1 copies are not in the archive"),
+        "{text}"
+    );
+    assert!(!notes.contains("--requeue"), "nothing is missing: {notes}");
+    let (code, ..) = command(&pipeline, &["--deep", "--settled", "--requeue", "--yes"]).await?;
+    assert_eq!(code, Some(1));
+    pipeline.drain().await?;
+    assert_eq!(std::fs::read_dir(&folder)?.count(), left, "what its owner deleted stays deleted");
+    Ok(())
+}
+
+#[tokio::test]
+async fn graph_is_only_asked_and_what_it_does_not_say_is_not_known() -> anyhow::Result<()> {
+    let graph = GraphFake::start().await?;
+    for address in addresses()? {
+        graph.add(User::new(&address));
+    }
+    let (pipeline, copies) = filed(To::Graph(&graph), &[]).await?;
+    graph.forget_requests();
+    all_there(&pipeline, &copies).await?;
+    let looks = [Kind::Token, Kind::UserByName, Kind::UserSearch, Kind::FolderSearch, Kind::MessageSearch];
+    let asked = graph.requests();
+    assert!(asked.iter().all(|kind| looks.contains(kind)), "{asked:?}");
+    let all: usize = copies.values().sum();
+    assert_eq!(graph.count(Kind::MessageSearch), all, "a request a copy, beside finding the mailboxes");
+
+    // It asks for more patience than a look has.
+    let busy = Fault::Refuse(Refusal::new(429, "ApplicationThrottled").retry_after("600"));
+    graph.fault(On::kind(Kind::MessageSearch).nth(10), busy);
+    let (code, told) = deep(&pipeline, &[]).await?;
+    assert_eq!((code, count(&told, "not_asked")), (Some(3), 1), "{told}");
+    assert!(told["not_asked"][0]["why"].as_str().is_some_and(|why| why.contains("429")), "{told}");
+    assert_eq!((told["copies_found"].clone(), count(&told, "not_in_mailbox")), (Value::from(all - 1), 0));
+
+    let [(gone, gone_copies), (emptied, emptied_copies)] = two(&copies)?;
+    graph.remove(&gone);
+    graph.remove_folder(&emptied, FOLDER);
+    let (code, told) = deep(&pipeline, &[]).await?;
+    assert_eq!((code, count(&told, "not_in_mailbox"), count(&told, "not_asked")), (Some(1), emptied_copies, 1));
+    assert_eq!(told["not_asked"][0]["copies"], gone_copies);
+    assert!(graph.visible_folders(&emptied).iter().all(|name| name != FOLDER), "a look makes no folder");
+    assert!(addresses()?.iter().all(|address| graph.peak(address) <= 4));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_mail_server_is_asked_by_the_same_settings_and_may_be_away() -> anyhow::Result<()> {
+    let users = addresses()?;
+    let mut server = Dovecot::start(&Options { users: users.clone(), tls: true, ..Options::default() })?;
+    let (pipeline, copies) = filed(To::Imap(&server, &users[0]), &[]).await?;
+    all_there(&pipeline, &copies).await?;
+
+    let [(owner, owned), _] = two(&copies)?;
+    server.ask(&owner, FOLDER, "STORE 1 +FLAGS.SILENT (\\Deleted)")?;
+    assert_eq!(server.copies(&owner, FOLDER)?.len(), owned);
+    // What is marked and not expunged yet is still there.
+    all_there(&pipeline, &copies).await?;
+    server.ask(&owner, FOLDER, "EXPUNGE")?;
+    let (code, told) = deep(&pipeline, &["--name-mailboxes"]).await?;
+    assert_eq!((code, count(&told, "not_in_mailbox")), (Some(1), 1), "{told}");
+    assert_eq!(told["not_in_mailbox"][0]["mailbox"], owner);
+
+    server.kill();
+    let (code, told) = deep(&pipeline, &[]).await?;
+    assert_eq!((code, count(&told, "not_asked"), count(&told, "not_in_mailbox")), (Some(3), copies.len(), 0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_may_not_know_the_mail_system_still_proves_the_stored_messages() -> anyhow::Result<()> {
+    let (pipeline, copies) = filed(To::Maildir(addresses()?), &[]).await?;
+    let (code, told, _) =
+        crate::reconcile::command_without(&pipeline, Some("MAILBOX"), &["--deep", "--settled", "--json"]).await?;
+    let told: Value = serde_json::from_str(&told)?;
+    assert_eq!((code, count(&told, "not_asked"), count(&told, "damaged")), (Some(3), copies.len(), 0));
+    let why = told["not_asked"][0]["why"].as_str().unwrap_or_default();
+    assert!(why.contains("IMPORT_FUNCTION_NAME"), "it says what to name: {why}");
+    Ok(())
+}

@@ -1,0 +1,281 @@
+//! The operator's command for dead letters, as a program, against the whole pipeline.
+
+use std::{
+    collections::BTreeMap,
+    process::{Output, Stdio},
+    time::Duration,
+};
+
+use anyhow::Context;
+use harness::{From, Pipeline, To};
+use jiff::Timestamp;
+use local::{
+    archive::Sample,
+    cloud::{Queue, Step},
+    event_source::{Depth, depth},
+    ministack::Ministack,
+};
+use model::Outcome;
+use runtime::Variables;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Command,
+};
+
+const ADA: &str = "ada@example.com";
+const BOB: &str = "bob@example.com";
+const CAT: &str = "cat@example.com";
+
+/// People without an address of their own: only the user map says whose mailbox is whose.
+fn sample(items: Vec<Value>) -> anyhow::Result<Sample> {
+    let people = json!({"ada": {"phone": "+4520123456"}, "bob": {"phone": "+4520123457"}});
+    Ok(Sample::written(&json!({"people": people, "items": items}).to_string(), Timestamp::now())?)
+}
+
+fn item(id: &str, attachments: Value) -> Value {
+    let kind = if attachments.as_array().is_some_and(Vec::is_empty) { "text" } else { "document" };
+    json!({"expect": "unmapped", "item": {
+        "id": id, "messageId": id, "type": kind, "messageTime": "-PT3H", "archivedTime": "-PT2H",
+        "chat": {"id": "chat", "type": "individual"}, "from": "@ada", "to": ["@bob"], "text": "x",
+        "attachments": attachments}})
+}
+
+async fn pipeline(items: Vec<Value>) -> anyhow::Result<Pipeline> {
+    let mailboxes = [ADA, BOB, CAT].map(str::to_owned).to_vec();
+    Pipeline::start(From::Archive(sample(items)?), To::Maildir(mailboxes), &[]).await
+}
+
+/// The command, as an operator's shell would start it.
+fn command(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<Command> {
+    let test = std::env::current_exe()?;
+    let binaries = test.ancestors().nth(2).unwrap_or(&test);
+    let mut command = Command::new(binaries.join("archiver"));
+    let (cloud, resources) = (&pipeline.machine.cloud, &pipeline.machine.resources);
+    command
+        .arg("dead-letters")
+        .args(arguments)
+        .env_clear()
+        .env("AWS_REGION", Ministack::REGION)
+        .envs(cloud.variables(Step::Convert, resources))
+        .stdin(Stdio::null());
+    Ok(command)
+}
+
+async fn run(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(i32, String, String)> {
+    let Output { status, stdout, stderr } = command(pipeline, arguments)?.output().await?;
+    Ok((status.code().unwrap_or(-1), String::from_utf8(stdout)?, String::from_utf8(stderr)?))
+}
+
+async fn depth_of(pipeline: &Pipeline, queue: &Queue) -> anyhow::Result<Depth> {
+    Ok(depth(&pipeline.machine.cloud, queue).await?)
+}
+
+async fn outcomes(pipeline: &Pipeline) -> anyhow::Result<BTreeMap<String, Outcome>> {
+    let mut keys = Vec::new();
+    pipeline
+        .store
+        .list("outcomes/", |page| {
+            keys.extend(page.into_iter().map(|listed| listed.key));
+            async { anyhow::Ok(()) }
+        })
+        .await?;
+    let mut outcomes = BTreeMap::new();
+    for key in keys {
+        let object = pipeline.store.get(&key, 1 << 20).await?.context("a listed outcome")?;
+        let outcome = Outcome::parse(&object.bytes)?;
+        outcomes.insert(outcome.item.to_string(), outcome);
+    }
+    Ok(outcomes)
+}
+
+#[tokio::test]
+async fn an_unmapped_user_is_added_and_the_replay_files_in_the_mailbox_that_lacked_it() -> anyhow::Result<()> {
+    let pipeline = pipeline(vec![item("one", json!([])), item("two", json!([]))]).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    let letters = &pipeline.machine.resources.dead_letters;
+
+    let (code, list, notes) = run(&pipeline, &["list", "--json", "--reason", "unmapped"]).await?;
+    assert_eq!((code, notes.as_str()), (0, ""));
+    let listed: Vec<Value> = list.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    assert_eq!(listed.len(), 2);
+    assert!(listed.iter().all(|letter| letter["stage"] == "import" && letter["reason"] == "unmapped"), "{list}");
+    assert!(!list.contains("4520"), "a list holds no task, and so nobody's number");
+    let waiting = Depth { visible: 2, in_flight: 0, delayed: 0 };
+    assert_eq!(depth_of(&pipeline, letters).await?, waiting, "a list lets everybody see the letters at once");
+    let (_, none, _) = run(&pipeline, &["list", "--older-than", "1h"]).await?;
+    assert_eq!(none, "No dead letters.\n");
+    let (code, shown, _) = run(&pipeline, &["show", "one", "--json"]).await?;
+    assert_eq!((code, serde_json::from_str::<Value>(&shown)?["filed"].clone()), (0, json!([])));
+    assert_eq!(run(&pipeline, &["show", "three"]).await?.0, 1);
+
+    // Nobody there to be asked: nothing is done.
+    let (code, _, notes) = run(&pipeline, &["replay"]).await?;
+    assert_eq!(code, 1, "{notes}");
+    assert!(notes.contains("--yes"), "{notes}");
+    assert_eq!(depth_of(&pipeline, letters).await?, waiting);
+
+    pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n")).await?;
+    let (code, done, notes) = run(&pipeline, &["replay", "--item", "one", "--yes"]).await?;
+    assert_eq!((code, done.as_str()), (0, "1 of 1 dead letters were replayed.\n"), "{notes}");
+    assert!(notes.contains("unmapped") && notes.contains("import"), "{notes}");
+    assert_eq!(depth_of(&pipeline, letters).await?.visible, 1, "the other letter stays");
+    pipeline.drain().await?;
+    assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), 1)]));
+    let after = outcomes(&pipeline).await?;
+    assert!(after["one"].is_complete() && after["one"].dead_letter.is_none());
+    assert!(!after["two"].is_complete());
+
+    // The other is given up: a wrong count changes nothing, the right one keeps a copy.
+    assert_eq!(run(&pipeline, &["discard", "--yes-discard", "2"]).await?.0, 4);
+    assert_eq!(depth_of(&pipeline, letters).await?.visible, 1);
+    let (code, told, notes) = run(&pipeline, &["discard", "--yes-discard", "1", "--json"]).await?;
+    assert_eq!(code, 0, "{notes}");
+    let told: Value = serde_json::from_str(&told)?;
+    assert_eq!(told["missing"], Value::Null, "nobody is known to have it");
+    assert_eq!(depth_of(&pipeline, letters).await?.total(), 0);
+    let copy = pipeline.store.get(told["copy"].as_str().unwrap(), 1 << 20).await?.unwrap();
+    let copy: Value = serde_json::from_slice(&copy.bytes)?;
+    assert_eq!((&copy["item"], &copy["attributes"]["reason"]), (&json!("two"), &json!("unmapped")));
+    assert!(copy["body"].as_str().is_some_and(|body| body.contains("\"two\"")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn output_escapes_bidi_and_control_characters() -> anyhow::Result<()> {
+    let id = "\u{202E}fdp.exe\u{2066}";
+    let pipeline = pipeline(vec![item(id, json!([]))]).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    for arguments in [&["list"][..], &["list", "--json"], &["show", id], &["show", id, "--json"]] {
+        let (code, out, notes) = run(&pipeline, arguments).await?;
+        assert!(code == 0 && out.contains("fdp.exe"), "{arguments:?}: {out}{notes}");
+        assert!(!out.contains(['\u{202E}', '\u{2066}']), "{arguments:?}: {}", out.escape_unicode());
+        if arguments.contains(&"--json") {
+            assert_eq!(serde_json::from_str::<Value>(&out)?["item"], id, "a program reads the id unchanged");
+        }
+    }
+    let (code, told, notes) = run(&pipeline, &["discard", "--yes-discard", "1", "--json"]).await?;
+    assert!(code == 0 && !told.contains(['\u{202E}', '\u{2066}']), "{notes}");
+    Ok(())
+}
+
+/// As somebody does who has only the AWS console: the body into the stage's queue, without attributes.
+#[tokio::test]
+async fn a_letters_body_that_is_sent_by_hand_is_a_replay_too() -> anyhow::Result<()> {
+    let pipeline = pipeline(vec![item("one", json!([]))]).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    let letters = pipeline.dead_letters().await?;
+    assert_eq!(letters.len(), 1);
+    pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n")).await?;
+
+    // What a later run lists again waits for the operator: its task names another run.
+    let task: Value = serde_json::from_str(&letters[0].body)?;
+    let mut listed_again = task.clone();
+    listed_again["run"] = json!("20991122T070000Z-daily-1");
+    let import = &pipeline.machine.resources.import;
+    for (task, copies) in [(listed_again, 0), (task, 1)] {
+        pipeline.send(import, &task.to_string()).await?;
+        pipeline.drain().await?;
+        assert_eq!(pipeline.copies()?.values().sum::<usize>(), copies, "{task}");
+    }
+    assert!(outcomes(&pipeline).await?["one"].is_complete());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_replay_lets_an_oversize_item_through_to_the_size_that_is_asked_for() -> anyhow::Result<()> {
+    let file = json!([{"id": "a", "name": "a.bin", "contentType": "application/octet-stream",
+                       "media": {"bytes": 11_000_000}}]);
+    let pipeline = pipeline(vec![item("large", file)]).await?;
+    pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n+4520123457,{BOB}\n")).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    assert_eq!(pipeline.copies()?, BTreeMap::new());
+
+    // One byte too few: it is a letter again.
+    run(&pipeline, &["replay", "--yes", "--max-item-bytes", "11000000"]).await?;
+    pipeline.drain().await?;
+    assert_eq!(pipeline.copies()?, BTreeMap::new());
+    let (code, ..) = run(&pipeline, &["replay", "--yes", "--max-item-bytes", "999999999999"]).await?;
+    assert_eq!(code, 2, "nobody may ask for that much");
+
+    let (code, done, notes) = run(&pipeline, &["replay", "--yes", "--max-item-bytes", "11000001", "--json"]).await?;
+    let counts = json!({"replayed": 1, "sent_not_deleted": 0, "not_sent": 0, "not_found": 0});
+    assert_eq!((code, serde_json::from_str(&done).ok()), (0, Some(counts)), "{notes}");
+    pipeline.drain().await?;
+    assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), 1), (BOB.to_owned(), 1)]));
+    let outcome = outcomes(&pipeline).await?.remove("large").unwrap();
+    assert!(outcome.is_complete(), "{outcome:?}");
+    assert_eq!(depth_of(&pipeline, &pipeline.machine.resources.dead_letters).await?.total(), 0);
+    Ok(())
+}
+
+/// The operator's machine goes down while letters are on their way, again and again.
+#[tokio::test]
+async fn replays_that_are_killed_lose_no_letter_and_file_none_twice() -> anyhow::Result<()> {
+    // The longer, the more: SOAK=5 is a hundred kills over a thousand letters.
+    let soak = Variables::read(&["SOAK"]).or("SOAK", "how many times as long as usual", 1_u64)?;
+    let (letters_in_all, kills) = (usize::try_from(soak * 200)?, soak * 20);
+    let items = (0..letters_in_all).map(|index| item(&format!("item-{index}"), json!([]))).collect();
+    let pipeline = pipeline(items).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    let letters = &pipeline.machine.resources.dead_letters;
+    assert_eq!(depth_of(&pipeline, letters).await?.total(), letters_in_all as u64);
+    pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n")).await?;
+
+    // Ten at once, and the next ten half a second later: no kill lets more than ten go, so that letters are left for the
+    // last one too.
+    let replay = ["replay", "--yes", "--hold", "1", "--rate", "20"];
+    let mut while_moving = 0;
+    for kill in 0..kills {
+        let before = depth_of(&pipeline, letters).await?.total();
+        assert!(before > 0, "no letter is left to be met by kill {kill}");
+        let mut command = command(&pipeline, &replay)?;
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn()?;
+        // The times are the test's input, not something that it waits for: one in four in the walk and the plan, the others
+        // from the moment on from which letters move.
+        let after = Duration::from_millis(if kill % 4 == 0 { 100 + (kill * 457) % 1500 } else { (kill * 457) % 250 });
+        let mut notes = BufReader::new(child.stderr.take().context("no pipe")?).lines();
+        if kill % 4 != 0 {
+            while notes.next_line().await?.is_some_and(|line| !line.contains("To be replayed")) {}
+        }
+        if tokio::time::timeout(after, child.wait()).await.is_err() {
+            child.kill().await?;
+        }
+        let left = depth_of(&pipeline, letters).await?.total();
+        let queued = depth_of(&pipeline, &pipeline.machine.resources.import).await?.total();
+        assert!(left + queued >= letters_in_all as u64, "{left} letters and {queued} tasks of {letters_in_all}");
+        while_moving += u64::from(left < before && left > 0);
+    }
+    assert!(while_moving > 0, "no kill met a replay at work");
+    while depth_of(&pipeline, letters).await?.total() > 0 {
+        run(&pipeline, &["replay", "--yes", "--hold", "1"]).await?;
+    }
+    pipeline.drain().await?;
+    assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), letters_in_all)]));
+    let outcomes = outcomes(&pipeline).await?;
+    assert_eq!(outcomes.len(), letters_in_all);
+    assert!(outcomes.values().all(Outcome::is_complete));
+    assert_eq!(depth_of(&pipeline, letters).await?.total(), 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_help_says_what_an_operator_needs_to_know() -> anyhow::Result<()> {
+    let test = std::env::current_exe()?;
+    let binaries = test.ancestors().nth(2).unwrap_or(&test);
+    let mut command = Command::new(binaries.join("archiver"));
+    let help = command.args(["dead-letters", "replay", "--help"]).env_clear().env("COLUMNS", "200").output().await?;
+    let text = String::from_utf8(help.stdout)?;
+    assert_eq!(help.status.code(), Some(0));
+    for said in
+        ["--reason", "--max-item-bytes", "--rate", "--local", "Examples:", "Exit code: 0 done", "3 done in part"]
+    {
+        assert!(text.contains(said), "{said} is not in\n{text}");
+    }
+    let mut command = Command::new(binaries.join("archiver"));
+    let nowhere = command.args(["dead-letters", "list"]).env_clear().output().await?;
+    let notes = String::from_utf8(nowhere.stderr)?;
+    assert_eq!(nowhere.status.code(), Some(1));
+    assert!(notes.contains("no deployment is named") && notes.contains("--local"), "{notes}");
+    Ok(())
+}

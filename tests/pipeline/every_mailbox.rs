@@ -1,0 +1,120 @@
+//! The sample's day into every kind of mailbox: the same items in the same mailboxes, and as they were rendered where a
+//! mailbox keeps mail as it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Context;
+use aws::s3::StoreError;
+use dovecot::{Dovecot, Options};
+use graph_fake::{GraphFake, User};
+use harness::{FOLDER, From, Pipeline, To};
+use jiff::Timestamp;
+use local::archive::{Sample, mailboxes, user_map};
+use mail_parser::MessageParser;
+use model::{Outcome, keys};
+
+use crate::sample_day::{addresses, expected_copies, expected_letters};
+
+/// The Message-IDs in each mailbox. A set: that there is no second copy of one is asserted where they are read.
+type Filed = BTreeMap<String, BTreeSet<String>>;
+
+/// What was rendered, by Message-ID.
+async fn rendered(pipeline: &Pipeline) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
+    let mut outcomes = Vec::new();
+    let listed = |page: Vec<aws::s3::Listed>| {
+        outcomes.extend(page.into_iter().map(|object| object.key));
+        std::future::ready(Ok::<_, StoreError>(()))
+    };
+    pipeline.store.list(keys::OUTCOMES, listed).await?;
+    let mut rendered = BTreeMap::new();
+    for key in outcomes {
+        let object = pipeline.store.get(&key, 1 << 20).await?.context("an outcome that was listed")?;
+        let outcome: Outcome = serde_json::from_slice(&object.bytes)?;
+        let (Some(id), Some(mime)) = (outcome.message_id, outcome.mime) else { continue };
+        let object = pipeline.store.get(&mime, 1 << 30).await?.context("a message that was filed")?;
+        rendered.insert(id, object.bytes.to_vec());
+    }
+    Ok(rendered)
+}
+
+/// Notes copies that have to be what was rendered, byte for byte.
+fn note(
+    filed: &mut Filed,
+    address: &str,
+    copies: Vec<Vec<u8>>,
+    rendered: &BTreeMap<String, Vec<u8>>,
+) -> anyhow::Result<()> {
+    for copy in copies {
+        let parsed = MessageParser::default().parse(&copy).context("a copy is no mail")?;
+        let id = format!("<{}>", parsed.message_id().context("a copy has no Message-ID")?);
+        assert!(rendered.get(&id) == Some(&copy), "the copy of {id} is not what was rendered");
+        assert!(filed.entry(address.to_owned()).or_default().insert(id), "a second copy");
+    }
+    Ok(())
+}
+
+/// The day as it is at a moment, filed.
+async fn run(now: Timestamp, to: To<'_>) -> anyhow::Result<Pipeline> {
+    let sample = Sample::day(now)?;
+    let expected = sample.expected();
+    let pipeline = Pipeline::start(From::Archive(sample), to, &[]).await?;
+    pipeline.put_user_map(user_map()).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    assert_eq!(pipeline.dead_letters_by_reason().await?, expected_letters(&expected));
+    Ok(pipeline)
+}
+
+async fn tenant() -> anyhow::Result<GraphFake> {
+    let graph = GraphFake::start().await?;
+    graph.grant_mime_import();
+    for address in mailboxes()? {
+        graph.add(User::new(address.as_str()));
+    }
+    Ok(graph)
+}
+
+#[tokio::test]
+async fn the_same_items_are_in_the_same_mailboxes_whatever_kind_they_are() -> anyhow::Result<()> {
+    let now = Timestamp::now();
+    let addresses = addresses()?;
+
+    let mut by_maildir = Filed::new();
+    let pipeline = run(now, To::Maildir(addresses.clone())).await?;
+    let mails = rendered(&pipeline).await?;
+    for address in &addresses {
+        note(&mut by_maildir, address, pipeline.mail(address)?.into_values().collect(), &mails)?;
+    }
+    let counts: BTreeMap<_, _> = by_maildir.iter().map(|(address, ids)| (address.clone(), ids.len())).collect();
+    assert_eq!(counts, expected_copies(&Sample::day(now)?.expected()));
+
+    let mut by_graph = Filed::new();
+    let graph = tenant().await?;
+    run(now, To::Graph(&graph)).await?;
+    for address in &addresses {
+        for message in graph.visible(address) {
+            let new = by_graph.entry(address.clone()).or_default().insert(message.internet_message_id);
+            assert!(new, "a second copy");
+        }
+    }
+    assert_eq!(by_graph, by_maildir);
+
+    let mut by_mime = Filed::new();
+    let graph = tenant().await?;
+    let mails = rendered(&run(now, To::GraphImportMime(&graph)).await?).await?;
+    for address in &addresses {
+        let copies = graph.visible(address).into_iter().filter_map(|message| message.mime).collect();
+        note(&mut by_mime, address, copies, &mails)?;
+    }
+    assert_eq!(by_mime, by_maildir);
+
+    let mut by_imap = Filed::new();
+    let server = Dovecot::start(&Options { users: addresses.clone(), tls: true, ..Options::default() })?;
+    let mails = rendered(&run(now, To::Imap(&server, &addresses[0])).await?).await?;
+    for address in &addresses {
+        let copies = server.copies(address, FOLDER)?;
+        assert!(copies.iter().all(|copy| copy.flags.contains("\\Seen")));
+        note(&mut by_imap, address, copies.into_iter().map(|copy| copy.bytes).collect(), &mails)?;
+    }
+    assert_eq!(by_imap, by_maildir);
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! Chats that phones exported, from the inbox to a mailbox.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use harness::{From, Pipeline, To};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use mail_parser::MessageParser;
+use model::Window;
+use serde_json::Value;
+use source::{ChatExports, ExportSettings, Source, SourceError};
+
+const ME: &str = "me@example.com";
+
+/// The messages of a mailbox by the line that they have in the export: time, text in the evidence, text in the body.
+fn by_line(pipeline: &Pipeline) -> anyhow::Result<BTreeMap<u64, (Timestamp, String, String)>> {
+    let mut lines = BTreeMap::new();
+    for bytes in pipeline.mail(ME)?.values() {
+        let message = MessageParser::new().parse(bytes).context("a mail that is none")?;
+        let evidence =
+            message.attachments().filter(|part| part.contents().starts_with(b"{")).last().context("no evidence")?;
+        let evidence: Value = serde_json::from_slice(evidence.contents())?;
+        let text = evidence["text"].as_str().unwrap_or_default().to_owned();
+        let time = Timestamp::from_second(message.date().context("no date")?.to_timestamp())?;
+        // Each line of a participant's words is marked.
+        let body = message.body_text(0).context("no body")?.replace("\r\n", "\n").replace("\n| ", "\n");
+        let line = evidence["export"]["line"].as_u64().context("no line")?;
+        assert!(lines.insert(line, (time, text, body)).is_none(), "line {line} is there twice");
+    }
+    Ok(lines)
+}
+
+#[tokio::test]
+async fn every_message_is_filed_once_with_its_own_words_and_time() -> anyhow::Result<()> {
+    let chat = "21/11/2026, 09:58 - Messages and calls are end-to-end encrypted.\n\
+                21/11/2026, 09:59 - Ada: God morgen 👩‍🏫\n\
+                21/11/2026, 10:00 - Bob: two\nlines, *bold*\n\
+                21/11/2026, 10:00 - Bob: two\nlines, *bold*\n\
+                21/11/2026, 10:01 - Ada: שלום, e\u{301} is not é\n\
+                21/11/2026, 10:02 - Bob: <Media omitted>\n";
+    let pipeline = Pipeline::start(From::Exports("Europe/Copenhagen"), To::Maildir(vec![ME.to_owned()]), &[]).await?;
+    pipeline.put(&format!("inbox/{ME}/WhatsApp Chat with Team.txt"), chat).await?;
+    let fetched = pipeline.run(&Pipeline::backfill()).await?;
+    assert_eq!((fetched.listed, pipeline.mail(ME)?.len()), (6, 6));
+
+    let lines = by_line(&pipeline)?;
+    let zone = TimeZone::get("Europe/Copenhagen")?;
+    let clock: Vec<_> =
+        lines.values().map(|(time, ..)| time.to_zoned(zone.clone()).strftime("%H:%M").to_string()).collect();
+    assert_eq!(clock, ["09:58", "09:59", "10:00", "10:00", "10:01", "10:02"]);
+    let texts: Vec<_> = lines.values().map(|(_, text, _)| text.as_str()).collect();
+    assert_eq!(texts[1..5], ["God morgen 👩‍🏫", "two\nlines, *bold*", "two\nlines, *bold*", "שלום, e\u{301} is not é"]);
+    for (_, text, body) in lines.values().skip(1).take(4) {
+        assert!(body.contains(text.as_str()), "{body}");
+    }
+
+    // The chat grew, and was exported again under its name: only what is new is filed.
+    let grown = format!("{chat}22/11/2026, 08:00 - Ada: one more\n");
+    pipeline.put(&format!("inbox/{ME}/WhatsApp Chat with Team.txt"), grown).await?;
+    pipeline.run(&Pipeline::backfill()).await?;
+    assert_eq!(pipeline.mail(ME)?.len(), 7);
+    assert!(pipeline.dead_letters().await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_export_is_one_letter_and_holds_nobody_up() -> anyhow::Result<()> {
+    let pipeline = Pipeline::start(From::Exports("UTC"), To::Maildir(vec![ME.to_owned()]), &[]).await?;
+    pipeline.put(&format!("inbox/{ME}/holiday.txt"), "no message at all\n").await?;
+    pipeline.put(&format!("inbox/{ME}/broken.zip"), "PK\u{3}\u{4} and then nothing").await?;
+    let lost = "21/11/2026, 09:59 - Ada: lost?\n21/11/2026, 10:00 - Ada: and this?\n";
+    pipeline.put("inbox/not an address/chat.txt", lost).await?;
+    pipeline.put("inbox/Me@Example.com/chat.txt", lost).await?;
+    pipeline.put(&format!("inbox/{ME}/{}.txt", "long".repeat(60)), lost).await?;
+    pipeline.put(&format!("inbox/{ME}/good.txt"), "21/11/2026, 09:59 - Ada: hello\n").await?;
+    pipeline.run(&Pipeline::backfill()).await?;
+    assert_eq!(pipeline.mail(ME)?.len(), 1);
+    let letters = pipeline.dead_letters().await?;
+    assert!(letters.iter().all(|letter| letter.attributes["reason"] == "item-malformed"), "{letters:?}");
+    let about = |what: &str| letters.iter().filter(|letter| letter.attributes["detail"].contains(what)).count();
+    assert_eq!((letters.len(), about("in lower case"), about("name is too long")), (5, 2, 1), "{letters:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_table_of_participants_counts_from_the_moment_that_it_is_changed() -> anyhow::Result<()> {
+    let pipeline = Pipeline::start(From::Exports("UTC"), To::Maildir(Vec::new()), &[]).await?;
+    let exports = ChatExports::new(pipeline.store.clone(), ExportSettings::in_zone(TimeZone::UTC));
+    let (chat, table) = (format!("inbox/{ME}/chat.txt"), format!("inbox/{ME}/chat.txt.participants.csv"));
+    pipeline.put(&chat, "21/11/2026, 09:59 - Ada: hello\n").await?;
+    let now = Timestamp::now();
+    let hour = SignedDuration::from_hours(1);
+    let page = exports.list(&Window::between(now - hour, now + hour)?, None).await?;
+    let id = page.items.first().and_then(|listed| listed.item.as_str()).context("nothing is listed")?.parse()?;
+    let phone = async || {
+        let evidence: Value = serde_json::from_slice(&exports.item(&id).await?.evidence)?;
+        anyhow::Ok(evidence["export"]["fromPhone"].as_str().map(str::to_owned))
+    };
+    assert_eq!(phone().await?, None);
+    for number in ["+45 11 22 33 44", "+45 99 88 77 66"] {
+        pipeline.put(&table, format!("name,phone,email\nAda,{number},\n")).await?;
+        assert_eq!(phone().await?.as_deref(), Some(number));
+        assert_eq!(phone().await?.as_deref(), Some(number), "kept");
+    }
+
+    // A row that is wrong makes no dead letter of every message: they wait until it is mended.
+    pipeline.put(&table, "name,phone,email\nAda,,ada\n").await?;
+    let error = exports.item(&id).await.err().context("a wrong row is taken")?;
+    assert!(matches!(&error, SourceError::Setup { detail } if detail.contains("line 2")), "{error}");
+    pipeline.put(&table, "name,phone,email\nAda,+45 11 22 33 44,\n").await?;
+    assert_eq!(phone().await?.as_deref(), Some("+45 11 22 33 44"));
+
+    // The chat itself, grown.
+    pipeline.put(&chat, "21/11/2026, 09:59 - Ada: hello\n21/11/2026, 10:00 - Bob: hi\n").await?;
+    assert_eq!(exports.item(&id).await?.item.to.first().and_then(|bob| bob.name.as_deref()), Some("Bob"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn upload_is_filed_for_its_owner_alone_and_says_so() -> anyhow::Result<()> {
+    const BOSS: &str = "boss@example.com";
+    let mailboxes = To::Maildir(vec![ME.to_owned(), BOSS.to_owned()]);
+    let pipeline = Pipeline::start(From::Exports("UTC"), mailboxes, &[]).await?;
+    // Both the chat and the table beside it name the boss's number, which the operator's map knows.
+    pipeline.put("config/user-map.csv", format!("phone;email\n+45 20 12 34 56;{BOSS}\n")).await?;
+    let chat = "21/11/2026, 09:59 - Ada: hello\n21/11/2026, 10:00 - +45 20 12 34 56: forged\n01/02/2024 10:00 Eve\n";
+    pipeline
+        .put(&format!("inbox/{ME}/chat.txt.participants.csv"), format!("name,phone,email\nAda,+4520123456,{BOSS}\n"))
+        .await?;
+    pipeline.put(&format!("inbox/{ME}/chat.txt"), chat).await?;
+    pipeline.run(&Pipeline::backfill()).await?;
+    assert_eq!((pipeline.mail(ME)?.len(), pipeline.mail(BOSS)?.len()), (2, 0));
+    let bodies: Vec<String> = by_line(&pipeline)?.into_values().map(|(.., body)| body).collect();
+    for body in &bodies {
+        assert!(body.contains("Uploaded by") && body.contains(ME) && body.contains("chat.txt"), "{body}");
+        assert!(!body.contains(BOSS), "{body}");
+    }
+    assert!(bodies[1].contains("looks like the beginning of another message, in line 3"), "{}", bodies[1]);
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! Into Microsoft 365: a strict fake of Graph.
+
+use graph_fake::{Fault, GraphFake, Kind, On, Refusal, User};
+use harness::{From, Pipeline, To};
+use jiff::Timestamp;
+use local::archive::{Sample, mailboxes, user_map};
+
+use crate::sample_day::{expected_copies, expected_letters};
+
+async fn tenant() -> anyhow::Result<GraphFake> {
+    let graph = GraphFake::start().await?;
+    for address in mailboxes()? {
+        graph.add(User::new(address.as_str()));
+    }
+    Ok(graph)
+}
+
+fn copies(graph: &GraphFake) -> anyhow::Result<std::collections::BTreeMap<String, usize>> {
+    let count = |address: model::MailboxAddress| (address.to_string(), graph.visible(address.as_str()).len());
+    Ok(mailboxes()?.into_iter().map(count).filter(|(_, copies)| *copies > 0).collect())
+}
+
+#[tokio::test]
+async fn the_sample_s_day_is_filed_once_as_received_mail_with_its_own_dates() -> anyhow::Result<()> {
+    let graph = tenant().await?;
+    let sample = Sample::day(Timestamp::now())?;
+    let expected = sample.expected();
+    let pipeline = Pipeline::start(From::Archive(sample), To::Graph(&graph), &[]).await?;
+    pipeline.put_user_map(user_map()).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    assert_eq!(copies(&graph)?, expected_copies(&expected));
+    assert_eq!(pipeline.dead_letters_by_reason().await?, expected_letters(&expected));
+    for address in mailboxes()? {
+        for message in graph.messages(address.as_str()) {
+            assert!(!message.is_draft && message.is_read, "{}", message.subject);
+            assert!(message.visible && message.folder == "WhatsApp Archiver", "nothing is left behind");
+            assert!(message.received < Timestamp::now() - jiff::SignedDuration::from_mins(5), "the item's own time");
+            assert!(message.attachments.iter().any(|file| file.name == "whatsapp-item.json"), "the evidence is there");
+        }
+        assert!(graph.peak(address.as_str()) <= 4);
+    }
+    pipeline.run(&Pipeline::backfill()).await?;
+    assert_eq!(copies(&graph)?, expected_copies(&expected));
+    Ok(())
+}
+
+#[tokio::test]
+async fn throttling_and_outages_cost_time_and_no_item() -> anyhow::Result<()> {
+    let graph = tenant().await?;
+    let sample = Sample::day(Timestamp::now())?;
+    let expected = sample.expected();
+    graph.fault(
+        On::kind(Kind::MessageCreate).times(5),
+        Fault::Refuse(Refusal::new(429, "ApplicationThrottled").retry_after("0.2")),
+    );
+    graph.fault(On::kind(Kind::MessageCreate).nth(12).times(3), Fault::Refuse(Refusal::new(503, "ErrorServerBusy")));
+    let pipeline = Pipeline::start(From::Archive(sample), To::Graph(&graph), &[]).await?;
+    pipeline.put_user_map(user_map()).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    assert_eq!(copies(&graph)?, expected_copies(&expected));
+    assert_eq!(pipeline.dead_letters_by_reason().await?, expected_letters(&expected));
+    Ok(())
+}

@@ -1,0 +1,182 @@
+//! Identity is the item's id: neither another date in the source's list nor the keys of release 0.1 make a second copy.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use archiver::{
+    commands::reconcile::{Reconciled, Scope},
+    connection::Connection,
+};
+use aws::s3::{Condition, Put};
+use graph_fake::{GraphFake, User};
+use harness::{From, Pipeline, To};
+use jiff::{SignedDuration, Timestamp};
+use local::archive::Sample;
+use model::{DeadLettered, FailedMailbox, ItemId, LetterOf, Outcome, Reason, Sha256, Stage, keys};
+use serde_json::{Value, json};
+
+const ADA: &str = "ada@example.com";
+const BOB: &str = "bob@example.com";
+
+fn sample() -> anyhow::Result<Sample> {
+    let people = json!({"ada": {"name": "Ada", "phone": "+4520123456", "email": ADA},
+                        "bob": {"name": "Bob", "phone": "+4520123457", "email": BOB}});
+    let item = json!({"id": "WA-1", "messageId": "WA-1", "type": "text", "messageTime": "-PT3H", "archivedTime": "-PT2H",
+                      "chat": {"id": "chat", "type": "individual"}, "from": "@ada", "to": ["@bob"], "text": "Hello."});
+    let items = json!([{"expect": [ADA, BOB], "item": item}]);
+    Ok(Sample::written(&json!({"people": people, "items": items}).to_string(), Timestamp::now())?)
+}
+
+/// Mailboxes that take the same message as often as it is sent.
+async fn tenant() -> anyhow::Result<GraphFake> {
+    let graph = GraphFake::start().await?;
+    graph.add(User::new(ADA));
+    graph.add(User::new(BOB));
+    Ok(graph)
+}
+
+fn copies(graph: &GraphFake) -> (usize, usize) {
+    (graph.visible(ADA).len(), graph.visible(BOB).len())
+}
+
+fn id() -> ItemId {
+    "WA-1".parse().expect("an id")
+}
+
+/// The source's archived time of the item.
+fn archived(pipeline: &Pipeline) -> anyhow::Result<Timestamp> {
+    let archive = pipeline.archive.as_ref().context("no source")?;
+    let item = archive.sample().items().next().context("no item")?;
+    Ok(item["archivedTime"].as_str().unwrap_or_default().parse()?)
+}
+
+/// The keys that release 0.1 gave the outcome and the message.
+fn dated(pipeline: &Pipeline) -> anyhow::Result<(String, String)> {
+    let (date, key) = (archived(pipeline)?.strftime("%F"), id().key());
+    Ok((format!("outcomes/{date}/{key}.json"), format!("mime/{date}/{key}.eml")))
+}
+
+async fn outcome(pipeline: &Pipeline, key: &str) -> anyhow::Result<Option<Outcome>> {
+    let object = pipeline.store.get(key, 1 << 20).await?;
+    Ok(object.map(|object| Outcome::parse(&object.bytes)).transpose()?)
+}
+
+async fn delete(pipeline: &Pipeline, key: &str) -> anyhow::Result<()> {
+    let client = aws_sdk_s3::Client::new(pipeline.machine.cloud.config());
+    client.delete_object().bucket(pipeline.store.bucket()).key(key).send().await?;
+    Ok(())
+}
+
+/// Leaves outcome and message as release 0.1 would have, the outcome changed.
+async fn age(pipeline: &Pipeline, change: impl FnOnce(&mut Outcome)) -> anyhow::Result<Sha256> {
+    let (outcome_key, mime_key) = dated(pipeline)?;
+    let mut outcome = outcome(pipeline, &keys::outcome(&id().key())).await?.context("no outcome")?;
+    let message = pipeline.store.get(&keys::mime(&id().key()), 1 << 20).await?.context("no message")?.bytes;
+    let sha256 = Sha256::of(&message);
+    let put = Put { key: &mime_key, bytes: message, content_type: "message/rfc822", sha256: Some(sha256) };
+    pipeline.store.put(put, Condition::Absent).await?;
+    outcome.mime = Some(mime_key);
+    change(&mut outcome);
+    pipeline.put(&outcome_key, outcome.to_json()).await?;
+    for key in [keys::outcome(&id().key()), keys::mime(&id().key())] {
+        delete(pipeline, &key).await?;
+    }
+    Ok(sha256)
+}
+
+fn convert_task(archived_time: Timestamp) -> String {
+    json!({"v": 1, "run": "another", "item": id(), "archived_time": archived_time}).to_string()
+}
+
+fn import_task(archived_time: Timestamp, outcome: &Outcome) -> Value {
+    json!({"v": 1, "run": "another", "item": id(), "key": id().key(), "archived_time": archived_time,
+           "sha256": outcome.sha256, "bytes": outcome.bytes, "message_id": outcome.message_id,
+           "participants": [{"name": "Ada", "phone": "+4520123456", "email": ADA},
+                            {"name": "Bob", "phone": "+4520123457", "email": BOB}]})
+}
+
+async fn reconcile(pipeline: &Pipeline) -> anyhow::Result<Reconciled> {
+    let day = SignedDuration::from_hours(24);
+    let (from, to) = (Timestamp::now() - day, Timestamp::now() + day);
+    let scope = Scope { from: Some(from), to: Some(to), options: "", deep: None, queueing: SignedDuration::ZERO };
+    Ok(Reconciled::of(&Connection::to_machine(&pipeline.machine), scope, |_, _| {}).await?)
+}
+
+#[tokio::test]
+async fn id_listed_under_two_dates_is_filed_once() -> anyhow::Result<()> {
+    let graph = tenant().await?;
+    let pipeline = Pipeline::start(From::Archive(sample()?), To::Graph(&graph), &[]).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    let archived = archived(&pipeline)?;
+    for days in [-1, 1, 400] {
+        let task = convert_task(archived + SignedDuration::from_hours(24 * days));
+        pipeline.send(&pipeline.machine.resources.convert, &task).await?;
+    }
+    pipeline.drain().await?;
+    // Import by itself: its tasks may have been queued before the first was worked on.
+    let outcome = outcome(&pipeline, &keys::outcome(&id().key())).await?.context("no outcome")?;
+    let mut task = import_task(archived + SignedDuration::from_hours(24), &outcome);
+    task["mime"] = json!(outcome.mime);
+    pipeline.send(&pipeline.machine.resources.import, &task.to_string()).await?;
+    pipeline.drain().await?;
+    assert_eq!(copies(&graph), (1, 1));
+    assert_eq!(pipeline.dead_letters_by_reason().await?, BTreeMap::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn dated_outcome_is_honoured_by_convert_import_and_reconcile() -> anyhow::Result<()> {
+    let graph = tenant().await?;
+    let pipeline = Pipeline::start(From::Archive(sample()?), To::Graph(&graph), &[]).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    age(&pipeline, |_| {}).await?;
+    let (outcome_key, _) = dated(&pipeline)?;
+    let before = outcome(&pipeline, &outcome_key).await?.context("no outcome")?;
+
+    pipeline.run(&Pipeline::backfill()).await?;
+    let task = import_task(archived(&pipeline)?, &before);
+    pipeline.send(&pipeline.machine.resources.import, &task.to_string()).await?;
+    pipeline.drain().await?;
+    assert_eq!(copies(&graph), (1, 1));
+    assert_eq!(outcome(&pipeline, &outcome_key).await?, Some(before));
+    assert_eq!(outcome(&pipeline, &keys::outcome(&id().key())).await?, None, "nothing was to be changed");
+    let books = reconcile(&pipeline).await?;
+    assert_eq!((books.items, books.filed, books.missing.len()), (1, 1, 0), "{books:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn item_with_a_dated_outcome_is_completed_from_its_dated_message() -> anyhow::Result<()> {
+    let graph = tenant().await?;
+    let pipeline = Pipeline::start(From::Archive(sample()?), To::Graph(&graph), &[]).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    let refused = |outcome: &mut Outcome| {
+        outcome.mailboxes.retain(|filed| filed.address.as_str() != BOB);
+        let address = BOB.parse().expect("an address");
+        outcome.failed.push(FailedMailbox { address, reason: Reason::MailboxFull, since: None, checks: 0 });
+        outcome.dead_letter = Some(DeadLettered { stage: Stage::Import, reason: Reason::MailboxFull });
+        let run = "another".parse().expect("a run");
+        outcome.letter_of = Some(LetterOf { message: "earlier".to_owned(), run, at: Timestamp::UNIX_EPOCH });
+    };
+    let sha256 = age(&pipeline, refused).await?;
+    let (outcome_key, mime_key) = dated(&pipeline)?;
+    let before = outcome(&pipeline, &outcome_key).await?.context("no outcome")?;
+    // As replayed from a dead letter of release 0.1, which does not name the message's key.
+    pipeline.send(&pipeline.machine.resources.import, &import_task(archived(&pipeline)?, &before).to_string()).await?;
+    pipeline.drain().await?;
+    let after = outcome(&pipeline, &keys::outcome(&id().key())).await?.context("no new outcome")?;
+    assert!(after.is_complete(), "{after:?}");
+    assert_eq!((after.mime, after.sha256), (Some(mime_key.clone()), Some(sha256)));
+    let addresses: Vec<_> = after.mailboxes.iter().map(|filed| filed.address.as_str()).collect();
+    assert_eq!(addresses, [ADA, BOB]);
+    assert_eq!(graph.visible(ADA).len(), 1, "no second copy in the mailbox that has one");
+
+    // Convert keeps the first rendering, wherever it is.
+    delete(&pipeline, &keys::outcome(&id().key())).await?;
+    delete(&pipeline, &outcome_key).await?;
+    pipeline.send(&pipeline.machine.resources.convert, &convert_task(archived(&pipeline)?)).await?;
+    pipeline.drain().await?;
+    let again = outcome(&pipeline, &keys::outcome(&id().key())).await?.context("no outcome")?;
+    assert_eq!((again.mime, again.sha256), (Some(mime_key), Some(sha256)));
+    Ok(())
+}

@@ -1,0 +1,157 @@
+//! Items over 10 MB, where they are imported: every byte, and memory that does not grow with them.
+
+use std::{process::Command, time::Duration};
+
+use dovecot::{Dovecot, Options};
+use graph_fake::{GraphFake, Kind, User};
+use harness::{From, Pace, Pipeline, To};
+use jiff::{SignedDuration, Timestamp};
+use local::{
+    archive::{Fault, On, Rule, generated},
+    cloud::Step,
+    ministack::Ministack,
+};
+use model::{Hasher, Sha256};
+use serde_json::{Value, json};
+
+use crate::{
+    large_objects::uploads,
+    sizes::{ADA, declared, file, item, sample},
+    watched::{Watched, watched},
+};
+
+const FOLDER: &str = "WhatsApp Archiver";
+
+const MIB: u64 = 1 << 20;
+
+/// The function is given 512 MB; other items of the usual size have to have room beside a large one.
+const PEAK_KILOBYTES: u64 = 150_000;
+
+/// Debug builds are slow.
+const PACE: Pace =
+    Pace { timeout: Duration::from_secs(280), visibility: Duration::from_secs(560), concurrency: 1, max_receives: 50 };
+
+fn digest_of_generated(size: u64) -> Sha256 {
+    let mut hasher = Hasher::default();
+    generated(size).for_each(|chunk| hasher.update(&chunk));
+    hasher.finish()
+}
+
+fn assert_bounded(pipeline: &Pipeline) -> anyhow::Result<()> {
+    for step in [Step::Convert, Step::Import] {
+        let peak = pipeline.peak_kilobytes(step)?;
+        assert!(peak < PEAK_KILOBYTES, "{step:?} took {peak} kB");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_video_of_150_mb_comes_into_a_maildir_byte_for_byte_and_once() -> anyhow::Result<()> {
+    let size = 150 * MIB - 1;
+    let video =
+        sample(&[item("video", json!([ADA]), json!([file("a", size)])), item("note", json!([ADA]), json!([]))])?;
+    let to = To::Maildir(vec![ADA.to_owned()]);
+    let pipeline = Pipeline::start_at(PACE, From::Archive(video), to, &[("OVERSIZE", "import")]).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    assert_bounded(&pipeline)?;
+    let mail = pipeline.mail(ADA)?;
+    assert_eq!(mail.len(), 2, "{}", pipeline.logs());
+    let large = mail.values().max_by_key(|message| message.len()).expect("a message");
+    let parsed = mail_parser::MessageParser::new().parse(large).expect("a message");
+    let video = parsed.attachment(0).expect("a video").contents();
+    assert_eq!((video.len() as u64, Sha256::of(video)), (size, digest_of_generated(size)));
+    pipeline.run(&Pipeline::backfill()).await?;
+    assert_eq!(pipeline.mail(ADA)?.len(), 2);
+    assert_eq!(uploads(&pipeline).await?, 0);
+
+    // Who looks at it afterwards needs no more memory.
+    let proof = looked_at(&pipeline, &["reconcile", "--deep", "--settled", "--json"]).await?;
+    assert_eq!((&proof["damaged"], &proof["copies_found"]), (&json!([]), &json!(2)));
+    let yesterday = (Timestamp::now() - SignedDuration::from_hours(24)).strftime("%Y-%m-%d").to_string();
+    let report = looked_at(&pipeline, &["report", "--from", &yesterday, "--json"]).await?;
+    let mapping = &report["mapping"];
+    assert_eq!((&mapping["looked_into"], &mapping["unreadable"]), (&json!(2), &json!(0)));
+    assert_eq!(mapping["users"][0]["user"]["phone"], "+4520123457", "who has no mailbox is read from it");
+    Ok(())
+}
+
+/// What the command tells a program.
+async fn looked_at(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<Value> {
+    let mut command = Command::new(harness::binaries()?.join("archiver"));
+    command.args(arguments).env_clear().env("AWS_REGION", Ministack::REGION);
+    // As import has them, and the queue that it does not know.
+    command.envs(pipeline.machine.variables(Step::Import));
+    command.env("CONVERT_QUEUE_URL", &pipeline.machine.resources.convert.url);
+    let Watched { output, peak_kilobytes, .. } = watched(command).await?;
+    let told = String::from_utf8(output.stdout)?;
+    assert_eq!(output.status.code(), Some(0), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(peak_kilobytes < PEAK_KILOBYTES, "{arguments:?} took {peak_kilobytes} kB");
+    Ok(serde_json::from_str(&told)?)
+}
+
+#[tokio::test]
+async fn a_video_of_150_mb_comes_into_microsoft_365_byte_for_byte_and_once() -> anyhow::Result<()> {
+    let size = 150 * MIB - 1;
+    let graph = GraphFake::start().await?;
+    graph.add(User::new(ADA));
+    let video = sample(&[item("video", json!([ADA]), json!([file("a", size)]))])?;
+    let pipeline = Pipeline::start_at(PACE, From::Archive(video), To::Graph(&graph), &[("OVERSIZE", "import")]).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    assert_bounded(&pipeline)?;
+    let messages = graph.messages(ADA);
+    assert_eq!(messages.len(), 1, "{}", pipeline.logs());
+    assert!(messages[0].visible && !messages[0].is_draft);
+    let mut files: Vec<_> =
+        messages[0].attachments.iter().map(|file| (file.bytes.len() as u64, Sha256::of(&file.bytes))).collect();
+    files.sort_by_key(|(length, _)| *length);
+    assert_eq!(files.len(), 2, "the video and the evidence");
+    assert_eq!(files[1], (size, digest_of_generated(size)));
+    let pieces = graph.count(Kind::Upload);
+    pipeline.run(&Pipeline::backfill()).await?;
+    assert_eq!((graph.messages(ADA).len(), graph.count(Kind::Upload)), (1, pieces));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_video_of_150_mb_comes_into_a_mail_server_byte_for_byte_and_once() -> anyhow::Result<()> {
+    let size = 150 * MIB - 1;
+    let server = Dovecot::start(&Options { users: vec![ADA.to_owned()], tls: true, ..Options::default() })?;
+    let video = sample(&[item("video", json!([ADA]), json!([file("a", size)]))])?;
+    let to = To::Imap(&server, ADA);
+    let pipeline = Pipeline::start_at(PACE, From::Archive(video), to, &[("OVERSIZE", "import")]).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    assert_bounded(&pipeline)?;
+    let copies = server.copies(ADA, FOLDER)?;
+    assert_eq!(copies.len(), 1, "{}", pipeline.logs());
+    let parsed = mail_parser::MessageParser::new().parse(&copies[0].bytes).expect("a message");
+    let video = parsed.attachment(0).expect("a video").contents();
+    assert_eq!((video.len() as u64, Sha256::of(video)), (size, digest_of_generated(size)));
+    pipeline.run(&Pipeline::backfill()).await?;
+    assert_eq!(server.copies(ADA, FOLDER)?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_that_is_larger_than_the_largest_is_a_letter_whatever_it_says_of_itself() -> anyhow::Result<()> {
+    let sample = sample(&[
+        item("most", json!([ADA]), json!([file("a", 15 * MIB), file("b", 5 * MIB - 1)])),
+        item("more", json!("oversize"), json!([file("a", 15 * MIB), file("b", 5 * MIB)])),
+        item("liar", json!("oversize"), json!([declared("a", 1024, 1024)])),
+    ])?;
+    let variables = [("OVERSIZE", "import"), ("OVERSIZE_MAX_BYTES", "20971520")];
+    let pipeline =
+        Pipeline::start_at(PACE, From::Archive(sample), To::Maildir(vec![ADA.to_owned()]), &variables).await?;
+    if let Some(archive) = &pipeline.archive {
+        archive.misbehave(Rule { on: On::AttachmentsOf("liar".to_owned()), times: u64::MAX, fault: Fault::Endless });
+        archive.misbehave(Rule { on: On::AttachmentsOf("most".to_owned()), times: 1, fault: Fault::Break });
+    }
+    pipeline.run(&Pipeline::timer()).await?;
+    let mail = pipeline.mail(ADA)?;
+    assert_eq!(mail.len(), 1);
+    let parsed = mail.values().next().and_then(|mail| mail_parser::MessageParser::new().parse(mail));
+    let parsed = parsed.expect("a message");
+    let found: Vec<_> = parsed.attachments().take(2).map(|part| Sha256::of(part.contents())).collect();
+    assert_eq!(found, [15 * MIB, 5 * MIB - 1].map(digest_of_generated), "although the first download broke off");
+    assert_eq!(pipeline.dead_letters_by_reason().await?.get("oversize"), Some(&2));
+    assert_bounded(&pipeline)
+}

@@ -1,0 +1,82 @@
+//! What the store writes and reads in pieces, against a server that speaks S3.
+
+use aws::s3::{Condition, PutLarge, SMALLEST_PART, StoreError, Written};
+use bytes::Bytes;
+use futures::stream;
+use harness::{From, Pipeline, To};
+use jiff::Timestamp;
+use local::archive::Sample;
+use model::Sha256;
+
+const KEY: &str = "mime/2026-11-22/large.eml";
+
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("as asked")]
+    AsAsked,
+}
+
+async fn pipeline() -> anyhow::Result<Pipeline> {
+    Pipeline::start(From::Archive(Sample::many(0, Timestamp::now())), To::Maildir(Vec::new()), &[]).await
+}
+
+/// How many uploads were begun and are neither complete nor given up.
+pub(crate) async fn uploads(pipeline: &Pipeline) -> anyhow::Result<usize> {
+    let config = aws_sdk_s3::config::Builder::from(pipeline.machine.cloud.config()).force_path_style(true).build();
+    let list = aws_sdk_s3::Client::from_conf(config).list_multipart_uploads();
+    Ok(list.bucket(&pipeline.machine.resources.bucket).send().await?.uploads().len())
+}
+
+/// Two parts of the smallest size and one of a byte, no two bytes beside each other the same.
+fn parts() -> Vec<Bytes> {
+    let whole: Bytes = (0..=250).cycle().take(2 * SMALLEST_PART + 1).collect();
+    vec![whole.slice(..SMALLEST_PART), whole.slice(SMALLEST_PART..2 * SMALLEST_PART), whole.slice(2 * SMALLEST_PART..)]
+}
+
+async fn put(pipeline: &Pipeline, parts: Vec<Result<Bytes, Failed>>, sha256: Sha256) -> Result<Written, Failed> {
+    let put = PutLarge { key: KEY, content_type: "message/rfc822", sha256 };
+    pipeline.store.put_large(put, stream::iter(parts), Condition::Absent).await
+}
+
+#[tokio::test]
+async fn an_object_in_parts_is_whole_or_not_there_and_never_replaces_another() -> anyhow::Result<()> {
+    let pipeline = pipeline().await?;
+    let whole = parts().concat();
+    let sha256 = Sha256::of(&whole);
+
+    let broken = parts().into_iter().take(2).map(Ok).chain([Err(Failed::AsAsked)]).collect();
+    assert!(matches!(put(&pipeline, broken, sha256).await, Err(Failed::AsAsked)));
+    assert_eq!(pipeline.store.version(KEY).await?, None);
+    assert_eq!(uploads(&pipeline).await?, 0, "what was sent is taken away");
+
+    assert!(matches!(put(&pipeline, parts().into_iter().map(Ok).collect(), sha256).await?, Written::Yes(_)));
+    assert_eq!(pipeline.store.digest(KEY).await?, Some((sha256, whole.len() as u64)));
+
+    let other = put(&pipeline, vec![Ok(Bytes::from_static(b"other"))], Sha256::of(b"other")).await?;
+    assert_eq!(other, Written::Conflict);
+    assert_eq!(pipeline.store.digest(KEY).await?, Some((sha256, whole.len() as u64)));
+    assert_eq!(uploads(&pipeline).await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_piece_is_of_the_version_that_was_looked_up_or_of_none() -> anyhow::Result<()> {
+    let pipeline = pipeline().await?;
+    let whole = Bytes::from(parts().concat());
+    let length = whole.len() as u64;
+    put(&pipeline, parts().into_iter().map(Ok).collect(), Sha256::of(&whole)).await?;
+    let version = pipeline.store.version(KEY).await?.expect("an object");
+    assert_eq!(version.bytes(), length);
+    for range in [0..1, 0..length, length - 1..length, 5_000_000..6_000_001] {
+        let piece = pipeline.store.piece(&version, range.clone()).await?;
+        assert!(piece == whole[usize::try_from(range.start)?..usize::try_from(range.end)?], "{range:?}");
+    }
+    assert_eq!(pipeline.store.piece(&version, length - 1..u64::MAX).await?.len(), 1);
+    assert_eq!(pipeline.store.piece(&version, length..u64::MAX).await?.len(), 0);
+
+    pipeline.put(KEY, "another").await?;
+    assert!(matches!(pipeline.store.piece(&version, 0..1).await, Err(StoreError::Refused { .. })));
+    Ok(())
+}

@@ -1,0 +1,301 @@
+//! What fetch does about sources that show things late, lists that take more than a run, and others that do not answer:
+//! the function itself on a clock of the test's, with a real bucket and a real queue.
+
+use std::{
+    collections::BTreeSet,
+    net::TcpListener,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::Context;
+use async_trait::async_trait;
+use aws::{s3::Store, sqs::Queue};
+use axum::{
+    Router,
+    body::to_bytes,
+    extract::Request as HttpRequest,
+    http::{Method, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use fetch::{Fetch, FetchError, Request, Started, Summary};
+use harness::{From, Pipeline, To};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use ledger::LedgerError;
+use local::{cloud::Cloud, event_source::depth};
+use model::{Answer, Attachment, Cursor, ItemId, Listed, RunRecord, Sha256, Window, keys};
+use serde_json::{Value, json};
+use source::{ChatExports, ExportSettings, Page, Sink, Source, SourceError};
+use tokio::sync::Barrier;
+
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
+
+/// Less than a second page is begun with.
+const A_PAGE: SignedDuration = SignedDuration::from_secs(40);
+
+async fn pipeline() -> anyhow::Result<Pipeline> {
+    Pipeline::start(From::Exports("UTC"), To::Maildir(Vec::new()), &[]).await
+}
+
+fn fetch(pipeline: &Pipeline, source: impl Source + 'static) -> Fetch {
+    let resources = &pipeline.machine.resources;
+    Fetch {
+        source: Arc::new(source),
+        store: pipeline.store.clone(),
+        convert_queue: Queue::new(pipeline.machine.cloud.config(), resources.convert.url.clone()),
+        overlap: Window::OVERLAP,
+    }
+}
+
+async fn daily(fetch: &Fetch, at: Timestamp, lasts: SignedDuration) -> Result<Summary, FetchError> {
+    static RUNS: AtomicU32 = AtomicU32::new(0);
+    let request_id = RUNS.fetch_add(1, Ordering::SeqCst).to_string();
+    let started = Started { at, function: "fetch".to_owned(), request_id, ends: at + lasts };
+    Box::pin(fetch.run(Request::Daily, &started)).await
+}
+
+async fn cursor(store: &Store) -> anyhow::Result<Option<Cursor>> {
+    let object = store.get(keys::CURSOR, 4096).await?;
+    Ok(object.map(|object| serde_json::from_slice(&object.bytes)).transpose()?)
+}
+
+async fn record(store: &Store, summary: &Summary) -> anyhow::Result<RunRecord> {
+    let object = store.get(&keys::run(&summary.run), 4096).await?.context("no record")?;
+    Ok(serde_json::from_slice(&object.bytes)?)
+}
+
+fn entry(time: Timestamp) -> Listed {
+    Listed { item: json!(format!("WA-{time}")), archived_time: json!(time) }
+}
+
+/// Lists one item an hour, a page an hour.
+struct Hourly {
+    overlap: SignedDuration,
+    listed: Arc<Mutex<BTreeSet<Timestamp>>>,
+}
+
+#[async_trait]
+impl Source for Hourly {
+    async fn list(&self, window: &Window, cursor: Option<&str>) -> Result<Page, SourceError> {
+        let from = cursor.map_or(window.from, |cursor| cursor.parse().expect("our own"));
+        let next = from + HOUR;
+        self.listed.lock().expect("nothing panics").insert(from);
+        let last = next >= window.to;
+        let reached = (!last).then_some(next);
+        Ok(Page { items: vec![entry(from)], next: reached.map(|next| next.to_string()), reached, source_time: None })
+    }
+
+    fn overlap(&self) -> SignedDuration {
+        self.overlap
+    }
+
+    async fn answer(&self, _: &ItemId) -> Result<Answer, SourceError> {
+        Err(SourceError::NotFound)
+    }
+
+    async fn pour(&self, _: &ItemId, _: &Attachment, _: u64, _: &mut dyn Sink) -> Result<Sha256, SourceError> {
+        Err(SourceError::NotFound)
+    }
+}
+
+/// Does not answer.
+struct Silent;
+
+#[async_trait]
+impl Source for Silent {
+    async fn list(&self, _: &Window, _: Option<&str>) -> Result<Page, SourceError> {
+        std::future::pending().await
+    }
+
+    fn overlap(&self) -> SignedDuration {
+        Window::OVERLAP
+    }
+
+    async fn answer(&self, _: &ItemId) -> Result<Answer, SourceError> {
+        std::future::pending().await
+    }
+
+    async fn pour(&self, _: &ItemId, _: &Attachment, _: u64, _: &mut dyn Sink) -> Result<Sha256, SourceError> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn a_chat_whose_upload_ends_after_a_run_is_listed_by_the_next() -> anyhow::Result<()> {
+    let pipeline = pipeline().await?;
+    let fetch = fetch(&pipeline, ChatExports::new(pipeline.store.clone(), ExportSettings::in_zone(TimeZone::UTC)));
+    let now = Timestamp::now();
+    let first = daily(&fetch, now + HOUR, HOUR).await?;
+    assert_eq!((first.listed, first.complete), (0, true));
+    // S3 dates it by when its upload began: an hour before that run, which did not see it.
+    pipeline.put("inbox/ada@example.com/chat.txt", "21/11/2026, 09:59 - Ada: hello\n").await?;
+    let second = daily(&fetch, now + HOUR * 25, HOUR).await?;
+    assert_eq!((second.queued, second.complete), (1, true));
+    Ok(())
+}
+
+#[tokio::test]
+async fn runs_get_through_whatever_lies_in_the_overlap() -> anyhow::Result<()> {
+    let pipeline = pipeline().await?;
+    let listed: Arc<Mutex<BTreeSet<Timestamp>>> = Arc::default();
+    let fetch = fetch(&pipeline, Hourly { overlap: HOUR * 3, listed: Arc::clone(&listed) });
+    let at: Timestamp = "2026-11-22T07:00:00Z".parse()?;
+    let from = at - Window::FIRST;
+    let mut stood = None;
+    let mut moves = 0;
+    for _ in 0..12 {
+        let summary = daily(&fetch, at, A_PAGE).await?;
+        assert!(!summary.complete && summary.listed == 1);
+        let now = cursor(&pipeline.store).await?.context("no cursor")?;
+        moves += u32::from(stood.replace(now.archived_time) < Some(now.archived_time));
+    }
+    // The first hour; then three of the overlap before each new one.
+    assert_eq!((moves, stood), (3, Some(from + HOUR * 3)));
+    let listed = std::mem::take(&mut *listed.lock().expect("nothing panics"));
+    assert!((-2..3).all(|hour| listed.contains(&(from + HOUR * hour))), "{listed:?}");
+
+    let complete = daily(&fetch, at, HOUR).await?;
+    assert!(complete.complete);
+    let resting = cursor(&pipeline.store).await?.context("no cursor")?;
+    assert_eq!(resting.archived_time, at - Window::MARGIN);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_archive_that_does_not_answer_ends_the_run_and_not_the_process() -> anyhow::Result<()> {
+    let pipeline = pipeline().await?;
+    let summary = daily(&fetch(&pipeline, Silent), Timestamp::now(), SignedDuration::from_millis(500)).await?;
+    assert_eq!((summary.listed, summary.complete, summary.reached), (0, false, None));
+    let record = record(&pipeline.store, &summary).await?;
+    assert!(record.ended.is_some() && !record.complete && record.pages == 0);
+    let stands = cursor(&pipeline.store).await?.context("no cursor")?;
+    assert_eq!(stands.archived_time, summary.from);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_queue_that_does_not_answer_ends_the_run_before_the_cursor_moves() -> anyhow::Result<()> {
+    let pipeline = pipeline().await?;
+    let silent = TcpListener::bind("127.0.0.1:0")?;
+    let cloud = Cloud::at(&format!("http://{}", silent.local_addr()?)).await;
+    let source = Hourly { overlap: HOUR, listed: Arc::default() };
+    let mut fetch = fetch(&pipeline, source);
+    fetch.convert_queue = Queue::new(cloud.config(), "http://127.0.0.1/queue".to_owned());
+    let summary = daily(&fetch, Timestamp::now(), SignedDuration::from_secs(2)).await?;
+    assert_eq!((summary.listed, summary.queued, summary.complete), (1, 0, false));
+    // What it says of its manifest is so: whoever compares them finds no fault.
+    let record = record(&pipeline.store, &summary).await?;
+    assert_eq!((record.ended.is_some(), record.pages, record.queued), (true, 1, 1));
+    assert_eq!(record.pages_queued, Some(0), "the next run queues them");
+    let stands = cursor(&pipeline.store).await?.context("no cursor")?;
+    assert_eq!(stands.archived_time, summary.from);
+    Ok(())
+}
+
+/// As for a write whose response was lost: the repeated run finds its own objects, and another's are not overwritten.
+#[tokio::test]
+async fn manifest_page_is_created_once_and_never_overwritten() -> anyhow::Result<()> {
+    let pipeline = pipeline().await?;
+    let at = Timestamp::now();
+    let started = Started { at, function: "fetch".to_owned(), request_id: "one".to_owned(), ends: at + HOUR };
+    let run = async || {
+        let source = Hourly { overlap: HOUR, listed: Arc::default() };
+        let window = Window::between(at - HOUR, at)?;
+        anyhow::Ok(fetch(&pipeline, source).run(Request::Backfill(window), &started).await)
+    };
+    let key = {
+        let first = run().await??;
+        keys::manifest(&first.run, 1)
+    };
+    let page = pipeline.store.get(&key, 4096).await?.context("no page")?;
+    // The same run again ends at another time, so its last record differs; its page does not.
+    let again = run().await?;
+    assert!(
+        matches!(&again, Err(FetchError::Ledger(LedgerError::ManifestExists { key })) if key.ends_with("/run.json")),
+        "{again:?}"
+    );
+    assert_eq!(pipeline.store.get(&key, 4096).await?.context("no page")?.etag, page.etag);
+
+    pipeline.put(&key, "another").await?;
+    let again = run().await?;
+    assert!(
+        matches!(&again, Err(FetchError::Ledger(LedgerError::ManifestExists { key: found })) if *found == key),
+        "{again:?}"
+    );
+    assert_eq!(&pipeline.store.get(&key, 4096).await?.context("no page")?.bytes[..], b"another");
+    Ok(())
+}
+
+/// A server on loopback.
+async fn serve(router: Router) -> anyhow::Result<Cloud> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let cloud = Cloud::at(&format!("http://{}", listener.local_addr()?)).await;
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    Ok(cloud)
+}
+
+#[tokio::test]
+async fn a_cursor_that_others_write_all_the_time_is_an_error_after_a_few_tries() -> anyhow::Result<()> {
+    let pipeline = pipeline().await?;
+    let tries = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&tries);
+    let stands = json!({"v": 1, "archived_time": Timestamp::now() - HOUR, "run": "r"}).to_string();
+    let bucket = Router::new().fallback(move |request: HttpRequest| {
+        let (counted, stands) = (Arc::clone(&counted), stands.clone());
+        async move {
+            match (request.method(), request.uri().path().ends_with(keys::CURSOR)) {
+                (&Method::PUT, true) => {
+                    counted.fetch_add(1, Ordering::SeqCst);
+                    StatusCode::PRECONDITION_FAILED.into_response()
+                }
+                (&Method::PUT, false) => [(header::ETAG, "\"1\"")].into_response(),
+                (&Method::GET, true) => ([(header::ETAG, "\"1\"")], stands.clone()).into_response(),
+                _ if request.uri().query().is_some_and(|query| query.contains("list-type=2")) => {
+                    "<ListBucketResult></ListBucketResult>".into_response()
+                }
+                _ => (StatusCode::NOT_FOUND, "<Error><Code>NoSuchKey</Code></Error>").into_response(),
+            }
+        }
+    });
+    let cloud = serve(bucket).await?;
+    let mut fetch = fetch(&pipeline, Hourly { overlap: HOUR, listed: Arc::default() });
+    fetch.store = Store::new(cloud.config(), "archive".to_owned());
+    let error = daily(&fetch, Timestamp::now(), HOUR).await.err().context("no error")?;
+    assert!(matches!(error, FetchError::Ledger(LedgerError::CursorContested)), "{error}");
+    assert_eq!(tries.load(Ordering::SeqCst), 5);
+    // Its page is on the queue all the same, and the next run lists it again.
+    assert_eq!(depth(&pipeline.machine.cloud, &pipeline.machine.resources.convert).await?.total(), 1);
+    Ok(())
+}
+
+/// Answers when as many batches are there as are sent at once, and confirms all but what says `lost`.
+async fn answer(together: Arc<Barrier>, request: HttpRequest) -> Response {
+    let bytes = to_bytes(request.into_body(), usize::MAX).await.expect("a whole request");
+    let request: Value = serde_json::from_slice(&bytes).expect("JSON");
+    together.wait().await;
+    let entries = request["Entries"].as_array().expect("entries").iter();
+    let sent: Vec<_> = entries
+        .filter(|entry| entry["MessageBody"] != "lost")
+        .map(|entry| json!({"Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": "0"}))
+        .collect();
+    let body = json!({"Successful": sent, "Failed": []}).to_string();
+    ([(header::CONTENT_TYPE, "application/x-amz-json-1.0")], body).into_response()
+}
+
+#[tokio::test]
+async fn eight_batches_go_at_once_and_each_message_has_its_own_answer() -> anyhow::Result<()> {
+    let together = Arc::new(Barrier::new(8));
+    let router = Router::new().fallback(move |request: HttpRequest| answer(Arc::clone(&together), request));
+    let cloud = serve(router).await?;
+    let queue = Queue::new(cloud.config(), "http://127.0.0.1/queue".to_owned());
+    let lost = [0, 33, 159];
+    let bodies: Vec<_> = (0..160).map(|at| if lost.contains(&at) { "lost" } else { "sent" }.to_owned()).collect();
+    let results = tokio::time::timeout(Duration::from_secs(60), queue.send(&bodies)).await;
+    let results = results.context("they go one after the other")?;
+    let failed: Vec<_> = (0..).zip(results).filter_map(|(at, result)| result.err().map(|_| at)).collect();
+    assert_eq!(failed, lost);
+    Ok(())
+}

@@ -1,0 +1,170 @@
+//! What CloudWatch is told, out of the lines that the real binaries print.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::Context;
+use aws::s3::StoreError;
+use graph_fake::{Fault, GraphFake, Kind, On, Refusal, User};
+use harness::{From, Pipeline, To};
+use jiff::Timestamp;
+use local::{
+    archive::{Sample, mailboxes, user_map},
+    cloud::Step,
+};
+use serde_json::{Value, json};
+
+use crate::sample_day::{addresses, expected_letters};
+
+/// The sums of every metric: function, metric, and the reason where there is one.
+type Sums = BTreeMap<(String, String, Option<String>), u64>;
+
+/// Adds the metrics up as CloudWatch does: a value counts only where the line's own directive names it.
+fn sums(logs: &str) -> anyhow::Result<Sums> {
+    let mut sums = Sums::new();
+    for line in logs.lines().filter(|line| line.contains("\"_aws\"")) {
+        let line: Value = serde_json::from_str(line)?;
+        for directive in line["_aws"]["CloudWatchMetrics"].as_array().into_iter().flatten() {
+            assert_eq!(directive["Namespace"], "WhatsAppArchiver");
+            let dimensions: Vec<_> = directive["Dimensions"][0].as_array().into_iter().flatten().collect();
+            let value = |name: &str| line[name].as_str().map(str::to_owned);
+            let reason = dimensions.iter().any(|name| *name == "Reason").then(|| value("Reason")).flatten();
+            for metric in directive["Metrics"].as_array().into_iter().flatten() {
+                let name = metric["Name"].as_str().unwrap_or_default();
+                let function = value("Function").unwrap_or_default();
+                let count = line[name].as_u64().unwrap_or_else(|| panic!("{name} has no value: {line}"));
+                *sums.entry((function, name.to_owned(), reason.clone())).or_default() += count;
+            }
+        }
+    }
+    Ok(sums)
+}
+
+/// The sums, once they are as expected: what a function prints is in its log a moment after its answer.
+async fn counted(pipeline: &Pipeline, expected: impl Fn(&Sums) -> bool) -> anyhow::Result<Sums> {
+    let reached = async {
+        loop {
+            let sums = sums(&pipeline.logs())?;
+            if expected(&sums) {
+                return anyhow::Ok(sums);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let reached = tokio::time::timeout(Duration::from_secs(60), reached).await;
+    reached.with_context(|| format!("not what is expected: {:#?}", sums(&pipeline.logs())))?
+}
+
+/// How many messages are in the bucket, and their bytes.
+async fn rendered(pipeline: &Pipeline) -> anyhow::Result<(u64, u64)> {
+    let (mut messages, mut bytes) = (0, 0);
+    let each = |page: Vec<aws::s3::Listed>| {
+        messages += page.len() as u64;
+        bytes += page.iter().map(|object| object.bytes).sum::<u64>();
+        std::future::ready(Ok::<_, StoreError>(()))
+    };
+    pipeline.store.list("mime/", each).await?;
+    Ok((messages, bytes))
+}
+
+/// Dead letters by reason.
+fn letters(sums: &Sums) -> BTreeMap<String, usize> {
+    let mut letters = BTreeMap::new();
+    for ((_, metric, reason), count) in sums {
+        if let ("DeadLettered", Some(reason)) = (metric.as_str(), reason) {
+            *letters.entry(reason.clone()).or_default() += usize::try_from(*count).unwrap_or(usize::MAX);
+        }
+    }
+    letters
+}
+
+fn sum(sums: &Sums, function: &str, metric: &str) -> Option<u64> {
+    sums.get(&(function.to_owned(), metric.to_owned(), None)).copied()
+}
+
+#[tokio::test]
+async fn the_sample_s_day_is_counted_right_whatever_is_logged() -> anyhow::Result<()> {
+    let sample = Sample::day(Timestamp::now())?;
+    let expected = sample.expected();
+    let quiet = [("LOG_LEVEL", "error")];
+    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(addresses()?), &quiet).await?;
+    pipeline.put_user_map(user_map()).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+
+    let listed = expected.listed as u64;
+    let copies = expected.filed.values().sum::<usize>() as u64;
+    let (messages, bytes) = rendered(&pipeline).await?;
+    let day = [
+        ("fetch", "Listed", listed),
+        ("fetch", "Queued", listed),
+        ("fetch", "Incomplete", 0),
+        ("convert", "Converted", messages),
+        ("convert", "Bytes", bytes),
+        ("convert", "Skipped", 0),
+        ("import", "Imported", copies),
+        ("import", "Skipped", 0),
+        ("import", "MailboxThrottles", 0),
+        ("import", "SetupErrors", 0),
+    ];
+    counted(&pipeline, |sums| {
+        day.iter().all(|(function, metric, count)| sum(sums, function, metric) == Some(*count))
+            && letters(sums) == expected_letters(&expected)
+    })
+    .await?;
+
+    // The same day again: every copy of what was filed wholly is a duplicate.
+    pipeline.run(&Pipeline::backfill()).await?;
+    let again = counted(&pipeline, |sums| {
+        sum(sums, "fetch", "Listed") == Some(2 * listed) && sum(sums, "convert", "Skipped") > Some(0)
+    })
+    .await?;
+    assert_eq!(sum(&again, "import", "Imported"), Some(copies));
+    Ok(())
+}
+
+#[tokio::test]
+async fn throttles_of_the_mailbox_are_counted_one_by_one() -> anyhow::Result<()> {
+    let graph = GraphFake::start().await?;
+    for address in mailboxes()? {
+        graph.add(User::new(address.as_str()));
+    }
+    graph.fault(
+        On::kind(Kind::MessageCreate).times(5),
+        Fault::Refuse(Refusal::new(429, "ApplicationThrottled").retry_after("0.2")),
+    );
+    let sample = Sample::day(Timestamp::now())?;
+    let pipeline = Pipeline::start(From::Archive(sample), To::Graph(&graph), &[]).await?;
+    pipeline.put_user_map(user_map()).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    counted(&pipeline, |sums| sum(sums, "import", "MailboxThrottles") == Some(5)).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_refused_user_map_is_counted_and_calls_for_an_operator() -> anyhow::Result<()> {
+    let sample = Sample::day(Timestamp::now())?;
+    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(addresses()?), &[]).await?;
+    pipeline.put_user_map("mobile,email\n+4520123456,one@example.com\n+4520123456,two@example.com\n").await?;
+    pipeline.machine.fetch(&Pipeline::timer()).await?;
+    pipeline.work_until_logged("\"UserMapRefused\":1").await?;
+    let refused = sums(&pipeline.logs())?;
+    assert_eq!(sum(&refused, "import", "UserMapRefused"), sum(&refused, "import", "SetupErrors"));
+    assert_eq!(sum(&refused, "import", "Imported"), Some(0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_fails_for_the_tenth_time_is_stuck() -> anyhow::Result<()> {
+    let nowhere = [("ARCHIVER_URL", "http://127.0.0.1:1")];
+    let sample = Sample::day(Timestamp::now())?;
+    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(Vec::new()), &nowhere).await?;
+    let body =
+        json!({"v": 1, "run": "20261121T070000Z-daily-0123abcd", "item": "i", "archived_time": "2026-11-21T00:00:00Z"});
+    let record = |receives: &str| {
+        json!({"messageId": receives, "receiptHandle": "none", "body": body.to_string(), "eventSource": "aws:sqs",
+               "attributes": {"ApproximateReceiveCount": receives}, "messageAttributes": {}})
+    };
+    let event = json!({"Records": [record("9"), record("10"), record("11")]});
+    pipeline.machine.function(Step::Convert).invoke(event.to_string().into()).await?;
+    counted(&pipeline, |sums| sum(sums, "convert", "Stuck") == Some(2)).await?;
+    Ok(())
+}

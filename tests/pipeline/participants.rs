@@ -1,0 +1,164 @@
+//! A participant that is expected to have a mailbox never loses its copy silently.
+
+use std::path::Path;
+
+use anyhow::Context;
+use graph_fake::{Fault, GraphFake, Kind, On, Refusal, User};
+use harness::{FOLDER, From, Pipeline, To};
+use jiff::Timestamp;
+use local::{
+    archive::Sample,
+    cloud::Step,
+    event_source::{Batch, Verdict, judge},
+};
+use model::{ItemId, MissingReason, Outcome, Reason, keys};
+use serde_json::{Value, json};
+
+const ADA: &str = "ada@example.com";
+const BOB: &str = "bob@example.com";
+const EXPECTED: (&str, &str) = ("TENANT_DOMAINS", "example.com");
+/// Two seconds.
+const SOON: (&str, &str) = ("RETRY_HOURS", "0.0005");
+
+/// One text from Ada to Bob, and to others with these addresses.
+fn sample(others: &[&str]) -> anyhow::Result<Sample> {
+    let mut people = json!({"ada": {"name": "Ada", "phone": "+4520123456", "email": ADA},
+                            "bob": {"name": "Bob", "phone": "+4520123457", "email": BOB}});
+    let mut to = vec!["@bob".to_owned()];
+    for (index, address) in others.iter().enumerate() {
+        people[format!("p{index}")] = json!({"name": "Client", "email": address});
+        to.push(format!("@p{index}"));
+    }
+    let item = json!({"id": "WA-1", "messageId": "WA-1", "type": "text", "messageTime": "-PT3H", "archivedTime": "-PT2H",
+                      "chat": {"id": "chat", "type": "group"}, "from": "@ada", "to": to, "text": "Hello."});
+    let items = json!([{"expect": [ADA, BOB], "item": item}]);
+    Ok(Sample::written(&json!({"people": people, "items": items}).to_string(), Timestamp::now())?)
+}
+
+async fn outcome(pipeline: &Pipeline) -> anyhow::Result<Outcome> {
+    let id: ItemId = "WA-1".parse()?;
+    let object = pipeline.store.get(&keys::outcome(&id.key()), 1 << 20).await?.context("no outcome")?;
+    Ok(Outcome::parse(&object.bytes)?)
+}
+
+fn copies(mail: &Path, address: &str) -> usize {
+    std::fs::read_dir(mail.join(address).join(FOLDER).join("cur")).map_or(0, Iterator::count)
+}
+
+#[tokio::test]
+async fn expected_mailbox_that_is_still_being_made_gets_its_copy() -> anyhow::Result<()> {
+    let mail = tempfile::tempdir()?;
+    std::fs::create_dir(mail.path().join(ADA))?;
+    let maildir = ("MAILDIR", mail.path().to_str().context("no UTF-8")?);
+    let pipeline = Pipeline::start(From::Archive(sample(&[])?), To::Maildir(vec![]), &[maildir, EXPECTED]).await?;
+    pipeline.machine.fetch(&Pipeline::timer()).await?;
+    pipeline.work_until_logged("\"MailboxMissing\":1").await?;
+    let waiting = outcome(&pipeline).await?;
+    assert_eq!((copies(mail.path(), ADA), copies(mail.path(), BOB)), (1, 0), "filed for the others");
+    assert_eq!(waiting.missing.first().map(|missing| missing.reason), Some(MissingReason::MailboxNotFound));
+    assert!(!waiting.is_complete() && waiting.unmapped.is_empty());
+
+    std::fs::create_dir(mail.path().join(BOB))?;
+    pipeline.drain().await?;
+    assert_eq!((copies(mail.path(), ADA), copies(mail.path(), BOB)), (1, 1));
+    assert!(outcome(&pipeline).await?.is_complete() && pipeline.dead_letters().await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn missing_mailbox_becomes_a_dead_letter_and_its_replay_files_that_copy_alone() -> anyhow::Result<()> {
+    let mail = tempfile::tempdir()?;
+    std::fs::create_dir(mail.path().join(ADA))?;
+    let maildir = ("MAILDIR", mail.path().to_str().context("no UTF-8")?);
+    let variables = [maildir, EXPECTED, SOON];
+    let pipeline = Pipeline::start(From::Archive(sample(&[])?), To::Maildir(vec![]), &variables).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    let letters = pipeline.dead_letters().await?;
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0].attributes["reason"], Reason::MailboxNotFound.as_str());
+    let given_up = outcome(&pipeline).await?;
+    assert_eq!((given_up.mailboxes.len(), given_up.missing.len()), (1, 1), "it says who has no copy");
+
+    std::fs::create_dir(mail.path().join(BOB))?;
+    // A copy that the owner has moved: a lookup in the folder would not find it and file a second one.
+    std::fs::remove_dir_all(mail.path().join(ADA).join(FOLDER))?;
+    pipeline.send(&pipeline.machine.resources.import, &letters[0].body).await?;
+    pipeline.drain().await?;
+    assert_eq!((copies(mail.path(), ADA), copies(mail.path(), BOB)), (0, 1));
+    assert!(outcome(&pipeline).await?.is_complete());
+    Ok(())
+}
+
+#[tokio::test]
+async fn lookup_that_is_rejected_blocks_no_other_copy_and_ends_visibly() -> anyhow::Result<()> {
+    let graph = GraphFake::start().await?;
+    graph.add(User::new(ADA));
+    graph.add(User::new(BOB));
+    // The client's address is no user name, so it is searched for.
+    graph.fault(On::kind(Kind::UserSearch).times(usize::MAX), Fault::Refuse(Refusal::new(400, "Request_BadRequest")));
+    let sample = From::Archive(sample(&["sales#dk@client.example"])?);
+    let pipeline = Pipeline::start(sample, To::Graph(&graph), &[EXPECTED, SOON]).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    assert_eq!((graph.visible(ADA).len(), graph.visible(BOB).len()), (1, 1));
+    let outcome = outcome(&pipeline).await?;
+    assert!(outcome.is_complete(), "{outcome:?}");
+    assert_eq!((outcome.unmapped.as_slice(), outcome.lookup_rejected.as_slice()), (&[2][..], &[2][..]));
+    assert!(pipeline.dead_letters().await?.is_empty());
+    Ok(())
+}
+
+/// A standard queue may deliver a message twice, also into one batch.
+#[tokio::test]
+async fn message_that_is_in_one_batch_twice_is_filed_once() -> anyhow::Result<()> {
+    let graph = GraphFake::start().await?;
+    graph.add(User::new(ADA));
+    graph.add(User::new(BOB));
+    let pipeline = Pipeline::start(From::Archive(sample(&[])?), To::Graph(&graph), &[]).await?;
+    pipeline.machine.fetch(&Pipeline::timer()).await?;
+    let client = aws_sdk_sqs::Client::new(pipeline.machine.cloud.config());
+    let resources = &pipeline.machine.resources;
+    let convert = Batch::receive(&client, &resources.convert, 10, std::time::Duration::ZERO, std::time::Duration::ZERO);
+    let convert = convert.await?.context("no task for convert")?;
+    let answer = pipeline.machine.function(Step::Convert).invoke(convert.event()).await?;
+    convert.settle(&client, &resources.convert, &judge(&answer, convert.ids())).await?;
+    let import = Batch::receive(&client, &resources.import, 10, std::time::Duration::ZERO, std::time::Duration::ZERO);
+    let import = import.await?.context("no task for import")?;
+    let mut event: Value = serde_json::from_slice(&import.event())?;
+    let mut twin = event["Records"][0].clone();
+    twin["receiptHandle"] = json!("another delivery");
+    event["Records"].as_array_mut().context("no records")?.push(twin);
+    let answer = pipeline.machine.function(Step::Import).invoke(event.to_string().into()).await?;
+    assert!(matches!(judge(&answer, import.ids()), Verdict::Done(_)));
+    assert_eq!((graph.visible(ADA).len(), graph.visible(BOB).len()), (1, 1));
+    import.settle(&client, &resources.import, &judge(&answer, import.ids())).await?;
+    pipeline.drain().await?;
+    assert_eq!((graph.visible(ADA).len(), graph.visible(BOB).len()), (1, 1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn user_map_that_shrinks_or_disappears_stops_imports_until_it_is_restored() -> anyhow::Result<()> {
+    let two = format!("phone,email\n+4520123456,{ADA}\n+4520123457,{BOB}\n");
+    let people = [ADA, BOB].map(str::to_owned).to_vec();
+    let manual = [("AUTOMATIC_MAPPING", "false")];
+    let pipeline = Pipeline::start(From::Archive(sample(&[])?), To::Maildir(people), &manual).await?;
+    pipeline.put_user_map(&two).await?;
+    // Any batch makes the map the one that was used last.
+    pipeline.send(&pipeline.machine.resources.import, "{}").await?;
+    pipeline.drain().await?;
+    assert!(pipeline.store.get(keys::USER_MAP_RECORD, 1 << 10).await?.is_some());
+
+    pipeline.put_user_map(&format!("phone,email\n+4520123456,{ADA}\n")).await?;
+    pipeline.machine.fetch(&Pipeline::timer()).await?;
+    pipeline.work_until_logged("the user map has 1 numbers and the last one that was used had 2").await?;
+    let client = aws_sdk_s3::Client::new(pipeline.machine.cloud.config());
+    client.delete_object().bucket(pipeline.store.bucket()).key(keys::USER_MAP).send().await?;
+    pipeline.work_until_logged("the user map has 0 numbers and the last one that was used had 2").await?;
+    assert!(pipeline.copies()?.is_empty(), "nothing is filed by a map that may be cut short");
+    assert!(pipeline.logs().contains("\"UserMapRefused\":1"));
+
+    pipeline.put_user_map(&two).await?;
+    pipeline.drain().await?;
+    assert_eq!(pipeline.copies()?.values().sum::<usize>(), 2);
+    Ok(())
+}

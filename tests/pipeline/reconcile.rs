@@ -1,0 +1,235 @@
+//! The proof that nothing is missing, after a day that went well and after somebody took things away.
+
+use std::{cell::Cell, collections::BTreeMap, path::Path, process::Command, sync::Arc};
+
+use anyhow::Context;
+use archiver::{
+    Interrupt,
+    commands::reconcile::{Deep, Reconciled, Scope, Why, requeue},
+    connection::Connection,
+};
+use aws::s3::{Condition, Put};
+use harness::{FOLDER, From, Pipeline, To};
+use jiff::{SignedDuration, Timestamp};
+use local::{
+    archive::{Fate, Sample, user_map},
+    cloud::Step,
+};
+use mailbox::{Mailboxes, maildir::Maildir};
+use model::{DeadLettered, ItemId, Outcome, Reason, Stage, keys};
+use serde_json::Value;
+
+use crate::sample_day::{addresses, expected_letters};
+
+const ALL: Scope<'_> = Scope { from: None, to: None, options: "", deep: None, queueing: SignedDuration::ZERO };
+
+async fn reconcile(pipeline: &Pipeline) -> anyhow::Result<Reconciled> {
+    let variables = pipeline.machine.variables(Step::Import);
+    let maildir = variables.into_iter().rev().find(|(name, _)| name == "MAILDIR").context("no Maildir")?.1;
+    let mailboxes: Arc<dyn Mailboxes> = Arc::new(Maildir::new(maildir, FOLDER)?);
+    let deep = Deep { mailboxes: Ok(mailboxes), name_mailboxes: false };
+    Ok(Reconciled::of(&Connection::to_machine(&pipeline.machine), Scope { deep: Some(&deep), ..ALL }, |_, _| {})
+        .await?)
+}
+
+fn whys(books: &Reconciled) -> BTreeMap<String, Why> {
+    books.missing.iter().map(|missing| (missing.key.clone(), missing.why)).collect()
+}
+
+fn waiting(books: &Reconciled) -> BTreeMap<String, usize> {
+    books.waiting.iter().map(|(reason, count)| (reason.clone(), *count as usize)).collect()
+}
+
+/// The command itself: its exit code, what it answers, what else it says.
+pub(crate) async fn command(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(Option<i32>, String, String)> {
+    command_without(pipeline, None, arguments).await
+}
+
+/// The same in an environment that lacks a variable.
+pub(crate) async fn command_without(
+    pipeline: &Pipeline,
+    variable: Option<&str>,
+    arguments: &[&str],
+) -> anyhow::Result<(Option<i32>, String, String)> {
+    let test = std::env::current_exe()?;
+    let program = test.ancestors().nth(2).context("the test lies in no target directory")?.join("archiver");
+    let mut command = Command::new(program);
+    command.env_clear().env("AWS_REGION", "us-east-1").arg("reconcile").args(arguments);
+    // As import has them, and the queue that it does not know.
+    command.envs(pipeline.machine.variables(Step::Import));
+    command.env("CONVERT_QUEUE_URL", &pipeline.machine.resources.convert.url);
+    if let Some(variable) = variable {
+        command.env_remove(variable);
+    }
+    let output = tokio::task::spawn_blocking(move || command.output()).await??;
+    Ok((output.status.code(), String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?))
+}
+
+async fn delete_object(pipeline: &Pipeline, key: &str) -> anyhow::Result<()> {
+    let client = aws_sdk_s3::Client::new(pipeline.machine.cloud.config());
+    client.delete_object().bucket(&pipeline.machine.resources.bucket).key(key).send().await?;
+    Ok(())
+}
+
+async fn delete_letter(pipeline: &Pipeline, item: &ItemId) -> anyhow::Result<()> {
+    let client = aws_sdk_sqs::Client::new(pipeline.machine.cloud.config());
+    let url = &pipeline.machine.resources.dead_letters.url;
+    loop {
+        let receive = client.receive_message().queue_url(url).max_number_of_messages(10).visibility_timeout(0);
+        for message in receive.send().await?.messages.context("there is no such letter")? {
+            let body: Value = serde_json::from_str(message.body.as_deref().unwrap_or_default())?;
+            if body["item"] == item.as_str() {
+                let receipt = message.receipt_handle.context("a message without a receipt")?;
+                client.delete_message().queue_url(url).receipt_handle(receipt).send().await?;
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The key of an item's outcome, and the outcome.
+async fn outcome(pipeline: &Pipeline, item: &ItemId) -> anyhow::Result<(String, Outcome)> {
+    let name = format!("/{}.json", item.key());
+    let mut found = None;
+    let look = |page: Vec<aws::s3::Listed>| {
+        found = page.into_iter().map(|listed| listed.key).find(|key| key.ends_with(&name)).or(found.take());
+        std::future::ready(Ok::<_, aws::s3::StoreError>(()))
+    };
+    pipeline.store.list(keys::OUTCOMES, look).await?;
+    let key = found.context("the item has no outcome")?;
+    let object = pipeline.store.get(&key, 1 << 20).await?.context("the outcome is gone")?;
+    Ok((key, Outcome::parse(&object.bytes)?))
+}
+
+/// Every copy under a directory of mailboxes.
+fn copies(mail: &Path) -> anyhow::Result<BTreeMap<String, Vec<std::path::PathBuf>>> {
+    let mut copies = BTreeMap::new();
+    for mailbox in std::fs::read_dir(mail)? {
+        let mailbox = mailbox?;
+        let mut files = Vec::new();
+        for part in ["cur", "new"] {
+            let Ok(entries) = std::fs::read_dir(mailbox.path().join(FOLDER).join(part)) else { continue };
+            for entry in entries {
+                files.push(entry?.path());
+            }
+        }
+        copies.insert(mailbox.file_name().to_string_lossy().into_owned(), files);
+    }
+    Ok(copies)
+}
+
+fn counts(mail: &Path) -> anyhow::Result<BTreeMap<String, usize>> {
+    Ok(copies(mail)?.into_iter().map(|(mailbox, files)| (mailbox, files.len())).collect())
+}
+
+#[tokio::test]
+async fn after_the_day_everything_is_accounted_for_and_before_it_nothing_is_decided() -> anyhow::Result<()> {
+    let sample = Sample::day(Timestamp::now())?;
+    let expected = sample.expected();
+    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(addresses()?), &[]).await?;
+    pipeline.put_user_map(user_map()).await?;
+
+    // On the queue, and nobody works.
+    pipeline.machine.fetch(&Pipeline::timer()).await?;
+    let books = reconcile(&pipeline).await?;
+    assert_eq!((books.undecided, books.filed, books.missing.len()), (books.items, 0, 0));
+    let (code, ..) = command(&pipeline, &["--settled"]).await?;
+    assert_eq!(code, Some(3), "nothing is missing, and nothing is decided");
+
+    pipeline.drain().await?;
+    let books = reconcile(&pipeline).await?;
+    assert!(books.is_sound() && books.undecided == 0, "{books:?}");
+    assert_eq!(waiting(&books), expected_letters(&expected));
+    let letters: usize = expected.dead_letters.values().sum();
+    assert_eq!((books.items, books.filed), (expected.listed as u64, (expected.listed - letters) as u64));
+    let (code, out, _) = command(&pipeline, &["--settled"]).await?;
+    assert_eq!(code, Some(0), "{out}");
+    let found = pipeline.dead_letters_by_reason().await?;
+    assert_eq!(found, expected_letters(&expected), "the letters were given back at once");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_somebody_takes_away_is_named_and_comes_back_where_it_is_lacking() -> anyhow::Result<()> {
+    let sample = Sample::day(Timestamp::now())?;
+    let fates: Vec<_> = sample.fates().collect();
+    let mail = tempfile::tempdir()?;
+    for address in addresses()? {
+        std::fs::create_dir(mail.path().join(address))?;
+    }
+    let maildir = mail.path().to_str().context("no UTF-8")?;
+    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(addresses()?), &[("MAILDIR", maildir)]).await?;
+    pipeline.put_user_map(user_map()).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    let all = counts(mail.path())?;
+    assert!(all.values().sum::<usize>() > 100, "{all:?}");
+
+    let filed = fates.iter().filter(|(_, fate)| matches!(fate, Fate::Filed(mailboxes) if mailboxes.len() > 1));
+    let [(filed, _), (damaged, _), (half, _)] = filed.take(3).collect::<Vec<_>>()[..] else {
+        anyhow::bail!("too few are filed")
+    };
+    let unmapped = |(_, fate): &&(ItemId, Fate)| matches!(fate, Fate::DeadLetter(Reason::Unmapped));
+    let (unmapped, _) = fates.iter().find(unmapped).context("nobody is unmapped")?;
+    let oversize = |(_, fate): &&(ItemId, Fate)| matches!(fate, Fate::DeadLetter(Reason::Oversize));
+    let (oversize, _) = fates.iter().find(oversize).context("nothing is oversize")?;
+
+    // An outcome and one of its copies; a letter and its outcome; a letter alone; a stored message's words.
+    let (key, before) = outcome(&pipeline, filed).await?;
+    delete_object(&pipeline, &key).await?;
+    let lacking = before.mailboxes.first().context("it is filed nowhere")?;
+    let named = |file: &std::path::PathBuf| file.to_string_lossy().contains(&lacking.message);
+    let copy = copies(mail.path())?.remove(lacking.address.as_str()).and_then(|files| files.into_iter().find(named));
+    std::fs::remove_file(copy.context("the copy is not there")?)?;
+    // One that is filed in part, and only its letter, which is gone, said so.
+    let (key, mut part) = outcome(&pipeline, half).await?;
+    let gone = part.mailboxes.pop().context("it is filed nowhere")?;
+    let named = |file: &std::path::PathBuf| file.to_string_lossy().contains(&gone.message);
+    let copy = copies(mail.path())?.remove(gone.address.as_str()).and_then(|files| files.into_iter().find(named));
+    std::fs::remove_file(copy.context("the copy is not there")?)?;
+    part.dead_letter = Some(DeadLettered { stage: Stage::Import, reason: Reason::MailboxFull });
+    pipeline.put(&key, part.to_json()).await?;
+    delete_object(&pipeline, &outcome(&pipeline, unmapped).await?.0).await?;
+    delete_letter(&pipeline, unmapped).await?;
+    delete_letter(&pipeline, oversize).await?;
+    let mime = outcome(&pipeline, damaged).await?.1.mime.context("it was not rendered")?;
+    let put =
+        Put { key: &mime, bytes: b"Subject: other words\r\n\r\n".to_vec().into(), content_type: "x/y", sha256: None };
+    let whole = pipeline.store.get(&mime, 32 << 20).await?.context("the message is gone")?.bytes;
+    pipeline.store.put(put, Condition::Always).await?;
+
+    let books = reconcile(&pipeline).await?;
+    let expected =
+        [(filed, Why::NoOutcome), (unmapped, Why::NoOutcome), (oversize, Why::LetterGone), (half, Why::LetterGone)];
+    let expected: BTreeMap<_, _> = expected.into_iter().map(|(item, why)| (item.key().to_string(), why)).collect();
+    assert_eq!(whys(&books), expected);
+    assert_eq!(
+        books.custody.damaged.iter().map(|damaged| (damaged.mime.as_str(), damaged.gone)).collect::<Vec<_>>(),
+        [(mime.as_str(), false)]
+    );
+    let (code, out, err) = command(&pipeline, &["--settled"]).await?;
+    assert_eq!(code, Some(1));
+    assert!(expected.keys().all(|key| out.contains(&key[..8])), "{out}");
+    assert!(err.contains("archiver reconcile --settled --requeue"), "{err}");
+    pipeline.put(&mime, whole).await?;
+
+    // Nobody can be asked, so nothing is changed; then exactly these four.
+    let (code, _, err) = command(&pipeline, &["--settled", "--requeue"]).await?;
+    assert!(code == Some(1) && err.contains("nothing was changed"), "{err}");
+    let connection = Connection::to_machine(&pipeline.machine);
+    let interrupt = Interrupt::default();
+    let looked_at = Cell::new(0);
+    let progress = |done| looked_at.set(done);
+    interrupt.set();
+    assert_eq!(requeue(&connection, &books.missing, &interrupt, progress).await?, 0, "the operator has ended it");
+    assert_eq!(requeue(&connection, &books.missing, &Interrupt::default(), progress).await?, 4);
+    assert_eq!(looked_at.get(), 4);
+    let books = reconcile(&pipeline).await?;
+    assert_eq!((books.undecided, books.missing.len()), (4, 0), "on the queue they are not missing");
+    pipeline.drain().await?;
+    let books = reconcile(&pipeline).await?;
+    assert!(books.is_sound() && books.undecided == 0, "{books:?}");
+    assert_eq!(books.custody.copies_found, all.values().sum::<usize>() as u64, "each was asked for");
+    assert_eq!(counts(mail.path())?, all, "the mailbox that lacked it has it, and no mailbox has it twice");
+    assert_eq!(outcome(&pipeline, filed).await?.1.mailboxes.len(), before.mailboxes.len());
+    Ok(())
+}

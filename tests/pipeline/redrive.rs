@@ -1,0 +1,156 @@
+//! AWS's own redrive, StartMessageMoveTask and the console's button, on the one dead-letter queue: against a stand-in for
+//! SQS that has it. The functions are the real ones, and so are the letters.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use aws_sdk_sqs::types::ListMessageMoveTasksResultEntry;
+use harness::{From, Letter, Pipeline, To, letters};
+use jiff::Timestamp;
+use local::{
+    archive::Sample,
+    cloud::{Queue, Step},
+    event_source::{EventSource, EventSourceOptions, depth, drained},
+};
+use serde_json::json;
+
+use crate::sqs::Sqs;
+
+const ADA: &str = "ada@example.com";
+const BOB: &str = "bob@example.com";
+/// How many items each of them has.
+const ITEMS: usize = 2;
+
+impl Sqs {
+    /// Gives a queue's messages out and takes none, until SQS itself has moved all of them.
+    async fn exhaust(&self, queue: &Queue) -> anyhow::Result<()> {
+        loop {
+            let receive = self.client.receive_message().queue_url(&queue.url);
+            let answer = receive.max_number_of_messages(10).visibility_timeout(0).send().await?;
+            if answer.messages.unwrap_or_default().is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Moves letters to a queue, or each to where it came from, and tells how that ended.
+    async fn redrive(&self, to: Option<&Queue>) -> anyhow::Result<ListMessageMoveTasksResultEntry> {
+        let start = self.client.start_message_move_task().source_arn(&self.dead_letters.arn);
+        start.set_destination_arn(to.map(|queue| queue.arn.clone())).send().await?;
+        loop {
+            let list = self.client.list_message_move_tasks().source_arn(&self.dead_letters.arn);
+            let task = list.send().await?.results.unwrap_or_default().into_iter().next().context("no task")?;
+            if task.status() != Some("RUNNING") {
+                return Ok(task);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn letters(&self, count: usize) -> anyhow::Result<Vec<Letter>> {
+        self.messages(&self.dead_letters, count).await
+    }
+
+    /// The messages of a queue, by body; they stay there. It waits until so many can be seen.
+    async fn messages(&self, queue: &Queue, count: usize) -> anyhow::Result<Vec<Letter>> {
+        let seen = async {
+            loop {
+                let mut found = letters(&self.cloud, &queue.url).await?;
+                if found.len() == count {
+                    found.sort_by(|one, other| one.body.cmp(&other.body));
+                    return anyhow::Ok(found);
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(120), seen).await.context("they do not come")?
+    }
+
+    /// Lets a function work until its queue is empty.
+    async fn work(&self, pipeline: &Pipeline, step: Step) -> anyhow::Result<()> {
+        let queue = if step == Step::Convert { &self.convert } else { &self.import };
+        let options = EventSourceOptions { queue: queue.clone(), batch_size: 10, window: Duration::ZERO, pollers: 1 };
+        let source = EventSource::start(&self.cloud, options, Arc::clone(pipeline.machine.function(step)));
+        let done = drained(&self.cloud, std::slice::from_ref(queue), |_| {});
+        tokio::time::timeout(Duration::from_secs(120), done)
+            .await
+            .with_context(|| format!("{:?}\n{}", source.last_failure(), pipeline.logs()))??;
+        source.stop().await;
+        Ok(())
+    }
+}
+
+/// Two texts of Ada's and two of Bob's, to somebody who has no mailbox.
+fn sample() -> anyhow::Result<Sample> {
+    let item = |who: &str, number: usize| {
+        let id = format!("{who}-{number}");
+        json!({"expect": "unmapped", "item": {
+            "id": id, "messageId": id, "type": "text", "messageTime": "-PT3H", "archivedTime": "-PT2H",
+            "chat": {"id": "chat", "type": "individual"}, "from": format!("@{who}"), "to": ["@eve"], "text": "x",
+            "attachments": []}})
+    };
+    let items: Vec<_> = ["ada", "bob"].iter().flat_map(|who| (0..ITEMS).map(move |number| item(who, number))).collect();
+    let people =
+        json!({"ada": {"phone": "+4520123456"}, "bob": {"phone": "+4520123457"}, "eve": {"phone": "+12025550143"}});
+    Ok(Sample::written(&json!({"people": people, "items": items}).to_string(), Timestamp::now())?)
+}
+
+fn bodies(messages: &[Letter]) -> Vec<&str> {
+    messages.iter().map(|message| message.body.as_str()).collect()
+}
+
+#[tokio::test]
+async fn what_sqs_moved_goes_back_to_its_own_queue_and_what_a_function_sent_goes_where_it_is_told() -> anyhow::Result<()>
+{
+    let sqs = Sqs::start().await?;
+    let mailboxes = [ADA, BOB].map(str::to_owned).to_vec();
+    let pipeline = Pipeline::start(From::Archive(sample()?), To::Maildir(mailboxes), &sqs.variables()).await?;
+    pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n")).await?;
+
+    // Rendered, and then nobody filed them: SQS moves the tasks of import. The same of convert, which are listed again.
+    pipeline.machine.fetch(&Pipeline::timer()).await?;
+    sqs.work(&pipeline, Step::Convert).await?;
+    let tasks = sqs.messages(&sqs.import, 2 * ITEMS).await?;
+    sqs.exhaust(&sqs.import).await?;
+    pipeline.machine.fetch(&Pipeline::backfill()).await?;
+    let listed = sqs.messages(&sqs.convert, 2 * ITEMS).await?;
+    sqs.exhaust(&sqs.convert).await?;
+    assert_eq!(sqs.letters(4 * ITEMS).await?.len(), 4 * ITEMS);
+
+    // Without a destination each goes to the queue that it came from, as it was.
+    let task = sqs.redrive(None).await?;
+    assert_eq!((task.status(), task.approximate_number_of_messages_moved()), (Some("COMPLETED"), 4 * ITEMS as i64));
+    assert_eq!(bodies(&sqs.messages(&sqs.import, 2 * ITEMS).await?), bodies(&tasks));
+    assert_eq!(bodies(&sqs.messages(&sqs.convert, 2 * ITEMS).await?), bodies(&listed));
+    assert_eq!(depth(&sqs.cloud, &sqs.dead_letters).await?.total(), 0);
+
+    // The functions take them: Ada's are filed, Bob's become letters that import sends itself. Convert sees by the
+    // outcomes that there is nothing more to do.
+    sqs.work(&pipeline, Step::Import).await?;
+    sqs.work(&pipeline, Step::Convert).await?;
+    assert_eq!(depth(&sqs.cloud, &sqs.import).await?.total(), 0);
+    assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), ITEMS)]));
+    let unmapped = sqs.letters(ITEMS).await?;
+    for letter in &unmapped {
+        let word = |name: &str| letter.attributes.get(name).map(String::as_str);
+        assert_eq!((word("stage"), word("reason")), (Some("import"), Some("unmapped")));
+    }
+
+    // Nobody knows where those came from, so a redrive without a destination fails, and they stay.
+    let task = sqs.redrive(None).await?;
+    assert_eq!((task.status(), task.failure_reason()), (Some("FAILED"), Some("CouldNotDetermineMessageSource")));
+    assert_eq!(bodies(&sqs.letters(ITEMS).await?), bodies(&unmapped));
+
+    // Mended, and told where to: body and attributes arrive as they were, which is how import knows a replay.
+    pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n+4520123457,{BOB}\n")).await?;
+    let task = sqs.redrive(Some(&sqs.import)).await?;
+    assert_eq!((task.status(), task.approximate_number_of_messages_moved()), (Some("COMPLETED"), ITEMS as i64));
+    let moved = sqs.messages(&sqs.import, ITEMS).await?;
+    assert_eq!(bodies(&moved), bodies(&unmapped));
+    for (moved, letter) in moved.iter().zip(&unmapped) {
+        assert_eq!(moved.attributes, letter.attributes);
+    }
+    sqs.work(&pipeline, Step::Import).await?;
+    assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), ITEMS), (BOB.to_owned(), ITEMS)]));
+    assert_eq!(depth(&sqs.cloud, &sqs.dead_letters).await?.total(), 0);
+    Ok(())
+}

@@ -1,0 +1,265 @@
+//! The auditor's report, as a program, against the whole pipeline; and its page in a browser.
+
+use std::process::Output;
+
+use anyhow::Context;
+use harness::{From, Pipeline, To};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use local::{
+    archive::{Sample, user_map},
+    cloud::Step,
+    ministack::Ministack,
+};
+use model::{Outcome, RunId, RunKind, RunRecord, Window, keys};
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::{browser::measured, sample_day::addresses};
+
+const ADA: &str = "ada@example.com";
+
+/// The command, as an operator's shell would start it: its exit code, what it answers, what else it says.
+async fn report(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(i32, String, String)> {
+    let test = std::env::current_exe()?;
+    let binaries = test.ancestors().nth(2).context("the test lies in no target directory")?;
+    let mut command = Command::new(binaries.join("archiver"));
+    command.env_clear().env("AWS_REGION", Ministack::REGION).arg("report").args(arguments);
+    command.envs(pipeline.machine.cloud.variables(Step::Convert, &pipeline.machine.resources));
+    let Output { status, stdout, stderr } = command.output().await?;
+    Ok((status.code().unwrap_or(-1), String::from_utf8(stdout)?, String::from_utf8(stderr)?))
+}
+
+pub(crate) async fn json_of(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(i32, Value)> {
+    let (code, out, notes) = report(pipeline, &[arguments, &["--json"]].concat()).await?;
+    Ok((code, serde_json::from_str(&out).with_context(|| notes)?))
+}
+
+async fn delete(pipeline: &Pipeline, key: &str) -> anyhow::Result<()> {
+    let client = aws_sdk_s3::Client::new(pipeline.machine.cloud.config());
+    client.delete_object().bucket(&pipeline.machine.resources.bucket).key(key).send().await?;
+    Ok(())
+}
+
+async fn keys_under(pipeline: &Pipeline, prefix: &str) -> anyhow::Result<Vec<String>> {
+    let mut keys = Vec::new();
+    let keep = |page: Vec<aws::s3::Listed>| {
+        keys.extend(page.into_iter().map(|listed| listed.key));
+        std::future::ready(Ok::<_, aws::s3::StoreError>(()))
+    };
+    pipeline.store.list(prefix, keep).await?;
+    Ok(keys)
+}
+
+fn day(time: Timestamp) -> String {
+    time.to_zoned(TimeZone::UTC).date().to_string()
+}
+
+/// A test that runs over midnight would see two days; it is begun again then.
+fn same_day(began: Timestamp) -> bool {
+    day(began) == day(Timestamp::now())
+}
+
+#[tokio::test]
+async fn a_day_is_told_from_its_beginning_to_its_end() -> anyhow::Result<()> {
+    let began = Timestamp::now();
+    let sample = Sample::day(began)?;
+    let expected = sample.expected();
+    let (filed, letters): (usize, usize) = (expected.filed.values().sum(), expected.dead_letters.values().sum());
+    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(addresses()?), &[]).await?;
+    pipeline.put_user_map(user_map()).await?;
+
+    let (code, out, notes) = report(&pipeline, &[]).await?;
+    assert_eq!((code, notes.as_str()), (1, ""), "{out}");
+    assert!(out.contains("no run that day") && out.contains("not fetched: archived times from"), "{out}");
+    let long_ago = json!({"from": "2020-01-01T00:00:00Z", "to": "2020-01-02T00:00:00Z"});
+    assert_eq!(pipeline.machine.fetch(&long_ago).await?.listed, 0);
+    let (code, out, _) = report(&pipeline, &[]).await?;
+    assert!(code == 1 && out.contains("a run that found nothing"), "it fetched another period: {out}");
+
+    let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
+    let (code, out, _) = report(&pipeline, &[]).await?;
+    assert_eq!(code, 3, "{out}");
+    assert!(out.contains("It adds up so far") && out.contains("64 items are in flight"), "{out}");
+
+    pipeline.drain().await?;
+    let (code, told) = json_of(&pipeline, &[]).await?;
+    assert_eq!(code, 0, "{told}");
+    let tally = pipeline.tally(&fetched.run).await?;
+    let total = serde_json::to_value(tally.counters)?;
+    assert_eq!(told["total"], total, "the report and the one-machine run count alike");
+    let counts = ["imported", "failed", "after_fan_out", "available"].map(|name| total[name].as_u64());
+    assert_eq!(counts, [filed, letters, filed + letters, expected.listed].map(|count| Some(count as u64)));
+    assert_eq!(told["days"][0]["runs"].as_array().map(Vec::len), Some(2));
+    assert_eq!(told["does_not_add_up"], json!([]));
+    let failures = told["failures"].as_array().context("no failures")?;
+    assert_eq!(failures.len(), letters);
+    let unmapped: Vec<_> = failures.iter().filter(|failure| failure["reason"] == "unmapped").collect();
+    let senders: Vec<_> = unmapped.iter().map(|failure| failure["source_user"]["name"].as_str()).collect();
+    assert_eq!(senders, [Some("Sam Porter"), Some("Tom Leaver")], "{unmapped:?}");
+    let users = told["mapping"]["users"].as_array().context("no mapping failures")?;
+    let phones: Vec<_> = users.iter().filter_map(|user| user["user"]["phone"].as_str()).collect();
+    assert_eq!(phones.iter().filter(|phone| **phone == "+12025550143").count(), 1, "each user once: {users:?}");
+    assert!(!phones.contains(&"+447700900101"), "Oliver has a mailbox");
+
+    // A later run that lists the whole day again has only duplicates, and the first run still its own.
+    let again = pipeline.run(&Pipeline::backfill()).await?;
+    assert!(again.listed >= fetched.listed);
+    let (code, told) = json_of(&pipeline, &[]).await?;
+    assert_eq!((code, &told["total"]["imported"], &told["total"]["failed"]), (0, &total["imported"], &total["failed"]));
+    assert_eq!(told["total"]["skipped"], total["after_fan_out"]);
+    assert_eq!(told["total"]["items_listed_again"].as_u64(), Some(again.listed));
+    assert_eq!(pipeline.tally(&again.run).await?.counters.items_listed_again, again.listed);
+    assert!(same_day(began), "it was midnight in UTC: run it again");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_does_not_add_up_is_said_and_ends_with_one() -> anyhow::Result<()> {
+    let began = Timestamp::now();
+    let pipeline = Pipeline::start(From::Archive(Sample::many(5, began)), To::Maildir(addresses()?), &[]).await?;
+    let fetched = pipeline.run(&Pipeline::timer()).await?;
+    assert_eq!(report(&pipeline, &[]).await?.0, 0);
+
+    // A mailbox that is named twice: filed twice, or so it says.
+    let outcomes = keys_under(&pipeline, keys::OUTCOMES).await?;
+    let key = outcomes.first().context("nothing was filed")?;
+    let before = pipeline.store.get(key, 1 << 20).await?.context("the outcome is gone")?.bytes;
+    let mut outcome = Outcome::parse(&before)?;
+    outcome.mailboxes.extend(outcome.mailboxes.first().cloned());
+    pipeline.put(key, outcome.to_json()).await?;
+    let (code, out, _) = report(&pipeline, &[]).await?;
+    assert_eq!(code, 1, "{out}");
+    assert!(out.contains("It does not add up") && out.contains("stands twice in the outcome of"), "{out}");
+    assert!(out.contains(outcome.item.key().as_str()), "{out}");
+
+    // An outcome that is gone.
+    delete(&pipeline, key).await?;
+    let (code, out, _) = report(&pipeline, &[]).await?;
+    assert_eq!(code, 1, "{out}");
+    assert!(out.contains("1 items were listed and are nowhere"), "{out}");
+    pipeline.put(key, before).await?;
+    assert_eq!(report(&pipeline, &[]).await?.0, 0);
+
+    // A line of a manifest, then the whole manifest: only the run itself knows what it has queued.
+    let manifest = keys::manifest(&fetched.run, 1);
+    let lines = pipeline.store.get(&manifest, 1 << 20).await?.context("no manifest")?.bytes;
+    let end = lines.iter().position(|byte| *byte == b'\n').context("no line")?;
+    pipeline.put(&manifest, &lines[..=end]).await?;
+    let (code, out, _) = report(&pipeline, &[]).await?;
+    assert_eq!(code, 1, "{out}");
+    assert!(out.contains("has queued 5 items, and its manifest lists 1"), "{out}");
+    delete(&pipeline, &manifest).await?;
+    let (code, out, _) = report(&pipeline, &[]).await?;
+    assert!(code == 1 && out.contains("Pages of manifests are gone"), "{out}");
+    assert!(out.contains(&manifest), "{out}");
+    assert!(same_day(began), "it was midnight in UTC: run it again");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_arguments_are_judged_and_the_help_says_what_the_exit_codes_mean() -> anyhow::Result<()> {
+    let pipeline = Pipeline::start(From::Archive(Sample::many(1, Timestamp::now())), To::Maildir(vec![]), &[]).await?;
+    for (arguments, code, says) in [
+        (&["--date", "tomorrow"][..], 2, "--date"),
+        (&["--to", "2026-11-01"], 2, "--from"),
+        (&["--date", "2026-11-01", "--from", "2026-11-01"], 2, "cannot be used with"),
+        (&["--date", "2999-01-01"], 1, "lies in the future"),
+        (&["--from", "2026-11-02", "--to", "2026-11-01"], 1, "before it begins"),
+        (&["--from", "1999-01-01"], 1, "longer than ten years"),
+        (&["--html", "/no/such/directory/report.html"], 1, "writing /no/such/directory/report.html"),
+    ] {
+        let (status, out, notes) = report(&pipeline, arguments).await?;
+        assert_eq!((status, out.as_str()), (code, ""), "{arguments:?}: {notes}");
+        assert!(notes.contains(says), "{arguments:?}: {notes}");
+    }
+    let (code, help, _) = report(&pipeline, &["--help"]).await?;
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for said in ["Exit code: 0 when everything adds up", "3 when it adds up so far", "--html <FILE>", "--messages <N>"]
+    {
+        assert!(code == 0 && help.contains(said), "{said} is not in {help}");
+    }
+    Ok(())
+}
+
+/// Names and ids that would break a page, and days of every kind.
+async fn hostile(pipeline: &Pipeline) -> anyhow::Result<()> {
+    pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n")).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    let now = Timestamp::now();
+    for (days, window_days) in [(12, 15), (9, 12), (3, 9), (1, 3)] {
+        let at = now - SignedDuration::from_hours(24 * days);
+        let run = RunId::new(at, RunKind::Daily, "seed");
+        let window = Window::between(now - SignedDuration::from_hours(24 * window_days), at)?;
+        let record = RunRecord { complete: true, ended: Some(at), ..RunRecord::begun(run, window) };
+        pipeline.put(&keys::run(&record.run), serde_json::to_vec(&record)?).await?;
+    }
+    Ok(())
+}
+
+const SCRIPT: &str = "<script>document.documentElement.dataset.ran=1</script>";
+const IMAGE: &str = "\"><img src=x onerror=\"document.documentElement.dataset.ran=1\">'{{ 7 * 7 }}";
+
+fn hostile_sample() -> anyhow::Result<Sample> {
+    let item = |id: &str, from: &str, expect: Value| {
+        json!({"expect": expect, "item": {
+            "id": id, "messageId": id, "type": "text", "messageTime": "-PT3H", "archivedTime": "-PT2H",
+            "chat": {"id": "chat", "type": "individual"}, "from": from, "to": ["@nobody"], "text": "x"}})
+    };
+    let long = "W".repeat(256);
+    let people = json!({
+        "ada": {"phone": "+4520123456", "name": "Ada"}, "nobody": {"phone": "+4520123499", "name": IMAGE},
+        "script": {"phone": "+4520123457", "name": SCRIPT},
+        "turned": {"phone": "+4520123458", "name": "\u{202E}gpj.exe\u{2066} &amp; <b>"},
+    });
+    let items = [
+        item("plain", "@ada", json!([ADA])),
+        item(SCRIPT, "@script", json!("unmapped")),
+        item(IMAGE, "@nobody", json!("unmapped")),
+        item("\u{202E}evitanimreted\u{202D}", "@turned", json!("unmapped")),
+        item(&long, "@script", json!("unmapped")),
+    ];
+    Ok(Sample::written(&json!({"people": people, "items": items}).to_string(), Timestamp::now())?)
+}
+
+#[tokio::test]
+async fn the_page_shows_everything_at_any_width_and_runs_nothing_that_a_name_says() -> anyhow::Result<()> {
+    let pipeline = Pipeline::start(From::Archive(hostile_sample()?), To::Maildir(vec![ADA.to_owned()]), &[]).await?;
+    hostile(&pipeline).await?;
+    let directory = tempfile::tempdir()?;
+    let (file, other) = (directory.path().join("report.html"), directory.path().join("other"));
+    std::fs::write(&other, "not ours")?;
+    std::os::unix::fs::symlink(&other, &file)?;
+    let from = day(Timestamp::now() - SignedDuration::from_hours(24 * 13));
+    let path = file.to_str().context("no UTF-8")?;
+    let (code, out, notes) = report(&pipeline, &["--from", &from, "--html", path]).await?;
+    assert!(code == 0 && notes.contains("The page is in "), "{out}{notes}");
+    assert_eq!(std::fs::read_to_string(&other)?, "not ours", "a link is replaced and not followed");
+    assert!(!out.contains(['\u{202E}', '\u{2066}']), "{out}");
+
+    let page = std::fs::read_to_string(&file)?;
+    for remote in ["http:", "https:", "src=", "url(", "@import", "<link", "<script"] {
+        let names = page.replace("&#34;", "\"").matches("src=x onerror").count();
+        let found = page.matches(remote).count();
+        assert_eq!(found, if remote == "src=" { names } else { 0 }, "{remote} is in the page");
+    }
+    assert!(!page.contains(['\u{202E}', '\u{202D}', '\u{2066}']), "what turns the direction of text is not shown");
+    for width in [1280, 500] {
+        let measured = measured(&page, width).await?;
+        assert_eq!(measured["width"].as_u64(), Some(u64::from(width)));
+        assert_eq!(measured["wrong"], json!([]), "at {width}");
+        assert_eq!((&measured["ran"], &measured["foreign"]), (&json!(false), &json!(0)));
+        assert!(
+            measured["elements"].as_u64() > Some(200) && measured["smallestBar"].as_f64() > Some(0.5),
+            "{measured}"
+        );
+        let days = measured["days"].as_array().context("no days")?;
+        assert_eq!(days.len(), 14);
+        assert_eq!(days[0][1], "no run that day");
+        assert_eq!(days[1][1], "a run that found nothing");
+        let counts: Vec<_> = days[13].as_array().into_iter().flatten().skip(2).collect();
+        assert_eq!(counts, ["5", "5", "1", "0", "0", "4", "0", "0"], "the numbers stand beside the bar");
+        let items: Vec<_> = measured["rows"].as_array().into_iter().flatten().map(|row| row[1].clone()).collect();
+        assert!(items.contains(&json!(SCRIPT)) && items.contains(&json!(IMAGE)), "{items:?}");
+    }
+    Ok(())
+}

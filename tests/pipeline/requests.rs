@@ -1,0 +1,107 @@
+//! What is asked of AWS no more often than it has to be.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+
+use anyhow::Context;
+use aws::s3::{Condition, Put, Store};
+use harness::{
+    From, Pipeline, To,
+    cutter::{Cut, Cutter},
+};
+use jiff::Timestamp;
+use local::{
+    archive::{Sample, mailboxes},
+    cloud::Step,
+};
+use model::Sha256;
+
+#[tokio::test]
+async fn the_user_map_is_read_once_a_batch_however_many_items_it_has() -> anyhow::Result<()> {
+    let read = Arc::new(AtomicU64::new(0));
+    let seen = Arc::clone(&read);
+    let proxy = Cutter::start(move |request| {
+        if request.starts_with("GET ") && request.lines().next().is_some_and(|line| line.contains("user-map.csv")) {
+            seen.fetch_add(1, Ordering::SeqCst);
+        }
+        Cut::Never
+    });
+    let proxy = proxy.await?;
+    let addresses = mailboxes()?.into_iter().map(|address| address.to_string()).collect();
+    let sample = From::Archive(Sample::many(60, Timestamp::now()));
+    let pipeline = Pipeline::start(sample, To::Maildir(addresses), &[("AWS_ENDPOINT_URL", proxy.url())]).await?;
+    let endpoint = pipeline.machine.cloud.config().endpoint_url().and_then(|url| url.strip_prefix("http://"));
+    proxy.lead_to(endpoint.context("the stand-in has no endpoint")?.parse()?);
+    pipeline.put_user_map("phone,email\n+4520999999,nobody@example.com\n").await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    assert_eq!(pipeline.copies()?.values().sum::<usize>(), 60);
+    let batches = pipeline.machine.function(Step::Import).usage().invocations;
+    assert!(batches < 60, "the items came one by one");
+    assert_eq!(read.load(Ordering::SeqCst), batches);
+    Ok(())
+}
+
+/// The bucket's policy (template.yaml, `WriteOnce`) rejects every other write there.
+#[tokio::test]
+async fn mail_and_manifests_are_written_once_and_on_condition() -> anyhow::Result<()> {
+    let written = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&written);
+    let proxy = Cutter::start(move |request| {
+        let path = request.strip_prefix("PUT ").and_then(|rest| rest.split([' ', '?']).next());
+        if let Some(path) = path.filter(|path| path.contains("/runs/") || path.contains("/mime/")) {
+            let conditional = request.lines().any(|line| line.eq_ignore_ascii_case("if-none-match: *"));
+            seen.lock().unwrap_or_else(PoisonError::into_inner).push((path.to_owned(), conditional));
+        }
+        Cut::Never
+    });
+    let proxy = proxy.await?;
+    let addresses = mailboxes()?.into_iter().map(|address| address.to_string()).collect();
+    let sample = From::Archive(Sample::many(3, Timestamp::now()));
+    let pipeline = Pipeline::start(sample, To::Maildir(addresses), &[("AWS_ENDPOINT_URL", proxy.url())]).await?;
+    let endpoint = pipeline.machine.cloud.config().endpoint_url().and_then(|url| url.strip_prefix("http://"));
+    proxy.lead_to(endpoint.context("the emulator has no endpoint")?.parse()?);
+    pipeline.run(&Pipeline::timer()).await?;
+    let mut written = written.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let unconditional: Vec<_> = written.iter().filter(|(_, conditional)| !conditional).collect();
+    assert!(unconditional.is_empty(), "{unconditional:?}");
+    let of = |end: &str| written.iter().filter(|(path, _)| path.ends_with(end)).count();
+    assert_eq!((of("/begun.json"), of(".ndjson"), of("/run.json"), of(".eml")), (1, 1, 1, 3));
+    written.sort();
+    written.dedup();
+    assert_eq!(written.len(), 6, "one write for each key");
+    Ok(())
+}
+
+/// It is told from the header that the signature stands on: the digest in it is the one that the store was given, though
+/// it is none of the bytes.
+#[tokio::test]
+async fn an_object_whose_digest_is_known_is_not_hashed_again_to_be_signed() -> anyhow::Result<()> {
+    let signed = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&signed);
+    let proxy = Cutter::start(move |request| {
+        let digests = request.lines().filter_map(|line| line.strip_prefix("x-amz-content-sha256: ").map(str::to_owned));
+        seen.lock().unwrap_or_else(PoisonError::into_inner).extend(digests);
+        Cut::Never
+    });
+    let proxy = proxy.await?;
+    let nothing = From::Archive(Sample::many(0, Timestamp::now()));
+    let pipeline = Pipeline::start(nothing, To::Maildir(Vec::new()), &[]).await?;
+    let config = pipeline.machine.cloud.config();
+    let endpoint = config.endpoint_url().and_then(|url| url.strip_prefix("http://"));
+    proxy.lead_to(endpoint.context("the stand-in has no endpoint")?.parse()?);
+    let store =
+        Store::new(&config.to_builder().endpoint_url(proxy.url()).build(), pipeline.machine.resources.bucket.clone());
+
+    let other = Sha256::of(b"other");
+    let put =
+        |sha256| Put { key: "mime/x.eml", bytes: b"bytes".as_slice().into(), content_type: "message/rfc822", sha256 };
+    // What the server thinks of a digest that is none is its own affair.
+    store.put(put(Some(other)), Condition::Always).await.ok();
+    store.put(put(Some(Sha256::of(b"bytes"))), Condition::Always).await?;
+    let signed = signed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    assert_eq!(signed.first(), Some(&other.to_string()));
+    assert_eq!(signed.last(), Some(&Sha256::of(b"bytes").to_string()));
+    Ok(())
+}

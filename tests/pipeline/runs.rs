@@ -1,0 +1,246 @@
+//! Runs of fetch follow each other without a gap and without queueing twice: what an earlier manifest has, a first run that
+//! fails, a cursor that is lost, a source whose clock is wrong. The function itself on a clock of the test's, with a real
+//! bucket and a real queue.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
+
+use anyhow::Context;
+use async_trait::async_trait;
+use aws::sqs::Queue;
+use fetch::{Fetch, FetchError, Request, Started, Summary};
+use harness::{From, Pipeline, To};
+use jiff::{SignedDuration, Timestamp};
+use model::{Answer, Attachment, Cursor, ItemId, Listed, RunRecord, Sha256, Window, WindowStart, keys};
+use serde_json::json;
+use source::{Page, Sink, Source, SourceError};
+
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+/// What the source does next. Items are shown from the moment that they are added, under whatever time they have.
+#[derive(Default)]
+struct Shelf {
+    items: BTreeSet<(Timestamp, String)>,
+    /// How far the source's clock is ahead of the test's.
+    clock: Option<(Timestamp, SignedDuration)>,
+    fails: bool,
+}
+
+#[derive(Clone, Default)]
+struct Archive(Arc<Mutex<Shelf>>);
+
+impl Archive {
+    fn shelf(&self) -> std::sync::MutexGuard<'_, Shelf> {
+        self.0.lock().expect("nothing panics")
+    }
+
+    fn add(&self, id: &str, archived: Timestamp) {
+        self.shelf().items.insert((archived, id.to_owned()));
+    }
+}
+
+#[async_trait]
+impl Source for Archive {
+    async fn list(&self, window: &Window, cursor: Option<&str>) -> Result<Page, SourceError> {
+        let shelf = self.shelf();
+        if shelf.fails {
+            return Err(SourceError::Setup { detail: "status 401".to_owned() });
+        }
+        let skip: usize = cursor.map_or(0, |cursor| cursor.parse().expect("our own"));
+        let inside = shelf.items.iter().filter(|(at, _)| (window.from..window.to).contains(at));
+        let rest: Vec<_> = inside.skip(skip).collect();
+        let page = rest.iter().take(2).map(|(at, id)| Listed { item: json!(id), archived_time: json!(at) }).collect();
+        let next = (rest.len() > 2).then(|| (skip + 2).to_string());
+        let reached = next.as_ref().and_then(|_| rest.get(1).map(|(at, _)| *at));
+        let source_time = shelf.clock.map(|(now, ahead)| now + ahead);
+        Ok(Page { items: page, next, reached, source_time })
+    }
+
+    fn overlap(&self) -> SignedDuration {
+        Window::OVERLAP
+    }
+
+    async fn answer(&self, _: &ItemId) -> Result<Answer, SourceError> {
+        Err(SourceError::NotFound)
+    }
+
+    async fn pour(&self, _: &ItemId, _: &Attachment, _: u64, _: &mut dyn Sink) -> Result<Sha256, SourceError> {
+        Err(SourceError::NotFound)
+    }
+}
+
+struct Bench {
+    pipeline: Pipeline,
+    archive: Archive,
+    fetch: Fetch,
+}
+
+impl Bench {
+    async fn start() -> anyhow::Result<Self> {
+        let pipeline = Pipeline::start(From::Exports("UTC"), To::Maildir(Vec::new()), &[]).await?;
+        let archive = Archive::default();
+        let fetch = Fetch {
+            source: Arc::new(archive.clone()),
+            store: pipeline.store.clone(),
+            convert_queue: Queue::new(pipeline.machine.cloud.config(), pipeline.machine.resources.convert.url.clone()),
+            overlap: DAY,
+        };
+        Ok(Self { pipeline, archive, fetch })
+    }
+
+    async fn run(&self, request: Request, at: Timestamp) -> Result<Summary, FetchError> {
+        let started = Started { at, function: "fetch".to_owned(), request_id: format!("{at}"), ends: at + HOUR };
+        Box::pin(self.fetch.run(request, &started)).await
+    }
+
+    async fn daily(&self, at: Timestamp) -> Result<Summary, FetchError> {
+        self.run(Request::Daily, at).await
+    }
+
+    async fn record(&self, summary: &Summary) -> anyhow::Result<RunRecord> {
+        let object = self.pipeline.store.get(&keys::run(&summary.run), 4096).await?.context("no record")?;
+        Ok(serde_json::from_slice(&object.bytes)?)
+    }
+
+    async fn cursor(&self) -> anyhow::Result<Cursor> {
+        let object = self.pipeline.store.get(keys::CURSOR, 4096).await?.context("no cursor")?;
+        Ok(serde_json::from_slice(&object.bytes)?)
+    }
+
+    async fn delete(&self, key: &str) -> anyhow::Result<()> {
+        let client = aws_sdk_s3::Client::new(self.pipeline.machine.cloud.config());
+        client.delete_object().bucket(self.pipeline.store.bucket()).key(key).send().await?;
+        Ok(())
+    }
+}
+
+fn at(text: &str) -> Timestamp {
+    text.parse().expect("a time")
+}
+
+#[tokio::test]
+async fn item_shown_hours_late_is_queued_and_the_others_not_again() -> anyhow::Result<()> {
+    let bench = Bench::start().await?;
+    let morning = at("2026-11-22T07:00:00Z");
+    for hour in 1..=5 {
+        bench.archive.add(&format!("WA-{hour}"), morning - HOUR * hour);
+    }
+    let first = bench.daily(morning).await?;
+    assert_eq!((first.listed, first.queued, first.complete), (5, 5, true));
+    // The source's index was slow: it was received before the first run, and is visible only now.
+    bench.archive.add("late", morning - HOUR * 3);
+    bench.archive.add("new", morning + HOUR);
+    let second = bench.daily(morning + DAY).await?;
+    assert_eq!((second.listed, second.queued), (7, 2), "the five are in the manifest of the first");
+    let record = bench.record(&second).await?;
+    assert_eq!((record.queued, record.queued_before, record.start), (2, Some(5), Some(WindowStart::Cursor)));
+    assert_eq!(record.overlap_seconds, Some(DAY.as_secs()));
+    assert_eq!(record.cursor, Some(second.to));
+    let third = bench.daily(morning + DAY + HOUR).await?;
+    assert_eq!((third.listed, third.queued, third.complete), (1, 0, true), "nothing is left to be queued");
+    assert_eq!(bench.record(&third).await?.pages, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn backfill_queues_what_earlier_runs_have_queued() -> anyhow::Result<()> {
+    let bench = Bench::start().await?;
+    let morning = at("2026-11-22T07:00:00Z");
+    bench.archive.add("WA-1", morning - HOUR);
+    bench.daily(morning).await?;
+    let window = Window::between(morning - DAY, morning)?;
+    let backfill = bench.run(Request::Backfill(window), morning + HOUR).await?;
+    assert_eq!((backfill.listed, backfill.queued), (1, 1));
+    let record = bench.record(&backfill).await?;
+    assert_eq!((record.start, record.cursor, record.pages_queued), (Some(WindowStart::Named), None, Some(1)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn last_page_of_a_run_that_was_cut_off_is_queued_again() -> anyhow::Result<()> {
+    let bench = Bench::start().await?;
+    let morning = at("2026-11-22T07:00:00Z");
+    for hour in 1..=4 {
+        bench.archive.add(&format!("WA-{hour}"), morning - HOUR * hour);
+    }
+    let first = bench.daily(morning).await?;
+    assert_eq!((first.queued, bench.record(&first).await?.pages), (4, 2));
+    // As a run leaves it that was killed between the manifest and the queue.
+    bench.delete(&keys::run(&first.run)).await?;
+    let second = bench.daily(morning + HOUR).await?;
+    assert_eq!((second.listed, second.queued), (4, 2));
+    // Nor does a page count that is gone.
+    bench.delete(&keys::manifest(&first.run, 1)).await?;
+    let third = bench.daily(morning + HOUR * 2).await?;
+    assert_eq!((third.listed, third.queued), (4, 2));
+    Ok(())
+}
+
+#[tokio::test]
+async fn first_run_that_fails_leaves_no_gap() -> anyhow::Result<()> {
+    let bench = Bench::start().await?;
+    let monday = at("2026-11-23T07:00:00Z");
+    bench.archive.add("WA-1", monday - HOUR * 2);
+    bench.archive.shelf().fails = true;
+    let failed = bench.daily(monday).await;
+    assert!(matches!(failed, Err(FetchError::Source(SourceError::Setup { .. }))), "{failed:?}");
+    assert_eq!(bench.cursor().await?.archived_time, monday - Window::FIRST);
+    bench.archive.shelf().fails = false;
+    let thursday = bench.daily(monday + DAY * 3).await?;
+    assert_eq!((thursday.queued, thursday.complete), (1, true));
+    assert!(thursday.from <= monday - Window::FIRST, "{}", thursday.from);
+    Ok(())
+}
+
+#[tokio::test]
+async fn lost_cursor_is_restored_from_the_run_records() -> anyhow::Result<()> {
+    let bench = Bench::start().await?;
+    let monday = at("2026-11-23T07:00:00Z");
+    let first = bench.daily(monday).await?;
+    assert_eq!(bench.record(&first).await?.start, Some(WindowStart::First));
+    bench.archive.add("WA-1", monday + HOUR);
+    bench.delete(keys::CURSOR).await?;
+    // A later backfill has not moved the cursor, and does not count.
+    bench.run(Request::Backfill(Window::between(monday, monday + DAY * 5)?), monday + DAY * 5).await?;
+    let week = bench.daily(monday + DAY * 7).await?;
+    assert_eq!((week.from, week.complete), (first.to - DAY, true));
+    let record = bench.record(&week).await?;
+    assert_eq!(record.start, Some(WindowStart::Recovered));
+
+    // Of release 0.1, whose records do not say where the cursor stood: complete, and out of time.
+    bench.delete(keys::CURSOR).await?;
+    for (summary, complete) in [(&first, true), (&week, false)] {
+        let window = Window::between(summary.from, summary.to)?;
+        let old = RunRecord { complete, ended: Some(summary.to), ..RunRecord::begun(summary.run.clone(), window) };
+        bench.pipeline.put(&keys::run(&summary.run), serde_json::to_vec(&old)?).await?;
+    }
+    let again = bench.daily(monday + DAY * 8).await?;
+    assert_eq!(again.from, first.to - DAY);
+    Ok(())
+}
+
+#[tokio::test]
+async fn window_ends_before_the_clock_of_the_source() -> anyhow::Result<()> {
+    let bench = Bench::start().await?;
+    let morning = at("2026-11-22T07:00:00Z");
+    // The source's clock is half an hour behind: what it receives now lies in a window that our clock says is over.
+    let behind = -SignedDuration::from_mins(30);
+    bench.archive.shelf().clock = Some((morning, behind));
+    let first = bench.daily(morning).await?;
+    let ends = morning + behind - Window::MARGIN;
+    assert_eq!((first.to, first.complete, bench.cursor().await?.archived_time), (ends, true, ends));
+    assert_eq!(bench.record(&first).await?.to, ends);
+    // Ahead, our own clock counts.
+    bench.archive.shelf().clock = Some((morning + DAY, SignedDuration::from_mins(30)));
+    let second = bench.daily(morning + DAY).await?;
+    assert_eq!(second.to, morning + DAY - Window::MARGIN);
+    // So far behind that nothing is left: an error, and the cursor stands.
+    bench.archive.shelf().clock = Some((morning, -DAY * 3));
+    let third = bench.daily(morning + DAY * 2).await;
+    assert!(matches!(third, Err(FetchError::SourceClock { .. })), "{third:?}");
+    assert_eq!(bench.cursor().await?.archived_time, second.to);
+    Ok(())
+}

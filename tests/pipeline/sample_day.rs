@@ -1,0 +1,104 @@
+//! The sample's day: every kind of item, and what goes wrong.
+
+use std::collections::BTreeMap;
+
+use harness::{From, Pipeline, To};
+use jiff::Timestamp;
+use ledger::totals::Counters;
+use local::archive::{Expected, Fate, Sample, mailboxes, user_map};
+use serde_json::Value;
+
+pub(crate) fn addresses() -> anyhow::Result<Vec<String>> {
+    Ok(mailboxes()?.into_iter().map(String::from).collect())
+}
+
+pub(crate) fn expected_copies(expected: &Expected) -> BTreeMap<String, usize> {
+    expected.filed.iter().map(|(address, copies)| (address.to_string(), *copies)).collect()
+}
+
+pub(crate) fn expected_letters(expected: &Expected) -> BTreeMap<String, usize> {
+    expected.dead_letters.iter().map(|(reason, count)| (reason.to_string(), *count)).collect()
+}
+
+#[tokio::test]
+async fn each_item_ends_as_declared_and_a_second_run_files_nothing_twice() -> anyhow::Result<()> {
+    let sample = Sample::day(Timestamp::now())?;
+    let expected = sample.expected();
+    let fates: Vec<_> = sample.fates().collect();
+    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(addresses()?), &[]).await?;
+    pipeline.put_user_map(user_map()).await?;
+
+    let fetched = pipeline.run(&Pipeline::timer()).await?;
+    assert_eq!(
+        (fetched.listed, fetched.queued, fetched.complete),
+        (expected.listed as u64, expected.listed as u64, true)
+    );
+    assert_eq!(pipeline.copies()?, expected_copies(&expected));
+    assert_eq!(pipeline.dead_letters_by_reason().await?, expected_letters(&expected));
+
+    let tally = pipeline.tally(&fetched.run).await?;
+    let counters = tally.counters;
+    let filed: usize = expected.filed.values().sum();
+    let letters: usize = expected.dead_letters.values().sum();
+    assert_eq!((counters.imported, counters.skipped, counters.failed), (filed as u64, 0, letters as u64));
+    assert!(counters.copies_add_up(), "{counters:?}");
+    assert_eq!(counters.items_in_flight, 0, "every id of the manifest has an outcome");
+    for (item, fate) in &fates {
+        let failed = tally.failures.iter().find(|failed| failed.item == item.as_str());
+        match fate {
+            Fate::DeadLetter(reason) => assert_eq!(failed.map(|failed| failed.reason), Some(*reason), "{item}"),
+            Fate::Filed(_) => assert_eq!(failed, None, "{item}"),
+        }
+    }
+
+    // What the overlap of the next run lists again is filed already; a backfill of the whole day too.
+    for event in [Pipeline::timer(), Pipeline::backfill()] {
+        let again = pipeline.run(&event).await?;
+        let Counters { available, imported, failed, items_listed_again, .. } =
+            pipeline.tally(&again.run).await?.counters;
+        assert_eq!((imported, failed, items_listed_again), (0, 0, available), "the first run accounts for all of it");
+        assert_eq!(pipeline.copies()?, expected_copies(&expected));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_letter_is_the_task_unchanged_with_its_reason_and_nobody_s_name() -> anyhow::Result<()> {
+    let sample = Sample::day(Timestamp::now())?;
+    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(addresses()?), &[]).await?;
+    pipeline.put_user_map(user_map()).await?;
+    let fetched = pipeline.run(&Pipeline::timer()).await?;
+    let letters = pipeline.dead_letters().await?;
+    assert!(!letters.is_empty());
+    for letter in letters {
+        let body: Value = serde_json::from_str(&letter.body)?;
+        let attribute = |name: &str| letter.attributes.get(name).map(String::as_str).unwrap_or_default();
+        assert_eq!(body["v"], 1);
+        assert_eq!(body["item"], attribute("item"));
+        assert_eq!(body["run"], fetched.run.as_str());
+        assert_eq!(attribute("run"), fetched.run.as_str());
+        assert!(["convert", "import"].contains(&attribute("stage")), "{letter:?}");
+        assert!(attribute("failed_at").parse::<Timestamp>().is_ok(), "{letter:?}");
+        assert!(!attribute("detail").is_empty(), "{letter:?}");
+        let names = ["example.com", "Lindqvist", "Dubois", "4477", "townhall"];
+        assert!(!names.iter().any(|name| attribute("detail").contains(name)), "{letter:?}");
+    }
+    Ok(())
+}
+
+/// Every name, number, address and text of the sample against everything that the functions have logged at `debug`.
+#[tokio::test]
+async fn the_logs_hold_no_content_and_no_identity() -> anyhow::Result<()> {
+    let sample = Sample::day(Timestamp::now())?;
+    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(addresses()?), &[]).await?;
+    pipeline.put_user_map(user_map()).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    let logs = pipeline.logs();
+    assert!(logs.contains("\"filed\"") && logs.contains("dead letter"), "the log says what was done");
+    // What each pipeline does at its end is done here by hand once, to see that it searches for enough.
+    assert!(pipeline.confidential_words() > 100, "{} words are searched for", pipeline.confidential_words());
+    for word in ["Lindqvist", "correct horse", "Authorization"] {
+        assert!(!logs.contains(word), "{word:?} is in the log");
+    }
+    Ok(())
+}

@@ -1,0 +1,200 @@
+//! A look at the books of a large archive: what it costs in memory, requests and time. SOAK=20 makes it a hundred
+//! thousand items and five thousand letters; the stand-in for S3 has them by arithmetic, so that what is measured is the
+//! command and not the stand-in.
+
+use std::{
+    collections::HashMap,
+    fmt::Write,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use anyhow::ensure;
+use axum::{
+    Router,
+    extract::{Query, State},
+    http::{StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+};
+use jiff::Timestamp;
+use model::{ItemId, Reason, RunId, RunRecord, Stage, Window, keys};
+use runtime::Variables;
+use serde_json::json;
+
+use crate::{
+    sqs::Sqs,
+    watched::{Watched, watched},
+};
+
+/// As many ids as fetch writes in a page of its manifest.
+const PAGE: u64 = 1_000;
+/// The window of the run: a whole day.
+const FROM: &str = "2026-11-21T00:00:00Z";
+const TO: &str = "2026-11-22T00:00:00Z";
+/// Of so many items one is a letter.
+const LETTER_OF: u64 = 20;
+/// The most memory that a look may take, whatever the archive's size, in kB: nearly three times what 20,000 items took.
+const MOST_KILOBYTES: u64 = 120_000;
+
+/// A bucket with the run of one day, and the outcomes of its items.
+struct Bucket {
+    run: RunId,
+    at: Timestamp,
+    items: u64,
+    /// An outcome's key, and which item's it is.
+    outcomes: HashMap<String, u64>,
+    requests: AtomicU64,
+}
+
+impl Bucket {
+    fn new(items: u64) -> anyhow::Result<Self> {
+        let at: Timestamp = "2026-11-21T07:00:00Z".parse()?;
+        let mut outcomes = HashMap::new();
+        for number in 0..items {
+            outcomes.insert(keys::outcome(&id(number)?.key()), number);
+        }
+        let run = "20261121T080000Z-daily-0badcafe".parse()?;
+        Ok(Self { run, at, items, outcomes, requests: AtomicU64::new(0) })
+    }
+
+    fn pages(&self) -> u64 {
+        self.items.div_ceil(PAGE)
+    }
+
+    fn page(&self, page: u64) -> String {
+        let mut lines = String::new();
+        for number in (page - 1) * PAGE..(page * PAGE).min(self.items) {
+            let line = json!({"item": format!("WA-{number}"), "archived_time": self.at});
+            writeln!(lines, "{line}").expect("a string takes everything");
+        }
+        lines
+    }
+
+    fn outcome(&self, number: u64) -> String {
+        let filed = |who: &str| json!({"address": who, "result": "imported", "message": "AAMkAGI2", "at": self.at});
+        let letter = number.is_multiple_of(LETTER_OF);
+        let mailboxes = if letter { vec![] } else { vec![filed("ada@example.com"), filed("bob@example.com")] };
+        let why = letter.then(|| json!({"stage": Stage::Import, "reason": Reason::Unmapped}));
+        json!({"v": 1, "item": format!("WA-{number}"), "run": self.run, "message_id": null, "sha256": null, "bytes": null,
+               "mime": null, "mailboxes": mailboxes, "failed": [], "dead_letter": why}).to_string()
+    }
+
+    fn object(&self, key: &str) -> Option<String> {
+        if key == keys::run(&self.run) {
+            let window = Window::between(FROM.parse().ok()?, TO.parse().ok()?).ok()?;
+            let begun = RunRecord::begun(self.run.clone(), window);
+            let pages = u32::try_from(self.pages()).ok()?;
+            let ended = Some(self.at);
+            return serde_json::to_string(&RunRecord { queued: self.items, pages, complete: true, ended, ..begun })
+                .ok();
+        }
+        if let Some(number) = self.outcomes.get(key) {
+            return Some(self.outcome(*number));
+        }
+        let page = (1..=self.pages())
+            .find(|page| u32::try_from(*page).is_ok_and(|page| key == keys::manifest(&self.run, page)))?;
+        Some(self.page(page))
+    }
+
+    /// What a listing needs: the run's objects. No other prefix has any.
+    fn list(&self, prefix: &str) -> String {
+        let pages = (1..=self.pages()).filter_map(|page| Some(keys::manifest(&self.run, u32::try_from(page).ok()?)));
+        let all = pages.chain([keys::run(&self.run)]).filter(|key| key.starts_with(prefix));
+        let contents: String = all
+            .map(|key| {
+                format!("<Contents><Key>{key}</Key><LastModified>{}</LastModified><Size>1</Size></Contents>", self.at)
+            })
+            .collect();
+        format!("<ListBucketResult><IsTruncated>false</IsTruncated>{contents}</ListBucketResult>")
+    }
+
+    /// Serves it, and tells where.
+    async fn serve(self: &Arc<Self>) -> anyhow::Result<String> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let router = Router::new().fallback(answer).with_state(Arc::clone(self));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Ok(url)
+    }
+}
+
+async fn answer(State(bucket): State<Arc<Bucket>>, Query(query): Query<HashMap<String, String>>, uri: Uri) -> Response {
+    bucket.requests.fetch_add(1, Ordering::Relaxed);
+    if let Some(prefix) = query.get("prefix") {
+        return ([(header::CONTENT_TYPE, "application/xml")], bucket.list(prefix)).into_response();
+    }
+    let key = uri.path().trim_start_matches('/').split_once('/').map_or("", |(_, key)| key);
+    match bucket.object(key) {
+        Some(object) => ([(header::ETAG, "\"1\"")], object).into_response(),
+        None => (StatusCode::NOT_FOUND, "<Error><Code>NoSuchKey</Code></Error>").into_response(),
+    }
+}
+
+fn id(number: u64) -> anyhow::Result<ItemId> {
+    Ok(format!("WA-{number}").parse()?)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_look_at_a_large_archive_takes_a_request_an_item_and_bounded_memory() -> anyhow::Result<()> {
+    let soak = Variables::read(&["SOAK"]).or("SOAK", "how many times as long as usual", 1_u64)?;
+    let items = soak * 5_000;
+    let letters = items / LETTER_OF;
+    let bucket = Arc::new(Bucket::new(items)?);
+    let url = bucket.serve().await?;
+    let sqs = Sqs::start().await?;
+    let letter = |number: u64| {
+        let body = json!({"v": 1, "run": bucket.run, "item": format!("WA-{}", number * LETTER_OF), "archived_time": bucket.at});
+        let word = |text: &str| text.to_owned();
+        let attributes =
+            [("stage", word("import")), ("reason", word("unmapped")), ("failed_at", bucket.at.to_string())];
+        (body.to_string(), HashMap::from(attributes))
+    };
+    sqs.fill_dead_letters((0..letters).map(letter)).await?;
+    let sqs_variables = sqs.variables();
+    let mut variables = vec![
+        ("AWS_ENDPOINT_URL", url.as_str()),
+        ("AWS_ACCESS_KEY_ID", "operator"),
+        ("AWS_SECRET_ACCESS_KEY", "operator"),
+        ("AWS_REGION", "us-east-1"),
+        ("BUCKET", "archive"),
+    ];
+    variables.extend(sqs_variables);
+
+    for (arguments, most_requests) in [
+        (&["dead-letters", "list", "--json"][..], 0),
+        // Each outcome once, those of letters twice, each page; and a few.
+        (&["reconcile", "--from", FROM, "--to", TO, "--json"], items + letters + bucket.pages() + 10),
+        (&["report", "--date", "2026-11-21", "--json"], items + letters + bucket.pages() + 10),
+    ] {
+        let before = bucket.requests.load(Ordering::Relaxed);
+        let mut command = Command::new(harness::binaries()?.join("archiver"));
+        command.args(arguments).env_clear().envs(variables.iter().copied());
+        let Watched { output, peak_kilobytes, cpu, took } = watched(command).await?;
+        let requests = bucket.requests.load(Ordering::Relaxed) - before;
+        ensure!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+        let told = String::from_utf8(output.stdout)?;
+        eprintln!(
+            "{}: {items} items, {letters} letters: {:.1} s, {:.1} s of CPU, {} MB, {requests} requests to S3",
+            arguments.join(" "),
+            took.as_secs_f64(),
+            cpu.as_secs_f64(),
+            peak_kilobytes / 1_000
+        );
+        assert_eq!(output.status.code(), Some(0), "{}", told.chars().take(2_000).collect::<String>());
+        assert!(requests <= most_requests, "{requests} requests");
+        assert!(peak_kilobytes < MOST_KILOBYTES, "{peak_kilobytes} kB");
+        match arguments[0] {
+            "dead-letters" => assert_eq!(told.lines().count() as u64, letters),
+            _ => {
+                let told: serde_json::Value = serde_json::from_str(&told)?;
+                let books = if arguments[0] == "report" { &told["books"] } else { &told };
+                let counted = (books["items"].as_u64(), books["filed"].as_u64(), books["waiting"]["unmapped"].as_u64());
+                assert_eq!(counted, (Some(items), Some(items - letters), Some(letters)));
+            }
+        }
+    }
+    Ok(())
+}

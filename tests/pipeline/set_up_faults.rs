@@ -1,0 +1,164 @@
+//! What an operator gets wrong: each is one clear message, and nothing becomes a dead letter for it.
+
+use anyhow::Context;
+use graph_fake::{GraphFake, User};
+use harness::{FOLDER, From, Pipeline, To};
+use jiff::Timestamp;
+use local::archive::{ArchiveCredentials, Fate, Sample, mailboxes, user_map};
+use serde_json::json;
+
+use crate::sample_day::{addresses, expected_copies};
+
+async fn day() -> anyhow::Result<Pipeline> {
+    let sample = Sample::day(Timestamp::now())?;
+    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(addresses()?), &[]).await?;
+    pipeline.put_user_map(user_map()).await?;
+    Ok(pipeline)
+}
+
+#[tokio::test]
+async fn a_wrong_password_stops_fetch_and_says_which_secret() -> anyhow::Result<()> {
+    let pipeline = day().await?;
+    pipeline
+        .machine
+        .cloud
+        .put_secret("archiver", &json!({"username": "connector", "password": "hunter2hunter2"}))
+        .await?;
+    let error = pipeline.run(&Pipeline::timer()).await.unwrap_err().to_string();
+    assert!(error.contains("401") && error.contains("secret"), "{error}");
+    assert!(!error.contains("hunter2") && !pipeline.logs().contains("hunter2"));
+    assert!(pipeline.dead_letters().await?.is_empty() && pipeline.copies()?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_password_that_is_rotated_in_the_middle_lets_the_items_wait() -> anyhow::Result<()> {
+    let pipeline = day().await?;
+    let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
+    let rotated = ArchiveCredentials { username: "connector".to_owned(), password: "a new one".to_owned() };
+    if let Some(archive) = &pipeline.archive {
+        archive.rotate(rotated);
+    }
+    let depths = pipeline.work_until_logged("an operator is needed").await?;
+    assert_eq!(depths[0].total(), fetched.queued, "everything waits");
+    assert!(pipeline.dead_letters().await?.is_empty());
+    // The operator fills the secret, and everything goes on by itself.
+    pipeline.machine.cloud.put_secret("archiver", &json!({"username": "connector", "password": "a new one"})).await?;
+    pipeline.drain().await?;
+    let expected = pipeline.archive.as_ref().map(|archive| expected_copies(&archive.sample().expected()));
+    assert_eq!(Some(pipeline.copies()?), expected);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_archive_that_is_not_there_stops_fetch() -> anyhow::Result<()> {
+    let nowhere = [("ARCHIVER_URL", "http://127.0.0.1:1")];
+    let pipeline =
+        Pipeline::start(From::Archive(Sample::day(Timestamp::now())?), To::Maildir(addresses()?), &nowhere).await?;
+    let error = pipeline.run(&Pipeline::timer()).await.unwrap_err().to_string();
+    assert!(error.contains("listing the source") && error.contains("connect"), "{error}");
+    assert!(pipeline.dead_letters().await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_not_there_is_named() -> anyhow::Result<()> {
+    let missing = [("BUCKET", "no-such-bucket")];
+    let pipeline =
+        Pipeline::start(From::Archive(Sample::day(Timestamp::now())?), To::Maildir(addresses()?), &missing).await?;
+    let error = pipeline.run(&Pipeline::timer()).await.unwrap_err().to_string();
+    assert!(error.contains("NoSuchBucket") && error.contains("state/cursor.json"), "{error}");
+    assert!(pipeline.dead_letters().await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_broken_row_in_the_user_map_stops_imports_until_it_is_mended() -> anyhow::Result<()> {
+    let pipeline = day().await?;
+    pipeline.put_user_map("Mobile number;E-mail address\n+46 70 174 06 05;ada.lindqvist@example.com\n4.52E+09;oliver.marsh@example.com\n").await?;
+    pipeline.machine.fetch(&Pipeline::timer()).await?;
+    pipeline.work_until_logged("config/user-map.csv").await?;
+    let logs = pipeline.logs();
+    let line = logs.lines().find(|line| line.contains("config/user-map.csv")).unwrap_or_default();
+    assert!(line.contains("ERROR") && line.contains("line 3"), "{line}");
+    assert!(pipeline.copies()?.is_empty(), "nothing is filed by a map that may be wrong");
+    let letters = pipeline.dead_letters().await?;
+    assert!(letters.iter().all(|letter| letter.attributes["stage"] == "convert"), "{letters:?}");
+
+    pipeline.put_user_map(user_map()).await?;
+    pipeline.drain().await?;
+    let expected = pipeline.archive.as_ref().map(|archive| expected_copies(&archive.sample().expected()));
+    assert_eq!(Some(pipeline.copies()?), expected);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_catch_all_mailbox_that_is_not_there_lets_the_items_of_nobody_wait() -> anyhow::Result<()> {
+    let mail = tempfile::tempdir()?;
+    for address in addresses()? {
+        std::fs::create_dir(mail.path().join(address))?;
+    }
+    let maildir = mail.path().to_str().context("no UTF-8")?;
+    let variables = [("MAILDIR", maildir), ("CATCH_ALL_MAILBOX", "nobodys@example.com")];
+    let sample = From::Archive(Sample::day(Timestamp::now())?);
+    let pipeline = Pipeline::start(sample, To::Maildir(addresses()?), &variables).await?;
+    pipeline.put_user_map(user_map()).await?;
+    pipeline.machine.fetch(&Pipeline::timer()).await?;
+    pipeline.work_until_logged("CATCH_ALL_MAILBOX").await?;
+    let logs = pipeline.logs();
+    let line = logs.lines().find(|line| line.contains("CATCH_ALL_MAILBOX")).unwrap_or_default();
+    assert!(line.contains("ERROR") && line.contains("an operator is needed"), "{line}");
+    assert_eq!(pipeline.dead_letters_by_reason().await?.get("unmapped"), None);
+
+    std::fs::create_dir(mail.path().join("nobodys@example.com"))?;
+    pipeline.drain().await?;
+    assert_eq!(pipeline.dead_letters_by_reason().await?.get("unmapped"), None);
+    let caught = mail.path().join("nobodys@example.com").join(FOLDER).join("cur");
+    assert!(std::fs::read_dir(caught)?.count() > 0, "and then they are filed");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_wrong_client_secret_lets_the_items_wait() -> anyhow::Result<()> {
+    let graph = GraphFake::start().await?;
+    for address in mailboxes()? {
+        graph.add(User::new(address.as_str()));
+    }
+    graph.set_client_secret("the right one");
+    let pipeline = Pipeline::start(From::Archive(Sample::day(Timestamp::now())?), To::Graph(&graph), &[]).await?;
+    pipeline.put_user_map(user_map()).await?;
+    pipeline.machine.fetch(&Pipeline::timer()).await?;
+    pipeline.work_until_logged("AADSTS7000215").await?;
+    // Letters are only for those that would be ones anyway.
+    let meant: Vec<_> = pipeline.archive.iter().flat_map(|archive| archive.sample().fates()).collect();
+    for letter in pipeline.dead_letters().await? {
+        let fate = meant.iter().find(|(item, _)| item.as_str() == letter.attributes["item"]).map(|(_, fate)| fate);
+        assert!(matches!(fate, Some(Fate::DeadLetter(_))), "{letter:?}");
+    }
+    assert!(!pipeline.logs().contains(graph_fake::CLIENT_SECRET));
+
+    pipeline.machine.cloud.put_secret("graph", &json!({"client_secret": "the right one"})).await?;
+    pipeline.drain().await?;
+    let filed: usize = mailboxes()?.iter().map(|address| graph.visible(address.as_str()).len()).sum();
+    let expected = pipeline.archive.as_ref().map(|archive| archive.sample().expected().filed.values().sum());
+    assert_eq!(Some(filed), expected);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_bad_variable_stops_the_start_and_is_named() -> anyhow::Result<()> {
+    for (name, value) in [
+        ("MAX_ITEM_BYTES", "ten"),
+        ("SOURCE", "pigeon"),
+        ("ARCHIVER_URL", "http://archive.example.com"),
+        ("MAILBOX", "fax"),
+        ("ARCHIVE_DOMAIN", "no domain"),
+        ("LOG_LEVEL", "loud"),
+    ] {
+        let sample = Sample::day(Timestamp::now())?;
+        let error = Pipeline::start(From::Archive(sample), To::Maildir(addresses()?), &[(name, value)]).await;
+        let error = error.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains(name), "{name}: {error}");
+    }
+    Ok(())
+}

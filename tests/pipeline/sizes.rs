@@ -1,0 +1,90 @@
+//! The limit of 10 MB.
+
+use harness::{From, Pipeline, To};
+use jiff::Timestamp;
+use local::{
+    archive::{Fault, On, Rule, Sample},
+    cloud::Step,
+};
+use serde_json::{Value, json};
+
+const LIMIT: u64 = 10 * 1024 * 1024;
+pub(crate) const ADA: &str = "ada@example.com";
+
+/// An item whose caption has one byte, and these attachments.
+pub(crate) fn item(id: &str, expect: Value, attachments: Value) -> Value {
+    json!({"expect": expect, "item": {
+        "id": id, "messageId": id, "type": "document", "messageTime": "-PT3H", "archivedTime": "-PT2H",
+        "chat": {"id": "chat", "type": "individual"}, "from": "@ada", "to": ["@bob"], "text": "x",
+        "attachments": attachments}})
+}
+
+pub(crate) fn file(id: &str, bytes: u64) -> Value {
+    json!({"id": id, "name": format!("{id}.bin"), "contentType": "application/octet-stream", "media": {"bytes": bytes}})
+}
+
+/// The same, and the archive says that it has another size.
+pub(crate) fn declared(id: &str, bytes: u64, size: u64) -> Value {
+    let mut file = file(id, bytes);
+    file["size"] = json!(size);
+    file["chunked"] = json!(true);
+    file
+}
+
+pub(crate) fn sample(items: &[Value]) -> anyhow::Result<Sample> {
+    let people = json!({"ada": {"name": "Ada", "phone": "+4520123456", "email": ADA}, "bob": {"phone": "+4520123457"}});
+    Ok(Sample::written(&json!({"people": people, "items": items}).to_string(), Timestamp::now())?)
+}
+
+#[tokio::test]
+async fn an_item_of_exactly_the_limit_is_filed_and_one_byte_more_is_a_letter() -> anyhow::Result<()> {
+    let sample = sample(&[
+        item("one/full", json!([ADA]), json!([file("a", LIMIT - 1)])),
+        item(
+            "three/full",
+            json!([ADA]),
+            json!([file("a", 4_000_000), file("b", 4_000_000), file("c", LIMIT - 8_000_001)]),
+        ),
+        item("one/over", json!("oversize"), json!([file("a", LIMIT)])),
+        item("two/over", json!("oversize"), json!([file("a", LIMIT - 1), file("b", 1)])),
+        item("undeclared/over", json!("oversize"), json!([declared("a", LIMIT, 1)])),
+    ])?;
+    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(vec![ADA.to_owned()]), &[]).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    let mail = pipeline.mail(ADA)?;
+    assert_eq!(mail.len(), 2);
+    for message in mail.values() {
+        let message = mail_parser::MessageParser::new().parse(message).unwrap();
+        let bytes: usize = message
+            .attachments()
+            .filter(|part| !part.contents().starts_with(b"{"))
+            .map(|part| part.contents().len())
+            .sum();
+        assert_eq!(bytes as u64, LIMIT - 1);
+    }
+    let letters = pipeline.dead_letters().await?;
+    assert!(letters.iter().all(|letter| letter.attributes["reason"] == "oversize"));
+    assert_eq!(letters.len(), 3);
+    let asked = pipeline.archive.as_ref().map(|archive| archive.requests().attachments);
+    assert_eq!(asked, Some(1 + 3 + 1), "where the declared sizes say it, nothing is downloaded");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_file_that_claims_a_kilobyte_and_never_ends_is_cut_off_with_memory_flat() -> anyhow::Result<()> {
+    let sample = sample(&[
+        item("liar", json!("oversize"), json!([declared("a", 1024, 1024)])),
+        item("honest", json!([ADA]), json!([file("a", 1024)])),
+    ])?;
+    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(vec![ADA.to_owned()]), &[]).await?;
+    if let Some(archive) = &pipeline.archive {
+        archive.misbehave(Rule { on: On::AttachmentsOf("liar".to_owned()), times: u64::MAX, fault: Fault::Endless });
+    }
+    pipeline.run(&Pipeline::timer()).await?;
+    assert_eq!(pipeline.copies()?.get(ADA), Some(&1));
+    assert_eq!(pipeline.dead_letters_by_reason().await?.get("oversize"), Some(&1));
+    let peak = pipeline.peak_kilobytes(Step::Convert)?;
+    // The process itself, and less than three times the limit for what was taken before the cut.
+    assert!(peak < 120_000, "convert took {peak} kB");
+    Ok(())
+}

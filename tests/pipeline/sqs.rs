@@ -1,0 +1,123 @@
+//! A stand-in for SQS that has what ministack lacks, and is fast: message move tasks.
+
+use std::{
+    collections::HashMap,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use anyhow::{Context, ensure};
+use aws_sdk_sqs::{
+    Client,
+    types::{MessageAttributeValue, QueueAttributeName, SendMessageBatchRequestEntry},
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use local::cloud::{Cloud, Queue};
+use saphyr::{LoadableYamlNode, Yaml};
+use serde_json::json;
+
+/// SQS with message move tasks. It ends with its standard input, and so with this process.
+pub(crate) struct Sqs {
+    pub(crate) cloud: Cloud,
+    pub(crate) client: Client,
+    pub(crate) convert: Queue,
+    pub(crate) import: Queue,
+    pub(crate) dead_letters: Queue,
+    url: String,
+    process: Child,
+}
+
+impl Sqs {
+    /// With the queues as the template wires them.
+    pub(crate) async fn start() -> anyhow::Result<Self> {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fakes/sqs");
+        ensure!(directory.join("node_modules").is_dir(), "the stand-in for SQS is not installed: make test");
+        let mut command = Command::new("node");
+        command.arg(directory.join("server.mjs")).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = command.spawn().context("node does not start: make test installs it")?;
+        let mut url = String::new();
+        BufReader::new(process.stdout.take().context("no pipe")?).read_line(&mut url)?;
+        let url = url.trim().to_owned();
+        let cloud = Cloud::at(&url).await;
+        let client = Client::new(cloud.config());
+
+        let template = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml"))?;
+        let template = Yaml::load_from_str(&template)?;
+        let resources = &template.first().context("an empty template")?["Resources"];
+        // A letter that a failed task has in hand is seen again after a second, and not after half a minute.
+        let seconds = (QueueAttributeName::VisibilityTimeout, "1".to_owned());
+        let dead_letters = queue(&client, "dead-letters", vec![seconds]).await?;
+        let mut made = Vec::new();
+        for (name, resource) in [("convert", "ConvertQueue"), ("import", "ImportQueue")] {
+            let properties = &resources[resource]["Properties"];
+            let receives = properties["RedrivePolicy"]["maxReceiveCount"].as_integer();
+            let receives = receives.context("the template says no maxReceiveCount")?;
+            let redrive = json!({"deadLetterTargetArn": dead_letters.arn, "maxReceiveCount": receives});
+            let attributes = vec![
+                (QueueAttributeName::VisibilityTimeout, "120".to_owned()),
+                (QueueAttributeName::RedrivePolicy, redrive.to_string()),
+                (QueueAttributeName::RedriveAllowPolicy, json!({"redrivePermission": "denyAll"}).to_string()),
+            ];
+            made.push(queue(&client, name, attributes).await?);
+        }
+        let allow = &resources["DeadLetterQueue"]["Properties"]["RedriveAllowPolicy"];
+        ensure!(allow["redrivePermission"].as_str() == Some("byQueue"), "the template has changed");
+        let sources: Vec<_> = made.iter().map(|queue| &queue.arn).collect();
+        let allow = json!({"redrivePermission": "byQueue", "sourceQueueArns": sources}).to_string();
+        let set = client.set_queue_attributes().queue_url(&dead_letters.url);
+        set.attributes(QueueAttributeName::RedriveAllowPolicy, allow).send().await?;
+        let [convert, import] = <[Queue; 2]>::try_from(made).map_err(|_| anyhow::anyhow!("two queues"))?;
+        Ok(Self { cloud, client, convert, import, dead_letters, url, process })
+    }
+
+    /// By which the functions find it.
+    pub(crate) fn variables(&self) -> [(&str, &str); 4] {
+        [
+            ("AWS_ENDPOINT_URL_SQS", self.url.as_str()),
+            ("CONVERT_QUEUE_URL", self.convert.url.as_str()),
+            ("IMPORT_QUEUE_URL", self.import.url.as_str()),
+            ("DEAD_LETTER_QUEUE_URL", self.dead_letters.url.as_str()),
+        ]
+    }
+
+    /// Sends letters as the functions do: each a body, and attributes that are words.
+    pub(crate) async fn fill_dead_letters(
+        &self,
+        letters: impl Iterator<Item = (String, HashMap<&'static str, String>)>,
+    ) -> anyhow::Result<()> {
+        let entry = |(place, (body, words)): (usize, (String, HashMap<&str, String>))| {
+            let word = |(name, word): (&str, String)| {
+                let value = MessageAttributeValue::builder().data_type("String").string_value(word).build();
+                Ok((name.to_owned(), value?))
+            };
+            let attributes: HashMap<_, _> = words.into_iter().map(word).collect::<anyhow::Result<_>>()?;
+            let entry = SendMessageBatchRequestEntry::builder().id(place.to_string()).message_body(body);
+            anyhow::Ok(entry.set_message_attributes(Some(attributes)).build()?)
+        };
+        let entries: Vec<_> = letters.enumerate().map(entry).collect::<Result<_, _>>()?;
+        let sends = stream::iter(entries.chunks(10)).map(|some| {
+            let send = self.client.send_message_batch().queue_url(&self.dead_letters.url);
+            send.set_entries(Some(some.to_vec())).send()
+        });
+        let answers: Vec<_> = sends.buffer_unordered(8).try_collect().await?;
+        ensure!(answers.iter().all(|answer| answer.failed.is_empty()), "a letter was not taken");
+        Ok(())
+    }
+}
+
+impl Drop for Sqs {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+async fn queue(client: &Client, name: &str, attributes: Vec<(QueueAttributeName, String)>) -> anyhow::Result<Queue> {
+    let create = client.create_queue().queue_name(name).set_attributes(Some(attributes.into_iter().collect()));
+    let url = create.send().await?.queue_url.context("a queue without a URL")?;
+    let ask = client.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::QueueArn);
+    let arn = ask.send().await?.attributes.and_then(|mut all| all.remove(&QueueAttributeName::QueueArn));
+    Ok(Queue { url, arn: arn.context("a queue without an ARN")? })
+}

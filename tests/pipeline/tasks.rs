@@ -1,0 +1,115 @@
+//! Messages that are no tasks, and entries of the archive that are no items.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use aws::sqs::Queue;
+use aws_lambda_events::event::sqs::SqsEvent;
+use harness::{From, Pipeline, To};
+use jiff::{SignedDuration, Timestamp};
+use local::archive::{Sample, user_map};
+use model::{Failure, Reason, Stage};
+use runtime::metrics::Metric;
+use serde_json::json;
+use sqs_batch::{Backoff, Batch, Invocation, Next, Record, Work};
+
+use crate::sample_day::{addresses, expected_copies};
+
+#[tokio::test]
+async fn a_message_that_is_no_task_costs_only_itself() -> anyhow::Result<()> {
+    let sample = Sample::day(Timestamp::now())?;
+    let expected = sample.expected();
+    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(addresses()?), &[]).await?;
+    pipeline.put_user_map(user_map()).await?;
+    let bodies = [
+        "no JSON".to_owned(),
+        "{}".to_owned(),
+        r#"{"v":2,"run":"r","item":"WA-1","archived_time":"2026-11-21T00:00:00Z"}"#.to_owned(),
+        r#"{"v":1,"run":"r","item":{"id":7},"archived_time":"2026-11-21T00:00:00Z"}"#.to_owned(),
+        r#"{"v":1,"run":"r","item":"WA-1","archived_time":"the day after"}"#.to_owned(),
+        "[".repeat(100_000),
+    ];
+    for body in &bodies {
+        pipeline.send(&pipeline.machine.resources.convert, body).await?;
+    }
+    pipeline.run(&Pipeline::timer()).await?;
+    assert_eq!(pipeline.copies()?, expected_copies(&expected));
+    let mut letters: Vec<_> = pipeline.dead_letters().await?;
+    letters.retain(|letter| letter.attributes["reason"] == "task-malformed");
+    let mut found: Vec<_> = letters.into_iter().map(|letter| letter.body).collect();
+    let mut sent = bodies.to_vec();
+    found.sort();
+    sent.sort();
+    assert_eq!(found, sent, "each body is in its letter, byte for byte");
+    Ok(())
+}
+
+/// Does to each record what its body says.
+struct Obedient;
+
+#[async_trait]
+impl Work for Obedient {
+    const STAGE: Stage = Stage::Convert;
+    const METRICS: &'static [Metric] = &[];
+
+    async fn prepare(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn work(&self, record: &Record, _: &Invocation) -> Result<Next, Failure> {
+        match record.body.as_str() {
+            "panic" => panic!("as asked"),
+            "hang" => std::future::pending().await,
+            "forward" => Ok(Next::Forward("forwarded".to_owned())),
+            "refuse" => Err(Failure::Permanent { reason: Reason::Oversize, detail: "as asked".to_owned() }),
+            "wait" => Err(Failure::Transient { detail: "as asked".to_owned(), after: None }),
+            _ => Ok(Next::Done),
+        }
+    }
+}
+
+fn event(bodies: &[&str]) -> anyhow::Result<SqsEvent> {
+    let record = |body: &&str| {
+        json!({"messageId": format!("id-of-{body}"), "receiptHandle": "none", "body": body,
+        "attributes": {"ApproximateReceiveCount": "1"}, "messageAttributes": {}, "eventSource": "aws:sqs"})
+    };
+    Ok(serde_json::from_value(json!({"Records": bodies.iter().map(record).collect::<Vec<_>>()}))?)
+}
+
+#[tokio::test]
+async fn a_panic_a_refusal_and_the_deadline_cost_only_their_own_record() -> anyhow::Result<()> {
+    let pipeline = Pipeline::start(From::Exports("UTC"), To::Maildir(Vec::new()), &[]).await?;
+    let (config, resources) = (pipeline.machine.cloud.config(), &pipeline.machine.resources);
+    let mut batch = Batch {
+        work: Arc::new(Obedient),
+        source: Queue::new(config, resources.convert.url.clone()),
+        next: Some(Queue::new(config, resources.import.url.clone())),
+        dead_letters: Queue::new(config, resources.dead_letters.url.clone()),
+        backoff: Backoff { base: Duration::from_secs(1), cap: Backoff::CAP },
+        at_once: 10,
+    };
+    let now = Timestamp::now();
+    let invocation =
+        Invocation::new("function".to_owned(), "request".to_owned(), now + SignedDuration::from_secs(7), now);
+    let answer = batch.run(event(&["panic", "hang", "forward", "refuse", "wait", "fine"])?, &invocation).await?;
+    let failed: Vec<_> = answer.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
+    assert_eq!(failed, ["id-of-panic", "id-of-hang", "id-of-wait"]);
+    let letters = pipeline.dead_letters().await?;
+    assert_eq!(letters.iter().map(|letter| letter.body.as_str()).collect::<Vec<_>>(), ["refuse"]);
+    let import = local::event_source::depth(&pipeline.machine.cloud, &resources.import).await?;
+    assert_eq!(import.total(), 1, "what is forwarded is on the next queue");
+
+    // The time is over: what was not begun comes back.
+    let answer = batch.run(event(&["fine"])?, &invocation).await?;
+    assert_eq!(answer.batch_item_failures.len(), 1);
+
+    // The next queue and the dead-letter queue cannot be reached: nothing has left our hands.
+    let gone = Queue::new(config, format!("{}-gone", resources.import.url));
+    (batch.next, batch.dead_letters) = (Some(gone.clone()), gone);
+    let invocation =
+        Invocation::new("function".to_owned(), "request".to_owned(), now + SignedDuration::from_secs(60), now);
+    let answer = batch.run(event(&["forward", "refuse", "fine"])?, &invocation).await?;
+    let failed: Vec<_> = answer.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
+    assert_eq!(failed, ["id-of-forward", "id-of-refuse"]);
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! The dependencies between crates, as `cargo metadata` reports them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::Value;
+
+/// Each level may use the levels below it, and no crate of its own level. From top to bottom.
+const LEVELS: &[&[&str]] = &[
+    &["pipeline-tests"],
+    &["bench", "fuzz"],
+    &["harness"],
+    &["archiver"],
+    &["local"],
+    &["fetch", "convert", "import"],
+    &["sqs-batch"],
+    &["source", "mailbox", "ledger"],
+    &["aws", "http-client"],
+    &["runtime"],
+    &["message", "mapping", "chat-export"],
+    &["model"],
+    &["phone"],
+];
+
+/// Crates of the tests that use no crate of the product: other programs, fakes of other people's services.
+const APART: &[&str] = &["dovecot", "graph-fake", "imap-servers", "structure-tests"];
+
+/// Crates without input and output.
+const PURE: &[&str] = &["model", "phone", "mapping", "chat-export", "message"];
+
+/// What a pure crate must not depend on.
+const IMPURE: &[&str] = &[
+    "aws-config",
+    "aws-sdk-s3",
+    "aws-sdk-sqs",
+    "aws-sdk-secretsmanager",
+    "axum",
+    "lambda_runtime",
+    "reqwest",
+    "tokio",
+];
+
+/// A crate of the workspace.
+pub(crate) struct Member {
+    pub(crate) name: String,
+    pub(crate) directory: PathBuf,
+    /// Without those that only its tests use.
+    dependencies: BTreeSet<String>,
+}
+
+/// The members of the workspace.
+pub(crate) fn members() -> Vec<Member> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .current_dir(root)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let packages = metadata["packages"].as_array().unwrap();
+    packages
+        .iter()
+        .map(|package| Member {
+            name: text(&package["name"]),
+            directory: Path::new(&text(&package["manifest_path"])).parent().unwrap().to_owned(),
+            dependencies: package["dependencies"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|dependency| dependency["kind"] != "dev")
+                .map(|dependency| text(&dependency["name"]))
+                .collect(),
+        })
+        .collect()
+}
+
+fn levels() -> BTreeMap<&'static str, usize> {
+    LEVELS.iter().rev().enumerate().flat_map(|(level, names)| names.iter().map(move |name| (*name, level))).collect()
+}
+
+#[test]
+fn every_crate_has_a_level() {
+    let placed: BTreeSet<_> = levels().into_keys().chain(APART.iter().copied()).map(str::to_owned).collect();
+    let members: BTreeSet<_> = members().into_iter().map(|member| member.name).collect();
+    assert_eq!(placed, members, "LEVELS and the workspace's members differ");
+}
+
+#[test]
+fn dependencies_point_down() {
+    let levels = levels();
+    let mut wrong = Vec::new();
+    for member in members() {
+        let Some(level) = levels.get(member.name.as_str()) else { continue };
+        for dependency in &member.dependencies {
+            if levels.get(dependency.as_str()).is_some_and(|other| other >= level) {
+                wrong.push(format!("{} uses {dependency}", member.name));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "dependencies that do not point down: {wrong:#?}");
+}
+
+#[test]
+fn command_links_no_function() {
+    for member in members() {
+        if ["archiver", "local", "harness"].contains(&member.name.as_str()) {
+            let linked: Vec<_> =
+                ["fetch", "convert", "import"].into_iter().filter(|name| member.dependencies.contains(*name)).collect();
+            assert!(linked.is_empty(), "{} links {linked:?}", member.name);
+        }
+    }
+}
+
+#[test]
+fn pure_crates_have_no_input_or_output() {
+    for member in members().into_iter().filter(|member| PURE.contains(&member.name.as_str())) {
+        let impure: Vec<_> = IMPURE.iter().filter(|name| member.dependencies.contains(**name)).collect();
+        assert!(impure.is_empty(), "{} uses {impure:?}", member.name);
+    }
+}
+
+/// The crates of the product, each with the crates that it uses, from top to bottom.
+fn picture() -> String {
+    let levels = levels();
+    let tests = ["pipeline-tests", "bench", "fuzz", "harness"];
+    let mut members: Vec<_> = members().into_iter().filter(|member| !tests.contains(&member.name.as_str())).collect();
+    members.retain(|member| levels.contains_key(member.name.as_str()));
+    members.sort_by_key(|member| (usize::MAX - levels[member.name.as_str()], member.name.clone()));
+    let line = |member: &Member| {
+        let mut used: Vec<_> = member.dependencies.iter().filter(|name| levels.contains_key(name.as_str())).collect();
+        used.sort_by_key(|name| (usize::MAX - levels[name.as_str()], (*name).clone()));
+        let used = used.into_iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+        format!("{:<12} {}", member.name, if used.is_empty() { "-" } else { &used })
+    };
+    members.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn architecture_shows_the_crates_as_they_are() {
+    let document = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ARCHITECTURE.md")).unwrap();
+    let picture = picture();
+    assert!(document.contains(&picture), "ARCHITECTURE.md needs this list of crates:\n{picture}");
+}

@@ -1,0 +1,268 @@
+//! The alarms, the dashboard, and the metrics and the runbook that they stand on.
+
+use std::collections::BTreeSet;
+
+use runtime::metrics::Metric;
+use serde_json::{Value, json};
+use sqs_batch::Work;
+
+use crate::document::{Template, sources, text};
+
+/// The alarms: the end of each name, which the runbook uses, and its properties.
+fn alarms(template: &Template) -> Vec<(String, &str, &Value)> {
+    let alarms = template.of_type("AWS::CloudWatch::Alarm").into_iter();
+    let named = alarms.map(|(id, alarm)| {
+        let name = alarm["AlarmName"]["Fn::Sub"].as_str().expect("a name");
+        (name.strip_prefix("${AWS::StackName}-").expect("the stack's name first").to_owned(), id, alarm)
+    });
+    named.collect()
+}
+
+#[test]
+fn every_alarm_has_a_section_in_the_runbook_and_the_reverse() {
+    let template = Template::read();
+    let alarms: BTreeSet<_> = alarms(&template).into_iter().map(|(name, ..)| name).collect();
+    let runbook = text("infra/runbook/alarms.md");
+    let headings = runbook.lines().filter_map(|line| line.strip_prefix("### Alarm `")?.strip_suffix('`'));
+    assert_eq!(alarms, headings.map(str::to_owned).collect());
+}
+
+#[test]
+fn every_alarm_calls_somebody_and_is_on_the_dashboard() {
+    let template = Template::read();
+    let body = template.properties("Dashboard")["DashboardBody"]["Fn::Sub"].as_str().expect("a body").to_owned();
+    for (name, id, alarm) in alarms(&template) {
+        let topic = json!([{"Fn::If": ["OwnTopic", {"Ref": "AlarmTopic"}, {"Ref": "AlarmTopicArn"}]}]);
+        assert_eq!((&alarm["AlarmActions"], &alarm["OKActions"]), (&topic, &topic), "{name}");
+        assert!(alarm["AlarmDescription"].is_string(), "{name}");
+        assert!(body.contains(&format!("${{{id}.Arn}}")), "{name} is not on the dashboard");
+    }
+}
+
+#[test]
+fn a_day_without_fetch_is_noticed_after_26_hours() {
+    let template = Template::read();
+    let alarm = template.properties("FetchMissingAlarm");
+    let period = alarm["Period"].as_u64().expect("a period");
+    // A run that fails has a minimum of 1 error, a run that succeeds of 0, and no run at all is as bad as one that fails.
+    assert_eq!((&alarm["MetricName"], &alarm["Statistic"]), (&json!("Errors"), &json!("Minimum")));
+    assert_eq!((&alarm["Namespace"], &alarm["DatapointsToAlarm"]), (&json!("AWS/Lambda"), &alarm["EvaluationPeriods"]));
+    assert_eq!(alarm["Dimensions"], json!([{"Name": "FunctionName", "Value": {"Ref": "FetchFunction"}}]));
+    assert_eq!(
+        (&alarm["Threshold"], &alarm["ComparisonOperator"]),
+        (&json!(1), &json!("GreaterThanOrEqualToThreshold"))
+    );
+    assert_eq!(period * alarm["EvaluationPeriods"].as_u64().expect("periods"), 26 * 3600);
+    assert_eq!(alarm["TreatMissingData"], "breaching");
+}
+
+/// What each alarm looks at, and from when it calls: more than the threshold in each of so many periods. `fetch-missing`
+/// has its own test.
+#[test]
+fn every_alarm_looks_at_its_own_metric_and_calls_in_time() {
+    const ERRORS: (&str, &str, &str) = ("AWS/Lambda", "FunctionName", "Errors");
+    const THROTTLES: (&str, &str, &str) = ("AWS/Lambda", "FunctionName", "Throttles");
+    const VISIBLE: (&str, &str, &str) = ("AWS/SQS", "QueueName", "ApproximateNumberOfMessagesVisible");
+    const SENT: (&str, &str, &str) = ("AWS/SQS", "QueueName", "NumberOfMessagesSent");
+    const IN_FLIGHT: (&str, &str, &str) = ("AWS/SQS", "QueueName", "ApproximateNumberOfMessagesNotVisible");
+    const AGE: (&str, &str, &str) = ("AWS/SQS", "QueueName", "ApproximateAgeOfOldestMessage");
+    let ours = |metric: Metric| (runtime::metrics::NAMESPACE, runtime::metrics::FUNCTION, metric.as_str());
+    // What a waiting item says comes every 11 to 15 minutes, and letters come in bursts: a shorter period would have the
+    // alarm come and go.
+    const AT_EACH_TRY: (u64, u64) = (900, 1);
+    const AT_ONCE: (u64, u64) = (300, 1);
+    const AFTER_A_WHILE: (u64, u64) = (300, 3);
+    const HOURS: u64 = 3600;
+    let expected = [
+        ("dead-letters", VISIBLE, "DeadLetterQueue", AT_ONCE, 0),
+        ("new-dead-letters", SENT, "DeadLetterQueue", AT_EACH_TRY, 0),
+        ("dead-letters-expire", AGE, "DeadLetterQueue", AT_ONCE, 10 * 24 * HOURS),
+        ("schedule-failures", VISIBLE, "ScheduleFailureQueue", AT_ONCE, 0),
+        ("fetch-errors", ERRORS, "FetchFunction", AT_ONCE, 0),
+        ("fetch-incomplete", ours(Metric::Incomplete), "FetchFunction", AT_ONCE, 0),
+        ("fetch-clock", ours(Metric::ClockSkew), "FetchFunction", AT_ONCE, 0),
+        ("convert-errors", ERRORS, "ConvertFunction", AT_ONCE, 0),
+        ("import-errors", ERRORS, "ImportFunction", AT_ONCE, 0),
+        ("fetch-throttles", THROTTLES, "FetchFunction", AFTER_A_WHILE, 0),
+        ("convert-throttles", THROTTLES, "ConvertFunction", AFTER_A_WHILE, 0),
+        ("import-throttles", THROTTLES, "ImportFunction", AFTER_A_WHILE, 0),
+        ("convert-age", AGE, "ConvertQueue", AFTER_A_WHILE, 6 * HOURS),
+        ("import-age", AGE, "ImportQueue", AFTER_A_WHILE, 6 * HOURS),
+        ("convert-in-flight", IN_FLIGHT, "ConvertQueue", AT_ONCE, 90_000),
+        ("import-in-flight", IN_FLIGHT, "ImportQueue", AT_ONCE, 90_000),
+        ("convert-stuck", ours(Metric::Stuck), "ConvertFunction", AT_EACH_TRY, 0),
+        ("import-stuck", ours(Metric::Stuck), "ImportFunction", AT_EACH_TRY, 0),
+        ("convert-setup", ours(Metric::SetupErrors), "ConvertFunction", AT_EACH_TRY, 0),
+        ("import-setup", ours(Metric::SetupErrors), "ImportFunction", AT_EACH_TRY, 0),
+        ("mailbox-missing", ours(Metric::MailboxMissing), "ImportFunction", (HOURS, 2), 0),
+        ("lookup-rejected", ours(Metric::LookupRejected), "ImportFunction", (HOURS, 2), 0),
+        ("user-map-refused", ours(Metric::UserMapRefused), "ImportFunction", AT_EACH_TRY, 0),
+    ];
+    let template = Template::read();
+    let found = alarms(&template);
+    assert_eq!(found.len(), expected.len() + 1, "each but fetch-missing");
+    for (name, (namespace, dimension, metric), of, (period, periods), threshold) in expected {
+        let (.., alarm) = found.iter().find(|(found, ..)| found == name).unwrap_or_else(|| panic!("no alarm {name}"));
+        let named = &template.properties(of)[if dimension == "QueueName" { "QueueName" } else { "FunctionName" }];
+        assert!(named.is_object(), "{of} has a name");
+        // A queue's number or age is as high as it ever was in a period; the rest is counted.
+        let statistic = if metric.starts_with("Approximate") { "Maximum" } else { "Sum" };
+        let says = json!({
+            "Namespace": namespace, "MetricName": metric, "Dimensions": [{"Name": dimension, "Value": named}],
+            "Statistic": statistic, "Period": period, "EvaluationPeriods": periods, "Threshold": threshold,
+            "ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": "notBreaching",
+        });
+        for (property, value) in says.as_object().expect("properties") {
+            assert_eq!(alarm[property], *value, "{name}: {property}");
+        }
+        assert!(alarm.get("ActionsEnabled").is_none() && alarm.get("DatapointsToAlarm").is_none(), "{name}");
+    }
+}
+
+/// Each alarm's section, as an operator on call reads it.
+#[test]
+fn alarm_sections_have_one_form() {
+    let runbook = text("infra/runbook/alarms.md");
+    for section in runbook.split("### Alarm `").skip(1) {
+        let (name, body) = section.split_once("`\n").expect("a heading");
+        let parts = ["**Meaning.** ", "**Impact.** ", "**Diagnose.** ", "**Fix.** ", "**Verify.** "];
+        let begins: Vec<_> =
+            parts.iter().map(|part| body.find(part).unwrap_or_else(|| panic!("{name}: no {part}"))).collect();
+        assert!(begins.is_sorted(), "{name}: in this order");
+        for part in parts {
+            assert_eq!(body.matches(part).count(), 1, "{name}: {part}");
+        }
+        let lower = body.to_lowercase();
+        assert!(
+            !["the same for", "as above", "as below"].iter().any(|words| lower.contains(words)),
+            "{name} stands alone"
+        );
+    }
+}
+
+/// A name that another region's deployment has too would be one dashboard for both.
+#[test]
+fn dashboard_name_includes_the_region() {
+    let template = Template::read();
+    assert_eq!(
+        template.properties("Dashboard")["DashboardName"],
+        json!({"Fn::Sub": "${AWS::StackName}-${AWS::Region}"})
+    );
+}
+
+#[test]
+fn the_dashboard_is_json_and_its_widgets_do_not_overlap() {
+    let template = Template::read();
+    let body = template.properties("Dashboard")["DashboardBody"]["Fn::Sub"].as_str().expect("a body").to_owned();
+    let body: Value = serde_json::from_str(&body).expect("the body is JSON whatever the names are");
+    let widgets = body["widgets"].as_array().expect("widgets");
+    let side = |widget: &Value, name: &str| widget[name].as_u64().expect("a number");
+    let mut taken = BTreeSet::new();
+    for widget in widgets {
+        let (x, y) = (side(widget, "x"), side(widget, "y"));
+        assert!(x + side(widget, "width") <= 24, "{widget}");
+        for column in x..x + side(widget, "width") {
+            for row in y..y + side(widget, "height") {
+                assert!(taken.insert((column, row)), "overlaps: {}", widget["properties"]["title"]);
+            }
+        }
+    }
+}
+
+/// Every metric of ours that an object names, in an alarm or in a widget: the function and the metric.
+fn ours(value: &Value, found: &mut BTreeSet<(String, String)>) {
+    match value {
+        Value::Object(members) => {
+            if members.get("Namespace") == Some(&json!(runtime::metrics::NAMESPACE)) {
+                let dimension = &value["Dimensions"][0];
+                assert_eq!(
+                    (&dimension["Name"], &value["Dimensions"][1]),
+                    (&json!(runtime::metrics::FUNCTION), &Value::Null)
+                );
+                let name =
+                    dimension["Value"]["Fn::Sub"].as_str().and_then(|name| name.strip_prefix("${AWS::StackName}-"));
+                let (Some(function), Some(metric)) = (name, value["MetricName"].as_str()) else {
+                    panic!("no metric of a function: {value}")
+                };
+                found.insert((function.to_owned(), metric.to_owned()));
+            }
+            members.values().for_each(|value| ours(value, found));
+        }
+        Value::Array(values) => {
+            if let [Value::String(namespace), Value::String(metric), Value::String(name), Value::String(function), ..] =
+                values.as_slice()
+                && namespace == runtime::metrics::NAMESPACE
+            {
+                assert_eq!(name, runtime::metrics::FUNCTION, "{metric}");
+                let function = function.trim_start_matches("${").trim_end_matches("Function}").to_lowercase();
+                found.insert((function, metric.to_owned()));
+            }
+            values.iter().for_each(|value| ours(value, found));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn every_metric_that_a_function_writes_is_shown_or_watched_and_the_reverse() {
+    let template = Template::read();
+    let written_by = |binary: &str| -> Vec<Metric> {
+        let own = match binary {
+            "fetch" => return fetch::METRICS.to_vec(),
+            "convert" => convert::Convert::METRICS,
+            "import" => import::Import::METRICS,
+            other => panic!("what does {other} count?"),
+        };
+        [own, sqs_batch::METRICS].concat()
+    };
+    let mut written = BTreeSet::new();
+    let mut counted = Vec::new();
+    for (binary, ..) in template.functions() {
+        counted.extend(written_by(binary));
+        written.extend(written_by(binary).into_iter().map(|metric| (binary.to_owned(), metric.as_str().to_owned())));
+    }
+    for metric in Metric::ALL {
+        assert!(counted.contains(metric), "no function writes {metric:?}");
+    }
+    let body = template.properties("Dashboard")["DashboardBody"]["Fn::Sub"].as_str().expect("a body").to_owned();
+    let mut read = BTreeSet::new();
+    ours(&serde_json::from_str(&body).expect("JSON"), &mut read);
+    alarms(&template).into_iter().for_each(|(_, _, alarm)| ours(alarm, &mut read));
+    assert_eq!(written, read);
+
+    // Dead letters are searched for, since a reason has no data before its first letter.
+    let (namespace, function, reason, name) = (
+        runtime::metrics::NAMESPACE,
+        runtime::metrics::FUNCTION,
+        runtime::metrics::REASON,
+        runtime::metrics::DEAD_LETTERED,
+    );
+    let search = format!("SEARCH('{{{namespace},{function},{reason}}} MetricName=\\\"{name}\\\"");
+    assert!(body.contains(&search), "{search}");
+}
+
+/// The costs of the runbook are added up from these.
+#[test]
+fn the_runbook_adds_up_the_costs_of_as_many_alarms_and_metrics_as_there_are() {
+    let template = Template::read();
+    let mut metrics = BTreeSet::new();
+    let body = template.properties("Dashboard")["DashboardBody"]["Fn::Sub"].as_str().expect("a body").to_owned();
+    ours(&serde_json::from_str(&body).expect("JSON"), &mut metrics);
+    alarms(&template).into_iter().for_each(|(_, _, alarm)| ours(alarm, &mut metrics));
+    let counted = format!("{} alarms", alarms(&template).len());
+    let runbook = text("infra/runbook/operate.md");
+    assert!(runbook.contains(&format!("Fixed: {counted} ")), "{counted}");
+    assert!(runbook.contains(&format!(" {} metrics and ", metrics.len())), "{} metrics", metrics.len());
+}
+
+/// A count in the code that no function's list has would never be written.
+#[test]
+fn every_metric_is_counted_somewhere_in_the_code() {
+    let code: String = [sources("functions"), sources("shared")].concat().into_iter().map(|(_, text)| text).collect();
+    for metric in Metric::ALL {
+        assert!(
+            code.contains(&format!("runtime::metrics::add(Metric::{}, ", metric.as_str())),
+            "nothing counts {metric:?}"
+        );
+    }
+}

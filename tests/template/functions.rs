@@ -1,0 +1,292 @@
+//! The functions, their environment, and what triggers them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use archiver::connection::{MAPPING, parameter};
+use runtime::{LogLevel, Variables};
+use serde_json::{Value, json};
+
+use crate::document::{Template, folders, text};
+
+/// The variables that only the one-machine run and the tests set: a function in AWS keeps no files, and finds Graph by
+/// `GRAPH_CLOUD`.
+const LOCAL_ONLY: &[&str] = &["GRAPH_LOGIN_URL", "GRAPH_URL", "MAILDIR"];
+
+/// What each function reads, by its own account.
+fn declared(binary: &str) -> &'static [&'static str] {
+    match binary {
+        "fetch" => fetch::VARIABLES,
+        "convert" => convert::VARIABLES,
+        "import" => import::VARIABLES,
+        other => panic!("a new function: what does {other} read?"),
+    }
+}
+
+fn environment(properties: &Value) -> BTreeMap<&str, &Value> {
+    let variables = properties["Environment"]["Variables"].as_object().expect("a function has an environment");
+    variables.iter().map(|(name, value)| (name.as_str(), value)).collect()
+}
+
+#[test]
+fn every_function_folder_is_deployed_and_nothing_else() {
+    let template = Template::read();
+    let mut deployed: Vec<_> = template.functions().into_iter().map(|(binary, ..)| binary.to_owned()).collect();
+    deployed.sort();
+    assert_eq!(deployed, folders("functions"));
+    for (binary, id, properties) in template.functions() {
+        // `sam deploy` packages what `make build` built; with a build method, `sam build` would build something else.
+        assert!(template.section("Resources")[id].get("Metadata").is_none(), "{binary}");
+        assert_eq!(properties["CodeUri"], format!("target/lambda/{binary}"));
+        assert_eq!(properties["FunctionName"], json!({"Fn::Sub": format!("${{AWS::StackName}}-{binary}")}));
+        assert!(text(&format!("functions/{binary}/Cargo.toml")).contains(&format!("name = \"{binary}\"")));
+    }
+    let global = &template.section("Globals")["Function"];
+    assert_eq!(global["Handler"], "bootstrap");
+    assert_eq!(global["Runtime"], "provided.al2023");
+}
+
+/// cargo-lambda would turn unwinding off without this line, and one record's panic would then end the whole batch.
+#[test]
+fn what_is_deployed_unwinds() {
+    let manifest = text("Cargo.toml");
+    let (_, profile) = manifest.split_once("[profile.release]\n").expect("a profile for what is deployed");
+    let profile = profile.split("\n[").next().unwrap_or_default();
+    assert!(profile.lines().any(|line| line == "panic = \"unwind\""), "{profile}");
+}
+
+/// The `archiver` command asks the stack for its parameters, and takes them for what import has.
+#[test]
+fn what_import_is_told_of_the_user_map_is_what_the_command_finds() {
+    let template = Template::read();
+    let (_, _, properties) = template.functions().into_iter().find(|(binary, ..)| *binary == "import").expect("import");
+    for variable in MAPPING {
+        let parameter = parameter(variable);
+        assert_eq!(environment(properties)[variable], &json!({"Ref": parameter}));
+        assert!(template.section("Parameters")[&parameter].is_object(), "{parameter}");
+    }
+}
+
+#[test]
+fn every_variable_that_a_function_reads_is_set_and_the_reverse() {
+    for (binary, _, properties) in Template::read().functions() {
+        let set: BTreeSet<_> = environment(properties).into_keys().collect();
+        let read: BTreeSet<_> = declared(binary).iter().copied().filter(|name| !LOCAL_ONLY.contains(name)).collect();
+        assert_eq!(set, read, "{binary}");
+    }
+}
+
+/// The environment that a deployment with these parameters gives a function.
+fn values(template: &Template, properties: &Value, parameters: &BTreeMap<&str, &str>) -> BTreeMap<String, String> {
+    let resolve = |value: &Value| -> String {
+        if let Some(plain) = value.as_str() {
+            return plain.to_owned();
+        }
+        let Some(name) = value["Ref"].as_str() else { return "arn:aws:secretsmanager:eu-west-1:1:secret:a".to_owned() };
+        let Some(parameter) = template.section("Parameters").get(name) else { return format!("https://{name}") };
+        let default = || match &parameter["Default"] {
+            Value::String(text) => text.clone(),
+            Value::Null => panic!("{name} has no default: set it in this test"),
+            other => other.to_string(),
+        };
+        parameters.get(name).map_or_else(default, |value| (*value).to_owned())
+    };
+    environment(properties).into_iter().map(|(name, value)| (name.to_owned(), resolve(value))).collect()
+}
+
+/// Whether the function would start.
+fn starts(binary: &str, values: &BTreeMap<String, String>) -> Result<(), String> {
+    let variables = Variables::from_values(declared(binary), |name| values.get(name).cloned());
+    let result = LogLevel::read(&variables).and_then(|_| match binary {
+        "fetch" => fetch::Settings::read(&variables).map(drop),
+        "convert" => convert::Settings::read(&variables).map(drop),
+        "import" => import::Settings::read(&variables).map(drop),
+        other => panic!("a new function: {other}"),
+    });
+    result.map_err(|error| error.to_string())
+}
+
+#[test]
+fn every_function_starts_with_the_defaults_and_with_every_value_that_a_parameter_allows() {
+    let template = Template::read();
+    let given = BTreeMap::from([
+        ("ArchiveDomain", "archive.example.com"),
+        ("ArchiverUrl", "https://archive.example.com/api"),
+        ("ExportTimeZone", "Europe/Copenhagen"),
+        ("GraphClientId", "11111111-2222-3333-4444-555555555555"),
+        ("GraphTenantId", "contoso.onmicrosoft.com"),
+        ("ImapDomains", "example.com"),
+        ("TimeZone", "Europe/Copenhagen"),
+    ]);
+    let mut choices = vec![given.clone()];
+    for (name, parameter) in template.section("Parameters") {
+        for value in parameter["AllowedValues"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            choices.push(given.clone().into_iter().chain([(name.as_str(), value)]).collect());
+        }
+    }
+    choices.push(
+        given.clone().into_iter().chain([("DefaultRegion", "DK"), ("CatchAllMailbox", "rest@example.com")]).collect(),
+    );
+    let imap = given.clone().into_iter().filter(|(name, _)| !name.starts_with("Graph"));
+    choices.push(imap.chain([("Mailbox", "imap"), ("ImapHost", "mail.example.com:1993")]).collect());
+    choices.push(
+        given.clone().into_iter().chain([("Mailbox", "imap"), ("ImapProbeMailbox", "probe@example.com")]).collect(),
+    );
+    assert!(choices.len() > 15, "{}", choices.len());
+    for choice in choices {
+        for (binary, _, properties) in template.functions() {
+            let started = starts(binary, &values(&template, properties, &choice));
+            assert_eq!(started, Ok(()), "{binary} with {choice:?}");
+        }
+    }
+}
+
+#[test]
+fn every_parameter_is_used_and_shown_in_one_group() {
+    let template = Template::read();
+    let referred: BTreeSet<_> = template.referred().into_iter().collect();
+    let interface = &template.section("Metadata")["AWS::CloudFormation::Interface"];
+    let groups = interface["ParameterGroups"].as_array().expect("groups");
+    let shown: Vec<_> =
+        groups.iter().flat_map(|group| group["Parameters"].as_array().expect("a group's list")).collect();
+    for (name, parameter) in template.section("Parameters") {
+        assert!(referred.contains(name), "{name} is not used");
+        assert_eq!(shown.iter().filter(|shown| **shown == name).count(), 1, "{name} is in one group");
+        assert!(parameter["Description"].is_string(), "{name}");
+    }
+    assert_eq!(shown.len(), template.section("Parameters").len());
+    for condition in template.section("Conditions").keys() {
+        let text = text("template.yaml");
+        assert!(
+            text.contains(&format!("[{condition},"))
+                || text.contains(&format!("- {condition}\n"))
+                || text.contains(&format!("Condition: {condition}\n"))
+                || text.contains(&format!("!Condition {condition}")),
+            "{condition} is not used"
+        );
+    }
+}
+
+/// A number, or both that a condition chooses from.
+fn choices(value: &Value) -> BTreeMap<String, u64> {
+    let number = |value: &Value| value.as_u64().expect("a number");
+    match value["Fn::If"].as_array().map(Vec::as_slice) {
+        Some([condition, yes, no]) => {
+            BTreeMap::from([(condition.to_string(), number(yes)), (format!("not {condition}"), number(no))])
+        }
+        _ => BTreeMap::from([("always".to_owned(), number(value))]),
+    }
+}
+
+#[test]
+fn a_queue_hides_a_message_for_six_times_its_functions_time() {
+    let template = Template::read();
+    let mut triggered = 0;
+    for (binary, _, properties) in template.functions() {
+        let timeouts = choices(&properties["Timeout"]);
+        assert!(timeouts.values().all(|timeout| *timeout <= 900));
+        let Some(events) = properties["Events"].as_object() else { continue };
+        for event in events.values() {
+            triggered += 1;
+            let trigger = &event["Properties"];
+            let queue = trigger["Queue"]["Fn::GetAtt"].as_str().expect("a queue").trim_end_matches(".Arn");
+            assert_eq!(
+                environment(properties)[format!("{}_QUEUE_URL", binary.to_uppercase()).as_str()],
+                &json!({"Ref": queue})
+            );
+            let hidden = choices(&template.properties(queue)["VisibilityTimeout"]);
+            assert!(hidden.keys().eq(timeouts.keys()), "{queue}: one condition for both");
+            for (choice, timeout) in &timeouts {
+                assert!(hidden[choice] >= 6 * timeout, "{queue}");
+            }
+            assert_eq!(trigger["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]), "{binary}");
+            assert_eq!(trigger["BatchSize"], 10, "{binary}");
+            // A half-empty batch is billed as long as a full one.
+            assert_eq!(trigger["MaximumBatchingWindowInSeconds"], 5, "{binary}");
+            assert!(trigger["ScalingConfig"]["MaximumConcurrency"]["Ref"].is_string(), "{binary} is bounded");
+        }
+    }
+    assert_eq!(triggered, 2);
+}
+
+#[test]
+fn four_imports_at_once_are_what_graph_takes_for_one_mailbox() {
+    let template = Template::read();
+    assert_eq!(template.section("Parameters")["ImportConcurrency"]["Default"], 4);
+}
+
+#[test]
+fn fetch_runs_once_at_a_time_unless_the_account_cannot_reserve() {
+    let template = Template::read();
+    let reserved = &template.properties("FetchFunction")["ReservedConcurrentExecutions"];
+    assert_eq!(template.section("Parameters")["ReserveFetch"]["Default"], "true");
+    assert_eq!(template.decided(reserved, &[]), 1);
+    assert_eq!(template.decided(reserved, &[("ReserveFetch", "false")]), json!({"Ref": "AWS::NoValue"}));
+}
+
+#[test]
+fn fetch_is_repeated_after_a_crash_and_its_last_failure_is_kept() {
+    let template = Template::read();
+    let fetch = template.properties("FetchFunction");
+    let invoke = &fetch["EventInvokeConfig"];
+    assert_eq!(invoke["MaximumRetryAttempts"], 2);
+    let failures = json!({"Fn::GetAtt": "ScheduleFailureQueue.Arn"});
+    assert_eq!(invoke["DestinationConfig"]["OnFailure"], json!({"Type": "SQS", "Destination": failures}));
+    assert!(fetch.get("Events").is_none());
+    let [(_, schedule)] = template.of_type("AWS::Scheduler::Schedule")[..] else { panic!("one schedule") };
+    assert_eq!(template.section("Parameters")["Schedule"]["Default"], "rate(1 hour)");
+    assert_eq!(schedule["ScheduleExpressionTimezone"], json!({"Ref": "ScheduleTimeZone"}));
+    assert_eq!(template.section("Parameters")["ScheduleTimeZone"]["Default"], "UTC");
+    assert_eq!(schedule["Target"]["Arn"], json!({"Fn::GetAtt": "FetchFunction.Arn"}));
+    assert!(schedule["Target"]["RetryPolicy"]["MaximumRetryAttempts"].as_u64() > Some(0));
+    assert_eq!(schedule["Target"]["DeadLetterConfig"]["Arn"], failures);
+    // Without an input of its own it sends the event that the function's own test has.
+    assert!(schedule["Target"].get("Input").is_none());
+}
+
+#[test]
+fn each_step_is_paused_by_a_parameter() {
+    let template = Template::read();
+    for (function, parameter) in [("ConvertFunction", "ConvertState"), ("ImportFunction", "ImportState")] {
+        let enabled = &template.properties(function)["Events"]["Tasks"]["Properties"]["Enabled"];
+        assert_eq!(template.decided(enabled, &[]), true, "{function}");
+        assert_eq!(template.decided(enabled, &[(parameter, "DISABLED")]), false, "{function}");
+    }
+    let (_, schedule) = template.of_type("AWS::Scheduler::Schedule")[0];
+    assert_eq!(schedule["State"], json!({"Ref": "ScheduleState"}));
+}
+
+#[test]
+fn functions_join_a_vpc_if_subnets_are_given() {
+    let template = Template::read();
+    let vpc = &template.section("Globals")["Function"]["VpcConfig"];
+    assert_eq!(template.decided(vpc, &[]), json!({"Ref": "AWS::NoValue"}));
+    let split = |name: &str| json!({"Fn::Split": [",", {"Ref": name}]});
+    let given = template.decided(vpc, &[("SubnetIds", "subnet-1,subnet-2"), ("SecurityGroupIds", "sg-1")]);
+    assert_eq!(given, json!({"SubnetIds": split("SubnetIds"), "SecurityGroupIds": split("SecurityGroupIds")}));
+}
+
+/// The variable is the SDK's own; what it reads is what aws-config documents.
+#[test]
+fn fips_endpoints_are_a_parameter() {
+    let template = Template::read();
+    let variables = &template.section("Globals")["Function"]["Environment"]["Variables"];
+    assert_eq!(*variables, json!({"AWS_USE_FIPS_ENDPOINT": {"Ref": "FipsEndpoints"}}));
+    assert_eq!(template.section("Parameters")["FipsEndpoints"]["AllowedValues"], json!(["true", "false"]));
+}
+
+/// The waits of a record that fails every time, as the function makes them.
+#[test]
+fn an_outage_from_friday_evening_to_monday_morning_dead_letters_nothing() {
+    let template = Template::read();
+    let base = template.section("Parameters")["RetryBaseSeconds"]["Default"].as_u64().expect("a default");
+    for queue in ["ConvertQueue", "ImportQueue"] {
+        let properties = template.properties(queue);
+        let receives = properties["RedrivePolicy"]["maxReceiveCount"].as_u64().expect("a count");
+        assert!(receives <= 1000, "SQS takes no more");
+        let cap = sqs_batch::Backoff::CAP.as_secs();
+        // Each wait is shortened by up to a quarter; an eighth on average.
+        let waits: u64 = (0..receives).map(|times| base.saturating_mul(1 << times.min(20)).min(cap) * 7 / 8).sum();
+        assert!(waits > 60 * 3600, "{queue}: {} hours", waits / 3600);
+        assert!(waits < properties["MessageRetentionPeriod"].as_u64().expect("a period") / 2, "{queue}");
+    }
+}

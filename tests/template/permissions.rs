@@ -1,0 +1,332 @@
+//! Every permission, against infra/deploy/PERMISSIONS.md and against the calls of the code.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use crate::document::{Template, sources, text};
+
+/// Role, action and what it is allowed on, in the words of infra/deploy/PERMISSIONS.md.
+type Permission = (String, String, String);
+
+/// The marks of the table, and the template's condition that each stands for.
+const MARKS: &[(char, &str)] = &[
+    ('¹', "FromExports"),
+    ('²', "FromArchiver"),
+    ('³', "HasKey"),
+    ('⁴', "Traced"),
+    ('⁵', "ByGraph"),
+    ('⁶', "ByImap"),
+    ('⁷', "InVpc"),
+    ('⁸', "Replicated"),
+];
+
+/// Each role's function, and the crates of ours that make requests of AWS for it.
+const FUNCTIONS: &[(&str, &[&str])] = &[
+    ("FetchRole", &["functions/fetch", "shared/source", "shared/ledger"]),
+    ("ConvertRole", &["functions/convert", "shared/source", "shared/ledger", "shared/sqs-batch"]),
+    ("ImportRole", &["functions/import", "shared/mailbox", "shared/ledger", "shared/sqs-batch"]),
+];
+
+/// What a function needs that makes such a call of the crates in which the SDKs end.
+const CALLS: &[(&str, &[&str])] = &[
+    // Of a key that is not there S3 says so only to who may list it.
+    ("store.get(", &["s3:GetObject", "s3:ListBucket"]),
+    ("store.get_if_changed(", &["s3:GetObject", "s3:ListBucket"]),
+    ("store.digest(", &["s3:GetObject", "s3:ListBucket"]),
+    ("store.version(", &["s3:GetObject", "s3:ListBucket"]),
+    ("store.piece(", &["s3:GetObject"]),
+    ("store.put(", &["s3:PutObject"]),
+    ("store.put_large(", &["s3:PutObject", "s3:AbortMultipartUpload"]),
+    ("store.list(", &["s3:ListBucket"]),
+    ("secrets.get(", &["secretsmanager:GetSecretValue"]),
+    ("convert_queue.send(", &["sqs:SendMessage"]),
+    ("next.send(", &["sqs:SendMessage"]),
+    ("dead_letters.send_letter(", &["sqs:SendMessage"]),
+    ("source.postpone(", &["sqs:ChangeMessageVisibility"]),
+];
+
+/// What the SDK's calls need. A call that is not here fails the test below.
+const ACTIONS: &[(&str, &str)] = &[
+    ("abort_multipart_upload", "s3:AbortMultipartUpload"),
+    ("change_message_visibility", "sqs:ChangeMessageVisibility"),
+    ("complete_multipart_upload", "s3:PutObject"),
+    ("create_multipart_upload", "s3:PutObject"),
+    ("get_object", "s3:GetObject"),
+    ("get_secret_value", "secretsmanager:GetSecretValue"),
+    ("head_object", "s3:GetObject"),
+    ("list_objects_v2", "s3:ListBucket"),
+    ("put_object", "s3:PutObject"),
+    ("send_message", "sqs:SendMessage"),
+    ("send_message_batch", "sqs:SendMessage"),
+    ("upload_part", "s3:PutObject"),
+];
+
+/// What AWS's services do with a function's role.
+const ON_BEHALF: &[&str] = &[
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+    "kms:Decrypt",
+    "kms:GenerateDataKey",
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+    "sqs:DeleteMessage",
+    "sqs:GetQueueAttributes",
+    "sqs:ReceiveMessage",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+];
+
+/// The roles of AWS's own services.
+const SERVICES: &[&str] = &["ScheduleRole", "ReplicationRole"];
+
+fn list(value: &Value) -> Vec<&Value> {
+    value.as_array().map_or_else(|| vec![value], |values| values.iter().collect())
+}
+
+/// The roles, each with its one policy's document and the condition on which the policy is there.
+fn policies(template: &Template) -> Vec<(&str, &Value, Option<&'static str>)> {
+    let mut found = Vec::new();
+    for (role, properties) in template.of_type("AWS::IAM::Role") {
+        assert!(properties.get("ManagedPolicyArns").is_none(), "no policy that AWS may change");
+        let Some(inline) = properties["Policies"].as_array() else { continue };
+        assert_eq!(inline.len(), 1, "one policy a role");
+        found.push((role, &inline[0]["PolicyDocument"], None));
+    }
+    for (_, properties) in template.of_type("AWS::IAM::Policy") {
+        let role = properties["Roles"][0]["Ref"].as_str().expect("a role");
+        found.push((role, &properties["PolicyDocument"], Some("Replicated")));
+    }
+    assert_eq!(found.len(), template.of_type("AWS::IAM::Role").len(), "each role has a policy");
+    found
+}
+
+/// The statements of a policy, each with the condition on which it is there.
+fn statements(policy: &Value) -> Vec<(Option<&str>, &Value)> {
+    let statements = policy["Statement"].as_array().expect("statements");
+    statements
+        .iter()
+        .map(|statement| match statement["Fn::If"].as_array().map(Vec::as_slice) {
+            Some([condition, there, otherwise]) => {
+                assert_eq!(*otherwise, json!({"Ref": "AWS::NoValue"}), "a statement is there or not");
+                (condition.as_str(), there)
+            }
+            Some(_) => panic!("no condition: {statement}"),
+            None => (None, statement),
+        })
+        .collect()
+}
+
+/// `${Bucket.Arn}/mime/*` is `mime/*`, `!GetAtt Key.Arn` is `Key`.
+fn on(resource: &Value) -> String {
+    if let Some(choice) = resource["Fn::If"].as_array() {
+        assert_eq!(choice[0], "CreatesKey", "the created key or the given one");
+        return on(&choice[1]);
+    }
+    if let Some(name) = resource["Fn::GetAtt"].as_str() {
+        return name.trim_end_matches(".Arn").to_owned();
+    }
+    if let Some(name) = resource["Ref"].as_str() {
+        return name.to_owned();
+    }
+    let pattern = resource["Fn::Sub"].as_str().or(resource.as_str()).expect("a resource");
+    pattern.trim_start_matches("${Bucket.Arn}/").replace(['$', '{', '}'], "")
+}
+
+fn granted(template: &Template) -> BTreeSet<Permission> {
+    granted_on(template).into_keys().collect()
+}
+
+/// What is granted, and the condition on which.
+fn granted_on(template: &Template) -> BTreeMap<Permission, Option<String>> {
+    let mut granted = BTreeMap::new();
+    for (role, policy, whole) in policies(template) {
+        for (condition, statement) in statements(policy) {
+            let condition = condition.or(whole);
+            assert_eq!(statement["Effect"], "Allow", "{role}");
+            for action in list(&statement["Action"]) {
+                let action = action.as_str().expect("an action");
+                let targets = if action == "s3:ListBucket" && role != "ReplicationRole" {
+                    // On the bucket, so what is allowed is in the condition.
+                    assert_eq!(statement["Resource"], json!({"Fn::GetAtt": "Bucket.Arn"}), "{role}");
+                    let condition = statement["Condition"].as_object().expect("a listing is bounded by a prefix");
+                    let (operator, keys) = condition.iter().next().expect("a condition");
+                    assert!(
+                        condition.len() == 1 && ["StringEquals", "StringLike"].contains(&operator.as_str()),
+                        "{role}"
+                    );
+                    list(&keys["s3:prefix"])
+                } else {
+                    list(&statement["Resource"])
+                };
+                for target in targets {
+                    let permission = (role.to_owned(), action.to_owned(), on(target));
+                    let before = granted.insert(permission, condition.map(str::to_owned));
+                    assert!(before.is_none(), "{role} is granted {action} twice");
+                }
+            }
+        }
+    }
+    granted
+}
+
+/// The rows of the table, and what needs each.
+fn documented() -> Vec<(Permission, String)> {
+    let table = text("infra/deploy/PERMISSIONS.md");
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+    let rows = rows.map(|row| row.split(" | ").collect::<Vec<_>>()).filter(|cells| cells[0].ends_with("Role"));
+    let row = |cells: Vec<&str>| {
+        let [role, action, on, needed] = cells[..] else { panic!("a row has four cells: {cells:?}") };
+        ((role.to_owned(), action.to_owned(), on.to_owned()), needed.to_owned())
+    };
+    rows.map(row).filter(|((role, ..), _)| role != "Role").collect()
+}
+
+#[test]
+fn every_permission_is_documented_with_the_line_that_needs_it_and_the_reverse() {
+    let rows = documented();
+    let documented: BTreeSet<_> = rows.iter().map(|(permission, _)| permission.clone()).collect();
+    let conditions = granted_on(&Template::read());
+    let granted: BTreeSet<_> = conditions.keys().cloned().collect();
+    let undocumented: Vec<_> = granted.difference(&documented).collect();
+    let unneeded: Vec<_> = documented.difference(&granted).collect();
+    assert!(undocumented.is_empty(), "granted and not in infra/deploy/PERMISSIONS.md: {undocumented:?}");
+    assert!(unneeded.is_empty(), "in infra/deploy/PERMISSIONS.md and not granted: {unneeded:?}");
+    assert_eq!(rows.len(), documented.len(), "a row stands twice");
+
+    for (permission, needed) in rows {
+        let mark = needed.chars().last().and_then(|mark| MARKS.iter().find(|(other, _)| *other == mark));
+        let condition = mark.map(|(_, condition)| (*condition).to_owned());
+        assert_eq!(condition, conditions[&permission], "the mark of {permission:?}");
+        let (role, action, on) = permission;
+        let behalf =
+            ON_BEHALF.contains(&action.as_str()) || SERVICES.contains(&role.as_str()) || on == "ScheduleFailureQueue";
+        match needed.split_once(".rs `") {
+            Some((path, rest)) => {
+                let call = rest.split('`').next().expect("a call");
+                let code: String = text(&format!("{path}.rs")).split_whitespace().collect();
+                let call: String = call.split_whitespace().collect();
+                assert!(code.contains(&call), "{role} {action}: {path}.rs no longer has {call}");
+                assert!(!behalf, "{role} {action} is AWS's own doing");
+                let (_, own) = FUNCTIONS.iter().find(|(own, _)| *own == role).expect("a function's role");
+                let sdk = ["shared/aws/"];
+                let is_its = |path: &str| own.iter().any(|folder| path.starts_with(&format!("{folder}/")));
+                assert!(
+                    is_its(path) || sdk.iter().any(|folder| path.starts_with(folder)),
+                    "{role} {action}: {path}.rs is no part of that function"
+                );
+            }
+            None => assert!(behalf, "{role} {action}: which line needs it? {needed}"),
+        }
+    }
+}
+
+#[test]
+fn what_the_code_calls_is_what_the_functions_are_granted() {
+    let mut called = BTreeSet::new();
+    for (path, code) in [sources("functions"), sources("shared")].concat() {
+        if !code.contains("aws_sdk_") {
+            continue;
+        }
+        let code: String = code.split_whitespace().collect();
+        for before in ["self.client.", "self.0."] {
+            for call in code.split(before).skip(1).filter_map(|rest| rest.split_once("()")).map(|(name, _)| name) {
+                let action = ACTIONS.iter().find(|(name, _)| *name == call);
+                let (_, action) =
+                    action.unwrap_or_else(|| panic!("{path} calls {call}, of which this test knows no action"));
+                called.insert((*action).to_owned());
+            }
+        }
+    }
+    let granted = granted(&Template::read());
+    let own = granted.into_iter().filter(|(role, ..)| !SERVICES.contains(&role.as_str())).map(|(_, action, _)| action);
+    let own: BTreeSet<_> = own.filter(|action| !ON_BEHALF.contains(&action.as_str())).collect();
+    assert_eq!(called, own);
+}
+
+/// The test above compares all with all; this one each function with its own role.
+#[test]
+fn what_each_function_calls_is_what_its_own_role_is_granted() {
+    let granted = granted(&Template::read());
+    for (role, folders) in FUNCTIONS {
+        let code: String =
+            folders.iter().flat_map(|folder| sources(&format!("{folder}/src"))).map(|(_, code)| code).collect();
+        let code: String = code.split_whitespace().collect();
+        let called = CALLS.iter().filter(|(call, _)| code.contains(call)).flat_map(|(_, actions)| *actions);
+        let called: BTreeSet<_> = called.copied().collect();
+        let own = granted.iter().filter(|(who, action, _)| who == role && !ON_BEHALF.contains(&action.as_str()));
+        assert_eq!(called, own.map(|(_, action, _)| action.as_str()).collect(), "{role}");
+    }
+}
+
+#[test]
+fn nothing_is_granted_by_a_wildcard_but_where_aws_has_no_resources() {
+    for (role, action, on) in granted(&Template::read()) {
+        assert!(!action.contains('*'), "{role}: {action}");
+        assert!(
+            on != "*" || ["xray:", "ec2:"].iter().any(|service| action.starts_with(service)),
+            "{role}: {action} on everything"
+        );
+        assert!(
+            on.split('/').next().is_some_and(|folder| folder == "*" || !folder.contains('*')),
+            "{role}: {action} on {on}"
+        );
+    }
+}
+
+#[test]
+fn each_function_may_do_only_its_own_part() {
+    let granted = granted(&Template::read());
+    let may = |role: &str, on: &str| granted.iter().any(|(who, _, what)| who == role && what.contains(on));
+    for (role, never) in [
+        (
+            "FetchRole",
+            &["mime", "outcomes", "config", "GraphSecret", "ImapSecret", "ImportQueue", "DeadLetterQueue"][..],
+        ),
+        ("ConvertRole", &["state", "runs", "config", "GraphSecret", "ImapSecret"]),
+        ("ImportRole", &["state/cursor", "runs", "inbox", "ArchiverSecret", "ConvertQueue"]),
+        ("ScheduleRole", &["mime", "Secret", "DeadLetterQueue", "ConvertFunction", "ImportFunction"]),
+    ] {
+        for on in never {
+            assert!(!may(role, on), "{role} may do something with {on}");
+        }
+    }
+}
+
+#[test]
+fn the_prefixes_are_the_stores_own() {
+    let template = Template::read();
+    assert_eq!(template.section("Parameters")["UserMapKey"]["Default"], model::keys::USER_MAP);
+    let granted = granted(&template);
+    let of_functions = granted.iter().filter(|(role, ..)| !SERVICES.contains(&role.as_str()));
+    let granted: BTreeSet<_> = of_functions.map(|(.., on)| on.as_str()).filter(|on| on.contains('/')).collect();
+    let of = |folder: &str| format!("{folder}*");
+    let keys: BTreeSet<_> = [
+        model::keys::CURSOR.to_owned(),
+        model::keys::USER_MAP_RECORD.to_owned(),
+        of(model::keys::RUNS),
+        of(model::keys::OUTCOMES),
+        of(model::keys::INBOX),
+        of(model::keys::MIME),
+    ]
+    .into();
+    assert_eq!(granted, keys.iter().map(String::as_str).collect());
+}
+
+/// The services of everything that the template creates.
+#[test]
+fn deployer_permissions_name_every_service_of_the_template() {
+    let document = text("infra/deploy/PERMISSIONS.md");
+    let (_, section) = document.split_once("## The deployer").expect("a section");
+    for resource in Template::read().section("Resources").values() {
+        let service = match resource["Type"].as_str().and_then(|kind| kind.split("::").nth(1)).expect("a type") {
+            "Serverless" => "lambda".to_owned(),
+            other => other.to_lowercase(),
+        };
+        assert!(section.contains(&format!("`{service}:")), "{service}");
+    }
+}

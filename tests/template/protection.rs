@@ -1,0 +1,280 @@
+//! What protects the data: encryption, transport, retention, and what outlives the stack.
+
+use serde_json::{Value, json};
+
+use crate::{
+    conditions::Parameters,
+    document::{Template, text},
+};
+
+const TWO_WEEKS: u64 = 14 * 24 * 3600;
+
+/// Deployments without a key of the customer's, with a key of the stack's, and with an existing one.
+const KEYS: [&Parameters<'_>; 3] = [
+    &[("Encryption", "aws-owned")],
+    &[("Encryption", "customer-managed")],
+    &[("Encryption", "customer-managed"), ("KeyArn", "arn:aws:kms:eu-west-1:1:key/k")],
+];
+
+/// A property in each of these deployments.
+fn by_key(template: &Template, value: &Value) -> [Value; 3] {
+    KEYS.map(|parameters| template.decided(value, parameters))
+}
+
+#[test]
+fn data_at_rest_is_encrypted_with_the_customers_key_if_there_is_one() {
+    let template = Template::read();
+    let keys = [json!({"Ref": "AWS::NoValue"}), json!({"Fn::GetAtt": "Key.Arn"}), json!({"Ref": "KeyArn"})];
+    for (id, queue) in template.of_type("AWS::SQS::Queue") {
+        // Said in both cases: SQS rejects a change that would turn on both kinds.
+        assert_eq!(
+            by_key(&template, &queue["SqsManagedSseEnabled"]),
+            [json!(true), json!(false), json!(false)],
+            "{id}"
+        );
+        assert_eq!(by_key(&template, &queue["KmsMasterKeyId"]), keys, "{id}");
+    }
+    for of_type in ["AWS::SecretsManager::Secret", "AWS::Logs::LogGroup"] {
+        for (id, properties) in template.of_type(of_type) {
+            assert_eq!(by_key(&template, &properties["KmsKeyId"]), keys, "{id}");
+        }
+    }
+    let rule = &template.properties("Bucket")["BucketEncryption"]["ServerSideEncryptionConfiguration"][0];
+    let by_default = &rule["ServerSideEncryptionByDefault"];
+    let [aws, own, given] = by_key(&template, &by_default["SSEAlgorithm"]);
+    assert_eq!([aws, own, given], [json!("AES256"), json!("aws:kms"), json!("aws:kms")]);
+    assert_eq!(by_key(&template, &by_default["KMSMasterKeyID"]), keys);
+    assert_eq!(by_key(&template, &template.section("Globals")["Function"]["KmsKeyArn"]), keys);
+    assert_eq!(by_key(&template, &template.properties("AlarmTopic")["KmsMasterKeyId"]), keys);
+    assert_eq!(KEYS.map(|parameters| template.holds("CreatesKey", parameters)), [false, true, false]);
+    assert_eq!(template.section("Resources")["Key"]["Condition"], "CreatesKey");
+}
+
+/// Without the condition of the key every role loses its use, and all that was written under it is lost to them.
+#[test]
+fn who_chooses_the_key_is_told_that_there_is_no_way_back() {
+    let template = Template::read();
+    let parameter = template.section("Parameters")["Encryption"]["Description"].as_str().expect("a description");
+    assert!(parameter.contains("One way"), "{parameter}");
+    assert!(text("infra/runbook/operate.md").contains("**`Encryption` goes one way**"));
+}
+
+#[test]
+fn the_bucket_is_private_versioned_and_only_to_be_had_over_tls() {
+    let template = Template::read();
+    let bucket = template.properties("Bucket");
+    let access = bucket["PublicAccessBlockConfiguration"].as_object().expect("a block");
+    assert!(access.len() == 4 && access.values().all(|on| on == true));
+    assert_eq!(bucket["VersioningConfiguration"]["Status"], "Enabled");
+    let statements = template.properties("BucketPolicy")["PolicyDocument"]["Statement"].as_array().expect("statements");
+    assert!(statements.iter().all(|statement| statement["Effect"] == "Deny"), "the policy grants nothing");
+    for condition in [
+        json!({"Bool": {"aws:SecureTransport": "false"}}),
+        // In quotes in the template: S3 takes text.
+        json!({"NumericLessThan": {"s3:TlsVersion": "1.2"}}),
+    ] {
+        let statement = statements.iter().find(|statement| statement["Condition"] == condition);
+        let statement = statement.unwrap_or_else(|| panic!("nothing is refused on the condition {condition}"));
+        assert_eq!((&statement["Principal"], &statement["Action"]), (&json!("*"), &json!("s3:*")));
+        let everything = json!([{"Fn::GetAtt": "Bucket.Arn"}, {"Fn::Sub": "${Bucket.Arn}/*"}]);
+        assert_eq!(statement["Resource"], everything, "{condition}");
+    }
+}
+
+#[test]
+fn every_queue_is_only_to_be_had_over_tls_and_keeps_what_it_has_for_two_weeks() {
+    let template = Template::read();
+    let [(_, policy)] = template.of_type("AWS::SQS::QueuePolicy")[..] else { panic!("one policy for all") };
+    assert_eq!(policy["PolicyDocument"]["Statement"][0]["Effect"], "Deny");
+    let covered = policy["Queues"].as_array().expect("queues");
+    for (id, queue) in template.of_type("AWS::SQS::Queue") {
+        assert!(covered.contains(&json!({"Ref": id})), "{id}");
+        assert_eq!(queue["MessageRetentionPeriod"], TWO_WEEKS, "{id}");
+    }
+}
+
+#[test]
+fn the_dead_letter_queue_takes_letters_from_the_two_queues_and_they_know_no_other() {
+    let template = Template::read();
+    let allowed =
+        template.properties("DeadLetterQueue")["RedriveAllowPolicy"]["sourceQueueArns"].as_array().expect("sources");
+    for (index, queue) in ["ConvertQueue", "ImportQueue"].into_iter().enumerate() {
+        let properties = template.properties(queue);
+        let name = properties["QueueName"]["Fn::Sub"].as_str().expect("a name");
+        let arn = allowed[index]["Fn::Sub"].as_str().expect("an ARN");
+        assert_eq!(arn, format!("arn:${{AWS::Partition}}:sqs:${{AWS::Region}}:${{AWS::AccountId}}:{name}"));
+        assert_eq!(properties["RedrivePolicy"]["deadLetterTargetArn"], json!({"Fn::GetAtt": "DeadLetterQueue.Arn"}));
+    }
+    assert_eq!(allowed.len(), 2);
+    assert_eq!(template.properties("DeadLetterQueue")["RedriveAllowPolicy"]["redrivePermission"], "byQueue");
+    // No queue's dead letters come to any other, and what is given up for good has no further queue.
+    for queue in ["ConvertQueue", "ImportQueue", "ScheduleFailureQueue"] {
+        let allowed = &template.properties(queue)["RedriveAllowPolicy"];
+        assert_eq!(*allowed, json!({"redrivePermission": "denyAll"}), "{queue}");
+    }
+    for queue in ["DeadLetterQueue", "ScheduleFailureQueue"] {
+        assert!(template.properties(queue).get("RedrivePolicy").is_none(), "{queue}");
+    }
+}
+
+#[test]
+fn no_secret_is_a_parameter_and_each_is_generated() {
+    let template = Template::read();
+    for name in template.section("Parameters").keys() {
+        let lower = name.to_lowercase();
+        assert!(!["secret", "password", "token"].iter().any(|word| lower.contains(word)), "{name}");
+    }
+    for (id, secret) in template.of_type("AWS::SecretsManager::Secret") {
+        assert!(secret.get("SecretString").is_none(), "{id}");
+        let shape = secret["GenerateSecretString"]["SecretStringTemplate"].as_str().expect("a shape");
+        assert!(serde_json::from_str::<Value>(shape).is_ok_and(|shape| shape.is_object()), "{id}");
+    }
+}
+
+/// A key is never deleted: the rollback of the update that created it comes after objects were written under it. What a
+/// failed creation leaves of the others is empty.
+#[test]
+fn data_keys_and_secrets_outlive_the_stack() {
+    let template = Template::read();
+    let kept = ["Bucket", "AccessLogs", "ArchiverSecret", "GraphSecret", "ImapSecret"];
+    let kept = kept.map(|id| (id, "RetainExceptOnCreate")).into_iter().chain([("Key", "Retain")]);
+    for (id, policy) in kept {
+        let resource = &template.section("Resources")[id];
+        assert_eq!(resource["DeletionPolicy"], policy, "{id}");
+        assert_eq!(resource["UpdateReplacePolicy"], "Retain", "{id}");
+    }
+}
+
+/// S3's documentation, "Enforce conditional writes": parts of a multipart upload take no such header and are excepted.
+#[test]
+fn mail_and_manifests_cannot_be_overwritten() {
+    let template = Template::read();
+    let statements = template.properties("BucketPolicy")["PolicyDocument"]["Statement"].as_array().expect("statements");
+    let statement = statements.iter().find(|statement| statement["Sid"] == "WriteOnce").expect("a statement");
+    assert_eq!(
+        *statement,
+        json!({
+            "Sid": "WriteOnce", "Effect": "Deny", "Principal": "*", "Action": "s3:PutObject",
+            "Resource": [{"Fn::Sub": "${Bucket.Arn}/mime/*"}, {"Fn::Sub": "${Bucket.Arn}/runs/*"}],
+            "Condition": {"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}},
+        })
+    );
+    // An update must not have the policy before the function that satisfies it.
+    assert_eq!(template.section("Resources")["BucketPolicy"]["DependsOn"], "FetchFunction");
+}
+
+#[test]
+fn readers_of_the_bucket_are_recorded_unless_declined() {
+    let template = Template::read();
+    let logging = &template.properties("Bucket")["LoggingConfiguration"];
+    let logged = |bucket| template.decided(logging, &[("AccessLogBucket", bucket)]);
+    assert_eq!(logged("")["DestinationBucketName"], json!({"Ref": "AccessLogs"}));
+    assert_eq!(logged("own-logs")["DestinationBucketName"], json!({"Ref": "AccessLogBucket"}));
+    assert_eq!(logged("none"), json!({"Ref": "AWS::NoValue"}));
+    assert_eq!(template.section("Parameters")["AccessLogBucket"]["Default"], "");
+    let policy = &template.properties("AccessLogsPolicy")["PolicyDocument"]["Statement"];
+    let grant = policy.as_array().expect("statements").iter().find(|statement| statement["Effect"] == "Allow");
+    let grant = grant.expect("S3 may write");
+    assert_eq!(
+        (&grant["Principal"]["Service"], &grant["Action"]),
+        (&json!("logging.s3.amazonaws.com"), &json!("s3:PutObject"))
+    );
+    // S3 writes under the prefix that the logging names.
+    assert_eq!(grant["Resource"], json!({"Fn::Sub": "${AccessLogs.Arn}/${AWS::StackName}/*"}));
+    assert_eq!(logged("")["LogFilePrefix"], json!({"Fn::Sub": "${AWS::StackName}/"}));
+}
+
+#[test]
+fn object_lock_and_its_days_are_separate() {
+    let template = Template::read();
+    let lock = |parameters: &Parameters<'_>| {
+        template.decided(&template.properties("Bucket")["ObjectLockConfiguration"], parameters)
+    };
+    assert_eq!(lock(&[]), json!({"Ref": "AWS::NoValue"}));
+    assert_eq!(lock(&[("ObjectLock", "enabled")]), json!({"ObjectLockEnabled": "Enabled"}));
+    // As deployments of earlier releases have it, and still enabled when the days are taken away again.
+    let days = lock(&[("ObjectLockDays", "30")]);
+    assert_eq!(days["Rule"]["DefaultRetention"]["Days"], json!({"Ref": "ObjectLockDays"}));
+    assert_eq!(days["ObjectLockEnabled"], "Enabled");
+}
+
+/// Otherwise reconcile would find manifests of which no outcome is left, and report their items as missing.
+#[test]
+fn outcomes_and_manifests_expire_together() {
+    let template = Template::read();
+    let rules = |days| {
+        let rules = &template.properties("Bucket")["LifecycleConfiguration"]["Rules"];
+        let rules = template.decided(rules, &[("OutcomeDays", days), ("MimeDays", "0")]);
+        let rules = rules.as_array().expect("rules").iter();
+        let expiring = rules.filter(|rule| rule["ExpirationInDays"] == json!({"Ref": "OutcomeDays"}));
+        expiring.filter_map(|rule| rule["Prefix"].as_str().map(str::to_owned)).collect::<Vec<_>>()
+    };
+    assert_eq!(rules("365"), [model::keys::OUTCOMES, model::keys::RUNS, model::keys::DISCARDED]);
+    assert!(rules("0").is_empty(), "by default they are kept");
+    assert_eq!(template.section("Parameters")["OutcomeDays"]["Default"], 0);
+}
+
+#[test]
+fn replica_gets_what_decides_whether_an_item_is_filed_again() {
+    let template = Template::read();
+    let replication = &template.properties("Bucket")["ReplicationConfiguration"];
+    assert_eq!(template.decided(replication, &[]), json!({"Ref": "AWS::NoValue"}));
+    let replication = template.decided(replication, &[("ReplicaBucketArn", "arn:aws:s3:::replica")]);
+    let rules = replication["Rules"].as_array().expect("rules");
+    let prefixes: Vec<_> = rules.iter().filter_map(|rule| rule["Filter"]["Prefix"].as_str()).collect();
+    assert_eq!(prefixes, ["outcomes/", "state/", "runs/", "config/"]);
+    let priorities: std::collections::BTreeSet<_> = rules.iter().map(|rule| rule["Priority"].as_u64()).collect();
+    assert_eq!(priorities.len(), rules.len(), "S3 wants them to differ");
+}
+
+/// In templates S3 and IAM have no way to say no to these.
+#[test]
+fn rules_reject_contradicting_parameters() {
+    let template = Template::read();
+    let given = [("ArchiverUrl", "https://archive.example.com"), ("GraphTenantId", "t"), ("GraphClientId", "c")];
+    assert_eq!(template.violations(&given), Vec::<&str>::new());
+    let cases: [(&Parameters<'_>, &str); 8] = [
+        (&[("ArchiverUrl", "")], "needs ArchiverUrl"),
+        (&[("Source", "chat-export")], "needs ExportTimeZone"),
+        (&[("GraphTenantId", "")], "needs GraphTenantId"),
+        (&[("AlarmTopicArn", "arn:aws:sns:r:1:t"), ("AlarmEmail", "a@example.com")], "AlarmEmail"),
+        (&[("KeyArn", "arn:aws:kms:r:1:key/k")], "Encryption customer-managed"),
+        (&[("SubnetIds", "subnet-1")], "SecurityGroupIds"),
+        (&[("SecurityGroupIds", "sg-1")], "SecurityGroupIds"),
+        (&[("ReplicaBucketArn", "arn:aws:s3:::r"), ("Encryption", "customer-managed")], "Encryption aws-owned"),
+    ];
+    for (wrong, message) in cases {
+        let parameters = [&given[..], wrong].concat();
+        let violations = template.violations(&parameters);
+        assert!(violations.len() == 1 && violations[0].contains(message), "{wrong:?}: {violations:?}");
+    }
+    let both = [&given[..], &[("SubnetIds", "subnet-1"), ("SecurityGroupIds", "sg-1")]].concat();
+    assert_eq!(template.violations(&both), Vec::<&str>::new());
+}
+
+#[test]
+fn rendered_mail_stays_longer_than_a_dead_letter_that_may_need_it() {
+    let template = Template::read();
+    let days = template.section("Parameters")["MimeDays"]["AllowedValues"].as_array().expect("values");
+    // A letter lives 14 days, and may be replayed on the last of them.
+    assert!(days.iter().filter_map(Value::as_u64).all(|days| days == 0 || days >= 28));
+    let rules = template.properties("Bucket")["LifecycleConfiguration"]["Rules"].as_array().expect("rules");
+    let by_mime_days = |rule: &&Value| rule.to_string().contains("MimeDays");
+    let expiring: Vec<_> = rules.iter().filter(by_mime_days).collect();
+    assert_eq!(expiring.len(), 1, "only rendered mail expires by MimeDays");
+    let rule = &expiring[0]["Fn::If"][1];
+    assert_eq!(rule["Prefix"], "mime/");
+    // What was removed or written over can be restored as long as a letter says so, and a month's proof after that.
+    assert_eq!(rule["NoncurrentVersionExpiration"]["NoncurrentDays"], 30);
+}
+
+#[test]
+fn every_function_logs_into_its_own_group_which_forgets() {
+    let template = Template::read();
+    for (binary, _, properties) in template.functions() {
+        let group = properties["LoggingConfig"]["LogGroup"]["Ref"].as_str().expect("a log group");
+        let group = template.properties(group);
+        assert_eq!(group["LogGroupName"], json!({"Fn::Sub": format!("/aws/lambda/${{AWS::StackName}}-{binary}")}));
+        assert_eq!(group["RetentionInDays"], json!({"Ref": "LogDays"}), "{binary}");
+    }
+}
