@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
 };
 
@@ -44,15 +44,14 @@ const IMPURE: &[&str] = &[
 ];
 
 /// A crate of the workspace.
-pub(crate) struct Member {
-    pub(crate) name: String,
-    pub(crate) directory: PathBuf,
+struct Member {
+    name: String,
     /// Without those that only its tests use.
     dependencies: BTreeSet<String>,
 }
 
 /// The members of the workspace.
-pub(crate) fn members() -> Vec<Member> {
+fn members() -> Vec<Member> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
@@ -67,7 +66,6 @@ pub(crate) fn members() -> Vec<Member> {
         .iter()
         .map(|package| Member {
             name: text(&package["name"]),
-            directory: Path::new(&text(&package["manifest_path"])).parent().unwrap().to_owned(),
             dependencies: package["dependencies"]
                 .as_array()
                 .unwrap()
@@ -142,7 +140,8 @@ fn picture() -> String {
 
 #[test]
 fn architecture_shows_the_crates_as_they_are() {
-    let document = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ARCHITECTURE.md")).unwrap();
+    let document =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ARCHITECTURE.md")).unwrap();
     let picture = picture();
     assert!(document.contains(&picture), "ARCHITECTURE.md needs this list of crates:\n{picture}");
 }
