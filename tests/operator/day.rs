@@ -190,6 +190,13 @@ async fn mapping(day: &Day) {
     day.answered("day-mapping-upload-no", "n", &["mapping", "upload", &good]).await;
     day.told("day-mapping-upload", &["mapping", "upload", "--yes", &good]).await;
     day.told("day-mapping-upload-again", &["mapping", "upload", "--yes", &good]).await;
+    // Fewer numbers than the last map had that import used: that map has one, and the one that is confirmed has two.
+    let empty = file("empty.csv", "Mobile;Email\n");
+    day.told("day-mapping-confirm", &["mapping", "confirm", "--yes"]).await;
+    day.told("day-mapping-confirm-nothing", &["mapping", "confirm"]).await;
+    day.told("day-mapping-upload-shrunk", &["mapping", "upload", "--yes", &empty]).await;
+    day.told("day-mapping-upload-confirmed", &["mapping", "upload", "--yes", "--confirm-shrink", &empty]).await;
+    day.told("day-mapping-upload-grown", &["mapping", "upload", "--yes", &good]).await;
     day.told("day-mapping-resolve", &["mapping", "resolve", "+45 20 12 34 57"]).await;
     day.told("day-mapping-resolve-nobody", &["mapping", "resolve", "+45 20 12 34 58"]).await;
     day.told("day-mapping-resolve-json", &["mapping", "resolve", "--json", "eve@example.com"]).await;

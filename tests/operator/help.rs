@@ -17,6 +17,7 @@ async fn each_command_explains_itself() {
         &["mapping"],
         &["mapping", "check"],
         &["mapping", "upload"],
+        &["mapping", "confirm"],
         &["mapping", "resolve"],
         &["reconcile"],
         &["report"],

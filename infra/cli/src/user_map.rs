@@ -1,7 +1,8 @@
 //! The deployment's user map: where it is, and how it is read and used.
 
-use aws::s3::{Store, StoreError};
-use mapping::UserMap;
+use anyhow::bail;
+use aws::s3::{Condition, Object, Put, Store, StoreError, Written};
+use mapping::{UserMap, UserMapRecord};
 use model::keys;
 use phone::Region;
 use runtime::VariableError;
@@ -64,5 +65,31 @@ impl UserMapSettings {
             other => other?,
         };
         Ok(object.map(|object| UserMap::parse(&object.bytes, self.default_region).map_err(|errors| errors.to_string())))
+    }
+}
+
+/// The record of the user map that import used last, with the object that it was read from. `None` where the object is not
+/// readable.
+pub(super) type LastUsed = Option<(Option<UserMapRecord>, Option<Object>)>;
+
+pub(super) async fn last_used(store: &Store) -> anyhow::Result<LastUsed> {
+    const RECORD_MAX_BYTES: u64 = 4 << 10;
+    let object = store.get(keys::USER_MAP_RECORD, RECORD_MAX_BYTES).await?;
+    let record = object.as_ref().map(|object| serde_json::from_slice::<UserMapRecord>(&object.bytes)).transpose();
+    Ok(record.ok().map(|record| (record, object)))
+}
+
+/// Records a map as the one that import used last, which confirms it.
+pub(super) async fn record_as_used(
+    store: &Store,
+    record: &UserMapRecord,
+    before: Option<Object>,
+) -> anyhow::Result<()> {
+    let condition = before.as_ref().map_or(Condition::Absent, |Object { etag, .. }| Condition::Unchanged(etag));
+    let bytes = serde_json::to_vec(record)?.into();
+    let put = Put { key: keys::USER_MAP_RECORD, bytes, content_type: "application/json", sha256: None };
+    match store.put(put, condition).await? {
+        Written::Yes(_) => Ok(()),
+        Written::Conflict => bail!("{} has just been changed; run `archiver mapping confirm`", keys::USER_MAP_RECORD),
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use aws::s3::{Condition, Object, Put, Store, Written};
+use aws::s3::{Condition, Object, Put, Written};
 use indicatif::ProgressBar;
 use jiff::Timestamp;
 use mapping::{RowError, UserMap, UserMapErrors, UserMapRecord};
@@ -18,12 +18,12 @@ use phone::{PhoneNumber, Region};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::text::{self, shown, shown_up_to, visible};
 use crate::{
     confirm::{NOT_CONFIRMED, confirmed},
     connection::{Connection, Deployment},
     mailboxes,
-    user_map::{UserMapArguments, UserMapSettings},
+    text::{self, shown, shown_up_to, visible},
+    user_map::{UserMapArguments, UserMapSettings, last_used, record_as_used},
 };
 
 /// What `archiver mapping` is asked for.
@@ -407,28 +407,6 @@ async fn upload_to(connection: &Connection, arguments: &UploadArguments, bytes: 
         println!("{key} uploaded: {} numbers. Import reads it with its next batch.", map.len());
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The record of the user map that import used last, with the object that it was read from. `None` where the object is not
-/// readable.
-type LastUsed = Option<(Option<UserMapRecord>, Option<Object>)>;
-
-async fn last_used(store: &Store) -> anyhow::Result<LastUsed> {
-    const RECORD_MAX_BYTES: u64 = 4 << 10;
-    let object = store.get(keys::USER_MAP_RECORD, RECORD_MAX_BYTES).await?;
-    let record = object.as_ref().map(|object| serde_json::from_slice::<UserMapRecord>(&object.bytes)).transpose();
-    Ok(record.ok().map(|record| (record, object)))
-}
-
-/// Records a map as the one that import used last, which confirms it.
-async fn record_as_used(store: &Store, record: &UserMapRecord, before: Option<Object>) -> anyhow::Result<()> {
-    let condition = before.as_ref().map_or(Condition::Absent, |Object { etag, .. }| Condition::Unchanged(etag));
-    let bytes = serde_json::to_vec(record)?.into();
-    let put = Put { key: keys::USER_MAP_RECORD, bytes, content_type: "application/json", sha256: None };
-    match store.put(put, condition).await? {
-        Written::Yes(_) => Ok(()),
-        Written::Conflict => bail!("{} has just been changed; run `archiver mapping confirm`", keys::USER_MAP_RECORD),
-    }
 }
 
 async fn confirm(arguments: &ConfirmArguments) -> anyhow::Result<ExitCode> {
