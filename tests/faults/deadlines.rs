@@ -106,7 +106,8 @@ async fn fetch_stops_in_time_and_the_next_run_goes_on_from_there() -> anyhow::Re
     let (mut seen, mut queued, mut runs) = (BTreeSet::new(), 0, 0);
     loop {
         let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
-        assert!(fetched.listed == fetched.queued && fetched.queued > 0 && runs < 4);
+        // Where a run begins, the last entry of the one before is listed again.
+        assert!(fetched.listed <= fetched.queued + 1 && fetched.queued > 0 && runs < 4);
         (queued, runs) = (queued + fetched.queued, runs + 1);
         let manifest = pipeline.store.get(&keys::manifest(&fetched.run, 1), 1 << 24).await?;
         for line in

@@ -152,15 +152,24 @@ async fn runs_get_through_whatever_lies_in_the_overlap() -> anyhow::Result<()> {
         let now = cursor(&pipeline.store).await?.context("no cursor")?;
         moves += u32::from(stood.replace(now.archived_time) < Some(now.archived_time));
     }
-    // The first hour; then three of the overlap before each new one.
-    assert_eq!((moves, stood), (3, Some(from + HOUR * 3)));
-    let listed = std::mem::take(&mut *listed.lock().expect("nothing panics"));
-    assert!((-2..3).all(|hour| listed.contains(&(from + HOUR * hour))), "{listed:?}");
+    assert_eq!((moves, stood), (12, Some(from + HOUR * 12)), "each continues where the one before has stopped");
 
     let complete = daily(&fetch, at, HOUR).await?;
     assert!(complete.complete);
     let resting = cursor(&pipeline.store).await?.context("no cursor")?;
     assert_eq!(resting.archived_time, at - Window::MARGIN);
+    // An hour later: three runs for the three hours of the overlap, and one for the new one.
+    listed.lock().expect("nothing panics").clear();
+    for _ in 0..3 {
+        assert!(!daily(&fetch, at + HOUR, A_PAGE).await?.complete);
+        let now = cursor(&pipeline.store).await?.context("no cursor")?;
+        assert_eq!(now.archived_time, resting.archived_time);
+    }
+    assert!(daily(&fetch, at + HOUR, A_PAGE).await?.complete);
+    let listed = std::mem::take(&mut *listed.lock().expect("nothing panics"));
+    assert!((-3..1).all(|hour| listed.contains(&(resting.archived_time + HOUR * hour))), "{listed:?}");
+    let last = cursor(&pipeline.store).await?.context("no cursor")?;
+    assert_eq!(last.archived_time, resting.archived_time + HOUR);
     Ok(())
 }
 

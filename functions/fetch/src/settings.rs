@@ -77,7 +77,8 @@ mod tests {
                 "SOURCE" => Some("chat-export".to_owned()),
                 "EXPORT_TIME_ZONE" => Some("UTC".to_owned()),
                 "OVERLAP_HOURS" => Some(hours.to_owned()),
-                name => Some(name.to_owned()),
+                "BUCKET" | "CONVERT_QUEUE_URL" => Some(name.to_owned()),
+                _ => None,
             };
             Settings::read(&Variables::from_values(VARIABLES, value)).map(|settings| settings.overlap)
         };

@@ -169,7 +169,8 @@ impl Cursor {
         let at = at.min(most);
         let to = |archived_time, rest| Some(Self { v: 1, archived_time, run: run.clone(), rest });
         if at > stood {
-            return to(at, None);
+            // The next run continues there, without the overlap: that one follows when the window is done.
+            return to(at, (!complete && at < most).then_some(Window { from: at, to: most }));
         }
         let rest = before.and_then(|cursor| cursor.rest);
         // Where the run has come as far as it may bring the cursor, nothing of the other window is left.
@@ -374,7 +375,15 @@ mod tests {
         let (from, most) = (at("2026-11-21T07:00:00Z"), at("2026-11-22T06:55:00Z"));
         let reached = |at, complete| Reached { at, most, complete };
         let first = Cursor::moved(None, from, reached(at("2026-11-21T08:00:00Z"), false), &run).unwrap();
-        assert_eq!((first.archived_time, first.rest), (at("2026-11-21T08:00:00Z"), None));
+        let rest = Some(Window { from: at("2026-11-21T08:00:00Z"), to: most });
+        assert_eq!((first.archived_time, first.rest), (at("2026-11-21T08:00:00Z"), rest));
+        // It continues without the overlap, and its end is what the first run would have reached.
+        let two_days = SignedDuration::from_hours(48);
+        let next = Window::daily(Some(&first), two_days, at("2026-11-23T07:00:00Z")).unwrap();
+        assert_eq!(next.from, first.archived_time);
+        let done = Reached { at: next.to, most: Cursor::most(Some(&first), &next), complete: true };
+        let done = Cursor::moved(Some(&first), next.from, done, &run).unwrap();
+        assert_eq!((done.archived_time, done.rest), (most, None));
         assert_eq!(Cursor::moved(None, from, reached(from, false), &run), None);
         let further = cursor("2026-11-22T08:00:00Z");
         assert_eq!(Cursor::moved(Some(&further), from, reached(most, true), &run), None);
