@@ -1,6 +1,6 @@
 //! What the store writes and reads in pieces, against a server that speaks S3.
 
-use aws::s3::{Condition, PutLarge, SMALLEST_PART, StoreError, Written};
+use aws::s3::{Condition, MIN_PART_BYTES, PutLarge, StoreError, Written};
 use bytes::Bytes;
 use futures::stream;
 use harness::{From, Pipeline, To};
@@ -31,8 +31,12 @@ pub(crate) async fn uploads(pipeline: &Pipeline) -> anyhow::Result<usize> {
 
 /// Two parts of the smallest size and one of a byte, no two bytes beside each other the same.
 fn parts() -> Vec<Bytes> {
-    let whole: Bytes = (0..=250).cycle().take(2 * SMALLEST_PART + 1).collect();
-    vec![whole.slice(..SMALLEST_PART), whole.slice(SMALLEST_PART..2 * SMALLEST_PART), whole.slice(2 * SMALLEST_PART..)]
+    let whole: Bytes = (0..=250).cycle().take(2 * MIN_PART_BYTES + 1).collect();
+    vec![
+        whole.slice(..MIN_PART_BYTES),
+        whole.slice(MIN_PART_BYTES..2 * MIN_PART_BYTES),
+        whole.slice(2 * MIN_PART_BYTES..),
+    ]
 }
 
 async fn put(pipeline: &Pipeline, parts: Vec<Result<Bytes, Failed>>, sha256: Sha256) -> Result<Written, Failed> {

@@ -1,4 +1,4 @@
-//! One item.
+//! Converts one item: source to message in the bucket to import task.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,27 +16,29 @@ use source::{Fetched, Source, SourceError};
 use sqs_batch::{Invocation, Next, Record, Work};
 use tracing::{info, warn};
 
-use crate::room::room;
+use crate::memory_budget::MemoryBudget;
 
-/// The function.
+/// The convert function.
 pub struct Convert {
-    /// Where items come from.
+    /// The source of the items.
     pub source: Arc<dyn Source>,
-    /// Where messages go.
+    /// The bucket of messages and outcomes.
     pub store: Store,
-    /// How items become messages.
+    /// Renders items as messages.
     pub renderer: Renderer,
     /// The largest item that is rendered in memory: its text and its attachments' own bytes together.
     pub max_item_bytes: u64,
     /// The largest item of all, which is no less than [`max_item_bytes`](Self::max_item_bytes). Those that are larger than
     /// that go through the function's disk; where this is not more, they are dead letters unless a replay asks for more.
     pub most_item_bytes: u64,
-    /// How long a listed item that the source does not have, or not completely, is asked for again before it is a dead letter.
+    /// Bounds the memory of concurrent items.
+    pub memory: MemoryBudget,
+    /// How long an item is retried that the source has listed and does not have, or not completely.
     pub missing_retry: Duration,
 }
 
-/// A message that is in the bucket now.
-pub(crate) struct Kept {
+/// A message that is in the bucket.
+pub(crate) struct StoredMessage {
     pub(crate) message_id: String,
     pub(crate) sha256: Sha256,
     pub(crate) bytes: u64,
@@ -64,12 +66,12 @@ impl Work for Convert {
         if let Some(StoredOutcome { outcome, .. }) = &stored {
             if outcome.is_complete() {
                 runtime::metrics::add(Metric::Skipped, outcome.mailboxes.len() as u64);
-                info!(item = %task.item.key(), stage = %Stage::Convert, "filed already");
+                info!(item = %task.item.key(), stage = %Stage::Convert, "filed before, nothing to do");
                 return Ok(Next::Done);
             }
-            // It waits for an operator, and one letter is enough.
+            // One dead letter per item is enough.
             if record.needs_no_letter(outcome) {
-                info!(item = %task.item.key(), stage = %Stage::Convert, "a dead letter already");
+                info!(item = %task.item.key(), stage = %Stage::Convert, "dead-lettered before, nothing to do");
                 return Ok(Next::Done);
             }
         }
@@ -106,14 +108,13 @@ impl Convert {
 
     async fn convert(&self, task: &ConvertTask, mime_key: &str, most: u64, is_young: bool) -> Result<Next, Failure> {
         let answer = self.source.answer(&task.item).await.map_err(from_source)?;
-        let _room = room(&answer).await;
+        let _reserved = self.memory.reserve(&answer).await;
         let captured = answer.read(&task.item).map_err(|error| permanent(Reason::ItemMalformed, &error))?;
         drop(answer);
-        // What the item says of itself may be wrong, but where it is too large by its own word nothing is fetched.
+        // The declared sizes may be wrong, but nothing is fetched if they exceed the limit.
         let declared = declared_bytes(&captured.item);
         if declared > most {
-            let detail =
-                format!("text and attachments have {declared} bytes by the item's own word, the limit is {most}");
+            let detail = format!("declared size {declared} exceeds the limit of {most} bytes");
             return Err(Failure::Permanent { reason: Reason::Oversize, detail });
         }
         let attached =
@@ -137,7 +138,7 @@ impl Convert {
         captured: &Captured,
         mime_key: &str,
         attached: Vec<Attached>,
-    ) -> Result<Kept, Failure> {
+    ) -> Result<StoredMessage, Failure> {
         let contents: Vec<_> = attached
             .iter()
             .map(|attached| match attached {
@@ -152,12 +153,11 @@ impl Convert {
             Some(Attached::Erased) | None => &[],
         });
         drop(attached);
-        let (sha256, bytes) = self.keep(task, mime_key, mime).await?;
-        Ok(Kept { message_id: rendered.message_id, sha256, bytes })
+        let (sha256, bytes) = self.store_message(task, mime_key, mime).await?;
+        Ok(StoredMessage { message_id: rendered.message_id, sha256, bytes })
     }
 
-    /// Fetches the attachments one after the other, so that no more than the limit is ever in memory. `None`: they are
-    /// larger.
+    /// Fetches the attachments one after the other, so that no more than the limit is in memory. `None`: they are larger.
     async fn attached(
         &self,
         task: &ConvertTask,
@@ -180,8 +180,8 @@ impl Convert {
         Ok(Some(attached))
     }
 
-    /// Puts the message into the bucket, unless one is there.
-    async fn keep(&self, task: &ConvertTask, key: &str, mime: Bytes) -> Result<(Sha256, u64), Failure> {
+    /// Writes the message to the bucket, unless there is one.
+    async fn store_message(&self, task: &ConvertTask, key: &str, mime: Bytes) -> Result<(Sha256, u64), Failure> {
         let ours = (Sha256::of(&mime), mime.len() as u64);
         let put = Put { key, bytes: mime, content_type: "message/rfc822", sha256: Some(ours.0) };
         match self.store.put(put, Condition::Absent).await.map_err(from_store)? {
@@ -190,7 +190,7 @@ impl Convert {
         }
     }
 
-    /// What is in the bucket where ours was not needed: the first rendering is the evidence and stays.
+    /// Returns the message that is in the bucket: the first rendering is the evidence and stays.
     pub(crate) async fn first_rendering(
         &self,
         task: &ConvertTask,
@@ -199,24 +199,23 @@ impl Convert {
     ) -> Result<(Sha256, u64), Failure> {
         let kept = self.store.digest(key).await.map_err(from_store)?;
         let Some(kept) = kept else {
-            // The object that kept ours out may be gone again, or an upload of ours was aborted by the lifecycle.
+            // The object that won against ours may be deleted by now, or the lifecycle has aborted our upload.
             return Err(match self.store.version(key).await.map_err(from_store)? {
-                None => Failure::Transient { detail: format!("{key} was there and is gone"), after: None },
+                None => Failure::Transient { detail: format!("{key} was deleted meanwhile"), after: None },
                 Some(_) => {
-                    let detail = format!("{key} was not written by this system: it has no digest");
+                    let detail = format!("{key} has no digest: it was not written by this system");
                     Failure::Setup { detail, after: None }
                 }
             });
         };
         if kept != ours {
-            warn!(item = %task.item.key(), stage = %Stage::Convert, "rendered differently before; the first rendering stays");
+            warn!(item = %task.item.key(), stage = %Stage::Convert, "an earlier rendering differs, keeping it");
         }
         Ok(kept)
     }
 }
 
-/// What was archived longer ago than this has been visible to earlier runs: where it is missing, it is gone. As long as the
-/// longest `OVERLAP_HOURS`.
+/// Items older than this were visible to earlier runs: if one is missing, it is gone. The maximum of `OVERLAP_HOURS`.
 const MAX_YOUNG_AGE: SignedDuration = SignedDuration::from_hours(168);
 
 /// Whether an item was archived, and its task queued, so recently that what is missing may still appear.
@@ -231,8 +230,8 @@ fn may_pass(reason: Reason) -> bool {
     matches!(reason, Reason::ItemNotFound | Reason::AttachmentMissing | Reason::AttachmentMismatch)
 }
 
-/// The most bytes of one item: the configured ones, or what an operator's replay asks for where that is more, up to what any
-/// replay may ask for. Anything else that stands there changes nothing.
+/// The size limit of one item: the configured one, or a higher one of a replay, up to
+/// [`DeadLetter::MOST_ITEM_BYTES`]. Invalid values are ignored.
 fn raised(configured: u64, asked: Option<&str>) -> u64 {
     let asked = asked.and_then(|asked| asked.parse().ok()).unwrap_or(configured);
     asked.min(DeadLetter::MOST_ITEM_BYTES).max(configured)
@@ -243,13 +242,18 @@ pub(crate) fn text_bytes(item: &Item) -> u64 {
     item.text.as_deref().unwrap_or_default().len() as u64
 }
 
-/// The bytes of an item by its own word.
+/// The size that an item declares.
 fn declared_bytes(item: &Item) -> u64 {
     let sizes = item.attachments.iter().map(|attachment| attachment.size.unwrap_or(0));
     sizes.fold(text_bytes(item), u64::saturating_add)
 }
 
-fn import_task(task: &ConvertTask, captured: &Captured, mime_key: &str, kept: Kept) -> Result<String, Failure> {
+fn import_task(
+    task: &ConvertTask,
+    captured: &Captured,
+    mime_key: &str,
+    kept: StoredMessage,
+) -> Result<String, Failure> {
     let participants = captured.item.participants().cloned().collect();
     let mut import = ImportTask {
         v: TASK_VERSION,
@@ -275,7 +279,7 @@ fn import_task(task: &ConvertTask, captured: &Captured, mime_key: &str, kept: Ke
 }
 
 pub(crate) fn oversize(limit: u64) -> Failure {
-    let detail = format!("text and attachments have more bytes than the limit of {limit}");
+    let detail = format!("text and attachments exceed the limit of {limit} bytes");
     Failure::Permanent { reason: Reason::Oversize, detail }
 }
 
@@ -322,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replay_only_ever_raises_the_limit_and_not_beyond_the_most() {
+    fn replay_raises_the_size_limit_up_to_the_maximum() {
         assert_eq!(raised(1000, None), 1000);
         assert_eq!(raised(1000, Some("1001")), 1001);
         for no_more in ["999", "0", "-1", "", "1e9", "18446744073709551616"] {

@@ -1,7 +1,7 @@
-//! An item that is too large for memory: from the archive to the function's disk, from there to the bucket.
+//! Converts an item that is too large for memory: from the source to the disk, from there to the bucket.
 //!
-//! Its head says the digest of its files, and its object the digest of all, so the files have to be there before the
-//! first byte is sent. The disk is read twice: for the digest, and for the bucket.
+//! The header has the digest of the files and the object's metadata that of the message, so all files are fetched before the
+//! first byte is sent. The disk is read twice: for the digest, and for the upload.
 
 use std::io;
 
@@ -11,34 +11,29 @@ use futures::{TryStreamExt, stream};
 use message::write::{Base64Lines, Content, FileFacts, Piece, Rendered};
 use model::{Captured, ConvertTask, Failure, Hasher, Reason, Sha256};
 use source::SourceError;
-use tokio::sync::Mutex;
 
 use crate::{
-    convert::{Convert, Kept, from_source, oversize, permanent, text_bytes},
+    convert::{Convert, StoredMessage, from_source, oversize, permanent, text_bytes},
     spool::{Spool, Spooled},
 };
 use ledger::from_store;
 
-/// Held while a large item is worked on: the disk has room for one, and memory for its pieces beside items of the usual
-/// size. Both are the whole process's.
-static ALONE: Mutex<()> = Mutex::const_new(());
+/// The size of the parts of an upload, about; S3 takes 5 MiB and more.
+const PART_BYTES: usize = 8 << 20;
 
-/// The parts that the bucket gets: about so long, and longer than S3's least.
-const PART: usize = 8 << 20;
-
-/// Why a message could not be sent to the bucket.
-enum Failed {
+/// Why an upload failed.
+enum UploadError {
     Store(StoreError),
     Disk(io::Error),
 }
 
-impl From<StoreError> for Failed {
+impl From<StoreError> for UploadError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
 }
 
-impl From<io::Error> for Failed {
+impl From<io::Error> for UploadError {
     fn from(error: io::Error) -> Self {
         Self::Disk(error)
     }
@@ -52,11 +47,11 @@ impl Convert {
         captured: &Captured,
         mime_key: &str,
         (most, is_young): (u64, bool),
-    ) -> Result<Kept, Failure> {
-        let _alone = ALONE.lock().await;
-        // An attempt that ended between its last part and its successor: the first rendering stays anyhow.
+    ) -> Result<StoredMessage, Failure> {
+        let _alone = self.memory.large_item().await;
+        // An earlier attempt may have been cut off after its upload. The first rendering stays.
         if let Some((sha256, bytes)) = self.store.digest(mime_key).await.map_err(from_store)? {
-            return Ok(Kept { message_id: self.renderer.message_id(&captured.item), sha256, bytes });
+            return Ok(StoredMessage { message_id: self.renderer.message_id(&captured.item), sha256, bytes });
         }
         let mut spool = Spool::new().await.map_err(|error| disk(&error))?;
         let mut left = most.saturating_sub(text_bytes(&captured.item));
@@ -87,15 +82,15 @@ impl Convert {
         let put = PutLarge { key: mime_key, content_type: "message/rfc822", sha256 };
         let written =
             self.store.put_large(put, message.parts(), Condition::Absent).await.map_err(|error| match error {
-                Failed::Store(error) => from_store(error),
-                Failed::Disk(error) => disk(&error),
+                UploadError::Store(error) => from_store(error),
+                UploadError::Disk(error) => disk(&error),
             })?;
         let ours = (sha256, rendered.length());
         let (sha256, bytes) = match written {
             Written::Yes(_) => ours,
             Written::Conflict => self.first_rendering(task, mime_key, ours).await?,
         };
-        Ok(Kept { message_id: rendered.message_id, sha256, bytes })
+        Ok(StoredMessage { message_id: rendered.message_id, sha256, bytes })
     }
 }
 
@@ -119,16 +114,16 @@ impl Message<'_> {
         Ok(hasher.finish())
     }
 
-    fn parts(&self) -> impl futures::Stream<Item = Result<Bytes, Failed>> + Send {
+    fn parts(&self) -> impl futures::Stream<Item = Result<Bytes, UploadError>> + Send {
         let next = move |mut place| async move {
-            let mut part = Vec::with_capacity(PART + PART / 4);
-            while part.len() < PART && self.read(&mut place, &mut part).await? {}
+            let mut part = Vec::with_capacity(PART_BYTES + PART_BYTES / 4);
+            while part.len() < PART_BYTES && self.read(&mut place, &mut part).await? {}
             Ok((!part.is_empty()).then(|| (Bytes::from(part), place)))
         };
-        stream::try_unfold(Place::default(), next).map_err(Failed::Disk)
+        stream::try_unfold(Place::default(), next).map_err(UploadError::Disk)
     }
 
-    /// Writes what comes next to the end of `out`; `false`: that was all.
+    /// Appends the next bytes to `out`; `false` at the end.
     async fn read(&self, place: &mut Place, out: &mut Vec<u8>) -> io::Result<bool> {
         let Some(piece) = self.rendered.pieces.get(place.piece) else { return Ok(false) };
         match piece {
@@ -152,16 +147,16 @@ impl Message<'_> {
     }
 }
 
-/// How far a message was read.
+/// The read position in a message.
 #[derive(Default)]
 struct Place {
     piece: usize,
-    /// How many bytes of the piece's file.
+    /// Bytes that were read of the piece's file.
     within: u64,
-    /// The line of base64 that is begun.
+    /// The base64 line that is not complete yet.
     lines: Base64Lines,
 }
 
 fn disk(error: &io::Error) -> Failure {
-    Failure::Transient { detail: format!("the function's disk cannot be used: {}", error.kind()), after: None }
+    Failure::Transient { detail: format!("the local disk failed: {}", error.kind()), after: None }
 }

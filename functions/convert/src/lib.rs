@@ -3,15 +3,16 @@
 //! ```text
 //! task ─▶ outcome? ─▶ item and attachments ─▶ MIME ─▶ bucket ─▶ import queue
 //!                          │      └ too large for memory ─▶ disk ─▶ MIME in parts ─▶ bucket
-//!                          │ the item's fault
+//!                          │ failed permanently
 //!                          └─▶ outcome ─▶ dead-letter queue
 //! ```
 
 mod convert;
 mod large;
-mod room;
+mod memory_budget;
 mod settings;
 mod spool;
 
 pub use convert::Convert;
+pub use memory_budget::MemoryBudget;
 pub use settings::{Oversize, Settings, VARIABLES};

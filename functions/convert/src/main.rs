@@ -1,23 +1,22 @@
-//! Wires the function.
+//! Builds the function from its configuration and starts it.
 
-// With optimisation the compiler follows the future of the whole function, every request of the SDKs in it.
+// The future of the whole function nests deeply.
 #![recursion_limit = "256"]
 
 use std::sync::Arc;
 
 use aws::{s3::Store, secrets::Secrets, sqs::Queue};
-use convert::{Convert, Settings, VARIABLES};
+use convert::{Convert, MemoryBudget, Settings, VARIABLES};
 use message::write::Renderer;
 use runtime::{LogLevel, Variables};
 use source::SourceSettings;
 use sqs_batch::{Backoff, Batch};
 
-/// How many of an archive's items are rendered at once: a whole batch. Each may hold an item of the largest size twice, as
-/// bytes and as base64.
-const AT_ONCE: usize = 10;
+/// Items of the API that are rendered concurrently: a whole batch. Each may be in memory twice, as bytes and as base64.
+const CONCURRENT_ITEMS: usize = 10;
 
-/// How many of chat exports': each may open an export of 256 MiB.
-const EXPORTS_AT_ONCE: usize = 4;
+/// Items of chat exports that are rendered concurrently: each may open an export of 256 MiB.
+const CONCURRENT_EXPORTS: usize = 4;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -30,8 +29,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let aws = aws::load_config().await;
     let most_item_bytes = settings.most_item_bytes();
     let at_once = match settings.source {
-        SourceSettings::ArchiverApi { .. } => AT_ONCE,
-        SourceSettings::ChatExport { .. } => EXPORTS_AT_ONCE,
+        SourceSettings::ArchiverApi { .. } => CONCURRENT_ITEMS,
+        SourceSettings::ChatExport { .. } => CONCURRENT_EXPORTS,
     };
     let store = Store::new(&aws, settings.bucket);
     let batch = Batch {
@@ -41,6 +40,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
             renderer,
             max_item_bytes: settings.max_item_bytes,
             most_item_bytes,
+            memory: MemoryBudget::default(),
             missing_retry: settings.missing_retry,
         }),
         source: Queue::new(&aws, settings.convert_queue_url),

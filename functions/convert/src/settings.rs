@@ -1,4 +1,4 @@
-//! What the function is told by its environment.
+//! The configuration of the function: its environment variables.
 
 use std::{str::FromStr, time::Duration};
 
@@ -33,11 +33,11 @@ pub const VARIABLES: &[&str] = &[
 pub struct Settings {
     /// The bucket's name.
     pub bucket: String,
-    /// Where tasks come from.
+    /// The queue that tasks are received from.
     pub convert_queue_url: String,
-    /// Where tasks go.
+    /// The queue that import tasks are sent to.
     pub import_queue_url: String,
-    /// Where dead letters go.
+    /// The queue of dead letters.
     pub dead_letter_queue_url: String,
     /// The right-hand side of every Message-ID.
     pub archive_domain: String,
@@ -45,24 +45,24 @@ pub struct Settings {
     pub time_zone: Option<TimeZone>,
     /// The largest item of the usual kind, in bytes of text and attachments before they are encoded.
     pub max_item_bytes: u64,
-    /// What becomes of larger ones.
+    /// What happens to larger items.
     pub oversize: Oversize,
-    /// The largest item that is imported where larger ones are.
+    /// The largest item with [`Oversize::Import`].
     pub oversize_max_bytes: u64,
     /// How long a listed item is retried that the source does not have yet.
     pub missing_retry: Duration,
-    /// How long an item waits after its first failure.
+    /// The wait after the first failure of an item.
     pub retry_base: Duration,
-    /// Where items come from.
+    /// The source of the items.
     pub source: SourceSettings,
 }
 
-/// What becomes of an item that is larger than the limit.
+/// What happens to an item that is larger than the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Oversize {
-    /// `dead-letter`: it waits for an operator.
+    /// `dead-letter`: it becomes a dead letter.
     DeadLetter,
-    /// `import`: it goes the same way as others, in pieces.
+    /// `import`: it is filed as well, in pieces.
     Import,
 }
 
@@ -73,7 +73,7 @@ impl FromStr for Oversize {
         match word {
             "dead-letter" => Ok(Self::DeadLetter),
             "import" => Ok(Self::Import),
-            _ => Err("there is no such way"),
+            _ => Err("unrecognized value"),
         }
     }
 }
@@ -96,10 +96,10 @@ impl Settings {
     /// same day.
     pub const DEFAULT_MISSING_RETRY_SECONDS: u64 = 2 * 60 * 60;
 
-    /// Reads all but the log level.
+    /// Reads all variables but the log level.
     ///
     /// # Errors
-    /// When one is missing or malformed.
+    /// [`VariableError`]: a variable is missing or invalid.
     pub fn read(variables: &Variables) -> Result<Self, VariableError> {
         Ok(Self {
             bucket: variables.required("BUCKET", "the bucket's name")?,

@@ -1,4 +1,4 @@
-//! Translates the event.
+//! Translates the Lambda event.
 
 use jiff::Timestamp;
 use lambda_runtime::{Diagnostic, LambdaEvent};
@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use crate::{Fetch, FetchError, Request, Started, Summary};
 
-/// Runs for an event.
+/// Runs once for an event.
 ///
 /// # Errors
-/// [`FetchError`] in words: the invocation fails, and the alarm on failures calls an operator.
+/// [`FetchError`] as text: the invocation fails, and the alarm `fetch-errors` goes off.
 pub async fn handle(fetch: &Fetch, event: LambdaEvent<Value>) -> Result<Summary, Diagnostic> {
     run(fetch, event)
         .await
@@ -23,25 +23,26 @@ async fn run(fetch: &Fetch, event: LambdaEvent<Value>) -> Result<Summary, FetchE
     let at = Timestamp::now();
     let function = event.context.env_config.function_name.clone();
     let started = Started { at, function, request_id: event.context.request_id, ends: ends.unwrap_or(at) };
-    // Boxed: as one type the run, with every request of the SDK in it, is deeper than the compiler follows.
+    // Boxed: the unboxed future nests more deeply than the compiler allows.
     Box::pin(fetch.run(request, &started)).await
 }
 
-/// A backfill has `from` and `to` (RFC 3339); anything else that is an object is the timer's.
+/// A backfill has `from` and `to` (RFC 3339). Any other JSON object counts as the timer's event.
 fn request(event: &Value) -> Result<Request, FetchError> {
     let wrong = |what: &str| FetchError::Request(what.to_owned());
-    let members = event.as_object().ok_or_else(|| wrong("it is no JSON object"))?;
+    let members = event.as_object().ok_or_else(|| wrong("expected a JSON object"))?;
     let time = |name: &str| -> Result<Option<Timestamp>, FetchError> {
         let Some(value) = members.get(name) else { return Ok(None) };
         let time = value.as_str().and_then(|text| text.parse().ok());
-        time.map(Some)
-            .ok_or_else(|| FetchError::Request(format!("`{name}` is no RFC 3339 time such as 2026-11-21T00:00:00Z")))
+        time.map(Some).ok_or_else(|| {
+            FetchError::Request(format!("`{name}` is not an RFC 3339 timestamp such as 2026-11-21T00:00:00Z"))
+        })
     };
     match (time("from")?, time("to")?) {
         (None, None) => Ok(Request::Daily),
         (Some(from), Some(to)) => Ok(Request::Backfill(Window::between(from, to)?)),
-        (Some(_), None) => Err(wrong("a backfill has `from` and `to`; `to` is missing")),
-        (None, Some(_)) => Err(wrong("a backfill has `from` and `to`; `from` is missing")),
+        (Some(_), None) => Err(wrong("a backfill needs `from` and `to`: `to` is missing")),
+        (None, Some(_)) => Err(wrong("a backfill needs `from` and `to`: `from` is missing")),
     }
 }
 
@@ -52,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_timers_event_and_a_backfills_are_told_apart() {
+    fn event_is_read_as_daily_run_or_backfill() {
         // As EventBridge Scheduler sends it when the schedule has no input of its own.
         let timer = json!({"version": "0", "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa", "detail-type": "Scheduled Event",
             "source": "aws.scheduler", "account": "123456789012", "time": "2026-11-22T07:00:00Z", "region": "eu-north-1",
@@ -63,9 +64,9 @@ mod tests {
         assert!(matches!(backfill, Ok(Request::Backfill(window)) if window.to.to_string() == "2026-11-01T23:00:00Z"));
         for (event, says) in [
             (json!({"from": "2026-11-01T00:00:00Z"}), "`to` is missing"),
-            (json!({"from": "yesterday", "to": "2026-11-02T00:00:00Z"}), "`from` is no RFC 3339 time"),
+            (json!({"from": "yesterday", "to": "2026-11-02T00:00:00Z"}), "`from` is not an RFC 3339 timestamp"),
             (json!({"from": "2026-11-03T00:00:00Z", "to": "2026-11-02T00:00:00Z"}), "empty"),
-            (json!([]), "no JSON object"),
+            (json!([]), "a JSON object"),
         ] {
             let error = request(&event).unwrap_err().to_string();
             assert!(error.contains(says), "{error}");

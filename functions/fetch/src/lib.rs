@@ -1,11 +1,11 @@
-//! The function that a timer starts: puts the ids of new items on the convert queue.
+//! The scheduled function: puts the ids of new items on the convert queue.
 //!
 //! ```text
 //! cursor ─▶ window ─▶ page of ids ─▶ manifest ─▶ convert queue ─▶ cursor ─▶ next page …
 //! ```
 //!
-//! A page is in the manifest and on the queue before the cursor moves past it, so a run may end anywhere and the next
-//! one takes up what it left.
+//! A page is in the manifest and on the queue before the cursor moves past it. A run may end anywhere; the next run
+//! continues there.
 
 pub mod handler;
 mod run;

@@ -1,6 +1,6 @@
-//! Wires the function.
+//! Builds the function from its configuration and starts it.
 
-// With optimisation the compiler follows the future of the whole function, every request of the SDKs in it.
+// The future of the whole function nests deeply.
 #![recursion_limit = "256"]
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! One run.
+//! One run: lists the window page by page and queues the entries.
 
 use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
 
@@ -19,29 +19,29 @@ use tracing::{error, info, warn};
 
 use ledger::{EarlierRuns, LedgerError, QueuedEntries, StoredCursor, manifest};
 
-/// What a run is asked for.
+/// The request that starts a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
-    /// The timer: go on from the cursor.
+    /// The timer: continue from the cursor.
     Daily,
-    /// An operator: this window, and leave the cursor alone.
+    /// An operator: list this window and do not move the cursor.
     Backfill(Window),
 }
 
-/// When and as what a run was started.
+/// Start time and identity of a run.
 #[derive(Debug, Clone)]
 pub struct Started {
-    /// Now.
+    /// The start time.
     pub at: Timestamp,
-    /// Lambda's name of the function.
+    /// The function's name in Lambda.
     pub function: String,
     /// Lambda's request id.
     pub request_id: String,
-    /// When Lambda ends the process.
+    /// Lambda ends the process at this time.
     pub ends: Timestamp,
 }
 
-/// What the function answers.
+/// The response of the function.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// The run's id, which names its manifest.
@@ -50,62 +50,62 @@ pub struct Summary {
     pub from: Timestamp,
     /// The window's end, exclusive.
     pub to: Timestamp,
-    /// How many ids the source listed.
+    /// Ids that the source listed.
     pub listed: u64,
-    /// How many of them were put on the queue.
+    /// Ids that were put on the queue.
     pub queued: u64,
-    /// Whether the whole window was done; otherwise the next run goes on where this one stopped, and a backfill is
-    /// asked for again from `reached`.
+    /// Whether the whole window was listed. Otherwise the next run continues where this one stopped, and a backfill is
+    /// requested again from `reached`.
     pub complete: bool,
-    /// Everything that reached the archive in the window before this time was listed. `None` where nothing was, and
-    /// where the source does not say so.
+    /// Everything in the window before this time was listed. `None` if nothing was, or if the source does not list in
+    /// order.
     pub reached: Option<Timestamp>,
 }
 
-/// Why a run ended before its time. Nothing is lost: the cursor stands before the page that was not done.
+/// Why a run failed. Nothing is lost: the cursor is before the page that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// The event is none that the function knows.
-    #[error("the event is neither a timer's nor a backfill's: {0}")]
+    /// Unrecognized event.
+    #[error("unrecognized event: expected a scheduler event or {{\"from\",\"to\"}}: {0}")]
     Request(String),
     /// The window is empty.
     #[error(transparent)]
     Window(#[from] WindowError),
-    /// The source did not give its list.
+    /// The source could not be listed.
     #[error("listing the source: {0}")]
     Source(#[from] SourceError),
     /// The cursor, or an object of a run.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// The convert queue.
-    #[error("queueing: {0}")]
+    /// The convert queue failed.
+    #[error("sending to the convert queue: {0}")]
     Queue(#[from] QueueError),
-    /// The source gave a cursor that it had given before.
+    /// The source returned a pagination cursor twice.
     #[error("listing the source: page {0} links to an earlier page")]
     PaginationLoop(u32),
     /// The source's clock is so far behind that nothing is left of the window.
     #[error(
-        "the source's clock says {source_time}, which is before the window: have its clock or this function's window corrected"
+        "the source's clock says {source_time}, which is before the window of this run: correct the clock of the source"
     )]
     SourceClock {
         /// The source's time.
         source_time: Timestamp,
     },
-    /// Something has no JSON form.
-    #[error("writing JSON: {0}")]
+    /// Serialization failed.
+    #[error("serialization failed: {0}")]
     Json(#[source] serde_json::Error),
 }
 
-/// What the function counts.
+/// The metrics of the function.
 pub const METRICS: &[Metric] = &[Metric::Listed, Metric::Queued, Metric::Incomplete, Metric::ClockSkew];
 
-/// The function.
+/// The fetch function.
 pub struct Fetch {
-    /// Where the ids come from.
+    /// The source of the items.
     pub source: Arc<dyn Source>,
-    /// Where the cursor and the manifests are.
+    /// The bucket with the cursor and the manifests.
     pub store: Store,
-    /// Where the ids go.
+    /// The queue that receives the ids.
     pub convert_queue: Queue,
     /// How far before the cursor a run begins again, where the source does not ask for more. An item that the source shows
     /// this late is still listed.
@@ -113,25 +113,25 @@ pub struct Fetch {
 }
 
 impl Fetch {
-    /// A page is not begun with less than this left: listing, writing and queueing 1,000 ids fits in it as a rule. What
-    /// takes longer is cut off, see [`Time`].
+    /// The last page starts at least this long before the deadline. Listing, writing and queueing 1,000 ids usually fits
+    /// in it. What takes longer is cut off, see [`Time`].
     const PAGE_RESERVE: Duration = Duration::from_secs(45);
 
     /// More than this is reported. Half of [`Window::MARGIN`].
     const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(150);
 
-    /// How often messages that SQS did not confirm are sent again within a run.
+    /// Attempts to send the messages of a page.
     const SEND_TRIES: u32 = 5;
 
-    /// Runs.
+    /// Runs once.
     ///
     /// # Errors
     /// [`FetchError`].
     pub async fn run(&self, request: Request, started: &Started) -> Result<Summary, FetchError> {
         let result = self.pages(request, started).await;
-        // Of a run that failed too: its pages before that are on the queue.
+        // Also after a failure: earlier pages are on the queue.
         if let Err(error) = runtime::metrics::write(&started.function, METRICS.iter().copied()) {
-            warn!(%error, "the metrics could not be written");
+            warn!(%error, "writing the metrics failed");
         }
         result
     }
@@ -169,7 +169,7 @@ impl Fetch {
         let mut next: Option<String> = None;
         let mut seen = HashSet::new();
         let result: Result<(), FetchError> = async {
-            // The first page is always tried: a function that is given too little time must say so, not do nothing for ever.
+            // The first page is always tried: with a timeout that is too short, a run has to fail visibly.
             for page in 1_u32.. {
                 if page > 1 && time.is_short() {
                     break;
@@ -194,7 +194,7 @@ impl Fetch {
                 known += count - new;
                 record.queued_before = Some(known);
                 if !items.is_empty() {
-                    // Counted without the source's empty pages, so that a number that is left out is a page that is gone.
+                    // Empty pages are not numbered: a gap in the numbers means that a page was lost.
                     let number = record.pages + 1;
                     manifest::write(&self.store, &run, number, &items).await?;
                     (record.queued, record.pages) = (record.queued + new, number);
@@ -266,8 +266,8 @@ impl Fetch {
     }
 
     async fn queue(&self, run: &RunId, items: &[Listed]) -> Result<(), QueueError> {
-        // Not a `ConvertTask`: an entry whose id or time is none goes out as it came, and convert makes a dead letter
-        // of it. Refused here, it would be lost.
+        // Not a `ConvertTask`: an entry with an invalid id or time is passed on as it came, and convert makes a dead
+        // letter of it. Rejected here, it would be lost.
         let body = |listed: &Listed| {
             json!({"v": TASK_VERSION, "run": run, "item": listed.item, "archived_time": listed.archived_time})
                 .to_string()
@@ -282,7 +282,7 @@ impl Fetch {
             if attempt >= Self::SEND_TRIES || matches!(error, QueueError::Refused { .. }) {
                 return Err(error);
             }
-            warn!(%run, unconfirmed = rest.len(), %error, "sending again");
+            warn!(%run, unconfirmed = rest.len(), %error, "messages not confirmed, sending them again");
             tokio::time::sleep(Duration::from_millis(200 << attempt)).await;
             bodies = rest;
         }
@@ -290,17 +290,17 @@ impl Fetch {
     }
 }
 
-/// What a run has of time. Lambda ends the process when it is over, and with it a run that has not yet said what it did.
+/// The time budget of a run. Lambda kills the process at the end, so the run record has to be written before.
 struct Time {
-    /// The invocation's start, by the clock on the wall and by the one that measures.
+    /// The start of the invocation, by wall clock and by monotonic clock.
     started: (Timestamp, Instant),
     last_page_begins: Instant,
     stops: Instant,
 }
 
 impl Time {
-    /// What is kept for writing down what the run did; of a function that has little, a tenth.
-    const LAST_WORDS: Duration = Duration::from_secs(5);
+    /// Reserved for writing the run record; a tenth of the time where there is little.
+    const RECORD_RESERVE: Duration = Duration::from_secs(5);
 
     fn of(started: &Started) -> Self {
         let left = Duration::try_from(started.ends.duration_since(started.at)).unwrap_or_default();
@@ -308,7 +308,7 @@ impl Time {
         Self {
             started: (started.at, now),
             last_page_begins: now + left.saturating_sub(Fetch::PAGE_RESERVE),
-            stops: now + left.saturating_sub(Self::LAST_WORDS.min(left / 10)),
+            stops: now + left.saturating_sub(Self::RECORD_RESERVE.min(left / 10)),
         }
     }
 
@@ -317,13 +317,13 @@ impl Time {
         at + instant.elapsed()
     }
 
-    /// Whether there is too little for another page.
+    /// Whether too little time is left for another page.
     fn is_short(&self) -> bool {
         Instant::now() >= self.last_page_begins
     }
 
-    /// Does what the archive or SQS may take long over; `None` where that is too long. Not what is written to the bucket:
-    /// where that hangs, the run cannot write down either what it did.
+    /// Waits for the source or SQS, at most until the deadline: `None` if it takes longer. Not used for the bucket: if that
+    /// hangs, the run record cannot be written either.
     async fn bound<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::time::timeout_at(self.stops, work).await.ok()
     }

@@ -1,4 +1,4 @@
-//! What the function is told by its environment.
+//! The configuration of the function: its environment variables.
 
 use std::str::FromStr;
 
@@ -24,19 +24,19 @@ pub const VARIABLES: &[&str] = &[
 pub struct Settings {
     /// The bucket's name.
     pub bucket: String,
-    /// Where ids go.
+    /// The queue that receives the ids.
     pub convert_queue_url: String,
-    /// `OVERLAP_HOURS`: how far before the last run's end a run begins again.
+    /// `OVERLAP_HOURS`: how far before the end of the last run each run begins.
     pub overlap: SignedDuration,
-    /// Where items come from.
+    /// The source of the items.
     pub source: SourceSettings,
 }
 
 impl Settings {
-    /// Reads all but the log level.
+    /// Reads all variables but the log level.
     ///
     /// # Errors
-    /// When one is missing or malformed.
+    /// [`VariableError`]: a variable is missing or invalid.
     pub fn read(variables: &Variables) -> Result<Self, VariableError> {
         Ok(Self {
             bucket: variables.required("BUCKET", "the bucket's name")?,
@@ -47,7 +47,7 @@ impl Settings {
     }
 }
 
-/// A week at most: the entries of so many days are compared in memory.
+/// At most a week: the entries of the overlap are compared in memory.
 struct OverlapHours(SignedDuration);
 
 impl OverlapHours {

@@ -1,30 +1,30 @@
-//! Secrets Manager: where every secret comes from. The SDK's types end here.
+//! Reads secrets from Secrets Manager. No SDK type leaves this crate.
 
 use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::{Client, error::DisplayErrorContext, error::ProvideErrorMetadata, error::SdkError};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 
-/// Why a secret could not be had. Nothing here shows a secret's value.
+/// Why reading a secret failed. Never shows the value.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// Secrets Manager is unreachable, throttles or fails: it may work in a moment.
+    /// Secrets Manager is unreachable, throttles or fails: transient.
     #[error("Secrets Manager cannot be used now: {0}")]
     Unavailable(String),
-    /// The secret is not there, or we may not read it.
+    /// The secret does not exist, or the permission is missing.
     #[error("secret {id} cannot be read: {problem}")]
     Refused {
         /// The secret's name or ARN.
         id: String,
-        /// What Secrets Manager answered.
+        /// The error of Secrets Manager.
         problem: String,
     },
-    /// The secret is there, and its value is not what it should be.
+    /// The value of the secret has the wrong form.
     #[error("secret {id} is not the JSON object that it should be: {expected}")]
     Shape {
         /// The secret's name or ARN.
         id: String,
-        /// What it should be.
+        /// The expected members.
         expected: &'static str,
     },
 }
@@ -34,13 +34,13 @@ pub enum SecretError {
 pub struct Secrets(Client);
 
 impl Secrets {
-    /// A client; it asks for nothing yet.
+    /// Creates a client. It sends nothing yet.
     pub fn new(config: &SdkConfig) -> Self {
         Self(Client::new(config))
     }
 
-    /// The current version of a secret, which is a JSON object. `expected` says its members, for the error's text.
-    /// One request; keeping the value is the caller's business, who knows when it is stale.
+    /// Reads the current version of a secret, a JSON object. `expected` names its members in errors. One request; caching is
+    /// up to the caller, who knows when the value is stale.
     ///
     /// # Errors
     /// [`SecretError`].
@@ -48,7 +48,7 @@ impl Secrets {
         let answer = self.0.get_secret_value().secret_id(id).send().await.map_err(|error| refused(id, &error))?;
         let shape = || SecretError::Shape { id: id.to_owned(), expected };
         let value = SecretString::from(answer.secret_string.ok_or_else(shape)?);
-        // serde's message would quote the value.
+        // The message of serde would quote the value.
         serde_json::from_str(value.expose_secret()).map_err(|_| shape())
     }
 }
@@ -72,7 +72,7 @@ where
         Some(code) => SecretError::Unavailable(code.to_owned()),
         // An answer that the SDK cannot read would be quoted, the secret with it.
         None => SecretError::Unavailable(match error.raw_response() {
-            Some(answer) => format!("an answer of status {} that cannot be read", answer.status()),
+            Some(answer) => format!("unreadable response with status {}", answer.status()),
             None => DisplayErrorContext(error).to_string(),
         }),
     }

@@ -1,4 +1,4 @@
-//! The SQS queues: tasks out, letters out, and when a task comes back. The SDK's types end here.
+//! The SQS queues: sends tasks and dead letters, and delays retries. No SDK type leaves this crate.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -11,29 +11,29 @@ use aws_sdk_sqs::{
 use futures::{StreamExt, future::BoxFuture, stream};
 use model::DeadLetter;
 
-/// The most that SQS takes in one message and in one batch together: 1 MiB, bodies and attributes.
+/// The SQS limit of one message and of one batch: 1 MiB of bodies and attributes.
 pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
 
-/// The most messages that SQS takes in one batch.
+/// The SQS limit of messages per batch.
 pub const MAX_BATCH_ENTRIES: usize = 10;
 
-/// Why a queue could not be used. Always the system's fault, never an item's.
+/// Why a queue operation failed. Never permanent for an item.
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
-    /// SQS is unreachable, throttles or fails: it may work in a moment.
+    /// SQS is unreachable, throttles or fails: transient.
     #[error("the queue cannot be used now: {operation}: {problem}")]
     Unavailable {
-        /// What was tried.
+        /// The operation.
         operation: &'static str,
-        /// What SQS answered.
+        /// The error of SQS.
         problem: String,
     },
-    /// The queue is not there, or we may not do this to it.
+    /// The queue does not exist, or the permission is missing: a configuration error.
     #[error("the queue refuses us: {operation}: {problem}")]
     Refused {
-        /// What was tried.
+        /// The operation.
         operation: &'static str,
-        /// What SQS answered.
+        /// The error of SQS.
         problem: String,
     },
 }
@@ -132,11 +132,10 @@ impl Queue {
         request.send().await.map(drop).map_err(|error| refused(OPERATION, &error))
     }
 
-    /// Lets a message that is in flight come back `after` this time from now, rounded up to a second and at most
-    /// [`LONGEST_WAIT`].
+    /// Delays the redelivery of a message in flight by `after`, rounded up to a second and at most [`LONGEST_WAIT`].
     ///
     /// # Errors
-    /// [`QueueError`]; the message then comes back when its visibility ends.
+    /// [`QueueError`]: the message is redelivered when its visibility timeout ends.
     pub async fn postpone(&self, receipt_handle: &str, after: Duration) -> Result<(), QueueError> {
         let seconds = (after.as_secs() + u64::from(after.subsec_nanos() > 0)).min(LONGEST_WAIT.as_secs());
         self.client
@@ -184,7 +183,7 @@ where
             QueueError::Refused { operation, problem: code.to_owned() }
         }
         (Some(code), Some(_)) => QueueError::Unavailable { operation, problem: code.to_owned() },
-        // An answer that the SDK cannot read would be quoted, bodies with it.
+        // The SDK would quote a response that it cannot read, with the bodies in it.
         (None, Some(status)) => {
             QueueError::Unavailable { operation, problem: format!("an answer of status {status} that cannot be read") }
         }

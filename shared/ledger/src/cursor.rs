@@ -8,14 +8,14 @@ use model::{Cursor, Reached, RunId, keys};
 
 use crate::error::LedgerError;
 
-/// The cursor as this run knows it.
+/// The cursor as this run last read or wrote it.
 pub struct StoredCursor<'a> {
     store: &'a Store,
-    known: Option<(Cursor, ETag)>,
+    current: Option<(Cursor, ETag)>,
 }
 
 impl<'a> StoredCursor<'a> {
-    const LIMIT: u64 = 4096;
+    const MAX_BYTES: u64 = 4096;
 
     /// Attempts to write the cursor when another run writes it too, with doubling pauses.
     const TRIES: u32 = 5;
@@ -26,7 +26,7 @@ impl<'a> StoredCursor<'a> {
     /// # Errors
     /// [`LedgerError`].
     pub async fn read(store: &'a Store) -> Result<Self, LedgerError> {
-        let known = match store.get(keys::CURSOR, Self::LIMIT).await? {
+        let current = match store.get(keys::CURSOR, Self::MAX_BYTES).await? {
             Some(object) => {
                 let cursor: Cursor = serde_json::from_slice(&object.bytes).map_err(|_| LedgerError::Cursor)?;
                 if cursor.v != 1 {
@@ -36,12 +36,12 @@ impl<'a> StoredCursor<'a> {
             }
             None => None,
         };
-        Ok(Self { store, known })
+        Ok(Self { store, current })
     }
 
     /// The cursor as it was last read or written; `None` where there is none.
     pub fn get(&self) -> Option<&Cursor> {
-        self.known.as_ref().map(|(cursor, _)| cursor)
+        self.current.as_ref().map(|(cursor, _)| cursor)
     }
 
     /// Writes the first cursor. If another run has written one meanwhile, that one counts.
@@ -53,10 +53,10 @@ impl<'a> StoredCursor<'a> {
         let bytes = serde_json::to_vec(&cursor).map_err(LedgerError::Json)?.into();
         let put = Put { key: keys::CURSOR, bytes, content_type: "application/json", sha256: None };
         match self.store.put(put, Condition::Absent).await? {
-            Written::Yes(etag) => self.known = Some((cursor, etag)),
+            Written::Yes(etag) => self.current = Some((cursor, etag)),
             Written::Conflict => *self = Self::read(self.store).await?,
         }
-        if self.known.is_some() { Ok(()) } else { Err(LedgerError::CursorContested) }
+        if self.current.is_some() { Ok(()) } else { Err(LedgerError::CursorContested) }
     }
 
     /// Moves the cursor forward to where a run has come whose window begins at `from`; never back, even if another run has
@@ -65,27 +65,27 @@ impl<'a> StoredCursor<'a> {
     /// # Errors
     /// [`LedgerError`].
     pub async fn advance(&mut self, from: Timestamp, reached: Reached, run: &RunId) -> Result<bool, LedgerError> {
-        for tried in 0..Self::TRIES {
-            if tried > 0 {
-                tokio::time::sleep(Self::PAUSE * 2_u32.pow(tried - 1)).await;
+        for attempt in 0..Self::TRIES {
+            if attempt > 0 {
+                tokio::time::sleep(Self::PAUSE * 2_u32.pow(attempt - 1)).await;
             }
             let Some(to) = Cursor::moved(self.get(), from, reached, run) else { return Ok(false) };
             let bytes = serde_json::to_vec(&to).map_err(LedgerError::Json)?.into();
-            let condition = match &self.known {
+            let condition = match &self.current {
                 Some((_, etag)) => Condition::Unchanged(etag),
                 None => Condition::Absent,
             };
             let put = Put { key: keys::CURSOR, bytes, content_type: "application/json", sha256: None };
             let lost = match self.store.put(put, condition).await {
                 Ok(Written::Yes(etag)) => {
-                    self.known = Some((to, etag));
+                    self.current = Some((to, etag));
                     return Ok(true);
                 }
                 Ok(Written::Conflict) => None,
                 Err(error @ StoreError::Unavailable { .. }) => Some(error),
                 Err(error) => return Err(error.into()),
             };
-            // Another run has moved it, or this try or an earlier one took effect without an answer.
+            // Another run has moved it, or an attempt took effect and its response was lost.
             *self = Self::read(self.store).await?;
             if self.get() == Some(&to) {
                 return Ok(true);

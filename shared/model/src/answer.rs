@@ -1,4 +1,4 @@
-//! The archive's answer to the question for an item, before it is read.
+//! The source's answer to the question for an item, before it is read.
 
 use std::fmt;
 
@@ -26,7 +26,7 @@ impl Answer {
     /// The most bytes of memory that one may take. A group of 100,000 takes about half.
     pub const MOST_MEMORY: u64 = 256 << 20;
 
-    /// What the archive answered.
+    /// What the source answered.
     ///
     /// # Errors
     /// [`ItemError::Json`] where it is no JSON, as far as that is looked at here, and [`ItemError::Memory`].

@@ -1,4 +1,4 @@
-//! The item as the archive captured it.
+//! The item as the source captured it.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -11,8 +11,7 @@ use crate::{
     words::words,
 };
 
-/// Why some bytes are no item. Every variant is the item's own fault and stays so however often it is read. None of
-/// them shows what the item says.
+/// Why some bytes are not an item. Every variant is permanent. None of them shows content.
 #[derive(Debug, thiserror::Error)]
 pub enum ItemError {
     /// Not JSON, whatever is repaired.
@@ -29,14 +28,14 @@ pub enum ItemError {
     /// JSON of another shape than [`Item`]; what is unusual in single members is no error.
     #[error("the item does not have the contract's shape: {0}")]
     Shape(String),
-    /// JSON that is made to hurt.
+    /// JSON that would take too much memory.
     #[error("the item has so many members that they would take more than {} MiB of memory", Answer::MOST_MEMORY >> 20)]
     Memory,
-    /// More files than anybody can send at once, and than a message is written with.
-    #[error("the item has {0} attachments, {max} are taken", max = Item::MOST_ATTACHMENTS)]
+    /// More attachments than a message is written with.
+    #[error("the item has {0} attachments and exceeds the limit of {max}", max = Item::MOST_ATTACHMENTS)]
     Attachments(usize),
-    /// The archive answered with another item than the one that was asked for.
-    #[error("the archive answered with another item than was asked for")]
+    /// The source answered with another item than the one that was asked for.
+    #[error("the source responded with another item than requested")]
     OtherItem,
 }
 
@@ -139,19 +138,19 @@ fn shape(error: &serde_json::Error) -> String {
     }
 }
 
-/// One thing that happened on WhatsApp: a message, a call, a deletion. The members are the archive's
+/// One thing that happened on WhatsApp: a message, a call, a deletion. The members are the source's
 /// (`archiver-api`'s `Item`); unknown ones are ignored here and kept in the evidence.
 ///
 /// Nearly all of it is content or personal data, so there is no `Debug`.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Item {
-    /// The archive's id.
+    /// The source's id.
     pub id: ItemId,
     /// WhatsApp's own id of the message; unique only within chat and sender.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_id: Option<String>,
-    /// `whatsapp`, where the archive says it.
+    /// `whatsapp`, where the source says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<String>,
     /// What it is.
@@ -159,7 +158,7 @@ pub struct Item {
     pub kind: Kind,
     /// When it happened on WhatsApp.
     pub message_time: Timestamp,
-    /// When the archive received it.
+    /// When the source received it.
     pub archived_time: Timestamp,
     /// Seen from the captured user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -247,7 +246,7 @@ impl Item {
     /// How many attachments an item may have. WhatsApp sends one a message, and an album is as many messages.
     pub const MOST_ATTACHMENTS: usize = 1_000;
 
-    /// Everybody: the sender first, then the others in the archive's order.
+    /// Everybody: the sender first, then the others in the source's order.
     pub fn participants(&self) -> impl Iterator<Item = &Participant> {
         std::iter::once(&self.from).chain(&self.to)
     }
@@ -335,7 +334,7 @@ fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Kind>, D::E
 }
 
 /// The message that a reaction, an edit, a deletion or a vote acts on. The same members as [`Quoted`]; `text` is what
-/// it said, where the archive still has it.
+/// it said, where the source still has it.
 pub type Target = Quoted;
 
 /// An emoji on a message.
@@ -359,7 +358,7 @@ words! {
     DeletionState {
         Read = "read", "It had been read.";
         Unread = "unread", "It had not been read.";
-        Unknown = "unknown", "The archive does not know.";
+        Unknown = "unknown", "The source does not know.";
     }
 }
 
@@ -537,12 +536,12 @@ mod tests {
             item["archivedTime"] = Value::Null;
         };
         assert_eq!(error(no_time), "the item has no time");
-        assert_eq!(
-            error(|item| item["id"] = json!("WA-2")),
-            "the archive answered with another item than was asked for"
-        );
+        assert_eq!(error(|item| item["id"] = json!("WA-2")), "the source responded with another item than requested");
         let many: Vec<_> = (0..1_001).map(|id| json!({"id": id.to_string()})).collect();
-        assert_eq!(error(|item| item["attachments"] = json!(many)), "the item has 1001 attachments, 1000 are taken");
+        assert_eq!(
+            error(|item| item["attachments"] = json!(many)),
+            "the item has 1001 attachments and exceeds the limit of 1000"
+        );
         for json in ["", "[]", "{\"id\":", "7", "null", "<html>"] {
             assert!(Captured::parse(json.as_bytes(), &id()).is_err(), "{json}");
         }

@@ -1,4 +1,4 @@
-//! Ids as the archive gives them, and the keys that we make of them.
+//! Ids as the source gives them, and the keys that we make of them.
 
 use std::{fmt, str::FromStr};
 
@@ -12,7 +12,7 @@ pub enum IdError {
     /// No characters at all.
     #[error("the id is empty")]
     Empty,
-    /// More characters than the archive's contract allows.
+    /// More characters than the source's contract allows.
     #[error("the id has {0} characters, {max} are allowed", max = ItemId::MAX_CHARS)]
     TooLong(usize),
     /// A control character: ids are printable.
@@ -40,7 +40,7 @@ fn check(text: &str) -> Result<(), IdError> {
     Ok(())
 }
 
-/// The archive's id of an item: opaque, 1 to 256 printable characters of any script, slashes and quotes included.
+/// The source's id of an item: opaque, 1 to 256 printable characters of any script, slashes and quotes included.
 ///
 /// It is no personal data of itself, but it is somebody else's text: it goes into logs as a field's value, into URLs
 /// percent-encoded, and never into an S3 key (see [`ItemKey`]).
@@ -49,10 +49,10 @@ fn check(text: &str) -> Result<(), IdError> {
 pub struct ItemId(String);
 
 impl ItemId {
-    /// The longest id that the archive's contract allows, in characters.
+    /// The longest id that the source's contract allows, in characters.
     pub const MAX_CHARS: usize = 256;
 
-    /// The id as the archive wrote it.
+    /// The id as the source wrote it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -91,13 +91,13 @@ impl fmt::Display for ItemId {
     }
 }
 
-/// The archive's id of an attachment, unique within its item; the same form as an [`ItemId`].
+/// The source's id of an attachment, unique within its item; the same form as an [`ItemId`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct AttachmentId(String);
 
 impl AttachmentId {
-    /// The id as the archive wrote it.
+    /// The id as the source wrote it.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,17 +1,17 @@
-//! The bucket's layout: every key that the system reads or writes is made here.
+//! The layout of the bucket: builds every key that the system reads or writes.
 
 use crate::{ConvertTask, ImportTask, ItemKey, RunId};
 
-/// `state/cursor.json`: how far `fetch` has come.
+/// `state/cursor.json`: the cursor of `fetch`.
 pub const CURSOR: &str = "state/cursor.json";
 
 /// `state/user-map.json`: the user map that import used last.
 pub const USER_MAP_RECORD: &str = "state/user-map.json";
 
-/// `config/user-map.csv`: whose mailbox a phone number's is.
+/// `config/user-map.csv`: maps phone numbers to mailboxes.
 pub const USER_MAP: &str = "config/user-map.csv";
 
-/// Where chat exports are dropped: `inbox/<owner's e-mail>/<file>`.
+/// Uploaded chat exports: `inbox/<owner's e-mail>/<file>`.
 pub const INBOX: &str = "inbox/";
 
 /// The table beside a chat export that names its participants.
@@ -19,16 +19,16 @@ pub fn participants(export: &str) -> String {
     format!("{export}{PARTICIPANTS}")
 }
 
-/// What the name of such a table ends with.
+/// The suffix of such a table.
 pub const PARTICIPANTS: &str = ".participants.csv";
 
-/// Where the manifests are.
+/// The prefix of manifests and run records.
 pub const RUNS: &str = "runs/";
 
-/// Where the outcomes are.
+/// The prefix of outcomes.
 pub const OUTCOMES: &str = "outcomes/";
 
-/// Where the operator's command keeps a copy of each dead letter that it discards.
+/// The prefix of copies of discarded dead letters.
 pub const DISCARDED: &str = "discarded/";
 
 /// A page of a run's manifest, counted from 1; padded so that pages sort.
@@ -68,7 +68,7 @@ pub fn run_object(key: &str) -> Option<(RunId, RunObject)> {
     Some((run.parse().ok()?, object))
 }
 
-/// Where the rendered messages are.
+/// The prefix of rendered messages.
 pub const MIME: &str = "mime/";
 
 /// A rendered message.

@@ -3,7 +3,7 @@
 use crate::words::words;
 
 words! {
-    /// The item's type, in the archive's words. An item of a type that is not known today is archived as what it is,
+    /// The item's type, in the source's words. An item of a type that is not known today is archived as what it is,
     /// never dropped.
     Kind {
         Text = "text", "A message of text alone.";

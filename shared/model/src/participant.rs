@@ -39,7 +39,7 @@ impl Participant {
         })
     }
 
-    /// What the participant is known by in the archive whatever else was captured with it: the phone's digits, else
+    /// What the participant is known by in the source whatever else was captured with it: the phone's digits, else
     /// the WhatsApp id, the e-mail address in lower case, or the name. Empty when nothing is known.
     ///
     /// Message-IDs are derived from it, so it must not depend on how much the capture happened to know.

@@ -90,7 +90,7 @@ impl fmt::Display for RunId {
     }
 }
 
-/// The times that a run looks at, by when the archive received an item: `from` inclusive, `to` exclusive.
+/// The times that a run looks at, by when the source received an item: `from` inclusive, `to` exclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// Inclusive.
@@ -138,7 +138,7 @@ impl Window {
     }
 }
 
-/// `state/cursor.json`: everything that reached the archive before `archived_time` is in a manifest and was queued.
+/// `state/cursor.json`: everything that reached the source before `archived_time` is in a manifest and was queued.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
     /// The version of this shape: 1.
@@ -161,7 +161,7 @@ impl Cursor {
         before.and_then(|cursor| cursor.rest).map_or(window.to, |rest| rest.to)
     }
 
-    /// The cursor after a daily run has listed what reached the archive from `from`, where its window begins, to
+    /// The cursor after a daily run has listed what reached the source from `from`, where its window begins, to
     /// `reached`. `None` where that moves nothing.
     pub fn moved(before: Option<&Self>, from: Timestamp, reached: Reached, run: &RunId) -> Option<Self> {
         let stood = before.map_or(from, |cursor| cursor.archived_time);
@@ -214,7 +214,7 @@ pub struct RunRecord {
     pub pages: u32,
     /// Whether the whole window was done; otherwise the next run goes on where this one stopped.
     pub complete: bool,
-    /// Everything that the archive received in the window before this time is in the manifest and was queued. Absent where
+    /// Everything that the source received in the window before this time is in the manifest and was queued. Absent where
     /// the source does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reached: Option<Timestamp>,
@@ -280,15 +280,15 @@ impl RunRecord {
     }
 }
 
-/// An entry of the archive's list, and a line of a run's manifest (`runs/<run>/items-<n>.ndjson`).
+/// An entry of the source's list, and a line of a run's manifest (`runs/<run>/items-<n>.ndjson`).
 ///
-/// Both members are what the archive said, unchecked: an entry that is no valid id is queued like any other and
+/// Both members are what the source said, unchecked: an entry that is no valid id is queued like any other and
 /// becomes a dead letter in convert, where such things are judged. Left out here, it would be lost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
-    /// The item's id; a string, where the archive keeps its contract.
+    /// The item's id; a string, where the source keeps its contract.
     pub item: Value,
-    /// When the archive received it; RFC 3339, where the archive keeps its contract.
+    /// When the source received it; RFC 3339, where the source keeps its contract.
     pub archived_time: Value,
 }
 

@@ -32,7 +32,7 @@ pub struct ConvertTask {
     pub run: RunId,
     /// What to render.
     pub item: ItemId,
-    /// When the archive received it.
+    /// When the source received it.
     pub archived_time: Timestamp,
 }
 
@@ -62,7 +62,7 @@ pub struct ImportTask {
     pub run: RunId,
     /// What to file.
     pub item: ItemId,
-    /// When the archive received it.
+    /// When the source received it.
     pub archived_time: Timestamp,
     /// The name of the item's objects.
     pub key: ItemKey,

@@ -8,7 +8,7 @@ macro_rules! words {
         #[serde(from = "String", into = "String")]
         pub enum $name {
             $(#[doc = $doc] $variant,)*
-            /// A word that the archive has and we do not know yet.
+            /// A word that the source has and we do not know yet.
             Other(String),
         }
 
@@ -16,7 +16,7 @@ macro_rules! words {
             /// Every value that is known.
             pub const KNOWN: &[Self] = &[$(Self::$variant),*];
 
-            /// The archive's word.
+            /// The source's word.
             pub fn as_str(&self) -> &str {
                 match self {
                     $(Self::$variant => $word,)*

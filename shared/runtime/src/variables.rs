@@ -2,29 +2,28 @@
 
 use std::{collections::HashMap, fmt::Display, str::FromStr};
 
-/// Why the process cannot start. Names the variable and what it should be, never what it is: somebody may have put a
-/// secret there.
+/// Why the process cannot start. Names the variable and the expected form, never the value: it may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VariableError {
     /// Not set, or empty.
     #[error("environment variable {name} is not set: {expected}")]
     Missing {
-        /// Which.
+        /// The variable.
         name: &'static str,
-        /// What it should be.
+        /// The expected form.
         expected: &'static str,
     },
-    /// Set to something else than it should be.
+    /// Set to an invalid value.
     #[error("environment variable {name} has a bad value: {problem}; expected {expected}")]
     Bad {
-        /// Which.
+        /// The variable.
         name: &'static str,
-        /// What it should be.
+        /// The expected form.
         expected: &'static str,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
-    /// Read by the code, and not in its list: a mistake in the program.
+    /// Read by the code and not declared: a bug.
     #[error("environment variable {0} is read but not declared")]
     Undeclared(&'static str),
 }
@@ -108,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_value_names_the_variable_and_is_not_shown() {
+    fn invalid_value_is_not_shown_and_its_variable_is_named() {
         let variables = variables();
         assert_eq!(variables.required::<String>("BUCKET", "a bucket"), Ok("archive".to_owned()));
         assert_eq!(variables.or("EMPTY", "a number", 7_u64), Ok(7));
@@ -119,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_declared_cannot_be_read() {
+    fn undeclared_variable_cannot_be_read() {
         assert_eq!(variables().optional::<String>("PATH", ""), Err(VariableError::Undeclared("PATH")));
     }
 }

@@ -1,4 +1,4 @@
-//! Where items come from: the archiver's retrieval API, or chat exports in the bucket.
+//! Sources of items: the archiver's retrieval API, or chat exports in the bucket.
 //!
 //! [`Source`] is the port that `fetch` and `convert` are written against. HTTP and S3 end at its adapters.
 
@@ -22,10 +22,10 @@ pub use chat_export::ChatExports;
 pub use settings::{SourceSettings, VARIABLES};
 pub use sink::Sink;
 
-/// Lists what reached the archive, and gives out items and their attachments.
+/// Lists what reached the source, and gives out items and their attachments.
 #[async_trait]
 pub trait Source: Send + Sync {
-    /// One page of what reached the archive in the window, oldest first. `cursor` is the `next` of the page before,
+    /// One page of what reached the source in the window, oldest first. `cursor` is the `next` of the page before,
     /// and then the window must be the same; `None` asks for the first page.
     ///
     /// # Errors
@@ -82,10 +82,10 @@ pub trait Source: Send + Sync {
     }
 }
 
-/// A page of the archive's list.
+/// A page of the source's list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// The entries, as the archive wrote them: one that breaks the contract is passed on like the others.
+    /// The entries, as the source wrote them: one that breaks the contract is passed on like the others.
     pub items: Vec<Listed>,
     /// What to ask the next page with; `None` on the last.
     pub next: Option<String>,
@@ -111,21 +111,21 @@ pub enum SourceError {
     /// The network or the source fails, throttles or takes too long.
     #[error("the source cannot be used now: {detail}")]
     Unavailable {
-        /// What happened.
+        /// What failed.
         detail: String,
-        /// How long the source asks to be left alone.
+        /// The wait that the source requests.
         retry_after: Option<Duration>,
     },
     /// The source has the item and is still capturing it.
     #[error("the source is still capturing the item")]
     StillCapturing {
-        /// How long the source asks to be left alone.
+        /// The wait that the source requests.
         retry_after: Option<Duration>,
     },
-    /// Our own set-up is wrong (the URL, the credentials, the certificates): waits until somebody mends it.
+    /// A configuration error (the URL, the credentials, the certificates): waits until an operator fixes it.
     #[error("the source refuses us: {detail}")]
     Setup {
-        /// What to look at.
+        /// What to check.
         detail: String,
     },
     /// A page of the list does not have the contract's shape, so that no entry can be told in it.
@@ -143,7 +143,7 @@ pub enum SourceError {
     /// The source had the attachment; its retention has erased it.
     #[error("the source has erased the attachment by retention")]
     AttachmentErased,
-    /// What the source answers is no item.
+    /// The response is not an item.
     #[error(transparent)]
     Malformed(#[from] ItemError),
     /// The file that the item comes from cannot be read.
@@ -161,7 +161,7 @@ pub enum SourceError {
 }
 
 impl SourceError {
-    /// How long the source asks to be left alone.
+    /// The wait that the source requests.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Unavailable { retry_after, .. } | Self::StillCapturing { retry_after } => *retry_after,

@@ -1,4 +1,4 @@
-//! Objects that are written and read a piece at a time: no more than a piece is in memory, however large they are.
+//! Writes and reads large objects in pieces: no more than one piece is in memory.
 
 use std::ops::Range;
 
@@ -17,9 +17,9 @@ use crate::s3::{
     Condition, DIGEST, ETag, Store, StoreError, Written, condition_failed, read, refused, shown, signing, status,
 };
 
-/// What is to be written in parts.
+/// An object to write in parts.
 pub struct PutLarge<'a> {
-    /// The whole key.
+    /// The key.
     pub key: &'a str,
     /// Its media type.
     pub content_type: &'a str,
@@ -27,7 +27,7 @@ pub struct PutLarge<'a> {
     pub sha256: Sha256,
 }
 
-/// An object that is read in pieces: one version of it, whatever is written meanwhile.
+/// One version of an object that is read in pieces. Later writes do not affect it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version {
     key: String,
@@ -42,19 +42,19 @@ impl Version {
     }
 }
 
-/// How long each part but the last has to be at least: 5 MiB, which S3 asks for.
-pub const SMALLEST_PART: usize = 5 << 20;
+/// The minimum size of each part but the last: a limit of S3.
+pub const MIN_PART_BYTES: usize = 5 << 20;
 
-/// How often a piece is asked for. The SDK tries again only until the answer begins, and a piece can break off later.
-const TRIES: u32 = 3;
+/// Attempts to read a piece. The SDK retries only until the response begins, and a body can break off later.
+const ATTEMPTS: u32 = 3;
 
 impl Store {
-    /// Writes an object whose parts come as a stream; each but the last has at least [`SMALLEST_PART`] bytes. The
-    /// object is there with its last part or not at all. What was sent for one that failed is taken away; where even
-    /// that fails, or this is dropped, the bucket's lifecycle does it.
+    /// Writes an object from a stream of parts; each but the last has at least [`MIN_PART_BYTES`]. The object appears with
+    /// its last part or not at all. A failed upload is aborted; if that fails or the future is dropped, the lifecycle of the
+    /// bucket aborts it.
     ///
     /// # Errors
-    /// What the stream ends with, or [`StoreError`]. After [`StoreError::Unavailable`] it may be there all the same.
+    /// The error of the stream, or [`StoreError`]. After [`StoreError::Unavailable`] the outcome is unknown.
     pub async fn put_large<E: From<StoreError>>(
         &self,
         put: PutLarge<'_>,
@@ -92,34 +92,34 @@ impl Store {
         })
     }
 
-    /// Looks an object up that is to be read in pieces; `None` where there is none.
+    /// Looks up the current version of an object; `None` if there is none.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn version(&self, key: &str) -> Result<Option<Version>, StoreError> {
-        let answer = self.client.head_object().bucket(&self.bucket).key(key).send().await;
-        let answer = match answer {
-            Ok(answer) => answer,
+        let response = self.client.head_object().bucket(&self.bucket).key(key).send().await;
+        let response = match response {
+            Ok(response) => response,
             Err(error) if status(&error) == Some(404) => return Ok(None),
             Err(error) => return Err(refused("head", key, &error)),
         };
-        let bytes = answer.content_length.and_then(|length| u64::try_from(length).ok()).unwrap_or(0);
-        Ok(Some(Version { key: key.to_owned(), etag: ETag(answer.e_tag.unwrap_or_default()), bytes }))
+        let bytes = response.content_length.and_then(|length| u64::try_from(length).ok()).unwrap_or(0);
+        Ok(Some(Version { key: key.to_owned(), etag: ETag(response.e_tag.unwrap_or_default()), bytes }))
     }
 
-    /// Reads a piece of an object; a range that is empty or ends behind the object's end is cut there.
+    /// Reads a range of an object, cut at its end.
     ///
     /// # Errors
-    /// [`StoreError`]: also when another version has taken the object's place, or none.
+    /// [`StoreError`], also if the object was overwritten or deleted.
     pub async fn piece(&self, version: &Version, range: Range<u64>) -> Result<Bytes, StoreError> {
         let range = range.start..range.end.min(version.bytes);
         if range.is_empty() {
             return Ok(Bytes::new());
         }
-        let mut tried = 1;
+        let mut attempt = 1;
         loop {
             match self.try_piece(version, &range).await {
-                Err(StoreError::Unavailable { .. }) if tried < TRIES => tried += 1,
+                Err(StoreError::Unavailable { .. }) if attempt < ATTEMPTS => attempt += 1,
                 result => return result,
             }
         }
@@ -128,20 +128,20 @@ impl Store {
     async fn try_piece(&self, version: &Version, range: &Range<u64>) -> Result<Bytes, StoreError> {
         let key = &version.key;
         let request = self.client.get_object().bucket(&self.bucket).key(key).if_match(&version.etag.0);
-        let answer = request.range(format!("bytes={}-{}", range.start, range.end - 1)).send().await;
-        let answer = answer.map_err(|error| refused("get", key, &error))?;
+        let response = request.range(format!("bytes={}-{}", range.start, range.end - 1)).send().await;
+        let response = response.map_err(|error| refused("get", key, &error))?;
         let length = range.end - range.start;
-        let bytes = read(answer.body, usize::try_from(length).unwrap_or_default(), key).await?;
+        let bytes = read(response.body, usize::try_from(length).unwrap_or_default(), key).await?;
         if bytes.len() as u64 == length {
             Ok(bytes)
         } else {
-            let problem = "the piece is not as long as it was asked for".to_owned();
+            let problem = "the response is shorter than the requested range".to_owned();
             Err(StoreError::Unavailable { operation: "get", key: shown(key), problem })
         }
     }
 }
 
-/// A multipart upload under way.
+/// A multipart upload in progress.
 struct Upload {
     client: Client,
     bucket: String,
@@ -195,18 +195,18 @@ impl Upload {
             .set_if_match(unchanged)
             .send();
         match completed.await {
-            Ok(answer) => Ok(Written::Yes(ETag(answer.e_tag.unwrap_or_default()))),
-            // 404 too: the upload is gone, because the SDK's first try had completed it.
+            Ok(response) => Ok(Written::Yes(ETag(response.e_tag.unwrap_or_default()))),
+            // Also 404: an earlier attempt of the SDK may have completed the upload.
             Err(error) if condition_failed(&condition, &error) => Ok(Written::Conflict),
             Err(error) => Err(refused("complete", &self.key, &error)),
         }
     }
 
-    /// Takes away what was sent. A failure is nobody's to know: the bucket's lifecycle takes it away in a day.
+    /// Aborts the upload. A failure is ignored: the lifecycle of the bucket aborts it after a day.
     async fn abort(&self) {
         let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(&self.key).upload_id(&self.id);
         if let Err(error) = abort.send().await {
-            tracing::debug!(code = error.code(), "an upload could not be aborted");
+            tracing::debug!(code = error.code(), "aborting an upload failed");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The S3 bucket: what is in it, under which keys, and on what conditions it is written. The SDK's types end here.
+//! The S3 bucket: its keys, conditional writes, and one classification of S3 errors. No SDK type leaves this crate.
 
 mod large;
 mod signing;
@@ -17,39 +17,39 @@ use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 use model::Sha256;
 
-pub use large::{PutLarge, SMALLEST_PART, Version};
+pub use large::{MIN_PART_BYTES, PutLarge, Version};
 
-/// Why the bucket could not be read or written. Always the system's fault, never an item's.
+/// Why reading or writing the bucket failed. Never permanent for an item.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// S3 is unreachable, throttles or fails: it may work in a moment.
-    #[error("the bucket cannot be used now: {operation} {key}: {problem}")]
+    /// S3 is unreachable, throttles or fails: transient.
+    #[error("the bucket is unavailable: {operation} {key}: {problem}")]
     Unavailable {
-        /// What was tried.
+        /// The operation.
         operation: &'static str,
-        /// On which key or prefix; keys under `inbox/` are shown without the part that names somebody.
+        /// The key or prefix. Keys under `inbox/` are cut, because they name people.
         key: String,
-        /// What S3 answered.
+        /// The error of S3.
         problem: String,
     },
-    /// The bucket is not there, or we may not do this to it.
-    #[error("the bucket refuses us: {operation} {key}: {problem}")]
+    /// The bucket does not exist, or the permission is missing: a configuration error.
+    #[error("the bucket rejected the request: {operation} {key}: {problem}")]
     Refused {
-        /// What was tried.
+        /// The operation.
         operation: &'static str,
-        /// On which key or prefix; keys under `inbox/` are shown without the part that names somebody.
+        /// The key or prefix. Keys under `inbox/` are cut, because they name people.
         key: String,
-        /// What S3 answered.
+        /// The error of S3.
         problem: String,
     },
-    /// The object is larger than its reader can take.
-    #[error("{key} has {bytes} bytes, more than the {limit} that are read")]
+    /// The object is larger than the limit of the reader.
+    #[error("{key} has {bytes} bytes and exceeds the limit of {limit} bytes")]
     TooLarge {
-        /// Which.
+        /// The key.
         key: String,
-        /// Its length.
+        /// Its size.
         bytes: u64,
-        /// The most that is read.
+        /// The limit.
         limit: u64,
     },
 }
@@ -57,7 +57,7 @@ pub enum StoreError {
 /// An object that was read.
 #[derive(Debug, Clone)]
 pub struct Object {
-    /// All of it.
+    /// The content.
     pub bytes: Bytes,
     /// The version that was read; a later write can be made conditional on it.
     pub etag: ETag,
@@ -72,7 +72,7 @@ pub struct ETag(String);
 /// An object in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// The whole key.
+    /// The key.
     pub key: String,
     /// When it was written, to the second.
     pub last_modified: Timestamp,
@@ -126,9 +126,9 @@ pub enum Changed {
 
 /// What is to be written.
 pub struct Put<'a> {
-    /// The whole key.
+    /// The key.
     pub key: &'a str,
-    /// All of it.
+    /// The content.
     pub bytes: Bytes,
     /// Its media type.
     pub content_type: &'a str,
@@ -174,20 +174,20 @@ impl Store {
     /// [`StoreError`].
     pub async fn get_if_changed(&self, key: &str, have: Option<&ETag>, limit: u64) -> Result<Changed, StoreError> {
         let have = have.map(|etag| etag.0.clone());
-        let answer = self.client.get_object().bucket(&self.bucket).key(key).set_if_none_match(have).send().await;
-        let answer = match answer {
-            Ok(answer) => answer,
+        let response = self.client.get_object().bucket(&self.bucket).key(key).set_if_none_match(have).send().await;
+        let response = match response {
+            Ok(response) => response,
             Err(error) if status(&error) == Some(304) => return Ok(Changed::No),
             Err(error) if error.code() == Some("NoSuchKey") => return Ok(Changed::Missing),
             Err(error) => return Err(refused("get", key, &error)),
         };
-        let bytes = answer.content_length.and_then(|length| u64::try_from(length).ok()).unwrap_or(0);
+        let bytes = response.content_length.and_then(|length| u64::try_from(length).ok()).unwrap_or(0);
         if bytes > limit {
             return Err(StoreError::TooLarge { key: shown(key), bytes, limit });
         }
-        let etag = ETag(answer.e_tag.unwrap_or_default());
-        let last_modified = answer.last_modified.and_then(|time| Timestamp::from_second(time.secs()).ok());
-        let bytes = read(answer.body, usize::try_from(bytes).unwrap_or_default(), key).await?;
+        let etag = ETag(response.e_tag.unwrap_or_default());
+        let last_modified = response.last_modified.and_then(|time| Timestamp::from_second(time.secs()).ok());
+        let bytes = read(response.body, usize::try_from(bytes).unwrap_or_default(), key).await?;
         Ok(Changed::Yes(Object { bytes, etag, last_modified: last_modified.unwrap_or(Timestamp::UNIX_EPOCH) }))
     }
 
@@ -197,14 +197,14 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn digest(&self, key: &str) -> Result<Option<(Sha256, u64)>, StoreError> {
-        let answer = self.client.head_object().bucket(&self.bucket).key(key).send().await;
-        let answer = match answer {
-            Ok(answer) => answer,
+        let response = self.client.head_object().bucket(&self.bucket).key(key).send().await;
+        let response = match response {
+            Ok(response) => response,
             Err(error) if status(&error) == Some(404) => return Ok(None),
             Err(error) => return Err(refused("head", key, &error)),
         };
-        let digest = answer.metadata.as_ref().and_then(|metadata| metadata.get(DIGEST)?.parse().ok());
-        let bytes = answer.content_length.and_then(|length| u64::try_from(length).ok());
+        let digest = response.metadata.as_ref().and_then(|metadata| metadata.get(DIGEST)?.parse().ok());
+        let bytes = response.content_length.and_then(|length| u64::try_from(length).ok());
         Ok(digest.zip(bytes))
     }
 
@@ -213,12 +213,12 @@ impl Store {
     /// # Errors
     /// [`StoreError`]. After [`StoreError::Unavailable`] it may be there all the same.
     pub async fn put(&self, put: Put<'_>, condition: Condition<'_>) -> Result<Written, StoreError> {
-        let mut tried = 1;
+        let mut attempt = 1;
         loop {
             match self.try_put(&put, condition).await {
-                Err(error) if is_race(&error) && tried < RACE_TRIES => {
-                    tokio::time::sleep(RACE_PAUSE * tried).await;
-                    tried += 1;
+                Err(error) if is_race(&error) && attempt < RACE_ATTEMPTS => {
+                    tokio::time::sleep(RACE_PAUSE * attempt).await;
+                    attempt += 1;
                 }
                 result => return result,
             }
@@ -245,7 +245,7 @@ impl Store {
             request = request.interceptor(signing::Known(sha256));
         }
         match request.send().await {
-            Ok(answer) => Ok(Written::Yes(ETag(answer.e_tag.unwrap_or_default()))),
+            Ok(response) => Ok(Written::Yes(ETag(response.e_tag.unwrap_or_default()))),
             Err(error) if condition_failed(&condition, &error) => Ok(Written::Conflict),
             Err(error) => Err(refused("put", put.key, &error)),
         }
@@ -290,8 +290,8 @@ impl Store {
 /// The metadata under which a digest is kept: S3's own checksum is not shown by every server that speaks S3.
 const DIGEST: &str = "sha256";
 
-/// All of an answer's body, which says that it has so many bytes. They are copied once, to where they stay: the SDK
-/// collects the pieces first and joins them then, and so has a message in memory twice.
+/// Reads a body of a known length. The bytes are copied once; the SDK's own way collects the pieces and then joins them,
+/// which takes the memory twice.
 async fn read(mut body: ByteStream, length: usize, key: &str) -> Result<Bytes, StoreError> {
     let mut bytes = BytesMut::with_capacity(length);
     while let Some(piece) = body.next().await {
@@ -315,18 +315,18 @@ fn listed(object: S3Object) -> Option<Listed> {
     })
 }
 
-/// S3's answer to a write that raced another one: neither has taken effect yet, so there may be no object at all.
+/// The S3 error of a conditional write that races another one. Neither has taken effect, so there may be no object.
 const RACE: &str = "ConditionalRequestConflict";
 
-/// How often a write is sent that races another one, with pauses in between.
-const RACE_TRIES: u32 = 4;
+/// Attempts of a write that races another one, with pauses in between.
+const RACE_ATTEMPTS: u32 = 4;
 const RACE_PAUSE: Duration = Duration::from_millis(100);
 
 fn is_race(error: &StoreError) -> bool {
     matches!(error, StoreError::Unavailable { problem, .. } if problem == RACE)
 }
 
-/// Whether a write was refused because its condition does not hold. 404: the object to be replaced, or the upload, is gone.
+/// Whether the condition of a write does not hold. 404: the object to replace, or the upload, no longer exists.
 fn condition_failed<E: ProvideErrorMetadata>(condition: &Condition<'_>, error: &SdkError<E>) -> bool {
     let conditional = !matches!(condition, Condition::Always);
     conditional && matches!(status(error), Some(412 | 404)) && !no_bucket(error)
@@ -340,7 +340,7 @@ fn status<E>(error: &SdkError<E>) -> Option<u16> {
     error.raw_response().map(|response| response.status().as_u16())
 }
 
-/// A key as it may stand in a log: the inbox's keys name people.
+/// A key in the form that may be logged: keys of the inbox name people.
 fn shown(key: &str) -> String {
     if key.starts_with(model::keys::INBOX) { format!("{}…", model::keys::INBOX) } else { key.to_owned() }
 }
@@ -350,9 +350,8 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let key = shown(key);
-    // A refusal with a body has a code; the answer to a HEAD has only its status. Throttling is a 503, or where KMS
-    // throttles S3 a 400 with KMS's own code.
-    let passing = |code: &str| {
+    // An error with a body has a code, a response to HEAD only a status. Throttling is a 503, or a 400 with a code of KMS.
+    let is_transient = |code: &str| {
         matches!(code, "SlowDown" | "RequestTimeout" | "RequestTimeTooSkewed" | "OperationAborted" | RACE)
             || code.contains("Throttl")
     };
@@ -361,7 +360,7 @@ where
             StoreError::Unavailable { operation, key, problem: code.unwrap_or("S3 failed").to_owned() }
         }
         (None, Some(409)) => StoreError::Unavailable { operation, key, problem: RACE.to_owned() },
-        (Some(code), _) if passing(code) => StoreError::Unavailable { operation, key, problem: code.to_owned() },
+        (Some(code), _) if is_transient(code) => StoreError::Unavailable { operation, key, problem: code.to_owned() },
         (Some(code), Some(_)) => StoreError::Refused { operation, key, problem: code.to_owned() },
         (None, Some(status)) => StoreError::Refused { operation, key, problem: format!("status {status}") },
         (_, None) => StoreError::Unavailable { operation, key, problem: DisplayErrorContext(error).to_string() },
@@ -386,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn throttling_passes_whoever_throttles_and_a_refusal_does_not() {
+    fn throttling_is_transient_and_a_rejection_is_not() {
         for (status, code) in [
             (503, Some("SlowDown")),
             (500, Some("InternalError")),
