@@ -55,7 +55,7 @@ rehearse: build .venv/.installed ## deploy what `make build` built into a stand-
 	@$(WITH_RUN_TOOLS) BOOTSTRAPS="$(abspath target/lambda)" $(CARGO) test --locked --package pipeline-tests --test deploy
 
 .PHONY: bench
-bench: .venv/.installed $(TARGET)/tools/bin/cargo-bloat ## what it costs in time, memory and money, into BENCHMARKS.md; PARTS="convert import" for some
+bench: .venv/.installed $(TARGET)/tools/bin/cargo-bloat ## what it costs in time, memory and money, into tests/bench/RESULTS.md; PARTS="convert import" for some
 	@$(CARGO) build --release --locked --bin bench --bin counted --bin hello $(addprefix --bin ,$(FUNCTIONS))
 	@PATH="$(abspath $(TARGET))/tools/bin:$$PATH" "$(TARGET)/release/bench" $(PARTS)
 

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use bench::{cold_start, measure::Work, money, peer, pipeline, report, size, work};
 use clap::{Parser, ValueEnum};
 
-/// Measures what the system costs and writes it into BENCHMARKS.md.
+/// Measures what the system costs and writes it into tests/bench/RESULTS.md.
 #[derive(Parser)]
 struct Options {
     /// What is measured; everything, where nothing is named.
@@ -23,7 +23,7 @@ struct Options {
     #[arg(long, default_value_t = 30)]
     starts: usize,
     /// The document.
-    #[arg(long, default_value = "BENCHMARKS.md")]
+    #[arg(long, default_value = "tests/bench/RESULTS.md")]
     report: PathBuf,
     /// Where the pictures go.
     #[arg(long, default_value = "infra/pictures")]

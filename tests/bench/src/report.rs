@@ -1,4 +1,4 @@
-//! BENCHMARKS.md: the suite writes its tables between markers, and leaves the prose alone.
+//! RESULTS.md: the suite writes its tables between markers, and leaves the prose alone.
 
 use std::{fs, path::Path};
 
