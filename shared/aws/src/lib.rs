@@ -2,6 +2,7 @@
 //! clients. The SDKs' types end here.
 
 mod config;
+mod error;
 pub mod s3;
 pub mod secrets;
 pub mod sqs;

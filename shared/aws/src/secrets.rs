@@ -1,9 +1,14 @@
 //! Reads secrets from Secrets Manager. No SDK type leaves this crate.
 
 use aws_config::SdkConfig;
-use aws_sdk_secretsmanager::{Client, error::DisplayErrorContext, error::ProvideErrorMetadata, error::SdkError};
+use aws_sdk_secretsmanager::{
+    Client,
+    error::{ProvideErrorMetadata, SdkError},
+};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
+
+use crate::error::{Failed, classify};
 
 /// Why reading a secret failed. Never shows the value.
 #[derive(Debug, thiserror::Error)]
@@ -57,23 +62,6 @@ fn refused<E>(id: &str, error: &SdkError<E>) -> SecretError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    let permanent = [
-        "ResourceNotFoundException",
-        "AccessDeniedException",
-        "InvalidRequestException",
-        "InvalidParameterException",
-        "DecryptionFailure",
-        "UnrecognizedClientException",
-        "InvalidSignatureException",
-        "ExpiredTokenException",
-    ];
-    match error.code() {
-        Some(code) if permanent.contains(&code) => SecretError::Refused { id: id.to_owned(), problem: code.to_owned() },
-        Some(code) => SecretError::Unavailable(code.to_owned()),
-        // An answer that the SDK cannot read would be quoted, the secret with it.
-        None => SecretError::Unavailable(match error.raw_response() {
-            Some(answer) => format!("unreadable response with status {}", answer.status()),
-            None => DisplayErrorContext(error).to_string(),
-        }),
-    }
+    let Failed { is_transient, problem } = classify(error);
+    if is_transient { SecretError::Unavailable(problem) } else { SecretError::Refused { id: id.to_owned(), problem } }
 }

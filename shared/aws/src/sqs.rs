@@ -5,11 +5,13 @@ use std::{borrow::Cow, time::Duration};
 use aws_config::SdkConfig;
 use aws_sdk_sqs::{
     Client,
-    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    error::{ProvideErrorMetadata, SdkError},
     types::{MessageAttributeValue, SendMessageBatchRequestEntry},
 };
 use futures::{StreamExt, future::BoxFuture, stream};
 use model::DeadLetter;
+
+use crate::error::{Failed, classify};
 
 /// The SQS limit of one message and of one batch: 1 MiB of bodies and attributes.
 pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
@@ -177,17 +179,11 @@ fn refused<E>(operation: &'static str, error: &SdkError<E>) -> QueueError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    let status = error.raw_response().map(|response| response.status().as_u16());
-    match (error.code(), status) {
-        (Some(code), Some(400..500)) if !code.contains("Throttl") => {
-            QueueError::Refused { operation, problem: code.to_owned() }
-        }
-        (Some(code), Some(_)) => QueueError::Unavailable { operation, problem: code.to_owned() },
-        // The SDK would quote a response that it cannot read, with the bodies in it.
-        (None, Some(status)) => {
-            QueueError::Unavailable { operation, problem: format!("an answer of status {status} that cannot be read") }
-        }
-        (_, None) => QueueError::Unavailable { operation, problem: DisplayErrorContext(error).to_string() },
+    let Failed { is_transient, problem } = classify(error);
+    if is_transient {
+        QueueError::Unavailable { operation, problem }
+    } else {
+        QueueError::Refused { operation, problem }
     }
 }
 

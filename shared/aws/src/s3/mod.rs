@@ -17,6 +17,8 @@ use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 use model::Sha256;
 
+use crate::error::{CONDITIONAL_CONFLICT, Failed, classify};
+
 pub use large::{MIN_PART_BYTES, PutLarge, Version};
 
 /// Why reading or writing the bucket failed. Never permanent for an item.
@@ -315,15 +317,12 @@ fn listed(object: S3Object) -> Option<Listed> {
     })
 }
 
-/// The S3 error of a conditional write that races another one. Neither has taken effect, so there may be no object.
-const RACE: &str = "ConditionalRequestConflict";
-
 /// Attempts of a write that races another one, with pauses in between.
 const RACE_ATTEMPTS: u32 = 4;
 const RACE_PAUSE: Duration = Duration::from_millis(100);
 
 fn is_race(error: &StoreError) -> bool {
-    matches!(error, StoreError::Unavailable { problem, .. } if problem == RACE)
+    matches!(error, StoreError::Unavailable { problem, .. } if problem == CONDITIONAL_CONFLICT)
 }
 
 /// Whether the condition of a write does not hold. 404: the object to replace, or the upload, no longer exists.
@@ -349,66 +348,10 @@ fn refused<E>(operation: &'static str, key: &str, error: &SdkError<E>) -> StoreE
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    let key = shown(key);
-    // An error with a body has a code, a response to HEAD only a status. Throttling is a 503, or a 400 with a code of KMS.
-    let is_transient = |code: &str| {
-        matches!(code, "SlowDown" | "RequestTimeout" | "RequestTimeTooSkewed" | "OperationAborted" | RACE)
-            || code.contains("Throttl")
-    };
-    match (error.code(), status(error)) {
-        (code, Some(429 | 500..)) => {
-            StoreError::Unavailable { operation, key, problem: code.unwrap_or("S3 failed").to_owned() }
-        }
-        (None, Some(409)) => StoreError::Unavailable { operation, key, problem: RACE.to_owned() },
-        (Some(code), _) if is_transient(code) => StoreError::Unavailable { operation, key, problem: code.to_owned() },
-        (Some(code), Some(_)) => StoreError::Refused { operation, key, problem: code.to_owned() },
-        (None, Some(status)) => StoreError::Refused { operation, key, problem: format!("status {status}") },
-        (_, None) => StoreError::Unavailable { operation, key, problem: DisplayErrorContext(error).to_string() },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use aws_sdk_s3::{
-        config::http::HttpResponse, error::ErrorMetadata, operation::put_object::PutObjectError, primitives::SdkBody,
-    };
-
-    use super::*;
-
-    fn answer(status: u16, code: Option<&str>) -> StoreError {
-        let mut metadata = ErrorMetadata::builder();
-        if let Some(code) = code {
-            metadata = metadata.code(code);
-        }
-        let response = HttpResponse::new(status.try_into().unwrap(), SdkBody::empty());
-        refused("put", "key", &SdkError::service_error(PutObjectError::generic(metadata.build()), response))
-    }
-
-    #[test]
-    fn throttling_is_transient_and_a_rejection_is_not() {
-        for (status, code) in [
-            (503, Some("SlowDown")),
-            (500, Some("InternalError")),
-            (502, None),
-            (400, Some("RequestTimeout")),
-            (400, Some("ThrottlingException")),
-            (400, Some("KMS.ThrottlingException")),
-            (400, Some("Throttling")),
-            (429, None),
-            (429, Some("TooManyRequests")),
-            (409, Some("ConditionalRequestConflict")),
-            (409, Some("OperationAborted")),
-            (409, None),
-        ] {
-            assert!(matches!(answer(status, code), StoreError::Unavailable { .. }), "{status} {code:?}");
-        }
-        for (status, code) in [
-            (403, Some("AccessDenied")),
-            (404, Some("NoSuchBucket")),
-            (403, None),
-            (400, Some("KMS.DisabledException")),
-        ] {
-            assert!(matches!(answer(status, code), StoreError::Refused { .. }), "{status} {code:?}");
-        }
+    let (key, Failed { is_transient, problem }) = (shown(key), classify(error));
+    if is_transient {
+        StoreError::Unavailable { operation, key, problem }
+    } else {
+        StoreError::Refused { operation, key, problem }
     }
 }
