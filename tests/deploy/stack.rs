@@ -251,7 +251,7 @@ pub(crate) fn packages() -> anyhow::Result<PathBuf> {
 /// What an operator has in the repository's root after `make build`.
 fn lay_out(folder: &Path, bootstrap: impl Fn(&str) -> anyhow::Result<PathBuf>) -> anyhow::Result<()> {
     fs::copy(root().join("template.yaml"), folder.join("template.yaml"))?;
-    fs::create_dir(folder.join("infra"))?;
+    fs::create_dir_all(folder.join("infra/deploy"))?;
     fs::copy(root().join("infra/deploy/deploy-stack"), folder.join("infra/deploy/deploy-stack"))?;
     for function in FUNCTIONS {
         let place = folder.join("target/lambda").join(function);

@@ -259,10 +259,9 @@ fn the_runbook_adds_up_the_costs_of_as_many_alarms_and_metrics_as_there_are() {
 #[test]
 fn every_metric_is_counted_somewhere_in_the_code() {
     let code: String = [sources("functions"), sources("shared")].concat().into_iter().map(|(_, text)| text).collect();
+    // rustfmt may break the line anywhere.
+    let code: String = code.split_whitespace().collect();
     for metric in Metric::ALL {
-        assert!(
-            code.contains(&format!("runtime::metrics::add(Metric::{}, ", metric.as_str())),
-            "nothing counts {metric:?}"
-        );
+        assert!(code.contains(&format!("metrics::add(Metric::{},", metric.as_str())), "nothing counts {metric:?}");
     }
 }

@@ -58,7 +58,7 @@ impl Operator {
     fn with(architecture: Option<&str>, machine: u8) -> Self {
         let folder = TempDir::new().expect("a folder");
         let at = |path: &str| folder.path().join(path);
-        for path in ["infra", "bin", "target/lambda/fetch", "target/lambda/convert", "target/lambda/import"] {
+        for path in ["infra/deploy", "bin", "target/lambda/fetch", "target/lambda/convert", "target/lambda/import"] {
             fs::create_dir_all(at(path)).expect("a folder");
         }
         fs::copy(root().join("infra/deploy/deploy-stack"), at("infra/deploy/deploy-stack")).expect("the script");
