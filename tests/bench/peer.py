@@ -174,6 +174,8 @@ def create(task, mime):
         ("String {6f1d4c1e-9a53-4f0b-8e57-2b7f3c0a9d41} Name ArchiveItemId", task["item"]),
         ("String 0x001A", "IPM.ExternalData.WhatsAppArchiver"),
         ("String 0x1039", str(message["References"])),
+        ("String 0x0070", str(message["Thread-Topic"])),
+        ("Binary 0x0071", str(message["Thread-Index"])),
     ]
     request = {
         "subject": str(message["Subject"]),
