@@ -121,8 +121,10 @@ async fn what_is_expected_follows_from_the_mapping() {
     let file: BTreeMap<String, String> = user_map()
         .lines()
         .skip(1)
-        .map(|line| line.split_once(';').unwrap())
-        .map(|(phone, address)| (digits(phone), address.to_owned()))
+        .map(|line| line.split(';').collect::<Vec<_>>())
+        // A row with an end has ended before the sample's day.
+        .filter(|cells| cells[2].is_empty())
+        .map(|cells| (digits(cells[0]), cells[1].to_owned()))
         .collect();
     for (id, fate) in archive.sample().fates() {
         let captured = match api.item(&id).await {
