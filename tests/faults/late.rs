@@ -73,7 +73,7 @@ async fn a_mailbox_that_needs_an_operator_does_not_end_the_wait_for_a_copy_in_an
     graph.fault(On::kind(Kind::MessageCreate).nth(2), Fault::Refuse(Refusal::new(403, "ErrorAccessDenied")));
     let begun = Timestamp::now();
     let answer = pipeline.machine.function(Step::Import).invoke(batch.event()).await?;
-    assert!(pipeline.logs().contains("an operator is needed"), "{}", pipeline.logs());
+    assert!(pipeline.logs().contains("configuration error"), "{}", pipeline.logs());
     assert!(held_until(&pipeline).await? >= begun + SETTLES, "nobody files it again before the copy has come");
     batch.settle(&client, &pipeline.machine.resources.import, &judge(&answer, batch.ids())).await?;
 

@@ -39,7 +39,7 @@ async fn a_password_that_is_rotated_in_the_middle_lets_the_items_wait() -> anyho
     if let Some(archive) = &pipeline.archive {
         archive.rotate(rotated);
     }
-    let depths = pipeline.work_until_logged("an operator is needed").await?;
+    let depths = pipeline.work_until_logged("configuration error").await?;
     assert_eq!(depths[0].total(), fetched.queued, "everything waits");
     assert!(pipeline.dead_letters().await?.is_empty());
     // The operator fills the secret, and everything goes on by itself.
@@ -107,7 +107,7 @@ async fn a_catch_all_mailbox_that_is_not_there_lets_the_items_of_nobody_wait() -
     pipeline.work_until_logged("CATCH_ALL_MAILBOX").await?;
     let logs = pipeline.logs();
     let line = logs.lines().find(|line| line.contains("CATCH_ALL_MAILBOX")).unwrap_or_default();
-    assert!(line.contains("ERROR") && line.contains("an operator is needed"), "{line}");
+    assert!(line.contains("ERROR") && line.contains("configuration error"), "{line}");
     assert_eq!(pipeline.dead_letters_by_reason().await?.get("unmapped"), None);
 
     std::fs::create_dir(mail.path().join("nobodys@example.com"))?;

@@ -70,7 +70,7 @@ impl Work for Convert {
                 return Ok(Next::Done);
             }
             // One dead letter per item is enough.
-            if record.needs_no_letter(outcome) {
+            if record.is_covered_by_dead_letter_of(outcome) {
                 info!(item = %task.item.key(), stage = %Stage::Convert, "dead-lettered before, nothing to do");
                 return Ok(Next::Done);
             }
@@ -84,7 +84,7 @@ impl Work for Convert {
                 after: None,
             }),
             Err(Failure::Permanent { reason, detail }) => {
-                let noted = (reason, record.letter_of(&task.run));
+                let noted = (reason, record.dead_letter_source(&task.run));
                 record_dead_letter(&self.store, &task, &keys.outcome, stored, noted).await?;
                 Err(Failure::Permanent { reason, detail })
             }

@@ -47,7 +47,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         next: Some(Queue::new(&aws, settings.import_queue_url)),
         dead_letters: Queue::new(&aws, settings.dead_letter_queue_url),
         backoff: Backoff { base: settings.retry_base, cap: Backoff::CAP },
-        at_once,
+        concurrency: at_once,
     };
     batch.serve().await
 }

@@ -77,7 +77,7 @@ impl Work for Import {
             ImportTask::parse(&record.body).map_err(|error| permanent(Reason::TaskMalformed, error.to_string()))?;
         let keys = ItemKeys::of_import(&task);
         let outcomes = self.outcomes();
-        let needs_no_dead_letter = |outcome: &Outcome| record.needs_no_letter(outcome);
+        let needs_no_dead_letter = |outcome: &Outcome| record.is_covered_by_dead_letter_of(outcome);
         let delivery = Delivery {
             request_id: &invocation.request_id,
             ends: invocation.ends,
@@ -96,7 +96,7 @@ impl Work for Import {
         match result {
             Ok(()) => outcomes.complete(leased).await.map(|()| Next::Done),
             Err(Undecided { failure: Failure::Permanent { reason, detail }, .. }) => {
-                outcomes.dead_letter(leased, reason, record.letter_of(&task.run)).await?;
+                outcomes.dead_letter(leased, reason, record.dead_letter_source(&task.run)).await?;
                 Err(permanent(reason, detail))
             }
             Err(Undecided { failure, hold }) => {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! task ─▶ lease on the outcome ─▶ message ─▶ participants ─▶ mailboxes ─▶ a copy in each ─▶ outcome
-//!                                                  │ nobody, or refused
+//!                                                  │ no mailbox, or refused
 //!                                                  └─▶ outcome ─▶ dead-letter queue
 //! ```
 

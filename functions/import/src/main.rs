@@ -11,9 +11,9 @@ use ledger::UserMapFile;
 use runtime::{LogLevel, Variables};
 use sqs_batch::{Backoff, Batch};
 
-/// How many items are filed at once: as many as a batch has, since each mostly waits for the mail system. An item is
-/// held twice, as MIME and as the mail system's own form.
-const AT_ONCE: usize = 10;
+/// Items that are filed concurrently: a whole batch, because each mostly waits for the mail system. An item is in memory twice,
+/// as MIME and in the mail system's own form.
+const CONCURRENCY: usize = 10;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -40,7 +40,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         next: None,
         dead_letters: Queue::new(&aws, settings.dead_letter_queue_url),
         backoff: Backoff { base: settings.retry_base, cap: Backoff::CAP },
-        at_once: AT_ONCE,
+        concurrency: CONCURRENCY,
     };
     batch.serve().await
 }

@@ -1,4 +1,4 @@
-//! What the function is told by its environment.
+//! The function's settings, from its environment.
 
 use std::{str::FromStr, time::Duration};
 
@@ -43,25 +43,25 @@ pub const VARIABLES: &[&str] = &[
 pub struct Settings {
     /// The bucket's name.
     pub bucket: String,
-    /// Where tasks come from.
+    /// URL of the import queue.
     pub import_queue_url: String,
-    /// Where dead letters go.
+    /// URL of the dead-letter queue.
     pub dead_letter_queue_url: String,
     /// The user map's key in the bucket.
     pub user_map_key: String,
-    /// Where numbers without a country code are from.
+    /// Region of numbers without a country code.
     pub default_region: Option<Region>,
-    /// Whether an item's own e-mail property counts where the user map knows nobody.
+    /// Whether a participant's own e-mail property counts where the user map does not have the number.
     pub automatic_mapping: bool,
     /// Domains in lower case whose addresses are expected to have mailboxes.
     pub tenant_domains: Vec<String>,
     /// How long undecided answers of the mail system are retried.
     pub retry_limit: RetryLimit,
-    /// Where an item goes that belongs to nobody.
+    /// The mailbox for items none of whose participants has one.
     pub catch_all: Option<MailboxAddress>,
-    /// How long an item waits after its first failure.
+    /// The wait after an item's first failure.
     pub retry_base: Duration,
-    /// How long a message may take to appear in a mailbox whose answer was lost.
+    /// How long a copy may take to appear after the response of its request was lost.
     pub settles: Duration,
     /// The mail system.
     pub mailbox: MailboxSettings,
@@ -71,7 +71,7 @@ impl Settings {
     /// Reads all but the log level.
     ///
     /// # Errors
-    /// When one is missing or malformed.
+    /// When a variable is missing or invalid.
     pub fn read(variables: &Variables) -> Result<Self, VariableError> {
         Ok(Self {
             bucket: variables.required("BUCKET", "the bucket's name")?,
@@ -105,7 +105,7 @@ fn retry_limit(variables: &Variables) -> Result<RetryLimit, VariableError> {
 /// As long as Microsoft 365 may take to provision a mailbox.
 const DEFAULT_RETRY: Duration = Duration::from_hours(24);
 
-/// SQS gives a message up after 300 receives, which are at least 55 hours, and mostly about 100 where half an hour is waited.
+/// SQS dead-letters a message after 300 receives: at waits of half an hour, 96 hours need fewer than 200.
 const MAX_RETRY: Duration = Duration::from_hours(96);
 
 struct Hours(Duration);

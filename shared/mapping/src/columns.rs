@@ -1,4 +1,4 @@
-//! Which columns of a table hold the mobile number and the address.
+//! Finds the columns of a user map by their headers.
 
 use csv::StringRecord;
 
@@ -246,7 +246,7 @@ fn plain(name: &str) -> String {
         'ú' | 'ù' | 'û' | 'ü' => 'u',
         _ => char,
     };
-    // A combining accent is no letter and falls out by itself.
+    // A combining accent is not alphanumeric, so the filter removes it.
     name.chars().flat_map(char::to_lowercase).filter(|char| char.is_alphanumeric()).map(plain).collect()
 }
 

@@ -1,11 +1,11 @@
-//! What is wrong with a user map.
+//! Errors and warnings of a user map.
 
 use std::fmt;
 
 use model::AddressError;
 use phone::PhoneError;
 
-/// One of the two columns that are read.
+/// A column that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Column {
     /// The mobile number.
@@ -29,9 +29,7 @@ impl fmt::Display for Column {
     }
 }
 
-/// What is wrong, and what to do about it. Holds nothing that stands in the file.
-///
-/// Every variant is the file's own fault and stays so until somebody mends the file.
+/// An error of the file, and how to fix it. Holds no content of the file. Permanent until the file is fixed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// More bytes than [`UserMap::MAX_BYTES`](crate::UserMap::MAX_BYTES).
@@ -43,7 +41,7 @@ pub enum Problem {
     /// UTF-16, which spreadsheets call "Unicode text".
     #[error("the file is UTF-16: save it as \"CSV UTF-8\"")]
     Utf16,
-    /// Bytes that are no UTF-8: Latin-1 or a code page.
+    /// Invalid UTF-8: Latin-1 or a code page.
     #[error("the file is not UTF-8: save it as \"CSV UTF-8\"")]
     NotUtf8,
     /// No row at all.
@@ -62,10 +60,10 @@ pub enum Problem {
         }
     )]
     NoColumn(Column),
-    /// The first row names a column twice, and which of the two is meant is not ours to guess.
+    /// The first row names a column twice; which of the two is meant is not guessed.
     #[error("the first row names more than one column for the {0}: rename all but the one that is meant")]
     TwoColumns(Column),
-    /// A cell of the row is empty, or is not there.
+    /// A cell of the row is empty or missing.
     #[error("the {0} is missing: fill it in, or take the row out")]
     Missing(Column),
     /// A cell that is too long to be anything that is read here.
@@ -77,16 +75,16 @@ pub enum Problem {
     /// More columns than [`UserMap::MAX_COLUMNS`](crate::UserMap::MAX_COLUMNS).
     #[error("the row has more than 256 cells")]
     TooManyCells,
-    /// The mobile number is none.
+    /// Invalid mobile number.
     #[error("the mobile number cannot be used: {0}")]
     Phone(#[from] PhoneError),
-    /// The address is none.
+    /// Invalid address.
     #[error("the e-mail address cannot be used: {0}")]
     Address(#[from] AddressError),
     /// The address begins with a spreadsheet's mark of a text or a formula.
     #[error("the e-mail address begins with ' or =: take the mark off")]
     AddressMark,
-    /// The number stands in an earlier line with another address. The same number in WhatsApp's other form of it (Mexico,
+    /// An earlier line has the number with another address. The same number in WhatsApp's other form of it (Mexico,
     /// Argentina, Brazil) counts as the same number.
     #[error("line {line} gives the same mobile number another e-mail address: keep the one that is right")]
     Conflict {
@@ -136,7 +134,7 @@ impl Problem {
     }
 }
 
-/// What is valid in a user map and may be a mistake. Holds nothing that stands in the file.
+/// What is valid in a user map and may be a mistake. Holds no content of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
     /// Another column with phone numbers, which is not read.
@@ -168,7 +166,7 @@ pub enum Warning {
     },
 }
 
-/// What is wrong with one row. `Display` is for the operator who mends the file.
+/// The error of one row. `Display` is for the operator who fixes the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {problem}")]
 pub struct RowError {
@@ -179,7 +177,7 @@ pub struct RowError {
     pub problem: Problem,
 }
 
-/// Why a file was refused: all that is wrong with it, row by row. Never empty.
+/// All errors of a rejected file, row by row. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserMapErrors {
     pub(crate) shown: Vec<RowError>,
@@ -207,12 +205,12 @@ impl UserMapErrors {
         &self.shown
     }
 
-    /// How many rows are wrong in all.
+    /// Number of all invalid rows.
     pub fn count(&self) -> u64 {
         self.more + self.shown.len() as u64
     }
 
-    /// For logs: how many rows, and line and kind of the first few.
+    /// For logs: the number of rows, and line and kind of the first few.
     pub fn log_safe(&self) -> String {
         let first: Vec<String> =
             self.shown.iter().take(5).map(|row| format!("line {} {}", row.line, row.problem.kind())).collect();

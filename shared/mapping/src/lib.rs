@@ -1,6 +1,6 @@
-//! Whose mailboxes an item goes to: the user map, then the item's own e-mail property.
+//! Resolves participants to mailboxes: by the user map, then by their own e-mail property.
 //!
-//! The rule is here and pure; that a mailbox exists is asked of a [`Directory`], which the caller brings.
+//! The rules are pure; whether a mailbox exists is looked up in a [`Directory`] that the caller passes.
 
 mod columns;
 mod error;

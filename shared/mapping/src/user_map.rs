@@ -12,10 +12,10 @@ use phone::{PhoneNumber, Region};
 
 use crate::{Column, Problem, UserMapErrors, Warning, columns::Columns, period::Period};
 
-/// Which mailbox belongs to which mobile number. Personal data: `Debug` shows only how many there are.
+/// Maps mobile numbers to mailboxes. Personal data: `Debug` shows only the count.
 #[derive(Clone, Default)]
 pub struct UserMap {
-    /// Every number in each of the forms that WhatsApp may know it by.
+    /// Every number in each form that WhatsApp may use for it.
     entries: HashMap<PhoneNumber, Mapped>,
     numbers: usize,
     has_periods: bool,
@@ -55,7 +55,7 @@ impl UserMap {
     /// The most bytes that a cell may have, in any column.
     pub const MAX_CELL_BYTES: usize = 1024;
 
-    /// A map of nobody.
+    /// A map without numbers.
     pub fn empty() -> Self {
         Self::default()
     }
@@ -66,8 +66,8 @@ impl UserMap {
     /// with different addresses where their periods do not overlap.
     ///
     /// # Errors
-    /// [`UserMapErrors`], with every wrong row. One is enough to refuse the file: a map that is read in part would file
-    /// in the wrong mailbox or in none.
+    /// [`UserMapErrors`], with every invalid row. One is enough to reject the file: a map that is read in part would file in the
+    /// wrong mailbox or in none.
     pub fn parse(csv: &[u8], default_region: Option<Region>) -> Result<Self, UserMapErrors> {
         let text = text(csv)?;
         let Header { separator, columns, warnings, mut lines } = header(text)?;
@@ -184,7 +184,7 @@ impl UserMap {
         &self.warnings
     }
 
-    /// Each mailbox once, with the line where it stands first. Personal data: for the operator's own eyes.
+    /// Each mailbox once, with its first line. Personal data: for the operator's terminal only.
     pub fn mailboxes(&self) -> BTreeMap<&MailboxAddress, u64> {
         let mut first = BTreeMap::new();
         for mapped in self.entries.values().flat_map(Mapped::rows) {
@@ -197,7 +197,7 @@ impl UserMap {
     }
 
     /// Each row's number with its mailbox, in the order of the file; a number that has several periods is listed for each.
-    /// Personal data: for the operator's own eyes.
+    /// Personal data: for the operator's terminal only.
     pub fn people(&self) -> Vec<(PhoneNumber, &MailboxAddress)> {
         let mut by_line = BTreeMap::new();
         for (number, mapped) in
@@ -210,12 +210,12 @@ impl UserMap {
         by_line.into_values().collect()
     }
 
-    /// How many people's numbers are mapped.
+    /// Number of people whose number is mapped.
     pub fn len(&self) -> usize {
         self.numbers
     }
 
-    /// Whether nobody is mapped.
+    /// Whether no number is mapped.
     pub fn is_empty(&self) -> bool {
         self.numbers == 0
     }
@@ -232,7 +232,7 @@ fn text(csv: &[u8]) -> Result<&str, UserMapErrors> {
     if csv.len() > UserMap::MAX_BYTES {
         return Err(UserMapErrors::one(1, Problem::FileTooLarge));
     }
-    // UTF-16 without a BOM shows by the zeros of its ASCII.
+    // UTF-16 without a BOM is recognized by the zero bytes of its ASCII characters.
     if csv.starts_with(&[0xFF, 0xFE]) || csv.starts_with(&[0xFE, 0xFF]) || csv.iter().take(1024).any(|&byte| byte == 0)
     {
         return Err(UserMapErrors::one(1, Problem::Utf16));
@@ -251,7 +251,7 @@ struct Header<'a> {
     lines: Lines<'a>,
 }
 
-/// The separator, which is the one by which the header has both columns, and where these are.
+/// Finds the separator: the one with which the header has both columns.
 fn header(text: &str) -> Result<Header<'_>, UserMapErrors> {
     let mut problem = Problem::NoHeader;
     let mut cells = 0;
@@ -267,7 +267,7 @@ fn header(text: &str) -> Result<Header<'_>, UserMapErrors> {
             Ok((columns, warnings)) => {
                 return Ok(Header { separator, columns, warnings, lines: Lines::of(text.as_bytes()) });
             }
-            // The separator that cuts the header into most cells is the file's own, so its complaint is the one to tell.
+            // The separator that yields most cells is the file's own, so its error is the one to report.
             Err(wrong) if record.len() > cells => (problem, cells) = (wrong, record.len()),
             Err(_) => {}
         }
@@ -288,7 +288,7 @@ fn sane(record: &StringRecord) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Counts lines as an editor does. The csv reader's own count leaves out blank lines, which it skips, and old Macs' CR.
+/// Counts lines as an editor does. The csv reader's own count excludes blank lines and the line ends of old Macs (CR).
 struct Lines<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -300,7 +300,7 @@ impl<'a> Lines<'a> {
         Self { bytes, at: 0, line: 1 }
     }
 
-    /// The line of the first record that begins at `offset` or after blank lines there. Offsets never go back.
+    /// The line of the first record at `offset` or after blank lines there. Offsets must not decrease.
     fn next_record_at(&mut self, offset: u64) -> u64 {
         let offset = usize::try_from(offset).unwrap_or(usize::MAX);
         while let Some(&byte) = self.bytes.get(self.at) {

@@ -1,5 +1,5 @@
-//! What the numbering plans said lately. An archive's people are the same from item to item, and asking the plans about
-//! one number costs more than writing the rest of a short message.
+//! Caches results of the numbering plans. The participants are the same from item to item, and one lookup in the plans costs more
+//! than rendering the rest of a short message.
 
 use std::{
     collections::BTreeMap,

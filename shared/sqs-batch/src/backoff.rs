@@ -1,4 +1,4 @@
-//! How long a failed record waits.
+//! The wait of a failed record.
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ use model::Sha256;
 use crate::Record;
 
 /// Waits that double from `base` to `cap` with each delivery, spread by up to a quarter so that records that failed
-/// together do not come back together.
+/// together are not retried together.
 ///
 /// With the defaults (5 s and 15 min) the first 8 waits sum up to 21 minutes at most, and every later one is about a
-/// quarter of an hour: an hour's outage takes at most 13 receives, and a queue that gives a message out 300 times, as the
-/// template's do, keeps it through 55 hours at least.
+/// quarter of an hour: an hour's outage takes at most 13 receives, and a queue with 300 receives, as the
+/// template's, keeps it for 55 hours at least.
 ///
-/// SQS drops a message 14 days after it was sent, and a dead-letter queue counts from the same moment. So nobody's wish
-/// for a longer wait counts beyond [`LONGEST_ASKED`](Self::LONGEST_ASKED): 300 times that and a function's 15 minutes are
-/// 9.4 days, and the letter that SQS makes then has 4.6 left.
+/// SQS drops a message 14 days after it was sent, and a dead-letter queue counts from the same moment. So a requested
+/// wait counts only up to [`MAX_REQUESTED`](Self::MAX_REQUESTED): 300 times that and a function's 15 minutes are
+/// 9.4 days, and the dead letter that SQS makes then has 4.6 left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     /// The wait after the first delivery.
@@ -28,18 +28,18 @@ impl Backoff {
     /// The longest wait of a deployed function.
     pub const CAP: Duration = Duration::from_secs(15 * 60);
 
-    /// The most of a Retry-After that is waited.
-    pub const LONGEST_ASKED: Duration = Duration::from_secs(30 * 60);
+    /// Upper bound of a Retry-After that is obeyed.
+    pub const MAX_REQUESTED: Duration = Duration::from_secs(30 * 60);
 
-    /// The wait of a record that fails now; not shorter than what somebody `asked` for (a Retry-After), up to
-    /// [`LONGEST_ASKED`](Self::LONGEST_ASKED).
-    pub fn wait(&self, record: &Record, asked: Option<Duration>) -> Duration {
+    /// The wait of a record that fails now; not shorter than the `requested` one (a Retry-After), up to
+    /// [`MAX_REQUESTED`](Self::MAX_REQUESTED).
+    pub fn wait(&self, record: &Record, requested: Option<Duration>) -> Duration {
         let doubled = 2_u32.saturating_pow(record.receive_count.saturating_sub(1).min(20));
         let wait = self.base.saturating_mul(doubled).min(self.cap);
-        // Spread by the message, not by chance: the same delivery always waits the same time.
+        // Spread by the message id, not at random: one delivery always waits the same time.
         let seed = Sha256::of(format!("{} {}", record.message_id, record.receive_count).as_bytes());
         let spread = wait.mul_f64(f64::from(seed.as_bytes()[0]) / 255.0 / 4.0);
-        (wait - spread).max(asked.unwrap_or_default().min(Self::LONGEST_ASKED))
+        (wait - spread).max(requested.unwrap_or_default().min(Self::MAX_REQUESTED))
     }
 }
 
@@ -72,14 +72,13 @@ mod tests {
         assert_eq!(backoff.wait(&delivered(u32::MAX), None).max(Backoff::CAP), Backoff::CAP);
     }
 
-    /// As the template has them: a message is given out 300 times, each time to a function of at most 15 minutes, and is
-    /// gone 14 days after it was sent.
+    /// The template's limits: 300 receives, each by a function of at most 15 minutes, and 14 days of retention.
     #[test]
-    fn sqs_makes_a_letter_of_a_message_days_before_it_would_drop_it_whatever_wait_is_asked_for() {
+    fn sqs_dead_letters_a_message_days_before_it_deletes_it() {
         let backoff = Backoff { base: Duration::from_secs(5), cap: Backoff::CAP };
         let longest = Duration::from_secs(15 * 60);
         let kept = |times| backoff.wait(&delivered(times), Some(Duration::from_secs(24 * 3600))) + longest;
         let days = (1..=300).map(kept).sum::<Duration>().as_secs_f64() / 86_400.0;
-        assert!(days < 10.0, "{days} days, and a letter of the rest of 14");
+        assert!(days < 10.0, "{days} days");
     }
 }

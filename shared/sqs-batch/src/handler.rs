@@ -1,4 +1,4 @@
-//! The way in from Lambda: the event is translated here, and nothing else knows of it.
+//! The entry point from Lambda: translates the event, so that nothing else depends on it.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use crate::{Batch, Invocation, Work};
 
 impl<W: Work> Batch<W> {
-    /// Works on one batch of SQS messages after another, for as long as Lambda wants.
+    /// Works on one batch of SQS messages after another until Lambda ends the process.
     ///
     /// # Errors
-    /// When Lambda's runtime interface cannot be spoken to. A batch that cannot be worked on ends its invocation only.
+    /// When Lambda's runtime interface is not reachable. A batch that cannot be read fails only its invocation.
     pub async fn serve(self) -> Result<(), lambda_runtime::Error> {
         let batch = Arc::new(self);
         let handle = |event: LambdaEvent<SqsEvent>| {

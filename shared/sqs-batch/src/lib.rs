@@ -1,8 +1,8 @@
 //! A batch of SQS messages in a Lambda function: one record's failure, even a panic, never touches its neighbours.
 //!
-//! [`Batch::run`] takes the event that Lambda gives and answers which records are to come back. Between the two it
-//! hands each record to the function's [`Work`], sends what the work passes on, sends the dead letter of what can never
-//! be done, and lets what cannot be done now come back after a wait that grows.
+//! [`Batch::run`] takes Lambda's event and returns which records are to be redelivered. Each record is given to the function's
+//! [`Work`]. Then its successor is sent to the next queue, its dead letter is sent where it has failed permanently, and a
+//! transient failure sets a wait that grows with each delivery.
 
 mod backoff;
 mod handler;
@@ -23,21 +23,21 @@ use tracing::{error, info, warn};
 pub use backoff::Backoff;
 pub use record::Record;
 
-/// What becomes of a record whose work was done.
+/// The successor of a record whose work is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// Nothing more: the message can go.
+    /// None: the message is deleted.
     Done,
-    /// This body goes to the next queue, and only then the message can go.
+    /// This body is sent to the next queue; the message is deleted only after that.
     Forward(String),
 }
 
-/// What every function that works on batches counts, beside its dead letters.
+/// Metrics of every function that works on batches, beside its dead letters.
 pub const METRICS: &[Metric] = &[Metric::Stuck, Metric::SetupErrors];
 
-/// A message that was given out so often has failed for about half an hour: waits double from
-/// [`Backoff`]'s base of 5 seconds. SQS's own age of the oldest message leaves it out after the third time.
-const STUCK_AFTER: u32 = 10;
+/// A message with so many receives has failed for about half an hour: waits double from [`Backoff`]'s base of 5 seconds. SQS's
+/// own age of the oldest message excludes it after three receives.
+const STUCK_RECEIVES: u32 = 10;
 
 /// What a function does with one record.
 #[async_trait]
@@ -45,17 +45,17 @@ pub trait Work: Send + Sync + 'static {
     /// The stage that its dead letters name.
     const STAGE: Stage;
 
-    /// What it counts itself, beside [`METRICS`].
+    /// The function's own metrics, beside [`METRICS`].
     const METRICS: &'static [Metric];
 
-    /// Looks after what all records of a batch need. When it fails, none of them is begun.
+    /// Prepares what all records of a batch need. When it fails, no record is started.
     ///
     /// # Errors
     /// [`Failure::Transient`] or [`Failure::Setup`].
     async fn prepare(&self) -> Result<(), Failure>;
 
-    /// Works on one record. It may be dropped at any await once `deadline` has passed, and the record may be given out
-    /// again, to another process too.
+    /// Works on one record. The future may be dropped at any await once the deadline has passed, and the record may be
+    /// redelivered, to another process too.
     ///
     /// # Errors
     /// [`Failure`].
@@ -76,48 +76,48 @@ pub struct Invocation {
 }
 
 impl Invocation {
-    /// How long before the end of the process a batch stops. Enough to give the rest back and to answer.
+    /// Time between the batch's deadline and the end of the process: enough to return the remaining records.
     const RESERVE: Duration = Duration::from_secs(5);
 
-    /// The invocation that ends at this time.
+    /// An invocation that ends at this time.
     pub fn new(function: String, request_id: String, ends: Timestamp, now: Timestamp) -> Self {
         let left = Duration::try_from(ends.duration_since(now)).unwrap_or_default();
         Self { function, request_id, ends, deadline: Instant::now() + left.saturating_sub(Self::RESERVE) }
     }
 
-    /// The same from what Lambda's context says: the deadline in milliseconds since 1970.
+    /// The same from Lambda's context, whose deadline is in milliseconds since 1970.
     pub fn from_lambda(function: String, request_id: String, deadline: u64, now: Timestamp) -> Self {
         let ends = i64::try_from(deadline).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
         Self::new(function, request_id, ends.unwrap_or(now), now)
     }
 
-    /// How long the work still may take.
+    /// Time until the deadline.
     pub fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
 }
 
-/// A function's way of working on batches.
+/// Runs a function's [`Work`] on batches.
 pub struct Batch<W> {
-    /// What it does with each.
+    /// Works on each record.
     pub work: Arc<W>,
-    /// Where the messages come from; waits are set on it.
+    /// The queue of the records, on which their waits are set.
     pub source: Queue,
-    /// Where [`Next::Forward`] goes; `None` where the work never forwards.
+    /// The queue for [`Next::Forward`]; `None` where the work never forwards.
     pub next: Option<Queue>,
-    /// Where dead letters go.
+    /// The dead-letter queue.
     pub dead_letters: Queue,
     /// How long a failed record waits.
     pub backoff: Backoff,
-    /// How many records are worked on at once.
-    pub at_once: usize,
+    /// Records that are worked on concurrently.
+    pub concurrency: usize,
 }
 
 impl<W: Work> Batch<W> {
-    /// Works on a batch and answers which of its records are to come back.
+    /// Works on a batch and returns which of its records are to be redelivered.
     ///
     /// # Errors
-    /// When a record has no message id: it could not be named in the answer, so the whole batch comes back.
+    /// When a record has no message id: the response could not name it, so the whole batch is redelivered.
     pub async fn run(&self, event: SqsEvent, invocation: &Invocation) -> Result<SqsBatchResponse, MissingMessageId> {
         let records: Vec<_> =
             event.records.into_iter().map(Record::read).collect::<Option<_>>().ok_or(MissingMessageId)?;
@@ -141,19 +141,19 @@ impl<W: Work> Batch<W> {
         info!(stage = %W::STAGE, records = records.len(), failed = batch_item_failures.len(), "batch done");
         let counted = W::METRICS.iter().chain(METRICS).copied();
         if let Err(error) = runtime::metrics::write(&invocation.function, counted) {
-            warn!(stage = %W::STAGE, %error, "the metrics could not be written");
+            warn!(stage = %W::STAGE, %error, "writing the metrics failed");
         }
         let mut response = SqsBatchResponse::default();
         response.batch_item_failures = batch_item_failures;
         Ok(response)
     }
 
-    /// `Ok` for each record that has left our hands: its successor, its letter or its outcome is confirmed.
+    /// `Ok` for each record that is finished: its successor, its dead letter or its outcome is confirmed.
     async fn work_on(&self, records: &[Record], invocation: &Invocation) -> Vec<Result<(), ()>> {
-        // As they end, not in their order: what ended behind a record that hangs would keep the rest from being begun.
+        // In the order in which they end: one record that hangs must not keep the rest from starting.
         let mut worked: Vec<_> = stream::iter(records.iter().enumerate())
             .map(|(place, record)| async move { (place, self.guarded(record, invocation).await) })
-            .buffer_unordered(self.at_once.max(1))
+            .buffer_unordered(self.concurrency.max(1))
             .collect()
             .await;
         worked.sort_unstable_by_key(|(place, _)| *place);
@@ -179,7 +179,9 @@ impl<W: Work> Batch<W> {
                 Ok(true) => match sent.next() {
                     Some(Ok(())) => None,
                     Some(Err(error)) => Some(queue_failure(&error)),
-                    None => Some(Failure::Setup { detail: "there is no queue to forward to".to_owned(), after: None }),
+                    None => {
+                        Some(Failure::Setup { detail: "no queue to forward to is configured".to_owned(), after: None })
+                    }
                 },
                 Err(failure) => Some(failure),
             };
@@ -193,21 +195,21 @@ impl<W: Work> Batch<W> {
             .await
     }
 
-    /// Works on one record; a panic and the deadline are failures of this record alone.
+    /// Works on one record. A panic and the deadline are failures of this record alone.
     async fn guarded(&self, record: &Record, invocation: &Invocation) -> Result<Next, Failure> {
         if invocation.left().is_zero() {
-            return Err(not_now("the function's time is over before the record was begun"));
+            return Err(transient("deadline reached before the record was started"));
         }
         let (work, record, invocation) = (Arc::clone(&self.work), record.clone(), invocation.clone());
         let deadline = invocation.deadline;
         let mut task = tokio::spawn(async move { work.work(&record, &invocation).await });
         match tokio::time::timeout_at(deadline, &mut task).await {
             Ok(Ok(result)) => result,
-            // The panic's own message may quote the item. Its place is in the log by the panic hook.
-            Ok(Err(_)) => Err(not_now("the work panicked")),
+            // The panic's own message may quote the item. The panic hook has logged its place.
+            Ok(Err(_)) => Err(transient("the work panicked")),
             Err(_) => {
                 task.abort();
-                Err(not_now("the function's time is over"))
+                Err(transient("deadline reached"))
             }
         }
     }
@@ -220,7 +222,7 @@ impl<W: Work> Batch<W> {
             return Err(());
         };
         let (item, run) = record.item_and_run();
-        let letter = DeadLetter {
+        let dead_letter = DeadLetter {
             body: record.body.clone(),
             stage: W::STAGE,
             reason,
@@ -230,7 +232,7 @@ impl<W: Work> Batch<W> {
             failed_at: Timestamp::now(),
             source_message: Some(record.message_id.clone()),
         };
-        match self.dead_letters.send_letter(&letter).await {
+        match self.dead_letters.send_letter(&dead_letter).await {
             Ok(()) => {
                 runtime::metrics::dead_letter(reason);
                 Ok(())
@@ -244,15 +246,15 @@ impl<W: Work> Batch<W> {
         }
     }
 
-    /// Sets when the record comes back. Where that fails it comes back when the queue's own visibility timeout ends.
+    /// Sets when the record is redelivered. Where that fails, the queue's own visibility timeout counts.
     async fn wait(&self, record: &Record, failure: &Failure) {
-        let asked = match failure {
+        let requested = match failure {
             Failure::Transient { after, .. } | Failure::Setup { after, .. } => *after,
             Failure::Permanent { .. } => None,
         };
-        let after = self.backoff.wait(record, asked);
+        let after = self.backoff.wait(record, requested);
         if let Err(error) = self.source.postpone(&record.receipt_handle, after).await {
-            warn!(stage = %W::STAGE, item = record.key(), %error, "the record's wait could not be set");
+            warn!(stage = %W::STAGE, item = record.key(), %error, "setting the wait of a record failed");
         }
     }
 }
@@ -269,7 +271,7 @@ impl std::fmt::Display for MissingMessageId {
 
 impl std::error::Error for MissingMessageId {}
 
-fn not_now(detail: &str) -> Failure {
+fn transient(detail: &str) -> Failure {
     Failure::Transient { detail: detail.to_owned(), after: None }
 }
 
@@ -280,11 +282,11 @@ fn queue_failure(error: &QueueError) -> Failure {
     }
 }
 
-/// The one place where a failure is logged and counted. A letter is counted when it is sent.
+/// Logs and counts a failure, in this one place. A dead letter is counted when it is sent.
 fn report<W: Work>(record: Option<&Record>, failure: &Failure) {
     let (item, receives) = record.map(|record| (record.key(), record.receive_count)).unzip();
     let stage = W::STAGE;
-    if !matches!(failure, Failure::Permanent { .. }) && receives.is_some_and(|receives| receives >= STUCK_AFTER) {
+    if !matches!(failure, Failure::Permanent { .. }) && receives.is_some_and(|receives| receives >= STUCK_RECEIVES) {
         runtime::metrics::add(Metric::Stuck, 1);
     }
     if matches!(failure, Failure::Setup { .. }) {
@@ -292,9 +294,9 @@ fn report<W: Work>(record: Option<&Record>, failure: &Failure) {
     }
     match failure {
         Failure::Permanent { reason, detail } => warn!(%stage, item, %reason, detail, "dead letter"),
-        Failure::Transient { detail, .. } => warn!(%stage, item, receives, detail, "comes back"),
+        Failure::Transient { detail, .. } => warn!(%stage, item, receives, detail, "transient failure, will retry"),
         Failure::Setup { detail, .. } => {
-            error!(%stage, item, receives, detail, "an operator is needed; nothing is lost, it waits")
+            error!(%stage, item, receives, detail, "configuration error, will retry until fixed")
         }
     }
 }

@@ -9,13 +9,13 @@ use model::{DeadLetter, ItemId, LetterOf, Outcome, RunId};
 /// One message of a batch: the members of Lambda's SQS event that matter.
 #[derive(Debug, Clone)]
 pub struct Record {
-    /// Names the record in the answer.
+    /// Identifies the record in the response to Lambda.
     pub message_id: String,
-    /// Names the delivery to SQS.
+    /// Identifies the delivery to SQS.
     pub receipt_handle: String,
-    /// As it was sent. It may hold personal data.
+    /// The message as it was sent. May hold personal data.
     pub body: String,
-    /// How often the message was given out, this time included.
+    /// Receives of the message, this one included.
     pub receive_count: u32,
     /// When it was sent, by SQS's clock.
     pub sent: Option<Timestamp>,
@@ -52,44 +52,43 @@ impl Record {
         self.attributes.get(name).map(String::as_str)
     }
 
-    /// Whether an item's dead letter is enough for this message too: another message for the same item became that
-    /// letter, or, where the outcome does not say which, this one is new (a later run's overlap, a repeated convert).
+    /// Whether the item's dead letter also covers this message: another message for the same item became the dead letter, or,
+    /// where the outcome does not say which, this one is new (a later run's overlap, a repeated convert).
     ///
-    /// The message that became the letter is never done with that, however often it was given out: SQS may have given it
-    /// to two functions, and the other one may have ended between its note and its letter.
+    /// The message that became the dead letter is never covered, however often it was received: SQS may have delivered it to two
+    /// functions, and the other one may have ended between writing the outcome and sending the dead letter.
     ///
-    /// A dead letter that SQS has deleted by its age is not enough: nothing but this message leads to the item any more.
-    pub fn needs_no_letter(&self, outcome: &Outcome) -> bool {
-        self.needs_no_letter_at(outcome, Timestamp::now())
+    /// A dead letter that SQS has deleted by its age covers nothing: only this message leads to the item.
+    pub fn is_covered_by_dead_letter_of(&self, outcome: &Outcome) -> bool {
+        self.is_covered_at(outcome, Timestamp::now())
     }
 
-    fn needs_no_letter_at(&self, outcome: &Outcome, now: Timestamp) -> bool {
+    fn is_covered_at(&self, outcome: &Outcome, now: Timestamp) -> bool {
         let letter = outcome.letter_of.as_ref();
-        let is_replay = self.keeps_a_reason() || letter.is_some_and(|letter| self.is_copy_of(letter));
+        let is_replay = self.has_reason() || letter.is_some_and(|letter| self.is_copy_of(letter));
         let is_another_s = letter.map_or(self.receive_count <= 1, |letter| letter.message != self.message_id);
         outcome.dead_letter.is_some() && !outcome.dead_letter_expired(now) && !is_replay && is_another_s
     }
 
-    /// What an item's outcome says of this message when it becomes the item's letter, now.
-    pub fn letter_of(&self, run: &RunId) -> LetterOf {
+    /// The outcome's entry for this message when it becomes the item's dead letter, now.
+    pub fn dead_letter_source(&self, run: &RunId) -> LetterOf {
         LetterOf::new(self.message_id.clone(), run.clone(), Timestamp::now())
     }
 
-    /// Whether it has a dead letter's attributes: our command and AWS's own redrive keep them.
-    fn keeps_a_reason(&self) -> bool {
+    /// Whether the message has a dead letter's attributes: the operator's command and AWS's redrive keep them.
+    fn has_reason(&self) -> bool {
         self.attribute(DeadLetter::REASON_ATTRIBUTE).is_some()
     }
 
-    /// Whether somebody sent a letter's body by hand, without its attributes: the task is of the letter's own run, and
-    /// was sent after the letter was noted. A later run that lists the item again names itself. A sender that repeats
-    /// itself for want of an answer mostly does so before anything has become of the first; a second letter is the worst
-    /// that comes of it.
+    /// Whether the message is a dead letter's body that was sent by hand, without its attributes: its task has the dead letter's
+    /// run, and it was sent after the dead letter was recorded. A later run that lists the item has another run id. A sender that
+    /// repeats a request whose response was lost mostly does so earlier; otherwise a second dead letter is the result.
     fn is_copy_of(&self, letter: &LetterOf) -> bool {
         let same_run = || self.item_and_run().1.is_some_and(|run| run == letter.run);
         self.message_id != letter.message && self.sent.is_some_and(|sent| sent > letter.at) && same_run()
     }
 
-    /// The item and the run, where the body can be read so far.
+    /// The item and the run, as far as the body can be read.
     pub fn item_and_run(&self) -> (Option<ItemId>, Option<RunId>) {
         // Member by member: a bad run must not hide a good item.
         let value: serde_json::Value = serde_json::from_str(&self.body).unwrap_or_default();
@@ -97,7 +96,7 @@ impl Record {
         (serde_json::from_value(member("item")).ok(), serde_json::from_value(member("run")).ok())
     }
 
-    /// The key of the record's item, for the log: an item's id may name somebody, its key does not.
+    /// The key of the record's item, for the log: an item's id may be personal data, its key is not.
     pub fn key(&self) -> String {
         self.item_and_run().0.map(|item| item.key().to_string()).unwrap_or_default()
     }
@@ -137,7 +136,7 @@ mod tests {
     #[test]
     fn one_letter_is_enough_for_an_item_until_somebody_sends_it_back() {
         let now = Timestamp::from_millisecond(NOTED + 1000).unwrap();
-        let needs_none = |message| Record::read(message).unwrap().needs_no_letter_at(&dead(), now);
+        let needs_none = |message| Record::read(message).unwrap().is_covered_at(&dead(), now);
         assert!(needs_none(record("other", 1, "20261123T070000Z-daily-2", NOTED + 1)), "a later run's listing");
         assert!(needs_none(record("other", 1, RUN, NOTED - 1)), "sent twice");
         assert!(needs_none(record("other", 4, RUN, NOTED - 1)), "sent twice, and it has waited");
@@ -152,12 +151,12 @@ mod tests {
         assert!(
             !Record::read(record("other", 1, RUN, 0))
                 .unwrap()
-                .needs_no_letter_at(&Outcome::new("WA-1".parse().unwrap()), now)
+                .is_covered_at(&Outcome::new("WA-1".parse().unwrap()), now)
         );
         let unnamed = Outcome { letter_of: None, ..dead() };
-        assert!(Record::read(record("other", 1, RUN, 0)).unwrap().needs_no_letter_at(&unnamed, now), "a new task");
+        assert!(Record::read(record("other", 1, RUN, 0)).unwrap().is_covered_at(&unnamed, now), "a new task");
         assert!(
-            !Record::read(record("other", 2, RUN, 0)).unwrap().needs_no_letter_at(&unnamed, now),
+            !Record::read(record("other", 2, RUN, 0)).unwrap().is_covered_at(&unnamed, now),
             "it may be its own letter"
         );
     }
@@ -167,7 +166,7 @@ mod tests {
         let backfill = Record::read(record("other", 1, "20261223T070000Z-backfill-2", NOTED + 1)).unwrap();
         let day = jiff::SignedDuration::from_hours(24);
         let noted = Timestamp::from_millisecond(NOTED).unwrap();
-        assert!(backfill.needs_no_letter_at(&dead(), noted + 14 * day));
-        assert!(!backfill.needs_no_letter_at(&dead(), noted + 15 * day));
+        assert!(backfill.is_covered_at(&dead(), noted + 14 * day));
+        assert!(!backfill.is_covered_at(&dead(), noted + 15 * day));
     }
 }
