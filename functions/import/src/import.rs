@@ -213,7 +213,7 @@ impl Import {
         mut waiting: Waiting,
         invocation: &Invocation,
     ) -> Result<(), Undecided> {
-        let attempt = if leased.first { Attempt::First } else { Attempt::Again };
+        let attempt = if leased.first { Attempt::First } else { Attempt::Retry };
         let failed_before = std::mem::take(&mut leased.outcome.failed);
         let lacking: Vec<_> =
             mailboxes.into_iter().filter(|mailbox| !leased.outcome.has(&mailbox.id, &mailbox.address)).collect();

@@ -8,7 +8,7 @@ use runtime::{VariableError, Variables};
 
 use crate::retry_limit::RetryLimit;
 
-use mailbox::{Domains, MailboxSettings, retry_base, settles};
+use mailbox::{Domains, MailboxSettings, retry_base, settle_time};
 
 /// The environment variables that the function reads.
 pub const VARIABLES: &[&str] = &[
@@ -90,7 +90,7 @@ impl Settings {
             retry_limit: retry_limit(variables)?,
             catch_all: variables.optional("CATCH_ALL_MAILBOX", "an e-mail address")?,
             retry_base: retry_base(variables)?,
-            settles: settles(variables)?,
+            settles: settle_time(variables)?,
             mailbox: MailboxSettings::read(variables)?,
         })
     }

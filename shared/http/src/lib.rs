@@ -14,13 +14,13 @@ use tokio::sync::OnceCell;
 pub use loopback::{is_loopback, is_private};
 pub use retry_budget::RetryBudget;
 
-/// The longest `Retry-After` that counts.
+/// Upper bound of `Retry-After`.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The size limit of a response without a message, in bytes.
 pub const SMALL_RESPONSE_MAX_BYTES: usize = 1024 * 1024;
 
-/// The size limit of a response with a message, its body included, in bytes. A character may take the six of `\u003c`.
+/// The size limit of a response with a message, its body included, in bytes. A character may take six bytes, as in `\u003c`.
 pub const MESSAGE_RESPONSE_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// Why there is no usable response.
@@ -33,7 +33,7 @@ pub enum NoResponse {
 }
 
 impl NoResponse {
-    /// The reason, in our words.
+    /// The reason, without text of the server.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NotSent(reason) | Self::OutcomeUnknown(reason) => reason,
@@ -42,7 +42,7 @@ impl NoResponse {
 }
 
 /// A client that follows no redirect and uses no proxy, so that credentials go to the configured host only. Created at the
-/// first request: reading the system's certificates would be a good part of a function's start.
+/// first request, because reading the system's certificates takes a large part of a function's start.
 #[derive(Default)]
 pub struct Http(OnceCell<reqwest::Client>);
 
@@ -103,17 +103,17 @@ pub async fn read(sent: reqwest::Result<Response>, limit: usize) -> Result<HttpR
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| no_response(&error))? {
         if body.len() + chunk.len() > limit {
-            return Err(NoResponse::OutcomeUnknown("the response is larger than any expected"));
+            return Err(NoResponse::OutcomeUnknown("the response exceeds the size limit"));
         }
         body.extend_from_slice(&chunk);
     }
     Ok(HttpResponse { status: response.status(), retry_after: wait, body, request_id })
 }
 
-/// reqwest's own text holds the URL, and the URL names the mailbox.
+/// The text of a reqwest error holds the URL, which names the mailbox, so it is not used.
 fn no_response(error: &reqwest::Error) -> NoResponse {
     if error.is_connect() {
-        NoResponse::NotSent("no connection: check the host name, the network's way out and TLS")
+        NoResponse::NotSent("no connection: check the host name, the network route and TLS")
     } else if error.is_timeout() {
         NoResponse::OutcomeUnknown("no response in time")
     } else {
@@ -122,16 +122,17 @@ fn no_response(error: &reqwest::Error) -> NoResponse {
 }
 
 impl HttpResponse {
-    /// The body of a success.
+    /// Parses the body of a success.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, NoResponse> {
-        serde_json::from_slice(&self.body).map_err(|_| NoResponse::OutcomeUnknown("the response is not as documented"))
+        serde_json::from_slice(&self.body)
+            .map_err(|_| NoResponse::OutcomeUnknown("the response does not have the documented form"))
     }
 }
 
-/// An error code, if the text can be one: free text of another system never gets into our errors.
+/// Returns the text if it can be an error code. Free text of another system must not get into errors.
 pub fn error_code(text: &str) -> Option<String> {
-    let letters = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-    ((1..=64).contains(&text.len()) && text.bytes().all(letters)).then(|| text.to_owned())
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    ((1..=64).contains(&text.len()) && text.bytes().all(is_allowed)).then(|| text.to_owned())
 }
 
 /// Reads `Retry-After`: seconds, which may have a fraction, or an HTTP date.

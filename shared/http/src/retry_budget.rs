@@ -1,25 +1,25 @@
-//! How long one call of the port waits for a mail system that throttles or fails.
+//! The time that one call of the port may wait for a mail system that throttles or fails.
 
 use std::time::Duration;
 
-/// The time that a call may still spend waiting. A longer wait belongs on the queue: it costs nothing there, and here it costs
-/// a running function.
+/// The remaining time that a call may spend waiting. Longer waits belong on the queue, where they do not keep a function
+/// running.
 #[derive(Debug, Clone)]
 pub struct RetryBudget {
     left: Duration,
     next: Duration,
 }
 
-/// The longest single wait that the mail system did not ask for.
+/// Upper bound of a single wait for which the mail system requests no time.
 const MAX_STEP: Duration = Duration::from_secs(8);
 
 impl RetryBudget {
-    /// `total` for the whole call; `first` is about the first wait that the mail system did not ask for. Waits double.
+    /// `total` for the whole call; `first` is the first wait for which the mail system requests no time. Waits double.
     pub fn new(total: Duration, first: Duration) -> Self {
         Self { left: total, next: first }
     }
 
-    /// Waits before a retry: as long as `retry_after` says, else ever longer. `false`: the budget does not cover the wait.
+    /// Waits before a retry: for `retry_after` where it is given. Returns `false` if the budget does not cover the wait.
     pub async fn pause(&mut self, retry_after: Option<Duration>) -> bool {
         match self.step(retry_after, rand::random()) {
             Some(wait) => {
@@ -30,10 +30,10 @@ impl RetryBudget {
         }
     }
 
-    /// `chance` is from 0 to 1: functions that were throttled together must not retry together.
+    /// `chance` is a random number from 0 to 1, so that functions that were throttled together do not retry together.
     fn step(&mut self, retry_after: Option<Duration>, chance: f64) -> Option<Duration> {
         let wait = match retry_after {
-            Some(asked) => asked + self.next.mul_f64(chance / 4.0),
+            Some(requested) => requested + self.next.mul_f64(chance / 4.0),
             None => self.next.mul_f64(0.5 + chance / 2.0),
         };
         self.next = (self.next * 2).min(MAX_STEP);

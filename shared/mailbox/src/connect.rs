@@ -1,4 +1,4 @@
-//! From the settings to the mail system: the one way, for the function and for the operator's command.
+//! Connects to the configured mail system, for the import function and for the operator's command.
 
 use std::sync::Arc;
 
@@ -12,22 +12,22 @@ use crate::{
     settings::{GraphSettings, ImapSettings, MailboxSettings, MaildirSettings},
 };
 
-/// Why settings name no mail system that could be used. Always the set-up's fault.
+/// Invalid settings of the mail system: a configuration error.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// Microsoft 365.
-    #[error("the GRAPH_… variables or MAIL_FOLDER: {0}")]
+    #[error("invalid GRAPH_… variables or MAIL_FOLDER: {0}")]
     Graph(#[from] ConfigError),
     /// A mail server.
-    #[error("the IMAP_… variables or MAIL_FOLDER: {0}")]
+    #[error("invalid IMAP_… variables or MAIL_FOLDER: {0}")]
     Imap(#[from] ImapConfigError),
     /// Folders on this machine.
-    #[error("MAILDIR or MAIL_FOLDER: {0}")]
+    #[error("invalid MAILDIR or MAIL_FOLDER: {0}")]
     Maildir(#[from] MailboxError),
 }
 
 impl MailboxSettings {
-    /// The mail system. Nobody is asked yet: the secret is read when it is first needed.
+    /// Creates the adapter. Sends no request: the secret is read when it is first needed.
     ///
     /// # Errors
     /// [`ConnectError`].
@@ -41,7 +41,7 @@ impl MailboxSettings {
 }
 
 impl GraphSettings {
-    /// Microsoft 365; see [`MailboxSettings::connect`].
+    /// Creates the Graph adapter; see [`MailboxSettings::connect`].
     ///
     /// # Errors
     /// [`ConfigError`].
@@ -51,7 +51,7 @@ impl GraphSettings {
 }
 
 impl ImapSettings {
-    /// The mail server; see [`MailboxSettings::connect`].
+    /// Creates the IMAP adapter; see [`MailboxSettings::connect`].
     ///
     /// # Errors
     /// [`ImapConfigError`].
@@ -66,7 +66,7 @@ impl ImapSettings {
 }
 
 impl MaildirSettings {
-    /// The folders; see [`MailboxSettings::connect`].
+    /// Creates the Maildir adapter; see [`MailboxSettings::connect`].
     ///
     /// # Errors
     /// [`MailboxError::Setup`].

@@ -11,8 +11,8 @@ use crate::{
     imap::{ImapAccount, ImapAccounts},
 };
 
-/// The secret of the application in Entra: `{"client_secret"}`, or `{"certificate","private_key"}` in PEM. Or of an
-/// account on a mail server: `{"username","password"}`, and `"separator"` where that is how it names a mailbox.
+/// Reads the secret of the application in Entra, `{"client_secret"}` or `{"certificate","private_key"}` in PEM, or of an
+/// account on a mail server, `{"username","password"}` with an optional `"separator"`.
 pub struct SecretCredentials {
     secrets: Secrets,
     id: String,
@@ -20,20 +20,20 @@ pub struct SecretCredentials {
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Stored {
+enum EntraObject {
     Certificate { certificate: String, private_key: SecretString },
     ClientSecret { client_secret: SecretString },
 }
 
 #[derive(Deserialize)]
-struct StoredAccount {
+struct AccountObject {
     username: String,
     password: SecretString,
     separator: Option<char>,
 }
 
 impl SecretCredentials {
-    /// `id` is the secret's name or ARN. Nothing is read yet.
+    /// `id` is the secret's name or ARN. Sends no request.
     pub fn new(secrets: Secrets, id: String) -> Self {
         Self { secrets, id }
     }
@@ -53,10 +53,10 @@ impl Credentials for SecretCredentials {
     async fn get(&self) -> Result<EntraSecret, MailboxError> {
         let expected = r#"{"client_secret"} or {"certificate","private_key"} of the Entra application"#;
         Ok(match self.read(expected).await? {
-            Stored::Certificate { certificate, private_key } => {
+            EntraObject::Certificate { certificate, private_key } => {
                 EntraSecret::Certificate { certificate_pem: certificate, private_key_pem: private_key }
             }
-            Stored::ClientSecret { client_secret } => EntraSecret::ClientSecret(client_secret),
+            EntraObject::ClientSecret { client_secret } => EntraSecret::ClientSecret(client_secret),
         })
     }
 }
@@ -65,7 +65,7 @@ impl Credentials for SecretCredentials {
 impl ImapAccounts for SecretCredentials {
     async fn get(&self) -> Result<ImapAccount, MailboxError> {
         let expected = r#"{"username","password"} of the account that may open every mailbox"#;
-        let StoredAccount { username, password, separator } = self.read(expected).await?;
+        let AccountObject { username, password, separator } = self.read(expected).await?;
         Ok(ImapAccount { username, password, separator })
     }
 }

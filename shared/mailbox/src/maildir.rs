@@ -151,7 +151,7 @@ impl Tree {
         let seconds = message::read::date::of(message.mime.in_memory())?.as_second();
         let folder = self.known_mailbox(id)?.join(&self.folder);
         make_folder(&folder).map_err(|error| failed(&error))?;
-        if attempt == Attempt::Again
+        if attempt == Attempt::Retry
             && let Some(message) = find_copies(&folder, &hash).map_err(|error| failed(&error))?.pop()
         {
             return Ok(Begun::Exists(message));

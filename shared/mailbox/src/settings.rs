@@ -1,4 +1,4 @@
-//! Reads which mail system a deployment files in.
+//! Reads the settings of the mail system from the environment.
 
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
@@ -30,7 +30,7 @@ pub const VARIABLES: &[&str] = &[
     "RETRY_BASE_SECONDS",
 ];
 
-/// The mail system that a deployment files in.
+/// Settings of the mail system.
 #[derive(Clone)]
 pub enum MailboxSettings {
     /// `MAILBOX=graph` and `MAILBOX=graph-import-mime`: Microsoft 365.
@@ -44,7 +44,7 @@ pub enum MailboxSettings {
 /// Microsoft 365.
 #[derive(Clone)]
 pub struct GraphSettings {
-    /// How to connect.
+    /// Configuration of the adapter.
     pub config: GraphConfig,
     /// `GRAPH_SECRET_ID`: the secret's name or ARN.
     pub secret_id: String,
@@ -53,9 +53,9 @@ pub struct GraphSettings {
 /// A mail server.
 #[derive(Clone)]
 pub struct ImapSettings {
-    /// How to connect.
+    /// Configuration of the adapter.
     pub config: ImapConfig,
-    /// The application in Entra to log in as, at Exchange Online; elsewhere the secret is an account's.
+    /// The application in Entra, for Exchange Online; `None` where the secret is that of an account.
     pub application: Option<Application>,
     /// `IMAP_SECRET_ID`: the secret's name or ARN.
     pub secret_id: String,
@@ -64,9 +64,9 @@ pub struct ImapSettings {
 /// Folders on this machine.
 #[derive(Clone)]
 pub struct MaildirSettings {
-    /// `MAILDIR`: one folder a mailbox is in it.
+    /// `MAILDIR`: the directory with one directory for each mailbox.
     pub root: PathBuf,
-    /// The archive folder's name.
+    /// Name of the archive folder.
     pub folder: String,
 }
 
@@ -74,7 +74,7 @@ impl MailboxSettings {
     /// Reads `MAILBOX` and the variables that belong to it.
     ///
     /// # Errors
-    /// When one is missing or malformed.
+    /// A variable is missing or invalid.
     pub fn read(variables: &Variables) -> Result<Self, VariableError> {
         let folder = variables.or("MAIL_FOLDER", "a folder's name", "WhatsApp Archiver".to_owned())?;
         match variables.required("MAILBOX", "graph, graph-import-mime, imap or maildir")? {
@@ -91,10 +91,10 @@ impl MailboxSettings {
                     login_url: application.login_url,
                     folder,
                     message_class: variables.or("GRAPH_MESSAGE_CLASS", "a message class", MESSAGE_CLASS.to_owned())?,
-                    // Graph takes 4 at once for a mailbox from the whole application. The deployment runs at most 4
-                    // of these functions at once, and each asks one at a time.
+                    // Graph allows an application 4 concurrent requests to one mailbox. The deployment runs at most 4
+                    // instances of the function, and each sends one request at a time.
                     requests_per_mailbox: 1,
-                    settles: settles(variables)?,
+                    settle_time: settle_time(variables)?,
                     ..GraphConfig::new(application.cloud, application.tenant_id, application.client_id)
                 };
                 let secret_id =
@@ -105,7 +105,7 @@ impl MailboxSettings {
     }
 
     fn read_imap(variables: &Variables, folder: String) -> Result<Self, VariableError> {
-        // Exchange Online has applications, any other server has accounts: the one that is named is meant.
+        // With a tenant the login is an application in Entra, for Exchange Online. Other servers have accounts.
         let tenant: Option<String> = variables.optional("GRAPH_TENANT_ID", TENANT)?;
         let application = tenant.map(|_| application(variables)).transpose()?;
         let host = "a host, or a host and a port; imap://<loopback address>:<port> without TLS";
@@ -118,7 +118,7 @@ impl MailboxSettings {
         let config = ImapConfig {
             probe: variables.optional("IMAP_PROBE_MAILBOX", "an e-mail address")?,
             folder,
-            settles: settles(variables)?,
+            settle_time: settle_time(variables)?,
             ..ImapConfig::new(host, domains.0)
         };
         let secret_id = variables.required("IMAP_SECRET_ID", "the name or ARN of the secret to log in with")?;
@@ -126,28 +126,29 @@ impl MailboxSettings {
     }
 }
 
-/// How long an item waits after its first failure.
+/// The wait after the first failure of an item.
 ///
 /// # Errors
-/// When the variable is malformed.
+/// The variable is invalid.
 pub fn retry_base(variables: &Variables) -> Result<Duration, VariableError> {
     Ok(Duration::from_secs(variables.or("RETRY_BASE_SECONDS", "a number of seconds", 5)?))
 }
 
-/// How long a message may take to appear whose response was lost: a minute, unless retries are paced otherwise.
+/// How long a message may take to appear after the response to its filing was lost: 12 times the base of retries, which is a
+/// minute by default.
 ///
 /// # Errors
-/// When the variable is malformed.
-pub fn settles(variables: &Variables) -> Result<Duration, VariableError> {
-    Ok(retry_base(variables)?.saturating_mul(12).clamp(SHORTEST, LONGEST))
+/// The variable is invalid.
+pub fn settle_time(variables: &Variables) -> Result<Duration, VariableError> {
+    Ok(retry_base(variables)?.saturating_mul(12).clamp(MIN_SETTLE_TIME, MAX_SETTLE_TIME))
 }
 
-const SHORTEST: Duration = Duration::from_secs(10);
-const LONGEST: Duration = Duration::from_mins(5);
+const MIN_SETTLE_TIME: Duration = Duration::from_secs(10);
+const MAX_SETTLE_TIME: Duration = Duration::from_mins(5);
 
 const TENANT: &str = "the tenant's id or domain";
 
-/// The application in Entra, which Graph and Exchange Online know alike.
+/// Reads the application in Entra, for Graph and for Exchange Online.
 fn application(variables: &Variables) -> Result<Application, VariableError> {
     Ok(Application {
         cloud: variables.or("GRAPH_CLOUD", "global, usgov-high, usgov-dod or china", Cloud::Global)?,
@@ -165,9 +166,9 @@ impl FromStr for Domains {
 
     fn from_str(list: &str) -> Result<Self, Self::Err> {
         let domains: Vec<_> = list.split(',').map(|domain| domain.trim().to_ascii_lowercase()).collect();
-        // A domain is what an address can have behind its @.
+        // A domain is valid if an address with it is.
         let is_domain = |domain: &String| format!("a@{domain}").parse::<MailboxAddress>().is_ok();
-        if domains.iter().all(is_domain) { Ok(Self(domains)) } else { Err("one of them is not a domain") }
+        if domains.iter().all(is_domain) { Ok(Self(domains)) } else { Err("an entry of the list is not a domain") }
     }
 }
 
@@ -196,11 +197,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lost_copy_is_waited_for_long_enough_and_not_for_ever() {
+    fn settle_time_is_bounded() {
         for (base, expected) in [("0", 10), ("1", 12), ("5", 60), ("900", 300), ("18446744073709551615", 300)] {
             let value = |name: &str| (name == "RETRY_BASE_SECONDS").then(|| base.to_owned());
-            let settles = settles(&Variables::from_values(VARIABLES, value)).unwrap();
-            assert_eq!(settles, Duration::from_secs(expected), "{base}");
+            let settle_time = settle_time(&Variables::from_values(VARIABLES, value)).unwrap();
+            assert_eq!(settle_time, Duration::from_secs(expected), "{base}");
         }
     }
 }

@@ -103,9 +103,9 @@ async fn second_attempt_finds_the_copy_with_any_flags() {
     assert_eq!((same_name.message.as_str(), same_name.result), (first.message.as_str(), FilingResult::Skipped));
     let cur = root.path().join("ada@example.com").join(FOLDER).join("cur");
     fs::rename(cur.join(format!("{}:2,S", first.message)), cur.join(format!("{}:2,FRS", first.message))).unwrap();
-    let again = maildir.file(&mailbox, &message(1), Attempt::Again).await.unwrap();
+    let again = maildir.file(&mailbox, &message(1), Attempt::Retry).await.unwrap();
     assert_eq!((again.message, again.result), (first.message, FilingResult::Skipped));
-    let other = maildir.file(&mailbox, &message(2), Attempt::Again).await.unwrap();
+    let other = maildir.file(&mailbox, &message(2), Attempt::Retry).await.unwrap();
     assert_eq!(other.result, FilingResult::Imported);
     assert_eq!(names(&cur).len(), 2);
 }
@@ -117,7 +117,7 @@ async fn renamed_mailbox_gets_no_second_copy() {
     let filed = maildir.file(&before, &message(1), Attempt::First).await.unwrap();
     fs::rename(root.path().join("ada@example.com"), root.path().join("ada@example.org")).unwrap();
     let after = find(&maildir, "ada@example.org").await.unwrap();
-    let again = maildir.file(&after, &message(1), Attempt::Again).await.unwrap();
+    let again = maildir.file(&after, &message(1), Attempt::Retry).await.unwrap();
     assert_eq!((again.result, again.message), (FilingResult::Skipped, filed.message));
     // With a link under the old name both addresses are one mailbox.
     symlink("ada@example.org", root.path().join("ada@example.com")).unwrap();
@@ -132,10 +132,10 @@ async fn copies_of_two_items_with_one_message_id_are_distinct() {
     let (bare, whole) = (message(1), Message { item: "WA-2".parse().unwrap(), ..message(1) });
     let first = maildir.file(&mailbox, &bare, Attempt::First).await.unwrap();
     assert_eq!(maildir.holds(&mailbox, &whole.identity()).await.unwrap(), None);
-    let second = maildir.file(&mailbox, &whole, Attempt::Again).await.unwrap();
+    let second = maildir.file(&mailbox, &whole, Attempt::Retry).await.unwrap();
     assert_eq!(second.result, FilingResult::Imported);
     for (message, filed) in [(&bare, first), (&whole, second)] {
-        let again = maildir.file(&mailbox, message, Attempt::Again).await.unwrap();
+        let again = maildir.file(&mailbox, message, Attempt::Retry).await.unwrap();
         assert_eq!((again.result, &again.message), (FilingResult::Skipped, &filed.message));
         assert_eq!(maildir.holds(&mailbox, &message.identity()).await.unwrap(), Some(filed.message));
     }

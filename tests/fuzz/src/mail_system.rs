@@ -63,7 +63,7 @@ async fn ask(url: &str, large: bool) {
     let mut config = GraphConfig::new(Cloud::Global, "tenant", "11111111-2222-3333-4444-555555555555");
     config.graph_url = url.parse().ok();
     config.login_url = url.parse().ok();
-    config.longest_wait = Duration::from_millis(2);
+    config.retry_budget = Duration::from_millis(2);
     config.first_wait = Duration::from_micros(100);
     let graph = Graph::new(config, Arc::new(Vault)).expect("a client");
     let address = ADDRESS.parse().expect("an address");
@@ -74,7 +74,7 @@ async fn ask(url: &str, large: bool) {
     };
     assert_eq!(mailbox.address, address);
     let message = message(if large { FILE_BYTES } else { 3 });
-    for attempt in [Attempt::First, Attempt::Again] {
+    for attempt in [Attempt::First, Attempt::Retry] {
         if let Err(error) = graph.file(&mailbox, &message, attempt).await {
             discreet(&error);
         }

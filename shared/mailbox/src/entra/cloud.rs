@@ -7,19 +7,19 @@ use crate::imap::ImapHost;
 /// A national cloud of Microsoft 365.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cloud {
-    /// Everybody's, GCC included.
+    /// The public cloud, including GCC.
     Global,
     /// GCC High.
     UsGovHigh,
-    /// The US Department of Defense's.
+    /// The cloud of the US Department of Defense.
     UsGovDod,
-    /// China's, which 21Vianet runs.
+    /// The cloud in China, operated by 21Vianet.
     China,
 }
 
-/// The word names no cloud.
+/// Unrecognized name of a cloud.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the clouds are global, usgov-high, usgov-dod and china")]
+#[error("unrecognized cloud: expected global, usgov-high, usgov-dod or china")]
 pub struct UnknownCloud;
 
 impl FromStr for Cloud {
@@ -37,7 +37,7 @@ impl FromStr for Cloud {
 }
 
 impl Cloud {
-    /// Microsoft Graph.
+    /// The URL of Microsoft Graph.
     pub(crate) fn graph(self) -> &'static str {
         match self {
             Self::Global => "https://graph.microsoft.com/",
@@ -47,7 +47,7 @@ impl Cloud {
         }
     }
 
-    /// Where tokens are given out.
+    /// The URL of the login endpoint.
     pub(crate) fn login(self) -> &'static str {
         match self {
             Self::Global => "https://login.microsoftonline.com/",
@@ -61,7 +61,7 @@ impl Cloud {
         ImapHost::over_tls(self.exchange().0)
     }
 
-    /// Exchange Online, for IMAP: the host, and what a token for it is asked for.
+    /// The host of Exchange Online's IMAP server, and the scope of a token for it.
     pub(crate) fn exchange(self) -> (&'static str, &'static str) {
         match self {
             Self::Global => ("outlook.office365.com", "https://outlook.office365.com/.default"),

@@ -1,4 +1,4 @@
-//! What proves that we are the application.
+//! Credentials of the application in Entra.
 
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -9,10 +9,10 @@ use serde::Serialize;
 
 use crate::MailboxError;
 
-/// Where the secret comes from.
+/// Source of the secret.
 #[async_trait]
 pub trait Credentials: Send + Sync {
-    /// The secret, as it is now.
+    /// Reads the current secret.
     ///
     /// # Errors
     /// [`MailboxError::Unavailable`] or [`MailboxError::Setup`].
@@ -24,7 +24,7 @@ pub trait Credentials: Send + Sync {
 pub enum EntraSecret {
     /// A client secret.
     ClientSecret(SecretString),
-    /// A certificate that is registered with the application, and its key. Better than a client secret: the key is
+    /// A certificate that is registered with the application, and its key. Safer than a client secret, because the key is
     /// never sent.
     Certificate {
         /// X.509, PEM.
@@ -35,7 +35,7 @@ pub enum EntraSecret {
 }
 
 impl EntraSecret {
-    /// Whether it proves the same as another.
+    /// Whether two secrets are equal.
     pub(super) fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::ClientSecret(one), Self::ClientSecret(other)) => one.expose_secret() == other.expose_secret(),
@@ -50,19 +50,21 @@ impl EntraSecret {
     }
 }
 
-/// Why no assertion could be signed. Says nothing of the key.
+/// Error of signing an assertion. Holds nothing of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum AssertionError {
-    #[error("the secret's certificate is not a PEM certificate")]
+    #[error("invalid certificate in the secret: expected a PEM certificate")]
     Certificate,
-    #[error("the secret's private key is not an RSA key of at least 2048 bits in PEM, without a pass phrase")]
+    #[error(
+        "invalid private key in the secret: expected an RSA key of at least 2048 bits in PEM, without a pass phrase"
+    )]
     Key,
-    #[error("the secret's private key could not sign")]
+    #[error("signing with the private key in the secret failed")]
     Signing,
 }
 
-/// How long an assertion lives, in seconds. Entra takes at most ten minutes.
-const LIFETIME: i64 = 5 * 60;
+/// Lifetime of an assertion. Entra accepts at most ten minutes.
+const LIFETIME_SECONDS: i64 = 5 * 60;
 
 #[derive(Serialize)]
 struct Header<'a> {
@@ -83,7 +85,7 @@ struct Claims<'a> {
     exp: i64,
 }
 
-/// A signed statement that whoever holds the certificate's key is the application: a JWT, PS256.
+/// Creates the client assertion: a JWT that is signed with the certificate's key (PS256).
 pub(super) fn assertion(
     certificate_pem: &str,
     private_key_pem: &SecretString,
@@ -111,7 +113,7 @@ pub(super) fn assertion(
         jti: uuid::Uuid::new_v4().to_string(),
         iat: now,
         nbf: now,
-        exp: now + LIFETIME,
+        exp: now + LIFETIME_SECONDS,
     };
     let part = |json: Result<Vec<u8>, _>| json.map(|json| URL_SAFE_NO_PAD.encode(json));
     let header = part(serde_json::to_vec(&header)).map_err(|_| AssertionError::Signing)?;

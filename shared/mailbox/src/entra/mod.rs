@@ -1,4 +1,4 @@
-//! Microsoft Entra: our application and its tokens, for Graph and for IMAP of Exchange Online.
+//! Microsoft Entra: the application and its tokens, for Graph and for IMAP of Exchange Online.
 
 mod cloud;
 mod credentials;
@@ -30,10 +30,10 @@ pub struct Application {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ApplicationError {
     /// The login host is not `https`, or is more than a host.
-    #[error("the login host has to be https://<host>, without a path")]
+    #[error("invalid login host: expected https://<host> without a path")]
     Host,
     /// The id of the tenant or the application is invalid.
-    #[error("the {which} id is made of letters, digits, dots and hyphens")]
+    #[error("invalid {which} id: expected letters, digits, dots and hyphens")]
     Id {
         /// tenant or client.
         which: &'static str,
@@ -41,7 +41,7 @@ pub enum ApplicationError {
 }
 
 impl Application {
-    /// Its tokens for `scope`. Sends no request.
+    /// Creates the source of tokens for `scope`. Sends no request.
     pub(super) fn tokens(self, scope: String, credentials: Arc<dyn Credentials>) -> Result<Tokens, ApplicationError> {
         let is_id = |id: &str| {
             (1..=255).contains(&id.len())
@@ -60,7 +60,7 @@ impl Application {
     }
 }
 
-/// The configured host, or the cloud's own; `None` where it is more than a host, or not private.
+/// The configured host, or the default of the cloud; `None` where it is more than a host, or not private.
 pub(super) fn host(given: Option<Url>, cloud: &str) -> Option<Url> {
     let bare = |url: &Url| {
         is_private(url)

@@ -1,4 +1,4 @@
-//! The access token: requested once, cached until shortly before it expires. It expires by the wall clock.
+//! The access token: requested once and cached until shortly before it expires, by the wall clock.
 
 use std::{
     sync::{
@@ -20,8 +20,8 @@ use super::credentials::{Credentials, EntraSecret, assertion};
 use crate::{Clock, MailboxError};
 use http_client::{Http, HttpResponse, NoResponse, RetryBudget, error_code};
 
-/// A token is renewed this long before it expires: longer than any request takes.
-const MARGIN: Duration = Duration::from_secs(5 * 60);
+/// A token is renewed this long before it expires. It exceeds the time limit of a request.
+const RENEWAL_MARGIN: Duration = Duration::from_secs(5 * 60);
 
 /// An access token.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ struct Claims {
 }
 
 impl Token {
-    /// More permissions than any application has.
+    /// Upper bound on the permissions that are read.
     const MAX_ROLES: usize = 200;
 
     /// The application permissions in the token, unverified; `None` where the token cannot be read.
@@ -132,7 +132,7 @@ impl Tokens {
         {
             return Err(failure.clone());
         }
-        match self.ask_for(http, serial, budget).await {
+        match self.request_token(http, serial, budget).await {
             Ok(token) => {
                 *current = Current { token: Some(token.clone()), failure: None };
                 Ok(token)
@@ -145,37 +145,39 @@ impl Tokens {
         }
     }
 
-    async fn ask_for(&self, http: &Http, serial: u64, budget: &mut RetryBudget) -> Result<Token, MailboxError> {
-        let granted = self.ask(http, budget).await?;
+    async fn request_token(&self, http: &Http, serial: u64, budget: &mut RetryBudget) -> Result<Token, MailboxError> {
+        let granted = self.send_with_retries(http, budget).await?;
         let mut header = HeaderValue::try_from(format!("Bearer {}", granted.access_token.expose_secret()))
-            .map_err(|_| unavailable("the login endpoint's token cannot be a header", None))?;
+            .map_err(|_| unavailable("the token from the login endpoint is not a valid header value", None))?;
         header.set_sensitive(true);
         let fresh_until = self.clock.now() + usable(granted.expires_in);
         Ok(Token { header, fresh_until, serial })
     }
 
-    async fn ask(&self, http: &Http, budget: &mut RetryBudget) -> Result<Granted, MailboxError> {
+    async fn send_with_retries(&self, http: &Http, budget: &mut RetryBudget) -> Result<Granted, MailboxError> {
         let mut secret = self.credentials.get().await?;
         let mut rotated = false;
         loop {
-            let (detail, retry_after) = match self.ask_with(http, &secret).await? {
+            let (detail, retry_after) = match self.send(http, &secret).await? {
                 Err(none) => (none.reason().to_owned(), None),
-                Ok(answer) if answer.status == StatusCode::OK => {
-                    return answer.json().map_err(|none| unavailable(none.reason(), None));
+                Ok(response) if response.status == StatusCode::OK => {
+                    return response.json().map_err(|none| unavailable(none.reason(), None));
                 }
-                Ok(answer) if answer.status == StatusCode::TOO_MANY_REQUESTS || answer.status.is_server_error() => {
-                    (format!("the login endpoint answers HTTP {}", answer.status.as_u16()), answer.retry_after)
+                Ok(response)
+                    if response.status == StatusCode::TOO_MANY_REQUESTS || response.status.is_server_error() =>
+                {
+                    (format!("HTTP {} from the login endpoint", response.status.as_u16()), response.retry_after)
                 }
-                Ok(answer) => match denial(&answer) {
+                Ok(response) => match denial(&response) {
                     None => {
-                        let status = answer.status.as_u16();
+                        let status = response.status.as_u16();
                         let detail = format!(
-                            "HTTP {status}; this is not Entra's answer: look at the login host in the configuration \
-                             and at proxies on the way"
+                            "HTTP {status}; the response is not from Entra: check the login host in the configuration \
+                             and proxies in the network"
                         );
                         return Err(MailboxError::Setup { detail });
                     }
-                    Some(denial) if denial.is_transient() => (denial.name(), answer.retry_after),
+                    Some(denial) if denial.is_transient() => (denial.name(), response.retry_after),
                     // The secret may have been rotated since it was fetched.
                     Some(denial) if denial.error == "invalid_client" && !rotated => {
                         let now = self.credentials.get().await?;
@@ -195,11 +197,7 @@ impl Tokens {
     }
 
     /// Sends one request.
-    async fn ask_with(
-        &self,
-        http: &Http,
-        secret: &EntraSecret,
-    ) -> Result<Result<HttpResponse, NoResponse>, MailboxError> {
+    async fn send(&self, http: &Http, secret: &EntraSecret) -> Result<Result<HttpResponse, NoResponse>, MailboxError> {
         let signed;
         let mut form =
             vec![("client_id", self.client_id.as_str()), ("grant_type", "client_credentials"), ("scope", &self.scope)];
@@ -222,23 +220,23 @@ fn unavailable(detail: impl Into<String>, retry_after: Option<Duration>) -> Mail
     MailboxError::Unavailable { detail: detail.into(), retry_after }
 }
 
-/// How long a token with this lifetime in seconds is used.
+/// The time during which a token with this lifetime in seconds is used.
 fn usable(expires_in: u64) -> Duration {
     let lives = Duration::from_secs(expires_in.min(24 * 60 * 60));
-    lives.saturating_sub(MARGIN.min(lives / 10))
+    lives.saturating_sub(RENEWAL_MARGIN.min(lives / 10))
 }
 
-fn denial(answer: &HttpResponse) -> Option<Denial> {
-    let denied: Denied = serde_json::from_slice(&answer.body).ok()?;
+fn denial(response: &HttpResponse) -> Option<Denial> {
+    let denied: Denied = serde_json::from_slice(&response.body).ok()?;
     let code = denied.error_codes.first().copied().or_else(|| {
         let digits = denied.error_description.strip_prefix("AADSTS")?;
-        digits.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
+        digits.split(|char: char| !char.is_ascii_digit()).next()?.parse().ok()
     });
     Some(Denial { error: error_code(&denied.error)?, code })
 }
 
 impl Denial {
-    /// 90033 is documented as transient; the other two are OAuth's names for it.
+    /// 90033 is documented as transient; the two names are those of OAuth.
     fn is_transient(&self) -> bool {
         self.code == Some(90033) || matches!(self.error.as_str(), "temporarily_unavailable" | "server_error")
     }
@@ -252,13 +250,13 @@ impl Denial {
 
     fn detail(&self) -> String {
         let advice = match self.code {
-            Some(7_000_215) => "the client secret is wrong: its value is needed, not its id",
-            Some(7_000_222) => "the client secret has expired: make a new one in Entra and put it into the secret",
-            Some(700_016) => "no such application in this tenant: look at the client id and the tenant id",
+            Some(7_000_215) => "wrong client secret: use its value, not its id",
+            Some(7_000_222) => "the client secret has expired: create a new one in Entra and put it into the secret",
+            Some(700_016) => "the tenant does not have the application: check the client id and the tenant id",
             Some(700_027) => "the certificate is not registered with the application, or the key is not its key",
-            Some(90_002 | 900_023) => "no such tenant: look at the tenant id, and at the cloud",
-            Some(70_011) => "the cloud and the mail system's host do not belong together",
-            _ => "look at the tenant id, the client id, the secret and the cloud",
+            Some(90_002 | 900_023) => "the tenant does not exist: check the tenant id and the cloud",
+            Some(70_011) => "the host of the mail system is in another cloud: check the cloud and the host",
+            _ => "check the tenant id, the client id, the secret and the cloud",
         };
         format!("{}; {advice}", self.name())
     }

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use super::{
-    ConfigError,
+    config::ConfigError,
     error::{Failure, Refusal},
     hosts::Hosts,
     limits::REQUEST_MAX_BYTES,

@@ -255,7 +255,7 @@ impl Failure {
 
     /// Whether the request may have been carried out, so that a lookup has to come before a retry.
     pub(super) fn is_unclear(&self) -> bool {
-        !self.is_throttled() && (self.is_worth_a_retry() || self.may_come_late())
+        !self.is_throttled() && (self.is_worth_a_retry() || self.may_be_in_progress())
     }
 
     /// The same failure of a step that has no effect without the last one.
@@ -270,7 +270,7 @@ impl Failure {
     }
 
     /// Whether the request may still be in progress, so that a lookup that finds nothing proves nothing.
-    pub(super) fn may_come_late(&self) -> bool {
+    pub(super) fn may_be_in_progress(&self) -> bool {
         match self {
             Self::Refused(refusal) => refusal.leaves_outcome_unknown(),
             Self::OutcomeUnknown { .. } => true,
@@ -283,18 +283,18 @@ impl Failure {
     }
 
     /// The failure of a filing that no lookup found: while it may still be in progress, nothing may be sent again before
-    /// `settles` has passed, nor before the time that the mail system asked for.
-    pub(super) fn late(self, settles: Duration) -> Self {
-        if !self.may_come_late() {
+    /// `settle_time` has passed, nor before the time that the mail system asked for.
+    pub(super) fn outcome_unknown(self, settle_time: Duration) -> Self {
+        if !self.may_be_in_progress() {
             return self;
         }
-        let wait = settles.max(self.retry_after().unwrap_or_default());
+        let wait = settle_time.max(self.retry_after().unwrap_or_default());
         Self::Port(match &self {
             Self::Refused(refusal) if refusal.meaning() == Meaning::Unrecognized => {
                 MailboxError::Unrecognized { detail: refusal.detail_with_advice(), retry_after: Some(wait) }
             }
-            Self::Refused(refusal) => MailboxError::late(refusal.detail(), wait),
-            Self::OutcomeUnknown { what } => MailboxError::late(*what, wait),
+            Self::Refused(refusal) => MailboxError::outcome_unknown(refusal.detail(), wait),
+            Self::OutcomeUnknown { what } => MailboxError::outcome_unknown(*what, wait),
             _ => return self,
         })
     }
@@ -453,11 +453,11 @@ mod tests {
     }
 
     #[test]
-    fn filing_may_come_late_when_the_response_is_not_graphs_own() {
+    fn filing_may_be_in_progress_when_the_response_is_not_graphs_own() {
         let code = br#"{"error":{"code":"ErrorServerBusy","message":"x"}}"#;
         let late = |status, body: &[u8]| {
             let status = StatusCode::from_u16(status).unwrap();
-            Failure::from(Refusal::new(status, body, None, None)).may_come_late()
+            Failure::from(Refusal::new(status, body, None, None)).may_be_in_progress()
         };
         for status in [408, 502, 504] {
             assert!(late(status, code) && late(status, b"<html>"), "{status}");
@@ -471,13 +471,13 @@ mod tests {
     }
 
     #[test]
-    fn late_failure_keeps_the_longer_wait() {
-        let late = |asked| {
-            let asked = Duration::from_secs(asked);
-            let refusal = Refusal::new(StatusCode::GATEWAY_TIMEOUT, b"", Some(asked), None);
-            Failure::from(refusal).late(Duration::from_secs(60)).retry_after()
+    fn unknown_outcome_keeps_the_longer_wait() {
+        let wait = |requested| {
+            let requested = Duration::from_secs(requested);
+            let refusal = Refusal::new(StatusCode::GATEWAY_TIMEOUT, b"", Some(requested), None);
+            Failure::from(refusal).outcome_unknown(Duration::from_secs(60)).retry_after()
         };
-        assert_eq!((late(5), late(600)), (Some(Duration::from_secs(60)), Some(Duration::from_secs(600))));
+        assert_eq!((wait(5), wait(600)), (Some(Duration::from_secs(60)), Some(Duration::from_secs(600))));
     }
 
     #[test]

@@ -10,10 +10,11 @@ use model::FilingResult;
 use runtime::metrics::Metric;
 
 use super::{
-    Graph, Way,
+    Graph,
     body::{attachment_json_length, message_json},
     client::Request,
     concession::{self, Concession, Concessions},
+    config::Way,
     content::{Content, Data, parse},
     error::{Failure, Refusal},
     limits::{DECODED_MAX_BYTES, FILE_MAX_BYTES, NOTES_MAX_BYTES, REQUEST_MAX_BYTES},
@@ -60,14 +61,14 @@ impl Graph {
         let work = Work { state: &state, mailbox: &mailbox.id, draft };
         let mut budget = match &message.mime {
             Mime::Whole(_) => self.retry_budget(),
-            Mime::Large(_) => RetryBudget::new(self.longest_wait.max(LARGE_MESSAGE_BUDGET), self.first_wait),
+            Mime::Large(_) => RetryBudget::new(self.max_wait.max(LARGE_MESSAGE_BUDGET), self.first_wait),
         };
         match self.file_in_archive(&work, &message.mime, attempt, &mut budget).await {
             // A cached folder is gone: its owner deleted it for good.
             Err(failure) if failure.is_missing() => {
                 state.archive.lock().await.forget();
                 state.staging.lock().await.forget();
-                self.file_in_archive(&work, &message.mime, Attempt::Again, &mut budget).await
+                self.file_in_archive(&work, &message.mime, Attempt::Retry, &mut budget).await
             }
             result => result,
         }
@@ -85,7 +86,7 @@ impl Graph {
         let concessions = self.first_concessions(work);
         let first = files_of_the_first_request(&work.draft, &concessions);
         let is_one_request = first.len() == work.draft.content.attachments.len();
-        if attempt == Attempt::Again
+        if attempt == Attempt::Retry
             && let Some(stored) = self.find_stored(work, place, budget).await?
         {
             if !is_one_request {

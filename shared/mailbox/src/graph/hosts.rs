@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use super::ConfigError;
+use super::config::ConfigError;
 use crate::entra::{Cloud, host, with_path};
 
 /// Graph's host. Every URL is made here, so that none can lead to another host.

@@ -181,12 +181,12 @@ impl Graph {
         budget: &mut RetryBudget,
     ) -> Result<Option<Stored>, Failure> {
         if !budget.pause(failure.retry_after()).await {
-            return Err(failure.late(self.settles));
+            return Err(failure.outcome_unknown(self.settle_time));
         }
         match self.find_stored(work, place, budget).await {
-            Ok(None) if failure.may_come_late() => Err(failure.late(self.settles)),
-            Err(other) if failure.may_come_late() => {
-                Err(failure.late(self.settles.max(other.retry_after().unwrap_or_default())))
+            Ok(None) if failure.may_be_in_progress() => Err(failure.outcome_unknown(self.settle_time)),
+            Err(other) if failure.may_be_in_progress() => {
+                Err(failure.outcome_unknown(self.settle_time.max(other.retry_after().unwrap_or_default())))
             }
             result => result,
         }

@@ -9,6 +9,7 @@ mod attachments;
 mod body;
 mod client;
 mod concession;
+mod config;
 mod content;
 mod directory;
 mod error;
@@ -25,6 +26,7 @@ mod packed;
 mod permission_check;
 mod properties;
 mod recipients;
+mod rejected_addresses;
 mod staging;
 mod work;
 mod write_probe;
@@ -37,132 +39,22 @@ use std::{
 
 use async_trait::async_trait;
 use model::MailboxAddress;
-use url::Url;
 
 use self::{
     client::Client, concession::RejectedClass, hosts::Hosts, mailbox_limits::MailboxLimits, properties::PLAIN_CLASS,
-    recipients::RejectedAddresses,
+    rejected_addresses::RejectedAddresses,
 };
 use super::{
     Attempt, Clock, Filed, Identity, Mailbox, MailboxError, Mailboxes, Message, StoredCopy,
-    entra::{Application, ApplicationError, Cloud, Credentials},
+    entra::{Application, Credentials},
     recipient_cache::RecipientCache,
 };
 use http_client::RetryBudget;
 
+pub use config::{ConfigError, GraphConfig, MESSAGE_CLASS, Way};
 pub use filing::create_body;
 pub use limits::PIECE;
 pub use write_probe::WriteProbe;
-
-/// The message class of every filed message, unless configured otherwise: `kind:externaldata` finds it.
-pub const MESSAGE_CLASS: &str = "IPM.ExternalData.WhatsAppArchiver";
-
-/// How a message is filed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    /// From JSON, by v1.0: `MAILBOX=graph`.
-    Json,
-    /// As MIME, by importMime of the beta: `MAILBOX=graph-import-mime`. A message that is too large for one request is
-    /// created from JSON.
-    Mime,
-}
-
-/// The configuration of the Graph adapter.
-#[derive(Clone)]
-pub struct GraphConfig {
-    /// The cloud of the tenant.
-    pub cloud: Cloud,
-    /// Overrides the cloud's Graph host: `https`, or `http` on this machine.
-    pub graph_url: Option<Url>,
-    /// Overrides the cloud's login host; the same rules.
-    pub login_url: Option<Url>,
-    /// The tenant: an id or a domain.
-    pub tenant_id: String,
-    /// The application's (client) id.
-    pub client_id: String,
-    /// How messages are filed.
-    pub way: Way,
-    /// The archive folder's name.
-    pub folder: String,
-    /// PidTagMessageClass; a tenant that rejects it gets IPM.Note.
-    pub message_class: String,
-    /// Concurrent requests to one mailbox. Graph answers at most 4.
-    pub requests_per_mailbox: usize,
-    /// The retry budget of one call of the port, for throttling and failures.
-    pub longest_wait: Duration,
-    /// About the first wait before a retry that Graph did not ask for; waits double.
-    pub first_wait: Duration,
-    /// How long a lookup that found no mailbox is cached. Short, because an administrator may be adding the mailbox.
-    pub remember_nobody: Duration,
-    /// How long a folder's id is cached. A folder that its owner deleted keeps its id in Deleted Items: copies may go there
-    /// for as long.
-    pub remember_folder: Duration,
-    /// How long a message may take to appear in the mailbox after its response was lost.
-    pub settles: Duration,
-    /// The clock of all caches.
-    pub clock: Clock,
-}
-
-impl GraphConfig {
-    /// The defaults: 4 concurrent requests, a retry budget of 20 seconds, the folder `WhatsApp Archiver`.
-    pub fn new(cloud: Cloud, tenant_id: impl Into<String>, client_id: impl Into<String>) -> Self {
-        Self {
-            cloud,
-            graph_url: None,
-            login_url: None,
-            tenant_id: tenant_id.into(),
-            client_id: client_id.into(),
-            way: Way::Json,
-            folder: "WhatsApp Archiver".into(),
-            message_class: MESSAGE_CLASS.into(),
-            requests_per_mailbox: 4,
-            longest_wait: Duration::from_secs(20),
-            first_wait: Duration::from_millis(500),
-            remember_nobody: Duration::from_secs(60),
-            remember_folder: Duration::from_secs(60),
-            settles: MailboxError::SETTLES,
-            clock: Clock::default(),
-        }
-    }
-}
-
-/// Why a configuration is invalid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    /// A host is not `https`, or is more than a host.
-    #[error("the {which} host has to be https://<host>, without a path")]
-    Host {
-        /// Graph or login.
-        which: &'static str,
-    },
-    /// The id of the tenant or the application is invalid.
-    #[error("the {which} id is made of letters, digits, dots and hyphens")]
-    Id {
-        /// tenant or client.
-        which: &'static str,
-    },
-    /// The name of the archive folder is invalid.
-    #[error("the mail folder's name has 1 to 255 characters, none of them a control character or a slash")]
-    Folder,
-    /// The message class is invalid.
-    #[error("the message class has 1 to 255 letters, digits, dots, hyphens and underscores")]
-    MessageClass,
-    /// `requests_per_mailbox` is 0.
-    #[error("requests_per_mailbox has to be at least 1")]
-    Requests,
-    /// The process has no TLS provider.
-    #[error("cannot set up TLS: no provider is installed, or the system has no certificates")]
-    Tls,
-}
-
-impl From<ApplicationError> for ConfigError {
-    fn from(error: ApplicationError) -> Self {
-        match error {
-            ApplicationError::Host => Self::Host { which: "login" },
-            ApplicationError::Id { which } => Self::Id { which },
-        }
-    }
-}
 
 /// Microsoft 365 as a mail system.
 pub struct Graph {
@@ -176,8 +68,8 @@ pub struct Graph {
     rejected_addresses: RejectedAddresses,
     /// Logged once.
     too_large_for_import: AtomicBool,
-    longest_wait: Duration,
-    settles: Duration,
+    max_wait: Duration,
+    settle_time: Duration,
     first_wait: Duration,
     clock: Clock,
 }
@@ -210,23 +102,23 @@ impl Graph {
         let tokens = application.tokens(hosts.scope(), credentials)?.with_clock(config.clock.clone());
         Ok(Self {
             client: Client::new(hosts, tokens)?,
-            recipients: RecipientCache::new(config.remember_nobody).with_clock(config.clock.clone()),
-            limits: MailboxLimits::new(config.requests_per_mailbox, config.remember_folder, config.clock.clone()),
+            recipients: RecipientCache::new(config.negative_ttl).with_clock(config.clock.clone()),
+            limits: MailboxLimits::new(config.requests_per_mailbox, config.folder_ttl, config.clock.clone()),
             way: config.way,
             folder: folder.to_owned(),
             message_class: config.message_class,
             rejected_class: RejectedClass::default(),
             rejected_addresses: RejectedAddresses::default(),
             too_large_for_import: AtomicBool::new(false),
-            longest_wait: config.longest_wait,
-            settles: config.settles,
+            max_wait: config.retry_budget,
+            settle_time: config.settle_time,
             first_wait: config.first_wait,
             clock: config.clock,
         })
     }
 
     fn retry_budget(&self) -> RetryBudget {
-        RetryBudget::new(self.longest_wait, self.first_wait)
+        RetryBudget::new(self.max_wait, self.first_wait)
     }
 
     /// The message class that copies are created with; `None` where it is that of an ordinary message.

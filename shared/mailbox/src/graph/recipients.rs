@@ -3,14 +3,6 @@
 //! One invalid address among a thousand makes Graph refuse the whole message, and mostly it does not say which one. Then empty
 //! messages with parts of the recipients are created in the hidden folder, where nobody sees them, and removed at once.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
-
-use jiff::Timestamp;
-
 use super::{
     Graph,
     body::recipient_probe_json,
@@ -20,7 +12,6 @@ use super::{
     lookup::Stored,
     work::{Place, Work},
 };
-use crate::Clock;
 use http_client::RetryBudget;
 
 /// The code of a refusal because of a recipient, or of the sender.
@@ -28,30 +19,6 @@ pub(super) const INVALID_RECIPIENTS: &str = "ErrorInvalidRecipients";
 
 /// Requests that one search may take. Recipients that are not known to be valid by then are left out.
 const PROBES_MAX: usize = 64;
-
-/// Rejected addresses are tried first by the next copy with the same recipients.
-const REMEMBERED_FOR: Duration = Duration::from_hours(1);
-
-const REMEMBERED_MAX: usize = 10_000;
-
-/// Addresses that the mail system rejected lately. Only consulted after a refusal, never in advance.
-#[derive(Default)]
-pub(super) struct RejectedAddresses(Mutex<HashMap<String, Timestamp>>);
-
-impl RejectedAddresses {
-    fn has(&self, address: &str, clock: &Clock) -> bool {
-        let addresses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        addresses.get(address).is_some_and(|&since| clock.is_fresh(since, REMEMBERED_FOR))
-    }
-
-    fn add(&self, address: &str, clock: &Clock) {
-        let mut addresses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if addresses.len() >= REMEMBERED_MAX {
-            addresses.clear();
-        }
-        addresses.insert(address.to_owned(), clock.now());
-    }
-}
 
 impl Graph {
     /// The recipients to leave out after a refusal, by their place in the message. None: no recipient is rejected.

@@ -64,7 +64,7 @@ impl Graph {
         let files = &work.draft.content.attachments;
         let earlier = match attempt {
             Attempt::First => None,
-            Attempt::Again => self.find_stored(work, place, budget).await?,
+            Attempt::Retry => self.find_stored(work, place, budget).await?,
         };
         let mut staged = match earlier {
             Some(stored) => stored,
@@ -79,7 +79,7 @@ impl Graph {
                     present
                 }
                 (Err(other), Some(InProgress { failure, .. })) => {
-                    return Err(failure.late(self.settles.max(other.retry_after().unwrap_or_default())));
+                    return Err(failure.outcome_unknown(self.settle_time.max(other.retry_after().unwrap_or_default())));
                 }
                 (Err(failure), None) => return Err(failure),
             };
@@ -88,7 +88,7 @@ impl Graph {
                 Lack::These(missing) => match in_progress.take() {
                     // Sent again it could be there twice, and nothing checks that after the move.
                     Some(InProgress { file, failure }) if missing.contains(&file) => {
-                        return Err(failure.late(self.settles));
+                        return Err(failure.outcome_unknown(self.settle_time));
                     }
                     _ => in_progress = self.attach_all(work, &staged.id, &missing, budget).await?,
                 },
@@ -104,7 +104,7 @@ impl Graph {
             }
         }
         let filed = self.move_to(work, &staged, place.archive, budget).await?;
-        if attempt == Attempt::Again {
+        if attempt == Attempt::Retry {
             self.remove_all(work, place, Some(&filed), budget).await?;
         }
         Ok(filed)
@@ -156,9 +156,9 @@ impl Graph {
                 Ok(()) => {}
                 Err(failure) if failure.is_unclear() => {
                     if !budget.pause(failure.retry_after()).await {
-                        return Err(failure.late(self.settles));
+                        return Err(failure.outcome_unknown(self.settle_time));
                     }
-                    return Ok(failure.may_come_late().then_some(InProgress { file, failure }));
+                    return Ok(failure.may_be_in_progress().then_some(InProgress { file, failure }));
                 }
                 Err(failure) => return Err(failure),
             }
@@ -186,7 +186,7 @@ impl Graph {
                 return self.checked(work, archive, stored, budget).await;
             }
             if !budget.pause(failure.retry_after()).await {
-                return Err(failure.late(self.settles));
+                return Err(failure.outcome_unknown(self.settle_time));
             }
         }
     }

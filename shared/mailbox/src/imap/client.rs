@@ -6,7 +6,7 @@ use rustls::ClientConfig;
 use secrecy::ExposeSecret;
 
 use super::{
-    ImapConfig,
+    config::ImapConfig,
     error::{Failure, Refusal, configuration},
     login::Proof,
     response::{Code, Condition, Response, Status, Word, parse},
@@ -50,7 +50,7 @@ pub(super) struct Client {
 impl Client {
     /// Connects and logs in.
     pub(super) async fn login(config: &ImapConfig, tls: &Arc<ClientConfig>, proof: &Proof) -> Result<Self, Failure> {
-        let wire = Wire::connect(&config.host, tls, config.answer_time).await?;
+        let wire = Wire::connect(&config.host, tls, config.response_timeout).await?;
         let mut client = Self { wire, capabilities: Capabilities::default(), tag: 0 };
         client.greet().await?;
         client.authenticate(proof).await?;

@@ -182,11 +182,11 @@ impl Failure {
         }
     }
 
-    /// The port's error. `settles` is how long a copy may take to appear whose response was lost.
-    pub(super) fn into_error(self, settles: Duration) -> MailboxError {
+    /// The port's error. `settle_time` is how long a copy may take to appear whose response was lost.
+    pub(super) fn into_error(self, settle_time: Duration) -> MailboxError {
         let refusal = match self {
             Self::Refused(refusal) => refusal,
-            Self::OutcomeUnknown(detail) => return MailboxError::late(detail, settles),
+            Self::OutcomeUnknown(detail) => return MailboxError::outcome_unknown(detail, settle_time),
             Self::NotSent(detail) => return unavailable(detail),
             Self::Protocol(detail) => return unavailable(detail.into()),
             Self::Internal(detail) => {

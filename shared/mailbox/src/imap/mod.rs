@@ -4,6 +4,7 @@
 //! opening it. `DESIGN.md` says when an address is believed to have no mailbox.
 
 mod client;
+mod config;
 mod connections;
 mod error;
 mod folder;
@@ -30,71 +31,12 @@ use self::{
     login::Login,
     session::{Opened, Session, Uid},
 };
-use super::{
-    Attempt, Filed, Identity, Mailbox, MailboxError, Mailboxes, Message, entra::ApplicationError,
-    recipient_cache::RecipientCache,
-};
+use super::{Attempt, Filed, Identity, Mailbox, MailboxError, Mailboxes, Message, recipient_cache::RecipientCache};
 use http_client::{Http, RetryBudget};
 
+pub use config::{ImapConfig, ImapConfigError};
 pub use host::{ImapHost, ImapHostError};
 pub use login::{ImapAccount, ImapAccounts, ImapLogin};
-
-/// Configuration of the adapter.
-#[derive(Debug, Clone)]
-pub struct ImapConfig {
-    /// The server.
-    pub host: ImapHost,
-    /// The domains whose mailboxes are on the server, in lower case. An address of another domain has no mailbox there; no
-    /// request is sent for it.
-    pub domains: Vec<String>,
-    /// A mailbox that exists and that the account may open. With it, an address whose login is rejected has no mailbox if
-    /// this one opens at the same moment. Without it, or where it does not open either, the configuration is taken to be
-    /// wrong and the item waits.
-    pub probe: Option<MailboxAddress>,
-    /// The archive folder's name.
-    pub folder: String,
-    /// Time limit for the response to a command. Every untagged response starts it again.
-    pub answer_time: Duration,
-    /// Time that one call of the port may spend waiting for a token.
-    pub longest_wait: Duration,
-    /// How long it is cached that an address has no mailbox.
-    pub remember_nobody: Duration,
-    /// How long a copy may take to appear in the mailbox after the response was lost.
-    pub settles: Duration,
-}
-
-impl ImapConfig {
-    /// The defaults: a minute for a response, 20 seconds of waiting, the folder `WhatsApp Archiver`, no probe.
-    pub fn new(host: ImapHost, domains: Vec<String>) -> Self {
-        Self {
-            host,
-            domains,
-            probe: None,
-            folder: "WhatsApp Archiver".into(),
-            answer_time: Duration::from_secs(60),
-            longest_wait: Duration::from_secs(20),
-            remember_nobody: Duration::from_secs(60),
-            settles: MailboxError::SETTLES,
-        }
-    }
-}
-
-/// Why a configuration is invalid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ImapConfigError {
-    /// The name of the archive folder is invalid.
-    #[error("invalid mail folder: expected 1 to 255 characters without control characters, slashes, * and %")]
-    Folder,
-    /// The list of domains is empty.
-    #[error("missing domains: at least one domain must have its mailboxes on the server")]
-    Domains,
-    /// The application in Entra is invalid.
-    #[error(transparent)]
-    Application(#[from] ApplicationError),
-    /// The process cannot use TLS.
-    #[error("TLS is not available: no provider is installed, or the system has no certificates")]
-    Tls,
-}
 
 /// The mail server.
 pub struct Imap {
@@ -133,7 +75,7 @@ impl Imap {
             }
             ImapLogin::Account(accounts) => Login::Account { accounts, current: tokio::sync::Mutex::default() },
         };
-        let known = RecipientCache::new(config.remember_nobody);
+        let known = RecipientCache::new(config.negative_ttl);
         Ok(Self {
             config: ImapConfig { folder, ..config },
             tls: Arc::new(tls),
@@ -144,7 +86,7 @@ impl Imap {
     }
 
     async fn open(&self, address: &MailboxAddress) -> Result<Opened, Failure> {
-        let mut budget = RetryBudget::new(self.config.longest_wait, Duration::from_millis(500));
+        let mut budget = RetryBudget::new(self.config.retry_budget, Duration::from_millis(500));
         Session::open(&self.config, &self.tls, &self.login, address, &mut budget).await
     }
 
@@ -243,7 +185,7 @@ impl Imap {
         let date = message::read::date::of(message.mime.in_memory()).map_err(MailboxError::from)?;
         let copy = message.identity();
         self.with_session(mailbox, async |session| {
-            if attempt == Attempt::Again
+            if attempt == Attempt::Retry
                 && let Some(uid) = session.find_copy(&copy, Some(date)).await?
             {
                 return Ok(filed(uid, FilingResult::Skipped));
@@ -279,7 +221,7 @@ impl Imap {
         {
             runtime::metrics::add(Metric::MailboxThrottles, 1);
         }
-        failure.into_error(self.config.settles)
+        failure.into_error(self.config.settle_time)
     }
 }
 

@@ -15,7 +15,7 @@ impl Imap {
     /// [`MailboxError::Unavailable`] or [`MailboxError::Setup`]: there is no token.
     pub async fn granted(&self) -> Result<Option<Vec<String>>, MailboxError> {
         let Login::Entra { tokens, http } = &self.login else { return Ok(None) };
-        let mut budget = RetryBudget::new(self.config.longest_wait, Duration::from_millis(500));
+        let mut budget = RetryBudget::new(self.config.retry_budget, Duration::from_millis(500));
         Ok(tokens.get(http, None, &mut budget).await?.roles())
     }
 }

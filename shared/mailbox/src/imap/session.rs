@@ -7,8 +7,8 @@ use model::MailboxAddress;
 use rustls::ClientConfig;
 
 use super::{
-    ImapConfig,
     client::Client,
+    config::ImapConfig,
     error::{Failure, Meaning},
     folder::{Namespace, Personal},
     login::Login,

@@ -145,7 +145,7 @@ async fn search_for_recipients_leaves_nothing_behind_when_it_is_interrupted() {
             let mut filed = file(&graph(&fake), &message, Attempt::First).await;
             for _ in 0..2 {
                 if let Err(MailboxError::Unavailable { .. }) = filed {
-                    filed = file(&graph(&fake), &message, Attempt::Again).await;
+                    filed = file(&graph(&fake), &message, Attempt::Retry).await;
                 }
             }
             assert!(filed.is_ok(), "{n} {fault:?}: {filed:?}");

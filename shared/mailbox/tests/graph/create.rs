@@ -59,9 +59,9 @@ async fn one_request_files_everything_that_fits() {
 async fn another_attempt_finds_what_is_there() {
     let fake = tenant().await;
     let first = file(&graph(&fake), &message("1", &[]), Attempt::First).await.unwrap();
-    let again = file(&graph(&fake), &message("1", &[]), Attempt::Again).await.unwrap();
+    let again = file(&graph(&fake), &message("1", &[]), Attempt::Retry).await.unwrap();
     assert_eq!((again.result, &again.message), (FilingResult::Skipped, &first.message));
-    let other = file(&graph(&fake), &message("2", &[]), Attempt::Again).await.unwrap();
+    let other = file(&graph(&fake), &message("2", &[]), Attempt::Retry).await.unwrap();
     assert_eq!(other.result, FilingResult::Imported);
     assert_eq!(fake.visible(ADA).len(), 2);
 }
@@ -160,7 +160,7 @@ async fn a_draft_that_graph_makes_all_the_same_is_taken_away() {
         assert!(matches!(error, mailbox::MailboxError::Setup { .. }), "{error:?}");
         assert!(fake.messages(ADA).is_empty());
         fake.set_quirks(Quirks::default());
-        file(&graph(&fake), &message("1", &[]), Attempt::Again).await.unwrap();
+        file(&graph(&fake), &message("1", &[]), Attempt::Retry).await.unwrap();
         assert_one_complete_copy(&fake, &[]);
     }
 }

@@ -29,9 +29,9 @@ async fn a_mailbox_is_found_by_each_of_its_addresses_and_is_one() {
 async fn what_was_found_is_remembered_and_what_was_not_only_for_a_while() {
     let fake = tenant().await;
     let mut short = config(&fake);
-    short.remember_nobody = Duration::ZERO;
+    short.negative_ttl = Duration::ZERO;
     let mut long = config(&fake);
-    long.remember_nobody = Duration::from_secs(3600);
+    long.negative_ttl = Duration::from_secs(3600);
     let (short, long) = (graph_with(short, Vault::with(CLIENT_SECRET)), graph_with(long, Vault::with(CLIENT_SECRET)));
     assert!(exists(&short, ADA).await);
     assert!(!exists(&short, "bob@example.com").await && !exists(&long, "bob@example.com").await);
@@ -160,7 +160,7 @@ async fn negative_lookup_expires_by_the_wall_clock() {
     let (clock, passed) = clock();
     let fake = tenant().await;
     let mut config = config(&fake);
-    (config.remember_nobody, config.clock) = (Duration::from_secs(60), clock);
+    (config.negative_ttl, config.clock) = (Duration::from_secs(60), clock);
     let graph = graph_with(config, Vault::with(CLIENT_SECRET));
     assert!(!exists(&graph, "bob@example.com").await);
     fake.add(User::new("bob@example.com"));

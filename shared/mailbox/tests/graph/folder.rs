@@ -85,7 +85,7 @@ async fn a_folder_that_its_owner_deleted_for_good_is_made_again_at_once() {
 async fn a_folder_that_lies_in_the_bin_is_made_again_when_its_id_is_trusted_no_longer() {
     let fake = tenant().await;
     let mut config = config(&fake);
-    config.remember_folder = Duration::ZERO;
+    config.folder_ttl = Duration::ZERO;
     let graph = graph_with(config, Vault::with(CLIENT_SECRET));
     let big = bytes(1, 4_200_000);
     let files: [(&str, &[u8]); 1] = [("a", &big)];

@@ -29,12 +29,12 @@ async fn an_item_is_not_taken_for_another_with_the_same_message_id() {
 
         let first = file(&graph, &bare, Attempt::First).await.unwrap();
         assert_eq!(graph.holds(&ada, &whole.identity()).await.unwrap(), None);
-        let second = file(&graph, &whole, Attempt::Again).await.unwrap();
+        let second = file(&graph, &whole, Attempt::Retry).await.unwrap();
         assert_eq!(second.result, FilingResult::Imported, "the picture is in no mailbox yet");
         assert_ne!(first.message, second.message);
 
         for (message, filed) in [(&bare, &first), (&whole, &second)] {
-            let again = file(&graph, message, Attempt::Again).await.unwrap();
+            let again = file(&graph, message, Attempt::Retry).await.unwrap();
             assert_eq!((again.result, &again.message), (FilingResult::Skipped, &filed.message));
             assert_eq!(graph.holds(&ada, &message.identity()).await.unwrap().as_ref(), Some(&filed.message));
         }
@@ -54,8 +54,8 @@ async fn a_copy_is_known_whichever_way_it_came() {
             config.way = way;
             graph_with(config, Vault::with(CLIENT_SECRET))
         });
-        let first = file(&way, &message, Attempt::Again).await.unwrap();
-        let again = file(&other, &message, Attempt::Again).await.unwrap();
+        let first = file(&way, &message, Attempt::Retry).await.unwrap();
+        let again = file(&other, &message, Attempt::Retry).await.unwrap();
         assert_eq!((again.result, again.message), (FilingResult::Skipped, first.message));
     }
     assert_eq!(fake.visible(ADA).len(), 1);
@@ -72,6 +72,6 @@ async fn a_copy_that_says_nothing_of_itself_is_known_by_its_message_id() {
     let graph = graph_with(config, Vault::with(CLIENT_SECRET));
     let silent = message("1", &[]);
     file(&graph, &silent, Attempt::First).await.unwrap();
-    let again = file(&graph, &captured("WA-1", &[]), Attempt::Again).await.unwrap();
+    let again = file(&graph, &captured("WA-1", &[]), Attempt::Retry).await.unwrap();
     assert_eq!((again.result, fake.visible(ADA).len()), (FilingResult::Skipped, 1));
 }

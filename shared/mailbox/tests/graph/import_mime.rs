@@ -39,7 +39,7 @@ async fn a_second_attempt_finds_the_copy() {
     let (fake, graph) = importing().await;
     let message = message("1", &[]);
     file(&graph, &message, Attempt::First).await.unwrap();
-    assert_eq!(file(&graph, &message, Attempt::Again).await.unwrap().result, FilingResult::Skipped);
+    assert_eq!(file(&graph, &message, Attempt::Retry).await.unwrap().result, FilingResult::Skipped);
     assert_eq!(fake.visible(ADA).len(), 1);
 }
 

@@ -95,7 +95,7 @@ async fn packed_file_is_completed_after_an_interruption_anywhere() {
             assert!(n > 7, "only {n} requests");
             break;
         }
-        file(&graph(&fake), &message, Attempt::Again).await.unwrap();
+        file(&graph(&fake), &message, Attempt::Retry).await.unwrap();
         let [stored] = &fake.messages(ADA)[..] else { panic!("one copy, at request {n}") };
         assert_eq!((stored.visible, stored.attachments.len()), (true, 2), "at request {n}");
     }
@@ -120,7 +120,7 @@ async fn large_message_that_is_rejected_midway_leaves_nothing_in_the_hidden_fold
             assert!(!matches!(error, MailboxError::Unavailable { .. }), "{kind:?} {code}: {error:?}");
             assert!(fake.messages(ADA).is_empty(), "{kind:?} {code}");
             fake.clear_faults();
-            file(&graph(&fake), &message("1", &files), Attempt::Again).await.unwrap();
+            file(&graph(&fake), &message("1", &files), Attempt::Retry).await.unwrap();
             assert_one_complete_copy(&fake, &files);
         }
     }
@@ -139,7 +139,7 @@ async fn two_items_whose_ids_differ_in_case_are_both_completed() {
     }
     assert_eq!(fake.messages(ADA).len(), 2, "both are incomplete");
     for message in messages.iter().rev() {
-        file(&graph(&fake), message, Attempt::Again).await.unwrap();
+        file(&graph(&fake), message, Attempt::Retry).await.unwrap();
     }
     let visible = fake.visible(ADA);
     assert_eq!((visible.len(), fake.messages(ADA).len()), (2, 2));
@@ -188,7 +188,7 @@ async fn ended_anywhere_it_is_completed(files: Vec<(&'static str, Vec<u8>)>, lea
         for visible in fake.visible(ADA) {
             assert_eq!(visible.attachments.len(), files.len(), "what is seen is complete, at request {n}");
         }
-        file(&graph(&fake), &message, Attempt::Again).await.unwrap();
+        file(&graph(&fake), &message, Attempt::Retry).await.unwrap();
         assert_one_complete_copy(&fake, &files);
         assert_eq!(fake.messages(ADA).len(), 1, "nothing is left over, at request {n}");
         n += 1;
@@ -286,7 +286,7 @@ async fn a_staged_message_that_is_wrong_is_made_anew() {
     fake.set_quirks(Quirks { clips_names: true, ..Quirks::default() });
     assert!(file(&graph(&fake), &message("1", &files), Attempt::First).await.is_err());
     fake.set_quirks(Quirks::default());
-    file(&graph(&fake), &message("1", &files), Attempt::Again).await.unwrap();
+    file(&graph(&fake), &message("1", &files), Attempt::Retry).await.unwrap();
     assert_one_complete_copy(&fake, &files);
     assert_eq!(fake.messages(ADA).len(), 1);
 }
@@ -308,7 +308,7 @@ async fn a_message_that_was_staged_after_its_answer_was_lost_is_completed() {
     let (fake, message, gate) = lost(&files).await;
     gate.open();
     gate.done(1).await;
-    file(&graph(&fake), &message, Attempt::Again).await.unwrap();
+    file(&graph(&fake), &message, Attempt::Retry).await.unwrap();
     assert_one_complete_copy(&fake, &files);
     assert_eq!((fake.messages(ADA).len(), fake.count(Kind::MessageCreate)), (1, 1), "it is not sent again");
 }
@@ -322,7 +322,7 @@ async fn a_message_that_was_staged_twice_is_left_over_only_until_the_next_attemp
     let complete = Gate::default();
     fake.fault(On::kind(Kind::MessageMove), Fault::HoldBefore(complete.clone()));
     let graph = graph(&fake);
-    let (filed, ()) = tokio::join!(file(&graph, &message, Attempt::Again), async {
+    let (filed, ()) = tokio::join!(file(&graph, &message, Attempt::Retry), async {
         complete.reached(1).await;
         late.open();
         late.done(1).await;
@@ -333,11 +333,11 @@ async fn a_message_that_was_staged_twice_is_left_over_only_until_the_next_attemp
     assert_eq!(fake.messages(ADA).len(), 1, "the one that came late is taken away");
 
     let (fake, message, late) = lost(&files).await;
-    file(&self::graph(&fake), &message, Attempt::Again).await.unwrap();
+    file(&self::graph(&fake), &message, Attempt::Retry).await.unwrap();
     late.open();
     late.done(1).await;
     assert_eq!(fake.messages(ADA).len(), 2);
-    let again = file(&self::graph(&fake), &message, Attempt::Again).await.unwrap();
+    let again = file(&self::graph(&fake), &message, Attempt::Retry).await.unwrap();
     assert_eq!(again.result, FilingResult::Skipped);
     assert_one_complete_copy(&fake, &files);
     assert_eq!(fake.messages(ADA).len(), 1, "the one that came late is taken away");
@@ -357,7 +357,7 @@ async fn a_file_that_comes_late_is_in_the_message_once() {
         assert_eq!(fake.count(kind), 1, "it is not sent again");
         late.open();
         late.done(1).await;
-        file(&graph(&fake), &message, Attempt::Again).await.unwrap();
+        file(&graph(&fake), &message, Attempt::Retry).await.unwrap();
         assert_one_complete_copy(&fake, &files);
         assert_eq!(fake.messages(ADA).len(), 1);
     }

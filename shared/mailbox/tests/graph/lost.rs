@@ -36,14 +36,14 @@ async fn filing(way: Way) -> (GraphFake, Graph) {
 async fn one_copy_is_made_whichever_answer_is_lost() {
     let files: [(&str, &[u8]); 1] = [("a", b"a")];
     let clean = tenant().await;
-    file(&graph(&clean), &message("1", &files), Attempt::Again).await.unwrap();
+    file(&graph(&clean), &message("1", &files), Attempt::Retry).await.unwrap();
     let requests = clean.requests();
     assert_eq!(requests.iter().filter(|kind| **kind == Kind::MessageCreate).count(), 1);
     for n in 1..=requests.len() {
         for (fault, _) in unclear() {
             let fake = tenant().await;
             fake.fault(On::any().nth(n), fault.clone());
-            let filed = file_at_last(&graph(&fake), &message("1", &files), Attempt::Again).await;
+            let filed = file_at_last(&graph(&fake), &message("1", &files), Attempt::Retry).await;
             assert!(filed.is_ok(), "{:?} {fault:?}: {filed:?}", requests[n - 1]);
             assert_one_complete_copy(&fake, &files);
         }
@@ -66,10 +66,10 @@ async fn an_answer_that_is_lost_for_good_leaves_work_that_another_attempt_finish
                 let filed = mailbox::Mailboxes::file(&graph, &ada, &message("1", &[]), Attempt::First).await;
                 let Err(MailboxError::Unavailable { retry_after, .. }) = filed else { panic!("{filed:?}") };
                 let waits = late && requests[n - 1] == Kind::MessageCreate;
-                assert_eq!(retry_after, waits.then_some(MailboxError::SETTLES), "{:?}", requests[n - 1]);
+                assert_eq!(retry_after, waits.then_some(MailboxError::SETTLE_TIME), "{:?}", requests[n - 1]);
             }
             fake.clear_faults();
-            file(&graph, &message("1", &[]), Attempt::Again).await.unwrap();
+            file(&graph, &message("1", &[]), Attempt::Retry).await.unwrap();
             assert_one_complete_copy(&fake, &[]);
         }
     }
@@ -98,7 +98,7 @@ async fn a_copy_that_comes_after_its_answer_was_lost_stays_the_only_one() {
         assert_eq!((fake.count(kind), fake.visible(ADA).len()), (1, 0), "it is not sent again");
         gate.open();
         gate.done(1).await;
-        let filed = file(&graph, &message("1", &[]), Attempt::Again).await.unwrap();
+        let filed = file(&graph, &message("1", &[]), Attempt::Retry).await.unwrap();
         assert_eq!((filed.result, fake.visible(ADA).len()), (FilingResult::Skipped, 1));
     }
 }
@@ -124,7 +124,7 @@ async fn a_lost_answer_is_waited_for_where_no_patience_is_left() {
         let fake = tenant().await;
         fake.grant_mime_import();
         let mut config = config(&fake);
-        (config.way, config.longest_wait) = (way, Duration::ZERO);
+        (config.way, config.retry_budget) = (way, Duration::ZERO);
         let graph = graph_with(config, Vault::with(CLIENT_SECRET));
         fake.fault(On::kind(kind), Fault::LoseAnswer);
         assert_late(&file(&graph, &message("1", &[]), Attempt::First).await.unwrap_err());

@@ -47,7 +47,7 @@ async fn nothing_private_is_told_whatever_goes_wrong() {
                     let fake = tenant().await;
                     fake.set_quirks(Quirks { refuses_foreign_from: true, ..Quirks::default() });
                     let mut config = config(&fake);
-                    config.longest_wait = std::time::Duration::from_millis(5);
+                    config.retry_budget = std::time::Duration::from_millis(5);
                     let graph = graph_with(config, Vault::with(CLIENT_SECRET));
                     fake.fault(On::any().nth(n).times(1000), Fault::Refuse(Refusal::new(status, code)));
                     assert_discreet(&format!("{graph:?}"));

@@ -58,8 +58,8 @@ pub(crate) fn config(fake: &GraphFake) -> GraphConfig {
     config.graph_url = Some(fake.url().parse().unwrap());
     config.login_url = Some(fake.login_url().parse().unwrap());
     config.first_wait = Duration::from_millis(1);
-    config.longest_wait = Duration::from_millis(250);
-    config.remember_nobody = Duration::ZERO;
+    config.retry_budget = Duration::from_millis(250);
+    config.negative_ttl = Duration::ZERO;
     config
 }
 
@@ -101,7 +101,7 @@ pub(crate) async fn file_at_last(graph: &Graph, message: &Message, attempt: Atte
             | MailboxError::Unrecognized { retry_after: Some(_), .. }),
         ) => {
             assert_late(&error);
-            file(graph, message, Attempt::Again).await
+            file(graph, message, Attempt::Retry).await
         }
         result => result,
     }
@@ -114,7 +114,7 @@ pub(crate) fn assert_late(error: &MailboxError) {
     else {
         panic!("not late: {error:?}")
     };
-    assert!(*wait >= MailboxError::SETTLES, "{error:?}");
+    assert!(*wait >= MailboxError::SETTLE_TIME, "{error:?}");
 }
 
 /// A file of so many bytes, no two stretches of it the same.

@@ -52,9 +52,9 @@ async fn append_succeeds_after_a_lookup_on_the_same_connection() {
         file(&imap, &message("1", 0), Attempt::First).await.unwrap();
         for item in ["2", "3"] {
             // Not found, so the copy is stored after the lookup.
-            let filed = file(&imap, &message(item, 0), Attempt::Again).await.unwrap();
+            let filed = file(&imap, &message(item, 0), Attempt::Retry).await.unwrap();
             assert_eq!(filed.result, FilingResult::Imported, "{name}");
-            let again = file(&imap, &message(item, 0), Attempt::Again).await.unwrap();
+            let again = file(&imap, &message(item, 0), Attempt::Retry).await.unwrap();
             assert_eq!((again.result, again.message), (FilingResult::Skipped, filed.message), "{name}");
         }
         assert_eq!(server.copies().len(), 3, "{name}");
@@ -69,7 +69,7 @@ async fn lost_response_leaves_one_copy_on_every_server() {
         let imap = imap_with(config(&host), Vault::with(dovecot::MASTER_PASSWORD, None));
         let message = message("1", 0);
         assert_late(&file(&imap, &message, Attempt::First).await.unwrap_err());
-        let filed = file(&imap, &message, Attempt::Again).await.unwrap();
+        let filed = file(&imap, &message, Attempt::Retry).await.unwrap();
         assert_eq!(filed.result, FilingResult::Skipped, "{name}");
         assert_eq!(server.copies().len(), 1, "{name}");
     }
@@ -84,8 +84,8 @@ async fn copy_is_found_behind_a_header_of_1100_recipients() {
         let filed = file(&imap, &one, Attempt::First).await.unwrap();
         assert_eq!(imap.holds(&adas(), &one.identity()).await.unwrap(), Some(filed.message), "{name}");
         assert_eq!(imap.holds(&adas(), &other.identity()).await.unwrap(), None, "{name}");
-        assert_eq!(file(&imap, &one, Attempt::Again).await.unwrap().result, FilingResult::Skipped, "{name}");
-        assert_eq!(file(&imap, &other, Attempt::Again).await.unwrap().result, FilingResult::Imported, "{name}");
+        assert_eq!(file(&imap, &one, Attempt::Retry).await.unwrap().result, FilingResult::Skipped, "{name}");
+        assert_eq!(file(&imap, &other, Attempt::Retry).await.unwrap().result, FilingResult::Imported, "{name}");
         assert_eq!(server.copies().len(), 2, "{name}");
     }
 }
@@ -163,7 +163,7 @@ async fn mailbox_id_survives_a_rename_where_the_server_has_ids() {
     let after = mailbox(&server.imap(), renamed).await;
     assert_eq!(after.id, before.id);
     assert_ne!(after.id, mailbox(&imap, BOB).await.id);
-    let again = server.imap().file(&after, &message, Attempt::Again).await.unwrap();
+    let again = server.imap().file(&after, &message, Attempt::Retry).await.unwrap();
     assert_eq!(again.result, FilingResult::Skipped);
 }
 

@@ -41,7 +41,7 @@ async fn second_attempt_finds_exactly_its_copy() {
     // A search finds every message that contains the text.
     let longer = "Message-ID: <x<1@archive.example>>\r\nDate: Sun, 1 Nov 2026 08:00:00 +0100\r\n\r\n";
     server.put(ADA, FOLDER, longer.as_bytes()).unwrap();
-    let second = file(&imap, &message, Attempt::Again).await.unwrap();
+    let second = file(&imap, &message, Attempt::Retry).await.unwrap();
     assert_eq!((second.result, second.message), (FilingResult::Skipped, first.message.clone()));
     assert_eq!(imap.holds(&adas(), &message.identity()).await.unwrap(), Some(first.message));
 
@@ -49,7 +49,7 @@ async fn second_attempt_finds_exactly_its_copy() {
     let part = Identity { message_id: "<1@archive.example", ..message.identity() };
     assert_eq!(imap.holds(&adas(), &part).await.unwrap(), None, "a part is not the Message-ID");
     assert_eq!(imap.holds(&adas(), &other.identity()).await.unwrap(), None);
-    assert_eq!(file(&imap, &other, Attempt::Again).await.unwrap().result, FilingResult::Imported);
+    assert_eq!(file(&imap, &other, Attempt::Retry).await.unwrap().result, FilingResult::Imported);
     assert_eq!(server.copies(ADA, FOLDER).unwrap().len(), 3);
 }
 
@@ -67,10 +67,10 @@ async fn copies_of_two_items_with_one_message_id_are_distinct() {
     let (bare, whole) = (captured("WA-1"), captured("WA-2"));
     let first = file(&imap, &bare, Attempt::First).await.unwrap();
     assert_eq!(imap.holds(&adas(), &whole.identity()).await.unwrap(), None);
-    let second = file(&imap, &whole, Attempt::Again).await.unwrap();
+    let second = file(&imap, &whole, Attempt::Retry).await.unwrap();
     assert_eq!(second.result, FilingResult::Imported);
     for (message, filed) in [(&bare, first), (&whole, second)] {
-        let again = file(&imap, message, Attempt::Again).await.unwrap();
+        let again = file(&imap, message, Attempt::Retry).await.unwrap();
         assert_eq!((again.result, &again.message), (FilingResult::Skipped, &filed.message));
         assert_eq!(imap.holds(&adas(), &message.identity()).await.unwrap(), Some(filed.message));
         // Where the digest is not known, the Message-ID alone identifies the copy.
@@ -122,7 +122,7 @@ async fn folder_is_created_below_the_namespace_in_any_script() {
     let imap = imap_with(config, Vault::with(MASTER_PASSWORD, None));
     let message = message("1", 0);
     file(&imap, &message, Attempt::First).await.unwrap();
-    assert_eq!(file(&imap, &message, Attempt::Again).await.unwrap().result, FilingResult::Skipped);
+    assert_eq!(file(&imap, &message, Attempt::Retry).await.unwrap().result, FilingResult::Skipped);
     assert_eq!(server.copies(ADA, "INBOX.Archiv&AOk- &U,BTFw-").unwrap().len(), 1);
 }
 

@@ -72,7 +72,7 @@ async fn filed_at(host: &str) -> Result<(), MailboxError> {
 
 async fn filed_within(answer_time: Duration, host: &str) -> Result<(), MailboxError> {
     let mut config = config(host);
-    config.answer_time = answer_time;
+    config.response_timeout = answer_time;
     let imap = imap_with(config, Vault::with("secret", None));
     let mailbox = imap.find(&ADA.parse().unwrap()).await?.unwrap();
     imap.file(&mailbox, &message("1", 0), Attempt::First).await.map(drop)
@@ -203,7 +203,7 @@ async fn search_without_a_result_is_not_an_absent_copy() {
     };
     let host = scripted(GREETING.to_vec(), script).await;
     let imap = imap_with(config(&host), Vault::with("secret", None));
-    unavailable(&file(&imap, &message("1", 0), Attempt::Again).await.unwrap_err());
+    unavailable(&file(&imap, &message("1", 0), Attempt::Retry).await.unwrap_err());
 }
 
 #[tokio::test]
@@ -310,7 +310,7 @@ async fn search_that_the_server_refuses_hides_no_copy() {
     })
     .await;
     let imap = imap_with(config(&host), Vault::with("secret", None));
-    file(&imap, &message("1", 0), Attempt::Again).await.unwrap();
+    file(&imap, &message("1", 0), Attempt::Retry).await.unwrap();
     assert_eq!(SEARCHES.load(Ordering::SeqCst), 2);
 }
 
@@ -328,5 +328,5 @@ async fn hit_that_is_not_shown_is_not_counted_twice() {
     .await;
     let imap = imap_with(config(&host), Vault::with("secret", None));
     // UID 2 may be the copy.
-    unavailable(&file(&imap, &message("1", 0), Attempt::Again).await.unwrap_err());
+    unavailable(&file(&imap, &message("1", 0), Attempt::Retry).await.unwrap_err());
 }

@@ -97,6 +97,6 @@ async fn unreachable_server_is_a_temporary_failure() {
     unavailable(&file(&imap, &message, Attempt::First).await.unwrap_err());
     server.run().unwrap();
     // The idle connection is dead and is replaced.
-    file(&imap, &message, Attempt::Again).await.unwrap();
+    file(&imap, &message, Attempt::Retry).await.unwrap();
     assert_one_copy(&server, &message);
 }

@@ -101,7 +101,7 @@ async fn connection_broken_anywhere_leaves_one_copy_after_a_retry() {
             } else {
                 assert_late(&error)
             }
-            file(&imap, message, Attempt::Again).await.unwrap();
+            file(&imap, message, Attempt::Retry).await.unwrap();
             assert_one_copy(&server, message);
             server.ask(ADA, "INBOX", &format!("DELETE \"{FOLDER}\"")).unwrap();
         }
@@ -138,9 +138,9 @@ async fn server_killed_within_a_message_has_one_copy_after_a_retry() {
     assert_late(&filed.unwrap_err());
     server.run().unwrap();
     let second = imap_with(config(&host), Vault::with(MASTER_PASSWORD, None));
-    assert_eq!(file(&second, &message, Attempt::Again).await.unwrap().result, FilingResult::Imported);
+    assert_eq!(file(&second, &message, Attempt::Retry).await.unwrap().result, FilingResult::Imported);
     assert_one_copy(&server, &message);
-    assert_eq!(file(&second, &message, Attempt::Again).await.unwrap().result, FilingResult::Skipped);
+    assert_eq!(file(&second, &message, Attempt::Retry).await.unwrap().result, FilingResult::Skipped);
 }
 
 /// A proxy to the server that breaks the connection once, instead of passing on a response with this word.
@@ -184,6 +184,6 @@ async fn lost_response_makes_no_second_copy() {
     assert_late(&file(&imap, &message, Attempt::First).await.unwrap_err());
     // The server has stored it.
     assert_one_copy(&server, &message);
-    assert_eq!(file(&imap, &message, Attempt::Again).await.unwrap().result, FilingResult::Skipped);
+    assert_eq!(file(&imap, &message, Attempt::Retry).await.unwrap().result, FilingResult::Skipped);
     assert_one_copy(&server, &message);
 }

@@ -127,7 +127,7 @@ impl AnyServer {
 
 pub(crate) fn config(host: &str) -> ImapConfig {
     let mut config = ImapConfig::new(host.parse().unwrap(), vec!["example.com".to_owned()]);
-    config.remember_nobody = Duration::ZERO;
+    config.negative_ttl = Duration::ZERO;
     config
 }
 
@@ -211,7 +211,7 @@ pub(crate) fn unrecognized(error: &MailboxError) -> &str {
 /// Asserts that the outcome is unknown: the retry waits until a copy would have appeared.
 pub(crate) fn assert_late(error: &MailboxError) {
     let MailboxError::Unavailable { retry_after: Some(wait), .. } = error else { panic!("not late: {error:?}") };
-    assert_eq!(*wait, MailboxError::SETTLES);
+    assert_eq!(*wait, MailboxError::SETTLE_TIME);
 }
 
 /// Asserts that the message was not sent.

@@ -2,7 +2,7 @@
 
 use std::{fs, io, path::Path};
 
-use crate::{MASTER, MASTER_PASSWORD, Options, PASSWORD, is_root};
+use crate::options::{MASTER, MASTER_PASSWORD, Options, PASSWORD};
 
 pub(crate) fn write(directory: &Path, port: u16, options: &Options) -> io::Result<()> {
     for part in ["base", "mail"] {
@@ -71,4 +71,9 @@ fn whoami() -> io::Result<(String, String)> {
         Ok::<_, io::Error>(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     Ok((id("-un")?, id("-gn")?))
+}
+
+/// Whether this process runs as root.
+pub(crate) fn is_root() -> io::Result<bool> {
+    Ok(std::os::unix::fs::MetadataExt::uid(&fs::metadata("/proc/self")?) == 0)
 }

@@ -3,6 +3,7 @@
 mod certificate;
 mod client;
 mod configuration;
+mod options;
 
 use std::{
     fs, io,
@@ -15,37 +16,17 @@ use std::{
 
 use tempfile::TempDir;
 
-pub use client::{Client, Copy};
+use configuration::is_root;
+use options::PASSWORD;
 
-/// The account that may open every mailbox.
-pub const MASTER: &str = "archiver";
-/// Its password.
-pub const MASTER_PASSWORD: &str = "correct horse";
-/// Every user's own password.
-const PASSWORD: &str = "own";
+pub use client::{Client, Copy};
+pub use options::{MASTER, MASTER_PASSWORD, Options};
 
 /// A server that does not start in this time hangs.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Debian's nobody: Dovecot does not run as root.
 const NOBODY: u32 = 65534;
-
-/// Configuration of a server.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// The users that have a mailbox.
-    pub users: Vec<String>,
-    /// The quota of each mailbox, in bytes.
-    pub quota: Option<u64>,
-    /// The maximum size of a message, in bytes.
-    pub largest: Option<u64>,
-    /// The prefix of a user's own folders, and the separator of levels.
-    pub namespace: Option<(&'static str, char)>,
-    /// Whether to use TLS, with a certificate for `localhost` and `127.0.0.1`.
-    pub tls: bool,
-    /// The endpoint that checks access tokens (RFC 7662), for XOAUTH2.
-    pub introspection: Option<String>,
-}
 
 /// A running server. It ends when it is dropped.
 pub struct Dovecot {
@@ -193,11 +174,6 @@ impl Drop for Dovecot {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-/// Whether this process runs as root.
-fn is_root() -> io::Result<bool> {
-    Ok(std::os::unix::fs::MetadataExt::uid(&fs::metadata("/proc/self")?) == 0)
 }
 
 fn hand_over(path: &Path) -> io::Result<()> {

@@ -1,0 +1,120 @@
+//! Configuration of the Graph adapter.
+
+use std::time::Duration;
+
+use url::Url;
+
+use crate::{
+    Clock, MailboxError,
+    entra::{ApplicationError, Cloud},
+};
+
+/// The message class of every filed message, unless configured otherwise: `kind:externaldata` finds it.
+pub const MESSAGE_CLASS: &str = "IPM.ExternalData.WhatsAppArchiver";
+
+/// How messages are filed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// From JSON, by v1.0: `MAILBOX=graph`.
+    Json,
+    /// As MIME, by importMime of the beta: `MAILBOX=graph-import-mime`. A message that is too large for one request is
+    /// created from JSON.
+    Mime,
+}
+
+/// The configuration of the Graph adapter.
+#[derive(Clone)]
+pub struct GraphConfig {
+    /// The cloud of the tenant.
+    pub cloud: Cloud,
+    /// Overrides the cloud's Graph host: `https`, or `http` on this machine.
+    pub graph_url: Option<Url>,
+    /// Overrides the cloud's login host; the same rules.
+    pub login_url: Option<Url>,
+    /// The tenant: an id or a domain.
+    pub tenant_id: String,
+    /// The application's (client) id.
+    pub client_id: String,
+    /// How messages are filed.
+    pub way: Way,
+    /// Name of the archive folder.
+    pub folder: String,
+    /// PidTagMessageClass. Where the tenant rejects it, IPM.Note is used.
+    pub message_class: String,
+    /// Concurrent requests to one mailbox. Graph allows at most 4.
+    pub requests_per_mailbox: usize,
+    /// Retry budget of one call of the port.
+    pub retry_budget: Duration,
+    /// The first wait before a retry for which Graph requests no wait. Waits double.
+    pub first_wait: Duration,
+    /// How long a lookup that found no mailbox is cached. Short, because an administrator may be adding the mailbox.
+    pub negative_ttl: Duration,
+    /// How long a folder's id is cached. A folder that its owner deleted keeps its id in Deleted Items, so that copies may be
+    /// filed there for this time.
+    pub folder_ttl: Duration,
+    /// How long a message may take to appear in the mailbox after its response was lost.
+    pub settle_time: Duration,
+    /// The clock of all caches.
+    pub clock: Clock,
+}
+
+impl GraphConfig {
+    /// The defaults: 4 concurrent requests, a retry budget of 20 seconds, the folder `WhatsApp Archiver`.
+    pub fn new(cloud: Cloud, tenant_id: impl Into<String>, client_id: impl Into<String>) -> Self {
+        Self {
+            cloud,
+            graph_url: None,
+            login_url: None,
+            tenant_id: tenant_id.into(),
+            client_id: client_id.into(),
+            way: Way::Json,
+            folder: "WhatsApp Archiver".into(),
+            message_class: MESSAGE_CLASS.into(),
+            requests_per_mailbox: 4,
+            retry_budget: Duration::from_secs(20),
+            first_wait: Duration::from_millis(500),
+            negative_ttl: Duration::from_secs(60),
+            folder_ttl: Duration::from_secs(60),
+            settle_time: MailboxError::SETTLE_TIME,
+            clock: Clock::default(),
+        }
+    }
+}
+
+/// Why a configuration is invalid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A host is not `https`, or is more than a host.
+    #[error("invalid {which} host: expected https://<host> without a path")]
+    Host {
+        /// Graph or login.
+        which: &'static str,
+    },
+    /// The id of the tenant or the application is invalid.
+    #[error("invalid {which} id: expected letters, digits, dots and hyphens")]
+    Id {
+        /// tenant or client.
+        which: &'static str,
+    },
+    /// The name of the archive folder is invalid.
+    #[error("invalid mail folder: expected 1 to 255 characters without control characters and slashes")]
+    Folder,
+    /// The message class is invalid.
+    #[error("invalid message class: expected 1 to 255 letters, digits, dots, hyphens and underscores")]
+    MessageClass,
+    /// `requests_per_mailbox` is 0.
+    #[error("invalid requests_per_mailbox: expected at least 1")]
+    Requests,
+    /// The process has no TLS provider.
+    #[error("TLS is not available: no provider is installed, or the system has no certificates")]
+    Tls,
+}
+
+impl From<ApplicationError> for ConfigError {
+    fn from(error: ApplicationError) -> Self {
+        match error {
+            ApplicationError::Host => Self::Host { which: "login" },
+            ApplicationError::Id { which } => Self::Id { which },
+        }
+    }
+}

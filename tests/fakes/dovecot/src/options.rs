@@ -1,0 +1,25 @@
+//! Options and accounts of a server.
+
+/// The account that may open every mailbox.
+pub const MASTER: &str = "archiver";
+/// Its password.
+pub const MASTER_PASSWORD: &str = "correct horse";
+/// Every user's own password.
+pub(crate) const PASSWORD: &str = "own";
+
+/// Configuration of a server.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The users that have a mailbox.
+    pub users: Vec<String>,
+    /// The quota of each mailbox, in bytes.
+    pub quota: Option<u64>,
+    /// The maximum size of a message, in bytes.
+    pub largest: Option<u64>,
+    /// The prefix of a user's own folders, and the separator of levels.
+    pub namespace: Option<(&'static str, char)>,
+    /// Whether to use TLS, with a certificate for `localhost` and `127.0.0.1`.
+    pub tls: bool,
+    /// The endpoint that checks access tokens (RFC 7662), for XOAUTH2.
+    pub introspection: Option<String>,
+}
