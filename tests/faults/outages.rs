@@ -84,10 +84,10 @@ async fn microsoft_365_that_throttles_and_a_directory_that_is_down_dead_letter_n
     graph.fault(On::kind(Kind::Token).times(3), refuse(503, "temporarily_unavailable", None));
     graph.fault(On::kind(Kind::MessageCreate).times(20), refuse(429, "ApplicationThrottled", Some("0.25")));
     graph.fault(On::kind(Kind::MessageCreate).nth(25).times(10), refuse(429, "ApplicationThrottled", Some(&date)));
-    graph.fault(On::kind(Kind::MessageCreate).nth(40).times(10), Fault::LoseAnswer);
-    graph.fault(On::kind(Kind::MessageMove).nth(10).times(10), Fault::LoseAnswer);
+    graph.fault(On::kind(Kind::MessageCreate).nth(40).times(10), Fault::LoseResponse);
+    graph.fault(On::kind(Kind::MessageMove).nth(10).times(10), Fault::LoseResponse);
     graph.fault(On::kind(Kind::MessageMove).nth(30).times(10), Fault::Reset);
-    graph.fault(On::kind(Kind::FolderCreate).times(3), Fault::LoseAnswer);
+    graph.fault(On::kind(Kind::FolderCreate).times(3), Fault::LoseResponse);
     graph.fault(On::kind(Kind::MessageCreate).nth(60).times(5), refuse(503, "ErrorServerBusy", None));
     let sample = Sample::day(Timestamp::now())?;
     let fates: Vec<(ItemId, _)> = sample.fates().collect();

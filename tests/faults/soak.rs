@@ -106,7 +106,7 @@ fn misbehave(graph: &GraphFake, archive: &SampleArchive, chance: &mut StdRng) {
             1 => Fault::Refuse(Refusal::new(429, "ApplicationThrottled").retry_after("25")),
             2 => Fault::Refuse(Refusal::new(503, "ErrorServerBusy")),
             3 => Fault::DoAndRefuse(Refusal::new(503, "ErrorServerBusy")),
-            4 => Fault::LoseAnswer,
+            4 => Fault::LoseResponse,
             _ => Fault::Reset,
         };
         graph.fault(on, fault);

@@ -75,7 +75,7 @@ async fn what_answers_something_hangs_on_it_and_a_chat_is_one_thread() -> anyhow
         if mails.is_empty() {
             continue;
         }
-        let answer = server.ask(address, FOLDER, "UID THREAD REFERENCES UTF-8 ALL")?;
+        let answer = server.run_in(address, FOLDER, "UID THREAD REFERENCES UTF-8 ALL")?;
         let line = answer.iter().find(|line| line.starts_with("* THREAD")).context("no threads")?;
         let placed = threads(line)?;
         assert_eq!(placed.len(), mails.len());

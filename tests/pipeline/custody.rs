@@ -143,11 +143,11 @@ async fn a_mail_server_is_asked_by_the_same_settings_and_may_be_away() -> anyhow
     all_there(&pipeline, &copies).await?;
 
     let [(owner, owned), _] = two(&copies)?;
-    server.ask(&owner, FOLDER, "STORE 1 +FLAGS.SILENT (\\Deleted)")?;
+    server.run_in(&owner, FOLDER, "STORE 1 +FLAGS.SILENT (\\Deleted)")?;
     assert_eq!(server.copies(&owner, FOLDER)?.len(), owned);
     // What is marked and not expunged yet is still there.
     all_there(&pipeline, &copies).await?;
-    server.ask(&owner, FOLDER, "EXPUNGE")?;
+    server.run_in(&owner, FOLDER, "EXPUNGE")?;
     let (code, told) = deep(&pipeline, &["--name-mailboxes"]).await?;
     assert_eq!((code, count(&told, "not_in_mailbox")), (Some(1), 1), "{told}");
     assert_eq!(told["not_in_mailbox"][0]["mailbox"], owner);

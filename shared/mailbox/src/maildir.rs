@@ -1,4 +1,4 @@
-//! Mailboxes in directories of this machine: Maildir, as Dovecot, mutt and others read it.
+//! Mailboxes in directories of this machine, in the Maildir format.
 //!
 //! ```text
 //! <root>/<address>/<folder>/tmp/   a copy while it is written
@@ -74,7 +74,7 @@ impl Maildir {
     ) -> Result<T, MailboxError> {
         let tree = Arc::clone(&self.tree);
         let done = tokio::task::spawn_blocking(move || work(&tree)).await;
-        done.map_err(|_| unavailable("the work on the disk was cancelled"))?
+        done.map_err(|_| unavailable("the disk operation was cancelled"))?
     }
 }
 
@@ -122,13 +122,13 @@ impl Tree {
         Ok(id.map(|id| Mailbox { id, address }))
     }
 
-    /// The directory of a mailbox: a child of the root, after all links. `None` only where there is no entry of that name; an
+    /// The directory of a mailbox: a child of the root, after all links. `None` only where the entry does not exist; an
     /// entry that cannot be used, such as a link to a disk that is not mounted, is a configuration error.
     fn mailbox(&self, name: &str) -> Result<Option<PathBuf>, MailboxError> {
         let entry = self.root.join(name);
         match fs::symlink_metadata(&entry) {
             Ok(_) => {}
-            // A disk that is not mounted must not look like a company without mailboxes.
+            // Without this check an unmounted disk would look like a company without mailboxes.
             Err(error) if is_missing(&error) => {
                 return self.root.read_dir().map(|_| None).map_err(|_| setup(NO_ROOT));
             }
@@ -141,15 +141,15 @@ impl Tree {
     }
 
     /// The directory of a mailbox that was found before.
-    fn known_mailbox(&self, id: &str) -> Result<PathBuf, MailboxError> {
-        let detail = "its directory does not exist any more";
+    fn existing_mailbox(&self, id: &str) -> Result<PathBuf, MailboxError> {
+        let detail = "the directory of the mailbox was removed";
         self.mailbox(id)?.ok_or_else(|| MailboxError::NoMailbox { detail: detail.to_owned() })
     }
 
     fn begin(&self, id: &str, message: &Message, attempt: Attempt) -> Result<Begun, MailboxError> {
         let hash = hash(&message.identity());
         let seconds = message::read::date::of(message.mime.in_memory())?.as_second();
-        let folder = self.known_mailbox(id)?.join(&self.folder);
+        let folder = self.existing_mailbox(id)?.join(&self.folder);
         make_folder(&folder).map_err(|error| failed(&error))?;
         if attempt == Attempt::Retry
             && let Some(message) = find_copies(&folder, &hash).map_err(|error| failed(&error))?.pop()
@@ -162,7 +162,7 @@ impl Tree {
     }
 
     fn copies(&self, id: &str, hash: &str) -> Result<Vec<String>, MailboxError> {
-        let folder = self.known_mailbox(id)?.join(&self.folder);
+        let folder = self.existing_mailbox(id)?.join(&self.folder);
         match check(&folder).and_then(|()| find_copies(&folder, hash)) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
             result => result.map_err(|error| failed(&error)),
@@ -241,7 +241,7 @@ impl Drop for Draft {
     }
 }
 
-/// The unique names of the copies of a message, whatever flags a mail client has put behind them since.
+/// The unique names of the copies of a message, with any flags that mail clients have added.
 fn find_copies(folder: &Path, hash: &str) -> io::Result<Vec<String>> {
     let mut copies = Vec::new();
     for part in ["cur", "new"] {

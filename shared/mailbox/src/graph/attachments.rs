@@ -30,12 +30,12 @@ pub(super) struct Present {
     size: u64,
 }
 
-/// What a staged message lacks.
+/// The difference between a staged message and the files of the message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Lack {
-    /// These files, by their place in the message.
+    /// Missing files, by their index in the message.
     These(Vec<usize>),
-    /// The staged message has something that it should not have.
+    /// The staged message has an unexpected attachment.
     Spoilt,
 }
 
@@ -56,7 +56,7 @@ struct SessionItem<'a> {
     content_id: Option<&'a str>,
 }
 
-/// The members' names come in either case.
+/// Some servers capitalize the names of the members.
 #[derive(Deserialize)]
 struct Session {
     #[serde(rename = "uploadUrl", alias = "UploadUrl")]
@@ -70,7 +70,7 @@ struct Progress {
 }
 
 /// Compares the attachments with the files, whose names are all different. The size shows whether a file is complete; it
-/// cannot tell two files apart, since Graph does not document what it adds to it.
+/// cannot identify a file, because Graph adds an undocumented number of bytes.
 pub(super) fn lack(wanted: &[Attachment<'_>], present: &[Present]) -> Lack {
     let mut places = HashMap::with_capacity(wanted.len());
     for (at, file) in wanted.iter().enumerate() {
@@ -103,7 +103,7 @@ impl Graph {
         self.client.list(Some(&work.state.permits), url, budget).await
     }
 
-    /// Adds one file. After an unclear failure the file may be there all the same.
+    /// Adds one file. After a failure with an unknown outcome the file may be attached.
     pub(super) async fn attach(
         &self,
         work: &Work<'_>,
@@ -149,7 +149,7 @@ impl Graph {
                 InMemory::Bytes(&read)
             }
         };
-        // The response shows the file again.
+        // The response contains the file.
         let request = Request::post(url, attachment_json(file, &content)).with_message_response();
         self.client.send_once(Some(&work.state.permits), &request, budget).await.map(drop)
     }
@@ -176,8 +176,7 @@ impl Graph {
         let session = self.client.send(Some(permits), &request, budget).await;
         let session: Session =
             session.and_then(|response| Ok(response.json::<Session>()?)).map_err(Failure::of_a_step)?;
-        let url =
-            Url::parse(&session.upload_url).map_err(|_| Failure::StepFailed { what: "the upload URL is invalid" })?;
+        let url = Url::parse(&session.upload_url).map_err(|_| Failure::StepFailed { what: "invalid upload URL" })?;
 
         let mut start = 0;
         while start < size {
@@ -186,16 +185,16 @@ impl Graph {
             let response = match self.client.upload(permits, &url, (start, size), piece).await {
                 Ok(response) => response,
                 Err(failure) if failure.is_throttled() && budget.pause(failure.retry_after()).await => continue,
-                // The upload URL expires, and the codes that say so are not documented.
+                // The upload URL expires, and the codes for that are not documented.
                 Err(Failure::Refused(refusal)) if refusal.ends_an_upload() => {
-                    return Err(Failure::StepFailed { what: "the upload session ended early and has to start again" });
+                    return Err(Failure::StepFailed { what: "the upload session ended early and must start again" });
                 }
                 Err(failure) if end < size => return Err(failure.of_a_step()),
                 Err(failure) => return Err(failure),
             };
             let next = next_start(&response.body);
             start = match next {
-                // Graph may take less than was sent.
+                // Graph may accept fewer bytes than were sent.
                 Some(next) if next > start && next <= end => next,
                 None => end,
                 Some(_) => return Err(Failure::StepFailed { what: "upload made no progress" }),
@@ -245,7 +244,7 @@ mod tests {
 
     #[test]
     fn next_piece_is_read_in_every_form() {
-        for (answer, expected) in [
+        for (response, expected) in [
             (r#"{"nextExpectedRanges":["3932160-"]}"#, Some(3_932_160)),
             (r#"{"NextExpectedRanges":["3932160"]}"#, Some(3_932_160)),
             (r#"{"nextExpectedRanges":["5-9","20-"]}"#, Some(5)),
@@ -253,7 +252,7 @@ mod tests {
             (r#"{"nextExpectedRanges":["x"]}"#, None),
             ("", None),
         ] {
-            assert_eq!(next_start(answer.as_bytes()), expected, "{answer}");
+            assert_eq!(next_start(response.as_bytes()), expected, "{response}");
         }
     }
 }

@@ -215,8 +215,8 @@ struct RecipientProbe<'a> {
     single_value_extended_properties: Vec<Property<'a>>,
 }
 
-/// The JSON of an empty message with these recipients, which shows whether the mail system accepts them. `id` is what it is
-/// found by.
+/// The JSON of an empty message with these recipients, which shows whether the mail system accepts them. It is
+/// found by `id`.
 pub(super) fn recipient_probe_json(content: &Content<'_>, recipients: &[usize], id: &str) -> Vec<u8> {
     let to_recipients = recipients.iter().filter_map(|&at| Some(Recipient::from(*content.to.get(at)?))).collect();
     to_json(&RecipientProbe {
@@ -229,7 +229,7 @@ pub(super) fn recipient_probe_json(content: &Content<'_>, recipients: &[usize], 
     })
 }
 
-/// Serializes what consists of strings, numbers and lists.
+/// Serializes a value of strings, numbers and lists.
 pub(super) fn to_json(value: &impl Serialize) -> Vec<u8> {
     let mut json = Vec::new();
     write_json(value, &mut json);
@@ -238,11 +238,11 @@ pub(super) fn to_json(value: &impl Serialize) -> Vec<u8> {
 
 fn write_json(value: &impl Serialize, json: &mut Vec<u8>) {
     if let Err(error) = serde_json::to_writer(json, value) {
-        unreachable!("strings and numbers can always be serialized, and a Vec takes all of it: {error}");
+        unreachable!("serializing strings and numbers into a Vec cannot fail: {error}");
     }
 }
 
-/// What the concessions took away, in words.
+/// Describes the parts that were left out.
 fn notes(content: &Content<'_>, concessions: &Concessions) -> Vec<String> {
     let mut notes = Vec::new();
     if let (true, Some(from)) = (concessions.has(Concession::OwnSender), content.from) {
@@ -380,7 +380,7 @@ mod tests {
         assert!(!json(&concessions).to_string().contains("0x0071"));
     }
 
-    /// A message with one file, whose lines are these.
+    /// A message with one file of these lines.
     fn with_file(lines: &str) -> Mime {
         let head = "Date: Sun, 22 Nov 2026 08:00:00 +0100\r\nContent-Type: multipart/mixed; boundary=o\r\n\r\n\r\n--o\r\n\
             Content-Type: text/plain\r\n\r\nhi\r\n--o\r\nContent-Type: image/jpeg; name=a.jpg\r\n\

@@ -1,4 +1,4 @@
-//! Requests to Graph, with their token, their permit and their retries.
+//! Sends requests to Graph, with a token, a permit and retries.
 
 use bytes::Bytes;
 use reqwest::{
@@ -78,7 +78,7 @@ impl Client {
         Ok(self.tokens.get(&self.http, None, budget).await?.roles())
     }
 
-    /// Sends a request that may be carried out twice without harm: retried after every failure that may be over.
+    /// Sends an idempotent request. It is retried after every transient failure.
     pub(super) async fn send(
         &self,
         permits: Option<&Semaphore>,
@@ -93,8 +93,8 @@ impl Client {
         }
     }
 
-    /// Sends a request that must not be carried out twice: retried only where it was certainly not carried out. After an
-    /// unclear failure the caller looks up what happened.
+    /// Sends a request that must not be carried out twice. It is retried only where it was certainly not carried out. After an
+    /// unknown outcome the caller looks the result up.
     pub(super) async fn send_once(
         &self,
         permits: Option<&Semaphore>,
@@ -148,8 +148,8 @@ impl Client {
         }
     }
 
-    /// Sends a piece of a file of `size` bytes, starting at `start`, to the URL of an upload session. The URL is a secret in
-    /// itself and on another host: the token must not be sent there.
+    /// Sends a piece of a file of `size` bytes, starting at `start`, to the URL of an upload session. The URL is a secret
+    /// on another host, so the token must not be sent there.
     pub(super) async fn upload(
         &self,
         permits: &Semaphore,

@@ -1,7 +1,7 @@
-//! What a message can do without where the mail system rejects it, and how a rejection is recognized.
+//! Parts of a message that are left out where the mail system rejects them.
 //!
-//! A concession is made only for an error that names the property, and only after the same request failed with the same
-//! error once more. A new kind of concession is a row of [`RULES`].
+//! A concession is made only for an error that names the property, and only after a retry failed with the same error. A new
+//! kind of concession is a row of [`RULES`].
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -17,20 +17,20 @@ use super::{
 };
 use crate::Clock;
 
-/// A thing to leave out.
+/// A part of the message to leave out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Concession {
-    /// No message class.
+    /// The message class.
     PlainClass,
-    /// The mailbox's own address as the sender; the true sender is shown in the body.
+    /// The sender, which is replaced by the address of the mailbox. The body shows the true sender.
     OwnSender,
-    /// At most 500 recipients; the body says that there are more.
+    /// All but the first 500 recipients. The body shows the number of all recipients.
     FewRecipients,
-    /// No In-Reply-To and no References.
+    /// In-Reply-To and References.
     NoThread,
 }
 
-/// How a rejection of a property is recognized.
+/// Recognizes the rejection of a property.
 struct Rule {
     concession: Concession,
     /// Codes that are documented to be about the property.
@@ -47,7 +47,7 @@ const RULES: [Rule; 4] = [
     },
     Rule {
         concession: Concession::OwnSender,
-        // The account may not send as the sender that the message names.
+        // The account may not send as the sender of the message.
         codes: &["ErrorSendAsDenied"],
         names: &["sender", "'from'", "\"from\"", "message.from", "send as", "on behalf"],
     },
@@ -67,7 +67,7 @@ const RULES: [Rule; 4] = [
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Concessions {
     made: Vec<Concession>,
-    /// Recipients that the mail system rejects, by their place in the message, in order.
+    /// Recipients that the mail system rejects, by their index in the message, in order.
     pub(super) rejected_recipients: Vec<usize>,
 }
 
@@ -89,7 +89,7 @@ impl Concessions {
     }
 }
 
-/// The concession that a refusal asks for, if the message can still make it.
+/// Returns the concession that an error requires, if the message has not made it yet.
 pub(super) fn for_refusal(
     refusal: &Refusal,
     content: &Content<'_>,
@@ -115,22 +115,22 @@ pub(super) fn for_refusal(
         .find(|&concession| applies(concession) && !made.has(concession))
 }
 
-/// How long a concession that holds for the whole tenant is used without trying again.
-const LEARNED_FOR: Duration = Duration::from_hours(1);
+/// How long a rejection by the whole tenant is cached.
+const REJECTION_TTL: Duration = Duration::from_hours(1);
 
-/// Whether the tenant rejects the message class, as far as is known.
+/// Caches that the tenant rejects the message class.
 #[derive(Debug, Default)]
 pub(super) struct RejectedClass(Mutex<Option<Timestamp>>);
 
 impl RejectedClass {
     /// Whether the class was rejected less than an hour ago.
-    pub(super) fn is_known(&self, clock: &Clock) -> bool {
+    pub(super) fn is_cached(&self, clock: &Clock) -> bool {
         let since = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        since.is_some_and(|since| clock.is_fresh(since, LEARNED_FOR))
+        since.is_some_and(|since| clock.is_fresh(since, REJECTION_TTL))
     }
 
-    /// Notes a confirmed rejection.
-    pub(super) fn learn(&self, clock: &Clock) {
+    /// Records a confirmed rejection.
+    pub(super) fn record(&self, clock: &Clock) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(clock.now());
     }
 }

@@ -1,4 +1,4 @@
-//! What a MIME message says, as far as Graph's JSON can say it.
+//! The parts of a MIME message that Graph's JSON can express.
 
 use std::{
     borrow::Cow,
@@ -20,7 +20,7 @@ use super::{
 use crate::MailboxError;
 use message::read::{Mime, StoredFile};
 
-/// More bytes than the JSON of an attachment takes beside its base64: its names, each character escaped.
+/// Upper bound of the JSON of an attachment without its base64, in bytes.
 const LARGEST_ATTACHMENT_HEAD: usize = 16 << 10;
 
 /// The parts of a message that its JSON is made of.
@@ -61,7 +61,7 @@ pub(super) struct Party<'a> {
 pub(super) struct Attachment<'a> {
     pub(super) name: String,
     pub(super) content_type: String,
-    /// The id by which the HTML shows the file, without angle brackets.
+    /// The content id of the file, without angle brackets.
     pub(super) content_id: Option<String>,
     pub(super) data: Data<'a>,
     /// The name of the file where it has to be packed; `None` for a file that never needs it.
@@ -164,7 +164,7 @@ impl<'a> Content<'a> {
             attachments.insert(0, file);
         }
         let mut names: Vec<_> = attachments.iter().map(|file| file.name.clone()).collect();
-        // A packed file gets a name of its own among all the others.
+        // The name of a packed file must differ from all others.
         let packable: Vec<_> = (0..attachments.len()).filter(|&at| attachments[at].may_need_packing()).collect();
         names.extend(packable.iter().map(|&at| format!("{}.zip", attachments[at].name)));
         file_names::make_unique(&mut names);
@@ -198,13 +198,13 @@ impl<'a> Party<'a> {
 }
 
 impl<'a> Body<'a> {
-    /// Turns a body that is too long for Graph into a file; a note takes its place.
+    /// Replaces a body that is too long for Graph with a note, and attaches it as a file.
     fn take_if_too_long(&mut self) -> Option<Attachment<'a>> {
         let (text, name, content_type) = match self {
             Self::Html(html) => (html, "message.html", "text/html; charset=utf-8"),
             Self::Text(text) => (text, "message.txt", "text/plain; charset=utf-8"),
         };
-        // Most bodies are so short that they need not be measured.
+        // Short bodies, the usual case, are not measured.
         if text.len().saturating_mul(6) <= BODY_MAX_JSON_BYTES || json_length(text) <= BODY_MAX_JSON_BYTES {
             return None;
         }
@@ -264,7 +264,7 @@ fn json_length(text: &str) -> usize {
     let mut counter = Counter(0);
     match serde_json::to_writer(&mut counter, text) {
         Ok(()) => counter.0,
-        Err(error) => unreachable!("a string can always be serialized, and counting cannot fail: {error}"),
+        Err(error) => unreachable!("serializing a string into a counter cannot fail: {error}"),
     }
 }
 
@@ -298,7 +298,7 @@ fn ids(value: &mail_parser::HeaderValue<'_>) -> Option<String> {
     (!ids.is_empty()).then(|| ids.join(" "))
 }
 
-/// The text of a header that the parser has no name for.
+/// The text of a header that the parser does not support.
 fn text(mime: &Parsed<'_>, name: &'static str) -> Option<String> {
     let text = mime.header_as(name, mail_parser::HeaderForm::Text).into_iter().next()?.as_text()?.trim().to_owned();
     (!text.is_empty()).then_some(text)

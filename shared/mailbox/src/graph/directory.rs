@@ -27,7 +27,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// Whether mail to the address arrives here. `proxyAddresses` are unique in a tenant.
+    /// Whether the account receives mail for the address. `proxyAddresses` are unique in a tenant.
     fn owns(&self, address: &MailboxAddress) -> bool {
         self.proxy_addresses.iter().any(|proxy| {
             proxy.split_once(':').is_some_and(|(kind, proxy)| {
@@ -47,14 +47,14 @@ impl Entry {
 
 /// The accounts that an address may belong to.
 enum Candidates {
-    /// The address is one of the account's own.
+    /// The address is in the account's `proxyAddresses`.
     Owners(Vec<Entry>),
-    /// The address is only the account's user name, or only displayed by it.
+    /// The address is only the user name of the account, or only in its `mail`.
     Unproven(Vec<Entry>),
 }
 
 impl Graph {
-    /// Resolves an address. `None`: no account with a mailbox owns it.
+    /// Resolves an address; `None` where no account with a mailbox owns it.
     pub(super) async fn find_mailbox(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, MailboxError> {
         if let Some(cached) = self.recipients.get(address) {
             return Ok(cached);
@@ -78,13 +78,13 @@ impl Graph {
             }
             // A copy in the wrong mailbox is worse than none.
             if owner.replace(user.id).is_some() {
-                tracing::warn!("two accounts with mailboxes have the same address: not used");
+                tracing::warn!("address of two accounts with mailboxes, copy not filed");
                 return Ok(None);
             }
         }
         let Some(id) = owner else { return Ok(None) };
         if !is_proven && self.is_address_of_a_group(address, &mut budget).await? {
-            tracing::warn!("an account has the address of a group as its user name: not used");
+            tracing::warn!("user name of an account is the address of a group, copy not filed");
             return Ok(None);
         }
         Ok(Some(Mailbox { id, address: address.clone() }))
@@ -140,13 +140,13 @@ impl Graph {
         match self.client.send(None, &Request::get(url), budget).await {
             Ok(response) => Ok(Some(response.json::<Entry>()?).filter(|user| user.is_named(address))),
             Err(failure) if failure.is_no_mailbox() || failure.is_missing() => Ok(None),
-            // It cannot be a user name. The filter takes every address.
+            // The address cannot be a user name. The filter accepts every address.
             Err(Failure::Refused(refusal)) if refusal.status == reqwest::StatusCode::BAD_REQUEST => Ok(None),
             Err(failure) => Err(failure),
         }
     }
 
-    /// Asks the mailbox itself: an account may have none, or one that Graph cannot reach.
+    /// Sends a request to the mailbox: an account may have no mailbox, or one that Graph cannot reach.
     async fn has_mailbox(&self, user: &Entry, budget: &mut RetryBudget) -> Result<bool, Failure> {
         let state = self.limits.of(&user.id);
         match self.find_archive(&state, &user.id, budget).await {
@@ -157,7 +157,8 @@ impl Graph {
     }
 }
 
-/// The error of a lookup. A 400 or 403 is about this one address; nothing was filed that could be rejected or need room.
+/// The error of a lookup. A 400 or 403 is about this address. Errors about a message or a quota are unrecognized, because a
+/// lookup files nothing.
 fn lookup_error(failure: Failure) -> MailboxError {
     match failure {
         Failure::Refused(refusal) if matches!(refusal.status.as_u16(), 400 | 403) && refusal.code.is_some() => {
@@ -173,8 +174,8 @@ fn lookup_error(failure: Failure) -> MailboxError {
     }
 }
 
-/// Entra's user names have fewer characters than addresses. Characters with a meaning in a path are not among them: to some
-/// servers they are a syntax error however they are encoded. A filter takes them.
+/// Whether an address can be a user name in Entra. Characters with a meaning in a path are excluded, because some servers
+/// reject them in every encoding. A filter accepts them.
 fn may_be_user_name(address: &MailboxAddress) -> bool {
     let local = address.as_str().split('@').next().unwrap_or_default();
     local.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"'.-_!#^~".contains(&byte))

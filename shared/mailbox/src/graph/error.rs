@@ -1,4 +1,4 @@
-//! What went wrong, and what that means for the item.
+//! Classifies the errors of Graph.
 
 use std::{fmt, time::Duration};
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::MailboxError;
 use http_client::{HttpResponse, NoResponse, error_code};
 
-/// Why a request failed.
+/// The error of a request.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// Graph, or a gateway before it, answered with an error.
@@ -20,11 +20,11 @@ pub(super) enum Failure {
     NotSent { what: &'static str },
     /// A step of an operation that has no effect before its last step. The operation can start again.
     StepFailed { what: &'static str },
-    /// A response that Graph never gives according to its documents.
+    /// A response that contradicts the documentation of Graph.
     Protocol { what: &'static str },
     /// An error of this program.
     Internal { what: &'static str },
-    /// An error that is already in the port's terms; the request was not sent.
+    /// An error of the port, before the request was sent.
     Port(MailboxError),
 }
 
@@ -32,7 +32,7 @@ pub(super) enum Failure {
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) status: StatusCode,
-    /// Graph's `error.code`; `None` where the response has none, and so is not Graph's own.
+    /// `error.code`; `None` where the response has none, so that it is not from Graph.
     pub(super) code: Option<String>,
     pub(super) retry_after: Option<Duration>,
     /// The request id, for Microsoft's support.
@@ -40,10 +40,10 @@ pub(super) struct Refusal {
     text: ErrorText,
 }
 
-/// The words of an error response, in lower case. They may name people: compared with, and never shown.
+/// The words of an error response, in lower case. They may name people, so they are only compared and never shown.
 struct ErrorText(String);
 
-/// More is not read of an error's text.
+/// Upper bound of an error's text that is read.
 const TEXT_MAX_BYTES: usize = 64 << 10;
 
 impl fmt::Debug for ErrorText {
@@ -52,26 +52,26 @@ impl fmt::Debug for ErrorText {
     }
 }
 
-/// What a refusal means.
+/// The meaning of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// Too many requests: nothing was done.
+    /// Too many requests. The request was not carried out.
     Throttled,
     /// An outage. The request may have been carried out.
     Transient,
-    /// Another change at the same time. The request may have been carried out.
+    /// A concurrent change. The request may have been carried out.
     Conflict,
-    /// Our configuration or permissions.
+    /// The configuration or the permissions are wrong.
     Setup,
-    /// The mailbox has no room.
+    /// The mailbox has reached its quota.
     Full,
     /// The account has no mailbox that Graph can reach.
     NoMailbox,
     /// The folder or message of the request is gone.
     Missing,
-    /// The message is refused for good.
+    /// The message is rejected permanently.
     Rejected,
-    /// None of these: not in the documents, or without a code.
+    /// An undocumented error, or one without a code.
     Unrecognized,
 }
 
@@ -92,7 +92,7 @@ struct ErrorBody {
     details: Value,
 }
 
-/// The meaning of a code. The list is closed: what is not on it is unrecognized, and only what is on it is permanent.
+/// The meaning of a code. The list is closed: other codes are unrecognized, and only codes of the list are permanent.
 ///
 /// Sources: [EWS] learn.microsoft.com/exchange/client-developer/web-service-reference/responsecode, whose codes Graph's mail
 /// API returns; [errors] learn.microsoft.com/graph/errors; [4462988]
@@ -145,12 +145,12 @@ impl Refusal {
         self.code.as_deref() == Some(code)
     }
 
-    /// Whether the error's text has this in it, whatever the case.
+    /// Whether the text of the error contains this, case-insensitively.
     pub(super) fn mentions(&self, text: &str) -> bool {
         self.text.0.contains(&text.to_lowercase())
     }
 
-    /// Whether the error's text names this address: the whole of it, and not a part of a longer one.
+    /// Whether the text of the error names this address, and not only a longer one that contains it.
     pub(super) fn names_address(&self, address: &str) -> bool {
         let address = address.to_lowercase();
         let is_part = |char: char| char.is_alphanumeric() || matches!(char, '_' | '%' | '+' | '-');
@@ -178,7 +178,7 @@ impl Refusal {
             // [errors] Conflict, Precondition Failed, Locked.
             409 | 412 | 423 => Meaning::Conflict,
             408 | 500..=599 => Meaning::Transient,
-            // [errors] Unauthorized, Forbidden. A redirect is not an answer of Graph's: a host is configured wrongly.
+            // [errors] Unauthorized, Forbidden. A redirect does not come from Graph: the configured host is wrong.
             401 | 403 | 300..=399 => Meaning::Setup,
             _ => Meaning::Unrecognized,
         }
@@ -196,8 +196,8 @@ impl Refusal {
             && !matches!(self.meaning(), Meaning::Full | Meaning::Throttled | Meaning::Rejected)
     }
 
-    /// Whether the request may still be in progress: a gateway stopped waiting for it, or the response is not Graph's own.
-    /// Graph's own errors, with a code, come when the request has ended.
+    /// Whether the request may still be in progress: a gateway stopped waiting for it, or the response is not from Graph.
+    /// Errors with a code are from Graph, and the request has ended.
     fn leaves_outcome_unknown(&self) -> bool {
         match self.status.as_u16() {
             408 | 502 | 504 => true,
@@ -231,7 +231,7 @@ impl Refusal {
                  administrator's consent"
             }
             _ if self.code.is_none() => {
-                "this is not a response of Graph: check the hosts in the configuration and proxies on the way"
+                "the response is not from Graph: check the hosts in the configuration and proxies in the network"
             }
             _ => return self.detail(),
         };
@@ -240,7 +240,7 @@ impl Refusal {
 }
 
 impl Failure {
-    /// Whether an idempotent request is worth a retry now. An HTTP 400 is not: it will be the same.
+    /// Whether an idempotent request is worth a retry now. An HTTP 400 is not: the retry would fail in the same way.
     pub(super) fn is_worth_a_retry(&self) -> bool {
         match self {
             Self::Refused(refusal) => match refusal.meaning() {
@@ -263,13 +263,13 @@ impl Failure {
         match self {
             Self::OutcomeUnknown { what } | Self::NotSent { what } => Self::StepFailed { what },
             Self::Refused(refusal) if refusal.leaves_outcome_unknown() => {
-                Self::StepFailed { what: "a gateway before Graph gave up on the request" }
+                Self::StepFailed { what: "a gateway before Graph ended the request" }
             }
             other => other,
         }
     }
 
-    /// Whether the request may still be in progress, so that a lookup that finds nothing proves nothing.
+    /// Whether the request may still be in progress, so that a lookup cannot show that there will be no copy.
     pub(super) fn may_be_in_progress(&self) -> bool {
         match self {
             Self::Refused(refusal) => refusal.leaves_outcome_unknown(),
@@ -283,7 +283,7 @@ impl Failure {
     }
 
     /// The failure of a filing that no lookup found: while it may still be in progress, nothing may be sent again before
-    /// `settle_time` has passed, nor before the time that the mail system asked for.
+    /// `settle_time` has passed, nor before the time that the mail system requests.
     pub(super) fn outcome_unknown(self, settle_time: Duration) -> Self {
         if !self.may_be_in_progress() {
             return self;
@@ -318,7 +318,7 @@ impl Failure {
         matches!(self, Self::Refused(refusal) if refusal.meaning() == meaning)
     }
 
-    /// Whether a retry of the whole filing will most likely end in the same way, so that nothing should be left behind.
+    /// Whether a retry of the filing will probably fail in the same way, so that incomplete messages must be removed.
     pub(super) fn may_be_permanent(&self) -> bool {
         match self {
             Self::Refused(refusal) => matches!(

@@ -1,12 +1,12 @@
-//! The names of a message's files in a mailbox. Graph identifies a file by its name and by a size that is not the file's own:
-//! two files with one name could not be told apart.
+//! The names of a message's files in a mailbox. Two files with one name could not be distinguished, because Graph reports a
+//! size that differs from that of the file.
 
 use std::collections::{HashMap, HashSet};
 
 /// Makes the names distinct: the first file with a name keeps it, the next becomes `IMG (2).jpg`. The original names are in the
 /// evidence.
 pub(super) fn make_unique(names: &mut [String]) {
-    // A name that another file has is never given to a second one, wherever it stands.
+    // The original name of any file is never given to another one.
     let mut taken: HashSet<String> = names.iter().cloned().collect();
     let mut counts: HashMap<String, usize> = HashMap::with_capacity(names.len());
     for name in names {

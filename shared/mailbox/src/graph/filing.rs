@@ -1,8 +1,8 @@
 //! Files one message in one mailbox, once.
 //!
-//! A message that fits into one request is created in the archive folder, and so is complete before anybody sees it. A larger
-//! one is put together in a hidden folder and moved when it is complete; its id stays the same. What an interrupted attempt left
-//! there is found by the next one, by the item's id, and completed.
+//! A message that fits into one request is created in the archive folder, so it is complete when it becomes visible. A larger
+//! one is put together in a hidden folder and moved when it is complete; its id stays the same. The next attempt finds an
+//! incomplete message of an interrupted one by the item's id, and completes it.
 
 use std::time::Duration;
 
@@ -26,11 +26,11 @@ use crate::{Attempt, Filed, Mailbox, MailboxError, Message};
 use http_client::RetryBudget;
 use message::read::{Mime, StoredFile};
 
-/// The retry budget of a large message. Graph takes 150 MB in 5 minutes for a mailbox, and the pieces of a file that were sent
-/// are lost when the filing is given up.
+/// The retry budget of a large message. Graph accepts 150 MB in 5 minutes for a mailbox, and the uploaded pieces of a file are
+/// lost when the filing ends.
 const LARGE_MESSAGE_BUDGET: Duration = Duration::from_secs(5 * 60);
 
-/// What a creation has learned from refusals because of invalid recipients.
+/// Counts the errors about invalid recipients while a message is created.
 #[derive(Default)]
 struct InvalidRecipients {
     refusals: usize,
@@ -38,7 +38,7 @@ struct InvalidRecipients {
 }
 
 impl InvalidRecipients {
-    /// A refusal may name one recipient only, and the next one another.
+    /// Each error may name a different recipient.
     const REFUSALS_MAX: usize = 16;
 }
 
@@ -64,7 +64,7 @@ impl Graph {
             Mime::Large(_) => RetryBudget::new(self.max_wait.max(LARGE_MESSAGE_BUDGET), self.first_wait),
         };
         match self.file_in_archive(&work, &message.mime, attempt, &mut budget).await {
-            // A cached folder is gone: its owner deleted it for good.
+            // The owner has permanently deleted a folder whose id is cached.
             Err(failure) if failure.is_missing() => {
                 state.archive.lock().await.forget();
                 state.staging.lock().await.forget();
@@ -108,10 +108,10 @@ impl Graph {
         Ok(Filed { message: stored.id, result: FilingResult::Imported })
     }
 
-    /// The concessions that a message starts with: what the tenant rejected lately, and what the request limit asks for.
+    /// The initial concessions of a message: for cached rejections by the tenant, and for the size limit of a request.
     fn first_concessions(&self, work: &Work<'_>) -> Concessions {
         let mut concessions = Concessions::default();
-        if work.draft.class.is_some() && self.rejected_class.is_known(&self.clock) {
+        if work.draft.class.is_some() && self.rejected_class.is_cached(&self.clock) {
             concessions.make(Concession::PlainClass);
         }
         if message_json(&work.draft, &[], &concessions).len() + NOTES_MAX_BYTES > REQUEST_MAX_BYTES {
@@ -120,7 +120,7 @@ impl Graph {
         concessions
     }
 
-    /// Creates the message with these of its attachments. What the tenant rejects, by name and twice, is left out.
+    /// Creates the message with these of its attachments. Properties that the tenant rejects by name and twice are left out.
     pub(super) async fn create(
         &self,
         work: &Work<'_>,
@@ -153,10 +153,10 @@ impl Graph {
                 let wanted =
                     concession::for_refusal(refusal, work.draft.content, work.draft.class.is_some(), &concessions);
                 if let Some(concession) = wanted {
-                    // The same request once more: a single error proves nothing.
+                    // The request is retried before anything is left out, because a single error may be a mistake.
                     if named.contains(&concession) {
                         concessions.make(concession);
-                        self.learn(concession);
+                        self.record_rejection(concession);
                     } else {
                         named.push(concession);
                     }
@@ -172,7 +172,7 @@ impl Graph {
         }
     }
 
-    /// Leaves out the recipients, or the sender, that a refusal is about. `false`: nothing is left to leave out.
+    /// Leaves out the rejected recipients or the rejected sender. Returns `false` if there is nothing to leave out.
     async fn leave_out_invalid(
         &self,
         work: &Work<'_>,
@@ -198,10 +198,10 @@ impl Graph {
         Ok(from.is_some())
     }
 
-    fn learn(&self, concession: Concession) {
+    fn record_rejection(&self, concession: Concession) {
         if concession == Concession::PlainClass {
-            tracing::warn!("the mail system rejects the message class: copies are filed as IPM.Note for an hour");
-            self.rejected_class.learn(&self.clock);
+            tracing::warn!("message class rejected, filing copies as IPM.Note for an hour");
+            self.rejected_class.record(&self.clock);
         }
     }
 
@@ -212,19 +212,19 @@ impl Graph {
             runtime::metrics::add(Metric::WithoutMessageClass, 1);
         }
         if concessions.has(Concession::OwnSender) {
-            tracing::warn!(%item, "the mail system rejects a foreign sender: the true sender is shown in the body");
+            tracing::warn!(%item, "foreign sender rejected, true sender shown in the body");
         }
         if concessions.has(Concession::FewRecipients) {
-            tracing::warn!(%item, "too many recipients for the mail system: the first 500 are shown");
+            tracing::warn!(%item, "number of recipients rejected, only the first 500 kept");
         }
         if !concessions.rejected_recipients.is_empty() {
             let rejected = concessions.rejected_recipients.len();
-            tracing::warn!(%item, rejected, "the mail system rejects recipients: they are not shown");
+            tracing::warn!(%item, rejected, "recipients rejected, left out of the copy");
         }
     }
 
-    /// Checks that Graph did as it was told. A message among the drafts, or at the time of its import, is no record: it is
-    /// removed, and no other item will fare better until the configuration is changed.
+    /// Checks that Graph has created a received message with its own time. Otherwise the message is removed, and the error is a
+    /// configuration error, because other items would fail in the same way.
     pub(super) async fn checked(
         &self,
         work: &Work<'_>,
@@ -241,11 +241,11 @@ impl Graph {
             return Ok(stored);
         };
         self.remove(work, folder, &stored.id, budget).await?;
-        let detail = format!("{wrong}: Exchange ignores the properties that say so; use another MAILBOX");
+        let detail = format!("{wrong}: Exchange ignores the properties of the request; use another MAILBOX");
         Err(MailboxError::Setup { detail }.into())
     }
 
-    /// Removes a message through its folder, so that a message that was moved on, and so is filed, is not touched.
+    /// Removes a message by the path of its folder, so that a message that was moved to another folder is not removed.
     pub(super) async fn remove(
         &self,
         work: &Work<'_>,
@@ -262,8 +262,8 @@ impl Graph {
     }
 }
 
-/// The JSON that creates a message in a mailbox, with those of its files that fit into one request; and the files that do not
-/// fit into any request, which are uploaded in pieces of [`PIECE`](super::PIECE).
+/// The JSON that creates a message in a mailbox, with those of its files that fit into one request, and the files that exceed
+/// a request, which are uploaded in pieces of [`PIECE`](super::PIECE).
 ///
 /// # Errors
 /// [`MailboxError::Rejected`] where the message is not MIME, or has no date.

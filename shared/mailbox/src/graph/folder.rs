@@ -14,7 +14,7 @@ use super::{
 use crate::MailboxError;
 use http_client::RetryBudget;
 
-/// The hidden folder's name. A message in it is incomplete.
+/// Name of the hidden folder for incomplete messages.
 const STAGING: &str = "Incomplete";
 
 #[derive(Deserialize)]
@@ -28,16 +28,16 @@ struct Folder {
 }
 
 impl Folder {
-    /// Whether it is a search folder: a view of messages in other folders, in which nothing can be filed.
+    /// Whether it is a search folder: a view of messages in other folders, which cannot hold messages.
     fn is_search_folder(&self) -> bool {
         self.kind.as_deref().is_some_and(|kind| kind.to_ascii_lowercase().ends_with("searchfolder"))
     }
 }
 
-/// What a lookup of a folder found.
+/// The result of looking up a folder.
 struct Found {
     folder: Option<String>,
-    /// A search folder has the name.
+    /// The name belongs to a search folder.
     search_folder: bool,
 }
 
@@ -174,7 +174,7 @@ impl Graph {
             &[("$filter", &filter), ("includeHiddenFolders", "true"), ("$select", "id,displayName")],
         );
         let folders: Vec<Folder> = self.client.list(Some(&place.state.permits), url, budget).await?;
-        // Exchange compares the names of folders case-insensitively: a folder has one of them.
+        // Exchange compares the names of folders case-insensitively.
         let named = |folder: &Folder| folder.display_name.to_lowercase() == place.name.to_lowercase();
         let (search, folders): (Vec<_>, Vec<_>) = folders.into_iter().filter(named).partition(Folder::is_search_folder);
         let exact = folders.iter().position(|folder| folder.display_name == place.name).unwrap_or_default();

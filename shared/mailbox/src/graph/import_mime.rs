@@ -1,4 +1,4 @@
-//! importMime of Graph's beta: the message as it is, in one request.
+//! importMime of Graph's beta: imports the unchanged message with one request.
 
 use std::sync::atomic::Ordering;
 
@@ -16,7 +16,7 @@ use crate::MailboxError;
 use http_client::RetryBudget;
 
 impl Graph {
-    /// Imports the message as it is; `None` where it is too large for a request, or Graph says so.
+    /// Imports the message unchanged; `None` where it exceeds the limit of a request, or Graph reports that it is too large.
     pub(super) async fn import_mime(
         &self,
         work: &Work<'_>,
@@ -48,8 +48,8 @@ impl Graph {
         }
     }
 
-    /// Checks that Graph did as documented. A draft is no record: it is removed, and no other item will fare better until the
-    /// configuration is changed.
+    /// Checks that Graph has not created a draft. A draft is removed, and the error is a configuration error, because other
+    /// items would fail in the same way.
     async fn not_a_draft(
         &self,
         work: &Work<'_>,

@@ -13,7 +13,7 @@ pub(super) const FILE_MAX_BYTES: usize = 150 << 20;
 /// some upload sessions require.
 pub const PIECE: usize = 12 * 320 * 1024;
 
-/// A file with more base64 than this is sent as the message has it, or uploaded in pieces: it is never decoded as a whole.
+/// A file with more base64 than this is sent unchanged or uploaded in pieces. It is never decoded as a whole.
 pub(super) const DECODED_MAX_BYTES: usize = 32 << 10;
 
 /// A body that is longer in JSON, where a character may take six bytes, is sent as an attachment.
@@ -31,5 +31,5 @@ pub(super) const HEADER_MAX_CHARS: usize = 995;
 /// The length of a subject, in characters.
 pub(super) const SUBJECT_MAX_CHARS: usize = 255;
 
-/// The number of recipients of a message that is sent. For a message that is not sent Exchange documents no limit.
+/// The maximum number of recipients of a sent message. For other messages Exchange documents no limit.
 pub(super) const SENT_MESSAGE_RECIPIENTS_MAX: usize = 500;

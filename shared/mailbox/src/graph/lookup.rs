@@ -64,7 +64,7 @@ impl Stored {
     }
 }
 
-/// Which properties a lookup returns with each message.
+/// The properties that a lookup returns with each message.
 #[derive(Clone, Copy)]
 enum Expand {
     ItemId,
@@ -117,7 +117,7 @@ impl Graph {
         complete.map(copy).collect()
     }
 
-    /// The message that is already in a folder. A draft of ours cannot be completed: it is removed.
+    /// Finds the message in a folder. Drafts of the item cannot be completed and are removed.
     pub(super) async fn find_stored(
         &self,
         work: &Work<'_>,
@@ -171,8 +171,8 @@ impl Graph {
         Ok(stored)
     }
 
-    /// Looks up a message whose filing failed in an unclear way. `None`: it was not filed and can be sent again. While it may
-    /// still be in progress it must not be sent again: that is the error, whatever else fails in the meantime.
+    /// Looks up a message after a filing with an unknown outcome. `None` where it was not filed and can be sent again. While the
+    /// request may still be in progress, the result is the error of an unknown outcome, also if the lookup fails.
     pub(super) async fn look_up_after(
         &self,
         work: &Work<'_>,
@@ -220,7 +220,7 @@ impl Graph {
             }
             let is_ours = match stored.property(ARCHIVE_ITEM_ID) {
                 Some(item) => item == identity.item.as_str(),
-                // It came as MIME.
+                // The message was imported as MIME.
                 None => identity.may_be_of(self.content_digest(folder, &stored.id, budget).await?),
             };
             if is_ours {

@@ -17,9 +17,9 @@ const MAX_MAILBOXES: usize = 4096;
 /// One mailbox.
 #[derive(Debug)]
 pub(super) struct MailboxState {
-    /// Graph answers only so many requests to one mailbox at the same time.
+    /// Limits the concurrent requests to one mailbox.
     pub(super) permits: Semaphore,
-    /// Locked while the folder is looked up or created, so that one process never races itself.
+    /// Locked while the folder is looked up or created, so that a process does not create it twice.
     pub(super) archive: tokio::sync::Mutex<FolderId>,
     /// The same for the folder of incomplete messages.
     pub(super) staging: tokio::sync::Mutex<FolderId>,
@@ -80,7 +80,7 @@ impl MailboxLimits {
     pub(super) fn of(&self, mailbox: &str) -> Arc<MailboxState> {
         let mut mailboxes = self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner);
         if mailboxes.len() >= MAX_MAILBOXES && !mailboxes.contains_key(mailbox) {
-            // Those in use have to stay: their permits count.
+            // States in use must stay, because their permits count.
             mailboxes.retain(|_, state| Arc::strong_count(state) > 1);
         }
         let folder = || tokio::sync::Mutex::new(FolderId::new(self.folder_lifetime, self.clock.clone()));

@@ -2,8 +2,8 @@
 //!
 //! A message is created from JSON, with the properties that make it a received message with its own dates and not a draft.
 //! That is supported in every cloud and needs only `Mail.ReadWrite` on the mailboxes and `User.Read.All` and
-//! `GroupMember.Read.All` on the directory. What JSON cannot express stays in the attached item and in the bucket. importMime
-//! keeps the MIME whole ([`Way::Mime`]).
+//! `GroupMember.Read.All` on the directory. Content that JSON cannot express stays in the attached item and in
+//! the bucket. importMime keeps the MIME unchanged ([`Way::Mime`]).
 
 mod attachments;
 mod body;

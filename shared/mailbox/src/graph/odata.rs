@@ -13,7 +13,7 @@ use http_client::RetryBudget;
 
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// More pages than any list that is requested has.
+/// Upper bound of the pages of a list.
 const MAX_PAGES: usize = 100;
 
 /// Adds options. A space is `%20`: some servers read `+` as itself.
@@ -55,11 +55,13 @@ impl Client {
                 None => None,
                 Some(link) => match Url::parse(&link) {
                     Ok(url) if self.hosts.is_graph(&url) => Some(url),
-                    _ => return Err(Failure::Protocol { what: "the next page of a list is on another host" }),
+                    _ => {
+                        return Err(Failure::Protocol { what: "the next page of a list is on another host" });
+                    }
                 },
             };
         }
-        Err(Failure::Protocol { what: "a list has more pages than expected" })
+        Err(Failure::Protocol { what: "a list exceeds 100 pages" })
     }
 }
 

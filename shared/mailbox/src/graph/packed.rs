@@ -1,5 +1,5 @@
 //! A file that is too large for one request and too small for an upload session is stored in a ZIP archive that is large enough
-//! for a session. Microsoft documents both limits as round numbers, and between two readings of them there is a gap.
+//! for a session. Microsoft documents both limits as round numbers, which leaves a gap between their two readings.
 
 use std::io::{Cursor, Write};
 
@@ -12,7 +12,7 @@ const FILLER: &str = "filler (empty)";
 
 /// Stores the file, uncompressed, in a ZIP archive of at least [`UPLOAD_SESSION_MIN_BYTES`]. The same file gives the same bytes.
 pub(super) fn pack(name: &str, file: &[u8]) -> Result<Vec<u8>, Failure> {
-    write(name, file).map_err(|_| Failure::Internal { what: "a file could not be packed" })
+    write(name, file).map_err(|_| Failure::Internal { what: "packing a file failed" })
 }
 
 fn write(name: &str, file: &[u8]) -> ZipResult<Vec<u8>> {

@@ -1,15 +1,14 @@
-//! What a check of the configuration needs. Changes nothing.
+//! Checks of the configuration. They change nothing.
 
 use super::Graph;
 use crate::{Mailbox, MailboxError};
 
 impl Graph {
-    /// The permissions that an administrator has granted the application in Entra for the whole tenant, as a token says it.
-    /// For information: the token is not verified. `None` where the token cannot be read. What Exchange grants for some
-    /// mailboxes (RBAC for Applications) is in no token.
+    /// The permissions of the application for the whole tenant according to its token, which is not verified; `None` where the
+    /// token cannot be read. A token does not contain permissions for single mailboxes (RBAC for Applications).
     ///
     /// # Errors
-    /// [`MailboxError::Unavailable`] or [`MailboxError::Setup`]: there is no token.
+    /// [`MailboxError::Unavailable`] or [`MailboxError::Setup`]: the request for a token failed.
     pub async fn granted(&self) -> Result<Option<Vec<String>>, MailboxError> {
         Ok(self.client.roles(&mut self.retry_budget()).await?)
     }
@@ -17,7 +16,7 @@ impl Graph {
     /// Whether the archive folder exists. It is not created.
     ///
     /// # Errors
-    /// [`MailboxError`]: that is not known.
+    /// [`MailboxError`]: it is unknown whether the folder exists.
     pub async fn has_folder(&self, mailbox: &Mailbox) -> Result<bool, MailboxError> {
         let state = self.limits.of(&mailbox.id);
         let found = self.find_archive(&state, &mailbox.id, &mut self.retry_budget()).await?;

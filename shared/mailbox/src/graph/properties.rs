@@ -1,7 +1,7 @@
 //! The extended properties of a filed message.
 
-/// The named property that holds the item's id. The set is ours alone; changing it would make the staged messages of earlier
-/// versions unfindable.
+/// The named property that holds the item's id. With another property set, staged messages of earlier versions would not be
+/// found.
 pub(super) const ARCHIVE_ITEM_ID: &str = "String {6f1d4c1e-9a53-4f0b-8e57-2b7f3c0a9d41} Name ArchiveItemId";
 
 /// PidTagMessageFlags: read, and not unsent. Without it Graph creates a draft, and a draft stays one.
@@ -22,7 +22,7 @@ pub(super) const IN_REPLY_TO: &str = "String 0x1042";
 /// PidTagInternetReferences.
 pub(super) const REFERENCES: &str = "String 0x1039";
 
-/// PidTagConversationTopic: the `Thread-Topic` header, which Graph's JSON has no member for.
+/// PidTagConversationTopic: the `Thread-Topic` header, for which Graph's JSON has no member.
 pub(super) const CONVERSATION_TOPIC: &str = "String 0x0070";
 
 /// PidTagConversationIndex: the `Thread-Index` header, base64 in both.

@@ -1,7 +1,7 @@
 //! Finds the recipients of a message that the mail system rejects, so that the copy can be filed without them.
 //!
-//! One invalid address among a thousand makes Graph refuse the whole message, and mostly it does not say which one. Then empty
-//! messages with parts of the recipients are created in the hidden folder, where nobody sees them, and removed at once.
+//! One invalid address among a thousand makes Graph reject the whole message, usually without naming it. Then empty messages
+//! with parts of the recipients are created in the hidden folder and removed at once.
 
 use super::{
     Graph,
@@ -14,14 +14,14 @@ use super::{
 };
 use http_client::RetryBudget;
 
-/// The code of a refusal because of a recipient, or of the sender.
+/// The code of an error about a recipient or the sender.
 pub(super) const INVALID_RECIPIENTS: &str = "ErrorInvalidRecipients";
 
-/// Requests that one search may take. Recipients that are not known to be valid by then are left out.
+/// Maximum number of requests of one search. Recipients that are still unchecked after it are left out.
 const PROBES_MAX: usize = 64;
 
 impl Graph {
-    /// The recipients to leave out after a refusal, by their place in the message. None: no recipient is rejected.
+    /// The indexes of the recipients to leave out after an error. Empty where no recipient is rejected.
     pub(super) async fn rejected_recipients(
         &self,
         work: &Work<'_>,
@@ -109,7 +109,7 @@ impl Graph {
             }
             Err(Failure::Refused(refusal)) if refusal.has_code(INVALID_RECIPIENTS) => Ok(false),
             Err(failure) => {
-                // What may have been created must not stay. The next attempt starts the search again.
+                // The message may have been created and must be removed. The next attempt starts the search again.
                 if failure.is_unclear() {
                     self.remove_probes(work, folder, id, budget).await?;
                 }

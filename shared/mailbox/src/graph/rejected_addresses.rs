@@ -1,4 +1,4 @@
-//! Addresses that the mail system rejected lately.
+//! Cache of rejected addresses.
 
 use std::{
     collections::HashMap,
@@ -10,24 +10,24 @@ use jiff::Timestamp;
 
 use crate::Clock;
 
-/// Rejected addresses are tried first by the next copy with the same recipients.
-const REMEMBERED_FOR: Duration = Duration::from_hours(1);
+/// How long a rejected address is cached. The next copies with the same recipients leave it out first.
+const TTL: Duration = Duration::from_hours(1);
 
-const REMEMBERED_MAX: usize = 10_000;
+const MAX_ENTRIES: usize = 10_000;
 
-/// Addresses that the mail system rejected lately. Only consulted after a refusal, never in advance.
+/// Addresses that the mail system has rejected. Used only after an error about recipients, never in advance.
 #[derive(Default)]
 pub(super) struct RejectedAddresses(Mutex<HashMap<String, Timestamp>>);
 
 impl RejectedAddresses {
     pub(super) fn has(&self, address: &str, clock: &Clock) -> bool {
         let addresses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        addresses.get(address).is_some_and(|&since| clock.is_fresh(since, REMEMBERED_FOR))
+        addresses.get(address).is_some_and(|&since| clock.is_fresh(since, TTL))
     }
 
     pub(super) fn add(&self, address: &str, clock: &Clock) {
         let mut addresses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if addresses.len() >= REMEMBERED_MAX {
+        if addresses.len() >= MAX_ENTRIES {
             addresses.clear();
         }
         addresses.insert(address.to_owned(), clock.now());

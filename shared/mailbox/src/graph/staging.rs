@@ -1,4 +1,4 @@
-//! Large messages: put together in a hidden folder, and moved when they are complete.
+//! Puts large messages together in a hidden folder, and moves them when they are complete.
 
 use serde::Serialize;
 
@@ -21,16 +21,16 @@ struct Move<'a> {
     destination_id: &'a str,
 }
 
-/// A file that was sent, and whose outcome is unknown.
+/// An attachment whose outcome is unknown.
 struct InProgress {
-    /// Its place in the message.
+    /// The index of the file in the message.
     file: usize,
     failure: Failure,
 }
 
 impl Graph {
     /// Puts a large message together in the hidden folder and moves it when it is complete. After a failure that may be
-    /// permanent nothing stays in the hidden folder.
+    /// permanent it is removed.
     pub(super) async fn put_together(
         &self,
         work: &Work<'_>,
@@ -48,7 +48,7 @@ impl Graph {
         {
             let item = work.draft.identity.item.key();
             let error = MailboxError::from(failure);
-            tracing::warn!(%item, %error, "an incomplete message stays in the hidden folder");
+            tracing::warn!(%item, %error, "removing an incomplete message failed, it stays in the hidden folder");
         }
         result
     }
@@ -86,7 +86,7 @@ impl Graph {
             match lack(files, &present) {
                 Lack::These(missing) if missing.is_empty() => break,
                 Lack::These(missing) => match in_progress.take() {
-                    // Sent again it could be there twice, and nothing checks that after the move.
+                    // Sending it again could attach it twice, and there is no check after the move.
                     Some(InProgress { file, failure }) if missing.contains(&file) => {
                         return Err(failure.outcome_unknown(self.settle_time));
                     }
@@ -110,8 +110,8 @@ impl Graph {
         Ok(filed)
     }
 
-    /// Removes what earlier attempts left of a message that is filed: one that arrived later than the wait for it, so that
-    /// another was put together.
+    /// Removes incomplete messages of an item that is filed. One may have appeared after the settle time, when another was
+    /// put together.
     pub(super) async fn clear_staging(
         &self,
         work: &Work<'_>,
@@ -134,7 +134,7 @@ impl Graph {
         budget: &mut RetryBudget,
     ) -> Result<(), Failure> {
         for stored in self.all_stored(work, staging, budget).await? {
-            // A list may be older than the move.
+            // The list may be outdated and contain the moved message.
             if filed.is_none_or(|filed| filed.id != stored.id) {
                 self.remove(work, staging.folder, &stored.id, budget).await?;
             }
@@ -142,7 +142,7 @@ impl Graph {
         Ok(())
     }
 
-    /// Adds the missing files; stops at the first with an unclear outcome. Returns it where it may still be in progress.
+    /// Adds the missing files, up to the first with an unknown outcome, which is returned if it may still be in progress.
     async fn attach_all(
         &self,
         work: &Work<'_>,

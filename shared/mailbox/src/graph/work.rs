@@ -3,11 +3,11 @@
 use super::{content::Content, mailbox_limits::MailboxState};
 use crate::{Identity, Mailbox, Message};
 
-/// What the JSON of a message is made of.
+/// The parts of a message's JSON.
 pub(super) struct Draft<'a> {
     pub(super) content: &'a Content<'a>,
     pub(super) identity: Identity<'a>,
-    /// The mailbox's own address.
+    /// The address of the mailbox.
     pub(super) mailbox: &'a str,
     /// The message class; `None` for an ordinary message.
     pub(super) class: Option<&'a str>,
@@ -24,19 +24,19 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// Everything about a filing that does not change.
+/// The constant data of a filing.
 pub(super) struct Work<'a> {
     pub(super) state: &'a MailboxState,
     pub(super) mailbox: &'a str,
     pub(super) draft: Draft<'a>,
 }
 
-/// How a message is looked up in a folder.
+/// The method of looking up a message in a folder.
 #[derive(Clone, Copy)]
 pub(super) enum By {
-    /// In the archive folder: by Message-ID, which servers index soon. Each hit is checked for its item.
+    /// By Message-ID, in the archive folder. The item of each hit is checked.
     Identity,
-    /// In the folder of incomplete messages: by the item's id, which each of them has.
+    /// By the item's id, in the hidden folder, where each message has it.
     ItemId,
 }
 

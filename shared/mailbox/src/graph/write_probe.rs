@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{Attempt, Mailbox, MailboxError, Message};
 
-/// What a write probe found out.
+/// The result of a write probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriteProbe {
     /// Whether the lookup by Message-ID, which filing uses after a failure, finds the message.
@@ -31,7 +31,7 @@ impl WriteProbe {
 }
 
 impl Graph {
-    /// Files a message that says that it is a probe, looks it up as filing does, and deletes it.
+    /// Files a message that is marked as a probe, looks it up as filing does, and deletes it.
     ///
     /// # Errors
     /// [`MailboxError`]: the message could not be created, looked up or deleted.
@@ -40,7 +40,7 @@ impl Graph {
         let filed = self.file_message(mailbox, &message, Attempt::First).await?;
         debug_assert_eq!(filed.result, FilingResult::Imported);
         let found = self.look_up_probe(mailbox, &message).await;
-        // Whatever was found: the message must not stay.
+        // The message is removed also if the lookup failed.
         self.remove_probe(mailbox, &message, &filed.message).await?;
         Ok(found?)
     }
@@ -84,7 +84,7 @@ impl Graph {
 
 fn probe_message(mailbox: &Mailbox) -> Result<Message, MailboxError> {
     let id = uuid::Uuid::new_v4();
-    let internal = || MailboxError::Setup { detail: "the probe message cannot be written".to_owned() };
+    let internal = || MailboxError::Setup { detail: "creating the probe message failed".to_owned() };
     let date = DateTimePrinter::new().timestamp_to_string(&Timestamp::now()).map_err(|_| internal())?;
     let message_id = format!("<probe-{id}@archiver.invalid>");
     let mime = format!(

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::MailboxError;
 
-/// What the server supports.
+/// The capabilities of the server.
 #[derive(Debug, Default)]
 pub(super) struct Capabilities(Vec<String>);
 
@@ -23,7 +23,8 @@ impl Capabilities {
         self.0.iter().any(|capability| capability.eq_ignore_ascii_case(name))
     }
 
-    /// RFC 7889: the largest message, in bytes. Without a number it depends on the folder, and the server will refuse.
+    /// RFC 7889: the largest message, in bytes. Without a number the limit depends on the folder, and the server rejects larger
+    /// messages.
     pub(super) fn append_limit(&self) -> Option<u64> {
         let limit = |capability: &String| capability.to_ascii_uppercase().strip_prefix("APPENDLIMIT=")?.parse().ok();
         self.0.iter().find_map(limit)
@@ -95,7 +96,7 @@ impl Client {
         let condition = loop {
             match self.next(command, &tag, &mut |_| {}).await? {
                 Some(condition) => break condition,
-                // XOAUTH2: the reasons of a refusal, which the client has to acknowledge.
+                // XOAUTH2: the reasons of a rejection, which the client must acknowledge.
                 None => self.send_line("").await?,
             }
         };
@@ -207,7 +208,7 @@ impl Client {
         let mut bad = None;
         loop {
             let response = match self.receive().await {
-                // The server has said why it will not answer.
+                // The server has reported the reason before it closed the connection.
                 Err(Failure::NotSent(_)) if bad.is_some() => {
                     let Some(condition) = bad.take() else { continue };
                     return Err(Failure::Refused(Refusal { command, condition, is_tagged: false }));

@@ -1,4 +1,4 @@
-//! One connection for each mailbox, kept as long as it is useful.
+//! Keeps one connection for each mailbox.
 
 use std::{
     collections::HashMap,
@@ -8,7 +8,7 @@ use std::{
 
 use super::session::Session;
 
-/// Maximum number of idle connections. Connections in use come on top. Servers count them.
+/// Maximum number of idle connections, because servers limit connections. Connections in use are not included.
 const MAX_IDLE: usize = 32;
 
 /// After this idle time a connection is checked before its next use. Lambda freezes the process between two batches, and
@@ -48,13 +48,13 @@ impl Idle {
     }
 }
 
-/// Whether a connection that is idle since then needs no check. A clock that was set back says nothing.
+/// Whether a connection that has been idle since this time needs no check. After the clock was set back it does.
 fn is_fresh(since: SystemTime, now: SystemTime) -> bool {
     now.duration_since(since).is_ok_and(|age| age < TRUSTED_FOR)
 }
 
 impl Connections {
-    /// The connection of a mailbox. Where too many are kept, the one that was not used for the longest time is closed.
+    /// The connection of a mailbox. Above the maximum, the least recently used one is closed.
     pub(super) fn of(&self, mailbox: &str) -> Slot {
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if slots.by_mailbox.len() >= MAX_IDLE && !slots.by_mailbox.contains_key(mailbox) {

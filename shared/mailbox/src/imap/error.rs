@@ -1,4 +1,4 @@
-//! Classifies what went wrong.
+//! Classifies errors.
 //!
 //! Permanent failures of a message, and the absence of a mailbox, are closed lists: response codes of RFC 5530 and the
 //! wordings in `wording.rs`. Everything else is retried.
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::MailboxError;
 
-/// Why a command failed.
+/// The error of a command.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The server refused the command.
@@ -23,7 +23,7 @@ pub(super) enum Failure {
     OutcomeUnknown(Cow<'static, str>),
     /// The server does not follow IMAP. The message was not sent.
     Protocol(&'static str),
-    /// A bug of ours. The message was not sent.
+    /// A bug of this program. The message was not sent.
     Internal(&'static str),
     /// An error that the port already has a variant for.
     Port(MailboxError),
@@ -38,12 +38,12 @@ pub(super) struct Refusal {
     pub(super) is_tagged: bool,
 }
 
-/// What a refusal means.
+/// The meaning of a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// A passing failure, or too many requests. Holds the wait that the server asks for.
+    /// A transient failure, or too many requests. Holds the wait that the server requests.
     Temporary(Option<Duration>),
-    /// Our configuration, or our account at the server.
+    /// The configuration or the account is wrong.
     Configuration,
     /// The login was rejected: the address has no mailbox, or the account may not open it, or the secret is wrong.
     LoginRejected,
@@ -55,7 +55,7 @@ pub(super) enum Meaning {
     NoFolder,
     /// The folder already exists.
     FolderExists,
-    /// Neither documented as permanent nor as temporary.
+    /// Documented neither as permanent nor as temporary.
     Unrecognized,
 }
 
@@ -108,7 +108,7 @@ impl Refusal {
             // Too many connections, or a text for people.
             Some("ALERT" | "LIMIT" | "OVERQUOTA") if login => Meaning::Temporary(None),
             None if login && self.condition.hint == Some(Hint::LoginRejected) => Meaning::LoginRejected,
-            // The command has one argument of ours: the login, or the name of the archive folder.
+            // The only argument from the configuration is the login or the name of the archive folder.
             _ if login || create || self.command == "LIST" => Meaning::Configuration,
             _ => Meaning::Unrecognized,
         }
@@ -120,7 +120,7 @@ impl Refusal {
         KNOWN_CODES.iter().copied().find(|known| known == name)
     }
 
-    /// Whether the server asks for fewer requests or connections. LIMIT in response to any other command is a limit of
+    /// Whether the server requests fewer requests or connections. LIMIT in response to any other command is a limit of
     /// what the server can store (RFC 5530), such as the number of copies of a message.
     pub(super) fn is_throttled(&self) -> bool {
         match self.condition.hint {
@@ -143,7 +143,7 @@ impl Refusal {
             words => format!(" \"{words}\""),
         };
         let advice = match (self.condition.hint, self.meaning()) {
-            (Some(Hint::Throttled(_)), _) => "; the server asks for fewer requests",
+            (Some(Hint::Throttled(_)), _) => "; the server requests fewer requests",
             (Some(Hint::NotConnected), _) => {
                 "; the login succeeded and the mailbox was not reached: the server is busy, or the application has no \
                  permission for the mailbox"
@@ -182,7 +182,7 @@ impl Failure {
         }
     }
 
-    /// The port's error. `settle_time` is how long a copy may take to appear whose response was lost.
+    /// Converts to the error of the port. `settle_time` is how long a copy may take to appear after its response was lost.
     pub(super) fn into_error(self, settle_time: Duration) -> MailboxError {
         let refusal = match self {
             Self::Refused(refusal) => refusal,
@@ -231,7 +231,7 @@ impl From<WireError> for Failure {
     }
 }
 
-/// A failure of our configuration.
+/// A configuration error.
 pub(super) fn configuration(detail: &str) -> Failure {
     Failure::Port(MailboxError::Setup { detail: detail.to_owned() })
 }

@@ -1,4 +1,4 @@
-//! The name of the archive folder, as the server writes it.
+//! The name of the archive folder in the format of the server.
 
 use base64::{
     Engine as _, alphabet,
@@ -13,7 +13,7 @@ use super::{
 /// Base64 with a comma in place of the slash.
 const MODIFIED_BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::IMAP_MUTF7, NO_PAD);
 
-/// Where the server keeps a user's own folders: the prefix of their names, and the separator between levels.
+/// The prefix of the names of a user's folders, and the separator between levels.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Namespace {
     pub(super) prefix: Vec<u8>,

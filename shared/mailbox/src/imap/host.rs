@@ -17,10 +17,10 @@ pub struct ImapHost {
     pub(super) tls: bool,
 }
 
-/// Why a text is not the address of a server.
+/// An invalid address of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ImapHostError {
-    /// It is not a host, or has more parts.
+    /// The text is not a host, or has more parts.
     #[error("invalid server: expected a host, or a host and a port")]
     Host,
     /// The password would be sent unencrypted.
@@ -43,7 +43,7 @@ impl FromStr for ImapHost {
             (Some(plain), _) => (false, plain),
             (None, secure) => (true, secure.unwrap_or(text)),
         };
-        // Read as the authority of a URL, which allows host names and IP addresses.
+        // Parsed as the authority of a URL, which allows host names and IP addresses.
         let url: Url = format!("http://{authority}/").parse().map_err(|_| ImapHostError::Host)?;
         let host = url.host().ok_or(ImapHostError::Host)?;
         let bare = url.username().is_empty() && url.password().is_none() && url.path() == "/";

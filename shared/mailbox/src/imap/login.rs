@@ -17,9 +17,9 @@ use http_client::{Http, RetryBudget};
 /// An account that may open every mailbox.
 #[derive(Debug, Clone)]
 pub struct ImapAccount {
-    /// Its name. Debug shows it: the account belongs to the system and not to a person.
+    /// The user name. `Debug` shows it, because the account does not belong to a person.
     pub username: String,
-    /// Its password.
+    /// The password.
     pub password: SecretString,
     /// `None`: the mailbox is the authorization identity of SASL PLAIN, which Cyrus, Dovecot and others support. Otherwise the
     /// user name is the mailbox, this character and the account's name (Dovecot's `auth_master_user_separator`).
@@ -36,7 +36,7 @@ pub trait ImapAccounts: Send + Sync {
     async fn get(&self) -> Result<ImapAccount, MailboxError>;
 }
 
-/// How to log in.
+/// The credentials of a login.
 pub enum ImapLogin {
     /// Exchange Online: as an application in Entra, by XOAUTH2.
     Entra(Application, Arc<dyn Credentials>),
@@ -105,8 +105,10 @@ impl Login {
 }
 
 fn with_token(mailbox: &MailboxAddress, token: Token) -> Result<Proof, Failure> {
-    let bearer =
-        token.header.to_str().map_err(|_| configuration("invalid token: it holds characters that cannot be sent"))?;
+    let bearer = token
+        .header
+        .to_str()
+        .map_err(|_| configuration("invalid token: it contains characters that cannot be sent"))?;
     let response = STANDARD.encode(format!("user={mailbox}\u{1}auth={bearer}\u{1}\u{1}")).into();
     Ok(Proof { mechanism: "XOAUTH2", response, source: Source::Token(token) })
 }

@@ -13,7 +13,7 @@ use super::{
 use crate::Identity;
 use message::read::{CONTENT_HEADER, field};
 
-/// How many headers are fetched with one command.
+/// Maximum number of headers that are fetched with one command.
 const UIDS_PER_FETCH: usize = 200;
 
 impl Session {
@@ -22,7 +22,7 @@ impl Session {
     ///
     /// A server's search is only a hint. It finds every message that contains the text, in any case, so the header itself
     /// is compared. And it may miss a message whose header is long: Cyrus indexes the first 1,000 lines (`maxheaderlines`),
-    /// and the Message-ID of a message to 1,100 recipients may come after them. Such messages look as if they had no
+    /// and the Message-ID of a message to 1,100 recipients may come after them. Such messages appear to have no
     /// Message-ID, and a second search lists them.
     pub(super) async fn find_copy(
         &mut self,
@@ -43,7 +43,7 @@ impl Session {
         }
         let hidden = match self.search(&format!("NOT HEADER Message-ID \"\"{}", around(date))).await {
             Ok(hidden) => hidden,
-            // A server that has no search for a missing field.
+            // The server does not support a search for a missing field.
             Err(failure) if failure.means(Meaning::Unrecognized) => return Ok(None),
             Err(failure) => return Err(failure),
         };
@@ -82,7 +82,7 @@ impl Session {
         hits.ok_or(Failure::Protocol("the server does not report the result of a search"))
     }
 
-    /// The first of these messages whose own header says that it is the copy.
+    /// The first of these messages whose header identifies it as the copy.
     async fn verified(&mut self, copy: &Identity<'_>, hits: &[u32]) -> Result<Option<u32>, Failure> {
         for batch in hits.chunks(UIDS_PER_FETCH) {
             let mut found = None;

@@ -1,7 +1,7 @@
 //! Any mail server, by IMAP: Exchange Online, Dovecot, Cyrus, Courier and others.
 //!
-//! A message is appended unchanged, with the flag \Seen and its own date. IMAP has no directory, so a mailbox is known by
-//! opening it. `DESIGN.md` says when an address is believed to have no mailbox.
+//! A message is appended unchanged, with the flag \Seen and its own date. IMAP has no directory, so a mailbox is found by
+//! opening it. `DESIGN.md` lists the cases in which an address has no mailbox.
 
 mod client;
 mod config;
@@ -44,7 +44,7 @@ pub struct Imap {
     tls: Arc<ClientConfig>,
     login: Login,
     connections: Connections,
-    known: RecipientCache,
+    recipient_cache: RecipientCache,
 }
 
 impl Imap {
@@ -75,13 +75,13 @@ impl Imap {
             }
             ImapLogin::Account(accounts) => Login::Account { accounts, current: tokio::sync::Mutex::default() },
         };
-        let known = RecipientCache::new(config.negative_ttl);
+        let recipient_cache = RecipientCache::new(config.negative_ttl);
         Ok(Self {
             config: ImapConfig { folder, ..config },
             tls: Arc::new(tls),
             login,
             connections: Connections::default(),
-            known,
+            recipient_cache,
         })
     }
 
@@ -95,8 +95,8 @@ impl Imap {
         if !self.config.domains.iter().any(|ours| ours == domain) {
             return Ok(None);
         }
-        if let Some(known) = self.known.get(address) {
-            return Ok(known);
+        if let Some(cached) = self.recipient_cache.get(address) {
+            return Ok(cached);
         }
         let opened = match self.open(address).await {
             Err(failure) if failure.means(Meaning::LoginRejected) => self.confirm_rejection(address, failure).await?,
@@ -113,12 +113,12 @@ impl Imap {
             }
             Opened::NoMailbox => None,
         };
-        self.known.put(address, mailbox.clone());
+        self.recipient_cache.put(address, mailbox.clone());
         Ok(mailbox)
     }
 
     /// Decides what a rejected login means. The address has no mailbox only if the same secret opens the probe mailbox at
-    /// the same moment, and the login is rejected again after that: a directory that fails now and then rejects logins too.
+    /// the same moment, and the login is rejected again after that: a directory with occasional failures rejects logins too.
     async fn confirm_rejection(&self, address: &MailboxAddress, failure: Failure) -> Result<Opened, Failure> {
         let Some(probe) = self.config.probe.as_ref().filter(|probe| *probe != address) else { return Err(failure) };
         match self.open(probe).await {
@@ -214,7 +214,7 @@ impl Imap {
         .await
     }
 
-    /// The port's error, and the count of what the server throttled.
+    /// Converts to the error of the port, and counts throttled requests.
     fn error(&self, failure: Failure) -> MailboxError {
         if let Failure::Refused(refusal) = &failure
             && refusal.is_throttled()

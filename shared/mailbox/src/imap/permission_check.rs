@@ -1,4 +1,4 @@
-//! What a check of the configuration needs. It changes nothing, and opens no mailbox.
+//! Checks of the configuration. They change nothing and open no mailbox.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ impl Imap {
     /// account's.
     ///
     /// # Errors
-    /// [`MailboxError::Unavailable`] or [`MailboxError::Setup`]: there is no token.
+    /// [`MailboxError::Unavailable`] or [`MailboxError::Setup`]: the request for a token failed.
     pub async fn granted(&self) -> Result<Option<Vec<String>>, MailboxError> {
         let Login::Entra { tokens, http } = &self.login else { return Ok(None) };
         let mut budget = RetryBudget::new(self.config.retry_budget, Duration::from_millis(500));

@@ -1,6 +1,6 @@
-//! Reads a server's responses, as far as filing has to understand them.
+//! Parses the responses of a server, as far as filing needs them.
 //!
-//! A response is cut into a flat list of words. Nothing is nested, so nothing can be nested too deeply. Unknown responses
+//! A response is cut into a flat list of words. It has no nesting, so deep nesting cannot overflow the stack. Unknown responses
 //! are skipped, as RFC 3501 demands of clients. `DESIGN.md` says why no library does this.
 
 use std::fmt;
@@ -27,7 +27,7 @@ pub(super) enum Response {
     Done(Vec<u8>, Condition),
     /// `* OK`, `* NO`, `* BAD`, `* PREAUTH`, `* BYE`.
     Untagged(Condition),
-    /// Anything else that begins with `*`.
+    /// Other responses that begin with `*`.
     Data(Vec<Word>),
 }
 

@@ -1,4 +1,4 @@
-//! A connection that is logged in to one mailbox, and what is done there.
+//! A connection to one mailbox, and the operations on it.
 
 use std::{fmt, sync::Arc};
 
@@ -19,7 +19,7 @@ use http_client::RetryBudget;
 use message::read::Mime;
 
 /// A message of up to this size is sent together with its command, where the server allows that. A larger message waits
-/// until the server has accepted its size, so that it is not sent in vain.
+/// until the server has accepted its size, so that it is not sent for nothing.
 const NON_SYNC_LITERAL_MAX_BYTES: u64 = 256 * 1024;
 
 /// The limit of RFC 7888 for LITERAL-.
@@ -60,8 +60,8 @@ impl fmt::Display for Uid {
 }
 
 impl Session {
-    /// Connects, logs in and looks for the archive folder. Only that shows whether the mailbox can be used: Exchange Online
-    /// accepts the login for a mailbox that it does not connect afterwards.
+    /// Connects, logs in and looks up the archive folder. The lookup shows whether the mailbox can be used: Exchange Online may
+    /// accept a login and then not connect the mailbox.
     pub(super) async fn open(
         config: &ImapConfig,
         tls: &Arc<ClientConfig>,
@@ -90,9 +90,9 @@ impl Session {
     async fn namespace(&mut self) -> Result<Option<Namespace>, Failure> {
         let mut personal = None;
         if self.client.capabilities.has("NAMESPACE") {
-            let answer = |words: &[Word]| personal = personal.take().or_else(|| Personal::parse(words));
-            match self.client.run("NAMESPACE", "", answer).await {
-                // A server or a proxy may offer the extension without having it.
+            let collect = |words: &[Word]| personal = personal.take().or_else(|| Personal::parse(words));
+            match self.client.run("NAMESPACE", "", collect).await {
+                // A server or a proxy may offer the extension without supporting it.
                 Ok(_) => {}
                 Err(failure) if failure.means(Meaning::Unrecognized) || failure.means(Meaning::Configuration) => {}
                 Err(failure) => return Err(failure),
@@ -119,7 +119,7 @@ impl Session {
         Ok(found)
     }
 
-    /// Asks whether the archive folder exists.
+    /// Looks up the archive folder.
     pub(super) async fn list_folder(&mut self) -> Result<(), Failure> {
         let mut found = false;
         let arguments = format!(" \"\" {}", self.path);
@@ -144,14 +144,14 @@ impl Session {
             Err(failure) => return Err(failure),
         }
         self.has_folder = true;
-        // So that mail clients show it. The folder exists even where the server refuses this.
+        // Subscribes to the folder, so that mail clients show it. An error does not matter.
         match self.client.run("SUBSCRIBE", &path, |_| {}).await {
             Ok(_) | Err(Failure::Refused(_)) => Ok(()),
             Err(failure) => Err(failure),
         }
     }
 
-    /// The server's own id of the mailbox, where it has one that no other mailbox has (RFC 8474).
+    /// The server's id of the mailbox, where it is unique on the server (RFC 8474).
     pub(super) async fn mailbox_id(&mut self) -> Result<Option<String>, Failure> {
         if !self.client.capabilities.has("OBJECTID") {
             return Ok(None);
@@ -173,7 +173,7 @@ impl Session {
         let length = mime.length();
         let capabilities = &self.client.capabilities;
         if capabilities.append_limit().is_some_and(|limit| length > limit) {
-            let detail = "it is larger than the server's APPENDLIMIT".to_owned();
+            let detail = "the message exceeds the server's APPENDLIMIT".to_owned();
             return Err(MailboxError::Rejected { detail }.into());
         }
         let non_sync = (capabilities.has("LITERAL+") && length <= NON_SYNC_LITERAL_MAX_BYTES)
@@ -220,7 +220,7 @@ impl Session {
             return Ok(());
         }
         match self.client.run("CLOSE", "", |_| {}).await {
-            // The server will say whether it accepts the message all the same.
+            // The response to APPEND shows whether the server accepts the message.
             Ok(_) | Err(Failure::Refused(_)) => Ok(()),
             Err(failure) => Err(failure),
         }

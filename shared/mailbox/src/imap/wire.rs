@@ -1,5 +1,5 @@
-//! The connection to the server, over TLS, or without TLS on this machine. Every wait has an end, and every response has a
-//! size limit.
+//! The connection to the server, over TLS, or without TLS on this machine. Every wait has a time limit, and every response has
+//! a size limit.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
 /// A message is written in chunks of this many bytes.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// The slowest rate at which a server may store a message before the wait for its response ends, in bytes a second.
+/// The minimum rate at which a server must store a message, in bytes a second.
 const MIN_STORE_RATE: u64 = 1 << 20;
 
 /// Time limit for the TCP connection and the TLS handshake together.
@@ -29,7 +29,7 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// Why bytes could not be sent or received.
+/// The error of sending or receiving bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum WireError {
     #[error("no connection to IMAP_HOST: check the name, the port and the network's route")]
@@ -51,7 +51,7 @@ pub(super) enum WireError {
 /// A connection.
 pub(super) struct Wire {
     stream: BufReader<Box<dyn Stream>>,
-    /// How many bytes the server may still send in response to the current command.
+    /// The remaining bytes of the responses to the current command.
     bytes_left: usize,
     /// Deadline of the current command.
     deadline: Instant,
@@ -69,7 +69,7 @@ impl Wire {
         let deadline = Instant::now() + CONNECT_TIMEOUT;
         let connecting = timeout_at(deadline, TcpStream::connect((host.name.as_str(), host.port))).await;
         let Ok(Ok(tcp)) = connecting else { return Err(WireError::NoConnection) };
-        // Commands are short, and each waits for its response. Where the option is refused they only take longer.
+        // Commands are short, and each waits for its response. Without the option they only take longer.
         tcp.set_nodelay(true).ok();
         let stream: Box<dyn Stream> = if host.tls {
             let name = ServerName::try_from(host.name.clone()).map_err(|_| WireError::InvalidHost)?;

@@ -1,16 +1,16 @@
-//! What a server's text for people says, where no response code says it: a closed list of wordings, each with its source,
-//! and the vocabulary of the words that errors may quote.
+//! Recognizes human-readable texts of servers where there is no response code: a closed list of wordings, each with its
+//! source, and the vocabulary of the words that errors may quote.
 
 use std::time::Duration;
 
-/// A meaning that only the text has.
+/// The meaning of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hint {
-    /// Too many requests, with the wait that the server asks for.
+    /// Too many requests, with the wait that the server requests.
     Throttled(Option<Duration>),
     /// The login succeeded, but the server does not reach the mailbox.
     NotConnected,
-    /// The server fails at the moment.
+    /// A transient failure of the server.
     Temporary,
     /// The message is larger than the server accepts.
     TooLarge,
@@ -22,7 +22,7 @@ pub(super) enum Hint {
     LoginRejected,
 }
 
-/// Upper bound of a wait that a server can ask for.
+/// Upper bound of a wait that a server can request.
 const MAX_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Wordings in lower case. The first one that the text contains decides, so temporary failures come before the rest: a full

@@ -18,7 +18,7 @@ fn with_class(fake: &GraphFake) -> Vec<bool> {
 #[tokio::test]
 async fn one_error_about_the_class_does_not_disable_it() {
     let fake = tenant().await;
-    let rejection = Refusal::new(400, "ErrorInvalidPropertySet").saying("'String 0x001A' is not allowed");
+    let rejection = Refusal::new(400, "ErrorInvalidPropertySet").with_text("'String 0x001A' is not allowed");
     fake.fault(On::kind(Kind::MessageCreate), Fault::Refuse(rejection));
     let graph = graph(&fake);
     for item in ["1", "2"] {
@@ -104,7 +104,8 @@ async fn recipient_that_the_error_names_is_found_with_one_probe() {
     let fake = tenant().await;
     let (to, rejected) = recipients(1100, &[77]);
     fake.reject_recipient(&rejected[0]);
-    let named = Refusal::new(400, "ErrorInvalidRecipients").saying("Recipient 'P77@whatsapp.invalid' is not resolved.");
+    let named =
+        Refusal::new(400, "ErrorInvalidRecipients").with_text("Recipient 'P77@whatsapp.invalid' is not resolved.");
     fake.fault(On::kind(Kind::MessageCreate), Fault::Refuse(named));
     file(&graph(&fake), &message_of("1", "s@whatsapp.invalid", &to, &[]), Attempt::First).await.unwrap();
     let stored = &fake.visible(ADA)[0];
@@ -137,7 +138,7 @@ async fn one_error_about_recipients_leaves_nothing_out() {
 async fn search_for_recipients_leaves_nothing_behind_when_it_is_interrupted() {
     let (to, rejected) = recipients(40, &[17]);
     let message = message_of("1", "s@whatsapp.invalid", &to, &[]);
-    for fault in [Fault::LoseAnswer, Fault::DoAndRefuse(Refusal::new(503, "ErrorServerBusy"))] {
+    for fault in [Fault::LoseResponse, Fault::DoAndRefuse(Refusal::new(503, "ErrorServerBusy"))] {
         for n in 2..9 {
             let fake = tenant().await;
             fake.reject_recipient(&rejected[0]);

@@ -10,11 +10,11 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn a_message_is_filed_as_what_it_is() {
+async fn message_keeps_its_sender_dates_and_headers() {
     let fake = tenant().await;
     let files: [(&str, &[u8]); 2] = [("note.txt", b"a\r\n"), ("whatsapp-item.json", b"{}")];
     let filed = file(&graph(&fake), &message("WA-1/a 'b'", &files), Attempt::First).await;
-    // A quote and a space are no Message-ID: convert never makes one.
+    // A Message-ID with a quote and a space is invalid; convert creates none.
     assert!(filed.is_err());
 
     let mut sound = message("WA-1", &files);
@@ -44,7 +44,7 @@ async fn a_message_is_filed_as_what_it_is() {
 }
 
 #[tokio::test]
-async fn one_request_files_everything_that_fits() {
+async fn small_message_is_filed_with_one_request() {
     let fake = tenant().await;
     let graph = graph(&fake);
     let ada = mailbox(&graph, ADA).await;
@@ -56,7 +56,7 @@ async fn one_request_files_everything_that_fits() {
 }
 
 #[tokio::test]
-async fn another_attempt_finds_what_is_there() {
+async fn retry_finds_the_existing_copy() {
     let fake = tenant().await;
     let first = file(&graph(&fake), &message("1", &[]), Attempt::First).await.unwrap();
     let again = file(&graph(&fake), &message("1", &[]), Attempt::Retry).await.unwrap();
@@ -67,7 +67,7 @@ async fn another_attempt_finds_what_is_there() {
 }
 
 #[tokio::test]
-async fn a_message_without_recipients_headers_or_files_is_filed() {
+async fn message_without_recipients_or_files_is_filed() {
     let fake = tenant().await;
     let mut bare = message("1", &[]);
     bare.mime = "Date: Sun, 22 Nov 2026 07:00:00 +0000\r\n\r\nhello\r\n".into();
@@ -76,18 +76,18 @@ async fn a_message_without_recipients_headers_or_files_is_filed() {
 }
 
 #[tokio::test]
-async fn a_tenant_that_refuses_a_foreign_sender_has_the_true_one_in_the_body() {
+async fn rejected_foreign_sender_is_shown_in_the_body() {
     let fake = tenant().await;
     fake.set_quirks(Quirks { refuses_foreign_from: true, ..Quirks::default() });
     file(&graph(&fake), &message("1", &[]), Attempt::First).await.unwrap();
     let stored = &fake.visible(ADA)[0];
     assert_eq!(stored.from.as_ref().map(|(_, address)| address.as_str()), Some(ADA));
     assert!(stored.body.contains("4520123456@whatsapp.invalid&gt;"), "{}", stored.body);
-    assert!(stored.properties.contains_key("String 0x001A"), "only what has to go goes");
+    assert!(stored.properties.contains_key("String 0x001A"), "the message class is kept");
 }
 
 #[tokio::test]
-async fn a_tenant_that_refuses_several_things_is_spared_all_of_them() {
+async fn all_rejected_properties_are_left_out() {
     let fake = tenant().await;
     fake.set_quirks(Quirks { refuses_foreign_from: true, refuses_message_class: true, ..Quirks::default() });
     file(&graph(&fake), &message("1", &[]), Attempt::First).await.unwrap();
@@ -95,14 +95,14 @@ async fn a_tenant_that_refuses_several_things_is_spared_all_of_them() {
 }
 
 #[tokio::test]
-async fn every_recipient_is_kept_unless_the_tenant_refuses_so_many() {
+async fn recipients_are_shortened_when_the_tenant_rejects_them() {
     let many: Vec<_> = (0..1100).map(|number| format!("{number}@whatsapp.invalid")).collect();
     let many = many.join(",\r\n ");
     let fake = tenant().await;
     file(&graph(&fake), &message_of("1", "1@whatsapp.invalid", &many, &[]), Attempt::First).await.unwrap();
     assert_eq!(fake.visible(ADA)[0].to.len(), 1100);
 
-    fake.set_quirks(Quirks { most_recipients: Some(500), ..Quirks::default() });
+    fake.set_quirks(Quirks { max_recipients: Some(500), ..Quirks::default() });
     file(&graph(&fake), &message_of("2", "1@whatsapp.invalid", &many, &[]), Attempt::First).await.unwrap();
     let stored = &fake.visible(ADA)[1];
     assert_eq!(stored.to.len(), 500);
@@ -110,7 +110,7 @@ async fn every_recipient_is_kept_unless_the_tenant_refuses_so_many() {
 }
 
 #[tokio::test]
-async fn a_mailbox_never_has_more_requests_under_way_than_configured() {
+async fn concurrent_requests_to_a_mailbox_are_limited() {
     let fake = tenant().await;
     let graph = graph(&fake);
     let ada = mailbox(&graph, ADA).await;
@@ -125,11 +125,11 @@ async fn a_mailbox_never_has_more_requests_under_way_than_configured() {
     });
     assert!(filed.iter().all(Result::is_ok), "{filed:?}");
     assert_eq!(fake.peak(ADA), 4);
-    assert_eq!(fake.count(Kind::MessageCreate), 13, "nobody was throttled");
+    assert_eq!(fake.count(Kind::MessageCreate), 13, "no request was throttled");
 }
 
 #[tokio::test]
-async fn a_configuration_that_asks_for_too_much_at_once_is_throttled() {
+async fn too_many_concurrent_requests_are_throttled() {
     let fake = tenant().await;
     let mut greedy = config(&fake);
     greedy.requests_per_mailbox = 8;
@@ -150,7 +150,7 @@ async fn a_configuration_that_asks_for_too_much_at_once_is_throttled() {
 }
 
 #[tokio::test]
-async fn a_draft_that_graph_makes_all_the_same_is_taken_away() {
+async fn draft_created_by_graph_is_removed() {
     for quirks in
         [Quirks { makes_drafts: true, ..Quirks::default() }, Quirks { ignores_dates: true, ..Quirks::default() }]
     {
@@ -167,7 +167,7 @@ async fn a_draft_that_graph_makes_all_the_same_is_taken_away() {
 
 /// In JSON a control character takes six bytes.
 #[tokio::test]
-async fn a_text_that_is_too_long_in_json_alone_is_a_file() {
+async fn text_too_long_for_json_is_attached_as_a_file() {
     let fake = tenant().await;
     let text = "\u{1}\u{2}\r\n".repeat(350_000);
     let mut message = message("1", &[]);

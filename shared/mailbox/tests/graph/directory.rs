@@ -1,4 +1,4 @@
-//! Whose an address is, and whether there is a mailbox.
+//! Resolving addresses to mailboxes.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -12,7 +12,7 @@ async fn exists(graph: &Graph, address: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_mailbox_is_found_by_each_of_its_addresses_and_is_one() {
+async fn every_address_of_a_mailbox_resolves_to_it() {
     let fake = tenant().await;
     fake.add(User::new("o'hara@corp.example").mail(Some("o'hara@example.com")).alias("sales+wa@example.com"));
     let graph = graph(&fake);
@@ -26,7 +26,7 @@ async fn a_mailbox_is_found_by_each_of_its_addresses_and_is_one() {
 }
 
 #[tokio::test]
-async fn what_was_found_is_remembered_and_what_was_not_only_for_a_while() {
+async fn negative_lookup_is_cached_for_its_ttl() {
     let fake = tenant().await;
     let mut short = config(&fake);
     short.negative_ttl = Duration::ZERO;
@@ -43,7 +43,7 @@ async fn what_was_found_is_remembered_and_what_was_not_only_for_a_while() {
 }
 
 #[tokio::test]
-async fn every_way_of_saying_that_there_is_no_mailbox_is_understood() {
+async fn missing_mailbox_is_recognized_by_every_code() {
     let fake = tenant().await;
     let codes = ["MailboxNotEnabledForRESTAPI", "ResourceNotFound", "ErrorInvalidUser", "Request_ResourceNotFound"];
     for (number, code) in codes.into_iter().enumerate() {
@@ -57,7 +57,7 @@ async fn every_way_of_saying_that_there_is_no_mailbox_is_understood() {
 }
 
 #[tokio::test]
-async fn rejected_lookup_is_about_one_address_and_never_no_mailbox() {
+async fn rejected_lookup_is_not_a_missing_mailbox() {
     for (kind, status, code) in [
         (Kind::UserByName, 403, "Authorization_RequestDenied"),
         (Kind::UserSearch, 403, "Authorization_RequestDenied"),
@@ -82,7 +82,7 @@ async fn refused_token_is_a_configuration_error() {
     assert!(matches!(error, MailboxError::Setup { .. }), "{error:?}");
 }
 
-/// A colleague outside the application's scope, and an address that the directory does not take.
+/// A user outside the application's scope, and an address that the directory rejects.
 #[tokio::test]
 async fn lookup_error_of_one_address_does_not_touch_another() {
     let fake = tenant().await;
@@ -96,9 +96,9 @@ async fn lookup_error_of_one_address_does_not_touch_another() {
     assert!(exists(&graph, ADA).await);
 }
 
-/// Some servers answer a user name with unusual characters with 400.
+/// Some servers reject a user name with unusual characters with a 400.
 #[tokio::test]
-async fn address_that_is_no_user_name_is_found_by_its_filter() {
+async fn address_rejected_as_user_name_is_found_by_filter() {
     let fake = tenant().await;
     fake.add(User::new("owner@corp.example").alias("sales#dk@example.com"));
     fake.fault(On::kind(Kind::UserByName), Fault::Refuse(Refusal::new(400, "Request_BadRequest")));
@@ -171,7 +171,7 @@ async fn negative_lookup_expires_by_the_wall_clock() {
 }
 
 #[tokio::test]
-async fn a_directory_that_fails_is_an_outage_and_never_no_mailbox() {
+async fn directory_outage_is_a_transient_failure() {
     for kind in [Kind::UserByName, Kind::UserSearch, Kind::FolderSearch] {
         let fake = tenant().await;
         fake.add(User::new("x@corp.example").mail(Some("x@example.com")));
@@ -180,12 +180,12 @@ async fn a_directory_that_fails_is_an_outage_and_never_no_mailbox() {
         let error = graph.find(&"x@example.com".parse().unwrap()).await.unwrap_err();
         assert!(matches!(error, MailboxError::Unavailable { .. }), "{kind:?}: {error:?}");
         fake.clear_faults();
-        assert!(exists(&graph, "x@example.com").await, "an outage is not remembered");
+        assert!(exists(&graph, "x@example.com").await, "an outage is not cached");
     }
 }
 
 #[tokio::test]
-async fn an_address_belongs_to_whom_its_mail_goes_to_and_not_to_whom_it_names() {
+async fn resolver_prefers_owner_over_user_name() {
     let fake = tenant().await;
     fake.add(User::new("shared@example.com").mail(Some("other@example.com")));
     fake.add(User::new("owner@example.com").alias("shared@example.com"));
@@ -195,7 +195,7 @@ async fn an_address_belongs_to_whom_its_mail_goes_to_and_not_to_whom_it_names() 
 }
 
 #[tokio::test]
-async fn a_guest_without_a_mailbox_does_not_hide_the_mailbox() {
+async fn guest_without_mailbox_does_not_hide_the_mailbox() {
     let fake = tenant().await;
     let guest = User::new("guest_ext@corp.example").mail(Some("x@example.com")).without_proxies();
     fake.add(guest.without_mailbox("MailboxNotEnabledForRESTAPI"));
@@ -204,7 +204,7 @@ async fn a_guest_without_a_mailbox_does_not_hide_the_mailbox() {
 }
 
 #[tokio::test]
-async fn a_name_that_no_path_can_have_is_found_all_the_same() {
+async fn user_name_starting_with_a_dollar_is_found() {
     let fake = tenant().await;
     fake.add(User::new("$ada@example.com"));
     let graph = graph(&fake);
@@ -212,7 +212,7 @@ async fn a_name_that_no_path_can_have_is_found_all_the_same() {
 }
 
 #[tokio::test]
-async fn an_address_of_two_mailboxes_is_nobodys() {
+async fn address_of_two_mailboxes_resolves_to_none() {
     let fake = tenant().await;
     for name in ["one@corp.example", "two@corp.example"] {
         fake.add(User::new(name).mail(Some("x@example.com")).without_proxies());
@@ -221,7 +221,7 @@ async fn an_address_of_two_mailboxes_is_nobodys() {
 }
 
 #[tokio::test]
-async fn the_token_does_not_follow_a_list_to_another_host() {
+async fn token_is_not_sent_to_a_next_page_on_another_host() {
     let fake = tenant().await;
     for number in 0..11 {
         let user = User::new(&format!("{number}@corp.example")).mail(Some("x@example.com")).without_proxies();
@@ -236,9 +236,9 @@ async fn the_token_does_not_follow_a_list_to_another_host() {
     assert!(exists(&graph, "x@example.com").await, "the second page is read");
 }
 
-/// The owner has left, and the address is theirs still: what it shows is no reason to file their items elsewhere.
+/// The owner has no mailbox any more and still owns the address, so no other user gets the copies.
 #[tokio::test]
-async fn an_owner_without_a_mailbox_is_not_stood_in_for_by_whoever_shows_the_address() {
+async fn owner_without_mailbox_is_not_replaced_by_another_user() {
     let fake = tenant().await;
     let owner = User::new("owner@corp.example").alias("x@example.com").without_mailbox("MailboxNotEnabledForRESTAPI");
     fake.add(owner);
@@ -247,7 +247,7 @@ async fn an_owner_without_a_mailbox_is_not_stood_in_for_by_whoever_shows_the_add
 }
 
 #[tokio::test]
-async fn whoever_has_an_address_for_a_name_and_shows_it_is_not_its_owner_where_another_is() {
+async fn resolver_prefers_owner_over_displayed_address() {
     let fake = tenant().await;
     fake.add(User::new("x@example.com").without_proxies());
     fake.add(User::new("owner@corp.example").alias("x@example.com"));
@@ -256,7 +256,7 @@ async fn whoever_has_an_address_for_a_name_and_shows_it_is_not_its_owner_where_a
 }
 
 #[tokio::test]
-async fn an_address_that_no_user_name_can_be_is_looked_for_by_a_filter_alone() {
+async fn address_invalid_as_user_name_is_looked_up_by_filter() {
     for local in ["a/b", "a%2fb", "a?b", "a&b", "a*b", "a+b", "a=b", "{a}", "a|b", "$a", "a`b"] {
         let fake = tenant().await;
         let address = format!("{local}@example.com");

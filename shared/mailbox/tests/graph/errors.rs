@@ -1,4 +1,4 @@
-//! What each refusal means for the item.
+//! Classification of errors.
 
 use graph_fake::{CLIENT_SECRET, Fault, Kind, On, Refusal, User};
 use mailbox::{
@@ -8,7 +8,7 @@ use mailbox::{
 };
 
 use crate::support::{
-    ADA, Vault, assert_late, assert_one_complete_copy, bytes, config, file, graph, mailbox, message, tenant,
+    ADA, Vault, assert_one_complete_copy, assert_outcome_unknown, bytes, config, file, graph, mailbox, message, tenant,
 };
 
 /// The variant's name.
@@ -25,7 +25,7 @@ fn variant(error: &MailboxError) -> &'static str {
 }
 
 #[tokio::test]
-async fn each_refusal_of_a_message_has_its_meaning() {
+async fn error_of_a_filing_is_classified_by_its_code() {
     for (status, code, expected) in [
         (400, "ErrorInvalidRecipients", "rejected"),
         (400, "ErrorMessageSizeExceeded", "rejected"),
@@ -76,15 +76,15 @@ async fn unrecognized_error_is_retried_and_the_copy_is_filed() {
 
 /// A gateway's page says nothing about what Graph did: no second create before the wait.
 #[tokio::test]
-async fn page_without_a_code_is_unrecognized_and_waited_for() {
+async fn error_page_without_a_code_delays_the_retry() {
     for status in [400, 404, 405, 412, 413, 418] {
         let fake = tenant().await;
-        let page = Fault::Answer { status, headers: Vec::new(), body: b"<html>".to_vec() };
+        let page = Fault::Respond { status, headers: Vec::new(), body: b"<html>".to_vec() };
         fake.fault(On::kind(Kind::MessageCreate).times(1000), page);
         let error = file(&graph(&fake), &message("1", &[]), Attempt::First).await.unwrap_err();
         assert_eq!(variant(&error), if status == 412 { "unavailable" } else { "unrecognized" }, "{status}: {error}");
         assert!(error.to_string().contains(&format!("HTTP {status}")), "{error}");
-        assert_late(&error);
+        assert_outcome_unknown(&error);
         assert_eq!(fake.count(Kind::MessageCreate), 1, "{status}");
     }
 }
@@ -113,7 +113,7 @@ async fn full_mailbox_is_recognized_for_small_and_large_messages() {
 }
 
 #[tokio::test]
-async fn mailbox_that_was_removed_after_its_lookup_is_no_mailbox() {
+async fn mailbox_removed_after_its_lookup_is_reported_missing() {
     let fake = tenant().await;
     fake.add(User::new("gone@example.com"));
     let graph = graph(&fake);
@@ -124,7 +124,7 @@ async fn mailbox_that_was_removed_after_its_lookup_is_no_mailbox() {
 }
 
 #[tokio::test]
-async fn something_that_is_not_a_message_rejects_without_a_request() {
+async fn invalid_message_is_rejected_without_a_request() {
     let fake = tenant().await;
     let graph = graph(&fake);
     let ada = mailbox(&graph, ADA).await;
@@ -144,12 +144,12 @@ async fn something_that_is_not_a_message_rejects_without_a_request() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_not_followed() {
+async fn redirect_is_not_followed() {
     let other = tenant().await;
     for kind in [Kind::Token, Kind::UserByName, Kind::MessageCreate] {
         let fake = tenant().await;
         let headers = vec![("location".to_owned(), other.url().to_owned())];
-        fake.fault(On::kind(kind), Fault::Answer { status: 307, headers, body: Vec::new() });
+        fake.fault(On::kind(kind), Fault::Respond { status: 307, headers, body: Vec::new() });
         let graph = graph(&fake);
         let found = graph.find(&ADA.parse().unwrap()).await;
         let error = match found {
@@ -162,7 +162,7 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
-async fn a_host_that_is_not_there_is_an_outage() {
+async fn unreachable_host_is_a_transient_failure() {
     let fake = tenant().await;
     let mut config = config(&fake);
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -176,7 +176,7 @@ async fn a_host_that_is_not_there_is_an_outage() {
 }
 
 #[test]
-fn a_configuration_that_cannot_work_is_refused() {
+fn invalid_configuration_is_rejected() {
     drop(rustls::crypto::ring::default_provider().install_default());
     let with = |change: fn(&mut GraphConfig)| {
         let mut config = GraphConfig::new(Cloud::Global, "contoso.example", "b7d0e1a2");

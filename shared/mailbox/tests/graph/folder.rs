@@ -8,7 +8,7 @@ use mailbox::{Attempt, MailboxError, Mailboxes};
 use crate::support::{ADA, FOLDER, Vault, bytes, config, file, graph, graph_with, mailbox, message, tenant};
 
 #[tokio::test]
-async fn the_folder_is_made_once_and_not_by_a_look_up() {
+async fn folder_is_created_once_and_by_no_lookup() {
     let fake = tenant().await;
     let graph = graph(&fake);
     let ada = mailbox(&graph, ADA).await;
@@ -21,7 +21,7 @@ async fn the_folder_is_made_once_and_not_by_a_look_up() {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_there_is_used_whatever_its_case() {
+async fn existing_folder_is_used_in_any_case() {
     let fake = tenant().await;
     let mut other = config(&fake);
     other.folder = "whatsapp archiver".into();
@@ -32,7 +32,7 @@ async fn a_folder_that_is_there_is_used_whatever_its_case() {
 }
 
 #[tokio::test]
-async fn a_name_with_a_quote_is_a_name() {
+async fn folder_name_may_contain_a_quote() {
     let fake = tenant().await;
     for item in ["1", "2"] {
         let mut config = config(&fake);
@@ -42,9 +42,9 @@ async fn a_name_with_a_quote_is_a_name() {
     assert_eq!(fake.visible_folders(ADA), ["Ada's archive & more + 100%"]);
 }
 
-/// Two functions find no folder and both make it.
+/// Two functions find no folder, and both create it.
 #[tokio::test]
-async fn a_race_makes_one_folder() {
+async fn concurrent_filings_create_one_folder() {
     let fake = tenant().await;
     let (one, other) = (graph(&fake), graph(&fake));
     let (ada, same) = (mailbox(&one, ADA).await, mailbox(&other, ADA).await);
@@ -63,7 +63,7 @@ async fn a_race_makes_one_folder() {
 }
 
 #[tokio::test]
-async fn some_say_400_where_others_say_409() {
+async fn existing_folder_is_recognized_in_a_400_response() {
     let fake = tenant().await;
     fake.fault(On::kind(Kind::FolderCreate), Fault::DoAndRefuse(Refusal::new(400, "ErrorFolderExists")));
     file(&graph(&fake), &message("1", &[]), Attempt::First).await.unwrap();
@@ -71,7 +71,7 @@ async fn some_say_400_where_others_say_409() {
 }
 
 #[tokio::test]
-async fn a_folder_that_its_owner_deleted_for_good_is_made_again_at_once() {
+async fn permanently_deleted_folder_is_created_again_at_once() {
     let fake = tenant().await;
     let graph = graph(&fake);
     file(&graph, &message("1", &[]), Attempt::First).await.unwrap();
@@ -80,9 +80,9 @@ async fn a_folder_that_its_owner_deleted_for_good_is_made_again_at_once() {
     assert_eq!(fake.visible(ADA).len(), 1);
 }
 
-/// It has its id still, and takes whatever comes.
+/// A folder in Deleted Items keeps its id and accepts messages.
 #[tokio::test]
-async fn a_folder_that_lies_in_the_bin_is_made_again_when_its_id_is_trusted_no_longer() {
+async fn folder_in_deleted_items_is_replaced_when_its_id_expires() {
     let fake = tenant().await;
     let mut config = config(&fake);
     config.folder_ttl = Duration::ZERO;
@@ -98,28 +98,28 @@ async fn a_folder_that_lies_in_the_bin_is_made_again_when_its_id_is_trusted_no_l
 }
 
 #[tokio::test]
-async fn whether_a_mailbox_holds_a_copy_is_told_and_nothing_is_made_by_asking() {
+async fn lookup_finds_the_copy_and_creates_nothing() {
     let fake = tenant().await;
     let graph = graph(&fake);
     let ada = mailbox(&graph, ADA).await;
     let holds = async |item: &str| graph.holds(&ada, &message(item, &[]).identity()).await;
     assert_eq!(holds("1").await.unwrap(), None);
-    assert!(fake.visible_folders(ADA).is_empty(), "no folder is made");
+    assert!(fake.visible_folders(ADA).is_empty(), "the lookup creates no folder");
     let filed = graph.file(&ada, &message("1", &[]), Attempt::First).await.unwrap();
     assert_eq!(holds("1").await.unwrap(), Some(filed.message));
     assert_eq!(holds("2").await.unwrap(), None);
-    // The folder that we remember is gone, and then there is another.
+    // The folder whose id is cached is deleted, and then created again.
     fake.remove_folder(ADA, FOLDER);
     assert_eq!(holds("1").await.unwrap(), None);
     file(&self::graph(&fake), &message("2", &[]), Attempt::First).await.unwrap();
     assert_eq!((holds("1").await.unwrap(), holds("2").await.unwrap().is_some()), (None, true));
     let changes = [Kind::MessageDelete, Kind::FolderCreate].map(|kind| fake.count(kind));
-    assert_eq!(changes, [0, 2], "the folders are the filings'");
+    assert_eq!(changes, [0, 2], "only filings create folders");
 }
 
-/// A message that is being put together, or that Exchange made a draft of, is no copy; and it is left alone.
+/// An incomplete message, or a message that Exchange has turned into a draft, is not a copy.
 #[tokio::test]
-async fn a_draft_is_no_copy_and_asking_leaves_it_where_it_is() {
+async fn draft_is_not_a_copy_and_lookup_does_not_remove_it() {
     let fake = tenant().await;
     fake.set_quirks(Quirks { makes_drafts: true, ..Quirks::default() });
     let graph = graph(&fake);

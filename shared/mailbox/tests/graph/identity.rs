@@ -1,4 +1,4 @@
-//! Two items of one WhatsApp message: they have one Message-ID, and each a copy of its own.
+//! Two items of one WhatsApp message have one Message-ID and separate copies.
 
 use graph_fake::{CLIENT_SECRET, Kind};
 use mailbox::{Attempt, Mailboxes, Message, graph::Way};
@@ -6,7 +6,7 @@ use model::{FilingResult, Sha256};
 
 use crate::support::{ADA, Vault, bytes, config, file, graph_with, mailbox, message, tenant};
 
-/// An item, captured of the message that all of them are of.
+/// An item that was captured from the shared WhatsApp message.
 fn captured(item: &str, files: &[(&str, &[u8])]) -> Message {
     let message = message("1", files);
     let content = format!("X-WA-Content-SHA256: {}\r\nMIME-Version:", Sha256::of(item.as_bytes()));
@@ -15,7 +15,7 @@ fn captured(item: &str, files: &[(&str, &[u8])]) -> Message {
 }
 
 #[tokio::test]
-async fn an_item_is_not_taken_for_another_with_the_same_message_id() {
+async fn items_with_one_message_id_are_distinct() {
     let big = bytes(1, 4_200_000);
     for (way, picture) in [(Way::Json, &b"x"[..]), (Way::Json, &big), (Way::Mime, b"x")] {
         let fake = tenant().await;
@@ -30,7 +30,7 @@ async fn an_item_is_not_taken_for_another_with_the_same_message_id() {
         let first = file(&graph, &bare, Attempt::First).await.unwrap();
         assert_eq!(graph.holds(&ada, &whole.identity()).await.unwrap(), None);
         let second = file(&graph, &whole, Attempt::Retry).await.unwrap();
-        assert_eq!(second.result, FilingResult::Imported, "the picture is in no mailbox yet");
+        assert_eq!(second.result, FilingResult::Imported, "the item with the picture had no copy yet");
         assert_ne!(first.message, second.message);
 
         for (message, filed) in [(&bare, &first), (&whole, &second)] {
@@ -42,9 +42,9 @@ async fn an_item_is_not_taken_for_another_with_the_same_message_id() {
     }
 }
 
-/// What was filed one way is found the other way too.
+/// A copy that was filed by one method is found by the other.
 #[tokio::test]
-async fn a_copy_is_known_whichever_way_it_came() {
+async fn copy_is_recognized_after_json_and_mime_filing() {
     let fake = tenant().await;
     fake.grant_mime_import();
     let message = captured("WA-1", &[]);
@@ -59,12 +59,12 @@ async fn a_copy_is_known_whichever_way_it_came() {
         assert_eq!((again.result, again.message), (FilingResult::Skipped, first.message));
     }
     assert_eq!(fake.visible(ADA).len(), 1);
-    assert_eq!(fake.count(Kind::MessageGet), 0, "a message of JSON says of itself whose it is");
+    assert_eq!(fake.count(Kind::MessageGet), 0, "a message from JSON has its item id in a property");
 }
 
-/// A mail system that shows no headers: in doubt it is the copy.
+/// Without a digest the message is taken for the copy.
 #[tokio::test]
-async fn a_copy_that_says_nothing_of_itself_is_known_by_its_message_id() {
+async fn copy_without_a_digest_is_recognized_by_message_id() {
     let fake = tenant().await;
     fake.grant_mime_import();
     let mut config = config(&fake);

@@ -1,4 +1,4 @@
-//! importMime: the message as it is, and what happens where Graph does not take it.
+//! importMime, and the fallback to JSON.
 
 use graph_fake::{CLIENT_SECRET, Fault, GraphFake, Kind, On, Quirks, Refusal};
 use mailbox::{
@@ -8,7 +8,7 @@ use mailbox::{
 use model::FilingResult;
 
 use crate::support::{
-    ADA, FOLDER, Vault, assert_one_complete_copy, bytes, config, file, file_at_last, graph_with, mailbox, message,
+    ADA, FOLDER, Vault, assert_one_complete_copy, bytes, config, file, file_with_retry, graph_with, mailbox, message,
     tenant,
 };
 
@@ -22,7 +22,7 @@ async fn importing() -> (GraphFake, Graph) {
 }
 
 #[tokio::test]
-async fn a_message_goes_in_byte_for_byte_in_one_request() {
+async fn message_is_imported_unchanged_with_one_request() {
     let (fake, graph) = importing().await;
     let message = message("1", &[("a.bin", &bytes(1, 5000))]);
     let filed = file(&graph, &message, Attempt::First).await.unwrap();
@@ -35,7 +35,7 @@ async fn a_message_goes_in_byte_for_byte_in_one_request() {
 }
 
 #[tokio::test]
-async fn a_second_attempt_finds_the_copy() {
+async fn retry_finds_the_imported_copy() {
     let (fake, graph) = importing().await;
     let message = message("1", &[]);
     file(&graph, &message, Attempt::First).await.unwrap();
@@ -44,22 +44,22 @@ async fn a_second_attempt_finds_the_copy() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_lost_does_not_make_a_second_copy() {
-    for fault in [Fault::LoseAnswer, Fault::DoAndRefuse(Refusal::new(503, "ErrorServerBusy")), Fault::Reset] {
+async fn lost_response_of_an_import_makes_no_second_copy() {
+    for fault in [Fault::LoseResponse, Fault::DoAndRefuse(Refusal::new(503, "ErrorServerBusy")), Fault::Reset] {
         let (fake, graph) = importing().await;
         fake.fault(On::kind(Kind::MimeImport), fault);
-        file_at_last(&graph, &message("1", &[]), Attempt::First).await.unwrap();
+        file_with_retry(&graph, &message("1", &[]), Attempt::First).await.unwrap();
         assert_eq!(fake.visible(ADA).len(), 1);
     }
 }
 
 #[tokio::test]
-async fn what_is_too_large_to_be_imported_is_rebuilt() {
+async fn message_too_large_for_import_is_created_from_json() {
     let file_ = bytes(1, 60_000);
     let large: &[(&str, &[u8])] = &[("a.bin", &file_)];
     let refused = Refusal::new(400, "ErrorMessageSizeExceeded");
     for (quirks, fault) in [
-        (Quirks { largest_mime: Some(50_000), ..Quirks::default() }, None),
+        (Quirks { max_mime_bytes: Some(50_000), ..Quirks::default() }, None),
         (Quirks::default(), Some(Fault::Refuse(refused))),
     ] {
         let (fake, graph) = importing().await;
@@ -70,14 +70,14 @@ async fn what_is_too_large_to_be_imported_is_rebuilt() {
         file(&graph, &message("1", large), Attempt::First).await.unwrap();
         assert_one_complete_copy(&fake, large);
         assert_eq!(fake.visible(ADA)[0].mime, None);
-        // The next is tried as it is again: most are small.
+        // The next message is imported again.
         file(&graph, &message("2", &[]), Attempt::First).await.unwrap();
         assert!(fake.visible(ADA)[1].mime.is_some());
     }
 }
 
 #[tokio::test]
-async fn without_the_permission_an_item_waits() {
+async fn missing_permission_is_a_configuration_error() {
     let fake = tenant().await;
     let mut config = config(&fake);
     config.way = Way::Mime;
@@ -88,7 +88,7 @@ async fn without_the_permission_an_item_waits() {
 }
 
 #[tokio::test]
-async fn a_draft_is_taken_away_again_and_the_item_waits() {
+async fn imported_draft_is_removed() {
     let (fake, graph) = importing().await;
     fake.set_quirks(Quirks { makes_drafts: true, ..Quirks::default() });
     let error = file(&graph, &message("1", &[]), Attempt::First).await.unwrap_err();
@@ -97,7 +97,7 @@ async fn a_draft_is_taken_away_again_and_the_item_waits() {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_gone_is_made_again_and_throttling_is_waited_out() {
+async fn import_recreates_a_deleted_folder_when_throttled() {
     let (fake, graph) = importing().await;
     file(&graph, &message("1", &[]), Attempt::First).await.unwrap();
     fake.remove_folder(ADA, FOLDER);

@@ -1,17 +1,18 @@
-//! A message that does not fit into one request: put together out of sight, and moved when it is complete.
+//! A message that exceeds one request is put together in the hidden folder and moved when it is complete.
 
 use graph_fake::{Fault, Gate, GraphFake, Kind, On, Quirks, Refusal};
 use mailbox::{Attempt, MailboxError, Mailboxes, Message};
 use model::FilingResult;
 
 use crate::support::{
-    ADA, FOLDER, assert_late, assert_one_complete_copy, bytes, file, file_at_last, graph, mailbox, message, tenant,
+    ADA, FOLDER, assert_one_complete_copy, assert_outcome_unknown, bytes, file, file_with_retry, graph, mailbox,
+    message, tenant,
 };
 
 const MIB: usize = 1024 * 1024;
 
 #[tokio::test]
-async fn ten_megabytes_in_one_file_are_filed() {
+async fn large_file_is_uploaded_in_pieces() {
     let fake = tenant().await;
     let big = bytes(1, 10 * MIB);
     let files: [(&str, &[u8]); 2] = [("video.mp4", &big), ("whatsapp-item.json", b"{}")];
@@ -19,12 +20,12 @@ async fn ten_megabytes_in_one_file_are_filed() {
     assert_one_complete_copy(&fake, &files);
     let stored = &fake.visible(ADA)[0];
     assert_eq!((&filed.message, &stored.id), (&stored.first_id, &stored.first_id), "the id survives the move");
-    assert_eq!(fake.visible_folders(ADA), [FOLDER], "the folder that it was put together in is hidden");
+    assert_eq!(fake.visible_folders(ADA), [FOLDER], "the staging folder is hidden");
     assert_eq!(fake.count(Kind::Upload), 3);
 }
 
 #[tokio::test]
-async fn ten_megabytes_in_three_files_are_filed() {
+async fn three_large_files_are_filed_in_one_message() {
     let fake = tenant().await;
     let (a, b, c) = (bytes(1, 4 * MIB), bytes(2, 3 * MIB + MIB / 2), bytes(3, 5 * MIB / 2));
     let files: [(&str, &[u8]); 3] = [("a", &a), ("b", &b), ("c", &c)];
@@ -33,7 +34,7 @@ async fn ten_megabytes_in_three_files_are_filed() {
 }
 
 #[tokio::test]
-async fn many_files_that_fit_one_by_one_are_all_there() {
+async fn many_small_files_are_all_attached() {
     let fake = tenant().await;
     let data: Vec<_> = (0..23).map(|seed| bytes(seed, 250_000)).collect();
     let names: Vec<_> = (0..23).map(|number| format!("{number}.jpg")).collect();
@@ -43,10 +44,10 @@ async fn many_files_that_fit_one_by_one_are_all_there() {
     assert_eq!(fake.count(Kind::SessionCreate), 0);
 }
 
-/// Graph's sizes are more than the files', by nobody knows how much: of two pictures of nearly the same size, one could be
-/// taken for the other.
+/// Graph reports sizes above those of the files, by an undocumented amount, so that two pictures of nearly the same size could
+/// be confused.
 #[tokio::test]
-async fn two_files_of_one_name_are_both_there() {
+async fn files_with_one_name_are_both_attached() {
     for (first, second) in [(2_905_000, 2_900_000), (2_900_000, 2_905_000), (2_900_000, 2_900_000)] {
         let fake = tenant().await;
         let (one, other) = (bytes(1, first), bytes(2, second));
@@ -58,8 +59,8 @@ async fn two_files_of_one_name_are_both_there() {
     }
 }
 
-/// "3 MB" is 3,000,000 bytes to some and 3,145,728 to others, and no request has more than 4,000,000. A file in the gap between
-/// the two limits is in a ZIP archive.
+/// "3 MB" may be 3,000,000 bytes or 3,145,728 bytes, and a request has at most 4,000,000 bytes. A file between the two limits
+/// is packed into a ZIP archive.
 #[tokio::test]
 async fn file_of_about_3_mb_is_filed_in_requests_of_at_most_4_000_000_bytes() {
     let sizes =
@@ -76,7 +77,7 @@ async fn file_of_about_3_mb_is_filed_in_requests_of_at_most_4_000_000_bytes() {
         if (2_999_900..session_min).contains(&size) {
             let [visible] = &fake.visible(ADA)[..] else { panic!("one copy") };
             let packed = visible.attachments.iter().find(|file| file.name == "edge.jpg (2).zip").expect("packed");
-            assert!(packed.bytes.windows(edge.len()).any(|part| part == edge), "{size}: the file is in it as it is");
+            assert!(packed.bytes.windows(edge.len()).any(|part| part == edge), "{size}: the file is stored unchanged");
             assert_eq!(visible.attachments.len(), 2);
         } else {
             assert_one_complete_copy(&fake, &files);
@@ -101,7 +102,7 @@ async fn packed_file_is_completed_after_an_interruption_anywhere() {
     }
 }
 
-/// In a first request, a second and a piece of an upload.
+/// The rejected request is the first, the second or a piece of an upload.
 #[tokio::test]
 async fn large_message_that_is_rejected_midway_leaves_nothing_in_the_hidden_folder() {
     let (big, second) = (bytes(1, 4_200_000), bytes(2, 2_500_000));
@@ -126,9 +127,9 @@ async fn large_message_that_is_rejected_midway_leaves_nothing_in_the_hidden_fold
     }
 }
 
-/// Exchange finds both by the id of one: they differ in case only.
+/// Exchange finds both items by either id, because it compares ids case-insensitively.
 #[tokio::test]
-async fn two_items_whose_ids_differ_in_case_are_both_completed() {
+async fn items_whose_ids_differ_in_case_are_both_completed() {
     let (one, other) = (bytes(1, 4_200_000), bytes(2, 4_300_000));
     let fake = tenant().await;
     let messages = [("WA-x", &one), ("WA-X", &other)].map(|(item, file)| message(item, &[("a", &file[..])]));
@@ -161,8 +162,8 @@ fn borrowed<'a>(files: &'a [(&'static str, Vec<u8>)]) -> Vec<(&'static str, &'a 
     files.iter().map(|(name, bytes)| (*name, &bytes[..])).collect()
 }
 
-/// Ends a filing when its n-th request is done and before it hears so: for the mailbox that is the same as being
-/// ended before the next. `false`: it has no n-th request.
+/// Ends a filing after its n-th request is carried out and before its response arrives. Returns `false` if the filing has no
+/// n-th request.
 async fn end_after(fake: &GraphFake, message: &Message, n: usize) -> bool {
     let graph = graph(fake);
     let ada = mailbox(&graph, ADA).await;
@@ -176,7 +177,7 @@ async fn end_after(fake: &GraphFake, message: &Message, n: usize) -> bool {
     ended
 }
 
-async fn ended_anywhere_it_is_completed(files: Vec<(&'static str, Vec<u8>)>, least: usize) {
+async fn assert_completed_after_any_interruption(files: Vec<(&'static str, Vec<u8>)>, min_requests: usize) {
     let files = borrowed(&files);
     let message = message("1", &files);
     let mut n = 1;
@@ -186,32 +187,32 @@ async fn ended_anywhere_it_is_completed(files: Vec<(&'static str, Vec<u8>)>, lea
             break;
         }
         for visible in fake.visible(ADA) {
-            assert_eq!(visible.attachments.len(), files.len(), "what is seen is complete, at request {n}");
+            assert_eq!(visible.attachments.len(), files.len(), "the visible message is complete, at request {n}");
         }
         file(&graph(&fake), &message, Attempt::Retry).await.unwrap();
         assert_one_complete_copy(&fake, &files);
-        assert_eq!(fake.messages(ADA).len(), 1, "nothing is left over, at request {n}");
+        assert_eq!(fake.messages(ADA).len(), 1, "no other message remains, at request {n}");
         n += 1;
     }
-    assert!(n > least, "only {n} requests were seen");
+    assert!(n > min_requests, "only {n} requests were seen");
 }
 
 #[tokio::test]
-async fn a_filing_of_one_file_that_was_ended_anywhere_is_completed() {
-    ended_anywhere_it_is_completed(in_one(), 8).await;
+async fn interrupted_filing_of_one_file_is_completed() {
+    assert_completed_after_any_interruption(in_one(), 8).await;
 }
 
 #[tokio::test]
-async fn a_filing_of_three_files_that_was_ended_anywhere_is_completed() {
-    ended_anywhere_it_is_completed(in_three(), 8).await;
+async fn interrupted_filing_of_three_files_is_completed() {
+    assert_completed_after_any_interruption(in_three(), 8).await;
 }
 
 #[tokio::test]
-async fn a_filing_of_one_request_that_was_ended_anywhere_is_completed() {
-    ended_anywhere_it_is_completed(vec![("a", b"a".to_vec())], 3).await;
+async fn interrupted_filing_of_one_request_is_completed() {
+    assert_completed_after_any_interruption(vec![("a", b"a".to_vec())], 3).await;
 }
 
-async fn met_anywhere_it_is_made_good(files: Vec<(&'static str, Vec<u8>)>, faults: &[Fault]) {
+async fn assert_completed_after_any_fault(files: Vec<(&'static str, Vec<u8>)>, faults: &[Fault]) {
     let files = borrowed(&files);
     let message = message("1", &files);
     let clean = tenant().await;
@@ -222,7 +223,7 @@ async fn met_anywhere_it_is_made_good(files: Vec<(&'static str, Vec<u8>)>, fault
         for fault in faults {
             let fake = tenant().await;
             fake.fault(On::any().nth(n), fault.clone());
-            let filed = file_at_last(&graph(&fake), &message, Attempt::First).await;
+            let filed = file_with_retry(&graph(&fake), &message, Attempt::First).await;
             assert!(filed.is_ok(), "{:?} {fault:?}: {filed:?}", requests[n - 1]);
             assert_one_complete_copy(&fake, &files);
             assert_eq!(fake.messages(ADA).len(), 1, "{:?} {fault:?}", requests[n - 1]);
@@ -231,22 +232,22 @@ async fn met_anywhere_it_is_made_good(files: Vec<(&'static str, Vec<u8>)>, fault
 }
 
 #[tokio::test]
-async fn an_answer_that_is_lost_anywhere_is_made_good() {
-    met_anywhere_it_is_made_good(in_three(), &[Fault::LoseAnswer]).await;
+async fn large_message_is_completed_after_a_lost_response() {
+    assert_completed_after_any_fault(in_three(), &[Fault::LoseResponse]).await;
 }
 
 #[tokio::test]
-async fn a_request_that_fails_anywhere_is_made_good() {
+async fn large_message_is_completed_after_a_failed_request() {
     let faults = [
         Fault::Reset,
         Fault::DoAndRefuse(Refusal::new(504, "ErrorTimeoutExpired")),
         Fault::Refuse(Refusal::new(503, "ErrorServerBusy").retry_after("0.002")),
     ];
-    met_anywhere_it_is_made_good(in_one(), &faults).await;
+    assert_completed_after_any_fault(in_one(), &faults).await;
 }
 
 #[tokio::test]
-async fn an_upload_goes_on_where_it_is_told_to() {
+async fn upload_continues_at_the_requested_position() {
     let fake = tenant().await;
     fake.set_quirks(Quirks { capital_members: true, ..Quirks::default() });
     let big = bytes(1, 9_000_000);
@@ -259,7 +260,7 @@ async fn an_upload_goes_on_where_it_is_told_to() {
 }
 
 #[tokio::test]
-async fn a_piece_is_never_sent_without_tls_to_another_machine() {
+async fn piece_is_not_sent_without_tls() {
     let fake = tenant().await;
     fake.set_quirks(Quirks { uploads_elsewhere: true, ..Quirks::default() });
     let big = bytes(1, 4_200_000);
@@ -269,7 +270,7 @@ async fn a_piece_is_never_sent_without_tls_to_another_machine() {
 }
 
 #[tokio::test]
-async fn a_mailbox_that_changes_its_attachments_never_shows_the_message() {
+async fn message_with_changed_attachments_stays_hidden() {
     let fake = tenant().await;
     fake.set_quirks(Quirks { clips_names: true, ..Quirks::default() });
     let big = bytes(1, 4_200_000);
@@ -279,7 +280,7 @@ async fn a_mailbox_that_changes_its_attachments_never_shows_the_message() {
 }
 
 #[tokio::test]
-async fn a_staged_message_that_is_wrong_is_made_anew() {
+async fn wrong_staged_message_is_created_again() {
     let fake = tenant().await;
     let big = bytes(1, 4_200_000);
     let files: [(&str, &[u8]); 1] = [("abc", &big)];
@@ -291,18 +292,18 @@ async fn a_staged_message_that_is_wrong_is_made_anew() {
     assert_eq!(fake.messages(ADA).len(), 1);
 }
 
-/// A large message whose first request has been lost, and is done when the gate opens.
+/// Files a large message. The connection of its first request breaks, and the request is carried out when the gate opens.
 async fn lost(files: &[(&'static str, &[u8])]) -> (GraphFake, Message, Gate) {
     let fake = tenant().await;
     let message = message("1", files);
     let gate = Gate::default();
     fake.fault(On::kind(Kind::MessageCreate), Fault::DoLater(gate.clone()));
-    assert_late(&file(&graph(&fake), &message, Attempt::First).await.unwrap_err());
+    assert_outcome_unknown(&file(&graph(&fake), &message, Attempt::First).await.unwrap_err());
     (fake, message, gate)
 }
 
 #[tokio::test]
-async fn a_message_that_was_staged_after_its_answer_was_lost_is_completed() {
+async fn message_staged_after_a_lost_response_is_completed() {
     let files = in_three();
     let files = borrowed(&files);
     let (fake, message, gate) = lost(&files).await;
@@ -313,9 +314,9 @@ async fn a_message_that_was_staged_after_its_answer_was_lost_is_completed() {
     assert_eq!((fake.messages(ADA).len(), fake.count(Kind::MessageCreate)), (1, 1), "it is not sent again");
 }
 
-/// It comes later than anybody waited for: while another is put together, or when that is filed.
+/// The delayed message arrives while the retry puts another one together, or after that one is filed.
 #[tokio::test]
-async fn a_message_that_was_staged_twice_is_left_over_only_until_the_next_attempt() {
+async fn second_staged_message_is_removed_by_the_next_attempt() {
     let files = in_one();
     let files = borrowed(&files);
     let (fake, message, late) = lost(&files).await;
@@ -330,7 +331,7 @@ async fn a_message_that_was_staged_twice_is_left_over_only_until_the_next_attemp
     });
     filed.unwrap();
     assert_one_complete_copy(&fake, &files);
-    assert_eq!(fake.messages(ADA).len(), 1, "the one that came late is taken away");
+    assert_eq!(fake.messages(ADA).len(), 1, "the delayed message is removed");
 
     let (fake, message, late) = lost(&files).await;
     file(&self::graph(&fake), &message, Attempt::Retry).await.unwrap();
@@ -340,12 +341,12 @@ async fn a_message_that_was_staged_twice_is_left_over_only_until_the_next_attemp
     let again = file(&self::graph(&fake), &message, Attempt::Retry).await.unwrap();
     assert_eq!(again.result, FilingResult::Skipped);
     assert_one_complete_copy(&fake, &files);
-    assert_eq!(fake.messages(ADA).len(), 1, "the one that came late is taken away");
+    assert_eq!(fake.messages(ADA).len(), 1, "the delayed message is removed");
 }
 
-/// Its answer is lost, and it comes when the same file could have been sent again long ago.
+/// The response is lost, and the file appears after the time at which it could have been sent again.
 #[tokio::test]
-async fn a_file_that_comes_late_is_in_the_message_once() {
+async fn delayed_file_is_attached_once() {
     let (in_one_request, in_one_piece) = (bytes(1, 2_000_000), bytes(2, 3_500_000));
     for (kind, big) in [(Kind::AttachmentCreate, &in_one_request), (Kind::Upload, &in_one_piece)] {
         let files: [(&str, &[u8]); 3] = [("a", &in_one_request), ("b", big), ("c", big)];
@@ -353,7 +354,7 @@ async fn a_file_that_comes_late_is_in_the_message_once() {
         let late = Gate::default();
         fake.fault(On::kind(kind), Fault::DoLater(late.clone()));
         let message = message("1", &files);
-        assert_late(&file(&graph(&fake), &message, Attempt::First).await.unwrap_err());
+        assert_outcome_unknown(&file(&graph(&fake), &message, Attempt::First).await.unwrap_err());
         assert_eq!(fake.count(kind), 1, "it is not sent again");
         late.open();
         late.done(1).await;
@@ -363,9 +364,9 @@ async fn a_file_that_comes_late_is_in_the_message_once() {
     }
 }
 
-/// The address for an upload is good for a while only, and what it says then is said in many ways.
+/// The URL of an upload expires, and the codes that report this are not documented.
 #[tokio::test]
-async fn an_upload_that_is_refused_in_the_middle_begins_anew() {
+async fn rejected_upload_starts_again() {
     let big = bytes(1, 9_000_000);
     let files: [(&str, &[u8]); 1] = [("a", &big)];
     for (status, code) in [

@@ -1,4 +1,4 @@
-//! Answers that never come, or that nobody can read: one copy all the same.
+//! Lost and unreadable responses leave one copy.
 
 use std::time::Duration;
 
@@ -10,17 +10,18 @@ use mailbox::{
 use model::FilingResult;
 
 use crate::support::{
-    ADA, Vault, assert_late, assert_one_complete_copy, config, file, file_at_last, graph, graph_with, message, tenant,
+    ADA, Vault, assert_one_complete_copy, assert_outcome_unknown, config, file, file_with_retry, graph, graph_with,
+    message, tenant,
 };
 
-/// Every way of not knowing whether it was done; and whether it may still be under way.
+/// Every fault with an unknown outcome, and whether the request may still be in progress after it.
 fn unclear() -> Vec<(Fault, bool)> {
     let refusals = [(500, false), (502, true), (503, false), (504, true), (509, false)];
     let refusals = refusals.map(|(status, late)| (Fault::DoAndRefuse(Refusal::new(status, "x")), late));
-    refusals.into_iter().chain([(Fault::LoseAnswer, true), (Fault::Reset, true)]).collect()
+    refusals.into_iter().chain([(Fault::LoseResponse, true), (Fault::Reset, true)]).collect()
 }
 
-/// Both ways of filing a message in one request, and which request that is.
+/// The methods of filing a message with one request, and the kind of that request.
 const WAYS: [(Way, Kind); 2] = [(Way::Json, Kind::MessageCreate), (Way::Mime, Kind::MimeImport)];
 
 async fn filing(way: Way) -> (GraphFake, Graph) {
@@ -33,7 +34,7 @@ async fn filing(way: Way) -> (GraphFake, Graph) {
 }
 
 #[tokio::test]
-async fn one_copy_is_made_whichever_answer_is_lost() {
+async fn lost_response_leaves_one_copy() {
     let files: [(&str, &[u8]); 1] = [("a", b"a")];
     let clean = tenant().await;
     file(&graph(&clean), &message("1", &files), Attempt::Retry).await.unwrap();
@@ -43,7 +44,7 @@ async fn one_copy_is_made_whichever_answer_is_lost() {
         for (fault, _) in unclear() {
             let fake = tenant().await;
             fake.fault(On::any().nth(n), fault.clone());
-            let filed = file_at_last(&graph(&fake), &message("1", &files), Attempt::Retry).await;
+            let filed = file_with_retry(&graph(&fake), &message("1", &files), Attempt::Retry).await;
             assert!(filed.is_ok(), "{:?} {fault:?}: {filed:?}", requests[n - 1]);
             assert_one_complete_copy(&fake, &files);
         }
@@ -51,7 +52,7 @@ async fn one_copy_is_made_whichever_answer_is_lost() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_lost_for_good_leaves_work_that_another_attempt_finishes() {
+async fn retry_completes_a_filing_after_an_outage() {
     let clean = tenant().await;
     file(&graph(&clean), &message("1", &[]), Attempt::First).await.unwrap();
     let requests = clean.requests();
@@ -76,25 +77,25 @@ async fn an_answer_that_is_lost_for_good_leaves_work_that_another_attempt_finish
 }
 
 #[tokio::test]
-async fn an_answer_that_cannot_be_read_is_looked_into() {
-    let page = Fault::Answer { status: 201, headers: Vec::new(), body: b"<html>".to_vec() };
-    let endless = Fault::Answer { status: 201, headers: Vec::new(), body: vec![b' '; 17 * 1024 * 1024] };
+async fn unreadable_response_is_followed_by_a_lookup() {
+    let page = Fault::Respond { status: 201, headers: Vec::new(), body: b"<html>".to_vec() };
+    let endless = Fault::Respond { status: 201, headers: Vec::new(), body: vec![b' '; 17 * 1024 * 1024] };
     for fault in [page, endless] {
         let fake = tenant().await;
         fake.fault(On::kind(Kind::MessageCreate), fault);
-        file_at_last(&graph(&fake), &message("1", &[]), Attempt::First).await.unwrap();
+        file_with_retry(&graph(&fake), &message("1", &[]), Attempt::First).await.unwrap();
         assert_one_complete_copy(&fake, &[]);
     }
 }
 
-/// Nobody answers, and what was asked for goes on: the copy comes when nobody waits for it any more.
+/// The connection breaks, and the request is carried out later.
 #[tokio::test]
-async fn a_copy_that_comes_after_its_answer_was_lost_stays_the_only_one() {
+async fn delayed_copy_stays_the_only_one() {
     for (way, kind) in WAYS {
         let (fake, graph) = filing(way).await;
         let gate = Gate::default();
         fake.fault(On::kind(kind), Fault::DoLater(gate.clone()));
-        assert_late(&file(&graph, &message("1", &[]), Attempt::First).await.unwrap_err());
+        assert_outcome_unknown(&file(&graph, &message("1", &[]), Attempt::First).await.unwrap_err());
         assert_eq!((fake.count(kind), fake.visible(ADA).len()), (1, 0), "it is not sent again");
         gate.open();
         gate.done(1).await;
@@ -104,53 +105,54 @@ async fn a_copy_that_comes_after_its_answer_was_lost_stays_the_only_one() {
 }
 
 #[tokio::test]
-async fn an_answer_of_nobody_who_knows_is_a_lost_one() {
-    let page = |status| Fault::Answer { status, headers: Vec::new(), body: b"<html>".to_vec() };
+async fn gateway_response_counts_as_lost() {
+    let page = |status| Fault::Respond { status, headers: Vec::new(), body: b"<html>".to_vec() };
     let graphs = |status| Fault::Refuse(Refusal::new(status, "UnknownError"));
     for fault in [page(408), page(500), page(502), page(503), page(504), graphs(408), graphs(502), graphs(504)] {
         for (way, kind) in WAYS {
             let (fake, graph) = filing(way).await;
             fake.fault(On::kind(kind), fault.clone());
-            assert_late(&file(&graph, &message("1", &[]), Attempt::First).await.unwrap_err());
+            assert_outcome_unknown(&file(&graph, &message("1", &[]), Attempt::First).await.unwrap_err());
             assert_eq!(fake.count(kind), 1, "{fault:?}");
         }
     }
 }
 
-/// An earlier 429 may have taken all of it.
+/// An earlier throttled request may have used the whole retry budget.
 #[tokio::test]
-async fn a_lost_answer_is_waited_for_where_no_patience_is_left() {
+async fn lost_response_delays_the_retry_without_a_retry_budget() {
     for (way, kind) in WAYS {
         let fake = tenant().await;
         fake.grant_mime_import();
         let mut config = config(&fake);
         (config.way, config.retry_budget) = (way, Duration::ZERO);
         let graph = graph_with(config, Vault::with(CLIENT_SECRET));
-        fake.fault(On::kind(kind), Fault::LoseAnswer);
-        assert_late(&file(&graph, &message("1", &[]), Attempt::First).await.unwrap_err());
+        fake.fault(On::kind(kind), Fault::LoseResponse);
+        assert_outcome_unknown(&file(&graph, &message("1", &[]), Attempt::First).await.unwrap_err());
 
         fake.fault(On::kind(kind), Fault::Refuse(Refusal::new(504, "UnknownError").retry_after("600")));
         let error = file(&graph, &message("2", &[]), Attempt::First).await.unwrap_err();
         let MailboxError::Unavailable { retry_after, .. } = error else { panic!("{error:?}") };
-        assert_eq!(retry_after, Some(Duration::from_secs(600)), "what was asked for is longer");
+        assert_eq!(retry_after, Some(Duration::from_secs(600)), "the requested wait is longer");
     }
 }
 
-/// What cuts off an answer mostly cuts off the look as well.
+/// The cause of a lost response often makes the lookup fail too.
 #[tokio::test]
-async fn a_lost_answer_is_waited_for_whatever_becomes_of_the_look() {
+async fn lost_response_delays_the_retry_when_the_lookup_fails() {
     let refuse = |status, code| Fault::Refuse(Refusal::new(status, code));
-    let looks = [Fault::Reset, refuse(503, "ErrorServerBusy"), refuse(403, "ErrorAccessDenied"), refuse(400, "x")];
-    for look in looks {
+    let lookup_faults =
+        [Fault::Reset, refuse(503, "ErrorServerBusy"), refuse(403, "ErrorAccessDenied"), refuse(400, "x")];
+    for lookup_fault in lookup_faults {
         for (way, kind) in WAYS {
             let (fake, graph) = filing(way).await;
-            fake.fault(On::kind(kind), Fault::LoseAnswer);
-            fake.fault(On::kind(Kind::MessageSearch).times(1000), look.clone());
-            assert_late(&file(&graph, &message("1", &[]), Attempt::First).await.unwrap_err());
+            fake.fault(On::kind(kind), Fault::LoseResponse);
+            fake.fault(On::kind(Kind::MessageSearch).times(1000), lookup_fault.clone());
+            assert_outcome_unknown(&file(&graph, &message("1", &[]), Attempt::First).await.unwrap_err());
         }
     }
     let (fake, graph) = filing(Way::Json).await;
-    fake.fault(On::kind(Kind::MessageCreate), Fault::LoseAnswer);
+    fake.fault(On::kind(Kind::MessageCreate), Fault::LoseResponse);
     let throttled = Refusal::new(429, "ApplicationThrottled").retry_after("600");
     fake.fault(On::kind(Kind::MessageSearch), Fault::Refuse(throttled));
     let error = file(&graph, &message("1", &[]), Attempt::First).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! What every test needs: a tenant, an adapter, a message.
+//! Tenants, adapters and messages for the tests.
 
 use std::{
     sync::{
@@ -22,15 +22,15 @@ pub(crate) const ADA: &str = "ada@example.com";
 /// The archive folder.
 pub(crate) const FOLDER: &str = "WhatsApp Archiver";
 
-/// A secret store that says what it was asked.
+/// A secret store that counts the requests.
 pub(crate) struct Vault {
     pub(crate) secret: Mutex<EntraSecret>,
-    pub(crate) asked: Mutex<usize>,
+    pub(crate) requests: Mutex<usize>,
 }
 
 impl Vault {
     pub(crate) fn new(secret: EntraSecret) -> Arc<Self> {
-        Arc::new(Self { secret: Mutex::new(secret), asked: Mutex::default() })
+        Arc::new(Self { secret: Mutex::new(secret), requests: Mutex::default() })
     }
 
     pub(crate) fn with(secret: &str) -> Arc<Self> {
@@ -41,7 +41,7 @@ impl Vault {
 #[async_trait]
 impl Credentials for Vault {
     async fn get(&self) -> Result<EntraSecret, MailboxError> {
-        *self.asked.lock().unwrap() += 1;
+        *self.requests.lock().unwrap() += 1;
         Ok(self.secret.lock().unwrap().clone())
     }
 }
@@ -52,7 +52,7 @@ pub(crate) async fn tenant() -> GraphFake {
     fake
 }
 
-/// Waits are a thousandth of what they are in production.
+/// Waits are a thousandth of those in production.
 pub(crate) fn config(fake: &GraphFake) -> GraphConfig {
     let mut config = GraphConfig::new(Cloud::Global, TENANT_ID, CLIENT_ID);
     config.graph_url = Some(fake.url().parse().unwrap());
@@ -92,32 +92,31 @@ pub(crate) async fn file(graph: &Graph, message: &Message, attempt: Attempt) -> 
     graph.file(&mailbox, message, attempt).await
 }
 
-/// The same; where nobody knows whether it came, a second attempt, as a queue makes it after the wait that was asked for:
-/// long enough for a copy that is under way. Nobody waits here.
-pub(crate) async fn file_at_last(graph: &Graph, message: &Message, attempt: Attempt) -> Result<Filed, MailboxError> {
+/// Files a message, and files it again if the outcome is unknown, without the wait between the attempts.
+pub(crate) async fn file_with_retry(graph: &Graph, message: &Message, attempt: Attempt) -> Result<Filed, MailboxError> {
     match file(graph, message, attempt).await {
         Err(
             error @ (MailboxError::Unavailable { retry_after: Some(_), .. }
             | MailboxError::Unrecognized { retry_after: Some(_), .. }),
         ) => {
-            assert_late(&error);
+            assert_outcome_unknown(&error);
             file(graph, message, Attempt::Retry).await
         }
         result => result,
     }
 }
 
-/// Asserts that nobody tries again before a copy has come that may be under way.
-pub(crate) fn assert_late(error: &MailboxError) {
+/// Asserts that the retry waits until a copy would have appeared.
+pub(crate) fn assert_outcome_unknown(error: &MailboxError) {
     let (MailboxError::Unavailable { retry_after: Some(wait), .. }
     | MailboxError::Unrecognized { retry_after: Some(wait), .. }) = error
     else {
-        panic!("not late: {error:?}")
+        panic!("not an unknown outcome: {error:?}")
     };
     assert!(*wait >= MailboxError::SETTLE_TIME, "{error:?}");
 }
 
-/// A file of so many bytes, no two stretches of it the same.
+/// A file of this length, whose parts are all different.
 pub(crate) fn bytes(seed: u8, length: usize) -> Vec<u8> {
     (0..length).map(|at| (at as u32).wrapping_mul(2_654_435_761).to_be_bytes()[usize::from(seed) % 3] ^ seed).collect()
 }
@@ -155,7 +154,7 @@ pub(crate) fn message_of(item: &str, from: &str, to: &str, files: &[(&str, &[u8]
     Message { item: item.parse().unwrap(), message_id, mime: mime.into() }
 }
 
-/// Asserts that Ada sees exactly one message, that it is complete, and that it is no draft.
+/// Asserts that Ada sees exactly one message, that it is complete, and that it is not a draft.
 pub(crate) fn assert_one_complete_copy(fake: &GraphFake, files: &[(&str, &[u8])]) {
     let visible = fake.visible(ADA);
     assert_eq!(visible.len(), 1, "copies that Ada sees");
@@ -167,5 +166,5 @@ pub(crate) fn assert_one_complete_copy(fake: &GraphFake, files: &[(&str, &[u8])]
     let mut wanted = files.to_vec();
     stored.sort_unstable();
     wanted.sort_unstable();
-    assert!(stored == wanted, "the attachments are not the message's");
+    assert!(stored == wanted, "the attachments differ from those of the message");
 }

@@ -1,4 +1,4 @@
-//! The token: proved by a secret or a certificate, kept, renewed.
+//! Requesting, caching and renewing the token.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -20,24 +20,24 @@ fn certificate(certificate: &str, key: &str) -> EntraSecret {
 fn setup(error: &MailboxError) -> &str {
     match error {
         MailboxError::Setup { detail } => detail,
-        other => panic!("not a set-up error: {other:?}"),
+        other => panic!("not a configuration error: {other:?}"),
     }
 }
 
 #[tokio::test]
-async fn a_token_is_asked_for_once_and_the_secret_too() {
+async fn token_and_secret_are_fetched_once() {
     let fake = tenant().await;
     let vault = Vault::with(CLIENT_SECRET);
     let graph = graph_with(config(&fake), vault.clone());
-    assert_eq!(*vault.asked.lock().unwrap(), 0, "nothing is fetched before it is needed");
+    assert_eq!(*vault.requests.lock().unwrap(), 0, "nothing is fetched before it is needed");
     file(&graph, &message("1", &[]), Attempt::First).await.unwrap();
     file(&graph, &message("2", &[]), Attempt::First).await.unwrap();
     assert_eq!(fake.count(Kind::Token), 1);
-    assert_eq!(*vault.asked.lock().unwrap(), 1);
+    assert_eq!(*vault.requests.lock().unwrap(), 1);
 }
 
 #[tokio::test]
-async fn many_requests_that_need_a_token_ask_for_one() {
+async fn concurrent_requests_share_one_token() {
     let fake = tenant().await;
     let graph = graph(&fake);
     let gate = Gate::default();
@@ -52,17 +52,17 @@ async fn many_requests_that_need_a_token_ask_for_one() {
 }
 
 #[tokio::test]
-async fn a_token_that_lives_no_time_is_renewed_before_each_request() {
+async fn expired_token_is_renewed_before_each_request() {
     let fake = tenant().await;
     fake.set_token_lifetime(Duration::ZERO);
     let graph = graph(&fake);
     let error = graph.find(&ADA.parse().unwrap()).await.unwrap_err();
     assert!(setup(&error).contains("InvalidAuthenticationToken"));
-    assert_eq!(fake.count(Kind::Token), 2, "once, and once more after the refusal");
+    assert_eq!(fake.count(Kind::Token), 2, "a second token is requested after the rejection");
 }
 
 #[tokio::test]
-async fn a_token_that_graph_refuses_is_renewed_once() {
+async fn rejected_token_is_renewed_once() {
     let fake = tenant().await;
     let graph = graph(&fake);
     let ada = mailbox(&graph, ADA).await;
@@ -73,25 +73,25 @@ async fn a_token_that_graph_refuses_is_renewed_once() {
 }
 
 #[tokio::test]
-async fn a_rotated_secret_is_fetched_again() {
+async fn rotated_secret_is_fetched_again() {
     let fake = tenant().await;
     let vault = Vault::with("old");
     let graph = graph_with(config(&fake), vault.clone());
     fake.set_client_secret("new");
     let error = graph.find(&ADA.parse().unwrap()).await.unwrap_err();
     assert!(setup(&error).contains("AADSTS7000215"), "{error}");
-    assert_eq!((*vault.asked.lock().unwrap(), fake.count(Kind::Token)), (2, 1), "the same secret is not shown twice");
+    assert_eq!((*vault.requests.lock().unwrap(), fake.count(Kind::Token)), (2, 1), "the same secret is not sent twice");
     *vault.secret.lock().unwrap() = EntraSecret::ClientSecret("new".to_owned().into());
     assert!(graph.find(&ADA.parse().unwrap()).await.unwrap().is_some());
 }
 
 #[tokio::test]
-async fn a_secret_that_is_rotated_between_two_fetches_is_no_error() {
+async fn secret_rotated_between_two_fetches_is_accepted() {
     struct Rotating(AtomicBool);
     #[async_trait::async_trait]
     impl mailbox::entra::Credentials for Rotating {
         async fn get(&self) -> Result<EntraSecret, MailboxError> {
-            let secret = if self.0.swap(true, Ordering::SeqCst) { CLIENT_SECRET } else { "the one before" };
+            let secret = if self.0.swap(true, Ordering::SeqCst) { CLIENT_SECRET } else { "previous" };
             Ok(EntraSecret::ClientSecret(secret.to_owned().into()))
         }
     }
@@ -103,18 +103,18 @@ async fn a_secret_that_is_rotated_between_two_fetches_is_no_error() {
 }
 
 #[tokio::test]
-async fn a_certificate_proves_it_as_well() {
+async fn certificate_is_accepted_as_a_credential() {
     let fake = tenant().await;
     fake.set_certificate(CERTIFICATE);
     let graph = graph_with(config(&fake), Vault::new(certificate(CERTIFICATE, KEY)));
     assert!(graph.find(&ADA.parse().unwrap()).await.unwrap().is_some());
     fake.revoke_tokens();
     assert!(graph.file(&mailbox(&graph, ADA).await, &message("1", &[]), Attempt::First).await.is_ok());
-    assert_eq!(fake.count(Kind::Token), 2, "an assertion is used once: each token has its own");
+    assert_eq!(fake.count(Kind::Token), 2, "each token is requested with a new assertion");
 }
 
 #[tokio::test]
-async fn a_certificate_that_is_not_registered_is_a_set_up_error() {
+async fn unregistered_certificate_is_a_configuration_error() {
     let fake = tenant().await;
     let graph = graph_with(config(&fake), Vault::new(certificate(CERTIFICATE, KEY)));
     let error = graph.find(&ADA.parse().unwrap()).await.unwrap_err();
@@ -122,19 +122,19 @@ async fn a_certificate_that_is_not_registered_is_a_set_up_error() {
 }
 
 #[tokio::test]
-async fn a_broken_secret_is_a_set_up_error_and_nobody_is_asked() {
+async fn invalid_secret_is_a_configuration_error() {
     let broken = KEY.replace("MII", "AAA");
     for secret in [certificate("no PEM", KEY), certificate(CERTIFICATE, "no PEM"), certificate(CERTIFICATE, &broken)] {
         let fake = tenant().await;
         let graph = graph_with(config(&fake), Vault::new(secret));
         let error = graph.find(&ADA.parse().unwrap()).await.unwrap_err();
-        assert!(setup(&error).contains("the secret's"), "{error}");
+        assert!(setup(&error).contains("in the secret"), "{error}");
         assert_eq!(fake.requests(), []);
     }
 }
 
 #[tokio::test]
-async fn wrong_ids_are_told_apart() {
+async fn wrong_tenant_and_client_have_their_own_codes() {
     let fake = tenant().await;
     let mut tenant_wrong = config(&fake);
     tenant_wrong.tenant_id = "other.example".into();
@@ -148,19 +148,19 @@ async fn wrong_ids_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_login_endpoint_that_fails_is_asked_again() {
+async fn failed_token_request_is_retried() {
     let fake = tenant().await;
     fake.fault(On::kind(Kind::Token), Fault::Refuse(Refusal::new(503, "x")));
     fake.fault(On::kind(Kind::Token).nth(2), Fault::Reset);
     fake.fault(On::kind(Kind::Token).nth(3), Fault::Refuse(Refusal::new(429, "x").retry_after("0.001")));
-    let passing = br#"{"error":"temporarily_unavailable","error_codes":[90033]}"#.to_vec();
-    fake.fault(On::kind(Kind::Token).nth(4), Fault::Answer { status: 400, headers: Vec::new(), body: passing });
+    let transient = br#"{"error":"temporarily_unavailable","error_codes":[90033]}"#.to_vec();
+    fake.fault(On::kind(Kind::Token).nth(4), Fault::Respond { status: 400, headers: Vec::new(), body: transient });
     assert!(graph(&fake).find(&ADA.parse().unwrap()).await.unwrap().is_some());
     assert_eq!(fake.count(Kind::Token), 5);
 }
 
 #[tokio::test]
-async fn a_login_endpoint_that_stays_down_is_an_outage() {
+async fn login_endpoint_outage_is_a_transient_failure() {
     let fake = tenant().await;
     fake.fault(On::kind(Kind::Token).times(1000), Fault::Refuse(Refusal::new(503, "x").retry_after("120")));
     let error = graph(&fake).find(&ADA.parse().unwrap()).await.unwrap_err();
@@ -170,7 +170,7 @@ async fn a_login_endpoint_that_stays_down_is_an_outage() {
 }
 
 #[tokio::test]
-async fn whoever_waited_for_a_token_that_was_not_given_does_not_ask_again_at_once() {
+async fn waiters_share_a_failed_token_request() {
     let fake = tenant().await;
     let graph = graph(&fake);
     fake.fault(On::kind(Kind::Token).times(1000), Fault::Refuse(Refusal::new(503, "x").retry_after("120")));
@@ -184,7 +184,7 @@ async fn whoever_waited_for_a_token_that_was_not_given_does_not_ask_again_at_onc
         );
     }
     assert_eq!(fake.count(Kind::Token), 1);
-    // Whoever comes then asks.
+    // A later call sends a new request.
     fake.clear_faults();
     assert!(graph.find(&address).await.unwrap().is_some());
 }

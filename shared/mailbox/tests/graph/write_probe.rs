@@ -15,14 +15,14 @@ async fn write_probe_creates_finds_and_deletes_a_message() {
     assert!(fake.messages(ADA).is_empty());
 }
 
-/// What a tenant looks like in which lookups see nothing.
+/// A tenant in which lookups find nothing.
 #[tokio::test]
 async fn write_probe_shows_a_lookup_that_finds_nothing() {
     for (nth, expected) in [(1, (false, true)), (2, (true, false))] {
         let fake = tenant().await;
         let graph = graph(&fake);
         let ada = mailbox(&graph, ADA).await;
-        let nothing = Fault::Answer { status: 200, headers: Vec::new(), body: br#"{"value":[]}"#.to_vec() };
+        let nothing = Fault::Respond { status: 200, headers: Vec::new(), body: br#"{"value":[]}"#.to_vec() };
         fake.fault(On::kind(Kind::MessageSearch).nth(nth), nothing);
         let probe = graph.write_probe(&ada).await.unwrap();
         assert_eq!((probe.found_by_message_id, probe.found_by_item_id), expected);

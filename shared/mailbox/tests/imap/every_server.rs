@@ -1,4 +1,4 @@
-//! What holds on every real server: Dovecot, Cyrus and Courier.
+//! Behaviour on every real server: Dovecot, Cyrus and Courier.
 
 use mailbox::{Attempt, Identity, Mailbox, MailboxError, Mailboxes, Message};
 use model::{FilingResult, Sha256};
@@ -6,7 +6,8 @@ use model::{FilingResult, Sha256};
 use crate::{
     outages::losing,
     support::{
-        ADA, AnyServer, BOB, NOBODY, Vault, adas, assert_late, config, file, imap_with, mailbox, message, setup,
+        ADA, AnyServer, BOB, NOBODY, Vault, adas, assert_outcome_unknown, config, file, imap_with, mailbox, message,
+        setup,
     },
 };
 
@@ -68,7 +69,7 @@ async fn lost_response_leaves_one_copy_on_every_server() {
         let host = losing(server.port(), "APPENDUID").await;
         let imap = imap_with(config(&host), Vault::with(dovecot::MASTER_PASSWORD, None));
         let message = message("1", 0);
-        assert_late(&file(&imap, &message, Attempt::First).await.unwrap_err());
+        assert_outcome_unknown(&file(&imap, &message, Attempt::First).await.unwrap_err());
         let filed = file(&imap, &message, Attempt::Retry).await.unwrap();
         assert_eq!(filed.result, FilingResult::Skipped, "{name}");
         assert_eq!(server.copies().len(), 1, "{name}");

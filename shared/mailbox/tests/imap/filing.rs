@@ -20,7 +20,7 @@ async fn copy_is_the_message_with_its_own_date_and_flag() {
     let copy = assert_one_copy(&server, &message);
     assert!(filed.message.ends_with(&format!("/{}", copy.uid)), "the id is the server's UID");
     assert_eq!(server.copies(BOB, FOLDER).unwrap(), []);
-    let subscribed = server.ask(ADA, "INBOX", "LSUB \"\" *").unwrap();
+    let subscribed = server.run_in(ADA, "INBOX", "LSUB \"\" *").unwrap();
     assert!(subscribed.iter().any(|line| line.contains(FOLDER)), "mail clients show the folder: {subscribed:?}");
 }
 
@@ -84,7 +84,7 @@ async fn lookup_creates_nothing() {
     let server = server();
     let imap = imap(&server);
     assert_eq!(imap.holds(&adas(), &message("1", 0).identity()).await.unwrap(), None);
-    let folders = server.ask(ADA, "INBOX", "LIST \"\" *").unwrap();
+    let folders = server.run_in(ADA, "INBOX", "LIST \"\" *").unwrap();
     assert!(!folders.iter().any(|line| line.contains(FOLDER)), "{folders:?}");
 }
 
@@ -99,7 +99,7 @@ async fn two_concurrent_filings_create_one_folder() {
     one.unwrap();
     other.unwrap();
     assert_eq!(server.copies(ADA, FOLDER).unwrap().len(), 2);
-    let folders = server.ask(ADA, "INBOX", "LIST \"\" *").unwrap();
+    let folders = server.run_in(ADA, "INBOX", "LIST \"\" *").unwrap();
     assert_eq!(folders.iter().filter(|line| line.contains(FOLDER)).count(), 1);
 }
 
@@ -108,7 +108,7 @@ async fn deleted_folder_is_created_again() {
     let server = server();
     let imap = imap(&server);
     file(&imap, &message("1", 0), Attempt::First).await.unwrap();
-    server.ask(ADA, "INBOX", &format!("DELETE \"{FOLDER}\"")).unwrap();
+    server.run_in(ADA, "INBOX", &format!("DELETE \"{FOLDER}\"")).unwrap();
     let message = message("2", 0);
     file(&imap, &message, Attempt::First).await.unwrap();
     assert_one_copy(&server, &message);
@@ -141,7 +141,7 @@ async fn mailbox_above_its_quota_is_full() {
 
 #[tokio::test]
 async fn message_above_the_size_limit_is_rejected() {
-    let server = server_with(Options { largest: Some(20_000), ..Options::default() });
+    let server = server_with(Options { max_message_bytes: Some(20_000), ..Options::default() });
     let imap = imap(&server);
     for message in [message("1", 40_000), message("2", 400_000)] {
         let error = file(&imap, &message, Attempt::First).await.unwrap_err();

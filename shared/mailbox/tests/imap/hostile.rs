@@ -12,7 +12,8 @@ use tokio::{
 };
 
 use crate::support::{
-    ADA, Vault, assert_late, assert_not_sent, config, file, imap_with, message, setup, unavailable, unrecognized,
+    ADA, Vault, assert_not_sent, assert_outcome_unknown, config, file, imap_with, message, setup, unavailable,
+    unrecognized,
 };
 
 /// The response to a command, by its name; `%` is the command's tag.
@@ -112,7 +113,7 @@ async fn garbage_and_endless_responses_are_temporary_failures() {
         if index < TOO_LONG {
             assert_not_sent(&error)
         } else {
-            assert_late(&error)
+            assert_outcome_unknown(&error)
         }
         assert_eq!(error.to_string().contains("exceeds"), too_long, "{index}: {error}");
     }
@@ -149,7 +150,7 @@ async fn secret_is_sent_to_imap_servers_only() {
 #[tokio::test]
 async fn bye_leaves_the_outcome_unknown_only_after_the_message() {
     let bye: Script = |command| (command == "APPEND").then(|| b"* BYE shutting down\r\n".to_vec());
-    assert_late(&filed(bye).await.unwrap_err());
+    assert_outcome_unknown(&filed(bye).await.unwrap_err());
     // Without LITERAL+ the server has to accept the size first.
     let greeting = b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR] ready\r\n".to_vec();
     let script: Script = |command| match command {
@@ -196,7 +197,7 @@ async fn message_above_appendlimit_is_not_sent() {
 }
 
 #[tokio::test]
-async fn search_without_a_result_is_not_an_absent_copy() {
+async fn search_without_a_result_is_not_a_missing_copy() {
     let script: Script = |command| match command {
         "EXAMINE" => Some(b"* OK [UIDVALIDITY 1] valid\r\n% OK\r\n".to_vec()),
         _ => None,
@@ -223,7 +224,7 @@ async fn refused_namespace_falls_back_to_list() {
     for script in scripts {
         filed(script).await.unwrap();
     }
-    // A server that fails at the moment is not asked in another way.
+    // A transient failure of the server is not worked around with another command.
     let error = filed(|command| match command {
         "AUTHENTICATE" => Some(b"% OK [CAPABILITY IMAP4rev1 NAMESPACE LITERAL+] in\r\n".to_vec()),
         "NAMESPACE" => Some(b"% NO [UNAVAILABLE] try again\r\n".to_vec()),
@@ -280,7 +281,7 @@ async fn untagged_bad_after_the_message_leaves_the_outcome_unknown() {
     })
     .await
     .unwrap_err();
-    assert_late(&error);
+    assert_outcome_unknown(&error);
     assert!(error.to_string().contains("line too long"), "{error}");
 }
 
@@ -300,7 +301,7 @@ async fn login_that_is_rejected_once_is_not_the_absence_of_a_mailbox() {
 }
 
 #[tokio::test]
-async fn search_that_the_server_refuses_hides_no_copy() {
+async fn rejected_search_hides_no_copy() {
     static SEARCHES: AtomicUsize = AtomicUsize::new(0);
     let host = scripted(GREETING.to_vec(), |command| match command {
         "EXAMINE" => Some(b"* OK [UIDVALIDITY 1] valid\r\n% OK\r\n".to_vec()),

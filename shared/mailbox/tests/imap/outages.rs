@@ -14,8 +14,8 @@ use tokio::{
 };
 
 use crate::support::{
-    ADA, FOLDER, Vault, assert_late, assert_not_sent, assert_one_copy, config, file, imap_with, mailbox, message,
-    server,
+    ADA, FOLDER, Vault, assert_not_sent, assert_one_copy, assert_outcome_unknown, config, file, imap_with, mailbox,
+    message, server,
 };
 
 /// A proxy to the server that breaks the connection once, after this many bytes.
@@ -86,7 +86,7 @@ async fn connection_broken_anywhere_leaves_one_copy_after_a_retry() {
         let before = whole - uncut.left();
         file(&imap, message, Attempt::First).await.unwrap();
         let after = whole - uncut.left();
-        server.ask(ADA, "INBOX", &format!("DELETE \"{FOLDER}\"")).unwrap();
+        server.run_in(ADA, "INBOX", &format!("DELETE \"{FOLDER}\"")).unwrap();
         // In CREATE, before the literal, at its start, in its middle, before its last byte, and before what ends it.
         let length = message.mime.in_memory().len();
         for cut in [before + 5, after - length - 10, after - length + 1, after - length / 2, after - 3, after - 1] {
@@ -99,11 +99,11 @@ async fn connection_broken_anywhere_leaves_one_copy_after_a_retry() {
             if cut == before + 5 || (large && cut == after - length - 10) {
                 assert_not_sent(&error)
             } else {
-                assert_late(&error)
+                assert_outcome_unknown(&error)
             }
             file(&imap, message, Attempt::Retry).await.unwrap();
             assert_one_copy(&server, message);
-            server.ask(ADA, "INBOX", &format!("DELETE \"{FOLDER}\"")).unwrap();
+            server.run_in(ADA, "INBOX", &format!("DELETE \"{FOLDER}\"")).unwrap();
         }
     }
 }
@@ -135,7 +135,7 @@ async fn server_killed_within_a_message_has_one_copy_after_a_retry() {
         reached.await.unwrap();
         server.kill();
     });
-    assert_late(&filed.unwrap_err());
+    assert_outcome_unknown(&filed.unwrap_err());
     server.run().unwrap();
     let second = imap_with(config(&host), Vault::with(MASTER_PASSWORD, None));
     assert_eq!(file(&second, &message, Attempt::Retry).await.unwrap().result, FilingResult::Imported);
@@ -181,7 +181,7 @@ async fn lost_response_makes_no_second_copy() {
     let server = server();
     let message = message("1", 0);
     let imap = imap_with(config(&losing(server.port(), "APPENDUID").await), Vault::with(MASTER_PASSWORD, None));
-    assert_late(&file(&imap, &message, Attempt::First).await.unwrap_err());
+    assert_outcome_unknown(&file(&imap, &message, Attempt::First).await.unwrap_err());
     // The server has stored it.
     assert_one_copy(&server, &message);
     assert_eq!(file(&imap, &message, Attempt::Retry).await.unwrap().result, FilingResult::Skipped);

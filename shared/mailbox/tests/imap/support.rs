@@ -209,7 +209,7 @@ pub(crate) fn unrecognized(error: &MailboxError) -> &str {
 }
 
 /// Asserts that the outcome is unknown: the retry waits until a copy would have appeared.
-pub(crate) fn assert_late(error: &MailboxError) {
+pub(crate) fn assert_outcome_unknown(error: &MailboxError) {
     let MailboxError::Unavailable { retry_after: Some(wait), .. } = error else { panic!("not late: {error:?}") };
     assert_eq!(*wait, MailboxError::SETTLE_TIME);
 }

@@ -1,5 +1,5 @@
-//! Exchange Online's way in: an application's token from Entra, shown by XOAUTH2. The token is a fake's, the server that
-//! looks into it is real.
+//! The login to Exchange Online: a token of the application from Entra, sent by XOAUTH2. The token comes from a fake; the server
+//! that checks it is Dovecot.
 
 use std::sync::{Arc, Mutex};
 
@@ -25,7 +25,7 @@ impl Credentials for Vault {
     }
 }
 
-/// What the endpoint that looks into tokens was shown, and whether it finds them good.
+/// The endpoint that checks tokens: the tokens that it received, and whether it accepts them.
 #[derive(Clone, Default)]
 struct Introspection {
     shown: Arc<Mutex<Vec<String>>>,
@@ -34,7 +34,7 @@ struct Introspection {
 
 impl Introspection {
     async fn start(&self) -> String {
-        async fn look(State(this): State<Introspection>, form: String) -> Json<Value> {
+        async fn introspect(State(this): State<Introspection>, form: String) -> Json<Value> {
             let mut form = url::form_urlencoded::parse(form.as_bytes());
             let token = form.find(|(name, _)| name == "token").unwrap().1.into_owned();
             this.shown.lock().unwrap().push(token);
@@ -47,7 +47,7 @@ impl Introspection {
         }
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/introspect", listener.local_addr().unwrap());
-        let router = Router::new().route("/introspect", post(look)).with_state(self.clone());
+        let router = Router::new().route("/introspect", post(introspect)).with_state(self.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         url
     }
@@ -81,7 +81,7 @@ async fn token_opens_the_named_mailbox_and_is_cached() {
     assert_one_copy(&server, &message);
     assert_eq!(entra.count(Kind::Token), 1);
     assert_eq!(introspection.shown.lock().unwrap().len(), 1);
-    // The token is Ada's, as the server sees it. That is no statement about Bob's mailbox.
+    // The server takes the token for one of Ada. That says nothing about Bob's mailbox.
     setup(&imap.find(&BOB.parse().unwrap()).await.unwrap_err());
 }
 

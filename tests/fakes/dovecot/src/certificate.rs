@@ -1,4 +1,4 @@
-//! A certificate for this machine and its authority, made with the openssl that Dovecot's package installs.
+//! Creates a certificate for this machine and its authority, with the openssl that Dovecot's package installs.
 
 use std::{
     io,
@@ -29,7 +29,7 @@ pub(crate) fn make(directory: &Path) -> io::Result<()> {
         command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]);
         let status = command.args(arguments).current_dir(directory).stderr(Stdio::null()).status()?;
         if !status.success() {
-            return Err(io::Error::other("openssl failed to make a certificate"));
+            return Err(io::Error::other("creating a certificate with openssl failed"));
         }
     }
     Ok(())

@@ -24,7 +24,7 @@ pub struct Copy {
 pub struct Client {
     reader: Box<dyn BufRead>,
     writer: Box<dyn Write>,
-    /// The program that does TLS.
+    /// The process of openssl, for TLS.
     tls: Option<Child>,
 }
 
@@ -32,7 +32,7 @@ impl Client {
     /// Connects and logs in, over TLS where the certificate of an authority is given.
     ///
     /// # Errors
-    /// When the server does not answer, or refuses the login.
+    /// The server does not respond or rejects the login.
     pub fn connect(port: u16, authority: Option<&Path>, user: &str, password: &str) -> io::Result<Self> {
         let mut client = match authority {
             None => {
@@ -62,10 +62,10 @@ impl Client {
         Ok(client)
     }
 
-    /// Every message in a folder, in the order of the UIDs; none where the folder does not exist.
+    /// All messages of a folder in the order of their UIDs. Empty where the folder does not exist.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// The server does not respond.
     pub fn copies(&mut self, folder: &str) -> io::Result<Vec<Copy>> {
         let Ok(lines) = self.run(&format!("EXAMINE \"{folder}\"")) else { return Ok(Vec::new()) };
         if lines.iter().any(|(line, _)| line == "* 0 EXISTS") {
@@ -86,7 +86,7 @@ impl Client {
         Ok(copies.collect())
     }
 
-    pub(crate) fn ask(&mut self, folder: &str, command: &str) -> io::Result<Vec<String>> {
+    pub(crate) fn run_in(&mut self, folder: &str, command: &str) -> io::Result<Vec<String>> {
         self.run(&format!("SELECT \"{folder}\""))?;
         Ok(self.run(command)?.into_iter().map(|(line, _)| line).collect())
     }
@@ -101,7 +101,7 @@ impl Client {
     /// Runs a command. Returns the untagged lines of the response, each with the literal that it announces.
     ///
     /// # Errors
-    /// When the server does not answer, or refuses the command.
+    /// The server does not respond or rejects the command.
     pub fn run(&mut self, command: &str) -> io::Result<Vec<(String, Option<Vec<u8>>)>> {
         self.writer.write_all(format!("a {command}\r\n").as_bytes())?;
         self.end()

@@ -1,4 +1,4 @@
-//! The configuration of Dovecot.
+//! Writes the configuration of Dovecot.
 
 use std::{fs, io, path::Path};
 
@@ -10,7 +10,7 @@ pub(crate) fn write(directory: &Path, port: u16, options: &Options) -> io::Resul
     }
     let quota = options.quota.map(|bytes| format!("userdb_quota_rule=*:bytes={bytes}")).unwrap_or_default();
     // 0 means no limit.
-    let largest = options.largest.unwrap_or_default();
+    let max_message_bytes = options.max_message_bytes.unwrap_or_default();
     let users: String = options.users.iter().map(|user| format!("{user}:{{PLAIN}}{PASSWORD}::::::{quota}\n")).collect();
     fs::write(directory.join("users"), users)?;
     write_master(directory, MASTER_PASSWORD)?;
@@ -48,7 +48,7 @@ pub(crate) fn write(directory: &Path, port: u16, options: &Options) -> io::Resul
          mail_location = maildir:{at}/mail/%u\nmail_uid = {user}\nmail_gid = {group}\n\
          first_valid_uid = 1\nfirst_valid_gid = 1\nmail_max_userip_connections = 100\n\
          mail_plugins = quota\nprotocol imap {{\n mail_plugins = quota imap_quota\n}}\n\
-         plugin {{\n quota = count:User quota\n quota_vsizes = yes\n quota_max_mail_size = {largest}B\n}}\n\
+         plugin {{\n quota = count:User quota\n quota_vsizes = yes\n quota_max_mail_size = {max_message_bytes}B\n}}\n\
          namespace inbox {{\n inbox = yes\n prefix = {prefix}\n separator = {separator}\n}}\n\
          passdb {{\n driver = passwd-file\n master = yes\n args = {at}/masters\n pass = yes\n \
          mechanisms = plain login\n}}\n{tokens}\

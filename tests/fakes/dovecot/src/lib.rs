@@ -22,13 +22,13 @@ use options::PASSWORD;
 pub use client::{Client, Copy};
 pub use options::{MASTER, MASTER_PASSWORD, Options};
 
-/// A server that does not start in this time hangs.
+/// Time limit of the start of a server.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Debian's nobody: Dovecot does not run as root.
+/// The user id of Debian's user `nobody`, because Dovecot does not run as root.
 const NOBODY: u32 = 65534;
 
-/// A running server. It ends when it is dropped.
+/// A running server, which ends when it is dropped.
 pub struct Dovecot {
     directory: TempDir,
     port: u16,
@@ -40,7 +40,7 @@ impl Dovecot {
     /// Starts a server.
     ///
     /// # Errors
-    /// When it is not installed, or does not start.
+    /// Dovecot is not installed or does not start.
     pub fn start(options: &Options) -> io::Result<Self> {
         let directory = TempDir::new()?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
@@ -56,10 +56,10 @@ impl Dovecot {
         Ok(server)
     }
 
-    /// Starts it again, on the same port and with the same mail.
+    /// Starts the server again, on the same port and with the same mail.
     ///
     /// # Errors
-    /// When it does not start.
+    /// Dovecot does not start.
     pub fn run(&mut self) -> io::Result<()> {
         let mut command = Command::new("dovecot");
         command.arg("-F").arg("-c").arg(self.directory.path().join("dovecot.conf"));
@@ -80,14 +80,14 @@ impl Dovecot {
         Ok(())
     }
 
-    /// Ends it and every connection at once.
+    /// Kills the server and all its connections.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             let group = format!("-{}", process.id());
             // It may have ended by itself.
             Command::new("kill").args(["-KILL", "--", &group]).status().ok();
             process.wait().ok();
-            // Its children notice that, and end too.
+            // Its child processes end after it.
             let killed = Instant::now();
             while TcpStream::connect(("127.0.0.1", self.port)).is_ok() && killed.elapsed() < START_TIMEOUT {
                 std::thread::sleep(Duration::from_millis(20));
@@ -100,45 +100,45 @@ impl Dovecot {
         if self.tls { format!("localhost:{}", self.port) } else { format!("imap://127.0.0.1:{}", self.port) }
     }
 
-    /// Its port on this machine.
+    /// The port on this machine.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The certificate of its authority, in PEM, where it uses TLS.
+    /// The certificate of the authority, in PEM, where the server uses TLS.
     pub fn authority(&self) -> Option<PathBuf> {
         self.tls.then(|| self.directory.path().join("ca.pem"))
     }
 
-    /// Every message in a folder, in the order of the UIDs; none where the folder does not exist.
+    /// All messages of a folder in the order of their UIDs. Empty where the folder does not exist.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// The server does not respond.
     pub fn copies(&self, user: &str, folder: &str) -> io::Result<Vec<Copy>> {
         self.client(user)?.copies(folder)
     }
 
-    /// The untagged lines of the response to a command, after a folder was selected.
+    /// Selects a folder and runs a command. Returns the untagged lines of the response.
     ///
     /// # Errors
-    /// When the server does not answer, or refuses the command.
-    pub fn ask(&self, user: &str, folder: &str, command: &str) -> io::Result<Vec<String>> {
-        self.client(user)?.ask(folder, command)
+    /// The server does not respond or rejects the command.
+    pub fn run_in(&self, user: &str, folder: &str, command: &str) -> io::Result<Vec<String>> {
+        self.client(user)?.run_in(folder, command)
     }
 
     /// Stores a message in a folder that exists.
     ///
     /// # Errors
-    /// When the server does not accept it.
+    /// The server rejects the message.
     pub fn put(&self, user: &str, folder: &str, message: &[u8]) -> io::Result<()> {
         self.client(user)?.put(folder, message)
     }
 
     /// Changes the password of the account that may open every mailbox, and waits until the server uses it for `user`'s
-    /// mailbox: it reads its files once a second.
+    /// mailbox: Dovecot reads its files once a second.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// The file cannot be written, or the server does not use it.
     pub fn set_master_password(&self, user: &str, password: &str) -> io::Result<()> {
         configuration::write_master(self.directory.path(), password)?;
         let (authority, master) = (self.authority(), format!("{user}*{MASTER}"));
@@ -160,7 +160,7 @@ impl Dovecot {
     /// A connection of a user.
     ///
     /// # Errors
-    /// When the server does not accept the login.
+    /// The server rejects the login.
     pub fn client(&self, user: &str) -> io::Result<Client> {
         Client::connect(self.port, self.authority().as_deref(), user, PASSWORD)
     }

@@ -1,10 +1,10 @@
 //! Options and accounts of a server.
 
-/// The account that may open every mailbox.
+/// Name of the account that may open every mailbox.
 pub const MASTER: &str = "archiver";
-/// Its password.
+/// The password of [`MASTER`].
 pub const MASTER_PASSWORD: &str = "correct horse";
-/// Every user's own password.
+/// The password of every user.
 pub(crate) const PASSWORD: &str = "own";
 
 /// Configuration of a server.
@@ -15,7 +15,7 @@ pub struct Options {
     /// The quota of each mailbox, in bytes.
     pub quota: Option<u64>,
     /// The maximum size of a message, in bytes.
-    pub largest: Option<u64>,
+    pub max_message_bytes: Option<u64>,
     /// The prefix of a user's own folders, and the separator of levels.
     pub namespace: Option<(&'static str, char)>,
     /// Whether to use TLS, with a certificate for `localhost` and `127.0.0.1`.

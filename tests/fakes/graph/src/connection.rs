@@ -1,4 +1,4 @@
-//! Connections that can be cut in the middle of an answer.
+//! Connections that can be broken within a response.
 
 use std::{
     io,
@@ -20,7 +20,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// Cuts its connection: nothing more is written to it.
+/// Breaks a connection: no more bytes are written to it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Scissors(Arc<AtomicBool>);
 
@@ -43,7 +43,7 @@ impl Connected<IncomingStream<'_, CuttableListener>> for Scissors {
 /// Accepts cuttable connections.
 pub(crate) struct CuttableListener(pub(crate) TcpListener);
 
-/// A connection that [`Scissors`] can cut.
+/// A connection that [`Scissors`] can break.
 pub(crate) struct CuttableStream {
     stream: TcpStream,
     scissors: Scissors,

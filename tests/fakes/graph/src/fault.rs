@@ -1,4 +1,4 @@
-//! What goes wrong, and when: a script that a test writes.
+//! Scripted faults.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use crate::route::Kind;
 
-/// Which request a fault is for.
+/// Selects the request of a fault.
 #[derive(Debug, Clone, Copy)]
 pub struct On {
     kind: Option<Kind>,
@@ -15,7 +15,7 @@ pub struct On {
 }
 
 impl On {
-    /// The next request, of whatever kind.
+    /// The next request of any kind.
     pub fn any() -> Self {
         Self { kind: None, skip: 0, times: 1 }
     }
@@ -25,32 +25,32 @@ impl On {
         Self { kind: Some(kind), ..Self::any() }
     }
 
-    /// Not the next but the n-th, counted from 1.
+    /// The n-th request from now, counted from 1.
     #[must_use]
     pub fn nth(self, n: usize) -> Self {
         Self { skip: n.saturating_sub(1), ..self }
     }
 
-    /// That one, and those after it, so many in all.
+    /// The selected request and the following ones, this many in total.
     #[must_use]
     pub fn times(self, times: usize) -> Self {
         Self { times, ..self }
     }
 }
 
-/// What happens to a request.
+/// The fault of a request.
 #[derive(Debug, Clone)]
 pub enum Fault {
-    /// It is refused and not done.
+    /// The request is rejected and not carried out.
     Refuse(Refusal),
-    /// It is done, and refused.
+    /// The request is carried out, and the response is an error.
     DoAndRefuse(Refusal),
-    /// The connection breaks; it is not done.
+    /// The connection breaks, and the request is not carried out.
     Reset,
-    /// It is done, and the connection breaks before the answer.
-    LoseAnswer,
-    /// It is not done; the answer is this one.
-    Answer {
+    /// The request is carried out, and the connection breaks before the response.
+    LoseResponse,
+    /// The request is not carried out, and this response is sent.
+    Respond {
         /// The HTTP status.
         status: u16,
         /// Headers.
@@ -58,15 +58,15 @@ pub enum Fault {
         /// The body.
         body: Vec<u8>,
     },
-    /// It waits at a gate, and is done once the gate is open.
+    /// The request is carried out when the gate opens.
     HoldBefore(Gate),
-    /// It is done, and its answer waits at a gate.
+    /// The request is carried out, and its response is sent when the gate opens.
     HoldAfter(Gate),
-    /// The connection breaks; it is done once the gate is open, whether or not anybody waits for it any more.
+    /// The connection breaks, and the request is carried out when the gate opens.
     DoLater(Gate),
 }
 
-/// An error answer.
+/// An error response.
 #[derive(Debug, Clone)]
 pub struct Refusal {
     /// The HTTP status.
@@ -75,7 +75,7 @@ pub struct Refusal {
     pub code: String,
     /// The `Retry-After` header's value.
     pub retry_after: Option<String>,
-    /// What the error's message also says.
+    /// Additional text of the error's message.
     pub text: String,
 }
 
@@ -87,18 +87,18 @@ impl Refusal {
 
     /// With a text in the error's message, such as the name of a property.
     #[must_use]
-    pub fn saying(self, text: &str) -> Self {
+    pub fn with_text(self, text: &str) -> Self {
         Self { text: text.into(), ..self }
     }
 
-    /// With a `Retry-After`, in whatever form.
+    /// With a `Retry-After` header of any form.
     #[must_use]
     pub fn retry_after(self, value: &str) -> Self {
         Self { retry_after: Some(value.into()), ..self }
     }
 }
 
-/// Where requests wait until a test lets them go on.
+/// Holds requests until the test opens it.
 #[derive(Debug, Clone)]
 pub struct Gate(Arc<GateState>);
 
@@ -120,7 +120,7 @@ impl Default for Gate {
 }
 
 impl Gate {
-    /// Waits until so many requests have come to the gate.
+    /// Waits until this many requests have reached the gate.
     ///
     /// # Panics
     /// Never: the gate outlives its waiters.
@@ -130,12 +130,12 @@ impl Gate {
         assert!(reached.is_ok(), "the gate outlives its waiters");
     }
 
-    /// Lets every request go on, those that come later too.
+    /// Lets the held and all later requests continue.
     pub fn open(&self) {
         self.0.open.send_replace(true);
     }
 
-    /// Waits until so many requests of [`Fault::DoLater`] are done.
+    /// Waits until this many requests of [`Fault::DoLater`] are carried out.
     ///
     /// # Panics
     /// Never: the gate outlives its waiters.
@@ -157,7 +157,7 @@ impl Gate {
     }
 }
 
-/// The faults that are still to come.
+/// The pending faults.
 #[derive(Debug, Default)]
 pub(crate) struct Script(Vec<(On, Fault)>);
 
@@ -170,7 +170,7 @@ impl Script {
         self.0.clear();
     }
 
-    /// The fault of a request that has come now. Of two that are due the first is taken; the other waits.
+    /// The fault of the current request. If two faults match, the first is used and the second stays pending.
     pub(crate) fn next(&mut self, kind: Kind) -> Option<Fault> {
         let mut due = None;
         for (index, (on, _)) in self.0.iter_mut().enumerate() {

@@ -1,10 +1,10 @@
 //! A strict, stateful fake of the parts of Microsoft Graph that import uses, and of the login endpoint.
 //!
-//! It listens on the loopback interface and keeps a tenant in memory. It refuses whatever the documents do not allow,
-//! and does what they say happens: drafts stay drafts, lists come in pages of ten, a mailbox answers four requests at
-//! once, a file over 3 MB comes in pieces and in order. Where a limit is read differently by different people it takes
-//! the reading that is harder for the client. What goes wrong is written down by the test: see [`Fault`]. Nothing here
-//! sleeps unless [`GraphFake::set_latency`] says so: a request that has to wait does so at a [`Gate`].
+//! It listens on the loopback interface and keeps a tenant in memory. It rejects requests that the documentation does not
+//! allow and behaves as documented: drafts stay drafts, lists have pages of ten, a mailbox accepts four concurrent requests,
+//! and a file above 3 MB is uploaded in pieces and in order. Where the documentation of a limit is ambiguous, the reading
+//! that is harder for the client applies. Tests script faults with [`Fault`]. Nothing sleeps without
+//! [`GraphFake::set_latency`]: a request that has to wait does so at a [`Gate`].
 //!
 //! ```
 //! # async fn example() -> std::io::Result<()> {
@@ -19,7 +19,6 @@
 //! # }
 //! ```
 
-mod answer;
 mod connection;
 mod fault;
 mod graph;
@@ -28,6 +27,7 @@ mod mailbox;
 mod message;
 mod mime;
 mod query;
+mod reply;
 mod route;
 mod server;
 

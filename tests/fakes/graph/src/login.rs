@@ -1,4 +1,4 @@
-//! The login endpoint: who asks is who they say, and gets a token.
+//! The login endpoint: checks credentials and issues tokens.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -15,13 +15,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::answer::{Answer, Refused};
+use crate::reply::{Rejection, Reply};
 
-/// How far the clocks may be apart, in seconds.
-const SKEW: i64 = 300;
+const MAX_CLOCK_SKEW_SECONDS: i64 = 300;
 
-/// The longest that an assertion may live, in seconds.
-const LONGEST_ASSERTION: i64 = 600;
+const MAX_ASSERTION_SECONDS: i64 = 600;
 
 /// One application of one tenant.
 pub(crate) struct Login {
@@ -30,7 +28,7 @@ pub(crate) struct Login {
     pub(crate) secret: Option<String>,
     pub(crate) certificate: Option<CertificateDer<'static>>,
     pub(crate) lifetime: Duration,
-    /// What an administrator has granted the application in the whole tenant.
+    /// The permissions that an administrator has granted the application in the whole tenant.
     pub(crate) roles: Vec<String>,
     tokens: HashMap<String, Instant>,
     used: HashSet<String>,
@@ -54,10 +52,10 @@ struct Claims {
     exp: i64,
 }
 
-/// An OAuth error, its AADSTS code, and the status that goes with it.
+/// The HTTP status, the OAuth error and its AADSTS code.
 struct Denied(u16, &'static str, u64);
 
-/// What a token for Exchange Online's IMAP is asked for. Graph does not take it.
+/// The scope of tokens for IMAP of Exchange Online. Graph does not accept such a token.
 const EXCHANGE: &str = "https://outlook.office365.com/.default";
 
 const WRONG_SECRET: Denied = Denied(401, "invalid_client", 7_000_215);
@@ -78,7 +76,7 @@ impl Login {
         }
     }
 
-    /// Takes a certificate in PEM instead of a secret.
+    /// Replaces the secret with a certificate in PEM.
     pub(crate) fn set_certificate(&mut self, pem: &str) {
         self.certificate = CertificateDer::from_pem_slice(pem.as_bytes()).ok();
         self.secret = None;
@@ -88,30 +86,30 @@ impl Login {
         self.tokens.clear();
     }
 
-    /// Whether the `Authorization` header holds a token that is still good.
-    pub(crate) fn admits(&self, authorization: Option<&str>) -> Result<(), Refused> {
+    /// Checks that the `Authorization` header holds a valid token.
+    pub(crate) fn admits(&self, authorization: Option<&str>) -> Result<(), Rejection> {
         let token = authorization.and_then(|value| value.strip_prefix("Bearer "));
         let expires = token.and_then(|token| self.tokens.get(token));
         match expires {
             Some(expires) if *expires > Instant::now() => Ok(()),
-            _ => Err(Refused(401, "InvalidAuthenticationToken")),
+            _ => Err(Rejection(401, "InvalidAuthenticationToken")),
         }
     }
 
-    /// `url` is the fake's own: of Graph, and of the login endpoint.
-    pub(crate) fn token(&mut self, tenant: &str, content_type: Option<&str>, body: &[u8], url: &str) -> Answer {
+    /// `url` is the URL of the fake, for Graph and for the login endpoint.
+    pub(crate) fn token(&mut self, tenant: &str, content_type: Option<&str>, body: &[u8], url: &str) -> Reply {
         match self.grant(tenant, content_type, body, url) {
-            Ok(body) => Answer::json(200, &body),
+            Ok(body) => Reply::json(200, &body),
             Err(Denied(status, error, code)) => {
-                // As Entra does, the description repeats ids: a client must not pass it on.
+                // Like Entra, the description repeats ids, which a client must not pass on.
                 let body = json!({
                     "error": error,
-                    "error_description": format!("AADSTS{code}: Refused for app '{}' of contoso.", self.client),
+                    "error_description": format!("AADSTS{code}: Rejected for app '{}' of contoso.", self.client),
                     "error_codes": [code],
                     "trace_id": Uuid::new_v4().to_string(),
                     "correlation_id": Uuid::new_v4().to_string(),
                 });
-                Answer::json(status, &body)
+                Reply::json(status, &body)
             }
         }
     }
@@ -145,7 +143,7 @@ impl Login {
             }
             _ => return Err(MALFORMED),
         }
-        // As Entra's: a JWT, whose signature is Graph's business.
+        // A JWT, as issued by Entra. Only Graph checks its signature.
         let part = |json: Value| URL_SAFE_NO_PAD.encode(json.to_string());
         let header = part(json!({"typ": "JWT", "alg": "RS256"}));
         let claims = part(json!({"aud": url, "tid": tenant, "roles": self.roles}));
@@ -156,7 +154,7 @@ impl Login {
         Ok(json!({"token_type": "Bearer", "expires_in": self.lifetime.as_secs(), "access_token": token}))
     }
 
-    /// `None`: the assertion is not the application's, or is not for us, or not for now, or was here before.
+    /// Checks an assertion; `None` where its signature, its audience or its time is invalid, or where it was used before.
     fn verify(&mut self, assertion: &str, audience: &str, now: i64) -> Option<()> {
         let certificate = self.certificate.as_ref()?;
         let (signed, signature) = assertion.rsplit_once('.')?;
@@ -165,10 +163,10 @@ impl Login {
         let header: Header = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;
         let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
         let thumbprint = URL_SAFE_NO_PAD.encode(digest(&SHA256, certificate));
-        let timely = claims.nbf <= now + SKEW
-            && claims.exp > now - SKEW
+        let timely = claims.nbf <= now + MAX_CLOCK_SKEW_SECONDS
+            && claims.exp > now - MAX_CLOCK_SKEW_SECONDS
             && claims.exp > claims.nbf
-            && claims.exp - claims.nbf <= LONGEST_ASSERTION;
+            && claims.exp - claims.nbf <= MAX_ASSERTION_SECONDS;
         let ours = header.alg == "PS256"
             && header.typ == "JWT"
             && header.thumbprint == thumbprint

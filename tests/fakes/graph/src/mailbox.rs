@@ -1,4 +1,4 @@
-//! What a tenant holds: users, their mailboxes, folders and messages.
+//! The data of a tenant: users, their mailboxes, folders and messages.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    answer::Refused,
     query::{Query, literals},
+    reply::Rejection,
 };
 
-/// A user to put into the tenant.
+/// A user of the tenant.
 #[derive(Debug, Clone)]
 pub struct User {
     pub(crate) id: String,
@@ -48,13 +48,13 @@ impl User {
         self
     }
 
-    /// With an address in `mail` that is not among the mailbox's own.
+    /// With an address in `mail` that is not in `proxyAddresses`.
     #[must_use]
     pub fn without_proxies(self) -> Self {
         Self { proxies: Vec::new(), ..self }
     }
 
-    /// Without a mailbox; `code` is how Graph says so.
+    /// Without a mailbox; `code` is the error that reports it.
     #[must_use]
     pub fn without_mailbox(self, code: &'static str) -> Self {
         Self { mailbox: Err((404, code)), ..self }
@@ -88,7 +88,7 @@ impl User {
         self
     }
 
-    /// With a mailbox of so many bytes.
+    /// With this mailbox quota.
     #[must_use]
     pub fn quota(mut self, bytes: usize) -> Self {
         if let Ok(mailbox) = &mut self.mailbox {
@@ -102,7 +102,7 @@ impl User {
     }
 }
 
-/// The id of Deleted Items, which every mailbox has.
+/// The id of Deleted Items in every mailbox.
 pub(crate) const BIN: &str = "AAMkBin";
 
 /// A mailbox.
@@ -123,16 +123,16 @@ pub(crate) struct Folder {
     pub(crate) is_search_folder: bool,
 }
 
-/// A message as the mailbox holds it.
+/// A message in a mailbox.
 #[derive(Debug, Clone)]
 pub struct StoredMessage {
-    /// Its id. A request that does not ask for immutable ids changes it by moving the message.
+    /// The id. A move without the preference for immutable ids changes it.
     pub id: String,
-    /// The id that it was created with.
+    /// The id at its creation.
     pub first_id: String,
     /// The folder's name.
     pub folder: String,
-    /// Whether a person sees it.
+    /// Whether the owner of the mailbox sees it.
     pub visible: bool,
     pub(crate) folder_id: String,
     /// The subject.
@@ -141,9 +141,9 @@ pub struct StoredMessage {
     pub body_type: String,
     /// The body.
     pub body: String,
-    /// Whether it lies there as a draft.
+    /// Whether it is a draft.
     pub is_draft: bool,
-    /// Whether it counts as read.
+    /// Whether it is marked as read.
     pub is_read: bool,
     /// The delivery time.
     pub received: Timestamp,
@@ -161,7 +161,7 @@ pub struct StoredMessage {
     pub properties: BTreeMap<String, String>,
     /// The files, in order.
     pub attachments: Vec<StoredAttachment>,
-    /// The message as it was imported, byte for byte, if it was; then the body and the files are in it.
+    /// The MIME of an imported message, which holds its body and its files.
     pub mime: Option<Vec<u8>>,
 }
 
@@ -173,7 +173,7 @@ pub struct StoredAttachment {
     pub name: String,
     /// Its media type.
     pub content_type: String,
-    /// The id by which the HTML shows it.
+    /// The content id, by which the HTML refers to it.
     pub content_id: Option<String>,
     /// Its content.
     pub bytes: Vec<u8>,
@@ -185,7 +185,7 @@ impl StoredAttachment {
         Self { id: new_id(), name, content_type, content_id: None, bytes }
     }
 
-    /// Exchange counts properties into the size, so it is more than the content's.
+    /// Exchange includes properties in the size, so it exceeds the size of the content.
     pub(crate) fn json(&self) -> Value {
         let size = self.bytes.len() + 237;
         json!({
@@ -214,9 +214,8 @@ impl StoredMessage {
         })
     }
 
-    /// With the extended property that was asked for along with it, where it has that, and with its headers, where they
-    /// were selected.
-    pub(crate) fn shown(&self, query: &Query) -> Result<Value, Refused> {
+    /// With the expanded extended properties that the message has, and with its headers if they are selected.
+    pub(crate) fn shown(&self, query: &Query) -> Result<Value, Rejection> {
         let mut json = self.json();
         if query.selects("internetMessageHeaders") {
             let headers = self.headers.iter().map(|(name, value)| json!({"name": name, "value": value}));
@@ -225,7 +224,7 @@ impl StoredMessage {
         if let Some(expand) = query.expand() {
             let wanted = literals("singleValueExtendedProperties($filter=id eq {})", expand)
                 .or_else(|| literals("singleValueExtendedProperties($filter=id eq {} or id eq {})", expand))
-                .ok_or(Refused(400, "BadRequest"))?;
+                .ok_or(Rejection(400, "BadRequest"))?;
             let shown = |id: &String| Some(json!({"id": id_as_shown(id), "value": self.properties.get(id)?}));
             let shown: Vec<_> = wanted.iter().filter_map(shown).collect();
             if !shown.is_empty() {
@@ -242,35 +241,35 @@ impl StoredMessage {
 }
 
 impl Mailbox {
-    pub(crate) fn folder(&self, id: &str) -> Result<&Folder, Refused> {
-        self.folders.iter().find(|folder| folder.id == id).ok_or(Refused(404, "ErrorItemNotFound"))
+    pub(crate) fn folder(&self, id: &str) -> Result<&Folder, Rejection> {
+        self.folders.iter().find(|folder| folder.id == id).ok_or(Rejection(404, "ErrorItemNotFound"))
     }
 
-    /// Whether messages can be put into a folder.
-    pub(crate) fn fileable(&self, id: &str) -> Result<(), Refused> {
-        if self.folder(id)?.is_search_folder { Err(Refused(400, "ErrorInvalidOperation")) } else { Ok(()) }
+    /// Checks that messages can be created in a folder.
+    pub(crate) fn fileable(&self, id: &str) -> Result<(), Rejection> {
+        if self.folder(id)?.is_search_folder { Err(Rejection(400, "ErrorInvalidOperation")) } else { Ok(()) }
     }
 
-    pub(crate) fn message(&mut self, id: &str) -> Result<&mut StoredMessage, Refused> {
-        self.messages.iter_mut().find(|message| message.id == id).ok_or(Refused(404, "ErrorItemNotFound"))
+    pub(crate) fn message(&mut self, id: &str) -> Result<&mut StoredMessage, Rejection> {
+        self.messages.iter_mut().find(|message| message.id == id).ok_or(Rejection(404, "ErrorItemNotFound"))
     }
 
-    /// Whether a folder and all that it lies in can be seen, and is not in the bin.
+    /// Whether a folder and its parents are visible and outside Deleted Items.
     pub(crate) fn is_visible(&self, folder: &Folder) -> bool {
         let parent = folder.parent.as_deref().and_then(|parent| self.folder(parent).ok());
         let binned = folder.parent.as_deref() == Some(BIN);
         !folder.hidden && !binned && parent.is_none_or(|parent| self.is_visible(parent))
     }
 
-    pub(crate) fn make_room(&self, bytes: usize) -> Result<(), Refused> {
+    pub(crate) fn reserve(&self, bytes: usize) -> Result<(), Rejection> {
         let used: usize = self.messages.iter().map(StoredMessage::size).sum();
         match self.quota {
-            Some(quota) if used + bytes > quota => Err(Refused(507, "ErrorQuotaExceeded")),
+            Some(quota) if used + bytes > quota => Err(Rejection(507, "ErrorQuotaExceeded")),
             _ => Ok(()),
         }
     }
 
-    /// Everything, with what its folder tells of it.
+    /// All messages, with the name and the visibility of their folders.
     pub(crate) fn listed(&self) -> Vec<StoredMessage> {
         let described = |message: &StoredMessage| {
             let folder = self.folder(&message.folder_id).ok();
@@ -292,7 +291,7 @@ fn id_as_shown(id: &str) -> String {
     }
 }
 
-/// The users of a tenant, and the uploads that are under way.
+/// The users of a tenant, and the uploads in progress.
 #[derive(Debug, Default)]
 pub(crate) struct Tenant {
     pub(crate) users: Vec<User>,
@@ -300,9 +299,9 @@ pub(crate) struct Tenant {
     pub(crate) groups: Vec<Vec<String>>,
     /// Whether the application may read groups.
     pub(crate) denies_groups: bool,
-    /// Addresses in lower case that no message may have as recipient or sender.
+    /// Addresses in lower case that are rejected as recipient or sender.
     pub(crate) rejected_recipients: HashSet<String>,
-    /// Addresses that the directory does not take in a filter.
+    /// Addresses that the directory rejects in a filter.
     pub(crate) rejected_addresses: HashSet<String>,
     pub(crate) uploads: HashMap<String, Upload>,
     pub(crate) quirks: Quirks,
@@ -310,7 +309,7 @@ pub(crate) struct Tenant {
     pub(crate) may_import_mime: bool,
 }
 
-/// A file that is coming in pieces.
+/// An upload of a file in pieces.
 #[derive(Debug)]
 pub(crate) struct Upload {
     pub(crate) user: String,
@@ -322,35 +321,35 @@ pub(crate) struct Upload {
     pub(crate) received: Vec<u8>,
 }
 
-/// What a tenant does that no document promises, or that it may do and most do not.
+/// Undocumented or rare behaviour of a tenant.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Quirks {
-    /// A create request with a message class is refused.
+    /// Rejects create requests with a message class.
     pub refuses_message_class: bool,
-    /// A create request from another sender than the mailbox is refused.
+    /// Rejects create requests whose sender is not the mailbox.
     pub refuses_foreign_from: bool,
-    /// A create request with more recipients is refused.
-    pub most_recipients: Option<usize>,
-    /// PidTagMessageFlags counts for nothing: everything is a draft.
+    /// Rejects create requests with more recipients.
+    pub max_recipients: Option<usize>,
+    /// Ignores PidTagMessageFlags, so that each message is a draft.
     pub makes_drafts: bool,
-    /// PidTagMessageDeliveryTime counts for nothing.
+    /// Ignores PidTagMessageDeliveryTime.
     pub ignores_dates: bool,
-    /// The answer to a piece of an upload has its members' names in capitals.
+    /// Capitalizes the names of the members in responses to pieces of an upload.
     pub capital_members: bool,
-    /// The next page of a list is said to be on another host.
+    /// Links the next page of a list on another host.
     pub links_elsewhere: bool,
-    /// The address for an upload is on another host, without TLS.
+    /// Returns upload URLs on another host, without TLS.
     pub uploads_elsewhere: bool,
-    /// Attachments lose the last letter of their names.
+    /// Removes the last character of attachments' names.
     pub clips_names: bool,
-    /// A request to import MIME with a larger body, in bytes, is refused.
-    pub largest_mime: Option<usize>,
-    /// A megabyte of a file is 1,048,576 bytes, and not 1,000,000. A request has at most 4,000,000 bytes all the same.
+    /// Rejects requests to import MIME with a larger body, in bytes.
+    pub max_mime_bytes: Option<usize>,
+    /// Counts a megabyte of a file as 1,048,576 bytes instead of 1,000,000. A request still has at most 4,000,000 bytes.
     pub binary_megabytes: bool,
 }
 
 impl Quirks {
-    /// So many megabytes, in bytes.
+    /// Converts megabytes to bytes.
     pub(crate) fn megabytes(self, megabytes: usize) -> usize {
         megabytes * if self.binary_megabytes { 1024 * 1024 } else { 1_000_000 }
     }
@@ -358,20 +357,20 @@ impl Quirks {
 
 impl Tenant {
     /// By id or user name.
-    pub(crate) fn user(&mut self, name: &str) -> Result<&mut User, Refused> {
+    pub(crate) fn user(&mut self, name: &str) -> Result<&mut User, Rejection> {
         let is = |user: &&mut User| user.id == name || user.name.eq_ignore_ascii_case(name);
-        self.users.iter_mut().find(is).ok_or(Refused(404, "Request_ResourceNotFound"))
+        self.users.iter_mut().find(is).ok_or(Rejection(404, "Request_ResourceNotFound"))
     }
 
-    pub(crate) fn mailbox(&mut self, user: &str) -> Result<&mut Mailbox, Refused> {
+    pub(crate) fn mailbox(&mut self, user: &str) -> Result<&mut Mailbox, Rejection> {
         match &mut self.user(user)?.mailbox {
             Ok(mailbox) => Ok(mailbox),
-            Err((status, code)) => Err(Refused(*status, code)),
+            Err((status, code)) => Err(Rejection(*status, code)),
         }
     }
 }
 
-/// An id as Exchange makes them: with characters that have to be percent-encoded in a path.
+/// Creates an id with characters that must be percent-encoded in a path, like those of Exchange.
 pub(crate) fn new_id() -> String {
     format!("AAMk/+{}", STANDARD.encode(Uuid::new_v4()))
 }

@@ -1,4 +1,4 @@
-//! The JSON of a new message, checked member by member.
+//! Validates the JSON of a new message.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -7,12 +7,12 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::{
-    answer::{CLASS_REJECTED, Refused},
     mailbox::{Quirks, StoredAttachment, StoredMessage, new_id},
+    reply::{CLASS_REJECTED, Rejection},
 };
 
-/// A file that may ride in a request is smaller, in megabytes.
-pub(crate) const LARGEST_INLINE: usize = 3;
+/// Files of this size and more need an upload session.
+pub(crate) const MAX_INLINE_MEGABYTES: usize = 3;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -90,17 +90,17 @@ pub(crate) struct NewAttachment {
 }
 
 impl NewAttachment {
-    pub(crate) fn parse(json: &[u8]) -> Result<Self, Refused> {
-        serde_json::from_slice(json).map_err(|_| Refused(400, "RequestBodyRead"))
+    pub(crate) fn parse(json: &[u8]) -> Result<Self, Rejection> {
+        serde_json::from_slice(json).map_err(|_| Rejection(400, "RequestBodyRead"))
     }
 
-    pub(crate) fn stored(self, quirks: Quirks) -> Result<StoredAttachment, Refused> {
+    pub(crate) fn stored(self, quirks: Quirks) -> Result<StoredAttachment, Rejection> {
         if self.kind != "#microsoft.graph.fileAttachment" || self.name.is_empty() || self.is_inline {
-            return Err(Refused(400, "ErrorInvalidProperty"));
+            return Err(Rejection(400, "ErrorInvalidProperty"));
         }
-        let bytes = STANDARD.decode(self.content_bytes).map_err(|_| Refused(400, "RequestBodyRead"))?;
-        if bytes.len() >= quirks.megabytes(LARGEST_INLINE) {
-            return Err(Refused(413, "ErrorMessageSizeExceeded"));
+        let bytes = STANDARD.decode(self.content_bytes).map_err(|_| Rejection(400, "RequestBodyRead"))?;
+        if bytes.len() >= quirks.megabytes(MAX_INLINE_MEGABYTES) {
+            return Err(Rejection(413, "ErrorMessageSizeExceeded"));
         }
         let mut stored = StoredAttachment::new(clipped(self.name, quirks), self.content_type, bytes);
         stored.content_id = self.content_id;
@@ -116,41 +116,39 @@ pub(crate) fn clipped(mut name: String, quirks: Quirks) -> String {
     name
 }
 
-/// Makes a message of a create request.
-///
-/// Whether it is a draft is decided here and for ever: by the unsent bit of PidTagMessageFlags, which is set where the
-/// property is missing.
+/// Creates a message from a create request. The unsent bit of PidTagMessageFlags, which is set where the property is missing,
+/// makes it a draft permanently.
 pub(crate) fn create(
     json: &[u8],
     owner: &[String],
     folder: &str,
     (quirks, rejected): (Quirks, &HashSet<String>),
-) -> Result<StoredMessage, Refused> {
-    let new: NewMessage = serde_json::from_slice(json).map_err(|_| Refused(400, "RequestBodyRead"))?;
+) -> Result<StoredMessage, Rejection> {
+    let new: NewMessage = serde_json::from_slice(json).map_err(|_| Rejection(400, "RequestBodyRead"))?;
     if !matches!(new.body.content_type.as_str(), "html" | "text") || new.subject.chars().count() > 255 {
-        return Err(Refused(400, "ErrorInvalidProperty"));
+        return Err(Rejection(400, "ErrorInvalidProperty"));
     }
     let headers = headers(new.internet_message_headers)?;
     let properties = properties(new.single_value_extended_properties)?;
     if quirks.refuses_message_class && properties.contains_key("String 0x001A") {
-        return Err(Refused(400, CLASS_REJECTED));
+        return Err(Rejection(400, CLASS_REJECTED));
     }
     let from = new.from.map(party).transpose()?;
     let to: Vec<_> = new.to_recipients.into_iter().map(party).collect::<Result<_, _>>()?;
     if to.iter().chain(&from).any(|(_, address)| rejected.contains(&address.to_ascii_lowercase())) {
-        return Err(Refused(400, "ErrorInvalidRecipients"));
+        return Err(Rejection(400, "ErrorInvalidRecipients"));
     }
     let foreign = |(_, address): &(String, String)| !owner.iter().any(|own| own.eq_ignore_ascii_case(address));
     if quirks.refuses_foreign_from && from.as_ref().is_some_and(foreign) {
-        return Err(Refused(400, "ErrorSendAsDenied"));
+        return Err(Rejection(400, "ErrorSendAsDenied"));
     }
-    if quirks.most_recipients.is_some_and(|most| to.len() > most) {
-        return Err(Refused(400, "ErrorTooManyRecipients"));
+    if quirks.max_recipients.is_some_and(|most| to.len() > most) {
+        return Err(Rejection(400, "ErrorTooManyRecipients"));
     }
     let flags = properties.get("Integer 0x0E07").map_or(8, |flags| flags.parse().unwrap_or(8_u32));
     let delivered = properties.get("SystemTime 0x0E06").and_then(|time| time.parse().ok());
     let attachments = match new.attachments {
-        Some(files) if files.is_empty() => return Err(Refused(400, "ErrorInvalidProperty")),
+        Some(files) if files.is_empty() => return Err(Rejection(400, "ErrorInvalidProperty")),
         files => files.into_iter().flatten().map(|file| file.stored(quirks)).collect::<Result<_, _>>()?,
     };
     let id = new_id();
@@ -177,17 +175,17 @@ pub(crate) fn create(
     })
 }
 
-pub(crate) fn message_id(id: Option<String>) -> Result<String, Refused> {
+pub(crate) fn message_id(id: Option<String>) -> Result<String, Rejection> {
     let id = id.unwrap_or_else(|| format!("<{}@fake.example>", uuid::Uuid::new_v4()));
     let inner = id.strip_prefix('<').and_then(|id| id.strip_suffix('>'));
     match inner {
         Some(inner) if inner.contains('@') && !inner.contains(['<', '>', ' ']) => Ok(id),
-        _ => Err(Refused(400, "ErrorInvalidProperty")),
+        _ => Err(Rejection(400, "ErrorInvalidProperty")),
     }
 }
 
 /// At most five, never an empty list, names starting with `x-`, values of at most 995 characters.
-fn headers(headers: Option<Vec<Named>>) -> Result<Vec<(String, String)>, Refused> {
+fn headers(headers: Option<Vec<Named>>) -> Result<Vec<(String, String)>, Rejection> {
     let Some(headers) = headers else { return Ok(Vec::new()) };
     let good = |header: &Named| {
         header.name.starts_with("x-")
@@ -198,12 +196,12 @@ fn headers(headers: Option<Vec<Named>>) -> Result<Vec<(String, String)>, Refused
             && !header.value.contains(['\r', '\n'])
     };
     if headers.is_empty() || headers.len() > 5 || !headers.iter().all(good) {
-        return Err(Refused(400, "InvalidInternetMessageHeader"));
+        return Err(Rejection(400, "InvalidInternetMessageHeader"));
     }
     Ok(headers.into_iter().map(|header| (header.name, header.value)).collect())
 }
 
-fn properties(properties: Vec<Property>) -> Result<BTreeMap<String, String>, Refused> {
+fn properties(properties: Vec<Property>) -> Result<BTreeMap<String, String>, Rejection> {
     let mut kept = BTreeMap::new();
     for Property { id, value } in properties {
         let good = match id.split_once(' ') {
@@ -214,7 +212,7 @@ fn properties(properties: Vec<Property>) -> Result<BTreeMap<String, String>, Ref
             _ => false,
         };
         if !good || kept.insert(id, value).is_some() {
-            return Err(Refused(400, "ErrorInvalidProperty"));
+            return Err(Rejection(400, "ErrorInvalidProperty"));
         }
     }
     Ok(kept)
@@ -232,8 +230,8 @@ fn is_name(name: &str) -> bool {
     guid.is_some_and(|guid| guid.parse::<uuid::Uuid>().is_ok()) && !name.is_empty()
 }
 
-/// A party with the syntax of an SMTP address; nobody checks that mail would get there.
-fn party(recipient: Recipient) -> Result<(String, String), Refused> {
+/// A sender or recipient. Only the syntax of the address is checked.
+fn party(recipient: Recipient) -> Result<(String, String), Rejection> {
     let EmailAddress { name, address } = recipient.email_address;
     let good = address.split_once('@').is_some_and(|(local, domain)| {
         !local.is_empty()
@@ -242,5 +240,5 @@ fn party(recipient: Recipient) -> Result<(String, String), Refused> {
             && address.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>()[],;:\\\"".contains(&byte))
             && !domain.contains('@')
     });
-    if good { Ok((name, address)) } else { Err(Refused(400, "ErrorInvalidRecipients")) }
+    if good { Ok((name, address)) } else { Err(Rejection(400, "ErrorInvalidRecipients")) }
 }

@@ -7,18 +7,18 @@ use jiff::Timestamp;
 use mail_parser::MessageParser;
 
 use crate::{
-    answer::Refused,
     mailbox::{Quirks, StoredMessage, new_id},
     message::message_id,
+    reply::Rejection,
 };
 
-/// Makes a message of a request's body.
-pub(crate) fn imported(body: &[u8], folder: &str, quirks: Quirks) -> Result<StoredMessage, Refused> {
-    let mime = STANDARD.decode(body).map_err(|_| Refused(400, "ErrorMimeContentInvalidBase64String"))?;
+/// Creates a message from the body of a request.
+pub(crate) fn imported(body: &[u8], folder: &str, quirks: Quirks) -> Result<StoredMessage, Rejection> {
+    let mime = STANDARD.decode(body).map_err(|_| Rejection(400, "ErrorMimeContentInvalidBase64String"))?;
     if !has_crlf_alone(&mime) {
-        return Err(Refused(400, "ErrorMimeContentInvalid"));
+        return Err(Rejection(400, "ErrorMimeContentInvalid"));
     }
-    let parsed = MessageParser::default().parse(&mime).ok_or(Refused(400, "ErrorMimeContentInvalid"))?;
+    let parsed = MessageParser::default().parse(&mime).ok_or(Rejection(400, "ErrorMimeContentInvalid"))?;
     let date = parsed.date().and_then(|date| Timestamp::from_second(date.to_timestamp()).ok());
     let parties = |address: Option<&mail_parser::Address<'_>>| -> Vec<(String, String)> {
         let parties = address.into_iter().flat_map(|address| address.iter());
@@ -53,7 +53,7 @@ pub(crate) fn imported(body: &[u8], folder: &str, quirks: Quirks) -> Result<Stor
     })
 }
 
-/// Whether every line ends as lines of mail do.
+/// Whether every line ends with CRLF.
 fn has_crlf_alone(mime: &[u8]) -> bool {
     let ends = mime.windows(2).filter(|pair| *pair == b"\r\n").count();
     let count = |wanted| mime.iter().filter(|&&byte| byte == wanted).count();

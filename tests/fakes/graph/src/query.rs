@@ -1,13 +1,13 @@
-//! The query part: the options that are understood, and filters of the few documented shapes.
+//! The query part of a URL: supported options, and filters of the documented forms.
 
 use std::collections::HashMap;
 
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
-use crate::answer::{Answer, Outcome, Refused};
+use crate::reply::{Outcome, Rejection, Reply};
 
-/// As many as a page holds when nobody asks for more.
+/// The default page size.
 const PAGE: usize = 10;
 
 const KNOWN: &[&str] = &["$expand", "$filter", "$select", "$skip", "includeHiddenFolders"];
@@ -16,18 +16,18 @@ const KNOWN: &[&str] = &["$expand", "$filter", "$select", "$skip", "includeHidde
 pub(crate) struct Query(HashMap<String, String>);
 
 impl Query {
-    /// A `+` is a `+`: only percent-encoding is decoded.
-    pub(crate) fn parse(query: Option<&str>) -> Result<Self, Refused> {
+    /// Decodes percent-encoding only: a `+` stays a `+`.
+    pub(crate) fn parse(query: Option<&str>) -> Result<Self, Rejection> {
         let mut options = HashMap::new();
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').ok_or(Refused(400, "BadRequest"))?;
+            let (name, value) = pair.split_once('=').ok_or(Rejection(400, "BadRequest"))?;
             let decode = |text: &str| match percent_decode_str(text).decode_utf8() {
                 Ok(text) => Ok(text.into_owned()),
-                Err(_) => Err(Refused(400, "BadRequest")),
+                Err(_) => Err(Rejection(400, "BadRequest")),
             };
             let name = decode(name)?;
             if !KNOWN.contains(&name.as_str()) || options.insert(name, decode(value)?).is_some() {
-                return Err(Refused(400, "BadRequest"));
+                return Err(Rejection(400, "BadRequest"));
             }
         }
         Ok(Self(options))
@@ -41,7 +41,7 @@ impl Query {
         self.0.get("$expand").map(String::as_str)
     }
 
-    /// Whether a member is asked for by its name.
+    /// Whether a member is selected by its name.
     pub(crate) fn selects(&self, member: &str) -> bool {
         self.0.get("$select").is_some_and(|selected| selected.split(',').any(|name| name == member))
     }
@@ -50,7 +50,7 @@ impl Query {
         self.0.get("includeHiddenFolders").is_some_and(|value| value == "true")
     }
 
-    /// One thing, with the members that were selected; `id` is always there, and so is what was expanded.
+    /// The selected members of an object, its `id` and the expanded members.
     pub(crate) fn select(&self, thing: Value) -> Value {
         let (true, Value::Object(members)) = (self.0.contains_key("$select"), &thing) else { return thing };
         let always = ["id", "singleValueExtendedProperties", "@odata.type"];
@@ -66,7 +66,7 @@ impl Query {
     pub(crate) fn page(&self, all: Vec<Value>, url: &str, path: &str) -> Outcome {
         let skip = match self.0.get("$skip") {
             None => 0,
-            Some(skip) => skip.parse::<usize>().map_err(|_| Refused(400, "BadRequest"))?,
+            Some(skip) => skip.parse::<usize>().map_err(|_| Rejection(400, "BadRequest"))?,
         };
         let total = all.len();
         let value: Vec<_> = all.into_iter().skip(skip).take(PAGE).map(|thing| self.select(thing)).collect();
@@ -81,11 +81,11 @@ impl Query {
             }
             body["@odata.nextLink"] = link.into();
         }
-        Ok(Answer::json(200, &body))
+        Ok(Reply::json(200, &body))
     }
 }
 
-/// The literals of a filter that has exactly this shape; `{}` stands for a literal.
+/// The literals of a filter of this form, in which `{}` marks a literal.
 pub(crate) fn literals(shape: &str, filter: &str) -> Option<Vec<String>> {
     let mut rest = filter;
     let mut found = Vec::new();
@@ -99,7 +99,7 @@ pub(crate) fn literals(shape: &str, filter: &str) -> Option<Vec<String>> {
     rest.is_empty().then_some(found)
 }
 
-/// A text in quotes at the start, its doubled quotes made single, and what comes after it.
+/// Parses a quoted string at the start. Returns it unquoted, and the rest.
 fn literal(text: &str) -> Option<(String, &str)> {
     let mut rest = text.strip_prefix('\'')?;
     let mut literal = String::new();
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_filter_has_its_shape_or_none() {
+    fn filter_is_matched_by_its_shape() {
         assert_eq!(literals("a eq {}", "a eq 'o''hara'"), Some(vec!["o'hara".into()]));
         assert_eq!(literals("a eq {} or b eq {}", "a eq '' or b eq 'x'"), Some(vec![String::new(), "x".into()]));
         for bad in ["a eq 'o'hara'", "a eq x", "a eq 'x", "a eq 'x' or b eq 'y'", "a+eq+'x'"] {

@@ -1,9 +1,9 @@
-//! Which request it is.
+//! Recognizes requests.
 
 use axum::http::{Method, Uri};
 use percent_encoding::percent_decode_str;
 
-/// The kinds of request that are known; any other is refused.
+/// The supported kinds of request. Others are rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// `POST /{tenant}/oauth2/v2.0/token`.
@@ -38,7 +38,7 @@ pub enum Kind {
     SessionCreate,
     /// `PUT` to an upload session.
     Upload,
-    /// Anything else.
+    /// An unsupported request.
     Unknown,
 }
 

@@ -1,4 +1,4 @@
-//! The server, and what a test sees of it.
+//! The server and its interface for tests.
 
 use std::{
     collections::HashMap,
@@ -17,12 +17,12 @@ use axum::{
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{
-    answer::{Answer, Refused},
     connection::{CuttableListener, Scissors},
     fault::{Fault, On, Script},
-    graph::Asked,
+    graph::GraphRequest,
     login::Login,
     mailbox::{BIN, Quirks, StoredMessage, Tenant, User},
+    reply::{Rejection, Reply},
     route::{Kind, Route},
 };
 
@@ -35,10 +35,10 @@ pub const CLIENT_ID: &str = "b7d0e1a2-94c3-4f5e-8d21-5c6f7e8a9b10";
 /// The application's first client secret.
 pub const CLIENT_SECRET: &str = "first~client.secret";
 
-/// So many requests to one mailbox are answered at once.
+/// Maximum number of concurrent requests to one mailbox.
 const AT_ONCE: usize = 4;
 
-/// More than any request that is read at all.
+/// Upper bound of a request body that is read, above every limit of Graph.
 const LONGEST_BODY: usize = 64 * 1024 * 1024;
 
 /// A running fake. It ends when it is dropped.
@@ -77,10 +77,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl GraphFake {
-    /// Starts one on a free port of the loopback interface, with an empty tenant.
+    /// Starts a fake on a free port of the loopback interface, with an empty tenant.
     ///
     /// # Errors
-    /// The system has no port left.
+    /// No port is free.
     pub async fn start() -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
@@ -98,52 +98,52 @@ impl GraphFake {
         Ok(Self { url, shared, server })
     }
 
-    /// Where Graph is: a scheme, a host and a port.
+    /// The URL of Graph, without a path.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Where the login endpoint is.
+    /// The URL of the login endpoint, without a path.
     pub fn login_url(&self) -> &str {
         &self.url
     }
 
-    /// Puts a user into the tenant.
+    /// Adds a user to the tenant.
     pub fn add(&self, user: User) {
         lock(&self.shared.tenant).users.push(user);
     }
 
-    /// Puts a group with these addresses into the tenant.
+    /// Adds a group with these addresses to the tenant.
     pub fn add_group(&self, addresses: &[&str]) {
         lock(&self.shared.tenant).groups.push(addresses.iter().map(|&address| address.to_owned()).collect());
     }
 
-    /// Takes the permission to read groups away from the application.
+    /// Revokes the application's permission to read groups.
     pub fn deny_groups(&self) {
         lock(&self.shared.tenant).denies_groups = true;
     }
 
-    /// From now on no message may have this recipient or sender; the error does not say which address it is about.
+    /// Rejects messages with this recipient or sender. The error does not name the address.
     pub fn reject_recipient(&self, address: &str) {
         lock(&self.shared.tenant).rejected_recipients.insert(address.to_ascii_lowercase());
     }
 
-    /// From now on the directory does not take this address in a filter.
+    /// Rejects filters with this address in lookups of the directory.
     pub fn reject_address(&self, address: &str) {
         lock(&self.shared.tenant).rejected_addresses.insert(address.to_owned());
     }
 
-    /// The length of the longest request body so far, in bytes; those of uploads included.
+    /// The length of the longest request body, uploads included, in bytes.
     pub fn longest_request(&self) -> usize {
         lock(&self.shared.traffic).longest
     }
 
-    /// Takes a user out of it, mailbox and all.
+    /// Removes a user and their mailbox.
     pub fn remove(&self, name: &str) {
         lock(&self.shared.tenant).users.retain(|user| user.name != name);
     }
 
-    /// Moves a folder to the bin, with what is in it, as its owner does. Its id stays what it was, and works.
+    /// Moves a folder with its messages to Deleted Items, as its owner does. Its id stays valid.
     pub fn delete_folder(&self, user: &str, folder: &str) {
         let mut tenant = lock(&self.shared.tenant);
         let Ok(mailbox) = tenant.mailbox(user) else { return };
@@ -152,7 +152,7 @@ impl GraphFake {
         }
     }
 
-    /// Takes a folder out of a mailbox for good, with what is in it: its owner has emptied the bin too.
+    /// Removes a folder with its messages permanently, as an owner does who empties Deleted Items.
     pub fn remove_folder(&self, user: &str, folder: &str) {
         let mut tenant = lock(&self.shared.tenant);
         let Ok(mailbox) = tenant.mailbox(user) else { return };
@@ -168,17 +168,17 @@ impl GraphFake {
         mailbox.messages.retain(|message| !lost.contains(&message.folder_id));
     }
 
-    /// Changes what the tenant is peculiar in.
+    /// Changes the quirks of the tenant.
     pub fn set_quirks(&self, quirks: Quirks) {
         lock(&self.shared.tenant).quirks = quirks;
     }
 
-    /// Changes the application's client secret; the old one is refused from now on.
+    /// Replaces the application's client secret.
     pub fn set_client_secret(&self, secret: &str) {
         lock(&self.shared.login).secret = Some(secret.into());
     }
 
-    /// Gives the application a certificate (X.509, PEM) and takes its client secret away.
+    /// Registers a certificate (X.509, PEM) and removes the client secret.
     pub fn set_certificate(&self, pem: &str) {
         lock(&self.shared.login).set_certificate(pem);
     }
@@ -188,33 +188,33 @@ impl GraphFake {
         lock(&self.shared.tenant).may_import_mime = true;
     }
 
-    /// What an administrator has granted the application in the whole tenant; the tokens from now on say it. At first
-    /// `User.Read.All`.
+    /// Sets the permissions that an administrator has granted the application in the whole tenant, and that new tokens
+    /// contain. The default is `User.Read.All`.
     pub fn set_roles(&self, roles: &[&str]) {
         lock(&self.shared.login).roles = roles.iter().map(|&role| role.to_owned()).collect();
     }
 
-    /// How long the tokens live that are given out from now on.
+    /// Sets the lifetime of new tokens.
     pub fn set_token_lifetime(&self, lifetime: Duration) {
         lock(&self.shared.login).lifetime = lifetime;
     }
 
-    /// Makes every token that was given out worthless.
+    /// Revokes all tokens.
     pub fn revoke_tokens(&self) {
         lock(&self.shared.login).revoke_tokens();
     }
 
-    /// From now on every answer comes so much later, as if Graph were far away.
+    /// Delays every response.
     pub fn set_latency(&self, latency: Duration) {
         *lock(&self.shared.latency) = latency;
     }
 
-    /// Writes a fault into the script.
+    /// Adds a fault to the script.
     pub fn fault(&self, on: On, fault: Fault) {
         lock(&self.shared.script).add(on, fault);
     }
 
-    /// Puts a fault in place of the whole script, at once: no request comes between.
+    /// Replaces the script with one fault, atomically.
     pub fn only_fault(&self, on: On, fault: Fault) {
         let mut script = lock(&self.shared.script);
         script.clear();
@@ -226,17 +226,17 @@ impl GraphFake {
         lock(&self.shared.script).clear();
     }
 
-    /// Every message of a mailbox, in whatever folder; none where there is no mailbox.
+    /// All messages of a mailbox, in every folder. Empty where the mailbox does not exist.
     pub fn messages(&self, user: &str) -> Vec<StoredMessage> {
         lock(&self.shared.tenant).mailbox(user).map(|mailbox| mailbox.listed()).unwrap_or_default()
     }
 
-    /// The messages of a mailbox that its owner sees; what lies in the bin is not among them.
+    /// The messages that the owner of the mailbox sees, without those in Deleted Items.
     pub fn visible(&self, user: &str) -> Vec<StoredMessage> {
         self.messages(user).into_iter().filter(|message| message.visible).collect()
     }
 
-    /// The names of a mailbox's folders that its owner sees, in the order in which they were made; without the bin.
+    /// The names of the folders that the owner of the mailbox sees, in the order of their creation, without Deleted Items.
     pub fn visible_folders(&self, user: &str) -> Vec<String> {
         let mut tenant = lock(&self.shared.tenant);
         let Ok(mailbox) = tenant.mailbox(user) else { return Vec::new() };
@@ -244,22 +244,22 @@ impl GraphFake {
         visible.map(|folder| folder.name.clone()).collect()
     }
 
-    /// The requests that came, in order, those that a fault met included.
+    /// The received requests in order, including those with a fault.
     pub fn requests(&self) -> Vec<Kind> {
         lock(&self.shared.traffic).seen.clone()
     }
 
-    /// How many of one kind came.
+    /// The number of received requests of a kind.
     pub fn count(&self, kind: Kind) -> usize {
         self.requests().into_iter().filter(|seen| *seen == kind).count()
     }
 
-    /// Forgets the requests that came.
+    /// Clears the list of received requests.
     pub fn forget_requests(&self) {
         lock(&self.shared.traffic).seen.clear();
     }
 
-    /// The most requests that one mailbox ever had under way at once.
+    /// The maximum number of concurrent requests that one mailbox has had.
     pub fn peak(&self, user: &str) -> usize {
         let id = lock(&self.shared.tenant).user(user).map(|user| user.id.clone()).unwrap_or_default();
         lock(&self.shared.traffic).peak.get(&id).copied().unwrap_or_default()
@@ -272,7 +272,7 @@ impl Drop for GraphFake {
     }
 }
 
-/// One request to a mailbox, counted as long as it is under way.
+/// A request to a mailbox, counted while it is in progress.
 struct Turn {
     shared: Arc<Shared>,
     mailbox: Option<String>,
@@ -309,7 +309,7 @@ impl Drop for Turn {
 }
 
 impl Shared {
-    /// Whose mailbox a request is for. The directory is nobody's.
+    /// The mailbox of a request; `None` for requests to the directory.
     fn mailbox_of(&self, route: &Route) -> Option<String> {
         let mut tenant = lock(&self.tenant);
         let owner = match route.kind {
@@ -320,23 +320,23 @@ impl Shared {
         tenant.user(&owner).ok().map(|user| user.id.clone())
     }
 
-    fn perform(&self, asked: &Asked<'_>) -> Answer {
-        let header = |name: header::HeaderName| asked.headers.get(name).and_then(|value| value.to_str().ok());
-        if asked.route.kind == Kind::Token {
+    fn perform(&self, request: &GraphRequest<'_>) -> Reply {
+        let header = |name: header::HeaderName| request.headers.get(name).and_then(|value| value.to_str().ok());
+        if request.route.kind == Kind::Token {
             let content_type = header(header::CONTENT_TYPE);
-            return lock(&self.login).token(&asked.route.owner, content_type, asked.body, &self.url);
+            return lock(&self.login).token(&request.route.owner, content_type, request.body, &self.url);
         }
-        if asked.route.kind != Kind::Upload
+        if request.route.kind != Kind::Upload
             && let Err(refused) = lock(&self.login).admits(header(header::AUTHORIZATION))
         {
             return refused.into();
         }
-        lock(&self.tenant).answer(asked).unwrap_or_else(Answer::from)
+        lock(&self.tenant).respond(request).unwrap_or_else(Reply::from)
     }
 }
 
-fn asked<'a>(route: &'a Route, head: &'a Parts, body: &'a [u8], url: &'a str) -> Asked<'a> {
-    Asked { route, path: head.uri.path(), query: head.uri.query(), headers: &head.headers, body, url }
+fn graph_request<'a>(route: &'a Route, head: &'a Parts, body: &'a [u8], url: &'a str) -> GraphRequest<'a> {
+    GraphRequest { route, path: head.uri.path(), query: head.uri.query(), headers: &head.headers, body, url }
 }
 
 async fn serve(
@@ -350,65 +350,65 @@ async fn serve(
     lock(&shared.traffic).seen.push(route.kind);
     let fault = lock(&shared.script).next(route.kind);
     let Ok(body) = to_bytes(body, LONGEST_BODY).await else {
-        return Answer::from(Refused(413, "RequestEntityTooLarge")).into_response();
+        return Reply::from(Rejection(413, "RequestEntityTooLarge")).into_response();
     };
     {
         let mut traffic = lock(&shared.traffic);
         traffic.longest = traffic.longest.max(body.len());
     }
     if turn.is_one_too_many() {
-        return Answer::error(429, "ApplicationThrottled").with("retry-after", "1").into_response();
+        return Reply::error(429, "ApplicationThrottled").with("retry-after", "1").into_response();
     }
     let latency = *lock(&shared.latency);
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
     }
-    let asked = asked(&route, &head, &body, &shared.url);
+    let request = graph_request(&route, &head, &body, &shared.url);
     let refuse = |refusal: crate::Refusal| {
-        let answer = Answer::error_with(refusal.status, &refusal.code, &refusal.text);
+        let reply = Reply::error_with(refusal.status, &refusal.code, &refusal.text);
         match &refusal.retry_after {
-            Some(value) => answer.with("retry-after", value),
-            None => answer,
+            Some(value) => reply.with("retry-after", value),
+            None => reply,
         }
     };
-    let answer = match fault {
-        None => shared.perform(&asked),
+    let reply = match fault {
+        None => shared.perform(&request),
         Some(Fault::Refuse(refusal)) => refuse(refusal),
         Some(Fault::DoAndRefuse(refusal)) => {
-            let done = shared.perform(&asked);
+            let done = shared.perform(&request);
             if done.is_success() { refuse(refusal) } else { done }
         }
         Some(Fault::Reset) => {
             scissors.cut();
-            Answer::empty(500)
+            Reply::empty(500)
         }
-        Some(Fault::LoseAnswer) => {
-            let done = shared.perform(&asked);
+        Some(Fault::LoseResponse) => {
+            let done = shared.perform(&request);
             scissors.cut();
             done
         }
-        Some(Fault::Answer { status, headers, body }) => Answer::raw(status, headers, body),
+        Some(Fault::Respond { status, headers, body }) => Reply::raw(status, headers, body),
         Some(Fault::HoldBefore(gate)) => {
             gate.pass().await;
-            shared.perform(&asked)
+            shared.perform(&request)
         }
         Some(Fault::HoldAfter(gate)) => {
-            let done = shared.perform(&asked);
+            let done = shared.perform(&request);
             gate.pass().await;
             done
         }
         Some(Fault::DoLater(gate)) => {
-            // It goes on when the client hangs up, which ends what is done here.
+            // A separate task, because this one ends when the client closes the connection.
             tokio::spawn(async move {
                 gate.pass().await;
-                shared.perform(&self::asked(&route, &head, &body, &shared.url));
+                shared.perform(&graph_request(&route, &head, &body, &shared.url));
                 gate.note_done();
                 drop(turn);
             });
             scissors.cut();
-            return Answer::empty(500).into_response();
+            return Reply::empty(500).into_response();
         }
     };
     drop(turn);
-    answer.into_response()
+    reply.into_response()
 }

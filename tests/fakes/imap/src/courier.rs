@@ -1,5 +1,5 @@
-//! Courier IMAP. Its login program finds passwords in system-wide configuration, so a login of ours stands in front of the
-//! real `imapd`: any program that has checked a password may start it (imapd(8)).
+//! Courier IMAP. Its login program reads passwords from system-wide configuration. So this module handles the login and then
+//! starts the real `imapd`, which any program may do that has checked a password (imapd(8)).
 
 use std::{
     fs,
@@ -33,7 +33,7 @@ pub struct CourierOptions {
     pub quota: Option<u64>,
 }
 
-/// A running server. It ends when it is dropped.
+/// A running server, which ends when it is dropped.
 pub struct Courier {
     shared: Arc<Shared>,
     port: u16,
@@ -57,7 +57,7 @@ impl Courier {
     /// Starts a server.
     ///
     /// # Errors
-    /// When it is not installed, or does not start.
+    /// The server is not installed or does not start.
     pub fn start(options: &CourierOptions) -> io::Result<Self> {
         let root = package("courier", "usr/bin/imapd")?;
         let directory = TempDir::new()?;
@@ -89,7 +89,7 @@ impl Courier {
         Ok(Self { shared, port, thread: Some(thread) })
     }
 
-    /// Ends every connection at once.
+    /// Kills all connections.
     pub fn kill(&self) {
         let mut connections = self.shared.connections.lock().unwrap_or_else(PoisonError::into_inner);
         for mut connection in connections.drain(..) {
@@ -107,15 +107,15 @@ impl Courier {
         format!("imap://127.0.0.1:{}", self.port)
     }
 
-    /// Its port on this machine.
+    /// The port on this machine.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Every message in a folder, in the order of the UIDs; none where the folder does not exist.
+    /// All messages of a folder in the order of their UIDs. Empty where the folder does not exist.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// The server does not respond.
     pub fn copies(&self, user: &str, folder: &str) -> io::Result<Vec<Copy>> {
         self.client(user)?.copies(&format!("INBOX.{folder}"))
     }
@@ -123,7 +123,7 @@ impl Courier {
     /// A connection of a user.
     ///
     /// # Errors
-    /// When the server does not accept the login.
+    /// The server rejects the login.
     pub fn client(&self, user: &str) -> io::Result<Client> {
         Client::connect(self.port, None, user, PASSWORD)
     }
@@ -147,7 +147,7 @@ fn home(directory: &Path, user: &str) -> PathBuf {
 }
 
 impl Shared {
-    /// Answers the commands before the login, and hands the connection over to Courier.
+    /// Responds to the commands before the login, then hands the connection over to Courier.
     fn login(&self, mut stream: TcpStream) -> io::Result<()> {
         stream.write_all(format!("* OK [CAPABILITY {CAPABILITY} AUTH=PLAIN] Courier-IMAP ready.\r\n").as_bytes())?;
         loop {
@@ -207,7 +207,7 @@ impl Shared {
     }
 }
 
-/// Reads a line and no byte more: the next one is for Courier.
+/// Reads exactly one line. The bytes after it are for Courier.
 fn read_line(stream: &mut TcpStream) -> io::Result<String> {
     let mut line = Vec::new();
     let mut byte = [0];

@@ -25,7 +25,7 @@ use crate::{PASSWORD, PROXY, PROXY_PASSWORD, library_path, package, wait_until_u
 
 const ADMIN: &str = "admin";
 
-/// Debian's nobody: Cyrus does not run as root.
+/// The user id of Debian's user `nobody`, because Cyrus does not run as root.
 const NOBODY: u32 = 65534;
 
 /// Configuration of a server.
@@ -37,7 +37,7 @@ pub struct CyrusOptions {
     pub quota_kib: Option<u64>,
 }
 
-/// A running server. It ends when it is dropped.
+/// A running server, which ends when it is dropped.
 pub struct Cyrus {
     directory: TempDir,
     root: PathBuf,
@@ -50,7 +50,7 @@ impl Cyrus {
     /// Starts a server.
     ///
     /// # Errors
-    /// When it is not installed, or does not start.
+    /// The server is not installed or does not start.
     pub fn start(options: &CyrusOptions) -> io::Result<Self> {
         let root = package("cyrus", "usr/lib/cyrus/bin/master")?;
         let directory = TempDir::new()?;
@@ -69,10 +69,10 @@ impl Cyrus {
         Ok(server)
     }
 
-    /// Starts it again, on the same port and with the same mail.
+    /// Starts the server again, on the same port and with the same mail.
     ///
     /// # Errors
-    /// When it does not start.
+    /// The server does not start.
     pub fn run(&mut self) -> io::Result<()> {
         let path = self.directory.path();
         let mut command = Command::new(self.root.join("usr/lib/cyrus/bin/master"));
@@ -85,7 +85,7 @@ impl Cyrus {
         Ok(())
     }
 
-    /// Ends it and every connection at once.
+    /// Kills the server and all its connections.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             let group = format!("-{}", process.id());
@@ -100,15 +100,15 @@ impl Cyrus {
         format!("imap://127.0.0.1:{}", self.port)
     }
 
-    /// Its port on this machine.
+    /// The port on this machine.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Every message in a folder, in the order of the UIDs; none where the folder does not exist.
+    /// All messages of a folder in the order of their UIDs. Empty where the folder does not exist.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// The server does not respond.
     pub fn copies(&self, user: &str, folder: &str) -> io::Result<Vec<Copy>> {
         self.client(user)?.copies(&format!("INBOX/{folder}"))
     }
@@ -116,7 +116,7 @@ impl Cyrus {
     /// A connection of a user.
     ///
     /// # Errors
-    /// When the server does not accept the login.
+    /// The server rejects the login.
     pub fn client(&self, user: &str) -> io::Result<Client> {
         Client::connect(self.port, None, user, PASSWORD)
     }
@@ -124,7 +124,7 @@ impl Cyrus {
     /// A connection of the administrator.
     ///
     /// # Errors
-    /// When the server does not accept the login.
+    /// The server rejects the login.
     pub fn admin(&self) -> io::Result<Client> {
         self.client(ADMIN)
     }
@@ -181,7 +181,8 @@ fn hand_over(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The protocol of saslauthd, which Cyrus asks about passwords: four strings with their lengths, and one in response.
+/// Checks passwords for Cyrus by the protocol of saslauthd: a request of four strings with their lengths, and one string in the
+/// response.
 struct Passwords {
     socket: PathBuf,
     ended: Arc<AtomicBool>,
@@ -200,7 +201,7 @@ impl Passwords {
                     return;
                 }
                 // A server that is killed in the middle of a login hangs up.
-                stream.and_then(answer).ok();
+                stream.and_then(respond).ok();
             }
         });
         Ok(Self { socket: socket.to_owned(), ended, thread: Some(thread) })
@@ -219,7 +220,7 @@ impl Drop for Passwords {
     }
 }
 
-fn answer(mut stream: UnixStream) -> io::Result<()> {
+fn respond(mut stream: UnixStream) -> io::Result<()> {
     let mut fields = Vec::new();
     // User, password, service, realm.
     for _ in 0..4 {

@@ -1,6 +1,6 @@
 //! Real IMAP servers for tests: Cyrus and Courier as Debian packages them, each on its own port and in its own directory.
 //!
-//! The two packages and Dovecot's exclude each other, so `tests/install-tools` unpacks them below `packages/` instead of
+//! These packages and Dovecot's conflict with each other, so `tests/install-tools` unpacks them below `packages/` instead of
 //! installing them.
 
 mod courier;
@@ -18,15 +18,15 @@ pub use cyrus::{Cyrus, CyrusOptions};
 
 /// The account that may open every mailbox.
 pub const PROXY: &str = "archiver";
-/// Its password.
+/// The password of the account.
 pub const PROXY_PASSWORD: &str = "correct horse";
-/// Every user's own password.
+/// The password of every user.
 const PASSWORD: &str = "own";
 
-/// A server that does not start in this time hangs.
+/// Time limit of the start of a server.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Where `tests/install-tools` has unpacked a server.
+/// The directory into which `tests/install-tools` has unpacked a server.
 fn package(name: &str, program: &str) -> io::Result<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("packages").join(name).join("root");
     if root.join(program).exists() {

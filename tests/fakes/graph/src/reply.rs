@@ -1,4 +1,4 @@
-//! Answers in Graph's form.
+//! Responses in the format of Graph.
 
 use axum::{
     body::Body,
@@ -8,24 +8,24 @@ use axum::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// An answer that is still to be sent.
+/// A response that is not sent yet.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Reply {
     status: StatusCode,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
 }
 
-/// Why a request is refused: the status and `error.code`.
+/// The status and the `error.code` of a rejected request.
 #[derive(Debug)]
-pub(crate) struct Refused(pub(crate) u16, pub(crate) &'static str);
+pub(crate) struct Rejection(pub(crate) u16, pub(crate) &'static str);
 
-/// The code for a message class that the tenant rejects; its message names the property.
+/// The code for a message class that the tenant rejects. The message of the error names the property.
 pub(crate) const CLASS_REJECTED: &str = "ErrorInvalidPropertySet";
 
-pub(crate) type Outcome = Result<Answer, Refused>;
+pub(crate) type Outcome = Result<Reply, Rejection>;
 
-impl Answer {
+impl Reply {
     pub(crate) fn raw(status: u16, headers: Vec<(String, String)>, body: Vec<u8>) -> Self {
         Self { status: StatusCode::from_u16(status).unwrap_or(StatusCode::IM_A_TEAPOT), headers, body }
     }
@@ -43,9 +43,9 @@ impl Answer {
         Self::error_with(status, code, "")
     }
 
-    /// An error whose message also says this.
+    /// An error with this text in its message.
     pub(crate) fn error_with(status: u16, code: &str, text: &str) -> Self {
-        // As Graph does, the message repeats what it should not: a client must not pass it on.
+        // Like Graph, the message repeats personal data, which a client must not pass on.
         let message = format!("{code}: the request of ada@example.com in the tenant contoso cannot be served. {text}");
         let request = Uuid::new_v4().to_string();
         let body = json!({"error": {"code": code, "message": message, "innerError": {"request-id": request}}});
@@ -73,8 +73,8 @@ impl Answer {
     }
 }
 
-impl From<Refused> for Answer {
-    fn from(Refused(status, code): Refused) -> Self {
+impl From<Rejection> for Reply {
+    fn from(Rejection(status, code): Rejection) -> Self {
         let text = match code {
             CLASS_REJECTED => "The property 'String 0x001A' is not allowed.",
             _ => "",
