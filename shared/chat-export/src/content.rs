@@ -11,7 +11,7 @@ use model::{
 };
 
 use crate::{
-    attachments,
+    marker,
     marks::{folded, is_mark, is_space, trim, words},
     media,
     package::Package,
@@ -204,7 +204,7 @@ fn is_edited(body: &str) -> bool {
 
 /// A message that names a file of the zip.
 fn with_file(body: &str, package: &Package, loose: Option<usize>) -> Option<Content> {
-    let (place, marker, text) = match (attachments::named(body, package), loose) {
+    let (place, marker, text) = match (marker::named(body, package), loose) {
         (Some(named), _) => (named.file, Some(named.marker), named.caption),
         (None, Some(place)) => (place, None, body.to_owned()),
         (None, None) => return None,

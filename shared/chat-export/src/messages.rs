@@ -5,11 +5,11 @@ use std::{collections::HashMap, ops::Range};
 use jiff::civil::DateTime;
 
 use crate::{
-    Export,
     dates::DayOrder,
     error::ExportError,
     grammar::{Candidate, Grammar, LineEnds, Outside},
     head::{Beginning, Skeletons},
+    limits,
     marks::trim,
     senders::Senders,
 };
@@ -55,8 +55,8 @@ impl Chat {
         outside: Outside,
     ) -> Result<Self, ExportError> {
         let lines = Lines::of(&text);
-        if lines.candidates.len() > Export::MAX_MESSAGES {
-            return Err(ExportError::TooManyMessages { limit: Export::MAX_MESSAGES });
+        if lines.candidates.len() > limits::MAX_MESSAGES {
+            return Err(ExportError::TooManyMessages { limit: limits::MAX_MESSAGES });
         }
         let Grammar { starts, mut suspicious, day_order, brackets } =
             Grammar::infer(lines.candidates, lines.ends, outside)?;
@@ -102,8 +102,8 @@ impl Chat {
                 message.suspicious.push(line);
             }
         }
-        if senders.names.len() > Export::MAX_SENDERS {
-            return Err(ExportError::TooManySenders { limit: Export::MAX_SENDERS });
+        if senders.names.len() > limits::MAX_SENDERS {
+            return Err(ExportError::TooManySenders { limit: limits::MAX_SENDERS });
         }
         Ok(Self { messages, senders: senders.names, day_order, brackets, text })
     }

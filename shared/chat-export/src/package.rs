@@ -10,9 +10,9 @@ use icu_normalizer::ComposingNormalizerBorrowed;
 use zip::{ZipArchive, read::ZipFileEntry};
 
 use crate::{
-    Export,
     directory::declared_entries,
     error::{AttachmentError, ExportError},
+    limits,
     marks::{is_mark, is_space},
     name,
 };
@@ -39,8 +39,8 @@ impl Package {
     /// Opens a zip and takes the chat's text out of it. `zip_name` is the zip's own name.
     pub(crate) fn open(bytes: Vec<u8>, zip_name: &str) -> Result<(Self, Vec<u8>), ExportError> {
         let damaged = |_| ExportError::ZipDamaged;
-        if declared_entries(&bytes)? > Export::MAX_ZIP_ENTRIES as u64 {
-            return Err(ExportError::ZipEntries { limit: Export::MAX_ZIP_ENTRIES });
+        if declared_entries(&bytes)? > limits::MAX_ZIP_ENTRIES as u64 {
+            return Err(ExportError::ZipEntries { limit: limits::MAX_ZIP_ENTRIES });
         }
         let mut archive = ZipArchive::new(Cursor::new(Bytes::from(bytes))).map_err(damaged)?;
         if archive.has_duplicate_names() {
@@ -73,7 +73,7 @@ impl Package {
                 }
             }
         }
-        let text = inflate(&mut archive, chat, Export::MAX_TEXT_BYTES).map_err(|error| match error {
+        let text = inflate(&mut archive, chat, limits::MAX_TEXT_BYTES).map_err(|error| match error {
             AttachmentError::TooLarge { limit } => ExportError::TextTooLarge { limit },
             AttachmentError::Damaged | AttachmentError::Missing => ExportError::ZipDamaged,
         })?;

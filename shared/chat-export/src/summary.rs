@@ -1,6 +1,6 @@
 //! How an export was read, for the log, the run's summary and the example.
 
-use crate::{DayOrder, Export};
+use crate::dates::DayOrder;
 
 /// How an export was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,24 +16,6 @@ pub struct Summary {
     /// The files of the zip that no message names. Each is an item of its own. These are names from a chat: they belong on
     /// a screen, not in a log.
     pub unnamed_files: Vec<String>,
-}
-
-impl Export {
-    /// How it was read.
-    pub fn summary(&self) -> Summary {
-        let mut suspicious: Vec<usize> =
-            self.chat.messages.iter().flat_map(|message| message.suspicious.iter().copied()).collect();
-        suspicious.sort_unstable();
-        let package = self.package.as_ref();
-        let name = |file: &usize| package.map(|package| package.name(*file).to_owned());
-        Summary {
-            messages: self.chat.messages.len(),
-            day_order: self.chat.day_order,
-            suspicious_lines: suspicious,
-            missing_files: self.missing_files(),
-            unnamed_files: self.attachments.unnamed.iter().filter_map(name).collect(),
-        }
-    }
 }
 
 impl Summary {

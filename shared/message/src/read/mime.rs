@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use encodify::base64;
 
-use super::{ReadError, outline::Outline};
+use super::{ReadError, left_out::LeftOut, outline::Outline};
 
 /// A message: RFC 5322, CRLF line ends, as convert rendered it.
 #[derive(Clone)]
@@ -125,17 +125,6 @@ pub struct LargeMime {
     pub outline: Bytes,
     /// In the order of their places in the outline.
     pub files: Vec<LeftOut>,
-}
-
-/// The base64 of a file that is not in memory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeftOut {
-    /// Its place in the outline.
-    pub at: usize,
-    /// Its place in the message: lines of 76 characters with CRLF, the last one too.
-    pub base64: Range<u64>,
-    /// The length of the decoded file.
-    pub bytes: u64,
 }
 
 /// A full line of base64: the bytes that it encodes, and its characters with the line end.

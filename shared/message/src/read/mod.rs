@@ -4,10 +4,12 @@ pub mod date;
 mod error;
 pub mod evidence;
 mod header;
+mod left_out;
 mod mime;
 mod outline;
 
 pub use error::ReadError;
 pub use header::{CONTENT_HEADER, content, field};
-pub use mime::{LargeMime, LeftOut, Mime, Original, PIECE_BYTES, StoredFile, characters};
+pub use left_out::LeftOut;
+pub use mime::{LargeMime, Mime, Original, PIECE_BYTES, StoredFile, characters};
 pub use outline::{Outline, OutlineError, SMALL_FILE_BYTES};

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use mail_parser::{MessageParser, MimeHeaders};
 use memchr::memmem;
 
-use super::mime::LeftOut;
+use super::left_out::LeftOut;
 
 /// A file with more bytes of base64 than this is left out of a message that is read in pieces.
 pub const SMALL_FILE_BYTES: usize = 64 << 10;

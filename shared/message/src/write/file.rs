@@ -26,6 +26,15 @@ impl FileFacts {
     }
 }
 
+/// The content of an attachment.
+#[derive(Clone, Copy)]
+pub enum Content {
+    /// Its bytes, already checked against the item's declared digest.
+    File(FileFacts),
+    /// The archive erased it by its retention (410). The message states that in its place.
+    Erased,
+}
+
 /// Computes [`FileFacts::utf8`] from bytes that come in slices.
 #[derive(Debug, Clone, Default)]
 pub struct Utf8Probe {

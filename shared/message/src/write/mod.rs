@@ -32,7 +32,7 @@ mod vcard;
 
 use bytes::Bytes;
 pub use domain::DomainError;
-pub use file::{FileFacts, Utf8Probe};
+pub use file::{Content, FileFacts, Utf8Probe};
 pub use file_name::EVIDENCE as EVIDENCE_NAME;
 use jiff::tz::TimeZone;
 use model::{Captured, Item, Sha256};
@@ -45,15 +45,6 @@ pub use pieces::{Base64Lines, Piece};
 pub struct Renderer {
     domain: String,
     zone: Option<TimeZone>,
-}
-
-/// The content of an attachment.
-#[derive(Clone, Copy)]
-pub enum Content {
-    /// Its bytes, already checked against the item's declared digest.
-    File(FileFacts),
-    /// The archive erased it by its retention (410). The message states that in its place.
-    Erased,
 }
 
 /// A message that is ready to be filed, except for its files' bytes.

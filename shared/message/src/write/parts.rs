@@ -8,7 +8,7 @@ use mail_builder::{
 };
 use model::{Attachment, Sha256};
 
-use crate::write::{Content, body::Shown, file_name};
+use crate::write::{body::Shown, file::Content, file_name};
 
 /// An attachment as the message has it.
 pub(crate) struct File<'a> {

@@ -3,8 +3,9 @@
 //! it does not pass fonts on into tables: so every box is a table of one cell that says all this itself.
 
 use super::{
-    Block, Body, ERASED, FileLine, Quote, Quoted, Row, Segment, Sentence, TEXT, Tone, Value,
+    blocks::{Block, Body, ERASED, FileLine, Quote, Quoted, Row, TEXT, Tone, Value},
     marks::{LEFT_TO_RIGHT, escape, write_html, write_link},
+    sentence::{Segment, Sentence},
 };
 use crate::write::{
     amounts,

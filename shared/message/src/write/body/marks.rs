@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use memchr::{memchr, memmem};
 
-use super::Mention;
+use super::blocks::Mention;
 use crate::write::{
     clean::{self, Wanted},
     direction::{self, WritingDirection},

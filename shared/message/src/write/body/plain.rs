@@ -1,11 +1,9 @@
 //! The text/plain part.
 
-use super::{Block, Body, ERASED, FileLine, Quote, Quoted, Row, TEXT, Value};
+use super::blocks::{Block, Body, ERASED, FileLine, Quote, Quoted, Row, TEXT};
 use crate::write::{
-    amounts,
     clean::{lines, write_visible},
     direction::isolated,
-    people::Label,
 };
 
 const END: &str = "\r\n";
@@ -65,23 +63,9 @@ fn words(text: &str, out: &mut String) {
     }
 }
 
-/// A row's value as plain text.
-pub(super) fn value(value: &Value) -> String {
-    match value {
-        Value::Text(text) => isolated(text).into_owned(),
-        Value::People(people, more) => {
-            let mut text = people.iter().map(Label::text).collect::<Vec<_>>().join(", ");
-            if *more > 0 {
-                text.push_str(&format!(" and {} more", amounts::thousands(*more as u64)));
-            }
-            text
-        }
-    }
-}
-
 fn rows(rows: &[Row], mark: &str, out: &mut String) {
     for row in rows {
-        let value = value(&row.value);
+        let value = row.value.text();
         match &row.href {
             Some(href) if *href != value => line(&[mark, &row.key, ": ", &value, " ", href], out),
             _ => line(&[mark, &row.key, ": ", &value], out),

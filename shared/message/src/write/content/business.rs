@@ -4,7 +4,7 @@
 use model::Item;
 use serde_json::{Map, Value};
 
-use super::members;
+use super::{members, statements::in_the_evidence};
 use crate::write::{
     body::{Block, Body, Quote, Quoted, Row, Sentence, Tone},
     clean::one_line,
@@ -164,6 +164,6 @@ fn captured<'a>(members: impl Iterator<Item = (&'a String, &'a Value)>, body: &m
     match members::rows_of(members) {
         Ok(rows) if rows.is_empty() => {}
         Ok(rows) => body.blocks.push(Block::Captured(rows)),
-        Err(_) => body.blocks.push(Block::Notice(super::in_the_evidence("The rest"))),
+        Err(_) => body.blocks.push(Block::Notice(in_the_evidence("The rest"))),
     }
 }

@@ -3,6 +3,7 @@
 use mail_builder::mime::MimePart;
 use model::{ContactCard, Item};
 
+use super::statements::in_the_evidence;
 use crate::write::{
     amounts,
     body::{Block, Body, Row, Sentence, Tone},
@@ -37,8 +38,7 @@ pub(super) fn compose(item: &Item, body: &mut Body<'_>) {
     }
     let more = item.contacts.len().saturating_sub(MAX_CARDS);
     if more > 0 {
-        body.blocks
-            .push(Block::Notice(super::in_the_evidence(format!("{} more cards", amounts::thousands(more as u64)))));
+        body.blocks.push(Block::Notice(in_the_evidence(format!("{} more cards", amounts::thousands(more as u64)))));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use model::{DeletionScope, DeletionState, Item};
 
-use super::quote;
+use super::statements::quote;
 use crate::write::{
     body::{Block, Body, Row, Sentence, Tone},
     clean::one_line,

@@ -2,7 +2,7 @@
 
 use model::Item;
 
-use super::quote;
+use super::statements::quote;
 use crate::write::body::{Block, Body, Sentence, Tone};
 
 pub(super) fn compose<'a>(item: &'a Item, body: &mut Body<'a>) {

@@ -1,7 +1,7 @@
 //! The list of an item's files, whatever its kind.
 
 use super::media;
-use crate::write::{Content, amounts, body::FileLine, parts::File};
+use crate::write::{amounts, body::FileLine, file::Content, parts::File};
 
 pub(super) fn lines(files: &[File<'_>]) -> Vec<FileLine> {
     files

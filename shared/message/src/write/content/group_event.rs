@@ -2,7 +2,7 @@
 
 use model::{Item, Kind};
 
-use super::{MAX_PEOPLE, row};
+use super::statements::{MAX_PEOPLE, row};
 use crate::write::{
     body::{Block, Body, Sentence},
     clean::one_line,

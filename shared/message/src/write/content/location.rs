@@ -2,7 +2,7 @@
 
 use model::{Item, Kind};
 
-use super::row;
+use super::statements::row;
 use crate::write::{
     body::{Block, Body, Row, Sentence, Tone},
     clean::one_line,

@@ -12,30 +12,25 @@ mod media;
 mod members;
 mod poll;
 mod reaction;
+mod statements;
 mod text;
 mod unknown;
 mod unsupported;
 
-use std::{borrow::Cow, fmt::Display};
-
 use jiff::tz::TimeZone;
 use mail_builder::mime::MimePart;
-use model::{Captured, ChatType, Direction, Item, Kind, Quoted};
+use model::{Captured, ChatType, Direction, Item, Kind};
 
+use self::statements::{MAX_PEOPLE, MAX_VALUE, in_the_evidence, quote};
 use crate::write::{
     amounts,
-    body::{self, Block, Body, Mention, Quote, Row, Sentence, Tone},
-    clean::{is_invisible, one_line},
-    file_name::EVIDENCE,
+    body::{Block, Body, Mention, Row, Tone},
+    clean::one_line,
     headers,
     parts::File,
     people::{self, Label},
 };
 
-/// The longest value of a table's row, in characters.
-const MAX_VALUE: usize = 500;
-/// How many people a row names before it counts the rest.
-const MAX_PEOPLE: usize = 10;
 /// How many mentions carry a name in the text.
 const MAX_MENTIONS: usize = 100;
 
@@ -123,11 +118,6 @@ fn circumstances(captured: &Captured, body: &mut Body<'_>) {
     }
 }
 
-fn in_the_evidence(what: impl Display) -> Sentence {
-    let verb = if what.to_string().ends_with('s') { "are" } else { "is" };
-    Sentence::new(format!("{what} {verb} in {EVIDENCE}."))
-}
-
 /// Names for the `@4520123456` in the text: of the participants that the item mentions, and of the others in the chat.
 fn mentions(item: &Item) -> Vec<Mention> {
     if !item.text.as_deref().is_some_and(|text| text.contains('@')) {
@@ -197,27 +187,4 @@ fn captured_user(item: &Item, direction: &Direction, labels: &[Label]) -> Row {
         Some(label) => Row::people(key, vec![label.clone()], 0),
         None => Row::new(key, "one of the recipients; the archive does not say which"),
     }
-}
-
-/// A heading with the sender and the id of a quoted or target message, and what that message said.
-fn quote<'a>(what: &'static str, quoted: &'a Quoted) -> Quote<'a> {
-    let mut heading = Sentence::new(what);
-    if let Some(from) = &quoted.from {
-        heading = heading.ours(" by ").theirs(people::name(from));
-    }
-    if let Some(id) = quoted.message_id.as_deref().filter(|id| !id.is_empty()) {
-        heading = heading.ours(format!(", WhatsApp id {}", headers::token(id)));
-    }
-    let text = quoted.text.as_deref().filter(|text| !text.chars().all(is_invisible));
-    let text = match text {
-        Some(text) => body::Quoted::Words(Cow::Borrowed(text)),
-        None => body::Quoted::Described(media::describe(quoted.kind.as_ref())),
-    };
-    Quote { heading, text }
-}
-
-/// A row of a participant's short text, if there is any.
-fn row(key: &'static str, value: Option<&str>) -> Option<Row> {
-    let value = one_line(value?, MAX_VALUE);
-    (!value.is_empty()).then(|| Row::new(key, value))
 }

@@ -2,7 +2,7 @@
 
 use model::Item;
 
-use super::{quote, row};
+use super::statements::{in_the_evidence, quote, row};
 use crate::write::{
     amounts,
     body::{Block, Body, Choice, Quote, Quoted, Sentence, Tone},
@@ -77,6 +77,6 @@ fn options(options: &[String], votes: &[String], body: &mut Body<'_>) {
         body.blocks.push(Block::Options(choices));
     }
     if options.len() > MAX_OPTIONS || votes.len() > MAX_OPTIONS {
-        body.blocks.push(Block::Notice(super::in_the_evidence("More options")));
+        body.blocks.push(Block::Notice(in_the_evidence("More options")));
     }
 }

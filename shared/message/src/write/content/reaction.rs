@@ -2,7 +2,7 @@
 
 use model::Item;
 
-use super::quote;
+use super::statements::quote;
 use crate::write::{
     body::{Block, Body, Sentence},
     clean::one_line,

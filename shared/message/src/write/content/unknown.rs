@@ -1,6 +1,6 @@
 //! An item of a kind that this version does not know. Everything that was captured is shown.
 
-use super::members;
+use super::{members, statements::in_the_evidence};
 use crate::write::{
     body::{Block, Body, Sentence, Tone},
     clean::one_line,
@@ -13,6 +13,6 @@ pub(super) fn compose(word: &str, evidence: &[u8], body: &mut Body<'_>) {
     body.blocks.push(Block::Notice(kind.ours(", which this version does not know. All that was captured:")));
     match members::rows(&mut serde_json::Deserializer::from_slice(evidence)) {
         Ok(rows) => body.blocks.push(Block::Captured(rows)),
-        Err(_) => body.blocks.push(Block::Notice(super::in_the_evidence("It"))),
+        Err(_) => body.blocks.push(Block::Notice(in_the_evidence("It"))),
     }
 }

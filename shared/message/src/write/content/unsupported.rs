@@ -2,7 +2,7 @@
 
 use model::Item;
 
-use super::row;
+use super::statements::row;
 use crate::write::body::{Block, Body, Sentence, Tone};
 
 pub(super) fn compose(item: &Item, body: &mut Body<'_>) {

@@ -1,0 +1,58 @@
+//! Under which names people wrote, and which words come again and again.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::{attachments::Attachments, content, marker, messages, package::Package};
+
+/// For each sender, whether a person wrote under the name; and whether something happened that happens only in groups.
+///
+/// iPhones put a group's name before what WhatsApp itself writes, and a mark behind it.
+pub(crate) fn authors(
+    chat: &messages::Chat,
+    package: Option<&Package>,
+    attachments: &Attachments,
+) -> (Vec<bool>, bool) {
+    #[derive(Clone, Default)]
+    struct Lines {
+        by_person: bool,
+        /// Under the name stands a whole sentence of WhatsApp's.
+        sentence: bool,
+        /// Marked words that may stand for a file that was not exported.
+        short: bool,
+    }
+    let mut lines = vec![Lines::default(); chat.senders.len()];
+    let mut group_event = false;
+    for (place, message) in chat.messages.iter().enumerate() {
+        let body = &chat.text[message.body.clone()];
+        let Some(sender) = message.sender else {
+            group_event |= message.time.is_some() && content::is_group_event(body);
+            continue;
+        };
+        let file = attachments.loose.contains_key(&place)
+            || package.is_some_and(|package| marker::named(body, package).is_some());
+        if !file && (content::is_notice(body) || (chat.brackets && content::is_marked_sentence(body))) {
+            lines[sender].sentence = true;
+            group_event |= content::is_group_event(body);
+        } else if !file && chat.brackets && body.starts_with('\u{200e}') {
+            lines[sender].short = true;
+        } else {
+            lines[sender].by_person = true;
+        }
+    }
+    let people = lines.iter().filter(|lines| lines.by_person).count();
+    // In a chat of two, what was not exported may be all that one of them sent.
+    let wrote = |lines: &Lines| lines.by_person || (lines.short && !(lines.sentence && people > 1));
+    (lines.iter().map(wrote).collect(), group_event)
+}
+
+/// Words in angle brackets that are a whole message three times or more.
+pub(crate) fn repeated(chat: &messages::Chat) -> HashSet<String> {
+    const TIMES: usize = 3;
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for message in chat.messages.iter().filter(|message| message.sender.is_some()) {
+        if let Some(words) = content::bracketed(&chat.text[message.body.clone()]) {
+            *counts.entry(words).or_default() += 1;
+        }
+    }
+    counts.into_iter().filter(|(_, count)| *count >= TIMES).map(|(words, _)| words.to_owned()).collect()
+}

@@ -1,0 +1,384 @@
+//! An export that has been read, and its items.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+};
+
+use jiff::{Timestamp, ToSpan, civil::DateTime, tz::TimeZone};
+use model::{
+    Attachment, AttachmentId, Captured, Chat, ChatType, Direction, Item, ItemError, ItemId, MailboxAddress,
+    Participant, Sha256, Upload,
+};
+use serde_json::json;
+
+use crate::{
+    attachments::Attachments,
+    authors,
+    content::{self, Content, Surroundings},
+    dates::{DateOrder, DayOrder, Limits},
+    error::{AttachmentError, ExportError},
+    grammar::Outside,
+    identity, limits, marks,
+    messages::{self, Message},
+    name::{self, Hash, Ids},
+    package::Package,
+    people::{self, People, Recipients},
+    summary::{self, Summary},
+};
+
+/// A file as it was uploaded, and what is known of it from elsewhere.
+pub struct ExportFile<'a> {
+    /// Whose phone wrote it.
+    pub owner: &'a MailboxAddress,
+    /// Its name, without any folder. It ends in `.txt` or `.zip`, and the chat's name is taken from it.
+    pub file_name: &'a str,
+    /// All of it.
+    pub bytes: Vec<u8>,
+    /// The file beside it that names the participants: CSV with `name`, `phone` and `email`.
+    pub participants_csv: Option<&'a [u8]>,
+    /// How it is to be read.
+    pub settings: &'a Settings,
+    /// When it was uploaded.
+    pub archived_time: Timestamp,
+}
+
+/// What an export does not say, and the operator does.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the phones were.
+    pub zone: TimeZone,
+    /// The order of day, month and year in exports whose dates can be read in more than one.
+    pub date_order: Option<DateOrder>,
+    /// Whose mailboxes items may be filed in.
+    pub recipients: Recipients,
+}
+
+impl Settings {
+    /// Phones in this zone, and nothing else known.
+    pub fn in_zone(zone: TimeZone) -> Self {
+        Self { zone, date_order: None, recipients: Recipients::Owner }
+    }
+}
+
+/// A chat export that has been read. Attachments are decompressed when they are asked for.
+pub struct Export {
+    ids: Vec<ItemId>,
+    /// By hash, the message's place; behind the messages, the places of the files that no message names.
+    places: HashMap<Hash, usize>,
+    id_form: Ids,
+    chat: messages::Chat,
+    about: Chat,
+    people: People,
+    /// For each sender, whether a person wrote under the name.
+    wrote: Vec<bool>,
+    /// Texts in angle brackets that come again and again.
+    repeated: HashSet<String>,
+    package: Option<Package>,
+    attachments: Attachments,
+    owner: MailboxAddress,
+    file_name: String,
+    zone: TimeZone,
+    archived_time: Timestamp,
+}
+
+/// What an item is made of.
+enum Part<'a> {
+    Message(usize, &'a Message),
+    /// A file of the zip that no message names, by its place in the package.
+    File(usize),
+}
+
+impl Export {
+    /// The longest text that is read, in bytes after decompression.
+    pub const MAX_TEXT_BYTES: u64 = limits::MAX_TEXT_BYTES;
+    /// The most messages that are read from one file.
+    pub const MAX_MESSAGES: usize = limits::MAX_MESSAGES;
+    /// The most senders that are read from one file. Each is a participant of every message; a group has 1,024.
+    pub const MAX_SENDERS: usize = limits::MAX_SENDERS;
+    /// The most entries of a zip. A phone exports 10,000 messages with media.
+    pub const MAX_ZIP_ENTRIES: usize = limits::MAX_ZIP_ENTRIES;
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`ExportError`], all of them permanent: the file has to be uploaded anew.
+    pub fn read(file: ExportFile<'_>) -> Result<Self, ExportError> {
+        let id_form = Ids::new(file.owner, file.file_name)?;
+        let known = file.participants_csv.map(people::read_known).transpose()?.unwrap_or_default();
+        let (package, text) = if name::has_extension(file.file_name, "zip") {
+            let (package, text) = Package::open(file.bytes, file.file_name)?;
+            (Some(package), text)
+        } else if name::has_extension(file.file_name, "txt") {
+            if file.bytes.len() as u64 > Self::MAX_TEXT_BYTES {
+                return Err(ExportError::TextTooLarge { limit: Self::MAX_TEXT_BYTES });
+            }
+            (None, file.bytes)
+        } else {
+            return Err(ExportError::Type);
+        };
+        let Settings { zone, date_order, recipients } = file.settings;
+        // A day of grace: the phone may have been east of the configured zone.
+        let uploaded = file.archived_time.to_zoned(zone.clone()).date();
+        let limits = Limits::until(uploaded.saturating_add(1.day()));
+        let chat_name = name::chat_name(file.file_name);
+        let names = known.iter().filter_map(people::Known::name).chain(chat_name.as_deref());
+        let outside = Outside { limits, configured: *date_order };
+        let chat = messages::Chat::cut(messages::decode(text)?, names, outside)?;
+        let attachments = Attachments::of(&chat, package.as_ref());
+
+        let (wrote, group_event) = authors::authors(&chat, package.as_ref(), &attachments);
+        let senders =
+            people::Senders { names: &chat.senders, wrote: &wrote, chat_name: chat_name.as_deref(), group_event };
+        let people = People::gather(&senders, &known, file.owner, *recipients);
+        let about = about(file.owner, file.file_name, chat_name, &people, group_event);
+        let (ids, places) = identity::identify(&chat, &attachments, package.as_ref(), &id_form)?;
+        Ok(Self {
+            ids,
+            places,
+            id_form,
+            about,
+            people,
+            wrote,
+            repeated: authors::repeated(&chat),
+            chat,
+            package,
+            attachments,
+            owner: file.owner.clone(),
+            file_name: file.file_name.to_owned(),
+            zone: zone.clone(),
+            archived_time: file.archived_time,
+        })
+    }
+
+    /// The ids of all items, in the file's order. Files that no message names come last.
+    pub fn ids(&self) -> impl Iterator<Item = &ItemId> {
+        self.ids.iter()
+    }
+
+    /// The order that the dates' numbers were read in, and why.
+    pub fn day_order(&self) -> DayOrder {
+        self.chat.day_order
+    }
+
+    /// The item with this id. `None` where the export has none.
+    ///
+    /// Its evidence holds, beside the archive's own words, a member `export`: `file`, `line` (from 1), `edited`
+    /// where the message was edited, `marker`, the words that named the attachment and are not in the text,
+    /// `suspiciousLines`, the lines in it that look like the beginning of another message, and `fromPhone`, the number
+    /// that the upload has for the sender and that identifies nobody.
+    pub fn item(&self, id: &ItemId) -> Option<Result<Captured, ItemError>> {
+        let part = self.part(id)?;
+        Some(self.capture(id, &part))
+    }
+
+    /// The bytes of an item's attachment, at most `limit` of them. Decompression stops there, whatever size the zip
+    /// declares.
+    ///
+    /// # Errors
+    /// [`AttachmentError`], all of them permanent.
+    pub fn attachment(&self, id: &ItemId, attachment: &AttachmentId, limit: u64) -> Result<Vec<u8>, AttachmentError> {
+        let part = self.part(id).filter(|_| attachment.as_str() == ATTACHMENT).ok_or(AttachmentError::Missing)?;
+        let file = self.content(&part).file.ok_or(AttachmentError::Missing)?;
+        self.package.as_ref().ok_or(AttachmentError::Missing)?.read(file.place, limit)
+    }
+
+    /// How the export was read.
+    pub fn summary(&self) -> Summary {
+        let mut suspicious: Vec<usize> =
+            self.chat.messages.iter().flat_map(|message| message.suspicious.iter().copied()).collect();
+        suspicious.sort_unstable();
+        let package = self.package.as_ref();
+        let name = |file: &usize| package.map(|package| package.name(*file).to_owned());
+        Summary {
+            messages: self.chat.messages.len(),
+            day_order: self.chat.day_order,
+            suspicious_lines: suspicious,
+            missing_files: self.missing_files(),
+            unnamed_files: self.attachments.unnamed.iter().filter_map(name).collect(),
+        }
+    }
+
+    fn missing_files(&self) -> usize {
+        let messages = self.chat.messages.iter().enumerate();
+        messages.filter(|(place, message)| self.content(&Part::Message(*place, message)).file_missing).count()
+    }
+
+    fn part(&self, id: &ItemId) -> Option<Part<'_>> {
+        let place = self.places.get(&self.id_form.hash(id)?).copied()?;
+        match self.chat.messages.get(place) {
+            Some(message) => Some(Part::Message(place, message)),
+            None => self.attachments.unnamed.get(place - self.chat.messages.len()).map(|file| Part::File(*file)),
+        }
+    }
+
+    fn content(&self, part: &Part<'_>) -> Content {
+        match part {
+            Part::Message(place, message) => {
+                let body = &self.chat.text[message.body.clone()];
+                match (message.time, message.sender) {
+                    (None, _) => Content::fragment(body),
+                    (Some(_), Some(sender)) => Content::sent(body, &self.surroundings(*place, sender)),
+                    (Some(_), None) => Content::line(body),
+                }
+            }
+            Part::File(place) => match &self.package {
+                Some(package) => Content::unnamed(*place, package),
+                None => Content::fragment(""),
+            },
+        }
+    }
+
+    fn surroundings(&self, place: usize, sender: usize) -> Surroundings<'_> {
+        Surroundings {
+            package: self.package.as_ref(),
+            loose: self.attachments.loose.get(&place).copied(),
+            iphone: self.chat.brackets,
+            by_whatsapp: !self.wrote[sender],
+            repeated: Some(&self.repeated),
+        }
+    }
+
+    fn capture(&self, id: &ItemId, part: &Part<'_>) -> Result<Captured, ItemError> {
+        let content = self.content(part);
+        let message = match part {
+            Part::Message(_, message) => Some(*message),
+            Part::File(_) => None,
+        };
+        // Lines before the first message have no time of their own; the first message's is the nearest. A file that no
+        // message names was there when the newest was written.
+        let mut times = self.chat.messages.iter().filter_map(|message| message.time);
+        let time = match message {
+            Some(message) => message.time.or_else(|| times.next()),
+            None => times.max(),
+        };
+        let sender = message.and_then(|message| message.sender);
+        let (from, direction) = match sender {
+            Some(sender) => match self.people.sender(sender) {
+                Some((person, true)) => (person.clone(), Some(Direction::Outgoing)),
+                Some((person, false)) if self.people.owner_is_sender() => (person.clone(), Some(Direction::Incoming)),
+                Some((person, false)) => (person.clone(), None),
+                None => (named(&self.chat.senders[sender]), None),
+            },
+            None if message.is_none_or(|message| message.time.is_none()) => (named("Unknown sender"), None),
+            None => (named("WhatsApp"), None),
+        };
+        let attachments = content.file.iter().map(|file| self.declared(file)).collect::<Result<_, _>>()?;
+        let notes = self.notes(message, &content);
+        let item = Item {
+            id: id.clone(),
+            message_id: self.id_form.hash(id).map(Hash::digits),
+            network: Some("whatsapp".to_owned()),
+            kind: content.kind(),
+            message_time: self.time(time).ok_or(ItemError::Missing("time"))?,
+            archived_time: self.archived_time,
+            direction,
+            chat: self.about.clone(),
+            from,
+            to: self.people.others(sender),
+            text: content.text,
+            attachments,
+            quoted: None,
+            mentions: Vec::new(),
+            forwarded: None,
+            frequently_forwarded: None,
+            disappearing_seconds: None,
+            target: None,
+            reaction: None,
+            deletion: content.deletion,
+            call: content.call,
+            location: content.location,
+            contacts: Vec::new(),
+            poll: content.poll,
+            event: content.event,
+            business: None,
+            reason: content.reason.map(str::to_owned),
+            upload: Some(Upload { owner: self.owner.to_string(), file: self.file_name.clone(), notes }),
+        };
+        let mut value =
+            serde_json::to_value(&item).map_err(|_| ItemError::Shape("the item has no JSON form".to_owned()))?;
+        let mut export = json!({"file": self.file_name});
+        if let Some(message) = message {
+            export["line"] = message.line.into();
+            if !message.suspicious.is_empty() {
+                export["suspiciousLines"] = json!(message.suspicious);
+            }
+        }
+        if content.edited {
+            export["edited"] = true.into();
+        }
+        if let Some(marker) = content.file.and_then(|file| file.marker) {
+            export["marker"] = marker.into();
+        }
+        if let Some(phone) = sender.and_then(|sender| self.people.unshown_phone(sender)) {
+            export["fromPhone"] = phone.into();
+        }
+        value["export"] = export;
+        Captured::from_value(value, id)
+    }
+
+    /// What a reader of the mail has to know of how the export was read.
+    fn notes(&self, message: Option<&Message>, content: &Content) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.chat.day_order.is_ambiguous() {
+            notes.push(format!("date order assumed: {}", self.chat.day_order.order));
+        }
+        if content.file_missing {
+            notes.push(content::FILE_MISSING.to_owned());
+        }
+        if let Some(lines) = message.map(|message| &message.suspicious).filter(|lines| !lines.is_empty()) {
+            notes.push(format!(
+                "part of this message looks like the beginning of another message, in {} of the export",
+                summary::lines(lines)
+            ));
+        }
+        notes
+    }
+
+    fn declared(&self, file: &content::File) -> Result<Attachment, ItemError> {
+        let id = AttachmentId::try_from(ATTACHMENT.to_owned()).map_err(|error| ItemError::Shape(error.to_string()))?;
+        let package = self.package.as_ref();
+        Ok(Attachment {
+            id,
+            name: package.map(|package| marks::trim(package.name(file.place)).to_owned()),
+            content_type: Some(file.content_type.to_owned()),
+            size: package.and_then(|package| package.declared_size(file.place)),
+            sha256: None,
+            duration_seconds: None,
+            view_once: None,
+        })
+    }
+
+    fn time(&self, wall_clock: Option<DateTime>) -> Option<Timestamp> {
+        self.zone.to_ambiguous_timestamp(wall_clock?).compatible().ok()
+    }
+}
+
+/// Shows no content and no names.
+impl fmt::Debug for Export {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Export").field("items", &self.ids.len()).field("day_order", &self.chat.day_order).finish()
+    }
+}
+
+/// The id of a message's attachment: it has at most one.
+const ATTACHMENT: &str = "1";
+
+fn named(name: &str) -> Participant {
+    Participant { name: Some(name.to_owned()), ..Participant::default() }
+}
+
+/// The chat. Its id is the same for every export of it that the owner makes, as long as it keeps its name.
+fn about(owner: &MailboxAddress, file_name: &str, name: Option<String>, people: &People, group_event: bool) -> Chat {
+    let identity = name.clone().unwrap_or_else(|| name::stem(file_name).to_owned());
+    let chat_type = if group_event || people.known_count() > 2 { ChatType::Group } else { ChatType::Individual };
+    let name = match chat_type {
+        ChatType::Individual => name.or_else(|| people.counterparty_name().map(str::to_owned)),
+        _ => name,
+    };
+    Chat {
+        id: format!("export-{}", Sha256::of(format!("{owner}\n{identity}").as_bytes()).short_hex()),
+        chat_type,
+        name,
+    }
+}

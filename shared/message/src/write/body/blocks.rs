@@ -1,0 +1,189 @@
+//! The typed blocks of a body.
+
+use std::borrow::Cow;
+
+use model::Sha256;
+
+use super::sentence::Sentence;
+use crate::write::{amounts, clean::one_line, direction::isolated, people::Label};
+
+/// How much a reader should notice the title.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Tone {
+    #[default]
+    Plain,
+    /// Something to look at: an edit, a missed call, an unknown kind.
+    Notable,
+    /// Something is missing: deleted, erased, not captured.
+    Gone,
+}
+
+/// What a message says, in the order of the text.
+pub(crate) struct Body<'a> {
+    /// What it is: `Voice message`.
+    pub(crate) title: Cow<'static, str>,
+    pub(crate) tone: Tone,
+    pub(crate) sender: Label,
+    /// The chat's name.
+    pub(crate) chat: String,
+    /// UTC, and local time if a zone is configured.
+    pub(crate) time: String,
+    /// The message that this one answers.
+    pub(crate) reply: Option<Quote<'a>>,
+    /// The item's own text, in WhatsApp's marks.
+    pub(crate) text: Option<&'a str>,
+    /// The participants that the text mentions.
+    pub(crate) mentions: Vec<Mention>,
+    pub(crate) blocks: Vec<Block<'a>>,
+    pub(crate) files: Vec<FileLine>,
+    /// The facts of the capture.
+    pub(crate) details: Vec<Row>,
+}
+
+/// A participant in a text: `@4520123456`.
+pub(crate) struct Mention {
+    /// What stands behind the `@`.
+    pub(crate) token: String,
+    pub(crate) name: String,
+}
+
+/// A piece of a body.
+pub(crate) enum Block<'a> {
+    /// A statement of the archive.
+    Notice(Sentence),
+    /// Keys and values.
+    Rows(Vec<Row>),
+    /// Words of a participant under a heading.
+    Quote(Quote<'a>),
+    /// Members of captured JSON. Their keys are not ours either.
+    Captured(Vec<Row>),
+    /// The options of a poll.
+    Options(Vec<Choice>),
+}
+
+/// Words of a participant under a heading of the archive.
+pub(crate) struct Quote<'a> {
+    pub(crate) heading: Sentence,
+    pub(crate) text: Quoted<'a>,
+}
+
+/// What a quoted message said.
+pub(crate) enum Quoted<'a> {
+    /// In WhatsApp's marks.
+    Words(Cow<'a, str>),
+    /// The archive's words for a message without a text: `a picture`.
+    Described(&'static str),
+}
+
+/// One option of a poll.
+pub(crate) struct Choice {
+    pub(crate) chosen: bool,
+    pub(crate) option: String,
+}
+
+/// A key and its value on one line.
+pub(crate) struct Row {
+    pub(crate) key: Cow<'static, str>,
+    pub(crate) value: Value,
+    /// A percent-encoded http or https link.
+    pub(crate) href: Option<String>,
+}
+
+/// The value of a row.
+pub(crate) enum Value {
+    Text(Cow<'static, str>),
+    /// People, and how many more there are. Each keeps its own writing direction, so that no name takes another's number.
+    People(Vec<Label>, usize),
+}
+
+impl Value {
+    /// The value as plain text.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Text(text) => isolated(text).into_owned(),
+            Self::People(people, more) => {
+                let mut text = people.iter().map(Label::text).collect::<Vec<_>>().join(", ");
+                if *more > 0 {
+                    text.push_str(&format!(" and {} more", amounts::thousands(*more as u64)));
+                }
+                text
+            }
+        }
+    }
+}
+
+impl Row {
+    pub(crate) fn new(key: impl Into<Cow<'static, str>>, value: impl Into<Cow<'static, str>>) -> Self {
+        Self { key: key.into(), value: Value::Text(value.into()), href: None }
+    }
+
+    pub(crate) fn people(key: &'static str, people: Vec<Label>, more: usize) -> Self {
+        Self { key: key.into(), value: Value::People(people, more), href: None }
+    }
+
+    pub(crate) fn link(key: &'static str, value: impl Into<Cow<'static, str>>, href: Option<String>) -> Self {
+        Self { href, ..Self::new(key, value) }
+    }
+}
+
+/// A file that belongs to the item.
+pub(crate) struct FileLine {
+    /// The name that it is attached under.
+    pub(crate) name: String,
+    /// Type, size, duration: `image/jpeg, 12,345 bytes`.
+    pub(crate) facts: String,
+    /// The digest of its bytes. `None`: the archive erased it.
+    pub(crate) sha256: Option<Sha256>,
+    /// What opens it, if a usual mail program does not.
+    pub(crate) hint: Option<&'static str>,
+    pub(crate) picture: Option<Shown>,
+}
+
+/// A picture that the HTML shows in place.
+#[derive(Clone)]
+pub(crate) struct Shown {
+    /// Without angle brackets.
+    pub(crate) content_id: String,
+    /// In CSS pixels.
+    pub(crate) width: usize,
+}
+
+/// The longest preview, in characters.
+const MAX_PREVIEW: usize = 90;
+
+impl Body<'_> {
+    /// The beginning of the text, which a mail program shows in its list. `None` if there is no text to be seen.
+    pub(super) fn preview(&self) -> Option<String> {
+        // A text of 65,536 characters is not read to its end for that.
+        let text = self.text?;
+        let head = text.get(..text.floor_char_boundary(16 * MAX_PREVIEW)).unwrap_or_default();
+        Some(one_line(head, MAX_PREVIEW)).filter(|preview| !preview.is_empty())
+    }
+
+    /// What stands in place of the preview if there is no text.
+    pub(super) fn summary(&self) -> String {
+        let more = self.blocks.iter().find_map(|block| match block {
+            Block::Notice(sentence) => Some(sentence.text()),
+            Block::Rows(rows) => rows.first().map(|row| row.value.text()),
+            Block::Quote(_) | Block::Captured(_) | Block::Options(_) => None,
+        });
+        more.map_or_else(|| self.title.clone().into_owned(), |more| format!("{}: {more}", self.title))
+    }
+
+    /// Whether any words of a participant are marked as such.
+    pub(super) fn has_marked_words(&self) -> bool {
+        let marked = |block: &Block<'_>| match block {
+            Block::Quote(quote) => matches!(quote.text, Quoted::Words(_)),
+            Block::Captured(rows) => !rows.is_empty(),
+            Block::Notice(_) | Block::Rows(_) | Block::Options(_) => false,
+        };
+        self.text.is_some()
+            || self.reply.as_ref().is_some_and(|reply| matches!(reply.text, Quoted::Words(_)))
+            || self.blocks.iter().any(marked)
+    }
+}
+
+/// Stands in place of a file that the archive has erased.
+pub(super) const ERASED: &str = "erased by the archive's retention, not available";
+/// The heading of the item's own text.
+pub(super) const TEXT: &str = "Text";

@@ -1,0 +1,46 @@
+//! Blocks that several kinds of items share.
+
+use std::{borrow::Cow, fmt::Display};
+
+use model::Quoted;
+
+use super::media;
+use crate::write::{
+    body::{self, Quote, Row, Sentence},
+    clean::{is_invisible, one_line},
+    file_name::EVIDENCE,
+    headers, people,
+};
+
+/// The longest value of a table's row, in characters.
+pub(super) const MAX_VALUE: usize = 500;
+/// How many people a row names before it counts the rest.
+pub(super) const MAX_PEOPLE: usize = 10;
+
+pub(super) fn in_the_evidence(what: impl Display) -> Sentence {
+    let verb = if what.to_string().ends_with('s') { "are" } else { "is" };
+    Sentence::new(format!("{what} {verb} in {EVIDENCE}."))
+}
+
+/// A heading with the sender and the id of a quoted or target message, and what that message said.
+pub(super) fn quote<'a>(what: &'static str, quoted: &'a Quoted) -> Quote<'a> {
+    let mut heading = Sentence::new(what);
+    if let Some(from) = &quoted.from {
+        heading = heading.ours(" by ").theirs(people::name(from));
+    }
+    if let Some(id) = quoted.message_id.as_deref().filter(|id| !id.is_empty()) {
+        heading = heading.ours(format!(", WhatsApp id {}", headers::token(id)));
+    }
+    let text = quoted.text.as_deref().filter(|text| !text.chars().all(is_invisible));
+    let text = match text {
+        Some(text) => body::Quoted::Words(Cow::Borrowed(text)),
+        None => body::Quoted::Described(media::describe(quoted.kind.as_ref())),
+    };
+    Quote { heading, text }
+}
+
+/// A row of a participant's short text, if there is any.
+pub(super) fn row(key: &'static str, value: Option<&str>) -> Option<Row> {
+    let value = one_line(value?, MAX_VALUE);
+    (!value.is_empty()).then(|| Row::new(key, value))
+}
