@@ -86,7 +86,7 @@ async fn a_panic_a_refusal_and_the_deadline_cost_only_their_own_record() -> anyh
         next: Some(Queue::new(config, resources.import.url.clone())),
         dead_letters: Queue::new(config, resources.dead_letters.url.clone()),
         backoff: Backoff { base: Duration::from_secs(1), cap: Backoff::CAP },
-        at_once: 10,
+        concurrency: 10,
     };
     let now = Timestamp::now();
     let invocation =

@@ -1,4 +1,4 @@
-//! What errors of the mail system mean for a task.
+//! Maps errors of the mail system to failures of a task.
 
 use model::{Failure, Reason};
 
@@ -9,8 +9,8 @@ pub(crate) fn permanent(reason: Reason, detail: impl Into<String>) -> Failure {
     Failure::Permanent { reason, detail: detail.into() }
 }
 
-/// What a single answer of the mail system means. The callers bound the retries of `Unrecognized`, `NoMailbox` and
-/// `LookupRejected`, which say nothing for certain.
+/// The failure for a single response of the mail system. The callers bound the retries of `Unrecognized`, `NoMailbox` and
+/// `LookupRejected`, which prove nothing by themselves.
 pub(crate) fn from_mailbox(error: &MailboxError) -> Failure {
     let detail = error.to_string();
     match error {
@@ -20,13 +20,13 @@ pub(crate) fn from_mailbox(error: &MailboxError) -> Failure {
         MailboxError::NoMailbox { .. } | MailboxError::LookupRejected { .. } => {
             Failure::Transient { detail, after: None }
         }
-        MailboxError::Setup { .. } => Failure::Setup { detail, after: None },
+        MailboxError::Setup { .. } => Failure::Configuration { detail, after: None },
         MailboxError::Rejected { .. } => permanent(Reason::MailboxRejected, detail),
         MailboxError::Full => permanent(Reason::MailboxFull, detail),
     }
 }
 
-/// What an error of reading the stored message means.
+/// The failure for an error of reading the stored message.
 pub(crate) fn from_read(error: ReadError) -> Failure {
     from_mailbox(&error.into())
 }

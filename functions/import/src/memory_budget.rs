@@ -2,7 +2,7 @@
 
 use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
 
-/// Memory for copies that are being filed. Messages are small, or there are few of them at once; the largest of the usual size
+/// Memory for copies that are being filed. Messages are small, or few are filed at the same time; the largest of the usual size
 /// takes a sixth.
 const COPIES_KIB: u32 = 256 << 10;
 
@@ -29,7 +29,7 @@ impl MemoryBudget {
         self.copies.acquire_many(kib).await.ok()
     }
 
-    /// Waits until no other large item is being filed. Its pieces are in memory beside items of the usual size.
+    /// Waits until no other large item is being filed. Its chunks are in memory beside items of the usual size.
     pub(crate) async fn large_item(&self) -> MutexGuard<'_, ()> {
         self.large_item.lock().await
     }

@@ -1,4 +1,4 @@
-//! Whose mailboxes an item goes to, and what becomes of the participants that have none.
+//! Decides the mailboxes of an item, and the entries of the participants that have none.
 //!
 //! ```text
 //!                     lookup of one participant
@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Each participant is decided by itself; the others get their copies meanwhile. A rejected lookup is decided only where the
-//! mail system lets us find another mailbox: where it rejects every lookup, its configuration is wrong, and the item waits.
+//! mail system finds another mailbox: where it rejects every lookup, its configuration is wrong, and the item waits.
 
 use std::collections::HashSet;
 
@@ -27,7 +27,7 @@ use crate::{
 };
 use mailbox::{Mailbox, MailboxError, Mailboxes};
 
-/// What is to be done for the participants of an item.
+/// The decisions for the participants of an item.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     /// Each mailbox once, in the order of the participants.
@@ -42,7 +42,7 @@ pub(crate) struct Plan {
     pub(crate) waiting: Waiting,
     /// The first missing participant whose retries are used up.
     pub(crate) given_up: Option<(Reason, String)>,
-    /// Whether a rejected lookup could be decided if another lookup proved that the mail system answers us.
+    /// Whether a rejected lookup could be decided if another lookup succeeded.
     pub(crate) needs_witness: bool,
 }
 
@@ -69,7 +69,7 @@ pub(crate) fn believed(before: &[MissingParticipant], limit: RetryLimit, now: Ti
 }
 
 /// Decides for each participant. `before` is what the outcome says of earlier attempts. `witness` says that the mail system
-/// has just answered another lookup, beside those of `resolved`.
+/// has just found another mailbox, beside those of `resolved`.
 pub(crate) fn decide(
     resolved: &[Resolved<Mailbox, MailboxError>],
     before: &[MissingParticipant],
@@ -123,7 +123,7 @@ pub(crate) fn decide(
                 } else {
                     let (detail, after) = (error.to_string(), limit.next_check(series(&missing)));
                     plan.waiting.add(if expected || !witness {
-                        Failure::Setup { detail, after }
+                        Failure::Configuration { detail, after }
                     } else {
                         Failure::Transient { detail, after }
                     });
@@ -132,7 +132,7 @@ pub(crate) fn decide(
             }
             Resolved::Failed { error, .. } => {
                 plan.waiting.add(match from_mailbox(error) {
-                    // A lookup has no message that could be at fault.
+                    // A lookup sends no message, so its failure is not the item's.
                     Failure::Permanent { detail, .. } => Failure::Transient { detail, after: None },
                     failure => failure,
                 });
@@ -156,7 +156,7 @@ fn checked(
 ) -> MissingParticipant {
     let negative = |reason| matches!(reason, MissingReason::MailboxNotFound | MissingReason::LookupRejected);
     let before = match earlier {
-        // A failed lookup says nothing, so it neither ends nor prolongs a series of answers.
+        // A failed lookup says nothing, so it neither ends nor prolongs a series of responses.
         Some(earlier) if negative(earlier.reason) && reason == MissingReason::LookupFailed => return *earlier,
         Some(earlier) if earlier.reason == reason || negative(earlier.reason) && negative(reason) => {
             Some(series(earlier))

@@ -1,13 +1,13 @@
-//! How long answers that prove nothing by themselves are retried before they are believed.
+//! The limit after which repeated negative responses of the mail system count as final.
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-/// A single negative answer is believed neither because it was repeated nor because time has passed, but when both are true.
+/// A negative response is final only when it was repeated this often and the time has passed too.
 const MIN_CHECKS: u32 = 3;
 
-/// The checks that follow each other as fast as the queue's backoff allows: a sporadic negative answer is over by then.
+/// The checks that follow each other as fast as the queue's backoff allows: a sporadic negative response is over by then.
 const FAST_CHECKS: u32 = 6;
 
 /// How many checks are made over the whole period after the fast ones.
@@ -16,7 +16,7 @@ const SLOW_CHECKS: u32 = 48;
 /// The limit for participants that are not expected to have a mailbox.
 const UNEXPECTED: Duration = Duration::from_secs(3600);
 
-/// How long undecided answers are retried, by the wall clock.
+/// How long undecided responses are retried, by the wall clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryLimit {
     wait: Duration,
@@ -48,7 +48,7 @@ impl RetryLimit {
         Self { wait: self.wait.min(UNEXPECTED) }
     }
 
-    /// Whether the answers of a series are to be believed.
+    /// Whether the responses of a series are final.
     pub(crate) fn is_reached(self, series: Series, now: Timestamp) -> bool {
         let wait = SignedDuration::try_from(self.wait).unwrap_or(SignedDuration::MAX);
         series.checks >= MIN_CHECKS && now.duration_since(series.since) >= wait

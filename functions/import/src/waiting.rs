@@ -1,4 +1,4 @@
-//! Why an item has to wait: several of its mailboxes and participants may have a say.
+//! Combines the failures of an item's mailboxes and participants into one.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use model::Failure;
 pub(crate) struct Waiting {
     /// A configuration error comes before a transient failure.
     reported: Option<Failure>,
-    /// The longest wait that one of them asked for, whichever is reported.
+    /// The longest requested wait of all, whichever failure is reported.
     after: Option<Duration>,
-    /// How long no other attempt may begin: a copy may still arrive.
+    /// No other attempt begins within this time: a copy may still arrive.
     hold: Duration,
 }
 
@@ -19,7 +19,7 @@ pub(crate) struct Waiting {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Undecided {
     pub(crate) failure: Failure,
-    /// How long no other attempt may begin.
+    /// No other attempt begins within this time.
     pub(crate) hold: Duration,
 }
 
@@ -32,14 +32,14 @@ impl From<Failure> for Undecided {
 impl Waiting {
     pub(crate) fn add(&mut self, failure: Failure) {
         let after = after(&failure);
-        let rank = |failure: &Failure| matches!(failure, Failure::Setup { .. });
+        let rank = |failure: &Failure| matches!(failure, Failure::Configuration { .. });
         if self.reported.as_ref().is_none_or(|reported| (rank(&failure), after) > (rank(reported), self.after)) {
             self.reported = Some(failure);
         }
         self.after = self.after.max(after);
     }
 
-    /// A filing whose copy may still arrive within the time that the failure asks to wait.
+    /// Adds a failed filing whose copy may still arrive within the failure's own wait.
     pub(crate) fn add_filing(&mut self, failure: Failure) {
         self.hold = self.hold.max(after(&failure).unwrap_or_default());
         self.add(failure);
@@ -48,7 +48,7 @@ impl Waiting {
     pub(crate) fn end(self) -> Option<Undecided> {
         let failure = match self.reported? {
             Failure::Transient { detail, .. } => Failure::Transient { detail, after: self.after },
-            Failure::Setup { detail, .. } => Failure::Setup { detail, after: self.after },
+            Failure::Configuration { detail, .. } => Failure::Configuration { detail, after: self.after },
             failure @ Failure::Permanent { .. } => failure,
         };
         Some(Undecided { failure, hold: self.hold })
@@ -57,7 +57,7 @@ impl Waiting {
 
 fn after(failure: &Failure) -> Option<Duration> {
     match failure {
-        Failure::Transient { after, .. } | Failure::Setup { after, .. } => *after,
+        Failure::Transient { after, .. } | Failure::Configuration { after, .. } => *after,
         Failure::Permanent { .. } => None,
     }
 }
@@ -74,7 +74,7 @@ mod tests {
     }
 
     fn setup(after: Option<Duration>) -> Failure {
-        Failure::Setup { detail: "configuration".to_owned(), after }
+        Failure::Configuration { detail: "configuration".to_owned(), after }
     }
 
     fn filings(failures: impl IntoIterator<Item = Failure>) -> Option<Undecided> {

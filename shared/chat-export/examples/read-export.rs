@@ -1,4 +1,4 @@
-//! Reads a chat export and prints what became of it.
+//! Reads a chat export and prints its items.
 //!
 //! ```sh
 //! cargo run -p chat-export --example read-export -- chat.zip --zone Europe/Copenhagen --order day-month-year --summary
@@ -65,15 +65,15 @@ fn run() -> Result<(), Box<dyn Error>> {
     let took = began.elapsed();
     let summary = export.summary();
     let (read, items) = (read.as_secs_f64(), (took - read).as_secs_f64());
-    println!("{} messages, read in {read:.2} s, made into items in {items:.2} s", summary.messages);
+    println!("{} messages, read in {read:.2} s, items built in {items:.2} s", summary.messages);
     println!("dates: {} ({:?})", summary.day_order.order, summary.day_order.evidence);
     if summary.day_order.is_ambiguous() {
-        println!("date order assumed: name it with --order if it is another");
+        println!("date order assumed: set another with --order");
     }
     if let Some(lines) = summary.suspicious() {
-        println!("look like the beginning of a message and are part of the message before: {lines}");
+        println!("{lines} resemble the beginning of a message and were read as part of the message before");
     }
     println!("{} messages name a file that is not in the export", summary.missing_files);
-    println!("{} files are named by no message: {:?}", summary.unnamed_files.len(), summary.unnamed_files);
+    println!("{} files without a message that names them: {:?}", summary.unnamed_files.len(), summary.unnamed_files);
     Ok(())
 }

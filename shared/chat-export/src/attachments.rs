@@ -6,12 +6,12 @@ use aho_corasick::AhoCorasick;
 
 use crate::{marker::named, messages, package::Package};
 
-/// The shortest name that is looked for in the middle of a text.
+/// The shortest name that is searched for in the middle of a text.
 const MIN_LOOSE_CHARS: usize = 5;
 
-/// What each message names, and the files that none does.
+/// The files that messages name, and the files that no message names.
 pub(crate) struct Attachments {
-    /// By message: a file whose name stands in the middle of its text.
+    /// By message: a file whose name is in the middle of its text.
     pub(crate) loose: BTreeMap<usize, usize>,
     /// The files that no message names.
     pub(crate) unnamed: Vec<usize>,
@@ -22,16 +22,16 @@ impl Attachments {
     /// that holds the name has the file, and keeps all of its text.
     pub(crate) fn of(chat: &messages::Chat, package: Option<&Package>) -> Self {
         let Some(package) = package else { return Self { loose: BTreeMap::new(), unnamed: Vec::new() } };
-        let mut claimed = BTreeSet::new();
+        let mut taken = BTreeSet::new();
         let mut takes_more = vec![true; chat.messages.len()];
         for (place, message) in chat.messages.iter().enumerate() {
             let body = &chat.text[message.body.clone()];
             if let Some(named) = named(body, package).filter(|_| message.sender.is_some()) {
-                claimed.insert(named.file);
+                taken.insert(named.file);
                 takes_more[place] = false;
             }
         }
-        let open: Vec<usize> = (0..package.count()).filter(|file| !claimed.contains(file)).collect();
+        let open: Vec<usize> = (0..package.count()).filter(|file| !taken.contains(file)).collect();
         let mut loose = BTreeMap::new();
         let long: Vec<usize> =
             open.iter().copied().filter(|file| package.name(*file).chars().count() >= MIN_LOOSE_CHARS).collect();
@@ -46,14 +46,14 @@ impl Attachments {
                 let place = chat.messages.partition_point(|message| message.body.start <= found.start());
                 let Some(place) = place.checked_sub(1) else { continue };
                 let inside = chat.messages[place].body.end >= found.end() && chat.messages[place].sender.is_some();
-                if bounded && inside && takes_more[place] && !claimed.contains(&file) {
-                    claimed.insert(file);
+                if bounded && inside && takes_more[place] && !taken.contains(&file) {
+                    taken.insert(file);
                     takes_more[place] = false;
                     loose.insert(place, file);
                 }
             }
         }
-        let unnamed = open.into_iter().filter(|file| !claimed.contains(file)).collect();
+        let unnamed = open.into_iter().filter(|file| !taken.contains(file)).collect();
         Self { loose, unnamed }
     }
 }

@@ -1,10 +1,10 @@
-//! Under which names people wrote, and which words come again and again.
+//! The names under which people wrote, and the words that are repeated.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::{attachments::Attachments, content, marker, messages, package::Package};
 
-/// For each sender, whether a person wrote under the name; and whether something happened that happens only in groups.
+/// For each sender, whether a person wrote under the name; and whether the chat has an event that only groups have.
 ///
 /// iPhones put a group's name before what WhatsApp itself writes, and a mark behind it.
 pub(crate) fn authors(
@@ -15,9 +15,9 @@ pub(crate) fn authors(
     #[derive(Clone, Default)]
     struct Lines {
         by_person: bool,
-        /// Under the name stands a whole sentence of WhatsApp's.
+        /// A whole sentence of WhatsApp's is under the name.
         sentence: bool,
-        /// Marked words that may stand for a file that was not exported.
+        /// Marked words that may represent a file that was not exported.
         short: bool,
     }
     let mut lines = vec![Lines::default(); chat.senders.len()];
@@ -40,7 +40,7 @@ pub(crate) fn authors(
         }
     }
     let people = lines.iter().filter(|lines| lines.by_person).count();
-    // In a chat of two, what was not exported may be all that one of them sent.
+    // In a chat of two, one person may have sent only content that was not exported.
     let wrote = |lines: &Lines| lines.by_person || (lines.short && !(lines.sentence && people > 1));
     (lines.iter().map(wrote).collect(), group_event)
 }

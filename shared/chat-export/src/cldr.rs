@@ -1,5 +1,5 @@
 //! What the world's languages call the parts of a day, the months and the Japanese eras: Unicode's CLDR, reduced by
-//! `cldr/generate.py` to the words that can stand in a message's date and time.
+//! `cldr/generate.py` to the words that can be in a message's date and time.
 //!
 //! A word only confirms what the shape of a line says already: see `DESIGN.md`.
 
@@ -124,7 +124,7 @@ fn key(text: &str) -> String {
 /// What these words may mean beside a clock, by language. Empty where no language has them.
 pub(crate) fn periods(words: &[String]) -> &'static [(&'static str, Period)] {
     let word = words.concat();
-    // Single letters are somebody's connecting word rather than a narrow day period.
+    // A single letter is a connecting word rather than a narrow day period.
     if word.chars().count() == 1 && word.is_ascii() {
         return &[];
     }

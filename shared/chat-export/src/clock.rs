@@ -23,7 +23,7 @@ pub(crate) struct Clock {
     periods: HashMap<Vec<String>, Period>,
 }
 
-/// The most words that are tried against each other. A language has at most ten.
+/// Maximum number of words that are tried against each other. A language has at most ten.
 const MAX_UNKNOWN: usize = 12;
 
 impl Clock {
@@ -119,7 +119,7 @@ fn known<'a>(words: &BTreeSet<&'a Vec<String>>, hours: &BTreeMap<&Vec<String>, B
         .collect()
 }
 
-/// The meanings that differ for the hours that stand beside the words.
+/// The meanings that differ for the hours beside the words.
 fn distinct(meanings: Vec<Period>, hours: &BTreeSet<u8>) -> Vec<Period> {
     let mut seen = BTreeSet::new();
     meanings

@@ -1,4 +1,4 @@
-//! What a message is, by what it says.
+//! The kind and the fields of a message, from its text.
 
 use std::{
     borrow::Cow,
@@ -44,21 +44,21 @@ pub(crate) struct File {
     /// Its place in the package.
     pub(crate) place: usize,
     pub(crate) content_type: &'static str,
-    /// The words that name it and are not in the text, as they stand in the export.
+    /// The words that name it and are not in the text, as written in the export.
     pub(crate) marker: Option<String>,
 }
 
-/// What is known of a message beside its text.
+/// Facts about a message beside its text.
 #[derive(Default)]
 pub(crate) struct Surroundings<'a> {
     pub(crate) package: Option<&'a Package>,
-    /// The file whose name stands in the middle of the text.
+    /// The file whose name is in the middle of the text.
     pub(crate) loose: Option<usize>,
     /// Whether the export is an iPhone's: then a mark begins what WhatsApp itself writes.
     pub(crate) iphone: bool,
-    /// Whether the name above is a group's: nobody writes under it.
+    /// Whether the sender's name is a group's: no person writes under it.
     pub(crate) by_whatsapp: bool,
-    /// Texts in angle brackets that come again and again.
+    /// Texts in angle brackets that are repeated.
     pub(crate) repeated: Option<&'a HashSet<String>>,
 }
 
@@ -111,7 +111,7 @@ static PHRASES: LazyLock<HashMap<&str, Phrase>> = LazyLock::new(|| {
 });
 
 impl Content {
-    /// What somebody sent.
+    /// A message that a person sent.
     pub(crate) fn sent(body: &str, around: &Surroundings<'_>) -> Self {
         let body = unix_lines(body);
         let edited = is_edited(&body);
@@ -150,7 +150,7 @@ impl Content {
         Self { text: (!body.is_empty()).then(|| body.into_owned()), ..understood }
     }
 
-    /// Lines that stand before the first message.
+    /// Lines before the first message.
     pub(crate) fn fragment(body: &str) -> Self {
         let text = Some(unix_lines(body).into_owned());
         Self { kind: Some(Kind::Unsupported), text, reason: Some(FRAGMENT), ..Self::default() }
@@ -172,7 +172,7 @@ pub(crate) fn is_marked_sentence(body: &str) -> bool {
     body.starts_with('\u{200e}')
         && !trim(body).contains('\n')
         && phrase(body).is_none()
-        && words(body).len() > SHORT_WORDS
+        && words(body).len() > MAX_MARKER_WORDS
 }
 
 /// Whether a line of WhatsApp's own is about a group.
@@ -180,7 +180,7 @@ pub(crate) fn is_group_event(line: &str) -> bool {
     call(line).is_none() && event(line).is_some()
 }
 
-/// Line ends of an iPhone's export, as everybody else writes them.
+/// Replaces an iPhone's CR LF by LF.
 fn unix_lines(body: &str) -> Cow<'_, str> {
     if body.contains("\r\n") { body.replace("\r\n", "\n").into() } else { body.into() }
 }
@@ -241,7 +241,7 @@ fn missing_file(body: &str, iphone: bool) -> Option<Content> {
     })
 }
 
-/// Words in angle brackets that come again and again stand for files that were not exported.
+/// Repeated words in angle brackets represent files that were not exported.
 fn repeated(body: &str, repeated: Option<&HashSet<String>>) -> Option<Content> {
     let omitted = repeated?.contains(bracketed(body)?);
     omitted.then(|| Content { kind: Some(Kind::Unsupported), reason: Some(NOT_EXPORTED), ..Content::default() })
@@ -255,22 +255,22 @@ pub(crate) fn bracketed(body: &str) -> Option<&str> {
     (plain && (2..=6).contains(&inner.split_whitespace().count())).then_some(visible)
 }
 
-/// The most words that stand for a file that an iPhone did not export.
-const SHORT_WORDS: usize = 3;
+/// Maximum number of words that represent a file that an iPhone did not export.
+const MAX_MARKER_WORDS: usize = 3;
 
-/// What an iPhone's WhatsApp wrote itself, in words that are not known: a mark begins it.
+/// A line of an iPhone's WhatsApp in unrecognized words: a mark begins it.
 fn by_whatsapp(body: &str, group_name: bool) -> Option<Content> {
     if !body.starts_with('\u{200e}') || trim(body).contains('\n') {
         return None;
     }
     let system = Content { kind: Some(Kind::System), ..Content::default() };
-    if group_name || words(body).len() > SHORT_WORDS {
+    if group_name || words(body).len() > MAX_MARKER_WORDS {
         return Some(system);
     }
     Some(Content { kind: Some(Kind::Unsupported), reason: Some(UNKNOWN_WORDS), ..Content::default() })
 }
 
-/// A message that is, or ends in, one of the phrases for what was not exported.
+/// A message that is, or ends in, one of the phrases for content that was not exported.
 fn phrase(body: &str) -> Option<Content> {
     let unsupported =
         |reason| Some(Content { kind: Some(Kind::Unsupported), reason: Some(reason), ..Content::default() });
@@ -281,7 +281,7 @@ fn phrase(body: &str) -> Option<Content> {
     if visible == "null" {
         return unsupported(NULL);
     }
-    // What is not exported may have a caption: after it on Android, before it, behind a mark, on an iPhone.
+    // A file that is not exported may have a caption: after it on Android, before it, behind a mark, on an iPhone.
     let first = visible.lines().next().unwrap_or_default();
     let last = visible.rsplit_once('\u{200e}').map(|(_, last)| last);
     for (candidate, whole) in [(Some(visible), true), (Some(first), false), (last, false)] {
@@ -388,7 +388,7 @@ fn location(body: &str) -> Option<Content> {
         }
         let known = any_language(label, |language| language.location);
         let point = place.latitude.is_some() && place.longitude.is_some();
-        if !known && !(point && (own_line || words(label).len() <= SHORT_WORDS)) {
+        if !known && !(point && (own_line || words(label).len() <= MAX_MARKER_WORDS)) {
             return None;
         }
         place.name = own_line.then(|| name.to_owned());
@@ -414,7 +414,7 @@ fn poll(body: &str) -> Option<Content> {
         let word = folded(word);
         LANGUAGES.iter().any(|language| language.option == word).then(|| {
             let text = trim(text);
-            // The count of votes is in the text; the contract's `votes` are somebody's own.
+            // The count of votes is in the text; the contract's `votes` are those of one participant.
             let counted = |votes: &str| votes.ends_with(')') && votes.contains(|c: char| c.is_ascii_digit());
             match text.rsplit_once(" (") {
                 Some((option, votes)) if counted(votes) => trim(option).to_owned(),
@@ -427,7 +427,7 @@ fn poll(body: &str) -> Option<Content> {
     (!poll.options.is_empty()).then(|| Content { kind: Some(Kind::Poll), poll: Some(poll), ..Content::default() })
 }
 
-/// What WhatsApp wrote under somebody's name, as it does on an iPhone.
+/// A line of WhatsApp's under a participant's name, as iPhones write it.
 fn notice(body: &str) -> Option<Content> {
     let begin: String = body.chars().take(200).collect();
     let key = folded(&begin);
@@ -439,7 +439,7 @@ fn notice(body: &str) -> Option<Content> {
     Some(Content { kind: Some(Kind::GroupEvent), event: Some(event), ..Content::default() })
 }
 
-/// What was done to a group. Who did what to whom stays in the text: names are not told from words there.
+/// A change of a group. The persons stay in the text: names cannot be distinguished from words there.
 fn event(body: &str) -> Option<GroupEvent> {
     let begin: String = body.chars().take(400).collect();
     let key = folded(&begin);

@@ -54,7 +54,7 @@ pub struct DayOrder {
 }
 
 impl DayOrder {
-    /// Whether it is no more than an assumption.
+    /// Whether it is only an assumption.
     pub fn is_ambiguous(&self) -> bool {
         matches!(self.evidence, OrderEvidence::Style | OrderEvidence::Default)
     }
@@ -144,7 +144,7 @@ impl Reading {
             if let Some(before) = cldr::year_before_era(&head.era) {
                 return Calendar::Gregorian.date(before + year, 4, written_month, day);
             }
-            // Two digits after letters that are no Japanese era: only Thailand's years cannot be mistaken.
+            // Two digits after letters that are not a Japanese era: only Thailand's years cannot be mistaken.
             if digits <= 2 && self.calendar != Calendar::Buddhist {
                 return None;
             }

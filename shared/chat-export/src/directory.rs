@@ -1,5 +1,5 @@
-//! How many entries a zip says that it has, before anything is made of them: its reader takes some hundred bytes of memory
-//! for each, and of a file of 256 MB they could be five million.
+//! The number of entries that a zip declares, read before the zip is opened: its reader takes some hundred bytes of memory for
+//! each, and a file of 256 MB can declare five million.
 
 use crate::error::ExportError;
 
@@ -13,11 +13,11 @@ const LOCATOR64_LENGTH: usize = 20;
 /// The longest comment behind the end record, whose length is a number of 16 bits.
 const COMMENT: usize = 1 << 16;
 
-/// The most bytes between where a 64-bit end record is said to be and its locator. Phones write the 56 of the record.
+/// Maximum number of bytes between where a 64-bit end record is said to be and its locator. Phones write the 56 of the record.
 const END64_REACH: usize = 1 << 16;
 
-/// The most entries that an end record declares. A zip that does not end as phones write it may have several that look like
-/// one, so that readers differ in which they go by: each counts.
+/// Maximum number of entries that an end record declares. A zip that does not end as phones write it may have several that resemble
+/// one, and readers differ in which they use: each counts.
 ///
 /// # Errors
 /// [`ExportError::ZipDamaged`] where a 64-bit record does not lie where a phone writes it.
@@ -33,7 +33,7 @@ pub(crate) fn declared_entries(zip: &[u8]) -> Result<u64, ExportError> {
             most = most.max(count);
             continue;
         };
-        // The highest number is no count then.
+        // The highest number is then a placeholder.
         if count < u64::from(u16::MAX) {
             most = most.max(count);
         }
@@ -48,8 +48,8 @@ pub(crate) fn declared_entries(zip: &[u8]) -> Result<u64, ExportError> {
 }
 
 /// The entries that the end record of a phone's zip declares: the last bytes of the file, right behind the directory, of one
-/// disk and not of 64 bits. Every reader goes by that one. So whatever else looks like an end record is somebody's file, and
-/// nobody can send a file that keeps a chat from being read.
+/// disk and not of 64 bits. Every reader uses that one. So other bytes that resemble an end record belong to a file of the chat, and
+/// no sent file can keep the chat from being read.
 fn plain_end(zip: &[u8]) -> Option<u64> {
     let end = zip.len().checked_sub(END_LENGTH).filter(|end| zip[*end..].starts_with(END))?;
     let (disks, here, count) = (number::<4>(zip, end + 4)?, number::<2>(zip, end + 8)?, number::<2>(zip, end + 10)?);
@@ -59,7 +59,7 @@ fn plain_end(zip: &[u8]) -> Option<u64> {
     (disks == 0 && here == count && count < u64::from(u16::MAX) && comment == 0 && begins).then_some(count)
 }
 
-/// Where these four bytes stand.
+/// The places of these four bytes.
 fn places<'a>(zip: &'a [u8], magic: &'a [u8], range: std::ops::Range<usize>) -> impl Iterator<Item = usize> + 'a {
     range.filter(move |at| zip[*at..].starts_with(magic))
 }

@@ -1,9 +1,9 @@
-//! What can be wrong with an export, its participants' file and its attachments.
+//! Errors of an export, its participants' file and its attachments.
 
 /// Why a file cannot be read as a chat export.
 ///
-/// Every variant is permanent: the same bytes fail the same way tomorrow, and somebody has to upload another file.
-/// None of them shows what the file says; a place is given as a line number, or as the number of an entry in the zip,
+/// Every variant is permanent: the same bytes fail the same way again, and another file has to be uploaded.
+/// None of them shows the file's content; a place is given as a line number, or as the number of an entry in the zip,
 /// both from 1.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExportError {
@@ -25,20 +25,20 @@ pub enum ExportError {
     /// More messages than [`Export::MAX_MESSAGES`](crate::Export::MAX_MESSAGES).
     #[error("the chat has more than {limit} messages: export the chat in parts")]
     TooManyMessages {
-        /// The most that are read.
+        /// The maximum.
         limit: usize,
     },
     /// More senders than [`Export::MAX_SENDERS`](crate::Export::MAX_SENDERS).
     #[error(
-        "the chat has more than {limit} senders, which no group has: look for a message into which somebody pasted \
-         lines that look like messages, and take it out"
+        "the chat has more than {limit} senders, which no group has: find the message with pasted lines that \
+         look like messages, and remove it"
     )]
     TooManySenders {
-        /// The most that are read.
+        /// The maximum.
         limit: usize,
     },
-    /// The text is neither UTF-8 nor UTF-16 with a byte order mark. It is not guessed at: a wrong guess would change what
-    /// somebody wrote.
+    /// The text is neither UTF-8 nor UTF-16 with a byte order mark. It is not guessed: a wrong guess would change a
+    /// participant's text.
     #[error(
         "line {line} of the chat is not UTF-8: upload the file as the phone wrote it, not one saved again by an editor"
     )]
@@ -46,7 +46,7 @@ pub enum ExportError {
         /// The first line with a byte that does not belong.
         line: usize,
     },
-    /// No line begins as a message does.
+    /// No line begins a message.
     #[error(
         "no line of the file begins with a date, a time and a name as WhatsApp writes them: \
          upload the chat's text as the phone wrote it, or report the format"
@@ -61,7 +61,7 @@ pub enum ExportError {
         /// The first such line.
         line: usize,
     },
-    /// The dates name months in words that no language has.
+    /// The dates name months in unrecognized words.
     #[error(
         "line {line}: the name of the month is in no known language: set the phone to numeric dates, or report the format"
     )]
@@ -97,7 +97,7 @@ pub enum ExportError {
     /// More entries than [`Export::MAX_ZIP_ENTRIES`](crate::Export::MAX_ZIP_ENTRIES).
     #[error("the zip has more than {limit} entries: export the chat in parts")]
     ZipEntries {
-        /// The most that are read.
+        /// The maximum.
         limit: usize,
     },
     /// An entry needs a password.
@@ -135,18 +135,18 @@ pub enum ExportError {
     Participants {
         /// From 1, the header's line included.
         line: u64,
-        /// What, and how to mend it.
+        /// The error, and how to fix it.
         problem: &'static str,
     },
 }
 
-/// Why an attachment's bytes cannot be given. All of them are permanent for this export.
+/// Why an attachment's bytes cannot be read. All of them are permanent for this export.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AttachmentError {
     /// The export does not have the file: it came as a bare `.txt`, or the phone no longer had it.
     #[error("the export does not have the attachment's file")]
     Missing,
-    /// More bytes than were asked for at most, counted while decompressing.
+    /// More bytes than the requested limit, counted while decompressing.
     #[error("the attachment has more than {limit} bytes")]
     TooLarge {
         /// In bytes.

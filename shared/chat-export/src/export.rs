@@ -27,41 +27,41 @@ use crate::{
     summary::{self, Summary},
 };
 
-/// A file as it was uploaded, and what is known of it from elsewhere.
+/// An uploaded file, and facts about it from other places.
 pub struct ExportFile<'a> {
-    /// Whose phone wrote it.
+    /// The owner of the phone that wrote it.
     pub owner: &'a MailboxAddress,
     /// Its name, without any folder. It ends in `.txt` or `.zip`, and the chat's name is taken from it.
     pub file_name: &'a str,
-    /// All of it.
+    /// Its whole content.
     pub bytes: Vec<u8>,
-    /// The file beside it that names the participants: CSV with `name`, `phone` and `email`.
+    /// The participants' file beside it: CSV with `name`, `phone` and `email`.
     pub participants_csv: Option<&'a [u8]>,
-    /// How it is to be read.
+    /// The settings to read it with.
     pub settings: &'a Settings,
-    /// When it was uploaded.
+    /// The time of the upload.
     pub archived_time: Timestamp,
 }
 
-/// What an export does not say, and the operator does.
+/// Facts that an export does not have, and the operator configures.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where the phones were.
+    /// The time zone of the phones.
     pub zone: TimeZone,
     /// The order of day, month and year in exports whose dates can be read in more than one.
     pub date_order: Option<DateOrder>,
-    /// Whose mailboxes items may be filed in.
+    /// The users whose mailboxes items may be filed in.
     pub recipients: Recipients,
 }
 
 impl Settings {
-    /// Phones in this zone, and nothing else known.
+    /// Settings for phones in this zone, with no other facts.
     pub fn in_zone(zone: TimeZone) -> Self {
         Self { zone, date_order: None, recipients: Recipients::Owner }
     }
 }
 
-/// A chat export that has been read. Attachments are decompressed when they are asked for.
+/// A chat export that has been read. Attachments are decompressed on request.
 pub struct Export {
     ids: Vec<ItemId>,
     /// By hash, the message's place; behind the messages, the places of the files that no message names.
@@ -72,7 +72,7 @@ pub struct Export {
     people: People,
     /// For each sender, whether a person wrote under the name.
     wrote: Vec<bool>,
-    /// Texts in angle brackets that come again and again.
+    /// Texts in angle brackets that are repeated.
     repeated: HashSet<String>,
     package: Option<Package>,
     attachments: Attachments,
@@ -82,7 +82,7 @@ pub struct Export {
     archived_time: Timestamp,
 }
 
-/// What an item is made of.
+/// The source of an item.
 enum Part<'a> {
     Message(usize, &'a Message),
     /// A file of the zip that no message names, by its place in the package.
@@ -92,17 +92,17 @@ enum Part<'a> {
 impl Export {
     /// The longest text that is read, in bytes after decompression.
     pub const MAX_TEXT_BYTES: u64 = limits::MAX_TEXT_BYTES;
-    /// The most messages that are read from one file.
+    /// Maximum number of messages that are read from one file.
     pub const MAX_MESSAGES: usize = limits::MAX_MESSAGES;
-    /// The most senders that are read from one file. Each is a participant of every message; a group has 1,024.
+    /// Maximum number of senders that are read from one file. Each is a participant of every message; a group has 1,024.
     pub const MAX_SENDERS: usize = limits::MAX_SENDERS;
-    /// The most entries of a zip. A phone exports 10,000 messages with media.
+    /// Maximum number of entries of a zip. A phone exports 10,000 messages with media.
     pub const MAX_ZIP_ENTRIES: usize = limits::MAX_ZIP_ENTRIES;
 
     /// Reads a file.
     ///
     /// # Errors
-    /// [`ExportError`], all of them permanent: the file has to be uploaded anew.
+    /// [`ExportError`], all of them permanent: a corrected file has to be uploaded.
     pub fn read(file: ExportFile<'_>) -> Result<Self, ExportError> {
         let id_form = Ids::new(file.owner, file.file_name)?;
         let known = file.participants_csv.map(people::read_known).transpose()?.unwrap_or_default();
@@ -118,7 +118,7 @@ impl Export {
             return Err(ExportError::Type);
         };
         let Settings { zone, date_order, recipients } = file.settings;
-        // A day of grace: the phone may have been east of the configured zone.
+        // One day more: the phone may have been east of the configured zone.
         let uploaded = file.archived_time.to_zoned(zone.clone()).date();
         let limits = Limits::until(uploaded.saturating_add(1.day()));
         let chat_name = name::chat_name(file.file_name);
@@ -166,7 +166,7 @@ impl Export {
     /// Its evidence holds, beside the archive's own words, a member `export`: `file`, `line` (from 1), `edited`
     /// where the message was edited, `marker`, the words that named the attachment and are not in the text,
     /// `suspiciousLines`, the lines in it that look like the beginning of another message, and `fromPhone`, the number
-    /// that the upload has for the sender and that identifies nobody.
+    /// that the upload has for the sender and that is not used to identify a user.
     pub fn item(&self, id: &ItemId) -> Option<Result<Captured, ItemError>> {
         let part = self.part(id)?;
         Some(self.capture(id, &part))
@@ -317,7 +317,7 @@ impl Export {
         Captured::from_value(value, id)
     }
 
-    /// What a reader of the mail has to know of how the export was read.
+    /// Notes for the mail's reader about how the export was read.
     fn notes(&self, message: Option<&Message>, content: &Content) -> Vec<String> {
         let mut notes = Vec::new();
         if self.chat.day_order.is_ambiguous() {

@@ -45,7 +45,7 @@ pub(crate) struct Grammar {
     pub(crate) brackets: bool,
 }
 
-/// What is known of a file beside its text.
+/// Facts about a file beside its text.
 #[derive(Clone, Copy)]
 pub(crate) struct Outside {
     pub(crate) limits: Limits,
@@ -176,7 +176,7 @@ fn separate_records(
     }
     let behind_crlf = own.iter().filter(|candidate| candidate.after_crlf && !candidate.first).count();
     let behind_lf = own.iter().filter(|candidate| !candidate.after_crlf && !candidate.first).count();
-    // Every CR LF ends a record: behind each of them stands a message, or the end of the file.
+    // Every CR LF ends a record: each is followed by a message or the end of the file.
     let all_end_records = behind_crlf + usize::from(ends.last_is_crlf) == ends.crlf;
     if brackets {
         if behind_crlf == 0 && !ends.last_is_crlf {
@@ -195,7 +195,7 @@ fn separate_records(
 struct Roles {
     /// The place of the day periods, where the clock has twelve hours.
     period: Option<usize>,
-    /// In each place, the words that may stand there and mean nothing, period aside.
+    /// In each place, the words that may be there and have no meaning, apart from a day period.
     silent: [BTreeSet<Vec<String>>; 3],
     /// The day periods, if any.
     periods: BTreeSet<Vec<String>>,

@@ -1,14 +1,14 @@
 //! The beginning of a line, read by its shape: a date, a time, what closes them, and words of any language between.
 //!
-//! Nothing is looked up here but what an old iPhone's and a Croatian phone's lines cannot do without (a day period
-//! where nothing separates it from the sender). What the words mean is decided over the whole file, in `grammar`.
+//! Words are looked up here only for the lines of old iPhones and Croatian phones, where nothing separates a day period from
+//! the sender. The meaning of all other words is decided over the whole file, in `grammar`.
 
 use crate::{
     cldr,
     marks::{decimal, is_letter, is_mark, is_space, words},
 };
 
-/// The longest beginning that is looked at, in characters.
+/// The longest beginning that is read, in characters.
 const MAX_CHARS: usize = 100;
 /// The longest text between a date and a time, or behind them.
 const MAX_GAP_CHARS: usize = 40;
@@ -23,7 +23,7 @@ pub(crate) enum Close {
     Sign(char),
     /// iPhone before 2018: `date, time: `.
     Colon,
-    /// Nothing but a space.
+    /// Only a space.
     Space,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct Style {
     pub(crate) year: YearForm,
 }
 
-/// Where the words of a line's beginning stand.
+/// The words of a line's beginning, by place.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Gaps {
     /// Before, between and behind date and time.
@@ -63,7 +63,7 @@ pub(crate) struct Gaps {
 #[derive(Debug, Clone)]
 pub(crate) struct Head {
     pub(crate) style: Style,
-    /// The date's numbers in the order in which they stand. A date with the month's name has day, 0, year.
+    /// The date's numbers in the order of the line. A date with the month's name has day, 0, year.
     pub(crate) date: [u32; 3],
     /// How many digits each has.
     pub(crate) digits: [usize; 3],
@@ -152,7 +152,7 @@ impl<'a> Scan<'a> {
                 }
                 (None, _) => {
                     numbers.extend(open.take());
-                    // The first number stands near the beginning, and no more than six are date and time.
+                    // The first number is near the beginning, and no more than six are date and time.
                     if numbers.len() == 7 || (numbers.is_empty() && at - begin > 3 * MAX_GAP_CHARS) {
                         break;
                     }
@@ -195,7 +195,7 @@ impl<'a> Scan<'a> {
         let mut gaps = Gaps { words: [words(before), words(gap), words(behind)] };
         let month_name = date.len() == 2;
         if month_name && month_words.is_empty() {
-            // `Oct 8, 2015`: the name stands before the day.
+            // `Oct 8, 2015`: the name is before the day.
             month_words = std::mem::take(&mut gaps.words[usize::from(time_first)]);
             if month_words.is_empty() {
                 return None;
@@ -286,7 +286,7 @@ impl<'a> Scan<'a> {
         if separator != other && !(units && one.contains(is_unit) && two.contains(is_unit)) {
             return None;
         }
-        // What stands before the year's number: `18/3/R6`, `令和6年3月18日`.
+        // The text before the year's number: `18/3/R6`, `令和6年3月18日`.
         let first_era = if span.start == 0 { trailing_letters(self.before(0)) } else { String::new() };
         let last_era = trailing_letters(two);
         let (year, era) = match (first.digits, third.digits) {
@@ -309,7 +309,7 @@ impl<'a> Scan<'a> {
         })
     }
 
-    /// What closes date and time that end here: how, what stands before it, and where the rest begins.
+    /// The close of a date and time that end here: its form, the text before it, and the place of the rest.
     fn close(&self, end: usize) -> Option<(Close, &'a str, usize)> {
         let tail = &self.line[end..];
         if let Some(closing) = self.bracket {
@@ -339,7 +339,7 @@ impl<'a> Scan<'a> {
         None
     }
 
-    /// Nothing but a space closes them. A day period before the sender is known by its words alone.
+    /// Only a space closes them. A day period before the sender is known by its words alone.
     fn space(&self, end: usize) -> (Close, &'a str, usize) {
         let tail = &self.line[end..];
         let skipped = |text: &str| text.len() - text.trim_start_matches(|c| is_space(c) || is_mark(c)).len();
@@ -388,7 +388,7 @@ fn closing_sign(tail: &str) -> Option<(char, usize, usize)> {
     None
 }
 
-/// Whether a text can stand between date and time, or behind them: a few words, or none.
+/// Whether a text may be between date and time, or after them: a few words, or none.
 fn is_gap(text: &str, may_be_empty: bool) -> bool {
     (may_be_empty || !text.is_empty())
         && text.chars().count() <= MAX_GAP_CHARS
@@ -440,7 +440,7 @@ fn trailing_letters(text: &str) -> String {
 /// The signs and the places of numbers in the beginnings of a file's messages: whatever has them looks like a message.
 pub(crate) struct Skeletons {
     known: std::collections::HashSet<String>,
-    /// The most numbers that one has.
+    /// Maximum number of numbers that one has.
     numbers: usize,
 }
 

@@ -11,7 +11,7 @@ use crate::{
 pub(crate) struct Named {
     /// Its place in the package.
     pub(crate) file: usize,
-    /// The words that name it, as they stand in the export.
+    /// The words that name it, as written in the export.
     pub(crate) marker: String,
     /// The text without them.
     pub(crate) caption: String,
@@ -92,5 +92,5 @@ fn inside(group: &str, package: &Package) -> Option<usize> {
 
 const OPENING: [char; 7] = ['<', '‹', '＜', '〈', '《', '«', '['];
 const CLOSING: [char; 7] = ['>', '›', '＞', '〉', '》', '»', ']'];
-/// The most brackets of a line that are tried.
+/// Maximum number of brackets of a line that are tried.
 const MAX_TRIES: usize = 4;

@@ -2,7 +2,7 @@
 
 use model::Kind;
 
-/// What the name of a file says of it: the kind of message, and the media type as far as the extension tells.
+/// The kind of message and the media type for the name of a file.
 pub(crate) fn judge(file: &str) -> (Kind, &'static str) {
     let upper = file.to_ascii_uppercase();
     let extension = upper.rsplit_once('.').map_or("", |(_, extension)| extension);

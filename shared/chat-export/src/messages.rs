@@ -18,7 +18,7 @@ use crate::{
 pub(crate) struct Message {
     /// Where it begins in the text's lines, from 1.
     pub(crate) line: usize,
-    /// Its time by the phone's clock. `None` for lines that stand before the first message.
+    /// Its time by the phone's clock. `None` for lines before the first message.
     pub(crate) time: Option<DateTime>,
     /// The time as it is written: what the id is made from.
     pub(crate) written: String,
@@ -26,7 +26,7 @@ pub(crate) struct Message {
     pub(crate) sender: Option<usize>,
     /// Sender and text, without the last line's end.
     pub(crate) whole: Range<usize>,
-    /// What it says.
+    /// Its text.
     pub(crate) body: Range<usize>,
     /// Lines in it, from 1, that look like the beginning of another message.
     pub(crate) suspicious: Vec<usize>,
@@ -40,14 +40,14 @@ pub(crate) struct Chat {
     /// The distinct senders, as the phone writes them but without invisible marks around, in order of appearance.
     pub(crate) senders: Vec<String>,
     pub(crate) day_order: DayOrder,
-    /// Whether it is an iPhone's.
+    /// Whether the export is an iPhone's.
     pub(crate) brackets: bool,
 }
 
 impl Chat {
-    /// Cuts a text into messages. `names` are the senders' names as far as they are known from elsewhere.
+    /// Cuts a text into messages. `names` are senders' names that are known from other places.
     ///
-    /// What does not begin as the file's messages do belongs to the message before it. Lines before the first message
+    /// A line that does not begin as the file's messages do belongs to the message before it. Lines before the first message
     /// become an entry of their own.
     pub(crate) fn cut<'a>(
         text: String,
@@ -150,7 +150,7 @@ pub(crate) fn first_line(text: &str) -> &str {
     text.split('\n').next().unwrap_or_default()
 }
 
-/// The range without the one line end that stands at its end.
+/// The range without the one line end at its end.
 fn body(text: &str, range: Range<usize>) -> Range<usize> {
     let whole = &text[range.clone()];
     let without = whole.strip_suffix("\r\n").or_else(|| whole.strip_suffix('\n')).unwrap_or(whole);
@@ -255,7 +255,7 @@ mod tests {
     fn only_crlf_ends_a_message_in_an_iphones_file() {
         let chat = cut("[13/07/24, 10:00:00] Ada: as you wrote\n[12/07/24, 09:00:00] Bo: I accept\r\n[13/07/24, 10:01:00] Bo: no\r\n").unwrap();
         assert_eq!((chat.messages.len(), &chat.messages[0].suspicious), (2, &vec![2]));
-        // One kind of line end says nothing.
+        // One kind of line end proves nothing.
         for end in ["\n", "\r\n"] {
             let chat = cut(&["[13/07/24, 10:00:00] Ada: a", "[13/07/24, 10:00:00] Bo: b", ""].join(end)).unwrap();
             assert_eq!(chat.messages.len(), 2);

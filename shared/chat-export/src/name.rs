@@ -1,4 +1,4 @@
-//! Ids of items, and what the name of a file says.
+//! Ids of items, and the facts in the name of a file.
 
 use model::{IdError, ItemId, MailboxAddress};
 use percent_encoding::percent_decode_str;
@@ -77,7 +77,7 @@ pub fn locate(id: &ItemId) -> Option<(MailboxAddress, String)> {
     (address.as_str() == owner).then_some((address, file_name))
 }
 
-/// The id that stands for a file as a whole, where its messages cannot be read: [`locate`] finds the file by it, and no
+/// The id of a file as a whole, where its messages cannot be read: [`locate`] finds the file by it, and no
 /// message has it. `None` where the name is too long for an id.
 pub fn file_id(owner: &MailboxAddress, file_name: &str) -> Option<ItemId> {
     Ids::new(owner, file_name).ok()?.id(Hash([0; HASH_DIGITS / 2])).ok()
@@ -138,7 +138,7 @@ pub(crate) fn has_extension(file_name: &str, extension: &str) -> bool {
     file_name.rsplit_once('.').is_some_and(|(_stem, found)| found.eq_ignore_ascii_case(extension))
 }
 
-/// How many characters of the stem stand before the chat's name.
+/// The number of characters of the stem before the chat's name.
 fn prefix_chars(stem: &str) -> Option<usize> {
     let like = |stem: &str, prefix: &str| {
         let begin: String = stem.chars().take(prefix.chars().count()).collect();
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn owner_and_file_name_come_back_out_of_an_id() {
+    fn owner_and_file_name_are_read_from_an_id() {
         let hash = Hash([0xab; 10]);
         for (owner, file_name) in [
             ("ada@example.com", "WhatsApp Chat with Søren Jensen.txt"),
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_is_not_ours_is_not_located() {
+    fn foreign_id_is_not_located() {
         let good = "export/ada@example.com/a.txt#abababababababababab";
         assert!(locate(&good.parse().unwrap()).is_some());
         for id in [
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_does_not_fit_says_by_how_much() {
+    fn name_that_is_too_long_is_rejected_with_the_excess() {
         let owner: MailboxAddress = "ada@example.com".parse().unwrap();
         let fits = 256 - "export/ada@example.com/#".len() - HASH_DIGITS;
         let id = Ids::new(&owner, &"ø".repeat(fits)).unwrap().id(Hash([0; 10])).unwrap();
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn the_chat_s_name_is_what_the_phone_s_prefix_leaves() {
+    fn chat_name_has_no_prefix_of_the_phone() {
         for (file_name, name) in [
             ("WhatsApp Chat with Ada.txt", Some("Ada")),
             ("WhatsApp Chat - Ada & Bob.zip", Some("Ada & Bob")),

@@ -17,7 +17,7 @@ use crate::{
     name,
 };
 
-/// The media of an export, read one by one when they are asked for.
+/// The media of an export, each read on request.
 pub(crate) struct Package {
     archive: ZipArchive<Cursor<Bytes>>,
     files: Vec<File>,
@@ -127,7 +127,7 @@ fn add(by_key: &mut HashMap<String, Option<usize>>, key: String, place: usize, f
         .or_insert(Some(place));
 }
 
-/// A name as it is, as it is seen, and the letters and digits of it.
+/// Three forms of a name: unchanged, as displayed, and only its letters and digits.
 fn keys(name: &str) -> [String; 3] {
     let seen: String = name.chars().filter(|c| !is_mark(*c)).map(|c| if is_space(c) { ' ' } else { c }).collect();
     let composed = ComposingNormalizerBorrowed::new_nfc().normalize(seen.trim()).into_owned();
@@ -193,7 +193,7 @@ impl Name {
         self.path.rsplit_once('/').map_or(&self.path, |(_, own)| own)
     }
 
-    /// What a Mac or Windows adds to a folder, or to a zip that it packs again.
+    /// Whether a Mac or Windows added it to a folder, or to a zip that it packed again.
     fn is_shadow(&self) -> bool {
         let hidden = matches!(self.own(), ".DS_Store" | "Thumbs.db" | "desktop.ini") || self.own().starts_with("._");
         hidden || self.path.starts_with("__MACOSX/")
@@ -210,9 +210,9 @@ fn other_spellings(name: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// Which entry is the chat. People send `.txt` files in chats too, so it is known by its name: iPhones call it
+/// Finds the entry that is the chat. People send `.txt` files in chats too, so its name decides: iPhones call it
 /// `_chat.txt`, Android gives it the zip's name, and both put `WhatsApp Chat with ` before it in the phone's language.
-/// Where that leaves a doubt, nothing is guessed: an attachment taken for the chat would put words in people's mouths.
+/// Where several files are possible, none is chosen: an attachment read as the chat would attribute false messages to people.
 fn find_chat(names: &[Name], zip_name: &str) -> Result<usize, ExportError> {
     let texts =
         names.iter().enumerate().filter(|(_, name)| name::has_extension(name.own(), "txt") && !name.is_shadow());
@@ -234,7 +234,7 @@ fn find_chat(names: &[Name], zip_name: &str) -> Result<usize, ExportError> {
     match (every.as_slice(), likely.as_slice(), same_name.as_slice()) {
         ([], ..) => Err(ExportError::NoChat),
         ([only], [], _) | (_, [only], _) => Ok(*only),
-        // Somebody sent the export of another chat in this one.
+        // The chat contains the export of another chat as a file.
         (_, _, [own]) if !iphone || name::is_named_by_phone(zip_name) => Ok(*own),
         (_, [], _) => Err(ExportError::SeveralChats { count: every.len() }),
         (_, several, _) => Err(ExportError::SeveralChats { count: several.len() }),

@@ -1,4 +1,4 @@
-//! Who took part: the senders, those whom the participants' file names, and the owner.
+//! The participants of a chat: the senders, the persons in the participants' file, and the owner.
 
 use std::{collections::HashMap, str::FromStr};
 
@@ -9,15 +9,15 @@ use crate::{
     marks::{folded, plain},
 };
 
-/// Whose mailboxes an upload's items may be filed in, besides its owner's.
+/// The users in whose mailboxes an upload's items may be filed, besides its owner's.
 ///
-/// Everything in an upload is the uploader's word: the participants' file, and the numbers in the chat's text too.
+/// Nothing in an upload is trusted: neither the participants' file nor the numbers in the chat's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Recipients {
-    /// Nobody's. Other participants are shown by name, and have no member by which a mailbox could be found.
+    /// No other user. Other participants are shown by name, and have no member that leads to a mailbox.
     #[default]
     Owner,
-    /// Those of participants whose phone numbers the operator's user map has.
+    /// Participants whose phone numbers are in the operator's user map.
     Mapped,
 }
 
@@ -34,7 +34,7 @@ impl FromStr for Recipients {
     }
 }
 
-/// Everybody in a chat.
+/// All participants of a chat.
 pub(crate) struct People {
     members: Vec<Member>,
     /// For each sender, the member that it is. `None` for a name under which only WhatsApp itself wrote.
@@ -67,7 +67,7 @@ impl Member {
     }
 }
 
-/// What is known of a chat's senders.
+/// Facts about a chat's senders.
 pub(crate) struct Senders<'a> {
     /// As the phone writes them.
     pub(crate) names: &'a [String],
@@ -75,18 +75,18 @@ pub(crate) struct Senders<'a> {
     pub(crate) wrote: &'a [bool],
     /// The chat's name.
     pub(crate) chat_name: Option<&'a str>,
-    /// Whether something happened that happens only in groups.
+    /// Whether the chat has an event that only groups have.
     pub(crate) group_event: bool,
 }
 
 impl People {
-    /// Brings senders and the participants' file together: by the name as it is written, else by the number, else by the
-    /// name without what may differ ([`person_key`]), as long as no other sender has it. Anybody may call themselves what
-    /// somebody in the file is called.
+    /// Matches senders with the rows of the participants' file: by the name as it is written, else by the number, else by the
+    /// name without what may differ ([`person_key`]), as long as no other sender has it. A sender may choose the
+    /// name of another person in the file.
     ///
     /// The owner is the sender to whom the file gives the owner's address. In a chat of two that is named after one of
-    /// them, it is the other. Otherwise nobody knows which sender it is, and the owner is a participant of their own,
-    /// with nothing but the address. Who is in the file and never wrote is a participant too.
+    /// them, it is the other. Otherwise the owner's sender is unknown, and the owner is a participant of their own with only
+    /// the address. A person in the file who never wrote is a participant too.
     pub(crate) fn gather(senders: &Senders<'_>, known: &[Known], owner: &MailboxAddress, to: Recipients) -> Self {
         let rows = Rows::of(known, senders);
         let mut members: Vec<Member> = Vec::new();
@@ -176,7 +176,7 @@ impl People {
         self.members.get(self.by_sender.get(sender).copied().flatten()?)
     }
 
-    /// Everybody but the sender; everybody where there is none.
+    /// All participants but the sender; all where there is no sender.
     pub(crate) fn others(&self, sender: Option<usize>) -> Vec<Participant> {
         let from = sender.and_then(|sender| self.by_sender.get(sender).copied().flatten());
         let owner_writes = from.is_some_and(|from| self.members[from].is_owner);
@@ -188,7 +188,7 @@ impl People {
             .collect()
     }
 
-    /// The one whom the owner talks with, where there is just one.
+    /// The name of the only participant besides the owner; `None` in a group.
     pub(crate) fn counterparty_name(&self) -> Option<&str> {
         let mut others = self.members.iter().filter(|member| !member.is_owner);
         match (others.next(), others.next()) {
@@ -237,7 +237,7 @@ fn is_owner(participant: &Participant, owner: &MailboxAddress) -> bool {
     participant.email.as_deref() == Some(owner.as_str())
 }
 
-/// A sender as the phone writes it: a name, or a number of somebody whom the phone does not know.
+/// A sender as the phone writes it: a name, or the number of a person outside its address book.
 pub(crate) fn written_as(sender: &str) -> Participant {
     let number = |c: char| c.is_ascii_digit() || " +-().\u{a0}\u{2011}\u{202f}".contains(c);
     let digits: String = sender.chars().filter(char::is_ascii_digit).collect();
@@ -249,8 +249,8 @@ pub(crate) fn written_as(sender: &str) -> Participant {
     }
 }
 
-/// A name without upper case, and without the `~ ` that an iPhone puts before a name that somebody not in its address book
-/// gave themselves.
+/// A name without upper case, and without the `~ ` that an iPhone puts before a name that a person outside its address
+/// book chose.
 fn person_key(name: &str) -> String {
     let name = folded(name);
     name.strip_prefix('~').map_or(name.as_str(), str::trim_start).to_owned()
@@ -330,7 +330,7 @@ pub(crate) fn read_known(csv: &[u8]) -> Result<Vec<Known>, ExportError> {
             email: match field(email) {
                 Some(address) => {
                     let address: MailboxAddress =
-                        address.parse().map_err(|_| refused(line, "the email is no e-mail address"))?;
+                        address.parse().map_err(|_| refused(line, "the email is not a valid e-mail address"))?;
                     Some(address.to_string())
                 }
                 None => None,
@@ -342,16 +342,16 @@ pub(crate) fn read_known(csv: &[u8]) -> Result<Vec<Known>, ExportError> {
         }
         if let Some(phone) = &participant.phone {
             let digits = written_as(phone).phone_digits().ok_or_else(|| {
-                refused(line, "the phone is no number of 7 to 15 digits: a spreadsheet may have changed it")
+                refused(line, "the phone is not a number of 7 to 15 digits: a spreadsheet may have changed it")
             })?;
             if phones.insert(digits, line).is_some() {
-                return Err(refused(line, "the phone stands in a row above already"));
+                return Err(refused(line, "the phone is already in a row above"));
             }
         }
         if let Some(name) = &participant.name
             && names.insert(folded(name), line).is_some()
         {
-            return Err(refused(line, "the name stands in a row above already"));
+            return Err(refused(line, "the name is already in a row above"));
         }
         known.push(Known { participant });
     }

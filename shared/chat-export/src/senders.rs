@@ -1,4 +1,4 @@
-//! Where a sender's name ends, and which lines WhatsApp wrote itself.
+//! Finds the end of a sender's name, and the lines that WhatsApp wrote itself.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,7 +9,7 @@ use crate::{
 
 /// How often all of a name's messages must continue in the same way before that is taken for a part of the name.
 const SAME_CONTINUATIONS: usize = 4;
-/// The most places at which a name may end that are tried.
+/// Maximum number of places at which a name may end that are tried.
 const MAX_ENDS: usize = 4;
 /// A name has fewer words than a sentence.
 const SENTENCE_WORDS: usize = 5;
@@ -17,20 +17,20 @@ const SENTENCE_WORDS: usize = 5;
 /// The first line of a message without its date and time, divided into sender and text.
 pub(crate) struct Split<'a> {
     pub(crate) name: &'a str,
-    /// How many bytes stand before the text.
+    /// The number of bytes before the text.
     pub(crate) skip: usize,
 }
 
-/// Divides lines by what is known of all of them.
+/// Divides lines by facts about all of them.
 pub(crate) struct Senders {
-    /// Names that are known from elsewhere: the participants' file, the chat's name.
+    /// Names from other places: the participants' file, the chat's name.
     known: HashSet<String>,
     /// How many lines could be from a name.
     counts: HashMap<String, usize>,
 }
 
 impl Senders {
-    /// `known` are names from elsewhere, `lines` the first lines of all messages.
+    /// `known` are names from other places, `lines` the first lines of all messages.
     pub(crate) fn of<'k, 'l>(known: impl Iterator<Item = &'k str>, lines: impl Iterator<Item = &'l str>) -> Self {
         let mut counts = HashMap::new();
         for line in lines {
@@ -63,7 +63,7 @@ impl Senders {
         self.counts.get(name).copied().unwrap_or_default()
     }
 
-    /// Whether what stands before a colon is the beginning of a line of WhatsApp's own rather than a name.
+    /// Whether the text before a colon is the beginning of a line of WhatsApp's own rather than a name.
     fn is_sentence(&self, name: &str, rest: &str) -> bool {
         if self.count(name) > 1 {
             return false;
@@ -92,7 +92,7 @@ fn key(name: &str) -> String {
     folded(name).chars().map(|c| if "/\\:*?\"<>|_-".contains(c) { '_' } else { c }).collect()
 }
 
-/// The places at which the sender's name may end: the name, and how many bytes of the line stand before the text.
+/// The places at which the sender's name may end: the name, and the number of bytes of the line before the text.
 fn ends(line: &str) -> impl Iterator<Item = (&str, usize)> {
     let colons = line.match_indices(": ").map(|(at, _)| (&line[..at], at + 2)).take(MAX_ENDS);
     let visible = line.trim_end_matches(|c: char| is_mark(c) || c == '\r');
@@ -130,7 +130,7 @@ fn open_quotation(text: &str) -> Option<char> {
 }
 
 /// How a line was divided when the first items were filed: at the first colon that is in no quotation. Ids are made from
-/// it, so that what is learned about names later never changes an id.
+/// it, so that later facts about names never change an id.
 pub(crate) fn first_split(line: &str) -> Option<Split<'_>> {
     let (name, skip) = ends(line).next()?;
     let first = line.find(": ").is_none_or(|at| at + 2 == skip);
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_whatsapp_itself_has_no_sender() {
+    fn line_of_whatsapp_itself_has_no_sender() {
         for line in [
             "Ada changed the subject to “Plans: Friday”",
             "Ada changed the subject from \"A\" to \"B: C\"",

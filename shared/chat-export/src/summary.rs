@@ -1,15 +1,15 @@
-//! How an export was read, for the log, the run's summary and the example.
+//! The summary of reading an export, for the log, the run's summary and the example.
 
 use crate::dates::DayOrder;
 
-/// How an export was read.
+/// The summary of reading an export.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
     /// Messages and lines of WhatsApp's own.
     pub messages: usize,
     /// The order that the dates' numbers were read in.
     pub day_order: DayOrder,
-    /// The lines, from 1, that look like the beginning of a message and were read as part of the message before.
+    /// The lines, from 1, that resemble the beginning of a message and were read as part of the message before.
     pub suspicious_lines: Vec<usize>,
     /// How many messages name a file that the export does not have.
     pub missing_files: usize,
@@ -19,13 +19,13 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// The lines that look like messages, or `None` where there are none: `lines 2, 7, 9 and 4 more`.
+    /// The lines that resemble messages, or `None` where there are none: `lines 2, 7, 9 and 4 more`.
     pub fn suspicious(&self) -> Option<String> {
         (!self.suspicious_lines.is_empty()).then(|| lines(&self.suspicious_lines))
     }
 }
 
-/// The first line numbers, and how many more there are.
+/// The first line numbers, and the number of the others.
 pub(crate) fn lines(lines: &[usize]) -> String {
     const SHOWN: usize = 20;
     let shown: Vec<String> = lines.iter().take(SHOWN).map(usize::to_string).collect();

@@ -1,6 +1,6 @@
-//! What WhatsApp itself writes into an export, by the language of the phone. These words only name what a line is: which
-//! kind of file was not exported, that a call was missed. They never decide where a message begins, when it was sent, by
-//! whom, or which file belongs to it; a language that is missing here loses nothing but such a name.
+//! The phrases that WhatsApp itself writes into an export, by the language of the phone. They only classify a line: the kind
+//! of file that was not exported, a missed call. They never decide where a message begins, when it was sent, by
+//! whom, or which file belongs to it; a language that is missing here loses only such a classification.
 //!
 //! Phrases are in lower case with plain spaces, as [`folded`](crate::marks::folded) makes them, without a full stop
 //! at the end. File name prefixes are compared the same way.
@@ -19,7 +19,7 @@ pub(crate) struct Language {
     pub(crate) gif_omitted: &'static [&'static str],
     pub(crate) document_omitted: &'static [&'static str],
     pub(crate) contact_omitted: &'static [&'static str],
-    /// A message that somebody deleted for everybody.
+    /// A message that was deleted for everyone.
     pub(crate) deleted: &'static [&'static str],
     /// The same by a group's admin, before the admin's name.
     pub(crate) deleted_by_admin: &'static [&'static str],
@@ -35,11 +35,11 @@ pub(crate) struct Language {
     /// On a line of its own before a poll's question, and before each option.
     pub(crate) poll: &'static str,
     pub(crate) option: &'static str,
-    /// A message that the phone showed only once, or did not have: no part of an export.
+    /// A message that the phone showed only once, or did not have: it is not in the export.
     pub(crate) unavailable: &'static [&'static str],
-    /// How a line that WhatsApp itself wrote under somebody's name begins.
+    /// The beginning of a line that WhatsApp itself wrote under a participant's name.
     pub(crate) notice: &'static [&'static str],
-    /// What a line about the group has in it, and the action that it is.
+    /// A phrase in a line about the group, and its action.
     pub(crate) events: &'static [(&'static str, &'static str)],
     /// Before the chat's name in the name of the file.
     pub(crate) file_prefixes: &'static [&'static str],

@@ -40,14 +40,14 @@ fn items(export: &Export) -> Vec<(Item, Value)> {
 }
 
 /// The one item of a message from Ada that says this.
-fn said(body: &str) -> (Item, Value) {
+fn message(body: &str) -> (Item, Value) {
     let mut all = items(&read(&format!("13/07/2024, 09:12 - Ada: {body}\n")));
     assert_eq!(all.len(), 1, "{body}");
     all.remove(0)
 }
 
 /// The same with a file of this name in a zip.
-fn said_with(file: &str, body: &str) -> (Item, Value) {
+fn message_with(file: &str, body: &str) -> (Item, Value) {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in [("_chat.txt", format!("13/07/2024, 09:12 - Ada: {body}\n")), (file, "file".to_owned())] {
         zip.start_file(name, SimpleFileOptions::default()).unwrap();
@@ -68,7 +68,7 @@ fn said_with(file: &str, body: &str) -> (Item, Value) {
 }
 
 #[test]
-fn a_message_becomes_an_item_in_the_archive_s_words() {
+fn message_becomes_an_item_in_the_sources_format() {
     let export = read_with(
         "WhatsApp Chat with Ada Lovelace.txt",
         "13/07/2024, 09:12 - Ada Lovelace: Hello 👩‍🚀\nsecond line\n\n13/07/2024, 09:13 - Bob: Hi\n",
@@ -129,7 +129,7 @@ fn every_style_of_date_gives_the_same_moment() {
 }
 
 #[test]
-fn the_order_of_day_and_month_is_inferred_and_said() {
+fn order_of_day_and_month_is_inferred_and_reported() {
     let order = |text: &str| {
         let order = read(text).day_order();
         (order.order, order.evidence, order.is_ambiguous())
@@ -146,7 +146,7 @@ fn the_order_of_day_and_month_is_inferred_and_said() {
 }
 
 #[test]
-fn attachments_are_known_by_every_language_s_words() {
+fn attachment_is_found_in_every_language() {
     for (body, name, text) in [
         ("IMG-20240713-WA0001.jpg (file attached)", "IMG-20240713-WA0001.jpg", None),
         (
@@ -175,7 +175,7 @@ fn attachments_are_known_by_every_language_s_words() {
         ("<bijgevoegd: 1.jpg>", "1.jpg", None),
         ("1.jpg <\u{200e}attached>", "1.jpg", None),
     ] {
-        let (item, evidence) = said_with(name, body);
+        let (item, evidence) = message_with(name, body);
         assert_eq!(item.kind, Kind::Image, "{body}");
         assert_eq!(item.attachments.len(), 1, "{body}");
         assert_eq!(item.attachments[0].name.as_deref(), Some(name), "{body}");
@@ -187,7 +187,7 @@ fn attachments_are_known_by_every_language_s_words() {
 }
 
 #[test]
-fn the_kind_follows_the_file_s_name() {
+fn kind_follows_the_file_name() {
     for (file, kind) in [
         ("VID-20240713-WA0001.mp4", Kind::Video),
         ("00000012-GIF-2024-07-13-09-12-00.mp4", Kind::Gif),
@@ -201,15 +201,16 @@ fn the_kind_follows_the_file_s_name() {
         ("Budget 2024 (final).xlsx", Kind::Document),
         ("DOC-20240713-WA0001.", Kind::Document),
     ] {
-        assert_eq!(said_with(file, &format!("{file} (file attached)")).0.kind, kind, "{file}");
-        assert_eq!(said_with(file, &format!("\u{200e}<attached: {file}>")).0.kind, kind, "{file}");
+        assert_eq!(message_with(file, &format!("{file} (file attached)")).0.kind, kind, "{file}");
+        assert_eq!(message_with(file, &format!("\u{200e}<attached: {file}>")).0.kind, kind, "{file}");
     }
-    let (item, _) = said_with("00000002-Some.pdf", "Some.pdf • \u{200e}2 pages \u{200e}<attached: 00000002-Some.pdf>");
+    let (item, _) =
+        message_with("00000002-Some.pdf", "Some.pdf • \u{200e}2 pages \u{200e}<attached: 00000002-Some.pdf>");
     assert_eq!((item.kind, item.text.as_deref()), (Kind::Document, Some("Some.pdf • \u{200e}2 pages")));
 }
 
 #[test]
-fn what_a_phone_writes_of_its_own_is_told_from_what_people_write() {
+fn lines_of_whatsapp_are_distinguished_from_messages() {
     let unsupported = [
         "<Media omitted>",
         "<Medien ausgeschlossen>",
@@ -283,7 +284,7 @@ fn what_a_phone_writes_of_its_own_is_told_from_what_people_write() {
     ];
     let expected = unsupported.map(|body| (body, Kind::Unsupported)).into_iter().chain(kinds);
     for (body, kind) in expected.chain(people.map(|body| (body, Kind::Text))) {
-        let (item, _) = said(body);
+        let (item, _) = message(body);
         assert_eq!(item.kind, kind, "{body}");
         assert_eq!(item.text.as_deref().unwrap_or_default(), body, "the text is whole");
         assert_eq!(
@@ -297,12 +298,12 @@ fn what_a_phone_writes_of_its_own_is_told_from_what_people_write() {
             "{body}"
         );
     }
-    let (item, _) = said("This message was deleted by admin Søren.");
+    let (item, _) = message("This message was deleted by admin Søren.");
     assert_eq!(item.deletion.unwrap().by.unwrap().name.as_deref(), Some("Søren"));
 }
 
 #[test]
-fn an_edited_message_is_marked_and_its_text_is_kept() {
+fn edited_message_is_marked_and_keeps_its_text() {
     for body in [
         "later <This message was edited>",
         "later \u{200e}<This message was edited>",
@@ -314,17 +315,17 @@ fn an_edited_message_is_marked_and_its_text_is_kept() {
         "dopo <Questo messaggio è stato modificato>",
         "later <Dit bericht is bewerkt>",
     ] {
-        let (item, evidence) = said(body);
+        let (item, evidence) = message(body);
         assert_eq!((item.kind, item.text.as_deref()), (Kind::Text, Some(body)));
         assert_eq!(evidence["export"]["edited"], true, "{body}");
     }
-    let (_, evidence) = said("he wrote <This message was edited> and left");
+    let (_, evidence) = message("he wrote <This message was edited> and left");
     assert_eq!(evidence["export"].get("edited"), None);
 }
 
 #[test]
 fn polls_and_places_are_read() {
-    let (item, _) = said("POLL:\nLunch?\nOPTION: Pizza (2 votes)\nOPTION: Soup (hot) (0 votes)\nOPTION: None");
+    let (item, _) = message("POLL:\nLunch?\nOPTION: Pizza (2 votes)\nOPTION: Soup (hot) (0 votes)\nOPTION: None");
     let poll = item.poll.unwrap();
     assert_eq!((item.kind, poll.question.as_deref()), (Kind::Poll, Some("Lunch?")));
     assert_eq!(poll.options, ["Pizza", "Soup (hot)", "None"]);
@@ -333,20 +334,20 @@ fn polls_and_places_are_read() {
         "UMFRAGE:\nMittag?\nOPTION: Pizza (1 Stimme)",
         "ENQUETE:\nAlmoço?\nOPÇÃO: Pizza (1 voto)",
     ] {
-        assert_eq!(said(body).0.poll.unwrap().options, ["Pizza"], "{body}");
+        assert_eq!(message(body).0.poll.unwrap().options, ["Pizza"], "{body}");
     }
-    let (item, _) = said("location: https://maps.google.com/?q=55.676098,-12.568337");
+    let (item, _) = message("location: https://maps.google.com/?q=55.676098,-12.568337");
     let place = item.location.unwrap();
     assert_eq!((item.kind, place.latitude, place.longitude), (Kind::Location, Some(55.676098), Some(-12.568337)));
-    let (item, _) = said("Standort: https://maps.google.com/?q=999,1e999");
+    let (item, _) = message("Standort: https://maps.google.com/?q=999,1e999");
     let place = item.location.unwrap();
-    assert_eq!((place.latitude, place.longitude), (None, None), "what is no place on earth stays in the link");
-    let (item, _) = said("Café (Main Street 1): https://foursquare.com/v/4b0588");
+    assert_eq!((place.latitude, place.longitude), (None, None), "invalid coordinates stay in the link");
+    let (item, _) = message("Café (Main Street 1): https://foursquare.com/v/4b0588");
     assert_eq!(item.location.unwrap().name.as_deref(), Some("Café (Main Street 1)"));
 }
 
 #[test]
-fn a_group_and_its_system_lines() {
+fn group_has_its_system_lines() {
     let text = "12/07/2024, 22:35 - Messages to this group are now secured with end-to-end encryption. Tap for more info.\n\
                 13/07/2024, 22:35 - You created group \"Team: A\"\n\
                 13/07/2024, 22:36 - Ada: hi\n\
@@ -364,7 +365,7 @@ fn a_group_and_its_system_lines() {
 }
 
 #[test]
-fn a_name_under_which_only_whatsapp_writes_is_no_participant() {
+fn name_used_only_by_whatsapp_is_not_a_participant() {
     let text = "[13/07/24, 09:12:00] Team: \u{200e}Messages and calls are end-to-end encrypted.\r\n\
                 [13/07/24, 09:12:01] Team: \u{200e}Ada created group “Team”\r\n\
                 [13/07/24, 09:13:00] ~\u{202f}Ada: one\r\ntwo\r\n\
@@ -382,7 +383,7 @@ fn a_name_under_which_only_whatsapp_writes_is_no_participant() {
 }
 
 #[test]
-fn lines_before_the_first_message_become_an_item_that_says_so() {
+fn lines_before_the_first_message_become_an_item() {
     let all = items(&read("the end of a message\nof two lines\n13/07/2024, 09:12 - Ada: x\n"));
     let (fragment, evidence) = &all[0];
     assert_eq!((all.len(), &fragment.kind), (2, &Kind::Unsupported));
@@ -392,7 +393,7 @@ fn lines_before_the_first_message_become_an_item_that_says_so() {
 }
 
 #[test]
-fn the_participants_file_says_who_is_who() {
+fn participants_file_identifies_senders() {
     let text = "13/07/2024, 09:12 - Ada: x\n13/07/2024, 09:13 - +45 20 12 34 56: y\n13/07/2024, 09:14 - Eve: z\n";
     let csv = "\u{feff}Email;Name;Phone;note\nada@example.com;Ada;+45 11 22 33 44;boss\nOWNER@example.com;Me;0045 20123456;\n;Silent;+4599887766;\n";
     let all = items(&read_with("Team.txt", text, Some(csv)).unwrap());
@@ -408,7 +409,7 @@ fn the_participants_file_says_who_is_who() {
 }
 
 #[test]
-fn who_calls_themselves_what_somebody_in_the_file_is_called_is_not_taken_for_them() {
+fn sender_with_a_name_of_the_file_is_not_identified_by_it() {
     let line = |name: &str| format!("[13/07/24, 09:12:00] {name}: I agree\r\n");
     let csv = "name,phone,email\nAda Lovelace,+4511223344,ada@example.com\n";
     let from = |names: &[&str], csv: &str| -> Vec<Value> {
@@ -426,7 +427,7 @@ fn who_calls_themselves_what_somebody_in_the_file_is_called_is_not_taken_for_the
             assert_eq!(from(&names, csv), expected, "{names:?}");
         }
     }
-    // Two who may be meant: nobody is.
+    // Two candidates: neither is chosen.
     assert_eq!(from(&[stranger, "ADA LOVELACE"], csv), [stranger_to_file(stranger), stranger_to_file("ADA LOVELACE")]);
     // One who may be meant is.
     for only in [stranger, "ADA LOVELACE", "Ada\u{a0}Lovelace"] {
@@ -439,7 +440,7 @@ fn who_calls_themselves_what_somebody_in_the_file_is_called_is_not_taken_for_the
 }
 
 #[test]
-fn a_wrong_participants_file_is_refused_with_its_line() {
+fn invalid_participants_file_is_rejected_with_its_line() {
     for (csv, line) in [
         ("", 1),
         ("name,phone", 1),
@@ -473,14 +474,14 @@ fn a_wrong_participants_file_is_refused_with_its_line() {
 }
 
 #[test]
-fn nobody_is_taken_for_the_owner_on_a_guess() {
+fn owner_is_not_guessed() {
     for (file_name, text) in [
         // Three write; the group may be named after one of them.
         (
             "WhatsApp Chat with Ada.txt",
             "13/07/2024, 09:12 - Ada: x\n13/07/2024, 09:12 - Bob: x\n13/07/2024, 09:12 - Eve: x",
         ),
-        // The name is nobody's.
+        // No participant has the name.
         ("WhatsApp Chat with Team.txt", "13/07/2024, 09:12 - Ada: x\n13/07/2024, 09:12 - Bob: x"),
         // A group of two.
         (
@@ -499,8 +500,8 @@ fn nobody_is_taken_for_the_owner_on_a_guess() {
 }
 
 #[test]
-fn a_longer_export_of_the_same_chat_keeps_the_old_ids() {
-    // Until the thirteenth is written, nobody can tell day and month.
+fn longer_export_of_the_same_chat_keeps_the_old_ids() {
+    // Until the thirteenth, day and month cannot be distinguished.
     let old = "01/02/2024, 09:12 - Ada: same\n01/02/2024, 09:12 - Ada: same\n02/02/2024, 09:13 - Bob: bye\n";
     let new = format!("{old}02/13/2024, 09:13 - Bob: back\n01/02/2024, 09:12 - Ada: same\n");
     let ids = |text: &str| read(text).ids().cloned().collect::<Vec<_>>();
@@ -517,7 +518,7 @@ fn a_longer_export_of_the_same_chat_keeps_the_old_ids() {
 }
 
 #[test]
-fn what_is_no_export_says_what_to_do() {
+fn other_files_are_rejected_with_an_instruction() {
     for (file_name, text, error) in [
         ("chat.pdf", "x", ExportError::Type),
         ("chat", "x", ExportError::Type),

@@ -1,8 +1,8 @@
 //! Exports in the formats of every locale of CLDR, written here from CLDR's own patterns and read back.
 //!
 //! `formats.tsv` has what a phone in each locale writes: dates, times of 24 and of 12 hours, day periods, digits, months'
-//! names. Each is written in both phones' styles, with a file that is marked by an invented word. What is read must be
-//! what was written; where a file cannot be understood it must be refused as a whole.
+//! names. Each is written in both phones' styles, with a file that is marked by an invented word. The result must equal
+//! what was written; a file that cannot be understood must be rejected as a whole.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -171,7 +171,7 @@ fn read(written: &Written) -> Result<Export, String> {
     export.map_err(|error| error.to_string())
 }
 
-/// What differs between what was written and what was read.
+/// The difference between the written and the read messages.
 fn difference(written: &Written, export: &Export) -> Option<String> {
     let ids: Vec<_> = export.ids().collect();
     if ids.len() != written.times.len() {

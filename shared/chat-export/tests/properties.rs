@@ -1,4 +1,4 @@
-//! Promises that hold for every export, tried on generated ones.
+//! Properties of every export, tested on generated ones.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -22,7 +22,7 @@ fn read(file_name: &str, bytes: &[u8]) -> Result<Export, ExportError> {
     })
 }
 
-/// Everything that can be asked of an export is asked.
+/// Reads every item and attachment of an export.
 fn exercise(export: &Export) {
     for id in export.ids() {
         assert!(locate(id).is_some());
@@ -34,7 +34,7 @@ fn exercise(export: &Export) {
     }
 }
 
-/// A way in which phones begin a message: the date and time of a minute, and what stands before the sender.
+/// A way in which phones begin a message: the date and time of a minute, and the text before the sender.
 fn header(style: usize, minute: usize) -> String {
     let (month, day, hour, minute) = (1 + minute / 40_000 % 12, 1 + minute / 1_440 % 28, minute / 60 % 24, minute % 60);
     let (half, hour12) = (if hour < 12 { "AM" } else { "PM" }, if hour % 12 == 0 { 12 } else { hour % 12 });
@@ -94,7 +94,7 @@ fn write(style: usize, line_end: &str, messages: &[(Option<String>, Vec<String>)
     text
 }
 
-/// What is left of a text without the marks and the white space that WhatsApp's own markers may cost.
+/// A text without the marks and the white space that may be lost with WhatsApp's own markers.
 fn visible(text: &str) -> String {
     let mark = |c: char| {
         c.is_whitespace()
@@ -107,7 +107,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         for name in ["a.txt", "a.zip"] {
             if let Ok(export) = read(name, &bytes) {
                 exercise(&export);
@@ -116,7 +116,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_makes_it_panic(style in 0_usize..5, text in "(\\PC|[\\n\\r\u{200e}\u{202f}:\\-\\[\\]<>0-9/,]){0,120}") {
+    fn any_text_is_read_without_a_panic(style in 0_usize..5, text in "(\\PC|[\\n\\r\u{200e}\u{202f}:\\-\\[\\]<>0-9/,]){0,120}") {
         for text in [text.clone(), format!("{}{text}", header(style, 3))] {
             if let Ok(export) = read("a.txt", text.as_bytes()) {
                 exercise(&export);
@@ -125,7 +125,7 @@ proptest! {
     }
 
     #[test]
-    fn no_damaged_zip_makes_it_panic(at in prop::collection::vec((0_usize..400, any::<u8>()), 1..6), cut in 0_usize..400) {
+    fn damaged_zip_is_read_without_a_panic(at in prop::collection::vec((0_usize..400, any::<u8>()), 1..6), cut in 0_usize..400) {
         let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
         for (name, content) in [("_chat.txt", "13/07/2024, 09:12 - Ada: IMG-1.jpg (file attached)"), ("IMG-1.jpg", "picture")] {
             zip.start_file(name, SimpleFileOptions::default()).unwrap();
@@ -146,7 +146,7 @@ proptest! {
     }
 
     #[test]
-    fn no_participants_file_makes_it_panic(csv in "(name|phone|email|[,;\"\\n\\r a@.0-9+]|\\PC){0,80}") {
+    fn any_participants_file_is_read_without_a_panic(csv in "(name|phone|email|[,;\"\\n\\r a@.0-9+]|\\PC){0,80}") {
         let owner: MailboxAddress = "owner@example.com".parse().unwrap();
         drop(Export::read(ExportFile {
             owner: &owner,

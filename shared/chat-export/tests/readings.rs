@@ -167,7 +167,7 @@ fn text_that_only_resembles_a_marker_is_filed() {
 }
 
 #[test]
-fn missing_file_costs_the_file_and_not_the_text() {
+fn missing_file_keeps_the_text() {
     for (style, body) in [
         ("13/07/2024, 10:00 - ", "IMG-1.jpg (file attached)\nI agree to the price of 5"),
         ("13/07/2024, 10:00 - ", "\u{200e}IMG-1.jpg (zork)\nI agree to the price of 5"),
@@ -245,7 +245,7 @@ fn day_periods_of_every_language_give_their_hour() {
 }
 
 #[test]
-fn unknown_day_periods_are_settled_by_the_order_of_messages_or_refused() {
+fn unknown_day_period_is_inferred_or_rejected() {
     assert_eq!(
         lines(
             "21.03.24, 9:15 zork - Ada: a\n21.03.24, 11:20 zork - Bo: b\n21.03.24, 1:16 blip - Ada: c\n\
@@ -312,7 +312,7 @@ fn years_of_other_calendars_are_converted() {
 }
 
 #[test]
-fn impossible_times_are_refused_with_what_was_read() {
+fn impossible_time_is_rejected_with_the_read_value() {
     for (line, tried) in [
         ("18/3/2067, 14:56 - Ada: x", "2067-03-18"),
         ("18/3/1987, 14:56 - Ada: x", "1987-03-18"),
@@ -327,7 +327,7 @@ fn impossible_times_are_refused_with_what_was_read() {
 }
 
 #[test]
-fn ambiguous_dates_follow_style_or_configuration_and_say_so() {
+fn ambiguous_dates_follow_style_or_configuration() {
     let american = "2/2/24, 2:51\u{202f}AM - Ada: x\n2/4/24, 10:02\u{202f}PM - Bo: y\n";
     let export = text(american).unwrap();
     assert_eq!(senders_and_times(&export), ["2024-02-02 02:51 Ada", "2024-02-04 22:02 Bo"]);
@@ -370,11 +370,11 @@ fn names_end_where_known_participants_show_it() {
     let ids = |csv| {
         read_as("Team.txt", chat.as_bytes().to_vec(), csv, &settings()).unwrap().ids().cloned().collect::<Vec<_>>()
     };
-    assert_eq!(ids(Some(csv)), ids(None), "what is learned about names changes no id");
+    assert_eq!(ids(Some(csv)), ids(None), "facts about names change no id");
 }
 
 #[test]
-fn lines_of_whatsapp_itself_are_from_nobody() {
+fn lines_of_whatsapp_have_no_sender() {
     let export = text("04/03/2024, 22:29 - Bo added you to a group in the community: Garden\n").unwrap();
     assert_eq!(kinds(&export), [Kind::GroupEvent]);
     for notice in [
@@ -417,7 +417,7 @@ fn utf_16_with_a_byte_order_mark_is_read() {
 }
 
 #[test]
-fn participants_file_gives_nobody_a_mailbox() {
+fn participants_file_adds_no_mailbox() {
     let chat = "13/07/2024, 10:00 - Ada: a\n13/07/2024, 10:00 - Me: b\n13/07/2024, 10:00 - +45 20 12 34 56: c\n";
     let csv = "name,phone,email\nAda,+45 11 22 33 44,boss@example.com\nMe,+45 99 88 77 66,owner@example.com\nEve,,eve@example.com\n";
     let read = |recipients| {

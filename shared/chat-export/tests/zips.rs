@@ -1,4 +1,4 @@
-//! Zips as phones write them, and as nobody should.
+//! Zips as phones write them, and damaged or hostile ones.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -45,7 +45,7 @@ fn first_attachment() -> AttachmentId {
     AttachmentId::try_from("1".to_owned()).unwrap()
 }
 
-/// Changes the bytes wherever they stand.
+/// Replaces the bytes in all places.
 fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) {
     assert_eq!(from.len(), to.len());
     let places: Vec<usize> = (0..=bytes.len() - from.len()).filter(|at| bytes[*at..].starts_with(from)).collect();
@@ -56,7 +56,7 @@ fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) {
 }
 
 #[test]
-fn an_attachment_is_found_by_name_and_read_when_asked_for() {
+fn attachment_is_found_by_name_and_read_on_request() {
     let picture = b"not really a picture".repeat(100);
     for (chat, file) in [
         ("_chat.txt", "IMG-1.jpg"),
@@ -84,7 +84,7 @@ fn an_attachment_is_found_by_name_and_read_when_asked_for() {
 }
 
 #[test]
-fn the_chat_is_known_by_its_name_and_never_guessed() {
+fn chat_is_found_by_name_and_never_guessed() {
     let message: &[u8] = CHAT.as_bytes();
     let forged: &[u8] =
         b"13/07/2024, 09:12 - Ada: I confess\n13/07/2024, 09:12 - Ada: I do\n13/07/2024, 09:12 - Ada: yes";
@@ -125,7 +125,7 @@ fn the_chat_is_known_by_its_name_and_never_guessed() {
 }
 
 #[test]
-fn names_that_lead_out_of_the_zip_are_refused() {
+fn names_that_lead_out_of_the_zip_are_rejected() {
     for name in ["../x.jpg", "a/../../x.jpg", "/x.jpg", "C:x.jpg", "a\\x.jpg", "a\u{0}.jpg", "a\n.jpg"] {
         // The writer mends some of these names, so they are put in afterwards.
         let plain = "n".repeat(name.len());
@@ -136,7 +136,7 @@ fn names_that_lead_out_of_the_zip_are_refused() {
 }
 
 #[test]
-fn links_passwords_and_twins_are_refused() {
+fn links_passwords_and_duplicates_are_rejected() {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     zip.start_file("_chat.txt", SimpleFileOptions::default()).unwrap();
     zip.write_all(CHAT.as_bytes()).unwrap();
@@ -154,7 +154,7 @@ fn links_passwords_and_twins_are_refused() {
 }
 
 #[test]
-fn a_bomb_stops_at_the_limit_whatever_it_declares() {
+fn decompression_stops_at_the_limit() {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     zip.start_file("_chat.txt", SimpleFileOptions::default()).unwrap();
     let block = vec![b'\n'; 1 << 20];
@@ -173,7 +173,7 @@ fn a_bomb_stops_at_the_limit_whatever_it_declares() {
 }
 
 #[test]
-fn nothing_behind_the_limit_is_decompressed() {
+fn bytes_beyond_the_limit_are_not_decompressed() {
     let noise: Vec<u8> = (0_u32..200_000).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let mut bytes = pack(&[("_chat.txt", CHAT.as_bytes()), ("IMG-1.jpg", &noise)]);
     let directory = (0..bytes.len()).find(|at| bytes[*at..].starts_with(b"PK\x01\x02")).unwrap();
@@ -185,7 +185,7 @@ fn nothing_behind_the_limit_is_decompressed() {
 }
 
 #[test]
-fn damage_is_told_from_absence() {
+fn damaged_and_missing_files_are_distinguished() {
     let good = pack(&[("_chat.txt", CHAT.as_bytes()), ("IMG-1.jpg", b"an uncompressible picture 8f3a91")]);
     let mut damaged = good.clone();
     let at = damaged.windows(9).position(|window| window == b"IMG-1.jpg").unwrap() + 12;
@@ -196,7 +196,7 @@ fn damage_is_told_from_absence() {
     assert_eq!(read(Vec::new()).err(), Some(ExportError::ZipDamaged));
 }
 
-/// A zip of so many entries whose directory begins with what is no entry.
+/// A zip of so many entries whose directory begins with invalid bytes.
 fn pack_many(entries: usize) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for number in 0..entries {
@@ -213,7 +213,7 @@ fn pack_many(entries: usize) -> Vec<u8> {
 }
 
 #[test]
-fn too_many_entries_are_refused_before_one_of_them_is_read() {
+fn too_many_entries_are_rejected_before_any_is_read() {
     let refused = Some(ExportError::ZipEntries { limit: Export::MAX_ZIP_ENTRIES });
     assert_eq!(read(pack_many(Export::MAX_ZIP_ENTRIES + 1)).err(), refused);
     assert_eq!(read(pack_many(3)).err(), Some(ExportError::ZipDamaged));
@@ -222,7 +222,7 @@ fn too_many_entries_are_refused_before_one_of_them_is_read() {
     let many = pack_many(70_000);
     assert_eq!(read(many.clone()).err(), refused);
 
-    // A later end record says that there is one entry. Where its directory is none, readers go by the earlier.
+    // A later end record says that there is one entry. Where its directory is invalid, readers use the earlier record.
     let mut lying = many;
     lying.extend(b"PK\x05\x06\0\0\0\0\x01\0\x01\0\x2e\0\0\0\0\0\0\0\0\0");
     assert_eq!(read(lying).err(), refused);
@@ -233,7 +233,7 @@ fn too_many_entries_are_refused_before_one_of_them_is_read() {
 }
 
 #[test]
-fn what_somebody_sends_in_a_chat_does_not_keep_it_from_being_read() {
+fn sent_file_does_not_keep_the_chat_from_being_read() {
     // Files are stored as they are, and this one ends as a zip of very many would.
     let hostile = b"PK\x05\x06\0\0\0\0\xfe\xff\xfe\xff\x2e\0\0\0\0\0\0\0\0\0";
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
@@ -245,7 +245,7 @@ fn what_somebody_sends_in_a_chat_does_not_keep_it_from_being_read() {
 }
 
 #[test]
-fn a_record_that_lies_where_no_phone_writes_it_is_damage() {
+fn misplaced_end_record_is_damage() {
     let mut bytes = pack_many(70_000);
     let locator = (0..bytes.len()).rfind(|at| bytes[*at..].starts_with(b"PK\x06\x07")).unwrap();
     bytes[locator + 8..locator + 16].fill(0);

@@ -18,8 +18,8 @@ impl<'a> StoredCursor<'a> {
     const MAX_BYTES: u64 = 4096;
 
     /// Attempts to write the cursor when another run writes it too, with doubling pauses.
-    const TRIES: u32 = 5;
-    const PAUSE: Duration = Duration::from_millis(100);
+    const ADVANCE_ATTEMPTS: u32 = 5;
+    const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
     /// Reads the cursor.
     ///
@@ -39,12 +39,12 @@ impl<'a> StoredCursor<'a> {
         Ok(Self { store, current })
     }
 
-    /// The cursor as it was last read or written; `None` where there is none.
+    /// The cursor as it was last read or written; `None` where the bucket has none.
     pub fn get(&self) -> Option<&Cursor> {
         self.current.as_ref().map(|(cursor, _)| cursor)
     }
 
-    /// Writes the first cursor. If another run has written one meanwhile, that one counts.
+    /// Writes the first cursor. If another run has written one meanwhile, that one is used.
     ///
     /// # Errors
     /// [`LedgerError`].
@@ -59,15 +59,15 @@ impl<'a> StoredCursor<'a> {
         if self.current.is_some() { Ok(()) } else { Err(LedgerError::CursorContested) }
     }
 
-    /// Moves the cursor forward to where a run has come whose window begins at `from`; never back, even if another run has
-    /// moved it meanwhile. Returns whether it moved.
+    /// Moves the cursor forward to the place that a run whose window begins at `from` has reached; never back, even if another
+    /// run has moved it meanwhile. Returns whether it moved.
     ///
     /// # Errors
     /// [`LedgerError`].
     pub async fn advance(&mut self, from: Timestamp, reached: Reached, run: &RunId) -> Result<bool, LedgerError> {
-        for attempt in 0..Self::TRIES {
+        for attempt in 0..Self::ADVANCE_ATTEMPTS {
             if attempt > 0 {
-                tokio::time::sleep(Self::PAUSE * 2_u32.pow(attempt - 1)).await;
+                tokio::time::sleep(Self::FIRST_PAUSE * 2_u32.pow(attempt - 1)).await;
             }
             let Some(to) = Cursor::moved(self.get(), from, reached, run) else { return Ok(false) };
             let bytes = serde_json::to_vec(&to).map_err(LedgerError::Json)?.into();
@@ -76,7 +76,7 @@ impl<'a> StoredCursor<'a> {
                 None => Condition::Absent,
             };
             let put = Put { key: keys::CURSOR, bytes, content_type: "application/json", sha256: None };
-            let lost = match self.store.put(put, condition).await {
+            let response_lost = match self.store.put(put, condition).await {
                 Ok(Written::Yes(etag)) => {
                     self.current = Some((to, etag));
                     return Ok(true);
@@ -90,7 +90,7 @@ impl<'a> StoredCursor<'a> {
             if self.get() == Some(&to) {
                 return Ok(true);
             }
-            if let Some(error) = lost {
+            if let Some(error) = response_lost {
                 return Err(error.into());
             }
         }

@@ -1,5 +1,4 @@
-//! The objects that earlier runs have left under `runs/`: which entries are on the queue already, and how far the runs had
-//! come when the cursor is lost.
+//! The objects of earlier runs under `runs/`: the entries that are on the queue already, and the place of a lost cursor.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -14,16 +13,16 @@ use tracing::warn;
 
 use crate::error::LedgerError;
 
-/// A record has some 500 bytes.
+/// A record has about 500 bytes.
 const RECORD_MAX_BYTES: u64 = 64 << 10;
 
-/// A page of 10,000 entries, each of them as long as one that is passed on.
+/// A page of 10,000 entries of the maximum length.
 const PAGE_MAX_BYTES: u64 = 64 << 20;
 
 /// Pages that are read at the same time. Each is in memory until its entries are hashed.
 const CONCURRENT_READS: usize = 4;
 
-/// More entries than this are not remembered, but queued again: a bound on memory, about 40 MB.
+/// Entries beyond this number are queued again: a bound on memory, about 40 MB.
 const MAX_ENTRIES: usize = 1_000_000;
 
 /// The objects of the runs that began at a time or later.
@@ -83,7 +82,7 @@ impl<'a> EarlierRuns<'a> {
         Ok(queued)
     }
 
-    /// Where the cursor stood, as far as the records of these runs say; `None` where there was no daily run.
+    /// The place of the cursor according to the records of these runs; `None` without a daily run.
     pub async fn cursor(&self) -> Result<Option<Timestamp>, LedgerError> {
         let daily = self.runs.iter().filter(|(run, _)| run.kind() == Some(RunKind::Daily));
         let (mut stood, mut earliest) = (None, None::<Timestamp>);
@@ -111,15 +110,15 @@ impl<'a> EarlierRuns<'a> {
 }
 
 /// The last page of a run's manifest whose entries are all on the queue. A page is written before its entries are queued,
-/// and the next page is written after that, so of a run that was cut off all but the last page count.
+/// and the next page is written after that, so all pages but the last count for a run that did not end.
 fn confirmed_pages(record: Option<&RunRecord>, pages: &[u32]) -> u32 {
     let ended = record.filter(|record| record.ended.is_some());
     let confirmed = ended.and_then(|record| record.pages_queued.or(record.complete.then_some(record.pages)));
     confirmed.unwrap_or_else(|| pages.iter().max().map_or(0, |last| last.saturating_sub(1)))
 }
 
-/// Entries that are on the convert queue, or were there. An entry that the source lists under another time counts as
-/// another: in doubt it is queued again, and convert finds its outcome.
+/// Entries that are or were on the convert queue. An entry that the source lists with another time counts as another entry:
+/// it is queued again, and convert finds its outcome.
 #[derive(Default)]
 pub struct QueuedEntries(HashSet<[u8; 16]>);
 
@@ -130,7 +129,7 @@ impl QueuedEntries {
 
     fn add_page(&mut self, lines: &[u8]) {
         for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            // What cannot be read was not queued, as far as is known.
+            // A line that cannot be read counts as not queued.
             if self.0.len() < MAX_ENTRIES
                 && let Ok(entry) = serde_json::from_slice(line)
             {

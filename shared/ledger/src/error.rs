@@ -1,4 +1,4 @@
-//! Errors of the objects that fetch writes, and what errors of the bucket mean for an item.
+//! Errors of the objects that fetch writes, and the failure of an item for each error of the bucket.
 
 use aws::s3::StoreError;
 use model::Failure;
@@ -9,7 +9,7 @@ pub enum LedgerError {
     /// The bucket.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// `state/cursor.json` is not what this release writes.
+    /// `state/cursor.json` has another format.
     #[error(
         "state/cursor.json is not a cursor of version 1: restore an earlier version of the object, or delete it and the next run resumes from the records of earlier runs"
     )]
@@ -28,11 +28,11 @@ pub enum LedgerError {
     Json(#[source] serde_json::Error),
 }
 
-/// What an error of the bucket means for an item.
+/// The failure of an item for an error of the bucket.
 pub fn from_store(error: StoreError) -> Failure {
     let detail = error.to_string();
     match error {
         StoreError::Unavailable { .. } => Failure::Transient { detail, after: None },
-        StoreError::Refused { .. } | StoreError::TooLarge { .. } => Failure::Setup { detail, after: None },
+        StoreError::Refused { .. } | StoreError::TooLarge { .. } => Failure::Configuration { detail, after: None },
     }
 }

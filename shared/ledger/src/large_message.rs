@@ -11,7 +11,7 @@ use model::{Failure, Hasher, Reason, Sha256};
 use crate::error::from_store;
 use message::read::{LargeMime, Mime, Original, Outline, PIECE_BYTES, ReadError, SMALL_FILE_BYTES};
 
-/// Reads it through once. `None`: it is not there.
+/// Reads the whole message once. `None`: it is missing.
 pub(crate) async fn read(store: &Store, key: &str, sha256: Sha256, length: u64) -> Result<Option<Mime>, Failure> {
     let Some(version) = store.version(key).await.map_err(from_store)? else { return Ok(None) };
     if version.bytes() != length {
@@ -31,7 +31,7 @@ pub(crate) async fn read(store: &Store, key: &str, sha256: Sha256, length: u64) 
     let (outline, files) = outline
         .and_then(Outline::finish)
         .map_err(|error| Failure::Permanent { reason: Reason::ItemMalformed, detail: error.to_string() })?;
-    let original = Arc::new(Stored { store: store.clone(), version });
+    let original = Arc::new(VerifiedObject { store: store.clone(), version });
     Ok(Some(Mime::Large(Arc::new(LargeMime { original, length, outline: outline.into(), files }))))
 }
 
@@ -42,14 +42,14 @@ pub(crate) fn tampered() -> Failure {
     }
 }
 
-/// The version of the object that was checked.
-struct Stored {
+/// The version of the object that was verified.
+struct VerifiedObject {
     store: Store,
     version: Version,
 }
 
 #[async_trait]
-impl Original for Stored {
+impl Original for VerifiedObject {
     async fn read(&self, range: Range<u64>) -> Result<Bytes, ReadError> {
         self.store.piece(&self.version, range).await.map_err(|error| {
             let detail = error.to_string();

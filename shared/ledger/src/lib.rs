@@ -1,4 +1,4 @@
-//! Every object of the bucket that says what became of an item: the cursor, the manifests and records of runs, the outcomes
+//! The objects of the bucket that record the progress of items: the cursor, the manifests and records of runs, the outcomes
 //! with their leases, the stored messages, and the user map file. `DESIGN.md` describes the objects and the lease.
 
 mod cursor;

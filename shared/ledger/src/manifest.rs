@@ -1,4 +1,4 @@
-//! The manifest: every id that the run queues, written before it is queued; and beside it, that there was a run.
+//! The manifest: every entry that the run queues, written before it is queued; and the record of the run.
 //!
 //! Each object is created once. The bucket's policy rejects a write that would replace one, so that a manifest stays
 //! evidence of what was listed.
@@ -9,8 +9,8 @@ use model::{Listed, RunId, RunRecord, keys};
 
 use crate::error::LedgerError;
 
-/// Attempts to create an object that S3 says exists and that cannot be read.
-const CREATE_TRIES: u32 = 3;
+/// Attempts to create an object that exists according to S3 and cannot be read.
+const CREATE_ATTEMPTS: u32 = 3;
 
 /// Writes one page, one JSON object per line.
 ///
@@ -25,7 +25,7 @@ pub async fn write(store: &Store, run: &RunId, page: u32, items: &[Listed]) -> R
     create(store, &keys::manifest(run, page), lines.into(), "application/x-ndjson").await
 }
 
-/// Writes that the run began, or how it ended.
+/// Writes the record of a run that begins or has ended.
 ///
 /// # Errors
 /// [`LedgerError`].
@@ -37,7 +37,7 @@ pub async fn record(store: &Store, record: &RunRecord) -> Result<(), LedgerError
 
 /// Creates an object. A write that is repeated after a lost response finds its own bytes.
 async fn create(store: &Store, key: &str, bytes: Bytes, content_type: &str) -> Result<(), LedgerError> {
-    for _ in 0..CREATE_TRIES {
+    for _ in 0..CREATE_ATTEMPTS {
         let put = Put { key, bytes: bytes.clone(), content_type, sha256: None };
         if matches!(store.put(put, Condition::Absent).await?, Written::Yes(_)) {
             return Ok(());

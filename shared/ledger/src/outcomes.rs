@@ -1,7 +1,7 @@
 //! The item's outcome in the bucket, and the lease on it.
 //!
-//! Of two functions that are given the same item at once, one works on it: it holds the lease, which is put into the outcome by
-//! a conditional write. A lease ends with the work, or a while after the deadline of the invocation that holds it: Lambda has
+//! Of two functions that receive the same item at the same time, one processes it: it holds the lease, which a conditional write
+//! puts into the outcome. A lease ends with the work, or a while after the deadline of the invocation that holds it: Lambda has
 //! ended the process then, and its last request to a mail system has taken effect or was dropped. A filing that the deadline
 //! cuts off is one whose response was lost. The states and transitions are in `model::LeaseState`.
 
@@ -32,19 +32,19 @@ pub struct Delivery<'a> {
 
 /// An outcome on which this record holds the lease.
 pub struct Leased {
-    /// The outcome, which nobody else changes while the lease is held.
+    /// The outcome; no other function changes it while the lease is held.
     pub outcome: Outcome,
-    /// Whether no attempt to file this item has ever begun.
+    /// Whether this is the first attempt to file the item.
     pub first: bool,
     key: String,
     etag: ETag,
 }
 
-/// What was found when the lease was requested.
+/// The result of acquiring a lease.
 pub enum Acquired {
     /// The lease is held.
     Leased(Box<Leased>),
-    /// Nothing is left to be done, and why.
+    /// Nothing is left to do, and why.
     Settled(&'static str),
 }
 
@@ -57,14 +57,14 @@ pub struct Outcomes<'a> {
 }
 
 impl Outcomes<'_> {
-    /// Upper bound on how long a lease is kept while waiting to retry: a mail system may ask for hours, and an operator may have
-    /// fixed the cause before.
+    /// Upper bound on how long a lease is kept while waiting to retry: a mail system may request hours, and an operator may
+    /// fix the cause earlier.
     const MAX_HOLD: SignedDuration = SignedDuration::from_mins(5);
 
     /// Acquires the lease for one delivery of a task.
     ///
     /// # Errors
-    /// [`Failure::Transient`] or [`Failure::Setup`].
+    /// [`Failure::Transient`] or [`Failure::Configuration`].
     pub async fn acquire(
         &self,
         task: &ImportTask,
@@ -104,10 +104,10 @@ impl Outcomes<'_> {
             LeaseState::Unleased | LeaseState::DeadLettered(_) => {}
         }
         // A replay, or a backfill after the dead letter has expired, gets all the retries once more. The message that became
-        // the dead letter does not: it comes back only because its dead letter may not have been sent.
-        if let Some(letter) = outcome.letter_of.as_ref().filter(|letter| letter.message != delivery.message_id) {
-            let noted = letter.at;
-            outcome.restart_retries(noted);
+        // the dead letter does not: it is redelivered only because its dead letter may not have been sent.
+        if let Some(source) = outcome.letter_of.as_ref().filter(|source| source.message != delivery.message_id) {
+            let recorded = source.at;
+            outcome.restart_retries(recorded);
         }
         outcome.acquire(holder, until);
         outcome.run.get_or_insert_with(|| task.run.clone());
@@ -117,10 +117,10 @@ impl Outcomes<'_> {
         }
     }
 
-    /// Writes what has become of the item so far, and keeps the lease.
+    /// Writes the outcome so far, and keeps the lease.
     ///
     /// # Errors
-    /// [`Failure::Transient`] or [`Failure::Setup`].
+    /// [`Failure::Transient`] or [`Failure::Configuration`].
     pub async fn save(&self, leased: &mut Leased) -> Result<(), Failure> {
         match self.put(&leased.key, &leased.outcome, Condition::Unchanged(&leased.etag)).await? {
             Written::Yes(etag) => {
@@ -131,10 +131,10 @@ impl Outcomes<'_> {
         }
     }
 
-    /// Writes that the item is filed wherever it belongs, and releases the lease.
+    /// Writes that the item is complete, and releases the lease.
     ///
     /// # Errors
-    /// [`Failure::Transient`] or [`Failure::Setup`].
+    /// [`Failure::Transient`] or [`Failure::Configuration`].
     pub async fn complete(&self, mut leased: Leased) -> Result<(), Failure> {
         leased.outcome.complete();
         self.save(&mut leased).await
@@ -143,16 +143,16 @@ impl Outcomes<'_> {
     /// Writes that the item becomes a dead letter, and releases the lease.
     ///
     /// # Errors
-    /// [`Failure::Transient`] or [`Failure::Setup`].
+    /// [`Failure::Transient`] or [`Failure::Configuration`].
     pub async fn dead_letter(&self, mut leased: Leased, reason: Reason, source: LetterOf) -> Result<(), Failure> {
         leased.outcome.dead_letter(Stage::Import, reason, source);
         self.save(&mut leased).await
     }
 
-    /// Writes what has become of the item so far. No other attempt begins before `hold` is over, up to `MAX_HOLD`.
+    /// Writes the outcome so far. No other attempt begins before `hold` is over, up to `MAX_HOLD`.
     ///
     /// # Errors
-    /// [`Failure::Transient`] or [`Failure::Setup`].
+    /// [`Failure::Transient`] or [`Failure::Configuration`].
     pub async fn wait(&self, mut leased: Leased, hold: Duration) -> Result<(), Failure> {
         let hold = SignedDuration::try_from(hold).unwrap_or(SignedDuration::MAX).min(Self::MAX_HOLD);
         let now = Timestamp::now();
@@ -181,11 +181,11 @@ fn retry(detail: &str, after: Option<Duration>) -> Failure {
     Failure::Transient { detail: detail.to_owned(), after }
 }
 
-/// Writes into an item's outcome that convert gives it up, before the dead letter is sent: writing this twice changes nothing,
-/// sending twice makes a second dead letter.
+/// Records convert's dead letter in an item's outcome, before the dead letter is sent: writing twice changes nothing, sending
+/// twice makes a second dead letter.
 ///
 /// # Errors
-/// [`Failure::Transient`] or [`Failure::Setup`].
+/// [`Failure::Transient`] or [`Failure::Configuration`].
 pub async fn record_dead_letter(
     store: &Store,
     task: &ConvertTask,

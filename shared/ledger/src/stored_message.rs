@@ -1,4 +1,4 @@
-//! Reads who the participants of an item are, and when it was written, from its stored message: for a command that has no task.
+//! Reads stored messages; and, for a command that has no task, an item's participants and time from its stored message.
 
 use aws::s3::{Store, StoreError};
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use crate::{
     large_message::{self, tampered},
 };
 
-/// The bucket does not return a stored message.
+/// A stored message could not be read from the bucket.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct StoredError(String);
@@ -21,7 +21,7 @@ impl StoredError {
     }
 }
 
-/// What decides whose mailboxes an item belongs in.
+/// The facts that decide the mailboxes of an item.
 pub struct StoredParticipants {
     /// The sender first.
     pub participants: Vec<Participant>,
@@ -29,8 +29,8 @@ pub struct StoredParticipants {
     pub message_time: Timestamp,
 }
 
-/// The participants. `None` where the message is missing, is not the one that was rendered, or has no evidence. However large it
-/// is, no more of it is in memory than of one of the usual size.
+/// The participants. `None` where the message is missing, has another digest, or has no evidence. A large message takes
+/// no more memory than one of the usual size.
 ///
 /// # Errors
 /// [`StoredError`].
@@ -43,7 +43,9 @@ pub async fn participants_of(
     let mime = match read_message(store, key, sha256, length).await {
         Ok(Some(mime)) => mime,
         Ok(None) | Err(Failure::Permanent { .. }) => return Ok(None),
-        Err(Failure::Transient { detail, .. } | Failure::Setup { detail, .. }) => return Err(StoredError(detail)),
+        Err(Failure::Transient { detail, .. } | Failure::Configuration { detail, .. }) => {
+            return Err(StoredError(detail));
+        }
     };
     let participants = evidence::participants(&mime).await.map_err(StoredError::of)?;
     let stored = participants.zip(date::of(mime.in_memory()).ok());
@@ -55,7 +57,7 @@ pub async fn participants_of(
 ///
 /// # Errors
 /// [`Failure::Permanent`] where the message is not the one with this digest; else [`Failure::Transient`] or
-/// [`Failure::Setup`].
+/// [`Failure::Configuration`].
 pub async fn read_message(store: &Store, key: &str, sha256: Sha256, length: u64) -> Result<Option<Mime>, Failure> {
     if length > WHOLE_MAX_BYTES {
         return large_message::read(store, key, sha256, length).await;

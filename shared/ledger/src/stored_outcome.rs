@@ -1,4 +1,4 @@
-//! Reads the outcome of an item, from where this release writes it or from where release 0.1 did.
+//! Reads the outcome of an item, under this release's key or release 0.1's.
 
 use model::{Failure, Outcome, OutcomeError};
 
@@ -19,7 +19,7 @@ pub struct StoredOutcome {
 }
 
 impl StoredOutcome {
-    /// The condition for writing the changed outcome to [`ItemKeys::outcome`]: nobody has changed it since it was read.
+    /// The condition for writing the changed outcome to [`ItemKeys::outcome`]: no writer has changed it since it was read.
     pub fn condition(&self) -> Condition<'_> {
         self.version.as_ref().map_or(Condition::Absent, Condition::Unchanged)
     }
@@ -45,7 +45,7 @@ impl From<ReadOutcomeError> for Failure {
     fn from(error: ReadOutcomeError) -> Self {
         match error {
             ReadOutcomeError::Store(error) => from_store(error),
-            ReadOutcomeError::Unreadable { .. } => Self::Setup { detail: error.to_string(), after: None },
+            ReadOutcomeError::Unreadable { .. } => Self::Configuration { detail: error.to_string(), after: None },
         }
     }
 }

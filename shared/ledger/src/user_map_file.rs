@@ -20,7 +20,7 @@ pub struct UserMapFile {
     cache: Mutex<Option<Cached>>,
 }
 
-/// A version of the file, or that there is none.
+/// A version of the file, or its absence.
 struct Cached {
     etag: Option<ETag>,
     /// A version with errors is kept with them.
@@ -40,7 +40,7 @@ impl UserMapFile {
     /// none.
     ///
     /// # Errors
-    /// [`Failure::Setup`] when the file has conflicting or unreadable rows, has disappeared, or has lost more than a tenth of
+    /// [`Failure::Configuration`] when the file has conflicting or unreadable rows, has disappeared, or has lost more than a tenth of
     /// its numbers: nothing is filed until an operator has fixed or confirmed it, since the wrong mailbox is worse than a late
     /// one.
     pub async fn refresh(&self) -> Result<(), Failure> {
@@ -79,11 +79,11 @@ impl UserMapFile {
     /// another.
     ///
     /// # Errors
-    /// [`Failure::Setup`], as [`refresh`](Self::refresh).
+    /// [`Failure::Configuration`], as [`refresh`](Self::refresh).
     pub async fn current(&self) -> Result<Arc<UserMap>, Failure> {
         let cache = self.cache.lock().await;
         let cached = cache.as_ref().filter(|cached| cached.accepted || cached.map.is_err()).ok_or_else(not_read)?;
-        cached.map.clone().map_err(setup)
+        cached.map.clone().map_err(configuration)
     }
 
     /// Compares the map with the one that was used last, and records it as that.
@@ -115,7 +115,7 @@ impl UserMapFile {
         if last.as_ref() == Some(record) {
             return Ok(true);
         }
-        let bytes = serde_json::to_vec(record).map_err(|error| setup(error.to_string()))?;
+        let bytes = serde_json::to_vec(record).map_err(|error| configuration(error.to_string()))?;
         let put = Put { key, bytes: bytes.into(), content_type: "application/json", sha256: None };
         let condition = object.as_ref().map_or(Condition::Absent, |object| Condition::Unchanged(&object.etag));
         match self.store.put(put, condition).await.map_err(from_store)? {
@@ -127,11 +127,11 @@ impl UserMapFile {
 
 fn refused(detail: String) -> Failure {
     runtime::metrics::add(Metric::UserMapRefused, 1);
-    setup(detail)
+    configuration(detail)
 }
 
-fn setup(detail: String) -> Failure {
-    Failure::Setup { detail, after: None }
+fn configuration(detail: String) -> Failure {
+    Failure::Configuration { detail, after: None }
 }
 
 fn not_read() -> Failure {

@@ -1,4 +1,4 @@
-//! What a record does to the others of its batch: nothing.
+//! The records of a batch do not affect each other.
 
 use std::{
     sync::{
@@ -18,7 +18,7 @@ use runtime::metrics::Metric;
 use sqs_batch::{Backoff, Batch, Invocation, Next, Record, Work};
 use tokio::sync::Semaphore;
 
-const AT_ONCE: usize = 4;
+const CONCURRENCY: usize = 4;
 const RECORDS: u32 = 10;
 
 /// The first record hangs until all the others are done, and fails then.
@@ -53,7 +53,7 @@ impl Work for FirstHangs {
 }
 
 fn batch(work: &Arc<FirstHangs>) -> Batch<FirstHangs> {
-    // Nothing can be sent: a wait that cannot be set is no record's failure.
+    // Sending fails: a wait that cannot be set fails no record.
     let nowhere = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
     let queue = |name: &str| Queue::new(&nowhere, format!("http://127.0.0.1:1/{name}"));
     Batch {
@@ -62,7 +62,7 @@ fn batch(work: &Arc<FirstHangs>) -> Batch<FirstHangs> {
         next: None,
         dead_letters: queue("dead-letters"),
         backoff: Backoff { base: Duration::from_secs(5), cap: Backoff::CAP },
-        at_once: AT_ONCE,
+        concurrency: CONCURRENCY,
     }
 }
 
@@ -74,18 +74,18 @@ fn message(number: u32) -> SqsMessage {
 }
 
 #[tokio::test]
-async fn a_record_that_hangs_keeps_no_other_from_being_done_and_is_the_one_that_comes_back() {
+async fn hanging_record_alone_is_redelivered() {
     let work =
         Arc::new(FirstHangs { others: Semaphore::new(0), at_work: AtomicUsize::new(0), most: AtomicUsize::new(0) });
     let mut event = SqsEvent::default();
     event.records = (0..RECORDS).map(message).collect();
     let now = Timestamp::now();
-    // Waited for only where the others do not come to be done.
+    // The test takes this long only when it fails.
     let ends = now + SignedDuration::from_secs(30);
     let invocation = Invocation::new("convert".to_owned(), "request".to_owned(), ends, now);
-    let answer = batch(&work).run(event, &invocation).await.unwrap();
-    let failed: Vec<_> = answer.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
+    let response = batch(&work).run(event, &invocation).await.unwrap();
+    let failed: Vec<_> = response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
     assert_eq!(failed, ["0"]);
     assert_eq!(work.others.available_permits(), RECORDS as usize - 1, "all the others were done");
-    assert!(work.most.load(SeqCst) <= AT_ONCE, "and not more at once than the function has room for");
+    assert!(work.most.load(SeqCst) <= CONCURRENCY, "no more at the same time than configured");
 }

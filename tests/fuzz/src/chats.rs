@@ -1,4 +1,4 @@
-//! What phones export, or what somebody put into the inbox under such a name.
+//! Chat exports, and other files under such a name.
 
 use std::io::{Cursor, Write};
 
@@ -10,11 +10,11 @@ use zip::{ZipWriter, write::SimpleFileOptions};
 /// Ends the list of participants in an input of [`chat_export`].
 const PARTICIPANTS_END: u8 = 0x1f;
 
-/// The most of a file in a chat that is asked for, in bytes.
-const LARGEST_FILE: u64 = 64 << 10;
+/// Maximum length of a file of a chat that is read.
+const FILE_MAX_BYTES: u64 = 64 << 10;
 
-/// The text of an export, with a list of participants before it where the input has a unit separator: read as it is,
-/// and from a zip. Both are the same chat.
+/// The text of an export, with a list of participants before it where the input has a unit separator: read by itself, and
+/// from a zip. Both have the same messages; a file of the zip that no message names is an item of its own.
 pub fn chat_export(input: &[u8]) {
     let mut halves = input.splitn(2, |byte| *byte == PARTICIPANTS_END);
     let (first, second) = (halves.next().unwrap_or_default(), halves.next());
@@ -25,7 +25,7 @@ pub fn chat_export(input: &[u8]) {
         (Ok(plain), Ok(packed)) => {
             exercise(&plain);
             exercise(&packed);
-            assert_eq!(plain.ids().count(), packed.ids().count(), "the same chat has the same messages");
+            assert_eq!(messages(&plain), messages(&packed), "the same chat has the same messages");
             let longer = [text, b"\n"].concat();
             let longer = read("WhatsApp Chat with Ada.txt", &longer, participants);
             let longer = longer.unwrap_or_else(|error| panic!("a line end more: {error}"));
@@ -36,7 +36,7 @@ pub fn chat_export(input: &[u8]) {
     }
 }
 
-/// A file that is called a zip.
+/// A file with the extension of a zip.
 pub fn chat_export_zip(input: &[u8]) {
     if let Ok(export) = read("WhatsApp Chat with Ada.zip", input, None) {
         exercise(&export);
@@ -59,22 +59,27 @@ fn zipped(text: &[u8]) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
     for (name, bytes) in [("_chat.txt", text), ("IMG-20261122-WA0001.jpg", b"\xff\xd8\xff")] {
-        zip.start_file(name, stored).expect("room in memory");
-        zip.write_all(bytes).expect("room in memory");
+        zip.start_file(name, stored).expect("enough memory");
+        zip.write_all(bytes).expect("enough memory");
     }
-    zip.finish().expect("room in memory").into_inner()
+    zip.finish().expect("enough memory").into_inner()
 }
 
-/// Everything that can be asked of an export is asked.
+/// The number of items, without those of files that no message names.
+fn messages(export: &Export) -> usize {
+    export.ids().count() - export.summary().unnamed_files.len()
+}
+
+/// Reads every item and attachment of an export.
 fn exercise(export: &Export) {
     for id in export.ids() {
         assert!(locate(id).is_some(), "an id says its file");
         let captured = export.item(id).expect("an id of the export's own").unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(captured.item.id, *id);
         for attachment in &captured.item.attachments {
-            // Not found, damaged and too large are answers too.
-            let longest = export.attachment(id, &attachment.id, LARGEST_FILE).map_or(0, |bytes| bytes.len());
-            assert!(longest as u64 <= LARGEST_FILE, "no more than was asked for");
+            // Missing, damaged and too large files are valid results too.
+            let length = export.attachment(id, &attachment.id, FILE_MAX_BYTES).map_or(0, |bytes| bytes.len());
+            assert!(length as u64 <= FILE_MAX_BYTES, "no more than the limit");
         }
     }
 }

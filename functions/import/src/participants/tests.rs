@@ -12,13 +12,13 @@ use mailbox::{Attempt, Filed, Identity, Message};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// The answers of a mail system that are not "a mailbox with the address as its id".
+/// The responses of a mail system that are not "a mailbox with the address as its id".
 #[derive(Default)]
 struct Fake(Mutex<HashMap<&'static str, Result<Option<&'static str>, MailboxError>>>);
 
 impl Fake {
-    fn answers(&self, address: &'static str, answer: Result<Option<&'static str>, MailboxError>) {
-        self.0.lock().unwrap().insert(address, answer);
+    fn respond(&self, address: &'static str, response: Result<Option<&'static str>, MailboxError>) {
+        self.0.lock().unwrap().insert(address, response);
     }
 }
 
@@ -106,12 +106,12 @@ fn unavailable() -> MailboxError {
 #[tokio::test]
 async fn one_negative_answer_keeps_an_expected_participant_missing() {
     let mut item = Item::of(&[ADA, BOB]);
-    item.mail.answers(BOB, Ok(None));
+    item.mail.respond(BOB, Ok(None));
     let plan = item.check(&[], false).await;
     assert_eq!(addresses(&plan), [ADA], "the others get their copies");
     assert_eq!((plan.missing[0].participant, plan.missing[0].reason), (1, MissingReason::MailboxNotFound));
     assert!(plan.waiting.end().is_some() && plan.given_up.is_none());
-    item.mail.answers(BOB, Ok(Some("")));
+    item.mail.respond(BOB, Ok(Some("")));
     let plan = item.check(&[ADA], false).await;
     assert_eq!(addresses(&plan), [BOB], "filed in that mailbox only");
     assert!(plan.missing.is_empty() && plan.waiting.end().is_none());
@@ -120,36 +120,36 @@ async fn one_negative_answer_keeps_an_expected_participant_missing() {
 #[tokio::test]
 async fn expected_participant_is_given_up_after_a_day_of_negative_answers() {
     let mut item = Item::of(&[ADA, BOB]);
-    item.mail.answers(BOB, Ok(None));
+    item.mail.respond(BOB, Ok(None));
     let plan = item.check_hourly(24, &[ADA]).await;
     assert!(plan.given_up.is_none(), "23 hours");
     item.now += SignedDuration::from_hours(1);
     let plan = item.check(&[ADA], false).await;
     assert_eq!(plan.given_up.map(|(reason, _)| reason), Some(Reason::MailboxNotFound));
-    assert_eq!((plan.missing[0].checks, plan.waiting.end()), (25, None), "the dead letter names who is missing");
+    assert_eq!((plan.missing[0].checks, plan.waiting.end()), (25, None), "the outcome lists the missing participant");
 }
 
 #[tokio::test]
 async fn late_second_answer_alone_is_not_believed() {
     let mut item = Item::of(&[BOB]);
-    item.mail.answers(BOB, Ok(None));
+    item.mail.respond(BOB, Ok(None));
     item.check(&[], false).await;
     item.now += SignedDuration::from_hours(48);
-    assert!(item.check(&[], false).await.given_up.is_none(), "two answers are too few");
+    assert!(item.check(&[], false).await.given_up.is_none(), "two responses are too few");
     assert!(item.check(&[], false).await.given_up.is_some());
 }
 
 #[tokio::test]
 async fn outage_is_not_a_negative_answer() {
     let mut item = Item::of(&[ADA, BOB]);
-    item.mail.answers(BOB, Err(unavailable()));
+    item.mail.respond(BOB, Err(unavailable()));
     let plan = item.check_hourly(100, &[ADA]).await;
     assert!(plan.given_up.is_none() && plan.missing[0].reason == MissingReason::LookupFailed);
-    item.mail.answers(BOB, Ok(None));
-    assert!(item.check(&[ADA], false).await.given_up.is_none(), "the first negative answer");
+    item.mail.respond(BOB, Ok(None));
+    assert!(item.check(&[ADA], false).await.given_up.is_none(), "the first negative response");
     assert_eq!(item.missing[0].checks, 1);
     let since = item.missing[0].since;
-    item.mail.answers(BOB, Err(unavailable()));
+    item.mail.respond(BOB, Err(unavailable()));
     item.check(&[ADA], false).await;
     assert_eq!((item.missing[0].since, item.missing[0].checks), (since, 1), "and an outage does not end the series");
 }
@@ -160,7 +160,7 @@ async fn mapped_mailbox_that_is_missing_is_not_replaced_at_once() {
     let mut item = Item::of(&[BOB]);
     item.participants[0].phone = Some("+4520123456".to_owned());
     item.map = UserMap::parse(csv.as_bytes(), None).unwrap();
-    item.mail.answers("new@example.com", Ok(None));
+    item.mail.respond("new@example.com", Ok(None));
     let plan = item.check_hourly(24, &[]).await;
     assert!(addresses(&plan).is_empty(), "bob@ is not the mailbox that the operator named");
     item.now += SignedDuration::from_hours(1);
@@ -171,7 +171,7 @@ async fn mapped_mailbox_that_is_missing_is_not_replaced_at_once() {
 #[tokio::test]
 async fn stranger_without_mailbox_is_unmapped_at_once() {
     let mut item = Item::of(&[ADA, "someone@client.example"]);
-    item.mail.answers("someone@client.example", Ok(None));
+    item.mail.respond("someone@client.example", Ok(None));
     let plan = item.check(&[], false).await;
     assert_eq!((plan.unmapped, plan.missing.len(), plan.lookup_rejected.len()), (vec![1], 0, 0));
 }
@@ -179,7 +179,7 @@ async fn stranger_without_mailbox_is_unmapped_at_once() {
 #[tokio::test]
 async fn rejected_lookup_of_a_stranger_blocks_no_copy_and_ends_visibly() {
     let mut item = Item::of(&[ADA, CLIENT]);
-    item.mail.answers(CLIENT, Err(rejected()));
+    item.mail.respond(CLIENT, Err(rejected()));
     let plan = item.check(&[], false).await;
     assert_eq!((addresses(&plan), plan.missing[0].reason), (vec![ADA], MissingReason::LookupRejected));
     assert!(matches!(plan.waiting.end().unwrap().failure, Failure::Transient { .. }));
@@ -193,9 +193,9 @@ async fn rejected_lookup_of_a_stranger_blocks_no_copy_and_ends_visibly() {
 #[tokio::test]
 async fn rejected_lookup_of_an_expected_participant_becomes_a_dead_letter() {
     let mut item = Item::of(&[ADA, BOB]);
-    item.mail.answers(BOB, Err(rejected()));
+    item.mail.respond(BOB, Err(rejected()));
     let plan = item.check_hourly(24, &[]).await;
-    assert!(matches!(plan.waiting.end().unwrap().failure, Failure::Setup { .. }), "an operator is called");
+    assert!(matches!(plan.waiting.end().unwrap().failure, Failure::Configuration { .. }), "an operator is called");
     item.now += SignedDuration::from_hours(1);
     let plan = item.check(&[], false).await;
     assert_eq!(plan.given_up.map(|(reason, _)| reason), Some(Reason::LookupRejected));
@@ -204,18 +204,18 @@ async fn rejected_lookup_of_an_expected_participant_becomes_a_dead_letter() {
 #[tokio::test]
 async fn mail_system_that_rejects_every_lookup_decides_nothing() {
     let mut item = Item::of(&[CLIENT, BOB]);
-    item.mail.answers(CLIENT, Err(rejected()));
-    item.mail.answers(BOB, Err(rejected()));
+    item.mail.respond(CLIENT, Err(rejected()));
+    item.mail.respond(BOB, Err(rejected()));
     let plan = item.check_hourly(200, &[]).await;
     assert!(plan.given_up.is_none() && plan.unmapped.is_empty() && plan.missing.len() == 2);
     assert!(plan.needs_witness, "another lookup would decide it");
-    assert!(matches!(plan.waiting.end().unwrap().failure, Failure::Setup { .. }));
+    assert!(matches!(plan.waiting.end().unwrap().failure, Failure::Configuration { .. }));
 }
 
 #[tokio::test]
 async fn two_addresses_of_one_mailbox_get_one_copy() {
     let mut item = Item::of(&[ADA, "ada.lovelace@example.com"]);
-    item.mail.answers(ADA, Ok(Some("1")));
-    item.mail.answers("ada.lovelace@example.com", Ok(Some("1")));
+    item.mail.respond(ADA, Ok(Some("1")));
+    item.mail.respond("ada.lovelace@example.com", Ok(Some("1")));
     assert_eq!(addresses(&item.check(&[], false).await), [ADA]);
 }

@@ -1,4 +1,4 @@
-//! When a message was sent, as mail systems have to be told apart from the message.
+//! The time of a message, from its Date: for mail systems that store it beside the message.
 
 use jiff::Timestamp;
 use mail_parser::MessageParser;

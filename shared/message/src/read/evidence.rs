@@ -1,4 +1,4 @@
-//! What the stored message itself says: its Message-ID, and the participants in its evidence.
+//! The Message-ID of a stored message, and the participants in its evidence.
 
 use mail_parser::{MessageParser, MessagePart, MimeHeaders};
 use model::{Captured, Participant};
@@ -6,11 +6,11 @@ use model::{Captured, Participant};
 use super::{Mime, ReadError};
 use crate::write::EVIDENCE_NAME;
 
-/// Evidence is not longer: the archive's answer ends before.
-const LONGEST: u64 = 16 << 20;
+/// Evidence is never longer: the source's response is limited to less.
+const EVIDENCE_MAX_BYTES: u64 = 16 << 20;
 
-/// The stored message's own Message-ID, with angle brackets. The task's may be another one: an archive that has come to
-/// know a person better, or a new `ARCHIVE_DOMAIN`, gives a later rendering another id, and the first rendering stays.
+/// The stored message's own Message-ID, with angle brackets. The task's may differ: more facts about a
+/// participant, or a new `ARCHIVE_DOMAIN`, give a later rendering another id, and the first rendering stays.
 pub fn message_id(mime: &Mime) -> Option<String> {
     let head = MessageParser::new().with_message_ids().parse_headers(&mime.in_memory()[..])?;
     head.message_id().map(|id| format!("<{id}>"))
@@ -29,7 +29,7 @@ pub async fn participants(mime: &Mime) -> Result<Option<Vec<Participant>>, ReadE
     };
     match stored {
         None => Ok(participants_of(mime.in_memory())),
-        Some(file) if file.length() > LONGEST => Ok(None),
+        Some(file) if file.length() > EVIDENCE_MAX_BYTES => Ok(None),
         Some(file) => Ok(participants_in(&file.read(0..file.length()).await?)),
     }
 }

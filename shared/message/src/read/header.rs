@@ -1,4 +1,4 @@
-//! The header of a message, of ours or as a server shows a part of it.
+//! Header fields of a message, whole or as a server returns a part of them.
 
 use memchr::memmem;
 use model::Sha256;
@@ -13,7 +13,7 @@ pub fn content(mime: &[u8]) -> Option<Sha256> {
     str::from_utf8(field(head, CONTENT_HEADER)?).ok()?.parse().ok()
 }
 
-/// The value of a field of a header, without what stands around it.
+/// The value of a field of a header, trimmed.
 pub fn field<'a>(header: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let line_at = |at: usize| header[at..].split_inclusive(|&byte| byte == b'\n').next();
     let is_named = |line: &[u8]| {
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_is_found_among_others_and_ends_where_the_next_begins() {
+    fn field_ends_where_the_next_begins() {
         let header = b"X-Message-ID: no\r\nX-WA-Content-SHA256: ab\r\nMESSAGE-ID:\r\n\t<a@b.c>\r\nOther:\r\n\r\n";
         assert_eq!(field(header, "Message-ID"), Some(b"<a@b.c>".as_slice()));
         assert_eq!(field(header, CONTENT_HEADER), Some(b"ab".as_slice()));

@@ -1,4 +1,4 @@
-//! A message as the adapters receive it: in memory, or, where it is too large, in the bucket.
+//! A message for the mailbox adapters: in memory, or in the bucket if it is too large.
 
 use std::{ops::Range, sync::Arc};
 
@@ -50,7 +50,7 @@ impl Mime {
     /// Reads the next chunk of the whole message; empty at its end.
     ///
     /// # Errors
-    /// [`ReadError::Unavailable`] or [`ReadError::Setup`]: the bucket cannot be read.
+    /// [`ReadError::Unavailable`] or [`ReadError::Refused`]: the bucket cannot be read.
     pub async fn piece(&self, from: u64) -> Result<Bytes, ReadError> {
         match self {
             Self::Whole(bytes) => Ok(usize::try_from(from)
@@ -135,7 +135,7 @@ pub fn characters(lines: &[u8]) -> impl Iterator<Item = &[u8]> {
     lines.chunks(LINE.1 as usize).map(|line| line.strip_suffix(b"\r\n").unwrap_or(line))
 }
 
-/// Whether a line can stand in a JSON string unchanged. All characters between `+` and `z` can, except the backslash. The
+/// Whether a line may be in a JSON string unchanged. All characters between `+` and `z` can, except the backslash. The
 /// comparison has no branch, so the compiler vectorizes it.
 fn is_line_of_base64(line: &[u8]) -> bool {
     let harmful = |found: bool, byte: &u8| found | (*byte < b'+') | (*byte > b'z') | (*byte == b'\\');
@@ -159,7 +159,7 @@ impl StoredFile {
         self.left_out().bytes
     }
 
-    /// Its base64 in lines of 76 characters with CRLF, the last one too, if it is in memory and can stand in a JSON string
+    /// Its base64 in lines of 76 characters with CRLF, the last one too, if it is in memory and may be in a JSON string
     /// unchanged.
     pub fn lines(&self) -> Option<Bytes> {
         let Range { start, end } = &self.left_out().base64;

@@ -7,10 +7,10 @@ use std::fmt::Write as _;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-/// The most bytes of text in a word of base64: 48 characters, so that the longest header name and a word fit in a line of
+/// Maximum number of bytes of text in a word of base64: 48 characters, so that the longest header name and a word fit in a line of
 /// 76.
 const WORD_BYTES: usize = 36;
-/// The most characters that a word's text takes in the Q encoding.
+/// Maximum number of characters that a word's text takes in the Q encoding.
 const Q_CHARACTERS: usize = 48;
 /// A text of ASCII that is longer is encoded too, so that its lines can be folded anywhere.
 const PLAIN_BYTES: usize = 77;

@@ -45,7 +45,7 @@ pub struct Utf8Probe {
 }
 
 impl Utf8Probe {
-    /// The most bytes of an incomplete character.
+    /// Maximum number of bytes of an incomplete character.
     const BEGUN: usize = 3;
 
     /// Takes the next slice.

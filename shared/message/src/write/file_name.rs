@@ -77,8 +77,8 @@ fn numbered(name: &str, number: usize) -> String {
     let suffix = format!(" ({number})");
     let extension = extension_of(name);
     let stem = extension.and_then(|extension| name.strip_suffix(extension)?.strip_suffix('.')).unwrap_or(name);
-    let room = MAX_BYTES.saturating_sub(suffix.len() + extension.map_or(0, |extension| extension.len() + 1));
-    let stem = stem.get(..stem.floor_char_boundary(room)).unwrap_or_default();
+    let max_stem = MAX_BYTES.saturating_sub(suffix.len() + extension.map_or(0, |extension| extension.len() + 1));
+    let stem = stem.get(..stem.floor_char_boundary(max_stem)).unwrap_or_default();
     extension.map_or_else(|| format!("{stem}{suffix}"), |extension| format!("{stem}{suffix}.{extension}"))
 }
 
@@ -121,10 +121,10 @@ fn cut(name: &str) -> String {
         return name.to_owned();
     }
     let extension = extension_of(name);
-    let room = MAX_BYTES - 1 - extension.map_or(0, |extension| extension.len() + 1);
+    let max_stem = MAX_BYTES - 1 - extension.map_or(0, |extension| extension.len() + 1);
     let stem = name.strip_suffix(extension.unwrap_or_default()).unwrap_or(name);
     let stem = stem.strip_suffix('.').unwrap_or(stem);
-    let stem = stem.get(..stem.floor_char_boundary(room)).unwrap_or_default();
+    let stem = stem.get(..stem.floor_char_boundary(max_stem)).unwrap_or_default();
     let stem = stem.trim_end_matches([' ', '.', '\u{200d}']);
     extension.map_or_else(|| stem.to_owned(), |extension| format!("{stem}.{extension}"))
 }

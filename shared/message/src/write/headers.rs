@@ -62,10 +62,10 @@ pub(crate) fn write<'a>(
         .header("Subject", raw(subject.clone()));
     let chat_hash = message_id::chat_hash(item);
     let root = format!("{chat_hash}@{domain}");
-    message = match message_id::answered(item, domain) {
-        Some(answered) => message
-            .header("In-Reply-To", raw(format!("<{answered}>")))
-            .header("References", raw(format!("<{root}> <{answered}>"))),
+    message = match message_id::replied_to(item, domain) {
+        Some(replied_to) => message
+            .header("In-Reply-To", raw(format!("<{replied_to}>")))
+            .header("References", raw(format!("<{root}> <{replied_to}>"))),
         None => message.header("References", raw(format!("<{root}>"))),
     };
     message = message.header("Thread-Topic", raw(subject)).header("Thread-Index", raw(thread_index(&chat_hash)));
@@ -76,7 +76,7 @@ pub(crate) fn write<'a>(
     message
 }
 
-/// The same for everything in a chat: what happened is in the body and in X-WA-Kind, or a mail program would split the
+/// The same for everything in a chat: the kind is in the body and in X-WA-Kind, or a mail program would split the
 /// conversation.
 fn subject(chat: &str) -> String {
     // The marks around a name that is right to left take 12 bytes at most, and may not be cut.
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn the_thread_epoch_is_2009() {
+    fn thread_epoch_is_2009() {
         let seconds = i64::try_from(128_752_416_000_000_000_u64 / 10_000_000).unwrap() - 11_644_473_600;
         assert_eq!(jiff::Timestamp::from_second(seconds).unwrap().to_string(), "2009-01-01T00:00:00Z");
     }

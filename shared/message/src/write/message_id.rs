@@ -33,7 +33,7 @@ pub(crate) fn whatsapp_id(item: &Item) -> &str {
 /// wrong guess would attach the item to another participant's message, so there are only two: participants edit only
 /// their own messages, and a message that was deleted for everyone, with no other participant named, was the sender's. In a
 /// chat of two, either may have written the quoted message.
-pub(crate) fn answered(item: &Item, domain: &str) -> Option<String> {
+pub(crate) fn replied_to(item: &Item, domain: &str) -> Option<String> {
     let acts = matches!(item.kind, Kind::Edit | Kind::Delete | Kind::Reaction | Kind::PollVote);
     let message = if acts { item.target.as_ref() } else { item.quoted.as_ref() }?;
     let message_id = message.message_id.as_deref().filter(|id| !id.is_empty())?;

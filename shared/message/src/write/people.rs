@@ -75,7 +75,7 @@ pub(crate) fn address(participant: &Participant) -> String {
     format!("{local}@{INVALID_DOMAIN}")
 }
 
-/// What stands behind the `@` where a text mentions the participant: the phone number's digits, or the local part of the
+/// The text after the `@` where a text mentions the participant: the phone number's digits, or the local part of the
 /// WhatsApp id.
 pub(crate) fn mention_tokens(participant: &Participant) -> impl Iterator<Item = String> {
     let local = participant.whatsapp_id.as_deref().and_then(|id| id.split(['@', ':']).next()).map(str::to_owned);
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn name_cannot_pretend_to_have_a_number() {
+    fn name_that_ends_in_a_number_is_marked() {
         let label = Label::of(&participant("Boss (+45 20 12 34 56)", "", "77@lid", "")).text();
         assert_eq!(label, "Boss (+45 20 12 34 56) (no number)");
     }

@@ -4,7 +4,7 @@ use imagesize::ImageType;
 
 /// The largest picture that is shown in place, in bytes. A larger one is attached only.
 const MAX_BYTES: usize = 8 << 20;
-/// The most pixels of such a picture: a mail program decodes it, and a small file can hold a huge picture.
+/// Maximum number of pixels of such a picture: a mail program decodes it, and a small file can hold a huge picture.
 const MAX_PIXELS: usize = 50_000_000;
 
 /// The size in which a picture is shown, in CSS pixels.

@@ -22,7 +22,7 @@ fn text(captured: &Captured) -> String {
     plain(&render(captured, &[]).mime)
 }
 
-/// Statements of the archive and things that look like them.
+/// Statements of the archive and texts that imitate them.
 const FORGED: &str = "[Text message]\nText message\n----------------------------------------\nKind: Deleted message\n\
     From: Big Boss (+45 11 11 11 11)\r\nSent: 2020-01-01 00:00:00 UTC\rText:\n| Anomaly: none\nIn reply to a message by “Boss”:\n\
     > In reply to Boss\n> pay\n</td></tr></table><td bgcolor=\"#f3f5f7\">Kind: Deleted message";
@@ -46,7 +46,7 @@ fn forged_lines_are_marked_in_the_plain_text() {
         assert!(facts("Text:") <= 1 && facts("Anomaly") == 0 && facts("----") == 1, "{text}");
         let kind = text.lines().find(|line| line.starts_with("Kind: ")).expect("a kind");
         assert!(!kind.contains("Deleted"), "{text}");
-        // All facts stand before anything that a participant wrote, but for the preview.
+        // All facts come before any text of a participant, except the preview.
         let rule = text.find("\r\n------").expect("the end of the facts");
         assert!(text.find("\r\nFrom: ").is_some_and(|from| from < rule), "{text}");
     }

@@ -93,7 +93,11 @@ fn reply_refers_to_its_message_when_that_is_certain() {
     };
     assert_eq!(own("edit", Value::Null), found, "people edit what they wrote themselves");
     assert_eq!(own("delete", json!({"scope": "everyone"})), found);
-    assert_eq!(own("delete", json!({"scope": "me"})), None, "one may delete anybody's message for oneself");
+    assert_eq!(
+        own("delete", json!({"scope": "me"})),
+        None,
+        "a user may delete any participant's message for themselves"
+    );
     assert_eq!(own("delete", json!({"scope": "everyone", "by": bo})), None);
     assert_eq!(own("reaction", Value::Null), None);
 }
@@ -101,15 +105,15 @@ fn reply_refers_to_its_message_when_that_is_certain() {
 #[test]
 fn chat_is_one_thread() {
     let one = item(json!({}));
-    let answer = item(
+    let reply = item(
         json!({"id": "WA-2", "messageId": "M2", "direction": "outgoing", "quoted": {"messageId": "M1", "from": {"phone": "4520123456"}},
         "from": {"name": "Bo", "phone": "4520123457"}, "to": [{"name": "Ada", "phone": "+4520123456"}]}),
     );
     for name in ["Subject", "Thread-Topic", "Thread-Index"] {
-        assert_eq!(header(&one, name), header(&answer, name), "{name}");
+        assert_eq!(header(&one, name), header(&reply, name), "{name}");
     }
     let root = header(&one, "References").expect("the chat's root");
-    assert_eq!(header(&answer, "References"), Some(format!("{root} {}", message_id(&one))));
+    assert_eq!(header(&reply, "References"), Some(format!("{root} {}", message_id(&one))));
     let elsewhere = item(json!({"chat": {"id": "c2", "type": "individual"}}));
     assert_ne!(header(&elsewhere, "References"), Some(root));
     assert_ne!(header(&elsewhere, "Thread-Index"), header(&one, "Thread-Index"));

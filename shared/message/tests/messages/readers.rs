@@ -61,7 +61,7 @@ impl Reader {
     }
 }
 
-/// What every message must be, byte by byte, whoever reads it.
+/// Checks the bytes of every message, for any reader.
 pub(crate) fn assert_clean(mime: &[u8]) {
     let text = std::str::from_utf8(mime).expect("ASCII");
     assert!(text.is_ascii(), "8-bit");

@@ -12,15 +12,15 @@ use crate::write::{amounts, clean::one_line, direction::isolated, people::Label}
 pub(crate) enum Tone {
     #[default]
     Plain,
-    /// Something to look at: an edit, a missed call, an unknown kind.
+    /// Worth attention: an edit, a missed call, an unknown kind.
     Notable,
     /// Something is missing: deleted, erased, not captured.
     Gone,
 }
 
-/// What a message says, in the order of the text.
+/// The content of a message, in the order of the text.
 pub(crate) struct Body<'a> {
-    /// What it is: `Voice message`.
+    /// The kind of message: `Voice message`.
     pub(crate) title: Cow<'static, str>,
     pub(crate) tone: Tone,
     pub(crate) sender: Label,
@@ -28,7 +28,7 @@ pub(crate) struct Body<'a> {
     pub(crate) chat: String,
     /// UTC, and local time if a zone is configured.
     pub(crate) time: String,
-    /// The message that this one answers.
+    /// The message that this one replies to.
     pub(crate) reply: Option<Quote<'a>>,
     /// The item's own text, in WhatsApp's marks.
     pub(crate) text: Option<&'a str>,
@@ -42,7 +42,7 @@ pub(crate) struct Body<'a> {
 
 /// A participant in a text: `@4520123456`.
 pub(crate) struct Mention {
-    /// What stands behind the `@`.
+    /// The text after the `@`.
     pub(crate) token: String,
     pub(crate) name: String,
 }
@@ -67,7 +67,7 @@ pub(crate) struct Quote<'a> {
     pub(crate) text: Quoted<'a>,
 }
 
-/// What a quoted message said.
+/// The text of a quoted message.
 pub(crate) enum Quoted<'a> {
     /// In WhatsApp's marks.
     Words(Cow<'a, str>),
@@ -98,7 +98,7 @@ pub(crate) enum Value {
 
 impl Value {
     /// The value as plain text.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         match self {
             Self::Text(text) => isolated(text).into_owned(),
             Self::People(people, more) => {
@@ -160,7 +160,7 @@ impl Body<'_> {
         Some(one_line(head, MAX_PREVIEW)).filter(|preview| !preview.is_empty())
     }
 
-    /// What stands in place of the preview if there is no text.
+    /// The replacement of the preview if there is no text.
     pub(super) fn summary(&self) -> String {
         let more = self.blocks.iter().find_map(|block| match block {
             Block::Notice(sentence) => Some(sentence.text()),
@@ -183,7 +183,7 @@ impl Body<'_> {
     }
 }
 
-/// Stands in place of a file that the archive has erased.
+/// The text in place of a file that the archive has erased.
 pub(super) const ERASED: &str = "erased by the archive's retention, not available";
 /// The heading of the item's own text.
 pub(super) const TEXT: &str = "Text";

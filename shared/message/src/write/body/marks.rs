@@ -191,7 +191,7 @@ impl Writer<'_> {
         let dir = direction.dir();
         match block {
             Block::Bullets => self.out.extend(["<li dir=\"", dir, "\">"]),
-            // The number as it was typed: a list that counts for itself would change what was said.
+            // The number as it was typed: a list that counts by itself would change the text.
             Block::Numbers => self.out.push_str(&format!("<li dir=\"{dir}\" value=\"{number}\">")),
             Block::None | Block::Lines | Block::Quote => match self.div {
                 // An empty line, or one of digits, goes with the lines around it.
@@ -277,10 +277,10 @@ impl Mark {
     }
 }
 
-/// A mark that may yet find its end.
+/// A mark whose end has not been found yet.
 struct Opener {
     mark: Mark,
-    /// Where it stands in the line.
+    /// Its place in the line.
     at: usize,
     /// Which piece it is, written as text until its end is found.
     piece: usize,
@@ -332,7 +332,7 @@ impl Line {
         let mut text_from = 0;
         let mut more_code = true;
         let mut at = 0;
-        // By bytes: those that are looked for are ASCII, and most of a line is passed over without being decoded.
+        // By bytes: the wanted ones are ASCII, and most of a line is skipped without being decoded.
         while let Some(found) =
             line.as_bytes().get(at..).and_then(|rest| rest.iter().position(|byte| MARKS[usize::from(*byte)]))
         {
@@ -486,7 +486,7 @@ mod tests {
         assert_eq!(html("xhttps://example.com"), "xhttps://example.com");
     }
 
-    /// Not timed: what is not linear does not come back.
+    /// Not timed: an implementation that is not linear does not finish.
     #[test]
     fn hostile_text_is_read_in_one_pass() {
         for pattern in ["*", "_*~", "*a ", "`", "```", "`a", "- a\n1. a\n> a\n", "http://", "http://é/", "*a _b ~c "] {

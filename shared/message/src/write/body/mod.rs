@@ -1,8 +1,8 @@
-//! What a message says, before it is written: typed blocks. The plain text and the HTML are both written from them, so that
+//! The content of a message as typed blocks. The plain text and the HTML are both written from them, so that
 //! they cannot differ.
 //!
-//! Everything is either a statement of the archive or the words of a participant, and the reader can tell which: words of
-//! participants stand on lines that begin with `| ` in plain text and in boxes with a bar in HTML, or, if they are short,
+//! Everything is either a statement of the archive or the words of a participant, and the reader can distinguish the two: words of
+//! participants are on lines that begin with `| ` in plain text and in boxes with a bar in HTML, or, if they are short,
 //! behind a key or between quotation marks. No text can end its line, its box or its quotation marks.
 
 mod blocks;
@@ -12,7 +12,7 @@ mod plain;
 mod sentence;
 
 pub(crate) use self::{
-    blocks::{Block, Body, Choice, FileLine, Mention, Quote, Quoted, Row, Shown, Tone, Value},
+    blocks::{Block, Body, Choice, FileLine, Mention, Quote, Quoted, Row, Shown, Tone},
     sentence::Sentence,
 };
 

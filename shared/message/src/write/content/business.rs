@@ -21,7 +21,7 @@ const LABELS: [&str; 8] =
     ["text", "title", "label", "displayText", "display_text", "buttonText", "name", "description"];
 const LINKS: [&str; 2] = ["url", "link"];
 const NUMBERS: [&str; 3] = ["phone", "phoneNumber", "phone_number"];
-/// What a recipient does not see.
+/// Members that a recipient does not see.
 const IDS: [&str; 3] = ["id", "type", "index"];
 /// How many buttons, and rows of a list, are shown.
 const MAX_ROWS: usize = 100;
@@ -44,10 +44,10 @@ pub(super) fn compose<'a>(item: &'a Item, body: &mut Body<'a>) {
 }
 
 fn message<'a>(members: &'a Map<String, Value>, body: &mut Body<'a>) {
-    // By reference: the rest is what was not shown.
+    // By reference: all other members are shown as captured.
     let mut shown: Vec<&str> = Vec::new();
     for (heading, names) in TEXTS {
-        let found = names.iter().find_map(|name| Some((*name, said(members.get(*name)?)?)));
+        let found = names.iter().find_map(|name| Some((*name, text_of(members.get(*name)?)?)));
         if let Some((name, text)) = found {
             shown.push(name);
             if body.text != Some(text) {
@@ -78,7 +78,7 @@ fn message<'a>(members: &'a Map<String, Value>, body: &mut Body<'a>) {
 }
 
 /// A text, or the text in an object that holds nothing else than it and its format.
-fn said(value: &Value) -> Option<&str> {
+fn text_of(value: &Value) -> Option<&str> {
     let text = match value {
         Value::String(text) => text,
         Value::Object(members) => match members.get("text") {

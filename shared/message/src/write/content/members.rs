@@ -46,9 +46,9 @@ fn readable(mut row: Row) -> Row {
         }
         words.push(' ');
     }
-    let mut letters = words.trim().chars();
-    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
-    row.key = one_line(&(first + letters.as_str()), MAX_PATH).into();
+    let mut chars = words.trim().chars();
+    let first: String = chars.next().into_iter().flat_map(char::to_uppercase).collect();
+    row.key = one_line(&(first + chars.as_str()), MAX_PATH).into();
     row
 }
 
@@ -184,11 +184,7 @@ mod tests {
     use super::*;
 
     fn shown(rows: &[Row]) -> Vec<String> {
-        let value = |row: &Row| match &row.value {
-            crate::write::body::Value::Text(text) => text.to_string(),
-            crate::write::body::Value::People(..) => String::new(),
-        };
-        rows.iter().map(|row| format!("{}={}", row.key, value(row))).collect()
+        rows.iter().map(|row| format!("{}={}", row.key, row.value.text())).collect()
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What an item says, kind by kind. Every kind is shown, including unknown ones, and what is missing is stated.
+//! The content of an item by its kind. Every kind is shown, including unknown ones, and missing content is stated.
 
 mod business;
 mod call;
@@ -34,7 +34,7 @@ use crate::write::{
 /// How many mentions carry a name in the text.
 const MAX_MENTIONS: usize = 100;
 
-/// Everything that the message's texts say. `labels` are those of the first participants, the sender's first.
+/// Composes the content of the message's texts. `labels` are those of the first participants, the sender's first.
 pub(crate) fn compose<'a>(
     captured: &'a Captured,
     labels: &[Label],
@@ -88,7 +88,7 @@ pub(crate) fn cards<'a>(item: &'a Item, names: &'a [String]) -> impl Iterator<It
     contacts::cards(item, names)
 }
 
-/// What may be true of an item of any kind.
+/// Facts that an item of any kind may have.
 fn circumstances(captured: &Captured, body: &mut Body<'_>) {
     let item = &captured.item;
     let mut rows = Vec::new();
@@ -168,7 +168,7 @@ fn details(captured: &Captured, body: &Body<'_>, labels: &[Label], zone: Option<
     rows
 }
 
-/// The direction is seen from the captured user: who that is, if the item says it.
+/// The direction is seen from the captured user: the user's name, if the item has it.
 fn captured_user(item: &Item, direction: &Direction, labels: &[Label]) -> Row {
     let (key, user) = match direction {
         Direction::Outgoing => ("Outgoing from", labels.first()),

@@ -22,7 +22,7 @@ pub(super) fn in_the_evidence(what: impl Display) -> Sentence {
     Sentence::new(format!("{what} {verb} in {EVIDENCE}."))
 }
 
-/// A heading with the sender and the id of a quoted or target message, and what that message said.
+/// A heading with the sender and the id of a quoted or target message, and that message's text.
 pub(super) fn quote<'a>(what: &'static str, quoted: &'a Quoted) -> Quote<'a> {
     let mut heading = Sentence::new(what);
     if let Some(from) = &quoted.from {
