@@ -27,17 +27,17 @@ WITH_TEST_TOOLS = PATH="$(CURDIR)/.venv-dev/bin:$(CURDIR)/.venv/bin:$$PATH"
 WITH_BUILD_TOOLS = PATH="$(CURDIR)/.venv-build/bin:$$PATH" SAM_CLI_TELEMETRY=0
 
 # Handed on to the recipes of `run` through the environment, so that no path is read by a shell.
-export EXPORT OWNER ZONE EXPORT_DATE_ORDER
+export EXPORT OWNER ZONE EXPORT_DATE_ORDER DROP
 
 .PHONY: help
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: run
-run: ## the whole system on this machine, on a sample; or EXPORT=chat.zip OWNER=you@example.com ZONE=Europe/Copenhagen
+run: ## the whole system on this machine, on a sample; or EXPORT=chat.zip OWNER=you@example.com ZONE=Europe/Copenhagen, or DROP=directory
 	+@$(MAKE) --no-print-directory -j2 .venv/.installed binaries
 	@$(WITH_RUN_TOOLS) "$(TARGET)/debug/archiver" local \
-		$${EXPORT:+--export "$$EXPORT"} $${OWNER:+--owner "$$OWNER"} $${ZONE:+--zone "$$ZONE"}
+		$${EXPORT:+--export "$$EXPORT"} $${OWNER:+--owner "$$OWNER"} $${ZONE:+--zone "$$ZONE"} $${DROP:+--drop "$$DROP"}
 
 .PHONY: test
 test: ## every test; the first run installs what they need with apt-get
@@ -148,12 +148,12 @@ advisories: .venv-build/.installed
 .PHONY: template
 template: $(STAMPS)/template
 
-$(STAMPS)/template: template.yaml .cfnlintrc.yaml .checkov.yaml .venv-build/.installed .venv-checkov/.installed
+$(STAMPS)/template: template.yaml infra/deploy/delivery.yaml .cfnlintrc.yaml .checkov.yaml .venv-build/.installed .venv-checkov/.installed
 	@$(WITH_BUILD_TOOLS) sam validate --lint --region eu-west-1
 	@$(WITH_BUILD_TOOLS) cfn-lint
 	@mkdir -p $(@D)
 	@sed '/^  Fn::ForEach/,/^$$/d' $< > $(@D)/template.yaml
-	@.venv-checkov/bin/checkov --config-file .checkov.yaml --file $(@D)/template.yaml
+	@.venv-checkov/bin/checkov --config-file .checkov.yaml --file $(@D)/template.yaml infra/deploy/delivery.yaml
 	@touch $@
 
 # ---- Virtual environments: one for each list, as aws-sam-cli and checkov cannot share one

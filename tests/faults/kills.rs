@@ -41,7 +41,7 @@ fn soak() -> anyhow::Result<usize> {
 
 /// Lets fetch begin so often, as its schedule does and for backfills, and kills it somewhere: while it starts, works, or has
 /// just ended. Returns how often it died at work.
-async fn fetch_killed(pipeline: &Pipeline, times: usize, seed: u64) -> usize {
+pub(crate) async fn fetch_killed(pipeline: &Pipeline, times: usize, seed: u64) -> usize {
     let mut chance = StdRng::seed_from_u64(seed);
     let mut killed = 0;
     for _ in 0..times {
@@ -60,7 +60,7 @@ async fn fetch_killed(pipeline: &Pipeline, times: usize, seed: u64) -> usize {
 }
 
 /// What chance begins with.
-fn seed() -> anyhow::Result<u64> {
+pub(crate) fn seed() -> anyhow::Result<u64> {
     Ok(Variables::read(&["FAULT_SEED"]).or("FAULT_SEED", "a number", rand::random())?)
 }
 
@@ -131,7 +131,8 @@ async fn killed_at_any_moment_nothing_is_lost_and_nothing_is_twice_in_microsoft_
 }
 
 #[tokio::test]
-async fn fetch_killed_at_any_moment_loses_no_id_and_what_it_queued_twice_is_filed_once() -> anyhow::Result<()> {
+pub(crate) async fn fetch_killed_at_any_moment_loses_no_id_and_what_it_queued_twice_is_filed_once() -> anyhow::Result<()>
+{
     let mut killed = 0;
     for _ in 0..soak()? {
         let sample = day_and(20)?;

@@ -9,6 +9,7 @@ mod hostile;
 mod kills;
 mod large;
 mod late;
+mod mails;
 mod memory;
 mod outages;
 mod soak;

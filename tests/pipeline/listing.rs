@@ -85,7 +85,13 @@ impl Source for Hourly {
         self.listed.lock().expect("nothing panics").insert(from);
         let last = next >= window.to;
         let reached = (!last).then_some(next);
-        Ok(Page { items: vec![entry(from)], next: reached.map(|next| next.to_string()), reached, source_time: None })
+        Ok(Page {
+            items: vec![entry(from)],
+            next: reached.map(|next| next.to_string()),
+            reached,
+            source_time: None,
+            incidents: 0,
+        })
     }
 
     fn overlap(&self) -> SignedDuration {

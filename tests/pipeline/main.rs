@@ -13,6 +13,7 @@ mod identity;
 mod large_items;
 mod large_objects;
 mod listing;
+mod mails;
 mod metrics;
 mod overlaps;
 mod participants;

@@ -56,7 +56,7 @@ impl Source for Archive {
         let next = (rest.len() > 2).then(|| (skip + 2).to_string());
         let reached = next.as_ref().and_then(|_| rest.get(1).map(|(at, _)| *at));
         let source_time = shelf.clock.map(|(now, ahead)| now + ahead);
-        Ok(Page { items: page, next, reached, source_time })
+        Ok(Page { items: page, next, reached, source_time, incidents: 0 })
     }
 
     fn overlap(&self) -> SignedDuration {

@@ -81,6 +81,7 @@ fn every_alarm_looks_at_its_own_metric_and_calls_in_time() {
         ("fetch-errors", ERRORS, "FetchFunction", AT_ONCE, 0),
         ("fetch-incomplete", ours(Metric::Incomplete), "FetchFunction", AT_ONCE, 0),
         ("fetch-clock", ours(Metric::ClockSkew), "FetchFunction", AT_ONCE, 0),
+        ("delivery-incidents", ours(Metric::DeliveryIncidents), "FetchFunction", AT_ONCE, 0),
         ("convert-errors", ERRORS, "ConvertFunction", AT_ONCE, 0),
         ("import-errors", ERRORS, "ImportFunction", AT_ONCE, 0),
         ("fetch-throttles", THROTTLES, "FetchFunction", AFTER_A_WHILE, 0),

@@ -19,6 +19,8 @@ const MARKS: &[(char, &str)] = &[
     ('⁶', "ByImap"),
     ('⁷', "InVpc"),
     ('⁸', "Replicated"),
+    ('⁹', "FromMails"),
+    ('⁰', "FromInbox"),
 ];
 
 /// Each role's function, and the crates of ours that make requests of AWS for it.
@@ -312,6 +314,9 @@ fn the_prefixes_are_the_stores_own() {
         of(model::keys::OUTCOMES),
         of(model::keys::INBOX),
         of(model::keys::MIME),
+        of(model::keys::CAPTURED),
+        of(model::keys::DELIVERIES),
+        of(model::keys::INCIDENTS),
     ]
     .into();
     assert_eq!(granted, keys.iter().map(String::as_str).collect());

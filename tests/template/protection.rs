@@ -155,7 +155,7 @@ fn mail_and_manifests_cannot_be_overwritten() {
         *statement,
         json!({
             "Sid": "WriteOnce", "Effect": "Deny", "Principal": "*", "Action": "s3:PutObject",
-            "Resource": [{"Fn::Sub": "${Bucket.Arn}/mime/*"}, {"Fn::Sub": "${Bucket.Arn}/runs/*"}],
+            "Resource": [{"Fn::Sub": "${Bucket.Arn}/mime/*"}, {"Fn::Sub": "${Bucket.Arn}/runs/*"}, {"Fn::Sub": "${Bucket.Arn}/captured/*"}],
             "Condition": {"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}},
         })
     );
@@ -261,11 +261,11 @@ fn rendered_mail_stays_longer_than_a_dead_letter_that_may_need_it() {
     let rules = template.properties("Bucket")["LifecycleConfiguration"]["Rules"].as_array().expect("rules");
     let by_mime_days = |rule: &&Value| rule.to_string().contains("MimeDays");
     let expiring: Vec<_> = rules.iter().filter(by_mime_days).collect();
-    assert_eq!(expiring.len(), 1, "only rendered mail expires by MimeDays");
-    let rule = &expiring[0]["Fn::If"][1];
-    assert_eq!(rule["Prefix"], "mime/");
+    let rules: Vec<_> = expiring.iter().map(|rule| &rule["Fn::If"][1]).collect();
+    let prefixes: Vec<_> = rules.iter().map(|rule| &rule["Prefix"]).collect();
+    assert_eq!(prefixes, ["mime/", "captured/"], "only mails expire by MimeDays");
     // What was removed or written over can be restored as long as a letter says so, and a month's proof after that.
-    assert_eq!(rule["NoncurrentVersionExpiration"]["NoncurrentDays"], 30);
+    assert!(rules.iter().all(|rule| rule["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30));
 }
 
 #[test]

@@ -166,10 +166,14 @@ impl Convert {
     ) -> Result<Option<Vec<Attached>>, Failure> {
         let Some(mut left) = self.max_item_bytes.checked_sub(text_bytes(item)) else { return Ok(None) };
         let mut attached = Vec::with_capacity(item.attachments.len());
-        for attachment in &item.attachments {
-            match self.source.attachment(&task.item, attachment, left).await {
+        for (place, attachment) in item.attachments.iter().enumerate() {
+            let is_evidence = place >= item.files().len();
+            let limit = if is_evidence { evidence_limit(self.max_item_bytes) } else { left };
+            match self.source.attachment(&task.item, attachment, limit).await {
                 Ok(fetched) => {
-                    left = left.saturating_sub(fetched.bytes.len() as u64);
+                    if !is_evidence {
+                        left = left.saturating_sub(fetched.bytes.len() as u64);
+                    }
                     attached.push(Attached::Bytes(fetched));
                 }
                 Err(SourceError::AttachmentErased) if !is_young => attached.push(Attached::Erased),
@@ -242,9 +246,14 @@ pub(crate) fn text_bytes(item: &Item) -> u64 {
     item.text.as_deref().unwrap_or_default().len() as u64
 }
 
-/// The size that an item declares.
+/// The most bytes of the mail that an item was read from: its files in base64, and as much again for texts and HTML.
+pub(crate) fn evidence_limit(max_item_bytes: u64) -> u64 {
+    max_item_bytes.saturating_mul(2).saturating_add(1 << 20)
+}
+
+/// The size that an item declares, without the evidence.
 fn declared_bytes(item: &Item) -> u64 {
-    let sizes = item.attachments.iter().map(|attachment| attachment.size.unwrap_or(0));
+    let sizes = item.files().iter().map(|attachment| attachment.size.unwrap_or(0));
     sizes.fold(text_bytes(item), u64::saturating_add)
 }
 
@@ -297,6 +306,7 @@ pub(crate) fn from_source(error: SourceError) -> Failure {
         SourceError::NotFound | SourceError::Erased => Reason::ItemNotFound,
         SourceError::AttachmentMissing | SourceError::AttachmentErased => Reason::AttachmentMissing,
         SourceError::Malformed(_) | SourceError::Unreadable(_) => Reason::ItemMalformed,
+        SourceError::Encrypted(_) => Reason::ItemEncrypted,
         SourceError::TooLarge { .. } => Reason::Oversize,
         SourceError::Mismatch => Reason::AttachmentMismatch,
     };

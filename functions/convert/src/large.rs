@@ -13,7 +13,7 @@ use model::{Captured, ConvertTask, Failure, Hasher, Reason, Sha256};
 use source::SourceError;
 
 use crate::{
-    convert::{Convert, StoredMessage, from_source, oversize, permanent, text_bytes},
+    convert::{Convert, StoredMessage, evidence_limit, from_source, oversize, permanent, text_bytes},
     spool::{Spool, Spooled},
 };
 use ledger::from_store;
@@ -56,12 +56,16 @@ impl Convert {
         let mut spool = Spool::new().await.map_err(|error| disk(&error))?;
         let mut left = most.saturating_sub(text_bytes(&captured.item));
         let (mut files, mut contents) = (Vec::new(), Vec::new());
-        for attachment in &captured.item.attachments {
-            let content = match self.source.pour(&task.item, attachment, left, &mut spool).await {
+        for (place, attachment) in captured.item.attachments.iter().enumerate() {
+            let is_evidence = place >= captured.item.files().len();
+            let limit = if is_evidence { evidence_limit(most) } else { left };
+            let content = match self.source.pour(&task.item, attachment, limit, &mut spool).await {
                 Ok(sha256) => {
                     let file = spool.end_file().await.map_err(|error| disk(&error))?;
                     let bytes = file.range.end - file.range.start;
-                    left = left.saturating_sub(bytes);
+                    if !is_evidence {
+                        left = left.saturating_sub(bytes);
+                    }
                     let facts = FileFacts { bytes, sha256, utf8: file.utf8, picture: None };
                     files.push(Some(file));
                     Content::File(facts)

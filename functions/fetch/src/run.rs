@@ -97,7 +97,8 @@ pub enum FetchError {
 }
 
 /// The metrics of the function.
-pub const METRICS: &[Metric] = &[Metric::Listed, Metric::Queued, Metric::Incomplete, Metric::ClockSkew];
+pub const METRICS: &[Metric] =
+    &[Metric::Listed, Metric::Queued, Metric::Incomplete, Metric::ClockSkew, Metric::DeliveryIncidents];
 
 /// The fetch function.
 pub struct Fetch {
@@ -176,7 +177,8 @@ impl Fetch {
                 }
                 let asked_at = time.now();
                 let Some(answer) = time.bound(self.source.list(&asked_for, next.as_deref())).await else { break };
-                let Page { mut items, next: following, reached, source_time } = answer?;
+                let Page { mut items, next: following, reached, source_time, incidents } = answer?;
+                runtime::metrics::add(Metric::DeliveryIncidents, incidents);
                 if page == 1
                     && let Some(source_time) = source_time
                 {

@@ -33,6 +33,7 @@ enum Command {
         after_help = "Exit code: 0 when every item came to its end, dead letters or not; 1 when not; 2 invalid arguments.\n\
         Examples:\n  archiver local\n      a sample archive of a bank's day\n  \
         archiver local --export chat.zip --owner you@example.com --zone Europe/Copenhagen\n      your own chat, as your phone exported it\n  \
+        archiver local --drop\n      a capture vendor's zip of mails, made as a sample; --drop DIR for your own\n  \
         archiver local --items 10000 --state /tmp/many\n      ten thousand small items"
     )]
     Local(LocalArguments),

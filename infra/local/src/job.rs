@@ -52,6 +52,16 @@ pub enum Job {
         #[serde(default)]
         date_order: Option<String>,
     },
+    /// What a capture vendor delivered.
+    Drop {
+        /// The directory with the vendor's files.
+        directory: PathBuf,
+        /// Who has a mailbox.
+        mailboxes: Vec<MailboxAddress>,
+        /// `EML_PROFILE`, `EML_HEADERS` and `EML_PARTICIPANTS`, where they are set.
+        #[serde(default)]
+        profile: Vec<(String, String)>,
+    },
 }
 
 /// Where things are kept.
@@ -60,6 +70,7 @@ pub struct Places {
     state: PathBuf,
     pub logs: PathBuf,
     pub day: PathBuf,
+    pub drop: PathBuf,
     job: PathBuf,
 }
 
@@ -72,6 +83,7 @@ impl Places {
             state: root.join("state"),
             logs: root.join("log"),
             day: root.join("sample-day"),
+            drop: root.join("drop"),
             job: root.join("job.json"),
         };
         for place in [&places.mail, &places.state, &places.logs] {
@@ -114,7 +126,7 @@ pub async fn source(job: &Job, places: &Places) -> anyhow::Result<Sourced> {
         Job::Sample { now } | Job::Many { now, .. } => {
             let sample = match job {
                 Job::Many { items, .. } => Sample::many(*items, *now),
-                Job::Sample { .. } | Job::Export { .. } => Sample::day(*now)?,
+                Job::Sample { .. } | Job::Export { .. } | Job::Drop { .. } => Sample::day(*now)?,
             };
             let password = uuid::Uuid::new_v4().to_string();
             let credentials = ArchiveCredentials { username: "connector".to_owned(), password };
@@ -123,6 +135,7 @@ pub async fn source(job: &Job, places: &Places) -> anyhow::Result<Sourced> {
             (Some((archive, credentials)), mailboxes()?)
         }
         Job::Export { owner, .. } => (None, vec![owner.clone()]),
+        Job::Drop { mailboxes, .. } => (None, mailboxes.clone()),
     };
     let variables = variables(job, places, archive.as_ref().map(|(archive, _)| archive.url()))?;
     Ok((archive, variables, owners))
@@ -140,6 +153,10 @@ pub fn variables(job: &Job, places: &Places, archive: Option<&str>) -> anyhow::R
             let order = date_order.iter().map(|order| ("EXPORT_DATE_ORDER", order.clone()));
             let export = [("SOURCE", "chat-export".to_owned()), ("EXPORT_TIME_ZONE", zone.clone())];
             export.into_iter().chain(order).collect()
+        }
+        Job::Drop { profile, .. } => {
+            let profile = profile.iter().map(|(name, value)| (name.as_str(), value.clone()));
+            [("SOURCE", "eml-drop".to_owned())].into_iter().chain(profile).collect()
         }
     };
     let mail = places.mail.to_str().context("the path of the mail is no UTF-8")?;

@@ -4,6 +4,7 @@
 pub mod archive;
 pub mod backfill;
 pub mod cloud;
+pub mod drop;
 pub mod event_source;
 pub mod failures;
 pub mod function;

@@ -294,6 +294,7 @@ impl Export {
             business: None,
             reason: content.reason.map(str::to_owned),
             upload: Some(Upload { owner: self.owner.to_string(), file: self.file_name.clone(), notes }),
+            mail: None,
         };
         let mut value =
             serde_json::to_value(&item).map_err(|_| ItemError::Shape("the item has no JSON form".to_owned()))?;
@@ -346,6 +347,7 @@ impl Export {
             sha256: None,
             duration_seconds: None,
             view_once: None,
+            evidence: None,
         })
     }
 

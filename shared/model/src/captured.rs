@@ -223,11 +223,44 @@ pub struct Item {
     /// For an item of a chat export: the upload that it was read from.
     #[serde(default, deserialize_with = "upload", skip_serializing_if = "Option::is_none")]
     pub upload: Option<Upload>,
+    /// For an item that a vendor delivered as a mail: that mail.
+    #[serde(default, deserialize_with = "mail", skip_serializing_if = "Option::is_none")]
+    pub mail: Option<MailFact>,
 }
 
 /// A member of this name with another shape is another member, which a source may have had before uploads existed.
 fn upload<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Upload>, D::Error> {
     Ok(Upload::deserialize(Value::deserialize(deserializer)?).ok())
+}
+
+/// As for [`upload`].
+fn mail<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<MailFact>, D::Error> {
+    Ok(MailFact::deserialize(Value::deserialize(deserializer)?).ok())
+}
+
+/// The mail that an item was read from. The item's evidence attachment is the mail itself.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct MailFact {
+    /// The file in the inbox.
+    pub file: String,
+    /// The name of the mail in that file, where it is a zip.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The subject of the mail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// The header fields that the vendor added, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<MailField>,
+}
+
+/// A header field of a mail.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct MailField {
+    /// Its name.
+    pub name: String,
+    /// Its value, decoded.
+    pub value: String,
 }
 
 /// The file of a chat export that an item was read from.
@@ -245,6 +278,17 @@ pub struct Upload {
 impl Item {
     /// How many attachments an item may have. WhatsApp sends one a message, and an album is as many messages.
     pub const MOST_ATTACHMENTS: usize = 1_000;
+
+    /// The vendor's mail, if the item was delivered as one: the last attachment. It does not count as one of the item's files.
+    pub fn evidence(&self) -> Option<&Attachment> {
+        self.attachments.last().filter(|last| last.evidence == Some(true) && self.mail.is_some())
+    }
+
+    /// The item's own files.
+    pub fn files(&self) -> &[Attachment] {
+        let files = self.attachments.len() - usize::from(self.evidence().is_some());
+        self.attachments.get(..files).unwrap_or_default()
+    }
 
     /// Everybody: the sender first, then the others in the source's order.
     pub fn participants(&self) -> impl Iterator<Item = &Participant> {
@@ -308,6 +352,9 @@ pub struct Attachment {
     /// Sent to be seen once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub view_once: Option<bool>,
+    /// It is what the item was read from, byte for byte: the evidence, which is not counted as one of the item's files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<bool>,
 }
 
 /// The message that an item answers.

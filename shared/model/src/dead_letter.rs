@@ -73,6 +73,7 @@ closed_words! {
         TaskMalformed = "task-malformed", "The message on the queue is no task.";
         MailboxNotFound = "mailbox-not-found", "A participant that is expected to have a mailbox has none.";
         LookupRejected = "lookup-rejected", "The mail system rejected the lookup of a participant that is expected to have a mailbox.";
+        ItemEncrypted = "item-encrypted", "The vendor delivered the item encrypted with the customer's key.";
     }
 }
 

@@ -57,6 +57,11 @@ impl ItemId {
         &self.0
     }
 
+    /// The id of an item that has no other: `sha256:` and the digest of what it is made of.
+    pub fn of_digest(digest: &Sha256) -> Self {
+        Self(format!("sha256:{digest}"))
+    }
+
     /// The name of the item's objects in the bucket.
     pub fn key(&self) -> ItemKey {
         ItemKey(Sha256::of(self.0.as_bytes()).short_hex())

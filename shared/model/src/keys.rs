@@ -1,6 +1,6 @@
 //! The layout of the bucket: builds every key that the system reads or writes.
 
-use crate::{ConvertTask, ImportTask, ItemKey, RunId};
+use crate::{ConvertTask, ImportTask, ItemKey, RunId, Sha256};
 
 /// `state/cursor.json`: the cursor of `fetch`.
 pub const CURSOR: &str = "state/cursor.json";
@@ -11,7 +11,7 @@ pub const USER_MAP_RECORD: &str = "state/user-map.json";
 /// `config/user-map.csv`: maps phone numbers to mailboxes.
 pub const USER_MAP: &str = "config/user-map.csv";
 
-/// Uploaded chat exports: `inbox/<owner's e-mail>/<file>`.
+/// Uploaded chat exports, `inbox/<owner's e-mail>/<file>`, and vendors' mails and zips, in any folder.
 pub const INBOX: &str = "inbox/";
 
 /// The table beside a chat export that names its participants.
@@ -21,6 +21,35 @@ pub fn participants(export: &str) -> String {
 
 /// The suffix of such a table.
 pub const PARTICIPANTS: &str = ".participants.csv";
+
+/// Where fetch keeps a copy of each mail that a vendor delivered: `captured/<key>.eml`, and beside it how it came.
+pub const CAPTURED: &str = "captured/";
+
+/// A vendor's mail.
+pub fn captured_mail(key: &ItemKey) -> String {
+    format!("{CAPTURED}{key}.eml")
+}
+
+/// How a vendor's mail was delivered.
+pub fn captured_facts(key: &ItemKey) -> String {
+    format!("{CAPTURED}{key}.json")
+}
+
+/// Where the records of deliveries are.
+pub const DELIVERIES: &str = "deliveries/";
+
+/// What a file of the inbox held. Names of files may name people, so the record's key has their hash.
+pub fn delivery(file: &str) -> String {
+    format!("{DELIVERIES}{}.json", Sha256::of(file.as_bytes()).short_hex())
+}
+
+/// Where the deliveries are that are not what their manifest says.
+pub const INCIDENTS: &str = "incidents/";
+
+/// What is wrong with a delivery, beside its record.
+pub fn incident(file: &str) -> String {
+    format!("{INCIDENTS}{}.json", Sha256::of(file.as_bytes()).short_hex())
+}
 
 /// The prefix of manifests and run records.
 pub const RUNS: &str = "runs/";

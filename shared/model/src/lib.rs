@@ -10,6 +10,7 @@ mod address;
 mod answer;
 mod captured;
 mod dead_letter;
+mod delivery;
 mod digest;
 mod failure;
 mod id;
@@ -28,9 +29,11 @@ pub use address::{AddressError, MailboxAddress};
 pub use answer::Answer;
 pub use captured::{
     Attachment, Call, CallMedia, CallStatus, Captured, Chat, ChatType, ContactCard, Deletion, DeletionScope,
-    DeletionState, Direction, GroupEvent, Item, ItemError, Location, Poll, Quoted, Reaction, Target, Upload,
+    DeletionState, Direction, GroupEvent, Item, ItemError, Location, MailFact, MailField, Poll, Quoted, Reaction,
+    Target, Upload,
 };
 pub use dead_letter::{DeadLetter, MissingReason, Reason, Stage, UnknownWord};
+pub use delivery::{DeliveredItem, Delivery, Problem};
 pub use digest::{Hasher, Sha256};
 pub use failure::Failure;
 pub use id::{AttachmentId, IdError, ItemId, ItemKey};

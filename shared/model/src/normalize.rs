@@ -37,6 +37,7 @@ static ATTACHMENT: Shape = Object(&[
     ("sha256", Digest),
     ("durationSeconds", Seconds),
     ("viewOnce", Flag),
+    ("evidence", Flag),
 ]);
 const QUOTED: &[(&str, Shape)] = &[("messageId", Text), ("from", Object(PARTICIPANT_MEMBERS)), ("text", Text)];
 static CONTACT: Shape = Object(&[("name", Text), ("vcard", Text)]);

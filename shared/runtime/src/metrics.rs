@@ -63,6 +63,7 @@ metrics! {
     Queued in "Count", "Ids that SQS confirmed on the convert queue.";
     Incomplete in "Count", "Runs of the timer that ended before they had listed all that was there.";
     ClockSkew in "Count", "Runs that found the source's clock minutes away from the function's.";
+    DeliveryIncidents in "Count", "Deliveries of a vendor with a mail that is missing or cannot be read, each time that a run lists them.";
     Converted in "Count", "Items that were rendered, again after a failure included.";
     Bytes in "Bytes", "Bytes of the rendered messages.";
     Imported in "Count", "Copies that were filed in a mailbox.";

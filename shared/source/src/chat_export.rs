@@ -19,10 +19,11 @@ use tracing::{info, warn};
 
 use crate::{
     Page, Sink, Source, SourceError,
+    inbox::{File, LONGEST_UPLOAD, PAGE_ITEMS, Place},
     sink::{Hashed, full},
 };
 
-use self::file::{File, Place, key, owner_and_name};
+use self::file::{key, owner_and_name};
 
 /// The exports in a bucket.
 pub struct ChatExports {
@@ -59,11 +60,7 @@ impl ChatExports {
     /// A file is held whole while its messages are worked on. WhatsApp's own exports end far below.
     const FILE_LIMIT: u64 = 256 << 20;
     const PARTICIPANTS_LIMIT: u64 = 1 << 20;
-    const PAGE_ITEMS: usize = 1000;
     const KEPT: usize = 2;
-    /// S3 dates an object that is uploaded in parts, as `aws s3 cp` does above 8 MB, by when its upload began. It is seen
-    /// when the upload ends, and the bucket's lifecycle ends one that is a day old at the second midnight.
-    const LONGEST_UPLOAD: SignedDuration = SignedDuration::from_hours(48);
 
     /// The exports in this bucket, read with these settings.
     pub fn new(store: Store, settings: Settings) -> Self {
@@ -196,14 +193,14 @@ impl Source for ChatExports {
             Some(cursor) => Place::read(cursor)?,
             None => Place::default(),
         };
-        let mut page = Page { items: Vec::new(), next: None, reached: None, source_time: None };
+        let mut page = Page { items: Vec::new(), next: None, reached: None, source_time: None, incidents: 0 };
         for file in files.into_iter().filter(|file| *file >= at.file) {
             let skip = if file == at.file { at.done } else { 0 };
             let mut listed = 0;
             match self.entries(&file).await? {
                 Entries::Messages(export) => {
                     for id in export.ids().skip(skip) {
-                        if page.items.len() >= Self::PAGE_ITEMS {
+                        if page.items.len() >= PAGE_ITEMS {
                             return Ok(ends_at(page, Place { done: skip + listed, file }));
                         }
                         let time = match export.item(id) {
@@ -216,7 +213,7 @@ impl Source for ChatExports {
                     }
                 }
                 Entries::Unreadable(id) => {
-                    if page.items.len() >= Self::PAGE_ITEMS {
+                    if page.items.len() >= PAGE_ITEMS {
                         return Ok(ends_at(page, Place { done: 0, file }));
                     }
                     page.items.push(Listed { item: json!(id), archived_time: json!(file.written) });
@@ -227,7 +224,7 @@ impl Source for ChatExports {
     }
 
     fn overlap(&self) -> SignedDuration {
-        Self::LONGEST_UPLOAD
+        LONGEST_UPLOAD
     }
 
     /// An export never gets files that it does not have.
@@ -324,7 +321,7 @@ fn ends_at(mut page: Page, place: Place) -> Page {
     page
 }
 
-fn unavailable(error: StoreError) -> SourceError {
+pub(crate) fn unavailable(error: StoreError) -> SourceError {
     match error {
         StoreError::Unavailable { .. } => SourceError::Unavailable { detail: error.to_string(), retry_after: None },
         StoreError::Refused { .. } => SourceError::Setup { detail: error.to_string() },

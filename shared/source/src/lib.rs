@@ -1,4 +1,4 @@
-//! Sources of items: the archiver's retrieval API, or chat exports in the bucket.
+//! Sources of items: the archiver's retrieval API, or chat exports or vendors' mails in the bucket.
 //!
 //! [`Source`] is the port that `fetch` and `convert` are written against. HTTP and S3 end at its adapters.
 
@@ -6,6 +6,8 @@
 
 mod archiver_api;
 mod chat_export;
+mod eml_drop;
+mod inbox;
 mod settings;
 mod sink;
 
@@ -19,6 +21,7 @@ use model::{Answer, Attachment, Captured, ItemError, ItemId, Listed, Sha256, Win
 pub use ::chat_export::Settings as ExportSettings;
 pub use archiver_api::{ArchiverApi, ArchiverUrl, ArchiverUrlError, Basic, Credentials, Limits, SecretCredentials};
 pub use chat_export::ChatExports;
+pub use eml_drop::EmlDrop;
 pub use settings::{SourceSettings, VARIABLES};
 pub use sink::Sink;
 
@@ -94,6 +97,9 @@ pub struct Page {
     pub reached: Option<Timestamp>,
     /// The source's own clock when it wrote the page; `None` where the source has none.
     pub source_time: Option<Timestamp>,
+    /// Deliveries on this page that are not what their sender says: a mail is missing, a file cannot be read. What is there
+    /// is listed.
+    pub incidents: u64,
 }
 
 /// An attachment's bytes and their hash, which is computed once and serves every later use.
@@ -149,6 +155,9 @@ pub enum SourceError {
     /// The file that the item comes from cannot be read.
     #[error("{0}")]
     Unreadable(String),
+    /// The item is encrypted with the customer's key.
+    #[error("{0}")]
+    Encrypted(String),
     /// More bytes than the caller takes.
     #[error("more than {limit} bytes")]
     TooLarge {
@@ -173,6 +182,7 @@ impl SourceError {
             | Self::AttachmentErased
             | Self::Malformed(_)
             | Self::Unreadable(_)
+            | Self::Encrypted(_)
             | Self::TooLarge { .. }
             | Self::Mismatch => None,
         }

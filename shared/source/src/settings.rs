@@ -4,14 +4,24 @@ use std::{str::FromStr, sync::Arc};
 
 use aws::{s3::Store, secrets::Secrets};
 use chat_export::Recipients;
+use eml_drop::{Participants, Profile, ProfileError};
 use jiff::tz::TimeZone;
 use runtime::{VariableError, Variables};
 
-use crate::{ArchiverApi, ArchiverUrl, ChatExports, Limits, SecretCredentials, Source};
+use crate::{ArchiverApi, ArchiverUrl, ChatExports, EmlDrop, Limits, SecretCredentials, Source};
 
 /// The environment variables that [`SourceSettings::read`] reads.
-pub const VARIABLES: &[&str] =
-    &["ARCHIVER_SECRET_ID", "ARCHIVER_URL", "EXPORT_DATE_ORDER", "EXPORT_PARTICIPANTS", "EXPORT_TIME_ZONE", "SOURCE"];
+pub const VARIABLES: &[&str] = &[
+    "ARCHIVER_SECRET_ID",
+    "ARCHIVER_URL",
+    "EML_HEADERS",
+    "EML_PARTICIPANTS",
+    "EML_PROFILE",
+    "EXPORT_DATE_ORDER",
+    "EXPORT_PARTICIPANTS",
+    "EXPORT_TIME_ZONE",
+    "SOURCE",
+];
 
 /// The source that a deployment reads from.
 pub enum SourceSettings {
@@ -27,6 +37,11 @@ pub enum SourceSettings {
         /// `EXPORT_TIME_ZONE`, `EXPORT_DATE_ORDER` and `EXPORT_PARTICIPANTS`: an export says none of it.
         settings: chat_export::Settings,
     },
+    /// `SOURCE=eml-drop`.
+    EmlDrop {
+        /// `EML_PROFILE`, `EML_HEADERS` and `EML_PARTICIPANTS`.
+        profile: Profile,
+    },
 }
 
 impl SourceSettings {
@@ -35,7 +50,7 @@ impl SourceSettings {
     /// # Errors
     /// When one is missing or malformed.
     pub fn read(variables: &Variables) -> Result<Self, VariableError> {
-        match variables.required("SOURCE", "archiver-api or chat-export")? {
+        match variables.required("SOURCE", "archiver-api, chat-export or eml-drop")? {
             Word::ArchiverApi => Ok(Self::ArchiverApi {
                 url: variables.required("ARCHIVER_URL", "the URL of the archiver's retrieval API")?,
                 secret_id: variables.required("ARCHIVER_SECRET_ID", "the name or ARN of the archiver's secret")?,
@@ -50,6 +65,19 @@ impl SourceSettings {
                 };
                 Ok(Self::ChatExport { settings })
             }
+            Word::EmlDrop => {
+                let headers = variables.optional("EML_HEADERS", "a list such as id=X-Archive-Id,chat=X-Chat-Id")?;
+                let profile = match variables.or("EML_PROFILE", "telemessage or generic", ProfileWord::TeleMessage)? {
+                    ProfileWord::TeleMessage => Profile::telemessage(),
+                    ProfileWord::Generic => headers.map_or_else(Profile::default, |Headers(profile)| profile),
+                };
+                let participants = variables.or(
+                    "EML_PARTICIPANTS",
+                    "number-and-address or address",
+                    Participants::NumberAndAddress,
+                )?;
+                Ok(Self::EmlDrop { profile: profile.with_participants(participants) })
+            }
         }
     }
 
@@ -61,6 +89,7 @@ impl SourceSettings {
                 Arc::new(ArchiverApi::new(url, credentials, Limits::default()))
             }
             Self::ChatExport { settings } => Arc::new(ChatExports::new(store.clone(), settings)),
+            Self::EmlDrop { profile } => Arc::new(EmlDrop::new(store.clone(), profile)),
         }
     }
 }
@@ -68,6 +97,7 @@ impl SourceSettings {
 enum Word {
     ArchiverApi,
     ChatExport,
+    EmlDrop,
 }
 
 impl FromStr for Word {
@@ -77,8 +107,36 @@ impl FromStr for Word {
         match word {
             "archiver-api" => Ok(Self::ArchiverApi),
             "chat-export" => Ok(Self::ChatExport),
+            "eml-drop" => Ok(Self::EmlDrop),
             _ => Err("there is no such source"),
         }
+    }
+}
+
+enum ProfileWord {
+    TeleMessage,
+    Generic,
+}
+
+impl FromStr for ProfileWord {
+    type Err = &'static str;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        match word {
+            "telemessage" => Ok(Self::TeleMessage),
+            "generic" => Ok(Self::Generic),
+            _ => Err("unrecognized profile"),
+        }
+    }
+}
+
+struct Headers(Profile);
+
+impl FromStr for Headers {
+    type Err = ProfileError;
+
+    fn from_str(fields: &str) -> Result<Self, Self::Err> {
+        Profile::generic(fields).map(Self)
     }
 }
 

@@ -41,6 +41,8 @@ pub enum From {
     Archive(Sample),
     /// Chat exports in the bucket, from phones in this time zone.
     Exports(&'static str),
+    /// Mails of a capture vendor in the bucket.
+    Mails,
 }
 
 /// Where items go.
@@ -147,6 +149,10 @@ impl Pipeline {
                 set("EXPORT_TIME_ZONE", zone);
                 None
             }
+            From::Mails => {
+                set("SOURCE", "eml-drop");
+                None
+            }
         };
         match &to {
             To::Maildir(addresses) => {
@@ -211,7 +217,7 @@ impl Pipeline {
         let bytes = bytes.into();
         match str::from_utf8(&bytes) {
             Ok(csv) if key.ends_with(".csv") => self.confidential.user_map(csv),
-            Ok(chat) if key.starts_with(keys::INBOX) => self.confidential.chat(chat),
+            Ok(chat) if key.starts_with(keys::INBOX) && key.ends_with(".txt") => self.confidential.chat(chat),
             Ok(_) | Err(_) => {}
         }
         let put = Put { key, bytes: bytes.into(), content_type: "application/octet-stream", sha256: None };
@@ -230,6 +236,11 @@ impl Pipeline {
     /// Adds an item of another archive's to what no log may tell.
     pub fn keep_confidential(&self, item: &Value) {
         self.confidential.item(item);
+    }
+
+    /// Adds a word to what no log may tell.
+    pub fn keep_word_confidential(&self, word: &str) {
+        self.confidential.word(word);
     }
 
     /// How many words no log may tell.

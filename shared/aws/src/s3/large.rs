@@ -14,7 +14,8 @@ use futures::{Stream, StreamExt, pin_mut};
 use model::Sha256;
 
 use crate::s3::{
-    Condition, DIGEST, ETag, Store, StoreError, Written, condition_failed, read, refused, shown, signing, status,
+    Condition, DIGEST, ETag, Listed, Store, StoreError, Written, condition_failed, read, refused, shown, signing,
+    status,
 };
 
 /// An object to write in parts.
@@ -33,6 +34,12 @@ pub struct Version {
     key: String,
     etag: ETag,
     bytes: u64,
+}
+
+impl From<&Listed> for Version {
+    fn from(listed: &Listed) -> Self {
+        Self { key: listed.key.clone(), etag: listed.etag.clone(), bytes: listed.bytes }
+    }
 }
 
 impl Version {

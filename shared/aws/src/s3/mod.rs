@@ -71,6 +71,13 @@ pub struct Object {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ETag(String);
 
+impl ETag {
+    /// The tag.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// An object in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {

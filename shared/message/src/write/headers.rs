@@ -58,8 +58,11 @@ pub(crate) fn write<'a>(
         .header("X-WA-Chat", raw(token(&item.chat.id)))
         .header("X-WA-Message-Id", raw(token(message_id::whatsapp_id(item))))
         .header("X-WA-Content-SHA256", raw(content.to_string()))
-        .header("X-WA-Schema", raw(SCHEMA.to_owned()))
-        .header("Subject", raw(subject.clone()));
+        .header("X-WA-Schema", raw(SCHEMA.to_owned()));
+    if let Some(sha256) = item.evidence().and_then(|evidence| evidence.sha256) {
+        message = message.header("X-WA-Evidence-SHA256", raw(sha256.to_string()));
+    }
+    message = message.header("Subject", raw(subject.clone()));
     let chat_hash = message_id::chat_hash(item);
     let root = format!("{chat_hash}@{domain}");
     message = match message_id::replied_to(item, domain) {

@@ -8,7 +8,7 @@
 //!  ├ multipart/alternative
 //!  │   ├ text/plain     facts and texts, WhatsApp's own marks kept
 //!  │   └ text/html      the same with the marks shown; pictures of the message, nothing remote
-//!  ├ each attachment and each contact card, its own bytes
+//!  ├ each attachment and each contact card, its own bytes; the last is whatsapp-item.eml, the vendor's mail, if there is one
 //!  └ application/json   whatsapp-item.json: the item as captured, which is the evidence
 //! ```
 
@@ -131,7 +131,8 @@ impl Renderer {
     /// [`FileFacts`] of their bytes are needed.
     ///
     /// The header X-WA-Content-SHA256 is the digest of a list of digests, one a line: of `whatsapp-item.json`, then of
-    /// each attachment, in hex, or `erased`. Each line ends in LF.
+    /// each attachment, in hex, or `erased`. Each line ends in LF. An item that was delivered as a mail also has
+    /// X-WA-Evidence-SHA256, the digest of that mail, which is its last attachment.
     ///
     /// # Errors
     /// [`RenderError`], all of them permanent. Nothing that an item says is an error.
@@ -146,7 +147,11 @@ impl Renderer {
         let mut files = parts::files(item, attachments, content_id);
         let mut names: Vec<String> =
             files.iter().map(|file| file.name.clone()).chain(content::card_names(item)).collect();
+        // The evidence keeps its name, whatever the files are called.
+        let last = item.evidence().map(|_| files.len() - 1);
+        last.into_iter().for_each(|last| names.swap(0, last));
         file_name::make_distinct(&mut names);
+        last.into_iter().for_each(|last| names.swap(0, last));
         let card_names = names.split_off(files.len());
         for (file, name) in files.iter_mut().zip(names) {
             file.name = name;

@@ -117,6 +117,7 @@ pub(super) fn parse(body: &[u8], used: Option<&Place>) -> Result<Page, SourceErr
         reached: next.as_ref().and_then(|next| next.order.reached()),
         next: next.map(|next| next.write()),
         source_time: None,
+        incidents: 0,
     })
 }
 

@@ -1,23 +1,6 @@
-//! A file in the inbox: its key, the folder that says whose it is, and a place in the list of all of them.
+//! The key of an export: the folder says whose it is.
 
-use jiff::Timestamp;
-use model::{ItemId, MailboxAddress, keys};
-
-use crate::SourceError;
-
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct File {
-    pub(super) written: Timestamp,
-    pub(super) key: String,
-}
-
-impl File {
-    /// What stands for the file where it has no name that fits in an id. No such item will be found, and the dead letter
-    /// says which file it was.
-    pub(super) fn key_as_id(&self) -> String {
-        self.key.chars().take(ItemId::MAX_CHARS).collect()
-    }
-}
+use model::{MailboxAddress, keys};
 
 /// The key of a file.
 pub(super) fn key(owner: &MailboxAddress, name: &str) -> String {
@@ -39,36 +22,6 @@ pub(super) fn owner_and_name(key: &str) -> Result<(MailboxAddress, &str), &'stat
     if owner.as_str() == folder { Ok((owner, name)) } else { Err(ADVICE) }
 }
 
-/// Where a page ended.
-pub(super) struct Place {
-    pub(super) file: File,
-    /// How many of the file's messages were listed.
-    pub(super) done: usize,
-}
-
-impl Default for Place {
-    fn default() -> Self {
-        Self { file: File { written: Timestamp::MIN, key: String::new() }, done: 0 }
-    }
-}
-
-impl Place {
-    pub(super) fn write(&self) -> String {
-        format!("{} {} {}", self.file.written.as_second(), self.done, self.file.key)
-    }
-
-    pub(super) fn read(cursor: &str) -> Result<Self, SourceError> {
-        let foreign = || SourceError::MalformedPage("the cursor is not ours".to_owned());
-        let mut parts = cursor.splitn(3, ' ');
-        let mut part = || parts.next().ok_or_else(foreign);
-        let written = part()?.parse().map_err(|_| foreign())?;
-        let done = part()?.parse().map_err(|_| foreign())?;
-        let key = part()?.to_owned();
-        let written = Timestamp::from_second(written).map_err(|_| foreign())?;
-        Ok(Self { file: File { written, key }, done })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,16 +40,6 @@ mod tests {
             "outbox/ada@example.com/chat.zip",
         ] {
             assert!(owner_and_name(key).is_err(), "{key}");
-        }
-    }
-
-    #[test]
-    fn a_place_is_read_as_it_was_written_and_no_other() {
-        let file = File { written: Timestamp::UNIX_EPOCH, key: "inbox/ada@example.com/a b.zip".to_owned() };
-        let read = Place::read(&Place { file: file.clone(), done: 7 }.write()).unwrap();
-        assert_eq!((read.file, read.done), (file, 7));
-        for foreign in ["", "c", "1 x inbox/", "99999999999999999 1 inbox/"] {
-            assert!(matches!(Place::read(foreign), Err(SourceError::MalformedPage(_))), "{foreign}");
         }
     }
 }

@@ -25,6 +25,13 @@ pub(super) async fn check(connection: &Connection, settings: SourceSettings) -> 
         SourceSettings::ChatExport { .. } => {
             findings.push(Finding::skipped(SECRET, "SOURCE=chat-export has none: exports are put into the bucket"));
         }
+        // Listing reads what was delivered, and keeps copies of it: that is fetch's to do.
+        SourceSettings::EmlDrop { .. } => {
+            findings
+                .push(Finding::skipped(SECRET, "SOURCE=eml-drop has none: the vendor's files are put into the bucket"));
+            findings.push(Finding::skipped(LOGIN, "the vendor's files are put into the bucket"));
+            return findings;
+        }
         SourceSettings::ArchiverApi { secret_id, .. } => {
             let finding = secret(&secrets, secret_id).await;
             let filled = finding.remedy.is_none();

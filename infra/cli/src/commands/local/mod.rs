@@ -18,7 +18,8 @@ use serde_json::{Value, json};
 
 use ledger::totals::Counters;
 use local::{
-    archive::{ArchiveCredentials, user_map},
+    archive::{ArchiveCredentials, mailboxes, user_map},
+    drop,
     event_source::Depth,
     failures::Failures,
     job::{ARCHIVER_SECRET, FOLDER, Job, Places, binaries_beside, machine_options, secret, source},
@@ -41,6 +42,21 @@ pub struct LocalArguments {
     /// The order of day, month and year, where the export's dates can be read in more than one
     #[arg(long, value_name = "ORDER", env = "EXPORT_DATE_ORDER", value_parser = date_order)]
     date_order: Option<String>,
+    /// What a capture vendor delivered: a directory of mails (.eml) and zips of mails; without DIR a sample made here
+    #[arg(long, value_name = "DIR", num_args = 0..=1, conflicts_with_all = ["export", "items"])]
+    drop: Option<Option<PathBuf>>,
+    /// With --drop: a mailbox that exists, several times for several [default: those of the sample]
+    #[arg(long, value_name = "E-MAIL", requires = "drop")]
+    mailbox: Vec<MailboxAddress>,
+    /// With --drop: whose mails they are, telemessage or generic
+    #[arg(long, value_name = "PROFILE", requires = "drop", env = "EML_PROFILE")]
+    eml_profile: Option<String>,
+    /// With --drop and the profile generic: the header fields, such as id=X-Archive-Id,chat=X-Chat-Id
+    #[arg(long, value_name = "LIST", requires = "drop", env = "EML_HEADERS")]
+    eml_headers: Option<String>,
+    /// With --drop: where phone numbers are read, number-and-address or address
+    #[arg(long, value_name = "WORD", requires = "drop", env = "EML_PARTICIPANTS")]
+    eml_participants: Option<String>,
     /// This many small generated items instead of the sample
     #[arg(long, value_name = "N", conflicts_with = "export")]
     items: Option<usize>,
@@ -146,6 +162,25 @@ fn job(arguments: &LocalArguments, places: &Places) -> anyhow::Result<Job> {
             now
         }
     };
+    if let Some(directory) = &arguments.drop {
+        let directory = match directory {
+            Some(directory) => directory.clone(),
+            None => {
+                drop::write_sample(&places.drop, now)?;
+                places.drop.clone()
+            }
+        };
+        // Said before anything is started.
+        drop::files(&directory)?;
+        let given = if arguments.mailbox.is_empty() { mailboxes()? } else { arguments.mailbox.clone() };
+        let profile = [
+            ("EML_PROFILE", &arguments.eml_profile),
+            ("EML_HEADERS", &arguments.eml_headers),
+            ("EML_PARTICIPANTS", &arguments.eml_participants),
+        ];
+        let profile = profile.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))).collect();
+        return Ok(Job::Drop { directory, mailboxes: given, profile });
+    }
     Ok(arguments.items.map_or(Job::Sample { now }, |items| Job::Many { items, now }))
 }
 
@@ -158,11 +193,19 @@ async fn prepare(
 ) -> anyhow::Result<Value> {
     if let Some(credentials) = credentials {
         machine.cloud.put_secret(ARCHIVER_SECRET, &secret(credentials)).await?;
+    }
+    if !matches!(job, Job::Export { .. }) {
         let put = Put { key: keys::USER_MAP, bytes: user_map().into(), content_type: "text/csv", sha256: None };
         // A map that somebody has mended stays.
         store.put(put, Condition::Absent).await?;
     }
     match job {
+        Job::Drop { directory, .. } => {
+            drop::put(store, directory).await?;
+            // The files were dropped just now, and the timer's window ends five minutes ago.
+            let now = Timestamp::now();
+            Ok(json!({"from": now - 1.hour(), "to": now + 1.minute()}))
+        }
         Job::Sample { now } | Job::Many { now, .. } => {
             let ran_before = store.get(keys::CURSOR, 4096).await?.is_some();
             if ran_before {
@@ -260,7 +303,7 @@ fn next_steps(job: &Job, tally: &Totals, places: &Places) -> String {
             text += "  the proof     target/debug/archiver reconcile --local\n";
             text += "  your own chat make run EXPORT=chat.zip OWNER=you@example.com ZONE=Europe/Copenhagen\n";
         }
-        Job::Many { .. } | Job::Export { .. } => {
+        Job::Many { .. } | Job::Export { .. } | Job::Drop { .. } => {
             text += "  run it again  the same command             files nothing twice\n"
         }
     }

@@ -76,6 +76,7 @@ fn meaning(reason: Reason) -> &'static str {
         Reason::LookupRejected => {
             "the mail system rejects the lookup of a participant: check the application's permission"
         }
+        Reason::ItemEncrypted => "the vendor encrypted it with the customer's key: ask for delivery without that",
         Reason::TaskMalformed => "the archive listed something that is no item",
     }
 }

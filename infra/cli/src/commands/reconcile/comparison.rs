@@ -17,6 +17,7 @@ use super::{
     coverage::Coverage,
     deep_check::{Custodian, Custody, Deep},
     duplicates::{ItemHash, RunAt, RunPlaces, Seen, Sighting},
+    incidents::{Incident, incidents},
     letters::{Discards, Waiting},
     runs::{Runs, Short},
 };
@@ -81,6 +82,8 @@ pub struct Reconciled {
     pub short: Vec<Short>,
     /// Whether the windows of the runs cover the period.
     pub coverage: Coverage,
+    /// Deliveries of a capture vendor in the period that are not what their manifests say.
+    pub incidents: Vec<Incident>,
 }
 
 /// An item that is filed for some of its participants at most, and waits for the mailboxes of others.
@@ -210,6 +213,8 @@ impl Reconciled {
             runs: runs.runs.len() as u64,
             lost_pages: runs.lost_pages(),
             coverage: Coverage::of_runs(runs, (scope.from, scope.to), scope.queueing, Timestamp::now(), scope.options),
+            incidents: incidents(store, scope.from.unwrap_or(Timestamp::MIN), scope.to.unwrap_or(Timestamp::MAX))
+                .await?,
             ..Self::default()
         };
         let (items, asked_for) = (Cell::new(0), Cell::new(0));
@@ -310,6 +315,7 @@ impl Reconciled {
             && self.lost_pages.is_empty()
             && self.short.is_empty()
             && self.coverage.is_contiguous()
+            && self.incidents.is_empty()
     }
 
     /// Whether nothing is left to be seen: no item is on its way, and every mailbox that was to be asked was.

@@ -4,6 +4,7 @@ mod comparison;
 mod coverage;
 mod deep_check;
 mod duplicates;
+mod incidents;
 mod letters;
 mod requeue;
 mod runs;
@@ -19,6 +20,7 @@ pub use self::{
     comparison::{FETCH, Incomplete, Missing, ReconcileError, Reconciled, Scope, Why},
     coverage::{Coverage, Gap, Pending},
     deep_check::{Custody, Damaged, Deep, Duplicate, Lacking, Placed, Unasked},
+    incidents::Incident,
     requeue::{RequeueError, requeue},
     runs::{Run, Runs, Short, record},
     unmapped::Remapped,
@@ -71,8 +73,8 @@ pub struct ReconcileArguments {
 
 /// What `--help` says after the arguments.
 pub const HELP: &str = "Exit code: 0 when every item is filed, waits in the dead-letter queue or was discarded; 1 when one is missing, a \
-    stored message is not the rendered one, a copy is not in its mailbox or more than once, a page of a manifest is gone, or part of the period was \
-    not fetched; 3 when none of this is so, and some items are not decided yet, some mailboxes could not be asked or a run is at \
+    stored message is not the rendered one, a copy is not in its mailbox or more than once, a page of a manifest is gone, part of the period was \
+    not fetched, or a vendor's delivery is not what its manifest says; 3 when none of this is so, and some items are not decided yet, some mailboxes could not be asked or a run is at \
     work on the period; 2 invalid arguments. It tells what was \
     found: --requeue, confirmed or not, does not change it.\n\
     The letters are read and given back at once; while that lasts, others do not see them. SQS's counts may lag by a \

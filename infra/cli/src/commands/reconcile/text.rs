@@ -9,6 +9,7 @@ use super::{
     comparison::{Incomplete, Reconciled, Why},
     coverage::Coverage,
     deep_check::{Custody, Damaged, Duplicate, Lacking, Unasked},
+    incidents::Incident,
     runs::Short,
 };
 use crate::text::{shown, shown_up_to, table_of};
@@ -79,7 +80,26 @@ pub(super) fn table(books: &Reconciled, deep: bool) -> String {
         }
     }
     text += &copies(&books.custody);
+    text += &incidents(&books.incidents);
     text + &coverage(&books.coverage)
+}
+
+/// Deliveries that are not what their manifests say.
+fn incidents(incidents: &[Incident]) -> String {
+    if incidents.is_empty() {
+        return String::new();
+    }
+    let mut text = format!(
+        "\n{} deliveries are incomplete or damaged. What is there is filed. Ask the vendor to deliver the file again under the \
+         same name",
+        incidents.len()
+    );
+    for incident in incidents.iter().take(SHOWN) {
+        text += &format!("\n  {} ({:.0}, {})", shown(&incident.file), incident.received, incident.record);
+        text.extend(incident.problems.iter().take(SHOWN).map(|problem| format!("\n    {}", shown_up_to(problem, 500))));
+        text += &more(incident.problems.len());
+    }
+    text + &more(incidents.len())
 }
 
 /// Items that wait for the mailboxes of participants.

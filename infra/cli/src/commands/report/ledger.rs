@@ -248,6 +248,7 @@ impl Ledger {
         }
         let not_fetched = books.coverage.gaps.iter().map(|gap| format!("{gap}."));
         does_not_add_up.extend(not_fetched);
+        does_not_add_up.extend(books.incidents.iter().map(|incident| format!("{}.", incident.sentence())));
         if books.coverage.from.is_none() {
             does_not_add_up.extend(books.coverage.sentences());
         }

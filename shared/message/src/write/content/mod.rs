@@ -31,6 +31,8 @@ use crate::write::{
     people::{self, Label},
 };
 
+/// How many header fields of a vendor's mail are shown.
+const MAX_FIELDS: usize = 40;
 /// How many mentions carry a name in the text.
 const MAX_MENTIONS: usize = 100;
 
@@ -163,6 +165,22 @@ fn details(captured: &Captured, body: &Body<'_>, labels: &[Label], zone: Option<
         rows.push(Row::new("Uploaded by", one_line(&upload.owner, MAX_VALUE)));
         rows.push(Row::new("In the file", one_line(&upload.file, MAX_VALUE)));
         rows.extend(upload.notes.iter().map(|note| Row::new("Note", one_line(note, MAX_VALUE))));
+    }
+    if let Some(mail) = &item.mail {
+        let name = mail.name.iter().map(|name| Row::new("As the mail", one_line(name, MAX_VALUE)));
+        rows.push(Row::new("Delivered in the file", one_line(&mail.file, MAX_VALUE)));
+        rows.extend(name);
+        rows.extend(row("Subject of the mail", mail.subject.as_deref()));
+        let fields = mail.fields.iter().filter(|field| !field.value.is_empty()).take(MAX_FIELDS);
+        rows.extend(
+            fields.map(|field| {
+                Row::new("Header field", one_line(&format!("{}: {}", field.name, field.value), MAX_VALUE))
+            }),
+        );
+    }
+    if let Some(evidence) = item.evidence() {
+        rows.push(Row::new("Evidence", "the mail as it was delivered, byte for byte, is attached"));
+        rows.extend(evidence.sha256.map(|sha256| Row::new("SHA-256 of the evidence", sha256.to_string())));
     }
     rows.extend(captured.anomalies.iter().map(|anomaly| Row::new("Anomaly", one_line(anomaly, MAX_VALUE))));
     rows

@@ -1,0 +1,97 @@
+//! Bounds of what a mail's parser may be given. Made to hurt, a part takes 50 times its bytes once it is parsed, so what
+//! could become structure is counted first, in a pass that keeps nothing.
+
+use memchr::memchr_iter;
+
+use crate::MailError;
+
+/// The longest header. A group of 1,024 with names and addresses takes a tenth.
+const MAX_HEADER_BYTES: usize = 1 << 20;
+/// Lines that may be the border of a part.
+const MAX_BORDERS: usize = 100_000;
+/// Lines that may be a header field of a part.
+const MAX_FIELDS: usize = 500_000;
+/// Bytes that are not in lines of base64.
+const MAX_TEXT_BYTES: usize = 24 << 20;
+/// The shortest line that counts as base64. Files are in lines of 76 characters.
+const BASE64_LINE: usize = 60;
+
+/// Returns the header of a mail, up to the first empty line.
+pub(crate) fn header(mail: &[u8]) -> Result<&[u8], MailError> {
+    let too_long = MailError::TooComplex { what: "the header bytes", limit: MAX_HEADER_BYTES };
+    let mut begin = 0;
+    for end in memchr_iter(b'\n', mail).chain(std::iter::once(mail.len())) {
+        let line = mail.get(begin..end).unwrap_or_default();
+        if matches!(line, b"" | b"\r") {
+            let header = mail.get(..begin).unwrap_or_default();
+            return if header.len() > MAX_HEADER_BYTES { Err(too_long) } else { Ok(header) };
+        }
+        if end > MAX_HEADER_BYTES {
+            return Err(too_long);
+        }
+        begin = end + 1;
+    }
+    Ok(mail)
+}
+
+/// Checks a whole mail.
+pub(crate) fn check(mail: &[u8]) -> Result<(), MailError> {
+    header(mail)?;
+    let (mut borders, mut fields, mut text) = (0, 0, 0);
+    let mut begin = 0;
+    for end in memchr_iter(b'\n', mail).chain(std::iter::once(mail.len())) {
+        let line = mail.get(begin..end).unwrap_or_default();
+        begin = end + 1;
+        if is_base64(line) {
+            continue;
+        }
+        text += line.len() + 1;
+        borders += usize::from(line.starts_with(b"--"));
+        let name = line.iter().position(|byte| !(33..=126).contains(byte) || *byte == b':');
+        fields += usize::from(name.is_some_and(|at| line.get(at) == Some(&b':')));
+        for (what, count, limit) in [
+            ("the parts", borders, MAX_BORDERS),
+            ("the header fields", fields, MAX_FIELDS),
+            ("the text bytes", text, MAX_TEXT_BYTES),
+        ] {
+            if count > limit {
+                return Err(MailError::TooComplex { what, limit });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_base64(line: &[u8]) -> bool {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    line.len() >= BASE64_LINE
+        && line.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_ends_at_the_first_empty_line() {
+        assert_eq!(header(b"A: b\r\nC: d\r\n\r\nbody"), Ok(&b"A: b\r\nC: d\r\n"[..]));
+        assert_eq!(header(b"A: b\n\nbody"), Ok(&b"A: b\n"[..]));
+        assert_eq!(header(b"A: b"), Ok(&b"A: b"[..]));
+        assert_eq!(header(b""), Ok(&b""[..]));
+        let long = format!("To: {}\r\n\r\nx", "a,".repeat(MAX_HEADER_BYTES / 2));
+        assert!(matches!(header(long.as_bytes()), Err(MailError::TooComplex { what: "the header bytes", .. })));
+    }
+
+    #[test]
+    fn structure_beyond_the_bounds_is_refused_and_files_are_not_counted() {
+        let mail = |body: String| check(format!("From: a@example.com\r\n\r\n{body}").as_bytes());
+        assert_eq!(mail(format!("{}\r\n", "A".repeat(76)).repeat(1 << 19)), Ok(()), "40 MB of base64");
+        for (body, says) in [
+            ("--b\r\n\r\n".repeat(MAX_BORDERS + 1), "the parts"),
+            ("a:\n".repeat(MAX_FIELDS + 1), "the header fields"),
+            ("a,".repeat(MAX_TEXT_BYTES / 2), "the text bytes"),
+        ] {
+            assert!(matches!(mail(body), Err(MailError::TooComplex { what, .. }) if what == says), "{says}");
+        }
+    }
+}

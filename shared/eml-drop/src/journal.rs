@@ -1,0 +1,50 @@
+//! Journal reports: a mail server's mail about a mail, which is attached to it. The attached one is the message; who received
+//! it stands in the report too, blind copies and members of lists included.
+
+use std::borrow::Cow;
+
+use mail_parser::{Message, PartType};
+use model::Participant;
+
+use crate::{
+    mail::{parse, parse_body},
+    people,
+};
+
+/// The header field that Exchange gives to its reports.
+const REPORT: &str = "X-MS-Journal-Report";
+
+/// What the reports call those who received the mail.
+const RECIPIENTS: [&str; 4] = ["Recipient:", "To:", "Cc:", "Bcc:"];
+
+/// The mail that a file is about, and the participants whom only the journal report names.
+pub(crate) struct Opened<'a> {
+    pub(crate) mail: Cow<'a, [u8]>,
+    pub(crate) others: Vec<Participant>,
+}
+
+/// Opens a journal report; any other mail is returned as it is.
+pub(crate) fn open(bytes: &[u8]) -> Opened<'_> {
+    let plain = || Opened { mail: Cow::Borrowed(bytes), others: Vec::new() };
+    let is_report =
+        parse(bytes).is_some_and(|mail| mail.headers().iter().any(|header| header.name().eq_ignore_ascii_case(REPORT)));
+    if !is_report {
+        return plain();
+    }
+    let Some(report) = parse_body(bytes) else { return plain() };
+    let mut attached = report.parts.iter().filter_map(|part| match &part.body {
+        PartType::Message(message) => Some(message),
+        _ => None,
+    });
+    let (Some(message), None) = (attached.next(), attached.next()) else { return plain() };
+    Opened { mail: Cow::Owned(message.raw_message().to_vec()), others: others(&report) }
+}
+
+fn others(report: &Message<'_>) -> Vec<Participant> {
+    let text = report.body_text(0).unwrap_or_default();
+    let lines = text.lines().map(str::trim);
+    let named = lines.filter_map(|line| RECIPIENTS.iter().find_map(|label| line.strip_prefix(label)));
+    // "To: member@example.com, Expanded: list@example.com"
+    let addresses = named.filter_map(|line| line.split(',').next());
+    addresses.filter_map(|address| people::of_address(address.trim().trim_matches(['<', '>']))).collect()
+}

@@ -1,0 +1,28 @@
+//! Reads what capture vendors hand over: one mail per captured message, alone or in a zip with a manifest.
+//!
+//! Pure: no clock, no network, no environment. `DESIGN.md` has the decisions.
+//!
+//! * [`Profile`] says which header fields have which meaning.
+//! * [`item_id`] identifies a mail, [`read`] makes an item of it, [`attachment`] returns the bytes of one of its files.
+//! * [`Package`] reads a zip entry by entry, and [`examine`] compares it with the vendor's manifest.
+
+mod attachments;
+mod bounds;
+mod chat;
+mod error;
+mod examine;
+mod journal;
+mod kind;
+mod mail;
+mod manifest;
+mod package;
+mod people;
+mod profile;
+
+pub use attachments::{EVIDENCE_ID, EVIDENCE_NAME, attachment};
+pub use error::{MailError, PackageError};
+pub use examine::{Entry, examine};
+pub use mail::{Delivered, MAX_MAIL_BYTES, digest_id, has_same_content, item_id, read};
+pub use manifest::Manifest;
+pub use package::{Kind as EntryKind, Package};
+pub use profile::{Participants, Profile, ProfileError};

@@ -1,0 +1,210 @@
+//! One mail becomes one item.
+
+use jiff::Timestamp;
+use mail_parser::{Message, MessageParser};
+use model::{Deletion, Item, ItemId, Kind, MailFact, MailField, Sha256};
+use serde_json::Value;
+
+use crate::{MailError, Profile, attachments, bounds, chat, journal, kind, people};
+
+/// The largest mail that is read: files of 150 MB, in base64.
+pub const MAX_MAIL_BYTES: u64 = 224 << 20;
+
+/// Header fields that the item keeps, and the characters of each. The evidence has all.
+const MAX_FIELDS: usize = 200;
+const MAX_FIELD_CHARS: usize = 2_000;
+
+/// What the header field of the customer's wrapped key ends with.
+const ENCRYPTED: &str = "-ENC-DATAKEY";
+
+/// How a mail was delivered.
+#[derive(Debug, Clone, Copy)]
+pub struct Delivered<'a> {
+    /// The item's id.
+    pub id: &'a ItemId,
+    /// The file in the inbox.
+    pub file: &'a str,
+    /// The name of the mail in the zip.
+    pub name: Option<&'a str>,
+    /// When the file was written to the inbox.
+    pub received: Timestamp,
+    /// The digest of the mail.
+    pub sha256: Sha256,
+}
+
+/// The id of a mail's item: the vendor's id, else the Message-ID, else the digest of the bytes. An id that an item cannot
+/// have is replaced by its digest.
+pub fn item_id(mail: &[u8], profile: &Profile) -> ItemId {
+    let named = bounds::check(mail).ok().and_then(|()| {
+        let opened = journal::open(mail);
+        let header = parse(&opened.mail)?;
+        let id = field(&header, &profile.id).or_else(|| Some(format!("<{}>", header.message_id()?)))?;
+        Some(id.parse().unwrap_or_else(|_| digest_id(id.as_bytes())))
+    });
+    named.unwrap_or_else(|| digest_id(mail))
+}
+
+/// The id of bytes that have no other.
+pub fn digest_id(bytes: &[u8]) -> ItemId {
+    ItemId::of_digest(&Sha256::of(bytes))
+}
+
+/// Reads a mail as an item, in the JSON of the item contract.
+///
+/// # Errors
+/// [`MailError`], all of them permanent.
+pub fn read(mail: &[u8], profile: &Profile, delivered: &Delivered<'_>) -> Result<Value, MailError> {
+    let mut value = content(mail, profile, delivered)?;
+    let evidence = attachments::evidence(delivered.sha256, mail.len() as u64)?;
+    let evidence = serde_json::to_value(evidence).map_err(|_| MailError::Json)?;
+    match value.get_mut("attachments").and_then(Value::as_array_mut) {
+        Some(files) => files.push(evidence),
+        None => value["attachments"] = Value::Array(vec![evidence]),
+    }
+    Ok(value)
+}
+
+/// Whether two mails with the same id are the same message. Transport adds header fields, and a second delivery may have
+/// other borders between its parts: only what the item says counts.
+pub fn has_same_content(one: &[u8], other: &[u8], profile: &Profile) -> bool {
+    let content = |mail: &[u8]| {
+        let id = digest_id(b"");
+        let delivered =
+            Delivered { id: &id, file: "", name: None, received: Timestamp::UNIX_EPOCH, sha256: Sha256::of(b"") };
+        let mut value = content(mail, profile, &delivered).ok()?;
+        // The same words about the same time by the same people; a status that changed since does not count.
+        value["mail"]["fields"] = Value::Null;
+        Some(value)
+    };
+    match (content(one), content(other)) {
+        (Some(one), Some(other)) => one == other,
+        _ => one == other,
+    }
+}
+
+fn content(bytes: &[u8], profile: &Profile, delivered: &Delivered<'_>) -> Result<Value, MailError> {
+    if bytes.is_empty() {
+        return Err(MailError::Empty);
+    }
+    bounds::check(bytes)?;
+    let opened = journal::open(bytes);
+    let header = parse(&opened.mail).ok_or(MailError::NotMail)?;
+    if let Some(encrypted) = header.headers().iter().find(|header| is_key(header.name())) {
+        return Err(MailError::Encrypted(encrypted.name().chars().take(100).collect()));
+    }
+    if header.from().is_none() && header.date().is_none() {
+        return Err(MailError::NotMail);
+    }
+    let date = header.date().filter(|date| date.is_valid()).map(mail_parser::DateTime::to_timestamp);
+    let message_time = date.and_then(|second| Timestamp::from_second(second).ok()).ok_or(MailError::NoDate)?;
+    let from = people::sender(&header, profile.participants).ok_or(MailError::NoSender)?;
+    let mut to = people::recipients(&header, &from, profile.participants);
+    for other in opened.others {
+        if from.email != other.email && !to.iter().any(|known| known.email == other.email) {
+            to.push(other);
+        }
+    }
+    let body = parse_body(&opened.mail).ok_or(MailError::NotMail)?;
+    let files = attachments::declared(&body)?;
+    let word = field(&header, &profile.kind);
+    let kind = kind::kind(word.as_deref(), &files);
+    let item = Item {
+        id: delivered.id.clone(),
+        message_id: None,
+        network: field(&header, &profile.network),
+        message_time,
+        archived_time: delivered.received,
+        direction: None,
+        chat: chat::chat(&header, profile, &from, &to),
+        from,
+        to,
+        text: text(&body),
+        attachments: files,
+        quoted: None,
+        mentions: Vec::new(),
+        forwarded: None,
+        frequently_forwarded: None,
+        disappearing_seconds: None,
+        target: None,
+        reaction: None,
+        deletion: (kind == Kind::Delete).then_some(Deletion { scope: None, by: None, state: None }),
+        call: kind::call(&kind, word.as_deref()),
+        location: None,
+        contacts: Vec::new(),
+        poll: None,
+        event: None,
+        business: None,
+        reason: None,
+        upload: None,
+        mail: Some(MailFact {
+            file: delivered.file.to_owned(),
+            name: delivered.name.map(str::to_owned),
+            subject: header.subject().map(|subject| subject.chars().take(MAX_FIELD_CHARS).collect()),
+            fields: fields(&header),
+        }),
+        kind,
+    };
+    serde_json::to_value(&item).map_err(|_| MailError::Json)
+}
+
+fn is_key(name: &str) -> bool {
+    name.len() >= ENCRYPTED.len()
+        && name.get(name.len() - ENCRYPTED.len()..).is_some_and(|end| end.eq_ignore_ascii_case(ENCRYPTED))
+}
+
+/// The header of a mail. It is parsed alone and is bounded: a list of addresses takes 30 times its bytes.
+pub(crate) fn parse(mail: &[u8]) -> Option<Message<'_>> {
+    let header = bounds::header(mail).ok()?;
+    MessageParser::new()
+        .with_address_headers()
+        .with_date_headers()
+        .with_message_ids()
+        .default_header_text()
+        .parse_headers(header)
+}
+
+/// The parts of a mail. Of their header fields only those are kept that say what a part is.
+pub(crate) fn parse_body(mail: &[u8]) -> Option<Message<'_>> {
+    MessageParser::new().with_mime_headers().default_header_ignore().parse(mail)
+}
+
+/// The first of some header fields that is not empty.
+pub(crate) fn field(mail: &Message<'_>, names: &[String]) -> Option<String> {
+    names.iter().find_map(|name| {
+        let mut values = mail.headers().iter().filter(|header| header.name().eq_ignore_ascii_case(name));
+        values.find_map(|header| value(mail, header))
+    })
+}
+
+fn value(mail: &Message<'_>, header: &mail_parser::Header<'_>) -> Option<String> {
+    let text = match header.value().as_text() {
+        Some(text) => text.to_owned(),
+        None => {
+            let raw = mail.raw_message.get(header.offset_start as usize..header.offset_end as usize)?;
+            String::from_utf8_lossy(raw).into_owned()
+        }
+    };
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// The header fields that the vendor added, in order.
+fn fields(mail: &Message<'_>) -> Vec<MailField> {
+    let extra =
+        mail.headers().iter().filter(|header| header.name().get(..2).is_some_and(|x| x.eq_ignore_ascii_case("x-")));
+    extra
+        .take(MAX_FIELDS)
+        .map(|header| MailField {
+            name: header.name().chars().take(MAX_FIELD_CHARS).collect(),
+            value: value(mail, header).unwrap_or_default().chars().take(MAX_FIELD_CHARS).collect(),
+        })
+        .collect()
+}
+
+/// All texts of a mail, one behind the other; HTML only where there is no plain text.
+fn text(mail: &Message<'_>) -> Option<String> {
+    let texts = (0..mail.text_body_count()).filter_map(|place| mail.body_text(place));
+    let texts: Vec<String> = texts.map(|text| text.replace("\r\n", "\n").trim_end().to_owned()).collect();
+    let text = texts.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n");
+    (!text.is_empty()).then_some(text)
+}

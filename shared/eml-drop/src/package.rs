@@ -1,0 +1,219 @@
+//! A vendor's zip, read entry by entry from anything that can be read in pieces.
+
+use std::{
+    collections::HashSet,
+    io::{self, Read, Seek, SeekFrom},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use zip::{ZipArchive, result::ZipError};
+
+use crate::PackageError;
+
+/// The zip of one delivery.
+pub struct Package<R> {
+    archive: ZipArchive<Bounded<R>>,
+    entries: Vec<Found>,
+}
+
+struct Found {
+    /// Its place in the zip.
+    place: usize,
+    name: String,
+    kind: Kind,
+    /// Why it must not be read.
+    refused: Option<PackageError>,
+}
+
+/// What an entry is by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `.eml`
+    Mail,
+    /// `.mf`
+    Manifest,
+    /// Anything else.
+    Other,
+}
+
+const END: &[u8] = b"PK\x05\x06";
+const END_BYTES: usize = 22;
+const END64: &[u8] = b"PK\x06\x06";
+const LOCATOR64: &[u8] = b"PK\x06\x07";
+const LOCATOR64_BYTES: usize = 20;
+
+impl<R: Read + Seek> Package<R> {
+    /// The most entries of a zip. The reader takes some hundred bytes of memory for each.
+    pub const MAX_ENTRIES: u64 = 100_000;
+
+    /// The most bytes that are read to find the entries.
+    const MAX_DIRECTORY_BYTES: u64 = 32 << 20;
+
+    /// Finds the entries of a zip.
+    ///
+    /// # Errors
+    /// [`PackageError`]; [`PackageError::Io`] alone is transient.
+    pub fn open(mut reader: R) -> Result<Self, PackageError> {
+        if declared_entries(&mut reader)? > Self::MAX_ENTRIES {
+            return Err(PackageError::TooManyEntries { limit: Self::MAX_ENTRIES });
+        }
+        let left = Arc::new(AtomicU64::new(Self::MAX_DIRECTORY_BYTES));
+        let bounded = Bounded { reader, left: Arc::clone(&left) };
+        let archive = ZipArchive::new(bounded).map_err(|error| match error {
+            ZipError::Io(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                PackageError::TooManyEntries { limit: Self::MAX_ENTRIES }
+            }
+            error => failed(error, PackageError::Damaged),
+        })?;
+        left.store(u64::MAX, Ordering::Relaxed);
+        if archive.has_duplicate_names() {
+            return Err(PackageError::DuplicateNames);
+        }
+        let mut entries = Vec::with_capacity(archive.len());
+        let mut seen = HashSet::new();
+        for place in 0..archive.len() {
+            let entry = archive.by_index_data(place).map_err(|error| failed(error, PackageError::Damaged))?;
+            let name = String::from_utf8_lossy(entry.name_raw()).into_owned();
+            if entry.is_dir() || is_shadow(&name) {
+                continue;
+            }
+            if !seen.insert(name.clone()) {
+                return Err(PackageError::DuplicateNames);
+            }
+            let refused = match () {
+                () if !is_relative(&name) => Some(PackageError::Name),
+                () if entry.is_symlink() => Some(PackageError::Link),
+                () if entry.encrypted() => Some(PackageError::Encrypted),
+                () => None,
+            };
+            entries.push(Found { place, kind: kind(&name), name, refused });
+        }
+        Ok(Self { archive, entries })
+    }
+
+    /// The names of all files in the zip, in its order.
+    pub fn names(&self) -> impl Iterator<Item = (&str, Kind)> {
+        self.entries.iter().map(|entry| (entry.name.as_str(), entry.kind))
+    }
+
+    /// Reads the file with a place among [`names`](Self::names), and checks it against the zip's checksum. The reading stops
+    /// at `limit` bytes, whatever the zip declares.
+    ///
+    /// # Errors
+    /// [`PackageError`]; [`PackageError::Io`] alone is transient.
+    pub fn read(&mut self, at: usize, limit: u64) -> Result<Vec<u8>, PackageError> {
+        let found = self.entries.get(at).ok_or(PackageError::DamagedEntry)?;
+        if let Some(refused) = &found.refused {
+            return Err(refused.clone());
+        }
+        let entry = self.archive.by_index(found.place).map_err(|error| failed(error, PackageError::DamagedEntry))?;
+        let mut bytes = Vec::new();
+        let read = entry.take(limit.saturating_add(1)).read_to_end(&mut bytes);
+        read.map_err(|error| failed(ZipError::Io(error), PackageError::DamagedEntry))?;
+        if bytes.len() as u64 > limit { Err(PackageError::TooLarge { limit }) } else { Ok(bytes) }
+    }
+}
+
+/// A reader that could not read is told from bytes that are wrong: those are the zip crate's own errors, of other kinds.
+fn failed(error: ZipError, permanent: PackageError) -> PackageError {
+    match error {
+        ZipError::Io(error)
+            if error.kind() == io::ErrorKind::Other && error.get_ref().is_some_and(|inner| inner.is::<Unread>()) =>
+        {
+            PackageError::Io(error.to_string())
+        }
+        _ => permanent,
+    }
+}
+
+/// The reader failed, and the zip is not to blame.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Unread(io::Error);
+
+/// Ends after so many bytes while the directory is read.
+struct Bounded<R> {
+    reader: R,
+    left: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(into).map_err(|error| io::Error::other(Unread(error)))?;
+        let left = self.left.load(Ordering::Relaxed);
+        if left != u64::MAX {
+            let left = left.checked_sub(read as u64).ok_or(io::ErrorKind::FileTooLarge)?;
+            self.left.store(left, Ordering::Relaxed);
+        }
+        Ok(read)
+    }
+}
+
+impl<R: Seek> Seek for Bounded<R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.reader.seek(to)
+    }
+}
+
+/// The most entries that an end record of the zip declares. The zip crate makes room for as many as are declared, so they are
+/// looked at first; what looks like several end records counts as each of them.
+fn declared_entries(reader: &mut (impl Read + Seek)) -> Result<u64, PackageError> {
+    const TAIL: usize = (1 << 16) + END_BYTES + LOCATOR64_BYTES + (1 << 10);
+    let io = |error: io::Error| PackageError::Io(error.to_string());
+    let length = reader.seek(SeekFrom::End(0)).map_err(io)?;
+    let from = length.saturating_sub(TAIL as u64);
+    reader.seek(SeekFrom::Start(from)).map_err(io)?;
+    let mut tail = Vec::new();
+    reader.take(TAIL as u64).read_to_end(&mut tail).map_err(io)?;
+    reader.seek(SeekFrom::Start(0)).map_err(io)?;
+    let mut most = None;
+    for end in memchr::memmem::find_iter(&tail, END) {
+        let Some(count) = number::<2>(&tail, end + 10) else { continue };
+        most = most.max(Some(count));
+        let locator = end
+            .checked_sub(LOCATOR64_BYTES)
+            .filter(|at| tail.get(*at..).is_some_and(|tail| tail.starts_with(LOCATOR64)));
+        let Some(locator) = locator else { continue };
+        // A record that does not lie right before its locator is not as any vendor writes it.
+        let record = number::<8>(&tail, locator + 8).and_then(|at| usize::try_from(at.checked_sub(from)?).ok());
+        let record = record.filter(|record| *record < locator).ok_or(PackageError::Damaged)?;
+        let between = tail.get(record..locator).unwrap_or_default();
+        for at in memchr::memmem::find_iter(between, END64) {
+            most = most.max(Some(number::<8>(between, at + 32).unwrap_or(u64::MAX)));
+        }
+    }
+    most.ok_or(PackageError::Damaged)
+}
+
+fn number<const BYTES: usize>(bytes: &[u8], at: usize) -> Option<u64> {
+    let bytes = bytes.get(at..at.checked_add(BYTES)?)?;
+    Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+}
+
+fn kind(name: &str) -> Kind {
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+    match extension.as_deref() {
+        Some("eml") => Kind::Mail,
+        Some("mf") => Kind::Manifest,
+        _ => Kind::Other,
+    }
+}
+
+/// Nothing is ever written under an entry's name. But a vendor writes no such name, so somebody else has.
+fn is_relative(name: &str) -> bool {
+    let drive = name.as_bytes().get(1) == Some(&b':');
+    !name.is_empty()
+        && !drive
+        && !name.starts_with('/')
+        && !name.contains(|c: char| c == '\\' || c.is_control())
+        && !name.split('/').any(|part| part == "..")
+}
+
+/// What a Mac or Windows adds to a zip that it packs.
+fn is_shadow(name: &str) -> bool {
+    let own = name.rsplit('/').next().unwrap_or(name);
+    name.starts_with("__MACOSX/") || own.starts_with("._") || matches!(own, ".DS_Store" | "Thumbs.db" | "desktop.ini")
+}

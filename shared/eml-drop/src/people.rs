@@ -1,0 +1,168 @@
+//! Who took part in a message, by the addresses of its mail.
+
+use mail_parser::{Addr, Message};
+use model::{MailboxAddress, Participant};
+
+use crate::profile::Participants;
+
+/// The digits of a phone number with its country code. Shorter ones are not told from other numbers.
+const DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
+/// The digits of a local part that is a phone number: shorter ones may be an employee's number.
+const LOCAL_DIGITS: std::ops::RangeInclusive<usize> = 10..=15;
+
+/// The sender, else the one who sent it in somebody's name.
+pub(crate) fn sender(mail: &Message<'_>, how: Participants) -> Option<Participant> {
+    let from = mail.from().and_then(|from| from.iter().find_map(|addr| participant(addr, how)));
+    from.or_else(|| mail.sender()?.iter().find_map(|addr| participant(addr, how)))
+}
+
+/// All other participants once, in the order of To, Cc and Bcc.
+pub(crate) fn recipients(mail: &Message<'_>, sender: &Participant, how: Participants) -> Vec<Participant> {
+    let mut recipients = Vec::new();
+    let mut seen = std::collections::HashSet::from([sender.clone()]);
+    let fields = mail.all_to().chain(mail.all_cc()).chain(mail.all_bcc());
+    for participant in fields.flat_map(|field| field.iter()).filter_map(|addr| participant(addr, how)) {
+        if seen.insert(participant.clone()) {
+            recipients.push(participant);
+        }
+    }
+    recipients
+}
+
+/// A participant who is known by an address alone.
+pub(crate) fn of_address(address: &str) -> Option<Participant> {
+    let email: MailboxAddress = address.parse().ok()?;
+    Some(Participant { email: Some(email.into()), ..Participant::default() })
+}
+
+/// The participant of an address: `"Ana Sousa +351210000001" <ana.sousa@bank.example>`.
+///
+/// A wrong number would file the message in another person's mailbox, and a display name may hold a name that its owner chose.
+/// So an address that is made of a number decides; a display name decides only where it holds exactly one number.
+fn participant(addr: &Addr<'_>, how: Participants) -> Option<Participant> {
+    let display = addr.name().map(str::trim).filter(|name| !name.is_empty());
+    let address = addr.address().map(str::trim).filter(|address| !address.is_empty());
+    let local = address.and_then(|address| local_number(address.split_once('@').map_or(address, |(local, _)| local)));
+    let email = address
+        .filter(|_| local.is_none())
+        .and_then(|address| address.parse::<MailboxAddress>().ok())
+        .map(String::from);
+    let (phone, name) = match how {
+        Participants::Address => (None, display.map(str::to_owned)),
+        Participants::NumberAndAddress => {
+            let numbers = display.map(numbers).unwrap_or_default();
+            let phone = local.clone().or_else(|| match numbers.as_slice() {
+                [only] => Some(only.digits.clone()),
+                _ => None,
+            });
+            let name = display.map(|display| match numbers.as_slice() {
+                [only] if Some(&only.digits) == phone.as_ref() => without(display, &only.range),
+                _ => display.to_owned(),
+            });
+            (phone.map(|digits| format!("+{digits}")), name)
+        }
+    };
+    let name = name.filter(|name| !name.is_empty());
+    // What is neither a number nor a mailbox address still names the participant.
+    let name = name.or_else(|| address.filter(|_| phone.is_none() && email.is_none()).map(str::to_owned));
+    let participant = Participant { name, phone, whatsapp_id: None, email };
+    (participant != Participant::default()).then_some(participant)
+}
+
+/// A phone number in a display name.
+struct Number {
+    digits: String,
+    range: std::ops::Range<usize>,
+}
+
+/// The phone numbers in a display name: a plus and digits, with the marks between them that people write; or a name that is
+/// made of digits alone.
+fn numbers(display: &str) -> Vec<Number> {
+    let mut numbers = Vec::new();
+    let mut from = 0;
+    while let Some(plus) = display.get(from..).and_then(|rest| rest.find('+')).map(|at| from + at) {
+        let rest = display.get(plus + 1..).unwrap_or_default();
+        let length = rest.find(|c: char| !(c.is_ascii_digit() || " ()-.\u{a0}".contains(c))).unwrap_or(rest.len());
+        let length =
+            rest.get(..length).and_then(|number| number.rfind(|c: char| c.is_ascii_digit())).map_or(0, |at| at + 1);
+        let digits: String = rest.get(..length).unwrap_or_default().chars().filter(char::is_ascii_digit).collect();
+        from = plus + 1 + length;
+        if DIGITS.contains(&digits.len()) {
+            numbers.push(Number { digits, range: plus..from });
+        }
+    }
+    if numbers.is_empty()
+        && let Some(digits) = local_number(display)
+    {
+        numbers.push(Number { digits, range: 0..display.len() });
+    }
+    numbers
+}
+
+/// The number that a text is made of.
+fn local_number(text: &str) -> Option<String> {
+    let digits = text.strip_prefix('+').or_else(|| text.strip_prefix("00")).unwrap_or(text);
+    let is_number = LOCAL_DIGITS.contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.to_owned())
+}
+
+/// A display name without a number, and without the marks around it.
+fn without(display: &str, range: &std::ops::Range<usize>) -> String {
+    let around = |c: char| c.is_whitespace() || "()[]<>,;:-|/".contains(c);
+    let before = display.get(..range.start).unwrap_or_default().trim_end_matches(around);
+    let behind = display.get(range.end..).unwrap_or_default().trim_start_matches(around);
+    let joint = if before.is_empty() || behind.is_empty() { "" } else { " " };
+    format!("{before}{joint}{behind}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(display: &str, address: &str, how: Participants) -> (Option<String>, Option<String>, Option<String>) {
+        let name = (!display.is_empty()).then_some(display);
+        let Participant { name, phone, email, .. } = participant(&Addr::new(name, address), how).unwrap_or_default();
+        (name, phone, email)
+    }
+
+    #[test]
+    fn number_comes_from_display_name_or_address_and_address_is_kept_where_it_is_one() {
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        for (display, address, name, phone, email) in [
+            ("+447700900123 Client", "447700900123@nomail.example", "Client", "+447700900123", ""),
+            (
+                "Ana Sousa +351210000001",
+                "Ana.Sousa@bank.example",
+                "Ana Sousa",
+                "+351210000001",
+                "ana.sousa@bank.example",
+            ),
+            ("Ana Sousa (+351 210 000 001)", "ana@bank.example", "Ana Sousa", "+351210000001", "ana@bank.example"),
+            ("Ana Sousa", "ana@bank.example", "Ana Sousa", "", "ana@bank.example"),
+            ("", "447700900123@nomail.example", "", "+447700900123", ""),
+            ("447700900123", "client@nomail.example", "", "+447700900123", "client@nomail.example"),
+            // Nine digits may be an employee's number.
+            ("Bo", "123456789@bank.example", "Bo", "", "123456789@bank.example"),
+            ("דנה +972500000000", "dana@bank.example", "דנה", "+972500000000", "dana@bank.example"),
+            ("C++ team", "cpp@bank.example", "C++ team", "", "cpp@bank.example"),
+            ("Client", "not an address", "Client", "", ""),
+        ] {
+            let expected = (some(name), some(phone), some(email));
+            assert_eq!(read(display, address, Participants::NumberAndAddress), expected, "{display} <{address}>");
+        }
+    }
+
+    #[test]
+    fn name_that_holds_another_number_does_not_decide_whose_mailbox_it_is() {
+        let how = Participants::NumberAndAddress;
+        let (name, phone, _) = read("+351210000001 Client", "447700900123@nomail.example", how);
+        assert_eq!((name.as_deref(), phone.as_deref()), (Some("+351210000001 Client"), Some("+447700900123")));
+        let (_, phone, _) = read("+447700900123 +351210000001", "client@nomail.example", how);
+        assert_eq!(phone, None, "two numbers: neither is certain");
+        let (name, phone, email) = read("Ana +351210000001", "ana@bank.example", Participants::Address);
+        assert_eq!(
+            (name.as_deref(), phone, email.as_deref()),
+            (Some("Ana +351210000001"), None, Some("ana@bank.example"))
+        );
+    }
+}

@@ -1,0 +1,246 @@
+//! Mails as vendors write them, and as nobody should. All fixtures are our own.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use eml_drop::{Delivered, MailError, Participants, Profile, attachment, has_same_content, item_id, read};
+use model::{AttachmentId, Captured, ItemId, Sha256};
+use pretty_assertions::assert_eq;
+use serde_json::{Value, json};
+
+fn item_of(mail: &[u8], profile: &Profile) -> Result<Value, MailError> {
+    let id = item_id(mail, profile);
+    let received = "2026-11-21T01:00:00Z".parse().unwrap();
+    let delivered =
+        Delivered { id: &id, file: "inbox/v/a.zip", name: Some("1.eml"), received, sha256: Sha256::of(mail) };
+    let value = read(mail, profile, &delivered)?;
+    // Whatever is read is an item of the contract.
+    let captured = Captured::from_value(value.clone(), &id).unwrap_or_else(|error| panic!("{error}"));
+    assert!(captured.item.evidence().is_some());
+    Ok(value)
+}
+
+fn lines(text: &str) -> Vec<u8> {
+    text.replace('\n', "\r\n").into_bytes()
+}
+
+const PLAIN: &str = "Date: Fri, 20 Nov 2026 09:14:03 +0000\nFrom: \"+447700900123 Client\" <447700900123@nomail.example>\n\
+    To: \"Ana Sousa +351210000001\" <ana.sousa@bank.example>\nSubject: WhatsApp message\n\
+    X-TELEMESSAGE-ArchiveMessageID: 5550001\nX-TELEMESSAGE-GroupID:\nX-TELEMESSAGE-THREAD_ID: 777\n\
+    X-TELEMESSAGE-Status: Something New\nMIME-Version: 1.0\n\
+    Content-Type: text/plain; charset=utf-8\n\nOl\u{e1}, tudo bem?\n";
+
+#[test]
+fn telemessage_mail_becomes_an_item_with_number_and_address() {
+    let mail = lines(PLAIN);
+    let item = item_of(&mail, &Profile::telemessage()).unwrap();
+    let sha256 = Sha256::of(&mail).to_string();
+    let field = |name: &str, value: &str| json!({"name": name, "value": value});
+    assert_eq!(
+        item,
+        json!({"id": "5550001", "type": "text", "messageTime": "2026-11-20T09:14:03Z", "archivedTime": "2026-11-21T01:00:00Z",
+            "chat": {"id": "777", "type": "individual"},
+            "from": {"name": "Client", "phone": "+447700900123"},
+            "to": [{"name": "Ana Sousa", "phone": "+351210000001", "email": "ana.sousa@bank.example"}],
+            "text": "Ol\u{e1}, tudo bem?",
+            "attachments": [{"id": "evidence", "name": "whatsapp-item.eml", "contentType": "application/octet-stream",
+                "size": mail.len(), "sha256": sha256, "evidence": true}],
+            "mail": {"file": "inbox/v/a.zip", "name": "1.eml", "subject": "WhatsApp message", "fields": [
+                field("X-TELEMESSAGE-ArchiveMessageID", "5550001"), field("X-TELEMESSAGE-GroupID", ""),
+                field("X-TELEMESSAGE-THREAD_ID", "777"), field("X-TELEMESSAGE-Status", "Something New")]}})
+    );
+}
+
+#[test]
+fn group_call_deletion_and_unknown_kinds_are_what_the_header_says() {
+    let with = |header: &str| {
+        item_of(&lines(&PLAIN.replace("X-TELEMESSAGE-GroupID:\n", header)), &Profile::telemessage()).unwrap()
+    };
+    let group = with("X-TELEMESSAGE-GroupID: g-1\nX-TELEMESSAGE-GROUP_NAME: =?utf-8?q?Equipa_caf=C3=A9?=\n");
+    assert_eq!(group["chat"], json!({"id": "g-1", "type": "group", "name": "Equipa café"}));
+    let call = with("X-TELEMESSAGE-MessageType: Missed Video Call\n");
+    assert_eq!((&call["type"], &call["call"]), (&json!("call"), &json!({"media": "video", "status": "missed"})));
+    let deleted = with("X-TELEMESSAGE-MessageType: DELETED\n");
+    assert_eq!((&deleted["type"], &deleted["deletion"]), (&json!("delete"), &json!({})));
+    assert_eq!(with("X-TELEMESSAGE-MessageType: Hologram v2\n")["type"], json!("Hologram v2"));
+    assert_eq!(with("X-TELEMESSAGE-Network: WhatsApp Cloud\n")["network"], json!("WhatsApp Cloud"));
+}
+
+#[test]
+fn files_keep_their_bytes_and_the_mail_is_the_evidence() {
+    let mail = lines(
+        "Date: Fri, 20 Nov 2026 09:14:03 +0000\nFrom: \"+447700900123\" <447700900123@nomail.example>\nTo: ana@bank.example\n\
+         X-TELEMESSAGE-ArchiveMessageID: 2\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\
+         Content-Type: multipart/alternative; boundary=c\n\n--c\nContent-Type: text/plain\n\nsee the file\n--c\n\
+         Content-Type: text/html\n\n<p>see the file</p>\n--c--\n--b\n\
+         Content-Type: text/csv; charset=iso-8859-1\nContent-Disposition: attachment; filename=\"list.csv\"\n\
+         Content-Transfer-Encoding: base64\n\nY2Fm6TsxCg==\n--b\nContent-Type: image/png\n\
+         Content-Disposition: inline; filename=\"../../etc/passwd\"\nContent-Transfer-Encoding: base64\n\niVBORw0KGgo=\n\
+         --b\nContent-Type: text/plain\nContent-Disposition: attachment; filename=plain.txt\n\nas it is\n--b--\n",
+    );
+    let item = item_of(&mail, &Profile::telemessage()).unwrap();
+    assert_eq!((&item["type"], &item["text"]), (&json!("document"), &json!("see the file")));
+    let files = item["attachments"].as_array().unwrap();
+    let names: Vec<_> = files.iter().map(|file| file["name"].as_str().unwrap_or_default()).collect();
+    assert_eq!(names, ["list.csv", "../../etc/passwd", "plain.txt", "whatsapp-item.eml"]);
+    let bytes = |file: &Value| {
+        let id = AttachmentId::try_from(file["id"].as_str().unwrap().to_owned()).unwrap();
+        let bytes = attachment(&mail, &id).unwrap();
+        assert_eq!(file["sha256"].as_str(), Some(Sha256::of(&bytes).to_string().as_str()));
+        bytes
+    };
+    assert_eq!(bytes(&files[0]), b"caf\xe9;1\n", "not converted to UTF-8");
+    assert_eq!(bytes(&files[1]), b"\x89PNG\r\n\x1a\n");
+    assert_eq!(bytes(&files[2]), b"as it is");
+    assert_eq!(bytes(&files[3]), mail);
+    assert_eq!(attachment(&mail, &AttachmentId::try_from("part-99".to_owned()).unwrap()), None);
+}
+
+#[test]
+fn encrypted_and_unreadable_mails_say_why() {
+    let plain = |from: &str, to: &str| item_of(&lines(&PLAIN.replace(from, to)), &Profile::telemessage()).err();
+    let encrypted = plain("X-TELEMESSAGE-Status", "X-TELEMESSAGE-ENC-DATAKEY");
+    assert_eq!(encrypted, Some(MailError::Encrypted("X-TELEMESSAGE-ENC-DATAKEY".to_owned())));
+    assert_eq!(plain("Date: Fri, 20 Nov 2026 09:14:03 +0000\n", ""), Some(MailError::NoDate));
+    assert_eq!(plain("From: \"+447700900123 Client\" <447700900123@nomail.example>\n", ""), Some(MailError::NoSender));
+    assert_eq!(item_of(b"", &Profile::telemessage()).err(), Some(MailError::Empty));
+    assert_eq!(item_of(b"\x89PNG\r\n\x1a\n\r\n\0\0", &Profile::telemessage()).err(), Some(MailError::NotMail));
+}
+
+#[test]
+fn id_is_the_vendors_else_the_message_id_else_the_digest() {
+    let id = |mail: &[u8], profile: &Profile| item_id(mail, profile).to_string();
+    let telemessage = Profile::telemessage();
+    assert_eq!(id(&lines(PLAIN), &telemessage), "5550001");
+    let without = PLAIN.replace("X-TELEMESSAGE-ArchiveMessageID: 5550001", "Message-ID: <a.b@vendor.example>");
+    assert_eq!(id(&lines(&without), &telemessage), "<a.b@vendor.example>");
+    let neither = lines(&PLAIN.replace("X-TELEMESSAGE-ArchiveMessageID: 5550001\n", ""));
+    assert_eq!(id(&neither, &telemessage), format!("sha256:{}", Sha256::of(&neither)));
+    let long = "9".repeat(300);
+    let too_long = lines(&PLAIN.replace("5550001", &long));
+    assert_eq!(id(&too_long, &telemessage), format!("sha256:{}", Sha256::of(long.as_bytes())));
+    assert!(id(b"", &telemessage).starts_with("sha256:"));
+    assert_eq!(id(&lines(PLAIN), &Profile::generic("id=x-telemessage-thread_id").unwrap()), "777");
+}
+
+#[test]
+fn same_content_is_told_from_another_message_with_the_same_id() {
+    let profile = Profile::telemessage();
+    let one = lines(PLAIN);
+    let trace = b"Received: from a by b; Fri, 20 Nov 2026 10:00:00 +0000\r\nReturn-Path: <x@y.example>\r\n";
+    let transported = [&trace[..], &one[..]].concat();
+    assert!(has_same_content(&one, &transported, &profile));
+    assert!(has_same_content(&one, &lines(&PLAIN.replace("Something New", "Delivered")), &profile));
+    for (from, to) in
+        [("tudo bem", "tudo mal"), ("09:14:03", "09:14:04"), ("Ana Sousa +351210000001", "Ana +351210000002")]
+    {
+        assert!(!has_same_content(&one, &lines(&PLAIN.replace(from, to)), &profile), "{to}");
+    }
+    assert!(!has_same_content(&one, b"", &profile));
+}
+
+/// A chat server's exporter for Global Relay.
+#[test]
+fn generic_profile_reads_an_export_for_global_relay() {
+    let relay = lines(
+        "MIME-Version: 1.0\nX-GlobalRelay-MsgType: Mattermost\nX-Mattermost-ChannelID: 7hj3\nX-Mattermost-ChannelName: Deals\n\
+         X-Mattermost-ChannelType: private\nFrom: ana@bank.example\nTo: ana@bank.example,bo@bank.example,chi@bank.example\n\
+         Subject: Mattermost Compliance Export: Deals\nDate: Fri, 20 Nov 2026 18:00:00 +0000\nPrecedence: bulk\n\
+         Content-Type: multipart/mixed; boundary=m\n\n--m\nContent-Type: multipart/alternative; boundary=n\n\n--n\n\
+         Content-Transfer-Encoding: quoted-printable\nContent-Type: text/plain; charset=UTF-8\n\nana: pre=C3=A7o?\nbo: 12\n--n\n\
+         Content-Type: text/html; charset=UTF-8\n\n<ul><li>x</li></ul>\n--n--\n--m--\n",
+    );
+    let fields = "chat=X-Mattermost-ChannelID,group=X-Mattermost-ChannelID,chat-name=X-Mattermost-ChannelName,network=X-GlobalRelay-MsgType";
+    let profile = Profile::generic(fields).unwrap().with_participants(Participants::Address);
+    let item = item_of(&relay, &profile).unwrap();
+    assert_eq!(item["network"], json!("Mattermost"));
+    assert_eq!(item["chat"], json!({"id": "7hj3", "type": "group", "name": "Deals"}));
+    assert_eq!(item["to"], json!([{"email": "bo@bank.example"}, {"email": "chi@bank.example"}]), "the sender once");
+    assert_eq!(item["text"], json!("ana: preço?\nbo: 12"));
+    assert!(item["id"].as_str().unwrap().starts_with("sha256:"));
+}
+
+/// An exporter of a team messenger, with HTML alone in an old character set.
+#[test]
+fn generic_profile_reads_html_in_an_old_character_set() {
+    let messenger = lines(
+        "Message-ID: <20261120.9d2@export.example>\nDate: Fri, 20 Nov 2026 18:00:00 -0500\n\
+         From: =?UTF-8?B?0JDQvdC90LA=?= <anna@bank.example>\nTo: undisclosed-recipients:;\nBcc: \"Li Wei\" <li@bank.example>\n\
+         X-Conversation-Id: dm-17\nX-Kind: chat\nSubject: direct message\nContent-Type: text/html; charset=windows-1251\n\
+         Content-Transfer-Encoding: 8bit\n\n",
+    );
+    let messenger = [messenger, b"<div>\xcf\xf0\xe8\xe2\xe5\xf2</div>\r\n".to_vec()].concat();
+    let item = item_of(&messenger, &Profile::generic("chat=X-Conversation-Id,type=X-Kind").unwrap()).unwrap();
+    assert_eq!((&item["id"], &item["type"]), (&json!("<20261120.9d2@export.example>"), &json!("text")));
+    assert_eq!((&item["from"]["name"], &item["text"]), (&json!("Анна"), &json!("Привет")));
+    assert_eq!(item["to"], json!([{"name": "Li Wei", "email": "li@bank.example"}]));
+    assert_eq!((&item["messageTime"], &item["chat"]["type"]), (&json!("2026-11-20T23:00:00Z"), &json!("individual")));
+}
+
+/// Exchange's journal.
+#[test]
+fn generic_profile_reads_the_mail_in_a_journal_report() {
+    let journal = lines(
+        "From: <MicrosoftExchange329e71ec88ae4615bbc36ab6ce41109e@bank.example>\nTo: <journal@bank.example>\n\
+         Date: Fri, 20 Nov 2026 19:00:00 +0000\nMessage-ID: <journal-1@bank.example>\nX-MS-Journal-Report:\nMIME-Version: 1.0\n\
+         Content-Type: multipart/mixed; boundary=j\n\n--j\nContent-Type: text/plain; charset=us-ascii\n\n\
+         Sender: gateway@vendor.example\nSubject: WhatsApp with client\nMessage-Id: <m-9@vendor.example>\n\
+         To: ana@bank.example\nBcc: audit@bank.example\nTo: bo@bank.example, Expanded: team@bank.example\n--j\n\
+         Content-Type: message/rfc822\n\nDate: Fri, 20 Nov 2026 18:59:00 +0000\nFrom: \"Client +447700900123\" <gateway@vendor.example>\n\
+         To: ana@bank.example\nMessage-ID: <m-9@vendor.example>\nSubject: WhatsApp with client\n\
+         Content-Type: multipart/mixed; boundary=k\n\n--k\nContent-Type: text/plain\n\nhello\n--k\n\
+         Content-Type: application/pdf\nContent-Disposition: attachment; filename=t.pdf\nContent-Transfer-Encoding: base64\n\nJVBERg==\n--k--\n--j--\n",
+    );
+    let item = item_of(&journal, &Profile::generic("").unwrap()).unwrap();
+    assert_eq!(item["id"], json!("<m-9@vendor.example>"));
+    assert_eq!((&item["messageTime"], &item["text"]), (&json!("2026-11-20T18:59:00Z"), &json!("hello")));
+    assert_eq!(item["from"]["phone"], json!("+447700900123"));
+    let to: Vec<_> = item["to"].as_array().unwrap().iter().map(|to| to["email"].as_str().unwrap()).collect();
+    assert_eq!(to, ["ana@bank.example", "audit@bank.example", "bo@bank.example"]);
+    let id = AttachmentId::try_from(item["attachments"][0]["id"].as_str().unwrap().to_owned()).unwrap();
+    assert_eq!(attachment(&journal, &id).as_deref(), Some(&b"%PDF"[..]));
+}
+
+#[test]
+fn hostile_mails_are_read_or_refused_within_bounds() {
+    let profile = Profile::telemessage();
+    let head = "Date: Fri, 20 Nov 2026 09:14:03 +0000\nFrom: a@example.com\nTo: b@example.com\n";
+    let nested: String =
+        (0..20_000).map(|level| format!("Content-Type: multipart/mixed; boundary=b{level}\n\n--b{level}\n")).collect();
+    for mail in [
+        format!("{head}{nested}"),
+        format!("{head}Content-Type: multipart/mixed; boundary=b\n\n{}", "--b\n\nx\n".repeat(900)),
+        format!(
+            "{head}Content-Type: text/plain; charset=x-no-such\nContent-Transfer-Encoding: x-none\n\n\u{fffd}\u{202e}"
+        ),
+        format!("{head}Content-Type: multipart/mixed\n\nno boundary"),
+        format!("{head}Subject: {}\n\nx", "=?utf-8?q?".repeat(10_000)),
+        format!("{head}Content-Type: text/plain;{}\n\nx", "a=b;".repeat(100_000)),
+        format!("{head}{}\n\nx", "Content-Type: message/rfc822\n\n".repeat(1_000)),
+    ] {
+        let mail = lines(&mail);
+        let shown: String = String::from_utf8_lossy(&mail).chars().skip(90).take(60).collect();
+        match item_of(&mail, &profile) {
+            Ok(item) => assert_eq!(item["from"]["email"], json!("a@example.com"), "{shown}"),
+            Err(MailError::TooComplex { .. }) => {}
+            Err(error) => panic!("{error}: {shown}"),
+        }
+    }
+    let huge = lines(&format!("{head}Cc: {}\n\nx", "a@example.com,".repeat(100_000)));
+    assert!(matches!(item_of(&huge, &profile), Err(MailError::TooComplex { .. })));
+    assert!(item_id(&huge, &profile).as_str().starts_with("sha256:"));
+    let control = lines(&format!("{head}X-TELEMESSAGE-ArchiveMessageID: =?utf-8?q?a=07b?=\n\nx"));
+    assert!(item_id(&control, &profile).as_str().parse::<ItemId>().is_ok());
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_bytes_have_an_id_and_are_an_item_or_an_error(
+        bytes: Vec<u8>,
+        header in "(Date|From|To|Content-Type|X-TELEMESSAGE-GroupID): [ -~]{0,40}\r\n",
+    ) {
+        let mail = [header.as_bytes(), &lines(PLAIN)[..], &bytes[..]].concat();
+        let _id = item_id(&bytes, &Profile::telemessage());
+        let _either = item_of(&mail, &Profile::telemessage());
+        let _either = item_of(&bytes, &Profile::telemessage());
+    }
+}

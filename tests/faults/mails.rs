@@ -1,0 +1,84 @@
+//! SIGKILL while a vendor's zip is read, and while its mails are rendered and filed.
+
+use std::{
+    collections::BTreeMap,
+    io::{Cursor, Write},
+    time::Duration,
+};
+
+use anyhow::Context;
+use harness::{From, Pipeline, To};
+use local::{
+    archive::{mailboxes, user_map},
+    cloud::Step,
+};
+use mail_parser::{MessageParser, MimeHeaders};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use serde_json::Value;
+use zip::{ZipWriter, write::SimpleFileOptions};
+
+use crate::{
+    accounts::SHORT,
+    kills::{fetch_killed, seed},
+};
+
+const ADA: &str = "ada.lindqvist@example.com";
+const MAILS: usize = 300;
+
+fn zip() -> anyhow::Result<Vec<u8>> {
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    let mut manifest = format!("Count: {MAILS}\n");
+    for id in 0..MAILS {
+        zip.start_file(format!("{id}.eml"), SimpleFileOptions::default())?;
+        write!(
+            zip,
+            "Date: Fri, 20 Nov 2026 09:14:03 +0000\r\nFrom: \"+447700900123\" <447700900123@nomail.example>\r\n\
+             To: \"Ada +46701740605\" <ada@elsewhere.example>\r\nX-TELEMESSAGE-ArchiveMessageID: {id}\r\n\r\nMessage {id}\r\n"
+        )?;
+        manifest += &format!("{id}.eml\n");
+    }
+    zip.start_file("day.mf", SimpleFileOptions::default())?;
+    zip.write_all(manifest.as_bytes())?;
+    Ok(zip.finish()?.into_inner())
+}
+
+#[tokio::test]
+async fn vendors_zip_is_filed_once_however_often_its_readers_are_killed() -> anyhow::Result<()> {
+    let addresses = mailboxes()?.into_iter().map(String::from).collect();
+    let pipeline = Pipeline::start_at(SHORT, From::Mails, To::Maildir(addresses), &[]).await?;
+    pipeline.put_user_map(user_map()).await?;
+    pipeline.put("inbox/sftp/day.zip", zip()?).await?;
+    let seed = seed()?;
+    fetch_killed(&pipeline, 10, seed).await;
+    pipeline.machine.fetch(&Pipeline::backfill()).await?;
+    let mut chance = StdRng::seed_from_u64(seed);
+    let working = pipeline.machine.work();
+    let killing = async {
+        for _ in 0..15 {
+            // The moment is what chance is for: there is nothing to wait for.
+            tokio::time::sleep(Duration::from_millis(chance.random_range(20..400))).await;
+            let step = if chance.random_bool(0.5) { Step::Convert } else { Step::Import };
+            let function = pipeline.machine.function(step);
+            for pid in function.pids() {
+                function.kill(pid).await;
+            }
+        }
+    };
+    tokio::select! {
+        () = killing => {}
+        drained = pipeline.machine.drained(|_| {}) => drained?,
+    }
+    working.stop().await;
+    pipeline.drain().await?;
+    let mut copies: BTreeMap<String, usize> = BTreeMap::new();
+    for bytes in pipeline.mail(ADA)?.into_values() {
+        let message = MessageParser::new().parse(&bytes).context("no mail")?;
+        let item = message.attachments().find(|part| part.attachment_name() == Some("whatsapp-item.json"));
+        let item: Value = serde_json::from_slice(item.context("no evidence")?.contents())?;
+        *copies.entry(item["id"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
+    }
+    assert_eq!(copies.len(), MAILS, "FAULT_SEED={seed}");
+    assert!(copies.values().all(|count| *count == 1), "FAULT_SEED={seed}: {copies:?}");
+    assert!(pipeline.dead_letters().await?.is_empty(), "FAULT_SEED={seed}");
+    Ok(())
+}

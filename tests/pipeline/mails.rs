@@ -1,0 +1,271 @@
+//! Mails that a capture vendor delivered, from the inbox to the mailboxes.
+
+use std::{
+    collections::BTreeMap,
+    io::{Cursor, Write},
+    process::Command,
+};
+
+use anyhow::Context;
+use harness::{From, Pipeline, To};
+use jiff::Timestamp;
+use local::{
+    archive::user_map,
+    cloud::Step,
+    drop::{sample_name, sample_zip},
+};
+use mail_parser::{Message, MessageParser, MimeHeaders};
+use model::{Sha256, keys};
+use serde_json::Value;
+use zip::{ZipArchive, ZipWriter, write::SimpleFileOptions};
+
+use crate::{reconcile::command, sample_day::addresses};
+
+const ADA: &str = "ada.lindqvist@example.com";
+const KARIM: &str = "karim.haddad@example.com";
+
+/// Words of the sample's mails, which no log may tell.
+const WORDS: [&str; 8] = [
+    "447700900123",
+    "351912345678",
+    "Inês Carvalho",
+    "Equipa Câmbio",
+    "could you send me the term sheet",
+    "A reunião começa",
+    "term sheet.pdf",
+    "Lindqvist",
+];
+
+async fn pipeline(variables: &[(&str, &str)]) -> anyhow::Result<Pipeline> {
+    let pipeline = Pipeline::start(From::Mails, To::Maildir(addresses()?), variables).await?;
+    WORDS.iter().for_each(|word| pipeline.keep_word_confidential(word));
+    pipeline.put_user_map(user_map()).await?;
+    Ok(pipeline)
+}
+
+fn packed(entries: &[(&str, &[u8])]) -> anyhow::Result<Vec<u8>> {
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes) in entries {
+        zip.start_file(*name, SimpleFileOptions::default())?;
+        zip.write_all(bytes)?;
+    }
+    Ok(zip.finish()?.into_inner())
+}
+
+/// The mails of a zip by their vendor's ids.
+fn unpacked(zip: &[u8]) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
+    let mut archive = ZipArchive::new(Cursor::new(zip))?;
+    let mut mails = BTreeMap::new();
+    for place in 0..archive.len() {
+        let mut entry = archive.by_index(place)?;
+        let name = entry.name()?.into_owned();
+        let mut bytes = Vec::new();
+        std::io::copy(&mut entry, &mut bytes)?;
+        if let Some(id) = name.strip_suffix(".eml") {
+            mails.insert(id.to_owned(), bytes);
+        }
+    }
+    Ok(mails)
+}
+
+fn mail(id: &str, text: &str, more: &str) -> Vec<u8> {
+    format!(
+        "Date: Fri, 20 Nov 2026 09:14:03 +0000\r\nFrom: \"+447700900123 Client\" <447700900123@nomail.example>\r\n\
+         To: \"Ada Lindqvist +46701740605\" <someone.else@elsewhere.example>\r\nX-TELEMESSAGE-ArchiveMessageID: {id}\r\n\
+         {more}Content-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n"
+    )
+    .into_bytes()
+}
+
+/// The item in the JSON of a filed copy, by its id; and the copy.
+fn by_id(pipeline: &Pipeline, address: &str) -> anyhow::Result<BTreeMap<String, (Value, Vec<u8>)>> {
+    let mut items = BTreeMap::new();
+    for bytes in pipeline.mail(address)?.into_values() {
+        let message = MessageParser::new().parse(&bytes).context("a mail that is none")?;
+        let item: Value = serde_json::from_slice(&file(&message, "whatsapp-item.json")?)?;
+        let id = item["id"].as_str().context("no id")?.to_owned();
+        assert!(items.insert(id.clone(), (item, bytes)).is_none(), "{id} is there twice");
+    }
+    Ok(items)
+}
+
+fn file(message: &Message<'_>, name: &str) -> anyhow::Result<Vec<u8>> {
+    let part = message.attachments().find(|part| part.attachment_name() == Some(name));
+    Ok(part.with_context(|| format!("no {name}"))?.contents().to_vec())
+}
+
+#[tokio::test]
+async fn vendors_zip_is_filed_once_with_each_mail_as_evidence() -> anyhow::Result<()> {
+    let pipeline = pipeline(&[]).await?;
+    let now = Timestamp::now();
+    let zip = sample_zip(now)?;
+    pipeline.put(&format!("inbox/sftp/{}", sample_name(now)), zip.clone()).await?;
+    pipeline.run(&Pipeline::backfill()).await?;
+    assert!(pipeline.dead_letters().await?.is_empty());
+    let (ada, karim) = (by_id(&pipeline, ADA)?, by_id(&pipeline, KARIM)?);
+    let ids = |items: &BTreeMap<String, (Value, Vec<u8>)>| items.keys().cloned().collect::<Vec<_>>().join(" ");
+    assert_eq!(ids(&ada), "5550001 5550002 5550003 5550005");
+    assert_eq!(ids(&karim), "5550003 5550004 5550006");
+
+    // The vendor's mail is attached byte for byte, and its digest is named.
+    for (id, sent) in unpacked(&zip)? {
+        let (item, copy) = ada.get(&id).or_else(|| karim.get(&id)).context("it is filed nowhere")?;
+        let message = MessageParser::new().parse(copy).context("no mail")?;
+        assert_eq!(file(&message, "whatsapp-item.eml")?, sent);
+        let sha256 = Sha256::of(&sent).to_string();
+        assert_eq!(message.header_raw("X-WA-Evidence-SHA256").map(str::trim), Some(sha256.as_str()));
+        assert!(message.body_text(0).is_some_and(|text| text.contains(&sha256)), "the body does not name the digest");
+        assert!(!String::from_utf8_lossy(copy).contains("message/rfc822"), "in base64 it must have another type");
+        assert_eq!(item["attachments"].as_array().and_then(|files| files.last()?["sha256"].as_str()), Some(&*sha256));
+        // What reads the participants of stored messages goes on reading them.
+        let participants = ::message::read::evidence::participants_of(copy).context("no participants")?;
+        assert!(participants.iter().any(|one| one.phone.as_deref() == Some("+447700900123") || one.name.is_some()));
+    }
+    let kind = |id: &str| ada.get(id).or_else(|| karim.get(id)).map(|(item, _)| item["type"].clone());
+    let kinds: Vec<_> = (1..=6).filter_map(|number| kind(&format!("555000{number}"))).collect();
+    assert_eq!(kinds, ["text", "document", "text", "call", "delete", "text"]);
+    let (group, copy) = &ada["5550003"];
+    assert_eq!((&group["chat"]["type"], &group["chat"]["name"]), (&"group".into(), &"Equipa Câmbio".into()));
+    let message = MessageParser::new().parse(copy).context("no mail")?;
+    assert!(message.body_text(0).is_some_and(|text| text.contains("A reunião começa às 10h")));
+    let message = MessageParser::new().parse(&ada["5550002"].1).context("no mail")?;
+    assert!(file(&message, "term sheet.pdf")?.starts_with(b"%PDF"));
+
+    // The same messages in another zip, and the first file listed again: nothing is filed twice.
+    pipeline.put("inbox/sftp/again.zip", zip).await?;
+    let fetched = pipeline.run(&Pipeline::backfill()).await?;
+    assert_eq!(fetched.listed, 12);
+    assert_eq!((pipeline.mail(ADA)?.len(), pipeline.mail(KARIM)?.len()), (4, 3));
+    let (code, out, _) = command(&pipeline, &["--settled"]).await?;
+    assert_eq!((code, out.contains("incomplete or damaged")), (Some(0), false), "{out}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn short_delivery_is_an_incident_and_what_is_there_is_filed() -> anyhow::Result<()> {
+    let pipeline = pipeline(&[]).await?;
+    let manifest = b"1.eml\r\n2.eml\r\n3.eml\r\n4.eml\r\nCount: 4\r\n";
+    let one = mail("1", "one", "");
+    let short = packed(&[("1.eml", &one), ("3.eml", b""), ("4.eml", &mail("4", "four", "")), ("day.mf", manifest)])?;
+    pipeline.put("inbox/sftp/day.zip", short).await?;
+    pipeline.run(&Pipeline::backfill()).await?;
+    assert_eq!(by_id(&pipeline, ADA)?.into_keys().collect::<Vec<_>>(), ["1", "4"]);
+    assert!(pipeline.logs().contains(r#""DeliveryIncidents":1"#), "it is not counted");
+
+    let says = ["the vendor's manifest lists 4 messages, the zip has 3", "2.eml is missing", "3.eml is empty"];
+    let (code, out, _) = command(&pipeline, &["--settled"]).await?;
+    assert_eq!(code, Some(1));
+    assert!(says.iter().all(|says| out.contains(says)) && out.contains("inbox/sftp/day.zip"), "{out}");
+    let (code, out) = report(&pipeline).await?;
+    assert_eq!(code, Some(1));
+    assert!(says.iter().all(|says| out.contains(says)), "{out}");
+
+    // The vendor delivers the file again, whole: the incident is closed, and only what was missing is filed.
+    let whole = packed(&[
+        ("1.eml", &one),
+        ("2.eml", &mail("2", "two", "")),
+        ("3.eml", &mail("3", "three", "")),
+        ("4.eml", &mail("4", "four", "")),
+        ("day.mf", manifest),
+    ])?;
+    pipeline.put("inbox/sftp/day.zip", whole).await?;
+    pipeline.run(&Pipeline::backfill()).await?;
+    assert_eq!(by_id(&pipeline, ADA)?.into_keys().collect::<Vec<_>>(), ["1", "2", "3", "4"]);
+    let (code, out, _) = command(&pipeline, &["--settled"]).await?;
+    assert_eq!(code, Some(0), "{out}");
+    Ok(())
+}
+
+async fn report(pipeline: &Pipeline) -> anyhow::Result<(Option<i32>, String)> {
+    let test = std::env::current_exe()?;
+    let program = test.ancestors().nth(2).context("the test lies in no target directory")?.join("archiver");
+    let mut command = Command::new(program);
+    command.env_clear().env("AWS_REGION", "us-east-1").arg("report");
+    command.envs(pipeline.machine.variables(Step::Import));
+    command.env("CONVERT_QUEUE_URL", &pipeline.machine.resources.convert.url);
+    let output = tokio::task::spawn_blocking(move || command.output()).await??;
+    Ok((output.status.code(), String::from_utf8(output.stdout)?))
+}
+
+#[tokio::test]
+async fn mail_that_cannot_be_filed_is_a_dead_letter_with_its_reason() -> anyhow::Result<()> {
+    let pipeline = pipeline(&[]).await?;
+    let encrypted = mail("7", "c2VjcmV0", "X-TELEMESSAGE-ENC-DATAKEY: AAAA\r\nX-TELEMESSAGE-ENC-KEY-ID: k\r\n");
+    let undated = mail("8", "when?", "").strip_prefix(b"Date: Fri, 20 Nov 2026 09:14:03 +0000\r\n").map(<[u8]>::to_vec);
+    let zip = packed(&[
+        ("7.eml", &encrypted),
+        ("8.eml", &undated.context("no Date")?),
+        ("9.eml", &mail("9", "fine", "")),
+        ("m.mf", b"7.eml\n8.eml\n9.eml\nCount: 3"),
+    ])?;
+    pipeline.put("inbox/a.zip", zip).await?;
+    pipeline.put("inbox/cut.zip", b"PK\x03\x04 and then nothing".to_vec()).await?;
+    pipeline.put("inbox/list.pgp", "not for us").await?;
+    pipeline.run(&Pipeline::backfill()).await?;
+    assert_eq!(by_id(&pipeline, ADA)?.into_keys().collect::<Vec<_>>(), ["9"]);
+    let letters = pipeline.dead_letters().await?;
+    let of = |reason: &str| {
+        let those = letters.iter().filter(|letter| letter.attributes["reason"] == reason);
+        those.map(|letter| letter.attributes["detail"].as_str()).collect::<Vec<_>>()
+    };
+    let [encrypted] = of("item-encrypted")[..] else { panic!("{letters:?}") };
+    assert!(encrypted.contains("X-TELEMESSAGE-ENC-DATAKEY"), "{encrypted}");
+    let malformed = of("item-malformed");
+    for says in ["no readable Date", "neither a .zip nor an .eml", "damaged or was not delivered completely"] {
+        assert_eq!(malformed.iter().filter(|detail| detail.contains(says)).count(), 1, "{says}: {malformed:?}");
+    }
+    assert_eq!(malformed.len(), 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_messages_with_one_id_are_both_filed_and_shown() -> anyhow::Result<()> {
+    let pipeline = pipeline(&[]).await?;
+    pipeline.put("inbox/1.eml", mail("5", "first", "")).await?;
+    pipeline.run(&Pipeline::backfill()).await?;
+    // The same message by another way, with other header fields on it; and another message under its id.
+    pipeline.put("inbox/ses/q7v0", [&b"Received: by mx\r\n"[..], &mail("5", "first", "")].concat()).await?;
+    pipeline.put("inbox/2.eml", mail("5", "second", "")).await?;
+    pipeline.run(&Pipeline::backfill()).await?;
+    let texts: Vec<_> = by_id(&pipeline, ADA)?.into_values().map(|(item, _)| item["text"].clone()).collect();
+    assert_eq!(texts, ["first", "second"]);
+    let (code, out, _) = command(&pipeline, &["--settled"]).await?;
+    assert_eq!(code, Some(1));
+    assert!(out.contains("2.eml has the id of another message with other content"), "{out}");
+    assert!(!out.contains("q7v0"), "{out}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn generic_profile_goes_by_the_address_where_it_is_told_to() -> anyhow::Result<()> {
+    let variables = [
+        ("EML_PROFILE", "generic"),
+        ("EML_HEADERS", "id=X-Vendor-Id,chat=X-Room,group=X-Room,chat-name=X-Room-Name"),
+        ("EML_PARTICIPANTS", "address"),
+    ];
+    let pipeline = pipeline(&variables).await?;
+    let mail = "Date: Fri, 20 Nov 2026 09:14:03 +0000\nFrom: client@elsewhere.example\nX-Vendor-Id: v-1\nX-Room: r-1\n\
+        To: \"+46701740605 not Ada\" <karim.haddad@example.com>\nX-Room-Name: Deals\n\nhello\n";
+    pipeline.put("inbox/journal/one.eml", mail).await?;
+    pipeline.run(&Pipeline::backfill()).await?;
+    assert_eq!((pipeline.mail(ADA)?.len(), pipeline.mail(KARIM)?.len()), (0, 1));
+    let (item, _) = &by_id(&pipeline, KARIM)?["v-1"];
+    assert_eq!(item["chat"]["name"], "Deals");
+    Ok(())
+}
+
+/// A delivery that was read is not read again, and convert needs nothing of the inbox.
+#[tokio::test]
+async fn inbox_may_be_emptied_once_a_delivery_is_listed() -> anyhow::Result<()> {
+    let pipeline = pipeline(&[]).await?;
+    let zip = packed(&[("1.eml", &mail("1", "one", "")), ("m.mf", b"1.eml\nCount: 1")])?;
+    pipeline.put("inbox/a.zip", zip).await?;
+    pipeline.machine.fetch(&Pipeline::backfill()).await?;
+    let client = aws_sdk_s3::Client::new(pipeline.machine.cloud.config());
+    client.delete_object().bucket(&pipeline.machine.resources.bucket).key("inbox/a.zip").send().await?;
+    pipeline.drain().await?;
+    assert_eq!(by_id(&pipeline, ADA)?.into_keys().collect::<Vec<_>>(), ["1"]);
+    let record = pipeline.store.get(&keys::delivery("inbox/a.zip"), 1 << 20).await?.context("no record")?;
+    assert_eq!(serde_json::from_slice::<Value>(&record.bytes)?["mails"], 1);
+    Ok(())
+}
