@@ -208,7 +208,7 @@ impl Convert {
                 None => Failure::Transient { detail: format!("{key} was deleted meanwhile"), after: None },
                 Some(_) => {
                     let detail = format!("{key} has no digest: it was not written by this system");
-                    Failure::Setup { detail, after: None }
+                    Failure::Configuration { detail, after: None }
                 }
             });
         };
@@ -302,7 +302,9 @@ pub(crate) fn from_source(error: SourceError) -> Failure {
         SourceError::Unavailable { retry_after, .. } | SourceError::StillCapturing { retry_after } => {
             return Failure::Transient { detail, after: retry_after };
         }
-        SourceError::Setup { .. } | SourceError::MalformedPage(_) => return Failure::Setup { detail, after: None },
+        SourceError::Setup { .. } | SourceError::MalformedPage(_) => {
+            return Failure::Configuration { detail, after: None };
+        }
         SourceError::NotFound | SourceError::Erased => Reason::ItemNotFound,
         SourceError::AttachmentMissing | SourceError::AttachmentErased => Reason::AttachmentMissing,
         SourceError::Malformed(_) | SourceError::Unreadable(_) => Reason::ItemMalformed,

@@ -196,7 +196,7 @@ impl Import {
             return Err(permanent(Reason::Unmapped, "no participant has a mailbox"));
         };
         // Until an operator has corrected it, each such item waits.
-        let missing = || Failure::Setup {
+        let missing = || Failure::Configuration {
             detail: "CATCH_ALL_MAILBOX names an address that has no mailbox".to_owned(),
             after: None,
         };
@@ -307,7 +307,7 @@ fn rejected(
                 Failure::Permanent { reason, .. } => {
                     Some(FailedMailbox { address, reason: *reason, since: None, checks: 0 })
                 }
-                Failure::Transient { .. } | Failure::Setup { .. } => None,
+                Failure::Transient { .. } | Failure::Configuration { .. } => None,
             };
             return (failed, failure);
         }

@@ -51,7 +51,7 @@ pub trait Work: Send + Sync + 'static {
     /// Prepares what all records of a batch need. When it fails, no record is started.
     ///
     /// # Errors
-    /// [`Failure::Transient`] or [`Failure::Setup`].
+    /// [`Failure::Transient`] or [`Failure::Configuration`].
     async fn prepare(&self) -> Result<(), Failure>;
 
     /// Works on one record. The future may be dropped at any await once the deadline has passed, and the record may be
@@ -179,9 +179,10 @@ impl<W: Work> Batch<W> {
                 Ok(true) => match sent.next() {
                     Some(Ok(())) => None,
                     Some(Err(error)) => Some(queue_failure(&error)),
-                    None => {
-                        Some(Failure::Setup { detail: "no queue to forward to is configured".to_owned(), after: None })
-                    }
+                    None => Some(Failure::Configuration {
+                        detail: "no queue to forward to is configured".to_owned(),
+                        after: None,
+                    }),
                 },
                 Err(failure) => Some(failure),
             };
@@ -249,7 +250,7 @@ impl<W: Work> Batch<W> {
     /// Sets when the record is redelivered. Where that fails, the queue's own visibility timeout counts.
     async fn wait(&self, record: &Record, failure: &Failure) {
         let requested = match failure {
-            Failure::Transient { after, .. } | Failure::Setup { after, .. } => *after,
+            Failure::Transient { after, .. } | Failure::Configuration { after, .. } => *after,
             Failure::Permanent { .. } => None,
         };
         let after = self.backoff.wait(record, requested);
@@ -278,7 +279,7 @@ fn transient(detail: &str) -> Failure {
 fn queue_failure(error: &QueueError) -> Failure {
     match error {
         QueueError::Unavailable { .. } => Failure::Transient { detail: error.to_string(), after: None },
-        QueueError::Refused { .. } => Failure::Setup { detail: error.to_string(), after: None },
+        QueueError::Refused { .. } => Failure::Configuration { detail: error.to_string(), after: None },
     }
 }
 
@@ -289,13 +290,13 @@ fn report<W: Work>(record: Option<&Record>, failure: &Failure) {
     if !matches!(failure, Failure::Permanent { .. }) && receives.is_some_and(|receives| receives >= STUCK_RECEIVES) {
         runtime::metrics::add(Metric::Stuck, 1);
     }
-    if matches!(failure, Failure::Setup { .. }) {
+    if matches!(failure, Failure::Configuration { .. }) {
         runtime::metrics::add(Metric::SetupErrors, 1);
     }
     match failure {
         Failure::Permanent { reason, detail } => warn!(%stage, item, %reason, detail, "dead letter"),
         Failure::Transient { detail, .. } => warn!(%stage, item, receives, detail, "transient failure, will retry"),
-        Failure::Setup { detail, .. } => {
+        Failure::Configuration { detail, .. } => {
             error!(%stage, item, receives, detail, "configuration error, will retry until fixed")
         }
     }
