@@ -5,7 +5,7 @@ use tempfile::TempDir;
 
 use crate::{
     stack::Stack,
-    transcript::{answered, assert_transcript, ministack, transcript},
+    transcript::{assert_transcript, ministack, transcript, transcript_with_reply},
 };
 
 const WINDOW: [&str; 4] = ["--from", "2026-11-01", "--to", "2026-11-01T02:30:00Z"];
@@ -15,17 +15,20 @@ fn backfill<'a>(window: [&'a str; 4], more: &[&'a str]) -> Vec<&'a str> {
 }
 
 #[tokio::test]
-async fn a_window_is_asked_for_until_all_of_it_is_queued() {
+async fn backfill_invokes_fetch_until_the_window_is_queued() {
     let stack = Stack::start().await;
-    // Nobody there to be asked: nothing is invoked.
+    // Without a terminal and --yes nothing is invoked.
     assert_transcript("backfill-not-confirmed", &stack.run(&backfill(WINDOW, &[])).await);
     assert_transcript("backfill", &stack.run(&backfill(WINDOW, &["--yes", "--wait"])).await);
     assert_transcript("backfill-json", &stack.run(&backfill(WINDOW, &["--yes", "--json"])).await);
     let fails = ["--from", "2020-01-01", "--to", "2020-01-02"];
     assert_transcript("backfill-failed", &stack.run(&backfill(fails, &["--yes"])).await);
-    let midway = ["--from", "2019-12-31T22:30:00Z", "--to", "2020-01-02"];
-    assert_transcript("backfill-failed-midway", &stack.run(&backfill(midway, &["--yes"])).await);
-    assert_transcript("backfill-declined", &answered("n", &backfill(WINDOW, &[]), &stack.variables()).await);
+    let fails_midway = ["--from", "2019-12-31T22:30:00Z", "--to", "2020-01-02"];
+    assert_transcript("backfill-failed-midway", &stack.run(&backfill(fails_midway, &["--yes"])).await);
+    assert_transcript(
+        "backfill-declined",
+        &transcript_with_reply("n", &backfill(WINDOW, &[]), &stack.variables()).await,
+    );
     let unordered = ["--from", "2021-01-01", "--to", "2021-01-02"];
     assert_transcript("backfill-in-part", &stack.run(&backfill(unordered, &["--yes"])).await);
     let mut variables = stack.variables().to_vec();
@@ -36,7 +39,7 @@ async fn a_window_is_asked_for_until_all_of_it_is_queued() {
 }
 
 #[tokio::test]
-async fn a_window_that_makes_no_sense_is_not_understood() {
+async fn invalid_window_is_rejected_with_exit_code_2() {
     for (name, from, to) in [
         ("backfill-backwards", "2026-11-02", "2026-11-01"),
         ("backfill-no-offset", "2026-11-01T07:00:00", "2026-11-02"),
@@ -44,12 +47,12 @@ async fn a_window_that_makes_no_sense_is_not_understood() {
         assert_transcript(name, &transcript(&["backfill", "--stack", "wa", "--from", from, "--to", to], &[]).await);
     }
     let tomorrow = (Timestamp::now() + SignedDuration::from_hours(24)).to_string();
-    let said = transcript(&["backfill", "--stack", "wa", "--from", "2026-11-01", "--to", &tomorrow], &[]).await;
-    assert!(said.contains("is in the future: it is ") && said.ends_with("exit code 2\n"), "{said}");
+    let output = transcript(&["backfill", "--stack", "wa", "--from", "2026-11-01", "--to", &tomorrow], &[]).await;
+    assert!(output.contains("is in the future: it is ") && output.ends_with("exit code 2\n"), "{output}");
 }
 
 #[tokio::test]
-async fn a_one_machine_run_is_backfilled_checked_and_proven() {
+async fn one_machine_run_is_backfilled_and_reconciled() {
     let directory = TempDir::new().unwrap();
     let state = directory.path().to_str().unwrap();
     let program = ministack();
@@ -60,19 +63,22 @@ async fn a_one_machine_run_is_backfilled_checked_and_proven() {
     let (from, to) = (Timestamp::now() - SignedDuration::from_hours(48), Timestamp::now());
     let (from, to) = (from.to_string(), to.to_string());
     let window = ["backfill", &local, "--ministack", program, "--from", &from, "--to", &to, "--yes"];
-    let told = |said: String| {
-        let said = said.replace(&from, "[FROM]").replace(&to, "[TO]").replace(program, "[MINISTACK]");
-        said.replace(directory.path().canonicalize().unwrap().to_str().unwrap(), "[DIR]").replace(state, "[DIR]")
+    let normalized = |text: String| {
+        let text = text.replace(&from, "[FROM]").replace(&to, "[TO]").replace(program, "[MINISTACK]");
+        text.replace(directory.path().canonicalize().unwrap().to_str().unwrap(), "[DIR]").replace(state, "[DIR]")
     };
-    assert_transcript("backfill-local", &told(transcript(&window, &[]).await));
-    let waits = transcript(&["status", &local, "--ministack", program, "--json"], &[]).await;
-    assert!(waits.contains(r#""convert":[5,0,0]"#), "{waits}");
-    let worked_off = [&window[..], &["--wait"]].concat();
-    assert_transcript("backfill-local-wait", &told(transcript(&worked_off, &[]).await));
+    assert_transcript("backfill-local", &normalized(transcript(&window, &[]).await));
+    let status = transcript(&["status", &local, "--ministack", program, "--json"], &[]).await;
+    assert!(status.contains(r#""convert":[5,0,0]"#), "{status}");
+    let waiting = [&window[..], &["--wait"]].concat();
+    assert_transcript("backfill-local-wait", &normalized(transcript(&waiting, &[]).await));
     let proof = transcript(&["reconcile", &local, "--ministack", program], &[]).await;
-    assert_transcript("reconcile-local", &told(proof));
+    // Fetch ends a window five minutes before the time of the archive, in whole seconds.
+    let mut settings = insta::Settings::clone_current();
+    settings.add_filter(r"(from \[FROM\] to|times from) \d{4}-\S+Z", "$1 [FETCHED]");
+    settings.bind(|| assert_transcript("reconcile-local", &normalized(proof)));
     let doctor = ["doctor", &local, "--ministack", program, "--mailbox", "nobody@example.com"];
-    let checked = told(transcript(&doctor, &[]).await);
+    let checked = normalized(transcript(&doctor, &[]).await);
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(r"before \S+ is fetched \([^,]+", "before [TIME] is fetched ([AGE] ago");
     settings.bind(|| assert_transcript("doctor-local", &checked));

@@ -1,5 +1,5 @@
-//! A day with letters in it, as an operator sees it: each command, and each of its exit codes, once. One deployment for
-//! all of them, in the order in which somebody would go.
+//! A day with dead letters: each command of an operator, and each of its exit codes, once, on one deployment and in the
+//! usual order.
 
 use std::path::PathBuf;
 
@@ -9,12 +9,12 @@ use local::{archive::Sample, cloud::Step};
 use model::{ItemId, keys};
 use serde_json::{Value, json};
 
-use crate::transcript::{answered, assert_transcript, transcript};
+use crate::transcript::{assert_transcript, transcript, transcript_with_reply};
 
 const ADA: &str = "ada@example.com";
 const BOB: &str = "bob@example.com";
 
-/// Somebody's text, to somebody who has no mailbox.
+/// A text message to a recipient who has no mailbox.
 fn text(id: &str, from: &str) -> Value {
     json!({"expect": "unmapped", "item": {
         "id": id, "messageId": id, "type": "text", "messageTime": "-PT3H", "archivedTime": "-PT2H",
@@ -45,14 +45,14 @@ impl Day {
         Self { pipeline, variables }
     }
 
-    /// What the command says, under a name.
-    async fn told(&self, name: &str, arguments: &[&str]) {
+    /// Compares the transcript of a command with the snapshot of this name.
+    async fn check(&self, name: &str, arguments: &[&str]) {
         assert_transcript(name, &transcript(arguments, &self.variables()).await);
     }
 
-    /// The same where somebody answers its question.
-    async fn answered(&self, name: &str, answer: &str, arguments: &[&str]) {
-        assert_transcript(name, &answered(answer, arguments, &self.variables()).await);
+    /// The same with a reply to the command's question.
+    async fn check_with_reply(&self, name: &str, reply: &str, arguments: &[&str]) {
+        assert_transcript(name, &transcript_with_reply(reply, arguments, &self.variables()).await);
     }
 
     fn variables(&self) -> Vec<(&str, &str)> {
@@ -67,11 +67,11 @@ impl Day {
     async fn delete(&self, prefix: &str, item: &str) {
         let name = format!("/{}.", item.parse::<ItemId>().unwrap().key());
         let mut found = Vec::new();
-        let look = |page: Vec<aws::s3::Listed>| {
+        let collect = |page: Vec<aws::s3::Listed>| {
             found.extend(page.into_iter().map(|listed| listed.key).filter(|key| key.contains(&name)));
             std::future::ready(Ok::<_, aws::s3::StoreError>(()))
         };
-        self.pipeline.store.list(prefix, look).await.unwrap();
+        self.pipeline.store.list(prefix, collect).await.unwrap();
         let s3 = aws_sdk_s3::Client::new(self.pipeline.machine.cloud.config());
         let bucket = &self.pipeline.machine.resources.bucket;
         s3.delete_object().bucket(bucket).key(found.pop().unwrap()).send().await.unwrap();
@@ -83,7 +83,7 @@ impl Day {
     }
 }
 
-/// What differs from day to day and from machine to machine.
+/// Replaces values that differ by day and by machine.
 fn settings() -> insta::Settings {
     let mut settings = insta::Settings::clone_current();
     for (pattern, name) in [
@@ -92,7 +92,7 @@ fn settings() -> insta::Settings {
         (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "[ID]"),
         (r"\d+ min ago", "[AGE]"),
         (r#""version":"[^"]+""#, r#""version":"[VERSION]""#),
-        // A time of day has as many digits as it needs, and its cell is filled up.
+        // The number of digits of a time varies, and with it the padding of its cell.
         (r"(\[TIME\]|\[AGE\]\)) +│", "$1 │"),
     ] {
         settings.add_filter(pattern, name);
@@ -101,7 +101,7 @@ fn settings() -> insta::Settings {
 }
 
 #[tokio::test]
-async fn a_day_with_letters_in_it_from_the_first_look_to_the_proof() {
+async fn operator_handles_a_day_with_dead_letters() {
     let _guard = settings().bind_to_scope();
     let day = Day::start().await;
     day.user_map(&[("+4520123456", ADA)]).await;
@@ -109,67 +109,67 @@ async fn a_day_with_letters_in_it_from_the_first_look_to_the_proof() {
     let date = jiff::civil::Date::strptime("%Y%m%d", &run.as_str()[..8]).unwrap().to_string();
     let report = ["report", "--date", &date];
 
-    // Listed, and nobody has worked yet.
-    day.told("day-reconcile-undecided", &["reconcile"]).await;
-    day.told("day-report-in-flight", &report).await;
+    // Listed, and not processed yet.
+    day.check("day-reconcile-undecided", &["reconcile"]).await;
+    day.check("day-report-in-flight", &report).await;
     day.pipeline.drain().await.unwrap();
-    day.told("day-status", &["status"]).await;
-    day.told("day-report", &report).await;
-    day.told("day-report-not-understood", &["report", "--date", "yesterday"]).await;
+    day.check("day-status", &["status"]).await;
+    day.check("day-report", &report).await;
+    day.check("day-report-not-understood", &["report", "--date", "yesterday"]).await;
 
-    // The letters, one at a time: their order is SQS's affair.
-    day.told("day-list-counts", &["dead-letters", "list", "--limit", "0"]).await;
-    day.told("day-list", &["dead-letters", "list", "--item", "of-bob"]).await;
-    day.told("day-list-json", &["dead-letters", "list", "--item", "of-bob", "--json"]).await;
-    day.told("day-list-no-such-reason", &["dead-letters", "list", "--reason", "lazy"]).await;
-    day.told("day-show", &["dead-letters", "show", "of-bob"]).await;
-    day.told("day-show-none", &["dead-letters", "show", "of-ada"]).await;
+    // One dead letter at a time: SQS does not define their order.
+    day.check("day-list-counts", &["dead-letters", "list", "--limit", "0"]).await;
+    day.check("day-list", &["dead-letters", "list", "--item", "of-bob"]).await;
+    day.check("day-list-json", &["dead-letters", "list", "--item", "of-bob", "--json"]).await;
+    day.check("day-list-no-such-reason", &["dead-letters", "list", "--reason", "lazy"]).await;
+    day.check("day-show", &["dead-letters", "show", "of-bob"]).await;
+    day.check("day-show-none", &["dead-letters", "show", "of-ada"]).await;
 
     mapping(&day).await;
 
-    day.told("day-replay-not-asked", &["dead-letters", "replay"]).await;
-    day.told("day-replay-nothing", &["dead-letters", "replay", "--reason", "oversize", "--yes"]).await;
+    day.check("day-replay-not-asked", &["dead-letters", "replay"]).await;
+    day.check("day-replay-nothing", &["dead-letters", "replay", "--reason", "oversize", "--yes"]).await;
     let nothing = ["dead-letters", "replay", "--reason", "oversize", "--yes", "--json"];
-    day.told("day-replay-nothing-json", &nothing).await;
-    day.answered("day-replay-no", "n", &["dead-letters", "replay"]).await;
-    day.answered("day-replay", "y", &["dead-letters", "replay", "--item", "of-bob"]).await;
+    day.check("day-replay-nothing-json", &nothing).await;
+    day.check_with_reply("day-replay-no", "n", &["dead-letters", "replay"]).await;
+    day.check_with_reply("day-replay", "y", &["dead-letters", "replay", "--item", "of-bob"]).await;
     day.pipeline.drain().await.unwrap();
-    // What is no letter of ours has nowhere to go.
+    // A message that names no stage cannot be replayed.
     day.pipeline.send(&day.pipeline.machine.resources.dead_letters, "hello").await.unwrap();
-    day.told("day-replay-in-part", &["dead-letters", "replay", "--reason", "unknown", "--yes", "--json"]).await;
-    day.told("day-discard-wrong-count", &["dead-letters", "discard", "--reason", "unknown", "--yes-discard", "2"])
+    day.check("day-replay-in-part", &["dead-letters", "replay", "--reason", "unknown", "--yes", "--json"]).await;
+    day.check("day-discard-wrong-count", &["dead-letters", "discard", "--reason", "unknown", "--yes-discard", "2"])
         .await;
-    day.answered("day-discard-no", "yes", &["dead-letters", "discard", "--item", "of-bob-too"]).await;
-    day.answered("day-discard", "1", &["dead-letters", "discard", "--item", "of-bob-too"]).await;
-    day.told(
+    day.check_with_reply("day-discard-no", "yes", &["dead-letters", "discard", "--item", "of-bob-too"]).await;
+    day.check_with_reply("day-discard", "1", &["dead-letters", "discard", "--item", "of-bob-too"]).await;
+    day.check(
         "day-discard-stranger",
         &["dead-letters", "discard", "--reason", "unknown", "--yes-discard", "1", "--json"],
     )
     .await;
-    day.told("day-discard-nothing", &["dead-letters", "discard"]).await;
-    day.told("day-reconcile", &["reconcile"]).await;
+    day.check("day-discard-nothing", &["dead-letters", "discard"]).await;
+    day.check("day-reconcile", &["reconcile"]).await;
 
-    // Into the mailboxes.
-    day.told("day-reconcile-deep", &["reconcile", "--deep"]).await;
+    // Checks of the mailboxes.
+    day.check("day-reconcile-deep", &["reconcile", "--deep"]).await;
     let copy = std::fs::read_dir(day.mailbox(BOB).join(FOLDER).join("cur")).unwrap().next().unwrap().unwrap().path();
     std::fs::remove_file(copy).unwrap();
-    day.told("day-reconcile-copy-deleted", &["reconcile", "--deep"]).await;
-    day.told("day-reconcile-copy-deleted-named", &["reconcile", "--deep", "--name-mailboxes"]).await;
-    day.told("day-reconcile-copy-deleted-json", &["reconcile", "--deep", "--json"]).await;
+    day.check("day-reconcile-copy-deleted", &["reconcile", "--deep"]).await;
+    day.check("day-reconcile-copy-deleted-named", &["reconcile", "--deep", "--name-mailboxes"]).await;
+    day.check("day-reconcile-copy-deleted-json", &["reconcile", "--deep", "--json"]).await;
     std::fs::remove_dir_all(day.mailbox(BOB)).unwrap();
-    day.told("day-reconcile-mailbox-gone", &["reconcile", "--deep"]).await;
+    day.check("day-reconcile-mailbox-gone", &["reconcile", "--deep"]).await;
 
-    // Somebody takes an outcome and a message away.
+    // An outcome and a stored message are deleted.
     day.delete("mime/", "of-bob").await;
-    day.told("day-reconcile-message-gone", &["reconcile", "--deep"]).await;
+    day.check("day-reconcile-message-gone", &["reconcile", "--deep"]).await;
     day.delete(keys::OUTCOMES, "of-ada").await;
-    day.told("day-reconcile-missing", &["reconcile"]).await;
-    day.told("day-report-missing", &report).await;
-    day.told("day-requeue-not-asked", &["reconcile", "--requeue"]).await;
-    day.answered("day-requeue-no", "n", &["reconcile", "--requeue"]).await;
-    day.told("day-requeue", &["reconcile", "--requeue", "--yes"]).await;
+    day.check("day-reconcile-missing", &["reconcile"]).await;
+    day.check("day-report-missing", &report).await;
+    day.check("day-requeue-not-asked", &["reconcile", "--requeue"]).await;
+    day.check_with_reply("day-requeue-no", "n", &["reconcile", "--requeue"]).await;
+    day.check("day-requeue", &["reconcile", "--requeue", "--yes"]).await;
     day.pipeline.drain().await.unwrap();
-    day.told("day-reconcile-found-again", &["reconcile", "--json"]).await;
+    day.check("day-reconcile-found-again", &["reconcile", "--json"]).await;
 }
 
 async fn mapping(day: &Day) {
@@ -181,23 +181,23 @@ async fn mapping(day: &Day) {
     };
     let good = file("people.csv", &format!("Mobile;Email\n+45 20 12 34 56;{ADA}\n+45 20 12 34 57;{BOB}\n"));
     let bad = file("bad.csv", &format!("Mobile;Email\n4.52E+09;{ADA}\n+45 20 12 34 57;bob\n"));
-    day.told("day-mapping-check", &["mapping", "check", &good]).await;
-    day.told("day-mapping-check-bad", &["mapping", "check", &bad]).await;
-    day.told("day-mapping-check-json", &["mapping", "check", "--json", &bad]).await;
-    day.told("day-mapping-check-no-file", &["mapping", "check", &format!("{good}.gone")]).await;
-    day.told("day-mapping-upload-bad", &["mapping", "upload", "--yes", &bad]).await;
-    day.told("day-mapping-upload-not-asked", &["mapping", "upload", &good]).await;
-    day.answered("day-mapping-upload-no", "n", &["mapping", "upload", &good]).await;
-    day.told("day-mapping-upload", &["mapping", "upload", "--yes", &good]).await;
-    day.told("day-mapping-upload-again", &["mapping", "upload", "--yes", &good]).await;
-    // Fewer numbers than the last map had that import used: that map has one, and the one that is confirmed has two.
+    day.check("day-mapping-check", &["mapping", "check", &good]).await;
+    day.check("day-mapping-check-bad", &["mapping", "check", &bad]).await;
+    day.check("day-mapping-check-json", &["mapping", "check", "--json", &bad]).await;
+    day.check("day-mapping-check-no-file", &["mapping", "check", &format!("{good}.gone")]).await;
+    day.check("day-mapping-upload-bad", &["mapping", "upload", "--yes", &bad]).await;
+    day.check("day-mapping-upload-not-asked", &["mapping", "upload", &good]).await;
+    day.check_with_reply("day-mapping-upload-no", "n", &["mapping", "upload", &good]).await;
+    day.check("day-mapping-upload", &["mapping", "upload", "--yes", &good]).await;
+    day.check("day-mapping-upload-again", &["mapping", "upload", "--yes", &good]).await;
+    // The map that import used last has one number, and the confirmed one has two; the next has fewer.
     let empty = file("empty.csv", "Mobile;Email\n");
-    day.told("day-mapping-confirm", &["mapping", "confirm", "--yes"]).await;
-    day.told("day-mapping-confirm-nothing", &["mapping", "confirm"]).await;
-    day.told("day-mapping-upload-shrunk", &["mapping", "upload", "--yes", &empty]).await;
-    day.told("day-mapping-upload-confirmed", &["mapping", "upload", "--yes", "--confirm-shrink", &empty]).await;
-    day.told("day-mapping-upload-grown", &["mapping", "upload", "--yes", &good]).await;
-    day.told("day-mapping-resolve", &["mapping", "resolve", "+45 20 12 34 57"]).await;
-    day.told("day-mapping-resolve-nobody", &["mapping", "resolve", "+45 20 12 34 58"]).await;
-    day.told("day-mapping-resolve-json", &["mapping", "resolve", "--json", "eve@example.com"]).await;
+    day.check("day-mapping-confirm", &["mapping", "confirm", "--yes"]).await;
+    day.check("day-mapping-confirm-nothing", &["mapping", "confirm"]).await;
+    day.check("day-mapping-upload-shrunk", &["mapping", "upload", "--yes", &empty]).await;
+    day.check("day-mapping-upload-confirmed", &["mapping", "upload", "--yes", "--confirm-shrink", &empty]).await;
+    day.check("day-mapping-upload-grown", &["mapping", "upload", "--yes", &good]).await;
+    day.check("day-mapping-resolve", &["mapping", "resolve", "+45 20 12 34 57"]).await;
+    day.check("day-mapping-resolve-nobody", &["mapping", "resolve", "+45 20 12 34 58"]).await;
+    day.check("day-mapping-resolve-json", &["mapping", "resolve", "--json", "eve@example.com"]).await;
 }

@@ -1,4 +1,4 @@
-//! How a command finds the deployment, and what it says where it does not.
+//! Selection of a deployment, and the errors where it fails.
 
 use serde_json::json;
 
@@ -7,11 +7,11 @@ use crate::{
     transcript::{assert_transcript, transcript},
 };
 
-/// Credentials for nobody: what is told is told before they are used.
+/// Invalid credentials: the errors are reported before they are used.
 const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "operator"), ("AWS_SECRET_ACCESS_KEY", "operator")];
 
 #[tokio::test]
-async fn a_deployment_that_is_not_named_rightly_is_told_with_what_to_do() {
+async fn wrongly_named_deployment_is_reported_with_a_remedy() {
     let region = ("AWS_REGION", "eu-west-1");
     for (name, arguments, variables) in [
         ("no-deployment", &["status"][..], vec![]),
@@ -31,7 +31,7 @@ async fn a_deployment_that_is_not_named_rightly_is_told_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_stack_is_found_by_its_name_and_one_that_is_none_of_ours_is_told() {
+async fn stack_is_found_by_name_and_a_foreign_one_is_rejected() {
     let stack = Stack::start().await;
     assert_transcript(
         "status",
@@ -43,12 +43,12 @@ async fn a_stack_is_found_by_its_name_and_one_that_is_none_of_ours_is_told() {
     assert_transcript("another-stack", &stack.run(&["status", "--stack", "other"]).await);
     assert_transcript("no-dead-letters", &stack.run(&["dead-letters", "list", "--stack", "wa"]).await);
     assert_transcript("nothing-to-reconcile", &stack.run(&["reconcile", "--stack", "wa"]).await);
-    // The number has no country, and the stack says which; so it does of the rules.
+    // The country of numbers and the mapping rules are parameters of the stack.
     assert_transcript("resolved", &stack.run(&["mapping", "resolve", "--stack", "wa", "20 12 34 56"]).await);
     let resolve = ["mapping", "resolve", "--stack", "wa", "eve@example.com"];
     assert_transcript("resolved-by-the-stack", &stack.run(&resolve).await);
-    let told = ["--automatic-mapping", "true"];
-    assert_transcript("resolved-as-told", &stack.run(&[&resolve[..], &told].concat()).await);
+    let option = ["--automatic-mapping", "true"];
+    assert_transcript("resolved-as-told", &stack.run(&[&resolve[..], &option].concat()).await);
 }
 
 async fn cursor(stack: &Stack) -> String {

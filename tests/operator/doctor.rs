@@ -1,4 +1,4 @@
-//! `archiver doctor`: all is well, and then each thing is broken once and its line changes.
+//! `archiver doctor`: each part of a healthy deployment is broken once, and the finding for it changes.
 
 use aws_sdk_lambda::types::{FunctionResponseType, ScalingConfig};
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
@@ -16,23 +16,23 @@ use crate::{
 
 const DOCTOR: [&str; 5] = ["doctor", "--stack", NAME, "--mailbox", ADA];
 
-/// The lines that were not there when all was well.
-fn changed(well: &str, now: &str) -> String {
-    let well: Vec<_> = well.lines().collect();
-    let lines = now.lines().filter(|line| line.starts_with("exit code") || !well.contains(line));
+/// Returns the lines that differ from the healthy deployment's.
+fn changed(healthy: &str, now: &str) -> String {
+    let healthy: Vec<_> = healthy.lines().collect();
+    let lines = now.lines().filter(|line| line.starts_with("exit code") || !healthy.contains(line));
     lines.collect::<Vec<_>>().join("\n")
 }
 
 #[tokio::test]
-async fn each_thing_that_is_broken_changes_its_own_line() {
+async fn doctor_reports_each_broken_part_in_its_own_finding() {
     let stack = Stack::start().await;
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(r"before \S+Z is fetched", "before [TIME] is fetched");
     let _guard = settings.bind_to_scope();
-    let well = stack.run(&DOCTOR).await;
-    assert_transcript("doctor", &well);
+    let healthy = stack.run(&DOCTOR).await;
+    assert_transcript("doctor", &healthy);
     let check = async |name: &str| {
-        assert_transcript(&format!("doctor-{name}"), &changed(&well, &stack.run(&DOCTOR).await));
+        assert_transcript(&format!("doctor-{name}"), &changed(&healthy, &stack.run(&DOCTOR).await));
     };
     let config = stack.cloud.config();
 
@@ -58,8 +58,8 @@ async fn each_thing_that_is_broken_changes_its_own_line() {
     stack.graph.fault(On::kind(Kind::FolderSearch), Fault::Refuse(Refusal::new(403, "ErrorAccessDenied")));
     check("mailbox-out-of-scope").await;
     stack.graph.clear_faults();
-    let nobody = stack.run(&["doctor", "--stack", NAME, "--mailbox", "nobody@example.com"]).await;
-    assert_transcript("doctor-mailbox-missing", &changed(&well, &nobody));
+    let missing = stack.run(&["doctor", "--stack", NAME, "--mailbox", "nobody@example.com"]).await;
+    assert_transcript("doctor-mailbox-missing", &changed(&healthy, &missing));
 
     stack.put(keys::USER_MAP, "Mobile number,E-mail address\n+4520123456,ada\n").await;
     check("user-map").await;
@@ -77,7 +77,7 @@ async fn each_thing_that_is_broken_changes_its_own_line() {
     s3.delete_public_access_block().bucket(&stack.bucket).send().await.unwrap();
     check("bucket").await;
 
-    // As a program reads it.
+    // The JSON form.
     let json = stack.run(&["doctor", "--stack", NAME, "--json"]).await;
     let json: serde_json::Value = serde_json::from_str(json.lines().nth(1).unwrap()).unwrap();
     assert_eq!(json["ok"], false);
@@ -90,10 +90,10 @@ async fn queues(stack: &Stack, check: &impl AsyncFn(&str)) {
     let url = async |name: &str| {
         sqs.get_queue_url().queue_name(format!("{NAME}-{name}")).send().await.unwrap().queue_url.unwrap()
     };
-    let (convert, letters) = (url("convert").await, url("dead-letters").await);
+    let (convert, dead_letters) = (url("convert").await, url("dead-letters").await);
     let attribute = async |url: &str, name: QueueAttributeName| {
-        let asked = sqs.get_queue_attributes().queue_url(url).attribute_names(name.clone()).send().await.unwrap();
-        asked.attributes.unwrap().remove(&name).unwrap()
+        let response = sqs.get_queue_attributes().queue_url(url).attribute_names(name.clone()).send().await.unwrap();
+        response.attributes.unwrap().remove(&name).unwrap()
     };
     let set = async |url: &str, name: QueueAttributeName, value: &str| {
         sqs.set_queue_attributes().queue_url(url).attributes(name, value).send().await.unwrap();
@@ -102,10 +102,10 @@ async fn queues(stack: &Stack, check: &impl AsyncFn(&str)) {
     set(&convert, QueueAttributeName::RedrivePolicy, "").await;
     check("queue-unwired").await;
     set(&convert, QueueAttributeName::RedrivePolicy, &redrive).await;
-    let allow = attribute(&letters, QueueAttributeName::RedriveAllowPolicy).await;
-    set(&letters, QueueAttributeName::RedriveAllowPolicy, r#"{"redrivePermission":"denyAll"}"#).await;
+    let allow = attribute(&dead_letters, QueueAttributeName::RedriveAllowPolicy).await;
+    set(&dead_letters, QueueAttributeName::RedriveAllowPolicy, r#"{"redrivePermission":"denyAll"}"#).await;
     check("dead-letters-refused").await;
-    set(&letters, QueueAttributeName::RedriveAllowPolicy, &allow).await;
+    set(&dead_letters, QueueAttributeName::RedriveAllowPolicy, &allow).await;
 }
 
 async fn triggers(stack: &Stack, check: &impl AsyncFn(&str)) {
@@ -116,15 +116,15 @@ async fn triggers(stack: &Stack, check: &impl AsyncFn(&str)) {
     lambda.update_event_source_mapping().uuid(&mapping).enabled(false).send().await.unwrap();
     check("trigger-disabled").await;
     lambda.update_event_source_mapping().uuid(&mapping).enabled(true).send().await.unwrap();
-    let bound = async |at_once: Option<i32>| {
-        let scaling = ScalingConfig::builder().set_maximum_concurrency(at_once).build();
+    let limit_concurrency = async |limit: Option<i32>| {
+        let scaling = ScalingConfig::builder().set_maximum_concurrency(limit).build();
         lambda.update_event_source_mapping().uuid(&mapping).scaling_config(scaling).send().await.unwrap();
     };
-    bound(Some(20)).await;
+    limit_concurrency(Some(20)).await;
     check("trigger-too-much-at-once").await;
-    bound(None).await;
+    limit_concurrency(None).await;
     check("trigger-unbounded").await;
-    bound(Some(4)).await;
+    limit_concurrency(Some(4)).await;
     let convert = format!("{NAME}-convert");
     let mappings = lambda.list_event_source_mappings().function_name(&convert).send().await.unwrap();
     let other = mappings.event_source_mappings.unwrap().remove(0);

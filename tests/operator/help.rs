@@ -1,9 +1,9 @@
-//! What `--help` says of each command.
+//! The help of each command.
 
 use crate::transcript::{assert_transcript, transcript};
 
 #[tokio::test]
-async fn each_command_explains_itself() {
+async fn help_of_each_command_matches_its_snapshot() {
     for command in [
         &[][..],
         &["local"],
@@ -26,30 +26,30 @@ async fn each_command_explains_itself() {
     ] {
         let mut arguments = command.to_vec();
         arguments.push("--help");
-        let said = transcript(&arguments, &[]).await;
-        assert!(said.ends_with("exit code 0\n"), "{said}");
-        assert_transcript(&["help"].iter().chain(command).copied().collect::<Vec<_>>().join("-"), &said);
+        let output = transcript(&arguments, &[]).await;
+        assert!(output.ends_with("exit code 0\n"), "{output}");
+        assert_transcript(&["help"].iter().chain(command).copied().collect::<Vec<_>>().join("-"), &output);
     }
 }
 
 #[tokio::test]
-async fn what_is_not_understood_is_told_with_exit_code_2() {
-    let said = transcript(&["backfil"], &[]).await;
-    assert_transcript("not-understood", &said);
+async fn unknown_command_is_rejected_with_exit_code_2() {
+    let output = transcript(&["backfil"], &[]).await;
+    assert_transcript("not-understood", &output);
 }
 
 #[tokio::test]
-async fn each_shell_is_given_its_completions() {
+async fn completions_are_printed_for_each_shell() {
     for (shell, begins) in [
         ("bash", "_archiver()"),
         ("zsh", "#compdef archiver"),
         ("fish", "# Print an optspec"),
         ("powershell", "using namespace"),
     ] {
-        let said = transcript(&["completions", shell], &[]).await;
+        let output = transcript(&["completions", shell], &[]).await;
         assert!(
-            said.contains(begins) && said.contains("backfill") && said.ends_with("exit code 0\n"),
-            "{shell}: {said}"
+            output.contains(begins) && output.contains("backfill") && output.ends_with("exit code 0\n"),
+            "{shell}: {output}"
         );
     }
 }

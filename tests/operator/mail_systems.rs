@@ -1,4 +1,4 @@
-//! What the command asks of each mail system that a stack's import is set to.
+//! The checks of each mail system that import can be configured for.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ use crate::{
 
 const DOCTOR: [&str; 5] = ["doctor", "--stack", NAME, "--mailbox", ADA];
 
-/// Sets variables of import, in the stack.
+/// Changes environment variables of import in the stack.
 async fn deploy(stack: &Stack, changed: &[(&str, &str)]) {
     let lambda = aws_sdk_lambda::Client::new(stack.cloud.config());
     let import = format!("{NAME}-import");
@@ -28,25 +28,25 @@ async fn deploy(stack: &Stack, changed: &[(&str, &str)]) {
     lambda.update_function_configuration().function_name(&import).environment(environment).send().await.unwrap();
 }
 
-/// The lines about the mail system.
-async fn told(stack: &Stack, name: &str, arguments: &[&str]) {
-    let told = stack.run(arguments).await;
+/// Compares the lines about the mail system with the snapshot of this name.
+async fn check(stack: &Stack, name: &str, arguments: &[&str]) {
+    let output = stack.run(arguments).await;
     let about = |line: &&str| {
         ["Graph", "IMAP", "mailbox", "import's settings", "→", "exit code"].iter().any(|word| line.contains(word))
     };
-    let lines: Vec<_> = told.lines().filter(about).collect();
+    let lines: Vec<_> = output.lines().filter(about).collect();
     assert_transcript(name, &lines.join("\n"));
 }
 
 #[tokio::test]
-async fn the_doctor_asks_each_mail_system_in_its_own_way() {
+async fn doctor_checks_each_mail_system() {
     let stack = Stack::start().await;
     deploy(&stack, &[("MAILBOX", "graph-import-mime")]).await;
-    told(&stack, "doctor-import-mime-not-granted", &DOCTOR).await;
+    check(&stack, "doctor-import-mime-not-granted", &DOCTOR).await;
     stack.graph.set_roles(&["User.Read.All", "Mail-Advanced.ReadWrite.All"]);
-    told(&stack, "doctor-import-mime", &DOCTOR).await;
+    check(&stack, "doctor-import-mime", &DOCTOR).await;
     stack.graph.set_roles(&["User.Read.All", "Mail-Advanced.ReadWrite.All", "Mail.Send"]);
-    told(&stack, "doctor-import-mime-too-much", &DOCTOR).await;
+    check(&stack, "doctor-import-mime-too-much", &DOCTOR).await;
 
     let mut server = Dovecot::start(&Options { users: vec![ADA.to_owned()], ..Options::default() }).unwrap();
     let host = server.host();
@@ -59,34 +59,34 @@ async fn the_doctor_asks_each_mail_system_in_its_own_way() {
         ("IMAP_SECRET_ID", "wa-imap"),
     ];
     deploy(&stack, &imap).await;
-    told(&stack, "doctor-imap-no-secret", &DOCTOR).await;
-    // As the template makes it.
+    check(&stack, "doctor-imap-no-secret", &DOCTOR).await;
+    // The template's placeholder.
     stack.secret("wa-imap", &json!({"username": "to be filled in", "password": "x"})).await;
-    told(&stack, "doctor-imap-not-filled-in", &["doctor", "--stack", NAME]).await;
+    check(&stack, "doctor-imap-not-filled-in", &["doctor", "--stack", NAME]).await;
     stack.secret("wa-imap", &json!({"username": MASTER, "password": "wrong"})).await;
-    told(&stack, "doctor-imap-wrong-secret", &DOCTOR).await;
+    check(&stack, "doctor-imap-wrong-secret", &DOCTOR).await;
     stack.secret("wa-imap", &json!({"username": MASTER, "password": MASTER_PASSWORD})).await;
-    told(&stack, "doctor-imap", &DOCTOR).await;
-    told(&stack, "doctor-imap-nobody", &["doctor", "--stack", NAME, "--mailbox", "nobody@example.com"]).await;
-    told(&stack, "doctor-imap-unnamed", &["doctor", "--stack", NAME]).await;
+    check(&stack, "doctor-imap", &DOCTOR).await;
+    check(&stack, "doctor-imap-nobody", &["doctor", "--stack", NAME, "--mailbox", "nobody@example.com"]).await;
+    check(&stack, "doctor-imap-unnamed", &["doctor", "--stack", NAME]).await;
     server.kill();
-    told(&stack, "doctor-imap-away", &DOCTOR).await;
+    check(&stack, "doctor-imap-away", &DOCTOR).await;
 
-    // Exchange Online, as far as it is Entra's.
+    // The part of Exchange Online that Entra provides.
     deploy(&stack, &[("GRAPH_TENANT_ID", TENANT_ID)]).await;
     let unnamed = ["doctor", "--stack", NAME];
-    told(&stack, "doctor-exchange-not-filled-in", &unnamed).await;
+    check(&stack, "doctor-exchange-not-filled-in", &unnamed).await;
     stack.secret("wa-imap", &json!({"client_secret": "wrong"})).await;
-    told(&stack, "doctor-exchange-wrong-secret", &unnamed).await;
+    check(&stack, "doctor-exchange-wrong-secret", &unnamed).await;
     stack.secret("wa-imap", &json!({"client_secret": CLIENT_SECRET})).await;
     stack.graph.set_roles(&["User.Read.All"]);
-    told(&stack, "doctor-exchange-not-granted", &unnamed).await;
+    check(&stack, "doctor-exchange-not-granted", &unnamed).await;
     stack.graph.set_roles(&["IMAP.AccessAsApp"]);
-    told(&stack, "doctor-exchange", &unnamed).await;
+    check(&stack, "doctor-exchange", &unnamed).await;
 }
 
 #[tokio::test]
-async fn a_stack_s_mailboxes_are_asked_as_its_import_is_set() {
+async fn reconcile_checks_the_mailboxes_of_the_configured_mail_system() {
     let stack = Stack::start().await;
     let id: ItemId = "WA-1".parse().unwrap();
     let at: Timestamp = "2026-11-21T07:00:00Z".parse().unwrap();
@@ -112,7 +112,7 @@ async fn a_stack_s_mailboxes_are_asked_as_its_import_is_set() {
 }
 
 #[tokio::test]
-async fn a_user_map_s_mailboxes_are_asked_for_before_it_is_used() {
+async fn mailboxes_of_a_user_map_are_looked_up_before_its_upload() {
     let stack = Stack::start().await;
     let directory = TempDir::new().unwrap();
     let file = |name: &str, rows: &str| {
@@ -120,20 +120,20 @@ async fn a_user_map_s_mailboxes_are_asked_for_before_it_is_used() {
         std::fs::write(&path, format!("Mobile number,E-mail address\n{rows}")).unwrap();
         path.to_str().unwrap().to_owned()
     };
-    // The numbers have no country, and the stack says which.
+    // The country of the numbers is a parameter of the stack.
     let good = file("good.csv", "20 12 34 56,ada@example.com\n");
     let typo =
         file("typo.csv", "20 12 34 56,ada@example.com\n20 12 34 57,bob@exmaple.com\n20 12 34 58,bob@exmaple.com\n");
-    let asked = ["--mailboxes", "--stack", NAME];
-    let told = async |name: &str, arguments: &[&str]| {
-        let told = stack.run(&[arguments, &asked].concat()).await;
-        assert_transcript(name, &told);
+    let options = ["--mailboxes", "--stack", NAME];
+    let check = async |name: &str, arguments: &[&str]| {
+        let output = stack.run(&[arguments, &options].concat()).await;
+        assert_transcript(name, &output);
     };
-    told("mailboxes-check", &["mapping", "check", &good]).await;
-    told("mailboxes-check-typo", &["mapping", "check", &typo]).await;
-    told("mailboxes-check-typo-json", &["mapping", "check", "--json", &typo]).await;
-    told("mailboxes-upload-typo", &["mapping", "upload", "--yes", &typo]).await;
-    told("mailboxes-upload", &["mapping", "upload", "--yes", &good]).await;
+    check("mailboxes-check", &["mapping", "check", &good]).await;
+    check("mailboxes-check-typo", &["mapping", "check", &typo]).await;
+    check("mailboxes-check-typo-json", &["mapping", "check", "--json", &typo]).await;
+    check("mailboxes-upload-typo", &["mapping", "upload", "--yes", &typo]).await;
+    check("mailboxes-upload", &["mapping", "upload", "--yes", &good]).await;
     stack.secret("wa-graph", &json!({"client_secret": "wrong"})).await;
-    told("mailboxes-check-wrong-secret", &["mapping", "check", &good]).await;
+    check("mailboxes-check-wrong-secret", &["mapping", "check", &good]).await;
 }

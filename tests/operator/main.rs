@@ -1,13 +1,12 @@
-//! The `archiver` command as a program: what an operator types, and the exit code, the output and the words that come
-//! back.
-#![expect(clippy::unwrap_used, reason = "a helper of tests may panic as they may")]
+//! Runs the `archiver` command as an operator does, and compares exit code and output with snapshots.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 mod backfill;
 mod day;
 mod deployments;
 mod doctor;
+mod foreign_dead_letters;
 mod help;
-mod letters;
 mod mail_systems;
 mod stack;
 mod transcript;

@@ -1,5 +1,5 @@
-//! A small stack with the parts and the outputs of a deployment, in a stand-in for AWS that knows CloudFormation, Lambda
-//! and EventBridge Scheduler too. Its functions are stand-ins themselves; what is real is all that the command asks.
+//! A small stack with the parts and the outputs of a deployment, in an AWS emulator that includes CloudFormation, Lambda
+//! and EventBridge Scheduler. Its functions are fakes; the API that the command uses is the emulator's.
 
 use aws::s3::{Condition, Put, Store};
 use aws_config::SdkConfig;
@@ -16,18 +16,17 @@ use tempfile::TempDir;
 
 use crate::transcript::{ministack, transcript};
 
-/// The stack's name.
 pub(crate) const NAME: &str = "wa";
 /// The window of the run that [`Stack::put_run`] writes.
 pub(crate) const FROM: &str = "2026-11-21T00:00:00Z";
 pub(crate) const TO: &str = "2026-11-22T00:00:00Z";
-/// Whose mailbox there is.
+/// The user who has a mailbox.
 pub(crate) const ADA: &str = "ada@example.com";
 
-/// What the stand-in has to know. IAM and STS are for the roles that functions run as.
+/// Services of the emulator. IAM and STS are for the roles of the functions.
 const SERVICES: &str = "s3,sqs,secretsmanager,cloudformation,lambda,scheduler,iam,sts,logs";
 
-/// Lists an hour an invocation. Of 2020 it fails; of 2021 it cannot say how far it came.
+/// Fetches one hour per invocation. Fails for 2020; does not report its progress for 2021.
 const FETCH: &str = r#"
 import datetime
 
@@ -48,7 +47,7 @@ pub(crate) struct Stack {
     pub(crate) archive: ArchiveCredentials,
     pub(crate) bucket: String,
     endpoint: String,
-    // Dropped last: everything above goes there.
+    // Dropped last, because everything above uses them.
     _archive: SampleArchive,
     _ministack: Ministack,
     _directory: TempDir,
@@ -91,7 +90,7 @@ impl Stack {
         stack
     }
 
-    /// What an operator fills in after the first deployment.
+    /// Fills in the secrets, as an operator does after the first deployment.
     pub(crate) async fn fill_in(&self) {
         let archive = json!({"username": self.archive.username, "password": self.archive.password});
         self.secret("wa-archive", &archive).await;
@@ -102,7 +101,7 @@ impl Stack {
         self.cloud.put_secret(id, value).await.unwrap();
     }
 
-    /// A cursor of so long ago.
+    /// Writes a cursor of this age.
     pub(crate) async fn fetched(&self, ago: SignedDuration) {
         let cursor = json!({"v": 1, "archived_time": Timestamp::now() - ago, "run": "20261122T070000Z-daily-0badcafe"});
         self.put(keys::CURSOR, &cursor.to_string()).await;
@@ -115,7 +114,7 @@ impl Stack {
         store.put(put, Condition::Always).await.unwrap();
     }
 
-    /// Writes the manifest of a run of the day, and that the run fetched the whole day.
+    /// Writes the manifest and the record of a run that fetched the whole day.
     pub(crate) async fn put_run(&self, line: &str) {
         let run: RunId = "20261121T080000Z-daily-0badcafe".parse().unwrap();
         let window = Window::between(FROM.parse().unwrap(), TO.parse().unwrap()).unwrap();
@@ -130,7 +129,7 @@ impl Stack {
         self.put(&keys::manifest(&run, 1), line).await;
     }
 
-    /// Runs the command as an operator of this account.
+    /// Runs the command with credentials of this account.
     pub(crate) async fn run(&self, arguments: &[&str]) -> String {
         transcript(arguments, &self.variables()).await
     }
@@ -145,7 +144,7 @@ impl Stack {
     }
 }
 
-/// Creates a stack, and returns when it is there.
+/// Creates a stack and waits until it exists.
 pub(crate) async fn create(config: &SdkConfig, name: &str, template: &Value) {
     let client = aws_sdk_cloudformation::Client::new(config);
     client.create_stack().stack_name(name).template_body(template.to_string()).send().await.unwrap();
@@ -155,7 +154,7 @@ pub(crate) async fn create(config: &SdkConfig, name: &str, template: &Value) {
         match status.as_str() {
             "CREATE_COMPLETE" => return,
             "CREATE_IN_PROGRESS" => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
-            other => panic!("the stack is {other}"),
+            other => panic!("stack status: {other}"),
         }
     }
 }
@@ -175,11 +174,11 @@ fn template(archive: &str, graph: &GraphFake) -> Value {
             "QueueName": sub(&format!("${{AWS::StackName}}-{name}")),
             "RedrivePolicy": {"deadLetterTargetArn": arn("DeadLetterQueue"), "maxReceiveCount": 300}}})
     };
-    let trigger = |queue: &str, function: &str, at_once: u32| {
+    let trigger = |queue: &str, function: &str, concurrency: u32| {
         json!({"Type": "AWS::Lambda::EventSourceMapping", "Properties": {
             "EventSourceArn": arn(queue), "FunctionName": reference(function),
             "FunctionResponseTypes": ["ReportBatchItemFailures"],
-            "ScalingConfig": {"MaximumConcurrency": at_once}}})
+            "ScalingConfig": {"MaximumConcurrency": concurrency}}})
     };
     let source = |name: &str| {
         sub(&format!("arn:${{AWS::Partition}}:sqs:${{AWS::Region}}:${{AWS::AccountId}}:${{AWS::StackName}}-{name}"))
@@ -230,7 +229,7 @@ fn template(archive: &str, graph: &GraphFake) -> Value {
     })
 }
 
-/// What import is deployed with.
+/// Environment variables of import.
 pub(crate) fn import_variables(graph: &GraphFake, mailbox: &str) -> Value {
     json!({"BUCKET": {"Ref": "Bucket"}, "IMPORT_QUEUE_URL": {"Ref": "ImportQueue"},
            "DEAD_LETTER_QUEUE_URL": {"Ref": "DeadLetterQueue"}, "MAILBOX": mailbox, "GRAPH_CLOUD": "global",

@@ -1,4 +1,4 @@
-//! A command that was run, as text.
+//! Runs a command and returns its transcript.
 
 use std::{
     fs::File,
@@ -10,39 +10,39 @@ use std::{
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use tokio::process::Command;
 
-/// The binaries lie beside the tests' own: `make test` builds them first.
+/// Path of the binary, beside the test binaries; `make test` builds it first.
 pub(crate) fn archiver() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.ancestors().nth(2).unwrap().join("archiver")
 }
 
-/// Where `make` has installed the stand-in for AWS.
+/// Path of the AWS emulator that `make` installs.
 pub(crate) fn ministack() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/ministack")
 }
 
-/// Runs the command with this environment and no other, and tells what an operator would see. Nobody sits there.
+/// Runs the command with only these environment variables and without a terminal. Returns its output and exit code.
 pub(crate) async fn transcript(arguments: &[&str], variables: &[(&str, &str)]) -> String {
-    told(arguments, variables, Stdio::null()).await
+    run(arguments, variables, Stdio::null()).await
 }
 
-/// The same with somebody at a terminal who answers the question that the command asks.
-pub(crate) async fn answered(answer: &str, arguments: &[&str], variables: &[(&str, &str)]) -> String {
+/// Runs the command with a terminal on which the reply to its question is typed.
+pub(crate) async fn transcript_with_reply(reply: &str, arguments: &[&str], variables: &[(&str, &str)]) -> String {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&terminal).unwrap();
     unlockpt(&terminal).unwrap();
     let keyboard = ioctl_tiocgptpeer(&terminal, OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     let mut terminal = File::from(terminal);
-    writeln!(terminal, "{answer}").unwrap();
-    told(arguments, variables, Stdio::from(keyboard)).await
+    writeln!(terminal, "{reply}").unwrap();
+    run(arguments, variables, Stdio::from(keyboard)).await
 }
 
-async fn told(arguments: &[&str], variables: &[(&str, &str)], input: Stdio) -> String {
+async fn run(arguments: &[&str], variables: &[(&str, &str)], input: Stdio) -> String {
     let output = Command::new(archiver())
         .args(arguments)
         .env_clear()
         .env("COLUMNS", "120")
-        // Nobody asks the machine that the tests run on who it is in AWS.
+        // The instance metadata of the test machine must not provide credentials.
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .env("HOME", "/nowhere")
         .envs(variables.iter().copied())
@@ -52,8 +52,8 @@ async fn told(arguments: &[&str], variables: &[(&str, &str)], input: Stdio) -> S
         .unwrap();
     let mut text = format!("$ archiver {}\n", arguments.join(" "));
     let code = output.status.code().unwrap_or(-1);
-    for (stream, said) in [("", &output.stdout), ("! ", &output.stderr)] {
-        for line in String::from_utf8_lossy(said).trim_end().lines() {
+    for (stream, output) in [("", &output.stdout), ("! ", &output.stderr)] {
+        for line in String::from_utf8_lossy(output).trim_end().lines() {
             text.push_str(format!("{stream}{line}").trim_end());
             text.push('\n');
         }
@@ -61,7 +61,7 @@ async fn told(arguments: &[&str], variables: &[(&str, &str)], input: Stdio) -> S
     text + &format!("exit code {code}\n")
 }
 
-/// What differs from run to run, by a name for it.
+/// Replaces values that differ from run to run.
 pub(crate) fn settings() -> insta::Settings {
     let mut settings = insta::Settings::clone_current();
     for (pattern, name) in [
@@ -79,7 +79,7 @@ pub(crate) fn settings() -> insta::Settings {
     settings
 }
 
-/// Asserts that what an operator sees is what the snapshot of this name says.
+/// Compares a transcript with the snapshot of this name.
 pub(crate) fn assert_transcript(name: &str, transcript: &str) {
     settings().bind(|| insta::assert_snapshot!(name, transcript));
 }

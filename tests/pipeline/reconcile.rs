@@ -5,7 +5,7 @@ use std::{cell::Cell, collections::BTreeMap, path::Path, process::Command, sync:
 use anyhow::Context;
 use archiver::{
     Interrupt,
-    commands::reconcile::{Deep, Reconciled, Scope, Why, requeue},
+    commands::reconcile::{DeepOptions, MissingCause, Reconciled, Scope, requeue},
     connection::Connection,
 };
 use aws::s3::{Condition, Put};
@@ -27,13 +27,13 @@ async fn reconcile(pipeline: &Pipeline) -> anyhow::Result<Reconciled> {
     let variables = pipeline.machine.variables(Step::Import);
     let maildir = variables.into_iter().rev().find(|(name, _)| name == "MAILDIR").context("no Maildir")?.1;
     let mailboxes: Arc<dyn Mailboxes> = Arc::new(Maildir::new(maildir, FOLDER)?);
-    let deep = Deep { mailboxes: Ok(mailboxes), name_mailboxes: false };
+    let deep = DeepOptions { mailboxes: Ok(mailboxes), name_mailboxes: false };
     Ok(Reconciled::of(&Connection::to_machine(&pipeline.machine), Scope { deep: Some(&deep), ..ALL }, |_, _| {})
         .await?)
 }
 
-fn whys(books: &Reconciled) -> BTreeMap<String, Why> {
-    books.missing.iter().map(|missing| (missing.key.clone(), missing.why)).collect()
+fn whys(books: &Reconciled) -> BTreeMap<String, MissingCause> {
+    books.missing.iter().map(|missing| (missing.key.clone(), missing.cause)).collect()
 }
 
 fn waiting(books: &Reconciled) -> BTreeMap<String, usize> {
@@ -176,9 +176,9 @@ async fn what_somebody_takes_away_is_named_and_comes_back_where_it_is_lacking() 
     // An outcome and one of its copies; a letter and its outcome; a letter alone; a stored message's words.
     let (key, before) = outcome(&pipeline, filed).await?;
     delete_object(&pipeline, &key).await?;
-    let lacking = before.mailboxes.first().context("it is filed nowhere")?;
-    let named = |file: &std::path::PathBuf| file.to_string_lossy().contains(&lacking.message);
-    let copy = copies(mail.path())?.remove(lacking.address.as_str()).and_then(|files| files.into_iter().find(named));
+    let absent = before.mailboxes.first().context("it is filed nowhere")?;
+    let named = |file: &std::path::PathBuf| file.to_string_lossy().contains(&absent.message);
+    let copy = copies(mail.path())?.remove(absent.address.as_str()).and_then(|files| files.into_iter().find(named));
     std::fs::remove_file(copy.context("the copy is not there")?)?;
     // One that is filed in part, and only its letter, which is gone, said so.
     let (key, mut part) = outcome(&pipeline, half).await?;
@@ -198,12 +198,16 @@ async fn what_somebody_takes_away_is_named_and_comes_back_where_it_is_lacking() 
     pipeline.store.put(put, Condition::Always).await?;
 
     let books = reconcile(&pipeline).await?;
-    let expected =
-        [(filed, Why::NoOutcome), (unmapped, Why::NoOutcome), (oversize, Why::LetterGone), (half, Why::LetterGone)];
+    let expected = [
+        (filed, MissingCause::NoOutcome),
+        (unmapped, MissingCause::NoOutcome),
+        (oversize, MissingCause::DeadLetterGone),
+        (half, MissingCause::DeadLetterGone),
+    ];
     let expected: BTreeMap<_, _> = expected.into_iter().map(|(item, why)| (item.key().to_string(), why)).collect();
     assert_eq!(whys(&books), expected);
     assert_eq!(
-        books.custody.damaged.iter().map(|damaged| (damaged.mime.as_str(), damaged.gone)).collect::<Vec<_>>(),
+        books.deep_findings.damaged.iter().map(|damaged| (damaged.mime.as_str(), damaged.gone)).collect::<Vec<_>>(),
         [(mime.as_str(), false)]
     );
     let (code, out, err) = command(&pipeline, &["--settled"]).await?;
@@ -217,18 +221,18 @@ async fn what_somebody_takes_away_is_named_and_comes_back_where_it_is_lacking() 
     assert!(code == Some(1) && err.contains("nothing was changed"), "{err}");
     let connection = Connection::to_machine(&pipeline.machine);
     let interrupt = Interrupt::default();
-    let looked_at = Cell::new(0);
-    let progress = |done| looked_at.set(done);
+    let processed = Cell::new(0);
+    let progress = |done| processed.set(done);
     interrupt.set();
     assert_eq!(requeue(&connection, &books.missing, &interrupt, progress).await?, 0, "the operator has ended it");
     assert_eq!(requeue(&connection, &books.missing, &Interrupt::default(), progress).await?, 4);
-    assert_eq!(looked_at.get(), 4);
+    assert_eq!(processed.get(), 4);
     let books = reconcile(&pipeline).await?;
     assert_eq!((books.undecided, books.missing.len()), (4, 0), "on the queue they are not missing");
     pipeline.drain().await?;
     let books = reconcile(&pipeline).await?;
     assert!(books.is_sound() && books.undecided == 0, "{books:?}");
-    assert_eq!(books.custody.copies_found, all.values().sum::<usize>() as u64, "each was asked for");
+    assert_eq!(books.deep_findings.copies_found, all.values().sum::<usize>() as u64, "each was asked for");
     assert_eq!(counts(mail.path())?, all, "the mailbox that lacked it has it, and no mailbox has it twice");
     assert_eq!(outcome(&pipeline, filed).await?.1.mailboxes.len(), before.mailboxes.len());
     Ok(())

@@ -1,23 +1,23 @@
-//! Ctrl-C, as something that a command looks at between two steps, so that it ends in order.
+//! Ctrl-C as a flag that a command checks between two steps, so that it ends cleanly.
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
 
-/// Whether the operator has asked to end.
+/// Flag that is set when the operator presses Ctrl-C.
 #[derive(Debug, Clone, Default)]
 pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// From now on Ctrl-C ends no process: it is noted here. A second one ends it as ever; nothing is lost by that
-    /// either, it is only longer until the letters in hand are seen again.
+    /// Handles Ctrl-C from now on: the first sets the flag, the second ends the process. Ending the process loses nothing;
+    /// messages that it has received become visible again when their visibility timeout ends.
     pub fn listen() -> Self {
         let interrupt = Self::default();
-        let noted = interrupt.clone();
+        let flag = interrupt.clone();
         tokio::spawn(async move {
             if tokio::signal::ctrl_c().await.is_ok() {
-                noted.set();
+                flag.set();
             }
             if tokio::signal::ctrl_c().await.is_ok() {
                 std::process::exit(130);
@@ -26,12 +26,12 @@ impl Interrupt {
         interrupt
     }
 
-    /// Asks to end.
+    /// Sets the flag.
     pub fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether somebody has asked to end.
+    /// Returns whether the command should end.
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

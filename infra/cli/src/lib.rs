@@ -1,7 +1,7 @@
-//! The `archiver` command: one module per command in `commands`, and what they share.
+//! The `archiver` command: one module per command in `commands`, and the modules that the commands share.
 //!
-//! A command's `run` reads its arguments, does the work, and writes what the operator sees. Data goes to standard output,
-//! progress and questions to standard error.
+//! The `run` function of a command takes its arguments, does the work and writes the output. Data goes to standard output,
+//! progress and questions go to standard error.
 
 pub mod commands;
 pub mod confirm;

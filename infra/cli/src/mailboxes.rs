@@ -1,4 +1,4 @@
-//! The mail system of a deployment, asked as its import asks.
+//! Connects to the mail system of a deployment with import's settings.
 
 use std::{path::Path, sync::Arc};
 
@@ -13,10 +13,10 @@ use crate::{
     settings,
 };
 
-/// How many mailboxes are asked for at once.
-const AT_ONCE: usize = 4;
+/// Concurrent mailbox lookups.
+const CONCURRENT_LOOKUPS: usize = 4;
 
-/// The mail system as import has it, or why it cannot be had.
+/// Connects to the mail system with import's settings, or returns the reason why that is impossible.
 pub(super) async fn connect(connection: &Connection, ministack: &Path) -> Result<Arc<dyn Mailboxes>, String> {
     let variables = settings::of(connection, Part::Import, mailbox::VARIABLES, ministack).await;
     let variables = variables.map_err(|error| error.to_string())?;
@@ -24,27 +24,27 @@ pub(super) async fn connect(connection: &Connection, ministack: &Path) -> Result
     settings.connect(Secrets::new(&connection.config)).map_err(|error| error.to_string())
 }
 
-/// The mailboxes of a user map that are not there, each with the line where it stands first. `asked` is told how many were
-/// asked for.
+/// Returns the mailboxes of a user map that do not exist, each with the first line that names it. `progress` receives the
+/// number of lookups.
 ///
 /// # Errors
-/// The first of the mail system's.
-pub(super) async fn absent(
+/// The first error of the mail system.
+pub(super) async fn missing(
     mailboxes: &dyn Mailboxes,
     map: &UserMap,
-    asked: impl Fn(u64),
+    progress: impl Fn(u64),
 ) -> Result<Vec<(u64, MailboxAddress)>, MailboxError> {
     let mut found = stream::iter(map.mailboxes())
         .map(|(address, line)| async move { mailboxes.find(address).await.map(|found| (line, address, found)) })
-        .buffered(AT_ONCE);
-    let (mut absent, mut count) = (Vec::new(), 0);
+        .buffered(CONCURRENT_LOOKUPS);
+    let (mut missing, mut count) = (Vec::new(), 0);
     while let Some((line, address, mailbox)) = found.try_next().await? {
         count += 1;
-        asked(count);
+        progress(count);
         if mailbox.is_none() {
-            absent.push((line, address.clone()));
+            missing.push((line, address.clone()));
         }
     }
-    absent.sort_unstable_by_key(|(line, _)| *line);
-    Ok(absent)
+    missing.sort_unstable_by_key(|(line, _)| *line);
+    Ok(missing)
 }

@@ -28,47 +28,47 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Do the main job on this machine, without any account: from an archive to mailboxes that any mail client opens
+    /// Run the whole pipeline on this machine, without any account: from an archive to mailboxes that any mail client opens
     #[command(
-        after_help = "Exit code: 0 when every item came to its end, dead letters or not; 1 when not; 2 invalid arguments.\n\
-        Examples:\n  archiver local\n      a sample archive of a bank's day\n  \
-        archiver local --export chat.zip --owner you@example.com --zone Europe/Copenhagen\n      your own chat, as your phone exported it\n  \
-        archiver local --drop\n      a capture vendor's zip of mails, made as a sample; --drop DIR for your own\n  \
+        after_help = "Exit code: 0 when every item was filed or became a dead letter; 1 when not; 2 invalid arguments.\n\
+        Examples:\n  archiver local\n      the sample archive: one day of a bank\n  \
+        archiver local --export chat.zip --owner you@example.com --zone Europe/Copenhagen\n      a chat that your phone exported\n  \
+        archiver local --drop\n      a sample of a capture vendor's zip of mails; --drop DIR for your own\n  \
         archiver local --items 10000 --state /tmp/many\n      ten thousand small items"
     )]
     Local(LocalArguments),
-    /// Fetch a past window again, without touching the day's run
+    /// Fetch a past window again, without changing the daily run
     #[command(after_help = backfill::HELP)]
     Backfill(BackfillArguments),
-    /// What could not be filed: list it, show it, replay it once the cause is fixed, or discard it
+    /// List, show, replay or discard dead letters: items that could not be filed
     DeadLetters(DeadLettersArguments),
-    /// Whether everything is set up, from the deployment to a mailbox, and what to do about what is not
+    /// Check the configuration, from the deployment to a mailbox, and say how to fix each problem
     #[command(after_help = doctor::HELP)]
     Doctor(DoctorArguments),
-    /// Check, upload and ask the user map: whose mailbox a mobile number's is
+    /// Check, upload, confirm and query the user map, which assigns mobile numbers to mailboxes
     Mapping(MappingArguments),
-    /// Prove that nothing is missing: every id that was queued against what became of it
+    /// Prove that nothing is missing: compare every id that was queued with its outcome
     #[command(after_help = reconcile::HELP)]
     Reconcile(ReconcileArguments),
-    /// What was filed and what was not, a day: for a compliance officer or an auditor, also as a page to hand over
+    /// Report for each day what was filed and what was not, for a compliance officer or an auditor; also as an HTML page
     #[command(after_help = report::HELP)]
     Report(ReportArguments),
-    /// How the deployment is, at a glance: how far it has fetched, what waits, what failed, whether the user map is read
+    /// Show the status of the deployment: the last run, the queues, the dead letters and the user map
     #[command(after_help = status::HELP)]
     Status(StatusArguments),
-    /// What lets a shell complete this command: print it, and keep it where the shell looks
+    /// Print the completion script for a shell; save it where the shell loads completions
     #[command(after_help = "Exit code: 0; 2 invalid arguments.\nExamples:\n  \
         archiver completions bash > ~/.local/share/bash-completion/completions/archiver\n  \
         archiver completions zsh > ~/.zfunc/_archiver\n  \
         archiver completions fish > ~/.config/fish/completions/archiver.fish")]
     Completions {
-        /// Which shell
+        /// The shell
         shell: Shell,
     },
 }
 
 #[tokio::main]
-#[expect(clippy::print_stderr, reason = "a command says on standard error why it failed")]
+#[expect(clippy::print_stderr, reason = "errors of a command go to standard error")]
 async fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Local(arguments) => local::run(arguments).await.map(|()| ExitCode::SUCCESS),

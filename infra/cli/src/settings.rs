@@ -1,4 +1,4 @@
-//! The settings that a function of a deployment has, for a command that has to do as the function does.
+//! Reads the settings of a deployed function, for a command that has to act as the function does.
 
 use std::path::Path;
 
@@ -10,23 +10,22 @@ use crate::{
 };
 use local::backfill::LocalBackfill;
 
-/// Why a function's settings are not known. The fault of the set-up, or of who asks.
+/// Error of reading a function's settings: a configuration error.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// Nobody has said which function it is.
+    /// The function is not named.
     #[error(transparent)]
     Unnamed(#[from] ConnectionError),
-    /// Lambda.
     #[error(transparent)]
     Function(#[from] FunctionError),
-    /// What the one-machine run has kept.
+    /// The stored settings of the one-machine run are not readable.
     #[error("{0:#}")]
     Local(anyhow::Error),
 }
 
-/// The variables, of those in `names`, that a function is deployed with. Where the environment names the deployment and
-/// not the function, they are the environment's own, as long as it has the one without which the function does not
-/// start.
+/// Returns those environment variables of a deployed function that are in `names`. Where the environment names the
+/// deployment but not the function, returns this process's own variables, if they include the one that the function
+/// requires.
 ///
 /// # Errors
 /// [`SettingsError`].
@@ -45,9 +44,9 @@ pub(super) async fn of(
         Ok(name) => name,
         Err(unnamed) => {
             let own = Variables::read(names);
-            let decisive = if part == Part::Import { "MAILBOX" } else { "SOURCE" };
-            let decided = matches!(own.optional::<String>(decisive, ""), Ok(Some(_)));
-            return if connection.target == Target::Environment && decided { Ok(own) } else { Err(unnamed.into()) };
+            let required = if part == Part::Import { "MAILBOX" } else { "SOURCE" };
+            let is_set = matches!(own.optional::<String>(required, ""), Ok(Some(_)));
+            return if connection.target == Target::Environment && is_set { Ok(own) } else { Err(unnamed.into()) };
         }
     };
     let variables = Functions::new(&connection.config).settings(name).await?;

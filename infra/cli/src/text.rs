@@ -1,4 +1,4 @@
-//! Text for a terminal: tables, and foreign text that must not act on the terminal or mislead its reader.
+//! Text for a terminal: tables, and text of other systems made safe to display.
 
 use comfy_table::{ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
 use serde::Serialize;
@@ -38,7 +38,7 @@ pub fn visible(document: &str) -> String {
 /// When the value cannot be serialized.
 pub fn json(value: &impl Serialize) -> serde_json::Result<String> {
     let json = serde_json::to_string(value)?;
-    // Outside of strings JSON has no such character.
+    // Outside of strings, JSON contains none of these characters.
     if !json.contains(is_deceptive) {
         return Ok(json);
     }

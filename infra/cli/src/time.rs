@@ -1,17 +1,17 @@
-//! How an operator writes a time.
+//! Parses a time as an operator writes it.
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
-/// A time with its offset from UTC, or a date, which is the midnight in UTC that it begins with.
+/// Parses a time with an offset from UTC, or a date, which means midnight in UTC.
 ///
 /// # Errors
-/// A sentence that says how it is written.
+/// A message with the accepted forms.
 pub fn time(text: &str) -> Result<Timestamp, String> {
     let midnight = |date: Date| date.to_zoned(TimeZone::UTC).map(|zoned| zoned.timestamp());
-    // A date's parser takes a time without an offset too, and leaves its hours out.
+    // The parser of a date also accepts a time without an offset and ignores its hours.
     let time =
         if text.len() == "2026-11-01".len() { text.parse().and_then(midnight) } else { text.parse::<Timestamp>() };
-    time.map_err(|_| "a time is written 2026-11-01 (midnight in UTC) or 2026-11-01T07:00:00Z".to_owned())
+    time.map_err(|_| "expected a time such as 2026-11-01 (midnight in UTC) or 2026-11-01T07:00:00Z".to_owned())
 }
 
 #[cfg(test)]
@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_date_is_its_midnight_in_utc_and_a_time_has_an_offset() {
+    fn date_is_midnight_in_utc_and_a_time_needs_an_offset() {
         let at = |text: &str| time(text).map(|time| time.to_string()).ok();
         assert_eq!(at("2026-11-01").as_deref(), Some("2026-11-01T00:00:00Z"));
         assert_eq!(at("2026-11-01T01:00:00+01:00").as_deref(), Some("2026-11-01T00:00:00Z"));

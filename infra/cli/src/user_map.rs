@@ -1,4 +1,4 @@
-//! The deployment's user map: where it is, and how it is read and used.
+//! The deployment's user map: its location, its settings, and the record of the map that import used last.
 
 use anyhow::bail;
 use aws::s3::{Condition, Object, Put, Store, StoreError, Written};
@@ -9,31 +9,31 @@ use runtime::VariableError;
 
 use crate::connection::Connection;
 
-/// Where the user map is and how its numbers are read, where that is not as the deployment has it.
+/// Options that override the deployment's settings of the user map.
 #[derive(Debug, Clone, clap::Args)]
 pub struct UserMapArguments {
     /// The country of numbers that are written without a country code [default: the deployment's DefaultRegion]
     #[arg(long, value_name = "XX")]
     default_region: Option<Region>,
-    /// Where in the bucket the user map is [default: the deployment's UserMapKey]
+    /// The user map's key in the bucket [default: the deployment's UserMapKey]
     #[arg(long, value_name = "KEY")]
     user_map_key: Option<String>,
 }
 
-/// Where a deployment's user map is, and how it is read.
+/// Location of the user map and the country of its numbers.
 #[derive(Debug, Clone)]
 pub struct UserMapSettings {
-    /// Its key in the bucket.
+    /// Key in the bucket.
     pub key: String,
     /// The country of numbers that are written without a country code.
     pub default_region: Option<Region>,
 }
 
 impl UserMapSettings {
-    /// What the arguments say, and of what they leave open what the deployment says.
+    /// Combines the options with the deployment's settings; an option takes precedence.
     ///
     /// # Errors
-    /// When the deployment says something that cannot be.
+    /// When a setting of the deployment is invalid.
     pub fn of(arguments: &UserMapArguments, connection: &Connection) -> Result<Self, VariableError> {
         let deployed = Self::deployed(connection)?;
         Ok(Self {
@@ -42,10 +42,10 @@ impl UserMapSettings {
         })
     }
 
-    /// What the deployment says.
+    /// Reads the deployment's settings.
     ///
     /// # Errors
-    /// When it says something that cannot be.
+    /// When a setting is invalid.
     pub fn deployed(connection: &Connection) -> Result<Self, VariableError> {
         let variables = connection.mapping();
         Ok(Self {
@@ -54,13 +54,14 @@ impl UserMapSettings {
         })
     }
 
-    /// The user map in the bucket, or why import refuses it; `None` where there is none.
+    /// Reads the user map from the bucket. The inner error is the reason why import rejects the map; `None` where the object
+    /// does not exist.
     ///
     /// # Errors
-    /// When the bucket does not answer.
+    /// When the bucket cannot be read.
     pub async fn read(&self, store: &Store) -> Result<Option<Result<UserMap, String>>, StoreError> {
-        const LIMIT: u64 = UserMap::MAX_BYTES as u64;
-        let object = match store.get(&self.key, LIMIT).await {
+        const MAX_BYTES: u64 = UserMap::MAX_BYTES as u64;
+        let object = match store.get(&self.key, MAX_BYTES).await {
             Err(error @ StoreError::TooLarge { .. }) => return Ok(Some(Err(error.to_string()))),
             other => other?,
         };
@@ -68,7 +69,7 @@ impl UserMapSettings {
     }
 }
 
-/// The record of the user map that import used last, with the object that it was read from. `None` where the object is not
+/// Record of the user map that import used last, with the object that it was read from. `None` where the record is not
 /// readable.
 pub(super) type LastUsed = Option<(Option<UserMapRecord>, Option<Object>)>;
 

@@ -1,6 +1,6 @@
 //! Transcripts of `archiver mapping`.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail by panicking, its helpers included")]
+#![expect(clippy::unwrap_used, reason = "tests and their helpers may panic")]
 
 use std::{
     path::{Path, PathBuf},
@@ -12,7 +12,7 @@ use local::{
     ministack::{Ministack, MinistackOptions},
 };
 
-/// The emulator's program: `MINISTACK`, or where `make` installs it.
+/// Path of the emulator: `MINISTACK`, or the place where `make` installs it.
 #[expect(clippy::disallowed_methods, reason = "a test has no list of variables")]
 fn ministack_program() -> PathBuf {
     let installed = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv/bin/ministack");
@@ -50,7 +50,7 @@ fn check(file: &str, arguments: &[&str]) -> (i32, String, String) {
 }
 
 #[test]
-fn a_good_file_is_counted() {
+fn valid_file_is_counted() {
     let file = "Mobile number,E-mail address\n+4520123456,ada@example.com\n+4530123456,ada@example.com\n";
     let expected = "people.csv is valid: 2 numbers, 1 mailboxes\n";
     assert_eq!(check(file, &[]), (0, expected.to_owned(), String::new()));
@@ -59,7 +59,7 @@ fn a_good_file_is_counted() {
 }
 
 #[test]
-fn numbers_without_a_country_are_read_in_the_deployments_own() {
+fn default_region_applies_to_numbers_without_a_country() {
     let file = "Mobile;E-mail\n20 12 34 56;ada@example.com\n";
     let (code, out, _) = check(file, &[]);
     assert!(code == 1 && out.starts_with("line 2: the mobile number cannot be used: "), "{out}");
@@ -67,24 +67,27 @@ fn numbers_without_a_country_are_read_in_the_deployments_own() {
 }
 
 #[test]
-fn what_is_valid_and_strange_is_a_warning() {
+fn suspicious_entries_cause_warnings() {
     let file = "Mobile,E-mail\n+4520123456,ada@example.com\n+4520123457,bob@example.com\n+4520123458,eve@exmaple.com\n";
     let (code, out, err) = check(file, &[]);
     assert_eq!((code, out.as_str()), (0, "people.csv is valid: 3 numbers, 3 mailboxes\n"));
-    let expected = "warning: the mailboxes are of 2 domains, the rarest first: exmaple.com (1), example.com (2); \
-                    is one misspelt, or somebody's private mail?\n";
+    let expected = "warning: the mailboxes have 2 domains, the rarest first: exmaple.com (1), example.com (2); \
+                    check for misspelt domains and private addresses\n";
     assert_eq!(err, expected);
 
     let row = |last: u32| format!("+452012345{last},ada@example.com\n");
     let (code, _, err) = check(&format!("Mobile,E-mail\n{}", (0..4).map(row).collect::<String>()), &[]);
-    assert_eq!((code, err.as_str()), (0, "warning: 4 numbers go to ada@example.com: was a cell filled down?\n"));
+    assert_eq!(
+        (code, err.as_str()),
+        (0, "warning: 4 numbers have the mailbox ada@example.com: check whether a cell was filled down by mistake\n")
+    );
 
     let (code, _, err) = check("Mobile,E-mail\n", &[]);
-    assert!(code == 0 && err.starts_with("warning: the file maps nobody"), "{err}");
+    assert!(code == 0 && err.starts_with("warning: the file has no entries"), "{err}");
 }
 
 #[test]
-fn what_is_wrong_is_told_line_by_line_with_what_to_do() {
+fn invalid_rows_are_reported_by_line_with_a_remedy() {
     let file = "Mobile,E-mail\n+4520123456,ada@example.com\n4.52E+09,bob@example.com\n+4520123457,eve.example.com\n\
                 +4520123456,carl@example.com\n";
     let (code, out, err) = check(file, &[]);
@@ -96,7 +99,7 @@ fn what_is_wrong_is_told_line_by_line_with_what_to_do() {
         "line 4: the e-mail address cannot be used: an e-mail address has one @ with something on both sides"
     );
     assert!(lines[2].starts_with("line 5: line 2 gives the same mobile number another e-mail address"), "{out}");
-    assert_eq!(lines[3], "people.csv is not valid: wrong rows: 3");
+    assert_eq!(lines[3], "people.csv is invalid: wrong rows: 3");
 
     let (code, out, _) = check(file, &["--json"]);
     let answer: serde_json::Value = serde_json::from_str(&out).unwrap();
@@ -105,17 +108,17 @@ fn what_is_wrong_is_told_line_by_line_with_what_to_do() {
 }
 
 #[test]
-fn an_empty_and_a_missing_file_are_errors() {
+fn empty_or_missing_file_is_rejected() {
     let (code, out, _) = check("", &[]);
     assert!(code == 1 && out.starts_with("line 1: the file is empty: the first row names the columns"), "{out}");
     let directory = tempfile::tempdir().unwrap();
-    let (code, out, err) = transcript(&archiver(directory.path(), &[], &["mapping", "check", "nobody.csv"]));
+    let (code, out, err) = transcript(&archiver(directory.path(), &[], &["mapping", "check", "missing.csv"]));
     assert_eq!((code, out.as_str()), (1, ""));
-    assert!(err.contains("error: nobody.csv cannot be read: No such file or directory"), "{err}");
+    assert!(err.contains("error: missing.csv cannot be read: No such file or directory"), "{err}");
 }
 
 #[tokio::test]
-async fn an_upload_is_whole_and_asked_for_and_the_answer_comes_from_the_bucket() {
+async fn upload_needs_confirmation_and_resolve_uses_the_bucket() {
     let directory = tempfile::tempdir().unwrap();
     let server = ministack(directory.path()).await;
     let cloud = Cloud::at(&server.endpoint()).await;
@@ -135,7 +138,7 @@ async fn an_upload_is_whole_and_asked_for_and_the_answer_comes_from_the_bucket()
 
     write("Mobile,E-mail\n+4520123456,ada@example.com\n");
     let (code, _, err) = run(&["mapping", "upload", "people.csv"]).await;
-    assert!(code == 1 && err.contains("say --yes where nobody can be asked"), "{err}");
+    assert!(code == 1 && err.contains("standard input is not a terminal, so confirm with --yes"), "{err}");
     let (code, _, _) = run(&["mapping", "resolve", "+45 20 12 34 56"]).await;
     assert_eq!(code, 1, "nothing was uploaded without consent");
 
@@ -147,7 +150,7 @@ async fn an_upload_is_whole_and_asked_for_and_the_answer_comes_from_the_bucket()
     let (code, out, _) = run(&["mapping", "upload", "people.csv", "--yes"]).await;
     assert!(code == 1 && out.starts_with("line 4: "), "{out}");
     let (code, out, _) = run(&["mapping", "resolve", "+45 20 12 34 56"]).await;
-    assert!(code == 0 && out.starts_with("ada@example.com\n  by the user map.\nNot asked: "), "{out}");
+    assert!(code == 0 && out.starts_with("ada@example.com\n  by the user map.\nNot checked: "), "{out}");
 
     write("Mobile,E-mail\n+4520123456,bob@example.com\n+4530123456,eve@example.com\n");
     let (code, out, _) = run(&["mapping", "upload", "people.csv", "--yes", "--json"]).await;
@@ -161,5 +164,5 @@ async fn an_upload_is_whole_and_asked_for_and_the_answer_comes_from_the_bucket()
     let (code, out, _) = run(&by_property).await;
     assert!(code == 1 && out.starts_with("no mailbox\n"), "{out}");
     let (_, out, _) = run(&[&by_property[..], &["--catch-all", "all@example.com"]].concat()).await;
-    assert!(out.starts_with("all@example.com\n  the catch-all mailbox"), "{out}");
+    assert!(out.starts_with("all@example.com\n  by the catch-all mailbox"), "{out}");
 }

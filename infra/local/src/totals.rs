@@ -8,8 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use model::{FilingResult, ItemKey, Listed, Outcome, Reason, RunId, Stage, keys};
 
 use ledger::{
-    entries::{self, AT_ONCE, Account, AccountError, account},
-    totals::{Counters, Place, Told},
+    entries::{self, CONCURRENT_READS, EntryOutcome, LedgerReadError, entry_outcome},
+    totals::{Counters, ManifestEntry, Place},
 };
 
 /// What a run came to.
@@ -38,8 +38,8 @@ impl Totals {
     /// Tallies a run after the queues have come to rest. Letters are not looked for: the outcomes say that there are.
     ///
     /// # Errors
-    /// [`AccountError`].
-    pub async fn of(store: &Store, run: &RunId) -> Result<Self, AccountError> {
+    /// [`LedgerReadError`].
+    pub async fn of(store: &Store, run: &RunId) -> Result<Self, LedgerReadError> {
         Ok(Self::of_run(store, run, None).await?.0)
     }
 
@@ -47,8 +47,8 @@ impl Totals {
     /// runs listed, as after a replay.
     ///
     /// # Errors
-    /// [`AccountError`].
-    pub async fn since(store: &Store, run: &RunId, began: Timestamp) -> Result<Self, AccountError> {
+    /// [`LedgerReadError`].
+    pub async fn since(store: &Store, run: &RunId, began: Timestamp) -> Result<Self, LedgerReadError> {
         let (mut tally, listed) = Self::of_run(store, run, Some(began)).await?;
         // S3 dates an object to the second.
         let from = began - SignedDuration::from_secs(1);
@@ -58,7 +58,7 @@ impl Totals {
             std::future::ready(Ok::<_, StoreError>(()))
         };
         store.list(keys::OUTCOMES, keep).await?;
-        let outcomes = stream::iter(written).map(|key| read(store, key)).buffered(AT_ONCE);
+        let outcomes = stream::iter(written).map(|key| read(store, key)).buffered(CONCURRENT_READS);
         let outcomes: Vec<_> = outcomes.try_collect().await?;
         for outcome in outcomes.into_iter().flatten().filter(|outcome| !listed.contains(&outcome.item.key())) {
             tally.add_unlisted(&outcome, began);
@@ -71,15 +71,16 @@ impl Totals {
         store: &Store,
         run: &RunId,
         began: Option<Timestamp>,
-    ) -> Result<(Self, HashSet<ItemKey>), AccountError> {
+    ) -> Result<(Self, HashSet<ItemKey>), LedgerReadError> {
         let mut tally = Self::default();
         let mut keys = HashSet::new();
         for page in 1.. {
             let Some(listed) = entries::page(store, run, page).await? else { break };
-            let accounts = stream::iter(&listed).map(|listed| account(store, run, listed)).buffered(AT_ONCE);
-            let accounts: Vec<_> = accounts.try_collect().await?;
-            for (listed, mut account) in listed.iter().zip(accounts) {
-                if let (Account::Outcome(stored), Some(began)) = (&mut account, began) {
+            let outcomes =
+                stream::iter(&listed).map(|listed| entry_outcome(store, run, listed)).buffered(CONCURRENT_READS);
+            let outcomes: Vec<_> = outcomes.try_collect().await?;
+            for (listed, mut entry_outcome) in listed.iter().zip(outcomes) {
+                if let (EntryOutcome::Found(stored), Some(began)) = (&mut entry_outcome, began) {
                     let outcome = &mut stored.outcome;
                     keys.insert(outcome.item.key());
                     if is_filed_since(outcome, began) {
@@ -87,7 +88,7 @@ impl Totals {
                         skip_filed_before(outcome, began);
                     }
                 }
-                tally.add(run, listed, &account);
+                tally.add(run, listed, &entry_outcome);
             }
         }
         Ok((tally, keys))
@@ -102,34 +103,34 @@ impl Totals {
         }
     }
 
-    fn add(&mut self, run: &RunId, listed: &Listed, account: &Account) {
-        let (outcome, failed) = match account {
-            Account::Outcome(stored) => {
+    fn add(&mut self, run: &RunId, listed: &Listed, entry_outcome: &EntryOutcome) {
+        let (outcome, failed) = match entry_outcome {
+            EntryOutcome::Found(stored) => {
                 let outcome = &stored.outcome;
                 (Some(outcome), outcome.dead_letter.map(|letter| (letter.stage, letter.reason)))
             }
-            Account::Nothing => (None, None),
-            Account::NoTask => (None, Some((Stage::Convert, Reason::TaskMalformed))),
+            EntryOutcome::Absent => (None, None),
+            EntryOutcome::InvalidTask => (None, Some((Stage::Convert, Reason::TaskMalformed))),
         };
         let place = match (failed, outcome) {
             (Some((_, reason)), _) => Place::Waiting(Some(reason)),
             (None, Some(outcome)) if outcome.is_complete() => Place::Filed,
             (None, _) => Place::InFlight,
         };
-        let told = Told { run, listed, outcome, place };
-        self.counters.add(&told);
+        let entry = ManifestEntry { run, listed, outcome, place };
+        self.counters.add(&entry);
         for filed in outcome.iter().flat_map(|outcome| &outcome.mailboxes) {
             *self.mailboxes.entry(filed.address.to_string()).or_default() += 1;
         }
-        if let (Some((stage, reason)), false) = (failed, told.is_duplicate()) {
+        if let (Some((stage, reason)), false) = (failed, entry.is_duplicate()) {
             self.failures.push(FailedItem { item: listed.name(), stage, reason });
         }
     }
 }
 
-async fn read(store: &Store, key: String) -> Result<Option<Outcome>, AccountError> {
+async fn read(store: &Store, key: String) -> Result<Option<Outcome>, LedgerReadError> {
     let Some(object) = store.get(&key, ledger::OUTCOME_MAX_BYTES).await? else { return Ok(None) };
-    Outcome::parse(&object.bytes).map(Some).map_err(|_| AccountError::Unreadable { key })
+    Outcome::parse(&object.bytes).map(Some).map_err(|_| LedgerReadError::Unreadable { key })
 }
 
 fn is_filed_since(outcome: &Outcome, began: Timestamp) -> bool {

@@ -1,4 +1,4 @@
-//! The books: what the manifests say was queued, and what the outcomes say became of it.
+//! Reads the entries of manifests and their outcomes.
 
 use aws::s3::{Store, StoreError};
 use model::{
@@ -9,21 +9,18 @@ use serde_json::json;
 
 use crate::stored_outcome::{ReadOutcomeError, StoredOutcome, read_outcome};
 
-/// Why the books could not be read. The system's fault, or that of somebody who writes to the bucket and should not.
+/// Error of reading a manifest or an outcome: a transient failure of the bucket, or an object that another writer changed.
 #[derive(Debug, thiserror::Error)]
-pub enum AccountError {
-    /// The bucket.
+pub enum LedgerReadError {
+    /// A request to the bucket failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A manifest's line or an outcome.
+    /// A manifest line or an outcome cannot be parsed.
     #[error("{key} cannot be read; restore an earlier version of the object")]
-    Unreadable {
-        /// The object's key.
-        key: String,
-    },
+    Unreadable { key: String },
 }
 
-impl From<ReadOutcomeError> for AccountError {
+impl From<ReadOutcomeError> for LedgerReadError {
     fn from(error: ReadOutcomeError) -> Self {
         match error {
             ReadOutcomeError::Store(error) => Self::Store(error),
@@ -32,50 +29,50 @@ impl From<ReadOutcomeError> for AccountError {
     }
 }
 
-/// What became of an id of a manifest.
+/// Outcome of a manifest entry.
 #[derive(Debug, Clone)]
-pub enum Account {
-    /// This.
-    Outcome(Box<StoredOutcome>),
-    /// Nothing yet.
-    Nothing,
-    /// What was listed cannot even be a task, so it has no key and no outcome.
-    NoTask,
+pub enum EntryOutcome {
+    /// The outcome of the item.
+    Found(Box<StoredOutcome>),
+    /// The item has no outcome.
+    Absent,
+    /// The entry is not a valid task, so it has neither a key nor an outcome.
+    InvalidTask,
 }
 
-/// How many objects are asked for at once. S3 answers one in some 20 ms and thousands a second: a hundred thousand
-/// outcomes are read in half a minute.
-pub const AT_ONCE: usize = 64;
+/// Concurrent reads of objects. S3 responds in about 20 ms, and to thousands of requests per second: a hundred thousand
+/// outcomes take half a minute.
+pub const CONCURRENT_READS: usize = 64;
 
 const MANIFEST_PAGE_MAX_BYTES: u64 = 64 << 20;
 
-/// A page of a run's manifest, counted from 1; `None` after the last.
+/// Reads a page of a run's manifest, counted from 1; `None` after the last.
 ///
 /// # Errors
-/// [`AccountError`].
-pub async fn page(store: &Store, run: &RunId, page: u32) -> Result<Option<Vec<Listed>>, AccountError> {
+/// [`LedgerReadError`].
+pub async fn page(store: &Store, run: &RunId, page: u32) -> Result<Option<Vec<Listed>>, LedgerReadError> {
     let key = keys::manifest(run, page);
     let Some(object) = store.get(&key, MANIFEST_PAGE_MAX_BYTES).await? else { return Ok(None) };
     let lines = object.bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let listed: Result<_, _> = lines.map(serde_json::from_slice).collect();
-    listed.map(Some).map_err(|_| AccountError::Unreadable { key })
+    listed.map(Some).map_err(|_| LedgerReadError::Unreadable { key })
 }
 
-/// The body by which `fetch` puts an entry of its manifest on the convert queue, be it a valid task or not.
+/// Returns the body of the convert task for a manifest entry, valid or not.
 pub fn task_body(run: &RunId, listed: &Listed) -> String {
     json!({"v": TASK_VERSION, "run": run, "item": listed.item, "archived_time": listed.archived_time}).to_string()
 }
 
-/// The keys of the objects of a manifest's entry; `None` where the entry cannot be a task.
+/// Returns the keys of the objects of a manifest entry; `None` where the entry is not a valid task.
 pub fn item_keys(run: &RunId, listed: &Listed) -> Option<ItemKeys> {
     ConvertTask::parse(&task_body(run, listed)).ok().map(|task| ItemKeys::of_convert(&task))
 }
 
-/// What became of an entry of a run's manifest.
+/// Reads the outcome of an entry of a run's manifest.
 ///
 /// # Errors
-/// [`AccountError`].
-pub async fn account(store: &Store, run: &RunId, listed: &Listed) -> Result<Account, AccountError> {
-    let Some(keys) = item_keys(run, listed) else { return Ok(Account::NoTask) };
-    Ok(read_outcome(store, &keys).await?.map_or(Account::Nothing, |stored| Account::Outcome(Box::new(stored))))
+/// [`LedgerReadError`].
+pub async fn entry_outcome(store: &Store, run: &RunId, listed: &Listed) -> Result<EntryOutcome, LedgerReadError> {
+    let Some(keys) = item_keys(run, listed) else { return Ok(EntryOutcome::InvalidTask) };
+    Ok(read_outcome(store, &keys).await?.map_or(EntryOutcome::Absent, |stored| EntryOutcome::Found(Box::new(stored))))
 }

@@ -1,49 +1,46 @@
-//! What is counted of runs, in the words of the connector's own log. It is read from manifests and outcomes, which is what
-//! a compliance officer would read, and not from what the functions said while they worked.
+//! Counts items and copies of runs, with the terms of the connector's log. The source are manifests and outcomes, which a
+//! compliance officer can read, and not the logs of the functions.
 
 use std::{collections::HashSet, ops::AddAssign};
 
 use model::{FilingResult, Listed, MailboxAddress, Outcome, Reason, RunId};
 use serde::Serialize;
 
-/// An entry of a run's manifest, and what became of it.
+/// An entry of a run's manifest, and its place.
 #[derive(Debug, Clone, Copy)]
-pub struct Told<'a> {
-    /// The run that listed it.
+pub struct ManifestEntry<'a> {
     pub run: &'a RunId,
-    /// The entry.
     pub listed: &'a Listed,
-    /// Its outcome, where it has one and it was read.
+    /// Outcome of the item, where it exists and was read.
     pub outcome: Option<&'a Outcome>,
-    /// Where the item is.
     pub place: Place,
 }
 
-/// Where an item of a manifest is.
+/// Place of an item of a manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// Another entry of the same manifests names it, too: it is so many copies, and they are counted there.
+    /// Another entry names the item, too, and its copies count there; their number.
     Again(u64),
-    /// In every mailbox that it belongs in.
+    /// Filed in all of its mailboxes.
     Filed,
-    /// In the dead-letter queue; without a reason where SQS itself moved it there.
+    /// In the dead-letter queue; without a reason where SQS moved the task.
     Waiting(Option<Reason>),
-    /// Given up by an operator.
+    /// Discarded by an operator.
     Discarded(Option<Reason>),
-    /// On a queue, or in the hands of a function.
+    /// On a queue, or in process.
     InFlight,
-    /// Nowhere.
+    /// No copy, dead letter or task exists.
     Missing,
 }
 
-impl<'a> Told<'a> {
-    /// Whether it counts at another run.
+impl<'a> ManifestEntry<'a> {
+    /// Returns whether the item counts at another run.
     pub fn is_duplicate(&self) -> bool {
         matches!(self.place, Place::Again(_)) || self.counts_elsewhere().is_some()
     }
 
-    /// The other run at which it counts: the one whose task was worked on first, be it an earlier or a later one. `None`
-    /// also where it was not read what became of it.
+    /// Returns the other run at which the item counts: the one whose task was processed first, earlier or later. `None` also
+    /// where the outcome was not read.
     pub fn counts_elsewhere(&self) -> Option<&'a RunId> {
         match self.place {
             Place::Filed | Place::Waiting(_) | Place::Discarded(_) => {
@@ -54,7 +51,7 @@ impl<'a> Told<'a> {
     }
 }
 
-/// How many copies an outcome speaks of: one a mailbox, and one for an item that came to no mailbox.
+/// Returns the number of copies of an outcome: one per mailbox, and one for an item without any mailbox.
 pub fn copies(outcome: Option<&Outcome>) -> u64 {
     outcome.map_or(1, |outcome| {
         let missing = if outcome.dead_letter.is_some() { outcome.missing.len() } else { 0 };
@@ -62,65 +59,65 @@ pub fn copies(outcome: Option<&Outcome>) -> u64 {
     })
 }
 
-/// The counters. An item counts at the run that listed it and whose task was worked on first; where another run lists it
-/// too, as each does by its overlap, its copies are skipped there.
+/// Counters. An item counts at the run whose task was processed first. Where another run lists it too, because windows
+/// overlap, its copies are skipped there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Counters {
     /// Items that the source listed.
     pub available: u64,
-    /// Copies that they make, as far as that is decided: one for each mailbox that an item belongs in, and one for an
-    /// item that came to no mailbox.
+    /// Copies after fan-out, as far as decided: one per mailbox that an item belongs in, and one for an item without any
+    /// mailbox.
     pub after_fan_out: u64,
     /// Copies that were filed.
     pub imported: u64,
-    /// Items of which some copies were filed and some could not be, or wait for a mailbox that is expected to be there.
+    /// Items of which some copies were filed and others failed, or wait for an expected mailbox.
     pub partially_imported: u64,
-    /// Copies that were there already, or that another run accounts for.
+    /// Copies that existed already, or that count at another run.
     pub skipped: u64,
     /// Copies that could not be filed.
     pub failed: u64,
-    /// Items that are filed wherever they belong.
+    /// Items that are filed in all of their mailboxes.
     pub items_filed: u64,
-    /// Items with a dead letter, one that was discarded included.
+    /// Items with a dead letter, including discarded ones.
     pub items_failed: u64,
-    /// Items that another run accounts for.
+    /// Items that count at another run.
     pub items_listed_again: u64,
-    /// Items that are on a queue or in the hands of a function.
+    /// Items that are on a queue or in process.
     pub items_in_flight: u64,
-    /// Items that are nowhere.
+    /// Items without a copy, a dead letter or a task.
     pub items_missing: u64,
 }
 
 impl Counters {
     /// Counts an entry.
-    pub fn add(&mut self, told: &Told<'_>) {
+    pub fn add(&mut self, entry: &ManifestEntry<'_>) {
         self.available += 1;
-        if told.is_duplicate() {
-            let copies = if let Place::Again(copies) = told.place { copies } else { copies(told.outcome) };
+        if entry.is_duplicate() {
+            let copies = if let Place::Again(copies) = entry.place { copies } else { copies(entry.outcome) };
             self.after_fan_out += copies;
             self.skipped += copies;
             self.items_listed_again += 1;
             return;
         }
-        let filed = told.outcome.map(|outcome| &outcome.mailboxes[..]).unwrap_or_default();
+        let filed = entry.outcome.map(|outcome| &outcome.mailboxes[..]).unwrap_or_default();
         let imported = filed.iter().filter(|filed| filed.result == FilingResult::Imported).count();
         self.imported += imported as u64;
         self.skipped += (filed.len() - imported) as u64;
-        // Not the sum of what is counted beside it: a mailbox that an outcome names twice is one mailbox.
+        // Not the sum of the other counters: a mailbox that an outcome names twice is one mailbox.
         let mut mailboxes: HashSet<&MailboxAddress> = filed.iter().map(|filed| &filed.address).collect();
-        match told.place {
+        match entry.place {
             Place::Waiting(_) | Place::Discarded(_) => {
-                let lacking = told.outcome.map(|outcome| &outcome.failed[..]).unwrap_or_default();
-                mailboxes.extend(lacking.iter().map(|lacking| &lacking.address));
-                let missing = told.outcome.map_or(0, |outcome| outcome.missing.len());
-                self.failed += (lacking.len() + missing).max(1) as u64;
-                self.after_fan_out += missing.max(usize::from(lacking.is_empty())) as u64;
+                let failed = entry.outcome.map(|outcome| &outcome.failed[..]).unwrap_or_default();
+                mailboxes.extend(failed.iter().map(|failed| &failed.address));
+                let missing = entry.outcome.map_or(0, |outcome| outcome.missing.len());
+                self.failed += (failed.len() + missing).max(1) as u64;
+                self.after_fan_out += missing.max(usize::from(failed.is_empty())) as u64;
                 self.items_failed += 1;
                 self.partially_imported += u64::from(!filed.is_empty());
             }
             Place::InFlight => {
                 self.items_in_flight += 1;
-                let missing = told.outcome.is_some_and(|outcome| !outcome.missing.is_empty());
+                let missing = entry.outcome.is_some_and(|outcome| !outcome.missing.is_empty());
                 self.partially_imported += u64::from(missing && !filed.is_empty());
             }
             Place::Missing => self.items_missing += 1,
@@ -129,7 +126,7 @@ impl Counters {
         self.after_fan_out += mailboxes.len() as u64;
     }
 
-    /// The counters in the words of the connector's log, in its order.
+    /// Returns the counters with the terms of the connector's log, in its order.
     pub fn lines(&self) -> [(&'static str, u64); 6] {
         [
             ("Items available from source", self.available),
@@ -141,13 +138,13 @@ impl Counters {
         ]
     }
 
-    /// Whether the items add up: each is filed, failed, listed again, in flight or missing.
+    /// Returns whether the items add up: each is filed, failed, listed again, in flight or missing.
     pub fn items_add_up(&self) -> bool {
         let places = self.items_filed + self.items_failed + self.items_listed_again;
         self.available == places + self.items_in_flight + self.items_missing
     }
 
-    /// Whether the copies add up: available after fan-out = imported + skipped + failed.
+    /// Returns whether the copies add up: available after fan-out = imported + skipped + failed.
     pub fn copies_add_up(&self) -> bool {
         self.after_fan_out == self.imported + self.skipped + self.failed
     }
@@ -200,14 +197,14 @@ mod tests {
     fn counted(run: &str, outcome: Option<&Outcome>, place: Place) -> Counters {
         let listed = Listed { item: json!("WA-1"), archived_time: json!("2026-11-22T06:00:00Z") };
         let mut counters = Counters::default();
-        counters.add(&Told { run: &run.parse().unwrap(), listed: &listed, outcome, place });
+        counters.add(&ManifestEntry { run: &run.parse().unwrap(), listed: &listed, outcome, place });
         assert_eq!(counters.available, 1);
         assert!(counters.items_add_up(), "every item is in one place: {counters:?}");
         counters
     }
 
     #[test]
-    fn an_item_is_fanned_out_to_the_mailboxes_that_it_belongs_in() {
+    fn item_counts_one_copy_per_mailbox() {
         let whole = outcome(&["a@example.com", "b@example.com"], &[]);
         let filed = counted("r-1", Some(&whole), Place::Filed);
         assert_eq!((filed.after_fan_out, filed.imported, filed.items_filed), (2, 2, 1));
@@ -235,20 +232,20 @@ mod tests {
     }
 
     #[test]
-    fn what_an_earlier_run_accounts_for_is_skipped_whatever_became_of_it() {
+    fn item_of_another_run_is_skipped_whatever_its_outcome() {
         let whole = outcome(&["a@example.com", "b@example.com"], &[]);
         let again = counted("r-2", Some(&whole), Place::Filed);
         assert_eq!((again.skipped, again.imported, again.items_listed_again), (2, 0, 1));
-        let letter = outcome(&[], &["b@example.com"]);
-        let again = counted("r-2", Some(&letter), Place::Waiting(Some(Reason::MailboxFull)));
+        let failed = outcome(&[], &["b@example.com"]);
+        let again = counted("r-2", Some(&failed), Place::Waiting(Some(Reason::MailboxFull)));
         assert_eq!((again.skipped, again.failed, again.items_failed), (1, 0, 0));
         assert_eq!(counted("r-1", None, Place::Again(3)).skipped, 3);
-        // What is nowhere is never hidden behind an earlier run.
-        assert_eq!(counted("r-2", Some(&letter), Place::Missing).items_missing, 1);
+        // A missing item is never hidden behind an earlier run.
+        assert_eq!(counted("r-2", Some(&failed), Place::Missing).items_missing, 1);
     }
 
     #[test]
-    fn a_mailbox_that_stands_twice_does_not_add_up() {
+    fn mailbox_that_is_named_twice_does_not_add_up() {
         let twice = outcome(&["a@example.com", "a@example.com"], &[]);
         assert!(!counted("r-1", Some(&twice), Place::Filed).copies_add_up());
         let both = outcome(&["a@example.com"], &["a@example.com"]);

@@ -1,4 +1,4 @@
-//! `archiver mapping`: the user map is checked before it is uploaded, and asked where somebody's items would go.
+//! `archiver mapping`: checks, uploads, confirms and queries the user map.
 
 use std::{
     collections::BTreeMap,
@@ -26,7 +26,7 @@ use crate::{
     user_map::{UserMapArguments, UserMapSettings, last_used, record_as_used},
 };
 
-/// What `archiver mapping` is asked for.
+/// Arguments of `archiver mapping`.
 #[derive(Debug, clap::Args)]
 pub struct MappingArguments {
     #[command(subcommand)]
@@ -35,25 +35,25 @@ pub struct MappingArguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum MappingCommand {
-    /// Read a user map as import would, and say line by line what is wrong; changes nothing
-    #[command(after_help = "Nobody is asked for anything, except with --mailboxes.\n\
-        Exit code: 0 when the file is valid (warnings or not); 1 when it is not or cannot be read, or a mailbox is not there.\n\
+    /// Check a user map as import does, and report errors by line; changes nothing
+    #[command(after_help = "No request is sent, except with --mailboxes.\n\
+        Exit code: 0 when the file is valid (with or without warnings); 1 when it is invalid or cannot be read, or a mailbox does not exist.\n\
         Examples:\n  archiver mapping check people.csv\n  archiver mapping check people.csv --mailboxes --stack NAME")]
     Check(CheckArguments),
-    /// Put a valid user map into the bucket; import uses it from its next batch on
-    #[command(after_help = "A file with a wrong row is not uploaded at all.\n\
-        Exit code: 0 when the bucket has it, now or before; 1 when it could not be uploaded; 2 invalid arguments; 4 not confirmed.\n\
+    /// Upload a valid user map to the bucket; import uses it from its next batch on
+    #[command(after_help = "A file with an invalid row is not uploaded.\n\
+        Exit code: 0 when the file is in the bucket, uploaded now or before; 1 when it could not be uploaded; 2 invalid arguments; 4 not confirmed.\n\
         Examples:\n  archiver mapping upload people.csv\n  archiver mapping upload people.csv --yes --local")]
     Upload(UploadArguments),
     /// Confirm a user map that has disappeared or lost more than 10 % of its numbers, so that import uses it as it is
     #[command(after_help = "Import stops filing when the user map disappears or shrinks; nothing is lost meanwhile.\n\
-        Exit code: 0 when import may use the map that is in the bucket now; 1 when it is not valid; 4 not confirmed.\n\
+        Exit code: 0 when import may use the present map in the bucket; 1 when the map is invalid; 4 not confirmed.\n\
         Examples:\n  archiver mapping confirm --stack NAME\n  archiver mapping confirm --yes --local")]
     Confirm(ConfirmArguments),
-    /// Say where somebody's items would go by the user map in the bucket and the rule for e-mail properties
+    /// Show the mailbox for a user, by the user map in the bucket and the rule for e-mail properties
     #[command(
-        after_help = "Whether a mailbox exists is not asked here; `archiver mapping check FILE --mailboxes` asks.\n\
-        Exit code: 0 when a mailbox is named, 1 when items of nobody else would become dead letters (unmapped).\n\
+        after_help = "This command does not check whether the mailbox exists; `archiver mapping check FILE --mailboxes` does.\n\
+        Exit code: 0 when a mailbox was found; 1 when items without other participants would become dead letters (unmapped).\n\
         Examples:\n  archiver mapping resolve '+45 20 12 34 56'\n  archiver mapping resolve ada@example.com --json"
     )]
     Resolve(ResolveArguments),
@@ -63,10 +63,10 @@ enum MappingCommand {
 struct CheckArguments {
     /// The file, CSV in UTF-8
     file: PathBuf,
-    /// The country of numbers that are written without a country code; set it as the deployment's DefaultRegion is
+    /// The country of numbers that are written without a country code; use the value of the deployment's DefaultRegion
     #[arg(long, env = "DEFAULT_REGION", value_name = "XX")]
     default_region: Option<Region>,
-    /// Ask the deployment's mail system too whether each mailbox is there, as import would
+    /// Also check in the deployment's mail system that each mailbox exists
     #[arg(long)]
     mailboxes: bool,
     /// Print JSON
@@ -80,13 +80,13 @@ struct CheckArguments {
 struct UploadArguments {
     /// The file, CSV in UTF-8
     file: PathBuf,
-    /// Do not ask
+    /// Skip the confirmation
     #[arg(long)]
     yes: bool,
-    /// Upload although the map has over 10 % fewer numbers than the one that import used last
+    /// Upload a map that has over 10 % fewer numbers than the one that import used last
     #[arg(long)]
     confirm_shrink: bool,
-    /// Ask the deployment's mail system first whether each mailbox is there, and upload nothing where one is not
+    /// First check in the deployment's mail system that each mailbox exists, and upload nothing if one is missing
     #[arg(long)]
     mailboxes: bool,
     /// Print JSON
@@ -100,7 +100,7 @@ struct UploadArguments {
 
 #[derive(Debug, clap::Args)]
 struct ConfirmArguments {
-    /// Do not ask
+    /// Skip the confirmation
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
@@ -114,11 +114,11 @@ struct ResolveArguments {
     /// A mobile number or an e-mail address
     #[arg(value_name = "PHONE-OR-EMAIL", allow_hyphen_values = true)]
     user: String,
-    /// Whether an item's own e-mail property counts where the user map knows nobody [default: the deployment's
+    /// Whether an item's own e-mail property is used where the user map has no entry [default: the deployment's
     /// AutomaticMapping]
     #[arg(long, value_name = "BOOL")]
     automatic_mapping: Option<bool>,
-    /// Where items of nobody go [default: the deployment's CatchAllMailbox]
+    /// Mailbox for items without a mailbox of their own [default: the deployment's CatchAllMailbox]
     #[arg(long, value_name = "E-MAIL")]
     catch_all: Option<MailboxAddress>,
     /// Print JSON
@@ -130,16 +130,16 @@ struct ResolveArguments {
     deployment: Deployment,
 }
 
-/// As many numbers as one person has; more going to one mailbox are worth a second look.
-const NUMBERS_OF_ONE_MAILBOX: usize = 3;
+/// More numbers than this for one mailbox cause a warning.
+const USUAL_NUMBERS_PER_MAILBOX: usize = 3;
 
-/// How many examples a warning names.
-const EXAMPLES: usize = 5;
+/// Limit of examples in a warning.
+const MAX_EXAMPLES: usize = 5;
 
-/// Runs it. Answers go to standard output, questions and warnings to standard error.
+/// Runs the command. Results go to standard output, questions and warnings to standard error.
 ///
 /// # Errors
-/// When the file or the deployment cannot be reached, or somebody else changes the map at the same moment.
+/// When the file or the deployment cannot be read, or another writer changes the map at the same time.
 pub async fn run(arguments: MappingArguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
         MappingCommand::Check(arguments) if arguments.mailboxes => {
@@ -155,13 +155,13 @@ pub async fn run(arguments: MappingArguments) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// What is valid in a user map, and yet may be a mistake: one sentence each, with domains and addresses, for the
+/// Returns warnings about valid entries that may be mistakes, one sentence each. They contain domains and addresses, for the
 /// operator's own terminal.
-pub fn suspicions(map: &UserMap) -> Vec<String> {
+pub fn warnings(map: &UserMap) -> Vec<String> {
     let mut found = Vec::new();
     if map.is_empty() {
         found.push(
-            "the file maps nobody: every item would go by its participants' own e-mail property alone".to_owned(),
+            "the file has no entries: recipients would be resolved by the items' own e-mail property alone".to_owned(),
         );
     }
     found.extend(map.warnings().iter().map(ToString::to_string));
@@ -176,39 +176,41 @@ pub fn suspicions(map: &UserMap) -> Vec<String> {
         let mut domains: Vec<_> = domains.into_iter().collect();
         domains.sort_by_key(|&(domain, count)| (count, domain));
         let shown: Vec<_> =
-            domains.iter().take(EXAMPLES).map(|(domain, count)| format!("{domain} ({count})")).collect();
-        let more = domains.len().saturating_sub(EXAMPLES);
+            domains.iter().take(MAX_EXAMPLES).map(|(domain, count)| format!("{domain} ({count})")).collect();
+        let more = domains.len().saturating_sub(MAX_EXAMPLES);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         found.push(format!(
-            "the mailboxes are of {} domains, the rarest first: {}{more}; is one misspelt, or somebody's private mail?",
+            "the mailboxes have {} domains, the rarest first: {}{more}; check for misspelt domains and private addresses",
             domains.len(),
             shown.join(", ")
         ));
     }
-    let many: Vec<_> = mailboxes.into_iter().filter(|(_, numbers)| *numbers > NUMBERS_OF_ONE_MAILBOX).collect();
-    for (address, numbers) in many.iter().take(EXAMPLES) {
-        found.push(format!("{numbers} numbers go to {address}: was a cell filled down?"));
-    }
-    if many.len() > EXAMPLES {
+    let many: Vec<_> = mailboxes.into_iter().filter(|(_, numbers)| *numbers > USUAL_NUMBERS_PER_MAILBOX).collect();
+    for (address, numbers) in many.iter().take(MAX_EXAMPLES) {
         found.push(format!(
-            "and {} more mailboxes have more than {NUMBERS_OF_ONE_MAILBOX} numbers",
-            many.len() - EXAMPLES
+            "{numbers} numbers have the mailbox {address}: check whether a cell was filled down by mistake"
+        ));
+    }
+    if many.len() > MAX_EXAMPLES {
+        found.push(format!(
+            "and {} more mailboxes have more than {USUAL_NUMBERS_PER_MAILBOX} numbers",
+            many.len() - MAX_EXAMPLES
         ));
     }
     found
 }
 
-/// Reads a file, and no more of it than a user map may have.
+/// Reads a file, up to the size limit of a user map.
 fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let opened = File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
-    // One byte more than is allowed is enough to be told that it is too large.
+    // One byte over the limit makes the parser report that the file is too large.
     let limit = UserMap::MAX_BYTES as u64 + 1;
     opened.take(limit).read_to_end(&mut bytes).with_context(|| format!("{} cannot be read", file.display()))?;
     Ok(bytes)
 }
 
-/// How many people and mailboxes a map has.
+/// Returns the numbers of users and mailboxes in a map.
 fn counts(map: &UserMap) -> (usize, usize) {
     let mut mailboxes: Vec<_> = map.people().into_iter().map(|(_, address)| address).collect();
     mailboxes.sort_unstable();
@@ -216,26 +218,26 @@ fn counts(map: &UserMap) -> (usize, usize) {
     (map.len(), mailboxes.len())
 }
 
-/// The mailboxes of a map that are not there.
-async fn absent(
+/// Returns the mailboxes of a map that do not exist.
+async fn missing_mailboxes(
     connection: &Connection,
     ministack: &Path,
     map: &UserMap,
 ) -> anyhow::Result<Vec<(u64, MailboxAddress)>> {
     let bar = ProgressBar::new(map.mailboxes().len() as u64);
-    let asked = async {
+    let lookup = async {
         let mailboxes = mailboxes::connect(connection, ministack).await.map_err(anyhow::Error::msg)?;
-        Ok::<_, anyhow::Error>(mailboxes::absent(mailboxes.as_ref(), map, |count| bar.set_position(count)).await?)
+        Ok::<_, anyhow::Error>(mailboxes::missing(mailboxes.as_ref(), map, |count| bar.set_position(count)).await?)
     };
-    let absent = asked.await.context("the file is valid, but the mail system does not tell which mailboxes are there");
+    let missing = lookup.await.context("the file is valid, but looking up its mailboxes in the mail system failed");
     bar.finish_and_clear();
-    absent
+    missing
 }
 
-fn absent_line((line, address): &(u64, MailboxAddress)) -> String {
+fn missing_mailbox_line((line, address): &(u64, MailboxAddress)) -> String {
     format!(
-        "line {line}: there is no mailbox {address}: correct it, or have the mailbox made; until then items go by the \
-         person's own e-mail property, if they have one"
+        "line {line}: mailbox {address} not found: correct the address or create the mailbox; until then items are resolved by the \
+         user's own e-mail property, if any"
     )
 }
 
@@ -249,35 +251,38 @@ async fn check(arguments: &CheckArguments, connection: Option<&Connection>) -> a
     match UserMap::parse(&bytes, arguments.default_region.or(deployed)) {
         Ok(map) => {
             let (numbers, mailboxes) = counts(&map);
-            let suspicions = suspicions(&map);
-            let absent = match connection {
-                Some(connection) => Some(absent(connection, &arguments.deployment.ministack, &map).await?),
+            let warnings = warnings(&map);
+            let missing = match connection {
+                Some(connection) => Some(missing_mailboxes(connection, &arguments.deployment.ministack, &map).await?),
                 None => None,
             };
             if arguments.json {
-                let mut told =
-                    json!({"valid": true, "numbers": numbers, "mailboxes": mailboxes, "warnings": suspicions});
-                if let Some(absent) = &absent {
+                let mut result =
+                    json!({"valid": true, "numbers": numbers, "mailboxes": mailboxes, "warnings": warnings});
+                if let Some(missing) = &missing {
                     let row = |(line, mailbox): &(u64, MailboxAddress)| json!({"line": line, "mailbox": mailbox});
-                    told["absent"] = absent.iter().map(row).collect();
+                    result["absent"] = missing.iter().map(row).collect();
                 }
-                println!("{}", text::json(&told)?);
+                println!("{}", text::json(&result)?);
             } else {
                 println!("{} is valid: {numbers} numbers, {mailboxes} mailboxes", arguments.file.display());
-                absent.iter().flatten().for_each(|absent| println!("{}", shown_up_to(&absent_line(absent), 1_000)));
-                warn(&suspicions);
+                missing
+                    .iter()
+                    .flatten()
+                    .for_each(|missing| println!("{}", shown_up_to(&missing_mailbox_line(missing), 1_000)));
+                print_warnings(&warnings);
             }
-            Ok(if absent.iter().flatten().count() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            Ok(if missing.iter().flatten().count() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Err(errors) => {
-            refuse(&arguments.file, &errors, arguments.json)?;
+            print_errors(&arguments.file, &errors, arguments.json)?;
             Ok(ExitCode::FAILURE)
         }
     }
 }
 
 #[expect(clippy::print_stdout, reason = "this is the command's own output")]
-fn refuse(file: &Path, errors: &UserMapErrors, json: bool) -> anyhow::Result<()> {
+fn print_errors(file: &Path, errors: &UserMapErrors, json: bool) -> anyhow::Result<()> {
     if json {
         let row =
             |row: &RowError| json!({"line": row.line, "kind": row.problem.kind(), "problem": row.problem.to_string()});
@@ -285,19 +290,19 @@ fn refuse(file: &Path, errors: &UserMapErrors, json: bool) -> anyhow::Result<()>
         println!("{}", text::json(&json!({"valid": false, "wrong_rows": errors.count(), "errors": rows}))?);
     } else {
         println!("{}", visible(&errors.to_string()));
-        println!("{} is not valid: wrong rows: {}", file.display(), errors.count());
+        println!("{} is invalid: wrong rows: {}", file.display(), errors.count());
     }
     Ok(())
 }
 
 #[expect(clippy::print_stderr, reason = "this is the command's own output")]
-fn warn(suspicions: &[String]) {
-    for suspicion in suspicions {
-        eprintln!("warning: {}", shown_up_to(suspicion, 2_000));
+fn print_warnings(warnings: &[String]) {
+    for warning in warnings {
+        eprintln!("warning: {}", shown_up_to(warning, 2_000));
     }
 }
 
-/// What an upload changes, in people's numbers.
+/// Differences that an upload makes, in numbers of users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 struct Change {
     numbers_before: Option<usize>,
@@ -308,10 +313,10 @@ struct Change {
 }
 
 impl Change {
-    /// `before` is `None` where the map in use cannot be read.
+    /// `before` is `None` where the present map is invalid.
     fn between(before: Option<&UserMap>, after: &UserMap) -> Self {
-        let nobody = UserMap::empty();
-        let old = before.unwrap_or(&nobody);
+        let empty = UserMap::empty();
+        let old = before.unwrap_or(&empty);
         let now = Timestamp::now();
         let (mut added, mut moved) = (0, 0);
         for (number, address) in after.people() {
@@ -347,15 +352,15 @@ async fn upload_to(connection: &Connection, arguments: &UploadArguments, bytes: 
     let map = match UserMap::parse(&bytes, default_region) {
         Ok(map) => map,
         Err(errors) => {
-            refuse(&arguments.file, &errors, arguments.json)?;
+            print_errors(&arguments.file, &errors, arguments.json)?;
             return Ok(ExitCode::FAILURE);
         }
     };
-    warn(&suspicions(&map));
+    print_warnings(&warnings(&map));
     if arguments.mailboxes {
-        let absent = absent(connection, &arguments.deployment.ministack, &map).await?;
-        absent.iter().for_each(|absent| eprintln!("{}", shown_up_to(&absent_line(absent), 1_000)));
-        if !absent.is_empty() {
+        let missing = missing_mailboxes(connection, &arguments.deployment.ministack, &map).await?;
+        missing.iter().for_each(|missing| eprintln!("{}", shown_up_to(&missing_mailbox_line(missing), 1_000)));
+        if !missing.is_empty() {
             eprintln!("Nothing was changed.");
             return Ok(ExitCode::FAILURE);
         }
@@ -371,10 +376,10 @@ async fn upload_to(connection: &Connection, arguments: &UploadArguments, bytes: 
             "{key}: {numbers} numbers now, {} after: {} added, {} removed, {} to another mailbox",
             change.numbers_after, change.added, change.removed, change.to_another_mailbox
         ),
-        None => eprintln!("{key}: what is there now is not valid, and no item is filed; {} numbers after", map.len()),
+        None => eprintln!("{key}: the present map is invalid, and import files nothing; {} numbers after", map.len()),
     }
     if before.as_ref().is_some_and(|object| object.bytes == bytes) {
-        eprintln!("The same file is there already; nothing was changed.");
+        eprintln!("The bucket has the same file already; nothing was changed.");
         return Ok(ExitCode::SUCCESS);
     }
     let record = UserMapRecord::of(&map, Some(&bytes));
@@ -396,7 +401,9 @@ async fn upload_to(connection: &Connection, arguments: &UploadArguments, bytes: 
     let put = Put { key, bytes: bytes.into(), content_type: "text/csv", sha256: None };
     match connection.store.put(put, condition).await? {
         Written::Yes(_) => {}
-        Written::Conflict => bail!("somebody else has just changed {key}; nothing was uploaded: run it again"),
+        Written::Conflict => {
+            bail!("another writer has just changed {key}; nothing was uploaded: run the command again")
+        }
     }
     if shrunk.is_some() {
         record_as_used(&connection.store, &record, last.and_then(|(_, object)| object)).await?;
@@ -426,7 +433,7 @@ async fn confirm_in(connection: &Connection, arguments: &ConfirmArguments) -> an
             Ok(map) => map,
             Err(errors) => {
                 println!("{errors}");
-                eprintln!("{key} is not valid, and cannot be confirmed: correct it and upload it");
+                eprintln!("{key} is invalid and cannot be confirmed: correct it and upload it");
                 return Ok(ExitCode::FAILURE);
             }
         },
@@ -434,7 +441,7 @@ async fn confirm_in(connection: &Connection, arguments: &ConfirmArguments) -> an
     let record = UserMapRecord::of(&map, object.as_ref().map(|object| &object.bytes[..]));
     let (last, before) = match last_used(&connection.store).await? {
         Some(last) => last,
-        // An object that is not readable is replaced.
+        // An unreadable record is replaced.
         None => (None, connection.store.get(keys::USER_MAP_RECORD, UserMap::MAX_BYTES as u64).await?),
     };
     if last.as_ref() == Some(&record) {
@@ -444,7 +451,7 @@ async fn confirm_in(connection: &Connection, arguments: &ConfirmArguments) -> an
     let had = last.map_or("no map".to_owned(), |last| format!("{} numbers", last.numbers));
     let has = if object.is_some() { format!("{} numbers", map.len()) } else { "no file".to_owned() };
     eprintln!("{key}: {has} now; the last map that import used: {had}");
-    if !confirmed("Let import use it as it is?", arguments.yes)? {
+    if !confirmed("Use this map?", arguments.yes)? {
         eprintln!("Nothing was changed.");
         return Ok(ExitCode::from(NOT_CONFIRMED));
     }
@@ -453,31 +460,31 @@ async fn confirm_in(connection: &Connection, arguments: &ConfirmArguments) -> an
     Ok(ExitCode::SUCCESS)
 }
 
-/// By which rule a mailbox was found.
+/// Rule by which a mailbox was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
-    /// The user map knows the number.
+    /// The user map contains the number.
     UserMap,
     /// The participant's own e-mail property.
     EmailProperty,
-    /// Nobody is mapped, and the deployment has a mailbox for that.
+    /// No participant has a mailbox, and the deployment has a catch-all mailbox.
     CatchAll,
-    /// None: an item of nobody else becomes a dead letter, `unmapped`.
+    /// No rule applies: an item without other participants becomes a dead letter, `unmapped`.
     None,
 }
 
-/// Who is asked about.
+/// User to resolve.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum User {
-    /// Somebody with this number and no e-mail property.
+    /// A user with this number and without an e-mail property.
     Phone(PhoneNumber),
-    /// Somebody with this e-mail property and no number that the map knows.
+    /// A user with this e-mail property and a number that is not in the map.
     Email(MailboxAddress),
 }
 
-/// Where somebody's items would go, as far as that can be said without the mail system.
-pub fn answer<'a>(
+/// Resolves the mailbox of a user, without a request to the mail system.
+pub fn resolve_user<'a>(
     user: &'a User,
     map: &'a UserMap,
     automatic: bool,
@@ -503,31 +510,31 @@ async fn resolve(arguments: &ResolveArguments) -> anyhow::Result<ExitCode> {
 async fn resolve_in(connection: &Connection, arguments: &ResolveArguments) -> anyhow::Result<ExitCode> {
     let settings = UserMapSettings::of(&arguments.user_map, connection)?;
     let user = if arguments.user.contains('@') {
-        User::Email(arguments.user.parse().context("that is no e-mail address")?)
+        User::Email(arguments.user.parse().context("invalid e-mail address")?)
     } else {
         let number = PhoneNumber::from_cell(&arguments.user, settings.default_region);
-        User::Phone(number.context("that is no phone number")?)
+        User::Phone(number.context("invalid phone number")?)
     };
     let map = match settings.read(&connection.store).await? {
         None => UserMap::empty(),
         Some(Ok(map)) => map,
         Some(Err(problem)) => {
-            bail!("the user map in use is not valid, and no item is filed until it is mended:\n{problem}")
+            bail!("the user map is invalid, and import files nothing until it is fixed:\n{problem}")
         }
     };
     let variables = connection.mapping();
     let automatic = variables.or("AUTOMATIC_MAPPING", "true or false", true)?;
     let catch_all = variables.optional("CATCH_ALL_MAILBOX", "an e-mail address")?;
     let automatic = arguments.automatic_mapping.unwrap_or(automatic);
-    let (rule, mailbox) = answer(&user, &map, automatic, arguments.catch_all.as_ref().or(catch_all.as_ref()));
-    tell(arguments.json, &user, automatic, (rule, mailbox))
+    let (rule, mailbox) = resolve_user(&user, &map, automatic, arguments.catch_all.as_ref().or(catch_all.as_ref()));
+    print_resolution(arguments.json, &user, automatic, (rule, mailbox))
 }
 
-const NOT_ASKED: &str = "Not asked: whether that mailbox exists; `archiver mapping check FILE --mailboxes` asks. Where it is not \
-                         there, the next rule applies.";
+const MAILBOX_NOT_CHECKED: &str = "Not checked: whether the mailbox exists; `archiver mapping check FILE --mailboxes` checks it. If it does not \
+                         exist, the next rule applies.";
 
 #[expect(clippy::print_stdout, reason = "this is the command's own output")]
-fn tell(
+fn print_resolution(
     json: bool,
     user: &User,
     automatic: bool,
@@ -541,16 +548,16 @@ fn tell(
             (Rule::EmailProperty, _) => {
                 "by the item's own e-mail property, unless the user map has another mailbox for the participant's number"
             }
-            (Rule::CatchAll, _) => "the catch-all mailbox, where no other participant has a mailbox",
+            (Rule::CatchAll, _) => "by the catch-all mailbox, if no other participant has a mailbox",
             (Rule::None, User::Phone(_)) if automatic => {
-                "the user map does not have this number; only an item whose participant has an e-mail property too is filed"
+                "the user map does not contain this number; an item is filed only if its participant also has an e-mail property"
             }
-            (Rule::None, _) => "nobody: neither the user map nor an e-mail property counts for this user",
+            (Rule::None, _) => "no rule applies: neither the user map nor an e-mail property gives this user a mailbox",
         };
         match mailbox {
-            Some(mailbox) => println!("{}\n  {why}.\n{NOT_ASKED}", shown(mailbox.as_str())),
+            Some(mailbox) => println!("{}\n  {why}.\n{MAILBOX_NOT_CHECKED}", shown(mailbox.as_str())),
             None => println!(
-                "no mailbox\n  {why}.\nAn item that no other participant has a mailbox for becomes a dead letter: unmapped."
+                "no mailbox\n  {why}.\nAn item without another participant who has a mailbox becomes a dead letter: unmapped."
             ),
         }
     }

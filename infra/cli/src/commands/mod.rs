@@ -1,6 +1,6 @@
-//! What an operator does with a deployment: one module a command.
+//! The commands, one module each.
 //!
-//! Each command flattens [`Deployment`](connection::Deployment) into its arguments and has a `run` that answers the
+//! Each command flattens [`Deployment`](crate::connection::Deployment) into its arguments and has a `run` that returns the
 //! process's exit code. Data goes to standard output, progress and questions to standard error.
 
 pub mod backfill;

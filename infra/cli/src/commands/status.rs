@@ -1,4 +1,4 @@
-//! `archiver status`: how the deployment is, at a glance. Changes nothing.
+//! `archiver status`: shows the status of the deployment. Changes nothing.
 
 use std::{
     collections::BTreeMap,
@@ -15,14 +15,14 @@ use serde::Serialize;
 use crate::text::{self, table_of, visible};
 use crate::{
     commands::{
-        dead_letters::{Filter, HOLD, Letters, each_letter},
+        dead_letters::{DeadLetterQueue, Filter, HOLD, for_each_dead_letter},
         reconcile::record,
     },
     connection::{Connection, Deployment},
     user_map::{UserMapArguments, UserMapSettings},
 };
 
-/// What `archiver status` is asked for.
+/// Arguments of `archiver status`.
 #[derive(Debug, clap::Args)]
 pub struct StatusArguments {
     /// Print JSON
@@ -34,55 +34,54 @@ pub struct StatusArguments {
     deployment: Deployment,
 }
 
-/// What `--help` says after the arguments.
+/// Help text after the arguments.
 pub const HELP: &str = "SQS exposes the age of the oldest message of convert's and import's queue only through CloudWatch: the dashboard shows \
     it, and the alarms convert-age and import-age watch it.\n\
-    Exit code: 0, whatever is told; 1 when the deployment cannot be asked; 2 invalid arguments.";
+    Exit code: 0 when the status could be read, whatever it is; 1 when the deployment cannot be read; 2 invalid arguments.";
 
-/// A cursor is less than a hundred bytes.
-const CURSOR_LIMIT: u64 = 4096;
+/// A cursor has less than a hundred bytes.
+const CURSOR_MAX_BYTES: u64 = 4096;
 
-/// How a deployment is.
+/// Status of a deployment.
 #[derive(Debug, Clone, Serialize)]
 pub struct Status {
-    /// Everything that the archive received before this time is queued. `None` before the first run.
+    /// All items that the archive received before this time are queued. `None` before the first run.
     pub fetched_until: Option<Timestamp>,
-    /// The run that came so far.
+    /// Run that moved the cursor.
     pub cursor_run: Option<RunId>,
-    /// The latest run, a backfill too.
+    /// Latest run, including backfills.
     pub last_run: Option<RunId>,
-    /// What that says of itself: whether it has ended, and whether it did its whole window. `None` where an earlier release
-    /// ran, which wrote no such thing.
+    /// Record of that run. `None` where an earlier release ran, which wrote none.
     pub last_run_record: Option<RunRecord>,
-    /// What waits, by queue: ready, in hand, delayed.
+    /// Ready, in-flight and delayed messages, by queue.
     pub queues: BTreeMap<&'static str, [u64; 3]>,
-    /// Dead letters by reason.
+    /// Number of dead letters by reason.
     pub dead_letters: BTreeMap<&'static str, u64>,
-    /// When the oldest of those failed.
+    /// Time of the oldest failure.
     pub oldest_dead_letter: Option<Timestamp>,
-    /// Whether there are more than could be counted.
+    /// Whether the queue has more dead letters than were counted.
     pub dead_letters_cut: bool,
-    /// Numbers in the user map. `None` where it is missing or refused.
+    /// Number of entries in the user map. `None` where it is missing or invalid.
     pub user_map_numbers: Option<usize>,
-    /// Why import refuses the user map, the first few lines of it.
+    /// Reason why import rejects the user map; its first lines.
     pub user_map_problem: Option<String>,
 }
 
 impl Status {
-    /// Asks for it.
+    /// Reads the status.
     ///
     /// # Errors
-    /// When the bucket or a queue does not answer, or the cursor is not readable.
+    /// When the bucket, a queue or the cursor cannot be read.
     pub async fn of(connection: &Connection, user_map: &UserMapSettings) -> anyhow::Result<Self> {
-        let letters = Letters::of(connection);
+        let queue = DeadLetterQueue::of(connection);
         let mut queues = BTreeMap::new();
         let urls = &connection.queues;
         for (name, url) in [("convert", &urls.convert), ("import", &urls.import), ("dead-letters", &urls.dead_letters)]
         {
-            queues.insert(name, letters.depth(url).await?);
+            queues.insert(name, queue.depth(url).await?);
         }
         let [ready, ..] = queues["dead-letters"];
-        let walked = each_letter(letters.walk(HOLD), &Filter::default(), |_| Ok(())).await?;
+        let summary = for_each_dead_letter(queue.scan(HOLD), &Filter::default(), |_| Ok(())).await?;
         let cursor = cursor(&connection.store).await?;
         let last_run = last_run(&connection.store).await?;
         let last_run_record = match &last_run {
@@ -100,15 +99,15 @@ impl Status {
             last_run,
             last_run_record,
             queues,
-            dead_letters: walked.counts.by_reason(),
-            oldest_dead_letter: walked.oldest,
-            dead_letters_cut: walked.cut || walked.seen < ready,
+            dead_letters: summary.counts.by_reason(),
+            oldest_dead_letter: summary.oldest,
+            dead_letters_cut: summary.truncated || summary.seen < ready,
             user_map_numbers,
             user_map_problem,
         })
     }
 
-    /// For people.
+    /// Formats the status as a table.
     pub fn table(&self, now: Timestamp) -> String {
         let since = |time: Timestamp| format!("{time:.0} ({} ago)", ago(now.duration_since(time)));
         let mut table = table_of(&["", "status"]);
@@ -118,14 +117,15 @@ impl Status {
         table.add_row(["last run".to_owned(), run(&self.last_run)]);
         if let Some(record) = &self.last_run_record {
             let how = match (record.ended, record.complete) {
-                (None, _) => "not ended: it is at work, or was ended before it could say so".to_owned(),
-                (Some(at), true) => format!("{}: its whole window", since(at)),
-                (Some(at), false) => format!("{}: not to the end of its window, where the next run goes on", since(at)),
+                (None, _) => "no end recorded: it is running, or was terminated".to_owned(),
+                (Some(at), true) => format!("{}: window complete", since(at)),
+                (Some(at), false) => format!("{}: window incomplete; the next run continues there", since(at)),
             };
             table.add_row(["last run ended".to_owned(), how]);
         }
-        for (name, [ready, in_hand, delayed]) in &self.queues {
-            table.add_row([format!("queue {name}"), format!("{ready} ready, {in_hand} in hand, {delayed} delayed")]);
+        for (name, [ready, in_flight, delayed]) in &self.queues {
+            table
+                .add_row([format!("queue {name}"), format!("{ready} ready, {in_flight} in flight, {delayed} delayed")]);
         }
         for (reason, count) in &self.dead_letters {
             table.add_row([format!("dead letters, {reason}"), count.to_string()]);
@@ -134,19 +134,19 @@ impl Status {
             table.add_row(["oldest dead letter".to_owned(), since(oldest)]);
         }
         if self.dead_letters_cut {
-            table.add_row(["dead letters", "more than were counted"]);
+            table.add_row(["dead letters", "more than counted"]);
         }
         let map = match (&self.user_map_problem, self.user_map_numbers) {
-            (Some(problem), _) => format!("refused, imports wait:\n{}", visible(problem)),
+            (Some(problem), _) => format!("invalid; import files nothing until it is fixed:\n{}", visible(problem)),
             (None, Some(numbers)) => format!("{numbers} numbers"),
-            (None, None) => "none: only items' e-mail properties say whose mailbox it is".to_owned(),
+            (None, None) => "none: recipients are resolved by the items' own e-mail property alone".to_owned(),
         };
         table.add_row(["user map".to_owned(), map]);
         table.to_string()
     }
 }
 
-/// An age to the hour, or to the minute where it is less than one.
+/// Formats an age in hours, or in minutes below one hour.
 pub(super) fn ago(age: SignedDuration) -> String {
     match age.as_hours() {
         ..1 => format!("{} min", age.as_mins().max(0)),
@@ -156,11 +156,13 @@ pub(super) fn ago(age: SignedDuration) -> String {
 }
 
 pub(super) async fn cursor(store: &Store) -> anyhow::Result<Option<Cursor>> {
-    let Some(object) = store.get(keys::CURSOR, CURSOR_LIMIT).await? else { return Ok(None) };
-    Ok(Some(serde_json::from_slice(&object.bytes).with_context(|| format!("{} is no cursor", keys::CURSOR))?))
+    let Some(object) = store.get(keys::CURSOR, CURSOR_MAX_BYTES).await? else { return Ok(None) };
+    Ok(Some(serde_json::from_slice(&object.bytes).with_context(|| {
+        format!("{} is not a valid cursor; restore an earlier version of the object", keys::CURSOR)
+    })?))
 }
 
-/// Runs sort by when they began.
+/// Returns the latest run: run ids sort by their start.
 async fn last_run(store: &Store) -> Result<Option<RunId>, StoreError> {
     let mut last: Option<RunId> = None;
     store
@@ -177,10 +179,10 @@ async fn status(connection: &Connection, user_map: &UserMapArguments) -> anyhow:
     Status::of(connection, &UserMapSettings::of(user_map, connection)?).await
 }
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
-/// When the deployment cannot be asked.
+/// When the deployment cannot be read.
 pub async fn run(arguments: StatusArguments) -> anyhow::Result<ExitCode> {
     let connection = Connection::open(&arguments.deployment).await?;
     let status = status(&connection, &arguments.user_map).await;

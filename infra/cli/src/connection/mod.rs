@@ -1,5 +1,6 @@
-//! Which deployment a command works on, and the way to it.
+//! Selects the deployment that a command works on, and connects to it.
 
+mod error;
 mod parameters;
 mod part;
 mod stack;
@@ -17,16 +18,17 @@ use model::Window;
 use runtime::Variables;
 
 pub use self::{
+    error::ConnectionError,
     parameters::{MAPPING, parameter},
     part::Part,
 };
 use local::{
-    cloud::{Cloud, CloudError},
+    cloud::Cloud,
     machine::Machine,
-    ministack::{Ministack, MinistackError, MinistackOptions},
+    ministack::{Ministack, MinistackOptions},
 };
 
-/// The environment variables by which a command finds the deployment: [`Part::variable`] of each.
+/// The environment variables that name the parts of a deployment: [`Part::variable`] of each.
 pub const VARIABLES: &[&str] = &{
     let mut names = [""; Part::ALL.len()];
     let mut at = 0;
@@ -37,18 +39,18 @@ pub const VARIABLES: &[&str] = &{
     names
 };
 
-/// Which deployment: a stack's, a one-machine run's, or the one that the environment names.
+/// Options that select a deployment: a stack, a one-machine run, or the deployment that the environment names.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Which deployment")]
 pub struct Deployment {
-    /// The deployment of this CloudFormation stack, in the account and region that AWS's own variables and files name.
+    /// The deployment of this CloudFormation stack, in the account and region of the AWS environment variables and files.
     /// Without --stack and --local: the one that BUCKET, CONVERT_QUEUE_URL, IMPORT_QUEUE_URL and DEAD_LETTER_QUEUE_URL name
     #[arg(long, value_name = "NAME", conflicts_with = "local")]
     pub stack: Option<String>,
-    /// What `archiver local` keeps in this directory
+    /// The one-machine run that `archiver local` keeps in this directory
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = "var")]
     pub local: Option<PathBuf>,
-    /// With --local: the stand-in for S3, SQS and Secrets Manager
+    /// With --local: the emulator of S3, SQS and Secrets Manager
     #[arg(long, value_name = "FILE", default_value = ".venv/bin/ministack", requires = "local", hide = true)]
     pub ministack: PathBuf,
 }
@@ -69,124 +71,34 @@ pub fn backfill_command(options: &str, window: &Window) -> String {
     format!("archiver backfill{options} --from {} --to {}", window.from, window.to)
 }
 
-/// Why there is no way to the deployment. The fault of the set-up, never of an item.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectionError {
-    /// Nothing says which.
-    #[error(
-        "no deployment is named. Name one:\n  \
-         --stack NAME   the CloudFormation stack that `make deploy` made\n  \
-         --local        what `archiver local` keeps on this machine\n  \
-         variables      BUCKET, CONVERT_QUEUE_URL, IMPORT_QUEUE_URL and DEAD_LETTER_QUEUE_URL, from the stack's outputs"
-    )]
-    Unnamed,
-    /// The environment names a part of a deployment.
-    #[error(
-        "environment variable {} is not set: {} (the stack's output {}). Set it too, or name the deployment by --stack NAME",
-        .0.variable(), .0.what(), .0.output()
-    )]
-    Variable(Part),
-    /// There is no such stack.
-    #[error(
-        "there is no stack {stack} in {region}, in the account of these credentials: look at the name, at AWS_REGION and at \
-         AWS_PROFILE"
-    )]
-    NoStack {
-        /// Its name.
-        stack: String,
-        /// The region.
-        region: String,
-    },
-    /// CloudFormation does not say.
-    #[error(
-        "CloudFormation does not tell about the stack {stack}: {problem}. It takes valid credentials with \
-         cloudformation:DescribeStacks"
-    )]
-    StackRefused {
-        /// Its name.
-        stack: String,
-        /// What CloudFormation answered.
-        problem: String,
-    },
-    /// The stack is not, or not yet, one of this release.
-    #[error(
-        "the stack {stack} has no output {} and is {status}: either it is another stack than WhatsApp Archiver's, or its \
-         deployment failed, or it is of an earlier release and `make deploy` brings it up to date",
-        .part.output()
-    )]
-    Output {
-        /// Its name.
-        stack: String,
-        /// What CloudFormation says of it.
-        status: String,
-        /// What is looked for.
-        part: Part,
-    },
-    /// AWS has regions.
-    #[error("no AWS region is set: set AWS_REGION, or AWS_PROFILE to a profile that has one")]
-    NoRegion,
-    /// AWS does not know who asks.
-    #[error(
-        "there are no AWS credentials. Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; after `aws sso \
-         login` or `aws login`: eval \"$(aws configure export-credentials --format env)\"\n{0}"
-    )]
-    NoCredentials(String),
-    /// There is nothing of a one-machine run there.
-    #[error("{} holds no one-machine run: `archiver local` makes one", .0.display())]
-    NoState(PathBuf),
-    /// Only AWS has it.
-    #[error("a one-machine run has no {}", .0.variable())]
-    NotLocal(Part),
-    /// The stand-in for AWS.
-    #[error(transparent)]
-    Ministack(#[from] MinistackError),
-    /// The stand-in's answers.
-    #[error(transparent)]
-    Cloud(#[from] CloudError),
-}
-
-/// The URLs of the three queues.
+/// URLs of the three queues.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueUrls {
-    /// The tasks of convert.
     pub convert: String,
-    /// The tasks of import.
     pub import: String,
-    /// The tasks that cannot be done.
     pub dead_letters: String,
 }
 
-/// What a connection leads to.
+/// Kind of deployment that a connection leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// A CloudFormation stack.
     Stack {
-        /// The name.
         name: String,
-        /// The status as CloudFormation says it, such as `CREATE_COMPLETE`.
+        /// CloudFormation's status, such as `CREATE_COMPLETE`.
         status: String,
     },
     /// The deployment that the environment variables name.
     Environment,
-    /// A one-machine run: what it keeps in this directory (mail in `mail/`), its functions not running; or one that is under
-    /// way, by its own bucket and queues.
-    OneMachineRun {
-        /// The directory.
-        root: Option<PathBuf>,
-    },
+    /// A one-machine run. `root` is its directory while its functions are stopped; `None` while it runs.
+    OneMachineRun { root: Option<PathBuf> },
 }
 
-/// The way to a deployment. End it with [`close`](Self::close): what the stand-in holds is written then.
+/// Connection to a deployment. [`close`](Self::close) must end it: the emulator writes its state then.
 pub struct Connection {
-    /// What clients are made from.
     pub config: SdkConfig,
-    /// The bucket.
     pub store: Store,
-    /// The bucket's name.
     pub bucket: String,
-    /// The queues.
     pub queues: QueueUrls,
-    /// What it leads to.
     pub target: Target,
     parts: HashMap<&'static str, String>,
     mapping: Variables,
@@ -194,7 +106,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Finds the deployment.
+    /// Finds the deployment and connects to it.
     ///
     /// # Errors
     /// [`ConnectionError`].
@@ -204,7 +116,7 @@ impl Connection {
         }
         let variables = Variables::read(VARIABLES);
         let Some(name) = &deployment.stack else {
-            // Said before anybody is asked for credentials.
+            // Checked first, so that a missing name is reported before missing credentials.
             let parts = Self::parts(&variables);
             Self::required(&Target::Environment, &parts)?;
             let config = aws::load_config().await;
@@ -225,7 +137,7 @@ impl Connection {
         Self::of_parts(config, Target::Stack { name: name.clone(), status: stack.status }, parts, mapping)
     }
 
-    /// A machine of this process.
+    /// Connects to a one-machine run of this process.
     pub fn to_machine(machine: &Machine) -> Self {
         let resources = &machine.resources;
         let queues = QueueUrls {
@@ -236,7 +148,7 @@ impl Connection {
         Self::to(machine.cloud.config().clone(), resources.bucket.clone(), queues)
     }
 
-    /// The deployment of this bucket and these queues.
+    /// Connects to the deployment with this bucket and these queues.
     pub fn to(config: SdkConfig, bucket: String, queues: QueueUrls) -> Self {
         let store = Store::new(&config, bucket.clone());
         let (target, parts) = (Target::OneMachineRun { root: None }, HashMap::new());
@@ -247,13 +159,13 @@ impl Connection {
 
     fn parts(variables: &Variables) -> HashMap<&'static str, String> {
         let value = |part: Part| {
-            let text: Option<String> = variables.optional(part.variable(), part.what()).ok()?;
+            let text: Option<String> = variables.optional(part.variable(), part.description()).ok()?;
             Some((part.variable(), text?))
         };
         Part::ALL.into_iter().filter_map(value).collect()
     }
 
-    /// The bucket and the queues' URLs.
+    /// Returns the bucket's name and the queues' URLs.
     fn required(
         target: &Target,
         parts: &HashMap<&'static str, String>,
@@ -280,21 +192,20 @@ impl Connection {
         Ok(Self { target, parts, mapping, ..Self::to(config, bucket, queues) })
     }
 
-    /// What the deployment says of its user map: import's variables of that, where no stack is asked from the
-    /// environment.
+    /// Returns import's settings of the user map, from the stack's parameters or from the environment.
     pub fn mapping(&self) -> &Variables {
         &self.mapping
     }
 
-    /// The name or URL of a part that not every command needs.
+    /// Returns the name or URL of a part that not every command needs.
     ///
     /// # Errors
-    /// [`ConnectionError`], with what to do, where nobody has named it.
+    /// [`ConnectionError`] when the part is not named.
     pub fn part(&self, part: Part) -> Result<&str, ConnectionError> {
         find(&self.target, &self.parts, part)
     }
 
-    /// The names and URLs of the bucket and the queues, by the variables that name them to the functions.
+    /// Returns the functions' environment variables for the bucket and the queues, with their values.
     pub fn resources(&self) -> [(&'static str, &str); 4] {
         [
             (Part::Bucket.variable(), &self.bucket),
@@ -304,7 +215,7 @@ impl Connection {
         ]
     }
 
-    /// What kind of deployment it is, for a sentence.
+    /// Returns the deployment's name for use in a sentence.
     pub fn name(&self) -> String {
         match &self.target {
             Target::Stack { name, .. } => format!("the stack {name}"),
@@ -314,7 +225,7 @@ impl Connection {
         }
     }
 
-    /// The directory of a one-machine run whose functions are not running.
+    /// Returns the directory of a one-machine run whose functions are not running.
     pub fn one_machine_root(&self) -> Option<&Path> {
         match &self.target {
             Target::OneMachineRun { root } => root.as_deref(),
@@ -322,7 +233,7 @@ impl Connection {
         }
     }
 
-    /// What a one-machine run has kept; the functions stay asleep.
+    /// Connects to the stored state of a one-machine run; its functions are not started.
     async fn local(root: &Path, program: &Path) -> Result<Self, ConnectionError> {
         let none = || ConnectionError::NoState(root.to_owned());
         let root = root.canonicalize().map_err(|_| none())?;
@@ -349,7 +260,7 @@ impl Connection {
         Ok(Self { target: Target::OneMachineRun { root: Some(root) }, ministack: Some(ministack), ..connection })
     }
 
-    /// Ends it, and returns when what is to be kept is on the disk.
+    /// Closes the connection, and returns when the emulator has written its state to disk.
     ///
     /// # Errors
     /// [`ConnectionError::Ministack`].
@@ -369,17 +280,13 @@ fn find<'a>(target: &Target, parts: &'a HashMap<&'static str, String>, part: Par
     })
 }
 
-fn region(config: &SdkConfig) -> &str {
-    config.region().map_or("no region", AsRef::as_ref)
-}
-
-/// Whether AWS can be asked at all. The SDK would say the same later, of the first thing that is asked for.
+/// Checks the region and the credentials, so that the error does not name an unrelated first request.
 async fn usable(config: &SdkConfig) -> Result<(), ConnectionError> {
     if config.region().is_none() {
         return Err(ConnectionError::NoRegion);
     }
     let Some(provider) = config.credentials_provider() else {
-        return Err(ConnectionError::NoCredentials("no provider of credentials is configured".to_owned()));
+        return Err(ConnectionError::NoCredentials("no credentials provider is configured".to_owned()));
     };
     match provider.provide_credentials().await {
         Ok(_) => Ok(()),

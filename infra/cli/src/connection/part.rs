@@ -1,28 +1,20 @@
-//! What a deployment is made of, and by which names its parts are found.
+//! The parts of a deployment and the names by which they are found.
 
-/// A part of a deployment: an output of the stack, and an environment variable where there is no stack to ask.
+/// A part of a deployment. A stack names it by an output, the environment by a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// The bucket.
     Bucket,
-    /// The queue of convert.
     ConvertQueue,
-    /// The queue of import.
     ImportQueue,
-    /// The dead-letter queue.
     DeadLetterQueue,
-    /// The function fetch.
     Fetch,
-    /// The function convert.
     Convert,
-    /// The function import.
     Import,
-    /// The schedule that starts fetch.
     Schedule,
 }
 
 impl Part {
-    /// All of them; the first four are those that every command needs.
+    /// All parts; every command needs the first four.
     pub const ALL: [Self; 8] = [
         Self::Bucket,
         Self::ConvertQueue,
@@ -34,7 +26,7 @@ impl Part {
         Self::Schedule,
     ];
 
-    /// The environment variable.
+    /// Returns the environment variable that names the part.
     pub const fn variable(self) -> &'static str {
         match self {
             Self::Bucket => "BUCKET",
@@ -48,7 +40,7 @@ impl Part {
         }
     }
 
-    /// The stack's output.
+    /// Returns the stack output that names the part.
     pub fn output(self) -> &'static str {
         match self {
             Self::Bucket => "BucketName",
@@ -62,8 +54,8 @@ impl Part {
         }
     }
 
-    /// What it is, in words.
-    pub fn what(self) -> &'static str {
+    /// Returns the meaning of the name, for messages.
+    pub fn description(self) -> &'static str {
         match self {
             Self::Bucket => "the name of the bucket",
             Self::ConvertQueue => "the URL of convert's queue",

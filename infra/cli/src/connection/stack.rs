@@ -1,4 +1,4 @@
-//! A deployment's parts by its CloudFormation stack.
+//! Reads a deployment's parts from its CloudFormation stack.
 
 use std::collections::HashMap;
 
@@ -8,22 +8,20 @@ use aws_sdk_cloudformation::{
     error::{DisplayErrorContext, ProvideErrorMetadata},
 };
 
-use super::{ConnectionError, region};
+use super::error::ConnectionError;
 
-/// What CloudFormation says of a stack.
+/// Status, outputs and parameters of a CloudFormation stack.
 #[derive(Debug)]
 pub(super) struct Stack {
-    /// `CREATE_COMPLETE`, for one.
+    /// CloudFormation's status, such as `CREATE_COMPLETE`.
     pub(super) status: String,
-    /// The outputs' values by their keys.
     pub(super) outputs: HashMap<String, String>,
-    /// The parameters' values by their keys.
     pub(super) parameters: HashMap<String, String>,
 }
 
-/// Asks CloudFormation.
+/// Reads a stack from CloudFormation.
 pub(super) async fn describe(config: &SdkConfig, name: &str) -> Result<Stack, ConnectionError> {
-    let answer = Client::new(config).describe_stacks().stack_name(name).send().await.map_err(|error| {
+    let response = Client::new(config).describe_stacks().stack_name(name).send().await.map_err(|error| {
         let stack = name.to_owned();
         match (error.code(), error.message()) {
             (Some("ValidationError"), Some(message)) if message.contains("does not exist") => {
@@ -33,8 +31,8 @@ pub(super) async fn describe(config: &SdkConfig, name: &str) -> Result<Stack, Co
             (None, _) => ConnectionError::StackRefused { stack, problem: DisplayErrorContext(&error).to_string() },
         }
     })?;
-    // A name finds one stack; what CloudFormation has deleted it finds by its id only.
-    let Some(stack) = answer.stacks.unwrap_or_default().into_iter().next() else {
+    // A name matches at most one stack; deleted stacks are found by their id only.
+    let Some(stack) = response.stacks.unwrap_or_default().into_iter().next() else {
         return Err(ConnectionError::NoStack { stack: name.to_owned(), region: region(config).to_owned() });
     };
     let status = stack.stack_status.map_or_else(|| "unknown".to_owned(), |status| status.as_str().to_owned());
@@ -43,4 +41,8 @@ pub(super) async fn describe(config: &SdkConfig, name: &str) -> Result<Stack, Co
     let parameters = stack.parameters.unwrap_or_default().into_iter();
     let parameters = parameters.filter_map(|parameter| Some((parameter.parameter_key?, parameter.parameter_value?)));
     Ok(Stack { status, outputs, parameters: parameters.collect() })
+}
+
+fn region(config: &SdkConfig) -> &str {
+    config.region().map_or("no region", AsRef::as_ref)
 }

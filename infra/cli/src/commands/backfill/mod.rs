@@ -1,4 +1,4 @@
-//! `archiver backfill`: fetch is invoked for a past window, again and again until the whole window is queued.
+//! `archiver backfill`: invokes fetch for a past window until the whole window is queued.
 
 mod window_loop;
 
@@ -17,10 +17,10 @@ use jiff::{SignedDuration, Timestamp};
 use model::Window;
 use serde_json::json;
 
-pub use self::window_loop::{BackfillError, Fetch, Left, walk};
+pub use self::window_loop::{BackfillError, Fetch, Remainder, fetch_window};
 use crate::text;
 use crate::{
-    commands::dead_letters::Letters,
+    commands::dead_letters::DeadLetterQueue,
     confirm::{NOT_CONFIRMED, confirmed},
     connection::{Connection, Deployment, Part, backfill_command},
     functions::Functions,
@@ -32,51 +32,51 @@ use local::{
     machine::Fetched,
 };
 
-/// What `archiver backfill` is asked for.
+/// Arguments of `archiver backfill`.
 #[derive(Debug, clap::Args)]
 pub struct BackfillArguments {
-    /// Where the window begins, inclusive: 2026-11-01 (midnight in UTC) or 2026-11-01T07:00:00Z
+    /// Start of the window, inclusive: 2026-11-01 (midnight in UTC) or 2026-11-01T07:00:00Z
     #[arg(long, value_name = "TIME", value_parser = time)]
     from: Timestamp,
-    /// Where it ends, exclusive, and not in the future: written the same
+    /// End of the window, exclusive and not in the future, in the same form
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: Timestamp,
-    /// Do not ask
+    /// Skip the confirmation
     #[arg(long)]
     yes: bool,
-    /// Wait until the convert queue and the import queue are empty; in a one-machine run, work them off
+    /// Wait until the convert queue and the import queue are empty; a one-machine run processes them meanwhile
     #[arg(long)]
     wait: bool,
-    /// Print what fetch answered as JSON, one answer a line
+    /// Print the response of each invocation of fetch as JSON, one per line
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     deployment: Deployment,
 }
 
-/// What `--help` says after the arguments.
-pub const HELP: &str = "Times are when the archive received an item. The cursor stays where it is, so the day's run is not \
-    touched; what is filed already is recognised and skipped, so a window may be asked for again.\n\
-    One invocation of fetch lasts at most 15 minutes. A window that needs more is gone on with from where fetch stopped. While \
-    fetch is at work for a backfill, the schedule's run waits for it. Ctrl-C ends this command and not the invocation.\n\
-    Exit code: 0 the whole window is queued (with --wait: and worked off, be it into mailboxes or into dead letters); 1 fetch \
-    failed, or the deployment cannot be reached; 2 invalid arguments; 3 done in part: what is left is told; 4 not confirmed.\n\
+/// Help text after the arguments.
+pub const HELP: &str = "The window is in times at which the archive received items. The cursor does not move, so the daily run is not \
+    affected. Items that are filed already are skipped, so a window may be fetched again.\n\
+    One invocation of fetch lasts at most 15 minutes. A longer window continues where fetch stopped. While fetch runs for a \
+    backfill, the schedule's run waits for it. Ctrl-C ends this command, but not the invocation.\n\
+    Exit code: 0 the whole window is queued (with --wait: and processed, into mailboxes or dead letters); 1 fetch \
+    failed, or the deployment cannot be reached; 2 invalid arguments; 3 partly done: the rest is printed; 4 not confirmed.\n\
     Examples:\n  archiver backfill --stack whatsapp-archiver --from 2026-11-01 --to 2026-11-08\n  \
     archiver backfill --local --from 2026-11-21T07:00:00Z --to 2026-11-21T09:00:00Z --yes --wait";
 
-/// The exit code of "done in part".
+/// Exit code for a partial result.
 const IN_PART: u8 = 3;
 
-/// How often the queues are looked at.
-const LOOK: Duration = Duration::from_secs(2);
+/// Interval between reads of the queue depths.
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// How often they have to be seen empty: SQS's counts are approximate.
-const LOOKS: u32 = 3;
+/// Number of consecutive reads in which the queues have to be empty: SQS's counts are approximate.
+const EMPTY_POLLS: u32 = 3;
 
-/// Runs it. What fetch answered goes to standard output, how it goes on to standard error.
+/// Runs the command. Responses of fetch go to standard output, progress to standard error.
 ///
 /// # Errors
-/// When fetch fails or the deployment cannot be reached. What was queued before that is queued.
+/// When fetch fails or the deployment cannot be reached. Items that were queued before stay queued.
 pub async fn run(arguments: BackfillArguments) -> anyhow::Result<ExitCode> {
     let window = window(&arguments, Timestamp::now())
         .unwrap_or_else(|why| clap::Error::raw(ErrorKind::ValueValidation, format!("{why}\n")).exit());
@@ -86,7 +86,7 @@ pub async fn run(arguments: BackfillArguments) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The window, where it is one that can be asked for.
+/// Returns the window, if it is valid.
 fn window(arguments: &BackfillArguments, now: Timestamp) -> Result<Window, String> {
     let window = Window::between(arguments.from, arguments.to)
         .map_err(|_| format!("--from {} is not before --to {}", arguments.from, arguments.to))?;
@@ -101,17 +101,17 @@ async fn deployed(window: Window, arguments: &BackfillArguments) -> anyhow::Resu
     let connection = Connection::open(&arguments.deployment).await?;
     let name = connection.part(Part::Fetch)?;
     warn_without_periods(&connection, &window).await?;
-    if !agreed(&window, &format!("the function {name} of {}", connection.name()), arguments)? {
+    if !confirm_window(&window, &format!("the function {name} of {}", connection.name()), arguments)? {
         return Ok(ExitCode::from(NOT_CONFIRMED));
     }
     let fetch = Deployed { functions: Functions::new(&connection.config), name };
     let code = windows(window, arguments, &fetch).await?;
     if arguments.wait && code == ExitCode::SUCCESS {
         tokio::select! {
-            emptied = emptied(&connection) => emptied?,
+            emptied = wait_until_empty(&connection) => emptied?,
             pressed = tokio::signal::ctrl_c() => {
                 pressed?;
-                eprintln!("Not waited for: the queues are worked off all the same.");
+                eprintln!("Stopped waiting: the functions continue to process the queues.");
                 return Ok(ExitCode::from(IN_PART));
             }
         }
@@ -128,18 +128,18 @@ async fn in_one_machine(root: &Path, window: Window, arguments: &BackfillArgumen
         connection.close().await?;
         warned?;
     }
-    if !agreed(&window, &format!("fetch of the one-machine run in {}", root.display()), arguments)? {
+    if !confirm_window(&window, &format!("fetch of the one-machine run in {}", root.display()), arguments)? {
         return Ok(ExitCode::from(NOT_CONFIRMED));
     }
     let running = backfill.start().await?;
     let done = windows(window, arguments, &running).await;
     let done = match done {
         Ok(code) if arguments.wait && code == ExitCode::SUCCESS => {
-            eprintln!("Working off the queues …");
+            eprintln!("Processing the queues …");
             running.work_off().await.map(|()| code)
         }
         Ok(code) => {
-            eprintln!("What is queued waits: --wait works it off, and so does the next `archiver local`.");
+            eprintln!("The items are on the queue: --wait or the next `archiver local` processes them.");
             Ok(code)
         }
         Err(error) => Err(error),
@@ -148,7 +148,7 @@ async fn in_one_machine(root: &Path, window: Window, arguments: &BackfillArgumen
     done
 }
 
-/// Numbers change hands: over a longer time, the number's present owner may not be the one of then.
+/// Numbers change hands: after a longer time, the present owner of a number may not be the former one.
 fn is_old(window: &Window) -> bool {
     const MONTH: SignedDuration = SignedDuration::from_hours(31 * 24);
     Timestamp::now().duration_since(window.from) > MONTH
@@ -164,24 +164,24 @@ async fn warn_without_periods(connection: &Connection, window: &Window) -> anyho
     if map.and_then(Result::ok).is_some_and(|map| !map.is_empty() && !map.has_periods()) {
         eprintln!(
             "warning: the window begins over a month ago and the user map has no periods: items of a number that has changed \
-             its owner go to the present one. Add the columns valid_from and valid_to first."
+             its owner are filed for the present owner. Add the columns valid_from and valid_to first."
         );
     }
     Ok(())
 }
 
-/// The event that asks fetch for a window.
+/// Returns the event for a window.
 fn event(window: &Window) -> serde_json::Value {
     json!({"from": window.from, "to": window.to})
 }
 
-/// Shows what is going to be done, and asks.
+/// Shows the window and asks for confirmation.
 #[expect(clippy::print_stderr, reason = "this is the command's own output")]
-fn agreed(window: &Window, by: &str, arguments: &BackfillArguments) -> anyhow::Result<bool> {
+fn confirm_window(window: &Window, by: &str, arguments: &BackfillArguments) -> anyhow::Result<bool> {
     let hours = window.to.duration_since(window.from).as_secs_f64() / 3600.0;
     eprintln!(
-        "Backfill of what the archive received\n  from  {} (included)\n  to    {} (not included), {hours:.1} hours in UTC\nby {by}. \
-         The cursor stays; what is filed already is skipped.",
+        "Backfill of items that the archive received\n  from  {} (included)\n  to    {} (not included), {hours:.1} hours in UTC\nby {by}. \
+         The cursor does not move; items that are filed already are skipped.",
         window.from, window.to
     );
     let agreed = confirmed("Invoke fetch?", arguments.yes)?;
@@ -191,32 +191,32 @@ fn agreed(window: &Window, by: &str, arguments: &BackfillArguments) -> anyhow::R
     Ok(agreed)
 }
 
-/// Asks for the window and for what is left of it, and tells each answer.
+/// Fetches the window and prints each response.
 #[expect(clippy::print_stderr, reason = "this is the command's own output")]
 async fn windows(window: Window, arguments: &BackfillArguments, fetch: &impl Fetch) -> anyhow::Result<ExitCode> {
-    let bar = ProgressBar::new_spinner().with_message("fetch is at work, for up to 15 minutes");
+    let bar = ProgressBar::new_spinner().with_message("fetch is running, for up to 15 minutes");
     bar.enable_steady_tick(Duration::from_millis(200));
-    let told = |answer: &Fetched| bar.suspend(|| tell(answer, arguments.json));
+    let report_run = |response: &Fetched| bar.suspend(|| report(response, arguments.json));
     let rest = Cell::new(window);
-    let walked = tokio::select! {
-        walked = walk(&rest, fetch, told) => Some(walked),
+    let result = tokio::select! {
+        result = fetch_window(&rest, fetch, report_run) => Some(result),
         pressed = tokio::signal::ctrl_c() => pressed.map(|()| None)?,
     };
     bar.finish_and_clear();
     let rest = rest.get();
-    let left = match walked {
+    let left = match result {
         Some(Err(error)) if rest.from > window.from => {
             return Err(anyhow!(
-                "{error}.\nAll before {} is queued. What is left:{}",
+                "{error}.\nEverything before {} is queued. The rest:{}",
                 rest.from,
                 command(&rest, arguments)
             ));
         }
-        Some(walked) => walked?,
+        Some(result) => result?,
         None => {
             eprintln!(
-                "Not waited for: fetch goes on with what it was asked for, for up to 15 minutes. Ask for it again to be sure of \
-                 it; what is filed already is skipped:{}",
+                "Stopped waiting: fetch continues for up to 15 minutes. Run the command again to be sure that the window is \
+                 complete; items that are filed already are skipped:{}",
                 command(&rest, arguments)
             );
             return Ok(ExitCode::from(IN_PART));
@@ -224,18 +224,18 @@ async fn windows(window: Window, arguments: &BackfillArguments, fetch: &impl Fet
     };
     let Some(left) = left else { return Ok(ExitCode::SUCCESS) };
     match left {
-        Left::Unknown(window) => {
+        Remainder::Unknown(window) => {
             let half = window.from + window.to.duration_since(window.from) / 2;
             let halves = [Window { to: half, ..window }, Window { from: half, ..window }];
             eprintln!(
-                "fetch ran out of time, and cannot say where: this archive's list is not in the order of archived times. Part of \
-                 the window is queued. Ask for it again in shorter windows:{}",
+                "fetch hit its deadline at an unknown time of the window, because the archive does not list items in the order of \
+                 archived times. Part of the window is queued. Run shorter windows:{}",
                 halves.map(|half| command(&half, arguments)).concat()
             );
         }
-        Left::Stuck(window) => eprintln!(
-            "fetch ran out of time without getting beyond {}: more items have this one archived time than 15 minutes are \
-             enough for. What it listed is queued; the rest of the window is left:{}",
+        Remainder::Stuck(window) => eprintln!(
+            "fetch hit its deadline without advancing beyond {}: more items have this archived time than fetch can list in \
+             15 minutes. The listed items are queued; the rest of the window is not:{}",
             window.from,
             command(&window, arguments)
         ),
@@ -243,49 +243,49 @@ async fn windows(window: Window, arguments: &BackfillArguments, fetch: &impl Fet
     Ok(ExitCode::from(IN_PART))
 }
 
-/// The command that asks for a window, on a line of its own.
+/// Returns the command for a window, on its own line.
 fn command(window: &Window, arguments: &BackfillArguments) -> String {
     format!("\n  {}", backfill_command(&arguments.deployment.options(), window))
 }
 
-/// An answer, as soon as it is there: the next may take another 15 minutes.
-fn tell(answer: &Fetched, json: bool) -> io::Result<()> {
+/// Prints a response at once: the next may take another 15 minutes.
+fn report(response: &Fetched, json: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if json {
-        let line = json!({"run": answer.run, "from": answer.from, "to": answer.to, "listed": answer.listed,
-                          "queued": answer.queued, "complete": answer.complete, "reached": answer.reached});
+        let line = json!({"run": response.run, "from": response.from, "to": response.to, "listed": response.listed,
+                          "queued": response.queued, "complete": response.complete, "reached": response.reached});
         writeln!(out, "{}", text::json(&line)?)?;
     } else {
-        let Fetched { run, listed, queued, complete, .. } = answer;
+        let Fetched { run, listed, queued, complete, .. } = response;
         let whole = if *complete { "the whole window" } else { "a part of the window" };
         writeln!(out, "run {run}: {listed} listed, {queued} queued, {whole}")?;
     }
     out.flush()
 }
 
-/// Returns when both queues have been seen empty a few times in a row.
-async fn emptied(connection: &Connection) -> anyhow::Result<()> {
-    let queues = Letters::of(connection);
+/// Returns when both queues were empty in several consecutive reads.
+async fn wait_until_empty(connection: &Connection) -> anyhow::Result<()> {
+    let queues = DeadLetterQueue::of(connection);
     let bar = ProgressBar::new_spinner();
     bar.enable_steady_tick(Duration::from_millis(200));
     let mut empty = 0;
-    while empty < LOOKS {
+    while empty < EMPTY_POLLS {
         let mut waiting = [0; 2];
         for (count, url) in waiting.iter_mut().zip([&connection.queues.convert, &connection.queues.import]) {
             *count = queues.depth(url).await?.iter().sum::<u64>();
         }
         let [convert, import] = waiting;
-        bar.set_message(format!("{convert} to be rendered, {import} to be filed"));
+        bar.set_message(format!("{convert} to convert, {import} to import"));
         empty = if convert + import == 0 { empty + 1 } else { 0 };
-        if empty < LOOKS {
-            tokio::time::sleep(LOOK).await;
+        if empty < EMPTY_POLLS {
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
     bar.finish_and_clear();
     Ok(())
 }
 
-/// fetch as it is deployed.
+/// The deployed fetch.
 struct Deployed<'a> {
     functions: Functions,
     name: &'a str,
@@ -293,8 +293,8 @@ struct Deployed<'a> {
 
 impl Fetch for Deployed<'_> {
     async fn fetch(&self, window: Window) -> Result<Fetched, BackfillError> {
-        let answer = self.functions.invoke(self.name, &event(&window)).await?;
-        serde_json::from_slice(&answer).map_err(|_| BackfillError::Answer)
+        let response = self.functions.invoke(self.name, &event(&window)).await?;
+        serde_json::from_slice(&response).map_err(|_| BackfillError::Response)
     }
 }
 

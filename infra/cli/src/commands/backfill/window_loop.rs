@@ -1,4 +1,4 @@
-//! A window in as many invocations as it takes.
+//! Fetches a window in as many invocations as needed.
 
 use std::{cell::Cell, io, time::Duration};
 
@@ -7,20 +7,20 @@ use model::Window;
 use crate::functions::FunctionError;
 use local::machine::{Fetched, MachineError};
 
-/// Why a backfill stopped. What fetch queued before is queued.
+/// Error of a backfill. Items that were queued before stay queued.
 #[derive(Debug, thiserror::Error)]
 pub enum BackfillError {
-    /// The deployed function. Its text has all that the error says, so it is no source beside.
+    /// Error of the deployed function. Its text is complete, so it is not a source as well.
     #[error("{}{}", .0, advice(.0))]
     Function(FunctionError),
-    /// The one-machine run's.
+    /// Error of the one-machine run.
     #[error(transparent)]
     Machine(#[from] MachineError),
-    /// The function is another, or of another release.
-    #[error("fetch answered what is no summary of a run: is it the function fetch of this release?")]
-    Answer,
-    /// Its answer cannot be shown.
-    #[error("writing what fetch answered: {0}")]
+    /// The function is not fetch, or is of another release.
+    #[error("the response of fetch is not a run summary: check that the function is fetch of this release")]
+    Response,
+    /// The response cannot be printed.
+    #[error("printing the response of fetch failed: {0}")]
     Output(#[from] io::Error),
 }
 
@@ -33,77 +33,78 @@ impl From<FunctionError> for BackfillError {
 fn advice(error: &FunctionError) -> &'static str {
     match error {
         FunctionError::Lost { .. } => {
-            ". It may be at work all the same, and is not asked a second time by itself. Ask for the window again: what is \
-             filed already is skipped"
+            ". It may be running, and is not invoked again automatically. Run the window again: items that are filed already are \
+             skipped"
         }
         FunctionError::Failed { .. } => {
-            ". What it queued before is queued. When the cause is fixed, ask for the window again"
+            ". Items that it queued before stay queued. Fix the cause, then run the window again"
         }
         FunctionError::Missing(_) | FunctionError::Busy(_) | FunctionError::Refused { .. } => "",
     }
 }
 
-/// Whoever can be asked for a window.
+/// Invokes fetch for a window.
 pub trait Fetch {
-    /// Asks once.
+    /// Invokes fetch once.
     ///
     /// # Errors
     /// [`BackfillError`].
     fn fetch(&self, window: Window) -> impl Future<Output = Result<Fetched, BackfillError>>;
 
-    /// Waits a while, because somebody else has fetch at work.
+    /// Waits while another run of fetch is running.
     fn wait(&self) -> impl Future<Output = ()> {
         tokio::time::sleep(Duration::from_secs(30))
     }
 }
 
-/// How often it is waited for somebody else's run between two of ours: longer than one lasts.
-const WAITS: u32 = 32;
+/// Limit of waits for another run between two invocations: longer in total than a run.
+const MAX_WAITS: u32 = 32;
 
-/// What is left of a window, and why it cannot be gone on with.
+/// The rest of a window that cannot be fetched by another invocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Left {
-    /// Any part of this window: fetch did not say how far it came.
+pub enum Remainder {
+    /// Any part of this window: fetch did not report how far it came.
     Unknown(Window),
-    /// All of this window but its beginning: another try would stop at the same place.
+    /// All of this window but its beginning: another invocation would stop at the same place.
     Stuck(Window),
 }
 
-/// Asks for a window, and for the rest of it as long as fetch says how far it came. `rest` is what is left, at every
-/// moment: also after an error, and where this is dropped. `tell` is told each answer. `None`: the whole window is queued.
+/// Fetches a window, and its rest as long as fetch reports how far it came. `rest` is always the part that is not queued yet,
+/// also after an error or when this future is dropped. `report` receives each response. Returns `None` when the whole window
+/// is queued.
 ///
-/// A fetch that somebody else has at work is waited for only between two answers: the schedule's run takes its turn then.
+/// Waits for another run of fetch only between two invocations, when the schedule's run may have started.
 ///
 /// # Errors
 /// [`BackfillError`].
-pub async fn walk(
+pub async fn fetch_window(
     rest: &Cell<Window>,
     fetch: &impl Fetch,
-    tell: impl Fn(&Fetched) -> io::Result<()>,
-) -> Result<Option<Left>, BackfillError> {
+    report: impl Fn(&Fetched) -> io::Result<()>,
+) -> Result<Option<Remainder>, BackfillError> {
     let mut waits = 0;
     loop {
         let window = rest.get();
-        let answer = match fetch.fetch(window).await {
+        let response = match fetch.fetch(window).await {
             Err(BackfillError::Function(FunctionError::Busy(_))) if waits > 0 => {
                 waits -= 1;
                 fetch.wait().await;
                 continue;
             }
-            answer => answer?,
+            response => response?,
         };
-        waits = WAITS;
-        tell(&answer)?;
-        if answer.complete {
+        waits = MAX_WAITS;
+        report(&response)?;
+        if response.complete {
             return Ok(None);
         }
-        match answer.reached {
-            // Items of that very time may be on the page that was not listed any more.
+        match response.reached {
+            // More items of this time may follow on the next page.
             Some(reached) if reached > window.from && reached < window.to => {
                 rest.set(Window { from: reached, ..window });
             }
-            Some(_) => return Ok(Some(Left::Stuck(window))),
-            None => return Ok(Some(Left::Unknown(window))),
+            Some(_) => return Ok(Some(Remainder::Stuck(window))),
+            None => return Ok(Some(Remainder::Unknown(window))),
         }
     }
 }
@@ -116,19 +117,19 @@ mod tests {
 
     use super::*;
 
-    /// Lists at most an hour an invocation.
+    /// Fetches at most one hour per invocation.
     #[derive(Default)]
-    struct HourByHour {
-        asked: RefCell<Vec<String>>,
+    struct HourlyFetch {
+        requested: RefCell<Vec<String>>,
         ordered: bool,
-        /// From this hour on fetch is somebody else's, as often as it is asked; or broken.
+        /// From this hour on fetch is busy this many times, or fails.
         busy_from: Option<&'static str>,
         busy: Cell<u32>,
         broken_from: Option<&'static str>,
         waited: Cell<u32>,
     }
 
-    impl Fetch for HourByHour {
+    impl Fetch for HourlyFetch {
         async fn fetch(&self, window: Window) -> Result<Fetched, BackfillError> {
             let from = window.from.to_string();
             let since = |hour: Option<&str>| hour.is_some_and(|hour| from.as_str() >= hour);
@@ -137,9 +138,9 @@ mod tests {
                 return Err(FunctionError::Busy("fetch".to_owned()).into());
             }
             if since(self.broken_from) {
-                return Err(FunctionError::Failed { name: "fetch".to_owned(), said: "HTTP 401".to_owned() }.into());
+                return Err(FunctionError::Failed { name: "fetch".to_owned(), message: "HTTP 401".to_owned() }.into());
             }
-            self.asked.borrow_mut().push(from);
+            self.requested.borrow_mut().push(from);
             let end = window.from + jiff::SignedDuration::from_hours(1);
             let complete = end >= window.to;
             Ok(Fetched {
@@ -158,8 +159,8 @@ mod tests {
         }
     }
 
-    fn ordered() -> HourByHour {
-        HourByHour { ordered: true, ..HourByHour::default() }
+    fn ordered() -> HourlyFetch {
+        HourlyFetch { ordered: true, ..HourlyFetch::default() }
     }
 
     const HOURS: [&str; 3] = ["2026-11-01T00:00:00Z", "2026-11-01T01:00:00Z", "2026-11-01T02:00:00Z"];
@@ -170,50 +171,53 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_window_is_gone_on_with_from_where_fetch_stopped_until_all_of_it_is_queued() {
+    async fn window_continues_where_fetch_stopped_until_it_is_queued() {
         let (fetch, rest) = (ordered(), Cell::new(window()));
-        let answers = Cell::new(0);
+        let responses = Cell::new(0);
         let count = |_: &Fetched| {
-            answers.set(answers.get() + 1);
+            responses.set(responses.get() + 1);
             Ok(())
         };
-        assert_eq!(walk(&rest, &fetch, count).await.unwrap(), None);
-        assert_eq!(answers.get(), 3);
-        assert_eq!(*fetch.asked.borrow(), HOURS);
+        assert_eq!(fetch_window(&rest, &fetch, count).await.unwrap(), None);
+        assert_eq!(responses.get(), 3);
+        assert_eq!(*fetch.requested.borrow(), HOURS);
     }
 
     #[tokio::test]
-    async fn after_an_error_it_is_known_what_is_left() {
-        let fetch = HourByHour { broken_from: Some(HOURS[1]), ..ordered() };
+    async fn rest_of_the_window_is_known_after_an_error() {
+        let fetch = HourlyFetch { broken_from: Some(HOURS[1]), ..ordered() };
         let rest = Cell::new(window());
-        assert!(walk(&rest, &fetch, |_| Ok(())).await.is_err());
+        assert!(fetch_window(&rest, &fetch, |_| Ok(())).await.is_err());
         assert_eq!((rest.get().from.to_string().as_str(), rest.get().to), (HOURS[1], window().to));
     }
 
     #[tokio::test]
-    async fn another_run_is_waited_for_between_two_answers_and_not_before_the_first() {
-        let fetch = HourByHour { busy_from: Some(HOURS[1]), busy: Cell::new(2), ..ordered() };
-        assert_eq!(walk(&Cell::new(window()), &fetch, |_| Ok(())).await.unwrap(), None);
-        assert_eq!((fetch.waited.get(), &fetch.asked.borrow()[..]), (2, &HOURS.map(str::to_owned)[..]));
+    async fn busy_fetch_is_awaited_only_between_two_invocations() {
+        let fetch = HourlyFetch { busy_from: Some(HOURS[1]), busy: Cell::new(2), ..ordered() };
+        assert_eq!(fetch_window(&Cell::new(window()), &fetch, |_| Ok(())).await.unwrap(), None);
+        assert_eq!((fetch.waited.get(), &fetch.requested.borrow()[..]), (2, &HOURS.map(str::to_owned)[..]));
 
-        let busy = HourByHour { busy_from: Some(HOURS[0]), busy: Cell::new(1), ..ordered() };
-        assert!(walk(&Cell::new(window()), &busy, |_| Ok(())).await.is_err());
-        let busy = HourByHour { busy_from: Some(HOURS[2]), busy: Cell::new(u32::MAX), ..ordered() };
-        assert!(walk(&Cell::new(window()), &busy, |_| Ok(())).await.is_err());
-        assert_eq!(busy.waited.get(), WAITS);
+        let busy = HourlyFetch { busy_from: Some(HOURS[0]), busy: Cell::new(1), ..ordered() };
+        assert!(fetch_window(&Cell::new(window()), &busy, |_| Ok(())).await.is_err());
+        let busy = HourlyFetch { busy_from: Some(HOURS[2]), busy: Cell::new(u32::MAX), ..ordered() };
+        assert!(fetch_window(&Cell::new(window()), &busy, |_| Ok(())).await.is_err());
+        assert_eq!(busy.waited.get(), MAX_WAITS);
     }
 
     #[tokio::test]
-    async fn where_fetch_cannot_say_how_far_it_came_nobody_guesses() {
-        let fetch = HourByHour::default();
-        assert_eq!(walk(&Cell::new(window()), &fetch, |_| Ok(())).await.unwrap(), Some(Left::Unknown(window())));
-        assert_eq!(fetch.asked.borrow().len(), 1);
+    async fn unknown_progress_ends_the_backfill() {
+        let fetch = HourlyFetch::default();
+        assert_eq!(
+            fetch_window(&Cell::new(window()), &fetch, |_| Ok(())).await.unwrap(),
+            Some(Remainder::Unknown(window()))
+        );
+        assert_eq!(fetch.requested.borrow().len(), 1);
     }
 
     #[tokio::test]
-    async fn a_window_that_does_not_get_shorter_ends() {
-        struct Stands;
-        impl Fetch for Stands {
+    async fn window_without_progress_ends_the_backfill() {
+        struct Unadvancing;
+        impl Fetch for Unadvancing {
             async fn fetch(&self, window: Window) -> Result<Fetched, BackfillError> {
                 Ok(Fetched {
                     run: "r".parse().unwrap(),
@@ -226,6 +230,9 @@ mod tests {
                 })
             }
         }
-        assert_eq!(walk(&Cell::new(window()), &Stands, |_| Ok(())).await.unwrap(), Some(Left::Stuck(window())));
+        assert_eq!(
+            fetch_window(&Cell::new(window()), &Unadvancing, |_| Ok(())).await.unwrap(),
+            Some(Remainder::Stuck(window()))
+        );
     }
 }

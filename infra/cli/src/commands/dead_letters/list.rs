@@ -1,4 +1,4 @@
-//! What is in the dead-letter queue: counted, listed, shown. All of it stays there.
+//! Counts, lists and shows dead letters. All of them stay in the queue.
 
 use std::{collections::BTreeMap, io::Write};
 
@@ -8,28 +8,28 @@ use ledger::StoredOutcome;
 use serde_json::{Value, json};
 
 use super::{
-    letter::{Filter, Letter},
-    queue::{Letters, Walk},
+    message::{DeadLetterMessage, Filter},
+    queue::{DeadLetterQueue, Scan},
 };
 use crate::text::{self, shown, shown_up_to, table_of};
-use ledger::entries::AccountError;
+use ledger::entries::LedgerReadError;
 
-/// Letters by stage and reason.
+/// Number of dead letters by reason and stage.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Counts(BTreeMap<(&'static str, &'static str), u64>);
 
 impl Counts {
-    pub(super) fn add(&mut self, letter: &Letter) {
-        let stage = letter.stage.map_or("unknown", model::Stage::as_str);
-        *self.0.entry((letter.why.as_str(), stage)).or_default() += 1;
+    pub(super) fn add(&mut self, dead_letter: &DeadLetterMessage) {
+        let stage = dead_letter.stage.map_or("unknown", model::Stage::as_str);
+        *self.0.entry((dead_letter.reason.as_str(), stage)).or_default() += 1;
     }
 
-    /// All of them.
+    /// Returns the number of all dead letters.
     pub fn total(&self) -> u64 {
         self.0.values().sum()
     }
 
-    /// By reason alone.
+    /// Returns the number of dead letters by reason.
     pub fn by_reason(&self) -> BTreeMap<&'static str, u64> {
         let mut reasons = BTreeMap::new();
         for ((reason, _), count) in &self.0 {
@@ -39,7 +39,7 @@ impl Counts {
     }
 
     pub(super) fn table(&self) -> String {
-        let mut table = table_of(&["reason", "stage", "letters"]);
+        let mut table = table_of(&["reason", "stage", "dead letters"]);
         for ((reason, stage), count) in &self.0 {
             table.add_row([*reason, *stage, &count.to_string()]);
         }
@@ -47,70 +47,70 @@ impl Counts {
     }
 }
 
-/// What a walk came to.
+/// Result of a scan.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Walked {
-    /// The letters that were meant.
+pub struct ScanSummary {
+    /// Counts of the selected dead letters.
     pub counts: Counts,
-    /// When the oldest of them failed.
+    /// Time of the oldest failure among them.
     pub oldest: Option<Timestamp>,
-    /// How many letters were seen, meant or not.
+    /// Number of received messages, selected or not.
     pub seen: u64,
-    /// Whether there are more letters than a walk holds.
-    pub cut: bool,
+    /// Whether the queue has more messages than a scan reads.
+    pub truncated: bool,
 }
 
-/// Gives every letter that the filter takes to `each`, and lets all of them be seen again, whatever happens.
+/// Calls `each` for every selected dead letter, and releases all messages afterwards, also after an error.
 ///
 /// # Errors
-/// When the queue does not answer, or what `each` returns.
-pub async fn each_letter(
-    mut walk: Walk<'_>,
+/// When the queue cannot be read, or when `each` fails.
+pub async fn for_each_dead_letter(
+    mut scan: Scan<'_>,
     filter: &Filter,
-    mut each: impl FnMut(Letter) -> anyhow::Result<()>,
-) -> anyhow::Result<Walked> {
-    let mut walked = Walked::default();
+    mut each: impl FnMut(DeadLetterMessage) -> anyhow::Result<()>,
+) -> anyhow::Result<ScanSummary> {
+    let mut summary = ScanSummary::default();
     let result = async {
         let now = Timestamp::now();
         loop {
-            let page = walk.next().await?;
+            let page = scan.next().await?;
             if page.is_empty() {
                 return anyhow::Ok(());
             }
-            walked.seen += page.len() as u64;
-            for letter in page.into_iter().filter(|letter| filter.takes(letter, now)) {
-                walked.counts.add(&letter);
-                walked.oldest = [walked.oldest, letter.failed_at].into_iter().flatten().min();
-                each(letter)?;
+            summary.seen += page.len() as u64;
+            for dead_letter in page.into_iter().filter(|dead_letter| filter.selects(dead_letter, now)) {
+                summary.counts.add(&dead_letter);
+                summary.oldest = [summary.oldest, dead_letter.failed_at].into_iter().flatten().min();
+                each(dead_letter)?;
             }
         }
     }
     .await;
-    walked.cut = walk.is_cut();
-    walk.release().await?;
-    result.map(|()| walked)
+    summary.truncated = scan.is_truncated();
+    scan.release().await?;
+    result.map(|()| summary)
 }
 
-/// How a list is written.
+/// Output format of a list.
 #[derive(Debug, Clone, Copy)]
 pub enum Form {
-    /// Tables, with at most so many letters.
+    /// Tables with at most this many dead letters.
     Tables(usize),
-    /// One JSON object a letter, a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Writes the letters that a filter takes.
+/// Writes the selected dead letters.
 ///
 /// # Errors
-/// When the queue does not answer or the output is closed.
-pub async fn list(walk: Walk<'_>, filter: &Filter, form: Form, out: &mut impl Write) -> anyhow::Result<Walked> {
+/// When the queue cannot be read or the output is closed.
+pub async fn list(scan: Scan<'_>, filter: &Filter, form: Form, out: &mut impl Write) -> anyhow::Result<ScanSummary> {
     let mut table = table_of(&["item", "stage", "reason", "failed at", "detail"]);
-    let walked = each_letter(walk, filter, |letter| {
+    let summary = for_each_dead_letter(scan, filter, |dead_letter| {
         match form {
-            Form::Json => writeln!(out, "{}", text::json(&letter.to_json())?)?,
-            Form::Tables(most) if table.row_count() < most => {
-                table.add_row(row(&letter));
+            Form::Json => writeln!(out, "{}", text::json(&dead_letter.to_json())?)?,
+            Form::Tables(max) if table.row_count() < max => {
+                table.add_row(row(&dead_letter));
             }
             Form::Tables(_) => {}
         }
@@ -118,67 +118,70 @@ pub async fn list(walk: Walk<'_>, filter: &Filter, form: Form, out: &mut impl Wr
     })
     .await?;
     if let Form::Tables(_) = form {
-        let total = walked.counts.total();
+        let total = summary.counts.total();
         if total == 0 {
             writeln!(out, "No dead letters.")?;
-            return Ok(walked);
+            return Ok(summary);
         }
-        writeln!(out, "{}\n\n{table}", walked.counts.table())?;
+        writeln!(out, "{}\n\n{table}", summary.counts.table())?;
         let rest = total.saturating_sub(table.row_count() as u64);
         if rest > 0 {
-            writeln!(out, "… and {rest} more: --limit, or --json for all")?;
+            writeln!(out, "… and {rest} more: raise --limit, or use --json for all")?;
         }
     }
-    Ok(walked)
+    Ok(summary)
 }
 
-fn row(letter: &Letter) -> [String; 5] {
-    let item = letter.item.as_ref().map_or_else(|| format!("message {}", letter.message_id), |item| item.to_string());
-    let failed_at = letter.failed_at.map_or_else(String::new, |at| format!("{at:.0}"));
-    let stage = letter.stage.map_or("unknown", model::Stage::as_str);
-    [shown(&item), stage.to_owned(), letter.why.to_string(), failed_at, shown(&letter.detail)]
+fn row(dead_letter: &DeadLetterMessage) -> [String; 5] {
+    let item = dead_letter
+        .item
+        .as_ref()
+        .map_or_else(|| format!("message {}", dead_letter.message_id), |item| item.to_string());
+    let failed_at = dead_letter.failed_at.map_or_else(String::new, |at| format!("{at:.0}"));
+    let stage = dead_letter.stage.map_or("unknown", model::Stage::as_str);
+    [shown(&item), stage.to_owned(), dead_letter.reason.to_string(), failed_at, shown(&dead_letter.detail)]
 }
 
-/// The outcome of a letter's item: who has a copy and who does not.
+/// Reads the outcome of a dead letter's item: the mailboxes that have a copy and those that lack one.
 ///
 /// # Errors
-/// When the bucket does not answer or the outcome is not readable.
-pub async fn outcome(store: &Store, letter: &Letter) -> Result<Option<StoredOutcome>, AccountError> {
-    let Some(keys) = letter.item_keys() else { return Ok(None) };
+/// When the bucket or the outcome cannot be read.
+pub async fn outcome(store: &Store, dead_letter: &DeadLetterMessage) -> Result<Option<StoredOutcome>, LedgerReadError> {
+    let Some(keys) = dead_letter.item_keys() else { return Ok(None) };
     Ok(ledger::read_outcome(store, &keys).await?)
 }
 
-/// Writes all that is known of an item's letters; tells how many there are.
+/// Writes the details of an item's dead letters. Returns their number.
 ///
 /// # Errors
-/// When the queue or the bucket does not answer, or the output is closed.
+/// When the queue or the bucket cannot be read, or the output is closed.
 pub async fn show(
-    (letters, store): (&Letters, &Store),
+    (queue, store): (&DeadLetterQueue, &Store),
     (hold, item): (std::time::Duration, String),
     as_json: bool,
     out: &mut impl Write,
 ) -> anyhow::Result<usize> {
     let mut found = Vec::new();
     let of_item = Filter { item: Some(item), ..Filter::default() };
-    each_letter(letters.walk(hold), &of_item, |letter| {
-        found.push(letter);
+    for_each_dead_letter(queue.scan(hold), &of_item, |dead_letter| {
+        found.push(dead_letter);
         Ok(())
     })
     .await?;
-    for letter in &found {
-        let stored = outcome(store, letter).await?;
-        let mut told = letter.to_json();
+    for dead_letter in &found {
+        let stored = outcome(store, dead_letter).await?;
+        let mut details = dead_letter.to_json();
         let key = stored.as_ref().map(|stored| stored.key.clone());
-        told["outcome"] = json!(key.or_else(|| letter.item_keys().map(|keys| keys.outcome)));
+        details["outcome"] = json!(key.or_else(|| dead_letter.item_keys().map(|keys| keys.outcome)));
         let outcome = stored.map(|stored| stored.outcome);
-        told["filed"] = addresses(outcome.iter().flat_map(|outcome| &outcome.mailboxes).map(|filed| &filed.address));
-        told["failed"] = addresses(outcome.iter().flat_map(|outcome| &outcome.failed).map(|failed| &failed.address));
+        details["filed"] = addresses(outcome.iter().flat_map(|outcome| &outcome.mailboxes).map(|filed| &filed.address));
+        details["failed"] = addresses(outcome.iter().flat_map(|outcome| &outcome.failed).map(|failed| &failed.address));
         if as_json {
-            writeln!(out, "{}", text::json(&told)?)?;
+            writeln!(out, "{}", text::json(&details)?)?;
             continue;
         }
-        let mut table = table_of(&["", "letter"]);
-        for (name, value) in told.as_object().into_iter().flatten() {
+        let mut table = table_of(&["", "dead letter"]);
+        for (name, value) in details.as_object().into_iter().flatten() {
             let value = match value {
                 Value::Null => continue,
                 Value::String(text) => shown_up_to(text, 4_000),

@@ -1,4 +1,4 @@
-//! The dead-letter queue: a walk through all of it that leaves it as it was, and what moves a letter out of it.
+//! Access to the dead-letter queue: scans that leave every message in it, and the requests that move or delete one.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -16,56 +16,54 @@ use futures::{StreamExt, future::join_all, stream};
 use jiff::Timestamp;
 use model::{DeadLetter, Stage};
 
-use super::letter::{Letter, Why};
+use super::message::{DeadLetterMessage, DeadLetterReason};
 use crate::connection::{Connection, QueueUrls};
 
-/// A queue does not do what is asked. Nothing is lost: a letter is deleted only when its copy is confirmed.
+/// A request to a queue failed. No message is lost: a message is deleted only after its copy is confirmed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {doing}")]
-pub struct LettersError {
+pub struct DeadLetterQueueError {
     doing: &'static str,
     #[source]
     source: Box<dyn Error + Send + Sync>,
 }
 
-fn failed<E: Error + Send + Sync + 'static>(doing: &'static str) -> impl Fn(E) -> LettersError {
-    move |error| LettersError { doing, source: Box::new(error) }
+fn failed<E: Error + Send + Sync + 'static>(doing: &'static str) -> impl Fn(E) -> DeadLetterQueueError {
+    move |error| DeadLetterQueueError { doing, source: Box::new(error) }
 }
 
-/// The most letters that a walk holds: their ids and receipts, some 50 MB. SQS itself has at most 120,000 in flight.
-pub const MOST_HELD: usize = 100_000;
+/// Limit of messages that a scan holds: their ids and receipts take about 50 MB. SQS allows 120,000 messages in flight.
+pub const MAX_HELD_MESSAGES: usize = 100_000;
 
-/// How long messages stay invisible to other consumers if a command that reads the queue is killed. A walk extends it.
+/// Visibility timeout of messages that a scan has received. A scan extends it while it runs.
 pub const HOLD: Duration = Duration::from_secs(30);
 
-/// The most messages in one request.
-const PAGE: i32 = 10;
+/// SQS's limit of messages per request.
+const RECEIVE_MAX_MESSAGES: i32 = 10;
 
-/// The most requests at once that receive letters, or hold or release them: a hundred thousand letters are ten thousand
-/// requests.
-const AT_ONCE: usize = 16;
+/// Limit of concurrent requests: a hundred thousand messages need ten thousand requests.
+const MAX_CONCURRENCY: usize = 16;
 
-/// How long a receive waits. Only a receive that waits asks all of SQS's servers, so only its empty answer means that
-/// the queue is empty.
+/// Long polling queries all of SQS's servers, so only its empty response means that the queue is empty.
 const LONG_POLL_SECONDS: i32 = 1;
 
-/// The dead-letter queue and the two that letters go back to.
+/// The dead-letter queue, and the two queues that messages are sent back to.
 #[derive(Clone)]
-pub struct Letters {
+pub struct DeadLetterQueue {
     client: Client,
     queues: QueueUrls,
 }
 
-impl Letters {
-    /// Those of a deployment; asks for nothing yet.
+impl DeadLetterQueue {
+    /// Creates a client for the queues of a deployment; sends no request.
     pub fn of(connection: &Connection) -> Self {
         Self { client: Client::new(&connection.config), queues: connection.queues.clone() }
     }
 
-    /// Begins a walk. The messages that it receives are invisible to other consumers for `hold`, unless it releases them.
-    pub fn walk(&self, hold: Duration) -> Walk<'_> {
-        Walk {
-            letters: self,
+    /// Starts a scan. The messages that it receives are invisible to other consumers for `hold`, unless it releases them.
+    pub fn scan(&self, hold: Duration) -> Scan<'_> {
+        Scan {
+            queue: self,
             hold,
             held: HashMap::new(),
             ahead: VecDeque::new(),
@@ -78,116 +76,117 @@ impl Letters {
             arrived: 0,
             idle_rounds: 0,
             ended: false,
-            cut: false,
+            truncated: false,
         }
     }
 
-    /// The same for a queue that is known to have held this many messages a moment ago: SQS's counts may lag.
-    pub fn walk_again(&self, hold: Duration, seen_before: u64) -> Walk<'_> {
-        Walk { seen_before, ..self.walk(hold) }
+    /// Starts a scan of a queue that a previous scan has read: it held this many messages, and SQS's counts may lag.
+    pub fn scan_again(&self, hold: Duration, seen_before: u64) -> Scan<'_> {
+        Scan { seen_before, ..self.scan(hold) }
     }
 
-    /// How many messages of a queue wait, are in somebody's hands, and are delayed.
+    /// Returns the numbers of ready, in-flight and delayed messages of a queue.
     ///
     /// # Errors
-    /// [`LettersError`].
-    pub async fn depth(&self, url: &str) -> Result<[u64; 3], LettersError> {
+    /// [`DeadLetterQueueError`].
+    pub async fn depth(&self, url: &str) -> Result<[u64; 3], DeadLetterQueueError> {
         let names = [
             QueueAttributeName::ApproximateNumberOfMessages,
             QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
             QueueAttributeName::ApproximateNumberOfMessagesDelayed,
         ];
-        let ask = self.client.get_queue_attributes().queue_url(url).set_attribute_names(Some(names.to_vec()));
-        let answer = ask.send().await.map_err(failed("ask how many messages a queue has"))?;
+        let request = self.client.get_queue_attributes().queue_url(url).set_attribute_names(Some(names.to_vec()));
+        let response = request.send().await.map_err(failed("read the message counts of a queue"))?;
         Ok(names.map(|name| {
-            let count = answer.attributes.as_ref().and_then(|attributes| attributes.get(&name));
+            let count = response.attributes.as_ref().and_then(|attributes| attributes.get(&name));
             count.and_then(|count| count.parse().ok()).unwrap_or_default()
         }))
     }
 
-    /// Sends a letter back to a stage's queue: its body and attributes as they are, and these more.
+    /// Sends a message back to a stage's queue: its body and attributes unchanged, and these additional attributes.
     ///
     /// # Errors
-    /// [`LettersError`]; the message may be on the queue all the same.
+    /// [`DeadLetterQueueError`]; the message may have been sent.
     pub(super) async fn send(
         &self,
-        letter: &Letter,
+        dead_letter: &DeadLetterMessage,
         stage: Stage,
         more: Vec<(&'static str, String)>,
-    ) -> Result<(), LettersError> {
-        const DOING: &str = "send a letter back to its queue";
+    ) -> Result<(), DeadLetterQueueError> {
+        const DOING: &str = "send a dead letter back to its queue";
         let url = match stage {
             Stage::Convert => &self.queues.convert,
             Stage::Import => &self.queues.import,
         };
-        let mut attributes = letter.attributes.clone();
-        // The functions know a replay by its reason, and what SQS moved by itself may have none.
+        let mut attributes = dead_letter.attributes.clone();
+        // The functions recognize a replay by its reason attribute, which a message that SQS has moved may lack.
         let reason = (!attributes.contains_key(DeadLetter::REASON_ATTRIBUTE))
-            .then(|| (DeadLetter::REASON_ATTRIBUTE, Why::RetriesExhausted.to_string()));
+            .then(|| (DeadLetter::REASON_ATTRIBUTE, DeadLetterReason::RetriesExhausted.to_string()));
         for (name, value) in more.into_iter().chain(reason) {
             let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
             attributes.insert(name.to_owned(), value.map_err(failed(DOING))?);
         }
-        let send = self.client.send_message().queue_url(url).message_body(&letter.body);
+        let send = self.client.send_message().queue_url(url).message_body(&dead_letter.body);
         send.set_message_attributes(Some(attributes)).send().await.map(drop).map_err(failed(DOING))
     }
 
-    /// Deletes a letter.
+    /// Deletes a message.
     ///
     /// # Errors
-    /// [`LettersError`]; the letter may be gone all the same.
-    pub(super) async fn delete(&self, letter: &Letter) -> Result<(), LettersError> {
+    /// [`DeadLetterQueueError`]; the message may have been deleted.
+    pub(super) async fn delete(&self, dead_letter: &DeadLetterMessage) -> Result<(), DeadLetterQueueError> {
         let delete = self.client.delete_message().queue_url(&self.queues.dead_letters);
-        delete.receipt_handle(&letter.receipt).send().await.map(drop).map_err(failed("delete a letter"))
+        delete.receipt_handle(&dead_letter.receipt).send().await.map(drop).map_err(failed("delete a dead letter"))
     }
 }
 
-/// A walk through the dead-letter queue: each message that was in it at the start, once, however many arrive meanwhile.
+/// A scan of the dead-letter queue. It returns each message that was in the queue at the start once, regardless of how many
+/// arrive meanwhile.
 ///
-/// SQS has no way to read a queue without taking its messages. The walk therefore holds what it has received, for a short
-/// time that it extends, and [`release`](Self::release) makes all of it visible at once. A walk that is dropped or killed
-/// loses nothing: its messages are visible again when their hold ends.
-pub struct Walk<'a> {
-    letters: &'a Letters,
+/// SQS cannot read a queue without receiving its messages. The scan therefore keeps received messages invisible for a short
+/// time, which it extends, and [`release`](Self::release) makes all of them visible again. A scan that is dropped or killed
+/// loses nothing: its messages become visible when their visibility timeout ends.
+pub struct Scan<'a> {
+    queue: &'a DeadLetterQueue,
     hold: Duration,
-    /// Receipts by message id.
+    /// Receipt handles by message id.
     held: HashMap<String, String>,
-    /// Messages that were received and not yet returned, as they came.
-    ahead: VecDeque<Vec<Letter>>,
-    /// Parallel receive requests: one for a short queue, doubled by each full page.
+    /// Received messages that were not returned yet, in the order of arrival.
+    ahead: VecDeque<Vec<DeadLetterMessage>>,
+    /// Number of concurrent receive requests: one for a short queue, doubled after each full page.
     concurrency: usize,
-    /// When the hold of all of them was extended last.
+    /// Time of the last extension of the visibility timeout.
     held_at: Instant,
-    /// The start, by this machine's clock.
+    /// Start of the scan by this machine's clock.
     began: Timestamp,
-    /// Messages that an earlier walk saw.
+    /// Number of messages that a previous scan received.
     seen_before: u64,
-    /// Messages that SQS counted at the start, those in flight included.
+    /// SQS's count at the start, including messages in flight.
     expected: Option<u64>,
     received: u64,
-    /// Of the received: sent after the start.
+    /// Number of received messages that were sent after the start.
     arrived: u64,
     idle_rounds: u32,
     ended: bool,
-    cut: bool,
+    truncated: bool,
 }
 
-impl Walk<'_> {
-    /// The walk ends after this many rounds in a row in which nothing points to messages from before the start.
+impl Scan<'_> {
+    /// Limit of consecutive rounds without a message from before the start.
     const IDLE_ROUNDS_MAX: u32 = 3;
 
-    /// SQS's count may be too low. The walk goes on beyond it while pages are full, up to twice the count and this many.
+    /// SQS's count may be too low. While pages are full, the scan continues to twice the count and this many more.
     const UNCOUNTED_MAX: u64 = 1_000;
 
-    /// Returns the next messages, at most ten; none at the end. The walk keeps its hold on everything that it has received
-    /// as long as this is called.
+    /// Returns the next messages, at most ten; none at the end. Each call extends the visibility timeout of all received
+    /// messages if needed.
     ///
     /// # Errors
-    /// [`LettersError`].
-    pub async fn next(&mut self) -> Result<Vec<Letter>, LettersError> {
-        self.hold_on().await?;
+    /// [`DeadLetterQueueError`].
+    pub async fn next(&mut self) -> Result<Vec<DeadLetterMessage>, DeadLetterQueueError> {
+        self.extend_visibility().await?;
         if self.expected.is_none() {
-            let counted = self.letters.depth(&self.letters.queues.dead_letters).await?.iter().sum();
+            let counted = self.queue.depth(&self.queue.queues.dead_letters).await?.iter().sum();
             self.expected = Some(self.seen_before.max(counted));
         }
         while self.ahead.is_empty() && !self.ended {
@@ -196,30 +195,30 @@ impl Walk<'_> {
         Ok(self.ahead.pop_front().unwrap_or_default())
     }
 
-    /// Receives one round of pages and keeps the messages that are new.
+    /// Sends one round of receive requests and keeps the new messages.
     ///
-    /// The end of a queue that still grows cannot be seen. A round is idle where a page has room left and either the count
-    /// of the start is reached, or everything new in it was sent after the start. The clock alone decides nothing: this
-    /// machine's may be wrong.
-    async fn receive(&mut self) -> Result<(), LettersError> {
-        let letters = self.letters;
+    /// The end of a growing queue cannot be observed. A round is idle where a page is not full and either the count of the
+    /// start is reached, or all its new messages were sent after the start. The clock alone does not decide, because it may
+    /// be wrong.
+    async fn receive(&mut self) -> Result<(), DeadLetterQueueError> {
+        let queue = self.queue;
         let hold = seconds(self.hold);
         let counted = self.received >= self.expected.unwrap_or_default();
         let requests = (0..self.concurrency).map(|_| async move {
-            let receive = letters.client.receive_message().queue_url(&letters.queues.dead_letters);
+            let receive = queue.client.receive_message().queue_url(&queue.queues.dead_letters);
             let receive = receive
-                .max_number_of_messages(PAGE)
+                .max_number_of_messages(RECEIVE_MAX_MESSAGES)
                 .wait_time_seconds(LONG_POLL_SECONDS)
                 .visibility_timeout(hold)
                 .message_system_attribute_names(MessageSystemAttributeName::All)
                 .message_attribute_names("All");
-            let answer = receive.send().await.map_err(failed("read the dead-letter queue"))?;
-            Ok::<_, LettersError>(answer.messages.unwrap_or_default())
+            let response = receive.send().await.map_err(failed("read the dead-letter queue"))?;
+            Ok::<_, DeadLetterQueueError>(response.messages.unwrap_or_default())
         });
         let (mut any, mut full, mut result) = (false, true, Ok(()));
         let (received_before, arrived_before) = (self.received, self.arrived);
         for page in join_all(requests).await {
-            // Messages of the other pages are held, so they must be known in order to be released.
+            // The messages of the other pages were received too, and must be recorded in order to be released.
             let page = match page {
                 Ok(page) => page,
                 Err(error) => {
@@ -228,18 +227,20 @@ impl Walk<'_> {
                 }
             };
             any |= !page.is_empty();
-            if i32::try_from(page.len()) == Ok(PAGE) {
-                self.concurrency = (self.concurrency * 2).min(AT_ONCE);
+            if i32::try_from(page.len()) == Ok(RECEIVE_MAX_MESSAGES) {
+                self.concurrency = (self.concurrency * 2).min(MAX_CONCURRENCY);
             } else {
                 full = false;
             }
-            let read = page.into_iter().filter_map(|message| Letter::read(message, &letters.queues));
+            let read = page.into_iter().filter_map(|message| DeadLetterMessage::read(message, &queue.queues));
             let new: Vec<_> = read
-                .filter(|letter| self.held.insert(letter.message_id.clone(), letter.receipt.clone()).is_none())
+                .filter(|dead_letter| {
+                    self.held.insert(dead_letter.message_id.clone(), dead_letter.receipt.clone()).is_none()
+                })
                 .collect();
             self.received += new.len() as u64;
             self.arrived +=
-                new.iter().filter(|letter| letter.sent.is_some_and(|sent| sent > self.began)).count() as u64;
+                new.iter().filter(|dead_letter| dead_letter.sent.is_some_and(|sent| sent > self.began)).count() as u64;
             if !new.is_empty() {
                 self.ahead.push_back(new);
             }
@@ -248,57 +249,62 @@ impl Walk<'_> {
         let idle = !full && (counted || only_arrived);
         self.idle_rounds = if idle { self.idle_rounds + 1 } else { 0 };
         let bound = 2 * self.expected.unwrap_or_default() + Self::UNCOUNTED_MAX;
-        self.cut = self.held.len() >= MOST_HELD || self.received > bound;
-        self.ended = !any || self.idle_rounds >= Self::IDLE_ROUNDS_MAX || self.cut;
+        self.truncated = self.held.len() >= MAX_HELD_MESSAGES || self.received > bound;
+        self.ended = !any || self.idle_rounds >= Self::IDLE_ROUNDS_MAX || self.truncated;
         result
     }
 
-    /// Holds on to what it holds, in time before that ends.
-    async fn hold_on(&mut self) -> Result<(), LettersError> {
+    /// Extends the visibility timeout of all received messages before it ends.
+    async fn extend_visibility(&mut self) -> Result<(), DeadLetterQueueError> {
         if self.held.is_empty() || self.held_at.elapsed() < self.hold / 2 {
             return Ok(());
         }
         let receipts: Vec<_> = self.held.values().collect();
-        self.letters.hide(&receipts, self.hold, "hold the letters that were read").await?;
+        self.queue.set_visibility(&receipts, self.hold, "extend the visibility timeout of received messages").await?;
         self.held_at = Instant::now();
         Ok(())
     }
 
-    /// Whether the walk ended although there are more messages.
-    pub fn is_cut(&self) -> bool {
-        self.cut
+    /// Returns whether the scan ended at its limit.
+    pub fn is_truncated(&self) -> bool {
+        self.truncated
     }
 
-    /// Whether it has seen every message that was in the queue at the start; false where SQS counted more, or where other
-    /// consumers may have some in flight.
+    /// Returns whether the scan received every message that was in the queue at the start; false where SQS counted more, or
+    /// where other consumers may have some in flight.
     ///
     /// # Errors
-    /// [`LettersError`].
-    pub async fn is_whole(&self) -> Result<bool, LettersError> {
-        let [_, in_flight, _] = self.letters.depth(&self.letters.queues.dead_letters).await?;
+    /// [`DeadLetterQueueError`].
+    pub async fn is_complete(&self) -> Result<bool, DeadLetterQueueError> {
+        let [_, in_flight, _] = self.queue.depth(&self.queue.queues.dead_letters).await?;
         let counted = self.expected.is_some_and(|expected| self.received - self.arrived >= expected);
-        Ok(counted && !self.cut && in_flight <= self.held.len() as u64)
+        Ok(counted && !self.truncated && in_flight <= self.held.len() as u64)
     }
 
-    /// A letter is no longer there to be released.
-    pub(super) fn forget(&mut self, letter: &Letter) {
-        self.held.remove(&letter.message_id);
+    /// Removes a message that was deleted from the messages to release.
+    pub(super) fn forget(&mut self, dead_letter: &DeadLetterMessage) {
+        self.held.remove(&dead_letter.message_id);
     }
 
-    /// Lets everybody see again what it holds.
+    /// Makes all received messages visible again.
     ///
     /// # Errors
-    /// [`LettersError`]; what was not released is seen again when its hold ends.
-    pub async fn release(self) -> Result<(), LettersError> {
-        const DOING: &str = "make the letters visible again; they are when their hold ends";
+    /// [`DeadLetterQueueError`]; messages that were not released become visible when their visibility timeout ends.
+    pub async fn release(self) -> Result<(), DeadLetterQueueError> {
+        const DOING: &str = "make the messages visible again; they become visible when their visibility timeout ends";
         let receipts: Vec<_> = self.held.values().collect();
-        self.letters.hide(&receipts, Duration::ZERO, DOING).await
+        self.queue.set_visibility(&receipts, Duration::ZERO, DOING).await
     }
 }
 
-impl Letters {
-    /// Keeps deliveries out of everybody else's sight for so long from now on.
-    async fn hide(&self, receipts: &[&String], hold: Duration, doing: &'static str) -> Result<(), LettersError> {
+impl DeadLetterQueue {
+    /// Sets the visibility timeout of messages.
+    async fn set_visibility(
+        &self,
+        receipts: &[&String],
+        hold: Duration,
+        doing: &'static str,
+    ) -> Result<(), DeadLetterQueueError> {
         let pages = receipts.chunks(10).map(|page| async move {
             let entries = page.iter().enumerate().map(|(index, receipt)| {
                 let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(index.to_string());
@@ -306,11 +312,11 @@ impl Letters {
             });
             let entries: Vec<_> = entries.collect::<Result<_, _>>().map_err(failed(doing))?;
             let change = self.client.change_message_visibility_batch().queue_url(&self.queues.dead_letters);
-            // An entry that fails has ended its hold already.
+            // An entry fails only where the visibility timeout has ended already.
             change.set_entries(Some(entries)).send().await.map(drop).map_err(failed(doing))
         });
-        // One page's failure is no reason to leave the others.
-        let mut pages = stream::iter(pages).buffer_unordered(AT_ONCE);
+        // An error of one page must not keep the others invisible.
+        let mut pages = stream::iter(pages).buffer_unordered(MAX_CONCURRENCY);
         let mut result = Ok(());
         while let Some(page) = pages.next().await {
             result = page.and(result);

@@ -1,8 +1,8 @@
-//! Letters go back to their stage's queue.
+//! Sends dead letters back to the queue of their stage.
 //!
-//! A letter is deleted only when its copy is confirmed to be on that queue, each for itself. So at whatever point this
-//! ends, a letter is in the dead-letter queue, on its stage's queue, or on both; and a task that is there twice is filed
-//! once, because import looks at the item's outcome first.
+//! Each message is deleted only after its copy on that queue is confirmed. Wherever this ends, a message is in the
+//! dead-letter queue, on its stage's queue, or on both. A task that is on both is filed once, because import reads the item's
+//! outcome first.
 
 use std::{collections::HashSet, num::NonZeroU32, time::Duration};
 
@@ -11,149 +11,151 @@ use model::{DeadLetter, Reason, Stage};
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    letter::{Filter, Letter, Why},
-    list::{Counts, each_letter},
-    queue::{Letters, LettersError},
+    list::{Counts, for_each_dead_letter},
+    message::{DeadLetterMessage, DeadLetterReason, Filter},
+    queue::{DeadLetterQueue, DeadLetterQueueError},
 };
 use crate::Interrupt;
 
-/// How many letters are on their way at once.
-const AT_ONCE: usize = 10;
+/// Concurrently sent messages.
+const CONCURRENT_SENDS: usize = 10;
 
-/// Which letters are moved, by SQS's ids: what the operator has agreed to, and nothing that came later.
+/// The dead letters to process, by message id: those that the operator has confirmed, and none that arrived later.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
-    /// What they are.
     pub counts: Counts,
-    /// Letters that the filter takes and that cannot be replayed: nobody knows whose they are.
-    pub homeless: u64,
-    /// Whether there are more letters than a walk holds.
-    pub cut: bool,
-    /// How many messages the queue held, those that are not meant included.
+    /// Number of selected messages that name no stage, so that they cannot be replayed.
+    pub without_stage: u64,
+    /// Whether the queue has more messages than a scan reads.
+    pub truncated: bool,
+    /// Number of messages in the queue, including those that are not selected.
     pub(super) seen: u64,
-    pub(super) letters: HashSet<String>,
+    pub(super) message_ids: HashSet<String>,
 }
 
 impl Plan {
-    /// Looks for the letters that the filter takes and that have a stage.
+    /// Finds the selected dead letters that have a stage.
     ///
     /// # Errors
-    /// When the queue does not answer.
-    pub async fn of(letters: &Letters, filter: &Filter, hold: Duration) -> anyhow::Result<Self> {
-        Self::taking(letters, filter, hold, |letter| letter.stage.is_some()).await
+    /// When the queue cannot be read.
+    pub async fn of(queue: &DeadLetterQueue, filter: &Filter, hold: Duration) -> anyhow::Result<Self> {
+        Self::selecting(queue, filter, hold, |dead_letter| dead_letter.stage.is_some()).await
     }
 
-    /// Looks for all letters that the filter takes.
+    /// Finds all selected dead letters.
     ///
     /// # Errors
-    /// When the queue does not answer.
-    pub async fn of_any(letters: &Letters, filter: &Filter, hold: Duration) -> anyhow::Result<Self> {
-        Self::taking(letters, filter, hold, |_| true).await
+    /// When the queue cannot be read.
+    pub async fn of_any(queue: &DeadLetterQueue, filter: &Filter, hold: Duration) -> anyhow::Result<Self> {
+        Self::selecting(queue, filter, hold, |_| true).await
     }
 
-    async fn taking(
-        letters: &Letters,
+    async fn selecting(
+        queue: &DeadLetterQueue,
         filter: &Filter,
         hold: Duration,
-        takes: impl Fn(&Letter) -> bool,
+        selects: impl Fn(&DeadLetterMessage) -> bool,
     ) -> anyhow::Result<Self> {
         let mut plan = Self::default();
-        let walked = each_letter(letters.walk(hold), filter, |letter| {
-            if takes(&letter) {
-                plan.counts.add(&letter);
-                plan.letters.insert(letter.message_id);
+        let summary = for_each_dead_letter(queue.scan(hold), filter, |dead_letter| {
+            if selects(&dead_letter) {
+                plan.counts.add(&dead_letter);
+                plan.message_ids.insert(dead_letter.message_id);
             } else {
-                plan.homeless += 1;
+                plan.without_stage += 1;
             }
             Ok(())
         })
         .await?;
-        (plan.cut, plan.seen) = (walked.cut, walked.seen);
+        (plan.truncated, plan.seen) = (summary.truncated, summary.seen);
         Ok(plan)
     }
 }
 
-/// How letters are replayed.
+/// Parameters of a replay.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
-    /// How long letters stay out of others' sight if this process dies.
+    /// Visibility timeout of received messages.
     pub hold: Duration,
-    /// The maximum number of dead letters a second.
+    /// Limit of dead letters per second.
     pub rate: Option<NonZeroU32>,
-    /// The size up to which convert may take an item that was too large.
+    /// Limit for items that were too large.
     pub max_item_bytes: Option<u64>,
 }
 
-/// What became of a plan.
+/// Result of a replay.
 #[derive(Debug, Default)]
 pub struct Replayed {
-    /// Letters that are on their stage's queue and no longer here.
+    /// Messages that were sent to their stage's queue and deleted here.
     pub moved: u64,
-    /// Letters that are on their stage's queue, and could not be deleted here. Replayed again, they are filed once.
+    /// Messages that were sent and could not be deleted here. If they are replayed again, they are filed once.
     pub left_behind: u64,
-    /// Letters that are here as before.
+    /// Messages that are unchanged.
     pub unsent: u64,
-    /// Letters that were not found any more, or that somebody else has in hand.
+    /// Messages that were not found any more, or that another consumer has in flight.
     pub not_found: u64,
-    /// Why the last of those that failed did.
-    pub failure: Option<LettersError>,
-    /// Whether the operator ended it.
+    /// The last error.
+    pub failure: Option<DeadLetterQueueError>,
+    /// Whether the operator interrupted the replay.
     pub interrupted: bool,
 }
 
 impl Replayed {
-    /// Whether everything that was planned is done.
+    /// Returns whether every planned message was replayed.
     pub fn is_complete(&self) -> bool {
         self.left_behind + self.unsent + self.not_found == 0
     }
 }
 
-enum Moved {
+enum MoveResult {
     Yes,
-    LeftBehind(LettersError),
-    Unsent(LettersError),
+    LeftBehind(DeadLetterQueueError),
+    Unsent(DeadLetterQueueError),
 }
 
-/// Moves the letters of a plan; `progress` is told how many are done.
+/// Replays the messages of a plan; `progress` receives the number of processed messages.
 ///
 /// # Errors
-/// When the queue cannot be read or letters cannot be released. What was moved until then is moved.
+/// When the queue cannot be read or messages cannot be released. Messages that were moved before stay moved.
 pub async fn replay(
-    letters: &Letters,
+    queue: &DeadLetterQueue,
     mut plan: Plan,
     pace: Pace,
     interrupt: &Interrupt,
     progress: impl Fn(u64),
-) -> Result<Replayed, LettersError> {
+) -> Result<Replayed, DeadLetterQueueError> {
     let mut replayed = Replayed::default();
-    let mut walk = letters.walk_again(pace.hold, plan.seen);
+    let mut scan = queue.scan_again(pace.hold, plan.seen);
     let began = Instant::now();
     let mut done = 0_u64;
     let result = async {
-        while !plan.letters.is_empty() {
+        while !plan.message_ids.is_empty() {
             if interrupt.is_set() {
                 replayed.interrupted = true;
                 return Ok(());
             }
-            let page = walk.next().await?;
+            let page = scan.next().await?;
             if page.is_empty() {
                 return Ok(());
             }
-            let ours = page.into_iter().filter(|letter| plan.letters.remove(&letter.message_id)).collect::<Vec<_>>();
-            let moves =
-                stream::iter(&ours).map(|letter| async move { (letter, letters.move_back(letter, pace).await) });
-            let mut moves = moves.buffer_unordered(AT_ONCE);
-            while let Some((letter, moved)) = moves.next().await {
+            let planned = page
+                .into_iter()
+                .filter(|dead_letter| plan.message_ids.remove(&dead_letter.message_id))
+                .collect::<Vec<_>>();
+            let moves = stream::iter(&planned)
+                .map(|dead_letter| async move { (dead_letter, queue.move_back(dead_letter, pace).await) });
+            let mut moves = moves.buffer_unordered(CONCURRENT_SENDS);
+            while let Some((dead_letter, moved)) = moves.next().await {
                 match moved {
-                    Moved::Yes => {
+                    MoveResult::Yes => {
                         replayed.moved += 1;
-                        walk.forget(letter);
+                        scan.forget(dead_letter);
                     }
-                    Moved::LeftBehind(error) => {
+                    MoveResult::LeftBehind(error) => {
                         replayed.left_behind += 1;
                         replayed.failure = Some(error);
                     }
-                    Moved::Unsent(error) => {
+                    MoveResult::Unsent(error) => {
                         replayed.unsent += 1;
                         replayed.failure = Some(error);
                     }
@@ -168,28 +170,28 @@ pub async fn replay(
         Ok(())
     }
     .await;
-    replayed.not_found = if replayed.interrupted { 0 } else { plan.letters.len() as u64 };
-    replayed.unsent += if replayed.interrupted { plan.letters.len() as u64 } else { 0 };
-    walk.release().await?;
+    replayed.not_found = if replayed.interrupted { 0 } else { plan.message_ids.len() as u64 };
+    replayed.unsent += if replayed.interrupted { plan.message_ids.len() as u64 } else { 0 };
+    scan.release().await?;
     result.map(|()| replayed)
 }
 
-impl Letters {
-    async fn move_back(&self, letter: &Letter, pace: Pace) -> Moved {
-        // A plan has no letter without a stage.
-        let stage = letter.stage.unwrap_or(Stage::Convert);
-        let more = match (letter.why, pace.max_item_bytes) {
-            (Why::Given(Reason::Oversize), Some(bytes)) => {
+impl DeadLetterQueue {
+    async fn move_back(&self, dead_letter: &DeadLetterMessage, pace: Pace) -> MoveResult {
+        // Every planned message has a stage.
+        let stage = dead_letter.stage.unwrap_or(Stage::Convert);
+        let more = match (dead_letter.reason, pace.max_item_bytes) {
+            (DeadLetterReason::Recorded(Reason::Oversize), Some(bytes)) => {
                 vec![(DeadLetter::MAX_ITEM_BYTES_ATTRIBUTE, bytes.to_string())]
             }
             _ => Vec::new(),
         };
-        if let Err(error) = self.send(letter, stage, more).await {
-            return Moved::Unsent(error);
+        if let Err(error) = self.send(dead_letter, stage, more).await {
+            return MoveResult::Unsent(error);
         }
-        match self.delete(letter).await {
-            Ok(()) => Moved::Yes,
-            Err(error) => Moved::LeftBehind(error),
+        match self.delete(dead_letter).await {
+            Ok(()) => MoveResult::Yes,
+            Err(error) => MoveResult::LeftBehind(error),
         }
     }
 }

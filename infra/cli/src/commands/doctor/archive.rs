@@ -1,4 +1,4 @@
-//! Where items come from: the archive's secret, and a login with it.
+//! Checks the source of items: the archive's secret and a login with it.
 
 use std::time::Duration;
 
@@ -8,22 +8,25 @@ use model::Window;
 use secrecy::ExposeSecret;
 use source::{Basic, SourceError, SourceSettings};
 
-use super::{NOT_LOCAL, finding::Finding, secret::flaw};
+use super::{finding::Finding, remedies::NOT_LOCAL, secret::problem};
 use crate::connection::Connection;
 
 const SECRET: &str = "archive's secret";
 const LOGIN: &str = "archive login";
 
-/// An archive that answers later than this is none to wait for here.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Timeout of the login check.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Looks at the secret, and lists the last minute with it, as fetch would.
+/// Checks the secret, and lists the last minute with it, as fetch does.
 pub(super) async fn check(connection: &Connection, settings: SourceSettings) -> Vec<Finding> {
     let secrets = Secrets::new(&connection.config);
     let mut findings = Vec::new();
     match &settings {
         SourceSettings::ChatExport { .. } => {
-            findings.push(Finding::skipped(SECRET, "SOURCE=chat-export has none: exports are put into the bucket"));
+            findings.push(Finding::skipped(
+                SECRET,
+                "not needed with SOURCE=chat-export: exports are uploaded to the bucket",
+            ));
         }
         // Listing reads what was delivered, and keeps copies of it: that is fetch's to do.
         SourceSettings::EmlDrop { .. } => {
@@ -38,11 +41,11 @@ pub(super) async fn check(connection: &Connection, settings: SourceSettings) -> 
             findings.push(finding);
             if connection.one_machine_root().is_some() {
                 findings
-                    .push(Finding::skipped(LOGIN, format!("the sample archive runs only within a run: {NOT_LOCAL}")));
+                    .push(Finding::skipped(LOGIN, format!("{NOT_LOCAL}: the sample archive runs only during a run")));
                 return findings;
             }
             if !filled {
-                findings.push(Finding::skipped(LOGIN, "it takes the secret"));
+                findings.push(Finding::skipped(LOGIN, "not checked: it needs the secret"));
                 return findings;
             }
         }
@@ -54,12 +57,12 @@ pub(super) async fn check(connection: &Connection, settings: SourceSettings) -> 
 async fn secret(secrets: &Secrets, id: &str) -> Finding {
     let remedy = format!(
         "aws secretsmanager put-secret-value --secret-id {id} --secret-string file://archiver.json\n\
-         archiver.json: {{\"username\": …, \"password\": …}} of the retrieval API. Reading it takes secretsmanager:GetSecretValue"
+         archiver.json: {{\"username\": …, \"password\": …}} of the retrieval API. Reading the secret needs secretsmanager:GetSecretValue"
     );
     match secrets.get::<Basic>(id, r#"{"username","password"} of the archiver"#).await {
-        Ok(basic) => match flaw(basic.username.expose_secret(), basic.password.expose_secret()) {
-            None => Finding::ok(SECRET, "it holds a user name and a password"),
-            Some(flaw) => Finding::not_ok(SECRET, flaw, remedy),
+        Ok(basic) => match problem(basic.username.expose_secret(), basic.password.expose_secret()) {
+            None => Finding::ok(SECRET, "contains a user name and a password"),
+            Some(problem) => Finding::not_ok(SECRET, problem, remedy),
         },
         Err(error) => Finding::not_ok(SECRET, error.to_string(), remedy),
     }
@@ -69,26 +72,30 @@ async fn login(connection: &Connection, settings: SourceSettings, secrets: &Secr
     let source = settings.connect(&connection.store, secrets);
     let to = Timestamp::now() - Window::MARGIN;
     let Ok(window) = Window::between(to - SignedDuration::from_mins(1), to) else {
-        return Finding::skipped(LOGIN, "this machine's clock is wrong");
+        return Finding::skipped(LOGIN, "not checked: the clock of this machine is wrong");
     };
-    let listed = tokio::time::timeout(PATIENCE, source.list(&window, None)).await;
-    let seconds = PATIENCE.as_secs();
+    let listed = tokio::time::timeout(LOGIN_TIMEOUT, source.list(&window, None)).await;
+    let seconds = LOGIN_TIMEOUT.as_secs();
     match listed {
-        Ok(Ok(page)) => Finding::ok(LOGIN, format!("it lists: {} items in a minute", page.items.len())),
+        Ok(Ok(page)) => Finding::ok(LOGIN, format!("accepted; {} items listed for one minute", page.items.len())),
         Ok(Err(error @ SourceError::Unavailable { .. })) => Finding::not_ok(
             LOGIN,
             error.to_string(),
-            "asked from this machine, which may be kept from it where Lambda is not: try again from elsewhere, or ask the \
-             archive's operator",
+            "the request was sent from this machine, which the network may block where it allows Lambda: try again from another \
+             network, or contact the archive's operator",
         ),
-        Ok(Err(error @ SourceError::MalformedPage(_))) => {
-            Finding::not_ok(LOGIN, error.to_string(), "ArchiverUrl names another server, or the archive is broken")
-        }
+        Ok(Err(error @ SourceError::MalformedPage(_))) => Finding::not_ok(
+            LOGIN,
+            error.to_string(),
+            "check ArchiverUrl; if it is correct, contact the archive's operator",
+        ),
         Ok(Err(error)) => Finding::not_ok(
             LOGIN,
             error.to_string(),
-            "the user name and the password in the secret are the retrieval API's? ArchiverUrl is its base?",
+            "check that the secret holds the user name and the password of the retrieval API, and that ArchiverUrl is its base URL",
         ),
-        Err(_) => Finding::not_ok(LOGIN, format!("no answer in {seconds} seconds"), "ask the archive's operator"),
+        Err(_) => {
+            Finding::not_ok(LOGIN, format!("no response within {seconds} seconds"), "contact the archive's operator")
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The bucket: there, versioned, private. And the user map in it.
+//! Checks the bucket (exists, versioned, private) and the user map in it.
 
 use aws_sdk_s3::{
     Client,
@@ -6,21 +6,24 @@ use aws_sdk_s3::{
     types::BucketVersioningStatus,
 };
 
-use super::{GONE, NOT_LOCAL, finding::Finding};
-use crate::{commands::mapping::suspicions, connection::Connection, user_map::UserMapSettings};
+use super::{
+    finding::Finding,
+    remedies::{NOT_LOCAL, RECREATE},
+};
+use crate::{commands::mapping::warnings, connection::Connection, user_map::UserMapSettings};
 
 pub(super) async fn reachable(connection: &Connection) -> Finding {
     const CHECK: &str = "bucket";
     let bucket = &connection.bucket;
     match Client::new(&connection.config).head_bucket().bucket(bucket).send().await {
-        Ok(_) => Finding::ok(CHECK, format!("{bucket} answers")),
-        // An answer to HEAD has no body, and so no code.
+        Ok(_) => Finding::ok(CHECK, format!("{bucket} is reachable")),
+        // A response to HEAD has no body and therefore no error code.
         Err(error) => match error.raw_response().map(|response| response.status().as_u16()) {
-            Some(404) => Finding::not_ok(CHECK, format!("there is no bucket {bucket}"), GONE),
+            Some(404) => Finding::not_ok(CHECK, format!("bucket {bucket} not found"), RECREATE),
             Some(403) => Finding::not_ok(
                 CHECK,
-                format!("{bucket} refuses these credentials (403)"),
-                "allow them s3:ListBucket on the bucket, and look whether it is this account's",
+                format!("{bucket} rejects these credentials (403)"),
+                "allow these credentials s3:ListBucket on the bucket, and check that the bucket belongs to this account",
             ),
             _ => Finding::error(CHECK, problem(&error)),
         },
@@ -32,14 +35,14 @@ pub(super) async fn versioned(connection: &Connection) -> Finding {
     if connection.one_machine_root().is_some() {
         return Finding::skipped(CHECK, NOT_LOCAL);
     }
-    let asked = Client::new(&connection.config).get_bucket_versioning().bucket(&connection.bucket).send().await;
-    match asked {
-        Ok(answer) if answer.status == Some(BucketVersioningStatus::Enabled) => {
-            Finding::ok(CHECK, "what is written over can be had again")
+    let response = Client::new(&connection.config).get_bucket_versioning().bucket(&connection.bucket).send().await;
+    match response {
+        Ok(response) if response.status == Some(BucketVersioningStatus::Enabled) => {
+            Finding::ok(CHECK, "overwritten objects can be restored")
         }
         Ok(_) => Finding::not_ok(
             CHECK,
-            "versioning is off: what is written over is gone",
+            "versioning is off: overwritten objects cannot be restored",
             format!(
                 "aws s3api put-bucket-versioning --bucket {} --versioning-configuration Status=Enabled",
                 connection.bucket
@@ -54,9 +57,9 @@ pub(super) async fn private(connection: &Connection) -> Finding {
     if connection.one_machine_root().is_some() {
         return Finding::skipped(CHECK, NOT_LOCAL);
     }
-    let asked = Client::new(&connection.config).get_public_access_block().bucket(&connection.bucket).send().await;
-    let block = match asked {
-        Ok(answer) => answer.public_access_block_configuration,
+    let response = Client::new(&connection.config).get_public_access_block().bucket(&connection.bucket).send().await;
+    let block = match response {
+        Ok(response) => response.public_access_block_configuration,
         Err(error) if error.code() == Some("NoSuchPublicAccessBlockConfiguration") => None,
         Err(error) => {
             return Finding::not_ok(CHECK, problem(&error), "allow these credentials s3:GetBucketPublicAccessBlock");
@@ -68,11 +71,11 @@ pub(super) async fn private(connection: &Connection) -> Finding {
             .all(|set| *set == Some(true))
     });
     if all {
-        Finding::ok(CHECK, "no policy and no ACL can make it public")
+        Finding::ok(CHECK, "public access is blocked")
     } else {
         Finding::not_ok(
             CHECK,
-            "a policy or an ACL could make it public",
+            "a policy or an ACL could make the bucket public",
             format!(
                 "aws s3api put-public-access-block --bucket {} --public-access-block-configuration \
                  BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true",
@@ -82,29 +85,29 @@ pub(super) async fn private(connection: &Connection) -> Finding {
     }
 }
 
-/// The user map, read as import reads it.
+/// Checks the user map, read as import reads it.
 pub(super) async fn user_map(connection: &Connection, settings: &UserMapSettings) -> Finding {
     const CHECK: &str = "user map";
     match settings.read(&connection.store).await {
         Ok(Some(Ok(map))) => {
-            let suspicions = suspicions(&map);
-            if suspicions.is_empty() {
+            let warnings = warnings(&map);
+            if warnings.is_empty() {
                 Finding::ok(CHECK, format!("{} numbers", map.len()))
             } else {
-                Finding::warning(CHECK, suspicions.join("\n"), "if that is not meant: archiver mapping upload FILE")
+                Finding::warning(CHECK, warnings.join("\n"), "if this is not intended: archiver mapping upload FILE")
             }
         }
         Ok(Some(Err(problem))) => Finding::not_ok(
             CHECK,
-            format!("refused, and nothing is filed until it is mended:\n{problem}"),
+            format!("rejected; import files nothing until it is fixed:\n{problem}"),
             "fix it, then: archiver mapping upload FILE",
         ),
         Ok(None) => {
             let key = &settings.key;
             Finding::warning(
                 CHECK,
-                format!("there is none at {key}: only items' own e-mail property says whose mailbox it is"),
-                "if that is not meant: archiver mapping upload FILE",
+                format!("{key} not found: recipients are resolved by the items' own e-mail property alone"),
+                "if this is not intended: archiver mapping upload FILE",
             )
         }
         Err(error) => Finding::error(CHECK, error),

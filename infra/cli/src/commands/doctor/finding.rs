@@ -1,4 +1,4 @@
-//! What a check came to.
+//! Result of a check.
 
 use std::io::{self, Write};
 
@@ -6,74 +6,65 @@ use serde::Serialize;
 
 use crate::text::{self, visible};
 
-/// What a check came to, in a word.
+/// Verdict of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// As it should be.
     Ok,
-    /// It works, and somebody should look at it.
+    /// It works, but an operator should check it.
     Warning,
-    /// It does not work, or will not.
+    /// It does not work, or will stop working.
     NotOk,
-    /// Not looked at.
     Skipped,
 }
 
-/// A line of the report.
+/// One line of the report.
 #[derive(Debug, Clone, Serialize)]
 pub struct Finding {
-    /// What was looked at.
     pub check: &'static str,
-    /// What it came to.
     pub verdict: Verdict,
-    /// What was seen, or why it was not looked at.
+    /// The observation, or the reason for skipping the check.
     pub detail: String,
-    /// What to do, where there is something to do.
+    /// Action for the operator, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
 
 impl Finding {
-    /// As it should be.
     pub fn ok(check: &'static str, detail: impl Into<String>) -> Self {
         Self { check, verdict: Verdict::Ok, detail: detail.into(), remedy: None }
     }
 
-    /// Not looked at, and why.
     pub fn skipped(check: &'static str, why: impl Into<String>) -> Self {
         Self { check, verdict: Verdict::Skipped, detail: why.into(), remedy: None }
     }
 
-    /// It works, and somebody should look at it.
     pub fn warning(check: &'static str, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { check, verdict: Verdict::Warning, detail: detail.into(), remedy: Some(remedy.into()) }
     }
 
-    /// It does not work.
     pub fn not_ok(check: &'static str, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { check, verdict: Verdict::NotOk, detail: detail.into(), remedy: Some(remedy.into()) }
     }
 
-    /// It does not work, and the error's own text says what to do.
+    /// Creates a failed finding from an error whose text says what to do.
     pub fn error(check: &'static str, error: impl ToString) -> Self {
         Self { check, verdict: Verdict::NotOk, detail: error.to_string(), remedy: None }
     }
 }
 
-/// All of them, told one by one: some checks take a while.
+/// All findings. Each is printed when it is added, because some checks take long.
 pub struct Findings {
     all: Vec<Finding>,
     json: bool,
 }
 
 impl Findings {
-    /// None yet.
     pub fn new(json: bool) -> Self {
         Self { all: Vec::new(), json }
     }
 
-    /// Adds one, and tells it.
+    /// Adds a finding and prints it.
     ///
     /// # Errors
     /// When standard output is closed.
@@ -101,24 +92,24 @@ impl Findings {
         Ok(())
     }
 
-    /// Whether nothing is wrong.
-    pub fn is_sound(&self) -> bool {
+    /// Returns whether no check failed.
+    pub fn has_no_failure(&self) -> bool {
         self.all.iter().all(|finding| finding.verdict != Verdict::NotOk)
     }
 
-    /// Tells what they come to.
+    /// Prints the summary.
     ///
     /// # Errors
     /// When standard output is closed.
-    pub fn end(&self) -> io::Result<()> {
+    pub fn summarize(&self) -> io::Result<()> {
         let mut out = io::stdout().lock();
         if self.json {
-            let all = serde_json::json!({"ok": self.is_sound(), "findings": self.all});
+            let all = serde_json::json!({"ok": self.has_no_failure(), "findings": self.all});
             return writeln!(out, "{}", text::json(&all)?);
         }
         let count = |verdict| self.all.iter().filter(|finding| finding.verdict == verdict).count();
-        let [ok, warnings, wrong, skipped] =
+        let [ok, warnings, failed, skipped] =
             [Verdict::Ok, Verdict::Warning, Verdict::NotOk, Verdict::Skipped].map(count);
-        writeln!(out, "\n{ok} ok, {warnings} warnings, {wrong} not ok, {skipped} skipped")
+        writeln!(out, "\n{ok} ok, {warnings} warnings, {failed} not ok, {skipped} skipped")
     }
 }

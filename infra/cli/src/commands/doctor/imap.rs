@@ -1,4 +1,4 @@
-//! A mail server: its secret, at Exchange Online a token and what it lets us do, and one mailbox.
+//! Checks an IMAP server: its secret, one mailbox, and at Exchange Online a token and its permissions.
 
 use aws::secrets::Secrets;
 use mailbox::{
@@ -11,8 +11,8 @@ use secrecy::ExposeSecret;
 
 use super::{
     finding::Finding,
-    mailbox_check::{MAILBOX, UNNAMED, token_remedy},
-    secret::flaw,
+    mailbox_check::{MAILBOX, NO_MAILBOX_NAMED, token_remedy},
+    secret::problem,
 };
 use crate::connection::Connection;
 
@@ -20,10 +20,10 @@ const SECRET: &str = "IMAP's secret";
 const TOKEN: &str = "IMAP's token";
 const PERMISSIONS: &str = "IMAP's permissions";
 
-/// What opens Exchange Online to an application that logs in by IMAP. Which mailboxes it may open is Exchange's to give.
+/// Permission for an application that logs in to Exchange Online by IMAP. Exchange itself grants access to mailboxes.
 const NEEDED: &str = "IMAP.AccessAsApp";
 
-/// Looks at the secret and, for an application of Entra, at a token that it gives; then at the mailbox.
+/// Checks the secret and the mailbox; for an application of Entra also the token and its permissions.
 pub(super) async fn check(
     connection: &Connection,
     settings: ImapSettings,
@@ -33,12 +33,12 @@ pub(super) async fn check(
     let application = settings.application.is_some();
     let mut findings = vec![secret(&secrets, &settings.secret_id, application).await];
     let checks: &[&'static str] = if application { &[SECRET, TOKEN, PERMISSIONS, MAILBOX] } else { &[SECRET, MAILBOX] };
-    let not_asked = |findings: &mut Vec<Finding>, why: &str| {
+    let skip_rest = |findings: &mut Vec<Finding>, why: &str| {
         let rest = checks.iter().skip(findings.len());
         findings.extend(rest.map(|check| Finding::skipped(check, why)).collect::<Vec<_>>());
     };
     if findings.iter().any(|finding| finding.remedy.is_some()) {
-        not_asked(&mut findings, "it takes the secret");
+        skip_rest(&mut findings, "not checked: it needs the secret");
         return findings;
     }
     let secret_id = settings.secret_id.clone();
@@ -47,35 +47,35 @@ pub(super) async fn check(
         Err(error) => {
             let remedy = "fix the parameters of the mail server, then `make deploy`";
             findings.push(Finding::not_ok(checks[1], error.to_string(), remedy));
-            not_asked(&mut findings, "it takes the mail server");
+            skip_rest(&mut findings, "it takes the mail server");
             return findings;
         }
     };
     if application {
         match imap.granted().await {
             Ok(granted) => {
-                findings.push(Finding::ok(TOKEN, "Entra gives the application one for Exchange Online"));
+                findings.push(Finding::ok(TOKEN, "Entra issued a token for Exchange Online"));
                 findings.push(permissions(granted.as_deref()));
             }
             Err(error) => {
                 findings.push(Finding::not_ok(TOKEN, error.to_string(), token_remedy(&error)));
-                not_asked(&mut findings, "it takes a token");
+                skip_rest(&mut findings, "not checked: it needs a token");
                 return findings;
             }
         }
     }
     findings.push(match mailbox {
-        None => Finding::skipped(MAILBOX, UNNAMED),
+        None => Finding::skipped(MAILBOX, NO_MAILBOX_NAMED),
         Some(address) => opened(&imap, address, &secret_id).await,
     });
     findings
 }
 
-/// Whether the secret is what the deployment logs in with, and filled in.
+/// Checks that the secret has the members for the configured login and is filled in.
 async fn secret(secrets: &Secrets, id: &str, application: bool) -> Finding {
     let stored = SecretCredentials::new(secrets.clone(), id.to_owned());
     let put = format!("aws secretsmanager put-secret-value --secret-id {id} --secret-string file://imap.json");
-    let reading = "Reading it takes secretsmanager:GetSecretValue";
+    let reading = "Reading the secret needs secretsmanager:GetSecretValue";
     let (found, shape) = if application {
         let found = Credentials::get(&stored).await.map(|_| None);
         (
@@ -84,24 +84,23 @@ async fn secret(secrets: &Secrets, id: &str, application: bool) -> Finding {
         )
     } else {
         let found = ImapAccounts::get(&stored).await;
-        let found = found.map(|account| flaw(&account.username, account.password.expose_secret()));
+        let found = found.map(|account| problem(&account.username, account.password.expose_secret()));
         (found, "{\"username\": …, \"password\": …} of the account that may open every mailbox")
     };
     let remedy = format!("{put}\nimap.json: {shape}. {reading}");
     match found {
-        Ok(None) => Finding::ok(SECRET, "it has the right members; whether they are right, the login shows"),
-        Ok(Some(flaw)) => Finding::not_ok(SECRET, flaw, remedy),
+        Ok(None) => Finding::ok(SECRET, "has the required members; the login checks their values"),
+        Ok(Some(problem)) => Finding::not_ok(SECRET, problem, remedy),
         Err(error) => Finding::not_ok(SECRET, error.to_string(), remedy),
     }
 }
 
 fn permissions(granted: Option<&[String]>) -> Finding {
     match granted {
-        None => Finding::skipped(PERMISSIONS, "the token is of a kind that does not say"),
-        Some(granted) if granted.iter().any(|name| name == NEEDED) => Finding::ok(
-            PERMISSIONS,
-            format!("{NEEDED}; which mailboxes it opens is Exchange's (Add-MailboxPermission)"),
-        ),
+        None => Finding::skipped(PERMISSIONS, "not checked: this kind of token does not list permissions"),
+        Some(granted) if granted.iter().any(|name| name == NEEDED) => {
+            Finding::ok(PERMISSIONS, format!("{NEEDED}; Exchange grants access to mailboxes (Add-MailboxPermission)"))
+        }
         Some(_) => Finding::not_ok(
             PERMISSIONS,
             format!("{NEEDED} is missing, so no mailbox can be opened"),
@@ -113,24 +112,26 @@ fn permissions(granted: Option<&[String]>) -> Finding {
     }
 }
 
-/// Whether the server lets us into a mailbox.
+/// Checks that the login can open a mailbox.
 async fn opened(imap: &Imap, address: &MailboxAddress, secret_id: &str) -> Finding {
     match imap.find(address).await {
         Ok(Some(_)) => Finding::ok(MAILBOX, format!("{address} can be opened")),
         Ok(None) => Finding::not_ok(
             MAILBOX,
-            format!("{address} has none on the server"),
-            "is the address right, and its domain one of those that have their mailboxes there?",
+            format!("{address} has no mailbox on the server"),
+            "check the address, and that its domain has its mailboxes on this server",
         ),
         Err(error @ MailboxError::Unavailable { .. }) => Finding::not_ok(
             MAILBOX,
             error.to_string(),
-            "asked from this machine, which may be kept from it where Lambda is not: try again; is ImapHost right?",
+            "the request was sent from this machine, which the network may block where it allows Lambda: try again, and check ImapHost",
         ),
         Err(error) => Finding::not_ok(
             MAILBOX,
             error.to_string(),
-            format!("fix the secret {secret_id} (aws secretsmanager put-secret-value), or what the login may open"),
+            format!(
+                "fix the secret {secret_id} (aws secretsmanager put-secret-value), or the mailbox permissions of the login"
+            ),
         ),
     }
 }

@@ -1,18 +1,18 @@
-//! What the checks of all mail systems share: names and remedies.
+//! Names and remedies that the checks of all mail systems share.
 
 use mailbox::MailboxError;
 
-/// The name of the check of one mailbox.
+/// Name of the check of one mailbox.
 pub(super) const MAILBOX: &str = "mailbox";
 
-/// Why that check was skipped.
-pub(super) const UNNAMED: &str = "none was named: --mailbox ADDRESS looks whether one can be filed in";
+/// Reason for skipping that check.
+pub(super) const NO_MAILBOX_NAMED: &str = "not checked: name a mailbox with --mailbox ADDRESS";
 
-/// What to do where Entra gives no token.
+/// Returns the remedy where Entra issues no token.
 pub(super) fn token_remedy(error: &MailboxError) -> &'static str {
     match error {
         MailboxError::Unavailable { .. } => {
-            "asked from this machine, which may be kept from it where Lambda is not: try again"
+            "the request was sent from this machine, which the network may block where it allows Lambda: try again"
         }
         _ => {
             "fix the secret (put-secret-value, as above), or GraphTenantId, GraphClientId, GraphCloud and `make deploy`"

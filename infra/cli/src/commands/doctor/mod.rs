@@ -1,4 +1,4 @@
-//! `archiver doctor`: whether everything is set up, from the deployment to a mailbox. Changes nothing.
+//! `archiver doctor`: checks the configuration, from the deployment to a mailbox. Changes nothing.
 
 mod archive;
 mod bucket;
@@ -8,6 +8,7 @@ mod mail;
 mod mailbox_check;
 mod permissions;
 mod queues;
+mod remedies;
 mod secret;
 mod triggers;
 mod write_probe;
@@ -19,6 +20,7 @@ use model::MailboxAddress;
 use runtime::{VariableError, Variables};
 
 pub use self::finding::{Finding, Findings, Verdict};
+use self::remedies::{NOT_LOCAL, RECREATE};
 use crate::{
     connection::{Connection, Deployment, Part, Target},
     functions::Functions,
@@ -28,13 +30,13 @@ use crate::{
 use mailbox::MailboxSettings;
 use source::SourceSettings;
 
-/// What `archiver doctor` is asked for.
+/// Arguments of `archiver doctor`.
 #[derive(Debug, clap::Args)]
 pub struct DoctorArguments {
-    /// A mailbox to look at: whether it is found and may be read. Nothing is written to it
+    /// A mailbox to check: whether it is found and can be read. Nothing is written to it
     #[arg(long, value_name = "ADDRESS")]
     mailbox: Option<MailboxAddress>,
-    /// A mailbox in which a message is created, looked up as filing does, and deleted
+    /// A mailbox in which a test message is created, looked up as import does, and deleted
     #[arg(long, value_name = "ADDRESS")]
     write_probe: Option<MailboxAddress>,
     /// Print JSON
@@ -44,46 +46,44 @@ pub struct DoctorArguments {
     deployment: Deployment,
 }
 
-/// What `--help` says after the arguments.
-pub const HELP: &str = "Looks at the deployment as it is deployed, in this order: the stack, the functions' settings, the \
+/// Help text after the arguments.
+pub const HELP: &str = "Checks the deployment in this order: the stack, the functions' settings, the \
     bucket, the archive's secret and a login with it, the mail system's secret, token and permissions, a mailbox, the user map, \
-    the queues, what starts the functions, the last run. It writes nothing (but the message of --write-probe, which it deletes again) and prints no secret; the archive and the mail system \
-    are asked from this machine.\n\
-    Exit code: 0 nothing is wrong (warnings or not), 1 something is, 2 invalid arguments.\n\
+    the queues, the triggers of the functions, the last run. It writes nothing, except the message of --write-probe, which it \
+    deletes, and prints no secret. Requests to the archive and to the mail system are sent from this machine.\n\
+    Exit code: 0 no check failed (warnings or not), 1 a check failed, 2 invalid arguments.\n\
     Examples:\n  archiver doctor --stack whatsapp-archiver --mailbox ada@example.com\n  archiver doctor --local";
 
-const NOT_LOCAL: &str = "not in a one-machine run";
-
-/// What CloudFormation does about it: nothing.
-const GONE: &str = "if somebody has removed it, CloudFormation does not make it again by itself: `aws cloudformation \
-    detect-stack-drift` shows what else is gone; make it as template.yaml has it, under the same name";
-
-/// Runs it. The findings go to standard output.
+/// Runs the checks and writes their findings to standard output.
 ///
 /// # Errors
-/// When standard output is closed, or the stand-in of a one-machine run does not end.
+/// When standard output is closed, or the emulator of a one-machine run does not stop.
 pub async fn run(arguments: DoctorArguments) -> anyhow::Result<ExitCode> {
     let mut findings = Findings::new(arguments.json);
     match Connection::open(&arguments.deployment).await {
         Ok(connection) => {
-            let done = look(&connection, &arguments, &mut findings).await;
+            let done = run_checks(&connection, &arguments, &mut findings).await;
             connection.close().await?;
             done?;
         }
         Err(error) => findings.add(Finding::error("deployment", error))?,
     }
-    findings.end()?;
-    Ok(if findings.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    findings.summarize()?;
+    Ok(if findings.has_no_failure() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The sources and the mailbox of the functions, or the finding that says why they are unknown.
+/// Settings of the functions, or the findings that say why they are unknown.
 struct Settings {
     fetch: Result<SourceSettings, Finding>,
     convert: Result<SourceSettings, Finding>,
     import: Result<MailboxSettings, Finding>,
 }
 
-async fn look(connection: &Connection, arguments: &DoctorArguments, findings: &mut Findings) -> anyhow::Result<()> {
+async fn run_checks(
+    connection: &Connection,
+    arguments: &DoctorArguments,
+    findings: &mut Findings,
+) -> anyhow::Result<()> {
     findings.add(deployment(connection))?;
     let functions = Functions::new(&connection.config);
     let settings = Settings::of(connection, &arguments.deployment.ministack).await;
@@ -95,7 +95,7 @@ async fn look(connection: &Connection, arguments: &DoctorArguments, findings: &m
     {
         findings.add(finding)?;
     }
-    let unknown = "it takes the function's settings";
+    let unknown = "not checked: it needs the function's settings";
     match settings.fetch {
         Ok(settings) => {
             for finding in archive::check(connection, settings).await {
@@ -127,11 +127,11 @@ async fn look(connection: &Connection, arguments: &DoctorArguments, findings: &m
             findings.add(Finding::skipped("user map", unknown))?;
         }
     }
-    let (wired, [convert, import]) = queues::wired(connection).await;
-    for finding in wired {
+    let (queue_findings, [convert, import]) = queues::check(connection).await;
+    for finding in queue_findings {
         findings.add(finding)?;
     }
-    started(connection, &functions, [convert, import], findings).await
+    check_triggers(connection, &functions, [convert, import], findings).await
 }
 
 fn deployment(connection: &Connection) -> Finding {
@@ -141,7 +141,7 @@ fn deployment(connection: &Connection) -> Finding {
             Finding::warning(
                 CHECK,
                 format!("the stack {name} is {status}"),
-                "its last change failed, and what is deployed is what was there before: look at the stack's events",
+                "the last update failed and was rolled back: see the stack's events",
             )
         }
         Target::Stack { name, status } => Finding::ok(CHECK, format!("the stack {name} is {status}")),
@@ -149,8 +149,8 @@ fn deployment(connection: &Connection) -> Finding {
     }
 }
 
-/// What starts the functions.
-async fn started(
+/// Checks the triggers of the functions, the schedule and the last run.
+async fn check_triggers(
     connection: &Connection,
     functions: &Functions,
     queues: [Option<String>; 2],
@@ -186,7 +186,7 @@ impl Settings {
         }
     }
 
-    /// One finding a function.
+    /// Returns one finding per function.
     fn findings(&self) -> Vec<Finding> {
         let fine = |part, what| Finding::ok(check_of(part), what);
         let source = "its source is configured";
@@ -207,7 +207,7 @@ fn check_of(part: Part) -> &'static str {
     }
 }
 
-/// The settings that a function has, or the finding that says why they are not known.
+/// Reads the settings of a function, or returns the finding that says why they are unknown.
 async fn read<T>(
     (connection, ministack): (&Connection, &Path),
     part: Part,
@@ -218,7 +218,7 @@ async fn read<T>(
         SettingsError::Function(error) => Finding::not_ok(
             check_of(part),
             error.to_string(),
-            format!("allow these credentials lambda:GetFunctionConfiguration; {GONE}"),
+            format!("allow these credentials lambda:GetFunctionConfiguration; {RECREATE}"),
         ),
         SettingsError::Unnamed(_) | SettingsError::Local(_) => Finding::skipped(check_of(part), error.to_string()),
     })?;

@@ -1,4 +1,4 @@
-//! What a token of Graph lets the application do in the whole tenant: neither too little nor too much.
+//! Checks the tenant-wide permissions in a token of Graph: none may be missing, and none should be in excess.
 
 use mailbox::graph::Way;
 
@@ -6,37 +6,38 @@ use super::finding::Finding;
 
 pub(super) const CHECK: &str = "Graph's permissions";
 
-/// What importMime needs of Entra beside.
+/// Additional permission for importMime.
 const IMPORT_MIME: &str = "Mail-Advanced.ReadWrite.All";
 
-/// What the application needs of Entra. What it needs of mailboxes is Exchange's to give, and is in no token.
+/// Permission that the application needs in Entra. Exchange grants access to mailboxes, which no token shows.
 const NEEDED: &str = "User.Read.All";
 
-/// Shows whether an address that is only a user name is the address of a group. Without it such an address is not resolved.
+/// Permission to check whether an address that is only a user name belongs to a group. Without it, such an address is not
+/// resolved.
 const GROUPS: &str = "GroupMember.Read.All";
 
-/// What lets it do the same, and more.
-const MORE: [&str; 3] = ["User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"];
+/// Permissions that include `NEEDED`.
+const BROADER: [&str; 3] = ["User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"];
 
-/// Looks at what is granted, where the token says it.
+/// Checks the granted permissions, where the token lists them.
 pub(super) fn check(granted: Option<&[String]>, way: Way) -> Finding {
     let Some(granted) = granted else {
-        return Finding::skipped(CHECK, "the token is of a kind that does not say");
+        return Finding::skipped(CHECK, "not checked: this kind of token does not list permissions");
     };
     let has = |name: &str| granted.iter().any(|granted| granted == name);
-    if !has(NEEDED) && !MORE.iter().any(|more| has(more)) {
+    if !has(NEEDED) && !BROADER.iter().any(|more| has(more)) {
         let seen = if granted.is_empty() { "nothing".to_owned() } else { granted.join(", ") };
         return Finding::not_ok(
             CHECK,
-            format!("{NEEDED} is missing, so no address is found. Granted in Entra: {seen}"),
-            format!("{}. The next token has it: within the hour in the function", grant()),
+            format!("{NEEDED} is missing, so no address can be looked up. Granted in Entra: {seen}"),
+            format!("{}. The function receives it with its next token, within an hour", grant()),
         );
     }
     let by_mime = way == Way::Mime;
     if by_mime && !has(IMPORT_MIME) {
         return Finding::not_ok(
             CHECK,
-            format!("{IMPORT_MIME} is missing, which importMime takes. Granted in Entra: {}", granted.join(", ")),
+            format!("{IMPORT_MIME} is missing, which importMime needs. Granted in Entra: {}", granted.join(", ")),
             format!("grant {IMPORT_MIME} in Entra, with admin consent, or deploy with Mailbox=graph"),
         );
     }
@@ -44,9 +45,9 @@ pub(super) fn check(granted: Option<&[String]>, way: Way) -> Finding {
     let extra: Vec<&str> = granted.iter().map(String::as_str).filter(|name| !needed(name)).collect();
     if extra.is_empty() {
         let granted = if by_mime {
-            format!("{NEEDED}, and {IMPORT_MIME}, which is good for every mailbox of the tenant; no more")
+            format!("{NEEDED}, and {IMPORT_MIME}, which is valid for every mailbox of the tenant; nothing in excess")
         } else {
-            format!("{NEEDED} and no more; which mailboxes it may write to is Exchange's (RBAC for Applications)")
+            format!("{NEEDED}, nothing in excess; Exchange grants access to mailboxes (RBAC for Applications)")
         };
         let groups = if has(GROUPS) {
             String::new()
@@ -55,7 +56,7 @@ pub(super) fn check(granted: Option<&[String]>, way: Way) -> Finding {
         };
         return Finding::ok(CHECK, format!("{granted}{groups}"));
     }
-    too_much(&extra, has(NEEDED))
+    excess(&extra, has(NEEDED))
 }
 
 fn grant() -> String {
@@ -65,27 +66,27 @@ fn grant() -> String {
     )
 }
 
-/// What is to be removed by name, and what has to be there before that: with the last one that finds addresses removed,
-/// nothing would be filed.
-fn too_much(extra: &[&str], needed_is_granted: bool) -> Finding {
+/// Names the permissions to remove, and the one to grant before: without a permission to look up addresses, nothing would be
+/// filed.
+fn excess(extra: &[&str], needed_is_granted: bool) -> Finding {
     let mail = extra.iter().any(|name| name.starts_with("Mail"));
     let why = if mail {
-        ". Mail permissions that are granted in Entra are good for every mailbox of the tenant, and a scope in Exchange does not \
-         narrow them"
+        ". Mail permissions that are granted in Entra are valid for every mailbox of the tenant, and a scope in Exchange does not \
+         restrict them"
     } else {
         ""
     };
     let names = extra.join(", ");
     let first = if needed_is_granted { String::new() } else { format!("first grant {NEEDED}: {}\n", grant()) };
     let instead = if mail {
-        "; access to mailboxes is given by RBAC for Applications: the runbook, First deployment, 2"
+        "; RBAC for Applications grants access to mailboxes: see the runbook, First deployment, 2"
     } else {
         ""
     };
     Finding::warning(
         CHECK,
-        format!("more than is needed is granted in Entra: {names}{why}"),
-        format!("{first}remove there exactly: {names}{instead}"),
+        format!("permissions in excess are granted in Entra: {names}{why}"),
+        format!("{first}remove exactly these permissions: {names}{instead}"),
     )
 }
 
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_token_grants_is_neither_too_little_nor_too_much() {
+    fn missing_and_excess_permissions_are_reported() {
         let (ok, says, _) = found(&["User.Read.All"], Way::Json);
         assert!(ok == Verdict::Ok && says.contains("without GroupMember.Read.All"), "{says}");
         let (ok, says, _) = found(&["User.Read.All", "GroupMember.Read.All"], Way::Json);
@@ -117,14 +118,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_is_needed_is_to_be_removed() {
+    fn remedy_never_removes_a_needed_permission() {
         let (_, _, remedy) = found(&["User.Read.All", "Mail-Advanced.ReadWrite.All", "Mail.Send"], Way::Mime);
-        assert!(remedy.starts_with("remove there exactly: Mail.Send;"), "{remedy}");
+        assert!(remedy.starts_with("remove exactly these permissions: Mail.Send;"), "{remedy}");
         let (_, _, remedy) = found(&["User.Read.All", "Mail-Advanced.ReadWrite.All"], Way::Json);
-        assert!(remedy.starts_with("remove there exactly: Mail-Advanced.ReadWrite.All;"), "{remedy}");
+        assert!(remedy.starts_with("remove exactly these permissions: Mail-Advanced.ReadWrite.All;"), "{remedy}");
         let (_, _, remedy) = found(&["Directory.Read.All"], Way::Json);
         let [first, then] = remedy.lines().collect::<Vec<_>>()[..] else { panic!("{remedy}") };
         assert!(first.starts_with("first grant User.Read.All: Entra admin centre"), "{first}");
-        assert_eq!(then, "remove there exactly: Directory.Read.All");
+        assert_eq!(then, "remove exactly these permissions: Directory.Read.All");
     }
 }

@@ -1,4 +1,4 @@
-//! The queues: what fails too often goes to the dead-letter queue, which takes it.
+//! Checks that the queues move messages that fail too often to the dead-letter queue, and that it accepts them.
 
 use aws_sdk_sqs::{
     Client,
@@ -8,13 +8,16 @@ use aws_sdk_sqs::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{GONE, NOT_LOCAL, finding::Finding};
+use super::{
+    finding::Finding,
+    remedies::{NOT_LOCAL, RECREATE},
+};
 use crate::connection::Connection;
 
-/// How often the template lets a message be received.
+/// The template's limit of receives of a message.
 const MAX_RECEIVES: u32 = 300;
 
-/// What a queue says of itself.
+/// Attributes of a queue.
 struct Queue {
     arn: String,
     redrive: Option<Redrive>,
@@ -35,12 +38,12 @@ struct Allow {
     source_queue_arns: Vec<String>,
 }
 
-/// The three queues' wiring, and the ARNs of convert's and import's where they were told.
-pub(super) async fn wired(connection: &Connection) -> (Vec<Finding>, [Option<String>; 2]) {
+/// Checks the three queues. Returns the ARNs of convert's and import's queue too, where SQS returned them.
+pub(super) async fn check(connection: &Connection) -> (Vec<Finding>, [Option<String>; 2]) {
     let client = Client::new(&connection.config);
     let urls = &connection.queues;
     let mut findings = Vec::new();
-    let dead_letters = match ask(&client, &urls.dead_letters).await {
+    let dead_letters = match queue_attributes(&client, &urls.dead_letters).await {
         Ok(queue) => queue,
         Err(problem) => {
             return (vec![refused("dead-letter queue", &problem)], [None, None]);
@@ -50,7 +53,7 @@ pub(super) async fn wired(connection: &Connection) -> (Vec<Finding>, [Option<Str
     for ((check, url), arn) in
         [("convert queue", &urls.convert), ("import queue", &urls.import)].into_iter().zip(&mut arns)
     {
-        let queue = match ask(&client, url).await {
+        let queue = match queue_attributes(&client, url).await {
             Ok(queue) => queue,
             Err(problem) => {
                 findings.push(refused(check, &problem));
@@ -59,11 +62,11 @@ pub(super) async fn wired(connection: &Connection) -> (Vec<Finding>, [Option<Str
         };
         let wired = queue.redrive.is_some_and(|redrive| redrive.dead_letter_target_arn == dead_letters.arn);
         findings.push(if wired {
-            Finding::ok(check, "what fails too often goes to the dead-letter queue")
+            Finding::ok(check, "messages that fail too often are moved to the dead-letter queue")
         } else {
             Finding::not_ok(
                 check,
-                "what fails too often does not go to the dead-letter queue, and is lost in time",
+                "messages that fail too often are not moved to the dead-letter queue, and are lost when they expire",
                 set(
                     url,
                     "RedrivePolicy",
@@ -75,39 +78,39 @@ pub(super) async fn wired(connection: &Connection) -> (Vec<Finding>, [Option<Str
     }
     let check = "dead-letter queue";
     if connection.one_machine_root().is_some() {
-        findings.push(Finding::skipped(check, format!("who may send to it: {NOT_LOCAL}")));
+        findings.push(Finding::skipped(check, NOT_LOCAL));
         return (findings, arns);
     }
     let sources: Vec<_> = arns.iter().flatten().collect();
     let policy = json!({"redrivePermission": "byQueue", "sourceQueueArns": sources});
     let remedy = set(&urls.dead_letters, "RedriveAllowPolicy", &policy);
     findings.push(match &dead_letters.allow {
-        None => Finding::warning(check, "it takes the dead letters of any queue of the account", remedy),
+        None => Finding::warning(check, "it accepts dead letters of every queue in the account", remedy),
         Some(allow) if allow.redrive_permission == "allowAll" => {
-            Finding::warning(check, "it takes the dead letters of any queue of the account", remedy)
+            Finding::warning(check, "it accepts dead letters of every queue in the account", remedy)
         }
         Some(allow) => {
-            let takes = |arn: &Option<String>| {
+            let accepts = |arn: &Option<String>| {
                 arn.as_ref()
                     .is_none_or(|arn| allow.redrive_permission == "byQueue" && allow.source_queue_arns.contains(arn))
             };
-            if arns.iter().all(takes) {
-                Finding::ok(check, "it takes those of these two queues only")
+            if arns.iter().all(accepts) {
+                Finding::ok(check, "it accepts dead letters of these two queues only")
             } else {
-                Finding::not_ok(check, "it does not take the dead letters of convert's and import's queue", remedy)
+                Finding::not_ok(check, "it does not accept the dead letters of convert's and import's queue", remedy)
             }
         }
     });
     (findings, arns)
 }
 
-async fn ask(client: &Client, url: &str) -> Result<Queue, String> {
+async fn queue_attributes(client: &Client, url: &str) -> Result<Queue, String> {
     let names =
         [QueueAttributeName::QueueArn, QueueAttributeName::RedrivePolicy, QueueAttributeName::RedriveAllowPolicy];
-    let asked = client.get_queue_attributes().queue_url(url).set_attribute_names(Some(names.into())).send().await;
-    let answer =
-        asked.map_err(|error| error.code().map_or_else(|| DisplayErrorContext(&error).to_string(), str::to_owned))?;
-    let attributes = answer.attributes.unwrap_or_default();
+    let response = client.get_queue_attributes().queue_url(url).set_attribute_names(Some(names.into())).send().await;
+    let response = response
+        .map_err(|error| error.code().map_or_else(|| DisplayErrorContext(&error).to_string(), str::to_owned))?;
+    let attributes = response.attributes.unwrap_or_default();
     let attribute = |name| attributes.get(&name).map(String::as_str);
     Ok(Queue {
         arn: attribute(QueueAttributeName::QueueArn).unwrap_or_default().to_owned(),
@@ -116,7 +119,7 @@ async fn ask(client: &Client, url: &str) -> Result<Queue, String> {
     })
 }
 
-/// The command that sets one attribute of a queue.
+/// Returns the command that sets one attribute of a queue.
 fn set(url: &str, name: &str, policy: &Value) -> String {
     let attributes = json!({name: policy.to_string()});
     format!("aws sqs set-queue-attributes --queue-url {url} --attributes '{attributes}'")
@@ -125,7 +128,7 @@ fn set(url: &str, name: &str, policy: &Value) -> String {
 fn refused(check: &'static str, problem: &str) -> Finding {
     Finding::not_ok(
         check,
-        format!("SQS does not tell: {problem}"),
-        format!("allow these credentials sqs:GetQueueAttributes on it; {GONE}"),
+        format!("reading the attributes from SQS failed: {problem}"),
+        format!("allow these credentials sqs:GetQueueAttributes on the queue; {RECREATE}"),
     )
 }

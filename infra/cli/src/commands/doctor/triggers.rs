@@ -1,4 +1,4 @@
-//! What starts the functions: the event source mappings and the schedule; and when fetch ran last.
+//! Checks the triggers of the functions (event source mappings and schedule) and the time of the last run.
 
 use aws_sdk_scheduler::{
     Client,
@@ -7,35 +7,36 @@ use aws_sdk_scheduler::{
 };
 use jiff::{SignedDuration, Timestamp};
 
-use super::{GONE, finding::Finding};
+use super::{finding::Finding, remedies::RECREATE};
 use crate::{
     commands::status::{ago, cursor},
     connection::{Connection, Part},
     functions::Functions,
 };
 
-/// A run that is older calls an operator, by the alarm `fetch-missing` too.
-const OLDEST_RUN: SignedDuration = SignedDuration::from_hours(26);
+/// Maximum age of the last run; the alarm `fetch-missing` uses the same limit.
+const MAX_RUN_AGE: SignedDuration = SignedDuration::from_hours(26);
 
-/// What hands a queue's messages to a function.
+/// Event source mapping of a function, as the template configures it.
 pub(super) struct Trigger {
     pub(super) check: &'static str,
     pub(super) part: Part,
-    /// How many batches the template has it hand over at once, if nobody says otherwise.
-    usual: i32,
-    /// Above that somebody else is asked too much.
-    most: Option<i32>,
+    /// The template's default limit of concurrent batches.
+    default_concurrency: i32,
+    /// Above this limit another system is overloaded.
+    max_concurrency_advised: Option<i32>,
 }
 
-/// convert's and import's. A batch of import makes one request at a time for one mailbox, and Graph takes 4 at once.
+/// Triggers of convert and import. A batch of import sends one request at a time per mailbox, and Graph accepts 4 concurrent
+/// ones.
 pub(super) const TRIGGERS: [Trigger; 2] = [
-    Trigger { check: "convert's trigger", part: Part::Convert, usual: 4, most: None },
-    Trigger { check: "import's trigger", part: Part::Import, usual: 4, most: Some(4) },
+    Trigger { check: "convert's trigger", part: Part::Convert, default_concurrency: 4, max_concurrency_advised: None },
+    Trigger { check: "import's trigger", part: Part::Import, default_concurrency: 4, max_concurrency_advised: Some(4) },
 ];
 
-/// Whether a function is given the messages of its queue, whose ARN it is.
+/// Checks that a function receives the messages of the queue with this ARN.
 pub(super) async fn mapping(trigger: &Trigger, functions: &Functions, name: &str, queue: Option<&str>) -> Finding {
-    let Trigger { check, usual, .. } = *trigger;
+    let Trigger { check, default_concurrency, .. } = *trigger;
     let mappings = match functions.mappings(name).await {
         Ok(mappings) => mappings,
         Err(error) => {
@@ -48,20 +49,24 @@ pub(super) async fn mapping(trigger: &Trigger, functions: &Functions, name: &str
     let Some(mapping) = mappings.iter().find(|mapping| queue.is_none_or(|queue| mapping.source == queue)) else {
         return Finding::not_ok(
             check,
-            format!("{name} is given no messages of its queue: items wait there, for 14 days at most"),
+            format!("{name} receives no messages from its queue: items wait there, for 14 days at most"),
             format!(
                 "aws lambda create-event-source-mapping --function-name {name} --event-source-arn {} --batch-size 10 \
-                 --function-response-types ReportBatchItemFailures --scaling-config MaximumConcurrency={usual}\n\
-                 This one is not the stack's: what samconfig.toml says of it later, `make deploy` does not change",
+                 --function-response-types ReportBatchItemFailures --scaling-config MaximumConcurrency={default_concurrency}\n\
+                 This mapping is not managed by the stack: `make deploy` does not apply later changes in samconfig.toml to it",
                 queue.unwrap_or("<the queue's ARN>")
             ),
         );
     };
     match mapping.state.as_str() {
-        "Enabled" | "Enabling" if mapping.reports_failures => bounded(trigger, name, mapping.most_at_once, &uuid),
+        "Enabled" | "Enabling" if mapping.reports_failures => {
+            concurrency_finding(trigger, name, mapping.max_concurrency, &uuid)
+        }
         "Enabled" | "Enabling" => Finding::not_ok(
             check,
-            format!("{name}'s event source does not take failures one by one: what fails would be deleted"),
+            format!(
+                "the event source of {name} does not report failures individually: failed messages would be deleted"
+            ),
             format!(
                 "{uuid}\naws lambda update-event-source-mapping --function-response-types ReportBatchItemFailures --uuid \
                  <that one>"
@@ -75,53 +80,55 @@ pub(super) async fn mapping(trigger: &Trigger, functions: &Functions, name: &str
     }
 }
 
-/// Whether a function is not given too much at once.
-fn bounded(trigger: &Trigger, name: &str, most_at_once: Option<i32>, uuid: &str) -> Finding {
-    let Trigger { check, usual, most, .. } = *trigger;
-    match (most_at_once, most) {
+/// Checks the limit of concurrent batches.
+fn concurrency_finding(trigger: &Trigger, name: &str, max_concurrency: Option<i32>, uuid: &str) -> Finding {
+    let Trigger { check, default_concurrency, max_concurrency_advised, .. } = *trigger;
+    match (max_concurrency, max_concurrency_advised) {
         (None, _) => Finding::warning(
             check,
-            format!("{name} is given its queue's messages, and as many batches at once as Lambda likes"),
+            format!("{name} receives its queue's messages, without a limit of concurrent batches"),
             format!(
-                "{uuid}\naws lambda update-event-source-mapping --scaling-config MaximumConcurrency={usual} --uuid <that one>"
+                "{uuid}\naws lambda update-event-source-mapping --scaling-config MaximumConcurrency={default_concurrency} --uuid <that one>"
             ),
         ),
-        (Some(at_once), Some(most)) if at_once > most => Finding::warning(
-            check,
-            format!(
-                "{name} is given up to {at_once} batches at once, and Graph takes {most} requests at once for one mailbox"
-            ),
-            format!(
-                "ImportConcurrency={most} in samconfig.toml, then `make deploy`; where a mail server by IMAP bears more, leave it"
-            ),
-        ),
-        (Some(at_once), _) => {
-            Finding::ok(check, format!("{name} is given its queue's messages, up to {at_once} batches at once"))
+        (Some(concurrency), Some(max_concurrency_advised)) if concurrency > max_concurrency_advised => {
+            Finding::warning(
+                check,
+                format!(
+                    "{name} receives up to {concurrency} concurrent batches, and Graph accepts {max_concurrency_advised} concurrent requests per mailbox"
+                ),
+                format!(
+                    "ImportConcurrency={max_concurrency_advised} in samconfig.toml, then `make deploy`; keep the value if an IMAP server supports more"
+                ),
+            )
+        }
+        (Some(concurrency), _) => {
+            Finding::ok(check, format!("{name} receives its queue's messages, up to {concurrency} concurrent batches"))
         }
     }
 }
 
-/// Whether fetch is started by itself.
+/// Checks the schedule. Returns whether it is enabled, too.
 pub(super) async fn schedule(connection: &Connection, name: &str) -> (Finding, bool) {
     const CHECK: &str = "schedule";
-    let answer = match Client::new(&connection.config).get_schedule().name(name).send().await {
-        Ok(answer) => answer,
+    let response = match Client::new(&connection.config).get_schedule().name(name).send().await {
+        Ok(response) => response,
         Err(error) => {
             let problem = error.code().map_or_else(|| DisplayErrorContext(&error).to_string(), str::to_owned);
-            let remedy = format!("allow these credentials scheduler:GetSchedule; {GONE}");
+            let remedy = format!("allow these credentials scheduler:GetSchedule; {RECREATE}");
             return (Finding::not_ok(CHECK, format!("{name}: {problem}"), remedy), false);
         }
     };
-    let expression = answer.schedule_expression.unwrap_or_default();
-    if answer.state == Some(ScheduleState::Enabled) {
+    let expression = response.schedule_expression.unwrap_or_default();
+    if response.state == Some(ScheduleState::Enabled) {
         return (Finding::ok(CHECK, format!("{name} starts fetch, {expression}")), true);
     }
-    let remedy = "when everything else is ok: ScheduleState=ENABLED in samconfig.toml, then `make deploy`; where it says ENABLED \
-                  already, somebody has switched it off by hand: switch it on in EventBridge Scheduler";
-    (Finding::warning(CHECK, format!("{name} is switched off: nothing is fetched by itself"), remedy), false)
+    let remedy = "when all other checks are ok: set ScheduleState=ENABLED in samconfig.toml, then `make deploy`; if it is ENABLED \
+                  already, the schedule was disabled manually: enable it in EventBridge Scheduler";
+    (Finding::warning(CHECK, format!("{name} is disabled: fetch is not started automatically"), remedy), false)
 }
 
-/// When fetch ran last. `scheduled`: it is started by itself.
+/// Checks the time of the last run. `scheduled`: whether the schedule is enabled.
 pub(super) async fn last_run(connection: &Connection, scheduled: bool, now: Timestamp) -> Finding {
     const CHECK: &str = "last run";
     let cursor = match cursor(&connection.store).await {
@@ -130,7 +137,7 @@ pub(super) async fn last_run(connection: &Connection, scheduled: bool, now: Time
             return Finding::warning(
                 CHECK,
                 "fetch has not run yet",
-                "try it: archiver backfill, for a window of an hour; then switch the schedule on",
+                "test it with archiver backfill for a window of one hour, then enable the schedule",
             );
         }
         Err(error) => return Finding::not_ok(CHECK, format!("{error:#}"), "restore an earlier version of the object"),
@@ -138,8 +145,8 @@ pub(super) async fn last_run(connection: &Connection, scheduled: bool, now: Time
     let age = now.duration_since(cursor.archived_time);
     let seen =
         format!("everything before {:.0} is fetched ({} ago, run {})", cursor.archived_time, ago(age), cursor.run);
-    if scheduled && age > OLDEST_RUN {
-        Finding::not_ok(CHECK, seen, "look at the alarms fetch-errors and schedule-failures, and at the log of fetch")
+    if scheduled && age > MAX_RUN_AGE {
+        Finding::not_ok(CHECK, seen, "check the alarms fetch-errors and schedule-failures, and the log of fetch")
     } else {
         Finding::ok(CHECK, seen)
     }

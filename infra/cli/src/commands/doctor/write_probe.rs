@@ -1,4 +1,4 @@
-//! `--write-probe`: whether a message that is filed is found by the lookups that filing uses.
+//! `--write-probe`: checks that the lookups of import find a message that was created.
 
 use aws::secrets::Secrets;
 use mailbox::{GraphSettings, MailboxSettings, Mailboxes, graph::WriteProbe};
@@ -14,7 +14,7 @@ pub(super) async fn check(connection: &Connection, settings: MailboxSettings, ad
     match settings {
         MailboxSettings::Graph(settings) => graph(connection, *settings, address).await,
         MailboxSettings::Imap(_) | MailboxSettings::Maildir(_) => {
-            Finding::skipped(CHECK, "only with MAILBOX=graph or graph-import-mime")
+            Finding::skipped(CHECK, "not checked: only with MAILBOX=graph or graph-import-mime")
         }
     }
 }
@@ -27,7 +27,7 @@ async fn graph(connection: &Connection, settings: GraphSettings, address: &Mailb
     let mailbox = match graph.find(address).await {
         Ok(Some(mailbox)) => mailbox,
         Ok(None) => {
-            let remedy = "name a mailbox that the application may use";
+            let remedy = "name a mailbox that the application has access to";
             return Finding::not_ok(CHECK, format!("{address} has no mailbox that Graph can reach"), remedy);
         }
         Err(error) => return Finding::error(CHECK, error),
@@ -44,12 +44,12 @@ async fn graph(connection: &Connection, settings: GraphSettings, address: &Mailb
 
 fn finding(address: &MailboxAddress, probe: &WriteProbe) -> Finding {
     let lookups = [("Message-ID", probe.found_by_message_id), ("the property ArchiveItemId", probe.found_by_item_id)];
-    let blind: Vec<_> = lookups.into_iter().filter(|(_, found)| !found).map(|(lookup, _)| lookup).collect();
-    if !blind.is_empty() {
+    let failed: Vec<_> = lookups.into_iter().filter(|(_, found)| !found).map(|(lookup, _)| lookup).collect();
+    if !failed.is_empty() {
         return Finding::not_ok(
             CHECK,
-            format!("a message that was created in {address} is not found by {}; it is deleted", blind.join(" and ")),
-            "do not start filing: after a failure copies would be filed twice. Try again in an hour; if it stays so, ask \
+            format!("a message that was created in {address} is not found by {}; it was deleted", failed.join(" and ")),
+            "do not enable the schedule: a retry would file a second copy. Try again in an hour; if the lookup still fails, contact \
              Microsoft's support, or use MAILBOX=imap",
         );
     }
@@ -69,7 +69,7 @@ mod tests {
     use crate::commands::doctor::finding::Verdict;
 
     #[test]
-    fn write_probe_finding_names_each_lookup_that_finds_nothing() {
+    fn write_probe_finding_names_each_failed_lookup() {
         let address: MailboxAddress = "ada@example.com".parse().unwrap();
         let found = |message_id, item_id, lacks_message_class| {
             let probe = WriteProbe { found_by_message_id: message_id, found_by_item_id: item_id, lacks_message_class };

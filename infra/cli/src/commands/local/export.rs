@@ -1,4 +1,4 @@
-//! How the run's chat export was read, for the end of the run.
+//! Summary of how the chat export was read.
 
 use anyhow::Context;
 use chat_export::{Export, ExportFile, Settings};
@@ -8,14 +8,14 @@ use model::keys;
 use crate::text::shown;
 use local::job::Job;
 
-/// The most names of files that are shown.
+/// Limit of listed file names.
 const MAX_FILES: usize = 20;
 
-/// Reads the export again and says what an operator has to check. `None` for other jobs, and for a file that cannot be
-/// read: its dead letter says why.
+/// Reads the export again and lists what an operator has to check. `None` for other jobs, and for an export that cannot be
+/// read: its dead letter states the reason.
 ///
 /// # Errors
-/// When the file is gone.
+/// When the file is missing.
 pub(super) fn summary(job: &Job) -> anyhow::Result<Option<String>> {
     let Job::Export { file, owner, zone, date_order } = job else { return Ok(None) };
     let name = file.file_name().and_then(|name| name.to_str()).context("the export's name is not UTF-8")?;
@@ -43,7 +43,7 @@ fn text(export: &Export) -> String {
     if let Some(suspicious) = summary.suspicious() {
         let count = summary.suspicious_lines.len();
         lines.push(format!(
-            "{count} look like the beginning of a message and are part of the message before: {suspicious}"
+            "{count} lines look like the start of a message but were read as part of the message before: {suspicious}"
         ));
     }
     if summary.missing_files > 0 {

@@ -1,4 +1,4 @@
-//! `archiver local`: the main job on this machine, without any account.
+//! `archiver local`: runs the whole pipeline on this machine, without any account.
 
 mod export;
 mod report;
@@ -27,19 +27,19 @@ use local::{
     totals::Totals,
 };
 
-/// What `archiver local` is asked for.
+/// Arguments of `archiver local`.
 #[derive(Debug, clap::Args)]
 pub struct LocalArguments {
     /// A chat that a phone exported ("Export chat"), .txt or .zip, instead of the sample
     #[arg(long, value_name = "FILE", requires_all = ["owner", "zone"])]
     export: Option<PathBuf>,
-    /// Whose phone exported it: the e-mail address of the mailbox that it is filed in
+    /// E-mail address of the user whose phone exported it, and whose mailbox it is filed in
     #[arg(long, value_name = "E-MAIL", requires = "export")]
     owner: Option<MailboxAddress>,
-    /// The phone's time zone, such as Europe/Copenhagen: an export does not say it
+    /// Time zone of the phone, such as Europe/Copenhagen; an export does not contain it
     #[arg(long, value_name = "ZONE", requires = "export", value_parser = time_zone)]
     zone: Option<String>,
-    /// The order of day, month and year, where the export's dates can be read in more than one
+    /// Order of day, month and year, where the dates of the export are ambiguous
     #[arg(long, value_name = "ORDER", env = "EXPORT_DATE_ORDER", value_parser = date_order)]
     date_order: Option<String>,
     /// What a capture vendor delivered: a directory of mails (.eml) and zips of mails; without DIR a sample made here
@@ -57,23 +57,23 @@ pub struct LocalArguments {
     /// With --drop: where phone numbers are read, number-and-address or address
     #[arg(long, value_name = "WORD", requires = "drop", env = "EML_PARTICIPANTS")]
     eml_participants: Option<String>,
-    /// This many small generated items instead of the sample
+    /// Number of small generated items to use instead of the sample
     #[arg(long, value_name = "N", conflicts_with = "export")]
     items: Option<usize>,
-    /// Where mail, state and logs are kept from one run to the next
+    /// Directory for mail, state and logs, kept from one run to the next
     #[arg(long, value_name = "DIR", default_value = "var")]
     state: PathBuf,
-    /// Where the functions' binaries are [default: beside this program]
+    /// Directory of the functions' binaries [default: beside this program]
     #[arg(long, value_name = "DIR")]
     binaries: Option<PathBuf>,
-    /// The stand-in for S3, SQS and Secrets Manager
+    /// Emulator of S3, SQS and Secrets Manager
     #[arg(long, value_name = "FILE", default_value = ".venv/bin/ministack")]
     ministack: PathBuf,
 }
 
 fn time_zone(name: &str) -> Result<String, String> {
     let known = TimeZone::get(name).map(|_| name.to_owned());
-    known.map_err(|_| "no such time zone; they are named like Europe/Copenhagen or America/New_York".to_owned())
+    known.map_err(|_| "unknown time zone; expected a name such as Europe/Copenhagen or America/New_York".to_owned())
 }
 
 fn date_order(word: &str) -> Result<String, String> {
@@ -81,16 +81,16 @@ fn date_order(word: &str) -> Result<String, String> {
     Ok(order.to_string())
 }
 
-/// How long nothing may move, once a function has called for an operator, before the run says so and ends.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// Time without progress after which the run ends, if a function has reported a failure that an operator has to fix.
+const STALL_LIMIT_AFTER_FAILURE: Duration = Duration::from_secs(15);
 
-/// How long nothing may move without any such call.
-const LAST_PATIENCE: Duration = Duration::from_secs(180);
+/// Time without progress after which the run ends in any case.
+const STALL_LIMIT: Duration = Duration::from_secs(180);
 
-/// Runs it. What happened goes to standard output, how it goes on to standard error.
+/// Runs the command. Results go to standard output, progress to standard error.
 ///
 /// # Errors
-/// When the run could not come to its end; nothing is lost then, and the next one goes on.
+/// When the run could not process every item; nothing is lost, and the next run continues.
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command's own output")]
 pub async fn run(arguments: LocalArguments) -> anyhow::Result<()> {
     let places = Places::under(&arguments.state)?;
@@ -117,28 +117,28 @@ pub async fn run(arguments: LocalArguments) -> anyhow::Result<()> {
     let watched = watch(&machine, &fetched, &places).await;
     if let Err(error) = watched {
         drop(working);
-        // In order, so that what waits is on the disk for the next run.
+        // Stopped cleanly, so that pending messages are on the disk for the next run.
         machine.stop().await?;
         return Err(error);
     }
     working.stop().await;
     let took = began.elapsed();
-    let tally = Totals::since(&store, &fetched.run, began_at).await?;
+    let totals = Totals::since(&store, &fetched.run, began_at).await?;
     let details = machine.cloud.dead_letter_details(&machine.resources.dead_letters).await?;
     machine.stop().await?;
 
-    println!("\n{}", report::table(&tally, &details));
+    println!("\n{}", report::table(&totals, &details));
     if let Some(read) = export::summary(&job)? {
         println!("{read}");
     }
-    if !tally.mailboxes.is_empty() {
-        let mailboxes = report::mailboxes(&tally, &places.mail, FOLDER);
-        println!("Mail, one folder a mailbox (copies of this run's items):\n{mailboxes}");
+    if !totals.mailboxes.is_empty() {
+        let mailboxes = report::mailboxes(&totals, &places.mail, FOLDER);
+        println!("Mail, one folder per mailbox (copies of this run's items):\n{mailboxes}");
     }
-    let Counters { available, items_in_flight, .. } = tally.counters;
+    let Counters { available, items_in_flight, .. } = totals.counters;
     let rate = available as f64 / took.as_secs_f64().max(0.001);
-    println!("{available} items in {:.1} s ({rate:.0} a second).", took.as_secs_f64());
-    println!("{}", next_steps(&job, &tally, &places));
+    println!("{available} items in {:.1} s ({rate:.0} per second).", took.as_secs_f64());
+    println!("{}", next_steps(&job, &totals, &places));
     if items_in_flight > 0 {
         bail!("{items_in_flight} items have neither an outcome nor a dead letter");
     }
@@ -147,14 +147,17 @@ pub async fn run(arguments: LocalArguments) -> anyhow::Result<()> {
 
 fn job(arguments: &LocalArguments, places: &Places) -> anyhow::Result<Job> {
     if let (Some(file), Some(owner), Some(zone)) = (&arguments.export, &arguments.owner, &arguments.zone) {
-        // Said before anything is started.
+        // Checked before anything is started.
         std::fs::File::open(file).with_context(|| format!("reading {}", file.display()))?;
         let date_order = arguments.date_order.clone();
         return Ok(Job::Export { file: file.clone(), owner: owner.clone(), zone: zone.clone(), date_order });
     }
-    // The sample's day is that of the first run: a second run finds the same items, and files none of them twice.
+    // The sample has the date of the first run, so that a second run finds the same items and files none of them twice.
     let now = match std::fs::read_to_string(&places.day) {
-        Ok(day) => day.trim().parse().with_context(|| format!("{} holds no time; delete it", places.day.display()))?,
+        Ok(day) => day
+            .trim()
+            .parse()
+            .with_context(|| format!("{} does not contain a time; delete it", places.day.display()))?,
         Err(_) => {
             let now = Timestamp::now();
             std::fs::write(&places.day, now.to_string())
@@ -184,7 +187,7 @@ fn job(arguments: &LocalArguments, places: &Places) -> anyhow::Result<Job> {
     Ok(arguments.items.map_or(Job::Sample { now }, |items| Job::Many { items, now }))
 }
 
-/// Puts into the machine what the job needs, and gives the event that starts it.
+/// Prepares the machine for the job, and returns the event that starts fetch.
 async fn prepare(
     job: &Job,
     machine: &Machine,
@@ -196,7 +199,7 @@ async fn prepare(
     }
     if !matches!(job, Job::Export { .. }) {
         let put = Put { key: keys::USER_MAP, bytes: user_map().into(), content_type: "text/csv", sha256: None };
-        // A map that somebody has mended stays.
+        // An existing map is kept: an operator may have fixed it.
         store.put(put, Condition::Absent).await?;
     }
     match job {
@@ -209,7 +212,7 @@ async fn prepare(
         Job::Sample { now } | Job::Many { now, .. } => {
             let ran_before = store.get(keys::CURSOR, 4096).await?.is_some();
             if ran_before {
-                eprint("The sample's day was fetched before. It is fetched again, and nothing may be filed twice.");
+                eprint("The sample was fetched before. It is fetched again, and no item is filed twice.");
                 return Ok(json!({"from": *now - 25.hours(), "to": now}));
             }
             Ok(
@@ -217,7 +220,7 @@ async fn prepare(
             )
         }
         Job::Export { file, owner, .. } => {
-            let name = file.file_name().and_then(|name| name.to_str()).context("the export's name is no UTF-8")?;
+            let name = file.file_name().and_then(|name| name.to_str()).context("the export's name is not UTF-8")?;
             let bytes = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
             let key = format!("{}{owner}/{name}", keys::INBOX);
             let content_type = "application/octet-stream";
@@ -231,7 +234,7 @@ async fn prepare(
                     Put { key: &keys::participants(&key), bytes: bytes.into(), content_type: "text/csv", sha256: None };
                 store.put(put, Condition::Always).await?;
             }
-            // The file was dropped just now, and the timer's window ends five minutes ago.
+            // The file was uploaded just now, and the default window ends five minutes ago.
             let now = Timestamp::now();
             Ok(json!({"from": now - 1.hour(), "to": now + 1.minute()}))
         }
@@ -243,7 +246,7 @@ fn eprint(line: &str) {
     eprintln!("{line}");
 }
 
-/// Shows the progress until the queues are empty.
+/// Shows progress until the queues are empty.
 async fn watch(machine: &Machine, fetched: &Fetched, places: &Places) -> anyhow::Result<()> {
     let bars = MultiProgress::new();
     let style = ProgressStyle::with_template("{prefix:8} {bar:40} {pos}/{len} {elapsed}")?;
@@ -264,36 +267,38 @@ async fn watch(machine: &Machine, fetched: &Fetched, places: &Places) -> anyhow:
         loop {
             tokio::time::sleep(Duration::from_millis(500)).await;
             let still = moved.get().0.elapsed();
-            let said = failures.read();
-            if (still > PATIENCE && !said.is_empty()) || still > LAST_PATIENCE {
-                return said.iter().map(|detail| format!("\n  {detail}")).collect::<String>();
+            let failure_details = failures.read();
+            if (still > STALL_LIMIT_AFTER_FAILURE && !failure_details.is_empty()) || still > STALL_LIMIT {
+                return failure_details.iter().map(|detail| format!("\n  {detail}")).collect::<String>();
             }
         }
     };
     let result = tokio::select! {
         drained = machine.drained(progress) => Ok(drained?),
-        said = stuck => Err(Some(said)),
+        failure_details = stuck => Err(Some(failure_details)),
         pressed = tokio::signal::ctrl_c() => pressed.map(|()| Err(None))?,
     };
     convert.abandon();
     import.abandon();
-    let said = match result {
+    let failure_details = match result {
         Ok(()) => return Ok(()),
-        Err(None) => bail!("interrupted; what is not filed yet waits on the queues, and the next run goes on with it"),
-        Err(Some(said)) => said,
+        Err(None) => {
+            bail!("interrupted; items that are not filed yet are on the queues, and the next run continues with them")
+        }
+        Err(Some(failure_details)) => failure_details,
     };
     let depth: u64 = moved.get().1.map(Depth::total).iter().sum();
     let logs = places.logs.display();
     bail!(
-        "{depth} messages wait on the queues and do not move; none is lost, and none became a dead letter for it.\n\
-         The functions say:{}\nFix it and run again. All that they say is in {logs}.",
-        if said.is_empty() { "\n  nothing that calls for an operator".to_owned() } else { said }
+        "{depth} messages are on the queues without progress; none is lost, and none became a dead letter for this.\n\
+         Failures that the functions reported:{}\nFix the cause and run again. The complete logs are in {logs}.",
+        if failure_details.is_empty() { "\n  none that an operator has to fix".to_owned() } else { failure_details }
     )
 }
 
-fn next_steps(job: &Job, tally: &Totals, places: &Places) -> String {
+fn next_steps(job: &Job, totals: &Totals, places: &Places) -> String {
     let mut text = String::from("\nNext:\n");
-    if let Some(address) = tally.mailboxes.keys().next() {
+    if let Some(address) = totals.mailboxes.keys().next() {
         text += &format!("  read it       mutt -R -f '{}'\n", places.mail.join(address).join(FOLDER).display());
     }
     match job {
@@ -307,6 +312,6 @@ fn next_steps(job: &Job, tally: &Totals, places: &Places) -> String {
             text += "  run it again  the same command             files nothing twice\n"
         }
     }
-    text += &format!("  what they said {}\n", places.logs.display());
+    text += &format!("  logs          {}\n", places.logs.display());
     text
 }

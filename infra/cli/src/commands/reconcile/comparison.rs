@@ -1,8 +1,8 @@
-//! The comparison itself.
+//! Compares the manifests with outcomes and dead letters.
 //!
-//! Work goes on while it is made, so the order matters: first each outcome; then, for those that are not filed, whether
-//! the queues are empty; then the letters; then their outcomes again. What was on a queue when an outcome was read first
-//! is decided when it is read again, or the queues were not seen empty.
+//! The functions may run during the comparison, so the order matters: first all outcomes are read; then, for items that are
+//! not filed, the depths of the queues; then the dead letters; then their outcomes again. An item that was on a queue when
+//! its outcome was read first is decided at the second read, or the queues were not empty.
 
 use std::{cell::Cell, collections::BTreeMap};
 
@@ -15,173 +15,177 @@ use serde::Serialize;
 
 use super::{
     coverage::Coverage,
-    deep_check::{Custodian, Custody, Deep},
-    duplicates::{ItemHash, RunAt, RunPlaces, Seen, Sighting},
+    dead_letters::{DiscardedCopies, QueuedDeadLetters},
+    deep_check::{DeepCheck, DeepFindings, DeepOptions},
     incidents::{Incident, incidents},
-    letters::{Discards, Waiting},
-    runs::{Runs, Short},
+    runs::{Runs, ShortManifest},
+    seen_items::{ItemHash, ItemState, RunIndex, RunIndexes, SeenItems},
 };
 use crate::{
-    commands::dead_letters::{Letters, LettersError, Why as LetterWhy},
+    commands::dead_letters::{DeadLetterQueue, DeadLetterQueueError, DeadLetterReason},
     connection::Connection,
 };
 use ledger::{
-    entries::{self, AT_ONCE, Account, AccountError, account},
-    totals::{Place, Told, copies},
+    entries::{self, CONCURRENT_READS, EntryOutcome, LedgerReadError, entry_outcome},
+    totals::{ManifestEntry, Place, copies},
 };
 
-/// Which items, and how closely.
+/// Items to compare, and checks to make.
 #[derive(Clone, Copy)]
 pub struct Scope<'a> {
-    /// Runs that began then or later are compared, and archived times from then on have to be fetched. By default from the
-    /// first run's window on.
+    /// Start of the period: runs that began then or later are compared, and archived times from then on have to be fetched.
+    /// By default the start of the first run's window.
     pub from: Option<Timestamp>,
-    /// Runs that began before, and archived times before. By default all, until now.
+    /// End of the period, exclusive. By default now.
     pub to: Option<Timestamp>,
     /// The options that name the deployment, for the commands in the result: see [`Deployment::options`].
     ///
     /// [`Deployment::options`]: crate::connection::Deployment::options
     pub options: &'a str,
-    /// Whether, and how, stored messages are read and mailboxes asked.
-    pub deep: Option<&'a Deep>,
-    /// How long after a page of a manifest was written its items may not be on the queue yet, where the run does not say
-    /// that it has ended: `fetch` writes first and queues then, so as long as it may run. Zero where no `fetch` can be
-    /// running.
+    /// Settings of the deep check; `None` skips it.
+    pub deep: Option<&'a DeepOptions>,
+    /// How long items of a manifest page may not be on the queue yet, where the run has not recorded its end: `fetch` writes
+    /// a page before it queues its items. Zero where no `fetch` can be running.
     pub queueing: SignedDuration,
 }
 
-/// The longest that `fetch` runs, Lambda's own limit.
-pub const FETCH: SignedDuration = SignedDuration::from_mins(15);
+/// Maximum duration of a run: Lambda's limit.
+pub const MAX_FETCH_DURATION: SignedDuration = SignedDuration::from_mins(15);
 
-/// What the comparison came to. Each item counts once, in however many runs it was listed.
+/// Result of the comparison. Each item counts once, regardless of how many runs listed it.
 #[derive(Debug, Default, Serialize)]
 pub struct Reconciled {
-    /// Runs that were looked at.
+    /// Number of compared runs.
     pub runs: u64,
-    /// Items that they listed.
+    /// Number of items that they listed.
     pub items: u64,
-    /// Filed in every mailbox that they belong in.
+    /// Items that are filed in all of their mailboxes.
     pub filed: u64,
-    /// Dead letters that are in the queue, by reason; `retries-exhausted` where SQS itself moved the
-    /// task there, as it is told of letters.
+    /// Dead letters in the queue, by reason; `retries-exhausted` where SQS moved the task.
     pub waiting: BTreeMap<String, u64>,
-    /// Letters that an operator has discarded; the bucket has their copies.
+    /// Dead letters that an operator has discarded; the bucket has their copies.
     pub discarded: u64,
-    /// Not decided yet: work goes on.
+    /// Undecided items: a function may process them.
     pub undecided: u64,
-    /// Of those: items that lack the copy of a participant who is expected to have a mailbox, or whose lookup is undecided.
+    /// Those undecided items that lack the copy of a participant who is expected to have a mailbox, or whose lookup is
+    /// undecided.
     pub incomplete: Vec<Incomplete>,
-    /// Nowhere.
+    /// Items without a copy, a dead letter or a task.
     pub missing: Vec<Missing>,
-    /// What became of messages and copies; empty unless that was asked for.
+    /// Findings of the deep check; empty where it was not requested.
     #[serde(flatten)]
-    pub custody: Custody,
-    /// Pages that are gone from a manifest, so that nobody knows what they listed.
+    pub deep_findings: DeepFindings,
+    /// Missing pages of manifests: the items that they listed are unknown.
     pub lost_pages: Vec<String>,
-    /// Runs whose manifest does not list what they say they have queued, though no page is gone.
-    pub short: Vec<Short>,
-    /// Whether the windows of the runs cover the period.
+    /// Runs whose manifest lists another number of items than the run has queued, though no page is missing.
+    pub short: Vec<ShortManifest>,
+    /// Windows of the runs, compared with the period.
     pub coverage: Coverage,
     /// Deliveries of a capture vendor in the period that are not what their manifests say.
     pub incidents: Vec<Incident>,
 }
 
-/// An item that is filed for some of its participants at most, and waits for the mailboxes of others.
+/// An item that lacks the copies of some of its participants.
 #[derive(Debug, Clone, Serialize)]
 pub struct Incomplete {
-    /// The name of the item in logs and objects.
+    /// Key of the item in logs and objects.
     pub key: String,
-    /// The first run that listed it.
     pub run: RunId,
-    /// Copies that it has.
+    /// Number of copies that are filed.
     pub filed: u64,
-    /// The participants whose copies are missing, and why.
+    /// The participants whose copies are missing, with reasons.
     pub missing: Vec<MissingParticipant>,
 }
 
-/// An item that is nowhere.
+/// An item without a copy, a dead letter or a task.
 #[derive(Debug, Clone, Serialize)]
 pub struct Missing {
-    /// Its id and its archived time, as the source wrote them.
+    /// Id and archived time as the source wrote them.
     #[serde(flatten)]
     pub listed: Listed,
-    /// What logs and objects call it.
+    /// Key of the item in logs and objects.
     pub key: String,
-    /// The first run that listed it.
+    /// First run that listed the item.
     pub run: RunId,
-    /// What is known of it.
-    pub why: Why,
+    #[serde(rename = "why")]
+    pub cause: MissingCause,
 }
 
-/// What is known of a missing item.
+/// Evidence about a missing item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Why {
-    /// It has no outcome.
+pub enum MissingCause {
+    /// The item has no outcome.
     NoOutcome,
-    /// Its outcome says that it is a dead letter, and there is no such letter.
-    LetterGone,
-    /// Its outcome says that it is not filed everywhere, and nobody works on it.
+    /// The outcome records a dead letter that does not exist.
+    #[serde(rename = "letter-gone")]
+    DeadLetterGone,
+    /// The outcome is incomplete, and no function processes the item.
     Unfinished,
 }
 
-/// Why the comparison could not be made.
+/// Error of the comparison.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
-    /// Manifests and outcomes.
+    /// A manifest or an outcome cannot be read.
     #[error(transparent)]
-    Account(#[from] AccountError),
-    /// The bucket.
+    Ledger(#[from] LedgerReadError),
+    /// A request to the bucket failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The queues.
+    /// A request to a queue failed.
     #[error(transparent)]
-    Queue(#[from] LettersError),
+    Queue(#[from] DeadLetterQueueError),
 }
 
-/// An item that was not filed when its outcome was read first.
-struct Open {
+/// An item that was not filed at the first read of its outcome.
+struct OpenItem {
     run: RunId,
-    /// The place of that run.
-    first: Option<RunAt>,
+    /// Index of that run.
+    first: Option<RunIndex>,
     listed: Listed,
-    /// Whether `fetch` may not have queued it yet.
+    /// Whether `fetch` may not have queued the item yet.
     recent: bool,
-    /// The runs that listed it again.
-    again: Vec<RunAt>,
+    /// Further runs that listed the item.
+    again: Vec<RunIndex>,
 }
 
-impl Open {
-    /// When the last of the runs began that list it.
-    fn listed_last(&self, runs: &Runs) -> Timestamp {
+impl OpenItem {
+    /// Returns the start of the last run that lists the item.
+    fn last_listed(&self, runs: &Runs) -> Timestamp {
         let all = self.again.iter().chain(&self.first).filter_map(|at| at.run(runs));
         all.map(|run| run.began).max().unwrap_or(Timestamp::MIN)
     }
 
-    /// Tells every entry that names it: one with what became of the item, at the run that it counts at; at the others it
-    /// is listed again.
-    fn tell(&self, runs: &Runs, outcome: Option<&Outcome>, place: Place, tell: &mut impl FnMut(&Told<'_>)) {
-        let told = Told { run: &self.run, listed: &self.listed, outcome, place };
-        tell(&told);
-        let mut counts_at = told.counts_elsewhere();
+    /// Reports every entry that names the item: the entry of the run at which it counts with the outcome, the others as
+    /// duplicates.
+    fn report_entries(
+        &self,
+        runs: &Runs,
+        outcome: Option<&Outcome>,
+        place: Place,
+        report: &mut impl FnMut(&ManifestEntry<'_>),
+    ) {
+        let entry = ManifestEntry { run: &self.run, listed: &self.listed, outcome, place };
+        report(&entry);
+        let mut counts_at = entry.counts_elsewhere();
         for run in self.again.iter().filter_map(|at| at.run(runs)).map(|run| &run.id) {
             if counts_at == Some(run) {
                 counts_at = None;
-                tell(&Told { run, ..told });
+                report(&ManifestEntry { run, ..entry });
             } else {
-                tell(&Told { run, outcome: None, place: Place::Again(copies(outcome)), ..told });
+                report(&ManifestEntry { run, outcome: None, place: Place::Again(copies(outcome)), ..entry });
             }
         }
     }
 }
 
-/// How many items that are not filed are decided, before their messages and copies are looked at.
-const DECIDED_AT_ONCE: usize = 1_000;
+/// Number of items that are not filed and are decided together.
+const DECIDE_BATCH_ITEMS: usize = 1_000;
 
 impl Reconciled {
-    /// Compares the manifests with outcomes and dead letters, and changes nothing. `progress` is told how many items were
-    /// looked at, and how many copies were asked for. Beside the items that are not filed it keeps some 50 bytes an item
-    /// in memory.
+    /// Compares the manifests with outcomes and dead letters; changes nothing. `progress` receives the numbers of compared
+    /// items and checked copies. Needs about 50 bytes of memory per filed item.
     ///
     /// # Errors
     /// [`ReconcileError`].
@@ -195,9 +199,9 @@ impl Reconciled {
         Self::of_runs(connection, &runs, scope, progress, |_| {}).await
     }
 
-    /// The same for runs that were looked up before. `tell` is told every entry of their manifests once, with its place:
-    /// of the entries that name an item, the one of the run that its outcome names has what became of it. Entries of items
-    /// that are not filed come last.
+    /// Compares runs that were listed before. `report` is called once for every entry of their manifests: of the entries that
+    /// name one item, the entry of the run that the outcome names carries the outcome. Entries of items that are not filed
+    /// come last.
     ///
     /// # Errors
     /// [`ReconcileError`].
@@ -206,10 +210,10 @@ impl Reconciled {
         runs: &Runs,
         scope: Scope<'_>,
         progress: impl Fn(u64, u64),
-        mut tell: impl FnMut(&Told<'_>),
+        mut report: impl FnMut(&ManifestEntry<'_>),
     ) -> Result<Self, ReconcileError> {
         let store = &connection.store;
-        let mut books = Self {
+        let mut reconciled = Self {
             runs: runs.runs.len() as u64,
             lost_pages: runs.lost_pages(),
             coverage: Coverage::of_runs(runs, (scope.from, scope.to), scope.queueing, Timestamp::now(), scope.options),
@@ -217,15 +221,15 @@ impl Reconciled {
                 .await?,
             ..Self::default()
         };
-        let (items, asked_for) = (Cell::new(0), Cell::new(0));
-        let copy_asked_for = || {
-            asked_for.set(asked_for.get() + 1);
-            progress(items.get(), asked_for.get());
+        let (items, copies_checked) = (Cell::new(0), Cell::new(0));
+        let copy_checked = || {
+            copies_checked.set(copies_checked.get() + 1);
+            progress(items.get(), copies_checked.get());
         };
-        let mut custodian = scope.deep.map(|deep| Custodian::new(store, deep, &copy_asked_for));
-        let places = RunPlaces::of(runs);
-        let mut seen = Seen::default();
-        let mut open: Vec<Open> = Vec::new();
+        let mut deep_check = scope.deep.map(|deep| DeepCheck::new(store, deep, &copy_checked));
+        let places = RunIndexes::of(runs);
+        let mut seen = SeenItems::default();
+        let mut open: Vec<OpenItem> = Vec::new();
         for run in &runs.runs {
             let (id, here) = (&run.id, places.get(&run.id));
             let mut lines = 0;
@@ -234,137 +238,145 @@ impl Reconciled {
                 lines += listed.len() as u64;
                 let (first, again): (Vec<_>, Vec<_>) =
                     listed.into_iter().partition(|listed| seen.is_new(ItemHash::of(&listed.item)));
-                books.items += first.len() as u64;
+                reconciled.items += first.len() as u64;
                 let recent = !run.has_ended() && page.written + scope.queueing > Timestamp::now();
-                let read =
-                    |listed: Listed| async move { Ok::<_, AccountError>((account(store, id, &listed).await?, listed)) };
-                let mut accounts = stream::iter(first).map(read).buffer_unordered(AT_ONCE);
+                let read = |listed: Listed| async move {
+                    Ok::<_, LedgerReadError>((entry_outcome(store, id, &listed).await?, listed))
+                };
+                let mut outcomes = stream::iter(first).map(read).buffer_unordered(CONCURRENT_READS);
                 let mut filed = Vec::new();
-                while let Some((account, listed)) = accounts.try_next().await? {
+                while let Some((entry_outcome, listed)) = outcomes.try_next().await? {
                     let item = ItemHash::of(&listed.item);
-                    match account {
-                        Account::Outcome(stored) if stored.outcome.is_complete() => {
+                    match entry_outcome {
+                        EntryOutcome::Found(stored) if stored.outcome.is_complete() => {
                             let StoredOutcome { outcome, key, .. } = *stored;
-                            let told = Told { run: id, listed: &listed, outcome: Some(&outcome), place: Place::Filed };
-                            tell(&told);
-                            let counts_at = told.counts_elsewhere().and_then(|run| places.get(run));
+                            let entry = ManifestEntry {
+                                run: id,
+                                listed: &listed,
+                                outcome: Some(&outcome),
+                                place: Place::Filed,
+                            };
+                            report(&entry);
+                            let counts_at = entry.counts_elsewhere().and_then(|run| places.get(run));
                             let copies = u32::try_from(copies(Some(&outcome))).unwrap_or(u32::MAX);
-                            seen.note(item, Sighting::Filed { copies, counts_at });
-                            books.filed += 1;
-                            if custodian.is_some() {
+                            seen.record(item, ItemState::Filed { copies, counts_at });
+                            reconciled.filed += 1;
+                            if deep_check.is_some() {
                                 filed.push((key, outcome));
                             }
                         }
                         _ => {
-                            seen.note(item, Sighting::Open(u32::try_from(open.len()).unwrap_or(u32::MAX)));
-                            open.push(Open { run: id.clone(), first: here, listed, recent, again: Vec::new() });
+                            seen.record(item, ItemState::Open(u32::try_from(open.len()).unwrap_or(u32::MAX)));
+                            open.push(OpenItem { run: id.clone(), first: here, listed, recent, again: Vec::new() });
                         }
                     }
                 }
-                items.set(books.items);
-                if let Some(custodian) = &mut custodian {
-                    custodian.look(&filed).await?;
+                items.set(reconciled.items);
+                if let Some(deep_check) = &mut deep_check {
+                    deep_check.check(&filed).await?;
                 }
                 let mut counted_here = Vec::new();
                 for listed in again {
                     let item = ItemHash::of(&listed.item);
                     match seen.get(item) {
-                        // Told when it is decided where the item is.
-                        Some(Sighting::Open(at)) => {
+                        // Reported when the item is decided.
+                        Some(ItemState::Open(at)) => {
                             if let Some(open) = open.get_mut(at as usize) {
                                 open.again.extend(here);
                             }
                         }
-                        Some(Sighting::Filed { copies, counts_at }) if counts_at.is_some() && counts_at == here => {
-                            seen.note(item, Sighting::Filed { copies, counts_at: None });
+                        Some(ItemState::Filed { copies, counts_at }) if counts_at.is_some() && counts_at == here => {
+                            seen.record(item, ItemState::Filed { copies, counts_at: None });
                             counted_here.push(listed);
                         }
-                        Some(Sighting::Filed { copies, .. }) => {
+                        Some(ItemState::Filed { copies, .. }) => {
                             let place = Place::Again(copies.into());
-                            tell(&Told { run: id, listed: &listed, outcome: None, place });
+                            report(&ManifestEntry { run: id, listed: &listed, outcome: None, place });
                         }
                         None => {}
                     }
                 }
-                // Their outcomes were read at an earlier run, and are too many to be kept.
-                let mut accounts = stream::iter(counted_here).map(read).buffer_unordered(AT_ONCE);
-                while let Some((account, listed)) = accounts.try_next().await? {
-                    let (outcome, place) = match account {
-                        Account::Outcome(stored) => (Some(stored.outcome), Place::Filed),
-                        Account::Nothing | Account::NoTask => (None, Place::Again(1)),
+                // The outcomes of an earlier run are too many to be kept in memory.
+                let mut outcomes = stream::iter(counted_here).map(read).buffer_unordered(CONCURRENT_READS);
+                while let Some((entry_outcome, listed)) = outcomes.try_next().await? {
+                    let (outcome, place) = match entry_outcome {
+                        EntryOutcome::Found(stored) => (Some(stored.outcome), Place::Filed),
+                        EntryOutcome::Absent | EntryOutcome::InvalidTask => (None, Place::Again(1)),
                     };
-                    tell(&Told { run: id, listed: &listed, outcome: outcome.as_ref(), place });
+                    report(&ManifestEntry { run: id, listed: &listed, outcome: outcome.as_ref(), place });
                 }
-                progress(items.get(), asked_for.get());
+                progress(items.get(), copies_checked.get());
             }
-            books.short.extend(run.short(lines));
+            reconciled.short.extend(run.short(lines));
         }
         if !open.is_empty() {
-            books.decide(connection, (runs, open), custodian.as_mut(), tell).await?;
+            reconciled.decide(connection, (runs, open), deep_check.as_mut(), report).await?;
         }
-        books.custody = custodian.map(Custodian::close).unwrap_or_default();
-        Ok(books)
+        reconciled.deep_findings = deep_check.map(DeepCheck::close).unwrap_or_default();
+        Ok(reconciled)
     }
 
-    /// Whether every item is where it should be, as far as that is decided.
+    /// Returns whether no problem was found, as far as items are decided.
     pub fn is_sound(&self) -> bool {
-        let custody = &self.custody;
-        let whole = custody.damaged.is_empty() && custody.not_in_mailbox.is_empty() && custody.duplicates.is_empty();
+        let deep_findings = &self.deep_findings;
+        let deep_check_passed = deep_findings.damaged.is_empty()
+            && deep_findings.not_in_mailbox.is_empty()
+            && deep_findings.duplicates.is_empty();
         self.missing.is_empty()
-            && whole
+            && deep_check_passed
             && self.lost_pages.is_empty()
             && self.short.is_empty()
             && self.coverage.is_contiguous()
             && self.incidents.is_empty()
     }
 
-    /// Whether nothing is left to be seen: no item is on its way, and every mailbox that was to be asked was.
+    /// Returns whether all items are decided and all mailboxes were checked.
     pub fn is_decided(&self) -> bool {
-        self.undecided == 0 && self.custody.not_asked.is_empty() && self.coverage.is_decided()
+        self.undecided == 0 && self.deep_findings.unchecked_mailboxes.is_empty() && self.coverage.is_decided()
     }
 
     async fn decide(
         &mut self,
         connection: &Connection,
-        (runs, open): (&Runs, Vec<Open>),
-        mut custodian: Option<&mut Custodian<'_>>,
-        mut tell: impl FnMut(&Told<'_>),
+        (runs, open): (&Runs, Vec<OpenItem>),
+        mut deep_check: Option<&mut DeepCheck<'_>>,
+        mut report: impl FnMut(&ManifestEntry<'_>),
     ) -> Result<(), ReconcileError> {
-        let signs = Signs::read(connection).await?;
+        let queue_state = QueueState::read(connection).await?;
         let store = &connection.store;
-        let again = |open: Open| async move {
-            let account = account(store, &open.run, &open.listed).await?;
-            Ok::<_, AccountError>((open, account))
+        let again = |open: OpenItem| async move {
+            let entry_outcome = entry_outcome(store, &open.run, &open.listed).await?;
+            Ok::<_, LedgerReadError>((open, entry_outcome))
         };
         let mut open = open.into_iter().peekable();
         while open.peek().is_some() {
-            let some: Vec<_> = open.by_ref().take(DECIDED_AT_ONCE).collect();
-            let mut accounts = stream::iter(some).map(again).buffered(AT_ONCE);
-            let mut looked_at = Vec::new();
-            while let Some((open, account)) = accounts.try_next().await? {
-                let (key, outcome) = match account {
-                    Account::Outcome(stored) => (Some(stored.key), Some(stored.outcome)),
-                    Account::Nothing | Account::NoTask => (None, None),
+            let some: Vec<_> = open.by_ref().take(DECIDE_BATCH_ITEMS).collect();
+            let mut outcomes = stream::iter(some).map(again).buffered(CONCURRENT_READS);
+            let mut processed = Vec::new();
+            while let Some((open, entry_outcome)) = outcomes.try_next().await? {
+                let (key, outcome) = match entry_outcome {
+                    EntryOutcome::Found(stored) => (Some(stored.key), Some(stored.outcome)),
+                    EntryOutcome::Absent | EntryOutcome::InvalidTask => (None, None),
                 };
-                let place = signs.place(store, runs, &open, outcome.as_ref()).await?;
-                open.tell(runs, outcome.as_ref(), place, &mut tell);
-                let Open { run, listed, .. } = open;
+                let place = queue_state.place(store, runs, &open, outcome.as_ref()).await?;
+                open.report_entries(runs, outcome.as_ref(), place, &mut report);
+                let OpenItem { run, listed, .. } = open;
                 self.count(place, (run, listed), outcome.as_ref());
-                looked_at.extend(key.filter(|_| custodian.is_some()).zip(outcome));
+                processed.extend(key.filter(|_| deep_check.is_some()).zip(outcome));
             }
-            if let Some(custodian) = &mut custodian {
-                custodian.look(&looked_at).await?;
+            if let Some(deep_check) = &mut deep_check {
+                deep_check.check(&processed).await?;
             }
         }
         Ok(())
     }
 
-    /// Counts an item that was not filed when its outcome was read first.
+    /// Counts an item that was not filed at the first read of its outcome.
     fn count(&mut self, place: Place, (run, listed): (RunId, Listed), outcome: Option<&Outcome>) {
         match place {
             Place::Filed | Place::Again(_) => self.filed += 1,
             Place::Waiting(reason) => {
-                let reason = reason.map_or(LetterWhy::RetriesExhausted.as_str(), model::Reason::as_str);
+                let reason = reason.map_or(DeadLetterReason::RetriesExhausted.as_str(), model::Reason::as_str);
                 *self.waiting.entry(reason.to_owned()).or_default() += 1;
             }
             Place::Discarded(_) => self.discarded += 1,
@@ -376,60 +388,60 @@ impl Reconciled {
                 }
             }
             Place::Missing => {
-                let why = match outcome.map(|outcome| outcome.dead_letter) {
-                    None => Why::NoOutcome,
-                    Some(Some(_)) => Why::LetterGone,
-                    Some(None) => Why::Unfinished,
+                let cause = match outcome.map(|outcome| outcome.dead_letter) {
+                    None => MissingCause::NoOutcome,
+                    Some(Some(_)) => MissingCause::DeadLetterGone,
+                    Some(None) => MissingCause::Unfinished,
                 };
                 let key = ItemHash::of(&listed.item).hex();
-                self.missing.push(Missing { listed, key, run, why });
+                self.missing.push(Missing { listed, key, run, cause });
             }
         }
     }
 }
 
-/// Where an item is that is not filed: what the queues and the discarded letters say.
-struct Signs {
-    /// Whether anything is on the two queues.
+/// State of the queues and of the discarded dead letters.
+struct QueueState {
+    /// Whether a task may be on one of the two queues.
     busy: bool,
-    letters: Waiting,
-    discards: Discards,
+    dead_letters: QueuedDeadLetters,
+    discards: DiscardedCopies,
 }
 
-impl Signs {
+impl QueueState {
     async fn read(connection: &Connection) -> Result<Self, ReconcileError> {
-        let queues = Letters::of(connection);
-        // In the order of the work: what leaves the first is on the second before.
+        let queues = DeadLetterQueue::of(connection);
+        // In the order of processing: a task is on the import queue before it leaves the convert queue.
         let mut busy = false;
         for url in [&connection.queues.convert, &connection.queues.import] {
             busy |= queues.depth(url).await?.iter().any(|count| *count > 0);
         }
-        let letters = Waiting::read(connection).await?;
-        Ok(Self { busy, letters, discards: Discards::list(&connection.store).await? })
+        let dead_letters = QueuedDeadLetters::read(connection).await?;
+        Ok(Self { busy, dead_letters, discards: DiscardedCopies::list(&connection.store).await? })
     }
 
-    /// Where it is, as its outcome stands after these signs were read.
+    /// Returns the place of an item, by its outcome as read after this state.
     async fn place(
         &self,
         store: &Store,
         runs: &Runs,
-        open: &Open,
+        open: &OpenItem,
         outcome: Option<&Outcome>,
     ) -> Result<Place, StoreError> {
         let hash = ItemHash::of(&open.listed.item);
         let reason = || {
-            let letter = outcome.and_then(|outcome| outcome.dead_letter);
-            reason(letter, &open.run, &open.listed)
+            let dead_letter = outcome.and_then(|outcome| outcome.dead_letter);
+            reason(dead_letter, &open.run, &open.listed)
         };
-        let claimed = outcome.and_then(|outcome| outcome.claim.as_ref());
-        let worked_on = claimed.is_some_and(|claim| claim.until > Timestamp::now());
+        let lease = outcome.and_then(|outcome| outcome.claim.as_ref());
+        let is_leased = lease.is_some_and(|lease| lease.until > Timestamp::now());
         Ok(if outcome.is_some_and(Outcome::is_complete) {
             Place::Filed
-        } else if self.letters.items.contains(&hash) {
+        } else if self.dead_letters.items.contains(&hash) {
             Place::Waiting(reason())
-        } else if self.busy || worked_on || open.recent || !self.letters.whole {
+        } else if self.busy || is_leased || open.recent || !self.dead_letters.complete {
             Place::InFlight
-        } else if self.discards.cover(store, hash, outcome, open.listed_last(runs)).await? {
+        } else if self.discards.cover(store, hash, outcome, open.last_listed(runs)).await? {
             Place::Discarded(reason())
         } else {
             Place::Missing
@@ -437,10 +449,11 @@ impl Signs {
     }
 }
 
-/// Why a letter waits. An entry that is no task has no outcome that could say so; what SQS moved has no reason.
-fn reason(letter: Option<DeadLettered>, run: &RunId, listed: &Listed) -> Option<model::Reason> {
-    match letter {
-        Some(letter) => Some(letter.reason),
+/// Returns the reason of a dead letter. An entry that is not a valid task has no outcome that records one; a message that SQS
+/// moved has no reason.
+fn reason(dead_letter: Option<DeadLettered>, run: &RunId, listed: &Listed) -> Option<model::Reason> {
+    match dead_letter {
+        Some(dead_letter) => Some(dead_letter.reason),
         None => entries::item_keys(run, listed).is_none().then_some(model::Reason::TaskMalformed),
     }
 }

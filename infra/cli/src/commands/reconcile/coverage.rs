@@ -1,8 +1,8 @@
-//! Whether the windows of complete runs cover a period of archived times without a gap.
+//! Checks that the windows of complete runs cover a period of archived times without a gap.
 //!
-//! Every run records its window before it lists anything. A time counts as fetched where a run that completed, or that
-//! came past it, has it in its window. Everything else in the period is a gap, or not due yet: a run is at work on it, or
-//! it is younger than a day and the next run continues there.
+//! Every run records its window before it lists anything. A time counts as fetched where it is in the part of a window that a
+//! run has fetched. Any other time is a gap, or pending: a run is fetching it, or it is younger than a day and the next run
+//! continues there.
 
 use std::fmt;
 
@@ -13,29 +13,28 @@ use serde::Serialize;
 use super::runs::{Run, Runs};
 use crate::connection::backfill_command;
 
-/// After so long without a complete run, what the archive received since is overdue: the default schedule's day, and what
-/// a run takes.
+/// Archived times are overdue this long after the last complete run: the default schedule's day and the duration of a run.
 const OVERDUE: SignedDuration = SignedDuration::from_hours(25);
 
-/// The most unfinished runs that a gap names.
+/// Limit of unfinished runs that a gap names.
 const NAMED_RUNS_MAX: usize = 5;
 
-/// What was examined, and what of it nobody fetched.
+/// The examined period, and the parts of it that were not fetched.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Coverage {
     /// Start of the period, in archived times. `None` where no run has recorded a window and no period was named.
     pub from: Option<Timestamp>,
     /// End of the period, exclusive.
     pub to: Option<Timestamp>,
-    /// Runs whose windows cover it.
+    /// Number of runs whose windows cover the period.
     pub complete_runs: u64,
-    /// Runs without a readable record: what they fetched cannot be proven.
+    /// Number of runs without a readable record: the times that they fetched cannot be proven.
     pub unrecorded_runs: u64,
     /// Parts that no run fetched.
     pub gaps: Vec<Gap>,
     /// Parts that are not fetched and not overdue.
     pub pending: Vec<Pending>,
-    /// Whether a part that is pending was asked for by name, or a run is at work on it.
+    /// Whether a pending part belongs to a named period, or a run is fetching it.
     #[serde(skip)]
     pub(super) undecided: bool,
 }
@@ -47,9 +46,9 @@ pub struct Gap {
     pub from: Timestamp,
     /// Exclusive.
     pub to: Timestamp,
-    /// Runs that began to fetch it and did not complete.
+    /// Runs that started to fetch it and did not complete.
     pub unfinished_runs: Vec<RunId>,
-    /// The command that closes it.
+    /// Command that closes the gap.
     pub command: String,
 }
 
@@ -60,11 +59,11 @@ pub struct Pending {
     pub from: Timestamp,
     /// Exclusive.
     pub to: Timestamp,
-    /// Whether a run is at work on it; otherwise the next run continues there.
+    /// Whether a run is fetching it; otherwise the next run continues there.
     pub running: bool,
 }
 
-/// The window of a run, and how much of it the run fetched.
+/// Window of a run, and the part of it that was fetched.
 #[derive(Debug, Clone)]
 struct RunWindow {
     run: RunId,
@@ -74,7 +73,7 @@ struct RunWindow {
 }
 
 impl RunWindow {
-    /// `longest_run`: a run that has not ended is at work for so long, and was ended from outside after that.
+    /// `longest_run`: how long a run without a recorded end counts as running; after that it was terminated.
     fn of(run: &Run, longest_run: SignedDuration, now: Timestamp) -> Option<Self> {
         let RunRecord { from, to, complete, ended, reached, .. } = run.record.clone()?;
         let window = Window::between(from, to).ok()?;
@@ -109,7 +108,7 @@ impl Coverage {
         let Some(from) = from.or_else(|| windows.iter().map(|run| run.window.from).min()) else {
             return Self { unrecorded_runs, ..Self::default() };
         };
-        // Nobody reads fractions of a second in a command.
+        // Whole seconds keep the commands short.
         let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
         let end = to.unwrap_or(now).min(now);
         let fetched = |run: &RunWindow| run.fetched_until.and_then(|to| Window::between(run.window.from, to).ok());
@@ -117,20 +116,20 @@ impl Coverage {
             windows.iter().filter_map(fetched).filter(|window| window.from < end && from < window.to).count() as u64;
         let mut coverage = Self { from: Some(from), to: Some(end), complete_runs, unrecorded_runs, ..Self::default() };
         if let (Some(to), true) = (to, from >= end) {
-            // A period that is yet to come.
+            // A period in the future.
             coverage.pending.push(Pending { from, to, running: false });
             coverage.undecided = true;
             return coverage;
         }
         let running = || windows.iter().filter(|run| run.running).map(|run| run.window);
         let not_fetched = without(Window::between(from, end).ok().into_iter(), windows.iter().filter_map(fetched));
-        let nobody_at_work = without(not_fetched.iter().copied(), running());
-        for part in without(not_fetched.into_iter(), nobody_at_work.iter().copied()) {
+        let without_run = without(not_fetched.iter().copied(), running());
+        for part in without(not_fetched.into_iter(), without_run.iter().copied()) {
             coverage.pending.push(Pending { from: part.from, to: part.to, running: true });
             coverage.undecided = true;
         }
         let last = windows.iter().filter_map(|run| run.fetched_until).chain(running().map(|window| window.to)).max();
-        for part in nobody_at_work {
+        for part in without_run {
             let continues = part.to == end && last.is_some_and(|last| last <= part.from);
             if continues && last.is_some_and(|last| now.duration_since(last) <= OVERDUE) {
                 coverage.pending.push(Pending { from: part.from, to: part.to, running: false });
@@ -142,17 +141,17 @@ impl Coverage {
         coverage
     }
 
-    /// Whether something was examined and nothing in it is overdue.
+    /// Returns whether a period was examined and none of it is overdue.
     pub fn is_contiguous(&self) -> bool {
         self.from.is_some() && self.gaps.is_empty()
     }
 
-    /// Says in sentences what was examined and what is not fetched yet; the gaps say themselves what they are.
+    /// Describes the examined period and the pending parts in sentences; gaps have their own `Display`.
     pub fn sentences(&self) -> Vec<String> {
         let (Some(from), Some(to)) = (self.from, self.to) else {
             return vec![
-                "No run has recorded a window: nothing was examined, and nothing is proven to be fetched. Is the schedule \
-                 enabled, and does fetch start? archiver doctor looks"
+                "No run has recorded a window: nothing was examined, and nothing is proven to be fetched. Check the schedule \
+                 and the start of fetch with archiver doctor"
                     .to_owned(),
             ];
         };
@@ -170,7 +169,7 @@ impl Coverage {
         });
         for Pending { from, to, running } in &self.pending {
             sentences.push(if *running {
-                format!("A run is at work on archived times from {from} to {to}")
+                format!("A run is fetching archived times from {from} to {to}")
             } else {
                 format!("Not fetched yet: archived times from {from} on; the next run continues there")
             });
@@ -184,7 +183,7 @@ impl Coverage {
         sentences
     }
 
-    /// Whether no run is at work on the period, and the named end of the period is fetched.
+    /// Returns whether no run is fetching part of the period, and the named end of the period is fetched.
     pub fn is_decided(&self) -> bool {
         !self.undecided
     }
@@ -211,7 +210,7 @@ impl fmt::Display for Gap {
     }
 }
 
-/// Returns what is left of some windows without others.
+/// Subtracts windows from others.
 fn without(windows: impl Iterator<Item = Window>, others: impl Iterator<Item = Window>) -> Vec<Window> {
     let mut others: Vec<_> = others.collect();
     others.sort_unstable_by_key(|other| other.from);
@@ -239,30 +238,30 @@ mod tests {
 
     const OPTIONS: &str = " --stack wa";
 
-    /// How a run went.
-    enum Went {
+    /// Progress of a run.
+    enum Progress {
         Complete,
         Until(&'static str),
-        Nowhere,
+        Failed,
         Running,
     }
 
-    fn run(from: &str, to: &str, went: Went) -> RunWindow {
+    fn run(from: &str, to: &str, progress: Progress) -> RunWindow {
         let window = Window::between(at(from), at(to)).unwrap();
         let began = window.to + Window::MARGIN;
         let id = RunId::new(began, RunKind::Daily, from);
         let mut record = RunRecord::begun(id.clone(), window);
-        match went {
-            Went::Complete => (record.complete, record.ended) = (true, Some(began)),
-            Went::Until(reached) => (record.reached, record.ended) = (Some(at(reached)), Some(began)),
-            Went::Nowhere => record.ended = Some(began),
-            Went::Running => {}
+        match progress {
+            Progress::Complete => (record.complete, record.ended) = (true, Some(began)),
+            Progress::Until(reached) => (record.reached, record.ended) = (Some(at(reached)), Some(began)),
+            Progress::Failed => record.ended = Some(began),
+            Progress::Running => {}
         }
         let run = Run { id, began, record: Some(record), pages: Vec::new() };
         RunWindow::of(&run, SignedDuration::from_mins(15), began + SignedDuration::from_mins(1)).unwrap()
     }
 
-    /// The gaps of a period, and what is pending in it.
+    /// Returns the gaps and the pending parts of a period.
     fn examine(windows: &[RunWindow], from: Option<&str>, to: Option<&str>, now: &str) -> (Vec<String>, Vec<String>) {
         let coverage = Coverage::of(windows, 0, (from.map(at), to.map(at)), at(now), OPTIONS);
         let text = |from: Timestamp, to: Timestamp| {
@@ -280,9 +279,9 @@ mod tests {
     #[test]
     fn windows_that_touch_or_overlap_leave_no_gap() {
         let runs = [
-            run("03T06:00", "04T06:55", Went::Complete),
-            run("01T06:55", "02T06:55", Went::Complete),
-            run("02T06:55", "03T06:55", Went::Complete),
+            run("03T06:00", "04T06:55", Progress::Complete),
+            run("01T06:55", "02T06:55", Progress::Complete),
+            run("02T06:55", "03T06:55", Progress::Complete),
         ];
         let (gaps, pending) = examine(&runs, None, None, "04T12:00");
         assert_eq!((gaps, pending), (vec![], vec!["04T06:55..04T12:00".to_owned()]));
@@ -291,8 +290,8 @@ mod tests {
 
     #[test]
     fn gap_is_named_with_the_command_that_closes_it() {
-        // A first run that fails, and the first that succeeds a week later; or a cursor that was lost.
-        let runs = [run("01T07:00", "02T06:55", Went::Nowhere), run("08T07:00", "09T06:55", Went::Complete)];
+        // A first run that fails, and the first that succeeds a week later; or a lost cursor.
+        let runs = [run("01T07:00", "02T06:55", Progress::Failed), run("08T07:00", "09T06:55", Progress::Complete)];
         let coverage = Coverage::of(&runs, 0, (None, None), at("09T08:00"), OPTIONS);
         let [gap] = &coverage.gaps[..] else { panic!("{coverage:?}") };
         assert!(!coverage.is_contiguous() && coverage.is_decided());
@@ -300,50 +299,51 @@ mod tests {
         assert_eq!(gap.unfinished_runs.iter().map(RunId::as_str).collect::<Vec<_>>(), [runs[0].run.as_str()]);
         let command = "archiver backfill --stack wa --from 2026-11-01T07:00:00Z --to 2026-11-08T07:00:00Z";
         assert_eq!(gap.command, command);
-        let closed = [&runs[..], &[run("01T07:00", "08T07:00", Went::Complete)]].concat();
+        let closed = [&runs[..], &[run("01T07:00", "08T07:00", Progress::Complete)]].concat();
         assert_eq!(examine(&closed, None, Some("09T00:00"), "09T08:00"), (vec![], vec![]));
     }
 
     #[test]
     fn incomplete_run_covers_what_it_reached() {
-        let runs = [run("01T07:00", "05T06:55", Went::Until("03T12:00")), run("04T07:00", "06T06:55", Went::Complete)];
+        let runs =
+            [run("01T07:00", "05T06:55", Progress::Until("03T12:00")), run("04T07:00", "06T06:55", Progress::Complete)];
         assert_eq!(examine(&runs, None, None, "06T07:00").0, ["03T12:00..04T07:00"]);
-        let unknown = [run("01T07:00", "05T06:55", Went::Nowhere), run("04T07:00", "06T06:55", Went::Complete)];
+        let unknown = [run("01T07:00", "05T06:55", Progress::Failed), run("04T07:00", "06T06:55", Progress::Complete)];
         assert_eq!(examine(&unknown, None, None, "06T07:00").0, ["01T07:00..04T07:00"]);
     }
 
     #[test]
     fn running_window_is_pending_and_a_crashed_one_is_a_gap() {
-        let runs = [run("01T07:00", "02T06:55", Went::Complete), run("02T06:55", "03T06:55", Went::Running)];
+        let runs = [run("01T07:00", "02T06:55", Progress::Complete), run("02T06:55", "03T06:55", Progress::Running)];
         let coverage = Coverage::of(&runs, 0, (None, Some(at("03T06:00"))), at("03T07:01"), OPTIONS);
         assert!(coverage.is_contiguous() && !coverage.is_decided(), "{coverage:?}");
         let crashed = RunWindow { running: false, ..runs[1].clone() };
-        let runs = [runs[0].clone(), crashed, run("04T06:55", "05T06:55", Went::Complete)];
+        let runs = [runs[0].clone(), crashed, run("04T06:55", "05T06:55", Progress::Complete)];
         assert_eq!(examine(&runs, None, None, "05T07:00").0, ["02T06:55..04T06:55"]);
-        let first = [run("01T07:00", "02T06:55", Went::Running)];
+        let first = [run("01T07:00", "02T06:55", Progress::Running)];
         let coverage = Coverage::of(&first, 0, (None, None), at("02T07:01"), OPTIONS);
-        assert!(coverage.is_contiguous() && !coverage.is_decided(), "the first run is at work: {coverage:?}");
+        assert!(coverage.is_contiguous() && !coverage.is_decided(), "the first run is running: {coverage:?}");
     }
 
     #[test]
     fn period_without_runs_is_a_gap() {
         assert!(!Coverage::of(&[], 0, (None, None), at("09T00:00"), OPTIONS).is_contiguous());
         assert_eq!(examine(&[], Some("01T00:00"), Some("02T00:00"), "09T00:00").0, ["01T00:00..02T00:00"]);
-        let runs = [run("05T07:00", "06T06:55", Went::Complete)];
+        let runs = [run("05T07:00", "06T06:55", Progress::Complete)];
         assert_eq!(examine(&runs, Some("01T00:00"), Some("06T00:00"), "06T08:00").0, ["01T00:00..05T07:00"]);
         assert_eq!(examine(&runs, Some("07T00:00"), Some("08T00:00"), "09T00:00").0, ["07T00:00..08T00:00"]);
     }
 
     #[test]
     fn end_of_the_period_is_overdue_after_a_day() {
-        let runs = [run("01T07:00", "02T06:55", Went::Complete)];
+        let runs = [run("01T07:00", "02T06:55", Progress::Complete)];
         assert_eq!(examine(&runs, None, None, "03T07:10"), (vec![], vec!["02T06:55..03T07:10".to_owned()]));
         assert_eq!(examine(&runs, None, None, "03T08:00").0, ["02T06:55..03T08:00"]);
         // A named end that is not fetched yet is not a success.
         let coverage = Coverage::of(&runs, 0, (None, Some(at("03T00:00"))), at("03T05:00"), OPTIONS);
         assert!(coverage.is_contiguous() && !coverage.is_decided());
         let coverage = Coverage::of(&runs, 0, (Some(at("05T00:00")), Some(at("06T00:00"))), at("03T05:00"), OPTIONS);
-        assert!(coverage.is_contiguous() && !coverage.is_decided(), "a period that is yet to come");
+        assert!(coverage.is_contiguous() && !coverage.is_decided(), "a period in the future");
         assert_eq!(examine(&runs, Some("01T07:00"), Some("02T00:00"), "02T07:00").1, NONE);
     }
 }

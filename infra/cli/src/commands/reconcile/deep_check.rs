@@ -1,4 +1,4 @@
-//! The chain of custody, from the stored message to the copy in each mailbox.
+//! Checks stored messages and the copies in the mailboxes.
 
 use std::{
     collections::HashMap,
@@ -12,65 +12,66 @@ use mailbox::{Identity, MailboxError, Mailboxes};
 use model::{FiledMailbox, Hasher, MailboxAddress, Outcome, Sha256};
 use serde::Serialize;
 
-/// What is looked at beside the books.
-pub struct Deep {
-    /// The mail system; or why it cannot be asked, in which case the stored messages are looked at alone.
+/// Settings of the deep check.
+pub struct DeepOptions {
+    /// The mail system, or the reason why it is unavailable; then only the stored messages are checked.
     pub mailboxes: Result<Arc<dyn Mailboxes>, String>,
-    /// Whether what is found says whose mailboxes they are.
+    /// Whether findings name the mailboxes.
     pub name_mailboxes: bool,
 }
 
-/// What was found.
+/// Findings of the deep check.
 #[derive(Debug, Default, Serialize)]
-pub struct Custody {
-    /// Copies that are in the archive folder of their mailbox.
+pub struct DeepFindings {
+    /// Number of copies that are in the archive folder of their mailbox.
     pub copies_found: u64,
-    /// Stored messages that are gone or are not what was rendered.
+    /// Stored messages that are missing or differ from the rendered message.
     pub damaged: Vec<Damaged>,
     /// Copies that were filed and are not in the archive folder of their mailbox.
-    pub not_in_mailbox: Vec<Lacking>,
+    pub not_in_mailbox: Vec<AbsentCopy>,
     /// Mailboxes that hold more than one copy of an item.
     pub duplicates: Vec<Duplicate>,
-    /// Copies whose message class the mail system does not have: a search for it does not find them.
-    pub without_class: Vec<Placed>,
-    /// Mailboxes of which it is not known whether they have all of their copies, one entry each.
-    pub not_asked: Vec<Unasked>,
+    /// Copies without a message class: a search for the class does not find them.
+    pub without_class: Vec<CopyLocation>,
+    /// Mailboxes of which some copies could not be checked, one entry each.
+    #[serde(rename = "not_asked")]
+    pub unchecked_mailboxes: Vec<UncheckedMailbox>,
 }
 
-/// An item whose stored message is not what its outcome says.
+/// An item whose stored message differs from its outcome.
 #[derive(Debug, Clone, Serialize)]
 pub struct Damaged {
-    /// The message's key in the bucket.
+    /// Key of the message in the bucket.
     pub mime: String,
-    /// Whether it is gone; else its SHA-256 or its length differs.
+    /// Whether the message is missing; otherwise its SHA-256 or its length differs.
     pub gone: bool,
 }
 
 /// A copy that was filed and is not in the archive folder of its mailbox.
 #[derive(Debug, Clone, Serialize)]
-pub struct Lacking {
-    /// The key of the item's outcome, which says whose mailbox it is.
+pub struct AbsentCopy {
+    /// Key of the item's outcome, which names the mailbox.
     pub outcome: String,
-    /// Which of the outcome's mailboxes, counted from 1.
+    /// Position in the outcome's mailboxes, counted from 1.
     pub place: usize,
-    /// When it was filed.
+    /// Time at which the copy was filed.
     pub filed_at: Timestamp,
-    /// The message's key in the bucket.
+    /// Key of the message in the bucket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mime: Option<String>,
-    /// Whose mailbox it is, where that was asked for.
+    /// Address of the mailbox, where names were requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mailbox: Option<MailboxAddress>,
 }
 
-/// Where a copy is recorded.
+/// Position of a copy in an outcome.
 #[derive(Debug, Clone, Serialize)]
-pub struct Placed {
-    /// The key of the item's outcome, which says whose mailbox it is.
+pub struct CopyLocation {
+    /// Key of the item's outcome, which names the mailbox.
     pub outcome: String,
-    /// Which of the outcome's mailboxes, counted from 1.
+    /// Position in the outcome's mailboxes, counted from 1.
     pub place: usize,
-    /// Whose mailbox it is, where that was asked for.
+    /// Address of the mailbox, where names were requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mailbox: Option<MailboxAddress>,
 }
@@ -78,46 +79,47 @@ pub struct Placed {
 /// A mailbox that holds more than one copy of an item.
 #[derive(Debug, Clone, Serialize)]
 pub struct Duplicate {
-    /// Where the first is recorded.
+    /// Position of the first copy.
     #[serde(flatten)]
-    pub placed: Placed,
-    /// How many there are.
+    pub placed: CopyLocation,
+    /// Number of copies.
     pub copies: u64,
 }
 
-/// A mailbox of which something is not known.
+/// A mailbox of which some copies could not be checked.
 #[derive(Debug, Clone, Serialize)]
-pub struct Unasked {
-    /// How many copies it was not asked for, or did not answer.
+pub struct UncheckedMailbox {
+    /// Number of copies that could not be checked.
     pub copies: u64,
-    /// Why not the first of them.
-    pub why: String,
-    /// The key of an outcome that says whose mailbox it is.
+    /// Reason for the first of them.
+    #[serde(rename = "why")]
+    pub reason: String,
+    /// Key of an outcome that names the mailbox.
     pub outcome: String,
-    /// Which of the outcome's mailboxes, counted from 1.
+    /// Position in the outcome's mailboxes, counted from 1.
     pub place: usize,
-    /// Whose mailbox it is, where that was asked for.
+    /// Address of the mailbox, where names were requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mailbox: Option<MailboxAddress>,
 }
 
-/// How many stored messages are read at once, a piece of each.
-const MESSAGES_AT_ONCE: usize = 8;
+/// Concurrently read stored messages, a piece of each.
+const CONCURRENT_MESSAGES: usize = 8;
 
-/// How much of a stored message is in memory.
-const PIECE: u64 = 4 << 20;
+/// Size of the pieces in which a stored message is read.
+const PIECE_BYTES: u64 = 4 << 20;
 
-/// How many copies are asked for at once, each in whatever mailbox. Of one mailbox the adapters of servers ask one at a
-/// time: Graph answers an application 4, and the functions have theirs.
-const COPIES_AT_ONCE: usize = 16;
+/// Concurrently checked copies, over all mailboxes. The adapters of mail servers allow one request at a time per mailbox:
+/// Graph allows an application 4, which it shares with the functions.
+const CONCURRENT_COPY_QUERIES: usize = 16;
 
-/// After so many failures a mailbox is not asked any more. Each may have waited for as long as an adapter waits.
-const PATIENCE: u32 = 3;
+/// A mailbox is not queried any more after this many failures, each of which may take as long as the timeout of an adapter.
+const MAX_MAILBOX_FAILURES: u32 = 3;
 
-/// Looks, and keeps what it finds.
-pub(super) struct Custodian<'a> {
+/// Runs the deep check and collects its findings.
+pub(super) struct DeepCheck<'a> {
     store: &'a Store,
-    asking: Asking<'a>,
+    queries: MailboxQueries<'a>,
     found: Found,
     progress: &'a dyn Fn(),
 }
@@ -127,13 +129,13 @@ struct Found {
     copies: u64,
     name_mailboxes: bool,
     damaged: Vec<Damaged>,
-    not_in_mailbox: Vec<Lacking>,
+    not_in_mailbox: Vec<AbsentCopy>,
     duplicates: Vec<Duplicate>,
-    without_class: Vec<Placed>,
-    not_asked: HashMap<MailboxAddress, Unasked>,
+    without_class: Vec<CopyLocation>,
+    unchecked_mailboxes: HashMap<MailboxAddress, UncheckedMailbox>,
 }
 
-/// A copy, and where it is told of.
+/// A copy, and its position in an outcome.
 struct Copy<'a> {
     outcome_key: &'a str,
     outcome: &'a Outcome,
@@ -141,41 +143,42 @@ struct Copy<'a> {
     filed: &'a FiledMailbox,
 }
 
-/// What a mailbox says.
-enum Answer {
-    /// So many copies, and of how many the mail system does not have the message class.
-    There {
+/// Status of a copy in its mailbox.
+enum CopyStatus {
+    /// Number of copies, and of those without a message class.
+    Present {
         copies: u64,
         without_class: u64,
     },
-    NotThere,
-    /// Nobody knows; with why.
+    Absent,
+    /// The reason why the status is unknown.
     Unknown(String),
 }
 
-impl<'a> Custodian<'a> {
+impl<'a> DeepCheck<'a> {
     /// `progress` is called for each copy.
-    pub(super) fn new(store: &'a Store, deep: &'a Deep, progress: &'a dyn Fn()) -> Self {
-        let asking = Asking { mailboxes: &deep.mailboxes, failures: Mutex::default() };
+    pub(super) fn new(store: &'a Store, deep: &'a DeepOptions, progress: &'a dyn Fn()) -> Self {
+        let queries = MailboxQueries { mailboxes: &deep.mailboxes, failures: Mutex::default() };
         let found = Found { name_mailboxes: deep.name_mailboxes, ..Found::default() };
-        Self { store, asking, found, progress }
+        Self { store, queries, found, progress }
     }
 
-    /// Looks at the messages and the copies of outcomes, each with its key.
+    /// Checks the messages and the copies of outcomes, each with its key.
     ///
     /// # Errors
-    /// When the bucket cannot be read. That a mailbox cannot be asked is something that is found.
-    pub(super) async fn look(&mut self, outcomes: &[(String, Outcome)]) -> Result<(), StoreError> {
-        let Self { store, asking, found, progress } = self;
+    /// When the bucket cannot be read. A mailbox that cannot be queried is a finding.
+    pub(super) async fn check(&mut self, outcomes: &[(String, Outcome)]) -> Result<(), StoreError> {
+        let Self { store, queries, found, progress } = self;
         let messages = stream::iter(outcomes).map(|(_, outcome)| damage(store, outcome));
-        let messages = messages.buffer_unordered(MESSAGES_AT_ONCE).try_filter_map(future::ok).try_collect::<Vec<_>>();
+        let messages =
+            messages.buffer_unordered(CONCURRENT_MESSAGES).try_filter_map(future::ok).try_collect::<Vec<_>>();
         let copies = outcomes.iter().flat_map(|(outcome_key, outcome)| {
             let filed = outcome.mailboxes.iter().zip(1..);
             filed.map(move |(filed, place)| Copy { outcome_key, outcome, place, filed })
         });
-        let answers = stream::iter(copies).map(|copy| asking.ask(copy)).buffer_unordered(COPIES_AT_ONCE);
-        let notes = answers.for_each(|(copy, answer)| {
-            found.note(&copy, answer);
+        let statuses = stream::iter(copies).map(|copy| queries.query(copy)).buffer_unordered(CONCURRENT_COPY_QUERIES);
+        let notes = statuses.for_each(|(copy, status)| {
+            found.note(&copy, status);
             progress();
             future::ready(())
         });
@@ -184,29 +187,36 @@ impl<'a> Custodian<'a> {
         Ok(())
     }
 
-    /// What was found, in an order that does not depend on who answered first.
-    pub(super) fn close(self) -> Custody {
-        let Found { copies, mut damaged, mut not_in_mailbox, mut duplicates, mut without_class, not_asked, .. } =
-            self.found;
-        let place = |placed: &Placed| (placed.outcome.clone(), placed.place);
+    /// Returns the findings in a fixed order.
+    pub(super) fn close(self) -> DeepFindings {
+        let Found {
+            copies,
+            mut damaged,
+            mut not_in_mailbox,
+            mut duplicates,
+            mut without_class,
+            unchecked_mailboxes,
+            ..
+        } = self.found;
+        let place = |placed: &CopyLocation| (placed.outcome.clone(), placed.place);
         duplicates.sort_by_cached_key(|duplicate| place(&duplicate.placed));
         without_class.sort_by_cached_key(place);
         damaged.sort_by(|one, other| one.mime.cmp(&other.mime));
         not_in_mailbox.sort_by(|one, other| (&one.outcome, one.place).cmp(&(&other.outcome, other.place)));
-        let mut not_asked: Vec<_> = not_asked.into_values().collect();
-        not_asked.sort_by(|one, other| (&one.outcome, one.place).cmp(&(&other.outcome, other.place)));
-        Custody { copies_found: copies, damaged, not_in_mailbox, duplicates, without_class, not_asked }
+        let mut unchecked_mailboxes: Vec<_> = unchecked_mailboxes.into_values().collect();
+        unchecked_mailboxes.sort_by(|one, other| (&one.outcome, one.place).cmp(&(&other.outcome, other.place)));
+        DeepFindings { copies_found: copies, damaged, not_in_mailbox, duplicates, without_class, unchecked_mailboxes }
     }
 }
 
 impl Found {
-    fn note(&mut self, copy: &Copy<'_>, answer: Answer) {
+    fn note(&mut self, copy: &Copy<'_>, status: CopyStatus) {
         let (outcome, place) = (copy.outcome_key.to_owned(), copy.place);
         let mailbox = self.name_mailboxes.then(|| copy.filed.address.clone());
-        match answer {
-            Answer::There { copies, without_class } => {
+        match status {
+            CopyStatus::Present { copies, without_class } => {
                 self.copies += 1;
-                let placed = Placed { outcome, place, mailbox };
+                let placed = CopyLocation { outcome, place, mailbox };
                 if without_class > 0 {
                     self.without_class.push(placed.clone());
                 }
@@ -214,50 +224,50 @@ impl Found {
                     self.duplicates.push(Duplicate { placed, copies });
                 }
             }
-            Answer::NotThere => {
+            CopyStatus::Absent => {
                 let (filed_at, mime) = (copy.filed.at, copy.outcome.mime.clone());
-                self.not_in_mailbox.push(Lacking { outcome, place, filed_at, mime, mailbox });
+                self.not_in_mailbox.push(AbsentCopy { outcome, place, filed_at, mime, mailbox });
             }
-            Answer::Unknown(why) => {
-                let first = || Unasked { copies: 0, why, outcome, place, mailbox };
-                self.not_asked.entry(copy.filed.address.clone()).or_insert_with(first).copies += 1;
+            CopyStatus::Unknown(reason) => {
+                let first = || UncheckedMailbox { copies: 0, reason, outcome, place, mailbox };
+                self.unchecked_mailboxes.entry(copy.filed.address.clone()).or_insert_with(first).copies += 1;
             }
         }
     }
 }
 
-/// The mail system, and how often each mailbox has failed.
-struct Asking<'a> {
+/// The mail system, and the number of failures per mailbox.
+struct MailboxQueries<'a> {
     mailboxes: &'a Result<Arc<dyn Mailboxes>, String>,
     failures: Mutex<HashMap<MailboxAddress, u32>>,
 }
 
-impl Asking<'_> {
-    async fn ask<'c>(&self, copy: Copy<'c>) -> (Copy<'c>, Answer) {
+impl MailboxQueries<'_> {
+    async fn query<'c>(&self, copy: Copy<'c>) -> (Copy<'c>, CopyStatus) {
         let address = &copy.filed.address;
-        let answer = match (self.mailboxes, &copy.outcome.message_id) {
-            (Err(why), _) => Answer::Unknown(why.clone()),
-            (Ok(_), None) => Answer::Unknown("the outcome does not say which message it is".to_owned()),
-            (Ok(_), Some(_)) if self.has_failed_too_often(address) => {
-                Answer::Unknown(format!("it has failed {PATIENCE} times"))
+        let status = match (self.mailboxes, &copy.outcome.message_id) {
+            (Err(reason), _) => CopyStatus::Unknown(reason.clone()),
+            (Ok(_), None) => CopyStatus::Unknown("the outcome has no Message-ID".to_owned()),
+            (Ok(_), Some(_)) if self.is_over_the_failure_limit(address) => {
+                CopyStatus::Unknown(format!("not checked any more after {MAX_MAILBOX_FAILURES} failures"))
             }
             (Ok(mailboxes), Some(message_id)) => {
                 let identity = Identity { item: &copy.outcome.item, message_id, content: copy.outcome.content };
                 match held(mailboxes.as_ref(), address, &identity).await {
-                    Ok(answer) => answer,
+                    Ok(status) => status,
                     Err(error) => {
                         self.note_failure(address);
-                        Answer::Unknown(error.to_string())
+                        CopyStatus::Unknown(error.to_string())
                     }
                 }
             }
         };
-        (copy, answer)
+        (copy, status)
     }
 
-    fn has_failed_too_often(&self, mailbox: &MailboxAddress) -> bool {
+    fn is_over_the_failure_limit(&self, mailbox: &MailboxAddress) -> bool {
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.get(mailbox).is_some_and(|failures| *failures >= PATIENCE)
+        failures.get(mailbox).is_some_and(|failures| *failures >= MAX_MAILBOX_FAILURES)
     }
 
     fn note_failure(&self, mailbox: &MailboxAddress) {
@@ -270,19 +280,19 @@ async fn held(
     mailboxes: &dyn Mailboxes,
     address: &MailboxAddress,
     copy: &Identity<'_>,
-) -> Result<Answer, MailboxError> {
+) -> Result<CopyStatus, MailboxError> {
     let Some(mailbox) = mailboxes.find(address).await? else {
-        return Ok(Answer::Unknown("the mail system has no such mailbox (any more)".to_owned()));
+        return Ok(CopyStatus::Unknown("the mailbox does not exist (any more)".to_owned()));
     };
     let copies = mailboxes.copies(&mailbox, copy).await?;
     let without_class = copies.iter().filter(|copy| copy.lacks_message_class).count() as u64;
     Ok(match copies.len() as u64 {
-        0 => Answer::NotThere,
-        copies => Answer::There { copies, without_class },
+        0 => CopyStatus::Absent,
+        copies => CopyStatus::Present { copies, without_class },
     })
 }
 
-/// What is wrong with the stored message of an item, if anything is.
+/// Returns the finding for the stored message of an item, if it is missing or differs.
 async fn damage(store: &Store, outcome: &Outcome) -> Result<Option<Damaged>, StoreError> {
     let (Some(mime), Some(sha256)) = (&outcome.mime, outcome.sha256) else { return Ok(None) };
     let damaged = |gone| Ok(Some(Damaged { mime: mime.clone(), gone }));
@@ -294,17 +304,17 @@ async fn damage(store: &Store, outcome: &Outcome) -> Result<Option<Damaged>, Sto
     }
 }
 
-/// The digest of a stored message that should have so many bytes; `None` where it is gone. A message of the usual size
-/// takes one request; a larger one is read a piece at a time.
+/// Returns the digest of a stored message that should have this many bytes; `None` where it is missing. A message of the
+/// usual size takes one request; a larger one is read in pieces.
 async fn digest(store: &Store, key: &str, bytes: Option<u64>) -> Result<Option<Sha256>, StoreError> {
-    if let Some(bytes) = bytes.filter(|bytes| *bytes <= PIECE) {
+    if let Some(bytes) = bytes.filter(|bytes| *bytes <= PIECE_BYTES) {
         return Ok(store.get(key, bytes).await?.map(|object| Sha256::of(&object.bytes)));
     }
     let Some(version) = store.version(key).await? else { return Ok(None) };
     let mut hasher = Hasher::default();
     let mut from = 0;
     while from < version.bytes() {
-        let piece = store.piece(&version, from..from.saturating_add(PIECE)).await?;
+        let piece = store.piece(&version, from..from.saturating_add(PIECE_BYTES)).await?;
         from += piece.len() as u64;
         hasher.update(&piece);
     }
@@ -325,27 +335,27 @@ mod tests {
 
     use super::*;
 
-    /// Knows everybody, has nothing of Ada's, and never answers for Bob's mailbox.
+    /// Finds every mailbox, has no copy in Ada's, and fails for Bob's.
     #[derive(Default)]
-    struct TwoPeople {
-        asked: AtomicUsize,
+    struct PartlyFailingMailboxes {
+        requests: AtomicUsize,
     }
 
     #[async_trait]
-    impl Mailboxes for TwoPeople {
+    impl Mailboxes for PartlyFailingMailboxes {
         async fn find(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, MailboxError> {
             Ok(Some(Mailbox { id: address.to_string(), address: address.clone() }))
         }
 
         async fn file(&self, _: &Mailbox, _: &Message, _: Attempt) -> Result<Filed, MailboxError> {
-            unreachable!("nothing is ever filed here")
+            unreachable!("the deep check files nothing")
         }
 
         async fn holds(&self, mailbox: &Mailbox, _: &Identity<'_>) -> Result<Option<String>, MailboxError> {
             if mailbox.id.starts_with("ada") {
                 return Ok(None);
             }
-            self.asked.fetch_add(1, Ordering::Relaxed);
+            self.requests.fetch_add(1, Ordering::Relaxed);
             tokio::task::yield_now().await;
             Err(MailboxError::Unavailable { detail: "HTTP 503".into(), retry_after: None })
         }
@@ -366,47 +376,47 @@ mod tests {
         (format!("outcomes/2026-11-22/{number:03}.json"), outcome)
     }
 
-    async fn look(mailboxes: Result<Arc<dyn Mailboxes>, String>, name_mailboxes: bool) -> (Custody, u64) {
+    async fn run_check(mailboxes: Result<Arc<dyn Mailboxes>, String>, name_mailboxes: bool) -> (DeepFindings, u64) {
         let config = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
         let store = Store::new(&config, "none".to_owned());
-        let deep = Deep { mailboxes, name_mailboxes };
-        let told = Cell::new(0);
-        let progress = || told.set(told.get() + 1);
-        let mut custodian = Custodian::new(&store, &deep, &progress);
+        let deep = DeepOptions { mailboxes, name_mailboxes };
+        let reported = Cell::new(0);
+        let progress = || reported.set(reported.get() + 1);
+        let mut deep_check = DeepCheck::new(&store, &deep, &progress);
         let outcomes: Vec<_> =
             (0..100).map(|number| outcome(number, &["bob@example.com", "ada@example.com"])).collect();
         for some in outcomes.chunks(50) {
-            custodian.look(some).await.unwrap();
+            deep_check.check(some).await.unwrap();
         }
-        (custodian.close(), told.get())
+        (deep_check.close(), reported.get())
     }
 
     #[tokio::test]
-    async fn a_mailbox_that_fails_is_given_up_and_hides_no_other() {
-        let mailboxes = Arc::new(TwoPeople::default());
-        let (custody, told) = look(Ok(mailboxes.clone()), false).await;
-        assert_eq!((told, custody.copies_found, custody.not_in_mailbox.len()), (200, 0, 100));
-        let [bob] = &custody.not_asked[..] else { panic!("{:?}", custody.not_asked) };
+    async fn failing_mailbox_does_not_hide_findings_of_others() {
+        let mailboxes = Arc::new(PartlyFailingMailboxes::default());
+        let (deep_findings, reported) = run_check(Ok(mailboxes.clone()), false).await;
+        assert_eq!((reported, deep_findings.copies_found, deep_findings.not_in_mailbox.len()), (200, 0, 100));
+        let [bob] = &deep_findings.unchecked_mailboxes[..] else { panic!("{:?}", deep_findings.unchecked_mailboxes) };
         assert_eq!((bob.copies, bob.place), (100, 1));
-        assert!(bob.why.contains("HTTP 503"), "{}", bob.why);
-        // Those that were under way when it had failed often enough are asked to their end.
-        let asked = mailboxes.asked.load(Ordering::Relaxed);
-        assert!((3..3 + COPIES_AT_ONCE).contains(&asked), "{asked}");
-        let json = serde_json::to_string(&custody).unwrap();
-        assert!(!json.contains('@'), "nobody is named unasked: {json}");
+        assert!(bob.reason.contains("HTTP 503"), "{}", bob.reason);
+        // Queries that had started before the limit was reached run to their end.
+        let requests = mailboxes.requests.load(Ordering::Relaxed);
+        assert!((3..3 + CONCURRENT_COPY_QUERIES).contains(&requests), "{requests}");
+        let json = serde_json::to_string(&deep_findings).unwrap();
+        assert!(!json.contains('@'), "names appear only on request: {json}");
     }
 
-    /// Has two copies of everything, the second without its message class.
-    struct Twice;
+    /// Has two copies of every item, the second without its message class.
+    struct DuplicatedCopies;
 
     #[async_trait]
-    impl Mailboxes for Twice {
+    impl Mailboxes for DuplicatedCopies {
         async fn find(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, MailboxError> {
             Ok(Some(Mailbox { id: address.to_string(), address: address.clone() }))
         }
 
         async fn file(&self, _: &Mailbox, _: &Message, _: Attempt) -> Result<Filed, MailboxError> {
-            unreachable!("nothing is ever filed here")
+            unreachable!("the deep check files nothing")
         }
 
         async fn holds(&self, _: &Mailbox, _: &Identity<'_>) -> Result<Option<String>, MailboxError> {
@@ -421,31 +431,35 @@ mod tests {
 
     #[tokio::test]
     async fn second_copy_and_copy_without_class_are_reported() {
-        let (custody, _) = look(Ok(Arc::new(Twice)), false).await;
-        assert_eq!((custody.copies_found, custody.not_in_mailbox.len()), (200, 0));
-        assert_eq!((custody.duplicates.len(), custody.without_class.len()), (200, 200));
-        let json = serde_json::to_value(&custody).unwrap();
+        let (deep_findings, _) = run_check(Ok(Arc::new(DuplicatedCopies)), false).await;
+        assert_eq!((deep_findings.copies_found, deep_findings.not_in_mailbox.len()), (200, 0));
+        assert_eq!((deep_findings.duplicates.len(), deep_findings.without_class.len()), (200, 200));
+        let json = serde_json::to_value(&deep_findings).unwrap();
         let expected = serde_json::json!({"outcome": "outcomes/2026-11-22/000.json", "place": 1, "copies": 2});
         assert_eq!(json["duplicates"][0], expected);
     }
 
     #[tokio::test]
-    async fn mailboxes_are_named_where_that_is_asked_for() {
-        let (custody, _) = look(Ok(Arc::new(TwoPeople::default())), true).await;
+    async fn findings_name_mailboxes_on_request() {
+        let (deep_findings, _) = run_check(Ok(Arc::new(PartlyFailingMailboxes::default())), true).await;
         assert!(
-            custody
+            deep_findings
                 .not_in_mailbox
                 .iter()
-                .all(|lacking| lacking.mailbox.as_ref().is_some_and(|ada| ada.as_str() == "ada@example.com"))
+                .all(|absent| absent.mailbox.as_ref().is_some_and(|ada| ada.as_str() == "ada@example.com"))
         );
-        assert_eq!(custody.not_asked[0].mailbox.as_ref().unwrap().as_str(), "bob@example.com");
+        assert_eq!(deep_findings.unchecked_mailboxes[0].mailbox.as_ref().unwrap().as_str(), "bob@example.com");
     }
 
     #[tokio::test]
-    async fn a_mail_system_that_cannot_be_had_says_nothing_of_any_copy() {
-        let (custody, _) = look(Err("no function is named".to_owned()), false).await;
-        assert!(custody.not_in_mailbox.is_empty());
-        let told: Vec<_> = custody.not_asked.iter().map(|unasked| (unasked.copies, unasked.why.as_str())).collect();
-        assert_eq!(told, [(100, "no function is named"); 2]);
+    async fn unavailable_mail_system_leaves_every_copy_unchecked() {
+        let (deep_findings, _) = run_check(Err("no function is named".to_owned()), false).await;
+        assert!(deep_findings.not_in_mailbox.is_empty());
+        let reported: Vec<_> = deep_findings
+            .unchecked_mailboxes
+            .iter()
+            .map(|unchecked| (unchecked.copies, unchecked.reason.as_str()))
+            .collect();
+        assert_eq!(reported, [(100, "no function is named"); 2]);
     }
 }

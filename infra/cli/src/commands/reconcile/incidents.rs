@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use model::{Delivery, keys};
 use serde::Serialize;
 
-use ledger::entries::AT_ONCE;
+use ledger::entries::CONCURRENT_READS;
 
 /// A delivery with something wrong. What is there is filed.
 #[derive(Debug, Clone, Serialize)]
@@ -46,7 +46,7 @@ pub(super) async fn incidents(store: &Store, from: Timestamp, to: Timestamp) -> 
         let object = store.get(&record, RECORD_LIMIT).await?;
         Ok::<_, StoreError>(object.map(|object| incident(record, &object.bytes)))
     };
-    let all: Vec<_> = stream::iter(records).map(read).buffer_unordered(AT_ONCE).try_collect().await?;
+    let all: Vec<_> = stream::iter(records).map(read).buffer_unordered(CONCURRENT_READS).try_collect().await?;
     let in_period = |incident: &Incident| (from..to).contains(&incident.received) && !incident.problems.is_empty();
     let mut incidents: Vec<Incident> = all.into_iter().flatten().filter(in_period).collect();
     incidents.sort_by(|one, other| (one.received, &one.file).cmp(&(other.received, &other.file)));

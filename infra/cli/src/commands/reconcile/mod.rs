@@ -1,97 +1,55 @@
-//! `archiver reconcile`: the proof that nothing is missing. Every id in the manifests against outcomes and dead letters.
+//! `archiver reconcile`: proves that nothing is missing. Compares every id in the manifests with outcomes and dead letters.
 
+mod arguments;
 mod comparison;
 mod coverage;
+mod dead_letters;
 mod deep_check;
-mod duplicates;
 mod incidents;
-mod letters;
 mod requeue;
 mod runs;
+mod seen_items;
 mod text;
 mod unmapped;
 
 use std::{process::ExitCode, time::Duration};
 
 use indicatif::ProgressBar;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 pub use self::{
-    comparison::{FETCH, Incomplete, Missing, ReconcileError, Reconciled, Scope, Why},
+    arguments::ReconcileArguments,
+    comparison::{Incomplete, MAX_FETCH_DURATION, Missing, MissingCause, ReconcileError, Reconciled, Scope},
     coverage::{Coverage, Gap, Pending},
-    deep_check::{Custody, Damaged, Deep, Duplicate, Lacking, Placed, Unasked},
     incidents::Incident,
+    deep_check::{AbsentCopy, CopyLocation, Damaged, DeepFindings, DeepOptions, Duplicate, UncheckedMailbox},
     requeue::{RequeueError, requeue},
-    runs::{Run, Runs, Short, record},
+    runs::{Run, Runs, ShortManifest, record},
     unmapped::Remapped,
 };
-use crate::{
-    Interrupt,
-    confirm::confirmed,
-    connection::{Connection, Deployment},
-    mailboxes,
-    time::time,
-};
+use crate::{Interrupt, confirm::confirmed, connection::Connection, mailboxes};
 
-/// What `archiver reconcile` is asked for.
-#[derive(Debug, clap::Args)]
-pub struct ReconcileArguments {
-    /// Runs that began then or later, and archived times from then on: 2026-11-01 or 2026-11-01T07:00:00Z, in UTC
-    /// [default: from the first run's window on]
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    from: Option<Timestamp>,
-    /// Runs that began before, and archived times before [default: all, until now]
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    to: Option<Timestamp>,
-    /// Follow each item into the mailboxes, too: read its stored message and compare the SHA-256 with the outcome's, and
-    /// ask each mailbox that the outcome names for the message. Takes what import has: its settings and its secret
-    #[arg(long)]
-    deep: bool,
-    /// With --deep: say whose mailboxes lack a copy or could not be asked; else the outcomes say it
-    #[arg(long, requires = "deep")]
-    name_mailboxes: bool,
-    /// No fetch is running: judge what was listed in the last 15 minutes by a run that has not said that it ended, too,
-    /// which else may be about to be queued
-    #[arg(long)]
-    settled: bool,
-    /// Put exactly the missing items on the convert queue again
-    #[arg(long, group = "change")]
-    requeue: bool,
-    /// Resolve the participants that had no mailbox again with today's user map, show which copies are missing, and file
-    /// exactly those
-    #[arg(long, group = "change", conflicts_with_all = ["deep", "settled"])]
-    unmapped: bool,
-    /// Do not ask
-    #[arg(long, requires = "change")]
-    yes: bool,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    deployment: Deployment,
-}
-
-/// What `--help` says after the arguments.
-pub const HELP: &str = "Exit code: 0 when every item is filed, waits in the dead-letter queue or was discarded; 1 when one is missing, a \
-    stored message is not the rendered one, a copy is not in its mailbox or more than once, a page of a manifest is gone, part of the period was \
-    not fetched, or a vendor's delivery is not what its manifest says; 3 when none of this is so, and some items are not decided yet, some mailboxes could not be asked or a run is at \
-    work on the period; 2 invalid arguments. It tells what was \
-    found: --requeue, confirmed or not, does not change it.\n\
-    The letters are read and given back at once; while that lasts, others do not see them. SQS's counts may lag by a \
-    minute: look twice before you requeue. A requeued item is filed only in the mailboxes that lack it.\n\
-    --deep looks for a copy in the archive folder alone. One that is not there was deleted, or moved, by somebody who may: \
-    it is told, and never filed again, which could make a second one. Stored messages are kept for MimeDays: ask for later \
-    runs only. It asks for one copy at a time of a mailbox, and for 16 in all.\n\
+/// Help text after the arguments.
+pub const HELP: &str = "Exit code: 0 when every item is filed, waits in the dead-letter queue or was discarded; 1 when an item is missing, \
+    the SHA-256 of a stored message differs, a copy is missing from its mailbox or duplicated, a page of a manifest is missing, \
+    part of the period was not fetched, or a vendor's delivery does not match its manifest; 3 when none of these applies, but some items are undecided, some mailboxes could not \
+    be checked or a run is fetching part of the period; 2 invalid arguments. The exit code describes the comparison: \
+    --requeue, confirmed or not, does not change it.\n\
+    Dead letters are invisible to other consumers while they are read. SQS's counts may lag by a minute: run the command \
+    twice before you requeue. A requeued item is filed only in the mailboxes that lack it.\n\
+    --deep looks for copies only in the archive folder. A copy that is not there was deleted or moved by a user who has access: \
+    it is reported and never filed again, because that could create a second copy. Stored messages are kept for MimeDays: use \
+    --deep only for later runs. It checks one copy at a time per mailbox, and 16 at a time in total.\n\
     Examples:\n  archiver reconcile\n  archiver reconcile --from 2026-11-01 --to 2026-12-01 --deep --json\n  \
     archiver reconcile --requeue\n  archiver reconcile --unmapped";
 
-/// The exit code of "not decided yet".
+/// Exit code for undecided items.
 const UNDECIDED: u8 = 3;
 
-/// Runs it. What was found goes to standard output, how it goes on to standard error.
+/// Runs the command. The result goes to standard output, progress to standard error.
 ///
 /// # Errors
-/// When the deployment cannot be reached, or its objects cannot be read: then nothing is proven.
+/// When the deployment or its objects cannot be read: then nothing is proven.
 pub async fn run(arguments: ReconcileArguments) -> anyhow::Result<ExitCode> {
     let connection = Connection::open(&arguments.deployment).await?;
     let done = match arguments.unmapped {
@@ -104,68 +62,68 @@ pub async fn run(arguments: ReconcileArguments) -> anyhow::Result<ExitCode> {
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command's own output")]
 async fn compare(connection: &Connection, arguments: &ReconcileArguments) -> anyhow::Result<ExitCode> {
-    let deep = if arguments.deep { Some(deep(connection, arguments).await) } else { None };
+    let deep = if arguments.deep { Some(deep_options(connection, arguments).await) } else { None };
     let options = arguments.deployment.options();
     let scope = Scope {
         from: arguments.from,
         to: arguments.to,
         options: &options,
         deep: deep.as_ref(),
-        // Nothing runs in a one-machine run that is asked afterwards.
+        // The functions of a one-machine run do not run now.
         queueing: if arguments.settled || connection.one_machine_root().is_some() {
             SignedDuration::ZERO
         } else {
-            FETCH
+            MAX_FETCH_DURATION
         },
     };
     let bar = ProgressBar::new_spinner();
     bar.enable_steady_tick(Duration::from_millis(200));
     let progress = |items, copies| {
-        let asked_for = if arguments.deep { format!(", {copies} copies asked for") } else { String::new() };
-        bar.set_message(format!("{items} items{asked_for}"));
+        let checked = if arguments.deep { format!(", {copies} copies checked") } else { String::new() };
+        bar.set_message(format!("{items} items{checked}"));
     };
-    let books = Reconciled::of(connection, scope, progress).await;
+    let reconciled = Reconciled::of(connection, scope, progress).await;
     bar.finish_and_clear();
-    let books = books?;
+    let reconciled = reconciled?;
     if arguments.json {
-        println!("{}", crate::text::json(&books)?);
+        println!("{}", crate::text::json(&reconciled)?);
     } else {
-        println!("{}", text::table(&books, arguments.deep));
+        println!("{}", text::table(&reconciled, arguments.deep));
     }
-    if !books.missing.is_empty() {
+    if !reconciled.missing.is_empty() {
         if arguments.requeue {
-            let question = format!("Put {} items on the convert queue again?", books.missing.len());
+            let question = format!("Put {} items on the convert queue again?", reconciled.missing.len());
             if confirmed(&question, arguments.yes)? {
-                let (interrupt, bar) = (Interrupt::listen(), ProgressBar::new(books.missing.len() as u64));
-                let queued = requeue(connection, &books.missing, &interrupt, |done| bar.set_position(done)).await;
+                let (interrupt, bar) = (Interrupt::listen(), ProgressBar::new(reconciled.missing.len() as u64));
+                let queued = requeue(connection, &reconciled.missing, &interrupt, |done| bar.set_position(done)).await;
                 bar.finish_and_clear();
-                eprintln!("{} of {} items are on the convert queue again.", queued?, books.missing.len());
+                eprintln!("{} of {} items are on the convert queue again.", queued?, reconciled.missing.len());
                 if interrupt.is_set() {
-                    eprintln!("Ended before all were: the same command goes on with what is left.");
+                    eprintln!("Interrupted: run the same command again for the rest.");
                 }
             } else {
                 eprintln!("Nothing was changed.");
             }
         } else {
-            eprintln!("Put exactly these on the convert queue again: {}", again(arguments));
+            eprintln!("To put exactly these items on the convert queue again: {}", requeue_command(arguments));
         }
     }
-    Ok(match (books.is_sound(), books.is_decided()) {
+    Ok(match (reconciled.is_sound(), reconciled.is_decided()) {
         (false, _) => ExitCode::FAILURE,
         (true, true) => ExitCode::SUCCESS,
         (true, false) => ExitCode::from(UNDECIDED),
     })
 }
 
-/// The mail system as import has it. Where it cannot be had, that is something to be told of each mailbox: the books and
-/// the stored messages can be looked at all the same.
-async fn deep(connection: &Connection, arguments: &ReconcileArguments) -> Deep {
+/// Connects to the mail system with import's settings. Where that fails, the result reports it for each mailbox, and the
+/// stored messages are checked all the same.
+async fn deep_options(connection: &Connection, arguments: &ReconcileArguments) -> DeepOptions {
     let mailboxes = mailboxes::connect(connection, &arguments.deployment.ministack).await;
-    Deep { mailboxes, name_mailboxes: arguments.name_mailboxes }
+    DeepOptions { mailboxes, name_mailboxes: arguments.name_mailboxes }
 }
 
-/// The command that requeues what this one has found.
-fn again(arguments: &ReconcileArguments) -> String {
+/// Returns the command that requeues the missing items.
+fn requeue_command(arguments: &ReconcileArguments) -> String {
     let mut command = "archiver reconcile".to_owned();
     for (name, time) in [("from", arguments.from), ("to", arguments.to)] {
         if let Some(time) = time {

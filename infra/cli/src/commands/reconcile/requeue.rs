@@ -1,4 +1,4 @@
-//! Missing items on the convert queue again.
+//! Puts missing items on the convert queue again.
 
 use aws::{
     s3::{Condition, Put, Store, StoreError, Written},
@@ -10,27 +10,27 @@ use model::{ConvertTask, Outcome, keys::ItemKeys};
 
 use super::comparison::Missing;
 use crate::{Interrupt, connection::Connection};
-use ledger::entries::{self, AT_ONCE, AccountError};
+use ledger::entries::{self, CONCURRENT_READS, LedgerReadError};
 
-/// Why it stopped. What was queued before is queued; running it again goes on.
+/// Error of a requeue. Items that were queued before stay queued; running the command again continues.
 #[derive(Debug, thiserror::Error)]
 pub enum RequeueError {
-    /// The bucket.
+    /// A request to the bucket failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The convert queue.
+    /// A request to the convert queue failed.
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// An outcome.
+    /// An outcome cannot be read.
     #[error(transparent)]
-    Account(#[from] AccountError),
+    Ledger(#[from] LedgerReadError),
 }
 
-/// How many are prepared before they are sent.
-const SENT_AT_ONCE: usize = 100;
+/// Number of items that are prepared before their tasks are sent.
+const SEND_BATCH_ITEMS: usize = 100;
 
-/// Puts them on the convert queue, and answers how many. `progress` is told how many were looked at. Left out is what
-/// somebody else has begun to work on meanwhile, and what was not reached when the operator ended it.
+/// Puts the items on the convert queue, and returns the number of queued items. `progress` receives the number of processed
+/// items. Items that a function has leased meanwhile, and items after an interrupt, are left out.
 ///
 /// # Errors
 /// [`RequeueError`].
@@ -41,8 +41,8 @@ pub async fn requeue(
     progress: impl Fn(u64),
 ) -> Result<u64, RequeueError> {
     let convert = Queue::new(&connection.config, connection.queues.convert.clone());
-    let (mut looked_at, mut queued) = (0, 0);
-    for some in missing.chunks(SENT_AT_ONCE) {
+    let (mut processed, mut queued) = (0, 0);
+    for some in missing.chunks(SEND_BATCH_ITEMS) {
         if interrupt.is_set() {
             break;
         }
@@ -50,26 +50,26 @@ pub async fn requeue(
             let body = entries::task_body(&missing.run, &missing.listed);
             Ok::<_, RequeueError>(prepare(&connection.store, &body).await?.then_some(body))
         });
-        let bodies: Vec<_> = prepared.buffered(AT_ONCE).try_filter_map(future::ok).try_collect().await?;
+        let bodies: Vec<_> = prepared.buffered(CONCURRENT_READS).try_filter_map(future::ok).try_collect().await?;
         for sent in convert.send(&bodies).await {
             sent?;
             queued += 1;
         }
-        looked_at += some.len() as u64;
-        progress(looked_at);
+        processed += some.len() as u64;
+        progress(processed);
     }
     Ok(queued)
 }
 
-/// Leaves an outcome that says that the item is not done and that no letter waits for it: false where somebody works on it.
+/// Writes an outcome that is incomplete and has no dead letter. Returns false where a function processes the item.
 ///
-/// Where there is no outcome, import takes an item for one that nobody has ever tried and does not look for it in the
-/// mailboxes. That an outcome is gone does not say that no copy is there, so an empty one is written first.
+/// Import does not search the mailboxes for an item without an outcome, because it takes the item for new. A missing outcome
+/// does not prove that no copy exists, so an empty outcome is written first.
 async fn prepare(store: &Store, body: &str) -> Result<bool, RequeueError> {
-    // What is no task has no outcome; it becomes a letter again.
+    // An invalid task has no outcome; it becomes a dead letter again.
     let Ok(task) = ConvertTask::parse(body) else { return Ok(true) };
     let keys = ItemKeys::of_convert(&task);
-    let found = ledger::read_outcome(store, &keys).await.map_err(AccountError::from)?;
+    let found = ledger::read_outcome(store, &keys).await.map_err(LedgerReadError::from)?;
     let (outcome, condition) = match &found {
         None => (Outcome::new(task.item), Condition::Absent),
         Some(stored) => {
@@ -77,7 +77,7 @@ async fn prepare(store: &Store, body: &str) -> Result<bool, RequeueError> {
             if outcome.is_complete() {
                 return Ok(false);
             }
-            // A task is dropped while the outcome has a dead letter, and this item's dead letter is gone.
+            // A task is dropped while the outcome records a dead letter, and the dead letter of this item does not exist.
             outcome.reopen("requeue", Timestamp::now());
             (outcome, stored.condition())
         }

@@ -1,4 +1,4 @@
-//! The runs that the bucket knows: when each began, what it says of itself, which pages its manifest has.
+//! Reads the runs in the bucket: the start, the record and the manifest pages of each.
 
 use aws::s3::{Store, StoreError};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -6,37 +6,34 @@ use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use model::{RunId, RunRecord, keys};
 use serde::Serialize;
 
-use ledger::entries::{AT_ONCE, AccountError};
+use ledger::entries::{CONCURRENT_READS, LedgerReadError};
 
-/// Runs in the order in which they began.
+/// Runs in the order of their starts.
 #[derive(Debug, Default)]
 pub struct Runs {
-    /// Those that are compared.
+    /// Runs that are compared.
     pub runs: Vec<Run>,
-    /// All others that the bucket has: their windows may cover the period too.
+    /// All other runs in the bucket: their windows may cover the period too.
     others: Vec<Run>,
 }
 
-/// A run.
 #[derive(Debug)]
 pub struct Run {
-    /// Its id.
     pub id: RunId,
-    /// When it began, by its id; else when its first object was written.
+    /// Start of the run by its id; otherwise the time at which its first object was written.
     pub began: Timestamp,
-    /// What it says of itself. `None` where an earlier release ran, which wrote no such thing.
+    /// Record of the run. `None` where an earlier release ran, which wrote none.
     pub record: Option<RunRecord>,
     pub(super) pages: Vec<Page>,
 }
 
-/// A run whose manifest is not what it wrote.
+/// A run whose manifest lists another number of items than it has queued.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Short {
-    /// Which.
+pub struct ShortManifest {
     pub run: RunId,
-    /// How many items it says that it has queued.
+    /// Number of queued items by the record.
     pub queued: u64,
-    /// How many its manifest lists.
+    /// Number of items in the manifest.
     pub listed: u64,
 }
 
@@ -47,18 +44,18 @@ pub(super) struct Page {
     pub(super) written: Timestamp,
 }
 
-/// A record is less than 300 bytes.
-const LIMIT: u64 = 4096;
+/// A record has less than 300 bytes.
+const RECORD_MAX_BYTES: u64 = 4096;
 
 impl Runs {
     /// Reads all runs; those that began at `from` or later and before `to` are compared.
     ///
     /// # Errors
-    /// When the bucket does not answer, or the record of a run that is compared is not readable.
-    pub async fn between(store: &Store, from: Timestamp, to: Timestamp) -> Result<Self, AccountError> {
+    /// When the bucket, or the record of a compared run, cannot be read.
+    pub async fn between(store: &Store, from: Timestamp, to: Timestamp) -> Result<Self, LedgerReadError> {
         let mut runs: Vec<Run> = Vec::new();
         let mut recorded = Vec::new();
-        // In the order of keys, so a run's objects come together.
+        // Listed in the order of keys, so a run's objects are adjacent.
         let keep = |listed: Vec<aws::s3::Listed>| {
             for listed in listed {
                 let Some((id, object)) = object_of(&listed.key) else { continue };
@@ -81,13 +78,13 @@ impl Runs {
             let (id, compared) = (runs[at].id.clone(), compared(&runs[at]));
             async move {
                 match record(store, &id).await {
-                    // It is not about this run; its window counts as unknown.
-                    Err(AccountError::Unreadable { .. }) if !compared => Ok((at, None)),
-                    record => Ok::<_, AccountError>((at, record?)),
+                    // The run is not compared; its window counts as unknown.
+                    Err(LedgerReadError::Unreadable { .. }) if !compared => Ok((at, None)),
+                    record => Ok::<_, LedgerReadError>((at, record?)),
                 }
             }
         };
-        let records: Vec<_> = stream::iter(recorded).map(read).buffer_unordered(AT_ONCE).try_collect().await?;
+        let records: Vec<_> = stream::iter(recorded).map(read).buffer_unordered(CONCURRENT_READS).try_collect().await?;
         for (at, record) in records {
             runs[at].record = record;
         }
@@ -95,57 +92,61 @@ impl Runs {
         Ok(Self { runs, others })
     }
 
-    /// All of them, those that are not compared included.
+    /// Returns all runs, including those that are not compared.
     pub(super) fn all(&self) -> impl Iterator<Item = &Run> {
         self.runs.iter().chain(&self.others)
     }
 
-    /// Keys of the pages that are gone.
+    /// Returns the keys of missing pages.
     pub(super) fn lost_pages(&self) -> Vec<String> {
         self.runs.iter().flat_map(|run| run.lost_pages().map(|page| keys::manifest(&run.id, page))).collect()
     }
 }
 
 impl Run {
-    /// The numbers of the pages that its manifest has.
+    /// Returns the numbers of the pages in the bucket.
     pub(super) fn page_numbers(&self) -> impl Iterator<Item = u32> {
         self.pages.iter().map(|page| page.number)
     }
 
-    /// Whether it says that it has ended.
+    /// Returns whether the run has recorded its end.
     pub fn has_ended(&self) -> bool {
         self.record.as_ref().is_some_and(|record| record.ended.is_some())
     }
 
-    /// The numbers of its pages that are gone: between those that are there, and up to the last that it says it wrote.
+    /// Returns the numbers of missing pages: between existing ones, and up to the last page by the record.
     fn lost_pages(&self) -> impl Iterator<Item = u32> {
         let written = self.record.as_ref().filter(|_| self.has_ended()).map_or(0, |record| record.pages);
         let last = self.pages.last().map_or(0, |page| page.number).max(written);
         (1..=last).filter(|number| self.pages.binary_search_by_key(number, |page| page.number).is_err())
     }
 
-    /// What does not fit, where its manifest lists `listed` items and no page is gone.
-    pub(super) fn short(&self, listed: u64) -> Option<Short> {
+    /// Returns the mismatch between the record and the `listed` items of the manifest, where no page is missing.
+    pub(super) fn short(&self, listed: u64) -> Option<ShortManifest> {
         let record = self.record.as_ref().filter(|_| self.has_ended())?;
         let whole = self.lost_pages().next().is_none();
-        (whole && record.queued != listed).then(|| Short { run: self.id.clone(), queued: record.queued, listed })
+        (whole && record.queued != listed).then(|| ShortManifest {
+            run: self.id.clone(),
+            queued: record.queued,
+            listed,
+        })
     }
 }
 
-/// What a run says of itself; `None` where it says nothing.
+/// Reads the record of a run; `None` where it has none.
 ///
 /// # Errors
-/// When the bucket does not answer, or what it says is not readable.
-pub async fn record(store: &Store, run: &RunId) -> Result<Option<RunRecord>, AccountError> {
+/// When the bucket or the record cannot be read.
+pub async fn record(store: &Store, run: &RunId) -> Result<Option<RunRecord>, LedgerReadError> {
     for key in [keys::run(run), keys::run_begun(run)] {
-        if let Some(object) = store.get(&key, LIMIT).await? {
-            return serde_json::from_slice(&object.bytes).map(Some).map_err(|_| AccountError::Unreadable { key });
+        if let Some(object) = store.get(&key, RECORD_MAX_BYTES).await? {
+            return serde_json::from_slice(&object.bytes).map(Some).map_err(|_| LedgerReadError::Unreadable { key });
         }
     }
     Ok(None)
 }
 
-/// What an object of a run is.
+/// Kind of an object of a run.
 #[derive(Debug, PartialEq, Eq)]
 enum Object {
     Record,
@@ -163,7 +164,7 @@ fn object_of(key: &str) -> Option<(RunId, Object)> {
     (keys::manifest(&run, number) == key).then_some((run, Object::Page(number)))
 }
 
-/// When a run began, which its id begins with.
+/// Returns the start of a run, which its id begins with.
 fn began(run: &RunId) -> Option<Timestamp> {
     let (second, _) = run.as_str().split_once('-')?;
     DateTime::strptime("%Y%m%dT%H%M%SZ", second).ok()?.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
@@ -178,7 +179,7 @@ mod tests {
     const RUN: &str = "20261122T070000Z-daily-0badcafe";
 
     #[test]
-    fn a_run_is_placed_by_its_id_and_foreign_objects_are_not_its() {
+    fn objects_are_assigned_to_runs_by_their_keys() {
         let at: Timestamp = "2026-11-22T07:00:00Z".parse().unwrap();
         let run: RunId = RUN.parse().unwrap();
         assert_eq!(object_of(&format!("runs/{RUN}/items-000012.ndjson")), Some((run.clone(), Object::Page(12))));
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_run_says_of_itself_is_held_against_its_manifest() {
+    fn manifest_is_compared_with_the_record_of_its_run() {
         let at: Timestamp = "2026-11-22T07:00:00Z".parse().unwrap();
         let id: RunId = RUN.parse().unwrap();
         let window = Window::between(at - jiff::SignedDuration::from_hours(24), at).unwrap();
@@ -203,12 +204,12 @@ mod tests {
         assert_eq!(run.lost_pages().collect::<Vec<_>>(), [2]);
         let record = RunRecord { queued: 7, pages: 4, ..RunRecord::begun(id.clone(), window) };
         run.record = Some(record.clone());
-        assert_eq!(run.lost_pages().collect::<Vec<_>>(), [2], "it works, or was ended: it has said nothing yet");
+        assert_eq!(run.lost_pages().collect::<Vec<_>>(), [2], "it is running or was terminated: no end is recorded");
         run.record = Some(RunRecord { ended: Some(at), complete: true, ..record });
         assert_eq!(run.lost_pages().collect::<Vec<_>>(), [2, 4]);
-        assert_eq!(run.short(6), None, "it is not known what the lost pages listed");
+        assert_eq!(run.short(6), None, "the items of the missing pages are unknown");
         run.pages = (1..=4).map(page).collect();
         assert_eq!(run.short(7), None);
-        assert_eq!(run.short(6), Some(Short { run: id, queued: 7, listed: 6 }));
+        assert_eq!(run.short(6), Some(ShortManifest { run: id, queued: 7, listed: 6 }));
     }
 }

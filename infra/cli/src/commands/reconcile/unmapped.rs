@@ -1,9 +1,9 @@
 //! `archiver reconcile --unmapped`: participants that had no mailbox when their items were filed are resolved again with
 //! today's user map, and the copies that are missing are filed.
 //!
-//! Import alone decides which mailboxes an item belongs in. This command finds the outcomes whose unmapped participants the
-//! user map knows today, records them in the outcome as missing, so that the item is incomplete until they have their copies,
-//! and queues an import task. Where it ends between the two, the item is incomplete and `reconcile` names it.
+//! Import alone decides which mailboxes an item belongs in. This command finds the outcomes whose unmapped participants
+//! today's user map contains, records them in the outcome as missing, so that the item is incomplete until they have their
+//! copies, and queues an import task. If it ends between the two, the item is incomplete and `reconcile` reports it.
 
 use std::{
     collections::BTreeMap,
@@ -29,9 +29,9 @@ use model::{
 use serde::Serialize;
 
 use super::{
-    ReconcileArguments,
-    duplicates::{ItemHash, Seen},
+    arguments::ReconcileArguments,
     runs::Runs,
+    seen_items::{ItemHash, SeenItems},
 };
 use crate::{
     Interrupt,
@@ -40,50 +40,50 @@ use crate::{
     text::{self, shown, table_of},
     user_map::UserMapSettings,
 };
-use ledger::entries::{self, AT_ONCE, Account, account};
+use ledger::entries::{self, CONCURRENT_READS, EntryOutcome, entry_outcome};
 
 /// Stored messages that are read concurrently; each takes up to 14 MB of memory.
 const MESSAGE_CONCURRENCY: usize = 3;
 
 /// Items that are prepared before their tasks are sent.
-const SENT_TOGETHER: usize = 100;
+const SEND_BATCH_ITEMS: usize = 100;
 
-/// The exit code of "done in part".
+/// Exit code for a partial result.
 const IN_PART: u8 = 3;
 
-/// What was found.
+/// Result of the search.
 #[derive(Debug, Default, Serialize)]
 pub struct Remapped {
-    /// Items that were examined.
+    /// Number of examined items.
     pub examined: u64,
-    /// Items that lack copies.
+    /// Number of items that lack copies.
     pub items: u64,
     /// Missing copies by mailbox.
     pub copies: BTreeMap<MailboxAddress, u64>,
-    /// Items that wait as dead letters: a replay resolves their participants again.
+    /// Number of items that are dead letters: a replay resolves their participants again.
     pub dead_letters: u64,
-    /// Items that a function works on.
+    /// Number of items that a function processes.
     pub in_flight: u64,
-    /// Items whose stored message is no longer kept or is not the rendered one, so that their participants are not known.
+    /// Number of items whose stored message is no longer kept or has changed, so that their participants are unknown.
     pub unreadable: u64,
     #[serde(skip)]
     candidates: Vec<Candidate>,
 }
 
-/// An item that lacks copies, in few bytes: there may be a hundred thousand.
+/// An item that lacks copies. Compact, because there may be a hundred thousand.
 #[derive(Debug)]
 struct Candidate {
-    /// The body of its convert task, from which its keys follow.
+    /// Body of its convert task, from which its keys are derived.
     task: Box<str>,
-    /// The participants that are mapped now.
+    /// Participants that the user map contains now.
     participants: Box<[usize]>,
 }
 
 impl Remapped {
-    /// Finds the items of the runs whose unmapped participants the user map knows.
+    /// Finds the items of the runs whose unmapped participants today's user map contains.
     ///
     /// # Errors
-    /// When the bucket does not answer, or an object is not readable.
+    /// When the bucket or an object cannot be read.
     pub async fn find(
         connection: &Connection,
         runs: &Runs,
@@ -92,23 +92,23 @@ impl Remapped {
     ) -> anyhow::Result<Self> {
         let store = &connection.store;
         let mut found = Self::default();
-        let mut seen = Seen::default();
+        let mut seen = SeenItems::default();
         for run in &runs.runs {
             for page in run.page_numbers() {
                 let mut listed = entries::page(store, &run.id, page).await?.unwrap_or_default();
                 listed.retain(|listed| seen.is_new(ItemHash::of(&listed.item)));
                 found.examined += listed.len() as u64;
                 let read =
-                    |listed: Listed| async move { anyhow::Ok((account(store, &run.id, &listed).await?, listed)) };
-                let outcomes = stream::iter(listed).map(read).buffered(AT_ONCE);
-                let unmapped = outcomes.try_filter_map(|(account, listed)| {
-                    std::future::ready(Ok(match account {
-                        Account::Outcome(stored) if concerns(&stored.outcome) => Some((*stored, listed)),
-                        Account::Outcome(_) | Account::Nothing | Account::NoTask => None,
+                    |listed: Listed| async move { anyhow::Ok((entry_outcome(store, &run.id, &listed).await?, listed)) };
+                let outcomes = stream::iter(listed).map(read).buffered(CONCURRENT_READS);
+                let unmapped = outcomes.try_filter_map(|(entry_outcome, listed)| {
+                    std::future::ready(Ok(match entry_outcome {
+                        EntryOutcome::Found(stored) if concerns(&stored.outcome) => Some((*stored, listed)),
+                        EntryOutcome::Found(_) | EntryOutcome::Absent | EntryOutcome::InvalidTask => None,
                     }))
                 });
                 let resolve = |(stored, listed): (StoredOutcome, Listed)| async move {
-                    let resolved = Resolved::of(connection, &stored.outcome, map).await?;
+                    let resolved = Resolution::of(connection, &stored.outcome, map).await?;
                     anyhow::Ok((listed, resolved))
                 };
                 let mut resolved = unmapped.map_ok(resolve).try_buffered(MESSAGE_CONCURRENCY);
@@ -121,13 +121,13 @@ impl Remapped {
         Ok(found)
     }
 
-    fn add(&mut self, run: &RunId, listed: &Listed, resolved: Resolved) {
+    fn add(&mut self, run: &RunId, listed: &Listed, resolved: Resolution) {
         match resolved {
-            Resolved::Nothing => {}
-            Resolved::DeadLetter => self.dead_letters += 1,
-            Resolved::InFlight => self.in_flight += 1,
-            Resolved::Unreadable => self.unreadable += 1,
-            Resolved::Missing(missing) => {
+            Resolution::Nothing => {}
+            Resolution::DeadLetter => self.dead_letters += 1,
+            Resolution::InFlight => self.in_flight += 1,
+            Resolution::Unreadable => self.unreadable += 1,
+            Resolution::Missing(missing) => {
                 self.items += 1;
                 for address in missing.values() {
                     *self.copies.entry(address.clone()).or_default() += 1;
@@ -138,11 +138,11 @@ impl Remapped {
         }
     }
 
-    /// Records the missing copies and queues an import task for each item. Returns how many were queued; what is left out has
-    /// changed meanwhile, or was not reached.
+    /// Records the missing copies and queues an import task for each item. Returns the number of queued items; the others
+    /// have changed meanwhile or were not reached.
     ///
     /// # Errors
-    /// When the bucket or the queue does not answer. What was queued before is queued.
+    /// When the bucket or the queue fails. Items that were queued before stay queued.
     pub async fn queue(
         &self,
         connection: &Connection,
@@ -151,11 +151,12 @@ impl Remapped {
     ) -> anyhow::Result<u64> {
         let import = Queue::new(&connection.config, connection.queues.import.clone());
         let mut queued = 0;
-        for some in self.candidates.chunks(SENT_TOGETHER) {
+        for some in self.candidates.chunks(SEND_BATCH_ITEMS) {
             if interrupt.is_set() {
                 break;
             }
-            let prepared = stream::iter(some).map(|candidate| prepare(connection, candidate)).buffered(AT_ONCE);
+            let prepared =
+                stream::iter(some).map(|candidate| prepare(connection, candidate)).buffered(CONCURRENT_READS);
             let bodies: Vec<_> = prepared.try_filter_map(|body| std::future::ready(Ok(body))).try_collect().await?;
             for sent in import.send(&bodies).await {
                 sent?;
@@ -167,7 +168,7 @@ impl Remapped {
     }
 }
 
-/// Whether an outcome has participants to resolve again.
+/// Returns whether an outcome has participants to resolve again.
 fn concerns(outcome: &Outcome) -> bool {
     !outcome.unmapped.is_empty() || outcome.missing.iter().any(is_remapped)
 }
@@ -176,20 +177,20 @@ fn is_remapped(missing: &MissingParticipant) -> bool {
     missing.reason == MissingReason::MappedLater
 }
 
-/// What the participants of an item come to.
-enum Resolved {
-    /// Nobody of them is mapped now.
+/// Result of resolving the participants of an item.
+enum Resolution {
+    /// The user map contains none of them.
     Nothing,
     DeadLetter,
     InFlight,
     Unreadable,
-    /// The places of those who are mapped now and whose mailbox has no copy.
+    /// Positions of the participants that the user map contains and whose mailbox has no copy.
     Missing(BTreeMap<usize, MailboxAddress>),
 }
 
-impl Resolved {
+impl Resolution {
     async fn of(connection: &Connection, outcome: &Outcome, map: &UserMap) -> anyhow::Result<Self> {
-        if outcome.claim.as_ref().is_some_and(|claim| claim.until > Timestamp::now()) {
+        if outcome.claim.as_ref().is_some_and(|lease| lease.until > Timestamp::now()) {
             return Ok(Self::InFlight);
         }
         let (Some(mime), Some(sha256), Some(bytes)) = (&outcome.mime, outcome.sha256, outcome.bytes) else {
@@ -219,7 +220,7 @@ impl Resolved {
     }
 }
 
-/// Records the missing copies of an item in its outcome; the body of its import task, or `None` where the outcome has
+/// Records the missing copies of an item in its outcome. Returns the body of its import task, or `None` where the outcome has
 /// changed meanwhile.
 async fn prepare(connection: &Connection, candidate: &Candidate) -> anyhow::Result<Option<String>> {
     let store = &connection.store;
@@ -228,7 +229,7 @@ async fn prepare(connection: &Connection, candidate: &Candidate) -> anyhow::Resu
     let Some(stored) = ledger::read_outcome(store, &keys).await? else { return Ok(None) };
     let now = Timestamp::now();
     let mut outcome = stored.outcome.clone();
-    if outcome.dead_letter.is_some() || outcome.claim.as_ref().is_some_and(|claim| claim.until > now) {
+    if outcome.dead_letter.is_some() || outcome.claim.as_ref().is_some_and(|lease| lease.until > now) {
         return Ok(None);
     }
     let (Some(mime), Some(sha256), Some(bytes), Some(message_id)) =
@@ -266,19 +267,19 @@ async fn prepare(connection: &Connection, candidate: &Candidate) -> anyhow::Resu
         bytes,
         message_id,
         message_time: None,
-        // Import reads them from the evidence of the stored message.
+        // Import reads the participants from the evidence of the stored message.
         participants: None,
     };
     Ok(Some(serde_json::to_string(&task)?))
 }
 
-/// Runs it: what would be filed is shown first. Data goes to standard output.
+/// Runs the command: shows the missing copies, then files them after confirmation.
 pub(super) async fn run(connection: &Connection, arguments: &ReconcileArguments) -> anyhow::Result<ExitCode> {
     let settings = UserMapSettings::deployed(connection)?;
     let map = match settings.read(&connection.store).await? {
         Some(Ok(map)) => map,
-        Some(Err(problem)) => bail!("the user map {} is not valid, correct it first:\n{problem}", settings.key),
-        None => bail!("the bucket has no user map {}: archiver mapping upload", settings.key),
+        Some(Err(problem)) => bail!("the user map {} is invalid; correct it first:\n{problem}", settings.key),
+        None => bail!("the bucket has no user map {}: upload one with archiver mapping upload", settings.key),
     };
     let (from, to) = (arguments.from.unwrap_or(Timestamp::MIN), arguments.to.unwrap_or(Timestamp::MAX));
     let runs = Runs::between(&connection.store, from, to).await?;
@@ -334,7 +335,7 @@ fn table(found: &Remapped, runs: usize) -> String {
             "wait as dead letters; a replay resolves their participants again: archiver dead-letters replay",
         ),
         (found.in_flight, "are in flight: run the same command again"),
-        (found.unreadable, "have no readable stored message any more, so their participants are not known"),
+        (found.unreadable, "have no readable stored message any more, so their participants are unknown"),
     ] {
         if count > 0 {
             text += &format!("\n{count} items {what}.");

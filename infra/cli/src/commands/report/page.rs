@@ -1,23 +1,23 @@
-//! The report as a page of HTML.
+//! Renders the report as an HTML page.
 
 use askama::Template;
 
 use super::{
-    ledger::{Day, DayState, Failure, Report},
+    daily_counts::{Day, DayState, Failure, Report},
     text,
 };
 use crate::text::{shown_up_to, visible};
 
-/// The longest list on the page; the counts are of all.
-const MOST_ROWS: usize = 1_000;
+/// Limit of rows in a list; the counts include all.
+const MAX_ROWS: usize = 1_000;
 
-/// How wide a day's bar is drawn; the page stretches it.
+/// Width of the longest bar; the page stretches it.
 const WIDTH: u64 = 1_000;
 
-/// How wide the smallest piece of a bar is drawn: a single failure is seen beside a hundred thousand copies.
-const LEAST: u64 = 8;
+/// Minimum width of a piece of a bar, so that a single failure is visible beside a hundred thousand copies.
+const MIN_WIDTH: u64 = 8;
 
-/// What `templates/report.html` shows. askama escapes every value for HTML by the template's extension.
+/// Values for `templates/report.html`. askama escapes every value for HTML by the template's extension.
 #[derive(Template)]
 #[template(path = "report.html")]
 struct Page<'a> {
@@ -35,7 +35,7 @@ struct Page<'a> {
     users_left_out: u64,
     missing: Vec<(String, &'a str, &'a str)>,
     missing_left_out: u64,
-    /// The day after the last, with which `archiver reconcile` ends.
+    /// The day after the last, which is the end of the period for `archiver reconcile`.
     until: String,
 }
 
@@ -44,7 +44,7 @@ struct Row<'a> {
     day: &'a Day,
     note: String,
     pieces: Vec<Piece>,
-    says: String,
+    label: String,
 }
 
 /// A piece of a bar.
@@ -58,7 +58,7 @@ struct FailureRow<'a> {
     failure: &'a Failure,
     item: String,
     source: String,
-    lacking: String,
+    absent: String,
     reason: String,
 }
 
@@ -71,14 +71,14 @@ struct UserRow {
     now: Option<String>,
 }
 
-/// The page.
+/// Renders the page.
 ///
 /// # Errors
-/// When the last day is the calendar's last.
+/// When the last day is the last date that can be represented.
 pub(super) fn render(report: &Report) -> anyhow::Result<String> {
     let longest = report.days.iter().map(|day| copies(day).iter().map(|(_, count)| count).sum()).max().unwrap_or(0);
     let failure =
-        |failure: &'_ Failure| (shown(&failure.item), shown(&text::source(failure)), shown(&text::lacking(failure)));
+        |failure: &'_ Failure| (shown(&failure.item), shown(&text::source(failure)), shown(&text::absent(failure)));
     let page = Page {
         report,
         period: text::period(report),
@@ -90,10 +90,10 @@ pub(super) fn render(report: &Report) -> anyhow::Result<String> {
         failures: report
             .failures
             .iter()
-            .take(MOST_ROWS)
+            .take(MAX_ROWS)
             .map(|one| {
-                let (item, source, lacking) = failure(one);
-                FailureRow { failure: one, item, source, lacking, reason: text::reason(one) }
+                let (item, source, absent) = failure(one);
+                FailureRow { failure: one, item, source, absent, reason: text::reason(one) }
             })
             .collect(),
         failures_left_out: left_out(report.failures.len()) + report.failures_left_out,
@@ -102,7 +102,7 @@ pub(super) fn render(report: &Report) -> anyhow::Result<String> {
             .mapping
             .users
             .iter()
-            .take(MOST_ROWS)
+            .take(MAX_ROWS)
             .map(|unmapped| UserRow {
                 user: shown(&unmapped.user.line()),
                 items: unmapped.items,
@@ -114,29 +114,29 @@ pub(super) fn render(report: &Report) -> anyhow::Result<String> {
             .collect(),
         users_left_out: left_out(report.mapping.users.len()) + report.mapping.users_left_out,
         missing: report
-            .books
+            .reconciled
             .missing
             .iter()
-            .take(MOST_ROWS)
+            .take(MAX_ROWS)
             .map(|missing| (shown(&missing.listed.name()), missing.key.as_str(), missing.run.as_str()))
             .collect(),
-        missing_left_out: left_out(report.books.missing.len()),
+        missing_left_out: left_out(report.reconciled.missing.len()),
         until: report.to.tomorrow()?.to_string(),
     };
-    // Every value is escaped where it is made; this guards the values that a later change adds.
+    // Every value is sanitized where it is created; this protects values that later changes add.
     Ok(visible(&page.render()?))
 }
 
 fn left_out(rows: usize) -> u64 {
-    rows.saturating_sub(MOST_ROWS) as u64
+    rows.saturating_sub(MAX_ROWS) as u64
 }
 
-/// A name, an id or a sentence with such in it. The longest id has 256 characters.
+/// Sanitizes a name, an id or a sentence. The longest id has 256 characters.
 fn shown(text: &str) -> String {
     shown_up_to(text, 1_000)
 }
 
-/// What a bar is made of.
+/// Returns the pieces of a bar.
 fn copies(day: &Day) -> [(&'static str, u64); 3] {
     let counters = day.counters;
     [("imported", counters.imported), ("skipped", counters.skipped), ("failed", counters.failed)]
@@ -149,15 +149,16 @@ fn row(day: &Day, longest: u64) -> Row<'_> {
         if count == 0 {
             continue;
         }
-        // What the smallest pieces have too much is taken off all of them.
-        let room = WIDTH - 3 * LEAST;
-        let width = u64::try_from(u128::from(count) * u128::from(room) / u128::from(longest.max(1))).unwrap_or(room);
-        let width = width + LEAST;
+        // The minimum widths are subtracted from the width that is scaled.
+        let scaled_width = WIDTH - 3 * MIN_WIDTH;
+        let width = u64::try_from(u128::from(count) * u128::from(scaled_width) / u128::from(longest.max(1)))
+            .unwrap_or(scaled_width);
+        let width = width + MIN_WIDTH;
         pieces.push(Piece { class, left, width });
         left += width;
     }
-    let said: Vec<_> = copies(day).iter().map(|(name, count)| format!("{count} {name}")).collect();
-    // A day like most says nothing beside its bar.
+    let labels: Vec<_> = copies(day).iter().map(|(name, count)| format!("{count} {name}")).collect();
+    // A day with one complete run needs no note.
     let usual = day.state == DayState::Ran && day.runs.len() == 1 && day.unfinished_runs == 0;
-    Row { day, note: if usual { String::new() } else { text::note(day) }, pieces, says: said.join(", ") }
+    Row { day, note: if usual { String::new() } else { text::note(day) }, pieces, label: labels.join(", ") }
 }

@@ -1,17 +1,17 @@
-//! The report for a terminal.
+//! Formats the report for a terminal.
 
 use comfy_table::{Cell, CellAlignment};
 
 use super::{
-    ledger::{Day, DayState, Failure, Report},
-    people::Unmapped,
+    daily_counts::{Day, DayState, Failure, Report},
+    unmapped_users::Unmapped,
 };
 use crate::text::{shown, shown_up_to, table_of};
 
-/// The longest list in a table; `--json` and `--html` have more.
-const SHOWN: usize = 100;
+/// Limit of rows in a table; `--json` and `--html` list more.
+const MAX_ROWS: usize = 100;
 
-/// What the report says.
+/// Formats the report.
 pub(super) fn tables(report: &Report) -> String {
     let mut text = format!("{}, {} (UTC)\n", shown(&report.deployment), period(report));
     let right = |count: u64| Cell::new(count).set_alignment(CellAlignment::Right);
@@ -64,12 +64,12 @@ pub(super) fn tables(report: &Report) -> String {
     text
 }
 
-/// The period in words.
+/// Formats the period.
 pub(super) fn period(report: &Report) -> String {
     if report.from == report.to { report.from.to_string() } else { format!("{} to {}", report.from, report.to) }
 }
 
-/// Whether it adds up, in a sentence.
+/// Returns the verdict as a sentence.
 pub(super) fn verdict(report: &Report) -> String {
     let total = report.total;
     if !report.holds() {
@@ -87,37 +87,37 @@ pub(super) fn verdict(report: &Report) -> String {
     }
 }
 
-/// What was examined for the windows of the runs, in sentences.
+/// Describes the examined windows of the runs in sentences.
 pub(super) fn examined(report: &Report) -> Vec<String> {
-    report.books.coverage.sentences().into_iter().map(|sentence| sentence + ".").collect()
+    report.reconciled.coverage.sentences().into_iter().map(|sentence| sentence + ".").collect()
 }
 
-/// What is to be said of a day beside its counters.
+/// Returns the note beside the counters of a day.
 pub(super) fn note(day: &Day) -> String {
     let runs = match (day.state, day.runs.len()) {
         (DayState::NoRun, _) => return "no run that day".to_owned(),
-        (DayState::FoundNothing, 1) => "a run that found nothing".to_owned(),
-        (DayState::FoundNothing, runs) => format!("{runs} runs that found nothing"),
+        (DayState::FoundNothing, 1) => "1 run without items".to_owned(),
+        (DayState::FoundNothing, runs) => format!("{runs} runs without items"),
         (DayState::Ran, 1) => "1 run".to_owned(),
         (DayState::Ran, runs) => format!("{runs} runs"),
     };
     match day.unfinished_runs {
         0 => runs,
-        unfinished => format!("{runs}, {unfinished} not to the end"),
+        unfinished => format!("{runs}, {unfinished} incomplete"),
     }
 }
 
-/// Who sent the item of a failure, as far as that is known.
+/// Returns the sender of a failed item, as far as known.
 pub(super) fn source(failure: &Failure) -> String {
-    failure.source_user.as_ref().map_or_else(|| "not known".to_owned(), |person| person.line())
+    failure.source_user.as_ref().map_or_else(|| "unknown".to_owned(), |user| user.line())
 }
 
-/// Which mailboxes lack the item of a failure.
-pub(super) fn lacking(failure: &Failure) -> String {
+/// Returns the mailboxes that lack a failed item.
+pub(super) fn absent(failure: &Failure) -> String {
     if failure.mailbox_users.is_empty() { "none".to_owned() } else { failure.mailbox_users.join(", ") }
 }
 
-/// Why an item failed, and what was done about it.
+/// Returns the reason of a failure, and whether it was discarded.
 pub(super) fn reason(failure: &Failure) -> String {
     if failure.discarded { format!("{} (discarded)", failure.reason) } else { failure.reason.clone() }
 }
@@ -127,17 +127,17 @@ fn failures(report: &Report) -> String {
         return String::new();
     }
     let mut table = table_of(&["failed item", "day", "source user", "mailbox user", "reason"]);
-    for failure in report.failures.iter().take(SHOWN) {
+    for failure in report.failures.iter().take(MAX_ROWS) {
         let day = failure.day.to_string();
         table.add_row([
             &shown(&failure.item),
             &day,
             &shown(&source(failure)),
-            &shown(&lacking(failure)),
+            &shown(&absent(failure)),
             &reason(failure),
         ]);
     }
-    let left = report.failures.len().saturating_sub(SHOWN) as u64 + report.failures_left_out;
+    let left = report.failures.len().saturating_sub(MAX_ROWS) as u64 + report.failures_left_out;
     format!("\n\n{table}{}", more(left))
 }
 
@@ -148,21 +148,21 @@ fn mapping(report: &Report) -> String {
         text += &format!("\n\n{}", mapping_words(report));
     }
     if !mapping.users.is_empty() {
-        let header = ["mapping failure: user", "items", "of them failed", "waiting", "why", "in the user map now"];
+        let header = ["mapping failure: user", "items", "of them failed", "waiting", "reason", "in the user map now"];
         let mut table = table_of(&header);
-        for unmapped in mapping.users.iter().take(SHOWN) {
+        for unmapped in mapping.users.iter().take(MAX_ROWS) {
             let now = unmapped.now_mapped_to.as_ref().map_or_else(|| "no".to_owned(), ToString::to_string);
             let counts = [unmapped.items, unmapped.failed_items, unmapped.waiting_items].map(|count| count.to_string());
             let [items, failed, waiting] = counts;
             table.add_row([shown(&unmapped.user.line()), items, failed, waiting, why(unmapped), shown(&now)]);
         }
-        let left = mapping.users.len().saturating_sub(SHOWN) as u64 + mapping.users_left_out;
+        let left = mapping.users.len().saturating_sub(MAX_ROWS) as u64 + mapping.users_left_out;
         text += &format!("\n{table}{}", more(left));
     }
     text
 }
 
-/// Why a user has no copy.
+/// Returns the reasons for a user's missing copies.
 pub(super) fn why(unmapped: &Unmapped) -> String {
     if unmapped.reasons.is_empty() {
         return "not expected to have a mailbox".to_owned();
@@ -170,27 +170,27 @@ pub(super) fn why(unmapped: &Unmapped) -> String {
     unmapped.reasons.iter().copied().collect::<Vec<_>>().join(", ")
 }
 
-/// What the list of users without a mailbox is made from, in words.
+/// Describes the source of the list of users without a mailbox.
 pub(super) fn mapping_words(report: &Report) -> String {
     let mapping = &report.mapping;
     let mut text = format!(
-        "In {} items somebody had no mailbox; they are filed for the others, where there are any. {} of the messages were \
-         looked into for who that is.",
+        "{} items have a participant without a mailbox; they are filed for the other participants, if any. The users were read \
+         from {} stored messages.",
         mapping.items,
         mapping.looked_into - mapping.unreadable
     );
     if mapping.unreadable > 0 {
-        text += &format!(" {} more are no longer kept.", mapping.unreadable);
+        text += &format!(" {} more messages are no longer kept.", mapping.unreadable);
     }
     if mapping.looked_into < mapping.items {
-        text += " More are with --messages.";
+        text += " Raise --messages to read more.";
     }
     if mapping.user_map_problem.is_some() {
-        text += " The user map in the bucket is refused, so it is not known who is in it now.";
+        text += " The user map in the bucket is invalid, so its present content is unknown.";
     }
     text
 }
 
 fn more(left: u64) -> String {
-    if left > 0 { format!("\n… and {left} more; --json has more of them") } else { String::new() }
+    if left > 0 { format!("\n… and {left} more; --json lists more") } else { String::new() }
 }

@@ -10,32 +10,32 @@ use tokio::sync::Barrier;
 use super::*;
 use local::cloud::Cloud;
 
-/// Upper bound on a wait for a response that does not come. No assertion depends on it.
+/// Timeout of a scan that hangs. No assertion depends on it.
 const HANGS: Duration = Duration::from_secs(30);
 
-/// An SQS emulator that records requests. From the second receive on it can answer two requests together or none.
+/// An SQS fake that records requests. From the second receive on it can respond to two requests together or to none.
 #[derive(Default)]
 struct Sqs {
     waiting: Mutex<Vec<usize>>,
     sent: Mutex<usize>,
-    asked: Mutex<Vec<String>>,
+    requests: Mutex<Vec<String>>,
     released: Mutex<BTreeSet<String>>,
     together: Option<Barrier>,
-    /// Messages that arrive before each receive, and what SQS says of when they were sent.
+    /// Number of messages that arrive before each receive, and their time of sending.
     arrivals: Option<(usize, Timestamp)>,
-    /// Messages of other consumers.
+    /// Messages in flight to other consumers.
     in_flight_elsewhere: usize,
 }
 
 impl Sqs {
-    fn with(self, letters: usize) -> Arc<Self> {
-        *self.waiting.lock().unwrap() = (0..letters).collect();
-        *self.sent.lock().unwrap() = letters;
+    fn with(self, messages: usize) -> Arc<Self> {
+        *self.waiting.lock().unwrap() = (0..messages).collect();
+        *self.sent.lock().unwrap() = messages;
         Arc::new(self)
     }
 
-    fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
+    fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
     }
 
     fn received(&self) -> usize {
@@ -43,23 +43,24 @@ impl Sqs {
         *self.sent.lock().unwrap() - waiting.len()
     }
 
-    async fn letters(self: &Arc<Self>) -> Letters {
+    async fn queue(self: &Arc<Self>) -> DeadLetterQueue {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let router = Router::new().fallback(answer).with_state(Arc::clone(self));
+        let router = Router::new().fallback(respond).with_state(Arc::clone(self));
         tokio::spawn(async move { axum::serve(listener, router).await });
-        let queues = QueueUrls { convert: url.clone(), import: url.clone(), dead_letters: format!("{url}/letters") };
-        Letters { client: Client::new(Cloud::at(&url).await.config()), queues }
+        let queues =
+            QueueUrls { convert: url.clone(), import: url.clone(), dead_letters: format!("{url}/dead-letters") };
+        DeadLetterQueue { client: Client::new(Cloud::at(&url).await.config()), queues }
     }
 }
 
-async fn answer(State(sqs): State<Arc<Sqs>>, headers: HeaderMap, body: Bytes) -> Json<Value> {
-    let asked: Value = serde_json::from_slice(&body).unwrap();
+async fn respond(State(sqs): State<Arc<Sqs>>, headers: HeaderMap, body: Bytes) -> Json<Value> {
+    let request: Value = serde_json::from_slice(&body).unwrap();
     let target = headers["x-amz-target"].to_str().unwrap().trim_start_matches("AmazonSQS.").to_owned();
     let first = {
-        let mut all = sqs.asked.lock().unwrap();
+        let mut all = sqs.requests.lock().unwrap();
         all.push(target.clone());
-        all.iter().filter(|asked| *asked == "ReceiveMessage").count() == 1
+        all.iter().filter(|target| *target == "ReceiveMessage").count() == 1
     };
     match target.as_str() {
         "GetQueueAttributes" => {
@@ -73,7 +74,7 @@ async fn answer(State(sqs): State<Arc<Sqs>>, headers: HeaderMap, body: Bytes) ->
         }
         "ReceiveMessage" => {}
         _ => {
-            let entries = asked["Entries"].as_array().unwrap();
+            let entries = request["Entries"].as_array().unwrap();
             let receipts = entries.iter().map(|entry| entry["ReceiptHandle"].as_str().unwrap().to_owned());
             sqs.released.lock().unwrap().extend(receipts);
             return Json(json!({"Successful": [], "Failed": []}));
@@ -86,7 +87,7 @@ async fn answer(State(sqs): State<Arc<Sqs>>, headers: HeaderMap, body: Bytes) ->
     let mut sent_at = Timestamp::UNIX_EPOCH;
     if let Some((count, at)) = sqs.arrivals {
         let mut sent = sqs.sent.lock().unwrap();
-        assert!(*sent < 5_000, "the walk does not end");
+        assert!(*sent < 5_000, "the scan does not end");
         waiting.extend(*sent..*sent + count);
         *sent += count;
         sent_at = at;
@@ -103,73 +104,76 @@ async fn answer(State(sqs): State<Arc<Sqs>>, headers: HeaderMap, body: Bytes) ->
     Json(json!({"Messages": messages}))
 }
 
-/// Walks to the end and returns the ids in the order in which they came.
-async fn ids(walk: &mut Walk<'_>) -> Vec<String> {
+/// Scans to the end and returns the ids in the order of arrival.
+async fn ids(scan: &mut Scan<'_>) -> Vec<String> {
     let mut ids = Vec::new();
     loop {
-        let page = tokio::time::timeout(HANGS, walk.next()).await.expect("one receive at a time").unwrap();
+        let page = tokio::time::timeout(HANGS, scan.next()).await.expect("one receive at a time").unwrap();
         assert!(page.len() <= 10, "a page has at most ten messages");
         if page.is_empty() {
             return ids;
         }
-        ids.extend(page.into_iter().map(|letter| letter.message_id));
+        ids.extend(page.into_iter().map(|dead_letter| dead_letter.message_id));
     }
 }
 
 #[tokio::test]
-async fn walk_receives_a_long_queue_in_parallel_and_returns_each_message_once() {
+async fn scan_returns_each_message_of_a_long_queue_once() {
     let sqs = Sqs { together: Some(Barrier::new(2)), ..Sqs::default() }.with(100);
-    let letters = sqs.letters().await;
-    let mut walk = letters.walk(Duration::from_secs(300));
-    let seen: BTreeSet<_> = ids(&mut walk).await.into_iter().collect();
+    let queue = sqs.queue().await;
+    let mut scan = queue.scan(Duration::from_secs(300));
+    let seen: BTreeSet<_> = ids(&mut scan).await.into_iter().collect();
     assert_eq!(seen.len(), 100);
-    assert!(!sqs.asked().iter().any(|target| target == "ChangeMessageVisibilityBatch"), "no hold was about to end");
-    walk.release().await.unwrap();
+    assert!(
+        !sqs.requests().iter().any(|target| target == "ChangeMessageVisibilityBatch"),
+        "no visibility timeout was about to end"
+    );
+    scan.release().await.unwrap();
     assert_eq!(sqs.released.lock().unwrap().len(), 100);
 }
 
 #[tokio::test]
-async fn walk_extends_its_hold_for_as_long_as_it_lasts() {
+async fn scan_extends_the_visibility_timeout() {
     let sqs = Sqs::default().with(25);
-    let letters = sqs.letters().await;
-    // Over before the next request.
-    let mut walk = letters.walk(Duration::from_micros(1));
-    assert_eq!(ids(&mut walk).await.len(), 25);
-    assert_eq!(sqs.asked()[..3], ["GetQueueAttributes", "ReceiveMessage", "ChangeMessageVisibilityBatch"]);
-    // Also while messages that came ahead are worked on, and before the next receive.
-    let holds = sqs.asked().iter().filter(|target| *target == "ChangeMessageVisibilityBatch").count();
-    assert!(holds >= 4, "{:?}", sqs.asked());
+    let queue = sqs.queue().await;
+    // Ends before the next request.
+    let mut scan = queue.scan(Duration::from_micros(1));
+    assert_eq!(ids(&mut scan).await.len(), 25);
+    assert_eq!(sqs.requests()[..3], ["GetQueueAttributes", "ReceiveMessage", "ChangeMessageVisibilityBatch"]);
+    // Also while received messages are processed, and before the next receive.
+    let holds = sqs.requests().iter().filter(|target| *target == "ChangeMessageVisibilityBatch").count();
+    assert!(holds >= 4, "{:?}", sqs.requests());
 }
 
 #[tokio::test]
-async fn walk_ends_while_messages_arrive_before_every_receive() {
+async fn scan_ends_while_messages_keep_arriving() {
     let (past, future) = (Timestamp::UNIX_EPOCH, Timestamp::now() + Duration::from_secs(3600));
-    // What SQS itself moves keeps the time at which the task was sent, so it looks as if it had been there.
+    // A message that SQS moves keeps its time of sending, so it looks as if it had been in the queue before.
     for sent in [past, future] {
         for (ready, arriving) in [(0, 1), (35, 3), (100, 9), (100, 10)] {
             let sqs = Sqs { arrivals: Some((arriving, sent)), ..Sqs::default() }.with(ready);
-            let letters = sqs.letters().await;
-            let mut walk = letters.walk(HOLD);
-            let seen = ids(&mut walk).await;
+            let queue = sqs.queue().await;
+            let mut scan = queue.scan(HOLD);
+            let seen = ids(&mut scan).await;
             let ids: BTreeSet<_> = seen.iter().collect();
             assert_eq!(ids.len(), seen.len(), "each once");
             assert!((0..ready).all(|number| ids.contains(&format!("m-{number}"))), "all that was there: {seen:?}");
-            walk.release().await.unwrap();
+            scan.release().await.unwrap();
             assert_eq!(sqs.released.lock().unwrap().len(), sqs.received(), "nothing stays invisible");
         }
     }
 }
 
 #[tokio::test]
-async fn walk_is_not_whole_while_another_consumer_has_messages() {
-    for (in_flight_elsewhere, arrivals, whole) in
+async fn scan_is_incomplete_while_another_consumer_has_messages() {
+    for (in_flight_elsewhere, arrivals, complete) in
         [(0, None, true), (5, None, false), (5, Some((5, Timestamp::now() + Duration::from_secs(3600))), false)]
     {
         let sqs = Sqs { in_flight_elsewhere, arrivals, ..Sqs::default() }.with(20);
-        let letters = sqs.letters().await;
-        let mut walk = letters.walk(HOLD);
-        ids(&mut walk).await;
-        assert_eq!(walk.is_whole().await.unwrap(), whole, "{in_flight_elsewhere} elsewhere, {arrivals:?} arrive");
-        walk.release().await.unwrap();
+        let queue = sqs.queue().await;
+        let mut scan = queue.scan(HOLD);
+        ids(&mut scan).await;
+        assert_eq!(scan.is_complete().await.unwrap(), complete, "{in_flight_elsewhere} elsewhere, {arrivals:?} arrive");
+        scan.release().await.unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! Letters that no function wrote: what SQS moved by itself, and what nobody can read.
+//! Dead letters that no function sent: tasks that SQS moved, and unreadable messages.
 
 use aws_sdk_sqs::Client;
 use serde_json::json;
@@ -15,11 +15,11 @@ async fn send(stack: &Stack, body: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_letter_that_no_function_wrote_is_counted_by_one_name_and_can_be_chosen() {
+async fn foreign_dead_letter_is_counted_and_can_be_selected() {
     let stack = Stack::start().await;
     let line = json!({"item": "WA-1", "archived_time": "2026-11-21T07:00:00Z"}).to_string();
     stack.put_run(&line).await;
-    // As SQS leaves a task that nobody could work on: no outcome says anything of it.
+    // A task that SQS moved: it has no outcome.
     let task = json!({"v": 1, "run": "20261121T080000Z-daily-0badcafe", "item": "WA-1",
                       "archived_time": "2026-11-21T07:00:00Z"});
     send(&stack, &task.to_string()).await;
@@ -27,10 +27,10 @@ async fn a_letter_that_no_function_wrote_is_counted_by_one_name_and_can_be_chose
     assert_transcript("reconcile-retries-exhausted", &stack.run(&reconcile).await);
     assert_transcript("reconcile-retries-exhausted-json", &stack.run(&[&reconcile[..], &["--json"]].concat()).await);
 
-    let strange = send(&stack, "hello").await;
-    let discard = ["dead-letters", "discard", "--stack", NAME, "--item", strange.as_str(), "--yes-discard", "1"];
-    let discarded = stack.run(&discard).await.replace(&strange, "[ID]");
+    let foreign = send(&stack, "hello").await;
+    let discard = ["dead-letters", "discard", "--stack", NAME, "--item", foreign.as_str(), "--yes-discard", "1"];
+    let discarded = stack.run(&discard).await.replace(&foreign, "[ID]");
     assert_transcript("discard-by-message-id", &discarded);
     let left = stack.run(&["dead-letters", "list", "--stack", NAME, "--json"]).await;
-    assert!(left.contains("WA-1") && !left.contains(&strange), "{left}");
+    assert!(left.contains("WA-1") && !left.contains(&foreign), "{left}");
 }

@@ -1,4 +1,4 @@
-//! What was seen of the manifests so far, in few bytes an item.
+//! Compact record of the items that the manifests have named.
 
 use std::collections::{HashMap, hash_map::Entry};
 
@@ -7,12 +7,12 @@ use serde_json::Value;
 
 use super::runs::{Run, Runs};
 
-/// 128 bits of the SHA-256 of an item's id: what its key is made of, in half the bytes and without an allocation.
+/// The 128 bits of the SHA-256 of an item's id that its key consists of, in half the bytes and without an allocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct ItemHash([u8; 16]);
 
 impl ItemHash {
-    /// Of an id as it stands in a manifest or a task, valid or not.
+    /// Computes the hash of an id as it is in a manifest or a task, valid or not.
     pub(super) fn of(item: &Value) -> Self {
         let hash = match item {
             Value::String(id) => Sha256::of(id.as_bytes()),
@@ -23,62 +23,61 @@ impl ItemHash {
         Self(short)
     }
 
-    /// Of a valid id, by its key.
+    /// Converts the key of a valid id.
     pub(super) fn from_key(key: &ItemKey) -> Option<Self> {
         u128::from_str_radix(key.as_str(), 16).ok().map(|bits| Self(bits.to_be_bytes()))
     }
 
-    /// As logs and objects call the item.
+    /// Returns the key as logs and objects write it.
     pub(super) fn hex(self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
-/// A run, by its place among those that are looked at.
+/// Index of a run among the compared ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct RunAt(u32);
+pub(super) struct RunIndex(u32);
 
-impl RunAt {
-    /// The run.
+impl RunIndex {
+    /// Returns the run.
     pub(super) fn run(self, runs: &Runs) -> Option<&Run> {
         runs.runs.get(usize::try_from(self.0).ok()?)
     }
 }
 
-/// The places of the runs.
-pub(super) struct RunPlaces<'a>(HashMap<&'a RunId, RunAt>);
+/// Indexes of the compared runs by id.
+pub(super) struct RunIndexes<'a>(HashMap<&'a RunId, RunIndex>);
 
-impl<'a> RunPlaces<'a> {
+impl<'a> RunIndexes<'a> {
     pub(super) fn of(runs: &'a Runs) -> Self {
-        Self(runs.runs.iter().map(|run| &run.id).zip((0..).map(RunAt)).collect())
+        Self(runs.runs.iter().map(|run| &run.id).zip((0..).map(RunIndex)).collect())
     }
 
-    /// A run's place; `None` where it is not among them.
-    pub(super) fn get(&self, run: &RunId) -> Option<RunAt> {
+    /// Returns the index of a run; `None` where it is not compared.
+    pub(super) fn get(&self, run: &RunId) -> Option<RunIndex> {
         self.0.get(run).copied()
     }
 }
 
-/// What is known of an item that an entry of a manifest has named.
+/// State of an item that an entry of a manifest has named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sighting {
-    /// It is filed.
+pub(super) enum ItemState {
     Filed {
-        /// In so many copies.
+        /// Number of copies.
         copies: u32,
-        /// The other run that it counts at, until that has listed it.
-        counts_at: Option<RunAt>,
+        /// Run at which the item counts, until that run has listed it.
+        counts_at: Option<RunIndex>,
     },
-    /// It was not filed when its outcome was read: which of those.
+    /// The item was not filed at the first read of its outcome; index among those items.
     Open(u32),
 }
 
-/// The items that were looked at, and those that are being looked at: `None`. It takes some 50 bytes an item.
+/// Items that were compared; `None` while the comparison runs. Needs about 50 bytes per item.
 #[derive(Default)]
-pub(super) struct Seen(HashMap<ItemHash, Option<Sighting>>);
+pub(super) struct SeenItems(HashMap<ItemHash, Option<ItemState>>);
 
-impl Seen {
-    /// Whether this is the first entry that names the item; it is noted then.
+impl SeenItems {
+    /// Records an item. Returns whether this is the first entry that names it.
     pub(super) fn is_new(&mut self, item: ItemHash) -> bool {
         match self.0.entry(item) {
             Entry::Vacant(entry) => {
@@ -89,13 +88,13 @@ impl Seen {
         }
     }
 
-    /// What is known of an item.
-    pub(super) fn get(&self, item: ItemHash) -> Option<Sighting> {
+    /// Returns the state of an item.
+    pub(super) fn get(&self, item: ItemHash) -> Option<ItemState> {
         self.0.get(&item).copied().flatten()
     }
 
-    /// Notes what was found.
-    pub(super) fn note(&mut self, item: ItemHash, sighting: Sighting) {
+    /// Records the state of an item.
+    pub(super) fn record(&mut self, item: ItemHash, sighting: ItemState) {
         self.0.insert(item, Some(sighting));
     }
 }
@@ -105,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_items_hash_is_its_key() {
+    fn item_hash_equals_the_key() {
         let id: model::ItemId = "WA-1/ø".parse().unwrap();
         let hash = ItemHash::of(&Value::from("WA-1/ø"));
         assert_eq!(hash.hex(), id.key().as_str());
@@ -113,8 +112,8 @@ mod tests {
     }
 
     #[test]
-    fn an_item_takes_few_bytes() {
-        let bytes = size_of::<(ItemHash, Option<Sighting>)>();
+    fn item_needs_at_most_32_bytes() {
+        let bytes = size_of::<(ItemHash, Option<ItemState>)>();
         assert!(bytes <= 32, "{bytes}");
     }
 }

@@ -1,4 +1,4 @@
-//! Who the people of an item are. The outcomes do not know: it stands in the evidence of the stored messages alone.
+//! Finds the users of an item that have no mailbox. Outcomes do not name them; only the evidence in stored messages does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,20 +10,19 @@ use mapping::UserMap;
 use model::{MailboxAddress, Participant};
 use serde::Serialize;
 
-use super::stored::Stored;
+use super::stored_message::StoredMessageRef;
 
-/// Somebody, as captured.
+/// A participant, as captured.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct Person {
-    /// The name that the capture knows.
+pub struct UserIdentity {
+    /// Name in the capture.
     pub name: Option<String>,
-    /// The phone number: as captured, or as the WhatsApp id has it.
+    /// Phone number: as captured, or from the WhatsApp id.
     pub phone: Option<String>,
-    /// The e-mail property.
     pub email: Option<String>,
 }
 
-impl Person {
+impl UserIdentity {
     fn of(participant: &Participant) -> Self {
         let known = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
         Self {
@@ -33,89 +32,87 @@ impl Person {
         }
     }
 
-    /// All that is known, in a line.
+    /// Formats all known values on one line.
     pub fn line(&self) -> String {
         let known: Vec<_> = [&self.name, &self.phone, &self.email].into_iter().flatten().map(String::as_str).collect();
-        if known.is_empty() { "nobody is named".to_owned() } else { known.join(", ") }
+        if known.is_empty() { "no name".to_owned() } else { known.join(", ") }
     }
 }
 
-/// Who has no mailbox.
+/// Users without a mailbox.
 #[derive(Debug, Default, Serialize)]
 pub struct Mapping {
-    /// Items of the period in which somebody had no mailbox when they were worked on last. They are filed for the others,
-    /// where there are others.
+    /// Number of items of the period with a participant without a mailbox when they were processed last. They are filed for
+    /// the other participants, if any.
     pub items: u64,
-    /// How many of their stored messages were looked into for who that is.
+    /// Number of their stored messages that were read.
     pub looked_into: u64,
-    /// How many of those are gone or are not what was rendered.
+    /// Number of those messages that are missing or have changed.
     pub unreadable: u64,
-    /// Each user once, those with items that nobody has first.
+    /// Users, those with failed items first.
     pub users: Vec<Unmapped>,
-    /// Users that were found and are not in the list, because it is full.
+    /// Number of users beyond the limit.
     pub users_left_out: u64,
-    /// Why it is not known whom the user map has now.
+    /// Reason why the user map is invalid.
     pub user_map_problem: Option<String>,
 }
 
-/// A user without a mailbox.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Unmapped {
-    /// Who.
-    pub user: Person,
-    /// In how many of the items that were looked into.
+    pub user: UserIdentity,
+    /// Number of read items that concern the user.
     pub items: u64,
-    /// How many of those are failures.
+    /// Number of those items that failed.
     pub failed_items: u64,
-    /// How many of those wait for a mailbox that the user is expected to have.
+    /// Number of those items that wait for a mailbox that the user is expected to have.
     pub waiting_items: u64,
-    /// Why the user's copies are missing, where a mailbox is expected or the lookup is undecided.
+    /// Reasons for the missing copies, where a mailbox is expected or the lookup is undecided.
     pub reasons: BTreeSet<&'static str>,
-    /// The address that the user map has for them at the time of the report: after a replay they have their items.
+    /// Address in the user map at the time of the report: a replay files the items there.
     pub now_mapped_to: Option<MailboxAddress>,
 }
 
-/// The most users that are named.
-const MOST_USERS: usize = 10_000;
+/// Limit of listed users.
+const MAX_USERS: usize = 10_000;
 
-/// How many stored messages are read at once; of each some 14 MB may be in memory.
-const AT_ONCE: usize = 3;
+/// Concurrently read stored messages; each takes up to 14 MB of memory.
+const CONCURRENT_READS: usize = 3;
 
-/// Reads the messages, and finds which of the participants have no mailbox. `note` is given the sender of each failure, and
-/// the participants who are expected to have a mailbox and have none.
-pub(super) async fn look(
+/// Reads the messages, and finds the participants without a mailbox. `record` receives the sender of each failure, and the
+/// participants whose expected mailbox is missing.
+pub(super) async fn find_unmapped(
     store: &Store,
-    (stored, items): (Vec<Stored>, u64),
+    (stored, items): (Vec<StoredMessageRef>, u64),
     user_map: Option<Result<UserMap, String>>,
-    mut note: impl FnMut(usize, Option<Person>, Vec<Person>),
+    mut record: impl FnMut(usize, Option<UserIdentity>, Vec<UserIdentity>),
 ) -> Result<Mapping, StoredError> {
     let mut mapping = Mapping { items, ..Mapping::default() };
     let mut users: BTreeMap<String, (Participant, Unmapped)> = BTreeMap::new();
-    let read = |stored: Stored| async move {
+    let read = |stored: StoredMessageRef| async move {
         let found = participants_of(store, &stored.mime, stored.sha256, stored.bytes).await?;
         Ok::<_, StoredError>((stored, found.map(|found| found.participants)))
     };
-    let mut messages = stream::iter(stored).map(read).buffered(AT_ONCE);
+    let mut messages = stream::iter(stored).map(read).buffered(CONCURRENT_READS);
     while let Some((stored, participants)) = messages.try_next().await? {
-        let concerns_users = !stored.unmapped.is_empty();
-        mapping.looked_into += u64::from(concerns_users);
+        let has_unmapped = !stored.unmapped.is_empty();
+        mapping.looked_into += u64::from(has_unmapped);
         let Some(participants) = participants else {
-            mapping.unreadable += u64::from(concerns_users);
+            mapping.unreadable += u64::from(has_unmapped);
             continue;
         };
         if let Some(failure) = stored.failure {
             let missing = stored.missing.iter().filter_map(|missing| participants.get(missing.participant));
-            note(failure, participants.first().map(Person::of), missing.map(Person::of).collect());
+            record(failure, participants.first().map(UserIdentity::of), missing.map(UserIdentity::of).collect());
         }
         let places = stored.unmapped.iter().filter_map(|place| Some((place, participants.get(*place)?)));
         for (place, participant) in places {
             let identity = participant.identity();
-            let full = users.len() >= MOST_USERS;
+            let full = users.len() >= MAX_USERS;
             if full && !users.contains_key(&identity) {
                 mapping.users_left_out += 1;
                 continue;
             }
-            let new = || Unmapped { user: Person::of(participant), ..Unmapped::default() };
+            let new = || Unmapped { user: UserIdentity::of(participant), ..Unmapped::default() };
             let (_, unmapped) = users.entry(identity).or_insert_with(|| (participant.clone(), new()));
             unmapped.items += 1;
             unmapped.failed_items += u64::from(stored.failure.is_some());

@@ -1,22 +1,22 @@
-//! The stored messages that a report reads for the names of people.
+//! References to the stored messages that a report reads for the names of users.
 
 use model::{MissingParticipant, Outcome, Sha256};
 
-/// Where a stored message is, and what is looked for in it.
+/// Reference to a stored message, and the participants to read from it.
 #[derive(Debug, Clone)]
-pub(super) struct Stored {
+pub(super) struct StoredMessageRef {
     pub(super) mime: String,
     pub(super) sha256: Sha256,
     pub(super) bytes: u64,
-    /// The places of the participants without a mailbox, those that are expected to have one included.
+    /// Positions of the participants without a mailbox, including those that are expected to have one.
     pub(super) unmapped: Vec<usize>,
-    /// Of those: expected to have one, or undecided; and why.
+    /// Those of them that are expected to have a mailbox or whose lookup is undecided, with reasons.
     pub(super) missing: Vec<MissingParticipant>,
-    /// The failure of which this is the message.
+    /// Index of the failure that the message belongs to.
     pub(super) failure: Option<usize>,
 }
 
-impl Stored {
+impl StoredMessageRef {
     pub(super) fn of(outcome: &Outcome, failure: Option<usize>) -> Option<Self> {
         let (mime, sha256, bytes) = (outcome.mime.clone()?, outcome.sha256?, outcome.bytes?);
         let missing = outcome.missing.clone();

@@ -1,4 +1,4 @@
-//! The dead letters in the queue, and those that an operator has discarded.
+//! Reads the dead letters in the queue, and the copies of those that an operator has discarded.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,28 +8,28 @@ use model::{ItemKey, Outcome, Stage, keys};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::duplicates::ItemHash;
+use super::seen_items::ItemHash;
 use crate::{
-    commands::dead_letters::{HOLD, Letter, Letters, LettersError},
+    commands::dead_letters::{DeadLetterMessage, DeadLetterQueue, DeadLetterQueueError, HOLD},
     connection::Connection,
 };
 
-/// The items whose dead letters are in the queue.
-pub(super) struct Waiting {
+/// Items that have a dead letter in the queue.
+pub(super) struct QueuedDeadLetters {
     pub(super) items: HashSet<ItemHash>,
-    /// Whether all dead letters were seen; others may be in flight elsewhere.
-    pub(super) whole: bool,
+    /// Whether all dead letters were read; others may be in flight to other consumers.
+    pub(super) complete: bool,
 }
 
-impl Waiting {
-    /// Reads all of them; they stay in the queue.
-    pub(super) async fn read(connection: &Connection) -> Result<Self, LettersError> {
-        let letters = Letters::of(connection);
-        let mut walk = letters.walk(HOLD);
-        let mut waiting = Self { items: HashSet::new(), whole: false };
+impl QueuedDeadLetters {
+    /// Reads all dead letters; they stay in the queue.
+    pub(super) async fn read(connection: &Connection) -> Result<Self, DeadLetterQueueError> {
+        let queue = DeadLetterQueue::of(connection);
+        let mut scan = queue.scan(HOLD);
+        let mut waiting = Self { items: HashSet::new(), complete: false };
         let read = async {
             loop {
-                let page = walk.next().await?;
+                let page = scan.next().await?;
                 if page.is_empty() {
                     return Ok(());
                 }
@@ -37,28 +37,28 @@ impl Waiting {
             }
         }
         .await;
-        let whole = walk.is_whole().await;
-        walk.release().await?;
+        let complete = scan.is_complete().await;
+        scan.release().await?;
         read?;
-        waiting.whole = whole?;
+        waiting.complete = complete?;
         Ok(waiting)
     }
 }
 
-/// The item of a dead letter: both tasks name it in the same place, be it a valid id or not.
-fn item_of(letter: &Letter) -> Option<ItemHash> {
-    let body: Value = serde_json::from_str(&letter.body).ok()?;
+/// Returns the item of a dead letter: the tasks of both stages name it in the same member, valid or not.
+fn item_of(dead_letter: &DeadLetterMessage) -> Option<ItemHash> {
+    let body: Value = serde_json::from_str(&dead_letter.body).ok()?;
     Some(ItemHash::of(body.get("item")?))
 }
 
-/// The keys of the copies that `archiver dead-letters discard` has written, by item.
-pub(super) struct Discards(HashMap<ItemHash, Vec<String>>);
+/// Keys of the copies that `archiver dead-letters discard` has written, by item.
+pub(super) struct DiscardedCopies(HashMap<ItemHash, Vec<String>>);
 
-/// The largest copy that is read: a body of an SQS message has at most 1 MiB, which JSON may escape.
+/// Limit for a copy: the body of an SQS message has at most 1 MiB, which JSON may escape.
 const COPY_MAX_BYTES: u64 = 8 << 20;
 
-impl Discards {
-    /// Lists them. The copies' names begin with the items' keys.
+impl DiscardedCopies {
+    /// Lists the copies. Their names begin with the items' keys.
     pub(super) async fn list(store: &Store) -> Result<Self, StoreError> {
         let mut copies: HashMap<_, Vec<_>> = HashMap::new();
         let keep = |listed: Vec<aws::s3::Listed>| {
@@ -74,19 +74,19 @@ impl Discards {
         Ok(Self(copies))
     }
 
-    /// Whether the dead letter of an item as it stands now was discarded, and not that of an earlier failure.
-    /// `listed_last`: when the last run began that listed the item.
+    /// Returns whether the present dead letter of an item was discarded, and not one of an earlier failure. `last_listed`: start of the last
+    /// run that listed the item.
     pub(super) async fn cover(
         &self,
         store: &Store,
         item: ItemHash,
         outcome: Option<&Outcome>,
-        listed_last: Timestamp,
+        last_listed: Timestamp,
     ) -> Result<bool, StoreError> {
         for key in self.0.get(&item).into_iter().flatten() {
             let Some(object) = store.get(key, COPY_MAX_BYTES).await? else { continue };
             let Ok(copy) = serde_json::from_slice::<Discarded>(&object.bytes) else { continue };
-            if copy.covers(outcome, listed_last) {
+            if copy.covers(outcome, last_listed) {
                 return Ok(true);
             }
         }
@@ -94,7 +94,7 @@ impl Discards {
     }
 }
 
-/// What a copy says of its dead letter.
+/// Metadata in the copy of a dead letter.
 #[derive(Debug, Clone, Deserialize)]
 struct Discarded {
     message_id: String,
@@ -106,19 +106,19 @@ struct Discarded {
 }
 
 impl Discarded {
-    fn covers(&self, outcome: Option<&Outcome>, listed_last: Timestamp) -> bool {
+    fn covers(&self, outcome: Option<&Outcome>, last_listed: Timestamp) -> bool {
         let failure = outcome.and_then(|outcome| outcome.dead_letter);
-        let noted = outcome.and_then(|outcome| outcome.letter_of.as_ref());
-        match (failure, noted) {
-            // The outcome is noted before the letter is sent. A message that SQS itself has moved keeps its id.
-            (Some(failure), Some(noted)) => {
-                let sent_after = self.failed_at.is_some_and(|at| at.as_millisecond() >= noted.at.as_millisecond());
-                self.message_id == noted.message || self.stage == Some(failure.stage) && sent_after
+        let recorded = outcome.and_then(|outcome| outcome.letter_of.as_ref());
+        match (failure, recorded) {
+            // The outcome is written before the dead letter is sent. A message that SQS has moved keeps its id.
+            (Some(failure), Some(recorded)) => {
+                let sent_after = self.failed_at.is_some_and(|at| at.as_millisecond() >= recorded.at.as_millisecond());
+                self.message_id == recorded.message || self.stage == Some(failure.stage) && sent_after
             }
-            // Written by a release that did not note which message it was.
+            // An earlier release did not record the message id.
             (Some(failure), None) => self.stage == Some(failure.stage),
-            // SQS has moved the task, or there is none: what lists the item later queues it again.
-            (None, _) => self.discarded_at >= listed_last,
+            // SQS has moved the task, or there is none: a run that lists the item later queues it again.
+            (None, _) => self.discarded_at >= last_listed,
         }
     }
 }
@@ -133,10 +133,10 @@ mod tests {
         format!("2026-11-22T07:{minute:02}:00.000000500Z").parse().unwrap()
     }
 
-    fn dead_letter(noted: Option<(&str, i8)>) -> Outcome {
+    fn dead_letter(recorded: Option<(&str, i8)>) -> Outcome {
         let mut outcome = Outcome::new("WA-1".parse().unwrap());
         outcome.dead_letter = Some(DeadLettered { stage: Stage::Import, reason: Reason::Unmapped });
-        outcome.letter_of = noted.map(|(message, minute)| LetterOf {
+        outcome.letter_of = recorded.map(|(message, minute)| LetterOf {
             message: message.to_owned(),
             run: "r-1".parse().unwrap(),
             at: at(minute),
@@ -145,7 +145,7 @@ mod tests {
     }
 
     fn discarded(message_id: &str, failed_at: i8, discarded_at: i8) -> Discarded {
-        // The attribute has milliseconds.
+        // The attribute has a precision of milliseconds.
         let failed_at = format!("{:.3}", at(failed_at)).parse().ok();
         let message_id = message_id.to_owned();
         Discarded { message_id, stage: Some(Stage::Import), failed_at, discarded_at: at(discarded_at) }
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn discard_covers_its_own_dead_letter_and_not_a_later_failure() {
-        let first = discarded("letter", 10, 20);
+        let first = discarded("message", 10, 20);
         assert!(first.covers(Some(&dead_letter(Some(("task", 10)))), at(0)));
         assert!(!first.covers(Some(&dead_letter(Some(("task", 30)))), at(0)), "it failed again after the discard");
         let moved = discarded("task", 5, 20);
