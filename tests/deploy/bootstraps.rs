@@ -5,7 +5,7 @@
 use std::{net::TcpListener, path::PathBuf, process::Stdio, time::Duration};
 
 use anyhow::Context;
-use harness::{letters, ministack};
+use harness::{dead_letters, ministack};
 use jiff::Timestamp;
 use local::{
     cloud::{Cloud, Redelivery, Step},
@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The longest that a start may take before the test says that it hangs.
-const HANGS: Duration = Duration::from_secs(60);
+const STALL_LIMIT: Duration = Duration::from_secs(60);
 
 /// The program for this machine.
 fn emulator() -> anyhow::Result<PathBuf> {
@@ -56,7 +56,7 @@ impl Emulated {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(HANGS, listens).await.context("the emulator does not listen")?;
+        tokio::time::timeout(STALL_LIMIT, listens).await.context("the emulator does not listen")?;
         Ok(Self { _process: process, api: Api::at(&format!("http://{events}"))? })
     }
 
@@ -67,7 +67,7 @@ impl Emulated {
 }
 
 #[tokio::test]
-async fn every_bootstrap_starts_and_handles_an_event_under_awss_own_runtime_api() -> anyhow::Result<()> {
+async fn bootstrap_handles_an_event_under_aws_runtime_emulator() -> anyhow::Result<()> {
     let directory = TempDir::new()?;
     let log = directory.path().join("ministack.log");
     let options = MinistackOptions { program: ministack(), port: None, state: None, log, variables: Vec::new() };
@@ -98,9 +98,11 @@ async fn every_bootstrap_starts_and_handles_an_event_under_awss_own_runtime_api(
         assert_eq!(answer, json!({"batchItemFailures": []}), "{}", step.name());
     }
     // What is no task became a letter of each, which is work that was really done.
-    let letters = letters(&cloud, &resources.dead_letters.url).await?;
-    let mut stages: Vec<_> =
-        letters.iter().map(|letter| (letter.body.as_str(), letter.attributes["stage"].as_str())).collect();
+    let dead_letters = letters(&cloud, &resources.dead_letters.url).await?;
+    let mut stages: Vec<_> = dead_letters
+        .iter()
+        .map(|dead_letter| (dead_letter.body.as_str(), dead_letter.attributes["stage"].as_str()))
+        .collect();
     stages.sort_unstable();
     assert_eq!(stages, [("convert", "convert"), ("import", "import")]);
     Ok(())

@@ -17,7 +17,7 @@ const BASE: [(&str, &str); 2] = [("AlarmEmail", ""), ("LogDays", "30")];
 
 /// What the runbook lets an operator change at any time: no change may replace what holds data or messages.
 #[tokio::test]
-async fn safe_parameters_update_without_replacing_anything_that_holds_data() -> anyhow::Result<()> {
+async fn safe_parameter_update_replaces_no_data_resource() -> anyhow::Result<()> {
     let account = Account::start_without_functions().await?;
     account.deploy(&BASE).await?;
     let first = account.resources().await?;
@@ -66,7 +66,7 @@ async fn safe_parameters_update_without_replacing_anything_that_holds_data() -> 
 }
 
 #[tokio::test]
-async fn states_pause_the_steps_and_a_package_restores_them() -> anyhow::Result<()> {
+async fn state_parameters_pause_steps_and_redeployment_resumes() -> anyhow::Result<()> {
     let account = Account::start_without_functions().await?;
     account.deploy(&[&BASE[..], &[("MailFolder", "WhatsApp")]].concat()).await?;
     let mappings = async || -> anyhow::Result<BTreeMap<String, String>> {

@@ -12,10 +12,10 @@ use std::collections::BTreeMap;
 use anyhow::{Context, ensure};
 use aws::s3::{Condition, Put, Store};
 use graph_fake::{CLIENT_ID, CLIENT_SECRET, GraphFake, TENANT_ID, User};
-use harness::{binaries, letters};
+use harness::{binaries, dead_letters};
 use jiff::{SignedDuration, Timestamp};
 use local::{
-    archive::{ArchiveCredentials, Sample, SampleArchive, mailboxes, user_map},
+    sample_source::{Sample, SampleSource, SourceCredentials, mailboxes, user_map},
     totals::Totals,
 };
 use model::{Cursor, RunId, keys};
@@ -33,7 +33,7 @@ const CHAT: &str = "21/11/2026, 09:59 - Ada: God morgen\n21/11/2026, 10:00 - Bo:
 /// As the runbook leads through it: deployed with the schedule off and tried by hand, deployed again with nothing
 /// changed, switched over to the archiver's API and on, and removed.
 #[tokio::test]
-async fn what_is_deployed_does_its_work_from_the_first_trial_to_its_removal() -> anyhow::Result<()> {
+async fn deployed_stack_works_from_first_trial_to_removal() -> anyhow::Result<()> {
     let graph = GraphFake::start().await?;
     for address in mailboxes()? {
         graph.add(User::new(address.as_str()));
@@ -41,11 +41,11 @@ async fn what_is_deployed_does_its_work_from_the_first_trial_to_its_removal() ->
     graph.add(User::new(OWNER));
     graph.add(User::new(FRIEND));
     let account = Account::start().await?;
-    account.lead_to(&graph)?;
+    account.set_upstream(&graph)?;
     let sample = Sample::day(Timestamp::now())?;
     let expected = sample.expected();
-    let credentials = ArchiveCredentials { username: "connector".to_owned(), password: "correct horse".to_owned() };
-    let archive = SampleArchive::start(sample, credentials.clone()).await?;
+    let credentials = SourceCredentials { username: "connector".to_owned(), password: "correct horse".to_owned() };
+    let archive = SampleSource::start(sample, credentials.clone()).await?;
 
     let mailboxes = [
         ("GraphTenantId", TENANT_ID),
@@ -62,7 +62,7 @@ async fn what_is_deployed_does_its_work_from_the_first_trial_to_its_removal() ->
     let bucket = account.bucket(&outputs)?;
     let tried = try_an_export(&account, &outputs, &bucket).await?;
     assert_eq!((copies(&graph, OWNER), copies(&graph, FRIEND)), (2, 2));
-    let letter = a_bad_message_becomes_a_letter(&account, &outputs).await?;
+    let dead_letter = a_bad_message_becomes_a_letter(&account, &outputs).await?;
 
     let said = account.deploy(&trial).await?;
     ensure!(said.contains("No changes to deploy"), "{said}");
@@ -84,11 +84,11 @@ async fn what_is_deployed_does_its_work_from_the_first_trial_to_its_removal() ->
     let filed = expected.filed.keys().map(|address| (address.clone(), copies(&graph, address.as_str()))).collect();
     assert_eq!(expected.filed, filed, "{}", account.log());
     let mut reasons = BTreeMap::new();
-    for letter in letters(&account.cloud, outputs.get("DeadLetterQueueUrl")?).await? {
-        *reasons.entry(letter.attributes.get("reason").cloned().unwrap_or_default()).or_insert(0) += 1;
+    for dead_letter in letters(&account.cloud, outputs.get("DeadLetterQueueUrl")?).await? {
+        *reasons.entry(dead_letter.attributes.get("reason").cloned().unwrap_or_default()).or_insert(0) += 1;
     }
     let mut due: BTreeMap<_, _> = expected.dead_letters.iter().map(|(why, count)| (why.to_string(), *count)).collect();
-    *due.entry(letter).or_default() += 1;
+    *due.entry(dead_letter).or_default() += 1;
     assert_eq!(reasons, due);
     assert_eq!((copies(&graph, OWNER), copies(&graph, FRIEND)), (2, 2), "the trial's items are filed once");
     reconcile(&account, &outputs).await?;
@@ -115,9 +115,9 @@ async fn try_an_export(account: &Account, outputs: &Outputs, bucket: &Store) -> 
     assert_eq!((&answer["listed"], &answer["queued"], &answer["complete"]), (&json!(2), &json!(2), &json!(true)));
     account.drained(outputs).await?;
     let run = RunId::try_from(answer["run"].as_str().context("no run")?.to_owned())?;
-    let tally = Totals::of(bucket, &run).await?.counters;
+    let totals = Totals::of(bucket, &run).await?.counters;
     assert_eq!(
-        (tally.available, tally.imported, tally.failed, tally.items_in_flight),
+        (totals.available, totals.imported, totals.failed, totals.items_in_flight),
         (2, 4, 0, 0),
         "{}",
         account.log()
@@ -132,12 +132,12 @@ async fn a_bad_message_becomes_a_letter(account: &Account, outputs: &Outputs) ->
     client.send_message().queue_url(outputs.get("ConvertQueueUrl")?).message_body(body).send().await?;
     account.drained(outputs).await?;
     let mut found = letters(&account.cloud, outputs.get("DeadLetterQueueUrl")?).await?;
-    let letter = found.pop().with_context(|| format!("no dead letter:\n{}", account.log()))?;
+    let dead_letter = found.pop().with_context(|| format!("no dead letter:\n{}", account.log()))?;
     ensure!(found.is_empty(), "one letter: {found:?}");
-    assert_eq!(letter.body, body, "the body is unchanged");
-    let attribute = |name: &str| letter.attributes.get(name).map(String::as_str).unwrap_or_default();
+    assert_eq!(dead_letter.body, body, "the body is unchanged");
+    let attribute = |name: &str| dead_letter.attributes.get(name).map(String::as_str).unwrap_or_default();
     assert_eq!((attribute("stage"), attribute("reason")), ("convert", "task-malformed"));
-    assert!(!attribute("detail").is_empty() && attribute("failed_at").parse::<Timestamp>().is_ok(), "{letter:?}");
+    assert!(!attribute("detail").is_empty() && attribute("failed_at").parse::<Timestamp>().is_ok(), "{dead_letter:?}");
     Ok(attribute("reason").to_owned())
 }
 

@@ -29,7 +29,7 @@ pub(crate) const STACK: &str = "whatsapp-archiver";
 const FUNCTIONS: [&str; 3] = ["fetch", "convert", "import"];
 
 /// The longest that something may take before a test says that it hangs. No assertion depends on it.
-const HANGS: Duration = Duration::from_secs(300);
+const STALL_LIMIT: Duration = Duration::from_secs(300);
 
 /// An account of its own, with nothing in it, and a folder from which to deploy.
 pub(crate) struct Account {
@@ -116,7 +116,7 @@ impl Account {
     }
 
     /// Has import find Graph here: these variables are no parameters, because no deployment needs them.
-    pub(crate) fn lead_to(&self, graph: &GraphFake) -> anyhow::Result<()> {
+    pub(crate) fn set_upstream(&self, graph: &GraphFake) -> anyhow::Result<()> {
         const SIBLING: &str = "          GRAPH_TENANT_ID: !Ref GraphTenantId\n";
         let template = fs::read_to_string(self.directory.path().join("template.yaml"))?;
         ensure!(template.matches(SIBLING).count() == 1, "template.yaml has no line {SIBLING}");
@@ -164,14 +164,14 @@ impl Account {
         let queues = [outputs.queue("ConvertQueueUrl")?, outputs.queue("ImportQueueUrl")?];
         let mut depths = Vec::new();
         let drained = event_source::drained(&self.cloud, &queues, |now| depths = now.to_vec());
-        let drained = tokio::time::timeout(HANGS, drained).await;
+        let drained = tokio::time::timeout(STALL_LIMIT, drained).await;
         drained.with_context(|| format!("the queues do not come to rest: {depths:?}\n{}", self.log()))??;
         Ok(())
     }
 
     /// Returns when `there` is.
     pub(crate) async fn until(&self, what: &str, there: impl AsyncFn() -> anyhow::Result<bool>) -> anyhow::Result<()> {
-        let waited = tokio::time::timeout(HANGS, async {
+        let waited = tokio::time::timeout(STALL_LIMIT, async {
             while !there().await? {
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }

@@ -8,14 +8,14 @@ use std::sync::{
 
 use anyhow::Context;
 use harness::{
-    From, Pace, Pipeline, To,
+    ItemSource, MailSystem, Pace, Pipeline,
     cutter::{Cut, Cutter},
 };
 use jiff::{SignedDuration, Timestamp};
 use model::{Cursor, ItemId, keys};
 use serde_json::json;
 
-use crate::accounts::{self, SHORT};
+use crate::expectations::{self, SHORT};
 
 /// What happens to one item.
 struct Plan {
@@ -36,15 +36,15 @@ struct Plan {
 struct Plans {
     items: Vec<Plan>,
     /// Requests that name no item: the user map, waits, secrets.
-    nameless: u32,
-    nameless_cuts: u32,
+    unnamed: u32,
+    unnamed_cuts: u32,
 }
 
 /// The SDK tries so often.
 pub(crate) const SDK_TRIES: u32 = 4;
 
 /// Every so many requests that name no item one is cut.
-const NAMELESS: u32 = 5;
+const CUT_EVERY_UNNAMED: u32 = 5;
 
 impl Plans {
     fn add(&mut self, kind: &str, requests: u32) -> anyhow::Result<()> {
@@ -72,10 +72,10 @@ impl Plans {
             }
         }
         if !named {
-            self.nameless += 1;
-            if self.nameless.is_multiple_of(NAMELESS) {
-                self.nameless_cuts += 1;
-                return if self.nameless_cuts.is_multiple_of(2) { Cut::Before } else { Cut::After };
+            self.unnamed += 1;
+            if self.unnamed.is_multiple_of(CUT_EVERY_UNNAMED) {
+                self.unnamed_cuts += 1;
+                return if self.unnamed_cuts.is_multiple_of(2) { Cut::Before } else { Cut::After };
             }
         }
         cut
@@ -83,7 +83,12 @@ impl Plans {
 }
 
 /// A pipeline whose functions reach S3 and SQS through the cutter.
-pub(crate) async fn through(cutter: &Cutter, pace: Pace, from: From, to: To<'_>) -> anyhow::Result<Pipeline> {
+pub(crate) async fn through(
+    cutter: &Cutter,
+    pace: Pace,
+    from: ItemSource,
+    mail_system: MailSystem<'_>,
+) -> anyhow::Result<Pipeline> {
     let pipeline = Pipeline::start_at(pace, from, to, &[("AWS_ENDPOINT_URL", cutter.url())]).await?;
     lead(cutter, &pipeline)?;
     Ok(pipeline)
@@ -92,24 +97,24 @@ pub(crate) async fn through(cutter: &Cutter, pace: Pace, from: From, to: To<'_>)
 /// What the cutter lets through goes to the pipeline's S3 and SQS.
 pub(crate) fn lead(cutter: &Cutter, pipeline: &Pipeline) -> anyhow::Result<()> {
     let ministack = pipeline.machine.cloud.config().endpoint_url().and_then(|url| url.strip_prefix("http://"));
-    cutter.lead_to(ministack.context("the stand-in has no endpoint")?.parse()?);
+    cutter.set_upstream(ministack.context("the stand-in has no endpoint")?.parse()?);
     Ok(())
 }
 
 #[tokio::test]
-async fn whichever_request_is_cut_off_no_item_is_lost_or_filed_twice() -> anyhow::Result<()> {
+async fn interrupted_request_loses_and_duplicates_no_item() -> anyhow::Result<()> {
     let mut plans = Plans::default();
     // A path is 6 requests long, 7 to a letter of import's and 3 to one of convert's.
     plans.add("filed", 6)?;
     plans.add("unmapped", 7)?;
     plans.add("missing", 3)?;
     let entry = |plan: &Plan| match plan.id.split('-').next() {
-        Some("filed") => accounts::filed(&plan.id),
-        Some("unmapped") => accounts::unmapped(&plan.id),
-        _ => accounts::missing(&plan.id),
+        Some("filed") => expectations::filed(&plan.id),
+        Some("unmapped") => expectations::unmapped(&plan.id),
+        _ => expectations::missing(&plan.id),
     };
-    let sample = accounts::sample(&plans.items.iter().map(entry).collect::<Vec<_>>())?;
-    let fates: Vec<_> = sample.fates().collect();
+    let sample = expectations::sample(&plans.items.iter().map(entry).collect::<Vec<_>>())?;
+    let expected_results: Vec<_> = sample.expected_results().collect();
 
     let plans = Arc::new(Mutex::new(plans));
     let (armed, judged) = (Arc::new(AtomicBool::new(false)), Arc::clone(&plans));
@@ -119,30 +124,30 @@ async fn whichever_request_is_cut_off_no_item_is_lost_or_filed_twice() -> anyhow
         false => Cut::Never,
     });
     let cutter = cutter.await?;
-    let graph = accounts::tenant().await?;
-    let pipeline = through(&cutter, SHORT, From::Archive(sample), To::Graph(&graph)).await?;
+    let graph = expectations::tenant().await?;
+    let pipeline = through(&cutter, SHORT, ItemSource::Api(sample), MailSystem::Graph(&graph)).await?;
     pipeline.put_user_map("phone,email\n+4520999999,nobody@example.com\n").await?;
 
     // What is cut off from fetch has a test of its own.
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
     armed.store(true, Ordering::SeqCst);
     pipeline.drain().await?;
-    let letters = accounts::settled(&pipeline, &fetched.run, &fates).await?;
-    accounts::one_copy_each_in(&graph, &fates)?;
+    let dead_letters = expectations::assert_final_state(&pipeline, &fetched.run, &expected_results).await?;
+    expectations::assert_one_copy_each_in_graph(&graph, &expected_results)?;
     // A second letter takes a lost answer to the first, or an end of the function right behind it.
     let plans = plans.lock().unwrap_or_else(PoisonError::into_inner);
     let cuts: u32 = plans.items.iter().map(|plan| plan.cuts).sum();
-    let spare: usize = letters.values().map(|letters| letters - 1).sum();
+    let spare: usize = dead_letters.values().map(|dead_letters| dead_letters - 1).sum();
     assert!(spare <= cuts as usize, "{spare} spare letters");
-    assert!(cuts > 0 && plans.nameless_cuts > 0, "{cuts} cuts");
+    assert!(cuts > 0 && plans.unnamed_cuts > 0, "{cuts} cuts");
     Ok(())
 }
 
 #[tokio::test]
-async fn whichever_request_of_fetch_is_cut_off_every_id_is_queued_and_the_cursor_moves() -> anyhow::Result<()> {
-    let items: Vec<_> = (0..25).map(|index| accounts::filed(&format!("item/{index}"))).collect();
-    let sample = accounts::sample(&items)?;
-    let fates: Vec<_> = sample.fates().collect();
+async fn interrupted_fetch_request_loses_no_id() -> anyhow::Result<()> {
+    let items: Vec<_> = (0..25).map(|index| expectations::filed(&format!("item/{index}"))).collect();
+    let sample = expectations::sample(&items)?;
+    let expected_results: Vec<_> = sample.expected_results().collect();
     // How many requests still go through, how many are cut then, and how.
     let plan = Arc::new(Mutex::new((u32::MAX, 0, Cut::Never)));
     let judged = Arc::clone(&plan);
@@ -159,8 +164,8 @@ async fn whichever_request_of_fetch_is_cut_off_every_id_is_queued_and_the_cursor
         *cut
     });
     let cutter = cutter.await?;
-    let graph = accounts::tenant().await?;
-    let pipeline = through(&cutter, Pace::default(), From::Archive(sample), To::Graph(&graph)).await?;
+    let graph = expectations::tenant().await?;
+    let pipeline = through(&cutter, Pace::default(), ItemSource::Api(sample), MailSystem::Graph(&graph)).await?;
     let yesterday = Timestamp::now() - SignedDuration::from_hours(23);
     let begin = json!({"v": 1, "archived_time": yesterday, "run": "20260101T000000Z-daily-00000000"}).to_string();
     // The secret, the cursor, the manifest, three batches of messages, the cursor.
@@ -182,6 +187,6 @@ async fn whichever_request_of_fetch_is_cut_off_every_id_is_queued_and_the_cursor
         last = (fetched.queued == 25).then_some(fetched.run).or(last);
     }
     pipeline.drain().await?;
-    accounts::settled(&pipeline, &last.context("nothing was fetched")?, &fates).await?;
-    accounts::one_copy_each_in(&graph, &fates)
+    expectations::assert_final_state(&pipeline, &last.context("nothing was fetched")?, &expected_results).await?;
+    expectations::assert_one_copy_each_in_graph(&graph, &expected_results)
 }

@@ -8,28 +8,29 @@ use std::{
 use anyhow::Context;
 use aws_sdk_sqs::Client;
 use graph_fake::{Fault as GraphFault, Gate, Kind, On as GraphOn};
-use harness::{From, Pace, Pipeline, To};
+use harness::{ItemSource, MailSystem, Pace, Pipeline};
 use jiff::Timestamp;
 use local::{
-    archive::{Fault, On, Rule, Sample},
     cloud::Step,
     event_source::{Batch, Verdict, depth, judge},
+    sample_source::{Fault, On, Rule, Sample},
 };
 use model::{Listed, keys};
 use serde_json::{Value, json};
 
-use crate::accounts::{self, SHORT, filed};
+use crate::expectations::{self, SHORT, filed};
 
 #[tokio::test]
-async fn what_a_batch_has_not_done_in_time_comes_back_and_is_done_later() -> anyhow::Result<()> {
+async fn convert_returns_unfinished_records_at_the_deadline() -> anyhow::Result<()> {
     // Two batches in one: more than convert works on at once.
     let items: Vec<_> = (0..20).map(|index| filed(&format!("item/{index}"))).collect();
-    let sample = accounts::sample(&items)?;
-    let fates: Vec<_> = sample.fates().collect();
-    let pipeline = Pipeline::start_at(SHORT, From::Archive(sample), To::Maildir(accounts::two()), &[]).await?;
-    let Some(archive) = &pipeline.archive else { anyhow::bail!("no archive") };
+    let sample = expectations::sample(&items)?;
+    let expected_results: Vec<_> = sample.expected_results().collect();
+    let pipeline =
+        Pipeline::start_at(SHORT, ItemSource::Api(sample), MailSystem::Maildir(expectations::two()), &[]).await?;
+    let Some(source) = &pipeline.source else { anyhow::bail!("no archive") };
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
-    archive.misbehave(Rule { on: On::Items, times: u64::MAX, fault: Fault::Stall });
+    source.inject_fault(Rule { on: On::Items, times: u64::MAX, fault: Fault::Stall });
 
     let client = Client::new(pipeline.machine.cloud.config());
     let queue = &pipeline.machine.resources.convert;
@@ -48,22 +49,22 @@ async fn what_a_batch_has_not_done_in_time_comes_back_and_is_done_later() -> any
     let answer = pipeline.machine.function(Step::Convert).invoke(event.into()).await?;
     let verdict = judge(&answer, all.iter().map(String::as_str));
     assert_eq!(verdict, Verdict::Done(all), "each of them is named");
-    let begun = archive.requests().items;
+    let begun = source.requests().items;
     assert!(begun < 20, "{begun} were begun: the others were given back as they were");
 
-    archive.behave();
+    source.clear_faults();
     pipeline.drain().await?;
-    accounts::settled(&pipeline, &fetched.run, &fates).await?;
-    accounts::one_copy_each(&pipeline, &fates)
+    expectations::assert_final_state(&pipeline, &fetched.run, &expected_results).await?;
+    expectations::assert_one_copy_each(&pipeline, &expected_results)
 }
 
 #[tokio::test]
-async fn what_import_has_not_filed_in_time_comes_back_and_is_filed_once() -> anyhow::Result<()> {
+async fn import_returns_unfinished_records_at_the_deadline() -> anyhow::Result<()> {
     let items: Vec<_> = (0..10).map(|index| filed(&format!("item/{index}"))).collect();
-    let sample = accounts::sample(&items)?;
-    let fates: Vec<_> = sample.fates().collect();
-    let graph = accounts::tenant().await?;
-    let pipeline = Pipeline::start_at(SHORT, From::Archive(sample), To::Graph(&graph), &[]).await?;
+    let sample = expectations::sample(&items)?;
+    let expected_results: Vec<_> = sample.expected_results().collect();
+    let graph = expectations::tenant().await?;
+    let pipeline = Pipeline::start_at(SHORT, ItemSource::Api(sample), MailSystem::Graph(&graph), &[]).await?;
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
     let client = Client::new(pipeline.machine.cloud.config());
     let resources = &pipeline.machine.resources;
@@ -91,18 +92,18 @@ async fn what_import_has_not_filed_in_time_comes_back_and_is_filed_once() -> any
     gate.open();
 
     pipeline.drain().await?;
-    accounts::settled(&pipeline, &fetched.run, &fates).await?;
-    accounts::one_copy_each_in(&graph, &fates)
+    expectations::assert_final_state(&pipeline, &fetched.run, &expected_results).await?;
+    expectations::assert_one_copy_each_in_graph(&graph, &expected_results)
 }
 
 #[tokio::test]
-async fn fetch_stops_in_time_and_the_next_run_goes_on_from_there() -> anyhow::Result<()> {
+async fn fetch_stops_at_the_deadline_and_the_next_run_continues() -> anyhow::Result<()> {
     const ITEMS: usize = 3500;
     let sample = Sample::many(ITEMS, Timestamp::now());
-    let all: BTreeSet<_> = sample.fates().map(|(id, _)| id.as_str().to_owned()).collect();
+    let all: BTreeSet<_> = sample.expected_results().map(|(id, _)| id.as_str().to_owned()).collect();
     // Less than a second page is worth beginning with.
     let pace = Pace { timeout: Duration::from_secs(20), ..SHORT };
-    let pipeline = Pipeline::start_at(pace, From::Archive(sample), To::Maildir(Vec::new()), &[]).await?;
+    let pipeline = Pipeline::start_at(pace, ItemSource::Api(sample), MailSystem::Maildir(Vec::new()), &[]).await?;
     let (mut seen, mut queued, mut runs) = (BTreeSet::new(), 0, 0);
     loop {
         let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use aws_sdk_sqs::Client;
 use graph_fake::{Fault, Gate, Kind, On};
-use harness::{From, Pipeline, To};
+use harness::{ItemSource, MailSystem, Pipeline};
 use local::{
     cloud::Step,
     event_source::{Batch, Verdict, depth, judge},
@@ -16,9 +16,9 @@ use serde_json::Value;
 use crate::accounts;
 
 fn items() -> Vec<Value> {
-    let filed = (0..24).map(|index| accounts::filed(&format!("filed/{index}")));
-    let unmapped = (0..8).map(|index| accounts::unmapped(&format!("unmapped/{index}")));
-    let missing = (0..8).map(|index| accounts::missing(&format!("missing/{index}")));
+    let filed = (0..24).map(|index| expectations::filed(&format!("filed/{index}")));
+    let unmapped = (0..8).map(|index| expectations::unmapped(&format!("unmapped/{index}")));
+    let missing = (0..8).map(|index| expectations::missing(&format!("missing/{index}")));
     filed.chain(unmapped).chain(missing).collect()
 }
 
@@ -41,26 +41,26 @@ async fn twice_at_once(pipeline: &Pipeline, step: Step) -> anyhow::Result<u64> {
 }
 
 #[tokio::test]
-async fn the_same_batch_given_to_two_functions_at_once_is_done_once() -> anyhow::Result<()> {
-    let sample = accounts::sample(&items())?;
-    let fates: Vec<_> = sample.fates().collect();
-    let graph = accounts::tenant().await?;
-    let pipeline = Pipeline::start(From::Archive(sample), To::Graph(&graph), &[]).await?;
+async fn batch_delivered_to_two_functions_is_processed_once() -> anyhow::Result<()> {
+    let sample = expectations::sample(&items())?;
+    let expected_results: Vec<_> = sample.expected_results().collect();
+    let graph = expectations::tenant().await?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Graph(&graph), &[]).await?;
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
     twice_at_once(&pipeline, Step::Convert).await?;
     let imports = twice_at_once(&pipeline, Step::Import).await?;
     assert!(imports >= 32, "{imports} import tasks were done");
     pipeline.drain().await?;
-    accounts::settled(&pipeline, &fetched.run, &fates).await?;
-    accounts::one_copy_each_in(&graph, &fates)
+    expectations::assert_final_state(&pipeline, &fetched.run, &expected_results).await?;
+    expectations::assert_one_copy_each_in_graph(&graph, &expected_results)
 }
 
 #[tokio::test]
-async fn what_one_function_is_filing_no_other_touches() -> anyhow::Result<()> {
-    let sample = accounts::sample(&[accounts::filed("held")])?;
-    let fates: Vec<_> = sample.fates().collect();
-    let graph = accounts::tenant().await?;
-    let pipeline = Pipeline::start(From::Archive(sample), To::Graph(&graph), &[]).await?;
+async fn leased_item_is_not_filed_by_another_function() -> anyhow::Result<()> {
+    let sample = expectations::sample(&[expectations::filed("held")])?;
+    let expected_results: Vec<_> = sample.expected_results().collect();
+    let graph = expectations::tenant().await?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Graph(&graph), &[]).await?;
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
     twice_at_once(&pipeline, Step::Convert).await?;
 
@@ -88,16 +88,16 @@ async fn what_one_function_is_filing_no_other_touches() -> anyhow::Result<()> {
 
     graph.clear_faults();
     pipeline.drain().await?;
-    accounts::settled(&pipeline, &fetched.run, &fates).await?;
-    accounts::one_copy_each_in(&graph, &fates)
+    expectations::assert_final_state(&pipeline, &fetched.run, &expected_results).await?;
+    expectations::assert_one_copy_each_in_graph(&graph, &expected_results)
 }
 
 #[tokio::test]
-async fn a_task_that_is_queued_many_times_and_out_of_order_makes_one_copy_and_one_letter() -> anyhow::Result<()> {
-    let sample = accounts::sample(&items())?;
-    let fates: Vec<_> = sample.fates().collect();
-    let graph = accounts::tenant().await?;
-    let pipeline = Pipeline::start(From::Archive(sample), To::Graph(&graph), &[]).await?;
+async fn repeated_reordered_task_makes_one_copy_or_dead_letter() -> anyhow::Result<()> {
+    let sample = expectations::sample(&items())?;
+    let expected_results: Vec<_> = sample.expected_results().collect();
+    let graph = expectations::tenant().await?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Graph(&graph), &[]).await?;
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
     let client = Client::new(pipeline.machine.cloud.config());
     let queue = &pipeline.machine.resources.convert;
@@ -115,7 +115,7 @@ async fn a_task_that_is_queued_many_times_and_out_of_order_makes_one_copy_and_on
             back.visibility_timeout(10).send().await?;
         }
     }
-    assert_eq!(bodies.len(), fates.len());
+    assert_eq!(bodies.len(), expected_results.len());
     for body in bodies.iter().rev() {
         for _ in 0..2 {
             pipeline.send(&pipeline.machine.resources.convert, body).await?;
@@ -132,23 +132,23 @@ async fn a_task_that_is_queued_many_times_and_out_of_order_makes_one_copy_and_on
         batch.settle(&client, queue, &verdict).await?;
     }
     pipeline.drain().await?;
-    let letters = accounts::settled(&pipeline, &fetched.run, &fates).await?;
-    accounts::one_copy_each_in(&graph, &fates)?;
-    let spare: Vec<_> = letters.iter().filter(|(_, letters)| **letters > 1).collect();
+    let dead_letters = expectations::assert_final_state(&pipeline, &fetched.run, &expected_results).await?;
+    expectations::assert_one_copy_each_in_graph(&graph, &expected_results)?;
+    let spare: Vec<_> = dead_letters.iter().filter(|(_, dead_letters)| **dead_letters > 1).collect();
     assert!(spare.is_empty(), "one letter is enough: {spare:?}");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_backfill_that_overlaps_a_daily_run_files_nothing_twice() -> anyhow::Result<()> {
-    let sample = accounts::sample(&items())?;
-    let fates: Vec<(ItemId, _)> = sample.fates().collect();
-    let graph = accounts::tenant().await?;
-    let pipeline = Pipeline::start(From::Archive(sample), To::Graph(&graph), &[]).await?;
+async fn overlapping_backfill_files_nothing_twice() -> anyhow::Result<()> {
+    let sample = expectations::sample(&items())?;
+    let expected_results: Vec<(ItemId, _)> = sample.expected_results().collect();
+    let graph = expectations::tenant().await?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Graph(&graph), &[]).await?;
     let daily = pipeline.machine.fetch(&Pipeline::timer()).await?;
     let backfill = pipeline.machine.fetch(&Pipeline::backfill()).await?;
     assert_eq!(daily.queued, backfill.queued);
     pipeline.drain().await?;
-    accounts::settled(&pipeline, &daily.run, &fates).await?;
-    accounts::one_copy_each_in(&graph, &fates)
+    expectations::assert_final_state(&pipeline, &daily.run, &expected_results).await?;
+    expectations::assert_one_copy_each_in_graph(&graph, &expected_results)
 }

@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::Context;
 use axum::{Router, extract::State, http::Uri, response::IntoResponse};
-use harness::{From, Pipeline, To};
+use harness::{ItemSource, MailSystem, Pipeline};
 use jiff::{SignedDuration, Timestamp};
-use local::archive::Sample;
+use local::sample_source::Sample;
 use mail_parser::MessageParser;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::accounts::ADA;
+use crate::expectations::ADA;
 
 /// What the archive answers, by id: bytes, because what hurts most is no JSON value.
 type Corpus = BTreeMap<String, Vec<u8>>;
@@ -145,7 +145,7 @@ fn percent_decoded(text: &str) -> String {
 }
 
 #[tokio::test]
-async fn each_of_a_hostile_corpus_costs_only_itself() -> anyhow::Result<()> {
+async fn hostile_item_affects_no_other_item() -> anyhow::Result<()> {
     let now = Timestamp::now();
     let (nasty, unusual, broken) = (nasty(now), unusual(now), broken(now));
     let mut corpus: Corpus = broken.iter().map(|(id, bytes)| ((*id).to_owned(), bytes.clone())).collect();
@@ -159,23 +159,24 @@ async fn each_of_a_hostile_corpus_costs_only_itself() -> anyhow::Result<()> {
 
     let hostile = [("ARCHIVER_URL", url.as_str())];
     let pipeline =
-        Pipeline::start(From::Archive(Sample::many(0, now)), To::Maildir(vec![ADA.to_owned()]), &hostile).await?;
+        Pipeline::start(ItemSource::Api(Sample::many(0, now)), MailSystem::Maildir(vec![ADA.to_owned()]), &hostile)
+            .await?;
     nasty.iter().for_each(|(_, item)| pipeline.keep_confidential(item));
     let fetched = pipeline.run(&Pipeline::timer()).await?;
     server.abort();
     assert_eq!(fetched.queued, ids.len() as u64);
 
-    let letters: BTreeMap<_, _> = pipeline
+    let dead_letters: BTreeMap<_, _> = pipeline
         .dead_letters()
         .await?
         .into_iter()
-        .map(|letter| (letter.attributes.get("item").cloned().unwrap_or_default(), letter.attributes))
+        .map(|dead_letter| (dead_letter.attributes.get("item").cloned().unwrap_or_default(), dead_letter.attributes))
         .collect();
     for (id, _) in &broken {
-        let reason = letters.get(*id).and_then(|letter| letter.get("reason")).map(String::as_str);
+        let reason = dead_letters.get(*id).and_then(|dead_letter| dead_letter.get("reason")).map(String::as_str);
         assert_eq!(reason, Some("item-malformed"), "{id}");
     }
-    assert_eq!(letters.len(), broken.len(), "{letters:?}");
+    assert_eq!(dead_letters.len(), broken.len(), "{dead_letters:?}");
 
     let mail = pipeline.mail(ADA)?;
     assert_eq!(mail.len(), nasty.len() + unusual.len());

@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use anyhow::Context;
 use graph_fake::{GraphFake, User};
-use harness::{From, Pipeline, To};
+use harness::{ItemSource, MailSystem, Pipeline};
 use jiff::Timestamp;
 use local::{
-    archive::{Fate, Sample, mailboxes, user_map},
     cloud::Step,
+    sample_source::{ExpectedResult, Sample, mailboxes, user_map},
 };
 use model::ItemId;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use runtime::Variables;
 use serde_json::{Value, json};
 
-use crate::accounts::{self, SHORT};
+use crate::expectations::{self, SHORT};
 
 /// The sample's day, and this many short messages.
 fn day_and(count: usize) -> anyhow::Result<Sample> {
@@ -66,7 +66,11 @@ pub(crate) fn seed() -> anyhow::Result<u64> {
 
 /// Fetches, kills until everything is done or it has killed so often, lets it finish, and says that every item has its
 /// end. Returns how often it killed.
-async fn killed_often(pipeline: &Pipeline, fates: &[(ItemId, Fate)], kills: usize) -> anyhow::Result<usize> {
+async fn killed_often(
+    pipeline: &Pipeline,
+    expected_results: &[(ItemId, ExpectedResult)],
+    kills: usize,
+) -> anyhow::Result<usize> {
     let seed = seed()?;
     let mut chance = StdRng::seed_from_u64(seed);
     pipeline.put_user_map(user_map()).await?;
@@ -92,29 +96,29 @@ async fn killed_often(pipeline: &Pipeline, fates: &[(ItemId, Fate)], kills: usiz
     }
     working.stop().await;
     pipeline.drain().await?;
-    let counted = accounts::settled(pipeline, &fetched.run, fates).await;
-    let letters = counted.map_err(|error| error.context(format!("FAULT_SEED={seed}")))?;
-    let spare = letters.values().filter(|letters| **letters > 1).count();
-    assert!(spare <= killed, "FAULT_SEED={seed}: {letters:?}");
+    let counted = expectations::assert_final_state(pipeline, &fetched.run, expected_results).await;
+    let dead_letters = counted.map_err(|error| error.context(format!("FAULT_SEED={seed}")))?;
+    let spare = dead_letters.values().filter(|dead_letters| **dead_letters > 1).count();
+    assert!(spare <= killed, "FAULT_SEED={seed}: {dead_letters:?}");
     Ok(killed)
 }
 
 #[tokio::test]
-async fn killed_at_any_moment_nothing_is_lost_and_nothing_is_twice_in_a_directory() -> anyhow::Result<()> {
+async fn killed_functions_lose_and_duplicate_nothing_in_maildir() -> anyhow::Result<()> {
     let mut left = 25 * soak()?;
     while left > 0 {
         let sample = day_and(200)?;
-        let fates: Vec<_> = sample.fates().collect();
+        let expected_results: Vec<_> = sample.expected_results().collect();
         let addresses = mailboxes()?.into_iter().map(String::from).collect();
-        let pipeline = Pipeline::start_at(SHORT, From::Archive(sample), To::Maildir(addresses), &[]).await?;
-        left -= killed_often(&pipeline, &fates, left.min(25)).await?;
-        accounts::one_copy_each(&pipeline, &fates)?;
+        let pipeline = Pipeline::start_at(SHORT, ItemSource::Api(sample), MailSystem::Maildir(addresses), &[]).await?;
+        left -= killed_often(&pipeline, &expected_results, left.min(25)).await?;
+        expectations::assert_one_copy_each(&pipeline, &expected_results)?;
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn killed_at_any_moment_nothing_is_lost_and_nothing_is_twice_in_microsoft_365() -> anyhow::Result<()> {
+async fn killed_functions_lose_and_duplicate_nothing_in_graph() -> anyhow::Result<()> {
     let mut left = 25 * soak()?;
     while left > 0 {
         let graph = GraphFake::start().await?;
@@ -122,31 +126,30 @@ async fn killed_at_any_moment_nothing_is_lost_and_nothing_is_twice_in_microsoft_
             graph.add(User::new(address.as_str()));
         }
         let sample = day_and(200)?;
-        let fates: Vec<_> = sample.fates().collect();
-        let pipeline = Pipeline::start_at(SHORT, From::Archive(sample), To::Graph(&graph), &[]).await?;
-        left -= killed_often(&pipeline, &fates, left.min(25)).await?;
-        accounts::one_copy_each_in(&graph, &fates)?;
+        let expected_results: Vec<_> = sample.expected_results().collect();
+        let pipeline = Pipeline::start_at(SHORT, ItemSource::Api(sample), MailSystem::Graph(&graph), &[]).await?;
+        left -= killed_often(&pipeline, &expected_results, left.min(25)).await?;
+        expectations::assert_one_copy_each_in_graph(&graph, &expected_results)?;
     }
     Ok(())
 }
 
 #[tokio::test]
-pub(crate) async fn fetch_killed_at_any_moment_loses_no_id_and_what_it_queued_twice_is_filed_once() -> anyhow::Result<()>
-{
+pub(crate) async fn killed_fetch_loses_no_id_and_causes_no_second_copy() -> anyhow::Result<()> {
     let mut killed = 0;
     for _ in 0..soak()? {
         let sample = day_and(20)?;
-        let fates: Vec<_> = sample.fates().collect();
+        let expected_results: Vec<_> = sample.expected_results().collect();
         let addresses = mailboxes()?.into_iter().map(String::from).collect();
-        let pipeline = Pipeline::start_at(SHORT, From::Archive(sample), To::Maildir(addresses), &[]).await?;
+        let pipeline = Pipeline::start_at(SHORT, ItemSource::Api(sample), MailSystem::Maildir(addresses), &[]).await?;
         pipeline.put_user_map(user_map()).await?;
         let seed = seed()?;
         killed += fetch_killed(&pipeline, 10, seed).await;
         pipeline.run(&Pipeline::timer()).await?;
         let settled = async {
-            accounts::nothing_is_missing(&pipeline).await?;
-            accounts::lettered(&pipeline, &fates).await?;
-            accounts::one_copy_each(&pipeline, &fates)
+            expectations::assert_nothing_missing(&pipeline).await?;
+            expectations::check_dead_letters(&pipeline, &expected_results).await?;
+            expectations::assert_one_copy_each(&pipeline, &expected_results)
         };
         settled.await.with_context(|| format!("FAULT_SEED={seed}"))?;
     }

@@ -1,15 +1,15 @@
 //! Nothing lost, nothing twice: the real binaries under fire.
 
-mod accounts;
-mod books;
 mod cuts;
 mod deadlines;
 mod delivery;
+mod expectations;
 mod hostile;
 mod kills;
-mod large;
-mod late;
+mod large_items;
+mod late_copies;
 mod mails;
 mod memory;
 mod outages;
 mod soak;
+mod write_order;

@@ -5,13 +5,13 @@ use std::{fmt::Write, path::Path, sync::Arc, time::Duration};
 use anyhow::{Context, ensure};
 use axum::{Router, extract::State, http::Uri, response::IntoResponse};
 use graph_fake::User;
-use harness::{From, Pace, Pipeline, To};
+use harness::{ItemSource, MailSystem, Pace, Pipeline};
 use jiff::{SignedDuration, Timestamp};
-use local::{archive::Sample, cloud::Step};
+use local::{cloud::Step, sample_source::Sample};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::accounts::{self, ADA, BOB};
+use crate::expectations::{self, ADA, BOB};
 
 /// A batch, as the template has it.
 const BATCH: usize = 10;
@@ -43,7 +43,7 @@ fn enough(pipeline: &Pipeline, times: u64) -> anyhow::Result<()> {
 }
 
 fn largest(index: usize) -> Value {
-    let mut item = accounts::filed(&format!("item/{index}"));
+    let mut item = expectations::filed(&format!("item/{index}"));
     // The text counts, too.
     let bytes = (10 << 20) - 1024;
     item["item"]["attachments"] = json!([{"id": "f", "name": "f.bin", "media": {"bytes": bytes}}]);
@@ -52,7 +52,7 @@ fn largest(index: usize) -> Value {
 
 /// importMime takes a message as one request, in base64, and each item goes into four mailboxes.
 #[tokio::test]
-async fn a_batch_of_the_largest_items_fits_when_each_is_sent_whole() -> anyhow::Result<()> {
+async fn batch_of_largest_items_fits_in_memory_with_import_mime() -> anyhow::Result<()> {
     let four = [ADA, BOB, "cat@example.com", "dan@example.com"];
     let mut people = serde_json::Map::new();
     for (at, (name, email)) in ["ada", "bob", "cat", "dan"].into_iter().zip(four).enumerate() {
@@ -69,29 +69,29 @@ async fn a_batch_of_the_largest_items_fits_when_each_is_sent_whole() -> anyhow::
     };
     let items: Vec<_> = (0..BATCH).map(to_all).collect();
     let sample = Sample::written(&json!({"people": people, "items": items}).to_string(), Timestamp::now())?;
-    let fates: Vec<_> = sample.fates().collect();
-    let graph = accounts::tenant().await?;
+    let expected_results: Vec<_> = sample.expected_results().collect();
+    let graph = expectations::tenant().await?;
     graph.grant_mime_import();
     for address in &four[2..] {
         graph.add(User::new(address));
     }
-    let pipeline = Pipeline::start_at(ALONE, From::Archive(sample), To::GraphImportMime(&graph), &[]).await?;
+    let pipeline = Pipeline::start_at(ALONE, ItemSource::Api(sample), MailSystem::GraphImportMime(&graph), &[]).await?;
     let fetched = pipeline.run(&Pipeline::timer()).await?;
     enough(&pipeline, 1)?;
-    accounts::settled(&pipeline, &fetched.run, &fates).await?;
-    accounts::one_copy_each_in(&graph, &fates)
+    expectations::assert_final_state(&pipeline, &fetched.run, &expected_results).await?;
+    expectations::assert_one_copy_each_in_graph(&graph, &expected_results)
 }
 
 #[tokio::test]
-async fn a_batch_of_the_largest_items_fits_in_what_the_template_gives() -> anyhow::Result<()> {
-    let sample = accounts::sample(&(0..BATCH).map(largest).collect::<Vec<_>>())?;
-    let fates: Vec<_> = sample.fates().collect();
-    let graph = accounts::tenant().await?;
-    let pipeline = Pipeline::start_at(ALONE, From::Archive(sample), To::Graph(&graph), &[]).await?;
+async fn batch_of_largest_items_fits_in_template_memory() -> anyhow::Result<()> {
+    let sample = expectations::sample(&(0..BATCH).map(largest).collect::<Vec<_>>())?;
+    let expected_results: Vec<_> = sample.expected_results().collect();
+    let graph = expectations::tenant().await?;
+    let pipeline = Pipeline::start_at(ALONE, ItemSource::Api(sample), MailSystem::Graph(&graph), &[]).await?;
     let fetched = pipeline.run(&Pipeline::timer()).await?;
     enough(&pipeline, 1)?;
-    accounts::settled(&pipeline, &fetched.run, &fates).await?;
-    accounts::one_copy_each_in(&graph, &fates)
+    expectations::assert_final_state(&pipeline, &fetched.run, &expected_results).await?;
+    expectations::assert_one_copy_each_in_graph(&graph, &expected_results)
 }
 
 /// How many participants each item has: in the task there is no room for them, so import reads them from the evidence.
@@ -124,8 +124,8 @@ async fn fits(count: usize, rest: String, times: u64) -> anyhow::Result<()> {
     let router = Router::new().fallback(answer).with_state(Rest::new((count, rest, now)));
     let server = tokio::spawn(async move { axum::serve(listener, router).await });
     let elsewhere = [("ARCHIVER_URL", url.as_str())];
-    let from = From::Archive(Sample::many(0, now));
-    let pipeline = Pipeline::start_at(ALONE, from, To::Maildir(vec![ADA.to_owned()]), &elsewhere).await?;
+    let from = ItemSource::Api(Sample::many(0, now));
+    let pipeline = Pipeline::start_at(ALONE, from, MailSystem::Maildir(vec![ADA.to_owned()]), &elsewhere).await?;
     pipeline.run(&Pipeline::timer()).await?;
     server.abort();
     ensure!(pipeline.mail(ADA)?.len() == count, "{} are filed", pipeline.mail(ADA)?.len());
@@ -133,7 +133,7 @@ async fn fits(count: usize, rest: String, times: u64) -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_batch_of_crowds_fits_in_what_the_template_gives() -> anyhow::Result<()> {
+async fn batch_of_large_groups_fits_in_template_memory() -> anyhow::Result<()> {
     let mut crowd = String::new();
     for at in 0..CROWD {
         let comma = if at > 0 { "," } else { "" };
@@ -144,7 +144,7 @@ async fn a_batch_of_crowds_fits_in_what_the_template_gives() -> anyhow::Result<(
 
 /// Each `[]` is three bytes on the wire and a whole value in memory: three items that take nearly all that one may take.
 #[tokio::test]
-async fn a_batch_that_is_made_to_take_memory_fits_in_what_the_template_gives() -> anyhow::Result<()> {
+async fn batch_of_value_heavy_items_fits_in_template_memory() -> anyhow::Result<()> {
     const VALUES: usize = 3_500_000;
     fits(3, format!(r#"],"x":[{}[]]"#, "[],".repeat(VALUES)), 1).await
 }
@@ -152,7 +152,7 @@ async fn a_batch_that_is_made_to_take_memory_fits_in_what_the_template_gives() -
 /// What takes most for its length: a map with one member, which is kept until the message is written. Ten items, and the
 /// function works on all of them at once.
 #[tokio::test]
-async fn a_batch_that_is_made_to_keep_memory_fits_in_what_the_template_gives() -> anyhow::Result<()> {
+async fn batch_of_retained_maps_fits_in_template_memory() -> anyhow::Result<()> {
     const VALUES: usize = 250_000;
     fits(BATCH, format!(r#"],"business":[{}0]"#, "{\"\":0},".repeat(VALUES)), 1).await
 }

@@ -8,17 +8,19 @@ use std::{
 use anyhow::{Context, ensure};
 use graph_fake::{Fault, Gate, GraphFake, Kind, On, Refusal, User};
 use harness::{
-    From, Pace, Pipeline, To,
+    ItemSource, MailSystem, Pace, Pipeline,
     cutter::{Cut, Cutter},
 };
 use jiff::{SignedDuration, Timestamp};
-use local::archive::{ArchiveCredentials, Fault as ArchiveFault, On as OnArchive, Rule, Sample, mailboxes, user_map};
+use local::sample_source::{
+    Fault as ArchiveFault, On as OnArchive, Rule, Sample, SourceCredentials, mailboxes, user_map,
+};
 use model::ItemId;
 use serde_json::json;
 
 use crate::{
-    accounts::{self, ADA, BOB, SHORT, filed},
     cuts,
+    expectations::{self, ADA, BOB, SHORT, filed},
     soak::PACE,
 };
 
@@ -28,12 +30,12 @@ fn http_date(time: Timestamp) -> String {
 }
 
 #[tokio::test]
-async fn an_archive_that_is_down_throttles_or_stalls_dead_letters_nothing() -> anyhow::Result<()> {
+async fn source_outage_dead_letters_nothing() -> anyhow::Result<()> {
     let items: Vec<_> = (0..40).map(|index| filed(&format!("item/{index}"))).collect();
-    let sample = accounts::sample(&items)?;
-    let fates: Vec<_> = sample.fates().collect();
-    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(accounts::two()), &[]).await?;
-    let Some(archive) = &pipeline.archive else { anyhow::bail!("no archive") };
+    let sample = expectations::sample(&items)?;
+    let expected_results: Vec<_> = sample.expected_results().collect();
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(expectations::two()), &[]).await?;
+    let Some(source) = &pipeline.source else { anyhow::bail!("no archive") };
     let status = |status, retry_after: Option<&str>| ArchiveFault::Status {
         status,
         retry_after: retry_after.map(str::to_owned),
@@ -49,7 +51,7 @@ async fn an_archive_that_is_down_throttles_or_stalls_dead_letters_nothing() -> a
         (OnArchive::Items, 10, ArchiveFault::Break),
     ];
     for (on, times, fault) in down {
-        archive.misbehave(Rule { on, times, fault });
+        source.inject_fault(Rule { on, times, fault });
     }
     // A run that fails is loud and leaves the cursor; the next one does its work.
     let fetched = loop {
@@ -59,18 +61,18 @@ async fn an_archive_that_is_down_throttles_or_stalls_dead_letters_nothing() -> a
         }
     };
     let (drained, ()) = tokio::join!(pipeline.drain(), async {
-        archive.until_stalled(1).await;
+        source.until_stalled(1).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
-        archive.behave();
+        source.clear_faults();
     });
     drained?;
-    assert!(archive.requests().items > 40);
-    accounts::settled(&pipeline, &fetched.run, &fates).await?;
-    accounts::one_copy_each(&pipeline, &fates)
+    assert!(source.requests().items > 40);
+    expectations::assert_final_state(&pipeline, &fetched.run, &expected_results).await?;
+    expectations::assert_one_copy_each(&pipeline, &expected_results)
 }
 
 #[tokio::test]
-async fn microsoft_365_that_throttles_and_a_directory_that_is_down_dead_letter_nothing() -> anyhow::Result<()> {
+async fn graph_and_directory_outages_dead_letter_nothing() -> anyhow::Result<()> {
     let graph = GraphFake::start().await?;
     for address in mailboxes()? {
         graph.add(User::new(address.as_str()));
@@ -90,12 +92,12 @@ async fn microsoft_365_that_throttles_and_a_directory_that_is_down_dead_letter_n
     graph.fault(On::kind(Kind::FolderCreate).times(3), Fault::LoseResponse);
     graph.fault(On::kind(Kind::MessageCreate).nth(60).times(5), refuse(503, "ErrorServerBusy", None));
     let sample = Sample::day(Timestamp::now())?;
-    let fates: Vec<(ItemId, _)> = sample.fates().collect();
-    let pipeline = Pipeline::start(From::Archive(sample), To::Graph(&graph), &[]).await?;
+    let expected_results: Vec<(ItemId, _)> = sample.expected_results().collect();
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Graph(&graph), &[]).await?;
     pipeline.put_user_map(user_map()).await?;
     let fetched = pipeline.run(&Pipeline::timer()).await?;
-    accounts::settled(&pipeline, &fetched.run, &fates).await?;
-    accounts::one_copy_each_in(&graph, &fates)?;
+    expectations::assert_final_state(&pipeline, &fetched.run, &expected_results).await?;
+    expectations::assert_one_copy_each_in_graph(&graph, &expected_results)?;
     for address in mailboxes()? {
         assert!(graph.peak(address.as_str()) <= 4, "Graph's own limit");
     }
@@ -108,15 +110,15 @@ async fn microsoft_365_that_throttles_and_a_directory_that_is_down_dead_letter_n
 const RECEIVES: u32 = 9;
 
 #[tokio::test]
-async fn an_hour_of_every_kind_of_outage_takes_a_few_receives_and_no_item() -> anyhow::Result<()> {
+async fn long_outages_use_few_receives_and_lose_no_item() -> anyhow::Result<()> {
     const EACH: Duration = Duration::from_secs(6);
-    let graph = accounts::tenant().await?;
+    let graph = expectations::tenant().await?;
     let items: Vec<_> = (0..30).map(|index| filed(&format!("item/{index}"))).collect();
-    let sample = accounts::sample(&items)?;
-    let fates: Vec<_> = sample.fates().collect();
+    let sample = expectations::sample(&items)?;
+    let expected_results: Vec<_> = sample.expected_results().collect();
     let pace = Pace { max_receives: RECEIVES, ..SHORT };
-    let pipeline = Pipeline::start_at(pace, From::Archive(sample), To::Graph(&graph), &[]).await?;
-    let Some(archive) = &pipeline.archive else { anyhow::bail!("no archive") };
+    let pipeline = Pipeline::start_at(pace, ItemSource::Api(sample), MailSystem::Graph(&graph), &[]).await?;
+    let Some(source) = &pipeline.source else { anyhow::bail!("no archive") };
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
 
     let throttle = |wait: &str| Fault::Refuse(Refusal::new(429, "ApplicationThrottled").retry_after(wait));
@@ -144,7 +146,7 @@ async fn an_hour_of_every_kind_of_outage_takes_a_few_receives_and_no_item() -> a
     ];
     // The first half of the items meets the archive's outage, the others are through to Graph's.
     for index in 0..15 {
-        archive.misbehave(Rule {
+        source.inject_fault(Rule {
             on: OnArchive::Item(format!("item/{index}")),
             times: u64::MAX,
             fault: status(503, None),
@@ -155,10 +157,10 @@ async fn an_hour_of_every_kind_of_outage_takes_a_few_receives_and_no_item() -> a
     for (of_graph, of_archive) in graph_faults.into_iter().zip(archive_faults) {
         // At once: a request between two outages would be done.
         graph.only_fault(On::any().times(usize::MAX), of_graph);
-        archive.behave();
+        source.clear_faults();
         for index in 0..15 {
             let on = OnArchive::Item(format!("item/{index}"));
-            archive.misbehave(Rule { on, times: u64::MAX, fault: of_archive.clone() });
+            source.inject_fault(Rule { on, times: u64::MAX, fault: of_archive.clone() });
         }
         // An outage is a stretch of time: there is nothing else to wait for.
         tokio::time::sleep(EACH).await;
@@ -166,21 +168,21 @@ async fn an_hour_of_every_kind_of_outage_takes_a_few_receives_and_no_item() -> a
     ensure!(graph.visible(ADA).is_empty() && graph.visible(BOB).is_empty(), "nothing is filed in an outage");
     graph.clear_faults();
     gate.open();
-    archive.behave();
+    source.clear_faults();
     working.stop().await;
     pipeline.drain().await?;
-    accounts::settled(&pipeline, &fetched.run, &fates).await?;
-    accounts::one_copy_each_in(&graph, &fates)
+    expectations::assert_final_state(&pipeline, &fetched.run, &expected_results).await?;
+    expectations::assert_one_copy_each_in_graph(&graph, &expected_results)
 }
 
 #[tokio::test]
-async fn credentials_that_end_change_or_cannot_be_had_on_the_way_cost_no_item() -> anyhow::Result<()> {
+async fn expired_or_rotated_credentials_lose_no_item() -> anyhow::Result<()> {
     const ROTATED: &str = "second~client.secret";
-    let graph = accounts::tenant().await?;
+    let graph = expectations::tenant().await?;
     graph.set_token_lifetime(Duration::from_secs(2));
     let items: Vec<_> = (0..40).map(|index| filed(&format!("item/{index}"))).collect();
-    let sample = accounts::sample(&items)?;
-    let fates: Vec<_> = sample.fates().collect();
+    let sample = expectations::sample(&items)?;
+    let expected_results: Vec<_> = sample.expected_results().collect();
     // Secrets Manager: down for as long as the SDK tries, twice, before it has answered and after.
     let asked = AtomicU32::new(0);
     let cutter = Cutter::start(move |request| match request.contains("secretsmanager.GetSecretValue") {
@@ -192,8 +194,8 @@ async fn credentials_that_end_change_or_cannot_be_had_on_the_way_cost_no_item() 
         false => Cut::Never,
     });
     let cutter = cutter.await?;
-    let pipeline = cuts::through(&cutter, PACE, From::Archive(sample), To::Graph(&graph)).await?;
-    let Some(archive) = &pipeline.archive else { anyhow::bail!("no archive") };
+    let pipeline = cuts::through(&cutter, PACE, ItemSource::Api(sample), MailSystem::Graph(&graph)).await?;
+    let Some(source) = &pipeline.source else { anyhow::bail!("no archive") };
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
     // The directory is down, and the login endpoint; then a token is refused that should still live.
     graph.fault(On::kind(Kind::UserByName).times(20), Fault::Refuse(Refusal::new(503, "serviceNotAvailable")));
@@ -208,31 +210,31 @@ async fn credentials_that_end_change_or_cannot_be_had_on_the_way_cost_no_item() 
     // In the middle: every token is worthless, the old secret too, and the new one is there a little later.
     graph.set_client_secret(ROTATED);
     graph.revoke_tokens();
-    archive.rotate(ArchiveCredentials { username: "connector".to_owned(), password: "another horse".to_owned() });
+    source.rotate(SourceCredentials { username: "connector".to_owned(), password: "another horse".to_owned() });
     tokio::time::sleep(Duration::from_secs(2)).await;
     pipeline.machine.cloud.put_secret("graph", &json!({"client_secret": ROTATED})).await?;
     let secret = json!({"username": "connector", "password": "another horse"});
     pipeline.machine.cloud.put_secret("archiver", &secret).await?;
     working.stop().await;
     pipeline.drain().await?;
-    accounts::settled(&pipeline, &fetched.run, &fates).await?;
-    accounts::one_copy_each_in(&graph, &fates)
+    expectations::assert_final_state(&pipeline, &fetched.run, &expected_results).await?;
+    expectations::assert_one_copy_each_in_graph(&graph, &expected_results)
 }
 
 #[tokio::test]
-async fn a_copy_that_has_to_wait_while_another_is_filed_is_filed_later() -> anyhow::Result<()> {
-    let graph = accounts::tenant().await?;
-    let sample = accounts::sample(&[filed("item/1"), filed("item/2"), filed("item/3")])?;
-    let fates: Vec<_> = sample.fates().collect();
+async fn delayed_copy_is_filed_after_the_other_copy() -> anyhow::Result<()> {
+    let graph = expectations::tenant().await?;
+    let sample = expectations::sample(&[filed("item/1"), filed("item/2"), filed("item/3")])?;
+    let expected_results: Vec<_> = sample.expected_results().collect();
     // One copy of the first two items, so that the other mailbox has its own already.
     graph.fault(On::kind(Kind::MessageCreate).times(1), Fault::Refuse(Refusal::new(403, "ErrorAccessDenied")));
     graph.fault(
         On::kind(Kind::MessageCreate).nth(4).times(1),
         Fault::Refuse(Refusal::new(503, "ErrorServerBusy").retry_after("21")),
     );
-    let pipeline = Pipeline::start(From::Archive(sample), To::Graph(&graph), &[]).await?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Graph(&graph), &[]).await?;
     let fetched = pipeline.run(&Pipeline::timer()).await?;
-    accounts::nothing_is_missing(&pipeline).await?;
-    accounts::settled(&pipeline, &fetched.run, &fates).await?;
-    accounts::one_copy_each_in(&graph, &fates)
+    expectations::assert_nothing_missing(&pipeline).await?;
+    expectations::assert_final_state(&pipeline, &fetched.run, &expected_results).await?;
+    expectations::assert_one_copy_each_in_graph(&graph, &expected_results)
 }

@@ -12,14 +12,14 @@ use anyhow::{Context, ensure};
 use aws_sdk_sqs::Client;
 use graph_fake::{Fault, GraphFake, Kind, On, Refusal};
 use harness::{
-    From, Pace, Pipeline, To,
+    ItemSource, MailSystem, Pace, Pipeline,
     cutter::{Cut, Cutter},
 };
 use jiff::SignedDuration;
 use local::{
-    archive::{Fault as ArchiveFault, On as OnArchive, Rule, SampleArchive},
     cloud::Step,
     event_source::{Batch, judge},
+    sample_source::{Fault as ArchiveFault, On as OnArchive, Rule, SampleSource},
 };
 use model::{Listed, keys};
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
@@ -35,7 +35,7 @@ pub(crate) const PACE: Pace =
 
 /// What came about in the rounds so far.
 #[derive(Debug, Default)]
-struct Tally {
+struct Totals {
     items: usize,
     runs: usize,
     kills: usize,
@@ -68,14 +68,20 @@ impl Cuts {
 }
 
 fn items(chance: &mut StdRng) -> Vec<Value> {
-    let kinds =
-        [accounts::filed, accounts::filed, accounts::filed, accounts::filed, accounts::unmapped, accounts::missing];
+    let kinds = [
+        expectations::filed,
+        expectations::filed,
+        expectations::filed,
+        expectations::filed,
+        expectations::unmapped,
+        expectations::missing,
+    ];
     let mut items: Vec<Value> = (0..chance.random_range(30..60))
         .map(|index| kinds.choose(chance).expect("a kind")(&format!("item/{index}")))
         .collect();
     // So large that they are put together in a hidden folder, of one file and of two.
     for files in 1..=2 {
-        let mut large = accounts::filed(&format!("large/{files}"));
+        let mut large = expectations::filed(&format!("large/{files}"));
         let file =
             |at: usize| json!({"id": format!("f{at}"), "name": format!("{at}.bin"), "media": {"bytes": 3_500_000}});
         large["item"]["attachments"] = (0..files).map(file).collect();
@@ -84,7 +90,7 @@ fn items(chance: &mut StdRng) -> Vec<Value> {
     items
 }
 
-fn misbehave(graph: &GraphFake, archive: &SampleArchive, chance: &mut StdRng) {
+fn misbehave(graph: &GraphFake, source: &SampleSource, chance: &mut StdRng) {
     let kinds = [
         Kind::Token,
         Kind::UserByName,
@@ -123,7 +129,7 @@ fn misbehave(graph: &GraphFake, archive: &SampleArchive, chance: &mut StdRng) {
             2 => status(500, None),
             _ => ArchiveFault::Break,
         };
-        archive.misbehave(Rule { on, times: chance.random_range(1..15), fault });
+        source.inject_fault(Rule { on, times: chance.random_range(1..15), fault });
     }
 }
 
@@ -213,11 +219,11 @@ async fn duplicates(pipeline: &Pipeline, chance: &mut StdRng) -> anyhow::Result<
     Ok(queued)
 }
 
-async fn round(seed: u64, tally: &mut Tally) -> anyhow::Result<()> {
+async fn round(seed: u64, totals: &mut Totals) -> anyhow::Result<()> {
     let mut chance = StdRng::seed_from_u64(seed);
-    let sample = accounts::sample(&items(&mut chance))?;
-    let fates: Vec<_> = sample.fates().collect();
-    let graph = accounts::tenant().await?;
+    let sample = expectations::sample(&items(&mut chance))?;
+    let expected_results: Vec<_> = sample.expected_results().collect();
+    let graph = expectations::tenant().await?;
 
     let cuts =
         Arc::new(Mutex::new(Cuts { chance: StdRng::seed_from_u64(chance.random()), storm: (0, Cut::Never), cut: 0 }));
@@ -228,10 +234,10 @@ async fn round(seed: u64, tally: &mut Tally) -> anyhow::Result<()> {
         false => Cut::Never,
     });
     let cutter = cutter.await?;
-    let pipeline = through(&cutter, PACE, From::Archive(sample), To::Graph(&graph)).await?;
+    let pipeline = through(&cutter, PACE, ItemSource::Api(sample), MailSystem::Graph(&graph)).await?;
     pipeline.put_user_map("phone,email\n+4520999999,nobody@example.com\n").await?;
-    let Some(archive) = &pipeline.archive else { anyhow::bail!("no archive") };
-    misbehave(&graph, archive, &mut chance);
+    let Some(source) = &pipeline.source else { anyhow::bail!("no archive") };
+    misbehave(&graph, source, &mut chance);
     armed.store(true, Ordering::SeqCst);
 
     let working = pipeline.machine.work();
@@ -239,7 +245,7 @@ async fn round(seed: u64, tally: &mut Tally) -> anyhow::Result<()> {
     let others = [chance.random(), chance.random()].map(StdRng::seed_from_u64);
     let [killer, doubler] = others;
     let (runs, killed, twins) = tokio::join!(
-        fetches(&pipeline, fates.len()),
+        fetches(&pipeline, expected_results.len()),
         kills(&pipeline, to_kill, killer),
         twins(&pipeline, batches, doubler)
     );
@@ -249,36 +255,36 @@ async fn round(seed: u64, tally: &mut Tally) -> anyhow::Result<()> {
 
     armed.store(false, Ordering::SeqCst);
     graph.clear_faults();
-    archive.behave();
+    source.clear_faults();
     pipeline.drain().await?;
     let cut = cuts.lock().unwrap_or_else(PoisonError::into_inner).cut;
-    accounts::nothing_is_missing(&pipeline).await?;
+    expectations::assert_nothing_missing(&pipeline).await?;
     // Which of the runs an item counts for is chance: whose task was worked on first.
-    let letters = accounts::lettered(&pipeline, &fates).await?;
+    let dead_letters = expectations::check_dead_letters(&pipeline, &expected_results).await?;
     // A second letter takes a lost answer to the first, or an end of the function right behind it.
-    let spare: usize = letters.values().map(|letters| letters - 1).sum();
+    let spare: usize = dead_letters.values().map(|dead_letters| dead_letters - 1).sum();
     ensure!(spare <= cut + killed, "{spare} spare letters, {cut} cuts, {killed} kills");
-    accounts::one_copy_each_in(&graph, &fates)?;
-    tally.items += fates.len();
-    tally.runs += runs.len();
-    tally.kills += killed;
-    tally.cuts += cut;
-    tally.twins += twins;
-    tally.duplicates += duplicates;
+    expectations::assert_one_copy_each_in_graph(&graph, &expected_results)?;
+    totals.items += expected_results.len();
+    totals.runs += runs.len();
+    totals.kills += killed;
+    totals.cuts += cut;
+    totals.twins += twins;
+    totals.duplicates += duplicates;
     Ok(())
 }
 
 #[tokio::test]
-async fn whatever_goes_wrong_at_once_nothing_is_lost_and_nothing_is_twice() -> anyhow::Result<()> {
+async fn soak_of_combined_faults_loses_and_duplicates_nothing() -> anyhow::Result<()> {
     let variables = Variables::read(&["SOAK_SEED", "SOAK_MINUTES"]);
     let seed: u64 = variables.or("SOAK_SEED", "a number", 1)?;
     let minutes: i64 = variables.or("SOAK_MINUTES", "how many minutes", 0)?;
     let ends = Instant::now() + Duration::try_from(SignedDuration::from_mins(minutes)).unwrap_or_default();
-    let mut tally = Tally::default();
+    let mut totals = Totals::default();
     for round_seed in seed.. {
         println!("SEED={round_seed}");
-        round(round_seed, &mut tally).await.with_context(|| format!("SEED={round_seed}"))?;
-        println!("{} rounds: {tally:?}", round_seed - seed + 1);
+        round(round_seed, &mut totals).await.with_context(|| format!("SEED={round_seed}"))?;
+        println!("{} rounds: {totals:?}", round_seed - seed + 1);
         if Instant::now() >= ends {
             break;
         }

@@ -3,9 +3,9 @@
 
 use std::path::PathBuf;
 
-use harness::{FOLDER, From, Pipeline, To};
+use harness::{FOLDER, ItemSource, MailSystem, Pipeline};
 use jiff::Timestamp;
-use local::{archive::Sample, cloud::Step};
+use local::{cloud::Step, sample_source::Sample};
 use model::{ItemId, keys};
 use serde_json::{Value, json};
 
@@ -37,7 +37,7 @@ struct Day {
 impl Day {
     async fn start() -> Self {
         let mailboxes = [ADA, BOB].map(str::to_owned).to_vec();
-        let pipeline = Pipeline::start(From::Archive(sample()), To::Maildir(mailboxes), &[]).await.unwrap();
+        let pipeline = Pipeline::start(ItemSource::Api(sample()), MailSystem::Maildir(mailboxes), &[]).await.unwrap();
         let mut variables = pipeline.machine.variables(Step::Import);
         let convert = pipeline.machine.resources.convert.url.clone();
         variables

@@ -6,9 +6,9 @@ use aws_config::SdkConfig;
 use graph_fake::{CLIENT_ID, CLIENT_SECRET, GraphFake, TENANT_ID, User};
 use jiff::{SignedDuration, Timestamp};
 use local::{
-    archive::{ArchiveCredentials, Sample, SampleArchive},
     cloud::Cloud,
     ministack::{Ministack, MinistackOptions},
+    sample_source::{Sample, SampleSource, SourceCredentials},
 };
 use model::{RunId, RunRecord, Window, keys};
 use serde_json::{Value, json};
@@ -44,11 +44,11 @@ def handler(event, context):
 pub(crate) struct Stack {
     pub(crate) cloud: Cloud,
     pub(crate) graph: GraphFake,
-    pub(crate) archive: ArchiveCredentials,
+    pub(crate) archive: SourceCredentials,
     pub(crate) bucket: String,
     endpoint: String,
     // Dropped last, because everything above uses them.
-    _archive: SampleArchive,
+    _archive: SampleSource,
     _ministack: Ministack,
     _directory: TempDir,
 }
@@ -65,8 +65,8 @@ impl Stack {
         };
         let ministack = Ministack::start(&options).await.unwrap();
         let cloud = Cloud::at(&ministack.endpoint()).await;
-        let credentials = ArchiveCredentials { username: "connector".to_owned(), password: "right".to_owned() };
-        let archive = SampleArchive::start(Sample::many(1, Timestamp::now()), credentials.clone()).await.unwrap();
+        let credentials = SourceCredentials { username: "connector".to_owned(), password: "right".to_owned() };
+        let archive = SampleSource::start(Sample::many(1, Timestamp::now()), credentials.clone()).await.unwrap();
         let graph = GraphFake::start().await.unwrap();
         graph.add(User::new(ADA));
         let template = template(archive.url(), &graph);

@@ -14,11 +14,11 @@ use axum::{
     http::{StatusCode, header},
     response::IntoResponse,
 };
-use harness::{From, Pipeline, To};
+use harness::{ItemSource, MailSystem, Pipeline};
 use jiff::Timestamp;
 use local::{
-    archive::{Fault, On, Rule, Sample},
     cloud::Cloud,
+    sample_source::{Fault, On, Rule, Sample},
 };
 use mail_parser::MessageParser;
 use serde_json::json;
@@ -45,7 +45,7 @@ async fn racing(conflicts: u32, body: &'static str) -> anyhow::Result<(Store, Ar
 }
 
 #[tokio::test]
-async fn conditional_write_that_races_is_sent_again_and_never_a_conflict() -> anyhow::Result<()> {
+async fn racing_conditional_write_is_retried() -> anyhow::Result<()> {
     let coded = "<Error><Code>ConditionalRequestConflict</Code></Error>";
     let put = || Put { key: "mime/x.eml", bytes: b"x".as_slice().into(), content_type: "message/rfc822", sha256: None };
     for body in [coded, ""] {
@@ -76,15 +76,16 @@ fn sample() -> anyhow::Result<Sample> {
 #[tokio::test]
 async fn item_that_is_missing_shortly_after_listing_is_retried() -> anyhow::Result<()> {
     let patient = [("MISSING_RETRY_SECONDS", "3600")];
-    let pipeline = Pipeline::start(From::Archive(sample()?), To::Maildir(vec![ADA.to_owned()]), &patient).await?;
-    let archive = pipeline.archive.as_ref().expect("a source");
+    let pipeline =
+        Pipeline::start(ItemSource::Api(sample()?), MailSystem::Maildir(vec![ADA.to_owned()]), &patient).await?;
+    let source = pipeline.source.as_ref().expect("a source");
     let on = [
         (On::Item("WA-404".to_owned()), 404),
         (On::AttachmentsOf("WA-404-file".to_owned()), 404),
         (On::AttachmentsOf("WA-410".to_owned()), 410),
     ];
     for (on, status) in on {
-        archive.misbehave(Rule { on, times: 2, fault: Fault::Status { status, retry_after: None } });
+        source.inject_fault(Rule { on, times: 2, fault: Fault::Status { status, retry_after: None } });
     }
     pipeline.run(&Pipeline::timer()).await?;
     assert_eq!(pipeline.dead_letters_by_reason().await?, BTreeMap::new());

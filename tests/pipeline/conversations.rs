@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, ensure};
 use dovecot::{Dovecot, Options};
-use harness::{FOLDER, From, Pipeline, To};
+use harness::{FOLDER, ItemSource, MailSystem, Pipeline};
 use jiff::Timestamp;
-use local::archive::{Sample, user_map};
+use local::sample_source::{Sample, user_map};
 use mail_parser::{HeaderValue, MessageParser};
 
 use crate::sample_day::addresses;
@@ -60,11 +60,11 @@ fn threads(line: &str) -> anyhow::Result<BTreeMap<u32, (usize, Option<u32>)>> {
 }
 
 #[tokio::test]
-async fn what_answers_something_hangs_on_it_and_a_chat_is_one_thread() -> anyhow::Result<()> {
+async fn replies_are_threaded_and_a_chat_is_one_conversation() -> anyhow::Result<()> {
     let addresses = addresses()?;
     let server = Dovecot::start(&Options { users: addresses.clone(), ..Options::default() })?;
     let sample = Sample::day(Timestamp::now())?;
-    let pipeline = Pipeline::start(From::Archive(sample), To::Imap(&server, &addresses[0]), &[]).await?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Imap(&server, &addresses[0]), &[]).await?;
     pipeline.put_user_map(user_map()).await?;
     pipeline.run(&Pipeline::timer()).await?;
 

@@ -1,9 +1,9 @@
 //! Whether the windows of the runs cover the period that is asked about.
 
 use anyhow::Context;
-use harness::{From, Pipeline, To};
+use harness::{ItemSource, MailSystem, Pipeline};
 use jiff::{SignedDuration, Timestamp};
-use local::archive::Sample;
+use local::sample_source::Sample;
 use model::{RunId, RunKind, RunRecord, Window, keys};
 use serde_json::Value;
 
@@ -28,9 +28,9 @@ async fn record(pipeline: &Pipeline, window: Window, went: Went) -> anyhow::Resu
 }
 
 #[tokio::test]
-async fn reconcile_names_gaps_and_succeeds_when_their_backfills_are_done() -> anyhow::Result<()> {
+async fn reconcile_reports_gaps_until_they_are_backfilled() -> anyhow::Result<()> {
     let sample = Sample::many(1, Timestamp::now());
-    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(addresses()?), &[]).await?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[]).await?;
     let (code, out, _) = command(&pipeline, &["--settled"]).await?;
     assert_eq!(code, Some(1), "a deployment that never ran has proven nothing: {out}");
     assert!(out.contains("No run has recorded a window"), "{out}");
@@ -64,9 +64,9 @@ async fn reconcile_names_gaps_and_succeeds_when_their_backfills_are_done() -> an
 }
 
 #[tokio::test]
-async fn reconcile_waits_for_a_run_that_is_at_work() -> anyhow::Result<()> {
+async fn reconcile_waits_for_a_running_run() -> anyhow::Result<()> {
     let sample = Sample::many(1, Timestamp::now());
-    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(addresses()?), &[]).await?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[]).await?;
     let now = Timestamp::now();
     record(&pipeline, Window::between(now - SignedDuration::from_hours(24), now)?, Went::Crashed).await?;
     assert_eq!(command(&pipeline, &[]).await?.0, Some(3), "it began a moment ago");

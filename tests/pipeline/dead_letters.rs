@@ -7,13 +7,13 @@ use std::{
 };
 
 use anyhow::Context;
-use harness::{From, Pipeline, To};
+use harness::{ItemSource, MailSystem, Pipeline};
 use jiff::Timestamp;
 use local::{
-    archive::Sample,
     cloud::{Queue, Step},
     event_source::{Depth, depth},
     ministack::Ministack,
+    sample_source::Sample,
 };
 use model::Outcome;
 use runtime::Variables;
@@ -43,7 +43,7 @@ fn item(id: &str, attachments: Value) -> Value {
 
 async fn pipeline(items: Vec<Value>) -> anyhow::Result<Pipeline> {
     let mailboxes = [ADA, BOB, CAT].map(str::to_owned).to_vec();
-    Pipeline::start(From::Archive(sample(items)?), To::Maildir(mailboxes), &[]).await
+    Pipeline::start(ItemSource::Api(sample(items)?), MailSystem::Maildir(mailboxes), &[]).await
 }
 
 /// The command, as an operator's shell would start it.
@@ -90,19 +90,22 @@ async fn outcomes(pipeline: &Pipeline) -> anyhow::Result<BTreeMap<String, Outcom
 }
 
 #[tokio::test]
-async fn an_unmapped_user_is_added_and_the_replay_files_in_the_mailbox_that_lacked_it() -> anyhow::Result<()> {
+async fn replay_files_only_the_missing_copy_after_mapping_a_user() -> anyhow::Result<()> {
     let pipeline = pipeline(vec![item("one", json!([])), item("two", json!([]))]).await?;
     pipeline.run(&Pipeline::timer()).await?;
-    let letters = &pipeline.machine.resources.dead_letters;
+    let dead_letters = &pipeline.machine.resources.dead_letters;
 
     let (code, list, notes) = run(&pipeline, &["list", "--json", "--reason", "unmapped"]).await?;
     assert_eq!((code, notes.as_str()), (0, ""));
     let listed: Vec<Value> = list.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     assert_eq!(listed.len(), 2);
-    assert!(listed.iter().all(|letter| letter["stage"] == "import" && letter["reason"] == "unmapped"), "{list}");
+    assert!(
+        listed.iter().all(|dead_letter| dead_letter["stage"] == "import" && dead_letter["reason"] == "unmapped"),
+        "{list}"
+    );
     assert!(!list.contains("4520"), "a list holds no task, and so nobody's number");
     let waiting = Depth { visible: 2, in_flight: 0, delayed: 0 };
-    assert_eq!(depth_of(&pipeline, letters).await?, waiting, "a list lets everybody see the letters at once");
+    assert_eq!(depth_of(&pipeline, dead_letters).await?, waiting, "a list lets everybody see the letters at once");
     let (_, none, _) = run(&pipeline, &["list", "--older-than", "1h"]).await?;
     assert_eq!(none, "No dead letters.\n");
     let (code, shown, _) = run(&pipeline, &["show", "one", "--json"]).await?;
@@ -113,13 +116,13 @@ async fn an_unmapped_user_is_added_and_the_replay_files_in_the_mailbox_that_lack
     let (code, _, notes) = run(&pipeline, &["replay"]).await?;
     assert_eq!(code, 1, "{notes}");
     assert!(notes.contains("--yes"), "{notes}");
-    assert_eq!(depth_of(&pipeline, letters).await?, waiting);
+    assert_eq!(depth_of(&pipeline, dead_letters).await?, waiting);
 
     pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n")).await?;
     let (code, done, notes) = run(&pipeline, &["replay", "--item", "one", "--yes"]).await?;
     assert_eq!((code, done.as_str()), (0, "1 of 1 dead letters were replayed.\n"), "{notes}");
     assert!(notes.contains("unmapped") && notes.contains("import"), "{notes}");
-    assert_eq!(depth_of(&pipeline, letters).await?.visible, 1, "the other letter stays");
+    assert_eq!(depth_of(&pipeline, dead_letters).await?.visible, 1, "the other letter stays");
     pipeline.drain().await?;
     assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), 1)]));
     let after = outcomes(&pipeline).await?;
@@ -128,12 +131,12 @@ async fn an_unmapped_user_is_added_and_the_replay_files_in_the_mailbox_that_lack
 
     // The other is given up: a wrong count changes nothing, the right one keeps a copy.
     assert_eq!(run(&pipeline, &["discard", "--yes-discard", "2"]).await?.0, 4);
-    assert_eq!(depth_of(&pipeline, letters).await?.visible, 1);
+    assert_eq!(depth_of(&pipeline, dead_letters).await?.visible, 1);
     let (code, told, notes) = run(&pipeline, &["discard", "--yes-discard", "1", "--json"]).await?;
     assert_eq!(code, 0, "{notes}");
     let told: Value = serde_json::from_str(&told)?;
     assert_eq!(told["missing"], Value::Null, "nobody is known to have it");
-    assert_eq!(depth_of(&pipeline, letters).await?.total(), 0);
+    assert_eq!(depth_of(&pipeline, dead_letters).await?.total(), 0);
     let copy = pipeline.store.get(told["copy"].as_str().unwrap(), 1 << 20).await?.unwrap();
     let copy: Value = serde_json::from_slice(&copy.bytes)?;
     assert_eq!((&copy["item"], &copy["attributes"]["reason"]), (&json!("two"), &json!("unmapped")));
@@ -161,15 +164,15 @@ async fn output_escapes_bidi_and_control_characters() -> anyhow::Result<()> {
 
 /// As somebody does who has only the AWS console: the body into the stage's queue, without attributes.
 #[tokio::test]
-async fn a_letters_body_that_is_sent_by_hand_is_a_replay_too() -> anyhow::Result<()> {
+async fn dead_letter_body_sent_by_hand_is_a_replay() -> anyhow::Result<()> {
     let pipeline = pipeline(vec![item("one", json!([]))]).await?;
     pipeline.run(&Pipeline::timer()).await?;
-    let letters = pipeline.dead_letters().await?;
-    assert_eq!(letters.len(), 1);
+    let dead_letters = pipeline.dead_letters().await?;
+    assert_eq!(dead_letters.len(), 1);
     pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n")).await?;
 
     // What a later run lists again waits for the operator: its task names another run.
-    let task: Value = serde_json::from_str(&letters[0].body)?;
+    let task: Value = serde_json::from_str(&dead_letters[0].body)?;
     let mut listed_again = task.clone();
     listed_again["run"] = json!("20991122T070000Z-daily-1");
     let import = &pipeline.machine.resources.import;
@@ -183,7 +186,7 @@ async fn a_letters_body_that_is_sent_by_hand_is_a_replay_too() -> anyhow::Result
 }
 
 #[tokio::test]
-async fn a_replay_lets_an_oversize_item_through_to_the_size_that_is_asked_for() -> anyhow::Result<()> {
+async fn replay_accepts_an_oversize_item_up_to_the_given_size() -> anyhow::Result<()> {
     let file = json!([{"id": "a", "name": "a.bin", "contentType": "application/octet-stream",
                        "media": {"bytes": 11_000_000}}]);
     let pipeline = pipeline(vec![item("large", file)]).await?;
@@ -211,15 +214,15 @@ async fn a_replay_lets_an_oversize_item_through_to_the_size_that_is_asked_for() 
 
 /// The operator's machine goes down while letters are on their way, again and again.
 #[tokio::test]
-async fn replays_that_are_killed_lose_no_letter_and_file_none_twice() -> anyhow::Result<()> {
+async fn killed_replays_lose_no_dead_letter_and_duplicate_none() -> anyhow::Result<()> {
     // The longer, the more: SOAK=5 is a hundred kills over a thousand letters.
     let soak = Variables::read(&["SOAK"]).or("SOAK", "how many times as long as usual", 1_u64)?;
-    let (letters_in_all, kills) = (usize::try_from(soak * 200)?, soak * 20);
-    let items = (0..letters_in_all).map(|index| item(&format!("item-{index}"), json!([]))).collect();
+    let (total, kills) = (usize::try_from(soak * 200)?, soak * 20);
+    let items = (0..total).map(|index| item(&format!("item-{index}"), json!([]))).collect();
     let pipeline = pipeline(items).await?;
     pipeline.run(&Pipeline::timer()).await?;
-    let letters = &pipeline.machine.resources.dead_letters;
-    assert_eq!(depth_of(&pipeline, letters).await?.total(), letters_in_all as u64);
+    let dead_letters = &pipeline.machine.resources.dead_letters;
+    assert_eq!(depth_of(&pipeline, dead_letters).await?.total(), total as u64);
     pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n")).await?;
 
     // Ten at once, and the next ten half a second later: no kill lets more than ten go, so that letters are left for the
@@ -227,7 +230,7 @@ async fn replays_that_are_killed_lose_no_letter_and_file_none_twice() -> anyhow:
     let replay = ["replay", "--yes", "--hold", "1", "--rate", "20"];
     let mut while_moving = 0;
     for kill in 0..kills {
-        let before = depth_of(&pipeline, letters).await?.total();
+        let before = depth_of(&pipeline, dead_letters).await?.total();
         assert!(before > 0, "no letter is left to be met by kill {kill}");
         let mut command = command(&pipeline, &replay)?;
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn()?;
@@ -241,26 +244,26 @@ async fn replays_that_are_killed_lose_no_letter_and_file_none_twice() -> anyhow:
         if tokio::time::timeout(after, child.wait()).await.is_err() {
             child.kill().await?;
         }
-        let left = depth_of(&pipeline, letters).await?.total();
+        let left = depth_of(&pipeline, dead_letters).await?.total();
         let queued = depth_of(&pipeline, &pipeline.machine.resources.import).await?.total();
-        assert!(left + queued >= letters_in_all as u64, "{left} letters and {queued} tasks of {letters_in_all}");
+        assert!(left + queued >= total as u64, "{left} letters and {queued} tasks of {total}");
         while_moving += u64::from(left < before && left > 0);
     }
     assert!(while_moving > 0, "no kill met a replay at work");
-    while depth_of(&pipeline, letters).await?.total() > 0 {
+    while depth_of(&pipeline, dead_letters).await?.total() > 0 {
         run(&pipeline, &["replay", "--yes", "--hold", "1"]).await?;
     }
     pipeline.drain().await?;
-    assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), letters_in_all)]));
+    assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), total)]));
     let outcomes = outcomes(&pipeline).await?;
-    assert_eq!(outcomes.len(), letters_in_all);
+    assert_eq!(outcomes.len(), total);
     assert!(outcomes.values().all(Outcome::is_complete));
-    assert_eq!(depth_of(&pipeline, letters).await?.total(), 0);
+    assert_eq!(depth_of(&pipeline, dead_letters).await?.total(), 0);
     Ok(())
 }
 
 #[tokio::test]
-async fn the_help_says_what_an_operator_needs_to_know() -> anyhow::Result<()> {
+async fn dead_letters_help_explains_replay() -> anyhow::Result<()> {
     let test = std::env::current_exe()?;
     let binaries = test.ancestors().nth(2).unwrap_or(&test);
     let mut command = Command::new(binaries.join("archiver"));

@@ -7,13 +7,13 @@ use anyhow::Context;
 use aws::s3::StoreError;
 use dovecot::{Dovecot, Options};
 use graph_fake::{GraphFake, User};
-use harness::{FOLDER, From, Pipeline, To};
+use harness::{FOLDER, ItemSource, MailSystem, Pipeline};
 use jiff::Timestamp;
-use local::archive::{Sample, mailboxes, user_map};
+use local::sample_source::{Sample, mailboxes, user_map};
 use mail_parser::MessageParser;
 use model::{Outcome, keys};
 
-use crate::sample_day::{addresses, expected_copies, expected_letters};
+use crate::sample_day::{addresses, expected_copies, expected_dead_letters};
 
 /// The Message-IDs in each mailbox. A set: that there is no second copy of one is asserted where they are read.
 type Filed = BTreeMap<String, BTreeSet<String>>;
@@ -54,13 +54,13 @@ fn note(
 }
 
 /// The day as it is at a moment, filed.
-async fn run(now: Timestamp, to: To<'_>) -> anyhow::Result<Pipeline> {
+async fn run(now: Timestamp, mail_system: MailSystem<'_>) -> anyhow::Result<Pipeline> {
     let sample = Sample::day(now)?;
     let expected = sample.expected();
-    let pipeline = Pipeline::start(From::Archive(sample), to, &[]).await?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample), to, &[]).await?;
     pipeline.put_user_map(user_map()).await?;
     pipeline.run(&Pipeline::timer()).await?;
-    assert_eq!(pipeline.dead_letters_by_reason().await?, expected_letters(&expected));
+    assert_eq!(pipeline.dead_letters_by_reason().await?, expected_dead_letters(&expected));
     Ok(pipeline)
 }
 
@@ -74,12 +74,12 @@ async fn tenant() -> anyhow::Result<GraphFake> {
 }
 
 #[tokio::test]
-async fn the_same_items_are_in_the_same_mailboxes_whatever_kind_they_are() -> anyhow::Result<()> {
+async fn every_mailbox_adapter_files_the_same_items() -> anyhow::Result<()> {
     let now = Timestamp::now();
     let addresses = addresses()?;
 
     let mut by_maildir = Filed::new();
-    let pipeline = run(now, To::Maildir(addresses.clone())).await?;
+    let pipeline = run(now, MailSystem::Maildir(addresses.clone())).await?;
     let mails = rendered(&pipeline).await?;
     for address in &addresses {
         note(&mut by_maildir, address, pipeline.mail(address)?.into_values().collect(), &mails)?;
@@ -89,7 +89,7 @@ async fn the_same_items_are_in_the_same_mailboxes_whatever_kind_they_are() -> an
 
     let mut by_graph = Filed::new();
     let graph = tenant().await?;
-    run(now, To::Graph(&graph)).await?;
+    run(now, MailSystem::Graph(&graph)).await?;
     for address in &addresses {
         for message in graph.visible(address) {
             let new = by_graph.entry(address.clone()).or_default().insert(message.internet_message_id);
@@ -100,7 +100,7 @@ async fn the_same_items_are_in_the_same_mailboxes_whatever_kind_they_are() -> an
 
     let mut by_mime = Filed::new();
     let graph = tenant().await?;
-    let mails = rendered(&run(now, To::GraphImportMime(&graph)).await?).await?;
+    let mails = rendered(&run(now, MailSystem::GraphImportMime(&graph)).await?).await?;
     for address in &addresses {
         let copies = graph.visible(address).into_iter().filter_map(|message| message.mime).collect();
         note(&mut by_mime, address, copies, &mails)?;
@@ -109,7 +109,7 @@ async fn the_same_items_are_in_the_same_mailboxes_whatever_kind_they_are() -> an
 
     let mut by_imap = Filed::new();
     let server = Dovecot::start(&Options { users: addresses.clone(), tls: true, ..Options::default() })?;
-    let mails = rendered(&run(now, To::Imap(&server, &addresses[0])).await?).await?;
+    let mails = rendered(&run(now, MailSystem::Imap(&server, &addresses[0])).await?).await?;
     for address in &addresses {
         let copies = server.copies(address, FOLDER)?;
         assert!(copies.iter().all(|copy| copy.flags.contains("\\Seen")));

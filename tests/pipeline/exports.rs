@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context;
-use harness::{From, Pipeline, To};
+use harness::{ItemSource, MailSystem, Pipeline};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use mail_parser::MessageParser;
 use model::Window;
@@ -31,14 +31,16 @@ fn by_line(pipeline: &Pipeline) -> anyhow::Result<BTreeMap<u64, (Timestamp, Stri
 }
 
 #[tokio::test]
-async fn every_message_is_filed_once_with_its_own_words_and_time() -> anyhow::Result<()> {
+async fn exported_message_is_filed_once_with_its_text_and_time() -> anyhow::Result<()> {
     let chat = "21/11/2026, 09:58 - Messages and calls are end-to-end encrypted.\n\
                 21/11/2026, 09:59 - Ada: God morgen 👩‍🏫\n\
                 21/11/2026, 10:00 - Bob: two\nlines, *bold*\n\
                 21/11/2026, 10:00 - Bob: two\nlines, *bold*\n\
                 21/11/2026, 10:01 - Ada: שלום, e\u{301} is not é\n\
                 21/11/2026, 10:02 - Bob: <Media omitted>\n";
-    let pipeline = Pipeline::start(From::Exports("Europe/Copenhagen"), To::Maildir(vec![ME.to_owned()]), &[]).await?;
+    let pipeline =
+        Pipeline::start(ItemSource::ChatExports("Europe/Copenhagen"), MailSystem::Maildir(vec![ME.to_owned()]), &[])
+            .await?;
     pipeline.put(&format!("inbox/{ME}/WhatsApp Chat with Team.txt"), chat).await?;
     let fetched = pipeline.run(&Pipeline::backfill()).await?;
     assert_eq!((fetched.listed, pipeline.mail(ME)?.len()), (6, 6));
@@ -64,8 +66,9 @@ async fn every_message_is_filed_once_with_its_own_words_and_time() -> anyhow::Re
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_export_is_one_letter_and_holds_nobody_up() -> anyhow::Result<()> {
-    let pipeline = Pipeline::start(From::Exports("UTC"), To::Maildir(vec![ME.to_owned()]), &[]).await?;
+async fn invalid_export_is_one_dead_letter_and_blocks_no_other() -> anyhow::Result<()> {
+    let pipeline =
+        Pipeline::start(ItemSource::ChatExports("UTC"), MailSystem::Maildir(vec![ME.to_owned()]), &[]).await?;
     pipeline.put(&format!("inbox/{ME}/holiday.txt"), "no message at all\n").await?;
     pipeline.put(&format!("inbox/{ME}/broken.zip"), "PK\u{3}\u{4} and then nothing").await?;
     let lost = "21/11/2026, 09:59 - Ada: lost?\n21/11/2026, 10:00 - Ada: and this?\n";
@@ -75,16 +78,20 @@ async fn a_file_that_is_no_export_is_one_letter_and_holds_nobody_up() -> anyhow:
     pipeline.put(&format!("inbox/{ME}/good.txt"), "21/11/2026, 09:59 - Ada: hello\n").await?;
     pipeline.run(&Pipeline::backfill()).await?;
     assert_eq!(pipeline.mail(ME)?.len(), 1);
-    let letters = pipeline.dead_letters().await?;
-    assert!(letters.iter().all(|letter| letter.attributes["reason"] == "item-malformed"), "{letters:?}");
-    let about = |what: &str| letters.iter().filter(|letter| letter.attributes["detail"].contains(what)).count();
-    assert_eq!((letters.len(), about("in lower case"), about("name is too long")), (5, 2, 1), "{letters:?}");
+    let dead_letters = pipeline.dead_letters().await?;
+    assert!(
+        dead_letters.iter().all(|dead_letter| dead_letter.attributes["reason"] == "item-malformed"),
+        "{dead_letters:?}"
+    );
+    let about =
+        |what: &str| dead_letters.iter().filter(|dead_letter| dead_letter.attributes["detail"].contains(what)).count();
+    assert_eq!((dead_letters.len(), about("in lower case"), about("name is too long")), (5, 2, 1), "{dead_letters:?}");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_table_of_participants_counts_from_the_moment_that_it_is_changed() -> anyhow::Result<()> {
-    let pipeline = Pipeline::start(From::Exports("UTC"), To::Maildir(Vec::new()), &[]).await?;
+async fn changed_participant_table_is_used_from_the_next_run() -> anyhow::Result<()> {
+    let pipeline = Pipeline::start(ItemSource::ChatExports("UTC"), MailSystem::Maildir(Vec::new()), &[]).await?;
     let exports = ChatExports::new(pipeline.store.clone(), ExportSettings::in_zone(TimeZone::UTC));
     let (chat, table) = (format!("inbox/{ME}/chat.txt"), format!("inbox/{ME}/chat.txt.participants.csv"));
     pipeline.put(&chat, "21/11/2026, 09:59 - Ada: hello\n").await?;
@@ -117,10 +124,10 @@ async fn a_table_of_participants_counts_from_the_moment_that_it_is_changed() -> 
 }
 
 #[tokio::test]
-async fn upload_is_filed_for_its_owner_alone_and_says_so() -> anyhow::Result<()> {
+async fn upload_is_filed_only_for_its_owner_with_provenance() -> anyhow::Result<()> {
     const BOSS: &str = "boss@example.com";
-    let mailboxes = To::Maildir(vec![ME.to_owned(), BOSS.to_owned()]);
-    let pipeline = Pipeline::start(From::Exports("UTC"), mailboxes, &[]).await?;
+    let mailboxes = MailSystem::Maildir(vec![ME.to_owned(), BOSS.to_owned()]);
+    let pipeline = Pipeline::start(ItemSource::ChatExports("UTC"), mailboxes, &[]).await?;
     // Both the chat and the table beside it name the boss's number, which the operator's map knows.
     pipeline.put("config/user-map.csv", format!("phone;email\n+45 20 12 34 56;{BOSS}\n")).await?;
     let chat = "21/11/2026, 09:59 - Ada: hello\n21/11/2026, 10:00 - +45 20 12 34 56: forged\n01/02/2024 10:00 Eve\n";

@@ -1,11 +1,11 @@
 //! Into Microsoft 365: a strict fake of Graph.
 
 use graph_fake::{Fault, GraphFake, Kind, On, Refusal, User};
-use harness::{From, Pipeline, To};
+use harness::{ItemSource, MailSystem, Pipeline};
 use jiff::Timestamp;
-use local::archive::{Sample, mailboxes, user_map};
+use local::sample_source::{Sample, mailboxes, user_map};
 
-use crate::sample_day::{expected_copies, expected_letters};
+use crate::sample_day::{expected_copies, expected_dead_letters};
 
 async fn tenant() -> anyhow::Result<GraphFake> {
     let graph = GraphFake::start().await?;
@@ -21,15 +21,15 @@ fn copies(graph: &GraphFake) -> anyhow::Result<std::collections::BTreeMap<String
 }
 
 #[tokio::test]
-async fn the_sample_s_day_is_filed_once_as_received_mail_with_its_own_dates() -> anyhow::Result<()> {
+async fn sample_day_is_filed_in_graph_as_received_mail() -> anyhow::Result<()> {
     let graph = tenant().await?;
     let sample = Sample::day(Timestamp::now())?;
     let expected = sample.expected();
-    let pipeline = Pipeline::start(From::Archive(sample), To::Graph(&graph), &[]).await?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Graph(&graph), &[]).await?;
     pipeline.put_user_map(user_map()).await?;
     pipeline.run(&Pipeline::timer()).await?;
     assert_eq!(copies(&graph)?, expected_copies(&expected));
-    assert_eq!(pipeline.dead_letters_by_reason().await?, expected_letters(&expected));
+    assert_eq!(pipeline.dead_letters_by_reason().await?, expected_dead_letters(&expected));
     for address in mailboxes()? {
         for message in graph.messages(address.as_str()) {
             assert!(!message.is_draft && message.is_read, "{}", message.subject);
@@ -45,7 +45,7 @@ async fn the_sample_s_day_is_filed_once_as_received_mail_with_its_own_dates() ->
 }
 
 #[tokio::test]
-async fn throttling_and_outages_cost_time_and_no_item() -> anyhow::Result<()> {
+async fn throttling_and_outages_lose_no_item() -> anyhow::Result<()> {
     let graph = tenant().await?;
     let sample = Sample::day(Timestamp::now())?;
     let expected = sample.expected();
@@ -54,10 +54,10 @@ async fn throttling_and_outages_cost_time_and_no_item() -> anyhow::Result<()> {
         Fault::Refuse(Refusal::new(429, "ApplicationThrottled").retry_after("0.2")),
     );
     graph.fault(On::kind(Kind::MessageCreate).nth(12).times(3), Fault::Refuse(Refusal::new(503, "ErrorServerBusy")));
-    let pipeline = Pipeline::start(From::Archive(sample), To::Graph(&graph), &[]).await?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Graph(&graph), &[]).await?;
     pipeline.put_user_map(user_map()).await?;
     pipeline.run(&Pipeline::timer()).await?;
     assert_eq!(copies(&graph)?, expected_copies(&expected));
-    assert_eq!(pipeline.dead_letters_by_reason().await?, expected_letters(&expected));
+    assert_eq!(pipeline.dead_letters_by_reason().await?, expected_dead_letters(&expected));
     Ok(())
 }

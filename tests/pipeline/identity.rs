@@ -9,9 +9,9 @@ use archiver::{
 };
 use aws::s3::{Condition, Put};
 use graph_fake::{GraphFake, User};
-use harness::{From, Pipeline, To};
+use harness::{ItemSource, MailSystem, Pipeline};
 use jiff::{SignedDuration, Timestamp};
-use local::archive::Sample;
+use local::sample_source::Sample;
 use model::{DeadLettered, FailedMailbox, ItemId, LetterOf, Outcome, Reason, Sha256, Stage, keys};
 use serde_json::{Value, json};
 
@@ -45,8 +45,8 @@ fn id() -> ItemId {
 
 /// The source's archived time of the item.
 fn archived(pipeline: &Pipeline) -> anyhow::Result<Timestamp> {
-    let archive = pipeline.archive.as_ref().context("no source")?;
-    let item = archive.sample().items().next().context("no item")?;
+    let source = pipeline.source.as_ref().context("no source")?;
+    let item = source.sample().items().next().context("no item")?;
     Ok(item["archivedTime"].as_str().unwrap_or_default().parse()?)
 }
 
@@ -105,7 +105,7 @@ async fn reconcile(pipeline: &Pipeline) -> anyhow::Result<Reconciled> {
 #[tokio::test]
 async fn id_listed_under_two_dates_is_filed_once() -> anyhow::Result<()> {
     let graph = tenant().await?;
-    let pipeline = Pipeline::start(From::Archive(sample()?), To::Graph(&graph), &[]).await?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample()?), MailSystem::Graph(&graph), &[]).await?;
     pipeline.run(&Pipeline::timer()).await?;
     let archived = archived(&pipeline)?;
     for days in [-1, 1, 400] {
@@ -125,9 +125,9 @@ async fn id_listed_under_two_dates_is_filed_once() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn dated_outcome_is_honoured_by_convert_import_and_reconcile() -> anyhow::Result<()> {
+async fn dated_outcome_is_used_by_convert_import_and_reconcile() -> anyhow::Result<()> {
     let graph = tenant().await?;
-    let pipeline = Pipeline::start(From::Archive(sample()?), To::Graph(&graph), &[]).await?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample()?), MailSystem::Graph(&graph), &[]).await?;
     pipeline.run(&Pipeline::timer()).await?;
     age(&pipeline, |_| {}).await?;
     let (outcome_key, _) = dated(&pipeline)?;
@@ -146,9 +146,9 @@ async fn dated_outcome_is_honoured_by_convert_import_and_reconcile() -> anyhow::
 }
 
 #[tokio::test]
-async fn item_with_a_dated_outcome_is_completed_from_its_dated_message() -> anyhow::Result<()> {
+async fn incomplete_dated_outcome_is_completed_from_dated_message() -> anyhow::Result<()> {
     let graph = tenant().await?;
-    let pipeline = Pipeline::start(From::Archive(sample()?), To::Graph(&graph), &[]).await?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample()?), MailSystem::Graph(&graph), &[]).await?;
     pipeline.run(&Pipeline::timer()).await?;
     let refused = |outcome: &mut Outcome| {
         outcome.mailboxes.retain(|filed| filed.address.as_str() != BOB);

@@ -4,20 +4,20 @@ use std::{process::Command, time::Duration};
 
 use dovecot::{Dovecot, Options};
 use graph_fake::{GraphFake, Kind, User};
-use harness::{From, Pace, Pipeline, To};
+use harness::{ItemSource, MailSystem, Pace, Pipeline};
 use jiff::{SignedDuration, Timestamp};
 use local::{
-    archive::{Fault, On, Rule, generated},
     cloud::Step,
     ministack::Ministack,
+    sample_source::{Fault, On, Rule, generated},
 };
 use model::{Hasher, Sha256};
 use serde_json::{Value, json};
 
 use crate::{
     large_objects::uploads,
+    measured_command::{MeasuredCommand, watched},
     sizes::{ADA, declared, file, item, sample},
-    watched::{Watched, watched},
 };
 
 const FOLDER: &str = "WhatsApp Archiver";
@@ -46,12 +46,12 @@ fn assert_bounded(pipeline: &Pipeline) -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_video_of_150_mb_comes_into_a_maildir_byte_for_byte_and_once() -> anyhow::Result<()> {
+async fn large_video_is_filed_once_unchanged_in_maildir() -> anyhow::Result<()> {
     let size = 150 * MIB - 1;
     let video =
         sample(&[item("video", json!([ADA]), json!([file("a", size)])), item("note", json!([ADA]), json!([]))])?;
-    let to = To::Maildir(vec![ADA.to_owned()]);
-    let pipeline = Pipeline::start_at(PACE, From::Archive(video), to, &[("OVERSIZE", "import")]).await?;
+    let to = MailSystem::Maildir(vec![ADA.to_owned()]);
+    let pipeline = Pipeline::start_at(PACE, ItemSource::Api(video), to, &[("OVERSIZE", "import")]).await?;
     pipeline.run(&Pipeline::timer()).await?;
     assert_bounded(&pipeline)?;
     let mail = pipeline.mail(ADA)?;
@@ -65,10 +65,10 @@ async fn a_video_of_150_mb_comes_into_a_maildir_byte_for_byte_and_once() -> anyh
     assert_eq!(uploads(&pipeline).await?, 0);
 
     // Who looks at it afterwards needs no more memory.
-    let proof = looked_at(&pipeline, &["reconcile", "--deep", "--settled", "--json"]).await?;
+    let proof = run_command(&pipeline, &["reconcile", "--deep", "--settled", "--json"]).await?;
     assert_eq!((&proof["damaged"], &proof["copies_found"]), (&json!([]), &json!(2)));
     let yesterday = (Timestamp::now() - SignedDuration::from_hours(24)).strftime("%Y-%m-%d").to_string();
-    let report = looked_at(&pipeline, &["report", "--from", &yesterday, "--json"]).await?;
+    let report = run_command(&pipeline, &["report", "--from", &yesterday, "--json"]).await?;
     let mapping = &report["mapping"];
     assert_eq!((&mapping["looked_into"], &mapping["unreadable"]), (&json!(2), &json!(0)));
     assert_eq!(mapping["users"][0]["user"]["phone"], "+4520123457", "who has no mailbox is read from it");
@@ -76,13 +76,13 @@ async fn a_video_of_150_mb_comes_into_a_maildir_byte_for_byte_and_once() -> anyh
 }
 
 /// What the command tells a program.
-async fn looked_at(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<Value> {
+async fn run_command(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<Value> {
     let mut command = Command::new(harness::binaries()?.join("archiver"));
     command.args(arguments).env_clear().env("AWS_REGION", Ministack::REGION);
     // As import has them, and the queue that it does not know.
     command.envs(pipeline.machine.variables(Step::Import));
     command.env("CONVERT_QUEUE_URL", &pipeline.machine.resources.convert.url);
-    let Watched { output, peak_kilobytes, .. } = watched(command).await?;
+    let MeasuredCommand { output, peak_kilobytes, .. } = watched(command).await?;
     let told = String::from_utf8(output.stdout)?;
     assert_eq!(output.status.code(), Some(0), "{told}{}", String::from_utf8_lossy(&output.stderr));
     assert!(peak_kilobytes < PEAK_KILOBYTES, "{arguments:?} took {peak_kilobytes} kB");
@@ -90,12 +90,13 @@ async fn looked_at(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<Va
 }
 
 #[tokio::test]
-async fn a_video_of_150_mb_comes_into_microsoft_365_byte_for_byte_and_once() -> anyhow::Result<()> {
+async fn large_video_is_filed_once_unchanged_in_graph() -> anyhow::Result<()> {
     let size = 150 * MIB - 1;
     let graph = GraphFake::start().await?;
     graph.add(User::new(ADA));
     let video = sample(&[item("video", json!([ADA]), json!([file("a", size)]))])?;
-    let pipeline = Pipeline::start_at(PACE, From::Archive(video), To::Graph(&graph), &[("OVERSIZE", "import")]).await?;
+    let pipeline =
+        Pipeline::start_at(PACE, ItemSource::Api(video), MailSystem::Graph(&graph), &[("OVERSIZE", "import")]).await?;
     pipeline.run(&Pipeline::timer()).await?;
     assert_bounded(&pipeline)?;
     let messages = graph.messages(ADA);
@@ -113,12 +114,12 @@ async fn a_video_of_150_mb_comes_into_microsoft_365_byte_for_byte_and_once() -> 
 }
 
 #[tokio::test]
-async fn a_video_of_150_mb_comes_into_a_mail_server_byte_for_byte_and_once() -> anyhow::Result<()> {
+async fn large_video_is_filed_once_unchanged_in_imap() -> anyhow::Result<()> {
     let size = 150 * MIB - 1;
     let server = Dovecot::start(&Options { users: vec![ADA.to_owned()], tls: true, ..Options::default() })?;
     let video = sample(&[item("video", json!([ADA]), json!([file("a", size)]))])?;
-    let to = To::Imap(&server, ADA);
-    let pipeline = Pipeline::start_at(PACE, From::Archive(video), to, &[("OVERSIZE", "import")]).await?;
+    let to = MailSystem::Imap(&server, ADA);
+    let pipeline = Pipeline::start_at(PACE, ItemSource::Api(video), to, &[("OVERSIZE", "import")]).await?;
     pipeline.run(&Pipeline::timer()).await?;
     assert_bounded(&pipeline)?;
     let copies = server.copies(ADA, FOLDER)?;
@@ -132,7 +133,7 @@ async fn a_video_of_150_mb_comes_into_a_mail_server_byte_for_byte_and_once() -> 
 }
 
 #[tokio::test]
-async fn one_that_is_larger_than_the_largest_is_a_letter_whatever_it_says_of_itself() -> anyhow::Result<()> {
+async fn item_above_the_hard_limit_dead_letters_despite_declaration() -> anyhow::Result<()> {
     let sample = sample(&[
         item("most", json!([ADA]), json!([file("a", 15 * MIB), file("b", 5 * MIB - 1)])),
         item("more", json!("oversize"), json!([file("a", 15 * MIB), file("b", 5 * MIB)])),
@@ -140,10 +141,11 @@ async fn one_that_is_larger_than_the_largest_is_a_letter_whatever_it_says_of_its
     ])?;
     let variables = [("OVERSIZE", "import"), ("OVERSIZE_MAX_BYTES", "20971520")];
     let pipeline =
-        Pipeline::start_at(PACE, From::Archive(sample), To::Maildir(vec![ADA.to_owned()]), &variables).await?;
-    if let Some(archive) = &pipeline.archive {
-        archive.misbehave(Rule { on: On::AttachmentsOf("liar".to_owned()), times: u64::MAX, fault: Fault::Endless });
-        archive.misbehave(Rule { on: On::AttachmentsOf("most".to_owned()), times: 1, fault: Fault::Break });
+        Pipeline::start_at(PACE, ItemSource::Api(sample), MailSystem::Maildir(vec![ADA.to_owned()]), &variables)
+            .await?;
+    if let Some(source) = &pipeline.source {
+        source.inject_fault(Rule { on: On::AttachmentsOf("liar".to_owned()), times: u64::MAX, fault: Fault::Endless });
+        source.inject_fault(Rule { on: On::AttachmentsOf("most".to_owned()), times: 1, fault: Fault::Break });
     }
     pipeline.run(&Pipeline::timer()).await?;
     let mail = pipeline.mail(ADA)?;

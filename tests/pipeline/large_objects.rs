@@ -3,9 +3,9 @@
 use aws::s3::{Condition, MIN_PART_BYTES, PutLarge, StoreError, Written};
 use bytes::Bytes;
 use futures::stream;
-use harness::{From, Pipeline, To};
+use harness::{ItemSource, MailSystem, Pipeline};
 use jiff::Timestamp;
-use local::archive::Sample;
+use local::sample_source::Sample;
 use model::Sha256;
 
 const KEY: &str = "mime/2026-11-22/large.eml";
@@ -19,7 +19,7 @@ enum Failed {
 }
 
 async fn pipeline() -> anyhow::Result<Pipeline> {
-    Pipeline::start(From::Archive(Sample::many(0, Timestamp::now())), To::Maildir(Vec::new()), &[]).await
+    Pipeline::start(ItemSource::Api(Sample::many(0, Timestamp::now())), MailSystem::Maildir(Vec::new()), &[]).await
 }
 
 /// How many uploads were begun and are neither complete nor given up.
@@ -45,7 +45,7 @@ async fn put(pipeline: &Pipeline, parts: Vec<Result<Bytes, Failed>>, sha256: Sha
 }
 
 #[tokio::test]
-async fn an_object_in_parts_is_whole_or_not_there_and_never_replaces_another() -> anyhow::Result<()> {
+async fn multipart_object_is_complete_or_absent_and_never_replaced() -> anyhow::Result<()> {
     let pipeline = pipeline().await?;
     let whole = parts().concat();
     let sha256 = Sha256::of(&whole);
@@ -66,7 +66,7 @@ async fn an_object_in_parts_is_whole_or_not_there_and_never_replaces_another() -
 }
 
 #[tokio::test]
-async fn a_piece_is_of_the_version_that_was_looked_up_or_of_none() -> anyhow::Result<()> {
+async fn range_read_is_of_the_expected_version_or_fails() -> anyhow::Result<()> {
     let pipeline = pipeline().await?;
     let whole = Bytes::from(parts().concat());
     let length = whole.len() as u64;

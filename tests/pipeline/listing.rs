@@ -22,7 +22,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use fetch::{Fetch, FetchError, Request, Started, Summary};
-use harness::{From, Pipeline, To};
+use harness::{ItemSource, MailSystem, Pipeline};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use ledger::LedgerError;
 use local::{cloud::Cloud, event_source::depth};
@@ -37,7 +37,7 @@ const HOUR: SignedDuration = SignedDuration::from_hours(1);
 const A_PAGE: SignedDuration = SignedDuration::from_secs(40);
 
 async fn pipeline() -> anyhow::Result<Pipeline> {
-    Pipeline::start(From::Exports("UTC"), To::Maildir(Vec::new()), &[]).await
+    Pipeline::start(ItemSource::ChatExports("UTC"), MailSystem::Maildir(Vec::new()), &[]).await
 }
 
 fn fetch(pipeline: &Pipeline, source: impl Source + 'static) -> Fetch {
@@ -130,7 +130,7 @@ impl Source for Silent {
 }
 
 #[tokio::test]
-async fn a_chat_whose_upload_ends_after_a_run_is_listed_by_the_next() -> anyhow::Result<()> {
+async fn chat_uploaded_during_a_run_is_listed_by_the_next_run() -> anyhow::Result<()> {
     let pipeline = pipeline().await?;
     let fetch = fetch(&pipeline, ChatExports::new(pipeline.store.clone(), ExportSettings::in_zone(TimeZone::UTC)));
     let now = Timestamp::now();
@@ -144,7 +144,7 @@ async fn a_chat_whose_upload_ends_after_a_run_is_listed_by_the_next() -> anyhow:
 }
 
 #[tokio::test]
-async fn runs_get_through_whatever_lies_in_the_overlap() -> anyhow::Result<()> {
+async fn runs_advance_however_many_items_the_overlap_has() -> anyhow::Result<()> {
     let pipeline = pipeline().await?;
     let listed: Arc<Mutex<BTreeSet<Timestamp>>> = Arc::default();
     let fetch = fetch(&pipeline, Hourly { overlap: HOUR * 3, listed: Arc::clone(&listed) });
@@ -180,7 +180,7 @@ async fn runs_get_through_whatever_lies_in_the_overlap() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn an_archive_that_does_not_answer_ends_the_run_and_not_the_process() -> anyhow::Result<()> {
+async fn unresponsive_source_ends_the_run_but_not_the_process() -> anyhow::Result<()> {
     let pipeline = pipeline().await?;
     let summary = daily(&fetch(&pipeline, Silent), Timestamp::now(), SignedDuration::from_millis(500)).await?;
     assert_eq!((summary.listed, summary.complete, summary.reached), (0, false, None));
@@ -192,7 +192,7 @@ async fn an_archive_that_does_not_answer_ends_the_run_and_not_the_process() -> a
 }
 
 #[tokio::test]
-async fn a_queue_that_does_not_answer_ends_the_run_before_the_cursor_moves() -> anyhow::Result<()> {
+async fn unresponsive_queue_ends_the_run_before_the_cursor_moves() -> anyhow::Result<()> {
     let pipeline = pipeline().await?;
     let silent = TcpListener::bind("127.0.0.1:0")?;
     let cloud = Cloud::at(&format!("http://{}", silent.local_addr()?)).await;
@@ -253,7 +253,7 @@ async fn serve(router: Router) -> anyhow::Result<Cloud> {
 }
 
 #[tokio::test]
-async fn a_cursor_that_others_write_all_the_time_is_an_error_after_a_few_tries() -> anyhow::Result<()> {
+async fn contended_cursor_write_fails_after_a_few_attempts() -> anyhow::Result<()> {
     let pipeline = pipeline().await?;
     let tries = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&tries);
@@ -301,7 +301,7 @@ async fn answer(together: Arc<Barrier>, request: HttpRequest) -> Response {
 }
 
 #[tokio::test]
-async fn eight_batches_go_at_once_and_each_message_has_its_own_answer() -> anyhow::Result<()> {
+async fn eight_batches_are_sent_concurrently() -> anyhow::Result<()> {
     let together = Arc::new(Barrier::new(8));
     let router = Router::new().fallback(move |request: HttpRequest| answer(Arc::clone(&together), request));
     let cloud = serve(router).await?;

@@ -1,11 +1,12 @@
 //! The whole pipeline, with the real binaries.
 
 mod browser;
+mod configuration_errors;
 mod conflicts;
 mod conversations;
 mod coverage;
-mod custody;
 mod dead_letters;
+mod deep_check;
 mod every_mailbox;
 mod exports;
 mod graph;
@@ -14,6 +15,7 @@ mod large_items;
 mod large_objects;
 mod listing;
 mod mails;
+mod measured_command;
 mod metrics;
 mod overlaps;
 mod participants;
@@ -24,8 +26,6 @@ mod requests;
 mod runs;
 mod sample_day;
 mod scale;
-mod set_up_faults;
 mod sizes;
 mod sqs;
 mod tasks;
-mod watched;

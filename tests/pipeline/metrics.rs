@@ -5,15 +5,15 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::Context;
 use aws::s3::StoreError;
 use graph_fake::{Fault, GraphFake, Kind, On, Refusal, User};
-use harness::{From, Pipeline, To};
+use harness::{ItemSource, MailSystem, Pipeline};
 use jiff::Timestamp;
 use local::{
-    archive::{Sample, mailboxes, user_map},
     cloud::Step,
+    sample_source::{Sample, mailboxes, user_map},
 };
 use serde_json::{Value, json};
 
-use crate::sample_day::{addresses, expected_letters};
+use crate::sample_day::{addresses, expected_dead_letters};
 
 /// The sums of every metric: function, metric, and the reason where there is one.
 type Sums = BTreeMap<(String, String, Option<String>), u64>;
@@ -68,13 +68,13 @@ async fn rendered(pipeline: &Pipeline) -> anyhow::Result<(u64, u64)> {
 
 /// Dead letters by reason.
 fn letters(sums: &Sums) -> BTreeMap<String, usize> {
-    let mut letters = BTreeMap::new();
+    let mut dead_letters = BTreeMap::new();
     for ((_, metric, reason), count) in sums {
         if let ("DeadLettered", Some(reason)) = (metric.as_str(), reason) {
-            *letters.entry(reason.clone()).or_default() += usize::try_from(*count).unwrap_or(usize::MAX);
+            *dead_letters.entry(reason.clone()).or_default() += usize::try_from(*count).unwrap_or(usize::MAX);
         }
     }
-    letters
+    dead_letters
 }
 
 fn sum(sums: &Sums, function: &str, metric: &str) -> Option<u64> {
@@ -82,11 +82,11 @@ fn sum(sums: &Sums, function: &str, metric: &str) -> Option<u64> {
 }
 
 #[tokio::test]
-async fn the_sample_s_day_is_counted_right_whatever_is_logged() -> anyhow::Result<()> {
+async fn sample_day_is_counted_correctly_at_every_log_level() -> anyhow::Result<()> {
     let sample = Sample::day(Timestamp::now())?;
     let expected = sample.expected();
     let quiet = [("LOG_LEVEL", "error")];
-    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(addresses()?), &quiet).await?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &quiet).await?;
     pipeline.put_user_map(user_map()).await?;
     pipeline.run(&Pipeline::timer()).await?;
 
@@ -107,7 +107,7 @@ async fn the_sample_s_day_is_counted_right_whatever_is_logged() -> anyhow::Resul
     ];
     counted(&pipeline, |sums| {
         day.iter().all(|(function, metric, count)| sum(sums, function, metric) == Some(*count))
-            && letters(sums) == expected_letters(&expected)
+            && letters(sums) == expected_dead_letters(&expected)
     })
     .await?;
 
@@ -122,7 +122,7 @@ async fn the_sample_s_day_is_counted_right_whatever_is_logged() -> anyhow::Resul
 }
 
 #[tokio::test]
-async fn throttles_of_the_mailbox_are_counted_one_by_one() -> anyhow::Result<()> {
+async fn mailbox_throttles_are_counted_individually() -> anyhow::Result<()> {
     let graph = GraphFake::start().await?;
     for address in mailboxes()? {
         graph.add(User::new(address.as_str()));
@@ -132,7 +132,7 @@ async fn throttles_of_the_mailbox_are_counted_one_by_one() -> anyhow::Result<()>
         Fault::Refuse(Refusal::new(429, "ApplicationThrottled").retry_after("0.2")),
     );
     let sample = Sample::day(Timestamp::now())?;
-    let pipeline = Pipeline::start(From::Archive(sample), To::Graph(&graph), &[]).await?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Graph(&graph), &[]).await?;
     pipeline.put_user_map(user_map()).await?;
     pipeline.run(&Pipeline::timer()).await?;
     counted(&pipeline, |sums| sum(sums, "import", "MailboxThrottles") == Some(5)).await?;
@@ -140,9 +140,9 @@ async fn throttles_of_the_mailbox_are_counted_one_by_one() -> anyhow::Result<()>
 }
 
 #[tokio::test]
-async fn a_refused_user_map_is_counted_and_calls_for_an_operator() -> anyhow::Result<()> {
+async fn rejected_user_map_is_counted_as_configuration_error() -> anyhow::Result<()> {
     let sample = Sample::day(Timestamp::now())?;
-    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(addresses()?), &[]).await?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[]).await?;
     pipeline.put_user_map("mobile,email\n+4520123456,one@example.com\n+4520123456,two@example.com\n").await?;
     pipeline.machine.fetch(&Pipeline::timer()).await?;
     pipeline.work_until_logged("\"UserMapRefused\":1").await?;
@@ -153,10 +153,10 @@ async fn a_refused_user_map_is_counted_and_calls_for_an_operator() -> anyhow::Re
 }
 
 #[tokio::test]
-async fn what_fails_for_the_tenth_time_is_stuck() -> anyhow::Result<()> {
+async fn record_is_counted_as_stuck_on_the_tenth_failure() -> anyhow::Result<()> {
     let nowhere = [("ARCHIVER_URL", "http://127.0.0.1:1")];
     let sample = Sample::day(Timestamp::now())?;
-    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(Vec::new()), &nowhere).await?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(Vec::new()), &nowhere).await?;
     let body =
         json!({"v": 1, "run": "20261121T070000Z-daily-0123abcd", "item": "i", "archived_time": "2026-11-21T00:00:00Z"});
     let record = |receives: &str| {

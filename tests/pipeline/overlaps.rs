@@ -2,9 +2,9 @@
 //! a later one.
 
 use anyhow::Context;
-use harness::{From, Pipeline, To};
+use harness::{ItemSource, MailSystem, Pipeline};
 use jiff::{SignedDuration, Timestamp};
-use local::archive::Sample;
+use local::sample_source::Sample;
 use model::{DeadLettered, FiledMailbox, FilingResult, ItemId, Outcome, Reason, RunId, RunRecord, Stage, Window, keys};
 use serde_json::{Value, json};
 
@@ -56,9 +56,9 @@ fn counted(report: &Value) -> anyhow::Result<(Vec<u64>, Vec<&str>)> {
 }
 
 #[tokio::test]
-async fn an_item_counts_at_the_run_whose_task_came_first_and_the_days_add_up_to_the_month() -> anyhow::Result<()> {
+async fn item_is_counted_only_in_the_run_that_processed_it() -> anyhow::Result<()> {
     let sample = Sample::many(1, Timestamp::now());
-    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(vec![ADA.to_owned()]), &[]).await?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(vec![ADA.to_owned()]), &[]).await?;
     let [first, second, third] = DAYS;
     // Of each kind one that the first run's task was first of, and one that the second's was.
     listed(&pipeline, first, &["filed", "filed-later", "failed", "failed-later"]).await?;

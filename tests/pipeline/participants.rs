@@ -4,12 +4,12 @@ use std::path::Path;
 
 use anyhow::Context;
 use graph_fake::{Fault, GraphFake, Kind, On, Refusal, User};
-use harness::{FOLDER, From, Pipeline, To};
+use harness::{FOLDER, ItemSource, MailSystem, Pipeline};
 use jiff::Timestamp;
 use local::{
-    archive::Sample,
     cloud::Step,
     event_source::{Batch, Verdict, judge},
+    sample_source::Sample,
 };
 use model::{ItemId, MissingReason, Outcome, Reason, keys};
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ const ADA: &str = "ada@example.com";
 const BOB: &str = "bob@example.com";
 const EXPECTED: (&str, &str) = ("TENANT_DOMAINS", "example.com");
 /// Two seconds.
-const SOON: (&str, &str) = ("RETRY_HOURS", "0.0005");
+const SHORT_WAIT: (&str, &str) = ("RETRY_HOURS", "0.0005");
 
 /// One text from Ada to Bob, and to others with these addresses.
 fn sample(others: &[&str]) -> anyhow::Result<Sample> {
@@ -46,11 +46,12 @@ fn copies(mail: &Path, address: &str) -> usize {
 }
 
 #[tokio::test]
-async fn expected_mailbox_that_is_still_being_made_gets_its_copy() -> anyhow::Result<()> {
+async fn expected_mailbox_gets_its_copy_once_it_exists() -> anyhow::Result<()> {
     let mail = tempfile::tempdir()?;
     std::fs::create_dir(mail.path().join(ADA))?;
     let maildir = ("MAILDIR", mail.path().to_str().context("no UTF-8")?);
-    let pipeline = Pipeline::start(From::Archive(sample(&[])?), To::Maildir(vec![]), &[maildir, EXPECTED]).await?;
+    let pipeline =
+        Pipeline::start(ItemSource::Api(sample(&[])?), MailSystem::Maildir(vec![]), &[maildir, EXPECTED]).await?;
     pipeline.machine.fetch(&Pipeline::timer()).await?;
     pipeline.work_until_logged("\"MailboxMissing\":1").await?;
     let waiting = outcome(&pipeline).await?;
@@ -66,23 +67,23 @@ async fn expected_mailbox_that_is_still_being_made_gets_its_copy() -> anyhow::Re
 }
 
 #[tokio::test]
-async fn missing_mailbox_becomes_a_dead_letter_and_its_replay_files_that_copy_alone() -> anyhow::Result<()> {
+async fn missing_mailbox_dead_letters_and_replay_files_that_copy_only() -> anyhow::Result<()> {
     let mail = tempfile::tempdir()?;
     std::fs::create_dir(mail.path().join(ADA))?;
     let maildir = ("MAILDIR", mail.path().to_str().context("no UTF-8")?);
-    let variables = [maildir, EXPECTED, SOON];
-    let pipeline = Pipeline::start(From::Archive(sample(&[])?), To::Maildir(vec![]), &variables).await?;
+    let variables = [maildir, EXPECTED, SHORT_WAIT];
+    let pipeline = Pipeline::start(ItemSource::Api(sample(&[])?), MailSystem::Maildir(vec![]), &variables).await?;
     pipeline.run(&Pipeline::timer()).await?;
-    let letters = pipeline.dead_letters().await?;
-    assert_eq!(letters.len(), 1);
-    assert_eq!(letters[0].attributes["reason"], Reason::MailboxNotFound.as_str());
+    let dead_letters = pipeline.dead_letters().await?;
+    assert_eq!(dead_letters.len(), 1);
+    assert_eq!(dead_letters[0].attributes["reason"], Reason::MailboxNotFound.as_str());
     let given_up = outcome(&pipeline).await?;
     assert_eq!((given_up.mailboxes.len(), given_up.missing.len()), (1, 1), "it says who has no copy");
 
     std::fs::create_dir(mail.path().join(BOB))?;
     // A copy that the owner has moved: a lookup in the folder would not find it and file a second one.
     std::fs::remove_dir_all(mail.path().join(ADA).join(FOLDER))?;
-    pipeline.send(&pipeline.machine.resources.import, &letters[0].body).await?;
+    pipeline.send(&pipeline.machine.resources.import, &dead_letters[0].body).await?;
     pipeline.drain().await?;
     assert_eq!((copies(mail.path(), ADA), copies(mail.path(), BOB)), (0, 1));
     assert!(outcome(&pipeline).await?.is_complete());
@@ -90,14 +91,14 @@ async fn missing_mailbox_becomes_a_dead_letter_and_its_replay_files_that_copy_al
 }
 
 #[tokio::test]
-async fn lookup_that_is_rejected_blocks_no_other_copy_and_ends_visibly() -> anyhow::Result<()> {
+async fn rejected_lookup_blocks_no_other_copy_and_dead_letters() -> anyhow::Result<()> {
     let graph = GraphFake::start().await?;
     graph.add(User::new(ADA));
     graph.add(User::new(BOB));
     // The client's address is no user name, so it is searched for.
     graph.fault(On::kind(Kind::UserSearch).times(usize::MAX), Fault::Refuse(Refusal::new(400, "Request_BadRequest")));
-    let sample = From::Archive(sample(&["sales#dk@client.example"])?);
-    let pipeline = Pipeline::start(sample, To::Graph(&graph), &[EXPECTED, SOON]).await?;
+    let sample = ItemSource::Api(sample(&["sales#dk@client.example"])?);
+    let pipeline = Pipeline::start(sample, MailSystem::Graph(&graph), &[EXPECTED, SHORT_WAIT]).await?;
     pipeline.run(&Pipeline::timer()).await?;
     assert_eq!((graph.visible(ADA).len(), graph.visible(BOB).len()), (1, 1));
     let outcome = outcome(&pipeline).await?;
@@ -109,11 +110,11 @@ async fn lookup_that_is_rejected_blocks_no_other_copy_and_ends_visibly() -> anyh
 
 /// A standard queue may deliver a message twice, also into one batch.
 #[tokio::test]
-async fn message_that_is_in_one_batch_twice_is_filed_once() -> anyhow::Result<()> {
+async fn message_twice_in_a_batch_is_filed_once() -> anyhow::Result<()> {
     let graph = GraphFake::start().await?;
     graph.add(User::new(ADA));
     graph.add(User::new(BOB));
-    let pipeline = Pipeline::start(From::Archive(sample(&[])?), To::Graph(&graph), &[]).await?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample(&[])?), MailSystem::Graph(&graph), &[]).await?;
     pipeline.machine.fetch(&Pipeline::timer()).await?;
     let client = aws_sdk_sqs::Client::new(pipeline.machine.cloud.config());
     let resources = &pipeline.machine.resources;
@@ -137,11 +138,11 @@ async fn message_that_is_in_one_batch_twice_is_filed_once() -> anyhow::Result<()
 }
 
 #[tokio::test]
-async fn user_map_that_shrinks_or_disappears_stops_imports_until_it_is_restored() -> anyhow::Result<()> {
+async fn shrunk_or_missing_user_map_stops_imports_until_restored() -> anyhow::Result<()> {
     let two = format!("phone,email\n+4520123456,{ADA}\n+4520123457,{BOB}\n");
     let people = [ADA, BOB].map(str::to_owned).to_vec();
     let manual = [("AUTOMATIC_MAPPING", "false")];
-    let pipeline = Pipeline::start(From::Archive(sample(&[])?), To::Maildir(people), &manual).await?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample(&[])?), MailSystem::Maildir(people), &manual).await?;
     pipeline.put_user_map(&two).await?;
     // Any batch makes the map the one that was used last.
     pipeline.send(&pipeline.machine.resources.import, "{}").await?;

@@ -9,17 +9,17 @@ use archiver::{
     connection::Connection,
 };
 use aws::s3::{Condition, Put};
-use harness::{FOLDER, From, Pipeline, To};
+use harness::{FOLDER, ItemSource, MailSystem, Pipeline};
 use jiff::{SignedDuration, Timestamp};
 use local::{
-    archive::{Fate, Sample, user_map},
     cloud::Step,
+    sample_source::{ExpectedResult, Sample, user_map},
 };
 use mailbox::{Mailboxes, maildir::Maildir};
 use model::{DeadLettered, ItemId, Outcome, Reason, Stage, keys};
 use serde_json::Value;
 
-use crate::sample_day::{addresses, expected_letters};
+use crate::sample_day::{addresses, expected_dead_letters};
 
 const ALL: Scope<'_> = Scope { from: None, to: None, options: "", deep: None, queueing: SignedDuration::ZERO };
 
@@ -71,7 +71,7 @@ async fn delete_object(pipeline: &Pipeline, key: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn delete_letter(pipeline: &Pipeline, item: &ItemId) -> anyhow::Result<()> {
+async fn delete_dead_letter(pipeline: &Pipeline, item: &ItemId) -> anyhow::Result<()> {
     let client = aws_sdk_sqs::Client::new(pipeline.machine.cloud.config());
     let url = &pipeline.machine.resources.dead_letters.url;
     loop {
@@ -123,10 +123,10 @@ fn counts(mail: &Path) -> anyhow::Result<BTreeMap<String, usize>> {
 }
 
 #[tokio::test]
-async fn after_the_day_everything_is_accounted_for_and_before_it_nothing_is_decided() -> anyhow::Result<()> {
+async fn reconcile_decides_nothing_before_the_queues_are_empty() -> anyhow::Result<()> {
     let sample = Sample::day(Timestamp::now())?;
     let expected = sample.expected();
-    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(addresses()?), &[]).await?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[]).await?;
     pipeline.put_user_map(user_map()).await?;
 
     // On the queue, and nobody works.
@@ -139,39 +139,46 @@ async fn after_the_day_everything_is_accounted_for_and_before_it_nothing_is_deci
     pipeline.drain().await?;
     let books = reconcile(&pipeline).await?;
     assert!(books.is_sound() && books.undecided == 0, "{books:?}");
-    assert_eq!(waiting(&books), expected_letters(&expected));
-    let letters: usize = expected.dead_letters.values().sum();
-    assert_eq!((books.items, books.filed), (expected.listed as u64, (expected.listed - letters) as u64));
+    assert_eq!(waiting(&books), expected_dead_letters(&expected));
+    let dead_letters: usize = expected.dead_letters.values().sum();
+    assert_eq!((books.items, books.filed), (expected.listed as u64, (expected.listed - dead_letters) as u64));
     let (code, out, _) = command(&pipeline, &["--settled"]).await?;
     assert_eq!(code, Some(0), "{out}");
     let found = pipeline.dead_letters_by_reason().await?;
-    assert_eq!(found, expected_letters(&expected), "the letters were given back at once");
+    assert_eq!(found, expected_dead_letters(&expected), "the letters were given back at once");
     Ok(())
 }
 
 #[tokio::test]
-async fn what_somebody_takes_away_is_named_and_comes_back_where_it_is_lacking() -> anyhow::Result<()> {
+async fn removed_objects_are_reported_and_requeue_restores_copies() -> anyhow::Result<()> {
     let sample = Sample::day(Timestamp::now())?;
-    let fates: Vec<_> = sample.fates().collect();
+    let expected_results: Vec<_> = sample.expected_results().collect();
     let mail = tempfile::tempdir()?;
     for address in addresses()? {
         std::fs::create_dir(mail.path().join(address))?;
     }
     let maildir = mail.path().to_str().context("no UTF-8")?;
-    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(addresses()?), &[("MAILDIR", maildir)]).await?;
+    let pipeline =
+        Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[("MAILDIR", maildir)]).await?;
     pipeline.put_user_map(user_map()).await?;
     pipeline.run(&Pipeline::timer()).await?;
     let all = counts(mail.path())?;
     assert!(all.values().sum::<usize>() > 100, "{all:?}");
 
-    let filed = fates.iter().filter(|(_, fate)| matches!(fate, Fate::Filed(mailboxes) if mailboxes.len() > 1));
+    let filed = expected_results.iter().filter(
+        |(_, expected_result)| matches!(expected_result, ExpectedResult::Filed(mailboxes) if mailboxes.len() > 1),
+    );
     let [(filed, _), (damaged, _), (half, _)] = filed.take(3).collect::<Vec<_>>()[..] else {
         anyhow::bail!("too few are filed")
     };
-    let unmapped = |(_, fate): &&(ItemId, Fate)| matches!(fate, Fate::DeadLetter(Reason::Unmapped));
-    let (unmapped, _) = fates.iter().find(unmapped).context("nobody is unmapped")?;
-    let oversize = |(_, fate): &&(ItemId, Fate)| matches!(fate, Fate::DeadLetter(Reason::Oversize));
-    let (oversize, _) = fates.iter().find(oversize).context("nothing is oversize")?;
+    let unmapped = |(_, expected_result): &&(ItemId, ExpectedResult)| {
+        matches!(expected_result, ExpectedResult::DeadLetter(Reason::Unmapped))
+    };
+    let (unmapped, _) = expected_results.iter().find(unmapped).context("nobody is unmapped")?;
+    let oversize = |(_, expected_result): &&(ItemId, ExpectedResult)| {
+        matches!(expected_result, ExpectedResult::DeadLetter(Reason::Oversize))
+    };
+    let (oversize, _) = expected_results.iter().find(oversize).context("nothing is oversize")?;
 
     // An outcome and one of its copies; a letter and its outcome; a letter alone; a stored message's words.
     let (key, before) = outcome(&pipeline, filed).await?;
@@ -189,8 +196,8 @@ async fn what_somebody_takes_away_is_named_and_comes_back_where_it_is_lacking() 
     part.dead_letter = Some(DeadLettered { stage: Stage::Import, reason: Reason::MailboxFull });
     pipeline.put(&key, part.to_json()).await?;
     delete_object(&pipeline, &outcome(&pipeline, unmapped).await?.0).await?;
-    delete_letter(&pipeline, unmapped).await?;
-    delete_letter(&pipeline, oversize).await?;
+    delete_dead_letter(&pipeline, unmapped).await?;
+    delete_dead_letter(&pipeline, oversize).await?;
     let mime = outcome(&pipeline, damaged).await?.1.mime.context("it was not rendered")?;
     let put =
         Put { key: &mime, bytes: b"Subject: other words\r\n\r\n".to_vec().into(), content_type: "x/y", sha256: None };

@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use aws_sdk_sqs::types::ListMessageMoveTasksResultEntry;
-use harness::{From, Letter, Pipeline, To, letters};
+use harness::{DeadLetterMessage, ItemSource, MailSystem, Pipeline, dead_letters};
 use jiff::Timestamp;
 use local::{
-    archive::Sample,
     cloud::{Queue, Step},
     event_source::{EventSource, EventSourceOptions, depth, drained},
+    sample_source::Sample,
 };
 use serde_json::json;
 
@@ -47,12 +47,12 @@ impl Sqs {
         }
     }
 
-    async fn letters(&self, count: usize) -> anyhow::Result<Vec<Letter>> {
+    async fn letters(&self, count: usize) -> anyhow::Result<Vec<DeadLetterMessage>> {
         self.messages(&self.dead_letters, count).await
     }
 
     /// The messages of a queue, by body; they stay there. It waits until so many can be seen.
-    async fn messages(&self, queue: &Queue, count: usize) -> anyhow::Result<Vec<Letter>> {
+    async fn messages(&self, queue: &Queue, count: usize) -> anyhow::Result<Vec<DeadLetterMessage>> {
         let seen = async {
             loop {
                 let mut found = letters(&self.cloud, &queue.url).await?;
@@ -94,16 +94,16 @@ fn sample() -> anyhow::Result<Sample> {
     Ok(Sample::written(&json!({"people": people, "items": items}).to_string(), Timestamp::now())?)
 }
 
-fn bodies(messages: &[Letter]) -> Vec<&str> {
+fn bodies(messages: &[DeadLetterMessage]) -> Vec<&str> {
     messages.iter().map(|message| message.body.as_str()).collect()
 }
 
 #[tokio::test]
-async fn what_sqs_moved_goes_back_to_its_own_queue_and_what_a_function_sent_goes_where_it_is_told() -> anyhow::Result<()>
-{
+async fn redrive_returns_tasks_to_their_source_or_the_given_queue() -> anyhow::Result<()> {
     let sqs = Sqs::start().await?;
     let mailboxes = [ADA, BOB].map(str::to_owned).to_vec();
-    let pipeline = Pipeline::start(From::Archive(sample()?), To::Maildir(mailboxes), &sqs.variables()).await?;
+    let pipeline =
+        Pipeline::start(ItemSource::Api(sample()?), MailSystem::Maildir(mailboxes), &sqs.variables()).await?;
     pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n")).await?;
 
     // Rendered, and then nobody filed them: SQS moves the tasks of import. The same of convert, which are listed again.
@@ -130,8 +130,8 @@ async fn what_sqs_moved_goes_back_to_its_own_queue_and_what_a_function_sent_goes
     assert_eq!(depth(&sqs.cloud, &sqs.import).await?.total(), 0);
     assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), ITEMS)]));
     let unmapped = sqs.letters(ITEMS).await?;
-    for letter in &unmapped {
-        let word = |name: &str| letter.attributes.get(name).map(String::as_str);
+    for dead_letter in &unmapped {
+        let word = |name: &str| dead_letter.attributes.get(name).map(String::as_str);
         assert_eq!((word("stage"), word("reason")), (Some("import"), Some("unmapped")));
     }
 
@@ -146,8 +146,8 @@ async fn what_sqs_moved_goes_back_to_its_own_queue_and_what_a_function_sent_goes
     assert_eq!((task.status(), task.approximate_number_of_messages_moved()), (Some("COMPLETED"), ITEMS as i64));
     let moved = sqs.messages(&sqs.import, ITEMS).await?;
     assert_eq!(bodies(&moved), bodies(&unmapped));
-    for (moved, letter) in moved.iter().zip(&unmapped) {
-        assert_eq!(moved.attributes, letter.attributes);
+    for (moved, dead_letter) in moved.iter().zip(&unmapped) {
+        assert_eq!(moved.attributes, dead_letter.attributes);
     }
     sqs.work(&pipeline, Step::Import).await?;
     assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), ITEMS), (BOB.to_owned(), ITEMS)]));

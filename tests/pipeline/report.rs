@@ -3,12 +3,12 @@
 use std::process::Output;
 
 use anyhow::Context;
-use harness::{From, Pipeline, To};
+use harness::{ItemSource, MailSystem, Pipeline};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use local::{
-    archive::{Sample, user_map},
     cloud::Step,
     ministack::Ministack,
+    sample_source::{Sample, user_map},
 };
 use model::{Outcome, RunId, RunKind, RunRecord, Window, keys};
 use serde_json::{Value, json};
@@ -60,12 +60,12 @@ fn same_day(began: Timestamp) -> bool {
 }
 
 #[tokio::test]
-async fn a_day_is_told_from_its_beginning_to_its_end() -> anyhow::Result<()> {
+async fn report_accounts_for_a_complete_day() -> anyhow::Result<()> {
     let began = Timestamp::now();
     let sample = Sample::day(began)?;
     let expected = sample.expected();
-    let (filed, letters): (usize, usize) = (expected.filed.values().sum(), expected.dead_letters.values().sum());
-    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(addresses()?), &[]).await?;
+    let (filed, dead_letters): (usize, usize) = (expected.filed.values().sum(), expected.dead_letters.values().sum());
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[]).await?;
     pipeline.put_user_map(user_map()).await?;
 
     let (code, out, notes) = report(&pipeline, &[]).await?;
@@ -84,15 +84,15 @@ async fn a_day_is_told_from_its_beginning_to_its_end() -> anyhow::Result<()> {
     pipeline.drain().await?;
     let (code, told) = json_of(&pipeline, &[]).await?;
     assert_eq!(code, 0, "{told}");
-    let tally = pipeline.tally(&fetched.run).await?;
-    let total = serde_json::to_value(tally.counters)?;
+    let totals = pipeline.totals(&fetched.run).await?;
+    let total = serde_json::to_value(totals.counters)?;
     assert_eq!(told["total"], total, "the report and the one-machine run count alike");
     let counts = ["imported", "failed", "after_fan_out", "available"].map(|name| total[name].as_u64());
-    assert_eq!(counts, [filed, letters, filed + letters, expected.listed].map(|count| Some(count as u64)));
+    assert_eq!(counts, [filed, dead_letters, filed + dead_letters, expected.listed].map(|count| Some(count as u64)));
     assert_eq!(told["days"][0]["runs"].as_array().map(Vec::len), Some(2));
     assert_eq!(told["does_not_add_up"], json!([]));
     let failures = told["failures"].as_array().context("no failures")?;
-    assert_eq!(failures.len(), letters);
+    assert_eq!(failures.len(), dead_letters);
     let unmapped: Vec<_> = failures.iter().filter(|failure| failure["reason"] == "unmapped").collect();
     let senders: Vec<_> = unmapped.iter().map(|failure| failure["source_user"]["name"].as_str()).collect();
     assert_eq!(senders, [Some("Sam Porter"), Some("Tom Leaver")], "{unmapped:?}");
@@ -108,15 +108,16 @@ async fn a_day_is_told_from_its_beginning_to_its_end() -> anyhow::Result<()> {
     assert_eq!((code, &told["total"]["imported"], &told["total"]["failed"]), (0, &total["imported"], &total["failed"]));
     assert_eq!(told["total"]["skipped"], total["after_fan_out"]);
     assert_eq!(told["total"]["items_listed_again"].as_u64(), Some(again.listed));
-    assert_eq!(pipeline.tally(&again.run).await?.counters.items_listed_again, again.listed);
+    assert_eq!(pipeline.totals(&again.run).await?.counters.items_listed_again, again.listed);
     assert!(same_day(began), "it was midnight in UTC: run it again");
     Ok(())
 }
 
 #[tokio::test]
-async fn what_does_not_add_up_is_said_and_ends_with_one() -> anyhow::Result<()> {
+async fn report_exits_with_one_when_counts_do_not_add_up() -> anyhow::Result<()> {
     let began = Timestamp::now();
-    let pipeline = Pipeline::start(From::Archive(Sample::many(5, began)), To::Maildir(addresses()?), &[]).await?;
+    let pipeline =
+        Pipeline::start(ItemSource::Api(Sample::many(5, began)), MailSystem::Maildir(addresses()?), &[]).await?;
     let fetched = pipeline.run(&Pipeline::timer()).await?;
     assert_eq!(report(&pipeline, &[]).await?.0, 0);
 
@@ -157,8 +158,9 @@ async fn what_does_not_add_up_is_said_and_ends_with_one() -> anyhow::Result<()> 
 }
 
 #[tokio::test]
-async fn the_arguments_are_judged_and_the_help_says_what_the_exit_codes_mean() -> anyhow::Result<()> {
-    let pipeline = Pipeline::start(From::Archive(Sample::many(1, Timestamp::now())), To::Maildir(vec![]), &[]).await?;
+async fn report_checks_its_arguments_and_explains_exit_codes() -> anyhow::Result<()> {
+    let pipeline =
+        Pipeline::start(ItemSource::Api(Sample::many(1, Timestamp::now())), MailSystem::Maildir(vec![]), &[]).await?;
     for (arguments, code, says) in [
         (&["--date", "tomorrow"][..], 2, "--date"),
         (&["--to", "2026-11-01"], 2, "--from"),
@@ -222,8 +224,9 @@ fn hostile_sample() -> anyhow::Result<Sample> {
 }
 
 #[tokio::test]
-async fn the_page_shows_everything_at_any_width_and_runs_nothing_that_a_name_says() -> anyhow::Result<()> {
-    let pipeline = Pipeline::start(From::Archive(hostile_sample()?), To::Maildir(vec![ADA.to_owned()]), &[]).await?;
+async fn report_page_fits_any_width_and_runs_no_injected_script() -> anyhow::Result<()> {
+    let pipeline =
+        Pipeline::start(ItemSource::Api(hostile_sample()?), MailSystem::Maildir(vec![ADA.to_owned()]), &[]).await?;
     hostile(&pipeline).await?;
     let directory = tempfile::tempdir()?;
     let (file, other) = (directory.path().join("report.html"), directory.path().join("other"));

@@ -8,18 +8,18 @@ use std::sync::{
 use anyhow::Context;
 use aws::s3::{Condition, Put, Store};
 use harness::{
-    From, Pipeline, To,
+    ItemSource, MailSystem, Pipeline,
     cutter::{Cut, Cutter},
 };
 use jiff::Timestamp;
 use local::{
-    archive::{Sample, mailboxes},
     cloud::Step,
+    sample_source::{Sample, mailboxes},
 };
 use model::Sha256;
 
 #[tokio::test]
-async fn the_user_map_is_read_once_a_batch_however_many_items_it_has() -> anyhow::Result<()> {
+async fn user_map_is_read_once_per_batch() -> anyhow::Result<()> {
     let read = Arc::new(AtomicU64::new(0));
     let seen = Arc::clone(&read);
     let proxy = Cutter::start(move |request| {
@@ -30,10 +30,11 @@ async fn the_user_map_is_read_once_a_batch_however_many_items_it_has() -> anyhow
     });
     let proxy = proxy.await?;
     let addresses = mailboxes()?.into_iter().map(|address| address.to_string()).collect();
-    let sample = From::Archive(Sample::many(60, Timestamp::now()));
-    let pipeline = Pipeline::start(sample, To::Maildir(addresses), &[("AWS_ENDPOINT_URL", proxy.url())]).await?;
+    let sample = ItemSource::Api(Sample::many(60, Timestamp::now()));
+    let pipeline =
+        Pipeline::start(sample, MailSystem::Maildir(addresses), &[("AWS_ENDPOINT_URL", proxy.url())]).await?;
     let endpoint = pipeline.machine.cloud.config().endpoint_url().and_then(|url| url.strip_prefix("http://"));
-    proxy.lead_to(endpoint.context("the stand-in has no endpoint")?.parse()?);
+    proxy.set_upstream(endpoint.context("the stand-in has no endpoint")?.parse()?);
     pipeline.put_user_map("phone,email\n+4520999999,nobody@example.com\n").await?;
     pipeline.run(&Pipeline::timer()).await?;
     assert_eq!(pipeline.copies()?.values().sum::<usize>(), 60);
@@ -45,7 +46,7 @@ async fn the_user_map_is_read_once_a_batch_however_many_items_it_has() -> anyhow
 
 /// The bucket's policy (template.yaml, `WriteOnce`) rejects every other write there.
 #[tokio::test]
-async fn mail_and_manifests_are_written_once_and_on_condition() -> anyhow::Result<()> {
+async fn mail_and_manifests_are_written_conditionally() -> anyhow::Result<()> {
     let written = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&written);
     let proxy = Cutter::start(move |request| {
@@ -58,10 +59,11 @@ async fn mail_and_manifests_are_written_once_and_on_condition() -> anyhow::Resul
     });
     let proxy = proxy.await?;
     let addresses = mailboxes()?.into_iter().map(|address| address.to_string()).collect();
-    let sample = From::Archive(Sample::many(3, Timestamp::now()));
-    let pipeline = Pipeline::start(sample, To::Maildir(addresses), &[("AWS_ENDPOINT_URL", proxy.url())]).await?;
+    let sample = ItemSource::Api(Sample::many(3, Timestamp::now()));
+    let pipeline =
+        Pipeline::start(sample, MailSystem::Maildir(addresses), &[("AWS_ENDPOINT_URL", proxy.url())]).await?;
     let endpoint = pipeline.machine.cloud.config().endpoint_url().and_then(|url| url.strip_prefix("http://"));
-    proxy.lead_to(endpoint.context("the emulator has no endpoint")?.parse()?);
+    proxy.set_upstream(endpoint.context("the emulator has no endpoint")?.parse()?);
     pipeline.run(&Pipeline::timer()).await?;
     let mut written = written.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let unconditional: Vec<_> = written.iter().filter(|(_, conditional)| !conditional).collect();
@@ -77,7 +79,7 @@ async fn mail_and_manifests_are_written_once_and_on_condition() -> anyhow::Resul
 /// It is told from the header that the signature stands on: the digest in it is the one that the store was given, though
 /// it is none of the bytes.
 #[tokio::test]
-async fn an_object_whose_digest_is_known_is_not_hashed_again_to_be_signed() -> anyhow::Result<()> {
+async fn given_digest_is_used_for_signing() -> anyhow::Result<()> {
     let signed = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&signed);
     let proxy = Cutter::start(move |request| {
@@ -86,11 +88,11 @@ async fn an_object_whose_digest_is_known_is_not_hashed_again_to_be_signed() -> a
         Cut::Never
     });
     let proxy = proxy.await?;
-    let nothing = From::Archive(Sample::many(0, Timestamp::now()));
-    let pipeline = Pipeline::start(nothing, To::Maildir(Vec::new()), &[]).await?;
+    let nothing = ItemSource::Api(Sample::many(0, Timestamp::now()));
+    let pipeline = Pipeline::start(nothing, MailSystem::Maildir(Vec::new()), &[]).await?;
     let config = pipeline.machine.cloud.config();
     let endpoint = config.endpoint_url().and_then(|url| url.strip_prefix("http://"));
-    proxy.lead_to(endpoint.context("the stand-in has no endpoint")?.parse()?);
+    proxy.set_upstream(endpoint.context("the stand-in has no endpoint")?.parse()?);
     let store =
         Store::new(&config.to_builder().endpoint_url(proxy.url()).build(), pipeline.machine.resources.bucket.clone());
 

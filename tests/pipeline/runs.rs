@@ -11,7 +11,7 @@ use anyhow::Context;
 use async_trait::async_trait;
 use aws::sqs::Queue;
 use fetch::{Fetch, FetchError, Request, Started, Summary};
-use harness::{From, Pipeline, To};
+use harness::{ItemSource, MailSystem, Pipeline};
 use jiff::{SignedDuration, Timestamp};
 use model::{Answer, Attachment, Cursor, ItemId, Listed, RunRecord, Sha256, Window, WindowStart, keys};
 use serde_json::json;
@@ -80,15 +80,15 @@ struct Bench {
 
 impl Bench {
     async fn start() -> anyhow::Result<Self> {
-        let pipeline = Pipeline::start(From::Exports("UTC"), To::Maildir(Vec::new()), &[]).await?;
-        let archive = Archive::default();
+        let pipeline = Pipeline::start(ItemSource::ChatExports("UTC"), MailSystem::Maildir(Vec::new()), &[]).await?;
+        let source = Archive::default();
         let fetch = Fetch {
             source: Arc::new(archive.clone()),
             store: pipeline.store.clone(),
             convert_queue: Queue::new(pipeline.machine.cloud.config(), pipeline.machine.resources.convert.url.clone()),
             overlap: DAY,
         };
-        Ok(Self { pipeline, archive, fetch })
+        Ok(Self { pipeline, source, fetch })
     }
 
     async fn run(&self, request: Request, at: Timestamp) -> Result<Summary, FetchError> {
@@ -122,7 +122,7 @@ fn at(text: &str) -> Timestamp {
 }
 
 #[tokio::test]
-async fn item_shown_hours_late_is_queued_and_the_others_not_again() -> anyhow::Result<()> {
+async fn item_shown_late_is_queued_and_others_are_not_requeued() -> anyhow::Result<()> {
     let bench = Bench::start().await?;
     let morning = at("2026-11-22T07:00:00Z");
     for hour in 1..=5 {
@@ -146,7 +146,7 @@ async fn item_shown_hours_late_is_queued_and_the_others_not_again() -> anyhow::R
 }
 
 #[tokio::test]
-async fn backfill_queues_what_earlier_runs_have_queued() -> anyhow::Result<()> {
+async fn backfill_requeues_items_of_earlier_runs() -> anyhow::Result<()> {
     let bench = Bench::start().await?;
     let morning = at("2026-11-22T07:00:00Z");
     bench.archive.add("WA-1", morning - HOUR);
@@ -160,7 +160,7 @@ async fn backfill_queues_what_earlier_runs_have_queued() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn last_page_of_a_run_that_was_cut_off_is_queued_again() -> anyhow::Result<()> {
+async fn last_page_of_an_interrupted_run_is_requeued() -> anyhow::Result<()> {
     let bench = Bench::start().await?;
     let morning = at("2026-11-22T07:00:00Z");
     for hour in 1..=4 {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use harness::{From, Pipeline, To};
+use harness::{ItemSource, MailSystem, Pipeline};
 use jiff::Timestamp;
 use ledger::totals::Counters;
-use local::archive::{Expected, Fate, Sample, mailboxes, user_map};
+use local::sample_source::{Expected, ExpectedResult, Sample, mailboxes, user_map};
 use serde_json::Value;
 
 pub(crate) fn addresses() -> anyhow::Result<Vec<String>> {
@@ -16,16 +16,16 @@ pub(crate) fn expected_copies(expected: &Expected) -> BTreeMap<String, usize> {
     expected.filed.iter().map(|(address, copies)| (address.to_string(), *copies)).collect()
 }
 
-pub(crate) fn expected_letters(expected: &Expected) -> BTreeMap<String, usize> {
+pub(crate) fn expected_dead_letters(expected: &Expected) -> BTreeMap<String, usize> {
     expected.dead_letters.iter().map(|(reason, count)| (reason.to_string(), *count)).collect()
 }
 
 #[tokio::test]
-async fn each_item_ends_as_declared_and_a_second_run_files_nothing_twice() -> anyhow::Result<()> {
+async fn sample_day_ends_as_declared_and_a_second_run_adds_nothing() -> anyhow::Result<()> {
     let sample = Sample::day(Timestamp::now())?;
     let expected = sample.expected();
-    let fates: Vec<_> = sample.fates().collect();
-    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(addresses()?), &[]).await?;
+    let expected_results: Vec<_> = sample.expected_results().collect();
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[]).await?;
     pipeline.put_user_map(user_map()).await?;
 
     let fetched = pipeline.run(&Pipeline::timer()).await?;
@@ -34,20 +34,22 @@ async fn each_item_ends_as_declared_and_a_second_run_files_nothing_twice() -> an
         (expected.listed as u64, expected.listed as u64, true)
     );
     assert_eq!(pipeline.copies()?, expected_copies(&expected));
-    assert_eq!(pipeline.dead_letters_by_reason().await?, expected_letters(&expected));
+    assert_eq!(pipeline.dead_letters_by_reason().await?, expected_dead_letters(&expected));
 
-    let tally = pipeline.tally(&fetched.run).await?;
-    let counters = tally.counters;
+    let totals = pipeline.totals(&fetched.run).await?;
+    let counters = totals.counters;
     let filed: usize = expected.filed.values().sum();
-    let letters: usize = expected.dead_letters.values().sum();
-    assert_eq!((counters.imported, counters.skipped, counters.failed), (filed as u64, 0, letters as u64));
+    let dead_letters: usize = expected.dead_letters.values().sum();
+    assert_eq!((counters.imported, counters.skipped, counters.failed), (filed as u64, 0, dead_letters as u64));
     assert!(counters.copies_add_up(), "{counters:?}");
     assert_eq!(counters.items_in_flight, 0, "every id of the manifest has an outcome");
-    for (item, fate) in &fates {
-        let failed = tally.failures.iter().find(|failed| failed.item == item.as_str());
-        match fate {
-            Fate::DeadLetter(reason) => assert_eq!(failed.map(|failed| failed.reason), Some(*reason), "{item}"),
-            Fate::Filed(_) => assert_eq!(failed, None, "{item}"),
+    for (item, expected_result) in &expected_results {
+        let failed = totals.failures.iter().find(|failed| failed.item == item.as_str());
+        match expected_result {
+            ExpectedResult::DeadLetter(reason) => {
+                assert_eq!(failed.map(|failed| failed.reason), Some(*reason), "{item}")
+            }
+            ExpectedResult::Filed(_) => assert_eq!(failed, None, "{item}"),
         }
     }
 
@@ -55,7 +57,7 @@ async fn each_item_ends_as_declared_and_a_second_run_files_nothing_twice() -> an
     for event in [Pipeline::timer(), Pipeline::backfill()] {
         let again = pipeline.run(&event).await?;
         let Counters { available, imported, failed, items_listed_again, .. } =
-            pipeline.tally(&again.run).await?.counters;
+            pipeline.totals(&again.run).await?.counters;
         assert_eq!((imported, failed, items_listed_again), (0, 0, available), "the first run accounts for all of it");
         assert_eq!(pipeline.copies()?, expected_copies(&expected));
     }
@@ -63,34 +65,34 @@ async fn each_item_ends_as_declared_and_a_second_run_files_nothing_twice() -> an
 }
 
 #[tokio::test]
-async fn a_letter_is_the_task_unchanged_with_its_reason_and_nobody_s_name() -> anyhow::Result<()> {
+async fn dead_letter_is_the_unchanged_task_without_names() -> anyhow::Result<()> {
     let sample = Sample::day(Timestamp::now())?;
-    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(addresses()?), &[]).await?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[]).await?;
     pipeline.put_user_map(user_map()).await?;
     let fetched = pipeline.run(&Pipeline::timer()).await?;
-    let letters = pipeline.dead_letters().await?;
-    assert!(!letters.is_empty());
-    for letter in letters {
-        let body: Value = serde_json::from_str(&letter.body)?;
-        let attribute = |name: &str| letter.attributes.get(name).map(String::as_str).unwrap_or_default();
+    let dead_letters = pipeline.dead_letters().await?;
+    assert!(!dead_letters.is_empty());
+    for dead_letter in dead_letters {
+        let body: Value = serde_json::from_str(&dead_letter.body)?;
+        let attribute = |name: &str| dead_letter.attributes.get(name).map(String::as_str).unwrap_or_default();
         assert_eq!(body["v"], 1);
         assert_eq!(body["item"], attribute("item"));
         assert_eq!(body["run"], fetched.run.as_str());
         assert_eq!(attribute("run"), fetched.run.as_str());
-        assert!(["convert", "import"].contains(&attribute("stage")), "{letter:?}");
-        assert!(attribute("failed_at").parse::<Timestamp>().is_ok(), "{letter:?}");
-        assert!(!attribute("detail").is_empty(), "{letter:?}");
+        assert!(["convert", "import"].contains(&attribute("stage")), "{dead_letter:?}");
+        assert!(attribute("failed_at").parse::<Timestamp>().is_ok(), "{dead_letter:?}");
+        assert!(!attribute("detail").is_empty(), "{dead_letter:?}");
         let names = ["example.com", "Lindqvist", "Dubois", "4477", "townhall"];
-        assert!(!names.iter().any(|name| attribute("detail").contains(name)), "{letter:?}");
+        assert!(!names.iter().any(|name| attribute("detail").contains(name)), "{dead_letter:?}");
     }
     Ok(())
 }
 
 /// Every name, number, address and text of the sample against everything that the functions have logged at `debug`.
 #[tokio::test]
-async fn the_logs_hold_no_content_and_no_identity() -> anyhow::Result<()> {
+async fn logs_contain_no_content_and_no_identity() -> anyhow::Result<()> {
     let sample = Sample::day(Timestamp::now())?;
-    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(addresses()?), &[]).await?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[]).await?;
     pipeline.put_user_map(user_map()).await?;
     pipeline.run(&Pipeline::timer()).await?;
     let logs = pipeline.logs();

@@ -25,8 +25,8 @@ use runtime::Variables;
 use serde_json::json;
 
 use crate::{
+    measured_command::{MeasuredCommand, watched},
     sqs::Sqs,
-    watched::{Watched, watched},
 };
 
 /// As many ids as fetch writes in a page of its manifest.
@@ -35,9 +35,9 @@ const PAGE: u64 = 1_000;
 const FROM: &str = "2026-11-21T00:00:00Z";
 const TO: &str = "2026-11-22T00:00:00Z";
 /// Of so many items one is a letter.
-const LETTER_OF: u64 = 20;
+const ITEMS_PER_DEAD_LETTER: u64 = 20;
 /// The most memory that a look may take, whatever the archive's size, in kB: nearly three times what 20,000 items took.
-const MOST_KILOBYTES: u64 = 120_000;
+const MAX_KILOBYTES: u64 = 120_000;
 
 /// A bucket with the run of one day, and the outcomes of its items.
 struct Bucket {
@@ -75,9 +75,9 @@ impl Bucket {
 
     fn outcome(&self, number: u64) -> String {
         let filed = |who: &str| json!({"address": who, "result": "imported", "message": "AAMkAGI2", "at": self.at});
-        let letter = number.is_multiple_of(LETTER_OF);
-        let mailboxes = if letter { vec![] } else { vec![filed("ada@example.com"), filed("bob@example.com")] };
-        let why = letter.then(|| json!({"stage": Stage::Import, "reason": Reason::Unmapped}));
+        let dead_letter = number.is_multiple_of(ITEMS_PER_DEAD_LETTER);
+        let mailboxes = if dead_letter { vec![] } else { vec![filed("ada@example.com"), filed("bob@example.com")] };
+        let why = dead_letter.then(|| json!({"stage": Stage::Import, "reason": Reason::Unmapped}));
         json!({"v": 1, "item": format!("WA-{number}"), "run": self.run, "message_id": null, "sha256": null, "bytes": null,
                "mime": null, "mailboxes": mailboxes, "failed": [], "dead_letter": why}).to_string()
     }
@@ -138,21 +138,21 @@ fn id(number: u64) -> anyhow::Result<ItemId> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_look_at_a_large_archive_takes_a_request_an_item_and_bounded_memory() -> anyhow::Result<()> {
+async fn commands_use_bounded_requests_and_memory_on_a_large_ledger() -> anyhow::Result<()> {
     let soak = Variables::read(&["SOAK"]).or("SOAK", "how many times as long as usual", 1_u64)?;
     let items = soak * 5_000;
-    let letters = items / LETTER_OF;
+    let dead_letters = items / ITEMS_PER_DEAD_LETTER;
     let bucket = Arc::new(Bucket::new(items)?);
     let url = bucket.serve().await?;
     let sqs = Sqs::start().await?;
-    let letter = |number: u64| {
-        let body = json!({"v": 1, "run": bucket.run, "item": format!("WA-{}", number * LETTER_OF), "archived_time": bucket.at});
+    let dead_letter = |number: u64| {
+        let body = json!({"v": 1, "run": bucket.run, "item": format!("WA-{}", number * ITEMS_PER_DEAD_LETTER), "archived_time": bucket.at});
         let word = |text: &str| text.to_owned();
         let attributes =
             [("stage", word("import")), ("reason", word("unmapped")), ("failed_at", bucket.at.to_string())];
         (body.to_string(), HashMap::from(attributes))
     };
-    sqs.fill_dead_letters((0..letters).map(letter)).await?;
+    sqs.fill_dead_letters((0..letters).map(dead_letter)).await?;
     let sqs_variables = sqs.variables();
     let mut variables = vec![
         ("AWS_ENDPOINT_URL", url.as_str()),
@@ -166,18 +166,18 @@ async fn a_look_at_a_large_archive_takes_a_request_an_item_and_bounded_memory() 
     for (arguments, most_requests) in [
         (&["dead-letters", "list", "--json"][..], 0),
         // Each outcome once, those of letters twice, each page; and a few.
-        (&["reconcile", "--from", FROM, "--to", TO, "--json"], items + letters + bucket.pages() + 10),
-        (&["report", "--date", "2026-11-21", "--json"], items + letters + bucket.pages() + 10),
+        (&["reconcile", "--from", FROM, "--to", TO, "--json"], items + dead_letters + bucket.pages() + 10),
+        (&["report", "--date", "2026-11-21", "--json"], items + dead_letters + bucket.pages() + 10),
     ] {
         let before = bucket.requests.load(Ordering::Relaxed);
         let mut command = Command::new(harness::binaries()?.join("archiver"));
         command.args(arguments).env_clear().envs(variables.iter().copied());
-        let Watched { output, peak_kilobytes, cpu, took } = watched(command).await?;
+        let MeasuredCommand { output, peak_kilobytes, cpu, took } = watched(command).await?;
         let requests = bucket.requests.load(Ordering::Relaxed) - before;
         ensure!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
         let told = String::from_utf8(output.stdout)?;
         eprintln!(
-            "{}: {items} items, {letters} letters: {:.1} s, {:.1} s of CPU, {} MB, {requests} requests to S3",
+            "{}: {items} items, {dead_letters} letters: {:.1} s, {:.1} s of CPU, {} MB, {requests} requests to S3",
             arguments.join(" "),
             took.as_secs_f64(),
             cpu.as_secs_f64(),
@@ -185,14 +185,14 @@ async fn a_look_at_a_large_archive_takes_a_request_an_item_and_bounded_memory() 
         );
         assert_eq!(output.status.code(), Some(0), "{}", told.chars().take(2_000).collect::<String>());
         assert!(requests <= most_requests, "{requests} requests");
-        assert!(peak_kilobytes < MOST_KILOBYTES, "{peak_kilobytes} kB");
+        assert!(peak_kilobytes < MAX_KILOBYTES, "{peak_kilobytes} kB");
         match arguments[0] {
-            "dead-letters" => assert_eq!(told.lines().count() as u64, letters),
+            "dead-letters" => assert_eq!(told.lines().count() as u64, dead_letters),
             _ => {
                 let told: serde_json::Value = serde_json::from_str(&told)?;
                 let books = if arguments[0] == "report" { &told["books"] } else { &told };
                 let counted = (books["items"].as_u64(), books["filed"].as_u64(), books["waiting"]["unmapped"].as_u64());
-                assert_eq!(counted, (Some(items), Some(items - letters), Some(letters)));
+                assert_eq!(counted, (Some(items), Some(items - dead_letters), Some(dead_letters)));
             }
         }
     }

@@ -1,10 +1,10 @@
 //! The limit of 10 MB.
 
-use harness::{From, Pipeline, To};
+use harness::{ItemSource, MailSystem, Pipeline};
 use jiff::Timestamp;
 use local::{
-    archive::{Fault, On, Rule, Sample},
     cloud::Step,
+    sample_source::{Fault, On, Rule, Sample},
 };
 use serde_json::{Value, json};
 
@@ -37,7 +37,7 @@ pub(crate) fn sample(items: &[Value]) -> anyhow::Result<Sample> {
 }
 
 #[tokio::test]
-async fn an_item_of_exactly_the_limit_is_filed_and_one_byte_more_is_a_letter() -> anyhow::Result<()> {
+async fn item_at_the_size_limit_is_filed_and_above_it_dead_letters() -> anyhow::Result<()> {
     let sample = sample(&[
         item("one/full", json!([ADA]), json!([file("a", LIMIT - 1)])),
         item(
@@ -49,7 +49,7 @@ async fn an_item_of_exactly_the_limit_is_filed_and_one_byte_more_is_a_letter() -
         item("two/over", json!("oversize"), json!([file("a", LIMIT - 1), file("b", 1)])),
         item("undeclared/over", json!("oversize"), json!([declared("a", LIMIT, 1)])),
     ])?;
-    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(vec![ADA.to_owned()]), &[]).await?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(vec![ADA.to_owned()]), &[]).await?;
     pipeline.run(&Pipeline::timer()).await?;
     let mail = pipeline.mail(ADA)?;
     assert_eq!(mail.len(), 2);
@@ -62,23 +62,23 @@ async fn an_item_of_exactly_the_limit_is_filed_and_one_byte_more_is_a_letter() -
             .sum();
         assert_eq!(bytes as u64, LIMIT - 1);
     }
-    let letters = pipeline.dead_letters().await?;
-    assert!(letters.iter().all(|letter| letter.attributes["reason"] == "oversize"));
-    assert_eq!(letters.len(), 3);
-    let asked = pipeline.archive.as_ref().map(|archive| archive.requests().attachments);
+    let dead_letters = pipeline.dead_letters().await?;
+    assert!(dead_letters.iter().all(|dead_letter| dead_letter.attributes["reason"] == "oversize"));
+    assert_eq!(dead_letters.len(), 3);
+    let asked = pipeline.source.as_ref().map(|source| source.requests().attachments);
     assert_eq!(asked, Some(1 + 3 + 1), "where the declared sizes say it, nothing is downloaded");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_file_that_claims_a_kilobyte_and_never_ends_is_cut_off_with_memory_flat() -> anyhow::Result<()> {
+async fn endless_file_is_cut_off_with_bounded_memory() -> anyhow::Result<()> {
     let sample = sample(&[
         item("liar", json!("oversize"), json!([declared("a", 1024, 1024)])),
         item("honest", json!([ADA]), json!([file("a", 1024)])),
     ])?;
-    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(vec![ADA.to_owned()]), &[]).await?;
-    if let Some(archive) = &pipeline.archive {
-        archive.misbehave(Rule { on: On::AttachmentsOf("liar".to_owned()), times: u64::MAX, fault: Fault::Endless });
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(vec![ADA.to_owned()]), &[]).await?;
+    if let Some(source) = &pipeline.source {
+        source.inject_fault(Rule { on: On::AttachmentsOf("liar".to_owned()), times: u64::MAX, fault: Fault::Endless });
     }
     pipeline.run(&Pipeline::timer()).await?;
     assert_eq!(pipeline.copies()?.get(ADA), Some(&1));

@@ -84,7 +84,7 @@ impl Sqs {
     /// Sends letters as the functions do: each a body, and attributes that are words.
     pub(crate) async fn fill_dead_letters(
         &self,
-        letters: impl Iterator<Item = (String, HashMap<&'static str, String>)>,
+        dead_letters: impl Iterator<Item = (String, HashMap<&'static str, String>)>,
     ) -> anyhow::Result<()> {
         let entry = |(place, (body, words)): (usize, (String, HashMap<&str, String>))| {
             let word = |(name, word): (&str, String)| {
@@ -95,7 +95,7 @@ impl Sqs {
             let entry = SendMessageBatchRequestEntry::builder().id(place.to_string()).message_body(body);
             anyhow::Ok(entry.set_message_attributes(Some(attributes)).build()?)
         };
-        let entries: Vec<_> = letters.enumerate().map(entry).collect::<Result<_, _>>()?;
+        let entries: Vec<_> = dead_letters.enumerate().map(entry).collect::<Result<_, _>>()?;
         let sends = stream::iter(entries.chunks(10)).map(|some| {
             let send = self.client.send_message_batch().queue_url(&self.dead_letters.url);
             send.set_entries(Some(some.to_vec())).send()

@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use aws::sqs::Queue;
 use aws_lambda_events::event::sqs::SqsEvent;
-use harness::{From, Pipeline, To};
+use harness::{ItemSource, MailSystem, Pipeline};
 use jiff::{SignedDuration, Timestamp};
-use local::archive::{Sample, user_map};
+use local::sample_source::{Sample, user_map};
 use model::{Failure, Reason, Stage};
 use runtime::metrics::Metric;
 use serde_json::json;
@@ -16,10 +16,10 @@ use sqs_batch::{Backoff, Batch, Invocation, Next, Record, Work};
 use crate::sample_day::{addresses, expected_copies};
 
 #[tokio::test]
-async fn a_message_that_is_no_task_costs_only_itself() -> anyhow::Result<()> {
+async fn malformed_task_affects_no_other_message() -> anyhow::Result<()> {
     let sample = Sample::day(Timestamp::now())?;
     let expected = sample.expected();
-    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(addresses()?), &[]).await?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[]).await?;
     pipeline.put_user_map(user_map()).await?;
     let bodies = [
         "no JSON".to_owned(),
@@ -34,9 +34,9 @@ async fn a_message_that_is_no_task_costs_only_itself() -> anyhow::Result<()> {
     }
     pipeline.run(&Pipeline::timer()).await?;
     assert_eq!(pipeline.copies()?, expected_copies(&expected));
-    let mut letters: Vec<_> = pipeline.dead_letters().await?;
-    letters.retain(|letter| letter.attributes["reason"] == "task-malformed");
-    let mut found: Vec<_> = letters.into_iter().map(|letter| letter.body).collect();
+    let mut dead_letters: Vec<_> = pipeline.dead_letters().await?;
+    dead_letters.retain(|dead_letter| dead_letter.attributes["reason"] == "task-malformed");
+    let mut found: Vec<_> = dead_letters.into_iter().map(|dead_letter| dead_letter.body).collect();
     let mut sent = bodies.to_vec();
     found.sort();
     sent.sort();
@@ -77,8 +77,8 @@ fn event(bodies: &[&str]) -> anyhow::Result<SqsEvent> {
 }
 
 #[tokio::test]
-async fn a_panic_a_refusal_and_the_deadline_cost_only_their_own_record() -> anyhow::Result<()> {
-    let pipeline = Pipeline::start(From::Exports("UTC"), To::Maildir(Vec::new()), &[]).await?;
+async fn failed_record_affects_no_other_record() -> anyhow::Result<()> {
+    let pipeline = Pipeline::start(ItemSource::ChatExports("UTC"), MailSystem::Maildir(Vec::new()), &[]).await?;
     let (config, resources) = (pipeline.machine.cloud.config(), &pipeline.machine.resources);
     let mut batch = Batch {
         work: Arc::new(Obedient),
@@ -94,8 +94,8 @@ async fn a_panic_a_refusal_and_the_deadline_cost_only_their_own_record() -> anyh
     let answer = batch.run(event(&["panic", "hang", "forward", "refuse", "wait", "fine"])?, &invocation).await?;
     let failed: Vec<_> = answer.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
     assert_eq!(failed, ["id-of-panic", "id-of-hang", "id-of-wait"]);
-    let letters = pipeline.dead_letters().await?;
-    assert_eq!(letters.iter().map(|letter| letter.body.as_str()).collect::<Vec<_>>(), ["refuse"]);
+    let dead_letters = pipeline.dead_letters().await?;
+    assert_eq!(dead_letters.iter().map(|dead_letter| dead_letter.body.as_str()).collect::<Vec<_>>(), ["refuse"]);
     let import = local::event_source::depth(&pipeline.machine.cloud, &resources.import).await?;
     assert_eq!(import.total(), 1, "what is forwarded is on the next queue");
 

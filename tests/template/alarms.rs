@@ -19,7 +19,7 @@ fn alarms(template: &Template) -> Vec<(String, &str, &Value)> {
 }
 
 #[test]
-fn every_alarm_has_a_section_in_the_runbook_and_the_reverse() {
+fn alarms_match_the_runbook_sections() {
     let template = Template::read();
     let alarms: BTreeSet<_> = alarms(&template).into_iter().map(|(name, ..)| name).collect();
     let runbook = text("infra/runbook/alarms.md");
@@ -28,7 +28,7 @@ fn every_alarm_has_a_section_in_the_runbook_and_the_reverse() {
 }
 
 #[test]
-fn every_alarm_calls_somebody_and_is_on_the_dashboard() {
+fn alarm_notifies_the_topic_and_is_on_the_dashboard() {
     let template = Template::read();
     let body = template.properties("Dashboard")["DashboardBody"]["Fn::Sub"].as_str().expect("a body").to_owned();
     for (name, id, alarm) in alarms(&template) {
@@ -40,7 +40,7 @@ fn every_alarm_calls_somebody_and_is_on_the_dashboard() {
 }
 
 #[test]
-fn a_day_without_fetch_is_noticed_after_26_hours() {
+fn missing_fetch_run_raises_an_alarm_after_26_hours() {
     let template = Template::read();
     let alarm = template.properties("FetchMissingAlarm");
     let period = alarm["Period"].as_u64().expect("a period");
@@ -59,7 +59,7 @@ fn a_day_without_fetch_is_noticed_after_26_hours() {
 /// What each alarm looks at, and from when it calls: more than the threshold in each of so many periods. `fetch-missing`
 /// has its own test.
 #[test]
-fn every_alarm_looks_at_its_own_metric_and_calls_in_time() {
+fn alarm_uses_its_own_metric_and_period() {
     const ERRORS: (&str, &str, &str) = ("AWS/Lambda", "FunctionName", "Errors");
     const THROTTLES: (&str, &str, &str) = ("AWS/Lambda", "FunctionName", "Throttles");
     const VISIBLE: (&str, &str, &str) = ("AWS/SQS", "QueueName", "ApproximateNumberOfMessagesVisible");
@@ -69,13 +69,13 @@ fn every_alarm_looks_at_its_own_metric_and_calls_in_time() {
     let ours = |metric: Metric| (runtime::metrics::NAMESPACE, runtime::metrics::FUNCTION, metric.as_str());
     // What a waiting item says comes every 11 to 15 minutes, and letters come in bursts: a shorter period would have the
     // alarm come and go.
-    const AT_EACH_TRY: (u64, u64) = (900, 1);
+    const AT_EACH_FAILURE: (u64, u64) = (900, 1);
     const AT_ONCE: (u64, u64) = (300, 1);
-    const AFTER_A_WHILE: (u64, u64) = (300, 3);
+    const AFTER_SEVERAL_FAILURES: (u64, u64) = (300, 3);
     const HOURS: u64 = 3600;
     let expected = [
         ("dead-letters", VISIBLE, "DeadLetterQueue", AT_ONCE, 0),
-        ("new-dead-letters", SENT, "DeadLetterQueue", AT_EACH_TRY, 0),
+        ("new-dead-letters", SENT, "DeadLetterQueue", AT_EACH_FAILURE, 0),
         ("dead-letters-expire", AGE, "DeadLetterQueue", AT_ONCE, 10 * 24 * HOURS),
         ("schedule-failures", VISIBLE, "ScheduleFailureQueue", AT_ONCE, 0),
         ("fetch-errors", ERRORS, "FetchFunction", AT_ONCE, 0),
@@ -84,20 +84,20 @@ fn every_alarm_looks_at_its_own_metric_and_calls_in_time() {
         ("delivery-incidents", ours(Metric::DeliveryIncidents), "FetchFunction", AT_ONCE, 0),
         ("convert-errors", ERRORS, "ConvertFunction", AT_ONCE, 0),
         ("import-errors", ERRORS, "ImportFunction", AT_ONCE, 0),
-        ("fetch-throttles", THROTTLES, "FetchFunction", AFTER_A_WHILE, 0),
-        ("convert-throttles", THROTTLES, "ConvertFunction", AFTER_A_WHILE, 0),
-        ("import-throttles", THROTTLES, "ImportFunction", AFTER_A_WHILE, 0),
-        ("convert-age", AGE, "ConvertQueue", AFTER_A_WHILE, 6 * HOURS),
-        ("import-age", AGE, "ImportQueue", AFTER_A_WHILE, 6 * HOURS),
+        ("fetch-throttles", THROTTLES, "FetchFunction", AFTER_SEVERAL_FAILURES, 0),
+        ("convert-throttles", THROTTLES, "ConvertFunction", AFTER_SEVERAL_FAILURES, 0),
+        ("import-throttles", THROTTLES, "ImportFunction", AFTER_SEVERAL_FAILURES, 0),
+        ("convert-age", AGE, "ConvertQueue", AFTER_SEVERAL_FAILURES, 6 * HOURS),
+        ("import-age", AGE, "ImportQueue", AFTER_SEVERAL_FAILURES, 6 * HOURS),
         ("convert-in-flight", IN_FLIGHT, "ConvertQueue", AT_ONCE, 90_000),
         ("import-in-flight", IN_FLIGHT, "ImportQueue", AT_ONCE, 90_000),
-        ("convert-stuck", ours(Metric::Stuck), "ConvertFunction", AT_EACH_TRY, 0),
-        ("import-stuck", ours(Metric::Stuck), "ImportFunction", AT_EACH_TRY, 0),
-        ("convert-setup", ours(Metric::SetupErrors), "ConvertFunction", AT_EACH_TRY, 0),
-        ("import-setup", ours(Metric::SetupErrors), "ImportFunction", AT_EACH_TRY, 0),
+        ("convert-stuck", ours(Metric::Stuck), "ConvertFunction", AT_EACH_FAILURE, 0),
+        ("import-stuck", ours(Metric::Stuck), "ImportFunction", AT_EACH_FAILURE, 0),
+        ("convert-setup", ours(Metric::SetupErrors), "ConvertFunction", AT_EACH_FAILURE, 0),
+        ("import-setup", ours(Metric::SetupErrors), "ImportFunction", AT_EACH_FAILURE, 0),
         ("mailbox-missing", ours(Metric::MailboxMissing), "ImportFunction", (HOURS, 2), 0),
         ("lookup-rejected", ours(Metric::LookupRejected), "ImportFunction", (HOURS, 2), 0),
-        ("user-map-refused", ours(Metric::UserMapRefused), "ImportFunction", AT_EACH_TRY, 0),
+        ("user-map-refused", ours(Metric::UserMapRefused), "ImportFunction", AT_EACH_FAILURE, 0),
     ];
     let template = Template::read();
     let found = alarms(&template);
@@ -152,7 +152,7 @@ fn dashboard_name_includes_the_region() {
 }
 
 #[test]
-fn the_dashboard_is_json_and_its_widgets_do_not_overlap() {
+fn dashboard_is_json_without_overlapping_widgets() {
     let template = Template::read();
     let body = template.properties("Dashboard")["DashboardBody"]["Fn::Sub"].as_str().expect("a body").to_owned();
     let body: Value = serde_json::from_str(&body).expect("the body is JSON whatever the names are");
@@ -205,7 +205,7 @@ fn ours(value: &Value, found: &mut BTreeSet<(String, String)>) {
 }
 
 #[test]
-fn every_metric_that_a_function_writes_is_shown_or_watched_and_the_reverse() {
+fn metrics_match_the_dashboard_and_alarms() {
     let template = Template::read();
     let written_by = |binary: &str| -> Vec<Metric> {
         let own = match binary {
@@ -244,7 +244,7 @@ fn every_metric_that_a_function_writes_is_shown_or_watched_and_the_reverse() {
 
 /// The costs of the runbook are added up from these.
 #[test]
-fn the_runbook_adds_up_the_costs_of_as_many_alarms_and_metrics_as_there_are() {
+fn runbook_costs_count_all_alarms_and_metrics() {
     let template = Template::read();
     let mut metrics = BTreeSet::new();
     let body = template.properties("Dashboard")["DashboardBody"]["Fn::Sub"].as_str().expect("a body").to_owned();
@@ -258,7 +258,7 @@ fn the_runbook_adds_up_the_costs_of_as_many_alarms_and_metrics_as_there_are() {
 
 /// A count in the code that no function's list has would never be written.
 #[test]
-fn every_metric_is_counted_somewhere_in_the_code() {
+fn metric_is_counted_in_the_code() {
     let code: String = [sources("functions"), sources("shared")].concat().into_iter().map(|(_, text)| text).collect();
     // rustfmt may break the line anywhere.
     let code: String = code.split_whitespace().collect();

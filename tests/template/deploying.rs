@@ -180,7 +180,7 @@ fn anchors(path: &Path) -> BTreeSet<String> {
 }
 
 #[test]
-fn links_between_documents_lead_somewhere() {
+fn document_links_resolve() {
     let documents =
         ["README.md", "ARCHITECTURE.md", "BENCHMARKS.md", "infra/RUNBOOK.md", "infra/deploy/PERMISSIONS.md"];
     let runbook = ["deploy", "operate", "alarms", "compliance"].map(|part| format!("infra/runbook/{part}.md"));

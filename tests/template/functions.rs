@@ -47,7 +47,7 @@ fn every_function_folder_is_deployed_and_nothing_else() {
 
 /// cargo-lambda would turn unwinding off without this line, and one record's panic would then end the whole batch.
 #[test]
-fn what_is_deployed_unwinds() {
+fn deployed_profile_unwinds_on_panic() {
     let manifest = text("Cargo.toml");
     let (_, profile) = manifest.split_once("[profile.release]\n").expect("a profile for what is deployed");
     let profile = profile.split("\n[").next().unwrap_or_default();
@@ -56,7 +56,7 @@ fn what_is_deployed_unwinds() {
 
 /// The `archiver` command asks the stack for its parameters, and takes them for what import has.
 #[test]
-fn what_import_is_told_of_the_user_map_is_what_the_command_finds() {
+fn command_and_import_use_the_same_user_map_settings() {
     let template = Template::read();
     let (_, _, properties) = template.functions().into_iter().find(|(binary, ..)| *binary == "import").expect("import");
     for variable in MAPPING {
@@ -67,7 +67,7 @@ fn what_import_is_told_of_the_user_map_is_what_the_command_finds() {
 }
 
 #[test]
-fn every_variable_that_a_function_reads_is_set_and_the_reverse() {
+fn function_variables_match_the_template() {
     for (binary, _, properties) in Template::read().functions() {
         let set: BTreeSet<_> = environment(properties).into_keys().collect();
         let read: BTreeSet<_> = declared(binary).iter().copied().filter(|name| !LOCAL_ONLY.contains(name)).collect();
@@ -106,7 +106,7 @@ fn starts(binary: &str, values: &BTreeMap<String, String>) -> Result<(), String>
 }
 
 #[test]
-fn every_function_starts_with_the_defaults_and_with_every_value_that_a_parameter_allows() {
+fn function_starts_with_every_allowed_parameter_value() {
     let template = Template::read();
     let given = BTreeMap::from([
         ("ArchiveDomain", "archive.example.com"),
@@ -178,7 +178,7 @@ fn choices(value: &Value) -> BTreeMap<String, u64> {
 }
 
 #[test]
-fn a_queue_hides_a_message_for_six_times_its_functions_time() {
+fn queue_visibility_is_six_times_the_function_timeout() {
     let template = Template::read();
     let mut triggered = 0;
     for (binary, _, properties) in template.functions() {
@@ -209,13 +209,13 @@ fn a_queue_hides_a_message_for_six_times_its_functions_time() {
 }
 
 #[test]
-fn four_imports_at_once_are_what_graph_takes_for_one_mailbox() {
+fn import_concurrency_matches_graphs_mailbox_limit() {
     let template = Template::read();
     assert_eq!(template.section("Parameters")["ImportConcurrency"]["Default"], 4);
 }
 
 #[test]
-fn fetch_runs_once_at_a_time_unless_the_account_cannot_reserve() {
+fn fetch_has_concurrency_one_unless_reservation_is_off() {
     let template = Template::read();
     let reserved = &template.properties("FetchFunction")["ReservedConcurrentExecutions"];
     assert_eq!(template.section("Parameters")["ReserveFetch"]["Default"], "true");
@@ -224,7 +224,7 @@ fn fetch_runs_once_at_a_time_unless_the_account_cannot_reserve() {
 }
 
 #[test]
-fn fetch_is_repeated_after_a_crash_and_its_last_failure_is_kept() {
+fn fetch_is_retried_after_a_crash_and_its_failure_kept() {
     let template = Template::read();
     let fetch = template.properties("FetchFunction");
     let invoke = &fetch["EventInvokeConfig"];
@@ -276,7 +276,7 @@ fn fips_endpoints_are_a_parameter() {
 
 /// The waits of a record that fails every time, as the function makes them.
 #[test]
-fn an_outage_from_friday_evening_to_monday_morning_dead_letters_nothing() {
+fn weekend_outage_dead_letters_nothing() {
     let template = Template::read();
     let base = template.section("Parameters")["RetryBaseSeconds"]["Default"].as_u64().expect("a default");
     for queue in ["ConvertQueue", "ImportQueue"] {

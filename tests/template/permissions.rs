@@ -189,7 +189,7 @@ fn documented() -> Vec<(Permission, String)> {
 }
 
 #[test]
-fn every_permission_is_documented_with_the_line_that_needs_it_and_the_reverse() {
+fn permissions_match_their_documentation() {
     let rows = documented();
     let documented: BTreeSet<_> = rows.iter().map(|(permission, _)| permission.clone()).collect();
     let conditions = granted_on(&Template::read());
@@ -228,7 +228,7 @@ fn every_permission_is_documented_with_the_line_that_needs_it_and_the_reverse() 
 }
 
 #[test]
-fn what_the_code_calls_is_what_the_functions_are_granted() {
+fn calls_of_the_code_match_the_granted_permissions() {
     let mut called = BTreeSet::new();
     for (path, code) in [sources("functions"), sources("shared")].concat() {
         if !code.contains("aws_sdk_") {
@@ -252,7 +252,7 @@ fn what_the_code_calls_is_what_the_functions_are_granted() {
 
 /// The test above compares all with all; this one each function with its own role.
 #[test]
-fn what_each_function_calls_is_what_its_own_role_is_granted() {
+fn calls_of_each_function_match_its_role() {
     let granted = granted(&Template::read());
     for (role, folders) in FUNCTIONS {
         let code: String =
@@ -266,7 +266,7 @@ fn what_each_function_calls_is_what_its_own_role_is_granted() {
 }
 
 #[test]
-fn nothing_is_granted_by_a_wildcard_but_where_aws_has_no_resources() {
+fn wildcard_is_granted_only_where_aws_has_no_resources() {
     for (role, action, on) in granted(&Template::read()) {
         assert!(!action.contains('*'), "{role}: {action}");
         assert!(
@@ -300,7 +300,7 @@ fn each_function_may_do_only_its_own_part() {
 }
 
 #[test]
-fn the_prefixes_are_the_stores_own() {
+fn granted_prefixes_match_the_object_keys() {
     let template = Template::read();
     assert_eq!(template.section("Parameters")["UserMapKey"]["Default"], model::keys::USER_MAP);
     let granted = granted(&template);

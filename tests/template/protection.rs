@@ -22,7 +22,7 @@ fn by_key(template: &Template, value: &Value) -> [Value; 3] {
 }
 
 #[test]
-fn data_at_rest_is_encrypted_with_the_customers_key_if_there_is_one() {
+fn data_at_rest_uses_the_customer_key_when_given() {
     let template = Template::read();
     let keys = [json!({"Ref": "AWS::NoValue"}), json!({"Fn::GetAtt": "Key.Arn"}), json!({"Ref": "KeyArn"})];
     for (id, queue) in template.of_type("AWS::SQS::Queue") {
@@ -52,7 +52,7 @@ fn data_at_rest_is_encrypted_with_the_customers_key_if_there_is_one() {
 
 /// Without the condition of the key every role loses its use, and all that was written under it is lost to them.
 #[test]
-fn who_chooses_the_key_is_told_that_there_is_no_way_back() {
+fn encryption_parameter_is_documented_as_irreversible() {
     let template = Template::read();
     let parameter = template.section("Parameters")["Encryption"]["Description"].as_str().expect("a description");
     assert!(parameter.contains("One way"), "{parameter}");
@@ -60,7 +60,7 @@ fn who_chooses_the_key_is_told_that_there_is_no_way_back() {
 }
 
 #[test]
-fn the_bucket_is_private_versioned_and_only_to_be_had_over_tls() {
+fn bucket_is_private_versioned_and_requires_tls() {
     let template = Template::read();
     let bucket = template.properties("Bucket");
     let access = bucket["PublicAccessBlockConfiguration"].as_object().expect("a block");
@@ -82,7 +82,7 @@ fn the_bucket_is_private_versioned_and_only_to_be_had_over_tls() {
 }
 
 #[test]
-fn every_queue_is_only_to_be_had_over_tls_and_keeps_what_it_has_for_two_weeks() {
+fn queue_requires_tls_and_retains_messages_for_two_weeks() {
     let template = Template::read();
     let [(_, policy)] = template.of_type("AWS::SQS::QueuePolicy")[..] else { panic!("one policy for all") };
     assert_eq!(policy["PolicyDocument"]["Statement"][0]["Effect"], "Deny");
@@ -94,7 +94,7 @@ fn every_queue_is_only_to_be_had_over_tls_and_keeps_what_it_has_for_two_weeks() 
 }
 
 #[test]
-fn the_dead_letter_queue_takes_letters_from_the_two_queues_and_they_know_no_other() {
+fn dead_letter_queue_accepts_only_the_two_task_queues() {
     let template = Template::read();
     let allowed =
         template.properties("DeadLetterQueue")["RedriveAllowPolicy"]["sourceQueueArns"].as_array().expect("sources");
@@ -118,7 +118,7 @@ fn the_dead_letter_queue_takes_letters_from_the_two_queues_and_they_know_no_othe
 }
 
 #[test]
-fn no_secret_is_a_parameter_and_each_is_generated() {
+fn secrets_are_generated_and_never_parameters() {
     let template = Template::read();
     for name in template.section("Parameters").keys() {
         let lower = name.to_lowercase();
@@ -269,7 +269,7 @@ fn rendered_mail_stays_longer_than_a_dead_letter_that_may_need_it() {
 }
 
 #[test]
-fn every_function_logs_into_its_own_group_which_forgets() {
+fn function_log_group_has_a_retention() {
     let template = Template::read();
     for (binary, _, properties) in template.functions() {
         let group = properties["LoggingConfig"]["LogGroup"]["Ref"].as_str().expect("a log group");

@@ -1,4 +1,4 @@
-//! A one-machine run's fetch for a window that an operator names.
+//! A backfill in a one-machine run.
 
 use std::{
     collections::HashMap,
@@ -10,60 +10,60 @@ use anyhow::Context;
 use serde_json::Value;
 
 use super::{
-    archive::SampleArchive,
-    job::{ARCHIVER_SECRET, Job, Places, binaries_beside, machine_options, secret, source, variables},
+    job::{ARCHIVER_SECRET, Directories, Job, binaries_beside, machine_options, secret, source, variables},
     machine::{Fetched, Machine, MachineError},
+    sample_source::SampleSource,
 };
 
-/// How long nothing may move before it is given up.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// The backfill fails if the queues are not empty after this time.
+const STALL_LIMIT: Duration = Duration::from_secs(180);
 
-/// What a one-machine run worked on, to be asked again.
+/// An earlier one-machine run, to which a backfill is added.
 pub struct LocalBackfill {
-    places: Places,
+    directories: Directories,
     job: Job,
     ministack: PathBuf,
 }
 
-/// Its machine, with the same archive.
+/// The started machine of a backfill with its source.
 pub struct RunningBackfill {
     machine: Machine,
     // Dropped after the machine that reads from it.
-    _archive: Option<SampleArchive>,
+    _source: Option<SampleSource>,
 }
 
 impl LocalBackfill {
-    /// What `archiver local` keeps in a directory.
+    /// Opens the directory of an earlier `archiver local` run.
     ///
     /// # Errors
-    /// When nothing is there.
+    /// If the directory contains no such run.
     pub fn of(root: &Path, ministack: &Path) -> anyhow::Result<Self> {
-        let (places, job) = Places::of_earlier_run(root)?;
-        Ok(Self { places, job, ministack: ministack.to_owned() })
+        let (directories, job) = Directories::of_earlier_run(root)?;
+        Ok(Self { directories, job, ministack: ministack.to_owned() })
     }
 
-    /// The variables that its functions have; `resources` are the names and URLs of its bucket and queues, by variable.
+    /// Returns the variables of the functions. `resources` are the names and URLs of the bucket and queues, by variable.
     ///
     /// # Errors
-    /// When a path is not UTF-8.
+    /// If a path is not UTF-8.
     pub fn variables(&self, resources: &[(&str, &str)]) -> anyhow::Result<HashMap<String, String>> {
-        let mut variables: HashMap<_, _> = variables(&self.job, &self.places, None)?.into_iter().collect();
+        let mut variables: HashMap<_, _> = variables(&self.job, &self.directories, None)?.into_iter().collect();
         variables.extend(resources.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         Ok(variables)
     }
 
-    /// Starts the machine and the archive that the run had.
+    /// Starts the machine and the source of the run.
     ///
     /// # Errors
-    /// When either does not start.
+    /// If either does not start.
     pub async fn start(self) -> anyhow::Result<RunningBackfill> {
-        let (archive, variables, _) = source(&self.job, &self.places).await?;
-        let options = machine_options(&self.ministack, &self.places, binaries_beside()?, variables);
+        let (source_server, variables, _) = source(&self.job, &self.directories).await?;
+        let options = machine_options(&self.ministack, &self.directories, binaries_beside()?, variables);
         let machine = Machine::start(options).await?;
-        if let Some((_, credentials)) = &archive {
+        if let Some((_, credentials)) = &source_server {
             machine.cloud.put_secret(ARCHIVER_SECRET, &secret(credentials)).await?;
         }
-        Ok(RunningBackfill { machine, _archive: archive.map(|(archive, _)| archive) })
+        Ok(RunningBackfill { machine, _source: source_server.map(|(source_server, _)| source_server) })
     }
 }
 
@@ -76,19 +76,19 @@ impl RunningBackfill {
         self.machine.fetch(event).await
     }
 
-    /// Lets convert and import work until both queues are empty.
+    /// Runs convert and import until both queues are empty.
     ///
     /// # Errors
-    /// When they do not come to rest.
+    /// If the queues are not empty in time.
     pub async fn work_off(&self) -> anyhow::Result<()> {
         let working = self.machine.work();
-        let drained = tokio::time::timeout(PATIENCE, self.machine.drained(|_| {})).await;
-        drained.context("the queues do not come to rest: `archiver local` says why")??;
+        let drained = tokio::time::timeout(STALL_LIMIT, self.machine.drained(|_| {})).await;
+        drained.context("the queues are not empty after 3 minutes: `archiver local` reports the cause")??;
         working.stop().await;
         Ok(())
     }
 
-    /// Ends the machine, and returns when what is to be kept is on the disk.
+    /// Stops the machine and waits until its state is written.
     ///
     /// # Errors
     /// [`MachineError`].

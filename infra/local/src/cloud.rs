@@ -1,5 +1,5 @@
-//! What the deployment's template makes in AWS, made in the stand-in: the bucket, the queues, the secrets; and the
-//! environment variables by which the functions find them.
+//! Creates the template's bucket, queues and secrets in the emulator, and returns the environment variables by which the
+//! functions find them.
 
 use std::{collections::BTreeMap, error::Error, time::Duration};
 
@@ -11,11 +11,10 @@ use serde_json::{Value, json};
 
 use super::ministack::Ministack;
 
-/// The stand-in would not do what was asked. A fault of the machine or of this program, not of any data.
+/// A request to the emulator failed. The cause is the machine or this program, not the data.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {doing}")]
 pub struct CloudError {
-    /// What was asked.
     doing: &'static str,
     #[source]
     source: Box<dyn Error + Send + Sync>,
@@ -25,50 +24,43 @@ pub(super) fn failed<E: Error + Send + Sync + 'static>(doing: &'static str) -> i
     move |error| CloudError { doing, source: Box::new(error) }
 }
 
-/// A queue that messages are taken from.
+/// A queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Queue {
-    /// How its messages are sent and received.
     pub url: String,
-    /// How it is named in events and policies.
+    /// Used in events and policies.
     pub arn: String,
 }
 
-/// How the queues treat a message that is not deleted.
+/// Redelivery settings of the queues.
 #[derive(Debug, Clone, Copy)]
 pub struct Redelivery {
-    /// How long a message that was received stays away. At least the longest that a function may take.
+    /// How long a received message stays invisible. At least the timeout of the function.
     pub visibility: Duration,
-    /// After how many receives SQS moves it to the dead-letter queue.
+    /// Number of receives after which SQS moves a message to the dead-letter queue.
     pub max_receives: u32,
 }
 
-/// What the functions work on.
+/// Resources of the functions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resources {
-    /// The bucket's name.
+    /// Name of the bucket.
     pub bucket: String,
-    /// The tasks of convert.
     pub convert: Queue,
-    /// The tasks of import.
     pub import: Queue,
-    /// The tasks that cannot be done.
     pub dead_letters: Queue,
 }
 
 /// One of the three functions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Lists the items.
     Fetch,
-    /// Renders them.
     Convert,
-    /// Files them.
     Import,
 }
 
 impl Step {
-    /// The function's name, and its binary's.
+    /// Name of the function and of its binary.
     pub fn name(self) -> &'static str {
         match self {
             Self::Fetch => "fetch",
@@ -78,23 +70,22 @@ impl Step {
     }
 }
 
-/// A way to the stand-in.
+/// A connection to the emulator.
 pub struct Cloud {
     endpoint: String,
     config: SdkConfig,
 }
 
-/// The bucket's name.
+/// Name of the bucket.
 const BUCKET: &str = "archive";
 
-/// The dead-letter queue's name.
 const DEAD_LETTERS: &str = "dead-letters";
 
-/// The stand-in takes any key; the SDKs want one.
+/// The emulator accepts any key, and the SDKs require one.
 const ACCESS_KEY: &str = "local";
 
 impl Cloud {
-    /// Goes to the server at an endpoint, whatever account and region the operator's own environment names.
+    /// Connects to an endpoint. The account and region of the operator's environment are ignored.
     pub async fn at(endpoint: &str) -> Self {
         let config = aws_config::defaults(BehaviorVersion::latest())
             .endpoint_url(endpoint)
@@ -106,15 +97,15 @@ impl Cloud {
         Self { endpoint: endpoint.to_owned(), config }
     }
 
-    /// The configuration that clients of this cloud are made from.
+    /// Returns the configuration for SDK clients.
     pub fn config(&self) -> &SdkConfig {
         &self.config
     }
 
-    /// Reads the details of the dead letters, by item. All of them stay in the queue; nothing else reads it meanwhile.
+    /// Reads the details of the dead letters by item. The messages stay in the queue. No other reader may run meanwhile.
     ///
     /// # Errors
-    /// When the server refuses.
+    /// If the server rejects a request.
     pub async fn dead_letter_details(&self, queue: &Queue) -> Result<BTreeMap<String, String>, CloudError> {
         const DOING: &str = "read the dead letters";
         let client = aws_sdk_sqs::Client::new(&self.config);
@@ -129,8 +120,8 @@ impl Cloud {
             for message in messages {
                 receipts.extend(message.receipt_handle);
                 let mut attributes = message.message_attributes.unwrap_or_default();
-                let mut word = |name: &str| attributes.remove(name).and_then(|value| value.string_value);
-                details.extend(word("item").zip(word("detail")));
+                let mut attribute = |name: &str| attributes.remove(name).and_then(|value| value.string_value);
+                details.extend(attribute("item").zip(attribute("detail")));
             }
         }
         for receipt in receipts {
@@ -140,17 +131,17 @@ impl Cloud {
         Ok(details)
     }
 
-    /// Makes the bucket and the queues, or leaves what is there and sets the queues' attributes.
+    /// Creates the bucket and the queues if they do not exist, and sets the queues' attributes.
     ///
     /// # Errors
-    /// When the server refuses.
+    /// If the server rejects a request.
     pub async fn create(&self, redelivery: Redelivery) -> Result<Resources, CloudError> {
         let bucket = BUCKET.to_owned();
         match aws_sdk_s3::Client::new(&self.config).create_bucket().bucket(&bucket).send().await {
             Ok(_) => {}
             Err(error) => match error.into_service_error() {
                 CreateBucketError::BucketAlreadyOwnedByYou(_) | CreateBucketError::BucketAlreadyExists(_) => {}
-                error => return Err(failed("make the bucket")(error)),
+                error => return Err(failed("create the bucket")(error)),
             },
         }
         let fourteen_days = ("MessageRetentionPeriod", "1209600".to_owned());
@@ -167,10 +158,10 @@ impl Cloud {
         Ok(Resources { bucket, convert, import, dead_letters })
     }
 
-    /// Finds what [`create`](Self::create) made in an earlier run, and changes nothing.
+    /// Finds the resources that [`create`](Self::create) created in an earlier run, and changes nothing.
     ///
     /// # Errors
-    /// When a queue is not there or the server refuses.
+    /// If a queue does not exist or the server rejects a request.
     pub async fn find(&self) -> Result<Resources, CloudError> {
         let client = aws_sdk_sqs::Client::new(&self.config);
         let queue = async |name: &str| -> Result<Queue, CloudError> {
@@ -185,10 +176,10 @@ impl Cloud {
         })
     }
 
-    /// Stores a secret, or a new version of it.
+    /// Stores a secret or a new version of it.
     ///
     /// # Errors
-    /// When the server refuses.
+    /// If the server rejects a request.
     pub async fn put_secret(&self, id: &str, value: &Value) -> Result<(), CloudError> {
         let client = aws_sdk_secretsmanager::Client::new(&self.config);
         match client.create_secret().name(id).secret_string(value.to_string()).send().await {
@@ -203,8 +194,8 @@ impl Cloud {
         }
     }
 
-    /// The environment variables that a function needs to find its resources. Those that say what it works with (a
-    /// source, a mailbox) are the caller's.
+    /// Returns the environment variables by which a function finds its resources. The caller adds those of the source and
+    /// the mail system.
     pub fn variables(&self, step: Step, resources: &Resources) -> Vec<(String, String)> {
         let queue = |name: &'static str, queue: &Queue| (name, queue.url.clone());
         let mut variables = vec![
@@ -226,14 +217,14 @@ impl Cloud {
 
     async fn queue(&self, name: &str, attributes: &[(&str, String)]) -> Result<Queue, CloudError> {
         let client = aws_sdk_sqs::Client::new(&self.config);
-        // A server that was started again has its queues under the port that it had before, and would make others.
+        // After a restart, queue URLs contain the old port, and a create request would create second queues.
         let found = client.get_queue_url().queue_name(name).send().await;
         let url = match found.map_err(SdkError::into_service_error) {
             Ok(found) => found.queue_url,
             Err(GetQueueUrlError::QueueDoesNotExist(_)) => {
-                client.create_queue().queue_name(name).send().await.map_err(failed("make a queue"))?.queue_url
+                client.create_queue().queue_name(name).send().await.map_err(failed("create a queue"))?.queue_url
             }
-            Err(error) => return Err(failed("look for a queue")(error)),
+            Err(error) => return Err(failed("find a queue")(error)),
         };
         let url = url.unwrap_or_default();
         let attributes =

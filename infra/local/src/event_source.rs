@@ -1,8 +1,8 @@
-//! What Lambda's event source mapping does: it takes batches of messages from a queue, invokes a function with each,
-//! and deletes what the function did not report as failed. What is not deleted comes back by SQS's own rules.
+//! Lambda's event source mapping: receives batches of messages from a queue, invokes a function with each batch, and
+//! deletes the messages that the function did not report as failed. SQS redelivers the others.
 
 mod batch;
-mod verdict;
+mod batch_response;
 
 use std::{
     sync::{
@@ -17,38 +17,36 @@ use tokio::{sync::watch, task::JoinSet, time::sleep};
 
 pub use self::{
     batch::Batch,
-    verdict::{Verdict, judge},
+    batch_response::{BatchResult, evaluate},
 };
 use super::{
     cloud::{Cloud, CloudError, Queue, failed},
     function::{Function, InvokeError},
 };
 
-/// Which messages a function is given, and how many at once.
+/// Options of an event source.
 #[derive(Debug, Clone)]
 pub struct EventSourceOptions {
-    /// Where they come from.
     pub queue: Queue,
-    /// The most messages in an event: 1 to 10,000.
+    /// Maximum number of messages in an event: 1 to 10,000.
     pub batch_size: usize,
-    /// How long a batch that is not full waits for more, in whole seconds; zero: not at all. More than ten messages
-    /// need it.
+    /// How long an incomplete batch waits for more messages, in whole seconds. Batches of more than ten messages need a
+    /// value above zero.
     pub window: Duration,
-    /// How many batches are received, worked on or deleted at once. A few more than the function's concurrency keep
-    /// its processes busy while others receive and delete.
+    /// Number of batches that are received, processed or deleted concurrently. A few more than the function's concurrency
+    /// keep its processes busy.
     pub pollers: usize,
 }
 
-/// What an event source did so far.
+/// Counters of an event source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Messages, each time they were received.
+    /// Receives; a redelivered message counts again.
     pub received: u64,
-    /// Messages that were done.
     pub deleted: u64,
-    /// Messages that were left to come back, each time.
+    /// Messages left for redelivery, counted each time.
     pub left: u64,
-    /// Invocations that ended in an error, a crash or a timeout, or in an answer that is none.
+    /// Invocations that ended with an error, a crash, a timeout or an invalid response.
     pub failed_batches: u64,
 }
 
@@ -61,23 +59,23 @@ struct Totals {
     last_failure: Mutex<Option<String>>,
 }
 
-/// A running event source. Dropped, it stops where it is, and the batches in hand come back; [`stop`](Self::stop)
-/// finishes them first.
+/// A running event source. Dropping it stops at once, and SQS redelivers the messages in progress;
+/// [`stop`](Self::stop) finishes them first.
 pub struct EventSource {
     stop: watch::Sender<bool>,
     pollers: JoinSet<()>,
     totals: Arc<Totals>,
 }
 
-/// How long a receive waits for a message, and so the longest that a stop takes beyond the batch in hand. A receive
-/// cannot be given up earlier: the messages that it would have brought would be in flight for nobody.
+/// How long a receive waits for a message. A stop waits for a running receive, because messages of a cancelled receive
+/// would stay invisible until their timeout.
 const LONG_POLL: Duration = Duration::from_secs(1);
 
-/// How long a poller rests when the queue does not answer.
-const REST: Duration = Duration::from_millis(500);
+/// Pause of a poller after an error.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 impl EventSource {
-    /// Starts taking messages.
+    /// Starts the pollers.
     pub fn start(cloud: &Cloud, options: EventSourceOptions, function: Arc<Function>) -> Self {
         let (stop, stopped) = watch::channel(false);
         let totals = Arc::<Totals>::default();
@@ -96,17 +94,16 @@ impl EventSource {
         Self { stop, pollers: pollers.collect(), totals }
     }
 
-    /// What it did so far.
     pub fn counts(&self) -> Counts {
         self.totals.counts()
     }
 
-    /// Why the last batch that failed did. It may hold words of the function's own.
+    /// Returns the cause of the last failed batch. It may contain text of the function.
     pub fn last_failure(&self) -> Option<String> {
         self.totals.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes no more messages, and returns when the batches in hand are done.
+    /// Stops receiving and waits until the batches in progress are done.
     pub async fn stop(mut self) -> Counts {
         self.stop.send_replace(true);
         while self.pollers.join_next().await.is_some() {}
@@ -125,9 +122,9 @@ impl Totals {
         }
     }
 
-    fn failed(&self, why: String) {
+    fn failed(&self, cause: String) {
         self.failed_batches.fetch_add(1, Ordering::Relaxed);
-        *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(cause);
     }
 }
 
@@ -143,9 +140,9 @@ impl Poller {
     async fn run(mut self) {
         while !*self.stopped.borrow() {
             if let Err(error) = self.one_batch().await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the queue does not answer");
+                tracing::warn!(error = &error as &dyn std::error::Error, "reading the queue failed");
                 tokio::select! {
-                    () = sleep(REST) => {}
+                    () = sleep(RETRY_PAUSE) => {}
                     _ = self.stopped.wait_for(|stopped| *stopped) => {}
                 }
             }
@@ -159,73 +156,73 @@ impl Poller {
         };
         let size = batch.len() as u64;
         self.totals.received.fetch_add(size, Ordering::Relaxed);
-        let verdict = match self.function.invoke(batch.event()).await {
-            Ok(answer) => judge(&answer, batch.ids()),
+        let result = match self.function.invoke(batch.event()).await {
+            Ok(response) => evaluate(&response, batch.ids()),
             Err(error) => {
-                // A function that cannot start would otherwise be tried as fast as messages come.
+                // Limits how often a function that cannot start is retried.
                 if matches!(error, InvokeError::Start(_)) {
-                    sleep(REST).await;
+                    sleep(RETRY_PAUSE).await;
                 }
-                Verdict::Failed(error.to_string())
+                BatchResult::Failed(error.to_string())
             }
         };
-        if let Verdict::Failed(why) = &verdict {
-            self.totals.failed(why.clone());
+        if let BatchResult::Failed(cause) = &result {
+            self.totals.failed(cause.clone());
         }
-        let deleted = batch.settle(&self.client, queue, &verdict).await?;
+        let deleted = batch.settle(&self.client, queue, &result).await?;
         self.totals.deleted.fetch_add(deleted, Ordering::Relaxed);
         self.totals.left.fetch_add(size - deleted, Ordering::Relaxed);
         Ok(())
     }
 }
 
-/// How many messages a queue has.
+/// Number of messages in a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Depth {
-    /// Ready to be received.
+    /// Available.
     pub visible: u64,
     /// Received and not deleted.
     pub in_flight: u64,
-    /// Sent, to be ready later.
+    /// Sent with a delay that has not passed.
     pub delayed: u64,
 }
 
 impl Depth {
-    /// All of them.
     pub fn total(self) -> u64 {
         self.visible + self.in_flight + self.delayed
     }
 }
 
-/// Asks a queue for its depth.
+/// Reads the depth of a queue.
 ///
 /// # Errors
-/// When the server refuses.
+/// If the server rejects the request.
 pub async fn depth(cloud: &Cloud, queue: &Queue) -> Result<Depth, CloudError> {
     let names = [
         QueueAttributeName::ApproximateNumberOfMessages,
         QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
         QueueAttributeName::ApproximateNumberOfMessagesDelayed,
     ];
-    let ask = Client::new(cloud.config()).get_queue_attributes().queue_url(&queue.url);
-    let answer = ask.set_attribute_names(Some(names.to_vec())).send().await.map_err(failed("ask after a queue"))?;
+    let request = Client::new(cloud.config()).get_queue_attributes().queue_url(&queue.url);
+    let response =
+        request.set_attribute_names(Some(names.to_vec())).send().await.map_err(failed("read the depth of a queue"))?;
     let [visible, in_flight, delayed] = names.map(|name| {
-        let number = answer.attributes.as_ref().and_then(|attributes| attributes.get(&name));
+        let number = response.attributes.as_ref().and_then(|attributes| attributes.get(&name));
         number.and_then(|number| number.parse().ok()).unwrap_or_default()
     });
     Ok(Depth { visible, in_flight, delayed })
 }
 
-/// How often a drain asks.
-const ASK_EVERY: Duration = Duration::from_millis(200);
+/// Interval between two reads of the depths.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Returns when the queues are empty, and reports their depths on the way.
+/// Waits until the queues are empty and reports their depths meanwhile.
 ///
-/// The queues come in the order in which work flows through them: a message leaves one only after what follows from
-/// it stands in the next, so that once an early queue was seen empty nothing is in hand between it and a later one.
+/// The queues must be given in processing order. A message leaves a queue only after its successor is in the next one,
+/// so when an earlier queue is empty, no message is between it and a later queue.
 ///
 /// # Errors
-/// When the server refuses.
+/// If the server rejects a request.
 pub async fn drained(cloud: &Cloud, queues: &[Queue], mut progress: impl FnMut(&[Depth])) -> Result<(), CloudError> {
     loop {
         let mut depths = Vec::with_capacity(queues.len());
@@ -236,6 +233,6 @@ pub async fn drained(cloud: &Cloud, queues: &[Queue], mut progress: impl FnMut(&
         if depths.iter().all(|depth| depth.total() == 0) {
             return Ok(());
         }
-        sleep(ASK_EVERY).await;
+        sleep(POLL_INTERVAL).await;
     }
 }

@@ -1,4 +1,4 @@
-//! What a one-machine run works on, and where it keeps what.
+//! The work of a one-machine run and its directories.
 
 use std::{
     path::{Path, PathBuf},
@@ -12,43 +12,40 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    archive::{ArchiveCredentials, Sample, SampleArchive, mailboxes},
     cloud::Redelivery,
     machine::MachineOptions,
     ministack::MinistackOptions,
+    sample_source::{Sample, SampleSource, SourceCredentials, mailboxes},
 };
 
-/// The folder in each mailbox.
+/// Folder in each mailbox.
 pub const FOLDER: &str = "WhatsApp Archiver";
 
-/// Where the functions find the archiver's user name and password.
+/// Id of the secret with the source's credentials.
 pub const ARCHIVER_SECRET: &str = "archiver";
 
-/// What a run works on. Kept beside its state, so that a later command works on the same.
+/// The items that a run processes. Saved beside the state, so that a later command uses the same ones.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Job {
-    /// The sample's day.
     Sample {
-        /// The time that the day ends at.
+        /// End of the sample day.
         now: Timestamp,
     },
     /// Generated items.
     Many {
-        /// How many.
         items: usize,
-        /// The time that they end at.
+        /// Time of the newest item.
         now: Timestamp,
     },
-    /// A chat.
+    /// An exported chat.
     Export {
-        /// What the phone wrote.
         file: PathBuf,
-        /// Whose phone.
+        /// Mailbox of the phone's owner.
         owner: MailboxAddress,
-        /// The phone's time zone.
+        /// Time zone of the phone.
         zone: String,
-        /// The order of day, month and year, where the dates can be read in more than one.
+        /// Order of day, month and year, if the dates are ambiguous.
         #[serde(default)]
         date_order: Option<String>,
     },
@@ -64,8 +61,8 @@ pub enum Job {
     },
 }
 
-/// Where things are kept.
-pub struct Places {
+/// Directories of a run.
+pub struct Directories {
     pub mail: PathBuf,
     state: PathBuf,
     pub logs: PathBuf,
@@ -74,11 +71,11 @@ pub struct Places {
     job: PathBuf,
 }
 
-impl Places {
+impl Directories {
     pub fn under(root: &Path) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(root).with_context(|| format!("making {}", root.display()))?;
+        std::fs::create_dir_all(root).with_context(|| format!("creating {}", root.display()))?;
         let root = root.canonicalize().with_context(|| format!("{}", root.display()))?;
-        let places = Self {
+        let directories = Self {
             mail: root.join("mail"),
             state: root.join("state"),
             logs: root.join("log"),
@@ -86,67 +83,72 @@ impl Places {
             drop: root.join("drop"),
             job: root.join("job.json"),
         };
-        for place in [&places.mail, &places.state, &places.logs] {
-            std::fs::create_dir_all(place).with_context(|| format!("making {}", place.display()))?;
+        for directory in [&directories.mail, &directories.state, &directories.logs] {
+            std::fs::create_dir_all(directory).with_context(|| format!("creating {}", directory.display()))?;
         }
-        Ok(places)
+        Ok(directories)
     }
 
     pub fn remember(&self, job: &Job) -> anyhow::Result<()> {
         std::fs::write(&self.job, serde_json::to_vec(job)?).with_context(|| format!("writing {}", self.job.display()))
     }
 
-    /// What an earlier run has kept in a directory.
+    /// Opens the directories of an earlier run.
     ///
     /// # Errors
-    /// When it has kept nothing there.
+    /// If the directory contains no run.
     pub fn of_earlier_run(root: &Path) -> anyhow::Result<(Self, Job)> {
-        let none = || format!("{} holds no one-machine run: `archiver local` makes one", root.display());
+        let none = || format!("{} contains no one-machine run: `archiver local` creates one", root.display());
         let job = std::fs::read(root.join("job.json")).with_context(none)?;
         let job = serde_json::from_slice(&job).with_context(none)?;
         Ok((Self::under(root)?, job))
     }
 }
 
-/// The directory of this program, where the functions' binaries are too.
+/// Returns the directory of this program, which also contains the functions' binaries.
 pub fn binaries_beside() -> anyhow::Result<PathBuf> {
-    Ok(std::env::current_exe()?.parent().context("this program lies in no directory")?.to_owned())
+    Ok(std::env::current_exe()?.parent().context("the path of this program has no directory")?.to_owned())
 }
 
-/// What the archiver's secret holds.
-pub fn secret(credentials: &ArchiveCredentials) -> Value {
+/// Returns the value of the source's secret.
+pub fn secret(credentials: &SourceCredentials) -> Value {
     json!({"username": credentials.username, "password": credentials.password})
 }
 
-pub type Sourced = (Option<(SampleArchive, ArchiveCredentials)>, Vec<(String, String)>, Vec<MailboxAddress>);
+pub type StartedSource = (Option<(SampleSource, SourceCredentials)>, Vec<(String, String)>, Vec<MailboxAddress>);
 
-/// The source of a job: the sample archive where there is one, the functions' variables, and who has a mailbox.
-pub async fn source(job: &Job, places: &Places) -> anyhow::Result<Sourced> {
-    let (archive, owners) = match job {
+/// Starts the source of a job. Returns the sample source if the job uses it, the functions' variables, and the addresses
+/// of the mailboxes.
+pub async fn source(job: &Job, directories: &Directories) -> anyhow::Result<StartedSource> {
+    let (sample_source, owners) = match job {
         Job::Sample { now } | Job::Many { now, .. } => {
             let sample = match job {
                 Job::Many { items, .. } => Sample::many(*items, *now),
                 Job::Sample { .. } | Job::Export { .. } | Job::Drop { .. } => Sample::day(*now)?,
             };
             let password = uuid::Uuid::new_v4().to_string();
-            let credentials = ArchiveCredentials { username: "connector".to_owned(), password };
-            let archive =
-                SampleArchive::start(sample, credentials.clone()).await.context("starting the sample archive")?;
-            (Some((archive, credentials)), mailboxes()?)
+            let credentials = SourceCredentials { username: "connector".to_owned(), password };
+            let sample_source =
+                SampleSource::start(sample, credentials.clone()).await.context("starting the sample source")?;
+            (Some((sample_source, credentials)), mailboxes()?)
         }
         Job::Export { owner, .. } => (None, vec![owner.clone()]),
         Job::Drop { mailboxes, .. } => (None, mailboxes.clone()),
     };
-    let variables = variables(job, places, archive.as_ref().map(|(archive, _)| archive.url()))?;
-    Ok((archive, variables, owners))
+    let variables = variables(job, directories, sample_source.as_ref().map(|(sample_source, _)| sample_source.url()))?;
+    Ok((sample_source, variables, owners))
 }
 
-/// The functions' variables. `archive` is the URL of the sample archive: no port is open there while none runs.
-pub fn variables(job: &Job, places: &Places, archive: Option<&str>) -> anyhow::Result<Vec<(String, String)>> {
+/// Returns the functions' variables. `source_url` is the URL of the sample source, if it runs.
+pub fn variables(
+    job: &Job,
+    directories: &Directories,
+    source_url: Option<&str>,
+) -> anyhow::Result<Vec<(String, String)>> {
     let mut variables = match job {
         Job::Sample { .. } | Job::Many { .. } => vec![
             ("SOURCE", "archiver-api".to_owned()),
-            ("ARCHIVER_URL", archive.unwrap_or("http://127.0.0.1").to_owned()),
+            ("ARCHIVER_URL", source_url.unwrap_or("http://127.0.0.1").to_owned()),
             ("ARCHIVER_SECRET_ID", ARCHIVER_SECRET.to_owned()),
         ],
         Job::Export { zone, date_order, .. } => {
@@ -159,7 +161,7 @@ pub fn variables(job: &Job, places: &Places, archive: Option<&str>) -> anyhow::R
             [("SOURCE", "eml-drop".to_owned())].into_iter().chain(profile).collect()
         }
     };
-    let mail = places.mail.to_str().context("the path of the mail is no UTF-8")?;
+    let mail = directories.mail.to_str().context("the path of the mail directory is not UTF-8")?;
     variables.extend([
         ("ARCHIVE_DOMAIN", "archive.example.com".to_owned()),
         ("MAILBOX", "maildir".to_owned()),
@@ -174,18 +176,18 @@ pub fn variables(job: &Job, places: &Places, archive: Option<&str>) -> anyhow::R
 
 pub fn machine_options(
     ministack: &Path,
-    places: &Places,
+    directories: &Directories,
     binaries: PathBuf,
     variables: Vec<(String, String)>,
 ) -> MachineOptions {
     MachineOptions {
         binaries,
-        logs: places.logs.clone(),
+        logs: directories.logs.clone(),
         ministack: MinistackOptions {
             program: ministack.to_owned(),
             port: None,
-            state: Some(places.state.clone()),
-            log: places.logs.join("ministack.log"),
+            state: Some(directories.state.clone()),
+            log: directories.logs.join("ministack.log"),
             variables: Vec::new(),
         },
         redelivery: Redelivery { visibility: Duration::from_secs(360), max_receives: 50 },

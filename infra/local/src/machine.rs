@@ -1,4 +1,4 @@
-//! The whole system on one machine: the stand-in for AWS, the three functions, and the event sources between them.
+//! The whole system on one machine: the emulator, the three functions, and the event sources between them.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -14,81 +14,70 @@ use super::{
     ministack::{Ministack, MinistackError, MinistackOptions},
 };
 
-/// What is started, and how it is set.
+/// Options of the machine.
 #[derive(Debug, Clone)]
 pub struct MachineOptions {
-    /// Where the binaries `fetch`, `convert` and `import` are.
+    /// Directory of the binaries `fetch`, `convert` and `import`.
     pub binaries: PathBuf,
-    /// The directory of the functions' logs.
+    /// Directory of the functions' logs.
     pub logs: PathBuf,
-    /// The stand-in for AWS.
     pub ministack: MinistackOptions,
-    /// How the queues treat a message that is not deleted.
     pub redelivery: Redelivery,
-    /// The longest invocation.
+    /// Timeout of an invocation.
     pub timeout: Duration,
-    /// The most processes of convert, and of import.
+    /// Maximum number of processes of convert, and of import.
     pub concurrency: usize,
-    /// The environment variables beyond those that name resources: a source, a mailbox.
+    /// Environment variables of the source and the mail system.
     pub variables: Vec<(String, String)>,
 }
 
-/// Why the machine does not run. The fault of the machine, its set-up or this program, never of an item.
+/// Why the machine does not run. The cause is the machine, its configuration or this program, never an item.
 #[derive(Debug, thiserror::Error)]
 pub enum MachineError {
-    /// The stand-in for AWS.
     #[error(transparent)]
     Ministack(#[from] MinistackError),
-    /// The stand-in's answers.
     #[error(transparent)]
     Cloud(#[from] CloudError),
-    /// A function.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// fetch.
     #[error("fetch: {0}")]
     Fetch(#[from] InvokeError),
-    /// fetch answered something that it should not.
-    #[error("fetch answered what is no summary: {0}")]
+    #[error("unrecognized response of fetch: {0}")]
     Summary(serde_json::Error),
 }
 
-/// What fetch answers.
+/// The response of fetch.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Fetched {
-    /// The run's id.
     pub run: model::RunId,
-    /// The window's beginning, inclusive.
+    /// Start of the window, inclusive.
     pub from: Timestamp,
-    /// The window's end, exclusive.
+    /// End of the window, exclusive.
     pub to: Timestamp,
-    /// How many ids the source listed.
+    /// Number of ids that the source listed.
     pub listed: u64,
-    /// How many were queued.
     pub queued: u64,
-    /// Whether the whole window was done.
+    /// Whether the whole window was listed and queued.
     pub complete: bool,
-    /// Everything before this time was listed; `None` where that cannot be said.
+    /// All items before this time were listed; `None` if unknown.
     #[serde(default)]
     pub reached: Option<Timestamp>,
 }
 
-/// The running machine. Dropped, everything on it ends.
+/// The running machine. Dropping it ends all its processes.
 pub struct Machine {
-    /// The way to its bucket, queues and secrets.
     pub cloud: Cloud,
-    /// What those are called.
     pub resources: Resources,
     options: MachineOptions,
     fetch: Arc<Function>,
     convert: Arc<Function>,
     import: Arc<Function>,
-    // Last: the functions go before what they talk to.
+    // Last, so that the functions end before the emulator.
     ministack: Ministack,
 }
 
 impl Machine {
-    /// Starts the stand-in and makes what the template makes. The functions start when they are needed.
+    /// Starts the emulator, creates the template's resources and starts the functions.
     ///
     /// # Errors
     /// [`MachineError`].
@@ -116,18 +105,18 @@ impl Machine {
     /// Invokes fetch.
     ///
     /// # Errors
-    /// [`MachineError::Fetch`] with the function's own words.
+    /// [`MachineError::Fetch`] with the message of the function.
     pub async fn fetch(&self, event: &Value) -> Result<Fetched, MachineError> {
-        let answer = self.fetch.invoke(Bytes::from(event.to_string())).await?;
-        serde_json::from_slice(&answer).map_err(MachineError::Summary)
+        let response = self.fetch.invoke(Bytes::from(event.to_string())).await?;
+        serde_json::from_slice(&response).map_err(MachineError::Summary)
     }
 
-    /// The variables that a function has.
+    /// Returns the environment variables of a function.
     pub fn variables(&self, step: Step) -> Vec<(String, String)> {
         variables(&self.cloud, &self.resources, &self.options, step)
     }
 
-    /// The function of a queue's step, to look at or to kill processes of.
+    /// Returns the function of a step.
     pub fn function(&self, step: Step) -> &Arc<Function> {
         match step {
             Step::Fetch => &self.fetch,
@@ -136,7 +125,7 @@ impl Machine {
         }
     }
 
-    /// Starts handing the queues' messages to convert and import.
+    /// Starts the event sources of convert and import.
     pub fn work(&self) -> Working {
         let source = |queue: &super::cloud::Queue, function: &Arc<Function>| {
             let options = EventSourceOptions {
@@ -153,16 +142,16 @@ impl Machine {
         }
     }
 
-    /// Returns when both queues are empty; tells their depths on the way: convert's, then import's.
+    /// Waits until both queues are empty. Reports their depths meanwhile: convert's, then import's.
     ///
     /// # Errors
-    /// When the stand-in does not answer.
+    /// If the emulator does not respond.
     pub async fn drained(&self, progress: impl FnMut(&[Depth])) -> Result<(), MachineError> {
         let queues = [self.resources.convert.clone(), self.resources.import.clone()];
         Ok(event_source::drained(&self.cloud, &queues, progress).await?)
     }
 
-    /// Ends everything, and returns when what is to be kept is on the disk.
+    /// Stops all processes and waits until the state is written.
     ///
     /// # Errors
     /// [`MinistackError`].
@@ -179,16 +168,14 @@ fn variables(cloud: &Cloud, resources: &Resources, options: &MachineOptions, ste
     variables
 }
 
-/// The two event sources at work. Dropped, they stop where they are, and what they have in hand comes back.
+/// The two running event sources. Dropping them stops at once, and SQS redelivers the messages in progress.
 pub struct Working {
-    /// Of the convert queue.
     pub convert: EventSource,
-    /// Of the import queue.
     pub import: EventSource,
 }
 
 impl Working {
-    /// Takes no more messages, and returns when those in hand are done.
+    /// Stops receiving and waits until the messages in progress are done.
     pub async fn stop(self) {
         self.convert.stop().await;
         self.import.stop().await;

@@ -1,4 +1,4 @@
-//! The stand-in for S3, SQS and Secrets Manager: [ministack](https://pypi.org/project/ministack/), as a child process
+//! The emulator of S3, SQS and Secrets Manager: [ministack](https://pypi.org/project/ministack/), as a child process
 //! on loopback.
 
 use std::{
@@ -17,92 +17,76 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::guard::{Ending, Guard};
+use super::process_group::{Ending, ProcessGroup};
 
-/// How a server is started.
+/// Options of the emulator.
 #[derive(Debug, Clone)]
 pub struct MinistackOptions {
-    /// The program, as the Python package installs it.
+    /// Path of the program that the Python package installs.
     pub program: PathBuf,
-    /// The port on 127.0.0.1. `None`: one that is free.
+    /// Port on 127.0.0.1; `None` selects a free one.
     pub port: Option<u16>,
-    /// The directory that keeps objects, messages and secrets from one run to the next. `None`: nothing is kept.
+    /// Directory that keeps objects, messages and secrets between runs; `None` keeps nothing.
     ///
-    /// Objects are written as they come. Messages and secrets are written when the server ends, [`Ministack::stop`] or
-    /// a drop; what it held when it is killed by force, or the machine stops, is lost.
+    /// Objects are written at once. Messages and secrets are written when the server ends ([`Ministack::stop`] or drop);
+    /// they are lost if the server is killed or the machine stops.
     pub state: Option<PathBuf>,
-    /// The file that what it says is appended to.
+    /// File that the server's output is appended to.
     pub log: PathBuf,
-    /// Environment variables of the server beyond those that it is always given. They come last, and so win.
+    /// Additional environment variables. They override the default ones.
     pub variables: Vec<(String, String)>,
 }
 
-/// Why there is no server.
+/// Why the emulator could not be started or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum MinistackError {
-    /// The program is not there: nobody ran `make` yet.
     #[error("ministack is not installed at {}: `make .venv/.installed` installs it", .0.display())]
     NotInstalled(PathBuf),
-    /// The port that was asked for belongs to another process.
     #[error("port {0} on 127.0.0.1 is taken by another process")]
     PortTaken(u16),
-    /// Another server works on the same state, and would overwrite what this one writes.
+    /// Another server uses the same state, and the two would overwrite each other's files.
     #[error("another run uses {}: end it first, or name another directory", .0.display())]
     StateInUse(PathBuf),
-    /// It ended before it answered.
-    #[error("ministack ended at once ({status}); it last said:\n{last_words}")]
-    Exited {
-        /// How.
-        status: ExitStatus,
-        /// The end of its log.
-        last_words: String,
-    },
-    /// It runs and does not answer.
-    #[error("ministack does not answer after {} seconds; it last said:\n{last_words}", READY_WITHIN.as_secs())]
-    NotReady {
-        /// The end of its log.
-        last_words: String,
-    },
-    /// It had to be killed, and did not write its state.
-    #[error("ministack did not end when asked, so what it held may not have been written")]
+    /// The server ended before it was ready.
+    #[error("ministack ended at once ({status}); end of its log:\n{log_tail}")]
+    Exited { status: ExitStatus, log_tail: String },
+    /// The server runs and does not respond.
+    #[error("ministack does not respond after {} seconds; end of its log:\n{log_tail}", START_LIMIT.as_secs())]
+    NotReady { log_tail: String },
+    /// The server was killed and did not write its state.
+    #[error("ministack did not end after SIGTERM and was killed: recent messages and secrets may be lost")]
     Killed,
     /// A file or a process could not be opened or started.
     #[error("{doing}: {source}")]
-    Io {
-        /// What was tried.
-        doing: &'static str,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
+    Io { doing: &'static str, source: std::io::Error },
 }
 
-/// A start takes about a second; a laptop that compiles at the same time takes more.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+/// A start takes about a second, and longer on a machine that compiles at the same time.
+const START_LIMIT: Duration = Duration::from_secs(60);
 
-/// How much of its log is shown when it fails.
-const LAST_WORDS: u64 = 2_000;
+/// The part of the log that an error contains.
+const LOG_TAIL_BYTES: u64 = 2_000;
 
-/// A running server. Dropped, it is asked to end and ends by itself; [`stop`](Self::stop) waits for that too.
+/// A running emulator. Dropping it sends SIGTERM; [`stop`](Self::stop) also waits until it has ended.
 pub struct Ministack {
     process: Child,
-    guard: Guard,
+    group: ProcessGroup,
     address: SocketAddr,
-    /// Holds the lock on the state.
+    /// The lock on the state.
     _lock: Option<File>,
 }
 
 impl Ministack {
-    /// The region that its resources are in. It is written into the queues' ARNs and nothing else.
+    /// Region of the resources. It occurs in the queues' ARNs only.
     pub const REGION: &str = "us-east-1";
 
-    /// The account that its resources are in.
+    /// Account of the resources.
     pub const ACCOUNT: &str = "000000000000";
 
-    /// Starts a server and returns when it answers.
+    /// Starts the emulator and waits until it is ready.
     ///
     /// # Errors
-    /// When the program is missing, dies, or does not answer within a minute; when the port is taken or the state is
-    /// in use.
+    /// If the program is missing, ends, or is not ready within a minute, or if the port or the state is in use.
     pub async fn start(options: &MinistackOptions) -> Result<Self, MinistackError> {
         if !options.program.is_file() {
             return Err(MinistackError::NotInstalled(options.program.clone()));
@@ -112,25 +96,25 @@ impl Ministack {
             None => None,
         };
         let port = free_port(options.port).await?;
-        let guard = Guard::start(Ending::Gentle).map_err(io("start a guard for ministack"))?;
-        let process = spawn(options, port, &guard, lock.as_ref())?;
+        let group = ProcessGroup::start(Ending::Gentle).map_err(io("start a process group for ministack"))?;
+        let process = spawn(options, port, &group, lock.as_ref())?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut server = Self { process, guard, address, _lock: lock };
+        let mut server = Self { process, group, address, _lock: lock };
         server.ready(&options.log).await?;
         Ok(server)
     }
 
-    /// What `AWS_ENDPOINT_URL` has to be.
+    /// Returns the value for `AWS_ENDPOINT_URL`.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Ends the server and returns when it has written its state.
+    /// Ends the emulator and waits until it has written its state.
     ///
     /// # Errors
-    /// When it did not end within ten seconds and was killed.
+    /// If it did not end within ten seconds and was killed.
     pub async fn stop(mut self) -> Result<(), MinistackError> {
-        match self.guard.end(&mut self.process).await {
+        match self.group.end(&mut self.process).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(MinistackError::Killed),
             Err(error) => Err(io("end ministack")(error)),
@@ -138,19 +122,19 @@ impl Ministack {
     }
 
     async fn ready(&mut self, log: &Path) -> Result<(), MinistackError> {
-        let deadline = Instant::now() + READY_WITHIN;
+        let deadline = Instant::now() + START_LIMIT;
         loop {
-            if let Some(status) = self.process.try_wait().map_err(io("ask after ministack"))? {
-                return Err(MinistackError::Exited { status, last_words: last_words(log) });
+            if let Some(status) = self.process.try_wait().map_err(io("check whether ministack runs"))? {
+                return Err(MinistackError::Exited { status, log_tail: log_tail(log) });
             }
             if timeout(Duration::from_secs(2), is_healthy(self.address))
                 .await
-                .is_ok_and(|answer| answer.is_ok_and(|ok| ok))
+                .is_ok_and(|healthy| healthy.is_ok_and(|healthy| healthy))
             {
                 return Ok(());
             }
             if Instant::now() >= deadline {
-                return Err(MinistackError::NotReady { last_words: last_words(log) });
+                return Err(MinistackError::NotReady { log_tail: log_tail(log) });
             }
             sleep(Duration::from_millis(25)).await;
         }
@@ -161,10 +145,10 @@ fn io(doing: &'static str) -> impl Fn(std::io::Error) -> MinistackError {
     move |source| MinistackError::Io { doing, source }
 }
 
-/// Takes the lock on a state. The server inherits the open file, and so the lock: while any server works on the
-/// state, its parent dead or alive, it is held. One that was just dropped has its grace to write and to go.
+/// Locks a state directory. The server inherits the open file and with it the lock, so the lock is held as long as any
+/// server uses the state, whether or not its parent still runs. A server that was just dropped gets time to end.
 async fn lock(directory: &Path) -> Result<File, MinistackError> {
-    std::fs::create_dir_all(directory).map_err(io("make the directory for the state"))?;
+    std::fs::create_dir_all(directory).map_err(io("create the state directory"))?;
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -172,7 +156,7 @@ async fn lock(directory: &Path) -> Result<File, MinistackError> {
         .truncate(false)
         .open(directory.join("lock"))
         .map_err(io("open the lock of the state"))?;
-    let deadline = Instant::now() + Guard::GRACE;
+    let deadline = Instant::now() + ProcessGroup::GRACE;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
@@ -183,25 +167,30 @@ async fn lock(directory: &Path) -> Result<File, MinistackError> {
     }
 }
 
-async fn free_port(wanted: Option<u16>) -> Result<u16, MinistackError> {
-    match TcpListener::bind((Ipv4Addr::LOCALHOST, wanted.unwrap_or(0))).await {
+async fn free_port(requested: Option<u16>) -> Result<u16, MinistackError> {
+    match TcpListener::bind((Ipv4Addr::LOCALHOST, requested.unwrap_or(0))).await {
         Ok(listener) => Ok(listener.local_addr().map_err(io("read the free port"))?.port()),
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            Err(MinistackError::PortTaken(wanted.unwrap_or(0)))
+            Err(MinistackError::PortTaken(requested.unwrap_or(0)))
         }
         Err(error) => Err(io("find a free port")(error)),
     }
 }
 
-fn spawn(options: &MinistackOptions, port: u16, guard: &Guard, lock: Option<&File>) -> Result<Child, MinistackError> {
+fn spawn(
+    options: &MinistackOptions,
+    port: u16,
+    group: &ProcessGroup,
+    lock: Option<&File>,
+) -> Result<Child, MinistackError> {
     if let Some(directory) = options.log.parent() {
-        std::fs::create_dir_all(directory).map_err(io("make the directory for ministack's log"))?;
+        std::fs::create_dir_all(directory).map_err(io("create the directory of ministack's log"))?;
     }
     let log = OpenOptions::new().create(true).append(true).open(&options.log).map_err(io("open ministack's log"))?;
-    let log_again = log.try_clone().map_err(io("open ministack's log"))?;
+    let stderr_log = log.try_clone().map_err(io("open ministack's log"))?;
     let mut command = Command::new(&options.program);
-    // Nothing of the operator's environment: it may hold credentials, an account, or settings of other tools that the
-    // server would obey. Docker is hidden from it, because it removes containers that it takes for its own.
+    // The operator's environment is not passed on: it may contain credentials or settings that the server would use.
+    // Docker is hidden because the server removes containers that it considers its own.
     command
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
@@ -214,13 +203,13 @@ fn spawn(options: &MinistackOptions, port: u16, guard: &Guard, lock: Option<&Fil
         .env("LOG_LEVEL", "WARNING")
         .env("BIND_HOST", Ipv4Addr::LOCALHOST.to_string())
         .env("GATEWAY_PORT", port.to_string())
-        // Itself, for the functions that it runs where it is made to.
+        // Its own address, for functions that it runs itself.
         .env("AWS_ENDPOINT_URL", format!("http://{}:{port}", Ipv4Addr::LOCALHOST))
         .env("MINISTACK_REGION", Ministack::REGION)
         .env("MINISTACK_ACCOUNT_ID", Ministack::ACCOUNT)
         .stdin(Stdio::null())
         .stdout(log)
-        .stderr(log_again);
+        .stderr(stderr_log);
     if let (Some(directory), Some(lock)) = (&options.state, lock) {
         let objects = directory.join("objects");
         command
@@ -228,30 +217,30 @@ fn spawn(options: &MinistackOptions, port: u16, guard: &Guard, lock: Option<&Fil
             .env("STATE_DIR", directory)
             .env("S3_PERSIST", "1")
             .env("S3_DATA_DIR", objects)
-            .stdin(lock.try_clone().map_err(io("hand the lock of the state to ministack"))?);
+            .stdin(lock.try_clone().map_err(io("pass the lock of the state to ministack"))?);
     }
     command.envs(options.variables.iter().map(|(name, value)| (name, value)));
-    guard.admit(&mut command).spawn().map_err(io("start ministack"))
+    group.add(&mut command).spawn().map_err(io("start ministack"))
 }
 
-/// Whether what listens there says that it is well. Plain HTTP by hand: it is one request of one line.
+/// Requests the health endpoint. Plain HTTP without a client, because it is a single request.
 async fn is_healthy(address: SocketAddr) -> std::io::Result<bool> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET /_ministack/health HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
-    let mut answer = [0; 12];
-    stream.read_exact(&mut answer).await?;
-    Ok(&answer == b"HTTP/1.1 200")
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).await?;
+    Ok(&status == b"HTTP/1.1 200")
 }
 
-/// The end of a log, for an error's text.
-fn last_words(log: &Path) -> String {
+/// Reads the end of a log for an error message.
+fn log_tail(log: &Path) -> String {
     let tail = || -> std::io::Result<String> {
         let mut file = File::open(log)?;
         let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(LAST_WORDS)))?;
+        file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL_BYTES)))?;
         let mut bytes = Vec::new();
-        file.take(LAST_WORDS).read_to_end(&mut bytes)?;
+        file.take(LOG_TAIL_BYTES).read_to_end(&mut bytes)?;
         Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
     };
     tail().unwrap_or_default()

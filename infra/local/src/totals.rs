@@ -1,4 +1,4 @@
-//! What a run of this machine came to.
+//! Totals of a one-machine run.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -12,30 +12,27 @@ use ledger::{
     totals::{Counters, ManifestEntry, Place},
 };
 
-/// What a run came to.
+/// Totals of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Totals {
-    /// The counters.
     pub counters: Counters,
-    /// Each item that failed.
     pub failures: Vec<FailedItem>,
-    /// Copies filed, by mailbox.
+    /// Filed copies by mailbox.
     pub mailboxes: BTreeMap<String, u64>,
 }
 
-/// An item that was not filed everywhere it should be.
+/// An item with a missing copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedItem {
-    /// Its id, as the source wrote it.
+    /// Id as the source wrote it.
     pub item: String,
-    /// Who gave up.
+    /// The stage that failed.
     pub stage: Stage,
-    /// Why.
     pub reason: Reason,
 }
 
 impl Totals {
-    /// Tallies a run after the queues have come to rest. Letters are not looked for: the outcomes say that there are.
+    /// Counts a run after the queues are empty. The outcomes contain the dead letters, so their queue is not read.
     ///
     /// # Errors
     /// [`LedgerReadError`].
@@ -43,14 +40,13 @@ impl Totals {
         Ok(Self::of_run(store, run, None).await?.0)
     }
 
-    /// Counts what was done since `began`: the items of the run, and every copy that was filed since then of what earlier
-    /// runs listed, as after a replay.
+    /// Counts the items of the run and every copy filed since `began` for items of earlier runs, as after a replay.
     ///
     /// # Errors
     /// [`LedgerReadError`].
     pub async fn since(store: &Store, run: &RunId, began: Timestamp) -> Result<Self, LedgerReadError> {
-        let (mut tally, listed) = Self::of_run(store, run, Some(began)).await?;
-        // S3 dates an object to the second.
+        let (mut totals, listed) = Self::of_run(store, run, Some(began)).await?;
+        // S3 stores modification times in whole seconds.
         let from = began - SignedDuration::from_secs(1);
         let mut written = Vec::new();
         let keep = |page: Vec<aws::s3::Listed>| {
@@ -61,18 +57,18 @@ impl Totals {
         let outcomes = stream::iter(written).map(|key| read(store, key)).buffered(CONCURRENT_READS);
         let outcomes: Vec<_> = outcomes.try_collect().await?;
         for outcome in outcomes.into_iter().flatten().filter(|outcome| !listed.contains(&outcome.item.key())) {
-            tally.add_unlisted(&outcome, began);
+            totals.add_unlisted(&outcome, began);
         }
-        Ok(tally)
+        Ok(totals)
     }
 
-    /// Counts the items of a run; returns the keys of those too.
+    /// Counts the items of a run. Also returns their keys.
     async fn of_run(
         store: &Store,
         run: &RunId,
         began: Option<Timestamp>,
     ) -> Result<(Self, HashSet<ItemKey>), LedgerReadError> {
-        let mut tally = Self::default();
+        let mut totals = Self::default();
         let mut keys = HashSet::new();
         for page in 1.. {
             let Some(listed) = entries::page(store, run, page).await? else { break };
@@ -88,13 +84,13 @@ impl Totals {
                         skip_filed_before(outcome, began);
                     }
                 }
-                tally.add(run, listed, &entry_outcome);
+                totals.add(run, listed, &entry_outcome);
             }
         }
-        Ok((tally, keys))
+        Ok((totals, keys))
     }
 
-    /// Counts the copies of an item that the run does not list.
+    /// Counts the copies of an item that is not in the run's manifest.
     fn add_unlisted(&mut self, outcome: &Outcome, began: Timestamp) {
         for filed in outcome.mailboxes.iter().filter(|filed| filed.at >= began) {
             let imported = u64::from(filed.result == FilingResult::Imported);
@@ -107,7 +103,7 @@ impl Totals {
         let (outcome, failed) = match entry_outcome {
             EntryOutcome::Found(stored) => {
                 let outcome = &stored.outcome;
-                (Some(outcome), outcome.dead_letter.map(|letter| (letter.stage, letter.reason)))
+                (Some(outcome), outcome.dead_letter.map(|dead_letter| (dead_letter.stage, dead_letter.reason)))
             }
             EntryOutcome::Absent => (None, None),
             EntryOutcome::InvalidTask => (None, Some((Stage::Convert, Reason::TaskMalformed))),
@@ -137,7 +133,7 @@ fn is_filed_since(outcome: &Outcome, began: Timestamp) -> bool {
     outcome.mailboxes.iter().any(|filed| filed.at >= began)
 }
 
-/// Copies that were there before are skipped by this run.
+/// Marks the copies that existed before as skipped by this run.
 fn skip_filed_before(outcome: &mut Outcome, began: Timestamp) {
     outcome
         .mailboxes

@@ -5,7 +5,7 @@ use model::{ConvertTask, ItemId, TASK_VERSION};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 
-use crate::ours;
+use crate::item_work;
 
 /// One item as the archive gives it, and as convert leaves it for import.
 pub struct Sample {
@@ -162,6 +162,7 @@ fn sample(index: usize, media: Option<Media>, random: &mut StdRng) -> anyhow::Re
     };
     let convert_task = serde_json::to_string(&task)?;
     let json = serde_json::to_vec::<Value>(&item)?;
-    let converted = ours::convert(&convert_task, &json, &files).context("an item of the corpus is not rendered")?;
+    let converted =
+        item_work::convert(&convert_task, &json, &files).context("an item of the corpus is not rendered")?;
     Ok(Sample { convert_task, json, files, import_task: converted.import_task, mime: converted.body })
 }

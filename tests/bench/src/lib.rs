@@ -7,6 +7,7 @@
 pub mod cold_start;
 pub mod corpus;
 pub mod floor;
+pub mod item_work;
 pub mod measure;
 pub mod money;
 pub mod ours;

@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_ratio_is_taken_round_by_round() {
+    fn ratio_is_computed_per_round() {
         let slow = Series { name: "slow", seconds: vec![4.0, 40.0, 6.0] };
         let fast = Series { name: "fast", seconds: vec![2.0, 20.0, 2.0] };
         assert_eq!(slow.over(&fast), Spread { low: 2.0, median: 2.0, high: 2.0 });

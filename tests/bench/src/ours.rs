@@ -1,103 +1,17 @@
-//! The system's own work, as the functions do it between two requests.
+//! The system as a contender.
 
 use std::{hint::black_box, time::Duration};
 
-use anyhow::Context;
-use base64::{Engine, engine::general_purpose::STANDARD};
-use futures::FutureExt;
-use mailbox::{
-    Mailbox, Message,
-    graph::{MESSAGE_CLASS, PIECE, create_body},
-};
-use message::{
-    read::Mime,
-    write::{Content, FileFacts, Renderer},
-};
-use model::{Captured, ConvertTask, ImportTask, Sha256, TASK_VERSION, keys};
-
 use crate::{
     corpus::{Lot, Sample},
+    item_work::{convert, import},
     measure::{Contender, Work, cpu_time},
 };
 
-/// What convert has in hand when it may ask S3.
-pub struct Converted {
-    /// The object's key.
-    pub key: String,
-    /// The object.
-    pub body: bytes::Bytes,
-    /// S3's checksum of it.
-    pub checksum: String,
-    /// What goes to the import queue.
-    pub import_task: String,
-}
-
-/// From a task, the archive's answer and the attachments to what S3 and the import queue are given.
+/// Does one item's work. The compiler must treat the result as used.
 ///
 /// # Errors
-/// What the functions would make a dead letter of.
-pub fn convert(task: &str, json: &[u8], files: &[Vec<u8>]) -> anyhow::Result<Converted> {
-    let task = ConvertTask::parse(task)?;
-    let key = keys::mime(&task.item.key());
-    let captured = Captured::parse(json, &task.item)?;
-    let mut contents = Vec::with_capacity(files.len());
-    for (attachment, bytes) in captured.item.attachments.iter().zip(files) {
-        let sha256 = Sha256::of(bytes);
-        anyhow::ensure!(attachment.sha256.is_none_or(|declared| declared == sha256), "another file");
-        contents.push(Content::File(FileFacts::of(bytes, sha256)));
-    }
-    let rendered = renderer()?.render(&captured, &contents)?;
-    let body = rendered.mime(|index| files.get(index).map_or(&[], Vec::as_slice));
-    let sha256 = Sha256::of(&body);
-    let import = ImportTask {
-        v: TASK_VERSION,
-        run: task.run.clone(),
-        item: task.item.clone(),
-        archived_time: task.archived_time,
-        key: task.item.key(),
-        mime: Some(key.clone()),
-        sha256,
-        bytes: body.len() as u64,
-        message_id: rendered.message_id,
-        participants: Some(captured.item.participants().cloned().collect()),
-        message_time: Some(captured.item.message_time),
-    };
-    Ok(Converted {
-        key,
-        body,
-        checksum: STANDARD.encode(sha256.as_bytes()),
-        import_task: serde_json::to_string(&import)?,
-    })
-}
-
-fn renderer() -> anyhow::Result<Renderer> {
-    Ok(Renderer::new("archive.example.com")?)
-}
-
-/// From a task and a stored message to the body of the request that creates it in a mailbox. Files that are larger than a
-/// request are made ready a piece after the other, as they go up.
-///
-/// # Errors
-/// What the function would make a dead letter of.
-pub fn import(task: &str, mime: &bytes::Bytes) -> anyhow::Result<Vec<u8>> {
-    let task = ImportTask::parse(task)?;
-    anyhow::ensure!(Sha256::of(mime) == task.sha256, "another message");
-    let message = Message { item: task.item, message_id: task.message_id, mime: Mime::Whole(mime.clone()) };
-    let mailbox = Mailbox { id: "1".to_owned(), address: "mette.holm@example.com".parse().context("an address")? };
-    let (body, files) = create_body(&message, &mailbox, MESSAGE_CLASS)?;
-    for file in files {
-        for from in (0..file.length()).step_by(PIECE) {
-            let piece = file.read(from..from + PIECE as u64).now_or_never();
-            black_box(piece.context("what lies in memory had to be waited for")??);
-        }
-    }
-    Ok(body)
-}
-
-/// One item's work; what comes out is handed to the compiler as used.
-///
-/// # Errors
-/// [`convert()`]'s or [`import()`]'s.
+/// Those of [`convert()`] and [`import()`].
 pub fn work(work: Work, sample: &Sample) -> anyhow::Result<()> {
     match work {
         Work::Convert => {
@@ -110,7 +24,6 @@ pub fn work(work: Work, sample: &Sample) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The system, as one that is measured.
 pub struct Ours;
 
 impl Contender for Ours {

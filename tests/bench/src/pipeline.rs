@@ -10,14 +10,14 @@ use std::{
 use anyhow::{Context, ensure};
 use graph_fake::{GraphFake, Kind, User};
 use harness::{
-    From, Pace, Pipeline, To,
+    ItemSource, MailSystem, Pace, Pipeline,
     cutter::{Cut, Cutter},
 };
 use jiff::{SignedDuration, Timestamp};
 use local::{
-    archive::{Sample, mailboxes},
     cloud::Step,
     function::Usage,
+    sample_source::{Sample, mailboxes},
 };
 use serde_json::json;
 
@@ -103,11 +103,11 @@ pub async fn run(items: usize) -> anyhow::Result<Run> {
     let now = Timestamp::now();
     let sample = Sample::many(items, now);
     let variables = [("AWS_ENDPOINT_URL", proxy.url()), ("LOG_LEVEL", "info")];
-    let pipeline = Pipeline::start_at(pace, From::Archive(sample), To::Graph(&graph), &variables).await?;
+    let pipeline = Pipeline::start_at(pace, ItemSource::Api(sample), MailSystem::Graph(&graph), &variables).await?;
     let endpoint = pipeline.machine.cloud.config().endpoint_url().and_then(|url| url.strip_prefix("http://"));
-    proxy.lead_to(endpoint.context("the stand-in has no endpoint")?.parse()?);
-    let archive = pipeline.archive.as_ref().context("an archive")?;
-    archive.set_latency(ARCHIVE);
+    proxy.set_upstream(endpoint.context("the stand-in has no endpoint")?.parse()?);
+    let source = pipeline.source.as_ref().context("an archive")?;
+    source.set_latency(ARCHIVE);
     graph.set_latency(GRAPH);
     pipeline.put_user_map("phone,email\n+4520999999,nobody@example.com\n").await?;
 
@@ -143,7 +143,7 @@ pub async fn run(items: usize) -> anyhow::Result<Run> {
         *aws.entry(operation.to_owned()).or_default() += batches;
     }
     ensure!(failed_batches == 0, "a batch failed: {}", pipeline.logs());
-    let asked = archive.requests();
+    let asked = source.requests();
     let tokens = graph.count(Kind::Token);
     Ok(Run {
         items,
@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_told_by_its_head() {
+    fn request_is_classified_by_its_head() {
         assert_eq!(operation("PUT /archive/mime/a HTTP/1.1\r\nhost: x\r\n\r\nX-Amz-Target: AmazonSQS.No"), "S3 PUT");
         let sqs = "POST / HTTP/1.1\r\nX-Amz-Target: AmazonSQS.SendMessageBatch\r\n\r\n{}";
         assert_eq!(operation(sqs), "SQS SendMessageBatch");

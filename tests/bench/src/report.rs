@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prose_is_left_alone() {
+    fn section_update_keeps_the_prose() {
         let document = "# Title\n<!-- a -->\nold\n<!-- /a -->\nprose\n<!-- b -->\n<!-- /b -->\n";
         let after = replace(document, "a", "new").unwrap();
         assert_eq!(after, "# Title\n<!-- a -->\n\nnew\n\n<!-- /a -->\nprose\n<!-- b -->\n<!-- /b -->\n");

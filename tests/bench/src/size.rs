@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_largest_come_first_and_the_small_together() {
+    fn crates_are_sorted_by_size_with_small_ones_combined() {
         let binary = |json: &str| serde_json::from_str::<Binary>(json).unwrap();
         let binaries = [
             binary(

@@ -104,7 +104,7 @@ fn creep(name: &str, before: &Cost, now: &Cost) -> Vec<String> {
 }
 
 #[test]
-fn an_item_costs_what_it_did() -> anyhow::Result<()> {
+fn item_cost_matches_the_baseline() -> anyhow::Result<()> {
     let before = baseline()?;
     let mut now = BTreeMap::new();
     for (work, lot, times) in WATCHED {
@@ -136,7 +136,7 @@ fn an_item_costs_what_it_did() -> anyhow::Result<()> {
 }
 
 #[test]
-fn a_copy_of_a_picture_and_a_slower_text_are_noticed() -> anyhow::Result<()> {
+fn baseline_check_detects_regressions() -> anyhow::Result<()> {
     let before = baseline()?;
     let (text, picture) = before.get("convert text").zip(before.get("convert picture")).context("the baseline")?;
     let copied =
@@ -150,7 +150,7 @@ fn a_copy_of_a_picture_and_a_slower_text_are_noticed() -> anyhow::Result<()> {
 
 /// A function's memory is chosen by this: ten items of this size are in it at once.
 #[test]
-fn an_item_of_ten_megabytes_takes_no_more_than_two_and_a_half_times_its_size() -> anyhow::Result<()> {
+fn largest_item_uses_at_most_two_and_a_half_times_its_size() -> anyhow::Result<()> {
     let video = corpus::lot("video")?;
     let sample = video.samples.first().context("no video")?;
     let size = video.bytes() as f64;
@@ -166,7 +166,7 @@ fn an_item_of_ten_megabytes_takes_no_more_than_two_and_a_half_times_its_size() -
 /// is not there, so a function ends with its first question for work.
 #[cfg(target_arch = "x86_64")]
 #[test]
-fn a_function_starts_about_as_fast_as_one_that_does_nothing() -> anyhow::Result<()> {
+fn function_start_costs_little_more_than_an_empty_one() -> anyhow::Result<()> {
     let nobody = [
         ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1"),
         ("AWS_LAMBDA_FUNCTION_NAME", "function"),

@@ -16,7 +16,7 @@ use pretty_assertions::assert_eq;
 use serde_json::Value;
 
 #[test]
-fn all_contenders_take_turns() -> anyhow::Result<()> {
+fn contenders_run_in_turns() -> anyhow::Result<()> {
     let lot = corpus::lot("tiny")?;
     for work in [Work::Convert, Work::Import] {
         let mut contenders: Vec<Box<dyn Contender>> = vec![
@@ -59,7 +59,7 @@ fn parts(mime: &[u8]) -> anyhow::Result<Parts> {
 }
 
 #[test]
-fn the_peer_converts_what_we_convert() -> anyhow::Result<()> {
+fn peer_converts_the_same_content() -> anyhow::Result<()> {
     let lot = corpus::lot("tiny")?;
     let theirs = Python::start(&interpreter())?.results(Work::Convert, &lot)?;
     for (sample, (mime, task)) in lot.samples.iter().zip(theirs) {
@@ -72,11 +72,11 @@ fn the_peer_converts_what_we_convert() -> anyhow::Result<()> {
 }
 
 #[test]
-fn the_peer_imports_what_we_import() -> anyhow::Result<()> {
+fn peer_imports_the_same_content() -> anyhow::Result<()> {
     let lot = corpus::lot("tiny")?;
     let theirs = Python::start(&interpreter())?.results(Work::Import, &lot)?;
     for (sample, (body, _)) in lot.samples.iter().zip(theirs) {
-        let ours: Value = serde_json::from_slice(&bench::ours::import(&sample.import_task, &sample.mime)?)?;
+        let ours: Value = serde_json::from_slice(&bench::item_work::import(&sample.import_task, &sample.mime)?)?;
         let theirs: Value = serde_json::from_slice(&body)?;
         // A text part ends in a line break, or does not, as one reads the standard.
         let shown = |body: &Value| body["body"]["content"].as_str().map(|text| text.trim_end().replace("\r\n", "\n"));

@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 const ANSWER_END: u8 = 0x1f;
 
 /// The most answers that one input gives.
-const MOST_ANSWERS: usize = 32;
+const MAX_RESPONSES: usize = 32;
 
 /// Two servers: the adapter's own, and one elsewhere that no credentials may ever reach.
 pub(crate) struct Servers {
@@ -31,7 +31,7 @@ pub(crate) struct Servers {
 struct Script {
     answers: VecDeque<Answer>,
     /// Whether credentials have come to where they do not belong.
-    betrayed: bool,
+    leaked: bool,
 }
 
 /// An answer: the first line is the status, then come headers, `name: value` each, then an empty line and the body. In
@@ -52,18 +52,18 @@ impl Servers {
 
     /// What is answered from now on, one after the other. After the last everything is refused for good.
     pub(crate) fn will_answer(&self, input: &[u8], allow: impl Fn(StatusCode) -> bool) {
-        let answers = input.split(|byte| *byte == ANSWER_END).take(MOST_ANSWERS).map(|input| self.read(input));
+        let answers = input.split(|byte| *byte == ANSWER_END).take(MAX_RESPONSES).map(|input| self.read(input));
         let allowed = |mut answer: Answer| {
             if !allow(answer.status) {
                 answer.status = StatusCode::INTERNAL_SERVER_ERROR;
             }
             answer
         };
-        *lock(&self.script) = Script { answers: answers.map(allowed).collect(), betrayed: false };
+        *lock(&self.script) = Script { answers: answers.map(allowed).collect(), leaked: false };
     }
 
     pub(crate) fn assert_no_credentials_elsewhere(&self) {
-        assert!(!lock(&self.script).betrayed, "credentials have gone elsewhere");
+        assert!(!lock(&self.script).leaked, "credentials have gone elsewhere");
     }
 
     fn read(&self, input: &[u8]) -> Answer {
@@ -113,7 +113,7 @@ async fn answer(State(script): State<Arc<Mutex<Script>>>) -> Response {
 }
 
 async fn answer_elsewhere(State(script): State<Arc<Mutex<Script>>>, request: Request) -> Response {
-    lock(&script).betrayed |= request.headers().contains_key(AUTHORIZATION);
+    lock(&script).leaked |= request.headers().contains_key(AUTHORIZATION);
     answer(State(script)).await
 }
 

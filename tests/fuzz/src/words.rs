@@ -25,7 +25,7 @@ pub fn task(input: &[u8]) {
     }
     let value: Value = serde_json::from_str(&body).unwrap_or_default();
     let member = |name: &str| value.get(name).cloned().unwrap_or_default();
-    let letter = DeadLetter {
+    let dead_letter = DeadLetter {
         body: body.into_owned(),
         stage: Stage::Convert,
         reason: Reason::TaskMalformed,
@@ -35,7 +35,7 @@ pub fn task(input: &[u8]) {
         failed_at: Timestamp::UNIX_EPOCH,
         source_message: None,
     };
-    for (name, value) in letter.attributes() {
+    for (name, value) in dead_letter.attributes() {
         assert!(!value.is_empty(), "{name} is empty");
         let refused =
             |char: char| char < ' ' && !matches!(char, '\t' | '\n' | '\r') || matches!(char, '\u{fffe}' | '\u{ffff}');

@@ -109,7 +109,7 @@ macro_rules! every_target {
         )*
 
         #[test]
-        fn every_target_is_tried() {
+        fn targets_accept_corpus_and_mutated_inputs() {
             assert!(TARGETS.iter().map(|(name, _)| *name).eq([$($name),*]));
         }
     };

@@ -1,4 +1,4 @@
-//! A wire that can be cut: a proxy between the functions and the stand-in for AWS.
+//! A proxy between the functions and the emulator that can close connections before or after a request is executed.
 
 use std::{
     io,
@@ -12,56 +12,56 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// What becomes of a request.
+/// Treatment of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Cut {
-    /// It goes on, and its answer comes back.
+    /// Forwards the request and the response.
     Never,
-    /// The connection ends before anything is done.
+    /// Closes the connection before the request is executed.
     Before,
-    /// It is done, and the connection ends before the answer.
+    /// Executes the request and closes the connection before the response.
     After,
 }
 
-/// A running proxy: one request a connection. It ends when it is dropped.
+/// A running proxy with one request per connection. Dropping it stops the proxy.
 pub struct Cutter {
     url: String,
     upstream: Arc<OnceLock<SocketAddr>>,
     server: JoinHandle<()>,
 }
 
-/// A request's head is not longer.
-const HEAD: usize = 64 << 10;
+/// Limit for the head of a request.
+const MAX_HEAD_BYTES: usize = 64 << 10;
 
 impl Cutter {
-    /// Starts one that asks `judge` about each request, head and body as text. It forwards nothing before
-    /// [`lead_to`](Self::lead_to).
+    /// Starts a proxy that calls `decide` with the head and body of each request. It forwards nothing before
+    /// [`set_upstream`](Self::set_upstream).
     ///
     /// # Errors
-    /// When no port can be had.
-    pub async fn start(judge: impl Fn(&str) -> Cut + Send + Sync + 'static) -> io::Result<Self> {
+    /// If no port is available.
+    pub async fn start(decide: impl Fn(&str) -> Cut + Send + Sync + 'static) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
-        let (upstream, judge) = (Arc::new(OnceLock::new()), Arc::new(judge));
-        let known = Arc::clone(&upstream);
+        let (upstream, decide) = (Arc::new(OnceLock::new()), Arc::new(decide));
+        let shared_upstream = Arc::clone(&upstream);
         let server = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let Some(upstream) = known.get().copied() else { continue };
-                let judge = Arc::clone(&judge);
-                // A connection that breaks by itself is what the client has to bear anyway.
-                tokio::spawn(async move { carry(client, upstream, judge.as_ref()).await.ok() });
+                let Some(upstream) = shared_upstream.get().copied() else { continue };
+                let decide = Arc::clone(&decide);
+                // An error closes the connection, which the client must handle anyway.
+                tokio::spawn(async move { forward(client, upstream, decide.as_ref()).await.ok() });
             }
         });
         Ok(Self { url, upstream, server })
     }
 
-    /// What the functions take for AWS.
+    /// Returns the endpoint for the functions.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Where requests go from now on; the first call counts.
-    pub fn lead_to(&self, upstream: SocketAddr) {
+    /// Sets the address that requests are forwarded to. Only the first call has an effect.
+    pub fn set_upstream(&self, upstream: SocketAddr) {
         self.upstream.get_or_init(|| upstream);
     }
 }
@@ -72,26 +72,26 @@ impl Drop for Cutter {
     }
 }
 
-async fn carry(mut client: TcpStream, upstream: SocketAddr, judge: &(dyn Fn(&str) -> Cut + Sync)) -> io::Result<()> {
+async fn forward(mut client: TcpStream, upstream: SocketAddr, decide: &(dyn Fn(&str) -> Cut + Sync)) -> io::Result<()> {
     let Some(request) = request(&mut client).await? else { return Ok(()) };
-    let cut = judge(&String::from_utf8_lossy(&request));
+    let cut = decide(&String::from_utf8_lossy(&request));
     if cut == Cut::Before {
         return Ok(());
     }
     let mut server = TcpStream::connect(upstream).await?;
-    // The answer ends with the connection, so that it needs no reading.
+    // The end of the connection marks the end of the response, so its head needs no parsing.
     let line = request.iter().position(|byte| *byte == b'\n').unwrap_or_default() + 1;
     server.write_all(&[&request[..line], b"connection: close\r\n", &request[line..]].concat()).await?;
-    let mut answer = Vec::new();
-    server.read_to_end(&mut answer).await?;
+    let mut response = Vec::new();
+    server.read_to_end(&mut response).await?;
     if cut == Cut::Never {
-        client.write_all(&answer).await?;
+        client.write_all(&response).await?;
         client.shutdown().await?;
     }
     Ok(())
 }
 
-/// One whole request; `None` where the client hangs up first.
+/// Reads one request. Returns `None` if the client disconnects first.
 async fn request(client: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
     const END: &[u8] = b"\r\n\r\n";
     let mut request = Vec::new();
@@ -101,8 +101,8 @@ async fn request(client: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
             if request.len() >= head + content_length(&request[..head]) {
                 return Ok(Some(request));
             }
-        } else if request.len() > HEAD {
-            return Err(io::Error::other("the head of a request has no end"));
+        } else if request.len() > MAX_HEAD_BYTES {
+            return Err(io::Error::other("the head of a request exceeds the limit"));
         }
         if client.read_buf(&mut request).await? == 0 {
             return Ok(None);

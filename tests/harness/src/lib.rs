@@ -1,8 +1,8 @@
-//! The whole pipeline under test: the real binaries, a real S3, SQS and Secrets Manager server, the sample archive (or
-//! chat exports) on one side and mailboxes on the other.
+//! The pipeline under test: the real binaries, an emulator of S3, SQS and Secrets Manager, the sample source or chat
+//! exports, and a mail system.
 
 pub mod cutter;
-mod discretion;
+mod log_leak_check;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -13,60 +13,60 @@ use std::{
 use anyhow::{Context, ensure};
 use aws::s3::{Condition, Put, Store};
 use aws_sdk_sqs::Client as Sqs;
-use discretion::Confidential;
 use dovecot::{Dovecot, MASTER, MASTER_PASSWORD};
 use graph_fake::{CLIENT_ID, CLIENT_SECRET, GraphFake, TENANT_ID};
 use jiff::Timestamp;
 use local::{
-    archive::{ArchiveCredentials, Sample, SampleArchive},
     cloud::{Cloud, Queue, Redelivery, Step},
     event_source::Depth,
     machine::{Fetched, Machine, MachineOptions},
     ministack::MinistackOptions,
+    sample_source::{Sample, SampleSource, SourceCredentials},
     totals::Totals,
 };
+use log_leak_check::Confidential;
 use model::{RunId, keys};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// The archive folder.
+/// Folder of the filed copies.
 pub const FOLDER: &str = "WhatsApp Archiver";
 
-/// The longest that a pipeline may take before a test says that it hangs. No assertion depends on it.
-const HANGS: Duration = Duration::from_secs(300);
+/// A pipeline that needs longer counts as hanging. No assertion depends on this.
+const STALL_LIMIT: Duration = Duration::from_secs(300);
 
-/// Where items come from.
-pub enum From {
-    /// An archive over HTTP.
-    Archive(Sample),
+/// The source of the items.
+pub enum ItemSource {
+    /// The sample source over HTTP.
+    Api(Sample),
     /// Chat exports in the bucket, from phones in this time zone.
-    Exports(&'static str),
+    ChatExports(&'static str),
     /// Mails of a capture vendor in the bucket.
     Mails,
 }
 
-/// Where items go.
-pub enum To<'a> {
-    /// Directories, one for each of these addresses.
+/// The mail system.
+pub enum MailSystem<'a> {
+    /// One directory for each of these addresses.
     Maildir(Vec<String>),
-    /// A fake of Microsoft Graph.
+    /// The fake of Microsoft Graph.
     Graph(&'a GraphFake),
-    /// The same, by importMime.
+    /// The fake of Microsoft Graph, with importMime.
     GraphImportMime(&'a GraphFake),
-    /// A mail server, of which one mailbox is known to be there.
+    /// An IMAP server and one existing mailbox.
     Imap(&'a Dovecot, &'a str),
 }
 
-/// How a pipeline is paced: what the template sets, scaled down.
+/// Timeouts and limits of a pipeline: the template's settings, scaled down.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
-    /// The longest invocation.
+    /// Timeout of an invocation.
     pub timeout: Duration,
-    /// How long a message that was received stays away. Not shorter than `timeout`.
+    /// How long a received message stays invisible. At least `timeout`.
     pub visibility: Duration,
-    /// The most processes of convert, and of import.
+    /// Maximum number of processes of convert, and of import.
     pub concurrency: usize,
-    /// After how many receives SQS gives a message up.
+    /// Number of receives after which SQS moves a message to the dead-letter queue.
     pub max_receives: u32,
 }
 
@@ -81,48 +81,53 @@ impl Default for Pace {
     }
 }
 
-/// Of so many items a pipeline's logs are searched for what they say. Those of a large sample are all alike.
-const MOST_ITEMS: usize = 300;
+/// The logs are searched for the content of at most this many items. The items of a large sample are alike.
+const CHECKED_ITEMS_MAX: usize = 300;
 
-/// A pipeline that is running.
+/// A running pipeline.
 pub struct Pipeline {
-    /// What it runs on.
     pub machine: Machine,
-    /// Its bucket.
     pub store: Store,
-    /// Its archive, where it has one.
-    pub archive: Option<SampleArchive>,
+    /// The sample source, if the pipeline uses it.
+    pub source: Option<SampleSource>,
     confidential: Confidential,
     directory: TempDir,
 }
 
-/// A dead letter as it stands in the queue.
+/// A message of the dead-letter queue.
 #[derive(Debug)]
-pub struct Letter {
-    /// The message's body.
+pub struct DeadLetterMessage {
     pub body: String,
-    /// Its attributes.
     pub attributes: BTreeMap<String, String>,
 }
 
 impl Pipeline {
-    /// Starts one. `variables` come last, and so win.
+    /// Starts a pipeline. `variables` override the default ones.
     ///
     /// # Errors
-    /// What could not be started.
-    pub async fn start(from: From, to: To<'_>, variables: &[(&str, &str)]) -> anyhow::Result<Self> {
-        Self::start_at(Pace::default(), from, to, variables).await
+    /// If a process cannot be started.
+    pub async fn start(
+        source: ItemSource,
+        mail_system: MailSystem<'_>,
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
+        Self::start_at(Pace::default(), source, mail_system, variables).await
     }
 
-    /// The same at another pace.
+    /// Starts a pipeline with other timeouts and limits.
     ///
     /// # Errors
-    /// What could not be started.
-    pub async fn start_at(pace: Pace, from: From, to: To<'_>, variables: &[(&str, &str)]) -> anyhow::Result<Self> {
+    /// If a process cannot be started.
+    pub async fn start_at(
+        pace: Pace,
+        source: ItemSource,
+        mail_system: MailSystem<'_>,
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let directory = TempDir::new()?;
         let mail = directory.path().join("mail");
         std::fs::create_dir(&mail)?;
-        let credentials = ArchiveCredentials { username: "connector".to_owned(), password: "correct horse".to_owned() };
+        let credentials = SourceCredentials { username: "connector".to_owned(), password: "correct horse".to_owned() };
         let confidential = Confidential::new();
         for secret in [credentials.password.as_str(), CLIENT_SECRET, MASTER_PASSWORD] {
             confidential.word(secret);
@@ -130,21 +135,21 @@ impl Pipeline {
         let mut all = vec![
             ("ARCHIVE_DOMAIN".to_owned(), "archive.example.com".to_owned()),
             ("RETRY_BASE_SECONDS".to_owned(), "1".to_owned()),
-            // What a test's source does not have it will not have later.
+            // An item that a test's source does not have will not appear later.
             ("MISSING_RETRY_SECONDS".to_owned(), "0".to_owned()),
             ("LOG_LEVEL".to_owned(), "debug".to_owned()),
         ];
         let mut set = |name: &str, value: &str| all.push((name.to_owned(), value.to_owned()));
-        let archive = match from {
-            From::Archive(sample) => {
-                sample.items().take(MOST_ITEMS).for_each(|item| confidential.item(&item));
-                let archive = SampleArchive::start(sample, credentials.clone()).await?;
+        let sample_source = match source {
+            ItemSource::Api(sample) => {
+                sample.items().take(CHECKED_ITEMS_MAX).for_each(|item| confidential.item(&item));
+                let server = SampleSource::start(sample, credentials.clone()).await?;
                 set("SOURCE", "archiver-api");
-                set("ARCHIVER_URL", archive.url());
+                set("ARCHIVER_URL", server.url());
                 set("ARCHIVER_SECRET_ID", "archiver");
-                Some(archive)
+                Some(server)
             }
-            From::Exports(zone) => {
+            ItemSource::ChatExports(zone) => {
                 set("SOURCE", "chat-export");
                 set("EXPORT_TIME_ZONE", zone);
                 None
@@ -154,8 +159,8 @@ impl Pipeline {
                 None
             }
         };
-        match &to {
-            To::Maildir(addresses) => {
+        match &mail_system {
+            MailSystem::Maildir(addresses) => {
                 for address in addresses {
                     confidential.word(address);
                     std::fs::create_dir(mail.join(address))?;
@@ -163,15 +168,15 @@ impl Pipeline {
                 set("MAILBOX", "maildir");
                 set("MAILDIR", path(&mail)?);
             }
-            To::Graph(graph) | To::GraphImportMime(graph) => {
-                set("MAILBOX", if matches!(to, To::Graph(_)) { "graph" } else { "graph-import-mime" });
+            MailSystem::Graph(graph) | MailSystem::GraphImportMime(graph) => {
+                set("MAILBOX", if matches!(mail_system, MailSystem::Graph(_)) { "graph" } else { "graph-import-mime" });
                 set("GRAPH_URL", graph.url());
                 set("GRAPH_LOGIN_URL", graph.login_url());
                 set("GRAPH_TENANT_ID", TENANT_ID);
                 set("GRAPH_CLIENT_ID", CLIENT_ID);
                 set("GRAPH_SECRET_ID", "graph");
             }
-            To::Imap(server, probe) => {
+            MailSystem::Imap(server, probe) => {
                 set("MAILBOX", "imap");
                 set("IMAP_HOST", &server.host());
                 set("IMAP_DOMAINS", "example.com");
@@ -206,13 +211,13 @@ impl Pipeline {
         machine.cloud.put_secret("graph", &json!({"client_secret": CLIENT_SECRET})).await?;
         machine.cloud.put_secret("imap", &json!({"username": MASTER, "password": MASTER_PASSWORD})).await?;
         let store = Store::new(machine.cloud.config(), machine.resources.bucket.clone());
-        Ok(Self { machine, store, archive, confidential, directory })
+        Ok(Self { machine, store, source: sample_source, confidential, directory })
     }
 
     /// Writes an object.
     ///
     /// # Errors
-    /// When the bucket refuses.
+    /// If the write fails.
     pub async fn put(&self, key: &str, bytes: impl Into<Vec<u8>>) -> anyhow::Result<()> {
         let bytes = bytes.into();
         match str::from_utf8(&bytes) {
@@ -228,75 +233,75 @@ impl Pipeline {
     /// Writes the user map.
     ///
     /// # Errors
-    /// When the bucket refuses.
+    /// If the write fails.
     pub async fn put_user_map(&self, csv: &str) -> anyhow::Result<()> {
         self.put(keys::USER_MAP, csv).await
     }
 
-    /// Adds an item of another archive's to what no log may tell.
+    /// Adds an item's content to the words that the logs must not contain.
     pub fn keep_confidential(&self, item: &Value) {
         self.confidential.item(item);
     }
 
-    /// Adds a word to what no log may tell.
+    /// Adds a word to the words that the logs must not contain.
     pub fn keep_word_confidential(&self, word: &str) {
         self.confidential.word(word);
     }
 
-    /// How many words no log may tell.
+    /// Number of words that the logs must not contain.
     pub fn confidential_words(&self) -> usize {
         self.confidential.len()
     }
 
-    /// The timer's event, as EventBridge Scheduler sends it.
+    /// Returns the timer's event as EventBridge Scheduler sends it.
     pub fn timer() -> Value {
         json!({"version": "0", "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa", "detail-type": "Scheduled Event",
                "source": "aws.scheduler", "account": "000000000000", "time": Timestamp::now(), "region": "us-east-1",
                "resources": ["arn:aws:scheduler:us-east-1:000000000000:schedule/default/fetch"], "detail": "{}"})
     }
 
-    /// A backfill of the last two days and the next minute, so that what was just put into the inbox is in it.
+    /// Returns the event of a backfill of the last two days and the next hour, which includes new objects in the inbox.
     pub fn backfill() -> Value {
         let hour = jiff::SignedDuration::from_hours(1);
         let now = Timestamp::now();
         json!({"from": now - hour * 48, "to": now + hour})
     }
 
-    /// Fetches, and works until both queues are empty.
+    /// Invokes fetch and runs convert and import until both queues are empty.
     ///
     /// # Errors
-    /// When fetch fails, or the queues do not come to rest.
+    /// If fetch fails or the queues are not empty in time.
     pub async fn run(&self, event: &Value) -> anyhow::Result<Fetched> {
         let fetched = self.machine.fetch(event).await?;
         self.drain().await?;
         Ok(fetched)
     }
 
-    /// Works until both queues are empty.
+    /// Runs convert and import until both queues are empty.
     ///
     /// # Errors
-    /// When they do not come to rest.
+    /// If the queues are not empty in time.
     pub async fn drain(&self) -> anyhow::Result<()> {
         let working = self.machine.work();
-        let drained = tokio::time::timeout(HANGS, self.machine.drained(|_| {})).await;
-        drained.with_context(|| format!("the queues do not come to rest:\n{}", self.logs()))??;
+        let drained = tokio::time::timeout(STALL_LIMIT, self.machine.drained(|_| {})).await;
+        drained.with_context(|| format!("the queues are not empty in time:\n{}", self.logs()))??;
         working.stop().await;
         Ok(())
     }
 
-    /// Works until the log of a function says something; then stops, and tells the queues' depths.
+    /// Runs convert and import until a log contains a text, then stops and returns the queues' depths.
     ///
     /// # Errors
-    /// When it does not say it.
+    /// If the text is not logged in time.
     pub async fn work_until_logged(&self, what: &str) -> anyhow::Result<Vec<Depth>> {
         let working = self.machine.work();
-        let said = async {
+        let logged = async {
             while !self.logs().contains(what) {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        let heard = tokio::time::timeout(HANGS, said).await;
-        heard.with_context(|| format!("{what:?} was not logged:\n{}", self.logs()))?;
+        let result = tokio::time::timeout(STALL_LIMIT, logged).await;
+        result.with_context(|| format!("{what:?} was not logged:\n{}", self.logs()))?;
         working.stop().await;
         let mut depths = Vec::new();
         for queue in [&self.machine.resources.convert, &self.machine.resources.import] {
@@ -305,18 +310,18 @@ impl Pipeline {
         Ok(depths)
     }
 
-    /// What a run came to.
+    /// Counts a run.
     ///
     /// # Errors
-    /// When a manifest or an outcome cannot be read.
-    pub async fn tally(&self, run: &RunId) -> anyhow::Result<Totals> {
+    /// If a manifest or an outcome cannot be read.
+    pub async fn totals(&self, run: &RunId) -> anyhow::Result<Totals> {
         Ok(Totals::of(&self.store, run).await?)
     }
 
-    /// Every message in a mailbox's archive folder, by file name.
+    /// Reads every copy in a mailbox's folder, by file name.
     ///
     /// # Errors
-    /// When the folder cannot be read.
+    /// If the folder cannot be read.
     pub fn mail(&self, address: &str) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
         let folder = self.directory.path().join("mail").join(address).join(FOLDER);
         let mut mail = BTreeMap::new();
@@ -330,10 +335,10 @@ impl Pipeline {
         Ok(mail)
     }
 
-    /// How many copies each mailbox has, the empty ones left out.
+    /// Counts the copies per mailbox. Empty mailboxes are left out.
     ///
     /// # Errors
-    /// When the mail cannot be read.
+    /// If the mail cannot be read.
     pub fn copies(&self) -> anyhow::Result<BTreeMap<String, usize>> {
         let mut copies = BTreeMap::new();
         for entry in std::fs::read_dir(self.directory.path().join("mail"))? {
@@ -346,44 +351,44 @@ impl Pipeline {
         Ok(copies)
     }
 
-    /// Every dead letter. They stay in the queue.
+    /// Reads every dead letter. The messages stay in the queue.
     ///
     /// # Errors
-    /// When the queue does not answer.
-    pub async fn dead_letters(&self) -> anyhow::Result<Vec<Letter>> {
-        let letters = letters(&self.machine.cloud, &self.machine.resources.dead_letters.url).await?;
-        let details = letters.iter().filter_map(|letter| letter.attributes.get("detail"));
-        let betrayed = self.confidential.betrayed_by(details.map(String::as_str));
-        ensure!(betrayed.is_none(), "{betrayed:?} is in the detail of a dead letter");
-        Ok(letters)
+    /// If the queue does not respond, or a detail contains personal data.
+    pub async fn dead_letters(&self) -> anyhow::Result<Vec<DeadLetterMessage>> {
+        let dead_letters = queue_messages(&self.machine.cloud, &self.machine.resources.dead_letters.url).await?;
+        let details = dead_letters.iter().filter_map(|dead_letter| dead_letter.attributes.get("detail"));
+        let leaked = self.confidential.find_leak(details.map(String::as_str));
+        ensure!(leaked.is_none(), "{leaked:?} is in the detail of a dead letter");
+        Ok(dead_letters)
     }
 
-    /// How many dead letters there are of each reason.
+    /// Counts the dead letters per reason.
     ///
     /// # Errors
-    /// When the queue does not answer.
+    /// If the queue does not respond.
     pub async fn dead_letters_by_reason(&self) -> anyhow::Result<BTreeMap<String, usize>> {
         let mut reasons = BTreeMap::new();
-        for letter in self.dead_letters().await? {
-            *reasons.entry(letter.attributes.get("reason").cloned().unwrap_or_default()).or_default() += 1;
+        for dead_letter in self.dead_letters().await? {
+            *reasons.entry(dead_letter.attributes.get("reason").cloned().unwrap_or_default()).or_default() += 1;
         }
         Ok(reasons)
     }
 
-    /// Puts a message on a queue, as it is and without attributes.
+    /// Sends a message without attributes.
     ///
     /// # Errors
-    /// When the queue refuses.
+    /// If the send fails.
     pub async fn send(&self, queue: &Queue, body: &str) -> anyhow::Result<()> {
         let client = Sqs::new(self.machine.cloud.config());
         client.send_message().queue_url(&queue.url).message_body(body).send().await?;
         Ok(())
     }
 
-    /// The most memory that a process of a function has taken, in kB.
+    /// Returns the peak memory of a function's processes, in kB.
     ///
     /// # Errors
-    /// When there is no process, or the system does not say.
+    /// If no process runs, or the peak cannot be read.
     pub fn peak_kilobytes(&self, step: Step) -> anyhow::Result<u64> {
         let peak = |pid| {
             let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
@@ -394,73 +399,73 @@ impl Pipeline {
         peaks.into_iter().max().context("no process is left")
     }
 
-    /// All that the functions have logged.
+    /// Returns everything that the functions have logged.
     pub fn logs(&self) -> String {
         let read = |name: &str| std::fs::read_to_string(self.directory.path().join(name)).unwrap_or_default();
-        // A full log is put aside.
+        // A full log is rotated.
         let log = |name: &str| read(&format!("{name}.old")) + &read(name);
         ["fetch.log", "convert.log", "import.log"].map(log).concat()
     }
 }
 
-/// Whatever a test is about: what its functions have logged, at `debug`, says nothing that they were given.
+/// Checks at the end of every test that the logs, written at `debug`, contain no personal data and no secret.
 impl Drop for Pipeline {
     fn drop(&mut self) {
-        // A test that has failed already says why.
+        // The failure of the test itself is reported first.
         if !std::thread::panicking()
-            && let Some(word) = self.confidential.betrayed_by([self.logs().as_str()])
+            && let Some(word) = self.confidential.find_leak([self.logs().as_str()])
         {
             panic!("{word:?} is in the log");
         }
     }
 }
 
-/// Every message of a queue, as dead letters are. They stay in it, and can be received again at once.
+/// Reads every message of a queue. The messages stay in the queue and are visible again at once.
 ///
 /// # Errors
-/// When the queue does not answer.
-pub async fn letters(cloud: &Cloud, queue_url: &str) -> anyhow::Result<Vec<Letter>> {
+/// If the queue does not respond.
+pub async fn queue_messages(cloud: &Cloud, queue_url: &str) -> anyhow::Result<Vec<DeadLetterMessage>> {
     let client = Sqs::new(cloud.config());
-    let mut letters = HashMap::new();
+    let mut messages = HashMap::new();
     let mut receipts = Vec::new();
     loop {
         let receive = client.receive_message().queue_url(queue_url);
-        let answer = receive.max_number_of_messages(10).visibility_timeout(60).message_attribute_names("All").send();
-        let messages = answer.await?.messages.unwrap_or_default();
-        if messages.is_empty() {
+        let response = receive.max_number_of_messages(10).visibility_timeout(60).message_attribute_names("All").send();
+        let received = response.await?.messages.unwrap_or_default();
+        if received.is_empty() {
             break;
         }
-        for message in messages {
+        for message in received {
             let attributes = message.message_attributes.unwrap_or_default().into_iter();
             let attributes = attributes.filter_map(|(name, value)| Some((name, value.string_value?))).collect();
             let id = message.message_id.context("a message without an id")?;
-            letters.insert(id, Letter { body: message.body.unwrap_or_default(), attributes });
+            messages.insert(id, DeadLetterMessage { body: message.body.unwrap_or_default(), attributes });
             receipts.push(message.receipt_handle.context("a message without a receipt")?);
         }
     }
     for receipt in receipts {
-        let back = client.change_message_visibility().queue_url(queue_url).receipt_handle(receipt);
-        back.visibility_timeout(0).send().await?;
+        let release = client.change_message_visibility().queue_url(queue_url).receipt_handle(receipt);
+        release.visibility_timeout(0).send().await?;
     }
-    Ok(letters.into_values().collect())
+    Ok(messages.into_values().collect())
 }
 
 fn path(path: &Path) -> anyhow::Result<&str> {
-    path.to_str().context("a path is no UTF-8")
+    path.to_str().context("a path is not UTF-8")
 }
 
-/// The folder of the binaries, which lie beside the tests' or the benchmarks' own: `make` builds them first.
+/// Returns the directory of the functions' binaries, beside those of the tests and benchmarks.
 ///
 /// # Errors
-/// They are not there.
+/// If the functions are not built.
 pub fn binaries() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
-    // A test lies in the folder `deps` beside them.
+    // Tests are in the directory `deps` beside the binaries.
     let binaries = own.ancestors().skip(1).take(2).find(|directory| directory.join("import").is_file());
     Ok(binaries.context("the functions are not built: make test")?.to_owned())
 }
 
-/// The stand-in for AWS, where `make test` installs it.
+/// Returns the path of the emulator that `make test` installs.
 pub fn ministack() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv/bin/ministack")
 }

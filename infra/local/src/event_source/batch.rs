@@ -1,4 +1,4 @@
-//! A batch of messages: received, made into an event, settled.
+//! A batch of messages: receive, convert to an event, delete.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -17,26 +17,26 @@ use super::{
         cloud::{CloudError, Queue, failed},
         ministack::Ministack,
     },
-    verdict::Verdict,
+    batch_response::BatchResult,
 };
 
-/// Messages that were received together and are in flight.
+/// Messages that were received together.
 pub struct Batch {
     messages: Vec<Message>,
     arn: String,
 }
 
-/// The most messages that SQS hands out or deletes in one call.
+/// SQS's limit for one receive or delete call.
 const MAX_PER_CALL: usize = 10;
 
 impl Batch {
-    /// Receives up to `size` messages. Waits up to `wait` for the first of them, and from then on up to `window` for
-    /// more; both in whole seconds. `None`: there is none.
+    /// Receives up to `size` messages. Waits up to `wait` for the first message and then up to `window` for more, both in
+    /// whole seconds. Returns `None` if the queue is empty.
     ///
-    /// Lambda's limit of 6 MB for an event is not kept: tasks are small.
+    /// Lambda's limit of 6 MB for an event is not applied, because tasks are small.
     ///
     /// # Errors
-    /// When the queue does not answer.
+    /// If the queue does not respond.
     pub async fn receive(
         client: &Client,
         queue: &Queue,
@@ -54,37 +54,35 @@ impl Batch {
             if left.is_zero() {
                 break;
             }
-            // What is in hand is worth more than a full batch.
+            // Messages that were received are processed even if the batch is not full.
             let Ok(more) = receive(client, queue, size - messages.len(), left).await else { break };
             messages.extend(more);
         }
         Ok(Some(Self { messages, arn: queue.arn.clone() }))
     }
 
-    /// How many messages.
     #[expect(clippy::len_without_is_empty, reason = "a batch is never empty")]
     pub fn len(&self) -> usize {
         self.messages.len()
     }
 
-    /// The messages' ids.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         self.messages.iter().filter_map(Message::message_id)
     }
 
-    /// The event that a function is invoked with, as Lambda writes it.
+    /// Returns the event as Lambda writes it.
     pub fn event(&self) -> Bytes {
         let records: Vec<_> = self.messages.iter().map(|message| record(message, &self.arn)).collect();
         json!({ "Records": records }).to_string().into()
     }
 
-    /// Deletes what is done; what is not stays, and comes back when its visibility timeout is over. Returns how many
-    /// were deleted.
+    /// Deletes the messages that are done; SQS redelivers the others after their visibility timeout. Returns the number
+    /// of deleted messages.
     ///
     /// # Errors
-    /// When the queue does not answer. Messages may have been deleted.
-    pub async fn settle(&self, client: &Client, queue: &Queue, verdict: &Verdict) -> Result<u64, CloudError> {
-        let Verdict::Done(failed_ids) = verdict else { return Ok(0) };
+    /// If the queue does not respond. Some messages may have been deleted.
+    pub async fn settle(&self, client: &Client, queue: &Queue, result: &BatchResult) -> Result<u64, CloudError> {
+        let BatchResult::Done(failed_ids) = result else { return Ok(0) };
         let done =
             self.messages.iter().filter(|message| !message.message_id().is_some_and(|id| failed_ids.contains(id)));
         let done: Vec<_> = done.filter_map(Message::receipt_handle).collect();
@@ -93,17 +91,17 @@ impl Batch {
     }
 }
 
-async fn receive(client: &Client, queue: &Queue, most: usize, wait: Duration) -> Result<Vec<Message>, CloudError> {
+async fn receive(client: &Client, queue: &Queue, limit: usize, wait: Duration) -> Result<Vec<Message>, CloudError> {
     let seconds = wait.as_millis().div_ceil(1_000).min(20);
     let call = client
         .receive_message()
         .queue_url(&queue.url)
-        .max_number_of_messages(i32::try_from(most.clamp(1, MAX_PER_CALL)).unwrap_or(1))
+        .max_number_of_messages(i32::try_from(limit.clamp(1, MAX_PER_CALL)).unwrap_or(1))
         .wait_time_seconds(i32::try_from(seconds).unwrap_or(20))
         .message_system_attribute_names(MessageSystemAttributeName::All)
         .message_attribute_names("All");
-    let answer = call.send().await.map_err(failed("receive messages"))?;
-    Ok(answer.messages.unwrap_or_default())
+    let response = call.send().await.map_err(failed("receive messages"))?;
+    Ok(response.messages.unwrap_or_default())
 }
 
 async fn delete(client: &Client, queue: &Queue, handles: &[&str]) -> Result<u64, CloudError> {
@@ -113,11 +111,11 @@ async fn delete(client: &Client, queue: &Queue, handles: &[&str]) -> Result<u64,
     });
     let entries = entries.collect::<Result<Vec<_>, _>>()?;
     let call = client.delete_message_batch().queue_url(&queue.url).set_entries(Some(entries));
-    let answer = call.send().await.map_err(failed("delete messages"))?;
-    for refused in &answer.failed {
-        tracing::warn!(code = refused.code, "a message that is done was not deleted, and will come again");
+    let response = call.send().await.map_err(failed("delete messages"))?;
+    for rejected in &response.failed {
+        tracing::warn!(code = rejected.code, "deleting a processed message failed, it will be redelivered");
     }
-    Ok(answer.successful.len() as u64)
+    Ok(response.successful.len() as u64)
 }
 
 fn record(message: &Message, arn: &str) -> Value {

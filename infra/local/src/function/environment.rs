@@ -1,4 +1,4 @@
-//! One process of a function, with its Runtime API: what Lambda calls an execution environment.
+//! An execution environment: one process of a function with its Runtime API.
 
 use std::{
     collections::BTreeMap,
@@ -16,66 +16,67 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{
-    super::{guard::Guard, ministack::Ministack},
-    FunctionOptions, InvokeError, StartError,
+    super::{ministack::Ministack, process_group::ProcessGroup},
+    error::{InvokeError, StartError},
+    options::FunctionOptions,
     output::Output,
-    runtime_api::{Invocation, RuntimeApi, Said},
+    runtime_api::{Call, Invocation, RuntimeApi},
 };
 
-/// A process that is ready for work. Dropped, it is killed.
+/// A process that is ready for events. Dropping it kills the process.
 pub(super) struct Environment {
-    hear: mpsc::Receiver<Said>,
-    /// The process's open question for work, if it was heard already.
-    ready: Option<oneshot::Sender<Invocation>>,
+    calls: mpsc::Receiver<Call>,
+    /// The process's pending request for an event, if it was received already.
+    next: Option<oneshot::Sender<Invocation>>,
     process: Process,
     arn: Arc<str>,
     timeout: Duration,
     _api: RuntimeApi,
 }
 
-/// The least that a start may take: what Lambda gives it.
-const INIT: Duration = Duration::from_secs(10);
+/// Minimum time that a start may take, as in Lambda.
+const INIT_LIMIT: Duration = Duration::from_secs(10);
 
 impl Environment {
-    /// Starts a process and returns when it asks for work.
+    /// Starts a process and waits until it requests an event.
     pub(super) async fn start(
         options: &FunctionOptions,
         output: &Output,
-        guard: &Guard,
+        group: &ProcessGroup,
         processes: &Arc<Processes>,
     ) -> Result<Self, StartError> {
         let name = || options.name.clone();
         let io = |doing| move |source| StartError::Io { name: name(), doing, source };
-        let (api, mut hear) = RuntimeApi::start().await.map_err(io("start its Runtime API"))?;
+        let (api, mut calls) = RuntimeApi::start().await.map_err(io("start the Runtime API"))?;
         let mut command = command(options, &api);
-        let child = guard.admit(&mut command).spawn().map_err(io("start its process"))?;
+        let child = group.add(&mut command).spawn().map_err(io("start the process"))?;
         let mut process = Process::watch(child, output.clone(), processes.clone());
-        let after = options.timeout.max(INIT);
-        let said = tokio::select! {
+        let after = options.timeout.max(INIT_LIMIT);
+        let call = tokio::select! {
             biased;
-            said = timeout(after, hear.recv()) => said,
-            gone = process.gone() => {
-                return Err(StartError::Ended { name: name(), how: gone.how, last_words: gone.last_words });
+            call = timeout(after, calls.recv()) => call,
+            exit = process.exited() => {
+                return Err(StartError::Ended { name: name(), how: exit.how, log_tail: exit.log_tail });
             }
         };
-        match said {
-            Ok(Some(Said::Ready(ready))) => {
+        match call {
+            Ok(Some(Call::Next(next))) => {
                 let arn =
                     format!("arn:aws:lambda:{}:{}:function:{}", Ministack::REGION, Ministack::ACCOUNT, options.name);
                 let timeout = options.timeout;
-                Ok(Self { hear, ready: Some(ready), process, arn: arn.into(), timeout, _api: api })
+                Ok(Self { calls, next: Some(next), process, arn: arn.into(), timeout, _api: api })
             }
-            Ok(Some(Said::InitError(said))) => Err(StartError::Refused { name: name(), said }),
-            Ok(Some(Said::Answer(_)) | None) | Err(_) => {
+            Ok(Some(Call::InitError(error))) => Err(StartError::Refused { name: name(), error }),
+            Ok(Some(Call::Response(_)) | None) | Err(_) => {
                 process.0.kill.notify_one();
-                let last_words = process.gone().await.last_words;
-                Err(StartError::TimedOut { name: name(), after, last_words })
+                let log_tail = process.exited().await.log_tail;
+                Err(StartError::TimedOut { name: name(), after, log_tail })
             }
         }
     }
 
-    /// Hands over an event, once the process asks for work. `false`: the process is gone, or does not ask any more,
-    /// and never saw the event.
+    /// Passes an event to the process when it requests one. Returns `false` if the process has ended or no longer
+    /// requests events, and so did not receive the event.
     pub(super) async fn deliver(&mut self, event: Bytes, deadline: Instant) -> bool {
         let left = deadline.saturating_duration_since(Instant::now());
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -86,57 +87,57 @@ impl Environment {
             event,
         };
         loop {
-            if self.process.is_gone() {
+            if self.process.has_exited() {
                 return false;
             }
-            let ready = match self.ready.take() {
-                Some(ready) => ready,
-                None => match self.hear(deadline).await {
-                    Heard::Said(Said::Ready(ready)) => ready,
-                    Heard::Said(_) => continue,
-                    Heard::Gone(_) | Heard::Nothing => return false,
+            let next = match self.next.take() {
+                Some(next) => next,
+                None => match self.next_call(deadline).await {
+                    Waited::Call(Call::Next(next)) => next,
+                    Waited::Call(_) => continue,
+                    Waited::Exited(_) | Waited::TimedOut => return false,
                 },
             };
-            match ready.send(invocation) {
+            match next.send(invocation) {
                 Ok(()) => return true,
-                // The connection on which it asked is closed: it asks on another, or it is dead.
-                Err(back) => invocation = back,
+                // The connection of that request is closed: the process sends another request, or it has ended.
+                Err(undelivered) => invocation = undelivered,
             }
         }
     }
 
-    /// Waits for the answer to the event that was delivered last.
-    pub(super) async fn answer(&mut self, deadline: Instant) -> Result<Bytes, InvokeError> {
+    /// Waits for the response to the event that was delivered last.
+    pub(super) async fn response(&mut self, deadline: Instant) -> Result<Bytes, InvokeError> {
         loop {
-            match self.hear(deadline).await {
-                Heard::Said(Said::Answer(answer)) => return answer.map_err(InvokeError::Function),
-                Heard::Said(Said::Ready(ready)) => self.ready = Some(ready),
-                Heard::Said(Said::InitError(said)) => return Err(InvokeError::Function(said)),
-                Heard::Gone(gone) => return Err(InvokeError::Crashed { how: gone.how, last_words: gone.last_words }),
-                Heard::Nothing => {
+            match self.next_call(deadline).await {
+                Waited::Call(Call::Response(response)) => return response.map_err(InvokeError::Function),
+                Waited::Call(Call::Next(next)) => self.next = Some(next),
+                Waited::Call(Call::InitError(error)) => return Err(InvokeError::Function(error)),
+                Waited::Exited(exit) => return Err(InvokeError::Crashed { how: exit.how, log_tail: exit.log_tail }),
+                Waited::TimedOut => {
                     self.process.0.kill.notify_one();
-                    self.process.gone().await;
+                    self.process.exited().await;
                     return Err(InvokeError::TimedOut(self.timeout));
                 }
             }
         }
     }
 
-    /// What the process says, what it said before it went included.
-    async fn hear(&mut self, deadline: Instant) -> Heard {
+    /// Waits for the next call of the process. Calls made before it ended come first.
+    async fn next_call(&mut self, deadline: Instant) -> Waited {
         tokio::select! {
             biased;
-            said = self.hear.recv() => said.map_or(Heard::Nothing, Heard::Said),
-            gone = self.process.gone() => Heard::Gone(gone),
-            () = tokio::time::sleep_until(deadline) => Heard::Nothing,
+            call = self.calls.recv() => call.map_or(Waited::TimedOut, Waited::Call),
+            exit = self.process.exited() => Waited::Exited(exit),
+            () = tokio::time::sleep_until(deadline) => Waited::TimedOut,
         }
     }
 }
 
-enum Heard {
-    Said(Said),
-    Gone(Gone),
-    Nothing,
+enum Waited {
+    Call(Call),
+    Exited(Exit),
+    TimedOut,
 }
 
 fn command(options: &FunctionOptions, api: &RuntimeApi) -> Command {
@@ -166,35 +167,35 @@ fn command(options: &FunctionOptions, api: &RuntimeApi) -> Command {
     command
 }
 
-/// How a process went, and what it wrote last.
+/// Exit status of a process and the end of its output.
 #[derive(Debug, Clone, Default)]
-struct Gone {
+struct Exit {
     how: String,
-    last_words: String,
+    log_tail: String,
 }
 
-/// A process that somebody waits for, so that it can be killed from anywhere and its end is known at once. Dropped, it
-/// is killed.
+/// A process that a task waits for, so that it can be killed from anywhere and its end is noticed at once. Dropping it
+/// kills the process.
 struct Process(Handle);
 
 #[derive(Clone)]
 struct Handle {
     kill: Arc<Notify>,
-    gone: watch::Receiver<Option<Gone>>,
+    exit: watch::Receiver<Option<Exit>>,
 }
 
 impl Process {
     fn watch(mut child: Child, output: Output, processes: Arc<Processes>) -> Self {
         let kill = Arc::new(Notify::new());
-        let (tell, gone) = watch::channel(None);
+        let (report, exit) = watch::channel(None);
         let pid = child.id();
         if let Some(pid) = pid {
-            processes.lock().insert(pid, Handle { kill: kill.clone(), gone: gone.clone() });
+            processes.lock().insert(pid, Handle { kill: kill.clone(), exit: exit.clone() });
         }
         let killed = kill.clone();
         tokio::spawn(async move {
             let (out, err) = (child.stdout.take(), child.stderr.take());
-            let words = tokio::spawn(async move {
+            let tail = tokio::spawn(async move {
                 let (out, err) =
                     tokio::join!(async { Some(output.copy(out?).await) }, async { Some(output.copy(err?).await) });
                 out.into_iter().chain(err).flatten().collect::<Vec<_>>().join("\n")
@@ -207,26 +208,26 @@ impl Process {
                 },
             };
             let how = status.map_or_else(|error| error.to_string(), |status: ExitStatus| status.to_string());
-            // What it wrote is in the pipe still. A child of its own may hold the pipe open: not for long.
-            let last_words = timeout(Duration::from_secs(1), words).await;
-            let last_words = last_words.ok().and_then(Result::ok).unwrap_or_default();
+            // The pipe may still contain output. A child process may hold it open, so the wait is limited.
+            let log_tail = timeout(Duration::from_secs(1), tail).await;
+            let log_tail = log_tail.ok().and_then(Result::ok).unwrap_or_default();
             if let Some(pid) = pid {
                 processes.lock().remove(&pid);
             }
-            tell.send_replace(Some(Gone { how, last_words }));
+            report.send_replace(Some(Exit { how, log_tail }));
         });
-        Self(Handle { kill, gone })
+        Self(Handle { kill, exit })
     }
 
-    fn is_gone(&self) -> bool {
-        self.0.gone.borrow().is_some()
+    fn has_exited(&self) -> bool {
+        self.0.exit.borrow().is_some()
     }
 
-    async fn gone(&mut self) -> Gone {
-        match self.0.gone.wait_for(Option::is_some).await {
-            Ok(gone) => gone.clone().unwrap_or_default(),
+    async fn exited(&mut self) -> Exit {
+        match self.0.exit.wait_for(Option::is_some).await {
+            Ok(exit) => exit.clone().unwrap_or_default(),
             // The runtime is shutting down.
-            Err(_) => Gone::default(),
+            Err(_) => Exit::default(),
         }
     }
 }
@@ -237,7 +238,7 @@ impl Drop for Process {
     }
 }
 
-/// The processes of a function that run, by their ids.
+/// Running processes of a function, by process id.
 #[derive(Default)]
 pub(super) struct Processes(Mutex<BTreeMap<u32, Handle>>);
 
@@ -248,9 +249,9 @@ impl Processes {
 
     pub(super) async fn kill(&self, pid: u32) -> bool {
         let found = self.lock().get(&pid).cloned();
-        let Some(Handle { kill, mut gone }) = found else { return false };
+        let Some(Handle { kill, mut exit }) = found else { return false };
         kill.notify_one();
-        gone.wait_for(Option::is_some).await.is_ok()
+        exit.wait_for(Option::is_some).await.is_ok()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u32, Handle>> {

@@ -1,4 +1,4 @@
-//! What a function's processes write.
+//! Output of a function's processes.
 
 use std::{
     collections::VecDeque,
@@ -11,22 +11,22 @@ use tokio::{
     sync::mpsc,
 };
 
-/// The log of a function, which all its processes write into line by line.
+/// The log of a function. All its processes write into it, line by line.
 #[derive(Clone)]
 pub(super) struct Output(mpsc::Sender<Vec<u8>>);
 
-/// The size at which the log is put aside, in bytes.
-const MAX_LOG: u64 = 32 * 1024 * 1024;
+/// Size at which the log is rotated.
+const MAX_LOG_BYTES: u64 = 32 * 1024 * 1024;
 
-/// A longer line is cut in two, in bytes.
-const MAX_LINE: u64 = 64 * 1024;
+/// A longer line is split.
+const MAX_LINE_BYTES: u64 = 64 * 1024;
 
-/// How many lines of a process are remembered, for an error's text, and how much of each.
+/// The lines of a process that an error message contains, and the part of each line.
 const LAST_LINES: usize = 10;
 const LAST_LINE_CHARS: usize = 500;
 
 impl Output {
-    /// Opens the log and starts writing what comes.
+    /// Opens the log and starts the task that writes it.
     pub(super) async fn open(path: &Path) -> std::io::Result<Self> {
         if let Some(directory) = path.parent() {
             tokio::fs::create_dir_all(directory).await?;
@@ -35,19 +35,19 @@ impl Output {
         let (send, lines) = mpsc::channel(1_024);
         tokio::spawn(async move {
             if let Err(error) = log.write_all(lines).await {
-                tracing::warn!(%error, "a function's log cannot be written, the rest of it is lost");
+                tracing::warn!(%error, "writing a function's log failed, its further output is dropped");
             }
         });
         Ok(Self(send))
     }
 
-    /// Copies lines until the other end is closed; returns the last of them.
+    /// Copies lines until the other end is closed. Returns the last ones.
     pub(super) async fn copy(&self, from: impl AsyncRead + Unpin) -> VecDeque<String> {
         let mut from = BufReader::new(from);
         let mut last = VecDeque::with_capacity(LAST_LINES);
         loop {
             let mut line = Vec::new();
-            match (&mut from).take(MAX_LINE).read_until(b'\n', &mut line).await {
+            match (&mut from).take(MAX_LINE_BYTES).read_until(b'\n', &mut line).await {
                 Ok(0) | Err(_) => return last,
                 Ok(_) => {}
             }
@@ -58,7 +58,7 @@ impl Output {
             if line.last() != Some(&b'\n') {
                 line.push(b'\n');
             }
-            // A log that cannot be written must not stop the function: the pipe is read on.
+            // The pipe is read even if the log cannot be written; otherwise the function would block.
             self.0.send(line).await.ok();
         }
     }
@@ -79,11 +79,11 @@ impl Log {
 
     async fn write_all(mut self, mut lines: mpsc::Receiver<Vec<u8>>) -> std::io::Result<()> {
         while let Some(line) = lines.recv().await {
-            if self.length >= MAX_LOG {
+            if self.length >= MAX_LOG_BYTES {
                 self.file.flush().await?;
-                let mut old = self.path.clone().into_os_string();
-                old.push(".old");
-                tokio::fs::rename(&self.path, old).await?;
+                let mut rotated = self.path.clone().into_os_string();
+                rotated.push(".old");
+                tokio::fs::rename(&self.path, rotated).await?;
                 self = Self::open(&self.path).await?;
             }
             self.length += line.len() as u64;

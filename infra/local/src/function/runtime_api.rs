@@ -1,4 +1,4 @@
-//! The Runtime API of one process, as AWS documents it: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>.
+//! Runtime API of one process, as AWS documents it: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>.
 
 use std::{
     future::pending,
@@ -23,9 +23,9 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::FunctionError;
+use super::error::FunctionError;
 
-/// An invocation, as a process is given it.
+/// An invocation as a process receives it.
 pub(super) struct Invocation {
     pub(super) id: Uuid,
     /// Milliseconds since 1970.
@@ -34,58 +34,58 @@ pub(super) struct Invocation {
     pub(super) event: Bytes,
 }
 
-/// What a process says to its Runtime API.
-pub(super) enum Said {
-    /// It asks for work.
-    Ready(oneshot::Sender<Invocation>),
-    /// It answers the invocation that it was given last.
-    Answer(Result<Bytes, FunctionError>),
-    /// It cannot start.
+/// A call of a process to its Runtime API.
+pub(super) enum Call {
+    /// Requests the next event.
+    Next(oneshot::Sender<Invocation>),
+    /// The response to the last invocation.
+    Response(Result<Bytes, FunctionError>),
+    /// The process cannot start.
     InitError(FunctionError),
 }
 
-/// The server of one process. Dropped, it is gone.
+/// The server of one process. Dropping it stops the server.
 pub(super) struct RuntimeApi {
     address: SocketAddr,
     server: JoinHandle<std::io::Result<()>>,
 }
 
-/// Lambda's limit for an answer.
-const MAX_ANSWER: usize = 6 * 1024 * 1024;
+/// Lambda's limit for a response.
+const MAX_RESPONSE_BYTES: usize = 6 * 1024 * 1024;
 
-/// The longest text of an error that is kept, in characters.
-const MAX_ERROR: usize = 1_000;
+/// Error messages are cut to this length.
+const MAX_ERROR_CHARS: usize = 1_000;
 
 struct Process {
-    said: mpsc::Sender<Said>,
-    /// The invocation that waits for an answer.
+    calls: mpsc::Sender<Call>,
+    /// Request id of the invocation that waits for its response.
     current: Mutex<Option<String>>,
 }
 
 impl RuntimeApi {
-    /// Starts the server on a free port of loopback; what the process says comes out of the receiver, in order.
-    pub(super) async fn start() -> std::io::Result<(Self, mpsc::Receiver<Said>)> {
+    /// Starts the server on a free port of loopback. The receiver returns the calls of the process in order.
+    pub(super) async fn start() -> std::io::Result<(Self, mpsc::Receiver<Call>)> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        // Without it Nagle's algorithm and the other side's delayed acknowledgement cost 44 ms a call.
+        // Otherwise Nagle's algorithm and delayed acknowledgements add 44 ms to each call.
         let listener = listener.tap_io(|stream| {
             if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "a connection to the Runtime API will be slow");
+                tracing::debug!(%error, "setting TCP_NODELAY failed, the connection will be slow");
             }
         });
-        let (said, hear) = mpsc::channel(4);
+        let (calls, received) = mpsc::channel(4);
         let router = Router::new()
             .route("/2018-06-01/runtime/invocation/next", get(next))
             .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
             .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
             .route("/2018-06-01/runtime/init/error", post(init_error))
-            .layer(DefaultBodyLimit::max(MAX_ANSWER))
-            .with_state(Arc::new(Process { said, current: Mutex::default() }));
+            .layer(DefaultBodyLimit::max(MAX_RESPONSE_BYTES))
+            .with_state(Arc::new(Process { calls, current: Mutex::default() }));
         let server = tokio::spawn(async move { axum::serve(listener, router).await });
-        Ok((Self { address, server }, hear))
+        Ok((Self { address, server }, received))
     }
 
-    /// What `AWS_LAMBDA_RUNTIME_API` has to be.
+    /// Returns the value for `AWS_LAMBDA_RUNTIME_API`.
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -98,32 +98,33 @@ impl Drop for RuntimeApi {
 }
 
 impl Process {
-    /// Whether this is the invocation that waits for an answer; it does not, afterwards.
-    fn settle(&self, id: &str) -> bool {
+    /// Returns whether this invocation waits for its response, and marks it as responded.
+    fn take_current(&self, id: &str) -> bool {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).take_if(|current| current == id).is_some()
     }
 
-    async fn answer(&self, id: &str, answer: Result<Bytes, FunctionError>) -> Response {
-        if !self.settle(id) {
-            return refuse("InvalidRequestID", "no such invocation waits for an answer");
+    async fn respond(&self, id: &str, response: Result<Bytes, FunctionError>) -> Response {
+        if !self.take_current(id) {
+            return reject("InvalidRequestID", "no invocation with this id waits for a response");
         }
-        self.say(Said::Answer(answer)).await
+        self.report(Call::Response(response)).await
     }
 
-    async fn say(&self, said: Said) -> Response {
-        match self.said.send(said).await {
+    async fn report(&self, call: Call) -> Response {
+        match self.calls.send(call).await {
             Ok(()) => (StatusCode::ACCEPTED, r#"{"status":"OK"}"#).into_response(),
-            Err(_) => gone(),
+            // The receiver is dropped: the process is about to be killed.
+            Err(_) => StatusCode::GONE.into_response(),
         }
     }
 }
 
-/// Waits for the next invocation. Where none comes any more, it waits until the process is killed: Lambda never answers
-/// this request with anything but an invocation, and runtimes panic at what has no request id.
+/// Waits for the next invocation. After the last one it waits until the process is killed: Lambda responds to this
+/// request only with an invocation, and runtimes panic on a response without a request id.
 async fn next(State(process): State<Arc<Process>>) -> Response {
-    let (give, take) = oneshot::channel();
-    let asked = process.said.send(Said::Ready(give)).await;
-    let (Ok(()), Ok(invocation)) = (asked, take.await) else { return pending().await };
+    let (send, receive) = oneshot::channel();
+    let requested = process.calls.send(Call::Next(send)).await;
+    let (Ok(()), Ok(invocation)) = (requested, receive.await) else { return pending().await };
     *process.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(invocation.id.to_string());
     let trace = format!("Root=1-00000000-{:.24}", invocation.id.simple());
     let headers = [
@@ -142,28 +143,28 @@ async fn response(
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     match body {
-        Ok(body) => process.answer(&id, Ok(body)).await,
+        Ok(body) => process.respond(&id, Ok(body)).await,
         Err(rejection) => {
             let error = FunctionError {
                 error_type: "Function.ResponseSizeTooLarge".to_owned(),
-                message: format!("an answer has at most {MAX_ANSWER} bytes"),
+                message: format!("the response exceeds the limit of {MAX_RESPONSE_BYTES} bytes"),
             };
             let status = rejection.status();
-            process.answer(&id, Err(error)).await;
+            process.respond(&id, Err(error)).await;
             status.into_response()
         }
     }
 }
 
 async fn error(State(process): State<Arc<Process>>, Path(id): Path<String>, body: Bytes) -> Response {
-    process.answer(&id, Err(function_error(&body))).await
+    process.respond(&id, Err(function_error(&body))).await
 }
 
 async fn init_error(State(process): State<Arc<Process>>, body: Bytes) -> Response {
-    process.say(Said::InitError(function_error(&body))).await
+    process.report(Call::InitError(function_error(&body))).await
 }
 
-/// Reads an error as runtimes write it. One that is written otherwise is an error all the same.
+/// Parses an error as runtimes report it. An unrecognized body is reported as an error without details.
 fn function_error(body: &[u8]) -> FunctionError {
     #[derive(Deserialize, Default)]
     #[serde(rename_all = "camelCase", default)]
@@ -173,22 +174,17 @@ fn function_error(body: &[u8]) -> FunctionError {
     }
     let body: Body = serde_json::from_slice(body).unwrap_or_default();
     let cut = |text: Option<String>, otherwise: &str| {
-        text.map_or_else(|| otherwise.to_owned(), |text| text.chars().take(MAX_ERROR).collect())
+        text.map_or_else(|| otherwise.to_owned(), |text| text.chars().take(MAX_ERROR_CHARS).collect())
     };
     FunctionError {
         error_type: cut(body.error_type, "Unhandled"),
-        message: cut(body.error_message, "the function gave no reason"),
+        message: cut(body.error_message, "the function reported no message"),
     }
 }
 
-fn refuse(error_type: &str, message: &str) -> Response {
+fn reject(error_type: &str, message: &str) -> Response {
     let body = serde_json::json!({"errorType": error_type, "errorMessage": message});
     (StatusCode::BAD_REQUEST, axum::Json(body)).into_response()
-}
-
-/// Nobody listens any more: the process is about to be killed.
-fn gone() -> Response {
-    StatusCode::GONE.into_response()
 }
 
 #[cfg(test)]
@@ -198,15 +194,15 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn next_invocation_is_not_answered_when_the_environment_ends() {
-        let (said, mut hear) = mpsc::channel(4);
-        let process = Arc::new(Process { said, current: Mutex::default() });
+    async fn next_invocation_gets_no_response_when_environment_ends() {
+        let (calls, mut received) = mpsc::channel(4);
+        let process = Arc::new(Process { calls, current: Mutex::default() });
         let mut waiting = Box::pin(next(State(Arc::clone(&process))));
         assert!(poll!(&mut waiting).is_pending());
-        drop(hear.recv().await);
-        assert!(poll!(&mut waiting).is_pending(), "it was waiting when the environment ended");
-        drop(hear);
+        drop(received.recv().await);
+        assert!(poll!(&mut waiting).is_pending(), "it waited when the environment ended");
+        drop(received);
         let mut late = Box::pin(next(State(process)));
-        assert!(poll!(&mut late).is_pending(), "it asked after the environment ended");
+        assert!(poll!(&mut late).is_pending(), "it was sent after the environment ended");
     }
 }

@@ -77,7 +77,7 @@ impl System {
 }
 
 #[tokio::test]
-async fn a_reported_message_comes_back_and_then_is_sqss_dead_letter_and_the_others_are_done() {
+async fn reported_message_is_redelivered_then_moved_to_dead_letters() {
     let directory = tempfile::tempdir().unwrap();
     let system = system(directory.path(), 1).await;
     system.send(&["a", "fail", "b", "once fail", "c"]).await;
@@ -88,11 +88,11 @@ async fn a_reported_message_comes_back_and_then_is_sqss_dead_letter_and_the_othe
 }
 
 #[tokio::test]
-async fn a_function_that_fails_fails_its_batch() {
+async fn batch_fails_when_the_function_fails() {
     let directory = tempfile::tempdir().unwrap();
     let system = system(directory.path(), 3).await;
     let function = FunctionOptions { timeout: Duration::from_secs(2), ..support::function(directory.path()) };
-    let worst = ["once error", "once panic", "once exit", "once hang", "once report a stranger"];
+    let worst = ["once error", "once panic", "once exit", "once hang", "once report an unknown id"];
     system.send(&worst).await;
     let (counts, dead) = system.run(function, 1).await;
     assert_eq!(dead, [""; 0]);
@@ -106,7 +106,7 @@ async fn a_function_that_fails_fails_its_batch() {
 }
 
 #[tokio::test]
-async fn the_event_is_what_lambda_sends() {
+async fn event_has_the_form_that_lambda_sends() {
     let directory = tempfile::tempdir().unwrap();
     let system = system(directory.path(), 60).await;
     let text = MessageAttributeValue::builder().data_type("String").string_value("unmapped").build().unwrap();
@@ -143,7 +143,7 @@ async fn the_event_is_what_lambda_sends() {
 }
 
 #[tokio::test]
-async fn one_batch_can_be_given_to_two_processes_at_once() {
+async fn batch_can_be_given_to_two_processes_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let system = system(directory.path(), 60).await;
     system.send(&["a", "fail"]).await;
@@ -163,7 +163,7 @@ async fn one_batch_can_be_given_to_two_processes_at_once() {
 }
 
 #[tokio::test]
-async fn a_stop_finishes_what_is_in_hand() {
+async fn stop_finishes_the_batches_in_progress() {
     let directory = tempfile::tempdir().unwrap();
     let system = system(directory.path(), 600).await;
     let bodies: Vec<_> = (0..200).map(|number| number.to_string()).collect();

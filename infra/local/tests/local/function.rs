@@ -29,7 +29,7 @@ async fn ask(function: &Function, event: Value) -> Value {
 }
 
 #[tokio::test]
-async fn an_event_is_answered_by_a_process_that_is_used_again() {
+async fn process_is_reused_for_the_next_event() {
     let directory = tempfile::tempdir().unwrap();
     let function = Function::start(support::function(directory.path())).await.unwrap();
     let first = ask(&function, json!({"number": 1})).await;
@@ -43,16 +43,16 @@ async fn an_event_is_answered_by_a_process_that_is_used_again() {
 }
 
 #[tokio::test]
-async fn what_goes_wrong_costs_one_invocation() {
+async fn failure_affects_one_invocation_only() {
     let directory = tempfile::tempdir().unwrap();
     let options = FunctionOptions { timeout: Duration::from_secs(2), ..support::function(directory.path()) };
     let function = Function::start(options).await.unwrap();
     let mut pids = function.pids();
 
     let error = function.invoke(records(&["error"])).await.unwrap_err();
-    assert!(matches!(&error, InvokeError::Function(said) if said.message == "asked to fail"), "{error}");
+    assert!(matches!(&error, InvokeError::Function(said) if said.message == "commanded to fail"), "{error}");
     let error = function.invoke(records(&["panic"])).await.unwrap_err();
-    assert!(matches!(&error, InvokeError::Function(said) if said.message.contains("asked to panic")), "{error}");
+    assert!(matches!(&error, InvokeError::Function(said) if said.message.contains("commanded to panic")), "{error}");
     assert_eq!(function.pids(), pids, "the process lives on");
 
     let error = function.invoke(records(&["exit"])).await.unwrap_err();
@@ -70,7 +70,7 @@ async fn what_goes_wrong_costs_one_invocation() {
 }
 
 #[tokio::test]
-async fn a_process_that_is_killed_while_it_works_costs_the_invocation_and_one_that_rests_costs_none() {
+async fn killed_process_fails_an_invocation_only_if_it_was_busy() {
     let directory = tempfile::tempdir().unwrap();
     let function = Function::start(support::function(directory.path())).await.unwrap();
     let [resting] = function.pids()[..] else { panic!("one process") };
@@ -89,7 +89,7 @@ async fn a_process_that_is_killed_while_it_works_costs_the_invocation_and_one_th
 }
 
 #[tokio::test]
-async fn as_many_processes_as_may_be_work_at_once() {
+async fn processes_run_up_to_the_concurrency_limit() {
     let directory = tempfile::tempdir().unwrap();
     let options = FunctionOptions { concurrency: 2, ..support::function(directory.path()) };
     let function = Function::start(options).await.unwrap();
@@ -113,7 +113,7 @@ async fn as_many_processes_as_may_be_work_at_once() {
 }
 
 #[tokio::test]
-async fn a_function_that_cannot_start_says_why_in_its_own_words() {
+async fn function_reports_why_it_cannot_start() {
     let directory = tempfile::tempdir().unwrap();
     let start = async |change: &dyn Fn(&mut FunctionOptions)| {
         let mut options = support::function(directory.path());
@@ -121,15 +121,15 @@ async fn a_function_that_cannot_start_says_why_in_its_own_words() {
         Function::start(options).await.err().expect("it does not start")
     };
     let refused = start(&|options| options.variables = vec![("START".into(), "refuse".into())]).await;
-    let StartError::Ended { how, last_words, .. } = &refused else { panic!("{refused}") };
-    assert_eq!((how.as_str(), last_words.as_str()), ("exit status: 3", "the variable BUCKET is not set"));
+    let StartError::Ended { how, log_tail, .. } = &refused else { panic!("{refused}") };
+    assert_eq!((how.as_str(), log_tail.as_str()), ("exit status: 3", "the variable BUCKET is not set"));
 
     let missing = start(&|options| options.program = directory.path().join("bootstrap")).await;
     assert!(matches!(missing, StartError::NotBuilt { .. }), "{missing}");
 }
 
 #[tokio::test]
-async fn what_it_writes_is_in_its_log() {
+async fn function_output_is_written_to_its_log() {
     let directory = tempfile::tempdir().unwrap();
     let options = support::function(directory.path());
     let log = options.log.clone();

@@ -13,7 +13,7 @@ use serde_json::json;
 const REDELIVERY: Redelivery = Redelivery { visibility: Duration::from_secs(60), max_receives: 3 };
 
 #[tokio::test]
-async fn objects_messages_and_secrets_survive_a_restart() {
+async fn ministack_keeps_its_state_across_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let options = MinistackOptions {
         state: Some(directory.path().join("state")),
@@ -56,7 +56,7 @@ async fn objects_messages_and_secrets_survive_a_restart() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_dropped_keeps_its_state_and_its_lock_until_it_is_gone() {
+async fn dropped_ministack_holds_its_lock_until_it_has_ended() {
     let directory = tempfile::tempdir().unwrap();
     let options = MinistackOptions {
         state: Some(directory.path().join("state")),
@@ -76,7 +76,7 @@ async fn a_server_that_is_dropped_keeps_its_state_and_its_lock_until_it_is_gone(
 }
 
 #[tokio::test]
-async fn a_server_that_cannot_start_says_why() {
+async fn ministack_reports_why_it_cannot_start() {
     let directory = tempfile::tempdir().unwrap();
     let options = support::ministack_options(directory.path());
     let missing = MinistackOptions { program: directory.path().join("ministack"), ..options.clone() };
@@ -92,6 +92,6 @@ async fn a_server_that_cannot_start_says_why() {
     std::fs::write(&program, "#!/bin/sh\necho no memory left\nexit 5\n").unwrap();
     std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let error = Ministack::start(&MinistackOptions { program, ..options }).await.err().expect("it dies");
-    let MinistackError::Exited { status, last_words } = &error else { panic!("{error}") };
-    assert_eq!((status.code(), last_words.as_str()), (Some(5), "no memory left"));
+    let MinistackError::Exited { status, log_tail } = &error else { panic!("{error}") };
+    assert_eq!((status.code(), log_tail.as_str()), (Some(5), "no memory left"));
 }

@@ -18,12 +18,12 @@ use serde_json::{Value, json};
 
 use ledger::totals::Counters;
 use local::{
-    archive::{ArchiveCredentials, mailboxes, user_map},
     drop,
     event_source::Depth,
-    failures::Failures,
-    job::{ARCHIVER_SECRET, FOLDER, Job, Places, binaries_beside, machine_options, secret, source},
+    job::{ARCHIVER_SECRET, Directories, FOLDER, Job, binaries_beside, machine_options, secret, source},
+    logged_errors::LoggedErrors,
     machine::{Fetched, Machine},
+    sample_source::{SourceCredentials, user_map},
     totals::Totals,
 };
 
@@ -93,7 +93,7 @@ const STALL_LIMIT: Duration = Duration::from_secs(180);
 /// When the run could not process every item; nothing is lost, and the next run continues.
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command's own output")]
 pub async fn run(arguments: LocalArguments) -> anyhow::Result<()> {
-    let places = Places::under(&arguments.state)?;
+    let places = Directories::under(&arguments.state)?;
     let job = job(&arguments, &places)?;
     let binaries = match &arguments.binaries {
         Some(binaries) => binaries.clone(),
@@ -145,7 +145,7 @@ pub async fn run(arguments: LocalArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn job(arguments: &LocalArguments, places: &Places) -> anyhow::Result<Job> {
+fn job(arguments: &LocalArguments, places: &Directories) -> anyhow::Result<Job> {
     if let (Some(file), Some(owner), Some(zone)) = (&arguments.export, &arguments.owner, &arguments.zone) {
         // Checked before anything is started.
         std::fs::File::open(file).with_context(|| format!("reading {}", file.display()))?;
@@ -192,7 +192,7 @@ async fn prepare(
     job: &Job,
     machine: &Machine,
     store: &Store,
-    credentials: Option<&ArchiveCredentials>,
+    credentials: Option<&SourceCredentials>,
 ) -> anyhow::Result<Value> {
     if let Some(credentials) = credentials {
         machine.cloud.put_secret(ARCHIVER_SECRET, &secret(credentials)).await?;
@@ -246,8 +246,8 @@ fn eprint(line: &str) {
     eprintln!("{line}");
 }
 
-/// Shows progress until the queues are empty.
-async fn watch(machine: &Machine, fetched: &Fetched, places: &Places) -> anyhow::Result<()> {
+/// Shows the progress until the queues are empty.
+async fn watch(machine: &Machine, fetched: &Fetched, places: &Directories) -> anyhow::Result<()> {
     let bars = MultiProgress::new();
     let style = ProgressStyle::with_template("{prefix:8} {bar:40} {pos}/{len} {elapsed}")?;
     let bar = |prefix| bars.add(ProgressBar::new(fetched.queued).with_style(style.clone()).with_prefix(prefix));
@@ -262,7 +262,7 @@ async fn watch(machine: &Machine, fetched: &Fetched, places: &Places) -> anyhow:
             moved.set((Instant::now(), [to_convert, to_import]));
         }
     };
-    let mut failures = Failures::from_now(["convert.log", "import.log"].map(|log| places.logs.join(log)));
+    let mut failures = LoggedErrors::from_now(["convert.log", "import.log"].map(|log| places.logs.join(log)));
     let stuck = async {
         loop {
             tokio::time::sleep(Duration::from_millis(500)).await;
@@ -296,7 +296,7 @@ async fn watch(machine: &Machine, fetched: &Fetched, places: &Places) -> anyhow:
     )
 }
 
-fn next_steps(job: &Job, totals: &Totals, places: &Places) -> String {
+fn next_steps(job: &Job, totals: &Totals, places: &Directories) -> String {
     let mut text = String::from("\nNext:\n");
     if let Some(address) = totals.mailboxes.keys().next() {
         text += &format!("  read it       mutt -R -f '{}'\n", places.mail.join(address).join(FOLDER).display());

@@ -1,4 +1,4 @@
-//! A process group that does not outlive us.
+//! A process group that ends with this process.
 
 use std::{process::Stdio, time::Duration};
 
@@ -8,19 +8,18 @@ use tokio::{
     time::timeout,
 };
 
-/// A small shell in a process group of its own, which others join. It reads from a pipe that we hold open, so however
-/// this process ends (by SIGKILL even, where no destructor runs) the pipe closes and the shell ends its whole group.
+/// A process group led by a small shell, which other processes join. The shell reads from a pipe that this process holds
+/// open. When this process ends, even by SIGKILL, the pipe closes and the shell ends the whole group.
 ///
-/// That the group is not ours also keeps a Ctrl-C at the terminal from ending the servers before those who use them.
-/// And because the shell stays in it for as long as the guard lives, the group's number cannot come to mean another
-/// process.
-pub(super) struct Guard {
+/// Because it is a separate group, a Ctrl-C at the terminal does not end the servers before their users. The shell stays
+/// in the group until this value is dropped, so the group's number cannot be reused for another process.
+pub(super) struct ProcessGroup {
     shell: Child,
     pipe: ChildStdin,
     group: i32,
 }
 
-/// How a group is ended when its guard is dropped.
+/// How a group is ended.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Ending {
     /// SIGTERM, and SIGKILL after ten seconds.
@@ -29,14 +28,14 @@ pub(super) enum Ending {
     Hard,
 }
 
-impl Guard {
-    /// How long a group that is ended gently has.
+impl ProcessGroup {
+    /// Time between SIGTERM and SIGKILL.
     pub(super) const GRACE: Duration = Duration::from_secs(10);
 
     /// Starts the shell.
     pub(super) fn start(ending: Ending) -> std::io::Result<Self> {
-        // A line on the pipe asks for the gentle end and leaves the hard one to us; a closed pipe means that nobody is
-        // left to wait, so that the shell has to.
+        // A line on the pipe requests SIGTERM, and this process waits before it closes the pipe for SIGKILL. If the pipe
+        // closes without a line, this process has ended, and the shell waits instead.
         let script = match ending {
             Ending::Gentle => {
                 r#"trap '' TERM INT HUP; read -r word; kill -TERM 0; [ -n "$word" ] || sleep 10; read -r _; kill -KILL 0"#
@@ -52,22 +51,21 @@ impl Guard {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        let gone = || std::io::Error::other("the guard's shell ended at once");
+        let gone = || std::io::Error::other("the shell of the process group ended at once");
         let group = shell.id().and_then(|id| i32::try_from(id).ok()).ok_or_else(gone)?;
         let pipe = shell.stdin.take().ok_or_else(gone)?;
         Ok(Self { shell, pipe, group })
     }
 
-    /// Makes the command's process a member of the group.
-    pub(super) fn admit<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+    /// Adds the command's process to the group.
+    pub(super) fn add<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command.process_group(self.group)
     }
 
-    /// Ends the group, and returns when `member` is gone: by itself after SIGTERM, or by SIGKILL after the grace.
-    /// Says whether it went by itself.
+    /// Ends the group and waits for `member`. Returns whether it ended after SIGTERM alone.
     pub(super) async fn end(mut self, member: &mut Child) -> std::io::Result<bool> {
-        let asked = self.pipe.write_all(b"end\n").await;
-        let gentle = asked.is_ok() && timeout(Self::GRACE, member.wait()).await.is_ok();
+        let requested = self.pipe.write_all(b"end\n").await;
+        let gentle = requested.is_ok() && timeout(Self::GRACE, member.wait()).await.is_ok();
         drop(self.pipe);
         self.shell.wait().await?;
         member.wait().await?;

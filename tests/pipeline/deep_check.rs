@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use dovecot::{Dovecot, Options};
 use graph_fake::{Fault, GraphFake, Kind, On, Refusal, User};
-use harness::{FOLDER, From, Pipeline, To};
+use harness::{FOLDER, ItemSource, MailSystem, Pipeline};
 use jiff::Timestamp;
-use local::archive::{Sample, user_map};
+use local::sample_source::{Sample, user_map};
 use serde_json::Value;
 
 use crate::{
@@ -23,10 +23,13 @@ fn two(copies: &BTreeMap<String, usize>) -> anyhow::Result<[(String, usize); 2]>
 }
 
 /// The sample's day, filed; and how many copies each mailbox has.
-async fn filed(to: To<'_>, variables: &[(&str, &str)]) -> anyhow::Result<(Pipeline, BTreeMap<String, usize>)> {
+async fn filed(
+    mail_system: MailSystem<'_>,
+    variables: &[(&str, &str)],
+) -> anyhow::Result<(Pipeline, BTreeMap<String, usize>)> {
     let sample = Sample::day(Timestamp::now())?;
     let copies = expected_copies(&sample.expected());
-    let pipeline = Pipeline::start(From::Archive(sample), to, variables).await?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample), to, variables).await?;
     pipeline.put_user_map(user_map()).await?;
     pipeline.run(&Pipeline::timer()).await?;
     Ok((pipeline, copies))
@@ -53,14 +56,13 @@ async fn all_there(pipeline: &Pipeline, copies: &BTreeMap<String, usize>) -> any
 }
 
 #[tokio::test]
-async fn a_deleted_copy_is_told_and_not_filed_again_and_a_mailbox_that_is_gone_is_not_a_deleted_copy()
--> anyhow::Result<()> {
+async fn deep_check_reports_a_deleted_copy_but_not_a_deleted_mailbox() -> anyhow::Result<()> {
     let mail = tempfile::tempdir()?;
     for address in addresses()? {
         std::fs::create_dir(mail.path().join(address))?;
     }
     let maildir = mail.path().to_str().context("no UTF-8")?;
-    let (pipeline, copies) = filed(To::Maildir(addresses()?), &[("MAILDIR", maildir)]).await?;
+    let (pipeline, copies) = filed(MailSystem::Maildir(addresses()?), &[("MAILDIR", maildir)]).await?;
     all_there(&pipeline, &copies).await?;
 
     let [(gone, gone_copies), (owner, _)] = two(&copies)?;
@@ -102,12 +104,12 @@ async fn a_deleted_copy_is_told_and_not_filed_again_and_a_mailbox_that_is_gone_i
 }
 
 #[tokio::test]
-async fn graph_is_only_asked_and_what_it_does_not_say_is_not_known() -> anyhow::Result<()> {
+async fn deep_check_only_reads_graph_and_reports_unchecked_copies() -> anyhow::Result<()> {
     let graph = GraphFake::start().await?;
     for address in addresses()? {
         graph.add(User::new(&address));
     }
-    let (pipeline, copies) = filed(To::Graph(&graph), &[]).await?;
+    let (pipeline, copies) = filed(MailSystem::Graph(&graph), &[]).await?;
     graph.forget_requests();
     all_there(&pipeline, &copies).await?;
     let looks = [Kind::Token, Kind::UserByName, Kind::UserSearch, Kind::FolderSearch, Kind::MessageSearch];
@@ -136,10 +138,10 @@ async fn graph_is_only_asked_and_what_it_does_not_say_is_not_known() -> anyhow::
 }
 
 #[tokio::test]
-async fn a_mail_server_is_asked_by_the_same_settings_and_may_be_away() -> anyhow::Result<()> {
+async fn deep_check_reports_unchecked_copies_when_imap_is_down() -> anyhow::Result<()> {
     let users = addresses()?;
     let mut server = Dovecot::start(&Options { users: users.clone(), tls: true, ..Options::default() })?;
-    let (pipeline, copies) = filed(To::Imap(&server, &users[0]), &[]).await?;
+    let (pipeline, copies) = filed(MailSystem::Imap(&server, &users[0]), &[]).await?;
     all_there(&pipeline, &copies).await?;
 
     let [(owner, owned), _] = two(&copies)?;
@@ -159,8 +161,8 @@ async fn a_mail_server_is_asked_by_the_same_settings_and_may_be_away() -> anyhow
 }
 
 #[tokio::test]
-async fn who_may_not_know_the_mail_system_still_proves_the_stored_messages() -> anyhow::Result<()> {
-    let (pipeline, copies) = filed(To::Maildir(addresses()?), &[]).await?;
+async fn deep_check_verifies_messages_without_mailbox_access() -> anyhow::Result<()> {
+    let (pipeline, copies) = filed(MailSystem::Maildir(addresses()?), &[]).await?;
     let (code, told, _) =
         crate::reconcile::command_without(&pipeline, Some("MAILBOX"), &["--deep", "--settled", "--json"]).await?;
     let told: Value = serde_json::from_str(&told)?;

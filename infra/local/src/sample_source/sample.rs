@@ -1,4 +1,4 @@
-//! What the sample archive has: a made-up bank's day, or any number of short messages.
+//! Items of the sample source: one day of a fictional bank, or any number of short messages.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 const ITEMS: &str = include_str!("../../sample/items.json");
 
-/// The files that `items.json` names as `media`.
+/// Files that `items.json` refers to as `media`.
 const MEDIA: [(&str, &[u8]); 10] = [
     ("chart.png", include_bytes!("../../sample/media/chart.png")),
     ("code.jpg", include_bytes!("../../sample/media/code.jpg")),
@@ -24,34 +24,34 @@ const MEDIA: [(&str, &[u8]); 10] = [
     ("voice.ogg", include_bytes!("../../sample/media/voice.ogg")),
 ];
 
-/// The customer's mapping file that goes with the sample: `config/user-map.csv`.
+/// Returns the user map of the sample (`config/user-map.csv`).
 pub fn user_map() -> &'static str {
     include_str!("../../sample/user-map.csv")
 }
 
-/// The mailboxes that exist in the sample's bank.
+/// Returns the mailboxes that exist in the sample.
 ///
 /// # Errors
-/// When a line of the sample's file is no address.
+/// If a line of the sample's file is not an address.
 pub fn mailboxes() -> Result<Vec<MailboxAddress>, SampleError> {
     include_str!("../../sample/mailboxes.txt")
         .lines()
-        .map(|line| line.parse().map_err(|_| SampleError("a line of mailboxes.txt is no address".to_owned())))
+        .map(|line| line.parse().map_err(|_| SampleError("mailboxes.txt: invalid address".to_owned())))
         .collect()
 }
 
-/// The sample's own files contradict themselves.
+/// The sample's files are invalid or inconsistent.
 #[derive(Debug, thiserror::Error)]
-#[error("the sample is not usable: {0}")]
+#[error("invalid sample: {0}")]
 pub struct SampleError(String);
 
-/// What an archive has.
+/// The items of a source.
 pub struct Sample(Kind);
 
 enum Kind {
-    /// By archived time.
-    Told { entries: Vec<Entry>, by_id: HashMap<String, usize> },
-    /// Made when asked for.
+    /// Sorted by archived time.
+    Listed { entries: Vec<Entry>, by_id: HashMap<String, usize> },
+    /// Generated when requested.
     Many { count: usize, first: Timestamp },
 }
 
@@ -59,21 +59,21 @@ struct Entry {
     archived_time: Timestamp,
     id: String,
     stored: Stored,
-    fate: Fate,
+    expected_result: ExpectedResult,
 }
 
-/// What the archive answers for an item.
+/// The source's response for an item and its attachments.
 #[derive(Clone)]
 pub(super) struct Stored {
-    pub(super) answer: Answer,
+    pub(super) response: ItemResponse,
     /// By attachment id.
     pub(super) files: HashMap<String, File>,
 }
 
 #[derive(Clone)]
-pub(super) enum Answer {
+pub(super) enum ItemResponse {
     Item(Value),
-    /// 404, although it is listed.
+    /// 404, although the item is listed.
     Missing,
     /// 410.
     Erased,
@@ -83,34 +83,33 @@ pub(super) enum Answer {
 pub(super) enum File {
     Bytes {
         bytes: Bytes,
-        lengthless: bool,
+        chunked: bool,
     },
     Generated {
         size: u64,
-        lengthless: bool,
+        chunked: bool,
     },
     /// 410.
     Erased,
 }
 
-/// What has to become of an item.
+/// The result that a run must have for an item.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
-pub enum Fate {
-    /// It is a dead letter.
+pub enum ExpectedResult {
     DeadLetter(Reason),
-    /// A copy is in each of these mailboxes.
+    /// One copy in each of these mailboxes.
     Filed(Vec<MailboxAddress>),
 }
 
-/// What has to become of a sample.
+/// The result that a run must have for a sample.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
-    /// How many items a window that holds all of it lists.
+    /// Number of items in a window that contains the whole sample.
     pub listed: usize,
-    /// How many copies are in each mailbox; one that has none is not in it.
+    /// Copies per mailbox; mailboxes without a copy are left out.
     pub filed: BTreeMap<MailboxAddress, usize>,
-    /// How many dead letters there are of each reason.
+    /// Dead letters per reason.
     pub dead_letters: BTreeMap<Reason, usize>,
 }
 
@@ -122,66 +121,65 @@ struct Written {
 
 #[derive(Deserialize)]
 struct WrittenEntry {
-    /// By hand, from the mapping rules: the mailboxes, or the dead letter's reason.
-    expect: Fate,
-    /// In the place of the item: 404 or 410.
+    /// The mailboxes, or the dead letter's reason. Derived by hand from the mapping rules.
+    expect: ExpectedResult,
+    /// HTTP status instead of the item: 404 or 410.
     answer: Option<u16>,
     item: Map<String, Value>,
 }
 
 impl Sample {
-    /// A made-up bank's day, the 24 hours before `now`: every kind of item, three scripts, and what goes wrong.
+    /// Creates the sample day, the 24 hours before `now`: every kind of item, three scripts, and failing items.
     ///
     /// # Errors
-    /// When the sample's files contradict themselves, which a test rules out.
+    /// If the sample's files are inconsistent, which a test rules out.
     pub fn day(now: Timestamp) -> Result<Self, SampleError> {
         Self::written(ITEMS, now)
     }
 
-    /// The same from another text in the form of the sample's `items.json`.
+    /// Creates a sample from a text in the format of the sample's `items.json`.
     ///
     /// # Errors
-    /// When the text is none, or contradicts itself.
+    /// If the text is invalid or inconsistent.
     pub fn written(items: &str, now: Timestamp) -> Result<Self, SampleError> {
-        let unusable = |error: serde_json::Error| SampleError(format!("items.json: {error}"));
-        let written: Written = serde_json::from_str(items).map_err(unusable)?;
+        let invalid = |error: serde_json::Error| SampleError(format!("items.json: {error}"));
+        let written: Written = serde_json::from_str(items).map_err(invalid)?;
         let mut entries: Vec<Entry> =
-            written.items.into_iter().map(|entry| entry.told(&written.people, now)).collect::<Result<_, _>>()?;
+            written.items.into_iter().map(|entry| entry.resolve(&written.people, now)).collect::<Result<_, _>>()?;
         entries.sort_by_key(|entry| entry.archived_time);
         let by_id: HashMap<String, usize> =
             entries.iter().enumerate().map(|(index, entry)| (entry.id.clone(), index)).collect();
         if by_id.len() != entries.len() {
-            return Err(SampleError("an id stands twice in items.json".to_owned()));
+            return Err(SampleError("items.json: duplicate id".to_owned()));
         }
-        Ok(Self(Kind::Told { entries, by_id }))
+        Ok(Self(Kind::Listed { entries, by_id }))
     }
 
-    /// This many short messages in the day before `now`, each for one mailbox. They are made when they are asked for,
-    /// so that a hundred thousand cost no memory.
+    /// Creates short messages in the day before `now`, each for one mailbox. They are generated when requested, so that
+    /// a hundred thousand need no memory.
     pub fn many(count: usize, now: Timestamp) -> Self {
         Self(Kind::Many { count, first: now - SignedDuration::from_hours(23) })
     }
 
-    /// How many items a window that holds all of it lists.
+    /// Number of items in a window that contains the whole sample.
     pub fn len(&self) -> usize {
         match &self.0 {
-            Kind::Told { entries, .. } => entries.len(),
+            Kind::Listed { entries, .. } => entries.len(),
             Kind::Many { count, .. } => *count,
         }
     }
 
-    /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// What has to become of it when the mailboxes are [`mailboxes`] and the mapping is [`user_map`].
+    /// Returns the expected result for the mailboxes of [`mailboxes`] and the mapping of [`user_map`].
     pub fn expected(&self) -> Expected {
         let mut expected = Expected { listed: self.len(), filed: BTreeMap::new(), dead_letters: BTreeMap::new() };
         for index in 0..self.len() {
-            match self.fate(index) {
-                Fate::DeadLetter(reason) => *expected.dead_letters.entry(reason).or_default() += 1,
-                Fate::Filed(mailboxes) => {
+            match self.expected_result(index) {
+                ExpectedResult::DeadLetter(reason) => *expected.dead_letters.entry(reason).or_default() += 1,
+                ExpectedResult::Filed(mailboxes) => {
                     for mailbox in mailboxes {
                         *expected.filed.entry(mailbox).or_default() += 1;
                     }
@@ -191,40 +189,42 @@ impl Sample {
         expected
     }
 
-    /// What has to become of each item, oldest first.
-    pub fn fates(&self) -> impl Iterator<Item = (ItemId, Fate)> {
-        (0..self.len()).filter_map(|index| Some((self.listed(index).0.parse().ok()?, self.fate(index))))
+    /// Returns the expected result of each item, oldest first.
+    pub fn expected_results(&self) -> impl Iterator<Item = (ItemId, ExpectedResult)> {
+        (0..self.len()).filter_map(|index| Some((self.listed(index).0.parse().ok()?, self.expected_result(index))))
     }
 
-    fn fate(&self, index: usize) -> Fate {
+    fn expected_result(&self, index: usize) -> ExpectedResult {
         match &self.0 {
-            Kind::Told { entries, .. } => entries[index].fate.clone(),
-            Kind::Many { .. } => Fate::Filed(COLLEAGUES[index % COLLEAGUES.len()].2.parse().into_iter().collect()),
+            Kind::Listed { entries, .. } => entries[index].expected_result.clone(),
+            Kind::Many { .. } => {
+                ExpectedResult::Filed(COLLEAGUES[index % COLLEAGUES.len()].2.parse().into_iter().collect())
+            }
         }
     }
 
-    /// The items themselves, as the archive has them; those that it only lists are left out.
+    /// Returns the items that the source can return; items that are only listed are left out.
     pub fn items(&self) -> impl Iterator<Item = Value> {
-        (0..self.len()).filter_map(|index| match self.find(&self.listed(index).0)?.answer {
-            Answer::Item(item) => Some(item),
-            Answer::Missing | Answer::Erased => None,
+        (0..self.len()).filter_map(|index| match self.find(&self.listed(index).0)?.response {
+            ItemResponse::Item(item) => Some(item),
+            ItemResponse::Missing | ItemResponse::Erased => None,
         })
     }
 
-    /// The index of the first item that was archived at or after a time.
+    /// Returns the index of the first item archived at or after a time.
     pub(super) fn first_since(&self, time: Timestamp) -> usize {
-        let (mut from, mut to) = (0, self.len());
-        while from < to {
-            let middle = from + (to - from) / 2;
-            if self.listed(middle).1 < time { from = middle + 1 } else { to = middle }
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.listed(middle).1 < time { low = middle + 1 } else { high = middle }
         }
-        from
+        low
     }
 
-    /// The id and archived time of an item that is there.
+    /// Returns the id and archived time of the item at an index.
     pub(super) fn listed(&self, index: usize) -> (String, Timestamp) {
         match &self.0 {
-            Kind::Told { entries, .. } => (entries[index].id.clone(), entries[index].archived_time),
+            Kind::Listed { entries, .. } => (entries[index].id.clone(), entries[index].archived_time),
             Kind::Many { count, first } => {
                 let share = SignedDuration::from_hours(22).as_millis() * index as i128 / (*count).max(1) as i128;
                 let offset = SignedDuration::from_millis(i64::try_from(share).unwrap_or_default());
@@ -237,18 +237,20 @@ impl Sample {
 
     pub(super) fn find(&self, id: &str) -> Option<Stored> {
         match &self.0 {
-            Kind::Told { entries, by_id } => by_id.get(id).map(|index| entries[*index].stored.clone()),
+            Kind::Listed { entries, by_id } => by_id.get(id).map(|index| entries[*index].stored.clone()),
             Kind::Many { count, .. } => {
                 let index = id.strip_prefix("MANY/")?.parse().ok().filter(|index| index < count)?;
                 let (listed, archived_time) = self.listed(index);
-                (listed == id)
-                    .then(|| Stored { answer: Answer::Item(short(index, id, archived_time)), files: HashMap::new() })
+                (listed == id).then(|| Stored {
+                    response: ItemResponse::Item(short(index, id, archived_time)),
+                    files: HashMap::new(),
+                })
             }
         }
     }
 }
 
-/// Who writes the many: all of them registered with their address.
+/// Senders of the generated messages, all registered with their address.
 const COLLEAGUES: [(&str, &str, &str); 4] = [
     ("Oliver Marsh", "+447700900101", "oliver.marsh@example.com"),
     ("Mette Holm", "+447700900102", "mette.holm@example.com"),
@@ -269,54 +271,53 @@ fn short(index: usize, id: &str, archived_time: Timestamp) -> Value {
 }
 
 impl WrittenEntry {
-    fn told(mut self, people: &HashMap<String, Value>, now: Timestamp) -> Result<Entry, SampleError> {
+    fn resolve(mut self, people: &HashMap<String, Value>, now: Timestamp) -> Result<Entry, SampleError> {
         let mut files = HashMap::new();
         for attachment in self.item.get_mut("attachments").and_then(Value::as_array_mut).into_iter().flatten() {
-            file(attachment, &mut files)?;
+            attachment_file(attachment, &mut files)?;
         }
         let mut item = Value::Object(self.item);
-        resolve(&mut item, people, now)?;
+        resolve_references(&mut item, people, now)?;
         let text = |name: &str| item.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let (id, archived_time) = (text("id"), text("archivedTime"));
         let archived_time =
-            archived_time.parse().map_err(|_| SampleError(format!("{id} has no archivedTime before now")))?;
-        let answer = match self.answer {
-            None => Answer::Item(item),
-            Some(410) => Answer::Erased,
-            Some(_) => Answer::Missing,
+            archived_time.parse().map_err(|_| SampleError(format!("items.json: {id} has no valid archivedTime")))?;
+        let response = match self.answer {
+            None => ItemResponse::Item(item),
+            Some(410) => ItemResponse::Erased,
+            Some(_) => ItemResponse::Missing,
         };
-        Ok(Entry { archived_time, id, stored: Stored { answer, files }, fate: self.expect })
+        Ok(Entry { archived_time, id, stored: Stored { response, files }, expected_result: self.expect })
     }
 }
 
-/// Takes the members that are ours off an attachment, and adds the contract's that follow from the bytes.
-fn file(attachment: &mut Value, files: &mut HashMap<String, File>) -> Result<(), SampleError> {
-    let unusable = || SampleError("an attachment in items.json has no id or no known media".to_owned());
-    let attachment = attachment.as_object_mut().ok_or_else(unusable)?;
-    let id = attachment.get("id").and_then(Value::as_str).ok_or_else(unusable)?.to_owned();
-    let lengthless = attachment.remove("chunked").is_some();
-    let media = attachment.remove("media").ok_or_else(unusable)?;
+/// Removes the sample's own members from an attachment and adds the size and digest of the contract.
+fn attachment_file(attachment: &mut Value, files: &mut HashMap<String, File>) -> Result<(), SampleError> {
+    let invalid = || SampleError("items.json: an attachment has no id or an unknown media".to_owned());
+    let attachment = attachment.as_object_mut().ok_or_else(invalid)?;
+    let id = attachment.get("id").and_then(Value::as_str).ok_or_else(invalid)?.to_owned();
+    let chunked = attachment.remove("chunked").is_some();
+    let media = attachment.remove("media").ok_or_else(invalid)?;
     match (media.as_str(), media.get("bytes").and_then(Value::as_u64)) {
         (Some("missing"), _) => {}
         (Some("erased"), _) => _ = files.insert(id, File::Erased),
         (Some(name), _) => {
-            let (_, bytes) = *MEDIA.iter().find(|(known, _)| *known == name).ok_or_else(unusable)?;
+            let (_, bytes) = *MEDIA.iter().find(|(media_name, _)| *media_name == name).ok_or_else(invalid)?;
             attachment.entry("size").or_insert(bytes.len().into());
             attachment.entry("sha256").or_insert(Sha256::of(bytes).to_string().into());
-            files.insert(id, File::Bytes { bytes: Bytes::from_static(bytes), lengthless });
+            files.insert(id, File::Bytes { bytes: Bytes::from_static(bytes), chunked });
         }
         (None, Some(size)) => {
             attachment.entry("size").or_insert(size.into());
-            files.insert(id, File::Generated { size, lengthless });
+            files.insert(id, File::Generated { size, chunked });
         }
-        (None, None) => return Err(unusable()),
+        (None, None) => return Err(invalid()),
     }
     Ok(())
 }
 
-/// `"@name"` in the place of a participant becomes the participant, `"-PT2H"` in the place of a time that long before
-/// now.
-fn resolve(value: &mut Value, people: &HashMap<String, Value>, now: Timestamp) -> Result<(), SampleError> {
+/// Replaces `"@name"` by the participant and `"-PT2H"` by the time that long before now.
+fn resolve_references(value: &mut Value, people: &HashMap<String, Value>, now: Timestamp) -> Result<(), SampleError> {
     let Value::Object(members) = value else { return Ok(()) };
     for (name, member) in members {
         match (name.as_str(), member) {
@@ -325,19 +326,20 @@ fn resolve(value: &mut Value, people: &HashMap<String, Value>, now: Timestamp) -
                 list.iter_mut().try_for_each(|member| person(member, people))?;
             }
             (name, Value::String(text)) if name.ends_with("Time") => {
-                let ago: SignedDuration =
-                    text.parse().map_err(|_| SampleError("a time in items.json is no duration".to_owned()))?;
+                let ago: SignedDuration = text
+                    .parse()
+                    .map_err(|_| SampleError("items.json: a time is not an ISO 8601 duration".to_owned()))?;
                 *text = format!("{:.3}", now + ago);
             }
-            (_, member) => resolve(member, people, now)?,
+            (_, member) => resolve_references(member, people, now)?,
         }
     }
     Ok(())
 }
 
 fn person(member: &mut Value, people: &HashMap<String, Value>) -> Result<(), SampleError> {
-    let known = member.as_str().and_then(|name| people.get(name.strip_prefix('@')?));
+    let found = member.as_str().and_then(|name| people.get(name.strip_prefix('@')?));
     *member =
-        known.ok_or_else(|| SampleError("items.json names somebody who is not in its people".to_owned()))?.clone();
+        found.ok_or_else(|| SampleError("items.json: a participant is missing from its people".to_owned()))?.clone();
     Ok(())
 }

@@ -1,6 +1,6 @@
-//! A function that does with each message what the message's body says. The tests drive it.
+//! A function that executes the command in each message's body, for the tests.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "what a function prints is what is tested")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the tests read the output")]
 
 use std::{process, time::Duration};
 
@@ -35,22 +35,22 @@ async fn main() -> Result<(), Error> {
 fn batch(event: SqsEvent) -> Result<SqsBatchResponse, Error> {
     let mut response = SqsBatchResponse::default();
     for message in event.records {
-        obey(&message, &mut response)?;
+        execute(&message, &mut response)?;
     }
     Ok(response)
 }
 
-fn obey(message: &SqsMessage, response: &mut SqsBatchResponse) -> Result<(), Error> {
+fn execute(message: &SqsMessage, response: &mut SqsBatchResponse) -> Result<(), Error> {
     let body = message.body.as_deref().unwrap_or_default();
     let first_time = message.attributes.get("ApproximateReceiveCount").is_some_and(|count| count == "1");
     let once = |body: &str| if first_time { body.to_owned() } else { "succeed".to_owned() };
-    let todo = body.strip_prefix("once ").map_or_else(|| body.to_owned(), once);
+    let command = body.strip_prefix("once ").map_or_else(|| body.to_owned(), once);
     println!("{body}");
-    match todo.as_str() {
+    match command.as_str() {
         "fail" => response.add_failure(message.message_id.clone().unwrap_or_default()),
-        "report a stranger" => response.add_failure("no-such-message".to_owned()),
-        "error" => return Err("asked to fail".into()),
-        "panic" => panic!("asked to panic"),
+        "report an unknown id" => response.add_failure("no-such-message".to_owned()),
+        "error" => return Err("commanded to fail".into()),
+        "panic" => panic!("commanded to panic"),
         "exit" => process::exit(7),
         "hang" => std::thread::sleep(Duration::from_secs(3_600)),
         _ => {}
@@ -58,7 +58,7 @@ fn obey(message: &SqsMessage, response: &mut SqsBatchResponse) -> Result<(), Err
     Ok(())
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test's program has no list of variables")]
+#[expect(clippy::disallowed_methods, reason = "a test program has no settings")]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }

@@ -14,7 +14,7 @@ use graph_fake::{GraphFake, User};
 use harness::{Pace, Pipeline};
 use jiff::{SignedDuration, Timestamp};
 use ledger::totals::Counters;
-use local::archive::{Fate, Sample};
+use local::sample_source::{ExpectedResult, Sample};
 use mail_parser::MessageParser;
 use model::{ItemId, RunId};
 use serde_json::{Value, json};
@@ -71,53 +71,62 @@ pub(crate) fn two() -> Vec<String> {
 
 /// Every id of the run has the end that it should have: an outcome that says so, and at least one letter exactly where
 /// a letter is due. Returns how many letters each item has.
-pub(crate) async fn settled(
+pub(crate) async fn assert_final_state(
     pipeline: &Pipeline,
     run: &RunId,
-    fates: &[(ItemId, Fate)],
+    expected_results: &[(ItemId, ExpectedResult)],
 ) -> anyhow::Result<BTreeMap<String, usize>> {
-    let tally = pipeline.tally(run).await?;
-    let Counters { available, items_in_flight, .. } = tally.counters;
-    ensure!(available == fates.len() as u64, "{available} are in the manifest, not {}", fates.len());
-    let letters = lettered(pipeline, fates).await?;
+    let totals = pipeline.totals(run).await?;
+    let Counters { available, items_in_flight, .. } = totals.counters;
+    ensure!(
+        available == expected_results.len() as u64,
+        "{available} are in the manifest, not {}",
+        expected_results.len()
+    );
+    let dead_letters = check_dead_letters(pipeline, expected_results).await?;
     ensure!(items_in_flight == 0, "{items_in_flight} items of the manifest have no end");
-    for (item, fate) in fates {
-        let failed = tally.failures.iter().find(|failed| failed.item == item.as_str());
-        match fate {
-            Fate::Filed(_) => ensure!(failed.is_none(), "{item}: {failed:?}"),
-            Fate::DeadLetter(reason) => {
+    for (item, expected_result) in expected_results {
+        let failed = totals.failures.iter().find(|failed| failed.item == item.as_str());
+        match expected_result {
+            ExpectedResult::Filed(_) => ensure!(failed.is_none(), "{item}: {failed:?}"),
+            ExpectedResult::DeadLetter(reason) => {
                 ensure!(failed.is_some_and(|failed| failed.reason == *reason), "{item}: {failed:?}");
             }
         }
     }
-    Ok(letters)
+    Ok(dead_letters)
 }
 
 /// There are letters, with their reasons, exactly where they are due. Returns how many each item has.
-pub(crate) async fn lettered(pipeline: &Pipeline, fates: &[(ItemId, Fate)]) -> anyhow::Result<BTreeMap<String, usize>> {
-    let mut letters = BTreeMap::new();
+pub(crate) async fn check_dead_letters(
+    pipeline: &Pipeline,
+    expected_results: &[(ItemId, ExpectedResult)],
+) -> anyhow::Result<BTreeMap<String, usize>> {
+    let mut dead_letters = BTreeMap::new();
     let mut reasons = BTreeMap::new();
-    for letter in pipeline.dead_letters().await? {
-        let item = letter.attributes.get("item").cloned().unwrap_or_default();
-        let reason = letter.attributes.get("reason").cloned();
+    for dead_letter in pipeline.dead_letters().await? {
+        let item = dead_letter.attributes.get("item").cloned().unwrap_or_default();
+        let reason = dead_letter.attributes.get("reason").cloned();
         ensure!(reason.is_some(), "SQS gave up on {item}");
-        *letters.entry(item.clone()).or_insert(0) += 1;
+        *dead_letters.entry(item.clone()).or_insert(0) += 1;
         reasons.insert(item, reason);
     }
-    for (item, fate) in fates {
-        let letter = reasons.get(item.as_str());
-        match fate {
-            Fate::Filed(_) => ensure!(letter.is_none(), "{item}: {letter:?}"),
-            Fate::DeadLetter(reason) => ensure!(letter == Some(&Some(reason.to_string())), "{item}: {letter:?}"),
+    for (item, expected_result) in expected_results {
+        let dead_letter = reasons.get(item.as_str());
+        match expected_result {
+            ExpectedResult::Filed(_) => ensure!(dead_letter.is_none(), "{item}: {dead_letter:?}"),
+            ExpectedResult::DeadLetter(reason) => {
+                ensure!(dead_letter == Some(&Some(reason.to_string())), "{item}: {dead_letter:?}")
+            }
         }
     }
-    Ok(letters)
+    Ok(dead_letters)
 }
 
-fn expected(fates: &[(ItemId, Fate)]) -> BTreeMap<String, usize> {
+fn expected(expected_results: &[(ItemId, ExpectedResult)]) -> BTreeMap<String, usize> {
     let mut expected = BTreeMap::new();
-    for (_, fate) in fates {
-        let Fate::Filed(mailboxes) = fate else { continue };
+    for (_, expected_result) in expected_results {
+        let ExpectedResult::Filed(mailboxes) = expected_result else { continue };
         for mailbox in mailboxes {
             *expected.entry(mailbox.to_string()).or_insert(0) += 1;
         }
@@ -126,9 +135,12 @@ fn expected(fates: &[(ItemId, Fate)]) -> BTreeMap<String, usize> {
 }
 
 /// Every mailbox has one copy of each item that is its own, and nothing else.
-pub(crate) fn one_copy_each(pipeline: &Pipeline, fates: &[(ItemId, Fate)]) -> anyhow::Result<()> {
+pub(crate) fn assert_one_copy_each(
+    pipeline: &Pipeline,
+    expected_results: &[(ItemId, ExpectedResult)],
+) -> anyhow::Result<()> {
     let copies = pipeline.copies()?;
-    ensure!(copies == expected(fates), "{copies:?} and not {:?}", expected(fates));
+    ensure!(copies == expected(expected_results), "{copies:?} and not {:?}", expected(expected_results));
     for address in copies.keys() {
         let mut ids = BTreeSet::new();
         for mail in pipeline.mail(address)?.values() {
@@ -141,8 +153,11 @@ pub(crate) fn one_copy_each(pipeline: &Pipeline, fates: &[(ItemId, Fate)]) -> an
 }
 
 /// The same in Microsoft 365, where nothing half done may be left in a hidden folder either.
-pub(crate) fn one_copy_each_in(graph: &GraphFake, fates: &[(ItemId, Fate)]) -> anyhow::Result<()> {
-    for (address, copies) in expected(fates) {
+pub(crate) fn assert_one_copy_each_in_graph(
+    graph: &GraphFake,
+    expected_results: &[(ItemId, ExpectedResult)],
+) -> anyhow::Result<()> {
+    for (address, copies) in expected(expected_results) {
         let messages = graph.messages(&address);
         let visible = messages.iter().filter(|message| message.visible).count();
         ensure!(visible == copies, "{address} has {visible} and not {copies}");
@@ -157,7 +172,7 @@ pub(crate) fn one_copy_each_in(graph: &GraphFake, fates: &[(ItemId, Fate)]) -> a
 
 /// `archiver reconcile`, over every run that there ever was. To be asked before the letters are looked at: those that
 /// somebody holds it cannot see.
-pub(crate) async fn nothing_is_missing(pipeline: &Pipeline) -> anyhow::Result<()> {
+pub(crate) async fn assert_nothing_missing(pipeline: &Pipeline) -> anyhow::Result<()> {
     let all = Scope { from: None, to: None, options: "", deep: None, queueing: SignedDuration::ZERO };
     let books = Reconciled::of(&Connection::to_machine(&pipeline.machine), all, |_, _| {}).await?;
     ensure!(books.missing.is_empty(), "missing: {:?}", books.missing);

@@ -8,7 +8,7 @@ use std::sync::{
 use anyhow::{Context, ensure};
 use aws::s3::{Condition, Put};
 use harness::{
-    From, Pace, Pipeline, To,
+    ItemSource, MailSystem, Pace, Pipeline,
     cutter::{Cut, Cutter},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -17,14 +17,14 @@ use model::{Cursor, ItemId, Outcome, RunId, Sha256, keys};
 use serde_json::json;
 
 use crate::{
-    accounts::{self, ADA, BOB, filed},
     cuts::through,
+    expectations::{self, ADA, BOB, filed},
 };
 
 #[tokio::test]
-async fn the_first_rendering_is_the_evidence_and_stays() -> anyhow::Result<()> {
-    let sample = accounts::sample(&[filed("item/1")])?;
-    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(accounts::two()), &[]).await?;
+async fn first_rendering_is_kept_as_evidence() -> anyhow::Result<()> {
+    let sample = expectations::sample(&[filed("item/1")])?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(expectations::two()), &[]).await?;
     let id: ItemId = "item/1".parse()?;
     let key = keys::mime(&id.key());
     // An earlier release rendered it, in words of its own.
@@ -50,9 +50,9 @@ async fn the_first_rendering_is_the_evidence_and_stays() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn the_cursor_never_goes_back_whoever_has_moved_it() -> anyhow::Result<()> {
-    let sample = accounts::sample(&[filed("item/1")])?;
-    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(accounts::two()), &[]).await?;
+async fn cursor_never_moves_backwards() -> anyhow::Result<()> {
+    let sample = expectations::sample(&[filed("item/1")])?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(expectations::two()), &[]).await?;
     // Later than where a run ends: 5 minutes ago.
     let ahead = Timestamp::now() - SignedDuration::from_mins(2);
     let cursor = json!({"v": 1, "archived_time": ahead, "run": "20260101T000000Z-daily-00000000"});
@@ -67,8 +67,8 @@ async fn the_cursor_never_goes_back_whoever_has_moved_it() -> anyhow::Result<()>
 }
 
 #[tokio::test]
-async fn nothing_is_queued_that_no_manifest_lists() -> anyhow::Result<()> {
-    let sample = accounts::sample(&[filed("item/1"), filed("item/2")])?;
+async fn id_is_queued_only_after_its_manifest_is_written() -> anyhow::Result<()> {
+    let sample = expectations::sample(&[filed("item/1"), filed("item/2")])?;
     let down = Arc::new(AtomicBool::new(true));
     let judged = Arc::clone(&down);
     let cutter = Cutter::start(move |request| {
@@ -78,8 +78,8 @@ async fn nothing_is_queued_that_no_manifest_lists() -> anyhow::Result<()> {
         if manifest && judged.load(Ordering::SeqCst) { Cut::Before } else { Cut::Never }
     });
     let cutter = cutter.await?;
-    let to = To::Maildir(accounts::two());
-    let pipeline = through(&cutter, Pace::default(), From::Archive(sample), to).await?;
+    let to = MailSystem::Maildir(expectations::two());
+    let pipeline = through(&cutter, Pace::default(), ItemSource::Api(sample), to).await?;
     ensure!(pipeline.machine.fetch(&Pipeline::timer()).await.is_err(), "a run without a manifest is loud");
     let convert = &pipeline.machine.resources.convert;
     assert_eq!(depth(&pipeline.machine.cloud, convert).await?.total(), 0);

@@ -1,4 +1,4 @@
-//! The contract, as HTTP.
+//! HTTP handlers of the retrieval API.
 
 use std::{convert::Infallible, io, sync::Arc};
 
@@ -22,20 +22,19 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    State,
-    fault::{self, Asked, Fault},
-    lock,
-    sample::{Answer, File, Stored},
+    fault::{self, Fault, Requested},
+    sample::{File, ItemResponse, Stored},
+    state::{State, lock},
 };
 
-const CHUNK: usize = 16 << 10;
+const CHUNK_BYTES: usize = 16 << 10;
 
 pub(super) fn router(state: Arc<State>) -> Router {
     Router::new()
         .route("/api/v1/items", get(list))
         .route("/api/v1/items/{id}", get(item))
         .route("/api/v1/items/{id}/attachments/{attachment}", get(attachment))
-        .fallback(async || refusal(StatusCode::NOT_FOUND, "no_such_path"))
+        .fallback(async || error_response(StatusCode::NOT_FOUND, "no_such_path"))
         .layer(from_fn_with_state(state.clone(), authenticate))
         .with_state(state)
 }
@@ -54,7 +53,7 @@ async fn authenticate(Shared(state): Shared<Arc<State>>, request: Request, next:
         return next.run(request).await;
     }
     lock(&state.requests).refused += 1;
-    let mut response = refusal(StatusCode::UNAUTHORIZED, "credentials");
+    let mut response = error_response(StatusCode::UNAUTHORIZED, "credentials");
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"archive\""));
     response
 }
@@ -73,8 +72,8 @@ async fn list(
     window: Result<Query<Window>, axum::extract::rejection::QueryRejection>,
 ) -> Response {
     lock(&state.requests).lists += 1;
-    answer(&state, Asked::List, || {
-        let Ok(Query(window)) = window else { return refusal(StatusCode::BAD_REQUEST, "query") };
+    respond(&state, Requested::List, || {
+        let Ok(Query(window)) = window else { return error_response(StatusCode::BAD_REQUEST, "query") };
         page(&state, &window)
     })
     .await
@@ -86,16 +85,16 @@ fn page(state: &State, window: &Window) -> Response {
         || !(1..=1000).contains(&limit)
         || window.network.as_deref().is_some_and(|network| network != "whatsapp")
     {
-        return refusal(StatusCode::BAD_REQUEST, "query");
+        return error_response(StatusCode::BAD_REQUEST, "query");
     }
     let sample = &state.sample;
     let (first, end) = (sample.first_since(window.from), sample.first_since(window.to));
-    // A cursor belongs to its window: the contract has the other parameters stay the same.
+    // The contract requires the other parameters to stay the same, so a cursor is valid for its window only.
     let parameters = format!("{}/{}/{limit}", window.from, window.to);
     let start = match window.cursor.as_deref().map(|cursor| position(cursor, &parameters)) {
         None => first,
         Some(Some(position)) if (first..=end).contains(&position) => position,
-        Some(_) => return refusal(StatusCode::BAD_REQUEST, "cursor"),
+        Some(_) => return error_response(StatusCode::BAD_REQUEST, "cursor"),
     };
     let stop = end.min(start + usize::from(limit));
     let items: Vec<Value> = (start..stop)
@@ -110,16 +109,18 @@ fn page(state: &State, window: &Window) -> Response {
 
 fn position(cursor: &str, parameters: &str) -> Option<usize> {
     let cursor = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
-    let (position, of) = cursor.split_once('@')?;
-    if of == parameters { position.parse().ok() } else { None }
+    let (position, cursor_parameters) = cursor.split_once('@')?;
+    if cursor_parameters == parameters { position.parse().ok() } else { None }
 }
 
 async fn item(Shared(state): Shared<Arc<State>>, Path(id): Path<String>) -> Response {
     lock(&state.requests).items += 1;
-    answer(&state, Asked::Item(&id), || match state.sample.find(&id) {
-        Some(Stored { answer: Answer::Item(item), .. }) => axum::Json(item).into_response(),
-        Some(Stored { answer: Answer::Erased, .. }) => refusal(StatusCode::GONE, "erased"),
-        Some(Stored { answer: Answer::Missing, .. }) | None => refusal(StatusCode::NOT_FOUND, "no_such_item"),
+    respond(&state, Requested::Item(&id), || match state.sample.find(&id) {
+        Some(Stored { response: ItemResponse::Item(item), .. }) => axum::Json(item).into_response(),
+        Some(Stored { response: ItemResponse::Erased, .. }) => error_response(StatusCode::GONE, "erased"),
+        Some(Stored { response: ItemResponse::Missing, .. }) | None => {
+            error_response(StatusCode::NOT_FOUND, "no_such_item")
+        }
     })
     .await
 }
@@ -130,28 +131,28 @@ async fn attachment(
     headers: HeaderMap,
 ) -> Response {
     lock(&state.requests).attachments += 1;
-    answer(&state, Asked::Attachment(&id), || {
+    respond(&state, Requested::Attachment(&id), || {
         let file = state.sample.find(&id).and_then(|mut stored| stored.files.remove(&attachment));
         match file {
-            Some(File::Bytes { bytes, lengthless }) => bytes_of(&headers, bytes, lengthless),
-            Some(File::Generated { size, lengthless }) => {
-                let mut response = stream_of(size).into_response();
-                if !lengthless {
+            Some(File::Bytes { bytes, chunked }) => bytes_response(&headers, bytes, chunked),
+            Some(File::Generated { size, chunked }) => {
+                let mut response = generated_body(size).into_response();
+                if !chunked {
                     response.headers_mut().insert(header::CONTENT_LENGTH, size.into());
                 }
                 response
             }
-            Some(File::Erased) => refusal(StatusCode::GONE, "erased"),
-            None => refusal(StatusCode::NOT_FOUND, "no_such_attachment"),
+            Some(File::Erased) => error_response(StatusCode::GONE, "erased"),
+            None => error_response(StatusCode::NOT_FOUND, "no_such_attachment"),
         }
     })
     .await
 }
 
-fn bytes_of(headers: &HeaderMap, bytes: Bytes, lengthless: bool) -> Response {
+fn bytes_response(headers: &HeaderMap, bytes: Bytes, chunked: bool) -> Response {
     let whole = bytes.len();
-    let mut response = match headers.get(header::RANGE).map(|range| part(range, whole)) {
-        None if lengthless => Body::from_stream(stream::iter([Ok::<_, Infallible>(bytes)])).into_response(),
+    let mut response = match headers.get(header::RANGE).map(|range| parse_range(range, whole)) {
+        None if chunked => Body::from_stream(stream::iter([Ok::<_, Infallible>(bytes)])).into_response(),
         None => bytes.into_response(),
         Some(Some((from, to))) => {
             let mut response = (StatusCode::PARTIAL_CONTENT, bytes.slice(from..=to)).into_response();
@@ -160,14 +161,14 @@ fn bytes_of(headers: &HeaderMap, bytes: Bytes, lengthless: bool) -> Response {
             }
             response
         }
-        Some(None) => return refusal(StatusCode::RANGE_NOT_SATISFIABLE, "range"),
+        Some(None) => return error_response(StatusCode::RANGE_NOT_SATISFIABLE, "range"),
     };
     response.headers_mut().insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     response
 }
 
 /// One range, `bytes=from-` or `bytes=from-to`, both inclusive.
-fn part(range: &HeaderValue, whole: usize) -> Option<(usize, usize)> {
+fn parse_range(range: &HeaderValue, whole: usize) -> Option<(usize, usize)> {
     let (from, to) = range.to_str().ok()?.strip_prefix("bytes=")?.split_once('-')?;
     let from: usize = from.parse().ok()?;
     let to = if to.is_empty() { usize::MAX } else { to.parse().ok()? };
@@ -175,29 +176,29 @@ fn part(range: &HeaderValue, whole: usize) -> Option<(usize, usize)> {
     (from <= to).then_some((from, to))
 }
 
-/// The bytes of a file that is made as it is sent, so that a video costs no memory: chunks that begin with their number.
+/// Generates a file's bytes while it is sent, so that a video needs no memory. Each chunk begins with its number.
 pub fn generated(size: u64) -> impl Iterator<Item = Bytes> + Send + 'static {
-    (0..size.div_ceil(CHUNK as u64)).map(move |number| {
-        let mut chunk = vec![0; CHUNK];
+    (0..size.div_ceil(CHUNK_BYTES as u64)).map(move |number| {
+        let mut chunk = vec![0; CHUNK_BYTES];
         chunk[..8].copy_from_slice(&number.to_be_bytes());
-        let left = size - number * CHUNK as u64;
-        chunk.truncate(usize::try_from(left).unwrap_or(CHUNK).min(CHUNK));
+        let left = size - number * CHUNK_BYTES as u64;
+        chunk.truncate(usize::try_from(left).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES));
         chunk.into()
     })
 }
 
-fn stream_of(size: u64) -> Body {
+fn generated_body(size: u64) -> Body {
     Body::from_stream(stream::iter(generated(size).map(Ok::<_, Infallible>)))
 }
 
-/// The contract's answer, or what a rule makes of it.
-async fn answer(state: &State, asked: Asked<'_>, right: impl FnOnce() -> Response) -> Response {
-    let fault = fault::take(&mut lock(&state.rules), asked);
+/// Sends the response of the contract, or the injected fault instead.
+async fn respond(state: &State, requested: Requested<'_>, normal: impl FnOnce() -> Response) -> Response {
+    let fault = fault::take(&mut lock(&state.rules), requested);
     match fault {
-        None => right(),
+        None => normal(),
         Some(Fault::Status { status, retry_after }) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            let mut response = refusal(status, "as_told");
+            let mut response = error_response(status, "injected_fault");
             if let Some(value) = retry_after.and_then(|value| HeaderValue::from_str(&value).ok()) {
                 response.headers_mut().insert(header::RETRY_AFTER, value);
             }
@@ -205,26 +206,26 @@ async fn answer(state: &State, asked: Asked<'_>, right: impl FnOnce() -> Respons
         }
         Some(Fault::Stall) => {
             let mut released = state.released.subscribe();
-            // Counted for as long as it is held, also when the client hangs up.
-            let _held = Held::new(state);
-            // The sender lives as long as the archive.
+            // Counted for as long as it is held, also if the client disconnects.
+            let _stalled = StalledRequest::new(state);
+            // The sender lives as long as the server.
             released.changed().await.ok();
-            right()
+            normal()
         }
-        Some(Fault::Break) => with_body(right(), |body| {
+        Some(Fault::Break) => with_body(normal(), |body| {
             let start = body
                 .into_data_stream()
                 .take(1)
                 .map(|chunk| chunk.map(|chunk| chunk.slice(..chunk.len() / 2)).map_err(io::Error::other));
-            Body::from_stream(start.chain(stream::iter([Err(io::Error::other("broken as told"))])))
+            Body::from_stream(start.chain(stream::iter([Err(io::Error::other("injected connection failure"))])))
         }),
         Some(Fault::Length(length)) => {
-            let mut response = with_body(right(), |body| Body::from_stream(body.into_data_stream()));
+            let mut response = with_body(normal(), |body| Body::from_stream(body.into_data_stream()));
             response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
             response
         }
-        Some(Fault::Endless) => with_body(right(), |_| stream_of(u64::MAX)),
-        Some(Fault::Slow(pause)) => with_body(right(), |body| {
+        Some(Fault::Endless) => with_body(normal(), |_| generated_body(u64::MAX)),
+        Some(Fault::Slow(pause)) => with_body(normal(), |body| {
             let pieces = body.into_data_stream().flat_map(|chunk| {
                 let pieces: Vec<Result<Bytes, axum::Error>> = match chunk {
                     Ok(chunk) => (0..chunk.len())
@@ -243,29 +244,29 @@ async fn answer(state: &State, asked: Asked<'_>, right: impl FnOnce() -> Respons
     }
 }
 
-/// Another body under the same head, of unknown length.
+/// Replaces the body and removes its declared length.
 fn with_body(response: Response, body: impl FnOnce(Body) -> Body) -> Response {
-    let (mut head, right) = response.into_parts();
+    let (mut head, original) = response.into_parts();
     head.headers.remove(header::CONTENT_LENGTH);
-    Response::from_parts(head, body(right))
+    Response::from_parts(head, body(original))
 }
 
-struct Held<'state>(&'state State);
+struct StalledRequest<'state>(&'state State);
 
-impl<'state> Held<'state> {
+impl<'state> StalledRequest<'state> {
     fn new(state: &'state State) -> Self {
         state.stalled.send_modify(|stalled| *stalled += 1);
         Self(state)
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for StalledRequest<'_> {
     fn drop(&mut self) {
         self.0.stalled.send_modify(|stalled| *stalled -= 1);
     }
 }
 
-fn refusal(status: StatusCode, code: &str) -> Response {
+fn error_response(status: StatusCode, code: &str) -> Response {
     let message = status.canonical_reason().unwrap_or("refused");
     (status, axum::Json(json!({"error": {"code": code, "message": message}}))).into_response()
 }

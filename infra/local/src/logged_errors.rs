@@ -1,4 +1,4 @@
-//! What the functions' logs call an operator for, while a run works.
+//! Errors in the functions' logs during a run.
 
 use std::{
     collections::BTreeSet,
@@ -9,10 +9,10 @@ use std::{
 
 use serde::Deserialize;
 
-/// Reads what functions append to their logs from now on.
-pub struct Failures {
+/// Reads the errors that functions append to their logs.
+pub struct LoggedErrors {
     logs: Vec<(PathBuf, u64)>,
-    said: BTreeSet<String>,
+    errors: BTreeSet<String>,
 }
 
 #[derive(Deserialize)]
@@ -24,20 +24,21 @@ struct Line {
     error: String,
 }
 
-impl Failures {
+impl LoggedErrors {
+    /// Ignores the lines that the logs contain already.
     pub fn from_now(logs: impl IntoIterator<Item = PathBuf>) -> Self {
         let end = |log: PathBuf| {
             let length = log.metadata().map(|metadata| metadata.len()).unwrap_or(0);
             (log, length)
         };
-        Self { logs: logs.into_iter().map(end).collect(), said: BTreeSet::new() }
+        Self { logs: logs.into_iter().map(end).collect(), errors: BTreeSet::new() }
     }
 
-    /// Everything that was logged as an error so far, each once.
+    /// Returns the distinct errors logged so far.
     pub fn read(&mut self) -> &BTreeSet<String> {
         for (log, read) in &mut self.logs {
             let Ok(mut file) = File::open(&*log) else { continue };
-            // The log was put aside and a new one begun.
+            // The log was rotated.
             if file.metadata().is_ok_and(|metadata| metadata.len() < *read) {
                 *read = 0;
             }
@@ -45,13 +46,13 @@ impl Failures {
             if file.seek(SeekFrom::Start(*read)).is_err() || file.read_to_string(&mut new).is_err() {
                 continue;
             }
-            // A line that is being written is read next time.
+            // An incomplete line is read next time.
             let whole = new.rfind('\n').map_or(0, |end| end + 1);
             *read += whole as u64;
             let lines = new[..whole].lines().filter_map(|line| serde_json::from_str::<Line>(line).ok());
             let errors = lines.filter(|line| line.level == "ERROR");
-            self.said.extend(errors.map(|line| if line.detail.is_empty() { line.error } else { line.detail }));
+            self.errors.extend(errors.map(|line| if line.detail.is_empty() { line.error } else { line.detail }));
         }
-        &self.said
+        &self.errors
     }
 }

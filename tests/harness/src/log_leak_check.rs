@@ -1,4 +1,4 @@
-//! What no log may say: every name, number, address, text and secret that a pipeline was given.
+//! Searches logs for personal data and secrets: every name, number, address, text and secret given to a pipeline.
 
 use std::{
     collections::BTreeSet,
@@ -8,8 +8,8 @@ use std::{
 use aho_corasick::AhoCorasick;
 use serde_json::Value;
 
-/// The members of an item that say who somebody is or what they said. Its id may name somebody, too.
-const THEIRS: [&str; 15] = [
+/// Members of an item that identify a person or contain what was written. The id may contain a name, too.
+const PERSONAL_MEMBERS: [&str; 15] = [
     "id",
     "messageId",
     "name",
@@ -27,19 +27,19 @@ const THEIRS: [&str; 15] = [
     "emoji",
 ];
 
-/// What headers are made of that carry secrets.
+/// Parts of headers that contain secrets.
 const CREDENTIALS: [&str; 3] = ["Basic ", "Bearer ", "Authorization"];
 
-/// Shorter words are found by chance.
-const SHORTEST: usize = 5;
+/// Shorter words occur by chance.
+const MIN_WORD_CHARS: usize = 5;
 
-/// Of a longer one the beginning is enough: a log may have cut it off, too.
-const LONGEST: usize = 100;
+/// Longer words are cut to this length, because a log may cut them, too.
+const MAX_WORD_CHARS: usize = 100;
 
-/// A cell of a user map with so many digits is a number.
-const NUMBER: usize = 7;
+/// A cell of a user map with this many digits is a phone number.
+const MIN_NUMBER_DIGITS: usize = 7;
 
-/// The words that were given so far.
+/// The words given so far.
 pub(crate) struct Confidential(Mutex<BTreeSet<String>>);
 
 impl Confidential {
@@ -47,10 +47,10 @@ impl Confidential {
         Self(Mutex::new(CREDENTIALS.map(str::to_owned).into()))
     }
 
-    /// A word as it is, as JSON writes it within a string, and a number without its sign and spaces.
+    /// Adds a word as it is and as JSON escapes it; a phone number also without sign and spaces.
     pub(crate) fn word(&self, word: &str) {
-        let word: String = word.chars().take(LONGEST).collect();
-        if word.chars().filter(|char| char.is_alphanumeric()).count() < SHORTEST {
+        let word: String = word.chars().take(MAX_WORD_CHARS).collect();
+        if word.chars().filter(|char| char.is_alphanumeric()).count() < MIN_WORD_CHARS {
             return;
         }
         let mut words = self.words();
@@ -61,7 +61,7 @@ impl Confidential {
         words.insert(word);
     }
 
-    /// What an item says, wherever in it.
+    /// Adds the content of an item.
     pub(crate) fn item(&self, item: &Value) {
         self.gather("", item);
     }
@@ -70,24 +70,24 @@ impl Confidential {
         match value {
             Value::Object(members) => members.iter().for_each(|(name, value)| self.gather(name, value)),
             Value::Array(list) => list.iter().for_each(|value| self.gather(name, value)),
-            Value::String(text) if THEIRS.contains(&name) => self.word(text),
+            Value::String(text) if PERSONAL_MEMBERS.contains(&name) => self.word(text),
             Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
 
-    /// A user map's numbers and addresses.
+    /// Adds the phone numbers and addresses of a user map.
     pub(crate) fn user_map(&self, csv: &str) {
-        let theirs = |cell: &&str| cell.contains('@') || is_number(cell);
-        csv.split([',', ';', '\n']).map(str::trim).filter(theirs).for_each(|cell| self.word(cell));
+        let is_personal = |cell: &&str| cell.contains('@') || is_number(cell);
+        csv.split([',', ';', '\n']).map(str::trim).filter(is_personal).for_each(|cell| self.word(cell));
     }
 
-    /// What stands behind the senders in a chat's export.
+    /// Adds the texts of an exported chat.
     pub(crate) fn chat(&self, text: &str) {
-        text.lines().filter_map(|line| line.rsplit_once(": ")).for_each(|(_, said)| self.word(said));
+        text.lines().filter_map(|line| line.rsplit_once(": ")).for_each(|(_, text)| self.word(text));
     }
 
-    /// A word that stands in one of the texts and should not, if there is one.
-    pub(crate) fn betrayed_by<'a>(&self, texts: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    /// Returns a confidential word that one of the texts contains.
+    pub(crate) fn find_leak<'a>(&self, texts: impl IntoIterator<Item = &'a str>) -> Option<String> {
         let words = self.words();
         let search = AhoCorasick::new(words.iter()).expect("words are short and not too many");
         let found = texts.into_iter().find_map(|text| search.find(text))?;
@@ -104,6 +104,6 @@ impl Confidential {
 }
 
 fn is_number(word: &str) -> bool {
-    let of_a_number = |char: char| char.is_ascii_digit() || matches!(char, '+' | ' ' | '-' | '(' | ')');
-    word.chars().all(of_a_number) && word.chars().filter(char::is_ascii_digit).count() >= NUMBER
+    let is_number_char = |char: char| char.is_ascii_digit() || matches!(char, '+' | ' ' | '-' | '(' | ')');
+    word.chars().all(is_number_char) && word.chars().filter(char::is_ascii_digit).count() >= MIN_NUMBER_DIGITS
 }

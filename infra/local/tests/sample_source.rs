@@ -6,7 +6,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use local::archive::{ArchiveCredentials, Fate, Fault, On, Rule, Sample, SampleArchive, mailboxes, user_map};
+use local::sample_source::{
+    ExpectedResult, Fault, On, Rule, Sample, SampleSource, SourceCredentials, mailboxes, user_map,
+};
 use model::{Captured, ItemId, Kind, Listed, Reason, Window};
 use secrecy::SecretString;
 use source::{ArchiverApi, Basic, Credentials, Limits, Source, SourceError};
@@ -20,8 +22,8 @@ impl Credentials for Password {
     }
 }
 
-fn credentials(password: &str) -> ArchiveCredentials {
-    ArchiveCredentials { username: "archiver".to_owned(), password: password.to_owned() }
+fn credentials(password: &str) -> SourceCredentials {
+    SourceCredentials { username: "archiver".to_owned(), password: password.to_owned() }
 }
 
 fn now() -> Timestamp {
@@ -32,14 +34,14 @@ fn window() -> Window {
     Window::daily(None, Window::OVERLAP, now()).unwrap()
 }
 
-async fn start(sample: Sample) -> (SampleArchive, ArchiverApi) {
-    let archive = SampleArchive::start(sample, credentials("one")).await.unwrap();
-    let api = client(&archive, Limits { page_items: 25, ..Limits::default() });
-    (archive, api)
+async fn start(sample: Sample) -> (SampleSource, ArchiverApi) {
+    let source = SampleSource::start(sample, credentials("one")).await.unwrap();
+    let api = client(&source, Limits { page_items: 25, ..Limits::default() });
+    (source, api)
 }
 
-fn client(archive: &SampleArchive, limits: Limits) -> ArchiverApi {
-    ArchiverApi::new(archive.url().parse().unwrap(), Arc::new(Password("one")), limits)
+fn client(source: &SampleSource, limits: Limits) -> ArchiverApi {
+    ArchiverApi::new(source.url().parse().unwrap(), Arc::new(Password("one")), limits)
 }
 
 async fn list_all(api: &ArchiverApi, window: &Window) -> Vec<Listed> {
@@ -71,11 +73,11 @@ async fn read(api: &ArchiverApi, id: &ItemId, limit: u64) -> Result<Captured, So
 }
 
 #[tokio::test]
-async fn the_day_is_listed_and_read_and_only_what_is_meant_to_fails() {
-    let (archive, api) = start(Sample::day(now()).unwrap()).await;
+async fn sample_day_is_readable_except_for_its_declared_failures() {
+    let (source, api) = start(Sample::day(now()).unwrap()).await;
     let listed = list_all(&api, &window()).await;
-    let fates: BTreeMap<ItemId, Fate> = archive.sample().fates().collect();
-    assert_eq!((listed.len(), fates.len()), (archive.sample().len(), archive.sample().len()));
+    let expected_results: BTreeMap<ItemId, ExpectedResult> = source.sample().expected_results().collect();
+    assert_eq!((listed.len(), expected_results.len()), (source.sample().len(), source.sample().len()));
     assert!(listed.len() >= 60, "{}", listed.len());
     assert!(listed.is_sorted_by_key(|listed| listed.archived_at().unwrap()), "oldest first");
 
@@ -95,9 +97,9 @@ async fn the_day_is_listed_and_read_and_only_what_is_meant_to_fails() {
             Err(SourceError::Mismatch) => Some(Reason::AttachmentMismatch),
             Err(other) => panic!("{id}: {other}"),
         };
-        match &fates[&id] {
-            Fate::DeadLetter(Reason::Unmapped) | Fate::Filed(_) => assert_eq!(reason, None, "{id}"),
-            Fate::DeadLetter(expected) => assert_eq!(reason, Some(*expected), "{id}"),
+        match &expected_results[&id] {
+            ExpectedResult::DeadLetter(Reason::Unmapped) | ExpectedResult::Filed(_) => assert_eq!(reason, None, "{id}"),
+            ExpectedResult::DeadLetter(expected) => assert_eq!(reason, Some(*expected), "{id}"),
         }
     }
     // The videos are too large and so were not read to the end.
@@ -111,8 +113,8 @@ async fn the_day_is_listed_and_read_and_only_what_is_meant_to_fails() {
 /// The rules of mapping, told once more and plainly: the file's address for the phone, else the participant's own, as
 /// far as there is such a mailbox.
 #[tokio::test]
-async fn what_is_expected_follows_from_the_mapping() {
-    let (archive, api) = start(Sample::day(now()).unwrap()).await;
+async fn expected_results_follow_from_the_mapping_rules() {
+    let (source, api) = start(Sample::day(now()).unwrap()).await;
     let mailboxes = mailboxes().unwrap();
     let digits = |phone: &str| {
         let digits: String = phone.chars().filter(char::is_ascii_digit).collect();
@@ -126,7 +128,7 @@ async fn what_is_expected_follows_from_the_mapping() {
         .filter(|cells| cells[2].is_empty())
         .map(|cells| (digits(cells[0]), cells[1].to_owned()))
         .collect();
-    for (id, fate) in archive.sample().fates() {
+    for (id, expected_result) in source.sample().expected_results() {
         let captured = match api.item(&id).await {
             Ok(captured) => captured,
             Err(_) => continue,
@@ -138,13 +140,13 @@ async fn what_is_expected_follows_from_the_mapping() {
             let mailbox = candidates.into_iter().flatten().filter_map(|address| address.parse().ok());
             filed.extend(mailbox.into_iter().find(|address| mailboxes.contains(address)));
         }
-        match fate {
-            Fate::Filed(expected) => assert_eq!(filed, expected, "{id}"),
-            Fate::DeadLetter(Reason::Unmapped) => assert!(filed.is_empty(), "{id}"),
-            Fate::DeadLetter(_) => assert!(!filed.is_empty(), "{id}"),
+        match expected_result {
+            ExpectedResult::Filed(expected) => assert_eq!(filed, expected, "{id}"),
+            ExpectedResult::DeadLetter(Reason::Unmapped) => assert!(filed.is_empty(), "{id}"),
+            ExpectedResult::DeadLetter(_) => assert!(!filed.is_empty(), "{id}"),
         }
     }
-    let expected = archive.sample().expected();
+    let expected = source.sample().expected();
     assert_eq!(expected.listed, 64);
     let filed: BTreeMap<&str, usize> =
         expected.filed.iter().map(|(address, copies)| (address.as_str(), *copies)).collect();
@@ -172,55 +174,55 @@ async fn what_is_expected_follows_from_the_mapping() {
 }
 
 #[tokio::test]
-async fn many_are_listed_in_pages_by_window_and_made_when_asked_for() {
-    let archive = SampleArchive::start(Sample::many(2_500, now()), credentials("one")).await.unwrap();
-    let api = client(&archive, Limits::default());
+async fn many_items_are_listed_in_pages_by_window() {
+    let source = SampleSource::start(Sample::many(2_500, now()), credentials("one")).await.unwrap();
+    let api = client(&source, Limits::default());
     let all = list_all(&api, &window()).await;
-    assert_eq!((all.len(), archive.requests().lists), (2_500, 3));
+    assert_eq!((all.len(), source.requests().lists), (2_500, 3));
     let at = |index: usize| all[index].archived_at().unwrap();
     let part = Window::between(at(100), at(200)).unwrap();
     assert_eq!(list_all(&api, &part).await, all[100..200], "from is inclusive, to is exclusive");
     let captured = api.item(&listed_id(&all[2_499])).await.unwrap();
     assert_eq!(captured.item.archived_time, at(2_499));
     assert!(matches!(api.item(&"MANY/2499".parse().unwrap()).await, Err(SourceError::NotFound)));
-    assert_eq!(archive.sample().expected().filed.values().sum::<usize>(), 2_500);
+    assert_eq!(source.sample().expected().filed.values().sum::<usize>(), 2_500);
     let other = Window::between(at(0), at(200) + SignedDuration::from_millis(1)).unwrap();
     let cursor = api.list(&window(), None).await.unwrap().next;
     assert!(api.list(&other, cursor.as_deref()).await.is_err(), "a cursor belongs to its window");
 }
 
 #[tokio::test]
-async fn it_fails_as_told_and_then_no_more() {
-    let (archive, api) = start(Sample::many(10, now())).await;
+async fn injected_faults_apply_until_they_are_cleared() {
+    let (source, api) = start(Sample::many(10, now())).await;
     let api = Arc::new(api);
     let id: ItemId = "MANY/0000001".parse().unwrap();
     let rule = |on: On, times: u64, fault: Fault| Rule { on, times, fault };
     let status = Fault::Status { status: 429, retry_after: Some("90".to_owned()) };
-    archive.misbehave(rule(On::Item(id.to_string()), 1, status));
+    source.inject_fault(rule(On::Item(id.to_string()), 1, status));
     let error = api.item(&id).await.err().unwrap();
     assert_eq!(error.retry_after(), Some(Duration::from_secs(90)));
     assert!(api.item(&id).await.is_ok());
 
     for fault in [Fault::Break, Fault::Length(1 << 20)] {
-        archive.misbehave(rule(On::Items, u64::MAX, fault.clone()));
+        source.inject_fault(rule(On::Items, u64::MAX, fault.clone()));
         assert!(matches!(api.item(&id).await, Err(SourceError::Unavailable { .. })), "{fault:?}");
-        archive.behave();
+        source.clear_faults();
     }
-    archive.misbehave(rule(On::Lists, 1, Fault::Endless));
+    source.inject_fault(rule(On::Lists, 1, Fault::Endless));
     assert!(matches!(api.list(&window(), None).await, Err(SourceError::MalformedPage(_))));
-    archive.misbehave(rule(On::Any, 1, Fault::Slow(Duration::from_millis(1))));
+    source.inject_fault(rule(On::Any, 1, Fault::Slow(Duration::from_millis(1))));
     assert_eq!(api.list(&window(), None).await.unwrap().items.len(), 10);
 
-    archive.misbehave(rule(On::Any, u64::MAX, Fault::Stall));
+    source.inject_fault(rule(On::Any, u64::MAX, Fault::Stall));
     let stalled = tokio::spawn({
         let (api, id) = (api.clone(), id.clone());
         async move { api.item(&id).await.is_ok() }
     });
-    archive.until_stalled(1).await;
-    archive.behave();
+    source.until_stalled(1).await;
+    source.clear_faults();
     assert!(stalled.await.unwrap());
 
-    archive.rotate(credentials("two"));
+    source.rotate(credentials("two"));
     assert!(matches!(api.item(&id).await, Err(SourceError::Setup { .. })));
-    assert_eq!(archive.requests().refused, 1);
+    assert_eq!(source.requests().refused, 1);
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// What a command came to.
-pub(crate) struct Watched {
+pub(crate) struct MeasuredCommand {
     pub(crate) output: Output,
     pub(crate) peak_kilobytes: u64,
     /// Of the processor, its own and the system's for it.
@@ -15,7 +15,7 @@ pub(crate) struct Watched {
 }
 
 /// Runs the command, and watches its memory until it ends.
-pub(crate) async fn watched(mut command: Command) -> anyhow::Result<Watched> {
+pub(crate) async fn watched(mut command: Command) -> anyhow::Result<MeasuredCommand> {
     command.stdin(Stdio::null()).stderr(Stdio::piped()).stdout(Stdio::piped());
     let began = Instant::now();
     let child = command.spawn()?;
@@ -38,5 +38,5 @@ pub(crate) async fn watched(mut command: Command) -> anyhow::Result<Watched> {
             break output??;
         }
     };
-    Ok(Watched { output, peak_kilobytes, cpu, took: began.elapsed() })
+    Ok(MeasuredCommand { output, peak_kilobytes, cpu, took: began.elapsed() })
 }

@@ -13,19 +13,19 @@ use aws::s3::StoreError;
 use aws_sdk_sqs::Client;
 use graph_fake::{Fault, Gate, GraphFake, Kind, On, Refusal, User};
 use harness::{
-    From, Pipeline, To,
+    ItemSource, MailSystem, Pipeline,
     cutter::{Cut, Cutter},
 };
 use jiff::{SignedDuration, Timestamp};
 use local::{
-    archive::Sample,
     cloud::Step,
     event_source::{Batch, Verdict, judge},
+    sample_source::Sample,
 };
 use model::{Outcome, keys};
 use serde_json::json;
 
-use crate::accounts::{self, SHORT};
+use crate::expectations::{self, SHORT};
 
 /// How long a copy is waited for, with the second that the tests' retries begin with.
 const SETTLES: SignedDuration = SignedDuration::from_secs(12);
@@ -60,11 +60,11 @@ async fn held_until(pipeline: &Pipeline) -> anyhow::Result<Timestamp> {
 }
 
 #[tokio::test]
-async fn a_mailbox_that_needs_an_operator_does_not_end_the_wait_for_a_copy_in_another() -> anyhow::Result<()> {
-    let sample = accounts::sample(&[accounts::filed("late")])?;
-    let fates: Vec<_> = sample.fates().collect();
-    let graph = accounts::tenant().await?;
-    let pipeline = Pipeline::start(From::Archive(sample), To::Graph(&graph), &[]).await?;
+async fn configuration_error_does_not_end_the_wait_for_another_copy() -> anyhow::Result<()> {
+    let sample = expectations::sample(&[expectations::filed("late")])?;
+    let expected_results: Vec<_> = sample.expected_results().collect();
+    let graph = expectations::tenant().await?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Graph(&graph), &[]).await?;
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
     let (client, batch) = import_batch(&pipeline).await?;
 
@@ -80,17 +80,17 @@ async fn a_mailbox_that_needs_an_operator_does_not_end_the_wait_for_a_copy_in_an
     gate.open();
     gate.done(1).await;
     pipeline.drain().await?;
-    accounts::settled(&pipeline, &fetched.run, &fates).await?;
-    accounts::one_copy_each_in(&graph, &fates)
+    expectations::assert_final_state(&pipeline, &fetched.run, &expected_results).await?;
+    expectations::assert_one_copy_each_in_graph(&graph, &expected_results)
 }
 
 #[tokio::test]
-async fn a_filing_that_the_deadline_cuts_off_is_a_lost_answer() -> anyhow::Result<()> {
-    let sample = accounts::sample(&[accounts::filed("cut off")])?;
-    let graph = accounts::tenant().await?;
+async fn filing_interrupted_by_the_deadline_has_an_unknown_outcome() -> anyhow::Result<()> {
+    let sample = expectations::sample(&[expectations::filed("cut off")])?;
+    let graph = expectations::tenant().await?;
     // As in a deployment, where a copy is waited for for a minute. Nobody waits here.
     let variables = [("RETRY_BASE_SECONDS", "5")];
-    let pipeline = Pipeline::start_at(SHORT, From::Archive(sample), To::Graph(&graph), &variables).await?;
+    let pipeline = Pipeline::start_at(SHORT, ItemSource::Api(sample), MailSystem::Graph(&graph), &variables).await?;
     pipeline.machine.fetch(&Pipeline::timer()).await?;
     let (_, batch) = import_batch(&pipeline).await?;
     let gate = Gate::default();
@@ -109,7 +109,7 @@ async fn a_filing_that_the_deadline_cuts_off_is_a_lost_answer() -> anyhow::Resul
 
 /// A group is noted in its outcome every 50 copies. What was found out before such a note fails is not forgotten.
 #[tokio::test]
-async fn a_note_that_fails_does_not_end_the_wait_for_a_copy() -> anyhow::Result<()> {
+async fn failed_outcome_write_does_not_end_the_wait_for_a_copy() -> anyhow::Result<()> {
     const PEOPLE: usize = 60;
     let graph = GraphFake::start().await?;
     let mut people = serde_json::Map::new();
@@ -125,7 +125,7 @@ async fn a_note_that_fails_does_not_end_the_wait_for_a_copy() -> anyhow::Result<
         "id": "group", "messageId": "group", "type": "text", "messageTime": "-PT3H", "archivedTime": "-PT2H",
         "chat": {"id": "chat", "type": "group"}, "from": "@p0", "to": to, "text": "The rate is unchanged."}});
     let sample = Sample::written(&json!({"people": people, "items": [group]}).to_string(), Timestamp::now())?;
-    let fates: Vec<_> = sample.fates().collect();
+    let expected_results: Vec<_> = sample.expected_results().collect();
 
     // From import's claim on, no outcome is written until it looks what stands there.
     let step = Arc::new(AtomicU8::new(0));
@@ -143,9 +143,10 @@ async fn a_note_that_fails_does_not_end_the_wait_for_a_copy() -> anyhow::Result<
     });
     let proxy = proxy.await?;
     let pipeline =
-        Pipeline::start(From::Archive(sample), To::Graph(&graph), &[("AWS_ENDPOINT_URL", proxy.url())]).await?;
+        Pipeline::start(ItemSource::Api(sample), MailSystem::Graph(&graph), &[("AWS_ENDPOINT_URL", proxy.url())])
+            .await?;
     let endpoint = pipeline.machine.cloud.config().endpoint_url().and_then(|url| url.strip_prefix("http://"));
-    proxy.lead_to(endpoint.context("the stand-in has no endpoint")?.parse()?);
+    proxy.set_upstream(endpoint.context("the stand-in has no endpoint")?.parse()?);
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
     let (client, batch) = import_batch(&pipeline).await?;
 
@@ -161,6 +162,6 @@ async fn a_note_that_fails_does_not_end_the_wait_for_a_copy() -> anyhow::Result<
     gate.open();
     gate.done(1).await;
     pipeline.drain().await?;
-    accounts::settled(&pipeline, &fetched.run, &fates).await?;
-    accounts::one_copy_each_in(&graph, &fates)
+    expectations::assert_final_state(&pipeline, &fetched.run, &expected_results).await?;
+    expectations::assert_one_copy_each_in_graph(&graph, &expected_results)
 }

@@ -2,22 +2,22 @@
 
 use anyhow::Context;
 use graph_fake::{GraphFake, User};
-use harness::{FOLDER, From, Pipeline, To};
+use harness::{FOLDER, ItemSource, MailSystem, Pipeline};
 use jiff::Timestamp;
-use local::archive::{ArchiveCredentials, Fate, Sample, mailboxes, user_map};
+use local::sample_source::{ExpectedResult, Sample, SourceCredentials, mailboxes, user_map};
 use serde_json::json;
 
 use crate::sample_day::{addresses, expected_copies};
 
 async fn day() -> anyhow::Result<Pipeline> {
     let sample = Sample::day(Timestamp::now())?;
-    let pipeline = Pipeline::start(From::Archive(sample), To::Maildir(addresses()?), &[]).await?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[]).await?;
     pipeline.put_user_map(user_map()).await?;
     Ok(pipeline)
 }
 
 #[tokio::test]
-async fn a_wrong_password_stops_fetch_and_says_which_secret() -> anyhow::Result<()> {
+async fn wrong_password_stops_fetch_and_names_the_secret() -> anyhow::Result<()> {
     let pipeline = day().await?;
     pipeline
         .machine
@@ -32,12 +32,12 @@ async fn a_wrong_password_stops_fetch_and_says_which_secret() -> anyhow::Result<
 }
 
 #[tokio::test]
-async fn a_password_that_is_rotated_in_the_middle_lets_the_items_wait() -> anyhow::Result<()> {
+async fn items_wait_when_the_password_is_rotated_during_a_run() -> anyhow::Result<()> {
     let pipeline = day().await?;
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
-    let rotated = ArchiveCredentials { username: "connector".to_owned(), password: "a new one".to_owned() };
-    if let Some(archive) = &pipeline.archive {
-        archive.rotate(rotated);
+    let rotated = SourceCredentials { username: "connector".to_owned(), password: "a new one".to_owned() };
+    if let Some(source) = &pipeline.source {
+        source.rotate(rotated);
     }
     let depths = pipeline.work_until_logged("configuration error").await?;
     assert_eq!(depths[0].total(), fetched.queued, "everything waits");
@@ -45,16 +45,17 @@ async fn a_password_that_is_rotated_in_the_middle_lets_the_items_wait() -> anyho
     // The operator fills the secret, and everything goes on by itself.
     pipeline.machine.cloud.put_secret("archiver", &json!({"username": "connector", "password": "a new one"})).await?;
     pipeline.drain().await?;
-    let expected = pipeline.archive.as_ref().map(|archive| expected_copies(&archive.sample().expected()));
+    let expected = pipeline.source.as_ref().map(|source| expected_copies(&source.sample().expected()));
     assert_eq!(Some(pipeline.copies()?), expected);
     Ok(())
 }
 
 #[tokio::test]
-async fn an_archive_that_is_not_there_stops_fetch() -> anyhow::Result<()> {
+async fn unreachable_source_stops_fetch() -> anyhow::Result<()> {
     let nowhere = [("ARCHIVER_URL", "http://127.0.0.1:1")];
     let pipeline =
-        Pipeline::start(From::Archive(Sample::day(Timestamp::now())?), To::Maildir(addresses()?), &nowhere).await?;
+        Pipeline::start(ItemSource::Api(Sample::day(Timestamp::now())?), MailSystem::Maildir(addresses()?), &nowhere)
+            .await?;
     let error = pipeline.run(&Pipeline::timer()).await.unwrap_err().to_string();
     assert!(error.contains("listing the source") && error.contains("connect"), "{error}");
     assert!(pipeline.dead_letters().await?.is_empty());
@@ -62,10 +63,11 @@ async fn an_archive_that_is_not_there_stops_fetch() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_bucket_that_is_not_there_is_named() -> anyhow::Result<()> {
+async fn missing_bucket_is_named() -> anyhow::Result<()> {
     let missing = [("BUCKET", "no-such-bucket")];
     let pipeline =
-        Pipeline::start(From::Archive(Sample::day(Timestamp::now())?), To::Maildir(addresses()?), &missing).await?;
+        Pipeline::start(ItemSource::Api(Sample::day(Timestamp::now())?), MailSystem::Maildir(addresses()?), &missing)
+            .await?;
     let error = pipeline.run(&Pipeline::timer()).await.unwrap_err().to_string();
     assert!(error.contains("NoSuchBucket") && error.contains("state/cursor.json"), "{error}");
     assert!(pipeline.dead_letters().await?.is_empty());
@@ -73,7 +75,7 @@ async fn a_bucket_that_is_not_there_is_named() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_broken_row_in_the_user_map_stops_imports_until_it_is_mended() -> anyhow::Result<()> {
+async fn invalid_user_map_row_stops_imports_until_it_is_fixed() -> anyhow::Result<()> {
     let pipeline = day().await?;
     pipeline.put_user_map("Mobile number;E-mail address\n+46 70 174 06 05;ada.lindqvist@example.com\n4.52E+09;oliver.marsh@example.com\n").await?;
     pipeline.machine.fetch(&Pipeline::timer()).await?;
@@ -82,26 +84,26 @@ async fn a_broken_row_in_the_user_map_stops_imports_until_it_is_mended() -> anyh
     let line = logs.lines().find(|line| line.contains("config/user-map.csv")).unwrap_or_default();
     assert!(line.contains("ERROR") && line.contains("line 3"), "{line}");
     assert!(pipeline.copies()?.is_empty(), "nothing is filed by a map that may be wrong");
-    let letters = pipeline.dead_letters().await?;
-    assert!(letters.iter().all(|letter| letter.attributes["stage"] == "convert"), "{letters:?}");
+    let dead_letters = pipeline.dead_letters().await?;
+    assert!(dead_letters.iter().all(|dead_letter| dead_letter.attributes["stage"] == "convert"), "{dead_letters:?}");
 
     pipeline.put_user_map(user_map()).await?;
     pipeline.drain().await?;
-    let expected = pipeline.archive.as_ref().map(|archive| expected_copies(&archive.sample().expected()));
+    let expected = pipeline.source.as_ref().map(|source| expected_copies(&source.sample().expected()));
     assert_eq!(Some(pipeline.copies()?), expected);
     Ok(())
 }
 
 #[tokio::test]
-async fn a_catch_all_mailbox_that_is_not_there_lets_the_items_of_nobody_wait() -> anyhow::Result<()> {
+async fn unmapped_items_wait_when_the_catch_all_mailbox_is_missing() -> anyhow::Result<()> {
     let mail = tempfile::tempdir()?;
     for address in addresses()? {
         std::fs::create_dir(mail.path().join(address))?;
     }
     let maildir = mail.path().to_str().context("no UTF-8")?;
     let variables = [("MAILDIR", maildir), ("CATCH_ALL_MAILBOX", "nobodys@example.com")];
-    let sample = From::Archive(Sample::day(Timestamp::now())?);
-    let pipeline = Pipeline::start(sample, To::Maildir(addresses()?), &variables).await?;
+    let sample = ItemSource::Api(Sample::day(Timestamp::now())?);
+    let pipeline = Pipeline::start(sample, MailSystem::Maildir(addresses()?), &variables).await?;
     pipeline.put_user_map(user_map()).await?;
     pipeline.machine.fetch(&Pipeline::timer()).await?;
     pipeline.work_until_logged("CATCH_ALL_MAILBOX").await?;
@@ -119,34 +121,38 @@ async fn a_catch_all_mailbox_that_is_not_there_lets_the_items_of_nobody_wait() -
 }
 
 #[tokio::test]
-async fn a_wrong_client_secret_lets_the_items_wait() -> anyhow::Result<()> {
+async fn items_wait_when_the_client_secret_is_wrong() -> anyhow::Result<()> {
     let graph = GraphFake::start().await?;
     for address in mailboxes()? {
         graph.add(User::new(address.as_str()));
     }
     graph.set_client_secret("the right one");
-    let pipeline = Pipeline::start(From::Archive(Sample::day(Timestamp::now())?), To::Graph(&graph), &[]).await?;
+    let pipeline =
+        Pipeline::start(ItemSource::Api(Sample::day(Timestamp::now())?), MailSystem::Graph(&graph), &[]).await?;
     pipeline.put_user_map(user_map()).await?;
     pipeline.machine.fetch(&Pipeline::timer()).await?;
     pipeline.work_until_logged("AADSTS7000215").await?;
     // Letters are only for those that would be ones anyway.
-    let meant: Vec<_> = pipeline.archive.iter().flat_map(|archive| archive.sample().fates()).collect();
-    for letter in pipeline.dead_letters().await? {
-        let fate = meant.iter().find(|(item, _)| item.as_str() == letter.attributes["item"]).map(|(_, fate)| fate);
-        assert!(matches!(fate, Some(Fate::DeadLetter(_))), "{letter:?}");
+    let meant: Vec<_> = pipeline.source.iter().flat_map(|source| source.sample().expected_results()).collect();
+    for dead_letter in pipeline.dead_letters().await? {
+        let expected_result = meant
+            .iter()
+            .find(|(item, _)| item.as_str() == dead_letter.attributes["item"])
+            .map(|(_, expected_result)| expected_result);
+        assert!(matches!(expected_result, Some(ExpectedResult::DeadLetter(_))), "{dead_letter:?}");
     }
     assert!(!pipeline.logs().contains(graph_fake::CLIENT_SECRET));
 
     pipeline.machine.cloud.put_secret("graph", &json!({"client_secret": "the right one"})).await?;
     pipeline.drain().await?;
     let filed: usize = mailboxes()?.iter().map(|address| graph.visible(address.as_str()).len()).sum();
-    let expected = pipeline.archive.as_ref().map(|archive| archive.sample().expected().filed.values().sum());
+    let expected = pipeline.source.as_ref().map(|source| source.sample().expected().filed.values().sum());
     assert_eq!(Some(filed), expected);
     Ok(())
 }
 
 #[tokio::test]
-async fn a_bad_variable_stops_the_start_and_is_named() -> anyhow::Result<()> {
+async fn invalid_variable_stops_the_start_and_is_named() -> anyhow::Result<()> {
     for (name, value) in [
         ("MAX_ITEM_BYTES", "ten"),
         ("SOURCE", "pigeon"),
@@ -156,7 +162,7 @@ async fn a_bad_variable_stops_the_start_and_is_named() -> anyhow::Result<()> {
         ("LOG_LEVEL", "loud"),
     ] {
         let sample = Sample::day(Timestamp::now())?;
-        let error = Pipeline::start(From::Archive(sample), To::Maildir(addresses()?), &[(name, value)]).await;
+        let error = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[(name, value)]).await;
         let error = error.err().map(|error| error.to_string()).unwrap_or_default();
         assert!(error.contains(name), "{name}: {error}");
     }

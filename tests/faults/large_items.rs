@@ -10,17 +10,17 @@ use std::{
 
 use graph_fake::{Fault, Gate, Kind, On};
 use harness::{
-    From, Pace, Pipeline, To,
+    ItemSource, MailSystem, Pace, Pipeline,
     cutter::{Cut, Cutter},
 };
-use local::{archive::generated, cloud::Step};
+use local::{cloud::Step, sample_source::generated};
 use model::{Hasher, Sha256};
 use serde_json::json;
 use tokio::sync::Notify;
 
 use crate::{
-    accounts::{self, ADA, BOB, filed},
     cuts,
+    expectations::{self, ADA, BOB, filed},
 };
 
 /// Over 10 MB, and more than two parts of an upload to S3. In bytes.
@@ -38,12 +38,12 @@ async fn kill(pipeline: &Pipeline, step: Step) {
 }
 
 #[tokio::test]
-async fn a_large_item_whose_functions_end_among_its_pieces_is_filed_whole_and_once() -> anyhow::Result<()> {
+async fn interrupted_large_item_is_filed_complete_and_once() -> anyhow::Result<()> {
     let mut large = filed("large");
     large["item"]["attachments"] = json!([{"id": "f", "name": "film.mp4", "media": {"bytes": SIZE}}]);
-    let sample = accounts::sample(&[large, filed("small")])?;
-    let fates: Vec<_> = sample.fates().collect();
-    let graph = accounts::tenant().await?;
+    let sample = expectations::sample(&[large, filed("small")])?;
+    let expected_results: Vec<_> = sample.expected_results().collect();
+    let graph = expectations::tenant().await?;
     graph.grant_mime_import();
 
     // The second part of the message is not done, and convert ends while it waits to try again.
@@ -58,7 +58,8 @@ async fn a_large_item_whose_functions_end_among_its_pieces_is_filed_whole_and_on
     });
     let cutter = cutter.await?;
     let variables = [("OVERSIZE", "import"), ("AWS_ENDPOINT_URL", cutter.url())];
-    let pipeline = Pipeline::start_at(PACE, From::Archive(sample), To::GraphImportMime(&graph), &variables).await?;
+    let pipeline =
+        Pipeline::start_at(PACE, ItemSource::Api(sample), MailSystem::GraphImportMime(&graph), &variables).await?;
     cuts::lead(&cutter, &pipeline)?;
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
     let gate = Gate::default();
@@ -74,8 +75,8 @@ async fn a_large_item_whose_functions_end_among_its_pieces_is_filed_whole_and_on
     working.stop().await;
     pipeline.drain().await?;
 
-    accounts::settled(&pipeline, &fetched.run, &fates).await?;
-    accounts::one_copy_each_in(&graph, &fates)?;
+    expectations::assert_final_state(&pipeline, &fetched.run, &expected_results).await?;
+    expectations::assert_one_copy_each_in_graph(&graph, &expected_results)?;
     let mut hasher = Hasher::default();
     generated(SIZE).for_each(|chunk| hasher.update(&chunk));
     let whole = hasher.finish();

@@ -1,50 +1,50 @@
-//! How Lambda judges a function's answer to a batch, where `ReportBatchItemFailures` is on:
+//! Lambda's evaluation of a function's response to a batch with `ReportBatchItemFailures`:
 //! <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>.
 
 use std::collections::HashSet;
 
 use serde_json::Value;
 
-/// What becomes of a batch.
+/// The result of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// All is done but the messages with these ids; none: all of it.
+pub enum BatchResult {
+    /// Every message is done except those with these ids.
     Done(HashSet<String>),
-    /// None of it counts as done. Why, for a person.
+    /// No message counts as done; contains the cause.
     Failed(String),
 }
 
-/// Judges an answer. `ids` are the messages that the function was given.
+/// Evaluates a response. `ids` are the messages of the batch.
 ///
-/// Nothing reported (no answer, `null`, no list, an empty list) means all done. A report that Lambda does not
-/// understand, in any one entry, fails the whole batch, for it may have named any message.
-pub fn judge<'a>(answer: &[u8], ids: impl IntoIterator<Item = &'a str>) -> Verdict {
-    let failed = |why: &str| Verdict::Failed(format!("the function's answer {why}"));
-    if answer.trim_ascii().is_empty() {
-        return Verdict::Done(HashSet::new());
+/// A response that reports no failure (empty, `null`, no list, an empty list) means that all messages are done. One
+/// invalid entry fails the whole batch, because it may have meant any message.
+pub fn evaluate<'a>(response: &[u8], ids: impl IntoIterator<Item = &'a str>) -> BatchResult {
+    let failed = |cause: &str| BatchResult::Failed(format!("the function's response {cause}"));
+    if response.trim_ascii().is_empty() {
+        return BatchResult::Done(HashSet::new());
     }
-    let Ok(answer) = serde_json::from_slice::<Value>(answer) else { return failed("is not JSON") };
-    let failures = match &answer {
-        Value::Null => return Verdict::Done(HashSet::new()),
+    let Ok(response) = serde_json::from_slice::<Value>(response) else { return failed("is not JSON") };
+    let failures = match &response {
+        Value::Null => return BatchResult::Done(HashSet::new()),
         Value::Object(members) => members.get("batchItemFailures"),
         _ => return failed("is not an object"),
     };
     let failures = match failures {
-        None | Some(Value::Null) => return Verdict::Done(HashSet::new()),
+        None | Some(Value::Null) => return BatchResult::Done(HashSet::new()),
         Some(Value::Array(failures)) => failures,
-        Some(_) => return failed("has batchItemFailures that are no list"),
+        Some(_) => return failed("has batchItemFailures that is not a list"),
     };
-    let known: HashSet<&str> = ids.into_iter().collect();
+    let batch_ids: HashSet<&str> = ids.into_iter().collect();
     let mut reported = HashSet::with_capacity(failures.len());
     for failure in failures {
         match failure.get("itemIdentifier").and_then(Value::as_str) {
             None => return failed("reports a failure without an itemIdentifier"),
             Some("") => return failed("reports a failure with an empty itemIdentifier"),
-            Some(id) if !known.contains(id) => return failed("reports a message that was not in the batch"),
+            Some(id) if !batch_ids.contains(id) => return failed("reports a message that was not in the batch"),
             Some(id) => drop(reported.insert(id.to_owned())),
         }
     }
-    Verdict::Done(reported)
+    BatchResult::Done(reported)
 }
 
 #[cfg(test)]
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn judges_as_lambda_documents() {
+    fn batch_response_is_evaluated_as_lambda_documents() {
         let table = [
             // all done
             ("", done(&[])),
@@ -89,13 +89,13 @@ mod tests {
             (r#"{"batchItemFailures":[{"itemIdentifier":"c"}]}"#, None),
             (r#"{"batchItemFailures":[{"itemIdentifier":"a"},{"itemIdentifier":"c"}]}"#, None),
         ];
-        for (answer, expected) in table {
-            let judged = match judge(answer.as_bytes(), ["a", "b"]) {
-                Verdict::Done(reported) => Some(reported),
-                Verdict::Failed(_) => None,
+        for (response, expected) in table {
+            let evaluated = match evaluate(response.as_bytes(), ["a", "b"]) {
+                BatchResult::Done(reported) => Some(reported),
+                BatchResult::Failed(_) => None,
             };
-            assert_eq!(judged, expected, "{answer:?}");
+            assert_eq!(evaluated, expected, "{response:?}");
         }
-        assert!(matches!(judge(b"\xff", ["a"]), Verdict::Failed(_)), "no UTF-8");
+        assert!(matches!(evaluate(b"\xff", ["a"]), BatchResult::Failed(_)), "not UTF-8");
     }
 }
