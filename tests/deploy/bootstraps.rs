@@ -1,5 +1,5 @@
-//! Each bootstrap on its own, under the runtime interface emulator that AWS publishes and `sam` carries: a judge of the
-//! Runtime API that nobody here wrote.
+//! Each bootstrap under the runtime interface emulator that AWS publishes and `sam` contains: an independent
+//! implementation of the Runtime API.
 #![cfg(target_os = "linux")]
 
 use std::{net::TcpListener, path::PathBuf, process::Stdio, time::Duration};
@@ -23,7 +23,7 @@ use crate::{
     stack::{bootstrap, packages},
 };
 
-/// The longest that a start may take before the test says that it hangs.
+/// A start that takes longer counts as hanging.
 const STALL_LIMIT: Duration = Duration::from_secs(60);
 
 /// The program for this machine.
@@ -40,7 +40,7 @@ struct Emulated {
 
 impl Emulated {
     async fn start(step: Step, variables: Vec<(String, String)>) -> anyhow::Result<Self> {
-        // Both are held until both are known, so that they differ.
+        // Both listeners stay open until both ports are known, so that the ports differ.
         let ports = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
         let [events, runtime] = [ports[0].local_addr()?.to_string(), ports[1].local_addr()?.to_string()];
         drop(ports);
@@ -60,7 +60,7 @@ impl Emulated {
         Ok(Self { _process: process, api: Api::at(&format!("http://{events}"))? })
     }
 
-    /// The emulator knows its function by this name only.
+    /// The only function name that the emulator accepts.
     async fn invoke(&self, event: &Value) -> anyhow::Result<Value> {
         self.api.invoke("function", event).await
     }
@@ -97,7 +97,7 @@ async fn bootstrap_handles_an_event_under_aws_runtime_emulator() -> anyhow::Resu
         let answer = function.invoke(&json!({"Records": [record]})).await?;
         assert_eq!(answer, json!({"batchItemFailures": []}), "{}", step.name());
     }
-    // What is no task became a letter of each, which is work that was really done.
+    // Each malformed task became a dead letter, which shows that the functions ran.
     let dead_letters = letters(&cloud, &resources.dead_letters.url).await?;
     let mut stages: Vec<_> = dead_letters
         .iter()

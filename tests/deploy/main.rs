@@ -1,6 +1,6 @@
-//! The deployment: template.yaml through the real `sam deploy` into ministack, and then a day's work through what came of
-//! it. Nothing is wired by the tests: the schedule, the functions with their environments, the event source mappings,
-//! the queues and the bucket are what the template made.
+//! The deployment: template.yaml is deployed with the real `sam deploy` into ministack, and then processes a
+//! day. The tests wire nothing: the schedule, the functions with their environments, the event source mappings,
+//! the queues and the bucket are created by the template.
 
 mod api;
 mod bootstraps;
@@ -101,7 +101,7 @@ async fn deployed_stack_works_from_first_trial_to_removal() -> anyhow::Result<()
     Ok(())
 }
 
-/// Puts a chat into the inbox and has it fetched, as the runbook does; gives the run.
+/// Puts a chat into the inbox and fetches it as in the runbook. Returns the run.
 async fn try_an_export(account: &Account, outputs: &Outputs, bucket: &Store) -> anyhow::Result<RunId> {
     let since = Timestamp::now();
     put(bucket, keys::USER_MAP, &format!("Mobile;Email\n+45 20 12 34 56;{FRIEND}\n")).await?;
@@ -125,7 +125,7 @@ async fn try_an_export(account: &Account, outputs: &Outputs, bucket: &Store) -> 
     Ok(run)
 }
 
-/// Puts on convert's queue what is no task; gives the reason in its letter.
+/// Sends a malformed task to convert's queue and returns the reason of its dead letter.
 async fn a_bad_message_becomes_a_letter(account: &Account, outputs: &Outputs) -> anyhow::Result<String> {
     let client = aws_sdk_sqs::Client::new(account.cloud.config());
     let body = "{\"v\":1,\"item\":";
@@ -160,7 +160,7 @@ async fn has_run(bucket: &Store, since: Timestamp) -> anyhow::Result<bool> {
     Ok(cursor.archived_time >= since - SignedDuration::from_mins(5))
 }
 
-/// The operator's own proof, by the stack's outputs, that nothing is missing.
+/// Runs `archiver reconcile` with the stack's outputs.
 async fn reconcile(account: &Account, outputs: &Outputs) -> anyhow::Result<()> {
     let mut command = Command::new(binaries()?.join("archiver"));
     command.env_clear().env("AWS_REGION", "us-east-1").env("AWS_ENDPOINT_URL", account.endpoint());

@@ -28,14 +28,14 @@ pub(crate) const STACK: &str = "whatsapp-archiver";
 /// The functions, by the names of their binaries.
 const FUNCTIONS: [&str; 3] = ["fetch", "convert", "import"];
 
-/// The longest that something may take before a test says that it hangs. No assertion depends on it.
+/// An operation that takes longer counts as hanging. No assertion depends on this.
 const STALL_LIMIT: Duration = Duration::from_secs(300);
 
-/// An account of its own, with nothing in it, and a folder from which to deploy.
+/// An empty account and a folder for deployments.
 pub(crate) struct Account {
-    /// The way to its buckets, queues and secrets.
+    /// Connection to the buckets, queues and secrets.
     pub(crate) cloud: Cloud,
-    /// The way to its functions and schedules.
+    /// Connection to the functions and schedules.
     pub(crate) api: Api,
     ministack: Ministack,
     directory: TempDir,
@@ -43,12 +43,12 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// Starts one, with the real bootstraps.
+    /// Starts an account with the real bootstraps.
     pub(crate) async fn start() -> anyhow::Result<Self> {
         Self::start_with(bootstrap).await
     }
 
-    /// Starts one whose functions are deployed and never invoked: their bootstraps are the headers of programs.
+    /// Starts an account whose functions are never invoked: their bootstraps are headers of programs.
     pub(crate) async fn start_without_functions() -> anyhow::Result<Self> {
         // The test program's own header is one of this machine.
         let header = TempDir::new()?;
@@ -73,7 +73,7 @@ impl Account {
                 ("SERVICES".to_owned(), String::new()),
                 // Where it unpacks what is deployed, and leaves it.
                 ("TMPDIR".to_owned(), directory.path().to_string_lossy().into_owned()),
-                // What the functions print is in its log.
+                // Prints the functions' output into its log.
                 ("LOG_LEVEL".to_owned(), "INFO".to_owned()),
             ],
         };
@@ -115,7 +115,7 @@ impl Account {
         Ok(fs::write(&path, edit(fs::read_to_string(&path)?))?)
     }
 
-    /// Has import find Graph here: these variables are no parameters, because no deployment needs them.
+    /// Points import at the fake of Graph. These variables are not parameters, because no deployment needs them.
     pub(crate) fn set_upstream(&self, graph: &GraphFake) -> anyhow::Result<()> {
         const SIBLING: &str = "          GRAPH_TENANT_ID: !Ref GraphTenantId\n";
         let template = fs::read_to_string(self.directory.path().join("template.yaml"))?;
@@ -125,7 +125,7 @@ impl Account {
         self.edit_template(|template| template.replace(SIBLING, &urls))
     }
 
-    /// What the stack puts out.
+    /// Returns the stack's outputs.
     pub(crate) async fn outputs(&self) -> anyhow::Result<Outputs> {
         let said = self.sam(&["list", "stack-outputs", "--stack-name", STACK, "--output", "json"]).await?;
         let outputs: Vec<Value> = serde_json::from_str(&said).with_context(|| format!("no outputs: {said}"))?;
@@ -165,11 +165,11 @@ impl Account {
         let mut depths = Vec::new();
         let drained = event_source::drained(&self.cloud, &queues, |now| depths = now.to_vec());
         let drained = tokio::time::timeout(STALL_LIMIT, drained).await;
-        drained.with_context(|| format!("the queues do not come to rest: {depths:?}\n{}", self.log()))??;
+        drained.with_context(|| format!("the queues are not empty in time: {depths:?}\n{}", self.log()))??;
         Ok(())
     }
 
-    /// Returns when `there` is.
+    /// Waits until `there` returns true.
     pub(crate) async fn until(&self, what: &str, there: impl AsyncFn() -> anyhow::Result<bool>) -> anyhow::Result<()> {
         let waited = tokio::time::timeout(STALL_LIMIT, async {
             while !there().await? {
@@ -180,7 +180,7 @@ impl Account {
         waited.await.with_context(|| format!("never came: {what}\n{}", self.log()))?
     }
 
-    /// What ministack and the functions have said.
+    /// Returns the log of ministack and the functions.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.directory.path().join("ministack.log")).unwrap_or_default()
     }
@@ -193,7 +193,7 @@ impl Account {
 
     async fn run(&self, program: &str, arguments: &[&str]) -> anyhow::Result<String> {
         let mut command = Command::new(self.directory.path().join(program));
-        // Nothing of the operator's own: no credentials, no region, no settings.
+        // The operator's environment is not passed on: no credentials, region or settings.
         let path = format!("{}:/usr/bin:/bin", build_tools().canonicalize()?.join("bin").display());
         command.env_clear().env("PATH", path).env("LANG", "C.UTF-8").env("HOME", self.directory.path());
         command.env("AWS_ENDPOINT_URL", self.endpoint()).env("AWS_DEFAULT_REGION", Ministack::REGION);
@@ -205,13 +205,13 @@ impl Account {
         Ok(if arguments[0] == "list" { said.into_owned() } else { format!("{said}{erred}") })
     }
 
-    /// What `AWS_ENDPOINT_URL` has to be.
+    /// Returns the value for `AWS_ENDPOINT_URL`.
     pub(crate) fn endpoint(&self) -> String {
         self.ministack.endpoint()
     }
 }
 
-/// What a stack puts out, by name.
+/// Outputs of a stack by name.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Outputs(BTreeMap<String, String>);
 

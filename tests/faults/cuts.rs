@@ -1,5 +1,5 @@
-//! Each request of an item's path to S3 and SQS is cut off once, and so often that the SDK gives up: before it was
-//! done, and after it was done and before the answer came.
+//! Each request of an item to S3 and SQS is interrupted once, and until the SDK gives up: before it was
+//! executed, and after it was executed and before the response.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -17,33 +17,33 @@ use serde_json::json;
 
 use crate::expectations::{self, SHORT};
 
-/// What happens to one item.
+/// Interruptions of one item's requests.
 struct Plan {
     id: String,
     key: String,
     cut: Cut,
-    /// The first of its requests that is cut, counted from 1.
+    /// Number of the first interrupted request, from 1.
     first: u32,
-    /// How many in a row.
+    /// Number of consecutive interruptions.
     times: u32,
-    /// How many there have been.
+    /// Requests so far.
     seen: u32,
-    /// How many were cut so far.
+    /// Interruptions so far.
     cuts: u32,
 }
 
 #[derive(Default)]
 struct Plans {
     items: Vec<Plan>,
-    /// Requests that name no item: the user map, waits, secrets.
+    /// Requests that belong to no item: the user map, waits, secrets.
     unnamed: u32,
     unnamed_cuts: u32,
 }
 
-/// The SDK tries so often.
+/// Attempts of the SDK.
 pub(crate) const SDK_TRIES: u32 = 4;
 
-/// Every so many requests that name no item one is cut.
+/// One of this many requests that belong to no item is interrupted.
 const CUT_EVERY_UNNAMED: u32 = 5;
 
 impl Plans {
@@ -82,7 +82,7 @@ impl Plans {
     }
 }
 
-/// A pipeline whose functions reach S3 and SQS through the cutter.
+/// Starts a pipeline whose functions reach S3 and SQS through the cutter.
 pub(crate) async fn through(
     cutter: &Cutter,
     pace: Pace,
@@ -94,17 +94,17 @@ pub(crate) async fn through(
     Ok(pipeline)
 }
 
-/// What the cutter lets through goes to the pipeline's S3 and SQS.
+/// Connects the cutter to the pipeline's emulator.
 pub(crate) fn lead(cutter: &Cutter, pipeline: &Pipeline) -> anyhow::Result<()> {
     let ministack = pipeline.machine.cloud.config().endpoint_url().and_then(|url| url.strip_prefix("http://"));
-    cutter.set_upstream(ministack.context("the stand-in has no endpoint")?.parse()?);
+    cutter.set_upstream(ministack.context("the emulator has no endpoint")?.parse()?);
     Ok(())
 }
 
 #[tokio::test]
 async fn interrupted_request_loses_and_duplicates_no_item() -> anyhow::Result<()> {
     let mut plans = Plans::default();
-    // A path is 6 requests long, 7 to a letter of import's and 3 to one of convert's.
+    // An item needs 6 requests, 7 if import dead-letters it and 3 if convert does.
     plans.add("filed", 6)?;
     plans.add("unmapped", 7)?;
     plans.add("missing", 3)?;
@@ -128,17 +128,17 @@ async fn interrupted_request_loses_and_duplicates_no_item() -> anyhow::Result<()
     let pipeline = through(&cutter, SHORT, ItemSource::Api(sample), MailSystem::Graph(&graph)).await?;
     pipeline.put_user_map("phone,email\n+4520999999,nobody@example.com\n").await?;
 
-    // What is cut off from fetch has a test of its own.
+    // Requests of fetch have their own test.
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
     armed.store(true, Ordering::SeqCst);
     pipeline.drain().await?;
     let dead_letters = expectations::assert_final_state(&pipeline, &fetched.run, &expected_results).await?;
     expectations::assert_one_copy_each_in_graph(&graph, &expected_results)?;
-    // A second letter takes a lost answer to the first, or an end of the function right behind it.
+    // A second dead letter requires a lost response to the first, or a kill directly after it.
     let plans = plans.lock().unwrap_or_else(PoisonError::into_inner);
     let cuts: u32 = plans.items.iter().map(|plan| plan.cuts).sum();
     let spare: usize = dead_letters.values().map(|dead_letters| dead_letters - 1).sum();
-    assert!(spare <= cuts as usize, "{spare} spare letters");
+    assert!(spare <= cuts as usize, "{spare} extra dead letters");
     assert!(cuts > 0 && plans.unnamed_cuts > 0, "{cuts} cuts");
     Ok(())
 }
@@ -148,7 +148,7 @@ async fn interrupted_fetch_request_loses_no_id() -> anyhow::Result<()> {
     let items: Vec<_> = (0..25).map(|index| expectations::filed(&format!("item/{index}"))).collect();
     let sample = expectations::sample(&items)?;
     let expected_results: Vec<_> = sample.expected_results().collect();
-    // How many requests still go through, how many are cut then, and how.
+    // Requests before the interruption, number of interruptions, and their kind.
     let plan = Arc::new(Mutex::new((u32::MAX, 0, Cut::Never)));
     let judged = Arc::clone(&plan);
     let cutter = Cutter::start(move |_| {
@@ -177,7 +177,7 @@ async fn interrupted_fetch_request_loses_no_id() -> anyhow::Result<()> {
         *plan.lock().unwrap_or_else(PoisonError::into_inner) = planned;
         let fetched = match pipeline.machine.fetch(&Pipeline::timer()).await {
             Ok(fetched) => fetched,
-            // Where it fails it is loud, and the next run does the work.
+            // A failure is reported, and the next run does the work.
             Err(_) if planned.1 > 1 => pipeline.machine.fetch(&json!({})).await?,
             Err(error) => anyhow::bail!("{planned:?}: {error}"),
         };

@@ -1,4 +1,4 @@
-//! A function that runs out of time says so before it is ended.
+//! Functions stop before their deadline.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -22,13 +22,13 @@ use crate::expectations::{self, SHORT, filed};
 
 #[tokio::test]
 async fn convert_returns_unfinished_records_at_the_deadline() -> anyhow::Result<()> {
-    // Two batches in one: more than convert works on at once.
+    // Twice the number of records that convert processes concurrently.
     let items: Vec<_> = (0..20).map(|index| filed(&format!("item/{index}"))).collect();
     let sample = expectations::sample(&items)?;
     let expected_results: Vec<_> = sample.expected_results().collect();
     let pipeline =
         Pipeline::start_at(SHORT, ItemSource::Api(sample), MailSystem::Maildir(expectations::two()), &[]).await?;
-    let Some(source) = &pipeline.source else { anyhow::bail!("no archive") };
+    let Some(source) = &pipeline.source else { anyhow::bail!("no sample source") };
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
     source.inject_fault(Rule { on: On::Items, times: u64::MAX, fault: Fault::Stall });
 
@@ -44,7 +44,7 @@ async fn convert_returns_unfinished_records_at_the_deadline() -> anyhow::Result<
         all.extend(batch.ids().map(str::to_owned));
     }
     assert_eq!(records.len(), items.len());
-    // The function answers: it is not cut off.
+    // The function responds before it is killed.
     let event = json!({"Records": records}).to_string();
     let answer = pipeline.machine.function(Step::Convert).invoke(event.into()).await?;
     let verdict = judge(&answer, all.iter().map(String::as_str));
@@ -74,13 +74,13 @@ async fn import_returns_unfinished_records_at_the_deadline() -> anyhow::Result<(
             let answer = pipeline.machine.function(Step::Convert).invoke(batch.event()).await?;
             batch.settle(&client, &resources.convert, &judge(&answer, batch.ids())).await?;
         }
-        // On a busy machine convert has done nothing in its time.
+        // On a busy machine convert may not finish any record in time.
         if let Some(batch) = Batch::receive(&client, &resources.import, 10, Duration::ZERO, Duration::ZERO).await? {
             break batch;
         }
     };
 
-    // Copies are made, and Graph's answers come too late.
+    // Copies are created, and Graph's responses come too late.
     let gate = Gate::default();
     graph.fault(GraphOn::kind(Kind::MessageCreate).times(usize::MAX), GraphFault::HoldAfter(gate.clone()));
     let answer = pipeline.machine.function(Step::Import).invoke(batch.event()).await?;
@@ -101,13 +101,13 @@ async fn fetch_stops_at_the_deadline_and_the_next_run_continues() -> anyhow::Res
     const ITEMS: usize = 3500;
     let sample = Sample::many(ITEMS, Timestamp::now());
     let all: BTreeSet<_> = sample.expected_results().map(|(id, _)| id.as_str().to_owned()).collect();
-    // Less than a second page is worth beginning with.
+    // Less time than fetch requires to begin another page.
     let pace = Pace { timeout: Duration::from_secs(20), ..SHORT };
     let pipeline = Pipeline::start_at(pace, ItemSource::Api(sample), MailSystem::Maildir(Vec::new()), &[]).await?;
     let (mut seen, mut queued, mut runs) = (BTreeSet::new(), 0, 0);
     loop {
         let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
-        // Where a run begins, the last entry of the one before is listed again.
+        // The last entry of a run is listed again by the next one.
         assert!(fetched.listed <= fetched.queued + 1 && fetched.queued > 0 && runs < 4);
         (queued, runs) = (queued + fetched.queued, runs + 1);
         let manifest = pipeline.store.get(&keys::manifest(&fetched.run, 1), 1 << 24).await?;
@@ -123,12 +123,12 @@ async fn fetch_stops_at_the_deadline_and_the_next_run_continues() -> anyhow::Res
     assert_eq!(seen, all);
     assert_eq!(runs, 4, "each run does its page, and none begins again at the front");
     let called = async {
-        // What a function prints is in its log a moment after its answer.
+        // Output reaches the log shortly after the response.
         while pipeline.logs().matches("\"Incomplete\":1").count() < 3 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), called).await.context("runs that end too soon call nobody")?;
+    tokio::time::timeout(Duration::from_secs(60), called).await.context("no error is logged for incomplete runs")?;
     let waiting = depth(&pipeline.machine.cloud, &pipeline.machine.resources.convert).await?;
     assert_eq!(waiting.total(), queued);
     Ok(())

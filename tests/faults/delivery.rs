@@ -1,4 +1,4 @@
-//! Delivery as SQS really does it: the same message to two at once, twice, out of order.
+//! At-least-once delivery of SQS: the same message to two functions, twice, out of order.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ fn items() -> Vec<Value> {
     filed.chain(unmapped).chain(missing).collect()
 }
 
-/// Gives each batch of a queue to two processes at the same moment, and deletes what either of them has done.
+/// Delivers each batch of a queue to two processes concurrently, and deletes the messages that either has done.
 async fn twice_at_once(pipeline: &Pipeline, step: Step) -> anyhow::Result<u64> {
     let client = Client::new(pipeline.machine.cloud.config());
     let resources = &pipeline.machine.resources;
@@ -68,7 +68,7 @@ async fn leased_item_is_not_filed_by_another_function() -> anyhow::Result<()> {
     let queue = &pipeline.machine.resources.import;
     let function = pipeline.machine.function(Step::Import);
     let batch = Batch::receive(&client, queue, 10, Duration::ZERO, Duration::ZERO).await?.context("a task")?;
-    // The first is about to file both copies, and nobody can see them in the mailboxes yet.
+    // The first function is about to file both copies; they are not visible in the mailboxes yet.
     let gate = Gate::default();
     graph.fault(On::kind(Kind::MessageCreate).times(usize::MAX), Fault::HoldBefore(gate.clone()));
     let meanwhile = async {
@@ -101,13 +101,13 @@ async fn repeated_reordered_task_makes_one_copy_or_dead_letter() -> anyhow::Resu
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
     let client = Client::new(pipeline.machine.cloud.config());
     let queue = &pipeline.machine.resources.convert;
-    // Each task once more, in the other order and side by side with its twin, and once more in the batch after.
+    // Each task again in reverse order, once beside its duplicate and once in the next batch.
     let mut bodies = Vec::new();
     while let Some(batch) = Batch::receive(&client, queue, 10, Duration::ZERO, Duration::ZERO).await? {
         let event: Value = serde_json::from_slice(&batch.event())?;
         let records = event["Records"].as_array().cloned().unwrap_or_default();
         bodies.extend(records.iter().filter_map(|record| record["body"].as_str().map(str::to_owned)));
-        // Nothing is done: the messages come back at the end of their visibility, after their twins.
+        // No message is done: they are redelivered after their duplicates.
         batch.settle(&client, queue, &Verdict::Failed("not looked at".to_owned())).await?;
         for record in &records {
             let receipt = record["receiptHandle"].as_str().unwrap_or_default();
@@ -121,8 +121,8 @@ async fn repeated_reordered_task_makes_one_copy_or_dead_letter() -> anyhow::Resu
             pipeline.send(&pipeline.machine.resources.convert, body).await?;
         }
     }
-    // All of convert first: an item whose letter is noted while its twin is on the way from convert to import may get a
-    // second letter, which costs an operator a look and nobody an item.
+    // Convert finishes first: an item that is dead-lettered while its duplicate is between convert and import may get a
+    // second dead letter, which is harmless.
     let function = pipeline.machine.function(Step::Convert);
     while depth(&pipeline.machine.cloud, queue).await?.total() > 0 {
         let Some(batch) = Batch::receive(&client, queue, 10, Duration::ZERO, Duration::from_secs(1)).await? else {
@@ -135,7 +135,7 @@ async fn repeated_reordered_task_makes_one_copy_or_dead_letter() -> anyhow::Resu
     let dead_letters = expectations::assert_final_state(&pipeline, &fetched.run, &expected_results).await?;
     expectations::assert_one_copy_each_in_graph(&graph, &expected_results)?;
     let spare: Vec<_> = dead_letters.iter().filter(|(_, dead_letters)| **dead_letters > 1).collect();
-    assert!(spare.is_empty(), "one letter is enough: {spare:?}");
+    assert!(spare.is_empty(), "one dead letter is enough: {spare:?}");
     Ok(())
 }
 

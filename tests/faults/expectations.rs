@@ -1,4 +1,4 @@
-//! What every run has to come to, whatever happened on the way.
+//! Samples with expected results, and assertions on the final state of a run.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,12 +19,12 @@ use mail_parser::MessageParser;
 use model::{ItemId, RunId};
 use serde_json::{Value, json};
 
-/// Two people with mailboxes.
+/// Participants with mailboxes.
 pub(crate) const ADA: &str = "ada@example.com";
 /// The other.
 pub(crate) const BOB: &str = "bob@example.com";
 
-/// Short invocations, so that what a function leaves behind (a claim, a message in flight) is soon free.
+/// Short invocations, so that a lease or a message in flight expires soon.
 pub(crate) const SHORT: Pace =
     Pace { timeout: Duration::from_secs(8), visibility: Duration::from_secs(9), concurrency: 2, max_receives: 50 };
 
@@ -33,12 +33,12 @@ pub(crate) fn filed(id: &str) -> Value {
     json!({"expect": [ADA, BOB], "item": text(id, "@ada", "@bob")})
 }
 
-/// A text between people who have no mailbox.
+/// A text between participants without a mailbox.
 pub(crate) fn unmapped(id: &str) -> Value {
     json!({"expect": "unmapped", "item": text(id, "@eve", "@eve")})
 }
 
-/// A text that is listed and not there.
+/// A text that is listed and does not exist.
 pub(crate) fn missing(id: &str) -> Value {
     json!({"expect": "item-not-found", "answer": 404, "item": text(id, "@ada", "@bob")})
 }
@@ -48,7 +48,7 @@ fn text(id: &str, from: &str, to: &str) -> Value {
            "chat": {"id": "chat", "type": "individual"}, "from": from, "to": [to], "text": "The rate is unchanged."})
 }
 
-/// An archive of these.
+/// Creates a sample of these items.
 pub(crate) fn sample(items: &[Value]) -> anyhow::Result<Sample> {
     let people = json!({"ada": {"name": "Ada", "phone": "+4520123456", "email": ADA},
                         "bob": {"name": "Bob", "phone": "+4520123457", "email": BOB},
@@ -56,7 +56,7 @@ pub(crate) fn sample(items: &[Value]) -> anyhow::Result<Sample> {
     Ok(Sample::written(&json!({"people": people, "items": items}).to_string(), Timestamp::now())?)
 }
 
-/// Microsoft 365 with the mailboxes of those two: unlike a directory it takes the same message twice.
+/// Starts the fake of Graph with the two mailboxes. Unlike a directory, it accepts the same message twice.
 pub(crate) async fn tenant() -> anyhow::Result<GraphFake> {
     let graph = GraphFake::start().await?;
     graph.add(User::new(ADA));
@@ -64,13 +64,13 @@ pub(crate) async fn tenant() -> anyhow::Result<GraphFake> {
     Ok(graph)
 }
 
-/// The mailboxes of those two.
+/// Returns the two mailboxes.
 pub(crate) fn two() -> Vec<String> {
     vec![ADA.to_owned(), BOB.to_owned()]
 }
 
-/// Every id of the run has the end that it should have: an outcome that says so, and at least one letter exactly where
-/// a letter is due. Returns how many letters each item has.
+/// Asserts that every item of the run has its expected result: an outcome, and at least one dead letter exactly where
+/// one is expected. Returns the number of dead letters per item.
 pub(crate) async fn assert_final_state(
     pipeline: &Pipeline,
     run: &RunId,
@@ -97,7 +97,7 @@ pub(crate) async fn assert_final_state(
     Ok(dead_letters)
 }
 
-/// There are letters, with their reasons, exactly where they are due. Returns how many each item has.
+/// Asserts that dead letters with their reasons exist exactly where expected. Returns their number per item.
 pub(crate) async fn check_dead_letters(
     pipeline: &Pipeline,
     expected_results: &[(ItemId, ExpectedResult)],
@@ -134,7 +134,7 @@ fn expected(expected_results: &[(ItemId, ExpectedResult)]) -> BTreeMap<String, u
     expected
 }
 
-/// Every mailbox has one copy of each item that is its own, and nothing else.
+/// Asserts that every mailbox has exactly one copy of each of its items.
 pub(crate) fn assert_one_copy_each(
     pipeline: &Pipeline,
     expected_results: &[(ItemId, ExpectedResult)],
@@ -144,7 +144,7 @@ pub(crate) fn assert_one_copy_each(
     for address in copies.keys() {
         let mut ids = BTreeSet::new();
         for mail in pipeline.mail(address)?.values() {
-            let mail = MessageParser::new().parse(mail).context("a mail that is none")?;
+            let mail = MessageParser::new().parse(mail).context("invalid mail")?;
             let id = mail.message_id().context("a mail without Message-ID")?.to_owned();
             ensure!(ids.insert(id.clone()), "{id} is twice in {address}");
         }
@@ -152,7 +152,7 @@ pub(crate) fn assert_one_copy_each(
     Ok(())
 }
 
-/// The same in Microsoft 365, where nothing half done may be left in a hidden folder either.
+/// Asserts the same in Graph, and that no incomplete message is left in a hidden folder.
 pub(crate) fn assert_one_copy_each_in_graph(
     graph: &GraphFake,
     expected_results: &[(ItemId, ExpectedResult)],
@@ -170,8 +170,8 @@ pub(crate) fn assert_one_copy_each_in_graph(
     Ok(())
 }
 
-/// `archiver reconcile`, over every run that there ever was. To be asked before the letters are looked at: those that
-/// somebody holds it cannot see.
+/// Asserts that `archiver reconcile` over all runs finds nothing missing. Must run before the dead letters are read,
+/// because it cannot see messages in flight.
 pub(crate) async fn assert_nothing_missing(pipeline: &Pipeline) -> anyhow::Result<()> {
     let all = Scope { from: None, to: None, options: "", deep: None, queueing: SignedDuration::ZERO };
     let books = Reconciled::of(&Connection::to_machine(&pipeline.machine), all, |_, _| {}).await?;

@@ -1,4 +1,4 @@
-//! Items that somebody made to hurt: each costs only itself.
+//! Malicious items: none affects another item.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 use crate::expectations::ADA;
 
-/// What the archive answers, by id: bytes, because what hurts most is no JSON value.
+/// The source's responses by id, as bytes because some are not valid JSON.
 type Corpus = BTreeMap<String, Vec<u8>>;
 
 const INJECTION: &str = "x\r\nBcc: victim@example.com\r\nX-Injected: yes\r\n\r\n<script>alert(1)</script>";
@@ -26,7 +26,7 @@ fn item(id: &str, now: Timestamp) -> Value {
            "to": [{"name": "Ada", "phone": "+4520123456", "email": ADA}], "text": "The rate is unchanged."})
 }
 
-/// Every item that can be filed, and is: how much it hurts to look at is its own matter.
+/// Malicious items that are valid and are filed.
 fn nasty(now: Timestamp) -> Vec<(&'static str, Value)> {
     let with = |id: &'static str, change: &dyn Fn(&mut Value)| {
         let mut item = item(id, now);
@@ -71,7 +71,7 @@ fn nasty(now: Timestamp) -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Items that are unusual and still have an id, a chat and a time: each is filed, with its anomaly and its raw bytes.
+/// Unusual items with an id, a chat and a time: each is filed with its anomaly and its raw bytes.
 fn unusual(now: Timestamp) -> Vec<(&'static str, Vec<u8>)> {
     let replaced = |id: &'static str, from: &str, to: &[u8]| {
         let text = item(id, now).to_string();
@@ -92,7 +92,7 @@ fn unusual(now: Timestamp) -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// What is no item of the contract's.
+/// Items that violate the contract.
 fn broken(now: Timestamp) -> Vec<(&'static str, Vec<u8>)> {
     let written = |id: &str| item(id, now).to_string();
     let replaced = |id: &'static str, from: &str, to: &str| {
@@ -186,7 +186,7 @@ async fn hostile_item_affects_no_other_item() -> anyhow::Result<()> {
     });
     let plain = plain.context("the plain item is not there")?;
     for bytes in mail.values() {
-        let parsed = MessageParser::new().parse(bytes).context("a mail that is none")?;
+        let parsed = MessageParser::new().parse(bytes).context("invalid mail")?;
         let raw = raw_evidence(&parsed).context("no evidence")?;
         let of = |(id, bytes): &&(&str, Vec<u8>)| match (serde_json::from_slice::<Value>(raw), *id) {
             (Ok(evidence), id) if id != "twice" => evidence["id"] == id,

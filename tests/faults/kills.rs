@@ -34,13 +34,13 @@ fn day_and(count: usize) -> anyhow::Result<Sample> {
     Ok(Sample::written(&day.to_string(), Timestamp::now())?)
 }
 
-/// How many times as often as usual.
+/// Multiplier of the number of kills.
 fn soak() -> anyhow::Result<usize> {
     Ok(Variables::read(&["SOAK"]).or("SOAK", "how many times as often as usual", 1)?)
 }
 
-/// Lets fetch begin so often, as its schedule does and for backfills, and kills it somewhere: while it starts, works, or has
-/// just ended. Returns how often it died at work.
+/// Invokes fetch repeatedly, for daily runs and backfills, and kills it while it starts, while it works or
+/// shortly after it has ended. Returns the number of kills during work.
 pub(crate) async fn fetch_killed(pipeline: &Pipeline, times: usize, seed: u64) -> usize {
     let mut chance = StdRng::seed_from_u64(seed);
     let mut killed = 0;
@@ -48,7 +48,7 @@ pub(crate) async fn fetch_killed(pipeline: &Pipeline, times: usize, seed: u64) -
         let event = if chance.random() { Pipeline::timer() } else { Pipeline::backfill() };
         let function = pipeline.machine.function(Step::Fetch);
         let (fetched, ()) = tokio::join!(pipeline.machine.fetch(&event), async {
-            // The moment is what chance is for: there is nothing to wait for.
+            // The time of the kill is random; the test waits for nothing.
             tokio::time::sleep(Duration::from_millis(chance.random_range(0..300))).await;
             for pid in function.pids() {
                 function.kill(pid).await;
@@ -59,13 +59,13 @@ pub(crate) async fn fetch_killed(pipeline: &Pipeline, times: usize, seed: u64) -
     killed
 }
 
-/// What chance begins with.
+/// Seed of the random numbers.
 pub(crate) fn seed() -> anyhow::Result<u64> {
     Ok(Variables::read(&["FAULT_SEED"]).or("FAULT_SEED", "a number", rand::random())?)
 }
 
-/// Fetches, kills until everything is done or it has killed so often, lets it finish, and says that every item has its
-/// end. Returns how often it killed.
+/// Invokes fetch, kills processes until all items are done or the limit is reached, drains the queues, and asserts the
+/// final state. Returns the number of kills.
 async fn killed_often(
     pipeline: &Pipeline,
     expected_results: &[(ItemId, ExpectedResult)],
@@ -79,7 +79,7 @@ async fn killed_often(
     let mut killed = 0;
     let killing = async {
         while killed < kills {
-            // The moment is what chance is for: there is nothing to wait for.
+            // The time of the kill is random; the test waits for nothing.
             tokio::time::sleep(Duration::from_millis(chance.random_range(20..600))).await;
             let step = if chance.random_bool(0.4) { Step::Convert } else { Step::Import };
             let function = pipeline.machine.function(step);
@@ -89,7 +89,7 @@ async fn killed_often(
             }
         }
     };
-    // Whoever has nothing left to do is not started again, so that there is nobody left to kill.
+    // A function without work is not started again, so no process may be left to kill.
     tokio::select! {
         () = killing => {}
         drained = pipeline.machine.drained(|_| {}) => drained?,

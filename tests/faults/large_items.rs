@@ -1,4 +1,4 @@
-//! An item that goes through in pieces, and functions that end among them.
+//! Large items whose functions are interrupted between two parts.
 
 use std::{
     sync::{
@@ -23,7 +23,7 @@ use crate::{
     expectations::{self, ADA, BOB, filed},
 };
 
-/// Over 10 MB, and more than two parts of an upload to S3. In bytes.
+/// Above 10 MB, and more than two parts of a multipart upload.
 const SIZE: u64 = 18 << 20;
 
 /// Debug builds are slow.
@@ -46,7 +46,7 @@ async fn interrupted_large_item_is_filed_complete_and_once() -> anyhow::Result<(
     let graph = expectations::tenant().await?;
     graph.grant_mime_import();
 
-    // The second part of the message is not done, and convert ends while it waits to try again.
+    // The second part fails, and convert is killed while it waits for the retry.
     let (part, down) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(true)));
     let (seen, is_down) = (Arc::clone(&part), Arc::clone(&down));
     let cutter = Cutter::start(move |request| {

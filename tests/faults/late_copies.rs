@@ -1,4 +1,4 @@
-//! A copy that may still come holds its item back, whatever else becomes of that.
+//! An item waits as long as a copy with unknown outcome may still appear.
 
 use std::{
     sync::{
@@ -27,10 +27,10 @@ use serde_json::json;
 
 use crate::expectations::{self, SHORT};
 
-/// How long a copy is waited for, with the second that the tests' retries begin with.
+/// Wait for a copy with unknown outcome, and the first retry delay of the tests.
 const SETTLES: SignedDuration = SignedDuration::from_secs(12);
 
-/// Lets convert work on everything, and takes the one batch that is import's.
+/// Runs convert until it is done and receives the one batch for import.
 async fn import_batch(pipeline: &Pipeline) -> anyhow::Result<(Client, Batch)> {
     let client = Client::new(pipeline.machine.cloud.config());
     let resources = &pipeline.machine.resources;
@@ -56,7 +56,7 @@ async fn outcome(pipeline: &Pipeline) -> anyhow::Result<Outcome> {
 }
 
 async fn held_until(pipeline: &Pipeline) -> anyhow::Result<Timestamp> {
-    Ok(outcome(pipeline).await?.claim.context("nobody holds the item")?.until)
+    Ok(outcome(pipeline).await?.claim.context("the item has no lease")?.until)
 }
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn configuration_error_does_not_end_the_wait_for_another_copy() -> anyhow:
     let begun = Timestamp::now();
     let answer = pipeline.machine.function(Step::Import).invoke(batch.event()).await?;
     assert!(pipeline.logs().contains("configuration error"), "{}", pipeline.logs());
-    assert!(held_until(&pipeline).await? >= begun + SETTLES, "nobody files it again before the copy has come");
+    assert!(held_until(&pipeline).await? >= begun + SETTLES, "it is not filed again while the copy may appear");
     batch.settle(&client, &pipeline.machine.resources.import, &judge(&answer, batch.ids())).await?;
 
     gate.open();
@@ -88,7 +88,7 @@ async fn configuration_error_does_not_end_the_wait_for_another_copy() -> anyhow:
 async fn filing_interrupted_by_the_deadline_has_an_unknown_outcome() -> anyhow::Result<()> {
     let sample = expectations::sample(&[expectations::filed("cut off")])?;
     let graph = expectations::tenant().await?;
-    // As in a deployment, where a copy is waited for for a minute. Nobody waits here.
+    // The wait of a deployment: a minute. The test does not wait.
     let variables = [("RETRY_BASE_SECONDS", "5")];
     let pipeline = Pipeline::start_at(SHORT, ItemSource::Api(sample), MailSystem::Graph(&graph), &variables).await?;
     pipeline.machine.fetch(&Pipeline::timer()).await?;
@@ -107,7 +107,7 @@ async fn filing_interrupted_by_the_deadline_has_an_unknown_outcome() -> anyhow::
     Ok(())
 }
 
-/// A group is noted in its outcome every 50 copies. What was found out before such a note fails is not forgotten.
+/// The outcome of a group is written every 50 copies. If such a write fails, the results so far are kept.
 #[tokio::test]
 async fn failed_outcome_write_does_not_end_the_wait_for_a_copy() -> anyhow::Result<()> {
     const PEOPLE: usize = 60;
@@ -127,7 +127,7 @@ async fn failed_outcome_write_does_not_end_the_wait_for_a_copy() -> anyhow::Resu
     let sample = Sample::written(&json!({"people": people, "items": [group]}).to_string(), Timestamp::now())?;
     let expected_results: Vec<_> = sample.expected_results().collect();
 
-    // From import's claim on, no outcome is written until it looks what stands there.
+    // After import's lease, writes of the outcome fail until import reads it.
     let step = Arc::new(AtomicU8::new(0));
     let seen = Arc::clone(&step);
     let proxy = Cutter::start(move |request| {
@@ -146,7 +146,7 @@ async fn failed_outcome_write_does_not_end_the_wait_for_a_copy() -> anyhow::Resu
         Pipeline::start(ItemSource::Api(sample), MailSystem::Graph(&graph), &[("AWS_ENDPOINT_URL", proxy.url())])
             .await?;
     let endpoint = pipeline.machine.cloud.config().endpoint_url().and_then(|url| url.strip_prefix("http://"));
-    proxy.set_upstream(endpoint.context("the stand-in has no endpoint")?.parse()?);
+    proxy.set_upstream(endpoint.context("the emulator has no endpoint")?.parse()?);
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
     let (client, batch) = import_batch(&pipeline).await?;
 

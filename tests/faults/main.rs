@@ -1,4 +1,4 @@
-//! Nothing lost, nothing twice: the real binaries under fire.
+//! Fault injection with the real binaries: no item is lost or filed twice.
 
 mod cuts;
 mod deadlines;

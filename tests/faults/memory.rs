@@ -1,4 +1,4 @@
-//! How much memory the functions take at most, against what the template gives them.
+//! Peak memory of the functions, compared with the template's memory sizes.
 
 use std::{fmt::Write, path::Path, sync::Arc, time::Duration};
 
@@ -13,25 +13,25 @@ use tokio::net::TcpListener;
 
 use crate::expectations::{self, ADA, BOB};
 
-/// A batch, as the template has it.
+/// Batch size of the template.
 const BATCH: usize = 10;
 
-/// One process of each, so that the whole batch is its own.
+/// One process of each function, so that it receives the whole batch.
 const ALONE: Pace =
     Pace { timeout: Duration::from_secs(100), visibility: Duration::from_secs(120), concurrency: 1, max_receives: 50 };
 
-/// What the template gives a function that reads from an archive, in MB.
+/// Returns the memory size of a function in the template, in MB.
 fn given(function: &str) -> anyhow::Result<u64> {
     let template = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml"))?;
     let (_, section) = template.split_once(&format!("\n  {function}:\n")).context("no such function")?;
     let (_, rest) = section.split_once("MemorySize:").context("no MemorySize")?;
-    // `!If [FromExports, 3008, 1024]`: the last number is the archive's.
+    // `!If [FromExports, 3008, 1024]`: the last number is for the source's API.
     let line = rest.lines().next().unwrap_or_default();
     let number = line.split(|char: char| !char.is_ascii_digit()).rfind(|text| !text.is_empty());
     Ok(number.context("no number")?.parse()?)
 }
 
-/// Also for so many times as much. A fifth of what is given is left: Lambda counts more than the process.
+/// Asserts that this many times the peak leaves a fifth of the memory free, because Lambda counts more than the process.
 #[expect(clippy::print_stdout, reason = "the measurement")]
 fn enough(pipeline: &Pipeline, times: u64) -> anyhow::Result<()> {
     for (step, function) in [(Step::Convert, "ConvertFunction"), (Step::Import, "ImportFunction")] {
@@ -94,13 +94,13 @@ async fn batch_of_largest_items_fits_in_template_memory() -> anyhow::Result<()> 
     expectations::assert_one_copy_each_in_graph(&graph, &expected_results)
 }
 
-/// How many participants each item has: in the task there is no room for them, so import reads them from the evidence.
+/// Participants per item: too many for the task, so import reads them from the evidence.
 const CROWD: usize = 20_000;
 
 /// A hundred thousand take so many times the memory, and minutes of a build that is not optimised.
 const MORE: u64 = 5;
 
-/// How many items there are, and the tail of each one's JSON: its list of participants, and what else there is.
+/// Number of items and the end of each item's JSON.
 type Rest = Arc<(usize, String, Timestamp)>;
 
 async fn answer(State(rest): State<Rest>, uri: Uri) -> impl IntoResponse {
@@ -116,7 +116,7 @@ async fn answer(State(rest): State<Rest>, uri: Uri) -> impl IntoResponse {
     )
 }
 
-/// A batch of so many items that end in this is filed, and fits.
+/// Files a batch of these items and asserts that it fits.
 async fn fits(count: usize, rest: String, times: u64) -> anyhow::Result<()> {
     let now = Timestamp::now();
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -149,8 +149,8 @@ async fn batch_of_value_heavy_items_fits_in_template_memory() -> anyhow::Result<
     fits(3, format!(r#"],"x":[{}[]]"#, "[],".repeat(VALUES)), 1).await
 }
 
-/// What takes most for its length: a map with one member, which is kept until the message is written. Ten items, and the
-/// function works on all of them at once.
+/// A map with one member needs the most memory per byte, and it is kept until the message is written. Ten items,
+/// which the function processes concurrently.
 #[tokio::test]
 async fn batch_of_retained_maps_fits_in_template_memory() -> anyhow::Result<()> {
     const VALUES: usize = 250_000;

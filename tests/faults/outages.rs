@@ -1,4 +1,4 @@
-//! What is down for a while: it costs time and no item.
+//! Outages delay items and lose none.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -24,7 +24,7 @@ use crate::{
     soak::PACE,
 };
 
-/// As HTTP writes a time.
+/// Formats a time as in HTTP.
 fn http_date(time: Timestamp) -> String {
     time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
@@ -35,7 +35,7 @@ async fn source_outage_dead_letters_nothing() -> anyhow::Result<()> {
     let sample = expectations::sample(&items)?;
     let expected_results: Vec<_> = sample.expected_results().collect();
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(expectations::two()), &[]).await?;
-    let Some(source) = &pipeline.source else { anyhow::bail!("no archive") };
+    let Some(source) = &pipeline.source else { anyhow::bail!("no sample source") };
     let status = |status, retry_after: Option<&str>| ArchiveFault::Status {
         status,
         retry_after: retry_after.map(str::to_owned),
@@ -53,7 +53,7 @@ async fn source_outage_dead_letters_nothing() -> anyhow::Result<()> {
     for (on, times, fault) in down {
         source.inject_fault(Rule { on, times, fault });
     }
-    // A run that fails is loud and leaves the cursor; the next one does its work.
+    // A failed run reports an error and does not move the cursor; the next one does its work.
     let fetched = loop {
         match pipeline.machine.fetch(&Pipeline::timer()).await {
             Ok(fetched) => break fetched,
@@ -104,9 +104,9 @@ async fn graph_and_directory_outages_dead_letter_nothing() -> anyhow::Result<()>
     Ok(())
 }
 
-/// An outage of this length takes about 6 receives when the waits double from a second (1 + 2 + 4 + 8 + 16 s), and more
-/// than these when they do not grow: then SQS would give the items up. ARCHITECTURE has the same sum with the
-/// template's numbers.
+/// An outage of this length takes about 6 receives if the waits double from a second (1 + 2 + 4 + 8 + 16 s). If they did
+/// not grow, it would take more than this limit, and SQS would dead-letter the items. DESIGN.md of sqs-batch has the sum
+/// with the template's numbers.
 const RECEIVES: u32 = 9;
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn long_outages_use_few_receives_and_lose_no_item() -> anyhow::Result<()> 
     let expected_results: Vec<_> = sample.expected_results().collect();
     let pace = Pace { max_receives: RECEIVES, ..SHORT };
     let pipeline = Pipeline::start_at(pace, ItemSource::Api(sample), MailSystem::Graph(&graph), &[]).await?;
-    let Some(source) = &pipeline.source else { anyhow::bail!("no archive") };
+    let Some(source) = &pipeline.source else { anyhow::bail!("no sample source") };
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
 
     let throttle = |wait: &str| Fault::Refuse(Refusal::new(429, "ApplicationThrottled").retry_after(wait));
@@ -144,7 +144,7 @@ async fn long_outages_use_few_receives_and_lose_no_item() -> anyhow::Result<()> 
         ArchiveFault::Slow(Duration::from_millis(200)),
         ArchiveFault::Stall,
     ];
-    // The first half of the items meets the archive's outage, the others are through to Graph's.
+    // The first half of the items meets the source's outage, the others Graph's.
     for index in 0..15 {
         source.inject_fault(Rule {
             on: OnArchive::Item(format!("item/{index}")),
@@ -155,14 +155,14 @@ async fn long_outages_use_few_receives_and_lose_no_item() -> anyhow::Result<()> 
     graph.fault(On::any().times(usize::MAX), Fault::Reset);
     let working = pipeline.machine.work();
     for (of_graph, of_archive) in graph_faults.into_iter().zip(archive_faults) {
-        // At once: a request between two outages would be done.
+        // Without a pause: a request between two outages would succeed.
         graph.only_fault(On::any().times(usize::MAX), of_graph);
         source.clear_faults();
         for index in 0..15 {
             let on = OnArchive::Item(format!("item/{index}"));
             source.inject_fault(Rule { on, times: u64::MAX, fault: of_archive.clone() });
         }
-        // An outage is a stretch of time: there is nothing else to wait for.
+        // The outage itself is a period of time, so the test sleeps.
         tokio::time::sleep(EACH).await;
     }
     ensure!(graph.visible(ADA).is_empty() && graph.visible(BOB).is_empty(), "nothing is filed in an outage");
@@ -183,7 +183,7 @@ async fn expired_or_rotated_credentials_lose_no_item() -> anyhow::Result<()> {
     let items: Vec<_> = (0..40).map(|index| filed(&format!("item/{index}"))).collect();
     let sample = expectations::sample(&items)?;
     let expected_results: Vec<_> = sample.expected_results().collect();
-    // Secrets Manager: down for as long as the SDK tries, twice, before it has answered and after.
+    // Secrets Manager fails for all attempts of the SDK, once before and once after the request is executed.
     let asked = AtomicU32::new(0);
     let cutter = Cutter::start(move |request| match request.contains("secretsmanager.GetSecretValue") {
         true => match asked.fetch_add(1, Ordering::SeqCst) / cuts::SDK_TRIES {
@@ -195,9 +195,9 @@ async fn expired_or_rotated_credentials_lose_no_item() -> anyhow::Result<()> {
     });
     let cutter = cutter.await?;
     let pipeline = cuts::through(&cutter, PACE, ItemSource::Api(sample), MailSystem::Graph(&graph)).await?;
-    let Some(source) = &pipeline.source else { anyhow::bail!("no archive") };
+    let Some(source) = &pipeline.source else { anyhow::bail!("no sample source") };
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
-    // The directory is down, and the login endpoint; then a token is refused that should still live.
+    // The directory and the login endpoint are down; then a valid token is rejected.
     graph.fault(On::kind(Kind::UserByName).times(20), Fault::Refuse(Refusal::new(503, "serviceNotAvailable")));
     graph.fault(On::kind(Kind::Token).times(6), Fault::Reset);
     let working = pipeline.machine.work();
@@ -207,7 +207,7 @@ async fn expired_or_rotated_credentials_lose_no_item() -> anyhow::Result<()> {
         }
     };
     tokio::time::timeout(Duration::from_secs(300), some_are_filed).await.context("nothing is filed")?;
-    // In the middle: every token is worthless, the old secret too, and the new one is there a little later.
+    // During the run every token and the old secret become invalid; the new secret is available later.
     graph.set_client_secret(ROTATED);
     graph.revoke_tokens();
     source.rotate(SourceCredentials { username: "connector".to_owned(), password: "another horse".to_owned() });
@@ -226,7 +226,7 @@ async fn delayed_copy_is_filed_after_the_other_copy() -> anyhow::Result<()> {
     let graph = expectations::tenant().await?;
     let sample = expectations::sample(&[filed("item/1"), filed("item/2"), filed("item/3")])?;
     let expected_results: Vec<_> = sample.expected_results().collect();
-    // One copy of the first two items, so that the other mailbox has its own already.
+    // Fails one copy of the first two items; the other mailbox has its copy already.
     graph.fault(On::kind(Kind::MessageCreate).times(1), Fault::Refuse(Refusal::new(403, "ErrorAccessDenied")));
     graph.fault(
         On::kind(Kind::MessageCreate).nth(4).times(1),

@@ -1,4 +1,4 @@
-//! Everything that can go wrong, at once and at random, for as long as somebody wants: `make soak`.
+//! Combined random faults for any length of time: `make soak`.
 
 use std::{
     sync::{
@@ -29,11 +29,11 @@ use tokio::time::Instant;
 
 use crate::{accounts, cuts::through};
 
-/// Long enough for the large items, however busy the machine is.
+/// Long enough for the large items on a busy machine.
 pub(crate) const PACE: Pace =
     Pace { timeout: Duration::from_secs(25), visibility: Duration::from_secs(26), concurrency: 2, max_receives: 50 };
 
-/// What came about in the rounds so far.
+/// Totals of the rounds so far.
 #[derive(Debug, Default)]
 struct Totals {
     items: usize,
@@ -44,10 +44,10 @@ struct Totals {
     duplicates: usize,
 }
 
-/// Which of AWS's requests are cut, by chance.
+/// Random interruptions of requests to AWS.
 struct Cuts {
     chance: StdRng,
-    /// How many in a row are still to be cut, and how: enough of them, and the SDK gives up.
+    /// Remaining consecutive interruptions and their kind. Enough of them exhaust the SDK's attempts.
     storm: (u32, Cut),
     cut: usize,
 }
@@ -79,7 +79,7 @@ fn items(chance: &mut StdRng) -> Vec<Value> {
     let mut items: Vec<Value> = (0..chance.random_range(30..60))
         .map(|index| kinds.choose(chance).expect("a kind")(&format!("item/{index}")))
         .collect();
-    // So large that they are put together in a hidden folder, of one file and of two.
+    // Large enough for an upload in a hidden folder, with one file and with two.
     for files in 1..=2 {
         let mut large = expectations::filed(&format!("large/{files}"));
         let file =
@@ -133,7 +133,7 @@ fn misbehave(graph: &GraphFake, source: &SampleSource, chance: &mut StdRng) {
     }
 }
 
-/// A daily run and backfills, again where one fails. Returns those that listed everything.
+/// Runs a daily run and backfills and repeats failed ones. Returns the complete runs.
 async fn fetches(pipeline: &Pipeline, count: usize) -> anyhow::Result<Vec<model::RunId>> {
     const TRIES: usize = 60;
     let mut whole = Vec::new();
@@ -161,7 +161,7 @@ async fn fetches(pipeline: &Pipeline, count: usize) -> anyhow::Result<Vec<model:
 async fn kills(pipeline: &Pipeline, kills: usize, mut chance: StdRng) -> usize {
     let mut killed = 0;
     for _ in 0..kills {
-        // The moment is what chance is for: there is nothing to wait for.
+        // The time of the kill is random; the test waits for nothing.
         tokio::time::sleep(Duration::from_millis(chance.random_range(50..700))).await;
         let step = *[Step::Fetch, Step::Convert, Step::Convert, Step::Import, Step::Import]
             .choose(&mut chance)
@@ -174,7 +174,7 @@ async fn kills(pipeline: &Pipeline, kills: usize, mut chance: StdRng) -> usize {
     killed
 }
 
-/// Gives batches to two processes at once, as SQS may.
+/// Delivers batches to two processes concurrently, as SQS may.
 async fn twins(pipeline: &Pipeline, batches: usize, mut chance: StdRng) -> anyhow::Result<usize> {
     let client = Client::new(pipeline.machine.cloud.config());
     let resources = &pipeline.machine.resources;
@@ -186,7 +186,7 @@ async fn twins(pipeline: &Pipeline, batches: usize, mut chance: StdRng) -> anyho
         let Some(batch) = Batch::receive(&client, queue, 10, window, Duration::ZERO).await? else { continue };
         let function = pipeline.machine.function(step);
         let answers = tokio::join!(function.invoke(batch.event()), function.invoke(batch.event()));
-        // One that was killed has said nothing: the batch comes back.
+        // A killed process returned no response: the batch is redelivered.
         for answer in [answers.0, answers.1].into_iter().flatten() {
             batch.settle(&client, queue, &judge(&answer, batch.ids())).await?;
         }
@@ -195,7 +195,7 @@ async fn twins(pipeline: &Pipeline, batches: usize, mut chance: StdRng) -> anyho
     Ok(given)
 }
 
-/// Queues what a run has queued again, some of it, in any order.
+/// Queues some tasks of a run again, in random order.
 async fn duplicates(pipeline: &Pipeline, chance: &mut StdRng) -> anyhow::Result<usize> {
     let mut pages = Vec::new();
     let list = pipeline.store.list(keys::RUNS, |page| {
@@ -236,7 +236,7 @@ async fn round(seed: u64, totals: &mut Totals) -> anyhow::Result<()> {
     let cutter = cutter.await?;
     let pipeline = through(&cutter, PACE, ItemSource::Api(sample), MailSystem::Graph(&graph)).await?;
     pipeline.put_user_map("phone,email\n+4520999999,nobody@example.com\n").await?;
-    let Some(source) = &pipeline.source else { anyhow::bail!("no archive") };
+    let Some(source) = &pipeline.source else { anyhow::bail!("no sample source") };
     misbehave(&graph, source, &mut chance);
     armed.store(true, Ordering::SeqCst);
 
@@ -259,11 +259,11 @@ async fn round(seed: u64, totals: &mut Totals) -> anyhow::Result<()> {
     pipeline.drain().await?;
     let cut = cuts.lock().unwrap_or_else(PoisonError::into_inner).cut;
     expectations::assert_nothing_missing(&pipeline).await?;
-    // Which of the runs an item counts for is chance: whose task was worked on first.
+    // The run that counts an item is random: the one whose task was processed first.
     let dead_letters = expectations::check_dead_letters(&pipeline, &expected_results).await?;
-    // A second letter takes a lost answer to the first, or an end of the function right behind it.
+    // A second dead letter requires a lost response to the first, or a kill directly after it.
     let spare: usize = dead_letters.values().map(|dead_letters| dead_letters - 1).sum();
-    ensure!(spare <= cut + killed, "{spare} spare letters, {cut} cuts, {killed} kills");
+    ensure!(spare <= cut + killed, "{spare} extra dead letters, {cut} cuts, {killed} kills");
     expectations::assert_one_copy_each_in_graph(&graph, &expected_results)?;
     totals.items += expected_results.len();
     totals.runs += runs.len();

@@ -1,4 +1,4 @@
-//! What is written down, and in which order: the books from which everything else can be proved.
+//! Order of the writes to the bucket and the queues.
 
 use std::sync::{
     Arc,
@@ -27,7 +27,7 @@ async fn first_rendering_is_kept_as_evidence() -> anyhow::Result<()> {
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(expectations::two()), &[]).await?;
     let id: ItemId = "item/1".parse()?;
     let key = keys::mime(&id.key());
-    // An earlier release rendered it, in words of its own.
+    // Rendered differently by an earlier release.
     let earlier = "Date: Sun, 22 Nov 2026 08:00:00 +0000\r\nFrom: a@whatsapp.invalid\r\nMessage-ID: <earlier@archive>\r\n\r\nhi\r\n";
     let put = Put {
         key: &key,
@@ -43,7 +43,7 @@ async fn first_rendering_is_kept_as_evidence() -> anyhow::Result<()> {
         let mail = pipeline.mail(address)?;
         assert!(mail.len() == 1 && mail.values().all(|mail| mail == earlier.as_bytes()), "{address} has the evidence");
     }
-    // By which a later attempt looks for it.
+    // A later attempt looks up the copy by it.
     let outcome = pipeline.store.get(&keys::outcome(&id.key()), 1 << 20).await?.context("no outcome")?;
     assert_eq!(Outcome::parse(&outcome.bytes)?.message_id.as_deref(), Some("<earlier@archive>"));
     Ok(())
@@ -53,7 +53,7 @@ async fn first_rendering_is_kept_as_evidence() -> anyhow::Result<()> {
 async fn cursor_never_moves_backwards() -> anyhow::Result<()> {
     let sample = expectations::sample(&[filed("item/1")])?;
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(expectations::two()), &[]).await?;
-    // Later than where a run ends: 5 minutes ago.
+    // Later than the end of a run's window, which is 5 minutes ago.
     let ahead = Timestamp::now() - SignedDuration::from_mins(2);
     let cursor = json!({"v": 1, "archived_time": ahead, "run": "20260101T000000Z-daily-00000000"});
     pipeline.put(keys::CURSOR, cursor.to_string()).await?;
@@ -72,7 +72,7 @@ async fn id_is_queued_only_after_its_manifest_is_written() -> anyhow::Result<()>
     let down = Arc::new(AtomicBool::new(true));
     let judged = Arc::clone(&down);
     let cutter = Cutter::start(move |request| {
-        // The list of ids itself, and not the record of the run, which is written before.
+        // The manifest itself, not the run record, which is written before.
         let manifest =
             request.starts_with("PUT") && request.lines().next().is_some_and(|line| line.contains("/items-"));
         if manifest && judged.load(Ordering::SeqCst) { Cut::Before } else { Cut::Never }

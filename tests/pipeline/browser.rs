@@ -1,4 +1,4 @@
-//! A page as a browser shows it: chromium without a window and without a network.
+//! Renders a page in headless chromium without network access.
 
 use std::{path::Path, process::Stdio};
 
@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use serde_json::Value;
 use tokio::process::Command;
 
-/// Measures the page, and writes what it found into the root element, where `--dump-dom` shows it.
+/// Measures the page and writes the result into the root element, which `--dump-dom` prints.
 const MEASURE: &str = r#"<script>
 const width = document.documentElement.clientWidth, wrong = [];
 const name = element => element.tagName + ': ' + element.textContent.trim().slice(0, 40);
@@ -31,10 +31,10 @@ document.documentElement.dataset.measured = JSON.stringify({
 });
 </script>"#;
 
-/// What the page is like in a window of this width, in CSS pixels.
+/// Measures the page in a window of this width, in CSS pixels.
 ///
-/// A copy is measured that has a script of ours and not the page's own policy against scripts: so that one that got in
-/// through a name would run, too, and be noticed.
+/// The measured copy contains the test's script and not the page's policy against scripts, so that a script injected
+/// through a name would also run and be detected.
 pub(crate) async fn measured(page: &str, width: u32) -> anyhow::Result<Value> {
     let directory = tempfile::tempdir()?;
     let policy = "default-src 'none'; style-src 'unsafe-inline'";
@@ -54,7 +54,7 @@ pub(crate) async fn measured(page: &str, width: u32) -> anyhow::Result<Value> {
 async fn chromium(directory: &Path, width: u32, arguments: &[String]) -> anyhow::Result<String> {
     let mut command = Command::new("chromium");
     command
-        // The page is our own, and in a container there is nothing that the sandbox could be made of.
+        // The page is trusted, and the sandbox is not available in a container.
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"])
         .arg("--host-resolver-rules=MAP * ~NOTFOUND")
         .arg(format!("--user-data-dir={}", directory.join("profile").display()))

@@ -1,4 +1,4 @@
-//! What an operator gets wrong: each is one clear message, and nothing becomes a dead letter for it.
+//! Configuration errors: each is reported clearly, and none makes a dead letter.
 
 use anyhow::Context;
 use graph_fake::{GraphFake, User};
@@ -42,7 +42,7 @@ async fn items_wait_when_the_password_is_rotated_during_a_run() -> anyhow::Resul
     let depths = pipeline.work_until_logged("configuration error").await?;
     assert_eq!(depths[0].total(), fetched.queued, "everything waits");
     assert!(pipeline.dead_letters().await?.is_empty());
-    // The operator fills the secret, and everything goes on by itself.
+    // After the operator sets the secret, processing continues without further action.
     pipeline.machine.cloud.put_secret("archiver", &json!({"username": "connector", "password": "a new one"})).await?;
     pipeline.drain().await?;
     let expected = pipeline.source.as_ref().map(|source| expected_copies(&source.sample().expected()));
@@ -132,7 +132,7 @@ async fn items_wait_when_the_client_secret_is_wrong() -> anyhow::Result<()> {
     pipeline.put_user_map(user_map()).await?;
     pipeline.machine.fetch(&Pipeline::timer()).await?;
     pipeline.work_until_logged("AADSTS7000215").await?;
-    // Letters are only for those that would be ones anyway.
+    // Only items that fail for another reason are dead letters.
     let meant: Vec<_> = pipeline.source.iter().flat_map(|source| source.sample().expected_results()).collect();
     for dead_letter in pipeline.dead_letters().await? {
         let expected_result = meant

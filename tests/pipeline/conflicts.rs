@@ -1,4 +1,4 @@
-//! Answers that only mean "not yet": a write that races another one, an item or a file that the source lists before it has it.
+//! Transient conflicts: a racing write, and an item or file that the source lists before it is available.
 
 use std::{
     collections::BTreeMap,
@@ -25,7 +25,7 @@ use serde_json::json;
 
 const ADA: &str = "ada@example.com";
 
-/// A bucket that answers so many writes with a 409, and the others with an ETag.
+/// Starts a bucket that responds with 409 to this many writes and then with an ETag.
 async fn racing(conflicts: u32, body: &'static str) -> anyhow::Result<(Store, Arc<AtomicU32>)> {
     let writes = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&writes);

@@ -1,4 +1,4 @@
-//! A chat reads as a conversation: a real mail server threads what was filed.
+//! A mail server threads the filed messages of a chat as a conversation.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use mail_parser::{HeaderValue, MessageParser};
 
 use crate::sample_day::addresses;
 
-/// What a mail says of itself.
+/// Threading headers of a mail.
 struct Mail {
     uid: u32,
     id: String,
@@ -21,7 +21,7 @@ struct Mail {
 }
 
 fn mail(uid: u32, bytes: &[u8]) -> anyhow::Result<Mail> {
-    let parsed = MessageParser::default().parse(bytes).context("a copy is no mail")?;
+    let parsed = MessageParser::default().parse(bytes).context("invalid mail")?;
     let text = |name: &str| parsed.header_raw(name).unwrap_or_default().trim().to_owned();
     let answers = match parsed.in_reply_to() {
         HeaderValue::Text(id) => Some(id.to_string()),
@@ -31,11 +31,11 @@ fn mail(uid: u32, bytes: &[u8]) -> anyhow::Result<Mail> {
     Ok(Mail { uid, id, kind: text("X-WA-Kind"), chat: text("X-WA-Chat"), answers })
 }
 
-/// For each UID the thread that it is in, and what it hangs on. `(1 2 (3)(4))`: 2 hangs on 1, 3 and 4 on 2.
+/// Returns the thread and the parent of each UID. In `(1 2 (3)(4))`, 1 is the parent of 2, and 2 of 3 and 4.
 fn threads(line: &str) -> anyhow::Result<BTreeMap<u32, (usize, Option<u32>)>> {
     let mut placed = BTreeMap::new();
     let (mut above, mut last, mut thread) = (Vec::new(), None, 0);
-    let mut rest = line.strip_prefix("* THREAD ").context("no answer to THREAD")?;
+    let mut rest = line.strip_prefix("* THREAD ").context("no response to THREAD")?;
     while let Some(first) = rest.chars().next() {
         match first {
             '(' => {
@@ -84,7 +84,13 @@ async fn replies_are_threaded_and_a_chat_is_one_conversation() -> anyhow::Result
         for mail in &mails {
             let (thread, on) = placed[&mail.uid];
             if let Some(answered) = mail.answers.as_deref().and_then(|id| by_id.get(id)) {
-                assert_eq!(on, Some(*answered), "{} of {} hangs on what it answers", mail.kind, mail.id);
+                assert_eq!(
+                    on,
+                    Some(*answered),
+                    "{} of {} is a child of the mail that it replies to",
+                    mail.kind,
+                    mail.id
+                );
                 hanging.insert(mail.kind.clone());
             }
             let of_chat = thread_of.entry(mail.chat.as_str()).or_insert(thread);

@@ -1,4 +1,4 @@
-//! Whether the windows of the runs cover the period that is asked about.
+//! Coverage of a period by the windows of the runs.
 
 use anyhow::Context;
 use harness::{ItemSource, MailSystem, Pipeline};
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{reconcile::command, sample_day::addresses};
 
-/// How a run of the past went.
+/// Result of an earlier run.
 #[derive(Clone, Copy)]
 enum Went {
     Complete,

@@ -27,7 +27,7 @@ const ADA: &str = "ada@example.com";
 const BOB: &str = "bob@example.com";
 const CAT: &str = "cat@example.com";
 
-/// People without an address of their own: only the user map says whose mailbox is whose.
+/// Participants without an address: only the user map maps them to mailboxes.
 fn sample(items: Vec<Value>) -> anyhow::Result<Sample> {
     let people = json!({"ada": {"phone": "+4520123456"}, "bob": {"phone": "+4520123457"}});
     Ok(Sample::written(&json!({"people": people, "items": items}).to_string(), Timestamp::now())?)
@@ -46,7 +46,7 @@ async fn pipeline(items: Vec<Value>) -> anyhow::Result<Pipeline> {
     Pipeline::start(ItemSource::Api(sample(items)?), MailSystem::Maildir(mailboxes), &[]).await
 }
 
-/// The command, as an operator's shell would start it.
+/// Returns the command as a shell would start it.
 fn command(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<Command> {
     let test = std::env::current_exe()?;
     let binaries = test.ancestors().nth(2).unwrap_or(&test);
@@ -103,16 +103,16 @@ async fn replay_files_only_the_missing_copy_after_mapping_a_user() -> anyhow::Re
         listed.iter().all(|dead_letter| dead_letter["stage"] == "import" && dead_letter["reason"] == "unmapped"),
         "{list}"
     );
-    assert!(!list.contains("4520"), "a list holds no task, and so nobody's number");
+    assert!(!list.contains("4520"), "a list contains no task and so no phone number");
     let waiting = Depth { visible: 2, in_flight: 0, delayed: 0 };
-    assert_eq!(depth_of(&pipeline, dead_letters).await?, waiting, "a list lets everybody see the letters at once");
+    assert_eq!(depth_of(&pipeline, dead_letters).await?, waiting, "a list leaves the messages visible");
     let (_, none, _) = run(&pipeline, &["list", "--older-than", "1h"]).await?;
     assert_eq!(none, "No dead letters.\n");
     let (code, shown, _) = run(&pipeline, &["show", "one", "--json"]).await?;
     assert_eq!((code, serde_json::from_str::<Value>(&shown)?["filed"].clone()), (0, json!([])));
     assert_eq!(run(&pipeline, &["show", "three"]).await?.0, 1);
 
-    // Nobody there to be asked: nothing is done.
+    // Without a terminal for the confirmation, nothing is changed.
     let (code, _, notes) = run(&pipeline, &["replay"]).await?;
     assert_eq!(code, 1, "{notes}");
     assert!(notes.contains("--yes"), "{notes}");
@@ -122,20 +122,20 @@ async fn replay_files_only_the_missing_copy_after_mapping_a_user() -> anyhow::Re
     let (code, done, notes) = run(&pipeline, &["replay", "--item", "one", "--yes"]).await?;
     assert_eq!((code, done.as_str()), (0, "1 of 1 dead letters were replayed.\n"), "{notes}");
     assert!(notes.contains("unmapped") && notes.contains("import"), "{notes}");
-    assert_eq!(depth_of(&pipeline, dead_letters).await?.visible, 1, "the other letter stays");
+    assert_eq!(depth_of(&pipeline, dead_letters).await?.visible, 1, "the other dead letter stays");
     pipeline.drain().await?;
     assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), 1)]));
     let after = outcomes(&pipeline).await?;
     assert!(after["one"].is_complete() && after["one"].dead_letter.is_none());
     assert!(!after["two"].is_complete());
 
-    // The other is given up: a wrong count changes nothing, the right one keeps a copy.
+    // The other is discarded: a wrong count changes nothing, and the right one keeps a copy.
     assert_eq!(run(&pipeline, &["discard", "--yes-discard", "2"]).await?.0, 4);
     assert_eq!(depth_of(&pipeline, dead_letters).await?.visible, 1);
     let (code, told, notes) = run(&pipeline, &["discard", "--yes-discard", "1", "--json"]).await?;
     assert_eq!(code, 0, "{notes}");
     let told: Value = serde_json::from_str(&told)?;
-    assert_eq!(told["missing"], Value::Null, "nobody is known to have it");
+    assert_eq!(told["missing"], Value::Null, "the mailboxes that have it are unknown");
     assert_eq!(depth_of(&pipeline, dead_letters).await?.total(), 0);
     let copy = pipeline.store.get(told["copy"].as_str().unwrap(), 1 << 20).await?.unwrap();
     let copy: Value = serde_json::from_slice(&copy.bytes)?;
@@ -162,7 +162,7 @@ async fn output_escapes_bidi_and_control_characters() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// As somebody does who has only the AWS console: the body into the stage's queue, without attributes.
+/// As in the AWS console: the body is sent to the stage's queue without attributes.
 #[tokio::test]
 async fn dead_letter_body_sent_by_hand_is_a_replay() -> anyhow::Result<()> {
     let pipeline = pipeline(vec![item("one", json!([]))]).await?;
@@ -171,7 +171,7 @@ async fn dead_letter_body_sent_by_hand_is_a_replay() -> anyhow::Result<()> {
     assert_eq!(dead_letters.len(), 1);
     pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n")).await?;
 
-    // What a later run lists again waits for the operator: its task names another run.
+    // An item that a later run lists again waits for the operator, because its task belongs to another run.
     let task: Value = serde_json::from_str(&dead_letters[0].body)?;
     let mut listed_again = task.clone();
     listed_again["run"] = json!("20991122T070000Z-daily-1");
@@ -194,12 +194,12 @@ async fn replay_accepts_an_oversize_item_up_to_the_given_size() -> anyhow::Resul
     pipeline.run(&Pipeline::timer()).await?;
     assert_eq!(pipeline.copies()?, BTreeMap::new());
 
-    // One byte too few: it is a letter again.
+    // One byte too few: the item is a dead letter again.
     run(&pipeline, &["replay", "--yes", "--max-item-bytes", "11000000"]).await?;
     pipeline.drain().await?;
     assert_eq!(pipeline.copies()?, BTreeMap::new());
     let (code, ..) = run(&pipeline, &["replay", "--yes", "--max-item-bytes", "999999999999"]).await?;
-    assert_eq!(code, 2, "nobody may ask for that much");
+    assert_eq!(code, 2, "the size exceeds the limit");
 
     let (code, done, notes) = run(&pipeline, &["replay", "--yes", "--max-item-bytes", "11000001", "--json"]).await?;
     let counts = json!({"replayed": 1, "sent_not_deleted": 0, "not_sent": 0, "not_found": 0});
@@ -212,10 +212,10 @@ async fn replay_accepts_an_oversize_item_up_to_the_given_size() -> anyhow::Resul
     Ok(())
 }
 
-/// The operator's machine goes down while letters are on their way, again and again.
+/// The operator's machine is stopped repeatedly during a replay.
 #[tokio::test]
 async fn killed_replays_lose_no_dead_letter_and_duplicate_none() -> anyhow::Result<()> {
-    // The longer, the more: SOAK=5 is a hundred kills over a thousand letters.
+    // SOAK=5 makes a hundred kills over a thousand dead letters.
     let soak = Variables::read(&["SOAK"]).or("SOAK", "how many times as long as usual", 1_u64)?;
     let (total, kills) = (usize::try_from(soak * 200)?, soak * 20);
     let items = (0..total).map(|index| item(&format!("item-{index}"), json!([]))).collect();
@@ -225,17 +225,17 @@ async fn killed_replays_lose_no_dead_letter_and_duplicate_none() -> anyhow::Resu
     assert_eq!(depth_of(&pipeline, dead_letters).await?.total(), total as u64);
     pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n")).await?;
 
-    // Ten at once, and the next ten half a second later: no kill lets more than ten go, so that letters are left for the
-    // last one too.
+    // Ten at a time, half a second apart: at most ten are replayed between two kills, so that dead letters are left for
+    // the last kill, too.
     let replay = ["replay", "--yes", "--hold", "1", "--rate", "20"];
     let mut while_moving = 0;
     for kill in 0..kills {
         let before = depth_of(&pipeline, dead_letters).await?.total();
-        assert!(before > 0, "no letter is left to be met by kill {kill}");
+        assert!(before > 0, "no dead letter is left for kill {kill}");
         let mut command = command(&pipeline, &replay)?;
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn()?;
-        // The times are the test's input, not something that it waits for: one in four in the walk and the plan, the others
-        // from the moment on from which letters move.
+        // The times are the test's input, not a wait: a quarter of the kills happen while the command reads and plans,
+        // the others after it has begun to move dead letters.
         let after = Duration::from_millis(if kill % 4 == 0 { 100 + (kill * 457) % 1500 } else { (kill * 457) % 250 });
         let mut notes = BufReader::new(child.stderr.take().context("no pipe")?).lines();
         if kill % 4 != 0 {

@@ -1,4 +1,4 @@
-//! `archiver reconcile --deep`: each copy is asked for in its mailbox, in every kind of mail system.
+//! `archiver reconcile --deep`: looks up each copy in its mailbox, in every mail system.
 
 use std::collections::BTreeMap;
 
@@ -15,14 +15,14 @@ use crate::{
     sample_day::{addresses, expected_copies},
 };
 
-/// Two mailboxes with most copies, the first with more.
+/// Returns the two mailboxes with the most copies, the fuller one first.
 fn two(copies: &BTreeMap<String, usize>) -> anyhow::Result<[(String, usize); 2]> {
     let mut most: Vec<_> = copies.iter().map(|(address, copies)| (address.clone(), *copies)).collect();
     most.sort_by_key(|(_, copies)| std::cmp::Reverse(*copies));
     Ok([most.first().context("no mailbox")?.clone(), most.get(1).context("one mailbox")?.clone()])
 }
 
-/// The sample's day, filed; and how many copies each mailbox has.
+/// Files the sample day and returns the number of copies per mailbox.
 async fn filed(
     mail_system: MailSystem<'_>,
     variables: &[(&str, &str)],
@@ -35,7 +35,7 @@ async fn filed(
     Ok((pipeline, copies))
 }
 
-/// What the command tells a program, with its exit code.
+/// Returns the exit code and the JSON output of the command.
 async fn deep(pipeline: &Pipeline, more: &[&str]) -> anyhow::Result<(Option<i32>, Value)> {
     let arguments = [&["--deep", "--settled", "--json"], more].concat();
     let (code, told, notes) = command(pipeline, &arguments).await?;
@@ -46,7 +46,7 @@ fn count(told: &Value, list: &str) -> usize {
     told[list].as_array().map_or(usize::MAX, Vec::len)
 }
 
-/// Every copy is there, and is seen to be.
+/// Asserts that the deep check finds every copy.
 async fn all_there(pipeline: &Pipeline, copies: &BTreeMap<String, usize>) -> anyhow::Result<()> {
     let (code, told) = deep(pipeline, &[]).await?;
     assert_eq!(code, Some(0), "{told}");
@@ -68,7 +68,7 @@ async fn deep_check_reports_a_deleted_copy_but_not_a_deleted_mailbox() -> anyhow
     let [(gone, gone_copies), (owner, _)] = two(&copies)?;
     let folder = mail.path().join(&owner).join(FOLDER).join("cur");
     let copy = std::fs::read_dir(&folder)?.next().context("no copy")??.path();
-    // The mailbox's owner files it a second time.
+    // The mailbox's owner creates a second copy.
     let name = copy.file_name().and_then(|name| name.to_str()).context("no name")?;
     let second = folder.join(format!("9{name}"));
     std::fs::copy(&copy, &second)?;
@@ -118,7 +118,7 @@ async fn deep_check_only_reads_graph_and_reports_unchecked_copies() -> anyhow::R
     let all: usize = copies.values().sum();
     assert_eq!(graph.count(Kind::MessageSearch), all, "a request a copy, beside finding the mailboxes");
 
-    // It asks for more patience than a look has.
+    // `Retry-After` exceeds the retry budget of a lookup.
     let busy = Fault::Refuse(Refusal::new(429, "ApplicationThrottled").retry_after("600"));
     graph.fault(On::kind(Kind::MessageSearch).nth(10), busy);
     let (code, told) = deep(&pipeline, &[]).await?;
@@ -132,7 +132,7 @@ async fn deep_check_only_reads_graph_and_reports_unchecked_copies() -> anyhow::R
     let (code, told) = deep(&pipeline, &[]).await?;
     assert_eq!((code, count(&told, "not_in_mailbox"), count(&told, "not_asked")), (Some(1), emptied_copies, 1));
     assert_eq!(told["not_asked"][0]["copies"], gone_copies);
-    assert!(graph.visible_folders(&emptied).iter().all(|name| name != FOLDER), "a look makes no folder");
+    assert!(graph.visible_folders(&emptied).iter().all(|name| name != FOLDER), "a lookup creates no folder");
     assert!(addresses()?.iter().all(|address| graph.peak(address) <= 4));
     Ok(())
 }
@@ -147,7 +147,7 @@ async fn deep_check_reports_unchecked_copies_when_imap_is_down() -> anyhow::Resu
     let [(owner, owned), _] = two(&copies)?;
     server.run_in(&owner, FOLDER, "STORE 1 +FLAGS.SILENT (\\Deleted)")?;
     assert_eq!(server.copies(&owner, FOLDER)?.len(), owned);
-    // What is marked and not expunged yet is still there.
+    // A copy that is marked as deleted and not expunged still exists.
     all_there(&pipeline, &copies).await?;
     server.run_in(&owner, FOLDER, "EXPUNGE")?;
     let (code, told) = deep(&pipeline, &["--name-mailboxes"]).await?;

@@ -1,5 +1,5 @@
-//! The sample's day into every kind of mailbox: the same items in the same mailboxes, and as they were rendered where a
-//! mailbox keeps mail as it is.
+//! The sample day in every mail system: the same items in the same mailboxes, and byte for byte as rendered where
+//! the mail system stores messages unchanged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,10 +15,10 @@ use model::{Outcome, keys};
 
 use crate::sample_day::{addresses, expected_copies, expected_dead_letters};
 
-/// The Message-IDs in each mailbox. A set: that there is no second copy of one is asserted where they are read.
+/// Message-IDs per mailbox. Duplicates are rejected when they are read.
 type Filed = BTreeMap<String, BTreeSet<String>>;
 
-/// What was rendered, by Message-ID.
+/// Rendered messages by Message-ID.
 async fn rendered(pipeline: &Pipeline) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
     let mut outcomes = Vec::new();
     let listed = |page: Vec<aws::s3::Listed>| {
@@ -37,7 +37,7 @@ async fn rendered(pipeline: &Pipeline) -> anyhow::Result<BTreeMap<String, Vec<u8
     Ok(rendered)
 }
 
-/// Notes copies that have to be what was rendered, byte for byte.
+/// Collects copies that must equal the rendered message byte for byte.
 fn note(
     filed: &mut Filed,
     address: &str,
@@ -45,7 +45,7 @@ fn note(
     rendered: &BTreeMap<String, Vec<u8>>,
 ) -> anyhow::Result<()> {
     for copy in copies {
-        let parsed = MessageParser::default().parse(&copy).context("a copy is no mail")?;
+        let parsed = MessageParser::default().parse(&copy).context("invalid mail")?;
         let id = format!("<{}>", parsed.message_id().context("a copy has no Message-ID")?);
         assert!(rendered.get(&id) == Some(&copy), "the copy of {id} is not what was rendered");
         assert!(filed.entry(address.to_owned()).or_default().insert(id), "a second copy");
@@ -53,7 +53,7 @@ fn note(
     Ok(())
 }
 
-/// The day as it is at a moment, filed.
+/// Files the sample day as of a time.
 async fn run(now: Timestamp, mail_system: MailSystem<'_>) -> anyhow::Result<Pipeline> {
     let sample = Sample::day(now)?;
     let expected = sample.expected();

@@ -1,4 +1,4 @@
-//! Chats that phones exported, from the inbox to a mailbox.
+//! Exported chats, from the inbox to a mailbox.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,11 @@ use source::{ChatExports, ExportSettings, Source, SourceError};
 
 const ME: &str = "me@example.com";
 
-/// The messages of a mailbox by the line that they have in the export: time, text in the evidence, text in the body.
+/// Returns a mailbox's messages by their line in the export: time, text in the evidence, text in the body.
 fn by_line(pipeline: &Pipeline) -> anyhow::Result<BTreeMap<u64, (Timestamp, String, String)>> {
     let mut lines = BTreeMap::new();
     for bytes in pipeline.mail(ME)?.values() {
-        let message = MessageParser::new().parse(bytes).context("a mail that is none")?;
+        let message = MessageParser::new().parse(bytes).context("invalid mail")?;
         let evidence =
             message.attachments().filter(|part| part.contents().starts_with(b"{")).last().context("no evidence")?;
         let evidence: Value = serde_json::from_slice(evidence.contents())?;
@@ -56,7 +56,7 @@ async fn exported_message_is_filed_once_with_its_text_and_time() -> anyhow::Resu
         assert!(body.contains(text.as_str()), "{body}");
     }
 
-    // The chat grew, and was exported again under its name: only what is new is filed.
+    // The chat has grown and is exported again under the same name: only new messages are filed.
     let grown = format!("{chat}22/11/2026, 08:00 - Ada: one more\n");
     pipeline.put(&format!("inbox/{ME}/WhatsApp Chat with Team.txt"), grown).await?;
     pipeline.run(&Pipeline::backfill()).await?;
@@ -110,14 +110,14 @@ async fn changed_participant_table_is_used_from_the_next_run() -> anyhow::Result
         assert_eq!(phone().await?.as_deref(), Some(number), "kept");
     }
 
-    // A row that is wrong makes no dead letter of every message: they wait until it is mended.
+    // An invalid row does not make dead letters: the messages wait until it is fixed.
     pipeline.put(&table, "name,phone,email\nAda,,ada\n").await?;
     let error = exports.item(&id).await.err().context("a wrong row is taken")?;
     assert!(matches!(&error, SourceError::Setup { detail } if detail.contains("line 2")), "{error}");
     pipeline.put(&table, "name,phone,email\nAda,+45 11 22 33 44,\n").await?;
     assert_eq!(phone().await?.as_deref(), Some("+45 11 22 33 44"));
 
-    // The chat itself, grown.
+    // The grown chat.
     pipeline.put(&chat, "21/11/2026, 09:59 - Ada: hello\n21/11/2026, 10:00 - Bob: hi\n").await?;
     assert_eq!(exports.item(&id).await?.item.to.first().and_then(|bob| bob.name.as_deref()), Some("Bob"));
     Ok(())

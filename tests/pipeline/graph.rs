@@ -1,4 +1,4 @@
-//! Into Microsoft 365: a strict fake of Graph.
+//! Filing into the strict fake of Microsoft Graph.
 
 use graph_fake::{Fault, GraphFake, Kind, On, Refusal, User};
 use harness::{ItemSource, MailSystem, Pipeline};

@@ -1,4 +1,4 @@
-//! Identity is the item's id: neither another date in the source's list nor the keys of release 0.1 make a second copy.
+//! An item is identified by its id: another date in the source's list or the keys of release 0.1 make no second copy.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ fn sample() -> anyhow::Result<Sample> {
     Ok(Sample::written(&json!({"people": people, "items": items}).to_string(), Timestamp::now())?)
 }
 
-/// Mailboxes that take the same message as often as it is sent.
+/// Starts a mail system that accepts the same message repeatedly.
 async fn tenant() -> anyhow::Result<GraphFake> {
     let graph = GraphFake::start().await?;
     graph.add(User::new(ADA));
@@ -50,7 +50,7 @@ fn archived(pipeline: &Pipeline) -> anyhow::Result<Timestamp> {
     Ok(item["archivedTime"].as_str().unwrap_or_default().parse()?)
 }
 
-/// The keys that release 0.1 gave the outcome and the message.
+/// Returns the keys of the outcome and the message in release 0.1.
 fn dated(pipeline: &Pipeline) -> anyhow::Result<(String, String)> {
     let (date, key) = (archived(pipeline)?.strftime("%F"), id().key());
     Ok((format!("outcomes/{date}/{key}.json"), format!("mime/{date}/{key}.eml")))
@@ -67,7 +67,7 @@ async fn delete(pipeline: &Pipeline, key: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Leaves outcome and message as release 0.1 would have, the outcome changed.
+/// Moves outcome and message to the keys of release 0.1, with a changed outcome.
 async fn age(pipeline: &Pipeline, change: impl FnOnce(&mut Outcome)) -> anyhow::Result<Sha256> {
     let (outcome_key, mime_key) = dated(pipeline)?;
     let mut outcome = outcome(pipeline, &keys::outcome(&id().key())).await?.context("no outcome")?;
@@ -113,7 +113,7 @@ async fn id_listed_under_two_dates_is_filed_once() -> anyhow::Result<()> {
         pipeline.send(&pipeline.machine.resources.convert, &task).await?;
     }
     pipeline.drain().await?;
-    // Import by itself: its tasks may have been queued before the first was worked on.
+    // Import alone: its tasks may have been queued before the first was processed.
     let outcome = outcome(&pipeline, &keys::outcome(&id().key())).await?.context("no outcome")?;
     let mut task = import_task(archived + SignedDuration::from_hours(24), &outcome);
     task["mime"] = json!(outcome.mime);
@@ -161,7 +161,7 @@ async fn incomplete_dated_outcome_is_completed_from_dated_message() -> anyhow::R
     let sha256 = age(&pipeline, refused).await?;
     let (outcome_key, mime_key) = dated(&pipeline)?;
     let before = outcome(&pipeline, &outcome_key).await?.context("no outcome")?;
-    // As replayed from a dead letter of release 0.1, which does not name the message's key.
+    // A replayed dead letter of release 0.1, which does not contain the message's key.
     pipeline.send(&pipeline.machine.resources.import, &import_task(archived(&pipeline)?, &before).to_string()).await?;
     pipeline.drain().await?;
     let after = outcome(&pipeline, &keys::outcome(&id().key())).await?.context("no new outcome")?;

@@ -1,4 +1,4 @@
-//! Items over 10 MB, where they are imported: every byte, and memory that does not grow with them.
+//! Items above 10 MB are filed completely with memory that does not grow with their size.
 
 use std::{process::Command, time::Duration};
 
@@ -24,7 +24,7 @@ const FOLDER: &str = "WhatsApp Archiver";
 
 const MIB: u64 = 1 << 20;
 
-/// The function is given 512 MB; other items of the usual size have to have room beside a large one.
+/// Of the function's 512 MB, part must remain for items of normal size.
 const PEAK_KILOBYTES: u64 = 150_000;
 
 /// Debug builds are slow.
@@ -64,7 +64,7 @@ async fn large_video_is_filed_once_unchanged_in_maildir() -> anyhow::Result<()> 
     assert_eq!(pipeline.mail(ADA)?.len(), 2);
     assert_eq!(uploads(&pipeline).await?, 0);
 
-    // Who looks at it afterwards needs no more memory.
+    // The commands that read it afterwards need no more memory.
     let proof = run_command(&pipeline, &["reconcile", "--deep", "--settled", "--json"]).await?;
     assert_eq!((&proof["damaged"], &proof["copies_found"]), (&json!([]), &json!(2)));
     let yesterday = (Timestamp::now() - SignedDuration::from_hours(24)).strftime("%Y-%m-%d").to_string();
@@ -75,11 +75,11 @@ async fn large_video_is_filed_once_unchanged_in_maildir() -> anyhow::Result<()> 
     Ok(())
 }
 
-/// What the command tells a program.
+/// Returns the JSON output of the command.
 async fn run_command(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<Value> {
     let mut command = Command::new(harness::binaries()?.join("archiver"));
     command.args(arguments).env_clear().env("AWS_REGION", Ministack::REGION);
-    // As import has them, and the queue that it does not know.
+    // The variables of import, and the queue that import does not use.
     command.envs(pipeline.machine.variables(Step::Import));
     command.env("CONVERT_QUEUE_URL", &pipeline.machine.resources.convert.url);
     let MeasuredCommand { output, peak_kilobytes, .. } = watched(command).await?;

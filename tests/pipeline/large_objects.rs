@@ -1,4 +1,4 @@
-//! What the store writes and reads in pieces, against a server that speaks S3.
+//! Multipart writes and ranged reads of the store, against an S3 emulator.
 
 use aws::s3::{Condition, MIN_PART_BYTES, PutLarge, StoreError, Written};
 use bytes::Bytes;
@@ -14,7 +14,7 @@ const KEY: &str = "mime/2026-11-22/large.eml";
 enum Failed {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("as asked")]
+    #[error("as commanded")]
     AsAsked,
 }
 
@@ -22,14 +22,14 @@ async fn pipeline() -> anyhow::Result<Pipeline> {
     Pipeline::start(ItemSource::Api(Sample::many(0, Timestamp::now())), MailSystem::Maildir(Vec::new()), &[]).await
 }
 
-/// How many uploads were begun and are neither complete nor given up.
+/// Number of multipart uploads in progress.
 pub(crate) async fn uploads(pipeline: &Pipeline) -> anyhow::Result<usize> {
     let config = aws_sdk_s3::config::Builder::from(pipeline.machine.cloud.config()).force_path_style(true).build();
     let list = aws_sdk_s3::Client::from_conf(config).list_multipart_uploads();
     Ok(list.bucket(&pipeline.machine.resources.bucket).send().await?.uploads().len())
 }
 
-/// Two parts of the smallest size and one of a byte, no two bytes beside each other the same.
+/// Two parts of the minimum size and one of a byte; adjacent bytes differ.
 fn parts() -> Vec<Bytes> {
     let whole: Bytes = (0..=250).cycle().take(2 * MIN_PART_BYTES + 1).collect();
     vec![

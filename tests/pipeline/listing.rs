@@ -1,5 +1,5 @@
-//! What fetch does about sources that show things late, lists that take more than a run, and others that do not answer:
-//! the function itself on a clock of the test's, with a real bucket and a real queue.
+//! fetch with sources that list items late, lists that need several runs, and services that do not respond:
+//! the function runs on a test clock with an emulated bucket and queue.
 
 use std::{
     collections::BTreeSet,
@@ -33,7 +33,7 @@ use tokio::sync::Barrier;
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
-/// Less than a second page is begun with.
+/// Less time than fetch requires to begin another page.
 const A_PAGE: SignedDuration = SignedDuration::from_secs(40);
 
 async fn pipeline() -> anyhow::Result<Pipeline> {
@@ -107,7 +107,7 @@ impl Source for Hourly {
     }
 }
 
-/// Does not answer.
+/// Never responds.
 struct Silent;
 
 #[async_trait]
@@ -136,7 +136,7 @@ async fn chat_uploaded_during_a_run_is_listed_by_the_next_run() -> anyhow::Resul
     let now = Timestamp::now();
     let first = daily(&fetch, now + HOUR, HOUR).await?;
     assert_eq!((first.listed, first.complete), (0, true));
-    // S3 dates it by when its upload began: an hour before that run, which did not see it.
+    // S3 dates the object by the start of its upload: an hour before the run, which could not see it.
     pipeline.put("inbox/ada@example.com/chat.txt", "21/11/2026, 09:59 - Ada: hello\n").await?;
     let second = daily(&fetch, now + HOUR * 25, HOUR).await?;
     assert_eq!((second.queued, second.complete), (1, true));
@@ -201,7 +201,7 @@ async fn unresponsive_queue_ends_the_run_before_the_cursor_moves() -> anyhow::Re
     fetch.convert_queue = Queue::new(cloud.config(), "http://127.0.0.1/queue".to_owned());
     let summary = daily(&fetch, Timestamp::now(), SignedDuration::from_secs(2)).await?;
     assert_eq!((summary.listed, summary.queued, summary.complete), (1, 0, false));
-    // What it says of its manifest is so: whoever compares them finds no fault.
+    // The run record matches its manifest.
     let record = record(&pipeline.store, &summary).await?;
     assert_eq!((record.ended.is_some(), record.pages, record.queued), (true, 1, 1));
     assert_eq!(record.pages_queued, Some(0), "the next run queues them");
@@ -210,7 +210,7 @@ async fn unresponsive_queue_ends_the_run_before_the_cursor_moves() -> anyhow::Re
     Ok(())
 }
 
-/// As for a write whose response was lost: the repeated run finds its own objects, and another's are not overwritten.
+/// As after a lost response: the repeated run finds its own objects and does not overwrite those of another run.
 #[tokio::test]
 async fn manifest_page_is_created_once_and_never_overwritten() -> anyhow::Result<()> {
     let pipeline = pipeline().await?;
@@ -281,12 +281,12 @@ async fn contended_cursor_write_fails_after_a_few_attempts() -> anyhow::Result<(
     let error = daily(&fetch, Timestamp::now(), HOUR).await.err().context("no error")?;
     assert!(matches!(error, FetchError::Ledger(LedgerError::CursorContested)), "{error}");
     assert_eq!(tries.load(Ordering::SeqCst), 5);
-    // Its page is on the queue all the same, and the next run lists it again.
+    // Its page is queued nevertheless, and the next run lists it again.
     assert_eq!(depth(&pipeline.machine.cloud, &pipeline.machine.resources.convert).await?.total(), 1);
     Ok(())
 }
 
-/// Answers when as many batches are there as are sent at once, and confirms all but what says `lost`.
+/// Responds when the concurrent batches have all arrived, and confirms every message except `lost`.
 async fn answer(together: Arc<Barrier>, request: HttpRequest) -> Response {
     let bytes = to_bytes(request.into_body(), usize::MAX).await.expect("a whole request");
     let request: Value = serde_json::from_slice(&bytes).expect("JSON");

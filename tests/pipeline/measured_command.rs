@@ -1,20 +1,20 @@
-//! A command and what it took.
+//! Runs a command and measures its time and memory.
 
 use std::{
     process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
-/// What a command came to.
+/// Output and cost of a command.
 pub(crate) struct MeasuredCommand {
     pub(crate) output: Output,
     pub(crate) peak_kilobytes: u64,
-    /// Of the processor, its own and the system's for it.
+    /// User and system time.
     pub(crate) cpu: Duration,
     pub(crate) took: Duration,
 }
 
-/// Runs the command, and watches its memory until it ends.
+/// Runs the command and samples its memory until it ends.
 pub(crate) async fn watched(mut command: Command) -> anyhow::Result<MeasuredCommand> {
     command.stdin(Stdio::null()).stderr(Stdio::piped()).stdout(Stdio::piped());
     let began = Instant::now();
@@ -23,12 +23,12 @@ pub(crate) async fn watched(mut command: Command) -> anyhow::Result<MeasuredComm
     let mut ended = tokio::task::spawn_blocking(move || child.wait_with_output());
     let (mut peak_kilobytes, mut cpu) = (0, Duration::ZERO);
     let output = loop {
-        // The most so far; it is gone when the process is, so the last of these looks counts.
+        // The peak so far. It cannot be read after the process has ended, so the last sample counts.
         if let Ok(status) = std::fs::read_to_string(&status) {
             let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
             peak_kilobytes = line.and_then(|kilobytes| kilobytes.parse().ok()).unwrap_or(peak_kilobytes);
         }
-        // Behind the name, in hundredths of a second: the 12th is its own, the 13th the system's.
+        // After the name: the 12th field is user time and the 13th system time, in hundredths of a second.
         if let Ok(stat) = std::fs::read_to_string(&stat) {
             let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields).split(' ');
             let hundredths: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();

@@ -1,4 +1,4 @@
-//! What CloudWatch is told, out of the lines that the real binaries print.
+//! CloudWatch metrics in the output of the real binaries.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::sample_day::{addresses, expected_dead_letters};
 /// The sums of every metric: function, metric, and the reason where there is one.
 type Sums = BTreeMap<(String, String, Option<String>), u64>;
 
-/// Adds the metrics up as CloudWatch does: a value counts only where the line's own directive names it.
+/// Sums the metrics as CloudWatch does: a value counts only if the directive of its line contains it.
 fn sums(logs: &str) -> anyhow::Result<Sums> {
     let mut sums = Sums::new();
     for line in logs.lines().filter(|line| line.contains("\"_aws\"")) {
@@ -39,7 +39,7 @@ fn sums(logs: &str) -> anyhow::Result<Sums> {
     Ok(sums)
 }
 
-/// The sums, once they are as expected: what a function prints is in its log a moment after its answer.
+/// Waits until the sums are as expected, because output reaches the log shortly after the response.
 async fn counted(pipeline: &Pipeline, expected: impl Fn(&Sums) -> bool) -> anyhow::Result<Sums> {
     let reached = async {
         loop {
@@ -111,7 +111,7 @@ async fn sample_day_is_counted_correctly_at_every_log_level() -> anyhow::Result<
     })
     .await?;
 
-    // The same day again: every copy of what was filed wholly is a duplicate.
+    // The same day again: every copy of a complete item is a duplicate.
     pipeline.run(&Pipeline::backfill()).await?;
     let again = counted(&pipeline, |sums| {
         sum(sums, "fetch", "Listed") == Some(2 * listed) && sum(sums, "convert", "Skipped") > Some(0)

@@ -1,5 +1,4 @@
-//! What more than one run lists counts once: at the run whose task was worked on first, be it the first that listed it or
-//! a later one.
+//! An item that several runs list is counted once: in the run whose task was processed first.
 
 use anyhow::Context;
 use harness::{ItemSource, MailSystem, Pipeline};
@@ -13,13 +12,13 @@ use crate::report::json_of;
 const ADA: &str = "ada@example.com";
 const DAYS: [&str; 3] = ["2026-11-20", "2026-11-21", "2026-11-22"];
 
-/// The run of a day.
+/// Returns the run of a day.
 fn run(day: &str) -> anyhow::Result<(RunId, Timestamp)> {
     let at: Timestamp = format!("{day}T08:00:00Z").parse()?;
     Ok((format!("{}-daily-0badcafe", at.strftime("%Y%m%dT%H%M%SZ")).parse()?, at))
 }
 
-/// What a run leaves that listed these.
+/// Writes the objects of a run that listed these items.
 async fn listed(pipeline: &Pipeline, day: &str, items: &[&str]) -> anyhow::Result<()> {
     let (run, at) = run(day)?;
     let line = |item: &&str| json!({"item": item, "archived_time": "2026-11-20T07:59:00Z"}).to_string() + "\n";
@@ -31,7 +30,7 @@ async fn listed(pipeline: &Pipeline, day: &str, items: &[&str]) -> anyhow::Resul
     pipeline.put(&keys::run(&run), serde_json::to_vec(&record)?).await
 }
 
-/// What import leaves of an item whose task of this day was worked on first.
+/// Writes the outcome of an item whose task of this day was processed first.
 fn outcome(id: &ItemId, day: &str) -> anyhow::Result<Outcome> {
     let (run, at) = run(day)?;
     let mut outcome = Outcome::new(id.clone());
@@ -46,7 +45,7 @@ async fn put(pipeline: &Pipeline, outcome: &Outcome) -> anyhow::Result<()> {
     pipeline.put(&keys::outcome(&outcome.item.key()), outcome.to_json()).await
 }
 
-/// The counters of a report, and the items that it says have failed.
+/// Returns the counters and failed items of a report.
 fn counted(report: &Value) -> anyhow::Result<(Vec<u64>, Vec<&str>)> {
     let names = ["available", "after_fan_out", "imported", "skipped", "failed", "items_filed", "items_failed"];
     let count = |name: &&str| report["total"][*name].as_u64().with_context(|| format!("no {name}"));
@@ -60,7 +59,7 @@ async fn item_is_counted_only_in_the_run_that_processed_it() -> anyhow::Result<(
     let sample = Sample::many(1, Timestamp::now());
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(vec![ADA.to_owned()]), &[]).await?;
     let [first, second, third] = DAYS;
-    // Of each kind one that the first run's task was first of, and one that the second's was.
+    // Of each kind, one item processed by the first run and one by the second.
     listed(&pipeline, first, &["filed", "filed-later", "failed", "failed-later"]).await?;
     listed(&pipeline, second, &["filed", "filed-later", "filed-later", "failed", "failed-later", "failed-later"])
         .await?;
@@ -97,7 +96,7 @@ async fn item_is_counted_only_in_the_run_that_processed_it() -> anyhow::Result<(
     }
     assert_eq!((days, failed.iter().map(String::as_str).collect::<Vec<_>>()), (total, failures));
 
-    // Where an item counts stands in the month's days, too.
+    // The month's days contain the same counts.
     let day = |at: usize| [&month["days"][at]["items_filed"], &month["days"][at]["items_failed"]].map(Value::as_u64);
     assert_eq!([day(0), day(1), day(2)], [[Some(1); 2], [Some(1); 2], [Some(0); 2]]);
     Ok(())

@@ -1,4 +1,4 @@
-//! A participant that is expected to have a mailbox never loses its copy silently.
+//! The missing copy of an expected participant is always visible.
 
 use std::path::Path;
 
@@ -81,7 +81,7 @@ async fn missing_mailbox_dead_letters_and_replay_files_that_copy_only() -> anyho
     assert_eq!((given_up.mailboxes.len(), given_up.missing.len()), (1, 1), "it says who has no copy");
 
     std::fs::create_dir(mail.path().join(BOB))?;
-    // A copy that the owner has moved: a lookup in the folder would not find it and file a second one.
+    // The owner has moved the copy: a lookup in the folder would miss it, and a second copy would be filed.
     std::fs::remove_dir_all(mail.path().join(ADA).join(FOLDER))?;
     pipeline.send(&pipeline.machine.resources.import, &dead_letters[0].body).await?;
     pipeline.drain().await?;

@@ -1,4 +1,4 @@
-//! The proof that nothing is missing, after a day that went well and after somebody took things away.
+//! `archiver reconcile`, after a complete day and after objects were removed.
 
 use std::{cell::Cell, collections::BTreeMap, path::Path, process::Command, sync::Arc};
 
@@ -40,7 +40,7 @@ fn waiting(books: &Reconciled) -> BTreeMap<String, usize> {
     books.waiting.iter().map(|(reason, count)| (reason.clone(), *count as usize)).collect()
 }
 
-/// The command itself: its exit code, what it answers, what else it says.
+/// Runs the command. Returns its exit code, stdout and stderr.
 pub(crate) async fn command(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(Option<i32>, String, String)> {
     command_without(pipeline, None, arguments).await
 }
@@ -55,7 +55,7 @@ pub(crate) async fn command_without(
     let program = test.ancestors().nth(2).context("the test lies in no target directory")?.join("archiver");
     let mut command = Command::new(program);
     command.env_clear().env("AWS_REGION", "us-east-1").arg("reconcile").args(arguments);
-    // As import has them, and the queue that it does not know.
+    // The variables of import, and the queue that import does not use.
     command.envs(pipeline.machine.variables(Step::Import));
     command.env("CONVERT_QUEUE_URL", &pipeline.machine.resources.convert.url);
     if let Some(variable) = variable {
@@ -76,7 +76,7 @@ async fn delete_dead_letter(pipeline: &Pipeline, item: &ItemId) -> anyhow::Resul
     let url = &pipeline.machine.resources.dead_letters.url;
     loop {
         let receive = client.receive_message().queue_url(url).max_number_of_messages(10).visibility_timeout(0);
-        for message in receive.send().await?.messages.context("there is no such letter")? {
+        for message in receive.send().await?.messages.context("no such dead letter")? {
             let body: Value = serde_json::from_str(message.body.as_deref().unwrap_or_default())?;
             if body["item"] == item.as_str() {
                 let receipt = message.receipt_handle.context("a message without a receipt")?;
@@ -129,7 +129,7 @@ async fn reconcile_decides_nothing_before_the_queues_are_empty() -> anyhow::Resu
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[]).await?;
     pipeline.put_user_map(user_map()).await?;
 
-    // On the queue, and nobody works.
+    // Queued, and no function runs.
     pipeline.machine.fetch(&Pipeline::timer()).await?;
     let books = reconcile(&pipeline).await?;
     assert_eq!((books.undecided, books.filed, books.missing.len()), (books.items, 0, 0));
@@ -145,7 +145,7 @@ async fn reconcile_decides_nothing_before_the_queues_are_empty() -> anyhow::Resu
     let (code, out, _) = command(&pipeline, &["--settled"]).await?;
     assert_eq!(code, Some(0), "{out}");
     let found = pipeline.dead_letters_by_reason().await?;
-    assert_eq!(found, expected_dead_letters(&expected), "the letters were given back at once");
+    assert_eq!(found, expected_dead_letters(&expected), "the dead letters are visible again at once");
     Ok(())
 }
 
@@ -174,20 +174,21 @@ async fn removed_objects_are_reported_and_requeue_restores_copies() -> anyhow::R
     let unmapped = |(_, expected_result): &&(ItemId, ExpectedResult)| {
         matches!(expected_result, ExpectedResult::DeadLetter(Reason::Unmapped))
     };
-    let (unmapped, _) = expected_results.iter().find(unmapped).context("nobody is unmapped")?;
+    let (unmapped, _) = expected_results.iter().find(unmapped).context("the sample has no unmapped item")?;
     let oversize = |(_, expected_result): &&(ItemId, ExpectedResult)| {
         matches!(expected_result, ExpectedResult::DeadLetter(Reason::Oversize))
     };
     let (oversize, _) = expected_results.iter().find(oversize).context("nothing is oversize")?;
 
-    // An outcome and one of its copies; a letter and its outcome; a letter alone; a stored message's words.
+    // Removed: an outcome and one of its copies, a dead letter and its outcome, a dead letter alone. Changed: a stored
+    // message.
     let (key, before) = outcome(&pipeline, filed).await?;
     delete_object(&pipeline, &key).await?;
     let absent = before.mailboxes.first().context("it is filed nowhere")?;
     let named = |file: &std::path::PathBuf| file.to_string_lossy().contains(&absent.message);
     let copy = copies(mail.path())?.remove(absent.address.as_str()).and_then(|files| files.into_iter().find(named));
     std::fs::remove_file(copy.context("the copy is not there")?)?;
-    // One that is filed in part, and only its letter, which is gone, said so.
+    // An incomplete item whose dead letter, the only record of that, is missing.
     let (key, mut part) = outcome(&pipeline, half).await?;
     let gone = part.mailboxes.pop().context("it is filed nowhere")?;
     let named = |file: &std::path::PathBuf| file.to_string_lossy().contains(&gone.message);
@@ -223,7 +224,7 @@ async fn removed_objects_are_reported_and_requeue_restores_copies() -> anyhow::R
     assert!(err.contains("archiver reconcile --settled --requeue"), "{err}");
     pipeline.put(&mime, whole).await?;
 
-    // Nobody can be asked, so nothing is changed; then exactly these four.
+    // Without a terminal for the confirmation, nothing is changed; then exactly these four are requeued.
     let (code, _, err) = command(&pipeline, &["--settled", "--requeue"]).await?;
     assert!(code == Some(1) && err.contains("nothing was changed"), "{err}");
     let connection = Connection::to_machine(&pipeline.machine);
@@ -239,7 +240,7 @@ async fn removed_objects_are_reported_and_requeue_restores_copies() -> anyhow::R
     pipeline.drain().await?;
     let books = reconcile(&pipeline).await?;
     assert!(books.is_sound() && books.undecided == 0, "{books:?}");
-    assert_eq!(books.deep_findings.copies_found, all.values().sum::<usize>() as u64, "each was asked for");
+    assert_eq!(books.deep_findings.copies_found, all.values().sum::<usize>() as u64, "each copy was looked up");
     assert_eq!(counts(mail.path())?, all, "the mailbox that lacked it has it, and no mailbox has it twice");
     assert_eq!(outcome(&pipeline, filed).await?.1.mailboxes.len(), before.mailboxes.len());
     Ok(())

@@ -1,5 +1,5 @@
-//! AWS's own redrive, StartMessageMoveTask and the console's button, on the one dead-letter queue: against a stand-in for
-//! SQS that has it. The functions are the real ones, and so are the letters.
+//! AWS's own redrive (StartMessageMoveTask, and the button in the console) on the dead-letter queue, against an SQS
+//! emulator that supports it. The functions are the real ones, and so are the dead letters.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -18,11 +18,11 @@ use crate::sqs::Sqs;
 
 const ADA: &str = "ada@example.com";
 const BOB: &str = "bob@example.com";
-/// How many items each of them has.
+/// Number of items per sender.
 const ITEMS: usize = 2;
 
 impl Sqs {
-    /// Gives a queue's messages out and takes none, until SQS itself has moved all of them.
+    /// Receives a queue's messages without deleting them, until SQS has moved all of them to the dead-letter queue.
     async fn exhaust(&self, queue: &Queue) -> anyhow::Result<()> {
         loop {
             let receive = self.client.receive_message().queue_url(&queue.url);
@@ -33,7 +33,7 @@ impl Sqs {
         }
     }
 
-    /// Moves letters to a queue, or each to where it came from, and tells how that ended.
+    /// Moves dead letters to a queue, or each to its source queue, and returns the result.
     async fn redrive(&self, to: Option<&Queue>) -> anyhow::Result<ListMessageMoveTasksResultEntry> {
         let start = self.client.start_message_move_task().source_arn(&self.dead_letters.arn);
         start.set_destination_arn(to.map(|queue| queue.arn.clone())).send().await?;
@@ -51,7 +51,7 @@ impl Sqs {
         self.messages(&self.dead_letters, count).await
     }
 
-    /// The messages of a queue, by body; they stay there. It waits until so many can be seen.
+    /// Waits until a queue has this many messages and returns them by body. They stay in the queue.
     async fn messages(&self, queue: &Queue, count: usize) -> anyhow::Result<Vec<DeadLetterMessage>> {
         let seen = async {
             loop {
@@ -65,7 +65,7 @@ impl Sqs {
         tokio::time::timeout(Duration::from_secs(120), seen).await.context("they do not come")?
     }
 
-    /// Lets a function work until its queue is empty.
+    /// Runs a function until its queue is empty.
     async fn work(&self, pipeline: &Pipeline, step: Step) -> anyhow::Result<()> {
         let queue = if step == Step::Convert { &self.convert } else { &self.import };
         let options = EventSourceOptions { queue: queue.clone(), batch_size: 10, window: Duration::ZERO, pollers: 1 };
@@ -79,7 +79,7 @@ impl Sqs {
     }
 }
 
-/// Two texts of Ada's and two of Bob's, to somebody who has no mailbox.
+/// Two texts from Ada and two from Bob, to a recipient without a mailbox.
 fn sample() -> anyhow::Result<Sample> {
     let item = |who: &str, number: usize| {
         let id = format!("{who}-{number}");
@@ -106,7 +106,7 @@ async fn redrive_returns_tasks_to_their_source_or_the_given_queue() -> anyhow::R
         Pipeline::start(ItemSource::Api(sample()?), MailSystem::Maildir(mailboxes), &sqs.variables()).await?;
     pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n")).await?;
 
-    // Rendered, and then nobody filed them: SQS moves the tasks of import. The same of convert, which are listed again.
+    // SQS moves import tasks that were never processed, and convert tasks of a second listing.
     pipeline.machine.fetch(&Pipeline::timer()).await?;
     sqs.work(&pipeline, Step::Convert).await?;
     let tasks = sqs.messages(&sqs.import, 2 * ITEMS).await?;
@@ -116,15 +116,15 @@ async fn redrive_returns_tasks_to_their_source_or_the_given_queue() -> anyhow::R
     sqs.exhaust(&sqs.convert).await?;
     assert_eq!(sqs.letters(4 * ITEMS).await?.len(), 4 * ITEMS);
 
-    // Without a destination each goes to the queue that it came from, as it was.
+    // Without a destination, each message returns unchanged to its source queue.
     let task = sqs.redrive(None).await?;
     assert_eq!((task.status(), task.approximate_number_of_messages_moved()), (Some("COMPLETED"), 4 * ITEMS as i64));
     assert_eq!(bodies(&sqs.messages(&sqs.import, 2 * ITEMS).await?), bodies(&tasks));
     assert_eq!(bodies(&sqs.messages(&sqs.convert, 2 * ITEMS).await?), bodies(&listed));
     assert_eq!(depth(&sqs.cloud, &sqs.dead_letters).await?.total(), 0);
 
-    // The functions take them: Ada's are filed, Bob's become letters that import sends itself. Convert sees by the
-    // outcomes that there is nothing more to do.
+    // The functions process them: Ada's are filed, and import sends Bob's as dead letters. Convert sees in the
+    // outcomes that the items are complete.
     sqs.work(&pipeline, Step::Import).await?;
     sqs.work(&pipeline, Step::Convert).await?;
     assert_eq!(depth(&sqs.cloud, &sqs.import).await?.total(), 0);
@@ -135,12 +135,12 @@ async fn redrive_returns_tasks_to_their_source_or_the_given_queue() -> anyhow::R
         assert_eq!((word("stage"), word("reason")), (Some("import"), Some("unmapped")));
     }
 
-    // Nobody knows where those came from, so a redrive without a destination fails, and they stay.
+    // SQS does not know the source queue of these, so a redrive without a destination fails and moves none.
     let task = sqs.redrive(None).await?;
     assert_eq!((task.status(), task.failure_reason()), (Some("FAILED"), Some("CouldNotDetermineMessageSource")));
     assert_eq!(bodies(&sqs.letters(ITEMS).await?), bodies(&unmapped));
 
-    // Mended, and told where to: body and attributes arrive as they were, which is how import knows a replay.
+    // After the fix, with a destination: body and attributes are unchanged, by which import recognizes a replay.
     pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n+4520123457,{BOB}\n")).await?;
     let task = sqs.redrive(Some(&sqs.import)).await?;
     assert_eq!((task.status(), task.approximate_number_of_messages_moved()), (Some("COMPLETED"), ITEMS as i64));

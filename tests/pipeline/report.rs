@@ -18,7 +18,7 @@ use crate::{browser::measured, sample_day::addresses};
 
 const ADA: &str = "ada@example.com";
 
-/// The command, as an operator's shell would start it: its exit code, what it answers, what else it says.
+/// Runs the command as a shell would. Returns its exit code, stdout and stderr.
 async fn report(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(i32, String, String)> {
     let test = std::env::current_exe()?;
     let binaries = test.ancestors().nth(2).context("the test lies in no target directory")?;
@@ -54,7 +54,7 @@ fn day(time: Timestamp) -> String {
     time.to_zoned(TimeZone::UTC).date().to_string()
 }
 
-/// A test that runs over midnight would see two days; it is begun again then.
+/// The test is repeated if it runs across midnight, because it would see two days.
 fn same_day(began: Timestamp) -> bool {
     day(began) == day(Timestamp::now())
 }
@@ -121,7 +121,7 @@ async fn report_exits_with_one_when_counts_do_not_add_up() -> anyhow::Result<()>
     let fetched = pipeline.run(&Pipeline::timer()).await?;
     assert_eq!(report(&pipeline, &[]).await?.0, 0);
 
-    // A mailbox that is named twice: filed twice, or so it says.
+    // An outcome that contains a mailbox twice.
     let outcomes = keys_under(&pipeline, keys::OUTCOMES).await?;
     let key = outcomes.first().context("nothing was filed")?;
     let before = pipeline.store.get(key, 1 << 20).await?.context("the outcome is gone")?.bytes;
@@ -133,7 +133,7 @@ async fn report_exits_with_one_when_counts_do_not_add_up() -> anyhow::Result<()>
     assert!(out.contains("It does not add up") && out.contains("names a mailbox twice"), "{out}");
     assert!(out.contains(outcome.item.key().as_str()), "{out}");
 
-    // An outcome that is gone.
+    // A missing outcome.
     delete(&pipeline, key).await?;
     let (code, out, _) = report(&pipeline, &[]).await?;
     assert_eq!(code, 1, "{out}");
@@ -141,7 +141,7 @@ async fn report_exits_with_one_when_counts_do_not_add_up() -> anyhow::Result<()>
     pipeline.put(key, before).await?;
     assert_eq!(report(&pipeline, &[]).await?.0, 0);
 
-    // A line of a manifest, then the whole manifest: only the run itself knows what it has queued.
+    // A line of a manifest is missing, then the whole manifest: only the run record has the number of queued items.
     let manifest = keys::manifest(&fetched.run, 1);
     let lines = pipeline.store.get(&manifest, 1 << 20).await?.context("no manifest")?.bytes;
     let end = lines.iter().position(|byte| *byte == b'\n').context("no line")?;

@@ -1,4 +1,4 @@
-//! What is asked of AWS no more often than it has to be.
+//! Requests to AWS are made no more often than needed.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -34,7 +34,7 @@ async fn user_map_is_read_once_per_batch() -> anyhow::Result<()> {
     let pipeline =
         Pipeline::start(sample, MailSystem::Maildir(addresses), &[("AWS_ENDPOINT_URL", proxy.url())]).await?;
     let endpoint = pipeline.machine.cloud.config().endpoint_url().and_then(|url| url.strip_prefix("http://"));
-    proxy.set_upstream(endpoint.context("the stand-in has no endpoint")?.parse()?);
+    proxy.set_upstream(endpoint.context("the emulator has no endpoint")?.parse()?);
     pipeline.put_user_map("phone,email\n+4520999999,nobody@example.com\n").await?;
     pipeline.run(&Pipeline::timer()).await?;
     assert_eq!(pipeline.copies()?.values().sum::<usize>(), 60);
@@ -76,8 +76,8 @@ async fn mail_and_manifests_are_written_conditionally() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// It is told from the header that the signature stands on: the digest in it is the one that the store was given, though
-/// it is none of the bytes.
+/// Checked in the signed header: it contains the digest that the store was given, although that is not the digest of
+/// the bytes.
 #[tokio::test]
 async fn given_digest_is_used_for_signing() -> anyhow::Result<()> {
     let signed = Arc::new(Mutex::new(Vec::new()));
@@ -92,14 +92,14 @@ async fn given_digest_is_used_for_signing() -> anyhow::Result<()> {
     let pipeline = Pipeline::start(nothing, MailSystem::Maildir(Vec::new()), &[]).await?;
     let config = pipeline.machine.cloud.config();
     let endpoint = config.endpoint_url().and_then(|url| url.strip_prefix("http://"));
-    proxy.set_upstream(endpoint.context("the stand-in has no endpoint")?.parse()?);
+    proxy.set_upstream(endpoint.context("the emulator has no endpoint")?.parse()?);
     let store =
         Store::new(&config.to_builder().endpoint_url(proxy.url()).build(), pipeline.machine.resources.bucket.clone());
 
     let other = Sha256::of(b"other");
     let put =
         |sha256| Put { key: "mime/x.eml", bytes: b"bytes".as_slice().into(), content_type: "message/rfc822", sha256 };
-    // What the server thinks of a digest that is none is its own affair.
+    // The server may reject the wrong digest.
     store.put(put(Some(other)), Condition::Always).await.ok();
     store.put(put(Some(Sha256::of(b"bytes"))), Condition::Always).await?;
     let signed = signed.lock().unwrap_or_else(PoisonError::into_inner).clone();

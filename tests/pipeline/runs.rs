@@ -1,6 +1,6 @@
-//! Runs of fetch follow each other without a gap and without queueing twice: what an earlier manifest has, a first run that
-//! fails, a cursor that is lost, a source whose clock is wrong. The function itself on a clock of the test's, with a real
-//! bucket and a real queue.
+//! Consecutive runs of fetch leave no gap and queue nothing twice: items of earlier manifests, a failed first
+//! run, a lost cursor, a source with a wrong clock. The function runs on a test clock with an emulated
+//! bucket and queue.
 
 use std::{
     collections::BTreeSet,
@@ -20,11 +20,11 @@ use source::{Page, Sink, Source, SourceError};
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
-/// What the source does next. Items are shown from the moment that they are added, under whatever time they have.
+/// Behaviour of the source. Items are listed as soon as they are added, under any time.
 #[derive(Default)]
 struct Shelf {
     items: BTreeSet<(Timestamp, String)>,
-    /// How far the source's clock is ahead of the test's.
+    /// Offset of the source's clock.
     clock: Option<(Timestamp, SignedDuration)>,
     fails: bool,
 }
@@ -130,7 +130,7 @@ async fn item_shown_late_is_queued_and_others_are_not_requeued() -> anyhow::Resu
     }
     let first = bench.daily(morning).await?;
     assert_eq!((first.listed, first.queued, first.complete), (5, 5, true));
-    // The source's index was slow: it was received before the first run, and is visible only now.
+    // Received before the first run, and visible only now because the source's index was slow.
     bench.archive.add("late", morning - HOUR * 3);
     bench.archive.add("new", morning + HOUR);
     let second = bench.daily(morning + DAY).await?;
@@ -168,11 +168,11 @@ async fn last_page_of_an_interrupted_run_is_requeued() -> anyhow::Result<()> {
     }
     let first = bench.daily(morning).await?;
     assert_eq!((first.queued, bench.record(&first).await?.pages), (4, 2));
-    // As a run leaves it that was killed between the manifest and the queue.
+    // The state of a run killed between the manifest and the queue.
     bench.delete(&keys::run(&first.run)).await?;
     let second = bench.daily(morning + HOUR).await?;
     assert_eq!((second.listed, second.queued), (4, 2));
-    // Nor does a page count that is gone.
+    // A missing page does not count either.
     bench.delete(&keys::manifest(&first.run, 1)).await?;
     let third = bench.daily(morning + HOUR * 2).await?;
     assert_eq!((third.listed, third.queued), (4, 2));
@@ -237,7 +237,7 @@ async fn window_ends_before_the_clock_of_the_source() -> anyhow::Result<()> {
     bench.archive.shelf().clock = Some((morning + DAY, SignedDuration::from_mins(30)));
     let second = bench.daily(morning + DAY).await?;
     assert_eq!(second.to, morning + DAY - Window::MARGIN);
-    // So far behind that nothing is left: an error, and the cursor stands.
+    // So far behind that the window is empty: an error, and the cursor does not move.
     bench.archive.shelf().clock = Some((morning, -DAY * 3));
     let third = bench.daily(morning + DAY * 2).await;
     assert!(matches!(third, Err(FetchError::SourceClock { .. })), "{third:?}");

@@ -1,4 +1,4 @@
-//! The sample's day: every kind of item, and what goes wrong.
+//! The sample day: every kind of item, and failing items.
 
 use std::collections::BTreeMap;
 
@@ -53,7 +53,7 @@ async fn sample_day_ends_as_declared_and_a_second_run_adds_nothing() -> anyhow::
         }
     }
 
-    // What the overlap of the next run lists again is filed already; a backfill of the whole day too.
+    // The items that the next run's overlap or a backfill lists again are filed already.
     for event in [Pipeline::timer(), Pipeline::backfill()] {
         let again = pipeline.run(&event).await?;
         let Counters { available, imported, failed, items_listed_again, .. } =
@@ -88,7 +88,7 @@ async fn dead_letter_is_the_unchanged_task_without_names() -> anyhow::Result<()>
     Ok(())
 }
 
-/// Every name, number, address and text of the sample against everything that the functions have logged at `debug`.
+/// Searches everything logged at `debug` for every name, number, address and text of the sample.
 #[tokio::test]
 async fn logs_contain_no_content_and_no_identity() -> anyhow::Result<()> {
     let sample = Sample::day(Timestamp::now())?;
@@ -97,7 +97,7 @@ async fn logs_contain_no_content_and_no_identity() -> anyhow::Result<()> {
     pipeline.run(&Pipeline::timer()).await?;
     let logs = pipeline.logs();
     assert!(logs.contains("\"filed\"") && logs.contains("dead letter"), "the log says what was done");
-    // What each pipeline does at its end is done here by hand once, to see that it searches for enough.
+    // Every pipeline does this search at its end; here the test checks that it covers enough words.
     assert!(pipeline.confidential_words() > 100, "{} words are searched for", pipeline.confidential_words());
     for word in ["Lindqvist", "correct horse", "Authorization"] {
         assert!(!logs.contains(word), "{word:?} is in the log");

@@ -1,6 +1,6 @@
-//! A look at the books of a large archive: what it costs in memory, requests and time. SOAK=20 makes it a hundred
-//! thousand items and five thousand letters; the stand-in for S3 has them by arithmetic, so that what is measured is the
-//! command and not the stand-in.
+//! Memory, requests and time of the commands that read a large ledger. SOAK=20 makes it a hundred
+//! thousand items and five thousand dead letters. The S3 fake computes the objects, so that the command is measured and
+//! not the fake.
 
 use std::{
     collections::HashMap,
@@ -34,9 +34,9 @@ const PAGE: u64 = 1_000;
 /// The window of the run: a whole day.
 const FROM: &str = "2026-11-21T00:00:00Z";
 const TO: &str = "2026-11-22T00:00:00Z";
-/// Of so many items one is a letter.
+/// One of this many items is a dead letter.
 const ITEMS_PER_DEAD_LETTER: u64 = 20;
-/// The most memory that a look may take, whatever the archive's size, in kB: nearly three times what 20,000 items took.
+/// Memory limit of a command for any number of items, in kB: nearly three times the memory for 20,000 items.
 const MAX_KILOBYTES: u64 = 120_000;
 
 /// A bucket with the run of one day, and the outcomes of its items.
@@ -44,7 +44,7 @@ struct Bucket {
     run: RunId,
     at: Timestamp,
     items: u64,
-    /// An outcome's key, and which item's it is.
+    /// Returns the key of an item's outcome.
     outcomes: HashMap<String, u64>,
     requests: AtomicU64,
 }
@@ -99,7 +99,7 @@ impl Bucket {
         Some(self.page(page))
     }
 
-    /// What a listing needs: the run's objects. No other prefix has any.
+    /// Lists the run's objects. Other prefixes are empty.
     fn list(&self, prefix: &str) -> String {
         let pages = (1..=self.pages()).filter_map(|page| Some(keys::manifest(&self.run, u32::try_from(page).ok()?)));
         let all = pages.chain([keys::run(&self.run)]).filter(|key| key.starts_with(prefix));
@@ -111,7 +111,7 @@ impl Bucket {
         format!("<ListBucketResult><IsTruncated>false</IsTruncated>{contents}</ListBucketResult>")
     }
 
-    /// Serves it, and tells where.
+    /// Starts the server and returns its URL.
     async fn serve(self: &Arc<Self>) -> anyhow::Result<String> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
@@ -165,7 +165,7 @@ async fn commands_use_bounded_requests_and_memory_on_a_large_ledger() -> anyhow:
 
     for (arguments, most_requests) in [
         (&["dead-letters", "list", "--json"][..], 0),
-        // Each outcome once, those of letters twice, each page; and a few.
+        // Each outcome once, those of dead letters twice, each page, and a few more.
         (&["reconcile", "--from", FROM, "--to", TO, "--json"], items + dead_letters + bucket.pages() + 10),
         (&["report", "--date", "2026-11-21", "--json"], items + dead_letters + bucket.pages() + 10),
     ] {

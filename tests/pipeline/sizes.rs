@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 const LIMIT: u64 = 10 * 1024 * 1024;
 pub(crate) const ADA: &str = "ada@example.com";
 
-/// An item whose caption has one byte, and these attachments.
+/// Returns an item with a caption of one byte and these attachments.
 pub(crate) fn item(id: &str, expect: Value, attachments: Value) -> Value {
     json!({"expect": expect, "item": {
         "id": id, "messageId": id, "type": "document", "messageTime": "-PT3H", "archivedTime": "-PT2H",
@@ -23,7 +23,7 @@ pub(crate) fn file(id: &str, bytes: u64) -> Value {
     json!({"id": id, "name": format!("{id}.bin"), "contentType": "application/octet-stream", "media": {"bytes": bytes}})
 }
 
-/// The same, and the archive says that it has another size.
+/// Returns a file whose declared size is wrong.
 pub(crate) fn declared(id: &str, bytes: u64, size: u64) -> Value {
     let mut file = file(id, bytes);
     file["size"] = json!(size);
@@ -84,7 +84,7 @@ async fn endless_file_is_cut_off_with_bounded_memory() -> anyhow::Result<()> {
     assert_eq!(pipeline.copies()?.get(ADA), Some(&1));
     assert_eq!(pipeline.dead_letters_by_reason().await?.get("oversize"), Some(&1));
     let peak = pipeline.peak_kilobytes(Step::Convert)?;
-    // The process itself, and less than three times the limit for what was taken before the cut.
+    // The process itself, and less than three times the limit for the bytes read before the cut-off.
     assert!(peak < 120_000, "convert took {peak} kB");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A stand-in for SQS that has what ministack lacks, and is fast: message move tasks.
+//! An SQS emulator with message move tasks, which ministack lacks.
 
 use std::{
     collections::HashMap,
@@ -17,7 +17,7 @@ use local::cloud::{Cloud, Queue};
 use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::json;
 
-/// SQS with message move tasks. It ends with its standard input, and so with this process.
+/// The running emulator. It ends when its standard input closes, and so with this process.
 pub(crate) struct Sqs {
     pub(crate) cloud: Cloud,
     pub(crate) client: Client,
@@ -29,10 +29,10 @@ pub(crate) struct Sqs {
 }
 
 impl Sqs {
-    /// With the queues as the template wires them.
+    /// Starts the emulator with queues as in the template.
     pub(crate) async fn start() -> anyhow::Result<Self> {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fakes/sqs");
-        ensure!(directory.join("node_modules").is_dir(), "the stand-in for SQS is not installed: make test");
+        ensure!(directory.join("node_modules").is_dir(), "the SQS emulator is not installed: make test");
         let mut command = Command::new("node");
         command.arg(directory.join("server.mjs")).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn().context("node does not start: make test installs it")?;
@@ -45,7 +45,7 @@ impl Sqs {
         let template = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml"))?;
         let template = Yaml::load_from_str(&template)?;
         let resources = &template.first().context("an empty template")?["Resources"];
-        // A letter that a failed task has in hand is seen again after a second, and not after half a minute.
+        // A dead letter held by a failed move task becomes visible after a second instead of half a minute.
         let seconds = (QueueAttributeName::VisibilityTimeout, "1".to_owned());
         let dead_letters = queue(&client, "dead-letters", vec![seconds]).await?;
         let mut made = Vec::new();
@@ -71,7 +71,7 @@ impl Sqs {
         Ok(Self { cloud, client, convert, import, dead_letters, url, process })
     }
 
-    /// By which the functions find it.
+    /// Returns the functions' variables for the emulator.
     pub(crate) fn variables(&self) -> [(&str, &str); 4] {
         [
             ("AWS_ENDPOINT_URL_SQS", self.url.as_str()),
@@ -81,7 +81,7 @@ impl Sqs {
         ]
     }
 
-    /// Sends letters as the functions do: each a body, and attributes that are words.
+    /// Sends dead letters with a body and string attributes, as the functions do.
     pub(crate) async fn fill_dead_letters(
         &self,
         dead_letters: impl Iterator<Item = (String, HashMap<&'static str, String>)>,
@@ -101,7 +101,7 @@ impl Sqs {
             send.set_entries(Some(some.to_vec())).send()
         });
         let answers: Vec<_> = sends.buffer_unordered(8).try_collect().await?;
-        ensure!(answers.iter().all(|answer| answer.failed.is_empty()), "a letter was not taken");
+        ensure!(answers.iter().all(|answer| answer.failed.is_empty()), "SQS rejected a dead letter");
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Messages that are no tasks, and entries of the archive that are no items.
+//! Malformed tasks and malformed entries of the source's list.
 
 use std::{sync::Arc, time::Duration};
 
@@ -40,11 +40,11 @@ async fn malformed_task_affects_no_other_message() -> anyhow::Result<()> {
     let mut sent = bodies.to_vec();
     found.sort();
     sent.sort();
-    assert_eq!(found, sent, "each body is in its letter, byte for byte");
+    assert_eq!(found, sent, "each body is in its dead letter, byte for byte");
     Ok(())
 }
 
-/// Does to each record what its body says.
+/// Handles each record as its body commands.
 struct Obedient;
 
 #[async_trait]
@@ -58,11 +58,11 @@ impl Work for Obedient {
 
     async fn work(&self, record: &Record, _: &Invocation) -> Result<Next, Failure> {
         match record.body.as_str() {
-            "panic" => panic!("as asked"),
+            "panic" => panic!("as commanded"),
             "hang" => std::future::pending().await,
             "forward" => Ok(Next::Forward("forwarded".to_owned())),
-            "refuse" => Err(Failure::Permanent { reason: Reason::Oversize, detail: "as asked".to_owned() }),
-            "wait" => Err(Failure::Transient { detail: "as asked".to_owned(), after: None }),
+            "refuse" => Err(Failure::Permanent { reason: Reason::Oversize, detail: "as commanded".to_owned() }),
+            "wait" => Err(Failure::Transient { detail: "as commanded".to_owned(), after: None }),
             _ => Ok(Next::Done),
         }
     }
@@ -99,11 +99,11 @@ async fn failed_record_affects_no_other_record() -> anyhow::Result<()> {
     let import = local::event_source::depth(&pipeline.machine.cloud, &resources.import).await?;
     assert_eq!(import.total(), 1, "what is forwarded is on the next queue");
 
-    // The time is over: what was not begun comes back.
+    // After the deadline, records that were not started are returned.
     let answer = batch.run(event(&["fine"])?, &invocation).await?;
     assert_eq!(answer.batch_item_failures.len(), 1);
 
-    // The next queue and the dead-letter queue cannot be reached: nothing has left our hands.
+    // If the next queue and the dead-letter queue are unreachable, no record is lost.
     let gone = Queue::new(config, format!("{}-gone", resources.import.url));
     (batch.next, batch.dead_letters) = (Some(gone.clone()), gone);
     let invocation =

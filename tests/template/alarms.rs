@@ -56,7 +56,7 @@ fn missing_fetch_run_raises_an_alarm_after_26_hours() {
     assert_eq!(alarm["TreatMissingData"], "breaching");
 }
 
-/// What each alarm looks at, and from when it calls: more than the threshold in each of so many periods. `fetch-missing`
+/// Metric and condition of each alarm: above the threshold in this many periods. `fetch-missing`
 /// has its own test.
 #[test]
 fn alarm_uses_its_own_metric_and_period() {
@@ -67,8 +67,8 @@ fn alarm_uses_its_own_metric_and_period() {
     const IN_FLIGHT: (&str, &str, &str) = ("AWS/SQS", "QueueName", "ApproximateNumberOfMessagesNotVisible");
     const AGE: (&str, &str, &str) = ("AWS/SQS", "QueueName", "ApproximateAgeOfOldestMessage");
     let ours = |metric: Metric| (runtime::metrics::NAMESPACE, runtime::metrics::FUNCTION, metric.as_str());
-    // What a waiting item says comes every 11 to 15 minutes, and letters come in bursts: a shorter period would have the
-    // alarm come and go.
+    // A waiting item is reported every 11 to 15 minutes, and dead letters come in bursts: with a shorter period the
+    // alarm would flap.
     const AT_EACH_FAILURE: (u64, u64) = (900, 1);
     const AT_ONCE: (u64, u64) = (300, 1);
     const AFTER_SEVERAL_FAILURES: (u64, u64) = (300, 3);
@@ -231,7 +231,7 @@ fn metrics_match_the_dashboard_and_alarms() {
     alarms(&template).into_iter().for_each(|(_, _, alarm)| ours(alarm, &mut read));
     assert_eq!(written, read);
 
-    // Dead letters are searched for, since a reason has no data before its first letter.
+    // Dead dead letters are searched for, because a reason has no data before its first dead letter.
     let (namespace, function, reason, name) = (
         runtime::metrics::NAMESPACE,
         runtime::metrics::FUNCTION,

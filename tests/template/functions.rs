@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 
 use crate::document::{Template, folders, text};
 
-/// The variables that only the one-machine run and the tests set: a function in AWS keeps no files, and finds Graph by
+/// Variables that only the one-machine run and the tests set: a function in AWS keeps no files and finds Graph by
 /// `GRAPH_CLOUD`.
 const LOCAL_ONLY: &[&str] = &["GRAPH_LOGIN_URL", "GRAPH_URL", "MAILDIR"];
 
-/// What each function reads, by its own account.
+/// Returns the variables that a function declares.
 fn declared(binary: &str) -> &'static [&'static str] {
     match binary {
         "fetch" => fetch::VARIABLES,

@@ -1,4 +1,4 @@
-//! What protects the data: encryption, transport, retention, and what outlives the stack.
+//! Protection of the data: encryption, transport, retention, and deletion of the stack.
 
 use serde_json::{Value, json};
 
@@ -26,7 +26,7 @@ fn data_at_rest_uses_the_customer_key_when_given() {
     let template = Template::read();
     let keys = [json!({"Ref": "AWS::NoValue"}), json!({"Fn::GetAtt": "Key.Arn"}), json!({"Ref": "KeyArn"})];
     for (id, queue) in template.of_type("AWS::SQS::Queue") {
-        // Said in both cases: SQS rejects a change that would turn on both kinds.
+        // Set in both cases: SQS rejects a change that would turn on both kinds.
         assert_eq!(
             by_key(&template, &queue["SqsManagedSseEnabled"]),
             [json!(true), json!(false), json!(false)],
@@ -74,7 +74,7 @@ fn bucket_is_private_versioned_and_requires_tls() {
         json!({"NumericLessThan": {"s3:TlsVersion": "1.2"}}),
     ] {
         let statement = statements.iter().find(|statement| statement["Condition"] == condition);
-        let statement = statement.unwrap_or_else(|| panic!("nothing is refused on the condition {condition}"));
+        let statement = statement.unwrap_or_else(|| panic!("no statement denies on the condition {condition}"));
         assert_eq!((&statement["Principal"], &statement["Action"]), (&json!("*"), &json!("s3:*")));
         let everything = json!([{"Fn::GetAtt": "Bucket.Arn"}, {"Fn::Sub": "${Bucket.Arn}/*"}]);
         assert_eq!(statement["Resource"], everything, "{condition}");
@@ -107,7 +107,7 @@ fn dead_letter_queue_accepts_only_the_two_task_queues() {
     }
     assert_eq!(allowed.len(), 2);
     assert_eq!(template.properties("DeadLetterQueue")["RedriveAllowPolicy"]["redrivePermission"], "byQueue");
-    // No queue's dead letters come to any other, and what is given up for good has no further queue.
+    // No other queue is a dead-letter target, and the dead-letter queues have no further queue.
     for queue in ["ConvertQueue", "ImportQueue", "ScheduleFailureQueue"] {
         let allowed = &template.properties(queue)["RedriveAllowPolicy"];
         assert_eq!(*allowed, json!({"redrivePermission": "denyAll"}), "{queue}");
@@ -227,7 +227,7 @@ fn replica_gets_what_decides_whether_an_item_is_filed_again() {
     assert_eq!(priorities.len(), rules.len(), "S3 wants them to differ");
 }
 
-/// In templates S3 and IAM have no way to say no to these.
+/// The template's rules must reject these, because S3 and IAM accept them.
 #[test]
 fn rules_reject_contradicting_parameters() {
     let template = Template::read();
@@ -256,7 +256,7 @@ fn rules_reject_contradicting_parameters() {
 fn rendered_mail_stays_longer_than_a_dead_letter_that_may_need_it() {
     let template = Template::read();
     let days = template.section("Parameters")["MimeDays"]["AllowedValues"].as_array().expect("values");
-    // A letter lives 14 days, and may be replayed on the last of them.
+    // A dead letter is kept 14 days and may be replayed on the last day.
     assert!(days.iter().filter_map(Value::as_u64).all(|days| days == 0 || days >= 28));
     let rules = template.properties("Bucket")["LifecycleConfiguration"]["Rules"].as_array().expect("rules");
     let by_mime_days = |rule: &&Value| rule.to_string().contains("MimeDays");
@@ -264,7 +264,7 @@ fn rendered_mail_stays_longer_than_a_dead_letter_that_may_need_it() {
     let rules: Vec<_> = expiring.iter().map(|rule| &rule["Fn::If"][1]).collect();
     let prefixes: Vec<_> = rules.iter().map(|rule| &rule["Prefix"]).collect();
     assert_eq!(prefixes, ["mime/", "captured/"], "only mails expire by MimeDays");
-    // What was removed or written over can be restored as long as a letter says so, and a month's proof after that.
+    // Removed or overwritten objects can be restored for 30 days, longer than a dead letter is kept.
     assert!(rules.iter().all(|rule| rule["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30));
 }
 

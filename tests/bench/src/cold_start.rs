@@ -1,4 +1,4 @@
-//! From the start of a process to its first question for work.
+//! Time from the start of a process to its first request for an event.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use crate::{
 /// The function that does nothing, and ours.
 const FUNCTIONS: [&str; 4] = ["hello", "fetch", "convert", "import"];
 
-/// The variables that a function needs to start; nobody is asked for anything yet.
+/// Variables that a function needs to start. No request is made yet.
 pub const VARIABLES: [(&str, &str); 17] = [
     ("ARCHIVER_SECRET_ID", "archiver"),
     ("ARCHIVER_URL", "https://archive.example.com/api/v1"),

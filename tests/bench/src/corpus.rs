@@ -1,4 +1,4 @@
-//! What is worked on: the same made-up items for everybody, in memory.
+//! The benchmark's items: the same generated items for all contenders, in memory.
 
 use anyhow::Context;
 use model::{ConvertTask, ItemId, TASK_VERSION};
@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use crate::item_work;
 
-/// One item as the archive gives it, and as convert leaves it for import.
+/// One item as the source returns it and as convert stores it for import.
 pub struct Sample {
     /// The body of its message on the convert queue.
     pub convert_task: String,
-    /// The archive's answer.
+    /// The source's response.
     pub json: Vec<u8>,
     /// The bytes of its attachments, in order.
     pub files: Vec<Vec<u8>>,
@@ -87,7 +87,7 @@ pub fn lot(name: &str) -> anyhow::Result<Lot> {
             ("day", "a day: 90 texts, 6 pictures, 3 voice messages, 1 video", day)
         }
         "tiny" => ("tiny", "one text and one voice message", vec![None, Some(Media::Voice)]),
-        other => anyhow::bail!("there are no items called {other}"),
+        other => anyhow::bail!("unrecognized lot: {other}"),
     };
     let mut random = StdRng::seed_from_u64(2026);
     let samples = media.into_iter().enumerate().map(|(index, media)| sample(index, media, &mut random));

@@ -1,4 +1,4 @@
-//! The least that the work could need: the bytes hashed and encoded, and nothing else done. With the libraries that the
+//! Lower bound of the work: the bytes are hashed and encoded, and nothing else is done, with the libraries that the
 //! system has: ring hashes and encodify encodes.
 
 use std::{hint::black_box, time::Duration};

@@ -15,7 +15,7 @@ use message::{
 };
 use model::{Captured, ConvertTask, ImportTask, Sha256, TASK_VERSION, keys};
 
-/// What convert has in hand when it may ask S3.
+/// Result of convert's work before its request to S3.
 pub struct Converted {
     /// The object's key.
     pub key: String,
@@ -27,10 +27,10 @@ pub struct Converted {
     pub import_task: String,
 }
 
-/// From a task, the archive's answer and the attachments to what S3 and the import queue are given.
+/// Creates the stored message and the import task from a task, the source's response and the attachments.
 ///
 /// # Errors
-/// What the functions would make a dead letter of.
+/// If the functions would dead-letter the item.
 pub fn convert(task: &str, json: &[u8], files: &[Vec<u8>]) -> anyhow::Result<Converted> {
     let task = ConvertTask::parse(task)?;
     let key = keys::mime(&task.item.key());
@@ -73,7 +73,7 @@ fn renderer() -> anyhow::Result<Renderer> {
 /// request are made ready a piece after the other, as they go up.
 ///
 /// # Errors
-/// What the function would make a dead letter of.
+/// If the function would dead-letter the item.
 pub fn import(task: &str, mime: &bytes::Bytes) -> anyhow::Result<Vec<u8>> {
     let task = ImportTask::parse(task)?;
     anyhow::ensure!(Sha256::of(mime) == task.sha256, "another message");

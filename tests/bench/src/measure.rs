@@ -1,4 +1,4 @@
-//! Taking turns, and what comes of it.
+//! Measurement of contenders in turns.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::corpus::Lot;
 /// What is done with an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Work {
-    /// From the archive's answer to a message and a task.
+    /// From the source's response to a message and a task.
     Convert,
     /// From a message to a request to the mail system.
     Import,
@@ -26,7 +26,7 @@ impl Work {
     }
 }
 
-/// One that is measured.
+/// A measured implementation.
 pub trait Contender {
     /// What it is called in tables.
     fn name(&self) -> &'static str;
@@ -38,7 +38,7 @@ pub trait Contender {
     fn run(&mut self, work: Work, lot: &Lot, times: u32) -> anyhow::Result<Duration>;
 }
 
-/// The processor time that this thread has used. Unlike the time on the wall it does not grow while somebody else has
+/// The processor time that this thread has used. Unlike wall-clock time it does not grow while another process uses
 /// the processor.
 pub fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);

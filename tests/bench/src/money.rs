@@ -7,7 +7,7 @@ use crate::{
     report::{figure, table},
 };
 
-/// Dollars a million requests, list prices of us-east-1 without free tiers, as the runbook's costs have them.
+/// Dollars per million requests, list prices of us-east-1 without free tiers, as the runbook's costs have them.
 const S3_PUT: f64 = 5.0;
 const S3_GET: f64 = 0.4;
 const SQS: f64 = 0.4;
@@ -20,7 +20,7 @@ const GB_SECOND: f64 = 0.000_016_666_7;
 /// Dollars a GB of logs.
 const LOGS: f64 = 0.5;
 
-/// The least requests that the design can need for an item: the message, the claim and the outcome are written, and the
+/// Minimum number of requests per item: the message, the lease and the outcome are written, and the
 /// outcome and the message are read. Queues work in batches of ten: sent, received and deleted on two queues.
 const LEAST: [(&str, f64); 5] = [("S3 PUT", 3.0), ("S3 GET", 2.0), ("SQS", 0.6), ("archive", 1.0), ("Graph", 1.0)];
 
@@ -42,7 +42,7 @@ fn memory(step: Step) -> f64 {
     }
 }
 
-/// Requests an item of a run whose name begins so.
+/// Requests per item of a run whose operation has this prefix.
 fn requests(run: &Run, of: &str) -> f64 {
     match of {
         "archive" => run.each(run.archive),
@@ -51,7 +51,7 @@ fn requests(run: &Run, of: &str) -> f64 {
     }
 }
 
-/// The section's text: what the largest run asked for and used, by the item and by the million.
+/// Returns the section's text: requests and usage of the largest run, per item and per million.
 pub fn section(runs: &[Run]) -> String {
     let Some(run) = runs.last() else { return String::new() };
     let mut rows = Vec::new();

@@ -124,7 +124,7 @@ impl Python {
     }
 
     fn ask(&mut self, request: &Request<'_>) -> anyhow::Result<Answer> {
-        let pipe = self.ask.as_mut().context("Python was told to end")?;
+        let pipe = self.ask.as_mut().context("Python has ended")?;
         writeln!(pipe, "{}", serde_json::to_string(request)?)?;
         pipe.flush()?;
         let mut line = String::new();
@@ -150,7 +150,7 @@ fn paths(directory: &Path, index: usize, sample: &Sample) -> anyhow::Result<Path
 }
 
 fn text(path: &Path) -> anyhow::Result<&str> {
-    path.to_str().context("a temporary directory's path is no UTF-8")
+    path.to_str().context("a temporary directory's path is not UTF-8")
 }
 
 impl Contender for Python {

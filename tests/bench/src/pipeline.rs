@@ -26,11 +26,11 @@ use crate::{
     report::{figure, table},
 };
 
-/// How many items are fetched at once. More come by as many runs, one after the other: the stand-in for SQS looks at all
+/// How many items are fetched at once. More come by as many runs, one after the other: the emulator looks at all
 /// messages of a queue to give some out, so that a long queue would measure that.
 const SLICE: usize = 10_000;
 
-/// How far away the archive is.
+/// How far away the source is.
 const ARCHIVE: Duration = Duration::from_millis(50);
 
 /// How far away Graph is.
@@ -105,8 +105,8 @@ pub async fn run(items: usize) -> anyhow::Result<Run> {
     let variables = [("AWS_ENDPOINT_URL", proxy.url()), ("LOG_LEVEL", "info")];
     let pipeline = Pipeline::start_at(pace, ItemSource::Api(sample), MailSystem::Graph(&graph), &variables).await?;
     let endpoint = pipeline.machine.cloud.config().endpoint_url().and_then(|url| url.strip_prefix("http://"));
-    proxy.set_upstream(endpoint.context("the stand-in has no endpoint")?.parse()?);
-    let source = pipeline.source.as_ref().context("an archive")?;
+    proxy.set_upstream(endpoint.context("the emulator has no endpoint")?.parse()?);
+    let source = pipeline.source.as_ref().context("no sample source")?;
     source.set_latency(ARCHIVE);
     graph.set_latency(GRAPH);
     pipeline.put_user_map("phone,email\n+4520999999,nobody@example.com\n").await?;

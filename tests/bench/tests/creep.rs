@@ -1,4 +1,4 @@
-//! A guard against creep: what an item costs in memory and in instructions stays what `baseline.json` says. Neither
+//! Regression check: memory and instructions per item match `baseline.json`. Neither
 //! depends on how busy the machine is.
 
 #[cfg(target_arch = "x86_64")]
@@ -163,7 +163,7 @@ fn largest_item_uses_at_most_two_and_a_half_times_its_size() -> anyhow::Result<(
 }
 
 /// Nothing is read, compiled or connected at a function's start that can wait for its first request. The Runtime API
-/// is not there, so a function ends with its first question for work.
+/// is not available, so a function ends with its first request for an event.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn function_start_costs_little_more_than_an_empty_one() -> anyhow::Result<()> {
@@ -181,7 +181,7 @@ fn function_start_costs_little_more_than_an_empty_one() -> anyhow::Result<()> {
     let binaries = harness::binaries()?;
     for name in ["fetch", "convert", "import"] {
         let times = counted_instructions(&binaries.join(name), &[], &variables)? / hello;
-        // One that stopped at a variable would be far below.
+        // A function that stopped at a missing variable would be far below.
         assert!((0.9..1.2).contains(&times), "{name} takes {times:.2} times what hello takes until its first question");
     }
     Ok(())

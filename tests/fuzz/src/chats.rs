@@ -1,4 +1,4 @@
-//! Chat exports, and other files under such a name.
+//! Chat exports, or other files in the inbox under such a name.
 
 use std::io::{Cursor, Write};
 
@@ -59,10 +59,10 @@ fn zipped(text: &[u8]) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
     for (name, bytes) in [("_chat.txt", text), ("IMG-20261122-WA0001.jpg", b"\xff\xd8\xff")] {
-        zip.start_file(name, stored).expect("enough memory");
-        zip.write_all(bytes).expect("enough memory");
+        zip.start_file(name, stored).expect("memory is available");
+        zip.write_all(bytes).expect("memory is available");
     }
-    zip.finish().expect("enough memory").into_inner()
+    zip.finish().expect("memory is available").into_inner()
 }
 
 /// The number of items, without those of files that no message names.

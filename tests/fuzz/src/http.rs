@@ -1,4 +1,4 @@
-//! A server that answers what it is told, on this machine: so that an adapter is tried whole, as it is deployed.
+//! A loopback server with given responses, so that a whole adapter is tested as deployed.
 
 use std::{
     collections::VecDeque,
@@ -20,7 +20,7 @@ const ANSWER_END: u8 = 0x1f;
 /// The most answers that one input gives.
 const MAX_RESPONSES: usize = 32;
 
-/// Two servers: the adapter's own, and one elsewhere that no credentials may ever reach.
+/// Two servers: the adapter's own, and another that must never receive credentials.
 pub(crate) struct Servers {
     pub(crate) own: String,
     elsewhere: String,
@@ -30,7 +30,7 @@ pub(crate) struct Servers {
 #[derive(Default)]
 struct Script {
     answers: VecDeque<Answer>,
-    /// Whether credentials have come to where they do not belong.
+    /// Whether the other server received credentials.
     leaked: bool,
 }
 
@@ -50,7 +50,7 @@ impl Servers {
         Self { own, elsewhere, script }
     }
 
-    /// What is answered from now on, one after the other. After the last everything is refused for good.
+    /// Sets the responses, in order. After the last one every request is rejected.
     pub(crate) fn will_answer(&self, input: &[u8], allow: impl Fn(StatusCode) -> bool) {
         let answers = input.split(|byte| *byte == ANSWER_END).take(MAX_RESPONSES).map(|input| self.read(input));
         let allowed = |mut answer: Answer| {

@@ -1,5 +1,5 @@
-//! What must hold for every input, whoever wrote it: one function for each place where the system reads what others
-//! wrote. None of them returns anything; each panics where a promise is broken.
+//! Properties that hold for every input: one function for each place where the system reads external
+//! input. Each panics if a property is violated.
 
 #![expect(clippy::missing_panics_doc, reason = "to panic is how these functions say that a promise is broken")]
 

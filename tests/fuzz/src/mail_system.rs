@@ -1,4 +1,4 @@
-//! Microsoft Graph, or what answers in its place.
+//! Responses of Microsoft Graph or of another server in its place.
 
 use std::{cell::OnceCell, sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ const FILE: &str = "the-quarter-s-figures.bin";
 /// Larger than what goes into the request that creates a message, so that the upload is tried too. In bytes.
 const FILE_BYTES: usize = 3 << 20;
 
-/// What Graph's answer to the question where such a file may go up has to have.
+/// Required part of Graph's response to a request for an upload URL.
 const UPLOAD: &[u8] = b"uploadUrl";
 
 struct Machine {
@@ -40,12 +40,12 @@ impl Credentials for Vault {
     }
 }
 
-/// A login endpoint's and Graph's answers, in the order of the questions. Whatever they are, a mailbox is found or not,
-/// a message filed or not; no text of an error says whose mailbox it is, and our token goes to Graph alone.
+/// Responses of the login endpoint and Graph in the order of the requests. Whatever they are, a mailbox is found or not,
+/// a message is filed or not, no error contains an address, and the token is sent only to Graph.
 pub fn graph(input: &[u8]) {
     MACHINE.with(|machine| {
         let Machine { runtime, servers } = machine.get_or_init(|| {
-            // Whoever installs it first wins; it is the same one.
+            // A second installation of the same provider fails and is ignored.
             rustls::crypto::ring::default_provider().install_default().ok();
             let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
             let servers = runtime.block_on(Servers::start());

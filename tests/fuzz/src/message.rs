@@ -1,4 +1,4 @@
-//! What becomes of an item: a message that every reader reads the same.
+//! Rendering of an item: a message that every reader parses the same.
 
 use mail_parser::{MessageParser, MimeHeaders, decoders::base64::base64_decode};
 use message::write::{Content, EVIDENCE_NAME, FileFacts, RenderError, Renderer};
@@ -104,7 +104,7 @@ fn set(value: &mut Value, path: &str, new: Value) {
     }
 }
 
-/// What SMTP and every reader ask of the bytes.
+/// Requirements of SMTP and readers on the bytes.
 fn clean(mime: &[u8]) {
     assert!(mime.is_ascii() && !mime.contains(&0), "ASCII without NUL");
     assert!(mime.ends_with(b"\r\n"));
@@ -126,7 +126,7 @@ fn readable(mime: &[u8], message_id: &str, captured: &Captured, file: &[u8]) {
     let mut last = None;
     for header in parsed.headers() {
         let at = HEADERS.iter().position(|name| *name == header.name.as_str());
-        assert!(at.is_some() && at > last, "{} is none of ours, or twice", header.name.as_str());
+        assert!(at.is_some() && at > last, "{} is unexpected or repeated", header.name.as_str());
         last = at;
     }
     assert_eq!(parsed.message_id(), Some(message_id.trim_matches(['<', '>'])));

@@ -1,4 +1,4 @@
-//! The archiver's retrieval API, or what answers in its place.
+//! Responses of the source's retrieval API or of another server in its place.
 
 use std::{cell::OnceCell, sync::Arc};
 
@@ -33,8 +33,8 @@ impl Credentials for Vault {
     }
 }
 
-/// The archive's answers: to the question for a list, for its next page, for an item, for each of its attachments.
-/// Whatever they are, nothing takes more than its limit, and the password goes to the archive alone.
+/// Responses of the source: for a list, its next page, an item, and each of its attachments.
+/// Whatever they are, every read is bounded, and the password is sent only to the source.
 pub fn archiver_api(input: &[u8]) {
     MACHINE.with(|machine| {
         let Machine { runtime, servers, api } = machine.get_or_init(|| {
@@ -45,7 +45,7 @@ pub fn archiver_api(input: &[u8]) {
             let api = ArchiverApi::new(url, Arc::new(Vault), limits);
             Machine { runtime, servers, api }
         });
-        // What passes is asked again after a wait, and would cost seconds. That has its own tests.
+        // Transient failures would be retried after a wait of seconds. Retries have their own tests.
         servers.will_answer(input, |status| !matches!(status.as_u16(), 408 | 429 | 502..=504));
         runtime.block_on(ask(api));
         servers.assert_no_credentials_elsewhere();

@@ -1,13 +1,13 @@
-//! The words of the system, and the operator's user map.
+//! Internal formats and the operator's user map.
 
 use jiff::Timestamp;
 use mapping::UserMap;
 use model::{Captured, ConvertTask, DeadLetter, ImportTask, ItemId, Reason, Stage};
 use serde_json::Value;
 
-/// A message on a queue: read, or refused with a text that quotes nothing of it; and its letter is one that SQS takes.
+/// A message on a queue is parsed, or rejected with an error that quotes nothing of it; SQS accepts its dead letter.
 pub fn task(input: &[u8]) {
-    // SQS gives no body that is no UTF-8.
+    // SQS gives no body that is not UTF-8.
     let body = String::from_utf8_lossy(input);
     match ConvertTask::parse(&body) {
         Ok(task) => {
@@ -43,7 +43,7 @@ pub fn task(input: &[u8]) {
     }
 }
 
-/// The archive's answer to the question for an item.
+/// The source's response to a request for an item.
 pub fn item(input: &[u8]) {
     let id = |value: &Value| value.get("id")?.as_str()?.parse::<ItemId>().ok();
     let asked = serde_json::from_slice::<Value>(input).ok().and_then(|value| id(&value));

@@ -1,4 +1,4 @@
-//! The stand-in for AWS as a child process: what it keeps, and how it fails.
+//! The emulator as a child process: persistence and failures.
 
 use crate::support;
 

@@ -1,5 +1,5 @@
-//! Does one kind of work on one lot, a number of times, and says what one more time takes of memory. An instruction
-//! counter that it is started under twice, with different numbers, knows what the work took.
+//! Does one kind of work on one lot a number of times and prints the memory of one more time. Run under an
+//! instruction counter with two different numbers, the difference is the cost of the work.
 
 use anyhow::Context;
 use bench::{corpus, measure::Work, ours};

@@ -1,4 +1,4 @@
-//! The least that a function of this kind can be: it makes the clients that ours make, and answers.
+//! A minimal function: it creates the same clients and responds.
 
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
@@ -14,7 +14,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let handle = |event: LambdaEvent<Value>| {
         let clients = std::sync::Arc::clone(&clients);
         async move {
-            // What is never used is not linked: a request of each service stands behind a condition that never holds.
+            // Unused code is not linked, so each service has a request behind a condition that is never true.
             if event.payload.get("ask").is_some() {
                 let (s3, sqs, secrets) = &*clients;
                 s3.get_object().bucket("b").key("k").send().await?;
