@@ -20,7 +20,7 @@ impl Api {
         Ok(Self { client: Client::builder().no_proxy().build()?, endpoint: endpoint.to_owned() })
     }
 
-    async fn ask(&self, service: &str, method: Method, path: &str, body: &Value) -> anyhow::Result<Value> {
+    async fn send(&self, service: &str, method: Method, path: &str, body: &Value) -> anyhow::Result<Value> {
         self.request(service, method, path, body, None).await
     }
 
@@ -41,10 +41,10 @@ impl Api {
             Some(target) => request.header("x-amz-target", target).header("content-type", "application/x-amz-json-1.1"),
             None => request,
         };
-        let answer = request.send().await?;
-        let status = answer.status();
-        let failed = answer.headers().contains_key("x-amz-function-error");
-        let text = answer.text().await?;
+        let response = request.send().await?;
+        let status = response.status();
+        let failed = response.headers().contains_key("x-amz-function-error");
+        let text = response.text().await?;
         ensure!(status.is_success() && !failed, "{path}: {status} {text}");
         if text.is_empty() {
             return Ok(Value::Null);
@@ -54,22 +54,22 @@ impl Api {
 
     /// Invokes a function and waits for its answer.
     pub(crate) async fn invoke(&self, function: &str, event: &Value) -> anyhow::Result<Value> {
-        self.ask("lambda", Method::POST, &format!("/2015-03-31/functions/{function}/invocations"), event).await
+        self.send("lambda", Method::POST, &format!("/2015-03-31/functions/{function}/invocations"), event).await
     }
 
     /// What a schedule is.
     pub(crate) async fn schedule(&self, name: &str) -> anyhow::Result<Value> {
-        self.ask("scheduler", Method::GET, &format!("/schedules/{name}"), &Value::Null).await
+        self.send("scheduler", Method::GET, &format!("/schedules/{name}"), &Value::Null).await
     }
 
     /// The configuration of a function.
     pub(crate) async fn function(&self, name: &str) -> anyhow::Result<Value> {
-        self.ask("lambda", Method::GET, &format!("/2015-03-31/functions/{name}/configuration"), &Value::Null).await
+        self.send("lambda", Method::GET, &format!("/2015-03-31/functions/{name}/configuration"), &Value::Null).await
     }
 
     /// The queue and the state of each event source mapping.
     pub(crate) async fn mappings(&self) -> anyhow::Result<Vec<(String, String)>> {
-        let listed = self.ask("lambda", Method::GET, "/2015-03-31/event-source-mappings/", &Value::Null).await?;
+        let listed = self.send("lambda", Method::GET, "/2015-03-31/event-source-mappings/", &Value::Null).await?;
         let mappings = listed["EventSourceMappings"].as_array().context("no list of mappings")?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         Ok(mappings.iter().map(|mapping| (text(&mapping["EventSourceArn"]), text(&mapping["State"]))).collect())
@@ -95,13 +95,13 @@ impl Api {
     /// fails to compare it with a number; AWS takes it as the number that it is.
     pub(crate) async fn count_by_numbers(&self) -> anyhow::Result<()> {
         let mappings = "/2015-03-31/event-source-mappings/";
-        let listed = self.ask("lambda", Method::GET, mappings, &Value::Null).await?;
+        let listed = self.send("lambda", Method::GET, mappings, &Value::Null).await?;
         for mapping in listed["EventSourceMappings"].as_array().context("no list of mappings")? {
             let id = mapping["UUID"].as_str().context("a mapping without an id")?;
             let bound = mapping["ScalingConfig"]["MaximumConcurrency"].as_str();
             let Some(bound) = bound else { continue };
             let change = json!({"ScalingConfig": {"MaximumConcurrency": bound.parse::<u32>()?}});
-            self.ask("lambda", Method::PUT, &format!("{mappings}{id}"), &change).await?;
+            self.send("lambda", Method::PUT, &format!("{mappings}{id}"), &change).await?;
         }
         Ok(())
     }

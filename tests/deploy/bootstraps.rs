@@ -5,7 +5,7 @@
 use std::{net::TcpListener, path::PathBuf, process::Stdio, time::Duration};
 
 use anyhow::Context;
-use harness::{dead_letters, ministack};
+use harness::{ministack, queue_messages};
 use jiff::Timestamp;
 use local::{
     cloud::{Cloud, Redelivery, Step},
@@ -82,8 +82,8 @@ async fn bootstrap_handles_an_event_under_aws_runtime_emulator() -> anyhow::Resu
     let exports = [("SOURCE", "chat-export"), ("EXPORT_TIME_ZONE", "UTC"), ("ARCHIVE_DOMAIN", "archive.example.com")];
 
     let fetch = start(Step::Fetch, &exports).await?;
-    let answer = fetch.invoke(&json!({"from": "2026-11-21T00:00:00Z", "to": "2026-11-22T00:00:00Z"})).await?;
-    assert_eq!((&answer["listed"], &answer["complete"]), (&json!(0), &json!(true)));
+    let response = fetch.invoke(&json!({"from": "2026-11-21T00:00:00Z", "to": "2026-11-22T00:00:00Z"})).await?;
+    assert_eq!((&response["listed"], &response["complete"]), (&json!(0), &json!(true)));
 
     let graph = [("MAILBOX", "graph"), ("GRAPH_TENANT_ID", "t"), ("GRAPH_CLIENT_ID", "c"), ("GRAPH_SECRET_ID", "s")];
     for (step, settings, queue) in
@@ -94,11 +94,11 @@ async fn bootstrap_handles_an_event_under_aws_runtime_emulator() -> anyhow::Resu
             "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": Timestamp::now().as_millisecond().to_string(),
                 "SenderId": "s", "ApproximateFirstReceiveTimestamp": "1"},
             "messageAttributes": {}, "eventSource": "aws:sqs", "eventSourceARN": queue.arn, "awsRegion": Ministack::REGION});
-        let answer = function.invoke(&json!({"Records": [record]})).await?;
-        assert_eq!(answer, json!({"batchItemFailures": []}), "{}", step.name());
+        let response = function.invoke(&json!({"Records": [record]})).await?;
+        assert_eq!(response, json!({"batchItemFailures": []}), "{}", step.name());
     }
     // Each malformed task became a dead letter, which shows that the functions ran.
-    let dead_letters = letters(&cloud, &resources.dead_letters.url).await?;
+    let dead_letters = queue_messages(&cloud, &resources.dead_letters.url).await?;
     let mut stages: Vec<_> = dead_letters
         .iter()
         .map(|dead_letter| (dead_letter.body.as_str(), dead_letter.attributes["stage"].as_str()))

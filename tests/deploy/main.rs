@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, ensure};
 use aws::s3::{Condition, Put, Store};
 use graph_fake::{CLIENT_ID, CLIENT_SECRET, GraphFake, TENANT_ID, User};
-use harness::{binaries, dead_letters};
+use harness::{binaries, queue_messages};
 use jiff::{SignedDuration, Timestamp};
 use local::{
     sample_source::{Sample, SampleSource, SourceCredentials, mailboxes, user_map},
@@ -64,8 +64,8 @@ async fn deployed_stack_works_from_first_trial_to_removal() -> anyhow::Result<()
     assert_eq!((copies(&graph, OWNER), copies(&graph, FRIEND)), (2, 2));
     let dead_letter = a_bad_message_becomes_a_letter(&account, &outputs).await?;
 
-    let said = account.deploy(&trial).await?;
-    ensure!(said.contains("No changes to deploy"), "{said}");
+    let stdout = account.deploy(&trial).await?;
+    ensure!(stdout.contains("No changes to deploy"), "{stdout}");
     assert_eq!(account.outputs().await?, outputs);
 
     // Switched on. Until its secret is filled in fetch is refused, and the next minute's tick goes on.
@@ -84,7 +84,7 @@ async fn deployed_stack_works_from_first_trial_to_removal() -> anyhow::Result<()
     let filed = expected.filed.keys().map(|address| (address.clone(), copies(&graph, address.as_str()))).collect();
     assert_eq!(expected.filed, filed, "{}", account.log());
     let mut reasons = BTreeMap::new();
-    for dead_letter in letters(&account.cloud, outputs.get("DeadLetterQueueUrl")?).await? {
+    for dead_letter in queue_messages(&account.cloud, outputs.get("DeadLetterQueueUrl")?).await? {
         *reasons.entry(dead_letter.attributes.get("reason").cloned().unwrap_or_default()).or_insert(0) += 1;
     }
     let mut due: BTreeMap<_, _> = expected.dead_letters.iter().map(|(why, count)| (why.to_string(), *count)).collect();
@@ -110,11 +110,11 @@ async fn try_an_export(account: &Account, outputs: &Outputs, bucket: &Store) -> 
     put(bucket, &chat, CHAT).await?;
     let hour = SignedDuration::from_hours(1);
     let event = json!({"from": since - hour, "to": since + hour});
-    let answer = account.api.invoke(outputs.get("FetchFunctionName")?, &event).await;
-    let answer = answer.with_context(|| format!("fetch failed:\n{}", account.log()))?;
-    assert_eq!((&answer["listed"], &answer["queued"], &answer["complete"]), (&json!(2), &json!(2), &json!(true)));
+    let response = account.api.invoke(outputs.get("FetchFunctionName")?, &event).await;
+    let response = response.with_context(|| format!("fetch failed:\n{}", account.log()))?;
+    assert_eq!((&response["listed"], &response["queued"], &response["complete"]), (&json!(2), &json!(2), &json!(true)));
     account.drained(outputs).await?;
-    let run = RunId::try_from(answer["run"].as_str().context("no run")?.to_owned())?;
+    let run = RunId::try_from(response["run"].as_str().context("no run")?.to_owned())?;
     let totals = Totals::of(bucket, &run).await?.counters;
     assert_eq!(
         (totals.available, totals.imported, totals.failed, totals.items_in_flight),
@@ -131,7 +131,7 @@ async fn a_bad_message_becomes_a_letter(account: &Account, outputs: &Outputs) ->
     let body = "{\"v\":1,\"item\":";
     client.send_message().queue_url(outputs.get("ConvertQueueUrl")?).message_body(body).send().await?;
     account.drained(outputs).await?;
-    let mut found = letters(&account.cloud, outputs.get("DeadLetterQueueUrl")?).await?;
+    let mut found = queue_messages(&account.cloud, outputs.get("DeadLetterQueueUrl")?).await?;
     let dead_letter = found.pop().with_context(|| format!("no dead letter:\n{}", account.log()))?;
     ensure!(found.is_empty(), "one letter: {found:?}");
     assert_eq!(dead_letter.body, body, "the body is unchanged");
@@ -174,8 +174,8 @@ async fn reconcile(account: &Account, outputs: &Outputs) -> anyhow::Result<()> {
         command.env(variable, outputs.get(output)?);
     }
     let output = command.args(["reconcile", "--json"]).kill_on_drop(true).output().await?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    ensure!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "{stdout}\n{}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }
 

@@ -88,16 +88,16 @@ impl Account {
     /// of `infra/deploy/deploy-stack`.
     pub(crate) async fn deploy(&self, parameters: &[(&str, &str)]) -> anyhow::Result<String> {
         fs::write(self.directory.path().join("samconfig.toml"), samconfig(parameters)?)?;
-        let said = self.run("infra/deploy/deploy-stack", &["--no-confirm-changeset"]).await?;
+        let stdout = self.run("infra/deploy/deploy-stack", &["--no-confirm-changeset"]).await?;
         self.api.count_by_numbers().await?;
-        Ok(said)
+        Ok(stdout)
     }
 
     /// Deploys an earlier package, as `make rollback` does.
     pub(crate) async fn roll_back(&self, release: &str) -> anyhow::Result<String> {
-        let said = self.run("infra/deploy/deploy-stack", &["--release", release, "--no-confirm-changeset"]).await?;
+        let stdout = self.run("infra/deploy/deploy-stack", &["--release", release, "--no-confirm-changeset"]).await?;
         self.api.count_by_numbers().await?;
-        Ok(said)
+        Ok(stdout)
     }
 
     /// The packages that were deployed, the oldest first.
@@ -127,8 +127,8 @@ impl Account {
 
     /// Returns the stack's outputs.
     pub(crate) async fn outputs(&self) -> anyhow::Result<Outputs> {
-        let said = self.sam(&["list", "stack-outputs", "--stack-name", STACK, "--output", "json"]).await?;
-        let outputs: Vec<Value> = serde_json::from_str(&said).with_context(|| format!("no outputs: {said}"))?;
+        let stdout = self.sam(&["list", "stack-outputs", "--stack-name", STACK, "--output", "json"]).await?;
+        let outputs: Vec<Value> = serde_json::from_str(&stdout).with_context(|| format!("no outputs: {stdout}"))?;
         let text = |output: &Value, name: &str| output[name].as_str().unwrap_or_default().to_owned();
         let outputs = outputs.iter().map(|output| (text(output, "OutputKey"), text(output, "OutputValue")));
         Ok(Outputs(outputs.collect()))
@@ -200,9 +200,14 @@ impl Account {
         command.env("AWS_ACCESS_KEY_ID", "local").env("AWS_SECRET_ACCESS_KEY", "local").env("SAM_CLI_TELEMETRY", "0");
         command.current_dir(self.directory.path()).args(arguments);
         let output = command.kill_on_drop(true).output().await.with_context(|| format!("start {program}"))?;
-        let (said, erred) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        ensure!(output.status.success(), "{program} {arguments:?}: {}\n{said}\n{erred}\n{}", output.status, self.log());
-        Ok(if arguments[0] == "list" { said.into_owned() } else { format!("{said}{erred}") })
+        let (stdout, erred) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        ensure!(
+            output.status.success(),
+            "{program} {arguments:?}: {}\n{stdout}\n{erred}\n{}",
+            output.status,
+            self.log()
+        );
+        Ok(if arguments[0] == "list" { stdout.into_owned() } else { format!("{stdout}{erred}") })
     }
 
     /// Returns the value for `AWS_ENDPOINT_URL`.

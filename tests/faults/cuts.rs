@@ -60,7 +60,7 @@ impl Plans {
         Ok(())
     }
 
-    fn judge(&mut self, request: &str) -> Cut {
+    fn evaluate(&mut self, request: &str) -> Cut {
         let mut cut = Cut::Never;
         let mut named = false;
         for plan in self.items.iter_mut().filter(|plan| request.contains(&plan.key) || request.contains(&plan.id)) {
@@ -86,16 +86,16 @@ impl Plans {
 pub(crate) async fn through(
     cutter: &Cutter,
     pace: Pace,
-    from: ItemSource,
+    source: ItemSource,
     mail_system: MailSystem<'_>,
 ) -> anyhow::Result<Pipeline> {
-    let pipeline = Pipeline::start_at(pace, from, to, &[("AWS_ENDPOINT_URL", cutter.url())]).await?;
-    lead(cutter, &pipeline)?;
+    let pipeline = Pipeline::start_at(pace, source, mail_system, &[("AWS_ENDPOINT_URL", cutter.url())]).await?;
+    set_upstream(cutter, &pipeline)?;
     Ok(pipeline)
 }
 
 /// Connects the cutter to the pipeline's emulator.
-pub(crate) fn lead(cutter: &Cutter, pipeline: &Pipeline) -> anyhow::Result<()> {
+pub(crate) fn set_upstream(cutter: &Cutter, pipeline: &Pipeline) -> anyhow::Result<()> {
     let ministack = pipeline.machine.cloud.config().endpoint_url().and_then(|url| url.strip_prefix("http://"));
     cutter.set_upstream(ministack.context("the emulator has no endpoint")?.parse()?);
     Ok(())

@@ -12,7 +12,7 @@ use harness::{ItemSource, MailSystem, Pace, Pipeline};
 use jiff::Timestamp;
 use local::{
     cloud::Step,
-    event_source::{Batch, Verdict, depth, judge},
+    event_source::{Batch, BatchResult, depth, evaluate},
     sample_source::{Fault, On, Rule, Sample},
 };
 use model::{Listed, keys};
@@ -46,9 +46,9 @@ async fn convert_returns_unfinished_records_at_the_deadline() -> anyhow::Result<
     assert_eq!(records.len(), items.len());
     // The function responds before it is killed.
     let event = json!({"Records": records}).to_string();
-    let answer = pipeline.machine.function(Step::Convert).invoke(event.into()).await?;
-    let verdict = judge(&answer, all.iter().map(String::as_str));
-    assert_eq!(verdict, Verdict::Done(all), "each of them is named");
+    let response = pipeline.machine.function(Step::Convert).invoke(event.into()).await?;
+    let result = evaluate(&response, all.iter().map(String::as_str));
+    assert_eq!(result, BatchResult::Done(all), "each of them is named");
     let begun = source.requests().items;
     assert!(begun < 20, "{begun} were begun: the others were given back as they were");
 
@@ -71,8 +71,8 @@ async fn import_returns_unfinished_records_at_the_deadline() -> anyhow::Result<(
     let batch = loop {
         let of_convert = Batch::receive(&client, &resources.convert, 10, Duration::ZERO, Duration::ZERO).await?;
         if let Some(batch) = of_convert {
-            let answer = pipeline.machine.function(Step::Convert).invoke(batch.event()).await?;
-            batch.settle(&client, &resources.convert, &judge(&answer, batch.ids())).await?;
+            let response = pipeline.machine.function(Step::Convert).invoke(batch.event()).await?;
+            batch.settle(&client, &resources.convert, &evaluate(&response, batch.ids())).await?;
         }
         // On a busy machine convert may not finish any record in time.
         if let Some(batch) = Batch::receive(&client, &resources.import, 10, Duration::ZERO, Duration::ZERO).await? {
@@ -83,11 +83,11 @@ async fn import_returns_unfinished_records_at_the_deadline() -> anyhow::Result<(
     // Copies are created, and Graph's responses come too late.
     let gate = Gate::default();
     graph.fault(GraphOn::kind(Kind::MessageCreate).times(usize::MAX), GraphFault::HoldAfter(gate.clone()));
-    let answer = pipeline.machine.function(Step::Import).invoke(batch.event()).await?;
-    let verdict = judge(&answer, batch.ids());
-    let Verdict::Done(failed) = &verdict else { anyhow::bail!("it was cut off: {verdict:?}") };
+    let response = pipeline.machine.function(Step::Import).invoke(batch.event()).await?;
+    let result = evaluate(&response, batch.ids());
+    let BatchResult::Done(failed) = &result else { anyhow::bail!("it was cut off: {result:?}") };
     assert!(!failed.is_empty(), "what is not filed comes back");
-    batch.settle(&client, &resources.import, &verdict).await?;
+    batch.settle(&client, &resources.import, &result).await?;
     graph.clear_faults();
     gate.open();
 

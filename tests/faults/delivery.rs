@@ -8,7 +8,7 @@ use graph_fake::{Fault, Gate, Kind, On};
 use harness::{ItemSource, MailSystem, Pipeline};
 use local::{
     cloud::Step,
-    event_source::{Batch, Verdict, depth, judge},
+    event_source::{Batch, BatchResult, depth, evaluate},
 };
 use model::ItemId;
 use serde_json::Value;
@@ -31,10 +31,10 @@ async fn twice_at_once(pipeline: &Pipeline, step: Step) -> anyhow::Result<u64> {
     let mut deleted = 0;
     while let Some(batch) = Batch::receive(&client, queue, 10, Duration::ZERO, Duration::ZERO).await? {
         let (one, other) = tokio::join!(function.invoke(batch.event()), function.invoke(batch.event()));
-        for answer in [one?, other?] {
-            let verdict = judge(&answer, batch.ids());
-            assert!(matches!(verdict, Verdict::Done(_)), "{verdict:?}");
-            deleted += batch.settle(&client, queue, &verdict).await?;
+        for response in [one?, other?] {
+            let result = evaluate(&response, batch.ids());
+            assert!(matches!(result, BatchResult::Done(_)), "{result:?}");
+            deleted += batch.settle(&client, queue, &result).await?;
         }
     }
     Ok(deleted)
@@ -73,17 +73,17 @@ async fn leased_item_is_not_filed_by_another_function() -> anyhow::Result<()> {
     graph.fault(On::kind(Kind::MessageCreate).times(usize::MAX), Fault::HoldBefore(gate.clone()));
     let meanwhile = async {
         gate.reached(2).await;
-        let answer = tokio::select! {
-            answer = function.invoke(batch.event()) => answer?,
+        let response = tokio::select! {
+            response = function.invoke(batch.event()) => response?,
             () = gate.reached(3) => bail!("two functions file the same item"),
         };
         gate.open();
-        anyhow::Ok(answer)
+        anyhow::Ok(response)
     };
     let (first, other) = tokio::join!(function.invoke(batch.event()), meanwhile);
-    let (first, other) = (judge(&first?, batch.ids()), judge(&other?, batch.ids()));
+    let (first, other) = (evaluate(&first?, batch.ids()), evaluate(&other?, batch.ids()));
     let waits = batch.ids().map(str::to_owned).collect();
-    assert_eq!(other, Verdict::Done(waits), "what another works on comes back");
+    assert_eq!(other, BatchResult::Done(waits), "what another works on comes back");
     batch.settle(&client, queue, &first).await?;
 
     graph.clear_faults();
@@ -108,7 +108,7 @@ async fn repeated_reordered_task_makes_one_copy_or_dead_letter() -> anyhow::Resu
         let records = event["Records"].as_array().cloned().unwrap_or_default();
         bodies.extend(records.iter().filter_map(|record| record["body"].as_str().map(str::to_owned)));
         // No message is done: they are redelivered after their duplicates.
-        batch.settle(&client, queue, &Verdict::Failed("not looked at".to_owned())).await?;
+        batch.settle(&client, queue, &BatchResult::Failed("not looked at".to_owned())).await?;
         for record in &records {
             let receipt = record["receiptHandle"].as_str().unwrap_or_default();
             let back = client.change_message_visibility().queue_url(&queue.url).receipt_handle(receipt);
@@ -128,8 +128,8 @@ async fn repeated_reordered_task_makes_one_copy_or_dead_letter() -> anyhow::Resu
         let Some(batch) = Batch::receive(&client, queue, 10, Duration::ZERO, Duration::from_secs(1)).await? else {
             continue;
         };
-        let verdict = judge(&function.invoke(batch.event()).await?, batch.ids());
-        batch.settle(&client, queue, &verdict).await?;
+        let result = evaluate(&function.invoke(batch.event()).await?, batch.ids());
+        batch.settle(&client, queue, &result).await?;
     }
     pipeline.drain().await?;
     let dead_letters = expectations::assert_final_state(&pipeline, &fetched.run, &expected_results).await?;

@@ -114,7 +114,7 @@ fn broken(now: Timestamp) -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-async fn answer(State(corpus): State<Arc<(Corpus, Timestamp)>>, uri: Uri) -> impl IntoResponse {
+async fn respond(State(corpus): State<Arc<(Corpus, Timestamp)>>, uri: Uri) -> impl IntoResponse {
     let (corpus, now) = &*corpus;
     let Some(id) = uri.path().strip_prefix("/items/") else {
         let time = format!("{:.3}", *now - SignedDuration::from_hours(2));
@@ -154,7 +154,7 @@ async fn hostile_item_affects_no_other_item() -> anyhow::Result<()> {
     let ids: Vec<_> = corpus.keys().cloned().collect();
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);
-    let router = Router::new().fallback(answer).with_state(Arc::new((corpus, now)));
+    let router = Router::new().fallback(respond).with_state(Arc::new((corpus, now)));
     let server = tokio::spawn(async move { axum::serve(listener, router).await });
 
     let hostile = [("ARCHIVER_URL", url.as_str())];

@@ -60,7 +60,7 @@ async fn interrupted_large_item_is_filed_complete_and_once() -> anyhow::Result<(
     let variables = [("OVERSIZE", "import"), ("AWS_ENDPOINT_URL", cutter.url())];
     let pipeline =
         Pipeline::start_at(PACE, ItemSource::Api(sample), MailSystem::GraphImportMime(&graph), &variables).await?;
-    cuts::lead(&cutter, &pipeline)?;
+    cuts::set_upstream(&cutter, &pipeline)?;
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
     let gate = Gate::default();
     graph.fault(On::kind(Kind::Upload).nth(2), Fault::HoldBefore(gate.clone()));

@@ -19,7 +19,7 @@ use harness::{
 use jiff::{SignedDuration, Timestamp};
 use local::{
     cloud::Step,
-    event_source::{Batch, Verdict, judge},
+    event_source::{Batch, BatchResult, evaluate},
     sample_source::Sample,
 };
 use model::{Outcome, keys};
@@ -35,8 +35,8 @@ async fn import_batch(pipeline: &Pipeline) -> anyhow::Result<(Client, Batch)> {
     let client = Client::new(pipeline.machine.cloud.config());
     let resources = &pipeline.machine.resources;
     while let Some(batch) = Batch::receive(&client, &resources.convert, 10, Duration::ZERO, Duration::ZERO).await? {
-        let answer = pipeline.machine.function(Step::Convert).invoke(batch.event()).await?;
-        batch.settle(&client, &resources.convert, &judge(&answer, batch.ids())).await?;
+        let response = pipeline.machine.function(Step::Convert).invoke(batch.event()).await?;
+        batch.settle(&client, &resources.convert, &evaluate(&response, batch.ids())).await?;
     }
     let batch = Batch::receive(&client, &resources.import, 10, Duration::ZERO, Duration::ZERO).await?;
     Ok((client, batch.context("no task for import")?))
@@ -72,10 +72,10 @@ async fn configuration_error_does_not_end_the_wait_for_another_copy() -> anyhow:
     graph.fault(On::kind(Kind::MessageCreate), Fault::DoLater(gate.clone()));
     graph.fault(On::kind(Kind::MessageCreate).nth(2), Fault::Refuse(Refusal::new(403, "ErrorAccessDenied")));
     let begun = Timestamp::now();
-    let answer = pipeline.machine.function(Step::Import).invoke(batch.event()).await?;
+    let response = pipeline.machine.function(Step::Import).invoke(batch.event()).await?;
     assert!(pipeline.logs().contains("configuration error"), "{}", pipeline.logs());
     assert!(held_until(&pipeline).await? >= begun + SETTLES, "it is not filed again while the copy may appear");
-    batch.settle(&client, &pipeline.machine.resources.import, &judge(&answer, batch.ids())).await?;
+    batch.settle(&client, &pipeline.machine.resources.import, &evaluate(&response, batch.ids())).await?;
 
     gate.open();
     gate.done(1).await;
@@ -98,9 +98,9 @@ async fn filing_interrupted_by_the_deadline_has_an_unknown_outcome() -> anyhow::
     let held = Gate::default();
     graph.fault(On::kind(Kind::MessageSearch).times(usize::MAX), Fault::HoldBefore(held.clone()));
     let begun = Timestamp::now();
-    let answer = pipeline.machine.function(Step::Import).invoke(batch.event()).await?;
+    let response = pipeline.machine.function(Step::Import).invoke(batch.event()).await?;
     let failed = batch.ids().map(str::to_owned).collect();
-    assert_eq!(judge(&answer, batch.ids()), Verdict::Done(failed));
+    assert_eq!(evaluate(&response, batch.ids()), BatchResult::Done(failed));
     assert!(held_until(&pipeline).await? >= begun + SignedDuration::from_mins(1));
     held.open();
     gate.open();
@@ -153,11 +153,11 @@ async fn failed_outcome_write_does_not_end_the_wait_for_a_copy() -> anyhow::Resu
     let gate = Gate::default();
     graph.fault(On::kind(Kind::MessageCreate), Fault::DoLater(gate.clone()));
     let begun = Timestamp::now();
-    let answer = pipeline.machine.function(Step::Import).invoke(batch.event()).await?;
+    let response = pipeline.machine.function(Step::Import).invoke(batch.event()).await?;
     assert_eq!(step.load(Ordering::SeqCst), 2, "the note failed");
     assert!(held_until(&pipeline).await? >= begun + SETTLES);
     assert_eq!(outcome(&pipeline).await?.mailboxes.len(), 49, "what was filed is noted in the end");
-    batch.settle(&client, &pipeline.machine.resources.import, &judge(&answer, batch.ids())).await?;
+    batch.settle(&client, &pipeline.machine.resources.import, &evaluate(&response, batch.ids())).await?;
 
     gate.open();
     gate.done(1).await;

@@ -103,7 +103,7 @@ const MORE: u64 = 5;
 /// Number of items and the end of each item's JSON.
 type Rest = Arc<(usize, String, Timestamp)>;
 
-async fn answer(State(rest): State<Rest>, uri: Uri) -> impl IntoResponse {
+async fn respond(State(rest): State<Rest>, uri: Uri) -> impl IntoResponse {
     let (count, rest, now) = &*rest;
     let time = format!("{:.3}", *now - SignedDuration::from_hours(2));
     let Some(id) = uri.path().strip_prefix("/items/") else {
@@ -121,7 +121,7 @@ async fn fits(count: usize, rest: String, times: u64) -> anyhow::Result<()> {
     let now = Timestamp::now();
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);
-    let router = Router::new().fallback(answer).with_state(Rest::new((count, rest, now)));
+    let router = Router::new().fallback(respond).with_state(Rest::new((count, rest, now)));
     let server = tokio::spawn(async move { axum::serve(listener, router).await });
     let elsewhere = [("ARCHIVER_URL", url.as_str())];
     let from = ItemSource::Api(Sample::many(0, now));

@@ -184,9 +184,9 @@ async fn expired_or_rotated_credentials_lose_no_item() -> anyhow::Result<()> {
     let sample = expectations::sample(&items)?;
     let expected_results: Vec<_> = sample.expected_results().collect();
     // Secrets Manager fails for all attempts of the SDK, once before and once after the request is executed.
-    let asked = AtomicU32::new(0);
+    let requested = AtomicU32::new(0);
     let cutter = Cutter::start(move |request| match request.contains("secretsmanager.GetSecretValue") {
-        true => match asked.fetch_add(1, Ordering::SeqCst) / cuts::SDK_TRIES {
+        true => match requested.fetch_add(1, Ordering::SeqCst) / cuts::SDK_TRIES {
             1 | 3 => Cut::Before,
             2 | 4 => Cut::After,
             _ => Cut::Never,

@@ -18,7 +18,7 @@ use harness::{
 use jiff::SignedDuration;
 use local::{
     cloud::Step,
-    event_source::{Batch, judge},
+    event_source::{Batch, evaluate},
     sample_source::{Fault as ArchiveFault, On as OnArchive, Rule, SampleSource},
 };
 use model::{Listed, keys};
@@ -53,7 +53,7 @@ struct Cuts {
 }
 
 impl Cuts {
-    fn judge(&mut self) -> Cut {
+    fn evaluate(&mut self) -> Cut {
         if self.storm.0 == 0 && self.chance.random_bool(0.02) {
             let cut = if self.chance.random() { Cut::Before } else { Cut::After };
             self.storm = (if self.chance.random_bool(0.3) { self.chance.random_range(2..12) } else { 1 }, cut);
@@ -185,10 +185,10 @@ async fn twins(pipeline: &Pipeline, batches: usize, mut chance: StdRng) -> anyho
         let window = Duration::from_secs(1);
         let Some(batch) = Batch::receive(&client, queue, 10, window, Duration::ZERO).await? else { continue };
         let function = pipeline.machine.function(step);
-        let answers = tokio::join!(function.invoke(batch.event()), function.invoke(batch.event()));
+        let responses = tokio::join!(function.invoke(batch.event()), function.invoke(batch.event()));
         // A killed process returned no response: the batch is redelivered.
-        for answer in [answers.0, answers.1].into_iter().flatten() {
-            batch.settle(&client, queue, &judge(&answer, batch.ids())).await?;
+        for response in [responses.0, responses.1].into_iter().flatten() {
+            batch.settle(&client, queue, &evaluate(&response, batch.ids())).await?;
         }
         given += batch.len();
     }

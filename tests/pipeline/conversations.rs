@@ -17,18 +17,18 @@ struct Mail {
     id: String,
     kind: String,
     chat: String,
-    answers: Option<String>,
+    replied_to: Option<String>,
 }
 
 fn mail(uid: u32, bytes: &[u8]) -> anyhow::Result<Mail> {
     let parsed = MessageParser::default().parse(bytes).context("invalid mail")?;
     let text = |name: &str| parsed.header_raw(name).unwrap_or_default().trim().to_owned();
-    let answers = match parsed.in_reply_to() {
+    let replied_to = match parsed.in_reply_to() {
         HeaderValue::Text(id) => Some(id.to_string()),
         _ => None,
     };
     let id = parsed.message_id().context("no Message-ID")?.to_owned();
-    Ok(Mail { uid, id, kind: text("X-WA-Kind"), chat: text("X-WA-Chat"), answers })
+    Ok(Mail { uid, id, kind: text("X-WA-Kind"), chat: text("X-WA-Chat"), replied_to })
 }
 
 /// Returns the thread and the parent of each UID. In `(1 2 (3)(4))`, 1 is the parent of 2, and 2 of 3 and 4.
@@ -75,22 +75,16 @@ async fn replies_are_threaded_and_a_chat_is_one_conversation() -> anyhow::Result
         if mails.is_empty() {
             continue;
         }
-        let answer = server.run_in(address, FOLDER, "UID THREAD REFERENCES UTF-8 ALL")?;
-        let line = answer.iter().find(|line| line.starts_with("* THREAD")).context("no threads")?;
+        let response = server.run_in(address, FOLDER, "UID THREAD REFERENCES UTF-8 ALL")?;
+        let line = response.iter().find(|line| line.starts_with("* THREAD")).context("no threads")?;
         let placed = threads(line)?;
         assert_eq!(placed.len(), mails.len());
         let by_id: BTreeMap<_, _> = mails.iter().map(|mail| (mail.id.as_str(), mail.uid)).collect();
         let mut thread_of = BTreeMap::new();
         for mail in &mails {
             let (thread, on) = placed[&mail.uid];
-            if let Some(answered) = mail.answers.as_deref().and_then(|id| by_id.get(id)) {
-                assert_eq!(
-                    on,
-                    Some(*answered),
-                    "{} of {} is a child of the mail that it replies to",
-                    mail.kind,
-                    mail.id
-                );
+            if let Some(parent) = mail.replied_to.as_deref().and_then(|id| by_id.get(id)) {
+                assert_eq!(on, Some(*parent), "{} of {} is a child of the mail that it replies to", mail.kind, mail.id);
                 hanging.insert(mail.kind.clone());
             }
             let of_chat = thread_of.entry(mail.chat.as_str()).or_insert(thread);

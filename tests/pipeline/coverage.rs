@@ -44,8 +44,8 @@ async fn reconcile_reports_gaps_until_they_are_backfilled() -> anyhow::Result<()
     pipeline.run(&Pipeline::timer()).await?;
     let (code, out, _) = command(&pipeline, &["--settled", "--json"]).await?;
     assert_eq!(code, Some(1), "{out}");
-    let told: Value = serde_json::from_str(&out)?;
-    let gaps = told["coverage"]["gaps"].as_array().context("no gaps")?;
+    let printed: Value = serde_json::from_str(&out)?;
+    let gaps = printed["coverage"]["gaps"].as_array().context("no gaps")?;
     assert_eq!(gaps.len(), 1, "{out}");
     assert_eq!(gaps[0]["unfinished_runs"], serde_json::json!([crashed]));
     let closing = gaps[0]["command"].as_str().context("no command")?;

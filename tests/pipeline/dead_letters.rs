@@ -132,12 +132,12 @@ async fn replay_files_only_the_missing_copy_after_mapping_a_user() -> anyhow::Re
     // The other is discarded: a wrong count changes nothing, and the right one keeps a copy.
     assert_eq!(run(&pipeline, &["discard", "--yes-discard", "2"]).await?.0, 4);
     assert_eq!(depth_of(&pipeline, dead_letters).await?.visible, 1);
-    let (code, told, notes) = run(&pipeline, &["discard", "--yes-discard", "1", "--json"]).await?;
+    let (code, printed, notes) = run(&pipeline, &["discard", "--yes-discard", "1", "--json"]).await?;
     assert_eq!(code, 0, "{notes}");
-    let told: Value = serde_json::from_str(&told)?;
-    assert_eq!(told["missing"], Value::Null, "the mailboxes that have it are unknown");
+    let printed: Value = serde_json::from_str(&printed)?;
+    assert_eq!(printed["missing"], Value::Null, "the mailboxes that have it are unknown");
     assert_eq!(depth_of(&pipeline, dead_letters).await?.total(), 0);
-    let copy = pipeline.store.get(told["copy"].as_str().unwrap(), 1 << 20).await?.unwrap();
+    let copy = pipeline.store.get(printed["copy"].as_str().unwrap(), 1 << 20).await?.unwrap();
     let copy: Value = serde_json::from_slice(&copy.bytes)?;
     assert_eq!((&copy["item"], &copy["attributes"]["reason"]), (&json!("two"), &json!("unmapped")));
     assert!(copy["body"].as_str().is_some_and(|body| body.contains("\"two\"")));
@@ -157,8 +157,8 @@ async fn output_escapes_bidi_and_control_characters() -> anyhow::Result<()> {
             assert_eq!(serde_json::from_str::<Value>(&out)?["item"], id, "a program reads the id unchanged");
         }
     }
-    let (code, told, notes) = run(&pipeline, &["discard", "--yes-discard", "1", "--json"]).await?;
-    assert!(code == 0 && !told.contains(['\u{202E}', '\u{2066}']), "{notes}");
+    let (code, printed, notes) = run(&pipeline, &["discard", "--yes-discard", "1", "--json"]).await?;
+    assert!(code == 0 && !printed.contains(['\u{202E}', '\u{2066}']), "{notes}");
     Ok(())
 }
 
@@ -270,10 +270,10 @@ async fn dead_letters_help_explains_replay() -> anyhow::Result<()> {
     let help = command.args(["dead-letters", "replay", "--help"]).env_clear().env("COLUMNS", "200").output().await?;
     let text = String::from_utf8(help.stdout)?;
     assert_eq!(help.status.code(), Some(0));
-    for said in
+    for output in
         ["--reason", "--max-item-bytes", "--rate", "--local", "Examples:", "Exit code: 0 done", "3 done in part"]
     {
-        assert!(text.contains(said), "{said} is not in\n{text}");
+        assert!(text.contains(output), "{output} is not in\n{text}");
     }
     let mut command = Command::new(binaries.join("archiver"));
     let nowhere = command.args(["dead-letters", "list"]).env_clear().output().await?;

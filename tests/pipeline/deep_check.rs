@@ -29,7 +29,7 @@ async fn filed(
 ) -> anyhow::Result<(Pipeline, BTreeMap<String, usize>)> {
     let sample = Sample::day(Timestamp::now())?;
     let copies = expected_copies(&sample.expected());
-    let pipeline = Pipeline::start(ItemSource::Api(sample), to, variables).await?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample), mail_system, variables).await?;
     pipeline.put_user_map(user_map()).await?;
     pipeline.run(&Pipeline::timer()).await?;
     Ok((pipeline, copies))
@@ -38,20 +38,20 @@ async fn filed(
 /// Returns the exit code and the JSON output of the command.
 async fn deep(pipeline: &Pipeline, more: &[&str]) -> anyhow::Result<(Option<i32>, Value)> {
     let arguments = [&["--deep", "--settled", "--json"], more].concat();
-    let (code, told, notes) = command(pipeline, &arguments).await?;
-    Ok((code, serde_json::from_str(&told).with_context(|| format!("{told}{notes}"))?))
+    let (code, printed, notes) = command(pipeline, &arguments).await?;
+    Ok((code, serde_json::from_str(&printed).with_context(|| format!("{printed}{notes}"))?))
 }
 
-fn count(told: &Value, list: &str) -> usize {
-    told[list].as_array().map_or(usize::MAX, Vec::len)
+fn count(printed: &Value, list: &str) -> usize {
+    printed[list].as_array().map_or(usize::MAX, Vec::len)
 }
 
 /// Asserts that the deep check finds every copy.
 async fn all_there(pipeline: &Pipeline, copies: &BTreeMap<String, usize>) -> anyhow::Result<()> {
-    let (code, told) = deep(pipeline, &[]).await?;
-    assert_eq!(code, Some(0), "{told}");
-    assert_eq!(told["copies_found"], copies.values().sum::<usize>());
-    assert_eq!(["damaged", "not_in_mailbox", "not_asked"].map(|list| count(&told, list)), [0, 0, 0]);
+    let (code, printed) = deep(pipeline, &[]).await?;
+    assert_eq!(code, Some(0), "{printed}");
+    assert_eq!(printed["copies_found"], copies.values().sum::<usize>());
+    assert_eq!(["damaged", "not_in_mailbox", "not_asked"].map(|list| count(&printed, list)), [0, 0, 0]);
     Ok(())
 }
 
@@ -72,20 +72,23 @@ async fn deep_check_reports_a_deleted_copy_but_not_a_deleted_mailbox() -> anyhow
     let name = copy.file_name().and_then(|name| name.to_str()).context("no name")?;
     let second = folder.join(format!("9{name}"));
     std::fs::copy(&copy, &second)?;
-    let (code, told) = deep(&pipeline, &[]).await?;
-    assert_eq!((code, count(&told, "duplicates"), count(&told, "not_in_mailbox")), (Some(1), 1, 0), "{told}");
-    assert_eq!(told["duplicates"][0]["copies"], 2);
+    let (code, printed) = deep(&pipeline, &[]).await?;
+    assert_eq!((code, count(&printed, "duplicates"), count(&printed, "not_in_mailbox")), (Some(1), 1, 0), "{printed}");
+    assert_eq!(printed["duplicates"][0]["copies"], 2);
     std::fs::remove_file(&second)?;
     std::fs::remove_file(&copy)?;
     std::fs::remove_dir_all(mail.path().join(&gone))?;
     let left = std::fs::read_dir(&folder)?.count();
 
-    let (code, told) = deep(&pipeline, &[]).await?;
-    assert_eq!(code, Some(1), "{told}");
-    assert_eq!((count(&told, "not_in_mailbox"), count(&told, "missing")), (1, 0), "{told}");
-    assert_eq!((count(&told, "not_asked"), &told["not_asked"][0]["copies"]), (1, &Value::from(gone_copies)));
-    assert!(!told.to_string().contains(&owner) && !told.to_string().contains(&gone), "nobody is named: {told}");
-    let outcome = told["not_in_mailbox"][0]["outcome"].as_str().context("no outcome")?;
+    let (code, printed) = deep(&pipeline, &[]).await?;
+    assert_eq!(code, Some(1), "{printed}");
+    assert_eq!((count(&printed, "not_in_mailbox"), count(&printed, "missing")), (1, 0), "{printed}");
+    assert_eq!((count(&printed, "not_asked"), &printed["not_asked"][0]["copies"]), (1, &Value::from(gone_copies)));
+    assert!(
+        !printed.to_string().contains(&owner) && !printed.to_string().contains(&gone),
+        "nobody is named: {printed}"
+    );
+    let outcome = printed["not_in_mailbox"][0]["outcome"].as_str().context("no outcome")?;
     let object = pipeline.store.get(outcome, 1 << 20).await?.context("the outcome is named")?;
     assert!(String::from_utf8_lossy(&object.bytes).contains(&owner), "which says whose mailbox it is");
 
@@ -112,26 +115,26 @@ async fn deep_check_only_reads_graph_and_reports_unchecked_copies() -> anyhow::R
     let (pipeline, copies) = filed(MailSystem::Graph(&graph), &[]).await?;
     graph.forget_requests();
     all_there(&pipeline, &copies).await?;
-    let looks = [Kind::Token, Kind::UserByName, Kind::UserSearch, Kind::FolderSearch, Kind::MessageSearch];
-    let asked = graph.requests();
-    assert!(asked.iter().all(|kind| looks.contains(kind)), "{asked:?}");
+    let lookup_kinds = [Kind::Token, Kind::UserByName, Kind::UserSearch, Kind::FolderSearch, Kind::MessageSearch];
+    let requested = graph.requests();
+    assert!(requested.iter().all(|kind| lookup_kinds.contains(kind)), "{requested:?}");
     let all: usize = copies.values().sum();
     assert_eq!(graph.count(Kind::MessageSearch), all, "a request a copy, beside finding the mailboxes");
 
     // `Retry-After` exceeds the retry budget of a lookup.
     let busy = Fault::Refuse(Refusal::new(429, "ApplicationThrottled").retry_after("600"));
     graph.fault(On::kind(Kind::MessageSearch).nth(10), busy);
-    let (code, told) = deep(&pipeline, &[]).await?;
-    assert_eq!((code, count(&told, "not_asked")), (Some(3), 1), "{told}");
-    assert!(told["not_asked"][0]["why"].as_str().is_some_and(|why| why.contains("429")), "{told}");
-    assert_eq!((told["copies_found"].clone(), count(&told, "not_in_mailbox")), (Value::from(all - 1), 0));
+    let (code, printed) = deep(&pipeline, &[]).await?;
+    assert_eq!((code, count(&printed, "not_asked")), (Some(3), 1), "{printed}");
+    assert!(printed["not_asked"][0]["why"].as_str().is_some_and(|why| why.contains("429")), "{printed}");
+    assert_eq!((printed["copies_found"].clone(), count(&printed, "not_in_mailbox")), (Value::from(all - 1), 0));
 
     let [(gone, gone_copies), (emptied, emptied_copies)] = two(&copies)?;
     graph.remove(&gone);
     graph.remove_folder(&emptied, FOLDER);
-    let (code, told) = deep(&pipeline, &[]).await?;
-    assert_eq!((code, count(&told, "not_in_mailbox"), count(&told, "not_asked")), (Some(1), emptied_copies, 1));
-    assert_eq!(told["not_asked"][0]["copies"], gone_copies);
+    let (code, printed) = deep(&pipeline, &[]).await?;
+    assert_eq!((code, count(&printed, "not_in_mailbox"), count(&printed, "not_asked")), (Some(1), emptied_copies, 1));
+    assert_eq!(printed["not_asked"][0]["copies"], gone_copies);
     assert!(graph.visible_folders(&emptied).iter().all(|name| name != FOLDER), "a lookup creates no folder");
     assert!(addresses()?.iter().all(|address| graph.peak(address) <= 4));
     Ok(())
@@ -150,24 +153,24 @@ async fn deep_check_reports_unchecked_copies_when_imap_is_down() -> anyhow::Resu
     // A copy that is marked as deleted and not expunged still exists.
     all_there(&pipeline, &copies).await?;
     server.run_in(&owner, FOLDER, "EXPUNGE")?;
-    let (code, told) = deep(&pipeline, &["--name-mailboxes"]).await?;
-    assert_eq!((code, count(&told, "not_in_mailbox")), (Some(1), 1), "{told}");
-    assert_eq!(told["not_in_mailbox"][0]["mailbox"], owner);
+    let (code, printed) = deep(&pipeline, &["--name-mailboxes"]).await?;
+    assert_eq!((code, count(&printed, "not_in_mailbox")), (Some(1), 1), "{printed}");
+    assert_eq!(printed["not_in_mailbox"][0]["mailbox"], owner);
 
     server.kill();
-    let (code, told) = deep(&pipeline, &[]).await?;
-    assert_eq!((code, count(&told, "not_asked"), count(&told, "not_in_mailbox")), (Some(3), copies.len(), 0));
+    let (code, printed) = deep(&pipeline, &[]).await?;
+    assert_eq!((code, count(&printed, "not_asked"), count(&printed, "not_in_mailbox")), (Some(3), copies.len(), 0));
     Ok(())
 }
 
 #[tokio::test]
 async fn deep_check_verifies_messages_without_mailbox_access() -> anyhow::Result<()> {
     let (pipeline, copies) = filed(MailSystem::Maildir(addresses()?), &[]).await?;
-    let (code, told, _) =
+    let (code, printed, _) =
         crate::reconcile::command_without(&pipeline, Some("MAILBOX"), &["--deep", "--settled", "--json"]).await?;
-    let told: Value = serde_json::from_str(&told)?;
-    assert_eq!((code, count(&told, "not_asked"), count(&told, "damaged")), (Some(3), copies.len(), 0));
-    let why = told["not_asked"][0]["why"].as_str().unwrap_or_default();
+    let printed: Value = serde_json::from_str(&printed)?;
+    assert_eq!((code, count(&printed, "not_asked"), count(&printed, "damaged")), (Some(3), copies.len(), 0));
+    let why = printed["not_asked"][0]["why"].as_str().unwrap_or_default();
     assert!(why.contains("IMPORT_FUNCTION_NAME"), "it says what to name: {why}");
     Ok(())
 }

@@ -57,7 +57,7 @@ fn note(
 async fn run(now: Timestamp, mail_system: MailSystem<'_>) -> anyhow::Result<Pipeline> {
     let sample = Sample::day(now)?;
     let expected = sample.expected();
-    let pipeline = Pipeline::start(ItemSource::Api(sample), to, &[]).await?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample), mail_system, &[]).await?;
     pipeline.put_user_map(user_map()).await?;
     pipeline.run(&Pipeline::timer()).await?;
     assert_eq!(pipeline.dead_letters_by_reason().await?, expected_dead_letters(&expected));

@@ -51,7 +51,7 @@ async fn large_video_is_filed_once_unchanged_in_maildir() -> anyhow::Result<()> 
     let video =
         sample(&[item("video", json!([ADA]), json!([file("a", size)])), item("note", json!([ADA]), json!([]))])?;
     let to = MailSystem::Maildir(vec![ADA.to_owned()]);
-    let pipeline = Pipeline::start_at(PACE, ItemSource::Api(video), to, &[("OVERSIZE", "import")]).await?;
+    let pipeline = Pipeline::start_at(PACE, ItemSource::Api(video), mail_system, &[("OVERSIZE", "import")]).await?;
     pipeline.run(&Pipeline::timer()).await?;
     assert_bounded(&pipeline)?;
     let mail = pipeline.mail(ADA)?;
@@ -83,10 +83,10 @@ async fn run_command(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<
     command.envs(pipeline.machine.variables(Step::Import));
     command.env("CONVERT_QUEUE_URL", &pipeline.machine.resources.convert.url);
     let MeasuredCommand { output, peak_kilobytes, .. } = watched(command).await?;
-    let told = String::from_utf8(output.stdout)?;
-    assert_eq!(output.status.code(), Some(0), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    let printed = String::from_utf8(output.stdout)?;
+    assert_eq!(output.status.code(), Some(0), "{printed}{}", String::from_utf8_lossy(&output.stderr));
     assert!(peak_kilobytes < PEAK_KILOBYTES, "{arguments:?} took {peak_kilobytes} kB");
-    Ok(serde_json::from_str(&told)?)
+    Ok(serde_json::from_str(&printed)?)
 }
 
 #[tokio::test]
@@ -119,7 +119,7 @@ async fn large_video_is_filed_once_unchanged_in_imap() -> anyhow::Result<()> {
     let server = Dovecot::start(&Options { users: vec![ADA.to_owned()], tls: true, ..Options::default() })?;
     let video = sample(&[item("video", json!([ADA]), json!([file("a", size)]))])?;
     let to = MailSystem::Imap(&server, ADA);
-    let pipeline = Pipeline::start_at(PACE, ItemSource::Api(video), to, &[("OVERSIZE", "import")]).await?;
+    let pipeline = Pipeline::start_at(PACE, ItemSource::Api(video), mail_system, &[("OVERSIZE", "import")]).await?;
     pipeline.run(&Pipeline::timer()).await?;
     assert_bounded(&pipeline)?;
     let copies = server.copies(ADA, FOLDER)?;

@@ -15,7 +15,7 @@ enum Failed {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("as commanded")]
-    AsAsked,
+    Injected,
 }
 
 async fn pipeline() -> anyhow::Result<Pipeline> {
@@ -50,8 +50,8 @@ async fn multipart_object_is_complete_or_absent_and_never_replaced() -> anyhow::
     let whole = parts().concat();
     let sha256 = Sha256::of(&whole);
 
-    let broken = parts().into_iter().take(2).map(Ok).chain([Err(Failed::AsAsked)]).collect();
-    assert!(matches!(put(&pipeline, broken, sha256).await, Err(Failed::AsAsked)));
+    let broken = parts().into_iter().take(2).map(Ok).chain([Err(Failed::Injected)]).collect();
+    assert!(matches!(put(&pipeline, broken, sha256).await, Err(Failed::Injected)));
     assert_eq!(pipeline.store.version(KEY).await?, None);
     assert_eq!(uploads(&pipeline).await?, 0, "what was sent is taken away");
 

@@ -67,7 +67,7 @@ async fn rendered(pipeline: &Pipeline) -> anyhow::Result<(u64, u64)> {
 }
 
 /// Dead letters by reason.
-fn letters(sums: &Sums) -> BTreeMap<String, usize> {
+fn dead_letters_by_reason(sums: &Sums) -> BTreeMap<String, usize> {
     let mut dead_letters = BTreeMap::new();
     for ((_, metric, reason), count) in sums {
         if let ("DeadLettered", Some(reason)) = (metric.as_str(), reason) {
@@ -107,7 +107,7 @@ async fn sample_day_is_counted_correctly_at_every_log_level() -> anyhow::Result<
     ];
     counted(&pipeline, |sums| {
         day.iter().all(|(function, metric, count)| sum(sums, function, metric) == Some(*count))
-            && letters(sums) == expected_dead_letters(&expected)
+            && dead_letters_by_reason(sums) == expected_dead_letters(&expected)
     })
     .await?;
 

@@ -8,7 +8,7 @@ use harness::{FOLDER, ItemSource, MailSystem, Pipeline};
 use jiff::Timestamp;
 use local::{
     cloud::Step,
-    event_source::{Batch, Verdict, judge},
+    event_source::{Batch, BatchResult, evaluate},
     sample_source::Sample,
 };
 use model::{ItemId, MissingReason, Outcome, Reason, keys};
@@ -120,18 +120,18 @@ async fn message_twice_in_a_batch_is_filed_once() -> anyhow::Result<()> {
     let resources = &pipeline.machine.resources;
     let convert = Batch::receive(&client, &resources.convert, 10, std::time::Duration::ZERO, std::time::Duration::ZERO);
     let convert = convert.await?.context("no task for convert")?;
-    let answer = pipeline.machine.function(Step::Convert).invoke(convert.event()).await?;
-    convert.settle(&client, &resources.convert, &judge(&answer, convert.ids())).await?;
+    let response = pipeline.machine.function(Step::Convert).invoke(convert.event()).await?;
+    convert.settle(&client, &resources.convert, &evaluate(&response, convert.ids())).await?;
     let import = Batch::receive(&client, &resources.import, 10, std::time::Duration::ZERO, std::time::Duration::ZERO);
     let import = import.await?.context("no task for import")?;
     let mut event: Value = serde_json::from_slice(&import.event())?;
     let mut twin = event["Records"][0].clone();
     twin["receiptHandle"] = json!("another delivery");
     event["Records"].as_array_mut().context("no records")?.push(twin);
-    let answer = pipeline.machine.function(Step::Import).invoke(event.to_string().into()).await?;
-    assert!(matches!(judge(&answer, import.ids()), Verdict::Done(_)));
+    let response = pipeline.machine.function(Step::Import).invoke(event.to_string().into()).await?;
+    assert!(matches!(evaluate(&response, import.ids()), BatchResult::Done(_)));
     assert_eq!((graph.visible(ADA).len(), graph.visible(BOB).len()), (1, 1));
-    import.settle(&client, &resources.import, &judge(&answer, import.ids())).await?;
+    import.settle(&client, &resources.import, &evaluate(&response, import.ids())).await?;
     pipeline.drain().await?;
     assert_eq!((graph.visible(ADA).len(), graph.visible(BOB).len()), (1, 1));
     Ok(())

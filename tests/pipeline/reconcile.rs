@@ -91,11 +91,11 @@ async fn delete_dead_letter(pipeline: &Pipeline, item: &ItemId) -> anyhow::Resul
 async fn outcome(pipeline: &Pipeline, item: &ItemId) -> anyhow::Result<(String, Outcome)> {
     let name = format!("/{}.json", item.key());
     let mut found = None;
-    let look = |page: Vec<aws::s3::Listed>| {
+    let inspect_page = |page: Vec<aws::s3::Listed>| {
         found = page.into_iter().map(|listed| listed.key).find(|key| key.ends_with(&name)).or(found.take());
         std::future::ready(Ok::<_, aws::s3::StoreError>(()))
     };
-    pipeline.store.list(keys::OUTCOMES, look).await?;
+    pipeline.store.list(keys::OUTCOMES, inspect_page).await?;
     let key = found.context("the item has no outcome")?;
     let object = pipeline.store.get(&key, 1 << 20).await?.context("the outcome is gone")?;
     Ok((key, Outcome::parse(&object.bytes)?))

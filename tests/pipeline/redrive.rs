@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use aws_sdk_sqs::types::ListMessageMoveTasksResultEntry;
-use harness::{DeadLetterMessage, ItemSource, MailSystem, Pipeline, dead_letters};
+use harness::{DeadLetterMessage, ItemSource, MailSystem, Pipeline, queue_messages};
 use jiff::Timestamp;
 use local::{
     cloud::{Queue, Step},
@@ -26,8 +26,8 @@ impl Sqs {
     async fn exhaust(&self, queue: &Queue) -> anyhow::Result<()> {
         loop {
             let receive = self.client.receive_message().queue_url(&queue.url);
-            let answer = receive.max_number_of_messages(10).visibility_timeout(0).send().await?;
-            if answer.messages.unwrap_or_default().is_empty() {
+            let response = receive.max_number_of_messages(10).visibility_timeout(0).send().await?;
+            if response.messages.unwrap_or_default().is_empty() {
                 return Ok(());
             }
         }
@@ -47,7 +47,7 @@ impl Sqs {
         }
     }
 
-    async fn letters(&self, count: usize) -> anyhow::Result<Vec<DeadLetterMessage>> {
+    async fn dead_letter_messages(&self, count: usize) -> anyhow::Result<Vec<DeadLetterMessage>> {
         self.messages(&self.dead_letters, count).await
     }
 
@@ -55,7 +55,7 @@ impl Sqs {
     async fn messages(&self, queue: &Queue, count: usize) -> anyhow::Result<Vec<DeadLetterMessage>> {
         let seen = async {
             loop {
-                let mut found = letters(&self.cloud, &queue.url).await?;
+                let mut found = queue_messages(&self.cloud, &queue.url).await?;
                 if found.len() == count {
                     found.sort_by(|one, other| one.body.cmp(&other.body));
                     return anyhow::Ok(found);
@@ -114,7 +114,7 @@ async fn redrive_returns_tasks_to_their_source_or_the_given_queue() -> anyhow::R
     pipeline.machine.fetch(&Pipeline::backfill()).await?;
     let listed = sqs.messages(&sqs.convert, 2 * ITEMS).await?;
     sqs.exhaust(&sqs.convert).await?;
-    assert_eq!(sqs.letters(4 * ITEMS).await?.len(), 4 * ITEMS);
+    assert_eq!(sqs.dead_letter_messages(4 * ITEMS).await?.len(), 4 * ITEMS);
 
     // Without a destination, each message returns unchanged to its source queue.
     let task = sqs.redrive(None).await?;
@@ -129,7 +129,7 @@ async fn redrive_returns_tasks_to_their_source_or_the_given_queue() -> anyhow::R
     sqs.work(&pipeline, Step::Convert).await?;
     assert_eq!(depth(&sqs.cloud, &sqs.import).await?.total(), 0);
     assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), ITEMS)]));
-    let unmapped = sqs.letters(ITEMS).await?;
+    let unmapped = sqs.dead_letter_messages(ITEMS).await?;
     for dead_letter in &unmapped {
         let word = |name: &str| dead_letter.attributes.get(name).map(String::as_str);
         assert_eq!((word("stage"), word("reason")), (Some("import"), Some("unmapped")));
@@ -138,7 +138,7 @@ async fn redrive_returns_tasks_to_their_source_or_the_given_queue() -> anyhow::R
     // SQS does not know the source queue of these, so a redrive without a destination fails and moves none.
     let task = sqs.redrive(None).await?;
     assert_eq!((task.status(), task.failure_reason()), (Some("FAILED"), Some("CouldNotDetermineMessageSource")));
-    assert_eq!(bodies(&sqs.letters(ITEMS).await?), bodies(&unmapped));
+    assert_eq!(bodies(&sqs.dead_letter_messages(ITEMS).await?), bodies(&unmapped));
 
     // After the fix, with a destination: body and attributes are unchanged, by which import recognizes a replay.
     pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n+4520123457,{BOB}\n")).await?;

@@ -82,21 +82,21 @@ async fn report_accounts_for_a_complete_day() -> anyhow::Result<()> {
     assert!(out.contains("It adds up so far") && out.contains("64 items are in flight"), "{out}");
 
     pipeline.drain().await?;
-    let (code, told) = json_of(&pipeline, &[]).await?;
-    assert_eq!(code, 0, "{told}");
+    let (code, printed) = json_of(&pipeline, &[]).await?;
+    assert_eq!(code, 0, "{printed}");
     let totals = pipeline.totals(&fetched.run).await?;
     let total = serde_json::to_value(totals.counters)?;
-    assert_eq!(told["total"], total, "the report and the one-machine run count alike");
+    assert_eq!(printed["total"], total, "the report and the one-machine run count alike");
     let counts = ["imported", "failed", "after_fan_out", "available"].map(|name| total[name].as_u64());
     assert_eq!(counts, [filed, dead_letters, filed + dead_letters, expected.listed].map(|count| Some(count as u64)));
-    assert_eq!(told["days"][0]["runs"].as_array().map(Vec::len), Some(2));
-    assert_eq!(told["does_not_add_up"], json!([]));
-    let failures = told["failures"].as_array().context("no failures")?;
+    assert_eq!(printed["days"][0]["runs"].as_array().map(Vec::len), Some(2));
+    assert_eq!(printed["does_not_add_up"], json!([]));
+    let failures = printed["failures"].as_array().context("no failures")?;
     assert_eq!(failures.len(), dead_letters);
     let unmapped: Vec<_> = failures.iter().filter(|failure| failure["reason"] == "unmapped").collect();
     let senders: Vec<_> = unmapped.iter().map(|failure| failure["source_user"]["name"].as_str()).collect();
     assert_eq!(senders, [Some("Sam Porter"), Some("Tom Leaver")], "{unmapped:?}");
-    let users = told["mapping"]["users"].as_array().context("no mapping failures")?;
+    let users = printed["mapping"]["users"].as_array().context("no mapping failures")?;
     let phones: Vec<_> = users.iter().filter_map(|user| user["user"]["phone"].as_str()).collect();
     assert_eq!(phones.iter().filter(|phone| **phone == "+12025550143").count(), 1, "each user once: {users:?}");
     assert!(!phones.contains(&"+447700900101"), "Oliver has a mailbox");
@@ -104,10 +104,13 @@ async fn report_accounts_for_a_complete_day() -> anyhow::Result<()> {
     // A later run that lists the whole day again has only duplicates, and the first run still its own.
     let again = pipeline.run(&Pipeline::backfill()).await?;
     assert!(again.listed >= fetched.listed);
-    let (code, told) = json_of(&pipeline, &[]).await?;
-    assert_eq!((code, &told["total"]["imported"], &told["total"]["failed"]), (0, &total["imported"], &total["failed"]));
-    assert_eq!(told["total"]["skipped"], total["after_fan_out"]);
-    assert_eq!(told["total"]["items_listed_again"].as_u64(), Some(again.listed));
+    let (code, printed) = json_of(&pipeline, &[]).await?;
+    assert_eq!(
+        (code, &printed["total"]["imported"], &printed["total"]["failed"]),
+        (0, &total["imported"], &total["failed"])
+    );
+    assert_eq!(printed["total"]["skipped"], total["after_fan_out"]);
+    assert_eq!(printed["total"]["items_listed_again"].as_u64(), Some(again.listed));
     assert_eq!(pipeline.totals(&again.run).await?.counters.items_listed_again, again.listed);
     assert!(same_day(began), "it was midnight in UTC: run it again");
     Ok(())
@@ -176,9 +179,10 @@ async fn report_checks_its_arguments_and_explains_exit_codes() -> anyhow::Result
     }
     let (code, help, _) = report(&pipeline, &["--help"]).await?;
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-    for said in ["Exit code: 0 when everything adds up", "3 when it adds up so far", "--html <FILE>", "--messages <N>"]
+    for output in
+        ["Exit code: 0 when everything adds up", "3 when it adds up so far", "--html <FILE>", "--messages <N>"]
     {
-        assert!(code == 0 && help.contains(said), "{said} is not in {help}");
+        assert!(code == 0 && help.contains(output), "{output} is not in {help}");
     }
     Ok(())
 }

@@ -30,9 +30,9 @@ struct Shelf {
 }
 
 #[derive(Clone, Default)]
-struct Archive(Arc<Mutex<Shelf>>);
+struct TestSource(Arc<Mutex<Shelf>>);
 
-impl Archive {
+impl TestSource {
     fn shelf(&self) -> std::sync::MutexGuard<'_, Shelf> {
         self.0.lock().expect("nothing panics")
     }
@@ -43,7 +43,7 @@ impl Archive {
 }
 
 #[async_trait]
-impl Source for Archive {
+impl Source for TestSource {
     async fn list(&self, window: &Window, cursor: Option<&str>) -> Result<Page, SourceError> {
         let shelf = self.shelf();
         if shelf.fails {
@@ -74,16 +74,16 @@ impl Source for Archive {
 
 struct Bench {
     pipeline: Pipeline,
-    archive: Archive,
+    source: TestSource,
     fetch: Fetch,
 }
 
 impl Bench {
     async fn start() -> anyhow::Result<Self> {
         let pipeline = Pipeline::start(ItemSource::ChatExports("UTC"), MailSystem::Maildir(Vec::new()), &[]).await?;
-        let source = Archive::default();
+        let source = TestSource::default();
         let fetch = Fetch {
-            source: Arc::new(archive.clone()),
+            source: Arc::new(source.clone()),
             store: pipeline.store.clone(),
             convert_queue: Queue::new(pipeline.machine.cloud.config(), pipeline.machine.resources.convert.url.clone()),
             overlap: DAY,
@@ -126,13 +126,13 @@ async fn item_shown_late_is_queued_and_others_are_not_requeued() -> anyhow::Resu
     let bench = Bench::start().await?;
     let morning = at("2026-11-22T07:00:00Z");
     for hour in 1..=5 {
-        bench.archive.add(&format!("WA-{hour}"), morning - HOUR * hour);
+        bench.source.add(&format!("WA-{hour}"), morning - HOUR * hour);
     }
     let first = bench.daily(morning).await?;
     assert_eq!((first.listed, first.queued, first.complete), (5, 5, true));
     // Received before the first run, and visible only now because the source's index was slow.
-    bench.archive.add("late", morning - HOUR * 3);
-    bench.archive.add("new", morning + HOUR);
+    bench.source.add("late", morning - HOUR * 3);
+    bench.source.add("new", morning + HOUR);
     let second = bench.daily(morning + DAY).await?;
     assert_eq!((second.listed, second.queued), (7, 2), "the five are in the manifest of the first");
     let record = bench.record(&second).await?;
@@ -149,7 +149,7 @@ async fn item_shown_late_is_queued_and_others_are_not_requeued() -> anyhow::Resu
 async fn backfill_requeues_items_of_earlier_runs() -> anyhow::Result<()> {
     let bench = Bench::start().await?;
     let morning = at("2026-11-22T07:00:00Z");
-    bench.archive.add("WA-1", morning - HOUR);
+    bench.source.add("WA-1", morning - HOUR);
     bench.daily(morning).await?;
     let window = Window::between(morning - DAY, morning)?;
     let backfill = bench.run(Request::Backfill(window), morning + HOUR).await?;
@@ -164,7 +164,7 @@ async fn last_page_of_an_interrupted_run_is_requeued() -> anyhow::Result<()> {
     let bench = Bench::start().await?;
     let morning = at("2026-11-22T07:00:00Z");
     for hour in 1..=4 {
-        bench.archive.add(&format!("WA-{hour}"), morning - HOUR * hour);
+        bench.source.add(&format!("WA-{hour}"), morning - HOUR * hour);
     }
     let first = bench.daily(morning).await?;
     assert_eq!((first.queued, bench.record(&first).await?.pages), (4, 2));
@@ -183,12 +183,12 @@ async fn last_page_of_an_interrupted_run_is_requeued() -> anyhow::Result<()> {
 async fn first_run_that_fails_leaves_no_gap() -> anyhow::Result<()> {
     let bench = Bench::start().await?;
     let monday = at("2026-11-23T07:00:00Z");
-    bench.archive.add("WA-1", monday - HOUR * 2);
-    bench.archive.shelf().fails = true;
+    bench.source.add("WA-1", monday - HOUR * 2);
+    bench.source.shelf().fails = true;
     let failed = bench.daily(monday).await;
     assert!(matches!(failed, Err(FetchError::Source(SourceError::Setup { .. }))), "{failed:?}");
     assert_eq!(bench.cursor().await?.archived_time, monday - Window::FIRST);
-    bench.archive.shelf().fails = false;
+    bench.source.shelf().fails = false;
     let thursday = bench.daily(monday + DAY * 3).await?;
     assert_eq!((thursday.queued, thursday.complete), (1, true));
     assert!(thursday.from <= monday - Window::FIRST, "{}", thursday.from);
@@ -201,7 +201,7 @@ async fn lost_cursor_is_restored_from_the_run_records() -> anyhow::Result<()> {
     let monday = at("2026-11-23T07:00:00Z");
     let first = bench.daily(monday).await?;
     assert_eq!(bench.record(&first).await?.start, Some(WindowStart::First));
-    bench.archive.add("WA-1", monday + HOUR);
+    bench.source.add("WA-1", monday + HOUR);
     bench.delete(keys::CURSOR).await?;
     // A later backfill has not moved the cursor, and does not count.
     bench.run(Request::Backfill(Window::between(monday, monday + DAY * 5)?), monday + DAY * 5).await?;
@@ -228,17 +228,17 @@ async fn window_ends_before_the_clock_of_the_source() -> anyhow::Result<()> {
     let morning = at("2026-11-22T07:00:00Z");
     // The source's clock is half an hour behind: what it receives now lies in a window that our clock says is over.
     let behind = -SignedDuration::from_mins(30);
-    bench.archive.shelf().clock = Some((morning, behind));
+    bench.source.shelf().clock = Some((morning, behind));
     let first = bench.daily(morning).await?;
     let ends = morning + behind - Window::MARGIN;
     assert_eq!((first.to, first.complete, bench.cursor().await?.archived_time), (ends, true, ends));
     assert_eq!(bench.record(&first).await?.to, ends);
     // Ahead, our own clock counts.
-    bench.archive.shelf().clock = Some((morning + DAY, SignedDuration::from_mins(30)));
+    bench.source.shelf().clock = Some((morning + DAY, SignedDuration::from_mins(30)));
     let second = bench.daily(morning + DAY).await?;
     assert_eq!(second.to, morning + DAY - Window::MARGIN);
     // So far behind that the window is empty: an error, and the cursor does not move.
-    bench.archive.shelf().clock = Some((morning, -DAY * 3));
+    bench.source.shelf().clock = Some((morning, -DAY * 3));
     let third = bench.daily(morning + DAY * 2).await;
     assert!(matches!(third, Err(FetchError::SourceClock { .. })), "{third:?}");
     assert_eq!(bench.cursor().await?.archived_time, second.to);

@@ -115,13 +115,17 @@ impl Bucket {
     async fn serve(self: &Arc<Self>) -> anyhow::Result<String> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
-        let router = Router::new().fallback(answer).with_state(Arc::clone(self));
+        let router = Router::new().fallback(respond).with_state(Arc::clone(self));
         tokio::spawn(async move { axum::serve(listener, router).await });
         Ok(url)
     }
 }
 
-async fn answer(State(bucket): State<Arc<Bucket>>, Query(query): Query<HashMap<String, String>>, uri: Uri) -> Response {
+async fn respond(
+    State(bucket): State<Arc<Bucket>>,
+    Query(query): Query<HashMap<String, String>>,
+    uri: Uri,
+) -> Response {
     bucket.requests.fetch_add(1, Ordering::Relaxed);
     if let Some(prefix) = query.get("prefix") {
         return ([(header::CONTENT_TYPE, "application/xml")], bucket.list(prefix)).into_response();
@@ -152,7 +156,7 @@ async fn commands_use_bounded_requests_and_memory_on_a_large_ledger() -> anyhow:
             [("stage", word("import")), ("reason", word("unmapped")), ("failed_at", bucket.at.to_string())];
         (body.to_string(), HashMap::from(attributes))
     };
-    sqs.fill_dead_letters((0..letters).map(dead_letter)).await?;
+    sqs.fill_dead_letters((0..dead_letters).map(dead_letter)).await?;
     let sqs_variables = sqs.variables();
     let mut variables = vec![
         ("AWS_ENDPOINT_URL", url.as_str()),
@@ -175,7 +179,7 @@ async fn commands_use_bounded_requests_and_memory_on_a_large_ledger() -> anyhow:
         let MeasuredCommand { output, peak_kilobytes, cpu, took } = watched(command).await?;
         let requests = bucket.requests.load(Ordering::Relaxed) - before;
         ensure!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
-        let told = String::from_utf8(output.stdout)?;
+        let printed = String::from_utf8(output.stdout)?;
         eprintln!(
             "{}: {items} items, {dead_letters} letters: {:.1} s, {:.1} s of CPU, {} MB, {requests} requests to S3",
             arguments.join(" "),
@@ -183,14 +187,14 @@ async fn commands_use_bounded_requests_and_memory_on_a_large_ledger() -> anyhow:
             cpu.as_secs_f64(),
             peak_kilobytes / 1_000
         );
-        assert_eq!(output.status.code(), Some(0), "{}", told.chars().take(2_000).collect::<String>());
+        assert_eq!(output.status.code(), Some(0), "{}", printed.chars().take(2_000).collect::<String>());
         assert!(requests <= most_requests, "{requests} requests");
         assert!(peak_kilobytes < MAX_KILOBYTES, "{peak_kilobytes} kB");
         match arguments[0] {
-            "dead-letters" => assert_eq!(told.lines().count() as u64, dead_letters),
+            "dead-letters" => assert_eq!(printed.lines().count() as u64, dead_letters),
             _ => {
-                let told: serde_json::Value = serde_json::from_str(&told)?;
-                let books = if arguments[0] == "report" { &told["books"] } else { &told };
+                let printed: serde_json::Value = serde_json::from_str(&printed)?;
+                let books = if arguments[0] == "report" { &printed["books"] } else { &printed };
                 let counted = (books["items"].as_u64(), books["filed"].as_u64(), books["waiting"]["unmapped"].as_u64());
                 assert_eq!(counted, (Some(items), Some(items - dead_letters), Some(dead_letters)));
             }

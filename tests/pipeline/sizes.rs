@@ -65,8 +65,8 @@ async fn item_at_the_size_limit_is_filed_and_above_it_dead_letters() -> anyhow::
     let dead_letters = pipeline.dead_letters().await?;
     assert!(dead_letters.iter().all(|dead_letter| dead_letter.attributes["reason"] == "oversize"));
     assert_eq!(dead_letters.len(), 3);
-    let asked = pipeline.source.as_ref().map(|source| source.requests().attachments);
-    assert_eq!(asked, Some(1 + 3 + 1), "where the declared sizes say it, nothing is downloaded");
+    let requested = pipeline.source.as_ref().map(|source| source.requests().attachments);
+    assert_eq!(requested, Some(1 + 3 + 1), "where the declared sizes say it, nothing is downloaded");
     Ok(())
 }
 

@@ -100,8 +100,8 @@ impl Sqs {
             let send = self.client.send_message_batch().queue_url(&self.dead_letters.url);
             send.set_entries(Some(some.to_vec())).send()
         });
-        let answers: Vec<_> = sends.buffer_unordered(8).try_collect().await?;
-        ensure!(answers.iter().all(|answer| answer.failed.is_empty()), "SQS rejected a dead letter");
+        let responses: Vec<_> = sends.buffer_unordered(8).try_collect().await?;
+        ensure!(responses.iter().all(|response| response.failed.is_empty()), "SQS rejected a dead letter");
         Ok(())
     }
 }
@@ -117,7 +117,7 @@ impl Drop for Sqs {
 async fn queue(client: &Client, name: &str, attributes: Vec<(QueueAttributeName, String)>) -> anyhow::Result<Queue> {
     let create = client.create_queue().queue_name(name).set_attributes(Some(attributes.into_iter().collect()));
     let url = create.send().await?.queue_url.context("a queue without a URL")?;
-    let ask = client.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::QueueArn);
-    let arn = ask.send().await?.attributes.and_then(|mut all| all.remove(&QueueAttributeName::QueueArn));
+    let request = client.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::QueueArn);
+    let arn = request.send().await?.attributes.and_then(|mut all| all.remove(&QueueAttributeName::QueueArn));
     Ok(Queue { url, arn: arn.context("a queue without an ARN")? })
 }

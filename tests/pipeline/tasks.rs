@@ -91,8 +91,8 @@ async fn failed_record_affects_no_other_record() -> anyhow::Result<()> {
     let now = Timestamp::now();
     let invocation =
         Invocation::new("function".to_owned(), "request".to_owned(), now + SignedDuration::from_secs(7), now);
-    let answer = batch.run(event(&["panic", "hang", "forward", "refuse", "wait", "fine"])?, &invocation).await?;
-    let failed: Vec<_> = answer.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
+    let response = batch.run(event(&["panic", "hang", "forward", "refuse", "wait", "fine"])?, &invocation).await?;
+    let failed: Vec<_> = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
     assert_eq!(failed, ["id-of-panic", "id-of-hang", "id-of-wait"]);
     let dead_letters = pipeline.dead_letters().await?;
     assert_eq!(dead_letters.iter().map(|dead_letter| dead_letter.body.as_str()).collect::<Vec<_>>(), ["refuse"]);
@@ -100,16 +100,16 @@ async fn failed_record_affects_no_other_record() -> anyhow::Result<()> {
     assert_eq!(import.total(), 1, "what is forwarded is on the next queue");
 
     // After the deadline, records that were not started are returned.
-    let answer = batch.run(event(&["fine"])?, &invocation).await?;
-    assert_eq!(answer.batch_item_failures.len(), 1);
+    let response = batch.run(event(&["fine"])?, &invocation).await?;
+    assert_eq!(response.batch_item_failures.len(), 1);
 
     // If the next queue and the dead-letter queue are unreachable, no record is lost.
     let gone = Queue::new(config, format!("{}-gone", resources.import.url));
     (batch.next, batch.dead_letters) = (Some(gone.clone()), gone);
     let invocation =
         Invocation::new("function".to_owned(), "request".to_owned(), now + SignedDuration::from_secs(60), now);
-    let answer = batch.run(event(&["forward", "refuse", "fine"])?, &invocation).await?;
-    let failed: Vec<_> = answer.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
+    let response = batch.run(event(&["forward", "refuse", "fine"])?, &invocation).await?;
+    let failed: Vec<_> = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
     assert_eq!(failed, ["id-of-forward", "id-of-refuse"]);
     Ok(())
 }

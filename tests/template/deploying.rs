@@ -88,7 +88,7 @@ impl Operator {
     }
 }
 
-fn said(output: &Output) -> String {
+fn output_text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
@@ -100,21 +100,25 @@ const ARM64: u8 = 0xb7;
 fn deploy_rejects_a_bootstrap_of_another_architecture() {
     for (architecture, machine) in [("arm64", X86_64), ("x86_64", ARM64)] {
         let output = Operator::with(Some(architecture), machine).deploy(&[]);
-        assert!(!output.status.success() && !said(&output).contains("sam "), "{}", said(&output));
-        assert!(said(&output).contains(architecture), "{}", said(&output));
+        assert!(!output.status.success() && !output_text(&output).contains("sam "), "{}", output_text(&output));
+        assert!(output_text(&output).contains(architecture), "{}", output_text(&output));
     }
     for (architecture, machine) in [("arm64", ARM64), ("x86_64", X86_64)] {
         let output = Operator::with(Some(architecture), machine).deploy(&[]);
-        assert!(output.status.success(), "{}", said(&output));
-        assert!(said(&output).contains("sam package") && said(&output).contains("sam deploy"), "{}", said(&output));
+        assert!(output.status.success(), "{}", output_text(&output));
+        assert!(
+            output_text(&output).contains("sam package") && output_text(&output).contains("sam deploy"),
+            "{}",
+            output_text(&output)
+        );
     }
 }
 
 #[test]
 fn deploy_asks_for_no_parameter_and_needs_samconfig() {
     let output = Operator::with(None, X86_64).deploy(&[]);
-    assert!(!output.status.success(), "{}", said(&output));
-    assert!(said(&output).contains("infra/deploy/samconfig.example.toml"), "{}", said(&output));
+    assert!(!output.status.success(), "{}", output_text(&output));
+    assert!(output_text(&output).contains("infra/deploy/samconfig.example.toml"), "{}", output_text(&output));
     let scripts = [text("infra/deploy/deploy-stack"), text("Makefile")].concat();
     assert!(!scripts.contains("--guided") && !scripts.contains("sam build"), "one build, and no questions");
 }
@@ -124,13 +128,17 @@ fn deploy_asks_for_no_parameter_and_needs_samconfig() {
 fn rollback_deploys_an_earlier_package() {
     let operator = Operator::with(Some("x86_64"), X86_64);
     let unknown = operator.deploy(&["--release", "v1"]);
-    assert!(!unknown.status.success() && said(&unknown).contains("deployed/v1.yaml"), "{}", said(&unknown));
+    assert!(
+        !unknown.status.success() && output_text(&unknown).contains("deployed/v1.yaml"),
+        "{}",
+        output_text(&unknown)
+    );
     fs::create_dir(operator.0.path().join("deployed")).expect("a folder");
     fs::write(operator.0.path().join("deployed/v1.yaml"), "").expect("a file");
-    let known = operator.deploy(&["--release", "v1"]);
-    assert!(known.status.success(), "{}", said(&known));
-    assert!(said(&known).contains("--template-file deployed/v1.yaml"), "{}", said(&known));
-    assert!(!said(&known).contains("sam package"), "{}", said(&known));
+    let existing = operator.deploy(&["--release", "v1"]);
+    assert!(existing.status.success(), "{}", output_text(&existing));
+    assert!(output_text(&existing).contains("--template-file deployed/v1.yaml"), "{}", output_text(&existing));
+    assert!(!output_text(&existing).contains("sam package"), "{}", output_text(&existing));
 }
 
 #[test]

@@ -26,8 +26,8 @@ pub fn interpreter() -> PathBuf {
 /// A running interpreter. It ends when this is dropped.
 pub struct Python {
     child: Child,
-    ask: Option<ChildStdin>,
-    hear: BufReader<ChildStdout>,
+    stdin: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
     directory: TempDir,
     /// The lot that it has in memory.
     has: Option<&'static str>,
@@ -79,8 +79,8 @@ impl Python {
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("{} does not start", interpreter.display()))?;
-        let (ask, hear) = child.stdin.take().zip(child.stdout.take()).context("Python's pipes")?;
-        Ok(Self { child, ask: Some(ask), hear: BufReader::new(hear), directory, has: None })
+        let (stdin, stdout) = child.stdin.take().zip(child.stdout.take()).context("Python's pipes")?;
+        Ok(Self { child, stdin: Some(stdin), stdout: BufReader::new(stdout), directory, has: None })
     }
 
     /// The most memory that one lot takes above what the interpreter and the lot itself hold, in bytes.
@@ -89,7 +89,7 @@ impl Python {
     /// When the work cannot be done.
     pub fn memory(&mut self, work: Work, lot: &Lot) -> anyhow::Result<u64> {
         self.load(lot)?;
-        self.ask(&Request::Memory { work: work.name() })?.peak.context("Python did not say how much memory it took")
+        self.send(&Request::Memory { work: work.name() })?.peak.context("Python did not say how much memory it took")
     }
 
     /// What the work makes of each item: for convert the message and the task, for import the request's body.
@@ -99,7 +99,7 @@ impl Python {
     pub fn results(&mut self, work: Work, lot: &Lot) -> anyhow::Result<Vec<(Vec<u8>, String)>> {
         self.load(lot)?;
         let directory = self.directory.path().to_owned();
-        self.ask(&Request::Write { work: work.name(), directory: text(&directory)? })?;
+        self.send(&Request::Write { work: work.name(), directory: text(&directory)? })?;
         (0..lot.samples.len())
             .map(|index| {
                 let body = std::fs::read(directory.join(format!("{index}.out")))?;
@@ -118,17 +118,17 @@ impl Python {
             .enumerate()
             .map(|(index, sample)| paths(self.directory.path(), index, sample))
             .collect::<Result<_, _>>()?;
-        self.ask(&Request::Load { items })?;
+        self.send(&Request::Load { items })?;
         self.has = Some(lot.name);
         Ok(())
     }
 
-    fn ask(&mut self, request: &Request<'_>) -> anyhow::Result<Answer> {
-        let pipe = self.ask.as_mut().context("Python has ended")?;
+    fn send(&mut self, request: &Request<'_>) -> anyhow::Result<Answer> {
+        let pipe = self.stdin.as_mut().context("Python has ended")?;
         writeln!(pipe, "{}", serde_json::to_string(request)?)?;
         pipe.flush()?;
         let mut line = String::new();
-        self.hear.read_line(&mut line)?;
+        self.stdout.read_line(&mut line)?;
         serde_json::from_str(&line).context("Python failed; it says why above")
     }
 }
@@ -160,15 +160,15 @@ impl Contender for Python {
 
     fn run(&mut self, work: Work, lot: &Lot, times: u32) -> anyhow::Result<Duration> {
         self.load(lot)?;
-        let answer = self.ask(&Request::Run { work: work.name(), times })?;
-        Ok(Duration::from_nanos(answer.nanoseconds.context("Python did not say how long it took")?))
+        let response = self.send(&Request::Run { work: work.name(), times })?;
+        Ok(Duration::from_nanos(response.nanoseconds.context("Python did not say how long it took")?))
     }
 }
 
 impl Drop for Python {
     fn drop(&mut self) {
         // The end of its input ends it. If even that fails, it has ended already.
-        self.ask.take();
+        self.stdin.take();
         self.child.wait().ok();
     }
 }

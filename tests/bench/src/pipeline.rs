@@ -143,14 +143,14 @@ pub async fn run(items: usize) -> anyhow::Result<Run> {
         *aws.entry(operation.to_owned()).or_default() += batches;
     }
     ensure!(failed_batches == 0, "a batch failed: {}", pipeline.logs());
-    let asked = source.requests();
+    let requested = source.requests();
     let tokens = graph.count(Kind::Token);
     Ok(Run {
         items,
         took,
         usage,
         aws,
-        archive: asked.lists + asked.items + asked.attachments,
+        archive: requested.lists + requested.items + requested.attachments,
         graph: (graph.requests().len() - tokens) as u64,
         logged: pipeline.logs().len() as u64,
     })

@@ -37,8 +37,8 @@ fn of(function: &str) -> anyhow::Result<Binary> {
     command.args(["--package", function, "--bin", function, "--target-dir"]).arg(target);
     let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).env("CARGO_PROFILE_RELEASE_STRIP", "none").output();
     let output = output.context("cargo-bloat, which `make bench` installs, cannot be run")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "cargo-bloat {function}: {}\n{said}", output.status);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "cargo-bloat {function}: {}\n{stderr}", output.status);
     serde_json::from_slice(&output.stdout).with_context(|| format!("cargo-bloat {function}"))
 }
 

@@ -64,9 +64,9 @@ fn counted_instructions(program: &Path, arguments: &[&str], variables: &[(&str, 
         .envs(variables.iter().copied())
         .output()
         .context("valgrind does not start: tests/install-tools installs it")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    let total = said.lines().find_map(|line| line.split_once("I   refs:").or_else(|| line.split_once("I refs:")));
-    let (_, total) = total.with_context(|| format!("valgrind counted nothing: {said}"))?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let total = stderr.lines().find_map(|line| line.split_once("I   refs:").or_else(|| line.split_once("I refs:")));
+    let (_, total) = total.with_context(|| format!("valgrind counted nothing: {stderr}"))?;
     Ok(total.trim().replace(',', "").parse()?)
 }
 
@@ -167,7 +167,7 @@ fn largest_item_uses_at_most_two_and_a_half_times_its_size() -> anyhow::Result<(
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn function_start_costs_little_more_than_an_empty_one() -> anyhow::Result<()> {
-    let nobody = [
+    let no_services = [
         ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1"),
         ("AWS_LAMBDA_FUNCTION_NAME", "function"),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024"),
@@ -176,7 +176,7 @@ fn function_start_costs_little_more_than_an_empty_one() -> anyhow::Result<()> {
         ("AWS_LAMBDA_LOG_STREAM_NAME", "stream"),
         ("AWS_REGION", "us-east-1"),
     ];
-    let variables = [cold_start::VARIABLES.as_slice(), &nobody].concat();
+    let variables = [cold_start::VARIABLES.as_slice(), &no_services].concat();
     let hello = counted_instructions(Path::new(env!("CARGO_BIN_EXE_hello")), &[], &variables)?;
     let binaries = harness::binaries()?;
     for name in ["fetch", "convert", "import"] {

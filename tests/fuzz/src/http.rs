@@ -15,7 +15,7 @@ use axum::{
 use tokio::net::TcpListener;
 
 /// Ends an answer in an input.
-const ANSWER_END: u8 = 0x1f;
+const RESPONSE_END: u8 = 0x1f;
 
 /// The most answers that one input gives.
 const MAX_RESPONSES: usize = 32;
@@ -29,14 +29,14 @@ pub(crate) struct Servers {
 
 #[derive(Default)]
 struct Script {
-    answers: VecDeque<Answer>,
+    responses: VecDeque<GivenResponse>,
     /// Whether the other server received credentials.
     leaked: bool,
 }
 
 /// An answer: the first line is the status, then come headers, `name: value` each, then an empty line and the body. In
 /// both `{own}` and `{elsewhere}` stand for the servers' addresses.
-struct Answer {
+struct GivenResponse {
     status: StatusCode,
     headers: Vec<(HeaderName, HeaderValue)>,
     body: Vec<u8>,
@@ -45,28 +45,28 @@ struct Answer {
 impl Servers {
     pub(crate) async fn start() -> Self {
         let script = Arc::new(Mutex::new(Script::default()));
-        let own = serve(Router::new().fallback(answer).with_state(Arc::clone(&script))).await;
+        let own = serve(Router::new().fallback(respond).with_state(Arc::clone(&script))).await;
         let elsewhere = serve(Router::new().fallback(answer_elsewhere).with_state(Arc::clone(&script))).await;
         Self { own, elsewhere, script }
     }
 
     /// Sets the responses, in order. After the last one every request is rejected.
     pub(crate) fn will_answer(&self, input: &[u8], allow: impl Fn(StatusCode) -> bool) {
-        let answers = input.split(|byte| *byte == ANSWER_END).take(MAX_RESPONSES).map(|input| self.read(input));
-        let allowed = |mut answer: Answer| {
-            if !allow(answer.status) {
-                answer.status = StatusCode::INTERNAL_SERVER_ERROR;
+        let responses = input.split(|byte| *byte == RESPONSE_END).take(MAX_RESPONSES).map(|input| self.read(input));
+        let allowed = |mut response: GivenResponse| {
+            if !allow(response.status) {
+                response.status = StatusCode::INTERNAL_SERVER_ERROR;
             }
-            answer
+            response
         };
-        *lock(&self.script) = Script { answers: answers.map(allowed).collect(), leaked: false };
+        *lock(&self.script) = Script { responses: responses.map(allowed).collect(), leaked: false };
     }
 
     pub(crate) fn assert_no_credentials_elsewhere(&self) {
         assert!(!lock(&self.script).leaked, "credentials have gone elsewhere");
     }
 
-    fn read(&self, input: &[u8]) -> Answer {
+    fn read(&self, input: &[u8]) -> GivenResponse {
         const BLANK: &[u8] = b"\n\n";
         let end = input.windows(BLANK.len()).position(|window| window == BLANK);
         let (head, body) = end.map_or((input, &[][..]), |end| (&input[..end], &input[end + BLANK.len()..]));
@@ -87,7 +87,7 @@ impl Servers {
         };
         // Below 200 there is no answer yet, and the client waits for it.
         let status = status.filter(|status| !status.is_informational()).unwrap_or(StatusCode::OK);
-        Answer { status, headers: lines.filter_map(header).collect(), body }
+        GivenResponse { status, headers: lines.filter_map(header).collect(), body }
     }
 
     fn placed(&self, text: &str) -> String {
@@ -106,15 +106,15 @@ fn lock(script: &Mutex<Script>) -> MutexGuard<'_, Script> {
     script.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn answer(State(script): State<Arc<Mutex<Script>>>) -> Response {
-    let next = lock(&script).answers.pop_front();
+async fn respond(State(script): State<Arc<Mutex<Script>>>) -> Response {
+    let next = lock(&script).responses.pop_front();
     let Some(next) = next else { return respond(StatusCode::BAD_REQUEST, Vec::new(), Vec::new()) };
     respond(next.status, next.headers, next.body)
 }
 
 async fn answer_elsewhere(State(script): State<Arc<Mutex<Script>>>, request: Request) -> Response {
     lock(&script).leaked |= request.headers().contains_key(AUTHORIZATION);
-    answer(State(script)).await
+    respond(State(script)).await
 }
 
 fn respond(status: StatusCode, headers: Vec<(HeaderName, HeaderValue)>, body: Vec<u8>) -> Response {

@@ -54,12 +54,12 @@ pub fn graph(input: &[u8]) {
         servers.will_answer(input, |_| true);
         // A large message takes a hundred times as long: only where an answer could be one to it.
         let large = input.windows(UPLOAD.len()).any(|window| window.eq_ignore_ascii_case(UPLOAD));
-        runtime.block_on(ask(&servers.own, large));
+        runtime.block_on(exercise(&servers.own, large));
         servers.assert_no_credentials_elsewhere();
     });
 }
 
-async fn ask(url: &str, large: bool) {
+async fn exercise(url: &str, large: bool) {
     let mut config = GraphConfig::new(Cloud::Global, "tenant", "11111111-2222-3333-4444-555555555555");
     config.graph_url = url.parse().ok();
     config.login_url = url.parse().ok();

@@ -47,12 +47,12 @@ pub fn archiver_api(input: &[u8]) {
         });
         // Transient failures would be retried after a wait of seconds. Retries have their own tests.
         servers.will_answer(input, |status| !matches!(status.as_u16(), 408 | 429 | 502..=504));
-        runtime.block_on(ask(api));
+        runtime.block_on(exercise(api));
         servers.assert_no_credentials_elsewhere();
     });
 }
 
-async fn ask(api: &ArchiverApi) {
+async fn exercise(api: &ArchiverApi) {
     let time = |text: &str| text.parse().expect("a time");
     let window = Window::between(time("2026-11-21T00:00:00Z"), time("2026-11-22T00:00:00Z")).expect("a window");
     match api.list(&window, None).await {

@@ -46,12 +46,12 @@ pub fn task(input: &[u8]) {
 /// The source's response to a request for an item.
 pub fn item(input: &[u8]) {
     let id = |value: &Value| value.get("id")?.as_str()?.parse::<ItemId>().ok();
-    let asked = serde_json::from_slice::<Value>(input).ok().and_then(|value| id(&value));
-    let asked = asked.unwrap_or_else(|| "WA-1".parse().expect("an id"));
-    match Captured::parse(input, &asked) {
+    let requested = serde_json::from_slice::<Value>(input).ok().and_then(|value| id(&value));
+    let requested = requested.unwrap_or_else(|| "WA-1".parse().expect("an id"));
+    match Captured::parse(input, &requested) {
         Ok(captured) => {
-            assert_eq!(captured.item.id, asked);
-            let again = Captured::parse(&captured.evidence, &asked).expect("the evidence is an item");
+            assert_eq!(captured.item.id, requested);
+            let again = Captured::parse(&captured.evidence, &requested).expect("the evidence is an item");
             assert!(again.evidence == captured.evidence, "the evidence is canonical");
             assert!(again.item == captured.item, "the evidence says what the item says");
         }

@@ -10,7 +10,7 @@ use aws_sdk_sqs::{
 };
 use local::{
     cloud::{Cloud, Redelivery, Resources},
-    event_source::{Batch, Counts, EventSource, EventSourceOptions, Verdict, depth, drained, judge},
+    event_source::{Batch, BatchResult, Counts, EventSource, EventSourceOptions, depth, drained, evaluate},
     function::{Function, FunctionOptions},
     ministack::Ministack,
 };
@@ -152,9 +152,9 @@ async fn batch_can_be_given_to_two_processes_at_once() {
     let batch = system.batch(Duration::from_secs(2)).await;
     assert_eq!(batch.len(), 2);
     let (one, other) = futures::join!(function.invoke(batch.event()), function.invoke(batch.event()));
-    let (one, other) = (judge(&one.unwrap(), batch.ids()), judge(&other.unwrap(), batch.ids()));
+    let (one, other) = (evaluate(&one.unwrap(), batch.ids()), evaluate(&other.unwrap(), batch.ids()));
     assert_eq!(one, other);
-    assert!(matches!(&one, Verdict::Done(reported) if reported.len() == 1), "{one:?}");
+    assert!(matches!(&one, BatchResult::Done(reported) if reported.len() == 1), "{one:?}");
     assert_eq!(function.pids().len(), 2);
     assert_eq!(batch.settle(&system.sqs, &system.resources.convert, &one).await.unwrap(), 1);
     let left = depth(&system.cloud, &system.resources.convert).await.unwrap();

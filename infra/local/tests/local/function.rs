@@ -14,8 +14,8 @@ fn records(bodies: &[&str]) -> Bytes {
 }
 
 /// Waits for a line in a function's log: it comes through a pipe.
-async fn said(log: &Path, line: &str) {
-    let is_there = || std::fs::read_to_string(log).unwrap().lines().any(|said| said == line);
+async fn wait_for_line(log: &Path, line: &str) {
+    let is_there = || std::fs::read_to_string(log).unwrap().lines().any(|output| output == line);
     let wait = async {
         while !is_there() {
             tokio::task::yield_now().await;
@@ -24,7 +24,7 @@ async fn said(log: &Path, line: &str) {
     tokio::time::timeout(Duration::from_secs(30), wait).await.expect("the line comes");
 }
 
-async fn ask(function: &Function, event: Value) -> Value {
+async fn request(function: &Function, event: Value) -> Value {
     serde_json::from_slice(&function.invoke(event.to_string().into()).await.unwrap()).unwrap()
 }
 
@@ -32,12 +32,12 @@ async fn ask(function: &Function, event: Value) -> Value {
 async fn process_is_reused_for_the_next_event() {
     let directory = tempfile::tempdir().unwrap();
     let function = Function::start(support::function(directory.path())).await.unwrap();
-    let first = ask(&function, json!({"number": 1})).await;
+    let first = request(&function, json!({"number": 1})).await;
     assert_eq!(first["event"], json!({"number": 1}));
     assert_eq!(first["variable"], "good day");
     assert_eq!(first["inherited"], Value::Null, "our own environment is not handed on");
     assert!((1..=60_000).contains(&first["left_ms"].as_u64().unwrap()), "{first}");
-    let second = ask(&function, json!({"number": 2})).await;
+    let second = request(&function, json!({"number": 2})).await;
     assert_eq!(second["pid"], first["pid"]);
     assert_eq!(function.pids(), [first["pid"].as_u64().unwrap() as u32]);
 }
@@ -50,9 +50,12 @@ async fn failure_affects_one_invocation_only() {
     let mut pids = function.pids();
 
     let error = function.invoke(records(&["error"])).await.unwrap_err();
-    assert!(matches!(&error, InvokeError::Function(said) if said.message == "commanded to fail"), "{error}");
+    assert!(matches!(&error, InvokeError::Function(reported) if reported.message == "commanded to fail"), "{error}");
     let error = function.invoke(records(&["panic"])).await.unwrap_err();
-    assert!(matches!(&error, InvokeError::Function(said) if said.message.contains("commanded to panic")), "{error}");
+    assert!(
+        matches!(&error, InvokeError::Function(reported) if reported.message.contains("commanded to panic")),
+        "{error}"
+    );
     assert_eq!(function.pids(), pids, "the process lives on");
 
     let error = function.invoke(records(&["exit"])).await.unwrap_err();
@@ -80,11 +83,11 @@ async fn killed_process_fails_an_invocation_only_if_it_was_busy() {
 
     let [working] = function.pids()[..] else { panic!("one process") };
     let kill = async {
-        said(&function.options().log, "hang").await;
+        wait_for_line(&function.options().log, "hang").await;
         assert!(function.kill(working).await);
     };
-    let (answer, ()) = futures::join!(function.invoke(records(&["hang"])), kill);
-    let error = answer.unwrap_err();
+    let (response, ()) = futures::join!(function.invoke(records(&["hang"])), kill);
+    let error = response.unwrap_err();
     assert!(matches!(&error, InvokeError::Crashed { how, .. } if how.contains("signal: 9")), "{error}");
 }
 
@@ -98,8 +101,8 @@ async fn processes_run_up_to_the_concurrency_limit() {
     assert!(futures::poll!(&mut hang).is_pending());
     // The second process answers while the first one hangs; a third there is not.
     for _ in 0..3 {
-        let answer = ask(&function, json!({})).await;
-        assert_ne!(answer["pid"], pid);
+        let response = request(&function, json!({})).await;
+        assert_ne!(response["pid"], pid);
         assert_eq!(function.pids().len(), 2);
     }
     // Whoever gives an invocation up ends its process, so that the other is all that is left.
@@ -135,5 +138,5 @@ async fn function_output_is_written_to_its_log() {
     let log = options.log.clone();
     let function = Function::start(options).await.unwrap();
     function.invoke(records(&["a line of its own"])).await.unwrap();
-    said(&log, "a line of its own").await;
+    wait_for_line(&log, "a line of its own").await;
 }

@@ -26,12 +26,12 @@ fn main() -> anyhow::Result<()> {
     let mut result = Ok(());
     let took = allocation_counter::measure(|| result = once());
     result.context("the work failed")?;
-    let told = serde_json::json!({
+    let printed = serde_json::json!({
         "allocations": took.count_total, "allocated": took.bytes_total, "peak": took.bytes_max,
     });
     #[expect(clippy::print_stdout, reason = "what the program is for")]
     {
-        println!("{told}");
+        println!("{printed}");
     }
     Ok(())
 }

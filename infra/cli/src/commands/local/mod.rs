@@ -23,7 +23,7 @@ use local::{
     job::{ARCHIVER_SECRET, Directories, FOLDER, Job, binaries_beside, machine_options, secret, source},
     logged_errors::LoggedErrors,
     machine::{Fetched, Machine},
-    sample_source::{SourceCredentials, user_map},
+    sample_source::{SourceCredentials, mailboxes, user_map},
     totals::Totals,
 };
 
