@@ -60,7 +60,7 @@ impl Plans {
         Ok(())
     }
 
-    fn evaluate(&mut self, request: &str) -> Cut {
+    fn decide(&mut self, request: &str) -> Cut {
         let mut cut = Cut::Never;
         let mut named = false;
         for plan in self.items.iter_mut().filter(|plan| request.contains(&plan.key) || request.contains(&plan.id)) {
@@ -120,7 +120,7 @@ async fn interrupted_request_loses_and_duplicates_no_item() -> anyhow::Result<()
     let (armed, judged) = (Arc::new(AtomicBool::new(false)), Arc::clone(&plans));
     let is_armed = Arc::clone(&armed);
     let cutter = Cutter::start(move |request| match is_armed.load(Ordering::SeqCst) {
-        true => judged.lock().unwrap_or_else(PoisonError::into_inner).judge(request),
+        true => judged.lock().unwrap_or_else(PoisonError::into_inner).decide(request),
         false => Cut::Never,
     });
     let cutter = cutter.await?;

@@ -13,7 +13,7 @@ use local::{
 use model::ItemId;
 use serde_json::Value;
 
-use crate::accounts;
+use crate::expectations;
 
 fn items() -> Vec<Value> {
     let filed = (0..24).map(|index| expectations::filed(&format!("filed/{index}")));

@@ -27,7 +27,7 @@ use runtime::Variables;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::{accounts, cuts::through};
+use crate::{cuts::through, expectations};
 
 /// Long enough for the large items on a busy machine.
 pub(crate) const PACE: Pace =
@@ -53,7 +53,7 @@ struct Cuts {
 }
 
 impl Cuts {
-    fn evaluate(&mut self) -> Cut {
+    fn decide(&mut self) -> Cut {
         if self.storm.0 == 0 && self.chance.random_bool(0.02) {
             let cut = if self.chance.random() { Cut::Before } else { Cut::After };
             self.storm = (if self.chance.random_bool(0.3) { self.chance.random_range(2..12) } else { 1 }, cut);
@@ -230,7 +230,7 @@ async fn round(seed: u64, totals: &mut Totals) -> anyhow::Result<()> {
     let armed = Arc::new(AtomicBool::new(false));
     let (judged, is_armed) = (Arc::clone(&cuts), Arc::clone(&armed));
     let cutter = Cutter::start(move |_| match is_armed.load(Ordering::SeqCst) {
-        true => judged.lock().unwrap_or_else(PoisonError::into_inner).judge(),
+        true => judged.lock().unwrap_or_else(PoisonError::into_inner).decide(),
         false => Cut::Never,
     });
     let cutter = cutter.await?;

@@ -50,7 +50,7 @@ async fn large_video_is_filed_once_unchanged_in_maildir() -> anyhow::Result<()> 
     let size = 150 * MIB - 1;
     let video =
         sample(&[item("video", json!([ADA]), json!([file("a", size)])), item("note", json!([ADA]), json!([]))])?;
-    let to = MailSystem::Maildir(vec![ADA.to_owned()]);
+    let mail_system = MailSystem::Maildir(vec![ADA.to_owned()]);
     let pipeline = Pipeline::start_at(PACE, ItemSource::Api(video), mail_system, &[("OVERSIZE", "import")]).await?;
     pipeline.run(&Pipeline::timer()).await?;
     assert_bounded(&pipeline)?;
@@ -118,7 +118,7 @@ async fn large_video_is_filed_once_unchanged_in_imap() -> anyhow::Result<()> {
     let size = 150 * MIB - 1;
     let server = Dovecot::start(&Options { users: vec![ADA.to_owned()], tls: true, ..Options::default() })?;
     let video = sample(&[item("video", json!([ADA]), json!([file("a", size)]))])?;
-    let to = MailSystem::Imap(&server, ADA);
+    let mail_system = MailSystem::Imap(&server, ADA);
     let pipeline = Pipeline::start_at(PACE, ItemSource::Api(video), mail_system, &[("OVERSIZE", "import")]).await?;
     pipeline.run(&Pipeline::timer()).await?;
     assert_bounded(&pipeline)?;

@@ -45,8 +45,8 @@ struct GivenResponse {
 impl Servers {
     pub(crate) async fn start() -> Self {
         let script = Arc::new(Mutex::new(Script::default()));
-        let own = serve(Router::new().fallback(respond).with_state(Arc::clone(&script))).await;
-        let elsewhere = serve(Router::new().fallback(answer_elsewhere).with_state(Arc::clone(&script))).await;
+        let own = serve(Router::new().fallback(respond_own).with_state(Arc::clone(&script))).await;
+        let elsewhere = serve(Router::new().fallback(respond_elsewhere).with_state(Arc::clone(&script))).await;
         Self { own, elsewhere, script }
     }
 
@@ -106,15 +106,15 @@ fn lock(script: &Mutex<Script>) -> MutexGuard<'_, Script> {
     script.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn respond(State(script): State<Arc<Mutex<Script>>>) -> Response {
+async fn respond_own(State(script): State<Arc<Mutex<Script>>>) -> Response {
     let next = lock(&script).responses.pop_front();
     let Some(next) = next else { return respond(StatusCode::BAD_REQUEST, Vec::new(), Vec::new()) };
     respond(next.status, next.headers, next.body)
 }
 
-async fn answer_elsewhere(State(script): State<Arc<Mutex<Script>>>, request: Request) -> Response {
+async fn respond_elsewhere(State(script): State<Arc<Mutex<Script>>>, request: Request) -> Response {
     lock(&script).leaked |= request.headers().contains_key(AUTHORIZATION);
-    respond(State(script)).await
+    respond_own(State(script)).await
 }
 
 fn respond(status: StatusCode, headers: Vec<(HeaderName, HeaderValue)>, body: Vec<u8>) -> Response {
