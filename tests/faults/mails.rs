@@ -7,10 +7,10 @@ use std::{
 };
 
 use anyhow::Context;
-use harness::{From, Pipeline, To};
+use harness::{ItemSource, MailSystem, Pipeline};
 use local::{
-    archive::{mailboxes, user_map},
     cloud::Step,
+    sample_source::{mailboxes, user_map},
 };
 use mail_parser::{MessageParser, MimeHeaders};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -18,7 +18,7 @@ use serde_json::Value;
 use zip::{ZipWriter, write::SimpleFileOptions};
 
 use crate::{
-    accounts::SHORT,
+    expectations::SHORT,
     kills::{fetch_killed, seed},
 };
 
@@ -45,7 +45,7 @@ fn zip() -> anyhow::Result<Vec<u8>> {
 #[tokio::test]
 async fn vendors_zip_is_filed_once_however_often_its_readers_are_killed() -> anyhow::Result<()> {
     let addresses = mailboxes()?.into_iter().map(String::from).collect();
-    let pipeline = Pipeline::start_at(SHORT, From::Mails, To::Maildir(addresses), &[]).await?;
+    let pipeline = Pipeline::start_at(SHORT, ItemSource::Mails, MailSystem::Maildir(addresses), &[]).await?;
     pipeline.put_user_map(user_map()).await?;
     pipeline.put("inbox/sftp/day.zip", zip()?).await?;
     let seed = seed()?;

@@ -7,12 +7,12 @@ use std::{
 };
 
 use anyhow::Context;
-use harness::{From, Pipeline, To};
+use harness::{ItemSource, MailSystem, Pipeline};
 use jiff::Timestamp;
 use local::{
-    archive::user_map,
     cloud::Step,
     drop::{sample_name, sample_zip},
+    sample_source::user_map,
 };
 use mail_parser::{Message, MessageParser, MimeHeaders};
 use model::{Sha256, keys};
@@ -37,7 +37,7 @@ const WORDS: [&str; 8] = [
 ];
 
 async fn pipeline(variables: &[(&str, &str)]) -> anyhow::Result<Pipeline> {
-    let pipeline = Pipeline::start(From::Mails, To::Maildir(addresses()?), variables).await?;
+    let pipeline = Pipeline::start(ItemSource::Mails, MailSystem::Maildir(addresses()?), variables).await?;
     WORDS.iter().for_each(|word| pipeline.keep_word_confidential(word));
     pipeline.put_user_map(user_map()).await?;
     Ok(pipeline)

@@ -154,7 +154,7 @@ impl Pipeline {
                 set("EXPORT_TIME_ZONE", zone);
                 None
             }
-            From::Mails => {
+            ItemSource::Mails => {
                 set("SOURCE", "eml-drop");
                 None
             }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
 };
 
@@ -44,14 +44,15 @@ const IMPURE: &[&str] = &[
 ];
 
 /// A crate of the workspace.
-struct Member {
-    name: String,
+pub(crate) struct Member {
+    pub(crate) name: String,
+    pub(crate) directory: PathBuf,
     /// Without those that only its tests use.
     dependencies: BTreeSet<String>,
 }
 
 /// The members of the workspace.
-fn members() -> Vec<Member> {
+pub(crate) fn members() -> Vec<Member> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
@@ -66,6 +67,7 @@ fn members() -> Vec<Member> {
         .iter()
         .map(|package| Member {
             name: text(&package["name"]),
+            directory: Path::new(&text(&package["manifest_path"])).parent().unwrap().to_owned(),
             dependencies: package["dependencies"]
                 .as_array()
                 .unwrap()

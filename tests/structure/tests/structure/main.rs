@@ -4,3 +4,4 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking, its helpers included")]
 
 mod crates;
+mod files;

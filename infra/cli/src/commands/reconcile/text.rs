@@ -98,9 +98,11 @@ fn incidents(incidents: &[Incident]) -> String {
          same name",
         incidents.len()
     );
-    for incident in incidents.iter().take(SHOWN) {
+    for incident in incidents.iter().take(MAX_ROWS) {
         text += &format!("\n  {} ({:.0}, {})", shown(&incident.file), incident.received, incident.record);
-        text.extend(incident.problems.iter().take(SHOWN).map(|problem| format!("\n    {}", shown_up_to(problem, 500))));
+        text.extend(
+            incident.problems.iter().take(MAX_ROWS).map(|problem| format!("\n    {}", shown_up_to(problem, 500))),
+        );
         text += &more(incident.problems.len());
     }
     text + &more(incidents.len())
