@@ -6,7 +6,7 @@ use mail_parser::{
 };
 use model::{Attachment, AttachmentId, Sha256};
 
-use crate::{MailError, journal, mail::parse_body};
+use crate::{MailError, journal, parse::parse_body};
 
 /// The attachment id of the vendor's mail.
 pub const EVIDENCE_ID: &str = "evidence";

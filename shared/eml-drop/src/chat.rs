@@ -3,7 +3,7 @@
 use mail_parser::Message;
 use model::{Chat, ChatType, Participant, Sha256};
 
-use crate::{Profile, mail::field};
+use crate::{Profile, parse::field};
 
 /// The chat. Where the vendor gives no id it is made of the participants, so that their messages stay together.
 pub(crate) fn chat(mail: &Message<'_>, profile: &Profile, from: &Participant, to: &[Participant]) -> Chat {

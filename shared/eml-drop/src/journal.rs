@@ -7,7 +7,7 @@ use mail_parser::{Message, PartType};
 use model::Participant;
 
 use crate::{
-    mail::{parse, parse_body},
+    parse::{parse, parse_body},
     people,
 };
 

@@ -16,6 +16,7 @@ mod kind;
 mod mail;
 mod manifest;
 mod package;
+mod parse;
 mod people;
 mod profile;
 

@@ -18,7 +18,7 @@ use tracing::{error, info};
 use crate::{SourceError, chat_export::unavailable, inbox::File};
 
 use super::{
-    EmlDrop,
+    adapter::EmlDrop,
     captured::{Arrived, keep},
     pieces::Pieces,
 };

@@ -4,18 +4,18 @@
 //! writes a record of the delivery: the items, and what is missing by the vendor's own manifest. convert reads the copy, so
 //! what happens to the inbox afterwards changes nothing.
 
+mod adapter;
 mod captured;
 mod delivery;
 mod pieces;
 
 use async_trait::async_trait;
-use aws::s3::{Listed as Object, Store, StoreError};
+use aws::s3::{Listed as Object, StoreError};
 use bytes::Bytes;
-use eml_drop::{Delivered, MailError, Profile};
+use eml_drop::{Delivered, MailError};
 use jiff::SignedDuration;
 use model::{Answer, Attachment, ItemId, Listed, Problem, Sha256, Window, keys};
 use serde_json::json;
-use tokio::sync::Mutex;
 
 use crate::{
     Page, Sink, Source, SourceError,
@@ -24,15 +24,8 @@ use crate::{
     sink::{Hashed, full},
 };
 
-use self::captured::{Facts, MemoryBudget, RecentMails};
-
-/// The deliveries in a bucket.
-pub struct EmlDrop {
-    store: Store,
-    profile: Profile,
-    recent: Mutex<RecentMails>,
-    memory: MemoryBudget,
-}
+pub use self::adapter::EmlDrop;
+use self::captured::Facts;
 
 /// A file in the inbox.
 struct Dropped {
@@ -44,11 +37,6 @@ struct Dropped {
 const SES_NOTIFICATION: &str = "AMAZON_SES_SETUP_NOTIFICATION";
 
 impl EmlDrop {
-    /// The deliveries in this bucket, read with this profile.
-    pub fn new(store: Store, profile: Profile) -> Self {
-        Self { store, profile, recent: Mutex::default(), memory: MemoryBudget::default() }
-    }
-
     async fn files(&self, window: &Window) -> Result<Vec<Dropped>, SourceError> {
         let mut files = Vec::new();
         let list = self.store.list(keys::INBOX, |page| {

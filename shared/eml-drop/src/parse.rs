@@ -1,0 +1,41 @@
+//! Parses mails within bounds.
+
+use mail_parser::{Message, MessageParser};
+
+use crate::bounds;
+
+/// Parses the header of a mail. It is parsed alone and is bounded: a list of addresses takes 30 times its bytes.
+pub(crate) fn parse(mail: &[u8]) -> Option<Message<'_>> {
+    let header = bounds::header(mail).ok()?;
+    MessageParser::new()
+        .with_address_headers()
+        .with_date_headers()
+        .with_message_ids()
+        .default_header_text()
+        .parse_headers(header)
+}
+
+/// The parts of a mail. Of their header fields only those are kept that say what a part is.
+pub(crate) fn parse_body(mail: &[u8]) -> Option<Message<'_>> {
+    MessageParser::new().with_mime_headers().default_header_ignore().parse(mail)
+}
+
+/// The first of some header fields that is not empty.
+pub(crate) fn field(mail: &Message<'_>, names: &[String]) -> Option<String> {
+    names.iter().find_map(|name| {
+        let mut values = mail.headers().iter().filter(|header| header.name().eq_ignore_ascii_case(name));
+        values.find_map(|header| value(mail, header))
+    })
+}
+
+pub(crate) fn value(mail: &Message<'_>, header: &mail_parser::Header<'_>) -> Option<String> {
+    let text = match header.value().as_text() {
+        Some(text) => text.to_owned(),
+        None => {
+            let raw = mail.raw_message.get(header.offset_start as usize..header.offset_end as usize)?;
+            String::from_utf8_lossy(raw).into_owned()
+        }
+    };
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}

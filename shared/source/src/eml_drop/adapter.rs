@@ -1,0 +1,22 @@
+//! The adapter's state.
+
+use aws::s3::Store;
+use eml_drop::Profile;
+use tokio::sync::Mutex;
+
+use super::captured::{MemoryBudget, RecentMails};
+
+/// The deliveries in a bucket.
+pub struct EmlDrop {
+    pub(super) store: Store,
+    pub(super) profile: Profile,
+    pub(super) recent: Mutex<RecentMails>,
+    pub(super) memory: MemoryBudget,
+}
+
+impl EmlDrop {
+    /// The deliveries in this bucket, read with this profile.
+    pub fn new(store: Store, profile: Profile) -> Self {
+        Self { store, profile, recent: Mutex::default(), memory: MemoryBudget::default() }
+    }
+}
