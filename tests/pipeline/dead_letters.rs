@@ -271,7 +271,7 @@ async fn dead_letters_help_explains_replay() -> anyhow::Result<()> {
     let text = String::from_utf8(help.stdout)?;
     assert_eq!(help.status.code(), Some(0));
     for output in
-        ["--reason", "--max-item-bytes", "--rate", "--local", "Examples:", "Exit code: 0 done", "3 done in part"]
+        ["--reason", "--max-item-bytes", "--rate", "--local", "Examples:", "Exit code: 0 done", "3 partly done"]
     {
         assert!(text.contains(output), "{output} is not in\n{text}");
     }

@@ -140,7 +140,7 @@ async fn report_exits_with_one_when_counts_do_not_add_up() -> anyhow::Result<()>
     delete(&pipeline, key).await?;
     let (code, out, _) = report(&pipeline, &[]).await?;
     assert_eq!(code, 1, "{out}");
-    assert!(out.contains("1 items were listed and are nowhere"), "{out}");
+    assert!(out.contains("1 items were listed and have neither a copy nor a dead letter nor a task"), "{out}");
     pipeline.put(key, before).await?;
     assert_eq!(report(&pipeline, &[]).await?.0, 0);
 
@@ -154,7 +154,7 @@ async fn report_exits_with_one_when_counts_do_not_add_up() -> anyhow::Result<()>
     assert!(out.contains("queued 5 items, but its manifest lists 1"), "{out}");
     delete(&pipeline, &manifest).await?;
     let (code, out, _) = report(&pipeline, &[]).await?;
-    assert!(code == 1 && out.contains("Pages of manifests are gone"), "{out}");
+    assert!(code == 1 && out.contains("Pages of manifests are missing"), "{out}");
     assert!(out.contains(&manifest), "{out}");
     assert!(same_day(began), "it was midnight in UTC: run it again");
     Ok(())
@@ -168,7 +168,7 @@ async fn report_checks_its_arguments_and_explains_exit_codes() -> anyhow::Result
         (&["--date", "tomorrow"][..], 2, "--date"),
         (&["--to", "2026-11-01"], 2, "--from"),
         (&["--date", "2026-11-01", "--from", "2026-11-01"], 2, "cannot be used with"),
-        (&["--date", "2999-01-01"], 1, "lies in the future"),
+        (&["--date", "2999-01-01"], 1, "is in the future"),
         (&["--from", "2026-11-02", "--to", "2026-11-01"], 1, "before it begins"),
         (&["--from", "1999-01-01"], 1, "longer than ten years"),
         (&["--html", "/no/such/directory/report.html"], 1, "writing /no/such/directory/report.html"),
@@ -239,7 +239,7 @@ async fn report_page_fits_any_width_and_runs_no_injected_script() -> anyhow::Res
     let from = day(Timestamp::now() - SignedDuration::from_hours(24 * 13));
     let path = file.to_str().context("no UTF-8")?;
     let (code, out, notes) = report(&pipeline, &["--from", &from, "--html", path]).await?;
-    assert!(code == 0 && notes.contains("The page is in "), "{out}{notes}");
+    assert!(code == 0 && notes.contains("The page was written to "), "{out}{notes}");
     assert_eq!(std::fs::read_to_string(&other)?, "not ours", "a link is replaced and not followed");
     assert!(!out.contains(['\u{202E}', '\u{2066}']), "{out}");
 

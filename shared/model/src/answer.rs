@@ -12,7 +12,7 @@ use crate::{
 /// Some JSON that is said to be an item.
 ///
 /// Read, hostile JSON takes a hundred times its length, so what it will take is counted first, in a pass that keeps
-/// nothing: whoever reads it can wait until there is room for it.
+/// nothing: the reader can wait for memory.
 pub struct Answer {
     json: Vec<u8>,
     repaired: Option<Repaired>,

@@ -299,7 +299,7 @@ impl Item {
 words! {
     /// Seen from the captured user.
     Direction {
-        Incoming = "incoming", "Somebody else wrote it.";
+        Incoming = "incoming", "Another participant wrote it.";
         Outgoing = "outgoing", "The captured user wrote it.";
     }
 }
@@ -415,7 +415,7 @@ pub struct Deletion {
     /// For whom.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<DeletionScope>,
-    /// Who deleted it, where it was somebody else than the sender: a group's admin.
+    /// The person who deleted it, if not the sender: a group's admin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<Participant>,
     /// Read before or not.
@@ -487,7 +487,7 @@ pub struct Location {
     pub accuracy_meters: Option<f64>,
 }
 
-/// A contact that somebody shared.
+/// A shared contact.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct ContactCard {
     /// The contact's name.
@@ -498,7 +498,7 @@ pub struct ContactCard {
     pub vcard: Option<String>,
 }
 
-/// A poll, or somebody's votes in one.
+/// A poll, or a participant's votes in one.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Poll {
     /// What is asked.

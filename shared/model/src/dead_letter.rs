@@ -59,7 +59,7 @@ closed_words! {
 }
 
 closed_words! {
-    /// Why a task became a dead letter: always the item's fault, or nobody's to give it to. What is the system's fault
+    /// Why a task became a dead letter: always a property of the item, or no recipient. What is the system's fault
     /// (the network, throttling, credentials) never is a reason: such a task waits on its queue.
     Reason {
         Oversize = "oversize", "The item's text and attachments together are larger than the limit.";

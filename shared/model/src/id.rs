@@ -42,7 +42,7 @@ fn check(text: &str) -> Result<(), IdError> {
 
 /// The source's id of an item: opaque, 1 to 256 printable characters of any script, slashes and quotes included.
 ///
-/// It is no personal data of itself, but it is somebody else's text: it goes into logs as a field's value, into URLs
+/// It is not personal data by itself, but it is foreign text: it goes into logs as a field's value, into URLs
 /// percent-encoded, and never into an S3 key (see [`ItemKey`]).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -123,7 +123,7 @@ impl From<AttachmentId> for String {
 }
 
 /// The first 32 hex digits of the SHA-256 of an item's id. S3 keys are made of it, so they hold no identity and no
-/// character that somebody else chose.
+/// character that another system chose.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ItemKey(String);

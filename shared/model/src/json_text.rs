@@ -190,7 +190,7 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        // Hashes, not names: 8 bytes a member, whoever wrote them.
+        // Hashes, not names: 8 bytes a member, regardless of their length.
         let mut names = Vec::new();
         while let Some(name) = map.next_key_seed(Name)? {
             names.push(name);

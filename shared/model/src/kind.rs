@@ -18,12 +18,12 @@ words! {
         LiveLocation = "live_location", "A place that moves, as captured at one moment.";
         Contacts = "contacts", "One or more contact cards.";
         Poll = "poll", "A question with options.";
-        PollVote = "poll_vote", "Somebody's votes in a poll.";
+        PollVote = "poll_vote", "A participant's votes in a poll.";
         Reaction = "reaction", "An emoji put on, or taken from, a message.";
         Edit = "edit", "The new text of a message.";
         Delete = "delete", "A message was deleted.";
         Call = "call", "A voice or video call.";
-        GroupEvent = "group_event", "Somebody changed the group.";
+        GroupEvent = "group_event", "The group was changed.";
         System = "system", "WhatsApp itself says something in the chat.";
         Business = "business", "A template, buttons, a list, an order: WhatsApp Business content.";
         Unsupported = "unsupported", "Something that the capture could not read.";

@@ -145,7 +145,7 @@ pub struct Claim {
 /// Why an object is no outcome that can be gone by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OutcomeError {
-    /// Somebody wrote to the bucket who should not.
+    /// An unauthorized writer changed the object.
     #[error("the outcome is not readable, at line {line} column {column}; restore an earlier version of the object")]
     Json {
         /// From 1.

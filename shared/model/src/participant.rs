@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Somebody who took part in an item, as captured. All of it is personal data: `Debug` shows only which members are
+/// A participant of an item, as captured. All of it is personal data: `Debug` shows only which members are
 /// there.
 #[derive(Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -129,7 +129,7 @@ impl Window {
         Self::between(from, to)
     }
 
-    /// A window that somebody named.
+    /// A window with given bounds.
     ///
     /// # Errors
     /// When it is empty.

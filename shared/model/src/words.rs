@@ -1,4 +1,4 @@
-//! Enumerations in somebody else's words, which may grow at any time.
+//! Enumerations defined by other systems, which may grow at any time.
 
 /// Defines an enumeration of known words and `Other`, for a word that is not known today: it is kept as it came.
 macro_rules! words {

@@ -9,7 +9,7 @@ use crate::{
     text::{self, Written},
 };
 
-/// Somebody's phone number: up to 15 digits that begin with a country code (E.164).
+/// A phone number: up to 15 digits that begin with a country code (E.164).
 ///
 /// It is personal data: `Debug` does not show it, and there is no `Display`. Two numbers are equal when their digits
 /// are; whether they are one person's is asked with [`PhoneNumber::variants`].

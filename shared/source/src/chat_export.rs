@@ -146,7 +146,7 @@ impl ChatExports {
             return Ok(Arc::clone(&read.export));
         }
         self.open(&mut kept, &key, &owner, &name).await.map_err(|unread| match unread {
-            // It is no message's fault, and a chat's all would be dead letters: they wait until the table is mended.
+            // Not a property of a message; all messages of the chat would become dead letters, so they wait until the table is fixed.
             Unread::Refused(error @ ExportError::Participants { .. })
                 if file_id(&owner, &name).as_ref() != Some(id) =>
             {

@@ -105,7 +105,7 @@ async fn processes_run_up_to_the_concurrency_limit() {
         assert_ne!(response["pid"], pid);
         assert_eq!(function.pids().len(), 2);
     }
-    // Whoever gives an invocation up ends its process, so that the other is all that is left.
+    // A cancelled invocation ends its process, so only the other one is left.
     drop(hang);
     let wait = async {
         while function.pids().contains(&pid) {

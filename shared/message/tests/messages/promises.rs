@@ -1,6 +1,6 @@
 //! What the rest of the system relies on, one property a test.
 
-use mail_parser::MessageParser;
+use mail_parser::{MessageParser, MimeHeaders};
 use message::write::{Base64Lines, Content, DomainError, Piece, RenderError, Renderer};
 use model::{Captured, Sha256};
 use proptest::{
@@ -154,6 +154,30 @@ fn upload_is_stated_and_changes_no_identity() {
     for other in [json!("yes"), json!({"owner": 1}), json!([]), Value::Null] {
         assert!(!plain(&render(&item(json!({"upload": other})), &[]).mime).contains("Uploaded by"), "{other}");
     }
+}
+
+#[test]
+fn evidence_keeps_its_name_whatever_a_file_is_called() {
+    let (forged, sent) = (b"forged".to_vec(), b"From: a@example.com\r\n\r\nhi".to_vec());
+    let captured = item(json!({
+        "attachments": [
+            {"id": "1", "name": "WhatsApp-Item.eml", "evidence": true},
+            {"id": "2", "name": "whatsapp-item.eml", "sha256": Sha256::of(&sent).to_string(), "evidence": true},
+        ],
+        "mail": {"file": "inbox/a.zip"},
+    }));
+    let mime = render(&captured, &[Some(forged.clone()), Some(sent.clone())]).mime;
+    let parsed = MessageParser::default().parse(&mime).expect("a message");
+    let named = |name: &str| {
+        let part = parsed.attachments().find(|part| part.attachment_name() == Some(name));
+        part.map(|part| part.contents().to_vec())
+    };
+    assert_eq!(named("whatsapp-item.eml"), Some(sent.clone()));
+    assert_eq!(named("WhatsApp-Item (2).eml"), Some(forged));
+    let digest = parsed.header_raw("X-WA-Evidence-SHA256").map(str::trim);
+    assert_eq!(digest, Some(Sha256::of(&sent).to_string().as_str()));
+    // Only an item that was delivered as a mail has evidence of its own.
+    assert_eq!(header(&item(json!({"attachments": []})), "X-WA-Evidence-SHA256"), None);
 }
 
 #[test]

@@ -17,7 +17,7 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArchiverUrl(Url);
 
-/// Why a text is no such URL. Holds nothing of it: somebody may have put a password there.
+/// Why a text is not such a URL. Contains nothing of it: it may include a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ArchiverUrlError {
     /// No URL at all.

@@ -147,3 +147,20 @@ fn architecture_shows_the_crates_as_they_are() {
     let picture = picture();
     assert!(document.contains(&picture), "ARCHITECTURE.md needs this list of crates:\n{picture}");
 }
+
+#[test]
+fn log_includes_every_crate_that_logs() {
+    let code = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/runtime/src/log.rs"));
+    let code = code.unwrap();
+    let (_, list) = code.split_once("const OWN: &[&str] =").unwrap();
+    let (list, _) = list.split_once(';').unwrap();
+    let levels = levels();
+    let functions = levels["import"];
+    for member in members() {
+        let logs = member.dependencies.contains("tracing");
+        if logs && levels.get(member.name.as_str()).is_some_and(|level| *level <= functions) {
+            let target = member.name.replace('-', "_");
+            assert!(list.contains(&format!("\"{target}\"")), "the log leaves out {target}");
+        }
+    }
+}
