@@ -262,7 +262,7 @@ async fn report_page_fits_any_width_and_runs_no_injected_script() -> anyhow::Res
         let days = measured["days"].as_array().context("no days")?;
         assert_eq!(days.len(), 14);
         assert_eq!(days[0][1], "no run that day");
-        assert_eq!(days[1][1], "a run that found nothing");
+        assert_eq!(days[1][1], "1 run without items");
         let counts: Vec<_> = days[13].as_array().into_iter().flatten().skip(2).collect();
         assert_eq!(counts, ["5", "5", "1", "0", "0", "4", "0", "0"], "the numbers stand beside the bar");
         let items: Vec<_> = measured["rows"].as_array().into_iter().flatten().map(|row| row[1].clone()).collect();

@@ -160,7 +160,10 @@ fn log_includes_every_crate_that_logs() {
         let logs = member.dependencies.contains("tracing");
         if logs && levels.get(member.name.as_str()).is_some_and(|level| *level <= functions) {
             let target = member.name.replace('-', "_");
-            assert!(list.contains(&format!("\"{target}\"")), "the log leaves out {target}");
+            let named = list.contains(&format!("\"{target}\"")) || list.contains(&format!("\"{target}::"));
+            assert!(named, "the log leaves out {target}");
+            // A directive applies to every target that begins with it.
+            assert!(!list.contains("\"aws\""), "the log would include the AWS SDKs");
         }
     }
 }
