@@ -198,8 +198,8 @@ impl Scan<'_> {
     /// Sends one round of receive requests and keeps the new messages.
     ///
     /// The end of a growing queue cannot be observed. A round is idle where a page is not full and either the count of the
-    /// start is reached, or all its new messages were sent after the start. The clock alone does not decide, because it may
-    /// be wrong.
+    /// start is reached, or all its new messages were sent after the start; and where no message is new, full or not. The
+    /// clock alone does not decide, because it may be wrong.
     async fn receive(&mut self) -> Result<(), DeadLetterQueueError> {
         let queue = self.queue;
         let hold = seconds(self.hold);
@@ -246,7 +246,9 @@ impl Scan<'_> {
             }
         }
         let only_arrived = self.received - received_before == self.arrived - arrived_before;
-        let idle = !full && (counted || only_arrived);
+        // Messages that become visible again while the scan runs fill its pages without being new.
+        let nothing_new = self.received == received_before;
+        let idle = nothing_new || (!full && (counted || only_arrived));
         self.idle_rounds = if idle { self.idle_rounds + 1 } else { 0 };
         let bound = 2 * self.expected.unwrap_or_default() + Self::UNCOUNTED_MAX;
         self.truncated = self.held.len() >= MAX_HELD_MESSAGES || self.received > bound;
