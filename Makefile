@@ -27,7 +27,8 @@ WITH_TEST_TOOLS = PATH="$(CURDIR)/.venv-dev/bin:$(CURDIR)/.venv/bin:$$PATH"
 WITH_BUILD_TOOLS = PATH="$(CURDIR)/.venv-build/bin:$$PATH" SAM_CLI_TELEMETRY=0
 
 # Handed on to the recipes of `run` through the environment, so that no path is read by a shell.
-export EXPORT OWNER ZONE EXPORT_DATE_ORDER DROP
+# Other variables that the command reads (EXPORT_DATE_ORDER, EML_PROFILE) are not listed: exported unset, they would be empty values.
+export EXPORT OWNER ZONE DROP
 
 .PHONY: help
 help: ## this list
