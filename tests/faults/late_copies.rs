@@ -56,7 +56,7 @@ async fn outcome(pipeline: &Pipeline) -> anyhow::Result<Outcome> {
 }
 
 async fn held_until(pipeline: &Pipeline) -> anyhow::Result<Timestamp> {
-    Ok(outcome(pipeline).await?.claim.context("the item has no lease")?.until)
+    Ok(outcome(pipeline).await?.lease.context("the item has no lease")?.until)
 }
 
 #[tokio::test]

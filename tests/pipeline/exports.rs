@@ -113,7 +113,7 @@ async fn changed_participant_table_is_used_from_the_next_run() -> anyhow::Result
     // An invalid row does not make dead letters: the messages wait until it is fixed.
     pipeline.put(&table, "name,phone,email\nAda,,ada\n").await?;
     let error = exports.item(&id).await.err().context("a wrong row is taken")?;
-    assert!(matches!(&error, SourceError::Setup { detail } if detail.contains("line 2")), "{error}");
+    assert!(matches!(&error, SourceError::Configuration { detail } if detail.contains("line 2")), "{error}");
     pipeline.put(&table, "name,phone,email\nAda,+45 11 22 33 44,\n").await?;
     assert_eq!(phone().await?.as_deref(), Some("+45 11 22 33 44"));
 

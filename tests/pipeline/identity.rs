@@ -12,7 +12,7 @@ use graph_fake::{GraphFake, User};
 use harness::{ItemSource, MailSystem, Pipeline};
 use jiff::{SignedDuration, Timestamp};
 use local::sample_source::Sample;
-use model::{DeadLettered, FailedMailbox, ItemId, LetterOf, Outcome, Reason, Sha256, Stage, keys};
+use model::{DeadLetterSource, DeadLettered, FailedMailbox, ItemId, Outcome, Reason, Sha256, Stage, keys};
 use serde_json::{Value, json};
 
 const ADA: &str = "ada@example.com";
@@ -156,7 +156,8 @@ async fn incomplete_dated_outcome_is_completed_from_dated_message() -> anyhow::R
         outcome.failed.push(FailedMailbox { address, reason: Reason::MailboxFull, since: None, checks: 0 });
         outcome.dead_letter = Some(DeadLettered { stage: Stage::Import, reason: Reason::MailboxFull });
         let run = "another".parse().expect("a run");
-        outcome.letter_of = Some(LetterOf { message: "earlier".to_owned(), run, at: Timestamp::UNIX_EPOCH });
+        outcome.dead_letter_source =
+            Some(DeadLetterSource { message: "earlier".to_owned(), run, at: Timestamp::UNIX_EPOCH });
     };
     let sha256 = age(&pipeline, refused).await?;
     let (outcome_key, mime_key) = dated(&pipeline)?;

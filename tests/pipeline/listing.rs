@@ -102,7 +102,13 @@ impl Source for Hourly {
         Err(SourceError::NotFound)
     }
 
-    async fn pour(&self, _: &ItemId, _: &Attachment, _: u64, _: &mut dyn Sink) -> Result<Sha256, SourceError> {
+    async fn copy_attachment(
+        &self,
+        _: &ItemId,
+        _: &Attachment,
+        _: u64,
+        _: &mut dyn Sink,
+    ) -> Result<Sha256, SourceError> {
         Err(SourceError::NotFound)
     }
 }
@@ -124,7 +130,13 @@ impl Source for Silent {
         std::future::pending().await
     }
 
-    async fn pour(&self, _: &ItemId, _: &Attachment, _: u64, _: &mut dyn Sink) -> Result<Sha256, SourceError> {
+    async fn copy_attachment(
+        &self,
+        _: &ItemId,
+        _: &Attachment,
+        _: u64,
+        _: &mut dyn Sink,
+    ) -> Result<Sha256, SourceError> {
         std::future::pending().await
     }
 }

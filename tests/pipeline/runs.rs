@@ -47,7 +47,7 @@ impl Source for TestSource {
     async fn list(&self, window: &Window, cursor: Option<&str>) -> Result<Page, SourceError> {
         let shelf = self.shelf();
         if shelf.fails {
-            return Err(SourceError::Setup { detail: "status 401".to_owned() });
+            return Err(SourceError::Configuration { detail: "status 401".to_owned() });
         }
         let skip: usize = cursor.map_or(0, |cursor| cursor.parse().expect("our own"));
         let inside = shelf.items.iter().filter(|(at, _)| (window.from..window.to).contains(at));
@@ -67,7 +67,13 @@ impl Source for TestSource {
         Err(SourceError::NotFound)
     }
 
-    async fn pour(&self, _: &ItemId, _: &Attachment, _: u64, _: &mut dyn Sink) -> Result<Sha256, SourceError> {
+    async fn copy_attachment(
+        &self,
+        _: &ItemId,
+        _: &Attachment,
+        _: u64,
+        _: &mut dyn Sink,
+    ) -> Result<Sha256, SourceError> {
         Err(SourceError::NotFound)
     }
 }
@@ -186,7 +192,7 @@ async fn first_run_that_fails_leaves_no_gap() -> anyhow::Result<()> {
     bench.source.add("WA-1", monday - HOUR * 2);
     bench.source.shelf().fails = true;
     let failed = bench.daily(monday).await;
-    assert!(matches!(failed, Err(FetchError::Source(SourceError::Setup { .. }))), "{failed:?}");
+    assert!(matches!(failed, Err(FetchError::Source(SourceError::Configuration { .. }))), "{failed:?}");
     assert_eq!(bench.cursor().await?.archived_time, monday - Window::FIRST);
     bench.source.shelf().fails = false;
     let thursday = bench.daily(monday + DAY * 3).await?;

@@ -44,7 +44,7 @@ const CALLS: &[(&str, &[&str])] = &[
     ("secrets.get(", &["secretsmanager:GetSecretValue"]),
     ("convert_queue.send(", &["sqs:SendMessage"]),
     ("next.send(", &["sqs:SendMessage"]),
-    ("dead_letters.send_letter(", &["sqs:SendMessage"]),
+    ("dead_letters.send_dead_letter(", &["sqs:SendMessage"]),
     ("source.postpone(", &["sqs:ChangeMessageVisibility"]),
 ];
 

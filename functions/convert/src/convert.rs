@@ -302,7 +302,7 @@ pub(crate) fn from_source(error: SourceError) -> Failure {
         SourceError::Unavailable { retry_after, .. } | SourceError::StillCapturing { retry_after } => {
             return Failure::Transient { detail, after: retry_after };
         }
-        SourceError::Setup { .. } | SourceError::MalformedPage(_) => {
+        SourceError::Configuration { .. } | SourceError::MalformedPage(_) => {
             return Failure::Configuration { detail, after: None };
         }
         SourceError::NotFound | SourceError::Erased => Reason::ItemNotFound,

@@ -59,7 +59,7 @@ impl Convert {
         for (place, attachment) in captured.item.attachments.iter().enumerate() {
             let is_evidence = place >= captured.item.files().len();
             let limit = if is_evidence { evidence_limit(most) } else { left };
-            let content = match self.source.pour(&task.item, attachment, limit, &mut spool).await {
+            let content = match self.source.copy_attachment(&task.item, attachment, limit, &mut spool).await {
                 Ok(sha256) => {
                     let file = spool.end_file().await.map_err(|error| disk(&error))?;
                     let bytes = file.range.end - file.range.start;

@@ -281,7 +281,7 @@ impl Fetch {
                 bodies.into_iter().zip(results).filter_map(|(body, result)| Some((body, result.err()?))).collect();
             let (rest, mut errors): (Vec<_>, Vec<_>) = failed.into_iter().unzip();
             let Some(error) = errors.pop() else { break };
-            if attempt >= Self::SEND_TRIES || matches!(error, QueueError::Refused { .. }) {
+            if attempt >= Self::SEND_TRIES || matches!(error, QueueError::Configuration { .. }) {
                 return Err(error);
             }
             warn!(%run, unconfirmed = rest.len(), %error, "messages not confirmed, sending them again");

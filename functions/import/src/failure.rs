@@ -20,7 +20,7 @@ pub(crate) fn from_mailbox(error: &MailboxError) -> Failure {
         MailboxError::NoMailbox { .. } | MailboxError::LookupRejected { .. } => {
             Failure::Transient { detail, after: None }
         }
-        MailboxError::Setup { .. } => Failure::Configuration { detail, after: None },
+        MailboxError::Configuration { .. } => Failure::Configuration { detail, after: None },
         MailboxError::Rejected { .. } => permanent(Reason::MailboxRejected, detail),
         MailboxError::Full => permanent(Reason::MailboxFull, detail),
     }

@@ -77,12 +77,12 @@ impl Work for Import {
             ImportTask::parse(&record.body).map_err(|error| permanent(Reason::TaskMalformed, error.to_string()))?;
         let keys = ItemKeys::of_import(&task);
         let outcomes = self.outcomes();
-        let needs_no_dead_letter = |outcome: &Outcome| record.is_covered_by_dead_letter_of(outcome);
+        let is_covered_by_dead_letter = |outcome: &Outcome| record.is_covered_by_dead_letter_of(outcome);
         let delivery = Delivery {
             request_id: &invocation.request_id,
             ends: invocation.ends,
             message_id: &record.message_id,
-            needs_no_dead_letter: &needs_no_dead_letter,
+            is_covered_by_dead_letter: &is_covered_by_dead_letter,
         };
         let mut leased = match outcomes.acquire(&task, &keys, delivery).await? {
             Acquired::Leased(leased) => *leased,
@@ -184,7 +184,7 @@ impl Import {
         let decide = |witness| participants::decide(&resolved, &outcome.missing, self.retry_limit, now, witness);
         let plan = decide(false);
         // A mailbox that has its copy must still be found, or nothing can be concluded from a rejected lookup.
-        match outcome.mailboxes.first().filter(|_| plan.needs_witness) {
+        match outcome.mailboxes.first().filter(|_| plan.requires_witness) {
             Some(filed) if matches!(self.mailboxes.find(&filed.address).await, Ok(Some(_))) => Ok(decide(true)),
             Some(_) | None => Ok(plan),
         }

@@ -43,7 +43,7 @@ pub(crate) struct Plan {
     /// The first missing participant whose retries are used up.
     pub(crate) given_up: Option<(Reason, String)>,
     /// Whether a rejected lookup could be decided if another lookup succeeded.
-    pub(crate) needs_witness: bool,
+    pub(crate) requires_witness: bool,
 }
 
 /// The mail system as the mapping's directory.
@@ -111,7 +111,7 @@ pub(crate) fn decide(
                 let (expected, limit) = (*expected, if *expected { limit } else { limit.unexpected() });
                 let missing = checked(earlier, participant, MissingReason::LookupRejected, now);
                 let reached = limit.is_reached(series(&missing), now);
-                plan.needs_witness |= reached && !witness;
+                plan.requires_witness |= reached && !witness;
                 if reached && witness && !expected {
                     plan.unmapped.push(participant);
                     plan.lookup_rejected.push(participant);

@@ -24,7 +24,7 @@ pub enum FunctionError {
     )]
     Busy(String),
     #[error("Lambda rejected {operation} of {name}: {problem}")]
-    Refused { operation: &'static str, name: String, problem: String },
+    Rejected { operation: &'static str, name: String, problem: String },
     /// The response was lost; the function may be running.
     #[error("no response from Lambda to {operation} of {name}: {problem}")]
     Lost { operation: &'static str, name: String, problem: String },
@@ -132,7 +132,7 @@ where
     match error.code() {
         Some("ResourceNotFoundException") => FunctionError::Missing(name),
         Some("TooManyRequestsException") => FunctionError::Busy(name),
-        Some(code) => FunctionError::Refused { operation, name, problem: code.to_owned() },
+        Some(code) => FunctionError::Rejected { operation, name, problem: code.to_owned() },
         None => FunctionError::Lost { operation, name, problem: DisplayErrorContext(error).to_string() },
     }
 }

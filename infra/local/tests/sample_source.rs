@@ -223,6 +223,6 @@ async fn injected_faults_apply_until_they_are_cleared() {
     assert!(stalled.await.unwrap());
 
     source.rotate(credentials("two"));
-    assert!(matches!(api.item(&id).await, Err(SourceError::Setup { .. })));
+    assert!(matches!(api.item(&id).await, Err(SourceError::Configuration { .. })));
     assert_eq!(source.requests().refused, 1);
 }

@@ -18,7 +18,7 @@ pub enum SecretError {
     Unavailable(String),
     /// The secret does not exist, or the permission is missing.
     #[error("secret {id} cannot be read: {problem}")]
-    Refused {
+    Configuration {
         /// The secret's name or ARN.
         id: String,
         /// The error of Secrets Manager.
@@ -50,7 +50,7 @@ impl Secrets {
     /// # Errors
     /// [`SecretError`].
     pub async fn get<T: DeserializeOwned>(&self, id: &str, expected: &'static str) -> Result<T, SecretError> {
-        let answer = self.0.get_secret_value().secret_id(id).send().await.map_err(|error| refused(id, &error))?;
+        let answer = self.0.get_secret_value().secret_id(id).send().await.map_err(|error| error_of(id, &error))?;
         let shape = || SecretError::Shape { id: id.to_owned(), expected };
         let value = SecretString::from(answer.secret_string.ok_or_else(shape)?);
         // The message of serde would quote the value.
@@ -58,10 +58,14 @@ impl Secrets {
     }
 }
 
-fn refused<E>(id: &str, error: &SdkError<E>) -> SecretError
+fn error_of<E>(id: &str, error: &SdkError<E>) -> SecretError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let Failed { is_transient, problem } = classify(error);
-    if is_transient { SecretError::Unavailable(problem) } else { SecretError::Refused { id: id.to_owned(), problem } }
+    if is_transient {
+        SecretError::Unavailable(problem)
+    } else {
+        SecretError::Configuration { id: id.to_owned(), problem }
+    }
 }

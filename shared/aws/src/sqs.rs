@@ -32,7 +32,7 @@ pub enum QueueError {
     },
     /// The queue does not exist, or the permission is missing: a configuration error.
     #[error("the queue refuses us: {operation}: {problem}")]
-    Refused {
+    Configuration {
         /// The operation.
         operation: &'static str,
         /// The error of SQS.
@@ -82,13 +82,13 @@ impl Queue {
             Ok(entries) => entries,
             Err(error) => {
                 let problem = error.to_string();
-                return all(&|| QueueError::Refused { operation: OPERATION, problem: problem.clone() });
+                return all(&|| QueueError::Configuration { operation: OPERATION, problem: problem.clone() });
             }
         };
         let answer = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await;
         let answer = match answer {
             Ok(answer) => answer,
-            Err(error) => return all(&|| refused(OPERATION, &error)),
+            Err(error) => return all(&|| error_of(OPERATION, &error)),
         };
         // Only what SQS names as sent is sent.
         let mut results: Vec<_> = bodies
@@ -109,7 +109,7 @@ impl Queue {
             if let Some(result) = failed.id.parse::<usize>().ok().and_then(|index| results.get_mut(index)) {
                 let problem = failed.code;
                 *result = Err(if failed.sender_fault {
-                    QueueError::Refused { operation: OPERATION, problem }
+                    QueueError::Configuration { operation: OPERATION, problem }
                 } else {
                     QueueError::Unavailable { operation: OPERATION, problem }
                 });
@@ -122,16 +122,16 @@ impl Queue {
     ///
     /// # Errors
     /// [`QueueError`].
-    pub async fn send_letter(&self, letter: &DeadLetter) -> Result<(), QueueError> {
+    pub async fn send_dead_letter(&self, letter: &DeadLetter) -> Result<(), QueueError> {
         const OPERATION: &str = "send dead letter";
         let mut request = self.client.send_message().queue_url(&self.url).message_body(&letter.body);
         for (name, value) in letter.attributes() {
             let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
-            let value =
-                value.map_err(|error| QueueError::Refused { operation: OPERATION, problem: error.to_string() })?;
+            let value = value
+                .map_err(|error| QueueError::Configuration { operation: OPERATION, problem: error.to_string() })?;
             request = request.message_attributes(name, value);
         }
-        request.send().await.map(drop).map_err(|error| refused(OPERATION, &error))
+        request.send().await.map(drop).map_err(|error| error_of(OPERATION, &error))
     }
 
     /// Delays the redelivery of a message in flight by `after`, rounded up to a second and at most [`LONGEST_WAIT`].
@@ -148,7 +148,7 @@ impl Queue {
             .send()
             .await
             .map(drop)
-            .map_err(|error| refused("change visibility", &error))
+            .map_err(|error| error_of("change visibility", &error))
     }
 }
 
@@ -175,7 +175,7 @@ fn batch_length(bodies: &[String]) -> usize {
     bodies.iter().take(MAX_BATCH_ENTRIES).take_while(fits).count().max(1)
 }
 
-fn refused<E>(operation: &'static str, error: &SdkError<E>) -> QueueError
+fn error_of<E>(operation: &'static str, error: &SdkError<E>) -> QueueError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
@@ -183,7 +183,7 @@ where
     if is_transient {
         QueueError::Unavailable { operation, problem }
     } else {
-        QueueError::Refused { operation, problem }
+        QueueError::Configuration { operation, problem }
     }
 }
 

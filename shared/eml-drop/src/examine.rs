@@ -26,7 +26,7 @@ impl Entry {
 }
 
 /// The vendor's own rules for the receiver: the count matches, every name is there, no file is empty.
-pub fn examine(manifest: Option<&Manifest>, needs_manifest: bool, entries: &[Entry]) -> Vec<Problem> {
+pub fn examine(manifest: Option<&Manifest>, requires_manifest: bool, entries: &[Entry]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let found = entries.len() as u64;
     match manifest {
@@ -48,7 +48,7 @@ pub fn examine(manifest: Option<&Manifest>, needs_manifest: bool, entries: &[Ent
                 entries.iter().map(Entry::name).filter(|name| !spellings(name).any(|name| named.contains(name)));
             problems.extend(unlisted.map(|name| Problem::NotListed { name: name.to_owned() }));
         }
-        None if needs_manifest => problems.push(Problem::NoManifest),
+        None if requires_manifest => problems.push(Problem::NoManifest),
         None => {}
     }
     for entry in entries {

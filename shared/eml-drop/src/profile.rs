@@ -20,7 +20,7 @@ pub struct Profile {
     /// Where phone numbers are read.
     pub(crate) participants: Participants,
     /// Whether each zip has a manifest.
-    pub(crate) needs_manifest: bool,
+    pub(crate) requires_manifest: bool,
 }
 
 /// Where the phone numbers of participants are read.
@@ -69,7 +69,7 @@ impl Default for Profile {
             kind: Vec::new(),
             network: Vec::new(),
             participants: Participants::NumberAndAddress,
-            needs_manifest: false,
+            requires_manifest: false,
         }
     }
 }
@@ -88,7 +88,7 @@ impl Profile {
             kind: fields(&["MessageType"]),
             network: fields(&["Network"]),
             participants: Participants::NumberAndAddress,
-            needs_manifest: true,
+            requires_manifest: true,
         }
     }
 
@@ -126,8 +126,8 @@ impl Profile {
     }
 
     /// Whether a zip without a manifest is an incident.
-    pub fn needs_manifest(&self) -> bool {
-        self.needs_manifest
+    pub fn requires_manifest(&self) -> bool {
+        self.requires_manifest
     }
 }
 

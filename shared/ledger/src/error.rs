@@ -33,6 +33,8 @@ pub fn from_store(error: StoreError) -> Failure {
     let detail = error.to_string();
     match error {
         StoreError::Unavailable { .. } => Failure::Transient { detail, after: None },
-        StoreError::Refused { .. } | StoreError::TooLarge { .. } => Failure::Configuration { detail, after: None },
+        StoreError::Configuration { .. } | StoreError::TooLarge { .. } => {
+            Failure::Configuration { detail, after: None }
+        }
     }
 }

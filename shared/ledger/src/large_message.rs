@@ -55,7 +55,7 @@ impl Original for VerifiedObject {
             let detail = error.to_string();
             match error {
                 StoreError::Unavailable { .. } => ReadError::Unavailable(detail),
-                StoreError::Refused { .. } | StoreError::TooLarge { .. } => ReadError::Refused(detail),
+                StoreError::Configuration { .. } | StoreError::TooLarge { .. } => ReadError::Configuration(detail),
             }
         })
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use aws::s3::{Condition, ETag, Put, Store, StoreError, Written};
 use jiff::{SignedDuration, Timestamp};
-use model::{ConvertTask, Failure, ImportTask, LeaseState, LetterOf, Outcome, Reason, Stage, keys::ItemKeys};
+use model::{ConvertTask, DeadLetterSource, Failure, ImportTask, LeaseState, Outcome, Reason, Stage, keys::ItemKeys};
 use uuid::Uuid;
 
 use crate::{
@@ -27,7 +27,7 @@ pub struct Delivery<'a> {
     /// The queue's id of the message.
     pub message_id: &'a str,
     /// Whether the dead letter that the item has already is enough for this message too.
-    pub needs_no_dead_letter: &'a (dyn Fn(&Outcome) -> bool + Sync),
+    pub is_covered_by_dead_letter: &'a (dyn Fn(&Outcome) -> bool + Sync),
 }
 
 /// An outcome on which this record holds the lease.
@@ -93,7 +93,7 @@ impl Outcomes<'_> {
             LeaseState::Complete => return Ok(Acquired::Settled("filed already")),
             // Queued again by a later run's overlap or a repeated convert: one dead letter is enough.
             LeaseState::DeadLettered(dead)
-                if dead.stage == Stage::Import && (delivery.needs_no_dead_letter)(&outcome) =>
+                if dead.stage == Stage::Import && (delivery.is_covered_by_dead_letter)(&outcome) =>
             {
                 return Ok(Acquired::Settled("a dead letter already"));
             }
@@ -105,7 +105,8 @@ impl Outcomes<'_> {
         }
         // A replay, or a backfill after the dead letter has expired, gets all the retries once more. The message that became
         // the dead letter does not: it is redelivered only because its dead letter may not have been sent.
-        if let Some(source) = outcome.letter_of.as_ref().filter(|source| source.message != delivery.message_id) {
+        if let Some(source) = outcome.dead_letter_source.as_ref().filter(|source| source.message != delivery.message_id)
+        {
             let recorded = source.at;
             outcome.restart_retries(recorded);
         }
@@ -144,7 +145,12 @@ impl Outcomes<'_> {
     ///
     /// # Errors
     /// [`Failure::Transient`] or [`Failure::Configuration`].
-    pub async fn dead_letter(&self, mut leased: Leased, reason: Reason, source: LetterOf) -> Result<(), Failure> {
+    pub async fn dead_letter(
+        &self,
+        mut leased: Leased,
+        reason: Reason,
+        source: DeadLetterSource,
+    ) -> Result<(), Failure> {
         leased.outcome.dead_letter(Stage::Import, reason, source);
         self.save(&mut leased).await
     }
@@ -191,7 +197,7 @@ pub async fn record_dead_letter(
     task: &ConvertTask,
     key: &str,
     before: Option<StoredOutcome>,
-    (reason, source): (Reason, LetterOf),
+    (reason, source): (Reason, DeadLetterSource),
 ) -> Result<(), Failure> {
     let condition = before.as_ref().map_or(Condition::Absent, StoredOutcome::condition);
     let mut outcome = before.as_ref().map_or_else(|| Outcome::new(task.item.clone()), |before| before.outcome.clone());

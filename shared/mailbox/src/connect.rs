@@ -69,7 +69,7 @@ impl MaildirSettings {
     /// Creates the Maildir adapter; see [`MailboxSettings::connect`].
     ///
     /// # Errors
-    /// [`MailboxError::Setup`].
+    /// [`MailboxError::Configuration`].
     pub fn connect(&self) -> Result<Maildir, MailboxError> {
         Maildir::new(&self.root, &self.folder)
     }

@@ -41,8 +41,8 @@ impl SecretCredentials {
     async fn read<T: DeserializeOwned>(&self, expected: &'static str) -> Result<T, MailboxError> {
         self.secrets.get(&self.id, expected).await.map_err(|error| match error {
             SecretError::Unavailable(_) => MailboxError::Unavailable { detail: error.to_string(), retry_after: None },
-            SecretError::Refused { .. } | SecretError::Shape { .. } => {
-                MailboxError::Setup { detail: error.to_string() }
+            SecretError::Configuration { .. } | SecretError::Shape { .. } => {
+                MailboxError::Configuration { detail: error.to_string() }
             }
         })
     }

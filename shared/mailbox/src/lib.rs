@@ -115,7 +115,7 @@ pub enum MailboxError {
     },
     /// Configuration error: a secret, a permission or a host name is wrong. The item waits until an operator has fixed it.
     #[error("the mail system rejects the configuration: {detail}")]
-    Setup {
+    Configuration {
         /// The code and the status, and what to check.
         detail: String,
     },
@@ -168,7 +168,7 @@ impl MailboxError {
 
 impl From<NoCertificates> for MailboxError {
     fn from(error: NoCertificates) -> Self {
-        Self::Setup { detail: error.to_string() }
+        Self::Configuration { detail: error.to_string() }
     }
 }
 
@@ -176,7 +176,7 @@ impl From<ReadError> for MailboxError {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Unavailable(detail) => Self::Unavailable { detail, retry_after: None },
-            ReadError::Refused(detail) => Self::Setup { detail },
+            ReadError::Configuration(detail) => Self::Configuration { detail },
             ReadError::Malformed(detail) => Self::Rejected { detail: detail.to_owned() },
         }
     }
@@ -188,7 +188,7 @@ pub trait Mailboxes: Send + Sync {
     /// Resolves an address to a mailbox; `None` where the address has no mailbox.
     ///
     /// # Errors
-    /// [`MailboxError::Unavailable`], [`MailboxError::Setup`], [`MailboxError::Unrecognized`] or
+    /// [`MailboxError::Unavailable`], [`MailboxError::Configuration`], [`MailboxError::Unrecognized`] or
     /// [`MailboxError::LookupRejected`]: it is unknown whether the address has a mailbox.
     async fn find(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, MailboxError>;
 

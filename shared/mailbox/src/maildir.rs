@@ -50,7 +50,7 @@ impl Maildir {
     /// Opens the mailboxes below `root`. Copies are filed in their folder `folder`.
     ///
     /// # Errors
-    /// [`MailboxError::Setup`] for an invalid folder name, or where `root` is not a directory.
+    /// [`MailboxError::Configuration`] for an invalid folder name, or where `root` is not a directory.
     pub fn new(root: impl AsRef<Path>, folder: &str) -> Result<Self, MailboxError> {
         let hostile = |char: char| char.is_control() || matches!(char, '/' | '\\');
         if folder.is_empty() || folder.len() > 255 || folder.starts_with('.') || folder.contains(hostile) {
@@ -289,7 +289,7 @@ fn failed(error: &io::Error) -> MailboxError {
 const NO_ROOT: &str = "the directory of the mailboxes does not exist";
 
 fn setup(detail: &str) -> MailboxError {
-    MailboxError::Setup { detail: detail.to_owned() }
+    MailboxError::Configuration { detail: detail.to_owned() }
 }
 
 fn unavailable(detail: &str) -> MailboxError {
@@ -302,7 +302,7 @@ mod tests {
 
     #[test]
     fn full_disk_is_not_a_full_mailbox() {
-        assert!(matches!(failed(&ErrorKind::StorageFull.into()), MailboxError::Setup { .. }));
+        assert!(matches!(failed(&ErrorKind::StorageFull.into()), MailboxError::Configuration { .. }));
         assert!(matches!(failed(&ErrorKind::QuotaExceeded.into()), MailboxError::Full));
     }
 }

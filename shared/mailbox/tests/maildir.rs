@@ -57,24 +57,24 @@ async fn mailbox_is_a_directory_below_the_root() {
     }
     for unusable in ["file@example.com", "out@example.com", "dangling@example.com"] {
         let found = maildir.find(&unusable.parse().unwrap()).await;
-        assert!(matches!(found, Err(MailboxError::Setup { .. })), "{unusable}: {found:?}");
+        assert!(matches!(found, Err(MailboxError::Configuration { .. })), "{unusable}: {found:?}");
     }
     assert!(!root.path().join("bob@example.com").exists());
     let path = root.path().to_owned();
     root.close().unwrap();
     let gone = maildir.find(&"bob@example.com".parse().unwrap()).await;
     assert!(
-        matches!(gone, Err(MailboxError::Setup { .. })),
+        matches!(gone, Err(MailboxError::Configuration { .. })),
         "a disk that is not mounted is not a company without mailboxes"
     );
-    assert!(matches!(Maildir::new(&path, FOLDER), Err(MailboxError::Setup { .. })));
+    assert!(matches!(Maildir::new(&path, FOLDER), Err(MailboxError::Configuration { .. })));
 }
 
 #[test]
 fn folder_name_is_validated() {
     let root = TempDir::new().unwrap();
     for folder in ["", ".", "..", ".hidden", "a/b", "../up", "a\\b", "a\0b", "a\nb", "cur", &"x".repeat(256)] {
-        assert!(matches!(Maildir::new(root.path(), folder), Err(MailboxError::Setup { .. })), "{folder:?}");
+        assert!(matches!(Maildir::new(root.path(), folder), Err(MailboxError::Configuration { .. })), "{folder:?}");
     }
 }
 
@@ -162,7 +162,7 @@ async fn lookup_creates_nothing() {
     let elsewhere = TempDir::new().unwrap();
     fs::rename(&folder, elsewhere.path().join("moved")).unwrap();
     symlink(elsewhere.path().join("moved"), &folder).unwrap();
-    assert!(matches!(holds(1).await, Err(MailboxError::Setup { .. })));
+    assert!(matches!(holds(1).await, Err(MailboxError::Configuration { .. })));
     fs::remove_dir_all(root.path().join("ada@example.com")).unwrap();
     assert!(matches!(holds(1).await, Err(MailboxError::NoMailbox { .. })));
 }
@@ -204,7 +204,7 @@ async fn failed_filing_is_classified() {
     // The owner has put a link there that leads out of the mailbox.
     symlink(elsewhere.path(), root.path().join("ada@example.com").join(FOLDER)).unwrap();
     let link = maildir.file(&mailbox, &message(1), Attempt::First).await;
-    assert!(matches!(link, Err(MailboxError::Setup { .. })));
+    assert!(matches!(link, Err(MailboxError::Configuration { .. })));
     assert!(names(elsewhere.path()).is_empty());
     // Removed between the lookup and the filing.
     fs::remove_dir_all(root.path().join("ada@example.com")).unwrap();

@@ -105,7 +105,7 @@ pub struct DeadLetter {
     pub run: Option<RunId>,
     /// When it gave up.
     pub failed_at: Timestamp,
-    /// Queue message that became this dead letter: the `message` of the outcome's `letter_of`. It ties the dead letter, and
+    /// Queue message that became this dead letter: the `message` of the outcome's `dead_letter_source`. It ties the dead letter, and
     /// the copy that a discard keeps, to that entry. Absent in dead letters of earlier releases.
     pub source_message: Option<String>,
 }

@@ -16,7 +16,7 @@
 
 use jiff::Timestamp;
 
-use crate::{Claim, DeadLettered, LetterOf, Outcome, Reason, RunId, Stage};
+use crate::{DeadLetterSource, DeadLettered, Lease, Outcome, Reason, RunId, Stage};
 
 /// What may be done with an item now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,9 +42,9 @@ pub enum LeaseState {
 impl Outcome {
     /// The state at a time.
     pub fn state(&self, now: Timestamp) -> LeaseState {
-        match (&self.claim, self.dead_letter) {
-            (Some(Claim { until, waiting: false, .. }), _) if *until > now => LeaseState::Leased { until: *until },
-            (Some(Claim { until, waiting: true, .. }), _) if *until > now => LeaseState::Waiting { until: *until },
+        match (&self.lease, self.dead_letter) {
+            (Some(Lease { until, waiting: false, .. }), _) if *until > now => LeaseState::Leased { until: *until },
+            (Some(Lease { until, waiting: true, .. }), _) if *until > now => LeaseState::Waiting { until: *until },
             (None, Some(dead_letter)) => LeaseState::DeadLettered(dead_letter),
             (None, None) if self.is_complete() => LeaseState::Complete,
             _ => LeaseState::Unleased,
@@ -53,34 +53,34 @@ impl Outcome {
 
     /// Unleased, Waiting or DeadLettered → Leased.
     pub fn acquire(&mut self, holder: String, until: Timestamp) {
-        self.claim = Some(Claim { holder, until, waiting: false });
+        self.lease = Some(Lease { holder, until, waiting: false });
     }
 
     /// Leased → Waiting. Without a wait (`until` is not after `now`) the state is Unleased, or DeadLettered again where a
     /// replay was undecided: the dead letter says by itself that the item is not done.
     pub fn wait(&mut self, until: Timestamp, now: Timestamp) {
         let keeps = until > now || self.dead_letter.is_none();
-        self.claim = self.claim.take().filter(|_| keeps).map(|claim| Claim { until, waiting: true, ..claim });
+        self.lease = self.lease.take().filter(|_| keeps).map(|lease| Lease { until, waiting: true, ..lease });
     }
 
     /// Leased → Complete: everything that was to be filed is filed.
     pub fn complete(&mut self) {
-        (self.claim, self.dead_letter, self.letter_of) = (None, None, None);
+        (self.lease, self.dead_letter, self.dead_letter_source) = (None, None, None);
     }
 
     /// Any → DeadLettered. `source` is the queue message that becomes the dead letter.
-    pub fn dead_letter(&mut self, stage: Stage, reason: Reason, source: LetterOf) {
-        self.claim = None;
+    pub fn dead_letter(&mut self, stage: Stage, reason: Reason, source: DeadLetterSource) {
+        self.lease = None;
         self.dead_letter = Some(DeadLettered { stage, reason });
-        self.letter_of = Some(source);
+        self.dead_letter_source = Some(source);
     }
 
     /// DeadLettered → Unleased, with its retries counted from zero: the item is queued again. The expired lease says that an
     /// attempt was made, so that the next one looks for copies first.
     pub fn reopen(&mut self, holder: &str, now: Timestamp) {
-        (self.dead_letter, self.letter_of) = (None, None);
+        (self.dead_letter, self.dead_letter_source) = (None, None);
         self.restart_retries(now);
-        self.claim.get_or_insert_with(|| Claim { holder: holder.to_owned(), until: now, waiting: true });
+        self.lease.get_or_insert_with(|| Lease { holder: holder.to_owned(), until: now, waiting: true });
     }
 
     /// Drops the series of checks and rejections that began up to a time, so that their retries are counted from zero: an
@@ -97,11 +97,13 @@ impl Outcome {
     /// Whether the dead letter can be in no queue any more: SQS has deleted it by its age. Unknown for an object of a release
     /// that did not note when the dead letter was sent; then it counts as present.
     pub fn dead_letter_expired(&self, now: Timestamp) -> bool {
-        self.letter_of.as_ref().is_some_and(|letter| now.duration_since(letter.at) > crate::DeadLetter::RETENTION)
+        self.dead_letter_source
+            .as_ref()
+            .is_some_and(|letter| now.duration_since(letter.at) > crate::DeadLetter::RETENTION)
     }
 }
 
-impl LetterOf {
+impl DeadLetterSource {
     /// The queue message that becomes an item's dead letter now.
     pub fn new(message: String, run: RunId, at: Timestamp) -> Self {
         Self { message, run, at }
@@ -139,8 +141,8 @@ mod tests {
         outcome
     }
 
-    fn source() -> LetterOf {
-        LetterOf::new("m".into(), "20261122T070000Z-daily-1".parse().unwrap(), now())
+    fn source() -> DeadLetterSource {
+        DeadLetterSource::new("m".into(), "20261122T070000Z-daily-1".parse().unwrap(), now())
     }
 
     #[test]
@@ -170,7 +172,7 @@ mod tests {
         assert_eq!(outcome.state(now()), LeaseState::DeadLettered(dead), "undecided");
         outcome.acquire("replay".into(), later(60));
         outcome.complete();
-        assert_eq!((outcome.state(now()), outcome.letter_of), (LeaseState::Complete, None));
+        assert_eq!((outcome.state(now()), outcome.dead_letter_source), (LeaseState::Complete, None));
     }
 
     #[test]

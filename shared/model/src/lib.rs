@@ -40,7 +40,8 @@ pub use id::{AttachmentId, IdError, ItemId, ItemKey};
 pub use kind::Kind;
 pub use lease::LeaseState;
 pub use outcome::{
-    Claim, DeadLettered, FailedMailbox, FiledMailbox, FilingResult, LetterOf, MissingParticipant, Outcome, OutcomeError,
+    DeadLetterSource, DeadLettered, FailedMailbox, FiledMailbox, FilingResult, Lease, MissingParticipant, Outcome,
+    OutcomeError,
 };
 pub use participant::Participant;
 pub use run::{Cursor, Listed, Reached, RunId, RunKind, RunRecord, Window, WindowError, WindowStart};

@@ -47,11 +47,11 @@ pub struct Outcome {
     pub dead_letter: Option<DeadLettered>,
     /// The message that became that letter. Another message for the same item needs none of its own; this one does when
     /// it comes again, because its letter may not have been sent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub letter_of: Option<LetterOf>,
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "letter_of")]
+    pub dead_letter_source: Option<DeadLetterSource>,
     /// Set while a function works on it: see [`crate::LeaseState`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub claim: Option<Claim>,
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "claim")]
+    pub lease: Option<Lease>,
 }
 
 /// A mailbox that has its copy.
@@ -119,7 +119,7 @@ pub struct DeadLettered {
 
 /// The message that a dead letter was made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LetterOf {
+pub struct DeadLetterSource {
     /// The queue's id of it.
     pub message: String,
     /// The run that its task names.
@@ -132,7 +132,7 @@ pub struct LetterOf {
 /// were given the same item at once exactly one works on it; and it ends by itself, because Lambda ends the holder at
 /// its deadline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Claim {
+pub struct Lease {
     /// Unique for each record that is worked on; begins with the invocation's request id.
     pub holder: String,
     /// A while after the invocation's deadline, or when the wait is over.
@@ -179,8 +179,8 @@ impl Outcome {
             unmapped: Vec::new(),
             lookup_rejected: Vec::new(),
             dead_letter: None,
-            letter_of: None,
-            claim: None,
+            dead_letter_source: None,
+            lease: None,
         }
     }
 
@@ -215,7 +215,7 @@ impl Outcome {
     /// Whether everything that can be done for the item is done: it is filed, nothing failed, no participant is missing,
     /// no function works on it.
     pub fn is_complete(&self) -> bool {
-        self.claim.is_none()
+        self.lease.is_none()
             && self.dead_letter.is_none()
             && self.failed.is_empty()
             && self.missing.is_empty()

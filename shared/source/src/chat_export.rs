@@ -46,7 +46,7 @@ struct Read {
 /// Why there is no export.
 enum Unread {
     /// The file, or the table beside it, is not what it should be.
-    Refused(ExportError),
+    Rejected(ExportError),
     Other(SourceError),
 }
 
@@ -108,7 +108,7 @@ impl ChatExports {
         let parsed = tokio::task::spawn_blocking(parse).await;
         let export = parsed
             .map_err(|_| Unread::Other(SourceError::Unreadable("reading the export panicked".to_owned())))?
-            .map_err(Unread::Refused)?;
+            .map_err(Unread::Rejected)?;
         let file = File { written, key: key.to_owned() };
         report(&export.summary());
         let export = Arc::new(export);
@@ -147,12 +147,12 @@ impl ChatExports {
         }
         self.open(&mut kept, &key, &owner, &name).await.map_err(|unread| match unread {
             // Not a property of a message; all messages of the chat would become dead letters, so they wait until the table is fixed.
-            Unread::Refused(error @ ExportError::Participants { .. })
+            Unread::Rejected(error @ ExportError::Participants { .. })
                 if file_id(&owner, &name).as_ref() != Some(id) =>
             {
-                SourceError::Setup { detail: error.to_string() }
+                SourceError::Configuration { detail: error.to_string() }
             }
-            Unread::Refused(error) => SourceError::Unreadable(error.to_string()),
+            Unread::Rejected(error) => SourceError::Unreadable(error.to_string()),
             Unread::Other(error) => error,
         })
     }
@@ -238,7 +238,7 @@ impl Source for ChatExports {
         Ok(Answer::new(captured.evidence)?)
     }
 
-    async fn pour(
+    async fn copy_attachment(
         &self,
         id: &ItemId,
         attachment: &Attachment,
@@ -302,7 +302,7 @@ impl ChatExports {
         }
         let detail = match self.open(&mut kept, &file.key, &owner, name).await {
             Ok(export) => return Ok(Entries::Messages(export)),
-            Err(Unread::Refused(error)) => error.to_string(),
+            Err(Unread::Rejected(error)) => error.to_string(),
             Err(Unread::Other(SourceError::Unreadable(detail))) => detail,
             Err(Unread::Other(SourceError::NotFound)) => "it was taken away after it was listed".to_owned(),
             Err(Unread::Other(error)) => return Err(error),
@@ -324,7 +324,7 @@ fn ends_at(mut page: Page, place: Place) -> Page {
 pub(crate) fn unavailable(error: StoreError) -> SourceError {
     match error {
         StoreError::Unavailable { .. } => SourceError::Unavailable { detail: error.to_string(), retry_after: None },
-        StoreError::Refused { .. } => SourceError::Setup { detail: error.to_string() },
+        StoreError::Configuration { .. } => SourceError::Configuration { detail: error.to_string() },
         StoreError::TooLarge { .. } => SourceError::Unreadable(error.to_string()),
     }
 }

@@ -32,7 +32,7 @@ pub trait Source: Send + Sync {
     /// and then the window must be the same; `None` asks for the first page.
     ///
     /// # Errors
-    /// Those that no item is to blame for: [`SourceError::Unavailable`], [`SourceError::Setup`],
+    /// Those that no item is to blame for: [`SourceError::Unavailable`], [`SourceError::Configuration`],
     /// [`SourceError::MalformedPage`].
     async fn list(&self, window: &Window, cursor: Option<&str>) -> Result<Page, SourceError>;
 
@@ -64,7 +64,7 @@ pub trait Source: Send + Sync {
     ///
     /// # Errors
     /// [`SourceError`]. What the sink has got then is worth nothing.
-    async fn pour(
+    async fn copy_attachment(
         &self,
         id: &ItemId,
         attachment: &Attachment,
@@ -80,7 +80,7 @@ pub trait Source: Send + Sync {
         // As much as is declared: what does not come is never touched, and so is no memory.
         let declared = attachment.size.unwrap_or_default().min(limit);
         let mut bytes = Vec::with_capacity(usize::try_from(declared).unwrap_or_default());
-        let sha256 = self.pour(id, attachment, limit, &mut bytes).await?;
+        let sha256 = self.copy_attachment(id, attachment, limit, &mut bytes).await?;
         Ok(Fetched { bytes: bytes.into(), sha256 })
     }
 }
@@ -130,7 +130,7 @@ pub enum SourceError {
     },
     /// A configuration error (the URL, the credentials, the certificates): waits until an operator fixes it.
     #[error("the source refuses us: {detail}")]
-    Setup {
+    Configuration {
         /// What to check.
         detail: String,
     },
@@ -174,7 +174,7 @@ impl SourceError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Unavailable { retry_after, .. } | Self::StillCapturing { retry_after } => *retry_after,
-            Self::Setup { .. }
+            Self::Configuration { .. }
             | Self::MalformedPage(_)
             | Self::NotFound
             | Self::Erased

@@ -138,7 +138,7 @@ async fn a_cursor_that_stands_still_is_an_error() {
 async fn a_status_means_what_the_question_was_for() {
     #[derive(Debug, PartialEq)]
     enum Is {
-        Setup,
+        Configuration,
         Unavailable(u64),
         Still(u64),
         NotFound,
@@ -149,7 +149,7 @@ async fn a_status_means_what_the_question_was_for() {
     fn is(error: &SourceError) -> Is {
         let wait = error.retry_after().map(|wait| wait.as_secs()).unwrap_or_default();
         match error {
-            SourceError::Setup { .. } => Is::Setup,
+            SourceError::Configuration { .. } => Is::Configuration,
             SourceError::Unavailable { .. } => Is::Unavailable(wait),
             SourceError::StillCapturing { .. } => Is::Still(wait),
             SourceError::NotFound => Is::NotFound,
@@ -161,15 +161,15 @@ async fn a_status_means_what_the_question_was_for() {
     }
     let error = r#"{"error":{"code":"x","message":"SECRET CONTENT"}}"#;
     for (head, body, list, item, file) in [
-        ("400 Bad Request", error, Is::Setup, Is::Setup, Is::Setup),
-        ("401 Unauthorized", error, Is::Setup, Is::Setup, Is::Setup),
-        ("403 Forbidden", "", Is::Setup, Is::Setup, Is::Setup),
-        ("404 Not Found", error, Is::Setup, Is::NotFound, Is::AttachmentMissing),
-        ("404 Not Found", "", Is::Setup, Is::NotFound, Is::AttachmentMissing),
-        ("404 Not Found", "<html>nginx", Is::Setup, Is::Setup, Is::Setup),
-        ("410 Gone", error, Is::Setup, Is::Erased, Is::AttachmentErased),
-        ("409 Conflict\r\nretry-after: 60", error, Is::Setup, Is::Still(60), Is::Still(60)),
-        ("425 Too Early", "", Is::Setup, Is::Still(0), Is::Still(0)),
+        ("400 Bad Request", error, Is::Configuration, Is::Configuration, Is::Configuration),
+        ("401 Unauthorized", error, Is::Configuration, Is::Configuration, Is::Configuration),
+        ("403 Forbidden", "", Is::Configuration, Is::Configuration, Is::Configuration),
+        ("404 Not Found", error, Is::Configuration, Is::NotFound, Is::AttachmentMissing),
+        ("404 Not Found", "", Is::Configuration, Is::NotFound, Is::AttachmentMissing),
+        ("404 Not Found", "<html>nginx", Is::Configuration, Is::Configuration, Is::Configuration),
+        ("410 Gone", error, Is::Configuration, Is::Erased, Is::AttachmentErased),
+        ("409 Conflict\r\nretry-after: 60", error, Is::Configuration, Is::Still(60), Is::Still(60)),
+        ("425 Too Early", "", Is::Configuration, Is::Still(0), Is::Still(0)),
         (
             "429 Too Many Requests\r\nretry-after: 90.5",
             error,
@@ -180,10 +180,10 @@ async fn a_status_means_what_the_question_was_for() {
         ("500 Internal Server Error", error, Is::Unavailable(0), Is::Unavailable(0), Is::Unavailable(0)),
         ("503 Service Unavailable\r\nretry-after: 7", "", Is::Unavailable(7), Is::Unavailable(7), Is::Unavailable(7)),
         ("507 Insufficient Storage", "", Is::Unavailable(0), Is::Unavailable(0), Is::Unavailable(0)),
-        ("204 No Content", "", Is::Setup, Is::Setup, Is::Setup),
-        ("206 Partial Content", "half", Is::Setup, Is::Setup, Is::Setup),
-        ("418 I'm a teapot", "", Is::Setup, Is::Setup, Is::Setup),
-        ("200 OK\r\ncontent-encoding: gzip", "x", Is::Setup, Is::Setup, Is::Setup),
+        ("204 No Content", "", Is::Configuration, Is::Configuration, Is::Configuration),
+        ("206 Partial Content", "half", Is::Configuration, Is::Configuration, Is::Configuration),
+        ("418 I'm a teapot", "", Is::Configuration, Is::Configuration, Is::Configuration),
+        ("200 OK\r\ncontent-encoding: gzip", "x", Is::Configuration, Is::Configuration, Is::Configuration),
     ] {
         let server = Server::start(move |_, _| Reply::with(head, body.as_bytes())).await;
         let api = api(&server);
@@ -314,7 +314,7 @@ async fn credentials_go_to_no_other_host() {
         let target = format!("{status}\r\nlocation: {}/SECRET", other.url());
         let server = Server::start(move |_, _| Reply::with(&target, b"")).await;
         let error = api(&server).item(&id("WA-1")).await.err().unwrap();
-        assert!(matches!(error, SourceError::Setup { .. }));
+        assert!(matches!(error, SourceError::Configuration { .. }));
         assert!(error.to_string().contains(&status[..3]) && !error.to_string().contains("SECRET"), "{error}");
     }
     assert!(other.requests().is_empty());
@@ -338,7 +338,7 @@ async fn a_rotated_password_is_read_again_once_whichever_way_the_old_one_is_refu
         let server = Server::start(reply).await;
         let passwords = Passwords::of(&["old"]);
         let api = ArchiverApi::new(server.url().parse().unwrap(), passwords.clone(), Limits::default());
-        assert!(matches!(api.item(&id("WA-1")).await, Err(SourceError::Setup { .. })));
+        assert!(matches!(api.item(&id("WA-1")).await, Err(SourceError::Configuration { .. })));
         assert_eq!((passwords.reads(), server.requests().len()), (2, 1), "{refusal}");
     }
 }
@@ -349,7 +349,7 @@ async fn a_host_that_is_not_there_is_unavailable_and_one_without_tls_is_our_set_
     let tls = speaks_http.url().replace("http://", "https://");
     let api = ArchiverApi::new(tls.parse().unwrap(), Passwords::of(&[PASSWORD]), Limits::default());
     let error = api.item(&id("WA-1")).await.err().unwrap();
-    assert!(matches!(error, SourceError::Setup { .. }), "{error}");
+    assert!(matches!(error, SourceError::Configuration { .. }), "{error}");
     let gone = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         format!("http://{}", listener.local_addr().unwrap())

@@ -233,7 +233,7 @@ impl<W: Work> Batch<W> {
             failed_at: Timestamp::now(),
             source_message: Some(record.message_id.clone()),
         };
-        match self.dead_letters.send_letter(&dead_letter).await {
+        match self.dead_letters.send_dead_letter(&dead_letter).await {
             Ok(()) => {
                 runtime::metrics::dead_letter(reason);
                 Ok(())
@@ -279,7 +279,7 @@ fn transient(detail: &str) -> Failure {
 fn queue_failure(error: &QueueError) -> Failure {
     match error {
         QueueError::Unavailable { .. } => Failure::Transient { detail: error.to_string(), after: None },
-        QueueError::Refused { .. } => Failure::Configuration { detail: error.to_string(), after: None },
+        QueueError::Configuration { .. } => Failure::Configuration { detail: error.to_string(), after: None },
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_lambda_events::event::sqs::SqsMessage;
 use jiff::Timestamp;
-use model::{DeadLetter, ItemId, LetterOf, Outcome, RunId};
+use model::{DeadLetter, DeadLetterSource, ItemId, Outcome, RunId};
 
 /// One message of a batch: the members of Lambda's SQS event that matter.
 #[derive(Debug, Clone)]
@@ -64,15 +64,15 @@ impl Record {
     }
 
     fn is_covered_at(&self, outcome: &Outcome, now: Timestamp) -> bool {
-        let letter = outcome.letter_of.as_ref();
+        let letter = outcome.dead_letter_source.as_ref();
         let is_replay = self.has_reason() || letter.is_some_and(|letter| self.is_copy_of(letter));
         let is_another_s = letter.map_or(self.receive_count <= 1, |letter| letter.message != self.message_id);
         outcome.dead_letter.is_some() && !outcome.dead_letter_expired(now) && !is_replay && is_another_s
     }
 
     /// The outcome's entry for this message when it becomes the item's dead letter, now.
-    pub fn dead_letter_source(&self, run: &RunId) -> LetterOf {
-        LetterOf::new(self.message_id.clone(), run.clone(), Timestamp::now())
+    pub fn dead_letter_source(&self, run: &RunId) -> DeadLetterSource {
+        DeadLetterSource::new(self.message_id.clone(), run.clone(), Timestamp::now())
     }
 
     /// Whether the message has a dead letter's attributes: the operator's command and AWS's redrive keep them.
@@ -83,7 +83,7 @@ impl Record {
     /// Whether the message is a dead letter's body that was sent by hand, without its attributes: its task has the dead letter's
     /// run, and it was sent after the dead letter was recorded. A later run that lists the item has another run id. A sender that
     /// repeats a request whose response was lost mostly does so earlier; otherwise a second dead letter is the result.
-    fn is_copy_of(&self, letter: &LetterOf) -> bool {
+    fn is_copy_of(&self, letter: &DeadLetterSource) -> bool {
         let same_run = || self.item_and_run().1.is_some_and(|run| run == letter.run);
         self.message_id != letter.message && self.sent.is_some_and(|sent| sent > letter.at) && same_run()
     }
@@ -125,7 +125,7 @@ mod tests {
     fn dead() -> Outcome {
         let mut outcome = Outcome::new("WA-1".parse().unwrap());
         outcome.dead_letter = Some(DeadLettered { stage: Stage::Import, reason: Reason::Unmapped });
-        outcome.letter_of = Some(LetterOf {
+        outcome.dead_letter_source = Some(DeadLetterSource {
             message: "first".into(),
             run: RUN.parse().unwrap(),
             at: Timestamp::from_millisecond(NOTED).unwrap(),
@@ -136,24 +136,24 @@ mod tests {
     #[test]
     fn one_letter_is_enough_for_an_item_until_somebody_sends_it_back() {
         let now = Timestamp::from_millisecond(NOTED + 1000).unwrap();
-        let needs_none = |message| Record::read(message).unwrap().is_covered_at(&dead(), now);
-        assert!(needs_none(record("other", 1, "20261123T070000Z-daily-2", NOTED + 1)), "a later run's listing");
-        assert!(needs_none(record("other", 1, RUN, NOTED - 1)), "sent twice");
-        assert!(needs_none(record("other", 4, RUN, NOTED - 1)), "sent twice, and it has waited");
-        assert!(!needs_none(record("first", 1, RUN, NOTED - 1)), "given to two at once, and the other may have ended");
-        assert!(!needs_none(record("first", 2, RUN, NOTED - 1)), "its letter may not have been sent");
-        assert!(!needs_none(record("copy", 1, RUN, NOTED + 1)), "its body was sent by hand");
+        let is_covered = |message| Record::read(message).unwrap().is_covered_at(&dead(), now);
+        assert!(is_covered(record("other", 1, "20261123T070000Z-daily-2", NOTED + 1)), "a later run's listing");
+        assert!(is_covered(record("other", 1, RUN, NOTED - 1)), "sent twice");
+        assert!(is_covered(record("other", 4, RUN, NOTED - 1)), "sent twice, and it has waited");
+        assert!(!is_covered(record("first", 1, RUN, NOTED - 1)), "given to two at once, and the other may have ended");
+        assert!(!is_covered(record("first", 2, RUN, NOTED - 1)), "its letter may not have been sent");
+        assert!(!is_covered(record("copy", 1, RUN, NOTED + 1)), "its body was sent by hand");
         let mut replay = record("replay", 1, RUN, NOTED + 1);
         let mut reason = SqsMessageAttribute::default();
         reason.string_value = Some("unmapped".into());
         replay.message_attributes.insert(DeadLetter::REASON_ATTRIBUTE.into(), reason);
-        assert!(!needs_none(replay));
+        assert!(!is_covered(replay));
         assert!(
             !Record::read(record("other", 1, RUN, 0))
                 .unwrap()
                 .is_covered_at(&Outcome::new("WA-1".parse().unwrap()), now)
         );
-        let unnamed = Outcome { letter_of: None, ..dead() };
+        let unnamed = Outcome { dead_letter_source: None, ..dead() };
         assert!(Record::read(record("other", 1, RUN, 0)).unwrap().is_covered_at(&unnamed, now), "a new task");
         assert!(
             !Record::read(record("other", 2, RUN, 0)).unwrap().is_covered_at(&unnamed, now),

@@ -208,7 +208,7 @@ async fn mail_system_that_rejects_every_lookup_decides_nothing() {
     item.mail.respond(BOB, Err(rejected()));
     let plan = item.check_hourly(200, &[]).await;
     assert!(plan.given_up.is_none() && plan.unmapped.is_empty() && plan.missing.len() == 2);
-    assert!(plan.needs_witness, "another lookup would decide it");
+    assert!(plan.requires_witness, "another lookup would decide it");
     assert!(matches!(plan.waiting.end().unwrap().failure, Failure::Configuration { .. }));
 }
 

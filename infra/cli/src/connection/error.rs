@@ -29,7 +29,7 @@ pub enum ConnectionError {
         "reading the stack {stack} from CloudFormation failed: {problem}. The request needs valid credentials with the \
          permission cloudformation:DescribeStacks"
     )]
-    StackRefused { stack: String, problem: String },
+    StackRejected { stack: String, problem: String },
     /// The stack is of another product or of another release, or its deployment failed.
     #[error(
         "the stack {stack} has no output {} and has the status {status}: it is not a stack of WhatsApp Archiver, its deployment \

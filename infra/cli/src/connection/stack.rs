@@ -27,8 +27,8 @@ pub(super) async fn describe(config: &SdkConfig, name: &str) -> Result<Stack, Co
             (Some("ValidationError"), Some(message)) if message.contains("does not exist") => {
                 ConnectionError::NoStack { stack, region: region(config).to_owned() }
             }
-            (Some(code), _) => ConnectionError::StackRefused { stack, problem: code.to_owned() },
-            (None, _) => ConnectionError::StackRefused { stack, problem: DisplayErrorContext(&error).to_string() },
+            (Some(code), _) => ConnectionError::StackRejected { stack, problem: code.to_owned() },
+            (None, _) => ConnectionError::StackRejected { stack, problem: DisplayErrorContext(&error).to_string() },
         }
     })?;
     // A name matches at most one stack; deleted stacks are found by their id only.

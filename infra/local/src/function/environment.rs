@@ -66,7 +66,7 @@ impl Environment {
                 let timeout = options.timeout;
                 Ok(Self { calls, next: Some(next), process, arn: arn.into(), timeout, _api: api })
             }
-            Ok(Some(Call::InitError(error))) => Err(StartError::Refused { name: name(), error }),
+            Ok(Some(Call::InitError(error))) => Err(StartError::Rejected { name: name(), error }),
             Ok(Some(Call::Response(_)) | None) | Err(_) => {
                 process.0.kill.notify_one();
                 let log_tail = process.exited().await.log_tail;

@@ -18,7 +18,7 @@ pub enum StartError {
     },
     /// The process reported an initialization error to the Runtime API.
     #[error("the function {name} cannot start: {error}")]
-    Refused { name: String, error: FunctionError },
+    Rejected { name: String, error: FunctionError },
     /// The process runs and does not request an event.
     #[error(
         "the function {name} did not request an event within {} seconds; end of its output:\n{log_tail}",

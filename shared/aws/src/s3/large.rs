@@ -14,7 +14,7 @@ use futures::{Stream, StreamExt, pin_mut};
 use model::Sha256;
 
 use crate::s3::{
-    Condition, DIGEST, ETag, Listed, Store, StoreError, Written, condition_failed, read, refused, shown, signing,
+    Condition, DIGEST, ETag, Listed, Store, StoreError, Written, condition_failed, error_of, read, shown, signing,
     status,
 };
 
@@ -89,7 +89,7 @@ impl Store {
             .metadata(DIGEST, put.sha256.to_string())
             .checksum_algorithm(ChecksumAlgorithm::Sha256)
             .send();
-        let begun = begun.await.map_err(|error| refused("begin", put.key, &error))?;
+        let begun = begun.await.map_err(|error| error_of("begin", put.key, &error))?;
         Ok(Upload {
             client: Client::clone(&self.client),
             bucket: self.bucket.clone(),
@@ -108,7 +108,7 @@ impl Store {
         let response = match response {
             Ok(response) => response,
             Err(error) if status(&error) == Some(404) => return Ok(None),
-            Err(error) => return Err(refused("head", key, &error)),
+            Err(error) => return Err(error_of("head", key, &error)),
         };
         let bytes = response.content_length.and_then(|length| u64::try_from(length).ok()).unwrap_or(0);
         Ok(Some(Version { key: key.to_owned(), etag: ETag(response.e_tag.unwrap_or_default()), bytes }))
@@ -136,7 +136,7 @@ impl Store {
         let key = &version.key;
         let request = self.client.get_object().bucket(&self.bucket).key(key).if_match(&version.etag.0);
         let response = request.range(format!("bytes={}-{}", range.start, range.end - 1)).send().await;
-        let response = response.map_err(|error| refused("get", key, &error))?;
+        let response = response.map_err(|error| error_of("get", key, &error))?;
         let length = range.end - range.start;
         let bytes = read(response.body, usize::try_from(length).unwrap_or_default(), key).await?;
         if bytes.len() as u64 == length {
@@ -182,7 +182,7 @@ impl Upload {
             .customize()
             .interceptor(signing::Known(sha256))
             .send();
-        let sent = sent.await.map_err(|error| refused("put a part of", &self.key, &error))?;
+        let sent = sent.await.map_err(|error| error_of("put a part of", &self.key, &error))?;
         let part = CompletedPart::builder().part_number(number).checksum_sha256(digest).set_e_tag(sent.e_tag);
         self.parts.push(part.build());
         Ok(())
@@ -205,7 +205,7 @@ impl Upload {
             Ok(response) => Ok(Written::Yes(ETag(response.e_tag.unwrap_or_default()))),
             // Also 404: an earlier attempt of the SDK may have completed the upload.
             Err(error) if condition_failed(&condition, &error) => Ok(Written::Conflict),
-            Err(error) => Err(refused("complete", &self.key, &error)),
+            Err(error) => Err(error_of("complete", &self.key, &error)),
         }
     }
 

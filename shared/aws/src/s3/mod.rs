@@ -36,7 +36,7 @@ pub enum StoreError {
     },
     /// The bucket does not exist, or the permission is missing: a configuration error.
     #[error("the bucket rejected the request: {operation} {key}: {problem}")]
-    Refused {
+    Configuration {
         /// The operation.
         operation: &'static str,
         /// The key or prefix. Keys under `inbox/` are cut, because they name people.
@@ -188,7 +188,7 @@ impl Store {
             Ok(response) => response,
             Err(error) if status(&error) == Some(304) => return Ok(Changed::No),
             Err(error) if error.code() == Some("NoSuchKey") => return Ok(Changed::Missing),
-            Err(error) => return Err(refused("get", key, &error)),
+            Err(error) => return Err(error_of("get", key, &error)),
         };
         let bytes = response.content_length.and_then(|length| u64::try_from(length).ok()).unwrap_or(0);
         if bytes > limit {
@@ -210,7 +210,7 @@ impl Store {
         let response = match response {
             Ok(response) => response,
             Err(error) if status(&error) == Some(404) => return Ok(None),
-            Err(error) => return Err(refused("head", key, &error)),
+            Err(error) => return Err(error_of("head", key, &error)),
         };
         let digest = response.metadata.as_ref().and_then(|metadata| metadata.get(DIGEST)?.parse().ok());
         let bytes = response.content_length.and_then(|length| u64::try_from(length).ok());
@@ -256,7 +256,7 @@ impl Store {
         match request.send().await {
             Ok(response) => Ok(Written::Yes(ETag(response.e_tag.unwrap_or_default()))),
             Err(error) if condition_failed(&condition, &error) => Ok(Written::Conflict),
-            Err(error) => Err(refused("put", put.key, &error)),
+            Err(error) => Err(error_of("put", put.key, &error)),
         }
     }
 
@@ -289,7 +289,7 @@ impl Store {
         let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
         let mut pages = list.set_start_after(after.map(str::to_owned)).into_paginator().send();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| refused("list", prefix, &error))?;
+            let page = page.map_err(|error| error_of("list", prefix, &error))?;
             each(page.contents.unwrap_or_default().into_iter().filter_map(listed).collect()).await?;
         }
         Ok(())
@@ -351,7 +351,7 @@ fn shown(key: &str) -> String {
     if key.starts_with(model::keys::INBOX) { format!("{}…", model::keys::INBOX) } else { key.to_owned() }
 }
 
-fn refused<E>(operation: &'static str, key: &str, error: &SdkError<E>) -> StoreError
+fn error_of<E>(operation: &'static str, key: &str, error: &SdkError<E>) -> StoreError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
@@ -359,6 +359,6 @@ where
     if is_transient {
         StoreError::Unavailable { operation, key, problem }
     } else {
-        StoreError::Refused { operation, key, problem }
+        StoreError::Configuration { operation, key, problem }
     }
 }

@@ -15,7 +15,7 @@ pub trait Credentials: Send + Sync {
     /// Reads the current secret.
     ///
     /// # Errors
-    /// [`MailboxError::Unavailable`] or [`MailboxError::Setup`].
+    /// [`MailboxError::Unavailable`] or [`MailboxError::Configuration`].
     async fn get(&self) -> Result<EntraSecret, MailboxError>;
 }
 

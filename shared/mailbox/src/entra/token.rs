@@ -175,19 +175,19 @@ impl Tokens {
                             "HTTP {status}; the response is not from Entra: check the login host in the configuration \
                              and proxies in the network"
                         );
-                        return Err(MailboxError::Setup { detail });
+                        return Err(MailboxError::Configuration { detail });
                     }
                     Some(denial) if denial.is_transient() => (denial.name(), response.retry_after),
                     // The secret may have been rotated since it was fetched.
                     Some(denial) if denial.error == "invalid_client" && !rotated => {
                         let now = self.credentials.get().await?;
                         if now.is(&secret) {
-                            return Err(MailboxError::Setup { detail: denial.detail() });
+                            return Err(MailboxError::Configuration { detail: denial.detail() });
                         }
                         (secret, rotated) = (now, true);
                         continue;
                     }
-                    Some(denial) => return Err(MailboxError::Setup { detail: denial.detail() }),
+                    Some(denial) => return Err(MailboxError::Configuration { detail: denial.detail() }),
                 },
             };
             if !budget.pause(retry_after).await {
@@ -206,7 +206,7 @@ impl Tokens {
             EntraSecret::Certificate { certificate_pem, private_key_pem } => {
                 let now = Timestamp::now();
                 signed = assertion(certificate_pem, private_key_pem, &self.client_id, self.url.as_str(), now)
-                    .map_err(|error| MailboxError::Setup { detail: error.to_string() })?;
+                    .map_err(|error| MailboxError::Configuration { detail: error.to_string() })?;
                 form.push(("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"));
                 form.push(("client_assertion", signed.expose_secret()));
             }

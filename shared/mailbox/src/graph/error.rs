@@ -62,7 +62,7 @@ pub(super) enum Meaning {
     /// A concurrent change. The request may have been carried out.
     Conflict,
     /// The configuration or the permissions are wrong.
-    Setup,
+    Configuration,
     /// The mailbox has reached its quota.
     Full,
     /// The account has no mailbox that Graph can reach.
@@ -113,7 +113,7 @@ fn meaning_of_code(code: &str) -> Option<Meaning> {
         // [known] The directory, or Exchange, does not have the user of the URL (yet).
         "Request_ResourceNotFound" | "ResourceNotFound" | "ErrorInvalidUser" => Meaning::NoMailbox,
         // [errors], [EWS] The application lacks a permission, or Graph does not accept the token.
-        "ErrorAccessDenied" | "Authorization_RequestDenied" | "InvalidAuthenticationToken" => Meaning::Setup,
+        "ErrorAccessDenied" | "Authorization_RequestDenied" | "InvalidAuthenticationToken" => Meaning::Configuration,
         // [EWS] "the item was not found", "the folder was not found".
         "ErrorItemNotFound" | "ErrorFolderNotFound" => Meaning::Missing,
         // [EWS] "the account does not have permission to send as the principal": the sender, not our configuration.
@@ -179,7 +179,7 @@ impl Refusal {
             409 | 412 | 423 => Meaning::Conflict,
             408 | 500..=599 => Meaning::Transient,
             // [errors] Unauthorized, Forbidden. A redirect does not come from Graph: the configured host is wrong.
-            401 | 403 | 300..=399 => Meaning::Setup,
+            401 | 403 | 300..=399 => Meaning::Configuration,
             _ => Meaning::Unrecognized,
         }
     }
@@ -202,7 +202,7 @@ impl Refusal {
         match self.status.as_u16() {
             408 | 502 | 504 => true,
             400..=599 if self.status != StatusCode::TOO_MANY_REQUESTS => {
-                self.code.is_none() && !matches!(self.meaning(), Meaning::Setup)
+                self.code.is_none() && !matches!(self.meaning(), Meaning::Configuration)
             }
             _ => false,
         }
@@ -246,7 +246,9 @@ impl Failure {
             Self::Refused(refusal) => match refusal.meaning() {
                 Meaning::Throttled | Meaning::Transient | Meaning::Conflict => true,
                 Meaning::Unrecognized => refusal.status != StatusCode::BAD_REQUEST,
-                Meaning::Setup | Meaning::Full | Meaning::NoMailbox | Meaning::Missing | Meaning::Rejected => false,
+                Meaning::Configuration | Meaning::Full | Meaning::NoMailbox | Meaning::Missing | Meaning::Rejected => {
+                    false
+                }
             },
             Self::OutcomeUnknown { .. } | Self::NotSent { .. } | Self::StepFailed { .. } => true,
             Self::Protocol { .. } | Self::Internal { .. } | Self::Port(_) => false,
@@ -387,7 +389,7 @@ impl From<Failure> for MailboxError {
             Meaning::Conflict | Meaning::Missing | Meaning::Unrecognized => {
                 Self::Unrecognized { detail: refusal.detail_with_advice(), retry_after }
             }
-            Meaning::Setup => Self::Setup { detail: refusal.detail_with_advice() },
+            Meaning::Configuration => Self::Configuration { detail: refusal.detail_with_advice() },
             Meaning::Full => Self::Full,
             Meaning::NoMailbox => Self::NoMailbox { detail },
             Meaning::Rejected => Self::Rejected { detail },
@@ -413,9 +415,9 @@ mod tests {
             (404, "MailboxNotEnabledForRESTAPI", Meaning::NoMailbox),
             (400, "MailboxNotEnabledForRESTAPI", Meaning::NoMailbox),
             (404, "ErrorItemNotFound", Meaning::Missing),
-            (403, "ErrorAccessDenied", Meaning::Setup),
-            (403, "Whatever", Meaning::Setup),
-            (401, "InvalidAuthenticationToken", Meaning::Setup),
+            (403, "ErrorAccessDenied", Meaning::Configuration),
+            (403, "Whatever", Meaning::Configuration),
+            (401, "InvalidAuthenticationToken", Meaning::Configuration),
             (429, "ApplicationThrottled", Meaning::Throttled),
             (503, "ErrorServerBusy", Meaning::Transient),
             (509, "Bandwidth", Meaning::Transient),
@@ -430,7 +432,7 @@ mod tests {
             (404, "ErrorNonExistentMailbox", Meaning::Unrecognized),
             (404, "UnknownError", Meaning::Unrecognized),
             (400, "Whatever", Meaning::Unrecognized),
-            (302, "Whatever", Meaning::Setup),
+            (302, "Whatever", Meaning::Configuration),
         ] {
             assert_eq!(refusal(status, code).meaning(), expected, "{status} {code}");
         }
@@ -445,7 +447,9 @@ mod tests {
             assert!(
                 matches!(
                     error,
-                    MailboxError::Unavailable { .. } | MailboxError::Unrecognized { .. } | MailboxError::Setup { .. }
+                    MailboxError::Unavailable { .. }
+                        | MailboxError::Unrecognized { .. }
+                        | MailboxError::Configuration { .. }
                 ),
                 "{status}: {error:?}"
             );

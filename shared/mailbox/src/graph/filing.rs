@@ -242,7 +242,7 @@ impl Graph {
         };
         self.remove(work, folder, &stored.id, budget).await?;
         let detail = format!("{wrong}: Exchange ignores the properties of the request; use another MAILBOX");
-        Err(MailboxError::Setup { detail }.into())
+        Err(MailboxError::Configuration { detail }.into())
     }
 
     /// Removes a message by the path of its folder, so that a message that was moved to another folder is not removed.

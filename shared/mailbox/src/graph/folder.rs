@@ -152,7 +152,7 @@ impl Graph {
                 Err(failure) if exists(&failure) && found.search_folder => {
                     let detail =
                         "a search folder has the archive folder's name: rename it, or set MAIL_FOLDER".to_owned();
-                    return Err(MailboxError::Setup { detail }.into());
+                    return Err(MailboxError::Configuration { detail }.into());
                 }
                 // Another process created it at the same time, or this one did and the response was lost.
                 Err(failure) if exists(&failure) || failure.is_unclear() => {

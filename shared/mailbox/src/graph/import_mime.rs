@@ -62,6 +62,6 @@ impl Graph {
         }
         self.remove(work, archive, &stored.id, budget).await?;
         let detail = "importMime created a draft: use another MAILBOX".to_owned();
-        Err(MailboxError::Setup { detail }.into())
+        Err(MailboxError::Configuration { detail }.into())
     }
 }

@@ -8,7 +8,7 @@ impl Graph {
     /// token cannot be read. A token does not contain permissions for single mailboxes (RBAC for Applications).
     ///
     /// # Errors
-    /// [`MailboxError::Unavailable`] or [`MailboxError::Setup`]: the request for a token failed.
+    /// [`MailboxError::Unavailable`] or [`MailboxError::Configuration`]: the request for a token failed.
     pub async fn granted(&self) -> Result<Option<Vec<String>>, MailboxError> {
         Ok(self.client.roles(&mut self.retry_budget()).await?)
     }

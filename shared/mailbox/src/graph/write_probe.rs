@@ -84,7 +84,7 @@ impl Graph {
 
 fn probe_message(mailbox: &Mailbox) -> Result<Message, MailboxError> {
     let id = uuid::Uuid::new_v4();
-    let internal = || MailboxError::Setup { detail: "creating the probe message failed".to_owned() };
+    let internal = || MailboxError::Configuration { detail: "creating the probe message failed".to_owned() };
     let date = DateTimePrinter::new().timestamp_to_string(&Timestamp::now()).map_err(|_| internal())?;
     let message_id = format!("<probe-{id}@archiver.invalid>");
     let mime = format!(

@@ -81,7 +81,7 @@ impl Client {
     async fn authenticate(&mut self, proof: &Proof) -> Result<(), Failure> {
         if !self.capabilities.has(&format!("AUTH={}", proof.mechanism)) {
             let detail = format!("the server does not offer the login mechanism {}", proof.mechanism);
-            return Err(MailboxError::Setup { detail }.into());
+            return Err(MailboxError::Configuration { detail }.into());
         }
         let response = proof.response.expose_secret();
         let command = "AUTHENTICATE";

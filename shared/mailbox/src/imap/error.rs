@@ -198,7 +198,7 @@ impl Failure {
         match refusal.meaning() {
             Meaning::Temporary(retry_after) => MailboxError::Unavailable { detail, retry_after },
             Meaning::NoFolder | Meaning::FolderExists => MailboxError::Unavailable { detail, retry_after: None },
-            Meaning::Configuration | Meaning::LoginRejected => MailboxError::Setup { detail },
+            Meaning::Configuration | Meaning::LoginRejected => MailboxError::Configuration { detail },
             Meaning::Full => MailboxError::Full,
             Meaning::Rejected => MailboxError::Rejected { detail },
             Meaning::Unrecognized => MailboxError::Unrecognized { detail, retry_after: None },
@@ -220,7 +220,7 @@ impl From<WireError> for Failure {
     fn from(error: WireError) -> Self {
         match error {
             WireError::UntrustedCertificate | WireError::InvalidHost => {
-                Self::Port(MailboxError::Setup { detail: error.to_string() })
+                Self::Port(MailboxError::Configuration { detail: error.to_string() })
             }
             WireError::NoConnection
             | WireError::NoTls
@@ -233,7 +233,7 @@ impl From<WireError> for Failure {
 
 /// A configuration error.
 pub(super) fn configuration(detail: &str) -> Failure {
-    Failure::Port(MailboxError::Setup { detail: detail.to_owned() })
+    Failure::Port(MailboxError::Configuration { detail: detail.to_owned() })
 }
 
 #[cfg(test)]

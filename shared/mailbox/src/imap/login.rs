@@ -32,7 +32,7 @@ pub trait ImapAccounts: Send + Sync {
     /// Returns the current account.
     ///
     /// # Errors
-    /// [`MailboxError::Unavailable`] or [`MailboxError::Setup`].
+    /// [`MailboxError::Unavailable`] or [`MailboxError::Configuration`].
     async fn get(&self) -> Result<ImapAccount, MailboxError>;
 }
 

@@ -12,7 +12,7 @@ impl Imap {
     /// account's.
     ///
     /// # Errors
-    /// [`MailboxError::Unavailable`] or [`MailboxError::Setup`]: the request for a token failed.
+    /// [`MailboxError::Unavailable`] or [`MailboxError::Configuration`]: the request for a token failed.
     pub async fn granted(&self) -> Result<Option<Vec<String>>, MailboxError> {
         let Login::Entra { tokens, http } = &self.login else { return Ok(None) };
         let mut budget = RetryBudget::new(self.config.retry_budget, Duration::from_millis(500));

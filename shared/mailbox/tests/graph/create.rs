@@ -157,7 +157,7 @@ async fn draft_created_by_graph_is_removed() {
         let fake = tenant().await;
         fake.set_quirks(quirks);
         let error = file(&graph(&fake), &message("1", &[]), Attempt::First).await.unwrap_err();
-        assert!(matches!(error, mailbox::MailboxError::Setup { .. }), "{error:?}");
+        assert!(matches!(error, mailbox::MailboxError::Configuration { .. }), "{error:?}");
         assert!(fake.messages(ADA).is_empty());
         fake.set_quirks(Quirks::default());
         file(&graph(&fake), &message("1", &[]), Attempt::Retry).await.unwrap();

@@ -79,7 +79,7 @@ async fn refused_token_is_a_configuration_error() {
     let fake = tenant().await;
     fake.fault(On::kind(Kind::UserByName).times(9), Fault::Refuse(Refusal::new(401, "InvalidAuthenticationToken")));
     let error = graph(&fake).find(&ADA.parse().unwrap()).await.unwrap_err();
-    assert!(matches!(error, MailboxError::Setup { .. }), "{error:?}");
+    assert!(matches!(error, MailboxError::Configuration { .. }), "{error:?}");
 }
 
 /// A user outside the application's scope, and an address that the directory rejects.

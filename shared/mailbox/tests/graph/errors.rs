@@ -15,7 +15,7 @@ use crate::support::{
 fn variant(error: &MailboxError) -> &'static str {
     match error {
         MailboxError::Unavailable { .. } => "unavailable",
-        MailboxError::Setup { .. } => "setup",
+        MailboxError::Configuration { .. } => "setup",
         MailboxError::Rejected { .. } => "rejected",
         MailboxError::Full => "full",
         MailboxError::Unrecognized { .. } => "unrecognized",

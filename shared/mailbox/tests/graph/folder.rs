@@ -142,7 +142,7 @@ async fn search_folder_with_the_name_is_not_the_archive_folder() {
     let fake = GraphFake::start().await.unwrap();
     fake.add(User::new(ADA).search_folder(FOLDER));
     let error = file(&graph(&fake), &message("1", &[]), Attempt::First).await.unwrap_err();
-    assert!(matches!(&error, MailboxError::Setup { detail } if detail.contains("MAIL_FOLDER")), "{error:?}");
+    assert!(matches!(&error, MailboxError::Configuration { detail } if detail.contains("MAIL_FOLDER")), "{error:?}");
 }
 
 #[tokio::test]

@@ -83,7 +83,7 @@ async fn missing_permission_is_a_configuration_error() {
     config.way = Way::Mime;
     let graph = graph_with(config, Vault::with(CLIENT_SECRET));
     let error = file(&graph, &message("1", &[]), Attempt::First).await.unwrap_err();
-    assert!(matches!(&error, MailboxError::Setup { detail } if detail.contains("Mail-Advanced")), "{error:?}");
+    assert!(matches!(&error, MailboxError::Configuration { detail } if detail.contains("Mail-Advanced")), "{error:?}");
     assert_eq!(fake.visible(ADA).len(), 0);
 }
 
@@ -92,7 +92,7 @@ async fn imported_draft_is_removed() {
     let (fake, graph) = importing().await;
     fake.set_quirks(Quirks { makes_drafts: true, ..Quirks::default() });
     let error = file(&graph, &message("1", &[]), Attempt::First).await.unwrap_err();
-    assert!(matches!(error, MailboxError::Setup { .. }), "{error:?}");
+    assert!(matches!(error, MailboxError::Configuration { .. }), "{error:?}");
     assert_eq!(fake.messages(ADA).len(), 0);
 }
 

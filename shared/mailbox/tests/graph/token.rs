@@ -19,7 +19,7 @@ fn certificate(certificate: &str, key: &str) -> EntraSecret {
 
 fn setup(error: &MailboxError) -> &str {
     match error {
-        MailboxError::Setup { detail } => detail,
+        MailboxError::Configuration { detail } => detail,
         other => panic!("not a configuration error: {other:?}"),
     }
 }

@@ -189,7 +189,7 @@ pub(crate) fn assert_one_copy(server: &Dovecot, message: &Message) -> Copy {
 
 pub(crate) fn setup(error: &MailboxError) -> &str {
     match error {
-        MailboxError::Setup { detail } => detail,
+        MailboxError::Configuration { detail } => detail,
         other => panic!("not a configuration error: {other:?}"),
     }
 }

@@ -8,7 +8,7 @@ pub enum ReadError {
     Unavailable(String),
     /// The bucket rejects the request. A configuration error.
     #[error("{0}")]
-    Refused(String),
+    Configuration(String),
     /// The stored message is not as convert writes it. Permanent.
     #[error("{0}")]
     Malformed(&'static str),

@@ -50,7 +50,7 @@ impl Mime {
     /// Reads the next chunk of the whole message; empty at its end.
     ///
     /// # Errors
-    /// [`ReadError::Unavailable`] or [`ReadError::Refused`]: the bucket cannot be read.
+    /// [`ReadError::Unavailable`] or [`ReadError::Configuration`]: the bucket cannot be read.
     pub async fn piece(&self, from: u64) -> Result<Bytes, ReadError> {
         match self {
             Self::Whole(bytes) => Ok(usize::try_from(from)

@@ -51,7 +51,7 @@ pub(super) fn broken(error: reqwest::Error) -> Failure {
     }
     if error.is_connect() {
         return if is_tls(&error) {
-            Failure::lasting(SourceError::Setup {
+            Failure::lasting(SourceError::Configuration {
                 detail: "no TLS with the archiver: look at the host in its URL and at its certificate".to_owned(),
             })
         } else {
@@ -86,7 +86,7 @@ pub(super) async fn refusal(asked: Asked, response: Response) -> Failure {
         .and_then(|value| value.to_str().ok())
         .and_then(|value| http_client::retry_after(value, Timestamp::now()));
     let setup = |advice: &str| {
-        Failure::lasting(SourceError::Setup {
+        Failure::lasting(SourceError::Configuration {
             detail: format!("the archiver answers with status {}: {advice}", status.as_u16()),
         })
     };
@@ -143,7 +143,7 @@ async fn is_the_archivers(response: Response) -> bool {
         _error: serde_json::Map<String, serde_json::Value>,
     }
     let mut body = Vec::new();
-    match pour(response, 64 << 10, &mut body).await {
+    match copy_body(response, 64 << 10, &mut body).await {
         Ok(()) if body.iter().all(u8::is_ascii_whitespace) => true,
         Ok(()) => serde_json::from_slice::<Body>(&body).is_ok(),
         Err(_) => false,
@@ -158,7 +158,7 @@ pub(super) fn check_form(asked: Asked, response: &Response) -> Result<(), Failur
     };
     // A server that encodes its bytes though it is asked not to would have its encoding archived in their place.
     if begins(header::CONTENT_ENCODING, "identity") == Some(false) {
-        return Err(Failure::lasting(SourceError::Setup {
+        return Err(Failure::lasting(SourceError::Configuration {
             detail: "the archiver compresses its answers though it is asked not to: look for a proxy before it"
                 .to_owned(),
         }));
@@ -173,7 +173,7 @@ pub(super) fn check_form(asked: Asked, response: &Response) -> Result<(), Failur
 }
 
 /// The body into a sink, at most `limit` bytes of it. Memory grows with what came, not with what was promised.
-pub(super) async fn pour(mut response: Response, limit: u64, sink: &mut dyn Sink) -> Result<(), Failure> {
+pub(super) async fn copy_body(mut response: Response, limit: u64, sink: &mut dyn Sink) -> Result<(), Failure> {
     let too_large = || Failure::lasting(SourceError::TooLarge { limit });
     if response.content_length().is_some_and(|declared| declared > limit) {
         return Err(too_large());

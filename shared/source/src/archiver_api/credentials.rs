@@ -28,7 +28,7 @@ pub trait Credentials: Send + Sync {
     /// have been rotated.
     ///
     /// # Errors
-    /// [`SourceError::Unavailable`] or [`SourceError::Setup`].
+    /// [`SourceError::Unavailable`] or [`SourceError::Configuration`].
     async fn get(&self) -> Result<Basic, SourceError>;
 }
 
@@ -51,7 +51,9 @@ impl Credentials for SecretCredentials {
         let expected = r#"{"username","password"} of the archiver"#;
         self.secrets.get(&self.id, expected).await.map_err(|error| match error {
             SecretError::Unavailable(_) => SourceError::Unavailable { detail: error.to_string(), retry_after: None },
-            SecretError::Refused { .. } | SecretError::Shape { .. } => SourceError::Setup { detail: error.to_string() },
+            SecretError::Configuration { .. } | SecretError::Shape { .. } => {
+                SourceError::Configuration { detail: error.to_string() }
+            }
         })
     }
 }
@@ -102,14 +104,14 @@ impl Key {
     fn new(basic: &Basic) -> Result<Self, SourceError> {
         let (username, password) = (basic.username.expose_secret(), basic.password.expose_secret());
         if username.contains(':') || [username, password].iter().any(|text| text.chars().any(char::is_control)) {
-            return Err(SourceError::Setup {
+            return Err(SourceError::Configuration {
                 detail: "the archiver's secret holds a user name with a colon, or a control character".to_owned(),
             });
         }
         let pair = SecretString::from(format!("{username}:{password}"));
         let header = SecretString::from(format!("Basic {}", BASE64.encode(pair.expose_secret())));
         let mut header = HeaderValue::from_str(header.expose_secret())
-            .map_err(|_| SourceError::Setup { detail: "the archiver's secret makes no header".to_owned() })?;
+            .map_err(|_| SourceError::Configuration { detail: "the archiver's secret makes no header".to_owned() })?;
         header.set_sensitive(true);
         Ok(Self { header })
     }

@@ -107,7 +107,7 @@ impl ArchiverApi {
                 .read_timeout(self.limits.idle)
                 .build()
         };
-        self.client.get_or_try_init(async || make()).await.map_err(|_| SourceError::Setup {
+        self.client.get_or_try_init(async || make()).await.map_err(|_| SourceError::Configuration {
             detail: "no TLS client can be made: does this machine have root certificates?".to_owned(),
         })
     }
@@ -159,7 +159,7 @@ impl ArchiverApi {
         }
         answer::check_form(asked, &response)?;
         let date = answer::date(&response);
-        answer::pour(response, limit, sink).await?;
+        answer::copy_body(response, limit, sink).await?;
         Ok(date)
     }
 
@@ -223,7 +223,7 @@ impl Source for ArchiverApi {
         Ok(Answer::new(body)?)
     }
 
-    async fn pour(
+    async fn copy_attachment(
         &self,
         id: &ItemId,
         attachment: &Attachment,

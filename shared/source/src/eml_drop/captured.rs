@@ -72,7 +72,7 @@ pub(super) async fn keep(store: &Store, profile: &Profile, mail: &Arrived<'_>) -
     }
     let detail =
         format!("{} is not the mail with that digest: restore an earlier version", keys::captured_mail(&own.key()));
-    Err(SourceError::Setup { detail })
+    Err(SourceError::Configuration { detail })
 }
 
 /// The digest of the copy under an id; `None` where that is another message.
@@ -104,7 +104,7 @@ async fn copy(
 }
 
 fn unwritable() -> SourceError {
-    SourceError::Setup { detail: "the record of a mail could not be serialized".to_owned() }
+    SourceError::Configuration { detail: "the record of a mail could not be serialized".to_owned() }
 }
 
 /// How the mail of an item was delivered; `None` where none was.
@@ -112,7 +112,7 @@ pub(super) async fn facts(store: &Store, id: &ItemId) -> Result<Option<Facts>, S
     let key = keys::captured_facts(&id.key());
     let Some(object) = store.get(&key, FACTS_LIMIT).await.map_err(unavailable)? else { return Ok(None) };
     let facts = serde_json::from_slice(&object.bytes);
-    facts.map(Some).map_err(|_| SourceError::Setup {
+    facts.map(Some).map_err(|_| SourceError::Configuration {
         detail: format!("{key} is not what fetch writes: restore an earlier version of the object"),
     })
 }

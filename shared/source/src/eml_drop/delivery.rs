@@ -115,7 +115,7 @@ impl EmlDrop {
 
     /// Two runs that read the same version of a file write the same.
     async fn write(&self, key: &str, delivery: &Delivery) -> Result<(), SourceError> {
-        let bytes = serde_json::to_vec(delivery).map_err(|_| SourceError::Setup {
+        let bytes = serde_json::to_vec(delivery).map_err(|_| SourceError::Configuration {
             detail: "the record of a delivery could not be serialized".to_owned(),
         })?;
         let put = Put { key, bytes: bytes.into(), content_type: "application/json", sha256: None };
@@ -197,7 +197,7 @@ impl EmlDrop {
         found.mails = entries.len() as u64;
         found.manifest_count = manifest.as_ref().and_then(|manifest| manifest.count);
         let taken = std::mem::take(&mut found.problems);
-        found.problems = examine(manifest.as_ref(), self.profile.needs_manifest(), &entries);
+        found.problems = examine(manifest.as_ref(), self.profile.requires_manifest(), &entries);
         found.problems.extend(others.into_iter().chain(taken));
         Ok(found)
     }

@@ -144,7 +144,7 @@ impl Source for EmlDrop {
         Ok(Answer::new(item.to_string().into_bytes())?)
     }
 
-    async fn pour(
+    async fn copy_attachment(
         &self,
         id: &ItemId,
         attachment: &Attachment,

@@ -39,7 +39,7 @@ fn advice(error: &FunctionError) -> &'static str {
         FunctionError::Failed { .. } => {
             ". Items that it queued before stay queued. Fix the cause, then run the window again"
         }
-        FunctionError::Missing(_) | FunctionError::Busy(_) | FunctionError::Refused { .. } => "",
+        FunctionError::Missing(_) | FunctionError::Busy(_) | FunctionError::Rejected { .. } => "",
     }
 }
 

@@ -67,7 +67,7 @@ pub async fn discard(
 fn missing(outcome: Option<&Outcome>) -> Value {
     let decided = |outcome: &&Outcome| {
         !outcome.mailboxes.is_empty()
-            && (outcome.is_complete() || outcome.claim.is_none() && !outcome.failed.is_empty())
+            && (outcome.is_complete() || outcome.lease.is_none() && !outcome.failed.is_empty())
     };
     outcome
         .filter(decided)

@@ -433,7 +433,7 @@ impl QueueState {
             let dead_letter = outcome.and_then(|outcome| outcome.dead_letter);
             reason(dead_letter, &open.run, &open.listed)
         };
-        let lease = outcome.and_then(|outcome| outcome.claim.as_ref());
+        let lease = outcome.and_then(|outcome| outcome.lease.as_ref());
         let is_leased = lease.is_some_and(|lease| lease.until > Timestamp::now());
         Ok(if outcome.is_some_and(Outcome::is_complete) {
             Place::Filed

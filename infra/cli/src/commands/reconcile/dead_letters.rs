@@ -108,7 +108,7 @@ struct Discarded {
 impl Discarded {
     fn covers(&self, outcome: Option<&Outcome>, last_listed: Timestamp) -> bool {
         let failure = outcome.and_then(|outcome| outcome.dead_letter);
-        let recorded = outcome.and_then(|outcome| outcome.letter_of.as_ref());
+        let recorded = outcome.and_then(|outcome| outcome.dead_letter_source.as_ref());
         match (failure, recorded) {
             // The outcome is written before the dead letter is sent. A message that SQS has moved keeps its id.
             (Some(failure), Some(recorded)) => {
@@ -125,7 +125,7 @@ impl Discarded {
 
 #[cfg(test)]
 mod tests {
-    use model::{DeadLettered, LetterOf, Reason};
+    use model::{DeadLetterSource, DeadLettered, Reason};
 
     use super::*;
 
@@ -136,7 +136,7 @@ mod tests {
     fn dead_letter(recorded: Option<(&str, i8)>) -> Outcome {
         let mut outcome = Outcome::new("WA-1".parse().unwrap());
         outcome.dead_letter = Some(DeadLettered { stage: Stage::Import, reason: Reason::Unmapped });
-        outcome.letter_of = recorded.map(|(message, minute)| LetterOf {
+        outcome.dead_letter_source = recorded.map(|(message, minute)| DeadLetterSource {
             message: message.to_owned(),
             run: "r-1".parse().unwrap(),
             at: at(minute),

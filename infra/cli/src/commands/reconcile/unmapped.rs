@@ -190,7 +190,7 @@ enum Resolution {
 
 impl Resolution {
     async fn of(connection: &Connection, outcome: &Outcome, map: &UserMap) -> anyhow::Result<Self> {
-        if outcome.claim.as_ref().is_some_and(|lease| lease.until > Timestamp::now()) {
+        if outcome.lease.as_ref().is_some_and(|lease| lease.until > Timestamp::now()) {
             return Ok(Self::InFlight);
         }
         let (Some(mime), Some(sha256), Some(bytes)) = (&outcome.mime, outcome.sha256, outcome.bytes) else {
@@ -229,7 +229,7 @@ async fn prepare(connection: &Connection, candidate: &Candidate) -> anyhow::Resu
     let Some(stored) = ledger::read_outcome(store, &keys).await? else { return Ok(None) };
     let now = Timestamp::now();
     let mut outcome = stored.outcome.clone();
-    if outcome.dead_letter.is_some() || outcome.claim.as_ref().is_some_and(|lease| lease.until > now) {
+    if outcome.dead_letter.is_some() || outcome.lease.as_ref().is_some_and(|lease| lease.until > now) {
         return Ok(None);
     }
     let (Some(mime), Some(sha256), Some(bytes), Some(message_id)) =
