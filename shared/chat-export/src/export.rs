@@ -194,6 +194,13 @@ impl Export {
             messages: self.chat.messages.len(),
             day_order: self.chat.day_order,
             suspicious_lines: suspicious,
+            out_of_order_lines: self
+                .chat
+                .messages
+                .iter()
+                .filter(|message| message.out_of_order)
+                .map(|message| message.line)
+                .collect(),
             missing_files: self.missing_files(),
             unnamed_files: self.attachments.unnamed.iter().filter_map(name).collect(),
         }
@@ -333,6 +340,9 @@ impl Export {
                 summary::lines(lines)
             ));
         }
+        if message.is_some_and(|message| message.out_of_order) {
+            notes.push(OUT_OF_ORDER.to_owned());
+        }
         notes
     }
 
@@ -362,6 +372,10 @@ impl fmt::Debug for Export {
         f.debug_struct("Export").field("items", &self.ids.len()).field("day_order", &self.chat.day_order).finish()
     }
 }
+
+/// The note in a mail whose message is out of order.
+const OUT_OF_ORDER: &str = "the time is earlier than that of a message above it in the export: this may be part of a \
+                            pasted chat, and then its sender is not proven";
 
 /// The id of a message's attachment: it has at most one.
 const ATTACHMENT: &str = "1";

@@ -362,8 +362,10 @@ impl Months {
     }
 
     fn number(&self, head: &Head) -> Option<u8> {
-        let mut numbers = names(&head.month_words).filter_map(|name| self.0.get(&name).copied());
-        numbers.next().filter(|first| numbers.all(|other| other == *first))
+        let mut numbers = names(&head.month_words).filter_map(|name| Some((self.0.get(&name).copied()?, name)));
+        // A name may contain another: November is "ten, one month" in Buryat, January "one month".
+        let (first, longest) = numbers.next()?;
+        numbers.all(|(other, name)| other == first || longest.contains(&name)).then_some(first)
     }
 }
 

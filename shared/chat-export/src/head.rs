@@ -259,8 +259,7 @@ impl<'a> Scan<'a> {
             let separator = self.between(span.start);
             let month_words = words(separator);
             let name = !month_words.is_empty();
-            let gap = separator.chars().all(|c| is_letter(c) || is_space(c) || is_mark(c) || ".,،⹁-/'’:".contains(c));
-            if !gap || month_words.len() > 5 || (!name && separator.contains(['.', '/', '-'])) {
+            if !is_month_gap(separator) || month_words.len() > 5 || (!name && separator.contains(['.', '/', '-'])) {
                 return None;
             }
             // The year has four digits, or comes last.
@@ -270,7 +269,8 @@ impl<'a> Scan<'a> {
             return fits.then(|| Date {
                 numbers: [day.value, 0, year.value],
                 digits: [day.digits, 0, year.digits],
-                separator: signs(separator),
+                // The signs belong to the month's name, and differ between months: `8 Okt. 2015`, `9 März 2016`.
+                separator: String::new(),
                 month_words,
                 era: String::new(),
                 year: form,
@@ -427,6 +427,17 @@ fn is_unit(c: char) -> bool {
 }
 
 /// The signs of a separator, without marks, spaces, letters and units.
+/// Whether the text between two numbers of a date may be a month's name. Any sign that is not ASCII may end an abbreviation:
+/// `נוב׳`, `नव॰`.
+fn is_month_gap(text: &str) -> bool {
+    let mut behind_letter = false;
+    text.chars().all(|c| {
+        let abbreviates = behind_letter && !c.is_ascii();
+        behind_letter = is_letter(c);
+        behind_letter || abbreviates || is_space(c) || is_mark(c) || ".,،⹁-/'’:".contains(c)
+    })
+}
+
 fn signs(text: &str) -> String {
     text.chars().filter(|c| !is_mark(*c) && !is_space(*c) && !is_letter(*c) && !is_unit(*c)).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, ops::Range};
 
-use jiff::civil::DateTime;
+use jiff::{SignedDuration, civil::DateTime};
 
 use crate::{
     dates::DayOrder,
@@ -30,6 +30,8 @@ pub(crate) struct Message {
     pub(crate) body: Range<usize>,
     /// Lines in it, from 1, that look like the beginning of another message.
     pub(crate) suspicious: Vec<usize>,
+    /// Its time lies well before that of a message above it, and nothing but its shape says that it is a message.
+    pub(crate) out_of_order: bool,
 }
 
 /// A chat's messages.
@@ -55,6 +57,7 @@ impl Chat {
         outside: Outside,
     ) -> Result<Self, ExportError> {
         let lines = Lines::of(&text);
+        let ends_with_crlf = lines.ends.crlf > 0;
         if lines.candidates.len() > limits::MAX_MESSAGES {
             return Err(ExportError::TooManyMessages { limit: limits::MAX_MESSAGES });
         }
@@ -86,6 +89,7 @@ impl Chat {
                 whole: fragment.clone(),
                 body: fragment,
                 suspicious: Vec::new(),
+                out_of_order: false,
             });
         }
         for (start, whole) in starts.into_iter().zip(wholes) {
@@ -94,7 +98,12 @@ impl Chat {
                 None => (None, whole.clone()),
             };
             let (line, time, written) = (start.line, Some(start.time), start.written);
-            messages.push(Message { line, time, written, sender, whole, body, suspicious: Vec::new() });
+            let suspicious = Vec::new();
+            messages.push(Message { line, time, written, sender, whole, body, suspicious, out_of_order: false });
+        }
+        // Behind CR LF no pasted line can begin a message of an iPhone's export.
+        if !(brackets && ends_with_crlf) {
+            mark_out_of_order(&mut messages);
         }
         for line in suspicious {
             let at = messages.partition_point(|message| message.line <= line);
@@ -106,6 +115,36 @@ impl Chat {
             return Err(ExportError::TooManySenders { limit: limits::MAX_SENDERS });
         }
         Ok(Self { messages, senders: senders.names, day_order, brackets, text })
+    }
+}
+
+/// How far a message's time may lie before that of the message above it: phones' clocks differ by minutes.
+const MAX_STEP_BACK: SignedDuration = SignedDuration::from_hours(1);
+/// The longest pasted part that is looked for, in messages.
+const MAX_PASTED: usize = 200;
+
+/// Marks the messages that a person may have pasted from another chat in the style of this one: time goes back, and
+/// returns behind them. Nothing in the file decides whether they were pasted, so they stay messages.
+fn mark_out_of_order(messages: &mut [Message]) {
+    let times: Vec<Option<DateTime>> = messages.iter().map(|message| message.time).collect();
+    let mut at = 1;
+    while at < times.len() {
+        let (Some(above), Some(time)) = (times[at - 1], times[at]) else {
+            at += 1;
+            continue;
+        };
+        if above.duration_since(time) <= MAX_STEP_BACK {
+            at += 1;
+            continue;
+        }
+        let ahead = times[at..].iter().take(MAX_PASTED);
+        let length = ahead.take_while(|time| time.is_some_and(|time| time < above)).count();
+        let returns = times.get(at + length).is_some_and(|time| time.is_some_and(|time| time >= above));
+        let end = if returns { at + length } else { at + 1 };
+        for message in &mut messages[at..end] {
+            message.out_of_order = true;
+        }
+        at = end;
     }
 }
 

@@ -11,6 +11,9 @@ pub struct Summary {
     pub day_order: DayOrder,
     /// The lines, from 1, that resemble the beginning of a message and were read as part of the message before.
     pub suspicious_lines: Vec<usize>,
+    /// The first lines of messages whose time lies more than an hour before that of a message above: they may be part of a
+    /// pasted chat.
+    pub out_of_order_lines: Vec<usize>,
     /// How many messages name a file that the export does not have.
     pub missing_files: usize,
     /// The files of the zip that no message names. Each is an item of its own. These are names from a chat: they belong on
@@ -22,6 +25,11 @@ impl Summary {
     /// The lines that resemble messages, or `None` where there are none: `lines 2, 7, 9 and 4 more`.
     pub fn suspicious(&self) -> Option<String> {
         (!self.suspicious_lines.is_empty()).then(|| lines(&self.suspicious_lines))
+    }
+
+    /// The lines of messages that are out of order, in the same form.
+    pub fn out_of_order(&self) -> Option<String> {
+        (!self.out_of_order_lines.is_empty()).then(|| lines(&self.out_of_order_lines))
     }
 }
 

@@ -216,6 +216,42 @@ fn pasted_chat_in_an_iphones_file_stays_with_its_sender() {
 }
 
 #[test]
+fn message_whose_time_goes_back_is_marked() {
+    let pasted = "13/07/2024, 10:00 - Ada: as you wrote:\n12/07/2024, 09:00 - Bo: I accept the price\n\
+                  12/07/2024, 09:05 - Ada: thanks\n13/07/2024, 10:01 - Bo: I never wrote that\n";
+    let export = text(pasted).unwrap();
+    let noted: Vec<bool> = items(&export)
+        .iter()
+        .map(|(item, _)| item.upload.as_ref().unwrap().notes.iter().any(|note| note.contains("pasted chat")))
+        .collect();
+    assert_eq!((noted, export.summary().out_of_order_lines), (vec![false, true, true, false], vec![2, 3]));
+
+    // Without a return, as after a phone's clock was corrected, only the first is marked.
+    let corrected = "13/07/2024, 10:00 - Ada: a\n12/07/2024, 10:00 - Ada: b\n12/07/2024, 10:01 - Bo: c\n";
+    assert_eq!(text(corrected).unwrap().summary().out_of_order_lines, [2]);
+    // Clocks of two phones differ by minutes.
+    let minutes = "13/07/2024, 10:40 - Ada: a\n13/07/2024, 10:01 - Bo: b\n13/07/2024, 10:41 - Ada: c\n";
+    assert_eq!(text(minutes).unwrap().summary().out_of_order(), None);
+    // In an iPhone's file a pasted line is not a message at all.
+    let iphone = "[13/07/24, 10:00:00] Ada: a\r\n[12/07/24, 09:00:00] Bo: b\r\n[13/07/24, 10:01:00] Bo: c\r\n";
+    assert_eq!(text(iphone).unwrap().summary().out_of_order(), None);
+}
+
+#[test]
+fn months_in_words_are_read_with_and_without_full_stop() {
+    for (first, second) in [
+        ("21:16, 8 Okt. 2015", "21:17, 9 März 2016"),
+        ("8 oct. 2015 à 21:16", "9 mars 2016 à 21:17"),
+        ("8 d’oct. 2015, 21:16", "9 de març 2016, 21:17"),
+        ("8 אוק׳ 2015, 21:16", "9 מרץ 2016, 21:17"),
+        ("8 अक्टू॰ 2015, 21:16", "9 मार्च 2016, 21:17"),
+    ] {
+        let export = text(&format!("{first} - Bo: y\n{second} - Bo: z\n")).unwrap();
+        assert_eq!(senders_and_times(&export), ["2015-10-08 21:16 Bo", "2016-03-09 21:17 Bo"], "{first}");
+    }
+}
+
+#[test]
 fn day_periods_of_every_language_give_their_hour() {
     assert_eq!(
         lines(

@@ -274,6 +274,10 @@ fn report(summary: &Summary) {
         let count = summary.suspicious_lines.len();
         warn!(count, lines, "lines look like the beginning of a message and were read as part of the message before");
     }
+    if let Some(lines) = summary.out_of_order() {
+        let count = summary.out_of_order_lines.len();
+        warn!(count, lines, "messages are earlier than a message above them: they may be part of a pasted chat");
+    }
     if !summary.unnamed_files.is_empty() {
         let count = summary.unnamed_files.len();
         warn!(count, "files in the zip are named by no message: each is filed as an item of its own");

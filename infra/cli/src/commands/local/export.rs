@@ -46,6 +46,12 @@ fn text(export: &Export) -> String {
             "{count} lines look like the start of a message but were read as part of the message before: {suspicious}"
         ));
     }
+    if let Some(out_of_order) = summary.out_of_order() {
+        let count = summary.out_of_order_lines.len();
+        lines.push(format!(
+            "{count} messages are earlier than a message above them and may be part of a pasted chat: {out_of_order}"
+        ));
+    }
     if summary.missing_files > 0 {
         lines.push(format!("{} messages name a file that is not in the export", summary.missing_files));
     }
