@@ -29,7 +29,9 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let aws = aws::load_config().await;
     let most_item_bytes = settings.most_item_bytes();
     let at_once = match settings.source {
-        SourceSettings::ArchiverApi { .. } | SourceSettings::EmlDrop { .. } => CONCURRENT_ITEMS,
+        SourceSettings::ArchiverApi { .. } | SourceSettings::CloudApi | SourceSettings::EmlDrop { .. } => {
+            CONCURRENT_ITEMS
+        }
         SourceSettings::ChatExport { .. } => CONCURRENT_EXPORTS,
     };
     let store = Store::new(&aws, settings.bucket);

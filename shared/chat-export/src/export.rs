@@ -302,6 +302,7 @@ impl Export {
             reason: content.reason.map(str::to_owned),
             upload: Some(Upload { owner: self.owner.to_string(), file: self.file_name.clone(), notes }),
             mail: None,
+            webhook: None,
         };
         let mut value =
             serde_json::to_value(&item).map_err(|_| ItemError::Shape("the item has no JSON form".to_owned()))?;

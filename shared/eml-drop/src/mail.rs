@@ -146,6 +146,7 @@ fn content(bytes: &[u8], profile: &Profile, delivered: &Delivered<'_>) -> Result
             subject: header.subject().map(|subject| subject.chars().take(MAX_FIELD_CHARS).collect()),
             fields: fields(&header),
         }),
+        webhook: None,
         kind,
     };
     serde_json::to_value(&item).map_err(|_| MailError::Json)

@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Answer, AttachmentId, ItemId, Kind, Participant, Sha256,
+    Answer, AttachmentId, ItemId, Kind, Participant, Sha256, WebhookFact,
     json_text::{self, Repaired},
     normalize,
     words::words,
@@ -226,6 +226,9 @@ pub struct Item {
     /// For an item that a vendor delivered as a mail: that mail.
     #[serde(default, deserialize_with = "mail", skip_serializing_if = "Option::is_none")]
     pub mail: Option<MailFact>,
+    /// For an item that came as a webhook: that webhook.
+    #[serde(default, deserialize_with = "webhook", skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<WebhookFact>,
 }
 
 /// A member of this name with another shape is another member, which a source may have had before uploads existed.
@@ -236,6 +239,11 @@ fn upload<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Upload>, 
 /// As for [`upload`].
 fn mail<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<MailFact>, D::Error> {
     Ok(MailFact::deserialize(Value::deserialize(deserializer)?).ok())
+}
+
+/// As for [`upload`].
+fn webhook<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<WebhookFact>, D::Error> {
+    Ok(WebhookFact::deserialize(Value::deserialize(deserializer)?).ok())
 }
 
 /// The mail that an item was read from. The item's evidence attachment is the mail itself.
@@ -279,9 +287,11 @@ impl Item {
     /// How many attachments an item may have. WhatsApp sends one a message, and an album is as many messages.
     pub const MOST_ATTACHMENTS: usize = 1_000;
 
-    /// The vendor's mail, if the item was delivered as one: the last attachment. It does not count as one of the item's files.
+    /// What the item was read from, if that is kept byte for byte (a vendor's mail, a webhook's event): the last attachment.
+    /// It does not count as one of the item's files.
     pub fn evidence(&self) -> Option<&Attachment> {
-        self.attachments.last().filter(|last| last.evidence == Some(true) && self.mail.is_some())
+        let is_kept = self.mail.is_some() || self.webhook.is_some();
+        self.attachments.last().filter(|last| is_kept && last.evidence == Some(true))
     }
 
     /// The item's own files.

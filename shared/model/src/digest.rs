@@ -42,6 +42,12 @@ impl Sha256 {
     }
 }
 
+impl From<[u8; 32]> for Sha256 {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
 /// The digest of bytes that come one slice after the other.
 #[derive(Clone)]
 pub struct Hasher(ring::digest::Context);

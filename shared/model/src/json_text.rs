@@ -9,14 +9,15 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 const MAX_DEPTH: usize = 100;
 
 /// A text that a JSON reader takes, unless it is not JSON at all.
-pub(crate) struct Repaired {
-    pub(crate) text: String,
+pub struct Repaired {
+    /// The text.
+    pub text: String,
     /// One English sentence for each kind of repair.
-    pub(crate) anomalies: Vec<String>,
+    pub anomalies: Vec<String>,
 }
 
-/// `None` where nothing is to be repaired.
-pub(crate) fn repair(json: &[u8]) -> Option<Repaired> {
+/// Repairs what a JSON reader would refuse. `None` where nothing is to be repaired.
+pub fn repair(json: &[u8]) -> Option<Repaired> {
     let text = String::from_utf8_lossy(json);
     let without_mark = text.strip_prefix('\u{feff}');
     let mut repair = Repair {

@@ -1,5 +1,7 @@
 //! The layout of the bucket: builds every key that the system reads or writes.
 
+use jiff::Timestamp;
+
 use crate::{ConvertTask, ImportTask, ItemKey, RunId, Sha256};
 
 /// `state/cursor.json`: the cursor of `fetch`.
@@ -49,6 +51,85 @@ pub const INCIDENTS: &str = "incidents/";
 /// What is wrong with a delivery, beside its record.
 pub fn incident(file: &str) -> String {
     format!("{INCIDENTS}{}.json", Sha256::of(file.as_bytes()).short_hex())
+}
+
+/// The raw bodies of webhooks, by day and digest.
+pub const WEBHOOKS: &str = "webhooks/";
+
+/// The raw body of a webhook.
+pub fn webhook_body(received: Timestamp, body: &Sha256) -> String {
+    format!("{WEBHOOKS}{}/{body}.json", day(received))
+}
+
+/// The copies of each event that webhooks report, by the item's key.
+pub const EVENTS: &str = "events/";
+
+/// All copies of an event.
+pub fn event_copies(key: &ItemKey) -> String {
+    format!("{EVENTS}{key}/")
+}
+
+/// One copy of an event.
+pub fn event_copy(key: &ItemKey, content: &Sha256) -> String {
+    format!("{}{}.json", event_copies(key), content.short_hex())
+}
+
+/// Which items have only a copy without the content, and how long they wait for another.
+pub fn event_awaited(key: &ItemKey) -> String {
+    format!("awaited/{key}.json")
+}
+
+/// The items that webhooks brought, by the minute in which they came.
+pub const RECEIVED: &str = "received/";
+
+/// The items of a day.
+pub fn received_day(received: Timestamp) -> String {
+    format!("{RECEIVED}{}/", day(received))
+}
+
+/// The items of a minute, without the slash behind it: all keys of that minute sort after it.
+pub fn received_minute(received: Timestamp) -> String {
+    format!("{}{}", received_day(received), received.strftime("%H%M"))
+}
+
+/// An item that came in a minute.
+pub fn received(received: Timestamp, key: &ItemKey) -> String {
+    format!("{}/{key}.json", received_minute(received))
+}
+
+/// Statuses of messages that were sent, by day, key of the message and status.
+pub const STATUSES: &str = "statuses/";
+
+/// The statuses of a day.
+pub fn statuses_day(received: Timestamp) -> String {
+    format!("{STATUSES}{}/", day(received))
+}
+
+/// A status of a message.
+pub fn status(received: Timestamp, key: &ItemKey, status: &str) -> String {
+    format!("{}{key}-{status}.json", statuses_day(received))
+}
+
+/// The files of messages that webhooks brought.
+pub const MEDIA: &str = "media/";
+
+/// What all objects of a file begin with. AWS adds to it.
+pub fn media(phone_number_id: &str, media_id: &str) -> String {
+    format!("{MEDIA}{}", Sha256::of(format!("{phone_number_id}\n{media_id}").as_bytes()).short_hex())
+}
+
+/// The bytes of a file.
+pub fn media_bytes(media: &str) -> String {
+    format!("{media}.bin")
+}
+
+/// The digest of a file's bytes, or why there are none.
+pub fn media_facts(media: &str) -> String {
+    format!("{media}.json")
+}
+
+fn day(at: Timestamp) -> impl std::fmt::Display {
+    at.strftime("%Y-%m-%d")
 }
 
 /// The prefix of manifests and run records.

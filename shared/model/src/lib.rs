@@ -23,6 +23,7 @@ mod outcome;
 mod participant;
 mod run;
 mod task;
+mod webhook;
 mod words;
 
 pub use address::{AddressError, MailboxAddress};
@@ -37,6 +38,7 @@ pub use delivery::{DeliveredItem, Delivery, Problem};
 pub use digest::{Hasher, Sha256};
 pub use failure::Failure;
 pub use id::{AttachmentId, IdError, ItemId, ItemKey};
+pub use json_text::{Repaired as RepairedJson, repair as repair_json};
 pub use kind::Kind;
 pub use lease::LeaseState;
 pub use outcome::{
@@ -46,3 +48,4 @@ pub use outcome::{
 pub use participant::Participant;
 pub use run::{Cursor, Listed, Reached, RunId, RunKind, RunRecord, Window, WindowError, WindowStart};
 pub use task::{ConvertTask, ImportTask, TASK_VERSION, TaskError};
+pub use webhook::WebhookFact;

@@ -6,6 +6,7 @@
 
 mod archiver_api;
 mod chat_export;
+pub mod cloud_api;
 mod eml_drop;
 mod inbox;
 mod settings;
@@ -21,6 +22,7 @@ use model::{Answer, Attachment, Captured, ItemError, ItemId, Listed, Sha256, Win
 pub use ::chat_export::Settings as ExportSettings;
 pub use archiver_api::{ArchiverApi, ArchiverUrl, ArchiverUrlError, Basic, Credentials, Limits, SecretCredentials};
 pub use chat_export::ChatExports;
+pub use cloud_api::CloudApi;
 pub use eml_drop::EmlDrop;
 pub use settings::{SourceSettings, VARIABLES};
 pub use sink::Sink;

@@ -8,7 +8,7 @@ use eml_drop::{Participants, Profile, ProfileError};
 use jiff::tz::TimeZone;
 use runtime::{VariableError, Variables};
 
-use crate::{ArchiverApi, ArchiverUrl, ChatExports, EmlDrop, Limits, SecretCredentials, Source};
+use crate::{ArchiverApi, ArchiverUrl, ChatExports, CloudApi, EmlDrop, Limits, SecretCredentials, Source};
 
 /// The environment variables that [`SourceSettings::read`] reads.
 pub const VARIABLES: &[&str] = &[
@@ -37,6 +37,8 @@ pub enum SourceSettings {
         /// `EXPORT_TIME_ZONE`, `EXPORT_DATE_ORDER` and `EXPORT_PARTICIPANTS`: an export says none of it.
         settings: chat_export::Settings,
     },
+    /// `SOURCE=cloud-api`: what the receiver put into the bucket.
+    CloudApi,
     /// `SOURCE=eml-drop`.
     EmlDrop {
         /// `EML_PROFILE`, `EML_HEADERS` and `EML_PARTICIPANTS`.
@@ -50,7 +52,7 @@ impl SourceSettings {
     /// # Errors
     /// When one is missing or malformed.
     pub fn read(variables: &Variables) -> Result<Self, VariableError> {
-        match variables.required("SOURCE", "archiver-api, chat-export or eml-drop")? {
+        match variables.required("SOURCE", "archiver-api, chat-export, cloud-api or eml-drop")? {
             Word::ArchiverApi => Ok(Self::ArchiverApi {
                 url: variables.required("ARCHIVER_URL", "the URL of the archiver's retrieval API")?,
                 secret_id: variables.required("ARCHIVER_SECRET_ID", "the name or ARN of the archiver's secret")?,
@@ -65,6 +67,7 @@ impl SourceSettings {
                 };
                 Ok(Self::ChatExport { settings })
             }
+            Word::CloudApi => Ok(Self::CloudApi),
             Word::EmlDrop => {
                 let headers = variables.optional("EML_HEADERS", "a list such as id=X-Archive-Id,chat=X-Chat-Id")?;
                 let profile = match variables.or("EML_PROFILE", "telemessage or generic", ProfileWord::TeleMessage)? {
@@ -89,6 +92,7 @@ impl SourceSettings {
                 Arc::new(ArchiverApi::new(url, credentials, Limits::default()))
             }
             Self::ChatExport { settings } => Arc::new(ChatExports::new(store.clone(), settings)),
+            Self::CloudApi => Arc::new(CloudApi::new(store.clone())),
             Self::EmlDrop { profile } => Arc::new(EmlDrop::new(store.clone(), profile)),
         }
     }
@@ -97,6 +101,7 @@ impl SourceSettings {
 enum Word {
     ArchiverApi,
     ChatExport,
+    CloudApi,
     EmlDrop,
 }
 
@@ -107,6 +112,7 @@ impl FromStr for Word {
         match word {
             "archiver-api" => Ok(Self::ArchiverApi),
             "chat-export" => Ok(Self::ChatExport),
+            "cloud-api" => Ok(Self::CloudApi),
             "eml-drop" => Ok(Self::EmlDrop),
             _ => Err("there is no such source"),
         }

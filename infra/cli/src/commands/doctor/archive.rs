@@ -28,6 +28,9 @@ pub(super) async fn check(connection: &Connection, settings: SourceSettings) -> 
                 "not needed with SOURCE=chat-export: exports are uploaded to the bucket",
             ));
         }
+        SourceSettings::CloudApi => {
+            findings.push(Finding::skipped(SECRET, "SOURCE=cloud-api has none: webhooks are put into the bucket"));
+        }
         // Listing reads what was delivered, and keeps copies of it: that is fetch's to do.
         SourceSettings::EmlDrop { .. } => {
             findings

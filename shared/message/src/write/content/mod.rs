@@ -178,8 +178,21 @@ fn details(captured: &Captured, body: &Body<'_>, labels: &[Label], zone: Option<
             }),
         );
     }
+    if let Some(webhook) = &item.webhook {
+        rows.push(Row::new(
+            "Webhook",
+            format!("{}, received {}", one_line(&webhook.field, 60), amounts::time(webhook.received, zone)),
+        ));
+        rows.push(Row::new("SHA-256 of its body", webhook.body_sha256.to_string()));
+        rows.extend(webhook.notes.iter().map(|note| Row::new("Note", one_line(note, MAX_VALUE))));
+    }
     if let Some(evidence) = item.evidence() {
-        rows.push(Row::new("Evidence", "the mail as it was delivered, byte for byte, is attached"));
+        let what = if item.webhook.is_some() {
+            "the webhook's event as it was received"
+        } else {
+            "the mail as it was delivered"
+        };
+        rows.push(Row::new("Evidence", format!("{what}, byte for byte, is attached")));
         rows.extend(evidence.sha256.map(|sha256| Row::new("SHA-256 of the evidence", sha256.to_string())));
     }
     rows.extend(captured.anomalies.iter().map(|anomaly| Row::new("Anomaly", one_line(anomaly, MAX_VALUE))));

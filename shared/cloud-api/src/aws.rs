@@ -1,0 +1,35 @@
+//! AWS End User Messaging Social: a queue's message holds SNS's envelope (unless raw delivery is on), that holds AWS's
+//! event, and that holds one of Meta's entries.
+
+use crate::{
+    envelope::Door,
+    json::Members,
+    webhook::{Malformed, Webhook, changes, opened, raw, readable},
+};
+
+/// Opens the body of an SQS message.
+///
+/// # Errors
+/// [`Malformed`].
+pub fn aws_entries(sqs_body: &[u8]) -> Result<Webhook, Malformed> {
+    const ENTRY: &str = "whatsAppWebhookEntry";
+    let (text, repairs) = readable(sqs_body)?;
+    let outer = raw(&text)?;
+    let members = Members::of(outer).ok_or(Malformed::AwsEntry)?;
+    let event = match members.get(ENTRY) {
+        Some(_) => outer.to_owned(),
+        None => members.get("Message").and_then(opened).ok_or(Malformed::AwsEntry)?,
+    };
+    let members = Members::of(&event).ok_or(Malformed::AwsEntry)?;
+    let entry = members.get(ENTRY).and_then(opened).ok_or(Malformed::AwsEntry)?;
+    let context = members.object("context").unwrap_or_default();
+    let number = |raw| {
+        let number = Members::of(raw)?;
+        let arn = number.text("arn")?;
+        // The API takes the ARN, or its last part with another prefix.
+        let id = arn.rsplit_once("phone-number-id/").map(|(_, id)| format!("phone-number-id-{id}"))?;
+        Some((number.text("metaPhoneNumberId")?, id))
+    };
+    let aws_numbers = context.list("MetaPhoneNumberIds").into_iter().filter_map(number).collect();
+    Ok(Webhook { changes: changes(&entry), door: Door::Aws, aws_numbers, repairs })
+}

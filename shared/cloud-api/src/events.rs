@@ -1,0 +1,220 @@
+//! Names each thing that a webhook reports.
+
+use model::{ItemId, Sha256};
+use serde_json::value::RawValue;
+
+use crate::{
+    MediaReference,
+    envelope::{Envelope, List},
+    event::{AccountEvent, Event, EventKind, StatusWord},
+    json::{self, Members, content_digest},
+    media,
+    variants::completeness,
+    webhook::{Change, Webhook},
+};
+
+/// Everything that a webhook reports, one after the other: a history of thousands of messages is not in memory twice.
+pub fn events(webhook: &Webhook) -> impl Iterator<Item = Event> + Send + '_ {
+    webhook.changes.iter().flat_map(move |change| Reader::of(webhook, change).events())
+}
+
+/// A list of the value, and one of its entries.
+struct Found<'a> {
+    place: Place,
+    thread: Option<String>,
+    raw: &'a RawValue,
+}
+
+#[derive(Clone, Copy)]
+enum Place {
+    Item(List),
+    Status,
+    Contact,
+    Account(AccountEvent),
+    Unknown,
+}
+
+/// Reads one change.
+struct Reader<'a> {
+    webhook: &'a Webhook,
+    change: &'a Change,
+    metadata: Option<&'a RawValue>,
+    phone_number_id: Option<String>,
+    contacts: Vec<(&'a RawValue, Vec<String>)>,
+    value: Option<Members<'a>>,
+}
+
+impl<'a> Reader<'a> {
+    fn of(webhook: &'a Webhook, change: &'a Change) -> Self {
+        let value = Members::of(&change.value);
+        let member = |name| value.as_ref().and_then(|value| value.get(name));
+        let metadata = member("metadata");
+        let phone_number_id = metadata.and_then(Members::of).and_then(|metadata| metadata.text("phone_number_id"));
+        let contacts = member("contacts").and_then(json::list).unwrap_or_default();
+        let contacts = contacts.into_iter().filter_map(|raw| {
+            let contact = Members::of(raw)?;
+            Some((raw, ["wa_id", "user_id"].iter().filter_map(|name| contact.text(name)).collect()))
+        });
+        let contacts = contacts.collect();
+        Self { webhook, change, metadata, phone_number_id, contacts, value }
+    }
+
+    fn events(self) -> impl Iterator<Item = Event> + Send + 'a {
+        let mut found = self.found();
+        if found.is_empty() {
+            // Nothing is passed over in silence.
+            let place = if self.is_about_the_account() { Place::Account(self.account_event()) } else { Place::Unknown };
+            found.push(Found { place, thread: None, raw: &self.change.value });
+        }
+        found.into_iter().map(move |found| self.event(&found))
+    }
+
+    fn is_about_the_account(&self) -> bool {
+        self.change.field.starts_with("account_")
+    }
+
+    fn account_event(&self) -> AccountEvent {
+        let word = self.value.as_ref().and_then(|value| value.text("event")).unwrap_or_default();
+        AccountEvent::of(&word)
+    }
+
+    fn found(&self) -> Vec<Found<'a>> {
+        let mut found = Vec::new();
+        // The values of these fields are the account's, whatever lists they hold.
+        if self.is_about_the_account() {
+            return found;
+        }
+        for (name, raw) in self.value.iter().flat_map(Members::all) {
+            let place = match name {
+                "messages" => Place::Item(List::Messages),
+                "message_echoes" => Place::Item(List::Echoes),
+                "calls" => Place::Item(List::Calls),
+                "groups" => Place::Item(List::Groups),
+                "statuses" => Place::Status,
+                "state_sync" => Place::Contact,
+                "errors" => Place::Account(AccountEvent::Errors),
+                "history" => {
+                    found.extend(json::list(raw).into_iter().flatten().flat_map(history));
+                    continue;
+                }
+                "contacts" | "metadata" => continue,
+                _ if matches!(raw.get().as_bytes().first(), Some(b'{' | b'[')) => Place::Unknown,
+                _ => continue,
+            };
+            let one = |raw| Found { place, thread: None, raw };
+            match place {
+                // One thing where a list should be is taken for a list of it.
+                Place::Item(_) | Place::Status | Place::Contact => match json::list(raw) {
+                    Some(list) => found.extend(list.into_iter().map(one)),
+                    None if raw.get() == "null" => {}
+                    None => found.push(one(raw)),
+                },
+                Place::Account(_) | Place::Unknown => found.push(one(raw)),
+            }
+        }
+        found
+    }
+
+    fn event(&self, found: &Found<'a>) -> Event {
+        let raw = found.raw;
+        let members = Members::of(raw).unwrap_or_default();
+        let whole = |kind| Event { id: self.digest_id(raw), kind, json: raw.get().into(), media: Vec::new() };
+        match found.place {
+            Place::Item(list) => self.item(list, found, &members),
+            Place::Status => {
+                let status = match members.text("type").as_deref() {
+                    Some("call") => StatusWord::Other,
+                    _ => StatusWord::of(&members.text("status").unwrap_or_default()),
+                };
+                let id = members.text("id").map(|id| item_id(&id));
+                Event { id: id.unwrap_or_else(|| self.digest_id(raw)), ..whole(EventKind::Status(status)) }
+            }
+            Place::Contact => whole(EventKind::Contact),
+            Place::Account(event) => whole(EventKind::Account(event)),
+            Place::Unknown => whole(EventKind::Unknown),
+        }
+    }
+
+    fn item(&self, list: List, found: &Found<'a>, members: &Members<'a>) -> Event {
+        let raw = found.raw;
+        let id = match (list, members.text("id")) {
+            // A call has an event when it begins and another when it ends.
+            (List::Calls, Some(id)) => {
+                Some(item_id(&format!("{id}:{}", members.text("event").unwrap_or_default().to_ascii_lowercase())))
+            }
+            (List::Groups, _) => None,
+            (_, id) => id.map(|id| item_id(&id)),
+        };
+        let envelope = Envelope {
+            v: 1,
+            id: id.unwrap_or_else(|| self.digest_id(raw)),
+            list,
+            field: self.change.field.clone(),
+            account: self.change.account.clone(),
+            metadata: self.metadata.map(RawValue::to_owned),
+            contacts: self.contacts_of(members),
+            thread: found.thread.clone(),
+            repairs: self.webhook.repairs.clone(),
+            event: raw.to_owned(),
+        };
+        let kind = EventKind::Item(completeness(&envelope));
+        let media = self.media(members).into_iter().collect();
+        // Nothing in it can fail to be written.
+        Event { kind, media, json: serde_json::to_vec(&envelope).unwrap_or_default(), id: envelope.id }
+    }
+
+    /// The contacts that take part in a message.
+    fn contacts_of(&self, members: &Members<'a>) -> Vec<Box<RawValue>> {
+        let named = ["from", "from_user_id", "to", "to_user_id", "wa_id", "user_id"];
+        let ids: Vec<_> = named.iter().filter_map(|name| members.text(name)).collect();
+        let taking_part = self.contacts.iter().filter(|(_, contact)| contact.iter().any(|id| ids.contains(id)));
+        taking_part.map(|(raw, _)| (*raw).to_owned()).collect()
+    }
+
+    fn media(&self, members: &Members<'a>) -> Option<MediaReference> {
+        let declared = media::declared(members)?;
+        let phone_number_id = self.phone_number_id.clone();
+        let aws = self.webhook.aws_numbers.iter();
+        let aws_phone_number_id = match aws.clone().find(|(meta, _)| Some(meta) == phone_number_id.as_ref()) {
+            Some((_, id)) => Some(id.clone()),
+            // With one number there is no doubt.
+            None if self.webhook.aws_numbers.len() == 1 => aws.map(|(_, id)| id.clone()).next(),
+            None => None,
+        };
+        Some(MediaReference { sha256: declared.sha256(), id: declared.id, phone_number_id, aws_phone_number_id })
+    }
+
+    /// The id of what has none: the digest of its content and of our number, however it is written.
+    fn digest_id(&self, raw: &RawValue) -> ItemId {
+        let number = self.phone_number_id.as_deref().unwrap_or_default();
+        ItemId::of_digest(&Sha256::of(format!("{number}\n{}", content_digest(raw)).as_bytes()))
+    }
+}
+
+/// WhatsApp's id. One that an item cannot have is replaced by its digest. `#` is ours.
+fn item_id(id: &str) -> ItemId {
+    let valid = Some(id).filter(|id| !id.contains('#')).and_then(|id| id.parse().ok());
+    valid.unwrap_or_else(|| ItemId::of_digest(&Sha256::of(id.as_bytes())))
+}
+
+/// The messages of a part of a history.
+fn history(raw: &RawValue) -> Vec<Found<'_>> {
+    let Some(part) = Members::of(raw) else { return vec![Found { place: Place::Unknown, thread: None, raw }] };
+    let mut found = Vec::new();
+    if part.get("errors").is_some() {
+        found.push(Found { place: Place::Account(AccountEvent::HistoryError), thread: None, raw });
+    }
+    for raw in part.list("threads") {
+        let Some(thread) = Members::of(raw) else {
+            found.push(Found { place: Place::Unknown, thread: None, raw });
+            continue;
+        };
+        let id = thread.text("id");
+        let messages = thread.list("messages").into_iter();
+        found.extend(messages.map(|raw| Found { place: Place::Item(List::History), thread: id.clone(), raw }));
+    }
+    // Messages beside the threads.
+    let messages = part.list("messages").into_iter();
+    found.extend(messages.map(|raw| Found { place: Place::Item(List::History), thread: None, raw }));
+    found
+}

@@ -1,0 +1,106 @@
+//! The copies of one event become one item.
+
+use jiff::Timestamp;
+use model::{ItemId, Sha256};
+use serde_json::{Value, json};
+
+use crate::{Variants, content, json::Members, media, people, people::insert};
+
+/// The attachment id of the webhook's event.
+pub const EVIDENCE_ID: &str = "evidence";
+
+/// The file name of the webhook's event in our message.
+pub const EVIDENCE_NAME: &str = "whatsapp-webhook.json";
+
+/// The attachment id of the message's file.
+pub const FILE_ID: &str = "file";
+
+/// The file of a message, as it was captured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CapturedFile {
+    /// It is in the bucket.
+    There {
+        /// Its length.
+        bytes: u64,
+        /// Its digest.
+        sha256: Sha256,
+    },
+    /// It could not be captured, and will not be.
+    Missing,
+}
+
+/// Makes an item of the best of the copies, in the JSON of the item contract. Members of a wrong type are passed on as they
+/// are: the reader of items converts them or leaves them out, and says so. `file` is needed for a message that has one.
+pub fn item(id: &ItemId, variants: &Variants, file: Option<CapturedFile>) -> Value {
+    let best = variants.best();
+    let envelope = &best.event;
+    let event = Members::of(&envelope.event).unwrap_or_default();
+    let people = people::people(envelope, &event);
+    let metadata = envelope.metadata.as_deref().and_then(Members::of).unwrap_or_default();
+    let mut item = json!({
+        "id": id,
+        "network": "whatsapp",
+        "archivedTime": variants.received(),
+        "direction": if people.is_outgoing { "outgoing" } else { "incoming" },
+        "chat": people.chat,
+        "from": people.from,
+        "to": people.to,
+        "attachments": [],
+    });
+    insert(&mut item, "messageId", event.text("id").filter(|_| !is_digest(id)));
+    insert(&mut item, "messageTime", time(&event));
+    let mut notes = envelope.repairs.clone();
+    content::describe(envelope, &event, &mut item, &mut notes);
+    context(&event, &mut item);
+    let mut attachments = Vec::new();
+    if let Some(declared) = media::declared(&event) {
+        match file {
+            Some(CapturedFile::There { bytes, sha256 }) => {
+                let mut attachment = json!({"id": FILE_ID, "size": bytes, "sha256": sha256});
+                insert(&mut attachment, "name", declared.members.value("filename"));
+                insert(&mut attachment, "contentType", declared.members.value("mime_type"));
+                attachments.push(attachment);
+            }
+            Some(CapturedFile::Missing) | None => {
+                notes.push("The file of the message could not be fetched before WhatsApp erased it.".to_owned());
+            }
+        }
+    }
+    let evidence = best.evidence();
+    attachments.push(json!({
+        "id": EVIDENCE_ID, "name": EVIDENCE_NAME, "contentType": "application/json", "size": evidence.len(),
+        "sha256": Sha256::of(evidence), "evidence": true,
+    }));
+    item["attachments"] = Value::Array(attachments);
+    let mut webhook =
+        json!({"field": envelope.field, "received": best.received, "bodySha256": best.body, "notes": notes});
+    insert(&mut webhook, "account", envelope.account.clone());
+    insert(&mut webhook, "phoneNumberId", metadata.text("phone_number_id"));
+    item["webhook"] = webhook;
+    item
+}
+
+fn is_digest(id: &ItemId) -> bool {
+    id.as_str().starts_with("sha256:")
+}
+
+/// Seconds since 1970, as text or number. Anything else is passed on.
+fn time(event: &Members<'_>) -> Option<Value> {
+    let text = event.text("timestamp");
+    let seconds = text.and_then(|text| text.trim().parse().ok()).and_then(|at| Timestamp::from_second(at).ok());
+    seconds.map(|at| json!(at)).or_else(|| event.value("timestamp"))
+}
+
+/// What a message answers, and whether it was forwarded.
+fn context(event: &Members<'_>, item: &mut Value) {
+    let edited = event.object("edit").and_then(|edit| edit.object("message")?.object("context"));
+    let Some(context) = event.object("context").or(edited) else { return };
+    insert(item, "forwarded", context.value("forwarded"));
+    insert(item, "frequentlyForwarded", context.value("frequently_forwarded"));
+    let from = people::participant(context.text("from"), context.text("from_user_id"));
+    if let Some(message_id) = context.value("id") {
+        let mut quoted = json!({"messageId": message_id});
+        insert(&mut quoted, "from", Some(from).filter(|from| from != &json!({})));
+        insert(item, "quoted", Some(quoted));
+    }
+}

@@ -1,0 +1,92 @@
+//! JSON whose shape is not to be relied on: each member is read on its own, and keeps its bytes.
+
+use std::fmt;
+
+use model::Sha256;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::{Value, value::RawValue};
+
+/// The members of an object in order, each as its own bytes. A name may come twice.
+#[derive(Default)]
+pub(crate) struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'a> Members<'a> {
+    /// `None` where it is not an object.
+    pub(crate) fn of(raw: &'a RawValue) -> Option<Self> {
+        serde_json::from_str(raw.get()).ok()
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.0.iter().map(|(name, raw)| (name.as_str(), *raw))
+    }
+
+    /// The last member of this name; null is the same as none.
+    pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
+        let found = self.0.iter().rev().find(|(known, _)| known == name)?.1;
+        (found.get() != "null").then_some(found)
+    }
+
+    /// An object of this name.
+    pub(crate) fn object(&self, name: &str) -> Option<Self> {
+        Self::of(self.get(name)?)
+    }
+
+    /// The values of a list of this name.
+    pub(crate) fn list(&self, name: &str) -> Vec<&'a RawValue> {
+        self.get(name).and_then(list).unwrap_or_default()
+    }
+
+    /// A text, or a number or a flag as text. Empty is the same as none.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        text(self.get(name)?)
+    }
+
+    /// The value as it is; `None` also where it cannot be read.
+    pub(crate) fn value(&self, name: &str) -> Option<Value> {
+        serde_json::from_str(self.get(name)?.get()).ok()
+    }
+}
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+/// The values of a list; `None` where it is not one.
+pub(crate) fn list(raw: &RawValue) -> Option<Vec<&RawValue>> {
+    serde_json::from_str(raw.get()).ok()
+}
+
+/// As [`Members::text`].
+pub(crate) fn text(raw: &RawValue) -> Option<String> {
+    let text = match raw.get().as_bytes().first()? {
+        b'"' => serde_json::from_str(raw.get()).ok()?,
+        b'{' | b'[' | b'n' => return None,
+        _ => raw.get().to_owned(),
+    };
+    (!text.is_empty()).then_some(text)
+}
+
+/// The digest of what JSON says, however it is written.
+pub(crate) fn content_digest(raw: &RawValue) -> Sha256 {
+    let Ok(mut value) = serde_json::from_str::<Value>(raw.get()) else { return Sha256::of(raw.get().as_bytes()) };
+    value.sort_all_objects();
+    Sha256::of(value.to_string().as_bytes())
+}

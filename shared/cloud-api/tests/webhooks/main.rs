@@ -1,0 +1,4 @@
+//! What becomes of the webhooks.
+
+mod messages;
+mod support;

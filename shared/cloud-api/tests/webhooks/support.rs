@@ -1,0 +1,62 @@
+//! Webhooks and what is made of them. Numbers are of ranges that are reserved for fiction.
+
+use cloud_api::{CapturedFile, Door, Event, PayloadPath, StoredEvent, Variants, Webhook, entries, events, item};
+use model::{Captured, Sha256};
+use serde_json::{Value, json};
+
+pub(crate) const OURS: &str = "12025550143";
+pub(crate) const OUR_ID: &str = "700800900100200";
+pub(crate) const CLIENT: &str = "447700900123";
+pub(crate) const RECEIVED: &str = "2026-11-27T09:14:05Z";
+
+/// A webhook of one change.
+pub(crate) fn webhook(field: &str, mut value: Value) -> Value {
+    value["messaging_product"] = json!("whatsapp");
+    value["metadata"] = json!({"display_phone_number": OURS, "phone_number_id": OUR_ID});
+    json!({"object": "whatsapp_business_account",
+           "entry": [{"id": "900100200300400", "changes": [{"field": field, "value": value}]}]})
+}
+
+/// A webhook of one message from the client.
+pub(crate) fn incoming(message: Value) -> Value {
+    let mut whole = json!({"from": CLIENT, "from_user_id": "GB.10000000000000001", "id": "wamid.ONE",
+                           "timestamp": "1795770843"});
+    merge(&mut whole, message);
+    let contacts = json!([{"profile": {"name": "Client"}, "wa_id": CLIENT, "user_id": "GB.10000000000000001"}]);
+    webhook("messages", json!({"contacts": contacts, "messages": [whole]}))
+}
+
+pub(crate) fn merge(whole: &mut Value, with: Value) {
+    let Value::Object(with) = with else { panic!("an object") };
+    for (name, member) in with {
+        whole[name] = member;
+    }
+}
+
+pub(crate) fn opened(webhook: &Value) -> Webhook {
+    entries(webhook.to_string().as_bytes(), &PayloadPath::default()).expect("a webhook")
+}
+
+pub(crate) fn all(webhook: &Value) -> Vec<Event> {
+    events(&opened(webhook)).collect()
+}
+
+/// An event as it is stored.
+pub(crate) fn stored(event: &Event) -> StoredEvent {
+    let object = StoredEvent::write(&event.json, RECEIVED.parse().expect("a time"), Sha256::of(b"body"), Door::Meta)
+        .expect("an event");
+    StoredEvent::read(&object).expect("a copy")
+}
+
+/// The only event of a webhook as an item, read as convert reads it.
+pub(crate) fn captured_with(webhook: &Value, file: Option<CapturedFile>) -> Captured {
+    let events = all(webhook);
+    let [event] = &events[..] else { panic!("{} events", events.len()) };
+    let variants = Variants::new(vec![stored(event)]).expect("a copy");
+    let item = item(&event.id, &variants, file);
+    Captured::parse(item.to_string().as_bytes(), &event.id).unwrap_or_else(|error| panic!("{error}"))
+}
+
+pub(crate) fn captured(webhook: &Value) -> Captured {
+    captured_with(webhook, None)
+}

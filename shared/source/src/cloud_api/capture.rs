@@ -1,0 +1,126 @@
+//! Writes what webhooks bring. Everything may be written twice: the same webhook comes again, and by both doors.
+
+use aws::s3::{Condition, Put, Store, Written};
+use cloud_api::{Completeness, Door, Event, EventKind, StatusWord, StoredEvent, late_id};
+use jiff::Timestamp;
+use model::{ItemId, Sha256, keys};
+use serde::Serialize;
+
+use super::{
+    copies::{COPY_LIMIT, copies},
+    objects::{Awaited, OBJECT_LIMIT, Received, SentStatus, VERSION, read, write},
+};
+use crate::{SourceError, chat_export::unavailable};
+
+/// The webhook that events came in.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin {
+    /// When it was received.
+    pub received: Timestamp,
+    /// The digest of its raw body.
+    pub body: Sha256,
+    /// The way that it came.
+    pub door: Door,
+}
+
+/// Writes what webhooks bring into the bucket.
+#[derive(Clone)]
+pub struct Capture {
+    store: Store,
+}
+
+impl Capture {
+    /// Writes into this bucket.
+    pub fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// Keeps a raw body. Call it before the body is parsed.
+    ///
+    /// # Errors
+    /// [`SourceError::Unavailable`] or [`SourceError::Configuration`]. The webhook must not be confirmed then.
+    pub async fn raw(&self, body: &[u8], received: Timestamp) -> Result<Sha256, SourceError> {
+        let sha256 = Sha256::of(body);
+        let key = keys::webhook_body(received, &sha256);
+        let bytes = bytes::Bytes::copy_from_slice(body);
+        let put = Put { key: &key, bytes, content_type: "application/json", sha256: Some(sha256) };
+        self.store.put(put, Condition::Absent).await.map_err(unavailable)?;
+        Ok(sha256)
+    }
+
+    /// Keeps an event: an item's copy and then the entry by which fetch finds it, or a status. Other events are in the raw
+    /// body only.
+    ///
+    /// # Errors
+    /// [`SourceError::Unavailable`] or [`SourceError::Configuration`]. The webhook must not be confirmed then.
+    pub async fn event(&self, event: &Event, origin: &Origin) -> Result<(), SourceError> {
+        match event.kind {
+            EventKind::Item(completeness) => self.item(event, completeness, origin).await,
+            EventKind::Status(status) => self.status(event, status, origin).await,
+            EventKind::Account(_) | EventKind::Contact | EventKind::Unknown => Ok(()),
+        }
+    }
+
+    async fn item(&self, event: &Event, completeness: Completeness, origin: &Origin) -> Result<(), SourceError> {
+        let id = match completeness {
+            Completeness::Complete => self.id_of_complete(&event.id, origin.received).await?,
+            Completeness::Placeholder | Completeness::Unsupported => {
+                let until = origin.received + completeness.wait();
+                self.create(&keys::event_awaited(&event.id.key()), &Awaited { v: VERSION, until }).await?;
+                event.id.clone()
+            }
+        };
+        let copy = StoredEvent::write(&event.json, origin.received, origin.body, origin.door);
+        let copy = copy.ok_or_else(|| SourceError::Configuration { detail: "an event is not JSON".to_owned() })?;
+        let key = keys::event_copy(&id.key(), &Sha256::of(&event.json));
+        if self.put(&key, copy).await? == Written::Conflict {
+            // It came before, and may have been cut off before the entry was written. The old time may be behind what
+            // fetch lists, so a missing entry gets the time of now.
+            let first = self.store.get(&key, COPY_LIMIT).await.map_err(unavailable)?;
+            let first = first.and_then(|object| StoredEvent::read(&object.bytes));
+            if let Some(first) = first {
+                let entry = keys::received(first.received, &id.key());
+                if self.store.version(&entry).await.map_err(unavailable)?.is_some() {
+                    return Ok(());
+                }
+            }
+        }
+        let entry = Received { v: VERSION, item: id.clone(), received: origin.received };
+        self.create(&keys::received(origin.received, &id.key()), &entry).await
+    }
+
+    /// The id of a copy with all content: another one than the message's if the message was filed without it.
+    async fn id_of_complete(&self, id: &ItemId, received: Timestamp) -> Result<ItemId, SourceError> {
+        let key = keys::event_awaited(&id.key());
+        let Some(awaited) = self.store.get(&key, OBJECT_LIMIT).await.map_err(unavailable)? else {
+            return Ok(id.clone());
+        };
+        let awaited: Awaited = read(&key, &awaited.bytes)?;
+        if received < awaited.until {
+            return Ok(id.clone());
+        }
+        let copies = copies(&self.store, id).await?;
+        let is_filed_complete = copies.is_some_and(|copies| copies.completeness() == Completeness::Complete);
+        Ok(if is_filed_complete { id.clone() } else { late_id(id) })
+    }
+
+    async fn status(&self, event: &Event, status: StatusWord, origin: &Origin) -> Result<(), SourceError> {
+        let sent = SentStatus {
+            v: VERSION,
+            item: event.id.clone(),
+            status: status.as_str().to_owned(),
+            received: origin.received,
+            body: origin.body,
+        };
+        self.create(&keys::status(origin.received, &event.id.key(), status.as_str()), &sent).await
+    }
+
+    async fn create<T: Serialize>(&self, key: &str, object: &T) -> Result<(), SourceError> {
+        self.put(key, write(object)?).await.map(drop)
+    }
+
+    async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<Written, SourceError> {
+        let put = Put { key, bytes: bytes.into(), content_type: "application/json", sha256: None };
+        self.store.put(put, Condition::Absent).await.map_err(unavailable)
+    }
+}

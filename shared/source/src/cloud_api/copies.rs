@@ -1,0 +1,35 @@
+//! Reads the copies of an event.
+
+use aws::s3::{Store, StoreError};
+use cloud_api::{MAX_BODY_BYTES, StoredEvent, Variants};
+use futures::{StreamExt, TryStreamExt, stream};
+use model::{ItemId, keys};
+
+use crate::{SourceError, chat_export::unavailable};
+
+/// The longest copy: an event cannot be longer than its body, and has some of it twice.
+pub(super) const COPY_LIMIT: u64 = 4 * MAX_BODY_BYTES as u64;
+
+/// The copies that are read, and how many at once. More than two doors and a history do not write.
+const MAX_COPIES: usize = 100;
+const CONCURRENT_READS: usize = 8;
+
+/// All copies of an event; `None` where there is none.
+pub(super) async fn copies(store: &Store, id: &ItemId) -> Result<Option<Variants>, SourceError> {
+    let mut keys = Vec::new();
+    let prefix = keys::event_copies(&id.key());
+    let listed = store.list(&prefix, |page| {
+        keys.extend(page.into_iter().map(|object| object.key).take(MAX_COPIES.saturating_sub(keys.len())));
+        async { Ok::<_, StoreError>(()) }
+    });
+    listed.await.map_err(unavailable)?;
+    let copies = stream::iter(keys).map(|key| async move {
+        let Some(object) = store.get(&key, COPY_LIMIT).await.map_err(unavailable)? else { return Ok(None) };
+        let copy = StoredEvent::read(&object.bytes);
+        copy.map(Some).ok_or_else(|| SourceError::Configuration {
+            detail: format!("{key} is not what the receiver writes: restore an earlier version of the object"),
+        })
+    });
+    let copies: Vec<_> = copies.buffered(CONCURRENT_READS).try_collect().await?;
+    Ok(Variants::new(copies.into_iter().flatten().collect()))
+}

@@ -1,0 +1,85 @@
+//! WhatsApp's own webhooks, which the receiver (`functions/receive`) has put into the bucket.
+//!
+//! [`Capture`] is what the receiver writes with, [`CloudApi`] the source that fetch and convert read from.
+
+mod capture;
+mod copies;
+mod listing;
+mod media_task;
+mod objects;
+
+use async_trait::async_trait;
+use aws::s3::Store;
+use cloud_api::{EVIDENCE_ID, Variants};
+use jiff::{SignedDuration, Timestamp};
+use model::{Answer, Attachment, ItemId, Sha256, Window};
+
+pub use self::{
+    capture::{Capture, Origin},
+    media_task::{MediaTask, MediaTaskError},
+};
+use crate::{
+    Page, Sink, Source, SourceError,
+    sink::{Hashed, full},
+};
+
+/// What the receiver put into a bucket.
+pub struct CloudApi {
+    store: Store,
+}
+
+impl CloudApi {
+    /// The items in this bucket.
+    pub fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    async fn variants(&self, id: &ItemId) -> Result<Variants, SourceError> {
+        copies::copies(&self.store, id).await?.ok_or(SourceError::NotFound)
+    }
+}
+
+#[async_trait]
+impl Source for CloudApi {
+    async fn list(&self, window: &Window, cursor: Option<&str>) -> Result<Page, SourceError> {
+        listing::page(&self.store, window, cursor).await
+    }
+
+    /// The receiver takes the time when a body has arrived, and has written all of it before its own limit ends.
+    fn overlap(&self) -> SignedDuration {
+        Window::OVERLAP
+    }
+
+    async fn answer(&self, id: &ItemId) -> Result<Answer, SourceError> {
+        let variants = self.variants(id).await?;
+        if variants.is_waiting(Timestamp::now()) {
+            return Err(SourceError::StillCapturing { retry_after: None });
+        }
+        let item = cloud_api::item(id, &variants, None);
+        Ok(Answer::new(item.to_string().into_bytes())?)
+    }
+
+    async fn copy_attachment(
+        &self,
+        id: &ItemId,
+        attachment: &Attachment,
+        limit: u64,
+        sink: &mut dyn Sink,
+    ) -> Result<Sha256, SourceError> {
+        if attachment.id.as_str() != EVIDENCE_ID {
+            return Err(SourceError::AttachmentMissing);
+        }
+        let variants = self.variants(id).await?;
+        // Another copy may have come since the item was read.
+        let is_declared = |bytes: &&[u8]| attachment.sha256.is_none_or(|sha256| Sha256::of(bytes) == sha256);
+        let evidence = variants.all().iter().map(|stored| stored.evidence()).find(is_declared);
+        let evidence = evidence.ok_or(SourceError::AttachmentMissing)?;
+        if evidence.len() as u64 > limit {
+            return Err(SourceError::TooLarge { limit });
+        }
+        let mut hashed = Hashed::new(sink);
+        hashed.restart().await.map_err(|error| full(&error))?;
+        hashed.take(evidence.to_vec().into()).await.map_err(|error| full(&error))?;
+        hashed.finish(attachment.sha256)
+    }
+}
