@@ -30,7 +30,10 @@ pub(crate) fn authors(
         };
         let file = attachments.loose.contains_key(&place)
             || package.is_some_and(|package| marker::named(body, package).is_some());
-        if !file && (content::is_notice(body) || (chat.brackets && content::is_marked_sentence(body))) {
+        // An iPhone's export begins with the note about encryption, which in Japanese or Thai is one word.
+        let words = if place == 0 { 0 } else { content::MAX_MARKER_WORDS };
+        let by_whatsapp = content::is_notice(body) || (chat.brackets && content::is_marked_sentence(body, words));
+        if !file && by_whatsapp {
             lines[sender].sentence = true;
             group_event |= content::is_group_event(body);
         } else if !file && chat.brackets && body.starts_with('\u{200e}') {

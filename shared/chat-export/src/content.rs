@@ -166,13 +166,13 @@ pub(crate) fn is_notice(body: &str) -> bool {
     phrase(body).is_none() && notice(body).is_some()
 }
 
-/// Whether a message begins with the mark that iPhones put before what WhatsApp itself writes, and is more than the words
-/// for a file that was not exported.
-pub(crate) fn is_marked_sentence(body: &str) -> bool {
+/// Whether a message begins with the mark that iPhones put before what WhatsApp itself writes, and has more words than
+/// `words_limit`, none of them for a file that was not exported.
+pub(crate) fn is_marked_sentence(body: &str, words_limit: usize) -> bool {
     body.starts_with('\u{200e}')
         && !trim(body).contains('\n')
         && phrase(body).is_none()
-        && words(body).len() > MAX_MARKER_WORDS
+        && words(body).len() > words_limit
 }
 
 /// Whether a line of WhatsApp's own is about a group.
@@ -256,7 +256,7 @@ pub(crate) fn bracketed(body: &str) -> Option<&str> {
 }
 
 /// Maximum number of words that represent a file that an iPhone did not export.
-const MAX_MARKER_WORDS: usize = 3;
+pub(crate) const MAX_MARKER_WORDS: usize = 3;
 
 /// A line of an iPhone's WhatsApp in unrecognized words: a mark begins it.
 fn by_whatsapp(body: &str, group_name: bool) -> Option<Content> {

@@ -418,6 +418,8 @@ fn lines_of_whatsapp_have_no_sender() {
         "\u{200e}Zprávy a hovory jsou koncově šifrované. Nikdo mimo tento chat je nemůže číst.",
         "\u{200e}Bo changed their phone number to a new number.",
         "\u{200e}Ada zork blip the group",
+        "\u{200e}メッセージと通話はエンドツーエンド暗号化されています。",
+        "\u{200e}ข้อความและการโทรถูกเข้ารหัสจากต้นทางถึงปลายทาง",
     ] {
         let chat = format!(
             "[14.08.2024, 21:00:10] Team: {notice}\r\n[14.08.2024, 21:00:11] Ada: a\r\n[14.08.2024, 21:00:12] Bo: b\r\n"
