@@ -5,6 +5,8 @@ mod config;
 mod error;
 pub mod s3;
 pub mod secrets;
+pub mod signed;
 pub mod sqs;
 
+pub use aws_config::SdkConfig;
 pub use config::load_config;

@@ -2,9 +2,16 @@
 
 use jiff::Timestamp;
 use model::{ItemId, Sha256};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{Variants, content, json::Members, media, people, people::insert};
+use crate::{
+    Variants, content,
+    json::Members,
+    media,
+    people::{self, insert},
+    variants::is_late,
+};
 
 /// The attachment id of the webhook's event.
 pub const EVIDENCE_ID: &str = "evidence";
@@ -26,7 +33,35 @@ pub enum CapturedFile {
         sha256: Sha256,
     },
     /// It could not be captured, and will not be.
-    Missing,
+    Missing(MissingFile),
+}
+
+/// Why a file is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MissingFile {
+    /// It was not fetched within the 7 days that WhatsApp keeps it.
+    NotFetched,
+    /// WhatsApp did not have it.
+    Erased,
+    /// Its bytes never had the declared digest.
+    Mismatch,
+    /// It is larger than any file that WhatsApp takes.
+    TooLarge,
+}
+
+impl MissingFile {
+    /// The reason, for the reader of the message.
+    fn note(self) -> &'static str {
+        match self {
+            Self::NotFetched => "The file of the message was not fetched within the 7 days that WhatsApp keeps it.",
+            Self::Erased => "The file of the message is missing: WhatsApp did not have it.",
+            Self::Mismatch => {
+                "The file of the message is missing: WhatsApp's file did not have the SHA-256 of the message."
+            }
+            Self::TooLarge => "The file of the message is missing: it is larger than any file that WhatsApp takes.",
+        }
+    }
 }
 
 /// Makes an item of the best of the copies, in the JSON of the item contract. Members of a wrong type are passed on as they
@@ -50,6 +85,9 @@ pub fn item(id: &ItemId, variants: &Variants, file: Option<CapturedFile>) -> Val
     insert(&mut item, "messageId", event.text("id").filter(|_| !is_digest(id)));
     insert(&mut item, "messageTime", time(&event));
     let mut notes = envelope.repairs.clone();
+    if is_late(id) {
+        notes.push("The message was archived before without its content, which came later.".to_owned());
+    }
     content::describe(envelope, &event, &mut item, &mut notes);
     context(&event, &mut item);
     let mut attachments = Vec::new();
@@ -61,9 +99,8 @@ pub fn item(id: &ItemId, variants: &Variants, file: Option<CapturedFile>) -> Val
                 insert(&mut attachment, "contentType", declared.members.value("mime_type"));
                 attachments.push(attachment);
             }
-            Some(CapturedFile::Missing) | None => {
-                notes.push("The file of the message could not be fetched before WhatsApp erased it.".to_owned());
-            }
+            Some(CapturedFile::Missing(why)) => notes.push(why.note().to_owned()),
+            None => notes.push(MissingFile::NotFetched.note().to_owned()),
         }
     }
     let evidence = best.evidence();

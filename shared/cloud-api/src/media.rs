@@ -56,7 +56,7 @@ fn is_id(id: &str) -> bool {
 }
 
 /// Reads a digest: 64 hex digits, or base64 of either alphabet.
-pub(crate) fn sha256(text: &str) -> Option<Sha256> {
+pub fn sha256(text: &str) -> Option<Sha256> {
     const INDIFFERENT: GeneralPurposeConfig =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let text = text.trim();

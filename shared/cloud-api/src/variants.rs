@@ -39,6 +39,10 @@ pub fn late_id(id: &ItemId) -> ItemId {
 /// No id of WhatsApp's has this character.
 const LATE: &str = "#late";
 
+pub(crate) fn is_late(id: &ItemId) -> bool {
+    id.as_str().ends_with(LATE)
+}
+
 pub(crate) fn completeness(envelope: &Envelope) -> Completeness {
     if matches!(envelope.list, List::Calls | List::Groups) {
         return Completeness::Complete;
@@ -88,11 +92,13 @@ impl Variants {
 
     /// Whether a copy with more content is waited for.
     pub fn is_waiting(&self, now: Timestamp) -> bool {
-        now.duration_since(self.received()) < self.completeness().wait()
+        let waits = |stored: &StoredEvent| now.duration_since(stored.received) < completeness(&stored.event).wait();
+        self.completeness() != Completeness::Complete && self.0.iter().any(waits)
     }
 
-    /// The files of the message, one for each copy that names one, the best first.
-    pub fn media(&self) -> Vec<MediaReference> {
-        self.0.iter().filter_map(|stored| media::reference(&stored.event)).collect()
+    /// The files of the message, one for each copy that names one, the best first, and when the copy came.
+    pub fn media(&self) -> Vec<(Timestamp, MediaReference)> {
+        let of = |stored: &StoredEvent| Some((stored.received, media::reference(&stored.event)?));
+        self.0.iter().filter_map(of).collect()
     }
 }

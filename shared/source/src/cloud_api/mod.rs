@@ -4,18 +4,23 @@
 
 mod capture;
 mod copies;
+mod files;
 mod listing;
+mod media;
 mod media_task;
 mod objects;
 
 use async_trait::async_trait;
 use aws::s3::Store;
-use cloud_api::{EVIDENCE_ID, Variants};
+use cloud_api::{EVIDENCE_ID, FILE_ID, Variants};
 use jiff::{SignedDuration, Timestamp};
 use model::{Answer, Attachment, ItemId, Sha256, Window};
 
 pub use self::{
     capture::{Capture, Origin},
+    media::{
+        AccessToken, AwsMedia, GraphUrl, GraphUrlError, MediaDoor, MediaFetcher, MediaOutcome, MetaMedia, SecretToken,
+    },
     media_task::{MediaTask, MediaTaskError},
 };
 use crate::{
@@ -52,10 +57,12 @@ impl Source for CloudApi {
 
     async fn answer(&self, id: &ItemId) -> Result<Answer, SourceError> {
         let variants = self.variants(id).await?;
-        if variants.is_waiting(Timestamp::now()) {
+        let now = Timestamp::now();
+        if variants.is_waiting(now) {
             return Err(SourceError::StillCapturing { retry_after: None });
         }
-        let item = cloud_api::item(id, &variants, None);
+        let file = files::file(&self.store, &variants, now).await?;
+        let item = cloud_api::item(id, &variants, file);
         Ok(Answer::new(item.to_string().into_bytes())?)
     }
 
@@ -66,10 +73,13 @@ impl Source for CloudApi {
         limit: u64,
         sink: &mut dyn Sink,
     ) -> Result<Sha256, SourceError> {
+        let variants = self.variants(id).await?;
+        if attachment.id.as_str() == FILE_ID {
+            return files::copy(&self.store, &variants, attachment.sha256, limit, sink).await;
+        }
         if attachment.id.as_str() != EVIDENCE_ID {
             return Err(SourceError::AttachmentMissing);
         }
-        let variants = self.variants(id).await?;
         // Another copy may have come since the item was read.
         let is_declared = |bytes: &&[u8]| attachment.sha256.is_none_or(|sha256| Sha256::of(bytes) == sha256);
         let evidence = variants.all().iter().map(|stored| stored.evidence()).find(is_declared);

@@ -1,0 +1,28 @@
+//! A call by the API. It has an event when it begins and another when it ends, each an item.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::{json::Members, people::insert};
+
+pub(super) fn describe(event: &Members<'_>, item: &mut Value) {
+    item["type"] = json!("call");
+    let status = event.text("status").map(|status| match status.as_str() {
+        "COMPLETED" => "answered".to_owned(),
+        "FAILED" => "failed".to_owned(),
+        "REJECTED" => "rejected".to_owned(),
+        _ => status.to_lowercase(),
+    });
+    let mut call = json!({});
+    // Without a status it is the event itself: `connect`.
+    insert(&mut call, "status", status.or_else(|| event.text("event").map(|event| event.to_lowercase())));
+    insert(&mut call, "startTime", time(event, "start_time"));
+    insert(&mut call, "endTime", time(event, "end_time"));
+    insert(&mut call, "durationSeconds", event.value("duration"));
+    item["call"] = call;
+}
+
+fn time(event: &Members<'_>, name: &str) -> Option<Value> {
+    let seconds = event.text(name)?.trim().parse().ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    seconds.map(|at| json!(at)).or_else(|| event.value(name))
+}

@@ -1,0 +1,161 @@
+//! A message by its type.
+
+use serde_json::{Value, json};
+
+use super::{contacts, errors};
+use crate::{json::Members, people::insert};
+
+pub(super) fn describe(event: &Members<'_>, item: &mut Value, notes: &mut Vec<String>) {
+    let kind = event.text("type");
+    let word = kind.as_deref().unwrap_or_default();
+    let content = event.object(word).unwrap_or_default();
+    // Wrong shapes are passed on too, and then stated.
+    let text_of = |content: &Members<'_>, name: &str| content.value(name);
+    match word {
+        "text" => set(item, "text", text_of(&content, "body").or_else(|| scalar(event, "text"))),
+        "image" | "video" | "document" | "sticker" => set(item, word, content.value("caption")),
+        "audio" => {
+            let is_voice = content.text("voice").is_some_and(|voice| voice == "true");
+            set(item, if is_voice { "voice" } else { "audio" }, content.value("caption"));
+        }
+        "media_placeholder" => {
+            let reason = "the history has a placeholder for a file, and the file did not come";
+            unsupported(item, reason.to_owned());
+        }
+        "location" => {
+            set(item, "location", None);
+            insert(item, "location", event.value("location"));
+        }
+        "contacts" => {
+            set(item, "contacts", None);
+            let (cards, written) = contacts::cards(event);
+            item["contacts"] = Value::Array(cards);
+            if written {
+                notes.push(
+                    "WhatsApp gave the fields of the contact cards; the vCards were written from them.".to_owned(),
+                );
+            }
+        }
+        "reaction" => {
+            set(item, "reaction", None);
+            item["reaction"] = json!({});
+            // Empty or absent: it was removed.
+            insert(&mut item["reaction"], "emoji", content.value("emoji"));
+            target(item, content.value("message_id"));
+        }
+        "interactive" => interactive(&content, event, item),
+        "button" => business(item, content.value("text"), event.value("button")),
+        "order" => business(item, content.value("text"), event.value("order")),
+        "system" => system(&content, event, item),
+        "request_welcome" => {
+            set(item, "system", None);
+            item["event"] = json!({"action": "opened the chat for the first time"});
+        }
+        "unsupported" | "unknown" => {
+            let kind = content.text("type").filter(|_| word == "unsupported");
+            let kind = kind.map(|kind| format!("type {kind}"));
+            let reason = [errors(event), kind].into_iter().flatten().collect::<Vec<_>>().join("; ");
+            let reason = if reason.is_empty() { "WhatsApp does not give its content".to_owned() } else { reason };
+            unsupported(item, reason);
+        }
+        "edit" => edit(&content, item),
+        "revoke" => {
+            set(item, "delete", None);
+            item["deletion"] = json!({"scope": "everyone"});
+            target(item, content.value("original_message_id"));
+        }
+        _ => {
+            // Shown with all its members, as whatever it is called.
+            insert(item, "type", kind.clone());
+            insert(item, "content", event.value(word));
+        }
+    }
+    circumstances(event, notes);
+}
+
+fn set(item: &mut Value, kind: &str, text: Option<Value>) {
+    item["type"] = json!(kind);
+    insert(item, "text", text);
+}
+
+/// A value in the place of an object.
+fn scalar(event: &Members<'_>, name: &str) -> Option<Value> {
+    event.value(name).filter(|value| !value.is_object())
+}
+
+fn target(item: &mut Value, message_id: Option<Value>) {
+    if let Some(message_id) = message_id {
+        item["target"] = json!({"messageId": message_id});
+    }
+}
+
+fn unsupported(item: &mut Value, reason: String) {
+    set(item, "unsupported", None);
+    item["reason"] = json!(reason);
+}
+
+fn business(item: &mut Value, text: Option<Value>, content: Option<Value>) {
+    set(item, "business", text);
+    insert(item, "business", content);
+}
+
+/// The answer to buttons, a list, a flow or a request for permission. Outgoing ones have a body and an action.
+fn interactive(content: &Members<'_>, event: &Members<'_>, item: &mut Value) {
+    let kind = content.text("type").unwrap_or_default();
+    match content.object(&kind) {
+        Some(reply) if matches!(kind.as_str(), "button_reply" | "list_reply") => {
+            business(item, reply.value("title"), content.value(&kind));
+        }
+        Some(reply) if kind == "nfm_reply" => {
+            let mut value = content.value(&kind).unwrap_or_default();
+            // A text of JSON.
+            let response = reply.text("response_json").and_then(|text| serde_json::from_str::<Value>(&text).ok());
+            insert(&mut value, "response_json", response);
+            business(item, None, Some(value));
+        }
+        _ => business(item, None, event.value("interactive")),
+    }
+}
+
+/// A line of WhatsApp's own.
+fn system(content: &Members<'_>, event: &Members<'_>, item: &mut Value) {
+    set(item, "system", content.value("body").or_else(|| scalar(event, "system")));
+    let number = content.text("wa_id").or_else(|| content.text("new_wa_id"));
+    let user_id = content.text("user_id").or_else(|| content.text("new_user_id"));
+    let mut change = json!({});
+    match content.text("type").as_deref() {
+        Some("user_changed_number") => {
+            insert(&mut change, "action", Some("number_changed"));
+            insert(&mut change, "oldValue", event.text("from"));
+        }
+        word => insert(&mut change, "action", word),
+    }
+    insert(&mut change, "newValue", number.or(user_id));
+    item["event"] = change;
+}
+
+/// The new text of a message.
+fn edit(content: &Members<'_>, item: &mut Value) {
+    let message = content.object("message").unwrap_or_default();
+    let kind = message.text("type").unwrap_or_default();
+    let inner = message.object(&kind).unwrap_or_default();
+    set(item, "edit", inner.value("body").or_else(|| inner.value("caption")));
+    target(item, content.value("original_message_id"));
+}
+
+/// Facts beside the content that the item contract has no member for.
+fn circumstances(event: &Members<'_>, notes: &mut Vec<String>) {
+    if let Some(status) = event.object("history_context").and_then(|context| context.text("status")) {
+        notes.push(format!("From the history of the phone; its status there: {}", status.to_lowercase()));
+    }
+    if let Some(referral) = event.object("referral") {
+        let about = ["source_type", "headline", "body", "source_url"];
+        let about: Vec<_> = about.iter().filter_map(|name| referral.text(name)).collect();
+        notes.push(format!("The chat began with an ad or a post: {}", about.join(", ")));
+    }
+    let context = event.object("context").unwrap_or_default();
+    if let Some(product) = context.object("referred_product") {
+        let ids = ["catalog_id", "product_retailer_id"].iter().filter_map(|name| product.text(name));
+        notes.push(format!("About a product of the catalog: {}", ids.collect::<Vec<_>>().join(", ")));
+    }
+}

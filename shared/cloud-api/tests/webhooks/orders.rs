@@ -1,0 +1,111 @@
+//! The order in which webhooks come changes nothing.
+
+use std::collections::BTreeMap;
+
+use cloud_api::{Completeness, Door, EventKind, StoredEvent, Variants, aws_entries, events, item, late_id};
+use jiff::{SignedDuration, Timestamp};
+use model::{ItemId, Sha256};
+use pretty_assertions::assert_eq;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::support::{CLIENT, OURS, RECEIVED, incoming, opened, webhook};
+
+/// A day's webhooks, by both doors, with an edit, placeholders, files and things that are no items.
+fn day() -> Vec<cloud_api::Webhook> {
+    let live = incoming(json!({"id": "wamid.A", "type": "text", "text": {"body": "one"}}));
+    let aws = json!({"whatsAppWebhookEntry": live["entry"][0].to_string()}).to_string();
+    let old = |id: &str, kind: &str| {
+        json!({"from": CLIENT, "id": id, "timestamp": "1795000000", "type": kind,
+                                            "text": {"body": "one"}, "image": {"id": "7", "mime_type": "image/jpeg"}})
+    };
+    let thread = json!({"id": CLIENT, "messages": [old("wamid.A", "text"), old("wamid.P", "media_placeholder")]});
+    let edit = json!({"original_message_id": "wamid.A", "message": {"type": "text", "text": {"body": "two"}}});
+    let echo = json!({"from": OURS, "to": CLIENT, "id": "wamid.E", "timestamp": "1795770843", "type": "text",
+                      "text": {"body": "sent"}});
+    let group = json!({"timestamp": "1795770843", "group_id": "Zw==", "type": "group_create", "subject": "Deal"});
+    let mut all: Vec<_> = [
+        live,
+        incoming(json!({"id": "wamid.B", "type": "edit", "edit": edit})),
+        incoming(json!({"id": "wamid.R", "type": "reaction", "reaction": {"message_id": "wamid.A"}})),
+        webhook("history", json!({ "history": [{"threads": [thread]}] })),
+        webhook("history", json!({"messages": [old("wamid.P", "image")]})),
+        webhook("smb_message_echoes", json!({ "message_echoes": [echo] })),
+        webhook("group_lifecycle_update", json!({ "groups": [group] })),
+        webhook("messages", json!({"statuses": [{"id": "wamid.A", "status": "read"}]})),
+    ]
+    .iter()
+    .map(opened)
+    .collect();
+    all.push(aws_entries(aws.as_bytes()).expect("AWS's event"));
+    all
+}
+
+/// The items of webhooks that come in an order. The same bytes are kept once, as in the bucket.
+fn items(day: &[cloud_api::Webhook], order: &[usize]) -> BTreeMap<ItemId, Value> {
+    let mut copies: BTreeMap<ItemId, BTreeMap<Vec<u8>, StoredEvent>> = BTreeMap::new();
+    for place in order {
+        for event in events(&day[*place]) {
+            let EventKind::Item(_) = event.kind else { continue };
+            let object =
+                StoredEvent::write(&event.json, RECEIVED.parse().expect("a time"), Sha256::of(b""), Door::Meta);
+            let copy = StoredEvent::read(&object.expect("an event")).expect("a copy");
+            copies.entry(event.id).or_default().insert(event.json, copy);
+        }
+    }
+    let of = |(id, copies): (ItemId, BTreeMap<_, _>)| {
+        let variants = Variants::new(copies.into_values().collect()).expect("a copy");
+        let item = item(&id, &variants, None);
+        (id, item)
+    };
+    copies.into_iter().map(of).collect()
+}
+
+proptest! {
+    #[test]
+    fn any_order_and_any_duplicates_give_the_same_items(
+        order in Just((0..9).collect::<Vec<usize>>()).prop_shuffle(),
+        again in proptest::collection::vec(0..9_usize, 0..20),
+    ) {
+        let day = day();
+        let expected = items(&day, &(0..9).collect::<Vec<_>>());
+        prop_assert_eq!(expected.len(), 6);
+        let order: Vec<_> = order.into_iter().chain(again).collect();
+        prop_assert_eq!(items(&day, &order), expected);
+    }
+}
+
+fn copy(message: Value, received: Timestamp) -> StoredEvent {
+    let event = crate::support::all(&incoming(message)).remove(0);
+    let object = StoredEvent::write(&event.json, received, Sha256::of(b""), Door::Meta).expect("an event");
+    StoredEvent::read(&object).expect("a copy")
+}
+
+#[test]
+fn best_copy_has_the_content_and_the_item_the_first_time() {
+    let at: Timestamp = RECEIVED.parse().unwrap();
+    let placeholder = || copy(json!({"type": "media_placeholder"}), at);
+    let unsupported = || copy(json!({"type": "unsupported"}), at);
+    let text = || copy(json!({"type": "text", "text": {"body": "x"}}), at + SignedDuration::from_hours(1));
+    let variants = Variants::new(vec![placeholder(), text(), unsupported()]).unwrap();
+    assert_eq!((variants.completeness(), variants.received()), (Completeness::Complete, at));
+    assert!(!variants.is_waiting(at));
+    let waiting = Variants::new(vec![placeholder()]).unwrap();
+    assert!(waiting.is_waiting(at + SignedDuration::from_hours(23)));
+    assert!(!waiting.is_waiting(at + SignedDuration::from_hours(25)));
+    assert!(Variants::new(vec![unsupported(), placeholder()]).unwrap().is_waiting(at));
+    assert!(!Variants::new(vec![unsupported()]).unwrap().is_waiting(at));
+    assert!(Variants::new(Vec::new()).is_none());
+}
+
+#[test]
+fn late_content_has_an_id_of_its_own_and_says_so() {
+    let id: ItemId = "wamid.ONE".parse().unwrap();
+    let variants = Variants::new(vec![copy(json!({"type": "text"}), RECEIVED.parse().unwrap())]).unwrap();
+    let late = item(&late_id(&id), &variants, None);
+    assert_eq!(late["id"], "wamid.ONE#late");
+    assert_eq!(late["messageId"], "wamid.ONE");
+    assert!(late["webhook"]["notes"].to_string().contains("came later"));
+    let long: ItemId = "x".repeat(256).parse().unwrap();
+    assert!(late_id(&long).as_str().starts_with("sha256:"));
+}

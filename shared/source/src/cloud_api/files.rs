@@ -1,0 +1,84 @@
+//! The files of messages, as far as they were fetched.
+
+use aws::s3::{Store, Version};
+use cloud_api::{CapturedFile, MediaReference, MissingFile, Variants};
+use jiff::{SignedDuration, Timestamp};
+use model::{Sha256, keys};
+
+use super::media::{Facts, MEDIA_LIFE, facts};
+use crate::{
+    Sink, SourceError,
+    chat_export::unavailable,
+    sink::{Hashed, full},
+};
+
+/// What is read of a file at once.
+const PIECE_BYTES: u64 = 4 << 20;
+
+/// How long after its end a file's fetching is waited for: it may have begun just before.
+const LAST_FETCH: SignedDuration = SignedDuration::from_hours(1);
+
+fn key_of(media: &MediaReference) -> String {
+    keys::media(media.phone_number_id.as_deref().unwrap_or_default(), &media.id)
+}
+
+/// The file of a message. Each copy of the message may name it by another id: any of them will do. `None` where the message
+/// has no file.
+///
+/// # Errors
+/// [`SourceError::StillCapturing`] while it may come.
+pub(super) async fn file(
+    store: &Store,
+    variants: &Variants,
+    now: Timestamp,
+) -> Result<Option<CapturedFile>, SourceError> {
+    let (mut missing, mut may_come) = (None, false);
+    for (received, media) in variants.media() {
+        match facts(store, &key_of(&media)).await? {
+            Some(Facts::There { bytes, sha256, .. }) => return Ok(Some(CapturedFile::There { bytes, sha256 })),
+            Some(Facts::Lost { why, .. }) => missing = missing.or(Some(why)),
+            None => {
+                may_come |= now.duration_since(received) < MEDIA_LIFE + LAST_FETCH;
+                missing = missing.or(Some(MissingFile::NotFetched));
+            }
+        }
+    }
+    if may_come {
+        return Err(SourceError::StillCapturing { retry_after: None });
+    }
+    Ok(missing.map(CapturedFile::Missing))
+}
+
+/// Copies the bytes of the file with a digest into a sink.
+pub(super) async fn copy(
+    store: &Store,
+    variants: &Variants,
+    wanted: Option<Sha256>,
+    limit: u64,
+    sink: &mut dyn Sink,
+) -> Result<Sha256, SourceError> {
+    for (_, media) in variants.media() {
+        let Some(Facts::There { key, bytes, sha256, .. }) = facts(store, &key_of(&media)).await? else { continue };
+        if wanted.is_some_and(|wanted| wanted != sha256) {
+            continue;
+        }
+        if bytes > limit {
+            return Err(SourceError::TooLarge { limit });
+        }
+        let version = store.version(&key).await.map_err(unavailable)?.ok_or(SourceError::AttachmentMissing)?;
+        return pieces(store, &version, sha256, sink).await;
+    }
+    Err(SourceError::AttachmentMissing)
+}
+
+async fn pieces(store: &Store, version: &Version, sha256: Sha256, sink: &mut dyn Sink) -> Result<Sha256, SourceError> {
+    let mut hashed = Hashed::new(sink);
+    hashed.restart().await.map_err(|error| full(&error))?;
+    let mut at = 0;
+    while at < version.bytes() {
+        let piece = store.piece(version, at..at + PIECE_BYTES).await.map_err(unavailable)?;
+        at += PIECE_BYTES;
+        hashed.take(piece).await.map_err(|error| full(&error))?;
+    }
+    hashed.finish(Some(sha256))
+}

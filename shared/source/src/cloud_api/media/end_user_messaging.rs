@@ -1,0 +1,132 @@
+//! Files by AWS End User Messaging Social, which writes into the bucket itself: they never pass through memory.
+
+use aws::{
+    SdkConfig,
+    s3::{Listed, Store, StoreError, Version},
+    signed::{SignError, endpoint, sign_post},
+};
+use http_client::{Http, SMALL_RESPONSE_MAX_BYTES, error_code};
+use model::{Hasher, Sha256};
+use reqwest::{StatusCode, header::CONTENT_TYPE};
+use serde_json::{Value, json};
+
+use super::{super::media_task::MediaTask, Failure, MAX_MEDIA_BYTES, Stored};
+use crate::{SourceError, chat_export::unavailable};
+
+const SERVICE: &str = "social-messaging";
+
+/// What is read of a file at once to hash it.
+const PIECE_BYTES: u64 = 4 << 20;
+
+/// AWS End User Messaging Social.
+pub struct AwsMedia {
+    config: SdkConfig,
+    http: Http,
+}
+
+impl AwsMedia {
+    /// Asks with the credentials and in the region of this configuration, or at its endpoint.
+    pub fn new(config: &SdkConfig) -> Self {
+        Self { config: config.clone(), http: Http::default() }
+    }
+
+    pub(super) async fn file(&self, store: &Store, media: &str, task: &MediaTask) -> Result<Stored, Failure> {
+        // AWS adds the id and an extension of the type.
+        let prefix = format!("{media}/");
+        // An earlier attempt may have come so far.
+        if let Some(stored) = written(store, &prefix).await?
+            && task.sha256 == Some(stored.sha256)
+        {
+            return Ok(stored);
+        }
+        self.request(store, &prefix, task).await?;
+        let stored = written(store, &prefix).await?.ok_or_else(|| SourceError::Unavailable {
+            detail: "AWS has confirmed a file that is not in the bucket".to_owned(),
+            retry_after: None,
+        })?;
+        let is_declared = task.sha256.is_none_or(|declared| declared == stored.sha256);
+        if is_declared { Ok(stored) } else { Err(Failure::Mismatch) }
+    }
+
+    /// Makes AWS write the file.
+    async fn request(&self, store: &Store, prefix: &str, task: &MediaTask) -> Result<(), Failure> {
+        let number = task.aws_phone_number_id.as_deref().ok_or_else(|| SourceError::Configuration {
+            detail: "the webhook does not say which number of AWS received the file".to_owned(),
+        })?;
+        let body = json!({
+            "mediaId": task.media,
+            "originationPhoneNumberId": number,
+            "destinationS3File": {"bucketName": store.bucket(), "key": prefix},
+        });
+        let body = body.to_string();
+        let url = format!("{}/v1/whatsapp/media/get", endpoint(&self.config, SERVICE).map_err(from_signing)?);
+        let headers = sign_post(&self.config, SERVICE, &url, body.as_bytes()).await.map_err(from_signing)?;
+        let client = self.http.client().await;
+        let client = client.map_err(|error| SourceError::Configuration { detail: error.to_string() })?;
+        let mut request = client.post(&url).header(CONTENT_TYPE, "application/json");
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let sent = request.body(body).send().await;
+        let response = sent.map_err(|_| no_answer("no answer from AWS"))?;
+        let status = response.status();
+        let code = response.headers().get("x-amzn-errortype").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let answer = http_client::read(Ok(response), SMALL_RESPONSE_MAX_BYTES).await;
+        let answer = answer.map_err(|error| no_answer(error.reason()))?;
+        if status == StatusCode::OK {
+            return Ok(());
+        }
+        let code = code.or_else(|| Some(answer.json::<Value>().ok()?.get("__type")?.as_str()?.to_owned()));
+        let code = code.as_deref().map(|code| code.split(':').next().unwrap_or(code)).and_then(error_code);
+        Err(refusal(status, code.as_deref(), answer.retry_after))
+    }
+}
+
+/// Permanent answers are a closed list of the operation's documented errors, all others are retried.
+fn refusal(status: StatusCode, code: Option<&str>, retry_after: Option<std::time::Duration>) -> Failure {
+    let detail = format!("AWS answers with status {} {}", status.as_u16(), code.unwrap_or("and no code"));
+    match code {
+        // The id is unknown or has expired: retried while it may live.
+        Some("ResourceNotFoundException" | "InvalidParametersException" | "ValidationException") => Failure::NotFound,
+        Some("AccessDeniedException" | "AccessDeniedByMetaException") => {
+            SourceError::Configuration { detail: format!("{detail}: check the permissions of the function") }.into()
+        }
+        _ => SourceError::Unavailable { detail, retry_after }.into(),
+    }
+}
+
+fn no_answer(detail: &str) -> SourceError {
+    SourceError::Unavailable { detail: detail.to_owned(), retry_after: None }
+}
+
+fn from_signing(error: SignError) -> SourceError {
+    match error {
+        SignError::Credentials => SourceError::Unavailable { detail: error.to_string(), retry_after: None },
+        SignError::Missing(_) | SignError::Request => SourceError::Configuration { detail: error.to_string() },
+    }
+}
+
+/// The file that AWS wrote under a prefix, and its digest.
+async fn written(store: &Store, prefix: &str) -> Result<Option<Stored>, Failure> {
+    let mut found: Option<Listed> = None;
+    let listed = store.list(prefix, |page| {
+        // The last one that was written.
+        found = page.into_iter().chain(found.take()).max_by_key(|object| object.last_modified);
+        async { Ok::<_, StoreError>(()) }
+    });
+    listed.await.map_err(unavailable)?;
+    let Some(object) = found else { return Ok(None) };
+    if object.bytes > MAX_MEDIA_BYTES {
+        return Err(Failure::TooLarge);
+    }
+    let version = Version::from(&object);
+    let mut hasher = Hasher::default();
+    let mut at = 0;
+    while at < version.bytes() {
+        let piece = store.piece(&version, at..at + PIECE_BYTES).await.map_err(unavailable)?;
+        hasher.update(&piece);
+        at += PIECE_BYTES;
+    }
+    let sha256: Sha256 = hasher.finish();
+    Ok(Some(Stored { key: object.key, bytes: object.bytes, sha256 }))
+}

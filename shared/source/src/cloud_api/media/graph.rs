@@ -1,0 +1,248 @@
+//! Files from Meta's Graph API: the id gives a URL, which lives for 5 minutes, and the URL gives the bytes.
+
+use std::{str::FromStr, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use http_client::{Http, SMALL_RESPONSE_MAX_BYTES, is_private, retry_after};
+use jiff::Timestamp;
+use model::Sha256;
+use reqwest::{
+    Response, StatusCode,
+    header::{AUTHORIZATION, HeaderValue, RETRY_AFTER},
+};
+use serde::Deserialize;
+use serde_json::Value;
+use url::Url;
+
+use super::{
+    super::media_task::MediaTask,
+    Failure, MAX_MEDIA_BYTES,
+    token::{AccessToken, KeptToken},
+};
+use crate::SourceError;
+
+/// The host of the URLs that Meta gives for files.
+const FILES: &str = "lookaside.fbsbx.com";
+
+/// How often a URL is asked for that is gone when it is used.
+const ATTEMPTS: u32 = 3;
+
+/// The base URL of the Graph API with its version: `https://graph.facebook.com/v25.0`. Safe to send the token to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GraphUrl(Url);
+
+/// Why a text is not such a URL. Contains nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum GraphUrlError {
+    /// Not a URL of HTTP.
+    #[error("it is not a URL such as https://graph.facebook.com/v25.0")]
+    Form,
+    /// What is sent could be read on the way.
+    #[error("it has to be https (plain http is for loopback hosts)")]
+    Plain,
+}
+
+impl FromStr for GraphUrl {
+    type Err = GraphUrlError;
+
+    fn from_str(text: &str) -> Result<Self, GraphUrlError> {
+        let url: Url = text.parse().map_err(|_| GraphUrlError::Form)?;
+        let has_more = !url.username().is_empty() || url.password().is_some() || url.query().is_some();
+        if has_more || url.fragment().is_some() || url.host().is_none() {
+            return Err(GraphUrlError::Form);
+        }
+        if is_private(&url) { Ok(Self(url)) } else { Err(GraphUrlError::Plain) }
+    }
+}
+
+impl GraphUrl {
+    /// The URL of a file's description.
+    fn of(&self, task: &MediaTask) -> Url {
+        let mut url = self.0.clone();
+        url.set_path(&format!("{}/{}", self.0.path().trim_end_matches('/'), task.media));
+        if let Some(number) = &task.phone_number_id {
+            url.query_pairs_mut().append_pair("phone_number_id", number);
+        }
+        url
+    }
+
+    /// A URL that may have the token: Meta's host of files, or the API's own origin.
+    fn allowed(&self, url: &str) -> Option<Url> {
+        let url: Url = url.parse().ok()?;
+        let is_files = url.scheme() == "https" && url.host_str() == Some(FILES) && url.port().is_none();
+        let is_own = url.origin() == self.0.origin();
+        ((is_files || is_own) && url.username().is_empty() && url.password().is_none()).then_some(url)
+    }
+}
+
+/// Meta's Graph API.
+pub struct MetaMedia {
+    graph: GraphUrl,
+    token: KeptToken,
+    http: Http,
+}
+
+#[derive(Deserialize)]
+struct Description {
+    url: String,
+    #[serde(default)]
+    sha256: Value,
+}
+
+/// What a request gave.
+enum Got {
+    Response(Response),
+    NotFound,
+}
+
+impl MetaMedia {
+    /// Asks the API with this token.
+    pub fn new(graph: GraphUrl, token: Arc<dyn AccessToken>) -> Self {
+        Self { graph, token: KeptToken::new(token), http: Http::default() }
+    }
+
+    /// The bytes of a file.
+    pub(super) async fn file(&self, task: &MediaTask) -> Result<Bytes, Failure> {
+        for _ in 0..ATTEMPTS {
+            let Got::Response(response) = self.get(&self.graph.of(task)).await? else {
+                return Err(Failure::NotFound);
+            };
+            let body = body(response, SMALL_RESPONSE_MAX_BYTES as u64).await?;
+            let description: Description = serde_json::from_slice(&body)
+                .map_err(|_| unavailable("the Graph API's answer has no URL of the file"))?;
+            let url = self.graph.allowed(&description.url).ok_or_else(|| SourceError::Configuration {
+                detail: "the Graph API gives a URL of an unknown host, which does not get the access token".to_owned(),
+            })?;
+            // The URL was used too late.
+            let Got::Response(response) = self.get(&url).await? else { continue };
+            let bytes = body_of_file(response).await?;
+            let declared = task.sha256.or_else(|| cloud_api::sha256(description.sha256.as_str()?));
+            return match declared {
+                Some(declared) if declared != Sha256::of(&bytes) => Err(Failure::Mismatch),
+                _ => Ok(bytes),
+            };
+        }
+        Err(unavailable("the URL of the file was gone each time that it was used").into())
+    }
+
+    /// A response with status 200. A rejected token is read again once.
+    async fn get(&self, url: &Url) -> Result<Got, SourceError> {
+        let client = self.http.client().await;
+        let client = client.map_err(|error| SourceError::Configuration { detail: error.to_string() })?;
+        let mut rejected: Option<HeaderValue> = None;
+        loop {
+            let Some(header) = self.token.header(rejected.as_ref()).await? else {
+                let detail = "the Graph API rejects the access token: renew it in the secret".to_owned();
+                return Err(SourceError::Configuration { detail });
+            };
+            // The text of reqwest's errors holds the URL.
+            let sent = client.get(url.clone()).header(AUTHORIZATION, &header).send().await;
+            let response = sent.map_err(|_| unavailable("no answer from Meta's host"))?;
+            match response.status() {
+                StatusCode::OK => return Ok(Got::Response(response)),
+                StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(Got::NotFound),
+                StatusCode::UNAUTHORIZED => rejected = Some(header),
+                status => {
+                    let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+                    let wait = wait.and_then(|value| retry_after(value, Timestamp::now()));
+                    let body = body(response, SMALL_RESPONSE_MAX_BYTES as u64).await.unwrap_or_default();
+                    match Refusal::of(&body) {
+                        Refusal::NotFound => return Ok(Got::NotFound),
+                        Refusal::Token => rejected = Some(header),
+                        Refusal::Permission(code) => {
+                            let detail = format!("the access token may not read the file (Graph API error {code})");
+                            return Err(SourceError::Configuration { detail });
+                        }
+                        Refusal::Other(code) => {
+                            let code = code.map(|code| format!(", error {code}")).unwrap_or_default();
+                            let detail = format!("Meta's host answers with status {}{code}", status.as_u16());
+                            return Err(SourceError::Unavailable { detail, retry_after: wait });
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// An error of the Graph API. Permanent ones are a closed list, all others are retried.
+enum Refusal {
+    /// Code 100 with subcode 33: no such object, or no permission for it; which of them is not said.
+    NotFound,
+    /// Code 190: expired, revoked or malformed.
+    Token,
+    /// Codes 10 and 200 to 299, and 3.
+    Permission(u64),
+    Other(Option<u64>),
+}
+
+impl Refusal {
+    fn of(body: &[u8]) -> Self {
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let number = |name: &str| body.get("error").and_then(|error| error.get(name)?.as_u64());
+        match (number("code"), number("error_subcode")) {
+            (Some(100), Some(33)) => Self::NotFound,
+            (Some(190), _) => Self::Token,
+            (Some(code @ (3 | 10 | 200..=299)), _) => Self::Permission(code),
+            (code, _) => Self::Other(code),
+        }
+    }
+}
+
+async fn body_of_file(response: Response) -> Result<Bytes, Failure> {
+    if response.content_length().is_some_and(|length| length > MAX_MEDIA_BYTES) {
+        return Err(Failure::TooLarge);
+    }
+    match body(response, MAX_MEDIA_BYTES).await {
+        Err(SourceError::TooLarge { .. }) => Err(Failure::TooLarge),
+        other => other.map_err(Failure::Source),
+    }
+}
+
+async fn body(mut response: Response, limit: u64) -> Result<Bytes, SourceError> {
+    let mut bytes = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(|_| unavailable("the answer of Meta's host broke off"))? {
+        if (bytes.len() + chunk.len()) as u64 > limit {
+            return Err(SourceError::TooLarge { limit });
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes.freeze())
+}
+
+fn unavailable(detail: &str) -> SourceError {
+    SourceError::Unavailable { detail: detail.to_owned(), retry_after: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn token_goes_only_to_the_graph_api_and_its_files() {
+        let graph: GraphUrl = "https://graph.facebook.com/v25.0".parse().unwrap();
+        for url in ["https://lookaside.fbsbx.com/whatsapp_business/attachments/?mid=1", "https://graph.facebook.com/x"]
+        {
+            assert!(graph.allowed(url).is_some(), "{url}");
+        }
+        for url in [
+            "http://lookaside.fbsbx.com/a",
+            "https://lookaside.fbsbx.com:8443/a",
+            "https://lookaside.fbsbx.com.example.com/a",
+            "https://example.com/lookaside.fbsbx.com",
+            "https://lookaside.fbsbx.com@example.com/a",
+            "https://user@lookaside.fbsbx.com/a",
+            "http://graph.facebook.com/x",
+            "http://127.0.0.1/x",
+            "/attachments",
+            "",
+        ] {
+            assert!(graph.allowed(url).is_none(), "{url}");
+        }
+        assert_eq!("http://graph.facebook.com/v25.0".parse::<GraphUrl>(), Err(GraphUrlError::Plain));
+        assert!("http://127.0.0.1:9/v25.0".parse::<GraphUrl>().is_ok());
+        for text in ["", "graph", "https://u:p@graph.facebook.com", "https://graph.facebook.com/?a=1"] {
+            assert_eq!(text.parse::<GraphUrl>(), Err(GraphUrlError::Form), "{text}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The access token, and when it is read.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use aws::secrets::{SecretError, Secrets};
+use reqwest::header::HeaderValue;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use tokio::sync::Mutex;
+
+use crate::SourceError;
+
+/// Where the access token comes from.
+#[async_trait]
+pub trait AccessToken: Send + Sync {
+    /// Reads it as it is now. It is kept, and read again when it was rejected: it may have been rotated.
+    ///
+    /// # Errors
+    /// [`SourceError::Unavailable`] or [`SourceError::Configuration`].
+    async fn get(&self) -> Result<SecretString, SourceError>;
+}
+
+/// A token that stands in Secrets Manager as `{"access_token"}`, beside other members.
+pub struct SecretToken {
+    secrets: Secrets,
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct Secret {
+    access_token: SecretString,
+}
+
+impl SecretToken {
+    /// `id` is the secret's name or ARN. Nothing is read yet.
+    pub fn new(secrets: Secrets, id: String) -> Self {
+        Self { secrets, id }
+    }
+}
+
+#[async_trait]
+impl AccessToken for SecretToken {
+    async fn get(&self) -> Result<SecretString, SourceError> {
+        let secret: Result<Secret, _> = self.secrets.get(&self.id, r#"{"access_token"} of the Meta app"#).await;
+        secret.map(|secret| secret.access_token).map_err(|error| match error {
+            SecretError::Unavailable(_) => SourceError::Unavailable { detail: error.to_string(), retry_after: None },
+            _ => SourceError::Configuration { detail: error.to_string() },
+        })
+    }
+}
+
+/// Keeps the token between requests.
+pub(super) struct KeptToken {
+    token: Arc<dyn AccessToken>,
+    kept: Mutex<Option<HeaderValue>>,
+}
+
+impl KeptToken {
+    pub(super) fn new(token: Arc<dyn AccessToken>) -> Self {
+        Self { token, kept: Mutex::new(None) }
+    }
+
+    /// The header. Another one than `rejected`, or `None` while there is no other.
+    pub(super) async fn header(&self, rejected: Option<&HeaderValue>) -> Result<Option<HeaderValue>, SourceError> {
+        let mut kept = self.kept.lock().await;
+        if let Some(header) = &*kept
+            && Some(header) != rejected
+        {
+            return Ok(Some(header.clone()));
+        }
+        let token = self.token.get().await?;
+        let header = SecretString::from(format!("Bearer {}", token.expose_secret()));
+        let mut header = HeaderValue::from_str(header.expose_secret()).map_err(|_| SourceError::Configuration {
+            detail: "the access token holds a character that a header cannot have".to_owned(),
+        })?;
+        header.set_sensitive(true);
+        let header = kept.insert(header).clone();
+        Ok((Some(&header) != rejected).then_some(header))
+    }
+}
