@@ -95,6 +95,7 @@ async fn reconcile_checks_the_mailboxes_of_the_configured_mail_system() {
     outcome.mailboxes.push(FiledMailbox {
         id: None,
         address: ADA.parse().unwrap(),
+        primary: None,
         result: FilingResult::Imported,
         message: "AAMk".to_owned(),
         at,

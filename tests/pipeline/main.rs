@@ -4,6 +4,7 @@ mod browser;
 mod configuration_errors;
 mod conflicts;
 mod conversations;
+mod copy_addresses;
 mod coverage;
 mod dead_letters;
 mod deep_check;

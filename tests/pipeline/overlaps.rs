@@ -35,8 +35,14 @@ fn outcome(id: &ItemId, day: &str) -> anyhow::Result<Outcome> {
     let (run, at) = run(day)?;
     let mut outcome = Outcome::new(id.clone());
     outcome.run = Some(run);
-    let filed =
-        FiledMailbox { id: None, address: ADA.parse()?, result: FilingResult::Imported, message: String::new(), at };
+    let filed = FiledMailbox {
+        id: None,
+        address: ADA.parse()?,
+        primary: None,
+        result: FilingResult::Imported,
+        message: String::new(),
+        at,
+    };
     outcome.mailboxes.push(filed);
     Ok(outcome)
 }

@@ -25,6 +25,7 @@ use crate::{
     waiting::{Undecided, Waiting},
 };
 use mailbox::{Attempt, Filed, Mailbox, MailboxError, Mailboxes, Message};
+use message::copy::CopyAddresses;
 
 /// The function.
 pub struct Import {
@@ -143,8 +144,8 @@ impl Import {
             outcome.mime = Some(mime_key.to_owned());
         }
         let participants = stored.participants().await?;
-        let Plan { mut mailboxes, missing, unmapped, lookup_rejected, waiting, given_up, .. } =
-            self.plan(&participants, &mut stored, &leased.outcome).await?;
+        let (plan, addresses) = self.plan(&participants, &mut stored, &leased.outcome).await?;
+        let Plan { mut mailboxes, missing, unmapped, lookup_rejected, waiting, given_up, .. } = plan;
         debug!(item = %task.key, stage = %Stage::Import, mailboxes = mailboxes.len(), missing = missing.len(), "mapped");
         let outcome = &mut leased.outcome;
         (outcome.missing, outcome.unmapped, outcome.lookup_rejected) = (missing, unmapped, lookup_rejected);
@@ -155,6 +156,7 @@ impl Import {
         if mailboxes.is_empty() && outcome.mailboxes.is_empty() && outcome.missing.is_empty() {
             mailboxes.push(self.catch_all().await?);
         }
+        stored.set_addresses(addresses);
         self.file(task, &mut stored, mailboxes, leased, waiting, invocation).await?;
         match given_up {
             None => Ok(()),
@@ -162,13 +164,13 @@ impl Import {
         }
     }
 
-    /// Resolves the participants that have no copy yet.
+    /// Resolves the participants that have no copy yet. Returns the addresses of a copy, too.
     async fn plan(
         &self,
         participants: &[Participant],
         stored: &mut StoredMessage<'_>,
         outcome: &Outcome,
-    ) -> Result<Plan, Failure> {
+    ) -> Result<(Plan, CopyAddresses), Failure> {
         let map = self.user_map.current().await?;
         let now = Timestamp::now();
         let rules = Rules {
@@ -181,13 +183,15 @@ impl Import {
         let believed = participants::believed(&outcome.missing, self.retry_limit, now);
         let filed = |address: &MailboxAddress| outcome.mailboxes.iter().any(|filed| filed.address == *address);
         let resolved = mapping::resolve(participants, &rules, &believed, filed, &directory).await;
+        let addresses = participants::copy_addresses(participants, &resolved, &outcome.mailboxes);
         let decide = |witness| participants::decide(&resolved, &outcome.missing, self.retry_limit, now, witness);
         let plan = decide(false);
         // A mailbox that has its copy must still be found, or nothing can be concluded from a rejected lookup.
-        match outcome.mailboxes.first().filter(|_| plan.requires_witness) {
-            Some(filed) if matches!(self.mailboxes.find(&filed.address).await, Ok(Some(_))) => Ok(decide(true)),
-            Some(_) | None => Ok(plan),
-        }
+        let plan = match outcome.mailboxes.first().filter(|_| plan.requires_witness) {
+            Some(filed) if matches!(self.mailboxes.find(&filed.address).await, Ok(Some(_))) => decide(true),
+            Some(_) | None => plan,
+        };
+        Ok((plan, addresses))
     }
 
     /// The mailbox for an item none of whose participants has one or is expected to have one.
@@ -221,7 +225,7 @@ impl Import {
         let (mut imported, mut skipped) = (0, 0);
         let mut refused = None;
         for (index, chunk) in lacking.chunks(COPIES_PER_SAVE).enumerate() {
-            let message = stored.get().await?;
+            let message = stored.copy().await?;
             if index > 0
                 && let Err(failure) = outcomes.save(leased).await
             {
@@ -330,6 +334,7 @@ fn rejected(
 fn entry(mailbox: Mailbox, filed: Filed) -> FiledMailbox {
     FiledMailbox {
         id: Some(mailbox.id),
+        primary: Some(mailbox.primary).filter(|primary| *primary != mailbox.address),
         address: mailbox.address,
         result: filed.result,
         message: filed.message,

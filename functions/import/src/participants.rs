@@ -18,7 +18,8 @@ use std::collections::HashSet;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use mapping::{Directory, Resolved};
-use model::{Failure, MailboxAddress, MissingParticipant, MissingReason, Reason};
+use message::copy::CopyAddresses;
+use model::{Failure, FiledMailbox, MailboxAddress, MissingParticipant, MissingReason, Participant, Reason};
 
 use crate::{
     failure::from_mailbox,
@@ -68,6 +69,24 @@ pub(crate) fn believed(before: &[MissingParticipant], limit: RetryLimit, now: Ti
     before.iter().filter(confirmed).map(|missing| missing.participant).collect()
 }
 
+/// The addresses that take the place of the participants' in a copy: those of their mailboxes, which exist. A participant without a
+/// mailbox keeps the address in the stored message.
+pub(crate) fn copy_addresses(
+    participants: &[Participant],
+    resolved: &[Resolved<Mailbox, MailboxError>],
+    filed: &[FiledMailbox],
+) -> CopyAddresses {
+    let primary = |resolved: &Resolved<Mailbox, MailboxError>| match resolved {
+        Resolved::Mailbox(mailbox) => Some(mailbox.primary.clone()),
+        Resolved::Filed(address) => {
+            let filed = filed.iter().find(|filed| filed.address == *address)?;
+            Some(filed.primary.as_ref().unwrap_or(address).clone())
+        }
+        Resolved::NotFound { .. } | Resolved::Failed { .. } => None,
+    };
+    CopyAddresses::of(participants.iter().zip(resolved.iter().map(primary)))
+}
+
 /// Decides for each participant. `before` is what the outcome says of earlier attempts. `witness` says that the mail system
 /// has just found another mailbox, beside those of `resolved`.
 pub(crate) fn decide(
@@ -88,7 +107,7 @@ pub(crate) fn decide(
                     plan.mailboxes.push(mailbox.clone());
                 }
             }
-            Resolved::Filed => {}
+            Resolved::Filed(_) => {}
             Resolved::NotFound { expected: false } => plan.unmapped.push(participant),
             Resolved::NotFound { expected: true } => {
                 let missing = checked(earlier, participant, MissingReason::MailboxNotFound, now);

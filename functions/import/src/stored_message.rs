@@ -4,6 +4,7 @@ use aws::s3::Store;
 use jiff::Timestamp;
 use ledger::{WHOLE_MAX_BYTES, read_message};
 use mailbox::Message;
+use message::copy::CopyAddresses;
 use message::read::{date, evidence};
 use model::{ImportTask, Participant, Reason};
 use tokio::sync::MutexGuard;
@@ -22,13 +23,15 @@ pub(crate) struct StoredMessage<'a> {
     task: &'a ImportTask,
     key: &'a str,
     message: Option<Message>,
+    /// The addresses of a copy, until the message has them.
+    addresses: Option<CopyAddresses>,
     /// Held until the last copy of a large item is filed.
     large_item: Option<MutexGuard<'a, ()>>,
 }
 
 impl<'a> StoredMessage<'a> {
     pub(crate) fn new(store: &'a Store, memory: &'a MemoryBudget, task: &'a ImportTask, key: &'a str) -> Self {
-        Self { store, memory, task, key, message: None, large_item: None }
+        Self { store, memory, task, key, message: None, addresses: None, large_item: None }
     }
 
     /// The message, which is the one that convert wrote.
@@ -38,6 +41,23 @@ impl<'a> StoredMessage<'a> {
             None => self.read().await?,
         };
         Ok(self.message.insert(message))
+    }
+
+    /// Sets the addresses that a copy shows.
+    pub(crate) fn set_addresses(&mut self, addresses: CopyAddresses) {
+        self.addresses = Some(addresses);
+    }
+
+    /// The message as it is filed.
+    pub(crate) async fn copy(&mut self) -> Result<&Message, Failure> {
+        self.get().await?;
+        if let Some(addresses) = self.addresses.take()
+            && let Some(message) = self.message.take()
+        {
+            let mime = addresses.copy_of(message.mime);
+            self.message = Some(Message { mime, ..message });
+        }
+        self.get().await
     }
 
     /// The participants, the sender first: from the task, or where they do not fit into one, from the message's evidence.

@@ -180,6 +180,7 @@ mod tests {
             outcome.mailboxes.push(FiledMailbox {
                 id: None,
                 address: address.parse().unwrap(),
+                primary: None,
                 result: FilingResult::Imported,
                 message: String::new(),
                 at: "2026-11-22T07:00:00Z".parse().unwrap(),

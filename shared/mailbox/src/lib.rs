@@ -33,6 +33,8 @@ pub struct Mailbox {
     pub id: String,
     /// The address that was looked up.
     pub address: MailboxAddress,
+    /// The mailbox's primary address. Where the mail system does not report it, the address that was looked up.
+    pub primary: MailboxAddress,
 }
 
 /// Identifies the copy of an item. The Message-ID alone is not enough: the archive may have captured one WhatsApp message

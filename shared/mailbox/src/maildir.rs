@@ -10,7 +10,7 @@
 //! when two functions do so at the same time, and the name depends on the message alone.
 //!
 //! The id of a mailbox is the name of its directory. After a rename the next attempt finds the copy in the renamed directory
-//! by that name, so it files no second one.
+//! by that name, so it files no second one. It is the mailbox's primary address, too.
 
 use std::{
     fs::{self, File},
@@ -22,7 +22,7 @@ use std::{
 
 use async_trait::async_trait;
 use model::{FilingResult, MailboxAddress, Sha256};
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use uuid::Uuid;
 
 use super::{Attempt, Filed, Identity, Mailbox, MailboxError, Mailboxes, Message, StoredCopy};
@@ -119,7 +119,12 @@ impl Tree {
         let name = utf8_percent_encode(address.as_str(), ESCAPED).to_string();
         let path = self.mailbox(&name)?;
         let id = path.and_then(|path| path.file_name().map(|name| name.to_string_lossy().into_owned()));
-        Ok(id.map(|id| Mailbox { id, address }))
+        let found = |id: String| {
+            let name = percent_decode_str(&id).decode_utf8().ok();
+            let primary = name.and_then(|name| name.parse().ok()).unwrap_or_else(|| address.clone());
+            Mailbox { id, primary, address }
+        };
+        Ok(id.map(found))
     }
 
     /// The directory of a mailbox: a child of the root, after all links. `None` only where the entry does not exist; an

@@ -71,7 +71,8 @@ mod tests {
         let clock = Arc::clone(&now);
         let cache = RecipientCache::new(Duration::from_secs(60))
             .with_clock(Clock::new(move || Timestamp::from_second(clock.load(Ordering::Relaxed)).unwrap()));
-        let ada = Mailbox { id: "1".to_owned(), address: "ada@example.com".parse().unwrap() };
+        let address: MailboxAddress = "ada@example.com".parse().unwrap();
+        let ada = Mailbox { id: "1".to_owned(), address: address.clone(), primary: address };
         let bob = "bob@example.com".parse().unwrap();
         cache.put(&ada.address, Some(ada.clone()));
         cache.put(&bob, None);

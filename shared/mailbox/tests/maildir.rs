@@ -51,6 +51,7 @@ async fn mailbox_is_a_directory_below_the_root() {
     assert!(find(&maildir, "o/d%d@example.com").await.is_some());
     let alias = find(&maildir, "ada.lovelace@example.com").await.unwrap();
     assert_eq!(alias.id, find(&maildir, "ada@example.com").await.unwrap().id);
+    assert_eq!((alias.address.as_str(), alias.primary.as_str()), ("ada.lovelace@example.com", "ada@example.com"));
     let long = format!("{}@{}.example.com", "x".repeat(64), ["y".repeat(60), "y".repeat(60), "y".repeat(50)].join("."));
     for absent in ["bob@example.com", long.as_str()] {
         assert!(find(&maildir, absent).await.is_none(), "{absent}");

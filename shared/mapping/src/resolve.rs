@@ -42,8 +42,8 @@ pub struct Rules<'a> {
 pub enum Resolved<M, E> {
     /// Found, by the user map or by the participant's own address.
     Mailbox(M),
-    /// One of the participant's addresses has its copy already; the directory was not asked.
-    Filed,
+    /// This address of the participant has its copy already; the directory was not asked.
+    Filed(MailboxAddress),
     /// The directory has no mailbox for the address, or the participant has no address.
     NotFound {
         /// Whether there should be one: the user map has the participant, or the own address is in a tenant domain.
@@ -89,7 +89,7 @@ pub async fn resolve<D: Directory>(
         let expected = candidate.expected;
         let Some(first) = candidate.first() else { return Resolved::NotFound { expected } };
         if filed(first) {
-            return Resolved::Filed;
+            return Resolved::Filed(first.clone());
         }
         match lookups.result(first) {
             Some(Ok(Some(mailbox))) => return Resolved::Mailbox(mailbox.clone()),
@@ -98,7 +98,7 @@ pub async fn resolve<D: Directory>(
         }
         match candidate.own.as_ref().filter(|_| candidate.mapped.is_some()) {
             // Filed by the own address after an earlier attempt had confirmed that the mapped mailbox is missing.
-            Some(own) if filed(own) => Resolved::Filed,
+            Some(own) if filed(own) => Resolved::Filed(own.clone()),
             Some(own) if believed.contains(&place) => match lookups.result(own) {
                 Some(Ok(Some(mailbox))) => Resolved::Mailbox(mailbox.clone()),
                 Some(Err(error)) => Resolved::Failed { expected, error: error.clone() },

@@ -134,6 +134,7 @@ mod tests {
         outcome.mailboxes.push(FiledMailbox {
             id: Some("1".into()),
             address: "ada@example.com".parse().unwrap(),
+            primary: None,
             result: FilingResult::Imported,
             message: "AAMk".into(),
             at: now(),

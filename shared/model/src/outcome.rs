@@ -62,6 +62,9 @@ pub struct FiledMailbox {
     pub id: Option<String>,
     /// The address that the mailbox was found by.
     pub address: MailboxAddress,
+    /// The mailbox's primary address, where it is another one: copies name the participant by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub primary: Option<MailboxAddress>,
     /// How it came there.
     pub result: FilingResult,
     /// The mailbox's own id of the message.
@@ -243,6 +246,7 @@ mod tests {
         FiledMailbox {
             id: id.map(str::to_owned),
             address: "ada@example.com".parse().unwrap(),
+            primary: None,
             result: FilingResult::Imported,
             message: "AAMk".into(),
             at: "2026-11-22T07:00:00Z".parse().unwrap(),

@@ -13,7 +13,7 @@ use message::{
     read::Mime,
     write::{Content, FileFacts, Renderer},
 };
-use model::{Captured, ConvertTask, ImportTask, Sha256, TASK_VERSION, keys};
+use model::{Captured, ConvertTask, ImportTask, MailboxAddress, Sha256, TASK_VERSION, keys};
 
 /// Result of convert's work before its request to S3.
 pub struct Converted {
@@ -78,7 +78,8 @@ pub fn import(task: &str, mime: &bytes::Bytes) -> anyhow::Result<Vec<u8>> {
     let task = ImportTask::parse(task)?;
     anyhow::ensure!(Sha256::of(mime) == task.sha256, "another message");
     let message = Message { item: task.item, message_id: task.message_id, mime: Mime::Whole(mime.clone()) };
-    let mailbox = Mailbox { id: "1".to_owned(), address: "mette.holm@example.com".parse().context("an address")? };
+    let address: MailboxAddress = "mette.holm@example.com".parse().context("an address")?;
+    let mailbox = Mailbox { id: "1".to_owned(), address: address.clone(), primary: address };
     let (body, files) = create_body(&message, &mailbox, MESSAGE_CLASS)?;
     for file in files {
         for from in (0..file.length()).step_by(PIECE) {

@@ -28,7 +28,7 @@ impl Mailboxes for Fake {
         let found = self.0.lock().unwrap().get(address.as_str()).cloned();
         let id = found.unwrap_or(Ok(Some(address.as_str())).map(|_: Option<&str>| Some("")));
         let id = id?.map(|id| if id.is_empty() { address.to_string() } else { id.to_owned() });
-        Ok(id.map(|id| Mailbox { id, address: address.clone() }))
+        Ok(id.map(|id| Mailbox { id, address: address.clone(), primary: address.clone() }))
     }
 
     async fn file(&self, _: &Mailbox, _: &Message, _: Attempt) -> Result<Filed, MailboxError> {

@@ -36,6 +36,11 @@ impl Entry {
         })
     }
 
+    /// The account's primary address, which `SMTP:` in upper case marks.
+    fn primary(&self) -> Option<MailboxAddress> {
+        self.proxy_addresses.iter().find_map(|proxy| proxy.strip_prefix("SMTP:"))?.parse().ok()
+    }
+
     fn shows(&self, address: &MailboxAddress) -> bool {
         self.mail.as_deref().is_some_and(|mail| mail.eq_ignore_ascii_case(address.as_str()))
     }
@@ -77,17 +82,18 @@ impl Graph {
                 continue;
             }
             // A copy in the wrong mailbox is worse than none.
-            if owner.replace(user.id).is_some() {
+            if owner.replace(user).is_some() {
                 tracing::warn!("address of two accounts with mailboxes, copy not filed");
                 return Ok(None);
             }
         }
-        let Some(id) = owner else { return Ok(None) };
+        let Some(owner) = owner else { return Ok(None) };
         if !is_proven && self.is_address_of_a_group(address, &mut budget).await? {
             tracing::warn!("user name of an account is the address of a group, copy not filed");
             return Ok(None);
         }
-        Ok(Some(Mailbox { id, address: address.clone() }))
+        let primary = owner.primary().unwrap_or_else(|| address.clone());
+        Ok(Some(Mailbox { id: owner.id, address: address.clone(), primary }))
     }
 
     /// The accounts that the address may belong to. An address with an owner belongs to no other account: not even if the

@@ -109,7 +109,7 @@ impl Imap {
                 if let Ok(mut idle) = self.connections.of(&id).try_lock() {
                     *idle = Some(Idle::new(session));
                 }
-                Some(Mailbox { id, address: address.clone() })
+                Some(Mailbox { id, address: address.clone(), primary: address.clone() })
             }
             Opened::NoMailbox => None,
         };

@@ -16,13 +16,16 @@ async fn every_address_of_a_mailbox_resolves_to_it() {
     let fake = tenant().await;
     fake.add(User::new("o'hara@corp.example").mail(Some("o'hara@example.com")).alias("sales+wa@example.com"));
     let graph = graph(&fake);
-    let ids = [
-        mailbox(&graph, "o'hara@corp.example").await.id,
-        mailbox(&graph, "o'hara@example.com").await.id,
-        mailbox(&graph, "Sales+WA@example.com").await.id,
+    let found = [
+        mailbox(&graph, "o'hara@corp.example").await,
+        mailbox(&graph, "o'hara@example.com").await,
+        mailbox(&graph, "Sales+WA@example.com").await,
     ];
-    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
-    assert_ne!(mailbox(&graph, ADA).await.id, ids[0]);
+    assert!(found.iter().all(|mailbox| mailbox.id == found[0].id), "{found:?}");
+    assert!(found.iter().all(|mailbox| mailbox.primary.as_str() == "o'hara@example.com"), "{found:?}");
+    assert_ne!(mailbox(&graph, ADA).await.id, found[0].id);
+    fake.add(User::new("eve@example.com").without_proxies());
+    assert_eq!(mailbox(&graph, "eve@example.com").await.primary.as_str(), "eve@example.com");
 }
 
 #[tokio::test]

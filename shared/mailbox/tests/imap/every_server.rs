@@ -142,7 +142,7 @@ async fn login_without_a_personal_namespace_is_no_mailbox() {
     let imap = server.imap();
     let nobody = NOBODY.parse().unwrap();
     assert_eq!(imap.find(&nobody).await.unwrap(), None);
-    let mailbox = Mailbox { id: NOBODY.to_owned(), address: nobody };
+    let mailbox = Mailbox { id: NOBODY.to_owned(), address: nobody.clone(), primary: nobody };
     let error = imap.file(&mailbox, &message("1", 0), Attempt::First).await.unwrap_err();
     assert!(matches!(error, MailboxError::NoMailbox { .. }), "{error:?}");
 

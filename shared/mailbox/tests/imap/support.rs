@@ -151,7 +151,7 @@ pub(crate) async fn mailbox(imap: &Imap, address: &str) -> Mailbox {
 
 /// Ada's mailbox without a request to the server.
 pub(crate) fn adas() -> Mailbox {
-    Mailbox { id: ADA.to_owned(), address: ADA.parse().unwrap() }
+    Mailbox { id: ADA.to_owned(), address: ADA.parse().unwrap(), primary: ADA.parse().unwrap() }
 }
 
 pub(crate) async fn file(imap: &Imap, message: &Message, attempt: Attempt) -> Result<Filed, MailboxError> {

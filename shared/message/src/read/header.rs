@@ -13,6 +13,18 @@ pub fn content(mime: &[u8]) -> Option<Sha256> {
     str::from_utf8(field(head, CONTENT_HEADER)?).ok()?.parse().ok()
 }
 
+/// The fields of a header, each with its folded lines and its line end.
+pub(crate) fn fields(header: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = header;
+    std::iter::from_fn(move || {
+        let is_end = |&at: &usize| !matches!(rest.get(at + 1), Some(b' ' | b'\t'));
+        let end = memchr::memchr_iter(b'\n', rest).find(is_end).map_or(rest.len(), |at| at + 1);
+        let (field, after) = rest.split_at(end);
+        rest = after;
+        (!field.is_empty()).then_some(field)
+    })
+}
+
 /// The value of a field of a header, trimmed.
 pub fn field<'a>(header: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let line_at = |at: usize| header[at..].split_inclusive(|&byte| byte == b'\n').next();
@@ -45,5 +57,7 @@ mod tests {
         assert_eq!(field(header, "Other"), Some(b"".as_slice()));
         assert_eq!(field(header, "Message"), None);
         assert_eq!(field(b"\r\n", "Message-ID"), None);
+        assert_eq!(fields(header).map(<[u8]>::len).collect::<Vec<_>>(), [18, 25, 23, 8, 2]);
+        assert_eq!(fields(b"A: b\r\n c").collect::<Vec<_>>(), [b"A: b\r\n c"]);
     }
 }

@@ -9,6 +9,7 @@ mod mime;
 mod outline;
 
 pub use error::ReadError;
+pub(crate) use header::fields;
 pub use header::{CONTENT_HEADER, content, field};
 pub use left_out::LeftOut;
 pub use mime::{LargeMime, Mime, Original, PIECE_BYTES, StoredFile, characters};

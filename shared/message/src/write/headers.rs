@@ -21,6 +21,9 @@ const SCHEMA: &str = "2";
 /// How many participants To names; the body says how many more there are.
 pub(crate) const MAX_TO: usize = 5_000;
 
+/// How many participants the header names: the sender, and those of To.
+pub(crate) const MAX_NAMED: usize = 1 + MAX_TO;
+
 /// The longest subject, in bytes before it is encoded.
 const MAX_SUBJECT: usize = 128;
 
@@ -46,7 +49,8 @@ pub(crate) fn write<'a>(
 ) -> MessageBuilder<'a> {
     let subject = encoded_word::unstructured(&subject(chat));
     let mut addresses = item.participants().zip(labels).map(|(participant, label)| {
-        format!("{} <{}>", encoded_word::phrase(&label.text()), people::address(participant))
+        let address = people::header_address(participant, item.upload.is_some());
+        format!("{} <{address}>", encoded_word::phrase(&label.text()))
     });
     let mut message = MessageBuilder::new().header("Date", Date::new(item.message_time.as_second()));
     if let Some(from) = addresses.next() {

@@ -34,9 +34,11 @@ use bytes::Bytes;
 pub use domain::DomainError;
 pub use file::{Content, FileFacts, Utf8Probe};
 pub use file_name::EVIDENCE as EVIDENCE_NAME;
+pub(crate) use headers::MAX_NAMED;
 use jiff::tz::TimeZone;
 use model::{Captured, Item, Sha256};
 use people::Label;
+pub(crate) use people::address;
 pub use picture::Picture;
 pub use pieces::{Base64Lines, Piece};
 
@@ -157,7 +159,7 @@ impl Renderer {
             file.name = name;
         }
         // Once for the header and the texts: formatting a number takes longer than everything else about a participant.
-        let labels: Vec<Label> = item.participants().take(1 + headers::MAX_TO).map(Label::of).collect();
+        let labels: Vec<Label> = item.participants().take(MAX_NAMED).map(Label::of).collect();
         let body = content::compose(captured, &labels, &files, self.zone.as_ref());
         let mut parts = Vec::with_capacity(files.len() + item.contacts.len());
         let mut places = Vec::with_capacity(files.len());

@@ -55,7 +55,17 @@ pub(crate) fn name(participant: &Participant) -> String {
         .unwrap_or_else(|| "Unknown".to_owned())
 }
 
-/// The participant's address in From or To: made of `[0-9a-z.-]` alone, or a mailbox address that was checked.
+/// The participant's address in From or To. The number of a participant of an uploaded chat is the uploader's word, so it has a
+/// domain of its own: [`copy`](crate::copy) never puts a mailbox address in its place.
+pub(crate) fn header_address(participant: &Participant, is_upload: bool) -> String {
+    let address = address(participant);
+    match address.strip_suffix(INVALID_DOMAIN) {
+        Some(local) if is_upload => format!("{local}upload.{INVALID_DOMAIN}"),
+        _ => address,
+    }
+}
+
+/// The participant's address, in a message that is not of an uploaded chat: made of `[0-9a-z.-]` alone, or a mailbox address that was checked.
 pub(crate) fn address(participant: &Participant) -> String {
     if let Some(email) = participant.email.as_deref().and_then(|email| email.parse::<MailboxAddress>().ok()) {
         return email.into();

@@ -10,6 +10,20 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
+/// The header fields that a reader reports beside those of every mail.
+pub(crate) const FIELDS: [&str; 10] = [
+    "In-Reply-To",
+    "References",
+    "Thread-Topic",
+    "Thread-Index",
+    "X-WA-Kind",
+    "X-WA-Chat",
+    "X-WA-Message-Id",
+    "X-WA-Content-SHA256",
+    "X-WA-Schema",
+    "X-WA-Evidence-SHA256",
+];
+
 /// A parser that a test starts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Reader {
@@ -48,7 +62,7 @@ impl Reader {
             scope.spawn(move || {
                 for mime in messages {
                     // A reader that ended early is found below, by the number of its lines.
-                    if writeln!(input, "{}", json!({ "mime": STANDARD.encode(mime) })).is_err() {
+                    if writeln!(input, "{}", json!({ "mime": STANDARD.encode(mime), "fields": FIELDS })).is_err() {
                         return;
                     }
                 }

@@ -344,7 +344,7 @@ mod tests {
     #[async_trait]
     impl Mailboxes for PartlyFailingMailboxes {
         async fn find(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, MailboxError> {
-            Ok(Some(Mailbox { id: address.to_string(), address: address.clone() }))
+            Ok(Some(Mailbox { id: address.to_string(), address: address.clone(), primary: address.clone() }))
         }
 
         async fn file(&self, _: &Mailbox, _: &Message, _: Attempt) -> Result<Filed, MailboxError> {
@@ -368,6 +368,7 @@ mod tests {
             outcome.mailboxes.push(FiledMailbox {
                 id: None,
                 address: address.parse().unwrap(),
+                primary: None,
                 result: FilingResult::Imported,
                 message: String::new(),
                 at: "2026-11-22T07:00:00Z".parse().unwrap(),
@@ -412,7 +413,7 @@ mod tests {
     #[async_trait]
     impl Mailboxes for DuplicatedCopies {
         async fn find(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, MailboxError> {
-            Ok(Some(Mailbox { id: address.to_string(), address: address.clone() }))
+            Ok(Some(Mailbox { id: address.to_string(), address: address.clone(), primary: address.clone() }))
         }
 
         async fn file(&self, _: &Mailbox, _: &Message, _: Attempt) -> Result<Filed, MailboxError> {

@@ -1,0 +1,167 @@
+//! The copy of a stored message that is filed: its address fields have the addresses of mailboxes.
+//!
+//! convert does not know the user map, so a participant that only the user map knows has an address below `whatsapp.invalid` in
+//! the stored message. A reviewer searches for the address of the mailbox. Only addresses in the header change: names, other
+//! fields and everything behind the header keep their bytes, and so does the stored message.
+
+use std::{
+    borrow::Cow,
+    collections::{HashMap, hash_map::Entry},
+    fmt,
+    ops::Range,
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use mail_builder::headers::{Header, raw::Raw};
+use memchr::memmem;
+use model::{MailboxAddress, Participant};
+
+use crate::{
+    read::{LargeMime, LeftOut, Mime, Original, ReadError, fields},
+    write::{MAX_NAMED, address},
+};
+
+/// The fields of a rendered message that contain addresses, and those of other programs' messages.
+const ADDRESS_FIELDS: [&str; 4] = ["From", "Sender", "To", "Cc"];
+
+/// The addresses in a stored message, and the mailbox addresses that take their place in a copy.
+#[derive(Default)]
+pub struct CopyAddresses(HashMap<String, MailboxAddress>);
+
+impl CopyAddresses {
+    /// From the participants, the sender first, each with the primary address of its mailbox, where it has one. An address in the
+    /// stored message that would stand for two mailboxes stays.
+    pub fn of<'a>(participants: impl IntoIterator<Item = (&'a Participant, Option<MailboxAddress>)>) -> Self {
+        let mut mailboxes: HashMap<String, Option<MailboxAddress>> = HashMap::new();
+        for (participant, mailbox) in participants.into_iter().take(MAX_NAMED) {
+            match mailboxes.entry(address(participant)) {
+                Entry::Vacant(entry) => drop(entry.insert(mailbox)),
+                Entry::Occupied(mut entry) if *entry.get() != mailbox => drop(entry.insert(None)),
+                Entry::Occupied(_) => {}
+            }
+        }
+        let replaced = |(stored, mailbox): (String, Option<MailboxAddress>)| {
+            let mailbox = mailbox.filter(|mailbox| mailbox.as_str() != stored)?;
+            Some((stored, mailbox))
+        };
+        Self(mailboxes.into_iter().filter_map(replaced).collect())
+    }
+
+    /// The message with these addresses in its header.
+    pub fn copy_of(&self, stored: Mime) -> Mime {
+        let head_end = memmem::find(stored.in_memory(), b"\r\n\r\n").map(|end| end + 2);
+        let head = head_end.and_then(|end| stored.in_memory().get(..end)).filter(|_| !self.0.is_empty());
+        let Some((head, copied)) = head.and_then(|head| Some((head.len(), self.head(head)?))) else { return stored };
+        let behind = &stored.in_memory()[head..];
+        let in_memory = Bytes::from([&copied, behind].concat());
+        let Mime::Large(large) = &stored else { return Mime::Whole(in_memory) };
+        let (old, new) = (head as u64, copied.len() as u64);
+        // A file is behind the header.
+        let moved = |file: &LeftOut| LeftOut {
+            at: file.at - head + copied.len(),
+            base64: file.base64.start - old + new..file.base64.end - old + new,
+            bytes: file.bytes,
+        };
+        Mime::Large(Arc::new(LargeMime {
+            length: large.length - old + new,
+            outline: in_memory,
+            files: large.files.iter().map(moved).collect(),
+            original: Arc::new(WithHead { head: copied.into(), replaced: old, original: Arc::clone(&large.original) }),
+        }))
+    }
+
+    /// The fields of a header with these addresses; `None` where none of its addresses is replaced.
+    fn head(&self, head: &[u8]) -> Option<Vec<u8>> {
+        let mut copied: Option<Vec<u8>> = None;
+        let mut at = 0;
+        for field in fields(head) {
+            match (self.field(field), &mut copied) {
+                (Some(written), Some(copied)) => copied.extend(written),
+                (Some(written), None) => copied = Some([&head[..at], &written].concat()),
+                (None, Some(copied)) => copied.extend_from_slice(field),
+                (None, None) => {}
+            }
+            at += field.len();
+        }
+        copied
+    }
+
+    /// A field with its line end, if one of its addresses is replaced.
+    fn field(&self, field: &[u8]) -> Option<Vec<u8>> {
+        let field = str::from_utf8(field).ok()?;
+        let (name, value) = field.split_once(':')?;
+        if !ADDRESS_FIELDS.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            return None;
+        }
+        let unfolded = value.replace("\r\n", "");
+        let Cow::Owned(value) = self.value(unfolded.trim()) else { return None };
+        let mut written = format!("{name}: ").into_bytes();
+        let column = written.len();
+        // As the stored message is folded.
+        Raw::new(value).write_header(&mut written, column);
+        if !written.ends_with(b"\r\n") {
+            written.extend_from_slice(b"\r\n");
+        }
+        Some(written)
+    }
+
+    /// Replaces what is between angle brackets, outside of quoted names.
+    fn value<'a>(&self, value: &'a str) -> Cow<'a, str> {
+        let mut copied = Cow::Borrowed("");
+        let (mut kept, mut quoted, mut begins) = (0, false, None);
+        let mut characters = value.char_indices();
+        while let Some((at, character)) = characters.next() {
+            match (character, quoted) {
+                ('\\', true) => drop(characters.next()),
+                ('"', _) => quoted = !quoted,
+                ('<', false) => begins = Some(at + 1),
+                ('>', false) => {
+                    let Some(begins) = begins.take() else { continue };
+                    if let Some(mailbox) = self.0.get(&value[begins..at]) {
+                        copied.to_mut().push_str(&value[kept..begins]);
+                        copied.to_mut().push_str(mailbox.as_str());
+                        kept = at;
+                    }
+                }
+                _ => {}
+            }
+        }
+        if kept == 0 {
+            return Cow::Borrowed(value);
+        }
+        copied.to_mut().push_str(&value[kept..]);
+        copied
+    }
+}
+
+impl fmt::Debug for CopyAddresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CopyAddresses({})", self.0.len())
+    }
+}
+
+/// A large message with another header.
+struct WithHead {
+    head: Bytes,
+    /// The length of the header that it replaces.
+    replaced: u64,
+    original: Arc<dyn Original>,
+}
+
+#[async_trait]
+impl Original for WithHead {
+    async fn read(&self, range: Range<u64>) -> Result<Bytes, ReadError> {
+        let head = self.head.len() as u64;
+        let of_head = range.start.min(head)..range.end.min(head);
+        let behind = range.start.max(head)..range.end.max(head);
+        // Both are within the header, which is in memory.
+        let in_head = self.head.slice(of_head.start as usize..of_head.end as usize);
+        if behind.is_empty() {
+            return Ok(in_head);
+        }
+        let read = self.original.read(behind.start - head + self.replaced..behind.end - head + self.replaced).await?;
+        if in_head.is_empty() { Ok(read) } else { Ok([in_head, read].concat().into()) }
+    }
+}
