@@ -160,7 +160,7 @@ fn unmarked(text: &str) -> String {
 fn mailbox(place: usize) -> MailboxAddress {
     let label = "a".repeat(60);
     let long = format!("{}@{label}.{label}.{label}.example", "b".repeat(63));
-    let address = if place % 2 == 0 { format!("user-{place}@bank.example") } else { long };
+    let address = if place.is_multiple_of(2) { format!("user-{place}@bank.example") } else { long };
     address.parse().expect("an address")
 }
 
