@@ -121,6 +121,25 @@ async fn sample_day_is_counted_correctly_at_every_log_level() -> anyhow::Result<
     Ok(())
 }
 
+/// The alarms `cursor-lost` and `fetch-clock` use these metrics.
+#[tokio::test]
+async fn lost_cursor_and_clock_skew_are_counted() -> anyhow::Result<()> {
+    let sample = Sample::day(Timestamp::now())?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[]).await?;
+    pipeline.machine.fetch(&Pipeline::timer()).await?;
+    let metrics = |sums: &Sums| [sum(sums, "fetch", "CursorLost"), sum(sums, "fetch", "ClockSkew")];
+    counted(&pipeline, |sums| metrics(sums) == [Some(0), Some(0)]).await?;
+    let client = aws_sdk_s3::Client::new(pipeline.machine.cloud.config());
+    client.delete_object().bucket(pipeline.store.bucket()).key(model::keys::CURSOR).send().await?;
+    pipeline.machine.fetch(&Pipeline::timer()).await?;
+    counted(&pipeline, |sums| metrics(sums) == [Some(1), Some(0)]).await?;
+    let Some(source) = &pipeline.source else { anyhow::bail!("no sample source") };
+    source.set_clock_ahead(jiff::SignedDuration::from_mins(-4));
+    pipeline.machine.fetch(&Pipeline::timer()).await?;
+    counted(&pipeline, |sums| metrics(sums) == [Some(1), Some(1)]).await?;
+    Ok(())
+}
+
 #[tokio::test]
 async fn mailbox_throttles_are_counted_individually() -> anyhow::Result<()> {
     let graph = GraphFake::start().await?;

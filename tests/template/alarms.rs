@@ -81,6 +81,7 @@ fn alarm_uses_its_own_metric_and_period() {
         ("fetch-errors", ERRORS, "FetchFunction", AT_ONCE, 0),
         ("fetch-incomplete", ours(Metric::Incomplete), "FetchFunction", AT_ONCE, 0),
         ("fetch-clock", ours(Metric::ClockSkew), "FetchFunction", AT_ONCE, 0),
+        ("cursor-lost", ours(Metric::CursorLost), "FetchFunction", AT_ONCE, 0),
         ("delivery-incidents", ours(Metric::DeliveryIncidents), "FetchFunction", AT_ONCE, 0),
         ("convert-errors", ERRORS, "ConvertFunction", AT_ONCE, 0),
         ("import-errors", ERRORS, "ImportFunction", AT_ONCE, 0),

@@ -97,8 +97,14 @@ pub enum FetchError {
 }
 
 /// The metrics of the function.
-pub const METRICS: &[Metric] =
-    &[Metric::Listed, Metric::Queued, Metric::Incomplete, Metric::ClockSkew, Metric::DeliveryIncidents];
+pub const METRICS: &[Metric] = &[
+    Metric::Listed,
+    Metric::Queued,
+    Metric::Incomplete,
+    Metric::ClockSkew,
+    Metric::CursorLost,
+    Metric::DeliveryIncidents,
+];
 
 /// The fetch function.
 pub struct Fetch {
@@ -255,6 +261,7 @@ impl Fetch {
                 cursor.begin(stood.unwrap_or(started.at - Window::FIRST), run).await?;
                 match stood {
                     Some(stood) => {
+                        runtime::metrics::add(Metric::CursorLost, 1);
                         error!(%run, %stood, "state/cursor.json was lost, resuming from the records of earlier runs");
                         WindowStart::Recovered
                     }

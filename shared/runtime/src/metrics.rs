@@ -63,6 +63,7 @@ metrics! {
     Queued in "Count", "Ids that SQS confirmed on the convert queue.";
     Incomplete in "Count", "Runs of the timer that ended before they had listed all that was there.";
     ClockSkew in "Count", "Runs that found the source's clock minutes away from the function's.";
+    CursorLost in "Count", "Runs of the timer that found no cursor although earlier runs had one.";
     DeliveryIncidents in "Count", "Deliveries of a vendor with a mail that is missing or cannot be read, each time that a run lists them.";
     Converted in "Count", "Items that were rendered, again after a failure included.";
     Bytes in "Bytes", "Bytes of the rendered messages.";
@@ -84,6 +85,11 @@ static DEAD_LETTERS: [AtomicU64; Reason::ALL.len()] = [const { AtomicU64::new(0)
 pub fn add(metric: Metric, count: u64) {
     // In the order of their declaration, as `ALL` is.
     COUNTS[metric as usize].fetch_add(count, Ordering::Relaxed);
+}
+
+/// What was counted since the last [`write()`].
+pub fn counted(metric: Metric) -> u64 {
+    COUNTS[metric as usize].load(Ordering::Relaxed)
 }
 
 /// Counts one dead letter more.

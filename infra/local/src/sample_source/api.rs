@@ -50,7 +50,16 @@ async fn authenticate(Shared(state): Shared<Arc<State>>, request: Request, next:
         tokio::time::sleep(latency).await;
     }
     if given.is_some_and(|given| given.as_bytes() == expected.as_bytes()) {
-        return next.run(request).await;
+        let mut response = next.run(request).await;
+        let ahead = *lock(&state.clock_ahead);
+        let date = (Timestamp::now() + ahead).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        // Otherwise the server adds the header.
+        if let Ok(date) = HeaderValue::from_str(&date)
+            && !ahead.is_zero()
+        {
+            response.headers_mut().insert(header::DATE, date);
+        }
+        return response;
     }
     lock(&state.requests).refused += 1;
     let mut response = error_response(StatusCode::UNAUTHORIZED, "credentials");

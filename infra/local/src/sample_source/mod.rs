@@ -8,6 +8,7 @@ mod state;
 
 use std::{io, sync::Arc, time::Duration};
 
+use jiff::SignedDuration;
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use self::state::{State, lock};
@@ -64,6 +65,11 @@ impl SampleSource {
     /// Delays every response, as a distant source would.
     pub fn set_latency(&self, latency: Duration) {
         *lock(&self.state.latency) = latency;
+    }
+
+    /// Sets the server's clock wrong.
+    pub fn set_clock_ahead(&self, ahead: SignedDuration) {
+        *lock(&self.state.clock_ahead) = ahead;
     }
 
     /// Adds a fault. If several rules match a request, the oldest one that is not used up applies.

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::SignedDuration;
 use tokio::sync::watch;
 
 use super::{fault::Rule, sample::Sample};
@@ -34,6 +35,8 @@ pub(super) struct State {
     pub(super) credentials: Mutex<SourceCredentials>,
     pub(super) requests: Mutex<Requests>,
     pub(super) latency: Mutex<Duration>,
+    /// Offset of the server's clock, which the header `Date` shows.
+    pub(super) clock_ahead: Mutex<SignedDuration>,
     pub(super) rules: Mutex<Vec<Rule>>,
     /// Requests currently held by [`Fault::Stall`](super::Fault::Stall).
     pub(super) stalled: watch::Sender<u64>,
@@ -48,6 +51,7 @@ impl State {
             credentials: Mutex::new(credentials),
             requests: Mutex::default(),
             latency: Mutex::default(),
+            clock_ahead: Mutex::default(),
             rules: Mutex::default(),
             stalled: watch::Sender::new(0),
             released: watch::Sender::new(0),
