@@ -7,10 +7,10 @@ use aws::s3::Store;
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use ledger::{Acquired, Delivery, Leased, Outcomes, UserMapFile};
-use mapping::Rules;
+use mapping::{Resolved, Rules};
 use model::{
-    FailedMailbox, Failure, FiledMailbox, FilingResult, ImportTask, MailboxAddress, MissingReason, Outcome,
-    Participant, Reason, Stage, keys::ItemKeys,
+    Failure, FiledMailbox, FilingResult, ImportTask, MailboxAddress, MissingReason, Outcome, Participant, Reason,
+    Stage, keys::ItemKeys,
 };
 use runtime::metrics::Metric;
 use sqs_batch::{Invocation, Next, Record, Work};
@@ -18,9 +18,10 @@ use tracing::{debug, info, warn};
 
 use crate::{
     failure::{from_mailbox, permanent},
+    filing_errors::{self, Successes},
     memory_budget::MemoryBudget,
     participants::{self, MailDirectory, Plan},
-    retry_limit::{RetryLimit, Series},
+    retry_limit::RetryLimit,
     stored_message::StoredMessage,
     waiting::{Undecided, Waiting},
 };
@@ -45,6 +46,8 @@ pub struct Import {
     pub settles: Duration,
     /// How long undecided answers of the mail system are retried.
     pub retry_limit: RetryLimit,
+    /// What this process has found and filed lately.
+    pub successes: Successes,
     /// Memory for items that are filed at the same time.
     pub memory: MemoryBudget,
 }
@@ -184,9 +187,12 @@ impl Import {
         let filed = |address: &MailboxAddress| outcome.mailboxes.iter().any(|filed| filed.address == *address);
         let resolved = mapping::resolve(participants, &rules, &believed, filed, &directory).await;
         let addresses = participants::copy_addresses(participants, &resolved, &outcome.mailboxes);
+        if resolved.iter().any(|resolved| matches!(resolved, Resolved::Mailbox(_))) {
+            self.successes.record_lookup(now);
+        }
         let decide = |witness| participants::decide(&resolved, &outcome.missing, self.retry_limit, now, witness);
-        let plan = decide(false);
-        // A mailbox that has its copy must still be found, or nothing can be concluded from a rejected lookup.
+        let plan = decide(self.successes.has_found(now));
+        // A mailbox that has its copy must still be found, or nothing can be concluded from a lookup that fails.
         let plan = match outcome.mailboxes.first().filter(|_| plan.requires_witness) {
             Some(filed) if matches!(self.mailboxes.find(&filed.address).await, Ok(Some(_))) => decide(true),
             Some(_) | None => plan,
@@ -246,7 +252,10 @@ impl Import {
                 let error = match result {
                     Ok(filed) => {
                         match filed.result {
-                            FilingResult::Imported => imported += 1,
+                            FilingResult::Imported => {
+                                self.successes.record_filing(&mailbox.id, Timestamp::now());
+                                imported += 1;
+                            }
                             FilingResult::Skipped => skipped += 1,
                         }
                         leased.outcome.mailboxes.push(entry(mailbox, filed));
@@ -255,7 +264,10 @@ impl Import {
                     Err(error) => error,
                 };
                 let before = failed_before.iter().find(|failed| failed.address == mailbox.address);
-                let (failed, failure) = rejected(mailbox.address, &error, before, self.retry_limit, Timestamp::now());
+                let now = Timestamp::now();
+                let others_are_filed = self.successes.has_filed(&mailbox.id, now);
+                let (failed, failure) =
+                    filing_errors::decide(mailbox.address, &error, before, others_are_filed, (self.retry_limit, now));
                 leased.outcome.failed.extend(failed);
                 match failure {
                     Failure::Permanent { reason, detail } => {
@@ -290,45 +302,6 @@ impl Import {
         let _memory = self.memory.copy(message.mime.in_memory().len()).await;
         self.mailboxes.file(mailbox, message, attempt).await
     }
-}
-
-/// What the error of a filing means, and the entry in the outcome, where there is one. An unrecognized error, and a mailbox that
-/// has disappeared, are retried until the limit is reached.
-fn rejected(
-    address: MailboxAddress,
-    error: &MailboxError,
-    before: Option<&FailedMailbox>,
-    limit: RetryLimit,
-    now: Timestamp,
-) -> (Option<FailedMailbox>, Failure) {
-    let reason = match error {
-        MailboxError::Unrecognized { .. } => Reason::MailboxRejected,
-        MailboxError::NoMailbox { .. } => Reason::MailboxNotFound,
-        MailboxError::LookupRejected { .. } => Reason::LookupRejected,
-        _ => {
-            let failure = from_mailbox(error);
-            let failed = match &failure {
-                Failure::Permanent { reason, .. } => {
-                    Some(FailedMailbox { address, reason: *reason, since: None, checks: 0 })
-                }
-                Failure::Transient { .. } | Failure::Configuration { .. } => None,
-            };
-            return (failed, failure);
-        }
-    };
-    let earlier = before.and_then(|before| Some(Series { since: before.since?, checks: before.checks }));
-    let series = Series::next(earlier, now);
-    let failed = FailedMailbox { address, reason, since: Some(series.since), checks: series.checks };
-    let failure = if limit.is_reached(series, now) {
-        permanent(reason, format!("{error}, after {} attempts", series.checks))
-    } else {
-        let asked = match error {
-            MailboxError::Unrecognized { retry_after, .. } => *retry_after,
-            _ => None,
-        };
-        Failure::Transient { detail: error.to_string(), after: asked.max(limit.next_check(series)) }
-    };
-    (Some(failed), failure)
 }
 
 fn entry(mailbox: Mailbox, filed: Filed) -> FiledMailbox {

@@ -7,6 +7,7 @@
 //! ```
 
 mod failure;
+mod filing_errors;
 mod import;
 mod memory_budget;
 mod participants;
@@ -15,6 +16,7 @@ mod settings;
 mod stored_message;
 mod waiting;
 
+pub use filing_errors::Successes;
 pub use import::Import;
 pub use memory_budget::MemoryBudget;
 pub use retry_limit::RetryLimit;

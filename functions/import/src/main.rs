@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use aws::{s3::Store, secrets::Secrets, sqs::Queue};
-use import::{Import, MemoryBudget, Settings, VARIABLES};
+use import::{Import, MemoryBudget, Settings, Successes, VARIABLES};
 use ledger::UserMapFile;
 use runtime::{LogLevel, Variables};
 use sqs_batch::{Backoff, Batch};
@@ -34,6 +34,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
             catch_all: settings.catch_all,
             settles: settings.settles,
             retry_limit: settings.retry_limit,
+            successes: Successes::default(),
             memory: MemoryBudget::default(),
         }),
         source: Queue::new(&aws, settings.import_queue_url),

@@ -5,15 +5,15 @@
 //!   mailbox found ────────────────────────────────▶ a copy is filed
 //!   no mailbox    ─┬─ not expected ────────────────▶ unmapped
 //!                  └─ expected ─▶ missing ─ retries used up ─▶ own e-mail's mailbox, else dead letter mailbox-not-found
-//!   rejected      ─┬─ not expected ─▶ missing ─ retries used up ─▶ unmapped and lookup_rejected
-//!                  └─ expected ─────▶ missing ─ retries used up ─▶ dead letter lookup-rejected
-//!   failed        ────────────────▶ missing, until the lookup succeeds
+//!   rejected,     ─┬─ not expected ─▶ missing ─ retries used up ─▶ unmapped and lookup_rejected
+//!   or failed      └─ expected ─────▶ missing ─ retries used up ─▶ dead letter lookup-rejected
 //! ```
 //!
-//! Each participant is decided by itself; the others get their copies meanwhile. A rejected lookup is decided only where the
-//! mail system finds another mailbox: where it rejects every lookup, its configuration is wrong, and the item waits.
+//! Each participant is decided by itself; the others get their copies meanwhile. A lookup that is rejected or fails is
+//! counted only while the mail system finds another mailbox: where it finds none, it is down or its configuration is wrong,
+//! and the item waits.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -43,7 +43,7 @@ pub(crate) struct Plan {
     pub(crate) waiting: Waiting,
     /// The first missing participant whose retries are used up.
     pub(crate) given_up: Option<(Reason, String)>,
-    /// Whether a rejected lookup could be decided if another lookup succeeded.
+    /// Whether a rejected or failed lookup would count if another lookup succeeded.
     pub(crate) requires_witness: bool,
 }
 
@@ -120,42 +120,39 @@ pub(crate) fn decide(
                 }
                 plan.missing.push(missing);
             }
-            Resolved::Failed {
-                expected,
-                error:
-                    error @ (MailboxError::LookupRejected { .. }
-                    | MailboxError::Unrecognized { .. }
-                    | MailboxError::Rejected { .. }),
-            } => {
-                let (expected, limit) = (*expected, if *expected { limit } else { limit.unexpected() });
-                let missing = checked(earlier, participant, MissingReason::LookupRejected, now);
-                let reached = limit.is_reached(series(&missing), now);
-                plan.requires_witness |= reached && !witness;
-                if reached && witness && !expected {
-                    plan.unmapped.push(participant);
-                    plan.lookup_rejected.push(participant);
+            Resolved::Failed { expected, error } => {
+                let is_answer = matches!(
+                    error,
+                    MailboxError::LookupRejected { .. }
+                        | MailboxError::Unrecognized { .. }
+                        | MailboxError::Rejected { .. }
+                );
+                let reason = if is_answer { MissingReason::LookupRejected } else { MissingReason::LookupFailed };
+                if !witness {
+                    plan.requires_witness = true;
+                    plan.waiting.add(undecided(error, is_answer, None));
+                    let begins = MissingParticipant { participant, reason, since: now, checks: 0 };
+                    plan.missing.push(earlier.copied().unwrap_or(begins));
                     continue;
                 }
-                if reached && witness {
-                    let detail = format!("{error}, after {} checks", missing.checks);
-                    plan.given_up.get_or_insert((Reason::LookupRejected, detail));
-                } else {
-                    let (detail, after) = (error.to_string(), limit.next_check(series(&missing)));
-                    plan.waiting.add(if expected || !witness {
-                        Failure::Configuration { detail, after }
-                    } else {
-                        Failure::Transient { detail, after }
-                    });
+                let limit = if *expected || !is_answer { limit } else { limit.unexpected() };
+                let missing = checked(earlier, participant, reason, now);
+                let detail = format!("{error}, after {} checks", missing.checks);
+                match (limit.is_reached(series(&missing), now), *expected) {
+                    (true, false) => {
+                        plan.unmapped.push(participant);
+                        plan.lookup_rejected.push(participant);
+                        continue;
+                    }
+                    (true, true) => {
+                        plan.given_up.get_or_insert((Reason::LookupRejected, detail));
+                    }
+                    (false, expected) => {
+                        let after = limit.next_check(series(&missing));
+                        plan.waiting.add(undecided(error, is_answer && expected, after));
+                    }
                 }
                 plan.missing.push(missing);
-            }
-            Resolved::Failed { error, .. } => {
-                plan.waiting.add(match from_mailbox(error) {
-                    // A lookup sends no message, so its failure is not the item's.
-                    Failure::Permanent { detail, .. } => Failure::Transient { detail, after: None },
-                    failure => failure,
-                });
-                plan.missing.push(checked(earlier, participant, MissingReason::LookupFailed, now));
             }
         }
     }
@@ -166,6 +163,22 @@ fn series(missing: &MissingParticipant) -> Series {
     Series { since: missing.since, checks: missing.checks }
 }
 
+/// The failure of a lookup that is retried. `calls_operator`: it is a configuration error, whatever the error says.
+fn undecided(error: &MailboxError, calls_operator: bool, after: Option<Duration>) -> Failure {
+    let (detail, requested, is_configuration) = match from_mailbox(error) {
+        Failure::Configuration { detail, after } => (detail, after, true),
+        Failure::Transient { detail, after } => (detail, after, false),
+        // A lookup sends no message, so its failure is not the item's.
+        Failure::Permanent { detail, .. } => (detail, None, false),
+    };
+    let after = requested.max(after);
+    if is_configuration || calls_operator {
+        Failure::Configuration { detail, after }
+    } else {
+        Failure::Transient { detail, after }
+    }
+}
+
 /// The entry of a participant after another check.
 fn checked(
     earlier: Option<&MissingParticipant>,
@@ -173,6 +186,8 @@ fn checked(
     reason: MissingReason,
     now: Timestamp,
 ) -> MissingParticipant {
+    // An entry without a check: the lookup failed while no other lookup succeeded.
+    let earlier = earlier.filter(|earlier| earlier.checks > 0);
     let negative = |reason| matches!(reason, MissingReason::MailboxNotFound | MissingReason::LookupRejected);
     let before = match earlier {
         // A failed lookup says nothing, so it neither ends nor prolongs a series of responses.

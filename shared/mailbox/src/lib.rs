@@ -213,8 +213,5 @@ pub trait Mailboxes: Send + Sync {
     ///
     /// # Errors
     /// [`MailboxError`]: the copies are unknown.
-    async fn copies(&self, mailbox: &Mailbox, copy: &Identity<'_>) -> Result<Vec<StoredCopy>, MailboxError> {
-        let held = self.holds(mailbox, copy).await?;
-        Ok(held.into_iter().map(|message| StoredCopy { message, lacks_message_class: false }).collect())
-    }
+    async fn copies(&self, mailbox: &Mailbox, copy: &Identity<'_>) -> Result<Vec<StoredCopy>, MailboxError>;
 }

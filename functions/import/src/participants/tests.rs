@@ -8,7 +8,7 @@ use mapping::{Rules, UserMap};
 use model::Participant;
 
 use super::*;
-use mailbox::{Attempt, Filed, Identity, Message};
+use mailbox::{Attempt, Filed, Identity, Message, StoredCopy};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -37,6 +37,10 @@ impl Mailboxes for Fake {
 
     async fn holds(&self, _: &Mailbox, _: &Identity<'_>) -> Result<Option<String>, MailboxError> {
         Ok(None)
+    }
+
+    async fn copies(&self, _: &Mailbox, _: &Identity<'_>) -> Result<Vec<StoredCopy>, MailboxError> {
+        Ok(Vec::new())
     }
 }
 
@@ -210,6 +214,53 @@ async fn mail_system_that_rejects_every_lookup_decides_nothing() {
     assert!(plan.given_up.is_none() && plan.unmapped.is_empty() && plan.missing.len() == 2);
     assert!(plan.requires_witness, "another lookup would decide it");
     assert!(matches!(plan.waiting.end().unwrap().failure, Failure::Configuration { .. }));
+}
+
+/// An error that looks like an outage, while the lookups of others succeed.
+#[tokio::test]
+async fn lookup_that_fails_while_others_succeed_dead_letters() {
+    let setup = MailboxError::Configuration { detail: "HTTP 503".to_owned() };
+    for error in [unavailable(), setup] {
+        let mut item = Item::of(&[ADA, BOB]);
+        item.mail.respond(BOB, Err(error));
+        let plan = item.check_hourly(24, &[]).await;
+        assert!(plan.given_up.is_none() && plan.missing[0].reason == MissingReason::LookupFailed, "23 hours");
+        item.now += SignedDuration::from_hours(1);
+        let plan = item.check(&[], false).await;
+        let (reason, detail) = plan.given_up.expect("24 hours");
+        assert_eq!(reason, Reason::LookupRejected);
+        assert!(detail.contains("HTTP 503") && detail.contains("after 25 checks"), "{detail}");
+    }
+}
+
+#[tokio::test]
+async fn stranger_whose_lookup_fails_is_reported_after_the_whole_limit() {
+    let mut item = Item::of(&[ADA, CLIENT]);
+    item.mail.respond(CLIENT, Err(unavailable()));
+    let plan = item.check_hourly(24, &[]).await;
+    assert!(plan.unmapped.is_empty() && plan.missing.len() == 1, "longer than a rejection, which is an answer");
+    item.now += SignedDuration::from_hours(1);
+    let plan = item.check(&[], false).await;
+    assert_eq!((plan.unmapped.as_slice(), plan.lookup_rejected.as_slice()), (&[1][..], &[1][..]));
+    assert!(plan.missing.is_empty() && plan.given_up.is_none() && plan.waiting.end().is_none());
+}
+
+/// The mail system is down or misconfigured for days, and recovers for one participant before the other.
+#[tokio::test]
+async fn first_success_after_an_outage_decides_no_lookup() {
+    for error in [unavailable(), rejected()] {
+        let mut item = Item::of(&[ADA, BOB]);
+        for address in [ADA, BOB] {
+            item.mail.respond(address, Err(error.clone()));
+        }
+        item.check_hourly(100, &[]).await;
+        assert_eq!(item.missing.iter().map(|missing| missing.checks).collect::<Vec<_>>(), [0, 0]);
+        item.mail.respond(ADA, Ok(Some("")));
+        let plan = item.check_hourly(24, &[]).await;
+        assert_eq!((plan.missing.len(), plan.missing[0].checks), (1, 24), "{error}: counted from the first success on");
+        item.now += SignedDuration::from_hours(1);
+        assert!(item.check(&[], false).await.given_up.is_some(), "{error}");
+    }
 }
 
 #[tokio::test]

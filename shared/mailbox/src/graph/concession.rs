@@ -10,11 +10,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{
-    content::Content,
-    error::{Meaning, Refusal},
-    limits::SENT_MESSAGE_RECIPIENTS_MAX,
-};
+use super::{codes::Meaning, content::Content, error::Refusal, limits::SENT_MESSAGE_RECIPIENTS_MAX};
 use crate::Clock;
 
 /// A part of the message to leave out.
@@ -47,13 +43,13 @@ const RULES: [Rule; 4] = [
     },
     Rule {
         concession: Concession::OwnSender,
-        // The account may not send as the sender of the message.
+        // The account may not send as the sender of the message: see `codes.rs`.
         codes: &["ErrorSendAsDenied"],
         names: &["sender", "'from'", "\"from\"", "message.from", "send as", "on behalf"],
     },
     Rule {
         concession: Concession::FewRecipients,
-        codes: &["ErrorTooManyRecipients"],
+        codes: &[],
         names: &["torecipients", "too many recipients", "number of recipients", "recipient limit"],
     },
     Rule {

@@ -6,7 +6,8 @@ use serde::Deserialize;
 use super::{
     Graph,
     client::Request,
-    error::{Failure, Meaning},
+    codes::Meaning,
+    error::Failure,
     odata::{literal, with_options},
 };
 use crate::{Mailbox, MailboxError};

@@ -6,6 +6,7 @@ use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::codes::{Meaning, meaning_of_code};
 use crate::MailboxError;
 use http_client::{HttpResponse, NoResponse, error_code};
 
@@ -52,29 +53,6 @@ impl fmt::Debug for ErrorText {
     }
 }
 
-/// The meaning of an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Meaning {
-    /// Too many requests. The request was not carried out.
-    Throttled,
-    /// An outage. The request may have been carried out.
-    Transient,
-    /// A concurrent change. The request may have been carried out.
-    Conflict,
-    /// The configuration or the permissions are wrong.
-    Configuration,
-    /// The mailbox has reached its quota.
-    Full,
-    /// The account has no mailbox that Graph can reach.
-    NoMailbox,
-    /// The folder or message of the request is gone.
-    Missing,
-    /// The message is rejected permanently.
-    Rejected,
-    /// An undocumented error, or one without a code.
-    Unrecognized,
-}
-
 #[derive(Deserialize)]
 struct ErrorResponse {
     error: ErrorBody,
@@ -90,36 +68,6 @@ struct ErrorBody {
     target: Value,
     #[serde(default)]
     details: Value,
-}
-
-/// The meaning of a code. The list is closed: other codes are unrecognized, and only codes of the list are permanent.
-///
-/// Sources: [EWS] learn.microsoft.com/exchange/client-developer/web-service-reference/responsecode, whose codes Graph's mail
-/// API returns; [errors] learn.microsoft.com/graph/errors; [4462988]
-/// learn.microsoft.com/exchange/troubleshoot/user-and-shared-mailboxes/rest-api-is-not-yet-supported-for-this-mailbox-error;
-/// [known] learn.microsoft.com/graph/known-issues (404 while a mailbox is provisioned).
-fn meaning_of_code(code: &str) -> Option<Meaning> {
-    Some(match code {
-        // [EWS] "the mailbox quota is exceeded".
-        "ErrorQuotaExceeded" => Meaning::Full,
-        // [EWS] "the message size exceeds the limit"; the same of an attachment.
-        "ErrorMessageSizeExceeded" | "ErrorAttachmentSizeLimitExceeded" => Meaning::Rejected,
-        // [EWS] The MIME content of importMime is invalid, or is not base64.
-        "ErrorMimeContentInvalid" | "ErrorMimeContentInvalidBase64String" => Meaning::Rejected,
-        // [EWS] "one or more recipients are not valid". Filing removes such recipients first.
-        "ErrorInvalidRecipients" => Meaning::Rejected,
-        // [4462988] The mailbox is inactive, soft-deleted, on premises or still being provisioned.
-        "MailboxNotEnabledForRESTAPI" | "MailboxNotSupportedForRESTAPI" => Meaning::NoMailbox,
-        // [known] The directory, or Exchange, does not have the user of the URL (yet).
-        "Request_ResourceNotFound" | "ResourceNotFound" | "ErrorInvalidUser" => Meaning::NoMailbox,
-        // [errors], [EWS] The application lacks a permission, or Graph does not accept the token.
-        "ErrorAccessDenied" | "Authorization_RequestDenied" | "InvalidAuthenticationToken" => Meaning::Configuration,
-        // [EWS] "the item was not found", "the folder was not found".
-        "ErrorItemNotFound" | "ErrorFolderNotFound" => Meaning::Missing,
-        // [EWS] "the account does not have permission to send as the principal": the sender, not our configuration.
-        "ErrorSendAsDenied" => Meaning::Unrecognized,
-        _ => return None,
-    })
 }
 
 impl Refusal {
@@ -292,7 +240,8 @@ impl Failure {
         }
         let wait = settle_time.max(self.retry_after().unwrap_or_default());
         Self::Port(match &self {
-            Self::Refused(refusal) if refusal.meaning() == Meaning::Unrecognized => {
+            // A gateway's 409 or 412 that is repeated for an item is not an outage.
+            Self::Refused(refusal) if matches!(refusal.meaning(), Meaning::Unrecognized | Meaning::Conflict) => {
                 MailboxError::Unrecognized { detail: refusal.detail_with_advice(), retry_after: Some(wait) }
             }
             Self::Refused(refusal) => MailboxError::outcome_unknown(refusal.detail(), wait),

@@ -19,7 +19,7 @@ use super::{
     error::{Failure, Refusal},
     limits::{DECODED_MAX_BYTES, FILE_MAX_BYTES, NOTES_MAX_BYTES, REQUEST_MAX_BYTES},
     lookup::Stored,
-    recipients::INVALID_RECIPIENTS,
+    recipients::{CONFIRMED_SEARCHES, INVALID_RECIPIENTS},
     work::{Draft, Place, Work},
 };
 use crate::{Attempt, Filed, Mailbox, MailboxError, Message};
@@ -186,7 +186,8 @@ impl Graph {
             return Ok(false);
         }
         let from = work.draft.content.from.filter(|_| !concessions.has(Concession::OwnSender));
-        let rejected = self.rejected_recipients(work, place, refusal, concessions, budget).await?;
+        let is_last = invalid.refusals > CONFIRMED_SEARCHES;
+        let rejected = self.rejected_recipients(work, place, (refusal, is_last), concessions, budget).await?;
         if !rejected.is_empty() {
             concessions.reject_recipients(&rejected);
             return Ok(true);

@@ -8,6 +8,7 @@
 mod attachments;
 mod body;
 mod client;
+mod codes;
 mod concession;
 mod config;
 mod content;

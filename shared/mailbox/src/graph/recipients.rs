@@ -17,16 +17,21 @@ use http_client::RetryBudget;
 /// The code of an error about a recipient or the sender.
 pub(super) const INVALID_RECIPIENTS: &str = "ErrorInvalidRecipients";
 
-/// Maximum number of requests of one search. Recipients that are still unchecked after it are left out.
+/// Maximum number of probes of one search.
 const PROBES_MAX: usize = 64;
 
+/// The searches for one copy that leave out only recipients that were rejected twice. The last search leaves out those that
+/// it did not come to as well, so that the copy is filed.
+pub(super) const CONFIRMED_SEARCHES: usize = 4;
+
 impl Graph {
-    /// The indexes of the recipients to leave out after an error. Empty where no recipient is rejected.
+    /// The indexes of the recipients to leave out after an error. Empty where no recipient is rejected. `is_last`: see
+    /// [`CONFIRMED_SEARCHES`].
     pub(super) async fn rejected_recipients(
         &self,
         work: &Work<'_>,
         place: Place<'_>,
-        refusal: &Refusal,
+        (refusal, is_last): (&Refusal, bool),
         made: &Concessions,
         budget: &mut RetryBudget,
     ) -> Result<Vec<usize>, Failure> {
@@ -38,7 +43,8 @@ impl Graph {
         };
         let named = pick(&|address| refusal.names_address(address));
         // An error may name an address that is not the rejected one, such as the mailbox's own.
-        let rejected = if named.is_empty() { named } else { self.bisect(work, place, named, budget).await? };
+        let rejected =
+            if named.is_empty() { named } else { self.bisect(work, place, (named, is_last), budget).await? };
         if !rejected.is_empty() {
             return Ok(rejected);
         }
@@ -46,19 +52,20 @@ impl Graph {
         if !remembered.is_empty() {
             return Ok(remembered);
         }
-        let rejected = self.bisect(work, place, sent, budget).await?;
-        for &at in &rejected {
+        let rejected = self.bisect(work, place, (sent, is_last), budget).await?;
+        for &at in rejected.iter().filter(|_| !is_last) {
             self.rejected_addresses.add(all[at].address, &self.clock);
         }
         Ok(rejected)
     }
 
-    /// Halves the recipients until each rejected one is found.
+    /// Halves the recipients until each rejected one is found. A recipient is rejected if a message to it alone is rejected
+    /// twice: a single error may be a mistake.
     async fn bisect(
         &self,
         work: &Work<'_>,
         place: Place<'_>,
-        recipients: Vec<usize>,
+        (recipients, is_last): (Vec<usize>, bool),
         budget: &mut RetryBudget,
     ) -> Result<Vec<usize>, Failure> {
         let folder = self.staging(work.state, work.mailbox, place.archive, budget).await?;
@@ -71,8 +78,10 @@ impl Graph {
             if part.is_empty() {
                 continue;
             }
-            if probes == PROBES_MAX {
-                rejected.extend(part);
+            if probes >= PROBES_MAX {
+                if is_last {
+                    rejected.extend(part);
+                }
                 continue;
             }
             probes += 1;
@@ -80,7 +89,10 @@ impl Graph {
                 continue;
             }
             if let [only] = part[..] {
-                rejected.push(only);
+                probes += 1;
+                if !self.accepts(work, (&folder, &id), &part, budget).await? {
+                    rejected.push(only);
+                }
                 continue;
             }
             let (one, other) = part.split_at(part.len() / 2);

@@ -19,36 +19,49 @@ const UIDS_PER_FETCH: usize = 200;
 impl Session {
     /// Finds the copy of an item: a message with exactly this Message-ID, and of no other item. `date` is the date that a
     /// copy was stored with, where it is known.
-    ///
-    /// A server's search is only a hint. It finds every message that contains the text, in any case, so the header itself
-    /// is compared. And it may miss a message whose header is long: Cyrus indexes the first 1,000 lines (`maxheaderlines`),
-    /// and the Message-ID of a message to 1,100 recipients may come after them. Such messages appear to have no
-    /// Message-ID, and a second search lists them.
     pub(super) async fn find_copy(
         &mut self,
         copy: &Identity<'_>,
         date: Option<Timestamp>,
     ) -> Result<Option<Uid>, Failure> {
+        Ok(self.find_copies(copy, date, 1).await?.into_iter().next())
+    }
+
+    /// Finds up to `max` copies of an item.
+    ///
+    /// A server's search is only a hint. It finds every message that contains the text, in any case, so the header itself
+    /// is compared. And it may miss a message whose header is long: Cyrus indexes the first 1,000 lines (`maxheaderlines`),
+    /// and the Message-ID of a message to 1,100 recipients may come after them. Such messages appear to have no
+    /// Message-ID, and a second search lists them. All copies of an item have one layout, so a server that has
+    /// indexed one has indexed them all.
+    pub(super) async fn find_copies(
+        &mut self,
+        copy: &Identity<'_>,
+        date: Option<Timestamp>,
+        max: usize,
+    ) -> Result<Vec<Uid>, Failure> {
         self.list_folder().await?;
         if !self.has_folder {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         if !copy.message_id.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
             return Err(Failure::Internal("the Message-ID holds characters that no search accepts"));
         }
         let validity = self.examine().await?;
         let hits = self.search(&format!("HEADER Message-ID {}", quoted(copy.message_id))).await?;
-        if let Some(uid) = self.verified(copy, &hits).await? {
-            return Ok(Some(Uid { validity, uid }));
+        let with_validity = |uids: Vec<u32>| uids.into_iter().map(|uid| Uid { validity, uid }).collect();
+        let found = self.verified(copy, &hits, max).await?;
+        if !found.is_empty() {
+            return Ok(with_validity(found));
         }
         let hidden = match self.search(&format!("NOT HEADER Message-ID \"\"{}", around(date))).await {
             Ok(hidden) => hidden,
             // The server does not support a search for a missing field.
-            Err(failure) if failure.means(Meaning::Unrecognized) => return Ok(None),
+            Err(failure) if failure.means(Meaning::Unrecognized) => return Ok(Vec::new()),
             Err(failure) => return Err(failure),
         };
         let hidden: Vec<_> = hidden.into_iter().filter(|uid| !hits.contains(uid)).collect();
-        Ok(self.verified(copy, &hidden).await?.map(|uid| Uid { validity, uid }))
+        Ok(with_validity(self.verified(copy, &hidden, max).await?))
     }
 
     /// Selects the archive folder read-only, and returns its UIDVALIDITY.
@@ -82,10 +95,10 @@ impl Session {
         hits.ok_or(Failure::Protocol("the server does not report the result of a search"))
     }
 
-    /// The first of these messages whose header identifies it as the copy.
-    async fn verified(&mut self, copy: &Identity<'_>, hits: &[u32]) -> Result<Option<u32>, Failure> {
+    /// Those of these messages whose header identifies them as a copy. No more are fetched after `max` were found.
+    async fn verified(&mut self, copy: &Identity<'_>, hits: &[u32], max: usize) -> Result<Vec<u32>, Failure> {
+        let mut found = Vec::new();
         for batch in hits.chunks(UIDS_PER_FETCH) {
-            let mut found = None;
             let mut missing: HashSet<u32> = batch.iter().copied().collect();
             let set = batch.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
             let fetch = format!(" FETCH {set} (UID BODY.PEEK[HEADER.FIELDS (MESSAGE-ID {CONTENT_HEADER})])");
@@ -98,19 +111,20 @@ impl Session {
                         let content = field(header, CONTENT_HEADER);
                         let content = content.and_then(|hex| std::str::from_utf8(hex).ok()?.parse().ok());
                         if same && copy.may_be_of(content) {
-                            found = found.or(Some(uid));
+                            found.push(uid);
                         }
                     }
                 })
                 .await?;
-            if found.is_some() {
-                return Ok(found);
+            if found.len() >= max {
+                break;
             }
             if !missing.is_empty() {
                 return Err(Failure::Protocol("the server does not show a message that its search found"));
             }
         }
-        Ok(None)
+        found.truncate(max);
+        Ok(found)
     }
 }
 

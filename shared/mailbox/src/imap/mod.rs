@@ -31,12 +31,17 @@ use self::{
     login::Login,
     session::{Opened, Session, Uid},
 };
-use super::{Attempt, Filed, Identity, Mailbox, MailboxError, Mailboxes, Message, recipient_cache::RecipientCache};
+use super::{
+    Attempt, Filed, Identity, Mailbox, MailboxError, Mailboxes, Message, StoredCopy, recipient_cache::RecipientCache,
+};
 use http_client::{Http, RetryBudget};
 
 pub use config::{ImapConfig, ImapConfigError};
 pub use host::{ImapHost, ImapHostError};
 pub use login::{ImapAccount, ImapAccounts, ImapLogin};
+
+/// Maximum number of copies of an item that are counted.
+const COPIES_MAX: usize = 1000;
 
 /// The mail server.
 pub struct Imap {
@@ -248,5 +253,12 @@ impl Mailboxes for Imap {
     async fn holds(&self, mailbox: &Mailbox, copy: &Identity<'_>) -> Result<Option<String>, MailboxError> {
         let held = self.with_session(mailbox, async |session| session.find_copy(copy, None).await).await;
         Ok(held.map_err(|failure| self.error(failure))?.map(|uid| uid.to_string()))
+    }
+
+    async fn copies(&self, mailbox: &Mailbox, copy: &Identity<'_>) -> Result<Vec<StoredCopy>, MailboxError> {
+        let all = async |session: &mut Session| session.find_copies(copy, None, COPIES_MAX).await;
+        let copies = self.with_session(mailbox, all).await.map_err(|failure| self.error(failure))?;
+        let copy = |uid: Uid| StoredCopy { message: uid.to_string(), lacks_message_class: false };
+        Ok(copies.into_iter().map(copy).collect())
     }
 }

@@ -42,6 +42,8 @@ async fn error_that_does_not_name_the_class_never_disables_it() {
 
 #[tokio::test]
 async fn rejected_class_is_left_out_for_an_hour_of_the_wall_clock() {
+    let counted = || runtime::metrics::counted(runtime::metrics::Metric::WithoutMessageClass);
+    let before = counted();
     let (clock, passed) = clock();
     let fake = tenant().await;
     let mut config = config(&fake);
@@ -52,6 +54,7 @@ async fn rejected_class_is_left_out_for_an_hour_of_the_wall_clock() {
         file(&graph, &message(item, &[]), Attempt::First).await.unwrap();
     }
     assert_eq!((with_class(&fake), fake.count(Kind::MessageCreate)), (vec![false; 3], 5), "tried, confirmed, learned");
+    assert_eq!(counted() - before, 3, "each copy without the class is counted");
     fake.set_quirks(Quirks::default());
     passed.store(3599, Ordering::Relaxed);
     file(&graph, &message("4", &[]), Attempt::First).await.unwrap();
@@ -100,7 +103,7 @@ async fn rejected_recipient_among_many_is_left_out_of_the_copy() {
 }
 
 #[tokio::test]
-async fn recipient_that_the_error_names_is_found_with_one_probe() {
+async fn recipient_that_the_error_names_is_probed_alone() {
     let fake = tenant().await;
     let (to, rejected) = recipients(1100, &[77]);
     fake.reject_recipient(&rejected[0]);
@@ -110,7 +113,50 @@ async fn recipient_that_the_error_names_is_found_with_one_probe() {
     file(&graph(&fake), &message_of("1", "s@whatsapp.invalid", &to, &[]), Attempt::First).await.unwrap();
     let stored = &fake.visible(ADA)[0];
     assert!(stored.to.len() == 1099 && !stored.to.iter().any(|(_, to)| *to == rejected[0]));
-    assert_eq!(fake.count(Kind::MessageCreate), 3, "as it is, the probe, without the recipient");
+    assert_eq!(fake.count(Kind::MessageCreate), 4, "as it is, the probe twice, without the recipient");
+}
+
+/// One recipient is rejected, and during the search each probe once meets the same error by mistake.
+#[tokio::test]
+async fn one_error_of_a_probe_leaves_no_valid_recipient_out() {
+    let (to, rejected) = recipients(8, &[5]);
+    for n in 2..12 {
+        let fake = tenant().await;
+        fake.reject_recipient(&rejected[0]);
+        let mistake = Fault::Refuse(Refusal::new(400, "ErrorInvalidRecipients"));
+        fake.fault(On::kind(Kind::MessageCreate).nth(n), mistake);
+        file(&graph(&fake), &message_of("1", "s@whatsapp.invalid", &to, &[]), Attempt::First).await.unwrap();
+        let [stored] = &fake.messages(ADA)[..] else { panic!("one message in the whole mailbox") };
+        let sent: Vec<_> = stored.to.iter().map(|(_, address)| address.as_str()).collect();
+        assert!(sent.len() == 7 && !sent.contains(&rejected[0].as_str()), "{n}: {sent:?}");
+        assert_eq!(stored.from.as_ref().map(|(_, from)| from.as_str()), Some("s@whatsapp.invalid"), "{n}");
+    }
+}
+
+/// More rejected recipients than one search comes to: the next searches continue, and no valid one is left out.
+#[tokio::test]
+async fn many_rejected_recipients_are_found_in_several_searches() {
+    let invalid: Vec<_> = (0..16).map(|number| number * 7).collect();
+    let (to, rejected) = recipients(112, &invalid);
+    let fake = tenant().await;
+    rejected.iter().for_each(|address| fake.reject_recipient(address));
+    file(&graph(&fake), &message_of("1", "s@whatsapp.invalid", &to, &[]), Attempt::First).await.unwrap();
+    let [stored] = &fake.messages(ADA)[..] else { panic!("one message in the whole mailbox") };
+    assert_eq!(stored.to.len(), 96);
+    assert!(!stored.to.iter().any(|(_, address)| rejected.contains(address)));
+}
+
+/// A tenant that rejects every recipient: the copy is filed without them, with a bounded number of requests.
+#[tokio::test]
+async fn copy_is_filed_where_every_recipient_is_rejected() {
+    let all: Vec<_> = (0..1100).collect();
+    let (to, rejected) = recipients(1100, &all);
+    let fake = tenant().await;
+    rejected.iter().for_each(|address| fake.reject_recipient(address));
+    file(&graph(&fake), &message_of("1", "s@whatsapp.invalid", &to, &[]), Attempt::First).await.unwrap();
+    let [stored] = &fake.messages(ADA)[..] else { panic!("one message in the whole mailbox") };
+    assert!(stored.to.is_empty() && stored.body.contains("1100 of 1100 recipients"), "{}", stored.body);
+    assert!(fake.count(Kind::MessageCreate) < 400, "{}", fake.count(Kind::MessageCreate));
 }
 
 #[tokio::test]

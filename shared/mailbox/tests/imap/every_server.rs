@@ -91,6 +91,26 @@ async fn copy_is_found_behind_a_header_of_1100_recipients() {
     }
 }
 
+/// A lookup finds one copy, the deep check counts all: also where the server does not index the Message-ID.
+#[tokio::test]
+async fn duplicates_are_counted_on_every_server() {
+    for server in AnyServer::each(None) {
+        let (name, imap) = (server.name(), server.imap());
+        for (item, header_lines, filings) in [("1", 0, 3), ("2", 1100, 2)] {
+            let (copy, other) = (message_to(item, header_lines), message_to(&format!("{item}-other"), header_lines));
+            assert!(imap.copies(&adas(), &copy.identity()).await.unwrap().is_empty(), "{name}");
+            for message in std::iter::repeat_n(&copy, filings).chain([&other]) {
+                file(&imap, message, Attempt::First).await.unwrap();
+            }
+            let copies = imap.copies(&adas(), &copy.identity()).await.unwrap();
+            assert_eq!(copies.len(), filings, "{name}: {copies:?}");
+            let ids: std::collections::HashSet<_> = copies.iter().map(|copy| &copy.message).collect();
+            assert_eq!(ids.len(), filings, "{name}: {copies:?}");
+            assert_eq!(imap.copies(&adas(), &other.identity()).await.unwrap().len(), 1, "{name}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn search_hit_with_another_message_id_is_not_the_copy() {
     for server in AnyServer::each(None) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::http::Uri;
 use tokio::sync::watch;
 
 use crate::route::Kind;
@@ -10,6 +11,7 @@ use crate::route::Kind;
 #[derive(Debug, Clone, Copy)]
 pub struct On {
     kind: Option<Kind>,
+    text: Option<&'static str>,
     skip: usize,
     times: usize,
 }
@@ -17,12 +19,18 @@ pub struct On {
 impl On {
     /// The next request of any kind.
     pub fn any() -> Self {
-        Self { kind: None, skip: 0, times: 1 }
+        Self { kind: None, text: None, skip: 0, times: 1 }
     }
 
     /// The next request of a kind.
     pub fn kind(kind: Kind) -> Self {
         Self { kind: Some(kind), ..Self::any() }
+    }
+
+    /// Only requests whose URL or body contains this text, such as the subject of a message.
+    #[must_use]
+    pub fn containing(self, text: &'static str) -> Self {
+        Self { text: Some(text), ..self }
     }
 
     /// The n-th request from now, counted from 1.
@@ -171,10 +179,14 @@ impl Script {
     }
 
     /// The fault of the current request. If two faults match, the first is used and the second stays pending.
-    pub(crate) fn next(&mut self, kind: Kind) -> Option<Fault> {
+    pub(crate) fn next(&mut self, kind: Kind, url: &Uri, body: &[u8]) -> Option<Fault> {
+        let contains = |text: &str| {
+            url.to_string().contains(text) || body.windows(text.len()).any(|window| window == text.as_bytes())
+        };
+
         let mut due = None;
         for (index, (on, _)) in self.0.iter_mut().enumerate() {
-            if on.kind.is_some_and(|wanted| wanted != kind) {
+            if on.kind.is_some_and(|wanted| wanted != kind) || on.text.is_some_and(|text| !contains(text)) {
                 continue;
             }
             if on.skip > 0 {

@@ -143,6 +143,13 @@ impl GraphFake {
         lock(&self.shared.tenant).users.retain(|user| user.name != name);
     }
 
+    /// Gives a user another user name and address, as the rename of a domain does. The id and the mailbox stay.
+    pub fn rename(&self, name: &str, to: &str) {
+        for user in lock(&self.shared.tenant).users.iter_mut().filter(|user| user.name == name) {
+            (user.name, user.mail, user.proxies) = (to.to_owned(), Some(to.to_owned()), vec![format!("SMTP:{to}")]);
+        }
+    }
+
     /// Moves a folder with its messages to Deleted Items, as its owner does. Its id stays valid.
     pub fn delete_folder(&self, user: &str, folder: &str) {
         let mut tenant = lock(&self.shared.tenant);
@@ -348,10 +355,10 @@ async fn serve(
     let route = Route::of(&head.method, &head.uri);
     let turn = Turn::take(&shared, &route);
     lock(&shared.traffic).seen.push(route.kind);
-    let fault = lock(&shared.script).next(route.kind);
     let Ok(body) = to_bytes(body, LONGEST_BODY).await else {
         return Reply::from(Rejection(413, "RequestEntityTooLarge")).into_response();
     };
+    let fault = lock(&shared.script).next(route.kind, &head.uri, &body);
     {
         let mut traffic = lock(&shared.traffic);
         traffic.longest = traffic.longest.max(body.len());

@@ -1,0 +1,234 @@
+//! The errors of filings: which of them are retried, and for how long.
+//!
+//! ```text
+//!   Rejected, Full         ▶ permanent
+//!   Unrecognized, NoMailbox, LookupRejected
+//!                          ▶ retried until the limit is reached, then permanent
+//!   Unavailable, Setup     ▶ retried; permanent once the limit is reached while other items are filed in the mailbox
+//! ```
+//!
+//! An outage concerns every item, so it decides nothing: as long as no other item is filed in the mailbox, an item whose filing
+//! ends with "unavailable" waits. Where others are filed meanwhile, the error is the item's own.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
+use jiff::{SignedDuration, Timestamp};
+use mailbox::MailboxError;
+use model::{FailedMailbox, Failure, MailboxAddress, Reason};
+
+use crate::{
+    failure::{from_mailbox, permanent},
+    retry_limit::{RetryLimit, Series},
+};
+
+/// The latest successes of this process: evidence that the mail system works.
+#[derive(Debug, Default)]
+pub struct Successes(Mutex<Latest>);
+
+#[derive(Debug, Default)]
+struct Latest {
+    /// The last copy that was filed in a mailbox, by the mailbox's id.
+    filings: HashMap<String, Timestamp>,
+    /// The last mailbox that was found.
+    lookup: Option<Timestamp>,
+}
+
+impl Successes {
+    /// How long a filing proves that its mailbox accepts messages. Longer than the half hour between two checks.
+    const FILING: SignedDuration = SignedDuration::from_hours(1);
+
+    /// How long a lookup proves that the mail system answers lookups. Results are cached for as long.
+    const LOOKUP: SignedDuration = SignedDuration::from_mins(10);
+
+    const MAX_MAILBOXES: usize = 100_000;
+
+    pub(crate) fn record_filing(&self, mailbox: &str, now: Timestamp) {
+        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if latest.filings.len() >= Self::MAX_MAILBOXES {
+            latest.filings.retain(|_, at| is_within(*at, Self::FILING, now));
+        }
+        latest.filings.insert(mailbox.to_owned(), now);
+    }
+
+    pub(crate) fn record_lookup(&self, now: Timestamp) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).lookup = Some(now);
+    }
+
+    /// Whether a copy was filed in the mailbox a short time ago.
+    pub(crate) fn has_filed(&self, mailbox: &str, now: Timestamp) -> bool {
+        let latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        latest.filings.get(mailbox).is_some_and(|at| is_within(*at, Self::FILING, now))
+    }
+
+    /// Whether a mailbox was found a short time ago.
+    pub(crate) fn has_found(&self, now: Timestamp) -> bool {
+        let lookup = self.0.lock().unwrap_or_else(PoisonError::into_inner).lookup;
+        lookup.is_some_and(|at| is_within(at, Self::LOOKUP, now))
+    }
+}
+
+/// By the wall clock. A time in the future does not count.
+fn is_within(at: Timestamp, duration: SignedDuration, now: Timestamp) -> bool {
+    (SignedDuration::ZERO..=duration).contains(&now.duration_since(at))
+}
+
+/// What the error of a filing means, and the mailbox's entry in the outcome, where there is one. `before` is the entry of
+/// earlier attempts. `others_are_filed` says that the mailbox has accepted another item a short time ago.
+pub(crate) fn decide(
+    address: MailboxAddress,
+    error: &MailboxError,
+    before: Option<&FailedMailbox>,
+    others_are_filed: bool,
+    (limit, now): (RetryLimit, Timestamp),
+) -> (Option<FailedMailbox>, Failure) {
+    let failure = from_mailbox(error);
+    let reason = match error {
+        MailboxError::Unavailable { .. } | MailboxError::Configuration { .. } if !others_are_filed => {
+            return (before.cloned(), failure);
+        }
+        MailboxError::Unavailable { .. } | MailboxError::Configuration { .. } | MailboxError::Unrecognized { .. } => {
+            Reason::MailboxRejected
+        }
+        MailboxError::NoMailbox { .. } => Reason::MailboxNotFound,
+        MailboxError::LookupRejected { .. } => Reason::LookupRejected,
+        MailboxError::Rejected { .. } => {
+            let reason = Reason::MailboxRejected;
+            return (Some(FailedMailbox { address, reason, since: None, checks: 0 }), failure);
+        }
+        MailboxError::Full => {
+            let reason = Reason::MailboxFull;
+            return (Some(FailedMailbox { address, reason, since: None, checks: 0 }), failure);
+        }
+    };
+    let earlier = before.and_then(|before| Some(Series { since: before.since?, checks: before.checks }));
+    let series = Series::next(earlier, now);
+    let failed = FailedMailbox { address, reason, since: Some(series.since), checks: series.checks };
+    let failure = if limit.is_reached(series, now) {
+        permanent(reason, format!("{error}, after {} attempts", series.checks))
+    } else {
+        let next = limit.next_check(series);
+        match failure {
+            Failure::Transient { detail, after } => Failure::Transient { detail, after: after.max(next) },
+            Failure::Configuration { detail, after } => Failure::Configuration { detail, after: after.max(next) },
+            failure @ Failure::Permanent { .. } => failure,
+        }
+    };
+    (Some(failed), failure)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const HOUR: SignedDuration = SignedDuration::from_hours(1);
+
+    fn morning() -> Timestamp {
+        "2026-11-22T07:00:00Z".parse().unwrap()
+    }
+
+    fn unavailable() -> MailboxError {
+        MailboxError::Unavailable { detail: "ErrorInternalServerError (HTTP 500)".to_owned(), retry_after: None }
+    }
+
+    fn setup() -> MailboxError {
+        MailboxError::Configuration { detail: "ErrorAccessDenied (HTTP 403)".to_owned() }
+    }
+
+    fn unrecognized() -> MailboxError {
+        MailboxError::Unrecognized { detail: "ErrorSomethingNew (HTTP 400)".to_owned(), retry_after: None }
+    }
+
+    /// One attempt an hour for so many hours, and the last decision.
+    fn hourly(
+        error: &MailboxError,
+        hours: std::ops::RangeInclusive<i64>,
+        before: &mut Option<FailedMailbox>,
+        others_are_filed: bool,
+    ) -> Failure {
+        let limit = RetryLimit::new(Duration::from_hours(24));
+        let mut last = None;
+        for hour in hours {
+            assert!(!matches!(last, Some(Failure::Permanent { .. })), "{error} before hour {hour}");
+            let address = "ada@example.com".parse().unwrap();
+            let (failed, failure) =
+                decide(address, error, before.as_ref(), others_are_filed, (limit, morning() + HOUR * hour as i32));
+            (*before, last) = (failed, Some(failure));
+        }
+        last.unwrap()
+    }
+
+    #[test]
+    fn error_of_one_item_dead_letters_it_with_its_code() {
+        for (error, code) in [(unavailable(), "ErrorInternalServerError"), (setup(), "ErrorAccessDenied")] {
+            let mut entry = None;
+            assert!(!matches!(hourly(&error, 0..=23, &mut entry, true), Failure::Permanent { .. }), "23 hours");
+            let Failure::Permanent { reason, detail } = hourly(&error, 24..=24, &mut entry, true) else {
+                panic!("{error}: after 24 hours");
+            };
+            assert_eq!(reason, Reason::MailboxRejected);
+            assert!(detail.contains(code) && detail.contains("after 25 attempts"), "{detail}");
+            assert_eq!(entry.map(|failed| failed.checks), Some(25));
+        }
+    }
+
+    #[test]
+    fn outage_of_the_mailbox_decides_nothing() {
+        for error in [unavailable(), setup()] {
+            let mut entry = None;
+            assert!(!matches!(hourly(&error, 0..=500, &mut entry, false), Failure::Permanent { .. }));
+            assert_eq!(entry, None, "an outage begins no series");
+            // The first item that is filed after it does not decide the others.
+            assert!(!matches!(hourly(&error, 501..=524, &mut entry, true), Failure::Permanent { .. }));
+        }
+    }
+
+    #[test]
+    fn outage_neither_ends_nor_prolongs_a_series() {
+        let mut entry = None;
+        hourly(&unrecognized(), 0..=1, &mut entry, false);
+        let series = entry.clone();
+        hourly(&unavailable(), 2..=20, &mut entry, false);
+        assert_eq!(entry, series);
+        assert!(matches!(hourly(&unrecognized(), 24..=24, &mut entry, false), Failure::Permanent { .. }));
+    }
+
+    #[test]
+    fn permanent_errors_need_no_retry() {
+        let rejected = MailboxError::Rejected { detail: "ErrorMessageSizeExceeded (HTTP 400)".to_owned() };
+        for (error, expected) in [(rejected, Reason::MailboxRejected), (MailboxError::Full, Reason::MailboxFull)] {
+            let mut entry = None;
+            let failure = hourly(&error, 0..=0, &mut entry, false);
+            assert!(matches!(failure, Failure::Permanent { reason, .. } if reason == expected), "{failure:?}");
+            assert_eq!(entry.map(|failed| (failed.reason, failed.since)), Some((expected, None)));
+        }
+    }
+
+    #[test]
+    fn wait_is_the_longer_of_the_requested_and_the_planned() {
+        let throttled = |seconds| MailboxError::Unavailable {
+            detail: "HTTP 429".to_owned(),
+            retry_after: Some(Duration::from_secs(seconds)),
+        };
+        let after = |seconds| match hourly(&throttled(seconds), 0..=8, &mut None, true) {
+            Failure::Transient { after, .. } => after.map(|after| after.as_secs()),
+            failure => panic!("{failure:?}"),
+        };
+        assert_eq!((after(5), after(3600)), (Some(1800), Some(3600)));
+    }
+
+    #[test]
+    fn success_counts_for_its_mailbox_and_a_short_time() {
+        let (successes, now) = (Successes::default(), morning());
+        assert!(!successes.has_filed("1", now) && !successes.has_found(now));
+        successes.record_filing("1", now);
+        successes.record_lookup(now);
+        assert!(successes.has_filed("1", now + HOUR) && !successes.has_filed("1", now + HOUR * 2));
+        assert!(!successes.has_filed("2", now) && !successes.has_filed("1", now - HOUR));
+        assert!(successes.has_found(now + HOUR / 6) && !successes.has_found(now + HOUR));
+    }
+}
