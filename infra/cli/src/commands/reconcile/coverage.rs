@@ -1,20 +1,20 @@
 //! Checks that the windows of complete runs cover a period of archived times without a gap.
 //!
 //! Every run records its window before it lists anything. A time counts as fetched where it is in the part of a window that a
-//! run has fetched. Any other time is a gap, or pending: a run is fetching it, or it is younger than a day and the next run
-//! continues there.
+//! run has fetched. Any other time is a gap, or pending: a run is fetching it, or the next run of the timer is not due yet
+//! and continues there.
 
 use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
-use model::{RunId, RunRecord, Window};
+use model::{RunId, RunKind, RunRecord, Window};
 use serde::Serialize;
 
-use super::runs::{Run, Runs};
+use super::{
+    runs::{Run, Runs},
+    schedule::due_after,
+};
 use crate::connection::backfill_command;
-
-/// Archived times are overdue this long after the last complete run: the default schedule's day and the duration of a run.
-const OVERDUE: SignedDuration = SignedDuration::from_hours(25);
 
 /// Limit of unfinished runs that a gap names.
 const NAMED_RUNS_MAX: usize = 5;
@@ -94,15 +94,18 @@ impl Coverage {
     ) -> Self {
         let windows: Vec<_> = runs.all().filter_map(|run| RunWindow::of(run, longest_run, now)).collect();
         let unrecorded = runs.all().filter(|run| run.record.is_none()).count() as u64;
-        Self::of(&windows, unrecorded, period, now, options)
+        let timer = runs.all().filter(|run| run.id.kind() == Some(RunKind::Daily));
+        let overdue_after = due_after(timer.map(|run| run.began).collect());
+        Self::of(&windows, unrecorded, period, (now, overdue_after), options)
     }
 
-    /// `from` and `to` are the named ends of the period: by default from the first run's window on, and until now.
+    /// `from` and `to` are the named ends of the period: by default from the first run's window on, and until now. Archived
+    /// times are overdue `overdue_after` the end of the last complete window.
     fn of(
         windows: &[RunWindow],
         unrecorded_runs: u64,
         (from, to): (Option<Timestamp>, Option<Timestamp>),
-        now: Timestamp,
+        (now, overdue_after): (Timestamp, SignedDuration),
         options: &str,
     ) -> Self {
         let Some(from) = from.or_else(|| windows.iter().map(|run| run.window.from).min()) else {
@@ -131,7 +134,7 @@ impl Coverage {
         let last = windows.iter().filter_map(|run| run.fetched_until).chain(running().map(|window| window.to)).max();
         for part in without_run {
             let continues = part.to == end && last.is_some_and(|last| last <= part.from);
-            if continues && last.is_some_and(|last| now.duration_since(last) <= OVERDUE) {
+            if continues && last.is_some_and(|last| now.duration_since(last) <= overdue_after) {
                 coverage.pending.push(Pending { from: part.from, to: part.to, running: false });
                 coverage.undecided |= to.is_some_and(|to| to <= now);
             } else {
@@ -228,9 +231,10 @@ fn without(windows: impl Iterator<Item = Window>, others: impl Iterator<Item = W
 
 #[cfg(test)]
 mod tests {
-    use model::RunKind;
-
     use super::*;
+
+    /// Of the default schedule.
+    const OVERDUE: SignedDuration = SignedDuration::from_hours(25);
 
     fn at(text: &str) -> Timestamp {
         format!("2026-11-{text}:00Z").parse().unwrap()
@@ -263,7 +267,7 @@ mod tests {
 
     /// Returns the gaps and the pending parts of a period.
     fn examine(windows: &[RunWindow], from: Option<&str>, to: Option<&str>, now: &str) -> (Vec<String>, Vec<String>) {
-        let coverage = Coverage::of(windows, 0, (from.map(at), to.map(at)), at(now), OPTIONS);
+        let coverage = Coverage::of(windows, 0, (from.map(at), to.map(at)), (at(now), OVERDUE), OPTIONS);
         let text = |from: Timestamp, to: Timestamp| {
             let short = |time: Timestamp| time.strftime("%dT%H:%M").to_string();
             format!("{}..{}", short(from), short(to))
@@ -292,7 +296,7 @@ mod tests {
     fn gap_is_named_with_the_command_that_closes_it() {
         // A first run that fails, and the first that succeeds a week later; or a lost cursor.
         let runs = [run("01T07:00", "02T06:55", Progress::Failed), run("08T07:00", "09T06:55", Progress::Complete)];
-        let coverage = Coverage::of(&runs, 0, (None, None), at("09T08:00"), OPTIONS);
+        let coverage = Coverage::of(&runs, 0, (None, None), (at("09T08:00"), OVERDUE), OPTIONS);
         let [gap] = &coverage.gaps[..] else { panic!("{coverage:?}") };
         assert!(!coverage.is_contiguous() && coverage.is_decided());
         assert_eq!((gap.from, gap.to), (at("01T07:00"), at("08T07:00")));
@@ -315,23 +319,43 @@ mod tests {
     #[test]
     fn running_window_is_pending_and_a_crashed_one_is_a_gap() {
         let runs = [run("01T07:00", "02T06:55", Progress::Complete), run("02T06:55", "03T06:55", Progress::Running)];
-        let coverage = Coverage::of(&runs, 0, (None, Some(at("03T06:00"))), at("03T07:01"), OPTIONS);
+        let coverage = Coverage::of(&runs, 0, (None, Some(at("03T06:00"))), (at("03T07:01"), OVERDUE), OPTIONS);
         assert!(coverage.is_contiguous() && !coverage.is_decided(), "{coverage:?}");
         let crashed = RunWindow { running: false, ..runs[1].clone() };
         let runs = [runs[0].clone(), crashed, run("04T06:55", "05T06:55", Progress::Complete)];
         assert_eq!(examine(&runs, None, None, "05T07:00").0, ["02T06:55..04T06:55"]);
         let first = [run("01T07:00", "02T06:55", Progress::Running)];
-        let coverage = Coverage::of(&first, 0, (None, None), at("02T07:01"), OPTIONS);
+        let coverage = Coverage::of(&first, 0, (None, None), (at("02T07:01"), OVERDUE), OPTIONS);
         assert!(coverage.is_contiguous() && !coverage.is_decided(), "the first run is running: {coverage:?}");
     }
 
     #[test]
     fn period_without_runs_is_a_gap() {
-        assert!(!Coverage::of(&[], 0, (None, None), at("09T00:00"), OPTIONS).is_contiguous());
+        assert!(!Coverage::of(&[], 0, (None, None), (at("09T00:00"), OVERDUE), OPTIONS).is_contiguous());
         assert_eq!(examine(&[], Some("01T00:00"), Some("02T00:00"), "09T00:00").0, ["01T00:00..02T00:00"]);
         let runs = [run("05T07:00", "06T06:55", Progress::Complete)];
         assert_eq!(examine(&runs, Some("01T00:00"), Some("06T00:00"), "06T08:00").0, ["01T00:00..05T07:00"]);
         assert_eq!(examine(&runs, Some("07T00:00"), Some("08T00:00"), "09T00:00").0, ["07T00:00..08T00:00"]);
+    }
+
+    #[test]
+    fn period_is_overdue_by_the_schedule_of_the_runs() {
+        let run_at = |hours: i64| {
+            let began = at("01T00:00") + SignedDuration::from_hours(hours);
+            let window = Window::between(began - SignedDuration::from_hours(300), began - Window::MARGIN).unwrap();
+            let id = RunId::new(began, RunKind::Daily, &hours.to_string());
+            let record = RunRecord { complete: true, ended: Some(began), ..RunRecord::begun(id.clone(), window) };
+            Run { id, began, record: Some(record), pages: Vec::new() }
+        };
+        for (interval, pending_for, gap_after) in [(1, 1, 3), (24, 24, 26), (72, 72, 74)] {
+            let runs = Runs::from_runs((0..5).map(|number| run_at(number * interval)).collect());
+            let last = at("01T00:00") + SignedDuration::from_hours(4 * interval);
+            let gaps = |hours| {
+                let now = last + SignedDuration::from_hours(hours);
+                Coverage::of_runs(&runs, (None, None), SignedDuration::from_mins(15), now, OPTIONS).gaps.len()
+            };
+            assert_eq!((gaps(pending_for), gaps(gap_after)), (0, 1), "every {interval} hours");
+        }
     }
 
     #[test]
@@ -340,9 +364,10 @@ mod tests {
         assert_eq!(examine(&runs, None, None, "03T07:10"), (vec![], vec!["02T06:55..03T07:10".to_owned()]));
         assert_eq!(examine(&runs, None, None, "03T08:00").0, ["02T06:55..03T08:00"]);
         // A named end that is not fetched yet is not a success.
-        let coverage = Coverage::of(&runs, 0, (None, Some(at("03T00:00"))), at("03T05:00"), OPTIONS);
+        let coverage = Coverage::of(&runs, 0, (None, Some(at("03T00:00"))), (at("03T05:00"), OVERDUE), OPTIONS);
         assert!(coverage.is_contiguous() && !coverage.is_decided());
-        let coverage = Coverage::of(&runs, 0, (Some(at("05T00:00")), Some(at("06T00:00"))), at("03T05:00"), OPTIONS);
+        let coverage =
+            Coverage::of(&runs, 0, (Some(at("05T00:00")), Some(at("06T00:00"))), (at("03T05:00"), OVERDUE), OPTIONS);
         assert!(coverage.is_contiguous() && !coverage.is_decided(), "a period in the future");
         assert_eq!(examine(&runs, Some("01T07:00"), Some("02T00:00"), "02T07:00").1, NONE);
     }

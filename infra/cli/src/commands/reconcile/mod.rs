@@ -8,6 +8,7 @@ mod deep_check;
 mod incidents;
 mod requeue;
 mod runs;
+mod schedule;
 mod seen_items;
 mod text;
 mod unmapped;

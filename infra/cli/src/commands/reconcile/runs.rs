@@ -92,6 +92,12 @@ impl Runs {
         Ok(Self { runs, others })
     }
 
+    /// Runs that are all compared.
+    #[cfg(test)]
+    pub(super) fn from_runs(runs: Vec<Run>) -> Self {
+        Self { runs, others: Vec::new() }
+    }
+
     /// Returns all runs, including those that are not compared.
     pub(super) fn all(&self) -> impl Iterator<Item = &Run> {
         self.runs.iter().chain(&self.others)

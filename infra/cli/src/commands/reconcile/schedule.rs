@@ -1,0 +1,114 @@
+//! When the next run of the timer is due, from the starts of earlier runs.
+//!
+//! The records are used and not the schedule's expression: they are in the bucket, also of a one-machine run and of a timer
+//! that is not the template's, and they need no further permission.
+
+use jiff::{SignedDuration, Timestamp};
+
+/// The interval before there are two runs: the template's default schedule.
+const DEFAULT: SignedDuration = SignedDuration::from_hours(24);
+
+/// Starts this close together are one event of the timer: Lambda repeats a failed run after 1 and after 2 minutes.
+const ONE_EVENT: SignedDuration = SignedDuration::from_mins(15);
+
+/// The duration of a run, the margin of its window, and the hour that a daylight saving time moves a schedule by.
+const SLACK: SignedDuration = SignedDuration::from_mins(90);
+
+const WEEK: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// Earlier weeks that are compared.
+const WEEKS: i32 = 4;
+
+/// A run this close to the same time of an earlier week belongs to the same entry of the schedule.
+const SAME_TIME: SignedDuration = SignedDuration::from_mins(90);
+
+/// Number of latest intervals that are compared where an earlier week has no run at that time.
+const LATEST: usize = 16;
+
+/// How long after the last run of the timer the next one may end. `starts` are the starts of the timer's runs, failed ones
+/// included, in any order.
+///
+/// A schedule may pause on weekends, so the interval is the one that followed at the same time of the week in the four weeks
+/// before: the upper median, so that neither one run that was missed nor one that was started by hand decides. Where there is
+/// no such run, it is the upper quartile of the latest intervals.
+pub(super) fn due_after(mut starts: Vec<Timestamp>) -> SignedDuration {
+    starts.sort_unstable();
+    starts.dedup_by(|later, earlier| later.duration_since(*earlier) < ONE_EVENT);
+    let intervals: Vec<_> = starts.windows(2).map(|pair| (pair[0], pair[1].duration_since(pair[0]))).collect();
+    let Some(&last) = starts.last() else { return DEFAULT + SLACK };
+    let followed = |week: i32| {
+        let then = last - WEEK * week;
+        let distance = |start: Timestamp| start.duration_since(then).abs();
+        let nearest = intervals.iter().min_by_key(|(start, _)| distance(*start))?;
+        (distance(nearest.0) <= SAME_TIME).then_some(nearest.1)
+    };
+    let mut weekly: Vec<_> = (1..=WEEKS).filter_map(followed).collect();
+    weekly.sort_unstable();
+    let mut latest: Vec<_> = intervals.iter().rev().take(LATEST).map(|(_, interval)| *interval).collect();
+    latest.sort_unstable();
+    let interval = weekly.get(weekly.len() / 2).or_else(|| latest.get(latest.len() * 3 / 4));
+    interval.copied().unwrap_or(DEFAULT) + SLACK
+}
+
+#[cfg(test)]
+mod tests {
+    use model::Window;
+
+    use super::*;
+
+    const HOUR: SignedDuration = SignedDuration::from_hours(1);
+    const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+    /// A Monday.
+    fn monday() -> Timestamp {
+        "2026-11-02T07:00:00Z".parse().unwrap()
+    }
+
+    fn every(interval: SignedDuration, count: i32) -> Vec<Timestamp> {
+        (0..count).map(|number| monday() + interval * number).collect()
+    }
+
+    #[test]
+    fn interval_is_that_of_the_runs() {
+        for (interval, count) in
+            [(HOUR, 5), (HOUR, 500), (HOUR * 6, 9), (DAY, 2), (DAY, 40), (DAY * 3, 2), (DAY * 3, 20)]
+        {
+            assert_eq!(due_after(every(interval, count)), interval + SLACK, "{interval} × {count}");
+        }
+        assert_eq!((due_after(vec![]), due_after(vec![monday()])), (DAY + SLACK, DAY + SLACK), "the default schedule");
+    }
+
+    #[test]
+    fn weekend_without_runs_is_due_on_monday() {
+        let working_days = |until: i32| -> Vec<Timestamp> {
+            (0..until).filter(|day| day % 7 < 5).map(|day| monday() + DAY * day).collect()
+        };
+        assert_eq!(due_after(working_days(12)), DAY * 3 + SLACK, "on Friday of the second week");
+        assert_eq!(due_after(working_days(10)), DAY + SLACK, "on Wednesday");
+        // Summer time begins on the first weekend, so the interval of last week was an hour shorter.
+        let local = |start: Timestamp| if start < monday() + DAY * 6 { start + HOUR } else { start };
+        let shifted = working_days(12).into_iter().map(local).collect();
+        assert!(due_after(shifted) > DAY * 3 + Window::MARGIN);
+    }
+
+    #[test]
+    fn one_missed_run_does_not_lengthen_the_interval() {
+        let mut hourly = every(HOUR, 48);
+        hourly.drain(30..40);
+        assert_eq!(due_after(hourly), HOUR + SLACK, "an outage of ten hours yesterday");
+        let mut daily = every(DAY, 30);
+        daily.remove(23);
+        assert_eq!(due_after(daily), DAY + SLACK, "the run after that of last week was missed");
+    }
+
+    #[test]
+    fn repeated_or_manual_runs_do_not_shorten_the_interval() {
+        let repeated = every(DAY, 10)
+            .into_iter()
+            .flat_map(|start| (0..3).map(move |minute| start + SignedDuration::from_mins(minute)));
+        assert_eq!(due_after(repeated.collect()), DAY + SLACK, "Lambda repeats a run that failed");
+        let mut manual = every(DAY, 30);
+        manual.extend([monday() + DAY * 22 + HOUR * 8, monday() + DAY * 27 + HOUR * 3]);
+        assert_eq!(due_after(manual), DAY + SLACK);
+    }
+}
