@@ -9,9 +9,9 @@ use archiver::{
 };
 use aws::s3::{Condition, Put};
 use graph_fake::{GraphFake, User};
-use harness::{ItemSource, MailSystem, Pipeline};
+use harness::{FOLDER, ItemSource, MailSystem, Pipeline};
 use jiff::{SignedDuration, Timestamp};
-use local::sample_source::Sample;
+use local::{cloud::Step, sample_source::Sample};
 use model::{DeadLetterSource, DeadLettered, FailedMailbox, ItemId, Outcome, Reason, Sha256, Stage, keys};
 use serde_json::{Value, json};
 
@@ -142,6 +142,36 @@ async fn dated_outcome_is_used_by_convert_import_and_reconcile() -> anyhow::Resu
     assert_eq!(outcome(&pipeline, &keys::outcome(&id().key())).await?, None, "nothing was to be changed");
     let books = reconcile(&pipeline).await?;
     assert_eq!((books.items, books.filed, books.missing.len()), (1, 1, 0), "{books:?}");
+    Ok(())
+}
+
+/// `archiver migrate` closes the gap that release 0.1 leaves: its outcomes are found by date only.
+#[tokio::test]
+async fn migrated_outcome_counts_under_every_date() -> anyhow::Result<()> {
+    let graph = tenant().await?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample()?), MailSystem::Graph(&graph), &[]).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    age(&pipeline, |_| {}).await?;
+    let (outcome_key, _) = dated(&pipeline)?;
+    let before = outcome(&pipeline, &outcome_key).await?.context("no outcome")?;
+    let migrate = async || -> anyhow::Result<Value> {
+        let mut command = tokio::process::Command::new(harness::binaries()?.join("archiver"));
+        command.args(["migrate", "--json"]).env_clear().env("AWS_REGION", "us-east-1");
+        command.envs(pipeline.machine.cloud.variables(Step::Convert, &pipeline.machine.resources));
+        let output = command.output().await?;
+        serde_json::from_slice(&output.stdout).context(String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let counts = |migrated: u64, kept: u64| json!({"dated": 1, "migrated": migrated, "kept": kept, "several_dates": 0});
+    assert_eq!((migrate().await?, migrate().await?), (counts(1, 0), counts(0, 1)));
+    assert_eq!(outcome(&pipeline, &keys::outcome(&id().key())).await?, Some(before.clone()));
+    assert_eq!(outcome(&pipeline, &outcome_key).await?, Some(before));
+
+    // The owner has moved the copy, so that no lookup would find it. Listed under another date.
+    graph.remove_folder(ADA, FOLDER);
+    let task = convert_task(archived(&pipeline)? + SignedDuration::from_hours(24 * 3));
+    pipeline.send(&pipeline.machine.resources.convert, &task).await?;
+    pipeline.drain().await?;
+    assert_eq!(copies(&graph), (0, 1), "filed once, whatever date the source shows");
     Ok(())
 }
 

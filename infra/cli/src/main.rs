@@ -9,6 +9,7 @@ use archiver::{
         doctor::{self, DoctorArguments},
         local::{self, LocalArguments},
         mapping::{self, MappingArguments},
+        migrate::{self, MigrateArguments},
         reconcile::{self, ReconcileArguments},
         report::{self, ReportArguments},
         status::{self, StatusArguments},
@@ -47,6 +48,9 @@ enum Command {
     Doctor(DoctorArguments),
     /// Check, upload, confirm and query the user map, which assigns mobile numbers to mailboxes
     Mapping(MappingArguments),
+    /// Once after an update from release 0.1: copy its outcomes to the keys of this release
+    #[command(after_help = migrate::HELP)]
+    Migrate(MigrateArguments),
     /// Prove that nothing is missing: compare every id that was queued with its outcome
     #[command(after_help = reconcile::HELP)]
     Reconcile(ReconcileArguments),
@@ -76,6 +80,7 @@ async fn main() -> ExitCode {
         Command::DeadLetters(arguments) => dead_letters::run(arguments).await,
         Command::Doctor(arguments) => doctor::run(arguments).await,
         Command::Mapping(arguments) => mapping::run(arguments).await,
+        Command::Migrate(arguments) => migrate::run(arguments).await,
         Command::Reconcile(arguments) => reconcile::run(arguments).await,
         Command::Report(arguments) => report::run(arguments).await,
         Command::Status(arguments) => status::run(arguments).await,

@@ -2,6 +2,7 @@
 //! with their leases, the stored messages, and the user map file. `DESIGN.md` describes the objects and the lease.
 
 mod cursor;
+mod dated_outcomes;
 mod earlier_runs;
 pub mod entries;
 mod error;
@@ -14,6 +15,7 @@ pub mod totals;
 mod user_map_file;
 
 pub use cursor::StoredCursor;
+pub use dated_outcomes::{Migrated, migrate_dated_outcomes};
 pub use earlier_runs::{EarlierRuns, QueuedEntries};
 pub use error::{LedgerError, from_store};
 pub use outcomes::{Acquired, Delivery, Leased, Outcomes, record_dead_letter};

@@ -8,6 +8,7 @@ pub mod dead_letters;
 pub mod doctor;
 pub mod local;
 pub mod mapping;
+pub mod migrate;
 pub mod reconcile;
 pub mod report;
 pub mod status;
