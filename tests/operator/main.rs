@@ -8,5 +8,7 @@ mod doctor;
 mod foreign_dead_letters;
 mod help;
 mod mail_systems;
+mod one_machine;
 mod stack;
 mod transcript;
+mod unmapped;

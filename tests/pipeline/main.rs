@@ -1,6 +1,7 @@
 //! The whole pipeline, with the real binaries.
 
 mod browser;
+mod changed_owners;
 mod configuration_errors;
 mod conflicts;
 mod conversations;
@@ -8,6 +9,7 @@ mod copy_addresses;
 mod coverage;
 mod dead_letters;
 mod deep_check;
+mod discards;
 mod every_mailbox;
 mod exports;
 mod graph;
@@ -20,6 +22,7 @@ mod measured_command;
 mod metrics;
 mod overlaps;
 mod participants;
+mod persistent_errors;
 mod reconcile;
 mod redrive;
 mod report;

@@ -1,0 +1,192 @@
+//! `archiver reconcile --unmapped`: employees who are added late get exactly the copies that they lack.
+
+use std::path::Path;
+
+use harness::{FOLDER, ItemSource, MailSystem, Pipeline};
+use jiff::{SignedDuration, Timestamp};
+use local::{cloud::Step, sample_source::Sample};
+use model::{Claim, ItemId, MissingReason, Outcome, keys};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::transcript::transcript;
+
+const ADA: &str = "ada@example.com";
+const BOB: &str = "bob@example.com";
+const CAT: &str = "cat@example.com";
+const ITEMS: usize = 5;
+
+/// A day of texts from Ada to Bob, whom the user map does not have yet, and to a stranger.
+struct Day {
+    pipeline: Pipeline,
+    mail: TempDir,
+}
+
+fn id(number: usize) -> ItemId {
+    format!("WA-{number}").parse().unwrap()
+}
+
+impl Day {
+    async fn start() -> Self {
+        let people = json!({"ada": {"phone": "+4520123456"}, "bob": {"phone": "+4520123457"},
+                            "stranger": {"phone": "+12025550143"}});
+        let item = |number: usize| {
+            json!({"expect": [ADA], "item": {
+                "id": id(number), "messageId": id(number), "type": "text", "messageTime": "-PT3H", "archivedTime": "-PT2H",
+                "chat": {"id": "chat", "type": "group"}, "from": "@ada", "to": ["@bob", "@stranger"], "text": "Hello."}})
+        };
+        let items: Vec<_> = (0..ITEMS).map(item).collect();
+        let sample = Sample::written(&json!({"people": people, "items": items}).to_string(), Timestamp::now()).unwrap();
+        let mail = TempDir::new().unwrap();
+        for address in [ADA, BOB, CAT] {
+            std::fs::create_dir(mail.path().join(address)).unwrap();
+        }
+        let maildir = mail.path().to_str().unwrap();
+        let pipeline =
+            Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(vec![]), &[("MAILDIR", maildir)]).await;
+        let day = Self { pipeline: pipeline.unwrap(), mail };
+        day.user_map(&[("+4520123456", ADA)]).await;
+        day.pipeline.run(&Pipeline::timer()).await.unwrap();
+        assert_eq!(day.copies(), [ITEMS, 0, 0]);
+        day
+    }
+
+    async fn user_map(&self, people: &[(&str, &str)]) {
+        let rows: String = people.iter().map(|(number, address)| format!("{number},{address}\n")).collect();
+        self.pipeline.put_user_map(&format!("Mobile number,E-mail address\n{rows}")).await.unwrap();
+    }
+
+    fn copies_of(&self, address: &str) -> usize {
+        let folder = self.mail.path().join(address).join(FOLDER).join("cur");
+        std::fs::read_dir(folder).map_or(0, Iterator::count)
+    }
+
+    fn copies(&self) -> [usize; 3] {
+        [ADA, BOB, CAT].map(|address| self.copies_of(address))
+    }
+
+    /// Runs `archiver reconcile` with these arguments, and returns the exit code and the output.
+    async fn reconcile(&self, arguments: &[&str]) -> (String, String) {
+        let import = self.pipeline.machine.resources.import.url.clone();
+        self.reconcile_with(&import, arguments).await
+    }
+
+    async fn reconcile_with(&self, import_queue: &str, arguments: &[&str]) -> (String, String) {
+        let mut variables = self.pipeline.machine.variables(Step::Import);
+        variables.retain(|(name, _)| name != "IMPORT_QUEUE_URL");
+        let convert = self.pipeline.machine.resources.convert.url.clone();
+        let more =
+            [("CONVERT_QUEUE_URL", convert.as_str()), ("IMPORT_QUEUE_URL", import_queue), ("AWS_REGION", "us-east-1")];
+        let variables: Vec<_> =
+            variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(more).collect();
+        let output = transcript(&[&["reconcile"], arguments].concat(), &variables).await;
+        let (text, code) = output.trim_end().rsplit_once("exit code ").unwrap();
+        (code.to_owned(), text.to_owned())
+    }
+
+    /// The items and copies that `--unmapped` finds, after the exit code.
+    async fn unmapped(&self, arguments: &[&str]) -> (String, u64, Value) {
+        let (code, text) = self.reconcile(&[&["--unmapped", "--json"], arguments].concat()).await;
+        let line = text.lines().find(|line| line.starts_with('{')).unwrap_or_else(|| panic!("{text}"));
+        let found: Value = serde_json::from_str(line).unwrap();
+        (code, found["items"].as_u64().unwrap(), found)
+    }
+
+    async fn outcome(&self, number: usize) -> Outcome {
+        let object = self.pipeline.store.get(&keys::outcome(&id(number).key()), 1 << 20).await.unwrap().unwrap();
+        Outcome::parse(&object.bytes).unwrap()
+    }
+
+    async fn put(&self, outcome: &Outcome) {
+        self.pipeline.put(&keys::outcome(&outcome.item.key()), outcome.to_json()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn employee_added_late_gets_exactly_the_missing_copies() {
+    let day = Day::start().await;
+    assert_eq!(day.unmapped(&["--yes"]).await.1, 0, "nobody was added");
+    day.user_map(&[("+4520123456", ADA), ("+4520123457", BOB)]).await;
+    let (code, items, found) = day.unmapped(&[]).await;
+    assert_eq!((code.as_str(), items, &found["copies"]), ("1", ITEMS as u64, &json!({BOB: ITEMS})), "not confirmed");
+    day.pipeline.drain().await.unwrap();
+    assert_eq!(day.copies(), [ITEMS, 0, 0], "nothing was changed");
+
+    // The owner has moved a copy elsewhere: it is filed, and not filed again.
+    let moved = std::fs::read_dir(day.mail.path().join(ADA).join(FOLDER).join("cur")).unwrap().next().unwrap().unwrap();
+    std::fs::remove_file(moved.path()).unwrap();
+    assert_eq!(day.unmapped(&["--yes"]).await.0, "0");
+    day.pipeline.drain().await.unwrap();
+    assert_eq!(day.copies(), [ITEMS - 1, ITEMS, 0]);
+    let outcome = day.outcome(0).await;
+    assert!(outcome.is_complete() && outcome.unmapped == [2], "the stranger stays unmapped: {outcome:?}");
+    let (code, items, _) = day.unmapped(&["--yes"]).await;
+    assert_eq!((code.as_str(), items), ("0", 0), "a second command has nothing to do");
+    assert_eq!(day.reconcile(&["--settled"]).await.0, "0");
+}
+
+/// The map gets new addresses for the same mailboxes, and an employee who was missing.
+#[tokio::test]
+async fn renamed_addresses_in_the_map_make_no_second_copy() {
+    let day = Day::start().await;
+    std::os::unix::fs::symlink(Path::new(ADA), day.mail.path().join("ada@new.example")).unwrap();
+    std::os::unix::fs::symlink(Path::new(BOB), day.mail.path().join("bob@new.example")).unwrap();
+    std::fs::remove_dir_all(day.mail.path().join(ADA).join(FOLDER)).unwrap();
+    day.user_map(&[("+4520123456", "ada@new.example"), ("+4520123457", "bob@new.example")]).await;
+    assert_eq!(day.unmapped(&["--yes"]).await.1, ITEMS as u64);
+    day.pipeline.drain().await.unwrap();
+    assert_eq!(day.copies(), [0, ITEMS, 0], "Ada's mailbox has had its copies, whatever its address");
+}
+
+/// The command ends between the outcome and the queue.
+#[tokio::test]
+async fn interrupted_command_is_visible_and_completed_by_the_next() {
+    let day = Day::start().await;
+    day.user_map(&[("+4520123456", ADA), ("+4520123457", BOB)]).await;
+    let gone = format!("{}-gone", day.pipeline.machine.resources.import.url);
+    let (code, text) = day.reconcile_with(&gone, &["--unmapped", "--yes"]).await;
+    assert_eq!(code, "1", "{text}");
+    let outcome = day.outcome(0).await;
+    assert_eq!(outcome.missing.first().map(|missing| missing.reason), Some(MissingReason::MappedLater));
+    assert_eq!(day.reconcile(&["--settled"]).await.0, "1", "the items are incomplete, and on no queue");
+    let (code, items, _) = day.unmapped(&["--yes"]).await;
+    assert_eq!((code.as_str(), items), ("0", ITEMS as u64));
+    day.pipeline.drain().await.unwrap();
+    assert_eq!(day.copies(), [ITEMS, ITEMS, 0]);
+    assert_eq!(day.reconcile(&["--settled"]).await.0, "0");
+}
+
+#[tokio::test]
+async fn item_that_a_function_processes_is_left_to_it() {
+    let day = Day::start().await;
+    day.user_map(&[("+4520123456", ADA), ("+4520123457", BOB)]).await;
+    let mut leased = day.outcome(0).await;
+    let until = Timestamp::now() + SignedDuration::from_hours(1);
+    leased.claim = Some(Claim { holder: "another".to_owned(), until, waiting: false });
+    day.put(&leased).await;
+    let (code, items, found) = day.unmapped(&["--yes"]).await;
+    assert_eq!((code.as_str(), items, &found["in_flight"]), ("3", ITEMS as u64 - 1, &json!(1)));
+    assert_eq!(day.outcome(0).await, leased);
+}
+
+/// Two operators and a backfill at the same time.
+#[tokio::test]
+async fn concurrent_commands_and_imports_file_one_copy() {
+    let day = Day::start().await;
+    day.user_map(&[("+4520123456", ADA), ("+4520123457", BOB), ("+12025550143", CAT)]).await;
+    let backfill = Pipeline::backfill();
+    let (one, other, filed) = tokio::join!(
+        day.reconcile(&["--unmapped", "--yes"]),
+        day.reconcile(&["--unmapped", "--yes"]),
+        day.pipeline.run(&backfill),
+    );
+    filed.unwrap();
+    for (code, text) in [one, other] {
+        assert!(["0", "3"].contains(&code.as_str()), "{code}: {text}");
+    }
+    // Whoever lost the race is told to run the command again.
+    day.unmapped(&["--yes"]).await;
+    day.pipeline.drain().await.unwrap();
+    assert_eq!(day.copies(), [ITEMS; 3]);
+    assert!(day.pipeline.dead_letters().await.unwrap().is_empty());
+}
