@@ -5,7 +5,7 @@ use std::path::Path;
 use harness::{FOLDER, ItemSource, MailSystem, Pipeline};
 use jiff::{SignedDuration, Timestamp};
 use local::{cloud::Step, sample_source::Sample};
-use model::{Claim, ItemId, MissingReason, Outcome, keys};
+use model::{ItemId, Lease, MissingReason, Outcome, keys};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -162,7 +162,7 @@ async fn item_that_a_function_processes_is_left_to_it() {
     day.user_map(&[("+4520123456", ADA), ("+4520123457", BOB)]).await;
     let mut leased = day.outcome(0).await;
     let until = Timestamp::now() + SignedDuration::from_hours(1);
-    leased.claim = Some(Claim { holder: "another".to_owned(), until, waiting: false });
+    leased.lease = Some(Lease { holder: "another".to_owned(), until, waiting: false });
     day.put(&leased).await;
     let (code, items, found) = day.unmapped(&["--yes"]).await;
     assert_eq!((code.as_str(), items, &found["in_flight"]), ("3", ITEMS as u64 - 1, &json!(1)));

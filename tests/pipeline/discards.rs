@@ -35,7 +35,7 @@ async fn outcome(pipeline: &Pipeline) -> anyhow::Result<Outcome> {
 /// Makes the dead letter as old as if SQS had deleted it a day ago.
 async fn expire(pipeline: &Pipeline) -> anyhow::Result<()> {
     let mut outcome = outcome(pipeline).await?;
-    let letter = outcome.letter_of.as_mut().context("no dead letter")?;
+    let letter = outcome.dead_letter_source.as_mut().context("no dead letter")?;
     letter.at = Timestamp::now() - DeadLetter::RETENTION - SignedDuration::from_hours(24);
     pipeline.put(&key(), outcome.to_json()).await
 }
