@@ -27,6 +27,7 @@ pub(super) const MEDIA_LIFE: SignedDuration = SignedDuration::from_hours(7 * 24)
 pub(super) const MAX_MEDIA_BYTES: u64 = 128 << 20;
 
 /// Where files are fetched from.
+#[expect(clippy::large_enum_variant, reason = "a process has one")]
 pub enum MediaDoor {
     /// Meta's Graph API.
     Meta(MetaMedia),
