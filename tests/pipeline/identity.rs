@@ -8,7 +8,7 @@ use archiver::{
     connection::Connection,
 };
 use aws::s3::{Condition, Put};
-use graph_fake::{GraphFake, User};
+use graph_fake::{Fault, GraphFake, Kind, On, Refusal, User};
 use harness::{FOLDER, ItemSource, MailSystem, Pipeline};
 use jiff::{SignedDuration, Timestamp};
 use local::{cloud::Step, sample_source::Sample};
@@ -142,6 +142,28 @@ async fn dated_outcome_is_used_by_convert_import_and_reconcile() -> anyhow::Resu
     assert_eq!(outcome(&pipeline, &keys::outcome(&id().key())).await?, None, "nothing was to be changed");
     let books = reconcile(&pipeline).await?;
     assert_eq!((books.items, books.filed, books.missing.len()), (1, 1, 0), "{books:?}");
+    Ok(())
+}
+
+/// An operator replays the dead letter twice while a backfill lists the item again, under another date too.
+#[tokio::test]
+async fn replays_and_backfills_at_once_file_one_copy() -> anyhow::Result<()> {
+    let graph = tenant().await?;
+    let rejected = Fault::Refuse(Refusal::new(400, "ErrorMessageSizeExceeded"));
+    graph.fault(On::kind(Kind::MessageCreate).times(2), rejected);
+    let pipeline = Pipeline::start(ItemSource::Api(sample()?), MailSystem::Graph(&graph), &[]).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    let dead_letters = pipeline.dead_letters().await?;
+    assert_eq!((dead_letters.len(), copies(&graph)), (1, (0, 0)));
+    let tomorrow = convert_task(archived(&pipeline)? + SignedDuration::from_hours(24));
+    for _ in 0..2 {
+        pipeline.send(&pipeline.machine.resources.import, &dead_letters[0].body).await?;
+        pipeline.send(&pipeline.machine.resources.convert, &tomorrow).await?;
+    }
+    pipeline.run(&Pipeline::backfill()).await?;
+    assert_eq!(copies(&graph), (1, 1));
+    let after = outcome(&pipeline, &keys::outcome(&id().key())).await?.context("no outcome")?;
+    assert!(after.is_complete() && after.dead_letter.is_none(), "{after:?}");
     Ok(())
 }
 

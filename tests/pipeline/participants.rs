@@ -105,6 +105,7 @@ async fn rejected_lookup_blocks_no_other_copy_and_dead_letters() -> anyhow::Resu
     assert!(outcome.is_complete(), "{outcome:?}");
     assert_eq!((outcome.unmapped.as_slice(), outcome.lookup_rejected.as_slice()), (&[2][..], &[2][..]));
     assert!(pipeline.dead_letters().await?.is_empty());
+    assert!(pipeline.logs().contains("\"LookupRejected\":1"), "the alarm lookup-rejected uses this metric");
     Ok(())
 }
 

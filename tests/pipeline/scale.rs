@@ -10,6 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use anyhow::ensure;
@@ -175,6 +176,54 @@ async fn respond(
 
 fn id(number: u64) -> anyhow::Result<ItemId> {
     Ok(format!("WA-{number}").parse()?)
+}
+
+/// The functions send three dead letters a second while the command reads the queue. SOAK=20 makes it 10,000 dead letters.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_letter_list_ends_while_dead_letters_arrive() -> anyhow::Result<()> {
+    let soak = Variables::read(&["SOAK"]).or("SOAK", "how many times as long as usual", 1_u64)?;
+    let waiting = soak * 500;
+    let sqs = Sqs::start().await?;
+    let dead_letter = |number: u64| {
+        let body = json!({"v": 1, "run": "20261121T080000Z-daily-0badcafe", "item": format!("WA-{number}"), "archived_time": FROM});
+        let attributes = [("stage", "import"), ("reason", "unmapped"), ("failed_at", FROM)]
+            .map(|(name, word)| (name, word.to_owned()));
+        (body.to_string(), HashMap::from(attributes))
+    };
+    sqs.fill_dead_letters((0..waiting).map(dead_letter)).await?;
+    let arrivals = async {
+        // The rate is the test's input.
+        let mut seconds = tokio::time::interval(Duration::from_secs(1));
+        let mut first = 1_000_000;
+        loop {
+            seconds.tick().await;
+            sqs.fill_dead_letters((first..first + 3).map(dead_letter)).await?;
+            first += 3;
+        }
+    };
+    let mut command = Command::new(harness::binaries()?.join("archiver"));
+    command.args(["dead-letters", "list", "--json"]).env_clear().envs(sqs.variables());
+    command.envs([
+        ("AWS_ACCESS_KEY_ID", "operator"),
+        ("AWS_SECRET_ACCESS_KEY", "operator"),
+        ("AWS_REGION", "us-east-1"),
+        ("BUCKET", "archive"),
+    ]);
+    let MeasuredCommand { output, peak_kilobytes, cpu, took } = tokio::select! {
+        measured = watched(command) => measured?,
+        stopped = arrivals => return stopped,
+    };
+    let printed = String::from_utf8(output.stdout)?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let listed = printed.lines().count() as u64;
+    eprintln!(
+        "dead-letters list: {waiting} letters, 3 more a second: {:.1} s, {:.1} s of CPU, {} MB, {listed} listed",
+        took.as_secs_f64(),
+        cpu.as_secs_f64(),
+        peak_kilobytes / 1_000
+    );
+    assert!(listed >= waiting, "{listed}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -266,11 +266,17 @@ impl Import {
                 let before = failed_before.iter().find(|failed| failed.address == mailbox.address);
                 let now = Timestamp::now();
                 let others_are_filed = self.successes.has_filed(&mailbox.id, now);
-                let (failed, failure) =
-                    filing_errors::decide(mailbox.address, &error, before, others_are_filed, (self.retry_limit, now));
+                let (failed, failure) = filing_errors::decide(
+                    mailbox.address.clone(),
+                    &error,
+                    before,
+                    others_are_filed,
+                    (self.retry_limit, now),
+                );
                 leased.outcome.failed.extend(failed);
                 match failure {
                     Failure::Permanent { reason, detail } => {
+                        self.remove_incomplete(task, &mailbox, message).await;
                         debug!(item = %task.key, stage = %Stage::Import, %reason, detail, "a mailbox refused the item");
                         refused.get_or_insert((reason, detail));
                     }
@@ -296,6 +302,13 @@ impl Import {
         let Some((reason, detail)) = refused else { return Ok(()) };
         let all = failed + leased.outcome.mailboxes.len();
         Err(permanent(reason, format!("{failed} of {all} mailboxes refused the item; the first: {detail}")).into())
+    }
+
+    /// A replay starts again, and a discarded item leaves nothing behind.
+    async fn remove_incomplete(&self, task: &ImportTask, mailbox: &Mailbox, message: &Message) {
+        if let Err(error) = self.mailboxes.remove_incomplete(mailbox, message).await {
+            warn!(item = %task.key, stage = %Stage::Import, %error, "an incomplete message may be left");
+        }
     }
 
     async fn file_copy(&self, mailbox: &Mailbox, message: &Message, attempt: Attempt) -> Result<Filed, MailboxError> {

@@ -108,8 +108,10 @@ pub(crate) fn decide(
                 }
             }
             Resolved::Filed(_) => {}
-            Resolved::NotFound { expected: false } => plan.unmapped.push(participant),
-            Resolved::NotFound { expected: true } => {
+            Resolved::NotFound { expected: false } if !earlier.is_some_and(was_expected) => {
+                plan.unmapped.push(participant);
+            }
+            Resolved::NotFound { .. } => {
                 let missing = checked(earlier, participant, MissingReason::MailboxNotFound, now);
                 if limit.is_reached(series(&missing), now) {
                     let detail = format!("no mailbox for an expected participant after {} checks", missing.checks);
@@ -157,6 +159,12 @@ pub(crate) fn decide(
         }
     }
     plan
+}
+
+/// Whether an earlier attempt expected a mailbox. A row that is removed from the user map meanwhile does not drop the recipient
+/// without a trace: the item becomes a dead letter, and a replay goes by the new map.
+fn was_expected(missing: &MissingParticipant) -> bool {
+    matches!(missing.reason, MissingReason::MailboxNotFound | MissingReason::MappedLater)
 }
 
 fn series(missing: &MissingParticipant) -> Series {

@@ -115,6 +115,7 @@ mod tests {
         let mut outcome = Outcome::new("WA-1".parse().unwrap());
         outcome.mailboxes.extend(filed.iter().map(|address| FiledMailbox {
             id: None,
+            primary: None,
             address: address.parse().unwrap(),
             result: FilingResult::Imported,
             message: "AAMk".to_owned(),

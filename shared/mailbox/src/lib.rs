@@ -201,6 +201,13 @@ pub trait Mailboxes: Send + Sync {
     /// [`MailboxError`]; after each of them a later call with [`Attempt::Retry`] completes the filing.
     async fn file(&self, mailbox: &Mailbox, message: &Message, attempt: Attempt) -> Result<Filed, MailboxError>;
 
+    /// Removes what interrupted filings of the message have left where the owner does not see it. Called when the item becomes
+    /// a dead letter. Complete copies stay.
+    ///
+    /// # Errors
+    /// [`MailboxError`]: an incomplete message may be left.
+    async fn remove_incomplete(&self, mailbox: &Mailbox, message: &Message) -> Result<(), MailboxError>;
+
     /// Returns the id of a complete copy in the archive folder of the mailbox. Changes nothing. `None` also where the folder
     /// does not exist, or where the mailbox's owner has moved the copy elsewhere.
     ///

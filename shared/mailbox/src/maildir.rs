@@ -102,6 +102,11 @@ impl Mailboxes for Maildir {
         self.on_disk(move |_| draft.publish().map_err(|error| failed(&error))).await
     }
 
+    /// A draft is removed with the process's own file, and readers remove old ones.
+    async fn remove_incomplete(&self, _: &Mailbox, _: &Message) -> Result<(), MailboxError> {
+        Ok(())
+    }
+
     async fn holds(&self, mailbox: &Mailbox, copy: &Identity<'_>) -> Result<Option<String>, MailboxError> {
         let (id, hash) = (mailbox.id.clone(), hash(copy));
         Ok(self.on_disk(move |tree| tree.copies(&id, &hash)).await?.into_iter().next())

@@ -121,19 +121,26 @@ struct Candidate<'a> {
 impl<'a> Candidate<'a> {
     fn of(participant: &Participant, rules: &Rules<'a>) -> Self {
         let mapped = rules.map.address_of_participant(participant, rules.at);
-        let own: Option<MailboxAddress> =
-            participant.email.as_deref().filter(|_| rules.automatic).and_then(|email| email.parse().ok());
-        let in_tenant = |address: &MailboxAddress| {
-            let domain = address.as_str().rsplit_once('@').map_or("", |(_, domain)| domain);
-            rules.tenant_domains.iter().any(|tenant| tenant.eq_ignore_ascii_case(domain))
-        };
-        let expected = mapped.is_some() || own.as_ref().is_some_and(in_tenant);
+        let given = participant.email.as_deref().filter(|_| rules.automatic);
+        let own: Option<MailboxAddress> = given.and_then(|email| email.parse().ok());
+        let in_tenant = |email| rules.tenant_domains.iter().any(|tenant| has_domain(email, tenant));
+        let expected = mapped.is_some() || given.is_some_and(in_tenant);
         Self { mapped, own, expected }
     }
 
     fn first(&self) -> Option<&MailboxAddress> {
         self.mapped.or(self.own.as_ref())
     }
+}
+
+/// Whether an e-mail property has an address in a domain. A property that is no address, such as `Ada <ada@example.com>`, shows
+/// at least that there should be a mailbox.
+fn has_domain(email: &str, domain: &str) -> bool {
+    let is_part = |char: char| char.is_alphanumeric() || matches!(char, '-' | '.');
+    email.split('@').skip(1).any(|rest| {
+        let host = rest.split(|char| !is_part(char)).next().unwrap_or_default();
+        host.trim_end_matches('.').eq_ignore_ascii_case(domain)
+    })
 }
 
 /// What the directory has answered so far.

@@ -35,6 +35,10 @@ impl Mailboxes for Fake {
         Err(MailboxError::Full)
     }
 
+    async fn remove_incomplete(&self, _: &Mailbox, _: &Message) -> Result<(), MailboxError> {
+        Ok(())
+    }
+
     async fn holds(&self, _: &Mailbox, _: &Identity<'_>) -> Result<Option<String>, MailboxError> {
         Ok(None)
     }
@@ -170,6 +174,42 @@ async fn mapped_mailbox_that_is_missing_is_not_replaced_at_once() {
     item.now += SignedDuration::from_hours(1);
     let plan = item.check(&[], false).await;
     assert_eq!((addresses(&plan), plan.missing.len()), (vec![BOB], 0), "confirmed: the own address is the next rule");
+}
+
+#[tokio::test]
+async fn row_removed_between_attempts_drops_no_recipient_silently() {
+    let csv = "Phone,Mail\n+4520123456,new@example.com\n";
+    let mut item = Item::of(&[ADA, "bob@client.example"]);
+    item.participants[1].phone = Some("+4520123456".to_owned());
+    item.map = UserMap::parse(csv.as_bytes(), None).unwrap();
+    for address in ["new@example.com", "bob@client.example"] {
+        item.mail.respond(address, Ok(None));
+    }
+    assert_eq!(item.check(&[], false).await.missing.len(), 1);
+    item.map = UserMap::empty();
+    item.now += SignedDuration::from_hours(1);
+    let plan = item.check_hourly(24, &[ADA]).await;
+    assert!(plan.unmapped.is_empty() && plan.given_up.is_some(), "a dead letter: {plan:?}");
+    // A replay starts without the earlier checks.
+    item.missing.clear();
+    assert_eq!(item.check(&[ADA], false).await.unmapped, [1]);
+}
+
+#[tokio::test]
+async fn property_that_is_no_address_in_a_tenant_domain_is_expected() {
+    for property in ["Ada <ada@example.com>", "mailto:ada@Example.COM", "ada@example.com.", "ada lovelace@example.com"]
+    {
+        let mut item = Item::of(&[BOB, property]);
+        let plan = item.check(&[], false).await;
+        assert_eq!((plan.missing.len(), plan.unmapped.len()), (1, 0), "{property}");
+    }
+    for property in ["ada@example.com.evil.example", "ada@client.example", "example.com", "@", ""] {
+        let mut item = Item::of(&[BOB, property]);
+        item.mail.respond("ada@example.com.evil.example", Ok(None));
+        item.mail.respond("ada@client.example", Ok(None));
+        let plan = item.check(&[], false).await;
+        assert_eq!((plan.missing.len(), plan.unmapped.len()), (0, 1), "{property}");
+    }
 }
 
 #[tokio::test]

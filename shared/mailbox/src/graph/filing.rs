@@ -74,6 +74,22 @@ impl Graph {
         }
     }
 
+    /// Removes the message from the hidden folder, where an interrupted filing may have left it.
+    pub(super) async fn remove_staged(&self, mailbox: &Mailbox, message: &Message) -> Result<(), Failure> {
+        let mime = message.mime.leaving_out(DECODED_MAX_BYTES);
+        let parsed = parse(mime.in_memory())?;
+        let content = Content::of(&parsed, &mime)?;
+        let state = self.limits.of(&mailbox.id);
+        let draft = Draft::new(&content, message, mailbox, None);
+        if files_of_the_first_request(&draft, &Concessions::default()).len() == content.attachments.len() {
+            return Ok(());
+        }
+        let mut budget = self.retry_budget();
+        let Some(archive) = self.find_archive(&state, &mailbox.id, &mut budget).await? else { return Ok(()) };
+        let work = Work { state: &state, mailbox: &mailbox.id, draft };
+        self.clear_staging(&work, &archive, None, &mut budget).await
+    }
+
     async fn file_in_archive(
         &self,
         work: &Work<'_>,
@@ -90,7 +106,7 @@ impl Graph {
             && let Some(stored) = self.find_stored(work, place, budget).await?
         {
             if !is_one_request {
-                self.clear_staging(work, &archive, &stored, budget).await?;
+                self.clear_staging(work, &archive, Some(&stored), budget).await?;
             }
             return Ok(Filed { message: stored.id, result: FilingResult::Skipped });
         }

@@ -149,6 +149,10 @@ impl Mailboxes for Graph {
         Ok(self.file_message(mailbox, message, attempt).await?)
     }
 
+    async fn remove_incomplete(&self, mailbox: &Mailbox, message: &Message) -> Result<(), MailboxError> {
+        Ok(self.remove_staged(mailbox, message).await?)
+    }
+
     async fn holds(&self, mailbox: &Mailbox, copy: &Identity<'_>) -> Result<Option<String>, MailboxError> {
         Ok(self.stored_copies(mailbox, copy).await?.into_iter().next().map(|copy| copy.message))
     }

@@ -33,3 +33,18 @@ impl RejectedAddresses {
         addresses.insert(address.to_owned(), clock.now());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rejected_address_is_forgotten_after_an_hour_of_the_wall_clock() {
+        let start: Timestamp = "2026-11-22T07:00:00Z".parse().unwrap();
+        let after = |seconds: i64| Clock::new(move || start + jiff::SignedDuration::from_secs(seconds));
+        let addresses = RejectedAddresses::default();
+        addresses.add("p@whatsapp.invalid", &after(0));
+        assert!(addresses.has("p@whatsapp.invalid", &after(3599)) && !addresses.has("q@whatsapp.invalid", &after(0)));
+        assert!(!addresses.has("p@whatsapp.invalid", &after(3600)) && !addresses.has("p@whatsapp.invalid", &after(-1)));
+    }
+}

@@ -110,17 +110,17 @@ impl Graph {
         Ok(filed)
     }
 
-    /// Removes incomplete messages of an item that is filed. One may have appeared after the settle time, when another was
-    /// put together.
+    /// Removes incomplete messages of an item that is filed, or is given up. One may have appeared after the settle time, when
+    /// another was put together.
     pub(super) async fn clear_staging(
         &self,
         work: &Work<'_>,
         archive: &str,
-        filed: &Stored,
+        filed: Option<&Stored>,
         budget: &mut RetryBudget,
     ) -> Result<(), Failure> {
         match self.find_staging(work.state, work.mailbox, archive, budget).await? {
-            Some(staging) => self.remove_all(work, Place::staging(archive, &staging), Some(filed), budget).await,
+            Some(staging) => self.remove_all(work, Place::staging(archive, &staging), filed, budget).await,
             None => Ok(()),
         }
     }

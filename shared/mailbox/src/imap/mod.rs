@@ -250,6 +250,11 @@ impl Mailboxes for Imap {
         self.file_message(mailbox, message, attempt).await.map_err(|failure| self.error(failure))
     }
 
+    /// A message is appended by one command, so nothing is left.
+    async fn remove_incomplete(&self, _: &Mailbox, _: &Message) -> Result<(), MailboxError> {
+        Ok(())
+    }
+
     async fn holds(&self, mailbox: &Mailbox, copy: &Identity<'_>) -> Result<Option<String>, MailboxError> {
         let held = self.with_session(mailbox, async |session| session.find_copy(copy, None).await).await;
         Ok(held.map_err(|failure| self.error(failure))?.map(|uid| uid.to_string()))

@@ -127,6 +127,28 @@ async fn large_message_that_is_rejected_midway_leaves_nothing_in_the_hidden_fold
     }
 }
 
+/// An interrupted filing leaves its message in the hidden folder for the next attempt, until the item is given up.
+#[tokio::test]
+async fn message_of_a_dead_letter_is_removed_from_the_hidden_folder() {
+    let (big, message) = (bytes(1, 4_200_000), |files: &[(&str, &[u8])]| message("1", files));
+    let files: [(&str, &[u8]); 1] = [("a", &big)];
+    let fake = tenant().await;
+    let graph = graph(&fake);
+    let ada = mailbox(&graph, ADA).await;
+    graph.remove_incomplete(&ada, &message(&files)).await.unwrap();
+    let error = Refusal::new(500, "ErrorInternalServerError");
+    fake.fault(On::kind(Kind::MessageMove).times(1000), Fault::Refuse(error));
+    let error = graph.file(&ada, &message(&files), Attempt::First).await.unwrap_err();
+    assert!(matches!(error, MailboxError::Unavailable { .. }), "{error:?}");
+    assert_eq!((fake.messages(ADA).len(), fake.visible(ADA).len()), (1, 0), "left for the next attempt");
+    graph.remove_incomplete(&ada, &message(&files)).await.unwrap();
+    assert!(fake.messages(ADA).is_empty());
+    fake.clear_faults();
+    graph.file(&ada, &message(&files), Attempt::Retry).await.unwrap();
+    graph.remove_incomplete(&ada, &message(&files)).await.unwrap();
+    assert_one_complete_copy(&fake, &files);
+}
+
 /// Exchange finds both items by either id, because it compares ids case-insensitively.
 #[tokio::test]
 async fn items_whose_ids_differ_in_case_are_both_completed() {

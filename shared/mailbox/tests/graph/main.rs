@@ -12,6 +12,7 @@ mod import_mime;
 mod large;
 mod lost;
 mod privacy;
+mod requests;
 mod support;
 mod throttling;
 mod token;

@@ -351,6 +351,10 @@ mod tests {
             unreachable!("the deep check files nothing")
         }
 
+        async fn remove_incomplete(&self, _: &Mailbox, _: &Message) -> Result<(), MailboxError> {
+            Ok(())
+        }
+
         async fn holds(&self, _: &Mailbox, _: &Identity<'_>) -> Result<Option<String>, MailboxError> {
             unreachable!("copies are counted")
         }
@@ -422,6 +426,10 @@ mod tests {
 
         async fn file(&self, _: &Mailbox, _: &Message, _: Attempt) -> Result<Filed, MailboxError> {
             unreachable!("the deep check files nothing")
+        }
+
+        async fn remove_incomplete(&self, _: &Mailbox, _: &Message) -> Result<(), MailboxError> {
+            Ok(())
         }
 
         async fn holds(&self, _: &Mailbox, _: &Identity<'_>) -> Result<Option<String>, MailboxError> {
