@@ -2,6 +2,7 @@
 
 mod browser;
 mod changed_owners;
+mod cloud_capture;
 mod configuration_errors;
 mod conflicts;
 mod conversations;

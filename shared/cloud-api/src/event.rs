@@ -47,14 +47,16 @@ pub enum StatusWord {
     Deleted,
     /// It was not sent.
     Failed,
-    /// Anything else, and all statuses of calls.
+    /// Of a call, whatever it says.
+    Call,
+    /// Anything else.
     Other,
 }
 
 impl StatusWord {
     /// Every value.
-    pub const ALL: [Self; 7] =
-        [Self::Sent, Self::Delivered, Self::Read, Self::Played, Self::Deleted, Self::Failed, Self::Other];
+    pub const ALL: [Self; 8] =
+        [Self::Sent, Self::Delivered, Self::Read, Self::Played, Self::Deleted, Self::Failed, Self::Call, Self::Other];
 
     /// The word of a status, in lower case.
     pub fn as_str(self) -> &'static str {
@@ -65,6 +67,7 @@ impl StatusWord {
             Self::Played => "played",
             Self::Deleted => "deleted",
             Self::Failed => "failed",
+            Self::Call => "call",
             Self::Other => "other",
         }
     }

@@ -123,7 +123,7 @@ impl<'a> Reader<'a> {
             Place::Item(list) => self.item(list, found, &members),
             Place::Status => {
                 let status = match members.text("type").as_deref() {
-                    Some("call") => StatusWord::Other,
+                    Some("call") => StatusWord::Call,
                     _ => StatusWord::of(&members.text("status").unwrap_or_default()),
                 };
                 let id = members.text("id").map(|id| item_id(&id));

@@ -40,7 +40,7 @@ pub enum CapturedFile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MissingFile {
-    /// It was not fetched within the 7 days that WhatsApp keeps it.
+    /// It was not fetched while WhatsApp had it.
     NotFetched,
     /// WhatsApp did not have it.
     Erased,
@@ -54,7 +54,7 @@ impl MissingFile {
     /// The reason, for the reader of the message.
     fn note(self) -> &'static str {
         match self {
-            Self::NotFetched => "The file of the message was not fetched within the 7 days that WhatsApp keeps it.",
+            Self::NotFetched => "The file of the message was not fetched while WhatsApp had it.",
             Self::Erased => "The file of the message is missing: WhatsApp did not have it.",
             Self::Mismatch => {
                 "The file of the message is missing: WhatsApp's file did not have the SHA-256 of the message."

@@ -8,12 +8,14 @@ mod http;
 mod mail_system;
 mod message;
 mod source_api;
+mod webhooks;
 mod words;
 
 pub use chats::{chat_export, chat_export_zip};
 pub use mail_system::graph;
 pub use message::render;
 pub use source_api::archiver_api;
+pub use webhooks::webhook;
 pub use words::{item, task, user_map};
 
 /// What is tried on an input.
@@ -29,4 +31,5 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("render", render),
     ("task", task),
     ("user-map", user_map),
+    ("webhook", webhook),
 ];

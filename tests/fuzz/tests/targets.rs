@@ -125,4 +125,5 @@ every_target! {
     render = "render", 200;
     task = "task", 2_000;
     user_map = "user-map", 100;
+    webhook = "webhook", 500;
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{contacts, errors};
+use super::{contacts, errors::errors};
 use crate::{json::Members, people::insert};
 
 pub(super) fn describe(event: &Members<'_>, item: &mut Value, notes: &mut Vec<String>) {

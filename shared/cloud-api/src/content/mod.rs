@@ -2,6 +2,7 @@
 
 mod call;
 mod contacts;
+mod errors;
 mod group;
 mod message;
 
@@ -25,21 +26,6 @@ pub(crate) fn describe(envelope: &Envelope, event: &Members<'_>, item: &mut Valu
         List::Groups => group::describe(event, item),
     }
     if item["type"] != "unsupported" {
-        notes.extend(errors(event).map(|error| format!("WhatsApp reports an error: {error}")));
+        notes.extend(errors::errors(event).map(|error| format!("WhatsApp reports an error: {error}")));
     }
-}
-
-/// The errors of an event in words: code, title and details.
-fn errors(event: &Members<'_>) -> Option<String> {
-    /// An event has one.
-    const MAX_ERRORS: usize = 5;
-    let errors: Vec<_> = event.list("errors").into_iter().take(MAX_ERRORS).filter_map(Members::of).map(error).collect();
-    (!errors.is_empty()).then(|| errors.join("; "))
-}
-
-fn error(error: Members<'_>) -> String {
-    let details = error.object("error_data").and_then(|data| data.text("details"));
-    let title = error.text("title");
-    let message = error.text("message").filter(|message| Some(message) != title.as_ref());
-    [error.text("code"), title, message, details].into_iter().flatten().collect::<Vec<_>>().join(": ")
 }

@@ -11,7 +11,7 @@ use crate::{SourceError, chat_export::unavailable};
 pub(super) const COPY_LIMIT: u64 = 4 * MAX_BODY_BYTES as u64;
 
 /// The copies that are read, and how many at once. More than two doors and a history do not write.
-const MAX_COPIES: usize = 100;
+const MAX_COPIES: usize = 32;
 const CONCURRENT_READS: usize = 8;
 
 /// All copies of an event; `None` where there is none.

@@ -1,11 +1,13 @@
 //! The files of messages, as far as they were fetched.
 
+use std::time::Duration;
+
 use aws::s3::{Store, Version};
 use cloud_api::{CapturedFile, MediaReference, MissingFile, Variants};
 use jiff::{SignedDuration, Timestamp};
 use model::{Sha256, keys};
 
-use super::media::{Facts, MEDIA_LIFE, facts};
+use super::media::{Facts, facts};
 use crate::{
     Sink, SourceError,
     chat_export::unavailable,
@@ -15,8 +17,14 @@ use crate::{
 /// What is read of a file at once.
 const PIECE_BYTES: u64 = 4 << 20;
 
-/// How long after its end a file's fetching is waited for: it may have begun just before.
-const LAST_FETCH: SignedDuration = SignedDuration::from_hours(1);
+/// How long an item waits for its file. WhatsApp keeps it for 7 days, but SQS gives a message up after 300 receives: with
+/// the longest wait between them that is 6.25 days, and then the item would be a dead letter and not be filed without it.
+const FILE_WAIT: SignedDuration = SignedDuration::from_hours(6 * 24);
+
+/// Younger files are asked for at the queue's own pace.
+const SOON: SignedDuration = SignedDuration::from_hours(1);
+/// The longest wait that the queue obeys.
+const LONG_WAIT: Duration = Duration::from_secs(30 * 60);
 
 fn key_of(media: &MediaReference) -> String {
     keys::media(media.phone_number_id.as_deref().unwrap_or_default(), &media.id)
@@ -32,19 +40,20 @@ pub(super) async fn file(
     variants: &Variants,
     now: Timestamp,
 ) -> Result<Option<CapturedFile>, SourceError> {
-    let (mut missing, mut may_come) = (None, false);
+    let (mut missing, mut youngest) = (None, None);
     for (received, media) in variants.media() {
         match facts(store, &key_of(&media)).await? {
             Some(Facts::There { bytes, sha256, .. }) => return Ok(Some(CapturedFile::There { bytes, sha256 })),
             Some(Facts::Lost { why, .. }) => missing = missing.or(Some(why)),
             None => {
-                may_come |= now.duration_since(received) < MEDIA_LIFE + LAST_FETCH;
+                youngest = youngest.max(Some(received));
                 missing = missing.or(Some(MissingFile::NotFetched));
             }
         }
     }
-    if may_come {
-        return Err(SourceError::StillCapturing { retry_after: None });
+    let age = youngest.map(|received| now.duration_since(received));
+    if let Some(age) = age.filter(|age| *age < FILE_WAIT) {
+        return Err(SourceError::StillCapturing { retry_after: (age >= SOON).then_some(LONG_WAIT) });
     }
     Ok(missing.map(CapturedFile::Missing))
 }

@@ -44,17 +44,15 @@ async fn entries(store: &Store, window: &Window, after: &str) -> Result<Vec<Stri
     let mut found: Vec<String> = Vec::new();
     // The last minute is in the list; which of its items are in the window is seen in each.
     let end = format!("{}/~", keys::received_minute(window.to));
-    let mut day = minute(after).unwrap_or(window.from).max(window.from);
-    while day < window.to {
-        let (prefix, room) = (keys::received_day(day), PAGE_ITEMS - found.len());
+    let first = minute(after).unwrap_or(window.from).max(window.from);
+    for day in days(first, window.to) {
+        let prefix = keys::received_day(day);
         let listed = store.list_after(&prefix, Some(after), |page| {
             let in_window = page.into_iter().map(|object| object.key).take_while(|key| *key < end);
             let before = found.len();
-            let listed = in_window.collect::<Vec<_>>();
-            let is_end = listed.is_empty();
-            found.extend(listed);
+            found.extend(in_window);
+            let stop = found.len() == before || found.len() >= PAGE_ITEMS;
             found.truncate(PAGE_ITEMS);
-            let stop = is_end || found.len() - before >= room || found.len() == PAGE_ITEMS;
             async move { if stop { Err(Stop::Enough) } else { Ok(()) } }
         });
         match listed.await {
@@ -64,9 +62,13 @@ async fn entries(store: &Store, window: &Window, after: &str) -> Result<Vec<Stri
         if found.len() == PAGE_ITEMS {
             break;
         }
-        day = next_day(day);
     }
     Ok(found)
+}
+
+/// A time on each day that a window has a part of.
+pub(super) fn days(from: Timestamp, to: Timestamp) -> impl Iterator<Item = Timestamp> {
+    std::iter::successors(Some(from), |day| Some(next_day(*day))).take_while(move |day| *day < to)
 }
 
 fn next_day(at: Timestamp) -> Timestamp {

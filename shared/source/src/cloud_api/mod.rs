@@ -9,6 +9,7 @@ mod listing;
 mod media;
 mod media_task;
 mod objects;
+mod sent;
 
 use async_trait::async_trait;
 use aws::s3::Store;
@@ -22,6 +23,7 @@ pub use self::{
         AccessToken, AwsMedia, GraphUrl, GraphUrlError, MediaDoor, MediaFetcher, MediaOutcome, MetaMedia, SecretToken,
     },
     media_task::{MediaTask, MediaTaskError},
+    sent::{SentMessage, SentWithoutContent, sent_without_content},
 };
 use crate::{
     Page, Sink, Source, SourceError,

@@ -10,8 +10,8 @@ use model::{Hasher, Sha256};
 use reqwest::{StatusCode, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 
-use super::{super::media_task::MediaTask, Failure, MAX_MEDIA_BYTES, Stored};
-use crate::{SourceError, chat_export::unavailable};
+use super::{Failure, MAX_MEDIA_BYTES, Stored};
+use crate::{SourceError, chat_export::unavailable, cloud_api::media_task::MediaTask};
 
 const SERVICE: &str = "social-messaging";
 

@@ -6,8 +6,11 @@ use jiff::Timestamp;
 use model::{Sha256, keys};
 use serde::{Deserialize, Serialize};
 
-use super::super::objects::{OBJECT_LIMIT, read, write};
-use crate::{SourceError, chat_export::unavailable};
+use crate::{
+    SourceError,
+    chat_export::unavailable,
+    cloud_api::objects::{OBJECT_LIMIT, read, write},
+};
 
 /// The end of a file's fetching.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,11 +15,10 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    super::media_task::MediaTask,
     Failure, MAX_MEDIA_BYTES,
     token::{AccessToken, KeptToken},
 };
-use crate::SourceError;
+use crate::{SourceError, cloud_api::media_task::MediaTask};
 
 /// The host of the URLs that Meta gives for files.
 const FILES: &str = "lookaside.fbsbx.com";

@@ -21,7 +21,7 @@ use super::{media_task::MediaTask, objects::VERSION};
 use crate::{SourceError, chat_export::unavailable};
 
 /// How long WhatsApp keeps a file whose id came by a webhook.
-pub(super) const MEDIA_LIFE: SignedDuration = SignedDuration::from_hours(7 * 24);
+const MEDIA_LIFE: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// WhatsApp takes files of up to 100 MB.
 pub(super) const MAX_MEDIA_BYTES: u64 = 128 << 20;
