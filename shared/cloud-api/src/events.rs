@@ -1,7 +1,9 @@
 //! Names each thing that a webhook reports.
 
+use std::collections::HashMap;
+
 use model::{ItemId, Sha256};
-use serde_json::value::RawValue;
+use serde_json::{json, value::RawValue};
 
 use crate::{
     MediaReference,
@@ -9,6 +11,7 @@ use crate::{
     event::{AccountEvent, Event, EventKind, StatusWord},
     json::{self, Members, content_digest},
     media,
+    people::insert,
     variants::completeness,
     webhook::{Change, Webhook},
 };
@@ -38,9 +41,10 @@ enum Place {
 struct Reader<'a> {
     webhook: &'a Webhook,
     change: &'a Change,
-    metadata: Option<&'a RawValue>,
+    metadata: Option<Box<RawValue>>,
     phone_number_id: Option<String>,
-    contacts: Vec<(&'a RawValue, Vec<String>)>,
+    /// The contacts by each of their ids.
+    contacts: HashMap<String, Vec<&'a RawValue>>,
     value: Option<Members<'a>>,
 }
 
@@ -48,14 +52,20 @@ impl<'a> Reader<'a> {
     fn of(webhook: &'a Webhook, change: &'a Change) -> Self {
         let value = Members::of(&change.value);
         let member = |name| value.as_ref().and_then(|value| value.get(name));
-        let metadata = member("metadata");
-        let phone_number_id = metadata.and_then(Members::of).and_then(|metadata| metadata.text("phone_number_id"));
-        let contacts = member("contacts").and_then(json::list).unwrap_or_default();
-        let contacts = contacts.into_iter().filter_map(|raw| {
-            let contact = Members::of(raw)?;
-            Some((raw, ["wa_id", "user_id"].iter().filter_map(|name| contact.text(name)).collect()))
-        });
-        let contacts = contacts.collect();
+        let metadata = member("metadata").map(our_number);
+        let ours = metadata.as_deref().and_then(Members::of);
+        let phone_number_id = ours.and_then(|metadata| metadata.text("phone_number_id"));
+        let mut contacts: HashMap<String, Vec<&RawValue>> = HashMap::new();
+        for raw in member("contacts").and_then(json::list).unwrap_or_default() {
+            let contact = Some(raw).filter(|raw| raw.get().len() <= MAX_REPEATED_BYTES).and_then(Members::of);
+            let ids = ["wa_id", "user_id"].iter().filter_map(|name| contact.as_ref()?.text(name));
+            for id in ids {
+                let same = contacts.entry(id).or_default();
+                if same.len() < MAX_CONTACTS {
+                    same.push(raw);
+                }
+            }
+        }
         Self { webhook, change, metadata, phone_number_id, contacts, value }
     }
 
@@ -149,11 +159,11 @@ impl<'a> Reader<'a> {
             v: 1,
             id: id.unwrap_or_else(|| self.digest_id(raw)),
             list,
-            field: self.change.field.clone(),
-            account: self.change.account.clone(),
-            metadata: self.metadata.map(RawValue::to_owned),
+            field: short(&self.change.field),
+            account: self.change.account.as_deref().map(short),
+            metadata: self.metadata.clone(),
             contacts: self.contacts_of(members),
-            thread: found.thread.clone(),
+            thread: found.thread.as_deref().map(short),
             repairs: self.webhook.repairs.clone(),
             event: raw.to_owned(),
         };
@@ -166,20 +176,24 @@ impl<'a> Reader<'a> {
     /// The contacts that take part in a message.
     fn contacts_of(&self, members: &Members<'a>) -> Vec<Box<RawValue>> {
         let named = ["from", "from_user_id", "to", "to_user_id", "wa_id", "user_id"];
-        let ids: Vec<_> = named.iter().filter_map(|name| members.text(name)).collect();
-        let taking_part = self.contacts.iter().filter(|(_, contact)| contact.iter().any(|id| ids.contains(id)));
-        taking_part.map(|(raw, _)| (*raw).to_owned()).collect()
+        let mut taking_part: Vec<&RawValue> = Vec::new();
+        for contact in named.iter().filter_map(|name| self.contacts.get(&members.text(name)?)).flatten() {
+            // A contact with a number and a scoped id is found by both.
+            if !taking_part.iter().any(|known| std::ptr::eq(*known, *contact)) {
+                taking_part.push(contact);
+            }
+        }
+        taking_part.into_iter().map(RawValue::to_owned).collect()
     }
 
     fn media(&self, members: &Members<'a>) -> Option<MediaReference> {
         let declared = media::declared(members)?;
         let phone_number_id = self.phone_number_id.clone();
-        let aws = self.webhook.aws_numbers.iter();
-        let aws_phone_number_id = match aws.clone().find(|(meta, _)| Some(meta) == phone_number_id.as_ref()) {
-            Some((_, id)) => Some(id.clone()),
+        let aws = &self.webhook.aws_numbers;
+        let aws_phone_number_id = match phone_number_id.as_ref().and_then(|id| aws.get(id)) {
             // With one number there is no doubt.
-            None if self.webhook.aws_numbers.len() == 1 => aws.map(|(_, id)| id.clone()).next(),
-            None => None,
+            None if aws.len() == 1 => aws.values().next().cloned(),
+            found => found.cloned(),
         };
         Some(MediaReference { sha256: declared.sha256(), id: declared.id, phone_number_id, aws_phone_number_id })
     }
@@ -189,6 +203,29 @@ impl<'a> Reader<'a> {
         let number = self.phone_number_id.as_deref().unwrap_or_default();
         ItemId::of_digest(&Sha256::of(format!("{number}\n{}", content_digest(raw)).as_bytes()))
     }
+}
+
+/// What a body says once is stored with each of its events, so it is bounded.
+const MAX_REPEATED_BYTES: usize = 4 << 10;
+const MAX_REPEATED_CHARS: usize = 256;
+/// Contacts with one id.
+const MAX_CONTACTS: usize = 4;
+
+fn short(text: &str) -> String {
+    text.chars().take(MAX_REPEATED_CHARS).collect()
+}
+
+/// The metadata; of very long ones our number alone.
+fn our_number(raw: &RawValue) -> Box<RawValue> {
+    if raw.get().len() <= MAX_REPEATED_BYTES {
+        return raw.to_owned();
+    }
+    let metadata = Members::of(raw).unwrap_or_default();
+    let mut ours = json!({});
+    for name in ["display_phone_number", "phone_number_id"] {
+        insert(&mut ours, name, metadata.text(name).as_deref().map(short));
+    }
+    RawValue::from_string(ours.to_string()).unwrap_or_default()
 }
 
 /// WhatsApp's id. One that an item cannot have is replaced by its digest. `#` is ours.

@@ -1,5 +1,7 @@
 //! The envelope of a webhook.
 
+use std::collections::HashMap;
+
 use model::RepairedJson;
 use serde_json::value::RawValue;
 
@@ -56,7 +58,7 @@ pub struct Webhook {
     /// The way that it came.
     pub door: Door,
     /// AWS's ids of our numbers, by Meta's.
-    pub(crate) aws_numbers: Vec<(String, String)>,
+    pub(crate) aws_numbers: HashMap<String, String>,
     /// What had to be repaired before it could be read, one English sentence each.
     pub repairs: Vec<String>,
 }
@@ -82,7 +84,7 @@ pub fn entries(body: &[u8], payload: &PayloadPath) -> Result<Webhook, Malformed>
     let payload = Members::of(&at).ok_or(Malformed::Entries)?;
     let list = payload.get("entry").and_then(json::list).ok_or(Malformed::Entries)?;
     let changes = list.into_iter().flat_map(changes).collect();
-    Ok(Webhook { changes, door: Door::Meta, aws_numbers: Vec::new(), repairs })
+    Ok(Webhook { changes, door: Door::Meta, aws_numbers: HashMap::new(), repairs })
 }
 
 /// Text that a JSON reader takes.

@@ -137,6 +137,27 @@ fn aws_id_of_our_number_goes_with_the_file() {
 }
 
 #[test]
+fn what_a_body_says_once_is_not_multiplied() {
+    let long = "x".repeat(500_000);
+    let contacts: Vec<_> =
+        (0..1_000).map(|_| json!({"wa_id": "447700900123", "profile": {"name": "Client"}})).collect();
+    let messages: Vec<_> =
+        (0..1_000).map(|n| json!({"from": "447700900123", "id": n.to_string(), "type": "text"})).collect();
+    let mut body = webhook(&long, json!({"contacts": contacts, "messages": messages}));
+    body["entry"][0]["id"] = json!(long);
+    body["entry"][0]["changes"][0]["value"]["metadata"]["more"] = json!(long);
+    let events = all(&body);
+    let bytes: usize = events.iter().map(|event| event.json.len()).sum();
+    assert!(events.len() == 1_000 && bytes < 1_500_000, "{bytes} bytes");
+    let item = captured(&{
+        body["entry"][0]["changes"][0]["value"]["messages"] = json!([{"from": "447700900123", "type": "text"}]);
+        body
+    });
+    assert_eq!(item.item.to[0].phone.as_deref(), Some(crate::support::OURS));
+    assert_eq!(item.item.from.name.as_deref(), Some("Client"));
+}
+
+#[test]
 fn history_of_thousands_is_read_one_by_one() {
     let message = |n: usize| {
         json!({"from": "447700900123", "id": format!("wamid.{n}"), "timestamp": "1795000000",

@@ -20,14 +20,14 @@ const PIECE_BYTES: u64 = 4 << 20;
 
 /// AWS End User Messaging Social.
 pub struct AwsMedia {
-    config: SdkConfig,
+    config: Box<SdkConfig>,
     http: Http,
 }
 
 impl AwsMedia {
     /// Asks with the credentials and in the region of this configuration, or at its endpoint.
     pub fn new(config: &SdkConfig) -> Self {
-        Self { config: config.clone(), http: Http::default() }
+        Self { config: Box::new(config.clone()), http: Http::default() }
     }
 
     pub(super) async fn file(&self, store: &Store, media: &str, task: &MediaTask) -> Result<Stored, Failure> {

@@ -15,7 +15,7 @@ use crate::{
 /// The end of a file's fetching.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
-pub(in crate::cloud_api) enum Facts {
+pub(crate) enum Facts {
     /// Its bytes are in the bucket.
     There {
         v: u32,
@@ -29,7 +29,7 @@ pub(in crate::cloud_api) enum Facts {
 }
 
 /// The facts of a file; `None` while it is being fetched.
-pub(in crate::cloud_api) async fn facts(store: &Store, media: &str) -> Result<Option<Facts>, SourceError> {
+pub(crate) async fn facts(store: &Store, media: &str) -> Result<Option<Facts>, SourceError> {
     let key = keys::media_facts(media);
     let Some(object) = store.get(&key, OBJECT_LIMIT).await.map_err(unavailable)? else { return Ok(None) };
     read(&key, &object.bytes).map(Some)
