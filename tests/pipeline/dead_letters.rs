@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Context;
-use harness::{ItemSource, MailSystem, Pipeline};
+use harness::{ItemSource, MailSystem, Pipeline, queue_messages};
 use jiff::Timestamp;
 use local::{
     cloud::{Queue, Step},
@@ -15,7 +15,7 @@ use local::{
     ministack::Ministack,
     sample_source::Sample,
 };
-use model::Outcome;
+use model::{MessageGroup, Outcome};
 use runtime::Variables;
 use serde_json::{Value, json};
 use tokio::{
@@ -123,6 +123,9 @@ async fn replay_files_only_the_missing_copy_after_mapping_a_user() -> anyhow::Re
     assert_eq!((code, done.as_str()), (0, "1 of 1 dead letters were replayed.\n"), "{notes}");
     assert!(notes.contains("unmapped") && notes.contains("import"), "{notes}");
     assert_eq!(depth_of(&pipeline, dead_letters).await?.visible, 1, "the other dead letter stays");
+    let replayed = queue_messages(&pipeline.machine.cloud, &pipeline.machine.resources.import.url).await?;
+    let group = MessageGroup::of_chat("chat").to_string();
+    assert_eq!(replayed.iter().map(|task| task.group.as_ref()).collect::<Vec<_>>(), [Some(&group)]);
     pipeline.drain().await?;
     assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), 1)]));
     let after = outcomes(&pipeline).await?;

@@ -13,7 +13,10 @@ use std::{
 
 use anyhow::Context;
 use async_trait::async_trait;
-use aws::{s3::Store, sqs::Queue};
+use aws::{
+    s3::Store,
+    sqs::{Queue, QueueError},
+};
 use axum::{
     Router,
     body::to_bytes,
@@ -324,5 +327,46 @@ async fn eight_batches_are_sent_concurrently() -> anyhow::Result<()> {
     let results = results.context("they go one after the other")?;
     let failed: Vec<_> = (0..).zip(results).filter_map(|(at, result)| result.err().map(|_| at)).collect();
     assert_eq!(failed, lost);
+    Ok(())
+}
+
+/// Accepts batches of up to 256 KiB, as regions do that have not raised their limit, and records what was sent.
+async fn answer_small(sent: Arc<Mutex<Vec<Value>>>, request: HttpRequest) -> Response {
+    const LIMIT: usize = 256 << 10;
+    let bytes = to_bytes(request.into_body(), usize::MAX).await.expect("a whole request");
+    let request: Value = serde_json::from_slice(&bytes).expect("JSON");
+    let entries = request["Entries"].as_array().expect("entries");
+    let length: usize = entries.iter().filter_map(|entry| entry["MessageBody"].as_str()).map(str::len).sum();
+    let json = [(header::CONTENT_TYPE, "application/x-amz-json-1.0")];
+    if length > LIMIT {
+        let body = json!({"__type": "com.amazonaws.sqs#BatchRequestTooLong", "message": "too long"}).to_string();
+        return (StatusCode::BAD_REQUEST, json, body).into_response();
+    }
+    sent.lock().expect("a lock").extend(entries.clone());
+    let confirmed: Vec<_> =
+        entries.iter().map(|entry| json!({"Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": "0"})).collect();
+    (json, json!({"Successful": confirmed, "Failed": []}).to_string()).into_response()
+}
+
+#[tokio::test]
+async fn batch_that_a_region_rejects_is_halved() -> anyhow::Result<()> {
+    let sent: Arc<Mutex<Vec<Value>>> = Arc::default();
+    let all = Arc::clone(&sent);
+    let cloud = serve(Router::new().fallback(move |request| answer_small(Arc::clone(&all), request))).await?;
+    let queue = Queue::new(cloud.config(), "http://127.0.0.1/queue".to_owned());
+    // The longest tasks of convert, of which SQS takes ten in 1 MiB; and one that is too long for such a region.
+    let body = |at: usize, length: usize| format!("{at:02}{}", "x".repeat(length));
+    let bodies: Vec<_> = (0..10).map(|at| body(at, if at == 7 { 300 << 10 } else { 64 << 10 })).collect();
+    let results = queue.send(&bodies).await;
+    let failed: Vec<_> = (0..).zip(results).filter_map(|(at, result)| Some((at, result.err()?))).collect();
+    assert!(matches!(&failed[..], [(7, QueueError::Configuration { .. })]), "{failed:?}");
+    let mut sent: Vec<_> = sent
+        .lock()
+        .expect("a lock")
+        .iter()
+        .map(|entry| entry["MessageBody"].as_str().unwrap_or_default()[..2].to_owned())
+        .collect();
+    sent.sort_unstable();
+    assert_eq!(sent, ["00", "01", "02", "03", "04", "05", "06", "08", "09"], "each once");
     Ok(())
 }

@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use aws::s3::StoreError;
-use graph_fake::{Fault, GraphFake, Kind, On, Refusal, User};
+use graph_fake::{CLIENT_SECRET, Fault, GraphFake, Kind, On, Refusal, User};
 use harness::{ItemSource, MailSystem, Pipeline};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use local::{
     cloud::Step,
     sample_source::{Sample, mailboxes, user_map},
@@ -104,6 +104,7 @@ async fn sample_day_is_counted_correctly_at_every_log_level() -> anyhow::Result<
         ("import", "Skipped", 0),
         ("import", "MailboxThrottles", 0),
         ("import", "SetupErrors", 0),
+        ("import", "CredentialExpires", 0),
     ];
     counted(&pipeline, |sums| {
         day.iter().all(|(function, metric, count)| sum(sums, function, metric) == Some(*count))
@@ -134,14 +135,14 @@ async fn lost_cursor_and_clock_skew_are_counted() -> anyhow::Result<()> {
     pipeline.machine.fetch(&Pipeline::timer()).await?;
     counted(&pipeline, |sums| metrics(sums) == [Some(1), Some(0)]).await?;
     let Some(source) = &pipeline.source else { anyhow::bail!("no sample source") };
-    source.set_clock_ahead(jiff::SignedDuration::from_mins(-4));
+    source.set_clock_ahead(SignedDuration::from_mins(-4));
     pipeline.machine.fetch(&Pipeline::timer()).await?;
     counted(&pipeline, |sums| metrics(sums) == [Some(1), Some(1)]).await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn mailbox_throttles_are_counted_individually() -> anyhow::Result<()> {
+async fn throttles_and_an_expiring_secret_are_counted() -> anyhow::Result<()> {
     let graph = GraphFake::start().await?;
     for address in mailboxes()? {
         graph.add(User::new(address.as_str()));
@@ -153,8 +154,15 @@ async fn mailbox_throttles_are_counted_individually() -> anyhow::Result<()> {
     let sample = Sample::day(Timestamp::now())?;
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Graph(&graph), &[]).await?;
     pipeline.put_user_map(user_map()).await?;
+    let tomorrow = Timestamp::now() + SignedDuration::from_hours(24);
+    let secret = json!({"client_secret": CLIENT_SECRET, "expires": tomorrow});
+    pipeline.machine.cloud.put_secret("graph", &secret).await?;
     pipeline.run(&Pipeline::timer()).await?;
-    counted(&pipeline, |sums| sum(sums, "import", "MailboxThrottles") == Some(5)).await?;
+    counted(&pipeline, |sums| {
+        sum(sums, "import", "MailboxThrottles") == Some(5) && sum(sums, "import", "CredentialExpires") > Some(0)
+    })
+    .await?;
+    ensure!(pipeline.logs().contains("expires soon"), "the log names the day");
     Ok(())
 }
 

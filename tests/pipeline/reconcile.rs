@@ -17,7 +17,7 @@ use local::{
 };
 use mailbox::{Mailboxes, maildir::Maildir};
 use model::{DeadLettered, ItemId, Outcome, Reason, Stage, keys};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::sample_day::{addresses, expected_dead_letters};
 
@@ -243,5 +243,35 @@ async fn removed_objects_are_reported_and_requeue_restores_copies() -> anyhow::R
     assert_eq!(books.deep_findings.copies_found, all.values().sum::<usize>() as u64, "each copy was looked up");
     assert_eq!(counts(mail.path())?, all, "the mailbox that lacked it has it, and no mailbox has it twice");
     assert_eq!(outcome(&pipeline, filed).await?.1.mailboxes.len(), before.mailboxes.len());
+    Ok(())
+}
+
+/// A backfill's manifest is younger than the outcomes of items that were filed long before, which `OutcomeDays` has deleted.
+#[tokio::test]
+async fn outcome_deleted_by_age_is_expired_and_not_missing() -> anyhow::Result<()> {
+    const DAY: SignedDuration = SignedDuration::from_hours(24);
+    let year_ago = Timestamp::now() - DAY * 400;
+    let sample = Sample::day(year_ago)?;
+    let filed = sample.expected_results().find(|(_, result)| matches!(result, ExpectedResult::Filed(_)));
+    let (filed, _) = filed.context("nothing is filed")?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[]).await?;
+    pipeline.put_user_map(user_map()).await?;
+    pipeline.run(&json!({"from": year_ago - DAY * 2, "to": year_ago + DAY})).await?;
+    let (key, outcome) = outcome(&pipeline, &filed).await?;
+    assert!(outcome.is_complete());
+    delete_object(&pipeline, &key).await?;
+
+    let scope = Scope { from: Some(Timestamp::now() - DAY), ..ALL };
+    let of_days = async |days| {
+        let connection = Connection::to_machine(&pipeline.machine).with_outcome_days(days);
+        anyhow::Ok(Reconciled::of(&connection, scope, |_, _| {}).await?)
+    };
+    let kept = of_days(0).await?;
+    assert_eq!((kept.missing.len(), kept.expired), (1, 0), "outcomes are kept for ever: it is missing");
+    let younger = of_days(500).await?;
+    assert_eq!((younger.missing.len(), younger.expired), (1, 0), "its outcome would still be kept");
+    let expired = of_days(365).await?;
+    assert_eq!((expired.missing.len(), expired.expired), (0, 1));
+    assert_eq!(expired.items, kept.items);
     Ok(())
 }

@@ -1,16 +1,21 @@
 //! Malformed tasks and malformed entries of the source's list.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use anyhow::Context;
 use async_trait::async_trait;
 use aws::sqs::Queue;
 use aws_lambda_events::event::sqs::SqsEvent;
-use harness::{ItemSource, MailSystem, Pipeline};
+use harness::{ItemSource, MailSystem, Pipeline, queue_messages};
 use jiff::{SignedDuration, Timestamp};
-use local::sample_source::{Sample, user_map};
+use local::{
+    cloud::Step,
+    event_source::Batch as ReceivedBatch,
+    sample_source::{Sample, user_map},
+};
 use model::{Failure, Reason, Stage};
 use runtime::metrics::Metric;
-use serde_json::json;
+use serde_json::{Value, json};
 use sqs_batch::{Backoff, Batch, Invocation, Next, Record, Work};
 
 use crate::sample_day::{addresses, expected_copies};
@@ -111,5 +116,38 @@ async fn failed_record_affects_no_other_record() -> anyhow::Result<()> {
     let response = batch.run(event(&["forward", "refuse", "fine"])?, &invocation).await?;
     let failed: Vec<_> = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
     assert_eq!(failed, ["id-of-forward", "id-of-refuse"]);
+    Ok(())
+}
+
+/// SQS delivers fairly between groups: a backfill is another group than the runs of the schedule, each chat one of its own.
+#[tokio::test]
+async fn tasks_are_in_the_groups_of_their_run_and_chat() -> anyhow::Result<()> {
+    let sample = Sample::day(Timestamp::now())?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[]).await?;
+    let (cloud, resources) = (&pipeline.machine.cloud, &pipeline.machine.resources);
+    let mut runs = BTreeSet::new();
+    for event in [Pipeline::timer(), Pipeline::backfill()] {
+        pipeline.machine.fetch(&event).await?;
+        for task in queue_messages(cloud, &resources.convert.url).await? {
+            let run = serde_json::from_str::<Value>(&task.body)?["run"].clone();
+            assert_eq!(json!(task.group), run);
+            runs.insert(task.group);
+        }
+    }
+    assert_eq!(runs.len(), 2, "{runs:?}");
+
+    let client = aws_sdk_sqs::Client::new(cloud.config());
+    let receive = ReceivedBatch::receive(&client, &resources.convert, 10, Duration::ZERO, Duration::ZERO);
+    let batch = receive.await?.context("no task for convert")?;
+    pipeline.machine.function(Step::Convert).invoke(batch.event()).await?;
+    let tasks = queue_messages(cloud, &resources.import.url).await?;
+    assert!(tasks.len() > 5, "{tasks:?}");
+    for task in &tasks {
+        let named = serde_json::from_str::<Value>(&task.body)?["group"].clone();
+        assert_eq!(json!(task.group), named, "the group of a replay is that of the task");
+        assert!(task.group.as_ref().is_some_and(|group| group.starts_with("chat-")), "{task:?}");
+    }
+    let chats: BTreeSet<_> = tasks.iter().map(|task| &task.group).collect();
+    assert!(chats.len() > 1, "{chats:?}");
     Ok(())
 }

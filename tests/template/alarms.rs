@@ -98,6 +98,8 @@ fn alarm_uses_its_own_metric_and_period() {
         ("import-setup", ours(Metric::SetupErrors), "ImportFunction", AT_EACH_FAILURE, 0),
         ("mailbox-missing", ours(Metric::MailboxMissing), "ImportFunction", (HOURS, 2), 0),
         ("lookup-rejected", ours(Metric::LookupRejected), "ImportFunction", (HOURS, 2), 0),
+        // Counted with each token, so at most every hour, and not while no item arrives.
+        ("credential-expires", ours(Metric::CredentialExpires), "ImportFunction", (24 * HOURS, 1), 0),
         ("user-map-refused", ours(Metric::UserMapRefused), "ImportFunction", AT_EACH_FAILURE, 0),
     ];
     let template = Template::read();

@@ -173,6 +173,7 @@ fn samconfig_example_satisfies_the_template() {
     // Fn::ForEach is expanded by CloudFormation, which wants this acknowledged.
     assert!(example.contains("CAPABILITY_AUTO_EXPAND") && example.contains("CAPABILITY_IAM"));
     assert!(example.contains("\ntags = "));
+    assert!(set.contains(&("Architecture", "arm64")), "a fifth cheaper");
 }
 
 /// GitHub's anchor of a heading.

@@ -274,6 +274,18 @@ fn fips_endpoints_are_a_parameter() {
     assert_eq!(template.section("Parameters")["FipsEndpoints"]["AllowedValues"], json!(["true", "false"]));
 }
 
+/// Lambda runs unsigned code in a function that the configuration was not given to.
+#[test]
+fn code_signing_applies_to_every_function() {
+    let template = Template::read();
+    let arn = "arn:aws:lambda:eu-west-1:123456789012:code-signing-config:csc-0";
+    for (binary, _, properties) in template.functions() {
+        let signed = |arn| template.decided(&properties["CodeSigningConfigArn"], &[("CodeSigningConfigArn", arn)]);
+        assert_eq!(signed(arn), json!({"Ref": "CodeSigningConfigArn"}), "{binary}");
+        assert_eq!(signed(""), json!({"Ref": "AWS::NoValue"}), "{binary}");
+    }
+}
+
 /// The waits of a record that fails every time, as the function makes them.
 #[test]
 fn weekend_outage_dead_letters_nothing() {

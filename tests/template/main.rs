@@ -7,3 +7,4 @@ mod document;
 mod functions;
 mod permissions;
 mod protection;
+mod runbook;

@@ -335,3 +335,16 @@ fn deployer_permissions_name_every_service_of_the_template() {
         assert!(section.contains(&format!("`{service}:")), "{service}");
     }
 }
+
+/// Organizations that bound roles, or keep them under a path, reject a deployment with one that is not.
+#[test]
+fn every_role_has_the_path_and_the_boundary() {
+    let template = Template::read();
+    let boundary = "arn:aws:iam::123456789012:policy/boundary";
+    for (role, properties) in template.of_type("AWS::IAM::Role") {
+        assert_eq!(properties["Path"], json!({"Ref": "RolePath"}), "{role}");
+        let bounded = |arn| template.decided(&properties["PermissionsBoundary"], &[("PermissionsBoundaryArn", arn)]);
+        assert_eq!(bounded(boundary), json!({"Ref": "PermissionsBoundaryArn"}), "{role}");
+        assert_eq!(bounded(""), json!({"Ref": "AWS::NoValue"}), "{role}");
+    }
+}

@@ -223,6 +223,7 @@ fn replica_gets_what_decides_whether_an_item_is_filed_again() {
     let rules = replication["Rules"].as_array().expect("rules");
     let prefixes: Vec<_> = rules.iter().filter_map(|rule| rule["Filter"]["Prefix"].as_str()).collect();
     assert_eq!(prefixes, ["outcomes/", "state/", "runs/", "config/"]);
+    assert!(rules.iter().all(|rule| rule["Status"] == "Enabled"), "{rules:?}");
     let priorities: std::collections::BTreeSet<_> = rules.iter().map(|rule| rule["Priority"].as_u64()).collect();
     assert_eq!(priorities.len(), rules.len(), "S3 wants them to differ");
 }
@@ -266,6 +267,25 @@ fn rendered_mail_stays_longer_than_a_dead_letter_that_may_need_it() {
     assert_eq!(prefixes, ["mime/", "captured/"], "only mails expire by MimeDays");
     // Removed or overwritten objects can be restored for 30 days, longer than a dead letter is kept.
     assert!(rules.iter().all(|rule| rule["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30));
+}
+
+/// In a versioned bucket nothing else removes what was overwritten, and the parts of broken uploads.
+#[test]
+fn earlier_versions_and_broken_uploads_expire() {
+    let template = Template::read();
+    let rules = template.properties("Bucket")["LifecycleConfiguration"]["Rules"].as_array().expect("rules");
+    let rule = rules.iter().find(|rule| rule["Id"] == "earlier-versions").expect("a rule");
+    let expected = json!({
+        "Id": "earlier-versions", "Status": "Enabled", "NoncurrentVersionExpiration": {"NoncurrentDays": 90},
+        "ExpiredObjectDeleteMarker": true, "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+    });
+    assert_eq!(*rule, expected);
+    // S3 wants ids that differ, and no rule may expire what says that an item is filed.
+    let decided: Vec<_> =
+        rules.iter().map(|rule| template.decided(rule, &[("OutcomeDays", "0"), ("MimeDays", "90")])).collect();
+    let expiring: Vec<_> =
+        decided.iter().filter(|rule| rule.get("ExpirationInDays").is_some()).map(|rule| &rule["Prefix"]).collect();
+    assert_eq!(expiring, ["mime/", "captured/"]);
 }
 
 #[test]

@@ -9,7 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use ledger::{StoredOutcome, from_store, read_outcome, record_dead_letter};
 use message::write::{Content, FileFacts, Renderer};
 use model::{
-    Captured, ConvertTask, DeadLetter, Failure, ImportTask, Item, Reason, Sha256, Stage, TASK_VERSION, keys::ItemKeys,
+    Captured, ConvertTask, DeadLetter, Failure, ImportTask, Item, MessageGroup, Reason, Sha256, Stage, TASK_VERSION,
+    keys::ItemKeys,
 };
 use runtime::metrics::Metric;
 use source::{Fetched, Source, SourceError};
@@ -94,7 +95,8 @@ impl Work for Convert {
 }
 
 impl Convert {
-    /// SQS bills by 64 KiB, and a batch of ten such tasks still fits in one request.
+    /// SQS bills by 64 KiB, and a batch of ten such tasks fits in one request. Some regions may still accept only 256 KiB: a
+    /// task with its dead letter's attributes fits there too, and [`Queue::send`](aws::sqs::Queue::send) halves the batch.
     const TASK_LIMIT: usize = 64 << 10;
 
     /// The key of the item's message: release 0.1 may have rendered it, and the first rendering is the evidence.
@@ -276,6 +278,7 @@ fn import_task(
         message_id: kept.message_id,
         participants: Some(participants),
         message_time: Some(captured.item.message_time),
+        group: Some(MessageGroup::of_chat(&captured.item.chat.id)),
     };
     let write =
         |import: &ImportTask| serde_json::to_string(import).map_err(|error| permanent(Reason::ItemMalformed, &error));
@@ -318,6 +321,13 @@ pub(crate) fn from_source(error: SourceError) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// SQS accepts some characters only as JSON's escape, which is twice as long; a dead letter adds its attributes.
+    #[test]
+    fn longest_task_fits_where_sqs_accepts_256_kib() {
+        let (escaped, attributes) = (2 * Convert::TASK_LIMIT, 16 << 10);
+        assert!(escaped + attributes < 256 << 10);
+    }
 
     #[test]
     fn item_is_young_by_its_archived_time_and_by_its_task() {

@@ -66,6 +66,7 @@ impl Work for Import {
         Metric::Imported,
         Metric::Skipped,
         Metric::MailboxThrottles,
+        Metric::CredentialExpires,
         Metric::UserMapRefused,
         Metric::WithoutMessageClass,
         Metric::MailboxMissing,

@@ -6,14 +6,16 @@ use aws_config::SdkConfig;
 use aws_sdk_sqs::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
+    operation::send_message_batch::SendMessageBatchError,
     types::{MessageAttributeValue, SendMessageBatchRequestEntry},
 };
 use futures::{StreamExt, future::BoxFuture, stream};
-use model::DeadLetter;
+use model::{DeadLetter, MessageGroup};
 
 use crate::error::{Failed, classify};
 
-/// The SQS limit of one message and of one batch: 1 MiB of bodies and attributes.
+/// The SQS limit of one message and of one batch: 1 MiB of bodies and attributes. Where a region still has a lower one,
+/// [`Queue::send`] halves the batch that it rejects.
 pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
 
 /// The SQS limit of messages per batch.
@@ -58,7 +60,7 @@ impl Queue {
 
     /// Sends any number of messages, in batches as full as SQS takes them and several batches at once, so that they may
     /// arrive in any order. The answer has one entry a body, in the bodies' order: a message has left its predecessor's
-    /// hands only when its own entry is `Ok`.
+    /// hands only when its own entry is `Ok`. Each message is in the [`MessageGroup`] of its task.
     pub async fn send(&self, bodies: &[String]) -> Vec<Result<(), QueueError>> {
         let mut batches: Vec<BoxFuture<'_, _>> = Vec::new();
         let mut rest = bodies;
@@ -74,7 +76,8 @@ impl Queue {
     async fn send_batch(&self, bodies: &[String]) -> Vec<Result<(), QueueError>> {
         const OPERATION: &str = "send";
         let entry = |(index, body): (usize, &String)| {
-            SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(sendable(body)).build()
+            let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(sendable(body));
+            entry.set_message_group_id(MessageGroup::of_task(body).map(String::from)).build()
         };
         let entries: Result<Vec<_>, _> = bodies.iter().enumerate().map(entry).collect();
         let all = |error: &dyn Fn() -> QueueError| bodies.iter().map(|_| Err(error())).collect();
@@ -88,6 +91,12 @@ impl Queue {
         let answer = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await;
         let answer = match answer {
             Ok(answer) => answer,
+            Err(error) if bodies.len() > 1 && is_too_long(&error) => {
+                let (first, second) = bodies.split_at(bodies.len() / 2);
+                let mut results = Box::pin(self.send_batch(first)).await;
+                results.extend(Box::pin(self.send_batch(second)).await);
+                return results;
+            }
             Err(error) => return all(&|| error_of(OPERATION, &error)),
         };
         // Only what SQS names as sent is sent.
@@ -173,6 +182,12 @@ fn batch_length(bodies: &[String]) -> usize {
         bytes <= MAX_BATCH_BYTES
     };
     bodies.iter().take(MAX_BATCH_ENTRIES).take_while(fits).count().max(1)
+}
+
+/// Whether SQS accepts fewer bytes in one request than the batch has.
+fn is_too_long(error: &SdkError<SendMessageBatchError>) -> bool {
+    error.as_service_error().is_some_and(SendMessageBatchError::is_batch_request_too_long)
+        || error.code().is_some_and(|code| code.ends_with("BatchRequestTooLong"))
 }
 
 fn error_of<E>(operation: &'static str, error: &SdkError<E>) -> QueueError

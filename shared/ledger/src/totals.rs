@@ -29,6 +29,8 @@ pub enum Place {
     Discarded(Option<Reason>),
     /// On a queue, or in process.
     InFlight,
+    /// No outcome exists, and it would have been deleted by age (`OutcomeDays`).
+    Expired,
     /// No copy, dead letter or task exists.
     Missing,
 }
@@ -46,7 +48,7 @@ impl<'a> ManifestEntry<'a> {
             Place::Filed | Place::Waiting(_) | Place::Discarded(_) => {
                 self.outcome.and_then(|outcome| outcome.run.as_ref()).filter(|first| *first != self.run)
             }
-            Place::Again(_) | Place::InFlight | Place::Missing => None,
+            Place::Again(_) | Place::InFlight | Place::Expired | Place::Missing => None,
         }
     }
 }
@@ -84,6 +86,8 @@ pub struct Counters {
     pub items_listed_again: u64,
     /// Items that are on a queue or in process.
     pub items_in_flight: u64,
+    /// Items whose outcome was deleted by age.
+    pub items_expired: u64,
     /// Items without a copy, a dead letter or a task.
     pub items_missing: u64,
 }
@@ -120,6 +124,7 @@ impl Counters {
                 let missing = entry.outcome.is_some_and(|outcome| !outcome.missing.is_empty());
                 self.partially_imported += u64::from(missing && !filed.is_empty());
             }
+            Place::Expired => self.items_expired += 1,
             Place::Missing => self.items_missing += 1,
             Place::Filed | Place::Again(_) => self.items_filed += 1,
         }
@@ -141,7 +146,7 @@ impl Counters {
     /// Returns whether the items add up: each is filed, failed, listed again, in flight or missing.
     pub fn items_add_up(&self) -> bool {
         let places = self.items_filed + self.items_failed + self.items_listed_again;
-        self.available == places + self.items_in_flight + self.items_missing
+        self.available == places + self.items_in_flight + self.items_expired + self.items_missing
     }
 
     /// Returns whether the copies add up: available after fan-out = imported + skipped + failed.
@@ -162,6 +167,7 @@ impl AddAssign for Counters {
         self.items_failed += other.items_failed;
         self.items_listed_again += other.items_listed_again;
         self.items_in_flight += other.items_in_flight;
+        self.items_expired += other.items_expired;
         self.items_missing += other.items_missing;
     }
 }
@@ -243,6 +249,8 @@ mod tests {
         assert_eq!(counted("r-1", None, Place::Again(3)).skipped, 3);
         // A missing item is never hidden behind an earlier run.
         assert_eq!(counted("r-2", Some(&failed), Place::Missing).items_missing, 1);
+        let expired = counted("r-2", None, Place::Expired);
+        assert_eq!((expired.items_expired, expired.items_missing, expired.after_fan_out), (1, 0, 0));
     }
 
     #[test]

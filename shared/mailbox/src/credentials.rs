@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use aws::secrets::{SecretError, Secrets};
 use secrecy::SecretString;
 use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
 
 use crate::{
     MailboxError,
@@ -11,8 +12,8 @@ use crate::{
     imap::{ImapAccount, ImapAccounts},
 };
 
-/// Reads the secret of the application in Entra, `{"client_secret"}` or `{"certificate","private_key"}` in PEM, or of an
-/// account on a mail server, `{"username","password"}` with an optional `"separator"`.
+/// Reads the secret of the application in Entra, `{"client_secret"}` with an optional `"expires"` or
+/// `{"certificate","private_key"}` in PEM, or of an account on a mail server, `{"username","password"}` with an optional `"separator"`.
 pub struct SecretCredentials {
     secrets: Secrets,
     id: String,
@@ -21,8 +22,16 @@ pub struct SecretCredentials {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum EntraObject {
-    Certificate { certificate: String, private_key: SecretString },
-    ClientSecret { client_secret: SecretString },
+    Certificate {
+        certificate: String,
+        private_key: SecretString,
+    },
+    ClientSecret {
+        client_secret: SecretString,
+        /// Only noted: whatever stands here stops no import.
+        #[serde(default)]
+        expires: Value,
+    },
 }
 
 #[derive(Deserialize)]
@@ -56,7 +65,14 @@ impl Credentials for SecretCredentials {
             EntraObject::Certificate { certificate, private_key } => {
                 EntraSecret::Certificate { certificate_pem: certificate, private_key_pem: private_key }
             }
-            EntraObject::ClientSecret { client_secret } => EntraSecret::ClientSecret(client_secret),
+            EntraObject::ClientSecret { client_secret, expires } => {
+                let expires = match expires {
+                    Value::Null => None,
+                    Value::String(text) => Some(text),
+                    other => Some(other.to_string()),
+                };
+                EntraSecret::ClientSecret { client_secret, expires }
+            }
         })
     }
 }

@@ -18,6 +18,7 @@ mod json_text;
 pub mod keys;
 mod kind;
 mod lease;
+mod message_group;
 mod normalize;
 mod outcome;
 mod participant;
@@ -41,6 +42,7 @@ pub use id::{AttachmentId, IdError, ItemId, ItemKey};
 pub use json_text::{Repaired as RepairedJson, repair as repair_json};
 pub use kind::Kind;
 pub use lease::LeaseState;
+pub use message_group::MessageGroup;
 pub use outcome::{
     DeadLetterSource, DeadLettered, FailedMailbox, FiledMailbox, FilingResult, Lease, MissingParticipant, Outcome,
     OutcomeError,

@@ -4,7 +4,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{ItemId, ItemKey, Participant, RunId, Sha256};
+use crate::{ItemId, ItemKey, MessageGroup, Participant, RunId, Sha256};
 
 /// The version of both tasks' shape.
 pub const TASK_VERSION: u32 = 1;
@@ -83,6 +83,10 @@ pub struct ImportTask {
     /// message's Date is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_time: Option<Timestamp>,
+    /// The group of its message, so that a replay sends it in the same one. Absent in tasks of earlier releases. Only
+    /// [`MessageGroup::of_task`] reads it.
+    #[serde(default, skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub group: Option<MessageGroup>,
 }
 
 impl ImportTask {

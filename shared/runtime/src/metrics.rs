@@ -73,6 +73,7 @@ metrics! {
     WithoutMessageClass in "Count", "Copies that were filed without the message class, because the mail system rejects it.";
     MailboxMissing in "Count", "Participants that are expected to have a mailbox and have none, at each check.";
     LookupRejected in "Count", "Participants whose lookup the mail system rejected, at each check.";
+    CredentialExpires in "Count", "Tokens that were requested with a certificate or client secret that expires within 30 days.";
     UserMapRefused in "Count", "Times that the user map was read and could not be followed.";
     Stuck in "Count", "Failures of messages that had failed often before.";
     SetupErrors in "Count", "Failures that only an operator can mend.";

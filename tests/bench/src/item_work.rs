@@ -13,7 +13,7 @@ use message::{
     read::Mime,
     write::{Content, FileFacts, Renderer},
 };
-use model::{Captured, ConvertTask, ImportTask, MailboxAddress, Sha256, TASK_VERSION, keys};
+use model::{Captured, ConvertTask, ImportTask, MailboxAddress, MessageGroup, Sha256, TASK_VERSION, keys};
 
 /// Result of convert's work before its request to S3.
 pub struct Converted {
@@ -56,6 +56,7 @@ pub fn convert(task: &str, json: &[u8], files: &[Vec<u8>]) -> anyhow::Result<Con
         message_id: rendered.message_id,
         participants: Some(captured.item.participants().cloned().collect()),
         message_time: Some(captured.item.message_time),
+        group: Some(MessageGroup::of_chat(&captured.item.chat.id)),
     };
     Ok(Converted {
         key,

@@ -36,7 +36,7 @@ struct Vault;
 #[async_trait]
 impl Credentials for Vault {
     async fn get(&self) -> Result<EntraSecret, MailboxError> {
-        Ok(EntraSecret::ClientSecret(SECRET.to_owned().into()))
+        Ok(EntraSecret::client_secret(SECRET.to_owned()))
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 use aws::s3::{Condition, Put, Store};
-use aws_sdk_sqs::Client as Sqs;
+use aws_sdk_sqs::{Client as Sqs, types::MessageSystemAttributeName};
 use dovecot::{Dovecot, MASTER, MASTER_PASSWORD};
 use graph_fake::{CLIENT_ID, CLIENT_SECRET, GraphFake, TENANT_ID};
 use jiff::Timestamp;
@@ -99,6 +99,8 @@ pub struct Pipeline {
 pub struct DeadLetterMessage {
     pub body: String,
     pub attributes: BTreeMap<String, String>,
+    /// Its `MessageGroupId`.
+    pub group: Option<String>,
 }
 
 impl Pipeline {
@@ -430,6 +432,7 @@ pub async fn queue_messages(cloud: &Cloud, queue_url: &str) -> anyhow::Result<Ve
     let mut receipts = Vec::new();
     loop {
         let receive = client.receive_message().queue_url(queue_url);
+        let receive = receive.message_system_attribute_names(MessageSystemAttributeName::MessageGroupId);
         let response = receive.max_number_of_messages(10).visibility_timeout(60).message_attribute_names("All").send();
         let received = response.await?.messages.unwrap_or_default();
         if received.is_empty() {
@@ -439,7 +442,9 @@ pub async fn queue_messages(cloud: &Cloud, queue_url: &str) -> anyhow::Result<Ve
             let attributes = message.message_attributes.unwrap_or_default().into_iter();
             let attributes = attributes.filter_map(|(name, value)| Some((name, value.string_value?))).collect();
             let id = message.message_id.context("a message without an id")?;
-            messages.insert(id, DeadLetterMessage { body: message.body.unwrap_or_default(), attributes });
+            let group = message.attributes.and_then(|mut all| all.remove(&MessageSystemAttributeName::MessageGroupId));
+            let body = message.body.unwrap_or_default();
+            messages.insert(id, DeadLetterMessage { body, attributes, group });
             receipts.push(message.receipt_handle.context("a message without a receipt")?);
         }
     }

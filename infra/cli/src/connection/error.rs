@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use super::part::Part;
+use runtime::VariableError;
+
 use local::{cloud::CloudError, ministack::MinistackError};
 
 /// Error of opening a connection: a configuration error, never caused by an item.
@@ -49,6 +51,9 @@ pub enum ConnectionError {
     /// The part exists only on AWS.
     #[error("a one-machine run has no {}", .0.variable())]
     NotLocal(Part),
+    /// A variable or parameter has an invalid value.
+    #[error(transparent)]
+    Value(#[from] VariableError),
     /// The AWS emulator did not start or stop.
     #[error(transparent)]
     Ministack(#[from] MinistackError),

@@ -14,12 +14,13 @@ use std::{
 use aws::s3::Store;
 use aws_config::SdkConfig;
 use aws_sdk_s3::config::ProvideCredentials;
+use jiff::{SignedDuration, Timestamp};
 use model::Window;
 use runtime::Variables;
 
 pub use self::{
     error::ConnectionError,
-    parameters::{MAPPING, parameter},
+    parameters::{MAPPING, OUTCOME_DAYS, parameter},
     part::Part,
 };
 use local::{
@@ -102,6 +103,8 @@ pub struct Connection {
     pub target: Target,
     parts: HashMap<&'static str, String>,
     mapping: Variables,
+    /// For how many days the bucket keeps outcomes and manifests; 0 for ever.
+    outcome_days: u32,
     ministack: Option<Ministack>,
 }
 
@@ -121,8 +124,8 @@ impl Connection {
             Self::required(&Target::Environment, &parts)?;
             let config = aws::load_config().await;
             usable(&config).await?;
-            let mapping = Variables::read(MAPPING);
-            return Self::of_parts(config, Target::Environment, parts, mapping);
+            let (mapping, days) = (Variables::read(MAPPING), Variables::read(&[OUTCOME_DAYS]));
+            return Self::of_parts(config, Target::Environment, parts, mapping, &days);
         };
         let config = aws::load_config().await;
         usable(&config).await?;
@@ -134,7 +137,8 @@ impl Connection {
         let parts = Self::parts(&Variables::from_values(VARIABLES, output));
         let parameter = |variable: &str| stack.parameters.get(&parameter(variable)).cloned();
         let mapping = Variables::from_values(MAPPING, parameter);
-        Self::of_parts(config, Target::Stack { name: name.clone(), status: stack.status }, parts, mapping)
+        let days = Variables::from_values(&[OUTCOME_DAYS], parameter);
+        Self::of_parts(config, Target::Stack { name: name.clone(), status: stack.status }, parts, mapping, &days)
     }
 
     /// Connects to a one-machine run of this process.
@@ -154,7 +158,7 @@ impl Connection {
         let (target, parts) = (Target::OneMachineRun { root: None }, HashMap::new());
         // A one-machine run has the defaults.
         let mapping = Variables::from_values(MAPPING, |_| None);
-        Self { config, store, bucket, queues, target, parts, mapping, ministack: None }
+        Self { config, store, bucket, queues, target, parts, mapping, outcome_days: 0, ministack: None }
     }
 
     fn parts(variables: &Variables) -> HashMap<&'static str, String> {
@@ -187,14 +191,29 @@ impl Connection {
         target: Target,
         parts: HashMap<&'static str, String>,
         mapping: Variables,
+        days: &Variables,
     ) -> Result<Self, ConnectionError> {
         let (bucket, queues) = Self::required(&target, &parts)?;
-        Ok(Self { target, parts, mapping, ..Self::to(config, bucket, queues) })
+        let outcome_days = days.optional(OUTCOME_DAYS, "a number of days")?.unwrap_or_default();
+        Ok(Self { target, parts, mapping, outcome_days, ..Self::to(config, bucket, queues) })
     }
 
     /// Returns import's settings of the user map, from the stack's parameters or from the environment.
     pub fn mapping(&self) -> &Variables {
         &self.mapping
+    }
+
+    /// Sets for how many days the bucket keeps outcomes; 0 for ever.
+    #[must_use]
+    pub fn with_outcome_days(self, outcome_days: u32) -> Self {
+        Self { outcome_days, ..self }
+    }
+
+    /// Returns since when the bucket has every outcome and manifest; `None` for ever. What is older may have been deleted by
+    /// age.
+    pub fn outcomes_kept_since(&self, now: Timestamp) -> Option<Timestamp> {
+        let days = SignedDuration::from_hours(24 * i64::from(self.outcome_days));
+        (self.outcome_days > 0).then(|| now.checked_sub(days).unwrap_or(Timestamp::MIN))
     }
 
     /// Returns the name or URL of a part that not every command needs.

@@ -23,7 +23,12 @@ pub trait Credentials: Send + Sync {
 #[derive(Debug, Clone)]
 pub enum EntraSecret {
     /// A client secret.
-    ClientSecret(SecretString),
+    ClientSecret {
+        /// Its value.
+        client_secret: SecretString,
+        /// The day on which it ends, as the operator noted it.
+        expires: Option<String>,
+    },
     /// A certificate that is registered with the application, and its key. Safer than a client secret, because the key is
     /// never sent.
     Certificate {
@@ -35,17 +40,23 @@ pub enum EntraSecret {
 }
 
 impl EntraSecret {
+    /// A client secret whose end is not noted.
+    pub fn client_secret(client_secret: impl Into<SecretString>) -> Self {
+        Self::ClientSecret { client_secret: client_secret.into(), expires: None }
+    }
+
     /// Whether two secrets are equal.
     pub(super) fn is(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::ClientSecret(one), Self::ClientSecret(other)) => one.expose_secret() == other.expose_secret(),
+            (Self::ClientSecret { client_secret: one, .. }, Self::ClientSecret { client_secret: other, .. }) => {
+                one.expose_secret() == other.expose_secret()
+            }
             (
                 Self::Certificate { certificate_pem: one, private_key_pem: key },
                 Self::Certificate { certificate_pem: other, private_key_pem: other_key },
             ) => one == other && key.expose_secret() == other_key.expose_secret(),
-            (Self::ClientSecret(_), Self::Certificate { .. }) | (Self::Certificate { .. }, Self::ClientSecret(_)) => {
-                false
-            }
+            (Self::ClientSecret { .. }, Self::Certificate { .. })
+            | (Self::Certificate { .. }, Self::ClientSecret { .. }) => false,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod cloud;
 mod credentials;
+mod expiry;
 mod token;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use url::Url;
 
 pub use cloud::{Cloud, UnknownCloud};
 pub use credentials::{Credentials, EntraSecret};
+pub use expiry::{EXPIRY_WARNING_DAYS, ExpiryError, days_left};
 pub(super) use token::{Token, Tokens};
 
 /// The application in Entra that has access to the mailboxes.

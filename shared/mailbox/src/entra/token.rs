@@ -11,9 +11,11 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use reqwest::{StatusCode, header::HeaderValue};
+use runtime::metrics::Metric;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tokio::sync::Mutex;
+use tracing::warn;
 use url::Url;
 
 use super::credentials::{Credentials, EntraSecret, assertion};
@@ -161,6 +163,7 @@ impl Tokens {
             let (detail, retry_after) = match self.send(http, &secret).await? {
                 Err(none) => (none.reason().to_owned(), None),
                 Ok(response) if response.status == StatusCode::OK => {
+                    warn_before_expiry(&secret, self.clock.now());
                     return response.json().map_err(|none| unavailable(none.reason(), None));
                 }
                 Ok(response)
@@ -202,7 +205,9 @@ impl Tokens {
         let mut form =
             vec![("client_id", self.client_id.as_str()), ("grant_type", "client_credentials"), ("scope", &self.scope)];
         match secret {
-            EntraSecret::ClientSecret(secret) => form.push(("client_secret", secret.expose_secret())),
+            EntraSecret::ClientSecret { client_secret, .. } => {
+                form.push(("client_secret", client_secret.expose_secret()))
+            }
             EntraSecret::Certificate { certificate_pem, private_key_pem } => {
                 let now = Timestamp::now();
                 signed = assertion(certificate_pem, private_key_pem, &self.client_id, self.url.as_str(), now)
@@ -213,6 +218,16 @@ impl Tokens {
         }
         let sent = http.client().await?.post(self.url.clone()).form(&form).send().await;
         Ok(http_client::read(sent, http_client::SMALL_RESPONSE_MAX_BYTES).await)
+    }
+}
+
+/// Once for each token, so at most every hour.
+fn warn_before_expiry(secret: &EntraSecret, now: Timestamp) {
+    if secret.expires_soon(now)
+        && let Ok(Some(expires)) = secret.expires()
+    {
+        runtime::metrics::add(Metric::CredentialExpires, 1);
+        warn!(%expires, "the certificate or client secret of the application in Entra expires soon");
     }
 }
 

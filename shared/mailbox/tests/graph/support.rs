@@ -34,7 +34,7 @@ impl Vault {
     }
 
     pub(crate) fn with(secret: &str) -> Arc<Self> {
-        Self::new(EntraSecret::ClientSecret(secret.to_owned().into()))
+        Self::new(EntraSecret::client_secret(secret.to_owned()))
     }
 }
 

@@ -81,7 +81,7 @@ async fn rotated_secret_is_fetched_again() {
     let error = graph.find(&ADA.parse().unwrap()).await.unwrap_err();
     assert!(setup(&error).contains("AADSTS7000215"), "{error}");
     assert_eq!((*vault.requests.lock().unwrap(), fake.count(Kind::Token)), (2, 1), "the same secret is not sent twice");
-    *vault.secret.lock().unwrap() = EntraSecret::ClientSecret("new".to_owned().into());
+    *vault.secret.lock().unwrap() = EntraSecret::client_secret("new".to_owned());
     assert!(graph.find(&ADA.parse().unwrap()).await.unwrap().is_some());
 }
 
@@ -92,7 +92,7 @@ async fn secret_rotated_between_two_fetches_is_accepted() {
     impl mailbox::entra::Credentials for Rotating {
         async fn get(&self) -> Result<EntraSecret, MailboxError> {
             let secret = if self.0.swap(true, Ordering::SeqCst) { CLIENT_SECRET } else { "previous" };
-            Ok(EntraSecret::ClientSecret(secret.to_owned().into()))
+            Ok(EntraSecret::client_secret(secret.to_owned()))
         }
     }
     let fake = tenant().await;
@@ -111,6 +111,14 @@ async fn certificate_is_accepted_as_a_credential() {
     fake.revoke_tokens();
     assert!(graph.file(&mailbox(&graph, ADA).await, &message("1", &[]), Attempt::First).await.is_ok());
     assert_eq!(fake.count(Kind::Token), 2, "each token is requested with a new assertion");
+}
+
+#[test]
+fn certificate_says_its_own_last_day() {
+    // As `openssl x509 -enddate` prints it.
+    let ends = "2126-10-29T15:45:45Z".parse().unwrap();
+    assert_eq!(certificate(CERTIFICATE, KEY).expires(), Ok(Some(ends)));
+    assert!(certificate("no PEM", KEY).expires().is_err());
 }
 
 #[tokio::test]

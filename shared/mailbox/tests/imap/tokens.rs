@@ -21,7 +21,7 @@ struct Vault;
 #[async_trait]
 impl Credentials for Vault {
     async fn get(&self) -> Result<EntraSecret, MailboxError> {
-        Ok(EntraSecret::ClientSecret(CLIENT_SECRET.to_owned().into()))
+        Ok(EntraSecret::client_secret(CLIENT_SECRET.to_owned()))
     }
 }
 

@@ -14,7 +14,7 @@ use aws_sdk_sqs::{
 };
 use futures::{StreamExt, future::join_all, stream};
 use jiff::Timestamp;
-use model::{DeadLetter, Stage};
+use model::{DeadLetter, MessageGroup, Stage};
 
 use super::message::{DeadLetterMessage, DeadLetterReason};
 use crate::connection::{Connection, QueueUrls};
@@ -127,7 +127,13 @@ impl DeadLetterQueue {
             attributes.insert(name.to_owned(), value.map_err(failed(DOING))?);
         }
         let send = self.client.send_message().queue_url(url).message_body(&dead_letter.body);
-        send.set_message_attributes(Some(attributes)).send().await.map(drop).map_err(failed(DOING))
+        let group = MessageGroup::of_task(&dead_letter.body).map(String::from);
+        send.set_message_group_id(group)
+            .set_message_attributes(Some(attributes))
+            .send()
+            .await
+            .map(drop)
+            .map_err(failed(DOING))
     }
 
     /// Deletes a message.

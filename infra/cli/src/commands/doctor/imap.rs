@@ -1,6 +1,7 @@
 //! Checks an IMAP server: its secret, one mailbox, and at Exchange Online a token and its permissions.
 
 use aws::secrets::Secrets;
+use jiff::Timestamp;
 use mailbox::{
     ImapSettings, MailboxError, Mailboxes, SecretCredentials,
     entra::Credentials,
@@ -10,7 +11,8 @@ use model::MailboxAddress;
 use secrecy::ExposeSecret;
 
 use super::{
-    finding::Finding,
+    expiry,
+    finding::{Finding, Verdict},
     mailbox_check::{MAILBOX, NO_MAILBOX_NAMED, token_remedy},
     secret::problem,
 };
@@ -37,7 +39,7 @@ pub(super) async fn check(
         let rest = checks.iter().skip(findings.len());
         findings.extend(rest.map(|check| Finding::skipped(check, why)).collect::<Vec<_>>());
     };
-    if findings.iter().any(|finding| finding.remedy.is_some()) {
+    if findings.iter().any(|finding| finding.verdict == Verdict::NotOk) {
         skip_rest(&mut findings, "not checked: it needs the secret");
         return findings;
     }
@@ -76,22 +78,22 @@ async fn secret(secrets: &Secrets, id: &str, application: bool) -> Finding {
     let stored = SecretCredentials::new(secrets.clone(), id.to_owned());
     let put = format!("aws secretsmanager put-secret-value --secret-id {id} --secret-string file://imap.json");
     let reading = "Reading the secret needs secretsmanager:GetSecretValue";
-    let (found, shape) = if application {
-        let found = Credentials::get(&stored).await.map(|_| None);
-        (
-            found,
-            "{\"client_secret\": …}, or {\"certificate\": …, \"private_key\": …} in PEM, of the application in Entra",
-        )
-    } else {
-        let found = ImapAccounts::get(&stored).await;
-        let found = found.map(|account| problem(&account.username, account.password.expose_secret()));
-        (found, "{\"username\": …, \"password\": …} of the account that may open every mailbox")
-    };
-    let remedy = format!("{put}\nimap.json: {shape}. {reading}");
-    match found {
-        Ok(None) => Finding::ok(SECRET, "has the required members; the login checks their values"),
-        Ok(Some(problem)) => Finding::not_ok(SECRET, problem, remedy),
-        Err(error) => Finding::not_ok(SECRET, error.to_string(), remedy),
+    let remedy = |shape: &str| format!("{put}\nimap.json: {shape}. {reading}");
+    if application {
+        let shape =
+            "{\"client_secret\": …}, or {\"certificate\": …, \"private_key\": …} in PEM, of the application in Entra";
+        return match Credentials::get(&stored).await {
+            Ok(secret) => expiry::finding(SECRET, &secret, Timestamp::now()),
+            Err(error) => Finding::not_ok(SECRET, error.to_string(), remedy(shape)),
+        };
+    }
+    let shape = "{\"username\": …, \"password\": …} of the account that may open every mailbox";
+    match ImapAccounts::get(&stored).await {
+        Ok(account) => match problem(&account.username, account.password.expose_secret()) {
+            None => Finding::ok(SECRET, "has the required members; the login checks their values"),
+            Some(problem) => Finding::not_ok(SECRET, problem, remedy(shape)),
+        },
+        Err(error) => Finding::not_ok(SECRET, error.to_string(), remedy(shape)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Checks the mail system: its secret, its permissions and one mailbox.
 
 use aws::secrets::Secrets;
+use jiff::Timestamp;
 use mailbox::{
     GraphSettings, MailboxSettings, Mailboxes, MaildirSettings, SecretCredentials,
     entra::Credentials,
@@ -9,6 +10,7 @@ use mailbox::{
 use model::MailboxAddress;
 
 use super::{
+    expiry,
     finding::Finding,
     imap,
     mailbox_check::{MAILBOX, NO_MAILBOX_NAMED, token_remedy},
@@ -41,8 +43,10 @@ async fn graph(connection: &Connection, settings: GraphSettings, mailbox: Option
         findings.extend(checks.map(|check| Finding::skipped(check, why)).collect::<Vec<_>>());
     };
     let secret_id = settings.secret_id.clone();
-    if let Err(error) = Credentials::get(&SecretCredentials::new(secrets.clone(), secret_id.clone())).await {
-        findings.push(Finding::not_ok(
+    match Credentials::get(&SecretCredentials::new(secrets.clone(), secret_id.clone())).await {
+        Ok(secret) => findings.push(expiry::finding(SECRET, &secret, Timestamp::now())),
+        Err(error) => {
+            findings.push(Finding::not_ok(
             SECRET,
             error.to_string(),
             format!(
@@ -51,10 +55,10 @@ async fn graph(connection: &Connection, settings: GraphSettings, mailbox: Option
                  needs secretsmanager:GetSecretValue"
             ),
         ));
-        skip_rest(&mut findings, "not checked: it needs the secret");
-        return findings;
+            skip_rest(&mut findings, "not checked: it needs the secret");
+            return findings;
+        }
     }
-    findings.push(Finding::ok(SECRET, "has the required members; the token request checks their values"));
     let GraphConfig { tenant_id: tenant, client_id: client, folder, way, .. } = settings.config.clone();
     let graph = match settings.connect(secrets) {
         Ok(graph) => graph,

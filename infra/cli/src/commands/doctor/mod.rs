@@ -2,6 +2,7 @@
 
 mod archive;
 mod bucket;
+mod expiry;
 mod finding;
 mod imap;
 mod mail;

@@ -65,6 +65,8 @@ pub struct Reconciled {
     pub waiting: BTreeMap<String, u64>,
     /// Dead letters that an operator has discarded; the bucket has their copies.
     pub discarded: u64,
+    /// Items whose outcome was deleted by age (`OutcomeDays`): what became of them is not recorded any more.
+    pub expired: u64,
     /// Undecided items: a function may process them.
     pub undecided: u64,
     /// Those undecided items that lack the copy of a participant who is expected to have a mailbox, or whose lookup is
@@ -216,7 +218,13 @@ impl Reconciled {
         let mut reconciled = Self {
             runs: runs.runs.len() as u64,
             lost_pages: runs.lost_pages(),
-            coverage: Coverage::of_runs(runs, (scope.from, scope.to), scope.queueing, Timestamp::now(), scope.options),
+            coverage: Coverage::of_runs(
+                runs,
+                (scope.from, scope.to),
+                scope.queueing,
+                (Timestamp::now(), connection.outcomes_kept_since(Timestamp::now())),
+                scope.options,
+            ),
             incidents: incidents(store, scope.from.unwrap_or(Timestamp::MIN), scope.to.unwrap_or(Timestamp::MAX))
                 .await?,
             ..Self::default()
@@ -380,6 +388,7 @@ impl Reconciled {
                 *self.waiting.entry(reason.to_owned()).or_default() += 1;
             }
             Place::Discarded(_) => self.discarded += 1,
+            Place::Expired => self.expired += 1,
             Place::InFlight => {
                 self.undecided += 1;
                 if let Some(outcome) = outcome.filter(|outcome| !outcome.missing.is_empty()) {
@@ -406,6 +415,8 @@ struct QueueState {
     busy: bool,
     dead_letters: QueuedDeadLetters,
     discards: DiscardedCopies,
+    /// Since when the bucket has every outcome.
+    kept_since: Option<Timestamp>,
 }
 
 impl QueueState {
@@ -417,7 +428,8 @@ impl QueueState {
             busy |= queues.depth(url).await?.iter().any(|count| *count > 0);
         }
         let dead_letters = QueuedDeadLetters::read(connection).await?;
-        Ok(Self { busy, dead_letters, discards: DiscardedCopies::list(&connection.store).await? })
+        let kept_since = connection.outcomes_kept_since(Timestamp::now());
+        Ok(Self { busy, dead_letters, discards: DiscardedCopies::list(&connection.store).await?, kept_since })
     }
 
     /// Returns the place of an item, by its outcome as read after this state.
@@ -443,10 +455,18 @@ impl QueueState {
             Place::InFlight
         } else if self.discards.cover(store, hash, outcome, open.last_listed(runs)).await? {
             Place::Discarded(reason())
+        } else if outcome.is_none() && is_older(&open.listed, self.kept_since) {
+            Place::Expired
         } else {
             Place::Missing
         })
     }
+}
+
+/// Returns whether an item was archived before the bucket's oldest outcomes were written. A manifest goes before the outcomes of
+/// its items; but a backfill, whose manifest is younger, lists items that were filed long before.
+fn is_older(listed: &Listed, kept_since: Option<Timestamp>) -> bool {
+    kept_since.is_some_and(|since| listed.archived_at().is_some_and(|archived| archived < since))
 }
 
 /// Returns the reason of a dead letter. An entry that is not a valid task has no outcome that records one; a message that SQS

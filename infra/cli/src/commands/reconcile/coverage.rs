@@ -34,6 +34,9 @@ pub struct Coverage {
     pub gaps: Vec<Gap>,
     /// Parts that are not fetched and not overdue.
     pub pending: Vec<Pending>,
+    /// End of the part whose manifests were deleted by age (`OutcomeDays`), so that it cannot be examined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expired_until: Option<Timestamp>,
     /// Whether a pending part belongs to a named period, or a run is fetching it.
     #[serde(skip)]
     pub(super) undecided: bool,
@@ -84,19 +87,44 @@ impl RunWindow {
 }
 
 impl Coverage {
-    /// Compares the windows of all runs with a period. `longest_run`: see [`RunWindow::of`].
+    /// Compares the windows of all runs with a period. `longest_run`: see [`RunWindow::of`]. `kept_since`: since when the bucket
+    /// has every manifest.
     pub(super) fn of_runs(
         runs: &Runs,
         period: (Option<Timestamp>, Option<Timestamp>),
         longest_run: SignedDuration,
-        now: Timestamp,
+        (now, kept_since): (Timestamp, Option<Timestamp>),
         options: &str,
     ) -> Self {
         let windows: Vec<_> = runs.all().filter_map(|run| RunWindow::of(run, longest_run, now)).collect();
         let unrecorded = runs.all().filter(|run| run.record.is_none()).count() as u64;
         let timer = runs.all().filter(|run| run.id.kind() == Some(RunKind::Daily));
         let overdue_after = due_after(timer.map(|run| run.began).collect());
-        Self::of(&windows, unrecorded, period, (now, overdue_after), options)
+        Self::of_kept(&windows, unrecorded, period, kept_since, (now, overdue_after), options)
+    }
+
+    /// As [`of`](Self::of), without the part whose manifests were deleted by age: it is neither fetched nor a gap. A period of
+    /// which no manifest is left is undecided.
+    fn of_kept(
+        windows: &[RunWindow],
+        unrecorded: u64,
+        (from, to): (Option<Timestamp>, Option<Timestamp>),
+        kept_since: Option<Timestamp>,
+        (now, overdue_after): (Timestamp, SignedDuration),
+        options: &str,
+    ) -> Self {
+        let begins = from.or_else(|| windows.iter().map(|run| run.window.from).min());
+        let (Some(begins), Some(since)) = (begins, kept_since.filter(|since| begins.is_some_and(|from| from < *since)))
+        else {
+            return Self::of(windows, unrecorded, (from, to), (now, overdue_after), options);
+        };
+        let ends = to.unwrap_or(now).min(now);
+        if ends <= since {
+            let expired_until = Some(ends);
+            return Self { from: Some(begins), to: Some(ends), expired_until, undecided: true, ..Self::default() };
+        }
+        let kept = Self::of(windows, unrecorded, (Some(since), to), (now, overdue_after), options);
+        Self { expired_until: Some(since), ..kept }
     }
 
     /// `from` and `to` are the named ends of the period: by default from the first run's window on, and until now. Archived
@@ -159,6 +187,14 @@ impl Coverage {
             ];
         };
         let mut sentences = Vec::new();
+        if let Some(until) = self.expired_until {
+            sentences.push(format!(
+                "Not examined: archived times before {until}; their manifests and outcomes were deleted by age (OutcomeDays)"
+            ));
+            if until == to {
+                return sentences;
+            }
+        }
         let runs = self.complete_runs;
         let until = self.pending.iter().map(|pending| pending.from).min().unwrap_or(to);
         sentences.push(match self.gaps.len() {
@@ -352,10 +388,28 @@ mod tests {
             let last = at("01T00:00") + SignedDuration::from_hours(4 * interval);
             let gaps = |hours| {
                 let now = last + SignedDuration::from_hours(hours);
-                Coverage::of_runs(&runs, (None, None), SignedDuration::from_mins(15), now, OPTIONS).gaps.len()
+                Coverage::of_runs(&runs, (None, None), SignedDuration::from_mins(15), (now, None), OPTIONS).gaps.len()
             };
             assert_eq!((gaps(pending_for), gaps(gap_after)), (0, 1), "every {interval} hours");
         }
+    }
+
+    #[test]
+    fn expired_part_of_a_period_is_no_gap() {
+        let runs = [run("05T00:00", "06T06:55", Progress::Complete)];
+        let examine = |from: Option<&str>, to: Option<&str>, since: &str| {
+            Coverage::of_kept(&runs, 0, (from.map(at), to.map(at)), Some(at(since)), (at("06T08:00"), OVERDUE), OPTIONS)
+        };
+        let part = examine(Some("01T00:00"), Some("06T00:00"), "05T12:00");
+        assert!(part.is_contiguous() && part.is_decided(), "{part:?}");
+        assert_eq!((part.from, part.expired_until), (Some(at("05T12:00")), Some(at("05T12:00"))));
+        assert!(part.sentences()[0].contains("before 2026-11-05T12:00:00Z"), "{:?}", part.sentences());
+        // What is younger than that is a gap as before.
+        assert!(!examine(Some("01T00:00"), Some("06T00:00"), "04T12:00").is_contiguous());
+        // Nothing is left to prove anything with.
+        let all = examine(Some("01T00:00"), Some("02T00:00"), "05T12:00");
+        assert!(!all.is_decided() && all.gaps.is_empty() && all.sentences().len() == 1, "{all:?}");
+        assert_eq!(examine(None, None, "04T00:00").expired_until, None);
     }
 
     #[test]

@@ -29,6 +29,9 @@ pub(super) fn table(reconciled: &Reconciled, deep: bool) -> String {
         row(format!("Waiting in dead letters: {reason}"), *count);
     }
     row("Discarded by an operator".to_owned(), reconciled.discarded);
+    if reconciled.expired > 0 {
+        row("Outcome deleted by age (OutcomeDays)".to_owned(), reconciled.expired);
+    }
     row("Not decided yet".to_owned(), reconciled.undecided);
     if !reconciled.incomplete.is_empty() {
         row("Of those incomplete: a mailbox is missing".to_owned(), reconciled.incomplete.len() as u64);

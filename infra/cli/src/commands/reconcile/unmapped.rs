@@ -23,8 +23,8 @@ use jiff::Timestamp;
 use ledger::{StoredOutcome, StoredParticipants, participants_of};
 use mapping::UserMap;
 use model::{
-    ConvertTask, ImportTask, Listed, MailboxAddress, MissingParticipant, MissingReason, Outcome, RunId, TASK_VERSION,
-    keys::ItemKeys,
+    ConvertTask, ImportTask, Listed, MailboxAddress, MessageGroup, MissingParticipant, MissingReason, Outcome, RunId,
+    TASK_VERSION, keys::ItemKeys,
 };
 use serde::Serialize;
 
@@ -269,6 +269,7 @@ async fn prepare(connection: &Connection, candidate: &Candidate) -> anyhow::Resu
         message_time: None,
         // Import reads the participants from the evidence of the stored message.
         participants: None,
+        group: Some(MessageGroup::remapped()),
     };
     Ok(Some(serde_json::to_string(&task)?))
 }

@@ -169,7 +169,7 @@ impl DailyCounts {
         let (reason, discarded) = match entry.place {
             Place::Waiting(reason) => (reason, false),
             Place::Discarded(reason) => (reason, true),
-            Place::Again(_) | Place::Filed | Place::InFlight | Place::Missing => {
+            Place::Again(_) | Place::Filed | Place::InFlight | Place::Expired | Place::Missing => {
                 let list = if entry.place == Place::Filed { &mut self.filed } else { &mut self.waiting };
                 if unmapped && list.len() < self.max_filed {
                     list.extend(entry.outcome.and_then(|outcome| StoredMessageRef::of(outcome, None)));

@@ -19,9 +19,11 @@ pub(super) fn tables(report: &Report) -> String {
     for (name, count) in report.total.lines() {
         counters.add_row([Cell::new(name), right(count)]);
     }
-    for (name, count) in
-        [("Items in flight", report.total.items_in_flight), ("Items missing", report.total.items_missing)]
-    {
+    for (name, count) in [
+        ("Items in flight", report.total.items_in_flight),
+        ("Outcome deleted by age", report.total.items_expired),
+        ("Items missing", report.total.items_missing),
+    ] {
         if count > 0 {
             counters.add_row([Cell::new(name), right(count)]);
         }

@@ -1,0 +1,113 @@
+//! Commands and facts of the runbook that protect a deployment: no linter and no emulator would miss them.
+
+use crate::document::{Template, text};
+
+/// A section of a part of the runbook, by its heading.
+fn section(part: &str, heading: &str) -> String {
+    let runbook = text(&format!("infra/runbook/{part}.md"));
+    let (_, section) = runbook.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no {heading}"));
+    section.split("\n## ").next().unwrap_or_default().to_owned()
+}
+
+/// Whether the parts stand in the text, in this order.
+fn in_order(text: &str, parts: &[&str]) -> bool {
+    let mut rest = text;
+    parts.iter().all(|part| match rest.split_once(part) {
+        Some((_, after)) => {
+            rest = after;
+            true
+        }
+        None => false,
+    })
+}
+
+#[test]
+fn runbook_protects_the_stack_with_two_commands() {
+    let protecting = section("deploy", "Protecting the stack");
+    assert!(
+        protecting.contains("update-termination-protection --stack-name \"$STACK\" --enable-termination-protection")
+    );
+    assert!(protecting.contains(
+        "set-stack-policy --stack-name \"$STACK\" --stack-policy-body file://infra/deploy/stack-policy.json"
+    ));
+    assert!(section("deploy", "First deployment").contains("[protect the stack](#protecting-the-stack)"));
+    assert!(in_order(&section("deploy", "Removing"), &["--no-enable-termination-protection", "sam delete"]));
+}
+
+/// Queue, bucket, secrets and roles change one after the other.
+#[test]
+fn runbook_pauses_before_the_key_is_switched() {
+    let key = section("deploy", "Your own key");
+    let states = ["`ScheduleState=DISABLED`", "`ConvertState=DISABLED`", "`ImportState=DISABLED`"];
+    assert!(in_order(
+        &key,
+        &[&states[..], &["2. `Encryption=customer-managed`", "archiver doctor", "`ENABLED`"]].concat()
+    ));
+    assert!(key.contains("kms cancel-key-deletion"), "the way back after a rollback");
+}
+
+#[test]
+fn runbook_says_what_a_new_account_and_a_new_name_need() {
+    let first = section("deploy", "First deployment");
+    for fact in ["wait 60 seconds", "get-account-settings", "`ReserveFetch=false`"] {
+        assert!(first.contains(fact), "{fact}");
+    }
+}
+
+/// The stack must have the bucket before its first run, or everything is filed again.
+#[test]
+fn runbook_returns_to_a_kept_bucket_before_the_first_run() {
+    let returning = section("deploy", "Returning to a kept bucket");
+    let steps = [
+        "--change-set-type IMPORT",
+        "file://infra/deploy/adopt.yaml",
+        "execute-change-set",
+        "stack-import-complete",
+        "make deploy",
+        "archiver reconcile",
+    ];
+    assert!(in_order(&returning, &steps));
+    for prefix in ["outcomes", "state", "config", "discarded", "runs"] {
+        assert!(returning.contains(prefix), "{prefix} is copied to another account");
+    }
+    // The new stack must find the bucket that it adopted as its own.
+    let adopted = Template::parse(&text("infra/deploy/adopt.yaml"));
+    let (adopted, deployed) =
+        (&adopted.section("Resources")["Bucket"], &Template::read().section("Resources")["Bucket"].clone());
+    for member in ["Type", "DeletionPolicy", "UpdateReplacePolicy"] {
+        assert_eq!(adopted[member], deployed[member], "{member}");
+    }
+}
+
+#[test]
+fn runbook_describes_a_private_network() {
+    let network = section("deploy", "A private network");
+    for need in [
+        "`SubnetIds`",
+        "`SecurityGroupIds`",
+        "NAT gateway with an Elastic IP",
+        "gateway endpoint for S3",
+        "TCP 443",
+        "`FipsEndpoints=true`",
+    ] {
+        assert!(network.contains(need), "{need}");
+    }
+}
+
+#[test]
+fn runbook_says_how_the_deployment_outlives_its_first_year() {
+    let protecting = section("deploy", "Protecting the stack");
+    assert!(protecting.contains("create-budget") && protecting.contains("Malware Protection for S3"));
+    let release = section("deploy", "A signed release");
+    for need in ["--signing-profiles", "`CodeSigningConfigArn`", "CycloneDX"] {
+        assert!(release.contains(need), "{need}");
+    }
+    assert!(section("deploy", "A copy in another region").contains("`ReplicaBucketArn`"));
+    assert!(section("deploy", "Going back").contains("make rollback RELEASE="));
+    let compliance = section("compliance", "Microsoft's dates");
+    for fact in
+        ["1 October 2026", "1 April 2027", "31 December 2026", "`Mail-Advanced.ReadWrite`", "`kind:externaldata`"]
+    {
+        assert!(compliance.contains(fact), "{fact}");
+    }
+}
