@@ -143,7 +143,7 @@ fn header(body: &Body<'_>, out: &mut String) {
     );
     out.push_str("<td style=\"padding:8px 0 0 0\"><table role=\"presentation\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\">");
     out.extend([
-        "<tr><td bgcolor=\"",
+        "<tr><td nowrap bgcolor=\"",
         back,
         "\" style=\"padding:2px 10px;border-radius:10px;background:",
         back,

@@ -39,8 +39,11 @@ pub(super) fn compose(item: &Item, body: &mut Body<'_>) {
         Some("picture_changed") => who().ours(" changed the group's picture."),
         Some("number_changed") => who().ours(" changed the phone number."),
         Some("timer_changed") => who().ours(" changed the timer of disappearing messages."),
-        Some(other) if event.subjects.is_empty() => who().ours(": ").theirs(one_line(other, 128)),
-        Some(other) => subjects(who().ours(": ").theirs(one_line(other, 128)).ours(" (")).ours(")"),
+        Some(other) => {
+            let named = Sentence::new("The capture calls this event ").theirs(one_line(other, 128)).ours(", by ");
+            let named = named.theirs(people::name(&item.from));
+            if event.subjects.is_empty() { named.ours(".") } else { subjects(named.ours(", about ")).ours(".") }
+        }
         None => who().ours(" changed something. The capture does not say what."),
     };
     body.blocks.push(Block::Notice(happened));

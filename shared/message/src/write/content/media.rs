@@ -18,8 +18,7 @@ pub(super) fn compose(item: &Item, body: &mut Body<'_>) {
     if item.attachments.is_empty() {
         body.tone = Tone::Gone;
         body.blocks.push(Block::Notice(Sentence::new(
-            "The media was not captured: the archive has no file for this message. For example, a view-once message may \
-             be out of the capture's reach.",
+            "The media was not captured: the archive has no file for this message. A capture may lack view-once media.",
         )));
     } else if item.attachments.iter().any(|attachment| attachment.view_once == Some(true)) {
         body.tone = Tone::Notable;

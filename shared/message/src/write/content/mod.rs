@@ -168,7 +168,7 @@ fn details(captured: &Captured, body: &Body<'_>, labels: &[Label], zone: Option<
     }
     if let Some(mail) = &item.mail {
         let name = mail.name.iter().map(|name| Row::new("As the mail", one_line(name, MAX_VALUE)));
-        rows.push(Row::new("Delivered in the file", one_line(&mail.file, MAX_VALUE)));
+        rows.push(Row::new("Delivered in", one_line(&mail.file, MAX_VALUE)));
         rows.extend(name);
         rows.extend(statements::row("Subject of the mail", mail.subject.as_deref()));
         let fields = mail.fields.iter().filter(|field| !field.value.is_empty()).take(MAX_FIELDS);

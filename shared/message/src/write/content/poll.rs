@@ -5,7 +5,7 @@ use model::Item;
 use super::statements::{in_the_evidence, quote, row};
 use crate::write::{
     amounts,
-    body::{Block, Body, Choice, Quote, Quoted, Sentence, Tone},
+    body::{Block, Body, Choice, Quoted, Sentence, Tone},
     clean::one_line,
     people,
 };
@@ -48,12 +48,11 @@ pub(super) fn compose_vote<'a>(item: &'a Item, body: &mut Body<'a>) {
     }
     body.blocks.extend(item.target.as_ref().map(|target| {
         let quote = quote("The poll", target);
-        // A vote acts on nothing else, whatever was captured of it.
-        Block::Quote(if let Quoted::Described(_) = quote.text {
-            Quote { text: Quoted::Described("a poll"), ..quote }
-        } else {
-            quote
-        })
+        match quote.text {
+            Quoted::Words(_) => Block::Quote(quote),
+            // A vote acts on nothing else, whatever was captured of it.
+            Quoted::Described(_) => Block::Notice(quote.heading.ours(".")),
+        }
     }));
 }
 
