@@ -22,7 +22,7 @@ pub(super) enum Concession {
     OwnSender,
     /// All but the first 500 recipients. The body shows the number of all recipients.
     FewRecipients,
-    /// In-Reply-To and References.
+    /// In-Reply-To and References, and the conversation's index and topic.
     NoThread,
 }
 
@@ -55,7 +55,19 @@ const RULES: [Rule; 4] = [
     Rule {
         concession: Concession::NoThread,
         codes: &[],
-        names: &["0x1042", "0x1039", "inreplyto", "in-reply-to", "internetreferences"],
+        names: &[
+            "0x1042",
+            "0x1039",
+            "0x0071",
+            "0x71",
+            "0x0070",
+            "0x70",
+            "inreplyto",
+            "in-reply-to",
+            "internetreferences",
+            "conversationindex",
+            "conversationtopic",
+        ],
     },
 ];
 
@@ -99,7 +111,10 @@ pub(super) fn for_refusal(
         Concession::PlainClass => has_class,
         Concession::OwnSender => content.from.is_some(),
         Concession::FewRecipients => content.to.len() > SENT_MESSAGE_RECIPIENTS_MAX,
-        Concession::NoThread => content.in_reply_to.is_some() || content.references.is_some(),
+        Concession::NoThread => {
+            let thread = [&content.in_reply_to, &content.references, &content.thread_topic, &content.thread_index];
+            thread.into_iter().any(Option::is_some)
+        }
     };
     let matches = |rule: &&Rule| {
         rule.codes.iter().any(|code| refusal.has_code(code)) || rule.names.iter().any(|name| refusal.mentions(name))

@@ -74,6 +74,20 @@ async fn class_is_left_out_of_a_large_message_too() {
     assert_eq!(with_class(&fake), [false]);
 }
 
+#[tokio::test]
+async fn thread_is_left_out_where_the_tenant_rejects_it() {
+    for name in ["String 0x1042", "Binary 0x0071", "PidTagConversationTopic"] {
+        let fake = tenant().await;
+        let refusal =
+            Refusal::new(400, "ErrorInvalidProperty").with_text(&format!("The property {name} is not valid."));
+        fake.fault(On::kind(Kind::MessageCreate).times(2), Fault::Refuse(refusal));
+        file(&graph(&fake), &message("1", &[]), Attempt::First).await.unwrap();
+        let [stored] = &fake.visible(ADA)[..] else { panic!("one message") };
+        let threads = ["0x1042", "0x1039", "0x0071", "0x0070"];
+        assert!(!stored.properties.keys().any(|id| threads.iter().any(|thread| id.ends_with(thread))), "{name}");
+    }
+}
+
 fn recipients(count: usize, invalid: &[usize]) -> (String, Vec<String>) {
     let address = |at: usize| format!("p{at}@whatsapp.invalid");
     let all: Vec<_> = (0..count).map(address).collect();
