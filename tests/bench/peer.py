@@ -20,6 +20,7 @@ from email.policy import SMTP
 from email.utils import format_datetime
 
 DOMAIN = "archive.example.com"
+MAILBOX = "mette.holm@example.com"
 REQUEST_LIMIT = 4_000_000
 MARKS = ((re.compile(r"\*(\S[^*\n]*)\*"), r"<b>\1</b>"), (re.compile(r"\b_(\S[^_\n]*)_\b"), r"<i>\1</i>"))
 LINK = re.compile(r"https?://[^\s<]+")
@@ -154,8 +155,9 @@ def file_json(part):
     }
 
 
-def recipient(address):
-    return {"emailAddress": {"name": address.display_name, "address": address.addr_spec}}
+def recipient(address, mailboxes):
+    shown = mailboxes.get(address.addr_spec.lower(), address.addr_spec)
+    return {"emailAddress": {"name": address.display_name, "address": shown}}
 
 
 def create(task, mime):
@@ -166,7 +168,9 @@ def create(task, mime):
     message = message_from_bytes(mime, policy=SMTP)
     shown = message.get_body(("html", "plain"))
     date = message["Date"].datetime.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    sender = recipient(message["From"].addresses[0])
+    # As if the user map had all participants.
+    mailboxes = {mailbox(person).addr_spec.lower(): MAILBOX for person in task["participants"]}
+    sender = recipient(message["From"].addresses[0], mailboxes)
     properties = [
         ("Integer 0x0E07", "1"),
         ("SystemTime 0x0E06", date),
@@ -182,7 +186,7 @@ def create(task, mime):
         "body": {"contentType": shown.get_content_subtype(), "content": shown.get_content()},
         "from": sender,
         "sender": sender,
-        "toRecipients": [recipient(address) for address in message["To"].addresses],
+        "toRecipients": [recipient(address, mailboxes) for address in message["To"].addresses],
         "internetMessageId": task["message_id"],
         "isRead": True,
         "internetMessageHeaders": [

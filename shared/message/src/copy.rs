@@ -54,9 +54,10 @@ impl CopyAddresses {
         let head_end = memmem::find(stored.in_memory(), b"\r\n\r\n").map(|end| end + 2);
         let head = head_end.and_then(|end| stored.in_memory().get(..end)).filter(|_| !self.0.is_empty());
         let Some((head, copied)) = head.and_then(|head| Some((head.len(), self.head(head)?))) else { return stored };
-        let behind = &stored.in_memory()[head..];
-        let in_memory = Bytes::from([&copied, behind].concat());
-        let Mime::Large(large) = &stored else { return Mime::Whole(in_memory) };
+        let large = match stored {
+            Mime::Whole(stored) => return Mime::Whole(with_head(stored, head, copied)),
+            Mime::Large(large) => large,
+        };
         let (old, new) = (head as u64, copied.len() as u64);
         // A file is behind the header.
         let moved = |file: &LeftOut| LeftOut {
@@ -66,7 +67,7 @@ impl CopyAddresses {
         };
         Mime::Large(Arc::new(LargeMime {
             length: large.length - old + new,
-            outline: in_memory,
+            outline: with_head(large.outline.clone(), head, copied.clone()),
             files: large.files.iter().map(moved).collect(),
             original: Arc::new(WithHead { head: copied.into(), replaced: old, original: Arc::clone(&large.original) }),
         }))
@@ -140,6 +141,14 @@ impl fmt::Debug for CopyAddresses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CopyAddresses({})", self.0.len())
     }
+}
+
+/// Replaces the header. A message that nothing else uses is not in memory twice.
+fn with_head(stored: Bytes, replaced: usize, head: Vec<u8>) -> Bytes {
+    let mut message = Vec::from(stored);
+    message.reserve_exact(head.len().saturating_sub(replaced));
+    message.splice(..replaced, head);
+    message.into()
 }
 
 /// A large message with another header.

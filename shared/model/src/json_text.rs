@@ -47,21 +47,10 @@ impl Repair {
     /// A quick look, which may say yes for nothing: most items hold no surrogate at all.
     fn is_needed_by(&self, text: &str) -> bool {
         let bytes = text.as_bytes();
-        let (mut depth, mut deepest) = (0_usize, 0);
-        for byte in bytes {
-            match byte {
-                b'{' | b'[' => {
-                    depth += 1;
-                    deepest = deepest.max(depth);
-                }
-                b'}' | b']' => depth = depth.saturating_sub(1),
-                0..=31 if !byte.is_ascii_whitespace() => return true,
-                _ => {}
-            }
-        }
-        let surrogate = |pair: &[u8]| pair[0] == b'\\' && pair[1] == b'u' && matches!(pair[2], b'd' | b'D');
+        let surrogate = |at: usize| matches!(bytes.get(at + 1..at + 3), Some([b'u', b'd' | b'D']));
         // A line break is fine between members, and not in a string.
-        deepest > MAX_DEPTH || bytes.windows(3).any(surrogate) || bytes.iter().any(|byte| *byte < 32)
+        let has_control = bytes.iter().fold(false, |found, byte| found | (*byte < 32));
+        has_control || memchr::memchr_iter(b'\\', bytes).any(surrogate) || is_deep(bytes)
     }
 
     fn write(&mut self, text: &str) -> String {
@@ -128,6 +117,26 @@ impl Repair {
         ];
         found.into_iter().filter(|(is_there, _)| *is_there).map(|(_, sentence)| sentence.to_owned()).collect()
     }
+}
+
+/// Whether brackets are nested too deeply, those in strings included.
+fn is_deep(json: &[u8]) -> bool {
+    // Most items have fewer brackets than that.
+    if memchr::memchr2_iter(b'{', b'[', json).nth(MAX_DEPTH).is_none() {
+        return false;
+    }
+    let (mut depth, mut deepest) = (0_usize, 0);
+    for byte in json {
+        match byte {
+            b'{' | b'[' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest > MAX_DEPTH
 }
 
 /// The length of the escape that a text begins with, and what to write in its place where it is half of a character.

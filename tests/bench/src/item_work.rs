@@ -10,6 +10,7 @@ use mailbox::{
     graph::{MESSAGE_CLASS, PIECE, create_body},
 };
 use message::{
+    copy::CopyAddresses,
     read::Mime,
     write::{Content, FileFacts, Renderer},
 };
@@ -78,8 +79,14 @@ fn renderer() -> anyhow::Result<Renderer> {
 pub fn import(task: &str, mime: &bytes::Bytes) -> anyhow::Result<Vec<u8>> {
     let task = ImportTask::parse(task)?;
     anyhow::ensure!(Sha256::of(mime) == task.sha256, "another message");
-    let message = Message { item: task.item, message_id: task.message_id, mime: Mime::Whole(mime.clone()) };
     let address: MailboxAddress = "mette.holm@example.com".parse().context("an address")?;
+    // The function has read the message, and nothing else uses it.
+    let stored = bytes::Bytes::copy_from_slice(mime);
+    // As if the user map had all participants.
+    let participants = task.participants.as_deref().unwrap_or_default();
+    let addresses = CopyAddresses::of(participants.iter().map(|participant| (participant, Some(address.clone()))));
+    let mime = addresses.copy_of(Mime::Whole(stored));
+    let message = Message { item: task.item, message_id: task.message_id, mime };
     let mailbox = Mailbox { id: "1".to_owned(), address: address.clone(), primary: address };
     let (body, files) = create_body(&message, &mailbox, MESSAGE_CLASS)?;
     for file in files {

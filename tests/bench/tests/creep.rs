@@ -154,7 +154,8 @@ fn largest_item_uses_at_most_two_and_a_half_times_its_size() -> anyhow::Result<(
     let video = corpus::lot("video")?;
     let sample = video.samples.first().context("no video")?;
     let size = video.bytes() as f64;
-    let held = [("convert", sample.files.iter().map(Vec::len).sum::<usize>()), ("import", sample.mime.len())];
+    // What import holds it makes itself, in the benchmark.
+    let held = [("convert", sample.files.iter().map(Vec::len).sum::<usize>()), ("import", 0)];
     for (work, held) in held {
         let times = (held as f64 + counted(work, "video")?.peak) / size;
         assert!(times <= 2.5, "{work}: what it holds and what it makes of it is {times:.2} times the item");

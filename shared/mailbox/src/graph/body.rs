@@ -139,12 +139,30 @@ pub(super) fn attachment_json(attachment: &Attachment<'_>, content: &InMemory<'_
     json
 }
 
-/// The JSON of a message with these of its attachments, whose bytes are in memory.
-pub(super) fn message_json(
-    draft: &Draft<'_>,
-    attachments: &[(&Attachment<'_>, InMemory<'_>)],
-    concessions: &Concessions,
-) -> Vec<u8> {
+/// Adds these attachments, whose bytes are in memory, to the JSON of their message.
+pub(super) fn with_attachments(mut message: Vec<u8>, attachments: &[(&Attachment<'_>, InMemory<'_>)]) -> Vec<u8> {
+    if attachments.is_empty() {
+        return message;
+    }
+    let files: usize = attachments.iter().map(|(attachment, _)| attachment_json_length(attachment) + 1).sum();
+    message.reserve_exact(files + ATTACHMENTS_START.len() + ATTACHMENTS_END.len());
+    reopen(&mut message);
+    message.extend_from_slice(ATTACHMENTS_START);
+    for (index, (attachment, content)) in attachments.iter().enumerate() {
+        if index > 0 {
+            message.push(b',');
+        }
+        write_attachment(attachment, content, &mut message);
+    }
+    message.extend_from_slice(ATTACHMENTS_END);
+    message
+}
+
+const ATTACHMENTS_START: &[u8] = b",\"attachments\":[";
+const ATTACHMENTS_END: &[u8] = b"]}";
+
+/// The JSON of a message without its attachments. Most of the time of a filing goes into it, so it is made once.
+pub(super) fn message_json(draft: &Draft<'_>, concessions: &Concessions) -> Vec<u8> {
     let content = draft.content;
     let date = content.date.to_string();
     let mut properties = vec![
@@ -183,20 +201,8 @@ pub(super) fn message_json(
         internet_message_headers: content.headers.iter().map(|(name, value)| NameAndValue { name, value }).collect(),
         single_value_extended_properties: properties,
     };
-    let files: usize = attachments.iter().map(|(attachment, _)| attachment_json_length(attachment) + 1).sum();
-    let mut json = Vec::with_capacity(files + shown.len() + shown.len() / 8 + 200 * content.to.len() + 8192);
+    let mut json = Vec::with_capacity(shown.len() + shown.len() / 8 + 200 * content.to.len() + 8192);
     write_json(&message, &mut json);
-    if !attachments.is_empty() {
-        reopen(&mut json);
-        json.extend_from_slice(b",\"attachments\":[");
-        for (index, (attachment, content)) in attachments.iter().enumerate() {
-            if index > 0 {
-                json.push(b',');
-            }
-            write_attachment(attachment, content, &mut json);
-        }
-        json.extend_from_slice(b"]}");
-    }
     json
 }
 
@@ -343,7 +349,7 @@ mod tests {
         let mut concessions = Concessions::default();
         concessions.make(Concession::OwnSender);
         concessions.make(Concession::PlainClass);
-        let json: serde_json::Value = serde_json::from_slice(&message_json(&draft, &[], &concessions)).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&message_json(&draft, &concessions)).unwrap();
         assert_eq!(json["from"]["emailAddress"]["address"], "ada@example.com");
         assert_eq!(json["body"]["content"], "<p>From: &lt;script&gt; &lt;1@whatsapp.invalid&gt;</p><p>x</p>");
         assert!(!json.to_string().contains("0x001A"));
@@ -363,7 +369,7 @@ mod tests {
         let file = &content.attachments[0];
         let attachments = [(file, file.data.in_memory_data().unwrap())];
         let json = |concessions: &Concessions| {
-            let json = message_json(&draft, &attachments, concessions);
+            let json = with_attachments(message_json(&draft, concessions), &attachments);
             serde_json::from_slice::<serde_json::Value>(&json).unwrap()
         };
         let mut concessions = Concessions::default();

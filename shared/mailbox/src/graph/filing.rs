@@ -11,7 +11,7 @@ use runtime::metrics::Metric;
 
 use super::{
     Graph,
-    body::{attachment_json_length, message_json},
+    body::{attachment_json_length, message_json, with_attachments},
     client::Request,
     concession::{self, Concession, Concessions},
     config::Way,
@@ -99,9 +99,11 @@ impl Graph {
     ) -> Result<Filed, Failure> {
         let archive = self.archive(work.state, work.mailbox, budget).await?;
         let place = Place::archive(&archive);
-        let concessions = self.first_concessions(work);
-        let first = files_of_the_first_request(&work.draft, &concessions);
+        let (concessions, json) = self.first_attempt(work);
+        let first = files_of_the_first_request(&work.draft, json.len());
         let is_one_request = first.len() == work.draft.content.attachments.len();
+        // Putting a message together takes long, and makes its JSON again where it is needed.
+        let json = is_one_request.then_some(json);
         if attempt == Attempt::Retry
             && let Some(stored) = self.find_stored(work, place, budget).await?
         {
@@ -117,38 +119,45 @@ impl Graph {
             return Ok(Filed { message: stored.id, result: FilingResult::Imported });
         }
         let stored = if is_one_request {
-            self.create(work, place, &first, concessions, budget).await?
+            self.create(work, place, &first, (concessions, json), budget).await?
         } else {
             self.put_together(work, &archive, (&first, concessions), attempt, budget).await?
         };
         Ok(Filed { message: stored.id, result: FilingResult::Imported })
     }
 
-    /// The initial concessions of a message: for cached rejections by the tenant, and for the size limit of a request.
-    fn first_concessions(&self, work: &Work<'_>) -> Concessions {
+    /// The initial concessions of a message: for cached rejections by the tenant, and for the size limit of a request. And its JSON
+    /// with these.
+    fn first_attempt(&self, work: &Work<'_>) -> (Concessions, Vec<u8>) {
         let mut concessions = Concessions::default();
         if work.draft.class.is_some() && self.rejected_class.is_cached(&self.clock) {
             concessions.make(Concession::PlainClass);
         }
-        if message_json(&work.draft, &[], &concessions).len() + NOTES_MAX_BYTES > REQUEST_MAX_BYTES {
-            concessions.make(Concession::FewRecipients);
+        let json = message_json(&work.draft, &concessions);
+        if json.len() + NOTES_MAX_BYTES <= REQUEST_MAX_BYTES {
+            return (concessions, json);
         }
-        concessions
+        concessions.make(Concession::FewRecipients);
+        let json = message_json(&work.draft, &concessions);
+        (concessions, json)
     }
 
     /// Creates the message with these of its attachments. Properties that the tenant rejects by name and twice are left out.
+    /// `first` has the concessions of the first request, and the message's JSON with these where it is known.
     pub(super) async fn create(
         &self,
         work: &Work<'_>,
         place: Place<'_>,
         attachments: &[usize],
-        mut concessions: Concessions,
+        first: (Concessions, Option<Vec<u8>>),
         budget: &mut RetryBudget,
     ) -> Result<Stored, Failure> {
+        let (mut concessions, mut known) = first;
         let url = self.client.hosts.graph(&["users", work.mailbox, "mailFolders", place.folder, "messages"]);
         let (mut named, mut invalid) = (Vec::new(), InvalidRecipients::default());
         loop {
-            let json = body(&work.draft, attachments, &concessions);
+            let message = known.take().unwrap_or_else(|| message_json(&work.draft, &concessions));
+            let json = body(&work.draft, message, attachments);
             let request = Request::post(url.clone(), json).with_message_response();
             let created = self.client.send_once(Some(&work.state.permits), &request, budget).await;
             let failure = match created.and_then(|response| Ok(response.json::<Stored>()?)) {
@@ -293,8 +302,9 @@ pub fn create_body(
     let parsed = parse(mime.in_memory())?;
     let content = Content::of(&parsed, &mime)?;
     let draft = Draft::new(&content, message, mailbox, Some(message_class));
-    let concessions = Concessions::default();
-    let body = body(&draft, &files_of_the_first_request(&draft, &concessions), &concessions);
+    let json = message_json(&draft, &Concessions::default());
+    let first = files_of_the_first_request(&draft, json.len());
+    let body = body(&draft, json, &first);
     let in_pieces = content.attachments.iter().filter(|file| attachment_json_length(file) > REQUEST_MAX_BYTES);
     let stored = in_pieces.filter_map(|file| match &file.data {
         Data::Lines(_, file) | Data::Stored(file) => Some(file.clone()),
@@ -303,9 +313,9 @@ pub fn create_body(
     Ok((body, stored.collect()))
 }
 
-/// The files that are created together with the message: as many as fit into one request.
-fn files_of_the_first_request(draft: &Draft<'_>, concessions: &Concessions) -> Vec<usize> {
-    let message = message_json(draft, &[], concessions).len() + r#","attachments":[]"#.len();
+/// The files that are created together with the message, whose JSON has this length: as many as fit into one request.
+fn files_of_the_first_request(draft: &Draft<'_>, json: usize) -> Vec<usize> {
+    let message = json + r#","attachments":[]"#.len();
     let mut left = REQUEST_MAX_BYTES.saturating_sub(message + NOTES_MAX_BYTES);
     let mut first = Vec::new();
     let files = draft.content.attachments.iter().enumerate();
@@ -319,10 +329,10 @@ fn files_of_the_first_request(draft: &Draft<'_>, concessions: &Concessions) -> V
     first
 }
 
-fn body(draft: &Draft<'_>, attachments: &[usize], concessions: &Concessions) -> Vec<u8> {
+fn body(draft: &Draft<'_>, message: Vec<u8>, attachments: &[usize]) -> Vec<u8> {
     let files = attachments.iter().filter_map(|&at| {
         let file = draft.content.attachments.get(at)?;
         Some((file, file.data.in_memory_data()?))
     });
-    message_json(draft, &files.collect::<Vec<_>>(), concessions)
+    with_attachments(message, &files.collect::<Vec<_>>())
 }

@@ -68,7 +68,7 @@ impl Graph {
         };
         let mut staged = match earlier {
             Some(stored) => stored,
-            None => self.create(work, place, first, concessions.clone(), budget).await?,
+            None => self.create(work, place, first, (concessions.clone(), None), budget).await?,
         };
         let mut spoilt = false;
         let mut in_progress: Option<InProgress> = None;
@@ -99,7 +99,7 @@ impl Graph {
                 Lack::Spoilt => {
                     spoilt = true;
                     self.remove(work, place.folder, &staged.id, budget).await?;
-                    staged = self.create(work, place, first, concessions.clone(), budget).await?;
+                    staged = self.create(work, place, first, (concessions.clone(), None), budget).await?;
                 }
             }
         }

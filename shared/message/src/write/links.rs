@@ -20,6 +20,13 @@ pub(crate) struct Link {
 
 /// Finds the link that a text begins with.
 pub(crate) fn at_start(text: &str) -> Option<Link> {
+    // Nearly every word that begins with one of these letters is no link.
+    if !matches!(
+        text.as_bytes(),
+        [b'h' | b'H', b't' | b'T', ..] | [b'm' | b'M', b'a' | b'A', ..] | [b't' | b'T', b'e' | b'E', ..]
+    ) {
+        return None;
+    }
     if let Some(scheme) = ["https://", "http://"].into_iter().find(|scheme| starts_with(text, scheme)) {
         return web(text, scheme.len());
     }
