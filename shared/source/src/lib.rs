@@ -1,4 +1,4 @@
-//! Sources of items: the archiver's retrieval API, or chat exports or vendors' mails in the bucket.
+//! Sources of items: the archiver's retrieval API, or chat exports, vendors' mails or WhatsApp's webhooks in the bucket.
 //!
 //! [`Source`] is the port that `fetch` and `convert` are written against. HTTP and S3 end at its adapters.
 

@@ -48,6 +48,19 @@ fn entries_that_are_not_objects_are_items_of_their_content() {
 }
 
 #[test]
+fn digest_ids_do_not_depend_on_how_json_is_written() {
+    let id = |message: &str| {
+        let body =
+            format!(r#"{{"entry":[{{"changes":[{{"field":"messages","value":{{"messages":[{message}]}}}}]}}]}}"#);
+        let webhook = entries(body.as_bytes(), &PayloadPath::default()).unwrap();
+        events(&webhook).next().unwrap().id
+    };
+    let one = id(r#"{"type":"text","text":{"body":"é"}}"#);
+    assert_eq!(id(r#"{ "text": {"body": "é"}, "type": "text" }"#), one);
+    assert_ne!(id(r#"{"type":"text","text":{"body":"e"}}"#), one);
+}
+
+#[test]
 fn ids_that_no_item_can_have_are_replaced_by_their_digest() {
     for id in ["wamid.A#late".to_owned(), "x".repeat(300), "a\nb".to_owned()] {
         let event = all(&incoming(json!({ "id": id, "type": "text" }))).remove(0);

@@ -90,6 +90,11 @@ fn best_copy_has_the_content_and_the_item_the_first_time() {
     let variants = Variants::new(vec![placeholder(), text(), unsupported()]).unwrap();
     assert_eq!((variants.completeness(), variants.received()), (Completeness::Complete, at));
     assert!(!variants.is_waiting(at));
+    let early = copy(json!({"type": "text", "text": {"body": "x"}}), at - SignedDuration::from_hours(1));
+    assert_eq!(
+        Variants::new(vec![unsupported(), early, placeholder()]).unwrap().completeness(),
+        Completeness::Complete
+    );
     let waiting = Variants::new(vec![placeholder()]).unwrap();
     assert!(waiting.is_waiting(at + SignedDuration::from_hours(23)));
     assert!(!waiting.is_waiting(at + SignedDuration::from_hours(25)));
