@@ -87,6 +87,14 @@ impl Captured {
     /// # Errors
     /// [`ItemError`]: it is not the evidence of an item.
     pub fn participants_in(evidence: &[u8]) -> Result<Vec<Participant>, ItemError> {
+        Ok(Self::of_evidence(evidence)?.item.participants().cloned().collect())
+    }
+
+    /// Reads an item from its evidence, which names its id.
+    ///
+    /// # Errors
+    /// [`ItemError`]: it is not the evidence of an item.
+    pub fn of_evidence(evidence: &[u8]) -> Result<Self, ItemError> {
         #[derive(Deserialize)]
         struct Named {
             id: Value,
@@ -96,8 +104,7 @@ impl Captured {
         let named: Named = serde_json::from_slice(text).map_err(|_| ItemError::Missing("id"))?;
         let id = named.id.as_str().map_or_else(|| named.id.to_string(), str::to_owned);
         let id = id.parse().map_err(|_| ItemError::Missing("id"))?;
-        let captured = Self::parse_repaired(evidence, repaired.as_ref(), &id)?;
-        Ok(captured.item.participants().cloned().collect())
+        Self::parse_repaired(evidence, repaired.as_ref(), &id)
     }
 
     fn read(

@@ -21,18 +21,31 @@ pub fn message_id(mime: &Mime) -> Option<String> {
 /// # Errors
 /// Where the evidence is not in memory, and the bucket does not give it.
 pub async fn participants(mime: &Mime) -> Result<Option<Vec<Participant>>, ReadError> {
+    Ok(bytes(mime).await?.and_then(|evidence| participants_in(&evidence)))
+}
+
+/// Reads the evidence in the stored message. `None` where the message has none.
+///
+/// # Errors
+/// Where the evidence is not in memory, and the bucket does not give it.
+pub async fn bytes(mime: &Mime) -> Result<Option<Vec<u8>>, ReadError> {
     let stored = {
         let message = MessageParser::new().parse(&mime.in_memory()[..]);
         let named = |part: &&MessagePart<'_>| part.attachment_name() == Some(EVIDENCE_NAME);
-        let part = message.as_ref().and_then(|message| message.attachments().filter(named).last());
-        part.and_then(|part| mime.file_at(part.raw_body_offset() as usize))
+        let Some(part) = message.as_ref().and_then(|message| message.attachments().filter(named).last()) else {
+            return Ok(None);
+        };
+        match mime.file_at(part.raw_body_offset() as usize) {
+            Some(file) => file,
+            None => return Ok(Some(part.contents().to_vec())),
+        }
     };
-    match stored {
-        None => Ok(participants_of(mime.in_memory())),
-        Some(file) if file.length() > EVIDENCE_MAX_BYTES => Ok(None),
-        Some(file) => Ok(participants_in(&file.read(0..file.length()).await?)),
+    if stored.length() > EVIDENCE_MAX_BYTES {
+        return Ok(None);
     }
+    Ok(Some(stored.read(0..stored.length()).await?.to_vec()))
 }
+
 /// Reads the participants of a stored message's item, in the order of `Item::participants`. `None` if the message has no
 /// evidence.
 pub fn participants_of(mime: &[u8]) -> Option<Vec<Participant>> {

@@ -13,7 +13,7 @@ pub(crate) fn is_invisible(c: char) -> bool {
 
 /// The form of a text that goes into a header, a file name or a table: one line, no control characters, no marks that
 /// turn the writing direction, at most `max` characters and then an ellipsis. Empty if nothing of it can be seen.
-pub(crate) fn one_line(text: &str, max: usize) -> String {
+pub fn one_line(text: &str, max: usize) -> String {
     let mut line = String::with_capacity(text.len().min(max.saturating_mul(4)));
     let mut shown = 0;
     let mut space = false;
@@ -125,7 +125,7 @@ impl Wanted {
 const C1: u8 = 0xc2;
 
 /// Splits a text into lines at CR LF, LF or a lone CR. A text that ends with a line end has an empty last line.
-pub(crate) fn lines(text: &str) -> impl Iterator<Item = &str> {
+pub fn lines(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
         let text = rest?;
@@ -140,7 +140,7 @@ pub(crate) fn lines(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Writes a line with its control characters made visible.
-pub(crate) fn write_visible(line: &str, out: &mut String) {
+pub fn write_visible(line: &str, out: &mut String) {
     static CONTROLS: Wanted = Wanted::controls_and(b"");
     let mut rest = line;
     while let Some(at) = CONTROLS.find(rest) {

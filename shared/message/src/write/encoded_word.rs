@@ -19,12 +19,12 @@ const Q_CHARACTERS: usize = 48;
 const PLAIN_BYTES: usize = 77;
 
 /// A text as the value of an unstructured header field.
-pub(crate) fn unstructured(text: &str) -> String {
+pub fn unstructured(text: &str) -> String {
     if is_plain(text) { text.to_owned() } else { words(text).join(" ") }
 }
 
 /// A text as a display name before an address.
-pub(crate) fn phrase(text: &str) -> String {
+pub fn phrase(text: &str) -> String {
     if !is_plain(text) {
         return words(text).join(" ");
     }

@@ -9,6 +9,11 @@ const ORIGINAL: &str = "message";
 
 /// The item's own Message-ID, without angle brackets.
 pub(crate) fn own(item: &Item, domain: &str) -> String {
+    format!("{}@{domain}", identity(item))
+}
+
+/// The hash in the Message-ID of an item, which does not depend on the archive's domain.
+pub fn identity(item: &Item) -> Sha256 {
     let (class, revision) = match item.kind {
         Kind::Edit => ("edit", item.id.as_str()),
         Kind::Delete => ("delete", item.id.as_str()),
@@ -16,7 +21,7 @@ pub(crate) fn own(item: &Item, domain: &str) -> String {
         Kind::PollVote => ("poll_vote", item.id.as_str()),
         _ => (ORIGINAL, ""),
     };
-    id(&item.chat.id, &item.from.identity(), whatsapp_id(item), class, revision, domain)
+    hash(&item.chat.id, &item.from.identity(), whatsapp_id(item), class, revision)
 }
 
 /// The chat's hash. With the domain it is the first reference of every message in the chat; no message has that Message-ID.
@@ -29,16 +34,21 @@ pub(crate) fn whatsapp_id(item: &Item) -> &str {
     item.message_id.as_deref().filter(|id| !id.is_empty()).unwrap_or(item.id.as_str())
 }
 
-/// The message that the item replies to or acts on, if that is certain: WhatsApp's id and the sender of it are known. A
-/// wrong guess would attach the item to another participant's message, so there are only two: participants edit only
-/// their own messages, and a message that was deleted for everyone, with no other participant named, was the sender's. In a
-/// chat of two, either may have written the quoted message.
+/// The Message-ID of the message that the item replies to or acts on, if that is certain.
 pub(crate) fn replied_to(item: &Item, domain: &str) -> Option<String> {
+    referred(item).map(|hash| format!("{hash}@{domain}"))
+}
+
+/// The [`identity`] of the message that the item replies to or acts on, if that is certain: WhatsApp's id and the sender of
+/// it are known. A wrong guess would attach the item to another participant's message, so there are only two: participants
+/// edit only their own messages, and a message that was deleted for everyone, with no other participant named, was the
+/// sender's. In a chat of two, either may have written the quoted message.
+pub fn referred(item: &Item) -> Option<Sha256> {
     let acts = matches!(item.kind, Kind::Edit | Kind::Delete | Kind::Reaction | Kind::PollVote);
     let message = if acts { item.target.as_ref() } else { item.quoted.as_ref() }?;
     let message_id = message.message_id.as_deref().filter(|id| !id.is_empty())?;
     let sender = sender(item, message)?;
-    Some(id(&item.chat.id, &sender, message_id, ORIGINAL, "", domain))
+    Some(hash(&item.chat.id, &sender, message_id, ORIGINAL, ""))
 }
 
 fn sender(item: &Item, message: &Quoted) -> Option<String> {
@@ -64,10 +74,6 @@ fn full<'a>(item: &'a Item, quoted: &'a Participant) -> &'a Participant {
         return quoted;
     }
     item.participants().find(|participant| participant.whatsapp_id == quoted.whatsapp_id).unwrap_or(quoted)
-}
-
-fn id(chat: &str, sender: &str, message_id: &str, class: &str, revision: &str, domain: &str) -> String {
-    format!("{}@{domain}", hash(chat, sender, message_id, class, revision))
 }
 
 /// Hashes each field after its length, so that no two tuples make the same bytes.

@@ -16,6 +16,7 @@ mod amounts;
 mod body;
 mod clean;
 mod content;
+mod description;
 mod direction;
 mod domain;
 mod encoded_word;
@@ -31,14 +32,18 @@ mod pieces;
 mod vcard;
 
 use bytes::Bytes;
+pub use clean::{lines, one_line, write_visible};
+pub use description::{Description, describe};
 pub use domain::DomainError;
+pub use encoded_word::{phrase, unstructured};
 pub use file::{Content, FileFacts, Utf8Probe};
 pub use file_name::EVIDENCE as EVIDENCE_NAME;
 pub(crate) use headers::MAX_NAMED;
 use jiff::tz::TimeZone;
+pub use message_id::{identity, referred};
 use model::{Captured, Item, Sha256};
 use people::Label;
-pub(crate) use people::address;
+pub use people::{address, name as display_name};
 pub use picture::Picture;
 pub use pieces::{Base64Lines, Piece};
 

@@ -48,7 +48,7 @@ impl Label {
 }
 
 /// The name, else the phone number, else whatever id is known.
-pub(crate) fn name(participant: &Participant) -> String {
+pub fn name(participant: &Participant) -> String {
     captured_name(participant)
         .or_else(|| number(participant))
         .or_else(|| id(participant))
@@ -66,7 +66,7 @@ pub(crate) fn header_address(participant: &Participant, is_upload: bool) -> Stri
 }
 
 /// The participant's address, in a message that is not of an uploaded chat: made of `[0-9a-z.-]` alone, or a mailbox address that was checked.
-pub(crate) fn address(participant: &Participant) -> String {
+pub fn address(participant: &Participant) -> String {
     if let Some(email) = participant.email.as_deref().and_then(|email| email.parse::<MailboxAddress>().ok()) {
         return email.into();
     }

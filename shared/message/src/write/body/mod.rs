@@ -22,6 +22,16 @@ impl Body<'_> {
         plain::write(self)
     }
 
+    /// The statements of the archive about the content, with the words of participants in them marked; LF line ends.
+    pub(crate) fn statements(&self) -> String {
+        plain::statements(self)
+    }
+
+    /// The quoted message, in the same way.
+    pub(crate) fn quoted(&self) -> String {
+        plain::quoted(self)
+    }
+
     /// The text/html part: one document, styles inline, nothing remote.
     pub(crate) fn html(&self) -> String {
         html::write(self)

@@ -31,23 +31,43 @@ pub(super) fn write(body: &Body<'_>) -> String {
         line(&[TEXT, ":"], &mut out);
         words(text, &mut out);
     }
-    for block in &body.blocks {
-        match block {
-            Block::Notice(notice) => line(&[&notice.text()], &mut out),
-            Block::Rows(block) => rows(block, "", &mut out),
-            Block::Captured(block) => rows(block, MARK, &mut out),
-            Block::Quote(block) => quote(block, &mut out),
-            Block::Options(choices) => {
-                for choice in choices {
-                    line(&[if choice.chosen { "[x] " } else { "[ ] " }, &isolated(&choice.option)], &mut out);
-                }
-            }
-        }
-    }
+    blocks(&body.blocks, &mut out);
     for file in &body.files {
         file_line(file, &mut out);
     }
     out
+}
+
+/// What the archive states about the content, with LF line ends.
+pub(super) fn statements(body: &Body<'_>) -> String {
+    let mut out = String::new();
+    blocks(&body.blocks, &mut out);
+    out.replace(END, "\n")
+}
+
+/// The quoted message, with LF line ends.
+pub(super) fn quoted(body: &Body<'_>) -> String {
+    let mut out = String::new();
+    if let Some(reply) = &body.reply {
+        quote(reply, &mut out);
+    }
+    out.replace(END, "\n")
+}
+
+fn blocks(blocks: &[Block<'_>], out: &mut String) {
+    for block in blocks {
+        match block {
+            Block::Notice(notice) => line(&[&notice.text()], out),
+            Block::Rows(block) => rows(block, "", out),
+            Block::Captured(block) => rows(block, MARK, out),
+            Block::Quote(block) => quote(block, out),
+            Block::Options(choices) => {
+                for choice in choices {
+                    line(&[if choice.chosen { "[x] " } else { "[ ] " }, &isolated(&choice.option)], out);
+                }
+            }
+        }
+    }
 }
 
 fn line(pieces: &[&str], out: &mut String) {

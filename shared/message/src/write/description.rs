@@ -1,0 +1,41 @@
+//! What a message says, for programs that write it in another form than a mail.
+
+use model::Captured;
+
+use super::{content, people::Label};
+
+/// The content of an item in words. It is content, so it has no `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Description {
+    /// The kind of message: `Voice message`.
+    pub title: String,
+    /// The name of the chat, or of the other participant.
+    pub chat: String,
+    /// The statements of the archive about the content, one a line. A line that begins with `| ` has the words of a
+    /// participant.
+    pub statements: String,
+    /// The message that this one replies to, in the same form. Empty where it is none.
+    pub reply: String,
+    /// The facts of the capture, with their names.
+    pub details: Vec<(String, String)>,
+}
+
+/// How many participants are named.
+const MAX_LABELS: usize = 11;
+
+/// Facts that need all participants, or that each format has in a place of its own.
+const LEFT_OUT: [&str; 7] = ["From", "To", "Chat", "Sent", "Outgoing from", "Incoming for", "Direction"];
+
+/// Describes an item, without its participants and its files.
+pub fn describe(captured: &Captured) -> Description {
+    let labels: Vec<Label> = captured.item.participants().take(MAX_LABELS).map(Label::of).collect();
+    let body = content::compose(captured, &labels, &[], None);
+    let details = body.details.iter().filter(|row| !LEFT_OUT.contains(&&*row.key));
+    Description {
+        title: body.title.clone().into_owned(),
+        chat: body.chat.clone(),
+        statements: body.statements().trim_end().to_owned(),
+        reply: body.quoted().trim_end().to_owned(),
+        details: details.map(|row| (row.key.clone().into_owned(), row.value.text())).collect(),
+    }
+}

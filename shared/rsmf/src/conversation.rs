@@ -1,0 +1,55 @@
+//! The conversation that an item belongs to, and the user whose account was captured.
+
+use model::{ChatType, Direction, Item, Participant, Sha256};
+
+/// The identity of a conversation. A chat of two is named after the other participant, so that the captured users who talk
+/// to the same client have one chat id: their own identity is part of it.
+pub fn conversation(item: &Item) -> Sha256 {
+    let own = match item.chat.chat_type {
+        ChatType::Individual => own_side(item).map(Participant::identity).unwrap_or_default(),
+        _ => String::new(),
+    };
+    let mut bytes = Vec::with_capacity(8 + item.chat.id.len() + own.len());
+    bytes.extend_from_slice(&(item.chat.id.len() as u64).to_be_bytes());
+    bytes.extend_from_slice(item.chat.id.as_bytes());
+    bytes.extend_from_slice(own.as_bytes());
+    Sha256::of(&bytes)
+}
+
+/// Whether participants may enter and leave the chat.
+pub fn is_channel(item: &Item) -> bool {
+    item.chat.chat_type != ChatType::Individual
+}
+
+/// The participant of a chat of two that the chat is not named after.
+fn own_side(item: &Item) -> Option<&Participant> {
+    let [other] = item.to.as_slice() else { return captured_user(item) };
+    match (is_chat(item, &item.from), is_chat(item, other)) {
+        (true, false) => Some(other),
+        (false, true) => Some(&item.from),
+        _ => captured_user(item),
+    }
+}
+
+fn is_chat(item: &Item, participant: &Participant) -> bool {
+    let chat = item.chat.id.as_str();
+    participant.whatsapp_id.as_deref() == Some(chat)
+        || participant
+            .phone_digits()
+            .is_some_and(|digits| chat.trim_start_matches('+').split('@').next() == Some(digits.as_str()))
+}
+
+/// The user whose account was captured, from which the direction is seen, if the item says who that is.
+pub(crate) fn captured_user(item: &Item) -> Option<&Participant> {
+    match item.direction.as_ref()? {
+        Direction::Outgoing => Some(&item.from),
+        Direction::Incoming => {
+            if let [only] = item.to.as_slice() {
+                return Some(only);
+            }
+            let mut registered = item.to.iter().filter(|participant| participant.email.is_some());
+            registered.next().filter(|_| registered.next().is_none())
+        }
+        Direction::Other(_) => None,
+    }
+}

@@ -1,0 +1,210 @@
+//! From an item to events.
+
+use message::write::{Description, describe, one_line};
+use model::{Captured, Direction, Item, Kind, Participant, Sha256};
+
+use crate::{
+    conversation::captured_user,
+    format::{Attachment, Event, EventType},
+    people::People,
+};
+
+/// The id of the one conversation of a file.
+pub(crate) const CONVERSATION: &str = "c1";
+
+/// An item of an export, as it was read from its stored message.
+pub struct Source<'a> {
+    /// The item.
+    pub captured: &'a Captured,
+    /// The key of the stored message in the bucket.
+    pub message: &'a str,
+    /// The digest of the stored message.
+    pub sha256: Sha256,
+    /// Its files in the package, in order.
+    pub files: Vec<File>,
+    /// How many attachments of the item the stored message does not have.
+    pub missing_files: usize,
+}
+
+/// A file in the package.
+#[derive(Clone, PartialEq, Eq)]
+pub struct File {
+    /// Its name in the package.
+    pub id: String,
+    /// The name that is shown.
+    pub display: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Its digest.
+    pub sha256: Sha256,
+}
+
+/// An item as events, before they are written.
+pub(crate) struct Drafts {
+    /// The first carries the facts; further ones only for further people of a join or leave event.
+    pub(crate) events: Vec<Event>,
+    /// Whether the body has the words of the archive.
+    pub(crate) stated: bool,
+}
+
+/// Up to this many people of a join or leave event get an event each.
+const MAX_SUBJECTS: usize = 256;
+
+/// How many events an item becomes.
+pub(crate) fn events_of(item: &Item) -> u32 {
+    membership(item).map_or(1, |(_, subjects)| u32::try_from(subjects.len()).unwrap_or(u32::MAX))
+}
+
+/// The people who joined or left, if that is what happened.
+fn membership(item: &Item) -> Option<(EventType, &[Participant])> {
+    let event = item.event.as_ref().filter(|_| matches!(item.kind, Kind::GroupEvent | Kind::System))?;
+    let (kind, itself) = match event.action.as_deref()? {
+        "joined" => (EventType::Join, true),
+        "left" => (EventType::Leave, true),
+        "added" => (EventType::Join, false),
+        "removed" => (EventType::Leave, false),
+        _ => return None,
+    };
+    // Without a subject the sender joined or left; added or removed was somebody who was not captured.
+    let subjects = match event.subjects.as_slice() {
+        [] if itself => std::slice::from_ref(&item.from),
+        [] => return None,
+        subjects => subjects,
+    };
+    (subjects.len() <= MAX_SUBJECTS).then_some((kind, subjects))
+}
+
+/// The events of an item. `parent` is the id of the event that it replies to or acts on, if that is in the same file.
+pub(crate) fn compose(source: &Source<'_>, people: &mut People, parent: Option<String>) -> Drafts {
+    let item = &source.captured.item;
+    let described = describe(source.captured);
+    let (kind, subjects) = membership(item).unwrap_or((event_type(&item.kind), std::slice::from_ref(&item.from)));
+    let id = item.id.key().to_string();
+    let text = item.text.clone().filter(|text| !text.is_empty());
+    let stated = text.is_none();
+    let body = text.unwrap_or_else(|| stated_body(&described));
+    let mut events: Vec<Event> = Vec::with_capacity(subjects.len());
+    for (number, subject) in (1..).zip(subjects) {
+        events.push(Event {
+            id: if number == 1 { id.clone() } else { format!("{id}-{number}") },
+            kind,
+            conversation: CONVERSATION,
+            participant: people.id(subject),
+            timestamp: item.message_time,
+            parent: parent.clone(),
+            body: body.clone(),
+            direction: None,
+            deleted: false,
+            reactions: Vec::new(),
+            attachments: Vec::new(),
+            edits: Vec::new(),
+            custom: Vec::new(),
+        });
+    }
+    if let Some((first, more)) = events.split_first_mut() {
+        facts(first, source, described, stated);
+        for event in more {
+            event.note("Archive id", item.id.as_str());
+            event.note("Part of the event", id.as_str());
+        }
+    }
+    Drafts { events, stated }
+}
+
+fn event_type(kind: &Kind) -> EventType {
+    match kind {
+        Kind::Unsupported | Kind::Other(_) => EventType::Unknown,
+        _ => EventType::Message,
+    }
+}
+
+/// The body of an item without a text: what the archive states about it.
+fn stated_body(described: &Description) -> String {
+    match described.statements.is_empty() {
+        true => described.title.clone(),
+        false => format!("{}\n{}", described.title, described.statements),
+    }
+}
+
+fn facts(event: &mut Event, source: &Source<'_>, described: Description, stated: bool) {
+    let item = &source.captured.item;
+    if stated {
+        event.note("Body", "written by the archive; these are not the words of a participant");
+    } else {
+        event.note("Statement", described.statements);
+    }
+    for (name, value) in described.details {
+        event.note(name, value);
+    }
+    event.note("In reply to", described.reply);
+    if item.frequently_forwarded == Some(true) {
+        event.note("Forwarded", "many times");
+    } else if item.forwarded == Some(true) {
+        event.note("Forwarded", "yes");
+    }
+    if let Some(location) = &item.location
+        && let (Some(latitude), Some(longitude)) = (location.latitude, location.longitude)
+    {
+        event.note("GPS", format!("{latitude}, {longitude}"));
+    }
+    not_captured(event, source);
+    attach(event, &source.files);
+    evidence(event, source);
+}
+
+/// States what the capture lacks.
+fn not_captured(event: &mut Event, source: &Source<'_>) {
+    let item = &source.captured.item;
+    let is_media = matches!(
+        item.kind,
+        Kind::Image | Kind::Video | Kind::Gif | Kind::Audio | Kind::Voice | Kind::Document | Kind::Sticker
+    );
+    if is_media && item.files().is_empty() {
+        event.note("Not captured", "the media: the archive has no file for this message");
+    }
+    if item.kind == Kind::Unsupported {
+        event.note("Not captured", "the message: the capture could not read it");
+    }
+    if source.missing_files > 0 {
+        let (missing, all) = (source.missing_files, item.attachments.len());
+        let mut value = format!("{missing} of {all} files: erased by the archive's retention, not available");
+        if missing == all {
+            for name in item.attachments.iter().filter_map(|attachment| attachment.name.as_deref()) {
+                value.push('\n');
+                value.push_str(&one_line(name, 150));
+            }
+        }
+        event.note("Not captured", value);
+    }
+}
+
+/// Adds files to an event.
+pub(crate) fn attach(event: &mut Event, files: &[File]) {
+    for File { id, display, bytes, sha256 } in files {
+        event.attachments.push(Attachment { id: id.clone(), display: display.clone(), size: *bytes });
+        event.note(format!("SHA-256 of {id}"), sha256.to_string());
+    }
+}
+
+/// Names the evidence of an item.
+fn evidence(event: &mut Event, source: &Source<'_>) {
+    event.note("SHA-256 of the item as captured", Sha256::of(&source.captured.evidence).to_string());
+    event.note("Stored message", source.message);
+    event.note("SHA-256 of the stored message", source.sha256.to_string());
+}
+
+/// Sets the direction, which is seen from the custodian of the conversation.
+pub(crate) fn direct(event: &mut Event, item: &Item, custodian: Option<usize>, people: &mut People) {
+    let word = match &item.direction {
+        Some(Direction::Incoming) => "incoming",
+        Some(Direction::Outgoing) => "outgoing",
+        Some(Direction::Other(_)) | None => return,
+    };
+    let captured = captured_user(item).map(|user| people.number(user));
+    if captured.is_some() && captured == custodian {
+        event.direction = Some(word);
+    } else {
+        let whom = captured.map_or("an unknown user", |number| people.display(number));
+        event.note("Direction", format!("{word}, seen from {whom}"));
+    }
+}

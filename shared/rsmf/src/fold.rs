@@ -1,0 +1,87 @@
+//! Folds an edit, a deletion, a reaction or a vote into the event that it concerns.
+
+use message::write::{describe, display_name, one_line};
+use model::{Kind, Sha256};
+
+use crate::{
+    event::{Drafts, Source, attach},
+    format::{Edit, Event, Reaction},
+    people::People,
+};
+
+/// The longest value of a reaction, in characters, by the vendor's schema.
+const MAX_REACTION: usize = 30;
+
+/// Folds an item into the first of the events.
+pub(crate) fn fold(drafts: &mut Drafts, source: &Source<'_>, people: &mut People) {
+    let Drafts { events, stated } = drafts;
+    let Some(event) = events.first_mut() else { return };
+    let item = &source.captured.item;
+    let actor = people.id(&item.from);
+    match item.kind {
+        Kind::Edit => edit(event, stated, source, actor),
+        Kind::Delete => event.deleted = true,
+        Kind::Reaction => react(event, source, actor),
+        _ => {}
+    }
+    attach(event, &source.files);
+    let described = describe(source.captured);
+    let (time, by) = (item.message_time, display_name(&item.from));
+    let mut value = format!("{time} by {by}");
+    if !described.statements.is_empty() {
+        value.push('\n');
+        value.push_str(&described.statements);
+    }
+    for (name, fact) in described.details.iter().filter(|(name, _)| !matches!(name.as_str(), "Kind" | "Chat id")) {
+        value.push_str(&format!("\n{name}: {fact}"));
+    }
+    let evidence = Sha256::of(&source.captured.evidence);
+    value.push_str(&format!(
+        "\nSHA-256 of the item as captured: {evidence}\nStored message: {}\nSHA-256 of the stored message: {}",
+        source.message, source.sha256
+    ));
+    event.note(described.title, value);
+}
+
+fn edit(event: &mut Event, stated: &mut bool, source: &Source<'_>, participant: String) {
+    let item = &source.captured.item;
+    let captured = item.target.as_ref().and_then(|target| target.text.clone());
+    let body = (!*stated && !event.body.is_empty()).then(|| event.body.clone());
+    let new = item.text.clone().filter(|text| !text.is_empty());
+    event.edits.push(Edit {
+        participant,
+        timestamp: item.message_time,
+        previous: captured.or(body).filter(|text| !text.is_empty()),
+        new: new.clone(),
+    });
+    if let Some(new) = new {
+        if *stated {
+            // What was stated about the message stays, beside its text.
+            let statement = std::mem::take(&mut event.body);
+            event.custom.retain(|fact| fact.name != "Body");
+            event.note("Statement", statement);
+            *stated = false;
+        }
+        event.body = new;
+    }
+}
+
+/// A person has one reaction on a message: a new one replaces it, an empty one removes it.
+fn react(event: &mut Event, source: &Source<'_>, participant: String) {
+    for reaction in &mut event.reactions {
+        reaction.participants.retain(|known| *known != participant);
+    }
+    let emoji = source.captured.item.reaction.as_ref().and_then(|reaction| reaction.emoji.as_deref());
+    // An ellipsis follows what is cut.
+    let value = one_line(emoji.unwrap_or_default(), MAX_REACTION - 1);
+    if !value.is_empty() {
+        match event.reactions.iter_mut().find(|reaction| reaction.value == value) {
+            Some(reaction) => reaction.participants.push(participant),
+            None => event.reactions.push(Reaction { value, count: 0, participants: vec![participant] }),
+        }
+    }
+    event.reactions.retain(|reaction| !reaction.participants.is_empty());
+    for reaction in &mut event.reactions {
+        reaction.count = reaction.participants.len();
+    }
+}

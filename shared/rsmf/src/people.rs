@@ -1,0 +1,107 @@
+//! The participants of a file.
+
+use std::collections::HashMap;
+
+use message::write::{address, display_name, one_line};
+use model::MailboxAddress;
+
+use crate::format::{Custom, Participant};
+
+/// The longest id that is shown, in characters.
+const MAX_ID: usize = 256;
+
+/// The participants of a file, each once, in the order in which they appear.
+#[derive(Default)]
+pub(crate) struct People {
+    numbers: HashMap<String, usize>,
+    list: Vec<Person>,
+}
+
+struct Person {
+    participant: Participant,
+    address: String,
+    /// Whether the name is only a number or an id.
+    unnamed: bool,
+}
+
+impl People {
+    /// The number of a participant, counted from 0.
+    pub(crate) fn number(&mut self, participant: &model::Participant) -> usize {
+        let identity = participant.identity();
+        if let Some(&number) = self.numbers.get(&identity) {
+            let person = &mut self.list[number];
+            if person.unnamed || person.participant.email.is_none() {
+                complete(person, participant);
+            }
+            return number;
+        }
+        let number = self.list.len();
+        let mut person = Person {
+            participant: Participant {
+                id: id(number),
+                display: String::new(),
+                email: None,
+                account_id: None,
+                custom: Vec::new(),
+            },
+            address: address(participant),
+            unnamed: true,
+        };
+        complete(&mut person, participant);
+        self.list.push(person);
+        self.numbers.insert(identity, number);
+        number
+    }
+
+    /// The id of a participant in the manifest.
+    pub(crate) fn id(&mut self, participant: &model::Participant) -> String {
+        id(self.number(participant))
+    }
+
+    pub(crate) fn display(&self, number: usize) -> &str {
+        self.list.get(number).map_or("", |person| &person.participant.display)
+    }
+
+    /// The address in From and To.
+    pub(crate) fn address(&self, number: usize) -> &str {
+        self.list.get(number).map_or("", |person| &person.address)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    pub(crate) fn participants(&self) -> impl Iterator<Item = &Participant> {
+        self.list.iter().map(|person| &person.participant)
+    }
+}
+
+/// The id of the participant with a number.
+pub(crate) fn id(number: usize) -> String {
+    format!("p{}", number + 1)
+}
+
+/// Adds what another item knows of the participant.
+fn complete(person: &mut Person, captured: &model::Participant) {
+    if person.unnamed {
+        person.participant.display = display_name(captured);
+        person.unnamed = captured.name.as_deref().is_none_or(|name| one_line(name, 1).is_empty());
+    }
+    if person.participant.email.is_none()
+        && let Some(email) = captured.email.as_deref().and_then(|email| email.parse::<MailboxAddress>().ok())
+    {
+        person.participant.email = Some(email.to_string());
+        person.address = email.to_string();
+    }
+    let whatsapp_id = captured.whatsapp_id.as_deref().map(|id| one_line(id, MAX_ID)).filter(|id| !id.is_empty());
+    if person.participant.account_id.is_none() {
+        let number = captured.phone_digits().map(|digits| one_line(&format!("+{digits}"), MAX_ID));
+        person.participant.account_id = number.or_else(|| whatsapp_id.clone());
+    }
+    if let Some(value) = whatsapp_id
+        && person.participant.custom.is_empty()
+        && person.participant.account_id.as_ref() != Some(&value)
+    {
+        person.participant.custom.push(Custom { name: "WhatsApp id".to_owned(), value });
+    }
+}

@@ -1,0 +1,164 @@
+//! Distributes items to files, and folds items that act on another item into it.
+
+use std::collections::HashMap;
+
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use message::write::{identity, referred};
+use model::{Item, Kind, Sha256};
+use serde::{Deserialize, Serialize};
+
+use crate::{conversation::conversation, event::events_of};
+
+/// What a plan has to know of an item. It has no content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The hash of the item's id.
+    pub key: Sha256,
+    /// The conversation.
+    pub conversation: Sha256,
+    /// When it was sent.
+    pub time: Timestamp,
+    /// The identity of the message.
+    pub identity: Sha256,
+    /// The identity of the message that it acts on or replies to, if that is certain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refers_to: Option<Sha256>,
+    /// Whether it is an edit, a deletion, a reaction or a vote.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub acts: bool,
+    /// How many events it becomes.
+    pub events: u32,
+    /// The length of its stored message.
+    pub bytes: u64,
+}
+
+impl Record {
+    /// The record of an item whose stored message has this length.
+    pub fn of(item: &Item, bytes: u64) -> Self {
+        Self {
+            key: Sha256::of(item.id.as_str().as_bytes()),
+            conversation: conversation(item),
+            time: item.message_time,
+            identity: identity(item),
+            refers_to: referred(item),
+            acts: matches!(item.kind, Kind::Edit | Kind::Delete | Kind::Reaction | Kind::PollVote),
+            events: events_of(item),
+            bytes,
+        }
+    }
+}
+
+/// Limits of a file.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Events, and items folded into them.
+    pub events: u32,
+    /// Bytes of stored messages. A file has fewer bytes than the stored messages of its items: both have the attachments in
+    /// base64, and the text is in a message three times.
+    pub bytes: u64,
+    /// Items folded into one event, which are all in memory.
+    pub folded: usize,
+    /// Bytes of the stored messages of the items folded into one event.
+    pub folded_bytes: u64,
+}
+
+impl Default for Limits {
+    /// The vendor's advice is 10,000 events and 2 GB.
+    fn default() -> Self {
+        Self { events: 10_000, bytes: 1_900_000_000, folded: 2_000, folded_bytes: 64 << 20 }
+    }
+}
+
+/// One file of an export.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedFile {
+    /// The conversation.
+    pub conversation: Sha256,
+    /// The day in UTC.
+    pub day: Date,
+    /// Counted from 1.
+    pub part: u32,
+    /// The number of files of the conversation's day.
+    pub parts: u32,
+    /// In the order of their times.
+    pub units: Vec<Unit>,
+}
+
+/// An item that becomes an event, and the items that are folded into it; indexes of records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unit {
+    /// The item.
+    pub item: usize,
+    /// Edits, deletions, reactions and votes, in the order of their times.
+    pub folded: Vec<usize>,
+}
+
+fn order_of(record: &Record) -> (&[u8; 32], Timestamp, &[u8; 32]) {
+    (record.conversation.as_bytes(), record.time, record.key.as_bytes())
+}
+
+/// Distributes records to files. Each record is in one unit, once. An item is folded only where the message that it acts on
+/// is certain: exactly one item in the same conversation has that identity.
+pub fn plan(records: &[Record], limits: Limits) -> Vec<PlannedFile> {
+    let mut order: Vec<usize> = (0..records.len()).collect();
+    order.sort_unstable_by(|&one, &other| order_of(&records[one]).cmp(&order_of(&records[other])));
+    let mut targets: HashMap<Sha256, Option<usize>> = HashMap::new();
+    for &at in &order {
+        if !records[at].acts {
+            targets.entry(records[at].identity).and_modify(|known| *known = None).or_insert(Some(at));
+        }
+    }
+    let mut folded: HashMap<usize, (u64, Vec<usize>)> = HashMap::new();
+    let mut is_folded = vec![false; records.len()];
+    for &at in order.iter().filter(|&&at| records[at].acts) {
+        let record = &records[at];
+        let target = record.refers_to.and_then(|identity| targets.get(&identity).copied().flatten());
+        let Some(target) = target.filter(|&target| records[target].conversation == record.conversation) else {
+            continue;
+        };
+        let (bytes, items) = folded.entry(target).or_default();
+        if items.len() < limits.folded && *bytes + record.bytes <= limits.folded_bytes {
+            *bytes += record.bytes;
+            items.push(at);
+            is_folded[at] = true;
+        }
+    }
+    let mut files: Vec<PlannedFile> = Vec::new();
+    let (mut events, mut bytes) = (0, 0);
+    for at in order.into_iter().filter(|&at| !is_folded[at]) {
+        let record = &records[at];
+        let (folded_bytes, folded) = folded.remove(&at).unwrap_or_default();
+        let unit_events = record.events.saturating_add(u32::try_from(folded.len()).unwrap_or(u32::MAX));
+        let unit_bytes = record.bytes.saturating_add(folded_bytes);
+        let day = record.time.to_zoned(TimeZone::UTC).date();
+        let unit = Unit { item: at, folded };
+        match files.last_mut().filter(|file| file.conversation == record.conversation && file.day == day) {
+            Some(file) if events + unit_events <= limits.events && bytes + unit_bytes <= limits.bytes => {
+                file.units.push(unit);
+                (events, bytes) = (events + unit_events, bytes + unit_bytes);
+                continue;
+            }
+            last => {
+                let part = last.map_or(1, |file| file.part + 1);
+                files.push(PlannedFile {
+                    conversation: record.conversation,
+                    day,
+                    part,
+                    parts: part,
+                    units: vec![unit],
+                });
+                (events, bytes) = (unit_events, unit_bytes);
+            }
+        }
+    }
+    // The last part of a day knows how many there are.
+    let mut parts = 0;
+    for file in files.iter_mut().rev() {
+        parts = parts.max(file.part);
+        file.parts = parts;
+        if file.part == 1 {
+            parts = 0;
+        }
+    }
+    files
+}

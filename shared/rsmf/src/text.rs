@@ -1,0 +1,61 @@
+//! The conversation as text, which review platforms index and show where they do not know the format.
+
+use message::write::{lines, write_visible};
+
+use crate::{
+    format::{Event, EventType},
+    people::People,
+};
+
+/// Begins each line of a participant's words. No line of ours begins with it.
+const MARK: &str = "| ";
+
+pub(crate) const LEGEND: &str =
+    "Lines that begin with \"|\" are the words of participants. All other lines are written by the archive.\r\n\r\n";
+
+/// An event in lines. `stated`: the body is the words of the archive, in which the words of participants are marked.
+pub(crate) fn event(event: &Event, stated: bool, participant: usize, people: &People) -> String {
+    let mut out = String::with_capacity(event.body.len() + 256);
+    let time = event.timestamp;
+    let kind = match event.kind {
+        EventType::Message => "",
+        EventType::Join => " [joined]",
+        EventType::Leave => " [left]",
+        EventType::Unknown => " [not a known kind of message]",
+    };
+    line(&mut out, &format!("{time} {}{kind}:", people.display(participant)));
+    for text in lines(&event.body) {
+        let mark = if stated { "" } else { MARK };
+        line(&mut out, &format!("{mark}{text}"));
+    }
+    for edit in &event.edits {
+        line(&mut out, &format!("Edited {}; before:", edit.timestamp));
+        for text in lines(edit.previous.as_deref().unwrap_or_default()) {
+            line(&mut out, &format!("{MARK}{text}"));
+        }
+    }
+    if event.deleted {
+        line(&mut out, "This message was deleted.");
+    }
+    for attachment in &event.attachments {
+        line(&mut out, &format!("File: {} ({}, {} bytes)", attachment.display, attachment.id, attachment.size));
+    }
+    for reaction in &event.reactions {
+        line(&mut out, &format!("Reaction of {}: {}", reaction.count, reaction.value));
+    }
+    for fact in &event.custom {
+        if matches!(fact.name.as_str(), "Not captured" | "Statement" | "In reply to" | "Forwarded" | "Vote in a poll") {
+            line(&mut out, &format!("{}:", fact.name));
+            for text in lines(&fact.value) {
+                line(&mut out, text);
+            }
+        }
+    }
+    out.push_str("\r\n");
+    out
+}
+
+fn line(out: &mut String, text: &str) {
+    write_visible(text, out);
+    out.push_str("\r\n");
+}

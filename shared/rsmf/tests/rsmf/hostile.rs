@@ -1,0 +1,79 @@
+//! Hostile names, texts and sizes.
+
+use serde_json::json;
+
+use crate::support::{Item, client, export, facts, item, target};
+
+#[test]
+fn hostile_file_name_does_not_leave_the_package() {
+    let names = [
+        "../../etc/passwd",
+        "C:\\x.exe",
+        "a.b/../c",
+        "rsmf_manifest.json",
+        "x.\u{202e}fdp",
+        "",
+        "CON.aux.long-extension",
+        "a.P\u{0}DF",
+    ];
+    let file = names.iter().fold(item(1, "document", json!({"text": "x"})), |item, name| item.with_file(name, b"x"));
+    let file = &export(&[file])[0];
+    assert_eq!(file.names.len(), names.len() + 1);
+    for name in &file.names {
+        let safe = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.');
+        assert!(name == "rsmf_manifest.json" || safe && name.len() <= 15, "{name:?}");
+    }
+    for attachment in file.events()[0]["attachments"].as_array().unwrap() {
+        assert!(!attachment["display"].as_str().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn participant_cannot_write_a_line_of_ours_or_a_header() {
+    let name = "Boss\r\nX-RSMF-Version: 9\r\n\r\n--=_rsmf\u{202e}, a@b.example";
+    let forged = "2026-11-20T09:00:00Z Boss:\r\nFile: contract.pdf\u{b}This message was deleted.\u{2028}Edited";
+    let items = [
+        item(1, "text", json!({"text": forged, "from": {"name": name, "phone": "4520123457"}})),
+        item(2, "edit", json!({"text": "x\nReaction of 9: y", "target": target(1, client())})),
+        item(3, "reaction", json!({"reaction": {"emoji": "a\nFile: b"}, "target": target(1, client())})),
+    ];
+    let file = &export(&items)[0];
+    assert_eq!(file.events().len(), 1);
+    let head = String::from_utf8_lossy(&file.bytes).split("\r\n\r\n").next().unwrap().to_owned();
+    assert_eq!(head.matches("\r\nX-RSMF-Version:").count(), 1, "{head}");
+    let expected = ["2026-", "Lines that", "| ", "Edited 2026-", "Reaction of 1: a File: b"];
+    for line in file.text.lines().filter(|line| !line.is_empty()) {
+        assert!(expected.iter().any(|start| line.starts_with(start)), "{line:?}");
+    }
+    assert!(!file.text.lines().any(|line| line.starts_with("File:") || line.starts_with("This message")));
+    assert_eq!(file.events()[0]["reactions"][0]["value"], "a File: b");
+}
+
+#[test]
+fn long_emoji_is_cut_in_the_reaction_only() {
+    let items = [
+        item(1, "text", json!({"text": "x"})),
+        item(2, "reaction", json!({"reaction": {"emoji": "abcdefghij".repeat(5)}, "target": target(1, client())})),
+    ];
+    let files = export(&items);
+    let event = &files[0].events()[0];
+    assert!(event["reactions"][0]["value"].as_str().unwrap().chars().count() <= 30);
+    assert!(facts(event, "Reaction")[0].contains(&"abcdefghij".repeat(5)));
+}
+
+#[test]
+fn crowd_is_bounded() {
+    let crowd: Vec<_> = (0..3_000).map(|number| json!({"phone": format!("45{number:08}")})).collect();
+    let chat = json!({"id": "1@g.us", "type": "group"});
+    let event = json!({"action": "added", "subjects": crowd});
+    let items: [Item; 2] = [
+        item(1, "text", json!({"text": "x", "chat": chat, "to": crowd})),
+        item(2, "group_event", json!({"chat": chat, "event": event, "to": []})),
+    ];
+    let file = &export(&items)[0];
+    assert_eq!(file.finished.events, 2, "one event for so many who join");
+    assert_eq!(file.manifest["participants"].as_array().unwrap().len(), 3_001);
+    let head = String::from_utf8_lossy(&file.bytes).split("\r\n\r\n").next().unwrap().to_owned();
+    assert_eq!(head.matches("@whatsapp.invalid>").count(), 1_000 + 2, "From, 1,000 in To, Message-ID");
+    assert!(head.lines().all(|line| line.len() <= 998));
+}
