@@ -14,6 +14,7 @@ async fn help_of_each_command_matches_its_snapshot() {
         &["dead-letters", "replay"],
         &["dead-letters", "discard"],
         &["doctor"],
+        &["export"],
         &["mapping"],
         &["mapping", "check"],
         &["mapping", "upload"],

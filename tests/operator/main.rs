@@ -5,6 +5,7 @@ mod backfill;
 mod day;
 mod deployments;
 mod doctor;
+mod export;
 mod foreign_dead_letters;
 mod help;
 mod mail_systems;

@@ -7,6 +7,7 @@ use archiver::{
         backfill::{self, BackfillArguments},
         dead_letters::{self, DeadLettersArguments},
         doctor::{self, DoctorArguments},
+        export::{self, ExportArguments},
         local::{self, LocalArguments},
         mapping::{self, MappingArguments},
         migrate::{self, MigrateArguments},
@@ -57,6 +58,9 @@ enum Command {
     /// Report for each day what was filed and what was not, for a compliance officer or an auditor; also as an HTML page
     #[command(after_help = report::HELP)]
     Report(ReportArguments),
+    /// Export the stored messages of a window as files to hand over: RSMF, which review platforms import, or mails
+    #[command(after_help = export::HELP)]
+    Export(ExportArguments),
     /// Show the status of the deployment: the last run, the queues, the dead letters and the user map
     #[command(after_help = status::HELP)]
     Status(StatusArguments),
@@ -83,6 +87,7 @@ async fn main() -> ExitCode {
         Command::Migrate(arguments) => migrate::run(arguments).await,
         Command::Reconcile(arguments) => reconcile::run(arguments).await,
         Command::Report(arguments) => report::run(arguments).await,
+        Command::Export(arguments) => export::run(arguments).await,
         Command::Status(arguments) => status::run(arguments).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "archiver", &mut std::io::stdout());

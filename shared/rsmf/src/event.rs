@@ -136,6 +136,9 @@ fn facts(event: &mut Event, source: &Source<'_>, described: Description, stated:
     for (name, value) in described.details {
         event.note(name, value);
     }
+    for (name, id) in ids(item) {
+        event.note(name, id);
+    }
     event.note("In reply to", described.reply);
     if item.frequently_forwarded == Some(true) {
         event.note("Forwarded", "many times");
@@ -150,6 +153,12 @@ fn facts(event: &mut Event, source: &Source<'_>, described: Description, stated:
     not_captured(event, source);
     attach(event, &source.files);
     evidence(event, source);
+}
+
+/// The ids of an item. That of the archive is exact, without the marks that keep a text in its place: programs read it.
+pub(crate) fn ids(item: &Item) -> impl Iterator<Item = (&'static str, String)> {
+    let whatsapp_id = item.message_id.as_deref().map(|id| ("WhatsApp id", one_line(id, 256)));
+    whatsapp_id.into_iter().chain([("Archive id", item.id.to_string())])
 }
 
 /// States what the capture lacks.

@@ -4,7 +4,7 @@ use message::write::{describe, display_name, one_line};
 use model::{Kind, Sha256};
 
 use crate::{
-    event::{Drafts, Source, attach},
+    event::{Drafts, Source, attach, ids},
     format::{Edit, Event, Reaction},
     people::People,
 };
@@ -32,8 +32,11 @@ pub(crate) fn fold(drafts: &mut Drafts, source: &Source<'_>, people: &mut People
         value.push('\n');
         value.push_str(&described.statements);
     }
-    for (name, fact) in described.details.iter().filter(|(name, _)| !matches!(name.as_str(), "Kind" | "Chat id")) {
+    for (name, fact) in described.details.iter().filter(|(name, _)| name != "Kind") {
         value.push_str(&format!("\n{name}: {fact}"));
+    }
+    for (name, id) in ids(item) {
+        value.push_str(&format!("\n{name}: {id}"));
     }
     let evidence = Sha256::of(&source.captured.evidence);
     value.push_str(&format!(

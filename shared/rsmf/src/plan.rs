@@ -99,9 +99,9 @@ fn order_of(record: &Record) -> (&[u8; 32], Timestamp, &[u8; 32]) {
 
 /// Distributes records to files. Each record is in one unit, once. An item is folded only where the message that it acts on
 /// is certain: exactly one item in the same conversation has that identity.
-pub fn plan(records: &[Record], limits: Limits) -> Vec<PlannedFile> {
+pub fn plan(records: &[&Record], limits: Limits) -> Vec<PlannedFile> {
     let mut order: Vec<usize> = (0..records.len()).collect();
-    order.sort_unstable_by(|&one, &other| order_of(&records[one]).cmp(&order_of(&records[other])));
+    order.sort_unstable_by(|&one, &other| order_of(records[one]).cmp(&order_of(records[other])));
     let mut targets: HashMap<Sha256, Option<usize>> = HashMap::new();
     for &at in &order {
         if !records[at].acts {
@@ -111,7 +111,7 @@ pub fn plan(records: &[Record], limits: Limits) -> Vec<PlannedFile> {
     let mut folded: HashMap<usize, (u64, Vec<usize>)> = HashMap::new();
     let mut is_folded = vec![false; records.len()];
     for &at in order.iter().filter(|&&at| records[at].acts) {
-        let record = &records[at];
+        let record = records[at];
         let target = record.refers_to.and_then(|identity| targets.get(&identity).copied().flatten());
         let Some(target) = target.filter(|&target| records[target].conversation == record.conversation) else {
             continue;
@@ -126,7 +126,7 @@ pub fn plan(records: &[Record], limits: Limits) -> Vec<PlannedFile> {
     let mut files: Vec<PlannedFile> = Vec::new();
     let (mut events, mut bytes) = (0, 0);
     for at in order.into_iter().filter(|&at| !is_folded[at]) {
-        let record = &records[at];
+        let record = records[at];
         let (folded_bytes, folded) = folded.remove(&at).unwrap_or_default();
         let unit_events = record.events.saturating_add(u32::try_from(folded.len()).unwrap_or(u32::MAX));
         let unit_bytes = record.bytes.saturating_add(folded_bytes);

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use encodify::base64::STANDARD;
-use mail_parser::{Addr, Encoding, Message as Parsed, MessageParser, MessagePart, MimeHeaders, PartType};
+use mail_parser::{Addr, Message as Parsed, MessageParser, MessagePart, MimeHeaders, PartType};
 
 use super::{
     file_names,
@@ -18,7 +18,7 @@ use super::{
     },
 };
 use crate::MailboxError;
-use message::read::{Mime, StoredFile};
+use message::read::{Mime, StoredFile, file_bytes};
 
 /// Upper bound of the JSON of an attachment without its base64, in bytes.
 const LARGEST_ATTACHMENT_HEAD: usize = 16 << 10;
@@ -270,22 +270,6 @@ fn json_length(text: &str) -> usize {
 
 fn is_file(part: &MessagePart<'_>) -> bool {
     part.content_disposition().is_some_and(mail_parser::ContentType::is_attachment)
-}
-
-/// The bytes of a file. The parser converts the character set of a text file, which changes its bytes, so that such a file is
-/// decoded here.
-fn file_bytes<'a>(mime: &'a Parsed<'a>, part: &'a MessagePart<'a>) -> Cow<'a, [u8]> {
-    if let PartType::Binary(bytes) | PartType::InlineBinary(bytes) = &part.body {
-        return Cow::Borrowed(bytes);
-    }
-    let (start, end) = (part.raw_body_offset() as usize, part.raw_end_offset() as usize);
-    let raw = mime.raw_message.get(start..end).unwrap_or_default();
-    let decoded = match part.encoding {
-        Encoding::Base64 => mail_parser::decoders::base64::base64_decode(raw),
-        Encoding::QuotedPrintable => mail_parser::decoders::quoted_printable::quoted_printable_decode(raw),
-        Encoding::None => None,
-    };
-    decoded.map_or(Cow::Borrowed(raw), Cow::Owned)
 }
 
 /// Ids with their angle brackets, which the parser removes.

@@ -3,12 +3,14 @@
 pub mod date;
 mod error;
 pub mod evidence;
+mod files;
 mod header;
 mod left_out;
 mod mime;
 mod outline;
 
 pub use error::ReadError;
+pub use files::{MessageFile, file_bytes, files};
 pub(crate) use header::fields;
 pub use header::{CONTENT_HEADER, content, field};
 pub use left_out::LeftOut;

@@ -24,7 +24,18 @@ pub struct Description {
 const MAX_LABELS: usize = 11;
 
 /// Facts that need all participants, or that each format has in a place of its own.
-const LEFT_OUT: [&str; 7] = ["From", "To", "Chat", "Sent", "Outgoing from", "Incoming for", "Direction"];
+const LEFT_OUT: [&str; 10] = [
+    "From",
+    "To",
+    "Chat",
+    "Chat id",
+    "WhatsApp id",
+    "Archive id",
+    "Sent",
+    "Outgoing from",
+    "Incoming for",
+    "Direction",
+];
 
 /// Describes an item, without its participants and its files.
 pub fn describe(captured: &Captured) -> Description {

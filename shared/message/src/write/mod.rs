@@ -185,6 +185,11 @@ impl Renderer {
     }
 }
 
+/// How many contact cards of an item are files of its message. They come after its attachments.
+pub fn attached_cards(item: &Item) -> usize {
+    content::card_names(item).count()
+}
+
 fn content_digest(evidence: &Sha256, attachments: &[Content]) -> Sha256 {
     let mut list = format!("{evidence}\n");
     for content in attachments {

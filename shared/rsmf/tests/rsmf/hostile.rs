@@ -50,6 +50,23 @@ fn participant_cannot_write_a_line_of_ours_or_a_header() {
 }
 
 #[test]
+fn id_is_exact_in_any_script() {
+    let id = "../..//%2F?x=\"é\" שלום #1";
+    let items = [
+        item(1, "text", json!({"text": "x", "id": id})),
+        item(
+            2,
+            "reaction",
+            json!({"reaction": {"emoji": "x"}, "target": target(1, client()), "id": format!("{id}/2")}),
+        ),
+    ];
+    let files = export(&items);
+    let event = &files[0].events()[0];
+    assert_eq!(facts(event, "Archive id"), [id]);
+    assert!(facts(event, "Reaction")[0].contains(&format!("\nArchive id: {id}/2\n")), "{event}");
+}
+
+#[test]
 fn long_emoji_is_cut_in_the_reaction_only() {
     let items = [
         item(1, "text", json!({"text": "x"})),

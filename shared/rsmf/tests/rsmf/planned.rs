@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use rsmf::{Limits, Record, plan};
+use rsmf::{Limits, Record};
 use serde_json::{Value, json};
 
-use crate::support::{Item, ada, client, export, export_within, item, records, target};
+use crate::support::{Item, ada, client, export, export_within, item, plan_of, target};
 
 #[test]
 fn each_chat_and_day_is_a_file() {
@@ -60,7 +60,7 @@ fn reaction_on_an_uncertain_message_is_an_event() {
         elsewhere,
         react(7, target(8, client())),
     ];
-    let planned = plan(&records(&items), Limits::default());
+    let planned = plan_of(&items, Limits::default());
     assert!(planned.iter().flat_map(|file| &file.units).all(|unit| unit.folded.is_empty()));
 }
 

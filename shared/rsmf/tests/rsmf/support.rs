@@ -76,8 +76,13 @@ impl Written {
     }
 }
 
-pub(crate) fn records(items: &[Item]) -> Vec<Record> {
+fn records(items: &[Item]) -> Vec<Record> {
     items.iter().map(|item| Record::of(&item.captured.item, 2_000)).collect()
+}
+
+pub(crate) fn plan_of(items: &[Item], limits: Limits) -> Vec<PlannedFile> {
+    let records = records(items);
+    plan(&records.iter().collect::<Vec<_>>(), limits)
 }
 
 pub(crate) fn export(items: &[Item]) -> Vec<Written> {
@@ -85,7 +90,7 @@ pub(crate) fn export(items: &[Item]) -> Vec<Written> {
 }
 
 pub(crate) fn export_within(items: &[Item], limits: Limits) -> Vec<Written> {
-    plan(&records(items), limits).into_iter().map(|planned| write(items, planned)).collect()
+    plan_of(items, limits).into_iter().map(|planned| write(items, planned)).collect()
 }
 
 fn write(items: &[Item], planned: PlannedFile) -> Written {

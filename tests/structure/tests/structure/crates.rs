@@ -19,7 +19,7 @@ const LEVELS: &[&[&str]] = &[
     &["sqs-batch"],
     &["source", "mailbox", "ledger"],
     &["aws", "http-client"],
-    &["runtime"],
+    &["rsmf", "runtime"],
     &["message", "mapping", "chat-export", "cloud-api", "eml-drop"],
     &["model"],
     &["phone"],
@@ -29,7 +29,7 @@ const LEVELS: &[&[&str]] = &[
 const APART: &[&str] = &["dovecot", "graph-fake", "imap-servers", "structure-tests"];
 
 /// Crates without input and output.
-const PURE: &[&str] = &["model", "phone", "mapping", "chat-export", "cloud-api", "eml-drop", "message"];
+const PURE: &[&str] = &["model", "phone", "mapping", "chat-export", "cloud-api", "eml-drop", "message", "rsmf"];
 
 /// What a pure crate must not depend on.
 const IMPURE: &[&str] = &[

@@ -89,7 +89,7 @@ impl RunWindow {
 impl Coverage {
     /// Compares the windows of all runs with a period. `longest_run`: see [`RunWindow::of`]. `kept_since`: since when the bucket
     /// has every manifest.
-    pub(super) fn of_runs(
+    pub fn of_runs(
         runs: &Runs,
         period: (Option<Timestamp>, Option<Timestamp>),
         longest_run: SignedDuration,

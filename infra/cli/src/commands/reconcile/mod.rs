@@ -26,6 +26,7 @@ pub use self::{
     incidents::Incident,
     requeue::{RequeueError, requeue},
     runs::{Run, Runs, ShortManifest, record},
+    seen_items::ItemHash,
     unmapped::Remapped,
 };
 use crate::{Interrupt, confirm::confirmed, connection::Connection, mailboxes};

@@ -104,14 +104,14 @@ impl Runs {
     }
 
     /// Returns the keys of missing pages.
-    pub(super) fn lost_pages(&self) -> Vec<String> {
+    pub fn lost_pages(&self) -> Vec<String> {
         self.runs.iter().flat_map(|run| run.lost_pages().map(|page| keys::manifest(&run.id, page))).collect()
     }
 }
 
 impl Run {
     /// Returns the numbers of the pages in the bucket.
-    pub(super) fn page_numbers(&self) -> impl Iterator<Item = u32> {
+    pub fn page_numbers(&self) -> impl Iterator<Item = u32> {
         self.pages.iter().map(|page| page.number)
     }
 

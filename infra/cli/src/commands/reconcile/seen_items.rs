@@ -9,11 +9,11 @@ use super::runs::{Run, Runs};
 
 /// The 128 bits of the SHA-256 of an item's id that its key consists of, in half the bytes and without an allocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct ItemHash([u8; 16]);
+pub struct ItemHash([u8; 16]);
 
 impl ItemHash {
     /// Computes the hash of an id as it is in a manifest or a task, valid or not.
-    pub(super) fn of(item: &Value) -> Self {
+    pub fn of(item: &Value) -> Self {
         let hash = match item {
             Value::String(id) => Sha256::of(id.as_bytes()),
             other => Sha256::of(other.to_string().as_bytes()),
@@ -29,7 +29,7 @@ impl ItemHash {
     }
 
     /// Returns the key as logs and objects write it.
-    pub(super) fn hex(self) -> String {
+    pub fn hex(self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }

@@ -1,0 +1,300 @@
+//! The directory of an export. A file appears under its name when it is complete; until then it is in `.export`, with the
+//! survey and the list of finished files, by which an interrupted export goes on.
+
+use std::{
+    fs::{self, DirBuilder, File},
+    io::{self, BufRead, BufReader, BufWriter, Read, Write},
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use jiff::Timestamp;
+use model::{Hasher, Sha256};
+use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
+
+use super::{
+    arguments::Request,
+    stored::NotExportedReason,
+    survey::{Survey, SurveyedItem},
+};
+
+/// The export's manifest.
+pub(super) const MANIFEST: &str = "export.json";
+/// The digests of all files, in the format of `sha256sum`. It is written last.
+pub(super) const SUMS: &str = "SHA256SUMS";
+
+const WORK: &str = ".export";
+const LOCK: &str = "lock";
+const SURVEY: &str = "survey.ndjson";
+const FINISHED: &str = "finished.ndjson";
+
+/// The directory of an export that is not finished.
+pub(super) struct Directory {
+    root: PathBuf,
+    work: PathBuf,
+    /// Held until the process ends, so that two do not write here at the same time.
+    _lock: File,
+}
+
+/// A finished file.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct FinishedFile {
+    pub(super) name: String,
+    pub(super) bytes: u64,
+    pub(super) sha256: Sha256,
+    pub(super) events: u64,
+    pub(super) attachments: u64,
+    pub(super) participants: u64,
+    pub(super) begin: Timestamp,
+    pub(super) end: Timestamp,
+    /// Items whose message was found missing or changed when the file was written; indexes of the survey's items.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) unreadable: Vec<(usize, NotExportedReason)>,
+}
+
+impl FinishedFile {
+    /// Whether none of its items could be read, so that there is no file.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+}
+
+/// State of a directory.
+pub(super) enum State {
+    /// Nothing was written, or the same export was begun: go on.
+    Open(Directory),
+    /// The same export is finished; its manifest.
+    Finished(serde_json::Value),
+}
+
+impl Directory {
+    /// Opens a directory, or creates it for the user alone.
+    ///
+    /// # Errors
+    /// When the directory holds something else.
+    pub(super) fn open(root: &Path, request: &Request) -> anyhow::Result<State> {
+        let shown = root.display();
+        let create = |path: &Path| DirBuilder::new().recursive(true).mode(0o700).create(path);
+        create(root).with_context(|| format!("creating {shown} failed"))?;
+        if root.join(SUMS).exists() {
+            let manifest =
+                fs::read(root.join(MANIFEST)).with_context(|| format!("reading {shown}/{MANIFEST} failed"))?;
+            let manifest: serde_json::Value =
+                serde_json::from_slice(&manifest).with_context(|| format!("{shown}/{MANIFEST} is not JSON"))?;
+            let same = Request::deserialize(&manifest["request"]).is_ok_and(|earlier| earlier == *request);
+            if !same {
+                bail!("{shown} holds another export: name another directory");
+            }
+            return Ok(State::Finished(manifest));
+        }
+        let work = root.join(WORK);
+        if !work.exists() && fs::read_dir(root)?.next().is_some() {
+            bail!("{shown} is not empty and holds no export: name another directory");
+        }
+        create(&work)?;
+        let lock = File::create(work.join(LOCK))?;
+        if lock.try_lock().is_err() {
+            bail!("another command is writing into {shown}");
+        }
+        // What an earlier process could not finish.
+        for entry in fs::read_dir(&work)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "tmp") {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(State::Open(Self { root: root.to_owned(), work, _lock: lock }))
+    }
+
+    /// Reads the survey of the export that was begun here.
+    ///
+    /// # Errors
+    /// When it is that of another request.
+    pub(super) fn survey(&self, request: &Request) -> anyhow::Result<Option<Survey>> {
+        let file = match File::open(self.work.join(SURVEY)) {
+            Ok(file) => BufReader::new(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let mut lines = file.lines();
+        let head = lines.next().context("the survey of the export is empty")??;
+        let mut survey: Survey = serde_json::from_str(&head).context("the survey of the export cannot be read")?;
+        if survey.request != *request {
+            bail!("{} holds another export that is not finished: name another directory", self.root.display());
+        }
+        for line in lines {
+            let item: SurveyedItem = serde_json::from_str(&line?).context("the survey of the export cannot be read")?;
+            survey.items.push(item);
+        }
+        Ok(Some(survey))
+    }
+
+    /// Writes the survey.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn keep_survey(&self, survey: &Survey) -> anyhow::Result<()> {
+        self.write_in(&self.work, SURVEY, |out| {
+            serde_json::to_writer(&mut *out, survey)?;
+            for item in &survey.items {
+                out.write_all(b"\n")?;
+                serde_json::to_writer(&mut *out, item)?;
+            }
+            Ok(())
+        })
+        .map(drop)
+    }
+
+    /// Reads which files are finished. A line that was cut off when the process ended is ignored: its file was not renamed.
+    ///
+    /// # Errors
+    /// When the list cannot be read.
+    pub(super) fn finished(&self) -> anyhow::Result<Vec<FinishedFile>> {
+        let text = match fs::read_to_string(self.work.join(FINISHED)) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    }
+
+    /// Whether the file is there as it was finished.
+    ///
+    /// # Errors
+    /// When another file has its name.
+    pub(super) fn has(&self, file: &FinishedFile) -> anyhow::Result<bool> {
+        if file.is_empty() {
+            return Ok(true);
+        }
+        let path = self.root.join(&file.name);
+        if !path.exists() {
+            return Ok(false);
+        }
+        if digest(&path)? != (file.sha256, file.bytes) {
+            bail!("{} was changed after it was finished: remove it, and run the same command again", path.display());
+        }
+        Ok(true)
+    }
+
+    /// An unnamed file that disappears with the process.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub(super) fn scratch(&self) -> io::Result<File> {
+        tempfile::tempfile_in(&self.work)
+    }
+
+    /// A file that gets its name when it is finished.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub(super) fn begin(&self) -> io::Result<NewFile> {
+        NewFile::new_in(&self.work)
+    }
+
+    /// Records a finished file, and then gives it its name. Killed in between, it is written again.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn finish(&self, new: NewFile, file: &FinishedFile) -> anyhow::Result<()> {
+        let whole = new.close()?;
+        let mut finished = File::options().append(true).create(true).open(self.work.join(FINISHED))?;
+        // The line end comes first: the line before may have been cut off.
+        let line = format!("\n{}", serde_json::to_string(file)?);
+        finished.write_all(line.as_bytes())?;
+        finished.sync_all()?;
+        if file.is_empty() {
+            return Ok(());
+        }
+        let path = self.root.join(&file.name);
+        whole.persist_noclobber(&path).map_err(|error| error.error).with_context(|| path.display().to_string())?;
+        Ok(())
+    }
+
+    /// Writes a file of the export that is no part of the evidence, and returns its digest.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn write(
+        &self,
+        name: &str,
+        write: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Sha256> {
+        self.write_in(&self.root, name, write)
+    }
+
+    fn write_in(
+        &self,
+        directory: &Path,
+        name: &str,
+        write: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Sha256> {
+        let mut new = NewFile::new_in(&self.work)?;
+        write(&mut new)?;
+        let (sha256, _) = new.digest();
+        let path = directory.join(name);
+        new.close()?.persist(&path).map_err(|error| error.error).with_context(|| path.display().to_string())?;
+        Ok(sha256)
+    }
+
+    /// Removes what was needed to go on.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub(super) fn close(self) -> io::Result<()> {
+        fs::remove_dir_all(self.work)
+    }
+}
+
+/// A file in progress, with its digest so far.
+pub(super) struct NewFile {
+    out: BufWriter<NamedTempFile>,
+    hasher: Hasher,
+    bytes: u64,
+}
+
+impl NewFile {
+    fn new_in(directory: &Path) -> io::Result<Self> {
+        let file = NamedTempFile::with_suffix_in(".tmp", directory)?;
+        Ok(Self { out: BufWriter::with_capacity(256 << 10, file), hasher: Hasher::default(), bytes: 0 })
+    }
+
+    /// The digest and the length so far.
+    pub(super) fn digest(&self) -> (Sha256, u64) {
+        (self.hasher.clone().finish(), self.bytes)
+    }
+
+    fn close(self) -> io::Result<NamedTempFile> {
+        let file = self.out.into_inner().map_err(|error| error.into_error())?;
+        file.as_file().sync_all()?;
+        Ok(file)
+    }
+}
+
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.hasher.update(bytes.get(..written).unwrap_or_default());
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+fn digest(path: &Path) -> io::Result<(Sha256, u64)> {
+    let (mut file, mut hasher, mut bytes) = (File::open(path)?, Hasher::default(), 0);
+    let mut piece = vec![0; 1 << 20];
+    loop {
+        let read = file.read(&mut piece)?;
+        if read == 0 {
+            return Ok((hasher.finish(), bytes));
+        }
+        hasher.update(piece.get(..read).unwrap_or_default());
+        bytes += read as u64;
+    }
+}

@@ -1,0 +1,296 @@
+//! The second pass: writes the files.
+
+use std::{collections::HashMap, io::Write};
+
+use anyhow::{Context, bail};
+use aws::s3::Store;
+use futures::{Stream, StreamExt, stream};
+use jiff::Timestamp;
+use message::{
+    read::{Mime, files},
+    write::{EVIDENCE_NAME, attached_cards},
+};
+use model::{Captured, Kind, Sha256};
+use rsmf::{File, Limits, Package, PlannedFile, Record, Slice, Source, Unit, plan};
+use tokio::sync::OwnedSemaphorePermit;
+use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
+
+use super::{
+    arguments::Format,
+    directory::{Directory, FinishedFile},
+    stored::{MemoryBudget, NotExportedReason, Stored, StoredMessage, Unreadable},
+    survey::Survey,
+};
+use crate::Interrupt;
+
+/// Stored messages that are read ahead, as far as the memory budget admits.
+const READ_AHEAD: usize = 8;
+
+/// A file of the export, and its name.
+pub(super) struct NamedFile {
+    pub(super) planned: PlannedFile,
+    pub(super) name: String,
+    /// The number of its chat, from 0.
+    pub(super) chat: usize,
+}
+
+/// Distributes the items of a survey to files. The same survey gives the same files.
+pub(super) fn named_files(survey: &Survey) -> Vec<NamedFile> {
+    let records: Vec<&Record> = survey.items.iter().map(|item| &item.record).collect();
+    let format = survey.request.format;
+    // A mail is a mail: nothing is folded.
+    let folded = if format == Format::Rsmf { Limits::default().folded } else { 0 };
+    let chats: HashMap<Sha256, usize> = survey.chats.iter().map(|chat| chat.conversation).zip(0..).collect();
+    let name = |planned: PlannedFile| {
+        let chat = chats.get(&planned.conversation).copied().unwrap_or_default();
+        let part = if planned.parts > 1 { format!("_{}", planned.part) } else { String::new() };
+        let name = format!("{}_chat-{:04}{part}.{}", planned.day, chat + 1, format.extension());
+        NamedFile { planned, name, chat }
+    };
+    plan(&records, Limits { folded, ..Limits::default() }).into_iter().map(name).collect()
+}
+
+/// Writes the files that are not there yet. `progress` receives the number of items that are done.
+///
+/// # Errors
+/// When the bucket cannot be read, a file cannot be written, or the operator interrupts it.
+pub(super) async fn write(
+    store: &Store,
+    directory: &Directory,
+    survey: &Survey,
+    planned: &[NamedFile],
+    interrupt: &Interrupt,
+    progress: impl Fn(u64),
+) -> anyhow::Result<Vec<FinishedFile>> {
+    let mut known: HashMap<String, FinishedFile> =
+        directory.finished()?.into_iter().map(|file| (file.name.clone(), file)).collect();
+    let mut finished = Vec::with_capacity(planned.len());
+    let mut done = 0;
+    for file in planned {
+        let items = file.planned.units.iter().map(|unit| 1 + unit.folded.len() as u64).sum::<u64>();
+        let earlier = match known.remove(&file.name) {
+            Some(known) if directory.has(&known)? => Some(known),
+            _ => None,
+        };
+        finished.push(match earlier {
+            Some(known) => known,
+            None => {
+                let writer = FileWriter { store, directory, survey, interrupt, unreadable: Vec::new() };
+                let written = match survey.request.format {
+                    Format::Rsmf => writer.rsmf(file).await,
+                    Format::Eml => writer.eml(file).await,
+                };
+                written.with_context(|| format!("writing {} failed", file.name))?
+            }
+        });
+        done += items;
+        progress(done);
+    }
+    Ok(finished)
+}
+
+/// Writes one file.
+struct FileWriter<'a> {
+    store: &'a Store,
+    directory: &'a Directory,
+    survey: &'a Survey,
+    interrupt: &'a Interrupt,
+    unreadable: Vec<(usize, NotExportedReason)>,
+}
+
+/// An item whose files are in the package.
+struct Prepared<'a> {
+    captured: Captured,
+    message: &'a StoredMessage,
+    files: Vec<File>,
+    missing_files: usize,
+}
+
+impl<'a> Prepared<'a> {
+    fn source(&self) -> Source<'_> {
+        Source {
+            captured: &self.captured,
+            message: &self.message.key,
+            sha256: self.message.sha256,
+            files: self.files.clone(),
+            missing_files: self.missing_files,
+        }
+    }
+}
+
+type Scratch = std::fs::File;
+
+impl<'a> FileWriter<'a> {
+    async fn rsmf(mut self, file: &NamedFile) -> anyhow::Result<FinishedFile> {
+        let PlannedFile { conversation, day, part, parts, units } = &file.planned;
+        let slice = Slice { conversation: *conversation, day: *day, part: *part, parts: *parts };
+        let scratch = || self.directory.scratch();
+        let mut package = Package::new(slice, scratch()?, scratch()?, scratch()?);
+        let mut messages = std::pin::pin!(self.messages(units));
+        let mut items = 0;
+        for unit in units {
+            let first = self.next(&mut messages, &mut package).await?;
+            let mut folded = Vec::with_capacity(unit.folded.len());
+            for _ in &unit.folded {
+                folded.extend(self.next(&mut messages, &mut package).await?);
+            }
+            items += folded.len() + usize::from(first.is_some());
+            let sources: Vec<_> = folded.iter().map(Prepared::source).collect();
+            match &first {
+                Some(first) => package.add(&first.source(), &sources)?,
+                // What acts on a message that was lost stays.
+                None => sources.iter().try_for_each(|source| package.add(source, &[]))?,
+            }
+        }
+        if items == 0 {
+            return self.nothing(file);
+        }
+        let mut out = self.directory.begin()?;
+        let counts = package.finish(&mut out)?;
+        let (sha256, bytes) = out.digest();
+        let finished = FinishedFile {
+            name: file.name.clone(),
+            bytes,
+            sha256,
+            events: counts.events,
+            attachments: counts.attachments,
+            participants: counts.participants,
+            begin: counts.begin,
+            end: counts.end,
+            unreadable: self.unreadable,
+        };
+        self.directory.finish(out, &finished)?;
+        Ok(finished)
+    }
+
+    /// The stored mails in a ZIP archive.
+    async fn eml(mut self, file: &NamedFile) -> anyhow::Result<FinishedFile> {
+        let mut messages = std::pin::pin!(self.messages(&file.planned.units));
+        let mut zip = ZipWriter::new_stream(self.directory.begin()?);
+        let (mut events, mut times) = (0, Vec::new());
+        while let Some((at, _room, read)) = messages.next().await {
+            let Some(stored) = self.readable(at, read)? else { continue };
+            let record = &self.survey.items[at].record;
+            let large = self.survey.items[at].message.bytes > u64::from(u32::MAX / 2);
+            let options =
+                SimpleFileOptions::default().compression_method(CompressionMethod::Deflated).large_file(large);
+            zip.start_file(format!("{}.eml", record.key.short_hex()), options)?;
+            copy(&stored.mime, &mut zip).await?;
+            events += 1;
+            times.push(record.time);
+        }
+        let (Some(begin), Some(end)) = (times.iter().min().copied(), times.iter().max().copied()) else {
+            return self.nothing(file);
+        };
+        let mut out = zip.finish()?.into_inner();
+        out.flush()?;
+        let (sha256, bytes) = out.digest();
+        let finished = FinishedFile {
+            name: file.name.clone(),
+            bytes,
+            sha256,
+            events,
+            attachments: 0,
+            participants: 0,
+            begin,
+            end,
+            unreadable: self.unreadable,
+        };
+        self.directory.finish(out, &finished)?;
+        Ok(finished)
+    }
+
+    /// No item could be read.
+    fn nothing(self, file: &NamedFile) -> anyhow::Result<FinishedFile> {
+        let finished = FinishedFile {
+            name: file.name.clone(),
+            bytes: 0,
+            sha256: Sha256::of(b""),
+            events: 0,
+            attachments: 0,
+            participants: 0,
+            begin: Timestamp::UNIX_EPOCH,
+            end: Timestamp::UNIX_EPOCH,
+            unreadable: self.unreadable,
+        };
+        self.directory.finish(self.directory.begin()?, &finished)?;
+        Ok(finished)
+    }
+
+    /// The messages of units in their order, read ahead. Memory is acquired in the same order, so that the next message never
+    /// waits for the memory of a later one.
+    fn messages<'u>(&self, units: &'u [Unit]) -> impl Stream<Item = Read> + use<'a, 'u> {
+        let (store, survey, budget) = (self.store, self.survey, MemoryBudget::default());
+        let order = units.iter().flat_map(|unit| std::iter::once(unit.item).chain(unit.folded.iter().copied()));
+        stream::iter(order)
+            .then(move |at| {
+                let budget = budget.clone();
+                async move { (at, budget.room(survey.items[at].message.bytes).await) }
+            })
+            .map(move |(at, room)| async move { (at, room, survey.items[at].message.read(store).await) })
+            .buffered(READ_AHEAD)
+    }
+
+    /// The next message, whose files are written into the package. `None` where it cannot be exported.
+    async fn next(
+        &mut self,
+        messages: &mut (impl Stream<Item = Read> + Unpin),
+        package: &mut Package<Scratch, Scratch>,
+    ) -> anyhow::Result<Option<Prepared<'a>>> {
+        let (at, _room, read) = messages.next().await.context("a message of the plan was not read")?;
+        let Some(Stored { mime, captured }) = self.readable(at, read)? else { return Ok(None) };
+        let mut in_message = files(&mime);
+        let evidence = in_message.pop_if(|file| file.name == EVIDENCE_NAME);
+        let captured_files = in_message.len().saturating_sub(attached_cards(&captured.item));
+        let missing_files = captured.item.attachments.len().saturating_sub(captured_files);
+        // The members of these are of no known meaning, so the item itself goes with them.
+        if matches!(captured.item.kind, Kind::Business | Kind::Other(_)) {
+            in_message.extend(evidence);
+        }
+        let mut files = Vec::with_capacity(in_message.len());
+        for file in in_message {
+            package.begin_file(&file.name)?;
+            let mut from = 0;
+            loop {
+                let piece = file.piece(from).await?;
+                if piece.is_empty() {
+                    break;
+                }
+                from += piece.len() as u64;
+                package.write_file(&piece)?;
+            }
+            files.extend(package.end_file());
+        }
+        Ok(Some(Prepared { captured, message: &self.survey.items[at].message, files, missing_files }))
+    }
+
+    /// Notes an item that cannot be exported.
+    fn readable(&mut self, at: usize, read: Result<Stored, Unreadable>) -> anyhow::Result<Option<Stored>> {
+        if self.interrupt.is_set() {
+            bail!("interrupted: run the same command again, and it goes on after the finished files");
+        }
+        match read {
+            Ok(stored) => Ok(Some(stored)),
+            Err(Unreadable::NotExported(reason)) => {
+                self.unreadable.push((at, reason));
+                Ok(None)
+            }
+            Err(Unreadable::Bucket(error)) => Err(error),
+        }
+    }
+}
+
+/// An item's index, its memory and its message.
+type Read = (usize, Option<OwnedSemaphorePermit>, Result<Stored, Unreadable>);
+
+async fn copy(mime: &Mime, out: &mut impl Write) -> anyhow::Result<()> {
+    let mut from = 0;
+    loop {
+        let piece = mime.piece(from).await?;
+        if piece.is_empty() {
+            return Ok(());
+        }
+        from += piece.len() as u64;
+        out.write_all(&piece)?;
+    }
+}

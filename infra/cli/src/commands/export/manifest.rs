@@ -1,0 +1,280 @@
+//! The export's own files: the manifest, the summary, the list of items, and the digests.
+
+use std::io::Write;
+
+use jiff::Timestamp;
+use model::Sha256;
+use serde::Serialize;
+
+use super::{
+    arguments::{Format, Request},
+    directory::{Directory, FinishedFile, MANIFEST, SUMS},
+    files::NamedFile,
+    stored::NotExportedReason,
+    survey::{Counts, NotExported, Survey},
+};
+
+const SUMMARY: &str = "export.txt";
+const ITEMS: &str = "items.csv";
+
+/// Whether everything of the window is in the export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Completeness {
+    /// Every item is in the export.
+    Complete,
+    /// Items without a stored message are left out, or the end of the window is not fetched yet.
+    ItemsLeftOut,
+    /// A stored message is missing or changed, or part of the window is unknown.
+    Damaged,
+}
+
+/// The manifest of an export.
+#[derive(Serialize)]
+pub(super) struct Manifest<'a> {
+    request: &'a Request,
+    /// Version of this command.
+    version: &'static str,
+    /// When the items of the window were determined.
+    made_at: Timestamp,
+    /// Items that the source received at this time or later are not considered.
+    archived_before: Timestamp,
+    completeness: Completeness,
+    counts: Totals,
+    not_exported: Vec<NotExported>,
+    lost_pages: &'a [String],
+    not_fetched: &'a [String],
+    not_fetched_yet: &'a [String],
+    chats: Vec<ChatEntry<'a>>,
+    files: Vec<FileEntry<'a>>,
+}
+
+#[derive(Serialize)]
+struct Totals {
+    #[serde(flatten)]
+    listed: Counts,
+    /// Items in the export.
+    exported: u64,
+    /// Those of them that are folded into the event of another.
+    folded: u64,
+    not_exported: u64,
+    events: u64,
+    attachments: u64,
+    files: u64,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
+struct ChatEntry<'a> {
+    chat: String,
+    id: &'a str,
+    name: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    items: u64,
+}
+
+#[derive(Serialize)]
+struct FileEntry<'a> {
+    name: &'a str,
+    sha256: Sha256,
+    bytes: u64,
+    chat: String,
+    day: String,
+    part: u32,
+    parts: u32,
+    items: u64,
+    events: u64,
+    attachments: u64,
+    participants: u64,
+    begin: Timestamp,
+    end: Timestamp,
+}
+
+fn chat_name(number: usize) -> String {
+    format!("chat-{:04}", number + 1)
+}
+
+impl<'a> Manifest<'a> {
+    /// Makes the manifest of finished files, in the order of the planned ones.
+    pub(super) fn of(survey: &'a Survey, planned: &'a [NamedFile], finished: &'a [FinishedFile]) -> Self {
+        let mut not_exported = survey.not_exported.clone();
+        let lost = finished.iter().flat_map(|file| &file.unreadable);
+        not_exported.extend(lost.map(|&(at, reason)| NotExported {
+            item: String::new(),
+            key: survey.items[at].record.key.short_hex(),
+            run: None,
+            reason,
+            dead_letter: None,
+        }));
+        let mut files: Vec<_> = planned.iter().zip(finished).filter(|(_, file)| !file.is_empty()).map(entry).collect();
+        files.sort_by_key(|file| file.name);
+        let exported =
+            survey.items.len() as u64 - finished.iter().map(|file| file.unreadable.len() as u64).sum::<u64>();
+        let sum = |of: fn(&FileEntry<'_>) -> u64| files.iter().map(of).sum::<u64>();
+        let counts = Totals {
+            listed: survey.counts,
+            exported,
+            folded: planned.iter().zip(finished).map(|(planned, file)| folded(planned, file)).sum(),
+            not_exported: not_exported.len() as u64,
+            events: sum(|file| file.events),
+            attachments: sum(|file| file.attachments),
+            files: files.len() as u64,
+            bytes: sum(|file| file.bytes),
+        };
+        let damaged = not_exported.iter().any(|item| item.reason.is_damage())
+            || !survey.lost_pages.is_empty()
+            || !survey.not_fetched.is_empty();
+        let completeness = match (damaged, not_exported.is_empty() && survey.not_fetched_yet.is_empty()) {
+            (true, _) => Completeness::Damaged,
+            (false, true) => Completeness::Complete,
+            (false, false) => Completeness::ItemsLeftOut,
+        };
+        let chats = survey.chats.iter().enumerate().map(|(number, chat)| ChatEntry {
+            chat: chat_name(number),
+            id: &chat.id,
+            name: &chat.name,
+            kind: &chat.kind,
+            items: chat.items,
+        });
+        Self {
+            request: &survey.request,
+            version: env!("CARGO_PKG_VERSION"),
+            made_at: survey.made_at,
+            archived_before: survey.archived_before(),
+            completeness,
+            counts,
+            not_exported,
+            lost_pages: &survey.lost_pages,
+            not_fetched: &survey.not_fetched,
+            not_fetched_yet: &survey.not_fetched_yet,
+            chats: chats.collect(),
+            files,
+        }
+    }
+
+    pub(super) fn completeness(&self) -> Completeness {
+        self.completeness
+    }
+
+    /// The summary for a reader. It names nobody.
+    pub(super) fn summary(&self) -> String {
+        let Self { request, counts, .. } = self;
+        let form = match request.format {
+            Format::Rsmf => "RSMF 2.0",
+            Format::Eml => "stored mails in ZIP archives",
+        };
+        let mut text = format!(
+            "Messages sent from {} to {} (UTC), {form}\nFrom: {}\nReceived by the source before: {}\n",
+            request.from, request.to, request.deployment, self.archived_before
+        );
+        for (name, value) in [("Mailbox", &request.mailbox), ("Chat", &request.chat)] {
+            if let Some(value) = value {
+                text += &format!("{name}: {value}\n");
+            }
+        }
+        let Totals { exported, folded, events, attachments, files, bytes, not_exported, .. } = counts;
+        text += &format!("Exported items: {exported}, of which {folded} are folded into the event of another\n");
+        text += &format!("Events: {events}; attachments: {attachments}\nFiles: {files}, {bytes} bytes\n");
+        text += &format!("Not exported: {not_exported}\n");
+        for reason in NotExportedReason::ALL {
+            let count = self.not_exported.iter().filter(|item| item.reason == reason).count();
+            if count > 0 {
+                text += &format!("  {count} {}: {}\n", reason.as_str(), reason.sentence());
+            }
+        }
+        for page in self.lost_pages {
+            text += &format!("A page of a manifest is missing, so its items are unknown: {page}\n");
+        }
+        for part in self.not_fetched.iter().chain(self.not_fetched_yet) {
+            text += &format!("{part}\n");
+        }
+        text += match self.completeness {
+            Completeness::Complete => "Complete: every item that was listed is in the export.\n",
+            Completeness::ItemsLeftOut => "Not all of the window: export.json names each item that is left out.\n",
+            Completeness::Damaged => {
+                "NOT COMPLETE: evidence is missing or changed, or part of the period is unknown.\n"
+            }
+        };
+        text + "Verify the files in this directory: sha256sum -c SHA256SUMS\n"
+    }
+
+    /// Writes all of it. Returns the digest of the list of digests.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub(super) fn write(
+        &self,
+        directory: &Directory,
+        survey: &Survey,
+        planned: &[NamedFile],
+        finished: &[FinishedFile],
+    ) -> anyhow::Result<Sha256> {
+        let mut sums: Vec<(String, Sha256)> =
+            self.files.iter().map(|file| (file.name.to_owned(), file.sha256)).collect();
+        let items = directory.write(ITEMS, |out| write_items(out, survey, planned, finished))?;
+        let manifest = directory.write(MANIFEST, |out| {
+            serde_json::to_writer_pretty(&mut *out, self)?;
+            Ok(out.write_all(b"\n")?)
+        })?;
+        let summary = directory.write(SUMMARY, |out| Ok(out.write_all(self.summary().as_bytes())?))?;
+        sums.extend([(ITEMS.to_owned(), items), (MANIFEST.to_owned(), manifest), (SUMMARY.to_owned(), summary)]);
+        directory.write(SUMS, |out| Ok(sums.iter().try_for_each(|(name, sha256)| writeln!(out, "{sha256}  {name}"))?))
+    }
+}
+
+fn entry<'a>((planned, file): (&'a NamedFile, &'a FinishedFile)) -> FileEntry<'a> {
+    let items = planned.planned.units.iter().map(|unit| 1 + unit.folded.len() as u64).sum::<u64>();
+    FileEntry {
+        name: &file.name,
+        sha256: file.sha256,
+        bytes: file.bytes,
+        chat: chat_name(planned.chat),
+        day: planned.planned.day.to_string(),
+        part: planned.planned.part,
+        parts: planned.planned.parts,
+        items: items - file.unreadable.len() as u64,
+        events: file.events,
+        attachments: file.attachments,
+        participants: file.participants,
+        begin: file.begin,
+        end: file.end,
+    }
+}
+
+fn is_lost(file: &FinishedFile, at: usize) -> bool {
+    file.unreadable.iter().any(|&(lost, _)| lost == at)
+}
+
+/// How many items of a file are folded. What acts on a message that was lost is not.
+fn folded(planned: &NamedFile, file: &FinishedFile) -> u64 {
+    let units = planned.planned.units.iter().filter(|unit| !is_lost(file, unit.item));
+    units.map(|unit| unit.folded.iter().filter(|&&at| !is_lost(file, at)).count() as u64).sum()
+}
+
+/// A line for each item: where it is, and the digest of its stored message. Nothing in it needs quotes.
+fn write_items(
+    out: &mut dyn Write,
+    survey: &Survey,
+    planned: &[NamedFile],
+    finished: &[FinishedFile],
+) -> anyhow::Result<()> {
+    writeln!(out, "item_key,sent,file,as,event_id,stored_message,sha256")?;
+    for (planned, file) in planned.iter().zip(finished) {
+        for unit in &planned.planned.units {
+            let event = survey.items[unit.item].record.key.short_hex();
+            for (at, is_event) in std::iter::once((unit.item, true)).chain(unit.folded.iter().map(|&at| (at, false))) {
+                let item = &survey.items[at];
+                let key = item.record.key.short_hex();
+                let (file, form, event) = match (is_lost(file, at), is_event || is_lost(file, unit.item)) {
+                    (true, _) => ("", "not-exported", ""),
+                    (false, true) => (planned.name.as_str(), "event", key.as_str()),
+                    (false, false) => (planned.name.as_str(), "folded", event.as_str()),
+                };
+                let (time, message) = (item.record.time, &item.message);
+                writeln!(out, "{key},{time},{file},{form},{event},{},{}", message.key, message.sha256)?;
+            }
+        }
+    }
+    Ok(())
+}

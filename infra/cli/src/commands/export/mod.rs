@@ -1,0 +1,132 @@
+//! `archiver export`: the stored items of a window as files to hand over: RSMF, or the stored mails.
+
+mod arguments;
+mod directory;
+mod files;
+mod manifest;
+mod stored;
+mod survey;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::bail;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Deserialize;
+
+pub use self::arguments::ExportArguments;
+use self::{
+    arguments::Request,
+    directory::{Directory, State},
+    manifest::{Completeness, Manifest},
+    survey::Survey,
+};
+use crate::{Interrupt, connection::Connection, text::visible};
+
+/// Help text after the arguments.
+pub const HELP: &str = "The files are of one chat and day each, in UTC, by the time at which messages were sent. Edits, \
+    deletions, reactions and votes are folded into the message that they concern, if that is in the export. Each message is read from \
+    the bucket and its SHA-256 is compared with the recorded one. Stored messages are kept for MimeDays.\n\
+    DIR gets the files, export.json and export.txt (counts, and each item that is not in the export with the reason), items.csv \
+    (the file of each item), and SHA256SUMS: verify with sha256sum -c SHA256SUMS. They contain messages and personal data. \
+    An interrupted export goes on when the same command is run again; items that are archived later are not added.\n\
+    Every item of which the source received the message after --from is read, unless --archived-before is given: a phone may be \
+    offline for weeks. Whether an item without a stored message was sent in the window is unknown, so it is listed.\n\
+    Exit code: 0 when every item of the window is in the export; 1 when a stored message is missing or its SHA-256 differs, part of \
+    the window was not fetched or is unknown, or the export could not be finished; 2 invalid arguments; 3 when items without a \
+    stored message are left out (not converted yet, or dead letters), or the end of the window is not fetched yet.\n\
+    Examples:\n  archiver export --rsmf --from 2026-11-01 --to 2026-12-01 --mailbox ada@example.com handover\n  \
+    archiver export --rsmf --from 2026-11-20 --to 2026-11-21 --chat 120363025246125486@g.us handover\n  \
+    archiver export --eml --from 2026-11-01 --to 2026-12-01 mails";
+
+/// Exit code for an export that lacks items without a stored message.
+const ITEMS_LEFT_OUT: u8 = 3;
+
+/// Runs the command. The summary goes to standard output, progress to standard error.
+///
+/// # Errors
+/// When the deployment or its objects cannot be read, or the files cannot be written.
+pub async fn run(arguments: ExportArguments) -> anyhow::Result<ExitCode> {
+    if arguments.to <= arguments.from {
+        bail!("the window ends at {}, and does not begin before that", arguments.to);
+    }
+    let connection = Connection::open(&arguments.deployment).await?;
+    let done = export(&connection, &arguments).await;
+    connection.close().await?;
+    done
+}
+
+async fn export(connection: &Connection, arguments: &ExportArguments) -> anyhow::Result<ExitCode> {
+    let request = Request {
+        format: arguments.format.format(),
+        deployment: match connection.one_machine_root() {
+            Some(directory) => directory.display().to_string(),
+            None => connection.store.bucket().to_owned(),
+        },
+        from: arguments.from,
+        to: arguments.to,
+        archived_before: arguments.archived_before,
+        mailbox: arguments.mailbox.clone(),
+        chat: arguments.chat.clone(),
+    };
+    let directory = match Directory::open(&arguments.directory, &request)? {
+        State::Finished(manifest) => return finished_before(arguments, &manifest),
+        State::Open(directory) => directory,
+    };
+    let interrupt = Interrupt::listen();
+    let survey = match directory.survey(&request)? {
+        Some(survey) => survey,
+        None => {
+            let bar = ProgressBar::new_spinner();
+            bar.enable_steady_tick(Duration::from_millis(200));
+            let options = arguments.deployment.options();
+            let progress = |items| bar.set_message(format!("{items} items found"));
+            let survey = Survey::make(connection, request, &options, &interrupt, progress).await;
+            bar.finish_and_clear();
+            let survey = survey?;
+            directory.keep_survey(&survey)?;
+            survey
+        }
+    };
+    let planned = files::named_files(&survey);
+    let style = ProgressStyle::with_template("{bar:40} {pos} of {len} items, {eta} left");
+    let bar = ProgressBar::new(survey.items.len() as u64).with_style(style?);
+    let progress = |items| bar.set_position(items);
+    let finished = files::write(&connection.store, &directory, &survey, &planned, &interrupt, progress).await;
+    bar.finish_and_clear();
+    let finished = finished?;
+    let manifest = Manifest::of(&survey, &planned, &finished);
+    let sums = manifest.write(&directory, &survey, &planned, &finished)?;
+    let mut out = io::stdout().lock();
+    if arguments.json {
+        writeln!(out, "{}", crate::text::json(&manifest)?)?;
+    } else {
+        write!(out, "{}", visible(&manifest.summary()))?;
+        writeln!(out, "SHA-256 of SHA256SUMS: {sums}")?;
+    }
+    let completeness = manifest.completeness();
+    directory.close()?;
+    Ok(exit_code(completeness))
+}
+
+/// The same export was finished before: its summary again.
+fn finished_before(arguments: &ExportArguments, manifest: &serde_json::Value) -> anyhow::Result<ExitCode> {
+    let mut out = io::stdout().lock();
+    if arguments.json {
+        writeln!(out, "{}", crate::text::json(manifest)?)?;
+    } else {
+        writeln!(out, "{} holds this export, finished: nothing was written.", arguments.directory.display())?;
+    }
+    Ok(exit_code(Completeness::deserialize(&manifest["completeness"])?))
+}
+
+fn exit_code(completeness: Completeness) -> ExitCode {
+    match completeness {
+        Completeness::Complete => ExitCode::SUCCESS,
+        Completeness::ItemsLeftOut => ExitCode::from(ITEMS_LEFT_OUT),
+        Completeness::Damaged => ExitCode::FAILURE,
+    }
+}

@@ -1,0 +1,301 @@
+//! The first pass: finds the items of the window, and reads each stored message once to learn its time and chat.
+
+use std::collections::{HashMap, HashSet};
+
+use anyhow::{Context, bail};
+use aws::s3::{Store, StoreError};
+use futures::{StreamExt, stream};
+use jiff::{SignedDuration, Timestamp};
+use ledger::entries::{self, CONCURRENT_READS, EntryOutcome, entry_outcome};
+use message::write::describe;
+use model::{Captured, Listed, Outcome, RunId, Sha256};
+use rsmf::Record;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    arguments::Request,
+    stored::{MemoryBudget, NotExportedReason, StoredMessage, Unreadable},
+};
+use crate::{
+    Interrupt,
+    commands::reconcile::{Coverage, ItemHash, MAX_FETCH_DURATION, Pending, Runs},
+    connection::Connection,
+};
+
+/// What was found. It stays the same when an interrupted export is continued.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Survey {
+    pub(super) request: Request,
+    /// When the survey was made; also the end of the archived times that were considered, unless the request has one.
+    pub(super) made_at: Timestamp,
+    pub(super) counts: Counts,
+    pub(super) chats: Vec<Chat>,
+    pub(super) not_exported: Vec<NotExported>,
+    /// Pages of manifests that are missing: the items that they listed are unknown.
+    pub(super) lost_pages: Vec<String>,
+    /// Parts of the window that were not fetched, one sentence each.
+    pub(super) not_fetched: Vec<String>,
+    /// Parts of the window that a run is fetching, or the next run will.
+    pub(super) not_fetched_yet: Vec<String>,
+    /// The items of the window, in no order. Written on lines of their own.
+    #[serde(skip)]
+    pub(super) items: Vec<SurveyedItem>,
+}
+
+/// Numbers of listed items.
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+pub(super) struct Counts {
+    /// Items that the manifests list with archived times in question, each once.
+    pub(super) listed: u64,
+    /// Those of them that are not of the window, the chat or the mailbox.
+    pub(super) outside: u64,
+}
+
+/// An item of the window.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SurveyedItem {
+    pub(super) record: Record,
+    pub(super) message: StoredMessage,
+}
+
+/// A conversation. Its number stands in the names of files, because its id is a phone number.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Chat {
+    pub(super) conversation: Sha256,
+    pub(super) id: String,
+    pub(super) name: String,
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    pub(super) items: u64,
+}
+
+/// An item of the window, or that may be of the window, that is not in the export.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct NotExported {
+    pub(super) item: String,
+    /// The name of its objects in the bucket and in logs.
+    pub(super) key: String,
+    /// The run that listed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) run: Option<RunId>,
+    pub(super) reason: NotExportedReason,
+    /// The dead letter's reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) dead_letter: Option<model::Reason>,
+}
+
+/// Concurrent reads of stored messages, as far as the memory budget admits.
+const CONCURRENT_MESSAGES: usize = 16;
+
+/// Clocks differ: a message may be listed as received this long before it was sent.
+const CLOCK_SLACK: SignedDuration = SignedDuration::from_hours(24);
+
+/// What became of a listed item.
+enum Found {
+    Outside,
+    Item(Box<(SurveyedItem, Captured)>),
+    NotExported(NotExported),
+}
+
+/// An item and where its message is, as far as the manifests and outcomes tell.
+struct Located {
+    listed: Listed,
+    place: Place,
+}
+
+enum Place {
+    Message(StoredMessage, Option<Box<Outcome>>),
+    None(NotExportedReason, Option<model::Reason>, Option<Box<Outcome>>),
+}
+
+impl Survey {
+    /// Makes the survey. `progress` receives the number of items.
+    ///
+    /// # Errors
+    /// When the bucket cannot be read, or the operator interrupts it.
+    pub(super) async fn make(
+        connection: &Connection,
+        request: Request,
+        options: &str,
+        interrupt: &Interrupt,
+        progress: impl Fn(u64),
+    ) -> anyhow::Result<Self> {
+        let store = &connection.store;
+        let made_at = Timestamp::now();
+        let runs = Runs::between(store, Timestamp::MIN, Timestamp::MAX).await?;
+        // The functions of a one-machine run do not run now.
+        let longest_run =
+            if connection.one_machine_root().is_some() { SignedDuration::ZERO } else { MAX_FETCH_DURATION };
+        let period = (Some(request.from), Some(request.to));
+        let coverage = Coverage::of_runs(&runs, period, longest_run, made_at, options);
+        let not_yet =
+            |pending: &Pending| format!("Archived times from {} to {} are not fetched yet", pending.from, pending.to);
+        let mut survey = Self {
+            made_at,
+            counts: Counts::default(),
+            chats: Vec::new(),
+            not_exported: Vec::new(),
+            lost_pages: runs.lost_pages(),
+            not_fetched: coverage.gaps.iter().map(ToString::to_string).collect(),
+            not_fetched_yet: coverage.pending.iter().map(not_yet).collect(),
+            items: Vec::new(),
+            request,
+        };
+        let budget = MemoryBudget::default();
+        let mut seen: HashSet<ItemHash> = HashSet::new();
+        let mut chats: HashMap<Sha256, Chat> = HashMap::new();
+        for run in &runs.runs {
+            for page in run.page_numbers() {
+                let listed = entries::page(store, &run.id, page).await?.unwrap_or_default();
+                let new: Vec<Listed> = listed
+                    .into_iter()
+                    .filter(|listed| survey.may_be_inside(listed) && seen.insert(ItemHash::of(&listed.item)))
+                    .collect();
+                survey.counts.listed += new.len() as u64;
+                let (request, budget) = (survey.request.clone(), &budget);
+                let (request, id) = (&request, &run.id);
+                let found = stream::iter(new)
+                    .map(|listed| locate(store, id, listed))
+                    .buffer_unordered(CONCURRENT_READS)
+                    .map(|located| async move { look(store, budget, request, id, located?).await })
+                    .buffer_unordered(CONCURRENT_MESSAGES);
+                let mut found = std::pin::pin!(found);
+                while let Some(found) = found.next().await {
+                    survey.add(found?, &mut chats);
+                    progress(survey.items.len() as u64);
+                    if interrupt.is_set() {
+                        bail!("interrupted before anything was written: run the same command again");
+                    }
+                }
+            }
+        }
+        survey.chats = chats.into_values().collect();
+        survey.chats.sort_unstable_by(|one, other| one.conversation.as_bytes().cmp(other.conversation.as_bytes()));
+        survey.not_exported.sort_by(|one, other| one.key.cmp(&other.key));
+        Ok(survey)
+    }
+
+    /// The end of the archived times that are considered.
+    pub(super) fn archived_before(&self) -> Timestamp {
+        self.request.archived_before.unwrap_or(self.made_at)
+    }
+
+    /// Whether a message with this archived time may have been sent in the window.
+    fn may_be_inside(&self, listed: &Listed) -> bool {
+        let Some(archived) = listed.archived_at() else { return true };
+        archived.saturating_add(CLOCK_SLACK).unwrap_or(Timestamp::MAX) >= self.request.from
+            && archived < self.archived_before()
+    }
+
+    fn add(&mut self, found: Found, chats: &mut HashMap<Sha256, Chat>) {
+        match found {
+            Found::Outside => self.counts.outside += 1,
+            Found::NotExported(not_exported) => self.not_exported.push(not_exported),
+            Found::Item(found) => {
+                let (item, captured) = *found;
+                let chat = chats.entry(item.record.conversation).or_insert_with(|| Chat {
+                    conversation: item.record.conversation,
+                    id: captured.item.chat.id.clone(),
+                    name: String::new(),
+                    kind: captured.item.chat.chat_type.as_str().to_owned(),
+                    items: 0,
+                });
+                if chat.items == 0 {
+                    chat.name = describe(&captured).chat;
+                }
+                chat.items += 1;
+                self.items.push(item);
+            }
+        }
+    }
+}
+
+/// Finds the stored message of a listed item.
+async fn locate(store: &Store, run: &RunId, listed: Listed) -> anyhow::Result<Located> {
+    let place = match entry_outcome(store, run, &listed).await? {
+        EntryOutcome::InvalidTask => Place::None(NotExportedReason::TaskMalformed, None, None),
+        EntryOutcome::Found(stored) => {
+            let outcome = Box::new(stored.outcome);
+            match (outcome.mime.clone(), outcome.sha256, outcome.bytes) {
+                (Some(key), Some(sha256), Some(bytes)) => {
+                    Place::Message(StoredMessage { key, sha256, bytes }, Some(outcome))
+                }
+                _ => not_filed(store, run, &listed, Some(outcome)).await?,
+            }
+        }
+        EntryOutcome::Absent => not_filed(store, run, &listed, None).await?,
+    };
+    Ok(Located { listed, place })
+}
+
+/// An item whose outcome names no message may have one that was not imported yet. The object itself has its digest.
+async fn not_filed(
+    store: &Store,
+    run: &RunId,
+    listed: &Listed,
+    outcome: Option<Box<Outcome>>,
+) -> Result<Place, StoreError> {
+    let keys = entries::item_keys(run, listed);
+    for key in keys.into_iter().flat_map(|keys| [keys.mime, keys.dated_mime]) {
+        if let Some((sha256, bytes)) = store.digest(&key).await? {
+            return Ok(Place::Message(StoredMessage { key, sha256, bytes }, outcome));
+        }
+    }
+    let dead_letter = outcome.as_ref().and_then(|outcome| outcome.dead_letter).map(|dead_letter| dead_letter.reason);
+    let reason = if dead_letter.is_some() { NotExportedReason::DeadLetter } else { NotExportedReason::NotConverted };
+    Ok(Place::None(reason, dead_letter, outcome))
+}
+
+/// Reads the message of an item, if it may be of the window.
+async fn look(
+    store: &Store,
+    budget: &MemoryBudget,
+    request: &Request,
+    run: &RunId,
+    Located { listed, place }: Located,
+) -> anyhow::Result<Found> {
+    let key = ItemHash::of(&listed.item).hex();
+    let not_exported = |reason, dead_letter| {
+        // Nothing was sent after it was received.
+        if listed.archived_at().is_some_and(|archived| archived < request.from) {
+            return Found::Outside;
+        }
+        Found::NotExported(NotExported { item: listed.name(), key, run: Some(run.clone()), reason, dead_letter })
+    };
+    let (Place::Message(_, outcome) | Place::None(_, _, outcome)) = &place;
+    let mailbox = request.mailbox.as_deref();
+    let named = mailbox.is_none_or(|mailbox| outcome.as_deref().is_some_and(|outcome| names(outcome, mailbox)));
+    let decided = outcome.as_deref().is_some_and(Outcome::is_complete);
+    if !named && decided {
+        return Ok(Found::Outside);
+    }
+    let message = match place {
+        Place::Message(message, _) => message,
+        Place::None(reason, dead_letter, _) => return Ok(not_exported(reason, dead_letter)),
+    };
+    let room = budget.room(message.bytes).await;
+    let captured = match message.read(store).await {
+        Ok(stored) => stored.captured,
+        Err(Unreadable::NotExported(reason)) => return Ok(not_exported(reason, None)),
+        Err(Unreadable::Bucket(error)) => return Err(error).context("reading a stored message failed"),
+    };
+    drop(room);
+    let item = &captured.item;
+    let inside = request.from <= item.message_time && item.message_time < request.to;
+    if !inside || request.chat.as_ref().is_some_and(|chat| *chat != item.chat.id) {
+        return Ok(Found::Outside);
+    }
+    let is_mailbox = |email: &String| mailbox.is_some_and(|mailbox| mailbox.eq_ignore_ascii_case(email.trim()));
+    if !named && !item.participants().any(|participant| participant.email.as_ref().is_some_and(is_mailbox)) {
+        return Ok(not_exported(NotExportedReason::MailboxUndecided, None));
+    }
+    let record = Record::of(item, message.bytes);
+    Ok(Found::Item(Box::new((SurveyedItem { record, message }, captured))))
+}
+
+/// Whether an outcome names the mailbox: it has a copy, or should have one.
+fn names(outcome: &Outcome, mailbox: &str) -> bool {
+    let is = |address: &model::MailboxAddress| address.as_str().eq_ignore_ascii_case(mailbox);
+    outcome.mailboxes.iter().any(|filed| is(&filed.address) || filed.id.as_deref() == Some(mailbox))
+        || outcome.failed.iter().any(|failed| is(&failed.address))
+}

@@ -1,0 +1,346 @@
+//! The day of the sample archive as files to hand over: what is in them, what is not, and what becomes of an interrupted or
+//! tampered export.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    process::{Command as Process, Output},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use harness::{
+    ItemSource, MailSystem, Pipeline,
+    cutter::{Cut, Cutter},
+};
+use jiff::{SignedDuration, Timestamp};
+use local::{
+    cloud::Step,
+    sample_source::{ExpectedResult, Sample, mailboxes, user_map},
+};
+use model::{ItemId, keys};
+use serde_json::Value;
+use tokio::{process::Command, sync::Notify};
+
+use crate::transcript::archiver;
+
+struct Archive {
+    pipeline: Pipeline,
+    items: Vec<Value>,
+    expected: BTreeMap<ItemId, ExpectedResult>,
+    from: Timestamp,
+    to: Timestamp,
+    directory: tempfile::TempDir,
+}
+
+impl Archive {
+    async fn of_the_sample_day() -> Self {
+        let now = Timestamp::now();
+        let sample = Sample::day(now).unwrap();
+        let (items, expected) = (sample.items().collect(), sample.expected_results().collect());
+        let addresses = mailboxes().unwrap().iter().map(ToString::to_string).collect();
+        let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses), &[]).await.unwrap();
+        pipeline.put_user_map(user_map()).await.unwrap();
+        pipeline.run(&Pipeline::timer()).await.unwrap();
+        // Within the window of the run.
+        let (from, to) = (now - SignedDuration::from_hours(23), now - SignedDuration::from_mins(10));
+        Self { pipeline, items, expected, from, to, directory: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn command(&self, name: &str, arguments: &[&str]) -> Command {
+        let convert = self.pipeline.machine.resources.convert.url.clone();
+        let mut command = Command::new(archiver());
+        command
+            .args(["export", "--from", &self.from.to_string(), "--to", &self.to.to_string()])
+            .args(arguments)
+            .arg(self.path(name))
+            .env_clear()
+            .envs(self.pipeline.machine.variables(Step::Import))
+            .envs([("CONVERT_QUEUE_URL", convert.as_str()), ("AWS_REGION", "us-east-1")])
+            .kill_on_drop(true);
+        command
+    }
+
+    /// Exports into a directory of this name.
+    async fn export(&self, name: &str, arguments: &[&str]) -> Export {
+        let output = self.command(name, arguments).output().await.unwrap();
+        self.assert_discreet(&output, arguments);
+        Export::read(&self.path(name), &output)
+    }
+
+    /// What the command prints, beside its own arguments, and the names of its files name nobody.
+    fn assert_discreet(&self, output: &Output, arguments: &[&str]) {
+        let printed = format!("{}{}", text(&output.stdout), text(&output.stderr));
+        let mut printed = if arguments.contains(&"--json") { String::new() } else { printed };
+        for argument in arguments {
+            printed = printed.replace(argument, "");
+        }
+        for entry in fs::read_dir(self.directory.path()).unwrap() {
+            for file in fs::read_dir(entry.unwrap().path()).unwrap() {
+                printed.push_str(&file.unwrap().file_name().to_string_lossy());
+            }
+        }
+        for item in &self.items {
+            let people = item["to"].as_array().into_iter().flatten().chain([&item["from"]]);
+            let words = people.flat_map(|person| ["name", "phone", "email", "whatsappId"].map(|name| &person[name]));
+            for word in words.chain([&item["text"], &item["chat"]["name"], &item["chat"]["id"], &item["id"]]) {
+                let word = word.as_str().unwrap_or_default();
+                assert!(word.len() < 5 || !printed.contains(word), "{word:?} is in {printed}");
+            }
+        }
+    }
+
+    fn is_inside(&self, item: &Value) -> bool {
+        let time: Timestamp = item["messageTime"].as_str().unwrap().parse().unwrap();
+        self.from <= time && time < self.to
+    }
+
+    fn inside(&self) -> BTreeSet<String> {
+        self.items.iter().filter(|item| self.is_inside(item)).map(id).collect()
+    }
+}
+
+/// An export as it is on the disk.
+struct Export {
+    directory: PathBuf,
+    code: i32,
+    printed: String,
+    manifest: Value,
+}
+
+impl Export {
+    fn read(directory: &Path, output: &Output) -> Self {
+        let manifest = fs::read(directory.join("export.json")).map(|json| serde_json::from_slice(&json).unwrap());
+        Self {
+            directory: directory.to_owned(),
+            code: output.status.code().unwrap(),
+            printed: format!("{}{}", text(&output.stdout), text(&output.stderr)),
+            manifest: manifest.unwrap_or_default(),
+        }
+    }
+
+    fn files(&self, extension: &str) -> Vec<PathBuf> {
+        let mut files: Vec<_> = fs::read_dir(&self.directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.retain(|file| file.extension().is_some_and(|found| found == extension));
+        files.sort();
+        files
+    }
+
+    /// The ids of the exported items, as Python finds them in valid files.
+    fn ids(&self) -> Vec<String> {
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let files = self.files("rsmf");
+        let python = tests.join("../.venv-build/bin/python");
+        let output = Process::new(python).arg(tests.join("../shared/rsmf/tests/validate.py")).args(&files).output();
+        let output = output.unwrap();
+        let found: Vec<Value> = text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(found.len(), files.len(), "{}", text(&output.stderr));
+        let mut ids = Vec::new();
+        for (found, file) in found.iter().zip(self.manifest["files"].as_array().unwrap()) {
+            assert_eq!(found["problems"], Value::Array(Vec::new()), "{found}");
+            assert_eq!((&found["file"], &found["events"]), (&file["name"], &file["events"]));
+            assert_eq!(found["attachments"], file["attachments"]);
+            ids.extend(found["archive_ids"].as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()));
+        }
+        ids.sort();
+        ids
+    }
+
+    /// The items that the manifest says are not exported, with the reasons.
+    fn left_out(&self) -> BTreeMap<String, String> {
+        let left_out = self.manifest["not_exported"].as_array().unwrap().iter();
+        left_out.map(|item| (id_of(&item["item"]), id_of(&item["reason"]))).collect()
+    }
+
+    /// The standard tool accepts the digests.
+    fn assert_sums(&self) {
+        let mut check = Process::new("sha256sum");
+        check.args(["--check", "--strict", "SHA256SUMS"]).current_dir(&self.directory);
+        let checked = check.output().unwrap();
+        assert!(checked.status.success(), "{}", text(&checked.stdout));
+        let listed = fs::read_to_string(self.directory.join("SHA256SUMS")).unwrap().lines().count();
+        assert_eq!(listed + 1, fs::read_dir(&self.directory).unwrap().count(), "every file is listed, but the list");
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn id(item: &Value) -> String {
+    id_of(&item["id"])
+}
+
+fn id_of(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn exported_day_has_every_item_once_or_says_why_not() {
+    let archive = Archive::of_the_sample_day().await;
+    let export = archive.export("all", &["--rsmf"]).await;
+    assert_eq!(export.code, 3, "dead letters of convert have no message: {}", export.printed);
+    export.assert_sums();
+    let ids = export.ids();
+    let exported: BTreeSet<String> = ids.iter().cloned().collect();
+    assert_eq!(exported.len(), ids.len(), "an item is there twice");
+    let left_out = export.left_out();
+    let inside = archive.inside();
+    for (item, expected) in &archive.expected {
+        let item = item.as_str();
+        let is_filed = matches!(expected, ExpectedResult::Filed(_));
+        assert!(!is_filed || exported.contains(item) == inside.contains(item), "{item}");
+        assert!(!is_filed || !left_out.contains_key(item), "{item}");
+        assert!(!inside.contains(item) || exported.contains(item) != left_out.contains_key(item), "{item}");
+    }
+    assert!(exported.is_subset(&inside) && exported.len() > 40, "{}", exported.len());
+    assert!(!left_out.is_empty() && left_out.values().all(|reason| reason == "dead-letter"), "{left_out:?}");
+    let counts = &export.manifest["counts"];
+    assert_eq!(
+        (counts["exported"].as_u64(), counts["not_exported"].as_u64()),
+        (Some(exported.len() as u64), Some(left_out.len() as u64))
+    );
+    assert!(counts["folded"].as_u64() > Some(0) && counts["attachments"].as_u64() > Some(5), "{counts}");
+    let items = fs::read_to_string(export.directory.join("items.csv")).unwrap();
+    assert_eq!(items.lines().count(), 1 + exported.len());
+    assert!(export.printed.contains(&format!("Exported items: {}", exported.len())), "{}", export.printed);
+
+    // The same again writes nothing; another request is rejected.
+    let modified = |file: &PathBuf| fs::metadata(file).unwrap().modified().unwrap();
+    let before: Vec<_> = export.files("rsmf").iter().map(modified).collect();
+    let again = archive.export("all", &["--rsmf"]).await;
+    assert!(again.code == 3 && again.printed.contains("nothing was written"), "{}", again.printed);
+    assert_eq!(before, again.files("rsmf").iter().map(modified).collect::<Vec<_>>());
+    let other = archive.export("all", &["--eml"]).await;
+    assert!(other.code == 1 && other.printed.contains("holds another export"), "{}", other.printed);
+    let none = archive.command("none", &[]).output().await.unwrap();
+    assert_eq!(none.status.code(), Some(2), "no form of the files");
+
+    // The stored mails, byte for byte.
+    let mails = archive.export("mails", &["--eml", "--json"]).await;
+    mails.assert_sums();
+    let mut found = BTreeSet::new();
+    for file in mails.files("zip") {
+        let mut zip = zip::ZipArchive::new(fs::File::open(file).unwrap()).unwrap();
+        for at in 0..zip.len() {
+            let mut entry = zip.by_index(at).unwrap();
+            let key = entry.name().unwrap().strip_suffix(".eml").unwrap().to_owned();
+            let mut mail = Vec::new();
+            std::io::Read::read_to_end(&mut entry, &mut mail).unwrap();
+            let stored = archive.pipeline.store.get(&format!("mime/{key}.eml"), 64 << 20).await.unwrap().unwrap();
+            assert!(mail == stored.bytes);
+            found.insert(key);
+        }
+    }
+    let expected: BTreeSet<_> = exported.iter().map(|id| id.parse::<ItemId>().unwrap().key().to_string()).collect();
+    assert_eq!(found, expected);
+
+    // One mailbox, and one chat.
+    let (address, copies) = archive.pipeline.copies().unwrap().into_iter().max_by_key(|(_, copies)| *copies).unwrap();
+    let mailbox = archive.export("mailbox", &["--rsmf", "--mailbox", &address]).await;
+    let of_mailbox: BTreeSet<String> = mailbox.ids().into_iter().collect();
+    let filed_there = |id: &&String| match &archive.expected[&id.parse::<ItemId>().unwrap()] {
+        ExpectedResult::Filed(mailboxes) => mailboxes.iter().any(|mailbox| mailbox.as_str() == address),
+        ExpectedResult::DeadLetter(_) => false,
+    };
+    assert_eq!(of_mailbox, exported.iter().filter(filed_there).cloned().collect::<BTreeSet<_>>());
+    assert!(of_mailbox.len() > 5 && of_mailbox.len() <= copies, "{}", of_mailbox.len());
+    let group = archive.items.iter().find(|item| item["chat"]["type"] == "group" && archive.is_inside(item)).unwrap();
+    let chat = id_of(&group["chat"]["id"]);
+    let of_chat = archive.export("chat", &["--rsmf", "--chat", &chat]).await;
+    let expected: BTreeSet<_> =
+        archive.items.iter().filter(|item| item["chat"]["id"] == chat.as_str()).map(id).collect();
+    assert_eq!(of_chat.ids().into_iter().collect::<BTreeSet<_>>(), &expected & &exported);
+}
+
+#[tokio::test]
+async fn tampered_and_missing_messages_are_named() {
+    let archive = Archive::of_the_sample_day().await;
+    let whole = archive.export("whole", &["--rsmf"]).await;
+    let ids = whole.ids();
+    let key = |id: &str| id.parse::<ItemId>().unwrap().key();
+    let (changed, gone) = (key(&ids[0]), key(&ids[1]));
+    let stored = archive.pipeline.store.get(&keys::mime(&changed), 64 << 20).await.unwrap().unwrap();
+    let mut bytes = stored.bytes.to_vec();
+    let at = bytes.len() / 2;
+    bytes[at] ^= 1;
+    archive.pipeline.put(&keys::mime(&changed), bytes).await.unwrap();
+    let s3 = aws_sdk_s3::Client::new(archive.pipeline.machine.cloud.config());
+    let bucket = &archive.pipeline.machine.resources.bucket;
+    s3.delete_object().bucket(bucket).key(keys::mime(&gone)).send().await.unwrap();
+
+    let export = archive.export("tampered", &["--rsmf"]).await;
+    assert_eq!(export.code, 1, "{}", export.printed);
+    let reasons: BTreeMap<String, String> = export.manifest["not_exported"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| (id_of(&item["key"]), id_of(&item["reason"])))
+        .collect();
+    assert_eq!(reasons[changed.as_str()], "message-changed");
+    assert_eq!(reasons[gone.as_str()], "message-missing");
+    assert_eq!(export.ids().len() + 2, ids.len());
+    assert!(export.printed.contains("NOT COMPLETE"), "{}", export.printed);
+}
+
+#[tokio::test]
+async fn killed_export_goes_on_and_has_the_same_bytes() {
+    let archive = Archive::of_the_sample_day().await;
+    let whole = archive.export("whole", &["--rsmf"]).await;
+    // In the second pass, which begins when the survey is written, the process is killed where it reads the 20th message.
+    let survey = archive.path("killed").join(".export/survey.ndjson");
+    let (reads, stuck) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
+    let (counted, notify) = (Arc::clone(&reads), Arc::clone(&stuck));
+    let cutter = Cutter::start(move |request| {
+        let line = request.lines().next().unwrap_or_default();
+        if !(line.starts_with("GET ") && line.contains("/mime/")) {
+            return Cut::Never;
+        }
+        if survey.exists() && counted.fetch_add(1, Ordering::SeqCst) >= 20 {
+            notify.notify_one();
+            return Cut::Before;
+        }
+        Cut::Never
+    });
+    let cutter = cutter.await.unwrap();
+    let endpoint = archive.pipeline.machine.cloud.config().endpoint_url().unwrap().to_owned();
+    let address = endpoint.trim_start_matches("http://").trim_end_matches('/').replace("localhost", "127.0.0.1");
+    cutter.set_upstream(address.parse().unwrap());
+    let mut child = archive.command("killed", &["--rsmf"]).env("AWS_ENDPOINT_URL", cutter.url()).spawn().unwrap();
+    stuck.notified().await;
+    child.kill().await.unwrap();
+    let directory = archive.path("killed");
+    assert!(!directory.join("SHA256SUMS").exists());
+    let killed = Export { directory, code: 0, printed: String::new(), manifest: Value::Null };
+    let finished = killed.files("rsmf");
+    assert!(!finished.is_empty() && finished.len() < whole.files("rsmf").len(), "{}", finished.len());
+    let modified = |file: &PathBuf| fs::metadata(file).unwrap().modified().unwrap();
+    let before: Vec<_> = finished.iter().map(modified).collect();
+
+    // What has arrived meanwhile does not change the export.
+    let other = archive.export("killed", &["--eml"]).await;
+    assert!(other.code == 1 && other.printed.contains("not finished"), "{}", other.printed);
+    let again = archive.export("killed", &["--rsmf"]).await;
+    assert_eq!(again.code, whole.code, "{}", again.printed);
+    again.assert_sums();
+    assert_eq!(before, finished.iter().map(modified).collect::<Vec<_>>(), "a finished file was written again");
+    let bytes = |export: &Export| {
+        let files = export.files("rsmf").into_iter();
+        files.map(|file| (file.file_name().unwrap().to_owned(), fs::read(file).unwrap())).collect::<BTreeMap<_, _>>()
+    };
+    assert!(bytes(&whole) == bytes(&again));
+    assert!(!again.directory.join(".export").exists());
+
+    // A finished file that was changed is not taken for one.
+    let file = again.files("rsmf").pop().unwrap();
+    fs::write(&file, b"changed").unwrap();
+    let checked = Process::new("sha256sum").args(["-c", "SHA256SUMS"]).current_dir(&again.directory).output().unwrap();
+    assert!(!checked.status.success());
+}
