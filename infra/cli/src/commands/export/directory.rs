@@ -298,3 +298,105 @@ fn digest(path: &Path) -> io::Result<(Sha256, u64)> {
         bytes += read as u64;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::arguments::Format;
+    use super::*;
+
+    fn request(chat: &str) -> Request {
+        let (from, to) = (Timestamp::UNIX_EPOCH, Timestamp::MAX);
+        let chat = Some(chat.to_owned());
+        Request {
+            format: Format::Rsmf,
+            deployment: "b".to_owned(),
+            from,
+            to,
+            archived_before: None,
+            mailbox: None,
+            chat,
+        }
+    }
+
+    fn open(root: &Path, chat: &str) -> Directory {
+        match Directory::open(root, &request(chat)).unwrap() {
+            State::Open(directory) => directory,
+            State::Finished(_) => panic!("nothing is finished"),
+        }
+    }
+
+    fn finish(directory: &Directory, name: &str) -> FinishedFile {
+        let mut new = directory.begin().unwrap();
+        new.write_all(name.as_bytes()).unwrap();
+        let (sha256, bytes) = new.digest();
+        let file = FinishedFile {
+            name: name.to_owned(),
+            bytes,
+            sha256,
+            events: 1,
+            attachments: 0,
+            participants: 1,
+            begin: Timestamp::UNIX_EPOCH,
+            end: Timestamp::UNIX_EPOCH,
+            unreadable: vec![(3, NotExportedReason::MessageChanged)],
+        };
+        directory.finish(new, &file).unwrap();
+        file
+    }
+
+    #[test]
+    fn line_that_was_cut_off_hides_no_other() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = open(root.path(), "c");
+        finish(&directory, "a.rsmf");
+        let mut list = File::options().append(true).open(directory.work.join(FINISHED)).unwrap();
+        list.write_all(b"\n{\"name\":\"b.rs").unwrap();
+        finish(&directory, "c.rsmf");
+        let found = directory.finished().unwrap();
+        assert_eq!(found.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(), ["a.rsmf", "c.rsmf"]);
+        assert_eq!(found[0].unreadable, [(3, NotExportedReason::MessageChanged)]);
+        assert!(found.iter().all(|file| directory.has(file).unwrap()));
+    }
+
+    #[test]
+    fn changed_file_is_not_a_finished_one() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = open(root.path(), "c");
+        let file = finish(&directory, "a.rsmf");
+        fs::write(root.path().join("a.rsmf"), b"a.rsmF").unwrap();
+        assert!(directory.has(&file).unwrap_err().to_string().contains("was changed"));
+        fs::remove_file(root.path().join("a.rsmf")).unwrap();
+        assert!(!directory.has(&file).unwrap(), "it is written again");
+    }
+
+    #[test]
+    fn directory_is_for_one_export_and_one_process() {
+        let root = tempfile::tempdir().unwrap();
+        let open_error = |path: &Path, chat| Directory::open(path, &request(chat)).err().unwrap().to_string();
+        fs::write(root.path().join("thesis.doc"), b"").unwrap();
+        assert!(open_error(root.path(), "c").contains("is not empty"));
+        let own = root.path().join("own");
+        let directory = open(&own, "c");
+        assert!(open_error(&own, "c").contains("another command"));
+        let survey = Survey {
+            request: request("c"),
+            made_at: Timestamp::UNIX_EPOCH,
+            counts: Default::default(),
+            chats: Vec::new(),
+            not_exported: Vec::new(),
+            lost_pages: Vec::new(),
+            not_fetched: Vec::new(),
+            not_fetched_yet: Vec::new(),
+            items: Vec::new(),
+        };
+        directory.keep_survey(&survey).unwrap();
+        assert!(directory.survey(&request("c")).unwrap().is_some());
+        let other = directory.survey(&request("d")).err().unwrap().to_string();
+        assert!(other.contains("another export"), "{other}");
+        let half = directory.begin().unwrap();
+        let (_, path) = half.close().unwrap().keep().unwrap();
+        drop(directory);
+        open(&own, "c");
+        assert!(!path.exists(), "what could not be finished is removed");
+    }
+}

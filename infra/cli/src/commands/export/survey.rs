@@ -299,3 +299,67 @@ fn names(outcome: &Outcome, mailbox: &str) -> bool {
     outcome.mailboxes.iter().any(|filed| is(&filed.address) || filed.id.as_deref() == Some(mailbox))
         || outcome.failed.iter().any(|failed| is(&failed.address))
 }
+
+#[cfg(test)]
+mod tests {
+    use model::{FailedMailbox, FiledMailbox, FilingResult, Reason};
+    use serde_json::json;
+
+    use super::*;
+    use crate::commands::export::arguments::Format;
+
+    #[test]
+    fn mailbox_has_what_was_filed_or_failed_there() {
+        let mut outcome = Outcome::new("WA-1".parse().unwrap());
+        outcome.mailboxes.push(FiledMailbox {
+            id: Some("id-1".to_owned()),
+            address: "ada@example.com".parse().unwrap(),
+            result: FilingResult::Imported,
+            message: String::new(),
+            at: Timestamp::UNIX_EPOCH,
+        });
+        let address = "bob@example.com".parse().unwrap();
+        outcome.failed.push(FailedMailbox { address, reason: Reason::MailboxFull, since: None, checks: 0 });
+        for mailbox in ["ada@example.com", "Ada@Example.com", "id-1", "bob@example.com"] {
+            assert!(names(&outcome, mailbox), "{mailbox}");
+        }
+        for mailbox in ["eve@example.com", "", "ada@example.co"] {
+            assert!(!names(&outcome, mailbox), "{mailbox}");
+        }
+    }
+
+    #[test]
+    fn late_message_is_considered() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let request = Request {
+            format: Format::Rsmf,
+            deployment: String::new(),
+            from: at("2026-11-01T00:00:00Z"),
+            to: at("2026-11-02T00:00:00Z"),
+            archived_before: Some(at("2026-12-01T00:00:00Z")),
+            mailbox: None,
+            chat: None,
+        };
+        let mut survey = Survey {
+            request,
+            made_at: at("2026-12-24T00:00:00Z"),
+            counts: Counts::default(),
+            chats: Vec::new(),
+            not_exported: Vec::new(),
+            lost_pages: Vec::new(),
+            not_fetched: Vec::new(),
+            not_fetched_yet: Vec::new(),
+            items: Vec::new(),
+        };
+        let considered = |survey: &Survey, archived: &str| {
+            survey.may_be_inside(&Listed { item: json!("WA-1"), archived_time: json!(archived) })
+        };
+        assert!(considered(&survey, "2026-11-30T23:59:59Z"), "the phone was offline");
+        assert!(considered(&survey, "2026-10-31T23:00:00Z"), "clocks differ");
+        assert!(considered(&survey, "soon"), "in doubt it is read");
+        assert!(!considered(&survey, "2026-10-30T00:00:00Z"));
+        assert!(!considered(&survey, "2026-12-02T00:00:00Z"));
+        survey.request.archived_before = None;
+        assert!(considered(&survey, "2026-12-02T00:00:00Z"));
+    }
+}
