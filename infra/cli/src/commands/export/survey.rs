@@ -296,8 +296,9 @@ async fn look(
 /// Whether an outcome names the mailbox: it has a copy, or should have one.
 fn names(outcome: &Outcome, mailbox: &str) -> bool {
     let is = |address: &model::MailboxAddress| address.as_str().eq_ignore_ascii_case(mailbox);
-    outcome.mailboxes.iter().any(|filed| is(&filed.address) || filed.id.as_deref() == Some(mailbox))
-        || outcome.failed.iter().any(|failed| is(&failed.address))
+    outcome.mailboxes.iter().any(|filed| {
+        is(&filed.address) || filed.primary.as_ref().is_some_and(is) || filed.id.as_deref() == Some(mailbox)
+    }) || outcome.failed.iter().any(|failed| is(&failed.address))
 }
 
 #[cfg(test)]
@@ -314,13 +315,14 @@ mod tests {
         outcome.mailboxes.push(FiledMailbox {
             id: Some("id-1".to_owned()),
             address: "ada@example.com".parse().unwrap(),
+            primary: "ada.byrne@example.com".parse().ok(),
             result: FilingResult::Imported,
             message: String::new(),
             at: Timestamp::UNIX_EPOCH,
         });
         let address = "bob@example.com".parse().unwrap();
         outcome.failed.push(FailedMailbox { address, reason: Reason::MailboxFull, since: None, checks: 0 });
-        for mailbox in ["ada@example.com", "Ada@Example.com", "id-1", "bob@example.com"] {
+        for mailbox in ["ada@example.com", "Ada@Example.com", "ada.byrne@example.com", "id-1", "bob@example.com"] {
             assert!(names(&outcome, mailbox), "{mailbox}");
         }
         for mailbox in ["eve@example.com", "", "ada@example.co"] {
