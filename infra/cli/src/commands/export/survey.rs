@@ -127,7 +127,11 @@ impl Survey {
         let longest_run =
             if connection.one_machine_root().is_some() { SignedDuration::ZERO } else { MAX_FETCH_DURATION };
         let period = (Some(request.from), Some(request.to));
-        let coverage = Coverage::of_runs(&runs, period, longest_run, made_at, options);
+        let kept_since = connection.outcomes_kept_since(made_at);
+        let coverage = Coverage::of_runs(&runs, period, longest_run, (made_at, kept_since), options);
+        let expired = coverage.expired_until.map(|until| {
+            format!("Archived times before {until} are unknown: their manifests were deleted by age (OutcomeDays)")
+        });
         let not_yet =
             |pending: &Pending| format!("Archived times from {} to {} are not fetched yet", pending.from, pending.to);
         let mut survey = Self {
@@ -136,7 +140,7 @@ impl Survey {
             chats: Vec::new(),
             not_exported: Vec::new(),
             lost_pages: runs.lost_pages(),
-            not_fetched: coverage.gaps.iter().map(ToString::to_string).collect(),
+            not_fetched: coverage.gaps.iter().map(ToString::to_string).chain(expired).collect(),
             not_fetched_yet: coverage.pending.iter().map(not_yet).collect(),
             items: Vec::new(),
             request,
