@@ -81,7 +81,8 @@ impl Graph {
         let content = Content::of(&parsed, &mime)?;
         let state = self.limits.of(&mailbox.id);
         let draft = Draft::new(&content, message, mailbox, None);
-        if files_of_the_first_request(&draft, &Concessions::default()).len() == content.attachments.len() {
+        let json = message_json(&draft, &Concessions::default());
+        if files_of_the_first_request(&draft, json.len()).len() == content.attachments.len() {
             return Ok(());
         }
         let mut budget = self.retry_budget();
