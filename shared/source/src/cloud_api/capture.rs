@@ -10,7 +10,7 @@ use super::{
     copies::{COPY_LIMIT, copies},
     objects::{Awaited, OBJECT_LIMIT, Received, SentStatus, VERSION, read, write},
 };
-use crate::{SourceError, chat_export::unavailable};
+use crate::{SourceError, inbox::unavailable};
 
 /// The webhook that events came in.
 #[derive(Debug, Clone, Copy)]

@@ -1,4 +1,4 @@
-//! A message was deleted. The original stays in the archive as an item of its own.
+//! The deletion of a message. The original stays in the archive as a separate item.
 
 use model::{DeletionScope, DeletionState, Item};
 
