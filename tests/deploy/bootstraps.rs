@@ -73,7 +73,7 @@ async fn bootstrap_handles_an_event_under_aws_runtime_emulator() -> anyhow::Resu
     let options = MinistackOptions { program: ministack(), port: None, state: None, log, variables: Vec::new() };
     let server = Ministack::start(&options).await?;
     let cloud = Cloud::at(&server.endpoint()).await;
-    let resources = cloud.create(Redelivery { visibility: Duration::from_secs(120), max_receives: 3 }).await?;
+    let resources = cloud.create(Redelivery { visibility: Duration::from_secs(120), max_receives: 3 }, false).await?;
     let start = async |step: Step, settings: &[(&str, &str)]| {
         let mut variables = cloud.variables(step, &resources);
         variables.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));

@@ -35,7 +35,7 @@ fn day_and(count: usize) -> anyhow::Result<Sample> {
 }
 
 /// Multiplier of the number of kills.
-fn soak() -> anyhow::Result<usize> {
+pub(crate) fn soak() -> anyhow::Result<usize> {
     Ok(Variables::read(&["SOAK"]).or("SOAK", "how many times as often as usual", 1)?)
 }
 

@@ -12,4 +12,5 @@ mod mails;
 mod memory;
 mod outages;
 mod soak;
+mod webhooks;
 mod write_order;

@@ -59,7 +59,7 @@ impl Bucket {
         let server = Ministack::start(&options).await?;
         let cloud = Cloud::at(&server.endpoint()).await;
         let redelivery = Redelivery { visibility: std::time::Duration::from_secs(60), max_receives: 3 };
-        let resources = cloud.create(redelivery).await?;
+        let resources = cloud.create(redelivery, false).await?;
         let store = Store::new(cloud.config(), resources.bucket);
         let (capture, source) = (Capture::new(store.clone()), CloudApi::new(store.clone()));
         Ok(Self { store, capture, source, _server: server, _directory: directory })

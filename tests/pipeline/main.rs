@@ -34,3 +34,4 @@ mod scale;
 mod sizes;
 mod sqs;
 mod tasks;
+mod webhooks;

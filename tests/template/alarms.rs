@@ -1,4 +1,4 @@
-//! The alarms and the dashboard, compared with the metrics and the runbook.
+//! The alarms, the dashboard, and the metrics and the runbook that they stand on.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,10 @@ use runtime::metrics::Metric;
 use serde_json::{Value, json};
 use sqs_batch::Work;
 
-use crate::document::{Template, sources, text};
+use crate::{
+    conditions::Parameters,
+    document::{Template, sources, text},
+};
 
 /// The alarms: the end of each name, which the runbook uses, and its properties.
 fn alarms(template: &Template) -> Vec<(String, &str, &Value)> {
@@ -16,6 +19,26 @@ fn alarms(template: &Template) -> Vec<(String, &str, &Value)> {
         (name.strip_prefix("${AWS::StackName}-").expect("the stack's name first").to_owned(), id, alarm)
     });
     named.collect()
+}
+
+/// A deployment that receives webhooks has everything.
+const WEBHOOKS: &Parameters<'_> = &[("Source", "cloud-api"), ("SocialTopicArn", "arn:aws:sns:eu-west-1:1:t")];
+
+/// The body of the dashboard in a deployment.
+fn dashboard(template: &Template, parameters: &Parameters<'_>) -> String {
+    let body = template.decided(&template.properties("Dashboard")["DashboardBody"], parameters);
+    let Some([Value::String(text), Value::Object(parts)]) = body["Fn::Sub"].as_array().map(Vec::as_slice) else {
+        panic!("a text and its parts")
+    };
+    parts.iter().fold(text.clone(), |text, (name, part)| {
+        let part = part.as_str().or_else(|| part["Fn::Sub"].as_str()).expect("text");
+        text.replace(&format!("${{{name}}}"), part)
+    })
+}
+
+/// Whether only a deployment that receives webhooks has an alarm.
+fn is_for_webhooks(template: &Template, id: &str) -> bool {
+    template.section("Resources")[id].get("Condition").is_some_and(|condition| condition == "FromWebhooks")
 }
 
 #[test]
@@ -30,7 +53,7 @@ fn alarms_match_the_runbook_sections() {
 #[test]
 fn alarm_notifies_the_topic_and_is_on_the_dashboard() {
     let template = Template::read();
-    let body = template.properties("Dashboard")["DashboardBody"]["Fn::Sub"].as_str().expect("a body").to_owned();
+    let body = dashboard(&template, WEBHOOKS);
     for (name, id, alarm) in alarms(&template) {
         let topic = json!([{"Fn::If": ["OwnTopic", {"Ref": "AlarmTopic"}, {"Ref": "AlarmTopicArn"}]}]);
         assert_eq!((&alarm["AlarmActions"], &alarm["OKActions"]), (&topic, &topic), "{name}");
@@ -44,7 +67,7 @@ fn missing_fetch_run_raises_an_alarm_after_26_hours() {
     let template = Template::read();
     let alarm = template.properties("FetchMissingAlarm");
     let period = alarm["Period"].as_u64().expect("a period");
-    // A failed run has a minimum of 1 error, a successful run of 0, and a missing run counts as a failed one.
+    // A run that fails has a minimum of 1 error, a run that succeeds of 0, and no run at all is as bad as one that fails.
     assert_eq!((&alarm["MetricName"], &alarm["Statistic"]), (&json!("Errors"), &json!("Minimum")));
     assert_eq!((&alarm["Namespace"], &alarm["DatapointsToAlarm"]), (&json!("AWS/Lambda"), &alarm["EvaluationPeriods"]));
     assert_eq!(alarm["Dimensions"], json!([{"Name": "FunctionName", "Value": {"Ref": "FetchFunction"}}]));
@@ -56,12 +79,13 @@ fn missing_fetch_run_raises_an_alarm_after_26_hours() {
     assert_eq!(alarm["TreatMissingData"], "breaching");
 }
 
-/// Metric and condition of each alarm: above the threshold in this many periods. `fetch-missing`
-/// has its own test.
+/// Metric and condition of each alarm: above the threshold in this many periods. `fetch-missing` and `webhooks-missing`
+/// have their own tests.
 #[test]
 fn alarm_uses_its_own_metric_and_period() {
     const ERRORS: (&str, &str, &str) = ("AWS/Lambda", "FunctionName", "Errors");
     const THROTTLES: (&str, &str, &str) = ("AWS/Lambda", "FunctionName", "Throttles");
+    const FAILED_REQUESTS: (&str, &str, &str) = ("AWS/Lambda", "FunctionName", "Url5xxCount");
     const VISIBLE: (&str, &str, &str) = ("AWS/SQS", "QueueName", "ApproximateNumberOfMessagesVisible");
     const SENT: (&str, &str, &str) = ("AWS/SQS", "QueueName", "NumberOfMessagesSent");
     const IN_FLIGHT: (&str, &str, &str) = ("AWS/SQS", "QueueName", "ApproximateNumberOfMessagesNotVisible");
@@ -83,6 +107,16 @@ fn alarm_uses_its_own_metric_and_period() {
         ("fetch-clock", ours(Metric::ClockSkew), "FetchFunction", AT_ONCE, 0),
         ("cursor-lost", ours(Metric::CursorLost), "FetchFunction", AT_ONCE, 0),
         ("delivery-incidents", ours(Metric::DeliveryIncidents), "FetchFunction", AT_ONCE, 0),
+        ("receive-errors", ERRORS, "ReceiveFunction", AT_ONCE, 0),
+        ("receive-throttles", THROTTLES, "ReceiveFunction", AFTER_SEVERAL_FAILURES, 0),
+        ("receive-age", AGE, "ReceiveQueue", AFTER_SEVERAL_FAILURES, 6 * HOURS),
+        ("receive-in-flight", IN_FLIGHT, "ReceiveQueue", AT_ONCE, 90_000),
+        ("receive-stuck", ours(Metric::Stuck), "ReceiveFunction", AT_EACH_FAILURE, 0),
+        ("receive-setup", ours(Metric::SetupErrors), "ReceiveFunction", AT_EACH_FAILURE, 0),
+        // Anybody may send some.
+        ("webhooks-rejected", ours(Metric::WebhooksRejected), "ReceiveFunction", (HOURS, 1), 10),
+        ("webhooks-failed", FAILED_REQUESTS, "ReceiveFunction", AFTER_SEVERAL_FAILURES, 0),
+        ("capture-stopped", ours(Metric::CaptureStopped), "ReceiveFunction", AT_EACH_FAILURE, 0),
         ("convert-errors", ERRORS, "ConvertFunction", AT_ONCE, 0),
         ("import-errors", ERRORS, "ImportFunction", AT_ONCE, 0),
         ("fetch-throttles", THROTTLES, "FetchFunction", AFTER_SEVERAL_FAILURES, 0),
@@ -104,12 +138,14 @@ fn alarm_uses_its_own_metric_and_period() {
     ];
     let template = Template::read();
     let found = alarms(&template);
-    assert_eq!(found.len(), expected.len() + 1, "each but fetch-missing");
+    assert_eq!(found.len(), expected.len() + 2, "each but fetch-missing and webhooks-missing");
     for (name, (namespace, dimension, metric), of, (period, periods), threshold) in expected {
-        let (.., alarm) = found.iter().find(|(found, ..)| found == name).unwrap_or_else(|| panic!("no alarm {name}"));
+        let (_, id, alarm) =
+            found.iter().find(|(found, ..)| found == name).unwrap_or_else(|| panic!("no alarm {name}"));
+        assert_eq!(is_for_webhooks(&template, id), of.starts_with("Receive"), "{name}");
         let named = &template.properties(of)[if dimension == "QueueName" { "QueueName" } else { "FunctionName" }];
         assert!(named.is_object(), "{of} has a name");
-        // For the size or age of a queue, the maximum of a period is used; other metrics are summed up.
+        // A queue's number or age is as high as it ever was in a period; the rest is counted.
         let statistic = if metric.starts_with("Approximate") { "Maximum" } else { "Sum" };
         let says = json!({
             "Namespace": namespace, "MetricName": metric, "Dimensions": [{"Name": dimension, "Value": named}],
@@ -123,7 +159,31 @@ fn alarm_uses_its_own_metric_and_period() {
     }
 }
 
-/// Each alarm's section of the runbook.
+#[test]
+fn day_without_webhooks_raises_an_alarm() {
+    let template = Template::read();
+    let alarm = template.properties("WebhooksMissingAlarm");
+    assert!(is_for_webhooks(&template, "WebhooksMissingAlarm"));
+    // No data is as bad as none kept: without requests the function does not run.
+    assert_eq!((&alarm["MetricName"], &alarm["Statistic"]), (&json!(Metric::Webhooks.as_str()), &json!("Sum")));
+    assert_eq!((&alarm["Threshold"], &alarm["ComparisonOperator"]), (&json!(1), &json!("LessThanThreshold")));
+    assert_eq!((&alarm["TreatMissingData"], &alarm["DatapointsToAlarm"]), (&json!("breaching"), &json!(24)));
+    assert_eq!((&alarm["Period"], &alarm["EvaluationPeriods"]), (&json!(3600), &json!(24)));
+}
+
+/// CloudFormation refuses a template that refers to a resource that it does not create.
+#[test]
+fn dashboard_without_webhooks_names_none_of_their_parts() {
+    let template = Template::read();
+    let body = dashboard(&template, &[]);
+    for (id, resource) in template.section("Resources") {
+        let is_optional = ["FromWebhooks", "ByWebhookUrl", "ByTopic"].iter().any(|name| resource["Condition"] == *name);
+        assert!(!is_optional || !body.contains(&format!("${{{id}")), "{id}");
+    }
+    assert!(serde_json::from_str::<Value>(&body).is_ok() && dashboard(&template, WEBHOOKS).contains("${ReceiveLogs}"));
+}
+
+/// Each alarm's section, as an operator on call reads it.
 #[test]
 fn alarm_sections_have_one_form() {
     let runbook = text("infra/runbook/alarms.md");
@@ -144,7 +204,7 @@ fn alarm_sections_have_one_form() {
     }
 }
 
-/// Dashboard names are global: with the same name, deployments in two regions would overwrite each other's.
+/// A name that another region's deployment has too would be one dashboard for both.
 #[test]
 fn dashboard_name_includes_the_region() {
     let template = Template::read();
@@ -157,7 +217,7 @@ fn dashboard_name_includes_the_region() {
 #[test]
 fn dashboard_is_json_without_overlapping_widgets() {
     let template = Template::read();
-    let body = template.properties("Dashboard")["DashboardBody"]["Fn::Sub"].as_str().expect("a body").to_owned();
+    let body = dashboard(&template, WEBHOOKS);
     let body: Value = serde_json::from_str(&body).expect("the body is JSON whatever the names are");
     let widgets = body["widgets"].as_array().expect("widgets");
     let side = |widget: &Value, name: &str| widget[name].as_u64().expect("a number");
@@ -173,7 +233,7 @@ fn dashboard_is_json_without_overlapping_widgets() {
     }
 }
 
-/// All our metrics in an alarm or a widget, with their functions.
+/// Every metric of ours that an object names, in an alarm or in a widget: the function and the metric.
 fn ours(value: &Value, found: &mut BTreeSet<(String, String)>) {
     match value {
         Value::Object(members) => {
@@ -215,6 +275,7 @@ fn metrics_match_the_dashboard_and_alarms() {
             "fetch" => return fetch::METRICS.to_vec(),
             "convert" => convert::Convert::METRICS,
             "import" => import::Import::METRICS,
+            "receive" => receive::METRICS,
             other => panic!("what does {other} count?"),
         };
         [own, sqs_batch::METRICS].concat()
@@ -228,13 +289,13 @@ fn metrics_match_the_dashboard_and_alarms() {
     for metric in Metric::ALL {
         assert!(counted.contains(metric), "no function writes {metric:?}");
     }
-    let body = template.properties("Dashboard")["DashboardBody"]["Fn::Sub"].as_str().expect("a body").to_owned();
+    let body = dashboard(&template, WEBHOOKS);
     let mut read = BTreeSet::new();
     ours(&serde_json::from_str(&body).expect("JSON"), &mut read);
     alarms(&template).into_iter().for_each(|(_, _, alarm)| ours(alarm, &mut read));
     assert_eq!(written, read);
 
-    // Dead letters are found by a search expression, because a reason has no data before its first dead letter.
+    // Dead dead letters are searched for, because a reason has no data before its first dead letter.
     let (namespace, function, reason, name) = (
         runtime::metrics::NAMESPACE,
         runtime::metrics::FUNCTION,
@@ -245,21 +306,29 @@ fn metrics_match_the_dashboard_and_alarms() {
     assert!(body.contains(&search), "{search}");
 }
 
-/// The runbook's costs are the sum of these.
+/// The costs of the runbook are added up from these.
 #[test]
 fn runbook_costs_count_all_alarms_and_metrics() {
     let template = Template::read();
-    let mut metrics = BTreeSet::new();
-    let body = template.properties("Dashboard")["DashboardBody"]["Fn::Sub"].as_str().expect("a body").to_owned();
-    ours(&serde_json::from_str(&body).expect("JSON"), &mut metrics);
-    alarms(&template).into_iter().for_each(|(_, _, alarm)| ours(alarm, &mut metrics));
-    let counted = format!("{} alarms", alarms(&template).len());
+    let counted = |for_webhooks: bool| {
+        let body = dashboard(&template, if for_webhooks { WEBHOOKS } else { &[] });
+        let mut metrics = BTreeSet::new();
+        ours(&serde_json::from_str(&body).expect("JSON"), &mut metrics);
+        let alarms = alarms(&template);
+        let alarms: Vec<_> =
+            alarms.into_iter().filter(|(_, id, _)| for_webhooks || !is_for_webhooks(&template, id)).collect();
+        alarms.iter().for_each(|(_, _, alarm)| ours(alarm, &mut metrics));
+        (alarms.len(), metrics.len())
+    };
+    let ((alarms, metrics), with_webhooks) = (counted(false), counted(true));
+    let more = format!("{} alarms and {} metrics more", with_webhooks.0 - alarms, with_webhooks.1 - metrics);
     let runbook = text("infra/runbook/operate.md");
-    assert!(runbook.contains(&format!("Fixed: {counted} ")), "{counted}");
-    assert!(runbook.contains(&format!(" {} metrics and ", metrics.len())), "{} metrics", metrics.len());
+    for says in [format!("Fixed: {alarms} alarms "), format!(" {metrics} metrics and "), more] {
+        assert!(runbook.contains(&says), "{says}");
+    }
 }
 
-/// A metric that is missing from the functions' lists would never be written.
+/// A count in the code that no function's list has would never be written.
 #[test]
 fn metric_is_counted_in_the_code() {
     let code: String = [sources("functions"), sources("shared")].concat().into_iter().map(|(_, text)| text).collect();

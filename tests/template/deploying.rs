@@ -1,5 +1,4 @@
-//! The files with which an operator deploys: the example of samconfig.toml, the Makefile, the stack policy, and the
-//! runbook.
+//! What an operator deploys with: the example of samconfig.toml, the Makefile, the stack policy, and the runbook.
 
 use std::{
     collections::BTreeSet,
@@ -12,9 +11,9 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::document::{Template, root, text};
+use crate::document::{Template, folders, root, text};
 
-/// Maximum length of names at AWS, in characters.
+/// What a name may be long at AWS, in characters.
 const LIMITS: &[(&str, &str, usize)] = &[
     ("AWS::Serverless::Function", "FunctionName", 64),
     ("AWS::SQS::Queue", "QueueName", 80),
@@ -37,7 +36,7 @@ fn runbook_gives_the_longest_stack_name() {
     assert!(runbook.contains(&format!("at most {longest} characters")), "{longest}");
 }
 
-/// Resources that a failed deployment must not delete.
+/// What a deployment that goes wrong must not take with it.
 #[test]
 fn stack_policy_protects_data_keys_queues_and_secrets() {
     let policy: Value = serde_json::from_str(&text("infra/deploy/stack-policy.json")).expect("JSON");
@@ -52,14 +51,14 @@ fn stack_policy_protects_data_keys_queues_and_secrets() {
     assert_eq!(denied, ids.collect::<BTreeSet<_>>().iter().map(String::as_str).collect());
 }
 
-/// A folder with a copy of the files that `infra/deploy/deploy-stack` needs, and tools that only print their arguments.
+/// A folder with a copy of what `infra/deploy/deploy-stack` needs, and tools that do nothing but say how they were called.
 struct Operator(TempDir);
 
 impl Operator {
     fn with(architecture: Option<&str>, machine: u8) -> Self {
         let folder = TempDir::new().expect("a folder");
         let at = |path: &str| folder.path().join(path);
-        for path in ["infra/deploy", "bin", "target/lambda/fetch", "target/lambda/convert", "target/lambda/import"] {
+        for path in ["infra/deploy", "bin"] {
             fs::create_dir_all(at(path)).expect("a folder");
         }
         fs::copy(root().join("infra/deploy/deploy-stack"), at("infra/deploy/deploy-stack")).expect("the script");
@@ -71,7 +70,8 @@ impl Operator {
         header.resize(18, 0);
         header.push(machine);
         header.resize(64, 0);
-        for function in ["fetch", "convert", "import"] {
+        for function in folders("functions") {
+            fs::create_dir_all(at(&format!("target/lambda/{function}"))).expect("a folder");
             fs::write(at(&format!("target/lambda/{function}/bootstrap")), &header).expect("a file");
         }
         let sam = at("bin/sam");
@@ -124,7 +124,18 @@ fn deploy_asks_for_no_parameter_and_needs_samconfig() {
     assert!(!scripts.contains("--guided") && !scripts.contains("sam build"), "one build, and no questions");
 }
 
-/// A rollback needs no build.
+/// The template packages every function, whether its parameters make it or not.
+#[test]
+fn deploy_checks_the_bootstrap_of_every_function() {
+    for function in folders("functions") {
+        let operator = Operator::with(Some("x86_64"), X86_64);
+        fs::remove_file(operator.0.path().join(format!("target/lambda/{function}/bootstrap"))).expect("a bootstrap");
+        let output = operator.deploy(&[]);
+        assert!(!output.status.success() && output_text(&output).contains(&function), "{}", output_text(&output));
+    }
+}
+
+/// Without a build, so in the time of a stack update.
 #[test]
 fn rollback_deploys_an_earlier_package() {
     let operator = Operator::with(Some("x86_64"), X86_64);
@@ -171,7 +182,7 @@ fn samconfig_example_satisfies_the_template() {
         assert!(template.section("Parameters").contains_key(*name), "{name}");
     }
     assert_eq!(template.violations(&set), Vec::<&str>::new());
-    // Fn::ForEach is expanded by CloudFormation, which requires this acknowledgement.
+    // Fn::ForEach is expanded by CloudFormation, which wants this acknowledged.
     assert!(example.contains("CAPABILITY_AUTO_EXPAND") && example.contains("CAPABILITY_IAM"));
     assert!(example.contains("\ntags = "));
     assert!(set.contains(&("Architecture", "arm64")), "a fifth cheaper");

@@ -1,12 +1,12 @@
-//! template.yaml as JSON: a tag of CloudFormation becomes the object that it abbreviates, and each `Fn::ForEach` is
-//! expanded.
+//! template.yaml as JSON: a tag of CloudFormation becomes the object that it abbreviates, and each `Fn::ForEach` the
+//! resources that it repeats.
 
 use std::{fs, path::PathBuf};
 
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Map, Value, json};
 
-/// The folder of template.yaml.
+/// The folder that template.yaml is in.
 pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -103,7 +103,7 @@ impl Template {
         named.collect()
     }
 
-    /// The logical ids in all expressions of the template.
+    /// The logical id of everything that any expression of the template refers to.
     pub(crate) fn referred(&self) -> Vec<String> {
         let mut found = Vec::new();
         walk(&self.0, &mut |key, value| {

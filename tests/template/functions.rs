@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::document::{Template, folders, text};
 
-/// Variables that only the one-machine run and the tests set: a function in AWS stores no files and finds Graph by
+/// Variables that only the one-machine run and the tests set: a function in AWS keeps no files and finds Graph by
 /// `GRAPH_CLOUD`.
 const LOCAL_ONLY: &[&str] = &["GRAPH_LOGIN_URL", "GRAPH_URL", "MAILDIR"];
 
@@ -18,6 +18,7 @@ fn declared(binary: &str) -> &'static [&'static str] {
         "fetch" => fetch::VARIABLES,
         "convert" => convert::VARIABLES,
         "import" => import::VARIABLES,
+        "receive" => receive::VARIABLES,
         other => panic!("a new function: what does {other} read?"),
     }
 }
@@ -45,7 +46,7 @@ fn every_function_folder_is_deployed_and_nothing_else() {
     assert_eq!(global["Runtime"], "provided.al2023");
 }
 
-/// Without this line cargo-lambda would disable unwinding, and the panic of one record would end the whole batch.
+/// cargo-lambda would turn unwinding off without this line, and one record's panic would then end the whole batch.
 #[test]
 fn deployed_profile_unwinds_on_panic() {
     let manifest = text("Cargo.toml");
@@ -54,7 +55,7 @@ fn deployed_profile_unwinds_on_panic() {
     assert!(profile.lines().any(|line| line == "panic = \"unwind\""), "{profile}");
 }
 
-/// The `archiver` command reads the stack's parameters and assumes that import has the same values.
+/// The `archiver` command asks the stack for its parameters, and takes them for what import has.
 #[test]
 fn command_and_import_use_the_same_user_map_settings() {
     let template = Template::read();
@@ -75,7 +76,7 @@ fn function_variables_match_the_template() {
     }
 }
 
-/// The environment of a function in a deployment with these parameters.
+/// The environment that a deployment with these parameters gives a function.
 fn values(template: &Template, properties: &Value, parameters: &BTreeMap<&str, &str>) -> BTreeMap<String, String> {
     let resolve = |value: &Value| -> String {
         if let Some(plain) = value.as_str() {
@@ -93,13 +94,14 @@ fn values(template: &Template, properties: &Value, parameters: &BTreeMap<&str, &
     environment(properties).into_iter().map(|(name, value)| (name.to_owned(), resolve(value))).collect()
 }
 
-/// Returns whether the function would start.
+/// Whether the function would start.
 fn starts(binary: &str, values: &BTreeMap<String, String>) -> Result<(), String> {
     let variables = Variables::from_values(declared(binary), |name| values.get(name).cloned());
     let result = LogLevel::read(&variables).and_then(|_| match binary {
         "fetch" => fetch::Settings::read(&variables).map(drop),
         "convert" => convert::Settings::read(&variables).map(drop),
         "import" => import::Settings::read(&variables).map(drop),
+        "receive" => receive::Settings::read(&variables).map(drop),
         other => panic!("a new function: {other}"),
     });
     result.map_err(|error| error.to_string())
@@ -166,7 +168,7 @@ fn every_parameter_is_used_and_shown_in_one_group() {
     }
 }
 
-/// A number, or both numbers of a condition.
+/// A number, or both that a condition chooses from.
 fn choices(value: &Value) -> BTreeMap<String, u64> {
     let number = |value: &Value| value.as_u64().expect("a number");
     match value["Fn::If"].as_array().map(Vec::as_slice) {
@@ -200,12 +202,12 @@ fn queue_visibility_is_six_times_the_function_timeout() {
             }
             assert_eq!(trigger["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]), "{binary}");
             assert_eq!(trigger["BatchSize"], 10, "{binary}");
-            // A half-empty batch costs as much as a full one.
+            // A half-empty batch is billed as long as a full one.
             assert_eq!(trigger["MaximumBatchingWindowInSeconds"], 5, "{binary}");
             assert!(trigger["ScalingConfig"]["MaximumConcurrency"]["Ref"].is_string(), "{binary} is bounded");
         }
     }
-    assert_eq!(triggered, 2);
+    assert_eq!(triggered, 3);
 }
 
 #[test]
@@ -221,6 +223,52 @@ fn fetch_has_concurrency_one_unless_reservation_is_off() {
     assert_eq!(template.section("Parameters")["ReserveFetch"]["Default"], "true");
     assert_eq!(template.decided(reserved, &[]), 1);
     assert_eq!(template.decided(reserved, &[("ReserveFetch", "false")]), json!({"Ref": "AWS::NoValue"}));
+}
+
+/// The reservation is the only limit that a Function URL has.
+#[test]
+fn receive_is_bounded_unless_reservation_is_off() {
+    let template = Template::read();
+    let reserved = &template.properties("ReceiveFunction")["ReservedConcurrentExecutions"];
+    assert_eq!(template.decided(reserved, &[]), json!({"Ref": "ReserveReceive"}));
+    assert_eq!(template.decided(reserved, &[("ReserveReceive", "0")]), json!({"Ref": "AWS::NoValue"}));
+    let default = |name: &str| template.section("Parameters")[name]["Default"].as_u64();
+    assert!(default("ReserveReceive") > default("ReceiveConcurrency"), "the queue must leave room for webhooks");
+}
+
+/// AWS's documentation of function URLs, "Using the NONE auth type": both permissions.
+#[test]
+fn receive_url_is_public_only_where_the_parameters_ask_for_it() {
+    let template = Template::read();
+    let resources = template.section("Resources");
+    for id in ["ReceiveFunction", "ReceiveQueue", "ReceiveQueuePolicy", "ReceiveRole", "ReceiveLogs"] {
+        assert_eq!(resources[id]["Condition"], "FromWebhooks", "{id}");
+    }
+    for id in ["ReceiveUrl", "ReceiveUrlPermission", "ReceiveInvokePermission", "WebhookSecret"] {
+        assert_eq!(resources[id]["Condition"], "ByWebhookUrl", "{id}");
+    }
+    assert_eq!(resources["ReceiveSubscription"]["Condition"], "ByTopic");
+    let topic = ("SocialTopicArn", "arn:aws:sns:eu-west-1:1:t");
+    for (parameters, expected) in [
+        (vec![], [false, false, false]),
+        (vec![topic], [false, false, false]),
+        (vec![("Source", "cloud-api")], [true, true, false]),
+        (vec![("Source", "cloud-api"), topic], [true, true, true]),
+        (vec![("Source", "cloud-api"), ("WebhookUrl", "disabled"), topic], [true, false, true]),
+    ] {
+        let held = ["FromWebhooks", "ByWebhookUrl", "ByTopic"].map(|condition| template.holds(condition, &parameters));
+        assert_eq!(held, expected, "{parameters:?}");
+    }
+    let function = json!({"Ref": "ReceiveFunction"});
+    assert_eq!(
+        *template.properties("ReceiveUrlPermission"),
+        json!({"FunctionName": function, "Action": "lambda:InvokeFunctionUrl", "Principal": "*", "FunctionUrlAuthType": "NONE"})
+    );
+    assert_eq!(
+        *template.properties("ReceiveInvokePermission"),
+        json!({"FunctionName": function, "Action": "lambda:InvokeFunction", "Principal": "*", "InvokedViaFunctionUrl": true})
+    );
+    assert_eq!(template.properties("ReceiveSubscription")["RawMessageDelivery"], false);
 }
 
 #[test]
@@ -239,14 +287,16 @@ fn fetch_is_retried_after_a_crash_and_its_failure_kept() {
     assert_eq!(schedule["Target"]["Arn"], json!({"Fn::GetAtt": "FetchFunction.Arn"}));
     assert!(schedule["Target"]["RetryPolicy"]["MaximumRetryAttempts"].as_u64() > Some(0));
     assert_eq!(schedule["Target"]["DeadLetterConfig"]["Arn"], failures);
-    // Without an explicit input it sends the event that is in the function's own test.
+    // Without an input of its own it sends the event that the function's own test has.
     assert!(schedule["Target"].get("Input").is_none());
 }
 
 #[test]
 fn each_step_is_paused_by_a_parameter() {
     let template = Template::read();
-    for (function, parameter) in [("ConvertFunction", "ConvertState"), ("ImportFunction", "ImportState")] {
+    for (function, parameter) in
+        [("ReceiveFunction", "ReceiveState"), ("ConvertFunction", "ConvertState"), ("ImportFunction", "ImportState")]
+    {
         let enabled = &template.properties(function)["Events"]["Tasks"]["Properties"]["Enabled"];
         assert_eq!(template.decided(enabled, &[]), true, "{function}");
         assert_eq!(template.decided(enabled, &[(parameter, "DISABLED")]), false, "{function}");
@@ -265,7 +315,7 @@ fn functions_join_a_vpc_if_subnets_are_given() {
     assert_eq!(given, json!({"SubnetIds": split("SubnetIds"), "SecurityGroupIds": split("SecurityGroupIds")}));
 }
 
-/// The variable belongs to the SDK; its values are documented by aws-config.
+/// The variable is the SDK's own; what it reads is what aws-config documents.
 #[test]
 fn fips_endpoints_are_a_parameter() {
     let template = Template::read();
@@ -291,7 +341,7 @@ fn code_signing_applies_to_every_function() {
 fn weekend_outage_dead_letters_nothing() {
     let template = Template::read();
     let base = template.section("Parameters")["RetryBaseSeconds"]["Default"].as_u64().expect("a default");
-    for queue in ["ConvertQueue", "ImportQueue"] {
+    for queue in ["ReceiveQueue", "ConvertQueue", "ImportQueue"] {
         let properties = template.properties(queue);
         let receives = properties["RedrivePolicy"]["maxReceiveCount"].as_u64().expect("a count");
         assert!(receives <= 1000, "SQS takes no more");

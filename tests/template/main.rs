@@ -1,4 +1,4 @@
-//! Compares template.yaml with the code that it deploys.
+//! template.yaml against the code that it deploys: what the linters cannot know.
 
 mod alarms;
 mod conditions;

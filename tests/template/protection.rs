@@ -9,7 +9,7 @@ use crate::{
 
 const TWO_WEEKS: u64 = 14 * 24 * 3600;
 
-/// Deployments without a customer-managed key, with a key of the stack, and with an existing key.
+/// Deployments without a key of the customer's, with a key of the stack's, and with an existing one.
 const KEYS: [&Parameters<'_>; 3] = [
     &[("Encryption", "aws-owned")],
     &[("Encryption", "customer-managed")],
@@ -26,7 +26,7 @@ fn data_at_rest_uses_the_customer_key_when_given() {
     let template = Template::read();
     let keys = [json!({"Ref": "AWS::NoValue"}), json!({"Fn::GetAtt": "Key.Arn"}), json!({"Ref": "KeyArn"})];
     for (id, queue) in template.of_type("AWS::SQS::Queue") {
-        // Set in both cases: SQS rejects a change that would enable both kinds.
+        // Set in both cases: SQS rejects a change that would turn on both kinds.
         assert_eq!(
             by_key(&template, &queue["SqsManagedSseEnabled"]),
             [json!(true), json!(false), json!(false)],
@@ -50,7 +50,7 @@ fn data_at_rest_uses_the_customer_key_when_given() {
     assert_eq!(template.section("Resources")["Key"]["Condition"], "CreatesKey");
 }
 
-/// Without this condition every role would lose access to the key, and so to all data encrypted with it.
+/// Without the condition of the key every role loses its use, and all that was written under it is lost to them.
 #[test]
 fn encryption_parameter_is_documented_as_irreversible() {
     let template = Template::read();
@@ -70,7 +70,7 @@ fn bucket_is_private_versioned_and_requires_tls() {
     assert!(statements.iter().all(|statement| statement["Effect"] == "Deny"), "the policy grants nothing");
     for condition in [
         json!({"Bool": {"aws:SecureTransport": "false"}}),
-        // In quotes in the template, because S3 expects text.
+        // In quotes in the template: S3 takes text.
         json!({"NumericLessThan": {"s3:TlsVersion": "1.2"}}),
     ] {
         let statement = statements.iter().find(|statement| statement["Condition"] == condition);
@@ -84,31 +84,60 @@ fn bucket_is_private_versioned_and_requires_tls() {
 #[test]
 fn queue_requires_tls_and_retains_messages_for_two_weeks() {
     let template = Template::read();
-    let [(_, policy)] = template.of_type("AWS::SQS::QueuePolicy")[..] else { panic!("one policy for all") };
-    assert_eq!(policy["PolicyDocument"]["Statement"][0]["Effect"], "Deny");
-    let covered = policy["Queues"].as_array().expect("queues");
+    let policies = template.of_type("AWS::SQS::QueuePolicy");
+    let mut covered = Vec::new();
+    for (id, policy) in policies {
+        let tls = &policy["PolicyDocument"]["Statement"][0];
+        assert_eq!((&tls["Effect"], &tls["Principal"]), (&json!("Deny"), &json!("*")), "{id}");
+        assert_eq!(tls["Condition"], json!({"Bool": {"aws:SecureTransport": "false"}}), "{id}");
+        covered.extend(policy["Queues"].as_array().expect("queues").iter().cloned());
+    }
     for (id, queue) in template.of_type("AWS::SQS::Queue") {
-        assert!(covered.contains(&json!({"Ref": id})), "{id}");
+        let of_queue = covered.iter().filter(|covered| **covered == json!({"Ref": id}));
+        assert_eq!(of_queue.count(), 1, "{id}: a queue has one policy");
         assert_eq!(queue["MessageRetentionPeriod"], TWO_WEEKS, "{id}");
     }
 }
 
+/// Anybody else who could write to the queue could have an item filed.
 #[test]
-fn dead_letter_queue_accepts_only_the_two_task_queues() {
+fn receive_queue_takes_notifications_of_the_topic_alone() {
     let template = Template::read();
-    let allowed =
-        template.properties("DeadLetterQueue")["RedriveAllowPolicy"]["sourceQueueArns"].as_array().expect("sources");
-    for (index, queue) in ["ConvertQueue", "ImportQueue"].into_iter().enumerate() {
+    let statements = &template.properties("ReceiveQueuePolicy")["PolicyDocument"]["Statement"];
+    let granted = |parameters: &Parameters<'_>| {
+        let statements = template.decided(statements, parameters);
+        let statements = statements.as_array().expect("statements").clone();
+        statements.into_iter().filter(|statement| statement["Effect"] != "Deny").collect::<Vec<_>>()
+    };
+    assert!(granted(&[("Source", "cloud-api")]).is_empty());
+    let [statement] = &granted(&[("Source", "cloud-api"), ("SocialTopicArn", "arn:aws:sns:r:1:t")])[..] else {
+        panic!("one grant")
+    };
+    assert_eq!(
+        (&statement["Action"], &statement["Principal"]),
+        (&json!("sqs:SendMessage"), &json!({"Service": "sns.amazonaws.com"}))
+    );
+    assert_eq!(statement["Condition"], json!({"ArnEquals": {"aws:SourceArn": {"Ref": "SocialTopicArn"}}}));
+}
+
+#[test]
+fn dead_letter_queue_accepts_only_the_task_queues() {
+    let template = Template::read();
+    let allowed = &template.properties("DeadLetterQueue")["RedriveAllowPolicy"]["sourceQueueArns"];
+    assert_eq!(template.decided(allowed, &[]).as_array().map(Vec::len), Some(2), "without webhooks");
+    let allowed = template.decided(allowed, &[("Source", "cloud-api")]);
+    let allowed = allowed.as_array().expect("sources");
+    for (index, queue) in ["ConvertQueue", "ImportQueue", "ReceiveQueue"].into_iter().enumerate() {
         let properties = template.properties(queue);
         let name = properties["QueueName"]["Fn::Sub"].as_str().expect("a name");
         let arn = allowed[index]["Fn::Sub"].as_str().expect("an ARN");
         assert_eq!(arn, format!("arn:${{AWS::Partition}}:sqs:${{AWS::Region}}:${{AWS::AccountId}}:{name}"));
         assert_eq!(properties["RedrivePolicy"]["deadLetterTargetArn"], json!({"Fn::GetAtt": "DeadLetterQueue.Arn"}));
     }
-    assert_eq!(allowed.len(), 2);
+    assert_eq!(allowed.len(), 3);
     assert_eq!(template.properties("DeadLetterQueue")["RedriveAllowPolicy"]["redrivePermission"], "byQueue");
     // No other queue is a dead-letter target, and the dead-letter queues have no further queue.
-    for queue in ["ConvertQueue", "ImportQueue", "ScheduleFailureQueue"] {
+    for queue in ["ConvertQueue", "ImportQueue", "ReceiveQueue", "ScheduleFailureQueue"] {
         let allowed = &template.properties(queue)["RedriveAllowPolicy"];
         assert_eq!(*allowed, json!({"redrivePermission": "denyAll"}), "{queue}");
     }
@@ -131,12 +160,12 @@ fn secrets_are_generated_and_never_parameters() {
     }
 }
 
-/// A key is never deleted: an update that created it may be rolled back after objects were written under it. Other
-/// resources are empty when their creation fails.
+/// A key is never deleted: the rollback of the update that created it comes after objects were written under it. What a
+/// failed creation leaves of the others is empty.
 #[test]
 fn data_keys_and_secrets_outlive_the_stack() {
     let template = Template::read();
-    let kept = ["Bucket", "AccessLogs", "ArchiverSecret", "GraphSecret", "ImapSecret"];
+    let kept = ["Bucket", "AccessLogs", "ArchiverSecret", "GraphSecret", "ImapSecret", "WebhookSecret"];
     let kept = kept.map(|id| (id, "RetainExceptOnCreate")).into_iter().chain([("Key", "Retain")]);
     for (id, policy) in kept {
         let resource = &template.section("Resources")[id];
@@ -155,11 +184,12 @@ fn mail_and_manifests_cannot_be_overwritten() {
         *statement,
         json!({
             "Sid": "WriteOnce", "Effect": "Deny", "Principal": "*", "Action": "s3:PutObject",
-            "Resource": [{"Fn::Sub": "${Bucket.Arn}/mime/*"}, {"Fn::Sub": "${Bucket.Arn}/runs/*"}, {"Fn::Sub": "${Bucket.Arn}/captured/*"}],
+            "Resource": [{"Fn::Sub": "${Bucket.Arn}/mime/*"}, {"Fn::Sub": "${Bucket.Arn}/runs/*"}, {"Fn::Sub": "${Bucket.Arn}/captured/*"},
+                {"Fn::Sub": "${Bucket.Arn}/webhooks/*"}, {"Fn::Sub": "${Bucket.Arn}/events/*"}],
             "Condition": {"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}},
         })
     );
-    // An update must not apply the policy before the function that satisfies it.
+    // An update must not have the policy before the function that satisfies it.
     assert_eq!(template.section("Resources")["BucketPolicy"]["DependsOn"], "FetchFunction");
 }
 
@@ -192,13 +222,13 @@ fn object_lock_and_its_days_are_separate() {
     };
     assert_eq!(lock(&[]), json!({"Ref": "AWS::NoValue"}));
     assert_eq!(lock(&[("ObjectLock", "enabled")]), json!({"ObjectLockEnabled": "Enabled"}));
-    // Enabled in deployments of earlier releases, and it stays enabled when the number of days is removed.
+    // As deployments of earlier releases have it, and still enabled when the days are taken away again.
     let days = lock(&[("ObjectLockDays", "30")]);
     assert_eq!(days["Rule"]["DefaultRetention"]["Days"], json!({"Ref": "ObjectLockDays"}));
     assert_eq!(days["ObjectLockEnabled"], "Enabled");
 }
 
-/// Otherwise reconcile would find manifests whose outcomes have expired, and report their items as missing.
+/// Otherwise reconcile would find manifests of which no outcome is left, and report their items as missing.
 #[test]
 fn outcomes_and_manifests_expire_together() {
     let template = Template::read();
@@ -234,9 +264,10 @@ fn rules_reject_contradicting_parameters() {
     let template = Template::read();
     let given = [("ArchiverUrl", "https://archive.example.com"), ("GraphTenantId", "t"), ("GraphClientId", "c")];
     assert_eq!(template.violations(&given), Vec::<&str>::new());
-    let cases: [(&Parameters<'_>, &str); 8] = [
+    let cases: [(&Parameters<'_>, &str); 9] = [
         (&[("ArchiverUrl", "")], "needs ArchiverUrl"),
         (&[("Source", "chat-export")], "needs ExportTimeZone"),
+        (&[("Source", "cloud-api"), ("WebhookUrl", "disabled")], "WebhookUrl enabled or SocialTopicArn"),
         (&[("GraphTenantId", "")], "needs GraphTenantId"),
         (&[("AlarmTopicArn", "arn:aws:sns:r:1:t"), ("AlarmEmail", "a@example.com")], "AlarmEmail"),
         (&[("KeyArn", "arn:aws:kms:r:1:key/k")], "Encryption customer-managed"),
@@ -254,7 +285,7 @@ fn rules_reject_contradicting_parameters() {
 }
 
 #[test]
-fn rendered_mail_is_kept_longer_than_a_dead_letter() {
+fn rendered_mail_stays_longer_than_a_dead_letter_that_may_need_it() {
     let template = Template::read();
     let days = template.section("Parameters")["MimeDays"]["AllowedValues"].as_array().expect("values");
     // A dead letter is kept 14 days and may be replayed on the last day.
@@ -264,7 +295,8 @@ fn rendered_mail_is_kept_longer_than_a_dead_letter() {
     let expiring: Vec<_> = rules.iter().filter(by_mime_days).collect();
     let rules: Vec<_> = expiring.iter().map(|rule| &rule["Fn::If"][1]).collect();
     let prefixes: Vec<_> = rules.iter().map(|rule| &rule["Prefix"]).collect();
-    assert_eq!(prefixes, ["mime/", "captured/"], "only mails expire by MimeDays");
+    let expected = ["mime/", "captured/", "webhooks/", "events/", "received/", "awaited/", "statuses/", "media/"];
+    assert_eq!(prefixes, expected, "only mails, and what they were made of, expire by MimeDays");
     // Removed or overwritten objects can be restored for 30 days, longer than a dead letter is kept.
     assert!(rules.iter().all(|rule| rule["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30));
 }

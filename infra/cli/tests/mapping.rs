@@ -122,7 +122,7 @@ async fn upload_needs_confirmation_and_resolve_uses_the_bucket() {
     let directory = tempfile::tempdir().unwrap();
     let server = ministack(directory.path()).await;
     let cloud = Cloud::at(&server.endpoint()).await;
-    let resources = cloud.create(REDELIVERY).await.unwrap();
+    let resources = cloud.create(REDELIVERY, false).await.unwrap();
     let mut variables = cloud.variables(Step::Convert, &resources);
     variables.push(("AWS_REGION".to_owned(), "us-east-1".to_owned()));
     let run = async |arguments: &[&str]| {

@@ -10,9 +10,8 @@ use anyhow::Context;
 use serde_json::Value;
 
 use super::{
-    job::{ARCHIVER_SECRET, Directories, Job, binaries_beside, machine_options, secret, source, variables},
+    job::{Directories, Job, SourceServer, binaries_beside, machine_options, source, variables},
     machine::{Fetched, Machine, MachineError},
-    sample_source::SampleSource,
 };
 
 /// The backfill fails if the queues are not empty after this time.
@@ -29,7 +28,7 @@ pub struct LocalBackfill {
 pub struct RunningBackfill {
     machine: Machine,
     // Dropped after the machine that reads from it.
-    _source: Option<SampleSource>,
+    _source: Option<SourceServer>,
 }
 
 impl LocalBackfill {
@@ -60,10 +59,11 @@ impl LocalBackfill {
         let (source_server, variables, _) = source(&self.job, &self.directories).await?;
         let options = machine_options(&self.ministack, &self.directories, binaries_beside()?, variables);
         let machine = Machine::start(options).await?;
-        if let Some((_, credentials)) = &source_server {
-            machine.cloud.put_secret(ARCHIVER_SECRET, &secret(credentials)).await?;
+        if let Some(server) = &source_server {
+            let (id, value) = server.secret();
+            machine.cloud.put_secret(id, &value).await?;
         }
-        Ok(RunningBackfill { machine, _source: source_server.map(|(source_server, _)| source_server) })
+        Ok(RunningBackfill { machine, _source: source_server })
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Queue {
 /// Redelivery settings of the queues.
 #[derive(Debug, Clone, Copy)]
 pub struct Redelivery {
-    /// Visibility timeout of a received message. At least the timeout of the function.
+    /// How long a received message stays invisible. At least the timeout of the function.
     pub visibility: Duration,
     /// Number of receives after which SQS moves a message to the dead-letter queue.
     pub max_receives: u32,
@@ -48,10 +48,12 @@ pub struct Resources {
     pub bucket: String,
     pub convert: Queue,
     pub import: Queue,
+    /// Only where webhooks are received.
+    pub receive: Option<Queue>,
     pub dead_letters: Queue,
 }
 
-/// One of the three functions.
+/// One of the functions that every deployment has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     Fetch,
@@ -80,6 +82,9 @@ pub struct Cloud {
 const BUCKET: &str = "archive";
 
 const DEAD_LETTERS: &str = "dead-letters";
+
+/// Name of the function that receives webhooks, of its binary and of its queue.
+pub const RECEIVE: &str = "receive";
 
 /// The emulator accepts any key, and the SDKs require one.
 const ACCESS_KEY: &str = "local";
@@ -131,11 +136,12 @@ impl Cloud {
         Ok(details)
     }
 
-    /// Creates the bucket and the queues if they do not exist, and sets the queues' attributes.
+    /// Creates the bucket and the queues if they do not exist, and sets the queues' attributes. The queue of receive is
+    /// created only where webhooks are received.
     ///
     /// # Errors
     /// If the server rejects a request.
-    pub async fn create(&self, redelivery: Redelivery) -> Result<Resources, CloudError> {
+    pub async fn create(&self, redelivery: Redelivery, receives: bool) -> Result<Resources, CloudError> {
         let bucket = BUCKET.to_owned();
         match aws_sdk_s3::Client::new(&self.config).create_bucket().bucket(&bucket).send().await {
             Ok(_) => {}
@@ -155,7 +161,8 @@ impl Cloud {
         ];
         let convert = self.queue(Step::Convert.name(), &attributes).await?;
         let import = self.queue(Step::Import.name(), &attributes).await?;
-        Ok(Resources { bucket, convert, import, dead_letters })
+        let receive = if receives { Some(self.queue(RECEIVE, &attributes).await?) } else { None };
+        Ok(Resources { bucket, convert, import, receive, dead_letters })
     }
 
     /// Finds the resources that [`create`](Self::create) created in an earlier run, and changes nothing.
@@ -168,10 +175,13 @@ impl Cloud {
             let found = client.get_queue_url().queue_name(name).send().await.map_err(failed("find a queue"))?;
             Ok(Queue { url: found.queue_url.unwrap_or_default(), arn: arn(name) })
         };
+        let names = client.list_queues().queue_name_prefix(RECEIVE).send().await.map_err(failed("list the queues"))?;
+        let receives = names.queue_urls.is_some_and(|urls| !urls.is_empty());
         Ok(Resources {
             bucket: BUCKET.to_owned(),
             convert: queue(Step::Convert.name()).await?,
             import: queue(Step::Import.name()).await?,
+            receive: if receives { Some(queue(RECEIVE).await?) } else { None },
             dead_letters: queue(DEAD_LETTERS).await?,
         })
     }
@@ -198,12 +208,7 @@ impl Cloud {
     /// the mail system.
     pub fn variables(&self, step: Step, resources: &Resources) -> Vec<(String, String)> {
         let queue = |name: &'static str, queue: &Queue| (name, queue.url.clone());
-        let mut variables = vec![
-            ("AWS_ENDPOINT_URL", self.endpoint.clone()),
-            ("AWS_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
-            ("AWS_SECRET_ACCESS_KEY", ACCESS_KEY.to_owned()),
-            ("BUCKET", resources.bucket.clone()),
-        ];
+        let mut variables = self.common_variables(resources);
         let convert = queue("CONVERT_QUEUE_URL", &resources.convert);
         let import = queue("IMPORT_QUEUE_URL", &resources.import);
         let dead_letters = queue("DEAD_LETTER_QUEUE_URL", &resources.dead_letters);
@@ -212,7 +217,24 @@ impl Cloud {
             Step::Convert => variables.extend([convert, import, dead_letters]),
             Step::Import => variables.extend([import, dead_letters]),
         }
-        variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        owned(variables)
+    }
+
+    /// Returns the same for receive, whose queue is given.
+    pub fn receive_variables(&self, resources: &Resources, receive: &Queue) -> Vec<(String, String)> {
+        let mut variables = self.common_variables(resources);
+        variables.push(("RECEIVE_QUEUE_URL", receive.url.clone()));
+        variables.push(("DEAD_LETTER_QUEUE_URL", resources.dead_letters.url.clone()));
+        owned(variables)
+    }
+
+    fn common_variables(&self, resources: &Resources) -> Vec<(&'static str, String)> {
+        vec![
+            ("AWS_ENDPOINT_URL", self.endpoint.clone()),
+            ("AWS_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", ACCESS_KEY.to_owned()),
+            ("BUCKET", resources.bucket.clone()),
+        ]
     }
 
     async fn queue(&self, name: &str, attributes: &[(&str, String)]) -> Result<Queue, CloudError> {
@@ -233,6 +255,10 @@ impl Cloud {
         set.map_err(failed("set the attributes of a queue"))?;
         Ok(Queue { url, arn: arn(name) })
     }
+}
+
+fn owned(variables: Vec<(&'static str, String)>) -> Vec<(String, String)> {
+    variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 fn arn(queue: &str) -> String {

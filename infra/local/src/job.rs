@@ -16,6 +16,7 @@ use super::{
     machine::MachineOptions,
     ministack::MinistackOptions,
     sample_source::{Sample, SampleSource, SourceCredentials, mailboxes},
+    webhooks::{MetaFake, WEBHOOK_SECRET, WebhookDay, webhook_secret},
 };
 
 /// Folder in each mailbox.
@@ -49,15 +50,20 @@ pub enum Job {
         #[serde(default)]
         date_order: Option<String>,
     },
-    /// The deliveries of a capture vendor.
+    /// What a capture vendor delivered.
     Drop {
         /// The directory with the vendor's files.
         directory: PathBuf,
-        /// The addresses with a mailbox.
+        /// Who has a mailbox.
         mailboxes: Vec<MailboxAddress>,
         /// `EML_PROFILE`, `EML_HEADERS` and `EML_PARTICIPANTS`, where they are set.
         #[serde(default)]
         profile: Vec<(String, String)>,
+    },
+    /// WhatsApp's webhooks.
+    Webhooks {
+        /// End of the day of webhooks.
+        now: Timestamp,
     },
 }
 
@@ -110,36 +116,64 @@ pub fn binaries_beside() -> anyhow::Result<PathBuf> {
     Ok(std::env::current_exe()?.parent().context("the path of this program has no directory")?.to_owned())
 }
 
-/// Returns the value of the source's secret.
-pub fn secret(credentials: &SourceCredentials) -> Value {
-    json!({"username": credentials.username, "password": credentials.password})
+/// The server that the functions of a run read from.
+pub enum SourceServer {
+    /// The sample source, and what it accepts.
+    Sample(SampleSource, SourceCredentials),
+    /// The fake of Meta's media endpoint, and the token that it accepts.
+    Meta(MetaFake, String),
 }
 
-pub type StartedSource = (Option<(SampleSource, SourceCredentials)>, Vec<(String, String)>, Vec<MailboxAddress>);
+impl SourceServer {
+    fn url(&self) -> String {
+        match self {
+            Self::Sample(sample_source, _) => sample_source.url().to_owned(),
+            Self::Meta(meta, _) => meta.url(),
+        }
+    }
 
-/// Starts the source of a job. Returns the sample source if the job uses it, the functions' variables, and the addresses
-/// of the mailboxes.
+    /// The id and the value of the secret that the functions read.
+    pub fn secret(&self) -> (&'static str, Value) {
+        match self {
+            Self::Sample(_, SourceCredentials { username, password }) => {
+                (ARCHIVER_SECRET, json!({"username": username, "password": password}))
+            }
+            Self::Meta(_, token) => (WEBHOOK_SECRET, webhook_secret(token)),
+        }
+    }
+}
+
+pub type StartedSource = (Option<SourceServer>, Vec<(String, String)>, Vec<MailboxAddress>);
+
+/// Starts the source of a job. Returns its server if it has one, the functions' variables, and the addresses of the
+/// mailboxes.
 pub async fn source(job: &Job, directories: &Directories) -> anyhow::Result<StartedSource> {
-    let (sample_source, owners) = match job {
+    let (server, owners) = match job {
         Job::Sample { now } | Job::Many { now, .. } => {
             let sample = match job {
                 Job::Many { items, .. } => Sample::many(*items, *now),
-                Job::Sample { .. } | Job::Export { .. } | Job::Drop { .. } => Sample::day(*now)?,
+                _ => Sample::day(*now)?,
             };
             let password = uuid::Uuid::new_v4().to_string();
             let credentials = SourceCredentials { username: "connector".to_owned(), password };
             let sample_source =
                 SampleSource::start(sample, credentials.clone()).await.context("starting the sample source")?;
-            (Some((sample_source, credentials)), mailboxes()?)
+            (Some(SourceServer::Sample(sample_source, credentials)), mailboxes()?)
+        }
+        Job::Webhooks { now } => {
+            let token = uuid::Uuid::new_v4().to_string();
+            let meta = MetaFake::start(&token, WebhookDay::new(*now).files).await;
+            let meta = meta.context("starting the fake of Meta's media endpoint")?;
+            (Some(SourceServer::Meta(meta, token)), mailboxes()?)
         }
         Job::Export { owner, .. } => (None, vec![owner.clone()]),
         Job::Drop { mailboxes, .. } => (None, mailboxes.clone()),
     };
-    let variables = variables(job, directories, sample_source.as_ref().map(|(sample_source, _)| sample_source.url()))?;
-    Ok((sample_source, variables, owners))
+    let variables = variables(job, directories, server.as_ref().map(SourceServer::url).as_deref())?;
+    Ok((server, variables, owners))
 }
 
-/// Returns the functions' variables. `source_url` is the URL of the sample source, if it runs.
+/// Returns the functions' variables. `source_url` is the URL of the source's server, if it runs.
 pub fn variables(
     job: &Job,
     directories: &Directories,
@@ -160,6 +194,11 @@ pub fn variables(
             let profile = profile.iter().map(|(name, value)| (name.as_str(), value.clone()));
             [("SOURCE", "eml-drop".to_owned())].into_iter().chain(profile).collect()
         }
+        Job::Webhooks { .. } => vec![
+            ("SOURCE", "cloud-api".to_owned()),
+            ("WEBHOOK_SECRET_ID", WEBHOOK_SECRET.to_owned()),
+            ("META_GRAPH_URL", format!("{}/v25.0", source_url.unwrap_or("http://127.0.0.1"))),
+        ],
     };
     let mail = directories.mail.to_str().context("the path of the mail directory is not UTF-8")?;
     variables.extend([

@@ -13,3 +13,4 @@ pub mod ministack;
 pub mod process_group;
 pub mod sample_source;
 pub mod totals;
+pub mod webhooks;

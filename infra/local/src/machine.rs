@@ -1,4 +1,4 @@
-//! The whole system on one machine: the emulator, the three functions, and the event sources between them.
+//! The whole system on one machine: the emulator, the functions, and the event sources between them.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -8,16 +8,19 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    cloud::{Cloud, CloudError, Redelivery, Resources, Step},
+    cloud::{Cloud, CloudError, Queue, RECEIVE, Redelivery, Resources, Step},
     event_source::{self, Depth, EventSource, EventSourceOptions},
     function::{Function, FunctionOptions, InvokeError, StartError},
     ministack::{Ministack, MinistackError, MinistackOptions},
 };
 
+/// The source whose items come by webhooks.
+const SOURCE: &str = "cloud-api";
+
 /// Options of the machine.
 #[derive(Debug, Clone)]
 pub struct MachineOptions {
-    /// Directory of the binaries `fetch`, `convert` and `import`.
+    /// Directory of the binaries `fetch`, `convert` and `import`, and of `receive` where the source is `cloud-api`.
     pub binaries: PathBuf,
     /// Directory of the functions' logs.
     pub logs: PathBuf,
@@ -31,7 +34,7 @@ pub struct MachineOptions {
     pub variables: Vec<(String, String)>,
 }
 
-/// Error of running the machine. The cause is the machine, its configuration or this program, never an item.
+/// Why the machine does not run. The cause is the machine, its configuration or this program, never an item.
 #[derive(Debug, thiserror::Error)]
 pub enum MachineError {
     #[error(transparent)]
@@ -57,7 +60,7 @@ pub struct Fetched {
     /// Number of ids that the source listed.
     pub listed: u64,
     pub queued: u64,
-    /// `true` if the whole window was listed and queued.
+    /// Whether the whole window was listed and queued.
     pub complete: bool,
     /// All items before this time were listed; `None` if unknown.
     #[serde(default)]
@@ -72,6 +75,8 @@ pub struct Machine {
     fetch: Arc<Function>,
     convert: Arc<Function>,
     import: Arc<Function>,
+    /// Only where the source is `cloud-api`, as in the template.
+    receive: Option<Arc<Function>>,
     // Last, so that the functions end before the emulator.
     ministack: Ministack,
 }
@@ -84,22 +89,34 @@ impl Machine {
     pub async fn start(options: MachineOptions) -> Result<Self, MachineError> {
         let ministack = Ministack::start(&options.ministack).await?;
         let cloud = Cloud::at(&ministack.endpoint()).await;
-        let resources = cloud.create(options.redelivery).await?;
-        let function = |step: Step, concurrency| {
+        let receives =
+            options.variables.iter().rfind(|(name, _)| name == "SOURCE").is_some_and(|(_, source)| source == SOURCE);
+        let resources = cloud.create(options.redelivery, receives).await?;
+        let start = |name: &str, variables, concurrency| {
             Function::start(FunctionOptions {
-                name: step.name().to_owned(),
-                program: options.binaries.join(step.name()),
-                variables: variables(&cloud, &resources, &options, step),
+                name: name.to_owned(),
+                program: options.binaries.join(name),
+                variables,
                 concurrency,
                 timeout: options.timeout,
                 memory_mb: 1024,
-                log: options.logs.join(format!("{}.log", step.name())),
+                log: options.logs.join(format!("{name}.log")),
             })
         };
+        let function =
+            |step: Step, concurrency| start(step.name(), variables(&cloud, &resources, &options, step), concurrency);
         let fetch = Arc::new(function(Step::Fetch, 1).await?);
         let convert = Arc::new(function(Step::Convert, options.concurrency).await?);
         let import = Arc::new(function(Step::Import, options.concurrency).await?);
-        Ok(Self { cloud, resources, options, fetch, convert, import, ministack })
+        let receive = match &resources.receive {
+            Some(queue) => {
+                let mut variables = cloud.receive_variables(&resources, queue);
+                variables.extend(options.variables.iter().cloned());
+                Some(Arc::new(start(RECEIVE, variables, options.concurrency).await?))
+            }
+            None => None,
+        };
+        Ok(Self { cloud, resources, options, fetch, convert, import, receive, ministack })
     }
 
     /// Invokes fetch.
@@ -125,29 +142,43 @@ impl Machine {
         }
     }
 
-    /// Starts the event sources of convert and import.
+    /// Returns the function that receives webhooks, where the source is `cloud-api`.
+    pub fn receive(&self) -> Option<&Arc<Function>> {
+        self.receive.as_ref()
+    }
+
+    /// Starts the event sources of convert and import, and of receive where it runs.
     pub fn work(&self) -> Working {
-        let source = |queue: &super::cloud::Queue, function: &Arc<Function>| {
-            let options = EventSourceOptions {
-                queue: queue.clone(),
-                batch_size: 10,
-                window: Duration::ZERO,
-                pollers: self.options.concurrency + 1,
-            };
-            EventSource::start(&self.cloud, options, Arc::clone(function))
-        };
         Working {
-            convert: source(&self.resources.convert, &self.convert),
-            import: source(&self.resources.import, &self.import),
+            receive: self.work_receive(),
+            convert: self.event_source(&self.resources.convert, &self.convert),
+            import: self.event_source(&self.resources.import, &self.import),
         }
     }
 
-    /// Waits until both queues are empty. Reports their depths meanwhile: convert's, then import's.
+    /// Starts the event source of receive, where it runs.
+    pub fn work_receive(&self) -> Option<EventSource> {
+        Some(self.event_source(self.resources.receive.as_ref()?, self.receive.as_ref()?))
+    }
+
+    fn event_source(&self, queue: &Queue, function: &Arc<Function>) -> EventSource {
+        let options = EventSourceOptions {
+            queue: queue.clone(),
+            batch_size: 10,
+            window: Duration::ZERO,
+            pollers: self.options.concurrency + 1,
+        };
+        EventSource::start(&self.cloud, options, Arc::clone(function))
+    }
+
+    /// Waits until the queues are empty. Reports their depths meanwhile: receive's where it runs, then convert's, then
+    /// import's.
     ///
     /// # Errors
     /// If the emulator does not respond.
     pub async fn drained(&self, progress: impl FnMut(&[Depth])) -> Result<(), MachineError> {
-        let queues = [self.resources.convert.clone(), self.resources.import.clone()];
+        let Resources { receive, convert, import, .. } = &self.resources;
+        let queues: Vec<_> = receive.iter().chain([convert, import]).cloned().collect();
         Ok(event_source::drained(&self.cloud, &queues, progress).await?)
     }
 
@@ -156,8 +187,8 @@ impl Machine {
     /// # Errors
     /// [`MinistackError`].
     pub async fn stop(self) -> Result<(), MachineError> {
-        let Self { ministack, fetch, convert, import, .. } = self;
-        drop((fetch, convert, import));
+        let Self { ministack, fetch, convert, import, receive, .. } = self;
+        drop((fetch, convert, import, receive));
         Ok(ministack.stop().await?)
     }
 }
@@ -168,8 +199,9 @@ fn variables(cloud: &Cloud, resources: &Resources, options: &MachineOptions, ste
     variables
 }
 
-/// The two running event sources. Dropping them stops at once, and SQS redelivers the messages in progress.
+/// The running event sources. Dropping them stops at once, and SQS redelivers the messages in progress.
 pub struct Working {
+    pub receive: Option<EventSource>,
     pub convert: EventSource,
     pub import: EventSource,
 }
@@ -177,6 +209,9 @@ pub struct Working {
 impl Working {
     /// Stops receiving and waits until the messages in progress are done.
     pub async fn stop(self) {
+        if let Some(receive) = self.receive {
+            receive.stop().await;
+        }
         self.convert.stop().await;
         self.import.stop().await;
     }

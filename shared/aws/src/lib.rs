@@ -1,5 +1,5 @@
 //! The adapters to AWS: the bucket (S3), the queues (SQS), the secrets (Secrets Manager) and the configuration of their
-//! clients; and the classification of failed requests. No type of the SDKs leaves these adapters.
+//! clients. The SDKs' types end here.
 
 mod config;
 mod error;
@@ -10,4 +10,3 @@ pub mod sqs;
 
 pub use aws_config::SdkConfig;
 pub use config::load_config;
-pub use error::{RequestError, classify};

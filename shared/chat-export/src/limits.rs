@@ -1,4 +1,4 @@
-//! Limits of one file.
+//! Upper bounds of what is read from one file.
 
 /// The chat's text, after decompression.
 pub(crate) const MAX_TEXT_BYTES: u64 = 64 << 20;

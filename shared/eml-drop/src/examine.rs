@@ -1,4 +1,4 @@
-//! Compares the content of a zip with its manifest.
+//! Compares what a zip holds with what its manifest says.
 
 use std::collections::HashSet;
 
@@ -6,14 +6,14 @@ use model::Problem;
 
 use crate::Manifest;
 
-/// A mail that was found in a zip.
+/// What was found of one mail in a zip.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
-    /// Readable.
+    /// It was read.
     Read(String),
-    /// Empty.
+    /// It has no bytes.
     Empty(String),
-    /// Unreadable, with the reason.
+    /// It could not be read, and why.
     Unreadable(String, String),
 }
 
@@ -25,7 +25,7 @@ impl Entry {
     }
 }
 
-/// Checks the vendor's own rules for the receiver: the count matches, every listed mail exists, and no file is empty.
+/// The vendor's own rules for the receiver: the count matches, every name is there, no file is empty.
 pub fn examine(manifest: Option<&Manifest>, requires_manifest: bool, entries: &[Entry]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let found = entries.len() as u64;
@@ -61,7 +61,7 @@ pub fn examine(manifest: Option<&Manifest>, requires_manifest: bool, entries: &[
     problems
 }
 
-/// A name with its folders and without them: manifests use both forms.
+/// A name with its folders, and without them: manifests have either.
 fn spellings(name: &str) -> impl Iterator<Item = &str> {
     std::iter::once(name).chain(name.rsplit_once('/').map(|(_, own)| own))
 }

@@ -1,11 +1,11 @@
-//! The meaning of the header fields of a vendor's mails.
+//! Which header fields of a vendor's mails have which meaning.
 
 use std::str::FromStr;
 
-/// The format of a vendor's mails.
+/// How the mails of a vendor are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
-    /// Header fields with the vendor's id of the message; as in all lists here, the first that is not empty is used.
+    /// Header fields with the vendor's id of the message; the first that is not empty counts, as for all lists here.
     pub(crate) id: Vec<String>,
     /// Header fields with the id of the chat.
     pub(crate) chat: Vec<String>,
@@ -17,18 +17,18 @@ pub struct Profile {
     pub(crate) kind: Vec<String>,
     /// Header fields with the network.
     pub(crate) network: Vec<String>,
-    /// The places from which phone numbers are read.
+    /// Where phone numbers are read.
     pub(crate) participants: Participants,
-    /// `true` if each zip has a manifest.
+    /// Whether each zip has a manifest.
     pub(crate) requires_manifest: bool,
 }
 
-/// The places from which the phone numbers of participants are read.
+/// Where the phone numbers of participants are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Participants {
-    /// `number-and-address`: in display names, and in addresses that consist of a number.
+    /// `number-and-address`: in display names, and in addresses that are made of one.
     NumberAndAddress,
-    /// `address`: nowhere. Only addresses identify participants.
+    /// `address`: nowhere. Addresses alone decide.
     Address,
 }
 
@@ -53,7 +53,7 @@ pub enum ProfileError {
     /// The part before `=` is unrecognized.
     #[error("entry {0} has an unrecognized meaning; the meanings are {MEANINGS}")]
     Meaning(usize),
-    /// The part after `=` is not the name of a header field.
+    /// The part behind `=` is not the name of a header field.
     #[error("entry {0} does not name a header field")]
     Name(usize),
 }
@@ -92,8 +92,8 @@ impl Profile {
         }
     }
 
-    /// The profile of another vendor. `fields` is a list of `meaning=Header-Name`, separated by commas; a meaning may
-    /// occur several times. Without `id`, the Message-ID identifies a mail.
+    /// Any other writer of mails. `fields` is a list of `meaning=Header-Name`, separated by commas; a meaning may stand in it
+    /// several times. Without `id` the Message-ID identifies a mail.
     ///
     /// # Errors
     /// [`ProfileError`].
@@ -119,13 +119,13 @@ impl Profile {
         Ok(profile)
     }
 
-    /// Reads phone numbers from the places of `participants`.
+    /// Reads phone numbers where `participants` says.
     #[must_use]
     pub fn with_participants(self, participants: Participants) -> Self {
         Self { participants, ..self }
     }
 
-    /// Returns whether a zip without a manifest is an incident.
+    /// Whether a zip without a manifest is an incident.
     pub fn requires_manifest(&self) -> bool {
         self.requires_manifest
     }
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn invalid_header_field_entry_is_named_by_its_number() {
+    fn header_fields_are_read_from_a_list_and_a_wrong_entry_is_named_by_its_number() {
         let profile =
             Profile::generic("id=X-Vendor-Id, chat=X-Room,chat = X-Thread,type=X-GlobalRelay-MsgType,").unwrap();
         assert_eq!(

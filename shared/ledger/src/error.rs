@@ -3,7 +3,7 @@
 use aws::s3::StoreError;
 use model::Failure;
 
-/// Error of reading or writing the cursor or an object of a run.
+/// Why the cursor or an object of a run could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// The bucket.

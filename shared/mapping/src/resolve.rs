@@ -1,4 +1,4 @@
-//! Resolves participants to mailboxes.
+//! From participants to mailboxes.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,65 +9,64 @@ use model::{MailboxAddress, Participant};
 
 use crate::UserMap;
 
-/// Looks up mailboxes by address.
+/// Where it is known which mailboxes there are.
 #[async_trait]
 pub trait Directory: Send + Sync {
-    /// An existing mailbox.
+    /// A mailbox that exists.
     type Mailbox: Clone + Send + Sync;
-    /// The error of a lookup that has no result.
+    /// Why it is not known whether there is one.
     type Error: Clone + Send + Sync;
 
-    /// Looks up the mailbox of an address; `None` if it has none.
+    /// The mailbox of an address; `None` where there is none.
     ///
     /// # Errors
-    /// The lookup failed. It says nothing about the address.
+    /// When that is not known now. Nothing may be concluded from it about the address.
     async fn find(&self, address: &MailboxAddress) -> Result<Option<Self::Mailbox>, Self::Error>;
 }
 
-/// The rules for resolving participants.
+/// By which rules participants are resolved.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules<'a> {
-    /// The operator's user map.
+    /// The operator's table.
     pub map: &'a UserMap,
-    /// `true` if a participant's own e-mail property is used if the user map has no address for the number.
+    /// Whether a participant's own e-mail property counts where the user map has no address for the number.
     pub automatic: bool,
     /// Domains, in lower case, whose addresses are expected to have mailboxes.
     pub tenant_domains: &'a [String],
-    /// The time of the message.
+    /// When the message was written.
     pub at: Timestamp,
 }
 
-/// Result for one participant.
+/// What is known of one participant's mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resolved<M, E> {
-    /// Found by the user map or by the participant's own address.
+    /// Found, by the user map or by the participant's own address.
     Mailbox(M),
-    /// This address of the participant has its copy already; there was no lookup.
+    /// This address of the participant has its copy already; the directory was not asked.
     Filed(MailboxAddress),
     /// The directory has no mailbox for the address, or the participant has no address.
     NotFound {
-        /// `true` if a mailbox is expected: the participant is in the user map, or the own address is in a tenant
-        /// domain.
+        /// Whether there should be one: the user map has the participant, or the own address is in a tenant domain.
         expected: bool,
     },
-    /// The lookup failed: it is unknown whether the mailbox exists.
+    /// The lookup failed, so that it is not known whether there is a mailbox.
     Failed {
-        /// As in `NotFound`.
+        /// As for `NotFound`.
         expected: bool,
-        /// The directory's error for this address.
+        /// The directory's error, for this address alone.
         error: E,
     },
 }
 
-/// Maximum number of concurrent lookups.
-const CONCURRENT_LOOKUPS: usize = 4;
+/// How many addresses the directory is asked about at once.
+const AT_ONCE: usize = 4;
 
-/// Resolves each participant independently, in order. A failure does not affect the others.
+/// Resolves each participant by itself, in their order: one that fails does not affect the others.
 ///
-/// The user map's address comes first; without one the own e-mail property is used, if `automatic`. A user map row
-/// outranks the own address even if its mailbox is missing: the own address is used only for the places in `believed`,
-/// for which the missing mailbox has been confirmed over time. `filed` says whether an address has its copy already.
-/// Each address is looked up at most once, and a few are looked up concurrently.
+/// The user map's address comes first; without one the own e-mail property counts, if `automatic`. A user map row outranks the
+/// own address even where its mailbox is missing: the own address is used only for the places in `believed`, for which the
+/// missing mailbox has been confirmed over time. `filed` says whether an address has its copy already. The directory is asked
+/// at most once for each address, and about a few at a time.
 pub async fn resolve<D: Directory>(
     participants: &[Participant],
     rules: &Rules<'_>,
@@ -98,7 +97,7 @@ pub async fn resolve<D: Directory>(
             Some(Ok(None)) | None => {}
         }
         match candidate.own.as_ref().filter(|_| candidate.mapped.is_some()) {
-            // Filed under the own address after an earlier attempt had confirmed that the mapped mailbox is missing.
+            // Filed by the own address after an earlier attempt had confirmed that the mapped mailbox is missing.
             Some(own) if filed(own) => Resolved::Filed(own.clone()),
             Some(own) if believed.contains(&place) => match lookups.result(own) {
                 Some(Ok(Some(mailbox))) => Resolved::Mailbox(mailbox.clone()),
@@ -114,7 +113,7 @@ pub async fn resolve<D: Directory>(
 /// The addresses of one participant.
 struct Candidate<'a> {
     mapped: Option<&'a MailboxAddress>,
-    /// The e-mail property, if it is used and is a valid address.
+    /// The e-mail property, where it counts and is an address.
     own: Option<MailboxAddress>,
     expected: bool,
 }
@@ -134,8 +133,8 @@ impl<'a> Candidate<'a> {
     }
 }
 
-/// Returns whether an e-mail property has an address in a domain. An invalid address, such as `Ada <ada@example.com>`, shows
-/// at least that a mailbox is expected.
+/// Whether an e-mail property has an address in a domain. A property that is no address, such as `Ada <ada@example.com>`, shows
+/// at least that there should be a mailbox.
 fn has_domain(email: &str, domain: &str) -> bool {
     let is_part = |char: char| char.is_alphanumeric() || matches!(char, '-' | '.');
     email.split('@').skip(1).any(|rest| {
@@ -144,14 +143,14 @@ fn has_domain(email: &str, domain: &str) -> bool {
     })
 }
 
-/// Results of the lookups so far.
+/// What the directory has answered so far.
 struct Lookups<'a, D: Directory> {
     directory: &'a D,
     results: HashMap<MailboxAddress, Result<Option<D::Mailbox>, D::Error>>,
 }
 
 impl<D: Directory> Lookups<'_, D> {
-    /// Looks up the addresses that have no result yet.
+    /// Looks up those of the addresses that were not looked up yet.
     async fn run(&mut self, addresses: impl Iterator<Item = &MailboxAddress>) {
         let mut lookups: Vec<BoxFuture<'_, _>> = Vec::new();
         let mut seen = HashSet::new();
@@ -161,7 +160,7 @@ impl<D: Directory> Lookups<'_, D> {
                 lookups.push(Box::pin(async move { (address.clone(), directory.find(address).await) }));
             }
         }
-        let results: Vec<_> = stream::iter(lookups).buffered(CONCURRENT_LOOKUPS).collect().await;
+        let results: Vec<_> = stream::iter(lookups).buffered(AT_ONCE).collect().await;
         self.results.extend(results);
     }
 

@@ -1,30 +1,29 @@
-//! The record of a file that a capture vendor delivered, and its problems.
+//! What a capture vendor delivered in one file, and what is wrong with it.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::Sha256;
 
-/// `deliveries/<hash of the file's key>.json`: one object per file of the inbox. fetch writes it after reading the
-/// file.
+/// `deliveries/<hash of the file's key>.json`: one object a file of the inbox, written by fetch when it has read the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
-    /// Version of the format: 1.
+    /// The version of this shape: 1.
     pub v: u32,
     /// The file's key.
     pub file: String,
     /// The version of the file that was read: S3's tag.
     pub etag: String,
-    /// Time of the upload of the file.
+    /// When the file was written.
     pub received: Timestamp,
-    /// The count in the manifest, if the file has one.
+    /// What the manifest declares, where the file has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest_count: Option<u64>,
     /// The mails in the file, the unreadable ones included.
     pub mails: u64,
     /// The items of the file, in its order.
     pub items: Vec<DeliveredItem>,
-    /// The problems. Empty: the delivery is complete.
+    /// What is wrong. Empty: the delivery is complete.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,
 }
@@ -37,44 +36,44 @@ pub struct DeliveredItem {
     /// The name of the mail in the zip.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The digest of the mail. Absent if the item represents a file that could not be read.
+    /// The digest of the mail. Absent where the item stands for a file that could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Sha256>,
 }
 
-/// A problem of a delivery.
+/// What is wrong with a delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "problem", rename_all = "kebab-case")]
 pub enum Problem {
-    /// The manifest declares another number of mails than the zip contains.
+    /// The manifest declares another number of mails than the zip has.
     Count {
-        /// Declared number.
+        /// Declared.
         manifest: u64,
-        /// Found number.
+        /// Found.
         zip: u64,
     },
     /// The manifest has no `Count:`.
     NoCount,
-    /// The manifest declares another number of mails than it lists.
+    /// The manifest declares another number of mails than it names.
     NamesDiffer {
-        /// Declared number.
+        /// Declared.
         count: u64,
-        /// Listed number.
+        /// Named.
         names: u64,
     },
-    /// The vendor writes manifests, but the zip has none.
+    /// The vendor writes a manifest, and the zip has none.
     NoManifest,
-    /// The manifest lists a mail that the zip does not contain.
+    /// The manifest names a mail that the zip does not have.
     Missing {
         /// Its name.
         name: String,
     },
-    /// The zip contains a mail that the manifest does not list.
+    /// The zip has a mail that the manifest does not name.
     NotListed {
         /// Its name.
         name: String,
     },
-    /// An empty file.
+    /// A file has no bytes.
     Empty {
         /// Its name.
         name: String,
@@ -83,7 +82,7 @@ pub enum Problem {
     Unreadable {
         /// Its name.
         name: String,
-        /// The reason.
+        /// Why.
         why: String,
     },
     /// A mail has the id of another message. Both are filed.
@@ -94,17 +93,17 @@ pub enum Problem {
 }
 
 impl Delivery {
-    /// The version of the format.
+    /// The version of this shape.
     pub const VERSION: u32 = 1;
 
-    /// The problems as sentences: "the vendor's manifest lists 812 messages, the zip has 811", "0042.eml is missing".
+    /// What is wrong, in sentences: "the vendor's manifest lists 812 messages, the zip has 811", "0042.eml is missing".
     pub fn sentences(&self) -> Vec<String> {
         self.problems.iter().map(Problem::sentence).collect()
     }
 }
 
 impl Problem {
-    /// The problem as a sentence, without the file.
+    /// What is wrong, without the file.
     pub fn sentence(&self) -> String {
         match self {
             Self::Count { manifest, zip } => {

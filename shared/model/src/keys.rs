@@ -1,4 +1,4 @@
-//! The layout of the bucket: builds all keys that the system reads or writes.
+//! The layout of the bucket: builds every key that the system reads or writes.
 
 use jiff::Timestamp;
 
@@ -16,39 +16,39 @@ pub const USER_MAP: &str = "config/user-map.csv";
 /// Uploaded chat exports, `inbox/<owner's e-mail>/<file>`, and vendors' mails and zips, in any folder.
 pub const INBOX: &str = "inbox/";
 
-/// The participants file of a chat export, which names its participants.
+/// The table beside a chat export that names its participants.
 pub fn participants(export: &str) -> String {
     format!("{export}{PARTICIPANTS}")
 }
 
-/// The suffix of a participants file.
+/// The suffix of such a table.
 pub const PARTICIPANTS: &str = ".participants.csv";
 
-/// The prefix of the copies of vendors' mails: `captured/<key>.eml`, and with each one a record of its delivery.
+/// Where fetch keeps a copy of each mail that a vendor delivered: `captured/<key>.eml`, and beside it how it came.
 pub const CAPTURED: &str = "captured/";
 
-/// The copy of a vendor's mail.
+/// A vendor's mail.
 pub fn captured_mail(key: &ItemKey) -> String {
     format!("{CAPTURED}{key}.eml")
 }
 
-/// The record of the delivery of a vendor's mail.
+/// How a vendor's mail was delivered.
 pub fn captured_facts(key: &ItemKey) -> String {
     format!("{CAPTURED}{key}.json")
 }
 
-/// The prefix of the records of deliveries.
+/// Where the records of deliveries are.
 pub const DELIVERIES: &str = "deliveries/";
 
-/// The record of a file of the inbox. File names may contain names of people, so the key has their hash.
+/// What a file of the inbox held. Names of files may name people, so the record's key has their hash.
 pub fn delivery(file: &str) -> String {
     format!("{DELIVERIES}{}.json", Sha256::of(file.as_bytes()).short_hex())
 }
 
-/// The prefix of incomplete or damaged deliveries.
+/// Where the deliveries are that are not what their manifest says.
 pub const INCIDENTS: &str = "incidents/";
 
-/// The problems of a delivery; a copy of its record.
+/// What is wrong with a delivery, beside its record.
 pub fn incident(file: &str) -> String {
     format!("{INCIDENTS}{}.json", Sha256::of(file.as_bytes()).short_hex())
 }
@@ -56,9 +56,14 @@ pub fn incident(file: &str) -> String {
 /// The raw bodies of webhooks, by day and digest.
 pub const WEBHOOKS: &str = "webhooks/";
 
+/// The raw bodies of a day.
+pub fn webhooks_day(received: Timestamp) -> String {
+    format!("{WEBHOOKS}{}/", day(received))
+}
+
 /// The raw body of a webhook.
 pub fn webhook_body(received: Timestamp, body: &Sha256) -> String {
-    format!("{WEBHOOKS}{}/{body}.json", day(received))
+    format!("{}{body}.json", webhooks_day(received))
 }
 
 /// The copies of each event that webhooks report, by the item's key.
@@ -74,9 +79,12 @@ pub fn event_copy(key: &ItemKey, content: &Sha256) -> String {
     format!("{}{}.json", event_copies(key), content.short_hex())
 }
 
-/// Which items have only a copy without the content, and how long they wait for another.
+/// Which items have only a copy without the content.
+pub const AWAITED: &str = "awaited/";
+
+/// How long an item waits for another copy that has the content.
 pub fn event_awaited(key: &ItemKey) -> String {
-    format!("awaited/{key}.json")
+    format!("{AWAITED}{key}.json")
 }
 
 /// The items that webhooks brought, by the minute in which they came.
@@ -191,26 +199,26 @@ pub fn outcome(key: &ItemKey) -> String {
     format!("{OUTCOMES}{key}.json")
 }
 
-/// The keys of an item's objects. They depend only on the item's id: a source may list one id under several dates.
+/// The keys of an item's objects. The item's id alone decides them: a source may list one id under several dates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ItemKeys {
     /// The message.
     pub mime: String,
     /// The outcome.
     pub outcome: String,
-    /// The key of the message in release 0.1, which contains the UTC date of the archived time. Read only.
+    /// Where release 0.1 put the message: under the UTC date of the archived time. Read only.
     pub dated_mime: String,
-    /// The key of the outcome in release 0.1. Read if `outcome` has no object.
+    /// Where release 0.1 put the outcome. Read where `outcome` has no object.
     pub dated_outcome: String,
 }
 
 impl ItemKeys {
-    /// The keys of a convert task's item.
+    /// Those of a convert task's item.
     pub fn of_convert(task: &ConvertTask) -> Self {
         Self::of(&task.item.key(), &task.archived_date())
     }
 
-    /// The keys of an import task's item.
+    /// Those of an import task's item.
     pub fn of_import(task: &ImportTask) -> Self {
         Self::of(&task.key, &task.archived_date())
     }

@@ -1,16 +1,16 @@
-//! A country or territory, by its two-letter code.
+//! A country, by its two letters.
 
 use std::{fmt, str::FromStr};
 
 use phonenumber::{country, metadata::DATABASE};
 
-/// A country or territory with its own numbering plan: two letters of ISO 3166-1.
+/// A country or territory with a numbering plan of its own: two letters of ISO 3166-1.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Region(country::Id);
 
-/// The text is not the code of a region.
+/// The text names no such region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a region with phone numbers: expected two letters of ISO 3166, such as DK or GB")]
+#[error("a region is two letters of ISO 3166, DK or GB for instance; this is none that has phone numbers")]
 pub struct RegionError;
 
 impl Region {
@@ -22,12 +22,11 @@ impl Region {
 impl FromStr for Region {
     type Err = RegionError;
 
-    /// Upper or lower case; surrounding white space is ignored.
+    /// Takes upper and lower case, and white space around it.
     fn from_str(text: &str) -> Result<Self, RegionError> {
         let letters = text.trim().to_ascii_uppercase();
         let id: country::Id = letters.parse().map_err(|_| RegionError)?;
-        // The crate's list of regions is longer than its list of numbering plans, and its parser assumes that they are
-        // equal.
+        // The crate's list of regions is longer than its list of numbering plans, and its parser trusts that it is not.
         if DATABASE.by_id(id.as_ref()).is_some() { Ok(Self(id)) } else { Err(RegionError) }
     }
 }
@@ -49,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn region_is_two_letters_with_a_numbering_plan() {
+    fn a_region_is_two_letters_that_have_a_numbering_plan() {
         assert_eq!(" dk ".parse::<Region>().unwrap().to_string(), "DK");
         assert_eq!("GB".parse::<Region>().unwrap(), "gb".parse().unwrap());
         for wrong in ["", "D", "UK", "DNK", "45", "Denmark", "XX", "AQ", "ＤＫ"] {

@@ -1,4 +1,4 @@
-//! The source settings, from environment variables.
+//! Which source, by the environment variables.
 
 use std::{str::FromStr, sync::Arc};
 
@@ -34,7 +34,7 @@ pub enum SourceSettings {
     },
     /// `SOURCE=chat-export`.
     ChatExport {
-        /// `EXPORT_TIME_ZONE`, `EXPORT_DATE_ORDER` and `EXPORT_PARTICIPANTS`: an export contains none of them.
+        /// `EXPORT_TIME_ZONE`, `EXPORT_DATE_ORDER` and `EXPORT_PARTICIPANTS`: an export says none of it.
         settings: chat_export::Settings,
     },
     /// `SOURCE=cloud-api`: what the receiver put into the bucket.
@@ -47,16 +47,15 @@ pub enum SourceSettings {
 }
 
 impl SourceSettings {
-    /// Reads `SOURCE` and the variables of that source.
+    /// Reads `SOURCE` and the variables that belong to it.
     ///
     /// # Errors
-    /// A variable is missing or malformed.
+    /// When one is missing or malformed.
     pub fn read(variables: &Variables) -> Result<Self, VariableError> {
         match variables.required("SOURCE", "archiver-api, chat-export, cloud-api or eml-drop")? {
             Word::ArchiverApi => Ok(Self::ArchiverApi {
-                url: variables.required("ARCHIVER_URL", "the URL of the retrieval API")?,
-                secret_id: variables
-                    .required("ARCHIVER_SECRET_ID", "the name or ARN of the secret for the retrieval API")?,
+                url: variables.required("ARCHIVER_URL", "the URL of the archiver's retrieval API")?,
+                secret_id: variables.required("ARCHIVER_SECRET_ID", "the name or ARN of the archiver's secret")?,
             }),
             Word::ChatExport => {
                 let zone: Zone =
@@ -85,7 +84,7 @@ impl SourceSettings {
         }
     }
 
-    /// Creates the source. It sends no request yet.
+    /// The source itself. It asks for nothing yet.
     pub fn connect(self, store: &Store, secrets: &Secrets) -> Arc<dyn Source> {
         match self {
             Self::ArchiverApi { url, secret_id } => {
@@ -115,7 +114,7 @@ impl FromStr for Word {
             "chat-export" => Ok(Self::ChatExport),
             "cloud-api" => Ok(Self::CloudApi),
             "eml-drop" => Ok(Self::EmlDrop),
-            _ => Err("unrecognized source"),
+            _ => Err("there is no such source"),
         }
     }
 }
@@ -153,7 +152,7 @@ impl FromStr for Zone {
     type Err = &'static str;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        TimeZone::get(name).map(Self).map_err(|_| "unrecognized time zone")
+        TimeZone::get(name).map(Self).map_err(|_| "there is no such time zone")
     }
 }
 
@@ -162,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn error_names_the_variable_and_not_the_invalid_url() {
+    fn a_url_that_cannot_be_used_is_named_by_its_variable_and_not_shown() {
         let read = |url: &'static str| {
             let value = move |name: &str| match name {
                 "SOURCE" => Some("archiver-api".to_owned()),
@@ -176,7 +175,7 @@ mod tests {
         assert_eq!(read("https://archive.example.com/api/v1"), Ok(()));
         for url in ["http://archive.example.com", "https://ada:hunter2@archive.example.com", "archive"] {
             let error = read(url).unwrap_err().to_string();
-            assert!(error.contains("ARCHIVER_URL is invalid: it "), "{error}");
+            assert!(error.contains("ARCHIVER_URL has a bad value: it "), "{error}");
             assert!(!error.contains("hunter2") && !error.contains("example"), "{error}");
         }
     }

@@ -1,4 +1,4 @@
-//! The entry point for Lambda. It translates the event, so that no other module depends on Lambda.
+//! The entry point from Lambda: translates the event, so that nothing else depends on it.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use crate::{Batch, Invocation, Work};
 
 impl<W: Work> Batch<W> {
-    /// Processes batches of SQS messages until Lambda ends the process.
+    /// Works on one batch of SQS messages after another until Lambda ends the process.
     ///
     /// # Errors
-    /// The Runtime API is unreachable. An unreadable batch fails only its own invocation.
+    /// When Lambda's runtime interface is not reachable. A batch that cannot be read fails only its invocation.
     pub async fn serve(self) -> Result<(), lambda_runtime::Error> {
         let batch = Arc::new(self);
         let handle = |event: LambdaEvent<SqsEvent>| {

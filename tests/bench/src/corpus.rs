@@ -23,9 +23,9 @@ pub struct Sample {
 
 /// Items that are measured together.
 pub struct Lot {
-    /// Name in tables and on the command line.
+    /// What it is called in tables and on the command line.
     pub name: &'static str,
-    /// Name in a sentence.
+    /// What it is called in a sentence.
     pub title: &'static str,
     /// The items.
     pub samples: Vec<Sample>,
@@ -38,7 +38,7 @@ impl Lot {
     }
 }
 
-/// The type of an item's file.
+/// What an item's file is.
 #[derive(Clone, Copy)]
 enum Media {
     Picture,
@@ -71,7 +71,7 @@ pub const NAMES: [&str; 5] = ["text", "picture", "video", "day", "tiny"];
 /// The items of a name in [`NAMES`].
 ///
 /// # Errors
-/// The name is unknown, or an item is invalid.
+/// When there are none of this name, or they are no items.
 pub fn lot(name: &str) -> anyhow::Result<Lot> {
     let (name, title, media) = match name {
         "text" => ("text", "a text of 1 KB", vec![None]),
@@ -145,7 +145,7 @@ fn sample(index: usize, media: Option<Media>, random: &mut StdRng) -> anyhow::Re
     if let Some(media) = media {
         let (name, content_type, size) = media.file();
         let mut bytes = vec![0; size];
-        // Compressed media look like random bytes.
+        // What is compressed already looks like noise.
         random.fill(bytes.as_mut_slice());
         item["type"] = media.kind().into();
         item["attachments"] = json!([{

@@ -2,30 +2,33 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use bench::{cold_start, measure::Work, money, peer, pipeline, report, size, work};
+use bench::{cold_start, measure::Work, money, peer, pipeline, report, size, webhooks, work};
 use clap::{Parser, ValueEnum};
 
-/// Measures the costs of the system and writes them into tests/bench/RESULTS.md.
+/// Measures what the system costs and writes it into tests/bench/RESULTS.md.
 #[derive(Parser)]
 struct Options {
-    /// The parts to measure; all if none is given.
+    /// What is measured; everything, where nothing is named.
     parts: Vec<Part>,
-    /// Number of rounds in which the contenders take turns.
+    /// How many rounds the contenders take turns.
     #[arg(long, default_value_t = 15)]
     rounds: usize,
-    /// Length of a turn in milliseconds.
+    /// How long a turn takes, in milliseconds.
     #[arg(long, default_value_t = 200)]
     turn: u64,
-    /// Number of items in the pipeline, one run for each.
+    /// How many items the pipeline is given, one run each.
     #[arg(long, value_delimiter = ',', default_value = "1000,10000,100000")]
     items: Vec<usize>,
-    /// Number of starts of each function.
+    /// How many webhooks a burst has.
+    #[arg(long, value_delimiter = ',', default_value = "1000,10000")]
+    webhooks: Vec<u32>,
+    /// How often each function is started.
     #[arg(long, default_value_t = 30)]
     starts: usize,
     /// The document.
     #[arg(long, default_value = "tests/bench/RESULTS.md")]
     report: PathBuf,
-    /// The directory of the pictures.
+    /// Where the pictures go.
     #[arg(long, default_value = "infra/pictures")]
     pictures: PathBuf,
 }
@@ -38,9 +41,11 @@ enum Part {
     Import,
     /// The functions' starts beside a function that does nothing.
     ColdStart,
-    /// The share of each crate in the functions' binaries.
+    /// What each crate adds to the functions' binaries.
     Size,
-    /// The whole pipeline: its speed, and its costs in money.
+    /// Bursts of webhooks: how fast they are confirmed.
+    Webhooks,
+    /// The whole pipeline: its pace, and what it costs in money.
     Pipeline,
 }
 
@@ -59,6 +64,9 @@ async fn main() -> anyhow::Result<()> {
             }
             Part::ColdStart => report::write(&options.report, &name, &cold_start::measure(options.starts).await?)?,
             Part::Size => report::write(&options.report, &name, &size::measure()?)?,
+            Part::Webhooks => {
+                report::write(&options.report, &name, &webhooks::measure(&options.webhooks).await?)?;
+            }
             Part::Pipeline => {
                 let mut runs = Vec::new();
                 for items in &options.items {

@@ -1,4 +1,4 @@
-//! The costs of a run on AWS.
+//! What a run would have cost on AWS.
 
 use local::cloud::Step;
 
@@ -7,17 +7,17 @@ use crate::{
     report::{figure, table},
 };
 
-/// Dollars per million requests: list prices of us-east-1 without free tiers, as in the runbook.
+/// Dollars per million requests, list prices of us-east-1 without free tiers, as the runbook's costs have them.
 const S3_PUT: f64 = 5.0;
 const S3_GET: f64 = 0.4;
 const SQS: f64 = 0.4;
 const SECRETS: f64 = 5.0;
 const INVOCATION: f64 = 0.2;
 
-/// Dollars per GB-second, x86-64.
+/// Dollars a GB-second, x86-64.
 const GB_SECOND: f64 = 0.000_016_666_7;
 
-/// Dollars per GB of logs.
+/// Dollars a GB of logs.
 const LOGS: f64 = 0.5;
 
 /// Minimum number of requests per item: the message, the lease and the outcome are written, and the

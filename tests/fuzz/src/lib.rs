@@ -18,7 +18,7 @@ pub use source_api::archiver_api;
 pub use webhooks::webhook;
 pub use words::{item, task, user_map};
 
-/// A target: the code that is run on an input.
+/// What is tried on an input.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also the name of the folder of its inputs in `corpus/`.

@@ -6,7 +6,9 @@ mod log_leak_check;
 
 use std::{
     collections::{BTreeMap, HashMap},
+    net::Ipv4Addr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -18,11 +20,12 @@ use graph_fake::{CLIENT_ID, CLIENT_SECRET, GraphFake, TENANT_ID};
 use jiff::Timestamp;
 use local::{
     cloud::{Cloud, Queue, Redelivery, Step},
-    event_source::Depth,
+    event_source::{self, Depth},
     machine::{Fetched, Machine, MachineOptions},
     ministack::MinistackOptions,
     sample_source::{Sample, SampleSource, SourceCredentials},
     totals::Totals,
+    webhooks::{APP_SECRET, HttpDoor, MediaFile, MetaFake, Sender, VERIFY_TOKEN, WEBHOOK_SECRET, webhook_secret},
 };
 use log_leak_check::Confidential;
 use model::{RunId, keys};
@@ -31,6 +34,9 @@ use tempfile::TempDir;
 
 /// Folder of the filed copies.
 pub const FOLDER: &str = "WhatsApp Archiver";
+
+/// Opens the fake of Meta's media endpoint.
+pub const ACCESS_TOKEN: &str = "EAAG-access-token-of-the-tests";
 
 /// A pipeline that needs longer counts as hanging. No assertion depends on this.
 const STALL_LIMIT: Duration = Duration::from_secs(300);
@@ -43,6 +49,8 @@ pub enum ItemSource {
     ChatExports(&'static str),
     /// Mails of a capture vendor in the bucket.
     Mails,
+    /// WhatsApp's webhooks, with these files at Meta.
+    Webhooks(Vec<MediaFile>),
 }
 
 /// The mail system.
@@ -62,7 +70,7 @@ pub enum MailSystem<'a> {
 pub struct Pace {
     /// Timeout of an invocation.
     pub timeout: Duration,
-    /// Visibility timeout of a received message. At least `timeout`.
+    /// How long a received message stays invisible. At least `timeout`.
     pub visibility: Duration,
     /// Maximum number of processes of convert, and of import.
     pub concurrency: usize,
@@ -90,6 +98,8 @@ pub struct Pipeline {
     pub store: Store,
     /// The sample source, if the pipeline uses it.
     pub source: Option<SampleSource>,
+    /// The fake of Meta's media endpoint, if the pipeline receives webhooks.
+    pub meta: Option<MetaFake>,
     confidential: Confidential,
     directory: TempDir,
 }
@@ -142,6 +152,7 @@ impl Pipeline {
             ("LOG_LEVEL".to_owned(), "debug".to_owned()),
         ];
         let mut set = |name: &str, value: &str| all.push((name.to_owned(), value.to_owned()));
+        let mut meta = None;
         let sample_source = match source {
             ItemSource::Api(sample) => {
                 sample.items().take(CHECKED_ITEMS_MAX).for_each(|item| confidential.item(&item));
@@ -158,6 +169,15 @@ impl Pipeline {
             }
             ItemSource::Mails => {
                 set("SOURCE", "eml-drop");
+                None
+            }
+            ItemSource::Webhooks(files) => {
+                [APP_SECRET, VERIFY_TOKEN, ACCESS_TOKEN].iter().for_each(|secret| confidential.word(secret));
+                let server = MetaFake::start(ACCESS_TOKEN, files).await?;
+                set("SOURCE", "cloud-api");
+                set("WEBHOOK_SECRET_ID", WEBHOOK_SECRET);
+                set("META_GRAPH_URL", &format!("{}/v25.0", server.url()));
+                meta = Some(server);
                 None
             }
         };
@@ -211,9 +231,35 @@ impl Pipeline {
         let secret = json!({"username": credentials.username, "password": credentials.password});
         machine.cloud.put_secret("archiver", &secret).await?;
         machine.cloud.put_secret("graph", &json!({"client_secret": CLIENT_SECRET})).await?;
+        machine.cloud.put_secret(WEBHOOK_SECRET, &webhook_secret(ACCESS_TOKEN)).await?;
         machine.cloud.put_secret("imap", &json!({"username": MASTER, "password": MASTER_PASSWORD})).await?;
         let store = Store::new(machine.cloud.config(), machine.resources.bucket.clone());
-        Ok(Self { machine, store, source: sample_source, confidential, directory })
+        Ok(Self { machine, store, source: sample_source, meta, confidential, directory })
+    }
+
+    /// Opens the Function URL. As Lambda does, it rejects requests while the function handles `concurrency` others.
+    ///
+    /// # Errors
+    /// If the pipeline receives no webhooks.
+    pub async fn open_door(&self, concurrency: usize) -> anyhow::Result<(HttpDoor, Sender)> {
+        let function = self.machine.receive().context("the pipeline receives no webhooks")?;
+        let door = HttpDoor::start(Arc::clone(function), (Ipv4Addr::LOCALHOST, 0).into(), concurrency).await?;
+        let sender = Sender::new(door.url())?;
+        Ok((door, sender))
+    }
+
+    /// Runs receive until its queue is empty: the events and files of all webhooks are stored.
+    ///
+    /// # Errors
+    /// If the queue is not empty in time.
+    pub async fn store_events(&self) -> anyhow::Result<()> {
+        let queue = [self.machine.resources.receive.clone().context("the pipeline receives no webhooks")?];
+        let working = self.machine.work_receive().context("the pipeline receives no webhooks")?;
+        let drained = event_source::drained(&self.machine.cloud, &queue, |_| {});
+        let drained = tokio::time::timeout(STALL_LIMIT, drained).await;
+        drained.with_context(|| format!("the queue is not empty in time:\n{}", self.logs()))??;
+        working.stop().await;
+        Ok(())
     }
 
     /// Writes an object.
@@ -307,7 +353,7 @@ impl Pipeline {
         working.stop().await;
         let mut depths = Vec::new();
         for queue in [&self.machine.resources.convert, &self.machine.resources.import] {
-            depths.push(local::event_source::depth(&self.machine.cloud, queue).await?);
+            depths.push(event_source::depth(&self.machine.cloud, queue).await?);
         }
         Ok(depths)
     }
@@ -392,12 +438,8 @@ impl Pipeline {
     /// # Errors
     /// If no process runs, or the peak cannot be read.
     pub fn peak_kilobytes(&self, step: Step) -> anyhow::Result<u64> {
-        let peak = |pid| {
-            let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
-            Ok(line.context("no VmHWM")?.parse::<u64>()?)
-        };
-        let peaks = self.machine.function(step).pids().into_iter().map(peak).collect::<anyhow::Result<Vec<_>>>()?;
+        let pids = self.machine.function(step).pids();
+        let peaks = pids.into_iter().map(peak_kilobytes_of).collect::<anyhow::Result<Vec<_>>>()?;
         peaks.into_iter().max().context("no process is left")
     }
 
@@ -406,7 +448,7 @@ impl Pipeline {
         let read = |name: &str| std::fs::read_to_string(self.directory.path().join(name)).unwrap_or_default();
         // A full log is rotated.
         let log = |name: &str| read(&format!("{name}.old")) + &read(name);
-        ["fetch.log", "convert.log", "import.log"].map(log).concat()
+        ["receive.log", "fetch.log", "convert.log", "import.log"].map(log).concat()
     }
 }
 
@@ -420,6 +462,16 @@ impl Drop for Pipeline {
             panic!("{word:?} is in the log");
         }
     }
+}
+
+/// Returns the peak memory of a process, in kB.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn peak_kilobytes_of(pid: u32) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+    Ok(line.context("no VmHWM")?.parse::<u64>()?)
 }
 
 /// Reads every message of a queue. The messages stay in the queue and are visible again at once.

@@ -15,7 +15,7 @@ use aws::s3::Store;
 use aws_config::SdkConfig;
 use aws_sdk_s3::config::ProvideCredentials;
 use jiff::{SignedDuration, Timestamp};
-use model::Window;
+use model::{Stage, Window};
 use runtime::Variables;
 
 pub use self::{
@@ -72,12 +72,25 @@ pub fn backfill_command(options: &str, window: &Window) -> String {
     format!("archiver backfill{options} --from {} --to {}", window.from, window.to)
 }
 
-/// URLs of the three queues.
+/// URLs of the queues.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueUrls {
     pub convert: String,
     pub import: String,
+    /// Only where the deployment receives webhooks.
+    pub receive: Option<String>,
     pub dead_letters: String,
+}
+
+impl QueueUrls {
+    /// Returns the queue of a stage's tasks, where the deployment has one.
+    pub fn of_stage(&self, stage: Stage) -> Option<&str> {
+        match stage {
+            Stage::Convert => Some(&self.convert),
+            Stage::Import => Some(&self.import),
+            Stage::Receive => self.receive.as_deref(),
+        }
+    }
 }
 
 /// Kind of deployment that a connection leads to.
@@ -147,6 +160,7 @@ impl Connection {
         let queues = QueueUrls {
             convert: resources.convert.url.clone(),
             import: resources.import.url.clone(),
+            receive: resources.receive.as_ref().map(|queue| queue.url.clone()),
             dead_letters: resources.dead_letters.url.clone(),
         };
         Self::to(machine.cloud.config().clone(), resources.bucket.clone(), queues)
@@ -181,6 +195,7 @@ impl Connection {
         let queues = QueueUrls {
             convert: part(Part::ConvertQueue)?,
             import: part(Part::ImportQueue)?,
+            receive: part(Part::ReceiveQueue).ok(),
             dead_letters: part(Part::DeadLetterQueue)?,
         };
         Ok((part(Part::Bucket)?, queues))
@@ -273,6 +288,7 @@ impl Connection {
         let queues = QueueUrls {
             convert: resources.convert.url,
             import: resources.import.url,
+            receive: resources.receive.map(|queue| queue.url),
             dead_letters: resources.dead_letters.url,
         };
         let connection = Self::to(cloud.config().clone(), resources.bucket, queues);

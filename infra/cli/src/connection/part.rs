@@ -11,11 +11,17 @@ pub enum Part {
     Convert,
     Import,
     Schedule,
+    /// Only where the deployment receives webhooks.
+    Receive,
+    /// Only where the deployment receives webhooks.
+    ReceiveQueue,
+    /// Only where the deployment receives webhooks by a URL.
+    ReceiveUrl,
 }
 
 impl Part {
     /// All parts; every command needs the first four.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Bucket,
         Self::ConvertQueue,
         Self::ImportQueue,
@@ -24,6 +30,9 @@ impl Part {
         Self::Convert,
         Self::Import,
         Self::Schedule,
+        Self::Receive,
+        Self::ReceiveQueue,
+        Self::ReceiveUrl,
     ];
 
     /// Returns the environment variable that names the part.
@@ -37,6 +46,9 @@ impl Part {
             Self::Convert => "CONVERT_FUNCTION_NAME",
             Self::Import => "IMPORT_FUNCTION_NAME",
             Self::Schedule => "SCHEDULE_NAME",
+            Self::Receive => "RECEIVE_FUNCTION_NAME",
+            Self::ReceiveQueue => "RECEIVE_QUEUE_URL",
+            Self::ReceiveUrl => "RECEIVE_URL",
         }
     }
 
@@ -51,6 +63,9 @@ impl Part {
             Self::Convert => "ConvertFunctionName",
             Self::Import => "ImportFunctionName",
             Self::Schedule => "ScheduleName",
+            Self::Receive => "ReceiveFunctionName",
+            Self::ReceiveQueue => "ReceiveQueueUrl",
+            Self::ReceiveUrl => "ReceiveUrl",
         }
     }
 
@@ -65,6 +80,9 @@ impl Part {
             Self::Convert => "the name of the function convert",
             Self::Import => "the name of the function import",
             Self::Schedule => "the name of the schedule that starts fetch",
+            Self::Receive => "the name of the function receive",
+            Self::ReceiveQueue => "the URL of receive's queue",
+            Self::ReceiveUrl => "the URL that webhooks are posted to",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The event source: finished messages, redelivered messages, and messages that SQS dead-letters.
+//! The event source: which messages are done, which come back, and which SQS gives up.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
@@ -28,7 +28,7 @@ async fn system(directory: &Path, visibility: u64) -> System {
     let server = support::ministack(directory).await;
     let cloud = Cloud::at(&server.endpoint()).await;
     let redelivery = Redelivery { visibility: Duration::from_secs(visibility), max_receives: 2 };
-    let resources = cloud.create(redelivery).await.unwrap();
+    let resources = cloud.create(redelivery, false).await.unwrap();
     let sqs = Client::new(cloud.config());
     System { server, cloud, resources, sqs }
 }

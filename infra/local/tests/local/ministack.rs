@@ -21,7 +21,7 @@ async fn ministack_keeps_its_state_across_a_restart() {
     };
     let server = Ministack::start(&options).await.unwrap();
     let cloud = Cloud::at(&server.endpoint()).await;
-    let resources = cloud.create(REDELIVERY).await.unwrap();
+    let resources = cloud.create(REDELIVERY, false).await.unwrap();
     let (s3, sqs) = (aws_sdk_s3::Client::new(cloud.config()), aws_sdk_sqs::Client::new(cloud.config()));
     for key in ["mime/2026-11-21/a.eml", "config/user map é.csv"] {
         s3.put_object().bucket(&resources.bucket).key(key).body(key.as_bytes().to_vec().into()).send().await.unwrap();
@@ -37,7 +37,7 @@ async fn ministack_keeps_its_state_across_a_restart() {
 
     let server = Ministack::start(&options).await.unwrap();
     let cloud = Cloud::at(&server.endpoint()).await;
-    let again = cloud.create(REDELIVERY).await.unwrap();
+    let again = cloud.create(REDELIVERY, false).await.unwrap();
     assert_eq!(again.bucket, resources.bucket);
     assert_eq!(again.convert.arn, resources.convert.arn);
     let (s3, sqs) = (aws_sdk_s3::Client::new(cloud.config()), aws_sdk_sqs::Client::new(cloud.config()));
@@ -56,7 +56,7 @@ async fn ministack_keeps_its_state_across_a_restart() {
 }
 
 #[tokio::test]
-async fn dropped_ministack_keeps_its_lock_until_it_has_ended() {
+async fn dropped_ministack_holds_its_lock_until_it_has_ended() {
     let directory = tempfile::tempdir().unwrap();
     let options = MinistackOptions {
         state: Some(directory.path().join("state")),

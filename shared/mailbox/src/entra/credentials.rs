@@ -40,12 +40,12 @@ pub enum EntraSecret {
 }
 
 impl EntraSecret {
-    /// A client secret without a known expiry date.
+    /// A client secret whose end is not noted.
     pub fn client_secret(client_secret: impl Into<SecretString>) -> Self {
         Self::ClientSecret { client_secret: client_secret.into(), expires: None }
     }
 
-    /// Returns whether two secrets are equal.
+    /// Whether two secrets are equal.
     pub(super) fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::ClientSecret { client_secret: one, .. }, Self::ClientSecret { client_secret: other, .. }) => {

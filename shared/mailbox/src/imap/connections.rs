@@ -48,8 +48,7 @@ impl Idle {
     }
 }
 
-/// Returns whether a connection that has been idle since this time needs no check. After the clock was set back it
-/// does.
+/// Whether a connection that has been idle since this time needs no check. After the clock was set back it does.
 fn is_fresh(since: SystemTime, now: SystemTime) -> bool {
     now.duration_since(since).is_ok_and(|age| age < TRUSTED_FOR)
 }

@@ -157,7 +157,14 @@ fn fetched(words: &[Word]) -> Option<(u32, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::imap::response::data_words;
+    use crate::imap::response::parse;
+
+    fn words(line: &[u8]) -> Vec<Word> {
+        match parse(line) {
+            Some(Response::Data(words)) => words,
+            other => panic!("{other:?}"),
+        }
+    }
 
     #[test]
     fn header_is_read_from_the_response_of_each_server() {
@@ -166,11 +173,11 @@ mod tests {
             b"* 1 FETCH (BODY[HEADER.FIELDS (\"MESSAGE-ID\")] {23}\r\nMessage-ID: <a@b.c>\r\n\r\n UID 3 FLAGS (\\Seen))\r\n",
             b"* 1 FETCH (UID 3 BODY[HEADER.FIELDS (MESSAGE-ID)] {25}\r\nmessage-id:\r\n <a@b.c>\r\n\r\n)\r\n",
         ] {
-            let words = data_words(line);
+            let words = words(line);
             let (uid, header) = fetched(&words).unwrap();
             assert_eq!((uid, field(header, "Message-ID")), (3, Some(b"<a@b.c>".as_slice())), "{}", line.escape_ascii());
         }
-        assert_eq!(fetched(&data_words(b"* 1 FETCH (FLAGS (\\Seen))\r\n")), None);
+        assert_eq!(fetched(&words(b"* 1 FETCH (FLAGS (\\Seen))\r\n")), None);
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl Fuse {
         Self { host, left }
     }
 
-    /// Number of bytes until the connection breaks.
+    /// How many bytes are left until it breaks.
     fn left(&self) -> usize {
         self.left.load(Ordering::SeqCst)
     }

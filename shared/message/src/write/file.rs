@@ -1,17 +1,17 @@
-//! Facts about a file that are required to write the message up to its place.
+//! What must be known about a file before its place in a message can be written.
 
 use model::Sha256;
 
 use crate::write::picture::Picture;
 
-/// Facts about a file without its bytes.
+/// What is known about a file without its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileFacts {
     /// Its length.
     pub bytes: u64,
     /// The digest of its bytes.
     pub sha256: Sha256,
-    /// `true` if the bytes are UTF-8 and not all ASCII, so that a text must say its character set.
+    /// Whether the bytes are UTF-8 and not all ASCII, so that a text must say its character set.
     pub utf8: bool,
     /// The picture that it is, if the message is to show it in place.
     pub picture: Option<Picture>,
@@ -77,7 +77,7 @@ impl Utf8Probe {
         }
     }
 
-    /// Returns whether all slices together are UTF-8 and not all ASCII.
+    /// Whether all slices together are UTF-8 and not all ASCII.
     pub fn finish(self) -> bool {
         self.beyond_ascii && !self.broken && self.begun.is_empty()
     }

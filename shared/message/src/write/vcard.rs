@@ -1,4 +1,4 @@
-//! The decoded content of a contact card: names, phone numbers and addresses.
+//! What a contact card says: names, phone numbers and addresses, decoded.
 
 use calcard::{
     Entry, Parser,
@@ -7,9 +7,9 @@ use calcard::{
 
 use crate::write::{body::Row, clean::one_line};
 
-/// Maximum size of a card in bytes; it may contain a photo. A card with short lines takes 70 times its size in memory.
+/// The largest card that is read, in bytes, which a photo may take. A card of short lines takes 70 times as much memory.
 const MAX_BYTES: usize = 256 << 10;
-/// Maximum number of properties of a card that are shown.
+/// How many properties of a card are shown.
 const MAX_ROWS: usize = 20;
 /// The longest name or address that is shown, in characters.
 const MAX_VALUE: usize = 256;

@@ -10,7 +10,10 @@ use super::{
     copies::{COPY_LIMIT, copies},
     objects::{Awaited, OBJECT_LIMIT, Received, SentStatus, VERSION, read, write},
 };
-use crate::{SourceError, inbox::unavailable};
+use crate::{SourceError, chat_export::unavailable};
+
+/// The limit of a raw body: 3 MB of Meta's, and the envelope of a provider or of AWS.
+const BODY_LIMIT: u64 = 4 << 20;
 
 /// The webhook that events came in.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +49,15 @@ impl Capture {
         let put = Put { key: &key, bytes, content_type: "application/json", sha256: Some(sha256) };
         self.store.put(put, Condition::Absent).await.map_err(unavailable)?;
         Ok(sha256)
+    }
+
+    /// A raw body that was kept; `None` where it is gone.
+    ///
+    /// # Errors
+    /// [`SourceError::Unavailable`] or [`SourceError::Configuration`].
+    pub async fn body(&self, received: Timestamp, sha256: &Sha256) -> Result<Option<bytes::Bytes>, SourceError> {
+        let object = self.store.get(&keys::webhook_body(received, sha256), BODY_LIMIT).await.map_err(unavailable)?;
+        Ok(object.map(|object| object.bytes))
     }
 
     /// Keeps an event: an item's copy and then the entry by which fetch finds it, or a status. Other events are in the raw

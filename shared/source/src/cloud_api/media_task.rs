@@ -59,6 +59,11 @@ impl MediaTask {
         serde_json::to_string(self).unwrap_or_default()
     }
 
+    /// Whether the webhook came from AWS, and AWS fetches the file.
+    pub fn is_from_aws(&self) -> bool {
+        self.aws_phone_number_id.is_some()
+    }
+
     /// The file's name in the bucket, and in logs.
     pub fn key(&self) -> String {
         keys::media(self.phone_number_id.as_deref().unwrap_or_default(), &self.media)

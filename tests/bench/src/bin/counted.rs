@@ -7,11 +7,11 @@ use clap::Parser;
 
 #[derive(Parser)]
 struct Options {
-    /// The work.
+    /// What is done.
     work: Work,
-    /// The items.
+    /// The items that it is done with.
     lot: String,
-    /// Number of repetitions after the first run, which fills the caches.
+    /// How often, beyond the once that makes what is kept.
     #[arg(default_value_t = 0)]
     times: u32,
 }

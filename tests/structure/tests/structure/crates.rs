@@ -8,14 +8,14 @@ use std::{
 
 use serde_json::Value;
 
-/// The levels from top to bottom. A level may use the levels below it, and no crate of its own level.
+/// Each level may use the levels below it, and no crate of its own level. From top to bottom.
 const LEVELS: &[&[&str]] = &[
     &["pipeline-tests"],
     &["bench", "fuzz"],
     &["harness"],
     &["archiver"],
     &["local"],
-    &["fetch", "convert", "import"],
+    &["fetch", "convert", "import", "receive"],
     &["sqs-batch"],
     &["source", "mailbox", "ledger"],
     &["aws", "http-client"],
@@ -25,13 +25,13 @@ const LEVELS: &[&[&str]] = &[
     &["phone"],
 ];
 
-/// Crates of the tests that use no crate of the product: other programs, fakes of external services.
-const APART: &[&str] = &["aws-fake", "dovecot", "graph-fake", "imap-servers", "structure-tests"];
+/// Crates of the tests that use no crate of the product: other programs, fakes of other people's services.
+const APART: &[&str] = &["dovecot", "graph-fake", "imap-servers", "structure-tests"];
 
 /// Crates without input and output.
 const PURE: &[&str] = &["model", "phone", "mapping", "chat-export", "cloud-api", "eml-drop", "message", "rsmf"];
 
-/// Crates on which a pure crate must not depend.
+/// What a pure crate must not depend on.
 const IMPURE: &[&str] = &[
     "aws-config",
     "aws-sdk-s3",
@@ -47,7 +47,7 @@ const IMPURE: &[&str] = &[
 pub(crate) struct Member {
     pub(crate) name: String,
     pub(crate) directory: PathBuf,
-    /// Its dependencies, without those of its tests.
+    /// Without those that only its tests use.
     dependencies: BTreeSet<String>,
 }
 

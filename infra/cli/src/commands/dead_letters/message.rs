@@ -60,10 +60,10 @@ pub struct DeadLetterMessage {
     /// Body: the task, unchanged.
     pub body: String,
     pub(super) attributes: HashMap<String, MessageAttributeValue>,
-    /// Stage of the queue that a replay sends the message to; `None` if it is unknown.
+    /// Stage of the queue that a replay sends the message to; `None` where it is unknown.
     pub stage: Option<Stage>,
     pub reason: DeadLetterReason,
-    /// Details of the failure, written by another program. Empty if SQS moved the message.
+    /// Details of the failure, written by another program. Empty where SQS moved the message.
     pub detail: String,
     /// Item, where the task could be parsed.
     pub item: Option<ItemId>,
@@ -113,13 +113,15 @@ impl DeadLetterMessage {
         })
     }
 
-    /// Returns the keys of the item's objects; `None` if the task cannot be parsed.
+    /// Returns the keys of the item's objects; `None` where the task cannot be parsed.
     pub fn item_keys(&self) -> Option<ItemKeys> {
         let of_convert = || ConvertTask::parse(&self.body).ok().map(|task| ItemKeys::of_convert(&task));
         let of_import = || ImportTask::parse(&self.body).ok().map(|task| ItemKeys::of_import(&task));
         match self.stage? {
             Stage::Convert => of_convert(),
             Stage::Import => of_import(),
+            // A webhook or a file: no item has an outcome yet.
+            Stage::Receive => None,
         }
     }
 
@@ -142,9 +144,7 @@ impl DeadLetterMessage {
 fn stage_of(arn: &str, queues: &QueueUrls) -> Option<Stage> {
     let name = arn.rsplit(':').next()?;
     let is = |url: &str| url.rsplit('/').next() == Some(name);
-    [(Stage::Convert, &queues.convert), (Stage::Import, &queues.import)]
-        .into_iter()
-        .find_map(|(stage, url)| is(url).then_some(stage))
+    Stage::ALL.iter().copied().find(|stage| queues.of_stage(*stage).is_some_and(is))
 }
 
 /// Selects dead letters. An option that is not given does not restrict the selection.
@@ -154,7 +154,7 @@ pub struct Filter {
     /// Only for this reason; may be given more than once
     #[arg(long = "reason", value_name = "REASON")]
     pub reasons: Vec<DeadLetterReason>,
-    /// Only for this stage: convert or import
+    /// Only for this stage: convert, import or receive
     #[arg(long, value_name = "STAGE")]
     pub stage: Option<Stage>,
     /// Only for this item: its id, or its key of 32 hex digits as in logs and outcomes; or the id of a message that names no
@@ -194,7 +194,7 @@ mod tests {
 
     fn queues() -> QueueUrls {
         let url = |name: &str| format!("https://sqs.eu-central-1.amazonaws.com/123456789012/{name}");
-        QueueUrls { convert: url("a-convert"), import: url("a-import"), dead_letters: url("a-dead") }
+        QueueUrls { convert: url("a-convert"), import: url("a-import"), receive: None, dead_letters: url("a-dead") }
     }
 
     fn message(attributes: &[(&str, &str)], source: Option<&str>) -> Message {

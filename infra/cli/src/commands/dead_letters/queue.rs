@@ -32,6 +32,11 @@ fn failed<E: Error + Send + Sync + 'static>(doing: &'static str) -> impl Fn(E) -
     move |error| DeadLetterQueueError { doing, source: Box::new(error) }
 }
 
+/// The environment names no queue of a stage.
+#[derive(Debug, thiserror::Error)]
+#[error("the queue of the stage {0} is not named: set RECEIVE_QUEUE_URL, or name the deployment by --stack NAME")]
+struct NoQueue(Stage);
+
 /// Limit of messages that a scan holds: their ids and receipts take about 50 MB. SQS allows 120,000 messages in flight.
 pub const MAX_HELD_MESSAGES: usize = 100_000;
 
@@ -47,7 +52,7 @@ const MAX_CONCURRENCY: usize = 16;
 /// Long polling queries all of SQS's servers, so only its empty response means that the queue is empty.
 const LONG_POLL_SECONDS: i32 = 1;
 
-/// The dead-letter queue, and the two queues that messages are sent back to.
+/// The dead-letter queue, and the queues that messages are sent back to.
 #[derive(Clone)]
 pub struct DeadLetterQueue {
     client: Client,
@@ -114,10 +119,7 @@ impl DeadLetterQueue {
         more: Vec<(&'static str, String)>,
     ) -> Result<(), DeadLetterQueueError> {
         const DOING: &str = "send a dead letter back to its queue";
-        let url = match stage {
-            Stage::Convert => &self.queues.convert,
-            Stage::Import => &self.queues.import,
-        };
+        let url = self.queues.of_stage(stage).ok_or_else(|| failed(DOING)(NoQueue(stage)))?;
         let mut attributes = dead_letter.attributes.clone();
         // The functions recognize a replay by its reason attribute, which a message that SQS has moved may lack.
         let reason = (!attributes.contains_key(DeadLetter::REASON_ATTRIBUTE))

@@ -12,6 +12,7 @@ mod queues;
 mod remedies;
 mod secret;
 mod triggers;
+mod webhooks;
 mod write_probe;
 
 use std::{path::Path, process::ExitCode};
@@ -58,7 +59,7 @@ pub const HELP: &str = "Checks the deployment in this order: the stack, the func
 /// Runs the checks and writes their findings to standard output.
 ///
 /// # Errors
-/// Standard output is closed, or the emulator of a one-machine run does not stop.
+/// When standard output is closed, or the emulator of a one-machine run does not stop.
 pub async fn run(arguments: DoctorArguments) -> anyhow::Result<ExitCode> {
     let mut findings = Findings::new(arguments.json);
     match Connection::open(&arguments.deployment).await {
@@ -98,6 +99,11 @@ async fn run_checks(
     }
     let unknown = "not checked: it needs the function's settings";
     match settings.fetch {
+        Ok(SourceSettings::CloudApi) => {
+            for finding in webhooks::check(connection, &arguments.deployment.ministack).await {
+                findings.add(finding)?;
+            }
+        }
         Ok(settings) => {
             for finding in archive::check(connection, settings).await {
                 findings.add(finding)?;
@@ -128,11 +134,11 @@ async fn run_checks(
             findings.add(Finding::skipped("user map", unknown))?;
         }
     }
-    let (queue_findings, [convert, import]) = queues::check(connection).await;
+    let (queue_findings, queues) = queues::check(connection).await;
     for finding in queue_findings {
         findings.add(finding)?;
     }
-    check_triggers(connection, &functions, [convert, import], findings).await
+    check_triggers(connection, &functions, queues, findings).await
 }
 
 fn deployment(connection: &Connection) -> Finding {
@@ -154,7 +160,7 @@ fn deployment(connection: &Connection) -> Finding {
 async fn check_triggers(
     connection: &Connection,
     functions: &Functions,
-    queues: [Option<String>; 2],
+    queues: Vec<Option<String>>,
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
     for (trigger, queue) in triggers::TRIGGERS.iter().zip(queues) {
@@ -204,7 +210,14 @@ fn check_of(part: Part) -> &'static str {
         Part::Fetch => "fetch's settings",
         Part::Convert => "convert's settings",
         Part::Import => "import's settings",
-        Part::Bucket | Part::ConvertQueue | Part::ImportQueue | Part::DeadLetterQueue | Part::Schedule => "settings",
+        Part::Receive => "receive's settings",
+        Part::Bucket
+        | Part::ConvertQueue
+        | Part::ImportQueue
+        | Part::ReceiveQueue
+        | Part::ReceiveUrl
+        | Part::DeadLetterQueue
+        | Part::Schedule => "settings",
     }
 }
 

@@ -1,6 +1,10 @@
 //! Checks that the queues move messages that fail too often to the dead-letter queue, and that it accepts them.
 
-use aws_sdk_sqs::{Client, types::QueueAttributeName};
+use aws_sdk_sqs::{
+    Client,
+    error::{DisplayErrorContext, ProvideErrorMetadata},
+    types::QueueAttributeName,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -34,25 +38,26 @@ struct Allow {
     source_queue_arns: Vec<String>,
 }
 
-/// Checks the three queues. Returns the ARNs of convert's and import's queue too, where SQS returned them.
-pub(super) async fn check(connection: &Connection) -> (Vec<Finding>, [Option<String>; 2]) {
+/// Checks the queues. Returns the ARNs of the task queues too (of convert, import and, where the deployment receives webhooks,
+/// of receive), where SQS returned them.
+pub(super) async fn check(connection: &Connection) -> (Vec<Finding>, Vec<Option<String>>) {
     let client = Client::new(&connection.config);
     let urls = &connection.queues;
     let mut findings = Vec::new();
     let dead_letters = match queue_attributes(&client, &urls.dead_letters).await {
         Ok(queue) => queue,
         Err(problem) => {
-            return (vec![not_readable("dead-letter queue", &problem)], [None, None]);
+            return (vec![refused("dead-letter queue", &problem)], vec![None; 2 + usize::from(urls.receive.is_some())]);
         }
     };
-    let mut arns = [None, None];
-    for ((check, url), arn) in
-        [("convert queue", &urls.convert), ("import queue", &urls.import)].into_iter().zip(&mut arns)
-    {
+    let task_queues = [("convert queue", &urls.convert), ("import queue", &urls.import)].into_iter();
+    let task_queues: Vec<_> = task_queues.chain(urls.receive.as_ref().map(|url| ("receive queue", url))).collect();
+    let mut arns = vec![None; task_queues.len()];
+    for ((check, url), arn) in task_queues.into_iter().zip(&mut arns) {
         let queue = match queue_attributes(&client, url).await {
             Ok(queue) => queue,
             Err(problem) => {
-                findings.push(not_readable(check, &problem));
+                findings.push(refused(check, &problem));
                 continue;
             }
         };
@@ -91,9 +96,12 @@ pub(super) async fn check(connection: &Connection) -> (Vec<Finding>, [Option<Str
                     .is_none_or(|arn| allow.redrive_permission == "byQueue" && allow.source_queue_arns.contains(arn))
             };
             if arns.iter().all(accepts) {
-                Finding::ok(check, "it accepts dead letters of these two queues only")
+                let count = if arns.len() == 2 { "two" } else { "three" };
+                Finding::ok(check, format!("it accepts dead letters of these {count} queues only"))
             } else {
-                Finding::not_ok(check, "it does not accept the dead letters of convert's and import's queue", remedy)
+                let more = if arns.len() == 2 { "" } else { ", or of receive's" };
+                let detail = format!("it does not accept the dead letters of convert's and import's queue{more}");
+                Finding::not_ok(check, detail, remedy)
             }
         }
     });
@@ -104,7 +112,8 @@ async fn queue_attributes(client: &Client, url: &str) -> Result<Queue, String> {
     let names =
         [QueueAttributeName::QueueArn, QueueAttributeName::RedrivePolicy, QueueAttributeName::RedriveAllowPolicy];
     let response = client.get_queue_attributes().queue_url(url).set_attribute_names(Some(names.into())).send().await;
-    let response = response.map_err(|error| aws::classify(&error).problem)?;
+    let response = response
+        .map_err(|error| error.code().map_or_else(|| DisplayErrorContext(&error).to_string(), str::to_owned))?;
     let attributes = response.attributes.unwrap_or_default();
     let attribute = |name| attributes.get(&name).map(String::as_str);
     Ok(Queue {
@@ -120,7 +129,7 @@ fn set(url: &str, name: &str, policy: &Value) -> String {
     format!("aws sqs set-queue-attributes --queue-url {url} --attributes '{attributes}'")
 }
 
-fn not_readable(check: &'static str, problem: &str) -> Finding {
+fn refused(check: &'static str, problem: &str) -> Finding {
     Finding::not_ok(
         check,
         format!("reading the attributes from SQS failed: {problem}"),

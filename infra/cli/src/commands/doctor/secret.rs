@@ -1,9 +1,9 @@
 //! Checks a user name and a password that an operator has to fill in.
 
 /// Placeholder in the template.
-const TO_BE_FILLED_IN: &str = "to be filled in";
+pub(super) const TO_BE_FILLED_IN: &str = "to be filled in";
 
-/// Returns the problem that is visible without a login; `None` if there is none.
+/// Returns the problem that is visible without a login; `None` where there is none.
 pub(super) fn problem(username: &str, password: &str) -> Option<&'static str> {
     if username == TO_BE_FILLED_IN {
         Some("not filled in yet")

@@ -1,12 +1,17 @@
 //! Checks the triggers of the functions (event source mappings and schedule) and the time of the last run.
 
+use aws_sdk_scheduler::{
+    Client,
+    error::{DisplayErrorContext, ProvideErrorMetadata},
+    types::ScheduleState,
+};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{finding::Finding, remedies::RECREATE};
 use crate::{
     commands::status::{ago, cursor},
     connection::{Connection, Part},
-    functions::{self, Functions},
+    functions::Functions,
 };
 
 /// Maximum age of the last run; the alarm `fetch-missing` uses the same limit.
@@ -22,11 +27,12 @@ pub(super) struct Trigger {
     max_concurrency_advised: Option<i32>,
 }
 
-/// Triggers of convert and import. A batch of import sends one request at a time per mailbox, and Graph accepts 4 concurrent
+/// Triggers of convert, import and receive, in the order of their queues. A batch of import sends one request at a time per mailbox, and Graph accepts 4 concurrent
 /// ones.
-pub(super) const TRIGGERS: [Trigger; 2] = [
+pub(super) const TRIGGERS: [Trigger; 3] = [
     Trigger { check: "convert's trigger", part: Part::Convert, default_concurrency: 4, max_concurrency_advised: None },
     Trigger { check: "import's trigger", part: Part::Import, default_concurrency: 4, max_concurrency_advised: Some(4) },
+    Trigger { check: "receive's trigger", part: Part::Receive, default_concurrency: 4, max_concurrency_advised: None },
 ];
 
 /// Checks that a function receives the messages of the queue with this ARN.
@@ -106,15 +112,17 @@ fn concurrency_finding(trigger: &Trigger, name: &str, max_concurrency: Option<i3
 /// Checks the schedule. Returns whether it is enabled, too.
 pub(super) async fn schedule(connection: &Connection, name: &str) -> (Finding, bool) {
     const CHECK: &str = "schedule";
-    let schedule = match functions::schedule(&connection.config, name).await {
-        Ok(schedule) => schedule,
-        Err(problem) => {
+    let response = match Client::new(&connection.config).get_schedule().name(name).send().await {
+        Ok(response) => response,
+        Err(error) => {
+            let problem = error.code().map_or_else(|| DisplayErrorContext(&error).to_string(), str::to_owned);
             let remedy = format!("allow these credentials scheduler:GetSchedule; {RECREATE}");
             return (Finding::not_ok(CHECK, format!("{name}: {problem}"), remedy), false);
         }
     };
-    if schedule.is_enabled {
-        return (Finding::ok(CHECK, format!("{name} starts fetch, {}", schedule.expression)), true);
+    let expression = response.schedule_expression.unwrap_or_default();
+    if response.state == Some(ScheduleState::Enabled) {
+        return (Finding::ok(CHECK, format!("{name} starts fetch, {expression}")), true);
     }
     let remedy = "when all other checks are ok: set ScheduleState=ENABLED in samconfig.toml, then `make deploy`; if it is ENABLED \
                   already, the schedule was disabled manually: enable it in EventBridge Scheduler";

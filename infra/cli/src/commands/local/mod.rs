@@ -2,6 +2,7 @@
 
 mod export;
 mod report;
+mod webhooks;
 
 use std::{
     path::PathBuf,
@@ -20,10 +21,10 @@ use ledger::totals::Counters;
 use local::{
     drop,
     event_source::Depth,
-    job::{ARCHIVER_SECRET, Directories, FOLDER, Job, binaries_beside, machine_options, secret, source},
+    job::{Directories, FOLDER, Job, SourceServer, binaries_beside, machine_options, source},
     logged_errors::LoggedErrors,
     machine::{Fetched, Machine},
-    sample_source::{SourceCredentials, mailboxes, user_map},
+    sample_source::{mailboxes, user_map},
     totals::Totals,
 };
 
@@ -42,7 +43,7 @@ pub struct LocalArguments {
     /// Order of day, month and year, where the dates of the export are ambiguous
     #[arg(long, value_name = "ORDER", env = "EXPORT_DATE_ORDER", value_parser = date_order)]
     date_order: Option<String>,
-    /// Deliveries of a capture vendor: a directory of mails (.eml) and zips of mails; without DIR a generated sample
+    /// What a capture vendor delivered: a directory of mails (.eml) and zips of mails; without DIR a sample made here
     #[arg(long, value_name = "DIR", num_args = 0..=1, conflicts_with_all = ["export", "items"])]
     drop: Option<Option<PathBuf>>,
     /// With --drop: a mailbox that exists, several times for several [default: those of the sample]
@@ -57,6 +58,12 @@ pub struct LocalArguments {
     /// With --drop: where phone numbers are read, number-and-address or address
     #[arg(long, value_name = "WORD", requires = "drop", env = "EML_PARTICIPANTS")]
     eml_participants: Option<String>,
+    /// A day of WhatsApp's webhooks, posted to the function that receives them, instead of the sample
+    #[arg(long, conflicts_with_all = ["export", "drop", "items"])]
+    webhooks: bool,
+    /// With --webhooks: takes other webhooks, too, on this port of 127.0.0.1, until Ctrl-C
+    #[arg(long, value_name = "PORT", requires = "webhooks")]
+    listen: Option<u16>,
     /// Number of small generated items to use instead of the sample
     #[arg(long, value_name = "N", conflicts_with = "export")]
     items: Option<usize>,
@@ -90,7 +97,7 @@ const STALL_LIMIT: Duration = Duration::from_secs(180);
 /// Runs the command. Results go to standard output, progress to standard error.
 ///
 /// # Errors
-/// The run could not process every item; nothing is lost, and the next run continues.
+/// When the run could not process every item; nothing is lost, and the next run continues.
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command's own output")]
 pub async fn run(arguments: LocalArguments) -> anyhow::Result<()> {
     let places = Directories::under(&arguments.state)?;
@@ -108,7 +115,7 @@ pub async fn run(arguments: LocalArguments) -> anyhow::Result<()> {
     for mailbox in &mailboxes {
         std::fs::create_dir_all(places.mail.join(mailbox.as_str())).context("making a mailbox")?;
     }
-    let event = prepare(&job, &machine, &store, archive.as_ref().map(|(_, credentials)| credentials)).await?;
+    let event = prepare(&job, &machine, &store, archive.as_ref(), arguments.listen).await?;
 
     let (began, began_at) = (Instant::now(), Timestamp::now());
     let fetched = machine.fetch(&event).await?;
@@ -165,6 +172,9 @@ fn job(arguments: &LocalArguments, places: &Directories) -> anyhow::Result<Job> 
             now
         }
     };
+    if arguments.webhooks {
+        return Ok(Job::Webhooks { now });
+    }
     if let Some(directory) = &arguments.drop {
         let directory = match directory {
             Some(directory) => directory.clone(),
@@ -192,10 +202,12 @@ async fn prepare(
     job: &Job,
     machine: &Machine,
     store: &Store,
-    credentials: Option<&SourceCredentials>,
+    server: Option<&SourceServer>,
+    listen: Option<u16>,
 ) -> anyhow::Result<Value> {
-    if let Some(credentials) = credentials {
-        machine.cloud.put_secret(ARCHIVER_SECRET, &secret(credentials)).await?;
+    if let Some(server) = server {
+        let (id, value) = server.secret();
+        machine.cloud.put_secret(id, &value).await?;
     }
     if !matches!(job, Job::Export { .. }) {
         let put = Put { key: keys::USER_MAP, bytes: user_map().into(), content_type: "text/csv", sha256: None };
@@ -203,6 +215,12 @@ async fn prepare(
         store.put(put, Condition::Absent).await?;
     }
     match job {
+        Job::Webhooks { now } => {
+            webhooks::receive(machine, *now, listen).await?;
+            // They came just now, and the timer's window ends five minutes ago.
+            let now = Timestamp::now();
+            Ok(json!({"from": now - 25.hours(), "to": now + 1.minute()}))
+        }
         Job::Drop { directory, .. } => {
             drop::put(store, directory).await?;
             // The files were dropped just now, and the timer's window ends five minutes ago.
@@ -254,7 +272,7 @@ async fn watch(machine: &Machine, fetched: &Fetched, places: &Directories) -> an
     let (convert, import) = (bar("rendered"), bar("filed"));
     let moved = std::cell::Cell::new((Instant::now(), [Depth::default(); 2]));
     let progress = |depths: &[Depth]| {
-        let &[to_convert, to_import] = depths else { return };
+        let &[.., to_convert, to_import] = depths else { return };
         convert.set_position(fetched.queued.saturating_sub(to_convert.total()));
         import.set_position(fetched.queued.saturating_sub(to_convert.total() + to_import.total()));
         let totals = |depths: [Depth; 2]| depths.map(Depth::total);
@@ -262,7 +280,8 @@ async fn watch(machine: &Machine, fetched: &Fetched, places: &Directories) -> an
             moved.set((Instant::now(), [to_convert, to_import]));
         }
     };
-    let mut failures = LoggedErrors::from_now(["convert.log", "import.log"].map(|log| places.logs.join(log)));
+    let mut failures =
+        LoggedErrors::from_now(["receive.log", "convert.log", "import.log"].map(|log| places.logs.join(log)));
     let stuck = async {
         loop {
             tokio::time::sleep(Duration::from_millis(500)).await;
@@ -308,7 +327,7 @@ fn next_steps(job: &Job, totals: &Totals, places: &Directories) -> String {
             text += "  the proof     target/debug/archiver reconcile --local\n";
             text += "  your own chat make run EXPORT=chat.zip OWNER=you@example.com ZONE=Europe/Copenhagen\n";
         }
-        Job::Many { .. } | Job::Export { .. } | Job::Drop { .. } => {
+        Job::Many { .. } | Job::Export { .. } | Job::Drop { .. } | Job::Webhooks { .. } => {
             text += "  run it again  the same command             files nothing twice\n"
         }
     }

@@ -13,11 +13,11 @@ use ledger::entries::CONCURRENT_READS;
 pub struct Incident {
     /// The file in the inbox.
     pub file: String,
-    /// Time of the write.
+    /// When it was written.
     pub received: Timestamp,
     /// The object that records it.
     pub record: String,
-    /// The problems, in sentences: the number in the vendor's manifest, the missing mails.
+    /// What is wrong, in sentences: what the vendor's manifest lists, which mail is missing.
     pub problems: Vec<String>,
 }
 

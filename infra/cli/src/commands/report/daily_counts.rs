@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{
     period::{Period, day_of},
+    sent::SentWithoutContent,
     stored_message::StoredMessageRef,
     unmapped_users::{Mapping, UserIdentity},
 };
@@ -40,6 +41,9 @@ pub struct Report {
     pub failures_left_out: u64,
     /// Users without a mailbox.
     pub mapping: Mapping,
+    /// Only with webhooks as the source, and only if there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent_without_content: Option<SentWithoutContent>,
     /// Result of the comparison.
     #[serde(rename = "books")]
     pub reconciled: Reconciled,
@@ -80,15 +84,15 @@ pub struct Failure {
     /// Key of the item in logs and objects; empty where the id is invalid.
     pub key: String,
     pub run: RunId,
-    /// Sender, read from the stored message. `None` if the message is missing or was not read.
+    /// Sender, read from the stored message. `None` where the message is missing or was not read.
     pub source_user: Option<UserIdentity>,
     /// Mailboxes that lack the item, and participants whose expected mailbox is missing.
     pub mailbox_users: Vec<String>,
-    /// Stage that recorded the failure; `None` if it is unknown.
+    /// Stage that recorded the failure; `None` where it is unknown.
     pub stage: Option<Stage>,
     /// Reason of the dead letter, or `retries-exhausted` where SQS moved the task.
     pub reason: String,
-    /// `true` if an operator has discarded the dead letter; otherwise it is in the queue.
+    /// Whether an operator has discarded the dead letter; otherwise it is in the queue.
     pub discarded: bool,
 }
 
@@ -266,6 +270,7 @@ impl DailyCounts {
             failures: self.failures,
             failures_left_out: self.failures_left_out,
             mapping,
+            sent_without_content: None,
             reconciled,
         }
     }

@@ -3,6 +3,7 @@
 mod daily_counts;
 mod page;
 mod period;
+mod sent;
 mod stored_message;
 mod text;
 mod unmapped_users;
@@ -22,6 +23,7 @@ use self::{daily_counts::DailyCounts, period::day_of};
 pub use self::{
     daily_counts::{Day, DayState, Failure, MAX_FAILURES, Report},
     period::Period,
+    sent::SentWithoutContent,
     unmapped_users::{Mapping, Unmapped, UserIdentity},
 };
 use crate::{
@@ -62,6 +64,7 @@ pub const HELP: &str = "An item belongs to the day, in UTC, on which the run beg
     overlap: an item that several runs list counts at the run whose task was processed first, and is a \
     duplicate at the others. \"After fan-out\" and the following columns count \
     copies, one per mailbox; \"partially imported\" counts items.\n\
+    Messages that a program sends by the API of WhatsApp, so that only their statuses are known (SOURCE=cloud-api), are listed and do not change the exit code.\n\
     Senders and users without a mailbox are read from stored messages, which are kept for MimeDays; each user is listed \
     once, as of the time at which the item was processed last.\n\
     Exit code: 0 when everything adds up, with or without failures: available after fan-out = imported + skipped + failed, and every \
@@ -77,7 +80,7 @@ const IN_FLIGHT: u8 = 3;
 /// Runs the command. The report goes to standard output, progress to standard error.
 ///
 /// # Errors
-/// The deployment or its objects cannot be read, or the page cannot be written.
+/// When the deployment or its objects cannot be read, or the page cannot be written.
 pub async fn run(arguments: ReportArguments) -> anyhow::Result<ExitCode> {
     let today = day_of(Timestamp::now());
     let first = arguments.date.or(arguments.from).unwrap_or(today);
@@ -133,7 +136,8 @@ async fn make(
         Some(directory) => directory.display().to_string(),
         None => store.bucket().to_owned(),
     };
-    Ok(counts.close(deployment, period, mapping, reconciled))
+    let sent_without_content = sent::find(store, from, to).await?;
+    Ok(Report { sent_without_content, ..counts.close(deployment, period, mapping, reconciled) })
 }
 
 /// Writes the page to a temporary file in the same directory and renames it, so that the page is never incomplete and a link

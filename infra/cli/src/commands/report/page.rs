@@ -4,6 +4,7 @@ use askama::Template;
 
 use super::{
     daily_counts::{Day, DayState, Failure, Report},
+    sent::SentWithoutContent,
     text,
 };
 use crate::text::{shown_up_to, visible};
@@ -35,6 +36,10 @@ struct Page<'a> {
     users_left_out: u64,
     missing: Vec<(String, &'a str, &'a str)>,
     missing_left_out: u64,
+    /// The sentence about messages that were sent without content, or nothing.
+    sent_words: String,
+    sent: Vec<(String, &'a str, String)>,
+    sent_left_out: u64,
     /// The day after the last, which is the end of the period for `archiver reconcile`.
     until: String,
 }
@@ -74,7 +79,7 @@ struct UserRow {
 /// Renders the page.
 ///
 /// # Errors
-/// The last day is the last date that can be represented.
+/// When the last day is the last date that can be represented.
 pub(super) fn render(report: &Report) -> anyhow::Result<String> {
     let longest = report.days.iter().map(|day| copies(day).iter().map(|(_, count)| count).sum()).max().unwrap_or(0);
     let failure =
@@ -121,6 +126,18 @@ pub(super) fn render(report: &Report) -> anyhow::Result<String> {
             .map(|missing| (shown(&missing.listed.name()), missing.key.as_str(), missing.run.as_str()))
             .collect(),
         missing_left_out: left_out(report.reconciled.missing.len()),
+        sent_words: report.sent_without_content.as_ref().map(SentWithoutContent::sentence).unwrap_or_default(),
+        sent: report
+            .sent_without_content
+            .iter()
+            .flat_map(|sent| &sent.messages)
+            .take(MAX_ROWS)
+            .map(|sent| (shown(&sent.item), sent.key.as_str(), format!("{:.0}", sent.received)))
+            .collect(),
+        sent_left_out: report
+            .sent_without_content
+            .as_ref()
+            .map_or(0, |sent| sent.count.saturating_sub(MAX_ROWS as u64)),
         until: report.to.tomorrow()?.to_string(),
     };
     // Every value is sanitized where it is created; this protects values that later changes add.

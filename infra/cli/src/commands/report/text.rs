@@ -63,6 +63,7 @@ pub(super) fn tables(report: &Report) -> String {
     }
     text += &failures(report);
     text += &mapping(report);
+    text += &sent(report);
     text
 }
 
@@ -162,6 +163,16 @@ fn mapping(report: &Report) -> String {
         text += &format!("\n{table}{}", more(left));
     }
     text
+}
+
+fn sent(report: &Report) -> String {
+    let Some(sent) = &report.sent_without_content else { return String::new() };
+    let mut table = table_of(&["sent message", "key", "status received"]);
+    for message in sent.messages.iter().take(MAX_ROWS) {
+        table.add_row([shown(&message.item), message.key.clone(), format!("{:.0}", message.received)]);
+    }
+    let left = sent.count.saturating_sub(MAX_ROWS as u64);
+    format!("\n\n{}\n{table}{}", sent.sentence(), more(left))
 }
 
 /// Returns the reasons for a user's missing copies.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use model::Sha256;
 use reqwest::{
     Response, StatusCode,
-    header::{AUTHORIZATION, HeaderValue, RETRY_AFTER},
+    header::{AUTHORIZATION, HeaderValue, RETRY_AFTER, USER_AGENT},
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -22,6 +22,9 @@ use crate::{SourceError, cloud_api::media_task::MediaTask};
 
 /// The host of the URLs that Meta gives for files.
 const FILES: &str = "lookaside.fbsbx.com";
+
+/// Meta's host of files answers requests without an agent with a page that says that something went wrong.
+const AGENT: &str = concat!("whatsapp-archiver/", env!("CARGO_PKG_VERSION"));
 
 /// How often a URL is asked for that is gone when it is used.
 const ATTEMPTS: u32 = 3;
@@ -135,7 +138,7 @@ impl MetaMedia {
                 return Err(SourceError::Configuration { detail });
             };
             // The text of reqwest's errors holds the URL.
-            let sent = client.get(url.clone()).header(AUTHORIZATION, &header).send().await;
+            let sent = client.get(url.clone()).header(USER_AGENT, AGENT).header(AUTHORIZATION, &header).send().await;
             let response = sent.map_err(|_| unavailable("no answer from Meta's host"))?;
             match response.status() {
                 StatusCode::OK => return Ok(Got::Response(response)),

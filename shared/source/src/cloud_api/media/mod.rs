@@ -18,7 +18,7 @@ pub use self::{
     token::{AccessToken, SecretToken},
 };
 use super::{media_task::MediaTask, objects::VERSION};
-use crate::{SourceError, inbox::unavailable};
+use crate::{SourceError, chat_export::unavailable};
 
 /// How long WhatsApp keeps a file whose id came by a webhook.
 const MEDIA_LIFE: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -27,7 +27,7 @@ const MEDIA_LIFE: SignedDuration = SignedDuration::from_hours(7 * 24);
 pub(super) const MAX_MEDIA_BYTES: u64 = 128 << 20;
 
 /// Where files are fetched from.
-#[expect(clippy::large_enum_variant, reason = "a process has one")]
+#[allow(clippy::large_enum_variant, reason = "a process has one; the sizes depend on features")]
 pub enum MediaDoor {
     /// Meta's Graph API.
     Meta(MetaMedia),

@@ -48,8 +48,8 @@ impl Sqs {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let router = Router::new().fallback(respond).with_state(Arc::clone(self));
         tokio::spawn(async move { axum::serve(listener, router).await });
-        let queues =
-            QueueUrls { convert: url.clone(), import: url.clone(), dead_letters: format!("{url}/dead-letters") };
+        let (task_queue, dead_letters) = (url.clone(), format!("{url}/dead-letters"));
+        let queues = QueueUrls { convert: task_queue.clone(), import: task_queue, receive: None, dead_letters };
         DeadLetterQueue { client: Client::new(Cloud::at(&url).await.config()), queues }
     }
 }

@@ -1,0 +1,224 @@
+use std::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use async_trait::async_trait;
+
+use super::*;
+use crate::{SecretReader, StoredSecrets};
+
+const BODY: &str = r#"{"object":"whatsapp_business_account","entry":[]}"#;
+
+/// Of that body under the secret `app-secret-for-tests`.
+const SIGNATURE: &str = "sha256=1ca363dab318df784e1963b29dca91e2098e6cf2fbf0d3c14e09580a90684a61";
+
+const SECRET: &str =
+    r#"{"app_secret":"app-secret-for-tests","verify_token":"a token/of ours","header_value":"provider"}"#;
+
+/// Keeps bodies, or fails, or never answers.
+#[derive(Default)]
+struct FakeIntake {
+    kept: Mutex<Vec<Vec<u8>>>,
+    failure: Option<Failure>,
+    hangs: bool,
+}
+
+#[async_trait]
+impl Intake for FakeIntake {
+    async fn keep(&self, body: &[u8]) -> Result<(), Failure> {
+        if self.hangs {
+            std::future::pending::<()>().await;
+        }
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
+        }
+        self.kept.lock().unwrap().push(body.to_vec());
+        Ok(())
+    }
+}
+
+/// A secret that is another one at each read, the last one for ever.
+struct Rotated {
+    values: Vec<&'static str>,
+    reads: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl SecretReader for Rotated {
+    async fn read(&self) -> Result<DoorSecrets, SecretError> {
+        let read = self.reads.fetch_add(1, Ordering::Relaxed).min(self.values.len() - 1);
+        match self.values[read] {
+            "" => Err(SecretError::Unavailable("down".to_owned())),
+            value => Ok(serde_json::from_str::<StoredSecrets>(value).unwrap().into()),
+        }
+    }
+}
+
+struct TestDoor {
+    door: Door,
+    intake: Arc<FakeIntake>,
+    reads: Arc<AtomicUsize>,
+}
+
+impl TestDoor {
+    fn new(check: Check, values: &[&'static str], intake: FakeIntake) -> Self {
+        let (intake, reads) = (Arc::new(intake), Arc::new(AtomicUsize::new(0)));
+        let secrets = SecretCache::new(Rotated { values: values.to_vec(), reads: Arc::clone(&reads) });
+        Self { door: Door { secrets, check, intake: Arc::clone(&intake) as Arc<dyn Intake> }, intake, reads }
+    }
+
+    fn signed() -> Self {
+        Self::new(Check::Signature, &[SECRET], FakeIntake::default())
+    }
+
+    async fn status(&self, request: HttpRequest) -> u16 {
+        self.door.answer(&request).await.status
+    }
+
+    fn kept(&self) -> usize {
+        self.intake.kept.lock().unwrap().len()
+    }
+}
+
+fn post(header: Option<(&str, &str)>, body: &str) -> HttpRequest {
+    HttpRequest {
+        method: "POST".to_owned(),
+        path: "/".to_owned(),
+        query: String::new(),
+        headers: header.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        body: body.to_owned(),
+        is_base64: false,
+    }
+}
+
+fn signed(body: &str) -> HttpRequest {
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, b"app-secret-for-tests");
+    let tag = ring::hmac::sign(&key, body.as_bytes());
+    let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    post(Some((SIGNATURE_HEADER, &format!("sha256={hex}"))), body)
+}
+
+fn get(query: &str) -> HttpRequest {
+    HttpRequest { method: "GET".to_owned(), query: query.to_owned(), ..post(None, "") }
+}
+
+#[tokio::test]
+async fn verification_answers_the_challenge_to_the_right_token() {
+    let door = TestDoor::signed();
+    let query = "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=a%20token%2Fof+ours";
+    let answer = door.door.answer(&get(query)).await;
+    assert_eq!(answer, Answer { status: 200, text: "1158201444".to_owned() });
+    for (query, status) in [
+        ("hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=another", 403),
+        ("hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=", 403),
+        ("hub.mode=subscribe&hub.challenge=1158201444", 400),
+        ("hub.mode=unsubscribe&hub.challenge=1&hub.verify_token=a%20token%2Fof+ours", 400),
+        ("hub.mode=subscribe&hub.challenge=%3Cscript%3E&hub.verify_token=a%20token%2Fof+ours", 400),
+        ("", 400),
+    ] {
+        assert_eq!(door.status(get(query)).await, status, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn signed_body_is_kept_and_confirmed() {
+    let door = TestDoor::signed();
+    assert_eq!(door.status(post(Some((SIGNATURE_HEADER, SIGNATURE)), BODY)).await, 200);
+    let base64 = HttpRequest {
+        body: BASE64_STANDARD.encode(BODY),
+        is_base64: true,
+        ..post(Some((SIGNATURE_HEADER, SIGNATURE)), "")
+    };
+    assert_eq!(door.status(base64).await, 200, "Lambda encodes bodies of other content types");
+    assert_eq!(*door.intake.kept.lock().unwrap(), [BODY.as_bytes(), BODY.as_bytes()], "and a replay is no failure");
+    assert_eq!(door.reads.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn unproved_sender_is_rejected_and_nothing_is_kept() {
+    let door = TestDoor::signed();
+    for (header, body) in [
+        (None, BODY),
+        (Some((SIGNATURE_HEADER, "")), BODY),
+        (Some((SIGNATURE_HEADER, &SIGNATURE[7..])), BODY),
+        (Some((SIGNATURE_HEADER, SIGNATURE)), &BODY[1..]),
+        (Some(("x-hub-signature", SIGNATURE)), BODY),
+        (Some(("x-provider-key", "provider")), BODY),
+    ] {
+        assert_eq!(door.status(post(header, body)).await, 401, "{header:?}");
+    }
+    let by_header = TestDoor::new(Check::Header("x-provider-key".to_owned()), &[SECRET], FakeIntake::default());
+    for (header, status) in [
+        (Some(("x-provider-key", "provider")), 200),
+        (Some(("x-provider-key", "provided")), 401),
+        (Some((SIGNATURE_HEADER, SIGNATURE)), 401),
+        (None, 401),
+    ] {
+        assert_eq!(by_header.status(post(header, BODY)).await, status, "{header:?}");
+    }
+    assert_eq!((door.kept(), by_header.kept()), (0, 1));
+}
+
+#[tokio::test]
+async fn other_paths_and_methods_are_rejected() {
+    let door = TestDoor::signed();
+    let elsewhere = HttpRequest { path: "/.env".to_owned(), ..signed(BODY) };
+    assert_eq!(door.status(elsewhere).await, 404);
+    for method in ["PUT", "HEAD", "OPTIONS", "post"] {
+        assert_eq!(door.status(HttpRequest { method: method.to_owned(), ..signed(BODY) }).await, 405, "{method}");
+    }
+    assert_eq!((door.kept(), door.reads.load(Ordering::Relaxed)), (0, 0));
+}
+
+#[tokio::test]
+async fn body_of_three_megabytes_is_kept_and_a_larger_one_refused() {
+    let door = TestDoor::signed();
+    assert_eq!(door.status(signed(&"x".repeat(3 << 20))).await, 200);
+    assert_eq!(door.status(signed(&"x".repeat(MAX_BODY_BYTES))).await, 200);
+    assert_eq!(door.status(signed(&"x".repeat(MAX_BODY_BYTES + 1))).await, 413);
+    let encoded = BASE64_STANDARD.encode("x".repeat(MAX_BODY_BYTES + 1));
+    assert_eq!(door.status(HttpRequest { is_base64: true, ..signed(&encoded) }).await, 413);
+    assert_eq!(door.status(HttpRequest { is_base64: true, ..signed("=not base64=") }).await, 400);
+    assert_eq!(door.kept(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn failure_to_keep_is_never_confirmed() {
+    let transient = Failure::Transient { detail: "down".to_owned(), after: None };
+    let configuration = Failure::Configuration { detail: "denied".to_owned(), after: None };
+    for failure in [transient, configuration] {
+        let intake = FakeIntake { failure: Some(failure), ..FakeIntake::default() };
+        assert_eq!(TestDoor::new(Check::Signature, &[SECRET], intake).status(signed(BODY)).await, 503);
+    }
+    // S3 does not answer: Meta gets an answer before it stops waiting.
+    let slow = TestDoor::new(Check::Signature, &[SECRET], FakeIntake { hangs: true, ..FakeIntake::default() });
+    assert_eq!(slow.status(signed(BODY)).await, 503);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rotated_secret_is_read_after_a_rejection_but_not_each_time() {
+    let old = r#"{"app_secret":"old"}"#;
+    let door = TestDoor::new(Check::Signature, &[old, SECRET], FakeIntake::default());
+    // Read a moment ago: a flood of bad signatures must not become a flood of reads.
+    for _ in 0..100 {
+        assert_eq!(door.status(signed(BODY)).await, 401);
+    }
+    assert_eq!(door.reads.load(Ordering::Relaxed), 1);
+    tokio::time::advance(Duration::from_secs(31)).await;
+    assert_eq!(door.status(signed(BODY)).await, 200);
+    assert_eq!(door.reads.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn secret_that_cannot_open_the_door_is_no_rejection() {
+    let placeholder = r#"{"app_secret":"to be filled in"}"#;
+    let door = TestDoor::new(Check::Signature, &[placeholder], FakeIntake::default());
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, b"to be filled in");
+    let tag = ring::hmac::sign(&key, BODY.as_bytes());
+    let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(door.status(post(Some((SIGNATURE_HEADER, &format!("sha256={hex}"))), BODY)).await, 503);
+    let down = TestDoor::new(Check::Signature, &[""], FakeIntake::default());
+    assert_eq!(down.status(signed(BODY)).await, 503);
+    assert_eq!((door.kept(), down.kept()), (0, 0));
+}

@@ -1,0 +1,94 @@
+//! Wires the function.
+
+// With optimisation the compiler follows the future of the whole function, every request of the SDKs in it.
+#![recursion_limit = "256"]
+
+use std::sync::Arc;
+
+use aws::{s3::Store, secrets::Secrets, sqs::Queue};
+use jiff::Timestamp;
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use receive::{
+    Answer, Door, Event, Files, InSecretsManager, METRICS, QueueIntake, Receive, Response, SecretCache, Settings,
+    VARIABLES,
+};
+use runtime::{LogLevel, Variables};
+use source::cloud_api::{AwsMedia, Capture, MediaDoor, MediaFetcher, MetaMedia, SecretToken};
+use sqs_batch::{Backoff, Batch, Invocation};
+
+/// Records of a batch that are worked on concurrently: a whole batch, because each mostly waits.
+const CONCURRENCY: usize = 10;
+
+/// Both ways into the function.
+struct Function {
+    door: Option<Door>,
+    batch: Batch<Receive>,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let variables = Variables::read(VARIABLES);
+    runtime::start_log(LogLevel::read(&variables)?);
+    let settings = Settings::read(&variables).inspect_err(|error| tracing::error!(%error, "cannot start"))?;
+    let aws = aws::load_config().await;
+    let store = Store::new(&aws, settings.bucket);
+    let capture = Capture::new(store.clone());
+    let secrets = Secrets::new(&aws);
+    let queue = Queue::new(&aws, settings.receive_queue_url);
+    let meta = settings.door.as_ref().map(|door| {
+        let token = Arc::new(SecretToken::new(secrets.clone(), door.secret_id.clone()));
+        MediaFetcher::new(store.clone(), MediaDoor::Meta(MetaMedia::new(settings.graph, token)))
+    });
+    let files = Files::new(meta, MediaFetcher::new(store, MediaDoor::Aws(AwsMedia::new(&aws))));
+    let door = settings.door.map(|door| Door {
+        secrets: SecretCache::new(InSecretsManager { secrets, id: door.secret_id }),
+        check: door.check,
+        intake: Arc::new(QueueIntake { capture: capture.clone(), queue: queue.clone() }),
+    });
+    let batch = Batch {
+        work: Arc::new(Receive { files, capture, payload: settings.payload, queue: queue.clone() }),
+        source: queue,
+        next: None,
+        dead_letters: Queue::new(&aws, settings.dead_letter_queue_url),
+        backoff: Backoff { base: settings.retry_base, cap: Backoff::CAP },
+        concurrency: CONCURRENCY,
+    };
+    let function = Arc::new(Function { door, batch });
+    let handle = |event: LambdaEvent<Event>| {
+        let function = Arc::clone(&function);
+        async move { function.handle(event).await }
+    };
+    lambda_runtime::run(service_fn(handle)).await
+}
+
+impl Function {
+    async fn handle(&self, event: LambdaEvent<Event>) -> Result<Response, Diagnostic> {
+        let LambdaEvent { payload, context, .. } = event;
+        let name = context.env_config.function_name.clone();
+        match payload {
+            Event::Request(request) => {
+                let answer = match &self.door {
+                    Some(door) => door.answer(&request).await,
+                    None => Answer { status: 404, text: "not found".to_owned() },
+                };
+                if let Err(error) = runtime::metrics::write(&name, METRICS.iter().chain(sqs_batch::METRICS).copied()) {
+                    tracing::warn!(%error, "writing the metrics failed");
+                }
+                Ok(answer.into())
+            }
+            Event::Batch(batch) => {
+                let invocation = Invocation::from_lambda(name, context.request_id, context.deadline, Timestamp::now());
+                let response = self.batch.run(batch, &invocation).await;
+                response.map(Response::Batch).map_err(|error| failed("MissingMessageId", &error.to_string()))
+            }
+            Event::Unrecognized => Err(failed(
+                "UnrecognizedEvent",
+                "unrecognized event: expected a request of the Function URL or a batch of SQS",
+            )),
+        }
+    }
+}
+
+fn failed(error_type: &str, message: &str) -> Diagnostic {
+    Diagnostic { error_type: error_type.to_owned(), error_message: message.to_owned() }
+}

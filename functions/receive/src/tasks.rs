@@ -1,0 +1,79 @@
+//! What is on the function's queue.
+
+use jiff::Timestamp;
+use model::{Sha256, TASK_VERSION};
+use serde::{Deserialize, Serialize};
+use source::cloud_api::MediaTask;
+
+/// The events of a stored body are to be written. Names no person: the body is in the bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookTask {
+    /// [`TASK_VERSION`].
+    pub v: u32,
+    /// When the body was received: a part of its key.
+    pub received: Timestamp,
+    /// The digest of the body: the rest of its key.
+    pub webhook: Sha256,
+}
+
+/// A message of the queue, by its form.
+pub(crate) enum Task {
+    /// A body that the door has stored.
+    Webhook(WebhookTask),
+    /// A file to fetch.
+    File(MediaTask),
+    /// A notification of the SNS topic, with an event of AWS in it.
+    Notification,
+}
+
+/// SNS's envelope, as far as it is recognized by. The subscription has no raw delivery, so what a publisher writes is inside
+/// of `Message`, and cannot pass for a task of ours.
+#[derive(Deserialize)]
+struct Envelope {
+    #[serde(rename = "Type")]
+    kind: String,
+    #[serde(rename = "TopicArn")]
+    _topic: String,
+}
+
+impl Task {
+    /// `None` where the message is none of them.
+    pub(crate) fn read(body: &str) -> Option<Self> {
+        if let Ok(task) = serde_json::from_str::<WebhookTask>(body) {
+            return (task.v == TASK_VERSION).then_some(Self::Webhook(task));
+        }
+        if let Ok(task) = MediaTask::parse(body) {
+            return Some(Self::File(task));
+        }
+        let envelope: Envelope = serde_json::from_str(body).ok()?;
+        (envelope.kind == "Notification").then_some(Self::Notification)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn task_is_recognized_by_its_form() {
+        let task = WebhookTask { v: 1, received: "2026-11-27T09:00:00Z".parse().unwrap(), webhook: Sha256::of(b"{}") };
+        let json = serde_json::to_string(&task).unwrap();
+        assert!(matches!(Task::read(&json), Some(Task::Webhook(read)) if read == task));
+        let file = r#"{"v":1,"media":"1000","phone_number_id":"7","received":"2026-11-27T09:00:00Z"}"#;
+        assert!(matches!(Task::read(file), Some(Task::File(task)) if !task.is_from_aws()));
+        let sns = r#"{"Type":"Notification","MessageId":"m","TopicArn":"arn:aws:sns:eu-west-1:1:t","Message":"{}","Timestamp":"t"}"#;
+        assert!(matches!(Task::read(sns), Some(Task::Notification)));
+        let confirmation = sns.replace("\"Notification\"", "\"SubscriptionConfirmation\"");
+        for other in [
+            "",
+            "[]",
+            "{}",
+            &json.replace("\"v\":1", "\"v\":2"),
+            &json.replace("\"v\"", "\"w\":1,\"v\""),
+            &confirmation,
+        ] {
+            assert!(Task::read(other).is_none(), "{other}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What is done with the messages of the function's queue.
+
+use async_trait::async_trait;
+use aws::sqs::Queue;
+use cloud_api::{AccountEvent, EventKind, MAX_EVENTS, Malformed, PayloadPath, Webhook, aws_entries, entries, events};
+use futures::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
+use model::{Failure, Reason, Sha256, Stage};
+use runtime::metrics::{self, Metric};
+use source::cloud_api::{Capture, MediaFetcher, MediaOutcome, MediaTask, Origin};
+use sqs_batch::{Invocation, Next, Record, Work};
+use tokio::sync::Semaphore;
+use tracing::{debug, error, info, warn};
+
+use crate::{METRICS, WebhookTask, failure::from_source, intake::send, tasks::Task};
+
+/// Events of one webhook that are written concurrently.
+const CONCURRENT_EVENTS: usize = 32;
+
+/// Files that are in memory at once: of 100 MB each, the largest, two fit into the function's memory.
+const CONCURRENT_FILES: usize = 2;
+
+/// Fetches files.
+pub struct Files {
+    meta: Option<MediaFetcher>,
+    aws: MediaFetcher,
+    at_once: Semaphore,
+}
+
+impl Files {
+    /// From Meta, unless webhooks come from AWS alone, and from AWS.
+    pub fn new(meta: Option<MediaFetcher>, aws: MediaFetcher) -> Self {
+        Self { meta, aws, at_once: Semaphore::new(CONCURRENT_FILES) }
+    }
+}
+
+/// The consumer of the queue.
+pub struct Receive {
+    /// Fetches files.
+    pub files: Files,
+    /// Writes events into the bucket.
+    pub capture: Capture,
+    /// Where Meta's payload is in a body.
+    pub payload: PayloadPath,
+    /// The function's own queue, for the files of a webhook.
+    pub queue: Queue,
+}
+
+#[async_trait]
+impl Work for Receive {
+    const STAGE: Stage = Stage::Receive;
+    const METRICS: &'static [Metric] = METRICS;
+
+    async fn prepare(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn work(&self, record: &Record, _invocation: &Invocation) -> Result<Next, Failure> {
+        match Task::read(&record.body) {
+            Some(Task::Webhook(task)) => self.webhook(&task).await?,
+            Some(Task::File(task)) => self.file(&task).await?,
+            Some(Task::Notification) => self.notification(record.body.as_bytes()).await?,
+            None => {
+                return Err(permanent(
+                    Reason::TaskMalformed,
+                    "the message is neither a task of this function nor a notification of SNS",
+                ));
+            }
+        }
+        Ok(Next::Done)
+    }
+}
+
+impl Receive {
+    /// Fetches a file.
+    async fn file(&self, task: &MediaTask) -> Result<(), Failure> {
+        let fetcher = if task.is_from_aws() { Some(&self.files.aws) } else { self.files.meta.as_ref() };
+        let fetcher = fetcher.ok_or_else(|| Failure::Configuration {
+            detail: "a file has to be fetched from Meta, and the function has no secret with an access token"
+                .to_owned(),
+            after: None,
+        })?;
+        // A file is in memory while it is fetched.
+        let _memory = self.files.at_once.acquire().await;
+        let outcome = fetcher.fetch(task, Timestamp::now()).await.map_err(from_source)?;
+        match outcome {
+            MediaOutcome::Stored => info!(file = task.key(), "file stored"),
+            MediaOutcome::DoneBefore => debug!(file = task.key(), "the file was fetched before"),
+            MediaOutcome::Lost(why) => {
+                warn!(file = task.key(), ?why, "the file is lost, its message is filed without it")
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the events of a body that the door has stored.
+    async fn webhook(&self, task: &WebhookTask) -> Result<(), Failure> {
+        let body = self.capture.body(task.received, &task.webhook).await.map_err(from_source)?;
+        let body = body.ok_or_else(|| permanent(Reason::ItemNotFound, "the stored body of the webhook is gone"))?;
+        let webhook = entries(&body, &self.payload).map_err(malformed)?;
+        self.fan_out(&webhook, task.webhook).await
+    }
+
+    /// Keeps a notification as it came, and writes its events.
+    async fn notification(&self, body: &[u8]) -> Result<(), Failure> {
+        let sha256 = self.capture.raw(body, Timestamp::now()).await.map_err(from_source)?;
+        let webhook = aws_entries(body).map_err(malformed)?;
+        self.fan_out(&webhook, sha256).await?;
+        metrics::add(Metric::Webhooks, 1);
+        Ok(())
+    }
+
+    /// Writes every event, and queues its files. All of it may happen again: each object is the same.
+    async fn fan_out(&self, webhook: &Webhook, body: Sha256) -> Result<(), Failure> {
+        let webhook_key = body.short_hex();
+        let written = stream::iter(events(webhook).enumerate())
+            .map(|(place, event)| {
+                let webhook_key = &webhook_key;
+                async move {
+                    if place >= MAX_EVENTS {
+                        return Err(permanent(
+                            Reason::ItemMalformed,
+                            "the webhook has more events than any of its size",
+                        ));
+                    }
+                    if let EventKind::Account(account) = event.kind {
+                        report(account, webhook_key);
+                    }
+                    // Now, and not when the body came: fetch may have listed that minute already.
+                    let origin = Origin { received: Timestamp::now(), body, door: webhook.door };
+                    self.capture.event(&event, &origin).await.map_err(from_source)?;
+                    Ok(event.media.iter().map(|media| MediaTask::new(media, &origin).to_json()).collect::<Vec<_>>())
+                }
+            })
+            .buffer_unordered(CONCURRENT_EVENTS);
+        let files: Vec<Vec<String>> = written.try_collect().await?;
+        let (events, files) = (files.len(), files.concat());
+        send(&self.queue, &files).await?;
+        info!(webhook = webhook_key, events, files = files.len(), "webhook stored");
+        Ok(())
+    }
+}
+
+/// Logs what WhatsApp says about the account.
+fn report(account: AccountEvent, webhook: &str) {
+    let account_event = account.as_str();
+    if account.stops_capture() {
+        metrics::add(Metric::CaptureStopped, 1);
+        error!(account_event, webhook, "WhatsApp has stopped the capture of a number");
+    } else {
+        warn!(account_event, webhook, "WhatsApp reports an event of the account");
+    }
+}
+
+fn permanent(reason: Reason, detail: &str) -> Failure {
+    Failure::Permanent { reason, detail: detail.to_owned() }
+}
+
+fn malformed(error: Malformed) -> Failure {
+    permanent(Reason::ItemMalformed, &format!("the webhook cannot be read: {error}"))
+}

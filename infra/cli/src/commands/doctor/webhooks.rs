@@ -1,0 +1,176 @@
+//! Checks the doors of WhatsApp's webhooks: the secret, the URL, and when the last webhook came.
+
+use std::{collections::HashMap, path::Path};
+
+use aws::{
+    s3::{Store, StoreError},
+    secrets::Secrets,
+};
+use http_client::{Http, read};
+use jiff::{SignedDuration, Timestamp};
+use model::keys;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{
+    finding::Finding,
+    remedies::{NOT_LOCAL, RECREATE},
+    secret::TO_BE_FILLED_IN,
+};
+use crate::{
+    commands::status::ago,
+    connection::{Connection, Part},
+    settings::{self, SettingsError},
+};
+
+const SETTINGS: &str = "receive's settings";
+const SECRET: &str = "webhooks' secret";
+const URL: &str = "webhooks' URL";
+const LAST: &str = "last webhook";
+
+/// The variables of receive that say which doors there are; `SOURCE` says that this process's own may be used.
+const VARIABLES: &[&str] = &["SOURCE", "WEBHOOK_HEADER", "WEBHOOK_SECRET_ID"];
+
+/// The challenge of a verification request.
+const CHALLENGE: &str = "1158201444";
+
+/// An answer of receive has a few bytes.
+const ANSWER_MAX_BYTES: usize = 4096;
+
+/// After this time without a webhook the alarm `webhooks-missing` goes off.
+const MAX_AGE: SignedDuration = SignedDuration::from_hours(24);
+
+/// Meta sends a webhook again for 7 days.
+const DAYS_SEARCHED: i64 = 8;
+
+/// Checks both doors.
+pub(super) async fn check(connection: &Connection, ministack: &Path) -> Vec<Finding> {
+    let variables = match settings::of(connection, Part::Receive, VARIABLES, ministack).await {
+        Ok(variables) => variables,
+        Err(error @ SettingsError::Function(_)) => {
+            let remedy = format!("allow these credentials lambda:GetFunctionConfiguration; {RECREATE}");
+            return vec![Finding::not_ok(SETTINGS, error.to_string(), remedy), last(&connection.store).await];
+        }
+        Err(error) => return vec![Finding::skipped(SETTINGS, error.to_string()), last(&connection.store).await],
+    };
+    let text = |name| variables.optional::<String>(name, "").ok().flatten();
+    let mut findings = Vec::new();
+    match text("WEBHOOK_SECRET_ID") {
+        None => {
+            findings.push(Finding::ok(SETTINGS, "webhooks come from AWS End User Messaging Social"));
+            findings.push(Finding::skipped(SECRET, "not needed: AWS's topic proves who it is"));
+            findings.push(Finding::skipped(URL, "there is none with WebhookUrl=disabled"));
+        }
+        Some(id) => {
+            let header = text("WEBHOOK_HEADER");
+            findings.push(Finding::ok(
+                SETTINGS,
+                match &header {
+                    None => "webhooks are checked by Meta's signature".to_owned(),
+                    Some(header) => format!("webhooks are checked by the header {header}"),
+                },
+            ));
+            let secret = Secrets::new(&connection.config).get(&id, "a JSON object of texts").await;
+            match secret {
+                Ok(secret) => {
+                    let secret: HashMap<String, SecretString> = secret;
+                    findings.push(filled_in(&secret, header.is_some(), &id));
+                    findings.push(verified(connection, &secret).await);
+                }
+                Err(error) => {
+                    findings.push(Finding::not_ok(SECRET, error.to_string(), remedy(&id)));
+                    findings.push(Finding::skipped(URL, "not checked: it needs the secret"));
+                }
+            }
+        }
+    }
+    findings.push(last(&connection.store).await);
+    findings
+}
+
+fn remedy(id: &str) -> String {
+    format!(
+        "aws secretsmanager put-secret-value --secret-id {id} --secret-string file://webhooks.json\n\
+         webhooks.json: {{\"app_secret\": …, \"verify_token\": …, \"access_token\": …}} of Meta's app, or {{\"header_value\": …, \"access_token\": …}} of a provider. \
+         Reading the secret needs secretsmanager:GetSecretValue"
+    )
+}
+
+/// The value of a member, unless it still has to be filled in.
+fn filled<'a>(secret: &'a HashMap<String, SecretString>, member: &str) -> Option<&'a str> {
+    secret
+        .get(member)
+        .map(|value| value.expose_secret().trim())
+        .filter(|value| !value.is_empty() && *value != TO_BE_FILLED_IN)
+}
+
+fn filled_in(secret: &HashMap<String, SecretString>, by_header: bool, id: &str) -> Finding {
+    let needed: &[&str] = if by_header { &["header_value"] } else { &["app_secret", "verify_token"] };
+    let missing: Vec<_> = needed.iter().copied().filter(|member| filled(secret, member).is_none()).collect();
+    if !missing.is_empty() {
+        return Finding::not_ok(SECRET, format!("not filled in yet: {}", missing.join(", ")), remedy(id));
+    }
+    if filled(secret, "access_token").is_none() {
+        let detail =
+            "access_token is not filled in: files of messages cannot be fetched, and WhatsApp keeps them for 7 days";
+        return Finding::warning(SECRET, detail, remedy(id));
+    }
+    Finding::ok(SECRET, format!("contains {} and an access token", needed.join(", ")))
+}
+
+/// Sends the request by which Meta verifies the URL. Nothing is stored by it.
+async fn verified(connection: &Connection, secret: &HashMap<String, SecretString>) -> Finding {
+    let url = match connection.part(Part::ReceiveUrl) {
+        Ok(url) => url,
+        Err(_) if connection.one_machine_root().is_some() => return Finding::skipped(URL, NOT_LOCAL),
+        Err(error) => return Finding::skipped(URL, error.to_string()),
+    };
+    let Some(token) = filled(secret, "verify_token") else {
+        return Finding::skipped(URL, "not checked: it needs verify_token of the secret");
+    };
+    let Ok(http) = Http::new() else { return Finding::skipped(URL, "not checked: TLS cannot be set up") };
+    let client = match http.client().await {
+        Ok(client) => client,
+        Err(error) => return Finding::skipped(URL, error.to_string()),
+    };
+    let query = [("hub.mode", "subscribe"), ("hub.challenge", CHALLENGE), ("hub.verify_token", token)];
+    let request = client.get(url).query(&query);
+    let failed = |detail: String| {
+        let remedy = "see the alarms receive-errors and receive-setup, and the log of receive; a new secret is read within a minute";
+        Finding::not_ok(URL, detail, remedy)
+    };
+    match read(request.send().await, ANSWER_MAX_BYTES).await {
+        Ok(response) if response.status.as_u16() == 200 && response.body == CHALLENGE.as_bytes() => Finding::ok(
+            URL,
+            "answers Meta's verification request; whether Meta's app is subscribed is seen by the last webhook",
+        ),
+        Ok(response) => {
+            failed(format!("the verification request was answered with status {}", response.status.as_u16()))
+        }
+        Err(error) => failed(format!("the verification request was not answered: {}", error.reason())),
+    }
+}
+
+/// Finds the newest body of a webhook.
+async fn last(store: &Store) -> Finding {
+    let now = Timestamp::now();
+    for days in 0..DAYS_SEARCHED {
+        let prefix = keys::webhooks_day(now - SignedDuration::from_hours(24 * days));
+        let mut newest = None;
+        let listed = store.list(&prefix, |page| {
+            newest = page.into_iter().map(|object| object.last_modified).chain(newest).max();
+            async { Ok::<_, StoreError>(()) }
+        });
+        if let Err(error) = listed.await {
+            return Finding::not_ok(LAST, error.to_string(), "allow these credentials s3:ListBucket on the bucket");
+        }
+        if let Some(newest) = newest {
+            let age = now.duration_since(newest);
+            let seen = format!("{newest:.0} ({} ago)", ago(age));
+            return if age > MAX_AGE { Finding::warning(LAST, seen, SUBSCRIBE) } else { Finding::ok(LAST, seen) };
+        }
+    }
+    Finding::warning(LAST, format!("none in the last {} days", DAYS_SEARCHED - 1), SUBSCRIBE)
+}
+
+const SUBSCRIBE: &str = "write a message to one of the numbers. If none comes, subscribe Meta's app to the WhatsApp Business Account and to \
+    its fields, or make the topic of SocialTopicArn the event destination in AWS End User Messaging Social";

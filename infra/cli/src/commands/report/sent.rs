@@ -1,0 +1,56 @@
+//! Messages that were sent by the API of WhatsApp and whose content was never captured.
+
+use anyhow::Context;
+use aws::s3::Store;
+use jiff::Timestamp;
+use model::Window;
+use serde::Serialize;
+
+/// Messages that WhatsApp's statuses are about and that no webhook shows.
+#[derive(Debug, Clone, Serialize)]
+pub struct SentWithoutContent {
+    pub count: u64,
+    /// The first of them; the count includes all.
+    pub messages: Vec<Sent>,
+}
+
+/// A message that was sent.
+#[derive(Debug, Clone, Serialize)]
+pub struct Sent {
+    /// WhatsApp's id.
+    pub item: String,
+    /// Key of the item in logs and objects.
+    pub key: String,
+    /// Time at which its first status was received.
+    pub received: Timestamp,
+    /// `sent`, `delivered`, `read` …
+    pub statuses: Vec<String>,
+}
+
+impl SentWithoutContent {
+    /// Says what they are.
+    pub(super) fn sentence(&self) -> String {
+        let what = match self.count {
+            1 => "1 message was sent whose content was".to_owned(),
+            count => format!("{count} messages were sent whose content was"),
+        };
+        format!(
+            "{what} never captured: WhatsApp reports that a program has sent them by the API, and not what they say. \
+             The system that sends them has to archive them."
+        )
+    }
+}
+
+/// Finds them. `None` where there are none, as for every other source than webhooks.
+pub(super) async fn find(store: &Store, from: Timestamp, to: Timestamp) -> anyhow::Result<Option<SentWithoutContent>> {
+    let found = source::cloud_api::sent_without_content(store, &Window::between(from, to)?).await;
+    let found = found.context("reading the statuses of sent messages")?;
+    let sent = |sent: source::cloud_api::SentMessage| Sent {
+        key: sent.item.key().to_string(),
+        item: sent.item.to_string(),
+        received: sent.received,
+        statuses: sent.statuses,
+    };
+    let messages = found.messages.into_iter().map(sent).collect();
+    Ok((found.count > 0).then_some(SentWithoutContent { count: found.count, messages }))
+}

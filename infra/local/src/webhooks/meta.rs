@@ -1,0 +1,242 @@
+//! A strict fake of Meta's media endpoint: a media id becomes a short-lived URL, and both requests need the token.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Path, RawQuery, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use bytes::Bytes;
+use serde_json::json;
+use tokio::{net::TcpListener, task::JoinHandle};
+use uuid::Uuid;
+
+/// A file that WhatsApp keeps.
+#[derive(Clone)]
+pub struct MediaFile {
+    /// Its id in webhooks.
+    pub id: String,
+    /// The only number that may fetch it.
+    pub phone_number_id: String,
+    /// Its media type.
+    pub mime: &'static str,
+    /// Its content.
+    pub bytes: Bytes,
+}
+
+impl MediaFile {
+    /// The digest of the content in base64, as webhooks have it.
+    pub fn sha256_base64(&self) -> String {
+        use base64::Engine;
+        base64::prelude::BASE64_STANDARD.encode(model::Sha256::of(&self.bytes).as_bytes())
+    }
+}
+
+/// An injected fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MediaFault {
+    /// Requests for a URL get this status.
+    Status(u16),
+    /// Downloads find that their URL has expired.
+    Expired,
+    /// Downloads redirect to another host.
+    Redirect,
+    /// Downloads get other bytes.
+    OtherBytes,
+    /// Downloads end before the content does.
+    Cut,
+}
+
+/// How long Meta's URLs live.
+const URL_LIFE: Duration = Duration::from_secs(5 * 60);
+
+struct Endpoint {
+    token: Mutex<String>,
+    url: Mutex<String>,
+    files: Mutex<HashMap<String, MediaFile>>,
+    urls: Mutex<HashMap<String, (String, Instant)>>,
+    faults: Mutex<Vec<MediaFault>>,
+    downloads: Mutex<u64>,
+    refused: Mutex<u64>,
+}
+
+/// The running fake. Dropping it stops the server.
+pub struct MetaFake {
+    endpoint: Arc<Endpoint>,
+    server: JoinHandle<()>,
+}
+
+impl MetaFake {
+    /// Starts the server on a free port of 127.0.0.1.
+    ///
+    /// # Errors
+    /// If no port is available.
+    pub async fn start(token: &str, files: Vec<MediaFile>) -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let endpoint = Arc::new(Endpoint {
+            token: Mutex::new(token.to_owned()),
+            url: Mutex::new(url),
+            files: Mutex::new(files.into_iter().map(|file| (file.id.clone(), file)).collect()),
+            urls: Mutex::default(),
+            faults: Mutex::default(),
+            downloads: Mutex::default(),
+            refused: Mutex::default(),
+        });
+        let router = Router::new()
+            .route("/{version}/{media}", get(look_up))
+            .route("/whatsapp_business/attachments/{key}", get(download))
+            .with_state(Arc::clone(&endpoint));
+        let server = tokio::spawn(async move {
+            if let Err(error) = axum::serve(listener, router).await {
+                tracing::error!(%error, "the fake of Meta's media endpoint has stopped");
+            }
+        });
+        Ok(Self { endpoint, server })
+    }
+
+    /// The URL before the version: `https://graph.facebook.com` elsewhere.
+    pub fn url(&self) -> String {
+        lock(&self.endpoint.url).clone()
+    }
+
+    /// Adds a file.
+    pub fn add(&self, file: MediaFile) {
+        lock(&self.endpoint.files).insert(file.id.clone(), file);
+    }
+
+    /// Forgets a file, as Meta does after 7 days.
+    pub fn forget(&self, id: &str) {
+        lock(&self.endpoint.files).remove(id);
+    }
+
+    /// Replaces the accepted token.
+    pub fn rotate(&self, token: &str) {
+        *lock(&self.endpoint.token) = token.to_owned();
+    }
+
+    /// Adds a fault for one request.
+    pub fn inject_fault(&self, fault: MediaFault) {
+        lock(&self.endpoint.faults).push(fault);
+    }
+
+    /// Number of complete downloads.
+    pub fn downloads(&self) -> u64 {
+        *lock(&self.endpoint.downloads)
+    }
+
+    /// Number of requests without the token, or with a wrong one.
+    pub fn refused(&self) -> u64 {
+        *lock(&self.endpoint.refused)
+    }
+}
+
+impl Drop for MetaFake {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Endpoint {
+    /// Meta's answers to a request without a good token, and to one without a user agent.
+    fn rejection(&self, headers: &HeaderMap) -> Option<Response> {
+        let expected = format!("Bearer {}", lock(&self.token));
+        let is_ours = headers.get(header::AUTHORIZATION).is_some_and(|given| given.as_bytes() == expected.as_bytes());
+        if !is_ours {
+            *lock(&self.refused) += 1;
+            return Some(failure(StatusCode::UNAUTHORIZED, 190, "OAuthException", "Invalid OAuth access token."));
+        }
+        // Downloads without one get a page that says "Sorry, something went wrong".
+        let unnamed = headers.get(header::USER_AGENT).is_none_or(|agent| agent.is_empty());
+        unnamed.then(|| (StatusCode::FORBIDDEN, "<html>Sorry, something went wrong.</html>").into_response())
+    }
+
+    fn take_fault(&self, is_taken: impl Fn(&MediaFault) -> bool) -> Option<MediaFault> {
+        let mut faults = lock(&self.faults);
+        let place = faults.iter().position(is_taken)?;
+        Some(faults.remove(place))
+    }
+}
+
+async fn look_up(
+    State(endpoint): State<Arc<Endpoint>>,
+    Path((version, media)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    if let Some(rejection) = endpoint.rejection(&headers) {
+        return rejection;
+    }
+    if let Some(MediaFault::Status(status)) = endpoint.take_fault(|fault| matches!(fault, MediaFault::Status(_))) {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        return failure(status, 2, "OAuthException", "An unexpected error has occurred.");
+    }
+    let is_version = version.strip_prefix('v').is_some_and(|number| number.parse::<f32>().is_ok());
+    let number = query.as_deref().unwrap_or_default().split('&').find_map(|part| part.strip_prefix("phone_number_id="));
+    let file = lock(&endpoint.files).get(&media).cloned();
+    let Some(file) = file.filter(|file| is_version && number.is_none_or(|number| number == file.phone_number_id))
+    else {
+        return failure(
+            StatusCode::BAD_REQUEST,
+            100,
+            "GraphMethodException",
+            "Unsupported get request. Object does not exist.",
+        );
+    };
+    let key = Uuid::new_v4().to_string();
+    lock(&endpoint.urls).insert(key.clone(), (media, Instant::now()));
+    axum::Json(json!({
+        "messaging_product": "whatsapp",
+        "url": format!("{}/whatsapp_business/attachments/{key}", lock(&endpoint.url)),
+        "mime_type": file.mime,
+        "sha256": model::Sha256::of(&file.bytes).to_string(),
+        "file_size": file.bytes.len().to_string(),
+        "id": file.id,
+    }))
+    .into_response()
+}
+
+async fn download(State(endpoint): State<Arc<Endpoint>>, Path(key): Path<String>, headers: HeaderMap) -> Response {
+    if let Some(rejection) = endpoint.rejection(&headers) {
+        return rejection;
+    }
+    let fault = endpoint.take_fault(|fault| !matches!(fault, MediaFault::Status(_)));
+    let media =
+        lock(&endpoint.urls).get(&key).filter(|(_, at)| at.elapsed() < URL_LIFE).map(|(media, _)| media.clone());
+    let file = media.and_then(|media| lock(&endpoint.files).get(&media).cloned());
+    let Some(file) = file.filter(|_| fault != Some(MediaFault::Expired)) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let kind = [(header::CONTENT_TYPE, file.mime)];
+    match fault {
+        Some(MediaFault::Redirect) => (StatusCode::FOUND, [(header::LOCATION, "http://127.0.0.2:9/")]).into_response(),
+        Some(MediaFault::OtherBytes) => (kind, vec![0; file.bytes.len()]).into_response(),
+        Some(MediaFault::Cut) => {
+            let half = file.bytes.slice(..file.bytes.len() / 2);
+            let pieces = [Ok(half), Err(io::Error::other("injected connection failure"))];
+            (kind, Body::from_stream(futures::stream::iter(pieces))).into_response()
+        }
+        _ => {
+            *lock(&endpoint.downloads) += 1;
+            (kind, file.bytes).into_response()
+        }
+    }
+}
+
+fn failure(status: StatusCode, code: u32, kind: &str, message: &str) -> Response {
+    let error = json!({"message": message, "type": kind, "code": code, "fbtrace_id": "A0"});
+    (status, axum::Json(json!({"error": error}))).into_response()
+}

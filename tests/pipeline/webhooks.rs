@@ -1,0 +1,341 @@
+//! WhatsApp's own webhooks, from the request to the mailbox.
+
+use std::{collections::BTreeMap, process::Command};
+
+use anyhow::Context;
+use harness::{ItemSource, MailSystem, Pipeline};
+use jiff::Timestamp;
+use local::{
+    cloud::Step,
+    sample_source::user_map,
+    webhooks::{APP_SECRET, MediaFault, WEBHOOK_SECRET, WebhookDay, sign, wamid, webhook_secret},
+};
+use mail_parser::{MessageParser, MimeHeaders};
+use serde_json::{Value, json};
+
+use crate::sample_day::addresses;
+
+const ADA: &str = "ada.lindqvist@example.com";
+const CLIENT: &str = "447700900123";
+
+pub(crate) async fn pipeline(variables: &[(&str, &str)]) -> anyhow::Result<Pipeline> {
+    let day = WebhookDay::new(Timestamp::now());
+    let source = ItemSource::Webhooks(day.files);
+    let pipeline = Pipeline::start(source, MailSystem::Maildir(addresses()?), variables).await?;
+    day.confidential.iter().for_each(|word| pipeline.keep_word_confidential(word));
+    pipeline.put_user_map(user_map()).await?;
+    Ok(pipeline)
+}
+
+/// A text to Ada, as Meta posts it.
+pub(crate) fn text(stanza: u32, text: &str) -> Vec<u8> {
+    body(&json!({
+        "messaging_product": "whatsapp",
+        "metadata": {"display_phone_number": "46701740605", "phone_number_id": "700800900100201"},
+        "contacts": [{"profile": {"name": "Client"}, "wa_id": CLIENT}],
+        "messages": [{"from": CLIENT, "id": wamid(CLIENT, true, stanza), "timestamp": Timestamp::now().as_second().to_string(),
+            "type": "text", "text": {"body": text}}],
+    }))
+}
+
+/// A body with one change of the field `messages`.
+fn body(value: &Value) -> Vec<u8> {
+    let entry = json!([{"id": "900100200300400", "changes": [{"field": "messages", "value": value}]}]);
+    json!({"object": "whatsapp_business_account", "entry": entry}).to_string().into_bytes()
+}
+
+/// The items of a mailbox by their ids.
+pub(crate) fn items(pipeline: &Pipeline, address: &str) -> anyhow::Result<BTreeMap<String, Value>> {
+    let mut items = BTreeMap::new();
+    for bytes in pipeline.mail(address)?.into_values() {
+        let message = MessageParser::new().parse(&bytes).context("not a mail")?;
+        let part = message.attachments().find(|part| part.attachment_name() == Some("whatsapp-item.json"));
+        let item: Value = serde_json::from_slice(part.context("no evidence")?.contents())?;
+        let id = item["id"].as_str().context("no id")?.to_owned();
+        assert!(items.insert(id.clone(), item).is_none(), "{id} is there twice");
+    }
+    Ok(items)
+}
+
+#[tokio::test]
+async fn signed_text_is_filed_once_however_often_it_comes() -> anyhow::Result<()> {
+    let pipeline = pipeline(&[]).await?;
+    let (_door, sender) = pipeline.open_door(2).await?;
+    assert_eq!(sender.verify("1158201444").await?, (200, "1158201444".to_owned()));
+    let body = text(900, "see you at noon");
+    pipeline.keep_word_confidential("see you at noon");
+    pipeline.keep_word_confidential(&wamid(CLIENT, true, 900));
+    // Meta may send a webhook again that was confirmed.
+    for _ in 0..2 {
+        assert_eq!(sender.deliver(&body).await?.attempts, 1);
+    }
+    pipeline.store_events().await?;
+    let fetched = pipeline.run(&Pipeline::backfill()).await?;
+    assert_eq!(fetched.listed, 1);
+    assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), 1)]));
+    let items = items(&pipeline, ADA)?;
+    let item = &items[&wamid(CLIENT, true, 900)];
+    assert_eq!((&item["type"], &item["text"]), (&json!("text"), &json!("see you at noon")));
+    // It comes again on another day, and nothing is filed.
+    sender.deliver(&body).await?;
+    pipeline.store_events().await?;
+    pipeline.run(&Pipeline::backfill()).await?;
+    assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), 1)]));
+    assert!(pipeline.dead_letters().await?.is_empty());
+    Ok(())
+}
+
+/// What the door rejects is not stored, so that nobody can have an item filed.
+#[tokio::test]
+async fn unsigned_webhook_leaves_nothing_in_the_bucket() -> anyhow::Result<()> {
+    let pipeline = pipeline(&[]).await?;
+    let (_door, sender) = pipeline.open_door(2).await?;
+    let body = text(901, "forged");
+    assert_eq!(sender.post_with(&body, ("x-hub-signature-256", &sign(&body, "another secret"))).await?, 401);
+    assert_eq!(sender.post_with(&body, ("authorization", "none")).await?, 401);
+    assert_eq!(sender.post_with(&body[1..], ("x-hub-signature-256", &sign(&body, APP_SECRET))).await?, 401);
+    let mut keys = Vec::new();
+    let keep = |page: Vec<aws::s3::Listed>| {
+        keys.extend(page.into_iter().map(|object| object.key));
+        std::future::ready(Ok::<_, aws::s3::StoreError>(()))
+    };
+    pipeline.store.list("", keep).await?;
+    assert_eq!(keys, ["config/user-map.csv"]);
+    assert!(pipeline.logs().contains(r#""WebhooksRejected":1"#));
+    Ok(())
+}
+
+/// Every kind of webhook, in the order in which they come; then all of them again in another order and by AWS's door.
+#[tokio::test]
+async fn day_of_every_kind_is_filed_once_by_both_doors() -> anyhow::Result<()> {
+    let pipeline = pipeline(&[]).await?;
+    let (_door, sender) = pipeline.open_door(2).await?;
+    let day = WebhookDay::new(Timestamp::now());
+    for body in &day.bodies {
+        sender.deliver(body).await?;
+    }
+    pipeline.store_events().await?;
+    let fetched = pipeline.run(&Pipeline::backfill()).await?;
+    let filed = kinds(&pipeline)?;
+    insta::assert_snapshot!(filed.join("\n"));
+    assert_eq!(pipeline.dead_letters_by_reason().await?, BTreeMap::from([("unmapped".to_owned(), 1)]));
+    assert_eq!(fetched.listed as usize, filed.len() + 1, "no item is listed twice");
+    assert_eq!(
+        pipeline.meta.as_ref().map(|meta| (meta.downloads(), meta.refused())),
+        Some((day.files.len() as u64, 0))
+    );
+    let logs = pipeline.logs();
+    assert!(logs.contains(r#""CaptureStopped":1"#) && logs.contains("partner-removed"), "the alarm has nothing to see");
+
+    for body in day.bodies.iter().rev() {
+        sender.deliver(body).await?;
+    }
+    let queue = pipeline.machine.resources.receive.clone().context("no queue")?;
+    for body in &day.bodies {
+        for notification in notifications(body)? {
+            pipeline.send(&queue, &notification).await?;
+        }
+    }
+    pipeline.store_events().await?;
+    pipeline.run(&Pipeline::backfill()).await?;
+    assert_eq!(kinds(&pipeline)?, filed);
+    assert_eq!(pipeline.dead_letters_by_reason().await?, BTreeMap::from([("unmapped".to_owned(), 1)]));
+    Ok(())
+}
+
+/// Each filed copy: its mailbox, its kind, and its text or what it is about.
+fn kinds(pipeline: &Pipeline) -> anyhow::Result<Vec<String>> {
+    let mut kinds = Vec::new();
+    for address in addresses()? {
+        let name = address.split('.').next().unwrap_or_default().to_owned();
+        for item in items(pipeline, &address)?.into_values() {
+            let files = item["attachments"].as_array().map_or(0, Vec::len) - 1;
+            let text = |member: &str| item[member].as_str().unwrap_or("-").to_owned();
+            let chat = item["chat"]["type"].as_str().unwrap_or("-");
+            kinds.push(format!("{name} {} {} {chat} {files} {}", text("type"), text("direction"), text("text")));
+        }
+    }
+    kinds.sort();
+    Ok(kinds)
+}
+
+/// What AWS End User Messaging Social publishes for a body of Meta's, as SNS delivers it to a queue.
+pub(crate) fn notifications(body: &[u8]) -> anyhow::Result<Vec<String>> {
+    let body: Value = serde_json::from_slice(body)?;
+    let entries = body["entry"].as_array().context("no entries")?;
+    let notification = |entry: &Value| {
+        let event = json!({
+            "context": {"MetaWabaIds": [{"wabaId": entry["id"], "arn": "arn:aws:social-messaging:us-east-1:000000000000:waba/0aa1"}],
+                "MetaPhoneNumberIds": []},
+            "whatsAppWebhookEntry": entry.to_string(), "aws_account_id": "000000000000",
+            "message_timestamp": "2026-11-20T09:14:03.271279391Z",
+        });
+        json!({"Type": "Notification", "MessageId": "0f0e0d0c", "TopicArn": "arn:aws:sns:us-east-1:000000000000:social",
+            "Message": event.to_string(), "Timestamp": "2026-11-20T09:14:03.300Z", "SignatureVersion": "1"})
+        .to_string()
+    };
+    Ok(entries.iter().map(notification).collect())
+}
+
+/// Without a URL, a secret and a token.
+#[tokio::test]
+async fn notification_of_aws_is_filed_without_any_url() -> anyhow::Result<()> {
+    let pipeline = pipeline(&[("WEBHOOK_SECRET_ID", "")]).await?;
+    let (_door, sender) = pipeline.open_door(2).await?;
+    assert_eq!(sender.post(&text(910, "by the wrong door")).await?, 404);
+    let queue = pipeline.machine.resources.receive.clone().context("no queue")?;
+    for notification in notifications(&text(911, "by the other door"))? {
+        pipeline.send(&queue, &notification).await?;
+    }
+    pipeline.store_events().await?;
+    pipeline.run(&Pipeline::backfill()).await?;
+    assert_eq!(items(&pipeline, ADA)?.into_keys().collect::<Vec<_>>(), [wamid(CLIENT, true, 911)]);
+    Ok(())
+}
+
+/// A body that cannot be read is confirmed, because it is kept: an operator sees it, and can replay it after an update.
+#[tokio::test]
+async fn unreadable_webhook_is_a_dead_letter_and_kept() -> anyhow::Result<()> {
+    let pipeline = pipeline(&[]).await?;
+    let (_door, sender) = pipeline.open_door(2).await?;
+    for body in [&b"not JSON at all"[..], b"{\"object\":\"page\"}", b"[]"] {
+        sender.deliver(body).await?;
+    }
+    let queue = pipeline.machine.resources.receive.clone().context("no queue")?;
+    pipeline.send(&queue, "{\"who\":\"knows\"}").await?;
+    pipeline.store_events().await?;
+    let letters = pipeline.dead_letters().await?;
+    let reasons = BTreeMap::from([("item-malformed".to_owned(), 3), ("task-malformed".to_owned(), 1)]);
+    assert_eq!(pipeline.dead_letters_by_reason().await?, reasons);
+    assert!(letters.iter().all(|letter| letter.attributes["stage"] == "receive"), "{letters:?}");
+    let mut bodies = 0;
+    let count = |page: Vec<aws::s3::Listed>| {
+        bodies += page.len();
+        std::future::ready(Ok::<_, aws::s3::StoreError>(()))
+    };
+    pipeline.store.list(model::keys::WEBHOOKS, count).await?;
+    assert_eq!(bodies, 3);
+
+    // The command sends them back to the queue of receive.
+    let (code, out, error) = archiver(&pipeline, &["dead-letters", "replay", "--stage", "receive", "--yes"]).await?;
+    assert_eq!((code, out.trim()), (Some(0), "4 of 4 dead letters were replayed."), "{error}");
+    pipeline.store_events().await?;
+    assert_eq!(pipeline.dead_letters_by_reason().await?, reasons);
+    Ok(())
+}
+
+/// Runs the command with the deployment's variables.
+async fn archiver(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(Option<i32>, String, String)> {
+    archiver_with(pipeline, arguments, &[]).await
+}
+
+async fn archiver_with(
+    pipeline: &Pipeline,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> anyhow::Result<(Option<i32>, String, String)> {
+    let test = std::env::current_exe()?;
+    let program = test.ancestors().nth(2).context("the test lies in no target directory")?.join("archiver");
+    let mut command = Command::new(program);
+    command.env_clear().env("AWS_REGION", "us-east-1").args(arguments);
+    command.envs(pipeline.machine.variables(Step::Import));
+    command.env("CONVERT_QUEUE_URL", &pipeline.machine.resources.convert.url);
+    command.envs(variables.iter().copied());
+    command.env("RECEIVE_QUEUE_URL", &pipeline.machine.resources.receive.clone().context("no queue")?.url);
+    let output = tokio::task::spawn_blocking(move || command.output()).await??;
+    let text = |bytes| String::from_utf8(bytes);
+    Ok((output.status.code(), text(output.stdout)?, text(output.stderr)?))
+}
+
+/// The blind spot of the platform: a program's message is known by its statuses alone.
+#[tokio::test]
+async fn report_names_sent_messages_without_content() -> anyhow::Result<()> {
+    let pipeline = pipeline(&[]).await?;
+    let (_door, sender) = pipeline.open_door(2).await?;
+    let status = |stanza: u32, status: &str| {
+        body(&json!({
+            "messaging_product": "whatsapp",
+            "metadata": {"display_phone_number": "46701740605", "phone_number_id": "700800900100201"},
+            "statuses": [{"id": wamid(CLIENT, false, stanza), "status": status, "timestamp": "1795166043", "recipient_id": CLIENT}],
+        }))
+    };
+    // Of a message that was captured, of one that was not, and of one that was not sent.
+    sender.deliver(&text(920, "captured")).await?;
+    let captured = wamid(CLIENT, true, 920);
+    let of_captured = String::from_utf8(status(921, "sent"))?.replace(&wamid(CLIENT, false, 921), &captured);
+    for body in [of_captured.into_bytes(), status(922, "sent"), status(922, "read"), status(923, "failed")] {
+        sender.deliver(&body).await?;
+    }
+    pipeline.store_events().await?;
+    pipeline.run(&Pipeline::backfill()).await?;
+    let (_, out, error) = archiver(&pipeline, &["report", "--json"]).await?;
+    let report: Value = serde_json::from_str(&out).context(error)?;
+    let sent = &report["sent_without_content"];
+    assert_eq!((&sent["count"], &sent["messages"][0]["item"]), (&json!(1), &json!(wamid(CLIENT, false, 922))));
+    let (_, out, _) = archiver(&pipeline, &["report"]).await?;
+    assert!(out.contains("1 message was sent whose content was never captured"), "{out}");
+    Ok(())
+}
+
+/// WhatsApp keeps a file for 7 days, so faults of its hosts are retried and lose nothing.
+#[tokio::test]
+async fn file_is_fetched_through_faults_and_with_a_new_token() -> anyhow::Result<()> {
+    let pipeline = pipeline(&[]).await?;
+    let (_door, sender) = pipeline.open_door(2).await?;
+    let meta = pipeline.meta.as_ref().context("no fake of Meta")?;
+    let faults =
+        [MediaFault::Status(500), MediaFault::Expired, MediaFault::OtherBytes, MediaFault::Cut, MediaFault::Redirect];
+    faults.into_iter().for_each(|fault| meta.inject_fault(fault));
+    meta.rotate("EAAG-another-token");
+    pipeline.keep_word_confidential("EAAG-another-token");
+    let day = WebhookDay::new(Timestamp::now());
+    let file = day.files.iter().find(|file| file.mime == "application/pdf").context("no PDF")?;
+    let document =
+        json!({"id": file.id, "mime_type": file.mime, "sha256": file.sha256_base64(), "filename": "terms.pdf"});
+    let document = body(&json!({
+        "messaging_product": "whatsapp",
+        "metadata": {"display_phone_number": "46701740605", "phone_number_id": file.phone_number_id},
+        "messages": [{"from": CLIENT, "id": wamid(CLIENT, true, 930), "timestamp": "1795166043", "type": "document", "document": document}],
+    }));
+    sender.deliver(&document).await?;
+    let working = pipeline.machine.work_receive().context("no event source")?;
+    // Until an operator has stored the new token, the file waits.
+    while !pipeline.logs().contains("configuration error, will retry until fixed") {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    pipeline.machine.cloud.put_secret(WEBHOOK_SECRET, &webhook_secret("EAAG-another-token")).await?;
+    working.stop().await;
+    pipeline.store_events().await?;
+    pipeline.run(&Pipeline::backfill()).await?;
+    let mail = pipeline.mail(ADA)?.into_values().next().context("nothing is filed")?;
+    let message = MessageParser::new().parse(&mail).context("not a mail")?;
+    let part = message.attachments().find(|part| part.attachment_name() == Some("terms.pdf")).context("no file")?;
+    assert_eq!(part.contents(), &file.bytes[..]);
+    assert!(pipeline.dead_letters().await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn doctor_checks_the_secret_the_url_and_the_last_webhook() -> anyhow::Result<()> {
+    let pipeline = pipeline(&[]).await?;
+    let (door, sender) = pipeline.open_door(2).await?;
+    let doctor = async || {
+        let (_, out, error) = archiver_with(&pipeline, &["doctor"], &[("RECEIVE_URL", door.url())]).await?;
+        let lines = out.lines().filter(|line| line.contains("webhook")).map(str::trim).collect::<Vec<_>>().join("\n");
+        anyhow::ensure!(!lines.is_empty(), "{out}{error}");
+        anyhow::Ok(lines)
+    };
+    let none = doctor().await?;
+    for says in ["ok       webhooks' secret", "ok       webhooks' URL", "warning  last webhook"] {
+        assert!(none.contains(says), "{none}");
+    }
+    sender.deliver(&text(940, "the first")).await?;
+    let some = doctor().await?;
+    assert!(some.contains("ok       last webhook") && some.contains("0 min ago"), "{some}");
+    let secret = json!({"app_secret": "to be filled in", "verify_token": "another", "access_token": ""});
+    pipeline.machine.cloud.put_secret(WEBHOOK_SECRET, &secret).await?;
+    let wrong = doctor().await?;
+    assert!(wrong.contains("NOT OK   webhooks' secret") && wrong.contains("not filled in yet: app_secret"), "{wrong}");
+    assert!(wrong.contains("NOT OK   webhooks' URL") && wrong.contains("status 403"), "{wrong}");
+    Ok(())
+}
