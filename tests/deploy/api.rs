@@ -6,14 +6,14 @@ use local::ministack::Ministack;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
-/// A way to the services.
+/// A client of the services.
 pub(crate) struct Api {
     client: Client,
     endpoint: String,
 }
 
 impl Api {
-    /// To those at an endpoint.
+    /// Creates a client of the services at an endpoint.
     pub(crate) fn at(endpoint: &str) -> anyhow::Result<Self> {
         // Another test of this process may have installed it already.
         drop(rustls::crypto::ring::default_provider().install_default());
@@ -32,7 +32,7 @@ impl Api {
         body: &Value,
         target: Option<&str>,
     ) -> anyhow::Result<Value> {
-        // ministack tells services apart by a signature's scope; whether the signature is right it does not ask.
+        // ministack distinguishes services by the scope of the signature, and does not verify the signature.
         let scope = format!("Credential=local/20261122/{}/{service}/aws4_request", Ministack::REGION);
         let request = self.client.request(method, format!("{}{path}", self.endpoint)).json(body);
         let request =
@@ -52,12 +52,12 @@ impl Api {
         serde_json::from_str(&text).with_context(|| format!("{path}: no JSON: {text}"))
     }
 
-    /// Invokes a function and waits for its answer.
+    /// Invokes a function and waits for its response.
     pub(crate) async fn invoke(&self, function: &str, event: &Value) -> anyhow::Result<Value> {
         self.send("lambda", Method::POST, &format!("/2015-03-31/functions/{function}/invocations"), event).await
     }
 
-    /// What a schedule is.
+    /// The settings of a schedule.
     pub(crate) async fn schedule(&self, name: &str) -> anyhow::Result<Value> {
         self.send("scheduler", Method::GET, &format!("/schedules/{name}"), &Value::Null).await
     }
@@ -89,10 +89,9 @@ impl Api {
         described["KeyMetadata"]["KeyState"].as_str().map(str::to_owned).context("no state")
     }
 
-    /// Sets the bound of each event source mapping once more, and leaves the rest as the template made it.
-    ///
-    /// ministack keeps the bound as the text that CloudFormation hands a parameter around as, and its poller then
-    /// fails to compare it with a number; AWS takes it as the number that it is.
+    /// Sets the concurrency of each event source mapping again, and leaves the rest as the template created it.
+    /// ministack keeps the concurrency as text, as CloudFormation passes parameters, and its poller then fails to
+    /// compare it with a number; AWS converts it to a number.
     pub(crate) async fn count_by_numbers(&self) -> anyhow::Result<()> {
         let mappings = "/2015-03-31/event-source-mappings/";
         let listed = self.send("lambda", Method::GET, mappings, &Value::Null).await?;

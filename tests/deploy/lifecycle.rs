@@ -1,4 +1,4 @@
-//! The years after the first deployment: updates, rollbacks, a failed switch of the key, and a return to a kept bucket.
+//! Changes after the first deployment: updates, rollbacks, a failed change of the key, and a return to a kept bucket.
 
 use std::{collections::BTreeMap, fs};
 
@@ -15,7 +15,8 @@ use crate::stack::{Account, STACK, root};
 
 const BASE: [(&str, &str); 2] = [("AlarmEmail", ""), ("LogDays", "30")];
 
-/// What the runbook lets an operator change at any time: no change may replace what holds data or messages.
+/// The runbook lets an operator change these parameters at any time: no change may replace a resource with data or
+/// messages.
 #[tokio::test]
 async fn safe_parameter_update_replaces_no_data_resource() -> anyhow::Result<()> {
     let account = Account::start_without_functions().await?;
@@ -85,7 +86,7 @@ async fn state_parameters_pause_steps_and_redeployment_resumes() -> anyhow::Resu
     account.deploy(&[&BASE[..], &[("ImportState", "DISABLED")]].concat()).await?;
     assert_eq!(mappings().await?, both("Enabled", "Disabled"));
 
-    // A release that changes the template, and back to the one before.
+    // A release that changes the template, and a rollback to the previous one.
     let before = account.releases()?.first().cloned().context("no package")?;
     account.edit_template(|template| template.replace("Description: Starts fetch", "Description: Starts it"))?;
     account.deploy(&[&BASE[..], &[("ImportState", "ENABLED")]].concat()).await?;
@@ -124,7 +125,7 @@ async fn key_survives_the_rollback_of_the_update_that_created_it() -> anyhow::Re
     Ok(())
 }
 
-/// As "Returning to a kept bucket" in the runbook: the new stack works on the old one's outcomes.
+/// "Returning to a kept bucket" of the runbook: the new stack uses the outcomes of the old one.
 #[tokio::test]
 async fn new_stack_adopts_the_bucket_that_a_deleted_one_left() -> anyhow::Result<()> {
     let account = Account::start_without_functions().await?;

@@ -30,8 +30,8 @@ const FRIEND: &str = "friend@example.com";
 
 const CHAT: &str = "21/11/2026, 09:59 - Ada: God morgen\n21/11/2026, 10:00 - Bo: Good morning\n";
 
-/// As the runbook leads through it: deployed with the schedule off and tried by hand, deployed again with nothing
-/// changed, switched over to the archiver's API and on, and removed.
+/// The steps of the runbook: deployed with the schedule off and tried by hand, deployed again without a change,
+/// switched to the retrieval API, switched on, and removed.
 #[tokio::test]
 async fn deployed_stack_works_from_first_trial_to_removal() -> anyhow::Result<()> {
     let graph = GraphFake::start().await?;
@@ -68,7 +68,7 @@ async fn deployed_stack_works_from_first_trial_to_removal() -> anyhow::Result<()
     ensure!(stdout.contains("No changes to deploy"), "{stdout}");
     assert_eq!(account.outputs().await?, outputs);
 
-    // Switched on. Until its secret is filled in fetch is refused, and the next minute's tick goes on.
+    // Switched on. Until the secret has a value, the source rejects fetch; the run of the next minute succeeds.
     put(&bucket, keys::USER_MAP, user_map()).await?;
     graph.revoke_tokens();
     let since = Timestamp::now();
@@ -152,8 +152,8 @@ async fn assert_schedule(account: &Account, outputs: &Outputs, state: &str, rate
     Ok(())
 }
 
-/// Whether a run that began after this time has come to the end of its window, 5 minutes before it began. No item of the
-/// sample is so new that the cursor could stand there on the way.
+/// Returns whether a run that began after this time has reached the end of its window, 5 minutes before its begin. No
+/// item of the sample is so new that the cursor could be there earlier.
 async fn has_run(bucket: &Store, since: Timestamp) -> anyhow::Result<bool> {
     let Some(cursor) = bucket.get(keys::CURSOR, 10_000).await? else { return Ok(false) };
     let cursor: Cursor = serde_json::from_slice(&cursor.bytes)?;
@@ -179,7 +179,7 @@ async fn reconcile(account: &Account, outputs: &Outputs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How many messages of a mailbox a person sees.
+/// Number of messages that a person sees in a mailbox.
 fn copies(graph: &GraphFake, address: &str) -> usize {
     graph.visible(address).len()
 }

@@ -22,7 +22,7 @@ use tokio::process::Command;
 
 use crate::api::Api;
 
-/// The stack's name in the example of a `samconfig.toml`, from which the tests' own is made.
+/// The stack's name in the example of `samconfig.toml`, from which the tests create their own.
 pub(crate) const STACK: &str = "whatsapp-archiver";
 
 /// The functions, by the names of their binaries.
@@ -67,11 +67,11 @@ impl Account {
             state: None,
             log: directory.path().join("ministack.log"),
             variables: vec![
-                // ministack takes the SAM transform from the package that `sam` itself brings.
+                // ministack uses the SAM transform of the package that `sam` contains.
                 ("PYTHONPATH".to_owned(), packages()?.to_string_lossy().into_owned()),
                 // Every service.
                 ("SERVICES".to_owned(), String::new()),
-                // Where it unpacks what is deployed, and leaves it.
+                // The directory into which it unpacks the deployed code.
                 ("TMPDIR".to_owned(), directory.path().to_string_lossy().into_owned()),
                 // Prints the functions' output into its log.
                 ("LOG_LEVEL".to_owned(), "INFO".to_owned()),
@@ -109,7 +109,7 @@ impl Account {
         Ok(releases)
     }
 
-    /// Changes the template from here on.
+    /// Changes the template for the following deployments.
     pub(crate) fn edit_template(&self, edit: impl FnOnce(String) -> String) -> anyhow::Result<()> {
         let path = self.directory.path().join("template.yaml");
         Ok(fs::write(&path, edit(fs::read_to_string(&path)?))?)
@@ -144,7 +144,7 @@ impl Account {
         aws_sdk_cloudformation::Client::new(self.cloud.config())
     }
 
-    /// The physical id of everything in the stack, by its logical id.
+    /// The physical id of each resource of the stack, by its logical id.
     pub(crate) async fn resources(&self) -> anyhow::Result<BTreeMap<String, String>> {
         let listed = self.formation().describe_stack_resources().stack_name(STACK).send().await?;
         let ids = listed.stack_resources().iter().map(|resource| {
@@ -169,7 +169,7 @@ impl Account {
         Ok(())
     }
 
-    /// Waits until `there` returns true.
+    /// Waits until the condition returns true.
     pub(crate) async fn until(&self, what: &str, there: impl AsyncFn() -> anyhow::Result<bool>) -> anyhow::Result<()> {
         let waited = tokio::time::timeout(STALL_LIMIT, async {
             while !there().await? {
@@ -239,12 +239,12 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Where `sam` is installed.
+/// The path of `sam`.
 fn build_tools() -> PathBuf {
     root().join(".venv-build")
 }
 
-/// The Python packages of the same place.
+/// The Python packages of that installation.
 pub(crate) fn packages() -> anyhow::Result<PathBuf> {
     let missing = "aws-sam-cli is not installed: `make .venv-build/.installed` installs it";
     let entries = fs::read_dir(build_tools().join("lib")).context(missing)?;
@@ -253,7 +253,7 @@ pub(crate) fn packages() -> anyhow::Result<PathBuf> {
     found.context(missing)
 }
 
-/// What an operator has in the repository's root after `make build`.
+/// Creates the files that an operator has in the repository's root after `make build`.
 fn lay_out(folder: &Path, bootstrap: impl Fn(&str) -> anyhow::Result<PathBuf>) -> anyhow::Result<()> {
     fs::copy(root().join("template.yaml"), folder.join("template.yaml"))?;
     fs::create_dir_all(folder.join("infra/deploy"))?;
@@ -266,8 +266,8 @@ fn lay_out(folder: &Path, bootstrap: impl Fn(&str) -> anyhow::Result<PathBuf>) -
     Ok(())
 }
 
-/// What is deployed of a function: the binary that `make test` builds; or, where the variable `BOOTSTRAPS` names the
-/// folder that `make build` fills, what a customer gets.
+/// The binary of a function to deploy: the one that `make test` builds; or, if the variable `BOOTSTRAPS` names the
+/// folder of `make build`, the one that a customer deploys.
 #[expect(clippy::disallowed_methods, reason = "a setting of the test's own, not of the system under test")]
 pub(crate) fn bootstrap(function: &str) -> anyhow::Result<PathBuf> {
     let program = match std::env::var("BOOTSTRAPS") {
@@ -277,7 +277,7 @@ pub(crate) fn bootstrap(function: &str) -> anyhow::Result<PathBuf> {
     program.canonicalize().with_context(|| format!("there is no {}", program.display()))
 }
 
-/// The example that the runbook has operators copy, with some parameters changed as they would.
+/// The example that operators copy according to the runbook, with some changed parameters.
 fn samconfig(parameters: &[(&str, &str)]) -> anyhow::Result<String> {
     const BEGIN: &str = "parameter_overrides = [\n";
     let example = fs::read_to_string(root().join("infra/deploy/samconfig.example.toml"))?;

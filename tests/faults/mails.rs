@@ -43,7 +43,7 @@ fn zip() -> anyhow::Result<Vec<u8>> {
 }
 
 #[tokio::test]
-async fn vendors_zip_is_filed_once_however_often_its_readers_are_killed() -> anyhow::Result<()> {
+async fn vendors_zip_is_filed_once_when_its_readers_are_killed() -> anyhow::Result<()> {
     let addresses = mailboxes()?.into_iter().map(String::from).collect();
     let pipeline = Pipeline::start_at(SHORT, ItemSource::Mails, MailSystem::Maildir(addresses), &[]).await?;
     pipeline.put_user_map(user_map()).await?;

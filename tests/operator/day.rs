@@ -50,7 +50,7 @@ impl Day {
         assert_transcript(name, &transcript(arguments, &self.variables()).await);
     }
 
-    /// The same with a reply to the command's question.
+    /// Runs a command with a reply to its question.
     async fn check_with_reply(&self, name: &str, reply: &str, arguments: &[&str]) {
         assert_transcript(name, &transcript_with_reply(reply, arguments, &self.variables()).await);
     }

@@ -9,6 +9,7 @@ mod export;
 mod foreign_dead_letters;
 mod help;
 mod mail_systems;
+mod make_run;
 mod one_machine;
 mod stack;
 mod transcript;

@@ -34,7 +34,7 @@ def handler(event, context):
     at = lambda text: datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ")
     begin, to = at(event["from"]), at(event["to"])
     if begin.year == 2020:
-        raise Exception("listing the archive: the source refuses us: HTTP 401")
+        raise Exception("listing the archive: the source rejected the request: HTTP 401")
     end = min(begin + datetime.timedelta(hours=1), to)
     reached = None if begin.year == 2021 else end.strftime("%Y-%m-%dT%H:%M:%SZ")
     return {"run": "20261122T070000Z-backfill-0badcafe", "from": event["from"], "to": event["to"],

@@ -241,7 +241,7 @@ async fn manifest_page_is_created_once_and_never_overwritten() -> anyhow::Result
         keys::manifest(&first.run, 1)
     };
     let page = pipeline.store.get(&key, 4096).await?.context("no page")?;
-    // The same run again ends at another time, so its last record differs; its page does not.
+    // The repeated run ends at another time, so its last record differs; its page does not.
     let again = run().await?;
     assert!(
         matches!(&again, Err(FetchError::Ledger(LedgerError::ManifestExists { key })) if key.ends_with("/run.json")),

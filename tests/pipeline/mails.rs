@@ -117,7 +117,7 @@ async fn vendors_zip_is_filed_once_with_each_mail_as_evidence() -> anyhow::Resul
         assert!(message.body_text(0).is_some_and(|text| text.contains(&sha256)), "the body does not name the digest");
         assert!(!String::from_utf8_lossy(copy).contains("message/rfc822"), "in base64 it must have another type");
         assert_eq!(item["attachments"].as_array().and_then(|files| files.last()?["sha256"].as_str()), Some(&*sha256));
-        // What reads the participants of stored messages goes on reading them.
+        // The participants of stored messages are still readable.
         let participants = ::message::read::evidence::participants_of(copy).context("no participants")?;
         assert!(participants.iter().any(|one| one.phone.as_deref() == Some("+447700900123") || one.name.is_some()));
     }
@@ -131,7 +131,7 @@ async fn vendors_zip_is_filed_once_with_each_mail_as_evidence() -> anyhow::Resul
     let message = MessageParser::new().parse(&ada["5550002"].1).context("no mail")?;
     assert!(file(&message, "term sheet.pdf")?.starts_with(b"%PDF"));
 
-    // The same messages in another zip, and the first file listed again: nothing is filed twice.
+    // The messages again in another zip, and the first file listed again: nothing is filed twice.
     pipeline.put("inbox/sftp/again.zip", zip).await?;
     let fetched = pipeline.run(&Pipeline::backfill()).await?;
     assert_eq!(fetched.listed, 12);
@@ -223,7 +223,7 @@ async fn two_messages_with_one_id_are_both_filed_and_shown() -> anyhow::Result<(
     let pipeline = pipeline(&[]).await?;
     pipeline.put("inbox/1.eml", mail("5", "first", "")).await?;
     pipeline.run(&Pipeline::backfill()).await?;
-    // The same message by another way, with other header fields on it; and another message under its id.
+    // The message again on another route, with other header fields; and another message with its id.
     pipeline.put("inbox/ses/q7v0", [&b"Received: by mx\r\n"[..], &mail("5", "first", "")].concat()).await?;
     pipeline.put("inbox/2.eml", mail("5", "second", "")).await?;
     pipeline.run(&Pipeline::backfill()).await?;
@@ -237,7 +237,7 @@ async fn two_messages_with_one_id_are_both_filed_and_shown() -> anyhow::Result<(
 }
 
 #[tokio::test]
-async fn generic_profile_goes_by_the_address_where_it_is_told_to() -> anyhow::Result<()> {
+async fn generic_profile_uses_addresses_when_configured() -> anyhow::Result<()> {
     let variables = [
         ("EML_PROFILE", "generic"),
         ("EML_HEADERS", "id=X-Vendor-Id,chat=X-Room,group=X-Room,chat-name=X-Room-Name"),

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::sample_day::{addresses, expected_dead_letters};
 
-/// The sums of every metric: function, metric, and the reason where there is one.
+/// The sums of every metric: function, metric, and the reason if there is one.
 type Sums = BTreeMap<(String, String, Option<String>), u64>;
 
 /// Sums the metrics as CloudWatch does: a value counts only if the directive of its line contains it.
@@ -54,7 +54,7 @@ async fn counted(pipeline: &Pipeline, expected: impl Fn(&Sums) -> bool) -> anyho
     reached.with_context(|| format!("not what is expected: {:#?}", sums(&pipeline.logs())))?
 }
 
-/// How many messages are in the bucket, and their bytes.
+/// The number of messages in the bucket, and their bytes.
 async fn rendered(pipeline: &Pipeline) -> anyhow::Result<(u64, u64)> {
     let (mut messages, mut bytes) = (0, 0);
     let each = |page: Vec<aws::s3::Listed>| {
@@ -112,7 +112,7 @@ async fn sample_day_is_counted_correctly_at_every_log_level() -> anyhow::Result<
     })
     .await?;
 
-    // The same day again: every copy of a complete item is a duplicate.
+    // The day again: every copy of a complete item is a duplicate.
     pipeline.run(&Pipeline::backfill()).await?;
     let again = counted(&pipeline, |sums| {
         sum(sums, "fetch", "Listed") == Some(2 * listed) && sum(sums, "convert", "Skipped") > Some(0)

@@ -45,7 +45,7 @@ pub(crate) async fn command(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::
     command_without(pipeline, None, arguments).await
 }
 
-/// The same in an environment that lacks a variable.
+/// Runs the command in an environment that lacks a variable.
 pub(crate) async fn command_without(
     pipeline: &Pipeline,
     variable: Option<&str>,

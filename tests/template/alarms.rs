@@ -1,4 +1,4 @@
-//! The alarms, the dashboard, and the metrics and the runbook that they stand on.
+//! The alarms and the dashboard, compared with the metrics and the runbook.
 
 use std::collections::BTreeSet;
 
@@ -67,7 +67,7 @@ fn missing_fetch_run_raises_an_alarm_after_26_hours() {
     let template = Template::read();
     let alarm = template.properties("FetchMissingAlarm");
     let period = alarm["Period"].as_u64().expect("a period");
-    // A run that fails has a minimum of 1 error, a run that succeeds of 0, and no run at all is as bad as one that fails.
+    // A failed run has a minimum of 1 error, a successful run of 0, and a missing run counts as a failed one.
     assert_eq!((&alarm["MetricName"], &alarm["Statistic"]), (&json!("Errors"), &json!("Minimum")));
     assert_eq!((&alarm["Namespace"], &alarm["DatapointsToAlarm"]), (&json!("AWS/Lambda"), &alarm["EvaluationPeriods"]));
     assert_eq!(alarm["Dimensions"], json!([{"Name": "FunctionName", "Value": {"Ref": "FetchFunction"}}]));
@@ -145,7 +145,7 @@ fn alarm_uses_its_own_metric_and_period() {
         assert_eq!(is_for_webhooks(&template, id), of.starts_with("Receive"), "{name}");
         let named = &template.properties(of)[if dimension == "QueueName" { "QueueName" } else { "FunctionName" }];
         assert!(named.is_object(), "{of} has a name");
-        // A queue's number or age is as high as it ever was in a period; the rest is counted.
+        // For the size or age of a queue, the maximum of a period is used; other metrics are summed up.
         let statistic = if metric.starts_with("Approximate") { "Maximum" } else { "Sum" };
         let says = json!({
             "Namespace": namespace, "MetricName": metric, "Dimensions": [{"Name": dimension, "Value": named}],
@@ -183,7 +183,7 @@ fn dashboard_without_webhooks_names_none_of_their_parts() {
     assert!(serde_json::from_str::<Value>(&body).is_ok() && dashboard(&template, WEBHOOKS).contains("${ReceiveLogs}"));
 }
 
-/// Each alarm's section, as an operator on call reads it.
+/// Each alarm's section of the runbook.
 #[test]
 fn alarm_sections_have_one_form() {
     let runbook = text("infra/runbook/alarms.md");
@@ -204,7 +204,7 @@ fn alarm_sections_have_one_form() {
     }
 }
 
-/// A name that another region's deployment has too would be one dashboard for both.
+/// Dashboard names are global: with the same name, deployments in two regions would overwrite each other's.
 #[test]
 fn dashboard_name_includes_the_region() {
     let template = Template::read();
@@ -233,7 +233,7 @@ fn dashboard_is_json_without_overlapping_widgets() {
     }
 }
 
-/// Every metric of ours that an object names, in an alarm or in a widget: the function and the metric.
+/// All our metrics in an alarm or a widget, with their functions.
 fn ours(value: &Value, found: &mut BTreeSet<(String, String)>) {
     match value {
         Value::Object(members) => {
@@ -295,7 +295,7 @@ fn metrics_match_the_dashboard_and_alarms() {
     alarms(&template).into_iter().for_each(|(_, _, alarm)| ours(alarm, &mut read));
     assert_eq!(written, read);
 
-    // Dead dead letters are searched for, because a reason has no data before its first dead letter.
+    // Dead letters are found by a search expression, because a reason has no data before its first dead letter.
     let (namespace, function, reason, name) = (
         runtime::metrics::NAMESPACE,
         runtime::metrics::FUNCTION,
@@ -306,7 +306,7 @@ fn metrics_match_the_dashboard_and_alarms() {
     assert!(body.contains(&search), "{search}");
 }
 
-/// The costs of the runbook are added up from these.
+/// The runbook's costs are the sum of these.
 #[test]
 fn runbook_costs_count_all_alarms_and_metrics() {
     let template = Template::read();
@@ -328,7 +328,7 @@ fn runbook_costs_count_all_alarms_and_metrics() {
     }
 }
 
-/// A count in the code that no function's list has would never be written.
+/// A metric that is missing from the functions' lists would never be written.
 #[test]
 fn metric_is_counted_in_the_code() {
     let code: String = [sources("functions"), sources("shared")].concat().into_iter().map(|(_, text)| text).collect();

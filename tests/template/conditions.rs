@@ -10,12 +10,12 @@ use crate::document::Template;
 pub(crate) type Parameters<'a> = [(&'a str, &'a str)];
 
 impl Template {
-    /// Whether a condition holds.
+    /// Returns whether a condition holds.
     pub(crate) fn holds(&self, condition: &str, parameters: &Parameters<'_>) -> bool {
         self.is_true(&self.section("Conditions")[condition], parameters)
     }
 
-    /// What the rules reject, in the words of their assertions.
+    /// The violated rules, with the text of their assertions.
     pub(crate) fn violations(&self, parameters: &Parameters<'_>) -> Vec<&str> {
         let rules = self.section("Rules").values();
         let applies = |rule: &&Value| rule.get("RuleCondition").is_none_or(|applies| self.is_true(applies, parameters));
@@ -24,7 +24,7 @@ impl Template {
         violated.filter_map(|assertion| assertion["AssertDescription"].as_str()).collect()
     }
 
-    /// What is left of a value when its `Fn::If`s are decided. What is `AWS::NoValue` then is left out.
+    /// The value after its `Fn::If`s are evaluated. Members that become `AWS::NoValue` are left out.
     pub(crate) fn decided(&self, value: &Value, parameters: &Parameters<'_>) -> Value {
         match value {
             Value::Object(members) => {

@@ -1,4 +1,5 @@
-//! What an operator deploys with: the example of samconfig.toml, the Makefile, the stack policy, and the runbook.
+//! The files with which an operator deploys: the example of samconfig.toml, the Makefile, the stack policy, and the
+//! runbook.
 
 use std::{
     collections::BTreeSet,
@@ -13,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::document::{Template, folders, root, text};
 
-/// What a name may be long at AWS, in characters.
+/// Maximum length of names at AWS, in characters.
 const LIMITS: &[(&str, &str, usize)] = &[
     ("AWS::Serverless::Function", "FunctionName", 64),
     ("AWS::SQS::Queue", "QueueName", 80),
@@ -36,7 +37,7 @@ fn runbook_gives_the_longest_stack_name() {
     assert!(runbook.contains(&format!("at most {longest} characters")), "{longest}");
 }
 
-/// What a deployment that goes wrong must not take with it.
+/// Resources that a failed deployment must not delete.
 #[test]
 fn stack_policy_protects_data_keys_queues_and_secrets() {
     let policy: Value = serde_json::from_str(&text("infra/deploy/stack-policy.json")).expect("JSON");
@@ -51,7 +52,7 @@ fn stack_policy_protects_data_keys_queues_and_secrets() {
     assert_eq!(denied, ids.collect::<BTreeSet<_>>().iter().map(String::as_str).collect());
 }
 
-/// A folder with a copy of what `infra/deploy/deploy-stack` needs, and tools that do nothing but say how they were called.
+/// A folder with a copy of the files that `infra/deploy/deploy-stack` needs, and tools that only print their arguments.
 struct Operator(TempDir);
 
 impl Operator {
@@ -135,7 +136,7 @@ fn deploy_checks_the_bootstrap_of_every_function() {
     }
 }
 
-/// Without a build, so in the time of a stack update.
+/// A rollback needs no build.
 #[test]
 fn rollback_deploys_an_earlier_package() {
     let operator = Operator::with(Some("x86_64"), X86_64);
@@ -182,7 +183,7 @@ fn samconfig_example_satisfies_the_template() {
         assert!(template.section("Parameters").contains_key(*name), "{name}");
     }
     assert_eq!(template.violations(&set), Vec::<&str>::new());
-    // Fn::ForEach is expanded by CloudFormation, which wants this acknowledged.
+    // Fn::ForEach is expanded by CloudFormation, which requires this acknowledgement.
     assert!(example.contains("CAPABILITY_AUTO_EXPAND") && example.contains("CAPABILITY_IAM"));
     assert!(example.contains("\ntags = "));
     assert!(set.contains(&("Architecture", "arm64")), "a fifth cheaper");

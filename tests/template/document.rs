@@ -1,12 +1,12 @@
-//! template.yaml as JSON: a tag of CloudFormation becomes the object that it abbreviates, and each `Fn::ForEach` the
-//! resources that it repeats.
+//! template.yaml as JSON: a tag of CloudFormation becomes the object that it abbreviates, and each `Fn::ForEach` is
+//! expanded.
 
 use std::{fs, path::PathBuf};
 
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Map, Value, json};
 
-/// The folder that template.yaml is in.
+/// The folder of template.yaml.
 pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -103,7 +103,7 @@ impl Template {
         named.collect()
     }
 
-    /// The logical id of everything that any expression of the template refers to.
+    /// The logical ids in all expressions of the template.
     pub(crate) fn referred(&self) -> Vec<String> {
         let mut found = Vec::new();
         walk(&self.0, &mut |key, value| {

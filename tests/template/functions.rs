@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::document::{Template, folders, text};
 
-/// Variables that only the one-machine run and the tests set: a function in AWS keeps no files and finds Graph by
+/// Variables that only the one-machine run and the tests set: a function in AWS stores no files and finds Graph by
 /// `GRAPH_CLOUD`.
 const LOCAL_ONLY: &[&str] = &["GRAPH_LOGIN_URL", "GRAPH_URL", "MAILDIR"];
 
@@ -46,7 +46,7 @@ fn every_function_folder_is_deployed_and_nothing_else() {
     assert_eq!(global["Runtime"], "provided.al2023");
 }
 
-/// cargo-lambda would turn unwinding off without this line, and one record's panic would then end the whole batch.
+/// Without this line cargo-lambda would disable unwinding, and the panic of one record would end the whole batch.
 #[test]
 fn deployed_profile_unwinds_on_panic() {
     let manifest = text("Cargo.toml");
@@ -55,7 +55,7 @@ fn deployed_profile_unwinds_on_panic() {
     assert!(profile.lines().any(|line| line == "panic = \"unwind\""), "{profile}");
 }
 
-/// The `archiver` command asks the stack for its parameters, and takes them for what import has.
+/// The `archiver` command reads the stack's parameters and assumes that import has the same values.
 #[test]
 fn command_and_import_use_the_same_user_map_settings() {
     let template = Template::read();
@@ -76,7 +76,7 @@ fn function_variables_match_the_template() {
     }
 }
 
-/// The environment that a deployment with these parameters gives a function.
+/// The environment of a function in a deployment with these parameters.
 fn values(template: &Template, properties: &Value, parameters: &BTreeMap<&str, &str>) -> BTreeMap<String, String> {
     let resolve = |value: &Value| -> String {
         if let Some(plain) = value.as_str() {
@@ -94,7 +94,7 @@ fn values(template: &Template, properties: &Value, parameters: &BTreeMap<&str, &
     environment(properties).into_iter().map(|(name, value)| (name.to_owned(), resolve(value))).collect()
 }
 
-/// Whether the function would start.
+/// Returns whether the function would start.
 fn starts(binary: &str, values: &BTreeMap<String, String>) -> Result<(), String> {
     let variables = Variables::from_values(declared(binary), |name| values.get(name).cloned());
     let result = LogLevel::read(&variables).and_then(|_| match binary {
@@ -168,7 +168,7 @@ fn every_parameter_is_used_and_shown_in_one_group() {
     }
 }
 
-/// A number, or both that a condition chooses from.
+/// A number, or both numbers of a condition.
 fn choices(value: &Value) -> BTreeMap<String, u64> {
     let number = |value: &Value| value.as_u64().expect("a number");
     match value["Fn::If"].as_array().map(Vec::as_slice) {
@@ -202,7 +202,7 @@ fn queue_visibility_is_six_times_the_function_timeout() {
             }
             assert_eq!(trigger["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]), "{binary}");
             assert_eq!(trigger["BatchSize"], 10, "{binary}");
-            // A half-empty batch is billed as long as a full one.
+            // A half-empty batch costs as much as a full one.
             assert_eq!(trigger["MaximumBatchingWindowInSeconds"], 5, "{binary}");
             assert!(trigger["ScalingConfig"]["MaximumConcurrency"]["Ref"].is_string(), "{binary} is bounded");
         }
@@ -287,7 +287,7 @@ fn fetch_is_retried_after_a_crash_and_its_failure_kept() {
     assert_eq!(schedule["Target"]["Arn"], json!({"Fn::GetAtt": "FetchFunction.Arn"}));
     assert!(schedule["Target"]["RetryPolicy"]["MaximumRetryAttempts"].as_u64() > Some(0));
     assert_eq!(schedule["Target"]["DeadLetterConfig"]["Arn"], failures);
-    // Without an input of its own it sends the event that the function's own test has.
+    // Without an explicit input it sends the event that is in the function's own test.
     assert!(schedule["Target"].get("Input").is_none());
 }
 
@@ -315,7 +315,7 @@ fn functions_join_a_vpc_if_subnets_are_given() {
     assert_eq!(given, json!({"SubnetIds": split("SubnetIds"), "SecurityGroupIds": split("SecurityGroupIds")}));
 }
 
-/// The variable is the SDK's own; what it reads is what aws-config documents.
+/// The variable belongs to the SDK; its values are documented by aws-config.
 #[test]
 fn fips_endpoints_are_a_parameter() {
     let template = Template::read();

@@ -1,4 +1,4 @@
-//! template.yaml against the code that it deploys: what the linters cannot know.
+//! Compares template.yaml with the code that it deploys.
 
 mod alarms;
 mod conditions;

@@ -1,4 +1,4 @@
-//! Every permission, against infra/deploy/PERMISSIONS.md and against the calls of the code.
+//! Compares the permissions with infra/deploy/PERMISSIONS.md and with the calls in the code.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use crate::document::{Template, sources, text};
 
-/// Role, action and what it is allowed on, in the words of infra/deploy/PERMISSIONS.md.
+/// Role, action and resource, in the notation of infra/deploy/PERMISSIONS.md.
 type Permission = (String, String, String);
 
-/// The marks of the table, and the template's condition that each stands for.
+/// The marks of the table, and the template's condition for each.
 const MARKS: &[(char, &str)] = &[
     ('¹', "FromExports"),
     ('²', "FromArchiver"),
@@ -26,7 +26,7 @@ const MARKS: &[(char, &str)] = &[
     ('ᵗ', "ByTopic"),
 ];
 
-/// Each role's function, and the crates of ours that make requests of AWS for it.
+/// Each role's function, and our crates that send requests to AWS for it.
 const FUNCTIONS: &[(&str, &[&str])] = &[
     ("FetchRole", &["functions/fetch", "shared/source", "shared/ledger"]),
     ("ConvertRole", &["functions/convert", "shared/source", "shared/ledger", "shared/sqs-batch"]),
@@ -34,9 +34,9 @@ const FUNCTIONS: &[(&str, &[&str])] = &[
     ("ReceiveRole", &["functions/receive", "shared/source/src/cloud_api", "shared/sqs-batch"]),
 ];
 
-/// What a function needs that makes such a call of the crates in which the SDKs end.
+/// The permissions that a function needs for a call of an adapter crate.
 const CALLS: &[(&str, &[&str])] = &[
-    // Of a key that is not there S3 says so only to who may list it.
+    // S3 reports a missing key only to a caller with permission to list the bucket.
     ("store.get(", &["s3:GetObject", "s3:ListBucket"]),
     ("store.get_if_changed(", &["s3:GetObject", "s3:ListBucket"]),
     ("store.digest(", &["s3:GetObject", "s3:ListBucket"]),
@@ -55,7 +55,7 @@ const CALLS: &[(&str, &[&str])] = &[
     ("source.postpone(", &["sqs:ChangeMessageVisibility"]),
 ];
 
-/// What the SDK's calls need. A call that is not here fails the test below.
+/// The permissions of the SDK's calls. A call that is not listed fails the test below.
 const ACTIONS: &[(&str, &str)] = &[
     ("abort_multipart_upload", "s3:AbortMultipartUpload"),
     ("change_message_visibility", "sqs:ChangeMessageVisibility"),
@@ -71,7 +71,7 @@ const ACTIONS: &[(&str, &str)] = &[
     ("upload_part", "s3:PutObject"),
 ];
 
-/// What AWS's services do with a function's role.
+/// Actions that AWS's services perform with a function's role.
 const ON_BEHALF: &[&str] = &[
     "ec2:AssignPrivateIpAddresses",
     "ec2:CreateNetworkInterface",
@@ -97,7 +97,7 @@ fn list(value: &Value) -> Vec<&Value> {
     value.as_array().map_or_else(|| vec![value], |values| values.iter().collect())
 }
 
-/// The roles, each with its one policy's document and the condition on which the policy is there.
+/// The roles, each with the document of its policy and the condition of that policy.
 fn policies(template: &Template) -> Vec<(&str, &Value, Option<&'static str>)> {
     let mut found = Vec::new();
     for (role, properties) in template.of_type("AWS::IAM::Role") {
@@ -114,7 +114,7 @@ fn policies(template: &Template) -> Vec<(&str, &Value, Option<&'static str>)> {
     found
 }
 
-/// The statements of a policy, each with the condition on which it is there.
+/// The statements of a policy, each with its condition.
 fn statements(policy: &Value) -> Vec<(Option<&str>, &Value)> {
     let statements = policy["Statement"].as_array().expect("statements");
     statements
@@ -151,7 +151,7 @@ fn granted(template: &Template) -> BTreeSet<Permission> {
     granted_on(template).into_keys().collect()
 }
 
-/// What is granted, and the condition on which.
+/// The granted permissions, and their conditions.
 fn granted_on(template: &Template) -> BTreeMap<Permission, Option<String>> {
     let mut granted = BTreeMap::new();
     for (role, policy, whole) in policies(template) {
@@ -161,7 +161,7 @@ fn granted_on(template: &Template) -> BTreeMap<Permission, Option<String>> {
             for action in list(&statement["Action"]) {
                 let action = action.as_str().expect("an action");
                 let targets = if action == "s3:ListBucket" && role != "ReplicationRole" {
-                    // On the bucket, so what is allowed is in the condition.
+                    // On the bucket, so the allowed prefixes are in the condition.
                     assert_eq!(statement["Resource"], json!({"Fn::GetAtt": "Bucket.Arn"}), "{role}");
                     let condition = statement["Condition"].as_object().expect("a listing is bounded by a prefix");
                     let (operator, keys) = condition.iter().next().expect("a condition");
@@ -184,7 +184,7 @@ fn granted_on(template: &Template) -> BTreeMap<Permission, Option<String>> {
     granted
 }
 
-/// The rows of the table, and what needs each.
+/// The rows of the table, each with the code that needs it.
 fn documented() -> Vec<(Permission, String)> {
     let table = text("infra/deploy/PERMISSIONS.md");
     let rows = table.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
@@ -265,7 +265,7 @@ fn code_of(folder: &str) -> String {
     if folder.contains("/src/") { folder.to_owned() } else { format!("{folder}/src") }
 }
 
-/// The test above compares all with all; this one each function with its own role.
+/// The test above compares all roles together; this one compares each function with its own role.
 #[test]
 fn calls_of_each_function_match_its_role() {
     let granted = granted(&Template::read());
@@ -363,7 +363,7 @@ fn granted_prefixes_match_the_object_keys() {
     assert_eq!(granted, keys.iter().map(String::as_str).collect());
 }
 
-/// The services of everything that the template creates.
+/// The services of all resources of the template.
 #[test]
 fn deployer_permissions_name_every_service_of_the_template() {
     let document = text("infra/deploy/PERMISSIONS.md");

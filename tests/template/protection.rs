@@ -9,7 +9,7 @@ use crate::{
 
 const TWO_WEEKS: u64 = 14 * 24 * 3600;
 
-/// Deployments without a key of the customer's, with a key of the stack's, and with an existing one.
+/// Deployments without a customer-managed key, with a key of the stack, and with an existing key.
 const KEYS: [&Parameters<'_>; 3] = [
     &[("Encryption", "aws-owned")],
     &[("Encryption", "customer-managed")],
@@ -26,7 +26,7 @@ fn data_at_rest_uses_the_customer_key_when_given() {
     let template = Template::read();
     let keys = [json!({"Ref": "AWS::NoValue"}), json!({"Fn::GetAtt": "Key.Arn"}), json!({"Ref": "KeyArn"})];
     for (id, queue) in template.of_type("AWS::SQS::Queue") {
-        // Set in both cases: SQS rejects a change that would turn on both kinds.
+        // Set in both cases: SQS rejects a change that would enable both kinds.
         assert_eq!(
             by_key(&template, &queue["SqsManagedSseEnabled"]),
             [json!(true), json!(false), json!(false)],
@@ -50,7 +50,7 @@ fn data_at_rest_uses_the_customer_key_when_given() {
     assert_eq!(template.section("Resources")["Key"]["Condition"], "CreatesKey");
 }
 
-/// Without the condition of the key every role loses its use, and all that was written under it is lost to them.
+/// Without this condition every role would lose access to the key, and so to all data encrypted with it.
 #[test]
 fn encryption_parameter_is_documented_as_irreversible() {
     let template = Template::read();
@@ -70,7 +70,7 @@ fn bucket_is_private_versioned_and_requires_tls() {
     assert!(statements.iter().all(|statement| statement["Effect"] == "Deny"), "the policy grants nothing");
     for condition in [
         json!({"Bool": {"aws:SecureTransport": "false"}}),
-        // In quotes in the template: S3 takes text.
+        // In quotes in the template, because S3 expects text.
         json!({"NumericLessThan": {"s3:TlsVersion": "1.2"}}),
     ] {
         let statement = statements.iter().find(|statement| statement["Condition"] == condition);
@@ -160,8 +160,8 @@ fn secrets_are_generated_and_never_parameters() {
     }
 }
 
-/// A key is never deleted: the rollback of the update that created it comes after objects were written under it. What a
-/// failed creation leaves of the others is empty.
+/// A key is never deleted: an update that created it may be rolled back after objects were written under it. Other
+/// resources are empty when their creation fails.
 #[test]
 fn data_keys_and_secrets_outlive_the_stack() {
     let template = Template::read();
@@ -189,7 +189,7 @@ fn mail_and_manifests_cannot_be_overwritten() {
             "Condition": {"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}},
         })
     );
-    // An update must not have the policy before the function that satisfies it.
+    // An update must not apply the policy before the function that satisfies it.
     assert_eq!(template.section("Resources")["BucketPolicy"]["DependsOn"], "FetchFunction");
 }
 
@@ -222,13 +222,13 @@ fn object_lock_and_its_days_are_separate() {
     };
     assert_eq!(lock(&[]), json!({"Ref": "AWS::NoValue"}));
     assert_eq!(lock(&[("ObjectLock", "enabled")]), json!({"ObjectLockEnabled": "Enabled"}));
-    // As deployments of earlier releases have it, and still enabled when the days are taken away again.
+    // Enabled in deployments of earlier releases, and it stays enabled when the number of days is removed.
     let days = lock(&[("ObjectLockDays", "30")]);
     assert_eq!(days["Rule"]["DefaultRetention"]["Days"], json!({"Ref": "ObjectLockDays"}));
     assert_eq!(days["ObjectLockEnabled"], "Enabled");
 }
 
-/// Otherwise reconcile would find manifests of which no outcome is left, and report their items as missing.
+/// Otherwise reconcile would find manifests whose outcomes have expired, and report their items as missing.
 #[test]
 fn outcomes_and_manifests_expire_together() {
     let template = Template::read();
@@ -285,7 +285,7 @@ fn rules_reject_contradicting_parameters() {
 }
 
 #[test]
-fn rendered_mail_stays_longer_than_a_dead_letter_that_may_need_it() {
+fn rendered_mail_is_kept_longer_than_a_dead_letter() {
     let template = Template::read();
     let days = template.section("Parameters")["MimeDays"]["AllowedValues"].as_array().expect("values");
     // A dead letter is kept 14 days and may be replayed on the last day.

@@ -31,10 +31,10 @@ pub struct Convert {
     pub max_item_bytes: u64,
     /// The largest item of all, which is no less than [`max_item_bytes`](Self::max_item_bytes). Those that are larger than
     /// that go through the function's disk; where this is not more, they are dead letters unless a replay asks for more.
-    pub most_item_bytes: u64,
+    pub large_item_max_bytes: u64,
     /// Bounds the memory of concurrent items.
     pub memory: MemoryBudget,
-    /// How long an item is retried that the source has listed and does not have, or not completely.
+    /// Retry period for a listed item that the source does not have, or does not have completely.
     pub missing_retry: Duration,
 }
 
@@ -76,10 +76,10 @@ impl Work for Convert {
                 return Ok(Next::Done);
             }
         }
-        let most = raised(self.most_item_bytes, record.attribute(DeadLetter::MAX_ITEM_BYTES_ATTRIBUTE));
+        let max_bytes = raised(self.large_item_max_bytes, record.attribute(DeadLetter::MAX_ITEM_BYTES_ATTRIBUTE));
         let mime_key = self.mime_key(&keys, stored.as_ref()).await?;
         let is_young = self.source.is_live() && is_young(&task, record, self.missing_retry, Timestamp::now());
-        match self.convert(&task, mime_key, most, is_young).await {
+        match self.convert(&task, mime_key, max_bytes, is_young).await {
             Err(Failure::Permanent { reason, detail }) if is_young && may_pass(reason) => Err(Failure::Transient {
                 detail: format!("{detail}; it was listed recently and may still come"),
                 after: None,
@@ -108,25 +108,31 @@ impl Convert {
         Ok(if dated.is_some() { &keys.dated_mime } else { &keys.mime })
     }
 
-    async fn convert(&self, task: &ConvertTask, mime_key: &str, most: u64, is_young: bool) -> Result<Next, Failure> {
+    async fn convert(
+        &self,
+        task: &ConvertTask,
+        mime_key: &str,
+        max_bytes: u64,
+        is_young: bool,
+    ) -> Result<Next, Failure> {
         let answer = self.source.answer(&task.item).await.map_err(from_source)?;
         let _reserved = self.memory.reserve(&answer).await;
         let captured = answer.read(&task.item).map_err(|error| permanent(Reason::ItemMalformed, &error))?;
         drop(answer);
         // The declared sizes may be wrong, but nothing is fetched if they exceed the limit.
         let declared = declared_bytes(&captured.item);
-        if declared > most {
-            let detail = format!("declared size {declared} exceeds the limit of {most} bytes");
+        if declared > max_bytes {
+            let detail = format!("declared size {declared} exceeds the limit of {max_bytes} bytes");
             return Err(Failure::Permanent { reason: Reason::Oversize, detail });
         }
         let attached =
             if declared > self.max_item_bytes { None } else { self.attached(task, &captured.item, is_young).await? };
         let kept = match attached {
             Some(attached) => self.convert_in_memory(task, &captured, mime_key, attached).await?,
-            None if most > self.max_item_bytes => {
-                self.convert_large(task, &captured, mime_key, (most, is_young)).await?
+            None if max_bytes > self.max_item_bytes => {
+                self.convert_large(task, &captured, mime_key, (max_bytes, is_young)).await?
             }
-            None => return Err(oversize(most)),
+            None => return Err(oversize(max_bytes)),
         };
         info!(item = %task.item.key(), stage = %Stage::Convert, bytes = kept.bytes, "rendered");
         runtime::metrics::add(Metric::Converted, 1);
@@ -224,23 +230,23 @@ impl Convert {
 /// Items older than this were visible to earlier runs: if one is missing, it is gone. The maximum of `OVERLAP_HOURS`.
 const MAX_YOUNG_AGE: SignedDuration = SignedDuration::from_hours(168);
 
-/// Whether an item was archived, and its task queued, so recently that what is missing may still appear.
+/// Returns whether an item was archived, and its task queued, so recently that what is missing may still appear.
 fn is_young(task: &ConvertTask, record: &Record, retry: Duration, now: Timestamp) -> bool {
     let waited = record.sent.map_or(SignedDuration::ZERO, |sent| now.duration_since(sent));
     let retry = SignedDuration::try_from(retry).unwrap_or(SignedDuration::MAX);
     waited < retry && now.duration_since(task.archived_time) < MAX_YOUNG_AGE
 }
 
-/// Whether a source that is not complete yet may give this reason.
+/// Returns whether a source that is not complete yet may give this reason.
 fn may_pass(reason: Reason) -> bool {
     matches!(reason, Reason::ItemNotFound | Reason::AttachmentMissing | Reason::AttachmentMismatch)
 }
 
 /// The size limit of one item: the configured one, or a higher one of a replay, up to
-/// [`DeadLetter::MOST_ITEM_BYTES`]. Invalid values are ignored.
+/// [`DeadLetter::RAISED_MAX_ITEM_BYTES`]. Invalid values are ignored.
 fn raised(configured: u64, asked: Option<&str>) -> u64 {
     let asked = asked.and_then(|asked| asked.parse().ok()).unwrap_or(configured);
-    asked.min(DeadLetter::MOST_ITEM_BYTES).max(configured)
+    asked.min(DeadLetter::RAISED_MAX_ITEM_BYTES).max(configured)
 }
 
 /// The bytes of an item's own text.
@@ -319,6 +325,9 @@ pub(crate) fn from_source(error: SourceError) -> Failure {
 }
 
 #[cfg(test)]
+mod in_memory;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -354,6 +363,6 @@ mod tests {
         for no_more in ["999", "0", "-1", "", "1e9", "18446744073709551616"] {
             assert_eq!(raised(1000, Some(no_more)), 1000, "{no_more:?}");
         }
-        assert_eq!(raised(1000, Some("18446744073709551615")), DeadLetter::MOST_ITEM_BYTES);
+        assert_eq!(raised(1000, Some("18446744073709551615")), DeadLetter::RAISED_MAX_ITEM_BYTES);
     }
 }

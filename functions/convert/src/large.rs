@@ -21,7 +21,7 @@ use ledger::from_store;
 /// The size of the parts of an upload, about; S3 takes 5 MiB and more.
 const PART_BYTES: usize = 8 << 20;
 
-/// Why an upload failed.
+/// Error of an upload.
 enum UploadError {
     Store(StoreError),
     Disk(io::Error),
@@ -46,7 +46,7 @@ impl Convert {
         task: &ConvertTask,
         captured: &Captured,
         mime_key: &str,
-        (most, is_young): (u64, bool),
+        (max_bytes, is_young): (u64, bool),
     ) -> Result<StoredMessage, Failure> {
         let _alone = self.memory.large_item().await;
         // An earlier attempt may have been cut off after its upload. The first rendering stays.
@@ -54,11 +54,11 @@ impl Convert {
             return Ok(StoredMessage { message_id: self.renderer.message_id(&captured.item), sha256, bytes });
         }
         let mut spool = Spool::new().await.map_err(|error| disk(&error))?;
-        let mut left = most.saturating_sub(text_bytes(&captured.item));
+        let mut left = max_bytes.saturating_sub(text_bytes(&captured.item));
         let (mut files, mut contents) = (Vec::new(), Vec::new());
         for (place, attachment) in captured.item.attachments.iter().enumerate() {
             let is_evidence = place >= captured.item.files().len();
-            let limit = if is_evidence { evidence_limit(most) } else { left };
+            let limit = if is_evidence { evidence_limit(max_bytes) } else { left };
             let content = match self.source.copy_attachment(&task.item, attachment, limit, &mut spool).await {
                 Ok(sha256) => {
                     let file = spool.end_file().await.map_err(|error| disk(&error))?;
@@ -74,7 +74,7 @@ impl Convert {
                     files.push(None);
                     Content::Erased
                 }
-                Err(SourceError::TooLarge { .. }) => return Err(oversize(most)),
+                Err(SourceError::TooLarge { .. }) => return Err(oversize(max_bytes)),
                 Err(error) => return Err(from_source(error)),
             };
             contents.push(content);

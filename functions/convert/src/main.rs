@@ -27,7 +27,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         .inspect_err(|error| tracing::error!(%error, "cannot start: environment variable ARCHIVE_DOMAIN"))?
         .with_time_zone(settings.time_zone.clone());
     let aws = aws::load_config().await;
-    let most_item_bytes = settings.most_item_bytes();
+    let large_item_max_bytes = settings.large_item_max_bytes();
     let at_once = match settings.source {
         SourceSettings::ArchiverApi { .. } | SourceSettings::CloudApi | SourceSettings::EmlDrop { .. } => {
             CONCURRENT_ITEMS
@@ -41,7 +41,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
             store,
             renderer,
             max_item_bytes: settings.max_item_bytes,
-            most_item_bytes,
+            large_item_max_bytes,
             memory: MemoryBudget::default(),
             missing_retry: settings.missing_retry,
         }),

@@ -4,23 +4,18 @@ use std::{str::FromStr, time::Duration};
 
 use jiff::tz::TimeZone;
 use model::DeadLetter;
-use runtime::{VariableError, Variables};
+use runtime::{VariableError, Variables, joined};
 use source::SourceSettings;
 
 /// The environment variables that the function reads.
-pub const VARIABLES: &[&str] = &[
-    "ARCHIVER_SECRET_ID",
-    "ARCHIVER_URL",
+pub const VARIABLES: &[&str] = &joined::<{ OWN.len() + source::VARIABLES.len() }>(OWN, source::VARIABLES);
+
+/// The variables besides those of the source.
+const OWN: &[&str] = &[
     "ARCHIVE_DOMAIN",
     "BUCKET",
     "CONVERT_QUEUE_URL",
     "DEAD_LETTER_QUEUE_URL",
-    "EML_HEADERS",
-    "EML_PARTICIPANTS",
-    "EML_PROFILE",
-    "EXPORT_DATE_ORDER",
-    "EXPORT_PARTICIPANTS",
-    "EXPORT_TIME_ZONE",
     "IMPORT_QUEUE_URL",
     "LOG_LEVEL",
     "MAX_ITEM_BYTES",
@@ -28,7 +23,6 @@ pub const VARIABLES: &[&str] = &[
     "OVERSIZE",
     "OVERSIZE_MAX_BYTES",
     "RETRY_BASE_SECONDS",
-    "SOURCE",
     "TIME_ZONE",
 ];
 
@@ -42,17 +36,17 @@ pub struct Settings {
     pub import_queue_url: String,
     /// The queue of dead letters.
     pub dead_letter_queue_url: String,
-    /// The right-hand side of every Message-ID.
+    /// The domain part of every Message-ID.
     pub archive_domain: String,
     /// Messages show its time beside UTC.
     pub time_zone: Option<TimeZone>,
     /// The largest item of the usual kind, in bytes of text and attachments before they are encoded.
     pub max_item_bytes: u64,
-    /// What happens to larger items.
+    /// The handling of larger items.
     pub oversize: Oversize,
     /// The largest item with [`Oversize::Import`].
     pub oversize_max_bytes: u64,
-    /// How long a listed item is retried that the source does not have yet.
+    /// Retry period for a listed item that the source does not have yet.
     pub missing_retry: Duration,
     /// The wait after the first failure of an item.
     pub retry_base: Duration,
@@ -60,7 +54,7 @@ pub struct Settings {
     pub source: SourceSettings,
 }
 
-/// What happens to an item that is larger than the limit.
+/// The handling of an item that is larger than the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Oversize {
     /// `dead-letter`: it becomes a dead letter.
@@ -116,7 +110,11 @@ impl Settings {
                 .map(|Zone(zone)| zone),
             max_item_bytes: variables.or("MAX_ITEM_BYTES", "a number of bytes", Self::DEFAULT_MAX_ITEM_BYTES)?,
             oversize: variables.or("OVERSIZE", "dead-letter or import", Oversize::DeadLetter)?,
-            oversize_max_bytes: variables.or("OVERSIZE_MAX_BYTES", "a number of bytes", DeadLetter::MOST_ITEM_BYTES)?,
+            oversize_max_bytes: variables.or(
+                "OVERSIZE_MAX_BYTES",
+                "a number of bytes",
+                DeadLetter::RAISED_MAX_ITEM_BYTES,
+            )?,
             missing_retry: Duration::from_secs(variables.or(
                 "MISSING_RETRY_SECONDS",
                 "a number of seconds",
@@ -128,7 +126,7 @@ impl Settings {
     }
 
     /// The largest item of all, in bytes: no less than [`max_item_bytes`](Self::max_item_bytes).
-    pub fn most_item_bytes(&self) -> u64 {
+    pub fn large_item_max_bytes(&self) -> u64 {
         match self.oversize {
             Oversize::DeadLetter => self.max_item_bytes,
             Oversize::Import => self.oversize_max_bytes.max(self.max_item_bytes),

@@ -7,28 +7,28 @@ use bytes::Bytes;
 use message::write::Utf8Probe;
 use source::Sink;
 
-/// One file without a name, which holds the item's files one behind the other. The system takes it away with its last
-/// handle, so nothing is left of it however the work ends.
+/// One unnamed file that contains the item's files one after the other. The system removes it with its last handle, so
+/// nothing is left of it, however the work ends.
 pub(crate) struct Spool {
     file: Arc<File>,
-    /// Where the item's file begins that is coming now.
+    /// Position of the file that is being received.
     begun: u64,
-    /// How much is on the disk.
+    /// Number of bytes on the disk.
     written: u64,
-    /// What comes next on the disk.
+    /// The next bytes to write.
     waiting: Vec<u8>,
     probe: Utf8Probe,
 }
 
 /// A file of the item that has come whole.
 pub(crate) struct Spooled {
-    /// Where it lies.
+    /// Position of the file.
     pub(crate) range: Range<u64>,
-    /// Whether it is text that has to be called UTF-8.
+    /// `true` if it is text that has to be called UTF-8.
     pub(crate) utf8: bool,
 }
 
-/// How much is written and read at once.
+/// Size of one read or write.
 const BLOCK: usize = 1 << 20;
 
 impl Spool {
@@ -51,7 +51,7 @@ impl Spool {
         Ok(Spooled { range, utf8: std::mem::take(&mut self.probe).finish() })
     }
 
-    /// The first block of a range, at most a mebibyte, and what is left of the range behind it.
+    /// The first block of a range, at most a mebibyte, and the rest of the range after it.
     pub(crate) async fn block(&self, range: Range<u64>) -> io::Result<(Vec<u8>, Range<u64>)> {
         let length = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(BLOCK).min(BLOCK);
         let rest = range.start + length as u64..range.end;
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn files_lie_behind_each_other_and_one_that_breaks_off_begins_again() {
+    async fn incomplete_file_is_written_again_after_the_other_files() {
         let mut spool = Spool::new().await.unwrap();
         let first: Vec<u8> = (0..=250).cycle().take(2 * BLOCK + 7).collect();
         for chunk in first.chunks(300_001) {

@@ -54,15 +54,15 @@ pub struct Summary {
     pub listed: u64,
     /// Ids that were put on the queue.
     pub queued: u64,
-    /// Whether the whole window was listed. Otherwise the next run continues where this one stopped, and a backfill is
-    /// requested again from `reached`.
+    /// `true` if the whole window was listed. Otherwise the next run continues where this one stopped, and a backfill
+    /// is requested again from `reached`.
     pub complete: bool,
     /// Everything in the window before this time was listed. `None` if nothing was, or if the source does not list in
     /// order.
     pub reached: Option<Timestamp>,
 }
 
-/// Why a run failed. Nothing is lost: the cursor is before the page that failed.
+/// Error of a run. Nothing is lost: the cursor is before the page that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// Unrecognized event.
@@ -114,8 +114,8 @@ pub struct Fetch {
     pub store: Store,
     /// The queue that receives the ids.
     pub convert_queue: Queue,
-    /// How far before the cursor a run begins again, where the source does not ask for more. An item that the source shows
-    /// this late is still listed.
+    /// Distance from the cursor back to the beginning of a run's window, unless the source requests more. An item that
+    /// the source lists with this delay is still found.
     pub overlap: SignedDuration,
 }
 
@@ -158,7 +158,7 @@ impl Fetch {
         };
         let queued_before = match kind {
             RunKind::Daily => EarlierRuns::list(&self.store, Some(window.from)).await?.queued().await?,
-            // An operator asks for it because something is incomplete: everything is queued.
+            // An operator starts it because something is incomplete, so everything is queued.
             RunKind::Backfill => QueuedEntries::default(),
         };
         info!(%run, from = %window.from, to = %window.to, "run started");
@@ -189,7 +189,8 @@ impl Fetch {
                     && let Some(source_time) = source_time
                 {
                     check_clock(source_time, asked_at, time.now());
-                    // What the source receives from now on may lie before a window's end that our clock alone has set.
+                    // Items that the source receives from now on may belong before the end of a window that only our
+                    // clock has set.
                     let ends = window.to.min(source_time - Window::MARGIN);
                     window = Window::between(window.from, ends).map_err(|_| FetchError::SourceClock { source_time })?;
                     record.to = window.to;
@@ -222,8 +223,8 @@ impl Fetch {
                     |reached: Timestamp| Some(reached.min(window.to)).filter(|reached| *reached >= window.from);
                 record.reached = if complete { Some(window.to) } else { reached.and_then(within) };
                 if let (RunKind::Daily, Some(at)) = (kind, record.reached) {
-                    let most = Cursor::most(cursor.get(), &window);
-                    moved |= cursor.advance(window.from, Reached { at, most, complete }, &run).await?;
+                    let limit = Cursor::limit(cursor.get(), &window);
+                    moved |= cursor.advance(window.from, Reached { at, limit, complete }, &run).await?;
                     record.cursor = cursor.get().map(|cursor| cursor.archived_time);
                 }
                 if complete {
@@ -326,7 +327,7 @@ impl Time {
         at + instant.elapsed()
     }
 
-    /// Whether too little time is left for another page.
+    /// Returns whether too little time is left for another page.
     fn is_short(&self) -> bool {
         Instant::now() >= self.last_page_begins
     }
@@ -365,3 +366,6 @@ fn report(summary: &Summary, kind: RunKind, moved: bool) {
     }
     warn!(%run, listed, queued, reached, %to, "run hit its deadline, the next run continues from here");
 }
+
+#[cfg(test)]
+mod tests;

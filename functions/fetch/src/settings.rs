@@ -3,25 +3,14 @@
 use std::str::FromStr;
 
 use jiff::SignedDuration;
-use runtime::{VariableError, Variables};
+use runtime::{VariableError, Variables, joined};
 use source::SourceSettings;
 
 /// The environment variables that the function reads.
-pub const VARIABLES: &[&str] = &[
-    "ARCHIVER_SECRET_ID",
-    "ARCHIVER_URL",
-    "BUCKET",
-    "CONVERT_QUEUE_URL",
-    "EML_HEADERS",
-    "EML_PARTICIPANTS",
-    "EML_PROFILE",
-    "EXPORT_DATE_ORDER",
-    "EXPORT_PARTICIPANTS",
-    "EXPORT_TIME_ZONE",
-    "LOG_LEVEL",
-    "OVERLAP_HOURS",
-    "SOURCE",
-];
+pub const VARIABLES: &[&str] = &joined::<{ OWN.len() + source::VARIABLES.len() }>(OWN, source::VARIABLES);
+
+/// The variables besides those of the source.
+const OWN: &[&str] = &["BUCKET", "CONVERT_QUEUE_URL", "LOG_LEVEL", "OVERLAP_HOURS"];
 
 /// The values of [`VARIABLES`].
 pub struct Settings {

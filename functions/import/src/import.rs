@@ -30,21 +30,21 @@ use message::copy::CopyAddresses;
 
 /// The function.
 pub struct Import {
-    /// Where messages and outcomes are.
+    /// The bucket with messages and outcomes.
     pub store: Store,
     /// The mail system.
     pub mailboxes: Arc<dyn Mailboxes>,
     /// The user map in use.
     pub user_map: UserMapFile,
-    /// Whether a participant's own e-mail property counts where the user map does not have the number.
+    /// `true` if a participant's own e-mail property counts where the user map does not have the number.
     pub automatic_mapping: bool,
     /// Domains whose addresses are expected to have mailboxes.
     pub tenant_domains: Vec<String>,
-    /// Where an item is filed none of whose participants has a mailbox or is expected to have one.
+    /// The mailbox for items of which no participant has a mailbox or is expected to have one.
     pub catch_all: Option<MailboxAddress>,
-    /// How long a copy may take to appear in a mailbox after the response of its request was lost.
+    /// Maximum time after which a copy appears in a mailbox when the response to its request was lost.
     pub settles: Duration,
-    /// How long undecided answers of the mail system are retried.
+    /// Retry period for undecided responses of the mail system.
     pub retry_limit: RetryLimit,
     /// What this process has found and filed lately.
     pub successes: Successes,
@@ -201,7 +201,7 @@ impl Import {
         Ok((plan, addresses))
     }
 
-    /// The mailbox for an item none of whose participants has one or is expected to have one.
+    /// Finds the mailbox for an item of which no participant has a mailbox or is expected to have one.
     async fn catch_all(&self) -> Result<Mailbox, Failure> {
         let Some(address) = &self.catch_all else {
             return Err(permanent(Reason::Unmapped, "no participant has a mailbox"));
@@ -236,7 +236,7 @@ impl Import {
             if index > 0
                 && let Err(failure) = outcomes.save(leased).await
             {
-                // What was found out so far is reported nevertheless.
+                // Results of the other mailboxes are reported nevertheless.
                 waiting.add(failure);
                 break;
             }
@@ -290,7 +290,7 @@ impl Import {
         runtime::metrics::add(Metric::Imported, imported);
         runtime::metrics::add(Metric::Skipped, skipped);
         if let Some(undecided) = waiting.end() {
-            // A mailbox that had no copy and has none yet stays named, whatever becomes of this task.
+            // A mailbox that still lacks its copy stays in the outcome, whatever the result of this task is.
             let outcome = &mut leased.outcome;
             let decided = |address: &MailboxAddress| {
                 outcome.mailboxes.iter().any(|filed| filed.address == *address)

@@ -6,10 +6,11 @@ use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
 /// takes a sixth.
 const COPIES_KIB: u32 = 256 << 10;
 
-/// How many times its own size a message takes while it is filed: the request in base64, and what that is made of.
+/// Memory of a message while it is filed, relative to its size: the request in base64, and the data from which it is
+/// built.
 const MEMORY_PER_BYTE: usize = 3;
 
-/// What one function may hold in memory at the same time.
+/// The memory budget of one function.
 pub struct MemoryBudget {
     copies: Semaphore,
     large_item: Mutex<()>,

@@ -37,13 +37,13 @@ pub(crate) struct Plan {
     pub(crate) missing: Vec<MissingParticipant>,
     /// Participants that have no mailbox and need none.
     pub(crate) unmapped: Vec<usize>,
-    /// Those of `unmapped` whose lookup was rejected until the retries were used up.
+    /// The entries of `unmapped` whose lookup was rejected until the retries were used up.
     pub(crate) lookup_rejected: Vec<usize>,
     /// The missing participants that are retried.
     pub(crate) waiting: Waiting,
     /// The first missing participant whose retries are used up.
     pub(crate) given_up: Option<(Reason, String)>,
-    /// Whether a rejected or failed lookup would count if another lookup succeeded.
+    /// `true` if a rejected or failed lookup would count if another lookup succeeded.
     pub(crate) requires_witness: bool,
 }
 

@@ -10,13 +10,13 @@ const MIN_CHECKS: u32 = 3;
 /// The checks that follow each other as fast as the queue's backoff allows: a sporadic negative response is over by then.
 const FAST_CHECKS: u32 = 6;
 
-/// How many checks are made over the whole period after the fast ones.
+/// Number of checks over the whole period, after the fast ones.
 const SLOW_CHECKS: u32 = 48;
 
 /// The limit for participants that are not expected to have a mailbox.
 const UNEXPECTED: Duration = Duration::from_secs(3600);
 
-/// How long undecided responses are retried, by the wall clock.
+/// Retry period for undecided responses, by the wall clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryLimit {
     wait: Duration,
@@ -48,13 +48,13 @@ impl RetryLimit {
         Self { wait: self.wait.min(UNEXPECTED) }
     }
 
-    /// Whether the responses of a series are final.
+    /// Returns whether the responses of a series are final.
     pub(crate) fn is_reached(self, series: Series, now: Timestamp) -> bool {
         let wait = SignedDuration::try_from(self.wait).unwrap_or(SignedDuration::MAX);
         series.checks >= MIN_CHECKS && now.duration_since(series.since) >= wait
     }
 
-    /// How long the next check waits, beyond the queue's own backoff.
+    /// The wait before the next check, beyond the queue's own backoff.
     pub(crate) fn next_check(self, series: Series) -> Option<Duration> {
         (series.checks > FAST_CHECKS).then(|| self.wait / SLOW_CHECKS)
     }

@@ -4,36 +4,24 @@ use std::{str::FromStr, time::Duration};
 
 use model::{MailboxAddress, keys};
 use phone::Region;
-use runtime::{VariableError, Variables};
+use runtime::{VariableError, Variables, joined};
 
 use crate::retry_limit::RetryLimit;
 
 use mailbox::{Domains, MailboxSettings, retry_base, settle_time};
 
 /// The environment variables that the function reads.
-pub const VARIABLES: &[&str] = &[
+pub const VARIABLES: &[&str] = &joined::<{ OWN.len() + mailbox::VARIABLES.len() }>(OWN, mailbox::VARIABLES);
+
+/// The variables besides those of the mail system.
+const OWN: &[&str] = &[
     "AUTOMATIC_MAPPING",
     "BUCKET",
     "CATCH_ALL_MAILBOX",
     "DEAD_LETTER_QUEUE_URL",
     "DEFAULT_REGION",
-    "GRAPH_CLIENT_ID",
-    "GRAPH_CLOUD",
-    "GRAPH_LOGIN_URL",
-    "GRAPH_MESSAGE_CLASS",
-    "GRAPH_SECRET_ID",
-    "GRAPH_TENANT_ID",
-    "GRAPH_URL",
-    "IMAP_DOMAINS",
-    "IMAP_HOST",
-    "IMAP_PROBE_MAILBOX",
-    "IMAP_SECRET_ID",
     "IMPORT_QUEUE_URL",
     "LOG_LEVEL",
-    "MAILBOX",
-    "MAILDIR",
-    "MAIL_FOLDER",
-    "RETRY_BASE_SECONDS",
     "RETRY_HOURS",
     "TENANT_DOMAINS",
     "USER_MAP_KEY",
@@ -51,17 +39,17 @@ pub struct Settings {
     pub user_map_key: String,
     /// Region of numbers without a country code.
     pub default_region: Option<Region>,
-    /// Whether a participant's own e-mail property counts where the user map does not have the number.
+    /// `true` if a participant's own e-mail property counts where the user map does not have the number.
     pub automatic_mapping: bool,
     /// Domains in lower case whose addresses are expected to have mailboxes.
     pub tenant_domains: Vec<String>,
-    /// How long undecided answers of the mail system are retried.
+    /// Retry period for undecided responses of the mail system.
     pub retry_limit: RetryLimit,
-    /// The mailbox for items none of whose participants has one.
+    /// The mailbox for items of which no participant has a mailbox.
     pub catch_all: Option<MailboxAddress>,
     /// The wait after an item's first failure.
     pub retry_base: Duration,
-    /// How long a copy may take to appear after the response of its request was lost.
+    /// Maximum time after which a copy appears when the response to its request was lost.
     pub settles: Duration,
     /// The mail system.
     pub mailbox: MailboxSettings,
@@ -71,7 +59,7 @@ impl Settings {
     /// Reads all but the log level.
     ///
     /// # Errors
-    /// When a variable is missing or invalid.
+    /// A variable is missing or invalid.
     pub fn read(variables: &Variables) -> Result<Self, VariableError> {
         Ok(Self {
             bucket: variables.required("BUCKET", "the bucket's name")?,

@@ -72,7 +72,7 @@ impl<'a> StoredMessage<'a> {
         participants.ok_or_else(missing)
     }
 
-    /// When the message was written: from the task, or where that is from an earlier release, the message's Date.
+    /// Time of the message: from the task; for a task of an earlier release, the message's Date.
     pub(crate) async fn time(&mut self) -> Result<Timestamp, Failure> {
         if let Some(time) = self.task.message_time {
             return Ok(time);

@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn configuration_error_does_not_shorten_the_wait_for_another_mailbox() {
+    fn configuration_error_does_not_shorten_the_wait_for_others() {
         assert_eq!(filings([transient(MINUTE), setup(None)]), held(setup(MINUTE)));
         assert_eq!(filings([setup(None), transient(MINUTE)]), held(setup(MINUTE)));
         assert_eq!(filings([setup(None), transient(MINUTE), setup(None)]), held(setup(MINUTE)));
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn lookup_that_waits_does_not_hold_the_item_back_for_others() {
+    fn waiting_lookup_does_not_delay_other_mailboxes() {
         let mut waiting = Waiting::default();
         waiting.add(transient(LONG));
         waiting.add_filing(transient(MINUTE));

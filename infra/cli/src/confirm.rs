@@ -10,7 +10,7 @@ pub const NOT_CONFIRMED: u8 = 4;
 /// Returns whether the operator confirms the change: by `--yes`, or by a reply on the terminal.
 ///
 /// # Errors
-/// When standard input is not a terminal: a script has to pass `--yes`.
+/// Standard input is not a terminal: a script has to pass `--yes`.
 pub fn confirmed(question: &str, yes: bool) -> anyhow::Result<bool> {
     if yes {
         return Ok(true);

@@ -15,3 +15,7 @@ pub mod time;
 pub mod user_map;
 
 pub use interrupt::Interrupt;
+
+/// Error of a build without the feature `stack`, as `make run` makes it.
+pub(crate) const NO_STACKS: &str = "this archiver was built by `make run`, for one-machine runs only: build it for stacks with \
+                                    `cargo build --release --bin archiver`";

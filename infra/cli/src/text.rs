@@ -35,7 +35,7 @@ pub fn visible(document: &str) -> String {
 /// reads the value unchanged.
 ///
 /// # Errors
-/// When the value cannot be serialized.
+/// The value cannot be serialized.
 pub fn json(value: &impl Serialize) -> serde_json::Result<String> {
     let json = serde_json::to_string(value)?;
     // Outside of strings, JSON contains none of these characters.

@@ -33,7 +33,7 @@ impl UserMapSettings {
     /// Combines the options with the deployment's settings; an option takes precedence.
     ///
     /// # Errors
-    /// When a setting of the deployment is invalid.
+    /// A setting of the deployment is invalid.
     pub fn of(arguments: &UserMapArguments, connection: &Connection) -> Result<Self, VariableError> {
         let deployed = Self::deployed(connection)?;
         Ok(Self {
@@ -45,7 +45,7 @@ impl UserMapSettings {
     /// Reads the deployment's settings.
     ///
     /// # Errors
-    /// When a setting is invalid.
+    /// A setting is invalid.
     pub fn deployed(connection: &Connection) -> Result<Self, VariableError> {
         let variables = connection.mapping();
         Ok(Self {
@@ -54,11 +54,11 @@ impl UserMapSettings {
         })
     }
 
-    /// Reads the user map from the bucket. The inner error is the reason why import rejects the map; `None` where the object
-    /// does not exist.
+    /// Reads the user map from the bucket. The inner error is the reason why import rejects the map; `None` if the
+    /// object does not exist.
     ///
     /// # Errors
-    /// When the bucket cannot be read.
+    /// The bucket cannot be read.
     pub async fn read(&self, store: &Store) -> Result<Option<Result<UserMap, String>>, StoreError> {
         const MAX_BYTES: u64 = UserMap::MAX_BYTES as u64;
         let object = match store.get(&self.key, MAX_BYTES).await {
@@ -69,7 +69,7 @@ impl UserMapSettings {
     }
 }
 
-/// Record of the user map that import used last, with the object that it was read from. `None` where the record is not
+/// Record of the user map that import used last, with the object that it was read from. `None` if the record is not
 /// readable.
 pub(super) type LastUsed = Option<(Option<UserMapRecord>, Option<Object>)>;
 

@@ -35,7 +35,7 @@ pub struct Queue {
 /// Redelivery settings of the queues.
 #[derive(Debug, Clone, Copy)]
 pub struct Redelivery {
-    /// How long a received message stays invisible. At least the timeout of the function.
+    /// Visibility timeout of a received message. At least the timeout of the function.
     pub visibility: Duration,
     /// Number of receives after which SQS moves a message to the dead-letter queue.
     pub max_receives: u32,

@@ -1,4 +1,4 @@
-//! What a capture vendor delivers, for a one-machine run: a directory of its files, or a sample made here.
+//! The deliveries of a capture vendor for a one-machine run: a directory of its files, or a generated sample.
 
 use std::{
     io::{Cursor, Write},
@@ -105,7 +105,7 @@ pub fn sample_name(now: Timestamp) -> String {
 /// A zip as the vendor writes it: a group, a call, a deletion, three languages, an attachment and the manifest.
 ///
 /// # Errors
-/// When the zip cannot be written.
+/// The zip cannot be written.
 pub fn sample_zip(now: Timestamp) -> anyhow::Result<Vec<u8>> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     let mut manifest = format!("Date: {}\r\n", now.strftime("%Y-%m-%d"));
@@ -193,7 +193,7 @@ pub async fn put(store: &Store, directory: &Path) -> anyhow::Result<()> {
 /// All files in a directory and its folders.
 ///
 /// # Errors
-/// When the directory cannot be read.
+/// The directory cannot be read.
 pub fn files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let entries = std::fs::read_dir(directory).with_context(|| format!("reading {}", directory.display()))?;

@@ -30,8 +30,8 @@ pub struct EventSourceOptions {
     pub queue: Queue,
     /// Maximum number of messages in an event: 1 to 10,000.
     pub batch_size: usize,
-    /// How long an incomplete batch waits for more messages, in whole seconds. Batches of more than ten messages need a
-    /// value above zero.
+    /// Time for which an incomplete batch waits for more messages, in whole seconds. Batches of more than ten messages
+    /// need a value above zero.
     pub window: Duration,
     /// Number of batches that are received, processed or deleted concurrently. A few more than the function's concurrency
     /// keep its processes busy.
@@ -67,8 +67,8 @@ pub struct EventSource {
     totals: Arc<Totals>,
 }
 
-/// How long a receive waits for a message. A stop waits for a running receive, because messages of a cancelled receive
-/// would stay invisible until their timeout.
+/// Time for which a receive waits for a message. A stop waits for a running receive, because messages of a cancelled
+/// receive would stay invisible until their timeout.
 const LONG_POLL: Duration = Duration::from_secs(1);
 
 /// Pause of a poller after an error.

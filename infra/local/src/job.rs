@@ -50,11 +50,11 @@ pub enum Job {
         #[serde(default)]
         date_order: Option<String>,
     },
-    /// What a capture vendor delivered.
+    /// The deliveries of a capture vendor.
     Drop {
         /// The directory with the vendor's files.
         directory: PathBuf,
-        /// Who has a mailbox.
+        /// The addresses with a mailbox.
         mailboxes: Vec<MailboxAddress>,
         /// `EML_PROFILE`, `EML_HEADERS` and `EML_PARTICIPANTS`, where they are set.
         #[serde(default)]

@@ -34,7 +34,7 @@ pub struct MachineOptions {
     pub variables: Vec<(String, String)>,
 }
 
-/// Why the machine does not run. The cause is the machine, its configuration or this program, never an item.
+/// Error of running the machine. The cause is the machine, its configuration or this program, never an item.
 #[derive(Debug, thiserror::Error)]
 pub enum MachineError {
     #[error(transparent)]
@@ -60,7 +60,7 @@ pub struct Fetched {
     /// Number of ids that the source listed.
     pub listed: u64,
     pub queued: u64,
-    /// Whether the whole window was listed and queued.
+    /// `true` if the whole window was listed and queued.
     pub complete: bool,
     /// All items before this time were listed; `None` if unknown.
     #[serde(default)]

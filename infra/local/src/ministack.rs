@@ -37,7 +37,7 @@ pub struct MinistackOptions {
     pub variables: Vec<(String, String)>,
 }
 
-/// Why the emulator could not be started or stopped.
+/// Error of starting or stopping the emulator.
 #[derive(Debug, thiserror::Error)]
 pub enum MinistackError {
     #[error("ministack is not installed at {}: `make .venv/.installed` installs it", .0.display())]

@@ -19,7 +19,7 @@ pub(super) struct ProcessGroup {
     group: i32,
 }
 
-/// How a group is ended.
+/// The way to end a group.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Ending {
     /// SIGTERM, and SIGKILL after ten seconds.

@@ -8,11 +8,11 @@ use aws_smithy_http_client::{
     tls::{Provider, rustls_provider::CryptoMode},
 };
 
-/// The configuration that every AWS client is made from: region, credentials and `AWS_ENDPOINT_URL` as AWS's own
-/// variables and files say, TLS by rustls with ring (which the other HTTP client uses too, so that there is one), and
-/// bounds on every wait.
+/// Loads the configuration of all AWS clients: region, credentials and `AWS_ENDPOINT_URL` from AWS's own variables and
+/// files, TLS by rustls with ring (like the other HTTP client, so that there is one TLS library), and a limit on every
+/// wait.
 ///
-/// It also makes ring the process's TLS provider, which reqwest asks for; so it comes first in every `main`.
+/// It also installs ring as the process's TLS provider, which reqwest uses, so call it first in every `main`.
 pub async fn load_config() -> SdkConfig {
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         tracing::debug!("the TLS provider was installed already");

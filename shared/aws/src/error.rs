@@ -1,26 +1,26 @@
-//! What a failed request to AWS means: one classification for the clients of S3, SQS and Secrets Manager.
+//! Classifies failed requests to AWS: for the clients of this crate, and for those of the command.
 
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 
-/// S3's code when two conditional writes of one key meet.
+/// S3's code if two conditional writes of one key collide.
 pub(crate) const CONDITIONAL_CONFLICT: &str = "ConditionalRequestConflict";
 
 /// A failed request.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Failed {
-    /// Whether the same request may succeed later without anybody's help. If not, the configuration is wrong.
-    pub(crate) is_transient: bool,
-    /// AWS's code, or what else is known. Contains nothing of a response's body.
-    pub(crate) problem: String,
+pub struct RequestError {
+    /// `true` if the same request may succeed later by itself. If not, the configuration is wrong.
+    pub is_transient: bool,
+    /// AWS's code, or another description. Contains nothing of a response's body.
+    pub problem: String,
 }
 
 /// Classifies a failed request. A rejection with a body has a code; the response to a HEAD has only a status.
-pub(crate) fn classify<E>(error: &SdkError<E>) -> Failed
+pub fn classify<E>(error: &SdkError<E>) -> RequestError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    let transient = |problem: String| Failed { is_transient: true, problem };
-    let rejected = |problem: String| Failed { is_transient: false, problem };
+    let transient = |problem: String| RequestError { is_transient: true, problem };
+    let rejected = |problem: String| RequestError { is_transient: false, problem };
     let status = error.raw_response().map(|response| response.status().as_u16());
     match (error.code(), status) {
         (_, None) => transient(DisplayErrorContext(error).to_string()),
@@ -30,13 +30,13 @@ where
         (None, Some(409)) => transient(CONDITIONAL_CONFLICT.to_owned()),
         (None, Some(status @ (429 | 500..))) => transient(format!("status {status}")),
         (None, Some(status @ 400..)) => rejected(format!("status {status}")),
-        // The SDK's own text would quote the response, and a message or a secret with it.
+        // The SDK's own text would quote the response, which may contain a message or a secret.
         (None, Some(status)) => transient(format!("unreadable response of status {status}")),
     }
 }
 
-/// Throttling, time and races. KMS throttles S3 and SQS with codes of its own; `OverLimit` is SQS's for too many messages in
-/// flight.
+/// Throttling, timeouts and races. KMS throttles S3 and SQS with its own codes; `OverLimit` is SQS's code for too many
+/// messages in flight.
 fn is_transient(code: &str) -> bool {
     matches!(
         code,
@@ -57,7 +57,7 @@ mod tests {
 
     use super::*;
 
-    fn failed(status: u16, code: Option<&str>) -> Failed {
+    fn failed(status: u16, code: Option<&str>) -> RequestError {
         let mut metadata = ErrorMetadata::builder();
         if let Some(code) = code {
             metadata = metadata.code(code);

@@ -1,5 +1,5 @@
 //! The adapters to AWS: the bucket (S3), the queues (SQS), the secrets (Secrets Manager) and the configuration of their
-//! clients. The SDKs' types end here.
+//! clients; and the classification of failed requests. No type of the SDKs leaves these adapters.
 
 mod config;
 mod error;
@@ -10,3 +10,4 @@ pub mod sqs;
 
 pub use aws_config::SdkConfig;
 pub use config::load_config;
+pub use error::{RequestError, classify};

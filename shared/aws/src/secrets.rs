@@ -8,13 +8,13 @@ use aws_sdk_secretsmanager::{
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 
-use crate::error::{Failed, classify};
+use crate::error::{RequestError, classify};
 
-/// Why reading a secret failed. Never shows the value.
+/// Error of reading a secret. Never contains the value.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// Secrets Manager is unreachable, throttles or fails: transient.
-    #[error("Secrets Manager cannot be used now: {0}")]
+    #[error("Secrets Manager is unavailable: {0}")]
     Unavailable(String),
     /// The secret does not exist, or the permission is missing.
     #[error("secret {id} cannot be read: {problem}")]
@@ -25,7 +25,7 @@ pub enum SecretError {
         problem: String,
     },
     /// The value of the secret has the wrong form.
-    #[error("secret {id} is not the JSON object that it should be: {expected}")]
+    #[error("secret {id} is not a JSON object of the expected form: {expected}")]
     Shape {
         /// The secret's name or ARN.
         id: String,
@@ -39,13 +39,13 @@ pub enum SecretError {
 pub struct Secrets(Client);
 
 impl Secrets {
-    /// Creates a client. It sends nothing yet.
+    /// Creates a client. It sends no request yet.
     pub fn new(config: &SdkConfig) -> Self {
         Self(Client::new(config))
     }
 
-    /// Reads the current version of a secret, a JSON object. `expected` names its members in errors. One request; caching is
-    /// up to the caller, who knows when the value is stale.
+    /// Reads the current version of a secret, a JSON object. `expected` describes its members in errors. Sends one
+    /// request; the caller caches the value, because it knows when the value is stale.
     ///
     /// # Errors
     /// [`SecretError`].
@@ -53,7 +53,7 @@ impl Secrets {
         let answer = self.0.get_secret_value().secret_id(id).send().await.map_err(|error| error_of(id, &error))?;
         let shape = || SecretError::Shape { id: id.to_owned(), expected };
         let value = SecretString::from(answer.secret_string.ok_or_else(shape)?);
-        // The message of serde would quote the value.
+        // serde's message would quote the value.
         serde_json::from_str(value.expose_secret()).map_err(|_| shape())
     }
 }
@@ -62,7 +62,7 @@ fn error_of<E>(id: &str, error: &SdkError<E>) -> SecretError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    let Failed { is_transient, problem } = classify(error);
+    let RequestError { is_transient, problem } = classify(error);
     if is_transient {
         SecretError::Unavailable(problem)
     } else {

@@ -12,7 +12,7 @@ use aws_sdk_sqs::{
 use futures::{StreamExt, future::BoxFuture, stream};
 use model::{DeadLetter, MessageGroup};
 
-use crate::error::{Failed, classify};
+use crate::error::{RequestError, classify};
 
 /// The SQS limit of one message and of one batch: 1 MiB of bodies and attributes. Where a region still has a lower one,
 /// [`Queue::send`] halves the batch that it rejects.
@@ -21,11 +21,11 @@ pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
 /// The SQS limit of messages per batch.
 pub const MAX_BATCH_ENTRIES: usize = 10;
 
-/// Why a queue operation failed. Never permanent for an item.
+/// Error of a queue operation. Never permanent for an item.
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
     /// SQS is unreachable, throttles or fails: transient.
-    #[error("the queue cannot be used now: {operation}: {problem}")]
+    #[error("the queue is unavailable: {operation}: {problem}")]
     Unavailable {
         /// The operation.
         operation: &'static str,
@@ -33,7 +33,7 @@ pub enum QueueError {
         problem: String,
     },
     /// The queue does not exist, or the permission is missing: a configuration error.
-    #[error("the queue refuses us: {operation}: {problem}")]
+    #[error("the queue rejected the request: {operation}: {problem}")]
     Configuration {
         /// The operation.
         operation: &'static str,
@@ -50,17 +50,18 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// A client of one queue; it asks for nothing yet.
+    /// Creates a client of one queue. It sends no request yet.
     pub fn new(config: &SdkConfig, url: String) -> Self {
         Self { client: Client::new(config), url }
     }
 
-    /// How many batches are sent at once: a page of fetch has a hundred, and an answer takes much longer than its batch.
-    const AT_ONCE: usize = 8;
+    /// Maximum number of batches that are sent concurrently: a page of fetch has a hundred, and the response takes much
+    /// longer than sending.
+    const CONCURRENT_BATCHES: usize = 8;
 
-    /// Sends any number of messages, in batches as full as SQS takes them and several batches at once, so that they may
-    /// arrive in any order. The answer has one entry a body, in the bodies' order: a message has left its predecessor's
-    /// hands only when its own entry is `Ok`. Each message is in the [`MessageGroup`] of its task.
+    /// Sends any number of messages, in batches that are as full as SQS allows and several batches concurrently, so
+    /// that they may arrive in any order. Returns one result per body, in the order of the bodies. The predecessor of a
+    /// message may be deleted only if its own result is `Ok`. Each message is in the [`MessageGroup`] of its task.
     pub async fn send(&self, bodies: &[String]) -> Vec<Result<(), QueueError>> {
         let mut batches: Vec<BoxFuture<'_, _>> = Vec::new();
         let mut rest = bodies;
@@ -69,7 +70,7 @@ impl Queue {
             batches.push(Box::pin(self.send_batch(batch)));
             rest = after;
         }
-        let results: Vec<Vec<_>> = stream::iter(batches).buffered(Self::AT_ONCE).collect().await;
+        let results: Vec<Vec<_>> = stream::iter(batches).buffered(Self::CONCURRENT_BATCHES).collect().await;
         results.into_iter().flatten().collect()
     }
 
@@ -99,7 +100,7 @@ impl Queue {
             }
             Err(error) => return all(&|| error_of(OPERATION, &error)),
         };
-        // Only what SQS names as sent is sent.
+        // Only the messages that SQS names as sent count as sent.
         let mut results: Vec<_> = bodies
             .iter()
             .map(|_| {
@@ -131,10 +132,10 @@ impl Queue {
     ///
     /// # Errors
     /// [`QueueError`].
-    pub async fn send_dead_letter(&self, letter: &DeadLetter) -> Result<(), QueueError> {
+    pub async fn send_dead_letter(&self, dead_letter: &DeadLetter) -> Result<(), QueueError> {
         const OPERATION: &str = "send dead letter";
-        let mut request = self.client.send_message().queue_url(&self.url).message_body(&letter.body);
-        for (name, value) in letter.attributes() {
+        let mut request = self.client.send_message().queue_url(&self.url).message_body(&dead_letter.body);
+        for (name, value) in dead_letter.attributes() {
             let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
             let value = value
                 .map_err(|error| QueueError::Configuration { operation: OPERATION, problem: error.to_string() })?;
@@ -143,12 +144,12 @@ impl Queue {
         request.send().await.map(drop).map_err(|error| error_of(OPERATION, &error))
     }
 
-    /// Delays the redelivery of a message in flight by `after`, rounded up to a second and at most [`LONGEST_WAIT`].
+    /// Delays the redelivery of a message in flight by `after`, rounded up to a second and at most [`MAX_WAIT`].
     ///
     /// # Errors
     /// [`QueueError`]: the message is redelivered when its visibility timeout ends.
     pub async fn postpone(&self, receipt_handle: &str, after: Duration) -> Result<(), QueueError> {
-        let seconds = (after.as_secs() + u64::from(after.subsec_nanos() > 0)).min(LONGEST_WAIT.as_secs());
+        let seconds = (after.as_secs() + u64::from(after.subsec_nanos() > 0)).min(MAX_WAIT.as_secs());
         self.client
             .change_message_visibility()
             .queue_url(&self.url)
@@ -161,12 +162,12 @@ impl Queue {
     }
 }
 
-/// The longest that a message may stay away. SQS counts its 12 hours from when the message was received, and a function
-/// may have had it for 15 minutes.
-pub const LONGEST_WAIT: Duration = Duration::from_secs(12 * 3600 - 15 * 60);
+/// Maximum wait of a message. SQS limits the time since the receive to 12 hours, and a function may have held the
+/// message for 15 minutes.
+pub const MAX_WAIT: Duration = Duration::from_secs(12 * 3600 - 15 * 60);
 
-/// A body, which is JSON, in characters that SQS takes: it refuses a message with U+FFFE or U+FFFF, which JSON writes as
-/// they are, and anybody can have them in a name.
+/// Escapes the characters of a JSON body that SQS rejects. SQS rejects U+FFFE and U+FFFF, which JSON writes unescaped
+/// and which may occur in every name.
 fn sendable(body: &str) -> Cow<'_, str> {
     if !body.contains(['\u{fffe}', '\u{ffff}']) {
         return Cow::Borrowed(body);
@@ -174,7 +175,7 @@ fn sendable(body: &str) -> Cow<'_, str> {
     Cow::Owned(body.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff"))
 }
 
-/// How many of these bodies fit in one batch; at least one.
+/// The number of bodies that fit into one batch; at least one.
 fn batch_length(bodies: &[String]) -> usize {
     let mut bytes = 0;
     let fits = |body: &&String| {
@@ -194,7 +195,7 @@ fn error_of<E>(operation: &'static str, error: &SdkError<E>) -> QueueError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    let Failed { is_transient, problem } = classify(error);
+    let RequestError { is_transient, problem } = classify(error);
     if is_transient {
         QueueError::Unavailable { operation, problem }
     } else {
@@ -207,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_has_no_character_that_sqs_refuses_and_says_the_same() {
+    fn body_is_escaped_for_sqs_without_changing_its_value() {
         let all: String = ('\0'..=char::MAX).collect();
         let body = serde_json::to_string(&all).unwrap();
         let sent = sendable(&body);
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_as_full_as_sqs_takes_it() {
+    fn batch_is_as_full_as_sqs_allows() {
         assert_eq!(batch_length(&vec!["x".to_owned(); 25]), 10);
         assert_eq!(batch_length(&vec!["x".repeat(400 * 1024); 5]), 2);
         assert_eq!(batch_length(&vec!["x".repeat(2 * MAX_BATCH_BYTES); 2]), 1);

@@ -71,7 +71,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         println!("date order assumed: set another with --order");
     }
     if let Some(lines) = summary.suspicious() {
-        println!("{lines} resemble the beginning of a message and were read as part of the message before");
+        println!("{lines} look like the beginning of a message and were read as part of the previous message");
     }
     println!("{} messages name a file that is not in the export", summary.missing_files);
     println!("{} files without a message that names them: {:?}", summary.unnamed_files.len(), summary.unnamed_files);

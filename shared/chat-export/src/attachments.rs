@@ -1,4 +1,4 @@
-//! The file of the zip that each message names, and the files that no message names.
+//! Finds the file of the zip that each message names, and the files that no message names.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,20 +6,20 @@ use aho_corasick::AhoCorasick;
 
 use crate::{marker::named, messages, package::Package};
 
-/// The shortest name that is searched for in the middle of a text.
+/// Minimum length of a name that is searched for within a text.
 const MIN_LOOSE_CHARS: usize = 5;
 
 /// The files that messages name, and the files that no message names.
 pub(crate) struct Attachments {
-    /// By message: a file whose name is in the middle of its text.
+    /// By message: a file whose name occurs within its text.
     pub(crate) loose: BTreeMap<usize, usize>,
     /// The files that no message names.
     pub(crate) unnamed: Vec<usize>,
 }
 
 impl Attachments {
-    /// Finds all files that messages name as phones do, then the others anywhere in a text: there the first message
-    /// that holds the name has the file, and keeps all of its text.
+    /// Finds the files that messages name in the way phones do, then the others anywhere in a text: the first message
+    /// that contains the name gets the file, and keeps its complete text.
     pub(crate) fn of(chat: &messages::Chat, package: Option<&Package>) -> Self {
         let Some(package) = package else { return Self { loose: BTreeMap::new(), unnamed: Vec::new() } };
         let mut taken = BTreeSet::new();

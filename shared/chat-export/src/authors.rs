@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use crate::{attachments::Attachments, content, marker, messages, package::Package};
 
-/// For each sender, whether a person wrote under the name; and whether the chat has an event that only groups have.
+/// Returns for each sender whether a person wrote under the name, and whether the chat has an event that only groups
+/// have.
 ///
-/// iPhones put a group's name before what WhatsApp itself writes, and a mark behind it.
+/// iPhones put a group's name before notices of WhatsApp, and a mark after it.
 pub(crate) fn authors(
     chat: &messages::Chat,
     package: Option<&Package>,
@@ -15,7 +16,7 @@ pub(crate) fn authors(
     #[derive(Clone, Default)]
     struct Lines {
         by_person: bool,
-        /// A whole sentence of WhatsApp's is under the name.
+        /// A complete notice of WhatsApp is under the name.
         sentence: bool,
         /// Marked words that may represent a file that was not exported.
         short: bool,
@@ -48,7 +49,7 @@ pub(crate) fn authors(
     (lines.iter().map(wrote).collect(), group_event)
 }
 
-/// Words in angle brackets that are a whole message three times or more.
+/// Words in angle brackets that are a complete message three times or more.
 pub(crate) fn repeated(chat: &messages::Chat) -> HashSet<String> {
     const TIMES: usize = 3;
     let mut counts: HashMap<&str, usize> = HashMap::new();

@@ -1,7 +1,7 @@
-//! What the world's languages call the parts of a day, the months and the Japanese eras: Unicode's CLDR, reduced by
-//! `cldr/generate.py` to the words that can be in a message's date and time.
+//! The words of the world's languages for the parts of a day, the months and the Japanese eras: Unicode's CLDR, reduced
+//! by `cldr/generate.py` to the words that can be in a message's date and time.
 //!
-//! A word only confirms what the shape of a line says already: see `DESIGN.md`.
+//! A word only confirms a meaning that the shape of a line already has, see `DESIGN.md`.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -10,7 +10,7 @@ use std::{
 
 use crate::marks::words;
 
-/// The hours that a word beside the clock may mean.
+/// The meaning of a word beside the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Period {
     /// The first half of the day.
@@ -22,7 +22,7 @@ pub(crate) enum Period {
 }
 
 impl Period {
-    /// The hour from 0 to 23 that an hour on a clock of twelve hours means. An hour above 12 is one already.
+    /// Converts an hour of a 12-hour clock to an hour from 0 to 23. An hour above 12 is not changed.
     pub(crate) fn hour(self, hour: u8) -> u8 {
         let (first, second) = (hour % 12, hour % 12 + 12);
         match self {
@@ -41,10 +41,10 @@ impl Period {
 }
 
 struct Table {
-    /// By the words without spaces: each language that has them, and what they mean there.
+    /// By the words without spaces: each language that has them, and their meaning there.
     periods: HashMap<String, Vec<(&'static str, Period)>>,
     months: HashMap<String, Vec<(&'static str, u8)>>,
-    /// The year before an era's first.
+    /// The year before an era's first year.
     eras: HashMap<String, u32>,
     connectors: HashMap<String, ()>,
 }
@@ -81,7 +81,8 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
     }
     for ((word, language), spans) in spans {
         let meanings = table.periods.entry(word).or_default();
-        // A word for half of the day is that first, also where the same language has it for a part of that half.
+        // A word for half of the day has this meaning first, even if the same language also uses it for a part of that
+        // half.
         if meanings.iter().all(|(known, _)| *known != language) {
             let middle = |(from, length): Span| Period::Around((from + length / 2) % DAY);
             meanings.extend(merged(spans).into_iter().map(|span| (language, middle(span))));
@@ -101,7 +102,7 @@ fn span(value: &str) -> Option<Span> {
     Some((from % DAY, (to + DAY - from) % DAY))
 }
 
-/// The spans with those that follow each other made one: a language may call two parts of the day the same.
+/// Merges adjacent spans: a language may have the same name for two parts of the day.
 fn merged(mut spans: Vec<Span>) -> Vec<Span> {
     spans.sort_unstable();
     spans.dedup();
@@ -116,12 +117,12 @@ fn merged(mut spans: Vec<Span>) -> Vec<Span> {
     spans
 }
 
-/// How words are compared: in lower case, without dots and spaces.
+/// The form in which words are compared: lower case, without dots and spaces.
 fn key(text: &str) -> String {
     words(text).concat()
 }
 
-/// What these words may mean beside a clock, by language. Empty where no language has them.
+/// The possible meanings of these words beside a clock, by language. Empty if no language has them.
 pub(crate) fn periods(words: &[String]) -> &'static [(&'static str, Period)] {
     let word = words.concat();
     // A single letter is a connecting word rather than a narrow day period.
@@ -131,7 +132,7 @@ pub(crate) fn periods(words: &[String]) -> &'static [(&'static str, Period)] {
     TABLE.periods.get(&word).map_or(&[], Vec::as_slice)
 }
 
-/// The months that a word may mean, by language.
+/// The possible months of a word, by language.
 pub(crate) fn months(word: &str) -> &'static [(&'static str, u8)] {
     TABLE.months.get(&key(word)).map_or(&[], Vec::as_slice)
 }
@@ -141,7 +142,7 @@ pub(crate) fn year_before_era(name: &str) -> Option<u32> {
     TABLE.eras.get(&key(name)).copied()
 }
 
-/// Whether some language puts the word between a date and a time, or behind one of them.
+/// Returns whether a language puts the word between a date and a time, or after one of them.
 pub(crate) fn is_connector(words: &[String]) -> bool {
     words.iter().all(|word| TABLE.connectors.contains_key(word)) || TABLE.connectors.contains_key(&words.concat())
 }
@@ -168,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn months_eras_and_connectors_are_known() {
+    fn months_eras_and_connectors_are_recognized() {
         assert!(months("Oct").contains(&("en", 10)));
         assert!(
             months("listopad").iter().any(|(_, month)| *month == 11)

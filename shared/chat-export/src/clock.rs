@@ -1,4 +1,4 @@
-//! Which hour a clock of twelve hours shows: what the words beside it mean, inferred over the whole file.
+//! Infers the hours of a 12-hour clock: the meaning of the words beside it, over the whole file.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -6,28 +6,28 @@ use jiff::civil::Date;
 
 use crate::cldr::{self, Period};
 
-/// A time as a line's beginning has it, on the day that its date means.
+/// A time at the beginning of a line, and its day.
 #[derive(Debug, Clone)]
 pub(crate) struct Reading {
-    /// The words of the day period. Empty on a clock of 24 hours.
+    /// The words of the day period. Empty on a 24-hour clock.
     pub(crate) words: Vec<String>,
     pub(crate) hour: u8,
     pub(crate) minute: u8,
-    /// `None` where the date is not one.
+    /// `None` if the date is invalid.
     pub(crate) day: Option<Date>,
 }
 
-/// What the words of a file mean.
+/// The meanings of the words of a file.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Clock {
     periods: HashMap<Vec<String>, Period>,
 }
 
-/// Maximum number of words that are tried against each other. A language has at most ten.
+/// Maximum number of unknown words. A language has at most ten.
 const MAX_UNKNOWN: usize = 12;
 
 impl Clock {
-    /// The hour from 0 to 23. `None` for words that mean nothing in this file.
+    /// The hour from 0 to 23. `None` for words without a meaning in this file.
     pub(crate) fn hour(&self, words: &[String], hour: u8) -> Option<u8> {
         if words.is_empty() {
             return Some(hour);
@@ -35,11 +35,11 @@ impl Clock {
         self.periods.get(words).map(|period| period.hour(hour))
     }
 
-    /// Settles what each file's words mean.
+    /// Infers the meaning of each file's words.
     ///
-    /// 1. The languages that have the most of the words; what they agree on is settled.
-    /// 2. Where they differ, and for words that no language has: the meaning in which messages of one day follow each
-    ///    other, and no two words mean the same hour.
+    /// 1. The languages that have most of the words; meanings on which they agree are settled.
+    /// 2. If they differ, and for words that no language has: the meaning with which the messages of a day follow each
+    /// other, and no two words mean the same hour.
     ///
     /// # Errors
     /// The words that may mean either half of the day.
@@ -67,8 +67,8 @@ impl Clock {
     }
 }
 
-/// Where a clock without words shows neither 0 nor 13 and goes back again and again, it is one of twelve hours whose halves
-/// are not written. The first place at which it goes back.
+/// Returns the first place at which the clock goes back, if it is a 12-hour clock whose halves are not written: it has
+/// no words, shows neither 0 nor 13, and goes back again and again.
 pub(crate) fn unmarked_halves(readings: &[Reading]) -> Option<usize> {
     const MIN_STEPS: usize = 3;
     if readings.iter().any(|reading| !reading.words.is_empty() || reading.hour == 0 || reading.hour > 12) {
@@ -85,7 +85,7 @@ pub(crate) fn unmarked_halves(readings: &[Reading]) -> Option<usize> {
 
 type Candidates<'a> = BTreeMap<&'a Vec<String>, Vec<Period>>;
 
-/// What each of the words may mean. One meaning where the languages that have most of them agree on its hours.
+/// The possible meanings of each word. One meaning if the languages that have most of the words agree on its hours.
 fn known<'a>(words: &BTreeSet<&'a Vec<String>>, hours: &BTreeMap<&Vec<String>, BTreeSet<u8>>) -> Candidates<'a> {
     let mut by_language: BTreeMap<&str, usize> = BTreeMap::new();
     for word in words {
@@ -106,8 +106,8 @@ fn known<'a>(words: &BTreeSet<&'a Vec<String>>, hours: &BTreeMap<&Vec<String>, B
                 meanings = known.iter().map(|(_, period)| *period).collect();
             }
             if meanings.is_empty() {
-                // No language has it. Two words are the halves of the day; with more, any hour may be the middle of what a
-                // word means.
+                // No language has the word. If there are two words, they are the halves of the day; with more, any hour
+                // is possible.
                 meanings = if words.len() <= 2 {
                     vec![Period::Am, Period::Pm]
                 } else {
@@ -128,7 +128,7 @@ fn distinct(meanings: Vec<Period>, hours: &BTreeSet<u8>) -> Vec<Period> {
         .collect()
 }
 
-/// How often one reading follows another on the same day, by word, hour and whether the minutes go back.
+/// Counts how often one reading follows another on the same day, by word, hour and whether the minutes go back.
 struct Order<'a> {
     steps: HashMap<(Mark<'a>, Mark<'a>, bool), usize>,
 }
@@ -149,7 +149,7 @@ impl<'a> Order<'a> {
         Self { steps }
     }
 
-    /// How many messages go back in time, and how many pairs of words mean one hour.
+    /// The number of messages that go back in time, and of pairs of words that mean the same hour.
     fn faults(&self, meaning: &HashMap<Vec<String>, Period>, hours: &BTreeMap<&Vec<String>, BTreeSet<u8>>) -> usize {
         let hour = |(words, hour): Mark<'_>| meaning.get(words).map_or(hour, |period| period.hour(hour));
         let back = self.steps.iter().filter(|((earlier, later, minutes), _)| {
@@ -191,7 +191,7 @@ impl<'a> Order<'a> {
         Ok(Clock { periods: meaning })
     }
 
-    /// Tries all meanings against each other, and leaves the best in `meaning`. An error where two are as good.
+    /// Tries all combinations of meanings, and leaves the best in `meaning`. An error if two are equally good.
     fn exhaust(
         &self,
         open: &[(&Vec<String>, &[Period])],
@@ -226,7 +226,7 @@ impl<'a> Order<'a> {
         Ok(())
     }
 
-    /// No two words may have other meanings that are as good together.
+    /// Checks that no other meanings of two words are equally good.
     fn check_pairs(
         &self,
         open: &[(&Vec<String>, &[Period])],
@@ -259,7 +259,7 @@ impl<'a> Order<'a> {
         Ok(())
     }
 
-    /// Improves one word after the other until none can be improved.
+    /// Improves one word after the other until no improvement is left.
     fn descend(
         &self,
         open: &[(&Vec<String>, &[Period])],
@@ -322,13 +322,13 @@ mod tests {
     }
 
     #[test]
-    fn words_that_may_mean_either_half_are_refused() {
+    fn words_that_may_mean_either_half_are_rejected() {
         assert_eq!(hours(&["1 zork 9:15"]), None);
         assert_eq!(hours(&["1 zork 9:15", "2 zork 10:15"]), None);
     }
 
     #[test]
-    fn a_clock_of_24_hours_has_no_words() {
+    fn clock_of_24_hours_has_no_words() {
         assert_eq!(hours(&["1 - 9:15", "1 - 23:15"]), Some(vec![9, 23]));
     }
 }

@@ -1,4 +1,4 @@
-//! The kind and the fields of a message, from its text.
+//! Determines the kind and the fields of a message from its text.
 
 use std::{
     borrow::Cow,
@@ -18,12 +18,12 @@ use crate::{
     words::{LANGUAGES, Language},
 };
 
-/// A message, understood as far as it can be.
+/// The content of a message, as far as it was recognized.
 #[derive(Default)]
 pub(crate) struct Content {
-    /// `None` is a plain text.
+    /// `None`: a plain text.
     kind: Option<Kind>,
-    /// Exactly what was written, but for the words that name a file; `None` where nothing else was.
+    /// The text as written, without the words that name a file; `None` if nothing is left.
     pub(crate) text: Option<String>,
     pub(crate) file: Option<File>,
     pub(crate) deletion: Option<Deletion>,
@@ -32,39 +32,39 @@ pub(crate) struct Content {
     pub(crate) poll: Option<Poll>,
     pub(crate) event: Option<GroupEvent>,
     pub(crate) reason: Option<&'static str>,
-    /// The message names a file that the export does not have.
+    /// The message names a file that is not in the export.
     pub(crate) file_missing: bool,
-    /// Edited before the export was made; what it said before is not in the export.
+    /// Edited before the export; the earlier text is not in the export.
     pub(crate) edited: bool,
 }
 
 /// A file of the zip that belongs to a message.
 #[derive(Debug, PartialEq)]
 pub(crate) struct File {
-    /// Its place in the package.
+    /// Index in the package.
     pub(crate) place: usize,
     pub(crate) content_type: &'static str,
-    /// The words that name it and are not in the text, as written in the export.
+    /// The words that name the file and are not in the text, as written in the export.
     pub(crate) marker: Option<String>,
 }
 
-/// Facts about a message beside its text.
+/// Context of a message.
 #[derive(Default)]
 pub(crate) struct Surroundings<'a> {
     pub(crate) package: Option<&'a Package>,
-    /// The file whose name is in the middle of the text.
+    /// The file whose name occurs within the text.
     pub(crate) loose: Option<usize>,
-    /// Whether the export is an iPhone's: then a mark begins what WhatsApp itself writes.
+    /// `true` if the export is from an iPhone, where a mark precedes notices of WhatsApp.
     pub(crate) iphone: bool,
-    /// Whether the sender's name is a group's: no person writes under it.
+    /// `true` if the sender's name is the name of a group, under which no person writes.
     pub(crate) by_whatsapp: bool,
-    /// Texts in angle brackets that are repeated.
+    /// Texts in angle brackets that occur repeatedly.
     pub(crate) repeated: Option<&'a HashSet<String>>,
 }
 
-/// The note on a message whose file the export does not have.
+/// The note on a message whose file is not in the export.
 pub(crate) const FILE_MISSING: &str = "the file was not in the export";
-/// The reason for an item that stands for a file of the zip that no message names.
+/// The reason of an item for a file of the zip that no message names.
 const UNNAMED: &str = "the export holds this file, and none of its messages names it; the time is the newest message's";
 const UNKNOWN_WORDS: &str =
     "WhatsApp wrote this line itself, in words that are not recognized: most likely a file that was not exported";
@@ -75,13 +75,13 @@ const EMPTY: &str =
 const NULL: &str =
     "the phone exported only the word null: a message to be seen once, or one of a new kind, or the word itself";
 
-const FRAGMENT: &str = "these lines stand before the export's first message, so nobody knows who wrote them or when; \
+const FRAGMENT: &str = "these lines are before the export's first message, so their author and time are unknown; \
      the time is the first message's";
 
-/// A phrase that is a whole message.
+/// A phrase that can be a whole message.
 #[derive(Clone)]
 enum Phrase {
-    /// A file that was not exported; of which kind, where the phrase says it.
+    /// A file that was not exported, with its kind if the phrase contains it.
     Omitted(Option<Kind>),
     Deleted,
     LiveLocation,
@@ -140,7 +140,7 @@ impl Content {
         Self { kind: Some(kind), file, reason: Some(UNNAMED), ..Self::default() }
     }
 
-    /// A line that WhatsApp itself wrote.
+    /// A line written by WhatsApp itself.
     pub(crate) fn line(body: &str) -> Self {
         let body = unix_lines(body);
         let understood = call(&body).unwrap_or_else(|| match event(&body) {
@@ -161,12 +161,13 @@ impl Content {
     }
 }
 
-/// Whether a message under a name is WhatsApp's own: that the chat is encrypted, that the group has changed.
+/// Returns whether a message under a name was written by WhatsApp itself: that the chat is encrypted, that the group
+/// has changed.
 pub(crate) fn is_notice(body: &str) -> bool {
     phrase(body).is_none() && notice(body).is_some()
 }
 
-/// Whether a message begins with the mark that iPhones put before what WhatsApp itself writes, and has more words than
+/// Returns whether a message begins with the mark that iPhones put before notices of WhatsApp, and has more words than
 /// `words_limit`, none of them for a file that was not exported.
 pub(crate) fn is_marked_sentence(body: &str, words_limit: usize) -> bool {
     body.starts_with('\u{200e}')
@@ -175,7 +176,7 @@ pub(crate) fn is_marked_sentence(body: &str, words_limit: usize) -> bool {
         && words(body).len() > words_limit
 }
 
-/// Whether a line of WhatsApp's own is about a group.
+/// Returns whether a line of WhatsApp is about a group.
 pub(crate) fn is_group_event(line: &str) -> bool {
     call(line).is_none() && event(line).is_some()
 }
@@ -185,7 +186,7 @@ fn unix_lines(body: &str) -> Cow<'_, str> {
     if body.contains("\r\n") { body.replace("\r\n", "\n").into() } else { body.into() }
 }
 
-/// The text as phrases are compared: without the angle brackets and the full stop that some versions put.
+/// The form in which phrases are compared: without the angle brackets and the full stop that some versions write.
 fn phrase_key(text: &str) -> String {
     let key = folded(text);
     let key = key.strip_prefix('<').and_then(|key| key.strip_suffix('>')).unwrap_or(&key);
@@ -214,8 +215,8 @@ fn with_file(body: &str, package: &Package, loose: Option<usize>) -> Option<Cont
     Some(Content { kind: Some(kind), text: (!text.is_empty()).then_some(text), file, ..Content::default() })
 }
 
-/// A message that names a file as phones do, and the export does not have it. The text stays whole: a person may have
-/// written it.
+/// A message that names a file as phones do, while the file is not in the export. The text stays complete, because a
+/// person may have written it.
 fn missing_file(body: &str, iphone: bool) -> Option<Content> {
     let found = |name: &str| {
         let name = trim(name);
@@ -232,7 +233,7 @@ fn missing_file(body: &str, iphone: bool) -> Option<Content> {
     {
         return found(name);
     }
-    // An iPhone puts a mark before its own words, which a person does not.
+    // An iPhone puts a mark before its own words; a person does not.
     let mut lines = body.lines().map(|line| line.trim_end_matches(|c: char| is_mark(c) || c.is_whitespace()));
     lines.find_map(|line| {
         let at = line.rfind("\u{200e}<")?;
@@ -247,7 +248,7 @@ fn repeated(body: &str, repeated: Option<&HashSet<String>>) -> Option<Content> {
     omitted.then(|| Content { kind: Some(Kind::Unsupported), reason: Some(NOT_EXPORTED), ..Content::default() })
 }
 
-/// The whole message, where it is two words or more in angle brackets.
+/// The whole message, if it is two or more words in angle brackets.
 pub(crate) fn bracketed(body: &str) -> Option<&str> {
     let visible = trim(body);
     let inner = visible.strip_prefix('<')?.strip_suffix('>')?;
@@ -258,7 +259,7 @@ pub(crate) fn bracketed(body: &str) -> Option<&str> {
 /// Maximum number of words that represent a file that an iPhone did not export.
 pub(crate) const MAX_MARKER_WORDS: usize = 3;
 
-/// A line of an iPhone's WhatsApp in unrecognized words: a mark begins it.
+/// A line of WhatsApp on an iPhone in unrecognized words: it begins with a mark.
 fn by_whatsapp(body: &str, group_name: bool) -> Option<Content> {
     if !body.starts_with('\u{200e}') || trim(body).contains('\n') {
         return None;
@@ -281,7 +282,8 @@ fn phrase(body: &str) -> Option<Content> {
     if visible == "null" {
         return unsupported(NULL);
     }
-    // A file that is not exported may have a caption: after it on Android, before it, behind a mark, on an iPhone.
+    // A file that was not exported may have a caption: on Android after the phrase, on an iPhone before it, separated
+    // by a mark.
     let first = visible.lines().next().unwrap_or_default();
     let last = visible.rsplit_once('\u{200e}').map(|(_, last)| last);
     for (candidate, whole) in [(Some(visible), true), (Some(first), false), (last, false)] {
@@ -320,7 +322,7 @@ fn deleted_by_admin(body: &str) -> Option<Content> {
     (!name.is_empty()).then(|| deleted(Some(Participant { name: Some(name.to_owned()), ..Participant::default() })))
 }
 
-/// A call, of which the export says no more than that it was, and whether it was missed.
+/// A call. The export says only that there was a call, and whether it was missed.
 fn call(body: &str) -> Option<Content> {
     let visible = trim(body);
     if visible.contains('\n') || visible.len() > 160 {
@@ -332,7 +334,7 @@ fn call(body: &str) -> Option<Content> {
             .iter()
             .any(|word| key.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', ','])))
     };
-    // A person writes "Video call, tomorrow?" too; only WhatsApp puts a mark before it.
+    // A person may write "Video call, tomorrow?", too; only WhatsApp puts a mark before it.
     let marked = body.starts_with('\u{200e}');
     let (media, status) = LANGUAGES.iter().find_map(|language| {
         if begins(language.missed_voice_call) {
@@ -351,8 +353,8 @@ fn call(body: &str) -> Option<Content> {
     Some(Content { kind: Some(Kind::Call), call: Some(call), ..Content::default() })
 }
 
-/// `Location: https://maps.google.com/?q=55.6,12.5`, `Place (address): https://foursquare.com/v/…`, and a place's name and
-/// address on lines of their own before such a link.
+/// `Location: https://maps.google.com/?q=55.6,12.5`, `Place (address): https://foursquare.com/v/…`, or a place's name
+/// and address on separate lines before such a link.
 fn location(body: &str) -> Option<Content> {
     const MAX_LABEL: usize = 400;
     let visible = trim(body);
@@ -381,7 +383,7 @@ fn location(body: &str) -> Option<Content> {
         accuracy_meters: None,
     };
     if let Some(point) = url.strip_prefix("https://maps.google.com/?q=") {
-        let degrees = |text: &str, most: f64| text.parse::<f64>().ok().filter(|value| value.abs() <= most);
+        let degrees = |text: &str, max: f64| text.parse::<f64>().ok().filter(|value| value.abs() <= max);
         if let Some((latitude, longitude)) = point.split_once(',') {
             place.latitude = degrees(latitude, 90.0);
             place.longitude = degrees(longitude, 180.0);
@@ -400,7 +402,7 @@ fn location(body: &str) -> Option<Content> {
     Some(Content { kind: Some(Kind::Location), location: Some(place), ..Content::default() })
 }
 
-/// `POLL:`, the question, and `OPTION: … (2 votes)` for each option, each on its line.
+/// `POLL:`, the question, and `OPTION: … (2 votes)` for each option, each on its own line.
 fn poll(body: &str) -> Option<Content> {
     let mut lines = trim(body).lines();
     let heading = folded(lines.next()?);
@@ -414,7 +416,7 @@ fn poll(body: &str) -> Option<Content> {
         let word = folded(word);
         LANGUAGES.iter().any(|language| language.option == word).then(|| {
             let text = trim(text);
-            // The count of votes is in the text; the contract's `votes` are those of one participant.
+            // The number of votes stays in the text; the contract's `votes` are those of one participant.
             let counted = |votes: &str| votes.ends_with(')') && votes.contains(|c: char| c.is_ascii_digit());
             match text.rsplit_once(" (") {
                 Some((option, votes)) if counted(votes) => trim(option).to_owned(),
@@ -427,7 +429,7 @@ fn poll(body: &str) -> Option<Content> {
     (!poll.options.is_empty()).then(|| Content { kind: Some(Kind::Poll), poll: Some(poll), ..Content::default() })
 }
 
-/// A line of WhatsApp's under a participant's name, as iPhones write it.
+/// A notice of WhatsApp under a participant's name, as iPhones write it.
 fn notice(body: &str) -> Option<Content> {
     let begin: String = body.chars().take(200).collect();
     let key = folded(&begin);
@@ -439,7 +441,7 @@ fn notice(body: &str) -> Option<Content> {
     Some(Content { kind: Some(Kind::GroupEvent), event: Some(event), ..Content::default() })
 }
 
-/// A change of a group. The persons stay in the text: names cannot be distinguished from words there.
+/// A change of a group. The names of persons stay in the text, because they cannot be distinguished from other words.
 fn event(body: &str) -> Option<GroupEvent> {
     let begin: String = body.chars().take(400).collect();
     let key = folded(&begin);

@@ -1,5 +1,5 @@
-//! Which day a date's three numbers mean: their order and their calendar, inferred over the whole file, since one date
-//! seldom shows them.
+//! Infers the meaning of the three numbers of a date: their order and their calendar, over the whole file, because a
+//! single date is rarely unambiguous.
 
 use std::{fmt, str::FromStr};
 
@@ -28,39 +28,39 @@ pub enum DateOrder {
     YearDayMonth,
 }
 
-/// What the order was concluded from.
+/// The evidence for the order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OrderEvidence {
     /// The numbers allow no other order: a year of four digits comes first, or a number is above 12.
     Numbers,
-    /// Several orders give dates, but only in this one do (nearly) all messages follow each other in time and lie before
+    /// Several orders give dates, but only with this one (nearly) all messages follow each other in time and are before
     /// the upload.
     Chronology,
     /// The numbers allow several orders, and the configuration names this one.
     Configured,
-    /// The numbers allow several orders, and dates are written as one country's phones write them. An assumption.
+    /// The numbers allow several orders, and dates are written in the style of one country's phones. An assumption.
     Style,
-    /// Nothing distinguishes the orders, so the day was assumed to come first, as it does in most of the world.
+    /// Nothing distinguishes the orders, so the day is assumed to be first, as in most countries.
     Default,
 }
 
-/// The order of an export's dates, and how sure it is.
+/// The order of an export's dates, and its evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DayOrder {
     /// The order.
     pub order: DateOrder,
-    /// What it was concluded from.
+    /// The evidence.
     pub evidence: OrderEvidence,
 }
 
 impl DayOrder {
-    /// Whether it is only an assumption.
+    /// Returns whether the order is only an assumption.
     pub fn is_ambiguous(&self) -> bool {
         matches!(self.evidence, OrderEvidence::Style | OrderEvidence::Default)
     }
 }
 
-/// What the years count from.
+/// The calendar of the years.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Calendar {
     Gregorian,
@@ -77,12 +77,12 @@ pub(crate) enum Calendar {
 impl Calendar {
     const ALL: [Self; 5] = [Self::Gregorian, Self::Buddhist, Self::Persian, Self::Islamic, Self::Minguo];
 
-    /// The century that two digits of a year belong to.
+    /// The century of a year with two digits.
     fn century(self) -> u32 {
         match self {
             Self::Gregorian => 2000,
             Self::Buddhist => 2500,
-            // 1388 was 2009, and 1400 came in 2021.
+            // 1388 was 2009, and 1400 was 2021.
             Self::Persian | Self::Islamic => 1400,
             Self::Minguo => 100,
         }
@@ -119,7 +119,7 @@ impl Calendar {
     }
 }
 
-/// How the dates of one export are read.
+/// The interpretation of the dates of one export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Reading {
     pub(crate) order: DateOrder,
@@ -127,7 +127,7 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    /// The day that a line's beginning means. `month` is the month that its name means, where it has a name.
+    /// The day at the beginning of a line. `month` is the meaning of the month's name, if it has one.
     pub(crate) fn date(self, head: &Head, month: Option<u8>) -> Option<Date> {
         let place = |at: usize| (head.date[at], head.digits[at]);
         let ((year, digits), written_month, (day, _)) = if head.style.month_name {
@@ -152,8 +152,8 @@ impl Reading {
         self.calendar.date(year, digits, written_month, day)
     }
 
-    /// The same where a message can be from that day. A phone's clock may be wrong by a year; but no calendar is chosen
-    /// for dates that have not come yet.
+    /// Like [`date`](Self::date), if a message can be from that day. A phone's clock may be wrong by a year; but no
+    /// calendar is chosen for dates in the future.
     pub(crate) fn possible(self, head: &Head, month: Option<u8>, limits: Limits) -> Option<Date> {
         let date = self.date(head, month)?;
         let newest =
@@ -161,8 +161,8 @@ impl Reading {
         (date.year() >= Limits::FIRST_YEAR && date <= newest).then_some(date)
     }
 
-    /// Infers how the dates of all these lines are read. They are written in one style. `months` are what the names of
-    /// months mean.
+    /// Infers how the dates of all these lines are read. They have one style. `months` are the meanings of the months'
+    /// names.
     pub(crate) fn infer(
         heads: &[&Head],
         months: &[Option<u8>],
@@ -187,12 +187,12 @@ impl Reading {
         }
         let invalid = readings.iter().map(|(faults, ..)| faults.invalid).min().unwrap_or_default();
         readings.retain(|(faults, ..)| faults.invalid == invalid);
-        // Years decide the calendar: a later one counts only where an earlier one has more faults.
+        // The years decide the calendar: a later calendar is chosen only if the earlier ones have more faults.
         let calendar = readings.first().map_or(Calendar::Gregorian, |(.., reading)| reading.calendar);
         readings.retain(|(.., reading)| reading.calendar == calendar);
         let possible = readings.len();
-        // A year of two digits in front is rare, and nearly every such date can be read with the day in front: it has to
-        // be better, not just as good. The same holds for a year before the day and the month.
+        // A two-digit year in first place is rare, and nearly every such date is also valid with the day first.
+        // Therefore it has to be better, not only equally good. The same holds for a year before day and month.
         let rare = |reading: &Self| match reading.order {
             DateOrder::YearMonthDay => first.style.year == YearForm::Short,
             DateOrder::YearDayMonth => true,
@@ -217,7 +217,7 @@ impl Reading {
             .map(|(.., reading)| *reading)
             .collect();
         if tied.len() <= 1 {
-            // `2024-02-03` has the month before the day all over the world.
+            // `2024-02-03` has the month before the day in all countries.
             let sure = usual == 1 && !rare(&reading);
             return (reading, if sure { OrderEvidence::Numbers } else { OrderEvidence::Chronology });
         }
@@ -228,8 +228,8 @@ impl Reading {
         }
     }
 
-    /// In how many lines this reading gives no possible date, and how many dates are unlikely: after the upload, or
-    /// before the message above.
+    /// The number of lines for which this reading gives no possible date, and of unlikely dates: after the upload, or
+    /// before the previous message.
     fn faults(self, heads: &[&Head], months: &[Option<u8>], limits: Limits) -> Faults {
         let mut faults = Faults::default();
         let mut before: Option<Date> = None;
@@ -254,7 +254,7 @@ struct Faults {
     unlikely: usize,
 }
 
-/// Between which days a message can be.
+/// The first and last possible day of a message.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     /// The day after the upload.
@@ -270,7 +270,7 @@ impl Limits {
     }
 }
 
-/// Whether dates are written as phones of the United States write them: `2/4/24, 10:02\u{202f}PM`.
+/// Returns whether dates are written in the style of phones in the United States: `2/4/24, 10:02\u{202f}PM`.
 fn is_american(heads: &[&Head]) -> bool {
     let slashes = heads.iter().all(|head| head.style.date_separator == "/" && head.digits[2] == 2);
     let unpadded = heads.iter().all(|head| (0..2).all(|at| head.digits[at] == 1 || head.date[at] > 9));
@@ -303,6 +303,6 @@ impl FromStr for DateOrder {
         orders
             .into_iter()
             .find(|order| word.eq_ignore_ascii_case(&order.to_string()) || word.eq_ignore_ascii_case(&short(order)))
-            .ok_or("is not one of day-month-year, month-day-year, year-month-day")
+            .ok_or("unrecognized value")
     }
 }

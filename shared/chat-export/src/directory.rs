@@ -1,5 +1,5 @@
-//! The number of entries that a zip declares, read before the zip is opened: its reader takes some hundred bytes of memory for
-//! each, and a file of 256 MB can declare five million.
+//! Reads the number of entries that a zip declares, before the zip is opened: the zip reader takes some hundred bytes
+//! of memory per entry, and a file of 256 MB can declare five million.
 
 use crate::error::ExportError;
 
@@ -10,46 +10,47 @@ const END64: &[u8] = b"PK\x06\x06";
 const LOCATOR64: &[u8] = b"PK\x06\x07";
 const LOCATOR64_LENGTH: usize = 20;
 
-/// The longest comment behind the end record, whose length is a number of 16 bits.
+/// Maximum length of the comment after the end record: its length has 16 bits.
 const COMMENT: usize = 1 << 16;
 
-/// Maximum number of bytes between where a 64-bit end record is said to be and its locator. Phones write the 56 of the record.
+/// Maximum distance in bytes between the declared place of a 64-bit end record and its locator. Phones write only the
+/// 56 bytes of the record.
 const END64_REACH: usize = 1 << 16;
 
-/// Maximum number of entries that an end record declares. A zip that does not end as phones write it may have several that resemble
-/// one, and readers differ in which they use: each counts.
+/// The largest number of entries that an end record declares. A zip that was not written by a phone may have several
+/// places that look like an end record, and readers differ in the one that they use, so all are considered.
 ///
 /// # Errors
-/// [`ExportError::ZipDamaged`] where a 64-bit record does not lie where a phone writes it.
+/// [`ExportError::ZipDamaged`] if a 64-bit record is not where a phone writes it.
 pub(crate) fn declared_entries(zip: &[u8]) -> Result<u64, ExportError> {
     if let Some(count) = plain_end(zip) {
         return Ok(count);
     }
-    let mut most = 0;
+    let mut largest = 0;
     for end in places(zip, END, zip.len().saturating_sub(COMMENT + END_LENGTH + END.len())..zip.len()) {
         let Some(count) = number::<2>(zip, end + 10) else { continue };
         let locator = end.checked_sub(LOCATOR64_LENGTH).filter(|at| zip[*at..].starts_with(LOCATOR64));
         let Some(locator) = locator else {
-            most = most.max(count);
+            largest = largest.max(count);
             continue;
         };
-        // The highest number is then a placeholder.
+        // The largest number is a placeholder in this case.
         if count < u64::from(u16::MAX) {
-            most = most.max(count);
+            largest = largest.max(count);
         }
         let from = number::<8>(zip, locator + 8).and_then(|from| usize::try_from(from).ok());
         let from = from.filter(|from| locator.checked_sub(*from).is_some_and(|reach| reach <= END64_REACH));
         let from = from.ok_or(ExportError::ZipDamaged)?;
         for end64 in places(zip, END64, from..locator) {
-            most = most.max(number::<8>(zip, end64 + 32).unwrap_or(u64::MAX));
+            largest = largest.max(number::<8>(zip, end64 + 32).unwrap_or(u64::MAX));
         }
     }
-    Ok(most)
+    Ok(largest)
 }
 
-/// The entries that the end record of a phone's zip declares: the last bytes of the file, right behind the directory, of one
-/// disk and not of 64 bits. Every reader uses that one. So other bytes that resemble an end record belong to a file of the chat, and
-/// no sent file can keep the chat from being read.
+/// The number of entries in the end record of a phone's zip: the last bytes of the file, directly after the directory,
+/// for a single disk and without 64-bit fields. Every reader uses this record. Other bytes that look like an end record
+/// then belong to a file of the chat, so a sent file cannot prevent the chat from being read.
 fn plain_end(zip: &[u8]) -> Option<u64> {
     let end = zip.len().checked_sub(END_LENGTH).filter(|end| zip[*end..].starts_with(END))?;
     let (disks, here, count) = (number::<4>(zip, end + 4)?, number::<2>(zip, end + 8)?, number::<2>(zip, end + 10)?);
@@ -59,7 +60,7 @@ fn plain_end(zip: &[u8]) -> Option<u64> {
     (disks == 0 && here == count && count < u64::from(u16::MAX) && comment == 0 && begins).then_some(count)
 }
 
-/// The places of these four bytes.
+/// The positions of these four bytes.
 fn places<'a>(zip: &'a [u8], magic: &'a [u8], range: std::ops::Range<usize>) -> impl Iterator<Item = usize> + 'a {
     range.filter(move |at| zip[*at..].starts_with(magic))
 }

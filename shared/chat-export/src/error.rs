@@ -1,10 +1,9 @@
-//! Errors of an export, its participants' file and its attachments.
+//! Errors of an export, its participants file and its attachments.
 
-/// Why a file cannot be read as a chat export.
+/// Error of reading a file as a chat export.
 ///
-/// Every variant is permanent: the same bytes fail the same way again, and another file has to be uploaded.
-/// None of them shows the file's content; a place is given as a line number, or as the number of an entry in the zip,
-/// both from 1.
+/// Every variant is permanent: the same bytes fail again, and another file has to be uploaded. None of them contains
+/// content of the file; a place is a line number, or the number of an entry in the zip, both from 1.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExportError {
     /// The file's name ends in neither `.txt` nor `.zip`.
@@ -13,7 +12,7 @@ pub enum ExportError {
     /// The owner's address and the file's name do not fit in an item's id together.
     #[error("the file's name is too long by {over} characters (counted as in a URL): rename the file")]
     NameTooLong {
-        /// How many characters must go.
+        /// Number of characters that are too many.
         over: usize,
     },
     /// The chat's text is longer than [`Export::MAX_TEXT_BYTES`](crate::Export::MAX_TEXT_BYTES).
@@ -37,13 +36,13 @@ pub enum ExportError {
         /// The maximum.
         limit: usize,
     },
-    /// The text is neither UTF-8 nor UTF-16 with a byte order mark. It is not guessed: a wrong guess would change a
-    /// participant's text.
+    /// The text is neither UTF-8 nor UTF-16 with a byte order mark. The encoding is not guessed: a wrong guess would
+    /// change a participant's text.
     #[error(
         "line {line} of the chat is not UTF-8: upload the file as the phone wrote it, not one saved again by an editor"
     )]
     Encoding {
-        /// The first line with a byte that does not belong.
+        /// The first line with an invalid byte.
         line: usize,
     },
     /// No line begins a message.
@@ -69,7 +68,7 @@ pub enum ExportError {
         /// The first such line.
         line: usize,
     },
-    /// The dates fit no order of day, month and year, or lie long before or after the time in which the chat can be.
+    /// The dates match no order of day, month and year, or are long before or after the possible time of the chat.
     #[error(
         "line {line}: the date was read as {tried}, when the message cannot have been sent, and no other order of day, \
          month and year fits the file: correct the phone's clock or calendar and export the chat again"
@@ -86,9 +85,9 @@ pub enum ExportError {
          program, or a message was pasted that cannot be distinguished from others: upload the file as the phone wrote it"
     )]
     LineEnds {
-        /// How many follow LF.
+        /// Number of lines after LF.
         lf: usize,
-        /// How many follow CR LF.
+        /// Number of lines after CR LF.
         crlf: usize,
     },
     /// The zip cannot be read, or its chat's bytes do not match their checksum.
@@ -103,35 +102,35 @@ pub enum ExportError {
     /// An entry needs a password.
     #[error("entry {entry} of the zip is encrypted: upload the zip without a password")]
     ZipEncrypted {
-        /// Which one.
+        /// The number of the entry.
         entry: usize,
     },
-    /// An entry's name leads out of the zip, is absolute, or holds a backslash or a control character.
+    /// An entry's name leads out of the zip, is absolute, or contains a backslash or a control character.
     #[error("entry {entry} of the zip has a name that no phone writes: upload the zip as the phone wrote it")]
     ZipName {
-        /// Which one.
+        /// The number of the entry.
         entry: usize,
     },
     /// An entry is a symbolic link.
     #[error("entry {entry} of the zip is a symbolic link: upload the zip as the phone wrote it")]
     ZipLink {
-        /// Which one.
+        /// The number of the entry.
         entry: usize,
     },
-    /// Two entries have the same name, so it is unsure which one a message means.
+    /// Two entries have the same name, so the file that a message names is ambiguous.
     #[error("the zip has two entries of one name: upload the zip as the phone wrote it")]
     ZipDuplicate,
-    /// There is no `.txt` that could be the chat.
-    #[error("the zip holds no chat: it must contain _chat.txt or the .txt that is named after the chat")]
+    /// No `.txt` file can be the chat.
+    #[error("the zip contains no chat: it must contain _chat.txt or the .txt that is named after the chat")]
     NoChat,
-    /// There are several `.txt` that could be the chat.
+    /// Several `.txt` files can be the chat.
     #[error("{count} of the zip's .txt files could be the chat: leave only one, or give the zip the name of its chat")]
     SeveralChats {
-        /// How many.
+        /// Their number.
         count: usize,
     },
-    /// The file that names the participants is wrong. It is not half used: a wrong address files in a wrong mailbox.
-    #[error("line {line} of the participants' file: {problem}")]
+    /// The participants file is invalid. It is not used in part: a wrong address files into a wrong mailbox.
+    #[error("line {line} of the participants file: {problem}")]
     Participants {
         /// From 1, the header's line included.
         line: u64,
@@ -140,10 +139,10 @@ pub enum ExportError {
     },
 }
 
-/// Why an attachment's bytes cannot be read. All of them are permanent for this export.
+/// Error of reading an attachment. Permanent for this export.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AttachmentError {
-    /// The export does not have the file: it came as a bare `.txt`, or the phone no longer had it.
+    /// The file is not in the export: the export is a `.txt`, or the phone no longer had the file.
     #[error("the export does not have the attachment's file")]
     Missing,
     /// More bytes than the requested limit, counted while decompressing.

@@ -1,4 +1,4 @@
-//! An export that has been read, and its items.
+//! An export that was read, and its items.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -27,15 +27,15 @@ use crate::{
     summary::{self, Summary},
 };
 
-/// An uploaded file, and facts about it from other places.
+/// An uploaded file, and facts from other places about it.
 pub struct ExportFile<'a> {
     /// The owner of the phone that wrote it.
     pub owner: &'a MailboxAddress,
     /// Its name, without any folder. It ends in `.txt` or `.zip`, and the chat's name is taken from it.
     pub file_name: &'a str,
-    /// Its whole content.
+    /// Its complete content.
     pub bytes: Vec<u8>,
-    /// The participants' file beside it: CSV with `name`, `phone` and `email`.
+    /// The participants file beside it: CSV with `name`, `phone` and `email`.
     pub participants_csv: Option<&'a [u8]>,
     /// The settings to read it with.
     pub settings: &'a Settings,
@@ -43,28 +43,28 @@ pub struct ExportFile<'a> {
     pub archived_time: Timestamp,
 }
 
-/// Facts that an export does not have, and the operator configures.
+/// Settings of the operator that an export does not contain.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The time zone of the phones.
     pub zone: TimeZone,
-    /// The order of day, month and year in exports whose dates can be read in more than one.
+    /// The order of day, month and year for exports whose dates are ambiguous.
     pub date_order: Option<DateOrder>,
-    /// The users whose mailboxes items may be filed in.
+    /// The users in whose mailboxes items may be filed.
     pub recipients: Recipients,
 }
 
 impl Settings {
-    /// Settings for phones in this zone, with no other facts.
+    /// Settings for phones in this zone, with defaults otherwise.
     pub fn in_zone(zone: TimeZone) -> Self {
         Self { zone, date_order: None, recipients: Recipients::Owner }
     }
 }
 
-/// A chat export that has been read. Attachments are decompressed on request.
+/// A chat export that was read. Attachments are decompressed on request.
 pub struct Export {
     ids: Vec<ItemId>,
-    /// By hash, the message's place; behind the messages, the places of the files that no message names.
+    /// The index of each message by hash; after the messages, the files that no message names.
     places: HashMap<Hash, usize>,
     id_form: Ids,
     chat: messages::Chat,
@@ -85,12 +85,12 @@ pub struct Export {
 /// The source of an item.
 enum Part<'a> {
     Message(usize, &'a Message),
-    /// A file of the zip that no message names, by its place in the package.
+    /// A file of the zip that no message names, by its index in the package.
     File(usize),
 }
 
 impl Export {
-    /// The longest text that is read, in bytes after decompression.
+    /// Maximum size of the text, in bytes after decompression.
     pub const MAX_TEXT_BYTES: u64 = limits::MAX_TEXT_BYTES;
     /// Maximum number of messages that are read from one file.
     pub const MAX_MESSAGES: usize = limits::MAX_MESSAGES;
@@ -118,7 +118,7 @@ impl Export {
             return Err(ExportError::Type);
         };
         let Settings { zone, date_order, recipients } = file.settings;
-        // One day more: the phone may have been east of the configured zone.
+        // One day later: the phone may have been east of the configured zone.
         let uploaded = file.archived_time.to_zoned(zone.clone()).date();
         let limits = Limits::until(uploaded.saturating_add(1.day()));
         let chat_name = name::chat_name(file.file_name);
@@ -156,24 +156,23 @@ impl Export {
         self.ids.iter()
     }
 
-    /// The order that the dates' numbers were read in, and why.
+    /// The order in which the numbers of dates are read, and the reason.
     pub fn day_order(&self) -> DayOrder {
         self.chat.day_order
     }
 
-    /// The item with this id. `None` where the export has none.
+    /// The item with this id; `None` if the export does not have it.
     ///
-    /// Its evidence holds, beside the archive's own words, a member `export`: `file`, `line` (from 1), `edited`
-    /// where the message was edited, `marker`, the words that named the attachment and are not in the text,
-    /// `suspiciousLines`, the lines in it that look like the beginning of another message, and `fromPhone`, the number
-    /// that the upload has for the sender and that is not used to identify a user.
+    /// Besides the members of the source's contract, its evidence has a member `export`: `file`; `line` (from 1);
+    /// `edited`, if the message was edited; `marker`, the words that name the attachment and are not in the text;
+    /// `suspiciousLines`, the lines in it that look like the beginning of another message; and `fromPhone`, the
+    /// sender's number in the upload, which is not used to identify a user.
     pub fn item(&self, id: &ItemId) -> Option<Result<Captured, ItemError>> {
         let part = self.part(id)?;
         Some(self.capture(id, &part))
     }
 
-    /// The bytes of an item's attachment, at most `limit` of them. Decompression stops there, whatever size the zip
-    /// declares.
+    /// The bytes of an item's attachment. Decompression stops at `limit` bytes, whatever size the zip declares.
     ///
     /// # Errors
     /// [`AttachmentError`], all of them permanent.
@@ -183,7 +182,7 @@ impl Export {
         self.package.as_ref().ok_or(AttachmentError::Missing)?.read(file.place, limit)
     }
 
-    /// How the export was read.
+    /// The summary of reading the export.
     pub fn summary(&self) -> Summary {
         let mut suspicious: Vec<usize> =
             self.chat.messages.iter().flat_map(|message| message.suspicious.iter().copied()).collect();
@@ -252,8 +251,8 @@ impl Export {
             Part::Message(_, message) => Some(*message),
             Part::File(_) => None,
         };
-        // Lines before the first message have no time of their own; the first message's is the nearest. A file that no
-        // message names was there when the newest was written.
+        // Lines before the first message have no time; that of the first message is the nearest. A file that no message
+        // names existed when the newest message was written.
         let mut times = self.chat.messages.iter().filter_map(|message| message.time);
         let time = match message {
             Some(message) => message.time.or_else(|| times.next()),
@@ -385,7 +384,7 @@ fn named(name: &str) -> Participant {
     Participant { name: Some(name.to_owned()), ..Participant::default() }
 }
 
-/// The chat. Its id is the same for every export of it that the owner makes, as long as it keeps its name.
+/// The chat. Its id is the same in every export of it by the owner, as long as the chat keeps its name.
 fn about(owner: &MailboxAddress, file_name: &str, name: Option<String>, people: &People, group_event: bool) -> Chat {
     let identity = name.clone().unwrap_or_else(|| name::stem(file_name).to_owned());
     let chat_type = if group_event || people.known_count() > 2 { ChatType::Group } else { ChatType::Individual };

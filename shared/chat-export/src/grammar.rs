@@ -1,4 +1,4 @@
-//! The grammar of one file: which of the lines that begin with a date and a time are messages, and when they were sent.
+//! Infers the grammar of one file: which of the lines that begin with a date and a time are messages, and their times.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -16,9 +16,9 @@ use crate::{
 pub(crate) struct Candidate {
     /// From 1.
     pub(crate) line: usize,
-    /// Where it begins in the text.
+    /// Position of its beginning in the text.
     pub(crate) begin: usize,
-    /// Whether the line before it ends in CR LF. The file's first line follows every kind of line end.
+    /// `true` if the line before it ends in CR LF. The file's first line follows every kind of line end.
     pub(crate) after_crlf: bool,
     pub(crate) first: bool,
     pub(crate) head: Head,
@@ -28,10 +28,10 @@ pub(crate) struct Candidate {
 pub(crate) struct Start {
     pub(crate) line: usize,
     pub(crate) begin: usize,
-    /// Where sender and text begin in the text.
+    /// Position of the sender and the text in the text.
     pub(crate) rest: usize,
     pub(crate) time: DateTime,
-    /// The time as it is written: what the message's id is made from.
+    /// The time as written: the message's id is made from it.
     pub(crate) written: String,
 }
 
@@ -45,14 +45,14 @@ pub(crate) struct Grammar {
     pub(crate) brackets: bool,
 }
 
-/// Facts about a file beside its text.
+/// Facts from outside the file.
 #[derive(Clone, Copy)]
 pub(crate) struct Outside {
     pub(crate) limits: Limits,
     pub(crate) configured: Option<DateOrder>,
 }
 
-/// How the file's lines end.
+/// The line ends of the file.
 #[derive(Clone, Copy)]
 pub(crate) struct LineEnds {
     pub(crate) crlf: usize,
@@ -78,7 +78,7 @@ impl Grammar {
         let strange =
             own.iter().find(|candidate| gaps.period(&candidate.head).is_none()).map(|candidate| candidate.line);
         own.retain(|candidate| gaps.period(&candidate.head).is_some() || !suspicious.insert(candidate.line));
-        // A few lines with other words are pasted; many are messages that are not understood.
+        // A few lines with other words are pasted text; many are messages that are not understood.
         if let Some(line) = strange.filter(|_| own.len() * 3 < count * 2) {
             return Err(ExportError::DayPeriod { line });
         }
@@ -145,8 +145,8 @@ impl Grammar {
     }
 }
 
-/// The style of the file: that of its first line, which begins a message in every export. In a file that begins
-/// otherwise it is the style of most lines.
+/// The style of the file: the style of its first line, which is a message in every export. If the file does not begin
+/// with a message, the style of most lines.
 fn style(candidates: &[Candidate]) -> Option<Style> {
     let first = candidates.first()?;
     if first.first {
@@ -163,7 +163,7 @@ fn style(candidates: &[Candidate]) -> Option<Style> {
 /// In a file with both kinds of line ends only CR LF ends a message: iPhones write LF inside a message.
 ///
 /// # Errors
-/// In an Android phone's file CR LF may come from a text, and then says nothing. Where most messages would be lost by
+/// In an Android phone's file CR LF may be part of a text, and then it means nothing. If most messages would be lost by
 /// it, the line ends contradict the shape of the lines.
 fn separate_records(
     own: &mut Vec<Candidate>,
@@ -191,19 +191,20 @@ fn separate_records(
     Ok(())
 }
 
-/// What the words before, between and behind date and time are for.
+/// The roles of the words before, between and after date and time.
 struct Roles {
-    /// The place of the day periods, where the clock has twelve hours.
+    /// The place of the day period, if the clock has twelve hours.
     period: Option<usize>,
-    /// In each place, the words that may be there and have no meaning, apart from a day period.
+    /// For each place, the words that are allowed there and have no meaning, apart from a day period.
     silent: [BTreeSet<Vec<String>>; 3],
     /// The day periods, if any.
     periods: BTreeSet<Vec<String>>,
 }
 
 impl Roles {
-    /// A word is a day period if some language calls a part of the day so, or if it changes from line to line while the
-    /// hours stay below 13. All other words are accepted only if they are constant, or known to connect dates and times.
+    /// A word is a day period if some language has it for a part of the day, or if it changes from line to line while
+    /// the hours stay below 13. All other words are accepted only if they are constant, or known to connect dates and
+    /// times.
     fn infer(own: &[Candidate]) -> Result<Self, ExportError> {
         let mut roles = Self { period: None, silent: Default::default(), periods: BTreeSet::new() };
         let total = own.len();
@@ -232,7 +233,7 @@ impl Roles {
         let above_12 = own.iter().any(|candidate| candidate.head.hour > 12 || candidate.head.hour == 0);
         let padded = own.iter().any(|candidate| candidate.head.hour < 10 && candidate.head.hour_digits == 2);
         roles.period = best.or_else(|| {
-            // Words that change, in a place where most lines have some.
+            // Words that change, in a place where most lines have words.
             let varied = |place: usize| {
                 let worded: usize =
                     counts[place].iter().filter(|(words, _)| !words.is_empty()).map(|(_, count)| count).sum();
@@ -262,7 +263,7 @@ impl Roles {
                 }
             }
         } else if !above_12 && !padded {
-            // A word that never changes, on a clock that shows neither 0 nor 13: it may be half of the day.
+            // A word that never changes, on a clock that shows neither 0 nor 13: it may mean half of the day.
             let unclear = |candidate: &&Candidate| {
                 let Gaps { words } = &candidate.head.gaps;
                 words.iter().any(|words| !words.is_empty() && !cldr::is_connector(words))
@@ -274,7 +275,8 @@ impl Roles {
         Ok(roles)
     }
 
-    /// The day period of a line: no words on a clock of 24 hours. `None` for a line with words that have no place here.
+    /// The day period of a line: empty on a 24-hour clock. `None` for a line with words that are not allowed in their
+    /// place.
     fn period(&self, head: &Head) -> Option<Vec<String>> {
         let mut period = Vec::new();
         for (place, words) in head.gaps.words.iter().enumerate() {
@@ -289,7 +291,7 @@ impl Roles {
                 });
                 period = match found {
                     Some(found) => found,
-                    // Some phones name the half of the day only where the hour leaves it open.
+                    // Some phones write the half of the day only if the hour is ambiguous.
                     None if head.hour > 12 && self.silent[place].contains(words) => Vec::new(),
                     None => return None,
                 };
@@ -301,7 +303,7 @@ impl Roles {
     }
 }
 
-/// The longest run of words that some language calls a part of the day.
+/// The longest sequence of words that some language has for a part of the day.
 fn known_period(words: &[String]) -> Option<Vec<String>> {
     (1..=words.len())
         .rev()
@@ -310,7 +312,7 @@ fn known_period(words: &[String]) -> Option<Vec<String>> {
         .map(<[String]>::to_vec)
 }
 
-/// The words that all lines have in one place, at its beginning.
+/// The words that all lines have in common at the beginning of one place.
 fn common(counts: &BTreeMap<&Vec<String>, usize>) -> Vec<String> {
     let mut all = counts.keys().filter(|words| !words.is_empty());
     let mut common = all.next().map(|words| (*words).clone()).unwrap_or_default();
@@ -326,11 +328,11 @@ fn without(words: &[String], common: &[String]) -> Option<Vec<String>> {
     (!rest.is_empty()).then(|| rest.to_vec())
 }
 
-/// What the names of months mean in this file.
+/// The meanings of month names in this file.
 struct Months(HashMap<String, u8>);
 
 impl Months {
-    /// The names of months are those of the language that has most of them: `listopad` is October or November.
+    /// Month names are those of the language that has most of them: `listopad` is October or November.
     fn infer(own: &[Candidate]) -> Self {
         let names: BTreeSet<String> = own.iter().flat_map(|candidate| names(&candidate.head.month_words)).collect();
         let mut languages: BTreeMap<&str, usize> = BTreeMap::new();
@@ -369,7 +371,8 @@ impl Months {
     }
 }
 
-/// The runs of words that may be a month's name, the longest first: `มี.ค.` is two words. Hebrew puts a letter before it.
+/// The sequences of words that may be a month's name, the longest first: `มี.ค.` is two words. Hebrew puts a letter
+/// before it.
 fn names(words: &[String]) -> impl Iterator<Item = String> {
     let runs = (1..=words.len()).rev().flat_map(|length| words.windows(length)).map(<[String]>::concat);
     runs.flat_map(|run| {
@@ -383,9 +386,9 @@ fn time(day: Date, head: &Head, hour: u8) -> Option<DateTime> {
     Some(day.at(part(hour)?, part(head.minute)?, part(head.second)?, 0))
 }
 
-/// The time as it is written, for the message's id: the numbers of the date in their order, so that a longer export which
-/// shows another order gives the same id. The hour is the day's where all languages that have
-/// the words agree on it, and otherwise as it is written.
+/// The time for the message's id: the numbers of the date in their written order, so that a longer export that reveals
+/// another order gives the same id. The hour is converted to 24 hours if all languages that have the words agree on it,
+/// and otherwise kept as written.
 fn written(head: &Head, words: &[String], month: Option<u8>) -> String {
     let [a, b, c] = head.date;
     let b = month.map_or(b, u32::from);
@@ -399,7 +402,7 @@ fn written(head: &Head, words: &[String], month: Option<u8>) -> String {
     format!("{a}.{b}.{c} {hour}:{:02}:{:02}", head.minute, head.second)
 }
 
-/// The error for a file whose dates fit no order, with the first that does not as it was read.
+/// The error for a file whose dates match no order, with the first such date as it was read.
 fn impossible(candidate: &Candidate, reading: Reading, month: Option<u8>) -> ExportError {
     let Head { date: [a, b, c], era, .. } = &candidate.head;
     let tried = match reading.date(&candidate.head, month) {

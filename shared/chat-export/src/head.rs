@@ -1,4 +1,5 @@
-//! The beginning of a line, read by its shape: a date, a time, what closes them, and words of any language between.
+//! Reads the beginning of a line by its shape: a date, a time, their closing sign, and words of any language between
+//! them.
 //!
 //! Words are looked up here only for the lines of old iPhones and Croatian phones, where nothing separates a day period from
 //! the sender. The meaning of all other words is decided over the whole file, in `grammar`.
@@ -8,13 +9,13 @@ use crate::{
     marks::{decimal, is_letter, is_mark, is_space, words},
 };
 
-/// The longest beginning that is read, in characters.
+/// Maximum length of the beginning, in characters.
 const MAX_CHARS: usize = 100;
-/// The longest text between a date and a time, or behind them.
+/// Maximum length of the text between a date and a time, or after them.
 const MAX_GAP_CHARS: usize = 40;
 const MAX_GAP_WORDS: usize = 6;
 
-/// What closes date and time.
+/// The closing sign of date and time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Close {
     /// iPhone: `[date, time] `.
@@ -27,7 +28,7 @@ pub(crate) enum Close {
     Space,
 }
 
-/// Which of the date's numbers is the year, as far as one line shows it.
+/// The place of the year among the date's numbers, as far as a single line shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum YearForm {
     /// `2016-04-15`.
@@ -38,13 +39,13 @@ pub(crate) enum YearForm {
     Short,
 }
 
-/// How the dates and times of one export are written. A phone writes all of one export in one style, so a line in
-/// another style is something that a person pasted, and not a message of its own.
+/// The style of the dates and times of one export. A phone writes all of them in one style, so a line in another style
+/// was pasted by a person and is not a message.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Style {
     pub(crate) close: Close,
     time_first: bool,
-    /// What separates the date's numbers, without letters and spaces.
+    /// The separator of the date's numbers, without letters and spaces.
     pub(crate) date_separator: String,
     time_separator: String,
     seconds: bool,
@@ -55,31 +56,31 @@ pub(crate) struct Style {
 /// The words of a line's beginning, by place.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Gaps {
-    /// Before, between and behind date and time.
+    /// Before, between and after date and time.
     pub(crate) words: [Vec<String>; 3],
 }
 
-/// The beginning of a line that may be a message's.
+/// The beginning of a line that may be a message.
 #[derive(Debug, Clone)]
 pub(crate) struct Head {
     pub(crate) style: Style,
-    /// The date's numbers in the order of the line. A date with the month's name has day, 0, year.
+    /// The date's numbers in the order of the line. A date with a month's name is [day, 0, year].
     pub(crate) date: [u32; 3],
-    /// How many digits each has.
+    /// The number of digits of each.
     pub(crate) digits: [usize; 3],
     /// The words that may name the month.
     pub(crate) month_words: Vec<String>,
     /// The letters before the year: a Japanese era.
     pub(crate) era: String,
-    /// The hour as it is written.
+    /// The hour as written.
     pub(crate) hour: u8,
     pub(crate) hour_digits: usize,
     pub(crate) minute: u8,
     pub(crate) second: u8,
     pub(crate) gaps: Gaps,
-    /// The characters behind date and time as they are written: `\u{202f}PM`.
+    /// The characters after date and time as written: `\u{202f}PM`.
     pub(crate) written_period: String,
-    /// Where sender and text begin, in bytes.
+    /// Position of the sender and the text, in bytes.
     pub(crate) rest: usize,
 }
 
@@ -91,11 +92,11 @@ struct Number {
     end: usize,
 }
 
-/// What a line begins with.
+/// The shape of a line's beginning.
 pub(crate) enum Beginning {
     /// Fewer numbers than a date and a time have.
     Text,
-    /// Enough numbers, in another arrangement.
+    /// Enough numbers, but in another arrangement.
     Numbers,
     Head(Box<Head>),
 }
@@ -113,7 +114,7 @@ impl Beginning {
 /// The numbers at a line's beginning.
 struct Scan<'a> {
     line: &'a str,
-    /// Where the line begins behind marks and an opening bracket.
+    /// Position of the line's beginning after marks and an opening bracket.
     begin: usize,
     bracket: Option<char>,
     numbers: Vec<Number>,
@@ -152,7 +153,7 @@ impl<'a> Scan<'a> {
                 }
                 (None, _) => {
                     numbers.extend(open.take());
-                    // The first number is near the beginning, and no more than six are date and time.
+                    // The first number is near the beginning, and date and time have at most six numbers.
                     if numbers.len() == 7 || (numbers.is_empty() && at - begin > 3 * MAX_GAP_CHARS) {
                         break;
                     }
@@ -163,7 +164,7 @@ impl<'a> Scan<'a> {
         (numbers.len() >= 4).then_some(Self { line, begin, bracket, numbers })
     }
 
-    /// The places that date and time may have among the numbers: three numbers or a month's name, date or time first.
+    /// The possible places of date and time among the numbers: three numbers or a month's name, date or time first.
     fn arrangements(&self) -> impl Iterator<Item = (Span, Span)> + use<> {
         let count = self.numbers.len();
         [(0..3, 3..6), (0..3, 3..5), (3..6, 0..3), (2..5, 0..2), (0..2, 2..5), (0..2, 2..4), (3..5, 0..3), (2..4, 0..2)]
@@ -175,7 +176,7 @@ impl<'a> Scan<'a> {
         &self.line[self.numbers[number].end..self.numbers[number + 1].start]
     }
 
-    /// The text before the number, back to the number before it or the line's beginning.
+    /// The text before a number, back to the previous number or the line's beginning.
     fn before(&self, number: usize) -> &'a str {
         let from = number.checked_sub(1).map_or(self.begin, |before| self.numbers[before].end);
         &self.line[from..self.numbers[number].start]
@@ -309,7 +310,7 @@ impl<'a> Scan<'a> {
         })
     }
 
-    /// The close of a date and time that end here: its form, the text before it, and the place of the rest.
+    /// The closing sign of a date and time that end here: its form, the text before it, and the position of the rest.
     fn close(&self, end: usize) -> Option<(Close, &'a str, usize)> {
         let tail = &self.line[end..];
         if let Some(closing) = self.bracket {
@@ -339,7 +340,7 @@ impl<'a> Scan<'a> {
         None
     }
 
-    /// Only a space closes them. A day period before the sender is known by its words alone.
+    /// The closing sign is only a space. A day period before the sender is recognized by its words alone.
     fn space(&self, end: usize) -> (Close, &'a str, usize) {
         let tail = &self.line[end..];
         let skipped = |text: &str| text.len() - text.trim_start_matches(|c| is_space(c) || is_mark(c)).len();
@@ -367,7 +368,8 @@ struct Date {
     year: YearForm,
 }
 
-/// The sign between two spaces that ends an Android phone's date and time: which, where and how long with its spaces.
+/// The sign between two spaces that ends an Android phone's date and time: the sign, its position, and its length with
+/// the spaces.
 fn closing_sign(tail: &str) -> Option<(char, usize, usize)> {
     let visible = |c: char| !is_letter(c) && decimal(c).is_none() && !is_space(c) && !is_mark(c);
     for (at, space) in tail.char_indices().filter(|(_, c)| is_space(*c)).take(MAX_GAP_WORDS + 2) {
@@ -388,7 +390,7 @@ fn closing_sign(tail: &str) -> Option<(char, usize, usize)> {
     None
 }
 
-/// Whether a text may be between date and time, or after them: a few words, or none.
+/// Returns whether a text may be between date and time, or after them: a few words, or none.
 fn is_gap(text: &str, may_be_empty: bool) -> bool {
     (may_be_empty || !text.is_empty())
         && text.chars().count() <= MAX_GAP_CHARS
@@ -421,7 +423,7 @@ fn is_date_separator(text: &str) -> bool {
     }
 }
 
-/// The unit that Chinese, Japanese and Korean write behind a number.
+/// The unit that Chinese, Japanese and Korean write after a number.
 fn is_unit(c: char) -> bool {
     "年月日号號년월일時时分秒點点시분초".contains(c)
 }
@@ -448,10 +450,11 @@ fn trailing_letters(text: &str) -> String {
     seen[kept.len()..].to_owned()
 }
 
-/// The signs and the places of numbers in the beginnings of a file's messages: whatever has them looks like a message.
+/// The signs and positions of numbers in the beginnings of a file's messages. A line with the same signs and positions
+/// looks like a message.
 pub(crate) struct Skeletons {
     known: std::collections::HashSet<String>,
-    /// Maximum number of numbers that one has.
+    /// The largest number of numbers in one of them.
     numbers: usize,
 }
 
@@ -470,7 +473,7 @@ impl Skeletons {
         skeletons
     }
 
-    /// Whether a line begins with the same signs and numbers as a message, or with any date and time.
+    /// Returns whether a line begins with the same signs and numbers as a message, or with any date and time.
     pub(crate) fn resemble(&self, line: &str) -> bool {
         let Some(scan) = Scan::of(line) else { return false };
         let numbers = scan.numbers.len();

@@ -28,8 +28,8 @@ pub(crate) fn identify(
     let files = files.map(|name| Sha256::of(format!("file\n{name}").as_bytes()));
     for (place, same) in chat.messages.iter().map(|message| fingerprint(chat, message)).chain(files).enumerate() {
         let number = seen.entry(same).or_insert(0);
-        // 80 bits are few enough for a deliberate collision, which would hide one message behind another: the later one
-        // then takes the next number whose hash is free.
+        // 80 bits are few enough for a deliberate collision, which would hide one message behind another. In that case
+        // the later message takes the next number with a free hash.
         let hash = loop {
             let mut bytes = same.as_bytes().to_vec();
             bytes.extend(number.to_be_bytes());
@@ -46,9 +46,9 @@ pub(crate) fn identify(
     Ok((ids, places))
 }
 
-/// The data that makes two messages equal: time as written, sender and text. Not the interpreted time: a longer export may
-/// show that the month comes first, and the old messages must keep their ids. For the same reason the sender is the
-/// text before the first colon, even where the whole file shows another name.
+/// Digest of the data by which two messages are the same: time as written, sender and text. Not the interpreted time: a
+/// longer export may show that the month comes first, and the old messages must keep their ids. For the same reason the
+/// sender is the text before the first colon, even if the whole file shows another name.
 fn fingerprint(chat: &messages::Chat, message: &Message) -> Sha256 {
     let whole = &chat.text[message.whole.clone()];
     let split = message.time.and_then(|_| senders::first_split(messages::first_line(whole)));

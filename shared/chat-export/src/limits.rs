@@ -1,4 +1,4 @@
-//! Upper bounds of what is read from one file.
+//! Limits of one file.
 
 /// The chat's text, after decompression.
 pub(crate) const MAX_TEXT_BYTES: u64 = 64 << 20;

@@ -27,7 +27,7 @@ pub(crate) fn named(body: &str, package: &Package) -> Option<Named> {
             let head = body[..from].trim_end_matches(|c| is_mark(c) || is_space(c));
             let tail = body[to..].trim_start_matches(|c| is_mark(c) || is_space(c));
             let (head, tail) = match (head.strip_suffix('\n'), tail.strip_prefix('\n')) {
-                // The marker had a line of its own: that line goes with it.
+                // The marker was on a separate line: that line is removed, too.
                 (Some(head), None) if tail.is_empty() => (head, tail),
                 (_, Some(tail)) if trim(head).is_empty() => ("", tail),
                 _ => (head, tail),

@@ -27,7 +27,7 @@ pub(crate) fn plain(text: &str) -> String {
     trim(text).chars().filter(|c| !is_mark(*c)).map(|c| if is_space(c) { ' ' } else { c }).collect()
 }
 
-/// The same in lower case: how phrases are compared, never how they are kept.
+/// Like [`cleaned`] in lower case: the form in which phrases are compared, but never stored.
 pub(crate) fn folded(text: &str) -> String {
     plain(text).chars().flat_map(char::to_lowercase).collect()
 }
@@ -49,8 +49,8 @@ pub(crate) fn decimal(c: char) -> Option<u32> {
     Some(code - zero).filter(|value| *value < 10)
 }
 
-/// Whether the character is part of a word: a letter of any script, or a sign that combines with one. The units that
-/// Chinese, Japanese and Korean dates have behind their numbers are separators here.
+/// Returns whether the character is part of a word: a letter of any script, or a sign that combines with one. The units
+/// that Chinese, Japanese and Korean dates have behind their numbers are separators here.
 pub(crate) fn is_letter(c: char) -> bool {
     const UNITS: &str = "年月日号號년월일";
     if c.is_ascii() {

@@ -42,7 +42,7 @@ pub(crate) fn judge(file: &str) -> (Kind, &'static str) {
     }
 }
 
-/// Whether a name is a file's: it has an extension that begins with a letter, or one that is known.
+/// Returns whether a name is a file's: it has an extension that begins with a letter, or one that is known.
 pub(crate) fn is_file_name(name: &str) -> bool {
     let Some((stem, extension)) = name.rsplit_once('.') else { return false };
     let plain = (2..=5).contains(&extension.len()) && extension.chars().all(|c| c.is_ascii_alphanumeric());

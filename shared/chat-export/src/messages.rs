@@ -16,13 +16,13 @@ use crate::{
 
 /// A message of the chat, or a line of WhatsApp's own.
 pub(crate) struct Message {
-    /// Where it begins in the text's lines, from 1.
+    /// Number of its first line in the text, from 1.
     pub(crate) line: usize,
     /// Its time by the phone's clock. `None` for lines before the first message.
     pub(crate) time: Option<DateTime>,
     /// The time as it is written: what the id is made from.
     pub(crate) written: String,
-    /// Who wrote it, as a place in [`Chat::senders`]. `None` for a line of WhatsApp's own.
+    /// Index of its sender in [`Chat::senders`]. `None` for a notice of WhatsApp.
     pub(crate) sender: Option<usize>,
     /// Sender and text, without the last line's end.
     pub(crate) whole: Range<usize>,
@@ -42,7 +42,7 @@ pub(crate) struct Chat {
     /// The distinct senders, as the phone writes them but without invisible marks around, in order of appearance.
     pub(crate) senders: Vec<String>,
     pub(crate) day_order: DayOrder,
-    /// Whether the export is an iPhone's.
+    /// `true` if the export is an iPhone's.
     pub(crate) brackets: bool,
 }
 

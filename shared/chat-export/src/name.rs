@@ -9,7 +9,7 @@ use crate::{
     words::LANGUAGES,
 };
 
-/// The digits of the hash at the end of an id.
+/// The number of hash digits at the end of an id.
 pub(crate) const HASH_DIGITS: usize = 20;
 
 /// The ids of one file's items: `export/<owner>/<file name>#<hash>`, owner and file name escaped as in a URL.
@@ -20,7 +20,8 @@ pub(crate) struct Ids {
 
 impl Ids {
     /// # Errors
-    /// When no hash would fit behind owner and name. A name is not shortened: then no file could be found by its id.
+    /// The owner and the name are so long that no hash fits after them. A name is not shortened, because the file could
+    /// not be found by a shortened id.
     pub(crate) fn new(owner: &MailboxAddress, file_name: &str) -> Result<Self, ExportError> {
         let prefix = format!("export/{}/{}#", escaped(owner.as_str()), escaped(file_name));
         match (prefix.chars().count() + HASH_DIGITS).checked_sub(ItemId::MAX_CHARS) {
@@ -33,7 +34,7 @@ impl Ids {
         ItemId::try_from(format!("{}{}", self.prefix, hash.digits()))
     }
 
-    /// The hash of an id that is one of this file's.
+    /// The hash in an id, if it is an id of this file.
     pub(crate) fn hash(&self, id: &ItemId) -> Option<Hash> {
         Hash::parse(id.as_str().strip_prefix(&self.prefix)?)
     }
@@ -61,15 +62,15 @@ impl Hash {
     }
 }
 
-/// The owner and the name of the file that an item's id was made of, so that the file can be found: it lies at
-/// `inbox/<owner>/<file name>`. `None` for an id that this crate did not make.
+/// The owner and the file name from which an item's id was made, so that the file can be found at `inbox/<owner>/<file
+/// name>`. `None` for an id that this crate did not make.
 pub fn locate(id: &ItemId) -> Option<(MailboxAddress, String)> {
     let (place, hash) = id.as_str().strip_prefix("export/")?.split_once('#')?;
     Hash::parse(hash)?;
     let (owner, file_name) = place.split_once('/')?;
     let unescaped = |text: &str| {
         let plain = percent_decode_str(text).decode_utf8().ok()?.into_owned();
-        // Only the one spelling that we write ourselves, so that two ids never mean one item.
+        // Only our own spelling is accepted, so that two ids never mean one item.
         (escaped(&plain) == text && !plain.is_empty()).then_some(plain)
     };
     let (owner, file_name) = (unescaped(owner)?, unescaped(file_name)?);
@@ -77,14 +78,14 @@ pub fn locate(id: &ItemId) -> Option<(MailboxAddress, String)> {
     (address.as_str() == owner).then_some((address, file_name))
 }
 
-/// The id of a file as a whole, where its messages cannot be read: [`locate`] finds the file by it, and no
-/// message has it. `None` where the name is too long for an id.
+/// The id of a file as a whole, for a file whose messages cannot be read: [`locate`] finds the file by it, and no
+/// message has it. `None` if the name is too long for an id.
 pub fn file_id(owner: &MailboxAddress, file_name: &str) -> Option<ItemId> {
     Ids::new(owner, file_name).ok()?.id(Hash([0; HASH_DIGITS / 2])).ok()
 }
 
-/// The text with everything escaped that has a meaning in an id or a URL, or is not seen. Letters and emoji of all
-/// scripts stay: escaped, a name of a hundred of them would not fit.
+/// Escapes the characters that have a meaning in an id or a URL, or are invisible. Letters and emoji of all scripts
+/// stay: escaped, a name of a hundred of them would not fit.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -108,19 +109,19 @@ fn escaped(text: &str) -> String {
     out
 }
 
-/// Whether the file's name begins as a phone lets the name of a chat's text begin.
+/// Returns whether the file's name begins like the name of a chat's text that a phone wrote.
 pub(crate) fn is_named_by_phone(file_name: &str) -> bool {
     prefix_chars(stem(file_name)).is_some()
 }
 
-/// The name of the chat as the file's name has it: without the extension and without `WhatsApp Chat with ` in the
-/// phone's language. `None` for `_chat.txt`, which every iPhone's export is called inside its zip.
+/// The name of the chat in the file's name: without the extension and without `WhatsApp Chat with ` in the phone's
+/// language. `None` for `_chat.txt`, the name of every iPhone's export inside its zip.
 pub(crate) fn chat_name(file_name: &str) -> Option<String> {
     let stem = stem(file_name);
     let name = match prefix_chars(stem) {
         Some(chars) => {
             let name: String = stem.chars().skip(chars).collect();
-            // Some mail programs put `_` for every space of an attachment's name.
+            // Some mail programs replace every space in an attachment's name by `_`.
             if stem.contains(' ') { name } else { name.replace('_', " ") }
         }
         None => stem.to_owned(),
@@ -133,16 +134,16 @@ pub(crate) fn stem(file_name: &str) -> &str {
     file_name.rsplit_once('.').map_or(file_name, |(stem, _extension)| stem)
 }
 
-/// Whether the file's extension is this one, in upper or lower case.
+/// Returns whether the file has this extension, in upper or lower case.
 pub(crate) fn has_extension(file_name: &str, extension: &str) -> bool {
     file_name.rsplit_once('.').is_some_and(|(_stem, found)| found.eq_ignore_ascii_case(extension))
 }
 
-/// The number of characters of the stem before the chat's name.
+/// The number of characters in the stem before the chat's name.
 fn prefix_chars(stem: &str) -> Option<usize> {
     let like = |stem: &str, prefix: &str| {
         let begin: String = stem.chars().take(prefix.chars().count()).collect();
-        // A space at the end is part of the prefix, and `folded` takes it off: a letter holds its place.
+        // A space at the end is part of the prefix, and `folded` removes it: a letter keeps its place.
         folded(&format!("{}|", begin.replace('_', " "))) == format!("{prefix}|")
     };
     LANGUAGES

@@ -21,7 +21,7 @@ use crate::{
 pub(crate) struct Package {
     archive: ZipArchive<Cursor<Bytes>>,
     files: Vec<File>,
-    /// The files by each of their [`keys`]. `None` where two files have one key.
+    /// The files by each of their [`keys`]. `None` if two files have one key.
     by_key: [HashMap<String, Option<usize>>; 3],
 }
 
@@ -31,7 +31,7 @@ struct File {
     entry: usize,
     /// Its name without folders.
     name: String,
-    /// Whether it is in the chat's own folder. Other files are found only if none there has the name.
+    /// `true` if it is in the chat's own folder. Other files are found only if none there has the name.
     beside_chat: bool,
 }
 
@@ -88,7 +88,7 @@ impl Package {
         found.flatten()
     }
 
-    /// How many files the zip has beside the chat.
+    /// Number of files in the zip besides the chat.
     pub(crate) fn count(&self) -> usize {
         self.files.len()
     }
@@ -147,7 +147,7 @@ fn inflate(archive: &mut ZipArchive<Cursor<Bytes>>, at: usize, limit: u64) -> Re
 struct Name {
     /// Folders and name.
     path: String,
-    /// What its own name may be in other old code pages, where the zip does not say.
+    /// The possible names in old code pages, if the zip does not state the encoding.
     others: Vec<String>,
 }
 
@@ -193,7 +193,7 @@ impl Name {
         self.path.rsplit_once('/').map_or(&self.path, |(_, own)| own)
     }
 
-    /// Whether a Mac or Windows added it to a folder, or to a zip that it packed again.
+    /// Returns whether a Mac or Windows added it to a folder, or to a zip that it packed again.
     fn is_shadow(&self) -> bool {
         let hidden = matches!(self.own(), ".DS_Store" | "Thumbs.db" | "desktop.ini") || self.own().starts_with("._");
         hidden || self.path.starts_with("__MACOSX/")
@@ -212,7 +212,8 @@ fn other_spellings(name: &[u8]) -> Vec<String> {
 
 /// Finds the entry that is the chat. People send `.txt` files in chats too, so its name decides: iPhones call it
 /// `_chat.txt`, Android gives it the zip's name, and both put `WhatsApp Chat with ` before it in the phone's language.
-/// Where several files are possible, none is chosen: an attachment read as the chat would attribute false messages to people.
+/// If several files are possible, none is chosen: an attachment read as the chat would attribute false messages to
+/// people.
 fn find_chat(names: &[Name], zip_name: &str) -> Result<usize, ExportError> {
     let texts =
         names.iter().enumerate().filter(|(_, name)| name::has_extension(name.own(), "txt") && !name.is_shadow());

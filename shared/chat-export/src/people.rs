@@ -1,4 +1,4 @@
-//! The participants of a chat: the senders, the persons in the participants' file, and the owner.
+//! The participants of a chat: the senders, the persons in the participants file, and the owner.
 
 use std::{collections::HashMap, str::FromStr};
 
@@ -11,7 +11,7 @@ use crate::{
 
 /// The users in whose mailboxes an upload's items may be filed, besides its owner's.
 ///
-/// Nothing in an upload is trusted: neither the participants' file nor the numbers in the chat's text.
+/// Nothing in an upload is trusted: neither the participants file nor the numbers in the chat's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Recipients {
     /// No other user. Other participants are shown by name, and have no member that leads to a mailbox.
@@ -29,7 +29,7 @@ impl FromStr for Recipients {
         match word {
             "owner" => Ok(Self::Owner),
             "mapped" => Ok(Self::Mapped),
-            _ => Err("is neither owner nor mapped"),
+            _ => Err("unrecognized value"),
         }
     }
 }
@@ -37,20 +37,20 @@ impl FromStr for Recipients {
 /// All participants of a chat.
 pub(crate) struct People {
     members: Vec<Member>,
-    /// For each sender, the member that it is. `None` for a name under which only WhatsApp itself wrote.
+    /// For each sender, the index in `members`. `None` for a name under which only WhatsApp itself wrote.
     by_sender: Vec<Option<usize>>,
 }
 
 struct Member {
     participant: Participant,
-    /// The number that the export or the participants' file has for them.
+    /// The number that the export or the participants file has for the participant.
     phone: Option<String>,
     is_owner: bool,
 }
 
 impl Member {
-    /// A participant as the item shows them. The owner is known by the folder of the upload and nothing else; others
-    /// never have an address.
+    /// A participant as shown in the item. The owner is identified only by the folder of the upload; others never have
+    /// an address.
     fn new(
         name: Option<String>,
         phone: Option<String>,
@@ -69,24 +69,24 @@ impl Member {
 
 /// Facts about a chat's senders.
 pub(crate) struct Senders<'a> {
-    /// As the phone writes them.
+    /// The names as the phone wrote them.
     pub(crate) names: &'a [String],
-    /// For each, whether a person wrote under it.
+    /// For each name, whether a person wrote under it.
     pub(crate) wrote: &'a [bool],
     /// The chat's name.
     pub(crate) chat_name: Option<&'a str>,
-    /// Whether the chat has an event that only groups have.
+    /// `true` if the chat has an event that only groups have.
     pub(crate) group_event: bool,
 }
 
 impl People {
-    /// Matches senders with the rows of the participants' file: by the name as it is written, else by the number, else by the
-    /// name without what may differ ([`person_key`]), as long as no other sender has it. A sender may choose the
-    /// name of another person in the file.
+    /// Matches senders with the rows of the participants file: by the written name, else by the number, else by the
+    /// name without the parts that may differ ([`person_key`]), unless another sender has the same. A sender may choose
+    /// the name of another person in the file.
     ///
     /// The owner is the sender to whom the file gives the owner's address. In a chat of two that is named after one of
-    /// them, it is the other. Otherwise the owner's sender is unknown, and the owner is a participant of their own with only
-    /// the address. A person in the file who never wrote is a participant too.
+    /// them, it is the other one. Otherwise the owner's sender is unknown, and the owner is a separate participant with
+    /// only the address. A person in the file who never wrote is a participant, too.
     pub(crate) fn gather(senders: &Senders<'_>, known: &[Known], owner: &MailboxAddress, to: Recipients) -> Self {
         let rows = Rows::of(known, senders);
         let mut members: Vec<Member> = Vec::new();
@@ -133,7 +133,7 @@ impl People {
         people
     }
 
-    /// In a chat of two senders that is named after one of them: the other.
+    /// In a chat of two senders that is named after one of them: the other one.
     fn counterpart(&self, senders: &Senders<'_>) -> Option<usize> {
         let chat_name = senders.chat_name?;
         if senders.group_event || self.members.len() != 2 {
@@ -147,14 +147,14 @@ impl People {
         }
     }
 
-    /// How many there are of whom more is known than an address: an owner who is not known among the senders is not counted
-    /// a second time.
+    /// The number of participants with more than an address: an owner who was not found among the senders is not
+    /// counted separately.
     pub(crate) fn known_count(&self) -> usize {
         let known = |member: &&Member| member.participant.name.is_some() || member.participant.phone.is_some();
         self.members.iter().filter(known).count()
     }
 
-    /// Whether the owner is one of the senders.
+    /// Returns whether the owner is one of the senders.
     pub(crate) fn owner_is_sender(&self) -> bool {
         self.by_sender.iter().flatten().any(|member| self.members[*member].is_owner)
     }
@@ -165,7 +165,7 @@ impl People {
         Some((&member.participant, member.is_owner))
     }
 
-    /// The number that the upload has for a sender, where the item does not show it.
+    /// The sender's number in the upload, if the item does not show it.
     pub(crate) fn unshown_phone(&self, sender: usize) -> Option<&str> {
         let member = self.member(sender)?;
         let shown = [&member.participant.phone, &member.participant.name];
@@ -176,7 +176,7 @@ impl People {
         self.members.get(self.by_sender.get(sender).copied().flatten()?)
     }
 
-    /// All participants but the sender; all where there is no sender.
+    /// All participants except the sender; all of them if there is no sender.
     pub(crate) fn others(&self, sender: Option<usize>) -> Vec<Participant> {
         let from = sender.and_then(|sender| self.by_sender.get(sender).copied().flatten());
         let owner_writes = from.is_some_and(|from| self.members[from].is_owner);
@@ -198,11 +198,11 @@ impl People {
     }
 }
 
-/// The rows of the participants' file, by what senders are found by.
+/// The rows of the participants file, by the attributes with which senders are matched.
 struct Rows {
     by_name: HashMap<String, usize>,
     by_phone: HashMap<String, usize>,
-    /// By [`person_key`], where one row and one sender have it.
+    /// By [`person_key`], if exactly one row and one sender have it.
     by_key: HashMap<String, usize>,
 }
 
@@ -249,8 +249,8 @@ pub(crate) fn written_as(sender: &str) -> Participant {
     }
 }
 
-/// A name without upper case, and without the `~ ` that an iPhone puts before a name that a person outside its address
-/// book chose.
+/// A name in lower case, without the `~ ` that an iPhone puts before a name chosen by a person outside its address
+/// book.
 fn person_key(name: &str) -> String {
     let name = folded(name);
     name.strip_prefix('~').map_or(name.as_str(), str::trim_start).to_owned()
@@ -264,33 +264,33 @@ fn is_called(member: &Member, chat_name: &str) -> bool {
         let phone = digits(candidate);
         by_name || (phone.is_some() && phone == member.phone.as_deref().and_then(digits))
     };
-    // A browser adds ` (1)` to the name of a file that it has downloaded before.
+    // A browser adds ` (1)` to the name of a file that was downloaded before.
     let again = chat_name.rsplit_once(" (").filter(|(_, number)| number.trim_end_matches(')').parse::<u8>().is_ok());
     names(chat_name) || again.is_some_and(|(first, _)| names(first))
 }
 
-/// A row of the participants' file.
+/// A row of the participants file.
 pub(crate) struct Known {
     participant: Participant,
 }
 
 impl Known {
-    /// What the chat may call them.
+    /// The name by which the chat may call the person.
     pub(crate) fn name(&self) -> Option<&str> {
         self.participant.name.as_deref()
     }
 }
 
-/// Reads a participants' file: a header with `name`, `phone` and `email` in any order, `,` or `;` between them. A name
-/// or a phone is needed in each row. Other columns are for people.
+/// Reads a participants file: a header with `name`, `phone` and `email` in any order, separated by `,` or `;`. Each row
+/// needs a name or a phone. Other columns are ignored.
 ///
 /// # Errors
-/// The first row that is wrong, by its line.
+/// The first invalid row, with its line.
 pub(crate) fn read_known(csv: &[u8]) -> Result<Vec<Known>, ExportError> {
     const MAX_BYTES: usize = 1 << 20;
-    let refused = |line: u64, problem: &'static str| ExportError::Participants { line, problem };
+    let invalid = |line: u64, problem: &'static str| ExportError::Participants { line, problem };
     if csv.len() > MAX_BYTES {
-        return Err(refused(1, "the file has more than 1 MiB: list only those who are in this chat"));
+        return Err(invalid(1, "the file has more than 1 MiB: list only the participants of this chat"));
     }
     let header = csv.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let count = |wanted: u8| header.iter().filter(|byte| **byte == wanted).count();
@@ -298,7 +298,7 @@ pub(crate) fn read_known(csv: &[u8]) -> Result<Vec<Known>, ExportError> {
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).trim(csv::Trim::All).from_reader(csv);
     let broken = |error: &csv::Error| {
         let line = error.position().map_or(1, csv::Position::line);
-        refused(
+        invalid(
             line,
             match error.kind() {
                 csv::ErrorKind::Utf8 { .. } => "the text is not UTF-8: save the file as CSV UTF-8",
@@ -312,8 +312,8 @@ pub(crate) fn read_known(csv: &[u8]) -> Result<Vec<Known>, ExportError> {
         let mut places = columns.iter().enumerate().filter(|(_, name)| name.eq_ignore_ascii_case(wanted));
         match (places.next(), places.next()) {
             (Some((place, _)), None) => Ok(place),
-            (None, _) => Err(refused(1, "the header must name the columns name, phone and email")),
-            (Some(_), Some(_)) => Err(refused(1, "the header names a column twice")),
+            (None, _) => Err(invalid(1, "the header must name the columns name, phone and email")),
+            (Some(_), Some(_)) => Err(invalid(1, "the header names a column twice")),
         }
     };
     let (name, phone, email) = (column("name")?, column("phone")?, column("email")?);
@@ -330,7 +330,7 @@ pub(crate) fn read_known(csv: &[u8]) -> Result<Vec<Known>, ExportError> {
             email: match field(email) {
                 Some(address) => {
                     let address: MailboxAddress =
-                        address.parse().map_err(|_| refused(line, "the email is not a valid e-mail address"))?;
+                        address.parse().map_err(|_| invalid(line, "the email is not a valid e-mail address"))?;
                     Some(address.to_string())
                 }
                 None => None,
@@ -338,20 +338,20 @@ pub(crate) fn read_known(csv: &[u8]) -> Result<Vec<Known>, ExportError> {
             whatsapp_id: None,
         };
         if participant.name.is_none() && participant.phone.is_none() {
-            return Err(refused(line, "the row has neither a name nor a phone"));
+            return Err(invalid(line, "the row has neither a name nor a phone"));
         }
         if let Some(phone) = &participant.phone {
             let digits = written_as(phone).phone_digits().ok_or_else(|| {
-                refused(line, "the phone is not a number of 7 to 15 digits: a spreadsheet may have changed it")
+                invalid(line, "the phone is not a number of 7 to 15 digits: a spreadsheet may have changed it")
             })?;
             if phones.insert(digits, line).is_some() {
-                return Err(refused(line, "the phone is already in a row above"));
+                return Err(invalid(line, "the phone is already in a row above"));
             }
         }
         if let Some(name) = &participant.name
             && names.insert(folded(name), line).is_some()
         {
-            return Err(refused(line, "the name is already in a row above"));
+            return Err(invalid(line, "the name is already in a row above"));
         }
         known.push(Known { participant });
     }

@@ -7,25 +7,26 @@ use crate::{
     marks::{folded, is_mark, trim},
 };
 
-/// How often all of a name's messages must continue in the same way before that is taken for a part of the name.
+/// Minimum number of messages of a name that must continue in the same way before the continuation counts as part of
+/// the name.
 const SAME_CONTINUATIONS: usize = 4;
-/// Maximum number of places at which a name may end that are tried.
+/// Maximum number of possible ends of a name that are tried.
 const MAX_ENDS: usize = 4;
-/// A name has fewer words than a sentence.
+/// Minimum number of words of a sentence; a name has fewer.
 const SENTENCE_WORDS: usize = 5;
 
-/// The first line of a message without its date and time, divided into sender and text.
+/// The first line of a message after its date and time, split into sender and text.
 pub(crate) struct Split<'a> {
     pub(crate) name: &'a str,
     /// The number of bytes before the text.
     pub(crate) skip: usize,
 }
 
-/// Divides lines by facts about all of them.
+/// Splits lines by facts about all of them.
 pub(crate) struct Senders {
-    /// Names from other places: the participants' file, the chat's name.
+    /// Names from other places: the participants file, the chat's name.
     known: HashSet<String>,
-    /// How many lines could be from a name.
+    /// For each name, the number of lines that may be from it.
     counts: HashMap<String, usize>,
 }
 
@@ -41,7 +42,7 @@ impl Senders {
         Self { known: known.map(key).filter(|name| !name.is_empty()).collect(), counts }
     }
 
-    /// `None` for a line that WhatsApp itself wrote.
+    /// Splits a line. `None` for a line that WhatsApp itself wrote.
     pub(crate) fn split<'a>(&self, line: &'a str) -> Option<Split<'a>> {
         let ends: Vec<(&str, usize)> = ends(line).collect();
         let split = |(name, skip): &(&'a str, usize)| Split { name, skip: *skip };
@@ -63,7 +64,7 @@ impl Senders {
         self.counts.get(name).copied().unwrap_or_default()
     }
 
-    /// Whether the text before a colon is the beginning of a line of WhatsApp's own rather than a name.
+    /// Returns whether the text before a colon is the beginning of a notice of WhatsApp and not a name.
     fn is_sentence(&self, name: &str, rest: &str) -> bool {
         if self.count(name) > 1 {
             return false;
@@ -74,7 +75,7 @@ impl Senders {
         let words: Vec<&str> = name.split_whitespace().collect();
         let is_lower = |word: &&str| word.chars().next().is_some_and(char::is_lowercase);
         let is_upper = |word: &&str| word.chars().next().is_some_and(char::is_uppercase);
-        // `Bo` writes elsewhere: `Bo hat dich … hinzugefügt` is about Bo.
+        // `Bo` writes messages elsewhere: `Bo hat dich … hinzugefügt` is about Bo.
         let about_sender = (1..words.len()).any(|length| {
             let begin = words[..length].join(" ");
             words.len() - length >= 3 && (self.count(&begin) > 0 || self.known.contains(&key(&begin)))
@@ -86,13 +87,13 @@ impl Senders {
     }
 }
 
-/// Names are compared as they are seen. Phones cannot write some characters in the name of a file, which is where the
-/// chat's name comes from.
+/// Names are compared as displayed. Phones cannot use some characters in the name of a file, from which the chat's name
+/// comes.
 fn key(name: &str) -> String {
     folded(name).chars().map(|c| if "/\\:*?\"<>|_-".contains(c) { '_' } else { c }).collect()
 }
 
-/// The places at which the sender's name may end: the name, and the number of bytes of the line before the text.
+/// The possible ends of the sender's name: the name, and the number of bytes of the line before the text.
 fn ends(line: &str) -> impl Iterator<Item = (&str, usize)> {
     let colons = line.match_indices(": ").map(|(at, _)| (&line[..at], at + 2)).take(MAX_ENDS);
     let visible = line.trim_end_matches(|c: char| is_mark(c) || c == '\r');
@@ -100,7 +101,8 @@ fn ends(line: &str) -> impl Iterator<Item = (&str, usize)> {
     colons.chain(last).map(|(name, skip)| (trim(name), skip)).filter(|(name, _)| !name.is_empty())
 }
 
-/// Whether a quotation begins in the name and ends where the line does: `changed the subject to “Plans: Friday”`.
+/// Returns whether a quotation begins in the name and ends at the end of the line: `changed the subject to “Plans:
+/// Friday”`.
 fn closes_quotation(name: &str, rest: &str) -> bool {
     let Some(closing) = open_quotation(name) else { return false };
     let end = trim(rest).trim_end_matches(['.', '。', '!', ' ']);
@@ -129,8 +131,8 @@ fn open_quotation(text: &str) -> Option<char> {
     closing
 }
 
-/// How a line was divided when the first items were filed: at the first colon that is in no quotation. Ids are made from
-/// it, so that later facts about names never change an id.
+/// The split of a line at the first colon that is in no quotation. Ids are made from it, so that later knowledge about
+/// names never changes an id.
 pub(crate) fn first_split(line: &str) -> Option<Split<'_>> {
     let (name, skip) = ends(line).next()?;
     let first = line.find(": ").is_none_or(|at| at + 2 == skip);
@@ -164,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn names_may_hold_quotation_marks_and_colons() {
+    fn names_may_contain_quotation_marks_and_colons() {
         for (name, line) in [
             ("John \"Johnny\" Doe", "John \"Johnny\" Doe: x"),
             ("Ada “Countess” King", "Ada “Countess” King: x"),

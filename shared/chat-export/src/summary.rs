@@ -5,24 +5,24 @@ use crate::dates::DayOrder;
 /// The summary of reading an export.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
-    /// Messages and lines of WhatsApp's own.
+    /// Messages, and notices of WhatsApp.
     pub messages: usize,
-    /// The order that the dates' numbers were read in.
+    /// The order in which the dates' numbers were read.
     pub day_order: DayOrder,
-    /// The lines, from 1, that resemble the beginning of a message and were read as part of the message before.
+    /// The lines, from 1, that look like the beginning of a message and were read as part of the previous message.
     pub suspicious_lines: Vec<usize>,
-    /// The first lines of messages whose time lies more than an hour before that of a message above: they may be part of a
-    /// pasted chat.
+    /// The first lines of messages whose time is more than an hour before that of an earlier message: they may be part of
+    /// a pasted chat.
     pub out_of_order_lines: Vec<usize>,
-    /// How many messages name a file that the export does not have.
+    /// Number of messages that name a file that is not in the export.
     pub missing_files: usize,
-    /// The files of the zip that no message names. Each is an item of its own. These are names from a chat: they belong on
-    /// a screen, not in a log.
+    /// The files of the zip that no message names. Each is a separate item. These are names from a chat: they may be
+    /// shown on a screen, but not logged.
     pub unnamed_files: Vec<String>,
 }
 
 impl Summary {
-    /// The lines that resemble messages, or `None` where there are none: `lines 2, 7, 9 and 4 more`.
+    /// The lines that look like messages, or `None` if there are none: `lines 2, 7, 9 and 4 more`.
     pub fn suspicious(&self) -> Option<String> {
         (!self.suspicious_lines.is_empty()).then(|| lines(&self.suspicious_lines))
     }

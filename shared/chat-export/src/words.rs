@@ -5,7 +5,7 @@
 //! Phrases are in lower case with plain spaces, as [`folded`](crate::marks::folded) makes them, without a full stop
 //! at the end. File name prefixes are compared the same way.
 
-/// What one language's phones write.
+/// The phrases of one language.
 pub(crate) struct Language {
     /// Android: the words after a file's name, `FILE (file attached)`.
     pub(crate) file_attached: &'static [&'static str],
@@ -21,7 +21,7 @@ pub(crate) struct Language {
     pub(crate) contact_omitted: &'static [&'static str],
     /// A message that was deleted for everyone.
     pub(crate) deleted: &'static [&'static str],
-    /// The same by a group's admin, before the admin's name.
+    /// A message that was deleted by a group's admin, before the admin's name.
     pub(crate) deleted_by_admin: &'static [&'static str],
     /// After a message that was edited, between `<` and `>`.
     pub(crate) edited: &'static [&'static str],

@@ -127,7 +127,7 @@ fn chat_is_found_by_name_and_never_guessed() {
 #[test]
 fn names_that_lead_out_of_the_zip_are_rejected() {
     for name in ["../x.jpg", "a/../../x.jpg", "/x.jpg", "C:x.jpg", "a\\x.jpg", "a\u{0}.jpg", "a\n.jpg"] {
-        // The writer mends some of these names, so they are put in afterwards.
+        // The writer corrects some of these names, so they are inserted afterwards.
         let plain = "n".repeat(name.len());
         let mut bytes = pack(&[("_chat.txt", CHAT.as_bytes()), (&plain, b"x")]);
         replace(&mut bytes, plain.as_bytes(), name.as_bytes());
@@ -164,7 +164,7 @@ fn decompression_stops_at_the_limit() {
     let bomb = zip.finish().unwrap().into_inner();
     assert_eq!(read(bomb).err(), Some(ExportError::TextTooLarge { limit: Export::MAX_TEXT_BYTES }));
 
-    // The declared size lies: 10 bytes for a million.
+    // The declared size is wrong: 10 bytes instead of a million.
     let mut bytes = pack(&[("_chat.txt", CHAT.as_bytes()), ("IMG-1.jpg", &[b'x'; 1_000_000])]);
     replace(&mut bytes, &1_000_000_u32.to_le_bytes(), &10_u32.to_le_bytes());
     let export = read(bytes).unwrap();
@@ -196,7 +196,7 @@ fn damaged_and_missing_files_are_distinguished() {
     assert_eq!(read(Vec::new()).err(), Some(ExportError::ZipDamaged));
 }
 
-/// A zip of so many entries whose directory begins with invalid bytes.
+/// A zip with this many entries whose directory begins with invalid bytes.
 fn pack_many(entries: usize) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for number in 0..entries {

@@ -14,10 +14,10 @@ pub const EVIDENCE_ID: &str = "evidence";
 /// The file name of the vendor's mail in our message.
 pub const EVIDENCE_NAME: &str = "whatsapp-item.eml";
 
-/// What the id of every other attachment begins with.
+/// The prefix of the ids of all other attachments.
 const PART: &str = "part-";
 
-/// Returns the bytes of an attachment. `None` where the mail does not have it.
+/// Returns the bytes of an attachment. `None` if the mail does not have it.
 pub fn attachment(mail: &[u8], id: &AttachmentId) -> Option<Vec<u8>> {
     if id.as_str() == EVIDENCE_ID {
         return Some(mail.to_vec());
@@ -50,8 +50,8 @@ pub(crate) fn declared(mail: &Message<'_>) -> Result<Vec<Attachment>, MailError>
     files(mail).map(declare).collect()
 }
 
-/// Declares the vendor's mail. A mail may not be attached as message/rfc822 in base64 (RFC 2046, 5.2.1), and in any other
-/// encoding mail systems change its bytes.
+/// Declares the vendor's mail. It is not attached as message/rfc822, because base64 is not allowed there (RFC 2046,
+/// 5.2.1), and mail systems change the bytes of other encodings.
 pub(crate) fn evidence(sha256: Sha256, bytes: u64) -> Result<Attachment, MailError> {
     Ok(Attachment {
         id: AttachmentId::try_from(EVIDENCE_ID.to_owned()).map_err(|_| MailError::Json)?,
@@ -65,7 +65,7 @@ pub(crate) fn evidence(sha256: Sha256, bytes: u64) -> Result<Attachment, MailErr
     })
 }
 
-/// All parts with content that is not shown as the message's text.
+/// All parts whose content is not part of the message's text.
 fn files<'a, 'x>(mail: &'a Message<'x>) -> impl Iterator<Item = (usize, &'a MessagePart<'x>)> {
     let is_text = |place: usize, part: &MessagePart<'_>| {
         let shown = |list: &[u32]| list.iter().any(|shown| *shown as usize == place);
@@ -74,7 +74,7 @@ fn files<'a, 'x>(mail: &'a Message<'x>) -> impl Iterator<Item = (usize, &'a Mess
     mail.parts.iter().enumerate().filter(move |(place, part)| !part.is_multipart() && !is_text(*place, part))
 }
 
-/// A file's own bytes. The parser converts the character set of texts, and a file has to stay as it was sent.
+/// A file's original bytes. The parser converts the character set of texts, but a file must not be changed.
 fn decoded(mail: &Message<'_>, part: &MessagePart<'_>) -> Vec<u8> {
     if !matches!(part.body, PartType::Text(_) | PartType::Html(_)) {
         return part.contents().to_vec();

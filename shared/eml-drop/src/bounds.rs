@@ -1,19 +1,19 @@
-//! Bounds of what a mail's parser may be given. Made to hurt, a part takes 50 times its bytes once it is parsed, so what
-//! could become structure is counted first, in a pass that keeps nothing.
+//! Limits of the mails that are parsed. A hostile part takes 50 times its bytes in memory when it is parsed, so
+//! everything that can become structure is counted first, in a pass that keeps nothing.
 
 use memchr::memchr_iter;
 
 use crate::MailError;
 
-/// The longest header. A group of 1,024 with names and addresses takes a tenth.
+/// Maximum length of the header. A group of 1,024 with names and addresses takes a tenth of it.
 const MAX_HEADER_BYTES: usize = 1 << 20;
-/// Lines that may be the border of a part.
+/// Maximum number of lines that may be the boundary of a part.
 const MAX_BORDERS: usize = 100_000;
-/// Lines that may be a header field of a part.
+/// Maximum number of lines that may be a header field of a part.
 const MAX_FIELDS: usize = 500_000;
-/// Bytes that are not in lines of base64.
+/// Maximum number of bytes outside lines of base64.
 const MAX_TEXT_BYTES: usize = 24 << 20;
-/// The shortest line that counts as base64. Files are in lines of 76 characters.
+/// Minimum length of a line that counts as base64. Files have lines of 76 characters.
 const BASE64_LINE: usize = 60;
 
 /// Returns the header of a mail, up to the first empty line.
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn structure_beyond_the_bounds_is_refused_and_files_are_not_counted() {
+    fn structure_beyond_the_bounds_is_rejected_files_not_counted() {
         let mail = |body: String| check(format!("From: a@example.com\r\n\r\n{body}").as_bytes());
         assert_eq!(mail(format!("{}\r\n", "A".repeat(76)).repeat(1 << 19)), Ok(()), "40 MB of base64");
         for (body, says) in [

@@ -1,11 +1,12 @@
-//! In which chat a message was, as far as its mail says.
+//! The chat of a message, as far as its mail states it.
 
 use mail_parser::Message;
 use model::{Chat, ChatType, Participant, Sha256};
 
 use crate::{Profile, parse::field};
 
-/// The chat. Where the vendor gives no id it is made of the participants, so that their messages stay together.
+/// Returns the chat. If the vendor gives no id, the id is derived from the participants, so that their messages stay
+/// together.
 pub(crate) fn chat(mail: &Message<'_>, profile: &Profile, from: &Participant, to: &[Participant]) -> Chat {
     let id = field(mail, &profile.chat).unwrap_or_else(|| {
         let mut everyone: Vec<String> = std::iter::once(from).chain(to).map(Participant::identity).collect();
@@ -15,7 +16,7 @@ pub(crate) fn chat(mail: &Message<'_>, profile: &Profile, from: &Participant, to
     let chat_type = match field(mail, &profile.group) {
         Some(_) => ChatType::Group,
         None if to.len() == 1 => ChatType::Individual,
-        // A group, or one who wrote to many: the mail does not say.
+        // A group or a broadcast: the mail does not say which.
         None => ChatType::Other("unknown".to_owned()),
     };
     Chat { id, chat_type, name: field(mail, &profile.chat_name) }

@@ -1,6 +1,6 @@
-//! Why a mail or a zip cannot be read. No text here holds content, a name or an address.
+//! Errors of reading a mail or a zip. No text contains content, a name or an address.
 
-/// Why no item can be made of a mail. Every variant is permanent: the same bytes fail the same way again.
+/// Error of reading a mail as an item. Every variant is permanent: the same bytes fail again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MailError {
     /// The vendor encrypted it with the customer's key.
@@ -11,7 +11,7 @@ pub enum MailError {
     /// The file has no bytes.
     #[error("the file is empty")]
     Empty,
-    /// The bytes have no header that a mail has.
+    /// The bytes have no header field of a mail.
     #[error("the file is not a mail: it has no From and no Date header field")]
     NotMail,
     /// The time of the message is unknown.
@@ -20,12 +20,12 @@ pub enum MailError {
     /// The sender is unknown.
     #[error("the mail has no readable From header field")]
     NoSender,
-    /// It exceeds what can be read in bounded memory.
+    /// It exceeds a limit of memory.
     #[error("{what} of the mail exceed the limit of {limit}")]
     TooComplex {
-        /// What is counted.
+        /// The counted element.
         what: &'static str,
-        /// How many are read.
+        /// The limit.
         limit: usize,
     },
     /// Serialization failed.
@@ -33,7 +33,7 @@ pub enum MailError {
     Json,
 }
 
-/// Why a zip, or an entry of it, cannot be read.
+/// Error of reading a zip, or an entry of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PackageError {
     /// The file is not a zip, or it was not delivered completely.
@@ -42,10 +42,10 @@ pub enum PackageError {
     /// Two entries have the same name.
     #[error("the zip has two entries of the same name")]
     DuplicateNames,
-    /// The list of entries exceeds what is read.
+    /// The list of entries exceeds the limit.
     #[error("the zip has more than {limit} entries")]
     TooManyEntries {
-        /// How many are read.
+        /// The limit.
         limit: u64,
     },
     /// An entry has a name that leads out of the zip.
@@ -60,7 +60,7 @@ pub enum PackageError {
     /// An entry cannot be decompressed, or its checksum is wrong.
     #[error("the entry is damaged")]
     DamagedEntry,
-    /// An entry is larger than what is read.
+    /// An entry exceeds the limit.
     #[error("the entry has more than {limit} bytes")]
     TooLarge {
         /// In bytes.

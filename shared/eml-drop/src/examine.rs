@@ -1,4 +1,4 @@
-//! Compares what a zip holds with what its manifest says.
+//! Compares the content of a zip with its manifest.
 
 use std::collections::HashSet;
 
@@ -6,14 +6,14 @@ use model::Problem;
 
 use crate::Manifest;
 
-/// What was found of one mail in a zip.
+/// A mail that was found in a zip.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
-    /// It was read.
+    /// Readable.
     Read(String),
-    /// It has no bytes.
+    /// Empty.
     Empty(String),
-    /// It could not be read, and why.
+    /// Unreadable, with the reason.
     Unreadable(String, String),
 }
 
@@ -25,7 +25,7 @@ impl Entry {
     }
 }
 
-/// The vendor's own rules for the receiver: the count matches, every name is there, no file is empty.
+/// Checks the vendor's own rules for the receiver: the count matches, every listed mail exists, and no file is empty.
 pub fn examine(manifest: Option<&Manifest>, requires_manifest: bool, entries: &[Entry]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let found = entries.len() as u64;
@@ -61,7 +61,7 @@ pub fn examine(manifest: Option<&Manifest>, requires_manifest: bool, entries: &[
     problems
 }
 
-/// A name with its folders, and without them: manifests have either.
+/// A name with its folders and without them: manifests use both forms.
 fn spellings(name: &str) -> impl Iterator<Item = &str> {
     std::iter::once(name).chain(name.rsplit_once('/').map(|(_, own)| own))
 }

@@ -1,5 +1,5 @@
-//! Journal reports: a mail server's mail about a mail, which is attached to it. The attached one is the message; who received
-//! it stands in the report too, blind copies and members of lists included.
+//! Journal reports: a mail server's report about a mail, with that mail attached. The attached mail is the message. The
+//! report lists its recipients, including blind copies and members of lists.
 
 use std::borrow::Cow;
 
@@ -14,10 +14,10 @@ use crate::{
 /// The header field that Exchange gives to its reports.
 const REPORT: &str = "X-MS-Journal-Report";
 
-/// What the reports call those who received the mail.
+/// The names of recipient fields in journal reports.
 const RECIPIENTS: [&str; 4] = ["Recipient:", "To:", "Cc:", "Bcc:"];
 
-/// The mail that a file is about, and the participants whom only the journal report names.
+/// The mail of a file, and the participants that are only in the journal report.
 pub(crate) struct Opened<'a> {
     pub(crate) mail: Cow<'a, [u8]>,
     pub(crate) others: Vec<Participant>,

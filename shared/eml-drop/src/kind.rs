@@ -1,9 +1,9 @@
-//! What kind of message a mail is of, as far as it says.
+//! The kind of message of a mail, as far as the mail states it.
 
 use model::{Attachment, Call, CallMedia, CallStatus, Kind};
 
-/// The kind by the vendor's word for it, else by the files. A word that is not in these lists stays the kind, and the
-/// message shows it as unknown: the vendors do not document their words.
+/// Determines the kind by the vendor's word for it, or else by the files. A word that is not in these lists is kept as
+/// the kind, and the message shows it as unknown: the vendors do not document their words.
 pub(crate) fn kind(word: Option<&str>, files: &[Attachment]) -> Kind {
     let by_files = || files.first().map_or(Kind::Text, by_media_type);
     let Some(word) = word else { return by_files() };
@@ -29,7 +29,7 @@ pub(crate) fn kind(word: Option<&str>, files: &[Attachment]) -> Kind {
     }
 }
 
-/// What the vendor's word says of a call.
+/// The meaning of the vendor's word for a call.
 pub(crate) fn call(kind: &Kind, word: Option<&str>) -> Option<Call> {
     if *kind != Kind::Call {
         return None;

@@ -1,4 +1,4 @@
-//! Reads what capture vendors hand over: one mail per captured message, alone or in a zip with a manifest.
+//! Reads the deliveries of capture vendors: one mail per captured message, alone or in a zip with a manifest.
 //!
 //! Pure: no clock, no network, no environment. `DESIGN.md` has the decisions.
 //!

@@ -1,4 +1,4 @@
-//! One mail becomes one item.
+//! Reads a mail as an item.
 
 use jiff::Timestamp;
 use mail_parser::Message;
@@ -11,17 +11,17 @@ use crate::{
     people,
 };
 
-/// The largest mail that is read: files of 150 MB, in base64.
+/// Maximum size of a mail: files of 150 MB, in base64.
 pub const MAX_MAIL_BYTES: u64 = 224 << 20;
 
-/// Header fields that the item keeps, and the characters of each. The evidence has all.
+/// Limits of the header fields that the item keeps, and of the characters of each. The evidence has all of them.
 const MAX_FIELDS: usize = 200;
 const MAX_FIELD_CHARS: usize = 2_000;
 
-/// What the header field of the customer's wrapped key ends with.
+/// The suffix of the header field with the customer's wrapped key.
 const ENCRYPTED: &str = "-ENC-DATAKEY";
 
-/// How a mail was delivered.
+/// The delivery of a mail.
 #[derive(Debug, Clone, Copy)]
 pub struct Delivered<'a> {
     /// The item's id.
@@ -30,14 +30,14 @@ pub struct Delivered<'a> {
     pub file: &'a str,
     /// The name of the mail in the zip.
     pub name: Option<&'a str>,
-    /// When the file was written to the inbox.
+    /// Time at which the file was written to the inbox.
     pub received: Timestamp,
     /// The digest of the mail.
     pub sha256: Sha256,
 }
 
-/// The id of a mail's item: the vendor's id, else the Message-ID, else the digest of the bytes. An id that an item cannot
-/// have is replaced by its digest.
+/// Returns the id of a mail's item: the vendor's id, else the Message-ID, else the digest of the bytes. An invalid id
+/// is replaced by its digest.
 pub fn item_id(mail: &[u8], profile: &Profile) -> ItemId {
     let named = bounds::check(mail).ok().and_then(|()| {
         let opened = journal::open(mail);
@@ -48,7 +48,7 @@ pub fn item_id(mail: &[u8], profile: &Profile) -> ItemId {
     named.unwrap_or_else(|| digest_id(mail))
 }
 
-/// The id of bytes that have no other.
+/// The id of a mail that has no other id.
 pub fn digest_id(bytes: &[u8]) -> ItemId {
     ItemId::of_digest(&Sha256::of(bytes))
 }
@@ -68,15 +68,15 @@ pub fn read(mail: &[u8], profile: &Profile, delivered: &Delivered<'_>) -> Result
     Ok(value)
 }
 
-/// Whether two mails with the same id are the same message. Transport adds header fields, and a second delivery may have
-/// other borders between its parts: only what the item says counts.
+/// Returns whether two mails with the same id are the same message. Transport adds header fields, and a second delivery
+/// may have other boundaries between its parts, so only the items are compared.
 pub fn has_same_content(one: &[u8], other: &[u8], profile: &Profile) -> bool {
     let content = |mail: &[u8]| {
         let id = digest_id(b"");
         let delivered =
             Delivered { id: &id, file: "", name: None, received: Timestamp::UNIX_EPOCH, sha256: Sha256::of(b"") };
         let mut value = content(mail, profile, &delivered).ok()?;
-        // The same words about the same time by the same people; a status that changed since does not count.
+        // The same text at the same time by the same people; a status that has changed since then does not count.
         value["mail"]["fields"] = Value::Null;
         Some(value)
     };
@@ -170,7 +170,7 @@ fn fields(mail: &Message<'_>) -> Vec<MailField> {
         .collect()
 }
 
-/// All texts of a mail, one behind the other; HTML only where there is no plain text.
+/// All texts of a mail, one after the other; HTML only if there is no plain text.
 fn text(mail: &Message<'_>) -> Option<String> {
     let texts = (0..mail.text_body_count()).filter_map(|place| mail.body_text(place));
     let texts: Vec<String> = texts.map(|text| text.replace("\r\n", "\n").trim_end().to_owned()).collect();

@@ -1,9 +1,9 @@
-//! The manifest in a vendor's zip: the names of its mails, and how many there are.
-//!
-//! Its exact form is not public. What is: it lists the file name of each EML and has `Count:`. So every name that ends in
-//! `.eml` is taken, whatever stands around it, and a manifest that says less than that is a finding of its own.
+//! The manifest in a vendor's zip: the names of its mails and their number.
+//! Its exact format is not public. It is known that it lists the file name of each EML and has `Count:`. Therefore
+//! every name that ends in `.eml` is read, whatever is around it, and a manifest without names or count is a separate
+//! finding.
 
-/// What a manifest says.
+/// The content of a manifest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Manifest {
     /// The declared number of mails.
@@ -13,7 +13,7 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// The longest manifest, in bytes.
+    /// Maximum size of a manifest, in bytes.
     pub const MAX_BYTES: u64 = 16 << 20;
 
     /// Reads a manifest. Bytes that are not UTF-8 are replaced.
@@ -56,7 +56,7 @@ fn count(line: &str) -> Option<u64> {
     label.trim().eq_ignore_ascii_case("count").then(|| number.trim().parse().ok()).flatten()
 }
 
-/// The names in a line: alone, behind a label, in quotes or in a column.
+/// The names in a line: alone, after a label, in quotes or in a column.
 fn names(line: &str) -> impl Iterator<Item = &str> {
     let columns = line.split(['\t', ',', ';', '|', '"', '=']);
     columns.filter_map(|column| {

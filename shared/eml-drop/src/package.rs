@@ -1,4 +1,4 @@
-//! A vendor's zip, read entry by entry from anything that can be read in pieces.
+//! Reads a vendor's zip entry by entry, from any reader that can seek.
 
 use std::{
     collections::HashSet,
@@ -20,15 +20,15 @@ pub struct Package<R> {
 }
 
 struct Found {
-    /// Its place in the zip.
+    /// Index in the zip.
     place: usize,
     name: String,
     kind: Kind,
-    /// Why it must not be read.
+    /// The reason why it must not be read.
     refused: Option<PackageError>,
 }
 
-/// What an entry is by its name.
+/// The kind of an entry, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// `.eml`
@@ -46,10 +46,10 @@ const LOCATOR64: &[u8] = b"PK\x06\x07";
 const LOCATOR64_BYTES: usize = 20;
 
 impl<R: Read + Seek> Package<R> {
-    /// The most entries of a zip. The reader takes some hundred bytes of memory for each.
+    /// Maximum number of entries of a zip. The reader takes some hundred bytes of memory for each.
     pub const MAX_ENTRIES: u64 = 100_000;
 
-    /// The most bytes that are read to find the entries.
+    /// Maximum number of bytes that are read to find the entries.
     const MAX_DIRECTORY_BYTES: u64 = 32 << 20;
 
     /// Finds the entries of a zip.
@@ -99,8 +99,8 @@ impl<R: Read + Seek> Package<R> {
         self.entries.iter().map(|entry| (entry.name.as_str(), entry.kind))
     }
 
-    /// Reads the file with a place among [`names`](Self::names), and checks it against the zip's checksum. The reading stops
-    /// at `limit` bytes, whatever the zip declares.
+    /// Reads the file with this index in [`names`](Self::names), and verifies the zip's checksum. Reading stops at
+    /// `limit` bytes, whatever the zip declares.
     ///
     /// # Errors
     /// [`PackageError`]; [`PackageError::Io`] alone is transient.
@@ -117,7 +117,8 @@ impl<R: Read + Seek> Package<R> {
     }
 }
 
-/// A reader that could not read is told from bytes that are wrong: those are the zip crate's own errors, of other kinds.
+/// Distinguishes a reader that failed from invalid bytes: the errors of the zip crate for invalid bytes have other
+/// kinds.
 fn failed(error: ZipError, permanent: PackageError) -> PackageError {
     match error {
         ZipError::Io(error)
@@ -129,12 +130,12 @@ fn failed(error: ZipError, permanent: PackageError) -> PackageError {
     }
 }
 
-/// The reader failed, and the zip is not to blame.
+/// The reader failed; the zip may be valid.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Unread(io::Error);
 
-/// Ends after so many bytes while the directory is read.
+/// Limits the bytes that are read for the directory.
 struct Bounded<R> {
     reader: R,
     left: Arc<AtomicU64>,
@@ -158,8 +159,8 @@ impl<R: Seek> Seek for Bounded<R> {
     }
 }
 
-/// The most entries that an end record of the zip declares. The zip crate makes room for as many as are declared, so they are
-/// looked at first; what looks like several end records counts as each of them.
+/// Reads the largest number of entries that an end record of the zip declares. The zip crate allocates memory for the
+/// declared number, so it is checked first; if several places look like an end record, all are considered.
 fn declared_entries(reader: &mut (impl Read + Seek)) -> Result<u64, PackageError> {
     const TAIL: usize = (1 << 16) + END_BYTES + LOCATOR64_BYTES + (1 << 10);
     let io = |error: io::Error| PackageError::Io(error.to_string());
@@ -177,7 +178,7 @@ fn declared_entries(reader: &mut (impl Read + Seek)) -> Result<u64, PackageError
             .checked_sub(LOCATOR64_BYTES)
             .filter(|at| tail.get(*at..).is_some_and(|tail| tail.starts_with(LOCATOR64)));
         let Some(locator) = locator else { continue };
-        // A record that does not lie right before its locator is not as any vendor writes it.
+        // Vendors write the record directly before its locator.
         let record = number::<8>(&tail, locator + 8).and_then(|at| usize::try_from(at.checked_sub(from)?).ok());
         let record = record.filter(|record| *record < locator).ok_or(PackageError::Damaged)?;
         let between = tail.get(record..locator).unwrap_or_default();
@@ -202,7 +203,8 @@ fn kind(name: &str) -> Kind {
     }
 }
 
-/// Nothing is ever written under an entry's name. But a vendor writes no such name, so somebody else has.
+/// No file is ever written under an entry's name. But a vendor does not write such names, so another party has changed
+/// the zip.
 fn is_relative(name: &str) -> bool {
     let drive = name.as_bytes().get(1) == Some(&b':');
     !name.is_empty()
@@ -212,7 +214,7 @@ fn is_relative(name: &str) -> bool {
         && !name.split('/').any(|part| part == "..")
 }
 
-/// What a Mac or Windows adds to a zip that it packs.
+/// Files that macOS or Windows adds to a zip.
 fn is_shadow(name: &str) -> bool {
     let own = name.rsplit('/').next().unwrap_or(name);
     name.starts_with("__MACOSX/") || own.starts_with("._") || matches!(own, ".DS_Store" | "Thumbs.db" | "desktop.ini")

@@ -4,7 +4,8 @@ use mail_parser::{Message, MessageParser};
 
 use crate::bounds;
 
-/// Parses the header of a mail. It is parsed alone and is bounded: a list of addresses takes 30 times its bytes.
+/// Parses the header of a mail. It is parsed separately and its length is limited, because a list of addresses takes 30
+/// times its bytes.
 pub(crate) fn parse(mail: &[u8]) -> Option<Message<'_>> {
     let header = bounds::header(mail).ok()?;
     MessageParser::new()
@@ -15,12 +16,12 @@ pub(crate) fn parse(mail: &[u8]) -> Option<Message<'_>> {
         .parse_headers(header)
 }
 
-/// The parts of a mail. Of their header fields only those are kept that say what a part is.
+/// Parses the parts of a mail. Only the header fields that describe the content of a part are kept.
 pub(crate) fn parse_body(mail: &[u8]) -> Option<Message<'_>> {
     MessageParser::new().with_mime_headers().default_header_ignore().parse(mail)
 }
 
-/// The first of some header fields that is not empty.
+/// The first of these header fields that is not empty.
 pub(crate) fn field(mail: &Message<'_>, names: &[String]) -> Option<String> {
     names.iter().find_map(|name| {
         let mut values = mail.headers().iter().filter(|header| header.name().eq_ignore_ascii_case(name));

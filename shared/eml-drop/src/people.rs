@@ -1,22 +1,22 @@
-//! Who took part in a message, by the addresses of its mail.
+//! The participants of a message, from the addresses of its mail.
 
 use mail_parser::{Addr, Message};
 use model::{MailboxAddress, Participant};
 
 use crate::profile::Participants;
 
-/// The digits of a phone number with its country code. Shorter ones are not told from other numbers.
+/// Number of digits of a phone number with its country code. Shorter ones cannot be distinguished from other numbers.
 const DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
-/// The digits of a local part that is a phone number: shorter ones may be an employee's number.
+/// Number of digits of a local part that is a phone number: shorter ones may be an employee's number.
 const LOCAL_DIGITS: std::ops::RangeInclusive<usize> = 10..=15;
 
-/// The sender, else the one who sent it in somebody's name.
+/// The From address, or else the Sender address.
 pub(crate) fn sender(mail: &Message<'_>, how: Participants) -> Option<Participant> {
     let from = mail.from().and_then(|from| from.iter().find_map(|addr| participant(addr, how)));
     from.or_else(|| mail.sender()?.iter().find_map(|addr| participant(addr, how)))
 }
 
-/// All other participants once, in the order of To, Cc and Bcc.
+/// All other participants without duplicates, in the order of To, Cc and Bcc.
 pub(crate) fn recipients(mail: &Message<'_>, sender: &Participant, how: Participants) -> Vec<Participant> {
     let mut recipients = Vec::new();
     let mut seen = std::collections::HashSet::from([sender.clone()]);
@@ -29,16 +29,16 @@ pub(crate) fn recipients(mail: &Message<'_>, sender: &Participant, how: Particip
     recipients
 }
 
-/// A participant who is known by an address alone.
+/// A participant of whom only an address is known.
 pub(crate) fn of_address(address: &str) -> Option<Participant> {
     let email: MailboxAddress = address.parse().ok()?;
     Some(Participant { email: Some(email.into()), ..Participant::default() })
 }
 
 /// The participant of an address: `"Ana Sousa +351210000001" <ana.sousa@bank.example>`.
-///
-/// A wrong number would file the message in another person's mailbox, and a display name may hold a name that its owner chose.
-/// So an address that is made of a number decides; a display name decides only where it holds exactly one number.
+/// A wrong number would file the message in another person's mailbox, and a display name may contain a name that its
+/// owner chose. Therefore an address that consists of a number decides; a display name decides only if it contains
+/// exactly one number.
 fn participant(addr: &Addr<'_>, how: Participants) -> Option<Participant> {
     let display = addr.name().map(str::trim).filter(|name| !name.is_empty());
     let address = addr.address().map(str::trim).filter(|address| !address.is_empty());
@@ -63,7 +63,7 @@ fn participant(addr: &Addr<'_>, how: Participants) -> Option<Participant> {
         }
     };
     let name = name.filter(|name| !name.is_empty());
-    // What is neither a number nor a mailbox address still names the participant.
+    // A text that is neither a number nor a mailbox address is the participant's name.
     let name = name.or_else(|| address.filter(|_| phone.is_none() && email.is_none()).map(str::to_owned));
     let participant = Participant { name, phone, whatsapp_id: None, email };
     (participant != Participant::default()).then_some(participant)
@@ -75,8 +75,8 @@ struct Number {
     range: std::ops::Range<usize>,
 }
 
-/// The phone numbers in a display name: a plus and digits, with the marks between them that people write; or a name that is
-/// made of digits alone.
+/// The phone numbers in a display name: a plus and digits, with the usual separators between them; or a name that
+/// consists of digits.
 fn numbers(display: &str) -> Vec<Number> {
     let mut numbers = Vec::new();
     let mut from = 0;
@@ -99,7 +99,7 @@ fn numbers(display: &str) -> Vec<Number> {
     numbers
 }
 
-/// The number that a text is made of.
+/// The number of which a text consists.
 fn local_number(text: &str) -> Option<String> {
     let digits = text.strip_prefix('+').or_else(|| text.strip_prefix("00")).unwrap_or(text);
     let is_number = LOCAL_DIGITS.contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn number_comes_from_display_name_or_address_and_address_is_kept_where_it_is_one() {
+    fn number_is_read_from_display_name_or_address() {
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         for (display, address, name, phone, email) in [
             ("+447700900123 Client", "447700900123@nomail.example", "Client", "+447700900123", ""),
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn name_that_holds_another_number_does_not_decide_whose_mailbox_it_is() {
+    fn number_in_a_display_name_does_not_override_the_address() {
         let how = Participants::NumberAndAddress;
         let (name, phone, _) = read("+351210000001 Client", "447700900123@nomail.example", how);
         assert_eq!((name.as_deref(), phone.as_deref()), (Some("+351210000001 Client"), Some("+447700900123")));

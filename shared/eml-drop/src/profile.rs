@@ -1,11 +1,11 @@
-//! Which header fields of a vendor's mails have which meaning.
+//! The meaning of the header fields of a vendor's mails.
 
 use std::str::FromStr;
 
-/// How the mails of a vendor are read.
+/// The format of a vendor's mails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
-    /// Header fields with the vendor's id of the message; the first that is not empty counts, as for all lists here.
+    /// Header fields with the vendor's id of the message; as in all lists here, the first that is not empty is used.
     pub(crate) id: Vec<String>,
     /// Header fields with the id of the chat.
     pub(crate) chat: Vec<String>,
@@ -17,18 +17,18 @@ pub struct Profile {
     pub(crate) kind: Vec<String>,
     /// Header fields with the network.
     pub(crate) network: Vec<String>,
-    /// Where phone numbers are read.
+    /// The places from which phone numbers are read.
     pub(crate) participants: Participants,
-    /// Whether each zip has a manifest.
+    /// `true` if each zip has a manifest.
     pub(crate) requires_manifest: bool,
 }
 
-/// Where the phone numbers of participants are read.
+/// The places from which the phone numbers of participants are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Participants {
-    /// `number-and-address`: in display names, and in addresses that are made of one.
+    /// `number-and-address`: in display names, and in addresses that consist of a number.
     NumberAndAddress,
-    /// `address`: nowhere. Addresses alone decide.
+    /// `address`: nowhere. Only addresses identify participants.
     Address,
 }
 
@@ -53,7 +53,7 @@ pub enum ProfileError {
     /// The part before `=` is unrecognized.
     #[error("entry {0} has an unrecognized meaning; the meanings are {MEANINGS}")]
     Meaning(usize),
-    /// The part behind `=` is not the name of a header field.
+    /// The part after `=` is not the name of a header field.
     #[error("entry {0} does not name a header field")]
     Name(usize),
 }
@@ -92,8 +92,8 @@ impl Profile {
         }
     }
 
-    /// Any other writer of mails. `fields` is a list of `meaning=Header-Name`, separated by commas; a meaning may stand in it
-    /// several times. Without `id` the Message-ID identifies a mail.
+    /// The profile of another vendor. `fields` is a list of `meaning=Header-Name`, separated by commas; a meaning may
+    /// occur several times. Without `id`, the Message-ID identifies a mail.
     ///
     /// # Errors
     /// [`ProfileError`].
@@ -119,13 +119,13 @@ impl Profile {
         Ok(profile)
     }
 
-    /// Reads phone numbers where `participants` says.
+    /// Reads phone numbers from the places of `participants`.
     #[must_use]
     pub fn with_participants(self, participants: Participants) -> Self {
         Self { participants, ..self }
     }
 
-    /// Whether a zip without a manifest is an incident.
+    /// Returns whether a zip without a manifest is an incident.
     pub fn requires_manifest(&self) -> bool {
         self.requires_manifest
     }
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn header_fields_are_read_from_a_list_and_a_wrong_entry_is_named_by_its_number() {
+    fn invalid_header_field_entry_is_named_by_its_number() {
         let profile =
             Profile::generic("id=X-Vendor-Id, chat=X-Room,chat = X-Thread,type=X-GlobalRelay-MsgType,").unwrap();
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Mails as vendors write them, and as nobody should. All fixtures are our own.
+//! Mails as vendors write them, and hostile mails. All fixtures are our own.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -51,7 +51,7 @@ fn telemessage_mail_becomes_an_item_with_number_and_address() {
 }
 
 #[test]
-fn group_call_deletion_and_unknown_kinds_are_what_the_header_says() {
+fn kind_is_read_from_the_header() {
     let with = |header: &str| {
         item_of(&lines(&PLAIN.replace("X-TELEMESSAGE-GroupID:\n", header)), &Profile::telemessage()).unwrap()
     };
@@ -123,7 +123,7 @@ fn id_is_the_vendors_else_the_message_id_else_the_digest() {
 }
 
 #[test]
-fn same_content_is_told_from_another_message_with_the_same_id() {
+fn repeated_mail_is_distinguished_from_another_with_its_id() {
     let profile = Profile::telemessage();
     let one = lines(PLAIN);
     let trace = b"Received: from a by b; Fri, 20 Nov 2026 10:00:00 +0000\r\nReturn-Path: <x@y.example>\r\n";
@@ -201,7 +201,7 @@ fn generic_profile_reads_the_mail_in_a_journal_report() {
 }
 
 #[test]
-fn hostile_mails_are_read_or_refused_within_bounds() {
+fn hostile_mails_are_read_or_rejected_within_bounds() {
     let profile = Profile::telemessage();
     let head = "Date: Fri, 20 Nov 2026 09:14:03 +0000\nFrom: a@example.com\nTo: b@example.com\n";
     let nested: String =

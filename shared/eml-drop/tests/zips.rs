@@ -1,4 +1,4 @@
-//! Zips as vendors write them, and as nobody should.
+//! Zips as vendors write them, and hostile zips.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -55,7 +55,7 @@ fn bomb_is_not_inflated_beyond_the_limit() {
 }
 
 #[test]
-fn entry_that_leads_out_of_the_zip_is_refused_and_its_neighbour_is_read() {
+fn entry_outside_the_zip_is_rejected_and_others_are_read() {
     for name in ["../a.eml", "/a.eml", "x/../../a.eml", "C:a.eml", "a\\b.eml", "a\u{7}.eml"] {
         let mut package = open(pack(&[(name, b"A"), ("b.eml", b"B")])).unwrap();
         assert_eq!(package.read(0, 10), Err(PackageError::Name), "{name}");
@@ -64,7 +64,7 @@ fn entry_that_leads_out_of_the_zip_is_refused_and_its_neighbour_is_read() {
 }
 
 #[test]
-fn damaged_entry_is_found_by_its_checksum_and_its_neighbour_is_read() {
+fn damaged_entry_is_rejected_and_others_are_read() {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in [("a.eml", "damaged soon"), ("b.eml", "whole")] {
         let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
@@ -79,7 +79,7 @@ fn damaged_entry_is_found_by_its_checksum_and_its_neighbour_is_read() {
 }
 
 #[test]
-fn zip_that_is_cut_off_or_declares_too_much_is_refused() {
+fn truncated_or_oversized_zip_is_rejected() {
     let whole = pack(&[("a.eml", b"A"), ("b.eml", b"B")]);
     for length in [0, 1, 10, whole.len() / 2, whole.len() - 23] {
         assert_eq!(open(whole[..length].to_vec()).err(), Some(PackageError::Damaged), "{length}");
@@ -105,7 +105,7 @@ fn zip_that_is_cut_off_or_declares_too_much_is_refused() {
 }
 
 #[test]
-fn two_entries_of_one_name_are_refused() {
+fn two_entries_of_one_name_are_rejected() {
     let mut bytes = pack(&[("a.eml", b"A"), ("b.eml", b"B")]);
     replace(&mut bytes, b"b.eml", b"a.eml");
     assert_eq!(open(bytes).err(), Some(PackageError::DuplicateNames));

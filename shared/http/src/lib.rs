@@ -1,5 +1,5 @@
-//! The HTTP client of the adapters: responses are read whole and bounded, no redirect is followed, and no error quotes a
-//! response.
+//! The HTTP client of the adapters: responses are read completely and are bounded, redirects are not followed, and no
+//! error quotes a response.
 
 mod loopback;
 mod retry_budget;
@@ -17,13 +17,13 @@ pub use retry_budget::RetryBudget;
 /// Upper bound of `Retry-After`.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The size limit of a response without a message, in bytes.
+/// Size limit of a response without a message, in bytes.
 pub const SMALL_RESPONSE_MAX_BYTES: usize = 1024 * 1024;
 
-/// The size limit of a response with a message, its body included, in bytes. A character may take six bytes, as in `\u003c`.
+/// Size limit of a response with a message and its body, in bytes. A character may take six bytes, as in `\u003c`.
 pub const MESSAGE_RESPONSE_MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// Why there is no usable response.
+/// Error of a request without a usable response.
 #[derive(Debug)]
 pub enum NoResponse {
     /// The request was not sent.
@@ -56,7 +56,7 @@ impl Http {
         if rustls::crypto::CryptoProvider::get_default().is_none() { Err(NoTls) } else { Ok(Self::default()) }
     }
 
-    /// The client.
+    /// Returns the client.
     ///
     /// # Errors
     /// [`NoCertificates`]: a configuration error.
@@ -80,7 +80,7 @@ impl Http {
 #[error("cannot create a TLS client: check that this machine has root certificates")]
 pub struct NoCertificates;
 
-/// TLS cannot be set up.
+/// The process has no TLS provider.
 pub struct NoTls;
 
 pub struct HttpResponse {
@@ -122,7 +122,7 @@ fn no_response(error: &reqwest::Error) -> NoResponse {
 }
 
 impl HttpResponse {
-    /// Parses the body of a success.
+    /// Parses the body of a successful response.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, NoResponse> {
         serde_json::from_slice(&self.body)
             .map_err(|_| NoResponse::OutcomeUnknown("the response does not have the documented form"))

@@ -1,13 +1,13 @@
-//! The loopback rule: plain HTTP is only for this machine.
+//! The loopback rule: plain HTTP is only allowed on this machine.
 
 use url::{Host, Url};
 
-/// Whether credentials may be sent to a URL: over TLS, or to this machine.
+/// Returns whether credentials may be sent to a URL: over TLS, or to this machine.
 pub fn is_private(url: &Url) -> bool {
     url.scheme() == "https" || (url.scheme() == "http" && url.host().is_some_and(|host| is_loopback(&host)))
 }
 
-/// Whether a host is this machine.
+/// Returns whether a host is this machine.
 pub fn is_loopback(host: &Host<impl AsRef<str>>) -> bool {
     match host {
         Host::Ipv4(address) => address.is_loopback(),

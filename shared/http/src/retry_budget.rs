@@ -10,16 +10,16 @@ pub struct RetryBudget {
     next: Duration,
 }
 
-/// Upper bound of a single wait for which the mail system requests no time.
+/// Upper bound of a single wait if the mail system requests none.
 const MAX_STEP: Duration = Duration::from_secs(8);
 
 impl RetryBudget {
-    /// `total` for the whole call; `first` is the first wait for which the mail system requests no time. Waits double.
+    /// `total` is for the whole call; `first` is the first wait if the mail system requests none. Waits double.
     pub fn new(total: Duration, first: Duration) -> Self {
         Self { left: total, next: first }
     }
 
-    /// Waits before a retry: for `retry_after` where it is given. Returns `false` if the budget does not cover the wait.
+    /// Waits before a retry, for `retry_after` if it is given. Returns `false` if the budget does not cover the wait.
     pub async fn pause(&mut self, retry_after: Option<Duration>) -> bool {
         match self.step(retry_after, rand::random()) {
             Some(wait) => {

@@ -39,7 +39,7 @@ impl<'a> StoredCursor<'a> {
         Ok(Self { store, current })
     }
 
-    /// The cursor as it was last read or written; `None` where the bucket has none.
+    /// The cursor as it was last read or written; `None` if the bucket has none.
     pub fn get(&self) -> Option<&Cursor> {
         self.current.as_ref().map(|(cursor, _)| cursor)
     }

@@ -63,7 +63,7 @@ pub fn task_body(run: &RunId, listed: &Listed) -> String {
     json!({"v": TASK_VERSION, "run": run, "item": listed.item, "archived_time": listed.archived_time}).to_string()
 }
 
-/// Returns the keys of the objects of a manifest entry; `None` where the entry is not a valid task.
+/// Returns the keys of the objects of a manifest entry; `None` if the entry is not a valid task.
 pub fn item_keys(run: &RunId, listed: &Listed) -> Option<ItemKeys> {
     ConvertTask::parse(&task_body(run, listed)).ok().map(|task| ItemKeys::of_convert(&task))
 }

@@ -3,7 +3,7 @@
 use aws::s3::StoreError;
 use model::Failure;
 
-/// Why the cursor or an object of a run could not be read or written.
+/// Error of reading or writing the cursor or an object of a run.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// The bucket.

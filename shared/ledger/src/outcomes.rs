@@ -26,7 +26,7 @@ pub struct Delivery<'a> {
     pub ends: Timestamp,
     /// The queue's id of the message.
     pub message_id: &'a str,
-    /// Whether the dead letter that the item has already is enough for this message too.
+    /// Returns whether the dead letter of an outcome also covers this message.
     pub is_covered_by_dead_letter: &'a (dyn Fn(&Outcome) -> bool + Sync),
 }
 
@@ -34,7 +34,7 @@ pub struct Delivery<'a> {
 pub struct Leased {
     /// The outcome; no other function changes it while the lease is held.
     pub outcome: Outcome,
-    /// Whether this is the first attempt to file the item.
+    /// `true` if this is the first attempt to file the item.
     pub first: bool,
     key: String,
     etag: ETag,
@@ -52,7 +52,7 @@ pub enum Acquired {
 pub struct Outcomes<'a> {
     /// The bucket.
     pub store: &'a Store,
-    /// How long a request may still take effect after the process that sent it has ended.
+    /// Maximum time for which a request may still take effect after the process that sent it has ended.
     pub settles: Duration,
 }
 
@@ -75,7 +75,7 @@ impl Outcomes<'_> {
         let holder = format!("{}/{}/{}", delivery.request_id, delivery.message_id, Uuid::new_v4().simple());
         let until = delivery.ends + self.settles;
         let key = keys.outcome.clone();
-        // What release 0.1 has recorded counts: without it, a second copy would be filed.
+        // An outcome of release 0.1 counts, too: without it, a second copy would be filed.
         if read_dated_outcome(self.store, keys).await.map_err(Failure::from)?.is_none() {
             let mut outcome = Outcome::new(task.item.clone());
             outcome.run = Some(task.run.clone());
@@ -103,7 +103,7 @@ impl Outcomes<'_> {
             }
             LeaseState::Unleased | LeaseState::DeadLettered(_) => {}
         }
-        // A replay, or a backfill after the dead letter has expired, gets all the retries once more. The message that became
+        // A replay, or a backfill after the dead letter has expired, gets all retries again. The message that became
         // the dead letter does not: it is redelivered only because its dead letter may not have been sent.
         if let Some(source) = outcome.dead_letter_source.as_ref().filter(|source| source.message != delivery.message_id)
         {

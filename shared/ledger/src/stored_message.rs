@@ -25,12 +25,12 @@ impl StoredError {
 pub struct StoredParticipants {
     /// The sender first.
     pub participants: Vec<Participant>,
-    /// When the message was written, for the periods of the user map.
+    /// Time of the message, for the periods of the user map.
     pub message_time: Timestamp,
 }
 
-/// The participants. `None` where the message is missing, has another digest, or has no evidence. A large message takes
-/// no more memory than one of the usual size.
+/// The participants. `None` if the message is missing, has another digest, or has no evidence. A large message takes no
+/// more memory than one of the usual size.
 ///
 /// # Errors
 /// [`StoredError`].
@@ -52,11 +52,11 @@ pub async fn participants_of(
     Ok(stored.map(|(participants, message_time)| StoredParticipants { participants, message_time }))
 }
 
-/// Reads the stored message that convert wrote; `None` where it is missing. One that is too large for memory is read without
-/// its large files.
+/// Reads the stored message that convert wrote; `None` if it is missing. One that is too large for memory is read
+/// without its large files.
 ///
 /// # Errors
-/// [`Failure::Permanent`] where the message is not the one with this digest; else [`Failure::Transient`] or
+/// [`Failure::Permanent`] if the message is not the one with this digest; else [`Failure::Transient`] or
 /// [`Failure::Configuration`].
 pub async fn read_message(store: &Store, key: &str, sha256: Sha256, length: u64) -> Result<Option<Mime>, Failure> {
     if length > WHOLE_MAX_BYTES {

@@ -14,7 +14,7 @@ pub struct StoredOutcome {
     pub outcome: Outcome,
     /// The key that it was read from.
     pub key: String,
-    /// The version under [`ItemKeys::outcome`]; `None` where the outcome is only under the dated key.
+    /// The version under [`ItemKeys::outcome`]; `None` if the outcome is only under the dated key.
     version: Option<ETag>,
 }
 
@@ -25,7 +25,7 @@ impl StoredOutcome {
     }
 }
 
-/// Why an outcome could not be read.
+/// Error of reading an outcome.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadOutcomeError {
     /// The bucket cannot be read.
@@ -36,7 +36,7 @@ pub enum ReadOutcomeError {
     Unreadable {
         /// The object's key.
         key: String,
-        /// What is wrong with it.
+        /// The error of the object.
         error: OutcomeError,
     },
 }
@@ -53,7 +53,7 @@ impl From<ReadOutcomeError> for Failure {
 /// The largest outcome that is read. It lists one mailbox per line.
 pub const OUTCOME_MAX_BYTES: u64 = 64 << 20;
 
-/// Reads the outcome of an item; `None` where it has none.
+/// Reads the outcome of an item; `None` if it has none.
 ///
 /// # Errors
 /// [`ReadOutcomeError`].

@@ -41,8 +41,8 @@ impl<'a> ManifestEntry<'a> {
         matches!(self.place, Place::Again(_)) || self.counts_elsewhere().is_some()
     }
 
-    /// Returns the other run at which the item counts: the one whose task was processed first, earlier or later. `None` also
-    /// where the outcome was not read.
+    /// Returns the other run at which the item counts: the one whose task was processed first, earlier or later. `None`
+    /// also if the outcome was not read.
     pub fn counts_elsewhere(&self) -> Option<&'a RunId> {
         match self.place {
             Place::Filed | Place::Waiting(_) | Place::Discarded(_) => {

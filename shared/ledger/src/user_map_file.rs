@@ -26,7 +26,7 @@ struct Cached {
     /// A version with errors is kept with them.
     map: Result<Arc<UserMap>, String>,
     record: UserMapRecord,
-    /// Whether the version may be used: it is recorded as the one that was used last.
+    /// `true` if the version may be used: it is recorded as the one that was used last.
     accepted: bool,
 }
 

@@ -19,8 +19,8 @@ impl Clock {
         (self.0)()
     }
 
-    /// Whether less than `lifetime` has passed since then. A time in the future is not fresh: the clock was set back, and the
-    /// age is unknown.
+    /// Returns whether less than `lifetime` has passed since then. A time in the future is not fresh: the clock was set
+    /// back, and the age is unknown.
     pub(crate) fn is_fresh(&self, since: Timestamp, lifetime: Duration) -> bool {
         Duration::try_from(self.now().duration_since(since)).is_ok_and(|age| age < lifetime)
     }

@@ -45,13 +45,13 @@ pub struct Identity<'a> {
     pub item: &'a ItemId,
     /// The Message-ID with its angle brackets.
     pub message_id: &'a str,
-    /// The content digest in the message's header; `None` where it is unknown.
+    /// The content digest in the message's header; `None` if it is unknown.
     pub content: Option<Sha256>,
 }
 
 impl Identity<'_> {
-    /// Whether a message with the same Message-ID and this content digest may be the copy. Where a digest is missing the
-    /// message is taken for the copy, because a second copy could not be distinguished from the first.
+    /// Returns whether a message with the same Message-ID and this content digest may be the copy. Where a digest is
+    /// missing the message is taken for the copy, because a second copy could not be distinguished from the first.
     pub(crate) fn may_be_of(&self, content: Option<Sha256>) -> bool {
         self.content.is_none() || content.is_none() || self.content == content
     }
@@ -76,7 +76,7 @@ impl Message {
     }
 }
 
-/// Whether an earlier attempt may have left a copy, or a part of one.
+/// Distinguishes the first attempt from later ones, after which a copy, or a part of one, may exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attempt {
     /// There was no earlier attempt, so no lookup is needed.
@@ -90,7 +90,7 @@ pub enum Attempt {
 pub struct Filed {
     /// The mailbox's id of the message.
     pub message: String,
-    /// Whether the copy was filed now or existed before.
+    /// Shows if the copy was filed now or existed before.
     pub result: FilingResult,
 }
 
@@ -99,8 +99,8 @@ pub struct Filed {
 pub struct StoredCopy {
     /// The mailbox's id of the message.
     pub message: String,
-    /// Whether the copy should have the configured message class and does not have it, so that a search for the class does
-    /// not find it. Always false for a mail system without message classes.
+    /// `true` if the copy should have the configured message class and does not have it, so that a search for the class
+    /// does not find it. Always false for a mail system without message classes.
     pub lacks_message_class: bool,
 }
 
@@ -136,7 +136,7 @@ pub enum MailboxError {
     Unrecognized {
         /// The code and the status, without free text of the mail system.
         detail: String,
-        /// The earliest time of a retry, where it is known.
+        /// The earliest time of a retry, if it is known.
         retry_after: Option<Duration>,
     },
     /// The lookup found a mailbox, and now the mail system reports that there is none. This is final only if it is repeated
@@ -187,14 +187,14 @@ impl From<ReadError> for MailboxError {
 /// A mail system.
 #[async_trait]
 pub trait Mailboxes: Send + Sync {
-    /// Resolves an address to a mailbox; `None` where the address has no mailbox.
+    /// Resolves an address to a mailbox; `None` if the address has no mailbox.
     ///
     /// # Errors
     /// [`MailboxError::Unavailable`], [`MailboxError::Configuration`], [`MailboxError::Unrecognized`] or
     /// [`MailboxError::LookupRejected`]: it is unknown whether the address has a mailbox.
     async fn find(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, MailboxError>;
 
-    /// Files one copy in the archive folder of the mailbox, and creates the folder where it is missing. The copy becomes
+    /// Files one copy in the archive folder of the mailbox, and creates the folder if it is missing. The copy becomes
     /// visible when it is complete. A retry creates no second copy: see [`Attempt`].
     ///
     /// # Errors

@@ -180,7 +180,7 @@ impl Tree {
     }
 }
 
-/// Creates the folder and its parts where they are missing.
+/// Creates the folder and its parts if they are missing.
 fn make_folder(folder: &Path) -> io::Result<()> {
     make(folder)?;
     PARTS.iter().try_for_each(|part| make(&folder.join(part)))

@@ -55,7 +55,7 @@ pub struct GraphSettings {
 pub struct ImapSettings {
     /// Configuration of the adapter.
     pub config: ImapConfig,
-    /// The application in Entra, for Exchange Online; `None` where the secret is that of an account.
+    /// The application in Entra, for Exchange Online; `None` if the secret is that of an account.
     pub application: Option<Application>,
     /// `IMAP_SECRET_ID`: the secret's name or ARN.
     pub secret_id: String,
@@ -134,8 +134,8 @@ pub fn retry_base(variables: &Variables) -> Result<Duration, VariableError> {
     Ok(Duration::from_secs(variables.or("RETRY_BASE_SECONDS", "a number of seconds", 5)?))
 }
 
-/// How long a message may take to appear after the response to its filing was lost: 12 times the base of retries, which is a
-/// minute by default.
+/// Reads the maximum time after which a message appears when the response to its filing was lost: 12 times the base of
+/// retries, which is a minute by default.
 ///
 /// # Errors
 /// The variable is invalid.

@@ -13,8 +13,8 @@ pub(crate) struct Columns {
     pub(crate) valid_to: Option<usize>,
 }
 
-// Spellings in lower case, letters and digits only, without accents. The earlier list wins over the later one, because
-// an address book's "Phone" is the desk's where there is a "Mobile" as well.
+// Spellings in lower case, letters and digits only, without accents. An earlier list has precedence, because the
+// "Phone" of an address book is a desk phone if there is also a "Mobile".
 // "External User ID" and "Microsoft 365 User Mailbox" are the columns of the custom mapping that Microsoft's TeleMessage
 // connector takes; customers bring that file along.
 
@@ -186,7 +186,7 @@ const EMAIL: &[&str] = &[
 ];
 
 impl Columns {
-    /// Finds the columns in the header, and what is doubtful about them.
+    /// Finds the columns in the header. Also returns warnings about doubtful headers.
     pub(crate) fn of(header: &StringRecord) -> Result<(Self, Vec<Warning>), Problem> {
         let names: Vec<String> = header.iter().map(plain).collect();
         let columns = Self {
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn common_headers_are_understood() {
+    fn common_headers_are_recognized() {
         for header in [
             ["User's mobile number", "User's Email address"],
             ["External User ID", "Microsoft 365 User Mailbox"],
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mobile_is_taken_where_there_is_a_desk_phone_too_and_nothing_is_guessed() {
+    fn mobile_column_is_preferred_and_doubt_is_an_error() {
         assert_eq!(of(&["Name", "Phone", "Mobile", "UPN", "Mailbox"]), Ok((2, 4)));
         assert_eq!(of(&["Mobile", "Cell", "E-mail"]), Err(Problem::TwoColumns(Column::Phone)));
         assert_eq!(of(&["Mobile", "E-mail", "UPN"]), Err(Problem::TwoColumns(Column::Address)));

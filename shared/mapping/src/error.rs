@@ -12,7 +12,7 @@ pub enum Column {
     Phone,
     /// The mailbox's address.
     Address,
-    /// First day or moment of the row's period.
+    /// First day, or first moment, of the row's period.
     ValidFrom,
     /// Last day, or end, of the row's period.
     ValidTo,
@@ -51,7 +51,7 @@ pub enum Problem {
     NoHeader,
     /// The first row does not name a column.
     #[error(
-        "the first row names no column for the {0}: name it \"{example}\"",
+        "the first row has no column for the {0}: name it \"{example}\"",
         example = match .0 {
             Column::Phone => "Mobile number",
             Column::Address => "E-mail address",
@@ -60,40 +60,40 @@ pub enum Problem {
         }
     )]
     NoColumn(Column),
-    /// The first row names a column twice; which of the two is meant is not guessed.
-    #[error("the first row names more than one column for the {0}: rename all but the one that is meant")]
+    /// The first row names a column twice. Neither is preferred.
+    #[error("the first row has more than one column for the {0}: rename the others")]
     TwoColumns(Column),
     /// A cell of the row is empty or missing.
-    #[error("the {0} is missing: fill it in, or take the row out")]
+    #[error("the {0} is missing: fill it in or remove the row")]
     Missing(Column),
-    /// A cell that is too long to be anything that is read here.
-    #[error("a cell has more than 1,024 bytes: look for a quotation mark that is not closed")]
+    /// A cell that is longer than any valid value.
+    #[error("a cell has more than 1,024 bytes: check for an unclosed quotation mark")]
     CellTooLong,
-    /// A cell with a line break in it: rows may be hidden in it.
-    #[error("a cell holds a line break: look for a quotation mark that is not closed, or take the break out")]
+    /// A cell with a line break, which may hide rows.
+    #[error("a cell contains a line break: check for an unclosed quotation mark, or remove the line break")]
     LineBreak,
     /// More columns than [`UserMap::MAX_COLUMNS`](crate::UserMap::MAX_COLUMNS).
     #[error("the row has more than 256 cells")]
     TooManyCells,
     /// Invalid mobile number.
-    #[error("the mobile number cannot be used: {0}")]
+    #[error("invalid mobile number: {0}")]
     Phone(#[from] PhoneError),
     /// Invalid address.
-    #[error("the e-mail address cannot be used: {0}")]
+    #[error("invalid e-mail address: {0}")]
     Address(#[from] AddressError),
-    /// The address begins with a spreadsheet's mark of a text or a formula.
-    #[error("the e-mail address begins with ' or =: take the mark off")]
+    /// The address begins with a spreadsheet's mark for text or a formula.
+    #[error("the e-mail address begins with ' or =: remove this character")]
     AddressMark,
-    /// An earlier line has the number with another address. The same number in WhatsApp's other form of it (Mexico,
-    /// Argentina, Brazil) counts as the same number.
-    #[error("line {line} gives the same mobile number another e-mail address: keep the one that is right")]
+    /// An earlier line has the number with another address. WhatsApp's form of a number (Mexico, Argentina, Brazil) and
+    /// the dialled form are the same number.
+    #[error("line {line} has the same mobile number with another e-mail address: keep the correct one")]
     Conflict {
         /// The earlier line, from 1.
         line: u64,
     },
-    /// As `Conflict`, where at least one of the two rows has a period.
+    /// Like `Conflict`, but at least one of the two rows has a period.
     #[error(
-        "line {line} gives the same mobile number another e-mail address for an overlapping period: change valid_from or \
+        "line {line} has the same mobile number with another e-mail address for an overlapping period: change valid_from or \
          valid_to of one of them"
     )]
     Overlap {
@@ -101,7 +101,7 @@ pub enum Problem {
         line: u64,
     },
     /// A cell of `valid_from` or `valid_to` is neither a date nor a timestamp.
-    #[error("{0} is not a date: write it as 2026-01-31, or as a timestamp such as 2026-01-31T08:00:00Z")]
+    #[error("{0} is not a date: write 2026-01-31, or as a timestamp such as 2026-01-31T08:00:00Z")]
     Date(Column),
     /// The period ends before it begins.
     #[error("valid_to is before valid_from: correct one of them")]
@@ -109,7 +109,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// One word, for logs.
+    /// The kind of the error in one word, for logs.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::FileTooLarge => "file-too-large",
@@ -134,34 +134,34 @@ impl Problem {
     }
 }
 
-/// What is valid in a user map and may be a mistake. Holds no content of the file.
+/// Something in a user map that is valid and may be a mistake. Contains no content of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
-    /// Another column with phone numbers, which is not read.
-    #[error("column {ignored} has phone numbers too and is ignored; only column {read} is read")]
+    /// Another column with phone numbers, which is ignored.
+    #[error("column {ignored} has phone numbers, too, and is ignored; only column {read} is used")]
     IgnoredPhoneColumn {
         /// From 1.
         ignored: usize,
         /// From 1.
         read: usize,
     },
-    /// A column called only "Number" was taken for the phone number.
+    /// A column called only "Number" is used as the mobile number.
     #[error(
-        "column {column} is called \"Number\" and is read as the mobile number: rename it if it holds employee numbers"
+        "column {column} is called \"Number\" and is used as the mobile number: rename it if it contains employee numbers"
     )]
     NumberColumn {
         /// From 1.
         column: usize,
     },
-    /// Numbers without + while no region is configured.
+    /// Numbers without + although no region is configured.
     #[error(
         "{rows} numbers are written without +, the first in line {line}, and are read as international: set DefaultRegion if \
          they are national numbers"
     )]
     NoRegion {
-        /// How many rows.
+        /// The number of such rows.
         rows: u64,
-        /// The first, from 1.
+        /// The first of these lines, from 1.
         line: u64,
     },
 }
@@ -170,9 +170,9 @@ pub enum Warning {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {problem}")]
 pub struct RowError {
-    /// The line of the file that the row begins in, from 1.
+    /// The line in which the row begins, from 1.
     pub line: u64,
-    /// What is wrong with it.
+    /// The error of the row.
     #[source]
     pub problem: Problem,
 }
@@ -185,7 +185,7 @@ pub struct UserMapErrors {
 }
 
 impl UserMapErrors {
-    /// How many rows' errors are kept; the others are counted.
+    /// Maximum number of errors that are kept; further ones are only counted.
     pub const SHOWN: usize = 100;
 
     pub(crate) fn one(line: u64, problem: Problem) -> Self {
@@ -200,12 +200,12 @@ impl UserMapErrors {
         }
     }
 
-    /// The first [`UserMapErrors::SHOWN`], in the order of the file.
+    /// The first [`UserMapErrors::SHOWN`] errors, in the order of the file.
     pub fn rows(&self) -> &[RowError] {
         &self.shown
     }
 
-    /// Number of all invalid rows.
+    /// Number of invalid rows.
     pub fn count(&self) -> u64 {
         self.more + self.shown.len() as u64
     }
@@ -219,7 +219,7 @@ impl UserMapErrors {
 }
 
 impl fmt::Display for UserMapErrors {
-    /// A line a row.
+    /// One line per row.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, row) in self.shown.iter().enumerate() {
             if index > 0 {

@@ -1,45 +1,45 @@
-//! What is recorded of the user map that import used last, so that one that is lost or cut short is noticed.
+//! The record of the user map that import used last. It shows when a map is lost or cut off.
 
 use model::Sha256;
 use serde::{Deserialize, Serialize};
 
 use crate::UserMap;
 
-/// `state/user-map.json`: the user map that import used last, or that an operator has confirmed since.
+/// `state/user-map.json`: the user map that import used last, or that an operator has confirmed since then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserMapRecord {
-    /// The version of this shape: 1.
+    /// Version of the format: 1.
     pub v: u32,
-    /// How many people's numbers it maps.
+    /// Number of people whose numbers are mapped.
     pub numbers: usize,
-    /// Digest of the file; absent where there is no file.
+    /// Digest of the file; absent if there is no file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Sha256>,
 }
 
-/// The user map is gone or has lost more than a tenth of its numbers.
+/// The user map is missing or has lost more than a tenth of its numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the user map has {after} numbers and the last one that was used had {before}; nothing is filed until it is restored, or \
      confirmed with `archiver mapping confirm`"
 )]
 pub struct Shrunk {
-    /// Numbers of the map that was used last.
+    /// Numbers in the map that was used last.
     pub before: usize,
-    /// Numbers now.
+    /// Numbers in the current map.
     pub after: usize,
 }
 
 impl UserMapRecord {
-    /// The version of this shape.
+    /// The version of the format.
     pub const VERSION: u32 = 1;
 
-    /// The record of a map. `file` is what it was read from; `None` where there is no file.
+    /// The record of a map that was read from `file`; `None` if there is no file.
     pub fn of(map: &UserMap, file: Option<&[u8]>) -> Self {
         Self { v: Self::VERSION, numbers: map.len(), sha256: file.map(Sha256::of) }
     }
 
-    /// Whether this map may be used after `last`.
+    /// Checks that this map may be used after the map of `last`.
     ///
     /// # Errors
     /// [`Shrunk`].
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn record_has_the_contracts_members() {
+    fn record_has_the_members_of_the_contract() {
         let record = UserMapRecord::of(&UserMap::empty(), Some(b""));
         let json = serde_json::to_string(&record).unwrap();
         assert_eq!(

@@ -1,6 +1,5 @@
-//! Resolves participants to mailboxes: by the user map, then by their own e-mail property.
-//!
-//! The rules are pure; whether a mailbox exists is looked up in a [`Directory`] that the caller passes.
+//! Resolves participants to mailboxes: by the user map, then by their own e-mail property. The rules are pure: the
+//! caller passes a [`Directory`] that looks up whether a mailbox exists.
 
 mod columns;
 mod error;

@@ -47,7 +47,7 @@ fn bound(cell: &str, column: Column, day_ends_after: SignedDuration) -> Result<O
     if let Ok(timestamp) = cell.parse::<Timestamp>() {
         return Ok(Some(timestamp));
     }
-    // jiff also reads a date out of a longer text; a cell is a date only where it is nothing else.
+    // jiff also accepts a date followed by other text; the cell must contain only the date.
     let date = (cell.len() == "2026-01-31".len()).then(|| cell.parse::<Date>().ok()).flatten();
     let start = date.and_then(|date| date.to_zoned(TimeZone::UTC).ok()).map(|day| day.timestamp());
     start.and_then(|start| start.checked_add(day_ends_after).ok()).map(Some).ok_or(Problem::Date(column))
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn period_rejects_what_is_no_date_or_ends_before_it_begins() {
+    fn invalid_date_or_reversed_period_is_rejected() {
         for cell in ["31.01.2026", "01/31/2026", "2026-02-30", "2026", "soon", "2026-01-31 08:00"] {
             assert_eq!(Period::parse(cell, ""), Err(Problem::Date(Column::ValidFrom)), "{cell}");
             assert_eq!(Period::parse("", cell), Err(Problem::Date(Column::ValidTo)), "{cell}");

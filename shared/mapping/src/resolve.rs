@@ -1,4 +1,4 @@
-//! From participants to mailboxes.
+//! Resolves participants to mailboxes.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,64 +9,65 @@ use model::{MailboxAddress, Participant};
 
 use crate::UserMap;
 
-/// Where it is known which mailboxes there are.
+/// Looks up mailboxes by address.
 #[async_trait]
 pub trait Directory: Send + Sync {
-    /// A mailbox that exists.
+    /// An existing mailbox.
     type Mailbox: Clone + Send + Sync;
-    /// Why it is not known whether there is one.
+    /// The error of a lookup that has no result.
     type Error: Clone + Send + Sync;
 
-    /// The mailbox of an address; `None` where there is none.
+    /// Looks up the mailbox of an address; `None` if it has none.
     ///
     /// # Errors
-    /// When that is not known now. Nothing may be concluded from it about the address.
+    /// The lookup failed. It says nothing about the address.
     async fn find(&self, address: &MailboxAddress) -> Result<Option<Self::Mailbox>, Self::Error>;
 }
 
-/// By which rules participants are resolved.
+/// The rules for resolving participants.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules<'a> {
-    /// The operator's table.
+    /// The operator's user map.
     pub map: &'a UserMap,
-    /// Whether a participant's own e-mail property counts where the user map has no address for the number.
+    /// `true` if a participant's own e-mail property is used if the user map has no address for the number.
     pub automatic: bool,
     /// Domains, in lower case, whose addresses are expected to have mailboxes.
     pub tenant_domains: &'a [String],
-    /// When the message was written.
+    /// The time of the message.
     pub at: Timestamp,
 }
 
-/// What is known of one participant's mailbox.
+/// Result for one participant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resolved<M, E> {
-    /// Found, by the user map or by the participant's own address.
+    /// Found by the user map or by the participant's own address.
     Mailbox(M),
-    /// This address of the participant has its copy already; the directory was not asked.
+    /// This address of the participant has its copy already; there was no lookup.
     Filed(MailboxAddress),
     /// The directory has no mailbox for the address, or the participant has no address.
     NotFound {
-        /// Whether there should be one: the user map has the participant, or the own address is in a tenant domain.
+        /// `true` if a mailbox is expected: the participant is in the user map, or the own address is in a tenant
+        /// domain.
         expected: bool,
     },
-    /// The lookup failed, so that it is not known whether there is a mailbox.
+    /// The lookup failed: it is unknown whether the mailbox exists.
     Failed {
-        /// As for `NotFound`.
+        /// As in `NotFound`.
         expected: bool,
-        /// The directory's error, for this address alone.
+        /// The directory's error for this address.
         error: E,
     },
 }
 
-/// How many addresses the directory is asked about at once.
-const AT_ONCE: usize = 4;
+/// Maximum number of concurrent lookups.
+const CONCURRENT_LOOKUPS: usize = 4;
 
-/// Resolves each participant by itself, in their order: one that fails does not affect the others.
+/// Resolves each participant independently, in order. A failure does not affect the others.
 ///
-/// The user map's address comes first; without one the own e-mail property counts, if `automatic`. A user map row outranks the
-/// own address even where its mailbox is missing: the own address is used only for the places in `believed`, for which the
-/// missing mailbox has been confirmed over time. `filed` says whether an address has its copy already. The directory is asked
-/// at most once for each address, and about a few at a time.
+/// The user map's address comes first; without one the own e-mail property is used, if `automatic`. A user map row
+/// outranks the own address even if its mailbox is missing: the own address is used only for the places in `believed`,
+/// for which the missing mailbox has been confirmed over time. `filed` says whether an address has its copy already.
+/// Each address is looked up at most once, and a few are looked up concurrently.
 pub async fn resolve<D: Directory>(
     participants: &[Participant],
     rules: &Rules<'_>,
@@ -97,7 +98,7 @@ pub async fn resolve<D: Directory>(
             Some(Ok(None)) | None => {}
         }
         match candidate.own.as_ref().filter(|_| candidate.mapped.is_some()) {
-            // Filed by the own address after an earlier attempt had confirmed that the mapped mailbox is missing.
+            // Filed under the own address after an earlier attempt had confirmed that the mapped mailbox is missing.
             Some(own) if filed(own) => Resolved::Filed(own.clone()),
             Some(own) if believed.contains(&place) => match lookups.result(own) {
                 Some(Ok(Some(mailbox))) => Resolved::Mailbox(mailbox.clone()),
@@ -113,7 +114,7 @@ pub async fn resolve<D: Directory>(
 /// The addresses of one participant.
 struct Candidate<'a> {
     mapped: Option<&'a MailboxAddress>,
-    /// The e-mail property, where it counts and is an address.
+    /// The e-mail property, if it is used and is a valid address.
     own: Option<MailboxAddress>,
     expected: bool,
 }
@@ -133,8 +134,8 @@ impl<'a> Candidate<'a> {
     }
 }
 
-/// Whether an e-mail property has an address in a domain. A property that is no address, such as `Ada <ada@example.com>`, shows
-/// at least that there should be a mailbox.
+/// Returns whether an e-mail property has an address in a domain. An invalid address, such as `Ada <ada@example.com>`, shows
+/// at least that a mailbox is expected.
 fn has_domain(email: &str, domain: &str) -> bool {
     let is_part = |char: char| char.is_alphanumeric() || matches!(char, '-' | '.');
     email.split('@').skip(1).any(|rest| {
@@ -143,14 +144,14 @@ fn has_domain(email: &str, domain: &str) -> bool {
     })
 }
 
-/// What the directory has answered so far.
+/// Results of the lookups so far.
 struct Lookups<'a, D: Directory> {
     directory: &'a D,
     results: HashMap<MailboxAddress, Result<Option<D::Mailbox>, D::Error>>,
 }
 
 impl<D: Directory> Lookups<'_, D> {
-    /// Looks up those of the addresses that were not looked up yet.
+    /// Looks up the addresses that have no result yet.
     async fn run(&mut self, addresses: impl Iterator<Item = &MailboxAddress>) {
         let mut lookups: Vec<BoxFuture<'_, _>> = Vec::new();
         let mut seen = HashSet::new();
@@ -160,7 +161,7 @@ impl<D: Directory> Lookups<'_, D> {
                 lookups.push(Box::pin(async move { (address.clone(), directory.find(address).await) }));
             }
         }
-        let results: Vec<_> = stream::iter(lookups).buffered(AT_ONCE).collect().await;
+        let results: Vec<_> = stream::iter(lookups).buffered(CONCURRENT_LOOKUPS).collect().await;
         self.results.extend(results);
     }
 

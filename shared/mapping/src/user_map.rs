@@ -1,4 +1,4 @@
-//! The operator's table of mobile numbers and mailboxes.
+//! The operator's table of mobile numbers and mailbox addresses.
 
 use std::{
     collections::{BTreeMap, HashMap, hash_map::Entry},
@@ -15,7 +15,7 @@ use crate::{Column, Problem, UserMapErrors, Warning, columns::Columns, period::P
 /// Maps mobile numbers to mailboxes. Personal data: `Debug` shows only the count.
 #[derive(Clone, Default)]
 pub struct UserMap {
-    /// Every number in each form that WhatsApp may use for it.
+    /// Each number in every form that WhatsApp may use.
     entries: HashMap<PhoneNumber, Mapped>,
     numbers: usize,
     has_periods: bool,
@@ -46,13 +46,13 @@ impl Mapped {
 }
 
 impl UserMap {
-    /// The largest file that is read: 32 MiB.
+    /// Maximum size of the file: 32 MiB.
     pub const MAX_BYTES: usize = 32 << 20;
-    /// The most rows that are read, the header not counted.
+    /// Maximum number of rows, without the header.
     pub const MAX_ROWS: u64 = 1_000_000;
-    /// The most cells that a row may have.
+    /// Maximum number of cells in a row.
     pub const MAX_COLUMNS: usize = 256;
-    /// The most bytes that a cell may have, in any column.
+    /// Maximum number of bytes in a cell, in every column.
     pub const MAX_CELL_BYTES: usize = 1024;
 
     /// A map without numbers.
@@ -60,14 +60,14 @@ impl UserMap {
         Self::default()
     }
 
-    /// Reads a table: UTF-8, with or without a BOM, cells separated by `,`, `;` or tabs and quoted where needed. The first
-    /// row names the columns: the mobile number, the address, and optionally `valid_from` and `valid_to`; others are ignored.
-    /// Numbers without a plus are read in `default_region`, see [`PhoneNumber::from_cell`]. A number may have several rows
-    /// with different addresses where their periods do not overlap.
+    /// Reads a table: UTF-8, with or without a BOM, cells separated by `,`, `;` or tabs and quoted if necessary. The
+    /// first row names the columns: the mobile number, the address, and optionally `valid_from` and `valid_to`; others
+    /// are ignored. Numbers without a plus are read in `default_region`, see [`PhoneNumber::from_cell`]. A number may
+    /// have several rows with different addresses if their periods do not overlap.
     ///
     /// # Errors
-    /// [`UserMapErrors`], with every invalid row. One is enough to reject the file: a map that is read in part would file in the
-    /// wrong mailbox or in none.
+    /// [`UserMapErrors`], with every invalid row. A single invalid row rejects the file: a map that was read in part
+    /// would file in the wrong mailbox or in none.
     pub fn parse(csv: &[u8], default_region: Option<Region>) -> Result<Self, UserMapErrors> {
         let text = text(csv)?;
         let Header { separator, columns, warnings, mut lines } = header(text)?;
@@ -86,7 +86,7 @@ impl UserMap {
                 Err(_) => return Err(UserMapErrors::one(line, Problem::NotUtf8)),
             }
             rows += 1;
-            // The first is the header.
+            // The first record is the header.
             if rows == 1 {
                 continue;
             }
@@ -120,7 +120,7 @@ impl UserMap {
             }
         }
         let number = PhoneNumber::from_cell(phone, self.default_region)?;
-        // An address may begin with an apostrophe, but what begins with one in a table is a spreadsheet's mark.
+        // An address may begin with an apostrophe, but in a table it is a spreadsheet's mark for text.
         if address.starts_with(['\'', '=']) {
             return Err(Problem::AddressMark);
         }
@@ -154,14 +154,14 @@ impl UserMap {
         Ok(())
     }
 
-    /// The mailbox address of a number at a time, in whichever form WhatsApp knows it.
+    /// The mailbox address of a number at a time, in any form of the number that WhatsApp uses.
     pub fn address_of(&self, number: &PhoneNumber, at: Timestamp) -> Option<&MailboxAddress> {
         let row = self.entries.get(number)?.rows().find(|row| row.period().contains(at))?;
         Some(&row.address)
     }
 
-    /// The mailbox address of a participant of a message that was written at a time: by the captured phone number, or where
-    /// that is missing or invalid, by the number in the WhatsApp id.
+    /// The mailbox address of a participant at the time of the message: by the captured phone number or, if that is
+    /// missing or invalid, by the number in the WhatsApp id.
     pub fn address_of_participant(&self, participant: &Participant, at: Timestamp) -> Option<&MailboxAddress> {
         if self.is_empty() {
             return None;
@@ -174,12 +174,12 @@ impl UserMap {
         self.address_of(&number, at)
     }
 
-    /// Whether a row has a period, so that a number may belong to different mailboxes at different times.
+    /// Returns whether a row has a period, so that a number may belong to different mailboxes at different times.
     pub fn has_periods(&self) -> bool {
         self.has_periods
     }
 
-    /// What is valid and may be a mistake.
+    /// Valid content that may be a mistake.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
@@ -196,14 +196,14 @@ impl UserMap {
         first
     }
 
-    /// Each row's number with its mailbox, in the order of the file; a number that has several periods is listed for each.
-    /// Personal data: for the operator's terminal only.
+    /// The number and mailbox of each row, in the order of the file; a number with several periods is listed for each
+    /// one. Personal data: for the operator's terminal only.
     pub fn people(&self) -> Vec<(PhoneNumber, &MailboxAddress)> {
         let mut by_line = BTreeMap::new();
         for (number, mapped) in
             self.entries.iter().flat_map(|(number, first)| first.rows().map(move |row| (number, row)))
         {
-            // Of the forms of one number always the same one.
+            // Always the same one of the forms of a number.
             let person = by_line.entry(mapped.line).or_insert((*number, &mapped.address));
             person.0 = person.0.min(*number);
         }
@@ -215,7 +215,7 @@ impl UserMap {
         self.numbers
     }
 
-    /// Whether no number is mapped.
+    /// Returns whether no number is mapped.
     pub fn is_empty(&self) -> bool {
         self.numbers == 0
     }

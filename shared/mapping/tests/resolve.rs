@@ -1,4 +1,4 @@
-//! Whose mailboxes an item goes to.
+//! Resolution of an item's participants to mailboxes.
 #![expect(clippy::unwrap_used, reason = "a test's helper may panic as the test may")]
 
 use std::{collections::HashSet, sync::Mutex};
@@ -75,7 +75,7 @@ fn resolved(participants: &[Participant], automatic: bool, believed: &[usize]) -
 #[test]
 fn user_map_outranks_the_participants_own_address() {
     assert_eq!(resolved(&[person("4520123456", "bob@example.com")], true, &[]), [mailbox("ada")]);
-    // Mapped to a mailbox that is missing: the own address counts only once that has been confirmed.
+    // Mapped to a mailbox that is missing: the own address is used only after that was confirmed.
     let missing = [person("4520123457", "bob@example.com")];
     assert_eq!(resolved(&missing, true, &[]), [EXPECTED]);
     assert_eq!(resolved(&missing, true, &[0]), [mailbox("bob")]);
@@ -156,7 +156,7 @@ fn user_map_row_counts_for_messages_of_its_period() {
     assert_eq!(results("2026-07-01T00:00:00Z"), [mailbox("bob")]);
 }
 
-/// Answers nobody until somebody else asks too.
+/// Responds to no lookup before a second one has arrived.
 struct Together(Mutex<Option<oneshot::Sender<()>>>);
 
 #[async_trait]
@@ -179,7 +179,7 @@ impl Directory for Together {
 }
 
 #[test]
-fn a_large_group_does_not_ask_for_one_address_after_the_other() {
+fn addresses_are_looked_up_concurrently() {
     let group = [person("", "bob@example.com"), person("", "ada@example.com")];
     let map = UserMap::parse(b"Phone,Mail\n", None).unwrap();
     let together = Together(Mutex::default());

@@ -1,4 +1,4 @@
-//! What a user map may look like, and what is wrong with those that are refused.
+//! Valid user maps, and the errors of invalid ones.
 #![expect(clippy::unwrap_used, reason = "a test's helper may panic as the test may")]
 
 use std::fmt::Write as _;
@@ -23,7 +23,7 @@ fn wrong(csv: &str) -> Vec<(u64, Problem)> {
 }
 
 #[test]
-fn tables_as_they_come() {
+fn table_is_read_with_common_separators_and_headers() {
     for csv in [
         "User's mobile number,User's Email address\n+4520123456,ada@example.com\n+4520123457,bob@example.com\n",
         "Name;Mobile number;E-mail\r\n\"Lovelace, Ada\";+45 20 12 34 56;Ada@Example.com\r\n;4520123457;bob@example.com",
@@ -41,7 +41,7 @@ fn tables_as_they_come() {
 }
 
 #[test]
-fn whatsapps_form_of_a_number_finds_the_dialled_one_and_the_other_way_round() {
+fn number_is_found_in_whatsapps_and_in_the_dialled_form() {
     let csv =
         "Phone,Mail\n+525512345678,mx@example.com\n+5491123456789,ar@example.com\n+5531987654321,br@example.com\n";
     let map = UserMap::parse(csv.as_bytes(), None).unwrap();
@@ -57,7 +57,7 @@ fn whatsapps_form_of_a_number_finds_the_dialled_one_and_the_other_way_round() {
 }
 
 #[test]
-fn a_participant_is_found_by_phone_or_whatsapp_id() {
+fn participant_is_found_by_phone_or_whatsapp_id() {
     let map = UserMap::parse(b"Phone,Mail\n20123456,ada@example.com\n", denmark()).unwrap();
     let with = |phone: Option<&str>, id: Option<&str>| Participant {
         phone: phone.map(Into::into),
@@ -84,7 +84,7 @@ fn a_participant_is_found_by_phone_or_whatsapp_id() {
 }
 
 #[test]
-fn every_wrong_row_is_named_by_its_line() {
+fn error_names_the_line_of_every_invalid_row() {
     let csv = "Name,Mobile number,E-mail\n\
                Ada,+4520123456,ada@example.com\n\
                \n\
@@ -111,14 +111,14 @@ fn every_wrong_row_is_named_by_its_line() {
 }
 
 #[test]
-fn one_persons_two_forms_with_two_addresses_conflict() {
+fn two_forms_of_a_number_with_two_addresses_conflict() {
     let csv = "Phone,Mail\n+525512345678,a@example.com\n+5215512345678,b@example.com\n";
     assert_eq!(wrong(csv), [(3, Problem::Conflict { line: 2 })]);
     assert_eq!(UserMap::parse(csv.replace("b@", "a@").as_bytes(), None).unwrap().len(), 1);
 }
 
 #[test]
-fn files_that_are_no_table_of_ours_say_why() {
+fn unreadable_file_has_its_reason() {
     for (csv, line, problem) in [
         (&b""[..], 1, Problem::NoHeader),
         (b"\xef\xbb\xbf", 1, Problem::NoHeader),
@@ -145,7 +145,7 @@ fn files_that_are_no_table_of_ours_say_why() {
 }
 
 #[test]
-fn nothing_of_the_file_is_shown_and_many_errors_are_counted() {
+fn errors_are_counted_and_show_no_content() {
     let mut csv = "Phone,Mail\n".to_owned();
     for _ in 0..250 {
         csv.push_str("secretnumber,secret@example.com\n");
@@ -155,7 +155,7 @@ fn nothing_of_the_file_is_shown_and_many_errors_are_counted() {
     let shown = format!("{errors} {errors:?} {}", errors.log_safe());
     assert!(!shown.contains("secret"), "{shown}");
     assert!(errors.to_string().ends_with("and 150 more rows"));
-    assert!(errors.to_string().starts_with("line 2: the mobile number cannot be used: it holds letters"));
+    assert!(errors.to_string().starts_with("line 2: invalid mobile number: it contains letters"));
     assert!(errors.log_safe().starts_with("250 wrong rows, the first: line 2 phone, line 3 phone"));
     let map = UserMap::parse(b"Phone,Mail\n+4520123456,secret@example.com\n", None).unwrap();
     assert_eq!(format!("{map:?}"), "UserMap { numbers: 1, .. }");
@@ -178,21 +178,21 @@ fn cell(text: &str, separator: char, quoted: bool) -> String {
 
 proptest! {
     #[test]
-    fn no_bytes_make_it_panic(csv in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn parsing_bytes_does_not_panic(csv in prop::collection::vec(any::<u8>(), 0..200)) {
         if let Err(errors) = UserMap::parse(&csv, None) {
             prop_assert!(errors.count() > 0);
         }
     }
 
     #[test]
-    fn no_table_makes_it_panic(rows in "(Phone[,;\t]Mail\r?\n)?([+0-9a-z@.\",;\t\r\n']{0,20}[,;\t\n]){0,12}") {
+    fn parsing_a_table_does_not_panic(rows in "(Phone[,;\t]Mail\r?\n)?([+0-9a-z@.\",;\t\r\n']{0,20}[,;\t\n]){0,12}") {
         if let Err(errors) = UserMap::parse(rows.as_bytes(), denmark()) {
             prop_assert!(errors.count() > 0);
         }
     }
 
     #[test]
-    fn every_row_of_a_good_file_is_mapped(
+    fn every_row_of_a_valid_file_is_mapped(
         people in prop::collection::btree_map(20_000_000_u32..32_000_000, "[a-z]{1,8}", 0..40),
         names in prop::collection::vec("[A-Za-zøé ,;\"]{0,12}", 40),
         separator in prop::sample::select(vec![',', ';', '\t']),

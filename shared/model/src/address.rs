@@ -1,4 +1,4 @@
-//! The address of a mailbox.
+//! The SMTP address of a mailbox.
 
 use std::{fmt, str::FromStr};
 
@@ -6,21 +6,23 @@ use serde::{Deserialize, Serialize};
 
 /// The SMTP address of a mailbox, in lower case, so that two spellings of one mailbox are equal.
 ///
-/// Stricter than RFC 5321 on purpose: an unquoted local part of visible ASCII, a domain of letters, digits, dots and
-/// hyphens. That is what Microsoft 365 and nearly everybody else gives out, and it cannot break out of a header. It is
+/// Stricter than RFC 5321 on purpose: an unquoted local part of visible ASCII, and a domain of letters, digits, dots
+/// and hyphens. Microsoft 365 and nearly all other systems use this form, and it cannot break out of a header. It is
 /// personal data: `Debug` does not show it, `Display` does.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct MailboxAddress(String);
 
-/// Why a text is no mailbox address. Holds none of the text.
+/// An invalid mailbox address. Contains nothing of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// Not exactly one `@`, or nothing on one side of it.
+    /// Not exactly one `@`, or an empty part before or after it.
     #[error("an e-mail address has one @ with something on both sides")]
     At,
-    /// A character that an unquoted local part does not have.
-    #[error("the part before the @ holds a character that is not allowed, or begins, ends or doubles a dot")]
+    /// A character that is not allowed in an unquoted local part.
+    #[error(
+        "the part before the @ contains a character that is not allowed, begins or ends with a dot, or has two dots in a row"
+    )]
     LocalPart,
     /// The domain is not made of labels of letters, digits and hyphens.
     #[error("the part after the @ is not a domain name")]
@@ -40,7 +42,7 @@ impl MailboxAddress {
 impl FromStr for MailboxAddress {
     type Err = AddressError;
 
-    /// Surrounding white space is taken off first.
+    /// Surrounding white space is removed first.
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let text = text.trim();
         if text.len() > 254 {
@@ -108,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_addresses_are_refused() {
+    fn hostile_address_is_rejected() {
         for (text, error) in [
             ("", AddressError::At),
             ("ada", AddressError::At),

@@ -1,4 +1,4 @@
-//! The source's answer to the question for an item, before it is read.
+//! The source's response for an item, not parsed yet.
 
 use std::fmt;
 
@@ -9,10 +9,10 @@ use crate::{
     json_text::{self, Repaired},
 };
 
-/// Some JSON that is said to be an item.
+/// The JSON of an item, not parsed yet.
 ///
-/// Read, hostile JSON takes a hundred times its length, so what it will take is counted first, in a pass that keeps
-/// nothing: the reader can wait for memory.
+/// Parsed hostile JSON may take a hundred times its length in memory. Therefore the memory is estimated first, in a
+/// pass that keeps nothing, so that the caller can wait until enough is free.
 pub struct Answer {
     json: Vec<u8>,
     repaired: Option<Repaired>,
@@ -20,16 +20,16 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// A shorter one is not counted: whatever it holds, it takes a few MB.
+    /// A shorter response is not measured: it takes a few MB at most.
     const SMALL: usize = 64 << 10;
 
-    /// The most bytes of memory that one may take. A group of 100,000 takes about half.
-    pub const MOST_MEMORY: u64 = 256 << 20;
+    /// Maximum memory of one item, in bytes. A group of 100,000 takes about half of it.
+    pub const MAX_MEMORY: u64 = 256 << 20;
 
-    /// What the source answered.
+    /// Estimates the memory of a response.
     ///
     /// # Errors
-    /// [`ItemError::Json`] where it is no JSON, as far as that is looked at here, and [`ItemError::Memory`].
+    /// [`ItemError::Json`] if it is not JSON, as far as this pass checks it, and [`ItemError::Memory`].
     pub fn new(json: Vec<u8>) -> Result<Self, ItemError> {
         let repaired = json_text::repair(&json);
         let text = repaired.as_ref().map_or(&json[..], |repaired| repaired.text.as_bytes());
@@ -37,19 +37,19 @@ impl Answer {
         Ok(Self { json, repaired, memory })
     }
 
-    /// Its length in bytes.
+    /// Length in bytes.
     pub fn bytes(&self) -> u64 {
         let repaired = self.repaired.as_ref().map_or(0, |repaired| repaired.text.len());
         (self.json.len() + repaired) as u64
     }
 
-    /// The most memory, in bytes, that what it says takes while it is read and after, beside copies of the JSON itself.
-    /// `None`: so little that it does not matter.
+    /// Upper bound of the memory, in bytes, that the parsed item takes during and after parsing, in addition to copies
+    /// of the JSON itself. `None`: a negligible amount.
     pub fn memory(&self) -> Option<u64> {
         self.memory
     }
 
-    /// Reads it. `asked` is the id that was asked for.
+    /// Parses the item. `asked` is the id that was requested.
     ///
     /// # Errors
     /// [`ItemError`], all of them permanent.
@@ -63,42 +63,42 @@ fn memory(json: &[u8]) -> Result<u64, ItemError> {
     let mut reader = serde_json::Deserializer::from_slice(json);
     match Node(&mut counted).deserialize(&mut reader).and_then(|()| reader.end()) {
         Ok(()) => Ok(counted),
-        Err(_) if counted > Answer::MOST_MEMORY => Err(ItemError::Memory),
+        Err(_) if counted > Answer::MAX_MEMORY => Err(ItemError::Memory),
         Err(error) => Err(ItemError::Json { line: error.line(), column: error.column() }),
     }
 }
 
-// What serde_json's values and our item take, in bytes. `convert` has a test that it is no less.
+// Sizes of serde_json's values and of our item, in bytes. A test in `convert` verifies that they are upper bounds.
 
-/// A place in a list that has doubled.
+/// An element of a list whose capacity has doubled.
 const PLACE: u64 = 64;
-/// The room that a list begins with.
+/// The first allocation of a list.
 const LIST: u64 = 144;
-/// What the allocator adds to a text.
+/// The allocator's overhead of a text.
 const TEXT: u64 = 32;
-/// A number that a machine has, as its digits.
+/// A number, as its digits.
 const NUMBER: u64 = TEXT + 20;
-/// The room that a map begins with,
+/// The first allocation of a map.
 const MAP: u64 = 648;
-/// how many members have it,
+/// Number of members that fit into the first allocation of a map.
 const MEMBERS: u64 = 11;
-/// and what each after them takes.
+/// Each further member of a map.
 const MEMBER: u64 = 130;
-/// The largest of our structures, in a list that has doubled.
+/// The largest structure of the item, in a list whose capacity has doubled.
 const STRUCTURE: u64 = 200;
 
-/// The names by which serde_json's own types know each other: a number that no machine has comes as a map. No archive has
-/// them; in a text, the second would be read as JSON of its own.
+/// Reserved names with which serde_json marks its own types: a number with arbitrary precision is passed as a map with
+/// this member. No source has them; in a text, the second one would be parsed as JSON again.
 const ANY_NUMBER: &str = "$serde_json::private::Number";
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
-/// Counts a value.
+/// Measures a value.
 struct Node<'a>(&'a mut u64);
 
 impl Node<'_> {
     fn takes<E: Error>(&mut self, bytes: u64) -> Result<(), E> {
         *self.0 += bytes;
-        if *self.0 > Answer::MOST_MEMORY { Err(E::custom("too much")) } else { Ok(()) }
+        if *self.0 > Answer::MAX_MEMORY { Err(E::custom("too much")) } else { Ok(()) }
     }
 }
 
@@ -151,7 +151,7 @@ impl<'de> Visitor<'de> for Node<'_> {
         let mut members = 0;
         while let Some(name) = map.next_key_seed(Name(self.0))? {
             if name == Named::Number {
-                // Kept as its digits, and no map.
+                // It is stored as digits, not as a map.
                 return map.next_value_seed(Node(self.0));
             }
             members += 1;
@@ -166,13 +166,13 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 }
 
-/// Counts a member's name.
+/// Measures the name of a member.
 struct Name<'a>(&'a mut u64);
 
 #[derive(PartialEq)]
 enum Named {
     Member,
-    /// The one member of what is no map but a number.
+    /// The only member of a map that represents a number.
     Number,
 }
 
@@ -194,7 +194,7 @@ impl<'de> Visitor<'de> for Name<'_> {
     fn visit_str<E: Error>(self, name: &str) -> Result<Named, E> {
         match name {
             ANY_NUMBER => return Ok(Named::Number),
-            RAW_VALUE => return Err(E::custom("a name that nobody but the reader may use")),
+            RAW_VALUE => return Err(E::custom("a reserved member name")),
             "" => {}
             _ => Node(self.0).takes(TEXT + name.len() as u64)?,
         }
@@ -208,7 +208,7 @@ mod tests {
 
     const LONGEST: usize = 12 << 20;
 
-    /// An item with a member that holds so many of these.
+    /// An item with a member that contains this many copies of `part`.
     fn item(part: &str, parts: usize) -> Vec<u8> {
         let mut json = br#"{"id":"WA-1","type":"x","messageTime":"2026-11-21T09:59:58Z","archivedTime":"2026-11-21T09:59:58Z","chat":{"id":"c","type":"group"},"from":{},"to":["#.to_vec();
         let to = if part.contains("phone") { part } else { "" };
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_hurts_most_for_its_length_is_refused_before_it_is_read() {
+    fn costly_json_is_rejected_before_it_is_parsed() {
         for part in [r#"{"":0},"#, "[0],", "0,", r#""","#, r#"{"":[{"":0}]},"#, "[[[[[]]]]],", "{},"] {
             let json = item(part, LONGEST / part.len());
             assert!(matches!(Answer::new(json), Err(ItemError::Memory)), "{part}");
@@ -231,10 +231,10 @@ mod tests {
     }
 
     #[test]
-    fn a_group_of_a_hundred_thousand_and_a_text_of_ten_megabytes_are_read() {
+    fn largest_group_and_longest_text_are_parsed() {
         let person = r#"{"name":"Person 12345","phone":"+4530123456","whatsappId":"4530123456@s.whatsapp.net"},"#;
         let crowd = Answer::new(item(person, 100_000)).unwrap();
-        assert!(crowd.memory().is_some_and(|memory| memory < Answer::MOST_MEMORY * 2 / 3), "{:?}", crowd.memory());
+        assert!(crowd.memory().is_some_and(|memory| memory < Answer::MAX_MEMORY * 2 / 3), "{:?}", crowd.memory());
         assert_eq!(crowd.read(&"WA-1".parse().unwrap()).unwrap().item.to.len(), 100_001);
         let text = format!(r#""{}","#, "&".repeat(10 << 20));
         assert!(Answer::new(item(&text, 1)).unwrap().memory().is_some_and(|memory| memory < 11 << 20));

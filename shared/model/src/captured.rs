@@ -1,20 +1,19 @@
 //! The item as the source captured it.
 
-use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    Answer, AttachmentId, ItemId, Kind, Participant, Sha256, WebhookFact,
+    Answer, ItemId, Participant,
+    item::Item,
     json_text::{self, Repaired},
     normalize,
-    words::words,
 };
 
-/// Why some bytes are not an item. Every variant is permanent. None of them shows content.
+/// An invalid item. Every variant is permanent. None of them contains content.
 #[derive(Debug, thiserror::Error)]
 pub enum ItemError {
-    /// Not JSON, whatever is repaired.
+    /// Not JSON, even after repair.
     #[error("the item is not JSON, at line {line} column {column}")]
     Json {
         /// From 1.
@@ -22,19 +21,19 @@ pub enum ItemError {
         /// From 1.
         column: usize,
     },
-    /// Without it, there is nothing to archive: no id, no chat, or no time at all.
+    /// A required part is missing: the id, the chat, or any time.
     #[error("the item has no {0}")]
     Missing(&'static str),
-    /// JSON of another shape than [`Item`]; what is unusual in single members is no error.
+    /// JSON with another shape than [`Item`]; an unusual single member is not an error.
     #[error("the item does not have the contract's shape: {0}")]
     Shape(String),
     /// JSON that would take too much memory.
-    #[error("the item has so many members that they would take more than {} MiB of memory", Answer::MOST_MEMORY >> 20)]
+    #[error("the item has so many members that they would take more than {} MiB of memory", Answer::MAX_MEMORY >> 20)]
     Memory,
-    /// More attachments than a message is written with.
-    #[error("the item has {0} attachments and exceeds the limit of {max}", max = Item::MOST_ATTACHMENTS)]
+    /// More attachments than a message may have.
+    #[error("the item has {0} attachments and exceeds the limit of {max}", max = Item::MAX_ATTACHMENTS)]
     Attachments(usize),
-    /// The source answered with another item than the one that was asked for.
+    /// The source responded with another item than the requested one.
     #[error("the source responded with another item than requested")]
     OtherItem,
 }
@@ -42,19 +41,19 @@ pub enum ItemError {
 /// An item together with its evidence.
 #[derive(Clone)]
 pub struct Captured {
-    /// What the pipeline reads.
+    /// The item's known members.
     pub item: Item,
-    /// All that the source said, members that we do not know included, as canonical JSON: members sorted, no white
-    /// space, so that the same item has the same bytes however the source orders its members today. The raw bytes, where
-    /// canonical JSON would not hold them all: half a character, bytes that are not UTF-8, a member that is named twice.
+    /// Everything that the source returned, unknown members included, as canonical JSON: members sorted, no white
+    /// space, so that the same item has the same bytes in whatever order the source writes its members. If canonical
+    /// JSON cannot represent everything (half of a surrogate pair, invalid UTF-8, a repeated member), the raw bytes.
     pub evidence: Vec<u8>,
-    /// What is unusual about the captured item, one English sentence each. The message shows them as facts.
+    /// Unusual properties of the captured item, one English sentence each. The message lists them as facts.
     pub anomalies: Vec<String>,
 }
 
 impl Captured {
-    /// Reads the source's response. `asked` is the id that was asked for. What is unusual is read as far as possible, and
-    /// noted in [`anomalies`](Self::anomalies): a replay would not change it.
+    /// Parses the source's response. `asked` is the id that was requested. Unusual members are read as far as possible
+    /// and noted in [`anomalies`](Self::anomalies), because a replay would not change them.
     ///
     /// # Errors
     /// [`ItemError`], all of them permanent.
@@ -74,7 +73,7 @@ impl Captured {
         Self::read(value, raw, anomalies, asked)
     }
 
-    /// The same for a value that is parsed already.
+    /// Like [`parse`](Self::parse), for a parsed value.
     ///
     /// # Errors
     /// [`ItemError`], all of them permanent.
@@ -82,10 +81,10 @@ impl Captured {
         Self::read(value, None, Vec::new(), asked)
     }
 
-    /// Everybody who took part, as the evidence of an item says; the sender first.
+    /// All participants in the evidence of an item; the sender first.
     ///
     /// # Errors
-    /// [`ItemError`]: it is not the evidence of an item.
+    /// [`ItemError`]: not the evidence of an item.
     pub fn participants_in(evidence: &[u8]) -> Result<Vec<Participant>, ItemError> {
         Ok(Self::of_evidence(evidence)?.item.participants().cloned().collect())
     }
@@ -119,22 +118,22 @@ impl Captured {
             None => serde_json::to_vec(&value).map_err(|error| ItemError::Shape(shape(&error)))?,
         };
         normalize::normalize(&mut value, asked, &mut anomalies)?;
-        // The value's texts become the item's: hostile JSON is not in memory twice.
+        // The texts of the value are moved into the item, so that hostile JSON is not in memory twice.
         let item = Item::deserialize(value).map_err(|error| ItemError::Shape(shape(&error)))?;
-        if item.attachments.len() > Item::MOST_ATTACHMENTS {
+        if item.attachments.len() > Item::MAX_ATTACHMENTS {
             return Err(ItemError::Attachments(item.attachments.len()));
         }
         Ok(Self { item, evidence, anomalies })
     }
 }
 
-/// serde's message without the values that it quotes: those are content.
+/// serde's message without the values that it quotes: they are content.
 fn shape(error: &serde_json::Error) -> String {
     const FOUND: [&str; 3] = ["invalid type", "invalid value", "invalid length"];
     let message = error.to_string();
-    // "missing field `chat`" names our own member. "invalid type: string "secret", expected a string" quotes theirs, but
-    // what is expected is ours; the last one, for a text that is quoted may hold the words. All else (a time that cannot
-    // be read, for one) is in the words of who found it, who may quote anything.
+    // "missing field `chat`" names our own member. "invalid type: string "secret", expected a string" quotes content,
+    // but the expectation is ours; the last one, because a quoted text may contain the same words. Every other message
+    // (for an invalid time, for example) may quote anything.
     if message.starts_with("missing field") {
         return message;
     }
@@ -143,412 +142,6 @@ fn shape(error: &serde_json::Error) -> String {
         Some((found, (_, expected))) => format!("{found}, expected {expected}"),
         None => "a member has a value that is not allowed".to_owned(),
     }
-}
-
-/// One thing that happened on WhatsApp: a message, a call, a deletion. The members are the source's
-/// (`archiver-api`'s `Item`); unknown ones are ignored here and kept in the evidence.
-///
-/// Nearly all of it is content or personal data, so there is no `Debug`.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Item {
-    /// The source's id.
-    pub id: ItemId,
-    /// WhatsApp's own id of the message; unique only within chat and sender.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message_id: Option<String>,
-    /// `whatsapp`, where the source says it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub network: Option<String>,
-    /// What it is.
-    #[serde(rename = "type")]
-    pub kind: Kind,
-    /// When it happened on WhatsApp.
-    pub message_time: Timestamp,
-    /// When the source received it.
-    pub archived_time: Timestamp,
-    /// Seen from the captured user.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub direction: Option<Direction>,
-    /// Where it happened.
-    pub chat: Chat,
-    /// Who did it.
-    pub from: Participant,
-    /// Every other participant; a group can hold more than 1,024.
-    pub to: Vec<Participant>,
-    /// Body or caption, in WhatsApp's own marks.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub text: Option<String>,
-    /// Files, in order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub attachments: Vec<Attachment>,
-    /// The message that this one answers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quoted: Option<Quoted>,
-    /// Whom the text mentions.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub mentions: Vec<Participant>,
-    /// Forwarded from another chat.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub forwarded: Option<bool>,
-    /// Forwarded many times, as WhatsApp counts it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub frequently_forwarded: Option<bool>,
-    /// The chat's timer for disappearing messages, in seconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub disappearing_seconds: Option<u64>,
-    /// For a reaction, an edit, a deletion or a vote: the message that it acts on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub target: Option<Target>,
-    /// For a reaction.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reaction: Option<Reaction>,
-    /// For a deletion.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deletion: Option<Deletion>,
-    /// For a call.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub call: Option<Call>,
-    /// For a location.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub location: Option<Location>,
-    /// For contact cards.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub contacts: Vec<ContactCard>,
-    /// For a poll or a vote.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub poll: Option<Poll>,
-    /// For a group event or a system line.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub event: Option<GroupEvent>,
-    /// WhatsApp Business content, shape as captured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub business: Option<Value>,
-    /// For an unsupported item: why the capture could not read it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// For an item of a chat export: the upload that it was read from.
-    #[serde(default, deserialize_with = "upload", skip_serializing_if = "Option::is_none")]
-    pub upload: Option<Upload>,
-    /// For an item that a vendor delivered as a mail: that mail.
-    #[serde(default, deserialize_with = "mail", skip_serializing_if = "Option::is_none")]
-    pub mail: Option<MailFact>,
-    /// For an item that came as a webhook: that webhook.
-    #[serde(default, deserialize_with = "webhook", skip_serializing_if = "Option::is_none")]
-    pub webhook: Option<WebhookFact>,
-}
-
-/// A member of this name with another shape is another member, which a source may have had before uploads existed.
-fn upload<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Upload>, D::Error> {
-    Ok(Upload::deserialize(Value::deserialize(deserializer)?).ok())
-}
-
-/// As for [`upload`].
-fn mail<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<MailFact>, D::Error> {
-    Ok(MailFact::deserialize(Value::deserialize(deserializer)?).ok())
-}
-
-/// As for [`upload`].
-fn webhook<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<WebhookFact>, D::Error> {
-    Ok(WebhookFact::deserialize(Value::deserialize(deserializer)?).ok())
-}
-
-/// The mail that an item was read from. The item's evidence attachment is the mail itself.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-pub struct MailFact {
-    /// The file in the inbox.
-    pub file: String,
-    /// The name of the mail in that file, where it is a zip.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// The subject of the mail.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub subject: Option<String>,
-    /// The header fields that the vendor added, in order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub fields: Vec<MailField>,
-}
-
-/// A header field of a mail.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-pub struct MailField {
-    /// Its name.
-    pub name: String,
-    /// Its value, decoded.
-    pub value: String,
-}
-
-/// The file of a chat export that an item was read from.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-pub struct Upload {
-    /// The e-mail address of the folder that the file was uploaded to.
-    pub owner: String,
-    /// The file's name in that folder.
-    pub file: String,
-    /// How the file was read, where a reader of the message has to know: `date order assumed: day-month-year`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub notes: Vec<String>,
-}
-
-impl Item {
-    /// How many attachments an item may have. WhatsApp sends one a message, and an album is as many messages.
-    pub const MOST_ATTACHMENTS: usize = 1_000;
-
-    /// What the item was read from, if that is kept byte for byte (a vendor's mail, a webhook's event): the last attachment.
-    /// It does not count as one of the item's files.
-    pub fn evidence(&self) -> Option<&Attachment> {
-        let is_kept = self.mail.is_some() || self.webhook.is_some();
-        self.attachments.last().filter(|last| is_kept && last.evidence == Some(true))
-    }
-
-    /// The item's own files.
-    pub fn files(&self) -> &[Attachment] {
-        let files = self.attachments.len() - usize::from(self.evidence().is_some());
-        self.attachments.get(..files).unwrap_or_default()
-    }
-
-    /// Everybody: the sender first, then the others in the source's order.
-    pub fn participants(&self) -> impl Iterator<Item = &Participant> {
-        std::iter::once(&self.from).chain(&self.to)
-    }
-}
-
-words! {
-    /// Seen from the captured user.
-    Direction {
-        Incoming = "incoming", "Another participant wrote it.";
-        Outgoing = "outgoing", "The captured user wrote it.";
-    }
-}
-
-words! {
-    /// The form of a chat.
-    ChatType {
-        Individual = "individual", "Two people.";
-        Group = "group", "A group.";
-        Broadcast = "broadcast", "One writes to many, who do not see each other.";
-        Channel = "channel", "A channel and its followers.";
-        Status = "status", "A status update.";
-    }
-}
-
-/// Where something happened.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-pub struct Chat {
-    /// WhatsApp's id of the chat.
-    pub id: String,
-    /// Its form.
-    #[serde(rename = "type")]
-    pub chat_type: ChatType,
-    /// The group's name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-}
-
-/// A file that belongs to an item, as declared; the bytes are fetched by their own.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Attachment {
-    /// Unique within the item.
-    pub id: AttachmentId,
-    /// As the sender named it; not to be trusted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// The declared media type; not to be trusted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub content_type: Option<String>,
-    /// The declared size in bytes; not to be trusted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub size: Option<u64>,
-    /// Where present, the bytes must match.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<Sha256>,
-    /// Of sound and video.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub duration_seconds: Option<f64>,
-    /// Sent to be seen once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub view_once: Option<bool>,
-    /// It is what the item was read from, byte for byte: the evidence, which is not counted as one of the item's files.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub evidence: Option<bool>,
-}
-
-/// The message that an item answers.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Quoted {
-    /// WhatsApp's id of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message_id: Option<String>,
-    /// Who wrote it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<Participant>,
-    /// What it said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub text: Option<String>,
-    /// What it was, for a message without a text.
-    #[serde(rename = "type", default, deserialize_with = "kind", skip_serializing_if = "Option::is_none")]
-    pub kind: Option<Kind>,
-}
-
-/// Only a word is a kind. Another value is another member, which a source may have had before kinds were read.
-fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Kind>, D::Error> {
-    Ok(Kind::deserialize(Value::deserialize(deserializer)?).ok())
-}
-
-/// The message that a reaction, an edit, a deletion or a vote acts on. The same members as [`Quoted`]; `text` is what
-/// it said, where the source still has it.
-pub type Target = Quoted;
-
-/// An emoji on a message.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-pub struct Reaction {
-    /// Empty or missing: the reaction was removed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub emoji: Option<String>,
-}
-
-words! {
-    /// For whom a message was deleted.
-    DeletionScope {
-        Everyone = "everyone", "For everybody in the chat.";
-        Me = "me", "On the captured user's own phone.";
-    }
-}
-
-words! {
-    /// Whether the message had been read when it was deleted.
-    DeletionState {
-        Read = "read", "It had been read.";
-        Unread = "unread", "It had not been read.";
-        Unknown = "unknown", "The source does not know.";
-    }
-}
-
-/// How a message was deleted.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-pub struct Deletion {
-    /// For whom.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scope: Option<DeletionScope>,
-    /// The person who deleted it, if not the sender: a group's admin.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub by: Option<Participant>,
-    /// Read before or not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state: Option<DeletionState>,
-}
-
-words! {
-    /// The medium of a call.
-    CallMedia {
-        Voice = "voice", "Sound alone.";
-        Video = "video", "Sound and picture.";
-    }
-}
-
-words! {
-    /// How a call ended.
-    CallStatus {
-        Answered = "answered", "They spoke.";
-        Missed = "missed", "The captured user did not take it.";
-        Rejected = "rejected", "It was turned down.";
-        Failed = "failed", "It could not be connected.";
-        Unanswered = "unanswered", "The other side did not take it.";
-    }
-}
-
-/// A call.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Call {
-    /// Voice or video.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub media: Option<CallMedia>,
-    /// How it ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub status: Option<CallStatus>,
-    /// When it began.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start_time: Option<Timestamp>,
-    /// When it ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub end_time: Option<Timestamp>,
-    /// How long they spoke, in seconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub duration_seconds: Option<f64>,
-}
-
-/// A place.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Location {
-    /// Degrees north.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub latitude: Option<f64>,
-    /// Degrees east.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub longitude: Option<f64>,
-    /// What the sender called it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Its postal address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub address: Option<String>,
-    /// A link that came with it; not to be trusted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
-    /// How exact it is, in metres.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub accuracy_meters: Option<f64>,
-}
-
-/// A shared contact.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-pub struct ContactCard {
-    /// The contact's name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// The vCard, as sent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub vcard: Option<String>,
-}
-
-/// A poll, or a participant's votes in one.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-pub struct Poll {
-    /// What is asked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub question: Option<String>,
-    /// The options, in order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub options: Vec<String>,
-    /// How many may be chosen; 0: any number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub selectable: Option<u64>,
-    /// For a vote: the chosen options. Empty: the vote was taken back.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub votes: Option<Vec<String>>,
-}
-
-/// A change in a group, or a line of WhatsApp's own.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct GroupEvent {
-    /// `created`, `joined`, `left`, `added`, `removed`, `promoted`, `renamed`, `picture_changed`, `number_changed`,
-    /// `timer_changed` or another word.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub action: Option<String>,
-    /// Whom it was done to.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub subjects: Vec<Participant>,
-    /// What it was.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub old_value: Option<String>,
-    /// What it is now.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub new_value: Option<String>,
 }
 
 #[cfg(test)]
@@ -568,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn the_evidence_is_the_same_whatever_the_order_of_members() {
+    fn evidence_does_not_depend_on_the_order_of_members() {
         let one = Captured::parse(br#"{"type":"text","id":"WA-1","messageTime":"2026-11-21T09:59:58Z","archivedTime":"2026-11-21T10:00:04.120Z","chat":{"type":"individual","id":"c1"},"to":[{"phone":"4520123457"}],"from":{"phone":"4520123456"},"text":"hello","zNew":{"a":2,"b":1}}"#, &id());
         let other = Captured::from_value(text_item(), &id());
         let (Ok(one), Ok(other)) = (one, other) else { panic!("both are items") };
@@ -587,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn item_without_id_chat_or_any_time_is_refused() {
+    fn item_without_id_chat_or_time_is_rejected() {
         let remove =
             |name: &'static str| move |item: &mut Value| drop(item.as_object_mut().map(|item| item.remove(name)));
         assert_eq!(error(remove("id")), "the item has no id");
@@ -667,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn converted_members_have_the_value_that_was_meant() {
+    fn converted_member_has_the_intended_value() {
         let item = changed(|item| {
             item["messageTime"] = json!(1_795_255_198_000_u64);
             item["archivedTime"] = json!("1795255198");
@@ -684,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_text_is_archived_with_its_raw_bytes_as_evidence() {
+    fn damaged_text_has_its_raw_bytes_as_evidence() {
         let with = |text: &[u8]| {
             let json = text_item().to_string();
             let (before, after) = json.split_once("hello").unwrap_or_default();
@@ -705,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn the_evidence_has_the_numbers_that_the_archive_has() {
+    fn evidence_keeps_the_numbers_of_the_source() {
         let long = "[3.14159265358979323846264338327950288,18446744073709551616,-0.10,1e+400,9007199254740993]";
         let mut json = text_item().to_string();
         json.truncate(json.len() - 1);

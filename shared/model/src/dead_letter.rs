@@ -1,4 +1,4 @@
-//! What becomes of a task that cannot be done.
+//! Dead letters: tasks that failed permanently.
 
 use std::{fmt, str::FromStr};
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ItemId, RunId};
 
-/// The text is none of the words that are expected.
+/// The text is not one of the expected words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not one of: {0}")]
 pub struct UnknownWord(String);
@@ -51,7 +51,7 @@ macro_rules! closed_words {
 }
 
 closed_words! {
-    /// The function that gave up, and so the queue that a replay goes to.
+    /// The function that created the dead letter; a replay goes to its queue.
     Stage {
         Convert = "convert", "Rendering.";
         Import = "import", "Filing.";
@@ -60,18 +60,18 @@ closed_words! {
 }
 
 closed_words! {
-    /// Why a task became a dead letter: always a property of the item, or no recipient. What is the system's fault
-    /// (the network, throttling, credentials) never is a reason: such a task waits on its queue.
+    /// The reason of a dead letter: always a property of the item, or a missing recipient. Failures of the system (the
+    /// network, throttling, credentials) are never a reason: such a task waits on its queue.
     Reason {
         Oversize = "oversize", "The item's text and attachments together are larger than the limit.";
         Unmapped = "unmapped", "No participant has a mailbox.";
-        ItemNotFound = "item-not-found", "The archive has no such item, or erased it by retention.";
-        ItemMalformed = "item-malformed", "What the archive answers is no item.";
-        AttachmentMissing = "attachment-missing", "The archive has the item and not its attachment.";
+        ItemNotFound = "item-not-found", "The source does not have the item, or has erased it by retention.";
+        ItemMalformed = "item-malformed", "The source's response is not an item.";
+        AttachmentMissing = "attachment-missing", "The source has the item, but not its attachment.";
         AttachmentMismatch = "attachment-mismatch", "The attachment's bytes do not have the declared SHA-256.";
-        MailboxRejected = "mailbox-rejected", "A mailbox refused the item for good.";
-        MailboxFull = "mailbox-full", "A mailbox has no room.";
-        TaskMalformed = "task-malformed", "The message on the queue is no task.";
+        MailboxRejected = "mailbox-rejected", "A mailbox rejected the item permanently.";
+        MailboxFull = "mailbox-full", "A mailbox is full.";
+        TaskMalformed = "task-malformed", "The message on the queue is not a task.";
         MailboxNotFound = "mailbox-not-found", "A participant that is expected to have a mailbox has none.";
         LookupRejected = "lookup-rejected", "The mail system rejected the lookup of a participant that is expected to have a mailbox.";
         ItemEncrypted = "item-encrypted", "The vendor delivered the item encrypted with the customer's key.";
@@ -79,32 +79,32 @@ closed_words! {
 }
 
 closed_words! {
-    /// Why a participant has no copy yet.
+    /// The reason why a participant has no copy yet.
     MissingReason {
         MailboxNotFound = "mailbox-not-found", "The mail system has no mailbox for the participant's address.";
         LookupRejected = "lookup-rejected", "The mail system rejected the lookup of the participant's address.";
         LookupFailed = "lookup-failed", "The lookup of the participant's address failed and is retried.";
-        MappedLater = "mapped-later", "The user map has the participant now and had not when the item was filed.";
+        MappedLater = "mapped-later", "The user map has the participant now, but did not when the item was filed.";
     }
 }
 
-/// A task that cannot be done, as it stands in the dead-letter queue: the task's body unchanged, and these as string
-/// attributes, so that any SQS client can read and move it.
+/// A task that failed permanently, as it is in the dead-letter queue: the task's body unchanged, and the other members
+/// as string attributes, so that every SQS client can read and move it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// The message's body, byte for byte.
+    /// The body of the message, unchanged.
     pub body: String,
-    /// Who gave up.
+    /// The function that created it.
     pub stage: Stage,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// More about why, for a person. No personal data.
+    /// Details for the operator. No personal data.
     pub detail: String,
-    /// The item, where the task could be read so far.
+    /// The item, if it could be parsed.
     pub item: Option<ItemId>,
-    /// The run, where the task could be read so far.
+    /// The run, if it could be parsed.
     pub run: Option<RunId>,
-    /// When it gave up.
+    /// Time of the failure.
     pub failed_at: Timestamp,
     /// Queue message that became this dead letter: the `message` of the outcome's `dead_letter_source`. It ties the dead letter, and
     /// the copy that a discard keeps, to that entry. Absent in dead letters of earlier releases.
@@ -112,25 +112,24 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
-    /// Longest that SQS keeps a message. A dead letter that is older is in no queue any more.
+    /// Maximum time for which SQS keeps a message. An older dead letter is in no queue any more.
     pub const RETENTION: SignedDuration = SignedDuration::from_hours(14 * 24);
 
     /// Attribute with the queue message that became the dead letter.
     pub const SOURCE_MESSAGE_ATTRIBUTE: &str = "source_message";
 
-    /// The name of the attribute that tells a letter (and a task that was a letter before it was replayed) from a new
-    /// task.
+    /// Name of the attribute that distinguishes a dead letter, and a replayed one, from a new task.
     pub const REASON_ATTRIBUTE: &str = "reason";
 
-    /// The name of the attribute by which a replay lets a single item be larger than the configured limit: a number of
-    /// bytes, up to [`MOST_ITEM_BYTES`](Self::MOST_ITEM_BYTES).
+    /// Name of the attribute with which a replay raises the size limit for a single item: a number of bytes, up to
+    /// [`RAISED_MAX_ITEM_BYTES`](Self::RAISED_MAX_ITEM_BYTES).
     pub const MAX_ITEM_BYTES_ATTRIBUTE: &str = "max_item_bytes";
 
-    /// The most that such a replay may ask for: 150 MiB, the largest attachment that Microsoft Graph takes.
-    pub const MOST_ITEM_BYTES: u64 = 150 << 20;
+    /// Maximum of that attribute: 150 MiB, the largest attachment that Microsoft Graph accepts.
+    pub const RAISED_MAX_ITEM_BYTES: u64 = 150 << 20;
 
-    /// The SQS message attributes, all of them strings. SQS takes no empty value and no character that XML does not
-    /// have, so those are left out and replaced.
+    /// The SQS message attributes, all of them strings. SQS accepts neither empty values nor characters that XML does
+    /// not have: the former are left out, the latter replaced.
     pub fn attributes(&self) -> Vec<(&'static str, String)> {
         let failed_at = format!("{:.3}", self.failed_at);
         [
@@ -151,7 +150,8 @@ impl DeadLetter {
     }
 }
 
-/// The characters that SQS takes in a message: #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF.
+/// The characters that SQS accepts in a message: #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to
+/// #x10FFFF.
 fn is_sqs_char(char: char) -> bool {
     matches!(char, '\u{9}' | '\u{A}' | '\u{D}' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..='\u{10FFFF}')
 }
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_attributes_are_what_sqs_takes() {
+    fn attributes_are_valid_for_sqs() {
         let letter = DeadLetter {
             body: "{".into(),
             stage: Stage::Convert,

@@ -1,29 +1,30 @@
-//! What a capture vendor delivered in one file, and what is wrong with it.
+//! The record of a file that a capture vendor delivered, and its problems.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::Sha256;
 
-/// `deliveries/<hash of the file's key>.json`: one object a file of the inbox, written by fetch when it has read the file.
+/// `deliveries/<hash of the file's key>.json`: one object per file of the inbox. fetch writes it after reading the
+/// file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
-    /// The version of this shape: 1.
+    /// Version of the format: 1.
     pub v: u32,
     /// The file's key.
     pub file: String,
     /// The version of the file that was read: S3's tag.
     pub etag: String,
-    /// When the file was written.
+    /// Time of the upload of the file.
     pub received: Timestamp,
-    /// What the manifest declares, where the file has one.
+    /// The count in the manifest, if the file has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest_count: Option<u64>,
     /// The mails in the file, the unreadable ones included.
     pub mails: u64,
     /// The items of the file, in its order.
     pub items: Vec<DeliveredItem>,
-    /// What is wrong. Empty: the delivery is complete.
+    /// The problems. Empty: the delivery is complete.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,
 }
@@ -36,44 +37,44 @@ pub struct DeliveredItem {
     /// The name of the mail in the zip.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The digest of the mail. Absent where the item stands for a file that could not be read.
+    /// The digest of the mail. Absent if the item represents a file that could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Sha256>,
 }
 
-/// What is wrong with a delivery.
+/// A problem of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "problem", rename_all = "kebab-case")]
 pub enum Problem {
-    /// The manifest declares another number of mails than the zip has.
+    /// The manifest declares another number of mails than the zip contains.
     Count {
-        /// Declared.
+        /// Declared number.
         manifest: u64,
-        /// Found.
+        /// Found number.
         zip: u64,
     },
     /// The manifest has no `Count:`.
     NoCount,
-    /// The manifest declares another number of mails than it names.
+    /// The manifest declares another number of mails than it lists.
     NamesDiffer {
-        /// Declared.
+        /// Declared number.
         count: u64,
-        /// Named.
+        /// Listed number.
         names: u64,
     },
-    /// The vendor writes a manifest, and the zip has none.
+    /// The vendor writes manifests, but the zip has none.
     NoManifest,
-    /// The manifest names a mail that the zip does not have.
+    /// The manifest lists a mail that the zip does not contain.
     Missing {
         /// Its name.
         name: String,
     },
-    /// The zip has a mail that the manifest does not name.
+    /// The zip contains a mail that the manifest does not list.
     NotListed {
         /// Its name.
         name: String,
     },
-    /// A file has no bytes.
+    /// An empty file.
     Empty {
         /// Its name.
         name: String,
@@ -82,7 +83,7 @@ pub enum Problem {
     Unreadable {
         /// Its name.
         name: String,
-        /// Why.
+        /// The reason.
         why: String,
     },
     /// A mail has the id of another message. Both are filed.
@@ -93,17 +94,17 @@ pub enum Problem {
 }
 
 impl Delivery {
-    /// The version of this shape.
+    /// The version of the format.
     pub const VERSION: u32 = 1;
 
-    /// What is wrong, in sentences: "the vendor's manifest lists 812 messages, the zip has 811", "0042.eml is missing".
+    /// The problems as sentences: "the vendor's manifest lists 812 messages, the zip has 811", "0042.eml is missing".
     pub fn sentences(&self) -> Vec<String> {
         self.problems.iter().map(Problem::sentence).collect()
     }
 }
 
 impl Problem {
-    /// What is wrong, without the file.
+    /// The problem as a sentence, without the file.
     pub fn sentence(&self) -> String {
         match self {
             Self::Count { manifest, zip } => {

@@ -1,15 +1,15 @@
-//! SHA-256, the one hash of the system.
+//! SHA-256, the only hash of the system.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// A SHA-256 digest. Displayed, parsed and serialised as 64 lower-case hex digits.
+/// A SHA-256 digest. Displayed, parsed and serialized as 64 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Sha256([u8; 32]);
 
 impl Sha256 {
-    /// The digest of some bytes that are all in memory.
+    /// The digest of bytes that are in memory.
     pub fn of(bytes: &[u8]) -> Self {
         Self::from_ring(&ring::digest::digest(&ring::digest::SHA256, bytes))
     }
@@ -30,7 +30,7 @@ impl Sha256 {
         String::from_utf8_lossy(&self.hex::<32>()).into_owned()
     }
 
-    /// The first digits, in ASCII.
+    /// The first hex digits, in ASCII.
     fn hex<const DIGITS: usize>(&self) -> [u8; DIGITS] {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         let mut digits = [0; DIGITS];
@@ -48,7 +48,7 @@ impl From<[u8; 32]> for Sha256 {
     }
 }
 
-/// The digest of bytes that come one slice after the other.
+/// Computes the digest of bytes that arrive slice by slice.
 #[derive(Clone)]
 pub struct Hasher(ring::digest::Context);
 
@@ -59,12 +59,12 @@ impl Default for Hasher {
 }
 
 impl Hasher {
-    /// Takes what comes next.
+    /// Takes the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    /// The digest of all that came.
+    /// The digest of all bytes.
     pub fn finish(self) -> Sha256 {
         Sha256::from_ring(&self.0.finish())
     }
@@ -84,13 +84,13 @@ impl fmt::Debug for Sha256 {
 
 /// The text is not 64 hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a SHA-256 digest: 64 hex digits are expected")]
+#[error("not a SHA-256 digest: expected 64 hex digits")]
 pub struct DigestError;
 
 impl FromStr for Sha256 {
     type Err = DigestError;
 
-    /// Takes upper and lower case.
+    /// Accepts upper and lower case.
     fn from_str(hex: &str) -> Result<Self, DigestError> {
         let digits = hex.as_bytes();
         if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {

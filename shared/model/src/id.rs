@@ -1,4 +1,4 @@
-//! Ids as the source gives them, and the keys that we make of them.
+//! The source's ids, and the keys that are derived from them.
 
 use std::{fmt, str::FromStr};
 
@@ -6,22 +6,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::Sha256;
 
-/// Why a text is no id.
+/// An invalid id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
-    /// No characters at all.
+    /// Empty.
     #[error("the id is empty")]
     Empty,
     /// More characters than the source's contract allows.
-    #[error("the id has {0} characters, {max} are allowed", max = ItemId::MAX_CHARS)]
+    #[error("the id has {0} characters and exceeds the limit of {max}", max = ItemId::MAX_CHARS)]
     TooLong(usize),
     /// A control character: ids are printable.
-    #[error("the id holds a control character")]
+    #[error("the id contains a control character")]
     Control,
     /// Not 32 lower-case hex digits.
     #[error("a key has 32 lower-case hex digits")]
     Key,
-    /// Not a run id.
+    /// An invalid run id.
     #[error("a run id has 1 to 64 letters, digits and hyphens")]
     Run,
 }
@@ -42,14 +42,14 @@ fn check(text: &str) -> Result<(), IdError> {
 
 /// The source's id of an item: opaque, 1 to 256 printable characters of any script, slashes and quotes included.
 ///
-/// It is not personal data by itself, but it is foreign text: it goes into logs as a field's value, into URLs
-/// percent-encoded, and never into an S3 key (see [`ItemKey`]).
+/// It is foreign text and may contain a name: it never appears in logs (they have its [`ItemKey`]), it is
+/// percent-encoded in URLs, and it is never part of an S3 key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ItemId(String);
 
 impl ItemId {
-    /// The longest id that the source's contract allows, in characters.
+    /// Maximum length by the source's contract, in characters.
     pub const MAX_CHARS: usize = 256;
 
     /// The id as the source wrote it.
@@ -57,7 +57,7 @@ impl ItemId {
         &self.0
     }
 
-    /// The id of an item that has no other: `sha256:` and the digest of what it is made of.
+    /// The id of an item without an id of its own: `sha256:` and a digest of its content.
     pub fn of_digest(digest: &Sha256) -> Self {
         Self(format!("sha256:{digest}"))
     }
@@ -122,7 +122,7 @@ impl From<AttachmentId> for String {
     }
 }
 
-/// The first 32 hex digits of the SHA-256 of an item's id. S3 keys are made of it, so they hold no identity and no
+/// The first 32 hex digits of the SHA-256 of an item's id. S3 keys are made of it, so they contain no identity and no
 /// character that another system chose.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_may_hold_anything_printable_and_its_key_only_hex() {
+    fn id_is_printable_text_and_its_key_is_hex() {
         let id: ItemId = "WA-7c1e0b52/3 \"é\" ../שלום".parse().unwrap();
         assert_eq!(id.key().as_str().len(), 32);
         assert!(id.key().as_str().bytes().all(|byte| byte.is_ascii_hexdigit()));

@@ -1,14 +1,14 @@
-//! Makes the text of an item readable where a JSON reader would refuse all of it: half of an emoji, bytes that are not
-//! UTF-8, control characters, endless nesting. What is changed here is whole in the evidence, which are then the raw bytes.
+//! Repairs the text of an item that a JSON parser would reject as a whole: half of a surrogate pair, invalid UTF-8,
+//! control characters, endless nesting. The evidence then has the raw bytes, so nothing is lost.
 
 use std::{borrow::Cow, hash::Hasher};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// Nesting that is read; serde_json takes 127 levels.
+/// Maximum nesting that is read; serde_json's limit is 127 levels.
 const MAX_DEPTH: usize = 100;
 
-/// A text that a JSON reader takes, unless it is not JSON at all.
+/// A text that a JSON parser accepts, unless it is not JSON at all.
 pub struct Repaired {
     /// The text.
     pub text: String,
@@ -16,7 +16,7 @@ pub struct Repaired {
     pub anomalies: Vec<String>,
 }
 
-/// Repairs what a JSON reader would refuse. `None` where nothing is to be repaired.
+/// Repairs a text; `None` if nothing has to be repaired.
 pub fn repair(json: &[u8]) -> Option<Repaired> {
     let text = String::from_utf8_lossy(json);
     let without_mark = text.strip_prefix('\u{feff}');
@@ -44,11 +44,11 @@ struct Repair {
 }
 
 impl Repair {
-    /// A quick look, which may say yes for nothing: most items hold no surrogate at all.
+    /// A quick check that may return true although no repair is needed: most items contain no surrogate at all.
     fn is_needed_by(&self, text: &str) -> bool {
         let bytes = text.as_bytes();
         let surrogate = |at: usize| matches!(bytes.get(at + 1..at + 3), Some([b'u', b'd' | b'D']));
-        // A line break is fine between members, and not in a string.
+        // A line break is allowed between members, but not in a string.
         let has_control = bytes.iter().fold(false, |found, byte| found | (*byte < 32));
         has_control || memchr::memchr_iter(b'\\', bytes).any(surrogate) || is_deep(bytes)
     }
@@ -56,7 +56,7 @@ impl Repair {
     fn write(&mut self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());
         let (mut rest, mut depth, mut in_string) = (text, 0_usize, false);
-        // How deep the value is that is left out.
+        // The depth of the value that is left out.
         let mut left_out = 0_usize;
         while let Some(char) = rest.chars().next() {
             let mut taken = char.len_utf8();
@@ -106,20 +106,20 @@ impl Repair {
 
     fn anomalies(&self) -> Vec<String> {
         let found = [
-            (self.invalid_utf8, "The item holds bytes that are not UTF-8; they are shown as \u{fffd}."),
+            (self.invalid_utf8, "The item contains bytes that are not UTF-8; they are shown as \u{fffd}."),
             (self.byte_order_mark, "The item begins with a byte order mark."),
             (
                 self.half_characters,
-                "A text holds half of a character, such as a name cut inside an emoji; it is shown as \u{fffd}.",
+                "A text contains half of a character, such as a name cut inside an emoji; it is shown as \u{fffd}.",
             ),
-            (self.control_characters, "A text holds a control character that JSON does not allow."),
-            (self.too_deep, "A member is nested too deeply to be read; it is whole in the evidence."),
+            (self.control_characters, "A text contains a control character that JSON does not allow."),
+            (self.too_deep, "A member is nested too deeply to be read; it is complete in the evidence."),
         ];
         found.into_iter().filter(|(is_there, _)| *is_there).map(|(_, sentence)| sentence.to_owned()).collect()
     }
 }
 
-/// Whether brackets are nested too deeply, those in strings included.
+/// Returns whether brackets are nested too deeply, those in strings included.
 fn is_deep(json: &[u8]) -> bool {
     // Most items have fewer brackets than that.
     if memchr::memchr2_iter(b'{', b'[', json).nth(MAX_DEPTH).is_none() {
@@ -139,7 +139,7 @@ fn is_deep(json: &[u8]) -> bool {
     deepest > MAX_DEPTH
 }
 
-/// The length of the escape that a text begins with, and what to write in its place where it is half of a character.
+/// The length of the escape at the beginning of a text, and its replacement if it is half of a surrogate pair.
 fn escape(text: &str) -> (usize, Option<&'static str>) {
     let unit = |text: &str| text.strip_prefix("\\u")?.get(..4).and_then(|hex| u16::from_str_radix(hex, 16).ok());
     match unit(text) {
@@ -150,7 +150,7 @@ fn escape(text: &str) -> (usize, Option<&'static str>) {
     }
 }
 
-/// Whether an object names a member twice: a reader keeps one of the two.
+/// Returns whether an object has a repeated member: a parser keeps only one of the two.
 pub(crate) fn has_duplicates(json: &[u8]) -> bool {
     let mut found = false;
     let mut reader = serde_json::Deserializer::from_slice(json);
@@ -200,7 +200,7 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        // Hashes, not names: 8 bytes a member, regardless of their length.
+        // Hashes, not names: 8 bytes per member, regardless of their length.
         let mut names = Vec::new();
         while let Some(name) = map.next_key_seed(Name)? {
             names.push(name);
@@ -245,7 +245,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_that_readers_take_is_left_alone() {
+    fn valid_text_is_not_changed() {
         for json in [r#"{"a":"😀 \ud83d\ude00 \u00e9 \\ud800"}"#, "{\n \"a\": [1, true, null]\r\n}\t"] {
             let repaired = repair(json.as_bytes());
             assert!(repaired.is_none_or(|repaired| repaired.text == json && repaired.anomalies.is_empty()), "{json}");
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn each_damage_is_repaired_and_named_once() {
+    fn each_kind_of_damage_is_repaired_and_noted_once() {
         let deep = format!(r#"{{"a":{}1{},"b":2}}"#, "[".repeat(5_000), "]".repeat(5_000));
         let cut = format!(r#"{{"a":{}null{},"b":2}}"#, "[".repeat(MAX_DEPTH - 1), "]".repeat(MAX_DEPTH - 1));
         let cases: [(&[u8], &str); 7] = [

@@ -1,4 +1,4 @@
-//! The layout of the bucket: builds every key that the system reads or writes.
+//! The layout of the bucket: builds all keys that the system reads or writes.
 
 use jiff::Timestamp;
 
@@ -16,39 +16,39 @@ pub const USER_MAP: &str = "config/user-map.csv";
 /// Uploaded chat exports, `inbox/<owner's e-mail>/<file>`, and vendors' mails and zips, in any folder.
 pub const INBOX: &str = "inbox/";
 
-/// The table beside a chat export that names its participants.
+/// The participants file of a chat export, which names its participants.
 pub fn participants(export: &str) -> String {
     format!("{export}{PARTICIPANTS}")
 }
 
-/// The suffix of such a table.
+/// The suffix of a participants file.
 pub const PARTICIPANTS: &str = ".participants.csv";
 
-/// Where fetch keeps a copy of each mail that a vendor delivered: `captured/<key>.eml`, and beside it how it came.
+/// The prefix of the copies of vendors' mails: `captured/<key>.eml`, and with each one a record of its delivery.
 pub const CAPTURED: &str = "captured/";
 
-/// A vendor's mail.
+/// The copy of a vendor's mail.
 pub fn captured_mail(key: &ItemKey) -> String {
     format!("{CAPTURED}{key}.eml")
 }
 
-/// How a vendor's mail was delivered.
+/// The record of the delivery of a vendor's mail.
 pub fn captured_facts(key: &ItemKey) -> String {
     format!("{CAPTURED}{key}.json")
 }
 
-/// Where the records of deliveries are.
+/// The prefix of the records of deliveries.
 pub const DELIVERIES: &str = "deliveries/";
 
-/// What a file of the inbox held. Names of files may name people, so the record's key has their hash.
+/// The record of a file of the inbox. File names may contain names of people, so the key has their hash.
 pub fn delivery(file: &str) -> String {
     format!("{DELIVERIES}{}.json", Sha256::of(file.as_bytes()).short_hex())
 }
 
-/// Where the deliveries are that are not what their manifest says.
+/// The prefix of incomplete or damaged deliveries.
 pub const INCIDENTS: &str = "incidents/";
 
-/// What is wrong with a delivery, beside its record.
+/// The problems of a delivery; a copy of its record.
 pub fn incident(file: &str) -> String {
     format!("{INCIDENTS}{}.json", Sha256::of(file.as_bytes()).short_hex())
 }
@@ -199,26 +199,26 @@ pub fn outcome(key: &ItemKey) -> String {
     format!("{OUTCOMES}{key}.json")
 }
 
-/// The keys of an item's objects. The item's id alone decides them: a source may list one id under several dates.
+/// The keys of an item's objects. They depend only on the item's id: a source may list one id under several dates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ItemKeys {
     /// The message.
     pub mime: String,
     /// The outcome.
     pub outcome: String,
-    /// Where release 0.1 put the message: under the UTC date of the archived time. Read only.
+    /// The key of the message in release 0.1, which contains the UTC date of the archived time. Read only.
     pub dated_mime: String,
-    /// Where release 0.1 put the outcome. Read where `outcome` has no object.
+    /// The key of the outcome in release 0.1. Read if `outcome` has no object.
     pub dated_outcome: String,
 }
 
 impl ItemKeys {
-    /// Those of a convert task's item.
+    /// The keys of a convert task's item.
     pub fn of_convert(task: &ConvertTask) -> Self {
         Self::of(&task.item.key(), &task.archived_date())
     }
 
-    /// Those of an import task's item.
+    /// The keys of an import task's item.
     pub fn of_import(task: &ImportTask) -> Self {
         Self::of(&task.key, &task.archived_date())
     }

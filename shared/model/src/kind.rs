@@ -1,12 +1,12 @@
-//! What an item is.
+//! The kinds of items.
 
 use crate::words::words;
 
 words! {
-    /// The item's type, in the source's words. An item of a type that is not known today is archived as what it is,
-    /// never dropped.
+    /// The kind of an item, in the source's words. An item of an unknown kind is archived like the others, never
+    /// dropped.
     Kind {
-        Text = "text", "A message of text alone.";
+        Text = "text", "A text message.";
         Image = "image", "A picture, with or without a caption.";
         Video = "video", "A video, with or without a caption.";
         Gif = "gif", "A short looping video.";
@@ -19,14 +19,14 @@ words! {
         Contacts = "contacts", "One or more contact cards.";
         Poll = "poll", "A question with options.";
         PollVote = "poll_vote", "A participant's votes in a poll.";
-        Reaction = "reaction", "An emoji put on, or taken from, a message.";
+        Reaction = "reaction", "An emoji added to, or removed from, a message.";
         Edit = "edit", "The new text of a message.";
         Delete = "delete", "A message was deleted.";
         Call = "call", "A voice or video call.";
         GroupEvent = "group_event", "The group was changed.";
-        System = "system", "WhatsApp itself says something in the chat.";
+        System = "system", "A notice of WhatsApp in the chat.";
         Business = "business", "A template, buttons, a list, an order: WhatsApp Business content.";
-        Unsupported = "unsupported", "Something that the capture could not read.";
+        Unsupported = "unsupported", "Content that the capture could not read.";
     }
 }
 
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_known_word_comes_back_and_an_unknown_one_too() {
+    fn known_and_unknown_words_are_kept() {
         for kind in Kind::KNOWN {
             assert_eq!(&Kind::from(kind.as_str().to_owned()), kind);
         }

@@ -11,36 +11,37 @@
 //!     └────────────── reopen ───────────────────────┘   replay: acquire
 //! ```
 //!
-//! The lease is the member `claim` of the object. A lease that has expired stays in the object: it says that an attempt began,
-//! so the next one looks for copies before it files. A replay keeps the dead letter in the object until the attempt decides.
+//! The lease is the member `claim` of the object. An expired lease stays in the object: it shows that an attempt began,
+//! so the next attempt looks for copies before it files. During a replay the dead letter stays in the object until the
+//! attempt is decided.
 
 use jiff::Timestamp;
 
 use crate::{DeadLetterSource, DeadLettered, Lease, Outcome, Reason, RunId, Stage};
 
-/// What may be done with an item now.
+/// The state of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaseState {
-    /// Not done, and no function works on it.
+    /// Not complete, and no function works on it.
     Unleased,
-    /// A function works on it until then.
+    /// A function works on it until this time.
     Leased {
         /// A while after the deadline of the invocation that holds it.
         until: Timestamp,
     },
-    /// Not done; no attempt may begin before then, because a copy may still arrive.
+    /// Not complete; no attempt may begin before this time, because a copy may still arrive.
     Waiting {
-        /// When the next attempt may begin.
+        /// Earliest time of the next attempt.
         until: Timestamp,
     },
-    /// Filed wherever it belongs.
+    /// Every required copy is filed.
     Complete,
-    /// Given up until an operator replays it.
+    /// Failed permanently; waits for an operator to replay it.
     DeadLettered(DeadLettered),
 }
 
 impl Outcome {
-    /// The state at a time.
+    /// Returns the state at a time.
     pub fn state(&self, now: Timestamp) -> LeaseState {
         match (&self.lease, self.dead_letter) {
             (Some(Lease { until, waiting: false, .. }), _) if *until > now => LeaseState::Leased { until: *until },
@@ -56,14 +57,14 @@ impl Outcome {
         self.lease = Some(Lease { holder, until, waiting: false });
     }
 
-    /// Leased → Waiting. Without a wait (`until` is not after `now`) the state is Unleased, or DeadLettered again where a
-    /// replay was undecided: the dead letter says by itself that the item is not done.
+    /// Leased → Waiting. Without a wait (`until` is not after `now`) the state is Unleased; or DeadLettered again if a
+    /// replay was undecided, because the dead letter already shows that the item is not complete.
     pub fn wait(&mut self, until: Timestamp, now: Timestamp) {
         let keeps = until > now || self.dead_letter.is_none();
         self.lease = self.lease.take().filter(|_| keeps).map(|lease| Lease { until, waiting: true, ..lease });
     }
 
-    /// Leased → Complete: everything that was to be filed is filed.
+    /// Leased → Complete: every required copy is filed.
     pub fn complete(&mut self) {
         (self.lease, self.dead_letter, self.dead_letter_source) = (None, None, None);
     }
@@ -75,16 +76,16 @@ impl Outcome {
         self.dead_letter_source = Some(source);
     }
 
-    /// DeadLettered → Unleased, with its retries counted from zero: the item is queued again. The expired lease says that an
-    /// attempt was made, so that the next one looks for copies first.
+    /// DeadLettered → Unleased, with retries counted from zero: the item is queued again. The expired lease shows that
+    /// an attempt was made, so that the next one looks for copies first.
     pub fn reopen(&mut self, holder: &str, now: Timestamp) {
         (self.dead_letter, self.dead_letter_source) = (None, None);
         self.restart_retries(now);
         self.lease.get_or_insert_with(|| Lease { holder: holder.to_owned(), until: now, waiting: true });
     }
 
-    /// Drops the series of checks and rejections that began up to a time, so that their retries are counted from zero: an
-    /// item that is replayed gets all of them once more.
+    /// Removes the series of checks and rejections that began up to a time, so that their retries are counted from
+    /// zero: a replayed item gets all of them again.
     pub fn restart_retries(&mut self, began_until: Timestamp) {
         self.missing.retain(|missing| missing.since > began_until);
         for failed in &mut self.failed {
@@ -94,8 +95,8 @@ impl Outcome {
         }
     }
 
-    /// Whether the dead letter can be in no queue any more: SQS has deleted it by its age. Unknown for an object of a release
-    /// that did not note when the dead letter was sent; then it counts as present.
+    /// Returns whether SQS has deleted the dead letter because of its age. If the object does not record the time of
+    /// the dead letter, as in earlier releases, the dead letter counts as present.
     pub fn dead_letter_expired(&self, now: Timestamp) -> bool {
         self.dead_letter_source
             .as_ref()
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn reopened_item_is_not_complete_and_counts_its_retries_from_zero() {
+    fn reopened_item_counts_its_retries_from_zero() {
         let mut outcome = filed();
         let missing =
             MissingParticipant { participant: 1, reason: MissingReason::MailboxNotFound, since: now(), checks: 50 };

@@ -1,8 +1,8 @@
-//! The words of the system, and nothing else: the item as the archive captured it, the task that carries its id from
-//! queue to queue, the letter that a task becomes when it cannot be done, and the outcome that records what was done.
+//! The vocabulary of the system: the captured item, the task that carries its id from queue to queue, the dead letter
+//! of a task that failed permanently, and the outcome that records the result.
 //!
-//! This crate knows no AWS and no HTTP. Every type here is parsed once, at the edge, and cannot hold a value that the
-//! rest of the system would have to check again.
+//! This crate depends on neither AWS nor HTTP. Every type is parsed once, at the boundary, and cannot contain a value
+//! that other code would have to check again.
 
 #![warn(missing_docs)]
 
@@ -14,6 +14,7 @@ mod delivery;
 mod digest;
 mod failure;
 mod id;
+mod item;
 mod json_text;
 pub mod keys;
 mod kind;
@@ -29,16 +30,16 @@ mod words;
 
 pub use address::{AddressError, MailboxAddress};
 pub use answer::Answer;
-pub use captured::{
-    Attachment, Call, CallMedia, CallStatus, Captured, Chat, ChatType, ContactCard, Deletion, DeletionScope,
-    DeletionState, Direction, GroupEvent, Item, ItemError, Location, MailFact, MailField, Poll, Quoted, Reaction,
-    Target, Upload,
-};
+pub use captured::{Captured, ItemError};
 pub use dead_letter::{DeadLetter, MissingReason, Reason, Stage, UnknownWord};
 pub use delivery::{DeliveredItem, Delivery, Problem};
 pub use digest::{Hasher, Sha256};
 pub use failure::Failure;
 pub use id::{AttachmentId, IdError, ItemId, ItemKey};
+pub use item::{
+    Attachment, Call, CallMedia, CallStatus, Chat, ChatType, ContactCard, Deletion, DeletionScope, DeletionState,
+    Direction, GroupEvent, Item, Location, MailFact, MailField, Poll, Quoted, Reaction, Target, Upload,
+};
 pub use json_text::{Repaired as RepairedJson, repair as repair_json};
 pub use kind::Kind;
 pub use lease::LeaseState;

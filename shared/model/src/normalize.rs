@@ -1,12 +1,12 @@
-//! Brings an item into the contract's shape where single members are not: converts what can be converted, leaves the rest
-//! out, and says so. Nothing here is lost: the evidence has every member as captured.
+//! Brings an item into the contract's shape if single members differ: converts what can be converted, leaves out the
+//! rest, and notes both. Nothing is lost: the evidence has every member as captured.
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use serde_json::{Map, Value, json};
 
 use crate::{ItemError, ItemId, Sha256};
 
-/// A member's shape by the contract.
+/// The shape of a member by the contract.
 enum Shape {
     Text,
     /// A number that is not negative and has no fraction.
@@ -18,7 +18,7 @@ enum Shape {
     Flag,
     Time,
     Digest,
-    /// An attachment's id. Without it the file cannot be asked for.
+    /// An attachment's id. Without it the file cannot be requested.
     Id,
     Object(&'static [(&'static str, Shape)]),
     List(&'static Shape),
@@ -91,19 +91,19 @@ const ITEM: &[(&str, Shape)] = &[
     ("reason", Text),
 ];
 
-/// Sentences about one item; what is more than this is counted.
+/// Maximum number of sentences about one item; further ones are counted.
 const MAX_ANOMALIES: usize = 20;
 
 /// A call or a recording of more than three centuries.
 const MAX_SECONDS: f64 = 1e10;
 
-/// The years that a mail can be dated with.
+/// The years that the Date of a mail can have.
 const YEARS: std::ops::RangeInclusive<i16> = 1900..=9999;
 
-/// Brings a JSON object into the shape of an item, and adds a sentence for each member that had another one.
+/// Brings a JSON object into the shape of an item, and adds a sentence for each member that had another shape.
 ///
 /// # Errors
-/// [`ItemError::Missing`] without an id, a chat or any time, [`ItemError::OtherItem`].
+/// [`ItemError::Missing`] without an id, a chat or any time; [`ItemError::OtherItem`].
 pub(crate) fn normalize(value: &mut Value, asked: &ItemId, anomalies: &mut Vec<String>) -> Result<(), ItemError> {
     let Value::Object(item) = value else { return Err(ItemError::Missing("JSON object")) };
     let mut found = Anomalies::default();
@@ -151,7 +151,7 @@ fn members(
     }
 }
 
-/// Brings a value into a shape; false where it has to be left out. Null is the same as no member.
+/// Brings a value into a shape; returns false if the value has to be left out. Null counts as a missing member.
 fn fit(value: &mut Value, shape: &'static Shape, path: &str, found: &mut Anomalies) -> bool {
     if value.is_null() {
         return false;
@@ -246,7 +246,7 @@ fn converted(value: &Value, shape: &Shape) -> Option<Value> {
             let time = time.or_else(|| since_1970(&number()?)).or_else(|| civil().map(|time| time.timestamp()));
             json!(time.filter(|time| in_years(*time))?)
         }
-        // A name alone in the place of a person, one thing in the place of a list.
+        // A name instead of a participant, or a single element instead of a list.
         (Object([("name", Text), ("phone", Text), ..]), Value::String(_)) => json!({ "name": value }),
         (List(_), Value::Object(_)) => json!([value]),
         (List(Text), Value::String(_)) => json!([value]),
@@ -254,7 +254,7 @@ fn converted(value: &Value, shape: &Shape) -> Option<Value> {
     })
 }
 
-/// Seconds or, where they would be thousands of years, milliseconds.
+/// A number since 1970: seconds, or milliseconds if seconds would be thousands of years.
 fn since_1970(number: &serde_json::Number) -> Option<Timestamp> {
     let number = number.as_f64().filter(|number| number.abs() < 1e15)?;
     let milliseconds = if number.abs() < 1e11 { number * 1000.0 } else { number };
@@ -265,7 +265,7 @@ fn in_years(time: Timestamp) -> bool {
     YEARS.contains(&time.to_zoned(TimeZone::UTC).year())
 }
 
-/// One of the two times stands for the other where that is missing.
+/// Uses one of the two times for the other if that is missing.
 fn times(item: &mut Map<String, Value>, found: &mut Anomalies) -> Result<(), ItemError> {
     let time = |name: &str| item.get(name).and_then(Value::as_str).and_then(|time| time.parse::<Timestamp>().ok());
     let (message, archived) = (time("messageTime"), time("archivedTime"));

@@ -1,85 +1,85 @@
-//! What became of an item.
+//! The outcome of an item.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{ItemId, MailboxAddress, MissingReason, Reason, RunId, Sha256, Stage};
 
-/// `outcomes/<key>.json`: one object an item, written by import (and by convert, for an item that it
-/// gave up on). It is the first thing that a retry or replay reads: a mailbox that stands in it is not filed in again.
+/// `outcomes/<key>.json`: one object per item, written by import, and by convert for an item that failed permanently
+/// there. Every retry and replay reads it first: a mailbox in it does not get a second copy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// The version of this shape: 1.
+    /// Version of the format: 1.
     pub v: u32,
     /// The item.
     pub item: ItemId,
-    /// The run whose task was worked on first. What a later run lists again, and finds here, is that run's duplicate.
+    /// The run whose task was processed first. Other runs that list the item count it as a duplicate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunId>,
-    /// Of the rendered message, with angle brackets. Absent while nothing was rendered.
+    /// Message-ID of the rendered message, with angle brackets. Absent while nothing was rendered.
     pub message_id: Option<String>,
-    /// Of the rendered message's evidence and files, as its header says it: by this and the Message-ID its copies are
-    /// known. Absent while nothing was rendered.
+    /// Digest of the rendered message's evidence and files, as in its header. Copies are recognized by it and the
+    /// Message-ID. Absent while nothing was rendered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<Sha256>,
-    /// Of the whole stored message. Absent while nothing was rendered.
+    /// Digest of the whole stored message. Absent while nothing was rendered.
     pub sha256: Option<Sha256>,
     /// The stored message's length. Absent while nothing was rendered.
     pub bytes: Option<u64>,
     /// The stored message's key in the bucket. Absent while nothing was rendered.
     pub mime: Option<String>,
-    /// The mailboxes that have their copy.
+    /// The mailboxes that have a copy.
     pub mailboxes: Vec<FiledMailbox>,
-    /// The mailboxes that should have one and do not.
+    /// The mailboxes that should have a copy and do not.
     pub failed: Vec<FailedMailbox>,
-    /// Participants that are expected to have a mailbox, or whose lookup is undecided, and that have no copy yet. An outcome
-    /// that has one is not complete.
+    /// Participants without a copy that are expected to have a mailbox, or whose lookup is undecided. While there is
+    /// one, the outcome is not complete.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<MissingParticipant>,
     /// Participants that have no mailbox and are not expected to have one, by their place in the item: 0 is the sender,
     /// 1 the first of `to`. Their identity is only in the stored message's evidence.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unmapped: Vec<usize>,
-    /// Those of `unmapped` whose lookup the mail system rejected until the retries were used up.
+    /// The entries of `unmapped` whose lookup the mail system rejected until the retries were used up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lookup_rejected: Vec<usize>,
-    /// Set while the item, or a part of it, waits in the dead-letter queue.
+    /// Set while the item, or a part of it, is in the dead-letter queue.
     pub dead_letter: Option<DeadLettered>,
-    /// The message that became that letter. Another message for the same item needs none of its own; this one does when
-    /// it comes again, because its letter may not have been sent.
+    /// The message that became the dead letter. It covers other messages for the same item, but not this one: if this
+    /// one is redelivered, its dead letter may not have been sent.
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "letter_of")]
     pub dead_letter_source: Option<DeadLetterSource>,
-    /// Set while a function works on it: see [`crate::LeaseState`].
+    /// Set while a function works on the item, see [`crate::LeaseState`].
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "claim")]
     pub lease: Option<Lease>,
 }
 
-/// A mailbox that has its copy.
+/// A mailbox that has a copy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FiledMailbox {
-    /// The mail system's own id of the mailbox. Absent in objects of releases that recorded the address alone.
+    /// The mail system's id of the mailbox. Absent in objects of releases that recorded only the address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// The address that the mailbox was found by.
     pub address: MailboxAddress,
-    /// The mailbox's primary address, where it is another one: copies name the participant by it.
+    /// The mailbox's primary address, if it is another one: copies name the participant by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub primary: Option<MailboxAddress>,
-    /// How it came there.
+    /// The way in which the copy got there.
     pub result: FilingResult,
-    /// The mailbox's own id of the message.
+    /// The mail system's id of the message.
     pub message: String,
-    /// When.
+    /// Time of the filing.
     pub at: Timestamp,
 }
 
-/// How a copy came to be in a mailbox.
+/// The way in which a copy got into a mailbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FilingResult {
-    /// We put it there.
+    /// Filed by this attempt.
     Imported,
-    /// It was there: an earlier attempt had put it there and could not say so any more.
+    /// Found: an earlier attempt had filed it without recording it.
     Skipped,
 }
 
@@ -88,9 +88,9 @@ pub enum FilingResult {
 pub struct FailedMailbox {
     /// The address that the mailbox was found by.
     pub address: MailboxAddress,
-    /// Why not.
+    /// The reason.
     pub reason: Reason,
-    /// First rejection of a series that is still being retried; absent where the first answer was final.
+    /// First rejection of a series that is still retried; absent if the first response was final.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
     /// Rejections in that series.
@@ -98,12 +98,12 @@ pub struct FailedMailbox {
     pub checks: u32,
 }
 
-/// A participant that has no copy yet and should have one, or may have to.
+/// A participant that has no copy yet and may need one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MissingParticipant {
-    /// Place in the item: 0 is the sender, 1 the first of `to`.
+    /// Position in the item: 0 is the sender, 1 the first of `to`.
     pub participant: usize,
-    /// Why there is no copy.
+    /// The reason why there is no copy.
     pub reason: MissingReason,
     /// First check of this series.
     pub since: Timestamp,
@@ -111,41 +111,41 @@ pub struct MissingParticipant {
     pub checks: u32,
 }
 
-/// That, and why, an item waits in the dead-letter queue.
+/// The dead letter of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLettered {
-    /// Who gave up.
+    /// The function that created it.
     pub stage: Stage,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
 }
 
-/// The message that a dead letter was made of.
+/// The queue message that became a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetterSource {
-    /// The queue's id of it.
+    /// The queue's id of the message.
     pub message: String,
-    /// The run that its task names.
+    /// The run in its task.
     pub run: RunId,
-    /// When this was noted: before the letter was sent.
+    /// Time of this entry: before the dead letter was sent.
     pub at: Timestamp,
 }
 
-/// A claim on an item by one invocation of import. It is put there by a conditional write, so of two functions that
-/// were given the same item at once exactly one works on it; and it ends by itself, because Lambda ends the holder at
-/// its deadline.
+/// The lease of one invocation of import on an item. It is acquired by a conditional write, so that of two functions
+/// that receive the same item at the same time only one processes it. It expires by itself, because Lambda ends the
+/// holder at its deadline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
-    /// Unique for each record that is worked on; begins with the invocation's request id.
+    /// Unique per record; begins with the invocation's request id.
     pub holder: String,
-    /// A while after the invocation's deadline, or when the wait is over.
+    /// A while after the invocation's deadline, or the end of the wait.
     pub until: Timestamp,
     /// No function works on the item any more; the next attempt has to wait.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub waiting: bool,
 }
 
-/// Why an object is no outcome that can be gone by.
+/// An object that is not a usable outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OutcomeError {
     /// An unauthorized writer changed the object.
@@ -156,16 +156,16 @@ pub enum OutcomeError {
         /// From 1.
         column: usize,
     },
-    /// What another release wrote. What it means by the same members is not known here, so nothing is filed by it.
+    /// The object was written by another release. Its members may have another meaning here, so nothing is filed.
     #[error("the outcome has version {0}, this release knows {known}; deploy a release that knows both", known = Outcome::VERSION)]
     Version(u32),
 }
 
 impl Outcome {
-    /// The version of this shape.
+    /// The version of the format.
     pub const VERSION: u32 = 1;
 
-    /// Nothing has become of it yet.
+    /// A new outcome without any result.
     pub fn new(item: ItemId) -> Self {
         Self {
             v: Self::VERSION,
@@ -207,7 +207,7 @@ impl Outcome {
         }
     }
 
-    /// The object's bytes.
+    /// The bytes of the object.
     ///
     /// # Panics
     /// Never: every member has a JSON form.
@@ -215,8 +215,8 @@ impl Outcome {
         serde_json::to_vec(self).unwrap_or_else(|error| unreachable!("an outcome has a JSON form: {error}"))
     }
 
-    /// Whether everything that can be done for the item is done: it is filed, nothing failed, no participant is missing,
-    /// no function works on it.
+    /// Returns whether the item is finished: it is filed, nothing failed, no participant is missing, and no function
+    /// works on it.
     pub fn is_complete(&self) -> bool {
         self.lease.is_none()
             && self.dead_letter.is_none()
@@ -225,7 +225,7 @@ impl Outcome {
             && !self.mailboxes.is_empty()
     }
 
-    /// Whether a mailbox has its copy. Mailboxes are compared by id, and by address only where no id was recorded.
+    /// Returns whether a mailbox has a copy. Mailboxes are compared by id, and by address only if no id was recorded.
     pub fn has(&self, id: &str, address: &MailboxAddress) -> bool {
         self.mailboxes.iter().any(|filed| match &filed.id {
             Some(filed) => filed == id,
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn outcome_compares_mailboxes_by_id_and_by_address_where_it_has_none() {
+    fn mailboxes_are_compared_by_id_or_else_by_address() {
         let mut outcome = Outcome::new("WA-1".parse().unwrap());
         let (old, new) = ("ada@example.com".parse().unwrap(), "ada@example.org".parse().unwrap());
         outcome.mailboxes.push(ada(Some("1")));
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outcome_has_the_contracts_members() {
+    fn outcome_has_the_members_of_the_contract() {
         let mut outcome = Outcome::new("WA-1".parse().unwrap());
         outcome.mailboxes.push(ada(None));
         assert!(outcome.is_complete());
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outcome_of_another_version_is_not_gone_by() {
+    fn outcome_of_another_version_is_rejected() {
         let json = String::from_utf8(Outcome::new("WA-1".parse().unwrap()).to_json()).unwrap();
         let with = |from: &str, to: &str| Outcome::parse(json.replace(from, to).as_bytes()).err();
         assert_eq!(with("\"v\":1", "\"v\":2"), Some(OutcomeError::Version(2)));

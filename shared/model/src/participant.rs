@@ -1,15 +1,14 @@
-//! Who took part.
+//! A participant of an item.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A participant of an item, as captured. All of it is personal data: `Debug` shows only which members are
-/// there.
+/// A participant of an item, as captured. Personal data: `Debug` shows only which members are present.
 #[derive(Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Participant {
-    /// The name that the capture knows, a push name or an address book's.
+    /// The captured name: a push name, or a name from an address book.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The phone number as captured: usually E.164, with or without the plus.
@@ -18,7 +17,7 @@ pub struct Participant {
     /// WhatsApp's id: a JID (`4520123456@s.whatsapp.net`), a LID or a business-scoped id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub whatsapp_id: Option<String>,
-    /// The "User's Email address" property, present for users whom the customer registered with the archiver.
+    /// The "User's Email address" property, present for users whom the customer registered with the source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
 }
@@ -27,22 +26,21 @@ impl Participant {
     /// The domain of JIDs whose local part is a phone number.
     const PHONE_JID_DOMAIN: &str = "s.whatsapp.net";
 
-    /// The digits of the participant's phone number, without plus, spaces or punctuation: from `phone`, else from a
-    /// JID that is made of one. `None` where no phone number is known, or what stands there has fewer than 5 digits
-    /// or holds letters.
+    /// The digits of the participant's phone number, without plus, spaces or punctuation: from `phone`, or else from a
+    /// JID that contains a number. `None` if there is no number, or if it has fewer than 5 digits or contains letters.
     pub fn phone_digits(&self) -> Option<String> {
         self.phone.as_deref().and_then(digits).or_else(|| {
             let (local, domain) = self.whatsapp_id.as_deref()?.split_once('@')?;
-            // A JID's local part may carry a device: 4520123456:12@s.whatsapp.net.
+            // The local part of a JID may include a device: 4520123456:12@s.whatsapp.net.
             let user = local.split_once(':').map_or(local, |(user, _device)| user);
             if domain == Self::PHONE_JID_DOMAIN { digits(user) } else { None }
         })
     }
 
-    /// What the participant is known by in the source whatever else was captured with it: the phone's digits, else
-    /// the WhatsApp id, the e-mail address in lower case, or the name. Empty when nothing is known.
+    /// The identity of the participant in the source, independent of other captured members: the phone's digits, else
+    /// the WhatsApp id, the e-mail address in lower case, or the name. Empty if nothing is known.
     ///
-    /// Message-IDs are derived from it, so it must not depend on how much the capture happened to know.
+    /// Message-IDs are derived from it, so it must not depend on how many members were captured.
     pub fn identity(&self) -> String {
         if let Some(digits) = self.phone_digits() {
             return digits;
@@ -61,7 +59,7 @@ fn digits(text: &str) -> Option<String> {
         return None;
     }
     let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-    // 00 is how many countries dial what a phone number writes as +.
+    // In many countries 00 is dialled for the + of a written number.
     let digits = digits.strip_prefix("00").map(str::to_owned).unwrap_or(digits);
     if digits.len() >= 5 { Some(digits) } else { None }
 }
@@ -86,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn one_identity_however_the_number_is_written() {
+    fn identity_does_not_depend_on_the_numbers_notation() {
         for participant in [
             with(Some("+45 20 12 34 56"), None),
             with(Some("004520123456"), None),
@@ -101,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_nobody() {
+    fn debug_does_not_show_the_participant() {
         let participant = Participant { name: Some("Søren".into()), ..with(Some("+4520123456"), None) };
         let shown = format!("{participant:?}");
         assert!(!shown.contains("Søren") && !shown.contains("4520123456"), "{shown}");

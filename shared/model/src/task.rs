@@ -1,4 +1,4 @@
-//! What travels on the queues.
+//! The messages on the queues.
 
 use jiff::{Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
@@ -6,38 +6,38 @@ use serde_json::Value;
 
 use crate::{ItemId, ItemKey, MessageGroup, Participant, RunId, Sha256};
 
-/// The version of both tasks' shape.
+/// Version of the format of both tasks.
 pub const TASK_VERSION: u32 = 1;
 
-/// Why a message's body is no task. Permanent: it will say the same tomorrow.
+/// A message that is not a task. Permanent: it does not change.
 #[derive(Debug, thiserror::Error)]
 pub enum TaskError {
-    /// Not JSON of the task's shape.
-    #[error("the message is no task of version {TASK_VERSION}: {0}")]
+    /// Not JSON with the shape of a task.
+    #[error("the message is not a task of version {TASK_VERSION}: {0}")]
     Shape(String),
-    /// A version that this release does not know.
+    /// An unknown version.
     #[error("the task has version {0}, this release knows {TASK_VERSION}")]
     Version(u64),
-    /// An import task that names objects of another item.
+    /// An import task that refers to objects of another item.
     #[error("the task's key does not belong to its item")]
     Key,
 }
 
-/// On the convert queue: render this item.
+/// A task on the convert queue: render this item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConvertTask {
     /// [`TASK_VERSION`].
     pub v: u32,
     /// The run that queued it.
     pub run: RunId,
-    /// What to render.
+    /// The item to render.
     pub item: ItemId,
-    /// When the source received it.
+    /// Time at which the source received it.
     pub archived_time: Timestamp,
 }
 
 impl ConvertTask {
-    /// Reads a message's body.
+    /// Parses a message's body.
     ///
     /// # Errors
     /// [`TaskError`], all of them permanent.
@@ -51,35 +51,36 @@ impl ConvertTask {
     }
 }
 
-/// On the import queue: file this rendered item.
+/// A task on the import queue: file this rendered item.
 ///
-/// It carries personal data (the participants), as SQS messages that are encrypted at rest may; its `Debug` shows none.
+/// Contains personal data (the participants), which is allowed in SQS messages that are encrypted at rest; its `Debug`
+/// shows none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportTask {
     /// [`TASK_VERSION`].
     pub v: u32,
     /// The run that queued it.
     pub run: RunId,
-    /// What to file.
+    /// The item to file.
     pub item: ItemId,
-    /// When the source received it.
+    /// Time at which the source received it.
     pub archived_time: Timestamp,
-    /// The name of the item's objects.
+    /// The key in the names of the item's objects.
     pub key: ItemKey,
     /// The key of the stored message. Absent in a task of release 0.1, whose messages are under dated keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mime: Option<String>,
-    /// Of the whole stored message.
+    /// Digest of the whole stored message.
     pub sha256: Sha256,
     /// The length of the stored message.
     pub bytes: u64,
-    /// With its angle brackets.
+    /// The Message-ID, with angle brackets.
     pub message_id: String,
-    /// Whose mailboxes it belongs in: everybody, the sender first. Absent where they would not fit in an SQS message
-    /// (a group of ten thousand): then they are read from the evidence in the stored message, which has them too.
+    /// All participants, the sender first: the item belongs in their mailboxes. Absent if they would not fit into an
+    /// SQS message (a group of ten thousand): then they are read from the evidence in the stored message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub participants: Option<Vec<Participant>>,
-    /// When the message was written, for the periods of the user map. Absent in tasks of earlier releases: then the stored
+    /// Time of the message, for the periods of the user map. Absent in tasks of earlier releases: then the stored
     /// message's Date is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_time: Option<Timestamp>,
@@ -90,7 +91,7 @@ pub struct ImportTask {
 }
 
 impl ImportTask {
-    /// Reads a message's body.
+    /// Parses a message's body.
     ///
     /// # Errors
     /// [`TaskError`], all of them permanent.
@@ -119,7 +120,7 @@ fn archived_date(time: Timestamp) -> String {
 
 fn parse<T: serde::de::DeserializeOwned>(body: &str) -> Result<T, TaskError> {
     let no_json = |error: serde_json::Error| {
-        TaskError::Shape(format!("no JSON at line {} column {}", error.line(), error.column()))
+        TaskError::Shape(format!("invalid JSON at line {} column {}", error.line(), error.column()))
     };
     let value: Value = serde_json::from_str(body).map_err(no_json)?;
     match value.get("v").and_then(Value::as_u64) {
@@ -127,7 +128,7 @@ fn parse<T: serde::de::DeserializeOwned>(body: &str) -> Result<T, TaskError> {
         Some(version) => return Err(TaskError::Version(version)),
         None => return Err(TaskError::Shape("`v` is missing".to_owned())),
     }
-    // serde's own message would quote the task, which may hold a name or a number.
+    // serde's own message would quote the task, which may contain a name or a number.
     let member = |error: serde_json::Error| {
         let message = error.to_string();
         TaskError::Shape(if message.starts_with("missing field") {
@@ -144,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_task_is_judged_by_version_shape_and_key() {
+    fn task_is_checked_by_version_shape_and_key() {
         let good = r#"{"v":1,"run":"20261122T070000Z-daily-0badcafe","item":"WA-1/ø","archived_time":"2026-11-21T23:59:59.999Z","new":true}"#;
         let task = ConvertTask::parse(good).unwrap();
         assert_eq!(task.archived_date(), "2026-11-21");

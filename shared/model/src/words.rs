@@ -1,6 +1,6 @@
 //! Enumerations defined by other systems, which may grow at any time.
 
-/// Defines an enumeration of known words and `Other`, for a word that is not known today: it is kept as it came.
+/// Defines an enumeration of known words and `Other`, for a word that is unknown today: it is kept unchanged.
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident { $($variant:ident = $word:literal, $doc:literal;)* }) => {
         $(#[$meta])*
@@ -8,12 +8,12 @@ macro_rules! words {
         #[serde(from = "String", into = "String")]
         pub enum $name {
             $(#[doc = $doc] $variant,)*
-            /// A word that the source has and we do not know yet.
+            /// A word of the source that is unknown today.
             Other(String),
         }
 
         impl $name {
-            /// Every value that is known.
+            /// All known values.
             pub const KNOWN: &[Self] = &[$(Self::$variant),*];
 
             /// The source's word.

@@ -1,8 +1,8 @@
 //! Phone numbers as WhatsApp and spreadsheets write them.
 //!
-//! A number is parsed once, strictly: what could belong to two different people is refused rather than guessed. The
-//! facts about countries come from the `phonenumber` crate, whose own parser is only ever given digits, because it
-//! reads letters as digits and drops extensions without a word.
+//! A number is parsed once, strictly: if it may belong to two different people, it is rejected, not guessed. The data
+//! about countries comes from the `phonenumber` crate. Its parser is given only digits, because it reads letters as
+//! digits and drops extensions silently.
 
 mod error;
 mod memo;

@@ -1,4 +1,4 @@
-//! Caches results of the numbering plans. The participants are the same from item to item, and one lookup in the plans costs more
+//! Caches lookups in the numbering plans. The same participants occur in item after item, and one lookup costs more
 //! than rendering the rest of a short message.
 
 use std::{
@@ -6,25 +6,25 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// Answers by digits. They are a function of the digits alone, so an answer that is kept is the answer.
+/// Cached results by digits. A result depends only on the digits, so it never becomes stale.
 pub(crate) struct Memo<V>(Mutex<BTreeMap<u64, V>>);
 
 impl<V: Clone> Memo<V> {
-    /// The most answers that are kept, less than a megabyte of them. When there are as many, all are forgotten: whoever
-    /// is still around is asked about again once.
+    /// Maximum number of cached results, less than a megabyte. When it is reached, the cache is cleared; numbers that
+    /// are still in use are looked up again once.
     const MOST: usize = 4_096;
 
     pub(crate) const fn new() -> Self {
         Self(Mutex::new(BTreeMap::new()))
     }
 
-    /// The answer for these digits, from `ask` where it is not known.
+    /// Returns the cached result for these digits, or computes it with `compute`.
     pub(crate) fn get(&self, digits: &str, ask: impl FnOnce() -> V) -> V {
         let Some(key) = key(digits) else { return ask() };
         if let Some(known) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return known.clone();
         }
-        // Not while the lock is held: the others go on meanwhile.
+        // The lock is not held during the computation, so that other threads can continue.
         let answer = ask();
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= Self::MOST {
@@ -35,7 +35,7 @@ impl<V: Clone> Memo<V> {
     }
 }
 
-/// Digits as a number: as many as E.164 allows, and no leading zero that a number would not have.
+/// The digits as a number: up to the length of E.164, without a leading zero.
 fn key(digits: &str) -> Option<u64> {
     let is_number = digits.len() <= 15 && !digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit());
     digits.parse().ok().filter(|_| is_number)
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_answer_is_asked_for_once_and_kept_for_its_digits_alone() {
+    fn result_is_computed_once_per_digits() {
         let memo = Memo::new();
         assert_eq!(memo.get("4520123456", || 1), 1);
         assert_eq!(memo.get("4520123456", || 2), 1);
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_do_not_pile_up() {
+    fn cache_is_bounded() {
         let memo = Memo::new();
         for number in 1..=10 * Memo::<()>::MOST {
             memo.get(&number.to_string(), || ());

@@ -1,4 +1,4 @@
-//! The number itself.
+//! Phone numbers: parsing, formatting, and the variants that WhatsApp uses.
 
 use std::fmt;
 
@@ -11,15 +11,15 @@ use crate::{
 
 /// A phone number: up to 15 digits that begin with a country code (E.164).
 ///
-/// It is personal data: `Debug` does not show it, and there is no `Display`. Two numbers are equal when their digits
-/// are; whether they are one person's is asked with [`PhoneNumber::variants`].
+/// Personal data: `Debug` does not show it, and there is no `Display`. Two numbers are equal if their digits are; use
+/// [`PhoneNumber::variants`] to find out whether two numbers belong to the same person.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PhoneNumber {
-    /// No country code begins with 0, so a number is its digits.
+    /// The digits as a number. No country code begins with 0, so nothing is lost.
     digits: u64,
 }
 
-/// What digits can be read as.
+/// A possible interpretation of digits.
 #[derive(Clone, Copy)]
 struct Reading {
     number: PhoneNumber,
@@ -27,12 +27,15 @@ struct Reading {
 }
 
 impl PhoneNumber {
-    /// Reads a number that a machine wrote: the archive's `phone`, or the local part of a WhatsApp id.
+    /// Reads a number that a machine wrote: the source's `phone`, or the local part of a WhatsApp id. A plus or 00
+    /// makes it international. Digits alone are read as follows, because sources and WhatsApp write international
+    /// numbers without a plus:
     ///
-    /// With a plus or 00 it is international. Digits alone are read as international too, because that is how archives
-    /// and WhatsApp write them: always where such a number is given out, also where it could be one of `default_region`
-    /// as well. Where it only has as many digits as some country's numbers, a number that `default_region` does give out
-    /// is likelier, and where it is none at all, any number of that region.
+    /// 1. As international, if that number is assigned; even if it is also a valid number of `default_region`.
+    /// 2. As a number of `default_region`, if that number is assigned there and the international reading only has a
+    /// possible length.
+    /// 3. As international, if the length is possible.
+    /// 4. As any number of `default_region`.
     ///
     /// # Errors
     /// [`PhoneError`]; never [`PhoneError::Ambiguous`].
@@ -52,11 +55,10 @@ impl PhoneNumber {
         }
     }
 
-    /// Reads a number that a person or a spreadsheet wrote: a cell of a table.
-    ///
-    /// With a plus or 00 it is international. Digits alone are read in `default_region`; where that is not configured,
-    /// as international. Where they could also be an international number, and then another person's, they are refused.
-    /// The marks by which a spreadsheet says that a cell is text (`'`, `="…"`) are not part of the number.
+    /// Reads a number that a person or a spreadsheet wrote: a cell of a table. A plus or 00 makes it international.
+    /// Digits alone are read in `default_region`, or as international if no region is configured. If they could also be
+    /// the international number of another person, they are rejected. The marks of a spreadsheet for text (`'`, `="…"`)
+    /// are not part of the number.
     ///
     /// # Errors
     /// [`PhoneError`].
@@ -68,8 +70,8 @@ impl PhoneNumber {
         };
         match (national(&written, region), international(&written)) {
             (Ok(national), Ok(international)) if national.number == international.number => Ok(national.number),
-            // An international reading that is merely as long as numbers there are says nothing against a number that
-            // the default region does give out. The other way round it does: the cell is to be read in the region.
+            // If the region assigns the number and the international reading only has a possible length, the region
+            // wins. The reverse does not hold: a cell is meant to be read in the region.
             (Ok(Reading { number, fit: Fit::Valid }), Ok(Reading { fit: Fit::Possible, .. }) | Err(_)) => Ok(number),
             (Ok(_), Ok(_)) => Err(PhoneError::Ambiguous),
             (Ok(reading), Err(_)) | (Err(_), Ok(reading)) => Ok(reading.number),
@@ -77,17 +79,17 @@ impl PhoneNumber {
         }
     }
 
-    /// Whether a cell says itself that a country code comes first: by + or by 00.
+    /// Returns whether the cell begins with a country code: with + or 00.
     pub fn is_international(cell: &str) -> bool {
         text::read(text::unmarked(cell)).is_ok_and(|written| is_marked(&written))
     }
 
-    /// `+` and the digits: `+4520123456`.
+    /// The number in E.164: `+4520123456`.
     pub fn e164(&self) -> String {
         format!("+{}", self.digits)
     }
 
-    /// For people: `+45 20 12 34 56`.
+    /// The number with separators, for people to read: `+45 20 12 34 56`.
     pub fn international(&self) -> String {
         static WRITTEN: Memo<String> = Memo::new();
         let digits = self.digits.to_string();
@@ -95,7 +97,7 @@ impl PhoneNumber {
     }
 
     fn written(digits: &str) -> String {
-        // WhatsApp's Mexican form is in no numbering plan.
+        // WhatsApp's form of Mexican numbers is not in the numbering plans.
         let grouped = match mexican_after_the_1(digits) {
             Some(rest) => plan::grouped(&format!("52{rest}")).map(|dialled| dialled.replacen("+52 ", "+52 1 ", 1)),
             None => plan::grouped(digits),
@@ -106,10 +108,11 @@ impl PhoneNumber {
         })
     }
 
-    /// The numbers that WhatsApp may know the same person by, this one first.
+    /// The numbers under which WhatsApp may know the same person, this one first.
     ///
-    /// WhatsApp keeps digits that the dialled number has lost or gained since: Mexico's 1 after 52, Argentina's 9 after
-    /// 54, and Brazil's ninth digit of mobile numbers. Symmetric: a variant of a variant is the number itself.
+    /// WhatsApp keeps digits that were added to or removed from the dialled number later: Mexico's 1 after 52,
+    /// Argentina's 9 after 54, and Brazil's ninth digit of mobile numbers. Symmetric: the number is a variant of each
+    /// of its variants.
     pub fn variants(&self) -> impl Iterator<Item = Self> + use<> {
         let other = other_form(&self.digits.to_string()).and_then(|digits| Self::from_digits(&digits));
         std::iter::once(*self).chain(other)
@@ -126,13 +129,13 @@ impl fmt::Debug for PhoneNumber {
     }
 }
 
-/// Whether the writer said that a country code comes first.
+/// Returns whether the text says that it begins with a country code.
 fn is_marked(written: &Written) -> bool {
     written.plus || written.digits.starts_with("00")
 }
 
 fn international(written: &Written) -> Result<Reading, PhoneError> {
-    // 00 is how many countries dial what a number is written with + for; people write +00 as well.
+    // In many countries 00 is dialled for the + of a written number; some people write +00, too.
     let digits = written.digits.strip_prefix("00").unwrap_or(&written.digits);
     judged(digits)
 }
@@ -146,7 +149,7 @@ fn national(written: &Written, region: Region) -> Result<Reading, PhoneError> {
     judged(&digits)
 }
 
-/// Judges digits that are to begin with a country code. What it answers is a fixed point: read again, it is itself.
+/// Interprets digits that must begin with a country code. Parsing the resulting number again gives the same number.
 fn judged(digits: &str) -> Result<Reading, PhoneError> {
     static JUDGED: Memo<Result<Reading, PhoneError>> = Memo::new();
     JUDGED.get(digits, || judge(digits))
@@ -157,12 +160,12 @@ fn judge(digits: &str) -> Result<Reading, PhoneError> {
         PhoneNumber::from_digits(digits).map(|number| Reading { number, fit }).ok_or(PhoneError::TooLong)
     };
     let as_written = plan::fit(digits);
-    // What WhatsApp writes need not be in the plan, as long as the number that it stands for is.
+    // A number that WhatsApp writes need not be in the plan if the number that it stands for is.
     let other = other_form(digits).and_then(|other| plan::fit(&other).ok());
     if as_written == Ok(Fit::Valid) || other == Some(Fit::Valid) {
         return reading(digits, Fit::Valid);
     }
-    // +44 (0)20 7946 0958: dialled at home, written abroad.
+    // +44 (0)20 7946 0958: the trunk prefix is dialled at home and is not part of the international number.
     if digits.len() <= 25
         && let Some(dialled) = plan::dialled(digits, None)
         && plan::fit(&dialled) == Ok(Fit::Valid)
@@ -172,7 +175,7 @@ fn judge(digits: &str) -> Result<Reading, PhoneError> {
     reading(digits, as_written.or_else(|error| other.ok_or(error))?)
 }
 
-/// The same person's digits as WhatsApp writes them, or as they are dialled, whichever `digits` are not.
+/// The digits of the same person in the other form: WhatsApp's for the dialled form, the dialled form for WhatsApp's.
 fn other_form(digits: &str) -> Option<String> {
     let (code, national) = digits.split_at_checked(2)?;
     match (code, national.len()) {
@@ -185,7 +188,7 @@ fn other_form(digits: &str) -> Option<String> {
         }
         ("55", 10) => {
             let (area, subscriber) = brazilian(national)?;
-            // Only what was a mobile number before the ninth digit came.
+            // Only numbers that were mobile numbers before the ninth digit was introduced.
             subscriber.starts_with(['6', '7', '8', '9']).then(|| format!("55{area}9{subscriber}"))
         }
         ("55", 11) => {
@@ -201,7 +204,7 @@ fn mexican_after_the_1(digits: &str) -> Option<&str> {
     digits.strip_prefix("521").filter(|rest| rest.len() == 10 && !rest.starts_with(['0', '1']))
 }
 
-/// The area code, two digits without a 0, and the subscriber's number.
+/// Splits a number into the area code (two digits, no 0) and the subscriber number.
 fn brazilian(national: &str) -> Option<(&str, &str)> {
     let (area, subscriber) = national.split_at_checked(2)?;
     (!area.contains('0')).then_some((area, subscriber))

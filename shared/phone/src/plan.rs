@@ -1,4 +1,4 @@
-//! What the numbering plans say about digits that begin with a country code.
+//! Looks up digits that begin with a country code in the numbering plans.
 
 use phonenumber::{
     Mode,
@@ -7,19 +7,19 @@ use phonenumber::{
 
 use crate::{PhoneError, Region};
 
-/// E.164: country code included.
+/// Maximum length in E.164, country code included.
 const MAX_DIGITS: usize = 15;
 
-/// How well digits fit the plan of the country that they begin with.
+/// The match of digits with the numbering plan of their country.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Fit {
-    /// In a range that is given out.
+    /// In an assigned range.
     Valid,
-    /// As long as numbers of the country are, but in no range that our copy of the plans knows.
+    /// A length that the country uses, but in no range that our copy of the plans contains.
     Possible,
 }
 
-/// Judges digits, country code first, as they stand.
+/// Matches digits, country code first, against the plan. They are not changed.
 pub(crate) fn fit(digits: &str) -> Result<Fit, PhoneError> {
     if digits.len() > MAX_DIGITS {
         return Err(PhoneError::TooLong);
@@ -38,13 +38,13 @@ pub(crate) fn fit(digits: &str) -> Result<Fit, PhoneError> {
     }
 }
 
-/// The country code and the national number.
+/// Splits digits into the country code and the national number.
 pub(crate) fn parts(digits: &str) -> Option<(&str, &str)> {
-    // "01" would be read as 1.
+    // "01" would be parsed as 1.
     if digits.starts_with('0') {
         return None;
     }
-    // No country code is the beginning of another, so the first that fits is the one.
+    // No country code is a prefix of another one, so the first match is the right one.
     (1..=3).find_map(|length| {
         let (code, national) = digits.split_at_checked(length)?;
         DATABASE.region(&code.parse::<u16>().ok()?).is_some().then_some((code, national))
@@ -58,7 +58,7 @@ fn split(digits: &str) -> Option<(Vec<&'static Metadata>, &str)> {
 }
 
 fn is_given_out(region: &Metadata, national: &str) -> bool {
-    // Where several regions share a code, each but the first names the digits that its numbers begin with.
+    // If several regions share a country code, each except the first one lists the leading digits of its numbers.
     if let Some(leading) = region.leading_digits()
         && leading.find(national).is_none_or(|found| found.start() != 0)
     {
@@ -67,7 +67,8 @@ fn is_given_out(region: &Metadata, national: &str) -> bool {
     region.descriptors().general().is_match(national) && kinds(region).any(|kind| kind.is_match(national))
 }
 
-/// What a region gives out numbers for. Only these know how many digits a number has; the general description does not.
+/// The kinds of numbers that a region assigns. Only these say how many digits a number has; the general description
+/// does not.
 fn kinds(region: &Metadata) -> impl Iterator<Item = &Descriptor> {
     let kinds = region.descriptors();
     [
@@ -86,15 +87,15 @@ fn kinds(region: &Metadata) -> impl Iterator<Item = &Descriptor> {
     .flatten()
 }
 
-/// The digits, country code first, of a number as people of a region dial it: without the trunk prefix, with the digits
-/// that some countries put between. `None` where the region's plan has no such number.
+/// Converts a number that was dialled in a region to digits that begin with the country code: removes the trunk prefix,
+/// and adds the digits that some countries insert. `None` if the region's plan has no such number.
 pub(crate) fn dialled(digits: &str, region: Option<Region>) -> Option<String> {
     let text = if region.is_some() { digits.to_owned() } else { format!("+{digits}") };
     let number = phonenumber::parse(region.map(Region::id), text).ok()?;
     number.format().mode(Mode::E164).to_string().strip_prefix('+').map(str::to_owned)
 }
 
-/// Groups digits as people of the country write them abroad. `None` where the plan knows no way for exactly these digits.
+/// Groups the digits as they are written internationally. `None` if the plan has no format for exactly these digits.
 pub(crate) fn grouped(digits: &str) -> Option<String> {
     let number = phonenumber::parse(None, format!("+{digits}")).ok()?;
     let grouped = number.format().mode(Mode::International).to_string();

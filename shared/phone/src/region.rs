@@ -1,16 +1,16 @@
-//! A country, by its two letters.
+//! A country or territory, by its two-letter code.
 
 use std::{fmt, str::FromStr};
 
 use phonenumber::{country, metadata::DATABASE};
 
-/// A country or territory with a numbering plan of its own: two letters of ISO 3166-1.
+/// A country or territory with its own numbering plan: two letters of ISO 3166-1.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Region(country::Id);
 
-/// The text names no such region.
+/// The text is not the code of a region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a region is two letters of ISO 3166, DK or GB for instance; this is none that has phone numbers")]
+#[error("not a region with phone numbers: expected two letters of ISO 3166, such as DK or GB")]
 pub struct RegionError;
 
 impl Region {
@@ -22,11 +22,12 @@ impl Region {
 impl FromStr for Region {
     type Err = RegionError;
 
-    /// Takes upper and lower case, and white space around it.
+    /// Upper or lower case; surrounding white space is ignored.
     fn from_str(text: &str) -> Result<Self, RegionError> {
         let letters = text.trim().to_ascii_uppercase();
         let id: country::Id = letters.parse().map_err(|_| RegionError)?;
-        // The crate's list of regions is longer than its list of numbering plans, and its parser trusts that it is not.
+        // The crate's list of regions is longer than its list of numbering plans, and its parser assumes that they are
+        // equal.
         if DATABASE.by_id(id.as_ref()).is_some() { Ok(Self(id)) } else { Err(RegionError) }
     }
 }
@@ -48,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_region_is_two_letters_that_have_a_numbering_plan() {
+    fn region_is_two_letters_with_a_numbering_plan() {
         assert_eq!(" dk ".parse::<Region>().unwrap().to_string(), "DK");
         assert_eq!("GB".parse::<Region>().unwrap(), "gb".parse().unwrap());
         for wrong in ["", "D", "UK", "DNK", "45", "Denmark", "XX", "AQ", "ＤＫ"] {

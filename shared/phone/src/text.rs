@@ -1,11 +1,12 @@
-//! From a text to a plus and digits, or the reason why not.
+//! Reduces a text to a plus and digits, or returns the reason why it is not a phone number.
 
 use crate::PhoneError;
 
-/// Longer than any way of writing a number that we have seen, short enough to cost nothing.
+/// Longer than every notation of a number that we have seen, and short enough to cost nothing.
 const MAX_BYTES: usize = 128;
 
-/// The zeros of the scripts that people write phone numbers in; nine more digits follow each (Unicode, category Nd).
+/// The digit zero of each script in which phone numbers are written; the other nine digits follow it (Unicode, category
+/// Nd).
 const ZEROS: [char; 21] = [
     '0',
     '\u{660}',
@@ -30,7 +31,7 @@ const ZEROS: [char; 21] = [
     '\u{1D7CE}',
 ];
 
-/// What stands between a number and its extension, in lower case.
+/// The words between a number and its extension, in lower case.
 const EXTENSIONS: [&str; 14] = [
     "x",
     "ext",
@@ -48,15 +49,15 @@ const EXTENSIONS: [&str; 14] = [
     "wew",
 ];
 
-/// A number as it was written: the digits, and whether a plus stood before them.
+/// A number as it was written: its digits, and whether a plus was in front of them.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Written {
     pub(crate) plus: bool,
-    /// ASCII, at least one.
+    /// ASCII digits, at least one.
     pub(crate) digits: String,
 }
 
-/// Reads a text that is a phone number and nothing else.
+/// Reads a text that consists of one phone number.
 pub(crate) fn read(text: &str) -> Result<Written, PhoneError> {
     if text.len() > MAX_BYTES {
         return Err(PhoneError::TooLong);
@@ -66,7 +67,7 @@ pub(crate) fn read(text: &str) -> Result<Written, PhoneError> {
     if plain.is_empty() {
         return Err(PhoneError::Empty);
     }
-    // RFC 3966, and what address books export.
+    // RFC 3966; address books export it.
     let plain = match plain.get(..4) {
         Some(scheme) if scheme.eq_ignore_ascii_case("tel:") => plain.get(4..).unwrap_or_default().trim_start(),
         _ => plain,
@@ -96,19 +97,19 @@ pub(crate) fn read(text: &str) -> Result<Written, PhoneError> {
     if written.digits.is_empty() { Err(PhoneError::Empty) } else { Ok(written) }
 }
 
-/// A cell without the marks by which a spreadsheet says that it is a text: `'+4520123456` and `="+4520123456"`.
+/// Removes the marks with which a spreadsheet marks a cell as text: `'+4520123456` and `="+4520123456"`.
 pub(crate) fn unmarked(cell: &str) -> &str {
     let cell = cell.trim();
     let quoted = cell.strip_prefix("=\"").and_then(|rest| rest.strip_suffix('"'));
     quoted.or_else(|| cell.strip_prefix(['\'', '\u{2019}'])).unwrap_or(cell)
 }
 
-/// Marks of direction, joiners and soft hyphens: they come along when a number is copied from a page.
+/// Direction marks, joiners and soft hyphens: they are copied along with a number from a web page.
 fn is_invisible(char: char) -> bool {
     matches!(char, '\u{AD}' | '\u{61C}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
 }
 
-/// The plain character for what is only another way of writing it.
+/// Replaces a character that is a variant of an ASCII character.
 fn ascii(char: char) -> char {
     let digit = ZEROS.iter().find_map(|&zero| u32::from(char).checked_sub(u32::from(zero)).filter(|&value| value < 10));
     if let Some(digit) = digit.and_then(|value| char::from_digit(value, 10)) {
@@ -148,7 +149,7 @@ fn is_spreadsheets(text: &str) -> bool {
     first && !rest.is_empty() && rest.iter().all(|group| digits(group) && group.len() == 3)
 }
 
-/// Why the letters in a text make it no number; `None` where there are none.
+/// The error for a text that contains letters; `None` if it contains none.
 fn letters(text: &str) -> Option<PhoneError> {
     let word = |word: &str| {
         let word = word.to_lowercase();
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn digits_of_every_script_and_what_is_pasted_along_with_them() {
+    fn digits_of_every_script_and_pasted_marks_are_read() {
         for text in [
             "+4520123456",
             "  +45 20 12 34 56 ",
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_says_why() {
+    fn invalid_number_has_its_reason() {
         for (text, error) in [
             ("", PhoneError::Empty),
             (" \u{200e}\t", PhoneError::Empty),
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_spreadsheets_marks_of_a_text_are_taken_off() {
+    fn text_marks_of_spreadsheets_are_removed() {
         for cell in ["+45201", " '+45201", "\u{2019}+45201 ", "=\"+45201\""] {
             assert_eq!(unmarked(cell), "+45201");
         }

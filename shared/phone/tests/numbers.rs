@@ -1,4 +1,4 @@
-//! What a number is read as, what it is refused for, and who it is the same person as.
+//! Accepted numbers, rejected numbers, and numbers of the same person.
 #![expect(clippy::unwrap_used, reason = "a test's helper may panic as the test may")]
 
 use phone::{PhoneError, PhoneNumber, Region};
@@ -17,7 +17,7 @@ fn variants(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_archive_writes_e164_with_or_without_the_plus() {
+fn number_of_a_source_is_read_with_or_without_plus() {
     for text in ["+4520123456", "4520123456", "+45 20 12 34 56", "004520123456"] {
         assert_eq!(archive(text), "+4520123456", "{text}");
     }
@@ -32,20 +32,20 @@ fn the_archive_writes_e164_with_or_without_the_plus() {
 }
 
 #[test]
-fn digits_alone_from_the_archive_are_international_first() {
-    // +1 202… is possible, so the region is not asked, though 12025550123 is dialled in Germany too.
+fn digits_of_a_source_are_international_first() {
+    // +1 202… is assigned, so the region is not considered, although 12025550123 can be dialled in Germany, too.
     assert_eq!(PhoneNumber::parse("12025550123", region("DE")).unwrap().e164(), "+12025550123");
     assert_eq!(PhoneNumber::parse("20123456", region("DK")).unwrap().e164(), "+4520123456");
     assert_eq!(PhoneNumber::parse("0151 23456789", region("DE")).unwrap().e164(), "+4915123456789");
     assert_eq!(PhoneNumber::parse("0151 23456789", None), Err(PhoneError::NoCountry));
-    // A Norwegian mobile as archives write it, whatever Arkansas has.
+    // A Norwegian mobile number without its plus; Arkansas has the area code 479.
     assert_eq!(PhoneNumber::parse("4795551234", region("US")).unwrap().e164(), "+4795551234");
 }
 
 #[test]
-fn an_archive_that_writes_national_numbers_means_the_one_that_a_cell_means() {
+fn national_number_of_a_source_equals_the_cells() {
     for (text, letters, e164) in [
-        // As many digits as an Egyptian number, and in no range that Egypt gives out.
+        // It has the length of an Egyptian number, but is in no range that Egypt assigns.
         ("2025550143", "US", "+12025550143"),
         ("(202) 555-0143", "US", "+12025550143"),
         ("6175550123", "US", "+16175550123"),
@@ -54,14 +54,14 @@ fn an_archive_that_writes_national_numbers_means_the_one_that_a_cell_means() {
         let both = [PhoneNumber::parse(text, region(letters)), PhoneNumber::from_cell(text, region(letters))];
         assert_eq!(both.map(|number| number.unwrap().e164()), [e164, e164], "{text}");
     }
-    // The plus says which; and without a region nothing else is known.
+    // The plus decides; and without a region, only the international reading is left.
     for number in [PhoneNumber::parse("+2025550143", region("US")), PhoneNumber::parse("2025550143", None)] {
         assert_eq!(number.unwrap().e164(), "+2025550143");
     }
 }
 
 #[test]
-fn a_cell_is_read_in_the_default_region() {
+fn cell_is_read_in_the_default_region() {
     for (cell, letters, e164) in [
         ("20123456", "DK", "+4520123456"),
         ("20 12 34 56", "DK", "+4520123456"),
@@ -88,10 +88,10 @@ fn a_cell_is_read_in_the_default_region() {
 }
 
 #[test]
-fn a_cell_that_could_be_two_peoples_is_refused() {
-    // Arkansas has 479, and +47 95 55 12 34 is a Norwegian mobile.
+fn ambiguous_cell_is_rejected() {
+    // Arkansas has the area code 479, and +47 95 55 12 34 is a Norwegian mobile number.
     assert_eq!(PhoneNumber::from_cell("4795551234", region("US")), Err(PhoneError::Ambiguous));
-    // A German mobile without its 0, and somebody in Texas.
+    // A German mobile number without its 0, or a number in Texas.
     assert_eq!(PhoneNumber::from_cell("15123456789", region("DE")), Err(PhoneError::Ambiguous));
     assert_eq!(PhoneNumber::from_cell("015123456789", region("DE")).unwrap().e164(), "+4915123456789");
     assert_eq!(PhoneNumber::from_cell("+1 4795551234", region("US")).unwrap().e164(), "+14795551234");
@@ -99,7 +99,7 @@ fn a_cell_that_could_be_two_peoples_is_refused() {
 }
 
 #[test]
-fn refusals_say_why() {
+fn error_says_the_reason() {
     for (text, error) in [
         ("+45 2012", PhoneError::TooShort),
         ("12", PhoneError::TooShort),
@@ -117,7 +117,7 @@ fn refusals_say_why() {
 }
 
 #[test]
-fn whatsapps_own_forms_are_the_same_person() {
+fn variants_include_whatsapps_form_and_the_dialled_form() {
     assert_eq!(variants("+525512345678"), ["+525512345678", "+5215512345678"]);
     assert_eq!(variants("5215512345678"), ["+5215512345678", "+525512345678"]);
     assert_eq!(variants("+541123456789"), ["+541123456789", "+5491123456789"]);
@@ -125,12 +125,12 @@ fn whatsapps_own_forms_are_the_same_person() {
     assert_eq!(variants("+5531987654321"), ["+5531987654321", "+553187654321"]);
     assert_eq!(variants("553187654321"), ["+553187654321", "+5531987654321"]);
     assert_eq!(variants("+553132345678"), ["+553132345678"], "a landline has no ninth digit");
-    assert_eq!(variants("+5511951234567"), ["+5511951234567"], "5123-4567 may be somebody else's landline");
+    assert_eq!(variants("+5511951234567"), ["+5511951234567"], "5123-4567 may be another person's landline");
     assert_eq!(variants("+4520123456"), ["+4520123456"]);
 }
 
 #[test]
-fn people_see_groups() {
+fn international_format_groups_the_digits() {
     for (text, shown) in [
         ("+4520123456", "+45 20 12 34 56"),
         ("+12025550123", "+1 202-555-0123"),
@@ -143,12 +143,12 @@ fn people_see_groups() {
 }
 
 #[test]
-fn debug_shows_nobody() {
+fn debug_does_not_show_the_number() {
     let number = PhoneNumber::parse("+4520123456", None).unwrap();
     assert_eq!(format!("{number:?}"), "PhoneNumber(…)");
 }
 
-/// Digits that look like numbers more often than chance would have it.
+/// Digits that are phone numbers more often than random digits.
 fn numbers() -> impl Strategy<Value = String> {
     prop_oneof![
         r"\+?(45|44|49|1|52|521|54|549|55|39|7|33|375|36|61|91)[0-9]{6,11}",
@@ -178,14 +178,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
-    fn nothing_panics(text in ".{0,40}", region in regions()) {
+    fn parsing_does_not_panic(text in ".{0,40}", region in regions()) {
         for number in read_both_ways(&text, region) {
             prop_assert!((4..=16).contains(&number.e164().len()));
         }
     }
 
     #[test]
-    fn nothing_panics_on_what_looks_like_a_number(
+    fn parsing_of_similar_text_does_not_panic(
         text in r"[+=']{0,2}[0-9٠-٩ ().,/;#*xeE+\-]{0,30}(ext|x|;phone-context=)?[0-9+]{0,4}", region in regions(),
     ) {
         for number in read_both_ways(&text, region) {
@@ -194,19 +194,19 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_is_read_as_the_same(text in numbers(), region in regions(), other in regions()) {
+    fn formatted_number_is_read_as_the_same_number(text in numbers(), region in regions(), other in regions()) {
         for number in read_both_ways(&text, region) {
             for shown in [number.e164(), number.international()] {
                 prop_assert_eq!(PhoneNumber::parse(&shown, other), Ok(number), "{}", &shown);
                 prop_assert_eq!(PhoneNumber::from_cell(&shown, other), Ok(number), "{}", &shown);
             }
-            // The archive may have left out the plus.
+            // The source may have left out the plus.
             prop_assert_eq!(PhoneNumber::parse(&number.e164()[1..], None), Ok(number));
         }
     }
 
     #[test]
-    fn being_the_same_person_is_symmetric(text in numbers()) {
+    fn variants_are_symmetric(text in numbers()) {
         if let Ok(number) = PhoneNumber::parse(&text, None) {
             for variant in number.variants() {
                 prop_assert!(variant.variants().any(|back| back == number), "{}", variant.e164());

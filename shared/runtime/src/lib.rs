@@ -1,9 +1,9 @@
-//! What a process starts with: its environment variables, read once and checked; its log, which contains no content and
-//! no identity; its metrics.
+//! The start of a process: environment variables, read once and checked; the log, without content and identities; and
+//! the metrics.
 
 mod log;
 pub mod metrics;
 mod variables;
 
 pub use log::{LogLevel, UnknownLogLevel, start_log};
-pub use variables::{VariableError, Variables};
+pub use variables::{VariableError, Variables, joined};

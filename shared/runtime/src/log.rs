@@ -1,4 +1,4 @@
-//! The log: one JSON object a line on standard output, which Lambda hands to CloudWatch.
+//! The log: one JSON object per line on standard output, which Lambda sends to CloudWatch.
 
 use std::{panic, str::FromStr};
 
@@ -6,22 +6,22 @@ use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan};
 
 use crate::{VariableError, Variables};
 
-/// How much of our own code's doings is logged.
+/// Level of the log lines of our own crates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogLevel {
-    /// What needs an operator.
+    /// Errors that an operator has to fix.
     Error,
-    /// And what may come to need one.
+    /// Also warnings.
     Warn,
-    /// And one line for each thing done.
+    /// Also one line for each completed piece of work.
     Info,
-    /// And the steps on the way.
+    /// Also intermediate steps.
     Debug,
 }
 
-/// The text is no log level.
+/// Not a log level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("no such log level")]
+#[error("unrecognized log level")]
 pub struct UnknownLogLevel;
 
 impl FromStr for LogLevel {
@@ -39,10 +39,10 @@ impl FromStr for LogLevel {
 }
 
 impl LogLevel {
-    /// `LOG_LEVEL`. Read by its own and first, so that what else is wrong can be logged.
+    /// Reads `LOG_LEVEL`. It is read before the other variables, so that their errors can be logged.
     ///
     /// # Errors
-    /// When it is none of the four.
+    /// If it is not one of the four levels.
     pub fn read(variables: &Variables) -> Result<Self, VariableError> {
         variables.or("LOG_LEVEL", "error, warn, info or debug", Self::Info)
     }
@@ -76,11 +76,11 @@ const OWN: &[&str] = &[
     "sqs_batch",
 ];
 
-/// Starts the log of a function; a second call does nothing. Of a panic only its place is logged.
+/// Starts the log of a function; a second call does nothing. Of a panic, only the location is logged.
 ///
-/// Other crates' words are cut off below `error`, whatever the level: at `debug` an HTTP client and an SDK write
-/// requests, and so addresses, texts and tokens, into the log. `lambda_runtime` is let through at `info` for its span,
-/// which carries the request id.
+/// Other crates are limited to `error`, whatever the level: at `debug` an HTTP client and an SDK write requests into
+/// the log, and so addresses, texts and tokens. `lambda_runtime` is allowed at `info` because of its span, which
+/// contains the request id.
 pub fn start_log(level: LogLevel) {
     let own = OWN.iter().map(|name| format!("{name}={}", level.as_str()));
     let directives: Vec<_> = ["error".to_owned(), "lambda_runtime=info".to_owned()].into_iter().chain(own).collect();
@@ -95,7 +95,7 @@ pub fn start_log(level: LogLevel) {
     if started.is_err() {
         tracing::debug!("the log was started already");
     }
-    // The usual words of a panic go to the log too, and may quote what could not be worked on.
+    // The default panic message is written to the log, too, and may quote content of an item.
     panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, "panicked");

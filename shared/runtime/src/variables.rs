@@ -2,7 +2,8 @@
 
 use std::{collections::HashMap, fmt::Display, str::FromStr};
 
-/// Why the process cannot start. Names the variable and the expected form, never the value: it may be a secret.
+/// A variable is missing or invalid, so the process cannot start. Names the variable and the expected form, never the
+/// value: it may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VariableError {
     /// Not set, or empty.
@@ -14,7 +15,7 @@ pub enum VariableError {
         expected: &'static str,
     },
     /// Set to an invalid value.
-    #[error("environment variable {name} has a bad value: {problem}; expected {expected}")]
+    #[error("environment variable {name} is invalid: {problem}; expected {expected}")]
     Bad {
         /// The variable.
         name: &'static str,
@@ -28,30 +29,30 @@ pub enum VariableError {
     Undeclared(&'static str),
 }
 
-/// The environment as it was when the process started. It gives out only the variables that the process declares, so
-/// that a function's list of variables, which the deployment's template is tested against, cannot fall behind.
+/// The environment at the start of the process. Only declared variables can be read, so that the list of a function's
+/// variables, with which the template is compared in tests, is complete.
 pub struct Variables {
     declared: &'static [&'static str],
     values: HashMap<&'static str, String>,
 }
 
 impl Variables {
-    /// Reads the declared variables from the process's environment.
+    /// Reads the declared variables from the environment of the process.
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
     pub fn read(declared: &'static [&'static str]) -> Self {
         Self::from_values(declared, |name| std::env::var(name).ok())
     }
 
-    /// Reads the declared variables from somewhere else: a test's table, a stack's description.
+    /// Reads the declared variables from another place: a table in a test, the description of a stack.
     pub fn from_values(declared: &'static [&'static str], value: impl Fn(&str) -> Option<String>) -> Self {
         let trimmed = |name| value(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         Self { declared, values: declared.iter().filter_map(|&name| Some((name, trimmed(name)?))).collect() }
     }
 
-    /// A variable that may be missing. Empty counts as missing: a template cannot leave a variable out.
+    /// Reads a variable that may be missing. Empty counts as missing: a template cannot leave a variable out.
     ///
     /// # Errors
-    /// When its value cannot be parsed.
+    /// The value cannot be parsed.
     pub fn optional<T: FromStr<Err: Display>>(
         &self,
         name: &'static str,
@@ -66,10 +67,10 @@ impl Variables {
         self.values.get(name).map(parse).transpose()
     }
 
-    /// A variable that must be there.
+    /// Reads a variable that must be set.
     ///
     /// # Errors
-    /// When it is missing or cannot be parsed.
+    /// It is missing or cannot be parsed.
     pub fn required<T: FromStr<Err: Display>>(
         &self,
         name: &'static str,
@@ -78,10 +79,10 @@ impl Variables {
         self.optional(name, expected)?.ok_or(VariableError::Missing { name, expected })
     }
 
-    /// A variable with a default.
+    /// Reads a variable with a default.
     ///
     /// # Errors
-    /// When it cannot be parsed: a malformed value is never taken for the default.
+    /// The value cannot be parsed: a malformed value is never replaced by the default.
     pub fn or<T: FromStr<Err: Display>>(
         &self,
         name: &'static str,
@@ -90,6 +91,21 @@ impl Variables {
     ) -> Result<T, VariableError> {
         Ok(self.optional(name, expected)?.unwrap_or(default))
     }
+}
+
+/// Joins two lists of variables at compile time, so that a function's list includes that of its source or mailbox.
+///
+/// # Panics
+/// At compile time, if `N` is not the length of both lists together.
+pub const fn joined<const N: usize>(first: &[&'static str], second: &[&'static str]) -> [&'static str; N] {
+    assert!(N == first.len() + second.len(), "N must be the length of both lists");
+    let mut names = [""; N];
+    let mut at = 0;
+    while at < N {
+        names[at] = if at < first.len() { first[at] } else { second[at - first.len()] };
+        at += 1;
+    }
+    names
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a panic leaves in the log. A process of its own shows it: the test's own output is no log.
+//! A panic in the log. It runs in a process of its own, because the output of the test itself is not a log.
 
 use std::{env, process::Command};
 
@@ -7,7 +7,7 @@ use runtime::{LogLevel, Variables};
 const INSIDE: &str = "PANIC";
 
 #[test]
-fn of_a_panic_only_its_place_is_logged() {
+fn panic_is_logged_by_location_only() {
     if Variables::read(&[INSIDE]).optional::<String>(INSIDE, "anything").unwrap().is_some() {
         runtime::start_log(LogLevel::Error);
         let text = "Ada Lovelace";

@@ -1,8 +1,8 @@
 //! Chat exports in the bucket's inbox: what a phone's "Export chat" writes, dropped into `inbox/<owner's e-mail>/`.
 //!
-//! A file is in the window by when it was written to the bucket. Its messages are listed with their own times as
-//! archived times: an export says no other, and the same message must have the same outcome when the chat, grown by a
-//! month, is exported and dropped again.
+//! A file belongs to a window by the time of its upload to the bucket. Its messages are listed with their own times as
+//! archived times: an export has no other time, and a message must have the same outcome if the chat, grown by a month,
+//! is exported and uploaded again.
 
 mod file;
 
@@ -19,13 +19,13 @@ use tracing::{info, warn};
 
 use crate::{
     Page, Sink, Source, SourceError,
-    inbox::{File, LONGEST_UPLOAD, PAGE_ITEMS, Place},
-    sink::{Hashed, full},
+    inbox::{self, File, MAX_UPLOAD, PAGE_ITEMS, Place, unavailable},
+    sink,
 };
 
 use self::file::{key, owner_and_name};
 
-/// The exports in a bucket.
+/// Reads the exports in a bucket.
 pub struct ChatExports {
     store: Store,
     settings: Settings,
@@ -35,7 +35,7 @@ pub struct ChatExports {
 
 type Kept = VecDeque<Read>;
 
-/// An export that was read, and by which versions it says what it says.
+/// An export that was read, and the versions of the objects that it was read from.
 struct Read {
     file: File,
     etag: ETag,
@@ -43,9 +43,9 @@ struct Read {
     export: Arc<Export>,
 }
 
-/// Why there is no export.
+/// Error of reading an export.
 enum Unread {
-    /// The file, or the table beside it, is not what it should be.
+    /// The file, or the table beside it, is invalid.
     Rejected(ExportError),
     Other(SourceError),
 }
@@ -57,32 +57,18 @@ impl From<StoreError> for Unread {
 }
 
 impl ChatExports {
-    /// A file is held whole while its messages are worked on. WhatsApp's own exports end far below.
+    /// Maximum size of a file, which is in memory while its messages are processed. WhatsApp's own exports are far
+    /// smaller.
     const FILE_LIMIT: u64 = 256 << 20;
     const PARTICIPANTS_LIMIT: u64 = 1 << 20;
     const KEPT: usize = 2;
 
-    /// The exports in this bucket, read with these settings.
+    /// Creates the adapter for this bucket and these settings.
     pub fn new(store: Store, settings: Settings) -> Self {
         Self { store, settings, read: Mutex::default() }
     }
 
-    async fn files(&self, window: &Window) -> Result<Vec<File>, SourceError> {
-        let mut files = Vec::new();
-        let list = self.store.list(keys::INBOX, |page| {
-            let exports = page.into_iter().filter(|object| {
-                let aside = object.key.ends_with('/') || object.key.ends_with(keys::PARTICIPANTS);
-                !aside && (window.from..window.to).contains(&object.last_modified)
-            });
-            files.extend(exports.map(|object| File { written: object.last_modified, key: object.key }));
-            async { Ok::<_, StoreError>(()) }
-        });
-        list.await.map_err(unavailable)?;
-        files.sort();
-        Ok(files)
-    }
-
-    /// The export, read now; `kept` is locked meanwhile, so that of many messages that need it one reads it.
+    /// Reads the export. `kept` is locked meanwhile, so that it is read once if many messages need it.
     async fn open(
         &self,
         kept: &mut Kept,
@@ -118,7 +104,7 @@ impl ChatExports {
         Ok(export)
     }
 
-    /// Whether the export and the table of its participants still are what was read.
+    /// Returns whether the export and its participants file are still the versions that were read.
     async fn is_current(&self, read: &Read) -> Result<bool, SourceError> {
         let participants = keys::participants(&read.file.key);
         let (export, participants) = tokio::try_join!(
@@ -134,8 +120,8 @@ impl ChatExports {
         Ok(same_people && matches!(export, Changed::No))
     }
 
-    /// The export that an item is from, as it is in the bucket now: who took part, and so whose mailboxes are meant, is
-    /// asked of the bucket again for each item.
+    /// The export of an item, as it is in the bucket now: the participants, and so the mailboxes, are read from the
+    /// bucket again for each item.
     async fn now(&self, id: &ItemId) -> Result<Arc<Export>, SourceError> {
         let (owner, name) = located(id)?;
         let key = key(&owner, &name);
@@ -146,7 +132,8 @@ impl ChatExports {
             return Ok(Arc::clone(&read.export));
         }
         self.open(&mut kept, &key, &owner, &name).await.map_err(|unread| match unread {
-            // Not a property of a message; all messages of the chat would become dead letters, so they wait until the table is fixed.
+            // Not an error of one message: all messages of the chat would become dead letters, so they wait until the
+            // table is fixed.
             Unread::Rejected(error @ ExportError::Participants { .. })
                 if file_id(&owner, &name).as_ref() != Some(id) =>
             {
@@ -157,8 +144,7 @@ impl ChatExports {
         })
     }
 
-    /// The export that has an item, as it was read: the id holds a hash of the message, and with it of the name of its
-    /// file.
+    /// The export of an item, as it was read: the id contains a hash of the message and of the name of its file.
     async fn holding(&self, id: &ItemId) -> Result<Arc<Export>, SourceError> {
         let kept = self.read.lock().await;
         if let Some(read) = kept.iter().find(|read| read.export.item(id).is_some()) {
@@ -169,7 +155,7 @@ impl ChatExports {
     }
 }
 
-/// The file that an item is from.
+/// The file that an item comes from.
 fn located(id: &ItemId) -> Result<(MailboxAddress, String), SourceError> {
     if let Some(located) = locate(id) {
         return Ok(located);
@@ -179,7 +165,7 @@ fn located(id: &ItemId) -> Result<(MailboxAddress, String), SourceError> {
     }
     // A file whose messages have no ids.
     let advice = match owner_and_name(id.as_str()) {
-        Ok(_) => "the file's name is too long: upload it under a shorter one, and remove it here",
+        Ok(_) => "the file's name is too long: upload it under a shorter name, and remove this one",
         Err(advice) => advice,
     };
     Err(SourceError::Unreadable(advice.to_owned()))
@@ -188,24 +174,21 @@ fn located(id: &ItemId) -> Result<(MailboxAddress, String), SourceError> {
 #[async_trait]
 impl Source for ChatExports {
     async fn list(&self, window: &Window, cursor: Option<&str>) -> Result<Page, SourceError> {
-        let files = self.files(window).await?;
-        let at = match cursor {
-            Some(cursor) => Place::read(cursor)?,
-            None => Place::default(),
-        };
-        let mut page = Page { items: Vec::new(), next: None, reached: None, source_time: None, incidents: 0 };
-        for file in files.into_iter().filter(|file| *file >= at.file) {
+        let files = inbox::files(&self.store, window, keys::PARTICIPANTS).await?;
+        let at = Place::of(cursor)?;
+        let mut page = Page::default();
+        for file in files.iter().map(File::from).filter(|file| *file >= at.file) {
             let skip = if file == at.file { at.done } else { 0 };
             let mut listed = 0;
             match self.entries(&file).await? {
                 Entries::Messages(export) => {
                     for id in export.ids().skip(skip) {
                         if page.items.len() >= PAGE_ITEMS {
-                            return Ok(ends_at(page, Place { done: skip + listed, file }));
+                            return Ok(Place { done: skip + listed, file }.end(page));
                         }
                         let time = match export.item(id) {
                             Some(Ok(captured)) => captured.item.message_time,
-                            // Convert asks for it again and makes the dead letter.
+                            // Convert requests it again and makes the dead letter.
                             Some(Err(_)) | None => file.written,
                         };
                         page.items.push(Listed { item: json!(id), archived_time: json!(time) });
@@ -214,7 +197,7 @@ impl Source for ChatExports {
                 }
                 Entries::Unreadable(id) => {
                     if page.items.len() >= PAGE_ITEMS {
-                        return Ok(ends_at(page, Place { done: 0, file }));
+                        return Ok(Place { done: 0, file }.end(page));
                     }
                     page.items.push(Listed { item: json!(id), archived_time: json!(file.written) });
                 }
@@ -224,10 +207,10 @@ impl Source for ChatExports {
     }
 
     fn overlap(&self) -> SignedDuration {
-        LONGEST_UPLOAD
+        MAX_UPLOAD
     }
 
-    /// An export never gets files that it does not have.
+    /// An export never changes after its upload.
     fn is_live(&self) -> bool {
         false
     }
@@ -247,7 +230,7 @@ impl Source for ChatExports {
     ) -> Result<Sha256, SourceError> {
         let export = self.holding(id).await?;
         let (id, attachment_id) = (id.clone(), attachment.id.clone());
-        // Whole: the zip that it comes from is in memory too, and the function has room for both.
+        // Decompressed as a whole: its zip is in memory, too, and the memory limit allows for both.
         let inflated = tokio::task::spawn_blocking(move || export.attachment(&id, &attachment_id, limit)).await;
         let bytes = match inflated {
             Ok(Ok(bytes)) => bytes,
@@ -256,14 +239,11 @@ impl Source for ChatExports {
             Ok(Err(error @ AttachmentError::Damaged)) => return Err(SourceError::Unreadable(error.to_string())),
             Err(_) => return Err(SourceError::Unreadable("inflating the attachment panicked".to_owned())),
         };
-        let mut hashed = Hashed::new(sink);
-        hashed.restart().await.map_err(|error| full(&error))?;
-        hashed.take(bytes.into()).await.map_err(|error| full(&error))?;
-        hashed.finish(attachment.sha256)
+        sink::copy(bytes.into(), sink, attachment.sha256).await
     }
 }
 
-/// Logs how an export was read, without its names: whose key it is, the log of the listing says.
+/// Logs how an export was read, without names. The log of the listing has its key.
 fn report(summary: &Summary) {
     let (messages, order) = (summary.messages, summary.day_order);
     info!(messages, ?order, "chat export read");
@@ -272,7 +252,10 @@ fn report(summary: &Summary) {
     }
     if let Some(lines) = summary.suspicious() {
         let count = summary.suspicious_lines.len();
-        warn!(count, lines, "lines look like the beginning of a message and were read as part of the message before");
+        warn!(
+            count,
+            lines, "lines that look like the beginning of a message were read as part of the previous message"
+        );
     }
     if let Some(lines) = summary.out_of_order() {
         let count = summary.out_of_order_lines.len();
@@ -280,13 +263,13 @@ fn report(summary: &Summary) {
     }
     if !summary.unnamed_files.is_empty() {
         let count = summary.unnamed_files.len();
-        warn!(count, "files in the zip are named by no message: each is filed as an item of its own");
+        warn!(count, "files in the zip are not named by any message: each is filed as a separate item");
     }
 }
 
 enum Entries {
     Messages(Arc<Export>),
-    /// No export, or one that cannot be read: one entry stands for the file, and its dead letter says why.
+    /// A missing or unreadable export: one entry represents the file, and its dead letter has the reason.
     Unreadable(String),
 }
 
@@ -295,7 +278,7 @@ impl ChatExports {
         let (owner, name) = match owner_and_name(&file.key) {
             Ok(located) => located,
             Err(detail) => {
-                warn!(detail, "a chat export cannot be read");
+                warn!(detail, "unreadable chat export");
                 return Ok(Entries::Unreadable(file.key_as_id()));
             }
         };
@@ -308,27 +291,10 @@ impl ChatExports {
             Ok(export) => return Ok(Entries::Messages(export)),
             Err(Unread::Rejected(error)) => error.to_string(),
             Err(Unread::Other(SourceError::Unreadable(detail))) => detail,
-            Err(Unread::Other(SourceError::NotFound)) => "it was taken away after it was listed".to_owned(),
+            Err(Unread::Other(SourceError::NotFound)) => "the file was removed after it was listed".to_owned(),
             Err(Unread::Other(error)) => return Err(error),
         };
-        warn!(detail, "a chat export cannot be read");
+        warn!(detail, "unreadable chat export");
         Ok(Entries::Unreadable(unreadable()))
-    }
-}
-
-/// The page, which goes on at a place. The files come in the order in which they were written, so all that are older than
-/// that place's are listed. The entries' own times say when the messages were, and that only as well as the configured
-/// time zone is right.
-fn ends_at(mut page: Page, place: Place) -> Page {
-    page.reached = Some(place.file.written);
-    page.next = Some(place.write());
-    page
-}
-
-pub(crate) fn unavailable(error: StoreError) -> SourceError {
-    match error {
-        StoreError::Unavailable { .. } => SourceError::Unavailable { detail: error.to_string(), retry_after: None },
-        StoreError::Configuration { .. } => SourceError::Configuration { detail: error.to_string() },
-        StoreError::TooLarge { .. } => SourceError::Unreadable(error.to_string()),
     }
 }

@@ -1,35 +1,44 @@
-//! A file in the bucket's inbox, and a place in the list of all that the files hold.
+//! The bucket's inbox: its files in the order of their upload, and a place in the list of everything that they contain.
 
+use aws::s3::{Listed as Object, Store, StoreError};
 use jiff::{SignedDuration, Timestamp};
-use model::ItemId;
+use model::{ItemId, Window, keys};
 
-use crate::SourceError;
+use crate::{Page, SourceError};
 
-/// S3 dates an object that is uploaded in parts, as `aws s3 cp` does above 8 MB, by when its upload began. It is seen
-/// when the upload ends, and the bucket's lifecycle ends one that is a day old at the second midnight.
-pub(crate) const LONGEST_UPLOAD: SignedDuration = SignedDuration::from_hours(48);
+/// An object that is uploaded in parts, as `aws s3 cp` does above 8 MB, has the time at which its upload began, and is
+/// listed when the upload has ended. The bucket's lifecycle rule aborts an upload that is a day old at the second
+/// midnight.
+pub(crate) const MAX_UPLOAD: SignedDuration = SignedDuration::from_hours(48);
 
-/// The entries of a page.
+/// Maximum number of entries of a page.
 pub(crate) const PAGE_ITEMS: usize = 1000;
 
+/// A file by the time of its upload and its key: the order in which files are listed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct File {
     pub(crate) written: Timestamp,
     pub(crate) key: String,
 }
 
+impl From<&Object> for File {
+    fn from(object: &Object) -> Self {
+        Self { written: object.last_modified, key: object.key.clone() }
+    }
+}
+
 impl File {
-    /// What stands for the file where it has no name that fits in an id. No such item will be found, and the dead letter
-    /// says which file it was.
+    /// The id of the item that represents a file whose name does not fit into an id. No such item is found, and the
+    /// dead letter names the file.
     pub(crate) fn key_as_id(&self) -> String {
         self.key.chars().take(ItemId::MAX_CHARS).collect()
     }
 }
 
-/// Where a page ended.
+/// The end of a page.
 pub(crate) struct Place {
     pub(crate) file: File,
-    /// How many of the file's messages were listed.
+    /// Number of messages of the file that were listed.
     pub(crate) done: usize,
 }
 
@@ -40,12 +49,25 @@ impl Default for Place {
 }
 
 impl Place {
-    pub(crate) fn write(&self) -> String {
+    /// The place of a page's cursor; the beginning for the first page.
+    pub(crate) fn of(cursor: Option<&str>) -> Result<Self, SourceError> {
+        cursor.map_or_else(|| Ok(Self::default()), Self::read)
+    }
+
+    /// Ends a page at this place. Files are listed in the order of their upload, so all files older than the place's file
+    /// are listed. The entries' own times may be others and do not count here.
+    pub(crate) fn end(&self, mut page: Page) -> Page {
+        page.reached = Some(self.file.written);
+        page.next = Some(self.write());
+        page
+    }
+
+    fn write(&self) -> String {
         format!("{} {} {}", self.file.written.as_second(), self.done, self.file.key)
     }
 
-    pub(crate) fn read(cursor: &str) -> Result<Self, SourceError> {
-        let foreign = || SourceError::MalformedPage("the cursor is not ours".to_owned());
+    fn read(cursor: &str) -> Result<Self, SourceError> {
+        let foreign = || SourceError::MalformedPage("the cursor was not written by this adapter".to_owned());
         let mut parts = cursor.splitn(3, ' ');
         let mut part = || parts.next().ok_or_else(foreign);
         let written = part()?.parse().map_err(|_| foreign())?;
@@ -56,12 +78,36 @@ impl Place {
     }
 }
 
+/// Lists the files that were uploaded in the window, oldest first, without folders and files with the suffix `aside`.
+pub(crate) async fn files(store: &Store, window: &Window, aside: &str) -> Result<Vec<Object>, SourceError> {
+    let mut files = Vec::new();
+    let list = store.list(keys::INBOX, |page| {
+        files.extend(page.into_iter().filter(|object| {
+            let is_aside = object.key.ends_with('/') || object.key.ends_with(aside);
+            !is_aside && (window.from..window.to).contains(&object.last_modified)
+        }));
+        async { Ok::<_, StoreError>(()) }
+    });
+    list.await.map_err(unavailable)?;
+    files.sort_by_cached_key(|object| File::from(object));
+    Ok(files)
+}
+
+/// The error of the source for an error of the bucket.
+pub(crate) fn unavailable(error: StoreError) -> SourceError {
+    match error {
+        StoreError::Unavailable { .. } => SourceError::Unavailable { detail: error.to_string(), retry_after: None },
+        StoreError::Configuration { .. } => SourceError::Configuration { detail: error.to_string() },
+        StoreError::TooLarge { .. } => SourceError::Unreadable(error.to_string()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_read_as_it_was_written_and_no_other() {
+    fn place_is_read_as_it_was_written() {
         let file = File { written: Timestamp::UNIX_EPOCH, key: "inbox/ada@example.com/a b.zip".to_owned() };
         let read = Place::read(&Place { file: file.clone(), done: 7 }.write()).unwrap();
         assert_eq!((read.file, read.done), (file, 7));

@@ -1,6 +1,6 @@
-//! Sources of items: the archiver's retrieval API, or chat exports, vendors' mails or WhatsApp's webhooks in the bucket.
+//! Sources of items: a retrieval API, or chat exports, vendors' mails or WhatsApp's webhooks in the bucket.
 //!
-//! [`Source`] is the port that `fetch` and `convert` are written against. HTTP and S3 end at its adapters.
+//! [`Source`] is the port that `fetch` and `convert` use. HTTP and S3 end at its adapters.
 
 #![warn(missing_docs)]
 
@@ -27,33 +27,34 @@ pub use eml_drop::EmlDrop;
 pub use settings::{SourceSettings, VARIABLES};
 pub use sink::Sink;
 
-/// Lists what reached the source, and gives out items and their attachments.
+/// Lists the items that reached the source, and returns items and attachments.
 #[async_trait]
 pub trait Source: Send + Sync {
-    /// One page of what reached the source in the window, oldest first. `cursor` is the `next` of the page before,
-    /// and then the window must be the same; `None` asks for the first page.
+    /// Returns one page of the items that reached the source in the window, oldest first. `cursor` is the `next` of the
+    /// previous page of the same window; `None` requests the first page.
     ///
     /// # Errors
-    /// Those that no item is to blame for: [`SourceError::Unavailable`], [`SourceError::Configuration`],
+    /// Only errors that do not concern a single item: [`SourceError::Unavailable`], [`SourceError::Configuration`],
     /// [`SourceError::MalformedPage`].
     async fn list(&self, window: &Window, cursor: Option<&str>) -> Result<Page, SourceError>;
 
-    /// The least overlap: the longest that the source is known to take to show what it then lists under an earlier time.
+    /// Minimum overlap of windows: the longest known delay after which the source lists an item under an earlier time.
     /// The configured overlap may be longer.
     fn overlap(&self) -> SignedDuration;
 
-    /// Whether an item or attachment that was listed and is missing may still appear: the source is fed while it is read.
+    /// Returns whether a listed item or attachment that is missing may still appear, because the source receives items
+    /// while it is read.
     fn is_live(&self) -> bool {
         true
     }
 
-    /// What the source answers when it is asked for one item. It is not read yet: that may take memory.
+    /// Returns the source's response for one item, not parsed yet: parsing may take memory.
     ///
     /// # Errors
     /// [`SourceError`].
     async fn answer(&self, id: &ItemId) -> Result<Answer, SourceError>;
 
-    /// The same, read.
+    /// Returns one item, parsed.
     ///
     /// # Errors
     /// [`SourceError`].
@@ -61,11 +62,11 @@ pub trait Source: Send + Sync {
         Ok(self.answer(id).await?.read(id)?)
     }
 
-    /// Pours an attachment's bytes into a sink, at most `limit` of them: the reading stops there whatever was declared.
-    /// Returns their digest; where the item says the attachment's SHA-256, it is that one.
+    /// Copies an attachment into a sink, up to `limit` bytes whatever size was declared. Returns the digest of the
+    /// bytes; it equals the SHA-256 of the item if the item has one.
     ///
     /// # Errors
-    /// [`SourceError`]. What the sink has got then is worth nothing.
+    /// [`SourceError`]. The sink's content must not be used then.
     async fn copy_attachment(
         &self,
         id: &ItemId,
@@ -74,12 +75,13 @@ pub trait Source: Send + Sync {
         sink: &mut dyn Sink,
     ) -> Result<Sha256, SourceError>;
 
-    /// The same into memory.
+    /// Reads an attachment into memory.
     ///
     /// # Errors
     /// [`SourceError`].
     async fn attachment(&self, id: &ItemId, attachment: &Attachment, limit: u64) -> Result<Fetched, SourceError> {
-        // As much as is declared: what does not come is never touched, and so is no memory.
+        // Reserves the declared size. The system provides memory only for pages that are written, so an exaggerated
+        // size costs nothing.
         let declared = attachment.size.unwrap_or_default().min(limit);
         let mut bytes = Vec::with_capacity(usize::try_from(declared).unwrap_or_default());
         let sha256 = self.copy_attachment(id, attachment, limit, &mut bytes).await?;
@@ -88,38 +90,38 @@ pub trait Source: Send + Sync {
 }
 
 /// A page of the source's list.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
-    /// The entries, as the source wrote them: one that breaks the contract is passed on like the others.
+    /// The entries as the source wrote them: an entry that breaks the contract is passed on like the others.
     pub items: Vec<Listed>,
-    /// What to ask the next page with; `None` on the last.
+    /// The cursor of the next page; `None` on the last page.
     pub next: Option<String>,
-    /// Everything that reached the source in the window before this time is on this page or on one before it. `None`
-    /// where that is not known, and on the last page, where it is everything.
+    /// Everything that reached the source in the window before this time is on this page or an earlier one. `None` if
+    /// that is unknown, and on the last page, which completes the window.
     pub reached: Option<Timestamp>,
-    /// The source's own clock when it wrote the page; `None` where the source has none.
+    /// The source's clock when it wrote the page; `None` if the source has no clock.
     pub source_time: Option<Timestamp>,
-    /// Deliveries on this page that are not what their sender says: a mail is missing, a file cannot be read. What is there
-    /// is listed.
+    /// Number of deliveries on this page that differ from what their sender declares: a mail is missing, or a file
+    /// cannot be read. Everything readable is listed.
     pub incidents: u64,
 }
 
-/// An attachment's bytes and their hash, which is computed once and serves every later use.
+/// An attachment's bytes and their hash, which is computed once and used several times.
 #[derive(Clone)]
 pub struct Fetched {
-    /// All of them.
+    /// The complete content.
     pub bytes: Bytes,
-    /// Of the bytes.
+    /// The digest of `bytes`.
     pub sha256: Sha256,
 }
 
-/// Why a source did not give what was asked for. No text here holds content, an id or a secret.
+/// Error of a source. No text contains content, an id or a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// The network or the source fails, throttles or takes too long.
-    #[error("the source cannot be used now: {detail}")]
+    /// The network or the source fails, throttles or takes too long: transient.
+    #[error("the source is unavailable: {detail}")]
     Unavailable {
-        /// What failed.
+        /// The failure.
         detail: String,
         /// The wait that the source requests.
         retry_after: Option<Duration>,
@@ -131,24 +133,24 @@ pub enum SourceError {
         retry_after: Option<Duration>,
     },
     /// A configuration error (the URL, the credentials, the certificates): waits until an operator fixes it.
-    #[error("the source refuses us: {detail}")]
+    #[error("the source rejected the request: {detail}")]
     Configuration {
-        /// What to check.
+        /// The thing to check.
         detail: String,
     },
-    /// A page of the list does not have the contract's shape, so that no entry can be told in it.
+    /// A page of the list has another shape than the contract's, so its entries cannot be separated.
     #[error("the list of items breaks the contract: {0}")]
     MalformedPage(String),
-    /// The source has no such item.
-    #[error("the source has no such item")]
+    /// The source does not have the item.
+    #[error("the source does not have the item")]
     NotFound,
-    /// The source had the item; its retention has erased it.
+    /// The source had the item and has erased it by retention.
     #[error("the source has erased the item by retention")]
     Erased,
-    /// The source has the item and not this attachment.
+    /// The source has the item, but not this attachment.
     #[error("the source does not have the attachment")]
     AttachmentMissing,
-    /// The source had the attachment; its retention has erased it.
+    /// The source had the attachment and has erased it by retention.
     #[error("the source has erased the attachment by retention")]
     AttachmentErased,
     /// The response is not an item.
@@ -160,14 +162,14 @@ pub enum SourceError {
     /// The item is encrypted with the customer's key.
     #[error("{0}")]
     Encrypted(String),
-    /// More bytes than the caller takes.
-    #[error("more than {limit} bytes")]
+    /// The content exceeds the caller's limit.
+    #[error("exceeds the limit of {limit} bytes")]
     TooLarge {
         /// In bytes.
         limit: u64,
     },
-    /// The attachment's bytes do not have the SHA-256 that the item says.
-    #[error("the attachment does not have the SHA-256 that the item says")]
+    /// The attachment's bytes do not have the SHA-256 of the item.
+    #[error("the SHA-256 of the attachment differs from the item's")]
     Mismatch,
 }
 

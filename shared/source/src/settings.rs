@@ -1,4 +1,4 @@
-//! Which source, by the environment variables.
+//! The source settings, from environment variables.
 
 use std::{str::FromStr, sync::Arc};
 
@@ -34,7 +34,7 @@ pub enum SourceSettings {
     },
     /// `SOURCE=chat-export`.
     ChatExport {
-        /// `EXPORT_TIME_ZONE`, `EXPORT_DATE_ORDER` and `EXPORT_PARTICIPANTS`: an export says none of it.
+        /// `EXPORT_TIME_ZONE`, `EXPORT_DATE_ORDER` and `EXPORT_PARTICIPANTS`: an export contains none of them.
         settings: chat_export::Settings,
     },
     /// `SOURCE=cloud-api`: what the receiver put into the bucket.
@@ -47,15 +47,16 @@ pub enum SourceSettings {
 }
 
 impl SourceSettings {
-    /// Reads `SOURCE` and the variables that belong to it.
+    /// Reads `SOURCE` and the variables of that source.
     ///
     /// # Errors
-    /// When one is missing or malformed.
+    /// A variable is missing or malformed.
     pub fn read(variables: &Variables) -> Result<Self, VariableError> {
         match variables.required("SOURCE", "archiver-api, chat-export, cloud-api or eml-drop")? {
             Word::ArchiverApi => Ok(Self::ArchiverApi {
-                url: variables.required("ARCHIVER_URL", "the URL of the archiver's retrieval API")?,
-                secret_id: variables.required("ARCHIVER_SECRET_ID", "the name or ARN of the archiver's secret")?,
+                url: variables.required("ARCHIVER_URL", "the URL of the retrieval API")?,
+                secret_id: variables
+                    .required("ARCHIVER_SECRET_ID", "the name or ARN of the secret for the retrieval API")?,
             }),
             Word::ChatExport => {
                 let zone: Zone =
@@ -84,7 +85,7 @@ impl SourceSettings {
         }
     }
 
-    /// The source itself. It asks for nothing yet.
+    /// Creates the source. It sends no request yet.
     pub fn connect(self, store: &Store, secrets: &Secrets) -> Arc<dyn Source> {
         match self {
             Self::ArchiverApi { url, secret_id } => {
@@ -114,7 +115,7 @@ impl FromStr for Word {
             "chat-export" => Ok(Self::ChatExport),
             "cloud-api" => Ok(Self::CloudApi),
             "eml-drop" => Ok(Self::EmlDrop),
-            _ => Err("there is no such source"),
+            _ => Err("unrecognized source"),
         }
     }
 }
@@ -152,7 +153,7 @@ impl FromStr for Zone {
     type Err = &'static str;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        TimeZone::get(name).map(Self).map_err(|_| "there is no such time zone")
+        TimeZone::get(name).map(Self).map_err(|_| "unrecognized time zone")
     }
 }
 
@@ -161,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_that_cannot_be_used_is_named_by_its_variable_and_not_shown() {
+    fn error_names_the_variable_and_not_the_invalid_url() {
         let read = |url: &'static str| {
             let value = move |name: &str| match name {
                 "SOURCE" => Some("archiver-api".to_owned()),
@@ -175,7 +176,7 @@ mod tests {
         assert_eq!(read("https://archive.example.com/api/v1"), Ok(()));
         for url in ["http://archive.example.com", "https://ada:hunter2@archive.example.com", "archive"] {
             let error = read(url).unwrap_err().to_string();
-            assert!(error.contains("ARCHIVER_URL has a bad value: it "), "{error}");
+            assert!(error.contains("ARCHIVER_URL is invalid: it "), "{error}");
             assert!(!error.contains("hunter2") && !error.contains("example"), "{error}");
         }
     }

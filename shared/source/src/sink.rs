@@ -1,4 +1,4 @@
-//! Where an attachment's bytes go while they come.
+//! Receives an attachment's bytes while they arrive.
 
 use std::io;
 
@@ -8,23 +8,23 @@ use model::{Hasher, Sha256};
 
 use crate::SourceError;
 
-/// Takes an attachment's bytes, slice by slice: memory holds no more of them than the sink does.
+/// Receives an attachment's bytes, slice by slice.
 #[async_trait]
 pub trait Sink: Send {
-    /// Takes what comes next.
+    /// Takes the next bytes.
     ///
     /// # Errors
-    /// Where it cannot be kept.
+    /// The bytes cannot be stored.
     async fn take(&mut self, bytes: Bytes) -> io::Result<()>;
 
-    /// Forgets what this attachment has given so far: the exchange broke off, and the next begins from the start.
+    /// Discards the bytes so far: the connection broke, and the retry begins from the start.
     ///
     /// # Errors
-    /// Where that cannot be done.
+    /// The bytes cannot be discarded.
     async fn restart(&mut self) -> io::Result<()>;
 }
 
-/// Keeps them in memory.
+/// Keeps the bytes in memory.
 #[async_trait]
 impl Sink for Vec<u8> {
     async fn take(&mut self, bytes: Bytes) -> io::Result<()> {
@@ -38,7 +38,7 @@ impl Sink for Vec<u8> {
     }
 }
 
-/// Hashes what goes on to another sink.
+/// Hashes the bytes and passes them on to another sink.
 pub(crate) struct Hashed<'a> {
     sink: &'a mut dyn Sink,
     hasher: Hasher,
@@ -49,7 +49,7 @@ impl<'a> Hashed<'a> {
         Self { sink, hasher: Hasher::default() }
     }
 
-    /// The digest, where it is the declared one.
+    /// Returns the digest, if it is the declared one.
     pub(crate) fn finish(self, declared: Option<Sha256>) -> Result<Sha256, SourceError> {
         let sha256 = self.hasher.finish();
         match declared {
@@ -72,7 +72,15 @@ impl Sink for Hashed<'_> {
     }
 }
 
-/// A sink that cannot keep what comes is the system's fault, not the item's.
+/// Copies bytes that are in memory into a sink, and returns their digest, if it is the declared one.
+pub(crate) async fn copy(bytes: Bytes, sink: &mut dyn Sink, declared: Option<Sha256>) -> Result<Sha256, SourceError> {
+    let mut hashed = Hashed::new(sink);
+    hashed.restart().await.map_err(|error| full(&error))?;
+    hashed.take(bytes).await.map_err(|error| full(&error))?;
+    hashed.finish(declared)
+}
+
+/// The failure of a sink is a failure of the system, not of the item.
 pub(crate) fn full(error: &io::Error) -> SourceError {
-    SourceError::Unavailable { detail: format!("an attachment cannot be kept: {}", error.kind()), retry_after: None }
+    SourceError::Unavailable { detail: format!("an attachment cannot be stored: {}", error.kind()), retry_after: None }
 }

@@ -1,4 +1,4 @@
-//! The adapter against a server that says whatever the test wants, byte by byte.
+//! The adapter with a server whose responses the test chooses byte by byte.
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot set up fails it")]
 
@@ -21,7 +21,7 @@ use source::{ArchiverApi, Basic, Credentials, Limits, Source, SourceError};
 
 const PASSWORD: &str = "correct horse";
 
-/// Gives out one password after another, and the last for ever.
+/// Returns one password after the other, and then always the last one.
 struct Passwords {
     left: Mutex<Vec<&'static str>>,
     reads: AtomicUsize,
@@ -77,7 +77,7 @@ fn item_json(id: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_list_is_read_page_by_page() {
+async fn list_is_read_page_by_page() {
     let server = Server::start(|request, _| {
         Reply::json(if request.contains("cursor=c%2F1") {
             r#"{"items":[{"id":"WA-2","archivedTime":"2026-11-21T10:00:05Z"}]}"#
@@ -126,16 +126,16 @@ async fn item_with_half_an_emoji_is_read_with_its_raw_bytes() {
 }
 
 #[tokio::test]
-async fn a_cursor_that_stands_still_is_an_error() {
+async fn repeated_cursor_is_an_error() {
     let server = Server::start(|_, _| Reply::json(r#"{"items":[],"nextCursor":"c"}"#)).await;
     let api = api(&server);
     let first = api.list(&window(), None).await.unwrap();
     assert!(matches!(api.list(&window(), first.next.as_deref()).await, Err(SourceError::MalformedPage(_))));
 }
 
-/// Every status of the contract, and some that are not in it.
+/// Every status of the contract, and some others.
 #[tokio::test]
-async fn a_status_means_what_the_question_was_for() {
+async fn status_is_classified_by_the_request() {
     #[derive(Debug, PartialEq)]
     enum Is {
         Configuration,
@@ -201,7 +201,7 @@ async fn a_status_means_what_the_question_was_for() {
 }
 
 #[tokio::test]
-async fn what_passes_in_a_moment_is_tried_again_and_no_more_than_three_times() {
+async fn transient_failure_is_retried_up_to_three_times() {
     for (passing, tries) in [(1, 2), (2, 3), (9, 3)] {
         let server = Server::start(move |_, nth| match nth {
             0 if passing > 0 => Reply::Close,
@@ -218,7 +218,7 @@ async fn what_passes_in_a_moment_is_tried_again_and_no_more_than_three_times() {
 }
 
 #[tokio::test]
-async fn a_hostile_id_asks_for_itself_and_nothing_else() {
+async fn hostile_id_is_requested_as_it_is() {
     for (hostile, path) in [
         ("../../admin", "/api/v1/items/..%2F..%2Fadmin"),
         ("a?limit=1#x", "/api/v1/items/a%3Flimit%3D1%23x"),
@@ -237,7 +237,7 @@ async fn a_hostile_id_asks_for_itself_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_no_item_is_the_items_own_fault_unless_it_is_a_web_page() {
+async fn malformed_item_is_permanent_unless_it_is_a_web_page() {
     for body in ["", "{}", "null", "{\"id\":\"WA-1\"", &item_json("WA-2"), &"[".repeat(5000)] {
         let body = body.to_owned();
         let server = Server::start(move |_, _| Reply::json(&body)).await;
@@ -251,7 +251,7 @@ async fn an_answer_that_is_no_item_is_the_items_own_fault_unless_it_is_a_web_pag
 }
 
 #[tokio::test]
-async fn an_attachment_is_hashed_and_compared() {
+async fn attachment_is_hashed_and_compared() {
     let server = Server::start(|_, _| Reply::with("200 OK", b"abc")).await;
     let api = api(&server);
     let right = Some(Sha256::of(b"abc"));
@@ -265,8 +265,8 @@ async fn an_attachment_is_hashed_and_compared() {
 }
 
 #[tokio::test]
-async fn reading_stops_at_the_limit_whatever_was_promised() {
-    // Says nothing of its length, says too little, says too much: the item always declared 1 KB.
+async fn reading_stops_at_the_limit_whatever_was_declared() {
+    // The response has no length, a too small one, a too large one: the item always declared 1 KB.
     for head in ["200 OK", "200 OK\r\ntransfer-encoding: chunked", "200 OK\r\ncontent-length: 1099511627776"] {
         let server = Server::start(move |_, _| Reply::Endless(head)).await;
         let error = api(&server).attachment(&id("WA-1"), &attachment(None), 100_000).await.err().unwrap();
@@ -281,7 +281,7 @@ async fn reading_stops_at_the_limit_whatever_was_promised() {
 }
 
 #[tokio::test]
-async fn a_truncated_body_is_nobodys_item() {
+async fn truncated_body_is_transient() {
     for (head, body) in
         [("200 OK\r\ncontent-length: 10", &b"abc"[..]), ("200 OK\r\ntransfer-encoding: chunked", b"5\r\nabcde\r\n")]
     {
@@ -293,7 +293,7 @@ async fn a_truncated_body_is_nobodys_item() {
 }
 
 #[tokio::test]
-async fn silence_ends_the_exchange_and_so_does_an_endless_drip() {
+async fn silent_and_dripping_responses_time_out() {
     let short = Duration::from_millis(50);
     for (reply, limits) in [
         (Reply::Silent, Limits { idle: short, ..Limits::default() }),
@@ -308,7 +308,7 @@ async fn silence_ends_the_exchange_and_so_does_an_endless_drip() {
 }
 
 #[tokio::test]
-async fn credentials_go_to_no_other_host() {
+async fn credentials_are_not_sent_to_another_host() {
     let other = Server::start(|_, _| Reply::json("{}")).await;
     for status in ["301 Moved", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"] {
         let target = format!("{status}\r\nlocation: {}/SECRET", other.url());
@@ -321,7 +321,7 @@ async fn credentials_go_to_no_other_host() {
 }
 
 #[tokio::test]
-async fn a_rotated_password_is_read_again_once_whichever_way_the_old_one_is_refused() {
+async fn rotated_password_is_read_again_once() {
     let old = "authorization: Basic YXJjaGl2ZXI6b2xk\r\n";
     for refusal in ["401 Unauthorized", "403 Forbidden"] {
         let reply = move |request: &str, _| {
@@ -334,7 +334,7 @@ async fn a_rotated_password_is_read_again_once_whichever_way_the_old_one_is_refu
         assert!(api.item(&id("WA-1")).await.is_ok());
         assert_eq!((passwords.reads(), server.requests().len()), (2, 3), "{refusal}");
 
-        // The secret still says the same: the archiver is not asked with it again.
+        // The secret is unchanged: no second request is sent with it.
         let server = Server::start(reply).await;
         let passwords = Passwords::of(&["old"]);
         let api = ArchiverApi::new(server.url().parse().unwrap(), passwords.clone(), Limits::default());
@@ -344,7 +344,7 @@ async fn a_rotated_password_is_read_again_once_whichever_way_the_old_one_is_refu
 }
 
 #[tokio::test]
-async fn a_host_that_is_not_there_is_unavailable_and_one_without_tls_is_our_set_up() {
+async fn missing_host_is_transient_and_missing_tls_is_configuration() {
     let speaks_http = Server::start(|_, _| Reply::with("400 Bad Request", b"")).await;
     let tls = speaks_http.url().replace("http://", "https://");
     let api = ArchiverApi::new(tls.parse().unwrap(), Passwords::of(&[PASSWORD]), Limits::default());
@@ -359,7 +359,7 @@ async fn a_host_that_is_not_there_is_unavailable_and_one_without_tls_is_our_set_
 }
 
 #[test]
-fn credentials_show_nothing() {
+fn debug_does_not_show_credentials() {
     let basic: Basic = serde_json::from_value(json!({"username": "archiver", "password": PASSWORD})).unwrap();
     let shown = format!("{basic:?}");
     assert!(!shown.contains(PASSWORD) && !shown.contains("archiver"), "{shown}");

@@ -1,4 +1,4 @@
-//! The wait of a failed record.
+//! The wait of a failed record before its retry.
 
 use std::time::Duration;
 
@@ -9,29 +9,29 @@ use crate::Record;
 /// Waits that double from `base` to `cap` with each delivery, spread by up to a quarter so that records that failed
 /// together are not retried together.
 ///
-/// With the defaults (5 s and 15 min) the first 8 waits sum up to 21 minutes at most, and every later one is about a
-/// quarter of an hour: an hour's outage takes at most 13 receives, and a queue with 300 receives, as the
-/// template's, keeps it for 55 hours at least.
+/// With the defaults (5 s and 15 min) the first 8 waits sum up to at most 21 minutes, and each later wait is about 15
+/// minutes: an outage of an hour takes at most 13 receives, and a queue with 300 receives, as in the template, keeps
+/// the message for at least 55 hours.
 ///
-/// SQS drops a message 14 days after it was sent, and a dead-letter queue counts from the same moment. So a requested
-/// wait counts only up to [`MAX_REQUESTED`](Self::MAX_REQUESTED): 300 times that and a function's 15 minutes are
-/// 9.4 days, and the dead letter that SQS makes then has 4.6 left.
+/// SQS deletes a message 14 days after it was sent, and a dead-letter queue counts from the same moment. Therefore a
+/// requested wait counts only up to [`MAX_REQUESTED`](Self::MAX_REQUESTED): 300 such waits and a function's 15 minutes
+/// are 9.4 days, and the dead letter that SQS makes then has 4.6 days left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     /// The wait after the first delivery.
     pub base: Duration,
-    /// The longest wait.
+    /// The maximum wait.
     pub cap: Duration,
 }
 
 impl Backoff {
-    /// The longest wait of a deployed function.
+    /// The maximum wait in a deployed function.
     pub const CAP: Duration = Duration::from_secs(15 * 60);
 
-    /// Upper bound of a Retry-After that is obeyed.
+    /// Upper bound of a `Retry-After` that is obeyed.
     pub const MAX_REQUESTED: Duration = Duration::from_secs(30 * 60);
 
-    /// The wait of a record that fails now; not shorter than the `requested` one (a Retry-After), up to
+    /// The wait of a record that fails now; at least the `requested` wait (a `Retry-After`), which counts up to
     /// [`MAX_REQUESTED`](Self::MAX_REQUESTED).
     pub fn wait(&self, record: &Record, requested: Option<Duration>) -> Duration {
         let doubled = 2_u32.saturating_pow(record.receive_count.saturating_sub(1).min(20));

@@ -1,4 +1,4 @@
-//! The entry point from Lambda: translates the event, so that nothing else depends on it.
+//! The entry point for Lambda. It translates the event, so that no other module depends on Lambda.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use crate::{Batch, Invocation, Work};
 
 impl<W: Work> Batch<W> {
-    /// Works on one batch of SQS messages after another until Lambda ends the process.
+    /// Processes batches of SQS messages until Lambda ends the process.
     ///
     /// # Errors
-    /// When Lambda's runtime interface is not reachable. A batch that cannot be read fails only its invocation.
+    /// The Runtime API is unreachable. An unreadable batch fails only its own invocation.
     pub async fn serve(self) -> Result<(), lambda_runtime::Error> {
         let batch = Arc::new(self);
         let handle = |event: LambdaEvent<SqsEvent>| {

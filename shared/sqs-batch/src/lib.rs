@@ -1,8 +1,9 @@
-//! A batch of SQS messages in a Lambda function: one record's failure, even a panic, never touches its neighbours.
+//! Processes a batch of SQS messages in a Lambda function. The failure of one record, even a panic, does not affect the
+//! others.
 //!
-//! [`Batch::run`] takes Lambda's event and returns which records are to be redelivered. Each record is given to the function's
-//! [`Work`]. Then its successor is sent to the next queue, its dead letter is sent where it has failed permanently, and a
-//! transient failure sets a wait that grows with each delivery.
+//! [`Batch::run`] takes Lambda's event and returns the records to redeliver. Each record is given to the function's
+//! [`Work`]. Then its successor is sent to the next queue; or, after a permanent failure, its dead letter is sent; or,
+//! after a transient failure, its redelivery is delayed by a wait that grows with each delivery.
 
 mod backoff;
 mod handler;
@@ -26,7 +27,7 @@ pub use record::Record;
 /// The successor of a record whose work is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// None: the message is deleted.
+    /// No successor: the message is deleted.
     Done,
     /// This body is sent to the next queue; the message is deleted only after that.
     Forward(String),
@@ -35,43 +36,43 @@ pub enum Next {
 /// Metrics of every function that works on batches, beside its dead letters.
 pub const METRICS: &[Metric] = &[Metric::Stuck, Metric::SetupErrors];
 
-/// A message with so many receives has failed for about half an hour: waits double from [`Backoff`]'s base of 5 seconds. SQS's
-/// own age of the oldest message excludes it after three receives.
+/// A message with so many receives has failed for about half an hour: waits double from [`Backoff`]'s base of 5
+/// seconds. SQS's own metric, the age of the oldest message, excludes it after three receives.
 const STUCK_RECEIVES: u32 = 10;
 
-/// What a function does with one record.
+/// The processing of one record by a function.
 #[async_trait]
 pub trait Work: Send + Sync + 'static {
-    /// The stage that its dead letters name.
+    /// The stage in its dead letters.
     const STAGE: Stage;
 
-    /// The function's own metrics, beside [`METRICS`].
+    /// The function's own metrics, in addition to [`METRICS`].
     const METRICS: &'static [Metric];
 
-    /// Prepares what all records of a batch need. When it fails, no record is started.
+    /// Prepares what all records of a batch need. If it fails, no record is started.
     ///
     /// # Errors
     /// [`Failure::Transient`] or [`Failure::Configuration`].
     async fn prepare(&self) -> Result<(), Failure>;
 
-    /// Works on one record. The future may be dropped at any await once the deadline has passed, and the record may be
-    /// redelivered, to another process too.
+    /// Processes one record. The future may be dropped at any `await` once the deadline has passed, and the record may
+    /// be redelivered, to another process too.
     ///
     /// # Errors
     /// [`Failure`].
     async fn work(&self, record: &Record, invocation: &Invocation) -> Result<Next, Failure>;
 }
 
-/// The invocation that works on a batch.
+/// The invocation that processes a batch.
 #[derive(Debug, Clone)]
 pub struct Invocation {
     /// Lambda's name of the function.
     pub function: String,
     /// Lambda's request id.
     pub request_id: String,
-    /// When Lambda ends the process.
+    /// Time at which Lambda ends the process.
     pub ends: Timestamp,
-    /// When the last record must be done, a little before the end.
+    /// Time at which the last record must be finished, a little before the end.
     pub deadline: Instant,
 }
 
@@ -85,7 +86,7 @@ impl Invocation {
         Self { function, request_id, ends, deadline: Instant::now() + left.saturating_sub(Self::RESERVE) }
     }
 
-    /// The same from Lambda's context, whose deadline is in milliseconds since 1970.
+    /// An invocation with the values of Lambda's context; `deadline` is in milliseconds since 1970.
     pub fn from_lambda(function: String, request_id: String, deadline: u64, now: Timestamp) -> Self {
         let ends = i64::try_from(deadline).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
         Self::new(function, request_id, ends.unwrap_or(now), now)
@@ -103,21 +104,21 @@ pub struct Batch<W> {
     pub work: Arc<W>,
     /// The queue of the records, on which their waits are set.
     pub source: Queue,
-    /// The queue for [`Next::Forward`]; `None` where the work never forwards.
+    /// The queue for [`Next::Forward`]; `None` if the work never forwards.
     pub next: Option<Queue>,
     /// The dead-letter queue.
     pub dead_letters: Queue,
-    /// How long a failed record waits.
+    /// The wait of a failed record.
     pub backoff: Backoff,
-    /// Records that are worked on concurrently.
+    /// Maximum number of records that are processed concurrently.
     pub concurrency: usize,
 }
 
 impl<W: Work> Batch<W> {
-    /// Works on a batch and returns which of its records are to be redelivered.
+    /// Processes a batch and returns the records to redeliver.
     ///
     /// # Errors
-    /// When a record has no message id: the response could not name it, so the whole batch is redelivered.
+    /// A record has no message id: the response could not name it, so the whole batch is redelivered.
     pub async fn run(&self, event: SqsEvent, invocation: &Invocation) -> Result<SqsBatchResponse, MissingMessageId> {
         let records: Vec<_> =
             event.records.into_iter().map(Record::read).collect::<Option<_>>().ok_or(MissingMessageId)?;
@@ -148,9 +149,9 @@ impl<W: Work> Batch<W> {
         Ok(response)
     }
 
-    /// `Ok` for each record that is finished: its successor, its dead letter or its outcome is confirmed.
+    /// Returns `Ok` for each record that is finished: its successor, its dead letter or its outcome is confirmed.
     async fn work_on(&self, records: &[Record], invocation: &Invocation) -> Vec<Result<(), ()>> {
-        // In the order in which they end: one record that hangs must not keep the rest from starting.
+        // In order of completion: a record that hangs must not delay the others.
         let mut worked: Vec<_> = stream::iter(records.iter().enumerate())
             .map(|(place, record)| async move { (place, self.guarded(record, invocation).await) })
             .buffer_unordered(self.concurrency.max(1))
@@ -196,7 +197,7 @@ impl<W: Work> Batch<W> {
             .await
     }
 
-    /// Works on one record. A panic and the deadline are failures of this record alone.
+    /// Processes one record. A panic and the deadline are failures of this record alone.
     async fn guarded(&self, record: &Record, invocation: &Invocation) -> Result<Next, Failure> {
         if invocation.left().is_zero() {
             return Err(transient("deadline reached before the record was started"));
@@ -206,7 +207,7 @@ impl<W: Work> Batch<W> {
         let mut task = tokio::spawn(async move { work.work(&record, &invocation).await });
         match tokio::time::timeout_at(deadline, &mut task).await {
             Ok(Ok(result)) => result,
-            // The panic's own message may quote the item. The panic hook has logged its place.
+            // The panic message may quote the item. The panic hook has logged its location.
             Ok(Err(_)) => Err(transient("the work panicked")),
             Err(_) => {
                 task.abort();
@@ -247,7 +248,7 @@ impl<W: Work> Batch<W> {
         }
     }
 
-    /// Sets when the record is redelivered. Where that fails, the queue's own visibility timeout counts.
+    /// Sets the time of the redelivery. If that fails, the queue's visibility timeout applies.
     async fn wait(&self, record: &Record, failure: &Failure) {
         let requested = match failure {
             Failure::Transient { after, .. } | Failure::Configuration { after, .. } => *after,
@@ -283,7 +284,7 @@ fn queue_failure(error: &QueueError) -> Failure {
     }
 }
 
-/// Logs and counts a failure, in this one place. A dead letter is counted when it is sent.
+/// Logs and counts a failure; this is the only place. A dead letter is counted when it is sent.
 fn report<W: Work>(record: Option<&Record>, failure: &Failure) {
     let (item, receives) = record.map(|record| (record.key(), record.receive_count)).unzip();
     let stage = W::STAGE;

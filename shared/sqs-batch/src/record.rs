@@ -6,24 +6,24 @@ use aws_lambda_events::event::sqs::SqsMessage;
 use jiff::Timestamp;
 use model::{DeadLetter, DeadLetterSource, ItemId, Outcome, RunId};
 
-/// One message of a batch: the members of Lambda's SQS event that matter.
+/// One message of a batch: the used members of Lambda's SQS event.
 #[derive(Debug, Clone)]
 pub struct Record {
     /// Identifies the record in the response to Lambda.
     pub message_id: String,
     /// Identifies the delivery to SQS.
     pub receipt_handle: String,
-    /// The message as it was sent. May hold personal data.
+    /// The body as sent. May contain personal data.
     pub body: String,
-    /// Receives of the message, this one included.
+    /// Number of receives, this one included.
     pub receive_count: u32,
-    /// When it was sent, by SQS's clock.
+    /// Time of sending, by SQS's clock.
     pub sent: Option<Timestamp>,
     attributes: HashMap<String, String>,
 }
 
 impl Record {
-    /// A record of a test that drives [`Work`](crate::Work) without a queue: first received, without attributes.
+    /// Creates a record for a test that drives [`Work`](crate::Work) without a queue: first receive, no attributes.
     pub fn of_body(body: String, sent: Option<Timestamp>) -> Self {
         let (message_id, receipt_handle) = ("message".to_owned(), "receipt".to_owned());
         Self { message_id, receipt_handle, body, receive_count: 1, sent, attributes: HashMap::new() }
@@ -52,51 +52,55 @@ impl Record {
         self.attributes.get(name).map(String::as_str)
     }
 
-    /// Whether the item's dead letter also covers this message: another message for the same item became the dead letter, or,
-    /// where the outcome does not say which, this one is new (a later run's overlap, a repeated convert).
+    /// Returns whether the item's dead letter also covers this message: another message for the same item became the
+    /// dead letter; or, if the outcome does not name that message, this one is new (listed by a later run's overlap, or
+    /// sent by a repeated convert).
     ///
-    /// The message that became the dead letter is never covered, however often it was received: SQS may have delivered it to two
-    /// functions, and the other one may have ended between writing the outcome and sending the dead letter.
+    /// The message that became the dead letter is never covered, however often it was received: SQS may have delivered
+    /// it to two functions, and the other one may have ended after writing the outcome and before sending the dead
+    /// letter.
     ///
-    /// A dead letter that SQS has deleted by its age covers nothing: only this message leads to the item.
+    /// A dead letter that SQS has deleted because of its age covers nothing: then only this message leads to the item.
     pub fn is_covered_by_dead_letter_of(&self, outcome: &Outcome) -> bool {
         self.is_covered_at(outcome, Timestamp::now())
     }
 
     fn is_covered_at(&self, outcome: &Outcome, now: Timestamp) -> bool {
-        let letter = outcome.dead_letter_source.as_ref();
-        let is_replay = self.has_reason() || letter.is_some_and(|letter| self.is_copy_of(letter));
-        let is_another_s = letter.map_or(self.receive_count <= 1, |letter| letter.message != self.message_id);
-        outcome.dead_letter.is_some() && !outcome.dead_letter_expired(now) && !is_replay && is_another_s
+        let source = outcome.dead_letter_source.as_ref();
+        let is_replay = self.has_reason() || source.is_some_and(|source| self.is_copy_of(source));
+        let became_another = source.map_or(self.receive_count <= 1, |source| source.message != self.message_id);
+        outcome.dead_letter.is_some() && !outcome.dead_letter_expired(now) && !is_replay && became_another
     }
 
-    /// The outcome's entry for this message when it becomes the item's dead letter, now.
+    /// The outcome's entry for this message if it becomes the item's dead letter now.
     pub fn dead_letter_source(&self, run: &RunId) -> DeadLetterSource {
         DeadLetterSource::new(self.message_id.clone(), run.clone(), Timestamp::now())
     }
 
-    /// Whether the message has a dead letter's attributes: the operator's command and AWS's redrive keep them.
+    /// Returns whether the message has the attributes of a dead letter: the operator's command and AWS's redrive keep
+    /// them.
     fn has_reason(&self) -> bool {
         self.attribute(DeadLetter::REASON_ATTRIBUTE).is_some()
     }
 
-    /// Whether the message is a dead letter's body that was sent by hand, without its attributes: its task has the dead letter's
-    /// run, and it was sent after the dead letter was recorded. A later run that lists the item has another run id. A sender that
-    /// repeats a request whose response was lost mostly does so earlier; otherwise a second dead letter is the result.
-    fn is_copy_of(&self, letter: &DeadLetterSource) -> bool {
-        let same_run = || self.item_and_run().1.is_some_and(|run| run == letter.run);
-        self.message_id != letter.message && self.sent.is_some_and(|sent| sent > letter.at) && same_run()
+    /// Returns whether the message is the body of a dead letter that was sent again by hand, without its attributes:
+    /// its task has the dead letter's run, and it was sent after the dead letter was recorded. A later run that lists
+    /// the item has another run id. A sender that repeats a request whose response was lost usually does so earlier;
+    /// otherwise a second dead letter is the result.
+    fn is_copy_of(&self, source: &DeadLetterSource) -> bool {
+        let same_run = || self.item_and_run().1.is_some_and(|run| run == source.run);
+        self.message_id != source.message && self.sent.is_some_and(|sent| sent > source.at) && same_run()
     }
 
-    /// The item and the run, as far as the body can be read.
+    /// The item and the run, as far as the body can be parsed.
     pub fn item_and_run(&self) -> (Option<ItemId>, Option<RunId>) {
-        // Member by member: a bad run must not hide a good item.
+        // Each member separately: an invalid run must not hide a valid item.
         let value: serde_json::Value = serde_json::from_str(&self.body).unwrap_or_default();
         let member = |name: &str| value.get(name).cloned().unwrap_or_default();
         (serde_json::from_value(member("item")).ok(), serde_json::from_value(member("run")).ok())
     }
 
-    /// The key of the record's item, for the log: an item's id may be personal data, its key is not.
+    /// The key of the record's item, for logs: an item's id may be personal data, its key is not.
     pub fn key(&self) -> String {
         self.item_and_run().0.map(|item| item.key().to_string()).unwrap_or_default()
     }
@@ -134,14 +138,17 @@ mod tests {
     }
 
     #[test]
-    fn one_letter_is_enough_for_an_item_until_somebody_sends_it_back() {
+    fn dead_letter_covers_other_messages_until_a_replay() {
         let now = Timestamp::from_millisecond(NOTED + 1000).unwrap();
         let is_covered = |message| Record::read(message).unwrap().is_covered_at(&dead(), now);
         assert!(is_covered(record("other", 1, "20261123T070000Z-daily-2", NOTED + 1)), "a later run's listing");
         assert!(is_covered(record("other", 1, RUN, NOTED - 1)), "sent twice");
         assert!(is_covered(record("other", 4, RUN, NOTED - 1)), "sent twice, and it has waited");
-        assert!(!is_covered(record("first", 1, RUN, NOTED - 1)), "given to two at once, and the other may have ended");
-        assert!(!is_covered(record("first", 2, RUN, NOTED - 1)), "its letter may not have been sent");
+        assert!(
+            !is_covered(record("first", 1, RUN, NOTED - 1)),
+            "delivered to two functions, and the other one may have ended"
+        );
+        assert!(!is_covered(record("first", 2, RUN, NOTED - 1)), "its dead letter may not have been sent");
         assert!(!is_covered(record("copy", 1, RUN, NOTED + 1)), "its body was sent by hand");
         let mut replay = record("replay", 1, RUN, NOTED + 1);
         let mut reason = SqsMessageAttribute::default();
@@ -157,12 +164,12 @@ mod tests {
         assert!(Record::read(record("other", 1, RUN, 0)).unwrap().is_covered_at(&unnamed, now), "a new task");
         assert!(
             !Record::read(record("other", 2, RUN, 0)).unwrap().is_covered_at(&unnamed, now),
-            "it may be its own letter"
+            "it may be its own dead letter"
         );
     }
 
     #[test]
-    fn dead_letter_that_sqs_has_deleted_does_not_stop_a_backfill() {
+    fn expired_dead_letter_does_not_cover_a_backfill() {
         let backfill = Record::read(record("other", 1, "20261223T070000Z-backfill-2", NOTED + 1)).unwrap();
         let day = jiff::SignedDuration::from_hours(24);
         let noted = Timestamp::from_millisecond(NOTED).unwrap();

@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 const CONCURRENCY: usize = 4;
 const RECORDS: u32 = 10;
 
-/// The first record hangs until all the others are done, and fails then.
+/// The first record waits until all the others are done, and then fails.
 struct FirstHangs {
     others: Semaphore,
     at_work: AtomicUsize,
@@ -53,7 +53,7 @@ impl Work for FirstHangs {
 }
 
 fn batch(work: &Arc<FirstHangs>) -> Batch<FirstHangs> {
-    // Sending fails: a wait that cannot be set fails no record.
+    // Sending fails: a wait that cannot be set does not fail a record.
     let nowhere = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
     let queue = |name: &str| Queue::new(&nowhere, format!("http://127.0.0.1:1/{name}"));
     Batch {
@@ -80,7 +80,7 @@ async fn hanging_record_alone_is_redelivered() {
     let mut event = SqsEvent::default();
     event.records = (0..RECORDS).map(message).collect();
     let now = Timestamp::now();
-    // The test takes this long only when it fails.
+    // The test takes this long only if it fails.
     let ends = now + SignedDuration::from_secs(30);
     let invocation = Invocation::new("convert".to_owned(), "request".to_owned(), ends, now);
     let response = batch(&work).run(event, &invocation).await.unwrap();

@@ -51,7 +51,7 @@ async fn start(binaries: &Path, name: &str, logs: &Path) -> anyhow::Result<f64> 
 /// Starts each function in turns, and gives the section's text.
 ///
 /// # Errors
-/// When a function does not start.
+/// A function does not start.
 pub async fn measure(rounds: usize) -> anyhow::Result<String> {
     let binaries: PathBuf = harness::binaries()?;
     let logs = TempDir::new()?;

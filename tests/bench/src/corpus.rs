@@ -23,9 +23,9 @@ pub struct Sample {
 
 /// Items that are measured together.
 pub struct Lot {
-    /// What it is called in tables and on the command line.
+    /// Name in tables and on the command line.
     pub name: &'static str,
-    /// What it is called in a sentence.
+    /// Name in a sentence.
     pub title: &'static str,
     /// The items.
     pub samples: Vec<Sample>,
@@ -38,7 +38,7 @@ impl Lot {
     }
 }
 
-/// What an item's file is.
+/// The type of an item's file.
 #[derive(Clone, Copy)]
 enum Media {
     Picture,
@@ -71,7 +71,7 @@ pub const NAMES: [&str; 5] = ["text", "picture", "video", "day", "tiny"];
 /// The items of a name in [`NAMES`].
 ///
 /// # Errors
-/// When there are none of this name, or they are no items.
+/// The name is unknown, or an item is invalid.
 pub fn lot(name: &str) -> anyhow::Result<Lot> {
     let (name, title, media) = match name {
         "text" => ("text", "a text of 1 KB", vec![None]),
@@ -145,7 +145,7 @@ fn sample(index: usize, media: Option<Media>, random: &mut StdRng) -> anyhow::Re
     if let Some(media) = media {
         let (name, content_type, size) = media.file();
         let mut bytes = vec![0; size];
-        // What is compressed already looks like noise.
+        // Compressed media look like random bytes.
         random.fill(bytes.as_mut_slice());
         item["type"] = media.kind().into();
         item["attachments"] = json!([{

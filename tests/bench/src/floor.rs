@@ -11,12 +11,12 @@ use crate::{
     measure::{Contender, Work, cpu_time},
 };
 
-/// How much the floor has to do.
+/// The work of the floor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Floor {
-    /// What goes in is hashed once and goes through base64 once.
+    /// The input is hashed once and encoded once.
     OneHash,
-    /// And what comes out is hashed too: the contract wants the digests of the attachments and of the whole message.
+    /// The output is hashed, too: the contract requires the digests of the attachments and of the whole message.
     TwoHashes,
 }
 
@@ -43,7 +43,7 @@ impl Floor {
     }
 }
 
-/// Encodes into space that is there already, and says how long it became.
+/// Encodes into existing memory and returns the length.
 fn encode(bytes: &[u8], space: &mut Vec<u8>) -> anyhow::Result<usize> {
     let longest = bytes.len().div_ceil(3) * 4;
     if space.len() < longest {
@@ -62,7 +62,7 @@ impl Contender for Floor {
 
     fn run(&mut self, work: Work, lot: &Lot, times: u32) -> anyhow::Result<Duration> {
         let mut space = Vec::new();
-        // The space is there before the clock runs.
+        // The memory is allocated before the clock starts.
         for sample in &lot.samples {
             self.sample(work, sample, &mut space)?;
         }

@@ -24,7 +24,7 @@ pub struct Converted {
     pub body: bytes::Bytes,
     /// S3's checksum of it.
     pub checksum: String,
-    /// What goes to the import queue.
+    /// The body of the message on the import queue.
     pub import_task: String,
 }
 
@@ -71,8 +71,8 @@ fn renderer() -> anyhow::Result<Renderer> {
     Ok(Renderer::new("archive.example.com")?)
 }
 
-/// From a task and a stored message to the body of the request that creates it in a mailbox. Files that are larger than a
-/// request are made ready a piece after the other, as they go up.
+/// Creates the body of the request that files a stored message in a mailbox. Files that are larger than a request are
+/// prepared piece by piece, as they are uploaded.
 ///
 /// # Errors
 /// If the function would dead-letter the item.

@@ -1,8 +1,7 @@
-//! What the system costs. Every figure is a ratio to something that was measured in the same run on the same machine:
-//! a peer that does the same work, or the least that the work could need.
-//!
-//! The loop that measures is our own, and small: `criterion` and `divan` can neither take turns with a process in
-//! another language nor compare round by round, which is what makes a ratio hold on a machine that others use too.
+//! Measures the costs of the system. Every figure is a ratio to another one of the same run on the same machine: to a
+//! peer that does the same work, or to the lower bound of the work.
+//! The measuring loop is our own, and small: `criterion` and `divan` can neither take turns with a process in another
+//! language nor compare round by round, which makes a ratio reliable on a shared machine.
 
 pub mod cold_start;
 pub mod corpus;

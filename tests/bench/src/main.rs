@@ -5,30 +5,30 @@ use std::{path::PathBuf, time::Duration};
 use bench::{cold_start, measure::Work, money, peer, pipeline, report, size, webhooks, work};
 use clap::{Parser, ValueEnum};
 
-/// Measures what the system costs and writes it into tests/bench/RESULTS.md.
+/// Measures the costs of the system and writes them into tests/bench/RESULTS.md.
 #[derive(Parser)]
 struct Options {
-    /// What is measured; everything, where nothing is named.
+    /// The parts to measure; all if none is given.
     parts: Vec<Part>,
-    /// How many rounds the contenders take turns.
+    /// Number of rounds in which the contenders take turns.
     #[arg(long, default_value_t = 15)]
     rounds: usize,
-    /// How long a turn takes, in milliseconds.
+    /// Length of a turn in milliseconds.
     #[arg(long, default_value_t = 200)]
     turn: u64,
-    /// How many items the pipeline is given, one run each.
+    /// Number of items in the pipeline, one run for each.
     #[arg(long, value_delimiter = ',', default_value = "1000,10000,100000")]
     items: Vec<usize>,
     /// How many webhooks a burst has.
     #[arg(long, value_delimiter = ',', default_value = "1000,10000")]
     webhooks: Vec<u32>,
-    /// How often each function is started.
+    /// Number of starts of each function.
     #[arg(long, default_value_t = 30)]
     starts: usize,
     /// The document.
     #[arg(long, default_value = "tests/bench/RESULTS.md")]
     report: PathBuf,
-    /// Where the pictures go.
+    /// The directory of the pictures.
     #[arg(long, default_value = "infra/pictures")]
     pictures: PathBuf,
 }
@@ -41,11 +41,11 @@ enum Part {
     Import,
     /// The functions' starts beside a function that does nothing.
     ColdStart,
-    /// What each crate adds to the functions' binaries.
+    /// The share of each crate in the functions' binaries.
     Size,
     /// Bursts of webhooks: how fast they are confirmed.
     Webhooks,
-    /// The whole pipeline: its pace, and what it costs in money.
+    /// The whole pipeline: its speed, and its costs in money.
     Pipeline,
 }
 

@@ -7,7 +7,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::corpus::Lot;
 
-/// What is done with an item.
+/// The work on an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Work {
     /// From the source's response to a message and a task.
@@ -17,7 +17,7 @@ pub enum Work {
 }
 
 impl Work {
-    /// As it stands on the command line.
+    /// The name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Convert => "convert",
@@ -28,13 +28,13 @@ impl Work {
 
 /// A measured implementation.
 pub trait Contender {
-    /// What it is called in tables.
+    /// The name in tables.
     fn name(&self) -> &'static str;
 
-    /// Does the work on each item of a lot, this often, and says how much processor time that took.
+    /// Does the work on each item of a lot `times` times, and returns the processor time.
     ///
     /// # Errors
-    /// When the work cannot be done.
+    /// The work cannot be done.
     fn run(&mut self, work: Work, lot: &Lot, times: u32) -> anyhow::Result<Duration>;
 }
 
@@ -45,16 +45,16 @@ pub fn cpu_time() -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
-/// What one of several took, round by round.
+/// The time of one contender, round by round.
 #[derive(Debug, Clone)]
 pub struct Series {
-    /// Whose it is.
+    /// Name of the contender.
     pub name: &'static str,
     /// Seconds for the whole lot once; one entry a round.
     pub seconds: Vec<f64>,
 }
 
-/// A figure of which there was one each round.
+/// The distribution of a figure over the rounds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spread {
     /// A quarter of the rounds is below.
@@ -66,7 +66,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Of some figures; all zero where there is none.
+    /// Computes the distribution of figures; all zero if there are none.
     pub fn of(mut figures: Vec<f64>) -> Self {
         figures.sort_by(f64::total_cmp);
         let at = |share: usize| figures.get((figures.len().saturating_sub(1)) * share / 4).copied().unwrap_or_default();
@@ -75,22 +75,22 @@ impl Spread {
 }
 
 impl Series {
-    /// Its seconds.
+    /// The distribution of its seconds.
     pub fn spread(&self) -> Spread {
         Spread::of(self.seconds.clone())
     }
 
-    /// How many times as long as `other` it took, compared round by round.
+    /// The ratio to the time of `other`, compared round by round.
     pub fn over(&self, other: &Self) -> Spread {
         Spread::of(self.seconds.iter().zip(&other.seconds).map(|(one, other)| one / other).collect())
     }
 }
 
-/// Lets all of them work in turns. A turn takes about `turn`, or one lot where that is longer; who begins changes from
-/// round to round.
+/// Lets all contenders work in turns. A turn takes about `turn`, or one lot if that is longer; the first contender
+/// changes from round to round.
 ///
 /// # Errors
-/// The first contender's that fails.
+/// A contender fails.
 pub fn interleave(
     contenders: &mut [Box<dyn Contender>],
     (work, lot): (Work, &Lot),
@@ -100,7 +100,7 @@ pub fn interleave(
     let mut all = Vec::with_capacity(contenders.len());
     let mut times = Vec::with_capacity(contenders.len());
     for contender in &mut *contenders {
-        // The first lot warms up, the second one says how many make a turn.
+        // The first lot warms up, the second one determines the number of lots in a turn.
         contender.run(work, lot, 1)?;
         let once = contender.run(work, lot, 1)?.max(Duration::from_nanos(1));
         times.push(u32::try_from((turn.as_nanos() / once.as_nanos()).clamp(1, 1_000_000)).unwrap_or(1));

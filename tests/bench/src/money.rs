@@ -1,4 +1,4 @@
-//! What a run would have cost on AWS.
+//! The costs of a run on AWS.
 
 use local::cloud::Step;
 
@@ -7,17 +7,17 @@ use crate::{
     report::{figure, table},
 };
 
-/// Dollars per million requests, list prices of us-east-1 without free tiers, as the runbook's costs have them.
+/// Dollars per million requests: list prices of us-east-1 without free tiers, as in the runbook.
 const S3_PUT: f64 = 5.0;
 const S3_GET: f64 = 0.4;
 const SQS: f64 = 0.4;
 const SECRETS: f64 = 5.0;
 const INVOCATION: f64 = 0.2;
 
-/// Dollars a GB-second, x86-64.
+/// Dollars per GB-second, x86-64.
 const GB_SECOND: f64 = 0.000_016_666_7;
 
-/// Dollars a GB of logs.
+/// Dollars per GB of logs.
 const LOGS: f64 = 0.5;
 
 /// Minimum number of requests per item: the message, the lease and the outcome are written, and the

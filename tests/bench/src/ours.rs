@@ -11,7 +11,7 @@ use crate::{
 /// Does one item's work. The compiler must treat the result as used.
 ///
 /// # Errors
-/// Those of [`convert()`] and [`import()`].
+/// The errors of [`convert()`] and [`import()`].
 pub fn work(work: Work, sample: &Sample) -> anyhow::Result<()> {
     match work {
         Work::Convert => {

@@ -1,4 +1,4 @@
-//! The same work in Python, in a process of its own that times itself.
+//! The work in Python, in a separate process that measures its own time.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -18,7 +18,7 @@ use crate::{
 
 const PROGRAM: &str = include_str!("../peer.py");
 
-/// The Python that the Makefile has made a virtual environment of.
+/// The Python of the virtual environment that the Makefile creates.
 pub fn interpreter() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv/bin/python")
 }
@@ -29,20 +29,20 @@ pub struct Python {
     stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
     directory: TempDir,
-    /// The lot that it has in memory.
+    /// The lot in its memory.
     has: Option<&'static str>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case", tag = "do")]
 enum Request<'a> {
-    /// Reads the items from files, so that they are in memory when the clock runs.
+    /// Reads the items from files, so that they are in memory before the clock starts.
     Load { items: Vec<Paths> },
-    /// Does the work on all items, this often.
+    /// Does the work on all items `times` times.
     Run { work: &'a str, times: u32 },
-    /// Does the work once and says how much memory it took.
+    /// Does the work once and returns the memory it took.
     Memory { work: &'a str },
-    /// Does the work once and writes what comes out into files of the directory, by the item's number.
+    /// Does the work once and writes the results into files of the directory, named by the item's number.
     Write { work: &'a str, directory: &'a str },
 }
 
@@ -67,7 +67,7 @@ impl Python {
     /// Starts an interpreter.
     ///
     /// # Errors
-    /// When it cannot be started.
+    /// It cannot be started.
     pub fn start(interpreter: &Path) -> anyhow::Result<Self> {
         let directory = TempDir::new()?;
         let program = directory.path().join("peer.py");
@@ -83,19 +83,19 @@ impl Python {
         Ok(Self { child, stdin: Some(stdin), stdout: BufReader::new(stdout), directory, has: None })
     }
 
-    /// The most memory that one lot takes above what the interpreter and the lot itself hold, in bytes.
+    /// Peak memory of one lot, in bytes, without that of the interpreter and the lot itself.
     ///
     /// # Errors
-    /// When the work cannot be done.
+    /// The work cannot be done.
     pub fn memory(&mut self, work: Work, lot: &Lot) -> anyhow::Result<u64> {
         self.load(lot)?;
         self.send(&Request::Memory { work: work.name() })?.peak.context("Python did not say how much memory it took")
     }
 
-    /// What the work makes of each item: for convert the message and the task, for import the request's body.
+    /// The results of the work for each item: for convert the message and the task, for import the request's body.
     ///
     /// # Errors
-    /// When the work cannot be done.
+    /// The work cannot be done.
     pub fn results(&mut self, work: Work, lot: &Lot) -> anyhow::Result<Vec<(Vec<u8>, String)>> {
         self.load(lot)?;
         let directory = self.directory.path().to_owned();
@@ -167,7 +167,7 @@ impl Contender for Python {
 
 impl Drop for Python {
     fn drop(&mut self) {
-        // The end of its input ends it. If even that fails, it has ended already.
+        // It ends at the end of its input. An error means that it has ended already.
         self.stdin.take();
         self.child.wait().ok();
     }

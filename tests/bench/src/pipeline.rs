@@ -1,4 +1,4 @@
-//! The whole pipeline, with the real binaries, an archive and a Graph that are far away, and every request counted.
+//! The whole pipeline with the real binaries, a source and a Graph with network latency, and a count of all requests.
 
 use std::{
     collections::BTreeMap,
@@ -26,42 +26,42 @@ use crate::{
     report::{figure, table},
 };
 
-/// How many items are fetched at once. More come by as many runs, one after the other: the emulator looks at all
-/// messages of a queue to give some out, so that a long queue would measure that.
+/// Maximum number of items per fetch. More items are fetched by several runs, one after the other: the emulator scans
+/// all messages of a queue to return some, so a long queue would measure the emulator.
 const SLICE: usize = 10_000;
 
-/// How far away the source is.
+/// Latency of the source.
 const ARCHIVE: Duration = Duration::from_millis(50);
 
-/// How far away Graph is.
+/// Latency of Graph.
 const GRAPH: Duration = Duration::from_millis(100);
 
-/// How many of its items a process of convert works on at once, and of import: the functions' own numbers. The sample
-/// has four mailboxes, and import asks one at a time for each.
-const AT_ONCE: [(Step, f64, Duration); 2] = [(Step::Convert, 10.0, ARCHIVE), (Step::Import, 4.0, GRAPH)];
+/// Number of items that a process of convert, and of import, processes concurrently: the functions' own limits. The
+/// sample has four mailboxes, and import sends one request at a time to each.
+const CONCURRENT_ITEMS: [(Step, f64, Duration); 2] = [(Step::Convert, 10.0, ARCHIVE), (Step::Import, 4.0, GRAPH)];
 
-/// The most processes of each function.
+/// Maximum number of processes of each function.
 const CONCURRENCY: usize = 2;
 
-/// What a run of the pipeline was.
+/// The measurements of a run of the pipeline.
 pub struct Run {
-    /// How many items went through.
+    /// Number of processed items.
     pub items: usize,
-    /// From the first message that was taken to the last that was done, of each fetch.
+    /// Time from the first received to the last finished message, of each fetch.
     pub took: Duration,
-    /// What fetch, convert and import used.
+    /// The resources used by fetch, convert and import.
     pub usage: [(Step, Usage); 3],
-    /// Requests to AWS, by service and operation, those of the event sources included.
+    /// Requests to AWS by service and operation, including those of the event sources.
     pub aws: BTreeMap<String, u64>,
-    /// Requests to the archive, and to Graph without those for a token.
+    /// Requests to the source.
     pub archive: u64,
-    /// Requests to Graph, those for a token left out.
+    /// Requests to Graph, without those for a token.
     pub graph: u64,
-    /// What the functions logged, in bytes.
+    /// Size of the functions' logs, in bytes.
     pub logged: u64,
 }
 
-/// What a request to S3, SQS or Secrets Manager is, from its head.
+/// Classifies a request to S3, SQS or Secrets Manager by its head.
 fn operation(request: &str) -> String {
     let head = request.split("\r\n\r\n").next().unwrap_or_default();
     let target = head.lines().find_map(|line| {
@@ -77,10 +77,10 @@ fn operation(request: &str) -> String {
     }
 }
 
-/// Sends this many short messages through it.
+/// Sends this many short messages through the pipeline.
 ///
 /// # Errors
-/// When it cannot be started, or an item is not filed.
+/// The pipeline cannot be started, or an item is not filed.
 pub async fn run(items: usize) -> anyhow::Result<Run> {
     let counted = Arc::new(Mutex::new(BTreeMap::<String, u64>::new()));
     let counting = Arc::clone(&counted);
@@ -136,8 +136,8 @@ pub async fn run(items: usize) -> anyhow::Result<Run> {
 
     let usage = [Step::Fetch, Step::Convert, Step::Import].map(|step| (step, pipeline.machine.function(step).usage()));
     let mut aws = lock(&counted);
-    // What Lambda's event sources ask for themselves: a receive and a delete each batch. Of a poll that finds nothing
-    // there are as many as there is time.
+    // The requests of Lambda's event sources: a receive and a delete per batch. Empty polls are not counted, because
+    // their number depends only on time.
     let batches = usage[1].1.invocations + usage[2].1.invocations;
     for operation in ["SQS ReceiveMessage", "SQS DeleteMessageBatch"] {
         *aws.entry(operation.to_owned()).or_default() += batches;
@@ -157,12 +157,12 @@ pub async fn run(items: usize) -> anyhow::Result<Run> {
 }
 
 impl Run {
-    /// Something of the run, by the item.
+    /// A count of the run per item.
     pub fn each(&self, count: u64) -> f64 {
         count as f64 / self.items as f64
     }
 
-    /// Items a second of one process while it works, and the most that its latency allows.
+    /// Items per second of one process while it works, and the maximum that the latency allows.
     fn pace(&self, (step, at_once, latency): (Step, f64, Duration)) -> (f64, f64) {
         let busy = self.usage.iter().find(|(of, _)| *of == step).map_or(0.0, |(_, usage)| usage.billed.as_secs_f64());
         (self.items as f64 / busy, at_once / latency.as_secs_f64())
@@ -172,12 +172,12 @@ impl Run {
 /// The section's text, and its picture.
 ///
 /// # Errors
-/// When the picture cannot be written.
+/// The picture cannot be written.
 pub fn section(runs: &[Run], picture: &Path) -> anyhow::Result<String> {
     let mut rows = Vec::new();
     for run in runs {
         let mut row = vec![run.items.to_string(), figure(run.items as f64 / run.took.as_secs_f64())];
-        for function in AT_ONCE {
+        for function in CONCURRENT_ITEMS {
             let (pace, limit) = run.pace(function);
             row.push(format!("{} of {} ({:.0} %)", figure(pace), figure(limit), pace / limit * 100.0));
         }

@@ -18,9 +18,9 @@ const SIZE: (u32, u32) = (720, 300);
 const GREEN: RGBColor = RGBColor(31, 143, 122);
 const GREY: RGBColor = RGBColor(84, 96, 108);
 
-/// A bar and what it is called.
+/// A bar with its label.
 pub struct Bar {
-    /// Under the bar.
+    /// The text below the bar.
     pub label: String,
     /// Its height; more than zero.
     pub value: f64,
@@ -29,7 +29,7 @@ pub struct Bar {
 /// Draws bars on a logarithmic scale that begins at 1.
 ///
 /// # Errors
-/// When the file cannot be written.
+/// The file cannot be written.
 pub fn bars(path: &Path, title: &str, bars: &[Bar]) -> anyhow::Result<()> {
     let failed = |error| anyhow!("{}: {error}", path.display());
     let draw = || -> Result<(), Box<dyn std::error::Error>> {
@@ -66,10 +66,10 @@ pub fn bars(path: &Path, title: &str, bars: &[Bar]) -> anyhow::Result<()> {
     draw().map_err(failed)
 }
 
-/// Draws how something grows: lines through points, with their names, both scales from zero.
+/// Draws a line through points, with the names of the axes; both scales begin at zero.
 ///
 /// # Errors
-/// When the file cannot be written.
+/// The file cannot be written.
 pub fn line(path: &Path, title: &str, (across, up): (&str, &str), points: &[(f64, f64)]) -> anyhow::Result<()> {
     let failed = |error| anyhow!("{}: {error}", path.display());
     let draw = || -> Result<(), Box<dyn std::error::Error>> {

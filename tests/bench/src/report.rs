@@ -1,4 +1,4 @@
-//! RESULTS.md: the suite writes its tables between markers, and leaves the prose alone.
+//! Updates RESULTS.md: writes tables between markers, and does not change the other text.
 
 use std::{fs, path::Path};
 
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 /// Puts a section's text between its markers, `<!-- name -->` and `<!-- /name -->`.
 ///
 /// # Errors
-/// When the document has no such section.
+/// The document has no such section.
 pub fn replace(document: &str, name: &str, text: &str) -> anyhow::Result<String> {
     let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
     let missing = || format!("the document has no section between {} and {end}", begin.trim());
@@ -17,17 +17,17 @@ pub fn replace(document: &str, name: &str, text: &str) -> anyhow::Result<String>
     Ok(format!("{before}{begin}\n{}\n\n{end}{after}", text.trim()))
 }
 
-/// Writes a section of a file, with a line about when and on what it was measured.
+/// Writes a section of a file, with the time and the machine of the measurement.
 ///
 /// # Errors
-/// When the file cannot be read or written, or lacks the section.
+/// The file cannot be read or written, or lacks the section.
 pub fn write(path: &Path, name: &str, text: &str) -> anyhow::Result<()> {
     let document = fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let document = replace(&document, name, &format!("{text}\n\n{}", measured()))?;
     fs::write(path, document).with_context(|| path.display().to_string())
 }
 
-/// When and on what machine this is.
+/// The time and the machine of the measurement.
 fn measured() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let cpu = read("/proc/cpuinfo");
@@ -54,7 +54,7 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     table
 }
 
-/// A number with as many digits as it is worth: three.
+/// A number with three significant digits.
 pub fn figure(number: f64) -> String {
     match number.abs() {
         100.0.. => {

@@ -1,4 +1,4 @@
-//! What of the functions' code comes from which crate: cargo-bloat tells it of binaries that have symbols.
+//! The share of each crate in the functions' code, measured by cargo-bloat on binaries with symbols.
 
 use std::{collections::BTreeMap, process::Command};
 
@@ -9,14 +9,14 @@ use crate::report::{figure, table};
 
 const FUNCTIONS: [&str; 3] = ["fetch", "convert", "import"];
 
-/// Crates with less than this in every function stand in one line together. In bytes.
+/// Crates with fewer bytes than this in every function are combined in one line.
 const SMALL: u64 = 50_000;
 
-/// What cargo-bloat says of a binary.
+/// The result of cargo-bloat for a binary.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Binary {
-    /// Of the machine code, in bytes.
+    /// Size of the machine code, in bytes.
     text_section_size: u64,
     crates: Vec<Crate>,
 }
@@ -24,13 +24,13 @@ struct Binary {
 #[derive(Deserialize)]
 struct Crate {
     name: String,
-    /// Of the machine code that is known to be its own, in bytes.
+    /// Size of the machine code that is attributed to the crate, in bytes.
     size: u64,
 }
 
-/// Builds a function as it is deployed, but with its symbols, in a directory beside, and has it taken apart.
+/// Builds a function as it is deployed, but with symbols and in a separate directory, and analyses it.
 fn of(function: &str) -> anyhow::Result<Binary> {
-    // Of this profile's directory.
+    // The directory of this profile.
     let target = harness::binaries()?.with_file_name("size");
     let mut command = Command::new("cargo-bloat");
     command.args(["bloat", "--release", "--locked", "--crates", "-n", "0", "--message-format", "json"]);
@@ -42,10 +42,10 @@ fn of(function: &str) -> anyhow::Result<Binary> {
     serde_json::from_slice(&output.stdout).with_context(|| format!("cargo-bloat {function}"))
 }
 
-/// Takes the functions apart, and gives the section's text.
+/// Analyses the functions and returns the section's text.
 ///
 /// # Errors
-/// When one cannot be built, or cargo-bloat does not say what it should.
+/// A function cannot be built, or the output of cargo-bloat is invalid.
 pub fn measure() -> anyhow::Result<String> {
     let mut sizes = Vec::new();
     for function in FUNCTIONS {

@@ -1,4 +1,4 @@
-//! convert and import, without any request: beside Python and beside the floor.
+//! The work of convert and import without requests, compared with Python and with the floor.
 
 use std::{path::Path, process::Command, time::Duration};
 
@@ -15,10 +15,10 @@ use crate::{
     report::{figure, table},
 };
 
-/// What is measured, by the name in [`corpus::NAMES`].
+/// The measured lots, by their names in [`corpus::NAMES`].
 const LOTS: [&str; 4] = ["text", "picture", "video", "day"];
 
-/// What `counted` says of one lot.
+/// The output of `counted` for one lot.
 #[derive(Deserialize)]
 struct Memory {
     allocations: f64,
@@ -33,10 +33,10 @@ struct Line {
     python_peak: u64,
 }
 
-/// Measures one kind of work, draws it, and gives the section's text.
+/// Measures one kind of work, draws the picture, and returns the section's text.
 ///
 /// # Errors
-/// When a contender fails.
+/// A contender fails.
 pub fn measure(
     work: Work,
     interpreter: &Path,
@@ -88,7 +88,7 @@ fn rows(work: Work, lines: &[Line]) -> String {
     table(&head, &rows)
 }
 
-/// A ratio: the median, and between which quartiles it lay.
+/// A ratio: the median and the quartiles.
 fn times(ratio: Spread) -> String {
     format!("{} × ({}–{})", figure(ratio.median), figure(ratio.low), figure(ratio.high))
 }
@@ -97,7 +97,7 @@ fn size(bytes: f64) -> String {
     if bytes < 1e6 { format!("{} KB", figure(bytes / 1e3)) } else { format!("{} MB", figure(bytes / 1e6)) }
 }
 
-/// Another program counts, so that the one that is timed has the allocator of the functions.
+/// A separate program counts memory, so that the timed program has the allocator of the functions.
 fn memory(work: Work, lot: &str) -> anyhow::Result<Memory> {
     let own = std::env::current_exe()?;
     let counted = own.parent().context("the program lies nowhere")?.join("counted");

@@ -11,8 +11,8 @@ use bench::cold_start;
 use bench::corpus;
 use serde::{Deserialize, Serialize};
 
-/// What is watched, and how often it is done under the instruction counter. Of a picture that would only count what
-/// libraries do with its bytes.
+/// The watched work, and its repetitions under the instruction counter. Pictures are not counted: almost all of their
+/// instructions are those of libraries.
 const WATCHED: [(&str, &str, u32); 6] = [
     ("convert", "text", 20),
     ("convert", "picture", 0),
@@ -22,22 +22,22 @@ const WATCHED: [(&str, &str, u32); 6] = [
     ("import", "video", 0),
 ];
 
-/// How far a figure may be from the baseline. The memory is the same in every run, but for a new version of a
-/// dependency; instructions also change a little with the compiler and with what the processor offers.
+/// Maximum deviation of a figure from the baseline. Memory only changes with a new version of a dependency;
+/// instructions also change a little with the compiler and the features of the processor.
 const MEMORY_TOLERANCE: f64 = 0.02;
 #[cfg(target_arch = "x86_64")]
 const INSTRUCTION_TOLERANCE: f64 = 0.1;
 
-/// What one item costs.
+/// The costs of one item.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Cost {
-    /// How often memory is asked for.
+    /// Number of allocations.
     allocations: f64,
-    /// How many bytes that is together.
+    /// Total of allocated bytes.
     allocated: f64,
-    /// The most bytes at one time.
+    /// Peak of allocated bytes.
     peak: f64,
-    /// On x86-64, unoptimised, as `make test` builds it.
+    /// On x86-64, unoptimized, as `make test` builds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     instructions: Option<f64>,
 }
@@ -52,7 +52,7 @@ fn counted(work: &str, lot: &str) -> anyhow::Result<Cost> {
     serde_json::from_slice(&output.stdout).context("what counted says")
 }
 
-/// How many instructions a program takes. Whether it succeeds is not asked.
+/// Counts the instructions of a program, which may fail.
 #[cfg(target_arch = "x86_64")]
 fn counted_instructions(program: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<f64> {
     let output = Command::new("valgrind")
@@ -70,8 +70,8 @@ fn counted_instructions(program: &Path, arguments: &[&str], variables: &[(&str, 
     Ok(total.trim().replace(',', "").parse()?)
 }
 
-/// The instructions of one item: those of a run that does it `times` times more, less those of one that does not. Most
-/// of both is the start, which reads the world's numbering plans.
+/// The instructions of one item: the difference between a run with `times` more repetitions and one without. Most
+/// instructions of both are those of the start, which reads the world's numbering plans.
 #[cfg(target_arch = "x86_64")]
 fn instructions(work: &str, lot: &str, times: u32) -> anyhow::Result<f64> {
     let run = |times: u32| {
@@ -85,7 +85,7 @@ fn instructions(work: &str, lot: &str, times: u32) -> anyhow::Result<f64> {
     })
 }
 
-/// Every figure that is too far from the baseline, in words.
+/// A sentence for each figure that deviates too much from the baseline.
 fn creep(name: &str, before: &Cost, now: &Cost) -> Vec<String> {
     let mut figures = vec![
         ("allocations", before.allocations, now.allocations, MEMORY_TOLERANCE),
@@ -148,7 +148,7 @@ fn baseline_check_detects_regressions() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A function's memory is chosen by this: ten items of this size are in it at once.
+/// A function's memory is configured by this figure: it holds ten items of this size at the same time.
 #[test]
 fn largest_item_uses_at_most_two_and_a_half_times_its_size() -> anyhow::Result<()> {
     let video = corpus::lot("video")?;
@@ -163,8 +163,8 @@ fn largest_item_uses_at_most_two_and_a_half_times_its_size() -> anyhow::Result<(
     Ok(())
 }
 
-/// Nothing is read, compiled or connected at a function's start that can wait for its first request. The Runtime API
-/// is not available, so a function ends with its first request for an event.
+/// A function's start reads, compiles and connects nothing that can wait for the first request. The Runtime API is not
+/// available in this test, so a function ends with its first request for an event.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn function_start_costs_little_more_than_an_empty_one() -> anyhow::Result<()> {

@@ -33,7 +33,7 @@ fn contenders_run_in_turns() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a message consists of: its headers' names, and its files with their names, types and bytes.
+/// The parts of a message: the names of its headers, and its files with their names, types and bytes.
 #[derive(Debug, PartialEq)]
 struct Parts {
     headers: BTreeSet<String>,
@@ -78,7 +78,7 @@ fn peer_imports_the_same_content() -> anyhow::Result<()> {
     for (sample, (body, _)) in lot.samples.iter().zip(theirs) {
         let ours: Value = serde_json::from_slice(&bench::item_work::import(&sample.import_task, &sample.mime)?)?;
         let theirs: Value = serde_json::from_slice(&body)?;
-        // A text part ends in a line break, or does not, as one reads the standard.
+        // The standard allows a text part to end with or without a line break.
         let shown = |body: &Value| body["body"]["content"].as_str().map(|text| text.trim_end().replace("\r\n", "\n"));
         assert_eq!(shown(&theirs), shown(&ours));
         let rest = |mut body: Value| {

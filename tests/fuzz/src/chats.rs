@@ -7,14 +7,14 @@ use jiff::tz::TimeZone;
 use model::MailboxAddress;
 use zip::{ZipWriter, write::SimpleFileOptions};
 
-/// Ends the list of participants in an input of [`chat_export`].
+/// The separator after the list of participants in an input of [`chat_export`].
 const PARTICIPANTS_END: u8 = 0x1f;
 
 /// Maximum length of a file of a chat that is read.
 const FILE_MAX_BYTES: u64 = 64 << 10;
 
-/// The text of an export, with a list of participants before it where the input has a unit separator: read by itself, and
-/// from a zip. Both have the same messages; a file of the zip that no message names is an item of its own.
+/// The text of an export, with a list of participants before it if the input has a unit separator. It is read alone and
+/// from a zip. Both have the same messages; a file of the zip that no message names is a separate item.
 pub fn chat_export(input: &[u8]) {
     let mut halves = input.splitn(2, |byte| *byte == PARTICIPANTS_END);
     let (first, second) = (halves.next().unwrap_or_default(), halves.next());

@@ -14,10 +14,10 @@ use axum::{
 };
 use tokio::net::TcpListener;
 
-/// Ends an answer in an input.
+/// Separates the responses in an input.
 const RESPONSE_END: u8 = 0x1f;
 
-/// The most answers that one input gives.
+/// Maximum number of responses in an input.
 const MAX_RESPONSES: usize = 32;
 
 /// Two servers: the adapter's own, and another that must never receive credentials.
@@ -30,12 +30,12 @@ pub(crate) struct Servers {
 #[derive(Default)]
 struct Script {
     responses: VecDeque<GivenResponse>,
-    /// Whether the other server received credentials.
+    /// `true` if the other server received credentials.
     leaked: bool,
 }
 
-/// An answer: the first line is the status, then come headers, `name: value` each, then an empty line and the body. In
-/// both `{own}` and `{elsewhere}` stand for the servers' addresses.
+/// A response: the first line is the status, followed by headers, `name: value` each, an empty line and the body. In
+/// headers and body, `{own}` and `{elsewhere}` are replaced by the servers' addresses.
 struct GivenResponse {
     status: StatusCode,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -77,7 +77,7 @@ impl Servers {
         let header = |line: &str| {
             let (name, value) = line.split_once(':')?;
             let name: HeaderName = name.trim().parse().ok()?;
-            // The server's own: these say where the body ends.
+            // The server sets these itself: they define the end of the body.
             let framing = matches!(name.as_str(), "content-length" | "transfer-encoding" | "connection");
             Some((name, HeaderValue::try_from(value.trim()).ok()?)).filter(|_| !framing)
         };
@@ -85,7 +85,7 @@ impl Servers {
             Ok(text) => self.placed(text).into_bytes(),
             Err(_) => body.to_vec(),
         };
-        // Below 200 there is no answer yet, and the client waits for it.
+        // A status below 200 is not the final response, and the client waits for that.
         let status = status.filter(|status| !status.is_informational()).unwrap_or(StatusCode::OK);
         GivenResponse { status, headers: lines.filter_map(header).collect(), body }
     }

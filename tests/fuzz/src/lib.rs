@@ -18,7 +18,7 @@ pub use source_api::archiver_api;
 pub use webhooks::webhook;
 pub use words::{item, task, user_map};
 
-/// What is tried on an input.
+/// A target: the code that is run on an input.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also the name of the folder of its inputs in `corpus/`.

@@ -16,7 +16,7 @@ const SECRET: &str = "correct-horse-battery-staple";
 const ADDRESS: &str = "ada.lovelace@example.com";
 const FILE: &str = "the-quarter-s-figures.bin";
 
-/// Larger than what goes into the request that creates a message, so that the upload is tried too. In bytes.
+/// A size in bytes that does not fit into the request that creates a message, so that the upload is tested, too.
 const FILE_BYTES: usize = 3 << 20;
 
 /// Required part of Graph's response to a request for an upload URL.
@@ -52,7 +52,7 @@ pub fn graph(input: &[u8]) {
             Machine { runtime, servers }
         });
         servers.will_answer(input, |_| true);
-        // A large message takes a hundred times as long: only where an answer could be one to it.
+        // A large message takes a hundred times as long, so it is tried only if a response could belong to it.
         let large = input.windows(UPLOAD.len()).any(|window| window.eq_ignore_ascii_case(UPLOAD));
         runtime.block_on(exercise(&servers.own, large));
         servers.assert_no_credentials_elsewhere();

@@ -5,10 +5,10 @@ use message::write::{Content, EVIDENCE_NAME, FileFacts, RenderError, Renderer};
 use model::{Captured, Sha256};
 use serde_json::{Value, json};
 
-/// Ends a member in an input of [`render`].
+/// Separates the members in an input of [`render`].
 const MEMBER_END: u8 = 0x1f;
 
-/// RFC 5322's limit for a line, its CR LF left out.
+/// RFC 5322's limit of a line, without its CR LF.
 const LONGEST_LINE: usize = 998;
 
 /// Every header that a message may have.
@@ -31,9 +31,9 @@ const HEADERS: [&str; 16] = [
     "Content-Type",
 ];
 
-/// Members of an item, `path=value` each, that are set in an item which is good otherwise: so whatever bytes come, nearly
-/// all are an item. A value that is JSON is taken as such, everything else as a text. `file=` are an attachment's bytes,
-/// given for every second attachment; the others were erased.
+/// Members of an item, `path=value` each, that are set in an otherwise valid item, so that nearly all inputs are an
+/// item. A value that is JSON is used as JSON, every other value as a text. `file=` are an attachment's bytes, used for
+/// every second attachment; the others were erased.
 pub fn render(input: &[u8]) {
     let mut value = json!({
         "id": "WA-1", "messageId": "M1", "type": "text", "text": "hi",
@@ -73,7 +73,8 @@ pub fn render(input: &[u8]) {
     readable(&mime, &rendered.message_id, &captured, file);
 }
 
-/// Sets the member at a path such as `to.0.name`. A list grows by one at most; what is no object becomes one.
+/// Sets the member at a path such as `to.0.name`. A list grows by at most one element; other values are replaced by an
+/// object.
 fn set(value: &mut Value, path: &str, new: Value) {
     let Some((first, rest)) = path.split_once('.').map(|(first, rest)| (first, Some(rest))).or(Some((path, None)))
     else {
@@ -119,7 +120,7 @@ fn clean(mime: &[u8]) {
     }
 }
 
-/// What a reader finds: our headers and no others, our parts and no others, and in them what was put there.
+/// Checks the parsed message: it has exactly our headers and parts, with the content that was put into them.
 fn readable(mime: &[u8], message_id: &str, captured: &Captured, file: &[u8]) {
     let item = &captured.item;
     let parsed = MessageParser::default().parse(mime).expect("a message");
@@ -135,7 +136,7 @@ fn readable(mime: &[u8], message_id: &str, captured: &Captured, file: &[u8]) {
     let cards = item.contacts.iter().filter(|card| card.vcard.is_some()).count();
     assert_eq!(parsed.attachment_count(), files + cards + 1);
     for part in parsed.attachments().take(files) {
-        // As it stands in the message: what the parser shows of a text file has gone through a character set.
+        // The raw bytes of the message: the parser converts the character set of a text file.
         let encoded = mime.get(part.raw_body_offset() as usize..part.raw_end_offset() as usize).unwrap_or_default();
         assert!(base64_decode(encoded).as_deref() == Some(file), "a file is its own bytes");
     }

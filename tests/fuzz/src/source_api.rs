@@ -11,7 +11,7 @@ use crate::http::Servers;
 
 const PASSWORD: &str = "correct-horse-battery-staple";
 
-/// The most that any question takes, in bytes: little, so that inputs reach it.
+/// The size limit of every response in bytes: small, so that inputs reach it.
 const LIMIT: u64 = 4 << 10;
 
 struct Machine {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// A message on a queue is parsed, or rejected with an error that quotes nothing of it; SQS accepts its dead letter.
 pub fn task(input: &[u8]) {
-    // SQS gives no body that is not UTF-8.
+    // SQS delivers only bodies in UTF-8.
     let body = String::from_utf8_lossy(input);
     match ConvertTask::parse(&body) {
         Ok(task) => {
@@ -59,7 +59,7 @@ pub fn item(input: &[u8]) {
     }
 }
 
-/// The user map. The first byte says whether a default country is set.
+/// The user map. The first byte decides if a default region is set.
 pub fn user_map(input: &[u8]) {
     let (region, csv) = match input.split_first() {
         Some((b'!', csv)) => (Some("DK".parse().expect("a country")), csv),
@@ -76,7 +76,7 @@ pub fn user_map(input: &[u8]) {
         }
         Err(errors) => {
             let csv = String::from_utf8_lossy(csv);
-            // An address of the file's own, and not the sign that an error says is missing.
+            // An address from the file, and not the sign that an error reports as missing.
             let addresses: Vec<_> =
                 csv.split([',', ';', '\n']).filter(|cell| cell.len() > 4 && cell.contains('@')).collect();
             for text in [errors.to_string(), errors.log_safe()] {
@@ -87,7 +87,7 @@ pub fn user_map(input: &[u8]) {
     }
 }
 
-/// Our own words for what is wrong are short, in ASCII and quote with backticks.
+/// Our own error texts are short ASCII and quote with backticks.
 fn quotes_nothing(error: &impl std::fmt::Display) {
     let text = error.to_string();
     assert!(text.len() < 200 && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) && !text.contains('"'), "{text}");

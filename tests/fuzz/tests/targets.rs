@@ -1,5 +1,5 @@
-//! Every target on the inputs of `corpus/`, and on the same ones damaged. The damage comes from a fixed seed, so that a
-//! run is like the one before; `make fuzz` goes on from there, led by what code an input reaches.
+//! Runs every target on the inputs of `corpus/`, and on damaged copies of them. The damage is derived from a fixed
+//! seed, so that runs are reproducible; `make fuzz` continues from there, guided by code coverage.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use std::{
 use fuzz::{TARGETS, Target};
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
-/// What damage likes to put in.
+/// Bytes that damage an input often.
 const PIECES: &[&[u8]] = &[
     b"\0",
     b"\r\n",
@@ -115,7 +115,7 @@ macro_rules! every_target {
     };
 }
 
-// The number is how many damaged inputs are tried: what a second or two is enough for.
+// The number of damaged inputs: as many as can be tried in one or two seconds.
 every_target! {
     archiver_api = "archiver-api", 300;
     chat_export = "chat-export", 300;

@@ -70,7 +70,7 @@ pub enum MailSystem<'a> {
 pub struct Pace {
     /// Timeout of an invocation.
     pub timeout: Duration,
-    /// How long a received message stays invisible. At least `timeout`.
+    /// Visibility timeout of a received message. At least `timeout`.
     pub visibility: Duration,
     /// Maximum number of processes of convert, and of import.
     pub concurrency: usize,

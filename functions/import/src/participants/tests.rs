@@ -112,7 +112,7 @@ fn unavailable() -> MailboxError {
 }
 
 #[tokio::test]
-async fn one_negative_answer_keeps_an_expected_participant_missing() {
+async fn single_negative_lookup_keeps_a_participant_missing() {
     let mut item = Item::of(&[ADA, BOB]);
     item.mail.respond(BOB, Ok(None));
     let plan = item.check(&[], false).await;
@@ -126,7 +126,7 @@ async fn one_negative_answer_keeps_an_expected_participant_missing() {
 }
 
 #[tokio::test]
-async fn expected_participant_is_given_up_after_a_day_of_negative_answers() {
+async fn participant_is_final_after_a_day_of_negative_lookups() {
     let mut item = Item::of(&[ADA, BOB]);
     item.mail.respond(BOB, Ok(None));
     let plan = item.check_hourly(24, &[ADA]).await;
@@ -213,7 +213,7 @@ async fn property_that_is_no_address_in_a_tenant_domain_is_expected() {
 }
 
 #[tokio::test]
-async fn stranger_without_mailbox_is_unmapped_at_once() {
+async fn unexpected_participant_without_mailbox_is_unmapped_at_once() {
     let mut item = Item::of(&[ADA, "someone@client.example"]);
     item.mail.respond("someone@client.example", Ok(None));
     let plan = item.check(&[], false).await;
@@ -221,7 +221,7 @@ async fn stranger_without_mailbox_is_unmapped_at_once() {
 }
 
 #[tokio::test]
-async fn rejected_lookup_of_a_stranger_blocks_no_copy_and_ends_visibly() {
+async fn rejected_lookup_of_an_unexpected_participant_is_recorded() {
     let mut item = Item::of(&[ADA, CLIENT]);
     item.mail.respond(CLIENT, Err(rejected()));
     let plan = item.check(&[], false).await;
@@ -235,7 +235,7 @@ async fn rejected_lookup_of_a_stranger_blocks_no_copy_and_ends_visibly() {
 }
 
 #[tokio::test]
-async fn rejected_lookup_of_an_expected_participant_becomes_a_dead_letter() {
+async fn rejected_lookup_of_an_expected_participant_is_dead_lettered() {
     let mut item = Item::of(&[ADA, BOB]);
     item.mail.respond(BOB, Err(rejected()));
     let plan = item.check_hourly(24, &[]).await;

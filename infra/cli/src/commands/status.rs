@@ -51,7 +51,7 @@ pub struct Status {
     pub cursor_run: Option<RunId>,
     /// Latest run, including backfills.
     pub last_run: Option<RunId>,
-    /// Record of that run. `None` where an earlier release ran, which wrote none.
+    /// Record of that run. `None` if an earlier release ran, which wrote none.
     pub last_run_record: Option<RunRecord>,
     /// Ready, in-flight and delayed messages, by queue.
     pub queues: BTreeMap<&'static str, [u64; 3]>,
@@ -59,9 +59,9 @@ pub struct Status {
     pub dead_letters: BTreeMap<&'static str, u64>,
     /// Time of the oldest failure.
     pub oldest_dead_letter: Option<Timestamp>,
-    /// Whether the queue has more dead letters than were counted.
+    /// `true` if the queue has more dead letters than were counted.
     pub dead_letters_cut: bool,
-    /// Number of entries in the user map. `None` where it is missing or invalid.
+    /// Number of entries in the user map. `None` if it is missing or invalid.
     pub user_map_numbers: Option<usize>,
     /// Reason why import rejects the user map; its first lines.
     pub user_map_problem: Option<String>,
@@ -71,7 +71,7 @@ impl Status {
     /// Reads the status.
     ///
     /// # Errors
-    /// When the bucket, a queue or the cursor cannot be read.
+    /// The bucket, a queue or the cursor cannot be read.
     pub async fn of(connection: &Connection, user_map: &UserMapSettings) -> anyhow::Result<Self> {
         let queue = DeadLetterQueue::of(connection);
         let mut queues = BTreeMap::new();
@@ -183,7 +183,7 @@ async fn status(connection: &Connection, user_map: &UserMapArguments) -> anyhow:
 /// Runs the command.
 ///
 /// # Errors
-/// When the deployment cannot be read.
+/// The deployment cannot be read.
 pub async fn run(arguments: StatusArguments) -> anyhow::Result<ExitCode> {
     let connection = Connection::open(&arguments.deployment).await?;
     let status = status(&connection, &arguments.user_map).await;

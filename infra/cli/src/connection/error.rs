@@ -31,7 +31,10 @@ pub enum ConnectionError {
         "reading the stack {stack} from CloudFormation failed: {problem}. The request needs valid credentials with the \
          permission cloudformation:DescribeStacks"
     )]
-    StackRejected { stack: String, problem: String },
+    StackUnreadable { stack: String, problem: String },
+    /// This build has no CloudFormation client.
+    #[error("{}", crate::NO_STACKS)]
+    NotBuilt,
     /// The stack is of another product or of another release, or its deployment failed.
     #[error(
         "the stack {stack} has no output {} and has the status {status}: it is not a stack of WhatsApp Archiver, its deployment \

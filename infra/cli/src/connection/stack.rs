@@ -3,10 +3,6 @@
 use std::collections::HashMap;
 
 use aws_config::SdkConfig;
-use aws_sdk_cloudformation::{
-    Client,
-    error::{DisplayErrorContext, ProvideErrorMetadata},
-};
 
 use super::error::ConnectionError;
 
@@ -19,18 +15,23 @@ pub(super) struct Stack {
     pub(super) parameters: HashMap<String, String>,
 }
 
+#[cfg(feature = "stack")]
 /// Reads a stack from CloudFormation.
 pub(super) async fn describe(config: &SdkConfig, name: &str) -> Result<Stack, ConnectionError> {
-    let response = Client::new(config).describe_stacks().stack_name(name).send().await.map_err(|error| {
-        let stack = name.to_owned();
-        match (error.code(), error.message()) {
-            (Some("ValidationError"), Some(message)) if message.contains("does not exist") => {
-                ConnectionError::NoStack { stack, region: region(config).to_owned() }
-            }
-            (Some(code), _) => ConnectionError::StackRejected { stack, problem: code.to_owned() },
-            (None, _) => ConnectionError::StackRejected { stack, problem: DisplayErrorContext(&error).to_string() },
-        }
-    })?;
+    use aws_sdk_cloudformation::error::ProvideErrorMetadata;
+
+    let response =
+        aws_sdk_cloudformation::Client::new(config).describe_stacks().stack_name(name).send().await.map_err(
+            |error| {
+                let stack = name.to_owned();
+                match (error.code(), error.message()) {
+                    (Some("ValidationError"), Some(message)) if message.contains("does not exist") => {
+                        ConnectionError::NoStack { stack, region: region(config).to_owned() }
+                    }
+                    _ => ConnectionError::StackUnreadable { stack, problem: aws::classify(&error).problem },
+                }
+            },
+        )?;
     // A name matches at most one stack; deleted stacks are found by their id only.
     let Some(stack) = response.stacks.unwrap_or_default().into_iter().next() else {
         return Err(ConnectionError::NoStack { stack: name.to_owned(), region: region(config).to_owned() });
@@ -43,6 +44,14 @@ pub(super) async fn describe(config: &SdkConfig, name: &str) -> Result<Stack, Co
     Ok(Stack { status, outputs, parameters: parameters.collect() })
 }
 
+#[cfg(feature = "stack")]
 fn region(config: &SdkConfig) -> &str {
     config.region().map_or("no region", AsRef::as_ref)
+}
+
+/// Rejects the request: this build has no client of CloudFormation.
+#[cfg(not(feature = "stack"))]
+#[expect(clippy::unused_async, reason = "the signature of the real client")]
+pub(super) async fn describe(_: &SdkConfig, _: &str) -> Result<Stack, ConnectionError> {
+    Err(ConnectionError::NotBuilt)
 }

@@ -37,7 +37,7 @@ pub struct FunctionError {
     pub message: String,
 }
 
-/// Why an invocation has no response. The function may have done all or part of its work.
+/// Error of an invocation without a response. The function may have done all or part of its work.
 #[derive(Debug, thiserror::Error)]
 pub enum InvokeError {
     /// No process was available, and none could be started.

@@ -1,4 +1,4 @@
-//! The event source: which messages are done, which come back, and which SQS gives up.
+//! The event source: finished messages, redelivered messages, and messages that SQS dead-letters.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! A function under the Runtime API: what Lambda does with a process, whatever the process does.
+//! A function under the Runtime API: the handling of every behaviour of a process, as in Lambda.
 
 use crate::support;
 

@@ -56,7 +56,7 @@ async fn ministack_keeps_its_state_across_a_restart() {
 }
 
 #[tokio::test]
-async fn dropped_ministack_holds_its_lock_until_it_has_ended() {
+async fn dropped_ministack_keeps_its_lock_until_it_has_ended() {
     let directory = tempfile::tempdir().unwrap();
     let options = MinistackOptions {
         state: Some(directory.path().join("state")),

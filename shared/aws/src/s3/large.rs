@@ -24,11 +24,11 @@ pub struct PutLarge<'a> {
     pub key: &'a str,
     /// Its media type.
     pub content_type: &'a str,
-    /// The digest of the whole object, kept with it as [`Put::sha256`](crate::s3::Put::sha256) is.
+    /// The digest of the whole object. It is stored with the object, like [`Put::sha256`](crate::s3::Put::sha256).
     pub sha256: Sha256,
 }
 
-/// One version of an object that is read in pieces. Later writes do not affect it.
+/// A version of an object that is read in pieces. Later writes do not affect it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version {
     key: String,
@@ -43,22 +43,22 @@ impl From<&Listed> for Version {
 }
 
 impl Version {
-    /// Its length in bytes.
+    /// Length in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 }
 
-/// The minimum size of each part but the last: a limit of S3.
+/// Minimum size of each part except the last one: a limit of S3.
 pub const MIN_PART_BYTES: usize = 5 << 20;
 
 /// Attempts to read a piece. The SDK retries only until the response begins, and a body can break off later.
 const ATTEMPTS: u32 = 3;
 
 impl Store {
-    /// Writes an object from a stream of parts; each but the last has at least [`MIN_PART_BYTES`]. The object appears with
-    /// its last part or not at all. A failed upload is aborted; if that fails or the future is dropped, the lifecycle of the
-    /// bucket aborts it.
+    /// Writes an object from a stream of parts; each part except the last one has at least [`MIN_PART_BYTES`]. The
+    /// object appears with its last part or not at all. A failed upload is aborted; if that fails or the future is
+    /// dropped, the bucket's lifecycle rule aborts it.
     ///
     /// # Errors
     /// The error of the stream, or [`StoreError`]. After [`StoreError::Unavailable`] the outcome is unknown.
@@ -114,7 +114,7 @@ impl Store {
         Ok(Some(Version { key: key.to_owned(), etag: ETag(response.e_tag.unwrap_or_default()), bytes }))
     }
 
-    /// Reads a range of an object, cut at its end.
+    /// Reads a range of an object; the range is cut at the object's end.
     ///
     /// # Errors
     /// [`StoreError`], also if the object was overwritten or deleted.
@@ -209,7 +209,7 @@ impl Upload {
         }
     }
 
-    /// Aborts the upload. A failure is ignored: the lifecycle of the bucket aborts it after a day.
+    /// Aborts the upload. A failure is ignored: the bucket's lifecycle rule aborts it after a day.
     async fn abort(&self) {
         let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(&self.key).upload_id(&self.id);
         if let Err(error) = abort.send().await {

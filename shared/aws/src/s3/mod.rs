@@ -17,11 +17,11 @@ use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 use model::Sha256;
 
-use crate::error::{CONDITIONAL_CONFLICT, Failed, classify};
+use crate::error::{CONDITIONAL_CONFLICT, RequestError, classify};
 
 pub use large::{MIN_PART_BYTES, PutLarge, Version};
 
-/// Why reading or writing the bucket failed. Never permanent for an item.
+/// Error of reading or writing the bucket. Never permanent for an item.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// S3 is unreachable, throttles or fails: transient.
@@ -29,7 +29,7 @@ pub enum StoreError {
     Unavailable {
         /// The operation.
         operation: &'static str,
-        /// The key or prefix. Keys under `inbox/` are cut, because they name people.
+        /// The key or prefix. Keys under `inbox/` are cut, because they contain names.
         key: String,
         /// The error of S3.
         problem: String,
@@ -39,7 +39,7 @@ pub enum StoreError {
     Configuration {
         /// The operation.
         operation: &'static str,
-        /// The key or prefix. Keys under `inbox/` are cut, because they name people.
+        /// The key or prefix. Keys under `inbox/` are cut, because they contain names.
         key: String,
         /// The error of S3.
         problem: String,
@@ -63,11 +63,11 @@ pub struct Object {
     pub bytes: Bytes,
     /// The version that was read; a later write can be made conditional on it.
     pub etag: ETag,
-    /// When it was written, to the second.
+    /// Time of the write, to the second.
     pub last_modified: Timestamp,
 }
 
-/// S3's tag of one content of one object.
+/// S3's tag of one version of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ETag(String);
 
@@ -78,32 +78,32 @@ impl ETag {
     }
 }
 
-/// An object in a listing.
+/// An entry of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
     /// The key.
     pub key: String,
-    /// When it was written, to the second.
+    /// Time of the write, to the second.
     pub last_modified: Timestamp,
     /// Its length in bytes.
     pub bytes: u64,
-    /// The version that is there.
+    /// The current version.
     pub etag: ETag,
 }
 
-/// On what condition an object is written.
+/// The condition of a write.
 #[derive(Debug, Clone, Copy)]
 pub enum Condition<'a> {
-    /// Only where there is none.
+    /// Only if the key has no object.
     Absent,
-    /// Only where it still is the version that was read.
+    /// Only if the object is still the version that was read.
     Unchanged(&'a ETag),
-    /// Whatever is there.
+    /// Unconditionally.
     Always,
 }
 
 impl Condition<'_> {
-    /// The values of If-None-Match and If-Match.
+    /// The values of the headers If-None-Match and If-Match.
     fn headers(&self) -> (Option<String>, Option<String>) {
         match self {
             Self::Absent => (Some("*".to_owned()), None),
@@ -113,27 +113,27 @@ impl Condition<'_> {
     }
 }
 
-/// What became of a write.
+/// The result of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Written {
-    /// It is there now, as this version.
+    /// Written, as this version.
     Yes(ETag),
-    /// The condition did not hold: somebody else had written.
+    /// The condition did not hold: another writer was faster.
     Conflict,
 }
 
-/// What a conditional read found.
+/// The result of a conditional read.
 #[derive(Debug, Clone)]
 pub enum Changed {
-    /// Another version than the one that the caller has.
+    /// The object has another version than the caller's.
     Yes(Object),
-    /// Still the caller's version.
+    /// The object has the caller's version.
     No,
-    /// No object at all.
+    /// There is no object.
     Missing,
 }
 
-/// What is to be written.
+/// An object to write.
 pub struct Put<'a> {
     /// The key.
     pub key: &'a str,
@@ -141,8 +141,8 @@ pub struct Put<'a> {
     pub bytes: Bytes,
     /// Its media type.
     pub content_type: &'a str,
-    /// Its digest, where the caller has it: S3 checks the bytes against it and keeps it. Without it the SDK computes
-    /// a CRC.
+    /// Its digest, if the caller has it: S3 verifies the bytes with it and stores it. Without it the SDK computes a
+    /// CRC.
     pub sha256: Option<Sha256>,
 }
 
@@ -154,9 +154,9 @@ pub struct Store {
 }
 
 impl Store {
-    /// A client of one bucket; it asks for nothing yet.
+    /// Creates a client of one bucket. It sends no request yet.
     pub fn new(config: &SdkConfig, bucket: String) -> Self {
-        // A bucket's own host name exists on AWS; any other server is addressed by path.
+        // A host name per bucket exists only on AWS; other servers are addressed by path.
         let builder = aws_sdk_s3::config::Builder::from(config).force_path_style(config.endpoint_url().is_some());
         Self { client: Client::from_conf(builder.build()), bucket }
     }
@@ -166,7 +166,7 @@ impl Store {
         &self.bucket
     }
 
-    /// Reads an object of at most `limit` bytes; `None` where there is none.
+    /// Reads an object of at most `limit` bytes; `None` if there is none.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -177,7 +177,7 @@ impl Store {
         }
     }
 
-    /// Reads an object of at most `limit` bytes unless it still is the version `have`.
+    /// Reads an object of at most `limit` bytes if it is no longer the version `have`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -200,8 +200,8 @@ impl Store {
         Ok(Changed::Yes(Object { bytes, etag, last_modified: last_modified.unwrap_or(Timestamp::UNIX_EPOCH) }))
     }
 
-    /// The digest that an object was written with ([`Put::sha256`]) and its length; `None` where there is no object or
-    /// it was written without one.
+    /// The digest with which an object was written ([`Put::sha256`]) and its length; `None` if there is no object, or
+    /// if it was written without a digest.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -220,7 +220,7 @@ impl Store {
     /// Writes an object.
     ///
     /// # Errors
-    /// [`StoreError`]. After [`StoreError::Unavailable`] it may be there all the same.
+    /// [`StoreError`]. After [`StoreError::Unavailable`] the outcome is unknown.
     pub async fn put(&self, put: Put<'_>, condition: Condition<'_>) -> Result<Written, StoreError> {
         let mut attempt = 1;
         loop {
@@ -260,10 +260,10 @@ impl Store {
         }
     }
 
-    /// Every object under a prefix, in the order of keys, a page of up to 1,000 at a time to `each`.
+    /// Lists all objects under a prefix in the order of their keys, and calls `each` with pages of up to 1,000.
     ///
     /// # Errors
-    /// [`StoreError`], or what `each` returns.
+    /// [`StoreError`], or the error of `each`.
     pub async fn list<E, F>(&self, prefix: &str, each: impl FnMut(Vec<Listed>) -> F) -> Result<(), E>
     where
         E: From<StoreError>,
@@ -272,10 +272,10 @@ impl Store {
         self.list_after(prefix, None, each).await
     }
 
-    /// The same, only the keys behind `after`.
+    /// Like [`list`](Self::list), starting after the key `after`.
     ///
     /// # Errors
-    /// [`StoreError`], or what `each` returns.
+    /// [`StoreError`], or the error of `each`.
     pub async fn list_after<E, F>(
         &self,
         prefix: &str,
@@ -296,11 +296,11 @@ impl Store {
     }
 }
 
-/// The metadata under which a digest is kept: S3's own checksum is not shown by every server that speaks S3.
+/// The metadata key of the digest. Not every S3-compatible server returns S3's own checksum.
 const DIGEST: &str = "sha256";
 
-/// Reads a body of a known length. The bytes are copied once; the SDK's own way collects the pieces and then joins them,
-/// which takes the memory twice.
+/// Reads a body of known length. The bytes are copied once; the SDK's own method collects the pieces and then joins
+/// them, which takes twice the memory.
 async fn read(mut body: ByteStream, length: usize, key: &str) -> Result<Bytes, StoreError> {
     let mut bytes = BytesMut::with_capacity(length);
     while let Some(piece) = body.next().await {
@@ -324,7 +324,7 @@ fn listed(object: S3Object) -> Option<Listed> {
     })
 }
 
-/// Attempts of a write that races another one, with pauses in between.
+/// Attempts of a write that collides with another one, with pauses between them.
 const RACE_ATTEMPTS: u32 = 4;
 const RACE_PAUSE: Duration = Duration::from_millis(100);
 
@@ -332,7 +332,7 @@ fn is_race(error: &StoreError) -> bool {
     matches!(error, StoreError::Unavailable { problem, .. } if problem == CONDITIONAL_CONFLICT)
 }
 
-/// Whether the condition of a write does not hold. 404: the object to replace, or the upload, no longer exists.
+/// Returns whether the condition of a write does not hold. 404: the object to replace, or the upload, no longer exists.
 fn condition_failed<E: ProvideErrorMetadata>(condition: &Condition<'_>, error: &SdkError<E>) -> bool {
     let conditional = !matches!(condition, Condition::Always);
     conditional && matches!(status(error), Some(412 | 404)) && !no_bucket(error)
@@ -346,7 +346,7 @@ fn status<E>(error: &SdkError<E>) -> Option<u16> {
     error.raw_response().map(|response| response.status().as_u16())
 }
 
-/// A key in the form that may be logged: keys of the inbox name people.
+/// The key in the form for logs: keys of the inbox contain names.
 fn shown(key: &str) -> String {
     if key.starts_with(model::keys::INBOX) { format!("{}…", model::keys::INBOX) } else { key.to_owned() }
 }
@@ -355,7 +355,7 @@ fn error_of<E>(operation: &'static str, key: &str, error: &SdkError<E>) -> Store
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    let (key, Failed { is_transient, problem }) = (shown(key), classify(error));
+    let (key, RequestError { is_transient, problem }) = (shown(key), classify(error));
     if is_transient {
         StoreError::Unavailable { operation, key, problem }
     } else {

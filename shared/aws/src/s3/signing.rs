@@ -1,5 +1,5 @@
-//! A request whose body's digest is known is signed with it. The SDK would hash the body once more for that, with nothing
-//! to gain: S3 compares what comes with the digest either way.
+//! Signs a request with a body digest that is already known. Otherwise the SDK would hash the body again, without
+//! benefit: S3 verifies the body with the digest in both cases.
 
 use aws_runtime::auth::PayloadSigningOverride;
 use aws_sdk_s3::{

@@ -40,12 +40,12 @@ pub enum EntraSecret {
 }
 
 impl EntraSecret {
-    /// A client secret whose end is not noted.
+    /// A client secret without a known expiry date.
     pub fn client_secret(client_secret: impl Into<SecretString>) -> Self {
         Self::ClientSecret { client_secret: client_secret.into(), expires: None }
     }
 
-    /// Whether two secrets are equal.
+    /// Returns whether two secrets are equal.
     pub(super) fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::ClientSecret { client_secret: one, .. }, Self::ClientSecret { client_secret: other, .. }) => {

@@ -28,7 +28,7 @@ pub struct Application {
     pub client_id: String,
 }
 
-/// Why an [`Application`] is invalid.
+/// An invalid [`Application`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ApplicationError {
     /// The login host is not `https`, or is more than a host.
@@ -62,7 +62,7 @@ impl Application {
     }
 }
 
-/// The configured host, or the default of the cloud; `None` where it is more than a host, or not private.
+/// The configured host, or the default of the cloud; `None` if it is more than a host, or not private.
 pub(super) fn host(given: Option<Url>, cloud: &str) -> Option<Url> {
     let bare = |url: &Url| {
         is_private(url)

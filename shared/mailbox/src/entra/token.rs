@@ -44,7 +44,7 @@ impl Token {
     /// Upper bound on the permissions that are read.
     const MAX_ROLES: usize = 200;
 
-    /// The application permissions in the token, unverified; `None` where the token cannot be read.
+    /// The application permissions in the token, unverified; `None` if the token cannot be read.
     pub(crate) fn roles(&self) -> Option<Vec<String>> {
         let claims = self.header.to_str().ok()?.split('.').nth(1)?;
         let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;

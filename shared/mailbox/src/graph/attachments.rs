@@ -204,7 +204,8 @@ impl Graph {
     }
 }
 
-/// Where the upload continues, according to the response to a piece. The response to the last piece does not say.
+/// Reads the position at which the upload continues from the response to a piece. The response to the last piece has
+/// none.
 fn next_start(response: &[u8]) -> Option<usize> {
     let progress: Progress = serde_json::from_slice(response).unwrap_or_default();
     let range = progress.next.first()?;

@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_break_the_json_are_not_sent_as_they_are() {
+    fn lines_that_break_the_json_are_escaped() {
         let whole = MIME.encode([7; 1000]);
         for (at, harmful) in [(0, "\""), (75, "\\"), (78 * 3, "\n"), (whole.len() - 3, "\u{7f}"), (78 * 2 - 2, "AA")] {
             let mut lines = whole.clone();

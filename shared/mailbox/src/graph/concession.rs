@@ -126,7 +126,7 @@ pub(super) fn for_refusal(
         .find(|&concession| applies(concession) && !made.has(concession))
 }
 
-/// How long a rejection by the whole tenant is cached.
+/// Lifetime of a cached rejection by the whole tenant.
 const REJECTION_TTL: Duration = Duration::from_hours(1);
 
 /// Caches that the tenant rejects the message class.
@@ -134,7 +134,7 @@ const REJECTION_TTL: Duration = Duration::from_hours(1);
 pub(super) struct RejectedClass(Mutex<Option<Timestamp>>);
 
 impl RejectedClass {
-    /// Whether the class was rejected less than an hour ago.
+    /// Returns whether the class was rejected less than an hour ago.
     pub(super) fn is_cached(&self, clock: &Clock) -> bool {
         let since = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         since.is_some_and(|since| clock.is_fresh(since, REJECTION_TTL))

@@ -12,7 +12,7 @@ use crate::{
 /// The message class of every filed message, unless configured otherwise: `kind:externaldata` finds it.
 pub const MESSAGE_CLASS: &str = "IPM.ExternalData.WhatsAppArchiver";
 
-/// How messages are filed.
+/// The way in which messages are filed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     /// From JSON, by v1.0: `MAILBOX=graph`.
@@ -35,7 +35,7 @@ pub struct GraphConfig {
     pub tenant_id: String,
     /// The application's (client) id.
     pub client_id: String,
-    /// How messages are filed.
+    /// The way in which messages are filed.
     pub way: Way,
     /// Name of the archive folder.
     pub folder: String,
@@ -47,12 +47,12 @@ pub struct GraphConfig {
     pub retry_budget: Duration,
     /// The first wait before a retry for which Graph requests no wait. Waits double.
     pub first_wait: Duration,
-    /// How long a lookup that found no mailbox is cached. Short, because an administrator may be adding the mailbox.
+    /// Lifetime of a cached lookup that found no mailbox. Short, because an administrator may be adding the mailbox.
     pub negative_ttl: Duration,
-    /// How long a folder's id is cached. A folder that its owner deleted keeps its id in Deleted Items, so that copies may be
+    /// Lifetime of a cached folder id. A folder that its owner deleted keeps its id in Deleted Items, so copies may be
     /// filed there for this time.
     pub folder_ttl: Duration,
-    /// How long a message may take to appear in the mailbox after its response was lost.
+    /// Maximum time after which a message appears in the mailbox when its response was lost.
     pub settle_time: Duration,
     /// The clock of all caches.
     pub clock: Clock,
@@ -81,7 +81,7 @@ impl GraphConfig {
     }
 }
 
-/// Why a configuration is invalid.
+/// An invalid configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// A host is not `https`, or is more than a host.

@@ -68,7 +68,7 @@ pub(super) struct Attachment<'a> {
     pub(super) packed_name: Option<String>,
 }
 
-/// Where the bytes of a file are.
+/// The place of a file's bytes.
 #[derive(Clone)]
 pub(super) enum Data<'a> {
     /// In memory.
@@ -224,7 +224,7 @@ impl<'a> Body<'a> {
 }
 
 impl<'a> Attachment<'a> {
-    /// Whether the file may be too large for a request and too small for an upload session.
+    /// Returns whether the file may be too large for a request and too small for an upload session.
     pub(super) fn may_need_packing(&self) -> bool {
         let base64 = self.data.len().div_ceil(3) * 4;
         base64 + LARGEST_ATTACHMENT_HEAD > REQUEST_MAX_BYTES && self.data.len() < UPLOAD_SESSION_MIN_BYTES

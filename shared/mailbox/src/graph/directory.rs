@@ -28,7 +28,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// Whether the account receives mail for the address. `proxyAddresses` are unique in a tenant.
+    /// Returns whether the account receives mail for the address. `proxyAddresses` are unique in a tenant.
     fn owns(&self, address: &MailboxAddress) -> bool {
         self.proxy_addresses.iter().any(|proxy| {
             proxy.split_once(':').is_some_and(|(kind, proxy)| {
@@ -60,7 +60,7 @@ enum Candidates {
 }
 
 impl Graph {
-    /// Resolves an address; `None` where no account with a mailbox owns it.
+    /// Resolves an address; `None` if no account with a mailbox owns it.
     pub(super) async fn find_mailbox(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, MailboxError> {
         if let Some(cached) = self.recipients.get(address) {
             return Ok(cached);
@@ -181,8 +181,8 @@ fn lookup_error(failure: Failure) -> MailboxError {
     }
 }
 
-/// Whether an address can be a user name in Entra. Characters with a meaning in a path are excluded, because some servers
-/// reject them in every encoding. A filter accepts them.
+/// Returns whether an address can be a user name in Entra. Characters with a meaning in a path are excluded, because
+/// some servers reject them in every encoding. A filter accepts them.
 fn may_be_user_name(address: &MailboxAddress) -> bool {
     let local = address.as_str().split('@').next().unwrap_or_default();
     local.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"'.-_!#^~".contains(&byte))

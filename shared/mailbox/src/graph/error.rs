@@ -33,7 +33,7 @@ pub(super) enum Failure {
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) status: StatusCode,
-    /// `error.code`; `None` where the response has none, so that it is not from Graph.
+    /// `error.code`; `None` if the response has none, so that it is not from Graph.
     pub(super) code: Option<String>,
     pub(super) retry_after: Option<Duration>,
     /// The request id, for Microsoft's support.
@@ -93,12 +93,12 @@ impl Refusal {
         self.code.as_deref() == Some(code)
     }
 
-    /// Whether the text of the error contains this, case-insensitively.
+    /// Returns whether the text of the error contains this, case-insensitively.
     pub(super) fn mentions(&self, text: &str) -> bool {
         self.text.0.contains(&text.to_lowercase())
     }
 
-    /// Whether the text of the error names this address, and not only a longer one that contains it.
+    /// Returns whether the text of the error names this address, and not only a longer one that contains it.
     pub(super) fn names_address(&self, address: &str) -> bool {
         let address = address.to_lowercase();
         let is_part = |char: char| char.is_alphanumeric() || matches!(char, '_' | '%' | '+' | '-');
@@ -132,20 +132,20 @@ impl Refusal {
         }
     }
 
-    /// Whether the request was too large.
+    /// Returns whether the request was too large.
     pub(super) fn is_too_large(&self) -> bool {
         self.status == StatusCode::PAYLOAD_TOO_LARGE || self.has_code("ErrorMessageSizeExceeded")
     }
 
-    /// Whether the error ends an upload session only, and says nothing about the file or the mailbox.
+    /// Returns whether the error ends an upload session only, and says nothing about the file or the mailbox.
     pub(super) fn ends_an_upload(&self) -> bool {
         self.status.is_client_error()
             && !self.is_too_large()
             && !matches!(self.meaning(), Meaning::Full | Meaning::Throttled | Meaning::Rejected)
     }
 
-    /// Whether the request may still be in progress: a gateway stopped waiting for it, or the response is not from Graph.
-    /// Errors with a code are from Graph, and the request has ended.
+    /// Returns whether the request may still be in progress: a gateway stopped waiting for it, or the response is not
+    /// from Graph. Errors with a code are from Graph, and the request has ended.
     fn leaves_outcome_unknown(&self) -> bool {
         match self.status.as_u16() {
             408 | 502 | 504 => true,
@@ -188,7 +188,8 @@ impl Refusal {
 }
 
 impl Failure {
-    /// Whether an idempotent request is worth a retry now. An HTTP 400 is not: the retry would fail in the same way.
+    /// Returns whether an idempotent request is worth a retry now. An HTTP 400 is not: the retry would fail in the same
+    /// way.
     pub(super) fn is_worth_a_retry(&self) -> bool {
         match self {
             Self::Refused(refusal) => match refusal.meaning() {
@@ -203,12 +204,12 @@ impl Failure {
         }
     }
 
-    /// Whether the request may have been carried out, so that a lookup has to come before a retry.
+    /// Returns whether the request may have been carried out, so that a lookup has to come before a retry.
     pub(super) fn is_unclear(&self) -> bool {
         !self.is_throttled() && (self.is_worth_a_retry() || self.may_be_in_progress())
     }
 
-    /// The same failure of a step that has no effect without the last one.
+    /// Converts the failure of a step that has no effect without the last step.
     pub(super) fn of_a_step(self) -> Self {
         match self {
             Self::OutcomeUnknown { what } | Self::NotSent { what } => Self::StepFailed { what },
@@ -219,7 +220,7 @@ impl Failure {
         }
     }
 
-    /// Whether the request may still be in progress, so that a lookup cannot show that there will be no copy.
+    /// Returns whether the request may still be in progress, so that a lookup cannot show that there will be no copy.
     pub(super) fn may_be_in_progress(&self) -> bool {
         match self {
             Self::Refused(refusal) => refusal.leaves_outcome_unknown(),
@@ -250,17 +251,17 @@ impl Failure {
         })
     }
 
-    /// Whether the request was certainly not carried out and can be retried later.
+    /// Returns whether the request was certainly not carried out and can be retried later.
     pub(super) fn is_throttled(&self) -> bool {
         self.means(Meaning::Throttled)
     }
 
-    /// Whether the folder or message of the request is gone.
+    /// Returns whether the folder or message of the request is gone.
     pub(super) fn is_missing(&self) -> bool {
         self.means(Meaning::Missing)
     }
 
-    /// Whether the account has no mailbox.
+    /// Returns whether the account has no mailbox.
     pub(super) fn is_no_mailbox(&self) -> bool {
         self.means(Meaning::NoMailbox)
     }
@@ -269,7 +270,8 @@ impl Failure {
         matches!(self, Self::Refused(refusal) if refusal.meaning() == meaning)
     }
 
-    /// Whether a retry of the filing will probably fail in the same way, so that incomplete messages must be removed.
+    /// Returns whether a retry of the filing will probably fail in the same way, so that incomplete messages must be
+    /// removed.
     pub(super) fn may_be_permanent(&self) -> bool {
         match self {
             Self::Refused(refusal) => matches!(
@@ -347,110 +349,4 @@ impl From<Failure> for MailboxError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refusal(status: u16, code: &str) -> Refusal {
-        let body = format!(r#"{{"error":{{"code":"{code}","message":"…"}}}}"#);
-        Refusal::new(StatusCode::from_u16(status).unwrap(), body.as_bytes(), None, None)
-    }
-
-    #[test]
-    fn meaning_comes_from_the_code_and_else_from_the_status() {
-        for (status, code, expected) in [
-            (404, "Request_ResourceNotFound", Meaning::NoMailbox),
-            (404, "ResourceNotFound", Meaning::NoMailbox),
-            (404, "ErrorInvalidUser", Meaning::NoMailbox),
-            (404, "MailboxNotEnabledForRESTAPI", Meaning::NoMailbox),
-            (400, "MailboxNotEnabledForRESTAPI", Meaning::NoMailbox),
-            (404, "ErrorItemNotFound", Meaning::Missing),
-            (403, "ErrorAccessDenied", Meaning::Configuration),
-            (403, "Whatever", Meaning::Configuration),
-            (401, "InvalidAuthenticationToken", Meaning::Configuration),
-            (429, "ApplicationThrottled", Meaning::Throttled),
-            (503, "ErrorServerBusy", Meaning::Transient),
-            (509, "Bandwidth", Meaning::Transient),
-            (500, "UnknownError", Meaning::Transient),
-            (409, "ErrorIrresolvableConflict", Meaning::Conflict),
-            (412, "ErrorIrresolvableConflict", Meaning::Conflict),
-            (507, "Whatever", Meaning::Full),
-            (403, "ErrorQuotaExceeded", Meaning::Full),
-            (400, "ErrorMessageSizeExceeded", Meaning::Rejected),
-            (413, "Whatever", Meaning::Rejected),
-            (400, "ErrorInvalidRecipients", Meaning::Rejected),
-            (404, "ErrorNonExistentMailbox", Meaning::Unrecognized),
-            (404, "UnknownError", Meaning::Unrecognized),
-            (400, "Whatever", Meaning::Unrecognized),
-            (302, "Whatever", Meaning::Configuration),
-        ] {
-            assert_eq!(refusal(status, code).meaning(), expected, "{status} {code}");
-        }
-    }
-
-    #[test]
-    fn response_without_a_code_is_never_permanent() {
-        let page = b"<html>404</html>";
-        for status in 400..600 {
-            let status = StatusCode::from_u16(status).unwrap();
-            let error = MailboxError::from(Failure::from(Refusal::new(status, page, None, None)));
-            assert!(
-                matches!(
-                    error,
-                    MailboxError::Unavailable { .. }
-                        | MailboxError::Unrecognized { .. }
-                        | MailboxError::Configuration { .. }
-                ),
-                "{status}: {error:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn filing_may_be_in_progress_when_the_response_is_not_graphs_own() {
-        let code = br#"{"error":{"code":"ErrorServerBusy","message":"x"}}"#;
-        let late = |status, body: &[u8]| {
-            let status = StatusCode::from_u16(status).unwrap();
-            Failure::from(Refusal::new(status, body, None, None)).may_be_in_progress()
-        };
-        for status in [408, 502, 504] {
-            assert!(late(status, code) && late(status, b"<html>"), "{status}");
-        }
-        for status in [400, 404, 409, 412, 413, 423, 500, 503, 509] {
-            assert!(!late(status, code) && late(status, b"<html>"), "{status}");
-        }
-        for status in [401, 403, 429] {
-            assert!(!late(status, code) && !late(status, b"<html>"), "{status}");
-        }
-    }
-
-    #[test]
-    fn unknown_outcome_keeps_the_longer_wait() {
-        let wait = |requested| {
-            let requested = Duration::from_secs(requested);
-            let refusal = Refusal::new(StatusCode::GATEWAY_TIMEOUT, b"", Some(requested), None);
-            Failure::from(refusal).outcome_unknown(Duration::from_secs(60)).retry_after()
-        };
-        assert_eq!((wait(5), wait(600)), (Some(Duration::from_secs(60)), Some(Duration::from_secs(600))));
-    }
-
-    #[test]
-    fn error_shows_no_text_of_the_response() {
-        let body = br#"{"error":{"code":"ada@example.com is not known","message":"ada@example.com"}}"#;
-        let refusal = Refusal::new(StatusCode::BAD_REQUEST, body, None, Some("a b"));
-        assert!(!format!("{refusal:?}").contains("ada"));
-        assert_eq!(refusal.detail(), "HTTP 400 without an error code");
-    }
-
-    #[test]
-    fn error_text_names_whole_addresses_only() {
-        let body =
-            br#"{"error":{"code":"x","message":"Recipient 'Bad.One@example.com' is invalid, two@example.com."}}"#;
-        let refusal = Refusal::new(StatusCode::BAD_REQUEST, body, None, None);
-        for named in ["bad.one@example.com", "two@example.com"] {
-            assert!(refusal.names_address(named), "{named}");
-        }
-        for other in ["one@example.com", "o@example.com", "two@example.co", "three@example.com", ""] {
-            assert!(!refusal.names_address(other), "{other}");
-        }
-    }
-}
+mod tests;

@@ -293,7 +293,7 @@ impl Graph {
 /// a request, which are uploaded in pieces of [`PIECE`](super::PIECE).
 ///
 /// # Errors
-/// [`MailboxError::Rejected`] where the message is not MIME, or has no date.
+/// [`MailboxError::Rejected`] if the message is not MIME, or has no date.
 pub fn create_body(
     message: &Message,
     mailbox: &Mailbox,

@@ -28,7 +28,7 @@ struct Folder {
 }
 
 impl Folder {
-    /// Whether it is a search folder: a view of messages in other folders, which cannot hold messages.
+    /// Returns whether it is a search folder: a view of messages in other folders, which cannot contain messages.
     fn is_search_folder(&self) -> bool {
         self.kind.as_deref().is_some_and(|kind| kind.to_ascii_lowercase().ends_with("searchfolder"))
     }
@@ -77,7 +77,7 @@ impl Graph {
         Place { state, mailbox, parent: None, name: &self.folder }
     }
 
-    /// The archive folder; created where it is missing.
+    /// The archive folder; created if it is missing.
     pub(super) async fn archive(
         &self,
         state: &MailboxState,
@@ -88,7 +88,7 @@ impl Graph {
         self.find_or_make(&mut *state.archive.lock().await, &place, budget).await
     }
 
-    /// The archive folder, if it exists. Fails where there is no mailbox.
+    /// The archive folder, if it exists. Fails if there is no mailbox.
     pub(super) async fn find_archive(
         &self,
         state: &MailboxState,
@@ -105,7 +105,7 @@ impl Graph {
         Ok(found)
     }
 
-    /// The hidden folder in the archive folder; created where it is missing.
+    /// The hidden folder in the archive folder; created if it is missing.
     pub(super) async fn staging(
         &self,
         state: &MailboxState,

@@ -27,12 +27,12 @@ impl Hosts {
         with_path(&self.graph, &[&["v1.0"], segments].concat())
     }
 
-    /// The same below `/beta`.
+    /// The URL of a path below `/beta`.
     pub(super) fn beta(&self, segments: &[&str]) -> Url {
         with_path(&self.graph, &[&["beta"], segments].concat())
     }
 
-    /// Whether a URL in a response is Graph's own, so that the token may be sent there.
+    /// Returns whether a URL in a response is Graph's own, so that the token may be sent there.
     pub(super) fn is_graph(&self, url: &Url) -> bool {
         url.origin() == self.graph.origin() && url.username().is_empty() && url.password().is_none()
     }

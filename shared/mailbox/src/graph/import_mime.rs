@@ -16,7 +16,8 @@ use crate::MailboxError;
 use http_client::RetryBudget;
 
 impl Graph {
-    /// Imports the message unchanged; `None` where it exceeds the limit of a request, or Graph reports that it is too large.
+    /// Imports the message unchanged; `None` if it exceeds the limit of a request, or Graph reports that it is too
+    /// large.
     pub(super) async fn import_mime(
         &self,
         work: &Work<'_>,

@@ -171,8 +171,9 @@ impl Graph {
         Ok(stored)
     }
 
-    /// Looks up a message after a filing with an unknown outcome. `None` where it was not filed and can be sent again. While the
-    /// request may still be in progress, the result is the error of an unknown outcome, also if the lookup fails.
+    /// Looks up a message after a filing with an unknown outcome. `None` if it was not filed and can be sent again.
+    /// While the request may still be in progress, the result is the error of an unknown outcome, also if the lookup
+    /// fails.
     pub(super) async fn look_up_after(
         &self,
         work: &Work<'_>,

@@ -21,7 +21,7 @@ pub(super) struct MailboxState {
     pub(super) permits: Semaphore,
     /// Locked while the folder is looked up or created, so that a process does not create it twice.
     pub(super) archive: tokio::sync::Mutex<FolderId>,
-    /// The same for the folder of incomplete messages.
+    /// Marks the folder of incomplete messages as checked.
     pub(super) staging: tokio::sync::Mutex<FolderId>,
 }
 

@@ -122,7 +122,7 @@ impl Graph {
         RetryBudget::new(self.max_wait, self.first_wait)
     }
 
-    /// The message class that copies are created with; `None` where it is that of an ordinary message.
+    /// The message class that copies are created with; `None` if it is that of an ordinary message.
     fn class(&self) -> Option<&str> {
         Some(self.message_class.as_str()).filter(|class| !class.eq_ignore_ascii_case(PLAIN_CLASS))
     }

@@ -31,7 +31,8 @@ pub(super) const CONVERSATION_INDEX: &str = "Binary 0x0071";
 /// The class of an ordinary message. Exchange uses it where no class is given.
 pub(super) const PLAIN_CLASS: &str = "IPM.Note";
 
-/// Whether two property ids are the same. Graph may return an id in another form than it was sent: `String 0x1a`.
+/// Returns whether two property ids are the same. Graph may return an id in another form than it was sent: `String
+/// 0x1a`.
 pub(super) fn is_same(one: &str, other: &str) -> bool {
     let parts = |id: &str| -> Option<(String, u32)> {
         let (kind, tag) = id.split_once(' ')?;

@@ -25,7 +25,7 @@ const PROBES_MAX: usize = 64;
 pub(super) const CONFIRMED_SEARCHES: usize = 4;
 
 impl Graph {
-    /// The indexes of the recipients to leave out after an error. Empty where no recipient is rejected. `is_last`: see
+    /// The indexes of the recipients to leave out after an error. Empty if no recipient is rejected. `is_last`: see
     /// [`CONFIRMED_SEARCHES`].
     pub(super) async fn rejected_recipients(
         &self,
@@ -102,7 +102,7 @@ impl Graph {
         Ok(rejected)
     }
 
-    /// Whether an empty message with these recipients can be created. Removes it.
+    /// Returns whether an empty message with these recipients can be created. Removes it.
     async fn accepts(
         &self,
         work: &Work<'_>,

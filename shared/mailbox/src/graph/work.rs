@@ -40,7 +40,7 @@ pub(super) enum By {
     ItemId,
 }
 
-/// Where a message is created.
+/// The folder in which a message is created.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
     pub(super) archive: &'a str,

@@ -15,16 +15,16 @@ use crate::{Attempt, Mailbox, MailboxError, Message};
 /// The result of a write probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriteProbe {
-    /// Whether the lookup by Message-ID, which filing uses after a failure, finds the message.
+    /// `true` if the lookup by Message-ID, which filing uses after a failure, finds the message.
     pub found_by_message_id: bool,
-    /// Whether the lookup by ArchiveItemId, which filing uses for large messages, finds the message.
+    /// `true` if the lookup by ArchiveItemId, which filing uses for large messages, finds the message.
     pub found_by_item_id: bool,
-    /// Whether the message lacks the message class, because the mail system rejects it.
+    /// `true` if the message lacks the message class, because the mail system rejects it.
     pub lacks_message_class: bool,
 }
 
 impl WriteProbe {
-    /// Whether both lookups find what filing creates.
+    /// Returns whether both lookups find what filing creates.
     pub fn is_sound(&self) -> bool {
         self.found_by_message_id && self.found_by_item_id
     }

@@ -198,7 +198,7 @@ impl Client {
         }
     }
 
-    /// The result of a command, or `None` where the server requests the rest of it.
+    /// The result of a command, or `None` if the server requests the rest of it.
     async fn next(
         &mut self,
         command: &'static str,

@@ -25,9 +25,9 @@ pub struct ImapConfig {
     pub response_timeout: Duration,
     /// Retry budget of one call of the port, for requests for a token.
     pub retry_budget: Duration,
-    /// How long a lookup that found no mailbox is cached. Short, because an administrator may be adding the mailbox.
+    /// Lifetime of a cached lookup that found no mailbox. Short, because an administrator may be adding the mailbox.
     pub negative_ttl: Duration,
-    /// How long a copy may take to appear in the mailbox after the response was lost.
+    /// Maximum time after which a copy appears in the mailbox when the response was lost.
     pub settle_time: Duration,
 }
 
@@ -47,7 +47,7 @@ impl ImapConfig {
     }
 }
 
-/// Why a configuration is invalid.
+/// An invalid configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ImapConfigError {
     /// The name of the archive folder is invalid.

@@ -48,7 +48,8 @@ impl Idle {
     }
 }
 
-/// Whether a connection that has been idle since this time needs no check. After the clock was set back it does.
+/// Returns whether a connection that has been idle since this time needs no check. After the clock was set back it
+/// does.
 fn is_fresh(since: SystemTime, now: SystemTime) -> bool {
     now.duration_since(since).is_ok_and(|age| age < TRUSTED_FOR)
 }

@@ -34,7 +34,8 @@ pub(super) enum Failure {
 pub(super) struct Refusal {
     pub(super) command: &'static str,
     pub(super) condition: Condition,
-    /// Whether the refusal names the command by its tag. `* BAD` and `* BYE` do not: the command may have been executed.
+    /// `true` if the refusal names the command by its tag. `* BAD` and `* BYE` do not: the command may have been
+    /// executed.
     pub(super) is_tagged: bool,
 }
 
@@ -120,8 +121,8 @@ impl Refusal {
         KNOWN_CODES.iter().copied().find(|known| known == name)
     }
 
-    /// Whether the server requests fewer requests or connections. LIMIT in response to any other command is a limit of
-    /// what the server can store (RFC 5530), such as the number of copies of a message.
+    /// Returns whether the server requests fewer requests or connections. LIMIT in response to any other command is a
+    /// limit of what the server can store (RFC 5530), such as the number of copies of a message.
     pub(super) fn is_throttled(&self) -> bool {
         match self.condition.hint {
             Some(Hint::Throttled(_)) => true,
@@ -172,7 +173,8 @@ impl Failure {
         matches!(self, Self::Refused(refusal) if refusal.meaning() == meaning)
     }
 
-    /// The same failure of a command that has sent the message. Only a tagged refusal says that it was not stored.
+    /// Converts the failure of a command that has sent the message. Only a tagged refusal proves that it was not
+    /// stored.
     pub(super) fn after_the_message(self) -> Self {
         match self {
             Self::Refused(refusal) if !refusal.is_tagged => Self::OutcomeUnknown(refusal.detail().into()),
@@ -326,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_tagged_refusal_says_that_the_message_was_not_stored() {
+    fn only_a_tagged_refusal_proves_that_nothing_was_stored() {
         let after = |line| Failure::Refused(refusal("APPEND", line)).after_the_message();
         assert!(matches!(after("* BYE x"), Failure::OutcomeUnknown(_)));
         assert!(matches!(after("* BAD x"), Failure::OutcomeUnknown(_)));

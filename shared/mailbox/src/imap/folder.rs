@@ -47,7 +47,7 @@ impl Namespace {
     /// The folder's full name, quoted.
     ///
     /// # Errors
-    /// [`Failure::Port`] where the server would read a part of the name as a level.
+    /// [`Failure::Port`] if the server would read a part of the name as a level.
     pub(super) fn path(&self, folder: &str) -> Result<String, Failure> {
         if self.separator.is_some_and(|separator| folder.contains(separator)) {
             return Err(configuration("MAIL_FOLDER contains the separator of folder levels on this server"));

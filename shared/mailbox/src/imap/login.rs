@@ -79,8 +79,8 @@ impl Login {
         }
     }
 
-    /// Returns another proof after the server has rejected one: the token may have been revoked, the secret rotated. `None`
-    /// where the secret is unchanged.
+    /// Returns another proof after the server has rejected one: the token may have been revoked, the secret rotated.
+    /// `None` if the secret is unchanged.
     pub(super) async fn another(
         &self,
         mailbox: &MailboxAddress,

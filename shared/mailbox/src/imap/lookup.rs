@@ -157,14 +157,7 @@ fn fetched(words: &[Word]) -> Option<(u32, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::imap::response::parse;
-
-    fn words(line: &[u8]) -> Vec<Word> {
-        match parse(line) {
-            Some(Response::Data(words)) => words,
-            other => panic!("{other:?}"),
-        }
-    }
+    use crate::imap::response::data_words;
 
     #[test]
     fn header_is_read_from_the_response_of_each_server() {
@@ -173,11 +166,11 @@ mod tests {
             b"* 1 FETCH (BODY[HEADER.FIELDS (\"MESSAGE-ID\")] {23}\r\nMessage-ID: <a@b.c>\r\n\r\n UID 3 FLAGS (\\Seen))\r\n",
             b"* 1 FETCH (UID 3 BODY[HEADER.FIELDS (MESSAGE-ID)] {25}\r\nmessage-id:\r\n <a@b.c>\r\n\r\n)\r\n",
         ] {
-            let words = words(line);
+            let words = data_words(line);
             let (uid, header) = fetched(&words).unwrap();
             assert_eq!((uid, field(header, "Message-ID")), (3, Some(b"<a@b.c>".as_slice())), "{}", line.escape_ascii());
         }
-        assert_eq!(fetched(&words(b"* 1 FETCH (FLAGS (\\Seen))\r\n")), None);
+        assert_eq!(fetched(&data_words(b"* 1 FETCH (FLAGS (\\Seen))\r\n")), None);
     }
 
     #[test]

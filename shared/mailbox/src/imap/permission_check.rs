@@ -8,7 +8,7 @@ use http_client::RetryBudget;
 
 impl Imap {
     /// The permissions that an administrator has granted the application in Entra, as a token for Exchange Online lists
-    /// them. For information: the token is not verified. `None` where the token is opaque, and where the login is an
+    /// them. For information: the token is not verified. `None` if the token is opaque, and where the login is an
     /// account's.
     ///
     /// # Errors

@@ -65,7 +65,7 @@ impl fmt::Debug for Code {
     }
 }
 
-/// Reads a response; `None` where the bytes are not one.
+/// Reads a response; `None` if the bytes are not one.
 pub(super) fn parse(bytes: &[u8]) -> Option<Response> {
     if bytes.first() == Some(&b'+') {
         return Some(Response::Continue);
@@ -174,7 +174,7 @@ pub(super) fn announced(line: &[u8]) -> Option<usize> {
 }
 
 impl Word {
-    /// Whether it is this atom, in any case.
+    /// Returns whether it is this atom, in any case.
     pub(super) fn is(&self, name: &str) -> bool {
         matches!(self, Self::Atom(atom) if atom.eq_ignore_ascii_case(name.as_bytes()))
     }
@@ -193,6 +193,15 @@ impl Word {
             Self::Atom(atom) if !atom.eq_ignore_ascii_case(b"NIL") => Some(atom),
             _ => None,
         }
+    }
+}
+
+/// The words of an untagged response, for the tests of its readers.
+#[cfg(test)]
+pub(super) fn data_words(line: &[u8]) -> Vec<Word> {
+    match parse(line) {
+        Some(Response::Data(words)) => words,
+        other => panic!("{other:?}"),
     }
 }
 

@@ -33,9 +33,9 @@ pub(super) struct Session {
     pub(super) client: Client,
     /// The archive folder's full name, quoted.
     pub(super) path: String,
-    /// Whether the folder existed at the last LIST or CREATE.
+    /// `true` if the folder existed at the last LIST or CREATE.
     pub(super) has_folder: bool,
-    /// Whether the archive folder is selected, read-only.
+    /// `true` if the archive folder is selected, read-only.
     pub(super) is_selected: bool,
 }
 
@@ -86,7 +86,7 @@ impl Session {
         Ok(Opened::Session(Box::new(session)))
     }
 
-    /// The namespace of the user's own folders; `None` where the server reports that the user has none, not even an INBOX.
+    /// The namespace of the user's own folders; `None` if the server reports that the user has none, not even an INBOX.
     async fn namespace(&mut self) -> Result<Option<Namespace>, Failure> {
         let mut personal = None;
         if self.client.capabilities.has("NAMESPACE") {
@@ -112,7 +112,7 @@ impl Session {
         Ok(Some(Namespace { separator, ..Namespace::default() }))
     }
 
-    /// Whether the user has an INBOX, which RFC 3501 reserves for the user's own mail.
+    /// Returns whether the user has an INBOX, which RFC 3501 reserves for the user's own mail.
     async fn has_inbox(&mut self) -> Result<bool, Failure> {
         let mut found = false;
         self.client.run("LIST", " \"\" INBOX", |words| found |= exists(words)).await?;
@@ -162,7 +162,7 @@ impl Session {
         Ok(id)
     }
 
-    /// Whether the connection still works.
+    /// Returns whether the connection still works.
     pub(super) async fn is_alive(&mut self) -> bool {
         self.client.run("NOOP", "", |_| {}).await.is_ok()
     }
@@ -234,7 +234,7 @@ fn listed(words: &[Word]) -> Option<(&[Word], &[Word])> {
     Some((&rest[..close], &rest[close + 1..]))
 }
 
-/// Whether this is the response to LIST for a folder that can be selected.
+/// Returns whether this is the response to LIST for a folder that can be selected.
 fn exists(words: &[Word]) -> bool {
     let is_missing = |word: &Word| word.is("\\Noselect") || word.is("\\NonExistent");
     listed(words).is_some_and(|(attributes, _)| !attributes.iter().any(is_missing))
@@ -255,26 +255,19 @@ fn mailbox_id(words: &[Word]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::imap::response::{Response, parse};
-
-    fn words(line: &[u8]) -> Vec<Word> {
-        match parse(line) {
-            Some(Response::Data(words)) => words,
-            other => panic!("{other:?}"),
-        }
-    }
+    use crate::imap::response::data_words;
 
     #[test]
     fn folder_that_is_only_a_name_does_not_exist() {
-        assert!(exists(&words(b"* LIST (\\HasNoChildren) \"/\" \"WhatsApp Archiver\"\r\n")));
-        assert!(!exists(&words(b"* LIST (\\HasNoChildren \\NonExistent) \"/\" \"WhatsApp Archiver\"\r\n")));
-        assert!(!exists(&words(b"* LIST (\\Noselect) \"/\" \"\"\r\n")));
-        assert!(!exists(&words(b"* LSUB () \"/\" \"WhatsApp Archiver\"\r\n")));
+        assert!(exists(&data_words(b"* LIST (\\HasNoChildren) \"/\" \"WhatsApp Archiver\"\r\n")));
+        assert!(!exists(&data_words(b"* LIST (\\HasNoChildren \\NonExistent) \"/\" \"WhatsApp Archiver\"\r\n")));
+        assert!(!exists(&data_words(b"* LIST (\\Noselect) \"/\" \"\"\r\n")));
+        assert!(!exists(&data_words(b"* LSUB () \"/\" \"WhatsApp Archiver\"\r\n")));
     }
 
     #[test]
     fn mailbox_id_is_used_only_where_it_is_unique() {
-        let id = |line: &str| mailbox_id(&words(line.as_bytes()));
+        let id = |line: &str| mailbox_id(&data_words(line.as_bytes()));
         let cyrus = "* STATUS INBOX (MAILBOXID (5hctb50zkooqjyu2dwg4odjx) UIDVALIDITY 1795771743)\r\n";
         assert_eq!(id(cyrus).as_deref(), Some("5hctb50zkooqjyu2dwg4odjx/1795771743"));
         assert_eq!(id("* STATUS INBOX (UIDVALIDITY 7 MAILBOXID (a))\r\n"), None);

@@ -1,4 +1,4 @@
-//! Recognizes human-readable texts of servers where there is no response code: a closed list of wordings, each with its
+//! Recognizes human-readable texts of servers if there is no response code: a closed list of wordings, each with its
 //! source, and the vocabulary of the words that errors may quote.
 
 use std::time::Duration;
@@ -111,7 +111,7 @@ const VOCABULARY: &str = "a access account acl allowed already an and append arc
     throttled time timeout times to token too try unable unavailable unexpected unknown unrecognized unsupported \
     until update user utf valid was when while with word write wrong you your";
 
-/// Quotes the technical words of a text and leaves out all others, which may name a user. Empty where nothing remains.
+/// Quotes the technical words of a text and leaves out all others, which may name a user. Empty if nothing remains.
 pub(super) fn sanitized(text: &str) -> String {
     let mut quoted = String::new();
     let mut omitted = false;
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn quoted_words_hold_no_name_address_or_number() {
+    fn quoted_words_contain_no_name_address_or_number() {
         for (text, expected) in [
             ("Line too long", "line too long"),
             ("Message for ada@example.com (Ada Byron, +45 20 12 34 56) too large", "message … too large"),

@@ -1,4 +1,4 @@
-//! What is left out of a copy where the mail system rejects it.
+//! Parts of a copy that are left out because the mail system rejects them.
 
 use std::sync::atomic::Ordering;
 
@@ -195,7 +195,7 @@ async fn one_error_about_recipients_leaves_nothing_out() {
 }
 
 #[tokio::test]
-async fn search_for_recipients_leaves_nothing_behind_when_it_is_interrupted() {
+async fn interrupted_search_for_recipients_leaves_nothing_behind() {
     let (to, rejected) = recipients(40, &[17]);
     let message = message_of("1", "s@whatsapp.invalid", &to, &[]);
     for fault in [Fault::LoseResponse, Fault::DoAndRefuse(Refusal::new(503, "ErrorServerBusy"))] {
@@ -217,7 +217,7 @@ async fn search_for_recipients_leaves_nothing_behind_when_it_is_interrupted() {
 
 /// A group of so many that its recipients alone exceed a request.
 #[tokio::test]
-async fn message_with_too_many_recipients_for_a_request_shows_the_first_500() {
+async fn message_with_too_many_recipients_shows_the_first_500() {
     let (to, _) = recipients(90_000, &[]);
     let fake = tenant().await;
     file(&graph(&fake), &message_of("1", "s@whatsapp.invalid", &to, &[]), Attempt::First).await.unwrap();

@@ -78,7 +78,7 @@ async fn rejected_lookup_is_not_a_missing_mailbox() {
 }
 
 #[tokio::test]
-async fn refused_token_is_a_configuration_error() {
+async fn rejected_token_is_a_configuration_error() {
     let fake = tenant().await;
     fake.fault(On::kind(Kind::UserByName).times(9), Fault::Refuse(Refusal::new(401, "InvalidAuthenticationToken")));
     let error = graph(&fake).find(&ADA.parse().unwrap()).await.unwrap_err();
@@ -136,7 +136,7 @@ async fn user_name_that_is_the_address_of_a_group_gets_no_copy() {
 }
 
 #[tokio::test]
-async fn user_name_is_not_resolved_without_the_permission_to_check_groups() {
+async fn user_name_is_not_resolved_without_the_group_permission() {
     let fake = tenant().await;
     fake.add(User::new("ann@corp.example").mail(Some("ann@example.com")));
     fake.deny_groups();

@@ -62,7 +62,7 @@ async fn files_with_one_name_are_both_attached() {
 /// "3 MB" may be 3,000,000 bytes or 3,145,728 bytes, and a request has at most 4,000,000 bytes. A file between the two limits
 /// is packed into a ZIP archive.
 #[tokio::test]
-async fn file_of_about_3_mb_is_filed_in_requests_of_at_most_4_000_000_bytes() {
+async fn file_of_about_3_mb_fits_into_requests_of_4_000_000_bytes() {
     let sizes =
         [2_990_000, 2_999_850, 2_999_900, 2_999_950, 2_999_999, 3_000_000, 3_100_000, 3_145_727, 3_145_728, 3_145_729];
     for (size, binary_megabytes) in sizes.into_iter().flat_map(|size| [(size, false), (size, true)]) {
@@ -104,7 +104,7 @@ async fn packed_file_is_completed_after_an_interruption_anywhere() {
 
 /// The rejected request is the first, the second or a piece of an upload.
 #[tokio::test]
-async fn large_message_that_is_rejected_midway_leaves_nothing_in_the_hidden_folder() {
+async fn rejected_large_message_leaves_nothing_in_the_hidden_folder() {
     let (big, second) = (bytes(1, 4_200_000), bytes(2, 2_500_000));
     let files: [(&str, &[u8]); 3] = [("a", &big), ("b", &second), ("c", &second)];
     for kind in [Kind::AttachmentCreate, Kind::SessionCreate, Kind::Upload, Kind::MessageMove] {

@@ -34,7 +34,7 @@ fn assert_no_personal_data(text: &str) {
 }
 
 #[tokio::test]
-async fn errors_and_logs_hold_no_personal_data() {
+async fn errors_and_logs_contain_no_personal_data() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber =

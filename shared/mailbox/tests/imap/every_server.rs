@@ -136,7 +136,7 @@ async fn mailbox_above_its_quota_is_full_on_every_server() {
 }
 
 #[tokio::test]
-async fn folder_name_that_the_server_cannot_store_is_a_configuration_error() {
+async fn invalid_folder_name_is_a_configuration_error() {
     for server in AnyServer::each(None) {
         let name = server.name();
         // 255 characters are allowed. They take more bytes than a file name has.
@@ -166,7 +166,7 @@ async fn login_without_a_personal_namespace_is_no_mailbox() {
     let error = imap.file(&mailbox, &message("1", 0), Attempt::First).await.unwrap_err();
     assert!(matches!(error, MailboxError::NoMailbox { .. }), "{error:?}");
 
-    // Where the probe mailbox does not exist either, the server is wrong and the item waits.
+    // If the probe mailbox does not exist either, the server is wrong and the item waits.
     let imap = server.imap_with(|config| config.probe = Some("absent@example.com".parse().unwrap()));
     assert!(setup(&imap.find(&NOBODY.parse().unwrap()).await.unwrap_err()).contains("IMAP_PROBE_MAILBOX"));
 }
@@ -189,7 +189,7 @@ async fn mailbox_id_survives_a_rename_where_the_server_has_ids() {
 }
 
 #[tokio::test]
-async fn folder_that_its_owner_deletes_is_created_again_on_every_server() {
+async fn deleted_folder_is_created_again_on_every_server() {
     for server in AnyServer::each(None) {
         let (name, imap) = (server.name(), server.imap());
         file(&imap, &message("1", 0), Attempt::First).await.unwrap();

@@ -73,7 +73,7 @@ async fn copies_of_two_items_with_one_message_id_are_distinct() {
         let again = file(&imap, message, Attempt::Retry).await.unwrap();
         assert_eq!((again.result, &again.message), (FilingResult::Skipped, &filed.message));
         assert_eq!(imap.holds(&adas(), &message.identity()).await.unwrap(), Some(filed.message));
-        // Where the digest is not known, the Message-ID alone identifies the copy.
+        // If the digest is unknown, the Message-ID alone identifies the copy.
         assert!(imap.holds(&adas(), &Identity { content: None, ..message.identity() }).await.unwrap().is_some());
     }
     assert_eq!(server.copies(ADA, FOLDER).unwrap().len(), 2);

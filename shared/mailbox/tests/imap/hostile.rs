@@ -208,7 +208,7 @@ async fn search_without_a_result_is_not_a_missing_copy() {
 }
 
 #[tokio::test]
-async fn refused_namespace_falls_back_to_list() {
+async fn rejected_namespace_falls_back_to_list() {
     let scripts: [Script; 2] = [
         |command| match command {
             "AUTHENTICATE" => Some(b"% OK [CAPABILITY IMAP4rev1 NAMESPACE LITERAL+] in\r\n".to_vec()),

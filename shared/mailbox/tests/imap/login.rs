@@ -1,4 +1,4 @@
-//! Which addresses have a mailbox, and what a rejected login means.
+//! Addresses with and without a mailbox, and the classification of rejected logins.
 
 use dovecot::{MASTER_PASSWORD, Options};
 use mailbox::{Attempt, Mailboxes};

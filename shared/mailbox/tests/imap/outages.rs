@@ -40,7 +40,7 @@ impl Fuse {
         Self { host, left }
     }
 
-    /// How many bytes are left until it breaks.
+    /// Number of bytes until the connection breaks.
     fn left(&self) -> usize {
         self.left.load(Ordering::SeqCst)
     }

@@ -8,7 +8,7 @@ use super::ReadError;
 /// The message's Date.
 ///
 /// # Errors
-/// [`ReadError::Malformed`] where it has none since 1970.
+/// [`ReadError::Malformed`] if it has none since 1970.
 pub fn of(mime: &[u8]) -> Result<Timestamp, ReadError> {
     MessageParser::default()
         .parse_headers(mime)

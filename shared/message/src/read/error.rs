@@ -1,9 +1,9 @@
 //! Errors of reading a stored message.
 
-/// Why a part of a stored message could not be read.
+/// Error of reading a part of a stored message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// The bucket cannot be used now. Transient.
+    /// The bucket is unavailable. Transient.
     #[error("{0}")]
     Unavailable(String),
     /// The bucket rejects the request. A configuration error.

@@ -16,10 +16,11 @@ pub fn message_id(mime: &Mime) -> Option<String> {
     head.message_id().map(|id| format!("<{id}>"))
 }
 
-/// Reads the participants from the evidence in the stored message, the sender first. `None` where the message has no evidence.
+/// Reads the participants from the evidence in the stored message, the sender first. `None` if the message has no
+/// evidence.
 ///
 /// # Errors
-/// Where the evidence is not in memory, and the bucket does not give it.
+/// The evidence is not in memory, and the bucket does not give it.
 pub async fn participants(mime: &Mime) -> Result<Option<Vec<Participant>>, ReadError> {
     Ok(bytes(mime).await?.and_then(|evidence| participants_in(&evidence)))
 }

@@ -37,7 +37,7 @@ pub fn field<'a>(header: &'a [u8], name: &str) -> Option<&'a [u8]> {
         at += line_at(at)?.len();
     }
     let mut end = at + line_at(at)?.len();
-    // A line that begins with white space goes on with the one before.
+    // A line that begins with white space continues the previous line.
     while let Some(line) = line_at(end).filter(|line| line.starts_with(b" ") || line.starts_with(b"\t")) {
         end += line.len();
     }

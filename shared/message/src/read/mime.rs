@@ -63,8 +63,8 @@ impl Mime {
 }
 
 impl Mime {
-    /// The same message with files of more base64 than this left in place: they are sent unchanged, or decoded chunk by chunk.
-    /// A message that convert did not write stays whole.
+    /// Reads a message, but leaves files with more base64 than this in place: they are sent unchanged, or decoded chunk
+    /// by chunk. A message that convert did not write stays whole.
     pub fn leaving_out(&self, small: usize) -> Self {
         match self {
             Self::Whole(bytes) if bytes.len() > small => outlined(bytes, small).unwrap_or_else(|| self.clone()),
@@ -102,7 +102,7 @@ impl Original for InMemory {
 /// A large message is read in chunks of this many bytes.
 pub const PIECE_BYTES: u64 = 4 << 20;
 
-/// Where a large message is stored.
+/// The storage of a large message.
 #[async_trait]
 pub trait Original: Send + Sync {
     /// The whole message, if it is in memory.
@@ -135,8 +135,8 @@ pub fn characters(lines: &[u8]) -> impl Iterator<Item = &[u8]> {
     lines.chunks(LINE.1 as usize).map(|line| line.strip_suffix(b"\r\n").unwrap_or(line))
 }
 
-/// Whether a line may be in a JSON string unchanged. All characters between `+` and `z` can, except the backslash. The
-/// comparison has no branch, so the compiler vectorizes it.
+/// Returns whether a line may be in a JSON string unchanged. All characters between `+` and `z` can, except the
+/// backslash. The comparison has no branch, so the compiler vectorizes it.
 fn is_line_of_base64(line: &[u8]) -> bool {
     let harmful = |found: bool, byte: &u8| found | (*byte < b'+') | (*byte > b'z') | (*byte == b'\\');
     line.strip_suffix(b"\r\n").is_some_and(|characters| !characters.iter().fold(false, harmful))

@@ -19,7 +19,7 @@ const TAIL: usize = 4;
 
 const HEADERS_END: &[u8] = b"\r\n\r\n";
 
-/// Why a message has no outline: convert did not write it.
+/// A message without an outline: convert did not write it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OutlineError {
     /// It is not multipart, or its headers do not end.
@@ -58,7 +58,7 @@ enum Inside {
         begins: u64,
         /// Its offset in what is kept.
         at: usize,
-        /// Whether it is too long to be kept.
+        /// `true` if it is too long to be kept.
         left_out: bool,
         /// Its last characters.
         tail: Vec<u8>,

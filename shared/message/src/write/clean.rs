@@ -4,8 +4,9 @@ use icu_properties::{CodePointSetData, CodePointSetDataBorrowed, props::DefaultI
 
 const IGNORABLE: CodePointSetDataBorrowed<'static> = CodePointSetData::new::<DefaultIgnorableCodePoint>();
 
-/// Whether a character is never seen: white space, a control character, or one that Unicode says is drawn as nothing
-/// (Default_Ignorable_Code_Point), such as U+200B and U+3164. The blank Braille pattern U+2800 has no such property.
+/// Returns whether a character is never seen: white space, a control character, or one that Unicode says is drawn as
+/// nothing (Default_Ignorable_Code_Point), such as U+200B and U+3164. The blank Braille pattern U+2800 has no such
+/// property.
 pub(crate) fn is_invisible(c: char) -> bool {
     c == ' '
         || (!c.is_ascii_graphic() && (c.is_control() || c.is_whitespace() || c == '\u{2800}' || IGNORABLE.contains(c)))
@@ -25,7 +26,7 @@ pub fn one_line(text: &str, max: usize) -> String {
             space = shown > 0;
             continue;
         }
-        // Readers take `=?` for the start of an encoded word wherever it stands, quoted or not.
+        // Readers treat `=?` as the start of an encoded word everywhere, quoted or not.
         let word = c == '?' && !space && line.ends_with('=');
         let needed = 1 + usize::from(space || word);
         if shown + needed > max {
@@ -62,7 +63,7 @@ fn end_in_ellipsis(text: &mut String) {
     text.push('…');
 }
 
-/// Whether a character is a mark or an override of the writing direction: they make one name look like another.
+/// Returns whether a character is a mark or an override of the writing direction: they make one name look like another.
 pub(crate) fn is_direction_mark(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -49,7 +49,7 @@ fn strong(c: char) -> Option<WritingDirection> {
     }
 }
 
-/// Whether a text can reorder what is next to it: it has a character from right to left, or an Arabic digit.
+/// Returns whether a text can reorder what is next to it: it has a character from right to left, or an Arabic digit.
 pub(crate) fn reorders(text: &str) -> bool {
     // No script from right to left is below U+0590.
     !text.is_ascii()

@@ -1,6 +1,6 @@
 //! The domain of the archive's Message-IDs.
 
-/// Why a text is not an archive domain. Every variant is a configuration error.
+/// An invalid archive domain. Every variant is a configuration error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DomainError {
     /// The text is empty.

@@ -1,17 +1,17 @@
-//! What must be known about a file before its place in a message can be written.
+//! Facts about a file that are required to write the message up to its place.
 
 use model::Sha256;
 
 use crate::write::picture::Picture;
 
-/// What is known about a file without its bytes.
+/// Facts about a file without its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileFacts {
     /// Its length.
     pub bytes: u64,
     /// The digest of its bytes.
     pub sha256: Sha256,
-    /// Whether the bytes are UTF-8 and not all ASCII, so that a text must say its character set.
+    /// `true` if the bytes are UTF-8 and not all ASCII, so that a text must say its character set.
     pub utf8: bool,
     /// The picture that it is, if the message is to show it in place.
     pub picture: Option<Picture>,
@@ -77,7 +77,7 @@ impl Utf8Probe {
         }
     }
 
-    /// Whether all slices together are UTF-8 and not all ASCII.
+    /// Returns whether all slices together are UTF-8 and not all ASCII.
     pub fn finish(self) -> bool {
         self.beyond_ascii && !self.broken && self.begun.is_empty()
     }

@@ -102,7 +102,7 @@ pub(crate) fn safe(name: &str) -> Option<String> {
     let stem = cut.split('.').next().unwrap_or_default().to_ascii_lowercase();
     let device = matches!(stem.as_str(), "con" | "prn" | "aux" | "nul")
         || (stem.len() == 4 && (stem.starts_with("com") || stem.starts_with("lpt")));
-    // Exchange takes a file of this name for TNEF, whatever its type.
+    // Exchange treats a file of this name as TNEF, whatever its type.
     let tnef = cut.eq_ignore_ascii_case("winmail.dat");
     Some(if device || tnef || cut.eq_ignore_ascii_case(EVIDENCE) { format!("_{cut}") } else { cut })
 }

@@ -18,7 +18,7 @@ use crate::write::{
 /// The version of this layout, in X-WA-Schema.
 const SCHEMA: &str = "2";
 
-/// How many participants To names; the body says how many more there are.
+/// Maximum number of participants in To; the body has the number of the others.
 pub(crate) const MAX_TO: usize = 5_000;
 
 /// How many participants the header names: the sender, and those of To.
@@ -27,13 +27,14 @@ pub(crate) const MAX_NAMED: usize = 1 + MAX_TO;
 /// The longest subject, in bytes before it is encoded.
 const MAX_SUBJECT: usize = 128;
 
-/// What every subject begins with.
+/// The prefix of every subject.
 const SUBJECT: &str = "WhatsApp: ";
 
 /// The longest id that an X-WA header shows, in bytes after it is encoded. It stays on one line.
 const MAX_ID: usize = 512;
 
-/// Thread-Index holds a time. A chat's must never change, and the time when a chat began is not known: the beginning of
+/// Thread-Index contains a time. A chat's must never change, and the time when a chat began is unknown: the beginning
+/// of
 /// 2009, WhatsApp's first year, in the 100 ns since 1601 that Windows counts, without the 24 lowest bits.
 const THREAD_EPOCH: u64 = 128_752_416_000_000_000 >> 24;
 
@@ -83,8 +84,8 @@ pub(crate) fn write<'a>(
     message
 }
 
-/// The same for everything in a chat: the kind is in the body and in X-WA-Kind, or a mail program would split the
-/// conversation.
+/// The subject, which is equal for all messages of a chat: the kind is in the body and in X-WA-Kind, because a mail
+/// program would split the conversation by it.
 fn subject(chat: &str) -> String {
     // The marks around a name that is right to left take 12 bytes at most, and may not be cut.
     let name = if direction::reorders(chat) {

@@ -1,4 +1,4 @@
-//! Links in participants' texts: http, https, mailto and tel, and only those that lead where they say.
+//! Links in participants' texts: http, https, mailto and tel, and only those whose visible text is their real target.
 
 use model::MailboxAddress;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};

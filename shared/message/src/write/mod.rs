@@ -93,7 +93,7 @@ impl Rendered {
     }
 }
 
-/// Why an item could not be rendered. Every variant is permanent: the same input fails again.
+/// Error of rendering an item. Every variant is permanent: the same input fails again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
     /// The number of contents is not the number of attachments.

@@ -1,4 +1,4 @@
-//! The parts of the message behind its texts.
+//! The parts of the message after its texts.
 
 use std::borrow::Cow;
 
@@ -16,11 +16,11 @@ pub(crate) struct File<'a> {
     pub(crate) content: Content,
     pub(crate) name: String,
     pub(crate) media_type: Cow<'static, str>,
-    /// How the HTML shows it, if it is a picture.
+    /// Its display in the HTML, if it is a picture.
     pub(crate) shown: Option<Shown>,
 }
 
-/// How many pictures of an item the HTML shows. WhatsApp sends one in a message.
+/// Maximum number of pictures of an item in the HTML. WhatsApp sends one in a message.
 const MAX_SHOWN: usize = 10;
 
 /// The files of an item, in order. `content_id` gives the Content-ID of the file with an index.
@@ -96,8 +96,8 @@ fn part<'a>(name: &str, media_type: &str, charset: Option<&str>, bytes: BodyPart
         .header("Content-Disposition", ContentType::new("attachment").attribute("filename", name.to_owned()))
 }
 
-/// multipart/mixed with the two texts first. The boundaries come from the hash of the evidence: the same every time, and
-/// no text can hold the hash of itself.
+/// Writes multipart/mixed with the two texts first. The boundaries are derived from the hash of the evidence: they are
+/// reproducible, and no text can contain its own hash.
 pub(crate) fn message<'a>(
     plain: String,
     html: String,

@@ -1,4 +1,4 @@
-//! How a participant is shown in a header, a table and a sentence.
+//! The display of a participant in a header, a table and a sentence.
 
 use model::{MailboxAddress, Participant, Sha256};
 use phone::PhoneNumber;
@@ -14,7 +14,7 @@ const INVALID_DOMAIN: &str = "whatsapp.invalid";
 /// The longest run of digits taken for a phone number: E.164 has 15, and prefixes may come before it.
 const MAX_DIGITS: usize = 24;
 
-/// A participant's name, and the phone number behind it.
+/// A participant's name, and the phone number after it.
 #[derive(Clone, Default)]
 pub(crate) struct Label {
     /// The name, else the phone number, else whatever id is known.
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn address_is_made_of_what_is_known() {
+    fn address_is_made_of_the_known_members() {
         for (known, expected) in [
             (participant("A", "+4520123456", "", "Ada@Example.com"), "ada@example.com"),
             (participant("A", "+4520123456", "", "a\r\nb@example.com"), "4520123456@whatsapp.invalid"),
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn label_keeps_number_and_brackets_in_place_when_the_name_is_right_to_left() {
+    fn label_keeps_its_order_when_the_name_is_right_to_left() {
         let label = Label::of(&participant("דנה", "4520123456", "", "")).text();
         assert_eq!(label, "\u{200e}דנה\u{200e} (+45 20 12 34 56)\u{200e}");
     }

@@ -37,7 +37,7 @@ impl Picture {
         (1..=MAX_PIXELS).contains(&pixels).then_some(Self { media_type, width: size.width, height: size.height })
     }
 
-    /// The media type that the bytes say, whatever was declared.
+    /// The media type according to the bytes, whatever was declared.
     pub(crate) fn media_type(self) -> &'static str {
         self.media_type
     }

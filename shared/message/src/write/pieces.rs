@@ -61,7 +61,7 @@ impl Base64Lines {
     }
 }
 
-/// The placeholder of a file, where the message is cut. No text can hold the hash of itself, so it is nowhere else.
+/// The placeholder of a file, at which the message is cut. It is unique, because no text can contain its own hash.
 pub(crate) fn mark(seed: &Sha256, index: usize) -> String {
     format!("=_file_{}_{index}_", seed.short_hex())
 }

@@ -1,4 +1,4 @@
-//! What a contact card says: names, phone numbers and addresses, decoded.
+//! The decoded content of a contact card: names, phone numbers and addresses.
 
 use calcard::{
     Entry, Parser,
@@ -7,9 +7,9 @@ use calcard::{
 
 use crate::write::{body::Row, clean::one_line};
 
-/// The largest card that is read, in bytes, which a photo may take. A card of short lines takes 70 times as much memory.
+/// Maximum size of a card in bytes; it may contain a photo. A card with short lines takes 70 times its size in memory.
 const MAX_BYTES: usize = 256 << 10;
-/// How many properties of a card are shown.
+/// Maximum number of properties of a card that are shown.
 const MAX_ROWS: usize = 20;
 /// The longest name or address that is shown, in characters.
 const MAX_VALUE: usize = 256;

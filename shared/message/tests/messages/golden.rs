@@ -1,7 +1,7 @@
 //! The committed messages: `golden/<name>.json` is an item, `golden/<name>.eml` its message.
 //!
 //! A change of the layout changes the bytes of everything that is archived later, so it is made on purpose.
-//! `GOLDEN=write cargo test -p message` writes the messages anew; read the difference before committing it.
+//! `GOLDEN=write cargo nextest run --workspace -E 'test(messages_are_the_committed_ones)'` writes the messages anew; read the difference before committing it.
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
@@ -151,7 +151,7 @@ fn same_text(golden: &Golden, plain: &str) {
     assert!(plain.replace("\r\n", "\n").contains(&format!("\nText:\n{marked}")), "{}: not its text", golden.name);
 }
 
-/// What a reader shows of a header, without the marks that keep a name's direction.
+/// A header as a reader shows it, without the marks that keep a name's direction.
 fn unmarked(text: &str) -> String {
     text.replace(['\u{200e}', '\u{200f}'], "")
 }

@@ -127,7 +127,7 @@ fn strings(value: &Value) -> Vec<String> {
 }
 
 #[test]
-fn nothing_breaks_out() {
+fn hostile_content_does_not_break_out() {
     let mut runner = TestRunner::new_with_rng(
         Config::default(),
         proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),

@@ -1,4 +1,4 @@
-//! What a reader sees, and what no participant can make a reader see.
+//! The display of a message, and what participants cannot change in it.
 
 use mail_parser::{MessageParser, MimeHeaders};
 use message::write::{Content, FileFacts, Renderer};
@@ -55,7 +55,7 @@ fn forged_lines_are_marked_in_the_plain_text() {
 #[test]
 fn forged_text_stays_in_its_box() {
     let page = html(&item(json!({"text": FORGED})));
-    // What the list of messages shows is not shown in the message.
+    // Text in the list of messages is not repeated in the message.
     let page = page.split("mso-hide:all").nth(1).and_then(|rest| rest.split_once("</div>")).expect("a preview").1;
     let begin = page.find("border-left:4px").expect("the box of the text");
     let end = begin + page[begin..].find("</tr></table>\r\n").expect("its end");
@@ -188,7 +188,7 @@ fn business_content_reads_as_a_message() {
         assert!(text.contains(part), "{part} in {text}");
     }
     assert!(!text.contains("[0]") && !text.contains("buttons"), "{text}");
-    // What is not understood is not left out.
+    // Unrecognized content is not left out.
     let odd = json!({"buttons": [{"title": "Pay", "amount": {"value": 7}}], "body": 3});
     let text = self::text(&item(json!({"type": "business", "text": null, "business": odd})));
     assert!(text.contains("| Buttons 1 amount value: 7\r\n") && text.contains("| Body: 3\r\n"), "{text}");

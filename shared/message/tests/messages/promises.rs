@@ -1,4 +1,4 @@
-//! What the rest of the system relies on, one property a test.
+//! Guarantees of this crate, one property per test.
 
 use mail_parser::{MessageParser, MimeHeaders};
 use message::write::{Base64Lines, Content, DomainError, Piece, RenderError, Renderer};

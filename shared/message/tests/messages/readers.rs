@@ -45,7 +45,7 @@ impl Reader {
         }
     }
 
-    /// What the parser reports for each message, in order.
+    /// The parser's result for each message, in order.
     pub(crate) fn read(self, messages: &[Vec<u8>]) -> Vec<Value> {
         let (command, needed) = self.command();
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers");

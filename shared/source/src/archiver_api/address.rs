@@ -1,4 +1,4 @@
-//! Where each thing is asked for.
+//! The URLs of the retrieval API.
 
 use std::str::FromStr;
 
@@ -8,29 +8,29 @@ use url::Url;
 
 use crate::SourceError;
 
-/// An id is one segment of the path whatever it holds: all but RFC 3986's unreserved characters are encoded, because
-/// servers give `;`, `=` and `+` meanings of their own.
+/// An id is one segment of the path, whatever it contains: everything except RFC 3986's unreserved characters is
+/// encoded, because servers give `;`, `=` and `+` special meanings.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The base URL of an archiver's retrieval API, whose path is kept (`https://archive.example.com/api/v1`); safe to send
-/// credentials to.
+/// The base URL of a retrieval API. Its path is kept (`https://archive.example.com/api/v1`). Credentials may be sent to
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArchiverUrl(Url);
 
-/// Why a text is not such a URL. Contains nothing of it: it may include a password.
+/// An invalid base URL. Contains nothing of the text: it may include a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ArchiverUrlError {
-    /// No URL at all.
-    #[error("it is no URL")]
+    /// Not a URL.
+    #[error("it is not a URL")]
     Form,
-    /// What is sent could be read on the way.
-    #[error("it has to be https (plain http is for loopback hosts)")]
+    /// Plain HTTP, which can be read on the network.
+    #[error("it must be https (plain http is only for loopback hosts)")]
     Plain,
     /// `https://user:password@…`.
-    #[error("it holds a user name or a password; they belong in the secret")]
+    #[error("it contains a user name or a password; put them into the secret")]
     Credentials,
     /// `…?x=1`, `…#x`.
-    #[error("it has a query or a fragment; it ends with the path of the API")]
+    #[error("it has a query or a fragment; it must end with the path of the API")]
     Query,
 }
 
@@ -77,10 +77,9 @@ impl ArchiverUrl {
 }
 
 fn segment(id: &str) -> Result<String, SourceError> {
-    // Dots mean themselves whether encoded or not, so that no URL can name these two: asking would ask for something
-    // else.
+    // A segment of dots has a special meaning in every URL, encoded or not, so these two ids cannot be requested.
     if matches!(id, "." | "..") {
-        return Err(ItemError::Shape("the id is made of dots, which no URL can name".to_owned()).into());
+        return Err(ItemError::Shape("the id is . or .., which a URL cannot contain".to_owned()).into());
     }
     Ok(utf8_percent_encode(id, SEGMENT).to_string())
 }
@@ -119,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_one_segment_whatever_it_holds() {
+    fn id_is_one_path_segment() {
         let base: ArchiverUrl = "https://archive.example.com/api/v1/".parse().unwrap();
         for (id, path) in [
             ("WA-7c1e0b52/3", "/api/v1/items/WA-7c1e0b52%2F3"),

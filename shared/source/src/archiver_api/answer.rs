@@ -1,4 +1,4 @@
-//! What an answer means: statuses, broken exchanges, bodies.
+//! Classifies responses: status codes, broken connections, bodies.
 
 use std::{error::Error, io};
 
@@ -8,18 +8,18 @@ use serde::Deserialize;
 
 use crate::{Sink, SourceError, sink::full};
 
-/// What the question was for: the same status means another thing for each.
+/// The kind of request. The same status means something else for each.
 #[derive(Clone, Copy)]
-pub(super) enum Asked {
+pub(super) enum Requested {
     List,
     Item,
     Attachment,
 }
 
-/// A failed try.
+/// A failed attempt.
 pub(super) struct Failure {
     pub(super) error: SourceError,
-    /// Whether a moment may cure it.
+    /// `true` if an immediate retry may succeed.
     pub(super) passing: bool,
 }
 
@@ -43,22 +43,22 @@ pub(super) fn unavailable(detail: &str) -> SourceError {
     SourceError::Unavailable { detail: detail.to_owned(), retry_after: None }
 }
 
-/// An exchange that came to no end. reqwest's own text holds the URL, and with it the item's id: it is not used.
+/// A request without a complete response. reqwest's own text contains the URL, and so the item's id, and is not used.
 pub(super) fn broken(error: reqwest::Error) -> Failure {
     if error.is_timeout() {
-        // The time is gone already.
-        return Failure::lasting(unavailable("nothing came in time"));
+        // There is no time left for a retry.
+        return Failure::lasting(unavailable("no response in time"));
     }
     if error.is_connect() {
         return if is_tls(&error) {
             Failure::lasting(SourceError::Configuration {
-                detail: "no TLS with the archiver: look at the host in its URL and at its certificate".to_owned(),
+                detail: "no TLS connection to the source: check the host in its URL and its certificate".to_owned(),
             })
         } else {
-            Failure::passing(unavailable("no connection to the archiver's host"))
+            Failure::passing(unavailable("no connection to the source's host"))
         };
     }
-    Failure::passing(unavailable("the exchange broke off"))
+    Failure::passing(unavailable("the connection broke"))
 }
 
 fn is_tls(error: &(dyn Error + 'static)) -> bool {
@@ -67,7 +67,7 @@ fn is_tls(error: &(dyn Error + 'static)) -> bool {
         if error.is::<rustls::Error>() {
             return true;
         }
-        // An I/O error's `source` is the source of what it wraps, not what it wraps.
+        // The `source` of an I/O error is the source of the error that it wraps, not the wrapped error.
         let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         next = match wrapped {
             Some(wrapped) => Some(wrapped),
@@ -77,8 +77,8 @@ fn is_tls(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// Any status but 200.
-pub(super) async fn refusal(asked: Asked, response: Response) -> Failure {
+/// Classifies a status other than 200.
+pub(super) async fn refusal(requested: Requested, response: Response) -> Failure {
     let status = response.status();
     let retry_after = response
         .headers()
@@ -87,56 +87,56 @@ pub(super) async fn refusal(asked: Asked, response: Response) -> Failure {
         .and_then(|value| http_client::retry_after(value, Timestamp::now()));
     let setup = |advice: &str| {
         Failure::lasting(SourceError::Configuration {
-            detail: format!("the archiver answers with status {}: {advice}", status.as_u16()),
+            detail: format!("the source responded with status {}: {advice}", status.as_u16()),
         })
     };
     match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => setup("look at the user name and password in its secret"),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => setup("check the user name and password in its secret"),
         StatusCode::NOT_FOUND | StatusCode::GONE => {
-            // A proxy before the archiver, or another server at a wrong URL, says 404 to everything: that must not
-            // make a dead letter of every item.
-            if !is_the_archivers(response).await {
-                return setup("and not in its contract's form; look at its URL");
+            // A proxy in front of the source, or another server at a wrong URL, answers 404 to everything. That must
+            // not make a dead letter of every item.
+            if !has_the_contracts_form(response).await {
+                return setup("the body does not have the contract's form; check its URL");
             }
-            Failure::lasting(match (asked, status) {
-                (Asked::List, _) => return setup("look at its URL"),
-                (Asked::Item, StatusCode::NOT_FOUND) => SourceError::NotFound,
-                (Asked::Item, _) => SourceError::Erased,
-                (Asked::Attachment, StatusCode::NOT_FOUND) => SourceError::AttachmentMissing,
-                (Asked::Attachment, _) => SourceError::AttachmentErased,
+            Failure::lasting(match (requested, status) {
+                (Requested::List, _) => return setup("check its URL"),
+                (Requested::Item, StatusCode::NOT_FOUND) => SourceError::NotFound,
+                (Requested::Item, _) => SourceError::Erased,
+                (Requested::Attachment, StatusCode::NOT_FOUND) => SourceError::AttachmentMissing,
+                (Requested::Attachment, _) => SourceError::AttachmentErased,
             })
         }
-        // 425 is not in the contract; it says the same.
-        StatusCode::CONFLICT | StatusCode::TOO_EARLY => match asked {
-            Asked::List => setup("look at its URL"),
-            Asked::Item | Asked::Attachment => Failure::lasting(SourceError::StillCapturing { retry_after }),
+        // 425 is not in the contract; its meaning is the same.
+        StatusCode::CONFLICT | StatusCode::TOO_EARLY => match requested {
+            Requested::List => setup("check its URL"),
+            Requested::Item | Requested::Attachment => Failure::lasting(SourceError::StillCapturing { retry_after }),
         },
-        _ if status.is_redirection() => setup("redirects are not followed; look at its URL"),
+        _ if status.is_redirection() => setup("redirects are not followed; check its URL"),
         StatusCode::TOO_MANY_REQUESTS
         | StatusCode::REQUEST_TIMEOUT
         | StatusCode::BAD_GATEWAY
         | StatusCode::SERVICE_UNAVAILABLE
         | StatusCode::GATEWAY_TIMEOUT => Failure::passing(SourceError::Unavailable {
-            detail: format!("the archiver answers with status {}", status.as_u16()),
+            detail: format!("the source responded with status {}", status.as_u16()),
             retry_after,
         }),
         _ if status.is_server_error() => Failure::lasting(SourceError::Unavailable {
-            detail: format!("the archiver answers with status {}", status.as_u16()),
+            detail: format!("the source responded with status {}", status.as_u16()),
             retry_after,
         }),
-        _ => setup("look at its URL, and whether it speaks version 1 of the contract"),
+        _ => setup("check its URL, and that it has version 1 of the contract"),
     }
 }
 
-/// The server's clock, to the second: the `Date` header. A cached page keeps the date at which it was made, and that is the
-/// bound that is needed.
+/// The server's clock, to the second: the `Date` header. A cached page has the time at which it was created, which is
+/// the required bound.
 pub(super) fn date(response: &Response) -> Option<Timestamp> {
     let header = |name| response.headers().get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
     DateTimeParser::new().parse_timestamp(header(header::DATE)?.trim()).ok()
 }
 
-/// Whether an error's body is in the contract's form: empty, or `{"error":{…}}`.
-async fn is_the_archivers(response: Response) -> bool {
+/// Returns whether the body of an error has the contract's form: empty, or `{"error":{…}}`.
+async fn has_the_contracts_form(response: Response) -> bool {
     #[derive(Deserialize)]
     struct Body {
         #[serde(rename = "error")]
@@ -150,29 +150,30 @@ async fn is_the_archivers(response: Response) -> bool {
     }
 }
 
-/// Whether a 200 can be what was asked for, before its body is read.
-pub(super) fn check_form(asked: Asked, response: &Response) -> Result<(), Failure> {
+/// Checks the headers of a 200 response before its body is read.
+pub(super) fn check_form(requested: Requested, response: &Response) -> Result<(), Failure> {
     let begins = |name, prefix: &str| {
         let value = response.headers().get(name).map(header::HeaderValue::as_bytes);
         value.map(|value| value.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes())))
     };
-    // A server that encodes its bytes though it is asked not to would have its encoding archived in their place.
+    // A server that compresses although the request does not allow it: the compressed bytes would be archived as the
+    // content.
     if begins(header::CONTENT_ENCODING, "identity") == Some(false) {
         return Err(Failure::lasting(SourceError::Configuration {
-            detail: "the archiver compresses its answers though it is asked not to: look for a proxy before it"
+            detail: "the source compresses its responses although the request does not allow it: check for a proxy in front of it"
                 .to_owned(),
         }));
     }
-    // A page for people in the place of JSON is a proxy's or a maintenance page, and says nothing about the item.
-    match asked {
-        Asked::List | Asked::Item if begins(header::CONTENT_TYPE, "text/html") == Some(true) => {
-            Err(Failure::lasting(unavailable("a web page came in the place of the archiver's answer")))
+    // An HTML page instead of JSON comes from a proxy or is a maintenance page, and says nothing about the item.
+    match requested {
+        Requested::List | Requested::Item if begins(header::CONTENT_TYPE, "text/html") == Some(true) => {
+            Err(Failure::lasting(unavailable("the response is a web page")))
         }
-        Asked::List | Asked::Item | Asked::Attachment => Ok(()),
+        Requested::List | Requested::Item | Requested::Attachment => Ok(()),
     }
 }
 
-/// The body into a sink, at most `limit` bytes of it. Memory grows with what came, not with what was promised.
+/// Copies the body into a sink, up to `limit` bytes. Memory grows with the received bytes, not with the declared size.
 pub(super) async fn copy_body(mut response: Response, limit: u64, sink: &mut dyn Sink) -> Result<(), Failure> {
     let too_large = || Failure::lasting(SourceError::TooLarge { limit });
     if response.content_length().is_some_and(|declared| declared > limit) {

@@ -1,4 +1,4 @@
-//! The user name and password, and when they are read.
+//! Reads and caches the user name and password.
 
 use std::sync::Arc;
 
@@ -12,19 +12,19 @@ use tokio::sync::Mutex;
 
 use crate::SourceError;
 
-/// A user name and a password, as HTTP Basic has them. Deserialised from `{"username","password"}`.
+/// A user name and a password for HTTP Basic authentication. Deserialized from `{"username","password"}`.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Basic {
-    /// Without a colon.
+    /// Contains no colon.
     pub username: SecretString,
     /// Any text.
     pub password: SecretString,
 }
 
-/// Where the user name and password come from.
+/// Provides the user name and password.
 #[async_trait]
 pub trait Credentials: Send + Sync {
-    /// Reads them as they are now. The adapter keeps the answer, and asks again when the archiver has refused it: it may
+    /// Reads the current credentials. The adapter caches them, and reads them again after a rejection, because they may
     /// have been rotated.
     ///
     /// # Errors
@@ -32,14 +32,14 @@ pub trait Credentials: Send + Sync {
     async fn get(&self) -> Result<Basic, SourceError>;
 }
 
-/// Credentials that stand in Secrets Manager as `{"username","password"}`.
+/// Credentials in Secrets Manager, in the form `{"username","password"}`.
 pub struct SecretCredentials {
     secrets: Secrets,
     id: String,
 }
 
 impl SecretCredentials {
-    /// `id` is the secret's name or ARN. Nothing is read yet.
+    /// `id` is the secret's name or ARN. Sends no request yet.
     pub fn new(secrets: Secrets, id: String) -> Self {
         Self { secrets, id }
     }
@@ -48,7 +48,7 @@ impl SecretCredentials {
 #[async_trait]
 impl Credentials for SecretCredentials {
     async fn get(&self) -> Result<Basic, SourceError> {
-        let expected = r#"{"username","password"} of the archiver"#;
+        let expected = r#"{"username","password"} of the retrieval API"#;
         self.secrets.get(&self.id, expected).await.map_err(|error| match error {
             SecretError::Unavailable(_) => SourceError::Unavailable { detail: error.to_string(), retry_after: None },
             SecretError::Configuration { .. } | SecretError::Shape { .. } => {
@@ -58,14 +58,14 @@ impl Credentials for SecretCredentials {
     }
 }
 
-/// Keeps the credentials between questions, and reads them again once after each refusal.
+/// Caches the credentials, and reads them again once after each rejection.
 pub(super) struct Keyring {
     credentials: Arc<dyn Credentials>,
-    // Held while they are read: of many questions that are refused at once, one reads the secret again.
+    // Locked while they are read: if many requests are rejected at the same time, the secret is read once.
     kept: Mutex<Option<Key>>,
 }
 
-/// Credentials as a header, marked sensitive so that nothing prints it.
+/// The credentials as a header value that is marked sensitive, so that it is not printed.
 #[derive(Clone)]
 pub(super) struct Key {
     pub(super) header: HeaderValue,
@@ -85,16 +85,16 @@ impl Keyring {
         Ok(kept.insert(key).clone())
     }
 
-    /// Other credentials than the refused ones, or `None` where there are no others yet.
-    pub(super) async fn after_refusal_of(&self, refused: &Key) -> Result<Option<Key>, SourceError> {
+    /// Credentials other than the rejected ones; `None` if the secret has not changed.
+    pub(super) async fn after_rejection_of(&self, rejected: &Key) -> Result<Option<Key>, SourceError> {
         let mut kept = self.kept.lock().await;
         if let Some(key) = &*kept
-            && key.header != refused.header
+            && key.header != rejected.header
         {
             return Ok(Some(key.clone()));
         }
         let key = Key::new(&self.credentials.get().await?)?;
-        let other = key.header != refused.header;
+        let other = key.header != rejected.header;
         let key = kept.insert(key).clone();
         Ok(other.then_some(key))
     }
@@ -105,13 +105,14 @@ impl Key {
         let (username, password) = (basic.username.expose_secret(), basic.password.expose_secret());
         if username.contains(':') || [username, password].iter().any(|text| text.chars().any(char::is_control)) {
             return Err(SourceError::Configuration {
-                detail: "the archiver's secret holds a user name with a colon, or a control character".to_owned(),
+                detail: "the user name in the source's secret contains a colon or a control character".to_owned(),
             });
         }
         let pair = SecretString::from(format!("{username}:{password}"));
         let header = SecretString::from(format!("Basic {}", BASE64.encode(pair.expose_secret())));
-        let mut header = HeaderValue::from_str(header.expose_secret())
-            .map_err(|_| SourceError::Configuration { detail: "the archiver's secret makes no header".to_owned() })?;
+        let mut header = HeaderValue::from_str(header.expose_secret()).map_err(|_| SourceError::Configuration {
+            detail: "the source's secret cannot be written as a header".to_owned(),
+        })?;
         header.set_sensitive(true);
         Ok(Self { header })
     }

@@ -1,4 +1,4 @@
-//! The adapter for the archiver's retrieval API: HTTP, JSON, Basic authentication.
+//! The adapter for a retrieval API: HTTP, JSON, Basic authentication.
 
 mod address;
 mod answer;
@@ -27,7 +27,7 @@ use crate::{
 };
 
 use self::{
-    answer::{Asked, Failure},
+    answer::{Failure, Requested},
     credentials::Keyring,
     place::Place,
 };
@@ -37,23 +37,24 @@ pub use self::{
     credentials::{Basic, Credentials, SecretCredentials},
 };
 
-/// How much of the archiver's answers is taken, and how long each is waited for.
+/// Limits on the size of responses and on waits.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// The largest JSON of one item, in bytes.
+    /// Maximum size of the JSON of one item, in bytes.
     pub item_bytes: u64,
-    /// The largest JSON of one page of the list, in bytes.
+    /// Maximum size of the JSON of one page of the list, in bytes.
     pub page_bytes: u64,
-    /// How many entries a page is asked to have: 1 to 1,000.
+    /// Requested number of entries per page: 1 to 1,000.
     pub page_items: u16,
-    /// How long a connection may take.
+    /// Timeout of a connection attempt.
     pub connect: Duration,
-    /// How long nothing may come before the exchange is given up.
+    /// Maximum time without a received byte.
     pub idle: Duration,
-    /// How long one question may take with its answer and all its tries. An answer that drips in byte by byte never is
-    /// idle, and must not hold a function until its own time is over.
+    /// Maximum time of one request, its response and all retries. A response that arrives byte by byte is never idle,
+    /// and must not occupy a function until its deadline.
     pub total: Duration,
-    /// How much longer an attachment may take for each of the bytes that it may have: so many of them a second. Not 0.
+    /// Minimum rate of an attachment in bytes per second: the time limit grows by its maximum size divided by this
+    /// rate. Not 0.
     pub slowest: u64,
 }
 
@@ -71,9 +72,10 @@ impl Default for Limits {
     }
 }
 
-/// The archiver's retrieval API.
+/// A client of a retrieval API.
 pub struct ArchiverApi {
-    /// Made when it is first needed: it reads the system's certificates, which would be a good part of a function's start.
+    /// Created at the first request: it reads the system's certificates, which takes a large part of a function's
+    /// start.
     client: OnceCell<Client>,
     base: ArchiverUrl,
     keyring: Keyring,
@@ -81,10 +83,10 @@ pub struct ArchiverApi {
 }
 
 impl ArchiverApi {
-    /// A client of the API at `base`. It connects to nothing yet.
+    /// Creates a client of the API at `base`. It sends no request yet.
     pub fn new(base: ArchiverUrl, credentials: Arc<dyn Credentials>, limits: Limits) -> Self {
-        // reqwest takes its cryptography from the process and panics where there is none. Losing the race to install
-        // it means that it is there.
+        // reqwest uses the process's TLS provider and panics if there is none. An error here means that one is
+        // installed already.
         if CryptoProvider::get_default().is_none() {
             ring::default_provider().install_default().ok();
         }
@@ -96,37 +98,37 @@ impl ArchiverApi {
             Client::builder()
                 .user_agent(concat!("whatsapp-archiver/", env!("CARGO_PKG_VERSION")))
                 .https_only(self.base.is_https())
-                // Neither may the environment send the credentials through a proxy, nor an answer send them to another
-                // host.
+                // The environment must not send the credentials through a proxy, nor a response redirect them to
+                // another host.
                 .no_proxy()
                 .redirect(redirect::Policy::none())
                 .referer(false)
-                // The tries are counted here, so that there is one budget for them.
+                // Retries are counted here, so that there is one budget for them.
                 .retry(reqwest::retry::never())
                 .connect_timeout(self.limits.connect)
                 .read_timeout(self.limits.idle)
                 .build()
         };
         self.client.get_or_try_init(async || make()).await.map_err(|_| SourceError::Configuration {
-            detail: "no TLS client can be made: does this machine have root certificates?".to_owned(),
+            detail: "cannot create a TLS client: check that this machine has root certificates".to_owned(),
         })
     }
 
-    /// Asks until there is an answer that is worth keeping, and pours at most `limit` bytes of it into the sink.
-    /// Returns the server's time.
+    /// Sends a request, with retries, and copies at most `limit` bytes of the response into the sink. Returns the
+    /// server's time.
     async fn ask(
         &self,
-        asked: Asked,
-        request: &Question,
+        requested: Requested,
+        request: &Endpoint,
         limit: u64,
         sink: &mut dyn Sink,
     ) -> Result<Option<Timestamp>, SourceError> {
-        // Before the clock runs: it is the archive's time, not ours.
+        // Before the timeout starts: reading the secret must not use up the time of the source.
         self.client().await?;
         let tries = async {
             let mut tried = 1;
             loop {
-                let failure = match self.attempt(asked, request, limit, sink).await {
+                let failure = match self.attempt(requested, request, limit, sink).await {
                     Ok(date) => return Ok(date),
                     Err(failure) => failure,
                 };
@@ -135,53 +137,53 @@ impl ArchiverApi {
                 tried += 1;
             }
         };
-        let more = match asked {
-            Asked::Attachment => Duration::from_secs(limit / self.limits.slowest.max(1)),
-            Asked::List | Asked::Item => Duration::ZERO,
+        let more = match requested {
+            Requested::Attachment => Duration::from_secs(limit / self.limits.slowest.max(1)),
+            Requested::List | Requested::Item => Duration::ZERO,
         };
         match tokio::time::timeout(self.limits.total.saturating_add(more), tries).await {
             Ok(answer) => answer,
-            Err(_) => Err(answer::unavailable("the answer takes too long")),
+            Err(_) => Err(answer::unavailable("the response takes too long")),
         }
     }
 
     async fn attempt(
         &self,
-        asked: Asked,
-        request: &Question,
+        requested: Requested,
+        request: &Endpoint,
         limit: u64,
         sink: &mut dyn Sink,
     ) -> Result<Option<Timestamp>, Failure> {
         sink.restart().await.map_err(|error| full(&error))?;
         let response = self.send(request).await?;
         if response.status() != StatusCode::OK {
-            return Err(answer::refusal(asked, response).await);
+            return Err(answer::refusal(requested, response).await);
         }
-        answer::check_form(asked, &response)?;
+        answer::check_form(requested, &response)?;
         let date = answer::date(&response);
         answer::copy_body(response, limit, sink).await?;
         Ok(date)
     }
 
-    /// One exchange; two where the password was rotated since it was read.
-    async fn send(&self, question: &Question) -> Result<Response, Failure> {
+    /// Sends a request once; twice if the password was rotated since it was read.
+    async fn send(&self, endpoint: &Endpoint) -> Result<Response, Failure> {
         let key = self.keyring.current().await?;
-        let response = self.send_with(question, key.header.clone()).await?;
-        // The contract has both for credentials that are not taken.
+        let response = self.send_with(endpoint, key.header.clone()).await?;
+        // The contract has both for rejected credentials.
         if !matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             return Ok(response);
         }
-        match self.keyring.after_refusal_of(&key).await? {
-            Some(key) => self.send_with(question, key.header).await,
+        match self.keyring.after_rejection_of(&key).await? {
+            Some(key) => self.send_with(endpoint, key.header).await,
             None => Ok(response),
         }
     }
 
-    async fn send_with(&self, question: &Question, authorization: HeaderValue) -> Result<Response, Failure> {
+    async fn send_with(&self, endpoint: &Endpoint, authorization: HeaderValue) -> Result<Response, Failure> {
         self.client()
             .await?
-            .get(question.url.clone())
-            .query(&question.query)
+            .get(endpoint.url.clone())
+            .query(&endpoint.query)
             .header(header::ACCEPT_ENCODING, "identity")
             .header(header::AUTHORIZATION, authorization)
             .send()
@@ -190,8 +192,8 @@ impl ArchiverApi {
     }
 }
 
-/// What is asked, as often as it takes.
-struct Question {
+/// A request that can be repeated.
+struct Endpoint {
     url: Url,
     query: Vec<(&'static str, String)>,
 }
@@ -201,12 +203,14 @@ impl Source for ArchiverApi {
     async fn list(&self, window: &Window, cursor: Option<&str>) -> Result<Page, SourceError> {
         let place = cursor.map(Place::read).transpose()?;
         let query = page::query(window, self.limits.page_items, place.as_ref().map(|place| place.cursor.as_str()));
-        let question = Question { url: self.base.items(), query };
+        let endpoint = Endpoint { url: self.base.items(), query };
         let mut body = Vec::new();
-        let listed = self.ask(Asked::List, &question, self.limits.page_bytes, &mut body).await;
+        let listed = self.ask(Requested::List, &endpoint, self.limits.page_bytes, &mut body).await;
         let source_time = listed.map_err(|error| match error {
-            // No item is to blame for it.
-            SourceError::TooLarge { limit } => SourceError::MalformedPage(format!("more than {limit} bytes")),
+            // The list is not an item, so no item may become a dead letter.
+            SourceError::TooLarge { limit } => {
+                SourceError::MalformedPage(format!("it exceeds the limit of {limit} bytes"))
+            }
             other => other,
         })?;
         Ok(Page { source_time, ..page::parse(&body, place.as_ref())? })
@@ -217,9 +221,9 @@ impl Source for ArchiverApi {
     }
 
     async fn answer(&self, id: &ItemId) -> Result<Answer, SourceError> {
-        let question = Question { url: self.base.item(id)?, query: Vec::new() };
+        let endpoint = Endpoint { url: self.base.item(id)?, query: Vec::new() };
         let mut body = Vec::new();
-        self.ask(Asked::Item, &question, self.limits.item_bytes, &mut body).await?;
+        self.ask(Requested::Item, &endpoint, self.limits.item_bytes, &mut body).await?;
         Ok(Answer::new(body)?)
     }
 
@@ -230,9 +234,9 @@ impl Source for ArchiverApi {
         limit: u64,
         sink: &mut dyn Sink,
     ) -> Result<Sha256, SourceError> {
-        let question = Question { url: self.base.attachment(id, &attachment.id)?, query: Vec::new() };
+        let endpoint = Endpoint { url: self.base.attachment(id, &attachment.id)?, query: Vec::new() };
         let mut hashed = Hashed::new(sink);
-        self.ask(Asked::Attachment, &question, limit, &mut hashed).await?;
+        self.ask(Requested::Attachment, &endpoint, limit, &mut hashed).await?;
         hashed.finish(attachment.sha256)
     }
 }

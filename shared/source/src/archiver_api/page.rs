@@ -13,15 +13,15 @@ use serde_json::{Value, json, value::RawValue};
 use super::place::Place;
 use crate::{Page, SourceError};
 
-/// The most entries of a page that are read. It is asked for 1,000.
-const MOST_ENTRIES: usize = 10_000;
+/// Maximum number of entries of a page that are read. 1,000 are requested.
+const MAX_ENTRIES: usize = 10_000;
 
-/// The longest JSON of an id or a time that is read: 256 characters, each written as two escapes, fit.
-const LONGEST_VALUE: usize = 4 << 10;
+/// Maximum length of the JSON of an id or a time: 256 characters, each written as two escapes, fit.
+const MAX_VALUE_BYTES: usize = 4 << 10;
 
-/// The most characters that are passed on of what is no id and no time: more than an id may have, so that it becomes a
-/// dead letter that shows its beginning, and few enough for a message.
-const LONGEST_SHOWN: usize = 2 * ItemId::MAX_CHARS;
+/// Maximum number of characters that are kept of an invalid id or time: more than an id may have, so that it stays
+/// invalid and becomes a dead letter that shows its beginning, and few enough for a message.
+const MAX_SHOWN_CHARS: usize = 2 * ItemId::MAX_CHARS;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -32,7 +32,7 @@ struct Body<'body> {
     next_cursor: Option<String>,
 }
 
-/// The entries, unread: one that is nested without end, or holds half a surrogate pair, costs only itself.
+/// The entries, unparsed: an entry with endless nesting or half of a surrogate pair does not affect the others.
 enum Entries<'body> {
     All(Vec<&'body RawValue>),
     TooMany,
@@ -53,7 +53,7 @@ impl<'de: 'body, 'body> Deserialize<'de> for Entries<'body> {
                 let mut entries = Vec::new();
                 while let Some(entry) = array.next_element()? {
                     entries.push(entry);
-                    if entries.len() > MOST_ENTRIES {
+                    if entries.len() > MAX_ENTRIES {
                         drop(entries);
                         while array.next_element::<IgnoredAny>()?.is_some() {}
                         return Ok(Entries::TooMany);
@@ -67,7 +67,7 @@ impl<'de: 'body, 'body> Deserialize<'de> for Entries<'body> {
     }
 }
 
-/// Other members may be there, as many and as large as they like: they take no memory.
+/// Other members are ignored and take no memory, whatever their number and size.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Entry<'entry> {
@@ -78,7 +78,7 @@ struct Entry<'entry> {
 }
 
 pub(super) fn query(window: &Window, limit: u16, cursor: Option<&str>) -> Vec<(&'static str, String)> {
-    // The contract has milliseconds: the window may grow by a part of one, and never shrinks.
+    // The contract has milliseconds: the window may grow by a fraction of one, and never shrinks.
     let mut query = vec![
         ("from", milliseconds(floor(window.from))),
         ("to", milliseconds(ceiling(window.to))),
@@ -89,7 +89,7 @@ pub(super) fn query(window: &Window, limit: u16, cursor: Option<&str>) -> Vec<(&
     query
 }
 
-/// `used` is the place that asked for this page.
+/// `used` is the place with which this page was requested.
 pub(super) fn parse(body: &[u8], used: Option<&Place>) -> Result<Page, SourceError> {
     let body: Body<'_> = serde_json::from_slice(body).map_err(|error| {
         let (line, column) = (error.line(), error.column());
@@ -99,14 +99,14 @@ pub(super) fn parse(body: &[u8], used: Option<&Place>) -> Result<Page, SourceErr
     })?;
     let Entries::All(entries) = body.items else {
         return Err(SourceError::MalformedPage(format!(
-            "a page has more than {MOST_ENTRIES} entries, though it is asked to have at most 1000"
+            "a page has more than {MAX_ENTRIES} entries, although at most 1000 were requested"
         )));
     };
     match body.next_cursor.as_deref() {
-        // An empty cursor would ask for the first page again.
+        // An empty cursor would request the first page again.
         Some("") => return Err(SourceError::MalformedPage("the next cursor is empty".to_owned())),
         Some(next) if used.is_some_and(|used| used.cursor == next) => {
-            return Err(SourceError::MalformedPage("the next cursor is the one that was just used".to_owned()));
+            return Err(SourceError::MalformedPage("the next cursor equals the current one".to_owned()));
         }
         _ => {}
     }
@@ -121,7 +121,7 @@ pub(super) fn parse(body: &[u8], used: Option<&Place>) -> Result<Page, SourceErr
     })
 }
 
-/// What cannot be told apart by an id is passed on in a form that is no id: left out here, it would be lost.
+/// An entry without a valid id is passed on in a form that is not an id: if it were left out here, it would be lost.
 fn entry(raw: &RawValue) -> Listed {
     match serde_json::from_str(raw.get()) {
         Ok(Entry { id, archived_time }) => {
@@ -131,9 +131,9 @@ fn entry(raw: &RawValue) -> Listed {
     }
 }
 
-/// A member's value, cut where neither an id nor a time can be that long.
+/// The value of a member, cut at a length that neither an id nor a time can have.
 fn value(raw: &RawValue) -> Value {
-    let read = if raw.get().len() <= LONGEST_VALUE { serde_json::from_str(raw.get()).ok() } else { None };
+    let read = if raw.get().len() <= MAX_VALUE_BYTES { serde_json::from_str(raw.get()).ok() } else { None };
     match read {
         Some(Value::String(text)) => Value::String(shown(&text)),
         Some(scalar @ (Value::Null | Value::Bool(_) | Value::Number(_))) => scalar,
@@ -142,7 +142,7 @@ fn value(raw: &RawValue) -> Value {
 }
 
 fn shown(text: &str) -> String {
-    text.chars().take(LONGEST_SHOWN).collect()
+    text.chars().take(MAX_SHOWN_CHARS).collect()
 }
 
 fn milliseconds(time: Timestamp) -> String {
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_that_breaks_the_contract_is_passed_on() {
+    fn invalid_entry_is_passed_on() {
         let page = parse(
             r#"{"items":[{"id":"WA-1","archivedTime":"2026-11-21T10:00:04.120Z","new":1},{"id":7},{"archivedTime":"x"},
                 "WA-2",null,{"id":"\ud800"},{"id":["WA-3"],"archivedTime":null}],"nextCursor":null,"more":[]}"#
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_too_long_for_a_message_is_cut_and_stays_no_id() {
+    fn overlong_entry_is_cut_and_stays_invalid() {
         let long = "x".repeat(5_000_000);
         let body = json!({"items": [{"id": {"deep": long}}, {"id": long, "archivedTime": long}, {"new": long},
             {"id": "x".repeat(300)}, {"new": long, "id": "WA-1", "archivedTime": "2026-11-21T01:00:00Z"}]});
@@ -200,17 +200,17 @@ mod tests {
             assert!(archived_time.to_string().len() < 2048);
         }
         let whole = Listed { item: json!("WA-1"), archived_time: json!("2026-11-21T01:00:00Z") };
-        assert_eq!(items[4], whole, "members that nobody knows may be there");
-        // The longest id that there can be, in its longest spelling.
+        assert_eq!(items[4], whole, "unknown members are allowed");
+        // The longest possible id, in its longest notation.
         let longest = format!(r#"{{"items":[{{"id":"{}"}}]}}"#, r"\ud83d\udcac".repeat(ItemId::MAX_CHARS));
         assert_eq!(parse(longest.as_bytes(), None).unwrap().items[0].item, json!("💬".repeat(ItemId::MAX_CHARS)));
     }
 
     #[test]
-    fn a_page_of_more_entries_than_memory_bears_is_refused() {
+    fn page_with_too_many_entries_is_rejected() {
         let page = |entries: usize| format!(r#"{{"items":[0{}],"nextCursor":"c"}}"#, ",0".repeat(entries - 1));
-        assert_eq!(parse(page(MOST_ENTRIES).as_bytes(), None).unwrap().items.len(), MOST_ENTRIES);
-        for entries in [MOST_ENTRIES + 1, 8 << 20] {
+        assert_eq!(parse(page(MAX_ENTRIES).as_bytes(), None).unwrap().items.len(), MAX_ENTRIES);
+        for entries in [MAX_ENTRIES + 1, 8 << 20] {
             let error = parse(page(entries).as_bytes(), None).unwrap_err();
             assert!(
                 matches!(&error, SourceError::MalformedPage(detail) if detail.contains("10000 entries")),
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_breaks_the_contract_is_an_error_and_quotes_nothing() {
+    fn invalid_page_is_an_error_without_content() {
         for body in [
             "",
             "<html>",
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn the_window_never_shrinks_to_milliseconds() {
+    fn window_never_shrinks_when_rounded_to_milliseconds() {
         let window =
             Window::between("2026-11-21T10:00:00.0009Z".parse().unwrap(), "2026-11-21T11:00:00.0001Z".parse().unwrap())
                 .unwrap();

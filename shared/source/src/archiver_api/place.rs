@@ -1,4 +1,4 @@
-//! Where a page ends, as it stands in [`Page::next`](crate::Page): how far the pages have come, and the archive's cursor.
+//! The end of a page, as written in [`Page::next`](crate::Page): how far the pages have come, and the source's cursor.
 
 use jiff::Timestamp;
 use model::Listed;
@@ -7,18 +7,18 @@ use crate::SourceError;
 
 pub(super) struct Place {
     pub(super) order: Order,
-    /// The archive's own.
+    /// The source's cursor.
     pub(super) cursor: String,
 }
 
-/// How far the pages have come, as long as the archive keeps its promise to list the oldest first.
+/// The progress of the pages, if the source lists the oldest first as it promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
-    /// No entry had a time.
+    /// No entry has had a time.
     Unknown,
-    /// To this time.
+    /// Up to this time.
     Until(Timestamp),
-    /// An entry was older than one before it, so older ones may come at any time.
+    /// An entry was older than an earlier one, so older ones may follow at any time.
     Broken,
 }
 
@@ -26,7 +26,7 @@ const UNKNOWN: &str = "-";
 const BROKEN: &str = "!";
 
 impl Place {
-    /// Behind these items, which stand behind `used`.
+    /// The place after these items, which follow `used`.
     pub(super) fn after(used: Option<&Self>, items: &[Listed], cursor: String) -> Self {
         let order = used.map_or(Order::Unknown, |used| used.order);
         let times = items.iter().filter_map(Listed::archived_at);
@@ -43,7 +43,7 @@ impl Place {
     }
 
     pub(super) fn read(text: &str) -> Result<Self, SourceError> {
-        let foreign = || SourceError::MalformedPage("the cursor is not ours".to_owned());
+        let foreign = || SourceError::MalformedPage("the cursor was not written by this adapter".to_owned());
         let (order, cursor) = text.split_once(' ').ok_or_else(foreign)?;
         let order = match order {
             UNKNOWN => Order::Unknown,
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_has_come_as_far_as_its_order_is_kept_from_page_to_page() {
+    fn place_advances_only_while_the_list_is_in_order() {
         let first = Place::after(None, &page(&["rubbish"]), "c/1".to_owned());
         assert_eq!(first.order, Order::Unknown);
         let second =
@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(second.order.reached(), "2026-11-21T02:00:00Z".parse().ok());
         let empty = Place::after(Some(&second), &[], "c".to_owned());
         assert_eq!(empty.order, second.order);
-        // Older than what the page before ended with, in order though it is by itself.
+        // Older than the end of the previous page, although the page itself is in order.
         let third =
             Place::after(Some(&second), &page(&["2026-11-21T01:59:59Z", "2026-11-21T03:00:00Z"]), "c".to_owned());
         assert_eq!(third.order, Order::Broken);

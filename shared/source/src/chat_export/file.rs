@@ -1,4 +1,4 @@
-//! The key of an export: the folder says whose it is.
+//! The key of an export: its folder names the owner.
 
 use model::{MailboxAddress, keys};
 
@@ -7,14 +7,15 @@ pub(super) fn key(owner: &MailboxAddress, name: &str) -> String {
     format!("{}{owner}/{name}", keys::INBOX)
 }
 
-/// Whose a file is and its name, by its key: the reverse of [`key`]. Other spellings of the owner's address are refused,
-/// though they mean the same mailbox: an item's id has the address in lower case, and by it the file would not be found
-/// again; with every spelling in its ids, a chat that is dropped in two of them would be filed twice.
+/// Splits a key into the owner and the file name: the reverse of [`key`]. The owner's address must be in lower case.
+/// Other spellings of it are rejected, although they mean the same mailbox: an item's id contains the address in lower
+/// case, which would not lead back to the file; and if ids contained each spelling, a chat that is uploaded under two
+/// spellings would be filed twice.
 ///
 /// # Errors
-/// What to do about it.
+/// The step that the uploader has to take.
 pub(super) fn owner_and_name(key: &str) -> Result<(MailboxAddress, &str), &'static str> {
-    const ADVICE: &str = "the file's folder has to be named by the owner's e-mail address, in lower case: upload it to \
+    const ADVICE: &str = "the file's folder must be the owner's e-mail address in lower case: upload it to \
                           inbox/<owner's e-mail>/, and remove it here";
     let path = key.strip_prefix(keys::INBOX).ok_or(ADVICE)?;
     let (folder, name) = path.split_once('/').ok_or(ADVICE)?;
@@ -27,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_is_an_address_in_the_one_spelling_that_ids_have() {
+    fn folder_is_an_address_in_lower_case() {
         let (owner, name) = owner_and_name("inbox/ada@example.com/chats/a b.zip").unwrap();
         assert_eq!((owner.as_str(), name), ("ada@example.com", "chats/a b.zip"));
         assert_eq!(key(&owner, name), "inbox/ada@example.com/chats/a b.zip");

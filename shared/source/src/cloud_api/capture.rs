@@ -10,7 +10,7 @@ use super::{
     copies::{COPY_LIMIT, copies},
     objects::{Awaited, OBJECT_LIMIT, Received, SentStatus, VERSION, read, write},
 };
-use crate::{SourceError, chat_export::unavailable};
+use crate::{SourceError, inbox::unavailable};
 
 /// The limit of a raw body: 3 MB of Meta's, and the envelope of a provider or of AWS.
 const BODY_LIMIT: u64 = 4 << 20;

@@ -5,7 +5,7 @@ use cloud_api::{MAX_BODY_BYTES, StoredEvent, Variants};
 use futures::{StreamExt, TryStreamExt, stream};
 use model::{ItemId, keys};
 
-use crate::{SourceError, chat_export::unavailable};
+use crate::{SourceError, inbox::unavailable};
 
 /// The longest copy: an event cannot be longer than its body, and has some of it twice.
 pub(super) const COPY_LIMIT: u64 = 4 * MAX_BODY_BYTES as u64;

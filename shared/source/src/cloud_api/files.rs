@@ -10,7 +10,7 @@ use model::{Sha256, keys};
 use super::media::{Facts, facts};
 use crate::{
     Sink, SourceError,
-    chat_export::unavailable,
+    inbox::unavailable,
     sink::{Hashed, full},
 };
 

@@ -7,7 +7,7 @@ use model::{Listed, Window, keys};
 use serde_json::json;
 
 use super::objects::{OBJECT_LIMIT, Received, read};
-use crate::{Page, SourceError, chat_export::unavailable, inbox::PAGE_ITEMS};
+use crate::{Page, SourceError, inbox::PAGE_ITEMS, inbox::unavailable};
 
 const CONCURRENT_READS: usize = 32;
 

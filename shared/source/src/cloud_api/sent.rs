@@ -12,7 +12,7 @@ use super::{
     listing::days,
     objects::{OBJECT_LIMIT, SentStatus, read},
 };
-use crate::{SourceError, chat_export::unavailable};
+use crate::{SourceError, inbox::unavailable};
 
 const CONCURRENT_READS: usize = 16;
 

@@ -6,7 +6,7 @@ use tokio::sync::Mutex;
 
 use super::captured::{MemoryBudget, RecentMails};
 
-/// The deliveries in a bucket.
+/// Reads the deliveries in a bucket.
 pub struct EmlDrop {
     pub(super) store: Store,
     pub(super) profile: Profile,
@@ -15,7 +15,7 @@ pub struct EmlDrop {
 }
 
 impl EmlDrop {
-    /// The deliveries in this bucket, read with this profile.
+    /// Creates the adapter for this bucket and this profile.
     pub fn new(store: Store, profile: Profile) -> Self {
         Self { store, profile, recent: Mutex::default(), memory: MemoryBudget::default() }
     }

@@ -1,4 +1,5 @@
-//! The copies of vendors' mails: `captured/<key>.eml`, and beside each `captured/<key>.json`, how it was delivered.
+//! The copies of vendors' mails: `captured/<key>.eml`, and with each one `captured/<key>.json`, which describes its
+//! delivery.
 
 use std::collections::VecDeque;
 
@@ -10,12 +11,12 @@ use model::{ItemId, Sha256, keys};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::{SourceError, chat_export::unavailable};
+use crate::{SourceError, inbox::unavailable};
 
-/// How a mail was delivered first.
+/// The first delivery of a mail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Facts {
-    /// The version of this shape: 1.
+    /// Version of the format: 1.
     v: u32,
     /// The item's id.
     item: String,
@@ -24,7 +25,7 @@ pub(super) struct Facts {
     /// The name of the mail in the zip.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) name: Option<String>,
-    /// When the file was written.
+    /// Time of the upload of the file.
     pub(super) received: Timestamp,
     /// The digest of the copy.
     pub(super) sha256: Sha256,
@@ -39,18 +40,18 @@ pub(super) struct Arrived<'a> {
     pub(super) bytes: Bytes,
 }
 
-/// What became of a mail that was delivered.
+/// The result of a delivered mail.
 pub(super) struct Kept {
     pub(super) id: ItemId,
     pub(super) sha256: Sha256,
-    /// Another message had its id.
+    /// Another message had its id already.
     pub(super) id_was_taken: bool,
 }
 
 const FACTS_LIMIT: u64 = 64 << 10;
 
-/// Copies a mail, unless it is there. The first copy stays: it is the evidence. A mail with the id of another message gets its
-/// digest as id, so that neither is lost.
+/// Copies a mail unless a copy exists. The first copy is kept: it is the evidence. A mail with the id of another
+/// message gets its digest as its id, so that neither is lost.
 pub(super) async fn keep(store: &Store, profile: &Profile, mail: &Arrived<'_>) -> Result<Kept, SourceError> {
     let sha256 = Sha256::of(&mail.bytes);
     let own = digest_id(&mail.bytes);
@@ -75,7 +76,7 @@ pub(super) async fn keep(store: &Store, profile: &Profile, mail: &Arrived<'_>) -
     Err(SourceError::Configuration { detail })
 }
 
-/// The digest of the copy under an id; `None` where that is another message.
+/// The digest of the copy under an id; `None` if the copy is another message.
 async fn copy(
     store: &Store,
     profile: &Profile,
@@ -95,7 +96,7 @@ async fn copy(
     }
     let there = store.get(&key, MAX_MAIL_BYTES).await.map_err(unavailable)?;
     let there = there.ok_or_else(|| SourceError::Unavailable {
-        detail: format!("{key} was there a moment ago"),
+        detail: format!("{key} existed and has been deleted"),
         retry_after: None,
     })?;
     let (profile, bytes, other) = (profile.clone(), mail.bytes.clone(), there.bytes.clone());
@@ -107,13 +108,13 @@ fn unwritable() -> SourceError {
     SourceError::Configuration { detail: "the record of a mail could not be serialized".to_owned() }
 }
 
-/// How the mail of an item was delivered; `None` where none was.
+/// The delivery of an item's mail; `None` if there was none.
 pub(super) async fn facts(store: &Store, id: &ItemId) -> Result<Option<Facts>, SourceError> {
     let key = keys::captured_facts(&id.key());
     let Some(object) = store.get(&key, FACTS_LIMIT).await.map_err(unavailable)? else { return Ok(None) };
     let facts = serde_json::from_slice(&object.bytes);
     facts.map(Some).map_err(|_| SourceError::Configuration {
-        detail: format!("{key} is not what fetch writes: restore an earlier version of the object"),
+        detail: format!("{key} was not written by fetch: restore an earlier version of the object"),
     })
 }
 
@@ -129,7 +130,7 @@ pub(super) async fn mail(store: &Store, id: &ItemId, facts: &Facts) -> Result<By
     }
 }
 
-/// The mails that were read last: an item is asked for, and then each of its files.
+/// The mails that were read last: after an item, each of its files is requested.
 #[derive(Default)]
 pub(super) struct RecentMails(VecDeque<(ItemId, Facts, Bytes)>);
 
@@ -147,7 +148,7 @@ impl RecentMails {
         self.0.push_front((id.clone(), facts.clone(), bytes.clone()));
         self.0.truncate(Self::MAX_MAILS);
         let mut total = 0;
-        // The last one is kept however large it is.
+        // The last one is kept, whatever its size.
         self.0.retain(|(known, _, bytes)| {
             total += bytes.len();
             total <= Self::MAX_BYTES || known == id
@@ -155,7 +156,7 @@ impl RecentMails {
     }
 }
 
-/// Bounds what the mails that are parsed at the same time take.
+/// Limits the memory of mails that are parsed at the same time.
 pub(super) struct MemoryBudget(Semaphore);
 
 impl Default for MemoryBudget {
@@ -167,13 +168,13 @@ impl Default for MemoryBudget {
 impl MemoryBudget {
     /// A third of the function's memory.
     const KIB: u32 = 1 << 20;
-    /// A parsed mail and one of its files, beside the mail.
+    /// Memory of a parsed mail and one of its files, relative to the mail.
     const FACTOR: usize = 3;
 
-    /// Waits until a mail of so many bytes may be parsed.
+    /// Waits until a mail of this size may be parsed.
     pub(super) async fn acquire(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
         let kib = u32::try_from(bytes.saturating_mul(Self::FACTOR) >> 10).unwrap_or(Self::KIB).min(Self::KIB);
-        // Never closed.
+        // The semaphore is never closed.
         self.0.acquire_many(kib).await.ok()
     }
 }

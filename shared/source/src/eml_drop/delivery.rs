@@ -1,4 +1,4 @@
-//! One file of the inbox is read once, and what was in it is recorded: `deliveries/<hash of its key>.json`.
+//! A file of the inbox is read once, and its content is recorded: `deliveries/<hash of its key>.json`.
 
 use std::{
     collections::HashSet,
@@ -15,7 +15,7 @@ use model::{DeliveredItem, Delivery, ItemId, Problem, keys};
 use tokio::runtime::Handle;
 use tracing::{error, info};
 
-use crate::{SourceError, chat_export::unavailable, inbox::File};
+use crate::{SourceError, inbox::File, inbox::unavailable};
 
 use super::{
     adapter::EmlDrop,
@@ -23,14 +23,14 @@ use super::{
     pieces::Pieces,
 };
 
-/// The mails that are copied at once.
+/// Maximum number of mails that are copied concurrently.
 const COPIES: usize = 16;
-/// Their bytes.
+/// Maximum total size of mails that are copied concurrently.
 const COPIES_BYTES: usize = 64 << 20;
-/// The longest record that is read: of a zip with as many entries as are read.
+/// Maximum size of a record: that of a zip with the maximum number of entries.
 const RECORD_LIMIT: u64 = 128 << 20;
 
-/// What was found in a file.
+/// The content of a file.
 #[derive(Default)]
 struct Found {
     items: Vec<DeliveredItem>,
@@ -40,7 +40,7 @@ struct Found {
 }
 
 impl Found {
-    /// A file that cannot be read: one item stands for it, and its dead letter says why.
+    /// A file that cannot be read: one item represents it, and its dead letter has the reason.
     fn unreadable(object: &Object, why: String) -> Self {
         let name = own_name(&object.key).to_owned();
         Self::nothing(object, Problem::Unreadable { name, why })
@@ -60,15 +60,15 @@ struct Mail {
     bytes: Bytes,
 }
 
-/// The record of a file, if it was read.
+/// The record of a file that was read earlier.
 pub(super) async fn recorded(store: &Store, file: &str) -> Result<Option<Delivery>, SourceError> {
     let object = store.get(&keys::delivery(file), RECORD_LIMIT).await.map_err(unavailable)?;
-    // A record that this release cannot read is written again.
+    // A record of an unknown format is written again.
     Ok(object.and_then(|object| serde_json::from_slice(&object.bytes).ok()))
 }
 
 impl EmlDrop {
-    /// What a file holds: by its record, or read now.
+    /// The content of a file: from its record, or read now.
     pub(super) async fn delivery(&self, object: &Object) -> Result<Delivery, SourceError> {
         let before = recorded(&self.store, &object.key).await?;
         let is_this = |before: &Delivery| before.etag == object.etag.as_str() && before.v == Delivery::VERSION;
@@ -79,7 +79,7 @@ impl EmlDrop {
         let extension = own_name(&object.key).rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
         let found = match extension.as_deref() {
             Some("zip") => self.zip(object).await?,
-            // SES writes mails without an extension.
+            // SES stores mails without an extension.
             Some("eml") | None => self.single(object).await?,
             Some(_) => Found::unreadable(object, "the file is neither a .zip nor an .eml".to_owned()),
         };
@@ -94,8 +94,8 @@ impl EmlDrop {
             problems: found.problems,
         };
         let key = keys::delivery(&object.key);
-        // The incident comes first: once the record is there, the file is not read again. A corrected file of the same name
-        // closes the incident.
+        // The incident is written first: once the record exists, the file is not read again. A corrected file of the
+        // same name closes the incident.
         if !delivery.problems.is_empty() || before.is_some_and(|before| !before.problems.is_empty()) {
             let incident = Delivery { items: Vec::new(), ..delivery.clone() };
             self.write(&keys::incident(&object.key), &incident).await?;
@@ -113,7 +113,7 @@ impl EmlDrop {
         Ok(delivery)
     }
 
-    /// Two runs that read the same version of a file write the same.
+    /// Two runs that read the same version of a file write the same record.
     async fn write(&self, key: &str, delivery: &Delivery) -> Result<(), SourceError> {
         let bytes = serde_json::to_vec(delivery).map_err(|_| SourceError::Configuration {
             detail: "the record of a delivery could not be serialized".to_owned(),
@@ -202,8 +202,8 @@ impl EmlDrop {
         Ok(found)
     }
 
-    /// Copies mails and adds them to what was found. Mails of one id come one after the other, so that which of them keeps it
-    /// does not depend on the network.
+    /// Copies mails and adds them to the found ones. Mails with the same id are copied one after the other, so that the
+    /// network does not decide which of them keeps the id.
     async fn keep(&self, object: &Object, mut mails: Vec<Mail>, found: &mut Found) -> Result<(), SourceError> {
         while !mails.is_empty() {
             let mut ids = HashSet::new();
@@ -227,7 +227,7 @@ impl EmlDrop {
     }
 }
 
-/// Vendors write one manifest; of several each counts.
+/// A zip usually has one manifest; if it has several, all count.
 fn add(all: &mut Option<Manifest>, one: Manifest) {
     match all {
         None => *all = Some(one),
@@ -245,7 +245,8 @@ fn own_name(key: &str) -> &str {
     key.rsplit('/').next().unwrap_or(key)
 }
 
-/// A mail whose reader panics is known by its digest, and convert makes a dead letter of it. It must not stop the others.
+/// The id of a mail. A mail that makes its reader panic gets its digest as id, and convert makes a dead letter of it.
+/// It must not stop the others.
 fn id_of(bytes: &[u8], profile: &Profile) -> ItemId {
     unless_panicked(|| item_id(bytes, profile)).unwrap_or_else(|| digest_id(bytes))
 }

@@ -1,8 +1,8 @@
-//! What a capture vendor delivers into the bucket's inbox: mails, and zips of mails with a manifest.
+//! Mails, and zips of mails with a manifest, that a capture vendor delivers into the bucket's inbox.
 //!
-//! fetch reads a file once. It keeps a copy of each mail under the key of its item, which is the evidence from then on, and
-//! writes a record of the delivery: the items, and what is missing by the vendor's own manifest. convert reads the copy, so
-//! what happens to the inbox afterwards changes nothing.
+//! fetch reads a file once. It keeps a copy of each mail under the key of its item, which is the evidence from then on,
+//! and writes a record of the delivery: the items, and what is missing according to the vendor's manifest. convert
+//! reads the copy, so later changes of the inbox have no effect.
 
 mod adapter;
 mod captured;
@@ -10,7 +10,6 @@ mod delivery;
 mod pieces;
 
 use async_trait::async_trait;
-use aws::s3::{Listed as Object, StoreError};
 use bytes::Bytes;
 use eml_drop::{Delivered, MailError};
 use jiff::SignedDuration;
@@ -19,43 +18,18 @@ use serde_json::json;
 
 use crate::{
     Page, Sink, Source, SourceError,
-    chat_export::unavailable,
-    inbox::{File, LONGEST_UPLOAD, PAGE_ITEMS, Place},
-    sink::{Hashed, full},
+    inbox::{self, File, MAX_UPLOAD, PAGE_ITEMS, Place},
+    sink,
 };
 
 pub use self::adapter::EmlDrop;
 use self::captured::Facts;
 
-/// A file in the inbox.
-struct Dropped {
-    file: File,
-    object: Object,
-}
-
-/// What SES writes when a receipt rule is made.
+/// The file that SES writes when a receipt rule is created.
 const SES_NOTIFICATION: &str = "AMAZON_SES_SETUP_NOTIFICATION";
 
 impl EmlDrop {
-    async fn files(&self, window: &Window) -> Result<Vec<Dropped>, SourceError> {
-        let mut files = Vec::new();
-        let list = self.store.list(keys::INBOX, |page| {
-            let dropped = page.into_iter().filter(|object| {
-                let aside = object.key.ends_with('/') || object.key.ends_with(SES_NOTIFICATION);
-                !aside && (window.from..window.to).contains(&object.last_modified)
-            });
-            files.extend(dropped.map(|object| {
-                let file = File { written: object.last_modified, key: object.key.clone() };
-                Dropped { file, object }
-            }));
-            async { Ok::<_, StoreError>(()) }
-        });
-        list.await.map_err(unavailable)?;
-        files.sort_by(|one, other| one.file.cmp(&other.file));
-        Ok(files)
-    }
-
-    /// The mail of an item, and how it was delivered.
+    /// The mail of an item, and its delivery.
     async fn mail(&self, id: &ItemId) -> Result<(Facts, Bytes), SourceError> {
         if let Some(mail) = self.recent.lock().await.get(id) {
             return Ok(mail);
@@ -68,7 +42,7 @@ impl EmlDrop {
         Ok((facts, bytes))
     }
 
-    /// Why an item has no mail: it stands for a file that could not be read.
+    /// The reason why an item has no mail: it represents a file that could not be read.
     async fn why_missing(&self, id: &ItemId) -> Result<SourceError, SourceError> {
         if !id.as_str().starts_with(keys::INBOX) {
             return Ok(SourceError::NotFound);
@@ -87,18 +61,19 @@ impl EmlDrop {
 #[async_trait]
 impl Source for EmlDrop {
     async fn list(&self, window: &Window, cursor: Option<&str>) -> Result<Page, SourceError> {
-        let files = self.files(window).await?;
-        let at = match cursor {
-            Some(cursor) => Place::read(cursor)?,
-            None => Place::default(),
-        };
-        let mut page = Page { items: Vec::new(), next: None, reached: None, source_time: None, incidents: 0 };
-        for Dropped { file, object } in files.into_iter().filter(|dropped| dropped.file >= at.file) {
+        let files = inbox::files(&self.store, window, SES_NOTIFICATION).await?;
+        let at = Place::of(cursor)?;
+        let mut page = Page::default();
+        for object in &files {
+            let file = File::from(object);
+            if file < at.file {
+                continue;
+            }
             let left = PAGE_ITEMS.saturating_sub(page.items.len());
             if left == 0 {
-                return Ok(ends_at(page, Place { done: 0, file }));
+                return Ok(Place { done: 0, file }.end(page));
             }
-            let delivery = self.delivery(&object).await?;
+            let delivery = self.delivery(object).await?;
             let skip = if file == at.file { at.done } else { 0 };
             if skip == 0 && !delivery.problems.is_empty() {
                 page.incidents += 1;
@@ -106,17 +81,17 @@ impl Source for EmlDrop {
             let items = delivery.items.iter().skip(skip).take(left);
             page.items.extend(items.map(|item| Listed { item: json!(item.item), archived_time: json!(file.written) }));
             if delivery.items.len().saturating_sub(skip) > left {
-                return Ok(ends_at(page, Place { done: skip + left, file }));
+                return Ok(Place { done: skip + left, file }.end(page));
             }
         }
         Ok(page)
     }
 
     fn overlap(&self) -> SignedDuration {
-        LONGEST_UPLOAD
+        MAX_UPLOAD
     }
 
-    /// What is listed was copied before.
+    /// Every listed mail was copied before.
     fn is_live(&self) -> bool {
         false
     }
@@ -165,17 +140,6 @@ impl Source for EmlDrop {
         if bytes.len() as u64 > limit {
             return Err(SourceError::TooLarge { limit });
         }
-        let mut hashed = Hashed::new(sink);
-        hashed.restart().await.map_err(|error| full(&error))?;
-        hashed.take(bytes).await.map_err(|error| full(&error))?;
-        hashed.finish(attachment.sha256)
+        sink::copy(bytes, sink, attachment.sha256).await
     }
-}
-
-/// The page, which goes on at a place. The files come in the order in which they were written, so all that are older than
-/// that place's are listed.
-fn ends_at(mut page: Page, place: Place) -> Page {
-    page.reached = Some(place.file.written);
-    page.next = Some(place.write());
-    page
 }

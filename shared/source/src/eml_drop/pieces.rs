@@ -1,4 +1,4 @@
-//! An object of the bucket as something that can be read and sought: one block at a time is in memory.
+//! Reads and seeks in an object of the bucket; one block at a time is in memory.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -17,14 +17,14 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    /// What is read at once.
+    /// Size of one read.
     const BLOCK: u64 = 4 << 20;
 
     pub(super) fn new(store: Store, version: Version, runtime: Handle) -> Self {
         Self { store, version, runtime, at: 0, block: Bytes::new(), block_at: 0 }
     }
 
-    /// What is in memory from the place on.
+    /// The bytes in memory from the current place on.
     fn here(&self) -> Option<&[u8]> {
         let offset = usize::try_from(self.at.checked_sub(self.block_at)?).ok()?;
         self.block.get(offset..).filter(|rest| !rest.is_empty())

@@ -1,4 +1,4 @@
-//! A server on loopback that answers each connection's one request with bytes of the test's choice.
+//! A server on loopback that responds to the one request of each connection with bytes that the test chooses.
 
 use std::sync::{
     Arc, Mutex,
@@ -11,22 +11,22 @@ use tokio::{
     sync::watch,
 };
 
-/// Where an endless answer ends all the same, in bytes: far more than the buffers of two sockets hold, which are sent
-/// without being read.
+/// The end of an "endless" response, in bytes: far more than the buffers of two sockets, which are filled without being
+/// read.
 pub(crate) const ENDLESS: u64 = 256 << 20;
 
-/// What a request is answered with.
+/// The response to a request.
 #[derive(Clone)]
 pub(crate) enum Reply {
-    /// A whole answer.
+    /// A complete response.
     Whole(Vec<u8>),
-    /// This head, these bytes, and the end of the connection; with `x-stay`, it stays open and silent.
+    /// This head, these bytes, and the end of the connection; with `x-stay`, the connection stays open and silent.
     Raw(&'static str, &'static [u8]),
-    /// This head, and zeros (chunked where the head says so) until the client hangs up, or [`ENDLESS`] of them.
+    /// This head, and zeros (chunked if the head says so) until the client hangs up, or [`ENDLESS`] of them.
     Endless(&'static str),
-    /// One byte of a body every few milliseconds, for ever.
+    /// One byte of a body every few milliseconds, without end.
     Drip,
-    /// Nothing, on an open connection.
+    /// No response on an open connection.
     Silent,
     /// The end of the connection.
     Close,
@@ -37,7 +37,7 @@ impl Reply {
         Self::with("200 OK\r\ncontent-type: application/json", body.as_bytes())
     }
 
-    /// `head` is the status and more headers, without the last line end.
+    /// `head` is the status and further headers, without the last line end.
     pub(crate) fn with(head: &str, body: &[u8]) -> Self {
         let mut whole =
             format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len()).into_bytes();
@@ -54,7 +54,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// `reply` is given the request's head and how many came before it.
+    /// `reply` gets the head of the request and the number of earlier requests.
     pub(crate) async fn start(reply: impl Fn(&str, usize) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/api/v1", listener.local_addr().unwrap());
@@ -88,7 +88,8 @@ impl Server {
         self.requests.lock().unwrap().clone()
     }
 
-    /// Waits until the client of an endless body has hung up, and says how many bytes the server could send.
+    /// Waits until the client of an endless body has hung up, and returns the number of bytes that the server could
+    /// send.
     pub(crate) async fn until_hung_up(&self) -> u64 {
         self.hung_up.clone().wait_for(|hung_up| *hung_up).await.unwrap();
         self.sent.load(Ordering::SeqCst)
@@ -102,7 +103,7 @@ async fn read_head(stream: &mut TcpStream) -> Option<String> {
             Ok(byte) => head.push(byte),
             Err(_) => return None,
         }
-        // A TLS handshake: this server speaks none, says so as others do, and lets the client hang up.
+        // A TLS handshake: this server does not support TLS, says so as other servers do, and lets the client hang up.
         if head == [0x16] {
             let mut rest = Vec::new();
             if stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.is_ok() && stream.shutdown().await.is_ok() {
@@ -114,7 +115,7 @@ async fn read_head(stream: &mut TcpStream) -> Option<String> {
     Some(String::from_utf8_lossy(&head).into_owned())
 }
 
-/// The client may hang up at any time: that is what many tests wait for.
+/// The client may hang up at any time: many tests wait for that.
 async fn answer(stream: &mut TcpStream, reply: Reply, sent: &AtomicU64) {
     let head = |head: &str| format!("HTTP/1.1 {head}\r\n\r\n").into_bytes();
     match reply {

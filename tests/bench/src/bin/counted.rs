@@ -7,11 +7,11 @@ use clap::Parser;
 
 #[derive(Parser)]
 struct Options {
-    /// What is done.
+    /// The work.
     work: Work,
-    /// The items that it is done with.
+    /// The items.
     lot: String,
-    /// How often, beyond the once that makes what is kept.
+    /// Number of repetitions after the first run, which fills the caches.
     #[arg(default_value_t = 0)]
     times: u32,
 }

@@ -73,7 +73,7 @@ fn whoami() -> io::Result<(String, String)> {
     Ok((id("-un")?, id("-gn")?))
 }
 
-/// Whether this process runs as root.
+/// Returns whether this process runs as root.
 pub(crate) fn is_root() -> io::Result<bool> {
     Ok(std::os::unix::fs::MetadataExt::uid(&fs::metadata("/proc/self")?) == 0)
 }

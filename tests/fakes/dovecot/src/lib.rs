@@ -110,7 +110,7 @@ impl Dovecot {
         self.tls.then(|| self.directory.path().join("ca.pem"))
     }
 
-    /// All messages of a folder in the order of their UIDs. Empty where the folder does not exist.
+    /// All messages of a folder in the order of their UIDs. Empty if the folder does not exist.
     ///
     /// # Errors
     /// The server does not respond.

@@ -18,7 +18,7 @@ pub struct Options {
     pub max_message_bytes: Option<u64>,
     /// The prefix of a user's own folders, and the separator of levels.
     pub namespace: Option<(&'static str, char)>,
-    /// Whether to use TLS, with a certificate for `localhost` and `127.0.0.1`.
+    /// `true` if to use TLS, with a certificate for `localhost` and `127.0.0.1`.
     pub tls: bool,
     /// The endpoint that checks access tokens (RFC 7662), for XOAUTH2.
     pub introspection: Option<String>,

@@ -132,7 +132,7 @@ pub struct StoredMessage {
     pub first_id: String,
     /// The folder's name.
     pub folder: String,
-    /// Whether the owner of the mailbox sees it.
+    /// `true` if the owner of the mailbox sees it.
     pub visible: bool,
     pub(crate) folder_id: String,
     /// The subject.
@@ -141,9 +141,9 @@ pub struct StoredMessage {
     pub body_type: String,
     /// The body.
     pub body: String,
-    /// Whether it is a draft.
+    /// `true` if it is a draft.
     pub is_draft: bool,
-    /// Whether it is marked as read.
+    /// `true` if it is marked as read.
     pub is_read: bool,
     /// The delivery time.
     pub received: Timestamp,
@@ -254,7 +254,7 @@ impl Mailbox {
         self.messages.iter_mut().find(|message| message.id == id).ok_or(Rejection(404, "ErrorItemNotFound"))
     }
 
-    /// Whether a folder and its parents are visible and outside Deleted Items.
+    /// Returns whether a folder and its parents are visible and outside Deleted Items.
     pub(crate) fn is_visible(&self, folder: &Folder) -> bool {
         let parent = folder.parent.as_deref().and_then(|parent| self.folder(parent).ok());
         let binned = folder.parent.as_deref() == Some(BIN);
@@ -297,7 +297,7 @@ pub(crate) struct Tenant {
     pub(crate) users: Vec<User>,
     /// The addresses of each group.
     pub(crate) groups: Vec<Vec<String>>,
-    /// Whether the application may read groups.
+    /// `true` if the application may read groups.
     pub(crate) denies_groups: bool,
     /// Addresses in lower case that are rejected as recipient or sender.
     pub(crate) rejected_recipients: HashSet<String>,
@@ -305,7 +305,7 @@ pub(crate) struct Tenant {
     pub(crate) rejected_addresses: HashSet<String>,
     pub(crate) uploads: HashMap<String, Upload>,
     pub(crate) quirks: Quirks,
-    /// Whether the application has `Mail-Advanced.ReadWrite.All`.
+    /// `true` if the application has `Mail-Advanced.ReadWrite.All`.
     pub(crate) may_import_mime: bool,
 }
 

@@ -53,7 +53,7 @@ pub(crate) fn imported(body: &[u8], folder: &str, quirks: Quirks) -> Result<Stor
     })
 }
 
-/// Whether every line ends with CRLF.
+/// Returns whether every line ends with CRLF.
 fn has_crlf_alone(mime: &[u8]) -> bool {
     let ends = mime.windows(2).filter(|pair| *pair == b"\r\n").count();
     let count = |wanted| mime.iter().filter(|&&byte| byte == wanted).count();

@@ -233,7 +233,7 @@ impl GraphFake {
         lock(&self.shared.script).clear();
     }
 
-    /// All messages of a mailbox, in every folder. Empty where the mailbox does not exist.
+    /// All messages of a mailbox, in every folder. Empty if the mailbox does not exist.
     pub fn messages(&self, user: &str) -> Vec<StoredMessage> {
         lock(&self.shared.tenant).mailbox(user).map(|mailbox| mailbox.listed()).unwrap_or_default()
     }

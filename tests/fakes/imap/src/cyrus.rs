@@ -105,7 +105,7 @@ impl Cyrus {
         self.port
     }
 
-    /// All messages of a folder in the order of their UIDs. Empty where the folder does not exist.
+    /// All messages of a folder in the order of their UIDs. Empty if the folder does not exist.
     ///
     /// # Errors
     /// The server does not respond.

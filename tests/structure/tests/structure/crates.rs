@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-/// Each level may use the levels below it, and no crate of its own level. From top to bottom.
+/// The levels from top to bottom. A level may use the levels below it, and no crate of its own level.
 const LEVELS: &[&[&str]] = &[
     &["pipeline-tests"],
     &["bench", "fuzz"],
@@ -25,13 +25,13 @@ const LEVELS: &[&[&str]] = &[
     &["phone"],
 ];
 
-/// Crates of the tests that use no crate of the product: other programs, fakes of other people's services.
-const APART: &[&str] = &["dovecot", "graph-fake", "imap-servers", "structure-tests"];
+/// Crates of the tests that use no crate of the product: other programs, fakes of external services.
+const APART: &[&str] = &["aws-fake", "dovecot", "graph-fake", "imap-servers", "structure-tests"];
 
 /// Crates without input and output.
 const PURE: &[&str] = &["model", "phone", "mapping", "chat-export", "cloud-api", "eml-drop", "message", "rsmf"];
 
-/// What a pure crate must not depend on.
+/// Crates on which a pure crate must not depend.
 const IMPURE: &[&str] = &[
     "aws-config",
     "aws-sdk-s3",
@@ -47,7 +47,7 @@ const IMPURE: &[&str] = &[
 pub(crate) struct Member {
     pub(crate) name: String,
     pub(crate) directory: PathBuf,
-    /// Without those that only its tests use.
+    /// Its dependencies, without those of its tests.
     dependencies: BTreeSet<String>,
 }
 

@@ -119,7 +119,7 @@ fn sources(directory: &Path, into: &mut Vec<PathBuf>) {
     }
 }
 
-/// Where a file stands in its crate: `graph/mod.rs` and `graph.rs` are `graph`, `lib.rs` and `main.rs` the root.
+/// The module of a file in its crate: `graph/mod.rs` and `graph.rs` are `graph`, `lib.rs` and `main.rs` the root.
 fn module(file: &Path, source: &Path) -> Module {
     let inside = file.strip_prefix(source).unwrap().with_extension("");
     let mut module: Module = inside.iter().map(|part| part.to_str().unwrap().to_owned()).collect();

@@ -76,7 +76,7 @@ const EMPTY_POLLS: u32 = 3;
 /// Runs the command. Responses of fetch go to standard output, progress to standard error.
 ///
 /// # Errors
-/// When fetch fails or the deployment cannot be reached. Items that were queued before stay queued.
+/// Fetch fails or the deployment cannot be reached. Items that were queued before stay queued.
 pub async fn run(arguments: BackfillArguments) -> anyhow::Result<ExitCode> {
     let window = window(&arguments, Timestamp::now())
         .unwrap_or_else(|why| clap::Error::raw(ErrorKind::ValueValidation, format!("{why}\n")).exit());

@@ -39,7 +39,10 @@ fn advice(error: &FunctionError) -> &'static str {
         FunctionError::Failed { .. } => {
             ". Items that it queued before stay queued. Fix the cause, then run the window again"
         }
-        FunctionError::Missing(_) | FunctionError::Busy(_) | FunctionError::Rejected { .. } => "",
+        FunctionError::Missing(_)
+        | FunctionError::Busy(_)
+        | FunctionError::Rejected { .. }
+        | FunctionError::NotBuilt => "",
     }
 }
 
@@ -184,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rest_of_the_window_is_known_after_an_error() {
+    async fn rest_of_the_window_is_reported_after_an_error() {
         let fetch = HourlyFetch { broken_from: Some(HOURS[1]), ..ordered() };
         let rest = Cell::new(window());
         assert!(fetch_window(&rest, &fetch, |_| Ok(())).await.is_err());

@@ -22,7 +22,7 @@ pub struct Discarded {
 /// Discards the messages of a plan. Reports for each the key of its copy and the mailboxes that lack the item.
 ///
 /// # Errors
-/// When the queue or the bucket fails. Every reported message is discarded, and no other.
+/// The queue or the bucket fails. Every reported message is discarded, and no other.
 pub async fn discard(
     (queue, store): (&DeadLetterQueue, &Store),
     mut plan: Plan,

@@ -56,14 +56,14 @@ pub struct ScanSummary {
     pub oldest: Option<Timestamp>,
     /// Number of received messages, selected or not.
     pub seen: u64,
-    /// Whether the queue has more messages than a scan reads.
+    /// `true` if the queue has more messages than a scan reads.
     pub truncated: bool,
 }
 
 /// Calls `each` for every selected dead letter, and releases all messages afterwards, also after an error.
 ///
 /// # Errors
-/// When the queue cannot be read, or when `each` fails.
+/// The queue cannot be read, or when `each` fails.
 pub async fn for_each_dead_letter(
     mut scan: Scan<'_>,
     filter: &Filter,
@@ -103,7 +103,7 @@ pub enum Form {
 /// Writes the selected dead letters.
 ///
 /// # Errors
-/// When the queue cannot be read or the output is closed.
+/// The queue cannot be read or the output is closed.
 pub async fn list(scan: Scan<'_>, filter: &Filter, form: Form, out: &mut impl Write) -> anyhow::Result<ScanSummary> {
     let mut table = table_of(&["item", "stage", "reason", "failed at", "detail"]);
     let summary = for_each_dead_letter(scan, filter, |dead_letter| {
@@ -145,7 +145,7 @@ fn row(dead_letter: &DeadLetterMessage) -> [String; 5] {
 /// Reads the outcome of a dead letter's item: the mailboxes that have a copy and those that lack one.
 ///
 /// # Errors
-/// When the bucket or the outcome cannot be read.
+/// The bucket or the outcome cannot be read.
 pub async fn outcome(store: &Store, dead_letter: &DeadLetterMessage) -> Result<Option<StoredOutcome>, LedgerReadError> {
     let Some(keys) = dead_letter.item_keys() else { return Ok(None) };
     Ok(ledger::read_outcome(store, &keys).await?)
@@ -154,7 +154,7 @@ pub async fn outcome(store: &Store, dead_letter: &DeadLetterMessage) -> Result<O
 /// Writes the details of an item's dead letters. Returns their number.
 ///
 /// # Errors
-/// When the queue or the bucket cannot be read, or the output is closed.
+/// The queue or the bucket cannot be read, or the output is closed.
 pub async fn show(
     (queue, store): (&DeadLetterQueue, &Store),
     (hold, item): (std::time::Duration, String),

@@ -60,10 +60,10 @@ pub struct DeadLetterMessage {
     /// Body: the task, unchanged.
     pub body: String,
     pub(super) attributes: HashMap<String, MessageAttributeValue>,
-    /// Stage of the queue that a replay sends the message to; `None` where it is unknown.
+    /// Stage of the queue that a replay sends the message to; `None` if it is unknown.
     pub stage: Option<Stage>,
     pub reason: DeadLetterReason,
-    /// Details of the failure, written by another program. Empty where SQS moved the message.
+    /// Details of the failure, written by another program. Empty if SQS moved the message.
     pub detail: String,
     /// Item, where the task could be parsed.
     pub item: Option<ItemId>,
@@ -113,7 +113,7 @@ impl DeadLetterMessage {
         })
     }
 
-    /// Returns the keys of the item's objects; `None` where the task cannot be parsed.
+    /// Returns the keys of the item's objects; `None` if the task cannot be parsed.
     pub fn item_keys(&self) -> Option<ItemKeys> {
         let of_convert = || ConvertTask::parse(&self.body).ok().map(|task| ItemKeys::of_convert(&task));
         let of_import = || ImportTask::parse(&self.body).ok().map(|task| ItemKeys::of_import(&task));

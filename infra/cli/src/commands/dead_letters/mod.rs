@@ -110,7 +110,7 @@ struct ReplayArguments {
     rate: Option<NonZeroU32>,
     /// Limit for items that were too large, in bytes of text and attachments; at most 150 MiB. Items that exceed the limit of
     /// the mail system become dead letters again
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=DeadLetter::MOST_ITEM_BYTES))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=DeadLetter::RAISED_MAX_ITEM_BYTES))]
     max_item_bytes: Option<u64>,
     #[command(flatten)]
     common: Common,
@@ -135,7 +135,7 @@ const IN_PART: u8 = 3;
 /// Runs the command.
 ///
 /// # Errors
-/// When the command fails. No dead letter is lost.
+/// The command fails. No dead letter is lost.
 pub async fn run(arguments: DeadLettersArguments) -> anyhow::Result<ExitCode> {
     let common = match &arguments.command {
         DeadLettersCommand::List(list) => &list.common,

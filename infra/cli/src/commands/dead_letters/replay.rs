@@ -26,7 +26,7 @@ pub struct Plan {
     pub counts: Counts,
     /// Number of selected messages that name no stage, so that they cannot be replayed.
     pub without_stage: u64,
-    /// Whether the queue has more messages than a scan reads.
+    /// `true` if the queue has more messages than a scan reads.
     pub truncated: bool,
     /// Number of messages in the queue, including those that are not selected.
     pub(super) seen: u64,
@@ -37,7 +37,7 @@ impl Plan {
     /// Finds the selected dead letters that have a stage.
     ///
     /// # Errors
-    /// When the queue cannot be read.
+    /// The queue cannot be read.
     pub async fn of(queue: &DeadLetterQueue, filter: &Filter, hold: Duration) -> anyhow::Result<Self> {
         Self::selecting(queue, filter, hold, |dead_letter| dead_letter.stage.is_some()).await
     }
@@ -45,7 +45,7 @@ impl Plan {
     /// Finds all selected dead letters.
     ///
     /// # Errors
-    /// When the queue cannot be read.
+    /// The queue cannot be read.
     pub async fn of_any(queue: &DeadLetterQueue, filter: &Filter, hold: Duration) -> anyhow::Result<Self> {
         Self::selecting(queue, filter, hold, |_| true).await
     }
@@ -96,7 +96,7 @@ pub struct Replayed {
     pub not_found: u64,
     /// The last error.
     pub failure: Option<DeadLetterQueueError>,
-    /// Whether the operator interrupted the replay.
+    /// `true` if the operator interrupted the replay.
     pub interrupted: bool,
 }
 
@@ -116,7 +116,7 @@ enum MoveResult {
 /// Replays the messages of a plan; `progress` receives the number of processed messages.
 ///
 /// # Errors
-/// When the queue cannot be read or messages cannot be released. Messages that were moved before stay moved.
+/// The queue cannot be read or messages cannot be released. Messages that were moved before stay moved.
 pub async fn replay(
     queue: &DeadLetterQueue,
     mut plan: Plan,

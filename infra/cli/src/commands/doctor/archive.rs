@@ -85,12 +85,12 @@ async fn login(connection: &Connection, settings: SourceSettings, secrets: &Secr
             LOGIN,
             error.to_string(),
             "the request was sent from this machine, which the network may block where it allows Lambda: try again from another \
-             network, or contact the archive's operator",
+             network, or contact the source's operator",
         ),
         Ok(Err(error @ SourceError::MalformedPage(_))) => Finding::not_ok(
             LOGIN,
             error.to_string(),
-            "check ArchiverUrl; if it is correct, contact the archive's operator",
+            "check ArchiverUrl; if it is correct, contact the source's operator",
         ),
         Ok(Err(error)) => Finding::not_ok(
             LOGIN,
@@ -98,7 +98,7 @@ async fn login(connection: &Connection, settings: SourceSettings, secrets: &Secr
             "check that the secret holds the user name and the password of the retrieval API, and that ArchiverUrl is its base URL",
         ),
         Err(_) => {
-            Finding::not_ok(LOGIN, format!("no response within {seconds} seconds"), "contact the archive's operator")
+            Finding::not_ok(LOGIN, format!("no response within {seconds} seconds"), "contact the source's operator")
         }
     }
 }

@@ -1,10 +1,6 @@
 //! Checks the bucket (exists, versioned, private) and the user map in it.
 
-use aws_sdk_s3::{
-    Client,
-    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
-    types::BucketVersioningStatus,
-};
+use aws_sdk_s3::{Client, error::ProvideErrorMetadata, types::BucketVersioningStatus};
 
 use super::{
     finding::Finding,
@@ -25,7 +21,7 @@ pub(super) async fn reachable(connection: &Connection) -> Finding {
                 format!("{bucket} rejects these credentials (403)"),
                 "allow these credentials s3:ListBucket on the bucket, and check that the bucket belongs to this account",
             ),
-            _ => Finding::error(CHECK, problem(&error)),
+            _ => Finding::error(CHECK, aws::classify(&error).problem),
         },
     }
 }
@@ -48,7 +44,9 @@ pub(super) async fn versioned(connection: &Connection) -> Finding {
                 connection.bucket
             ),
         ),
-        Err(error) => Finding::not_ok(CHECK, problem(&error), "allow these credentials s3:GetBucketVersioning"),
+        Err(error) => {
+            Finding::not_ok(CHECK, aws::classify(&error).problem, "allow these credentials s3:GetBucketVersioning")
+        }
     }
 }
 
@@ -62,7 +60,11 @@ pub(super) async fn private(connection: &Connection) -> Finding {
         Ok(response) => response.public_access_block_configuration,
         Err(error) if error.code() == Some("NoSuchPublicAccessBlockConfiguration") => None,
         Err(error) => {
-            return Finding::not_ok(CHECK, problem(&error), "allow these credentials s3:GetBucketPublicAccessBlock");
+            return Finding::not_ok(
+                CHECK,
+                aws::classify(&error).problem,
+                "allow these credentials s3:GetBucketPublicAccessBlock",
+            );
         }
     };
     let all = block.is_some_and(|block| {
@@ -112,11 +114,4 @@ pub(super) async fn user_map(connection: &Connection, settings: &UserMapSettings
         }
         Err(error) => Finding::error(CHECK, error),
     }
-}
-
-fn problem<E>(error: &SdkError<E>) -> String
-where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-{
-    error.code().map_or_else(|| DisplayErrorContext(error).to_string(), str::to_owned)
 }

@@ -67,7 +67,7 @@ impl Findings {
     /// Adds a finding and prints it.
     ///
     /// # Errors
-    /// When standard output is closed.
+    /// Standard output is closed.
     pub fn add(&mut self, finding: Finding) -> io::Result<()> {
         if !self.json {
             let verdict = match finding.verdict {
@@ -100,7 +100,7 @@ impl Findings {
     /// Prints the summary.
     ///
     /// # Errors
-    /// When standard output is closed.
+    /// Standard output is closed.
     pub fn summarize(&self) -> io::Result<()> {
         let mut out = io::stdout().lock();
         if self.json {

@@ -13,7 +13,7 @@ use secrecy::ExposeSecret;
 use super::{
     expiry,
     finding::{Finding, Verdict},
-    mailbox_check::{MAILBOX, NO_MAILBOX_NAMED, token_remedy},
+    mailbox_check::{Checks, MAILBOX, NO_MAILBOX_NAMED, NO_TOKEN, token_failed},
     secret::problem,
 };
 use crate::connection::Connection;
@@ -33,44 +33,37 @@ pub(super) async fn check(
 ) -> Vec<Finding> {
     let secrets = Secrets::new(&connection.config);
     let application = settings.application.is_some();
-    let mut findings = vec![secret(&secrets, &settings.secret_id, application).await];
-    let checks: &[&'static str] = if application { &[SECRET, TOKEN, PERMISSIONS, MAILBOX] } else { &[SECRET, MAILBOX] };
-    let skip_rest = |findings: &mut Vec<Finding>, why: &str| {
-        let rest = checks.iter().skip(findings.len());
-        findings.extend(rest.map(|check| Finding::skipped(check, why)).collect::<Vec<_>>());
-    };
-    if findings.iter().any(|finding| finding.verdict == Verdict::NotOk) {
-        skip_rest(&mut findings, "not checked: it needs the secret");
-        return findings;
+    let names: &[&'static str] = if application { &[SECRET, TOKEN, PERMISSIONS, MAILBOX] } else { &[SECRET, MAILBOX] };
+    let mut checks = Checks::new(names);
+    let secret = secret(&secrets, &settings.secret_id, application).await;
+    if secret.verdict == Verdict::NotOk {
+        return checks.end(secret, "not checked: it needs the secret");
     }
+    checks.add(secret);
     let secret_id = settings.secret_id.clone();
     let imap = match settings.connect(secrets) {
         Ok(imap) => imap,
         Err(error) => {
             let remedy = "fix the parameters of the mail server, then `make deploy`";
-            findings.push(Finding::not_ok(checks[1], error.to_string(), remedy));
-            skip_rest(&mut findings, "it takes the mail server");
-            return findings;
+            let failed = Finding::not_ok(names[1], error.to_string(), remedy);
+            return checks.end(failed, "not checked: it needs the mail server");
         }
     };
     if application {
         match imap.granted().await {
             Ok(granted) => {
-                findings.push(Finding::ok(TOKEN, "Entra issued a token for Exchange Online"));
-                findings.push(permissions(granted.as_deref()));
+                checks.add(Finding::ok(TOKEN, "Entra issued a token for Exchange Online"));
+                checks.add(permissions(granted.as_deref()));
             }
             Err(error) => {
-                findings.push(Finding::not_ok(TOKEN, error.to_string(), token_remedy(&error)));
-                skip_rest(&mut findings, "not checked: it needs a token");
-                return findings;
+                return checks.end(token_failed(TOKEN, &error), NO_TOKEN);
             }
         }
     }
-    findings.push(match mailbox {
+    checks.finish(match mailbox {
         None => Finding::skipped(MAILBOX, NO_MAILBOX_NAMED),
         Some(address) => opened(&imap, address, &secret_id).await,
-    });
-    findings
+    })
 }
 
 /// Checks that the secret has the members for the configured login and is filled in.

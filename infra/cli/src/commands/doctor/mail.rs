@@ -13,7 +13,7 @@ use super::{
     expiry,
     finding::Finding,
     imap,
-    mailbox_check::{MAILBOX, NO_MAILBOX_NAMED, token_remedy},
+    mailbox_check::{Checks, MAILBOX, NO_MAILBOX_NAMED, NO_TOKEN, token_failed},
     permissions,
 };
 use crate::connection::Connection;
@@ -37,53 +37,44 @@ pub(super) async fn check(
 
 async fn graph(connection: &Connection, settings: GraphSettings, mailbox: Option<&MailboxAddress>) -> Vec<Finding> {
     let secrets = Secrets::new(&connection.config);
-    let mut findings = Vec::new();
-    let skip_rest = |findings: &mut Vec<Finding>, why: &str| {
-        let checks = [SECRET, TOKEN, permissions::CHECK, MAILBOX].into_iter().skip(findings.len());
-        findings.extend(checks.map(|check| Finding::skipped(check, why)).collect::<Vec<_>>());
-    };
+    let mut checks = Checks::new(&[SECRET, TOKEN, permissions::CHECK, MAILBOX]);
     let secret_id = settings.secret_id.clone();
     match Credentials::get(&SecretCredentials::new(secrets.clone(), secret_id.clone())).await {
-        Ok(secret) => findings.push(expiry::finding(SECRET, &secret, Timestamp::now())),
+        Ok(secret) => checks.add(expiry::finding(SECRET, &secret, Timestamp::now())),
         Err(error) => {
-            findings.push(Finding::not_ok(
-            SECRET,
-            error.to_string(),
-            format!(
-                "aws secretsmanager put-secret-value --secret-id {secret_id} --secret-string file://graph.json\n\
+            let failed = Finding::not_ok(
+                SECRET,
+                error.to_string(),
+                format!(
+                    "aws secretsmanager put-secret-value --secret-id {secret_id} --secret-string file://graph.json\n\
                  graph.json: {{\"client_secret\": …}}, or {{\"certificate\": …, \"private_key\": …}} in PEM. Reading the secret \
                  needs secretsmanager:GetSecretValue"
-            ),
-        ));
-            skip_rest(&mut findings, "not checked: it needs the secret");
-            return findings;
+                ),
+            );
+            return checks.end(failed, "not checked: it needs the secret");
         }
     }
     let GraphConfig { tenant_id: tenant, client_id: client, folder, way, .. } = settings.config.clone();
     let graph = match settings.connect(secrets) {
         Ok(graph) => graph,
         Err(error) => {
-            findings.push(Finding::not_ok(TOKEN, error.to_string(), "fix the parameters Graph…, then `make deploy`"));
-            skip_rest(&mut findings, "not checked: it needs a token");
-            return findings;
+            let failed = Finding::not_ok(TOKEN, error.to_string(), "fix the parameters Graph…, then `make deploy`");
+            return checks.end(failed, NO_TOKEN);
         }
     };
     match graph.granted().await {
         Ok(granted) => {
-            findings.push(Finding::ok(TOKEN, format!("tenant {tenant} issued a token to the application {client}")));
-            findings.push(permissions::check(granted.as_deref(), way));
+            checks.add(Finding::ok(TOKEN, format!("tenant {tenant} issued a token to the application {client}")));
+            checks.add(permissions::check(granted.as_deref(), way));
         }
         Err(error) => {
-            findings.push(Finding::not_ok(TOKEN, error.to_string(), token_remedy(&error)));
-            skip_rest(&mut findings, "not checked: it needs a token");
-            return findings;
+            return checks.end(token_failed(TOKEN, &error), NO_TOKEN);
         }
     }
-    findings.push(match mailbox {
+    checks.finish(match mailbox {
         None => Finding::skipped(MAILBOX, NO_MAILBOX_NAMED),
         Some(address) => graph_mailbox(&graph, address, &folder, &client).await,
-    });
-    findings
+    })
 }
 
 async fn graph_mailbox(graph: &Graph, address: &MailboxAddress, folder: &str, client: &str) -> Finding {

@@ -59,7 +59,7 @@ pub const HELP: &str = "Checks the deployment in this order: the stack, the func
 /// Runs the checks and writes their findings to standard output.
 ///
 /// # Errors
-/// When standard output is closed, or the emulator of a one-machine run does not stop.
+/// Standard output is closed, or the emulator of a one-machine run does not stop.
 pub async fn run(arguments: DoctorArguments) -> anyhow::Result<ExitCode> {
     let mut findings = Findings::new(arguments.json);
     match Connection::open(&arguments.deployment).await {

@@ -1,10 +1,6 @@
 //! Checks that the queues move messages that fail too often to the dead-letter queue, and that it accepts them.
 
-use aws_sdk_sqs::{
-    Client,
-    error::{DisplayErrorContext, ProvideErrorMetadata},
-    types::QueueAttributeName,
-};
+use aws_sdk_sqs::{Client, types::QueueAttributeName};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -47,7 +43,10 @@ pub(super) async fn check(connection: &Connection) -> (Vec<Finding>, Vec<Option<
     let dead_letters = match queue_attributes(&client, &urls.dead_letters).await {
         Ok(queue) => queue,
         Err(problem) => {
-            return (vec![refused("dead-letter queue", &problem)], vec![None; 2 + usize::from(urls.receive.is_some())]);
+            return (
+                vec![not_readable("dead-letter queue", &problem)],
+                vec![None; 2 + usize::from(urls.receive.is_some())],
+            );
         }
     };
     let task_queues = [("convert queue", &urls.convert), ("import queue", &urls.import)].into_iter();
@@ -57,7 +56,7 @@ pub(super) async fn check(connection: &Connection) -> (Vec<Finding>, Vec<Option<
         let queue = match queue_attributes(&client, url).await {
             Ok(queue) => queue,
             Err(problem) => {
-                findings.push(refused(check, &problem));
+                findings.push(not_readable(check, &problem));
                 continue;
             }
         };
@@ -112,8 +111,7 @@ async fn queue_attributes(client: &Client, url: &str) -> Result<Queue, String> {
     let names =
         [QueueAttributeName::QueueArn, QueueAttributeName::RedrivePolicy, QueueAttributeName::RedriveAllowPolicy];
     let response = client.get_queue_attributes().queue_url(url).set_attribute_names(Some(names.into())).send().await;
-    let response = response
-        .map_err(|error| error.code().map_or_else(|| DisplayErrorContext(&error).to_string(), str::to_owned))?;
+    let response = response.map_err(|error| aws::classify(&error).problem)?;
     let attributes = response.attributes.unwrap_or_default();
     let attribute = |name| attributes.get(&name).map(String::as_str);
     Ok(Queue {
@@ -129,7 +127,7 @@ fn set(url: &str, name: &str, policy: &Value) -> String {
     format!("aws sqs set-queue-attributes --queue-url {url} --attributes '{attributes}'")
 }
 
-fn refused(check: &'static str, problem: &str) -> Finding {
+fn not_readable(check: &'static str, problem: &str) -> Finding {
     Finding::not_ok(
         check,
         format!("reading the attributes from SQS failed: {problem}"),

@@ -3,7 +3,7 @@
 /// Placeholder in the template.
 pub(super) const TO_BE_FILLED_IN: &str = "to be filled in";
 
-/// Returns the problem that is visible without a login; `None` where there is none.
+/// Returns the problem that is visible without a login; `None` if there is none.
 pub(super) fn problem(username: &str, password: &str) -> Option<&'static str> {
     if username == TO_BE_FILLED_IN {
         Some("not filled in yet")

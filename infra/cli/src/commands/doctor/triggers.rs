@@ -1,17 +1,12 @@
 //! Checks the triggers of the functions (event source mappings and schedule) and the time of the last run.
 
-use aws_sdk_scheduler::{
-    Client,
-    error::{DisplayErrorContext, ProvideErrorMetadata},
-    types::ScheduleState,
-};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{finding::Finding, remedies::RECREATE};
 use crate::{
     commands::status::{ago, cursor},
     connection::{Connection, Part},
-    functions::Functions,
+    functions::{self, Functions},
 };
 
 /// Maximum age of the last run; the alarm `fetch-missing` uses the same limit.
@@ -112,17 +107,15 @@ fn concurrency_finding(trigger: &Trigger, name: &str, max_concurrency: Option<i3
 /// Checks the schedule. Returns whether it is enabled, too.
 pub(super) async fn schedule(connection: &Connection, name: &str) -> (Finding, bool) {
     const CHECK: &str = "schedule";
-    let response = match Client::new(&connection.config).get_schedule().name(name).send().await {
-        Ok(response) => response,
-        Err(error) => {
-            let problem = error.code().map_or_else(|| DisplayErrorContext(&error).to_string(), str::to_owned);
+    let schedule = match functions::schedule(&connection.config, name).await {
+        Ok(schedule) => schedule,
+        Err(problem) => {
             let remedy = format!("allow these credentials scheduler:GetSchedule; {RECREATE}");
             return (Finding::not_ok(CHECK, format!("{name}: {problem}"), remedy), false);
         }
     };
-    let expression = response.schedule_expression.unwrap_or_default();
-    if response.state == Some(ScheduleState::Enabled) {
-        return (Finding::ok(CHECK, format!("{name} starts fetch, {expression}")), true);
+    if schedule.is_enabled {
+        return (Finding::ok(CHECK, format!("{name} starts fetch, {}", schedule.expression)), true);
     }
     let remedy = "when all other checks are ok: set ScheduleState=ENABLED in samconfig.toml, then `make deploy`; if it is ENABLED \
                   already, the schedule was disabled manually: enable it in EventBridge Scheduler";

@@ -15,7 +15,7 @@ const MAX_FILES: usize = 20;
 /// read: its dead letter states the reason.
 ///
 /// # Errors
-/// When the file is missing.
+/// The file is missing.
 pub(super) fn summary(job: &Job) -> anyhow::Result<Option<String>> {
     let Job::Export { file, owner, zone, date_order } = job else { return Ok(None) };
     let name = file.file_name().and_then(|name| name.to_str()).context("the export's name is not UTF-8")?;
@@ -43,7 +43,7 @@ fn text(export: &Export) -> String {
     if let Some(suspicious) = summary.suspicious() {
         let count = summary.suspicious_lines.len();
         lines.push(format!(
-            "{count} lines look like the start of a message but were read as part of the message before: {suspicious}"
+            "{count} lines look like the start of a message but were read as part of the previous message: {suspicious}"
         ));
     }
     if let Some(out_of_order) = summary.out_of_order() {
@@ -60,7 +60,7 @@ fn text(export: &Export) -> String {
         let names: Vec<String> = summary.unnamed_files.iter().take(MAX_FILES).map(|name| shown(name)).collect();
         let more = if count > MAX_FILES { ", …" } else { "" };
         lines.push(format!(
-            "{count} files of the zip are named by no message and filed as items: {}{more}",
+            "{count} files of the zip are not named by any message and are filed as separate items: {}{more}",
             names.join(", ")
         ));
     }

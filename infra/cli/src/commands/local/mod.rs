@@ -43,7 +43,7 @@ pub struct LocalArguments {
     /// Order of day, month and year, where the dates of the export are ambiguous
     #[arg(long, value_name = "ORDER", env = "EXPORT_DATE_ORDER", value_parser = date_order)]
     date_order: Option<String>,
-    /// What a capture vendor delivered: a directory of mails (.eml) and zips of mails; without DIR a sample made here
+    /// Deliveries of a capture vendor: a directory of mails (.eml) and zips of mails; without DIR a generated sample
     #[arg(long, value_name = "DIR", num_args = 0..=1, conflicts_with_all = ["export", "items"])]
     drop: Option<Option<PathBuf>>,
     /// With --drop: a mailbox that exists, several times for several [default: those of the sample]
@@ -97,7 +97,7 @@ const STALL_LIMIT: Duration = Duration::from_secs(180);
 /// Runs the command. Results go to standard output, progress to standard error.
 ///
 /// # Errors
-/// When the run could not process every item; nothing is lost, and the next run continues.
+/// The run could not process every item; nothing is lost, and the next run continues.
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command's own output")]
 pub async fn run(arguments: LocalArguments) -> anyhow::Result<()> {
     let places = Directories::under(&arguments.state)?;

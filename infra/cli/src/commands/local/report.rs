@@ -64,9 +64,9 @@ fn meaning(reason: Reason) -> &'static str {
     match reason {
         Reason::Oversize => "larger than 10 MB; OVERSIZE=import files it where the mail system accepts it",
         Reason::Unmapped => "no participant has a mailbox: add one to the user map",
-        Reason::ItemNotFound => "the archive lists the item but does not return it",
-        Reason::ItemMalformed => "the archive returned an invalid item",
-        Reason::AttachmentMissing => "the archive has the item but not its attachment",
+        Reason::ItemNotFound => "the source lists the item but does not return it",
+        Reason::ItemMalformed => "the source returned an invalid item",
+        Reason::AttachmentMissing => "the source has the item but not its attachment",
         Reason::AttachmentMismatch => "the attachment differs from the captured one: its SHA-256 differs",
         Reason::MailboxRejected => "the mailbox rejected the message",
         Reason::MailboxFull => "the mailbox is full",
@@ -77,6 +77,6 @@ fn meaning(reason: Reason) -> &'static str {
             "the mail system rejects the lookup of a participant: check the application's permission"
         }
         Reason::ItemEncrypted => "the vendor encrypted it with the customer's key: ask for delivery without that",
-        Reason::TaskMalformed => "the archive listed an invalid entry",
+        Reason::TaskMalformed => "the source listed an invalid entry",
     }
 }

@@ -44,8 +44,8 @@ pub struct Scope<'a> {
     pub options: &'a str,
     /// Settings of the deep check; `None` skips it.
     pub deep: Option<&'a DeepOptions>,
-    /// How long items of a manifest page may not be on the queue yet, where the run has not recorded its end: `fetch` writes
-    /// a page before it queues its items. Zero where no `fetch` can be running.
+    /// Time for which items of a manifest page may be missing from the queue while the run has not recorded its end:
+    /// `fetch` writes a page before it queues its items. Zero if no `fetch` can be running.
     pub queueing: SignedDuration,
 }
 
@@ -69,7 +69,7 @@ pub struct Reconciled {
     pub expired: u64,
     /// Undecided items: a function may process them.
     pub undecided: u64,
-    /// Those undecided items that lack the copy of a participant who is expected to have a mailbox, or whose lookup is
+    /// The undecided items that lack the copy of a participant who is expected to have a mailbox, or whose lookup is
     /// undecided.
     pub incomplete: Vec<Incomplete>,
     /// Items without a copy, a dead letter or a task.
@@ -146,7 +146,7 @@ struct OpenItem {
     /// Index of that run.
     first: Option<RunIndex>,
     listed: Listed,
-    /// Whether `fetch` may not have queued the item yet.
+    /// `true` if `fetch` may not have queued the item yet.
     recent: bool,
     /// Further runs that listed the item.
     again: Vec<RunIndex>,
@@ -411,7 +411,7 @@ impl Reconciled {
 
 /// State of the queues and of the discarded dead letters.
 struct QueueState {
-    /// Whether a task may be on one of the two queues.
+    /// `true` if a task may be on one of the two queues.
     busy: bool,
     dead_letters: QueuedDeadLetters,
     discards: DiscardedCopies,

@@ -22,7 +22,7 @@ const NAMED_RUNS_MAX: usize = 5;
 /// The examined period, and the parts of it that were not fetched.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Coverage {
-    /// Start of the period, in archived times. `None` where no run has recorded a window and no period was named.
+    /// Start of the period, in archived times. `None` if no run has recorded a window and no period was named.
     pub from: Option<Timestamp>,
     /// End of the period, exclusive.
     pub to: Option<Timestamp>,
@@ -37,7 +37,7 @@ pub struct Coverage {
     /// End of the part whose manifests were deleted by age (`OutcomeDays`), so that it cannot be examined.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expired_until: Option<Timestamp>,
-    /// Whether a pending part belongs to a named period, or a run is fetching it.
+    /// `true` if a pending part belongs to a named period, or a run is fetching it.
     #[serde(skip)]
     pub(super) undecided: bool,
 }
@@ -62,7 +62,7 @@ pub struct Pending {
     pub from: Timestamp,
     /// Exclusive.
     pub to: Timestamp,
-    /// Whether a run is fetching it; otherwise the next run continues there.
+    /// `true` if a run is fetching it; otherwise the next run continues there.
     pub running: bool,
 }
 

@@ -17,7 +17,7 @@ use crate::{
 /// Items that have a dead letter in the queue.
 pub(super) struct QueuedDeadLetters {
     pub(super) items: HashSet<ItemHash>,
-    /// Whether all dead letters were read; others may be in flight to other consumers.
+    /// `true` if all dead letters were read; others may be in flight to other consumers.
     pub(super) complete: bool,
 }
 

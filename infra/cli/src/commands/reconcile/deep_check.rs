@@ -16,7 +16,7 @@ use serde::Serialize;
 pub struct DeepOptions {
     /// The mail system, or the reason why it is unavailable; then only the stored messages are checked.
     pub mailboxes: Result<Arc<dyn Mailboxes>, String>,
-    /// Whether findings name the mailboxes.
+    /// `true` if findings name the mailboxes.
     pub name_mailboxes: bool,
 }
 
@@ -43,7 +43,7 @@ pub struct DeepFindings {
 pub struct Damaged {
     /// Key of the message in the bucket.
     pub mime: String,
-    /// Whether the message is missing; otherwise its SHA-256 or its length differs.
+    /// `true` if the message is missing; otherwise its SHA-256 or its length differs.
     pub gone: bool,
 }
 
@@ -166,7 +166,7 @@ impl<'a> DeepCheck<'a> {
     /// Checks the messages and the copies of outcomes, each with its key.
     ///
     /// # Errors
-    /// When the bucket cannot be read. A mailbox that cannot be queried is a finding.
+    /// The bucket cannot be read. A mailbox that cannot be queried is a finding.
     pub(super) async fn check(&mut self, outcomes: &[(String, Outcome)]) -> Result<(), StoreError> {
         let Self { store, queries, found, progress } = self;
         let messages = stream::iter(outcomes).map(|(_, outcome)| damage(store, outcome));
@@ -304,7 +304,7 @@ async fn damage(store: &Store, outcome: &Outcome) -> Result<Option<Damaged>, Sto
     }
 }
 
-/// Returns the digest of a stored message that should have this many bytes; `None` where it is missing. A message of the
+/// Returns the digest of a stored message that should have this many bytes; `None` if it is missing. A message of the
 /// usual size takes one request; a larger one is read in pieces.
 async fn digest(store: &Store, key: &str, bytes: Option<u64>) -> Result<Option<Sha256>, StoreError> {
     if let Some(bytes) = bytes.filter(|bytes| *bytes <= PIECE_BYTES) {

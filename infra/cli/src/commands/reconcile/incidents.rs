@@ -13,11 +13,11 @@ use ledger::entries::CONCURRENT_READS;
 pub struct Incident {
     /// The file in the inbox.
     pub file: String,
-    /// When it was written.
+    /// Time of the write.
     pub received: Timestamp,
     /// The object that records it.
     pub record: String,
-    /// What is wrong, in sentences: what the vendor's manifest lists, which mail is missing.
+    /// The problems, in sentences: the number in the vendor's manifest, the missing mails.
     pub problems: Vec<String>,
 }
 

@@ -51,7 +51,7 @@ const UNDECIDED: u8 = 3;
 /// Runs the command. The result goes to standard output, progress to standard error.
 ///
 /// # Errors
-/// When the deployment or its objects cannot be read: then nothing is proven.
+/// The deployment or its objects cannot be read: then nothing is proven.
 pub async fn run(arguments: ReconcileArguments) -> anyhow::Result<ExitCode> {
     let connection = Connection::open(&arguments.deployment).await?;
     let done = match arguments.unmapped {

@@ -22,7 +22,7 @@ pub struct Run {
     pub id: RunId,
     /// Start of the run by its id; otherwise the time at which its first object was written.
     pub began: Timestamp,
-    /// Record of the run. `None` where an earlier release ran, which wrote none.
+    /// Record of the run. `None` if an earlier release ran, which wrote none.
     pub record: Option<RunRecord>,
     pub(super) pages: Vec<Page>,
 }
@@ -51,7 +51,7 @@ impl Runs {
     /// Reads all runs; those that began at `from` or later and before `to` are compared.
     ///
     /// # Errors
-    /// When the bucket, or the record of a compared run, cannot be read.
+    /// The bucket, or the record of a compared run, cannot be read.
     pub async fn between(store: &Store, from: Timestamp, to: Timestamp) -> Result<Self, LedgerReadError> {
         let mut runs: Vec<Run> = Vec::new();
         let mut recorded = Vec::new();
@@ -139,10 +139,10 @@ impl Run {
     }
 }
 
-/// Reads the record of a run; `None` where it has none.
+/// Reads the record of a run; `None` if it has none.
 ///
 /// # Errors
-/// When the bucket or the record cannot be read.
+/// The bucket or the record cannot be read.
 pub async fn record(store: &Store, run: &RunId) -> Result<Option<RunRecord>, LedgerReadError> {
     for key in [keys::run(run), keys::run_begun(run)] {
         if let Some(object) = store.get(&key, RECORD_MAX_BYTES).await? {

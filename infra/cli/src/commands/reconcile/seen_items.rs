@@ -53,7 +53,7 @@ impl<'a> RunIndexes<'a> {
         Self(runs.runs.iter().map(|run| &run.id).zip((0..).map(RunIndex)).collect())
     }
 
-    /// Returns the index of a run; `None` where it is not compared.
+    /// Returns the index of a run; `None` if it is not compared.
     pub(super) fn get(&self, run: &RunId) -> Option<RunIndex> {
         self.0.get(run).copied()
     }

@@ -83,7 +83,7 @@ impl Remapped {
     /// Finds the items of the runs whose unmapped participants today's user map contains.
     ///
     /// # Errors
-    /// When the bucket or an object cannot be read.
+    /// The bucket or an object cannot be read.
     pub async fn find(
         connection: &Connection,
         runs: &Runs,
@@ -142,7 +142,7 @@ impl Remapped {
     /// have changed meanwhile or were not reached.
     ///
     /// # Errors
-    /// When the bucket or the queue fails. Items that were queued before stay queued.
+    /// The bucket or the queue fails. Items that were queued before stay queued.
     pub async fn queue(
         &self,
         connection: &Connection,
@@ -220,8 +220,8 @@ impl Resolution {
     }
 }
 
-/// Records the missing copies of an item in its outcome. Returns the body of its import task, or `None` where the outcome has
-/// changed meanwhile.
+/// Records the missing copies of an item in its outcome. Returns the body of its import task, or `None` if the outcome
+/// has changed meanwhile.
 async fn prepare(connection: &Connection, candidate: &Candidate) -> anyhow::Result<Option<String>> {
     let store = &connection.store;
     let task = ConvertTask::parse(&candidate.task)?;

@@ -84,15 +84,15 @@ pub struct Failure {
     /// Key of the item in logs and objects; empty where the id is invalid.
     pub key: String,
     pub run: RunId,
-    /// Sender, read from the stored message. `None` where the message is missing or was not read.
+    /// Sender, read from the stored message. `None` if the message is missing or was not read.
     pub source_user: Option<UserIdentity>,
     /// Mailboxes that lack the item, and participants whose expected mailbox is missing.
     pub mailbox_users: Vec<String>,
-    /// Stage that recorded the failure; `None` where it is unknown.
+    /// Stage that recorded the failure; `None` if it is unknown.
     pub stage: Option<Stage>,
     /// Reason of the dead letter, or `retries-exhausted` where SQS moved the task.
     pub reason: String,
-    /// Whether an operator has discarded the dead letter; otherwise it is in the queue.
+    /// `true` if an operator has discarded the dead letter; otherwise it is in the queue.
     pub discarded: bool,
 }
 

@@ -80,7 +80,7 @@ const IN_FLIGHT: u8 = 3;
 /// Runs the command. The report goes to standard output, progress to standard error.
 ///
 /// # Errors
-/// When the deployment or its objects cannot be read, or the page cannot be written.
+/// The deployment or its objects cannot be read, or the page cannot be written.
 pub async fn run(arguments: ReportArguments) -> anyhow::Result<ExitCode> {
     let today = day_of(Timestamp::now());
     let first = arguments.date.or(arguments.from).unwrap_or(today);

@@ -79,7 +79,7 @@ struct UserRow {
 /// Renders the page.
 ///
 /// # Errors
-/// When the last day is the last date that can be represented.
+/// The last day is the last date that can be represented.
 pub(super) fn render(report: &Report) -> anyhow::Result<String> {
     let longest = report.days.iter().map(|day| copies(day).iter().map(|(_, count)| count).sum()).max().unwrap_or(0);
     let failure =

@@ -17,7 +17,7 @@ impl Period {
     /// Creates a period.
     ///
     /// # Errors
-    /// When the period ends before it begins, begins in the future or is longer than ten years.
+    /// The period ends before it begins, begins in the future or is longer than ten years.
     pub fn between(first: Date, last: Date, today: Date) -> anyhow::Result<Self> {
         if last < first {
             bail!("the period ends on {last}, before it begins on {first}");
@@ -50,7 +50,7 @@ impl Period {
     /// Returns the start of the first day and the end of the last.
     ///
     /// # Errors
-    /// When the end cannot be represented.
+    /// The end cannot be represented.
     pub fn bounds(&self) -> anyhow::Result<(Timestamp, Timestamp)> {
         let midnight = |day: Date| day.to_zoned(TimeZone::UTC).map(|zoned| zoned.timestamp());
         Ok((midnight(self.first)?, midnight(self.last.tomorrow()?)?))

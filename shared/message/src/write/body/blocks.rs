@@ -7,7 +7,7 @@ use model::Sha256;
 use super::sentence::Sentence;
 use crate::write::{amounts, clean::one_line, direction::isolated, people::Label};
 
-/// How much a reader should notice the title.
+/// The emphasis of the title.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Tone {
     #[default]
@@ -134,7 +134,7 @@ pub(crate) struct FileLine {
     pub(crate) facts: String,
     /// The digest of its bytes. `None`: the archive erased it.
     pub(crate) sha256: Option<Sha256>,
-    /// What opens it, if a usual mail program does not.
+    /// The program that opens it, if a usual mail program does not.
     pub(crate) hint: Option<&'static str>,
     pub(crate) picture: Option<Shown>,
 }
@@ -170,7 +170,7 @@ impl Body<'_> {
         more.map_or_else(|| self.title.clone().into_owned(), |more| format!("{}: {more}", self.title))
     }
 
-    /// Whether any words of a participant are marked as such.
+    /// Returns whether any words of a participant are marked as such.
     pub(super) fn has_marked_words(&self) -> bool {
         let marked = |block: &Block<'_>| match block {
             Block::Quote(quote) => matches!(quote.text, Quoted::Words(_)),

@@ -143,14 +143,20 @@ fn header(body: &Body<'_>, out: &mut String) {
     );
     out.push_str("<td style=\"padding:8px 0 0 0\"><table role=\"presentation\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\">");
     out.extend([
-        "<tr><td nowrap bgcolor=\"",
+        "<tr><td bgcolor=\"",
         back,
         "\" style=\"padding:2px 10px;border-radius:10px;background:",
         back,
         ";color:",
     ]);
     out.extend([fore, ";", FONT, "font-size:12px;font-weight:600\">"]);
-    escape(&body.title, out);
+    let mut words = body.title.split(' ');
+    escape(words.next().unwrap_or_default(), out);
+    for word in words {
+        // A badge stays on one line in every layout.
+        out.push_str("&nbsp;");
+        escape(word, out);
+    }
     out.push_str("</td></tr></table></td></tr></table></td></tr>\r\n");
 }
 

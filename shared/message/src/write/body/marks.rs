@@ -18,7 +18,7 @@ use crate::write::{
 /// marks as typed, so that hostile text cannot grow to many times its size.
 const MAX_FORMATTED: usize = 256 * 1024;
 
-/// How many quotes and lists are formatted. Later ones stay as typed: each takes hundreds of bytes.
+/// Maximum number of quotes and lists that are formatted. Later ones stay as typed: each takes hundreds of bytes.
 const MAX_BLOCKS: usize = 500;
 
 const CODE: &str = "<code style=\"font-family:Consolas,Menlo,monospace;background:#e6e9ed\">";
@@ -145,7 +145,7 @@ enum Block {
 struct Writer<'o> {
     out: &'o mut String,
     block: Block,
-    /// How many quotes and lists were opened.
+    /// Number of quotes and lists that were opened.
     blocks: usize,
     /// The direction of the paragraph that is open, in a block of paragraphs.
     div: Option<WritingDirection>,
@@ -282,7 +282,7 @@ struct Opener {
     mark: Mark,
     /// Its place in the line.
     at: usize,
-    /// Which piece it is, written as text until its end is found.
+    /// Index of the piece, which stays text until its end is found.
     piece: usize,
 }
 
@@ -298,7 +298,7 @@ const MARKS: [bool; 256] = {
     marks
 };
 
-/// The mention that the digits behind an `@` are, and their length.
+/// Finds the mention of the digits after an `@`, and their length.
 fn mention(text: &str, mentions: &[Mention]) -> Option<(usize, usize)> {
     let length = text.bytes().take(32).take_while(u8::is_ascii_digit).count();
     let token = text.get(..length)?;
@@ -420,102 +420,4 @@ impl Line {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn html(text: &str) -> String {
-        let mut out = String::new();
-        let mention = Mention { token: "4520123402".to_owned(), name: "Bo".to_owned() };
-        write_html(text, &[mention], &mut out);
-        let out =
-            out.replace(CODE, "<code>").replace(QUOTE, "<quote>").replace(LIST, ">").replace(QUOTE_END, "</quote>");
-        let out = out.replace("<div dir=\"ltr\">", "").replace("<div dir=\"rtl\" align=\"right\">", "");
-        out.replace("</div>", "").replace(" dir=\"ltr\"", "")
-    }
-
-    #[test]
-    fn marks_are_what_whatsapp_shows() {
-        for (text, expected) in [
-            ("*bold* _italic_ ~strike~ `code`", "<b>bold</b> <i>italic</i> <s>strike</s> <code>code</code>"),
-            ("*_both_*", "<b><i>both</i></b>"),
-            ("*a _b* c_", "<b>a _b</b> c_"),
-            ("2*3*4 snake_case_name", "2*3*4 snake_case_name"),
-            ("* not*", "<ul><li>not*</li></ul>"),
-            ("*not * but* this", "<b>not * but</b> this"),
-            ("** ~~ __ *", "** ~~ __ *"),
-            ("(*x*), *y*.", "(<b>x</b>), <b>y</b>."),
-            ("*ב* 👨\u{200d}👩\u{200d}👧", "<b>ב</b> 👨\u{200d}👩\u{200d}👧"),
-            ("`*raw*` ```_a_\n<b>```!", "<code>*raw*</code> <code>_a_<br>&lt;b&gt;</code>!"),
-            ("``` unclosed *b*", "``` unclosed <b>b</b>"),
-            ("> a\n> *b*\nc", "<quote>a<br><b>b</b></quote>c"),
-            (
-                "- a\n* b\n3. c\n7. d\ne",
-                "<ul><li>a</li><li>b</li></ul><ol><li value=\"3\">c</li><li value=\"7\">d</li></ol>e",
-            ),
-            ("a\r\nb\rc\n", "a<br>b<br>c<br>"),
-            ("<script>\"&\0", "&lt;script&gt;&quot;&amp;␀"),
-            (" a   b", "&nbsp;a&nbsp;&nbsp; b"),
-            (
-                "@4520123402, @45201234021",
-                "<span style=\"background:#e3f4f0;color:#0d5f50\">@4520123402 (<span>Bo</span>)</span>, @45201234021",
-            ),
-        ] {
-            assert_eq!(html(text), expected, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn paragraphs_have_their_own_direction() {
-        let mut out = String::new();
-        write_html("a\n\nשלום\n12\nb\n- ב\n> ב\n> c", &[], &mut out);
-        let out = out.replace(QUOTE, "<quote>").replace(LIST, ">").replace(QUOTE_END, "</quote>");
-        let expected = "<div dir=\"ltr\">a<br></div><div dir=\"rtl\" align=\"right\">שלום<br>12</div><div dir=\"ltr\">b</div>\
-            <ul><li dir=\"rtl\">ב</li></ul><quote><div dir=\"rtl\" align=\"right\">ב</div><div dir=\"ltr\">c</div></quote>";
-        assert_eq!(out, expected);
-    }
-
-    #[test]
-    fn link_cannot_break_out() {
-        let out = html("*https://example.com/a_b_c?x=1&y=2* see (https://example.com/\"><script>)");
-        assert!(out.starts_with("<b><a "), "{out}");
-        assert!(out.contains("href=\"https://example.com/a_b_c?x=1&amp;y=2\""), "{out}");
-        assert!(
-            out.contains("href=\"https://example.com/\">https://example.com/</a>&quot;&gt;&lt;script&gt;"),
-            "{out}"
-        );
-        assert_eq!(html("xhttps://example.com"), "xhttps://example.com");
-    }
-
-    /// Not timed: an implementation that is not linear does not finish.
-    #[test]
-    fn hostile_text_is_read_in_one_pass() {
-        for pattern in ["*", "_*~", "*a ", "`", "```", "`a", "- a\n1. a\n> a\n", "http://", "http://é/", "*a _b ~c "] {
-            let text = pattern.repeat(MAX_FORMATTED / pattern.len());
-            let mut out = String::new();
-            write_html(&text, &[], &mut out);
-            assert!(out.len() >= text.len() / 8, "{pattern:?}");
-        }
-        let mut line = Line::default();
-        line.read(&"*".repeat(5_000_000), &[]);
-        assert!(!line.pieces.is_empty());
-        line.read(&"*a _b ~c `".repeat(100_000), &[]);
-        assert!(line.pieces.len() > 100_000);
-    }
-
-    #[test]
-    fn quotes_and_lists_are_bounded() {
-        let mut out = String::new();
-        let text = "> a\n- b\n1. c\n".repeat(10_000);
-        write_html(&text, &[], &mut out);
-        assert!(out.len() < 4 * text.len(), "{} bytes", out.len());
-        assert_eq!(out.matches("<table").count() + out.matches("<ul").count() + out.matches("<ol").count(), MAX_BLOCKS);
-    }
-
-    #[test]
-    fn text_too_long_for_whatsapp_is_not_formatted() {
-        let text = "> *a*\nb\n".repeat(1_000_000);
-        let mut out = String::new();
-        write_html(&text, &[], &mut out);
-        assert!(!out.contains("<b>") && out.len() < 3 * text.len());
-    }
-}
+mod tests;

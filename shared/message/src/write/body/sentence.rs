@@ -12,7 +12,7 @@ pub(crate) enum Segment {
     Theirs(String),
 }
 
-/// A sentence of the archive, left to right whatever the names in it are.
+/// A sentence of the archive. Its direction is left to right, whatever names it contains.
 #[derive(Default)]
 pub(crate) struct Sentence(Vec<Segment>);
 

@@ -23,7 +23,7 @@ const LINKS: [&str; 2] = ["url", "link"];
 const NUMBERS: [&str; 3] = ["phone", "phoneNumber", "phone_number"];
 /// Members that a recipient does not see.
 const IDS: [&str; 3] = ["id", "type", "index"];
-/// How many buttons, and rows of a list, are shown.
+/// Maximum number of buttons, and of rows of a list, that are shown.
 const MAX_ROWS: usize = 100;
 /// The longest text of a button, in characters.
 const MAX_LABEL: usize = 500;

@@ -12,9 +12,9 @@ use crate::write::{
     vcard::Card,
 };
 
-/// How many cards are shown and attached; the rest is in the evidence.
+/// Maximum number of cards that are shown and attached; the others are in the evidence.
 const MAX_CARDS: usize = 1_000;
-/// How many bytes of cards are read in an item, which bounds the time.
+/// Maximum number of bytes of cards that are read per item; it limits the time.
 const MAX_READ_BYTES: usize = 1 << 20;
 
 pub(super) fn compose(item: &Item, body: &mut Body<'_>) {

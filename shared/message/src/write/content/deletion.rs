@@ -1,4 +1,4 @@
-//! A message was deleted. The original stays in the archive as an item of its own.
+//! The deletion of a message. The original stays in the archive as a separate item.
 
 use model::{DeletionScope, DeletionState, Item};
 
@@ -22,10 +22,10 @@ pub(super) fn compose<'a>(item: &'a Item, body: &mut Body<'a>) {
         None => rows.push(Row::new("Deleted for", "not captured")),
     }
     match deletion.and_then(|deletion| deletion.state.as_ref()) {
-        Some(DeletionState::Read) => rows.push(Row::new("Had been read", "yes")),
-        Some(DeletionState::Unread) => rows.push(Row::new("Had been read", "no")),
-        Some(DeletionState::Unknown) => rows.push(Row::new("Had been read", "not known")),
-        Some(DeletionState::Other(word)) => rows.push(Row::new("Had been read", one_line(word, 60))),
+        Some(DeletionState::Read) => rows.push(Row::new("Was read", "yes")),
+        Some(DeletionState::Unread) => rows.push(Row::new("Was read", "no")),
+        Some(DeletionState::Unknown) => rows.push(Row::new("Was read", "not known")),
+        Some(DeletionState::Other(word)) => rows.push(Row::new("Was read", one_line(word, 60))),
         None => {}
     }
     body.blocks.push(Block::Rows(rows));

@@ -26,7 +26,7 @@ pub(super) fn compose(item: &Item, body: &mut Body<'_>) {
     };
     let happened = match event.action.as_deref() {
         Some("created") => who().ours(" created the group."),
-        // Who joined or left is the subject if the archive names one, and the sender if not.
+        // The person who joined or left is the subject, if the source names one; otherwise the sender.
         Some("joined") if event.subjects.is_empty() => who().ours(" joined."),
         Some("joined") => subjects(Sentence::default()).ours(" joined."),
         Some("left") if event.subjects.is_empty() => who().ours(" left."),

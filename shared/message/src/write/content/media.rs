@@ -44,7 +44,7 @@ pub(super) fn describe(kind: Option<&Kind>) -> &'static str {
     }
 }
 
-/// What opens a file of this type, if Outlook and a plain Windows do not.
+/// The program that opens a file of this type, if Outlook and a plain Windows do not.
 pub(super) fn hint(media_type: &str) -> Option<&'static str> {
     match media_type {
         "audio/ogg" | "audio/opus" => Some(

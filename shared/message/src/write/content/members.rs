@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::write::{body::Row, clean::one_line, file_name};
 
-/// How many members are shown; the rest is in the evidence.
+/// Maximum number of members that are shown; the others are in the evidence.
 const MAX_ROWS: usize = 100;
 /// The longest path to a member, in characters.
 const MAX_PATH: usize = 80;
@@ -66,7 +66,7 @@ pub(super) fn rows_of<'de>(
 #[derive(Default)]
 struct Shown {
     rows: Vec<Row>,
-    /// Whether some were left out.
+    /// `true` if some were left out.
     more: bool,
 }
 

@@ -31,9 +31,9 @@ use crate::write::{
     people::{self, Label},
 };
 
-/// How many header fields of a vendor's mail are shown.
+/// Maximum number of header fields of a vendor's mail that are shown.
 const MAX_FIELDS: usize = 40;
-/// How many mentions carry a name in the text.
+/// Maximum number of mentions that get a name in the text.
 const MAX_MENTIONS: usize = 100;
 
 /// Composes the content of the message's texts. `labels` are those of the first participants, the sender's first.

@@ -10,7 +10,7 @@ use crate::write::{
     people,
 };
 
-/// How many options are shown; WhatsApp has at most 12.
+/// Maximum number of options that are shown; WhatsApp has at most 12.
 const MAX_OPTIONS: usize = 1_000;
 /// The longest option that is shown, in characters.
 const MAX_OPTION: usize = 500;
@@ -50,7 +50,7 @@ pub(super) fn compose_vote<'a>(item: &'a Item, body: &mut Body<'a>) {
         let quote = quote("The poll", target);
         match quote.text {
             Quoted::Words(_) => Block::Quote(quote),
-            // A vote acts on nothing else, whatever was captured of it.
+            // A vote refers to its poll only; other captured targets are ignored.
             Quoted::Described(_) => Block::Notice(quote.heading.ours(".")),
         }
     }));

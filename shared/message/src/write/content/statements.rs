@@ -14,7 +14,7 @@ use crate::write::{
 
 /// The longest value of a table's row, in characters.
 pub(super) const MAX_VALUE: usize = 500;
-/// How many people a row names before it counts the rest.
+/// Maximum number of people that a row names; the others are counted.
 pub(super) const MAX_PEOPLE: usize = 10;
 
 pub(super) fn in_the_evidence(what: impl Display) -> Sentence {

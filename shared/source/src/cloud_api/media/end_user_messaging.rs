@@ -11,7 +11,7 @@ use reqwest::{StatusCode, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 
 use super::{Failure, MAX_MEDIA_BYTES, Stored};
-use crate::{SourceError, chat_export::unavailable, cloud_api::media_task::MediaTask};
+use crate::{SourceError, cloud_api::media_task::MediaTask, inbox::unavailable};
 
 const SERVICE: &str = "social-messaging";
 

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     SourceError,
-    chat_export::unavailable,
     cloud_api::objects::{OBJECT_LIMIT, read, write},
+    inbox::unavailable,
 };
 
 /// The end of a file's fetching.

@@ -18,7 +18,7 @@ pub use self::{
     token::{AccessToken, SecretToken},
 };
 use super::{media_task::MediaTask, objects::VERSION};
-use crate::{SourceError, chat_export::unavailable};
+use crate::{SourceError, inbox::unavailable};
 
 /// How long WhatsApp keeps a file whose id came by a webhook.
 const MEDIA_LIFE: SignedDuration = SignedDuration::from_hours(7 * 24);

@@ -1,0 +1,151 @@
+//! The work on one record in memory: a source of one item, and a fake of S3.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use aws::s3::Store;
+use aws_fake::{Aws, BUCKET};
+use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
+use message::write::Renderer;
+use model::{Answer, Attachment, ConvertTask, Failure, ImportTask, ItemId, Outcome, Reason, Sha256, Window, keys};
+use serde_json::json;
+use source::{Page, Sink, Source, SourceError};
+use sqs_batch::{Invocation, Next, Record, Work};
+
+use super::Convert;
+use crate::MemoryBudget;
+
+/// A source with one item that has this text and one file; `None`: it does not have the item yet.
+struct OneItem(Mutex<Option<&'static str>>);
+
+const FILE: &[u8] = b"a file";
+
+#[async_trait]
+impl Source for OneItem {
+    async fn list(&self, _: &Window, _: Option<&str>) -> Result<Page, SourceError> {
+        Ok(Page::default())
+    }
+
+    fn overlap(&self) -> SignedDuration {
+        Window::OVERLAP
+    }
+
+    async fn answer(&self, id: &ItemId) -> Result<Answer, SourceError> {
+        let text = self.0.lock().unwrap_or_else(PoisonError::into_inner).ok_or(SourceError::NotFound)?;
+        let item = json!({
+            "id": id, "type": "document", "messageTime": "2026-11-21T09:59:58Z", "archivedTime": "2026-11-21T09:59:59Z",
+            "chat": {"id": "c", "type": "individual"}, "from": {"phone": "+4520123456"}, "to": [], "text": text,
+            "attachments": [{"id": "1", "name": "a.bin", "size": FILE.len()}],
+        });
+        Ok(Answer::new(item.to_string().into_bytes())?)
+    }
+
+    async fn copy_attachment(
+        &self,
+        _: &ItemId,
+        _: &Attachment,
+        limit: u64,
+        sink: &mut dyn Sink,
+    ) -> Result<Sha256, SourceError> {
+        if FILE.len() as u64 > limit {
+            return Err(SourceError::TooLarge { limit });
+        }
+        sink.take(Bytes::from_static(FILE)).await.unwrap_or_else(|error| panic!("{error}"));
+        Ok(Sha256::of(FILE))
+    }
+}
+
+struct Test {
+    aws: Aws,
+    source: Arc<OneItem>,
+    convert: Convert,
+}
+
+impl Test {
+    async fn with(text: Option<&'static str>, max_item_bytes: u64) -> Self {
+        let (aws, source) = (Aws::start().await, Arc::new(OneItem(Mutex::new(text))));
+        let convert = Convert {
+            source: Arc::clone(&source) as Arc<dyn Source>,
+            store: Store::new(aws.config(), BUCKET.to_owned()),
+            renderer: Renderer::new("archive.example.com").unwrap_or_else(|error| panic!("{error}")),
+            max_item_bytes,
+            large_item_max_bytes: max_item_bytes,
+            memory: MemoryBudget::default(),
+            missing_retry: std::time::Duration::from_secs(3600),
+        };
+        Self { aws, source, convert }
+    }
+
+    /// Delivers the item's task.
+    async fn deliver(&self) -> Result<Next, Failure> {
+        let now = Timestamp::now();
+        let task = ConvertTask { v: 1, run: run(), item: item(), archived_time: now };
+        let body = serde_json::to_string(&task).unwrap_or_else(|error| panic!("{error}"));
+        let ends = now + SignedDuration::from_mins(2);
+        let invocation = Invocation::new("convert".to_owned(), "request".to_owned(), ends, now);
+        self.convert.work(&Record::of_body(body, Some(now)), &invocation).await
+    }
+
+    /// Delivers the item's task and returns the import task.
+    async fn import_task(&self) -> ImportTask {
+        match self.deliver().await {
+            Ok(Next::Forward(body)) => ImportTask::parse(&body).unwrap_or_else(|error| panic!("{error}")),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn item() -> ItemId {
+    "WA-1".parse().unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn run() -> model::RunId {
+    "20261121T100000Z-daily-1".parse().unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[tokio::test]
+async fn import_task_names_the_stored_message() {
+    let test = Test::with(Some("hi"), 1 << 20).await;
+    let task = test.import_task().await;
+    let stored = test.aws.object(&keys::mime(&item().key())).unwrap_or_else(|| panic!("no message"));
+    assert_eq!((task.sha256, task.bytes), (Sha256::of(&stored), stored.len() as u64));
+    assert_eq!(task.participants.map(|people| people.len()), Some(1));
+}
+
+#[tokio::test]
+async fn second_delivery_keeps_the_first_rendering() {
+    let test = Test::with(Some("hi"), 1 << 20).await;
+    let first = test.import_task().await;
+    *test.source.0.lock().unwrap_or_else(PoisonError::into_inner) = Some("changed at the source");
+    assert_eq!(test.import_task().await.sha256, first.sha256);
+}
+
+#[tokio::test]
+async fn oversize_item_is_recorded_before_it_is_dead_lettered() {
+    let test = Test::with(Some("hi"), FILE.len() as u64).await;
+    let failure = test.deliver().await;
+    assert!(matches!(failure, Err(Failure::Permanent { reason: Reason::Oversize, .. })), "{failure:?}");
+    let outcome = test.aws.object(&keys::outcome(&item().key())).unwrap_or_else(|| panic!("no outcome"));
+    let outcome = Outcome::parse(&outcome).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(outcome.dead_letter.map(|dead_letter| dead_letter.reason), Some(Reason::Oversize));
+    assert!(test.aws.keys(keys::MIME).is_empty());
+}
+
+#[tokio::test]
+async fn item_that_the_source_does_not_have_yet_is_retried() {
+    let test = Test::with(None, 1 << 20).await;
+    assert!(matches!(test.deliver().await, Err(Failure::Transient { .. })));
+    assert!(test.aws.keys("").is_empty(), "nothing is recorded");
+    *test.source.0.lock().unwrap_or_else(PoisonError::into_inner) = Some("hi");
+    test.import_task().await;
+}
+
+#[tokio::test]
+async fn bucket_that_rejects_the_message_keeps_the_task() {
+    let test = Test::with(Some("hi"), 1 << 20).await;
+    test.aws.fail(Some(keys::MIME));
+    assert!(matches!(test.deliver().await, Err(Failure::Transient { .. })));
+    test.aws.fail(None);
+    test.import_task().await;
+}

@@ -1,0 +1,85 @@
+//! `archiver mapping check`.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use mapping::UserMap;
+use model::MailboxAddress;
+use phone::Region;
+use serde_json::json;
+
+use super::{
+    file::{counts, missing_mailbox_line, missing_mailboxes, print_errors, print_warnings, read},
+    warnings::warnings,
+};
+use crate::{
+    connection::{Connection, Deployment},
+    text::{self, shown_up_to},
+    user_map::UserMapSettings,
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CheckArguments {
+    /// The file, CSV in UTF-8
+    file: PathBuf,
+    /// The country of numbers that are written without a country code; use the value of the deployment's DefaultRegion
+    #[arg(long, env = "DEFAULT_REGION", value_name = "XX")]
+    default_region: Option<Region>,
+    /// Also check in the deployment's mail system that each mailbox exists
+    #[arg(long)]
+    mailboxes: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    deployment: Deployment,
+}
+
+pub(super) async fn check(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
+    if !arguments.mailboxes {
+        return check_with(arguments, None).await;
+    }
+    let connection = Connection::open(&arguments.deployment).await?;
+    let checked = check_with(arguments, Some(&connection)).await;
+    connection.close().await?;
+    checked
+}
+
+#[expect(clippy::print_stdout, reason = "this is the command's own output")]
+async fn check_with(arguments: &CheckArguments, connection: Option<&Connection>) -> anyhow::Result<ExitCode> {
+    let bytes = read(&arguments.file)?;
+    let deployed = match connection {
+        Some(connection) => UserMapSettings::deployed(connection)?.default_region,
+        None => None,
+    };
+    match UserMap::parse(&bytes, arguments.default_region.or(deployed)) {
+        Ok(map) => {
+            let (numbers, mailboxes) = counts(&map);
+            let warnings = warnings(&map);
+            let missing = match connection {
+                Some(connection) => Some(missing_mailboxes(connection, &arguments.deployment.ministack, &map).await?),
+                None => None,
+            };
+            if arguments.json {
+                let mut result =
+                    json!({"valid": true, "numbers": numbers, "mailboxes": mailboxes, "warnings": warnings});
+                if let Some(missing) = &missing {
+                    let row = |(line, mailbox): &(u64, MailboxAddress)| json!({"line": line, "mailbox": mailbox});
+                    result["absent"] = missing.iter().map(row).collect();
+                }
+                println!("{}", text::json(&result)?);
+            } else {
+                println!("{} is valid: {numbers} numbers, {mailboxes} mailboxes", arguments.file.display());
+                missing
+                    .iter()
+                    .flatten()
+                    .for_each(|missing| println!("{}", shown_up_to(&missing_mailbox_line(missing), 1_000)));
+                print_warnings(&warnings);
+            }
+            Ok(if missing.iter().flatten().count() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Err(errors) => {
+            print_errors(&arguments.file, &errors, arguments.json)?;
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! `archiver mapping resolve`.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use jiff::Timestamp;
+use mapping::UserMap;
+use model::MailboxAddress;
+use phone::PhoneNumber;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::{
+    connection::{Connection, Deployment},
+    text::{self, shown},
+    user_map::{UserMapArguments, UserMapSettings},
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ResolveArguments {
+    /// A mobile number or an e-mail address
+    #[arg(value_name = "PHONE-OR-EMAIL", allow_hyphen_values = true)]
+    user: String,
+    /// Use an item's own e-mail property if the user map has no entry [default: the deployment's AutomaticMapping]
+    #[arg(long, value_name = "BOOL")]
+    automatic_mapping: Option<bool>,
+    /// Mailbox for items without a mailbox of their own [default: the deployment's CatchAllMailbox]
+    #[arg(long, value_name = "E-MAIL")]
+    catch_all: Option<MailboxAddress>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    user_map: UserMapArguments,
+    #[command(flatten)]
+    deployment: Deployment,
+}
+
+/// Rule by which a mailbox was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// The user map contains the number.
+    UserMap,
+    /// The participant's own e-mail property.
+    EmailProperty,
+    /// No participant has a mailbox, and the deployment has a catch-all mailbox.
+    CatchAll,
+    /// No rule applies: an item without other participants becomes a dead letter, `unmapped`.
+    None,
+}
+
+/// User to resolve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum User {
+    /// A user with this number and without an e-mail property.
+    Phone(PhoneNumber),
+    /// A user with this e-mail property and a number that is not in the map.
+    Email(MailboxAddress),
+}
+
+/// Resolves the mailbox of a user, without a request to the mail system.
+pub fn resolve_user<'a>(
+    user: &'a User,
+    map: &'a UserMap,
+    automatic: bool,
+    catch_all: Option<&'a MailboxAddress>,
+) -> (Rule, Option<&'a MailboxAddress>) {
+    let direct = match user {
+        User::Phone(number) => map.address_of(number, Timestamp::now()).map(|address| (Rule::UserMap, address)),
+        User::Email(address) => automatic.then_some((Rule::EmailProperty, address)),
+    };
+    match direct.or_else(|| Some((Rule::CatchAll, catch_all?))) {
+        Some((rule, address)) => (rule, Some(address)),
+        None => (Rule::None, None),
+    }
+}
+
+pub(super) async fn resolve(arguments: &ResolveArguments) -> anyhow::Result<ExitCode> {
+    let connection = Connection::open(&arguments.deployment).await?;
+    let resolved = resolve_in(&connection, arguments).await;
+    connection.close().await?;
+    resolved
+}
+
+async fn resolve_in(connection: &Connection, arguments: &ResolveArguments) -> anyhow::Result<ExitCode> {
+    let settings = UserMapSettings::of(&arguments.user_map, connection)?;
+    let user = if arguments.user.contains('@') {
+        User::Email(arguments.user.parse().context("invalid e-mail address")?)
+    } else {
+        let number = PhoneNumber::from_cell(&arguments.user, settings.default_region);
+        User::Phone(number.context("invalid phone number")?)
+    };
+    let map = match settings.read(&connection.store).await? {
+        None => UserMap::empty(),
+        Some(Ok(map)) => map,
+        Some(Err(problem)) => {
+            bail!("the user map is invalid, and import files nothing until it is fixed:\n{problem}")
+        }
+    };
+    let variables = connection.mapping();
+    let automatic = variables.or("AUTOMATIC_MAPPING", "true or false", true)?;
+    let catch_all = variables.optional("CATCH_ALL_MAILBOX", "an e-mail address")?;
+    let automatic = arguments.automatic_mapping.unwrap_or(automatic);
+    let (rule, mailbox) = resolve_user(&user, &map, automatic, arguments.catch_all.as_ref().or(catch_all.as_ref()));
+    print_resolution(arguments.json, &user, automatic, (rule, mailbox))
+}
+
+const MAILBOX_NOT_CHECKED: &str = "Not checked: whether the mailbox exists; `archiver mapping check FILE --mailboxes` checks it. If it does not \
+                         exist, the next rule applies.";
+
+#[expect(clippy::print_stdout, reason = "this is the command's own output")]
+fn print_resolution(
+    json: bool,
+    user: &User,
+    automatic: bool,
+    (rule, mailbox): (Rule, Option<&MailboxAddress>),
+) -> anyhow::Result<ExitCode> {
+    if json {
+        println!("{}", text::json(&json!({"rule": rule, "mailbox": mailbox, "mailbox_exists": "not asked"}))?);
+    } else {
+        let why = match (rule, user) {
+            (Rule::UserMap, _) => "by the user map",
+            (Rule::EmailProperty, _) => {
+                "by the item's own e-mail property, unless the user map has another mailbox for the participant's number"
+            }
+            (Rule::CatchAll, _) => "by the catch-all mailbox, if no other participant has a mailbox",
+            (Rule::None, User::Phone(_)) if automatic => {
+                "the user map does not contain this number; an item is filed only if its participant also has an e-mail property"
+            }
+            (Rule::None, _) => "no rule applies: neither the user map nor an e-mail property gives this user a mailbox",
+        };
+        match mailbox {
+            Some(mailbox) => println!("{}\n  {why}.\n{MAILBOX_NOT_CHECKED}", shown(mailbox.as_str())),
+            None => println!(
+                "no mailbox\n  {why}.\nAn item without another participant who has a mailbox becomes a dead letter: unmapped."
+            ),
+        }
+    }
+    Ok(if mailbox.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
