@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::{
     mailbox::{Quirks, StoredAttachment, StoredMessage, new_id},
-    reply::{CLASS_REJECTED, Rejection},
+    reply::{CLASS_REJECTED, Rejection, TOO_MANY_RECIPIENTS},
 };
 
 /// Files of this size and more need an upload session.
@@ -143,7 +143,7 @@ pub(crate) fn create(
         return Err(Rejection(400, "ErrorSendAsDenied"));
     }
     if quirks.max_recipients.is_some_and(|most| to.len() > most) {
-        return Err(Rejection(400, "ErrorTooManyRecipients"));
+        return Err(Rejection(400, TOO_MANY_RECIPIENTS));
     }
     let flags = properties.get("Integer 0x0E07").map_or(8, |flags| flags.parse().unwrap_or(8_u32));
     let delivered = properties.get("SystemTime 0x0E06").and_then(|time| time.parse().ok());

@@ -23,6 +23,9 @@ pub(crate) struct Rejection(pub(crate) u16, pub(crate) &'static str);
 /// The code for a message class that the tenant rejects. The message of the error names the property.
 pub(crate) const CLASS_REJECTED: &str = "ErrorInvalidPropertySet";
 
+/// The code for too many recipients; Graph documents none of its own. The message of the error says it.
+pub(crate) const TOO_MANY_RECIPIENTS: &str = "ErrorInvalidRequest";
+
 pub(crate) type Outcome = Result<Reply, Rejection>;
 
 impl Reply {
@@ -77,6 +80,7 @@ impl From<Rejection> for Reply {
     fn from(Rejection(status, code): Rejection) -> Self {
         let text = match code {
             CLASS_REJECTED => "The property 'String 0x001A' is not allowed.",
+            TOO_MANY_RECIPIENTS => "The number of recipients exceeds the limit.",
             _ => "",
         };
         Self::error_with(status, code, text)
