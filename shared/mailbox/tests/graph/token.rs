@@ -8,7 +8,7 @@ use std::{
 use graph_fake::{CLIENT_SECRET, Fault, Gate, Kind, On, Refusal};
 use mailbox::{Attempt, MailboxError, Mailboxes, entra::EntraSecret};
 
-use crate::support::{ADA, Vault, config, file, graph, graph_with, mailbox, message, tenant};
+use crate::support::{ADA, Vault, clock, config, file, graph, graph_with, mailbox, message, tenant};
 
 const CERTIFICATE: &str = include_str!("certificate.pem");
 const KEY: &str = include_str!("private_key.pem");
@@ -34,6 +34,22 @@ async fn token_and_secret_are_fetched_once() {
     file(&graph, &message("2", &[]), Attempt::First).await.unwrap();
     assert_eq!(fake.count(Kind::Token), 1);
     assert_eq!(*vault.requests.lock().unwrap(), 1);
+}
+
+/// Lambda freezes the process, and a monotonic clock with it. Graph still accepts the old token here, so only the clock counts.
+#[tokio::test]
+async fn token_expires_by_the_wall_clock() {
+    let (clock, passed) = clock();
+    let fake = tenant().await;
+    let mut config = config(&fake);
+    config.clock = clock;
+    let graph = graph_with(config, Vault::with(CLIENT_SECRET));
+    file(&graph, &message("1", &[]), Attempt::First).await.unwrap();
+    for (seconds, tokens) in [(3000, 1), (3600, 2), (3601, 2)] {
+        passed.store(seconds, Ordering::Relaxed);
+        file(&graph, &message(&seconds.to_string(), &[]), Attempt::First).await.unwrap();
+        assert_eq!(fake.count(Kind::Token), tokens, "after {seconds} seconds");
+    }
 }
 
 #[tokio::test]
