@@ -39,7 +39,7 @@ impl Clock {
     ///
     /// 1. The languages that have most of the words; meanings on which they agree are settled.
     /// 2. If they differ, and for words that no language has: the meaning with which the messages of a day follow each
-    /// other, and no two words mean the same hour.
+    ///    other, and no two words mean the same hour.
     ///
     /// # Errors
     /// The words that may mean either half of the day.

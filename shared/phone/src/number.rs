@@ -33,7 +33,7 @@ impl PhoneNumber {
     ///
     /// 1. As international, if that number is assigned; even if it is also a valid number of `default_region`.
     /// 2. As a number of `default_region`, if that number is assigned there and the international reading only has a
-    /// possible length.
+    ///    possible length.
     /// 3. As international, if the length is possible.
     /// 4. As any number of `default_region`.
     ///
