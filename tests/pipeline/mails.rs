@@ -160,7 +160,31 @@ async fn short_delivery_is_an_incident_and_what_is_there_is_filed() -> anyhow::R
     assert_eq!(code, Some(1));
     assert!(says.iter().all(|says| out.contains(says)), "{out}");
 
-    // The vendor delivers the file again, whole: the incident is closed, and only what was missing is filed.
+    // An operator decides that nothing more is needed: recorded with the name, and no failure any more.
+    let open = incidents(&pipeline, &["list", "--open", "--json"]).await?;
+    let id = serde_json::from_str::<Value>(&open.1)?["id"].as_str().context("no id")?.to_owned();
+    let closing = ["close", &id, "--by", "Ada Auditor", "--reason", "ticket 4711: 2.eml never existed"];
+    assert_eq!(incidents(&pipeline, &closing).await?.0, Some(1), "without a terminal --yes is needed");
+    assert_eq!(command(&pipeline, &["--settled"]).await?.0, Some(1));
+    assert_eq!(incidents(&pipeline, &[&closing[..], &["--yes"]].concat()).await?.0, Some(0));
+    assert_eq!(incidents(&pipeline, &[&closing[..], &["--yes"]].concat()).await?.0, Some(1), "it is closed once");
+    assert_eq!(incidents(&pipeline, &["list", "--open"]).await?, (Some(0), "No incidents.\n".to_owned()));
+    let closed = "closed by Ada Auditor on ";
+    for (code, out) in [
+        command(&pipeline, &["--settled"]).await.map(|(code, out, _)| (code, out))?,
+        report(&pipeline).await?,
+        incidents(&pipeline, &["list"]).await?,
+    ] {
+        assert_eq!(code, Some(0), "{out}");
+        assert!(out.contains(closed) && out.contains("ticket 4711") && out.contains("2.eml is missing"), "{out}");
+    }
+    // Another short version of the same file is another incident.
+    let shorter = packed(&[("1.eml", &one), ("day.mf", manifest)])?;
+    pipeline.put("inbox/sftp/day.zip", shorter).await?;
+    pipeline.run(&Pipeline::backfill()).await?;
+    assert_eq!(command(&pipeline, &["--settled"]).await?.0, Some(1));
+
+    // The vendor delivers the file again, whole: the incident is over, and only what was missing is filed.
     let whole = packed(&[
         ("1.eml", &one),
         ("2.eml", &mail("2", "two", "")),
@@ -177,10 +201,18 @@ async fn short_delivery_is_an_incident_and_what_is_there_is_filed() -> anyhow::R
 }
 
 async fn report(pipeline: &Pipeline) -> anyhow::Result<(Option<i32>, String)> {
+    archiver(pipeline, &["report"]).await
+}
+
+async fn incidents(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(Option<i32>, String)> {
+    archiver(pipeline, &[&["incidents"], arguments].concat()).await
+}
+
+async fn archiver(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(Option<i32>, String)> {
     let test = std::env::current_exe()?;
     let program = test.ancestors().nth(2).context("the test lies in no target directory")?.join("archiver");
     let mut command = Command::new(program);
-    command.env_clear().env("AWS_REGION", "us-east-1").arg("report");
+    command.env_clear().env("AWS_REGION", "us-east-1").args(arguments).stdin(std::process::Stdio::null());
     command.envs(pipeline.machine.variables(Step::Import));
     command.env("CONVERT_QUEUE_URL", &pipeline.machine.resources.convert.url);
     let output = tokio::task::spawn_blocking(move || command.output()).await??;

@@ -8,6 +8,7 @@ use archiver::{
         dead_letters::{self, DeadLettersArguments},
         doctor::{self, DoctorArguments},
         export::{self, ExportArguments},
+        incidents::{self, IncidentsArguments},
         local::{self, LocalArguments},
         mapping::{self, MappingArguments},
         migrate::{self, MigrateArguments},
@@ -47,6 +48,8 @@ enum Command {
     /// Check the configuration, from the deployment to a mailbox, and say how to fix each problem
     #[command(after_help = doctor::HELP)]
     Doctor(DoctorArguments),
+    /// List and close deliveries of a capture vendor that are not what their manifests say
+    Incidents(IncidentsArguments),
     /// Check, upload, confirm and query the user map, which assigns mobile numbers to mailboxes
     Mapping(MappingArguments),
     /// Once after an update from release 0.1: copy its outcomes to the keys of this release
@@ -83,6 +86,7 @@ async fn main() -> ExitCode {
         Command::Backfill(arguments) => backfill::run(arguments).await,
         Command::DeadLetters(arguments) => dead_letters::run(arguments).await,
         Command::Doctor(arguments) => doctor::run(arguments).await,
+        Command::Incidents(arguments) => incidents::run(arguments).await,
         Command::Mapping(arguments) => mapping::run(arguments).await,
         Command::Migrate(arguments) => migrate::run(arguments).await,
         Command::Reconcile(arguments) => reconcile::run(arguments).await,

@@ -23,7 +23,7 @@ mod profile;
 pub use attachments::{EVIDENCE_ID, EVIDENCE_NAME, attachment};
 pub use error::{MailError, PackageError};
 pub use examine::{Entry, examine};
-pub use mail::{Delivered, MAX_MAIL_BYTES, digest_id, has_same_content, item_id, read};
+pub use mail::{Delivered, MAX_MAIL_BYTES, digest_id, has_same_content, has_vendor_id, item_id, read};
 pub use manifest::Manifest;
 pub use package::{Kind as EntryKind, Package};
 pub use profile::{Participants, Profile, ProfileError};

@@ -48,6 +48,19 @@ pub fn item_id(mail: &[u8], profile: &Profile) -> ItemId {
     named.unwrap_or_else(|| digest_id(mail))
 }
 
+/// Whether a mail has the header field that the profile reads the id from. A profile without one reads the Message-ID, which
+/// every mail has.
+pub fn has_vendor_id(mail: &[u8], profile: &Profile) -> bool {
+    if profile.id.is_empty() {
+        return true;
+    }
+    let named = bounds::check(mail).ok().and_then(|()| {
+        let opened = journal::open(mail);
+        field(&parse(&opened.mail)?, &profile.id)
+    });
+    named.is_some()
+}
+
 /// The id of a mail that has no other id.
 pub fn digest_id(bytes: &[u8]) -> ItemId {
     ItemId::of_digest(&Sha256::of(bytes))

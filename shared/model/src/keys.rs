@@ -140,6 +140,14 @@ fn day(at: Timestamp) -> impl std::fmt::Display {
     at.strftime("%Y-%m-%d")
 }
 
+/// Where operators' decisions about incidents are.
+pub const CLOSURES: &str = "closures/";
+
+/// The decision about a version of a file.
+pub fn closure(file: &str, etag: &str) -> String {
+    format!("{CLOSURES}{}.json", Sha256::of(format!("{file}\n{etag}").as_bytes()).short_hex())
+}
+
 /// The prefix of manifests and run records.
 pub const RUNS: &str = "runs/";
 

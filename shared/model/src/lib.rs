@@ -9,6 +9,7 @@
 mod address;
 mod answer;
 mod captured;
+mod closure;
 mod dead_letter;
 mod delivery;
 mod digest;
@@ -31,6 +32,7 @@ mod words;
 pub use address::{AddressError, MailboxAddress};
 pub use answer::Answer;
 pub use captured::{Captured, ItemError};
+pub use closure::Closure;
 pub use dead_letter::{DeadLetter, MissingReason, Reason, Stage, UnknownWord};
 pub use delivery::{DeliveredItem, Delivery, Problem};
 pub use digest::{Hasher, Sha256};

@@ -23,7 +23,7 @@ pub use ::chat_export::Settings as ExportSettings;
 pub use archiver_api::{ArchiverApi, ArchiverUrl, ArchiverUrlError, Basic, Credentials, Limits, SecretCredentials};
 pub use chat_export::ChatExports;
 pub use cloud_api::CloudApi;
-pub use eml_drop::EmlDrop;
+pub use eml_drop::{EmlDrop, Newest};
 pub use settings::{SourceSettings, VARIABLES};
 pub use sink::Sink;
 

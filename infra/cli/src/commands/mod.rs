@@ -7,6 +7,7 @@ pub mod backfill;
 pub mod dead_letters;
 pub mod doctor;
 pub mod export;
+pub mod incidents;
 pub mod local;
 pub mod mapping;
 pub mod migrate;

@@ -7,6 +7,7 @@
 mod adapter;
 mod captured;
 mod delivery;
+mod newest;
 mod pieces;
 
 use async_trait::async_trait;
@@ -22,8 +23,8 @@ use crate::{
     sink,
 };
 
-pub use self::adapter::EmlDrop;
 use self::captured::Facts;
+pub use self::{adapter::EmlDrop, newest::Newest};
 
 /// The file that SES writes when a receipt rule is created.
 const SES_NOTIFICATION: &str = "AMAZON_SES_SETUP_NOTIFICATION";

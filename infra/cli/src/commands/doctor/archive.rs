@@ -6,13 +6,14 @@ use aws::secrets::Secrets;
 use jiff::{SignedDuration, Timestamp};
 use model::Window;
 use secrecy::ExposeSecret;
-use source::{Basic, SourceError, SourceSettings};
+use source::{Basic, EmlDrop, Newest, SourceError, SourceSettings};
 
 use super::{finding::Finding, remedies::NOT_LOCAL, secret::problem};
 use crate::connection::Connection;
 
 const SECRET: &str = "archive's secret";
 const LOGIN: &str = "archive login";
+const DELIVERIES: &str = "vendor's deliveries";
 
 /// Timeout of the login check.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
@@ -32,10 +33,11 @@ pub(super) async fn check(connection: &Connection, settings: SourceSettings) -> 
             findings.push(Finding::skipped(SECRET, "SOURCE=cloud-api has none: webhooks are put into the bucket"));
         }
         // Listing reads what was delivered, and keeps copies of it: that is fetch's to do.
-        SourceSettings::EmlDrop { .. } => {
+        SourceSettings::EmlDrop { profile } => {
             findings
                 .push(Finding::skipped(SECRET, "SOURCE=eml-drop has none: the vendor's files are put into the bucket"));
-            findings.push(Finding::skipped(LOGIN, "the vendor's files are put into the bucket"));
+            let newest = EmlDrop::new(connection.store.clone(), profile.clone()).newest().await;
+            findings.push(delivered(newest, Timestamp::now()));
             return findings;
         }
         SourceSettings::ArchiverApi { secret_id, .. } => {
@@ -99,6 +101,77 @@ async fn login(connection: &Connection, settings: SourceSettings, secrets: &Secr
         ),
         Err(_) => {
             Finding::not_ok(LOGIN, format!("no response within {seconds} seconds"), "contact the source's operator")
+        }
+    }
+}
+
+/// Age of the newest file from which the vendor may have stopped to deliver.
+const QUIET: SignedDuration = SignedDuration::from_hours(3 * 24);
+
+/// Checks the newest file in the inbox.
+fn delivered(newest: Result<Option<Newest>, SourceError>, now: Timestamp) -> Finding {
+    let Newest { received, has_vendor_id } = match newest {
+        Ok(Some(newest)) => newest,
+        Ok(None) => {
+            return Finding::warning(
+                DELIVERIES,
+                "nothing is in inbox/ of the bucket",
+                "give the vendor a way in: infra/runbook/deploy.md, \"The doors of a capture vendor\"",
+            );
+        }
+        Err(error) => {
+            return Finding::not_ok(
+                DELIVERIES,
+                error.to_string(),
+                "reading inbox/ needs s3:ListBucket and s3:GetObject",
+            );
+        }
+    };
+    let age = now.duration_since(received);
+    match has_vendor_id {
+        Err(why) => Finding::warning(
+            DELIVERIES,
+            format!("the newest file, of {received:.0}, cannot be examined: {why}"),
+            "archiver incidents list says what is wrong with it once fetch has read it",
+        ),
+        Ok(false) => Finding::not_ok(
+            DELIVERIES,
+            format!(
+                "no mail in the newest file, of {received:.0}, has the header field that the profile reads the id from"
+            ),
+            "check EmlProfile and, for generic, the id in EmlHeaders, then `make deploy`",
+        ),
+        Ok(true) if age > QUIET => Finding::warning(
+            DELIVERIES,
+            format!("the newest file is {} days old", age.as_hours() / 24),
+            "ask the vendor whether it still delivers, and check the door: infra/runbook/deploy.md, \"The doors of a capture vendor\"",
+        ),
+        Ok(true) => Finding::ok(
+            DELIVERIES,
+            format!("the newest file is of {received:.0}; its mails have the fields of the profile"),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::finding::Verdict, *};
+
+    #[test]
+    fn deliveries_are_judged_by_age_and_header_fields() {
+        let now: Timestamp = "2026-11-22T07:00:00Z".parse().unwrap();
+        let newest = |hours: i64, has_vendor_id| {
+            let received = now - SignedDuration::from_hours(hours);
+            delivered(Ok(Some(Newest { received, has_vendor_id })), now)
+        };
+        for (finding, verdict, text) in [
+            (newest(5, Ok(true)), Verdict::Ok, "the newest file is of 2026-11-22T02:00:00Z"),
+            (newest(73, Ok(true)), Verdict::Warning, "3 days old"),
+            (newest(5, Ok(false)), Verdict::NotOk, "header field"),
+            (newest(5, Err("the zip is damaged".to_owned())), Verdict::Warning, "the zip is damaged"),
+            (delivered(Ok(None), now), Verdict::Warning, "nothing is in inbox/"),
+        ] {
+            assert!(finding.verdict == verdict && finding.detail.contains(text), "{finding:?}");
         }
     }
 }

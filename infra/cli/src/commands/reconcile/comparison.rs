@@ -335,7 +335,7 @@ impl Reconciled {
             && self.lost_pages.is_empty()
             && self.short.is_empty()
             && self.coverage.is_contiguous()
-            && self.incidents.is_empty()
+            && self.incidents.iter().all(|incident| incident.closed.is_some())
     }
 
     /// Returns whether all items are decided and all mailboxes were checked.

@@ -3,7 +3,7 @@
 use aws::s3::{Store, StoreError};
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
-use model::{Delivery, keys};
+use model::{Closure, Delivery, keys};
 use serde::Serialize;
 
 use ledger::entries::CONCURRENT_READS;
@@ -11,31 +11,40 @@ use ledger::entries::CONCURRENT_READS;
 /// A delivery with something wrong. What is there is filed.
 #[derive(Debug, Clone, Serialize)]
 pub struct Incident {
+    /// Identifies it for `archiver incidents close`: the hash in the record's key.
+    pub id: String,
     /// The file in the inbox.
     pub file: String,
+    /// The version of the file.
+    #[serde(skip)]
+    pub etag: String,
     /// Time of the write.
     pub received: Timestamp,
     /// The object that records it.
     pub record: String,
     /// The problems, in sentences: the number in the vendor's manifest, the missing mails.
     pub problems: Vec<String>,
+    /// Who closed it, when and why; `None` while it is open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closed: Option<Closure>,
 }
 
 /// The longest record that is read.
 const RECORD_LIMIT: u64 = 64 << 20;
 
 impl Incident {
-    /// The file and all that is wrong with it, in one sentence.
+    /// The file and all that is wrong with it, and the closure, in one sentence.
     pub fn sentence(&self) -> String {
-        format!("{}: {}", self.file, self.problems.join("; "))
+        let closed = self.closed.as_ref().map_or_else(String::new, |closed| format!(" ({})", closed.sentence()));
+        format!("{}: {}{closed}", self.file, self.problems.join("; "))
     }
 }
 
-/// The incidents with files that were delivered in a period, oldest first.
+/// The incidents with files that were delivered in a period, oldest first, the closed ones too.
 ///
 /// # Errors
 /// [`StoreError`].
-pub(super) async fn incidents(store: &Store, from: Timestamp, to: Timestamp) -> Result<Vec<Incident>, StoreError> {
+pub async fn incidents(store: &Store, from: Timestamp, to: Timestamp) -> Result<Vec<Incident>, StoreError> {
     let mut records = Vec::new();
     let list = store.list(keys::INCIDENTS, |page| {
         records.extend(page.into_iter().map(|object| object.key));
@@ -43,26 +52,36 @@ pub(super) async fn incidents(store: &Store, from: Timestamp, to: Timestamp) -> 
     });
     list.await?;
     let read = |record: String| async move {
-        let object = store.get(&record, RECORD_LIMIT).await?;
-        Ok::<_, StoreError>(object.map(|object| incident(record, &object.bytes)))
+        let Some(object) = store.get(&record, RECORD_LIMIT).await? else { return Ok(None) };
+        let mut incident = incident(record, &object.bytes);
+        if !(from..to).contains(&incident.received) || incident.problems.is_empty() {
+            return Ok(None);
+        }
+        let closure = store.get(&keys::closure(&incident.file, &incident.etag), RECORD_LIMIT).await?;
+        // A closure that cannot be read closes nothing.
+        incident.closed = closure.and_then(|object| serde_json::from_slice(&object.bytes).ok());
+        Ok::<_, StoreError>(Some(incident))
     };
     let all: Vec<_> = stream::iter(records).map(read).buffer_unordered(CONCURRENT_READS).try_collect().await?;
-    let in_period = |incident: &Incident| (from..to).contains(&incident.received) && !incident.problems.is_empty();
-    let mut incidents: Vec<Incident> = all.into_iter().flatten().filter(in_period).collect();
+    let mut incidents: Vec<Incident> = all.into_iter().flatten().collect();
     incidents.sort_by(|one, other| (one.received, &one.file).cmp(&(other.received, &other.file)));
     Ok(incidents)
 }
 
 /// A record that cannot be read is an incident too.
 fn incident(record: String, bytes: &[u8]) -> Incident {
+    let name = record.strip_prefix(keys::INCIDENTS).unwrap_or(&record);
+    let id = name.strip_suffix(".json").unwrap_or(name).to_owned();
     match serde_json::from_slice::<Delivery>(bytes) {
         Ok(delivery) => {
             let problems = delivery.sentences();
-            Incident { file: delivery.file, received: delivery.received, record, problems }
+            let (file, etag, received) = (delivery.file, delivery.etag, delivery.received);
+            Incident { id, file, etag, received, record, problems, closed: None }
         }
         Err(_) => {
             let problems = vec!["the record of the delivery cannot be read".to_owned()];
-            Incident { file: record.clone(), received: Timestamp::now(), record, problems }
+            let (file, etag, received) = (record.clone(), String::new(), Timestamp::now());
+            Incident { id, file, etag, received, record, problems, closed: None }
         }
     }
 }

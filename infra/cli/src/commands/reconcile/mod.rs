@@ -23,7 +23,7 @@ pub use self::{
     comparison::{Incomplete, MAX_FETCH_DURATION, Missing, MissingCause, ReconcileError, Reconciled, Scope},
     coverage::{Coverage, Gap, Pending},
     deep_check::{AbsentCopy, CopyLocation, Damaged, DeepFindings, DeepOptions, Duplicate, UncheckedMailbox},
-    incidents::Incident,
+    incidents::{Incident, incidents},
     requeue::{RequeueError, requeue},
     runs::{Run, Runs, ShortManifest, record},
     seen_items::ItemHash,

@@ -91,18 +91,32 @@ pub(super) fn table(reconciled: &Reconciled, deep: bool) -> String {
     text + &coverage(&reconciled.coverage)
 }
 
-/// Deliveries that are not what their manifests say.
+/// Deliveries that are not what their manifests say: those that are open, then those that an operator has closed.
 fn incidents(incidents: &[Incident]) -> String {
-    if incidents.is_empty() {
-        return String::new();
+    let (closed, open): (Vec<_>, Vec<_>) = incidents.iter().partition(|incident| incident.closed.is_some());
+    let mut text = String::new();
+    if !open.is_empty() {
+        text += &format!(
+            "\n{} deliveries are incomplete or damaged. What is there is filed. Ask the vendor to deliver the file again under the \
+             same name, or close the incident: archiver incidents close ID --reason TEXT --by NAME",
+            open.len()
+        );
+        text += &listed(&open);
     }
-    let mut text = format!(
-        "\n{} deliveries are incomplete or damaged. What is there is filed. Ask the vendor to deliver the file again under the \
-         same name",
-        incidents.len()
-    );
+    if !closed.is_empty() {
+        text += &format!("\n{} incidents are closed", closed.len());
+        text += &listed(&closed);
+    }
+    text
+}
+
+fn listed(incidents: &[&Incident]) -> String {
+    let mut text = String::new();
     for incident in incidents.iter().take(MAX_ROWS) {
         text += &format!("\n  {} ({:.0}, {})", shown(&incident.file), incident.received, incident.record);
+        if let Some(closed) = &incident.closed {
+            text += &format!("\n    {}", shown_up_to(&closed.sentence(), 2_000));
+        }
         text.extend(
             incident.problems.iter().take(MAX_ROWS).map(|problem| format!("\n    {}", shown_up_to(problem, 500))),
         );

@@ -254,7 +254,8 @@ impl DailyCounts {
         }
         let not_fetched = reconciled.coverage.gaps.iter().map(|gap| format!("{gap}."));
         does_not_add_up.extend(not_fetched);
-        does_not_add_up.extend(reconciled.incidents.iter().map(|incident| format!("{}.", incident.sentence())));
+        let open = reconciled.incidents.iter().filter(|incident| incident.closed.is_none());
+        does_not_add_up.extend(open.map(|incident| format!("{}.", incident.sentence())));
         if reconciled.coverage.from.is_none() {
             does_not_add_up.extend(reconciled.coverage.sentences());
         }

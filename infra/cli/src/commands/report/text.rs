@@ -90,9 +90,11 @@ pub(super) fn verdict(report: &Report) -> String {
     }
 }
 
-/// Describes the examined windows of the runs in sentences.
+/// Describes the examined windows of the runs in sentences, and the incidents that an operator has closed.
 pub(super) fn examined(report: &Report) -> Vec<String> {
-    report.reconciled.coverage.sentences().into_iter().map(|sentence| sentence + ".").collect()
+    let incidents = report.reconciled.incidents.iter().filter(|incident| incident.closed.is_some());
+    let closed = incidents.map(|incident| shown_up_to(&incident.sentence(), 4_000));
+    report.reconciled.coverage.sentences().into_iter().chain(closed).map(|sentence| sentence + ".").collect()
 }
 
 /// Returns the note beside the counters of a day.

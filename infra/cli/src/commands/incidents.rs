@@ -1,0 +1,187 @@
+//! `archiver incidents`: lists deliveries of a capture vendor that are not what their manifests say, and closes them.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use anyhow::bail;
+use aws::s3::{Condition, Put, Written};
+use jiff::Timestamp;
+use model::{Closure, keys};
+
+use super::reconcile::{Incident, incidents};
+use crate::{
+    confirm::{NOT_CONFIRMED, confirmed},
+    connection::{Connection, Deployment},
+    text::{self, shown, shown_up_to},
+};
+
+/// Arguments of `archiver incidents`.
+#[derive(Debug, clap::Args)]
+pub struct IncidentsArguments {
+    #[command(subcommand)]
+    command: IncidentsCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum IncidentsCommand {
+    /// List the incidents, the closed ones too, with who closed them, when and why
+    #[command(after_help = "Examples:\n  archiver incidents list\n  archiver incidents list --open --json\n\
+        Exit code: 0, with or without incidents; 1 when they cannot be read; 2 invalid arguments.")]
+    List(ListArguments),
+    /// Close an incident that needs nothing more, with a reason: it is recorded, and nothing is deleted
+    #[command(
+        after_help = "A closed incident stays in `list`, `reconcile` and `report`, and no longer makes them fail. A later version of \
+        the same file with problems is another incident. What is missing can still be delivered: it is filed.\nExample:\n  \
+        archiver incidents close 1f0c7e62 --by 'Ada Lindqvist' --reason 'vendor ticket 4711: 0042.eml never existed'\n\
+        Exit code: 0 closed; 1 not found, closed before, or failed; 2 invalid arguments; 4 not confirmed."
+    )]
+    Close(CloseArguments),
+}
+
+#[derive(Debug, clap::Args)]
+struct ListArguments {
+    /// Only those that are not closed
+    #[arg(long)]
+    open: bool,
+    /// Print JSON, one object a line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    deployment: Deployment,
+}
+
+#[derive(Debug, clap::Args)]
+struct CloseArguments {
+    /// The id of the incident, as `list` shows it; its first characters are enough
+    #[arg(value_name = "ID", value_parser = id)]
+    id: String,
+    /// Why nothing more is needed
+    #[arg(long, value_name = "TEXT", value_parser = words)]
+    reason: String,
+    /// Who decides it
+    #[arg(long, value_name = "NAME", value_parser = words)]
+    by: String,
+    /// Close without confirmation
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    deployment: Deployment,
+}
+
+/// Upper bound on the characters of a reason or a name.
+const MAX_CHARS: usize = 1_000;
+
+fn words(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    match text.chars().count() {
+        0 => Err("expected some words".to_owned()),
+        count if count > MAX_CHARS => Err(format!("expected at most {MAX_CHARS} characters")),
+        _ if text.chars().any(char::is_control) => Err("expected one line".to_owned()),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+fn id(text: &str) -> Result<String, String> {
+    let is_id = (4..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_id { Ok(text.to_ascii_lowercase()) } else { Err("expected at least 4 hex digits of the id".to_owned()) }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the bucket cannot be read or written.
+pub async fn run(arguments: IncidentsArguments) -> anyhow::Result<ExitCode> {
+    let (IncidentsCommand::List(ListArguments { deployment, .. })
+    | IncidentsCommand::Close(CloseArguments { deployment, .. })) = &arguments.command;
+    let connection = Connection::open(deployment).await?;
+    let done = match &arguments.command {
+        IncidentsCommand::List(arguments) => list(&connection, arguments).await,
+        IncidentsCommand::Close(arguments) => close(&connection, arguments).await,
+    };
+    connection.close().await?;
+    done
+}
+
+async fn list(connection: &Connection, arguments: &ListArguments) -> anyhow::Result<ExitCode> {
+    let mut found = incidents(&connection.store, Timestamp::MIN, Timestamp::MAX).await?;
+    found.retain(|incident| !(arguments.open && incident.closed.is_some()));
+    let mut out = io::stdout().lock();
+    if arguments.json {
+        for incident in &found {
+            writeln!(out, "{}", serde_json::to_string(incident)?)?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    if found.is_empty() {
+        writeln!(out, "No incidents.")?;
+    }
+    for incident in &found {
+        write_incident(&mut out, incident)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write_incident(out: &mut impl Write, incident: &Incident) -> io::Result<()> {
+    let state = incident.closed.as_ref().map_or_else(|| "open".to_owned(), Closure::sentence);
+    writeln!(out, "{}  {}  {:.0}", incident.id, shown(&incident.file), incident.received)?;
+    writeln!(out, "  {}", shown_up_to(&state, 2 * MAX_CHARS))?;
+    incident.problems.iter().try_for_each(|problem| writeln!(out, "  {}", shown_up_to(problem, 500)))
+}
+
+async fn close(connection: &Connection, arguments: &CloseArguments) -> anyhow::Result<ExitCode> {
+    let found = incidents(&connection.store, Timestamp::MIN, Timestamp::MAX).await?;
+    let named: Vec<_> = found.iter().filter(|incident| incident.id.starts_with(&arguments.id)).collect();
+    let [incident] = named[..] else {
+        match named.len() {
+            0 => bail!("no incident has the id {}: archiver incidents list shows them", arguments.id),
+            count => bail!("{count} incidents have an id that begins with {}: give more of it", arguments.id),
+        }
+    };
+    if let Some(closed) = &incident.closed {
+        bail!("it is closed already, {}", shown(&closed.sentence()));
+    }
+    write_incident(&mut io::stderr().lock(), incident)?;
+    if !confirmed("Close this incident?", arguments.yes)? {
+        writeln!(io::stderr(), "Nothing was changed.")?;
+        return Ok(ExitCode::from(NOT_CONFIRMED));
+    }
+    let closure = Closure {
+        v: Closure::VERSION,
+        file: incident.file.clone(),
+        etag: incident.etag.clone(),
+        by: arguments.by.clone(),
+        at: Timestamp::now(),
+        reason: arguments.reason.clone(),
+        problems: incident.problems.clone(),
+    };
+    let key = keys::closure(&closure.file, &closure.etag);
+    let put = Put { key: &key, bytes: text::json(&closure)?.into(), content_type: "application/json", sha256: None };
+    match connection.store.put(put, Condition::Absent).await? {
+        Written::Yes(_) => writeln!(io::stdout(), "{} is closed; the record is {key}", incident.id)?,
+        Written::Conflict => bail!("somebody else closed it meanwhile: archiver incidents list shows who"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reason_is_one_line_of_words() {
+        assert_eq!(words("  vendor ticket 4711 "), Ok("vendor ticket 4711".to_owned()));
+        for wrong in ["", "  ", "two\nlines", "\u{1b}[31m", &"x".repeat(MAX_CHARS + 1)] {
+            assert!(words(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn id_is_the_start_of_a_hash() {
+        assert_eq!(id("1F0C"), Ok("1f0c".to_owned()));
+        for wrong in ["", "1f0", "inbox/day.zip", "../1f0c"] {
+            assert!(id(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! An operator's decision that a vendor's incomplete delivery needs nothing more.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// `closures/<hash of the file's key and version>.json`, written once by `archiver incidents close`. A later version of the file
+/// with problems is another incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closure {
+    /// The version of this shape: 1.
+    pub v: u32,
+    /// The file's key.
+    pub file: String,
+    /// The version of the file: S3's tag.
+    pub etag: String,
+    /// Who closed it, as they stated; S3's access log has the identity of the request.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// Why, in their words.
+    pub reason: String,
+    /// What was wrong when it was closed, in sentences.
+    pub problems: Vec<String>,
+}
+
+impl Closure {
+    /// The version of this shape.
+    pub const VERSION: u32 = 1;
+
+    /// Who, when and why, in one sentence.
+    pub fn sentence(&self) -> String {
+        format!("closed by {} on {:.0}: {}", self.by, self.at, self.reason)
+    }
+}
