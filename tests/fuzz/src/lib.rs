@@ -6,6 +6,7 @@
 mod chats;
 mod http;
 mod mail_system;
+mod mails;
 mod message;
 mod source_api;
 mod webhooks;
@@ -13,6 +14,7 @@ mod words;
 
 pub use chats::{chat_export, chat_export_zip};
 pub use mail_system::graph;
+pub use mails::{eml_drop, eml_drop_zip};
 pub use message::render;
 pub use source_api::archiver_api;
 pub use webhooks::webhook;
@@ -26,6 +28,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("archiver-api", archiver_api),
     ("chat-export", chat_export),
     ("chat-export-zip", chat_export_zip),
+    ("eml-drop", eml_drop),
+    ("eml-drop-zip", eml_drop_zip),
     ("graph", graph),
     ("item", item),
     ("render", render),

@@ -120,6 +120,8 @@ every_target! {
     archiver_api = "archiver-api", 300;
     chat_export = "chat-export", 300;
     chat_export_zip = "chat-export-zip", 300;
+    eml_drop = "eml-drop", 1_000;
+    eml_drop_zip = "eml-drop-zip", 300;
     graph = "graph", 30;
     item = "item", 2_000;
     render = "render", 200;

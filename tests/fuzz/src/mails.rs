@@ -1,0 +1,66 @@
+//! Mails of a capture vendor, or other files in the inbox, alone and in a zip.
+
+use std::io::Cursor;
+
+use eml_drop::{
+    Delivered, Entry, EntryKind as Kind, Manifest, Package, Profile, attachment, examine, has_same_content, item_id,
+    read,
+};
+use jiff::Timestamp;
+use model::{Captured, Sha256};
+
+/// Upper bound on the bytes of one file of a zip.
+const FILE_MAX_BYTES: u64 = 64 << 10;
+
+fn profiles() -> [Profile; 2] {
+    let generic = Profile::generic("id=X-Archive-Id,chat=X-Chat-Id,group=X-Group,type=X-Type").expect("a profile");
+    [Profile::telemessage(), generic]
+}
+
+/// A file as one mail: what is read of it is an item whose files are in the mail, the mail itself among them.
+pub fn eml_drop(input: &[u8]) {
+    for profile in profiles() {
+        let (id, sha256) = (item_id(input, &profile), Sha256::of(input));
+        assert!(has_same_content(input, input, &profile), "a mail says what it says");
+        let file = "inbox/sftp/mail.eml";
+        let delivered = Delivered { id: &id, file, name: None, received: Timestamp::UNIX_EPOCH, sha256 };
+        let Ok(value) = read(input, &profile, &delivered) else { continue };
+        let captured = Captured::from_value(value, &id).unwrap_or_else(|error| panic!("not an item: {error}"));
+        assert_eq!(captured.item.id, id);
+        let mut evidence = 0;
+        for declared in &captured.item.attachments {
+            let bytes = attachment(input, &declared.id).expect("a declared file is in the mail");
+            assert_eq!(declared.sha256, Some(Sha256::of(&bytes)), "{:?}", declared.id);
+            evidence += usize::from(bytes == input);
+        }
+        assert!(evidence > 0, "the mail is its own evidence");
+    }
+}
+
+/// A file as a zip of mails with a manifest: a delivery without a problem is what its manifest says.
+pub fn eml_drop_zip(input: &[u8]) {
+    let Ok(mut package) = Package::open(Cursor::new(input)) else { return };
+    let names: Vec<_> = package.names().map(|(name, kind)| (name.to_owned(), kind)).collect();
+    let (mut manifest, mut entries) = (None, Vec::new());
+    for (at, (name, kind)) in names.into_iter().enumerate() {
+        let bytes = package.read(at, FILE_MAX_BYTES);
+        match (kind, bytes) {
+            (Kind::Manifest, Ok(bytes)) => manifest = Some(Manifest::parse(&bytes)),
+            (Kind::Mail, Ok(bytes)) if bytes.is_empty() => entries.push(Entry::Empty(name)),
+            (Kind::Mail, Ok(bytes)) => {
+                assert!(bytes.len() as u64 <= FILE_MAX_BYTES);
+                eml_drop(&bytes);
+                entries.push(Entry::Read(name));
+            }
+            (Kind::Mail, Err(error)) => entries.push(Entry::Unreadable(name, error.to_string())),
+            (Kind::Manifest | Kind::Other, _) => {}
+        }
+    }
+    let problems = examine(manifest.as_ref(), true, &entries);
+    assert!(problems.iter().all(|problem| !problem.sentence().is_empty()));
+    if problems.is_empty() {
+        let manifest = manifest.expect("a zip without a manifest is a problem");
+        assert_eq!(manifest.count, Some(entries.len() as u64));
+        assert!(entries.iter().all(|entry| matches!(entry, Entry::Read(_))), "{entries:?}");
+    }
+}
