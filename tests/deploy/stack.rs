@@ -26,7 +26,7 @@ use crate::api::Api;
 pub(crate) const STACK: &str = "whatsapp-archiver";
 
 /// The functions, by the names of their binaries.
-const FUNCTIONS: [&str; 3] = ["fetch", "convert", "import"];
+const FUNCTIONS: [&str; 4] = ["fetch", "convert", "import", "receive"];
 
 /// An operation that takes longer counts as hanging. No assertion depends on this.
 const STALL_LIMIT: Duration = Duration::from_secs(300);

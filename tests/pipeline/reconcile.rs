@@ -255,7 +255,9 @@ async fn outcome_deleted_by_age_is_expired_and_not_missing() -> anyhow::Result<(
     let filed = sample.expected_results().find(|(_, result)| matches!(result, ExpectedResult::Filed(_)));
     let (filed, _) = filed.context("nothing is filed")?;
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[]).await?;
-    pipeline.put_user_map(user_map()).await?;
+    // Who left the bank since was expected to have a mailbox then.
+    let map: String = user_map().split_inclusive('\n').filter(|row| !row.contains("leaver")).collect();
+    pipeline.put_user_map(&map).await?;
     pipeline.run(&json!({"from": year_ago - DAY * 2, "to": year_ago + DAY})).await?;
     let (key, outcome) = outcome(&pipeline, &filed).await?;
     assert!(outcome.is_complete());

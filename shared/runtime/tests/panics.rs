@@ -13,7 +13,7 @@ fn panic_is_logged_by_location_only() {
         let text = "Ada Lovelace";
         panic!("cannot read {text}");
     }
-    let arguments = ["--exact", "of_a_panic_only_its_place_is_logged", "--nocapture"];
+    let arguments = ["--exact", "panic_is_logged_by_location_only", "--nocapture"];
     let output = Command::new(env::current_exe().unwrap()).args(arguments).env(INSIDE, "yes").output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);

@@ -9,8 +9,9 @@ use super::{APP_SECRET, VERIFY_TOKEN, sign};
 /// Pause before a webhook is sent again. Meta's grow to hours.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
-/// How often a webhook is sent that is not confirmed.
-const MAX_ATTEMPTS: u32 = 50;
+/// How often a webhook is sent that is not confirmed: for five minutes, as a slow machine may handle one at a time. Meta
+/// repeats it for seven days.
+const MAX_ATTEMPTS: u32 = 1_500;
 
 /// A sender of webhooks.
 #[derive(Clone)]
