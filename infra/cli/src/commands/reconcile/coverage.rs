@@ -87,7 +87,7 @@ impl RunWindow {
 }
 
 impl Coverage {
-    /// Compares the windows of all runs with a period. `longest_run`: see [`RunWindow::of`]. `kept_since`: since when the bucket
+    /// Compares the windows of all runs with a period. `longest_run`: see `RunWindow::of`. `kept_since`: since when the bucket
     /// has every manifest.
     pub fn of_runs(
         runs: &Runs,
