@@ -5,9 +5,11 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use aws::secrets::{SecretError, Secrets};
 use cloud_api::AppSecret;
+use jiff::Timestamp;
+use runtime::Clock;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use tokio::{sync::Mutex, time::Instant};
+use tokio::sync::Mutex;
 
 /// The members of the secret, as a person fills them in.
 const EXPECTED: &str = r#"{"app_secret","verify_token"} of Meta's app, or {"header_value"} of a provider"#;
@@ -75,31 +77,44 @@ impl SecretReader for InSecretsManager {
 /// Keeps the secrets, and reads them again after a rejection: they may have been rotated.
 pub struct SecretCache {
     reader: Box<dyn SecretReader>,
+    clock: Clock,
     // Held while they are read: of many requests at once, one reads them.
     kept: Mutex<Option<Kept>>,
 }
 
 struct Kept {
     secrets: Arc<DoorSecrets>,
-    read: Instant,
+    read: Timestamp,
 }
 
 /// Minimum time between two reads: anybody can send requests that are rejected.
 const READ_INTERVAL: Duration = Duration::from_secs(30);
 
+/// Time after which the secrets are read again, so that one that was replaced soon opens nothing.
+const LIFETIME: Duration = Duration::from_mins(10);
+
 impl SecretCache {
     /// Nothing is read yet.
     pub fn new(reader: impl SecretReader + 'static) -> Self {
-        Self { reader: Box::new(reader), kept: Mutex::new(None) }
+        Self { reader: Box::new(reader), clock: Clock::default(), kept: Mutex::new(None) }
+    }
+
+    /// The same with another clock.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
     }
 
     /// The secrets as they were read last.
     pub(crate) async fn current(&self) -> Result<Arc<DoorSecrets>, SecretError> {
         let mut kept = self.kept.lock().await;
-        match &*kept {
-            Some(kept) => Ok(Arc::clone(&kept.secrets)),
-            None => self.read(&mut kept).await,
+        let Some(last) = &*kept else { return self.read(&mut kept).await };
+        let secrets = Arc::clone(&last.secrets);
+        if self.clock.is_fresh(last.read, LIFETIME) {
+            return Ok(secrets);
         }
+        // While Secrets Manager is down, the last secrets are used.
+        Ok(self.read(&mut kept).await.unwrap_or(secrets))
     }
 
     /// Secrets that were read after the rejected ones; `None` where it is too early to read them again.
@@ -110,14 +125,14 @@ impl SecretCache {
         let mut kept = self.kept.lock().await;
         match &*kept {
             Some(kept) if !Arc::ptr_eq(&kept.secrets, rejected) => Ok(Some(Arc::clone(&kept.secrets))),
-            Some(kept) if kept.read.elapsed() < READ_INTERVAL => Ok(None),
+            Some(kept) if self.clock.is_fresh(kept.read, READ_INTERVAL) => Ok(None),
             _ => self.read(&mut kept).await.map(Some),
         }
     }
 
     async fn read(&self, kept: &mut Option<Kept>) -> Result<Arc<DoorSecrets>, SecretError> {
         let secrets = Arc::new(self.reader.read().await?);
-        *kept = Some(Kept { secrets: Arc::clone(&secrets), read: Instant::now() });
+        *kept = Some(Kept { secrets: Arc::clone(&secrets), read: self.clock.now() });
         Ok(secrets)
     }
 }

@@ -2,7 +2,6 @@
 
 #![warn(missing_docs)]
 
-mod clock;
 mod connect;
 mod credentials;
 pub mod entra;
@@ -19,9 +18,9 @@ use http_client::NoCertificates;
 use message::read::{Mime, ReadError, content};
 use model::{FilingResult, ItemId, MailboxAddress, Sha256};
 
-pub use clock::Clock;
 pub use connect::ConnectError;
 pub use credentials::SecretCredentials;
+pub use runtime::Clock;
 pub use settings::{
     Domains, GraphSettings, ImapSettings, MailboxSettings, MaildirSettings, VARIABLES, retry_base, settle_time,
 };

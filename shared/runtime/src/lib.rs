@@ -1,9 +1,11 @@
-//! The start of a process: environment variables, read once and checked; the log, without content and identities; and
-//! the metrics.
+//! What every process uses: environment variables, read once and checked; the log, without content and identities;
+//! the metrics; and wall-clock time for caches.
 
+mod clock;
 mod log;
 pub mod metrics;
 mod variables;
 
+pub use clock::Clock;
 pub use log::{LogLevel, UnknownLogLevel, start_log};
 pub use variables::{VariableError, Variables, joined};

@@ -15,13 +15,14 @@ impl Clock {
         Self(Arc::new(now))
     }
 
-    pub(crate) fn now(&self) -> Timestamp {
+    /// Returns the time now.
+    pub fn now(&self) -> Timestamp {
         (self.0)()
     }
 
     /// Returns whether less than `lifetime` has passed since then. A time in the future is not fresh: the clock was set
     /// back, and the age is unknown.
-    pub(crate) fn is_fresh(&self, since: Timestamp, lifetime: Duration) -> bool {
+    pub fn is_fresh(&self, since: Timestamp, lifetime: Duration) -> bool {
         Duration::try_from(self.now().duration_since(since)).is_ok_and(|age| age < lifetime)
     }
 }
