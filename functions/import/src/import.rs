@@ -225,9 +225,13 @@ impl Import {
         invocation: &Invocation,
     ) -> Result<(), Undecided> {
         let attempt = if leased.first { Attempt::First } else { Attempt::Retry };
-        let failed_before = std::mem::take(&mut leased.outcome.failed);
         let lacking: Vec<_> =
             mailboxes.into_iter().filter(|mailbox| !leased.outcome.has(&mailbox.id, &mailbox.address)).collect();
+        if !lacking.is_empty() {
+            // If reading the message fails, the outcome must still have the failures of earlier attempts.
+            stored.copy().await?;
+        }
+        let failed_before = std::mem::take(&mut leased.outcome.failed);
         let outcomes = self.outcomes();
         let (mut imported, mut skipped) = (0, 0);
         let mut refused = None;
