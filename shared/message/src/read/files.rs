@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use mail_parser::{Encoding, Message, MessageParser, MessagePart, MimeHeaders, PartType};
 
-use super::{Mime, PIECE_BYTES, ReadError, StoredFile};
+use super::{Mime, PIECE_BYTES, ReadError, StoredFile, mime::rest};
 
 /// A file of a stored message.
 pub struct MessageFile {
@@ -26,10 +26,7 @@ impl MessageFile {
     /// [`ReadError`].
     pub async fn piece(&self, from: u64) -> Result<Bytes, ReadError> {
         match &self.content {
-            Content::Memory(bytes) => Ok(usize::try_from(from)
-                .ok()
-                .filter(|from| *from < bytes.len())
-                .map_or_else(Bytes::new, |from| bytes.slice(from..))),
+            Content::Memory(bytes) => Ok(rest(bytes, from)),
             Content::Stored(file) => file.read(from..from.saturating_add(PIECE_BYTES)).await,
         }
     }

@@ -53,10 +53,7 @@ impl Mime {
     /// [`ReadError::Unavailable`] or [`ReadError::Configuration`]: the bucket cannot be read.
     pub async fn piece(&self, from: u64) -> Result<Bytes, ReadError> {
         match self {
-            Self::Whole(bytes) => Ok(usize::try_from(from)
-                .ok()
-                .filter(|from| *from < bytes.len())
-                .map_or_else(Bytes::new, |from| bytes.slice(from..))),
+            Self::Whole(bytes) => Ok(rest(bytes, from)),
             Self::Large(large) => large.original.read(from..large.length.min(from.saturating_add(PIECE_BYTES))).await,
         }
     }
@@ -71,6 +68,12 @@ impl Mime {
             _ => self.clone(),
         }
     }
+}
+
+/// The bytes from an offset on; empty at the end.
+pub(super) fn rest(bytes: &Bytes, from: u64) -> Bytes {
+    let from = usize::try_from(from).ok().filter(|from| *from < bytes.len());
+    from.map_or_else(Bytes::new, |from| bytes.slice(from..))
 }
 
 fn outlined(whole: &Bytes, small: usize) -> Option<Mime> {
