@@ -80,7 +80,8 @@ impl Graph {
         let parsed = parse(mime.in_memory())?;
         let content = Content::of(&parsed, &mime)?;
         let state = self.limits.of(&mailbox.id);
-        let draft = Draft::new(&content, message, mailbox, None);
+        // As filing measures the message: without its class, a message at the limit would seem to fit into one request.
+        let draft = Draft::new(&content, message, mailbox, self.class());
         let json = message_json(&draft, &Concessions::default());
         if files_of_the_first_request(&draft, json.len()).len() == content.attachments.len() {
             return Ok(());
