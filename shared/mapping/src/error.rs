@@ -101,7 +101,7 @@ pub enum Problem {
         line: u64,
     },
     /// A cell of `valid_from` or `valid_to` is neither a date nor a timestamp.
-    #[error("{0} is not a date: write 2026-01-31, or as a timestamp such as 2026-01-31T08:00:00Z")]
+    #[error("{0} is not a date: write a date such as 2026-01-31, or a timestamp such as 2026-01-31T08:00:00Z")]
     Date(Column),
     /// The period ends before it begins.
     #[error("valid_to is before valid_from: correct one of them")]
