@@ -4,7 +4,8 @@
 //!   Rejected, Full         ▶ permanent
 //!   Unrecognized, NoMailbox, LookupRejected
 //!                          ▶ retried until the limit is reached, then permanent
-//!   Unavailable, Setup     ▶ retried; permanent once the limit is reached while other items are filed in the mailbox
+//!   Unavailable, Configuration
+//!                          ▶ retried; permanent once the limit is reached while other items are filed in the mailbox
 //! ```
 //!
 //! An outage concerns every item, so it decides nothing: as long as no other item is filed in the mailbox, an item whose filing
@@ -37,10 +38,10 @@ struct Latest {
 }
 
 impl Successes {
-    /// How long a filing proves that its mailbox accepts messages. Longer than the half hour between two checks.
+    /// Time for which a filing proves that its mailbox accepts messages. Longer than the half hour between two checks.
     const FILING: SignedDuration = SignedDuration::from_hours(1);
 
-    /// How long a lookup proves that the mail system answers lookups. Results are cached for as long.
+    /// Time for which a lookup proves that the mail system responds to lookups. Results are cached for as long.
     const LOOKUP: SignedDuration = SignedDuration::from_mins(10);
 
     const MAX_MAILBOXES: usize = 100_000;
@@ -57,13 +58,13 @@ impl Successes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).lookup = Some(now);
     }
 
-    /// Whether a copy was filed in the mailbox a short time ago.
+    /// Returns whether a copy was filed in the mailbox a short time ago.
     pub(crate) fn has_filed(&self, mailbox: &str, now: Timestamp) -> bool {
         let latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         latest.filings.get(mailbox).is_some_and(|at| is_within(*at, Self::FILING, now))
     }
 
-    /// Whether a mailbox was found a short time ago.
+    /// Returns whether a mailbox was found a short time ago.
     pub(crate) fn has_found(&self, now: Timestamp) -> bool {
         let lookup = self.0.lock().unwrap_or_else(PoisonError::into_inner).lookup;
         lookup.is_some_and(|at| is_within(at, Self::LOOKUP, now))
@@ -75,7 +76,7 @@ fn is_within(at: Timestamp, duration: SignedDuration, now: Timestamp) -> bool {
     (SignedDuration::ZERO..=duration).contains(&now.duration_since(at))
 }
 
-/// What the error of a filing means, and the mailbox's entry in the outcome, where there is one. `before` is the entry of
+/// Returns the mailbox's entry in the outcome, if it needs one, and the failure for the error of a filing. `before` is the entry of
 /// earlier attempts. `others_are_filed` says that the mailbox has accepted another item a short time ago.
 pub(crate) fn decide(
     address: MailboxAddress,

@@ -46,7 +46,7 @@ pub struct Import {
     pub settles: Duration,
     /// Retry period for undecided responses of the mail system.
     pub retry_limit: RetryLimit,
-    /// What this process has found and filed lately.
+    /// The latest lookups and filings of this process that succeeded.
     pub successes: Successes,
     /// Memory for items that are filed at the same time.
     pub memory: MemoryBudget,

@@ -161,8 +161,8 @@ pub(crate) fn decide(
     plan
 }
 
-/// Whether an earlier attempt expected a mailbox. A row that is removed from the user map meanwhile does not drop the recipient
-/// without a trace: the item becomes a dead letter, and a replay goes by the new map.
+/// Returns whether an earlier attempt expected a mailbox. A row that is removed from the user map meanwhile does not drop the
+/// recipient without a trace: the item becomes a dead letter, and a replay goes by the new map.
 fn was_expected(missing: &MissingParticipant) -> bool {
     matches!(missing.reason, MissingReason::MailboxNotFound | MissingReason::MappedLater)
 }

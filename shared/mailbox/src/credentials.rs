@@ -28,7 +28,7 @@ enum EntraObject {
     },
     ClientSecret {
         client_secret: SecretString,
-        /// Only noted: whatever stands here stops no import.
+        /// Used for the expiry warning only: an invalid value must not stop imports.
         #[serde(default)]
         expires: Value,
     },

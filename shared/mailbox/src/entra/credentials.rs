@@ -26,7 +26,7 @@ pub enum EntraSecret {
     ClientSecret {
         /// Its value.
         client_secret: SecretString,
-        /// The day on which it ends, as the operator noted it.
+        /// The day on which it expires, as the operator has recorded it.
         expires: Option<String>,
     },
     /// A certificate that is registered with the application, and its key. Safer than a client secret, because the key is

@@ -1,4 +1,4 @@
-//! The day on which the application's credential ends: of a certificate its own, of a client secret what the operator noted.
+//! The expiry of the application's credential: a certificate contains it, for a client secret the operator records it.
 
 use std::time::Duration;
 
@@ -8,34 +8,34 @@ use webpki::{EndEntityCert, Error, KeyUsage};
 
 use super::EntraSecret;
 
-/// How long before its end a credential is reported: long enough for a change that needs two departments.
+/// Days before its expiry from which a credential is reported: enough for a change that needs two departments.
 pub const EXPIRY_WARNING_DAYS: i64 = 30;
 
 /// The end of the credential cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ExpiryError {
-    /// Of a certificate.
+    /// The validity of a certificate.
     #[error("the certificate in the secret is not X.509 in PEM, or its validity cannot be read")]
     Certificate,
-    /// Of a client secret.
+    /// The recorded day of a client secret.
     #[error("`expires` in the secret is not a date such as 2027-11-30")]
     Date,
 }
 
 impl EntraSecret {
-    /// Returns when the credential ends; `None` for a client secret whose end nobody noted. Entra tells it only to an
+    /// Returns the expiry of the credential; `None` for a client secret whose expiry is not recorded. Entra reports it only to an
     /// application that may read every application of the tenant (`Application.Read.All`), which this one must not.
     ///
     /// # Errors
     /// [`ExpiryError`].
     pub fn expires(&self) -> Result<Option<Timestamp>, ExpiryError> {
         match self {
-            Self::ClientSecret { expires, .. } => expires.as_deref().map(noted).transpose(),
+            Self::ClientSecret { expires, .. } => expires.as_deref().map(recorded).transpose(),
             Self::Certificate { certificate_pem, .. } => not_after(certificate_pem).map(Some),
         }
     }
 
-    /// Whether the credential ends within [`EXPIRY_WARNING_DAYS`], or has ended. False where its end is unknown.
+    /// Returns whether the credential expires within [`EXPIRY_WARNING_DAYS`], or has expired. `false` if its expiry is unknown.
     pub fn expires_soon(&self, now: Timestamp) -> bool {
         self.expires().is_ok_and(|expires| expires.is_some_and(|expires| days_left(expires, now) < EXPIRY_WARNING_DAYS))
     }
@@ -46,15 +46,15 @@ pub fn days_left(expires: Timestamp, now: Timestamp) -> i64 {
     expires.duration_since(now).as_secs().div_euclid(24 * 60 * 60)
 }
 
-/// A noted day ends the credential as it begins: Entra shows a day, without a time.
-fn noted(text: &str) -> Result<Timestamp, ExpiryError> {
+/// Reads a recorded expiry. A day without a time counts from its beginning, because Entra shows only the day.
+fn recorded(text: &str) -> Result<Timestamp, ExpiryError> {
     let day = |text: &str| text.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok().map(|begins| begins.timestamp());
     let text = text.trim();
     text.parse().ok().or_else(|| day(text)).ok_or(ExpiryError::Date)
 }
 
-/// webpki tells the last day only as the reason for which it rejects a certificate, and examines it before anything else: so
-/// the certificate is verified at the end of time, for nobody.
+/// Reads the last second of a certificate's validity. webpki returns it only in the error for an expired certificate, and checks
+/// it first: so the certificate is verified at the latest possible time, without trust anchors.
 fn not_after(pem: &str) -> Result<Timestamp, ExpiryError> {
     let at = UnixTime::since_unix_epoch(Duration::from_secs(Timestamp::MAX.as_second().unsigned_abs()));
     let read = || {
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn client_secret_ends_on_the_noted_day() {
+    fn client_secret_expires_on_the_recorded_day() {
         assert_eq!(client_secret(None).expires(), Ok(None));
         for text in ["2027-11-30", " 2027-11-30 ", "2027-11-30T00:00:00Z", "2027-11-30T01:00:00+01:00"] {
             assert_eq!(client_secret(Some(text)).expires(), Ok(Some(at("2027-11-30T00:00:00Z"))), "{text}");
@@ -105,12 +105,12 @@ mod tests {
         assert!(!client_secret(None).expires_soon(at("2028-01-01T00:00:00Z")));
         assert!(
             !client_secret(Some("soon")).expires_soon(at("2028-01-01T00:00:00Z")),
-            "doctor says that it is no date"
+            "doctor reports that it is not a date"
         );
     }
 
     #[test]
-    fn text_that_is_no_certificate_is_an_error() {
+    fn invalid_certificate_is_an_error() {
         for pem in ["", "no PEM", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"] {
             let secret =
                 EntraSecret::Certificate { certificate_pem: pem.to_owned(), private_key_pem: "x".to_owned().into() };

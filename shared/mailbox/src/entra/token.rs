@@ -221,7 +221,7 @@ impl Tokens {
     }
 }
 
-/// Once for each token, so at most every hour.
+/// Logs and counts a credential that expires soon: once per token, so about once an hour.
 fn warn_before_expiry(secret: &EntraSecret, now: Timestamp) {
     if secret.expires_soon(now)
         && let Ok(Some(expires)) = secret.expires()

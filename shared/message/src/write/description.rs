@@ -1,4 +1,4 @@
-//! What a message says, for programs that write it in another form than a mail.
+//! The content of a message in words, for programs that write it in another form than a mail.
 
 use model::Captured;
 
@@ -14,13 +14,13 @@ pub struct Description {
     /// The statements of the archive about the content, one a line. A line that begins with `| ` has the words of a
     /// participant.
     pub statements: String,
-    /// The message that this one replies to, in the same form. Empty where it is none.
+    /// The message that this one replies to, in the same form. Empty if it is not a reply.
     pub reply: String,
     /// The facts of the capture, with their names.
     pub details: Vec<(String, String)>,
 }
 
-/// How many participants are named.
+/// Maximum number of participants that are named.
 const MAX_LABELS: usize = 11;
 
 /// Facts that need all participants, or that each format has in a place of its own.

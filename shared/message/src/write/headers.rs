@@ -21,7 +21,7 @@ const SCHEMA: &str = "2";
 /// Maximum number of participants in To; the body has the number of the others.
 pub(crate) const MAX_TO: usize = 5_000;
 
-/// How many participants the header names: the sender, and those of To.
+/// Maximum number of participants in the header: the sender, and those in To.
 pub(crate) const MAX_NAMED: usize = 1 + MAX_TO;
 
 /// The longest subject, in bytes before it is encoded.
@@ -34,8 +34,7 @@ const SUBJECT: &str = "WhatsApp: ";
 const MAX_ID: usize = 512;
 
 /// Thread-Index contains a time. A chat's must never change, and the time when a chat began is unknown: the beginning
-/// of
-/// 2009, WhatsApp's first year, in the 100 ns since 1601 that Windows counts, without the 24 lowest bits.
+/// of 2009, WhatsApp's first year, in the 100 ns since 1601 that Windows counts, without the 24 lowest bits.
 const THREAD_EPOCH: u64 = 128_752_416_000_000_000 >> 24;
 
 /// All header fields but those of the MIME structure. `labels` are those of the participants that are named, the sender's

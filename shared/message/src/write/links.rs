@@ -20,7 +20,7 @@ pub(crate) struct Link {
 
 /// Finds the link that a text begins with.
 pub(crate) fn at_start(text: &str) -> Option<Link> {
-    // Nearly every word that begins with one of these letters is no link.
+    // Nearly every word that begins with one of these letters is not a link.
     if !matches!(
         text.as_bytes(),
         [b'h' | b'H', b't' | b'T', ..] | [b'm' | b'M', b'a' | b'A', ..] | [b't' | b'T', b'e' | b'E', ..]

@@ -185,7 +185,7 @@ impl Renderer {
     }
 }
 
-/// How many contact cards of an item are files of its message. They come after its attachments.
+/// Returns the number of an item's contact cards that are files of its message. They come after its attachments.
 pub fn attached_cards(item: &Item) -> usize {
     content::card_names(item).count()
 }

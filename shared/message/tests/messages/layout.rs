@@ -136,7 +136,7 @@ fn target_is_shown_with_its_id_and_its_kind() {
             ("poll_vote", "The poll"),
         ] {
             let text = text(&item(json!({"type": acts, "text": null, "target": target, "reaction": {"emoji": "👍"}})));
-            // What a vote acts on is a poll, whatever was captured of it.
+            // A vote refers to its poll only, whatever was captured as its target.
             let described = if acts == "poll_vote" { ".".to_owned() } else { format!(": {words}") };
             let expected = format!("{heading} by “Bo”, WhatsApp id 3EB0%20x%0D%0A{described}\r\n");
             assert!(text.contains(&expected), "{expected} in {text}");

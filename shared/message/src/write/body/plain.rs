@@ -38,7 +38,7 @@ pub(super) fn write(body: &Body<'_>) -> String {
     out
 }
 
-/// What the archive states about the content, with LF line ends.
+/// The statements of the archive about the content, with LF line ends.
 pub(super) fn statements(body: &Body<'_>) -> String {
     let mut out = String::new();
     blocks(&body.blocks, &mut out);
