@@ -31,7 +31,7 @@ async fn new_copy_costs_one_request_and_a_retry_two() {
 }
 
 #[tokio::test]
-async fn lookup_costs_two_requests_or_four_where_nobody_owns_the_address() {
+async fn lookup_costs_two_requests_or_four_for_an_unproven_address() {
     let (fake, graph) = warm().await;
     fake.add(User::new(BOB));
     fake.add(User::new("named@example.com").without_proxies());
