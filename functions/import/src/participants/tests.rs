@@ -274,7 +274,7 @@ async fn lookup_that_fails_while_others_succeed_dead_letters() {
 }
 
 #[tokio::test]
-async fn stranger_whose_lookup_fails_is_reported_after_the_whole_limit() {
+async fn failed_lookup_of_an_unexpected_participant_uses_the_limit() {
     let mut item = Item::of(&[ADA, CLIENT]);
     item.mail.respond(CLIENT, Err(unavailable()));
     let plan = item.check_hourly(24, &[]).await;

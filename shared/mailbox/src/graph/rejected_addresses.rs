@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rejected_address_is_forgotten_after_an_hour_of_the_wall_clock() {
+    fn rejected_address_expires_after_an_hour_of_the_wall_clock() {
         let start: Timestamp = "2026-11-22T07:00:00Z".parse().unwrap();
         let after = |seconds: i64| Clock::new(move || start + jiff::SignedDuration::from_secs(seconds));
         let addresses = RejectedAddresses::default();
