@@ -2,8 +2,11 @@
 
 use aws::s3::{Store, StoreError};
 use futures::{StreamExt, TryStreamExt, stream};
-use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
-use model::{RunId, RunRecord, keys};
+use jiff::Timestamp;
+use model::{
+    RunId, RunRecord,
+    keys::{self, RunObject},
+};
 use serde::Serialize;
 
 use ledger::entries::{CONCURRENT_READS, LedgerReadError};
@@ -44,7 +47,7 @@ pub(super) struct Page {
     pub(super) written: Timestamp,
 }
 
-/// A record has less than 300 bytes.
+/// A record has about 500 bytes.
 const RECORD_MAX_BYTES: u64 = 4096;
 
 impl Runs {
@@ -59,15 +62,17 @@ impl Runs {
         let keep = |listed: Vec<aws::s3::Listed>| {
             for listed in listed {
                 let Some((id, object)) = object_of(&listed.key) else { continue };
-                let began = began(&id).unwrap_or(listed.last_modified);
+                let began = id.began().unwrap_or(listed.last_modified);
                 if runs.last().is_none_or(|last| last.id != id) {
                     runs.push(Run { id, began, record: None, pages: Vec::new() });
                 }
                 let at = runs.len() - 1;
                 match object {
-                    Object::Record if recorded.last() == Some(&at) => {}
-                    Object::Record => recorded.push(at),
-                    Object::Page(number) => runs[at].pages.push(Page { number, written: listed.last_modified }),
+                    RunObject::BegunRecord | RunObject::Record if recorded.last() == Some(&at) => {}
+                    RunObject::BegunRecord | RunObject::Record => recorded.push(at),
+                    RunObject::ManifestPage(number) => {
+                        runs[at].pages.push(Page { number, written: listed.last_modified })
+                    }
                 }
             }
             std::future::ready(Ok::<_, StoreError>(()))
@@ -152,28 +157,13 @@ pub async fn record(store: &Store, run: &RunId) -> Result<Option<RunRecord>, Led
     Ok(None)
 }
 
-/// Kind of an object of a run.
-#[derive(Debug, PartialEq, Eq)]
-enum Object {
-    Record,
-    Page(u32),
-}
-
-/// `runs/<run>/items-<n>.ndjson`, `begun.json` and `run.json` beside it; other objects are ignored.
-fn object_of(key: &str) -> Option<(RunId, Object)> {
-    let (run, name) = key.strip_prefix(keys::RUNS)?.split_once('/')?;
-    let run: RunId = run.parse().ok()?;
-    if [keys::run(&run), keys::run_begun(&run)].iter().any(|record| record == key) {
-        return Some((run, Object::Record));
-    }
-    let number = name.strip_prefix("items-")?.strip_suffix(".ndjson")?.parse().ok()?;
-    (keys::manifest(&run, number) == key).then_some((run, Object::Page(number)))
-}
-
-/// Returns the start of a run, which its id begins with.
-fn began(run: &RunId) -> Option<Timestamp> {
-    let (second, _) = run.as_str().split_once('-')?;
-    DateTime::strptime("%Y%m%dT%H%M%SZ", second).ok()?.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+/// Returns the run and the object of a key. Pages are read by their number, so a page under another key than its number has
+/// is ignored.
+fn object_of(key: &str) -> Option<(RunId, RunObject)> {
+    keys::run_object(key).filter(|(run, object)| match object {
+        RunObject::ManifestPage(number) => keys::manifest(run, *number) == key,
+        RunObject::BegunRecord | RunObject::Record => true,
+    })
 }
 
 #[cfg(test)]
@@ -188,16 +178,19 @@ mod tests {
     fn objects_are_assigned_to_runs_by_their_keys() {
         let at: Timestamp = "2026-11-22T07:00:00Z".parse().unwrap();
         let run: RunId = RUN.parse().unwrap();
-        assert_eq!(object_of(&format!("runs/{RUN}/items-000012.ndjson")), Some((run.clone(), Object::Page(12))));
-        assert_eq!(object_of(&format!("runs/{RUN}/run.json")), Some((run.clone(), Object::Record)));
-        assert_eq!(object_of(&format!("runs/{RUN}/begun.json")), Some((run.clone(), Object::Record)));
-        assert_eq!(began(&run), Some(at));
+        assert_eq!(
+            object_of(&format!("runs/{RUN}/items-000012.ndjson")),
+            Some((run.clone(), RunObject::ManifestPage(12)))
+        );
+        assert_eq!(object_of(&format!("runs/{RUN}/run.json")), Some((run.clone(), RunObject::Record)));
+        assert_eq!(object_of(&format!("runs/{RUN}/begun.json")), Some((run.clone(), RunObject::BegunRecord)));
+        assert_eq!(run.began(), Some(at));
         for key in
             ["runs/readme.txt", "runs/r/items-1.ndjson", "runs/r/items-000001.ndjson.bak", "runs//items-000001.ndjson"]
         {
             assert!(object_of(key).is_none(), "{key}");
         }
-        assert_eq!(began(&"r".parse().unwrap()), None);
+        assert_eq!("r".parse::<RunId>().unwrap().began(), None);
     }
 
     #[test]
