@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use ledger::entries::CONCURRENT_READS;
 
-/// A delivery with something wrong. What is there is filed.
+/// A delivery with problems. The mails that it contains are filed.
 #[derive(Debug, Clone, Serialize)]
 pub struct Incident {
     /// Identifies it for `archiver incidents close`: the hash in the record's key.
@@ -47,13 +47,13 @@ impl Incident {
 pub async fn incidents(store: &Store, from: Timestamp, to: Timestamp) -> Result<Vec<Incident>, StoreError> {
     let mut records = Vec::new();
     let list = store.list(keys::INCIDENTS, |page| {
-        records.extend(page.into_iter().map(|object| object.key));
+        records.extend(page.into_iter().map(|object| (object.key, object.last_modified)));
         async { Ok::<_, StoreError>(()) }
     });
     list.await?;
-    let read = |record: String| async move {
+    let read = |(record, written): (String, Timestamp)| async move {
         let Some(object) = store.get(&record, RECORD_LIMIT).await? else { return Ok(None) };
-        let mut incident = incident(record, &object.bytes);
+        let mut incident = incident(record, written, &object.bytes);
         if !(from..to).contains(&incident.received) || incident.problems.is_empty() {
             return Ok(None);
         }
@@ -68,8 +68,8 @@ pub async fn incidents(store: &Store, from: Timestamp, to: Timestamp) -> Result<
     Ok(incidents)
 }
 
-/// A record that cannot be read is an incident too.
-fn incident(record: String, bytes: &[u8]) -> Incident {
+/// A record that cannot be read is an incident too, of the time at which the record was written.
+fn incident(record: String, written: Timestamp, bytes: &[u8]) -> Incident {
     let name = record.strip_prefix(keys::INCIDENTS).unwrap_or(&record);
     let id = name.strip_suffix(".json").unwrap_or(name).to_owned();
     match serde_json::from_slice::<Delivery>(bytes) {
@@ -80,8 +80,20 @@ fn incident(record: String, bytes: &[u8]) -> Incident {
         }
         Err(_) => {
             let problems = vec!["the record of the delivery cannot be read".to_owned()];
-            let (file, etag, received) = (record.clone(), String::new(), Timestamp::now());
+            let (file, etag, received) = (record.clone(), String::new(), written);
             Incident { id, file, etag, received, record, problems, closed: None }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unreadable_record_is_an_incident_of_its_time() {
+        let written: Timestamp = "2026-11-22T07:00:00Z".parse().unwrap();
+        let found = incident(format!("{}0123.json", keys::INCIDENTS), written, b"{");
+        assert_eq!((found.id.as_str(), found.received, found.problems.len()), ("0123", written, 1));
     }
 }
