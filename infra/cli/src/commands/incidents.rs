@@ -110,7 +110,7 @@ async fn list(connection: &Connection, arguments: &ListArguments) -> anyhow::Res
     let mut out = io::stdout().lock();
     if arguments.json {
         for incident in &found {
-            writeln!(out, "{}", serde_json::to_string(incident)?)?;
+            writeln!(out, "{}", text::json(incident)?)?;
         }
         return Ok(ExitCode::SUCCESS);
     }
