@@ -7,17 +7,14 @@ use aws::{
     sqs::{Queue, QueueError},
 };
 use jiff::{SignedDuration, Timestamp};
-use model::{
-    Cursor, Listed, Reached, RunId, RunKind, RunRecord, Sha256, TASK_VERSION, Window, WindowError, WindowStart,
-};
+use model::{Cursor, Listed, Reached, RunId, RunKind, RunRecord, Sha256, Window, WindowError, WindowStart};
 use runtime::metrics::Metric;
 use serde::Serialize;
-use serde_json::json;
 use source::{Page, Source, SourceError};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use ledger::{EarlierRuns, LedgerError, QueuedEntries, StoredCursor, manifest};
+use ledger::{EarlierRuns, LedgerError, QueuedEntries, StoredCursor, entries, manifest};
 
 /// The request that starts a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,9 +88,6 @@ pub enum FetchError {
         /// The source's time.
         source_time: Timestamp,
     },
-    /// Serialization failed.
-    #[error("serialization failed: {0}")]
-    Json(#[source] serde_json::Error),
 }
 
 /// The metrics of the function.
@@ -278,11 +272,7 @@ impl Fetch {
     async fn queue(&self, run: &RunId, items: &[Listed]) -> Result<(), QueueError> {
         // Not a `ConvertTask`: an entry with an invalid id or time is passed on as it came, and convert makes a dead
         // letter of it. Rejected here, it would be lost.
-        let body = |listed: &Listed| {
-            json!({"v": TASK_VERSION, "run": run, "item": listed.item, "archived_time": listed.archived_time})
-                .to_string()
-        };
-        let mut bodies: Vec<_> = items.iter().map(body).collect();
+        let mut bodies: Vec<_> = items.iter().map(|listed| entries::task_body(run, listed)).collect();
         for attempt in 1.. {
             let results = self.convert_queue.send(&bodies).await;
             let failed: Vec<_> =
