@@ -91,7 +91,7 @@ fn id(text: &str) -> Result<String, String> {
 /// Runs the command.
 ///
 /// # Errors
-/// When the bucket cannot be read or written.
+/// The bucket cannot be read or written.
 pub async fn run(arguments: IncidentsArguments) -> anyhow::Result<ExitCode> {
     let (IncidentsCommand::List(ListArguments { deployment, .. })
     | IncidentsCommand::Close(CloseArguments { deployment, .. })) = &arguments.command;
@@ -135,12 +135,16 @@ async fn close(connection: &Connection, arguments: &CloseArguments) -> anyhow::R
     let named: Vec<_> = found.iter().filter(|incident| incident.id.starts_with(&arguments.id)).collect();
     let [incident] = named[..] else {
         match named.len() {
-            0 => bail!("no incident has the id {}: archiver incidents list shows them", arguments.id),
-            count => bail!("{count} incidents have an id that begins with {}: give more of it", arguments.id),
+            0 => {
+                bail!("no incident has an id that begins with {}: archiver incidents list shows all ids", arguments.id)
+            }
+            count => {
+                bail!("{count} incidents have an id that begins with {}: give more characters of the id", arguments.id)
+            }
         }
     };
     if let Some(closed) = &incident.closed {
-        bail!("it is closed already, {}", shown(&closed.sentence()));
+        bail!("incident {} cannot be closed again: {}", incident.id, shown(&closed.sentence()));
     }
     write_incident(&mut io::stderr().lock(), incident)?;
     if !confirmed("Close this incident?", arguments.yes)? {
@@ -160,7 +164,10 @@ async fn close(connection: &Connection, arguments: &CloseArguments) -> anyhow::R
     let put = Put { key: &key, bytes: text::json(&closure)?.into(), content_type: "application/json", sha256: None };
     match connection.store.put(put, Condition::Absent).await? {
         Written::Yes(_) => writeln!(io::stdout(), "{} is closed; the record is {key}", incident.id)?,
-        Written::Conflict => bail!("somebody else closed it meanwhile: archiver incidents list shows who"),
+        Written::Conflict => bail!(
+            "incident {} was closed by another user meanwhile: archiver incidents list shows by whom",
+            incident.id
+        ),
     }
     Ok(ExitCode::SUCCESS)
 }

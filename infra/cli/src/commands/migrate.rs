@@ -29,13 +29,13 @@ pub const HELP: &str = "Release 0.1 stored the outcome of an item under the date
     that release that the source lists again under another date is filed a second time. Run this once, after the update and \
     before imports continue. No outcome is changed or deleted, and a second run changes nothing. It needs one request to S3 for \
     each 1,000 outcomes, and two for each outcome of release 0.1.\n\
-    Exit code: 0 done; 1 not; 2 invalid arguments.\n\
+    Exit code: 0 done; 1 failed; 2 invalid arguments.\n\
     Example:\n  archiver migrate --stack whatsapp-archiver";
 
 /// Runs the command.
 ///
 /// # Errors
-/// When the deployment cannot be reached or an outcome cannot be read.
+/// The deployment cannot be reached, or an outcome cannot be read.
 pub async fn run(arguments: MigrateArguments) -> anyhow::Result<ExitCode> {
     let connection = Connection::open(&arguments.deployment).await?;
     let bar = ProgressBar::new_spinner();

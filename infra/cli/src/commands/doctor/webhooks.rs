@@ -27,14 +27,14 @@ const SECRET: &str = "webhooks' secret";
 const URL: &str = "webhooks' URL";
 const LAST: &str = "last webhook";
 
-/// The variables of receive that say which doors there are; `SOURCE` says that this process's own may be used.
+/// Variables of receive that determine its doors, and `SOURCE`, without which this process's own variables are not used.
 const VARIABLES: &[&str] = &["SOURCE", "WEBHOOK_HEADER", "WEBHOOK_SECRET_ID"];
 
 /// The challenge of a verification request.
 const CHALLENGE: &str = "1158201444";
 
-/// An answer of receive has a few bytes.
-const ANSWER_MAX_BYTES: usize = 4096;
+/// A response of receive has a few bytes.
+const RESPONSE_MAX_BYTES: usize = 4096;
 
 /// After this time without a webhook the alarm `webhooks-missing` goes off.
 const MAX_AGE: SignedDuration = SignedDuration::from_hours(24);
@@ -57,7 +57,7 @@ pub(super) async fn check(connection: &Connection, ministack: &Path) -> Vec<Find
     match text("WEBHOOK_SECRET_ID") {
         None => {
             findings.push(Finding::ok(SETTINGS, "webhooks come from AWS End User Messaging Social"));
-            findings.push(Finding::skipped(SECRET, "not needed: AWS's topic proves who it is"));
+            findings.push(Finding::skipped(SECRET, "not needed: webhooks come from AWS's topic"));
             findings.push(Finding::skipped(URL, "there is none with WebhookUrl=disabled"));
         }
         Some(id) => {
@@ -138,7 +138,7 @@ async fn verified(connection: &Connection, secret: &HashMap<String, SecretString
         let remedy = "see the alarms receive-errors and receive-setup, and the log of receive; a new secret is read within a minute";
         Finding::not_ok(URL, detail, remedy)
     };
-    match read(request.send().await, ANSWER_MAX_BYTES).await {
+    match read(request.send().await, RESPONSE_MAX_BYTES).await {
         Ok(response) if response.status.as_u16() == 200 && response.body == CHALLENGE.as_bytes() => Finding::ok(
             URL,
             "answers Meta's verification request; whether Meta's app is subscribed is seen by the last webhook",

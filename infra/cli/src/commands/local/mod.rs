@@ -183,7 +183,7 @@ fn job(arguments: &LocalArguments, places: &Directories) -> anyhow::Result<Job> 
                 places.drop.clone()
             }
         };
-        // Said before anything is started.
+        // Checked before anything is started.
         drop::files(&directory)?;
         let given = if arguments.mailbox.is_empty() { mailboxes()? } else { arguments.mailbox.clone() };
         let profile = [

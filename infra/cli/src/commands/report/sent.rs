@@ -28,7 +28,7 @@ pub struct Sent {
 }
 
 impl SentWithoutContent {
-    /// Says what they are.
+    /// Describes the messages in a sentence.
     pub(super) fn sentence(&self) -> String {
         let what = match self.count {
             1 => "1 message was sent whose content was".to_owned(),
@@ -41,7 +41,7 @@ impl SentWithoutContent {
     }
 }
 
-/// Finds them. `None` where there are none, as for every other source than webhooks.
+/// Finds the messages of a period; `None` if there are none, as for every other source than webhooks.
 pub(super) async fn find(store: &Store, from: Timestamp, to: Timestamp) -> anyhow::Result<Option<SentWithoutContent>> {
     let found = source::cloud_api::sent_without_content(store, &Window::between(from, to)?).await;
     let found = found.context("reading the statuses of sent messages")?;
