@@ -37,6 +37,7 @@ pub const HELP: &str = "Exit code: 0 when every item is filed, waits in the dead
     part of the period was not fetched, or a vendor's delivery does not match its manifest; 3 when none of these applies, but some items are undecided, some mailboxes could not \
     be checked or a run is fetching part of the period; 2 invalid arguments. The exit code describes the comparison: \
     --requeue, confirmed or not, does not change it.\n\
+    With --unmapped: 0 no copy is missing, or all are queued; 1 failed; 2 invalid arguments; 3 partly; 4 not confirmed.\n\
     Dead letters are invisible to other consumers while they are read. SQS's counts may lag by a minute: run the command \
     twice before you requeue. A requeued item is filed only in the mailboxes that lack it.\n\
     --deep looks for copies only in the archive folder. A copy that is not there was deleted or moved by a user who has access: \
