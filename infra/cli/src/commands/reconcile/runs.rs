@@ -71,7 +71,7 @@ impl Runs {
                     RunObject::BegunRecord | RunObject::Record if recorded.last() == Some(&at) => {}
                     RunObject::BegunRecord | RunObject::Record => recorded.push(at),
                     RunObject::ManifestPage(number) => {
-                        runs[at].pages.push(Page { number, written: listed.last_modified })
+                        runs[at].pages.push(Page { number, written: listed.last_modified });
                     }
                 }
             }
