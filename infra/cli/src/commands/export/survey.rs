@@ -260,12 +260,10 @@ async fn look(
 ) -> anyhow::Result<Found> {
     let key = ItemHash::of(&listed.item).hex();
     let not_exported = |reason, dead_letter| {
-        // Nothing was sent after it was received.
-        if listed.archived_at().is_some_and(|archived| archived < request.from) {
-            return Found::Outside;
-        }
         Found::NotExported(NotExported { item: listed.name(), key, run: Some(run.clone()), reason, dead_letter })
     };
+    // Without the message its time is unknown, but it was sent before it was received.
+    let received_before = listed.archived_at().is_some_and(|archived| archived < request.from);
     let (Place::Message(_, outcome) | Place::None(_, _, outcome)) = &place;
     let mailbox = request.mailbox.as_deref();
     let named = mailbox.is_none_or(|mailbox| outcome.as_deref().is_some_and(|outcome| names(outcome, mailbox)));
@@ -275,11 +273,13 @@ async fn look(
     }
     let message = match place {
         Place::Message(message, _) => message,
+        Place::None(..) if received_before => return Ok(Found::Outside),
         Place::None(reason, dead_letter, _) => return Ok(not_exported(reason, dead_letter)),
     };
     let room = budget.room(message.bytes).await;
     let captured = match message.read(store).await {
         Ok(stored) => stored.captured,
+        Err(Unreadable::NotExported(_)) if received_before => return Ok(Found::Outside),
         Err(Unreadable::NotExported(reason)) => return Ok(not_exported(reason, None)),
         Err(Unreadable::Bucket(error)) => return Err(error).context("reading a stored message failed"),
     };
