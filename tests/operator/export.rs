@@ -222,6 +222,10 @@ async fn exported_day_has_every_item_once_or_says_why_not() {
     assert!(other.code == 1 && other.printed.contains("holds another export"), "{}", other.printed);
     let none = archive.command("none", &[]).output().await.unwrap();
     assert_eq!(none.status.code(), Some(2), "no form of the files");
+    let backwards = ["export", "--rsmf", "--from", "2026-11-02", "--to", "2026-11-01", "backwards"];
+    let backwards = Process::new(archiver()).args(backwards).current_dir(archive.directory.path()).output().unwrap();
+    assert_eq!(backwards.status.code(), Some(2), "{}", text(&backwards.stderr));
+    assert!(text(&backwards.stderr).contains("is not after --from"), "{}", text(&backwards.stderr));
 
     // The stored mails, byte for byte.
     let mails = archive.export("mails", &["--eml", "--json"]).await;

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::bail;
+use clap::error::ErrorKind;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 
@@ -51,7 +51,8 @@ const ITEMS_LEFT_OUT: u8 = 3;
 /// When the deployment or its objects cannot be read, or the files cannot be written.
 pub async fn run(arguments: ExportArguments) -> anyhow::Result<ExitCode> {
     if arguments.to <= arguments.from {
-        bail!("the window ends at {}, and does not begin before that", arguments.to);
+        let why = format!("--to {} is not after --from {}\n", arguments.to, arguments.from);
+        clap::Error::raw(ErrorKind::ValueValidation, why).exit();
     }
     let connection = Connection::open(&arguments.deployment).await?;
     let done = export(&connection, &arguments).await;
