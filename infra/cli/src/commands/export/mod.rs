@@ -101,6 +101,8 @@ async fn export(connection: &Connection, arguments: &ExportArguments) -> anyhow:
     let finished = finished?;
     let manifest = Manifest::of(&survey, &planned, &finished);
     let sums = manifest.write(&directory, &survey, &planned, &finished)?;
+    // Before the output, which may fail: the next run finds a finished export and leaves the directory as it is.
+    directory.close()?;
     let mut out = io::stdout().lock();
     if arguments.json {
         writeln!(out, "{}", crate::text::json(&manifest)?)?;
@@ -108,9 +110,7 @@ async fn export(connection: &Connection, arguments: &ExportArguments) -> anyhow:
         write!(out, "{}", visible(&manifest.summary()))?;
         writeln!(out, "SHA-256 of SHA256SUMS: {sums}")?;
     }
-    let completeness = manifest.completeness();
-    directory.close()?;
-    Ok(exit_code(completeness))
+    Ok(exit_code(manifest.completeness()))
 }
 
 /// The same export was finished before: its summary again.
