@@ -278,3 +278,121 @@ fn write_items(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::export::{files::named_files, stored::StoredMessage, survey::SurveyedItem};
+
+    /// An item, or one that acts on another.
+    fn item(number: u8, target: Option<u8>) -> SurveyedItem {
+        let digest = |number: u8| Sha256::of(&[number]);
+        SurveyedItem {
+            record: rsmf::Record {
+                key: digest(number),
+                conversation: digest(0),
+                time: Timestamp::UNIX_EPOCH,
+                identity: digest(number),
+                refers_to: target.map(digest),
+                acts: target.is_some(),
+                events: 1,
+                bytes: 1,
+            },
+            message: StoredMessage { key: format!("mime/{number}.eml"), sha256: digest(number), bytes: 1 },
+        }
+    }
+
+    fn survey(items: Vec<SurveyedItem>) -> Survey {
+        let request = Request {
+            format: Format::Rsmf,
+            deployment: "b".to_owned(),
+            from: Timestamp::UNIX_EPOCH,
+            to: Timestamp::MAX,
+            archived_before: None,
+            mailbox: None,
+            chat: None,
+        };
+        Survey {
+            request,
+            made_at: Timestamp::UNIX_EPOCH,
+            counts: Counts::default(),
+            chats: Vec::new(),
+            not_exported: Vec::new(),
+            lost_pages: Vec::new(),
+            not_fetched: Vec::new(),
+            not_fetched_yet: Vec::new(),
+            items,
+        }
+    }
+
+    fn leave_out(survey: &mut Survey, reason: NotExportedReason) {
+        let (item, key) = ("WA-9".to_owned(), "key".to_owned());
+        survey.not_exported.push(NotExported { item, key, run: None, reason, dead_letter: None });
+    }
+
+    type Change = fn(&mut Survey);
+
+    #[test]
+    fn export_is_complete_only_without_losses_and_gaps() {
+        let changes: [(Change, Completeness); 9] = [
+            (|_| {}, Completeness::Complete),
+            (|survey| leave_out(survey, NotExportedReason::NotConverted), Completeness::ItemsLeftOut),
+            (|survey| leave_out(survey, NotExportedReason::DeadLetter), Completeness::ItemsLeftOut),
+            (|survey| survey.not_fetched_yet.push("a part".to_owned()), Completeness::ItemsLeftOut),
+            (|survey| leave_out(survey, NotExportedReason::MessageMissing), Completeness::Damaged),
+            (|survey| leave_out(survey, NotExportedReason::MessageChanged), Completeness::Damaged),
+            (|survey| leave_out(survey, NotExportedReason::EvidenceUnreadable), Completeness::Damaged),
+            (|survey| survey.not_fetched.push("a part".to_owned()), Completeness::Damaged),
+            (|survey| survey.lost_pages.push("a page".to_owned()), Completeness::Damaged),
+        ];
+        for (number, (change, expected)) in changes.into_iter().enumerate() {
+            let mut survey = survey(Vec::new());
+            change(&mut survey);
+            assert_eq!(Manifest::of(&survey, &[], &[]).completeness(), expected, "change {number}");
+        }
+    }
+
+    #[test]
+    fn message_lost_after_the_survey_is_named() {
+        let survey = survey(vec![item(1, None), item(2, Some(1)), item(3, None)]);
+        let planned = named_files(&survey);
+        let export = |unreadable: Vec<(usize, NotExportedReason)>| {
+            let finished = [FinishedFile {
+                name: planned[0].name.clone(),
+                bytes: 1,
+                sha256: Sha256::of(b"x"),
+                events: 2,
+                attachments: 0,
+                participants: 1,
+                begin: Timestamp::UNIX_EPOCH,
+                end: Timestamp::UNIX_EPOCH,
+                unreadable,
+            }];
+            let manifest = Manifest::of(&survey, &planned, &finished);
+            let mut csv = Vec::new();
+            write_items(&mut csv, &survey, &planned, &finished).unwrap();
+            let csv = String::from_utf8(csv).unwrap();
+            let forms: Vec<String> = survey
+                .items
+                .iter()
+                .map(|item| {
+                    let key = item.record.key.short_hex();
+                    let line = csv.lines().find(|line| line.starts_with(&key)).unwrap();
+                    line.split(',').nth(3).unwrap().to_owned()
+                })
+                .collect();
+            let Totals { exported, folded, not_exported, .. } = manifest.counts;
+            let key = manifest.not_exported.first().map(|item| item.key.clone());
+            (forms, [exported, folded, not_exported, manifest.files[0].items], key, manifest.completeness)
+        };
+        let (forms, counts, key, completeness) = export(Vec::new());
+        assert_eq!(forms, ["event", "folded", "event"]);
+        assert_eq!((counts, key, completeness), ([3, 1, 0, 3], None, Completeness::Complete));
+
+        // The reaction on the lost message becomes an event.
+        let (forms, counts, key, completeness) = export(vec![(0, NotExportedReason::MessageMissing)]);
+        assert_eq!(forms, ["not-exported", "event", "event"]);
+        let lost = Some(survey.items[0].record.key.short_hex());
+        assert_eq!((counts, key, completeness), ([2, 0, 1, 2], lost, Completeness::Damaged));
+    }
+}

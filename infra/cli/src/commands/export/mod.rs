@@ -131,3 +131,17 @@ fn exit_code(completeness: Completeness) -> ExitCode {
         Completeness::Damaged => ExitCode::FAILURE,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_code_says_how_complete_the_export_is() {
+        for (completeness, code) in
+            [(Completeness::Complete, 0), (Completeness::Damaged, 1), (Completeness::ItemsLeftOut, 3)]
+        {
+            assert_eq!(format!("{:?}", exit_code(completeness)), format!("{:?}", ExitCode::from(code)));
+        }
+    }
+}
