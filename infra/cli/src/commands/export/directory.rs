@@ -2,7 +2,7 @@
 //! survey and the list of finished files, by which an interrupted export goes on.
 
 use std::{
-    fs::{self, DirBuilder, File},
+    fs::{self, DirBuilder, File, TryLockError},
     io::{self, BufRead, BufReader, BufWriter, Read, Write},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
@@ -95,8 +95,12 @@ impl Directory {
         }
         create(&work)?;
         let lock = File::create(work.join(LOCK))?;
-        if lock.try_lock().is_err() {
-            bail!("another command is writing into {shown}");
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                bail!("another command is writing into {shown}: wait until it ends, or name another directory")
+            }
+            Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("locking {shown} failed")),
         }
         // What an earlier process could not finish.
         for entry in fs::read_dir(&work)? {
@@ -113,19 +117,21 @@ impl Directory {
     /// # Errors
     /// When it is that of another request.
     pub(super) fn survey(&self, request: &Request) -> anyhow::Result<Option<Survey>> {
-        let file = match File::open(self.work.join(SURVEY)) {
+        let path = self.work.join(SURVEY);
+        let invalid = || format!("{} is not a survey: export into another directory", path.display());
+        let file = match File::open(&path) {
             Ok(file) => BufReader::new(file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         let mut lines = file.lines();
-        let head = lines.next().context("the survey of the export is empty")??;
-        let mut survey: Survey = serde_json::from_str(&head).context("the survey of the export cannot be read")?;
+        let head = lines.next().with_context(invalid)??;
+        let mut survey: Survey = serde_json::from_str(&head).with_context(invalid)?;
         if survey.request != *request {
             bail!("{} holds another export that is not finished: name another directory", self.root.display());
         }
         for line in lines {
-            let item: SurveyedItem = serde_json::from_str(&line?).context("the survey of the export cannot be read")?;
+            let item: SurveyedItem = serde_json::from_str(&line?).with_context(invalid)?;
             survey.items.push(item);
         }
         Ok(Some(survey))
@@ -209,7 +215,8 @@ impl Directory {
             return Ok(());
         }
         let path = self.root.join(&file.name);
-        whole.persist_noclobber(&path).map_err(|error| error.error).with_context(|| path.display().to_string())?;
+        let created = whole.persist_noclobber(&path).map_err(|error| error.error);
+        created.with_context(|| format!("creating {} failed", path.display()))?;
         Ok(())
     }
 
@@ -235,7 +242,8 @@ impl Directory {
         write(&mut new)?;
         let (sha256, _) = new.digest();
         let path = directory.join(name);
-        new.close()?.persist(&path).map_err(|error| error.error).with_context(|| path.display().to_string())?;
+        let created = new.close()?.persist(&path).map_err(|error| error.error);
+        created.with_context(|| format!("creating {} failed", path.display()))?;
         Ok(sha256)
     }
 
