@@ -75,7 +75,7 @@ impl Archive {
         Export::read(&self.path(name), &output)
     }
 
-    /// What the command prints, beside its own arguments, and the names of its files name nobody.
+    /// The output, except for the command's own arguments, and the file names contain no names, numbers, ids or texts.
     fn assert_discreet(&self, output: &Output, arguments: &[&str]) {
         let printed = format!("{}{}", text(&output.stdout), text(&output.stderr));
         let mut printed = if arguments.contains(&"--json") { String::new() } else { printed };

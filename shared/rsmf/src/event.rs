@@ -65,7 +65,7 @@ fn membership(item: &Item) -> Option<(EventType, &[Participant])> {
         "removed" => (EventType::Leave, false),
         _ => return None,
     };
-    // Without a subject the sender joined or left; added or removed was somebody who was not captured.
+    // Without a subject the sender joined or left; a participant who was added or removed is then missing in the capture.
     let subjects = match event.subjects.as_slice() {
         [] if itself => std::slice::from_ref(&item.from),
         [] => return None,
@@ -213,7 +213,7 @@ pub(crate) fn direct(event: &mut Event, item: &Item, custodian: Option<usize>, p
     if captured.is_some() && captured == custodian {
         event.direction = Some(word);
     } else {
-        let whom = captured.map_or("an unknown user", |number| people.display(number));
-        event.note("Direction", format!("{word}, seen from {whom}"));
+        let user = captured.map_or("an unknown user", |number| people.display(number));
+        event.note("Direction", format!("{word}, seen from {user}"));
     }
 }

@@ -72,7 +72,7 @@ fn edit(event: &mut Event, stated: &mut bool, source: &Source<'_>, participant: 
 /// A person has one reaction on a message: a new one replaces it, an empty one removes it.
 fn react(event: &mut Event, source: &Source<'_>, participant: String) {
     for reaction in &mut event.reactions {
-        reaction.participants.retain(|known| *known != participant);
+        reaction.participants.retain(|earlier| *earlier != participant);
     }
     let emoji = source.captured.item.reaction.as_ref().and_then(|reaction| reaction.emoji.as_deref());
     // An ellipsis follows what is cut.

@@ -111,7 +111,8 @@ struct ConversationHead {
 #[derive(Default)]
 struct Members {
     list: Vec<usize>,
-    known: HashSet<usize>,
+    /// Members of the list, and participants who joined later.
+    seen: HashSet<usize>,
     /// Whether there are more than the list names.
     cut: bool,
 }
@@ -218,7 +219,7 @@ impl<Z: Read + Write + Seek, S: Read + Write + Seek> Package<Z, S> {
         if let Some(first) = drafts.events.first_mut() {
             event::direct(first, item, custodian, &mut self.people);
             let id = first.id.clone();
-            self.ids.entry(identity(item)).and_modify(|known| *known = None).or_insert(Some(id));
+            self.ids.entry(identity(item)).and_modify(|unique| *unique = None).or_insert(Some(id));
         }
         for event in &drafts.events {
             self.write_event(event, drafts.stated, sender)?;
@@ -226,11 +227,11 @@ impl<Z: Read + Write + Seek, S: Read + Write + Seek> Package<Z, S> {
         Ok(())
     }
 
-    /// The members at the first event: everybody who is seen, but not those who join later.
+    /// Adds the members at the first event: all participants, but not those who join later.
     fn join_members(&mut self, item: &Item, sender: usize, events: &[Event]) {
         for event in events.iter().filter(|event| event.kind == EventType::Join) {
             let joined = event.participant.strip_prefix('p').and_then(|number| number.parse::<usize>().ok());
-            self.members.known.extend(joined.and_then(|number| number.checked_sub(1)));
+            self.members.seen.extend(joined.and_then(|number| number.checked_sub(1)));
         }
         self.members.add(sender);
         if item.to != self.last_recipients {
@@ -351,7 +352,7 @@ impl<Z: Read + Write + Seek, S: Read + Write + Seek> Package<Z, S> {
 
 impl Members {
     fn add(&mut self, number: usize) {
-        if self.known.insert(number) {
+        if self.seen.insert(number) {
             self.list.push(number);
         }
     }

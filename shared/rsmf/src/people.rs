@@ -81,7 +81,7 @@ pub(crate) fn id(number: usize) -> String {
     format!("p{}", number + 1)
 }
 
-/// Adds what another item knows of the participant.
+/// Adds what another item has about the participant.
 fn complete(person: &mut Person, captured: &model::Participant) {
     if person.unnamed {
         person.participant.display = display_name(captured);

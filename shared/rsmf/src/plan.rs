@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{conversation::conversation, event::events_of};
 
-/// What a plan has to know of an item. It has no content.
+/// The data of an item that a plan needs. It has no content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// The hash of the item's id.
@@ -105,7 +105,7 @@ pub fn plan(records: &[&Record], limits: Limits) -> Vec<PlannedFile> {
     let mut targets: HashMap<Sha256, Option<usize>> = HashMap::new();
     for &at in &order {
         if !records[at].acts {
-            targets.entry(records[at].identity).and_modify(|known| *known = None).or_insert(Some(at));
+            targets.entry(records[at].identity).and_modify(|unique| *unique = None).or_insert(Some(at));
         }
     }
     let mut folded: HashMap<usize, (u64, Vec<usize>)> = HashMap::new();
@@ -151,7 +151,7 @@ pub fn plan(records: &[&Record], limits: Limits) -> Vec<PlannedFile> {
             }
         }
     }
-    // The last part of a day knows how many there are.
+    // The last part of a day has the number of parts.
     let mut parts = 0;
     for file in files.iter_mut().rev() {
         parts = parts.max(file.part);

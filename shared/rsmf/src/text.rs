@@ -21,7 +21,7 @@ pub(crate) fn event(event: &Event, stated: bool, participant: usize, people: &Pe
         EventType::Message => "",
         EventType::Join => " [joined]",
         EventType::Leave => " [left]",
-        EventType::Unknown => " [not a known kind of message]",
+        EventType::Unknown => " [unrecognized kind of message]",
     };
     line(&mut out, &format!("{time} {}{kind}:", people.display(participant)));
     for text in lines(&event.body) {

@@ -78,14 +78,14 @@ def check_manifest(manifest, package, result):
     for name, ids in (("participant", people), ("event", events)):
         if len(set(ids)) != len(ids):
             problems.append(f"a {name} id is there twice")
-    known, known_events = set(people), set(events)
+    person_ids, event_ids = set(people), set(events)
 
     def resolve(what, ids, into):
         missing = sorted(set(ids) - into)
         if missing:
             problems.append(f"{what} does not resolve: {missing[:3]}")
 
-    resolve("a conversation's participant", conversation["participants"], known)
+    resolve("a conversation's participant", conversation["participants"], person_ids)
     if "custodian" in conversation:
         resolve("the custodian", [conversation["custodian"]], set(conversation["participants"]))
     names = package.namelist()
@@ -94,16 +94,16 @@ def check_manifest(manifest, package, result):
     referenced = []
     last = ""
     for event in manifest["events"]:
-        resolve("an event's participant", [event["participant"]], known)
+        resolve("an event's participant", [event["participant"]], person_ids)
         resolve("an event's conversation", [event["conversation"]], {conversation["id"]})
         if "parent" in event:
-            resolve("a parent", [event["parent"]], known_events - {event["id"]})
+            resolve("a parent", [event["parent"]], event_ids - {event["id"]})
         for reaction in event.get("reactions", []):
-            resolve("a reaction's participant", reaction["participants"], known)
+            resolve("a reaction's participant", reaction["participants"], person_ids)
             if reaction["count"] != len(reaction["participants"]):
                 problems.append("a reaction's count is not that of its participants")
         for edit in event.get("edits", []):
-            resolve("an edit's participant", [edit["participant"]], known)
+            resolve("an edit's participant", [edit["participant"]], person_ids)
         custom = {}
         for fact in event.get("custom", []):
             custom.setdefault(fact["name"], []).append(fact["value"])

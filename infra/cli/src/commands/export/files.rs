@@ -62,18 +62,18 @@ pub(super) async fn write(
     interrupt: &Interrupt,
     progress: impl Fn(u64),
 ) -> anyhow::Result<Vec<FinishedFile>> {
-    let mut known: HashMap<String, FinishedFile> =
+    let mut recorded: HashMap<String, FinishedFile> =
         directory.finished()?.into_iter().map(|file| (file.name.clone(), file)).collect();
     let mut finished = Vec::with_capacity(planned.len());
     let mut done = 0;
     for file in planned {
         let items = file.planned.units.iter().map(|unit| 1 + unit.folded.len() as u64).sum::<u64>();
-        let earlier = match known.remove(&file.name) {
-            Some(known) if directory.has(&known)? => Some(known),
+        let earlier = match recorded.remove(&file.name) {
+            Some(earlier) if directory.has(&earlier)? => Some(earlier),
             _ => None,
         };
         finished.push(match earlier {
-            Some(known) => known,
+            Some(earlier) => earlier,
             None => {
                 let writer = FileWriter { store, directory, survey, interrupt, unreadable: Vec::new() };
                 let written = match survey.request.format {
@@ -168,7 +168,7 @@ impl<'a> FileWriter<'a> {
         let mut messages = std::pin::pin!(self.messages(&file.planned.units));
         let mut zip = ZipWriter::new_stream(self.directory.begin()?);
         let (mut events, mut times) = (0, Vec::new());
-        while let Some((at, _room, read)) = messages.next().await {
+        while let Some((at, _permit, read)) = messages.next().await {
             let Some(stored) = self.readable(at, read)? else { continue };
             let record = &self.survey.items[at].record;
             let large = self.survey.items[at].message.bytes > u64::from(u32::MAX / 2);
@@ -225,9 +225,9 @@ impl<'a> FileWriter<'a> {
         stream::iter(order)
             .then(move |at| {
                 let budget = budget.clone();
-                async move { (at, budget.room(survey.items[at].message.bytes).await) }
+                async move { (at, budget.acquire(survey.items[at].message.bytes).await) }
             })
-            .map(move |(at, room)| async move { (at, room, survey.items[at].message.read(store).await) })
+            .map(move |(at, permit)| async move { (at, permit, survey.items[at].message.read(store).await) })
             .buffered(READ_AHEAD)
     }
 
@@ -237,13 +237,13 @@ impl<'a> FileWriter<'a> {
         messages: &mut (impl Stream<Item = Read> + Unpin),
         package: &mut Package<Scratch, Scratch>,
     ) -> anyhow::Result<Option<Prepared<'a>>> {
-        let (at, _room, read) = messages.next().await.context("a message of the plan was not read")?;
+        let (at, _permit, read) = messages.next().await.context("a message of the plan was not read")?;
         let Some(Stored { mime, captured }) = self.readable(at, read)? else { return Ok(None) };
         let mut in_message = files(&mime);
         let evidence = in_message.pop_if(|file| file.name == EVIDENCE_NAME);
         let captured_files = in_message.len().saturating_sub(attached_cards(&captured.item));
         let missing_files = captured.item.attachments.len().saturating_sub(captured_files);
-        // The members of these are of no known meaning, so the item itself goes with them.
+        // The meaning of their members is undefined, so the item as captured is attached, too.
         if matches!(captured.item.kind, Kind::Business | Kind::Other(_)) {
             in_message.extend(evidence);
         }

@@ -157,7 +157,7 @@ impl<'a> Manifest<'a> {
         self.completeness
     }
 
-    /// The summary for a reader. It names nobody.
+    /// The summary in plain text. The only addresses and chat ids in it are those of the request.
     pub(super) fn summary(&self) -> String {
         let Self { request, counts, .. } = self;
         let form = match request.format {

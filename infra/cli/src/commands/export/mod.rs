@@ -113,7 +113,7 @@ async fn export(connection: &Connection, arguments: &ExportArguments) -> anyhow:
     Ok(exit_code(manifest.completeness()))
 }
 
-/// The same export was finished before: its summary again.
+/// Reports an export that an earlier run finished, with its exit code.
 fn finished_before(arguments: &ExportArguments, manifest: &serde_json::Value) -> anyhow::Result<ExitCode> {
     let mut out = io::stdout().lock();
     if arguments.json {

@@ -137,10 +137,10 @@ impl Default for MemoryBudget {
 
 impl MemoryBudget {
     /// Waits for the memory of a message of this length: the message, its parts decoded, and the item.
-    pub(super) async fn room(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+    pub(super) async fn acquire(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
         // A larger message is read in pieces of 4 MiB.
         let in_memory = bytes.min(ledger::WHOLE_MAX_BYTES);
-        let room = u32::try_from(in_memory / 1024 * 3 + 64).unwrap_or(MEMORY).min(MEMORY);
-        Arc::clone(&self.0).acquire_many_owned(room).await.ok()
+        let kib = u32::try_from(in_memory / 1024 * 3 + 64).unwrap_or(MEMORY).min(MEMORY);
+        Arc::clone(&self.0).acquire_many_owned(kib).await.ok()
     }
 }

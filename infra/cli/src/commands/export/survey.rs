@@ -97,7 +97,7 @@ enum Found {
     NotExported(NotExported),
 }
 
-/// An item and where its message is, as far as the manifests and outcomes tell.
+/// An item and where its message is, as far as the manifests and outcomes say.
 struct Located {
     listed: Listed,
     place: Place,
@@ -161,7 +161,7 @@ impl Survey {
                 let found = stream::iter(new)
                     .map(|listed| locate(store, id, listed))
                     .buffer_unordered(CONCURRENT_READS)
-                    .map(|located| async move { look(store, budget, request, id, located?).await })
+                    .map(|located| async move { inspect(store, budget, request, id, located?).await })
                     .buffer_unordered(CONCURRENT_MESSAGES);
                 let mut found = std::pin::pin!(found);
                 while let Some(found) = found.next().await {
@@ -251,7 +251,7 @@ async fn not_filed(
 }
 
 /// Reads the message of an item, if it may be of the window.
-async fn look(
+async fn inspect(
     store: &Store,
     budget: &MemoryBudget,
     request: &Request,
@@ -276,14 +276,14 @@ async fn look(
         Place::None(..) if received_before => return Ok(Found::Outside),
         Place::None(reason, dead_letter, _) => return Ok(not_exported(reason, dead_letter)),
     };
-    let room = budget.room(message.bytes).await;
+    let permit = budget.acquire(message.bytes).await;
     let captured = match message.read(store).await {
         Ok(stored) => stored.captured,
         Err(Unreadable::NotExported(_)) if received_before => return Ok(Found::Outside),
         Err(Unreadable::NotExported(reason)) => return Ok(not_exported(reason, None)),
         Err(Unreadable::Bucket(error)) => return Err(error).context("reading a stored message failed"),
     };
-    drop(room);
+    drop(permit);
     let item = &captured.item;
     let inside = request.from <= item.message_time && item.message_time < request.to;
     if !inside || request.chat.as_ref().is_some_and(|chat| *chat != item.chat.id) {
