@@ -200,13 +200,10 @@ impl Survey {
                 let chat = chats.entry(item.record.conversation).or_insert_with(|| Chat {
                     conversation: item.record.conversation,
                     id: captured.item.chat.id.clone(),
-                    name: String::new(),
+                    name: describe(&captured).chat,
                     kind: captured.item.chat.chat_type.as_str().to_owned(),
                     items: 0,
                 });
-                if chat.items == 0 {
-                    chat.name = describe(&captured).chat;
-                }
                 chat.items += 1;
                 self.items.push(item);
             }
