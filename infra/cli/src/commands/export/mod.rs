@@ -30,8 +30,8 @@ use crate::{Interrupt, connection::Connection, text::visible};
 pub const HELP: &str = "The files are of one chat and day each, in UTC, by the time at which messages were sent. Edits, \
     deletions, reactions and votes are folded into the message that they concern, if that is in the export. Each message is read from \
     the bucket and its SHA-256 is compared with the recorded one. Stored messages are kept for MimeDays.\n\
-    DIR gets the files, export.json and export.txt (counts, and each item that is not in the export with the reason), items.csv \
-    (the file of each item), and SHA256SUMS: verify with sha256sum -c SHA256SUMS. They contain messages and personal data. \
+    DIR gets the files, export.json (counts, and each item that is not in the export with the reason), export.txt (its summary), \
+    items.csv (the file of each item), and SHA256SUMS: verify with sha256sum -c SHA256SUMS. They contain messages and personal data. \
     An interrupted export goes on when the same command is run again; items that are archived later are not added.\n\
     Every item of which the source received the message after --from is read, unless --archived-before is given: a phone may be \
     offline for weeks. Whether an item without a stored message was sent in the window is unknown, so it is listed.\n\
