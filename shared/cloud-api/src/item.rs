@@ -1,6 +1,5 @@
 //! The copies of one event become one item.
 
-use jiff::Timestamp;
 use model::{ItemId, Sha256};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -83,7 +82,7 @@ pub fn item(id: &ItemId, variants: &Variants, file: Option<CapturedFile>) -> Val
         "attachments": [],
     });
     insert(&mut item, "messageId", event.text("id").filter(|_| !is_digest(id)));
-    insert(&mut item, "messageTime", time(&event));
+    insert(&mut item, "messageTime", event.time("timestamp"));
     let mut notes = envelope.repairs.clone();
     if is_late(id) {
         notes.push("The message was archived before without its content, which came later.".to_owned());
@@ -119,13 +118,6 @@ pub fn item(id: &ItemId, variants: &Variants, file: Option<CapturedFile>) -> Val
 
 fn is_digest(id: &ItemId) -> bool {
     id.as_str().starts_with("sha256:")
-}
-
-/// Seconds since 1970, as text or number. Anything else is passed on.
-fn time(event: &Members<'_>) -> Option<Value> {
-    let text = event.text("timestamp");
-    let seconds = text.and_then(|text| text.trim().parse().ok()).and_then(|at| Timestamp::from_second(at).ok());
-    seconds.map(|at| json!(at)).or_else(|| event.value("timestamp"))
 }
 
 /// What a message answers, and whether it was forwarded.

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use model::Sha256;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::{Value, value::RawValue};
+use serde_json::{Value, json, value::RawValue};
 
 /// The members of an object in order, each as its own bytes. A name may come twice.
 #[derive(Default)]
@@ -44,6 +45,13 @@ impl<'a> Members<'a> {
     /// The value as it is; `None` also where it cannot be read.
     pub(crate) fn value(&self, name: &str) -> Option<Value> {
         serde_json::from_str(self.get(name)?.get()).ok()
+    }
+
+    /// A time in seconds since 1970, as text or number. Another value is passed on.
+    pub(crate) fn time(&self, name: &str) -> Option<Value> {
+        let seconds = self.text(name).and_then(|text| text.trim().parse().ok());
+        let at = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok());
+        at.map(|at| json!(at)).or_else(|| self.value(name))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use model::Sha256;
 use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -33,8 +34,10 @@ impl fmt::Debug for AppSecret {
 /// Whether the header `X-Hub-Signature-256` (`sha256=<hex>`) is the HMAC-SHA256 of the raw body. The comparison takes the
 /// same time for every wrong signature.
 pub fn signature_matches(body: &[u8], header: &str, secret: &AppSecret) -> bool {
-    let Some(tag) = header.trim().strip_prefix("sha256=").and_then(from_hex) else { return false };
-    !secret.is_empty() && hmac::verify(&secret.key(), body, &tag).is_ok()
+    let Some(tag) = header.trim().strip_prefix("sha256=").and_then(|hex| hex.parse::<Sha256>().ok()) else {
+        return false;
+    };
+    !secret.is_empty() && hmac::verify(&secret.key(), body, tag.as_bytes()).is_ok()
 }
 
 /// Whether a header has the secret as its value: for providers that pass Meta's payload on without Meta's signature. The
@@ -44,16 +47,6 @@ pub fn header_matches(value: &str, secret: &AppSecret) -> bool {
     // Tags of equal length are compared in constant time, whatever the values are.
     let expected = hmac::sign(&key, secret.0.expose_secret().as_bytes());
     !secret.is_empty() && hmac::verify(&key, value.as_bytes(), expected.as_ref()).is_ok()
-}
-
-fn from_hex(hex: &str) -> Option<[u8; 32]> {
-    let digits: &[u8; 64] = hex.as_bytes().try_into().ok()?;
-    let mut tag = [0; 32];
-    for (byte, pair) in tag.iter_mut().zip(digits.chunks_exact(2)) {
-        let digit = |digit: u8| char::from(digit).to_digit(16);
-        *byte = u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()?;
-    }
-    Some(tag)
 }
 
 #[cfg(test)]

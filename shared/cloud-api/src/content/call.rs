@@ -1,6 +1,5 @@
 //! A call by the API. It has an event when it begins and another when it ends, each an item.
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{json::Members, people::insert};
@@ -16,13 +15,8 @@ pub(super) fn describe(event: &Members<'_>, item: &mut Value) {
     let mut call = json!({});
     // Without a status it is the event itself: `connect`.
     insert(&mut call, "status", status.or_else(|| event.text("event").map(|event| event.to_lowercase())));
-    insert(&mut call, "startTime", time(event, "start_time"));
-    insert(&mut call, "endTime", time(event, "end_time"));
+    insert(&mut call, "startTime", event.time("start_time"));
+    insert(&mut call, "endTime", event.time("end_time"));
     insert(&mut call, "durationSeconds", event.value("duration"));
     item["call"] = call;
-}
-
-fn time(event: &Members<'_>, name: &str) -> Option<Value> {
-    let seconds = event.text(name)?.trim().parse().ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
-    seconds.map(|at| json!(at)).or_else(|| event.value(name))
 }

@@ -5,6 +5,7 @@ use cloud_api::{MAX_BODY_BYTES, StoredEvent, Variants};
 use futures::{StreamExt, TryStreamExt, stream};
 use model::{ItemId, keys};
 
+use super::objects::read;
 use crate::{SourceError, inbox::unavailable};
 
 /// The longest copy: an event cannot be longer than its body, and has some of it twice.
@@ -25,10 +26,7 @@ pub(super) async fn copies(store: &Store, id: &ItemId) -> Result<Option<Variants
     listed.await.map_err(unavailable)?;
     let copies = stream::iter(keys).map(|key| async move {
         let Some(object) = store.get(&key, COPY_LIMIT).await.map_err(unavailable)? else { return Ok(None) };
-        let copy = StoredEvent::read(&object.bytes);
-        copy.map(Some).ok_or_else(|| SourceError::Configuration {
-            detail: format!("{key} is not what the receiver writes: restore an earlier version of the object"),
-        })
+        read::<StoredEvent>(&key, &object.bytes).map(Some)
     });
     let copies: Vec<_> = copies.buffered(CONCURRENT_READS).try_collect().await?;
     Ok(Variants::new(copies.into_iter().flatten().collect()))

@@ -25,10 +25,7 @@ pub use self::{
     media_task::{MediaTask, MediaTaskError},
     sent::{SentMessage, SentWithoutContent, sent_without_content},
 };
-use crate::{
-    Page, Sink, Source, SourceError,
-    sink::{Hashed, full},
-};
+use crate::{Page, Sink, Source, SourceError, sink};
 
 /// What the receiver put into a bucket.
 pub struct CloudApi {
@@ -89,9 +86,6 @@ impl Source for CloudApi {
         if evidence.len() as u64 > limit {
             return Err(SourceError::TooLarge { limit });
         }
-        let mut hashed = Hashed::new(sink);
-        hashed.restart().await.map_err(|error| full(&error))?;
-        hashed.take(evidence.to_vec().into()).await.map_err(|error| full(&error))?;
-        hashed.finish(attachment.sha256)
+        sink::copy(evidence.to_vec().into(), sink, attachment.sha256).await
     }
 }
