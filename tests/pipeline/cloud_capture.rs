@@ -408,7 +408,7 @@ async fn file_is_fetched_from_meta_and_attached() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn file_that_meta_does_not_have_is_lost_after_seven_days() -> anyhow::Result<()> {
+async fn file_that_meta_does_not_have_is_lost_after_six_days() -> anyhow::Result<()> {
     tls();
     let (bucket, graph) = (Bucket::start().await?, Graph::start().await?);
     let fetcher = graph.fetcher(&bucket.store)?;
@@ -419,13 +419,15 @@ async fn file_that_meta_does_not_have_is_lost_after_seven_days() -> anyhow::Resu
         let task = task(&bucket, &image("messages", id, media, bytes), at).await?;
         let early = fetcher.fetch(&task, at + HOUR).await;
         assert!(matches!(early, Err(SourceError::Unavailable { .. })), "{id}");
-        assert!(matches!(fetcher.fetch(&task, at + HOUR * 24 * 7).await?, MediaOutcome::Lost(_)), "{id}");
+        let before = fetcher.fetch(&task, at + HOUR * (24 * 6 - 1)).await;
+        assert!(matches!(before, Err(SourceError::Unavailable { .. })), "{id}");
+        assert!(matches!(fetcher.fetch(&task, at + HOUR * 24 * 6).await?, MediaOutcome::Lost(_)), "{id}");
         let item = bucket.item(id).await?;
         assert_eq!((item.files().len(), item.text.as_deref()), (0, Some("c")));
         let notes = item.webhook.map(|webhook| webhook.notes.join("\n")).unwrap_or_default();
         assert!(notes.contains(note), "{notes}");
     }
-    // Nobody fetched it in 7 days.
+    // It was not fetched in 6 days.
     bucket.receive(&image("messages", "wamid.N", "never", b"x"), at).await?;
     assert_eq!(bucket.item("wamid.N").await?.files().len(), 0);
     Ok(())

@@ -1,5 +1,7 @@
 //! What is done with the messages of the function's queue.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use aws::sqs::Queue;
 use cloud_api::{AccountEvent, EventKind, MAX_EVENTS, Malformed, PayloadPath, Webhook, aws_entries, entries, events};
@@ -74,15 +76,17 @@ impl Work for Receive {
 impl Receive {
     /// Fetches a file.
     async fn file(&self, task: &MediaTask) -> Result<(), Failure> {
+        let now = Timestamp::now();
         let fetcher = if task.is_from_aws() { Some(&self.files.aws) } else { self.files.meta.as_ref() };
         let fetcher = fetcher.ok_or_else(|| Failure::Configuration {
             detail: "a file has to be fetched from Meta, and the function has no secret with an access token"
                 .to_owned(),
-            after: None,
+            after: task.retry_after(now),
         })?;
         // A file is in memory while it is fetched.
         let _memory = self.files.at_once.acquire().await;
-        let outcome = fetcher.fetch(task, Timestamp::now()).await.map_err(from_source)?;
+        let fetched = fetcher.fetch(task, now).await;
+        let outcome = fetched.map_err(|error| postponed(from_source(error), task.retry_after(now)))?;
         match outcome {
             MediaOutcome::Stored => info!(file = task.key(), "file stored"),
             MediaOutcome::DoneBefore => debug!(file = task.key(), "the file was fetched before"),
@@ -152,10 +156,43 @@ fn report(account: AccountEvent, webhook: &str) {
     }
 }
 
+/// A failure whose retry waits at least so long.
+fn postponed(failure: Failure, wait: Option<Duration>) -> Failure {
+    match failure {
+        Failure::Transient { detail, after } => Failure::Transient { detail, after: after.max(wait) },
+        Failure::Configuration { detail, after } => Failure::Configuration { detail, after: after.max(wait) },
+        permanent @ Failure::Permanent { .. } => permanent,
+    }
+}
+
 fn permanent(reason: Reason, detail: &str) -> Failure {
     Failure::Permanent { reason, detail: detail.to_owned() }
 }
 
 fn malformed(error: Malformed) -> Failure {
     permanent(Reason::ItemMalformed, &format!("the webhook cannot be read: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_of_a_file_waits_for_the_longer_of_both_waits() {
+        let (short, long) = (Some(Duration::from_secs(1)), Some(Duration::from_secs(2)));
+        for (after, wait, expected) in
+            [(None, long, long), (short, long, long), (long, short, long), (short, None, short)]
+        {
+            let configuration = Failure::Configuration { detail: String::new(), after };
+            let transient = Failure::Transient { detail: String::new(), after };
+            for failure in [configuration, transient] {
+                let (Failure::Transient { after, .. } | Failure::Configuration { after, .. }) =
+                    postponed(failure, wait)
+                else {
+                    panic!("a retried failure became permanent")
+                };
+                assert_eq!(after, expected);
+            }
+        }
+    }
 }

@@ -1,13 +1,14 @@
 //! The files of messages, as far as they were fetched.
 
-use std::time::Duration;
-
 use aws::s3::{Store, Version};
 use cloud_api::{CapturedFile, MediaReference, MissingFile, Variants};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use model::{Sha256, keys};
 
-use super::media::{Facts, facts};
+use super::{
+    media::{Facts, facts},
+    media_task::{FILE_WAIT, retry_after},
+};
 use crate::{
     Sink, SourceError,
     inbox::unavailable,
@@ -16,15 +17,6 @@ use crate::{
 
 /// What is read of a file at once.
 const PIECE_BYTES: u64 = 4 << 20;
-
-/// How long an item waits for its file. WhatsApp keeps it for 7 days, but SQS gives a message up after 300 receives: with
-/// the longest wait between them that is 6.25 days, and then the item would be a dead letter and not be filed without it.
-const FILE_WAIT: SignedDuration = SignedDuration::from_hours(6 * 24);
-
-/// Younger files are asked for at the queue's own pace.
-const SOON: SignedDuration = SignedDuration::from_hours(1);
-/// The longest wait that the queue obeys.
-const LONG_WAIT: Duration = Duration::from_secs(30 * 60);
 
 fn key_of(media: &MediaReference) -> String {
     keys::media(media.phone_number_id.as_deref().unwrap_or_default(), &media.id)
@@ -53,7 +45,7 @@ pub(super) async fn file(
     }
     let age = youngest.map(|received| now.duration_since(received));
     if let Some(age) = age.filter(|age| *age < FILE_WAIT) {
-        return Err(SourceError::StillCapturing { retry_after: (age >= SOON).then_some(LONG_WAIT) });
+        return Err(SourceError::StillCapturing { retry_after: retry_after(age) });
     }
     Ok(missing.map(CapturedFile::Missing))
 }

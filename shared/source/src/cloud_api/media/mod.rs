@@ -8,7 +8,7 @@ mod token;
 use aws::s3::{Condition, Put, Store};
 use bytes::Bytes;
 use cloud_api::MissingFile;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use model::{Sha256, keys};
 
 pub(super) use self::facts::{Facts, facts};
@@ -17,11 +17,11 @@ pub use self::{
     graph::{GraphUrl, GraphUrlError, MetaMedia},
     token::{AccessToken, SecretToken},
 };
-use super::{media_task::MediaTask, objects::VERSION};
+use super::{
+    media_task::{FILE_WAIT, MediaTask},
+    objects::VERSION,
+};
 use crate::{SourceError, inbox::unavailable};
-
-/// How long WhatsApp keeps a file whose id came by a webhook.
-const MEDIA_LIFE: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// WhatsApp takes files of up to 100 MB.
 pub(super) const MAX_MEDIA_BYTES: u64 = 128 << 20;
@@ -82,7 +82,7 @@ impl MediaFetcher {
         Self { store, door }
     }
 
-    /// Fetches a file, unless it was fetched before. A file that is not there is retried while WhatsApp may have it.
+    /// Fetches a file, unless it was fetched before. A file that is not there is retried for 6 days.
     ///
     /// # Errors
     /// [`SourceError::Unavailable`] and [`SourceError::Configuration`]: both are to be retried.
@@ -98,7 +98,7 @@ impl MediaFetcher {
             },
             MediaDoor::Aws(aws) => aws.file(&self.store, &media, task).await,
         };
-        let is_over = now.duration_since(task.received) >= MEDIA_LIFE;
+        let is_over = now.duration_since(task.received) >= FILE_WAIT;
         let unavailable = |detail: &str| SourceError::Unavailable { detail: detail.to_owned(), retry_after: None };
         let why = match fetched {
             Ok(Stored { key, bytes, sha256 }) => {
