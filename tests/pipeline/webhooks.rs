@@ -121,7 +121,7 @@ async fn day_of_every_kind_is_filed_once_by_both_doors() -> anyhow::Result<()> {
     assert_eq!(pipeline.dead_letters_by_reason().await?, BTreeMap::from([("unmapped".to_owned(), 1)]));
     assert_eq!(fetched.listed as usize, filed.len() + 1, "no item is listed twice");
     assert_eq!(
-        pipeline.meta.as_ref().map(|meta| (meta.downloads(), meta.refused())),
+        pipeline.meta.as_ref().map(|meta| (meta.downloads(), meta.rejected())),
         Some((day.files.len() as u64, 0))
     );
     let logs = pipeline.logs();

@@ -26,7 +26,7 @@ pub struct HttpRequest {
     pub headers: HashMap<String, String>,
     /// As Lambda passes it on.
     pub body: String,
-    /// Whether `body` is base64.
+    /// `true` if `body` is base64.
     pub is_base64: bool,
 }
 
@@ -45,7 +45,7 @@ impl Answer {
     }
 }
 
-/// How a sender of webhooks proves who it is.
+/// The proof that a sender of webhooks has to give.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Check {
     /// Meta: the HMAC of the raw body in `X-Hub-Signature-256`.
@@ -53,6 +53,8 @@ pub enum Check {
     /// A provider that passes Meta's payload on: a value in the header of this name, in lower case.
     Header(String),
 }
+
+const UNAUTHENTICATED: &str = "the sender is not authenticated";
 
 const SIGNATURE_HEADER: &str = "x-hub-signature-256";
 
@@ -69,7 +71,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 pub struct Door {
     /// The secrets to compare with.
     pub secrets: SecretCache,
-    /// How senders prove who they are.
+    /// The proof that senders have to give.
     pub check: Check,
     /// Keeps the webhooks.
     pub intake: Arc<dyn Intake>,
@@ -157,8 +159,8 @@ impl Door {
             Check::Signature => SIGNATURE_HEADER,
             Check::Header(name) => name.as_str(),
         };
-        // Anybody finds the URL; that says nothing about the configuration.
-        let Some(value) = request.headers.get(name) else { return Err(Answer::new(401, "the sender is not known")) };
+        // Scanners find the URL, too: a request without the header is no sign of a wrong configuration.
+        let Some(value) = request.headers.get(name) else { return Err(Answer::new(401, UNAUTHENTICATED)) };
         let proved = match &self.check {
             Check::Signature => {
                 let matches = |secret: &AppSecret| signature_matches(body, value, secret);
@@ -174,10 +176,10 @@ impl Door {
         }
         metrics::add(Metric::WebhooksRejected, 1);
         warn!(header = name, "webhook rejected: its signature or value does not match the secret");
-        Err(Answer::new(401, "the sender is not known"))
+        Err(Answer::new(401, UNAUTHENTICATED))
     }
 
-    /// Whether something matches a member of the secret, as it is now.
+    /// Compares with a member of the secret, which is read again after a rejection.
     async fn is_proved(
         &self,
         member: &'static str,

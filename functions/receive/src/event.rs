@@ -67,7 +67,7 @@ impl From<Members> for Event {
     }
 }
 
-/// What the function returns to Lambda.
+/// The response of the function to Lambda.
 #[derive(Serialize)]
 #[serde(untagged)]
 pub enum Response {

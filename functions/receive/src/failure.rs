@@ -1,4 +1,4 @@
-//! What follows from an error of the bucket or of a host of files.
+//! Classifies the errors of the bucket and of the hosts of files.
 
 use model::Failure;
 use source::SourceError;

@@ -1,4 +1,4 @@
-//! What has to be done before a webhook may be confirmed.
+//! Keeps a webhook, before it may be confirmed.
 
 use async_trait::async_trait;
 use aws::sqs::{Queue, QueueError};

@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 /// The members of the secret, as a person fills them in.
 const EXPECTED: &str = r#"{"app_secret","verify_token"} of Meta's app, or {"header_value"} of a provider"#;
 
-/// What the template generates where an operator has to fill a value in. Everybody knows it, so it opens nothing.
+/// The template's placeholder for a value that an operator has to fill in. It is public, so it opens nothing.
 const TO_BE_FILLED_IN: &str = "to be filled in";
 
 /// The secret's JSON.
@@ -78,7 +78,7 @@ impl SecretReader for InSecretsManager {
 pub struct SecretCache {
     reader: Box<dyn SecretReader>,
     clock: Clock,
-    // Held while they are read: of many requests at once, one reads them.
+    // Locked while they are read: of many concurrent requests, one reads them.
     kept: Mutex<Option<Kept>>,
 }
 
@@ -87,7 +87,7 @@ struct Kept {
     read: Timestamp,
 }
 
-/// Minimum time between two reads: anybody can send requests that are rejected.
+/// Minimum time between two reads: requests that are rejected cost their sender nothing.
 const READ_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Time after which the secrets are read again, so that one that was replaced soon opens nothing.

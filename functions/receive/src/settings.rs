@@ -46,7 +46,7 @@ pub struct Settings {
 pub struct DoorSettings {
     /// The secret's name or ARN.
     pub secret_id: String,
-    /// How senders prove who they are.
+    /// The proof that senders have to give.
     pub check: Check,
 }
 

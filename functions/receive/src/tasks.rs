@@ -1,4 +1,4 @@
-//! What is on the function's queue.
+//! The messages of the function's queue.
 
 use jiff::Timestamp;
 use model::{Sha256, TASK_VERSION};

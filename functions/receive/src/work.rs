@@ -1,4 +1,4 @@
-//! What is done with the messages of the function's queue.
+//! Processes the messages of the function's queue.
 
 use std::time::Duration;
 
@@ -19,20 +19,20 @@ use crate::{METRICS, WebhookTask, failure::from_source, intake::send, tasks::Tas
 /// Events of one webhook that are written concurrently.
 const CONCURRENT_EVENTS: usize = 32;
 
-/// Files that are in memory at once: of 100 MB each, the largest, two fit into the function's memory.
+/// Files that are fetched concurrently: of 100 MB each, the largest, two fit into the function's memory.
 const CONCURRENT_FILES: usize = 2;
 
 /// Fetches files.
 pub struct Files {
     meta: Option<MediaFetcher>,
     aws: MediaFetcher,
-    at_once: Semaphore,
+    permits: Semaphore,
 }
 
 impl Files {
     /// From Meta, unless webhooks come from AWS alone, and from AWS.
     pub fn new(meta: Option<MediaFetcher>, aws: MediaFetcher) -> Self {
-        Self { meta, aws, at_once: Semaphore::new(CONCURRENT_FILES) }
+        Self { meta, aws, permits: Semaphore::new(CONCURRENT_FILES) }
     }
 }
 
@@ -84,7 +84,7 @@ impl Receive {
             after: task.retry_after(now),
         })?;
         // A file is in memory while it is fetched.
-        let _memory = self.files.at_once.acquire().await;
+        let _memory = self.files.permits.acquire().await;
         let fetched = fetcher.fetch(task, now).await;
         let outcome = fetched.map_err(|error| postponed(from_source(error), task.retry_after(now)))?;
         match outcome {

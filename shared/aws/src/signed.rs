@@ -10,11 +10,11 @@ use aws_sigv4::{
     sign::v4::SigningParams,
 };
 
-/// Why a request was not signed.
+/// Error of signing a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SignError {
     /// No region or no credentials: a configuration error.
-    #[error("there is no {0} of AWS: check the function's role and the variables of AWS")]
+    #[error("the {0} of AWS is missing: check the function's role and the variables of AWS")]
     Missing(&'static str),
     /// The credentials cannot be read now: transient.
     #[error("the credentials of AWS cannot be read now")]

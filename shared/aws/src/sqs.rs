@@ -185,7 +185,7 @@ fn batch_length(bodies: &[String]) -> usize {
     bodies.iter().take(MAX_BATCH_ENTRIES).take_while(fits).count().max(1)
 }
 
-/// Whether SQS accepts fewer bytes in one request than the batch has.
+/// Returns whether SQS accepts fewer bytes in one request than the batch has.
 fn is_too_long(error: &SdkError<SendMessageBatchError>) -> bool {
     error.as_service_error().is_some_and(SendMessageBatchError::is_batch_request_too_long)
         || error.code().is_some_and(|code| code.ends_with("BatchRequestTooLong"))

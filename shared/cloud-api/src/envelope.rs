@@ -47,7 +47,7 @@ pub(crate) struct Envelope {
     /// The id of the thread, in a history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) thread: Option<String>,
-    /// What had to be repaired in the body, one sentence each.
+    /// The repairs of the body, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) repairs: Vec<String>,
     /// The event exactly as it came.

@@ -6,29 +6,29 @@ use crate::{Completeness, MediaReference};
 
 /// One thing that a webhook reports.
 pub struct Event {
-    /// What identifies it: WhatsApp's id, or the digest of its content. The same thing has the same id, whatever door,
+    /// Identifies it: WhatsApp's id, or the digest of its content. The same thing has the same id, whatever door,
     /// field and order it comes by. A status has the id of the message that it is about.
     pub id: ItemId,
-    /// What it is.
+    /// Its kind.
     pub kind: EventKind,
-    /// What is stored, apart from when and by which body it came.
+    /// The stored JSON, apart from when and by which body it came.
     pub json: Vec<u8>,
     /// The files to fetch now: their ids live for 7 days.
     pub media: Vec<MediaReference>,
 }
 
-/// What an event is.
+/// The kind of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventKind {
     /// It becomes an item.
     Item(Completeness),
-    /// What became of a message or call that was sent. No item.
+    /// The status of a message or call that was sent. No item.
     Status(StatusWord),
     /// About the account. No item; some of them mean that the capture has stopped.
     Account(AccountEvent),
     /// An entry of the address book. No item.
     Contact,
-    /// Nothing that is known. It is in the stored body.
+    /// Unrecognized. It is in the stored body.
     Unknown,
 }
 
@@ -74,11 +74,11 @@ impl StatusWord {
 
     /// The status of a word.
     pub fn of(word: &str) -> Self {
-        Self::ALL.into_iter().find(|known| known.as_str() == word).unwrap_or(Self::Other)
+        Self::ALL.into_iter().find(|status| status.as_str() == word).unwrap_or(Self::Other)
     }
 }
 
-/// What happened to the account.
+/// An event of the account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccountEvent {
     /// `PARTNER_REMOVED`: the owner has disconnected the number. The capture has stopped.
@@ -98,7 +98,7 @@ pub enum AccountEvent {
 }
 
 impl AccountEvent {
-    /// Whether nothing is captured from now on.
+    /// Returns whether nothing is captured from now on.
     pub fn stops_capture(self) -> bool {
         matches!(self, Self::PartnerRemoved | Self::Offboarded | Self::Deleted)
     }

@@ -179,7 +179,7 @@ impl<'a> Reader<'a> {
         let mut taking_part: Vec<&RawValue> = Vec::new();
         for contact in named.iter().filter_map(|name| self.contacts.get(&members.text(name)?)).flatten() {
             // A contact with a number and a scoped id is found by both.
-            if !taking_part.iter().any(|known| std::ptr::eq(*known, *contact)) {
+            if !taking_part.iter().any(|taken| std::ptr::eq(*taken, *contact)) {
                 taking_part.push(contact);
             }
         }
@@ -205,7 +205,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What a body says once is stored with each of its events, so it is bounded.
+/// The parts that a body has once are stored with each of its events, so they are bounded.
 const MAX_REPEATED_BYTES: usize = 4 << 10;
 const MAX_REPEATED_CHARS: usize = 256;
 /// Contacts with one id.

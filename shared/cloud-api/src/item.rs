@@ -35,7 +35,7 @@ pub enum CapturedFile {
     Missing(MissingFile),
 }
 
-/// Why a file is missing.
+/// The reason why a file is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MissingFile {
@@ -120,7 +120,7 @@ fn is_digest(id: &ItemId) -> bool {
     id.as_str().starts_with("sha256:")
 }
 
-/// What a message answers, and whether it was forwarded.
+/// Adds the quoted message, and whether the message was forwarded.
 fn context(event: &Members<'_>, item: &mut Value) {
     let edited = event.object("edit").and_then(|edit| edit.object("message")?.object("context"));
     let Some(context) = event.object("context").or(edited) else { return };

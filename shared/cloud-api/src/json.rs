@@ -23,7 +23,7 @@ impl<'a> Members<'a> {
 
     /// The last member of this name; null is the same as none.
     pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
-        let found = self.0.iter().rev().find(|(known, _)| known == name)?.1;
+        let found = self.0.iter().rev().find(|(given, _)| given == name)?.1;
         (found.get() != "null").then_some(found)
     }
 

@@ -23,7 +23,7 @@ pub struct MediaReference {
     pub sha256: Option<Sha256>,
 }
 
-/// What a message says about its file.
+/// The members of a message about its file.
 pub(crate) struct Declared<'a> {
     pub(crate) id: String,
     pub(crate) members: Members<'a>,

@@ -1,4 +1,4 @@
-//! Who took part, and where.
+//! Participants, chat and direction of an event.
 
 use serde_json::{Value, json};
 
@@ -66,12 +66,12 @@ fn is_outgoing(envelope: &Envelope, event: &Members<'_>) -> bool {
     }
 }
 
-/// The other party: the phone number where it is known, and the business-scoped id.
+/// The other party: the phone number where the webhook has it, and the business-scoped id.
 fn other(envelope: &Envelope, event: &Members<'_>, (phone, user_id): (&str, &str)) -> Value {
     let mut contacts = envelope.contacts.iter().filter_map(|raw| Members::of(raw));
     let (mut number, mut id) = (event.text(phone), event.text(user_id));
     let contact = contacts.find(|contact| {
-        let same = |name, known: &Option<String>| known.is_some() && contact.text(name) == *known;
+        let same = |name, given: &Option<String>| given.is_some() && contact.text(name) == *given;
         same("wa_id", &number) || same("user_id", &id)
     });
     let contact = contact.unwrap_or_default();
@@ -91,7 +91,7 @@ fn other(envelope: &Envelope, event: &Members<'_>, (phone, user_id): (&str, &str
     other
 }
 
-/// A participant who is known by a number or an id.
+/// A participant with a number or an id.
 pub(crate) fn participant(phone: Option<String>, user_id: Option<String>) -> Value {
     let mut participant = json!({});
     insert(&mut participant, "phone", phone);

@@ -1,4 +1,4 @@
-//! Who sent a body.
+//! Checks the sender of a body.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ impl AppSecret {
         hmac::Key::new(hmac::HMAC_SHA256, self.0.expose_secret().as_bytes())
     }
 
-    /// An empty secret would accept what anybody signs.
+    /// With an empty secret every sender could sign.
     fn is_empty(&self) -> bool {
         self.0.expose_secret().is_empty()
     }
@@ -31,8 +31,8 @@ impl fmt::Debug for AppSecret {
     }
 }
 
-/// Whether the header `X-Hub-Signature-256` (`sha256=<hex>`) is the HMAC-SHA256 of the raw body. The comparison takes the
-/// same time for every wrong signature.
+/// Returns whether the header `X-Hub-Signature-256` (`sha256=<hex>`) is the HMAC-SHA256 of the raw body. The comparison takes
+/// the same time for every wrong signature.
 pub fn signature_matches(body: &[u8], header: &str, secret: &AppSecret) -> bool {
     let Some(tag) = header.trim().strip_prefix("sha256=").and_then(|hex| hex.parse::<Sha256>().ok()) else {
         return false;
@@ -40,8 +40,8 @@ pub fn signature_matches(body: &[u8], header: &str, secret: &AppSecret) -> bool 
     !secret.is_empty() && hmac::verify(&secret.key(), body, tag.as_bytes()).is_ok()
 }
 
-/// Whether a header has the secret as its value: for providers that pass Meta's payload on without Meta's signature. The
-/// comparison takes the same time for every wrong value of a length.
+/// Returns whether a header has the secret as its value: for providers that pass Meta's payload on without Meta's signature.
+/// The comparison takes the same time for every wrong value of a length.
 pub fn header_matches(value: &str, secret: &AppSecret) -> bool {
     let key = secret.key();
     // Tags of equal length are compared in constant time, whatever the values are.

@@ -9,7 +9,7 @@ use crate::{
     media::{self, MediaReference},
 };
 
-/// How much of its content an event has.
+/// The share of its content that an event has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Completeness {
     /// It stands for a file that comes in another webhook.
@@ -21,7 +21,7 @@ pub enum Completeness {
 }
 
 impl Completeness {
-    /// How long the item waits for a copy with more content. The history is sent once, and its files follow it. For an
+    /// The wait of the item for a copy with more content. The history is sent once, and its files follow it. For an
     /// unsupported message nothing is announced.
     pub fn wait(self) -> SignedDuration {
         match self {
@@ -85,12 +85,12 @@ impl Variants {
         self.0.iter().map(|stored| stored.received).min().unwrap_or_default()
     }
 
-    /// How much of its content the best one has.
+    /// The completeness of the best one.
     pub fn completeness(&self) -> Completeness {
         completeness(&self.best().event)
     }
 
-    /// Whether a copy with more content is waited for.
+    /// Returns whether the item waits for a copy with more content.
     pub fn is_waiting(&self, now: Timestamp) -> bool {
         let waits = |stored: &StoredEvent| now.duration_since(stored.received) < completeness(&stored.event).wait();
         self.completeness() != Completeness::Complete && self.0.iter().any(waits)

@@ -16,7 +16,7 @@ pub const MAX_BODY_BYTES: usize = 3 << 20;
 /// More events than any body of that size has, unless it is made to cost: a message takes 200 bytes and more.
 pub const MAX_EVENTS: usize = 50_000;
 
-/// Why a body is not a webhook. Shows no content.
+/// The reason why a body is not a webhook. Contains nothing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     /// Not JSON, whatever is repaired.
@@ -52,14 +52,14 @@ impl std::str::FromStr for PayloadPath {
     }
 }
 
-/// What a body holds.
+/// The content of a body.
 pub struct Webhook {
     pub(crate) changes: Vec<Change>,
     /// The way that it came.
     pub door: Door,
     /// AWS's ids of our numbers, by Meta's.
     pub(crate) aws_numbers: HashMap<String, String>,
-    /// What had to be repaired before it could be read, one English sentence each.
+    /// The repairs that were needed to read it, one English sentence each.
     pub repairs: Vec<String>,
 }
 

@@ -180,7 +180,7 @@ async fn other_paths_and_methods_are_rejected() {
 }
 
 #[tokio::test]
-async fn body_of_three_megabytes_is_kept_and_a_larger_one_refused() {
+async fn body_of_three_megabytes_is_kept_and_a_larger_one_rejected() {
     let door = TestDoor::signed();
     assert_eq!(door.status(signed(&"x".repeat(3 << 20))).await, 200);
     assert_eq!(door.status(signed(&"x".repeat(MAX_BODY_BYTES))).await, 200);

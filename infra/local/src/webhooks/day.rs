@@ -1,4 +1,4 @@
-//! A day of webhooks of every kind, as Meta posts them: two of our numbers, their clients, and what nobody expects.
+//! A day of webhooks of every kind, as Meta posts them: two of our numbers, their clients, and what is unexpected.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
@@ -211,8 +211,8 @@ impl Builder {
         self.change(ADA, "messages", json!({
             "contacts": [{"profile": {"name": "Hidden", "username": "hidden.user"}, "user_id": HIDDEN}],
             "messages": [{"from_user_id": HIDDEN, "id": id, "timestamp": self.seconds(240), "type": "text", "text": {"body": "hello"}}]}));
-        let nobody = self.incoming(CLIENT, 22, 239, "text", json!({"body": "to a number without a mailbox"}));
-        self.post(UNMAPPED, vec![nobody]);
+        let unmapped = self.incoming(CLIENT, 22, 239, "text", json!({"body": "to a number without a mailbox"}));
+        self.post(UNMAPPED, vec![unmapped]);
     }
 
     /// Edits and deletions, one of them before the message that it is about.
@@ -226,7 +226,7 @@ impl Builder {
         self.post(ADA, vec![revoke]);
     }
 
-    /// What a person wrote in the WhatsApp Business app.
+    /// Messages that a person wrote in the WhatsApp Business app.
     fn echoes(&mut self) {
         let document = self.file("1000000000000005", json!({"filename": "offer.pdf"}));
         for (stanza, kind, content) in [
@@ -265,7 +265,7 @@ impl Builder {
         self.change(ADA, "calls", json!({"calls": [call("terminate", ended)]}));
     }
 
-    /// Of a message whose content is known, and of one that was sent by a program whose content nobody has.
+    /// Statuses of a message with content, and of one that a program sent and whose content is not in any webhook.
     fn statuses(&mut self) {
         for (stanza, words) in [(40, &["sent", "delivered", "read"][..]), (60, &["sent", "delivered"])] {
             let id = wamid(CLIENT, false, stanza);
@@ -277,7 +277,7 @@ impl Builder {
         }
     }
 
-    /// What was on the phone before: a message that came live too, a file, and one that comes later.
+    /// The history of the phone: a message that came live too, an older one, and a file that comes later.
     fn history(&mut self) {
         let message = |stanza: u32, kind: &str, content: Value, minutes| {
             let mut message = json!({"from": CLIENT, "id": wamid(CLIENT, true, stanza), "timestamp": self.seconds(minutes), "type": kind,

@@ -56,7 +56,7 @@ pub enum MediaFault {
     Cut,
 }
 
-/// How long Meta's URLs live.
+/// Lifetime of Meta's URLs.
 const URL_LIFE: Duration = Duration::from_secs(5 * 60);
 
 struct Endpoint {
@@ -66,7 +66,7 @@ struct Endpoint {
     urls: Mutex<HashMap<String, (String, Instant)>>,
     faults: Mutex<Vec<MediaFault>>,
     downloads: Mutex<u64>,
-    refused: Mutex<u64>,
+    rejected: Mutex<u64>,
 }
 
 /// The running fake. Dropping it stops the server.
@@ -90,7 +90,7 @@ impl MetaFake {
             urls: Mutex::default(),
             faults: Mutex::default(),
             downloads: Mutex::default(),
-            refused: Mutex::default(),
+            rejected: Mutex::default(),
         });
         let router = Router::new()
             .route("/{version}/{media}", get(look_up))
@@ -135,8 +135,8 @@ impl MetaFake {
     }
 
     /// Number of requests without the token, or with a wrong one.
-    pub fn refused(&self) -> u64 {
-        *lock(&self.endpoint.refused)
+    pub fn rejected(&self) -> u64 {
+        *lock(&self.endpoint.rejected)
     }
 }
 
@@ -156,7 +156,7 @@ impl Endpoint {
         let expected = format!("Bearer {}", lock(&self.token));
         let is_ours = headers.get(header::AUTHORIZATION).is_some_and(|given| given.as_bytes() == expected.as_bytes());
         if !is_ours {
-            *lock(&self.refused) += 1;
+            *lock(&self.rejected) += 1;
             return Some(failure(StatusCode::UNAUTHORIZED, 190, "OAuthException", "Invalid OAuth access token."));
         }
         // Downloads without one get a page that says "Sorry, something went wrong".

@@ -17,7 +17,7 @@ pub const WEBHOOK_SECRET: &str = "webhooks";
 /// Signs the bodies that are posted on this machine. It is worth nothing elsewhere.
 pub const APP_SECRET: &str = "app-secret-of-this-machine";
 
-/// What a verification request has to know.
+/// The token of a verification request.
 pub const VERIFY_TOKEN: &str = "verify-token-of-this-machine";
 
 /// The value of the secret. `access_token` opens the fake of Meta's media endpoint.

@@ -9,8 +9,8 @@ use super::{APP_SECRET, VERIFY_TOKEN, sign};
 /// Pause before a webhook is sent again. Meta's grow to hours.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
-/// How often a webhook is sent that is not confirmed: for five minutes, as a slow machine may handle one at a time. Meta
-/// repeats it for seven days.
+/// Attempts for a webhook that is not confirmed: for five minutes, as a slow machine may handle one at a time. Meta repeats
+/// it for seven days.
 const MAX_ATTEMPTS: u32 = 1_500;
 
 /// A sender of webhooks.
@@ -23,7 +23,7 @@ pub struct Sender {
 /// A confirmed webhook.
 #[derive(Debug, Clone, Copy)]
 pub struct Sent {
-    /// How often it was sent.
+    /// Number of times that it was sent.
     pub attempts: u32,
     /// Time until the answer that confirmed it.
     pub took: Duration,
@@ -82,7 +82,7 @@ impl Sender {
             }
             tokio::time::sleep(RETRY_PAUSE).await;
         }
-        let status = last.transpose().context("a webhook was not answered")?;
-        bail!("a webhook was not confirmed after {MAX_ATTEMPTS} attempts: the last status was {status:?}")
+        let status = last.transpose().context("a webhook was not answered")?.unwrap_or_default();
+        bail!("a webhook was not confirmed after {MAX_ATTEMPTS} attempts: the last status was {status}")
     }
 }

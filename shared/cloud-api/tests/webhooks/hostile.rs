@@ -100,14 +100,14 @@ fn half_an_emoji_and_endless_nesting_do_not_lose_the_message() {
 }
 
 #[test]
-fn bodies_that_are_no_webhooks_are_refused() {
+fn bodies_that_are_not_webhooks_are_rejected() {
     let path: PayloadPath = "eventDetails.rawEvent".parse().unwrap();
-    let refused = |body: &str, path: &PayloadPath| entries(body.as_bytes(), path).map(drop).unwrap_err();
-    assert_eq!(refused("", &PayloadPath::default()), Malformed::Json);
-    assert_eq!(refused("{", &PayloadPath::default()), Malformed::Json);
-    assert_eq!(refused("[]", &PayloadPath::default()), Malformed::Entries);
-    assert_eq!(refused("{}", &PayloadPath::default()), Malformed::Entries);
-    assert_eq!(refused(r#"{"eventDetails":{}}"#, &path), Malformed::Path);
+    let rejected = |body: &str, path: &PayloadPath| entries(body.as_bytes(), path).map(drop).unwrap_err();
+    assert_eq!(rejected("", &PayloadPath::default()), Malformed::Json);
+    assert_eq!(rejected("{", &PayloadPath::default()), Malformed::Json);
+    assert_eq!(rejected("[]", &PayloadPath::default()), Malformed::Entries);
+    assert_eq!(rejected("{}", &PayloadPath::default()), Malformed::Entries);
+    assert_eq!(rejected(r#"{"eventDetails":{}}"#, &path), Malformed::Path);
     assert_eq!("a..b".parse::<PayloadPath>(), Err(Malformed::PathForm));
     for body in ["{}", "[]", r#"{"Message":"{}"}"#, r#"{"Message":7}"#, r#"{"whatsAppWebhookEntry":"x"}"#] {
         assert_eq!(aws_entries(body.as_bytes()).map(drop).unwrap_err(), Malformed::AwsEntry, "{body}");

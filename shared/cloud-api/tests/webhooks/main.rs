@@ -1,4 +1,4 @@
-//! What becomes of the webhooks.
+//! From the bodies of webhooks to items.
 
 mod coexistence;
 mod groups_and_calls;

@@ -11,7 +11,7 @@ use crate::{SourceError, inbox::unavailable};
 /// The longest copy: an event cannot be longer than its body, and has some of it twice.
 pub(super) const COPY_LIMIT: u64 = 4 * MAX_BODY_BYTES as u64;
 
-/// The copies that are read, and how many at once. More than two doors and a history do not write.
+/// Maximum number of copies that are read. Two doors and a history do not write more.
 const MAX_COPIES: usize = 32;
 const CONCURRENT_READS: usize = 8;
 

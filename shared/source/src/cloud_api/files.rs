@@ -15,7 +15,7 @@ use crate::{
     sink::{Hashed, full},
 };
 
-/// What is read of a file at once.
+/// Size of the pieces in which a file is read.
 const PIECE_BYTES: u64 = 4 << 20;
 
 fn key_of(media: &MediaReference) -> String {

@@ -78,7 +78,7 @@ impl MediaTask {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Whether the webhook came from AWS, and AWS fetches the file.
+    /// Returns whether the webhook came from AWS, and AWS fetches the file.
     pub fn is_from_aws(&self) -> bool {
         self.aws_phone_number_id.is_some()
     }

@@ -27,7 +27,7 @@ pub use self::{
 };
 use crate::{Page, Sink, Source, SourceError, sink};
 
-/// What the receiver put into a bucket.
+/// The source of the items that the receiver put into a bucket.
 pub struct CloudApi {
     store: Store,
 }

@@ -15,7 +15,7 @@ use crate::{SourceError, cloud_api::media_task::MediaTask, inbox::unavailable};
 
 const SERVICE: &str = "social-messaging";
 
-/// What is read of a file at once to hash it.
+/// Size of the pieces in which a file is read to hash it.
 const PIECE_BYTES: u64 = 4 << 20;
 
 /// AWS End User Messaging Social.
@@ -25,7 +25,7 @@ pub struct AwsMedia {
 }
 
 impl AwsMedia {
-    /// Asks with the credentials and in the region of this configuration, or at its endpoint.
+    /// Sends requests with the credentials and to the region of this configuration, or to its endpoint.
     pub fn new(config: &SdkConfig) -> Self {
         Self { config: Box::new(config.clone()), http: Http::default() }
     }
@@ -41,7 +41,7 @@ impl AwsMedia {
         }
         self.request(store, &prefix, task).await?;
         let stored = written(store, &prefix).await?.ok_or_else(|| SourceError::Unavailable {
-            detail: "AWS has confirmed a file that is not in the bucket".to_owned(),
+            detail: "AWS confirmed a file that is not in the bucket".to_owned(),
             retry_after: None,
         })?;
         let is_declared = task.sha256.is_none_or(|declared| declared == stored.sha256);
@@ -78,12 +78,12 @@ impl AwsMedia {
         }
         let code = code.or_else(|| Some(answer.json::<Value>().ok()?.get("__type")?.as_str()?.to_owned()));
         let code = code.as_deref().map(|code| code.split(':').next().unwrap_or(code)).and_then(error_code);
-        Err(refusal(status, code.as_deref(), answer.retry_after))
+        Err(rejection(status, code.as_deref(), answer.retry_after))
     }
 }
 
 /// Permanent answers are a closed list of the operation's documented errors, all others are retried.
-fn refusal(status: StatusCode, code: Option<&str>, retry_after: Option<std::time::Duration>) -> Failure {
+fn rejection(status: StatusCode, code: Option<&str>, retry_after: Option<std::time::Duration>) -> Failure {
     let detail = format!("AWS answers with status {} {}", status.as_u16(), code.unwrap_or("and no code"));
     match code {
         // The id is unknown or has expired: retried while it may live.

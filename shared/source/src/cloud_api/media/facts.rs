@@ -1,4 +1,4 @@
-//! What is known of a file: `media/<hash>.json`, written once.
+//! The facts about a file: `media/<hash>.json`, written once.
 
 use aws::s3::{Condition, Put, Store};
 use cloud_api::MissingFile;

@@ -26,20 +26,20 @@ const FILES: &str = "lookaside.fbsbx.com";
 /// Meta's host of files answers requests without an agent with a page that says that something went wrong.
 const AGENT: &str = concat!("whatsapp-archiver/", env!("CARGO_PKG_VERSION"));
 
-/// How often a URL is asked for that is gone when it is used.
+/// Attempts to get a URL that has not expired when it is used.
 const ATTEMPTS: u32 = 3;
 
 /// The base URL of the Graph API with its version: `https://graph.facebook.com/v25.0`. Safe to send the token to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GraphUrl(Url);
 
-/// Why a text is not such a URL. Contains nothing of it.
+/// The reason why a text is not such a URL. Contains nothing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum GraphUrlError {
     /// Not a URL of HTTP.
     #[error("it is not a URL such as https://graph.facebook.com/v25.0")]
     Form,
-    /// What is sent could be read on the way.
+    /// Requests could be read on the way.
     #[error("it has to be https (plain http is for loopback hosts)")]
     Plain,
 }
@@ -91,14 +91,14 @@ struct Description {
     sha256: Value,
 }
 
-/// What a request gave.
+/// The result of a request.
 enum Got {
     Response(Response),
     NotFound,
 }
 
 impl MetaMedia {
-    /// Asks the API with this token.
+    /// Calls the API with this token.
     pub fn new(graph: GraphUrl, token: Arc<dyn AccessToken>) -> Self {
         Self { graph, token: KeptToken::new(token), http: Http::default() }
     }
@@ -148,14 +148,14 @@ impl MetaMedia {
                     let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
                     let wait = wait.and_then(|value| retry_after(value, Timestamp::now()));
                     let body = body(response, SMALL_RESPONSE_MAX_BYTES as u64).await.unwrap_or_default();
-                    match Refusal::of(&body) {
-                        Refusal::NotFound => return Ok(Got::NotFound),
-                        Refusal::Token => rejected = Some(header),
-                        Refusal::Permission(code) => {
+                    match Rejection::of(&body) {
+                        Rejection::NotFound => return Ok(Got::NotFound),
+                        Rejection::Token => rejected = Some(header),
+                        Rejection::Permission(code) => {
                             let detail = format!("the access token may not read the file (Graph API error {code})");
                             return Err(SourceError::Configuration { detail });
                         }
-                        Refusal::Other(code) => {
+                        Rejection::Other(code) => {
                             let code = code.map(|code| format!(", error {code}")).unwrap_or_default();
                             let detail = format!("Meta's host answers with status {}{code}", status.as_u16());
                             return Err(SourceError::Unavailable { detail, retry_after: wait });
@@ -168,7 +168,7 @@ impl MetaMedia {
 }
 
 /// An error of the Graph API. Permanent ones are a closed list, all others are retried.
-enum Refusal {
+enum Rejection {
     /// Code 100 with subcode 33: no such object, or no permission for it; which of them is not said.
     NotFound,
     /// Code 190: expired, revoked or malformed.
@@ -178,7 +178,7 @@ enum Refusal {
     Other(Option<u64>),
 }
 
-impl Refusal {
+impl Rejection {
     fn of(body: &[u8]) -> Self {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let number = |name: &str| body.get("error").and_then(|error| error.get(name)?.as_u64());

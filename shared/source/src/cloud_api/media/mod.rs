@@ -35,7 +35,7 @@ pub enum MediaDoor {
     Aws(AwsMedia),
 }
 
-/// What became of a file. The task is done in each case.
+/// The result of fetching a file. The task is done in each case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MediaOutcome {
     /// It is in the bucket now.
@@ -46,7 +46,7 @@ pub enum MediaOutcome {
     Lost(MissingFile),
 }
 
-/// Why a file was not fetched.
+/// The reason why a file was not fetched.
 pub(super) enum Failure {
     /// The source does not have it. It may be too early or too late.
     NotFound,
