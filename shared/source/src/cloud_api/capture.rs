@@ -18,7 +18,7 @@ const BODY_LIMIT: u64 = 4 << 20;
 /// The webhook that events came in.
 #[derive(Debug, Clone, Copy)]
 pub struct Origin {
-    /// When it was received.
+    /// When the event begins to be written. Not when the body came: fetch may have listed that minute already.
     pub received: Timestamp,
     /// The digest of its raw body.
     pub body: Sha256,
@@ -64,7 +64,7 @@ impl Capture {
     /// body only.
     ///
     /// # Errors
-    /// [`SourceError::Unavailable`] or [`SourceError::Configuration`]. The webhook must not be confirmed then.
+    /// [`SourceError::Unavailable`] or [`SourceError::Configuration`]. The webhook's task must be retried then.
     pub async fn event(&self, event: &Event, origin: &Origin) -> Result<(), SourceError> {
         match event.kind {
             EventKind::Item(completeness) => self.item(event, completeness, origin).await,

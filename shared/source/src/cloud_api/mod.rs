@@ -49,7 +49,7 @@ impl Source for CloudApi {
         listing::page(&self.store, window, cursor).await
     }
 
-    /// The receiver takes the time when a body has arrived, and has written all of it before its own limit ends.
+    /// The receiver takes the time when it begins to write an event, and has written it before its own limit ends.
     fn overlap(&self) -> SignedDuration {
         Window::OVERLAP
     }
