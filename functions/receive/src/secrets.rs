@@ -10,6 +10,7 @@ use runtime::Clock;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tokio::sync::Mutex;
+use tracing::warn;
 
 /// The members of the secret, as a person fills them in.
 const EXPECTED: &str = r#"{"app_secret","verify_token"} of Meta's app, or {"header_value"} of a provider"#;
@@ -85,9 +86,11 @@ pub struct SecretCache {
 struct Kept {
     secrets: Arc<DoorSecrets>,
     read: Timestamp,
+    /// The last attempt to read them.
+    tried: Timestamp,
 }
 
-/// Minimum time between two reads: requests that are rejected cost their sender nothing.
+/// Minimum time between two reads, also if they fail: requests that are rejected cost their sender nothing.
 const READ_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Time after which the secrets are read again, so that one that was replaced soon opens nothing.
@@ -110,11 +113,14 @@ impl SecretCache {
         let mut kept = self.kept.lock().await;
         let Some(last) = &*kept else { return self.read(&mut kept).await };
         let secrets = Arc::clone(&last.secrets);
-        if self.clock.is_fresh(last.read, LIFETIME) {
+        if self.clock.is_fresh(last.read, LIFETIME) || self.clock.is_fresh(last.tried, READ_INTERVAL) {
             return Ok(secrets);
         }
         // While Secrets Manager is down, the last secrets are used.
-        Ok(self.read(&mut kept).await.unwrap_or(secrets))
+        let read = self.read(&mut kept).await;
+        Ok(read
+            .inspect_err(|error| warn!(%error, "reading the secret failed, its last value is used"))
+            .unwrap_or(secrets))
     }
 
     /// Secrets that were read after the rejected ones; `None` where it is too early to read them again.
@@ -125,14 +131,19 @@ impl SecretCache {
         let mut kept = self.kept.lock().await;
         match &*kept {
             Some(kept) if !Arc::ptr_eq(&kept.secrets, rejected) => Ok(Some(Arc::clone(&kept.secrets))),
-            Some(kept) if self.clock.is_fresh(kept.read, READ_INTERVAL) => Ok(None),
+            Some(kept) if self.clock.is_fresh(kept.tried, READ_INTERVAL) => Ok(None),
             _ => self.read(&mut kept).await.map(Some),
         }
     }
 
     async fn read(&self, kept: &mut Option<Kept>) -> Result<Arc<DoorSecrets>, SecretError> {
+        let now = self.clock.now();
+        // Before the read, which may fail or be cancelled when the door's time is over.
+        if let Some(last) = kept.as_mut() {
+            last.tried = now;
+        }
         let secrets = Arc::new(self.reader.read().await?);
-        *kept = Some(Kept { secrets: Arc::clone(&secrets), read: self.clock.now() });
+        *kept = Some(Kept { secrets: Arc::clone(&secrets), read: now, tried: now });
         Ok(secrets)
     }
 }
