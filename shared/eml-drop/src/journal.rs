@@ -4,12 +4,8 @@
 use std::borrow::Cow;
 
 use mail_parser::{Message, PartType};
-use model::Participant;
 
-use crate::{
-    parse::{parse, parse_body},
-    people,
-};
+use crate::parse::{parse, parse_body};
 
 /// The header field that Exchange gives to its reports.
 const REPORT: &str = "X-MS-Journal-Report";
@@ -17,15 +13,15 @@ const REPORT: &str = "X-MS-Journal-Report";
 /// The names of recipient fields in journal reports.
 const RECIPIENTS: [&str; 4] = ["Recipient:", "To:", "Cc:", "Bcc:"];
 
-/// The mail of a file, and the participants that are only in the journal report.
+/// The mail of a file, and the addresses of all recipients in the journal report.
 pub(crate) struct Opened<'a> {
     pub(crate) mail: Cow<'a, [u8]>,
-    pub(crate) others: Vec<Participant>,
+    pub(crate) recipients: Vec<String>,
 }
 
 /// Opens a journal report; any other mail is returned as it is.
 pub(crate) fn open(bytes: &[u8]) -> Opened<'_> {
-    let plain = || Opened { mail: Cow::Borrowed(bytes), others: Vec::new() };
+    let plain = || Opened { mail: Cow::Borrowed(bytes), recipients: Vec::new() };
     let is_report =
         parse(bytes).is_some_and(|mail| mail.headers().iter().any(|header| header.name().eq_ignore_ascii_case(REPORT)));
     if !is_report {
@@ -37,14 +33,14 @@ pub(crate) fn open(bytes: &[u8]) -> Opened<'_> {
         _ => None,
     });
     let (Some(message), None) = (attached.next(), attached.next()) else { return plain() };
-    Opened { mail: Cow::Owned(message.raw_message().to_vec()), others: others(&report) }
+    Opened { mail: Cow::Owned(message.raw_message().to_vec()), recipients: recipients(&report) }
 }
 
-fn others(report: &Message<'_>) -> Vec<Participant> {
+fn recipients(report: &Message<'_>) -> Vec<String> {
     let text = report.body_text(0).unwrap_or_default();
     let lines = text.lines().map(str::trim);
     let named = lines.filter_map(|line| RECIPIENTS.iter().find_map(|label| line.strip_prefix(label)));
     // "To: member@example.com, Expanded: list@example.com"
     let addresses = named.filter_map(|line| line.split(',').next());
-    addresses.filter_map(|address| people::of_address(address.trim().trim_matches(['<', '>']))).collect()
+    addresses.map(|address| address.trim().trim_matches(['<', '>']).to_owned()).collect()
 }

@@ -116,11 +116,7 @@ fn content(bytes: &[u8], profile: &Profile, delivered: &Delivered<'_>) -> Result
     let message_time = date.and_then(|second| Timestamp::from_second(second).ok()).ok_or(MailError::NoDate)?;
     let from = people::sender(&header, profile.participants).ok_or(MailError::NoSender)?;
     let mut to = people::recipients(&header, &from, profile.participants);
-    for other in opened.others {
-        if from.email != other.email && !to.iter().any(|known| known.email == other.email) {
-            to.push(other);
-        }
-    }
+    people::add_reported(&mut to, &from, &opened.recipients, profile.participants);
     let body = parse_body(&opened.mail).ok_or(MailError::NotMail)?;
     let files = attachments::declared(&body)?;
     let word = field(&header, &profile.kind);

@@ -29,10 +29,22 @@ pub(crate) fn recipients(mail: &Message<'_>, sender: &Participant, how: Particip
     recipients
 }
 
-/// A participant of whom only an address is known.
-pub(crate) fn of_address(address: &str) -> Option<Participant> {
-    let email: MailboxAddress = address.parse().ok()?;
-    Some(Participant { email: Some(email.into()), ..Participant::default() })
+/// Adds the participants of the mailbox addresses in a journal report. Most are participants of the mail already, under
+/// the same number or address.
+pub(crate) fn add_reported(to: &mut Vec<Participant>, from: &Participant, addresses: &[String], how: Participants) {
+    let mut seen = std::collections::HashSet::<String>::new();
+    for participant in std::iter::once(from).chain(to.iter()) {
+        seen.extend(participant.phone.clone());
+        seen.extend(participant.email.clone());
+    }
+    for address in addresses.iter().filter(|address| address.parse::<MailboxAddress>().is_ok()) {
+        let Some(participant) = participant(&Addr::new(None, address), how) else { continue };
+        let Participant { phone, email, name, .. } = &participant;
+        let identity = phone.as_ref().or(email.as_ref()).or(name.as_ref());
+        if identity.is_some_and(|identity| seen.insert(identity.clone())) {
+            to.push(participant);
+        }
+    }
 }
 
 /// The participant of an address: `"Ana Sousa +351210000001" <ana.sousa@bank.example>`.

@@ -184,9 +184,10 @@ fn generic_profile_reads_the_mail_in_a_journal_report() {
          Date: Fri, 20 Nov 2026 19:00:00 +0000\nMessage-ID: <journal-1@bank.example>\nX-MS-Journal-Report:\nMIME-Version: 1.0\n\
          Content-Type: multipart/mixed; boundary=j\n\n--j\nContent-Type: text/plain; charset=us-ascii\n\n\
          Sender: gateway@vendor.example\nSubject: WhatsApp with client\nMessage-Id: <m-9@vendor.example>\n\
-         To: ana@bank.example\nBcc: audit@bank.example\nTo: bo@bank.example, Expanded: team@bank.example\n--j\n\
+         To: ana@bank.example\nTo: 447700900124@nomail.example\nBcc: audit@bank.example\nBcc: 447700900125@nomail.example\n\
+         To: bo@bank.example, Expanded: team@bank.example\n--j\n\
          Content-Type: message/rfc822\n\nDate: Fri, 20 Nov 2026 18:59:00 +0000\nFrom: \"Client +447700900123\" <gateway@vendor.example>\n\
-         To: ana@bank.example\nMessage-ID: <m-9@vendor.example>\nSubject: WhatsApp with client\n\
+         To: ana@bank.example, <447700900124@nomail.example>\nMessage-ID: <m-9@vendor.example>\nSubject: WhatsApp with client\n\
          Content-Type: multipart/mixed; boundary=k\n\n--k\nContent-Type: text/plain\n\nhello\n--k\n\
          Content-Type: application/pdf\nContent-Disposition: attachment; filename=t.pdf\nContent-Transfer-Encoding: base64\n\nJVBERg==\n--k--\n--j--\n",
     );
@@ -194,8 +195,10 @@ fn generic_profile_reads_the_mail_in_a_journal_report() {
     assert_eq!(item["id"], json!("<m-9@vendor.example>"));
     assert_eq!((&item["messageTime"], &item["text"]), (&json!("2026-11-20T18:59:00Z"), &json!("hello")));
     assert_eq!(item["from"]["phone"], json!("+447700900123"));
-    let to: Vec<_> = item["to"].as_array().unwrap().iter().map(|to| to["email"].as_str().unwrap()).collect();
-    assert_eq!(to, ["ana@bank.example", "audit@bank.example", "bo@bank.example"]);
+    let to = item["to"].as_array().unwrap().iter();
+    let to: Vec<_> = to.map(|to| to["email"].as_str().or(to["phone"].as_str()).unwrap()).collect();
+    // An address that is a number is the same participant in the mail and in the report.
+    assert_eq!(to, ["ana@bank.example", "+447700900124", "audit@bank.example", "+447700900125", "bo@bank.example"]);
     let id = AttachmentId::try_from(item["attachments"][0]["id"].as_str().unwrap().to_owned()).unwrap();
     assert_eq!(attachment(&journal, &id).as_deref(), Some(&b"%PDF"[..]));
 }
