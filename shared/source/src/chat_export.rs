@@ -19,7 +19,7 @@ use tracing::{info, warn};
 
 use crate::{
     Page, Sink, Source, SourceError,
-    inbox::{self, File, MAX_UPLOAD, PAGE_ITEMS, Place, unavailable},
+    inbox::{self, File, MAX_UPLOAD, Place, unavailable},
     sink,
 };
 
@@ -179,28 +179,25 @@ impl Source for ChatExports {
         let mut page = Page::default();
         for file in files.iter().map(File::from).filter(|file| *file >= at.file) {
             let skip = if file == at.file { at.done } else { 0 };
-            let mut listed = 0;
-            match self.entries(&file).await? {
+            let end = match self.entries(&file).await? {
                 Entries::Messages(export) => {
-                    for id in export.ids().skip(skip) {
-                        if page.items.len() >= PAGE_ITEMS {
-                            return Ok(Place { done: skip + listed, file }.end(page));
-                        }
+                    let entries = export.ids().skip(skip).map(|id| {
                         let time = match export.item(id) {
                             Some(Ok(captured)) => captured.item.message_time,
                             // Convert requests it again and makes the dead letter.
                             Some(Err(_)) | None => file.written,
                         };
-                        page.items.push(Listed { item: json!(id), archived_time: json!(time) });
-                        listed += 1;
-                    }
+                        Listed { item: json!(id), archived_time: json!(time) }
+                    });
+                    inbox::fill(&mut page, &file, skip, entries)
                 }
                 Entries::Unreadable(id) => {
-                    if page.items.len() >= PAGE_ITEMS {
-                        return Ok(Place { done: 0, file }.end(page));
-                    }
-                    page.items.push(Listed { item: json!(id), archived_time: json!(file.written) });
+                    let entry = Listed { item: json!(id), archived_time: json!(file.written) };
+                    inbox::fill(&mut page, &file, 0, std::iter::once(entry))
                 }
+            };
+            if let Some(end) = end {
+                return Ok(end.end(page));
             }
         }
         Ok(page)

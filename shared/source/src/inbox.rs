@@ -2,7 +2,7 @@
 
 use aws::s3::{Listed as Object, Store, StoreError};
 use jiff::{SignedDuration, Timestamp};
-use model::{ItemId, Window, keys};
+use model::{ItemId, Listed, Window, keys};
 
 use crate::{Page, SourceError};
 
@@ -78,14 +78,31 @@ impl Place {
     }
 }
 
+/// Adds entries of a file to a page; `done` entries of the file were listed before them. Returns the end of the page if
+/// one of them does not fit.
+pub(crate) fn fill(page: &mut Page, file: &File, done: usize, entries: impl Iterator<Item = Listed>) -> Option<Place> {
+    for (done, entry) in (done..).zip(entries) {
+        if page.items.len() >= PAGE_ITEMS {
+            return Some(Place { file: file.clone(), done });
+        }
+        page.items.push(entry);
+    }
+    None
+}
+
+/// Returns whether an object is a file of the source: neither a folder nor a file with the suffix `aside`.
+pub(crate) fn is_file(object: &Object, aside: &str) -> bool {
+    !object.key.ends_with('/') && !object.key.ends_with(aside)
+}
+
 /// Lists the files that were uploaded in the window, oldest first, without folders and files with the suffix `aside`.
 pub(crate) async fn files(store: &Store, window: &Window, aside: &str) -> Result<Vec<Object>, SourceError> {
     let mut files = Vec::new();
     let list = store.list(keys::INBOX, |page| {
-        files.extend(page.into_iter().filter(|object| {
-            let is_aside = object.key.ends_with('/') || object.key.ends_with(aside);
-            !is_aside && (window.from..window.to).contains(&object.last_modified)
-        }));
+        files.extend(
+            page.into_iter()
+                .filter(|object| is_file(object, aside) && (window.from..window.to).contains(&object.last_modified)),
+        );
         async { Ok::<_, StoreError>(()) }
     });
     list.await.map_err(unavailable)?;
@@ -105,6 +122,17 @@ pub(crate) fn unavailable(error: StoreError) -> SourceError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn page_ends_before_the_entry_that_does_not_fit() {
+        let file = File { written: Timestamp::UNIX_EPOCH, key: "inbox/a.zip".to_owned() };
+        let entry = |number: usize| Listed { item: number.into(), archived_time: 0.into() };
+        let mut page = Page::default();
+        assert!(fill(&mut page, &file, 0, (0..PAGE_ITEMS - 1).map(entry)).is_none());
+        let end = fill(&mut page, &file, 5, (5..8).map(entry)).unwrap();
+        assert_eq!((end.file, end.done, page.items.len()), (file, 6, PAGE_ITEMS));
+        assert_eq!(page.items.last(), Some(&entry(5)));
+    }
 
     #[test]
     fn place_is_read_as_it_was_written() {

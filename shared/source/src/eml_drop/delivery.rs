@@ -15,7 +15,10 @@ use model::{DeliveredItem, Delivery, ItemId, Problem, keys};
 use tokio::runtime::Handle;
 use tracing::{error, info};
 
-use crate::{SourceError, inbox::File, inbox::unavailable};
+use crate::{
+    SourceError,
+    inbox::{File, unavailable},
+};
 
 use super::{
     adapter::EmlDrop,
@@ -47,8 +50,7 @@ impl Found {
     }
 
     fn nothing(object: &Object, problem: Problem) -> Self {
-        let file = File { written: object.last_modified, key: object.key.clone() };
-        let item = DeliveredItem { item: file.key_as_id(), name: None, sha256: None };
+        let item = DeliveredItem { item: File::from(object).key_as_id(), name: None, sha256: None };
         Self { items: vec![item], problems: vec![problem], ..Self::default() }
     }
 }

@@ -70,8 +70,8 @@ impl Source for EmlDrop {
             if file < at.file {
                 continue;
             }
-            let left = PAGE_ITEMS.saturating_sub(page.items.len());
-            if left == 0 {
+            // The file is read, and its incident counted, with the page that lists it.
+            if page.items.len() >= PAGE_ITEMS {
                 return Ok(Place { done: 0, file }.end(page));
             }
             let delivery = self.delivery(object).await?;
@@ -79,10 +79,10 @@ impl Source for EmlDrop {
             if skip == 0 && !delivery.problems.is_empty() {
                 page.incidents += 1;
             }
-            let items = delivery.items.iter().skip(skip).take(left);
-            page.items.extend(items.map(|item| Listed { item: json!(item.item), archived_time: json!(file.written) }));
-            if delivery.items.len().saturating_sub(skip) > left {
-                return Ok(Place { done: skip + left, file }.end(page));
+            let items = delivery.items.iter().skip(skip);
+            let entries = items.map(|item| Listed { item: json!(item.item), archived_time: json!(file.written) });
+            if let Some(end) = inbox::fill(&mut page, &file, skip, entries) {
+                return Ok(end.end(page));
             }
         }
         Ok(page)

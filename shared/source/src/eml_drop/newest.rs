@@ -7,14 +7,17 @@ use model::keys;
 use tokio::runtime::Handle;
 
 use super::{EmlDrop, SES_NOTIFICATION, pieces::Pieces};
-use crate::{SourceError, inbox::unavailable};
+use crate::{
+    SourceError,
+    inbox::{self, unavailable},
+};
 
 /// The file that was delivered last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Newest {
-    /// When it was written.
+    /// Time of its upload.
     pub received: Timestamp,
-    /// Whether a mail in it has the header field that the profile reads the id from; the reason where no mail can be read.
+    /// `true` if a mail in it has the header field that the profile reads the id from; the reason if no mail can be read.
     pub has_vendor_id: Result<bool, String>,
 }
 
@@ -32,8 +35,7 @@ impl EmlDrop {
     pub async fn newest(&self) -> Result<Option<Newest>, SourceError> {
         let mut newest: Option<Object> = None;
         let list = self.store.list(keys::INBOX, |page| {
-            let files =
-                page.into_iter().filter(|object| !object.key.ends_with('/') && !object.key.ends_with(SES_NOTIFICATION));
+            let files = page.into_iter().filter(|object| inbox::is_file(object, SES_NOTIFICATION));
             newest = files.chain(newest.take()).max_by_key(|object| object.last_modified);
             async { Ok::<_, StoreError>(()) }
         });
