@@ -1,7 +1,7 @@
 //! The item contract: the members that the system reads.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{AttachmentId, ItemId, Kind, Participant, Sha256, WebhookFact, words::words};
@@ -89,29 +89,20 @@ pub struct Item {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// For an item of a chat export: the file that it was read from.
-    #[serde(default, deserialize_with = "upload", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "of_shape", skip_serializing_if = "Option::is_none")]
     pub upload: Option<Upload>,
     /// For an item that a vendor delivered as a mail: that mail.
-    #[serde(default, deserialize_with = "mail", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "of_shape", skip_serializing_if = "Option::is_none")]
     pub mail: Option<MailFact>,
     /// For an item that came as a webhook: that webhook.
-    #[serde(default, deserialize_with = "webhook", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "of_shape", skip_serializing_if = "Option::is_none")]
     pub webhook: Option<WebhookFact>,
 }
 
-/// A member of this name with another shape is an unknown member, which a source may have had before uploads existed.
-fn upload<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Upload>, D::Error> {
-    Ok(Upload::deserialize(Value::deserialize(deserializer)?).ok())
-}
-
-/// Like [`upload`].
-fn mail<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<MailFact>, D::Error> {
-    Ok(MailFact::deserialize(Value::deserialize(deserializer)?).ok())
-}
-
-/// Like [`upload`].
-fn webhook<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<WebhookFact>, D::Error> {
-    Ok(WebhookFact::deserialize(Value::deserialize(deserializer)?).ok())
+/// A member of this name with another shape is an unknown member, which a source may have had before this release read
+/// the member.
+fn of_shape<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Ok(serde_json::from_value(Value::deserialize(deserializer)?).ok())
 }
 
 /// The mail that an item was read from. The item's evidence attachment is the mail itself.
@@ -249,13 +240,8 @@ pub struct Quoted {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// Its kind, for a message without text.
-    #[serde(rename = "type", default, deserialize_with = "kind", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "type", default, deserialize_with = "of_shape", skip_serializing_if = "Option::is_none")]
     pub kind: Option<Kind>,
-}
-
-/// Only a text is a kind. Other values are an unknown member, which a source may have had before kinds were read.
-fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Kind>, D::Error> {
-    Ok(Kind::deserialize(Value::deserialize(deserializer)?).ok())
 }
 
 /// The message that a reaction, an edit, a deletion or a vote refers to. It has the members of [`Quoted`]; `text` is
