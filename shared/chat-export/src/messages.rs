@@ -30,7 +30,7 @@ pub(crate) struct Message {
     pub(crate) body: Range<usize>,
     /// Lines in it, from 1, that look like the beginning of another message.
     pub(crate) suspicious: Vec<usize>,
-    /// Its time lies well before that of a message above it, and nothing but its shape says that it is a message.
+    /// Its time is well before that of a message above it, and nothing but its shape says that it is a message.
     pub(crate) out_of_order: bool,
 }
 
@@ -57,12 +57,12 @@ impl Chat {
         outside: Outside,
     ) -> Result<Self, ExportError> {
         let lines = Lines::of(&text);
-        let ends_with_crlf = lines.ends.crlf > 0;
         if lines.candidates.len() > limits::MAX_MESSAGES {
             return Err(ExportError::TooManyMessages { limit: limits::MAX_MESSAGES });
         }
         let Grammar { starts, mut suspicious, day_order, brackets } =
             Grammar::infer(lines.candidates, lines.ends, outside)?;
+        let after_crlf = starts.iter().skip(1).all(|start| text[..start.begin].ends_with("\r\n"));
         let first = starts.first().ok_or(ExportError::NoMessages)?.begin;
         let skeletons = Skeletons::of(starts.iter().map(|start| &text[start.begin..start.rest]));
         suspicious.extend(
@@ -101,8 +101,8 @@ impl Chat {
             let suspicious = Vec::new();
             messages.push(Message { line, time, written, sender, whole, body, suspicious, out_of_order: false });
         }
-        // Behind CR LF no pasted line can begin a message of an iPhone's export.
-        if !(brackets && ends_with_crlf) {
+        // An iPhone's export has LF within a text, so no message that begins after CR LF was pasted.
+        if !(brackets && after_crlf) {
             mark_out_of_order(&mut messages);
         }
         for line in suspicious {
@@ -118,13 +118,15 @@ impl Chat {
     }
 }
 
-/// How far a message's time may lie before that of the message above it: phones' clocks differ by minutes.
+/// Maximum time by which a message may be earlier than one above it without being marked: phones' clocks differ by
+/// minutes.
 const MAX_STEP_BACK: SignedDuration = SignedDuration::from_hours(1);
-/// The longest pasted part that is looked for, in messages.
+/// Maximum length of a pasted part, in messages. It also bounds the work if time goes back at every message.
 const MAX_PASTED: usize = 200;
 
 /// Marks the messages that a person may have pasted from another chat in the style of this one: time goes back, and
-/// returns behind them. Nothing in the file decides whether they were pasted, so they stay messages.
+/// returns after them. If it does not return, as after a clock was corrected, only the first is marked. Nothing in the
+/// file decides whether they were pasted, so they stay messages.
 fn mark_out_of_order(messages: &mut [Message]) {
     let times: Vec<Option<DateTime>> = messages.iter().map(|message| message.time).collect();
     let mut at = 1;
@@ -133,13 +135,14 @@ fn mark_out_of_order(messages: &mut [Message]) {
             at += 1;
             continue;
         };
-        if above.duration_since(time) <= MAX_STEP_BACK {
+        let is_back = |time: DateTime| above.duration_since(time) > MAX_STEP_BACK;
+        if !is_back(time) {
             at += 1;
             continue;
         }
         let ahead = times[at..].iter().take(MAX_PASTED);
-        let length = ahead.take_while(|time| time.is_some_and(|time| time < above)).count();
-        let returns = times.get(at + length).is_some_and(|time| time.is_some_and(|time| time >= above));
+        let length = ahead.take_while(|time| time.is_some_and(is_back)).count();
+        let returns = times.get(at + length).is_some_and(|time| time.is_some_and(|time| !is_back(time)));
         let end = if returns { at + length } else { at + 1 };
         for message in &mut messages[at..end] {
             message.out_of_order = true;

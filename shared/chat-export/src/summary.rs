@@ -11,8 +11,8 @@ pub struct Summary {
     pub day_order: DayOrder,
     /// The lines, from 1, that look like the beginning of a message and were read as part of the previous message.
     pub suspicious_lines: Vec<usize>,
-    /// The first lines of messages whose time is more than an hour before that of an earlier message: they may be part of
-    /// a pasted chat.
+    /// The first lines of messages whose time is more than an hour before that of a message above, as `DESIGN.md`
+    /// defines it: they may be part of a pasted chat.
     pub out_of_order_lines: Vec<usize>,
     /// Number of messages that name a file that is not in the export.
     pub missing_files: usize,

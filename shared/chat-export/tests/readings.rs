@@ -226,6 +226,10 @@ fn message_whose_time_goes_back_is_marked() {
         .collect();
     assert_eq!((noted, export.summary().out_of_order_lines), (vec![false, true, true, false], vec![2, 3]));
 
+    // The message after a pasted part may itself be some minutes early: it ends the part, and is not marked.
+    let early = "13/07/2024, 10:00 - Ada: as you wrote:\n12/07/2024, 09:00 - Bo: I accept the price\n\
+                 12/07/2024, 09:05 - Ada: thanks\n13/07/2024, 09:59 - Bo: I never wrote that\n";
+    assert_eq!(text(early).unwrap().summary().out_of_order_lines, [2, 3]);
     // Without a return, as after a phone's clock was corrected, only the first is marked.
     let corrected = "13/07/2024, 10:00 - Ada: a\n12/07/2024, 10:00 - Ada: b\n12/07/2024, 10:01 - Bo: c\n";
     assert_eq!(text(corrected).unwrap().summary().out_of_order_lines, [2]);
@@ -235,6 +239,9 @@ fn message_whose_time_goes_back_is_marked() {
     // In an iPhone's file a pasted line is not a message at all.
     let iphone = "[13/07/24, 10:00:00] Ada: a\r\n[12/07/24, 09:00:00] Bo: b\r\n[13/07/24, 10:01:00] Bo: c\r\n";
     assert_eq!(text(iphone).unwrap().summary().out_of_order(), None);
+    // One CR LF in a text does not show that: the messages begin after LF.
+    let stray = "[13/07/24, 10:00:00] Ada: a\r\nb\n[12/07/24, 09:00:00] Bo: c\n[13/07/24, 10:01:00] Bo: d\n";
+    assert_eq!(text(stray).unwrap().summary().out_of_order_lines, [3]);
 }
 
 #[test]
