@@ -224,5 +224,5 @@ async fn injected_faults_apply_until_they_are_cleared() {
 
     source.rotate(credentials("two"));
     assert!(matches!(api.item(&id).await, Err(SourceError::Configuration { .. })));
-    assert_eq!(source.requests().refused, 1);
+    assert_eq!(source.requests().rejected, 1);
 }

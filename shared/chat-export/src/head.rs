@@ -429,8 +429,8 @@ fn is_unit(c: char) -> bool {
 }
 
 /// The signs of a separator, without marks, spaces, letters and units.
-/// Whether the text between two numbers of a date may be a month's name. Any sign that is not ASCII may end an abbreviation:
-/// `נוב׳`, `नव॰`.
+/// Returns whether the text between two numbers of a date may be a month's name. Any sign that is not ASCII may end an
+/// abbreviation: `נוב׳`, `नव॰`.
 fn is_month_gap(text: &str) -> bool {
     let mut behind_letter = false;
     text.chars().all(|c| {

@@ -119,7 +119,7 @@ impl Locale {
     }
 }
 
-/// When the messages of a chat were sent.
+/// The times of the messages of a chat.
 #[derive(Debug, Clone, Copy)]
 enum Span {
     /// Every second hour of three days, so that each part of the day comes, and a day above 12.

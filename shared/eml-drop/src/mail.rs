@@ -48,8 +48,8 @@ pub fn item_id(mail: &[u8], profile: &Profile) -> ItemId {
     named.unwrap_or_else(|| digest_id(mail))
 }
 
-/// Whether a mail has the header field that the profile reads the id from. A profile without one reads the Message-ID, which
-/// every mail has.
+/// Returns whether a mail has the header field that the profile reads the id from. A profile without one reads the
+/// Message-ID, which every mail has.
 pub fn has_vendor_id(mail: &[u8], profile: &Profile) -> bool {
     if profile.id.is_empty() {
         return true;

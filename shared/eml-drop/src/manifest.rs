@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_count_are_found_whatever_stands_around_them() {
+    fn names_and_count_are_found_in_any_surroundings() {
         let names = ["one.eml", "two three.eml", "sub/4.EML"];
         for text in [
             "Count: 3\none.eml\ntwo three.eml\nsub/4.EML\n",

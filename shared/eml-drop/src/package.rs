@@ -25,7 +25,7 @@ struct Found {
     name: String,
     kind: Kind,
     /// The reason why it must not be read.
-    refused: Option<PackageError>,
+    rejected: Option<PackageError>,
 }
 
 /// The kind of an entry, by its name.
@@ -83,13 +83,13 @@ impl<R: Read + Seek> Package<R> {
             if !seen.insert(name.clone()) {
                 return Err(PackageError::DuplicateNames);
             }
-            let refused = match () {
+            let rejected = match () {
                 () if !is_relative(&name) => Some(PackageError::Name),
                 () if entry.is_symlink() => Some(PackageError::Link),
                 () if entry.encrypted() => Some(PackageError::Encrypted),
                 () => None,
             };
-            entries.push(Found { place, kind: kind(&name), name, refused });
+            entries.push(Found { place, kind: kind(&name), name, rejected });
         }
         Ok(Self { archive, entries })
     }
@@ -106,8 +106,8 @@ impl<R: Read + Seek> Package<R> {
     /// [`PackageError`]; [`PackageError::Io`] alone is transient.
     pub fn read(&mut self, at: usize, limit: u64) -> Result<Vec<u8>, PackageError> {
         let found = self.entries.get(at).ok_or(PackageError::DamagedEntry)?;
-        if let Some(refused) = &found.refused {
-            return Err(refused.clone());
+        if let Some(rejected) = &found.rejected {
+            return Err(rejected.clone());
         }
         let entry = self.archive.by_index(found.place).map_err(|error| failed(error, PackageError::DamagedEntry))?;
         let mut bytes = Vec::new();

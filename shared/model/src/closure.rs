@@ -13,13 +13,13 @@ pub struct Closure {
     pub file: String,
     /// The version of the file: S3's tag.
     pub etag: String,
-    /// Who closed it, as they stated; S3's access log has the identity of the request.
+    /// The operator, as stated by themselves; S3's access log has the identity of the request.
     pub by: String,
-    /// When.
+    /// Time of the decision.
     pub at: Timestamp,
-    /// Why, in their words.
+    /// The reason, in the operator's words.
     pub reason: String,
-    /// What was wrong when it was closed, in sentences.
+    /// The problems at that time, in sentences.
     pub problems: Vec<String>,
 }
 
@@ -27,7 +27,7 @@ impl Closure {
     /// The version of this shape.
     pub const VERSION: u32 = 1;
 
-    /// Who, when and why, in one sentence.
+    /// Operator, time and reason, in one sentence.
     pub fn sentence(&self) -> String {
         format!("closed by {} on {:.0}: {}", self.by, self.at, self.reason)
     }

@@ -79,10 +79,10 @@ pub fn event_copy(key: &ItemKey, content: &Sha256) -> String {
     format!("{}{}.json", event_copies(key), content.short_hex())
 }
 
-/// Which items have only a copy without the content.
+/// The prefix of the records of items that have only copies without the content.
 pub const AWAITED: &str = "awaited/";
 
-/// How long an item waits for another copy that has the content.
+/// The record of an item that waits for a copy with the content.
 pub fn event_awaited(key: &ItemKey) -> String {
     format!("{AWAITED}{key}.json")
 }
@@ -95,7 +95,7 @@ pub fn received_day(received: Timestamp) -> String {
     format!("{RECEIVED}{}/", day(received))
 }
 
-/// The items of a minute, without the slash behind it: all keys of that minute sort after it.
+/// The items of a minute, without the slash after it: all keys of that minute sort after it.
 pub fn received_minute(received: Timestamp) -> String {
     format!("{}{}", received_day(received), received.strftime("%H%M"))
 }
@@ -121,7 +121,7 @@ pub fn status(received: Timestamp, key: &ItemKey, status: &str) -> String {
 /// The files of messages that webhooks brought.
 pub const MEDIA: &str = "media/";
 
-/// What all objects of a file begin with. AWS adds to it.
+/// The common prefix of the objects of a file. AWS adds to it.
 pub fn media(phone_number_id: &str, media_id: &str) -> String {
     format!("{MEDIA}{}", Sha256::of(format!("{phone_number_id}\n{media_id}").as_bytes()).short_hex())
 }
@@ -140,7 +140,7 @@ fn day(at: Timestamp) -> impl std::fmt::Display {
     at.strftime("%Y-%m-%d")
 }
 
-/// Where operators' decisions about incidents are.
+/// The prefix of operators' decisions about incidents.
 pub const CLOSURES: &str = "closures/";
 
 /// The decision about a version of a file.

@@ -35,7 +35,7 @@ impl MessageGroup {
         Self(Self::REMAPPED.to_owned())
     }
 
-    /// The group of a task: the one that it names, else its run. `None` for a body that is no task.
+    /// The group of a task: the one that it names, else its run. `None` for a body that is not a task.
     pub fn of_task(body: &str) -> Option<Self> {
         #[derive(Deserialize)]
         struct Named {

@@ -17,11 +17,11 @@ pub struct WebhookFact {
     /// WhatsApp's id of the captured number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phone_number_id: Option<String>,
-    /// When the body was received that the evidence is from.
+    /// Time at which the body with the evidence was received.
     pub received: Timestamp,
     /// The digest of that body, which is kept whole.
     pub body_sha256: Sha256,
-    /// What a reader of the message has to know.
+    /// Notes that a reader of the message has to know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }

@@ -61,7 +61,7 @@ async fn authenticate(Shared(state): Shared<Arc<State>>, request: Request, next:
         }
         return response;
     }
-    lock(&state.requests).refused += 1;
+    lock(&state.requests).rejected += 1;
     let mut response = error_response(StatusCode::UNAUTHORIZED, "credentials");
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"archive\""));
     response

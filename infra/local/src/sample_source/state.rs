@@ -27,7 +27,7 @@ pub struct Requests {
     /// For an attachment's bytes.
     pub attachments: u64,
     /// Without credentials or with wrong ones; not included in the other counters.
-    pub refused: u64,
+    pub rejected: u64,
 }
 
 pub(super) struct State {

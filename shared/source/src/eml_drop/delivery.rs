@@ -150,7 +150,7 @@ impl EmlDrop {
         let mut package = match opened.await? {
             Ok(package) => package,
             Err(PackageError::Io(detail)) => return Err(SourceError::Unavailable { detail, retry_after: None }),
-            Err(refused) => return Ok(Found::unreadable(object, refused.to_string())),
+            Err(error) => return Ok(Found::unreadable(object, error.to_string())),
         };
         let files: Vec<_> = package.names().map(|(name, kind)| (name.to_owned(), kind)).collect();
         let mut found = Found::default();
