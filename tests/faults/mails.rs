@@ -1,6 +1,7 @@
 //! SIGKILL while a vendor's zip is read, and while its mails are rendered and filed.
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     io::{Cursor, Write},
     time::Duration,
@@ -53,14 +54,15 @@ async fn vendors_zip_is_filed_once_when_its_readers_are_killed() -> anyhow::Resu
     pipeline.machine.fetch(&Pipeline::backfill()).await?;
     let mut chance = StdRng::seed_from_u64(seed);
     let working = pipeline.machine.work();
+    let killed = Cell::new(0);
     let killing = async {
         for _ in 0..15 {
-            // The moment is what chance is for: there is nothing to wait for.
+            // The time of the kill is random; the test waits for nothing.
             tokio::time::sleep(Duration::from_millis(chance.random_range(20..400))).await;
             let step = if chance.random_bool(0.5) { Step::Convert } else { Step::Import };
             let function = pipeline.machine.function(step);
             for pid in function.pids() {
-                function.kill(pid).await;
+                killed.set(killed.get() + u32::from(function.kill(pid).await));
             }
         }
     };
@@ -68,6 +70,7 @@ async fn vendors_zip_is_filed_once_when_its_readers_are_killed() -> anyhow::Resu
         () = killing => {}
         drained = pipeline.machine.drained(|_| {}) => drained?,
     }
+    assert!(killed.get() > 0, "no process was killed: FAULT_SEED={seed}");
     working.stop().await;
     pipeline.drain().await?;
     let mut copies: BTreeMap<String, usize> = BTreeMap::new();

@@ -322,7 +322,7 @@ async fn describe(
             return (StatusCode::BAD_REQUEST, [("retry-after", "7")], r#"{"error":{"code":80007}}"#).into_response();
         }
         "forbidden" => return (StatusCode::FORBIDDEN, r#"{"error":{"code":10}}"#).into_response(),
-        "foreign" => base.replace("127.0.0.1", "localhost"),
+        "foreign" => format!("{}/files/{place}", base.replace("127.0.0.1", "localhost")),
         "redirected" => format!("{base}/redirect"),
         _ => format!("{base}/files/{place}"),
     };
@@ -446,11 +446,8 @@ async fn token_is_not_sent_to_other_hosts_or_redirects() -> anyhow::Result<()> {
         let error = fetcher.fetch(&task, at).await.err().context("an error")?;
         assert_eq!(matches!(error, SourceError::Configuration { .. }), is_configuration, "{media}: {error}");
         assert_eq!(error.retry_after().map(|wait| wait.as_secs()), (media == "throttled").then_some(7));
-        for secret in ["token", "127.0.0.1", "localhost", media] {
-            assert!(
-                !error.to_string().contains(&format!("{secret}-")) && !error.to_string().contains("http"),
-                "{error}"
-            );
+        for secret in ["token-old", "token-new", "127.0.0.1", "localhost", "http", media] {
+            assert!(!error.to_string().contains(secret), "{secret}: {error}");
         }
     }
     assert!(!graph.requests.lock().expect("a lock").contains(&"file".to_owned()));
@@ -459,14 +456,14 @@ async fn token_is_not_sent_to_other_hosts_or_redirects() -> anyhow::Result<()> {
 
 /// A fake of AWS End User Messaging Social: it writes into the bucket, under the key, the file's id and an extension.
 async fn written_by_aws(State(store): State<Store>, headers: HeaderMap, body: Bytes) -> Response {
-    let refused = |code: &'static str| (StatusCode::BAD_REQUEST, [("x-amzn-errortype", code)]).into_response();
+    let rejected = |code: &'static str| (StatusCode::BAD_REQUEST, [("x-amzn-errortype", code)]).into_response();
     let signed = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !signed.starts_with("AWS4-HMAC-SHA256 ") || !signed.contains("/social-messaging/aws4_request") {
-        return refused("IncompleteSignatureException");
+        return rejected("IncompleteSignatureException");
     }
-    let Ok(request) = serde_json::from_slice::<Value>(&body) else { return refused("ValidationException") };
+    let Ok(request) = serde_json::from_slice::<Value>(&body) else { return rejected("ValidationException") };
     if request["originationPhoneNumberId"] != "phone-number-id-bb" || request["mediaId"] != "77" {
-        return refused("ResourceNotFoundException:http://internal.amazon.com/");
+        return rejected("ResourceNotFoundException:http://internal.amazon.com/");
     }
     let key = format!("{}77.jpeg", request["destinationS3File"]["key"].as_str().unwrap_or_default());
     let put = aws::s3::Put { key: &key, bytes: Bytes::from_static(b"bytes"), content_type: "image/jpeg", sha256: None };
