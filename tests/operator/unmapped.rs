@@ -105,7 +105,7 @@ impl Day {
 #[tokio::test]
 async fn employee_added_late_gets_exactly_the_missing_copies() {
     let day = Day::start().await;
-    assert_eq!(day.unmapped(&["--yes"]).await.1, 0, "nobody was added");
+    assert_eq!(day.unmapped(&["--yes"]).await.1, 0, "no employee was added");
     day.user_map(&[("+4520123456", ADA), ("+4520123457", BOB)]).await;
     let (code, items, found) = day.unmapped(&[]).await;
     assert_eq!((code.as_str(), items, &found["copies"]), ("1", ITEMS as u64, &json!({BOB: ITEMS})), "not confirmed");
@@ -184,7 +184,7 @@ async fn concurrent_commands_and_imports_file_one_copy() {
     for (code, text) in [one, other] {
         assert!(["0", "3"].contains(&code.as_str()), "{code}: {text}");
     }
-    // Whoever lost the race is told to run the command again.
+    // The command that lost the race says that it has to be run again.
     day.unmapped(&["--yes"]).await;
     day.pipeline.drain().await.unwrap();
     assert_eq!(day.copies(), [ITEMS; 3]);

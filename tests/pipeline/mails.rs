@@ -24,7 +24,7 @@ use crate::{reconcile::command, sample_day::addresses};
 const ADA: &str = "ada.lindqvist@example.com";
 const KARIM: &str = "karim.haddad@example.com";
 
-/// Words of the sample's mails, which no log may tell.
+/// Words of the sample's mails, which no log may contain.
 const WORDS: [&str; 8] = [
     "447700900123",
     "351912345678",
@@ -235,12 +235,12 @@ async fn mail_that_cannot_be_filed_is_a_dead_letter_with_its_reason() -> anyhow:
     pipeline.put("inbox/list.pgp", "not for us").await?;
     pipeline.run(&Pipeline::backfill()).await?;
     assert_eq!(by_id(&pipeline, ADA)?.into_keys().collect::<Vec<_>>(), ["9"]);
-    let letters = pipeline.dead_letters().await?;
+    let dead_letters = pipeline.dead_letters().await?;
     let of = |reason: &str| {
-        let those = letters.iter().filter(|letter| letter.attributes["reason"] == reason);
-        those.map(|letter| letter.attributes["detail"].as_str()).collect::<Vec<_>>()
+        let those = dead_letters.iter().filter(|message| message.attributes["reason"] == reason);
+        those.map(|message| message.attributes["detail"].as_str()).collect::<Vec<_>>()
     };
-    let [encrypted] = of("item-encrypted")[..] else { panic!("{letters:?}") };
+    let [encrypted] = of("item-encrypted")[..] else { panic!("{dead_letters:?}") };
     assert!(encrypted.contains("X-TELEMESSAGE-ENC-DATAKEY"), "{encrypted}");
     let malformed = of("item-malformed");
     for says in ["no readable Date", "neither a .zip nor an .eml", "damaged or was not delivered completely"] {

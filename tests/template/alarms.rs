@@ -171,7 +171,7 @@ fn day_without_webhooks_raises_an_alarm() {
     assert_eq!((&alarm["Period"], &alarm["EvaluationPeriods"]), (&json!(3600), &json!(24)));
 }
 
-/// CloudFormation refuses a template that refers to a resource that it does not create.
+/// CloudFormation rejects a template that refers to a resource that it does not create.
 #[test]
 fn dashboard_without_webhooks_names_none_of_their_parts() {
     let template = Template::read();
