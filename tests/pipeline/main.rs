@@ -3,6 +3,7 @@
 mod browser;
 mod changed_owners;
 mod cloud_capture;
+mod cloud_media;
 mod configuration_errors;
 mod conflicts;
 mod conversations;

@@ -1,0 +1,258 @@
+//! Files of webhooks, which fakes of Meta and AWS give, against the emulated bucket.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU32, Ordering},
+};
+
+use anyhow::Context;
+use async_trait::async_trait;
+use aws::s3::Store;
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{Path, Query, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use cloud_api::{Door, events};
+use jiff::Timestamp;
+use local::cloud::Cloud;
+use model::Sha256;
+use serde_json::{Value, json};
+use source::{
+    Source, SourceError,
+    cloud_api::{AccessToken, AwsMedia, MediaDoor, MediaFetcher, MediaOutcome, MediaTask, MetaMedia, Origin},
+};
+
+use crate::cloud_capture::{Bucket, CLIENT, HOUR, OURS, image, now};
+
+/// A token that was rotated: the first one is rejected.
+#[derive(Default)]
+struct Rotated(AtomicU32);
+
+#[async_trait]
+impl AccessToken for Rotated {
+    async fn get(&self) -> Result<secrecy::SecretString, SourceError> {
+        let reads = self.0.fetch_add(1, Ordering::SeqCst);
+        Ok(if reads == 0 { "token-old".into() } else { "token-new".into() })
+    }
+}
+
+/// A strict fake of the Graph API: an id gives a URL, which works once and with the token alone.
+#[derive(Default)]
+struct Graph {
+    base: Mutex<String>,
+    /// URLs that were given.
+    given: AtomicU32,
+    /// URLs that are gone when they are used.
+    gone: AtomicU32,
+    requests: Mutex<Vec<String>>,
+}
+
+fn authorized(headers: &HeaderMap) -> bool {
+    headers.get("authorization").is_some_and(|value| value == "Bearer token-new")
+}
+
+async fn describe(
+    State(graph): State<Arc<Graph>>,
+    Path(media): Path<String>,
+    Query(query): Query<Vec<(String, String)>>,
+    headers: HeaderMap,
+) -> Response {
+    graph.requests.lock().expect("a lock").push(media.clone());
+    if !authorized(&headers) {
+        return (StatusCode::UNAUTHORIZED, r#"{"error":{"code":190}}"#).into_response();
+    }
+    if query != [("phone_number_id".to_owned(), "700".to_owned())] {
+        return (StatusCode::BAD_REQUEST, r#"{"error":{"code":100}}"#).into_response();
+    }
+    let base = graph.base.lock().expect("a lock").clone();
+    let place = graph.given.fetch_add(1, Ordering::SeqCst);
+    let url = match media.as_str() {
+        "missing" => return (StatusCode::BAD_REQUEST, r#"{"error":{"code":100,"error_subcode":33}}"#).into_response(),
+        "throttled" => {
+            return (StatusCode::BAD_REQUEST, [("retry-after", "7")], r#"{"error":{"code":80007}}"#).into_response();
+        }
+        "forbidden" => return (StatusCode::FORBIDDEN, r#"{"error":{"code":10}}"#).into_response(),
+        "foreign" => format!("{}/files/{place}", base.replace("127.0.0.1", "localhost")),
+        "redirected" => format!("{base}/redirect"),
+        _ => format!("{base}/files/{place}"),
+    };
+    json!({"url": url, "mime_type": "image/jpeg", "sha256": "", "file_size": "5", "id": media})
+        .to_string()
+        .into_response()
+}
+
+async fn file(State(graph): State<Arc<Graph>>, headers: HeaderMap) -> Response {
+    graph.requests.lock().expect("a lock").push("file".to_owned());
+    if !authorized(&headers) {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    let is_gone = graph.gone.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+    if is_gone { StatusCode::NOT_FOUND.into_response() } else { "bytes".into_response() }
+}
+
+async fn served(router: Router) -> anyhow::Result<String> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let base = format!("http://{}", listener.local_addr()?);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    Ok(base)
+}
+
+impl Graph {
+    async fn start() -> anyhow::Result<Arc<Self>> {
+        let graph = Arc::new(Self::default());
+        let redirect = || async { (StatusCode::FOUND, [("location", "/files/0")]).into_response() };
+        let router = Router::new()
+            .route("/v25.0/{media}", get(describe))
+            .route("/files/{place}", get(file))
+            .route("/redirect", get(redirect))
+            .with_state(Arc::clone(&graph));
+        let base = served(router).await?;
+        graph.base.lock().expect("a lock").push_str(&base);
+        Ok(graph)
+    }
+
+    fn fetcher(&self, store: &Store) -> anyhow::Result<MediaFetcher> {
+        let url = format!("{}/v25.0", self.base.lock().expect("a lock")).parse()?;
+        let meta = MetaMedia::new(url, Arc::new(Rotated::default()));
+        Ok(MediaFetcher::new(store.clone(), MediaDoor::Meta(meta)))
+    }
+}
+
+fn tls() {
+    // The process has one provider, whichever test comes first.
+    drop(rustls::crypto::ring::default_provider().install_default());
+}
+
+/// The task to fetch the file of a message that is received.
+async fn task(bucket: &Bucket, webhook: &Value, at: Timestamp) -> anyhow::Result<MediaTask> {
+    let events = bucket.receive(webhook, at).await?;
+    let media = events.iter().flat_map(|event| &event.media).next().context("no file")?;
+    let task = MediaTask::new(media, &Origin { received: at, body: Sha256::of(b""), door: Door::Meta });
+    let json = task.to_json();
+    for secret in [OURS, CLIENT, "wamid"] {
+        assert!(!json.contains(secret), "{json}");
+    }
+    Ok(MediaTask::parse(&json)?)
+}
+
+#[tokio::test]
+async fn file_is_fetched_from_meta_and_attached() -> anyhow::Result<()> {
+    tls();
+    let (bucket, graph) = (Bucket::start().await?, Graph::start().await?);
+    let fetcher = graph.fetcher(&bucket.store)?;
+    let at = now();
+    // The first two URLs are gone when they are used.
+    graph.gone.store(2, Ordering::SeqCst);
+    let task = task(&bucket, &image("messages", "wamid.I", "77", b"bytes"), at).await?;
+    assert!(matches!(bucket.item("wamid.I").await, Err(SourceError::StillCapturing { .. })));
+    assert_eq!(fetcher.fetch(&task, at).await?, MediaOutcome::Stored);
+    assert_eq!(graph.given.load(Ordering::SeqCst), 3);
+    assert_eq!(fetcher.fetch(&task, at).await?, MediaOutcome::DoneBefore);
+    let item = bucket.item("wamid.I").await?;
+    let [file] = item.files() else { anyhow::bail!("no file") };
+    assert_eq!((file.size, file.sha256), (Some(5), Some(Sha256::of(b"bytes"))));
+    assert_eq!(bucket.bytes(&item, file).await?, b"bytes");
+    let small = bucket.source.attachment(&item.id, file, 4).await;
+    assert!(matches!(small, Err(SourceError::TooLarge { limit: 4 })));
+    Ok(())
+}
+
+#[tokio::test]
+async fn file_that_meta_does_not_have_is_lost_after_six_days() -> anyhow::Result<()> {
+    tls();
+    let (bucket, graph) = (Bucket::start().await?, Graph::start().await?);
+    let fetcher = graph.fetcher(&bucket.store)?;
+    let at = now() - HOUR * 24 * 8;
+    for (id, media, bytes, note) in
+        [("wamid.M", "missing", &b"bytes"[..], "WhatsApp did not have it"), ("wamid.X", "other", b"other", "SHA-256")]
+    {
+        let task = task(&bucket, &image("messages", id, media, bytes), at).await?;
+        let early = fetcher.fetch(&task, at + HOUR).await;
+        assert!(matches!(early, Err(SourceError::Unavailable { .. })), "{id}");
+        let before = fetcher.fetch(&task, at + HOUR * (24 * 6 - 1)).await;
+        assert!(matches!(before, Err(SourceError::Unavailable { .. })), "{id}");
+        assert!(matches!(fetcher.fetch(&task, at + HOUR * 24 * 6).await?, MediaOutcome::Lost(_)), "{id}");
+        let item = bucket.item(id).await?;
+        assert_eq!((item.files().len(), item.text.as_deref()), (0, Some("c")));
+        let notes = item.webhook.map(|webhook| webhook.notes.join("\n")).unwrap_or_default();
+        assert!(notes.contains(note), "{notes}");
+    }
+    // It was not fetched in 6 days.
+    bucket.receive(&image("messages", "wamid.N", "never", b"x"), at).await?;
+    assert_eq!(bucket.item("wamid.N").await?.files().len(), 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn token_is_not_sent_to_other_hosts_or_redirects() -> anyhow::Result<()> {
+    tls();
+    let (bucket, graph) = (Bucket::start().await?, Graph::start().await?);
+    let fetcher = graph.fetcher(&bucket.store)?;
+    let at = now();
+    for (media, is_configuration) in
+        [("foreign", true), ("forbidden", true), ("redirected", false), ("throttled", false)]
+    {
+        let task = task(&bucket, &image("messages", &format!("wamid.{media}"), media, b"bytes"), at).await?;
+        let error = fetcher.fetch(&task, at).await.err().context("an error")?;
+        assert_eq!(matches!(error, SourceError::Configuration { .. }), is_configuration, "{media}: {error}");
+        assert_eq!(error.retry_after().map(|wait| wait.as_secs()), (media == "throttled").then_some(7));
+        for secret in ["token-old", "token-new", "127.0.0.1", "localhost", "http", media] {
+            assert!(!error.to_string().contains(secret), "{secret}: {error}");
+        }
+    }
+    assert!(!graph.requests.lock().expect("a lock").contains(&"file".to_owned()));
+    Ok(())
+}
+
+/// A fake of AWS End User Messaging Social: it writes into the bucket, under the key, the file's id and an extension.
+async fn written_by_aws(State(store): State<Store>, headers: HeaderMap, body: Bytes) -> Response {
+    let rejected = |code: &'static str| (StatusCode::BAD_REQUEST, [("x-amzn-errortype", code)]).into_response();
+    let signed = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !signed.starts_with("AWS4-HMAC-SHA256 ") || !signed.contains("/social-messaging/aws4_request") {
+        return rejected("IncompleteSignatureException");
+    }
+    let Ok(request) = serde_json::from_slice::<Value>(&body) else { return rejected("ValidationException") };
+    if request["originationPhoneNumberId"] != "phone-number-id-bb" || request["mediaId"] != "77" {
+        return rejected("ResourceNotFoundException:http://internal.amazon.com/");
+    }
+    let key = format!("{}77.jpeg", request["destinationS3File"]["key"].as_str().unwrap_or_default());
+    let put = aws::s3::Put { key: &key, bytes: Bytes::from_static(b"bytes"), content_type: "image/jpeg", sha256: None };
+    match store.put(put, aws::s3::Condition::Always).await {
+        Ok(_) => r#"{"mimeType":"image/jpeg","fileSize":5}"#.into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+#[tokio::test]
+async fn file_is_written_by_aws_and_attached() -> anyhow::Result<()> {
+    tls();
+    let bucket = Bucket::start().await?;
+    let router = Router::new().route("/v1/whatsapp/media/get", post(written_by_aws)).with_state(bucket.store.clone());
+    let fake = Cloud::at(&served(router).await?).await;
+    let fetcher = MediaFetcher::new(bucket.store.clone(), MediaDoor::Aws(AwsMedia::new(fake.config())));
+    let at = now();
+    let of_aws = |media: &str, bytes: &[u8]| {
+        let webhook = image("messages", &format!("wamid.{media}"), media, bytes);
+        let numbers = json!([{"metaPhoneNumberId": "700", "arn": "arn:x:phone-number-id/bb"}]);
+        json!({"context": {"MetaPhoneNumberIds": numbers}, "whatsAppWebhookEntry": webhook["entry"][0].to_string()})
+    };
+    let mut outcomes = Vec::new();
+    for (media, bytes) in [("77", &b"bytes"[..]), ("78", b"bytes"), ("77", b"bytes")] {
+        let body = of_aws(media, bytes).to_string();
+        let origin = Origin { received: at, body: bucket.capture.raw(body.as_bytes(), at).await?, door: Door::Aws };
+        let event = events(&cloud_api::aws_entries(body.as_bytes())?).next().context("no event")?;
+        bucket.capture.event(&event, &origin).await?;
+        let task = MediaTask::new(&event.media[0], &origin);
+        outcomes.push(fetcher.fetch(&task, at).await);
+    }
+    assert!(matches!(outcomes[0], Ok(MediaOutcome::Stored)), "{:?}", outcomes[0]);
+    assert!(matches!(outcomes[1], Err(SourceError::Unavailable { .. })), "{:?}", outcomes[1]);
+    assert!(matches!(outcomes[2], Ok(MediaOutcome::DoneBefore)), "{:?}", outcomes[2]);
+    let item = bucket.item("wamid.77").await?;
+    assert_eq!(bucket.bytes(&item, &item.files()[0]).await?, b"bytes");
+    Ok(())
+}
