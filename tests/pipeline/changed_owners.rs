@@ -1,15 +1,15 @@
 //! Addresses and numbers that change hands: a renamed domain makes no second copy, and an old message goes to the owner of
 //! that time.
 
-use std::process::Command;
-
 use anyhow::Context;
 use graph_fake::{GraphFake, User};
 use harness::{FOLDER, ItemSource, MailSystem, Pipeline};
 use jiff::{SignedDuration, Timestamp};
-use local::{cloud::Step, sample_source::Sample};
+use local::sample_source::Sample;
 use model::{ItemId, Outcome, Reason, keys};
 use serde_json::{Value, json};
+
+use crate::command_line::{archiver_command, run};
 
 /// Two seconds.
 const SHORT_WAIT: (&str, &str) = ("RETRY_HOURS", "0.0005");
@@ -97,18 +97,10 @@ async fn backfill_beyond_a_month_warns_where_the_map_has_no_periods() -> anyhow:
     let pipeline = Pipeline::start(ItemSource::Api(sample(&[])?), MailSystem::Maildir(vec![]), &[]).await?;
     let warned = async |days: i64| -> anyhow::Result<bool> {
         let from = Timestamp::now() - SignedDuration::from_hours(24 * days);
-        let mut command = Command::new(harness::binaries()?.join("archiver"));
-        command.args([
-            "backfill",
-            "--from",
-            &from.to_string(),
-            "--to",
-            &(from + SignedDuration::from_hours(1)).to_string(),
-        ]);
-        command.env_clear().env("AWS_REGION", "us-east-1").envs(pipeline.machine.variables(Step::Import));
-        command.env("CONVERT_QUEUE_URL", &pipeline.machine.resources.convert.url).env("FETCH_FUNCTION_NAME", "fetch");
-        let output = tokio::task::spawn_blocking(move || command.output()).await??;
-        let notes = String::from_utf8(output.stderr)?;
+        let (from, to) = (from.to_string(), (from + SignedDuration::from_hours(1)).to_string());
+        let mut command = archiver_command(&pipeline, &["backfill", "--from", &from, "--to", &to])?;
+        command.env("FETCH_FUNCTION_NAME", "fetch");
+        let (_, _, notes) = run(command).await?;
         assert!(notes.contains("--yes"), "not confirmed: {notes}");
         Ok(notes.contains("warning: the window begins over a month ago"))
     };

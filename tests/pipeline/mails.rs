@@ -3,14 +3,12 @@
 use std::{
     collections::BTreeMap,
     io::{Cursor, Write},
-    process::Command,
 };
 
 use anyhow::Context;
 use harness::{ItemSource, MailSystem, Pipeline};
 use jiff::Timestamp;
 use local::{
-    cloud::Step,
     drop::{sample_name, sample_zip},
     sample_source::user_map,
 };
@@ -19,7 +17,11 @@ use model::{Sha256, keys};
 use serde_json::Value;
 use zip::{ZipArchive, ZipWriter, write::SimpleFileOptions};
 
-use crate::{reconcile::command, sample_day::addresses};
+use crate::{
+    command_line::{archiver_command, run},
+    reconcile::command,
+    sample_day::addresses,
+};
 
 const ADA: &str = "ada.lindqvist@example.com";
 const KARIM: &str = "karim.haddad@example.com";
@@ -209,14 +211,8 @@ async fn incidents(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(O
 }
 
 async fn archiver(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(Option<i32>, String)> {
-    let test = std::env::current_exe()?;
-    let program = test.ancestors().nth(2).context("the test lies in no target directory")?.join("archiver");
-    let mut command = Command::new(program);
-    command.env_clear().env("AWS_REGION", "us-east-1").args(arguments).stdin(std::process::Stdio::null());
-    command.envs(pipeline.machine.variables(Step::Import));
-    command.env("CONVERT_QUEUE_URL", &pipeline.machine.resources.convert.url);
-    let output = tokio::task::spawn_blocking(move || command.output()).await??;
-    Ok((output.status.code(), String::from_utf8(output.stdout)?))
+    let (code, out, _) = run(archiver_command(pipeline, arguments)?).await?;
+    Ok((code, out))
 }
 
 #[tokio::test]

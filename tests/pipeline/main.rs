@@ -4,6 +4,7 @@ mod browser;
 mod changed_owners;
 mod cloud_capture;
 mod cloud_media;
+mod command_line;
 mod configuration_errors;
 mod conflicts;
 mod conversations;

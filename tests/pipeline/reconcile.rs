@@ -1,6 +1,6 @@
 //! `archiver reconcile`, after a complete day and after objects were removed.
 
-use std::{cell::Cell, collections::BTreeMap, path::Path, process::Command, sync::Arc};
+use std::{cell::Cell, collections::BTreeMap, path::Path, sync::Arc};
 
 use anyhow::Context;
 use archiver::{
@@ -19,7 +19,10 @@ use mailbox::{Mailboxes, maildir::Maildir};
 use model::{DeadLettered, ItemId, Outcome, Reason, Stage, keys};
 use serde_json::{Value, json};
 
-use crate::sample_day::{addresses, expected_dead_letters};
+use crate::{
+    command_line::{archiver_command, run},
+    sample_day::{addresses, expected_dead_letters},
+};
 
 const ALL: Scope<'_> = Scope { from: None, to: None, options: "", deep: None, queueing: SignedDuration::ZERO };
 
@@ -51,18 +54,11 @@ pub(crate) async fn command_without(
     variable: Option<&str>,
     arguments: &[&str],
 ) -> anyhow::Result<(Option<i32>, String, String)> {
-    let test = std::env::current_exe()?;
-    let program = test.ancestors().nth(2).context("the test lies in no target directory")?.join("archiver");
-    let mut command = Command::new(program);
-    command.env_clear().env("AWS_REGION", "us-east-1").arg("reconcile").args(arguments);
-    // The variables of import, and the queue that import does not use.
-    command.envs(pipeline.machine.variables(Step::Import));
-    command.env("CONVERT_QUEUE_URL", &pipeline.machine.resources.convert.url);
+    let mut command = archiver_command(pipeline, &[&["reconcile"], arguments].concat())?;
     if let Some(variable) = variable {
         command.env_remove(variable);
     }
-    let output = tokio::task::spawn_blocking(move || command.output()).await??;
-    Ok((output.status.code(), String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?))
+    run(command).await
 }
 
 async fn delete_object(pipeline: &Pipeline, key: &str) -> anyhow::Result<()> {

@@ -1,19 +1,21 @@
 //! WhatsApp's own webhooks, from the request to the mailbox.
 
-use std::{collections::BTreeMap, process::Command};
+use std::collections::BTreeMap;
 
 use anyhow::Context;
 use harness::{ItemSource, MailSystem, Pipeline};
 use jiff::Timestamp;
 use local::{
-    cloud::Step,
     sample_source::user_map,
     webhooks::{APP_SECRET, MediaFault, WEBHOOK_SECRET, WebhookDay, sign, wamid, webhook_secret},
 };
 use mail_parser::{MessageParser, MimeHeaders};
 use serde_json::{Value, json};
 
-use crate::sample_day::addresses;
+use crate::{
+    command_line::{archiver_command, run},
+    sample_day::addresses,
+};
 
 const ADA: &str = "ada.lindqvist@example.com";
 const CLIENT: &str = "447700900123";
@@ -234,17 +236,9 @@ async fn archiver_with(
     arguments: &[&str],
     variables: &[(&str, &str)],
 ) -> anyhow::Result<(Option<i32>, String, String)> {
-    let test = std::env::current_exe()?;
-    let program = test.ancestors().nth(2).context("the test lies in no target directory")?.join("archiver");
-    let mut command = Command::new(program);
-    command.env_clear().env("AWS_REGION", "us-east-1").args(arguments);
-    command.envs(pipeline.machine.variables(Step::Import));
-    command.env("CONVERT_QUEUE_URL", &pipeline.machine.resources.convert.url);
+    let mut command = archiver_command(pipeline, arguments)?;
     command.envs(variables.iter().copied());
-    command.env("RECEIVE_QUEUE_URL", &pipeline.machine.resources.receive.clone().context("no queue")?.url);
-    let output = tokio::task::spawn_blocking(move || command.output()).await??;
-    let text = |bytes| String::from_utf8(bytes);
-    Ok((output.status.code(), text(output.stdout)?, text(output.stderr)?))
+    run(command).await
 }
 
 /// The blind spot of the platform: a program's message is known by its statuses alone.
