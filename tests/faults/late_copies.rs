@@ -9,7 +9,6 @@ use std::{
 };
 
 use anyhow::Context;
-use aws::s3::StoreError;
 use aws_sdk_sqs::Client;
 use graph_fake::{Fault, Gate, GraphFake, Kind, On, Refusal, User};
 use harness::{
@@ -44,12 +43,7 @@ async fn import_batch(pipeline: &Pipeline) -> anyhow::Result<(Client, Batch)> {
 
 /// The one outcome that there is.
 async fn outcome(pipeline: &Pipeline) -> anyhow::Result<Outcome> {
-    let mut found = Vec::new();
-    let listed = |page: Vec<aws::s3::Listed>| {
-        found.extend(page.into_iter().map(|object| object.key));
-        std::future::ready(Ok::<_, StoreError>(()))
-    };
-    pipeline.store.list(keys::OUTCOMES, listed).await?;
+    let found = pipeline.keys(keys::OUTCOMES).await?;
     let key = found.first().context("no outcome")?;
     let object = pipeline.store.get(key, 1 << 20).await?.context("an outcome that was listed")?;
     Ok(Outcome::parse(&object.bytes)?)

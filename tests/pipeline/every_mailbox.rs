@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context;
-use aws::s3::StoreError;
 use dovecot::{Dovecot, Options};
 use graph_fake::{GraphFake, User};
 use harness::{FOLDER, ItemSource, MailSystem, Pipeline};
@@ -20,12 +19,7 @@ type Filed = BTreeMap<String, BTreeSet<String>>;
 
 /// Rendered messages by Message-ID.
 async fn rendered(pipeline: &Pipeline) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
-    let mut outcomes = Vec::new();
-    let listed = |page: Vec<aws::s3::Listed>| {
-        outcomes.extend(page.into_iter().map(|object| object.key));
-        std::future::ready(Ok::<_, StoreError>(()))
-    };
-    pipeline.store.list(keys::OUTCOMES, listed).await?;
+    let outcomes = pipeline.keys(keys::OUTCOMES).await?;
     let mut rendered = BTreeMap::new();
     for key in outcomes {
         let object = pipeline.store.get(&key, 1 << 20).await?.context("an outcome that was listed")?;

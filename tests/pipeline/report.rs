@@ -40,16 +40,6 @@ async fn delete(pipeline: &Pipeline, key: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn keys_under(pipeline: &Pipeline, prefix: &str) -> anyhow::Result<Vec<String>> {
-    let mut keys = Vec::new();
-    let keep = |page: Vec<aws::s3::Listed>| {
-        keys.extend(page.into_iter().map(|listed| listed.key));
-        std::future::ready(Ok::<_, aws::s3::StoreError>(()))
-    };
-    pipeline.store.list(prefix, keep).await?;
-    Ok(keys)
-}
-
 fn day(time: Timestamp) -> String {
     time.to_zoned(TimeZone::UTC).date().to_string()
 }
@@ -125,7 +115,7 @@ async fn report_exits_with_one_when_counts_do_not_add_up() -> anyhow::Result<()>
     assert_eq!(report(&pipeline, &[]).await?.0, 0);
 
     // An outcome that contains a mailbox twice.
-    let outcomes = keys_under(&pipeline, keys::OUTCOMES).await?;
+    let outcomes = pipeline.keys(keys::OUTCOMES).await?;
     let key = outcomes.first().context("nothing was filed")?;
     let before = pipeline.store.get(key, 1 << 20).await?.context("the outcome is gone")?.bytes;
     let mut outcome = Outcome::parse(&before)?;

@@ -62,12 +62,7 @@ async fn burst(count: u32) -> anyhow::Result<Burst> {
     let sent = stream::iter(0..count).map(|number| deliver(&sender, number)).buffer_unordered(2 * CONCURRENCY);
     let sent: Vec<(u32, Duration)> = sent.try_collect().await?;
     let took = begun.elapsed();
-    let mut bodies = 0;
-    let each = |page: Vec<aws::s3::Listed>| {
-        bodies += page.len();
-        std::future::ready(Ok::<_, aws::s3::StoreError>(()))
-    };
-    pipeline.store.list(model::keys::WEBHOOKS, each).await?;
+    let bodies = pipeline.keys(model::keys::WEBHOOKS).await?.len();
     ensure!(bodies == count as usize, "{bodies} of {count} webhooks are kept");
     let function = pipeline.machine.receive().context("no receiver")?;
     let peaks = function.pids().into_iter().map(peak_kilobytes_of).collect::<anyhow::Result<Vec<_>>>()?;

@@ -3,9 +3,11 @@
 
 pub mod cutter;
 mod log_leak_check;
+mod pace;
+mod queue_messages;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     net::Ipv4Addr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -14,12 +16,12 @@ use std::{
 
 use anyhow::{Context, ensure};
 use aws::s3::{Condition, Put, Store};
-use aws_sdk_sqs::{Client as Sqs, types::MessageSystemAttributeName};
+use aws_sdk_sqs::Client as Sqs;
 use dovecot::{Dovecot, MASTER, MASTER_PASSWORD};
 use graph_fake::{CLIENT_ID, CLIENT_SECRET, GraphFake, TENANT_ID};
 use jiff::Timestamp;
 use local::{
-    cloud::{Cloud, Queue, Redelivery, Step},
+    cloud::{Queue, Redelivery, Step},
     event_source::{self, Depth},
     machine::{Fetched, Machine, MachineOptions},
     ministack::MinistackOptions,
@@ -31,6 +33,11 @@ use log_leak_check::Confidential;
 use model::{RunId, keys};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+pub use crate::{
+    pace::Pace,
+    queue_messages::{DeadLetterMessage, queue_messages},
+};
 
 /// Folder of the filed copies.
 pub const FOLDER: &str = "WhatsApp Archiver";
@@ -65,30 +72,6 @@ pub enum MailSystem<'a> {
     Imap(&'a Dovecot, &'a str),
 }
 
-/// Timeouts and limits of a pipeline: the template's settings, scaled down.
-#[derive(Debug, Clone, Copy)]
-pub struct Pace {
-    /// Timeout of an invocation.
-    pub timeout: Duration,
-    /// Visibility timeout of a received message. At least `timeout`.
-    pub visibility: Duration,
-    /// Maximum number of processes of convert, and of import.
-    pub concurrency: usize,
-    /// Number of receives after which SQS moves a message to the dead-letter queue.
-    pub max_receives: u32,
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self {
-            timeout: Duration::from_secs(60),
-            visibility: Duration::from_secs(120),
-            concurrency: 2,
-            max_receives: 50,
-        }
-    }
-}
-
 /// The logs are searched for the content of at most this many items. The items of a large sample are alike.
 const CHECKED_ITEMS_MAX: usize = 300;
 
@@ -102,15 +85,6 @@ pub struct Pipeline {
     pub meta: Option<MetaFake>,
     confidential: Confidential,
     directory: TempDir,
-}
-
-/// A message of the dead-letter queue.
-#[derive(Debug)]
-pub struct DeadLetterMessage {
-    pub body: String,
-    pub attributes: BTreeMap<String, String>,
-    /// Its `MessageGroupId`.
-    pub group: Option<String>,
 }
 
 impl Pipeline {
@@ -358,6 +332,20 @@ impl Pipeline {
         Ok(depths)
     }
 
+    /// Lists the keys that begin with a prefix.
+    ///
+    /// # Errors
+    /// If the list cannot be read.
+    pub async fn keys(&self, prefix: &str) -> anyhow::Result<Vec<String>> {
+        let mut keys = Vec::new();
+        let keep = |page: Vec<aws::s3::Listed>| {
+            keys.extend(page.into_iter().map(|object| object.key));
+            std::future::ready(Ok::<_, aws::s3::StoreError>(()))
+        };
+        self.store.list(prefix, keep).await?;
+        Ok(keys)
+    }
+
     /// Counts a run.
     ///
     /// # Errors
@@ -472,39 +460,6 @@ pub fn peak_kilobytes_of(pid: u32) -> anyhow::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
     Ok(line.context("no VmHWM")?.parse::<u64>()?)
-}
-
-/// Reads every message of a queue. The messages stay in the queue and are visible again at once.
-///
-/// # Errors
-/// If the queue does not respond.
-pub async fn queue_messages(cloud: &Cloud, queue_url: &str) -> anyhow::Result<Vec<DeadLetterMessage>> {
-    let client = Sqs::new(cloud.config());
-    let mut messages = HashMap::new();
-    let mut receipts = Vec::new();
-    loop {
-        let receive = client.receive_message().queue_url(queue_url);
-        let receive = receive.message_system_attribute_names(MessageSystemAttributeName::MessageGroupId);
-        let response = receive.max_number_of_messages(10).visibility_timeout(60).message_attribute_names("All").send();
-        let received = response.await?.messages.unwrap_or_default();
-        if received.is_empty() {
-            break;
-        }
-        for message in received {
-            let attributes = message.message_attributes.unwrap_or_default().into_iter();
-            let attributes = attributes.filter_map(|(name, value)| Some((name, value.string_value?))).collect();
-            let id = message.message_id.context("a message without an id")?;
-            let group = message.attributes.and_then(|mut all| all.remove(&MessageSystemAttributeName::MessageGroupId));
-            let body = message.body.unwrap_or_default();
-            messages.insert(id, DeadLetterMessage { body, attributes, group });
-            receipts.push(message.receipt_handle.context("a message without a receipt")?);
-        }
-    }
-    for receipt in receipts {
-        let release = client.change_message_visibility().queue_url(queue_url).receipt_handle(receipt);
-        release.visibility_timeout(0).send().await?;
-    }
-    Ok(messages.into_values().collect())
 }
 
 fn path(path: &Path) -> anyhow::Result<&str> {
