@@ -84,6 +84,16 @@ async fn age(pipeline: &Pipeline, change: impl FnOnce(&mut Outcome)) -> anyhow::
     Ok(sha256)
 }
 
+/// Files the item as release 0.1 did. Returns the key of the outcome, and the outcome.
+async fn filed_by_an_earlier_release(graph: &GraphFake) -> anyhow::Result<(Pipeline, String, Outcome)> {
+    let pipeline = Pipeline::start(ItemSource::Api(sample()?), MailSystem::Graph(graph), &[]).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    age(&pipeline, |_| {}).await?;
+    let (outcome_key, _) = dated(&pipeline)?;
+    let before = outcome(&pipeline, &outcome_key).await?.context("no outcome")?;
+    Ok((pipeline, outcome_key, before))
+}
+
 fn convert_task(archived_time: Timestamp) -> String {
     json!({"v": 1, "run": "another", "item": id(), "archived_time": archived_time}).to_string()
 }
@@ -127,11 +137,7 @@ async fn id_listed_under_two_dates_is_filed_once() -> anyhow::Result<()> {
 #[tokio::test]
 async fn dated_outcome_is_used_by_convert_import_and_reconcile() -> anyhow::Result<()> {
     let graph = tenant().await?;
-    let pipeline = Pipeline::start(ItemSource::Api(sample()?), MailSystem::Graph(&graph), &[]).await?;
-    pipeline.run(&Pipeline::timer()).await?;
-    age(&pipeline, |_| {}).await?;
-    let (outcome_key, _) = dated(&pipeline)?;
-    let before = outcome(&pipeline, &outcome_key).await?.context("no outcome")?;
+    let (pipeline, outcome_key, before) = filed_by_an_earlier_release(&graph).await?;
 
     pipeline.run(&Pipeline::backfill()).await?;
     let task = import_task(archived(&pipeline)?, &before);
@@ -171,11 +177,7 @@ async fn replays_and_backfills_at_once_file_one_copy() -> anyhow::Result<()> {
 #[tokio::test]
 async fn migrated_outcome_counts_under_every_date() -> anyhow::Result<()> {
     let graph = tenant().await?;
-    let pipeline = Pipeline::start(ItemSource::Api(sample()?), MailSystem::Graph(&graph), &[]).await?;
-    pipeline.run(&Pipeline::timer()).await?;
-    age(&pipeline, |_| {}).await?;
-    let (outcome_key, _) = dated(&pipeline)?;
-    let before = outcome(&pipeline, &outcome_key).await?.context("no outcome")?;
+    let (pipeline, outcome_key, before) = filed_by_an_earlier_release(&graph).await?;
     let migrate = async || -> anyhow::Result<Value> {
         let mut command = tokio::process::Command::new(harness::binaries()?.join("archiver"));
         command.args(["migrate", "--json"]).env_clear().env("AWS_REGION", "us-east-1");
