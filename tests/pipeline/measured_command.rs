@@ -38,5 +38,6 @@ pub(crate) async fn watched(mut command: Command) -> anyhow::Result<MeasuredComm
             break output??;
         }
     };
+    anyhow::ensure!(peak_kilobytes > 0, "the command ended before its memory was read");
     Ok(MeasuredCommand { output, peak_kilobytes, cpu, took: began.elapsed() })
 }
