@@ -113,7 +113,7 @@ fn around(at: Timestamp) -> anyhow::Result<Window> {
 }
 
 #[tokio::test]
-async fn webhook_that_comes_again_is_listed_once() -> anyhow::Result<()> {
+async fn repeated_webhook_is_listed_once() -> anyhow::Result<()> {
     let bucket = Bucket::start().await?;
     let at = now();
     for _ in 0..2 {
@@ -140,7 +140,7 @@ async fn webhook_that_comes_again_is_listed_once() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn event_whose_entry_was_cut_off_is_listed_when_it_comes_again() -> anyhow::Result<()> {
+async fn event_without_an_entry_is_listed_when_it_is_repeated() -> anyhow::Result<()> {
     let bucket = Bucket::start().await?;
     let (at, body) = (now(), text("wamid.A").to_string());
     let webhook = entries(body.as_bytes(), &PayloadPath::default())?;
@@ -197,7 +197,7 @@ async fn placeholder_waits_and_its_file_makes_the_item_complete() -> anyhow::Res
 }
 
 #[tokio::test]
-async fn content_that_comes_after_the_placeholder_was_filed_is_another_item() -> anyhow::Result<()> {
+async fn content_after_a_filed_placeholder_is_another_item() -> anyhow::Result<()> {
     let bucket = Bucket::start().await?;
     let at = now();
     bucket.receive(&placeholder("wamid.P"), at - HOUR * 25).await?;
@@ -207,7 +207,7 @@ async fn content_that_comes_after_the_placeholder_was_filed_is_another_item() ->
     }
     assert_eq!(bucket.listed(&around(at)?).await?, [["wamid.P#late"]]);
     assert_eq!(bucket.item("wamid.P#late").await?.text.as_deref(), Some("hello"));
-    // Content that came in time keeps the id, also when it comes again after a late placeholder.
+    // Content that came in time keeps the id, also when it is repeated after a late placeholder.
     bucket.receive(&text("wamid.Q"), at - HOUR * 50).await?;
     bucket.receive(&placeholder("wamid.Q"), at - HOUR * 49).await?;
     bucket.receive(&text("wamid.Q"), at).await?;

@@ -249,7 +249,7 @@ async fn killed_replays_lose_no_dead_letter_and_duplicate_none() -> anyhow::Resu
         }
         let left = depth_of(&pipeline, dead_letters).await?.total();
         let queued = depth_of(&pipeline, &pipeline.machine.resources.import).await?.total();
-        assert!(left + queued >= total as u64, "{left} letters and {queued} tasks of {total}");
+        assert!(left + queued >= total as u64, "{left} dead letters and {queued} tasks of {total}");
         while_moving += u64::from(left < before && left > 0);
     }
     assert!(while_moving > 0, "no kill met a replay at work");

@@ -86,7 +86,7 @@ async fn deep_check_reports_a_deleted_copy_but_not_a_deleted_mailbox() -> anyhow
     assert_eq!((count(&printed, "not_asked"), &printed["not_asked"][0]["copies"]), (1, &Value::from(gone_copies)));
     assert!(
         !printed.to_string().contains(&owner) && !printed.to_string().contains(&gone),
-        "nobody is named: {printed}"
+        "a mailbox is named: {printed}"
     );
     let outcome = printed["not_in_mailbox"][0]["outcome"].as_str().context("no outcome")?;
     let object = pipeline.store.get(outcome, 1 << 20).await?.context("the outcome is named")?;

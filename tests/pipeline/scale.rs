@@ -217,7 +217,7 @@ async fn dead_letter_list_ends_while_dead_letters_arrive() -> anyhow::Result<()>
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let listed = printed.lines().count() as u64;
     eprintln!(
-        "dead-letters list: {waiting} letters, 3 more a second: {:.1} s, {:.1} s of CPU, {} MB, {listed} listed",
+        "dead-letters list: {waiting} dead letters, 3 more a second: {:.1} s, {:.1} s of CPU, {} MB, {listed} listed",
         took.as_secs_f64(),
         cpu.as_secs_f64(),
         peak_kilobytes / 1_000
@@ -272,7 +272,7 @@ async fn commands_use_bounded_requests_and_memory_on_a_large_ledger() -> anyhow:
         ensure!(notes.is_empty() || arguments.contains(&"--unmapped"), "{notes}");
         let printed = String::from_utf8(output.stdout)?;
         eprintln!(
-            "{}: {items} items, {dead_letters} letters: {:.1} s, {:.1} s of CPU, {} MB, {requests} requests to S3",
+            "{}: {items} items, {dead_letters} dead letters: {:.1} s, {:.1} s of CPU, {} MB, {requests} requests to S3",
             arguments.join(" "),
             took.as_secs_f64(),
             cpu.as_secs_f64(),

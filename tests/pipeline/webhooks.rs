@@ -60,7 +60,7 @@ pub(crate) fn items(pipeline: &Pipeline, address: &str) -> anyhow::Result<BTreeM
 }
 
 #[tokio::test]
-async fn signed_text_is_filed_once_however_often_it_comes() -> anyhow::Result<()> {
+async fn repeated_signed_text_is_filed_once() -> anyhow::Result<()> {
     let pipeline = pipeline(&[]).await?;
     let (_door, sender) = pipeline.open_door(2).await?;
     assert_eq!(sender.verify("1158201444").await?, (200, "1158201444".to_owned()));

@@ -109,7 +109,7 @@ macro_rules! every_target {
         )*
 
         #[test]
-        fn targets_accept_corpus_and_mutated_inputs() {
+        fn every_target_has_its_test() {
             assert!(TARGETS.iter().map(|(name, _)| *name).eq([$($name),*]));
         }
     };
