@@ -80,7 +80,7 @@ fn make_run_files_the_sample_once() {
     // The build leaves out the clients of a deployed stack, and includes every function.
     let cargo = fs::read_to_string(clone.path("cargo.log")).unwrap();
     assert!(cargo.starts_with("build --locked --no-default-features "), "{cargo}");
-    for binary in ["archiver", "fetch", "convert", "import"] {
+    for binary in ["archiver", "fetch", "convert", "import", "receive"] {
         assert!(cargo.contains(&format!("--bin {binary}")), "{binary}: {cargo}");
     }
 }

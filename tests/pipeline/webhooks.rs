@@ -97,8 +97,7 @@ async fn unsigned_webhook_leaves_nothing_in_the_bucket() -> anyhow::Result<()> {
     assert_eq!(sender.post_with(&body, ("authorization", "none")).await?, 401);
     assert_eq!(sender.post_with(&body[1..], ("x-hub-signature-256", &sign(&body, APP_SECRET))).await?, 401);
     assert_eq!(pipeline.keys("").await?, ["config/user-map.csv"]);
-    assert!(pipeline.logs().contains(r#""WebhooksRejected":1"#));
-    Ok(())
+    pipeline.until_logged(r#""WebhooksRejected":1"#).await
 }
 
 /// Every kind of webhook, in the order in which they come; then all of them again in another order and by AWS's door.
@@ -282,9 +281,7 @@ async fn file_is_fetched_through_faults_and_with_a_new_token() -> anyhow::Result
     sender.deliver(&document).await?;
     let working = pipeline.machine.work_receive().context("no event source")?;
     // Until an operator has stored the new token, the file waits.
-    while !pipeline.logs().contains("configuration error, will retry until fixed") {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    pipeline.until_logged("configuration error, will retry until fixed").await?;
     pipeline.machine.cloud.put_secret(WEBHOOK_SECRET, &webhook_secret("EAAG-another-token")).await?;
     working.stop().await;
     pipeline.store_events().await?;

@@ -311,19 +311,27 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Runs convert and import until a log contains a text, then stops and returns the queues' depths.
+    /// Waits until a log contains a text, because output reaches the log shortly after the response.
     ///
     /// # Errors
     /// If the text is not logged in time.
-    pub async fn work_until_logged(&self, what: &str) -> anyhow::Result<Vec<Depth>> {
-        let working = self.machine.work();
+    pub async fn until_logged(&self, what: &str) -> anyhow::Result<()> {
         let logged = async {
             while !self.logs().contains(what) {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
         let result = tokio::time::timeout(STALL_LIMIT, logged).await;
-        result.with_context(|| format!("{what:?} was not logged:\n{}", self.logs()))?;
+        result.with_context(|| format!("{what:?} was not logged:\n{}", self.logs()))
+    }
+
+    /// Runs convert and import until a log contains a text, then stops and returns the queues' depths.
+    ///
+    /// # Errors
+    /// If the text is not logged in time.
+    pub async fn work_until_logged(&self, what: &str) -> anyhow::Result<Vec<Depth>> {
+        let working = self.machine.work();
+        self.until_logged(what).await?;
         working.stop().await;
         let mut depths = Vec::new();
         for queue in [&self.machine.resources.convert, &self.machine.resources.import] {
