@@ -44,7 +44,7 @@ fn day(time: Timestamp) -> String {
     time.to_zoned(TimeZone::UTC).date().to_string()
 }
 
-/// The test is repeated if it runs across midnight, because it would see two days.
+/// A test that runs across midnight in UTC sees two days; its last assertion says so.
 fn same_day(began: Timestamp) -> bool {
     day(began) == day(Timestamp::now())
 }
