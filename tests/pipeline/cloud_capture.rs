@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use aws::s3::Store;
-use cloud_api::{Door, Event, PayloadPath, StoredEvent, entries, events};
+use cloud_api::{Door, Event, Origin, PayloadPath, StoredEvent, entries, events};
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use local::{
@@ -13,7 +13,7 @@ use model::{Attachment, Item, ItemId, Sha256, Window, keys};
 use serde_json::{Value, json};
 use source::{
     CloudApi, Source, SourceError,
-    cloud_api::{Capture, Origin, sent_without_content},
+    cloud_api::{Capture, sent_without_content},
 };
 
 pub(crate) const OURS: &str = "12025550143";
@@ -51,7 +51,12 @@ impl Bucket {
     /// Writes what a webhook brings, as the receiver does.
     pub(crate) async fn receive(&self, webhook: &Value, received: Timestamp) -> anyhow::Result<Vec<Event>> {
         let body = webhook.to_string();
-        let origin = Origin { received, body: self.capture.raw(body.as_bytes(), received).await?, door: Door::Meta };
+        let origin = Origin {
+            received,
+            written: received,
+            body: self.capture.raw(body.as_bytes(), received).await?,
+            door: Door::Meta,
+        };
         let events: Vec<_> = events(&entries(body.as_bytes(), &PayloadPath::default())?).collect();
         let written = events.iter().map(|event| self.capture.event(event, &origin));
         stream::iter(written).buffer_unordered(32).try_collect::<()>().await?;
@@ -145,7 +150,11 @@ async fn event_without_an_entry_is_listed_when_it_is_repeated() -> anyhow::Resul
     let (at, body) = (now(), text("wamid.A").to_string());
     let webhook = entries(body.as_bytes(), &PayloadPath::default())?;
     let event = events(&webhook).next().context("no event")?;
-    let copy = StoredEvent::write(&event.json, at, Sha256::of(body.as_bytes()), Door::Meta).context("no copy")?;
+    let copy = StoredEvent::write(
+        &event.json,
+        &Origin { received: at, written: at, body: Sha256::of(body.as_bytes()), door: Door::Meta },
+    )
+    .context("no copy")?;
     let key = keys::event_copy(&event.id.key(), &Sha256::of(&event.json));
     let put = aws::s3::Put { key: &key, bytes: copy.into(), content_type: "application/json", sha256: None };
     bucket.store.put(put, aws::s3::Condition::Absent).await?;

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws::sqs::Queue;
-use cloud_api::{AccountEvent, EventKind, MAX_EVENTS, Malformed, PayloadPath, Webhook, aws_entries, entries, events};
+use cloud_api::{
+    AccountEvent, EventKind, MAX_EVENTS, Malformed, Origin, PayloadPath, Webhook, aws_entries, entries, events,
+};
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use model::{Failure, Reason, Sha256, Stage};
 use runtime::metrics::{self, Metric};
-use source::cloud_api::{Capture, MediaFetcher, MediaOutcome, MediaTask, Origin};
+use source::cloud_api::{Capture, MediaFetcher, MediaOutcome, MediaTask};
 use sqs_batch::{Invocation, Next, Record, Work};
 use tokio::sync::Semaphore;
 use tracing::{debug, error, info, warn};
@@ -102,20 +104,21 @@ impl Receive {
         let body = self.capture.body(task.received, &task.webhook).await.map_err(from_source)?;
         let body = body.ok_or_else(|| permanent(Reason::ItemNotFound, "the stored body of the webhook is gone"))?;
         let webhook = entries(&body, &self.payload).map_err(malformed)?;
-        self.fan_out(&webhook, task.webhook).await
+        self.fan_out(&webhook, task.webhook, task.received).await
     }
 
     /// Keeps a notification as it came, and writes its events.
     async fn notification(&self, body: &[u8]) -> Result<(), Failure> {
-        let sha256 = self.capture.raw(body, Timestamp::now()).await.map_err(from_source)?;
+        let received = Timestamp::now();
+        let sha256 = self.capture.raw(body, received).await.map_err(from_source)?;
         let webhook = aws_entries(body).map_err(malformed)?;
-        self.fan_out(&webhook, sha256).await?;
+        self.fan_out(&webhook, sha256, received).await?;
         metrics::add(Metric::Webhooks, 1);
         Ok(())
     }
 
     /// Writes every event, and queues its files. All of it may happen again: each object is the same.
-    async fn fan_out(&self, webhook: &Webhook, body: Sha256) -> Result<(), Failure> {
+    async fn fan_out(&self, webhook: &Webhook, body: Sha256, received: Timestamp) -> Result<(), Failure> {
         let webhook_key = body.short_hex();
         let written = stream::iter(events(webhook).enumerate())
             .map(|(place, event)| {
@@ -130,8 +133,7 @@ impl Receive {
                     if let EventKind::Account(account) = event.kind {
                         report(account, webhook_key);
                     }
-                    // Now, and not when the body came: fetch may have listed that minute already.
-                    let origin = Origin { received: Timestamp::now(), body, door: webhook.door };
+                    let origin = Origin { received, written: Timestamp::now(), body, door: webhook.door };
                     self.capture.event(&event, &origin).await.map_err(from_source)?;
                     Ok(event.media.iter().map(|media| MediaTask::new(media, &origin).to_json()).collect::<Vec<_>>())
                 }

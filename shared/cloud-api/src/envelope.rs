@@ -54,12 +54,27 @@ pub(crate) struct Envelope {
     pub(crate) event: Box<RawValue>,
 }
 
+/// The webhook of an event, and the time at which the event is written.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin {
+    /// Time at which the body was received.
+    pub received: Timestamp,
+    /// Time at which the event begins to be written: fetch may have listed the minute of `received` already.
+    pub written: Timestamp,
+    /// The digest of the raw body.
+    pub body: Sha256,
+    /// The way that it came.
+    pub door: Door,
+}
+
 /// `events/<key>/<digest>.json`: an event, and when and in which body it came first.
 #[derive(Serialize, Deserialize)]
 pub struct StoredEvent {
     v: u32,
-    /// When the body was received.
+    /// Time at which the body was received.
     pub received: Timestamp,
+    /// Time at which the event was written, under which fetch lists it.
+    pub written: Timestamp,
     /// The digest of the raw body, which is kept.
     pub body: Sha256,
     /// The way that it came.
@@ -71,6 +86,7 @@ pub struct StoredEvent {
 struct Written<'a> {
     v: u32,
     received: Timestamp,
+    written: Timestamp,
     body: Sha256,
     door: Door,
     event: &'a RawValue,
@@ -80,9 +96,10 @@ impl StoredEvent {
     const VERSION: u32 = 1;
 
     /// The object for an event ([`Event::json`](crate::Event::json)). `None` where that is not one.
-    pub fn write(json: &[u8], received: Timestamp, body: Sha256, door: Door) -> Option<Vec<u8>> {
+    pub fn write(json: &[u8], origin: &Origin) -> Option<Vec<u8>> {
         let event: &RawValue = serde_json::from_slice(json).ok()?;
-        serde_json::to_vec(&Written { v: Self::VERSION, received, body, door, event }).ok()
+        let Origin { received, written, body, door } = *origin;
+        serde_json::to_vec(&Written { v: Self::VERSION, received, written, body, door, event }).ok()
     }
 
     /// Reads the object. `None` where it is not one.

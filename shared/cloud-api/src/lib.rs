@@ -21,7 +21,7 @@ mod variants;
 mod webhook;
 
 pub use aws::aws_entries;
-pub use envelope::{Door, StoredEvent};
+pub use envelope::{Door, Origin, StoredEvent};
 pub use event::{AccountEvent, Event, EventKind, StatusWord};
 pub use events::events;
 pub use item::{CapturedFile, EVIDENCE_ID, EVIDENCE_NAME, FILE_ID, MissingFile, item};

@@ -80,7 +80,7 @@ impl Variants {
         &self.0
     }
 
-    /// When the first came.
+    /// Time at which the first was received.
     pub fn received(&self) -> Timestamp {
         self.0.iter().map(|stored| stored.received).min().unwrap_or_default()
     }
@@ -92,7 +92,7 @@ impl Variants {
 
     /// Returns whether the item waits for a copy with more content.
     pub fn is_waiting(&self, now: Timestamp) -> bool {
-        let waits = |stored: &StoredEvent| now.duration_since(stored.received) < completeness(&stored.event).wait();
+        let waits = |stored: &StoredEvent| now.duration_since(stored.written) < completeness(&stored.event).wait();
         self.completeness() != Completeness::Complete && self.0.iter().any(waits)
     }
 

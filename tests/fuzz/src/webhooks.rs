@@ -1,8 +1,8 @@
 //! Webhooks, by Meta's door and by AWS's.
 
 use cloud_api::{
-    AppSecret, CapturedFile, Door, EventKind, MissingFile, PayloadPath, StoredEvent, Variants, Webhook, aws_entries,
-    entries, events, item, signature_matches,
+    AppSecret, CapturedFile, Door, EventKind, MissingFile, Origin, PayloadPath, StoredEvent, Variants, Webhook,
+    aws_entries, entries, events, item, signature_matches,
 };
 use jiff::Timestamp;
 use model::{Answer, ItemError, Sha256};
@@ -26,8 +26,9 @@ pub fn webhook(input: &[u8]) {
 }
 
 fn stored(json: &[u8]) -> StoredEvent {
-    let object =
-        StoredEvent::write(json, Timestamp::UNIX_EPOCH, Sha256::of(b""), Door::Meta).expect("an event is JSON");
+    let time = Timestamp::UNIX_EPOCH;
+    let origin = Origin { received: time, written: time, body: Sha256::of(b""), door: Door::Meta };
+    let object = StoredEvent::write(json, &origin).expect("an event is JSON");
     StoredEvent::read(&object).expect("what was written is read")
 }
 

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use cloud_api::{Completeness, Door, EventKind, StoredEvent, Variants, aws_entries, events, item, late_id};
+use cloud_api::{Completeness, EventKind, Origin, StoredEvent, Variants, aws_entries, events, item, late_id};
 use jiff::{SignedDuration, Timestamp};
-use model::{ItemId, Sha256};
+use model::ItemId;
 use pretty_assertions::assert_eq;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::support::{CLIENT, OURS, RECEIVED, incoming, opened, webhook};
+use crate::support::{CLIENT, OURS, RECEIVED, incoming, opened, origin, webhook};
 
 /// A day's webhooks, by both doors, with an edit, placeholders, files and things that are no items.
 fn day() -> Vec<cloud_api::Webhook> {
@@ -47,8 +47,7 @@ fn items(day: &[cloud_api::Webhook], order: &[usize]) -> BTreeMap<ItemId, Value>
     for place in order {
         for event in events(&day[*place]) {
             let EventKind::Item(_) = event.kind else { continue };
-            let object =
-                StoredEvent::write(&event.json, RECEIVED.parse().expect("a time"), Sha256::of(b""), Door::Meta);
+            let object = StoredEvent::write(&event.json, &origin(RECEIVED.parse().expect("a time")));
             let copy = StoredEvent::read(&object.expect("an event")).expect("a copy");
             copies.entry(event.id).or_default().insert(event.json, copy);
         }
@@ -77,8 +76,21 @@ proptest! {
 
 fn copy(message: Value, received: Timestamp) -> StoredEvent {
     let event = crate::support::all(&incoming(message)).remove(0);
-    let object = StoredEvent::write(&event.json, received, Sha256::of(b""), Door::Meta).expect("an event");
+    let object = StoredEvent::write(&event.json, &origin(received)).expect("an event");
     StoredEvent::read(&object).expect("a copy")
+}
+
+/// The events of a body may be written hours later, after an outage or a replay.
+#[test]
+fn item_has_the_time_of_the_body_and_waits_from_the_writing() {
+    let received: Timestamp = RECEIVED.parse().unwrap();
+    let written = received + SignedDuration::from_hours(72);
+    let event = crate::support::all(&incoming(json!({"type": "media_placeholder"}))).remove(0);
+    let object = StoredEvent::write(&event.json, &Origin { written, ..origin(received) }).expect("an event");
+    let variants = Variants::new(vec![StoredEvent::read(&object).expect("a copy")]).unwrap();
+    assert!(variants.is_waiting(written + SignedDuration::from_hours(1)));
+    let item = item(&event.id, &variants, None);
+    assert_eq!((&item["archivedTime"], &item["webhook"]["received"]), (&json!(received), &json!(received)));
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! Webhooks and what is made of them. Numbers are of ranges that are reserved for fiction.
 
-use cloud_api::{CapturedFile, Door, Event, PayloadPath, StoredEvent, Variants, Webhook, entries, events, item};
+use cloud_api::{
+    CapturedFile, Door, Event, Origin, PayloadPath, StoredEvent, Variants, Webhook, entries, events, item,
+};
+use jiff::Timestamp;
 use model::{Captured, Sha256};
 use serde_json::{Value, json};
 
@@ -41,10 +44,14 @@ pub(crate) fn all(webhook: &Value) -> Vec<Event> {
     events(&opened(webhook)).collect()
 }
 
+/// A body that was received then; its events are written at once.
+pub(crate) fn origin(received: Timestamp) -> Origin {
+    Origin { received, written: received, body: Sha256::of(b"body"), door: Door::Meta }
+}
+
 /// An event as it is stored.
 pub(crate) fn stored(event: &Event) -> StoredEvent {
-    let object = StoredEvent::write(&event.json, RECEIVED.parse().expect("a time"), Sha256::of(b"body"), Door::Meta)
-        .expect("an event");
+    let object = StoredEvent::write(&event.json, &origin(RECEIVED.parse().expect("a time"))).expect("an event");
     StoredEvent::read(&object).expect("a copy")
 }
 

@@ -1,7 +1,7 @@
 //! Writes what webhooks bring. Everything may be written twice: the same webhook comes again, and by both doors.
 
 use aws::s3::{Condition, Put, Store, Written};
-use cloud_api::{Completeness, Door, Event, EventKind, StatusWord, StoredEvent, late_id};
+use cloud_api::{Completeness, Event, EventKind, Origin, StatusWord, StoredEvent, late_id};
 use jiff::Timestamp;
 use model::{ItemId, Sha256, keys};
 use serde::Serialize;
@@ -14,17 +14,6 @@ use crate::{SourceError, inbox::unavailable};
 
 /// The limit of a raw body: 3 MB of Meta's, and the envelope of a provider or of AWS.
 const BODY_LIMIT: u64 = 4 << 20;
-
-/// The webhook that events came in.
-#[derive(Debug, Clone, Copy)]
-pub struct Origin {
-    /// When the event begins to be written. Not when the body came: fetch may have listed that minute already.
-    pub received: Timestamp,
-    /// The digest of its raw body.
-    pub body: Sha256,
-    /// The way that it came.
-    pub door: Door,
-}
 
 /// Writes what webhooks bring into the bucket.
 #[derive(Clone)]
@@ -75,14 +64,14 @@ impl Capture {
 
     async fn item(&self, event: &Event, completeness: Completeness, origin: &Origin) -> Result<(), SourceError> {
         let id = match completeness {
-            Completeness::Complete => self.id_of_complete(&event.id, origin.received).await?,
+            Completeness::Complete => self.id_of_complete(&event.id, origin.written).await?,
             Completeness::Placeholder | Completeness::Unsupported => {
-                let until = origin.received + completeness.wait();
+                let until = origin.written + completeness.wait();
                 self.create(&keys::event_awaited(&event.id.key()), &Awaited { v: VERSION, until }).await?;
                 event.id.clone()
             }
         };
-        let copy = StoredEvent::write(&event.json, origin.received, origin.body, origin.door);
+        let copy = StoredEvent::write(&event.json, origin);
         let copy = copy.ok_or_else(|| SourceError::Configuration { detail: "an event is not JSON".to_owned() })?;
         let key = keys::event_copy(&id.key(), &Sha256::of(&event.json));
         if self.put(&key, copy).await? == Written::Conflict {
@@ -91,24 +80,24 @@ impl Capture {
             let first = self.store.get(&key, COPY_LIMIT).await.map_err(unavailable)?;
             let first = first.and_then(|object| StoredEvent::read(&object.bytes));
             if let Some(first) = first {
-                let entry = keys::received(first.received, &id.key());
+                let entry = keys::received(first.written, &id.key());
                 if self.store.version(&entry).await.map_err(unavailable)?.is_some() {
                     return Ok(());
                 }
             }
         }
-        let entry = Received { v: VERSION, item: id.clone(), received: origin.received };
-        self.create(&keys::received(origin.received, &id.key()), &entry).await
+        let entry = Received { v: VERSION, item: id.clone(), received: origin.written };
+        self.create(&keys::received(origin.written, &id.key()), &entry).await
     }
 
     /// The id of a copy with all content: another one than the message's if the message was filed without it.
-    async fn id_of_complete(&self, id: &ItemId, received: Timestamp) -> Result<ItemId, SourceError> {
+    async fn id_of_complete(&self, id: &ItemId, written: Timestamp) -> Result<ItemId, SourceError> {
         let key = keys::event_awaited(&id.key());
         let Some(awaited) = self.store.get(&key, OBJECT_LIMIT).await.map_err(unavailable)? else {
             return Ok(id.clone());
         };
         let awaited: Awaited = read(&key, &awaited.bytes)?;
-        if received < awaited.until {
+        if written < awaited.until {
             return Ok(id.clone());
         }
         let copies = copies(&self.store, id).await?;

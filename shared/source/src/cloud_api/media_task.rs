@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use cloud_api::MediaReference;
+use cloud_api::{MediaReference, Origin};
 use jiff::{SignedDuration, Timestamp};
 use model::{Sha256, keys};
 use serde::{Deserialize, Serialize};
 
-use super::{capture::Origin, objects::VERSION};
+use super::objects::VERSION;
 
 /// Age at which a file is given up, and its item is filed without it. WhatsApp keeps a file for 7 days, but SQS gives a
 /// message up after 300 receives: with the longest wait between them these take 6.25 days, and later the item would be a

@@ -18,7 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 use model::{Answer, Attachment, ItemId, Sha256, Window};
 
 pub use self::{
-    capture::{Capture, Origin},
+    capture::Capture,
     media::{
         AccessToken, AwsMedia, GraphUrl, GraphUrlError, MediaDoor, MediaFetcher, MediaOutcome, MetaMedia, SecretToken,
     },
