@@ -207,7 +207,13 @@ async fn incomplete_dated_outcome_is_completed_from_dated_message() -> anyhow::R
     let refused = |outcome: &mut Outcome| {
         outcome.mailboxes.retain(|filed| filed.address.as_str() != BOB);
         let address = BOB.parse().expect("an address");
-        outcome.failed.push(FailedMailbox { address, reason: Reason::MailboxFull, since: None, checks: 0 });
+        outcome.failed.push(FailedMailbox {
+            address,
+            reason: Reason::MailboxFull,
+            since: None,
+            checks: 0,
+            last_check: None,
+        });
         outcome.dead_letter = Some(DeadLettered { stage: Stage::Import, reason: Reason::MailboxFull });
         let run = "another".parse().expect("a run");
         outcome.dead_letter_source =

@@ -97,16 +97,18 @@ pub(crate) fn decide(
         MailboxError::LookupRejected { .. } => Reason::LookupRejected,
         MailboxError::Rejected { .. } => {
             let reason = Reason::MailboxRejected;
-            return (Some(FailedMailbox { address, reason, since: None, checks: 0 }), failure);
+            return (Some(FailedMailbox { address, reason, since: None, checks: 0, last_check: None }), failure);
         }
         MailboxError::Full => {
             let reason = Reason::MailboxFull;
-            return (Some(FailedMailbox { address, reason, since: None, checks: 0 }), failure);
+            return (Some(FailedMailbox { address, reason, since: None, checks: 0, last_check: None }), failure);
         }
     };
-    let earlier = before.and_then(|before| Some(Series { since: before.since?, checks: before.checks }));
-    let series = Series::next(earlier, now);
-    let failed = FailedMailbox { address, reason, since: Some(series.since), checks: series.checks };
+    let earlier =
+        before.and_then(|before| Some(Series { since: before.since?, checks: before.checks, last: before.last_check }));
+    let series = limit.next(earlier, now);
+    let (since, checks, last_check) = (Some(series.since), series.checks, series.last);
+    let failed = FailedMailbox { address, reason, since, checks, last_check };
     let failure = if limit.is_reached(series, now) {
         permanent(reason, format!("{error}, after {} attempts", series.checks))
     } else {
@@ -189,13 +191,26 @@ mod tests {
     }
 
     #[test]
-    fn outage_neither_ends_nor_prolongs_a_series() {
+    fn outage_neither_ends_a_series_nor_counts_in_it() {
         let mut entry = None;
         hourly(&unrecognized(), 0..=1, &mut entry, false);
         let series = entry.clone();
         hourly(&unavailable(), 2..=20, &mut entry, false);
         assert_eq!(entry, series);
-        assert!(matches!(hourly(&unrecognized(), 24..=24, &mut entry, false), Failure::Permanent { .. }));
+        assert!(!matches!(hourly(&unrecognized(), 21..=43, &mut entry, false), Failure::Permanent { .. }));
+        assert!(matches!(hourly(&unrecognized(), 44..=44, &mut entry, false), Failure::Permanent { .. }));
+    }
+
+    /// For an hour after the last filing an outage looks like the item's own error. With the first filing after it, the checks
+    /// of that hour must not decide.
+    #[test]
+    fn start_and_end_of_an_outage_decide_nothing_together() {
+        for error in [unavailable(), setup()] {
+            let mut entry = None;
+            hourly(&error, 0..=3, &mut entry, true);
+            hourly(&error, 4..=60, &mut entry, false);
+            assert!(!matches!(hourly(&error, 61..=80, &mut entry, true), Failure::Permanent { .. }), "{error}");
+        }
     }
 
     #[test]

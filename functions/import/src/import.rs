@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use ledger::{Acquired, Delivery, Leased, Outcomes, UserMapFile};
 use mapping::{Resolved, Rules};
 use model::{
-    Failure, FiledMailbox, FilingResult, ImportTask, MailboxAddress, MissingReason, Outcome, Participant, Reason,
-    Stage, keys::ItemKeys,
+    FailedMailbox, Failure, FiledMailbox, FilingResult, ImportTask, MailboxAddress, MissingReason, Outcome,
+    Participant, Reason, Stage, keys::ItemKeys,
 };
 use runtime::metrics::Metric;
 use sqs_batch::{Invocation, Next, Record, Work};
@@ -237,12 +237,18 @@ impl Import {
         let mut refused = None;
         for (index, chunk) in lacking.chunks(COPIES_PER_SAVE).enumerate() {
             let message = stored.copy().await?;
-            if index > 0
-                && let Err(failure) = outcomes.save(leased).await
-            {
-                // Results of the other mailboxes are reported nevertheless.
-                waiting.add(failure);
-                break;
+            if index > 0 {
+                // If the process ends here, mailboxes that were not tried again keep their series.
+                let tried = leased.outcome.failed.len();
+                let pending = pending(&failed_before, &leased.outcome);
+                leased.outcome.failed.extend(pending);
+                let saved = outcomes.save(leased).await;
+                leased.outcome.failed.truncate(tried);
+                if let Err(failure) = saved {
+                    // Results of the other mailboxes are reported nevertheless.
+                    waiting.add(failure);
+                    break;
+                }
             }
             if invocation.left().is_zero() {
                 waiting.add(Failure::Transient { detail: "deadline reached".to_owned(), after: None });
@@ -295,13 +301,8 @@ impl Import {
         runtime::metrics::add(Metric::Skipped, skipped);
         if let Some(undecided) = waiting.end() {
             // A mailbox that still lacks its copy stays in the outcome, whatever the result of this task is.
-            let outcome = &mut leased.outcome;
-            let decided = |address: &MailboxAddress| {
-                outcome.mailboxes.iter().any(|filed| filed.address == *address)
-                    || outcome.failed.iter().any(|failed| failed.address == *address)
-            };
-            let pending: Vec<_> = failed_before.into_iter().filter(|failed| !decided(&failed.address)).collect();
-            outcome.failed.extend(pending);
+            let pending = pending(&failed_before, &leased.outcome);
+            leased.outcome.failed.extend(pending);
             return Err(undecided);
         }
         let Some((reason, detail)) = refused else { return Ok(()) };
@@ -320,6 +321,15 @@ impl Import {
         let _memory = self.memory.copy(message.mime.in_memory().len()).await;
         self.mailboxes.file(mailbox, message, attempt).await
     }
+}
+
+/// The failures of an earlier attempt that the outcome does not decide now.
+fn pending(before: &[FailedMailbox], outcome: &Outcome) -> Vec<FailedMailbox> {
+    let is_decided = |address: &MailboxAddress| {
+        outcome.mailboxes.iter().any(|filed| filed.address == *address)
+            || outcome.failed.iter().any(|failed| failed.address == *address)
+    };
+    before.iter().filter(|failed| !is_decided(&failed.address)).cloned().collect()
 }
 
 fn entry(mailbox: Mailbox, filed: Filed) -> FiledMailbox {

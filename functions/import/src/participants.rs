@@ -63,8 +63,8 @@ impl Directory for MailDirectory<'_> {
 /// The places whose missing mailbox has been confirmed often and long enough for the own address to count.
 pub(crate) fn believed(before: &[MissingParticipant], limit: RetryLimit, now: Timestamp) -> HashSet<usize> {
     let confirmed = |missing: &&MissingParticipant| {
-        let series = Series { since: missing.since, checks: missing.checks.saturating_add(1) };
-        missing.reason == MissingReason::MailboxNotFound && limit.is_reached(series, now)
+        missing.reason == MissingReason::MailboxNotFound
+            && limit.is_reached(limit.next(Some(series(missing)), now), now)
     };
     before.iter().filter(confirmed).map(|missing| missing.participant).collect()
 }
@@ -112,7 +112,7 @@ pub(crate) fn decide(
                 plan.unmapped.push(participant);
             }
             Resolved::NotFound { .. } => {
-                let missing = checked(earlier, participant, MissingReason::MailboxNotFound, now);
+                let missing = checked(earlier, participant, MissingReason::MailboxNotFound, limit, now);
                 if limit.is_reached(series(&missing), now) {
                     let detail = format!("no mailbox for an expected participant after {} checks", missing.checks);
                     plan.given_up.get_or_insert((Reason::MailboxNotFound, detail));
@@ -133,12 +133,12 @@ pub(crate) fn decide(
                 if !witness {
                     plan.requires_witness = true;
                     plan.waiting.add(undecided(error, is_answer, None));
-                    let begins = MissingParticipant { participant, reason, since: now, checks: 0 };
+                    let begins = MissingParticipant { participant, reason, since: now, checks: 0, last_check: None };
                     plan.missing.push(earlier.copied().unwrap_or(begins));
                     continue;
                 }
                 let limit = if *expected || !is_answer { limit } else { limit.unexpected() };
-                let missing = checked(earlier, participant, reason, now);
+                let missing = checked(earlier, participant, reason, limit, now);
                 let detail = format!("{error}, after {} checks", missing.checks);
                 match (limit.is_reached(series(&missing), now), *expected) {
                     (true, false) => {
@@ -168,7 +168,7 @@ fn was_expected(missing: &MissingParticipant) -> bool {
 }
 
 fn series(missing: &MissingParticipant) -> Series {
-    Series { since: missing.since, checks: missing.checks }
+    Series { since: missing.since, checks: missing.checks, last: missing.last_check }
 }
 
 /// The failure of a lookup that is retried. `calls_operator`: it is a configuration error, whatever the error says.
@@ -192,6 +192,7 @@ fn checked(
     earlier: Option<&MissingParticipant>,
     participant: usize,
     reason: MissingReason,
+    limit: RetryLimit,
     now: Timestamp,
 ) -> MissingParticipant {
     // An entry without a check: the lookup failed while no other lookup succeeded.
@@ -205,8 +206,8 @@ fn checked(
         }
         Some(_) | None => None,
     };
-    let Series { since, checks } = Series::next(before, now);
-    MissingParticipant { participant, reason, since, checks }
+    let Series { since, checks, last } = limit.next(before, now);
+    MissingParticipant { participant, reason, since, checks, last_check: last }
 }
 
 #[cfg(test)]

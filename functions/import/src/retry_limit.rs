@@ -22,19 +22,17 @@ pub struct RetryLimit {
     wait: Duration,
 }
 
+/// A longer time between two checks is not part of their series: the mail system was down, or import was paused.
+const MIN_GAP: Duration = Duration::from_secs(3600);
+
 /// First check and number of checks of a series, the latest included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Series {
+    /// Later than the first check by the gaps in the series.
     pub(crate) since: Timestamp,
     pub(crate) checks: u32,
-}
-
-impl Series {
-    /// The series with one check more; without an earlier check it begins now.
-    pub(crate) fn next(before: Option<Self>, now: Timestamp) -> Self {
-        let before = before.unwrap_or(Self { since: now, checks: 0 });
-        Self { checks: before.checks.saturating_add(1), ..before }
-    }
+    /// The latest check. `None` in outcomes of earlier releases.
+    pub(crate) last: Option<Timestamp>,
 }
 
 impl RetryLimit {
@@ -46,6 +44,18 @@ impl RetryLimit {
     /// The limit for a participant that is not expected to have a mailbox.
     pub(crate) fn unexpected(self) -> Self {
         Self { wait: self.wait.min(UNEXPECTED) }
+    }
+
+    /// The series with one check more; without an earlier check it begins now. A gap moves its beginning: checks before an
+    /// outage and one after it must not add up to the time of the outage.
+    pub(crate) fn next(self, before: Option<Series>, now: Timestamp) -> Series {
+        let Some(Series { since, checks, last }) = before else {
+            return Series { since: now, checks: 1, last: Some(now) };
+        };
+        let gap = last.map_or(SignedDuration::ZERO, |last| now.duration_since(last));
+        let longest = SignedDuration::try_from(MIN_GAP.max(self.wait / SLOW_CHECKS * 2)).unwrap_or(SignedDuration::MAX);
+        let since = if gap > longest { since.checked_add(gap).unwrap_or(now) } else { since };
+        Series { since, checks: checks.saturating_add(1), last: Some(now) }
     }
 
     /// Returns whether the responses of a series are final.
@@ -68,7 +78,7 @@ mod tests {
     fn limit_needs_both_time_and_repetition() {
         let limit = RetryLimit::new(Duration::from_secs(3600));
         let now: Timestamp = "2026-11-22T07:00:00Z".parse().unwrap();
-        let series = |seconds, checks| Series { since: now - SignedDuration::from_secs(seconds), checks };
+        let series = |seconds, checks| Series { since: now - SignedDuration::from_secs(seconds), checks, last: None };
         assert!(!limit.is_reached(series(3599, 100), now));
         assert!(!limit.is_reached(series(36_000, 2), now));
         assert!(limit.is_reached(series(3600, 3), now));
@@ -76,9 +86,29 @@ mod tests {
     }
 
     #[test]
+    fn gap_between_checks_is_not_part_of_the_series() {
+        let limit = RetryLimit::new(Duration::from_secs(24 * 3600));
+        let start: Timestamp = "2026-11-22T07:00:00Z".parse().unwrap();
+        let hours = |hours| start + SignedDuration::from_hours(hours);
+        let mut series = None;
+        for hour in [0, 1, 2, 62] {
+            series = Some(limit.next(series, hours(hour)));
+        }
+        let series = series.unwrap();
+        assert_eq!((series.since, series.checks, series.last), (hours(60), 4, Some(hours(62))));
+        assert!(!limit.is_reached(series, hours(62)));
+        // An outcome of an earlier release does not have the time of its last check.
+        let before = Series { last: None, ..series };
+        assert_eq!(limit.next(Some(before), hours(90)).since, hours(60));
+        // The planned checks of a longer limit are further apart.
+        let week = RetryLimit::new(Duration::from_secs(7 * 24 * 3600));
+        assert_eq!(week.next(Some(week.next(None, start)), hours(7)).since, start);
+    }
+
+    #[test]
     fn checks_are_fast_at_first_and_fit_into_the_limit() {
         let limit = RetryLimit::new(Duration::from_secs(24 * 3600));
-        let wait = |checks| limit.next_check(Series { since: Timestamp::UNIX_EPOCH, checks });
+        let wait = |checks| limit.next_check(Series { since: Timestamp::UNIX_EPOCH, checks, last: None });
         assert_eq!((wait(1), wait(6), wait(7)), (None, None, Some(Duration::from_secs(1800))));
         assert_eq!(limit.unexpected(), RetryLimit::new(Duration::from_secs(3600)));
     }

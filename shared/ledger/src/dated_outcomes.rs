@@ -126,6 +126,7 @@ mod tests {
             reason: Reason::MailboxFull,
             since: None,
             checks: 0,
+            last_check: None,
         }));
         outcome
     }

@@ -195,7 +195,7 @@ mod tests {
         for address in failed {
             let reason = Reason::MailboxFull;
             let address = address.parse().unwrap();
-            outcome.failed.push(FailedMailbox { address, reason, since: None, checks: 0 });
+            outcome.failed.push(FailedMailbox { address, reason, since: None, checks: 0, last_check: None });
             outcome.dead_letter = Some(DeadLettered { stage: Stage::Import, reason });
         }
         outcome
@@ -227,7 +227,7 @@ mod tests {
     fn item_with_missing_participants_is_partially_imported() {
         let mut outcome = outcome(&["a@example.com"], &[]);
         let (reason, since) = (MissingReason::MailboxNotFound, "2026-11-22T07:00:00Z".parse().unwrap());
-        outcome.missing = vec![MissingParticipant { participant: 1, reason, since, checks: 3 }];
+        outcome.missing = vec![MissingParticipant { participant: 1, reason, since, checks: 3, last_check: None }];
         let waiting = counted("r-1", Some(&outcome), Place::InFlight);
         assert_eq!((waiting.after_fan_out, waiting.imported, waiting.partially_imported), (1, 1, 1));
         outcome.dead_letter = Some(DeadLettered { stage: Stage::Import, reason: Reason::MailboxNotFound });

@@ -180,8 +180,13 @@ mod tests {
     #[test]
     fn reopened_item_counts_its_retries_from_zero() {
         let mut outcome = filed();
-        let missing =
-            MissingParticipant { participant: 1, reason: MissingReason::MailboxNotFound, since: now(), checks: 50 };
+        let missing = MissingParticipant {
+            participant: 1,
+            reason: MissingReason::MailboxNotFound,
+            since: now(),
+            checks: 50,
+            last_check: None,
+        };
         outcome.missing.push(missing);
         outcome.dead_letter(Stage::Import, Reason::MailboxNotFound, source());
         outcome.reopen("requeue", now());

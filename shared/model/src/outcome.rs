@@ -96,6 +96,9 @@ pub struct FailedMailbox {
     /// Rejections in that series.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub checks: u32,
+    /// The latest of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_check: Option<Timestamp>,
 }
 
 /// A participant that has no copy yet and may need one.
@@ -109,6 +112,9 @@ pub struct MissingParticipant {
     pub since: Timestamp,
     /// Checks in this series.
     pub checks: u32,
+    /// The latest of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_check: Option<Timestamp>,
 }
 
 /// The dead letter of an item.
@@ -273,6 +279,7 @@ mod tests {
             reason: MissingReason::MailboxNotFound,
             since: "2026-11-22T07:00:00Z".parse().unwrap(),
             checks: 1,
+            last_check: None,
         });
         assert!(!outcome.is_complete());
         let json = String::from_utf8(outcome.to_json()).unwrap();
@@ -293,6 +300,7 @@ mod tests {
             reason: Reason::MailboxFull,
             since: None,
             checks: 0,
+            last_check: None,
         });
         assert!(!outcome.is_complete());
         let json = outcome.to_json();

@@ -138,13 +138,14 @@ async fn participant_is_final_after_a_day_of_negative_lookups() {
 }
 
 #[tokio::test]
-async fn late_second_answer_alone_is_not_believed() {
+async fn answers_two_days_apart_are_not_believed() {
     let mut item = Item::of(&[BOB]);
     item.mail.respond(BOB, Ok(None));
     item.check(&[], false).await;
     item.now += SignedDuration::from_hours(48);
     assert!(item.check(&[], false).await.given_up.is_none(), "two responses are too few");
-    assert!(item.check(&[], false).await.given_up.is_some());
+    assert!(item.check(&[], false).await.given_up.is_none(), "and the time between them does not count");
+    assert!(item.check_hourly(25, &[]).await.given_up.is_some());
 }
 
 #[tokio::test]
@@ -300,6 +301,22 @@ async fn first_success_after_an_outage_decides_no_lookup() {
         assert_eq!((plan.missing.len(), plan.missing[0].checks), (1, 24), "{error}: counted from the first success on");
         item.now += SignedDuration::from_hours(1);
         assert!(item.check(&[], false).await.given_up.is_some(), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn checks_before_and_after_an_outage_do_not_add_up() {
+    for error in [unavailable(), rejected()] {
+        let mut item = Item::of(&[ADA, BOB]);
+        item.mail.respond(ADA, Ok(Some("")));
+        item.mail.respond(BOB, Err(error.clone()));
+        item.check_hourly(4, &[]).await;
+        item.mail.respond(ADA, Err(error.clone()));
+        item.check_hourly(60, &[]).await;
+        item.mail.respond(ADA, Ok(Some("")));
+        let plan = item.check_hourly(19, &[]).await;
+        assert!(plan.given_up.is_none() && plan.missing.len() == 1, "{error}: {plan:?}");
+        assert!(item.check_hourly(4, &[]).await.given_up.is_some(), "{error}");
     }
 }
 

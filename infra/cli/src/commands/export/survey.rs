@@ -322,7 +322,13 @@ mod tests {
             at: Timestamp::UNIX_EPOCH,
         });
         let address = "bob@example.com".parse().unwrap();
-        outcome.failed.push(FailedMailbox { address, reason: Reason::MailboxFull, since: None, checks: 0 });
+        outcome.failed.push(FailedMailbox {
+            address,
+            reason: Reason::MailboxFull,
+            since: None,
+            checks: 0,
+            last_check: None,
+        });
         for mailbox in ["ada@example.com", "Ada@Example.com", "ada.byrne@example.com", "id-1", "bob@example.com"] {
             assert!(names(&outcome, mailbox), "{mailbox}");
         }

@@ -247,6 +247,7 @@ async fn prepare(connection: &Connection, candidate: &Candidate) -> anyhow::Resu
             reason: MissingReason::MappedLater,
             since: now,
             checks: 0,
+            last_check: None,
         }));
         let put =
             Put { key: &keys.outcome, bytes: outcome.to_json().into(), content_type: "application/json", sha256: None };
