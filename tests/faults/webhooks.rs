@@ -1,4 +1,5 @@
-//! Webhooks while the function that receives them is killed, while requests to S3 and SQS are interrupted, and in a burst.
+//! Webhooks while the function that receives them is killed, while requests to S3 and SQS are interrupted, and in a
+//! burst.
 
 use std::{
     cell::Cell,
@@ -83,7 +84,7 @@ async fn killed_receiver_loses_no_confirmed_webhook() -> anyhow::Result<()> {
     let count = u32::try_from(kills * 8)?;
     let pipeline = Pipeline::start_at(SHORT, ItemSource::Webhooks(Vec::new()), mail_system()?, &[]).await?;
     pipeline.put_user_map(user_map()).await?;
-    let (_door, sender) = pipeline.open_door(2).await?;
+    let (_server, sender) = pipeline.start_function_url(2).await?;
     let seed = seed()?;
     let mut chance = StdRng::seed_from_u64(seed);
     let working = pipeline.machine.work_receive().context("no event source")?;
@@ -136,7 +137,7 @@ async fn interrupted_request_loses_no_confirmed_webhook() -> anyhow::Result<()> 
     let cutter = cutter.await?;
     let pipeline = through(&cutter, SHORT, ItemSource::Webhooks(Vec::new()), mail_system()?).await?;
     pipeline.put_user_map(user_map()).await?;
-    let (_door, sender) = pipeline.open_door(2).await?;
+    let (_server, sender) = pipeline.start_function_url(2).await?;
     armed.store(true, Ordering::SeqCst);
     let working = pipeline.machine.work_receive().context("no event source")?;
     deliver(&sender, 0..WEBHOOKS, 0).await?;
@@ -160,7 +161,7 @@ async fn burst_of_webhooks_loses_none_and_needs_no_memory() -> anyhow::Result<()
     let count = u32::try_from(1_000 * soak()?)?;
     let pace = Pace { concurrency: 1, ..Pace::default() };
     let pipeline = Pipeline::start_at(pace, ItemSource::Webhooks(Vec::new()), mail_system()?, &[]).await?;
-    let (_door, sender) = pipeline.open_door(1).await?;
+    let (_server, sender) = pipeline.start_function_url(1).await?;
     let function = pipeline.machine.receive().context("no receiver")?;
     let peak = || -> anyhow::Result<u64> {
         let peaks = function.pids().into_iter().map(harness::peak_kilobytes_of).collect::<anyhow::Result<Vec<_>>>()?;
@@ -187,7 +188,7 @@ async fn burst_of_webhooks_loses_none_and_needs_no_memory() -> anyhow::Result<()
 async fn history_of_three_megabytes_is_stored_whole() -> anyhow::Result<()> {
     const MESSAGES: u32 = 700;
     let pipeline = Pipeline::start_at(Pace::default(), ItemSource::Webhooks(Vec::new()), mail_system()?, &[]).await?;
-    let (_door, sender) = pipeline.open_door(2).await?;
+    let (_server, sender) = pipeline.start_function_url(2).await?;
     let message = |stanza: u32| {
         json!({"from": CLIENT, "id": wamid(CLIENT, true, stanza), "timestamp": "1795166043", "type": "text",
             "text": {"body": "x".repeat(4_000)}, "history_context": {"status": "READ"}})

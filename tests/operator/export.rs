@@ -1,5 +1,5 @@
-//! The day of the sample archive as files to hand over: what is in them, what is not, and what becomes of an interrupted or
-//! tampered export.
+//! The day of the sample archive as files to hand over: what is in them, what is not, and what becomes of an
+//! interrupted or tampered export.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -219,7 +219,7 @@ async fn exported_day_has_every_item_once_or_says_why_not() {
     assert!(again.code == 3 && again.printed.contains("nothing was written"), "{}", again.printed);
     assert_eq!(before, again.files("rsmf").iter().map(modified).collect::<Vec<_>>());
     let other = archive.export("all", &["--eml"]).await;
-    assert!(other.code == 1 && other.printed.contains("holds another export"), "{}", other.printed);
+    assert!(other.code == 1 && other.printed.contains("contains another export"), "{}", other.printed);
     let none = archive.command("none", &[]).output().await.unwrap();
     assert_eq!(none.status.code(), Some(2), "no form of the files");
     let backwards = ["export", "--rsmf", "--from", "2026-11-02", "--to", "2026-11-01", "backwards"];

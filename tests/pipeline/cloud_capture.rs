@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use aws::s3::Store;
-use cloud_api::{Door, Event, Origin, PayloadPath, StoredEvent, entries, events};
+use cloud_api::{Channel, Event, Origin, PayloadPath, StoredEvent, entries, events};
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use local::{
@@ -55,7 +55,7 @@ impl Bucket {
             received,
             written: received,
             body: self.capture.raw(body.as_bytes(), received).await?,
-            door: Door::Meta,
+            channel: Channel::Meta,
         };
         let events: Vec<_> = events(&entries(body.as_bytes(), &PayloadPath::default())?).collect();
         let written = events.iter().map(|event| self.capture.event(event, &origin));
@@ -152,7 +152,7 @@ async fn event_without_an_entry_is_listed_when_it_is_repeated() -> anyhow::Resul
     let event = events(&webhook).next().context("no event")?;
     let copy = StoredEvent::write(
         &event.json,
-        &Origin { received: at, written: at, body: Sha256::of(body.as_bytes()), door: Door::Meta },
+        &Origin { received: at, written: at, body: Sha256::of(body.as_bytes()), channel: Channel::Meta },
     )
     .context("no copy")?;
     let key = keys::event_copy(&event.id.key(), &Sha256::of(&event.json));

@@ -16,14 +16,14 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use cloud_api::{Door, Origin, events};
+use cloud_api::{Channel, Origin, events};
 use jiff::Timestamp;
 use local::cloud::Cloud;
 use model::Sha256;
 use serde_json::{Value, json};
 use source::{
     Source, SourceError,
-    cloud_api::{AccessToken, AwsMedia, MediaDoor, MediaFetcher, MediaOutcome, MediaTask, MetaMedia},
+    cloud_api::{AccessToken, AwsMedia, MediaApi, MediaFetcher, MediaOutcome, MediaTask, MetaMedia},
 };
 
 use crate::cloud_capture::{Bucket, CLIENT, HOUR, OURS, image, now};
@@ -118,7 +118,7 @@ impl Graph {
     fn fetcher(&self, store: &Store) -> anyhow::Result<MediaFetcher> {
         let url = format!("{}/v25.0", self.base.lock().expect("a lock")).parse()?;
         let meta = MetaMedia::new(url, Arc::new(Rotated::default()));
-        Ok(MediaFetcher::new(store.clone(), MediaDoor::Meta(meta)))
+        Ok(MediaFetcher::new(store.clone(), MediaApi::Meta(meta)))
     }
 }
 
@@ -131,7 +131,8 @@ fn tls() {
 async fn task(bucket: &Bucket, webhook: &Value, at: Timestamp) -> anyhow::Result<MediaTask> {
     let events = bucket.receive(webhook, at).await?;
     let media = events.iter().flat_map(|event| &event.media).next().context("no file")?;
-    let task = MediaTask::new(media, &Origin { received: at, written: at, body: Sha256::of(b""), door: Door::Meta });
+    let task =
+        MediaTask::new(media, &Origin { received: at, written: at, body: Sha256::of(b""), channel: Channel::Meta });
     let json = task.to_json();
     for secret in [OURS, CLIENT, "wamid"] {
         assert!(!json.contains(secret), "{json}");
@@ -233,7 +234,7 @@ async fn file_is_written_by_aws_and_attached() -> anyhow::Result<()> {
     let bucket = Bucket::start().await?;
     let router = Router::new().route("/v1/whatsapp/media/get", post(written_by_aws)).with_state(bucket.store.clone());
     let fake = Cloud::at(&served(router).await?).await;
-    let fetcher = MediaFetcher::new(bucket.store.clone(), MediaDoor::Aws(AwsMedia::new(fake.config())));
+    let fetcher = MediaFetcher::new(bucket.store.clone(), MediaApi::Aws(AwsMedia::new(fake.config())));
     let at = now();
     let of_aws = |media: &str, bytes: &[u8]| {
         let webhook = image("messages", &format!("wamid.{media}"), media, bytes);
@@ -243,8 +244,12 @@ async fn file_is_written_by_aws_and_attached() -> anyhow::Result<()> {
     let mut outcomes = Vec::new();
     for (media, bytes) in [("77", &b"bytes"[..]), ("78", b"bytes"), ("77", b"bytes")] {
         let body = of_aws(media, bytes).to_string();
-        let origin =
-            Origin { received: at, written: at, body: bucket.capture.raw(body.as_bytes(), at).await?, door: Door::Aws };
+        let origin = Origin {
+            received: at,
+            written: at,
+            body: bucket.capture.raw(body.as_bytes(), at).await?,
+            channel: Channel::Aws,
+        };
         let event = events(&cloud_api::aws_entries(body.as_bytes())?).next().context("no event")?;
         bucket.capture.event(&event, &origin).await?;
         let task = MediaTask::new(&event.media[0], &origin);

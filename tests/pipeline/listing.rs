@@ -29,7 +29,7 @@ use harness::{ItemSource, MailSystem, Pipeline};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use ledger::LedgerError;
 use local::{cloud::Cloud, event_source::depth};
-use model::{Answer, Attachment, Cursor, ItemId, Listed, RunRecord, Sha256, Window, keys};
+use model::{Attachment, Cursor, ItemId, ItemJson, Listed, RunRecord, Sha256, Window, keys};
 use serde_json::{Value, json};
 use source::{ChatExports, ExportSettings, Page, Sink, Source, SourceError};
 use tokio::sync::Barrier;
@@ -101,7 +101,7 @@ impl Source for Hourly {
         self.overlap
     }
 
-    async fn answer(&self, _: &ItemId) -> Result<Answer, SourceError> {
+    async fn item_json(&self, _: &ItemId) -> Result<ItemJson, SourceError> {
         Err(SourceError::NotFound)
     }
 
@@ -129,7 +129,7 @@ impl Source for Silent {
         Window::OVERLAP
     }
 
-    async fn answer(&self, _: &ItemId) -> Result<Answer, SourceError> {
+    async fn item_json(&self, _: &ItemId) -> Result<ItemJson, SourceError> {
         std::future::pending().await
     }
 

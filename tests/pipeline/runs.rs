@@ -13,7 +13,7 @@ use aws::sqs::Queue;
 use fetch::{Fetch, FetchError, Request, Started, Summary};
 use harness::{ItemSource, MailSystem, Pipeline};
 use jiff::{SignedDuration, Timestamp};
-use model::{Answer, Attachment, Cursor, ItemId, Listed, RunRecord, Sha256, Window, WindowStart, keys};
+use model::{Attachment, Cursor, ItemId, ItemJson, Listed, RunRecord, Sha256, Window, WindowStart, keys};
 use serde_json::json;
 use source::{Page, Sink, Source, SourceError};
 
@@ -63,7 +63,7 @@ impl Source for TestSource {
         Window::OVERLAP
     }
 
-    async fn answer(&self, _: &ItemId) -> Result<Answer, SourceError> {
+    async fn item_json(&self, _: &ItemId) -> Result<ItemJson, SourceError> {
         Err(SourceError::NotFound)
     }
 

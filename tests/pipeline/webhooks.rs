@@ -62,7 +62,7 @@ pub(crate) fn items(pipeline: &Pipeline, address: &str) -> anyhow::Result<BTreeM
 #[tokio::test]
 async fn repeated_signed_text_is_filed_once() -> anyhow::Result<()> {
     let pipeline = pipeline(&[]).await?;
-    let (_door, sender) = pipeline.open_door(2).await?;
+    let (_server, sender) = pipeline.start_function_url(2).await?;
     assert_eq!(sender.verify("1158201444").await?, (200, "1158201444".to_owned()));
     let body = text(900, "see you at noon");
     pipeline.keep_word_confidential("see you at noon");
@@ -91,7 +91,7 @@ async fn repeated_signed_text_is_filed_once() -> anyhow::Result<()> {
 #[tokio::test]
 async fn unsigned_webhook_leaves_nothing_in_the_bucket() -> anyhow::Result<()> {
     let pipeline = pipeline(&[]).await?;
-    let (_door, sender) = pipeline.open_door(2).await?;
+    let (_server, sender) = pipeline.start_function_url(2).await?;
     let body = text(901, "forged");
     assert_eq!(sender.post_with(&body, ("x-hub-signature-256", &sign(&body, "another secret"))).await?, 401);
     assert_eq!(sender.post_with(&body, ("authorization", "none")).await?, 401);
@@ -100,11 +100,11 @@ async fn unsigned_webhook_leaves_nothing_in_the_bucket() -> anyhow::Result<()> {
     pipeline.until_logged(r#""WebhooksRejected":1"#).await
 }
 
-/// Every kind of webhook, in the order in which they come; then all of them again in another order and by AWS's door.
+/// Every kind of webhook, in the order in which they come; then all of them again in another order and through AWS.
 #[tokio::test]
-async fn day_of_every_kind_is_filed_once_by_both_doors() -> anyhow::Result<()> {
+async fn day_of_every_kind_is_filed_once_through_both_channels() -> anyhow::Result<()> {
     let pipeline = pipeline(&[]).await?;
-    let (_door, sender) = pipeline.open_door(2).await?;
+    let (_server, sender) = pipeline.start_function_url(2).await?;
     let day = WebhookDay::new(Timestamp::now());
     for body in &day.bodies {
         sender.deliver(body).await?;
@@ -176,10 +176,10 @@ pub(crate) fn notifications(body: &[u8]) -> anyhow::Result<Vec<String>> {
 #[tokio::test]
 async fn notification_of_aws_is_filed_without_any_url() -> anyhow::Result<()> {
     let pipeline = pipeline(&[("WEBHOOK_SECRET_ID", "")]).await?;
-    let (_door, sender) = pipeline.open_door(2).await?;
-    assert_eq!(sender.post(&text(910, "by the wrong door")).await?, 404);
+    let (_server, sender) = pipeline.start_function_url(2).await?;
+    assert_eq!(sender.post(&text(910, "through the wrong channel")).await?, 404);
     let queue = pipeline.machine.resources.receive.clone().context("no queue")?;
-    for notification in notifications(&text(911, "by the other door"))? {
+    for notification in notifications(&text(911, "through the other channel"))? {
         pipeline.send(&queue, &notification).await?;
     }
     pipeline.store_events().await?;
@@ -192,7 +192,7 @@ async fn notification_of_aws_is_filed_without_any_url() -> anyhow::Result<()> {
 #[tokio::test]
 async fn unreadable_webhook_is_a_dead_letter_and_kept() -> anyhow::Result<()> {
     let pipeline = pipeline(&[]).await?;
-    let (_door, sender) = pipeline.open_door(2).await?;
+    let (_server, sender) = pipeline.start_function_url(2).await?;
     for body in [&b"not JSON at all"[..], b"{\"object\":\"page\"}", b"[]"] {
         sender.deliver(body).await?;
     }
@@ -232,7 +232,7 @@ async fn archiver_with(
 #[tokio::test]
 async fn report_names_sent_messages_without_content() -> anyhow::Result<()> {
     let pipeline = pipeline(&[]).await?;
-    let (_door, sender) = pipeline.open_door(2).await?;
+    let (_server, sender) = pipeline.start_function_url(2).await?;
     let status = |stanza: u32, status: &str| {
         body(&json!({
             "messaging_product": "whatsapp",
@@ -262,7 +262,7 @@ async fn report_names_sent_messages_without_content() -> anyhow::Result<()> {
 #[tokio::test]
 async fn file_is_fetched_through_faults_and_with_a_new_token() -> anyhow::Result<()> {
     let pipeline = pipeline(&[]).await?;
-    let (_door, sender) = pipeline.open_door(2).await?;
+    let (_server, sender) = pipeline.start_function_url(2).await?;
     let meta = pipeline.meta.as_ref().context("no fake of Meta")?;
     let faults =
         [MediaFault::Status(500), MediaFault::Expired, MediaFault::OtherBytes, MediaFault::Cut, MediaFault::Redirect];
@@ -270,9 +270,9 @@ async fn file_is_fetched_through_faults_and_with_a_new_token() -> anyhow::Result
     meta.rotate("EAAG-another-token");
     pipeline.keep_word_confidential("EAAG-another-token");
     let day = WebhookDay::new(Timestamp::now());
-    let file = day.files.iter().find(|file| file.mime == "application/pdf").context("no PDF")?;
+    let file = day.files.iter().find(|file| file.media_type == "application/pdf").context("no PDF")?;
     let document =
-        json!({"id": file.id, "mime_type": file.mime, "sha256": file.sha256_base64(), "filename": "terms.pdf"});
+        json!({"id": file.id, "mime_type": file.media_type, "sha256": file.sha256_base64(), "filename": "terms.pdf"});
     let document = body(&json!({
         "messaging_product": "whatsapp",
         "metadata": {"display_phone_number": "46701740605", "phone_number_id": file.phone_number_id},
@@ -297,9 +297,9 @@ async fn file_is_fetched_through_faults_and_with_a_new_token() -> anyhow::Result
 #[tokio::test]
 async fn doctor_checks_the_secret_the_url_and_the_last_webhook() -> anyhow::Result<()> {
     let pipeline = pipeline(&[]).await?;
-    let (door, sender) = pipeline.open_door(2).await?;
+    let (server, sender) = pipeline.start_function_url(2).await?;
     let doctor = async || {
-        let (_, out, error) = archiver_with(&pipeline, &["doctor"], &[("RECEIVE_URL", door.url())]).await?;
+        let (_, out, error) = archiver_with(&pipeline, &["doctor"], &[("RECEIVE_URL", server.url())]).await?;
         let lines = out.lines().filter(|line| line.contains("webhook")).map(str::trim).collect::<Vec<_>>().join("\n");
         anyhow::ensure!(!lines.is_empty(), "{out}{error}");
         anyhow::Ok(lines)

@@ -29,8 +29,9 @@ pub struct Convert {
     pub renderer: Renderer,
     /// The largest item that is rendered in memory: its text and its attachments' own bytes together.
     pub max_item_bytes: u64,
-    /// The largest item of all, which is no less than [`max_item_bytes`](Self::max_item_bytes). Those that are larger than
-    /// that go through the function's disk; where this is not more, they are dead letters unless a replay asks for more.
+    /// The largest item of all, which is no less than [`max_item_bytes`](Self::max_item_bytes). Those that are larger
+    /// than that go through the function's disk; where this is not more, they are dead letters unless a replay asks for
+    /// more.
     pub large_item_max_bytes: u64,
     /// Bounds the memory of concurrent items.
     pub memory: MemoryBudget,
@@ -95,8 +96,9 @@ impl Work for Convert {
 }
 
 impl Convert {
-    /// SQS bills by 64 KiB, and a batch of ten such tasks fits in one request. Some regions may still accept only 256 KiB: a
-    /// task with its dead letter's attributes fits there too, and [`Queue::send`](aws::sqs::Queue::send) halves the batch.
+    /// SQS bills by 64 KiB, and a batch of ten such tasks fits in one request. Some regions may still accept only 256
+    /// KiB: a task with its dead letter's attributes fits there too, and [`Queue::send`](aws::sqs::Queue::send) halves
+    /// the batch.
     const TASK_LIMIT: usize = 64 << 10;
 
     /// The key of the item's message: release 0.1 may have rendered it, and the first rendering is the evidence.
@@ -115,10 +117,10 @@ impl Convert {
         max_bytes: u64,
         is_young: bool,
     ) -> Result<Next, Failure> {
-        let answer = self.source.answer(&task.item).await.map_err(from_source)?;
-        let _reserved = self.memory.reserve(&answer).await;
-        let captured = answer.read(&task.item).map_err(|error| permanent(Reason::ItemMalformed, &error))?;
-        drop(answer);
+        let json = self.source.item_json(&task.item).await.map_err(from_source)?;
+        let _reserved = self.memory.reserve(&json).await;
+        let captured = json.read(&task.item).map_err(|error| permanent(Reason::ItemMalformed, &error))?;
+        drop(json);
         // The declared sizes may be wrong, but nothing is fetched if they exceed the limit.
         let declared = declared_bytes(&captured.item);
         if declared > max_bytes {

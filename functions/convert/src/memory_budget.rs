@@ -1,17 +1,18 @@
 //! The memory budget of the process: bounds what items with large JSON and items above the size limit take together.
 
-use model::Answer;
+use model::ItemJson;
 use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
 
-/// Memory of all items with large JSON together: half of the function's. A batch of the largest attachments takes a seventh.
+/// Memory of all items with large JSON together: half of the function's. A batch of the largest attachments takes a
+/// seventh.
 const JSON_BUDGET_KIB: u32 = 512 << 10;
 
 /// Bytes in memory while a message is rendered, for each byte of the item's JSON. The worst case is a text of ampersands:
 /// five bytes each in HTML, and then base64.
 const RENDERED_PER_BYTE: u64 = 24;
 
-/// Bytes in addition for each of the first 768 KiB: marks become HTML elements in an item's three texts (its own, the quoted
-/// and the target's), if they have at most 256 KiB.
+/// Bytes in addition for each of the first 768 KiB: marks become HTML elements in an item's three texts (its own, the
+/// quoted and the target's), if they have at most 256 KiB.
 const MARKED_PER_BYTE: u64 = 100;
 const MARKED_MAX_BYTES: u64 = 3 << 18;
 
@@ -30,10 +31,10 @@ impl Default for MemoryBudget {
 }
 
 impl MemoryBudget {
-    /// Waits until an item fits into the budget. It is held until the message is in the bucket. `None`: the item is so small
-    /// that it does not count.
-    pub(crate) async fn reserve(&self, answer: &Answer) -> Option<SemaphorePermit<'_>> {
-        let bytes = answer.memory()? + rendered(answer.bytes());
+    /// Waits until an item fits into the budget. It is held until the message is in the bucket. `None`: the item is so
+    /// small that it does not count.
+    pub(crate) async fn reserve(&self, json: &ItemJson) -> Option<SemaphorePermit<'_>> {
+        let bytes = json.memory()? + rendered(json.bytes());
         let kib = u32::try_from(bytes >> 10).unwrap_or(JSON_BUDGET_KIB).min(JSON_BUDGET_KIB);
         // The semaphore is never closed.
         self.json.acquire_many(kib).await.ok()
@@ -58,12 +59,12 @@ mod tests {
     use super::*;
 
     /// An item with these members; of two members with one name, the later counts.
-    fn item(members: &str) -> Answer {
+    fn item(members: &str) -> ItemJson {
         let json = format!(
             r#"{{"id":"WA-1","type":"text","messageTime":"2026-11-21T09:59:58Z","archivedTime":"2026-11-21T09:59:58Z",
                 "chat":{{"id":"c","type":"group"}},"from":{{"name":"Ada"}},"to":[],{members}}}"#
         );
-        Answer::new(json.into_bytes()).unwrap_or_else(|error| panic!("{error}"))
+        ItemJson::new(json.into_bytes()).unwrap_or_else(|error| panic!("{error}"))
     }
 
     fn text(part: &str, times: usize) -> String {
@@ -95,16 +96,16 @@ mod tests {
             list("contacts", r#"{"name":"A","vcard":"TEL:1\nTEL:2"}"#),
             format!(r#""of tomorrow":{{"":0{wide}}}"#),
         ] {
-            let answer = item(&members);
-            let reserved = answer.memory().unwrap_or_default() + rendered(answer.bytes());
+            let json = item(&members);
+            let reserved = json.memory().unwrap_or_default() + rendered(json.bytes());
             let took = allocation_counter::measure(|| {
-                let captured = answer.read(&id).unwrap_or_else(|error| panic!("{error}"));
+                let captured = json.read(&id).unwrap_or_else(|error| panic!("{error}"));
                 let participants: Vec<_> = captured.item.participants().cloned().collect();
                 let rendered = renderer.render(&captured, &[]).unwrap_or_else(|error| panic!("{error}"));
                 drop((rendered.mime(|_| &[]), participants));
             });
             let shown: String = members.chars().take(40).collect();
-            println!("{shown}: {} of {reserved} bytes, {} times", took.bytes_max, took.bytes_max / answer.bytes());
+            println!("{shown}: {} of {reserved} bytes, {} times", took.bytes_max, took.bytes_max / json.bytes());
             assert!(took.bytes_max <= reserved, "{shown}: {} of {reserved} bytes", took.bytes_max);
         }
     }

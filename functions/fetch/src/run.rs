@@ -165,8 +165,8 @@ impl Fetch {
         };
         manifest::record(&self.store, &record).await?;
         (record.pages_queued, record.queued_before) = (Some(0), Some(0));
-        let (mut listed, mut queued, mut known, mut moved) = (0, 0, 0, false);
-        let asked_for = window;
+        let (mut listed, mut queued, mut queued_earlier, mut moved) = (0, 0, 0, false);
+        let listed_window = window;
         let mut next: Option<String> = None;
         let mut seen = HashSet::new();
         let result: Result<(), FetchError> = async {
@@ -175,14 +175,14 @@ impl Fetch {
                 if page > 1 && time.is_short() {
                     break;
                 }
-                let asked_at = time.now();
-                let Some(answer) = time.bound(self.source.list(&asked_for, next.as_deref())).await else { break };
-                let Page { mut items, next: following, reached, source_time, incidents } = answer?;
+                let requested_at = time.now();
+                let Some(response) = time.bound(self.source.list(&listed_window, next.as_deref())).await else { break };
+                let Page { mut items, next: following, reached, source_time, incidents } = response?;
                 runtime::metrics::add(Metric::DeliveryIncidents, incidents);
                 if page == 1
                     && let Some(source_time) = source_time
                 {
-                    check_clock(source_time, asked_at, time.now());
+                    check_clock(source_time, requested_at, time.now());
                     // Items that the source receives from now on may belong before the end of a window that only our
                     // clock has set.
                     let ends = window.to.min(source_time - Window::MARGIN);
@@ -194,8 +194,8 @@ impl Fetch {
                 runtime::metrics::add(Metric::Listed, count);
                 items.retain(|entry| !queued_before.contains(entry));
                 let new = items.len() as u64;
-                known += count - new;
-                record.queued_before = Some(known);
+                queued_earlier += count - new;
+                record.queued_before = Some(queued_earlier);
                 if !items.is_empty() {
                     // Empty pages are not numbered: a gap in the numbers means that a page was lost.
                     let number = record.pages + 1;
@@ -239,8 +239,8 @@ impl Fetch {
         Ok(summary)
     }
 
-    /// The window of a daily run. The cursor is in the bucket before the first page is listed: a first run that fails leaves
-    /// no gap.
+    /// The window of a daily run. The cursor is in the bucket before the first page is listed: a first run that fails
+    /// leaves no gap.
     async fn daily_window(
         &self,
         cursor: &mut StoredCursor<'_>,
@@ -322,17 +322,17 @@ impl Time {
         Instant::now() >= self.last_page_begins
     }
 
-    /// Waits for the source or SQS, at most until the deadline: `None` if it takes longer. Not used for the bucket: if that
-    /// hangs, the run record cannot be written either.
+    /// Waits for the source or SQS, at most until the deadline: `None` if it takes longer. Not used for the bucket: if
+    /// that hangs, the run record cannot be written either.
     async fn bound<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::time::timeout_at(self.stops, work).await.ok()
     }
 }
 
 /// Counts and logs a source clock that differs from ours by more than the margin allows for. `Date` has whole seconds.
-fn check_clock(source_time: Timestamp, asked_at: Timestamp, answered_at: Timestamp) {
-    let ahead = source_time.duration_since(answered_at);
-    let behind = asked_at.duration_since(source_time);
+fn check_clock(source_time: Timestamp, requested_at: Timestamp, responded_at: Timestamp) {
+    let ahead = source_time.duration_since(responded_at);
+    let behind = requested_at.duration_since(source_time);
     if ahead.max(behind) > Fetch::MAX_CLOCK_SKEW {
         runtime::metrics::add(Metric::ClockSkew, 1);
         let seconds = ahead.as_secs();

@@ -1,4 +1,4 @@
-//! The events that Lambda invokes the function with, and the responses.
+//! Lambda's events and the function's responses.
 
 use std::collections::HashMap;
 
@@ -6,9 +6,9 @@ use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{Answer, HttpRequest};
+use crate::{HttpRequest, HttpResponse};
 
-/// An event.
+/// An event that invokes the function.
 #[derive(Deserialize)]
 #[serde(from = "Members")]
 pub enum Event {
@@ -16,11 +16,11 @@ pub enum Event {
     Request(HttpRequest),
     /// A batch of the queue.
     Batch(SqsEvent),
-    /// Neither.
+    /// Any other event.
     Unrecognized,
 }
 
-/// The members of both events. An untagged enum would hold a body of megabytes twice.
+/// The members of both events. An untagged enum would keep a body of megabytes in memory twice.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Members {
@@ -71,17 +71,17 @@ impl From<Members> for Event {
 #[derive(Serialize)]
 #[serde(untagged)]
 pub enum Response {
-    /// To a request.
-    Answer(Value),
-    /// To a batch: which records are to be redelivered.
+    /// The HTTP response to a request.
+    Http(Value),
+    /// The response to a batch: the records to redeliver.
     Batch(SqsBatchResponse),
 }
 
-impl From<Answer> for Response {
-    fn from(answer: Answer) -> Self {
+impl From<HttpResponse> for Response {
+    fn from(response: HttpResponse) -> Self {
         let headers = json!({"content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff"});
-        Self::Answer(
-            json!({"statusCode": answer.status, "headers": headers, "body": answer.text, "isBase64Encoded": false}),
+        Self::Http(
+            json!({"statusCode": response.status, "headers": headers, "body": response.text, "isBase64Encoded": false}),
         )
     }
 }
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn event_is_recognized_by_its_shape() {
         let read = |event: Value| serde_json::from_value::<Event>(event).unwrap();
-        // As AWS documents the payload format 2.0, shortened.
+        // Payload format 2.0, from AWS's documentation, shortened.
         let request = read(json!({
             "version": "2.0", "routeKey": "$default", "rawPath": "/", "rawQueryString": "a=1&b=2",
             "headers": {"x-hub-signature-256": "sha256=00", "content-type": "application/json"},

@@ -1,9 +1,9 @@
-//! Classifies the errors of the bucket and of the hosts of files.
+//! Classifies errors of the bucket and of the APIs that files are fetched from.
 
 use model::Failure;
 use source::SourceError;
 
-/// The failure of a task for an error of the source.
+/// Converts an error of the source into the failure of a task.
 pub(crate) fn from_source(error: SourceError) -> Failure {
     let (detail, after) = (error.to_string(), error.retry_after());
     match error {

@@ -1,4 +1,4 @@
-//! Keeps a webhook, before it may be confirmed.
+//! Stores a webhook before it is confirmed.
 
 use async_trait::async_trait;
 use aws::sqs::{Queue, QueueError};
@@ -8,21 +8,21 @@ use source::cloud_api::Capture;
 
 use crate::{WebhookTask, failure::from_source};
 
-/// Keeps a webhook.
+/// Stores webhooks.
 #[async_trait]
 pub trait Intake: Send + Sync {
-    /// Keeps a body. It is safe when this returns; it may be kept twice.
+    /// Stores a body. When this returns, the body is durable. It may be called again with the same body.
     ///
     /// # Errors
     /// [`Failure::Transient`] or [`Failure::Configuration`]: the webhook must not be confirmed.
     async fn keep(&self, body: &[u8]) -> Result<(), Failure>;
 }
 
-/// The bucket for the body and the queue for its task.
+/// Stores the body in the bucket and puts its task on the queue.
 pub struct QueueIntake {
-    /// Writes into the bucket.
+    /// Writes to the bucket.
     pub capture: Capture,
-    /// The function's own queue.
+    /// The receive queue.
     pub queue: Queue,
 }
 
@@ -40,7 +40,7 @@ impl Intake for QueueIntake {
     }
 }
 
-/// Sends all of the tasks.
+/// Sends all tasks.
 pub(crate) async fn send(queue: &Queue, tasks: &[String]) -> Result<(), Failure> {
     for sent in queue.send(tasks).await {
         sent.map_err(|error| match error {

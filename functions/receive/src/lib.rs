@@ -1,23 +1,26 @@
-//! The optional function that receives WhatsApp's webhooks, made only with `SOURCE=cloud-api`.
+//! The function that receives WhatsApp's webhooks. It is deployed only with `SOURCE=cloud-api`.
 //!
 //! ```text
-//! Meta ─POST─▶ Function URL ─▶ door: who sent it ─▶ raw body (S3) ─▶ webhook task ─┐            200
-//! AWS ─▶ SNS topic ─────────────────────────────────────────▶ notification ────────┤
-//!                                                                        receive queue (SQS)
-//!                     events (S3), file tasks ◀─ fan-out ◀─ webhook, notification ─┤
-//!                                  file (S3) ◀─ download ◀─ file task ─────────────┘
+//! Meta ─POST─▶ Function URL ─▶ sender check ─▶ raw body (S3) ─▶ webhook task ─▶ 200
+//!                                                                   │
+//! AWS ─▶ SNS topic ─────────────────▶ notification ─▶ receive queue (SQS)
+//!                                                                   │
+//!         events (S3), file tasks ◀─ fan-out ◀─ webhook task, notification
+//!                          file (S3) ◀─ download ◀─ file task
 //! ```
 //!
-//! One function for all, because each is small and an operator has one more function to look after, not three. Its events
-//! say by their shape what they are: a request of the Function URL has a request context, a batch of the queue has records.
+//! One function does all of this, because each part is small and an operator has one more function to operate, not
+//! three. It distinguishes its events by their shape: a request of the Function URL has a request context, a batch of
+//! the queue has records.
 //!
-//! The door confirms a webhook when its raw body is in the bucket and its task is on the queue. Events are written by the
-//! queue's consumer: a body with the history of a phone holds thousands, for which Meta would not wait; and a body that
-//! cannot be read becomes a dead letter, which is seen and can be replayed, where Meta would drop it after seven days.
+//! The function confirms a webhook when its raw body is in the bucket and its task is on the queue. The queue's
+//! consumer writes the events, for two reasons: a body with the history of a phone contains thousands of events, and
+//! Meta's request would time out; and an invalid body becomes a visible dead letter that can be replayed, whereas Meta
+//! would drop it after seven days.
 
-mod door;
 mod event;
 mod failure;
+mod function_url;
 mod intake;
 mod secrets;
 mod settings;
@@ -26,11 +29,11 @@ mod work;
 
 use runtime::metrics::Metric;
 
-pub use door::{Answer, Check, Door, HttpRequest};
 pub use event::{Event, Response};
+pub use function_url::{Check, FunctionUrl, HttpRequest, HttpResponse};
 pub use intake::{Intake, QueueIntake};
-pub use secrets::{DoorSecrets, InSecretsManager, SecretCache, SecretReader, StoredSecrets};
-pub use settings::{DoorSettings, Settings, VARIABLES};
+pub use secrets::{InSecretsManager, SecretCache, SecretReader, StoredSecrets, WebhookSecrets};
+pub use settings::{FunctionUrlSettings, Settings, VARIABLES};
 pub use tasks::WebhookTask;
 pub use work::{Files, Receive};
 

@@ -1,6 +1,7 @@
 //! Wires the function.
 
-// With optimisation the compiler follows the future of the whole function, every request of the SDKs in it.
+// With optimization the compiler resolves the type of the function's whole future, which contains every request of the
+// SDKs.
 #![recursion_limit = "256"]
 
 use std::sync::Arc;
@@ -9,19 +10,19 @@ use aws::{s3::Store, secrets::Secrets, sqs::Queue};
 use jiff::Timestamp;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use receive::{
-    Answer, Door, Event, Files, InSecretsManager, METRICS, QueueIntake, Receive, Response, SecretCache, Settings,
-    VARIABLES,
+    Event, Files, FunctionUrl, HttpResponse, InSecretsManager, METRICS, QueueIntake, Receive, Response, SecretCache,
+    Settings, VARIABLES,
 };
 use runtime::{LogLevel, Variables};
-use source::cloud_api::{AwsMedia, Capture, MediaDoor, MediaFetcher, MetaMedia, SecretToken};
+use source::cloud_api::{AwsMedia, Capture, MediaApi, MediaFetcher, MetaMedia, SecretToken};
 use sqs_batch::{Backoff, Batch, Invocation};
 
-/// Records of a batch that are worked on concurrently: a whole batch, because each mostly waits.
+/// Records that are processed concurrently: a whole batch, because a record mostly waits for the network.
 const CONCURRENCY: usize = 10;
 
-/// Both ways into the function.
+/// The handlers of the two kinds of events.
 struct Function {
-    door: Option<Door>,
+    function_url: Option<FunctionUrl>,
     batch: Batch<Receive>,
 }
 
@@ -35,14 +36,14 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let capture = Capture::new(store.clone());
     let secrets = Secrets::new(&aws);
     let queue = Queue::new(&aws, settings.receive_queue_url);
-    let meta = settings.door.as_ref().map(|door| {
-        let token = Arc::new(SecretToken::new(secrets.clone(), door.secret_id.clone()));
-        MediaFetcher::new(store.clone(), MediaDoor::Meta(MetaMedia::new(settings.graph, token)))
+    let meta = settings.function_url.as_ref().map(|function_url| {
+        let token = Arc::new(SecretToken::new(secrets.clone(), function_url.secret_id.clone()));
+        MediaFetcher::new(store.clone(), MediaApi::Meta(MetaMedia::new(settings.graph, token)))
     });
-    let files = Files::new(meta, MediaFetcher::new(store, MediaDoor::Aws(AwsMedia::new(&aws))));
-    let door = settings.door.map(|door| Door {
-        secrets: SecretCache::new(InSecretsManager { secrets, id: door.secret_id }),
-        check: door.check,
+    let files = Files::new(meta, MediaFetcher::new(store, MediaApi::Aws(AwsMedia::new(&aws))));
+    let function_url = settings.function_url.map(|function_url| FunctionUrl {
+        secrets: SecretCache::new(InSecretsManager { secrets, id: function_url.secret_id }),
+        check: function_url.check,
         intake: Arc::new(QueueIntake { capture: capture.clone(), queue: queue.clone() }),
     });
     let batch = Batch {
@@ -53,7 +54,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         backoff: Backoff { base: settings.retry_base, cap: Backoff::CAP },
         concurrency: CONCURRENCY,
     };
-    let function = Arc::new(Function { door, batch });
+    let function = Arc::new(Function { function_url, batch });
     let handle = |event: LambdaEvent<Event>| {
         let function = Arc::clone(&function);
         async move { function.handle(event).await }
@@ -67,14 +68,14 @@ impl Function {
         let name = context.env_config.function_name.clone();
         match payload {
             Event::Request(request) => {
-                let answer = match &self.door {
-                    Some(door) => door.answer(&request).await,
-                    None => Answer { status: 404, text: "not found".to_owned() },
+                let response = match &self.function_url {
+                    Some(function_url) => function_url.handle(&request).await,
+                    None => HttpResponse { status: 404, text: "not found".to_owned() },
                 };
                 if let Err(error) = runtime::metrics::write(&name, METRICS.iter().chain(sqs_batch::METRICS).copied()) {
                     tracing::warn!(%error, "writing the metrics failed");
                 }
-                Ok(answer.into())
+                Ok(response.into())
             }
             Event::Batch(batch) => {
                 let invocation = Invocation::from_lambda(name, context.request_id, context.deadline, Timestamp::now());

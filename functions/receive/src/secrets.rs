@@ -1,4 +1,4 @@
-//! The secrets of the webhooks, and when they are read.
+//! Reads and caches the secrets that authenticate webhooks.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,13 +12,13 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use tracing::warn;
 
-/// The members of the secret, as a person fills them in.
+/// The members of the secret, for error messages.
 const EXPECTED: &str = r#"{"app_secret","verify_token"} of Meta's app, or {"header_value"} of a provider"#;
 
-/// The template's placeholder for a value that an operator has to fill in. It is public, so it opens nothing.
+/// The template's placeholder for a value that an operator fills in. It is public, so it is treated as missing.
 const TO_BE_FILLED_IN: &str = "to be filled in";
 
-/// The secret's JSON.
+/// The JSON of the secret.
 #[derive(Deserialize)]
 pub struct StoredSecrets {
     app_secret: Option<SecretString>,
@@ -26,17 +26,17 @@ pub struct StoredSecrets {
     header_value: Option<SecretString>,
 }
 
-/// The secrets that the door needs, as far as they are filled in.
-pub struct DoorSecrets {
-    /// Meta signs bodies with it.
+/// The secrets of the Function URL. A value that is not filled in is `None`.
+pub struct WebhookSecrets {
+    /// The key of Meta's signatures.
     pub app_secret: Option<AppSecret>,
-    /// Meta sends it when the URL is configured.
+    /// The token in Meta's verification request.
     pub verify_token: Option<AppSecret>,
-    /// A provider sends it in a header.
+    /// The value of a provider's header.
     pub header_value: Option<AppSecret>,
 }
 
-impl From<StoredSecrets> for DoorSecrets {
+impl From<StoredSecrets> for WebhookSecrets {
     fn from(stored: StoredSecrets) -> Self {
         let filled = |secret: Option<SecretString>| {
             let text = secret?.expose_secret().trim().to_owned();
@@ -50,19 +50,18 @@ impl From<StoredSecrets> for DoorSecrets {
     }
 }
 
-/// Where the secrets are.
+/// Reads the secrets.
 #[async_trait]
 pub trait SecretReader: Send + Sync {
-    /// Reads them as they are now.
+    /// Reads the current secrets.
     ///
     /// # Errors
     /// [`SecretError`].
-    async fn read(&self) -> Result<DoorSecrets, SecretError>;
+    async fn read(&self) -> Result<WebhookSecrets, SecretError>;
 }
 
-/// In Secrets Manager.
+/// Reads the secrets from Secrets Manager.
 pub struct InSecretsManager {
-    /// The client.
     pub secrets: Secrets,
     /// The secret's name or ARN.
     pub id: String,
@@ -70,80 +69,81 @@ pub struct InSecretsManager {
 
 #[async_trait]
 impl SecretReader for InSecretsManager {
-    async fn read(&self) -> Result<DoorSecrets, SecretError> {
+    async fn read(&self) -> Result<WebhookSecrets, SecretError> {
         Ok(self.secrets.get::<StoredSecrets>(&self.id, EXPECTED).await?.into())
     }
 }
 
-/// Keeps the secrets, and reads them again after a rejection: they may have been rotated.
+/// Caches the secrets, and reads them again after a rejection, because they may have been rotated.
 pub struct SecretCache {
     reader: Box<dyn SecretReader>,
     clock: Clock,
-    // Locked while they are read: of many concurrent requests, one reads them.
-    kept: Mutex<Option<Kept>>,
+    // Locked during a read, so that concurrent requests cause one read.
+    cached: Mutex<Option<Cached>>,
 }
 
-struct Kept {
-    secrets: Arc<DoorSecrets>,
+struct Cached {
+    secrets: Arc<WebhookSecrets>,
     read: Timestamp,
-    /// The last attempt to read them.
+    /// Time of the last attempt to read them.
     tried: Timestamp,
 }
 
-/// Minimum time between two reads, also if they fail: requests that are rejected cost their sender nothing.
+/// Minimum time between two reads, including failed ones: a sender can cause any number of rejections.
 const READ_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Time after which the secrets are read again, so that one that was replaced soon opens nothing.
+/// Time after which the secrets are read again, so that a replaced secret is soon rejected.
 const LIFETIME: Duration = Duration::from_mins(10);
 
 impl SecretCache {
-    /// Nothing is read yet.
+    /// Creates an empty cache.
     pub fn new(reader: impl SecretReader + 'static) -> Self {
-        Self { reader: Box::new(reader), clock: Clock::default(), kept: Mutex::new(None) }
+        Self { reader: Box::new(reader), clock: Clock::default(), cached: Mutex::new(None) }
     }
 
-    /// The same with another clock.
+    /// Replaces the clock.
     #[must_use]
     pub fn with_clock(self, clock: Clock) -> Self {
         Self { clock, ..self }
     }
 
-    /// The secrets as they were read last.
-    pub(crate) async fn current(&self) -> Result<Arc<DoorSecrets>, SecretError> {
-        let mut kept = self.kept.lock().await;
-        let Some(last) = &*kept else { return self.read(&mut kept).await };
+    /// Returns the cached secrets, and reads them first if they are too old.
+    pub(crate) async fn current(&self) -> Result<Arc<WebhookSecrets>, SecretError> {
+        let mut cached = self.cached.lock().await;
+        let Some(last) = &*cached else { return self.read(&mut cached).await };
         let secrets = Arc::clone(&last.secrets);
         if self.clock.is_fresh(last.read, LIFETIME) || self.clock.is_fresh(last.tried, READ_INTERVAL) {
             return Ok(secrets);
         }
         // While Secrets Manager is down, the last secrets are used.
-        let read = self.read(&mut kept).await;
+        let read = self.read(&mut cached).await;
         Ok(read
-            .inspect_err(|error| warn!(%error, "reading the secret failed, its last value is used"))
+            .inspect_err(|error| warn!(%error, "reading the secret failed, using the cached one"))
             .unwrap_or(secrets))
     }
 
-    /// Secrets that were read after the rejected ones; `None` where it is too early to read them again.
+    /// Returns secrets that were read after the rejected ones; `None` if the last read was less than [`READ_INTERVAL`]
+    /// ago.
     pub(crate) async fn after_rejection(
         &self,
-        rejected: &Arc<DoorSecrets>,
-    ) -> Result<Option<Arc<DoorSecrets>>, SecretError> {
-        let mut kept = self.kept.lock().await;
-        match &*kept {
-            Some(kept) if !Arc::ptr_eq(&kept.secrets, rejected) => Ok(Some(Arc::clone(&kept.secrets))),
-            Some(kept) if self.clock.is_fresh(kept.tried, READ_INTERVAL) => Ok(None),
-            _ => self.read(&mut kept).await.map(Some),
+        rejected: &Arc<WebhookSecrets>,
+    ) -> Result<Option<Arc<WebhookSecrets>>, SecretError> {
+        let mut cached = self.cached.lock().await;
+        match &*cached {
+            Some(cached) if !Arc::ptr_eq(&cached.secrets, rejected) => Ok(Some(Arc::clone(&cached.secrets))),
+            Some(cached) if self.clock.is_fresh(cached.tried, READ_INTERVAL) => Ok(None),
+            _ => self.read(&mut cached).await.map(Some),
         }
     }
 
-    async fn read(&self, kept: &mut Option<Kept>) -> Result<Arc<DoorSecrets>, SecretError> {
+    async fn read(&self, cached: &mut Option<Cached>) -> Result<Arc<WebhookSecrets>, SecretError> {
         let now = self.clock.now();
-        // Before the read, which may fail or be cancelled when the door's time is over.
-        if let Some(last) = kept.as_mut() {
+        // Set before the read, which may fail, or be cancelled by the timeout of the request.
+        if let Some(last) = cached.as_mut() {
             last.tried = now;
         }
         let secrets = Arc::new(self.reader.read().await?);
-        *kept = Some(Kept { secrets: Arc::clone(&secrets), read: now, tried: now });
+        *cached = Some(Cached { secrets: Arc::clone(&secrets), read: now, tried: now });
         Ok(secrets)
     }
 }
@@ -153,10 +153,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn placeholder_of_the_template_opens_nothing() {
+    fn placeholder_of_the_template_counts_as_missing() {
         let template = include_str!("../../../template.yaml");
         assert!(template.contains(&format!(r#"SecretStringTemplate: '{{"app_secret": "{TO_BE_FILLED_IN}"#)));
-        let read = |json: &str| DoorSecrets::from(serde_json::from_str::<StoredSecrets>(json).unwrap());
+        let read = |json: &str| WebhookSecrets::from(serde_json::from_str::<StoredSecrets>(json).unwrap());
         let secrets = read(r#"{"app_secret": " to be filled in ", "verify_token": "", "header_value": "v"}"#);
         assert!(secrets.app_secret.is_none() && secrets.verify_token.is_none() && secrets.header_value.is_some());
         assert!(read("{}").header_value.is_none());

@@ -21,12 +21,12 @@ pub const VARIABLES: &[&str] = &[
     "WEBHOOK_SECRET_ID",
 ];
 
-/// Meta's Graph API, in the version of this release.
+/// Meta's Graph API, in the version that this release supports.
 const DEFAULT_GRAPH: &str = "https://graph.facebook.com/v25.0";
 
 /// The values of [`VARIABLES`].
 pub struct Settings {
-    /// The bucket's name.
+    /// The name of the bucket.
     pub bucket: String,
     /// The queue of webhooks and files.
     pub receive_queue_url: String,
@@ -34,24 +34,24 @@ pub struct Settings {
     pub dead_letter_queue_url: String,
     /// The wait after the first failure of a task.
     pub retry_base: Duration,
-    /// Where files are fetched from Meta.
+    /// The Graph API that files are fetched from.
     pub graph: GraphUrl,
-    /// Where Meta's payload is in a body.
+    /// The place of Meta's payload in a body.
     pub payload: PayloadPath,
-    /// The Function URL; `None` where webhooks come from AWS alone.
-    pub door: Option<DoorSettings>,
+    /// The Function URL; `None` if webhooks come only from AWS.
+    pub function_url: Option<FunctionUrlSettings>,
 }
 
 /// The settings of the Function URL.
-pub struct DoorSettings {
+pub struct FunctionUrlSettings {
     /// The secret's name or ARN.
     pub secret_id: String,
-    /// The proof that senders have to give.
+    /// Authentication of senders.
     pub check: Check,
 }
 
 impl Settings {
-    /// Reads all variables but the log level.
+    /// Reads all variables except the log level.
     ///
     /// # Errors
     /// [`VariableError`]: a variable is missing or invalid.
@@ -81,7 +81,7 @@ impl Settings {
                 "member names such as eventDetails.rawEvent",
                 PayloadPath::default(),
             )?,
-            door: secret_id.map(|secret_id| DoorSettings {
+            function_url: secret_id.map(|secret_id| FunctionUrlSettings {
                 secret_id,
                 check: header.map_or(Check::Signature, |HeaderName(name)| Check::Header(name)),
             }),
@@ -89,7 +89,7 @@ impl Settings {
     }
 }
 
-/// In lower case, as Lambda writes the headers of a request.
+/// A header name in lower case, as in Lambda's events.
 struct HeaderName(String);
 
 impl FromStr for HeaderName {
@@ -97,7 +97,7 @@ impl FromStr for HeaderName {
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         let is_token = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
-        if is_token { Ok(Self(name.to_ascii_lowercase())) } else { Err("it is not a header's name") }
+        if is_token { Ok(Self(name.to_ascii_lowercase())) } else { Err("it is not a header name") }
     }
 }
 
@@ -114,9 +114,9 @@ mod tests {
     }
 
     #[test]
-    fn door_is_there_with_a_secret_and_checks_signatures() {
-        assert!(read(&[]).unwrap().door.is_none());
-        let check = |webhook: &[(&str, &str)]| read(webhook).unwrap().door.unwrap().check;
+    fn function_url_is_enabled_by_a_secret_and_checks_signatures() {
+        assert!(read(&[]).unwrap().function_url.is_none());
+        let check = |webhook: &[(&str, &str)]| read(webhook).unwrap().function_url.unwrap().check;
         assert_eq!(check(&[("WEBHOOK_SECRET_ID", "s")]), Check::Signature);
         let by_header = [("WEBHOOK_SECRET_ID", "s"), ("WEBHOOK_HEADER", "X-Provider-Key")];
         assert_eq!(check(&by_header), Check::Header("x-provider-key".to_owned()));

@@ -1,34 +1,35 @@
-//! The messages of the function's queue.
+//! The messages on the receive queue.
 
 use jiff::Timestamp;
 use model::{Sha256, TASK_VERSION};
 use serde::{Deserialize, Serialize};
 use source::cloud_api::MediaTask;
 
-/// The events of a stored body are to be written. Names no person: the body is in the bucket.
+/// The task to write the events of a stored body. Contains only the body's key, so that the queue contains no personal
+/// data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WebhookTask {
     /// [`TASK_VERSION`].
     pub v: u32,
-    /// When the body was received: a part of its key.
+    /// Time at which the body was received: part of its key.
     pub received: Timestamp,
     /// The digest of the body: the rest of its key.
     pub webhook: Sha256,
 }
 
-/// A message of the queue, by its form.
+/// A message on the queue, recognized by its members.
 pub(crate) enum Task {
-    /// A body that the door has stored.
+    /// A body that was stored by the Function URL.
     Webhook(WebhookTask),
     /// A file to fetch.
     File(MediaTask),
-    /// A notification of the SNS topic, with an event of AWS in it.
+    /// A notification of the SNS topic that contains an event of AWS.
     Notification,
 }
 
-/// SNS's envelope, as far as it is recognized by. The subscription has no raw delivery, so what a publisher writes is inside
-/// of `Message`, and cannot pass for a task of ours.
+/// The members by which SNS's envelope is recognized. Without raw delivery a publisher's text is always inside
+/// `Message`, so it cannot be mistaken for a task of this function.
 #[derive(Deserialize)]
 struct Envelope {
     #[serde(rename = "Type")]
@@ -38,7 +39,7 @@ struct Envelope {
 }
 
 impl Task {
-    /// `None` where the message is none of them.
+    /// Parses a message; `None` if it is unrecognized.
     pub(crate) fn read(body: &str) -> Option<Self> {
         if let Ok(task) = serde_json::from_str::<WebhookTask>(body) {
             return (task.v == TASK_VERSION).then_some(Self::Webhook(task));

@@ -1,4 +1,4 @@
-//! Processes the messages of the function's queue.
+//! Processes the messages on the receive queue.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::{METRICS, WebhookTask, failure::from_source, intake::send, tasks::Tas
 /// Events of one webhook that are written concurrently.
 const CONCURRENT_EVENTS: usize = 32;
 
-/// Files that are fetched concurrently: of 100 MB each, the largest, two fit into the function's memory.
+/// Files that are fetched concurrently: two of the maximum size (100 MB) fit into the function's memory.
 const CONCURRENT_FILES: usize = 2;
 
 /// Fetches files.
@@ -32,21 +32,21 @@ pub struct Files {
 }
 
 impl Files {
-    /// From Meta, unless webhooks come from AWS alone, and from AWS.
+    /// `meta` is `None` if webhooks come only from AWS.
     pub fn new(meta: Option<MediaFetcher>, aws: MediaFetcher) -> Self {
         Self { meta, aws, permits: Semaphore::new(CONCURRENT_FILES) }
     }
 }
 
-/// The consumer of the queue.
+/// Processes the records of the queue.
 pub struct Receive {
     /// Fetches files.
     pub files: Files,
-    /// Writes events into the bucket.
+    /// Writes to the bucket.
     pub capture: Capture,
-    /// Where Meta's payload is in a body.
+    /// The place of Meta's payload in a body.
     pub payload: PayloadPath,
-    /// The function's own queue, for the files of a webhook.
+    /// The receive queue, for the file tasks of a webhook.
     pub queue: Queue,
 }
 
@@ -81,33 +81,33 @@ impl Receive {
         let now = Timestamp::now();
         let fetcher = if task.is_from_aws() { Some(&self.files.aws) } else { self.files.meta.as_ref() };
         let fetcher = fetcher.ok_or_else(|| Failure::Configuration {
-            detail: "a file has to be fetched from Meta, and the function has no secret with an access token"
-                .to_owned(),
+            detail: "a file must be fetched from Meta, and the function has no secret with an access token".to_owned(),
             after: task.retry_after(now),
         })?;
-        // A file is in memory while it is fetched.
+        // The file is in memory while it is fetched.
         let _memory = self.files.permits.acquire().await;
         let fetched = fetcher.fetch(task, now).await;
         let outcome = fetched.map_err(|error| postponed(from_source(error), task.retry_after(now)))?;
         match outcome {
             MediaOutcome::Stored => info!(file = task.key(), "file stored"),
-            MediaOutcome::DoneBefore => debug!(file = task.key(), "the file was fetched before"),
+            MediaOutcome::DoneBefore => debug!(file = task.key(), "file was fetched earlier"),
             MediaOutcome::Lost(why) => {
-                warn!(file = task.key(), ?why, "the file is lost, its message is filed without it")
+                warn!(file = task.key(), ?why, "file given up, its message is filed without it")
             }
         }
         Ok(())
     }
 
-    /// Writes the events of a body that the door has stored.
+    /// Writes the events of a stored body.
     async fn webhook(&self, task: &WebhookTask) -> Result<(), Failure> {
         let body = self.capture.body(task.received, &task.webhook).await.map_err(from_source)?;
-        let body = body.ok_or_else(|| permanent(Reason::ItemNotFound, "the stored body of the webhook is gone"))?;
+        let body =
+            body.ok_or_else(|| permanent(Reason::ItemNotFound, "the stored body of the webhook has been deleted"))?;
         let webhook = entries(&body, &self.payload).map_err(malformed)?;
         self.fan_out(&webhook, task.webhook, task.received).await
     }
 
-    /// Keeps a notification as it came, and writes its events.
+    /// Stores a notification unchanged, and writes its events.
     async fn notification(&self, body: &[u8]) -> Result<(), Failure> {
         let received = Timestamp::now();
         let sha256 = self.capture.raw(body, received).await.map_err(from_source)?;
@@ -117,7 +117,7 @@ impl Receive {
         Ok(())
     }
 
-    /// Writes every event, and queues its files. All of it may happen again: each object is the same.
+    /// Writes every event, and queues its files. May be repeated: it writes the same objects.
     async fn fan_out(&self, webhook: &Webhook, body: Sha256, received: Timestamp) -> Result<(), Failure> {
         let webhook_key = body.short_hex();
         let written = stream::iter(events(webhook).enumerate())
@@ -125,15 +125,12 @@ impl Receive {
                 let webhook_key = &webhook_key;
                 async move {
                     if place >= MAX_EVENTS {
-                        return Err(permanent(
-                            Reason::ItemMalformed,
-                            "the webhook has more events than any of its size",
-                        ));
+                        return Err(permanent(Reason::ItemMalformed, "the webhook has too many events"));
                     }
                     if let EventKind::Account(account) = event.kind {
                         report(account, webhook_key);
                     }
-                    let origin = Origin { received, written: Timestamp::now(), body, door: webhook.door };
+                    let origin = Origin { received, written: Timestamp::now(), body, channel: webhook.channel };
                     self.capture.event(&event, &origin).await.map_err(from_source)?;
                     Ok(event.media.iter().map(|media| MediaTask::new(media, &origin).to_json()).collect::<Vec<_>>())
                 }
@@ -147,7 +144,7 @@ impl Receive {
     }
 }
 
-/// Logs what WhatsApp says about the account.
+/// Logs and counts an event of the account.
 fn report(account: AccountEvent, webhook: &str) {
     let account_event = account.as_str();
     if account.stops_capture() {
@@ -158,7 +155,7 @@ fn report(account: AccountEvent, webhook: &str) {
     }
 }
 
-/// A failure whose retry waits at least so long.
+/// Extends the wait of a failure's retry to at least `wait`.
 fn postponed(failure: Failure, wait: Option<Duration>) -> Failure {
     match failure {
         Failure::Transient { detail, after } => Failure::Transient { detail, after: after.max(wait) },

@@ -31,10 +31,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the whole pipeline on this machine, without any account: from an archive to mailboxes that any mail client opens
+    /// Run the whole pipeline on this machine, without any account: from a source to mailboxes that any mail client opens
     #[command(
         after_help = "Exit code: 0 when every item was filed or became a dead letter; 1 when not; 2 invalid arguments.\n\
-        Examples:\n  archiver local\n      the sample archive: one day of a bank\n  \
+        Examples:\n  archiver local\n      the sample: one day of a bank\n  \
         archiver local --export chat.zip --owner you@example.com --zone Europe/Copenhagen\n      a chat that your phone exported\n  \
         archiver local --drop\n      a sample of a capture vendor's zip of mails; --drop DIR for your own\n  \
         archiver local --items 10000 --state /tmp/many\n      ten thousand small items"
@@ -48,7 +48,7 @@ enum Command {
     /// Check the configuration, from the deployment to a mailbox, and say how to fix each problem
     #[command(after_help = doctor::HELP)]
     Doctor(DoctorArguments),
-    /// List and close deliveries of a capture vendor that are not what their manifests say
+    /// List and close deliveries of a capture vendor that do not match their manifests
     Incidents(IncidentsArguments),
     /// Check, upload, confirm and query the user map, which assigns mobile numbers to mailboxes
     Mapping(MappingArguments),

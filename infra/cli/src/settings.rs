@@ -1,4 +1,4 @@
-//! Reads the settings of a deployed function, for a command that has to act as the function does.
+//! Reads the settings of a deployed function, for a command that has to act like the function.
 
 use std::path::Path;
 
@@ -23,9 +23,9 @@ pub enum SettingsError {
     Local(anyhow::Error),
 }
 
-/// Returns those environment variables of a deployed function that are in `names`. Where the environment names the
-/// deployment but not the function, returns this process's own variables, if they include the one that the function
-/// requires.
+/// Returns the environment variables of a deployed function that are in `names`. If the environment names the
+/// deployment but not the function, returns this process's own variables, provided that they include the one that the
+/// function requires.
 ///
 /// # Errors
 /// [`SettingsError`].

@@ -10,12 +10,12 @@ pub fn table_of(header: &[&str]) -> Table {
     table
 }
 
-/// Makes an id or a short text of another system safe to show: one line, at most 160 characters.
+/// Makes an id or a short text of another system safe to display: one line, at most 160 characters.
 pub fn shown(id: &str) -> String {
     shown_up_to(id, 160)
 }
 
-/// Makes a text of another system safe to show: one line, at most `max_chars` characters.
+/// Makes a text of another system safe to display: one line, at most `max_chars` characters.
 pub fn shown_up_to(text: &str, max_chars: usize) -> String {
     let safe = |char: char| if is_deceptive(char) { char::REPLACEMENT_CHARACTER } else { char };
     let mut shown: String = text.chars().take(max_chars).map(safe).collect();
@@ -25,7 +25,7 @@ pub fn shown_up_to(text: &str, max_chars: usize) -> String {
     shown
 }
 
-/// Makes a whole document safe to show; its line breaks stay.
+/// Makes a whole document safe to display; its line breaks are kept.
 pub fn visible(document: &str) -> String {
     let safe = |char: char| if char != '\n' && is_deceptive(char) { char::REPLACEMENT_CHARACTER } else { char };
     document.chars().map(safe).collect()

@@ -147,7 +147,11 @@ async fn upload_needs_confirmation_and_resolve_uses_the_bucket() {
     let (code, out, _) = run(&["mapping", "upload", "people.csv", "--yes"]).await;
     assert!(code == 1 && out.starts_with("line 4: "), "{out}");
     let (code, out, _) = run(&["mapping", "resolve", "+45 20 12 34 56"]).await;
-    assert!(code == 0 && out.starts_with("ada@example.com\n  by the user map.\nNot checked: "), "{out}");
+    assert!(
+        code == 0
+            && out.starts_with("ada@example.com\n  by the user map.\nThe existence of the mailbox is not checked: "),
+        "{out}"
+    );
 
     write("Mobile,E-mail\n+4520123456,bob@example.com\n+4530123456,eve@example.com\n");
     let (code, out, _) = run(&["mapping", "upload", "people.csv", "--yes", "--json"]).await;

@@ -48,12 +48,12 @@ pub struct Resources {
     pub bucket: String,
     pub convert: Queue,
     pub import: Queue,
-    /// Only where webhooks are received.
+    /// `None` if the source is not `cloud-api`.
     pub receive: Option<Queue>,
     pub dead_letters: Queue,
 }
 
-/// One of the functions that every deployment has.
+/// A function that every deployment has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     Fetch,
@@ -137,7 +137,7 @@ impl Cloud {
     }
 
     /// Creates the bucket and the queues if they do not exist, and sets the queues' attributes. The queue of receive is
-    /// created only where webhooks are received.
+    /// created only if `receives` is set.
     ///
     /// # Errors
     /// If the server rejects a request.
@@ -220,7 +220,7 @@ impl Cloud {
         owned(variables)
     }
 
-    /// Returns the same for receive, whose queue is given.
+    /// Returns the environment variables of receive.
     pub fn receive_variables(&self, resources: &Resources, receive: &Queue) -> Vec<(String, String)> {
         let mut variables = self.common_variables(resources);
         variables.push(("RECEIVE_QUEUE_URL", receive.url.clone()));

@@ -102,7 +102,7 @@ pub fn sample_name(now: Timestamp) -> String {
     format!("{}0000-TeleMessage_1_{}.zip", now.strftime("%Y%m%d"), now.strftime("%H%M%S"))
 }
 
-/// A zip as the vendor writes it: a group, a call, a deletion, three languages, an attachment and the manifest.
+/// Creates a zip in the vendor's format: a group, a call, a deletion, three languages, an attachment and the manifest.
 ///
 /// # Errors
 /// The zip cannot be written.
@@ -126,7 +126,7 @@ fn written(mail: &Mail, now: Timestamp) -> String {
         true => value.to_owned(),
         false => format!("=?UTF-8?B?{}?=", STANDARD.encode(value)),
     };
-    // A display name that is not ASCII is an encoded word before its address.
+    // A display name with non-ASCII characters is written as an encoded word before its address.
     let address = |addresses: &str| match addresses.is_ascii() {
         true => addresses.to_owned(),
         false => {
@@ -168,7 +168,7 @@ fn written(mail: &Mail, now: Timestamp) -> String {
     }
 }
 
-/// Writes the sample's zip into a directory, unless it is there.
+/// Writes the sample's zip into a directory unless it exists.
 pub fn write_sample(directory: &Path, now: Timestamp) -> anyhow::Result<()> {
     std::fs::create_dir_all(directory).with_context(|| format!("creating {}", directory.display()))?;
     let file = directory.join(sample_name(now));
@@ -178,7 +178,7 @@ pub fn write_sample(directory: &Path, now: Timestamp) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Puts the files of a directory and its folders into the inbox.
+/// Uploads the files of a directory and its subdirectories to the inbox.
 pub async fn put(store: &Store, directory: &Path) -> anyhow::Result<()> {
     for file in files(directory)? {
         let name = file.strip_prefix(directory)?.to_str().context("the name of a file is not UTF-8")?;
@@ -190,7 +190,7 @@ pub async fn put(store: &Store, directory: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// All files in a directory and its folders.
+/// Returns all files in a directory and its subdirectories.
 ///
 /// # Errors
 /// The directory cannot be read.

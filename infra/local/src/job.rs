@@ -1,4 +1,4 @@
-//! The work of a one-machine run and its directories.
+//! The job of a one-machine run and its directories.
 
 use std::{
     path::{Path, PathBuf},
@@ -54,9 +54,9 @@ pub enum Job {
     Drop {
         /// The directory with the vendor's files.
         directory: PathBuf,
-        /// The addresses with a mailbox.
+        /// The addresses that have a mailbox.
         mailboxes: Vec<MailboxAddress>,
-        /// `EML_PROFILE`, `EML_HEADERS` and `EML_PARTICIPANTS`, where they are set.
+        /// The values of `EML_PROFILE`, `EML_HEADERS` and `EML_PARTICIPANTS` that are set.
         #[serde(default)]
         profile: Vec<(String, String)>,
     },
@@ -95,7 +95,7 @@ impl Directories {
         Ok(directories)
     }
 
-    pub fn remember(&self, job: &Job) -> anyhow::Result<()> {
+    pub fn save_job(&self, job: &Job) -> anyhow::Result<()> {
         std::fs::write(&self.job, serde_json::to_vec(job)?).with_context(|| format!("writing {}", self.job.display()))
     }
 
@@ -118,7 +118,7 @@ pub fn binaries_beside() -> anyhow::Result<PathBuf> {
 
 /// The server that the functions of a run read from.
 pub enum SourceServer {
-    /// The sample source, and what it accepts.
+    /// The sample source and the credentials that it accepts.
     Sample(SampleSource, SourceCredentials),
     /// The fake of Meta's media endpoint, and the token that it accepts.
     Meta(MetaFake, String),
@@ -132,7 +132,7 @@ impl SourceServer {
         }
     }
 
-    /// The id and the value of the secret that the functions read.
+    /// Returns the id and the value of the secret that the functions read.
     pub fn secret(&self) -> (&'static str, Value) {
         match self {
             Self::Sample(_, SourceCredentials { username, password }) => {

@@ -1,5 +1,5 @@
-//! The one-machine run: the three real binaries receive the events that AWS would send, and use an emulator of S3, SQS
-//! and Secrets Manager on loopback.
+//! The one-machine run: the functions' real binaries receive the events that AWS would send, and use an emulator of S3,
+//! SQS and Secrets Manager on loopback.
 
 pub mod backfill;
 pub mod cloud;

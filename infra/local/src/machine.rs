@@ -14,13 +14,13 @@ use super::{
     ministack::{Ministack, MinistackError, MinistackOptions},
 };
 
-/// The source whose items come by webhooks.
-const SOURCE: &str = "cloud-api";
+/// The source that needs receive.
+const WEBHOOK_SOURCE: &str = "cloud-api";
 
 /// Options of the machine.
 #[derive(Debug, Clone)]
 pub struct MachineOptions {
-    /// Directory of the binaries `fetch`, `convert` and `import`, and of `receive` where the source is `cloud-api`.
+    /// Directory of the binaries `fetch`, `convert` and `import`, and of `receive` if the source is `cloud-api`.
     pub binaries: PathBuf,
     /// Directory of the functions' logs.
     pub logs: PathBuf,
@@ -75,7 +75,7 @@ pub struct Machine {
     fetch: Arc<Function>,
     convert: Arc<Function>,
     import: Arc<Function>,
-    /// Only where the source is `cloud-api`, as in the template.
+    /// `None` if the source is not `cloud-api`, as in the template.
     receive: Option<Arc<Function>>,
     // Last, so that the functions end before the emulator.
     ministack: Ministack,
@@ -89,8 +89,11 @@ impl Machine {
     pub async fn start(options: MachineOptions) -> Result<Self, MachineError> {
         let ministack = Ministack::start(&options.ministack).await?;
         let cloud = Cloud::at(&ministack.endpoint()).await;
-        let receives =
-            options.variables.iter().rfind(|(name, _)| name == "SOURCE").is_some_and(|(_, source)| source == SOURCE);
+        let receives = options
+            .variables
+            .iter()
+            .rfind(|(name, _)| name == "WEBHOOK_SOURCE")
+            .is_some_and(|(_, source)| source == WEBHOOK_SOURCE);
         let resources = cloud.create(options.redelivery, receives).await?;
         let start = |name: &str, variables, concurrency| {
             Function::start(FunctionOptions {
@@ -142,12 +145,12 @@ impl Machine {
         }
     }
 
-    /// Returns the function that receives webhooks, where the source is `cloud-api`.
+    /// Returns the function that receives webhooks; `None` if the source is not `cloud-api`.
     pub fn receive(&self) -> Option<&Arc<Function>> {
         self.receive.as_ref()
     }
 
-    /// Starts the event sources of convert and import, and of receive where it runs.
+    /// Starts the event sources of convert and import, and of receive if it runs.
     pub fn work(&self) -> Working {
         Working {
             receive: self.work_receive(),
@@ -156,7 +159,7 @@ impl Machine {
         }
     }
 
-    /// Starts the event source of receive, where it runs.
+    /// Starts the event source of receive, if it runs.
     pub fn work_receive(&self) -> Option<EventSource> {
         Some(self.event_source(self.resources.receive.as_ref()?, self.receive.as_ref()?))
     }
@@ -171,7 +174,7 @@ impl Machine {
         EventSource::start(&self.cloud, options, Arc::clone(function))
     }
 
-    /// Waits until the queues are empty. Reports their depths meanwhile: receive's where it runs, then convert's, then
+    /// Waits until the queues are empty. Reports their depths meanwhile: receive's (if it runs), then convert's, then
     /// import's.
     ///
     /// # Errors

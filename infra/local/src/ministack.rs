@@ -203,7 +203,7 @@ fn spawn(
         .env("LOG_LEVEL", "WARNING")
         .env("BIND_HOST", Ipv4Addr::LOCALHOST.to_string())
         .env("GATEWAY_PORT", port.to_string())
-        // Its own address, for functions that it runs itself.
+        // The server's own address, for functions that the server runs.
         .env("AWS_ENDPOINT_URL", format!("http://{}:{port}", Ipv4Addr::LOCALHOST))
         .env("MINISTACK_REGION", Ministack::REGION)
         .env("MINISTACK_ACCOUNT_ID", Ministack::ACCOUNT)

@@ -1,4 +1,4 @@
-//! A process group that ends with this process.
+//! A process group that ends when this process ends.
 
 use std::{process::Stdio, time::Duration};
 

@@ -50,9 +50,9 @@ impl Secrets {
     /// # Errors
     /// [`SecretError`].
     pub async fn get<T: DeserializeOwned>(&self, id: &str, expected: &'static str) -> Result<T, SecretError> {
-        let answer = self.0.get_secret_value().secret_id(id).send().await.map_err(|error| error_of(id, &error))?;
+        let response = self.0.get_secret_value().secret_id(id).send().await.map_err(|error| error_of(id, &error))?;
         let shape = || SecretError::Shape { id: id.to_owned(), expected };
-        let value = SecretString::from(answer.secret_string.ok_or_else(shape)?);
+        let value = SecretString::from(response.secret_string.ok_or_else(shape)?);
         // serde's message would quote the value.
         serde_json::from_str(value.expose_secret()).map_err(|_| shape())
     }

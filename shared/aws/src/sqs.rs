@@ -89,9 +89,9 @@ impl Queue {
                 return all(&|| QueueError::Configuration { operation: OPERATION, problem: problem.clone() });
             }
         };
-        let answer = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await;
-        let answer = match answer {
-            Ok(answer) => answer,
+        let response = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await;
+        let response = match response {
+            Ok(response) => response,
             Err(error) if bodies.len() > 1 && is_too_long(&error) => {
                 let (first, second) = bodies.split_at(bodies.len() / 2);
                 let mut results = Box::pin(self.send_batch(first)).await;
@@ -110,12 +110,12 @@ impl Queue {
                 })
             })
             .collect();
-        for sent in answer.successful {
+        for sent in response.successful {
             if let Some(result) = sent.id.parse::<usize>().ok().and_then(|index| results.get_mut(index)) {
                 *result = Ok(());
             }
         }
-        for failed in answer.failed {
+        for failed in response.failed {
             if let Some(result) = failed.id.parse::<usize>().ok().and_then(|index| results.get_mut(index)) {
                 let problem = failed.code;
                 *result = Err(if failed.sender_fault {

@@ -1,13 +1,13 @@
-//! AWS End User Messaging Social: a queue's message holds SNS's envelope (unless raw delivery is on), that holds AWS's
-//! event, and that holds one of Meta's entries.
+//! AWS End User Messaging Social: an SQS message contains SNS's envelope (unless raw delivery is on), the envelope
+//! contains AWS's event, and the event contains one of Meta's entries.
 
 use crate::{
-    envelope::Door,
+    envelope::Channel,
     json::Members,
     webhook::{Malformed, Webhook, changes, opened, raw, readable},
 };
 
-/// Opens the body of an SQS message.
+/// Parses the body of an SQS message.
 ///
 /// # Errors
 /// [`Malformed`].
@@ -26,10 +26,10 @@ pub fn aws_entries(sqs_body: &[u8]) -> Result<Webhook, Malformed> {
     let number = |raw| {
         let number = Members::of(raw)?;
         let arn = number.text("arn")?;
-        // The API takes the ARN, or its last part with another prefix.
+        // AWS's API accepts the ARN, or `phone-number-id-` and the last part of the ARN.
         let id = arn.rsplit_once("phone-number-id/").map(|(_, id)| format!("phone-number-id-{id}"))?;
         Some((number.text("metaPhoneNumberId")?, id))
     };
     let aws_numbers = context.list("MetaPhoneNumberIds").into_iter().filter_map(number).collect();
-    Ok(Webhook { changes: changes(&entry), door: Door::Aws, aws_numbers, repairs })
+    Ok(Webhook { changes: changes(&entry), channel: Channel::Aws, aws_numbers, repairs })
 }

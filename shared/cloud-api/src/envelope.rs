@@ -5,17 +5,17 @@ use model::{ItemId, Sha256};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// The way that a webhook came.
+/// The channel through which a webhook was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Door {
-    /// Meta's POST.
+pub enum Channel {
+    /// An HTTP POST from Meta, or from a provider that passes Meta's payload on.
     Meta,
-    /// AWS End User Messaging Social.
+    /// A notification from AWS End User Messaging Social.
     Aws,
 }
 
-/// The list of a webhook's value that an event was in.
+/// The list in a webhook's `value` that contained the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum List {
@@ -26,31 +26,32 @@ pub(crate) enum List {
     Groups,
 }
 
-/// An event with what its webhook says about it. The same event in two webhooks has the same bytes, so it is stored once.
+/// An event, with the parts of its webhook that describe it. The same event in two webhooks serializes to the same
+/// bytes, so it is stored once.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Envelope {
-    /// The version of this shape: 1.
+    /// Version of the format: 1.
     pub(crate) v: u32,
     pub(crate) id: ItemId,
     pub(crate) list: List,
-    /// The field of the change.
+    /// The `field` of the webhook's change.
     pub(crate) field: String,
     /// The id of the business account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) account: Option<String>,
-    /// Our number.
+    /// The webhook's `metadata`: the business number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) metadata: Option<Box<RawValue>>,
-    /// The contacts of the webhook that take part.
+    /// The webhook's contacts that take part in the event.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) contacts: Vec<Box<RawValue>>,
-    /// The id of the thread, in a history.
+    /// The id of the thread, if the event comes from a history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) thread: Option<String>,
-    /// The repairs of the body, one sentence each.
+    /// The repairs that were needed to parse the body, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) repairs: Vec<String>,
-    /// The event exactly as it came.
+    /// The event exactly as received.
     pub(crate) event: Box<RawValue>,
 }
 
@@ -59,26 +60,27 @@ pub(crate) struct Envelope {
 pub struct Origin {
     /// Time at which the body was received.
     pub received: Timestamp,
-    /// Time at which the event begins to be written: fetch may have listed the minute of `received` already.
+    /// Time at which writing the event begins. fetch lists an event by this time, because it may have listed the minute
+    /// of `received` already.
     pub written: Timestamp,
-    /// The digest of the raw body.
+    /// Digest of the raw body.
     pub body: Sha256,
-    /// The way that it came.
-    pub door: Door,
+    /// The channel through which the body was received.
+    pub channel: Channel,
 }
 
-/// `events/<key>/<digest>.json`: an event, and when and in which body it came first.
+/// The object `events/<key>/<digest>.json`: an event, with the time and the body of its first receipt.
 #[derive(Serialize, Deserialize)]
 pub struct StoredEvent {
     v: u32,
     /// Time at which the body was received.
     pub received: Timestamp,
-    /// Time at which the event was written, under which fetch lists it.
+    /// Time at which the event was written; fetch lists it by this time.
     pub written: Timestamp,
-    /// The digest of the raw body, which is kept.
+    /// Digest of the raw body, which is stored under `webhooks/`.
     pub body: Sha256,
-    /// The way that it came.
-    pub door: Door,
+    /// The channel through which the body was received.
+    pub channel: Channel,
     pub(crate) event: Envelope,
 }
 
@@ -88,26 +90,26 @@ struct Written<'a> {
     received: Timestamp,
     written: Timestamp,
     body: Sha256,
-    door: Door,
+    channel: Channel,
     event: &'a RawValue,
 }
 
 impl StoredEvent {
     const VERSION: u32 = 1;
 
-    /// The object for an event ([`Event::json`](crate::Event::json)). `None` where that is not one.
+    /// Serializes the object of an event ([`Event::json`](crate::Event::json)). `None` if `json` is not valid JSON.
     pub fn write(json: &[u8], origin: &Origin) -> Option<Vec<u8>> {
         let event: &RawValue = serde_json::from_slice(json).ok()?;
-        let Origin { received, written, body, door } = *origin;
-        serde_json::to_vec(&Written { v: Self::VERSION, received, written, body, door, event }).ok()
+        let Origin { received, written, body, channel } = *origin;
+        serde_json::to_vec(&Written { v: Self::VERSION, received, written, body, channel, event }).ok()
     }
 
-    /// Reads the object. `None` where it is not one.
+    /// Parses the object. `None` if it is invalid.
     pub fn read(object: &[u8]) -> Option<Self> {
         serde_json::from_slice(object).ok()
     }
 
-    /// The event exactly as it came: the evidence.
+    /// Returns the event exactly as received: the evidence.
     pub fn evidence(&self) -> &[u8] {
         self.event.event.get().as_bytes()
     }

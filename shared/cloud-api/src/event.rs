@@ -1,43 +1,42 @@
-//! One thing that a webhook reports.
+//! An event: the smallest unit that a webhook reports.
 
 use model::ItemId;
 
 use crate::{Completeness, MediaReference};
 
-/// One thing that a webhook reports.
+/// An event of a webhook: a message, a call, a status or a change of the account.
 pub struct Event {
-    /// Identifies it: WhatsApp's id, or the digest of its content. The same thing has the same id, whatever door,
-    /// field and order it comes by. A status has the id of the message that it is about.
+    /// WhatsApp's id, or the digest of the content. It does not depend on the channel, the field or the order of
+    /// receipt. A status has the id of its message.
     pub id: ItemId,
-    /// Its kind.
     pub kind: EventKind,
-    /// The stored JSON, apart from when and by which body it came.
+    /// The JSON to store, without time and body of receipt, which [`StoredEvent`](crate::StoredEvent) adds.
     pub json: Vec<u8>,
-    /// The files to fetch now: their ids live for 7 days.
+    /// The files to fetch. Their ids expire after 7 days.
     pub media: Vec<MediaReference>,
 }
 
 /// The kind of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventKind {
-    /// It becomes an item.
+    /// A message, call or group event. It becomes an item.
     Item(Completeness),
-    /// The status of a message or call that was sent. No item.
+    /// The status of an outgoing message or call. It does not become an item.
     Status(StatusWord),
-    /// About the account. No item; some of them mean that the capture has stopped.
+    /// A change of the account. It does not become an item; some of them mean that the capture has stopped.
     Account(AccountEvent),
-    /// An entry of the address book. No item.
+    /// An entry of the address book. It does not become an item.
     Contact,
-    /// Unrecognized. It is in the stored body.
+    /// Unrecognized: kept in the stored body only.
     Unknown,
 }
 
-/// The status of what was sent.
+/// The status of an outgoing message or call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StatusWord {
-    /// WhatsApp has it.
+    /// WhatsApp accepted it.
     Sent,
-    /// The recipient's device has it.
+    /// The recipient's device received it.
     Delivered,
     /// It was read.
     Read,
@@ -47,18 +46,18 @@ pub enum StatusWord {
     Deleted,
     /// It was not sent.
     Failed,
-    /// Of a call, whatever it says.
+    /// Any status of a call.
     Call,
-    /// Anything else.
+    /// An unrecognized status.
     Other,
 }
 
 impl StatusWord {
-    /// Every value.
+    /// All values.
     pub const ALL: [Self; 8] =
         [Self::Sent, Self::Delivered, Self::Read, Self::Played, Self::Deleted, Self::Failed, Self::Call, Self::Other];
 
-    /// The word of a status, in lower case.
+    /// Returns the word that WhatsApp uses, in lower case.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Sent => "sent",
@@ -72,7 +71,7 @@ impl StatusWord {
         }
     }
 
-    /// The status of a word.
+    /// Returns the status for WhatsApp's word.
     pub fn of(word: &str) -> Self {
         Self::ALL.into_iter().find(|status| status.as_str() == word).unwrap_or(Self::Other)
     }
@@ -89,21 +88,21 @@ pub enum AccountEvent {
     Reconnected,
     /// `ACCOUNT_DELETED`. The capture has stopped.
     Deleted,
-    /// The owner declined to share the history, or another error of it.
+    /// The owner declined to share the history, or sharing it failed.
     HistoryError,
     /// Errors of the account or app.
     Errors,
-    /// Any other event.
+    /// An unrecognized event.
     Other,
 }
 
 impl AccountEvent {
-    /// Returns whether nothing is captured from now on.
+    /// Returns whether the event means that the capture has stopped.
     pub fn stops_capture(self) -> bool {
         matches!(self, Self::PartnerRemoved | Self::Offboarded | Self::Deleted)
     }
 
-    /// The name for logs and metrics.
+    /// Returns the name for logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::PartnerRemoved => "partner-removed",

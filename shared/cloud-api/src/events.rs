@@ -1,4 +1,4 @@
-//! Names each thing that a webhook reports.
+//! Splits a webhook into its events.
 
 use std::collections::HashMap;
 
@@ -16,12 +16,13 @@ use crate::{
     webhook::{Change, Webhook},
 };
 
-/// Everything that a webhook reports, one after the other: a history of thousands of messages is not in memory twice.
+/// Returns the events of a webhook. They are created one at a time, so that a history of thousands of messages is not
+/// in memory twice.
 pub fn events(webhook: &Webhook) -> impl Iterator<Item = Event> + Send + '_ {
     webhook.changes.iter().flat_map(move |change| Reader::of(webhook, change).events())
 }
 
-/// A list of the value, and one of its entries.
+/// An entry of one of the lists in the webhook's `value`.
 struct Found<'a> {
     place: Place,
     thread: Option<String>,
@@ -37,13 +38,13 @@ enum Place {
     Unknown,
 }
 
-/// Reads one change.
+/// Reads the events of one change.
 struct Reader<'a> {
     webhook: &'a Webhook,
     change: &'a Change,
     metadata: Option<Box<RawValue>>,
     phone_number_id: Option<String>,
-    /// The contacts by each of their ids.
+    /// The contacts, by each of their ids.
     contacts: HashMap<String, Vec<&'a RawValue>>,
     value: Option<Members<'a>>,
 }
@@ -72,7 +73,7 @@ impl<'a> Reader<'a> {
     fn events(self) -> impl Iterator<Item = Event> + Send + 'a {
         let mut found = self.found();
         if found.is_empty() {
-            // Nothing is passed over in silence.
+            // A change without a recognized list is counted as one event.
             let place = if self.is_about_the_account() { Place::Account(self.account_event()) } else { Place::Unknown };
             found.push(Found { place, thread: None, raw: &self.change.value });
         }
@@ -90,7 +91,7 @@ impl<'a> Reader<'a> {
 
     fn found(&self) -> Vec<Found<'a>> {
         let mut found = Vec::new();
-        // The values of these fields are the account's, whatever lists they hold.
+        // These fields report changes of the account, whatever lists their values contain.
         if self.is_about_the_account() {
             return found;
         }
@@ -113,7 +114,7 @@ impl<'a> Reader<'a> {
             };
             let one = |raw| Found { place, thread: None, raw };
             match place {
-                // One thing where a list should be is taken for a list of it.
+                // A single value in place of a list is read as a list with one entry.
                 Place::Item(_) | Place::Status | Place::Contact => match json::list(raw) {
                     Some(list) => found.extend(list.into_iter().map(one)),
                     None if raw.get() == "null" => {}
@@ -148,7 +149,7 @@ impl<'a> Reader<'a> {
     fn item(&self, list: List, found: &Found<'a>, members: &Members<'a>) -> Event {
         let raw = found.raw;
         let id = match (list, members.text("id")) {
-            // A call has an event when it begins and another when it ends.
+            // WhatsApp sends one event when a call begins and one when it ends.
             (List::Calls, Some(id)) => {
                 Some(item_id(&format!("{id}:{}", members.text("event").unwrap_or_default().to_ascii_lowercase())))
             }
@@ -169,16 +170,16 @@ impl<'a> Reader<'a> {
         };
         let kind = EventKind::Item(completeness(&envelope));
         let media = self.media(members).into_iter().collect();
-        // Nothing in it can fail to be written.
+        // All members serialize without errors.
         Event { kind, media, json: serde_json::to_vec(&envelope).unwrap_or_default(), id: envelope.id }
     }
 
-    /// The contacts that take part in a message.
+    /// Returns the contacts that take part in a message.
     fn contacts_of(&self, members: &Members<'a>) -> Vec<Box<RawValue>> {
         let named = ["from", "from_user_id", "to", "to_user_id", "wa_id", "user_id"];
         let mut taking_part: Vec<&RawValue> = Vec::new();
         for contact in named.iter().filter_map(|name| self.contacts.get(&members.text(name)?)).flatten() {
-            // A contact with a number and a scoped id is found by both.
+            // A contact with a number and a business-scoped id is found under both.
             if !taking_part.iter().any(|taken| std::ptr::eq(*taken, *contact)) {
                 taking_part.push(contact);
             }
@@ -191,31 +192,32 @@ impl<'a> Reader<'a> {
         let phone_number_id = self.phone_number_id.clone();
         let aws = &self.webhook.aws_numbers;
         let aws_phone_number_id = match phone_number_id.as_ref().and_then(|id| aws.get(id)) {
-            // With one number there is no doubt.
+            // If AWS names one number only, it is the receiving one.
             None if aws.len() == 1 => aws.values().next().cloned(),
             found => found.cloned(),
         };
         Some(MediaReference { sha256: declared.sha256(), id: declared.id, phone_number_id, aws_phone_number_id })
     }
 
-    /// The id of what has none: the digest of its content and of our number, however it is written.
+    /// Returns the id of an event without one: the digest of the business number and of the content, independent of how
+    /// the JSON is written.
     fn digest_id(&self, raw: &RawValue) -> ItemId {
         let number = self.phone_number_id.as_deref().unwrap_or_default();
         ItemId::of_digest(&Sha256::of(format!("{number}\n{}", content_digest(raw)).as_bytes()))
     }
 }
 
-/// The parts that a body has once are stored with each of its events, so they are bounded.
+/// Maximum size of metadata and contacts: a body contains them once, but they are stored with each of its events.
 const MAX_REPEATED_BYTES: usize = 4 << 10;
 const MAX_REPEATED_CHARS: usize = 256;
-/// Contacts with one id.
+/// Maximum number of contacts with the same id.
 const MAX_CONTACTS: usize = 4;
 
 fn short(text: &str) -> String {
     text.chars().take(MAX_REPEATED_CHARS).collect()
 }
 
-/// The metadata; of very long ones our number alone.
+/// Returns the metadata. If they are too long, only the business number is kept.
 fn our_number(raw: &RawValue) -> Box<RawValue> {
     if raw.get().len() <= MAX_REPEATED_BYTES {
         return raw.to_owned();
@@ -228,13 +230,13 @@ fn our_number(raw: &RawValue) -> Box<RawValue> {
     RawValue::from_string(ours.to_string()).unwrap_or_default()
 }
 
-/// WhatsApp's id. One that an item cannot have is replaced by its digest. `#` is ours.
+/// Returns WhatsApp's id, or its digest if it is not a valid item id. `#` is reserved for `#late`.
 fn item_id(id: &str) -> ItemId {
     let valid = Some(id).filter(|id| !id.contains('#')).and_then(|id| id.parse().ok());
     valid.unwrap_or_else(|| ItemId::of_digest(&Sha256::of(id.as_bytes())))
 }
 
-/// The messages of a part of a history.
+/// Returns the messages of one part of a history.
 fn history(raw: &RawValue) -> Vec<Found<'_>> {
     let Some(part) = Members::of(raw) else { return vec![Found { place: Place::Unknown, thread: None, raw }] };
     let mut found = Vec::new();
@@ -250,7 +252,7 @@ fn history(raw: &RawValue) -> Vec<Found<'_>> {
         let messages = thread.list("messages").into_iter();
         found.extend(messages.map(|raw| Found { place: Place::Item(List::History), thread: id.clone(), raw }));
     }
-    // Messages beside the threads.
+    // Messages outside of threads.
     let messages = part.list("messages").into_iter();
     found.extend(messages.map(|raw| Found { place: Place::Item(List::History), thread: None, raw }));
     found

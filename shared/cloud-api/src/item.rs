@@ -1,4 +1,4 @@
-//! The copies of one event become one item.
+//! Makes one item from the copies of an event.
 
 use model::{ItemId, Sha256};
 use serde::{Deserialize, Serialize};
@@ -12,26 +12,21 @@ use crate::{
     variants::is_late,
 };
 
-/// The attachment id of the webhook's event.
+/// The attachment id of the evidence: the event as received.
 pub const EVIDENCE_ID: &str = "evidence";
 
-/// The file name of the webhook's event in our message.
+/// The file name of the evidence in the filed message.
 pub const EVIDENCE_NAME: &str = "whatsapp-webhook.json";
 
 /// The attachment id of the message's file.
 pub const FILE_ID: &str = "file";
 
-/// The file of a message, as it was captured.
+/// The state of a message's file in the bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CapturedFile {
-    /// It is in the bucket.
-    There {
-        /// Its length.
-        bytes: u64,
-        /// Its digest.
-        sha256: Sha256,
-    },
-    /// It could not be captured, and will not be.
+    /// The file is in the bucket.
+    There { bytes: u64, sha256: Sha256 },
+    /// The file was not captured and will not be retried.
     Missing(MissingFile),
 }
 
@@ -39,18 +34,18 @@ pub enum CapturedFile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MissingFile {
-    /// It was not fetched while WhatsApp had it.
+    /// All attempts failed until WhatsApp's id expired.
     NotFetched,
-    /// WhatsApp did not have it.
+    /// WhatsApp responded that it does not have the file.
     Erased,
-    /// Its bytes never had the declared digest.
+    /// No attempt returned bytes with the declared digest.
     Mismatch,
-    /// It is larger than any file that WhatsApp takes.
+    /// The file is larger than WhatsApp's limit.
     TooLarge,
 }
 
 impl MissingFile {
-    /// The reason, for the reader of the message.
+    /// Returns the sentence for the reader of the message.
     fn note(self) -> &'static str {
         match self {
             Self::NotFetched => "The file of the message was not fetched while WhatsApp had it.",
@@ -63,8 +58,8 @@ impl MissingFile {
     }
 }
 
-/// Makes an item of the best of the copies, in the JSON of the item contract. Members of a wrong type are passed on as they
-/// are: the reader of items converts them or leaves them out, and says so. `file` is needed for a message that has one.
+/// Makes an item from the best copy, in the JSON of the item contract. Members of a wrong type are passed on unchanged:
+/// the item reader converts them or omits them, and reports it. `file` is required if the message has a file.
 pub fn item(id: &ItemId, variants: &Variants, file: Option<CapturedFile>) -> Value {
     let best = variants.best();
     let envelope = &best.event;
@@ -120,7 +115,7 @@ fn is_digest(id: &ItemId) -> bool {
     id.as_str().starts_with("sha256:")
 }
 
-/// Adds the quoted message, and whether the message was forwarded.
+/// Adds the quoted message, and the mark of a forwarded message.
 fn context(event: &Members<'_>, item: &mut Value) {
     let edited = event.object("edit").and_then(|edit| edit.object("message")?.object("context"));
     let Some(context) = event.object("context").or(edited) else { return };

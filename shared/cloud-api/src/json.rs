@@ -1,4 +1,4 @@
-//! JSON whose shape is not to be relied on: each member is read on its own, and keeps its bytes.
+//! Reads JSON of uncertain shape: each member is parsed separately and keeps its bytes.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use model::Sha256;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Value, json, value::RawValue};
 
-/// The members of an object in order, each as its own bytes. A name may come twice.
+/// The members of an object in order, each with its raw bytes. A name may occur twice.
 #[derive(Default)]
 pub(crate) struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'a> Members<'a> {
-    /// `None` where it is not an object.
+    /// Parses an object; `None` if `raw` is another value.
     pub(crate) fn of(raw: &'a RawValue) -> Option<Self> {
         serde_json::from_str(raw.get()).ok()
     }
@@ -21,33 +21,34 @@ impl<'a> Members<'a> {
         self.0.iter().map(|(name, raw)| (name.as_str(), *raw))
     }
 
-    /// The last member of this name; null is the same as none.
+    /// Returns the last member with this name. `null` counts as missing.
     pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
         let found = self.0.iter().rev().find(|(given, _)| given == name)?.1;
         (found.get() != "null").then_some(found)
     }
 
-    /// An object of this name.
+    /// Returns the member if it is an object.
     pub(crate) fn object(&self, name: &str) -> Option<Self> {
         Self::of(self.get(name)?)
     }
 
-    /// The values of a list of this name.
+    /// Returns the entries of the member if it is a list.
     pub(crate) fn list(&self, name: &str) -> Vec<&'a RawValue> {
         self.get(name).and_then(list).unwrap_or_default()
     }
 
-    /// A text, or a number or a flag as text. Empty is the same as none.
+    /// Returns the member as text if it is a string, a number or a boolean. Empty text counts as missing.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
         text(self.get(name)?)
     }
 
-    /// The value as it is; `None` also where it cannot be read.
+    /// Returns the parsed member; `None` if it is missing or cannot be parsed.
     pub(crate) fn value(&self, name: &str) -> Option<Value> {
         serde_json::from_str(self.get(name)?.get()).ok()
     }
 
-    /// A time in seconds since 1970, as text or number. Another value is passed on.
+    /// Returns the member as a time, if it is a number of seconds since 1970 (string or number). Other values are
+    /// passed on.
     pub(crate) fn time(&self, name: &str) -> Option<Value> {
         let seconds = self.text(name).and_then(|text| text.trim().parse().ok());
         let at = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok());
@@ -77,12 +78,12 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
-/// The values of a list; `None` where it is not one.
+/// Returns the entries of a list; `None` if `raw` is not a list.
 pub(crate) fn list(raw: &RawValue) -> Option<Vec<&RawValue>> {
     serde_json::from_str(raw.get()).ok()
 }
 
-/// As [`Members::text`].
+/// Converts a value like [`Members::text`].
 pub(crate) fn text(raw: &RawValue) -> Option<String> {
     let text = match raw.get().as_bytes().first()? {
         b'"' => serde_json::from_str(raw.get()).ok()?,
@@ -92,7 +93,7 @@ pub(crate) fn text(raw: &RawValue) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// The digest of what JSON says, however it is written.
+/// Returns the digest of the parsed value, independent of white space, escapes and the order of members.
 pub(crate) fn content_digest(raw: &RawValue) -> Sha256 {
     let Ok(mut value) = serde_json::from_str::<Value>(raw.get()) else { return Sha256::of(raw.get().as_bytes()) };
     value.sort_all_objects();

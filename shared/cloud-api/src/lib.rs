@@ -1,11 +1,11 @@
-//! Reads the webhooks of the WhatsApp Business Platform (Cloud API), as Meta posts them and as AWS End User Messaging
-//! Social passes them on.
+//! Reads the webhooks of the WhatsApp Business Platform (Cloud API), posted by Meta or passed on by AWS End User
+//! Messaging Social.
 //!
-//! Pure: no clock, no network, no environment. `DESIGN.md` has the decisions.
+//! Pure: no clock, no network, no environment. The decisions are in `DESIGN.md`.
 //!
-//! * [`signature_matches`] checks who sent a body.
-//! * [`entries`] and [`aws_entries`] open the envelopes of the two doors, [`events`] names each thing that happened.
-//! * [`Variants`] are the copies of one event, [`item`] makes an item of them.
+//! * [`signature_matches`] authenticates the sender of a body.
+//! * [`entries`] (Meta) and [`aws_entries`] (AWS) parse the envelope, [`events`] splits the webhook into events.
+//! * [`Variants`] holds the copies of one event, [`item`] makes an item from them.
 
 mod aws;
 mod content;
@@ -21,7 +21,7 @@ mod variants;
 mod webhook;
 
 pub use aws::aws_entries;
-pub use envelope::{Door, Origin, StoredEvent};
+pub use envelope::{Channel, Origin, StoredEvent};
 pub use event::{AccountEvent, Event, EventKind, StatusWord};
 pub use events::events;
 pub use item::{CapturedFile, EVIDENCE_ID, EVIDENCE_NAME, FILE_ID, MissingFile, item};

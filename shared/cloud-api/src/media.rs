@@ -1,4 +1,4 @@
-//! The file of a message.
+//! Finds the file of a message.
 
 use std::str::FromStr;
 
@@ -10,20 +10,20 @@ use model::Sha256;
 
 use crate::{envelope::Envelope, json::Members};
 
-/// A file that has to be fetched.
+/// A file to fetch.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MediaReference {
     /// Meta's id of the file: letters and digits.
     pub id: String,
-    /// Meta's id of our number.
+    /// Meta's id of the business number.
     pub phone_number_id: Option<String>,
-    /// AWS's id of our number, where the webhook came from AWS.
+    /// AWS's id of the business number, if the webhook came from AWS.
     pub aws_phone_number_id: Option<String>,
-    /// The digest, as far as it can be read: base64 or hex.
+    /// The declared digest; `None` if it is missing or invalid.
     pub sha256: Option<Sha256>,
 }
 
-/// The members of a message about its file.
+/// The members of a message that describe its file.
 pub(crate) struct Declared<'a> {
     pub(crate) id: String,
     pub(crate) members: Members<'a>,
@@ -35,7 +35,8 @@ impl Declared<'_> {
     }
 }
 
-/// The file of a message: an object, named as the type of the message, with an id and a media type or a digest.
+/// Returns the file of a message: the member with the name of the message's type, if it has an id and a media type,
+/// size or digest.
 pub(crate) fn declared<'a>(message: &Members<'a>) -> Option<Declared<'a>> {
     if let Some(edited) = message.object("edit").and_then(|edit| edit.object("message")) {
         return of(&edited);
@@ -50,12 +51,12 @@ fn of<'a>(message: &Members<'a>) -> Option<Declared<'a>> {
     is_file.then_some(Declared { id, members })
 }
 
-/// The id becomes a part of a URL.
+/// Restricts ids to letters and digits, because an id becomes part of a URL.
 fn is_id(id: &str) -> bool {
     id.len() <= 100 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
-/// Reads a digest: 64 hex digits, or base64 of either alphabet.
+/// Parses a digest: 64 hex digits, or base64 in the standard or URL-safe alphabet.
 pub fn sha256(text: &str) -> Option<Sha256> {
     const INDIFFERENT: GeneralPurposeConfig =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
@@ -69,7 +70,7 @@ pub fn sha256(text: &str) -> Option<Sha256> {
     Some(Sha256::from(<[u8; 32]>::try_from(decoded?).ok()?))
 }
 
-/// The file of a stored event.
+/// Returns the file of a stored event.
 pub(crate) fn reference(envelope: &Envelope) -> Option<MediaReference> {
     let event = Members::of(&envelope.event)?;
     let declared = declared(&event)?;

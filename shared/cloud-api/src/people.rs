@@ -15,7 +15,7 @@ pub(crate) struct People {
     pub(crate) is_outgoing: bool,
 }
 
-/// Reads who took part. Our own number is always among them: it decides the mailbox.
+/// Reads the participants. The business number is always one of them: it determines the mailbox.
 pub(crate) fn people(envelope: &Envelope, event: &Members<'_>) -> People {
     let ours = ours(envelope);
     let is_outgoing = is_outgoing(envelope, event);
@@ -30,19 +30,19 @@ pub(crate) fn people(envelope: &Envelope, event: &Members<'_>) -> People {
             insert(&mut chat, "name", subject);
             chat
         }
-        // Two of our numbers may write to the same person.
+        // The chat's id contains both numbers, because two business numbers may write to the same person.
         None => json!({"id": format!("{}/{}", identity(&ours), identity(&other)), "type": "individual"}),
     };
     let others = |participant: Value| if identity(&participant).is_empty() { Vec::new() } else { vec![participant] };
     match (envelope.list, is_outgoing) {
-        // WhatsApp does not say who changed a group; our number takes part in it.
+        // WhatsApp does not name the person who changed a group; the business number takes part in the group.
         (List::Groups, _) => People { from: ours, to: Vec::new(), chat, is_outgoing },
         (_, true) => People { from: ours, to: others(other), chat, is_outgoing },
         (_, false) => People { from: other, to: others(ours), chat, is_outgoing },
     }
 }
 
-/// Our number.
+/// Returns the business number.
 fn ours(envelope: &Envelope) -> Value {
     let metadata = envelope.metadata.as_deref().and_then(Members::of).unwrap_or_default();
     let mut ours = json!({});
@@ -53,7 +53,7 @@ fn ours(envelope: &Envelope) -> Value {
     ours
 }
 
-/// Our number sent it: the webhook says so, or the sender is our number.
+/// Returns whether the business number sent the message: the webhook says so, or the sender is the business number.
 fn is_outgoing(envelope: &Envelope, event: &Members<'_>) -> bool {
     match envelope.list {
         List::Echoes => true,
@@ -66,7 +66,7 @@ fn is_outgoing(envelope: &Envelope, event: &Members<'_>) -> bool {
     }
 }
 
-/// The other party: the phone number where the webhook has it, and the business-scoped id.
+/// Returns the other party: its phone number if the webhook contains it, and its business-scoped id.
 fn other(envelope: &Envelope, event: &Members<'_>, (phone, user_id): (&str, &str)) -> Value {
     let mut contacts = envelope.contacts.iter().filter_map(|raw| Members::of(raw));
     let (mut number, mut id) = (event.text(phone), event.text(user_id));
@@ -91,7 +91,7 @@ fn other(envelope: &Envelope, event: &Members<'_>, (phone, user_id): (&str, &str
     other
 }
 
-/// A participant with a number or an id.
+/// Creates a participant with a number, an id or both.
 pub(crate) fn participant(phone: Option<String>, user_id: Option<String>) -> Value {
     let mut participant = json!({});
     insert(&mut participant, "phone", phone);
@@ -105,7 +105,7 @@ pub(crate) fn insert(value: &mut Value, name: &str, member: Option<impl Into<Val
     }
 }
 
-/// The number's digits, else the id.
+/// Returns the number's digits, or the id if there is no number.
 fn identity(participant: &Value) -> String {
     let text = |name| participant.get(name).and_then(Value::as_str);
     text("phone").map(digits).or_else(|| text("whatsappId").map(str::to_owned)).unwrap_or_default()

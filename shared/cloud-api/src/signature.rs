@@ -1,4 +1,4 @@
-//! Checks the sender of a body.
+//! Authenticates the sender of a body.
 
 use std::fmt;
 
@@ -6,11 +6,11 @@ use model::Sha256;
 use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
 
-/// The secret that Meta signs with (the app secret), or the value of a provider's header.
+/// A secret shared with the sender: Meta's app secret, the verify token, or the value of a provider's header.
 pub struct AppSecret(SecretString);
 
 impl AppSecret {
-    /// A secret of this text.
+    /// Creates a secret from text.
     pub fn new(secret: impl Into<String>) -> Self {
         Self(SecretString::from(secret.into()))
     }
@@ -19,7 +19,7 @@ impl AppSecret {
         hmac::Key::new(hmac::HMAC_SHA256, self.0.expose_secret().as_bytes())
     }
 
-    /// With an empty secret every sender could sign.
+    /// An empty secret must match nothing: every sender could sign with it.
     fn is_empty(&self) -> bool {
         self.0.expose_secret().is_empty()
     }
@@ -31,8 +31,8 @@ impl fmt::Debug for AppSecret {
     }
 }
 
-/// Returns whether the header `X-Hub-Signature-256` (`sha256=<hex>`) is the HMAC-SHA256 of the raw body. The comparison takes
-/// the same time for every wrong signature.
+/// Returns whether the header `X-Hub-Signature-256` (`sha256=<hex>`) is the HMAC-SHA256 of the raw body. The comparison
+/// takes the same time for every wrong signature.
 pub fn signature_matches(body: &[u8], header: &str, secret: &AppSecret) -> bool {
     let Some(tag) = header.trim().strip_prefix("sha256=").and_then(|hex| hex.parse::<Sha256>().ok()) else {
         return false;
@@ -40,11 +40,11 @@ pub fn signature_matches(body: &[u8], header: &str, secret: &AppSecret) -> bool 
     !secret.is_empty() && hmac::verify(&secret.key(), body, tag.as_bytes()).is_ok()
 }
 
-/// Returns whether a header has the secret as its value: for providers that pass Meta's payload on without Meta's signature.
-/// The comparison takes the same time for every wrong value of a length.
+/// Returns whether a header's value is the secret: for providers that pass Meta's payload on without Meta's signature.
+/// The comparison takes the same time for every wrong value of the same length.
 pub fn header_matches(value: &str, secret: &AppSecret) -> bool {
     let key = secret.key();
-    // Tags of equal length are compared in constant time, whatever the values are.
+    // HMAC tags have equal lengths and are compared in constant time, whatever the values are.
     let expected = hmac::sign(&key, secret.0.expose_secret().as_bytes());
     !secret.is_empty() && hmac::verify(&key, value.as_bytes(), expected.as_ref()).is_ok()
 }

@@ -1,4 +1,5 @@
-//! The copies of one event: Meta's and AWS's, live and from the history, the placeholder and what came in its place.
+//! The copies of one event: from Meta and from AWS, live and from the history, a placeholder and the content that
+//! replaces it.
 
 use jiff::{SignedDuration, Timestamp};
 use model::{ItemId, Sha256};
@@ -9,20 +10,20 @@ use crate::{
     media::{self, MediaReference},
 };
 
-/// The share of its content that an event has.
+/// The share of an event's content that a copy contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Completeness {
-    /// It stands for a file that comes in another webhook.
+    /// None yet: the copy is a placeholder for a file, which comes in another webhook.
     Placeholder,
-    /// WhatsApp did not give the content.
+    /// None: WhatsApp did not provide the content.
     Unsupported,
-    /// It has all.
+    /// All of it.
     Complete,
 }
 
 impl Completeness {
-    /// The wait of the item for a copy with more content. The history is sent once, and its files follow it. For an
-    /// unsupported message nothing is announced.
+    /// Returns how long the item waits for a copy with more content: 24 hours for a placeholder of the history, whose
+    /// file follows in another webhook. An unsupported message does not wait, because WhatsApp announces nothing more.
     pub fn wait(self) -> SignedDuration {
         match self {
             Self::Placeholder => SignedDuration::from_hours(24),
@@ -31,12 +32,12 @@ impl Completeness {
     }
 }
 
-/// The id of the item that content becomes which came after the item without it was filed.
+/// Returns the id of a second item: for content that arrived after the item without content was filed.
 pub fn late_id(id: &ItemId) -> ItemId {
     format!("{id}{LATE}").parse().unwrap_or_else(|_| ItemId::of_digest(&Sha256::of(format!("{id}{LATE}").as_bytes())))
 }
 
-/// No id of WhatsApp's has this character.
+/// WhatsApp's ids do not contain `#`.
 const LATE: &str = "#late";
 
 pub(crate) fn is_late(id: &ItemId) -> bool {
@@ -55,12 +56,12 @@ pub(crate) fn completeness(envelope: &Envelope) -> Completeness {
     }
 }
 
-/// The copies of one event. At least one.
+/// The copies of one event, never empty.
 pub struct Variants(Vec<StoredEvent>);
 
 impl Variants {
-    /// Orders copies, the best first: by content, then live before history, then by their bytes. So the order in which they
-    /// came changes nothing. `None` where there is none.
+    /// Sorts copies, the best first: by content, then live before history, then by their bytes. The result does not
+    /// depend on the order of receipt. `None` if `events` is empty.
     pub fn new(mut events: Vec<StoredEvent>) -> Option<Self> {
         events.sort_by_cached_key(|stored| {
             let rank = std::cmp::Reverse(completeness(&stored.event));
@@ -69,34 +70,34 @@ impl Variants {
         (!events.is_empty()).then_some(Self(events))
     }
 
-    /// The one that the item is made of.
+    /// Returns the copy from which the item is made.
     pub fn best(&self) -> &StoredEvent {
         // Never empty.
         &self.0[0]
     }
 
-    /// All, the best first.
+    /// Returns all copies, the best first.
     pub fn all(&self) -> &[StoredEvent] {
         &self.0
     }
 
-    /// Time at which the first was received.
+    /// Returns the time at which the first copy was received.
     pub fn received(&self) -> Timestamp {
         self.0.iter().map(|stored| stored.received).min().unwrap_or_default()
     }
 
-    /// The completeness of the best one.
+    /// Returns the completeness of the best copy.
     pub fn completeness(&self) -> Completeness {
         completeness(&self.best().event)
     }
 
-    /// Returns whether the item waits for a copy with more content.
+    /// Returns whether the item still waits for a copy with more content.
     pub fn is_waiting(&self, now: Timestamp) -> bool {
         let waits = |stored: &StoredEvent| now.duration_since(stored.written) < completeness(&stored.event).wait();
         self.completeness() != Completeness::Complete && self.0.iter().any(waits)
     }
 
-    /// The files of the message, one for each copy that names one, the best first, and when the copy came.
+    /// Returns the file that each copy names and the time at which the copy was received, the best copy first.
     pub fn media(&self) -> Vec<(Timestamp, MediaReference)> {
         let of = |stored: &StoredEvent| Some((stored.received, media::reference(&stored.event)?));
         self.0.iter().filter_map(of).collect()

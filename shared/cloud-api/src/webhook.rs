@@ -1,4 +1,4 @@
-//! The envelope of a webhook.
+//! Parses the envelope of a webhook.
 
 use std::collections::HashMap;
 
@@ -6,23 +6,24 @@ use model::RepairedJson;
 use serde_json::value::RawValue;
 
 use crate::{
-    envelope::Door,
+    envelope::Channel,
     json::{self, Members},
 };
 
-/// The largest body that Meta posts is 3 MB; AWS wraps an entry twice, which escapes its quotation marks twice.
+/// Maximum size of a body: Meta's limit.
 pub const MAX_BODY_BYTES: usize = 3 << 20;
 
-/// More events than any body of that size has, unless it is made to cost: a message takes 200 bytes and more.
+/// Maximum number of events in a body. A message has at least 200 bytes, so a body of that size has fewer unless it is
+/// hostile.
 pub const MAX_EVENTS: usize = 50_000;
 
-/// The reason why a body is not a webhook. Contains nothing of it.
+/// Error of an invalid body. Contains nothing of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// Not JSON, whatever is repaired.
+    /// Not JSON, even after repairs.
     #[error("the body is not JSON")]
     Json,
-    /// The payload is not where the setting says.
+    /// No payload at the configured path.
     #[error("the body has no payload at the configured path")]
     Path,
     /// No list of entries.
@@ -31,12 +32,12 @@ pub enum Malformed {
     /// An AWS event without the member that holds the entry.
     #[error("the message has no whatsAppWebhookEntry")]
     AwsEntry,
-    /// A path without names.
-    #[error("a payload path is a list of member names with dots: eventDetails.rawEvent")]
+    /// An invalid path.
+    #[error("it is not a list of member names separated by dots, such as eventDetails.rawEvent")]
     PathForm,
 }
 
-/// Where Meta's payload is in a body: the names of members from outside to inside. Empty: the body is the payload.
+/// The place of Meta's payload in a provider's body: member names, outermost first. Empty: the body is the payload.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PayloadPath(Vec<String>);
 
@@ -52,14 +53,14 @@ impl std::str::FromStr for PayloadPath {
     }
 }
 
-/// The content of a body.
+/// A parsed webhook.
 pub struct Webhook {
     pub(crate) changes: Vec<Change>,
-    /// The way that it came.
-    pub door: Door,
-    /// AWS's ids of our numbers, by Meta's.
+    /// The channel through which it was received.
+    pub channel: Channel,
+    /// AWS's ids of the business numbers, by Meta's ids.
     pub(crate) aws_numbers: HashMap<String, String>,
-    /// The repairs that were needed to read it, one English sentence each.
+    /// The repairs that were needed to parse the body, one English sentence each.
     pub repairs: Vec<String>,
 }
 
@@ -70,7 +71,7 @@ pub(crate) struct Change {
     pub(crate) value: Box<RawValue>,
 }
 
-/// Opens a body that Meta posted, or a provider that passes Meta's payload on.
+/// Parses a body that was posted by Meta, or by a provider that passes Meta's payload on.
 ///
 /// # Errors
 /// [`Malformed`].
@@ -84,10 +85,10 @@ pub fn entries(body: &[u8], payload: &PayloadPath) -> Result<Webhook, Malformed>
     let payload = Members::of(&at).ok_or(Malformed::Entries)?;
     let list = payload.get("entry").and_then(json::list).ok_or(Malformed::Entries)?;
     let changes = list.into_iter().flat_map(changes).collect();
-    Ok(Webhook { changes, door: Door::Meta, aws_numbers: HashMap::new(), repairs })
+    Ok(Webhook { changes, channel: Channel::Meta, aws_numbers: HashMap::new(), repairs })
 }
 
-/// Text that a JSON reader takes.
+/// Returns the body as text that the JSON parser accepts, and the repairs that were needed.
 pub(crate) fn readable(body: &[u8]) -> Result<(String, Vec<String>), Malformed> {
     Ok(match model::repair_json(body) {
         Some(RepairedJson { text, anomalies }) => (text, anomalies),
@@ -99,19 +100,19 @@ pub(crate) fn raw(text: &str) -> Result<&RawValue, Malformed> {
     serde_json::from_str(text).map_err(|_| Malformed::Json)
 }
 
-/// A value, or the JSON in a text.
+/// Returns a value, or the value inside it if it is a string that contains JSON.
 pub(crate) fn opened(value: &RawValue) -> Option<Box<RawValue>> {
     if value.get().starts_with('"') {
         let inner: String = serde_json::from_str(value.get()).ok()?;
         let inner = model::repair_json(inner.as_bytes()).map_or(inner, |repaired| repaired.text);
-        // Without the white space around it.
+        // Parsing again removes white space around the value.
         serde_json::from_str::<&RawValue>(&inner).ok().map(RawValue::to_owned)
     } else {
         Some(value.to_owned())
     }
 }
 
-/// The changes of an entry. What is not an entry is a change without a field, so that it is kept as unknown.
+/// Returns the changes of an entry. An invalid entry becomes a change without a field, so that it is counted as unknown.
 pub(crate) fn changes(entry: &RawValue) -> Vec<Change> {
     let unknown = |value: &RawValue| Change { account: None, field: String::new(), value: value.to_owned() };
     let Some(members) = Members::of(entry) else { return vec![unknown(entry)] };

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    Answer, ItemId, Participant,
+    ItemId, ItemJson, Participant,
     item::Item,
     json_text::{self, Repaired},
     normalize,
@@ -28,7 +28,7 @@ pub enum ItemError {
     #[error("the item does not have the contract's shape: {0}")]
     Shape(String),
     /// JSON that would take too much memory.
-    #[error("the item has so many members that they would take more than {} MiB of memory", Answer::MAX_MEMORY >> 20)]
+    #[error("the item has so many members that they would take more than {} MiB of memory", ItemJson::MAX_MEMORY >> 20)]
     Memory,
     /// More attachments than a message may have.
     #[error("the item has {0} attachments and exceeds the limit of {max}", max = Item::MAX_ATTACHMENTS)]
@@ -52,16 +52,20 @@ pub struct Captured {
 }
 
 impl Captured {
-    /// Parses the source's response. `asked` is the id that was requested. Unusual members are read as far as possible
-    /// and noted in [`anomalies`](Self::anomalies), because a replay would not change them.
+    /// Parses the source's response. `requested` is the id that was requested. Unusual members are read as far as
+    /// possible and noted in [`anomalies`](Self::anomalies), because a replay would not change them.
     ///
     /// # Errors
     /// [`ItemError`], all of them permanent.
-    pub fn parse(json: &[u8], asked: &ItemId) -> Result<Self, ItemError> {
-        Self::parse_repaired(json, json_text::repair(json).as_ref(), asked)
+    pub fn parse(json: &[u8], requested: &ItemId) -> Result<Self, ItemError> {
+        Self::parse_repaired(json, json_text::repair(json).as_ref(), requested)
     }
 
-    pub(crate) fn parse_repaired(raw: &[u8], repaired: Option<&Repaired>, asked: &ItemId) -> Result<Self, ItemError> {
+    pub(crate) fn parse_repaired(
+        raw: &[u8],
+        repaired: Option<&Repaired>,
+        requested: &ItemId,
+    ) -> Result<Self, ItemError> {
         let text = repaired.map_or(raw, |repaired| repaired.text.as_bytes());
         let value: Value = serde_json::from_slice(text)
             .map_err(|error| ItemError::Json { line: error.line(), column: error.column() })?;
@@ -70,15 +74,15 @@ impl Captured {
             anomalies.push("A member is named twice; the last one is shown, and both are in the evidence.".to_owned());
         }
         let raw = if anomalies.is_empty() { None } else { Some(raw) };
-        Self::read(value, raw, anomalies, asked)
+        Self::read(value, raw, anomalies, requested)
     }
 
     /// Like [`parse`](Self::parse), for a parsed value.
     ///
     /// # Errors
     /// [`ItemError`], all of them permanent.
-    pub fn from_value(value: Value, asked: &ItemId) -> Result<Self, ItemError> {
-        Self::read(value, None, Vec::new(), asked)
+    pub fn from_value(value: Value, requested: &ItemId) -> Result<Self, ItemError> {
+        Self::read(value, None, Vec::new(), requested)
     }
 
     /// All participants in the evidence of an item; the sender first.
@@ -110,14 +114,14 @@ impl Captured {
         mut value: Value,
         raw: Option<&[u8]>,
         mut anomalies: Vec<String>,
-        asked: &ItemId,
+        requested: &ItemId,
     ) -> Result<Self, ItemError> {
         value.sort_all_objects();
         let evidence = match raw {
             Some(raw) => raw.to_vec(),
             None => serde_json::to_vec(&value).map_err(|error| ItemError::Shape(shape(&error)))?,
         };
-        normalize::normalize(&mut value, asked, &mut anomalies)?;
+        normalize::normalize(&mut value, requested, &mut anomalies)?;
         // The texts of the value are moved into the item, so that hostile JSON is not in memory twice.
         let item = Item::deserialize(value).map_err(|error| ItemError::Shape(shape(&error)))?;
         if item.attachments.len() > Item::MAX_ATTACHMENTS {

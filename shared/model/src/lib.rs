@@ -7,7 +7,6 @@
 #![warn(missing_docs)]
 
 mod address;
-mod answer;
 mod captured;
 mod closure;
 mod dead_letter;
@@ -16,6 +15,7 @@ mod digest;
 mod failure;
 mod id;
 mod item;
+mod item_json;
 mod json_text;
 pub mod keys;
 mod kind;
@@ -30,7 +30,6 @@ mod webhook;
 mod words;
 
 pub use address::{AddressError, MailboxAddress};
-pub use answer::Answer;
 pub use captured::{Captured, ItemError};
 pub use closure::Closure;
 pub use dead_letter::{DeadLetter, MissingReason, Reason, Stage, UnknownWord};
@@ -42,6 +41,7 @@ pub use item::{
     Attachment, Call, CallMedia, CallStatus, Chat, ChatType, ContactCard, Deletion, DeletionScope, DeletionState,
     Direction, GroupEvent, Item, Location, MailFact, MailField, Poll, Quoted, Reaction, Target, Upload,
 };
+pub use item_json::ItemJson;
 pub use json_text::{Repaired as RepairedJson, repair as repair_json};
 pub use kind::Kind;
 pub use lease::LeaseState;

@@ -104,7 +104,7 @@ const YEARS: std::ops::RangeInclusive<i16> = 1900..=9999;
 ///
 /// # Errors
 /// [`ItemError::Missing`] without an id, a chat or any time; [`ItemError::OtherItem`].
-pub(crate) fn normalize(value: &mut Value, asked: &ItemId, anomalies: &mut Vec<String>) -> Result<(), ItemError> {
+pub(crate) fn normalize(value: &mut Value, requested: &ItemId, anomalies: &mut Vec<String>) -> Result<(), ItemError> {
     let Value::Object(item) = value else { return Err(ItemError::Missing("JSON object")) };
     let mut found = Anomalies::default();
     if let Some(text @ (Value::String(_) | Value::Number(_))) = item.get("chat") {
@@ -114,7 +114,7 @@ pub(crate) fn normalize(value: &mut Value, asked: &ItemId, anomalies: &mut Vec<S
     members(item, ITEM, "", &mut found);
     match item.get("id").and_then(Value::as_str) {
         None => return Err(ItemError::Missing("id")),
-        Some(id) if id != asked.as_str() => return Err(ItemError::OtherItem),
+        Some(id) if id != requested.as_str() => return Err(ItemError::OtherItem),
         Some(_) => {}
     }
     let chat = item.get_mut("chat").and_then(Value::as_object_mut).ok_or(ItemError::Missing("chat"))?;

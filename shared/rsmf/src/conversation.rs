@@ -1,9 +1,10 @@
-//! The conversation that an item belongs to, and the user whose account was captured.
+//! Determines the conversation of an item and the user whose account was captured.
 
 use model::{ChatType, Direction, Item, Participant, Sha256};
 
-/// The identity of a conversation. A chat of two is named after the other participant, so that the captured users who talk
-/// to the same client have one chat id: their own identity is part of it.
+/// Returns the identity of an item's conversation. A source names a chat of two after the other participant, so all
+/// captured users who talk to the same client have the same chat id. Therefore the captured user is part of the
+/// identity.
 pub fn conversation(item: &Item) -> Sha256 {
     let own = match item.chat.chat_type {
         ChatType::Individual => own_side(item).map(Participant::identity).unwrap_or_default(),
@@ -16,12 +17,12 @@ pub fn conversation(item: &Item) -> Sha256 {
     Sha256::of(&bytes)
 }
 
-/// Whether participants may enter and leave the chat.
+/// Returns whether participants may join and leave the chat.
 pub fn is_channel(item: &Item) -> bool {
     item.chat.chat_type != ChatType::Individual
 }
 
-/// The participant of a chat of two that the chat is not named after.
+/// Returns the captured side of a chat of two: the participant that the chat is not named after.
 fn own_side(item: &Item) -> Option<&Participant> {
     let [other] = item.to.as_slice() else { return captured_user(item) };
     match (is_chat(item, &item.from), is_chat(item, other)) {
@@ -39,7 +40,8 @@ fn is_chat(item: &Item, participant: &Participant) -> bool {
             .is_some_and(|digits| chat.trim_start_matches('+').split('@').next() == Some(digits.as_str()))
 }
 
-/// The user whose account was captured, from which the direction is seen, if the item says who that is.
+/// Returns the user whose account was captured, if the item identifies that user. The item's direction is relative to
+/// this user.
 pub(crate) fn captured_user(item: &Item) -> Option<&Participant> {
     match item.direction.as_ref()? {
         Direction::Outgoing => Some(&item.from),

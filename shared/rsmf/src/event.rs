@@ -1,4 +1,4 @@
-//! From an item to events.
+//! Converts an item to RSMF events.
 
 use message::write::{Description, describe, one_line};
 use model::{Captured, Direction, Item, Kind, Participant, Sha256};
@@ -9,10 +9,10 @@ use crate::{
     people::People,
 };
 
-/// The id of the one conversation of a file.
+/// The id of the conversation. A file has one.
 pub(crate) const CONVERSATION: &str = "c1";
 
-/// An item of an export, as it was read from its stored message.
+/// An item of an export, read from its stored message.
 pub struct Source<'a> {
     /// The item.
     pub captured: &'a Captured,
@@ -20,42 +20,40 @@ pub struct Source<'a> {
     pub message: &'a str,
     /// The digest of the stored message.
     pub sha256: Sha256,
-    /// Its files in the package, in order.
+    /// Files of the item in the package, in order.
     pub files: Vec<File>,
-    /// How many attachments of the item the stored message does not have.
+    /// Number of the item's attachments that the stored message does not contain.
     pub missing_files: usize,
 }
 
 /// A file in the package.
 #[derive(Clone, PartialEq, Eq)]
 pub struct File {
-    /// Its name in the package.
+    /// Name in the package.
     pub id: String,
-    /// The name that is shown.
+    /// Name to display.
     pub display: String,
-    /// Its length.
     pub bytes: u64,
-    /// Its digest.
     pub sha256: Sha256,
 }
 
-/// An item as events, before they are written.
+/// The events of an item, before they are written.
 pub(crate) struct Drafts {
-    /// The first carries the facts; further ones only for further people of a join or leave event.
+    /// The first event has all facts. Further events exist only for further people who joined or left.
     pub(crate) events: Vec<Event>,
-    /// Whether the body has the words of the archive.
+    /// `true` if the archive wrote the body, because the item has no text.
     pub(crate) stated: bool,
 }
 
-/// Up to this many people of a join or leave event get an event each.
+/// Maximum number of people who get a join or leave event each.
 const MAX_SUBJECTS: usize = 256;
 
-/// How many events an item becomes.
+/// Returns the number of events of an item.
 pub(crate) fn events_of(item: &Item) -> u32 {
     membership(item).map_or(1, |(_, subjects)| u32::try_from(subjects.len()).unwrap_or(u32::MAX))
 }
 
-/// The people who joined or left, if that is what happened.
+/// Returns the people who joined or left; `None` for other items.
 fn membership(item: &Item) -> Option<(EventType, &[Participant])> {
     let event = item.event.as_ref().filter(|_| matches!(item.kind, Kind::GroupEvent | Kind::System))?;
     let (kind, itself) = match event.action.as_deref()? {
@@ -65,7 +63,8 @@ fn membership(item: &Item) -> Option<(EventType, &[Participant])> {
         "removed" => (EventType::Leave, false),
         _ => return None,
     };
-    // Without a subject the sender joined or left; a participant who was added or removed is then missing in the capture.
+    // Without a subject the sender joined or left. If a participant was added or removed and the capture does not name
+    // that participant, the item becomes a message event.
     let subjects = match event.subjects.as_slice() {
         [] if itself => std::slice::from_ref(&item.from),
         [] => return None,
@@ -74,7 +73,8 @@ fn membership(item: &Item) -> Option<(EventType, &[Participant])> {
     (subjects.len() <= MAX_SUBJECTS).then_some((kind, subjects))
 }
 
-/// The events of an item. `parent` is the id of the event that it replies to or acts on, if that is in the same file.
+/// Creates the events of an item. `parent` is the id of the event that it replies to or acts on, if that event is in
+/// the same file.
 pub(crate) fn compose(source: &Source<'_>, people: &mut People, parent: Option<String>) -> Drafts {
     let item = &source.captured.item;
     let described = describe(source.captured);
@@ -118,7 +118,7 @@ fn event_type(kind: &Kind) -> EventType {
     }
 }
 
-/// The body of an item without a text: what the archive states about it.
+/// Returns the body of an item without a text: the archive's description of the item.
 fn stated_body(described: &Description) -> String {
     match described.statements.is_empty() {
         true => described.title.clone(),
@@ -155,13 +155,13 @@ fn facts(event: &mut Event, source: &Source<'_>, described: Description, stated:
     evidence(event, source);
 }
 
-/// The ids of an item. That of the archive is exact, without the marks that keep a text in its place: programs read it.
+/// Returns the ids of an item. Programs read the archive's id, so it is exact: no characters are replaced.
 pub(crate) fn ids(item: &Item) -> impl Iterator<Item = (&'static str, String)> {
     let whatsapp_id = item.message_id.as_deref().map(|id| ("WhatsApp id", one_line(id, 256)));
     whatsapp_id.into_iter().chain([("Archive id", item.id.to_string())])
 }
 
-/// States what the capture lacks.
+/// Adds a fact if the capture lacks content.
 fn not_captured(event: &mut Event, source: &Source<'_>) {
     let item = &source.captured.item;
     let is_media = matches!(
@@ -195,14 +195,14 @@ pub(crate) fn attach(event: &mut Event, files: &[File]) {
     }
 }
 
-/// Names the evidence of an item.
+/// Adds the keys and digests of an item's evidence.
 fn evidence(event: &mut Event, source: &Source<'_>) {
     event.note("SHA-256 of the item as captured", Sha256::of(&source.captured.evidence).to_string());
     event.note("Stored message", source.message);
     event.note("SHA-256 of the stored message", source.sha256.to_string());
 }
 
-/// Sets the direction, which is seen from the custodian of the conversation.
+/// Sets the direction, which RSMF defines relative to the custodian of the conversation.
 pub(crate) fn direct(event: &mut Event, item: &Item, custodian: Option<usize>, people: &mut People) {
     let word = match &item.direction {
         Some(Direction::Incoming) => "incoming",

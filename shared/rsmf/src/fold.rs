@@ -9,10 +9,10 @@ use crate::{
     people::People,
 };
 
-/// The longest value of a reaction, in characters, by the vendor's schema.
+/// Maximum length of a reaction in the vendor's schema, in characters.
 const MAX_REACTION: usize = 30;
 
-/// Folds an item into the first of the events.
+/// Folds an item into the first of the drafted events.
 pub(crate) fn fold(drafts: &mut Drafts, source: &Source<'_>, people: &mut People) {
     let Drafts { events, stated } = drafts;
     let Some(event) = events.first_mut() else { return };
@@ -59,7 +59,7 @@ fn edit(event: &mut Event, stated: &mut bool, source: &Source<'_>, participant: 
     });
     if let Some(new) = new {
         if *stated {
-            // What was stated about the message stays, beside its text.
+            // The archive's statement about the message is kept as a fact, and the new text becomes the body.
             let statement = std::mem::take(&mut event.body);
             event.custom.retain(|fact| fact.name != "Body");
             event.note("Statement", statement);
@@ -69,13 +69,13 @@ fn edit(event: &mut Event, stated: &mut bool, source: &Source<'_>, participant: 
     }
 }
 
-/// A person has one reaction on a message: a new one replaces it, an empty one removes it.
+/// Sets a person's reaction. A person has one reaction on a message: a new one replaces it, an empty one removes it.
 fn react(event: &mut Event, source: &Source<'_>, participant: String) {
     for reaction in &mut event.reactions {
         reaction.participants.retain(|earlier| *earlier != participant);
     }
     let emoji = source.captured.item.reaction.as_ref().and_then(|reaction| reaction.emoji.as_deref());
-    // An ellipsis follows what is cut.
+    // `one_line` appends an ellipsis to a cut text.
     let value = one_line(emoji.unwrap_or_default(), MAX_REACTION - 1);
     if !value.is_empty() {
         match event.reactions.iter_mut().find(|reaction| reaction.value == value) {

@@ -1,4 +1,4 @@
-//! The members of `rsmf_manifest.json`, version 2.0.0. All of it is content, so nothing has `Debug`.
+//! The members of `rsmf_manifest.json`, version 2.0.0. They are content, so no type implements `Debug`.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -97,7 +97,7 @@ pub(crate) struct Edit {
 }
 
 impl Event {
-    /// Adds a fact. A value must not be empty.
+    /// Adds a fact. Empty values are left out, because the schema rejects them.
     pub(crate) fn note(&mut self, name: impl Into<String>, value: impl Into<String>) {
         let value = value.into();
         if !value.is_empty() {

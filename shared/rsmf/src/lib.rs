@@ -1,7 +1,6 @@
-//! Items as RSMF 2.0 files, the short message format of review platforms: one conversation and day in a file.
+//! Writes items as RSMF 2.0 files, the short message format of review platforms: one file for each conversation and day.
 //!
-//! Pure: the writers of a package are given by the caller, and the same items make the same bytes. `DESIGN.md` has the
-//! mapping.
+//! Pure: the caller provides the writers, and equal items produce equal bytes. The mapping is in `DESIGN.md`.
 //!
 //! ```text
 //! *.rsmf (RFC 5322)
@@ -11,8 +10,6 @@
 //!      ├ 000001-1.pdf, …       the files
 //!      └ rsmf_manifest.json    participants, the conversation, events
 //! ```
-
-#![warn(missing_docs)]
 
 mod conversation;
 mod event;

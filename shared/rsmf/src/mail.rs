@@ -12,13 +12,13 @@ use model::Sha256;
 
 use crate::people::People;
 
-/// How many participants From, To and X-RSMF-Participants name. The manifest has all.
+/// Maximum number of participants in From, To and X-RSMF-Participants. The manifest names all.
 const MAX_NAMED: usize = 1_000;
 
-/// The longest subject, in characters.
+/// Maximum length of the subject, in characters.
 const MAX_SUBJECT: usize = 128;
 
-/// What the header says.
+/// Values of the header fields.
 pub(crate) struct Head<'a> {
     pub(crate) subject: String,
     pub(crate) begin: Timestamp,
@@ -26,14 +26,15 @@ pub(crate) struct Head<'a> {
     pub(crate) events: u64,
     pub(crate) attachments: u64,
     pub(crate) collection: Sha256,
-    /// Differs between any two files.
+    /// Unique for each file: makes Message-ID, boundary and marks unique.
     pub(crate) seed: Sha256,
     pub(crate) people: &'a People,
     pub(crate) sender: usize,
     pub(crate) custodian: Option<usize>,
 }
 
-/// The message cut where its text and the zip belong, each in lines of base64. `None` where a place is missing.
+/// Writes the message in three pieces: the base64 of the text belongs between the first two, the base64 of the zip
+/// between the last two. `None` if mail-builder did not write the marks at which the message is cut.
 pub(crate) fn write(head: &Head<'_>) -> Option<[Vec<u8>; 3]> {
     let people = head.people;
     let mailbox = |number: usize| format!("{} <{}>", phrase(people.display(number)), people.address(number));

@@ -1,4 +1,4 @@
-//! Writes one file: events and files as they come, everything that depends on all of them at the end.
+//! Writes one RSMF file: events and attached files are streamed, the manifest and the header are written at the end.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -23,16 +23,16 @@ use crate::{
 /// The name of the manifest in the package.
 const MANIFEST: &str = "rsmf_manifest.json";
 
-/// How many participants of a conversation are named. The evidence of the items has all.
+/// Maximum number of named participants of a conversation. The evidence of the items contains all.
 const MAX_MEMBERS: usize = 100_000;
 
-/// How many users whose accounts were captured a conversation names.
+/// Maximum number of captured users that a conversation names.
 const MAX_CAPTURED: usize = 100;
 
-/// What is copied at once: full lines of base64.
+/// Size of a piece when copying: a multiple of a base64 line.
 const COPY_BYTES: usize = 57 * 1024;
 
-/// Why a package could not be written.
+/// Error of writing a package.
 #[derive(Debug, thiserror::Error)]
 pub enum PackageError {
     /// A writer of the caller failed.
@@ -41,15 +41,15 @@ pub enum PackageError {
     /// The zip could not be written.
     #[error("writing the zip of a package failed: {0}")]
     Zip(#[from] ZipError),
-    /// An event has no JSON form.
+    /// Serialization of an event failed.
     #[error("an event could not be serialized: {0}")]
     Json(#[from] serde_json::Error),
-    /// There are no events, or the place of the zip is missing in the message.
-    #[error("a package without events was finished")]
+    /// The package has no events, or the header could not be cut at its marks.
+    #[error("internal error: the package has no events or no place for its zip")]
     Empty,
 }
 
-/// The part of a conversation that a file holds.
+/// The part of a conversation that a file contains.
 #[derive(Debug, Clone, Copy)]
 pub struct Slice {
     /// The conversation.
@@ -62,14 +62,14 @@ pub struct Slice {
     pub parts: u32,
 }
 
-/// What a finished file has.
+/// Counts and times of a finished file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Finished {
-    /// Events.
+    /// Number of events.
     pub events: u64,
-    /// Files in the package.
+    /// Number of files in the package.
     pub attachments: u64,
-    /// Participants.
+    /// Number of participants.
     pub participants: u64,
     /// The time of the first event.
     pub begin: Timestamp,
@@ -77,7 +77,7 @@ pub struct Finished {
     pub end: Timestamp,
 }
 
-/// A file in progress. `Z` holds the zip, `S` the events and the text until the file is finished.
+/// An RSMF file being written. `Z` stores the zip, `S` the events and the text until the file is finished.
 pub struct Package<Z: Write + Seek, S> {
     slice: Slice,
     zip: ZipWriter<Z>,
@@ -87,7 +87,7 @@ pub struct Package<Z: Write + Seek, S> {
     hasher: Hasher,
     people: People,
     members: Members,
-    /// The ids of events by the identities of messages; `None` where two have one.
+    /// Event ids by the identity of the message; `None` if two messages have the same identity.
     ids: HashMap<Sha256, Option<String>>,
     last_recipients: Vec<model::Participant>,
     head: Option<ConversationHead>,
@@ -96,7 +96,7 @@ pub struct Package<Z: Write + Seek, S> {
     file: Option<OpenFile>,
 }
 
-/// What the first item says about the conversation.
+/// Facts about the conversation from its first item.
 struct ConversationHead {
     display: String,
     chat_id: String,
@@ -111,9 +111,9 @@ struct ConversationHead {
 #[derive(Default)]
 struct Members {
     list: Vec<usize>,
-    /// Members of the list, and participants who joined later.
+    /// Members in the list, and participants who joined later and are not in the list.
     seen: HashSet<usize>,
-    /// Whether there are more than the list names.
+    /// `true` if the conversation has more members than the list names.
     cut: bool,
 }
 
@@ -125,7 +125,7 @@ struct OpenFile {
 }
 
 impl<Z: Read + Write + Seek, S: Read + Write + Seek> Package<Z, S> {
-    /// Begins a file.
+    /// Begins an RSMF file.
     pub fn new(slice: Slice, zip: Z, events: S, text: S) -> Self {
         Self {
             slice,
@@ -145,14 +145,14 @@ impl<Z: Read + Write + Seek, S: Read + Write + Seek> Package<Z, S> {
         }
     }
 
-    /// Begins a file in the package. The name in the package has digits and the extension only.
+    /// Begins an attached file. Its name in the package consists of digits and the extension.
     ///
     /// # Errors
     /// [`PackageError`].
     pub fn begin_file(&mut self, display: &str) -> Result<(), PackageError> {
         self.attachments += 1;
         let id = format!("{:06}{}", self.attachments, extension(display));
-        // Media are compressed already. The year is the same in every package, so that equal items make equal bytes.
+        // Media are compressed already. The time is constant, so that equal items produce equal bytes.
         let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
         self.zip.start_file(&id, options)?;
         let display = Some(one_line(display, 255)).filter(|display| !display.is_empty());
@@ -161,7 +161,7 @@ impl<Z: Read + Write + Seek, S: Read + Write + Seek> Package<Z, S> {
         Ok(())
     }
 
-    /// Writes the next bytes of the file.
+    /// Writes the next bytes of the attached file.
     ///
     /// # Errors
     /// [`PackageError`].
@@ -174,13 +174,13 @@ impl<Z: Read + Write + Seek, S: Read + Write + Seek> Package<Z, S> {
         Ok(())
     }
 
-    /// Ends the file. `None` where none was begun.
+    /// Ends the attached file; `None` if none was begun.
     pub fn end_file(&mut self) -> Option<File> {
         let OpenFile { id, display, bytes, hasher } = self.file.take()?;
         Some(File { id, display, bytes, sha256: hasher.finish() })
     }
 
-    /// Adds an item with the items that are folded into it. Their files are in the package already.
+    /// Adds an item with the items that are folded into it. Their attached files must be written before.
     ///
     /// # Errors
     /// [`PackageError`].
@@ -227,7 +227,7 @@ impl<Z: Read + Write + Seek, S: Read + Write + Seek> Package<Z, S> {
         Ok(())
     }
 
-    /// Adds the members at the first event: all participants, but not those who join later.
+    /// Adds an item's participants as members of the conversation, except those who joined later.
     fn join_members(&mut self, item: &Item, sender: usize, events: &[Event]) {
         for event in events.iter().filter(|event| event.kind == EventType::Join) {
             let joined = event.participant.strip_prefix('p').and_then(|number| number.parse::<usize>().ok());
@@ -260,7 +260,7 @@ impl<Z: Read + Write + Seek, S: Read + Write + Seek> Package<Z, S> {
         Ok(())
     }
 
-    /// Writes the file.
+    /// Writes the RSMF file.
     ///
     /// # Errors
     /// [`PackageError`].
@@ -305,12 +305,12 @@ impl<Z: Read + Write + Seek, S: Read + Write + Seek> Package<Z, S> {
     }
 
     fn write_manifest(&mut self, head: ConversationHead) -> Result<(), PackageError> {
-        // Beyond 4 GB a zip needs another form, which is declared at the beginning of an entry.
+        // An entry above 4 GB needs the ZIP64 format, which must be declared when the entry begins.
         let large = self.events_bytes > u64::from(u32::MAX / 2);
         let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated).large_file(large);
         self.zip.start_file(MANIFEST, options)?;
         if let Some(member) = head.custodian {
-            // Also one who joined during the day: the vendor requires the custodian among the participants.
+            // The vendor requires the custodian among the participants, even if the custodian joined during the day.
             if !self.members.list.contains(&member) {
                 self.members.list.push(member);
             }
@@ -358,7 +358,7 @@ impl Members {
     }
 }
 
-/// The extension of a name with its dot, if it is one that any system takes.
+/// Returns the extension of a name with its dot if every file system accepts it, otherwise `.bin`.
 fn extension(name: &str) -> String {
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
     let harmless = (1..=8).contains(&extension.len()) && extension.bytes().all(|byte| byte.is_ascii_alphanumeric());

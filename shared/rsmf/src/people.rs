@@ -7,10 +7,10 @@ use model::MailboxAddress;
 
 use crate::format::{Custom, Participant};
 
-/// The longest id that is shown, in characters.
+/// Maximum length of an id, in characters.
 const MAX_ID: usize = 256;
 
-/// The participants of a file, each once, in the order in which they appear.
+/// The participants of a file, each once, in order of appearance.
 #[derive(Default)]
 pub(crate) struct People {
     numbers: HashMap<String, usize>,
@@ -20,12 +20,12 @@ pub(crate) struct People {
 struct Person {
     participant: Participant,
     address: String,
-    /// Whether the name is only a number or an id.
+    /// `true` if the name is only a number or an id, so that a captured name replaces it.
     unnamed: bool,
 }
 
 impl People {
-    /// The number of a participant, counted from 0.
+    /// Returns the index of a participant, and adds the participant if it is new.
     pub(crate) fn number(&mut self, participant: &model::Participant) -> usize {
         let identity = participant.identity();
         if let Some(&number) = self.numbers.get(&identity) {
@@ -53,7 +53,7 @@ impl People {
         number
     }
 
-    /// The id of a participant in the manifest.
+    /// Returns the participant's id in the manifest.
     pub(crate) fn id(&mut self, participant: &model::Participant) -> String {
         id(self.number(participant))
     }
@@ -62,7 +62,7 @@ impl People {
         self.list.get(number).map_or("", |person| &person.participant.display)
     }
 
-    /// The address in From and To.
+    /// Returns the address for From and To.
     pub(crate) fn address(&self, number: usize) -> &str {
         self.list.get(number).map_or("", |person| &person.address)
     }
@@ -76,12 +76,12 @@ impl People {
     }
 }
 
-/// The id of the participant with a number.
+/// Returns the id of the participant with an index.
 pub(crate) fn id(number: usize) -> String {
     format!("p{}", number + 1)
 }
 
-/// Adds what another item has about the participant.
+/// Adds the name, address and ids that another item has for the participant.
 fn complete(person: &mut Person, captured: &model::Participant) {
     if person.unnamed {
         person.participant.display = display_name(captured);

@@ -1,4 +1,4 @@
-//! Distributes items to files, and folds items that act on another item into it.
+//! Distributes items to files, and assigns items that act on another item to that item.
 
 use std::collections::HashMap;
 
@@ -9,31 +9,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::{conversation::conversation, event::events_of};
 
-/// The data of an item that a plan needs. It has no content.
+/// The data of an item that planning needs. Contains no content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// The hash of the item's id.
     pub key: Sha256,
     /// The conversation.
     pub conversation: Sha256,
-    /// When it was sent.
+    /// Time at which the item was sent.
     pub time: Timestamp,
     /// The identity of the message.
     pub identity: Sha256,
-    /// The identity of the message that it acts on or replies to, if that is certain.
+    /// The identity of the message that the item acts on or replies to, if it is certain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refers_to: Option<Sha256>,
-    /// Whether it is an edit, a deletion, a reaction or a vote.
+    /// `true` for an edit, a deletion, a reaction or a vote.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub acts: bool,
-    /// How many events it becomes.
+    /// Number of the item's events.
     pub events: u32,
-    /// The length of its stored message.
+    /// Length of the stored message.
     pub bytes: u64,
 }
 
 impl Record {
-    /// The record of an item whose stored message has this length.
+    /// Creates the record of an item whose stored message has this length.
     pub fn of(item: &Item, bytes: u64) -> Self {
         Self {
             key: Sha256::of(item.id.as_str().as_bytes()),
@@ -51,19 +51,19 @@ impl Record {
 /// Limits of a file.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Events, and items folded into them.
+    /// Maximum number of events and folded items.
     pub events: u32,
-    /// Bytes of stored messages. A file has fewer bytes than the stored messages of its items: both have the attachments in
-    /// base64, and the text is in a message three times.
+    /// Bytes of stored messages. A file has fewer bytes than the stored messages of its items: both have the
+    /// attachments in base64, and the text is in a message three times.
     pub bytes: u64,
-    /// Items folded into one event, which are all in memory.
+    /// Maximum number of items that are folded into one event: they are in memory together.
     pub folded: usize,
-    /// Bytes of the stored messages of the items folded into one event.
+    /// Maximum bytes of the stored messages of the items that are folded into one event.
     pub folded_bytes: u64,
 }
 
 impl Default for Limits {
-    /// The vendor's advice is 10,000 events and 2 GB.
+    /// The vendor recommends at most 10,000 events and 2 GB.
     fn default() -> Self {
         Self { events: 10_000, bytes: 1_900_000_000, folded: 2_000, folded_bytes: 64 << 20 }
     }
@@ -80,16 +80,16 @@ pub struct PlannedFile {
     pub part: u32,
     /// The number of files of the conversation's day.
     pub parts: u32,
-    /// In the order of their times.
+    /// Ordered by time.
     pub units: Vec<Unit>,
 }
 
-/// An item that becomes an event, and the items that are folded into it; indexes of records.
+/// An item that becomes an event, and the items that are folded into it, as indexes of records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unit {
     /// The item.
     pub item: usize,
-    /// Edits, deletions, reactions and votes, in the order of their times.
+    /// Edits, deletions, reactions and votes, ordered by time.
     pub folded: Vec<usize>,
 }
 
@@ -97,8 +97,8 @@ fn order_of(record: &Record) -> (&[u8; 32], Timestamp, &[u8; 32]) {
     (record.conversation.as_bytes(), record.time, record.key.as_bytes())
 }
 
-/// Distributes records to files. Each record is in one unit, once. An item is folded only where the message that it acts on
-/// is certain: exactly one item in the same conversation has that identity.
+/// Distributes records to files. Each record is in exactly one unit. An item is folded only if its target is certain:
+/// exactly one item in the same conversation has the target's identity.
 pub fn plan(records: &[&Record], limits: Limits) -> Vec<PlannedFile> {
     let mut order: Vec<usize> = (0..records.len()).collect();
     order.sort_unstable_by(|&one, &other| order_of(records[one]).cmp(&order_of(records[other])));
@@ -151,7 +151,7 @@ pub fn plan(records: &[&Record], limits: Limits) -> Vec<PlannedFile> {
             }
         }
     }
-    // The last part of a day has the number of parts.
+    // The last part of a day determines the number of parts.
     let mut parts = 0;
     for file in files.iter_mut().rev() {
         parts = parts.max(file.part);

@@ -1,4 +1,4 @@
-//! The conversation as text, which review platforms index and show where they do not know the format.
+//! Writes the conversation as text. Review platforms index it, and display it if they do not support RSMF.
 
 use message::write::{lines, write_visible};
 
@@ -7,13 +7,13 @@ use crate::{
     people::People,
 };
 
-/// Begins each line of a participant's words. No line of ours begins with it.
+/// Prefix of each line of a participant's words. No line of the archive begins with it.
 const MARK: &str = "| ";
 
 pub(crate) const LEGEND: &str =
     "Lines that begin with \"|\" are the words of participants. All other lines are written by the archive.\r\n\r\n";
 
-/// An event in lines. `stated`: the body is the words of the archive, in which the words of participants are marked.
+/// Writes an event as lines. `stated`: the archive wrote the body, and has marked the words of participants in it.
 pub(crate) fn event(event: &Event, stated: bool, participant: usize, people: &People) -> String {
     let mut out = String::with_capacity(event.body.len() + 256);
     let time = event.timestamp;

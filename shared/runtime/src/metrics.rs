@@ -76,7 +76,7 @@ metrics! {
     LookupRejected in "Count", "Participants whose lookup the mail system rejected, at each check.";
     CredentialExpires in "Count", "Tokens that were requested with a certificate or client secret that expires within 30 days.";
     UserMapRefused in "Count", "Reads of a user map that was rejected.";
-    Webhooks in "Count", "Webhooks that were kept, by both doors.";
+    Webhooks in "Count", "Webhooks that were stored, from Meta and from AWS.";
     WebhooksRejected in "Count", "Webhooks whose signature or header does not match the secret.";
     CaptureStopped in "Count", "Events by which WhatsApp says that nothing is captured any more from a number.";
     Stuck in "Count", "Failures of messages that have failed many times.";

@@ -1,4 +1,5 @@
-//! Chat exports in the bucket's inbox: what a phone's "Export chat" writes, dropped into `inbox/<owner's e-mail>/`.
+//! Chat exports in the bucket's inbox: the files that a phone's "Export chat" writes, uploaded to `inbox/<owner's
+//! e-mail>/`.
 //!
 //! A file belongs to a window by the time of its upload to the bucket. Its messages are listed with their own times as
 //! archived times: an export has no other time, and a message must have the same outcome if the chat, grown by a month,
@@ -12,7 +13,7 @@ use ::chat_export::{AttachmentError, Export, ExportError, ExportFile, Settings, 
 use async_trait::async_trait;
 use aws::s3::{Changed, ETag, Store, StoreError};
 use jiff::SignedDuration;
-use model::{Answer, Attachment, ItemId, Listed, MailboxAddress, Sha256, Window, keys};
+use model::{Attachment, ItemId, ItemJson, Listed, MailboxAddress, Sha256, Window, keys};
 use serde_json::json;
 use tokio::sync::Mutex;
 use tracing::{info, warn};
@@ -30,10 +31,10 @@ pub struct ChatExports {
     store: Store,
     settings: Settings,
     /// The exports that were read last.
-    read: Mutex<Kept>,
+    cache: Mutex<Cache>,
 }
 
-type Kept = VecDeque<Read>;
+type Cache = VecDeque<Read>;
 
 /// An export that was read, and the versions of the objects that it was read from.
 struct Read {
@@ -61,17 +62,17 @@ impl ChatExports {
     /// smaller.
     const FILE_LIMIT: u64 = 256 << 20;
     const PARTICIPANTS_LIMIT: u64 = 1 << 20;
-    const KEPT: usize = 2;
+    const MAX_CACHED: usize = 2;
 
     /// Creates the adapter for this bucket and these settings.
     pub fn new(store: Store, settings: Settings) -> Self {
-        Self { store, settings, read: Mutex::default() }
+        Self { store, settings, cache: Mutex::default() }
     }
 
-    /// Reads the export. `kept` is locked meanwhile, so that it is read once if many messages need it.
+    /// Reads an export. `cache` is locked meanwhile, so that concurrent requests read it once.
     async fn open(
         &self,
-        kept: &mut Kept,
+        cache: &mut Cache,
         key: &str,
         owner: &MailboxAddress,
         name: &str,
@@ -98,9 +99,9 @@ impl ChatExports {
         let file = File { written, key: key.to_owned() };
         report(&export.summary());
         let export = Arc::new(export);
-        kept.retain(|other| other.file.key != key);
-        kept.push_front(Read { file, etag, participants, export: Arc::clone(&export) });
-        kept.truncate(Self::KEPT);
+        cache.retain(|other| other.file.key != key);
+        cache.push_front(Read { file, etag, participants, export: Arc::clone(&export) });
+        cache.truncate(Self::MAX_CACHED);
         Ok(export)
     }
 
@@ -120,18 +121,18 @@ impl ChatExports {
         Ok(same_people && matches!(export, Changed::No))
     }
 
-    /// The export of an item, as it is in the bucket now: the participants, and so the mailboxes, are read from the
-    /// bucket again for each item.
-    async fn now(&self, id: &ItemId) -> Result<Arc<Export>, SourceError> {
+    /// Returns the current export of an item. It is read again if the file or its participants file has changed,
+    /// because the participants determine the mailboxes.
+    async fn current(&self, id: &ItemId) -> Result<Arc<Export>, SourceError> {
         let (owner, name) = located(id)?;
         let key = key(&owner, &name);
-        let mut kept = self.read.lock().await;
-        if let Some(read) = kept.iter().find(|read| read.file.key == key)
+        let mut cache = self.cache.lock().await;
+        if let Some(read) = cache.iter().find(|read| read.file.key == key)
             && self.is_current(read).await?
         {
             return Ok(Arc::clone(&read.export));
         }
-        self.open(&mut kept, &key, &owner, &name).await.map_err(|unread| match unread {
+        self.open(&mut cache, &key, &owner, &name).await.map_err(|unread| match unread {
             // Not an error of one message: all messages of the chat would become dead letters, so they wait until the
             // table is fixed.
             Unread::Rejected(error @ ExportError::Participants { .. })
@@ -144,14 +145,15 @@ impl ChatExports {
         })
     }
 
-    /// The export of an item, as it was read: the id contains a hash of the message and of the name of its file.
-    async fn holding(&self, id: &ItemId) -> Result<Arc<Export>, SourceError> {
-        let kept = self.read.lock().await;
-        if let Some(read) = kept.iter().find(|read| read.export.item(id).is_some()) {
+    /// Returns the cached export that contains an item, without a check for changes: the id contains a hash of the
+    /// message.
+    async fn cached(&self, id: &ItemId) -> Result<Arc<Export>, SourceError> {
+        let cache = self.cache.lock().await;
+        if let Some(read) = cache.iter().find(|read| read.export.item(id).is_some()) {
             return Ok(Arc::clone(&read.export));
         }
-        drop(kept);
-        self.now(id).await
+        drop(cache);
+        self.current(id).await
     }
 }
 
@@ -212,10 +214,10 @@ impl Source for ChatExports {
         false
     }
 
-    async fn answer(&self, id: &ItemId) -> Result<Answer, SourceError> {
-        let export = self.now(id).await?;
+    async fn item_json(&self, id: &ItemId) -> Result<ItemJson, SourceError> {
+        let export = self.current(id).await?;
         let captured = export.item(id).ok_or(SourceError::NotFound)??;
-        Ok(Answer::new(captured.evidence)?)
+        Ok(ItemJson::new(captured.evidence)?)
     }
 
     async fn copy_attachment(
@@ -225,7 +227,7 @@ impl Source for ChatExports {
         limit: u64,
         sink: &mut dyn Sink,
     ) -> Result<Sha256, SourceError> {
-        let export = self.holding(id).await?;
+        let export = self.cached(id).await?;
         let (id, attachment_id) = (id.clone(), attachment.id.clone());
         // Decompressed as a whole: its zip is in memory, too, and the memory limit allows for both.
         let inflated = tokio::task::spawn_blocking(move || export.attachment(&id, &attachment_id, limit)).await;
@@ -280,11 +282,11 @@ impl ChatExports {
             }
         };
         let unreadable = || file_id(&owner, name).map_or_else(|| file.key_as_id(), String::from);
-        let mut kept = self.read.lock().await;
-        if let Some(read) = kept.iter().find(|read| read.file == *file) {
+        let mut cache = self.cache.lock().await;
+        if let Some(read) = cache.iter().find(|read| read.file == *file) {
             return Ok(Entries::Messages(Arc::clone(&read.export)));
         }
-        let detail = match self.open(&mut kept, &file.key, &owner, name).await {
+        let detail = match self.open(&mut cache, &file.key, &owner, name).await {
             Ok(export) => return Ok(Entries::Messages(export)),
             Err(Unread::Rejected(error)) => error.to_string(),
             Err(Unread::Other(SourceError::Unreadable(detail))) => detail,

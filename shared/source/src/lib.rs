@@ -17,7 +17,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
-use model::{Answer, Attachment, Captured, ItemError, ItemId, Listed, Sha256, Window};
+use model::{Attachment, Captured, ItemError, ItemId, ItemJson, Listed, Sha256, Window};
 
 pub use ::chat_export::Settings as ExportSettings;
 pub use archiver_api::{ArchiverApi, ArchiverUrl, ArchiverUrlError, Basic, Credentials, Limits, SecretCredentials};
@@ -52,14 +52,14 @@ pub trait Source: Send + Sync {
     ///
     /// # Errors
     /// [`SourceError`].
-    async fn answer(&self, id: &ItemId) -> Result<Answer, SourceError>;
+    async fn item_json(&self, id: &ItemId) -> Result<ItemJson, SourceError>;
 
     /// Returns one item, parsed.
     ///
     /// # Errors
     /// [`SourceError`].
     async fn item(&self, id: &ItemId) -> Result<Captured, SourceError> {
-        Ok(self.answer(id).await?.read(id)?)
+        Ok(self.item_json(id).await?.read(id)?)
     }
 
     /// Copies an attachment into a sink, up to `limit` bytes whatever size was declared. Returns the digest of the

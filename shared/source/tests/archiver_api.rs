@@ -91,17 +91,17 @@ async fn list_is_read_page_by_page() {
     assert_eq!((first.items.len(), first.reached), (2, "2026-11-21T10:00:04Z".parse().ok()));
     let last = api.list(&window(), first.next.as_deref()).await.unwrap();
     assert_eq!((last.items.len(), last.next, last.reached), (1, None, None));
-    let asked = server.requests();
+    let requests = server.requests();
     assert!(
-        asked[0].starts_with(
+        requests[0].starts_with(
             "GET /api/v1/items?from=2026-11-21T07%3A00%3A00.000Z&to=2026-11-22T06%3A55%3A00.000Z&network=whatsapp&limit=1000 HTTP/1.1\r\n"
         ),
         "{}",
-        asked[0]
+        requests[0]
     );
     // archiver:correct horse
-    assert!(asked[0].contains("authorization: Basic YXJjaGl2ZXI6Y29ycmVjdCBob3JzZQ==\r\n"), "{}", asked[0]);
-    assert!(asked[0].contains("accept-encoding: identity\r\n"));
+    assert!(requests[0].contains("authorization: Basic YXJjaGl2ZXI6Y29ycmVjdCBob3JzZQ==\r\n"), "{}", requests[0]);
+    assert!(requests[0].contains("accept-encoding: identity\r\n"));
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn page_has_the_time_of_the_server() {
 }
 
 #[tokio::test]
-async fn item_with_half_an_emoji_is_read_with_its_raw_bytes() {
+async fn item_with_a_lone_surrogate_keeps_its_raw_bytes() {
     let json = item_json("WA-1").replace("hello", r"hi \ud83d");
     let body = json.clone();
     let server = Server::start(move |_, _| Reply::json(&body)).await;
@@ -214,11 +214,11 @@ async fn transient_failure_is_retried_up_to_three_times() {
     }
     let server = Server::start(|_, _| Reply::with("429 Too Many Requests\r\nretry-after: 60", b"")).await;
     assert!(api(&server).item(&id("WA-1")).await.is_err());
-    assert_eq!(server.requests().len(), 1, "a long wait is the queue's");
+    assert_eq!(server.requests().len(), 1, "a long wait is left to the queue");
 }
 
 #[tokio::test]
-async fn hostile_id_is_requested_as_it_is() {
+async fn hostile_id_is_requested_unchanged() {
     for (hostile, path) in [
         ("../../admin", "/api/v1/items/..%2F..%2Fadmin"),
         ("a?limit=1#x", "/api/v1/items/a%3Flimit%3D1%23x"),
@@ -265,7 +265,7 @@ async fn attachment_is_hashed_and_compared() {
 }
 
 #[tokio::test]
-async fn reading_stops_at_the_limit_whatever_was_declared() {
+async fn reading_stops_at_the_limit_whatever_size_is_declared() {
     // The response has no length, a too small one, a too large one: the item always declared 1 KB.
     for head in ["200 OK", "200 OK\r\ntransfer-encoding: chunked", "200 OK\r\ncontent-length: 1099511627776"] {
         let server = Server::start(move |_, _| Reply::Endless(head)).await;
@@ -303,7 +303,8 @@ async fn silent_and_dripping_responses_time_out() {
         let server = Server::start(move |_, _| reply.clone()).await;
         let error = api_with(&server, limits).item(&id("WA-1")).await.err().unwrap();
         assert!(matches!(error, SourceError::Unavailable { .. }), "{error}");
-        assert_eq!(server.requests().len(), 1, "the time is gone: no second try");
+        // On a busy machine the time may be over before the first attempt.
+        assert!(server.requests().len() <= 1, "no time is left for a second attempt");
     }
 }
 

@@ -56,7 +56,7 @@ async fn burst(count: u32) -> anyhow::Result<Burst> {
     let pace = Pace { concurrency: CONCURRENCY, ..Pace::default() };
     let source = ItemSource::Webhooks(Vec::new());
     let pipeline = Pipeline::start_at(pace, source, MailSystem::Maildir(Vec::new()), &[("LOG_LEVEL", "info")]).await?;
-    let (_door, sender) = pipeline.open_door(CONCURRENCY).await?;
+    let (_server, sender) = pipeline.start_function_url(CONCURRENCY).await?;
     let begun = Instant::now();
     // Twice as many at once as the function handles.
     let sent = stream::iter(0..count).map(|number| deliver(&sender, number)).buffer_unordered(2 * CONCURRENCY);

@@ -1,11 +1,11 @@
-//! Webhooks, by Meta's door and by AWS's.
+//! Webhooks from Meta and from AWS.
 
 use cloud_api::{
-    AppSecret, CapturedFile, Door, EventKind, MissingFile, Origin, PayloadPath, StoredEvent, Variants, Webhook,
+    AppSecret, CapturedFile, Channel, EventKind, MissingFile, Origin, PayloadPath, StoredEvent, Variants, Webhook,
     aws_entries, entries, events, item, signature_matches,
 };
 use jiff::Timestamp;
-use model::{Answer, ItemError, Sha256};
+use model::{ItemError, ItemJson, Sha256};
 
 /// A body. Every event that becomes an item is one that can be read, keeps its bytes as evidence and has the same id each
 /// time.
@@ -27,7 +27,7 @@ pub fn webhook(input: &[u8]) {
 
 fn stored(json: &[u8]) -> StoredEvent {
     let time = Timestamp::UNIX_EPOCH;
-    let origin = Origin { received: time, written: time, body: Sha256::of(b""), door: Door::Meta };
+    let origin = Origin { received: time, written: time, body: Sha256::of(b""), channel: Channel::Meta };
     let object = StoredEvent::write(json, &origin).expect("an event is JSON");
     StoredEvent::read(&object).expect("what was written is read")
 }
@@ -49,7 +49,7 @@ fn exercise(webhook: &Webhook) {
         let variants = Variants::new(vec![stored(&event.json), stored(&again.json)]).expect("two copies");
         for file in [Some(there), Some(CapturedFile::Missing(MissingFile::Erased)), None] {
             let json = item(&event.id, &variants, file).to_string();
-            let captured = Answer::new(json.into_bytes()).and_then(|answer| answer.read(&event.id));
+            let captured = ItemJson::new(json.into_bytes()).and_then(|json| json.read(&event.id));
             let captured = match captured {
                 Ok(captured) => captured,
                 Err(ItemError::Memory) => continue,

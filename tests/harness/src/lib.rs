@@ -27,7 +27,9 @@ use local::{
     ministack::MinistackOptions,
     sample_source::{Sample, SampleSource, SourceCredentials},
     totals::Totals,
-    webhooks::{APP_SECRET, HttpDoor, MediaFile, MetaFake, Sender, VERIFY_TOKEN, WEBHOOK_SECRET, webhook_secret},
+    webhooks::{
+        APP_SECRET, FunctionUrlServer, MediaFile, MetaFake, Sender, VERIFY_TOKEN, WEBHOOK_SECRET, webhook_secret,
+    },
 };
 use log_leak_check::Confidential;
 use model::{RunId, keys};
@@ -211,18 +213,20 @@ impl Pipeline {
         Ok(Self { machine, store, source: sample_source, meta, confidential, directory })
     }
 
-    /// Opens the Function URL. As Lambda does, it rejects requests while the function handles `concurrency` others.
+    /// Starts a server for the Function URL. Like Lambda, it rejects requests while the function handles `concurrency`
+    /// others.
     ///
     /// # Errors
     /// If the pipeline receives no webhooks.
-    pub async fn open_door(&self, concurrency: usize) -> anyhow::Result<(HttpDoor, Sender)> {
+    pub async fn start_function_url(&self, concurrency: usize) -> anyhow::Result<(FunctionUrlServer, Sender)> {
         let function = self.machine.receive().context("the pipeline receives no webhooks")?;
-        let door = HttpDoor::start(Arc::clone(function), (Ipv4Addr::LOCALHOST, 0).into(), concurrency).await?;
-        let sender = Sender::new(door.url())?;
-        Ok((door, sender))
+        let server =
+            FunctionUrlServer::start(Arc::clone(function), (Ipv4Addr::LOCALHOST, 0).into(), concurrency).await?;
+        let sender = Sender::new(server.url())?;
+        Ok((server, sender))
     }
 
-    /// Runs receive until its queue is empty: the events and files of all webhooks are stored.
+    /// Runs receive until its queue is empty, so that the events and files of all webhooks are stored.
     ///
     /// # Errors
     /// If the queue is not empty in time.

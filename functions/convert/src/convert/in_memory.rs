@@ -8,7 +8,7 @@ use aws_fake::{Aws, BUCKET};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use message::write::Renderer;
-use model::{Answer, Attachment, ConvertTask, Failure, ImportTask, ItemId, Outcome, Reason, Sha256, Window, keys};
+use model::{Attachment, ConvertTask, Failure, ImportTask, ItemId, ItemJson, Outcome, Reason, Sha256, Window, keys};
 use serde_json::json;
 use source::{Page, Sink, Source, SourceError};
 use sqs_batch::{Invocation, Next, Record, Work};
@@ -31,14 +31,14 @@ impl Source for OneItem {
         Window::OVERLAP
     }
 
-    async fn answer(&self, id: &ItemId) -> Result<Answer, SourceError> {
+    async fn item_json(&self, id: &ItemId) -> Result<ItemJson, SourceError> {
         let text = self.0.lock().unwrap_or_else(PoisonError::into_inner).ok_or(SourceError::NotFound)?;
         let item = json!({
             "id": id, "type": "document", "messageTime": "2026-11-21T09:59:58Z", "archivedTime": "2026-11-21T09:59:59Z",
             "chat": {"id": "c", "type": "individual"}, "from": {"phone": "+4520123456"}, "to": [], "text": text,
             "attachments": [{"id": "1", "name": "a.bin", "size": FILE.len()}],
         });
-        Ok(Answer::new(item.to_string().into_bytes())?)
+        Ok(ItemJson::new(item.to_string().into_bytes())?)
     }
 
     async fn copy_attachment(

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use aws::{s3::Store, sqs::Queue};
 use aws_fake::{Aws, BUCKET, QUEUE};
 use jiff::{SignedDuration, Timestamp, ToSpan};
-use model::{Answer, Attachment, ConvertTask, Cursor, ItemId, Listed, Sha256, Window, keys};
+use model::{Attachment, ConvertTask, Cursor, ItemId, ItemJson, Listed, Sha256, Window, keys};
 use serde_json::json;
 use source::{Page, Sink, Source, SourceError};
 
@@ -27,7 +27,7 @@ impl Source for TwoPages {
         Window::OVERLAP
     }
 
-    async fn answer(&self, _: &ItemId) -> Result<Answer, SourceError> {
+    async fn item_json(&self, _: &ItemId) -> Result<ItemJson, SourceError> {
         Err(SourceError::NotFound)
     }
 

@@ -1,4 +1,4 @@
-//! `archiver incidents`: lists deliveries of a capture vendor that are not what their manifests say, and closes them.
+//! `archiver incidents`: lists deliveries of a capture vendor that do not match their manifests, and closes them.
 
 use std::{
     io::{self, Write},
@@ -26,14 +26,14 @@ pub struct IncidentsArguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum IncidentsCommand {
-    /// List the incidents, the closed ones too, with who closed them, when and why
+    /// List all incidents; closed ones with the time, the person and the reason
     #[command(after_help = "Examples:\n  archiver incidents list\n  archiver incidents list --open --json\n\
         Exit code: 0, with or without incidents; 1 when they cannot be read; 2 invalid arguments.")]
     List(ListArguments),
-    /// Close an incident that needs nothing more, with a reason: it is recorded, and nothing is deleted
+    /// Close an incident that needs no further action; the reason is recorded, and nothing is deleted
     #[command(
-        after_help = "A closed incident stays in `list`, `reconcile` and `report`, and no longer makes them fail. A later version of \
-        the same file with problems is another incident. What is missing can still be delivered: it is filed.\nExample:\n  \
+        after_help = "A closed incident is still listed by `list`, `reconcile` and `report`, but no longer makes them fail. A later version of \
+        the same file with problems is a new incident. Missing mails that are delivered later are filed.\nExample:\n  \
         archiver incidents close 1f0c7e62 --by 'Ada Lindqvist' --reason 'vendor ticket 4711: 0042.eml never existed'\n\
         Exit code: 0 closed; 1 not found, closed before, or failed; 2 invalid arguments; 4 not confirmed."
     )]
@@ -42,7 +42,7 @@ enum IncidentsCommand {
 
 #[derive(Debug, clap::Args)]
 struct ListArguments {
-    /// Only those that are not closed
+    /// List open incidents only
     #[arg(long)]
     open: bool,
     /// Print JSON, one object a line
@@ -57,10 +57,10 @@ struct CloseArguments {
     /// The id of the incident, as `list` shows it; its first characters are enough
     #[arg(value_name = "ID", value_parser = id)]
     id: String,
-    /// Why nothing more is needed
+    /// Reason why no further action is needed
     #[arg(long, value_name = "TEXT", value_parser = words)]
     reason: String,
-    /// Who decides it
+    /// Name of the person who decides
     #[arg(long, value_name = "NAME", value_parser = words)]
     by: String,
     /// Close without confirmation
@@ -76,7 +76,7 @@ const MAX_CHARS: usize = 1_000;
 fn words(text: &str) -> Result<String, String> {
     let text = text.trim();
     match text.chars().count() {
-        0 => Err("expected some words".to_owned()),
+        0 => Err("expected a text".to_owned()),
         count if count > MAX_CHARS => Err(format!("expected at most {MAX_CHARS} characters")),
         _ if text.chars().any(char::is_control) => Err("expected one line".to_owned()),
         _ => Ok(text.to_owned()),

@@ -45,7 +45,7 @@ const CURSOR_MAX_BYTES: u64 = 4096;
 /// Status of a deployment.
 #[derive(Debug, Clone, Serialize)]
 pub struct Status {
-    /// All items that the archive received before this time are queued. `None` before the first run.
+    /// All items that the source received before this time are queued. `None` before the first run.
     pub fetched_until: Option<Timestamp>,
     /// Run that moved the cursor.
     pub cursor_run: Option<RunId>,

@@ -49,7 +49,7 @@ pub enum ConnectionError {
          login` or `aws login`: eval \"$(aws configure export-credentials --format env)\"\n{0}"
     )]
     NoCredentials(String),
-    #[error("{} holds no one-machine run: `archiver local` creates one", .0.display())]
+    #[error("{} contains no one-machine run: `archiver local` creates one", .0.display())]
     NoState(PathBuf),
     /// The part exists only on AWS.
     #[error("a one-machine run has no {}", .0.variable())]

@@ -44,8 +44,9 @@ pub const VARIABLES: &[&str] = &{
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Which deployment")]
 pub struct Deployment {
-    /// The deployment of this CloudFormation stack, in the account and region of the AWS environment variables and files.
-    /// Without --stack and --local: the one that BUCKET, CONVERT_QUEUE_URL, IMPORT_QUEUE_URL and DEAD_LETTER_QUEUE_URL name
+    /// The deployment of this CloudFormation stack, in the account and region of the AWS environment variables and
+    /// files. Without --stack and --local: the one that BUCKET, CONVERT_QUEUE_URL, IMPORT_QUEUE_URL and
+    /// DEAD_LETTER_QUEUE_URL name
     #[arg(long, value_name = "NAME", conflicts_with = "local")]
     pub stack: Option<String>,
     /// The one-machine run that `archiver local` keeps in this directory
@@ -77,13 +78,13 @@ pub fn backfill_command(options: &str, window: &Window) -> String {
 pub struct QueueUrls {
     pub convert: String,
     pub import: String,
-    /// Only where the deployment receives webhooks.
+    /// `None` if the deployment does not receive webhooks.
     pub receive: Option<String>,
     pub dead_letters: String,
 }
 
 impl QueueUrls {
-    /// Returns the queue of a stage's tasks, where the deployment has one.
+    /// Returns the queue of a stage's tasks, if the deployment has one.
     pub fn of_stage(&self, stage: Stage) -> Option<&str> {
         match stage {
             Stage::Convert => Some(&self.convert),
@@ -93,7 +94,7 @@ impl QueueUrls {
     }
 }
 
-/// Kind of deployment that a connection leads to.
+/// Kind of deployment of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     Stack {
@@ -116,7 +117,7 @@ pub struct Connection {
     pub target: Target,
     parts: HashMap<&'static str, String>,
     mapping: Variables,
-    /// For how many days the bucket keeps outcomes and manifests; 0 for ever.
+    /// Number of days for which the bucket keeps outcomes and manifests; 0 means forever.
     outcome_days: u32,
     ministack: Option<Ministack>,
 }
@@ -218,14 +219,14 @@ impl Connection {
         &self.mapping
     }
 
-    /// Sets for how many days the bucket keeps outcomes; 0 for ever.
+    /// Sets the number of days for which the bucket keeps outcomes; 0 means forever.
     #[must_use]
     pub fn with_outcome_days(self, outcome_days: u32) -> Self {
         Self { outcome_days, ..self }
     }
 
-    /// Returns since when the bucket has every outcome and manifest; `None` for ever. What is older may have been deleted by
-    /// age.
+    /// Returns the time since which the bucket has every outcome and manifest; older ones may have been deleted by age.
+    /// `None` if the bucket keeps all.
     pub fn outcomes_kept_since(&self, now: Timestamp) -> Option<Timestamp> {
         let days = SignedDuration::from_hours(24 * i64::from(self.outcome_days));
         (self.outcome_days > 0).then(|| now.checked_sub(days).unwrap_or(Timestamp::MIN))

@@ -3,8 +3,8 @@
 /// Import's environment variables for the user map. [`parameter`] converts each to the stack parameter that sets it.
 pub const MAPPING: &[&str] = &["AUTOMATIC_MAPPING", "CATCH_ALL_MAILBOX", "DEFAULT_REGION", "USER_MAP_KEY"];
 
-/// The variable with the days that the bucket keeps outcomes and manifests. No function reads it: where the environment names
-/// the deployment, the operator sets it beside the others.
+/// The variable with the number of days for which the bucket keeps outcomes and manifests. No function reads it. If the
+/// environment names the deployment, the operator sets it together with the other variables.
 pub const OUTCOME_DAYS: &str = "OUTCOME_DAYS";
 
 /// Returns the stack parameter that sets a variable: `DefaultRegion` of `DEFAULT_REGION`.

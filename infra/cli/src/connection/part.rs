@@ -11,11 +11,11 @@ pub enum Part {
     Convert,
     Import,
     Schedule,
-    /// Only where the deployment receives webhooks.
+    /// Exists only if the deployment receives webhooks.
     Receive,
-    /// Only where the deployment receives webhooks.
+    /// Exists only if the deployment receives webhooks.
     ReceiveQueue,
-    /// Only where the deployment receives webhooks by a URL.
+    /// Exists only if the deployment receives webhooks through a URL.
     ReceiveUrl,
 }
 

@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn batch_response_is_evaluated_as_lambda_documents() {
         let table = [
-            // all done
+            // all successful
             ("", done(&[])),
             (" \n", done(&[])),
             ("null", done(&[])),
@@ -66,11 +66,11 @@ mod tests {
             (r#"{"batchItemFailures":null}"#, done(&[])),
             (r#"{"batchItemFailures":[]}"#, done(&[])),
             (r#"{"statusCode":200}"#, done(&[])),
-            // some done
+            // some successful
             (r#"{"batchItemFailures":[{"itemIdentifier":"b"}]}"#, done(&["b"])),
             (r#"{"batchItemFailures":[{"itemIdentifier":"b"},{"itemIdentifier":"b"}]}"#, done(&["b"])),
             (r#"{"batchItemFailures":[{"itemIdentifier":"a"},{"itemIdentifier":"b"}],"n":1}"#, done(&["a", "b"])),
-            // nothing done
+            // none successful
             ("{", None),
             ("done", None),
             (r#""done""#, None),

@@ -124,7 +124,8 @@ struct WrittenEntry {
     /// The mailboxes, or the dead letter's reason. Derived by hand from the mapping rules.
     expect: ExpectedResult,
     /// HTTP status instead of the item: 404 or 410.
-    answer: Option<u16>,
+    #[serde(rename = "answer")]
+    status: Option<u16>,
     item: Map<String, Value>,
 }
 
@@ -282,7 +283,7 @@ impl WrittenEntry {
         let (id, archived_time) = (text("id"), text("archivedTime"));
         let archived_time =
             archived_time.parse().map_err(|_| SampleError(format!("items.json: {id} has no valid archivedTime")))?;
-        let response = match self.answer {
+        let response = match self.status {
             None => ItemResponse::Item(item),
             Some(410) => ItemResponse::Erased,
             Some(_) => ItemResponse::Missing,

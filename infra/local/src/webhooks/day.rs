@@ -1,4 +1,5 @@
-//! A day of webhooks of every kind, as Meta posts them: two of our numbers, their clients, and what is unexpected.
+//! Generates a day of webhooks of every kind in Meta's format: two business numbers, their clients, and unexpected
+//! content.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
@@ -7,19 +8,19 @@ use serde_json::{Value, json};
 
 use super::meta::MediaFile;
 
-/// One of our numbers: its digits and Meta's id of it.
+/// A business number: its digits and Meta's id.
 type Number = (&'static str, &'static str);
 
-/// In the user map.
+/// A number in the user map.
 const ADA: Number = ("46701740605", "700800900100201");
 const KARIM: Number = ("447700900104", "700800900100202");
-/// In no user map.
+/// A number that is not in the user map.
 const UNMAPPED: Number = ("12025550143", "700800900100203");
 
 const CLIENT: &str = "447700900123";
 const OTHER_CLIENT: &str = "351912345678";
 
-/// A user whose number is hidden has only an id of Meta's.
+/// Meta's id of a user who hides the phone number.
 const HIDDEN: &str = "GB.10000000000000002";
 
 const GROUP: &str = "Y2FwaV9ncm91cDo0NjcwMTc0MDYwNToxMjAzNjMwNDExMjIzMzQ0NTVAZy51cw==";
@@ -28,13 +29,13 @@ const GROUP: &str = "Y2FwaV9ncm91cDo0NjcwMTc0MDYwNToxMjAzNjMwNDExMjIzMzQ0NTVAZy5
 pub struct WebhookDay {
     /// The bodies, in the order in which they are posted.
     pub bodies: Vec<Vec<u8>>,
-    /// The files that Meta has for them.
+    /// The files to which the webhooks refer.
     pub files: Vec<MediaFile>,
-    /// Words that no log may contain: names, numbers, ids, texts.
+    /// Names, numbers, ids and texts that no log may contain.
     pub confidential: Vec<String>,
 }
 
-/// An id as WhatsApp makes it: base64 of the other party's number, the direction and a number of the message.
+/// Returns an id in WhatsApp's format: base64 of the other party's number, the direction and a message number.
 pub fn wamid(party: &str, incoming: bool, stanza: u32) -> String {
     let mut bytes = b"\x08\x01\x12".to_vec();
     bytes.push(u8::try_from(party.len()).unwrap_or(u8::MAX));
@@ -50,7 +51,7 @@ struct Builder {
 }
 
 impl WebhookDay {
-    /// The day that ends now.
+    /// Creates the day that ends at `now`.
     pub fn new(now: Timestamp) -> Self {
         let mut builder =
             Builder { now, day: Self { bodies: Vec::new(), files: Vec::new(), confidential: Vec::new() } };
@@ -75,7 +76,7 @@ impl Builder {
         (self.now - SignedDuration::from_mins(minutes_ago)).as_second().to_string()
     }
 
-    /// A message that came to one of our numbers.
+    /// Creates a message to a business number.
     fn incoming(&mut self, from: &str, stanza: u32, minutes_ago: i64, kind: &str, content: Value) -> Value {
         let id = wamid(from, true, stanza);
         self.day.confidential.push(id.clone());
@@ -85,7 +86,7 @@ impl Builder {
         message
     }
 
-    /// Posts messages to one of our numbers.
+    /// Adds a webhook with messages to a business number.
     fn post(&mut self, number: Number, messages: Vec<Value>) {
         let contacts: Vec<_> = messages
             .iter()
@@ -98,7 +99,7 @@ impl Builder {
         self.change(number, "messages", json!({"contacts": contacts, "messages": messages}));
     }
 
-    /// Posts one change of one number.
+    /// Adds a webhook with one change of a number.
     fn change(&mut self, (digits, id): Number, field: &str, mut value: Value) {
         value["messaging_product"] = json!("whatsapp");
         value["metadata"] = json!({"display_phone_number": digits, "phone_number_id": id});
@@ -107,7 +108,7 @@ impl Builder {
 
     fn body(&mut self, entry: &Value) {
         let body = json!({"object": "whatsapp_business_account", "entry": entry}).to_string();
-        // Meta escapes what is not ASCII, and signs the escapes.
+        // Meta escapes non-ASCII characters, and signs the escaped text.
         let escaped: String = body
             .chars()
             .map(|char| {
@@ -123,11 +124,10 @@ impl Builder {
         self.day.bodies.push(escaped.into_bytes());
     }
 
-    /// The part of a message that names a file.
+    /// Creates the member of a message that names a file.
     fn file(&self, id: &str, more: Value) -> Value {
         let file = self.day.files.iter().find(|file| file.id == id);
-        let mut content =
-            json!({"id": id, "mime_type": file.map(|file| file.mime), "sha256": file.map(MediaFile::sha256_base64)});
+        let mut content = json!({"id": id, "mime_type": file.map(|file| file.media_type), "sha256": file.map(MediaFile::sha256_base64)});
         if let (Some(members), Value::Object(more)) = (content.as_object_mut(), more) {
             members.extend(more);
         }
@@ -139,7 +139,7 @@ impl Builder {
         const TERM_SHEET: &[u8] = include_bytes!("../../sample/media/term-sheet.pdf");
         const VOICE: &[u8] = include_bytes!("../../sample/media/voice.ogg");
         const SMILE: &[u8] = include_bytes!("../../sample/media/smile.webp");
-        for (id, (_, number), mime, bytes) in [
+        for (id, (_, number), media_type, bytes) in [
             ("1000000000000001", ADA, "image/png", CHART),
             ("1000000000000002", ADA, "application/pdf", TERM_SHEET),
             ("1000000000000003", ADA, "audio/ogg; codecs=opus", VOICE),
@@ -148,7 +148,7 @@ impl Builder {
             ("1000000000000006", ADA, "image/png", CHART),
         ] {
             let bytes = Bytes::from_static(bytes);
-            self.day.files.push(MediaFile { id: id.to_owned(), phone_number_id: number.to_owned(), mime, bytes });
+            self.day.files.push(MediaFile { id: id.to_owned(), phone_number_id: number.to_owned(), media_type, bytes });
         }
     }
 
@@ -163,7 +163,7 @@ impl Builder {
         let document = self.file("1000000000000002", json!({"filename": "term sheet.pdf", "caption": "please see"}));
         let voice = self.file("1000000000000003", json!({"voice": true}));
         let sticker = self.file("1000000000000004", json!({"animated": false}));
-        // One body with several messages, of two clients.
+        // One body with messages from two clients.
         let messages = vec![
             self.incoming(CLIENT, 3, 290, "image", image),
             self.incoming(CLIENT, 4, 289, "document", document),
@@ -215,7 +215,7 @@ impl Builder {
         self.post(UNMAPPED, vec![unmapped]);
     }
 
-    /// Edits and deletions, one of them before the message that it is about.
+    /// Edits and deletions; one edit comes before its message.
     fn changes(&mut self) {
         let edit = json!({"original_message_id": wamid(CLIENT, true, 31), "message": {"type": "text", "text": {"body": "at eleven"}}});
         let edit = self.incoming(CLIENT, 30, 199, "edit", edit);
@@ -265,7 +265,8 @@ impl Builder {
         self.change(ADA, "calls", json!({"calls": [call("terminate", ended)]}));
     }
 
-    /// Statuses of a message with content, and of one that a program sent and whose content is not in any webhook.
+    /// Statuses of a message with content, and of a message that was sent through the API, so that no webhook has its
+    /// content.
     fn statuses(&mut self) {
         for (stanza, words) in [(40, &["sent", "delivered", "read"][..]), (60, &["sent", "delivered"])] {
             let id = wamid(CLIENT, false, stanza);
@@ -277,7 +278,7 @@ impl Builder {
         }
     }
 
-    /// The history of the phone: a message that came live too, an older one, and a file that comes later.
+    /// The history of the phone: a message that was also received live, an older one, and a file that comes later.
     fn history(&mut self) {
         let message = |stanza: u32, kind: &str, content: Value, minutes| {
             let mut message = json!({"from": CLIENT, "id": wamid(CLIENT, true, stanza), "timestamp": self.seconds(minutes), "type": kind,

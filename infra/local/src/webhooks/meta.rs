@@ -1,4 +1,5 @@
-//! A strict fake of Meta's media endpoint: a media id becomes a short-lived URL, and both requests need the token.
+//! A strict fake of Meta's media endpoint: one request resolves a media id to a short-lived URL, another downloads the
+//! file. Both need the token.
 
 use std::{
     collections::HashMap,
@@ -20,21 +21,19 @@ use serde_json::json;
 use tokio::{net::TcpListener, task::JoinHandle};
 use uuid::Uuid;
 
-/// A file that WhatsApp keeps.
+/// A file that the endpoint serves.
 #[derive(Clone)]
 pub struct MediaFile {
-    /// Its id in webhooks.
+    /// The media id in webhooks.
     pub id: String,
-    /// The only number that may fetch it.
+    /// The id of the only number that may fetch the file.
     pub phone_number_id: String,
-    /// Its media type.
-    pub mime: &'static str,
-    /// Its content.
+    pub media_type: &'static str,
     pub bytes: Bytes,
 }
 
 impl MediaFile {
-    /// The digest of the content in base64, as webhooks have it.
+    /// Returns the digest of the content in base64, as in webhooks.
     pub fn sha256_base64(&self) -> String {
         use base64::Engine;
         base64::prelude::BASE64_STANDARD.encode(model::Sha256::of(&self.bytes).as_bytes())
@@ -44,20 +43,20 @@ impl MediaFile {
 /// An injected fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MediaFault {
-    /// Requests for a URL get this status.
+    /// A request for a URL gets this status.
     Status(u16),
-    /// Downloads find that their URL has expired.
+    /// The URL of a download has expired.
     Expired,
-    /// Downloads redirect to another host.
+    /// A download is redirected to another host.
     Redirect,
-    /// Downloads get other bytes.
+    /// A download returns wrong bytes.
     OtherBytes,
-    /// Downloads end before the content does.
+    /// A download is cut off.
     Cut,
 }
 
 /// Lifetime of Meta's URLs.
-const URL_LIFE: Duration = Duration::from_secs(5 * 60);
+const URL_LIFETIME: Duration = Duration::from_secs(5 * 60);
 
 struct Endpoint {
     token: Mutex<String>,
@@ -104,7 +103,7 @@ impl MetaFake {
         Ok(Self { endpoint, server })
     }
 
-    /// The URL before the version: `https://graph.facebook.com` elsewhere.
+    /// Returns the URL without the version: in production `https://graph.facebook.com`.
     pub fn url(&self) -> String {
         lock(&self.endpoint.url).clone()
     }
@@ -114,8 +113,8 @@ impl MetaFake {
         lock(&self.endpoint.files).insert(file.id.clone(), file);
     }
 
-    /// Forgets a file, as Meta does after 7 days.
-    pub fn forget(&self, id: &str) {
+    /// Removes a file, as Meta does after 7 days.
+    pub fn remove(&self, id: &str) {
         lock(&self.endpoint.files).remove(id);
     }
 
@@ -151,15 +150,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Endpoint {
-    /// Meta's answers to a request without a good token, and to one without a user agent.
+    /// Returns Meta's response to a request without a valid token or without a user agent.
     fn rejection(&self, headers: &HeaderMap) -> Option<Response> {
         let expected = format!("Bearer {}", lock(&self.token));
-        let is_ours = headers.get(header::AUTHORIZATION).is_some_and(|given| given.as_bytes() == expected.as_bytes());
-        if !is_ours {
+        let is_authorized =
+            headers.get(header::AUTHORIZATION).is_some_and(|given| given.as_bytes() == expected.as_bytes());
+        if !is_authorized {
             *lock(&self.rejected) += 1;
             return Some(failure(StatusCode::UNAUTHORIZED, 190, "OAuthException", "Invalid OAuth access token."));
         }
-        // Downloads without one get a page that says "Sorry, something went wrong".
+        // Meta responds to requests without a user agent with a page that says "Sorry, something went wrong".
         let unnamed = headers.get(header::USER_AGENT).is_none_or(|agent| agent.is_empty());
         unnamed.then(|| (StatusCode::FORBIDDEN, "<html>Sorry, something went wrong.</html>").into_response())
     }
@@ -201,7 +201,7 @@ async fn look_up(
     axum::Json(json!({
         "messaging_product": "whatsapp",
         "url": format!("{}/whatsapp_business/attachments/{key}", lock(&endpoint.url)),
-        "mime_type": file.mime,
+        "mime_type": file.media_type,
         "sha256": model::Sha256::of(&file.bytes).to_string(),
         "file_size": file.bytes.len().to_string(),
         "id": file.id,
@@ -215,12 +215,12 @@ async fn download(State(endpoint): State<Arc<Endpoint>>, Path(key): Path<String>
     }
     let fault = endpoint.take_fault(|fault| !matches!(fault, MediaFault::Status(_)));
     let media =
-        lock(&endpoint.urls).get(&key).filter(|(_, at)| at.elapsed() < URL_LIFE).map(|(media, _)| media.clone());
+        lock(&endpoint.urls).get(&key).filter(|(_, at)| at.elapsed() < URL_LIFETIME).map(|(media, _)| media.clone());
     let file = media.and_then(|media| lock(&endpoint.files).get(&media).cloned());
     let Some(file) = file.filter(|_| fault != Some(MediaFault::Expired)) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let kind = [(header::CONTENT_TYPE, file.mime)];
+    let kind = [(header::CONTENT_TYPE, file.media_type)];
     match fault {
         Some(MediaFault::Redirect) => (StatusCode::FOUND, [(header::LOCATION, "http://127.0.0.2:9/")]).into_response(),
         Some(MediaFault::OtherBytes) => (kind, vec![0; file.bytes.len()]).into_response(),

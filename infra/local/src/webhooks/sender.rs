@@ -1,4 +1,4 @@
-//! Posts webhooks as Meta does: signed, and again until they are confirmed.
+//! Posts webhooks as Meta does: signed, and repeated until they are confirmed.
 
 use std::time::{Duration, Instant};
 
@@ -6,11 +6,11 @@ use anyhow::{Context, bail};
 
 use super::{APP_SECRET, VERIFY_TOKEN, sign};
 
-/// Pause before a webhook is sent again. Meta's grow to hours.
+/// Pause before a webhook is repeated. Meta's pauses grow to hours.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
-/// Attempts for a webhook that is not confirmed: for five minutes, as a slow machine may handle one at a time. Meta repeats
-/// it for seven days.
+/// Maximum number of attempts: five minutes, because a slow machine may handle one webhook at a time. Meta repeats a
+/// webhook for seven days.
 const MAX_ATTEMPTS: u32 = 1_500;
 
 /// A sender of webhooks.
@@ -23,19 +23,19 @@ pub struct Sender {
 /// A confirmed webhook.
 #[derive(Debug, Clone, Copy)]
 pub struct Sent {
-    /// Number of times that it was sent.
+    /// Number of attempts.
     pub attempts: u32,
-    /// Time until the answer that confirmed it.
+    /// Duration of the attempt that was confirmed.
     pub took: Duration,
 }
 
 impl Sender {
-    /// Sends to this URL.
+    /// Creates a sender for this URL.
     ///
     /// # Errors
-    /// If there is no HTTP client.
+    /// If the HTTP client cannot be created.
     pub fn new(url: &str) -> anyhow::Result<Self> {
-        // An error says that it is installed already.
+        // An error means that a TLS provider is installed already.
         rustls::crypto::ring::default_provider().install_default().ok();
         let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build()?;
         Ok(Self { client, url: url.to_owned() })
@@ -82,7 +82,7 @@ impl Sender {
             }
             tokio::time::sleep(RETRY_PAUSE).await;
         }
-        let status = last.transpose().context("a webhook was not answered")?.unwrap_or_default();
+        let status = last.transpose().context("no response to a webhook")?.unwrap_or_default();
         bail!("a webhook was not confirmed after {MAX_ATTEMPTS} attempts: the last status was {status}")
     }
 }

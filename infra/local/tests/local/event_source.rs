@@ -46,8 +46,8 @@ impl System {
         }
     }
 
-    /// Gives messages to a function until none is left, and says what the event source did and which bodies SQS moved
-    /// to the dead-letter queue.
+    /// Passes messages to a function until the queue is empty. Returns the counters of the event source and the bodies
+    /// that SQS moved to the dead-letter queue.
     async fn run(&self, function: FunctionOptions, batch_size: usize) -> (Counts, Vec<String>) {
         let function = Arc::new(Function::start(function).await.unwrap());
         let source = EventSource::start(&self.cloud, self.options(batch_size), function);
@@ -143,7 +143,7 @@ async fn event_has_the_form_that_lambda_sends() {
 }
 
 #[tokio::test]
-async fn batch_can_be_given_to_two_processes_at_once() {
+async fn batch_can_be_passed_to_two_processes_at_the_same_time() {
     let directory = tempfile::tempdir().unwrap();
     let system = system(directory.path(), 60).await;
     system.send(&["a", "fail"]).await;

@@ -35,7 +35,7 @@ async fn process_is_reused_for_the_next_event() {
     let first = request(&function, json!({"number": 1})).await;
     assert_eq!(first["event"], json!({"number": 1}));
     assert_eq!(first["variable"], "good day");
-    assert_eq!(first["inherited"], Value::Null, "our own environment is not handed on");
+    assert_eq!(first["inherited"], Value::Null, "the environment of this process is not passed on");
     assert!((1..=60_000).contains(&first["left_ms"].as_u64().unwrap()), "{first}");
     let second = request(&function, json!({"number": 2})).await;
     assert_eq!(second["pid"], first["pid"]);
@@ -56,20 +56,20 @@ async fn failure_affects_one_invocation_only() {
         matches!(&error, InvokeError::Function(reported) if reported.message.contains("commanded to panic")),
         "{error}"
     );
-    assert_eq!(function.pids(), pids, "the process lives on");
+    assert_eq!(function.pids(), pids, "the process continues");
 
     let error = function.invoke(records(&["exit"])).await.unwrap_err();
     assert!(matches!(&error, InvokeError::Crashed { how, .. } if how == "exit status: 7"), "{error}");
-    assert!(function.pids().is_empty(), "the process is gone");
+    assert!(function.pids().is_empty(), "the process has ended");
     function.invoke(records(&["go on"])).await.unwrap();
-    assert_ne!(function.pids(), pids, "another took its place");
+    assert_ne!(function.pids(), pids, "a new process was started");
     pids = function.pids();
 
     let error = function.invoke(records(&["hang"])).await.unwrap_err();
     assert!(matches!(error, InvokeError::TimedOut(_)), "{error}");
     assert!(function.pids().is_empty(), "the process was killed");
     function.invoke(records(&["go on"])).await.unwrap();
-    assert_ne!(function.pids(), pids, "another took its place");
+    assert_ne!(function.pids(), pids, "a new process was started");
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn processes_run_up_to_the_concurrency_limit() {
     let pid = function.pids()[0];
     let mut hang = Box::pin(function.invoke(records(&["hang"])));
     assert!(futures::poll!(&mut hang).is_pending());
-    // The second process answers while the first one hangs; a third there is not.
+    // The second process responds while the first one hangs; there is no third process.
     for _ in 0..3 {
         let response = request(&function, json!({})).await;
         assert_ne!(response["pid"], pid);

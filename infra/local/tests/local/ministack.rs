@@ -65,12 +65,12 @@ async fn dropped_ministack_keeps_its_lock_until_it_has_ended() {
     let server = Ministack::start(&options).await.unwrap();
     Cloud::at(&server.endpoint()).await.put_secret("mailbox", &json!({"password": "p"})).await.unwrap();
     drop(server);
-    // It waits for the lock, which the old server holds until it has written.
+    // The new server waits for the lock, which the old one holds until it has written its state.
     let server = Ministack::start(&options).await.unwrap();
     let secrets = aws_sdk_secretsmanager::Client::new(Cloud::at(&server.endpoint()).await.config());
     assert!(secrets.get_secret_value().secret_id("mailbox").send().await.is_ok());
 
-    let second = Ministack::start(&options).await.err().expect("one server a state");
+    let second = Ministack::start(&options).await.err().expect("a second server with the same state is rejected");
     assert!(matches!(&second, MinistackError::StateInUse(_)), "{second}");
     server.stop().await.unwrap();
 }

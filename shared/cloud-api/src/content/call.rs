@@ -1,4 +1,4 @@
-//! A call by the API. It has an event when it begins and another when it ends, each an item.
+//! A call through the API. WhatsApp sends one event when it begins and one when it ends; each becomes an item.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ pub(super) fn describe(event: &Members<'_>, item: &mut Value) {
         _ => status.to_lowercase(),
     });
     let mut call = json!({});
-    // Without a status it is the event itself: `connect`.
+    // An event without a status has its own name as status: `connect`.
     insert(&mut call, "status", status.or_else(|| event.text("event").map(|event| event.to_lowercase())));
     insert(&mut call, "startTime", event.time("start_time"));
     insert(&mut call, "endTime", event.time("end_time"));

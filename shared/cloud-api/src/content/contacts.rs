@@ -1,10 +1,10 @@
-//! Contact cards. The webhook has their fields, so a vCard is written from them.
+//! Contact cards. The webhook contains their fields; a vCard is written from the fields.
 
 use serde_json::{Value, json};
 
 use crate::{json::Members, people::insert};
 
-/// The cards of a message, and whether one was written from fields.
+/// Returns the cards of a message, and whether one of them was written from fields.
 pub(super) fn cards(event: &Members<'_>) -> (Vec<Value>, bool) {
     let mut written = false;
     let cards = event.list("contacts").into_iter().map(|raw| {
@@ -20,7 +20,7 @@ pub(super) fn cards(event: &Members<'_>) -> (Vec<Value>, bool) {
     (cards.collect(), written)
 }
 
-/// A vCard 3.0 (RFC 2426) with the fields of a contact.
+/// Writes a vCard 3.0 (RFC 2426) with the fields of a contact.
 fn vcard(contact: &Members<'_>, name: &Members<'_>) -> String {
     let mut lines = vec!["BEGIN:VCARD".to_owned(), "VERSION:3.0".to_owned()];
     let part = |of: &Members<'_>, member: &str| escaped(&of.text(member).unwrap_or_default());
@@ -55,7 +55,7 @@ fn kind(of: &Members<'_>) -> String {
     of.text("type").map(|kind| format!(";TYPE={}", word(&kind))).unwrap_or_default()
 }
 
-/// A parameter's value holds nothing that could end it.
+/// Keeps only the characters that cannot end a parameter's value.
 fn word(text: &str) -> String {
     text.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(32).collect()
 }

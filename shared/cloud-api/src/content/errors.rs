@@ -2,9 +2,9 @@
 
 use crate::json::Members;
 
-/// The errors of an event in words: code, title and details.
+/// Describes the errors of an event: code, title and details.
 pub(super) fn errors(event: &Members<'_>) -> Option<String> {
-    /// An event has one.
+    /// WhatsApp sends one.
     const MAX_ERRORS: usize = 5;
     let errors: Vec<_> = event.list("errors").into_iter().take(MAX_ERRORS).filter_map(Members::of).map(error).collect();
     (!errors.is_empty()).then(|| errors.join("; "))

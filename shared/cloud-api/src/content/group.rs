@@ -1,4 +1,4 @@
-//! A change of a group. WhatsApp does not say who did it, so the sentences name whom it was done to.
+//! A change of a group. The webhook does not name the acting person, so the sentence names the affected participants.
 
 use serde_json::{Value, json};
 

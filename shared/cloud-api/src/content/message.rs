@@ -1,4 +1,4 @@
-//! A message by its type.
+//! The content of a message, by its type.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ pub(super) fn describe(event: &Members<'_>, item: &mut Value, notes: &mut Vec<St
     let kind = event.text("type");
     let word = kind.as_deref().unwrap_or_default();
     let content = event.object(word).unwrap_or_default();
-    // Wrong shapes are passed on too, and then stated.
+    // Values of a wrong type are passed on too; the item reader reports them as anomalies.
     let text_of = |content: &Members<'_>, name: &str| content.value(name);
     match word {
         "text" => set(item, "text", text_of(&content, "body").or_else(|| scalar(event, "text"))),
@@ -39,7 +39,7 @@ pub(super) fn describe(event: &Members<'_>, item: &mut Value, notes: &mut Vec<St
         "reaction" => {
             set(item, "reaction", None);
             item["reaction"] = json!({});
-            // Empty or absent: it was removed.
+            // Empty or absent: the reaction was removed.
             insert(&mut item["reaction"], "emoji", content.value("emoji"));
             target(item, content.value("message_id"));
         }
@@ -65,7 +65,7 @@ pub(super) fn describe(event: &Members<'_>, item: &mut Value, notes: &mut Vec<St
             target(item, content.value("original_message_id"));
         }
         _ => {
-            // Shown with all its members, as whatever it is called.
+            // An unrecognized type keeps its name, and is shown with all its members.
             insert(item, "type", kind.clone());
             insert(item, "content", event.value(word));
         }
@@ -78,7 +78,7 @@ fn set(item: &mut Value, kind: &str, text: Option<Value>) {
     insert(item, "text", text);
 }
 
-/// A value in the place of an object.
+/// Returns the member if it is a plain value where an object is expected.
 fn scalar(event: &Members<'_>, name: &str) -> Option<Value> {
     event.value(name).filter(|value| !value.is_object())
 }
@@ -99,7 +99,8 @@ fn business(item: &mut Value, text: Option<Value>, content: Option<Value>) {
     insert(item, "business", content);
 }
 
-/// The answer to buttons, a list, a flow or a request for permission. Outgoing ones have a body and an action.
+/// A reply to buttons, a list, a flow or a request for permission. An outgoing interactive message has a body and an
+/// action.
 fn interactive(content: &Members<'_>, event: &Members<'_>, item: &mut Value) {
     let kind = content.text("type").unwrap_or_default();
     match content.object(&kind) {
@@ -108,7 +109,7 @@ fn interactive(content: &Members<'_>, event: &Members<'_>, item: &mut Value) {
         }
         Some(reply) if kind == "nfm_reply" => {
             let mut value = content.value(&kind).unwrap_or_default();
-            // A text of JSON.
+            // A string that contains JSON.
             let response = reply.text("response_json").and_then(|text| serde_json::from_str::<Value>(&text).ok());
             insert(&mut value, "response_json", response);
             business(item, None, Some(value));
@@ -117,7 +118,7 @@ fn interactive(content: &Members<'_>, event: &Members<'_>, item: &mut Value) {
     }
 }
 
-/// A line of WhatsApp's own.
+/// A line that WhatsApp itself writes into the chat.
 fn system(content: &Members<'_>, event: &Members<'_>, item: &mut Value) {
     set(item, "system", content.value("body").or_else(|| scalar(event, "system")));
     let number = content.text("wa_id").or_else(|| content.text("new_wa_id"));
@@ -143,7 +144,7 @@ fn edit(content: &Members<'_>, item: &mut Value) {
     target(item, content.value("original_message_id"));
 }
 
-/// Facts beside the content that the item contract has no member for.
+/// Adds notes for facts that the item contract has no member for.
 fn circumstances(event: &Members<'_>, notes: &mut Vec<String>) {
     if let Some(status) = event.object("history_context").and_then(|context| context.text("status")) {
         notes.push(format!("From the history of the phone; its status there: {}", status.to_lowercase()));

@@ -1,4 +1,4 @@
-//! The content of an event by its type. Values are passed on as they came: the reader of items checks their types.
+//! The content of an event, by its type. Values are passed on unchanged: the item reader checks their types.
 
 mod call;
 mod contacts;

@@ -53,7 +53,7 @@ fn history_has_both_directions_and_its_placeholders_wait() {
     assert_eq!(item(1).direction, Some(Direction::Outgoing));
     assert_eq!(item(1).to[0].phone.as_deref(), Some(CLIENT));
     assert_eq!(item(2).kind, Kind::Unsupported);
-    // Without a sender the thread names the other party.
+    // A message without a sender has the thread's id as the other party.
     assert_eq!(item(3).from.phone.as_deref(), Some(CLIENT));
     assert!((0..4).all(|at| item(at).chat.id == "12025550143/447700900123"));
     assert!(item(0).webhook.unwrap().notes.iter().any(|note| note.contains("status there: read")));
@@ -92,7 +92,7 @@ fn declined_history_and_lost_accounts_are_account_events() {
 }
 
 #[test]
-fn address_book_is_no_item() {
+fn address_book_entry_does_not_become_an_item() {
     let entry = json!({"type": "contact", "action": "add", "contact": {"full_name": "Client", "phone_number": CLIENT}});
     let events = all(&webhook("smb_app_state_sync", json!({ "state_sync": [entry] })));
     assert!(events.iter().all(|event| event.kind == EventKind::Contact) && events.len() == 1);

@@ -1,4 +1,4 @@
-//! Groups and calls by the API.
+//! Groups and calls through the API.
 
 use model::{CallStatus, ChatType, Direction, Kind};
 use pretty_assertions::assert_eq;

@@ -29,7 +29,7 @@ fn wrong_types_are_kept_and_marked() {
 }
 
 #[test]
-fn numbers_are_read_in_the_place_of_texts() {
+fn numbers_are_read_in_place_of_strings() {
     let item = captured(&incoming(json!({"from": 447700900123_u64, "timestamp": 1795770843, "type": "text",
                                          "text": {"body": "x"}})));
     assert_eq!(item.anomalies, [""; 0]);
@@ -38,7 +38,7 @@ fn numbers_are_read_in_the_place_of_texts() {
 }
 
 #[test]
-fn entries_that_are_not_objects_are_items_of_their_content() {
+fn entries_that_are_not_objects_become_items() {
     let webhook = webhook("messages", json!({"messages": ["loose", 7, ["x"], {"type": "text"}]}));
     let events = all(&webhook);
     assert_eq!(events.len(), 4);
@@ -61,7 +61,7 @@ fn digest_ids_do_not_depend_on_how_json_is_written() {
 }
 
 #[test]
-fn ids_that_no_item_can_have_are_replaced_by_their_digest() {
+fn invalid_ids_are_replaced_by_their_digest() {
     for id in ["wamid.A#late".to_owned(), "x".repeat(300), "a\nb".to_owned()] {
         let event = all(&incoming(json!({ "id": id, "type": "text" }))).remove(0);
         assert!(event.id.as_str().starts_with("sha256:"), "{id}");
@@ -69,7 +69,7 @@ fn ids_that_no_item_can_have_are_replaced_by_their_digest() {
 }
 
 #[test]
-fn what_is_unknown_is_an_event_of_its_own() {
+fn unrecognized_field_is_an_unknown_event() {
     for webhook in [
         json!({"entry": [7]}),
         json!({"entry": [{"id": "9"}]}),
@@ -88,7 +88,7 @@ fn what_is_unknown_is_an_event_of_its_own() {
 }
 
 #[test]
-fn half_an_emoji_and_endless_nesting_do_not_lose_the_message() {
+fn lone_surrogate_and_deep_nesting_do_not_lose_the_message() {
     let body = incoming(json!({"type": "text", "text": {"body": "BODY"}, "deep": 0})).to_string();
     let deep = format!("\"deep\":{}{}", "[".repeat(5_000), "]".repeat(5_000));
     for broken in [body.replace("BODY", "x\\ud83d"), body.replace("\"deep\":0", &deep), format!("\u{feff}{body}")] {
@@ -150,7 +150,7 @@ fn aws_id_of_our_number_goes_with_the_file() {
 }
 
 #[test]
-fn what_a_body_says_once_is_not_multiplied() {
+fn long_metadata_and_contacts_are_not_multiplied() {
     let long = "x".repeat(500_000);
     let contacts: Vec<_> =
         (0..1_000).map(|_| json!({"wa_id": "447700900123", "profile": {"name": "Client"}})).collect();

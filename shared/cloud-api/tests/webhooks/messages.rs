@@ -26,7 +26,7 @@ fn text_becomes_an_item_between_client_and_our_number() {
 
 #[test]
 fn evidence_is_the_event_byte_for_byte() {
-    // Spaces, escapes, the order of members and a member that is named twice: as they came.
+    // Spaces, escapes, the order of members and a duplicate member are kept.
     let message = r#"{ "id":"wamid.ONE","zNew" : [1.50,"\u00e9"], "from": "447700900123", "type":"text","text":{"body":"h\u00e9"},"zNew":2 }"#;
     let body = format!(
         r#"{{"entry":[{{"id":"9","changes":[{{"value":{{"metadata":{{"display_phone_number":"{OURS}"}},"messages":[ {message} ]}},"field":"messages"}}]}}]}}"#
@@ -45,7 +45,7 @@ fn evidence_is_the_event_byte_for_byte() {
 }
 
 #[test]
-fn status_is_no_item() {
+fn status_does_not_become_an_item() {
     let statuses =
         json!([{"id": "wamid.OUT", "status": "delivered", "timestamp": "1795770843", "recipient_id": CLIENT}]);
     let events = all(&crate::support::webhook("messages", json!({ "statuses": statuses })));

@@ -1,4 +1,4 @@
-//! The order in which webhooks come changes nothing.
+//! Items do not depend on the order in which webhooks arrive.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::{CLIENT, OURS, RECEIVED, incoming, opened, origin, webhook};
 
-/// A day's webhooks, by both doors, with an edit, placeholders, files and things that are no items.
+/// The webhooks of a day through both channels, with an edit, placeholders, files and events that do not become items.
 fn day() -> Vec<cloud_api::Webhook> {
     let live = incoming(json!({"id": "wamid.A", "type": "text", "text": {"body": "one"}}));
     let aws = json!({"whatsAppWebhookEntry": live["entry"][0].to_string()}).to_string();
@@ -41,7 +41,7 @@ fn day() -> Vec<cloud_api::Webhook> {
     all
 }
 
-/// The items of webhooks that come in an order. The same bytes are kept once, as in the bucket.
+/// Returns the items after the webhooks arrived in this order. Equal bytes are stored once, as in the bucket.
 fn items(day: &[cloud_api::Webhook], order: &[usize]) -> BTreeMap<ItemId, Value> {
     let mut copies: BTreeMap<ItemId, BTreeMap<Vec<u8>, StoredEvent>> = BTreeMap::new();
     for place in order {

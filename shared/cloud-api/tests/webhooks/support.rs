@@ -1,7 +1,7 @@
-//! Webhooks and what is made of them. Numbers are of ranges that are reserved for fiction.
+//! Creates webhooks and reads their items. The numbers are from ranges that are reserved for fiction.
 
 use cloud_api::{
-    CapturedFile, Door, Event, Origin, PayloadPath, StoredEvent, Variants, Webhook, entries, events, item,
+    CapturedFile, Channel, Event, Origin, PayloadPath, StoredEvent, Variants, Webhook, entries, events, item,
 };
 use jiff::Timestamp;
 use model::{Captured, Sha256};
@@ -44,9 +44,9 @@ pub(crate) fn all(webhook: &Value) -> Vec<Event> {
     events(&opened(webhook)).collect()
 }
 
-/// A body that was received then; its events are written at once.
+/// The origin of a body whose events are written as soon as it is received.
 pub(crate) fn origin(received: Timestamp) -> Origin {
-    Origin { received, written: received, body: Sha256::of(b"body"), door: Door::Meta }
+    Origin { received, written: received, body: Sha256::of(b"body"), channel: Channel::Meta }
 }
 
 /// An event as it is stored.

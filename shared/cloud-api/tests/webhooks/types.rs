@@ -196,7 +196,7 @@ fn reply_forwarding_and_referral_are_kept() {
 }
 
 #[test]
-fn username_without_number_is_known_by_the_scoped_id() {
+fn username_without_number_is_identified_by_the_scoped_id() {
     let message = json!({"from_user_id": "US.13491208655302741918", "id": "wamid.U", "timestamp": "1795770843",
                          "type": "text", "text": {"body": "x"}});
     let contacts = json!([{"profile": {"username": "ana.s"}, "user_id": "US.13491208655302741918"}]);

@@ -1,4 +1,4 @@
-//! Whole files: the same bytes again, and what Python reads in them.
+//! Whole files: they are reproducible, and a validator in Python accepts them.
 
 use std::{fs, path::Path, process::Command};
 
@@ -44,7 +44,7 @@ fn golden() -> Vec<Item> {
 }
 
 #[test]
-fn every_file_is_valid_for_python() {
+fn every_file_is_accepted_by_the_validator() {
     let items = golden();
     assert!(items.len() >= 40);
     let files = export(&items);
@@ -76,7 +76,7 @@ fn same_items_make_the_same_bytes_in_any_order() {
     assert!(bytes(first) == bytes(again));
 }
 
-/// Replaces the manifest of a file that has nothing else.
+/// Returns a file whose manifest is changed.
 fn with_manifest(change: impl Fn(&mut Value)) -> Vec<u8> {
     use std::io::Write;
 
@@ -108,7 +108,7 @@ fn with_manifest(change: impl Fn(&mut Value)) -> Vec<u8> {
 type Change = fn(&mut Value);
 
 #[test]
-fn validator_rejects_what_is_wrong() {
+fn validator_rejects_invalid_files() {
     let changes: [(&str, Change); 14] = [
         ("", |_| {}),
         ("schema", |manifest| {

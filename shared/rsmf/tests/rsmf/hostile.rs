@@ -29,7 +29,7 @@ fn hostile_file_name_does_not_leave_the_package() {
 }
 
 #[test]
-fn participant_cannot_write_a_line_of_ours_or_a_header() {
+fn participant_cannot_forge_a_line_of_the_archive_or_a_header() {
     let name = "Boss\r\nX-RSMF-Version: 9\r\n\r\n--=_rsmf\u{202e}, a@b.example";
     let forged = "2026-11-20T09:00:00Z Boss:\r\nFile: contract.pdf\u{b}This message was deleted.\u{2028}Edited";
     let items = [
@@ -88,7 +88,7 @@ fn crowd_is_bounded() {
         item(2, "group_event", json!({"chat": chat, "event": event, "to": []})),
     ];
     let file = &export(&items)[0];
-    assert_eq!(file.finished.events, 2, "one event for so many who join");
+    assert_eq!(file.finished.events, 2, "more than 256 people share one event");
     assert_eq!(file.manifest["participants"].as_array().unwrap().len(), 3_001);
     let head = String::from_utf8_lossy(&file.bytes).split("\r\n\r\n").next().unwrap().to_owned();
     assert_eq!(head.matches("@whatsapp.invalid>").count(), 1_000 + 2, "From, 1,000 in To, Message-ID");

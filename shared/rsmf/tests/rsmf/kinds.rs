@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Item, ada, client, export, facts, item, target};
 
-/// The events of items that are all in one file.
+/// Exports items to one file and returns its events.
 fn events(items: &[Item]) -> Vec<Value> {
     let mut files = export(items);
     assert_eq!(files.len(), 1);

@@ -1,4 +1,4 @@
-//! RSMF files of generated and of golden items, and what other programs read in them.
+//! Exports generated and golden items, and reads the RSMF files with other programs.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 

@@ -1,4 +1,4 @@
-//! Distribution to files: every item once.
+//! Distribution of items to files: every item is exported once.
 
 use std::collections::BTreeSet;
 
@@ -47,7 +47,7 @@ fn day_above_the_limit_is_split() {
 fn reaction_on_an_uncertain_message_is_an_event() {
     let react =
         |number, target: Value| item(number, "reaction", json!({"reaction": {"emoji": "👍"}, "target": target}));
-    // One message captured twice; a target without a sender; a target of another sender; a target in another chat.
+    // A message captured twice; a target without a sender; a target with another sender; a target in another chat.
     let twice = |number| item(number, "text", json!({"text": "x", "messageId": "M1"}));
     let elsewhere = item(8, "text", json!({"text": "x", "chat": {"id": "other@g.us", "type": "group"}}));
     let items = [
@@ -122,7 +122,7 @@ proptest! {
     }
 }
 
-/// The ids of the items that an event is made of. An event for a further person of a group event has none of its own.
+/// Returns the ids of the items in an event. An event for a further person of a group event has none.
 fn archive_ids(event: &Value) -> Vec<String> {
     let custom = event["custom"].as_array().unwrap();
     if custom.iter().any(|fact| fact["name"] == "Part of the event") {

@@ -1,4 +1,4 @@
-//! Writes the files of items as the command does, and reads them.
+//! Exports items to RSMF files as the command does, and reads the files.
 
 use std::io::{Cursor, Read};
 
@@ -29,7 +29,7 @@ impl Item {
     }
 }
 
-/// A message in the chat of Ada, whose account is captured, and a client.
+/// A message in the chat of Ada, whose account is captured, and a client of hers.
 pub(crate) fn item(number: u32, kind: &str, more: Value) -> Item {
     let mut json = json!({
         "id": format!("WA-{number}"), "messageId": format!("M{number}"), "type": kind, "direction": "incoming",
@@ -49,7 +49,7 @@ pub(crate) fn client() -> Value {
     json!({"name": "Client", "phone": "4520123457"})
 }
 
-/// The message with a number as the target of another.
+/// Returns the message with this number as the target of another item.
 pub(crate) fn target(number: u32, from: Value) -> Value {
     json!({"messageId": format!("M{number}"), "from": from})
 }
@@ -60,7 +60,7 @@ fn merge(json: &mut Value, more: Value) {
     }
 }
 
-/// A file and what it is read as.
+/// An exported file and its parsed content.
 pub(crate) struct Written {
     pub(crate) planned: PlannedFile,
     pub(crate) bytes: Vec<u8>,
@@ -119,7 +119,7 @@ fn write(items: &[Item], planned: PlannedFile) -> Written {
     Written { planned, bytes, finished, manifest, text, names }
 }
 
-/// The manifest, the text, and the names in the package.
+/// Parses a file: the manifest, the text, and the names in the package.
 fn read(bytes: &[u8]) -> (Value, String, Vec<String>) {
     let message = MessageParser::default().parse(bytes).expect("a message");
     let attachments: Vec<_> = message.attachments().collect();
@@ -132,7 +132,7 @@ fn read(bytes: &[u8]) -> (Value, String, Vec<String>) {
     (serde_json::from_slice(&manifest).unwrap(), message.body_text(0).expect("a text").into_owned(), names)
 }
 
-/// The values of a fact of an event.
+/// Returns the values of a fact of an event.
 pub(crate) fn facts<'a>(event: &'a Value, name: &str) -> Vec<&'a str> {
     let custom = event["custom"].as_array().map(Vec::as_slice).unwrap_or_default();
     custom.iter().filter(|fact| fact["name"] == name).filter_map(|fact| fact["value"].as_str()).collect()

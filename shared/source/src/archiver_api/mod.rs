@@ -1,17 +1,17 @@
 //! The adapter for a retrieval API: HTTP, JSON, Basic authentication.
 
 mod address;
-mod answer;
 mod credentials;
 mod page;
 mod place;
+mod response;
 mod retry;
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use model::{Answer, Attachment, ItemId, Sha256, Window};
+use model::{Attachment, ItemId, ItemJson, Sha256, Window};
 use reqwest::{
     Client, Response, StatusCode,
     header::{self, HeaderValue},
@@ -27,9 +27,9 @@ use crate::{
 };
 
 use self::{
-    answer::{Failure, Requested},
     credentials::Keyring,
     place::Place,
+    response::{Failure, RequestKind},
 };
 
 pub use self::{
@@ -44,7 +44,7 @@ pub struct Limits {
     pub item_bytes: u64,
     /// Maximum size of the JSON of one page of the list, in bytes.
     pub page_bytes: u64,
-    /// Requested number of entries per page: 1 to 1,000.
+    /// RequestKind number of entries per page: 1 to 1,000.
     pub page_items: u16,
     /// Timeout of a connection attempt.
     pub connect: Duration,
@@ -53,8 +53,8 @@ pub struct Limits {
     /// Maximum time of one request, its response and all retries. A response that arrives byte by byte is never idle,
     /// and must not occupy a function until its deadline.
     pub total: Duration,
-    /// Minimum rate of an attachment in bytes per second: the time limit grows by its maximum size divided by this
-    /// rate. Not 0.
+    /// Minimum transfer rate of an attachment, in bytes per second: the timeout grows by the attachment's maximum size
+    /// divided by this rate. Not 0.
     pub slowest: u64,
 }
 
@@ -116,9 +116,9 @@ impl ArchiverApi {
 
     /// Sends a request, with retries, and copies at most `limit` bytes of the response into the sink. Returns the
     /// server's time.
-    async fn ask(
+    async fn request(
         &self,
-        requested: Requested,
+        kind: RequestKind,
         request: &Endpoint,
         limit: u64,
         sink: &mut dyn Sink,
@@ -128,7 +128,7 @@ impl ArchiverApi {
         let tries = async {
             let mut tried = 1;
             loop {
-                let failure = match self.attempt(requested, request, limit, sink).await {
+                let failure = match self.attempt(kind, request, limit, sink).await {
                     Ok(date) => return Ok(date),
                     Err(failure) => failure,
                 };
@@ -137,19 +137,19 @@ impl ArchiverApi {
                 tried += 1;
             }
         };
-        let more = match requested {
-            Requested::Attachment => Duration::from_secs(limit / self.limits.slowest.max(1)),
-            Requested::List | Requested::Item => Duration::ZERO,
+        let more = match kind {
+            RequestKind::Attachment => Duration::from_secs(limit / self.limits.slowest.max(1)),
+            RequestKind::List | RequestKind::Item => Duration::ZERO,
         };
         match tokio::time::timeout(self.limits.total.saturating_add(more), tries).await {
             Ok(answer) => answer,
-            Err(_) => Err(answer::unavailable("the response takes too long")),
+            Err(_) => Err(response::unavailable("the response takes too long")),
         }
     }
 
     async fn attempt(
         &self,
-        requested: Requested,
+        kind: RequestKind,
         request: &Endpoint,
         limit: u64,
         sink: &mut dyn Sink,
@@ -157,11 +157,11 @@ impl ArchiverApi {
         sink.restart().await.map_err(|error| full(&error))?;
         let response = self.send(request).await?;
         if response.status() != StatusCode::OK {
-            return Err(answer::refusal(requested, response).await);
+            return Err(response::refusal(kind, response).await);
         }
-        answer::check_form(requested, &response)?;
-        let date = answer::date(&response);
-        answer::copy_body(response, limit, sink).await?;
+        response::check_form(kind, &response)?;
+        let date = response::date(&response);
+        response::copy_body(response, limit, sink).await?;
         Ok(date)
     }
 
@@ -169,7 +169,7 @@ impl ArchiverApi {
     async fn send(&self, endpoint: &Endpoint) -> Result<Response, Failure> {
         let key = self.keyring.current().await?;
         let response = self.send_with(endpoint, key.header.clone()).await?;
-        // The contract has both for rejected credentials.
+        // The contract has both 401 and 403 for rejected credentials.
         if !matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             return Ok(response);
         }
@@ -188,7 +188,7 @@ impl ArchiverApi {
             .header(header::AUTHORIZATION, authorization)
             .send()
             .await
-            .map_err(answer::broken)
+            .map_err(response::broken)
     }
 }
 
@@ -205,7 +205,7 @@ impl Source for ArchiverApi {
         let query = page::query(window, self.limits.page_items, place.as_ref().map(|place| place.cursor.as_str()));
         let endpoint = Endpoint { url: self.base.items(), query };
         let mut body = Vec::new();
-        let listed = self.ask(Requested::List, &endpoint, self.limits.page_bytes, &mut body).await;
+        let listed = self.request(RequestKind::List, &endpoint, self.limits.page_bytes, &mut body).await;
         let source_time = listed.map_err(|error| match error {
             // The list is not an item, so no item may become a dead letter.
             SourceError::TooLarge { limit } => {
@@ -220,11 +220,11 @@ impl Source for ArchiverApi {
         Window::OVERLAP
     }
 
-    async fn answer(&self, id: &ItemId) -> Result<Answer, SourceError> {
+    async fn item_json(&self, id: &ItemId) -> Result<ItemJson, SourceError> {
         let endpoint = Endpoint { url: self.base.item(id)?, query: Vec::new() };
         let mut body = Vec::new();
-        self.ask(Requested::Item, &endpoint, self.limits.item_bytes, &mut body).await?;
-        Ok(Answer::new(body)?)
+        self.request(RequestKind::Item, &endpoint, self.limits.item_bytes, &mut body).await?;
+        Ok(ItemJson::new(body)?)
     }
 
     async fn copy_attachment(
@@ -236,7 +236,7 @@ impl Source for ArchiverApi {
     ) -> Result<Sha256, SourceError> {
         let endpoint = Endpoint { url: self.base.attachment(id, &attachment.id)?, query: Vec::new() };
         let mut hashed = Hashed::new(sink);
-        self.ask(Requested::Attachment, &endpoint, limit, &mut hashed).await?;
+        self.request(RequestKind::Attachment, &endpoint, limit, &mut hashed).await?;
         hashed.finish(attachment.sha256)
     }
 }

@@ -1,4 +1,4 @@
-//! The end of a page, as written in [`Page::next`](crate::Page): how far the pages have come, and the source's cursor.
+//! The content of [`Page::next`](crate::Page): the time up to which items were listed, and the source's own cursor.
 
 use jiff::Timestamp;
 use model::Listed;

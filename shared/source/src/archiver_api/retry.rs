@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::answer::Failure;
+use super::response::Failure;
 
 const TRIES: u32 = 3;
 /// Maximum single wait. A longer wait that the source requests is left to the queue.

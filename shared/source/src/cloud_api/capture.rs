@@ -1,4 +1,5 @@
-//! Writes what webhooks bring. Everything may be written twice: the same webhook comes again, and by both doors.
+//! Writes bodies and events of webhooks. All writes are idempotent: a webhook may be repeated, and may come from Meta
+//! and from AWS.
 
 use aws::s3::{Condition, Put, Store, Written};
 use cloud_api::{Completeness, Event, EventKind, Origin, StatusWord, StoredEvent, late_id};
@@ -12,25 +13,25 @@ use super::{
 };
 use crate::{SourceError, inbox::unavailable};
 
-/// The limit of a raw body: 3 MB of Meta's, and the envelope of a provider or of AWS.
+/// Maximum size of a raw body: Meta's 3 MB and the envelope of a provider or of AWS.
 const BODY_LIMIT: u64 = 4 << 20;
 
-/// Writes what webhooks bring into the bucket.
+/// Writes bodies and events of webhooks into the bucket.
 #[derive(Clone)]
 pub struct Capture {
     store: Store,
 }
 
 impl Capture {
-    /// Writes into this bucket.
+    /// Creates a writer for this bucket.
     pub fn new(store: Store) -> Self {
         Self { store }
     }
 
-    /// Keeps a raw body. Call it before the body is parsed.
+    /// Stores a raw body. Call it before parsing the body.
     ///
     /// # Errors
-    /// [`SourceError::Unavailable`] or [`SourceError::Configuration`]. The webhook must not be confirmed then.
+    /// [`SourceError::Unavailable`] or [`SourceError::Configuration`]: the webhook must not be confirmed.
     pub async fn raw(&self, body: &[u8], received: Timestamp) -> Result<Sha256, SourceError> {
         let sha256 = Sha256::of(body);
         let key = keys::webhook_body(received, &sha256);
@@ -40,7 +41,7 @@ impl Capture {
         Ok(sha256)
     }
 
-    /// A raw body that was kept; `None` where it is gone.
+    /// Reads a stored raw body; `None` if it has been deleted.
     ///
     /// # Errors
     /// [`SourceError::Unavailable`] or [`SourceError::Configuration`].
@@ -49,11 +50,10 @@ impl Capture {
         Ok(object.map(|object| object.bytes))
     }
 
-    /// Keeps an event: an item's copy and then the entry by which fetch finds it, or a status. Other events are in the raw
-    /// body only.
+    /// Stores an event: the copy and then the entry that fetch lists, or a status. Other events are in the raw body only.
     ///
     /// # Errors
-    /// [`SourceError::Unavailable`] or [`SourceError::Configuration`]. The webhook's task must be retried then.
+    /// [`SourceError::Unavailable`] or [`SourceError::Configuration`]: the webhook's task must be retried.
     pub async fn event(&self, event: &Event, origin: &Origin) -> Result<(), SourceError> {
         match event.kind {
             EventKind::Item(completeness) => self.item(event, completeness, origin).await,
@@ -72,11 +72,12 @@ impl Capture {
             }
         };
         let copy = StoredEvent::write(&event.json, origin);
-        let copy = copy.ok_or_else(|| SourceError::Configuration { detail: "an event is not JSON".to_owned() })?;
+        let copy = copy
+            .ok_or_else(|| SourceError::Configuration { detail: "internal error: an event is not JSON".to_owned() })?;
         let key = keys::event_copy(&id.key(), &Sha256::of(&event.json));
         if self.put(&key, copy).await? == Written::Conflict {
-            // It came before, and may have been cut off before the entry was written. The old time may be behind what
-            // fetch lists, so a missing entry gets the time of now.
+            // The copy was stored by an earlier attempt, which may have ended before it wrote the entry. fetch may have
+            // listed that time already, so a missing entry is written with the current time.
             let first = self.store.get(&key, COPY_LIMIT).await.map_err(unavailable)?;
             let first = first.and_then(|object| StoredEvent::read(&object.bytes));
             if let Some(first) = first {
@@ -90,7 +91,7 @@ impl Capture {
         self.create(&keys::received(origin.written, &id.key()), &entry).await
     }
 
-    /// The id of a copy with all content: another one than the message's if the message was filed without it.
+    /// Returns the id for a complete copy: the message's id, or the late id if the message was filed without content.
     async fn id_of_complete(&self, id: &ItemId, written: Timestamp) -> Result<ItemId, SourceError> {
         let key = keys::event_awaited(&id.key());
         let Some(awaited) = self.store.get(&key, OBJECT_LIMIT).await.map_err(unavailable)? else {

@@ -8,14 +8,14 @@ use model::{ItemId, keys};
 use super::objects::read;
 use crate::{SourceError, inbox::unavailable};
 
-/// The longest copy: an event cannot be longer than its body, and has some of it twice.
+/// Maximum size of a copy: an event is part of a body, and the copy repeats some of its members.
 pub(super) const COPY_LIMIT: u64 = 4 * MAX_BODY_BYTES as u64;
 
-/// Maximum number of copies that are read. Two doors and a history do not write more.
+/// Maximum number of copies that are read. Meta, AWS and the history together write fewer.
 const MAX_COPIES: usize = 32;
 const CONCURRENT_READS: usize = 8;
 
-/// All copies of an event; `None` where there is none.
+/// Reads all copies of an event; `None` if there are none.
 pub(super) async fn copies(store: &Store, id: &ItemId) -> Result<Option<Variants>, SourceError> {
     let mut keys = Vec::new();
     let prefix = keys::event_copies(&id.key());

@@ -1,4 +1,4 @@
-//! The files of messages, as far as they were fetched.
+//! Reads the fetched files of messages.
 
 use aws::s3::{Store, Version};
 use cloud_api::{CapturedFile, MediaReference, MissingFile, Variants};
@@ -22,11 +22,11 @@ fn key_of(media: &MediaReference) -> String {
     keys::media(media.phone_number_id.as_deref().unwrap_or_default(), &media.id)
 }
 
-/// The file of a message. Each copy of the message may name it by another id: any of them will do. `None` where the message
-/// has no file.
+/// Returns the state of a message's file. Each copy of the message may name the file by another id; any of them is
+/// accepted. `None` if the message has no file.
 ///
 /// # Errors
-/// [`SourceError::StillCapturing`] while it may come.
+/// [`SourceError::StillCapturing`] while the file is being fetched.
 pub(super) async fn file(
     store: &Store,
     variants: &Variants,
@@ -50,7 +50,7 @@ pub(super) async fn file(
     Ok(missing.map(CapturedFile::Missing))
 }
 
-/// Copies the bytes of the file with a digest into a sink.
+/// Copies the bytes of the file with the wanted digest into a sink.
 pub(super) async fn copy(
     store: &Store,
     variants: &Variants,

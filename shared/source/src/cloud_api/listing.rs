@@ -1,4 +1,4 @@
-//! Lists the items that webhooks brought in a window.
+//! Lists the items whose events were written in a window.
 
 use aws::s3::{Store, StoreError};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -11,7 +11,7 @@ use crate::{Page, SourceError, inbox::PAGE_ITEMS, inbox::unavailable};
 
 const CONCURRENT_READS: usize = 32;
 
-/// Ends a listing.
+/// Reason to end a listing.
 enum Stop {
     /// The page is full, or the window ends.
     Enough,
@@ -24,11 +24,11 @@ impl From<StoreError> for Stop {
     }
 }
 
-/// One page of the window. The cursor is the last key of the page before.
+/// Returns one page of the window. The cursor is the last key of the previous page.
 pub(super) async fn page(store: &Store, window: &Window, cursor: Option<&str>) -> Result<Page, SourceError> {
     let after = match cursor {
         Some(cursor) if cursor.starts_with(keys::RECEIVED) => cursor.to_owned(),
-        Some(_) => return Err(SourceError::MalformedPage("the cursor is not ours".to_owned())),
+        Some(_) => return Err(SourceError::MalformedPage("the cursor was not written by this adapter".to_owned())),
         None => keys::received_minute(window.from),
     };
     let found = entries(store, window, &after).await?;
@@ -39,10 +39,10 @@ pub(super) async fn page(store: &Store, window: &Window, cursor: Option<&str>) -
     Ok(Page { items: read.into_iter().flatten().collect(), next, reached, source_time: None, incidents: 0 })
 }
 
-/// The keys of a page: day by day, for a bucket has years of them.
+/// Returns the keys of a page. Lists day by day, because the bucket contains years of keys.
 async fn entries(store: &Store, window: &Window, after: &str) -> Result<Vec<String>, SourceError> {
     let mut found: Vec<String> = Vec::new();
-    // The last minute is in the list; which of its items are in the window is seen in each.
+    // The last minute may be in the window only in part: each of its entries is checked when it is read.
     let end = format!("{}/~", keys::received_minute(window.to));
     let first = minute(after).unwrap_or(window.from).max(window.from);
     for day in days(first, window.to) {
@@ -66,7 +66,7 @@ async fn entries(store: &Store, window: &Window, after: &str) -> Result<Vec<Stri
     Ok(found)
 }
 
-/// A time on each day that a window has a part of.
+/// Returns a time on each day of a window.
 pub(super) fn days(from: Timestamp, to: Timestamp) -> impl Iterator<Item = Timestamp> {
     std::iter::successors(Some(from), |day| Some(next_day(*day))).take_while(move |day| *day < to)
 }
@@ -77,7 +77,7 @@ fn next_day(at: Timestamp) -> Timestamp {
     next.map_or(Timestamp::MAX, |next| next.timestamp())
 }
 
-/// The minute of a key: everything before it was listed.
+/// Returns the minute in a key. Everything before it was listed.
 fn minute(key: &str) -> Option<Timestamp> {
     let mut parts = key.strip_prefix(keys::RECEIVED)?.split('/');
     let (day, minute) = (parts.next()?, parts.next()?);

@@ -1,4 +1,4 @@
-//! A file to fetch, as a message on the media queue.
+//! The task to fetch a file: a message on the receive queue.
 
 use std::time::Duration;
 
@@ -9,39 +9,40 @@ use serde::{Deserialize, Serialize};
 
 use super::objects::VERSION;
 
-/// Age at which a file is given up, and its item is filed without it. WhatsApp keeps a file for 7 days, but SQS gives a
-/// message up after 300 receives: with the longest wait between them these take 6.25 days, and later the item would be a
-/// dead letter instead.
+/// Age at which a file is given up, and its item is filed without it. WhatsApp keeps a file for 7 days, but SQS moves a
+/// message to the dead-letter queue after 300 receives, which take 6.25 days with the longest wait between them. The
+/// file must be given up before that, or the task would become a dead letter.
 pub(super) const FILE_WAIT: SignedDuration = SignedDuration::from_hours(6 * 24);
 
-/// Younger files are retried with the queue's own waits.
+/// Age up to which a file is retried with the queue's own waits.
 const SOON: SignedDuration = SignedDuration::from_hours(1);
 
-/// The longest wait that the queue obeys.
+/// The longest wait that `sqs-batch` grants.
 const LONG_WAIT: Duration = Duration::from_secs(30 * 60);
 
-/// The minimum wait before the next attempt for a file of this age. With the queue's own waits 300 receives would end after
-/// two or three days.
+/// Returns the minimum wait before the next attempt for a file of this age. With the queue's own, shorter waits the 300
+/// receives would be used up after two or three days.
 pub(super) fn retry_after(age: SignedDuration) -> Option<Duration> {
     (age >= SOON).then_some(LONG_WAIT)
 }
 
-/// A file to fetch. It names no number, person or message: only WhatsApp's ids of the file and of the captured number.
+/// The task to fetch a file. It contains only WhatsApp's ids of the file and of the business number: no phone number,
+/// person or message.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MediaTask {
     v: u32,
     /// WhatsApp's id of the file.
     pub(super) media: String,
-    /// WhatsApp's id of our number.
+    /// WhatsApp's id of the business number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) phone_number_id: Option<String>,
-    /// AWS's id of our number, where the webhook came from AWS.
+    /// AWS's id of the business number, if the webhook came from AWS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) aws_phone_number_id: Option<String>,
     /// The digest that the webhook declares.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) sha256: Option<Sha256>,
-    /// When the webhook was received: the id lives for 7 days from then.
+    /// Time at which the webhook was received: the id of the file expires 7 days later.
     pub(super) received: Timestamp,
 }
 
@@ -51,7 +52,7 @@ pub struct MediaTask {
 pub struct MediaTaskError;
 
 impl MediaTask {
-    /// The task to fetch a file of an event.
+    /// Creates the task for a file of an event.
     pub fn new(media: &MediaReference, origin: &Origin) -> Self {
         Self {
             v: VERSION,
@@ -63,7 +64,7 @@ impl MediaTask {
         }
     }
 
-    /// Reads the body of a message.
+    /// Parses the body of a message.
     ///
     /// # Errors
     /// [`MediaTaskError`]: permanent.
@@ -72,23 +73,23 @@ impl MediaTask {
         if task.v == VERSION { Ok(task) } else { Err(MediaTaskError) }
     }
 
-    /// The body of a message.
+    /// Returns the body of a message.
     pub fn to_json(&self) -> String {
-        // Nothing in it can fail to be written.
+        // All members serialize without errors.
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Returns whether the webhook came from AWS, and AWS fetches the file.
+    /// Returns whether the webhook came from AWS, so that AWS fetches the file.
     pub fn is_from_aws(&self) -> bool {
         self.aws_phone_number_id.is_some()
     }
 
-    /// The minimum wait before the next attempt, if one is needed to retry the file for as long as WhatsApp may have it.
+    /// Returns the minimum wait before the next attempt; `None` if the queue's own wait is long enough.
     pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
         retry_after(now.duration_since(self.received))
     }
 
-    /// The file's name in the bucket, and in logs.
+    /// Returns the hash that identifies the file in the bucket and in logs.
     pub fn key(&self) -> String {
         keys::media(self.phone_number_id.as_deref().unwrap_or_default(), &self.media)
     }

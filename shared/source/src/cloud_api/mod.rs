@@ -1,6 +1,7 @@
-//! WhatsApp's own webhooks, which the receiver (`functions/receive`) has put into the bucket.
+//! WhatsApp's webhooks. The function `receive` writes their events into the bucket; fetch and convert read them from
+//! there.
 //!
-//! [`Capture`] is what the receiver writes with, [`CloudApi`] the source that fetch and convert read from.
+//! [`Capture`] and [`MediaFetcher`] are receive's side, [`CloudApi`] is the source that fetch and convert use.
 
 mod capture;
 mod copies;
@@ -15,25 +16,25 @@ use async_trait::async_trait;
 use aws::s3::Store;
 use cloud_api::{EVIDENCE_ID, FILE_ID, Variants};
 use jiff::{SignedDuration, Timestamp};
-use model::{Answer, Attachment, ItemId, Sha256, Window};
+use model::{Attachment, ItemId, ItemJson, Sha256, Window};
 
 pub use self::{
     capture::Capture,
     media::{
-        AccessToken, AwsMedia, GraphUrl, GraphUrlError, MediaDoor, MediaFetcher, MediaOutcome, MetaMedia, SecretToken,
+        AccessToken, AwsMedia, GraphUrl, GraphUrlError, MediaApi, MediaFetcher, MediaOutcome, MetaMedia, SecretToken,
     },
     media_task::{MediaTask, MediaTaskError},
     sent::{SentMessage, SentWithoutContent, sent_without_content},
 };
 use crate::{Page, Sink, Source, SourceError, sink};
 
-/// The source of the items that the receiver put into a bucket.
+/// The source that reads the events in the bucket.
 pub struct CloudApi {
     store: Store,
 }
 
 impl CloudApi {
-    /// The items in this bucket.
+    /// Creates the source for this bucket.
     pub fn new(store: Store) -> Self {
         Self { store }
     }
@@ -49,12 +50,13 @@ impl Source for CloudApi {
         listing::page(&self.store, window, cursor).await
     }
 
-    /// The receiver takes the time when it begins to write an event, and has written it before its own limit ends.
+    /// receive takes the time of an event before it writes the event. Its timeout limits the delay until the event is
+    /// listed.
     fn overlap(&self) -> SignedDuration {
         Window::OVERLAP
     }
 
-    async fn answer(&self, id: &ItemId) -> Result<Answer, SourceError> {
+    async fn item_json(&self, id: &ItemId) -> Result<ItemJson, SourceError> {
         let variants = self.variants(id).await?;
         let now = Timestamp::now();
         if variants.is_waiting(now) {
@@ -62,7 +64,7 @@ impl Source for CloudApi {
         }
         let file = files::file(&self.store, &variants, now).await?;
         let item = cloud_api::item(id, &variants, file);
-        Ok(Answer::new(item.to_string().into_bytes())?)
+        Ok(ItemJson::new(item.to_string().into_bytes())?)
     }
 
     async fn copy_attachment(
@@ -79,7 +81,7 @@ impl Source for CloudApi {
         if attachment.id.as_str() != EVIDENCE_ID {
             return Err(SourceError::AttachmentMissing);
         }
-        // Another copy may have come since the item was read.
+        // A better copy may have arrived since the item was read.
         let is_declared = |bytes: &&[u8]| attachment.sha256.is_none_or(|sha256| Sha256::of(bytes) == sha256);
         let evidence = variants.all().iter().map(|stored| stored.evidence()).find(is_declared);
         let evidence = evidence.ok_or(SourceError::AttachmentMissing)?;

@@ -1,4 +1,4 @@
-//! Messages that were sent, and whose content never came: the API does not echo what it sends.
+//! Lists messages that were sent through the API and whose content was not received: the API does not echo them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,31 +16,31 @@ use crate::{SourceError, inbox::unavailable};
 
 const CONCURRENT_READS: usize = 16;
 
-/// Messages that are named.
+/// Maximum number of messages that are named.
 const MAX_NAMED: usize = 1_000;
 
-/// Messages that were sent, and whose content never came.
+/// Messages that were sent and whose content was not received.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct SentWithoutContent {
-    /// The first of them, in the order of their keys.
+    /// The first [`MAX_NAMED`] of them, ordered by key.
     pub messages: Vec<SentMessage>,
-    /// The number of all.
+    /// Number of all such messages.
     pub count: u64,
 }
 
 /// A message that was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SentMessage {
-    /// WhatsApp's id. It holds a phone number: not for logs.
+    /// WhatsApp's id. It contains a phone number and must not be logged.
     pub item: ItemId,
-    /// When the first status of the day came.
+    /// Time at which the first status was received.
     pub received: Timestamp,
     /// `sent`, `delivered`, `read` …
     pub statuses: Vec<String>,
 }
 
-/// Lists messages of which a status came on the days of a window, and of which no content is in the bucket. Those that failed
-/// were not sent. Statuses of calls do not count: a call has items of its own.
+/// Lists messages that have a status on the days of a window and no event in the bucket. Failed messages were not sent
+/// and are left out, and so are calls, which have events.
 ///
 /// # Errors
 /// [`SourceError::Unavailable`] and [`SourceError::Configuration`].
@@ -73,7 +73,7 @@ pub async fn sent_without_content(store: &Store, window: &Window) -> Result<Sent
     Ok(SentWithoutContent { messages: named.into_iter().flatten().collect(), count })
 }
 
-/// The message and the status of a key.
+/// Splits a key into message and status.
 fn parsed(key: &str) -> Option<(ItemKey, String)> {
     let (key, status) = key.rsplit('/').next()?.strip_suffix(".json")?.split_once('-')?;
     Some((key.to_owned().try_into().ok()?, status.to_owned()))

@@ -1,8 +1,8 @@
 //! Mails, and zips of mails with a manifest, that a capture vendor delivers into the bucket's inbox.
 //!
-//! fetch reads a file once. It keeps a copy of each mail under the key of its item, which is the evidence from then on,
-//! and writes a record of the delivery: the items, and what is missing according to the vendor's manifest. convert
-//! reads the copy, so later changes of the inbox have no effect.
+//! fetch reads each file once. It copies each mail to the key of its item (the copy is the evidence from then on), and
+//! writes a record of the delivery: its items, and the mails that are missing according to the vendor's manifest.
+//! convert reads the copy, so later changes of the inbox have no effect.
 
 mod adapter;
 mod captured;
@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use eml_drop::{Delivered, MailError};
 use jiff::SignedDuration;
-use model::{Answer, Attachment, ItemId, Listed, Problem, Sha256, Window, keys};
+use model::{Attachment, ItemId, ItemJson, Listed, Problem, Sha256, Window, keys};
 use serde_json::json;
 
 use crate::{
@@ -30,7 +30,7 @@ pub use self::{adapter::EmlDrop, newest::Newest};
 const SES_NOTIFICATION: &str = "AMAZON_SES_SETUP_NOTIFICATION";
 
 impl EmlDrop {
-    /// The mail of an item, and its delivery.
+    /// Reads the mail of an item and the facts of its delivery.
     async fn mail(&self, id: &ItemId) -> Result<(Facts, Bytes), SourceError> {
         if let Some(mail) = self.recent.lock().await.get(id) {
             return Ok(mail);
@@ -43,7 +43,7 @@ impl EmlDrop {
         Ok((facts, bytes))
     }
 
-    /// The reason why an item has no mail: it represents a file that could not be read.
+    /// Returns the reason why an item has no mail: the item represents an unreadable file.
     async fn why_missing(&self, id: &ItemId) -> Result<SourceError, SourceError> {
         if !id.as_str().starts_with(keys::INBOX) {
             return Ok(SourceError::NotFound);
@@ -70,7 +70,7 @@ impl Source for EmlDrop {
             if file < at.file {
                 continue;
             }
-            // The file is read, and its incident counted, with the page that lists it.
+            // The page that lists a file also reads it and counts its incident.
             if page.items.len() >= PAGE_ITEMS {
                 return Ok(Place { done: 0, file }.end(page));
             }
@@ -92,12 +92,12 @@ impl Source for EmlDrop {
         MAX_UPLOAD
     }
 
-    /// Every listed mail was copied before.
+    /// A mail is copied before it is listed.
     fn is_live(&self) -> bool {
         false
     }
 
-    async fn answer(&self, id: &ItemId) -> Result<Answer, SourceError> {
+    async fn item_json(&self, id: &ItemId) -> Result<ItemJson, SourceError> {
         let (facts, bytes) = self.mail(id).await?;
         let _memory = self.memory.acquire(bytes.len()).await;
         let (profile, id) = (self.profile.clone(), id.clone());
@@ -117,7 +117,7 @@ impl Source for EmlDrop {
             MailError::Encrypted(_) => SourceError::Encrypted(error.to_string()),
             error => SourceError::Unreadable(error.to_string()),
         })?;
-        Ok(Answer::new(item.to_string().into_bytes())?)
+        Ok(ItemJson::new(item.to_string().into_bytes())?)
     }
 
     async fn copy_attachment(

@@ -1,4 +1,4 @@
-//! The newest file of the inbox, for `archiver doctor`. Nothing is written.
+//! Reads the newest file of the inbox, for `archiver doctor`, and writes nothing.
 
 use aws::s3::{Listed as Object, StoreError, Version};
 use eml_drop::{EntryKind, Package, has_vendor_id};
@@ -12,23 +12,24 @@ use crate::{
     inbox::{self, unavailable},
 };
 
-/// The file that was delivered last.
+/// The newest file of the inbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Newest {
     /// Time of its upload.
     pub received: Timestamp,
-    /// `true` if a mail in it has the header field that the profile reads the id from; the reason if no mail can be read.
+    /// `true` if a mail in it has the header field with the id, as configured in the profile; an error if no mail can
+    /// be read.
     pub has_vendor_id: Result<bool, String>,
 }
 
-/// Mails of the file that are read.
+/// Maximum number of mails of the file that are read.
 const MAX_MAILS: usize = 20;
 
-/// The largest of them.
+/// Maximum size of a mail that is read, in bytes.
 const MAX_MAIL_BYTES: u64 = 32 << 20;
 
 impl EmlDrop {
-    /// Reads the newest file; `None` where the inbox is empty.
+    /// Reads the newest file; `None` if the inbox is empty.
     ///
     /// # Errors
     /// [`SourceError`]: the inbox cannot be listed or read.
@@ -42,7 +43,7 @@ impl EmlDrop {
         list.await.map_err(unavailable)?;
         let Some(object) = newest else { return Ok(None) };
         let has_vendor_id = match self.first_mails(&object).await? {
-            Ok(mails) if mails.is_empty() => Err("it holds no mail".to_owned()),
+            Ok(mails) if mails.is_empty() => Err("it contains no mail".to_owned()),
             Ok(mails) => Ok(mails.iter().any(|mail| has_vendor_id(mail, &self.profile))),
             Err(why) => Err(why),
         };
@@ -64,7 +65,7 @@ impl EmlDrop {
             let places: Vec<_> = mails.map(|(place, _)| place).take(MAX_MAILS).collect();
             places.into_iter().map(|place| package.read(place, MAX_MAIL_BYTES)).collect::<Result<Vec<_>, _>>()
         });
-        // A panic of the reader says as much as an error: the file is damaged.
+        // A panic of the reader also means that the file is damaged.
         Ok(match read.await {
             Ok(read) => read.map_err(|error: eml_drop::PackageError| error.to_string()),
             Err(_) => Err("the zip is damaged".to_owned()),

@@ -24,7 +24,7 @@ impl Pieces {
         Self { store, version, runtime, at: 0, block: Bytes::new(), block_at: 0 }
     }
 
-    /// The bytes in memory from the current place on.
+    /// Returns the bytes in memory from the current position on.
     fn here(&self) -> Option<&[u8]> {
         let offset = usize::try_from(self.at.checked_sub(self.block_at)?).ok()?;
         self.block.get(offset..).filter(|rest| !rest.is_empty())

@@ -55,7 +55,7 @@ pub struct BackfillArguments {
 }
 
 /// Help text after the arguments.
-pub const HELP: &str = "The window is in times at which the archive received items. The cursor does not move, so the daily run is not \
+pub const HELP: &str = "The window is in times at which the source received items. The cursor does not move, so the daily run is not \
     affected. Items that are filed already are skipped, so a window may be fetched again.\n\
     One invocation of fetch lasts at most 15 minutes. A longer window continues where fetch stopped. While fetch runs for a \
     backfill, the schedule's run waits for it. Ctrl-C ends this command, but not the invocation.\n\
@@ -148,13 +148,13 @@ async fn in_one_machine(root: &Path, window: Window, arguments: &BackfillArgumen
     done
 }
 
-/// Numbers change hands: after a longer time, the present owner of a number may not be the former one.
+/// Returns whether a window is so old that a number may have a new owner since.
 fn is_old(window: &Window) -> bool {
     const MONTH: SignedDuration = SignedDuration::from_hours(31 * 24);
     Timestamp::now().duration_since(window.from) > MONTH
 }
 
-/// Warns where an old message would be filed for the present owner of its number.
+/// Warns if an old message would be filed for the present owner of its number.
 #[expect(clippy::print_stderr, reason = "this is the command's own output")]
 async fn warn_without_periods(connection: &Connection, window: &Window) -> anyhow::Result<()> {
     if !is_old(window) {
@@ -180,7 +180,7 @@ fn event(window: &Window) -> serde_json::Value {
 fn confirm_window(window: &Window, by: &str, arguments: &BackfillArguments) -> anyhow::Result<bool> {
     let hours = window.to.duration_since(window.from).as_secs_f64() / 3600.0;
     eprintln!(
-        "Backfill of items that the archive received\n  from  {} (included)\n  to    {} (not included), {hours:.1} hours in UTC\nby {by}. \
+        "Backfill of items that the source received\n  from  {} (included)\n  to    {} (not included), {hours:.1} hours in UTC\nby {by}. \
          The cursor does not move; items that are filed already are skipped.",
         window.from, window.to
     );
@@ -228,7 +228,7 @@ async fn windows(window: Window, arguments: &BackfillArguments, fetch: &impl Fet
             let half = window.from + window.to.duration_since(window.from) / 2;
             let halves = [Window { to: half, ..window }, Window { from: half, ..window }];
             eprintln!(
-                "fetch hit its deadline at an unknown time of the window, because the archive does not list items in the order of \
+                "fetch hit its deadline at an unknown time of the window, because the source does not list items in the order of \
                  archived times. Part of the window is queued. Run shorter windows:{}",
                 halves.map(|half| command(&half, arguments)).concat()
             );
@@ -248,7 +248,7 @@ fn command(window: &Window, arguments: &BackfillArguments) -> String {
     format!("\n  {}", backfill_command(&arguments.deployment.options(), window))
 }
 
-/// Prints a response at once: the next may take another 15 minutes.
+/// Prints a response immediately: the next may take another 15 minutes.
 fn report(response: &Fetched, json: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if json {

@@ -63,18 +63,18 @@ pub trait Fetch {
 /// Limit of waits for another run between two invocations: longer in total than a run.
 const MAX_WAITS: u32 = 32;
 
-/// The rest of a window that cannot be fetched by another invocation.
+/// The rest of a window, which another invocation would not fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remainder {
-    /// Any part of this window: fetch did not report how far it came.
+    /// Any part of this window: fetch did not report its progress.
     Unknown(Window),
-    /// All of this window but its beginning: another invocation would stop at the same place.
+    /// All of this window except its beginning: another invocation would stop at the same time.
     Stuck(Window),
 }
 
-/// Fetches a window, and its rest as long as fetch reports how far it came. `rest` is always the part that is not queued yet,
-/// also after an error or when this future is dropped. `report` receives each response. Returns `None` when the whole window
-/// is queued.
+/// Fetches a window, and then its rest as long as fetch reports progress. `rest` is always the part that is not queued
+/// yet, also after an error or when this future is dropped. `report` receives each response. Returns `None` when the
+/// whole window is queued.
 ///
 /// Waits for another run of fetch only between two invocations, when the schedule's run may have started.
 ///

@@ -63,7 +63,7 @@ pub async fn discard(
     result.map(|()| done)
 }
 
-/// Returns the mailboxes that lack the item; `null` where no mailbox has it, or where the outcome is not final.
+/// Returns the mailboxes that lack the item; `null` if no mailbox has it or the outcome is not final.
 fn missing(outcome: Option<&Outcome>) -> Value {
     let decided = |outcome: &&Outcome| {
         !outcome.mailboxes.is_empty()
@@ -74,8 +74,8 @@ fn missing(outcome: Option<&Outcome>) -> Value {
         .map_or(Value::Null, |outcome| outcome.failed.iter().map(|failed| json!(failed.address)).collect())
 }
 
-/// Writes a copy of the whole message. An item may have more than one dead letter, so the message's id is part of the name;
-/// an existing copy is of the same message, which an earlier discard could not delete.
+/// Writes a copy of the whole message. An item may have more than one dead letter, so the message's id is part of the
+/// name; an existing copy is of the same message, which an earlier discard could not delete.
 async fn write_copy(store: &Store, dead_letter: &DeadLetterMessage) -> anyhow::Result<String> {
     let now = Timestamp::now();
     let name = match dead_letter.item.as_ref().map(ItemId::key) {

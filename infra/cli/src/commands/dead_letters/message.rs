@@ -52,7 +52,7 @@ impl FromStr for DeadLetterReason {
     }
 }
 
-/// A message that was received. It has no `Debug`: its body may hold personal data.
+/// A received message. It does not implement `Debug`, because its body may contain personal data.
 pub struct DeadLetterMessage {
     pub message_id: String,
     /// Receipt handle, needed to delete or release the message.
@@ -65,11 +65,11 @@ pub struct DeadLetterMessage {
     pub reason: DeadLetterReason,
     /// Details of the failure, written by another program. Empty if SQS moved the message.
     pub detail: String,
-    /// Item, where the task could be parsed.
+    /// Item; `None` if the task cannot be parsed.
     pub item: Option<ItemId>,
-    /// Run, where the task could be parsed.
+    /// Run; `None` if the task cannot be parsed.
     pub run: Option<RunId>,
-    /// Time of the failure; where SQS moved the message, the time at which the task was queued.
+    /// Time of the failure. If SQS moved the message, the time at which the task was queued.
     pub failed_at: Option<Timestamp>,
     /// SQS's time of sending. SQS keeps it when it moves a message.
     pub(super) sent: Option<Timestamp>,
@@ -81,8 +81,8 @@ impl DeadLetterMessage {
         let attributes = message.message_attributes.unwrap_or_default();
         let system = message.attributes.unwrap_or_default();
         let attribute = |name: &str| attributes.get(name).and_then(MessageAttributeValue::string_value);
-        // SQS sets this attribute only on messages that it has moved. Other attributes of such a message belong to an earlier
-        // failure.
+        // SQS sets this attribute only on messages that it has moved. Other attributes of such a message belong to an
+        // earlier failure.
         let source = system.get(&MessageSystemAttributeName::DeadLetterQueueSourceArn);
         let stage = match source {
             Some(arn) => stage_of(arn, queues),
@@ -120,7 +120,7 @@ impl DeadLetterMessage {
         match self.stage? {
             Stage::Convert => of_convert(),
             Stage::Import => of_import(),
-            // A webhook or a file: no item has an outcome yet.
+            // The task is for a webhook or a file: no item has an outcome yet.
             Stage::Receive => None,
         }
     }
@@ -157,8 +157,8 @@ pub struct Filter {
     /// Only for this stage: convert, import or receive
     #[arg(long, value_name = "STAGE")]
     pub stage: Option<Stage>,
-    /// Only for this item: its id, or its key of 32 hex digits as in logs and outcomes; or the id of a message that names no
-    /// item
+    /// Only for this item: its id, or its key of 32 hex digits as in logs and outcomes; or the id of a message that
+    /// names no item
     #[arg(long, value_name = "ITEM")]
     pub item: Option<String>,
     /// Only failures older than this, such as 90m, 36h or 2d
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn filter_selects_what_matches_all_options() {
+    fn filter_selects_dead_letters_that_match_all_options() {
         let attributes = [("stage", "convert"), ("reason", "oversize"), ("failed_at", "2026-11-22T07:00:00Z")];
         let dead_letter = DeadLetterMessage::read(message(&attributes, None), &queues()).unwrap();
         let now = "2026-11-24T08:00:00Z".parse().unwrap();

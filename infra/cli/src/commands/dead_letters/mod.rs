@@ -66,8 +66,8 @@ struct Common {
     /// Print JSON, one object a line
     #[arg(long)]
     json: bool,
-    /// Seconds for which messages stay invisible to other consumers if this command is killed; otherwise they become visible
-    /// as soon as it has read them
+    /// Seconds for which messages stay invisible to other consumers if this command is killed; otherwise they become
+    /// visible as soon as it has read them
     #[arg(long, value_name = "SECONDS", default_value_t = HOLD.as_secs() as u32, value_parser = clap::value_parser!(u32).range(1..=43_200))]
     hold: u32,
     #[command(flatten)]
@@ -108,8 +108,8 @@ struct ReplayArguments {
     /// Limit of dead letters per second
     #[arg(long, value_name = "N")]
     rate: Option<NonZeroU32>,
-    /// Limit for items that were too large, in bytes of text and attachments; at most 150 MiB. Items that exceed the limit of
-    /// the mail system become dead letters again
+    /// Limit for items that were too large, in bytes of text and attachments; at most 150 MiB. Items that exceed the
+    /// limit of the mail system become dead letters again
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=DeadLetter::RAISED_MAX_ITEM_BYTES))]
     max_item_bytes: Option<u64>,
     #[command(flatten)]
@@ -295,7 +295,7 @@ fn counts(replayed: &Replayed) -> Value {
     json!({"replayed": moved, "sent_not_deleted": left_behind, "not_sent": unsent, "not_found": not_found})
 }
 
-/// Returns success only where the whole queue was read and the filter selected nothing.
+/// Returns success only if the whole queue was read and the filter selected nothing.
 fn nothing_to_do(plan: &Plan) -> anyhow::Result<ExitCode> {
     note_truncated(&mut io::stderr().lock(), plan.truncated)?;
     Ok(if plan.without_stage == 0 && !plan.truncated { ExitCode::SUCCESS } else { ExitCode::from(IN_PART) })

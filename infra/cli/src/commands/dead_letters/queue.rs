@@ -32,7 +32,7 @@ fn failed<E: Error + Send + Sync + 'static>(doing: &'static str) -> impl Fn(E) -
     move |error| DeadLetterQueueError { doing, source: Box::new(error) }
 }
 
-/// The environment names no queue of a stage.
+/// The queue of a stage is unknown.
 #[derive(Debug, thiserror::Error)]
 #[error("the queue of the stage {0} is not named: set RECEIVE_QUEUE_URL, or name the deployment by --stack NAME")]
 struct NoQueue(Stage);
@@ -148,12 +148,12 @@ impl DeadLetterQueue {
     }
 }
 
-/// A scan of the dead-letter queue. It returns each message that was in the queue at the start once, regardless of how many
-/// arrive meanwhile.
+/// A scan of the dead-letter queue. It returns each message that was in the queue at the start once, regardless of how
+/// many arrive meanwhile.
 ///
-/// SQS cannot read a queue without receiving its messages. The scan therefore keeps received messages invisible for a short
-/// time, which it extends, and [`release`](Self::release) makes all of them visible again. A scan that is dropped or killed
-/// loses nothing: its messages become visible when their visibility timeout ends.
+/// SQS cannot read a queue without receiving its messages. The scan therefore keeps received messages invisible for a
+/// short time, which it extends, and [`release`](Self::release) makes all of them visible again. A scan that is dropped
+/// or killed loses nothing: its messages become visible when their visibility timeout ends.
 pub struct Scan<'a> {
     queue: &'a DeadLetterQueue,
     hold: Duration,
@@ -205,9 +205,9 @@ impl Scan<'_> {
 
     /// Sends one round of receive requests and keeps the new messages.
     ///
-    /// The end of a growing queue cannot be observed. A round is idle where a page is not full and either the count of the
-    /// start is reached, or all its new messages were sent after the start; and where no message is new, full or not. The
-    /// clock alone does not decide, because it may be wrong.
+    /// The end of a growing queue cannot be observed, so the scan ends after some idle rounds. A round is idle if no
+    /// message is new, or if a page is not full and either as many messages were received as SQS counted at the start,
+    /// or all new messages were sent after the start. The clock alone does not decide, because it may be wrong.
     async fn receive(&mut self) -> Result<(), DeadLetterQueueError> {
         let queue = self.queue;
         let hold = seconds(self.hold);
@@ -280,8 +280,8 @@ impl Scan<'_> {
         self.truncated
     }
 
-    /// Returns whether the scan received every message that was in the queue at the start; false where SQS counted more, or
-    /// where other consumers may have some in flight.
+    /// Returns whether the scan received every message that was in the queue at the start: false if SQS counted more,
+    /// or if other consumers may have some in flight.
     ///
     /// # Errors
     /// [`DeadLetterQueueError`].
@@ -322,7 +322,7 @@ impl DeadLetterQueue {
             });
             let entries: Vec<_> = entries.collect::<Result<_, _>>().map_err(failed(doing))?;
             let change = self.client.change_message_visibility_batch().queue_url(&self.queues.dead_letters);
-            // An entry fails only where the visibility timeout has ended already.
+            // An entry fails only if its visibility timeout has ended already.
             change.set_entries(Some(entries)).send().await.map(drop).map_err(failed(doing))
         });
         // An error of one page must not keep the others invisible.

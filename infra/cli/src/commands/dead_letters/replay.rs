@@ -1,8 +1,8 @@
 //! Sends dead letters back to the queue of their stage.
 //!
-//! Each message is deleted only after its copy on that queue is confirmed. Wherever this ends, a message is in the
-//! dead-letter queue, on its stage's queue, or on both. A task that is on both is filed once, because import reads the item's
-//! outcome first.
+//! Each message is deleted only after its copy on that queue is confirmed. If the command is interrupted, a message is
+//! in the dead-letter queue, on its stage's queue, or on both. The item of a task that is on both is filed once,
+//! because import reads the item's outcome first.
 
 use std::{collections::HashSet, num::NonZeroU32, time::Duration};
 
@@ -20,7 +20,7 @@ use crate::Interrupt;
 /// Concurrently sent messages.
 const CONCURRENT_SENDS: usize = 10;
 
-/// The dead letters to process, by message id: those that the operator has confirmed, and none that arrived later.
+/// The dead letters to process, by message id. Messages that arrive after the operator's confirmation are not included.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
     pub counts: Counts,

@@ -1,4 +1,4 @@
-//! Checks the source of items: the archive's secret and a login with it.
+//! Checks the source of items: its secret and a login, or the deliveries of a vendor.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub(super) async fn check(connection: &Connection, settings: SourceSettings) -> 
         SourceSettings::CloudApi => {
             findings.push(Finding::skipped(SECRET, "SOURCE=cloud-api has none: webhooks are put into the bucket"));
         }
-        // Listing reads what was delivered, and keeps copies of it: that is fetch's to do.
+        // `list` would copy the delivered mails, which only fetch may do, so the newest file is read instead.
         SourceSettings::EmlDrop { profile } => {
             findings
                 .push(Finding::skipped(SECRET, "SOURCE=eml-drop has none: the vendor's files are put into the bucket"));
@@ -46,7 +46,7 @@ pub(super) async fn check(connection: &Connection, settings: SourceSettings) -> 
             findings.push(finding);
             if connection.one_machine_root().is_some() {
                 findings
-                    .push(Finding::skipped(LOGIN, format!("{NOT_LOCAL}: the sample archive runs only during a run")));
+                    .push(Finding::skipped(LOGIN, format!("{NOT_LOCAL}: the sample source runs only during a run")));
                 return findings;
             }
             if !filled {
@@ -97,7 +97,7 @@ async fn login(connection: &Connection, settings: SourceSettings, secrets: &Secr
         Ok(Err(error)) => Finding::not_ok(
             LOGIN,
             error.to_string(),
-            "check that the secret holds the user name and the password of the retrieval API, and that ArchiverUrl is its base URL",
+            "check that the secret contains the user name and the password of the retrieval API, and that ArchiverUrl is its base URL",
         ),
         Err(_) => {
             Finding::not_ok(LOGIN, format!("no response within {seconds} seconds"), "contact the source's operator")
@@ -105,7 +105,7 @@ async fn login(connection: &Connection, settings: SourceSettings, secrets: &Secr
     }
 }
 
-/// Age of the newest file from which the vendor may have stopped to deliver.
+/// Age of the newest file from which on the vendor may have stopped delivering.
 const QUIET: SignedDuration = SignedDuration::from_hours(3 * 24);
 
 /// Checks the newest file in the inbox.
@@ -116,7 +116,7 @@ fn delivered(newest: Result<Option<Newest>, SourceError>, now: Timestamp) -> Fin
             return Finding::warning(
                 DELIVERIES,
                 "nothing is in inbox/ of the bucket",
-                "give the vendor a way in: infra/runbook/deploy.md, \"The doors of a capture vendor\"",
+                "give the vendor access: infra/runbook/deploy.md, \"Access for a capture vendor\"",
             );
         }
         Err(error) => {
@@ -132,7 +132,7 @@ fn delivered(newest: Result<Option<Newest>, SourceError>, now: Timestamp) -> Fin
         Err(why) => Finding::warning(
             DELIVERIES,
             format!("the newest file, of {received:.0}, cannot be examined: {why}"),
-            "archiver incidents list says what is wrong with it once fetch has read it",
+            "when fetch has read the file, archiver incidents list names the problem",
         ),
         Ok(false) => Finding::not_ok(
             DELIVERIES,
@@ -144,7 +144,7 @@ fn delivered(newest: Result<Option<Newest>, SourceError>, now: Timestamp) -> Fin
         Ok(true) if age > QUIET => Finding::warning(
             DELIVERIES,
             format!("the newest file is {} days old", age.as_hours() / 24),
-            "ask the vendor whether it still delivers, and check the door: infra/runbook/deploy.md, \"The doors of a capture vendor\"",
+            "ask the vendor whether it still delivers, and check its access: infra/runbook/deploy.md, \"Access for a capture vendor\"",
         ),
         Ok(true) => Finding::ok(
             DELIVERIES,

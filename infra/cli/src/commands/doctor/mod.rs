@@ -35,7 +35,7 @@ use source::SourceSettings;
 /// Arguments of `archiver doctor`.
 #[derive(Debug, clap::Args)]
 pub struct DoctorArguments {
-    /// A mailbox to check: whether it is found and can be read. Nothing is written to it
+    /// A mailbox to check: that it is found and can be read. Nothing is written to it
     #[arg(long, value_name = "ADDRESS")]
     mailbox: Option<MailboxAddress>,
     /// A mailbox in which a test message is created, looked up as import does, and deleted
@@ -50,9 +50,9 @@ pub struct DoctorArguments {
 
 /// Help text after the arguments.
 pub const HELP: &str = "Checks the deployment in this order: the stack, the functions' settings, the \
-    bucket, the archive's secret and a login with it, the mail system's secret, token and permissions, a mailbox, the user map, \
+    bucket, the source's secret and a login with it, the mail system's secret, token and permissions, a mailbox, the user map, \
     the queues, the triggers of the functions, the last run. It writes nothing, except the message of --write-probe, which it \
-    deletes, and prints no secret. Requests to the archive and to the mail system are sent from this machine.\n\
+    deletes, and prints no secret. Requests to the source and to the mail system are sent from this machine.\n\
     Exit code: 0 no check failed (warnings or not), 1 a check failed, 2 invalid arguments.\n\
     Examples:\n  archiver doctor --stack whatsapp-archiver --mailbox ada@example.com\n  archiver doctor --local";
 

@@ -19,7 +19,7 @@ const GROUPS: &str = "GroupMember.Read.All";
 /// Permissions that include `NEEDED`.
 const BROADER: [&str; 3] = ["User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"];
 
-/// Checks the granted permissions, where the token lists them.
+/// Checks the granted permissions, if the token lists them.
 pub(super) fn check(granted: Option<&[String]>, way: Way) -> Finding {
     let Some(granted) = granted else {
         return Finding::skipped(CHECK, "not checked: this kind of token does not list permissions");
@@ -66,8 +66,8 @@ fn grant() -> String {
     )
 }
 
-/// Names the permissions to remove, and the one to grant before: without a permission to look up addresses, nothing would be
-/// filed.
+/// Names the permissions to remove, and the one to grant before: without a permission to look up addresses, nothing
+/// would be filed.
 fn excess(extra: &[&str], needed_is_granted: bool) -> Finding {
     let mail = extra.iter().any(|name| name.starts_with("Mail"));
     let why = if mail {

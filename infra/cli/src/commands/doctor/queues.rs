@@ -34,8 +34,8 @@ struct Allow {
     source_queue_arns: Vec<String>,
 }
 
-/// Checks the queues. Returns the ARNs of the task queues too (of convert, import and, where the deployment receives webhooks,
-/// of receive), where SQS returned them.
+/// Checks the queues. Also returns the ARNs of the task queues that SQS returned: of convert, of import, and of receive
+/// if the deployment receives webhooks.
 pub(super) async fn check(connection: &Connection) -> (Vec<Finding>, Vec<Option<String>>) {
     let client = Client::new(&connection.config);
     let urls = &connection.queues;

@@ -1,4 +1,4 @@
-//! Checks the doors of WhatsApp's webhooks: the secret, the URL, and when the last webhook came.
+//! Checks how WhatsApp's webhooks are received: the secret, the URL, and the time of the last webhook.
 
 use std::{collections::HashMap, path::Path};
 
@@ -27,22 +27,23 @@ const SECRET: &str = "webhooks' secret";
 const URL: &str = "webhooks' URL";
 const LAST: &str = "last webhook";
 
-/// Variables of receive that determine its doors, and `SOURCE`, without which this process's own variables are not used.
+/// Variables of receive that select the channel of webhooks, and `SOURCE`, without which this process's own variables
+/// are not used.
 const VARIABLES: &[&str] = &["SOURCE", "WEBHOOK_HEADER", "WEBHOOK_SECRET_ID"];
 
 /// The challenge of a verification request.
 const CHALLENGE: &str = "1158201444";
 
-/// A response of receive has a few bytes.
+/// Limit of a response. receive responds with a few bytes.
 const RESPONSE_MAX_BYTES: usize = 4096;
 
-/// After this time without a webhook the alarm `webhooks-missing` goes off.
+/// Time without a webhook after which the alarm `webhooks-missing` is raised.
 const MAX_AGE: SignedDuration = SignedDuration::from_hours(24);
 
-/// Meta sends a webhook again for 7 days.
+/// Number of days that are searched for the last webhook. Meta repeats a webhook for 7 days.
 const DAYS_SEARCHED: i64 = 8;
 
-/// Checks both doors.
+/// Checks the settings, the secret, the URL and the last webhook.
 pub(super) async fn check(connection: &Connection, ministack: &Path) -> Vec<Finding> {
     let variables = match settings::of(connection, Part::Receive, VARIABLES, ministack).await {
         Ok(variables) => variables,
@@ -57,7 +58,7 @@ pub(super) async fn check(connection: &Connection, ministack: &Path) -> Vec<Find
     match text("WEBHOOK_SECRET_ID") {
         None => {
             findings.push(Finding::ok(SETTINGS, "webhooks come from AWS End User Messaging Social"));
-            findings.push(Finding::skipped(SECRET, "not needed: webhooks come from AWS's topic"));
+            findings.push(Finding::skipped(SECRET, "not needed: webhooks come from AWS's SNS topic"));
             findings.push(Finding::skipped(URL, "there is none with WebhookUrl=disabled"));
         }
         Some(id) => {
@@ -95,7 +96,7 @@ fn remedy(id: &str) -> String {
     )
 }
 
-/// The value of a member, unless it still has to be filled in.
+/// Returns the value of a member; `None` if it is not filled in.
 fn filled<'a>(secret: &'a HashMap<String, SecretString>, member: &str) -> Option<&'a str> {
     secret
         .get(member)
@@ -117,7 +118,7 @@ fn filled_in(secret: &HashMap<String, SecretString>, by_header: bool, id: &str) 
     Finding::ok(SECRET, format!("contains {} and an access token", needed.join(", ")))
 }
 
-/// Sends the request by which Meta verifies the URL. Nothing is stored by it.
+/// Sends the same verification request as Meta. receive stores nothing for it.
 async fn verified(connection: &Connection, secret: &HashMap<String, SecretString>) -> Finding {
     let url = match connection.part(Part::ReceiveUrl) {
         Ok(url) => url,
@@ -141,7 +142,7 @@ async fn verified(connection: &Connection, secret: &HashMap<String, SecretString
     match read(request.send().await, RESPONSE_MAX_BYTES).await {
         Ok(response) if response.status.as_u16() == 200 && response.body == CHALLENGE.as_bytes() => Finding::ok(
             URL,
-            "answers Meta's verification request; whether Meta's app is subscribed is seen by the last webhook",
+            "answers Meta's verification request; that Meta's app is subscribed is shown by the last webhook only",
         ),
         Ok(response) => {
             failed(format!("the verification request was answered with status {}", response.status.as_u16()))

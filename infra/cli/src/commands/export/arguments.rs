@@ -16,7 +16,7 @@ pub struct ExportArguments {
     /// Messages that were sent before this time
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(super) to: Timestamp,
-    /// Only messages of which this mailbox has a copy, or should have one
+    /// Only messages that have a copy in this mailbox, or should have one
     #[arg(long, value_name = "ADDRESS")]
     pub(super) mailbox: Option<String>,
     /// Only messages of the chat with this WhatsApp id, as mails show it: "Chat id"
@@ -27,7 +27,7 @@ pub struct ExportArguments {
     pub(super) archived_before: Option<Timestamp>,
     #[command(flatten)]
     pub(super) format: FormatArguments,
-    /// The directory for the files; it is created, or holds the same export that is not finished
+    /// The directory for the files; it is created, or contains the same export, unfinished
     #[arg(value_name = "DIR")]
     pub(super) directory: PathBuf,
     /// Print the export's manifest as JSON
@@ -37,7 +37,7 @@ pub struct ExportArguments {
     pub(super) deployment: Deployment,
 }
 
-/// The form of the files.
+/// The format of the files.
 #[derive(Debug, Clone, Copy, clap::Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct FormatArguments {
@@ -49,7 +49,7 @@ pub(super) struct FormatArguments {
     eml: bool,
 }
 
-/// The form of the files.
+/// The format of the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Format {
@@ -75,11 +75,11 @@ impl FormatArguments {
     }
 }
 
-/// What is exported. A second run with another request does not continue an export.
+/// Selects the content of an export. A run continues an unfinished export only if the request is the same.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Request {
     pub(super) format: Format,
-    /// The bucket.
+    /// Name of the bucket.
     pub(super) deployment: String,
     pub(super) from: Timestamp,
     pub(super) to: Timestamp,

@@ -1,5 +1,5 @@
-//! The directory of an export. A file appears under its name when it is complete; until then it is in `.export`, with the
-//! survey and the list of finished files, by which an interrupted export goes on.
+//! The directory of an export. A file gets its name when it is complete. Until then it is in `.export`, together with
+//! the survey and the list of finished files, with which an interrupted export continues.
 
 use std::{
     fs::{self, DirBuilder, File, TryLockError},
@@ -22,7 +22,7 @@ use super::{
 
 /// The export's manifest.
 pub(super) const MANIFEST: &str = "export.json";
-/// The digests of all files, in the format of `sha256sum`. It is written last.
+/// The digests of all files, in the format of `sha256sum`. Written last.
 pub(super) const SUMS: &str = "SHA256SUMS";
 
 const WORK: &str = ".export";
@@ -30,11 +30,11 @@ const LOCK: &str = "lock";
 const SURVEY: &str = "survey.ndjson";
 const FINISHED: &str = "finished.ndjson";
 
-/// The directory of an export that is not finished.
+/// The directory of an unfinished export.
 pub(super) struct Directory {
     root: PathBuf,
     work: PathBuf,
-    /// Held until the process ends, so that two do not write here at the same time.
+    /// Held until the process ends, so that two processes cannot write here at the same time.
     _lock: File,
 }
 
@@ -49,13 +49,13 @@ pub(super) struct FinishedFile {
     pub(super) participants: u64,
     pub(super) begin: Timestamp,
     pub(super) end: Timestamp,
-    /// Items whose message was found missing or changed when the file was written; indexes of the survey's items.
+    /// Items whose message was missing or changed when the file was written, as indexes of the survey's items.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) unreadable: Vec<(usize, NotExportedReason)>,
 }
 
 impl FinishedFile {
-    /// Whether none of its items could be read, so that there is no file.
+    /// Returns whether no item could be read, so that there is no file.
     pub(super) fn is_empty(&self) -> bool {
         self.bytes == 0
     }
@@ -63,9 +63,9 @@ impl FinishedFile {
 
 /// State of a directory.
 pub(super) enum State {
-    /// Nothing was written, or the same export was begun: go on.
+    /// The directory is new, or contains the same export, unfinished.
     Open(Directory),
-    /// The same export is finished; its manifest.
+    /// The directory contains the same export, finished, with this manifest.
     Finished(serde_json::Value),
 }
 
@@ -73,7 +73,7 @@ impl Directory {
     /// Opens a directory, or creates it for the user alone.
     ///
     /// # Errors
-    /// When the directory holds something else.
+    /// The directory contains other files or another export, or another command is writing to it.
     pub(super) fn open(root: &Path, request: &Request) -> anyhow::Result<State> {
         let shown = root.display();
         let create = |path: &Path| DirBuilder::new().recursive(true).mode(0o700).create(path);
@@ -85,13 +85,13 @@ impl Directory {
                 serde_json::from_slice(&manifest).with_context(|| format!("{shown}/{MANIFEST} is not JSON"))?;
             let same = Request::deserialize(&manifest["request"]).is_ok_and(|earlier| earlier == *request);
             if !same {
-                bail!("{shown} holds another export: name another directory");
+                bail!("{shown} contains another export: name another directory");
             }
             return Ok(State::Finished(manifest));
         }
         let work = root.join(WORK);
         if !work.exists() && fs::read_dir(root)?.next().is_some() {
-            bail!("{shown} is not empty and holds no export: name another directory");
+            bail!("{shown} is not empty and contains no export: name another directory");
         }
         create(&work)?;
         let lock = File::create(work.join(LOCK))?;
@@ -102,7 +102,7 @@ impl Directory {
             }
             Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("locking {shown} failed")),
         }
-        // What an earlier process could not finish.
+        // Removes the unfinished files of an earlier process.
         for entry in fs::read_dir(&work)? {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == "tmp") {
@@ -112,10 +112,10 @@ impl Directory {
         Ok(State::Open(Self { root: root.to_owned(), work, _lock: lock }))
     }
 
-    /// Reads the survey of the export that was begun here.
+    /// Reads the survey of the unfinished export; `None` if there is none yet.
     ///
     /// # Errors
-    /// When it is that of another request.
+    /// The survey has another request, or cannot be read.
     pub(super) fn survey(&self, request: &Request) -> anyhow::Result<Option<Survey>> {
         let path = self.work.join(SURVEY);
         let invalid = || format!("{} is not a survey: export into another directory", path.display());
@@ -128,7 +128,7 @@ impl Directory {
         let head = lines.next().with_context(invalid)??;
         let mut survey: Survey = serde_json::from_str(&head).with_context(invalid)?;
         if survey.request != *request {
-            bail!("{} holds another export that is not finished: name another directory", self.root.display());
+            bail!("{} contains another export that is not finished: name another directory", self.root.display());
         }
         for line in lines {
             let item: SurveyedItem = serde_json::from_str(&line?).with_context(invalid)?;
@@ -140,8 +140,8 @@ impl Directory {
     /// Writes the survey.
     ///
     /// # Errors
-    /// When it cannot be written.
-    pub(super) fn keep_survey(&self, survey: &Survey) -> anyhow::Result<()> {
+    /// It cannot be written.
+    pub(super) fn save_survey(&self, survey: &Survey) -> anyhow::Result<()> {
         self.write_in(&self.work, SURVEY, |out| {
             serde_json::to_writer(&mut *out, survey)?;
             for item in &survey.items {
@@ -153,10 +153,11 @@ impl Directory {
         .map(drop)
     }
 
-    /// Reads which files are finished. A line that was cut off when the process ended is ignored: its file was not renamed.
+    /// Reads the list of finished files. A line that was cut off when the process ended is ignored: its file was not
+    /// renamed.
     ///
     /// # Errors
-    /// When the list cannot be read.
+    /// The list cannot be read.
     pub(super) fn finished(&self) -> anyhow::Result<Vec<FinishedFile>> {
         let text = match fs::read_to_string(self.work.join(FINISHED)) {
             Ok(text) => text,
@@ -166,10 +167,10 @@ impl Directory {
         Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
     }
 
-    /// Whether the file is there as it was finished.
+    /// Returns whether a finished file exists unchanged.
     ///
     /// # Errors
-    /// When another file has its name.
+    /// A file with this name has other content.
     pub(super) fn has(&self, file: &FinishedFile) -> anyhow::Result<bool> {
         if file.is_empty() {
             return Ok(true);
@@ -184,30 +185,30 @@ impl Directory {
         Ok(true)
     }
 
-    /// An unnamed file that disappears with the process.
+    /// Creates an unnamed temporary file, which is deleted when the process ends.
     ///
     /// # Errors
-    /// When it cannot be created.
+    /// It cannot be created.
     pub(super) fn scratch(&self) -> io::Result<File> {
         tempfile::tempfile_in(&self.work)
     }
 
-    /// A file that gets its name when it is finished.
+    /// Begins a file, which gets its name when it is finished.
     ///
     /// # Errors
-    /// When it cannot be created.
+    /// It cannot be created.
     pub(super) fn begin(&self) -> io::Result<NewFile> {
         NewFile::new_in(&self.work)
     }
 
-    /// Records a finished file, and then gives it its name. Killed in between, it is written again.
+    /// Records a finished file, and then renames it. If the process is killed in between, the file is written again.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// It cannot be written.
     pub(super) fn finish(&self, new: NewFile, file: &FinishedFile) -> anyhow::Result<()> {
         let whole = new.close()?;
         let mut finished = File::options().append(true).create(true).open(self.work.join(FINISHED))?;
-        // The line end comes first: the line before may have been cut off.
+        // The line break is written first, because the last line may have been cut off.
         let line = format!("\n{}", serde_json::to_string(file)?);
         finished.write_all(line.as_bytes())?;
         finished.sync_all()?;
@@ -220,10 +221,10 @@ impl Directory {
         Ok(())
     }
 
-    /// Writes a file of the export that is no part of the evidence, and returns its digest.
+    /// Writes one of the export's own files, such as the manifest, and returns its digest.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// It cannot be written.
     pub(super) fn write(
         &self,
         name: &str,
@@ -247,16 +248,16 @@ impl Directory {
         Ok(sha256)
     }
 
-    /// Removes what was needed to go on.
+    /// Removes the files that are needed only to continue an interrupted export.
     ///
     /// # Errors
-    /// When it cannot be removed.
+    /// It cannot be removed.
     pub(super) fn close(self) -> io::Result<()> {
         fs::remove_dir_all(self.work)
     }
 }
 
-/// A file in progress, with its digest so far.
+/// An unfinished file, with its digest so far.
 pub(super) struct NewFile {
     out: BufWriter<NamedTempFile>,
     hasher: Hasher,
@@ -269,7 +270,7 @@ impl NewFile {
         Ok(Self { out: BufWriter::with_capacity(256 << 10, file), hasher: Hasher::default(), bytes: 0 })
     }
 
-    /// The digest and the length so far.
+    /// Returns the digest and the length so far.
     pub(super) fn digest(&self) -> (Sha256, u64) {
         (self.hasher.clone().finish(), self.bytes)
     }
@@ -353,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn line_that_was_cut_off_hides_no_other() {
+    fn cut_off_line_does_not_hide_other_lines() {
         let root = tempfile::tempdir().unwrap();
         let directory = open(root.path(), "c");
         finish(&directory, "a.rsmf");
@@ -367,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn changed_file_is_not_a_finished_one() {
+    fn changed_file_is_rejected_and_a_missing_one_written_again() {
         let root = tempfile::tempdir().unwrap();
         let directory = open(root.path(), "c");
         let file = finish(&directory, "a.rsmf");
@@ -397,7 +398,7 @@ mod tests {
             not_fetched_yet: Vec::new(),
             items: Vec::new(),
         };
-        directory.keep_survey(&survey).unwrap();
+        directory.save_survey(&survey).unwrap();
         assert!(directory.survey(&request("c")).unwrap().is_some());
         let other = directory.survey(&request("d")).err().unwrap().to_string();
         assert!(other.contains("another export"), "{other}");
@@ -405,6 +406,6 @@ mod tests {
         let (_, path) = half.close().unwrap().keep().unwrap();
         drop(directory);
         open(&own, "c");
-        assert!(!path.exists(), "what could not be finished is removed");
+        assert!(!path.exists(), "unfinished files are removed");
     }
 }

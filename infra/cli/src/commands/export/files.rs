@@ -23,22 +23,22 @@ use super::{
 };
 use crate::Interrupt;
 
-/// Stored messages that are read ahead, as far as the memory budget admits.
+/// Maximum number of stored messages that are read ahead, within the memory budget.
 const READ_AHEAD: usize = 8;
 
 /// A file of the export, and its name.
 pub(super) struct NamedFile {
     pub(super) planned: PlannedFile,
     pub(super) name: String,
-    /// The number of its chat, from 0.
+    /// Index of the chat, from 0.
     pub(super) chat: usize,
 }
 
-/// Distributes the items of a survey to files. The same survey gives the same files.
+/// Distributes the items of a survey to files. The same survey results in the same files.
 pub(super) fn named_files(survey: &Survey) -> Vec<NamedFile> {
     let records: Vec<&Record> = survey.items.iter().map(|item| &item.record).collect();
     let format = survey.request.format;
-    // A mail is a mail: nothing is folded.
+    // Mails are exported unchanged, so nothing is folded.
     let folded = if format == Format::Rsmf { Limits::default().folded } else { 0 };
     let chats: HashMap<Sha256, usize> = survey.chats.iter().map(|chat| chat.conversation).zip(0..).collect();
     let name = |planned: PlannedFile| {
@@ -50,10 +50,10 @@ pub(super) fn named_files(survey: &Survey) -> Vec<NamedFile> {
     plan(&records, Limits { folded, ..Limits::default() }).into_iter().map(name).collect()
 }
 
-/// Writes the files that are not there yet. `progress` receives the number of items that are done.
+/// Writes the files that do not exist yet. `progress` receives the number of exported items.
 ///
 /// # Errors
-/// When the bucket cannot be read, a file cannot be written, or the operator interrupts it.
+/// The bucket cannot be read, a file cannot be written, or the operator interrupts the command.
 pub(super) async fn write(
     store: &Store,
     directory: &Directory,
@@ -98,7 +98,7 @@ struct FileWriter<'a> {
     unreadable: Vec<(usize, NotExportedReason)>,
 }
 
-/// An item whose files are in the package.
+/// An item whose attached files are in the package.
 struct Prepared<'a> {
     captured: Captured,
     message: &'a StoredMessage,
@@ -138,7 +138,7 @@ impl<'a> FileWriter<'a> {
             let sources: Vec<_> = folded.iter().map(Prepared::source).collect();
             match &first {
                 Some(first) => package.add(&first.source(), &sources)?,
-                // What acts on a message that was lost stays.
+                // The message is lost, so the items that act on it become separate events.
                 None => sources.iter().try_for_each(|source| package.add(source, &[]))?,
             }
         }
@@ -163,7 +163,7 @@ impl<'a> FileWriter<'a> {
         Ok(finished)
     }
 
-    /// The stored mails in a ZIP archive.
+    /// Writes the stored mails to a ZIP archive.
     async fn eml(mut self, file: &NamedFile) -> anyhow::Result<FinishedFile> {
         let mut messages = std::pin::pin!(self.messages(&file.planned.units));
         let mut zip = ZipWriter::new_stream(self.directory.begin()?);
@@ -200,7 +200,7 @@ impl<'a> FileWriter<'a> {
         Ok(finished)
     }
 
-    /// No item could be read.
+    /// Records a file of which no item could be read.
     fn nothing(self, file: &NamedFile) -> anyhow::Result<FinishedFile> {
         let finished = FinishedFile {
             name: file.name.clone(),
@@ -217,7 +217,7 @@ impl<'a> FileWriter<'a> {
         Ok(finished)
     }
 
-    /// The messages of units in their order, read ahead. Memory is acquired in the same order, so that the next message never
+    /// Reads the messages of units in order and ahead. Memory is acquired in the same order, so that a message never
     /// waits for the memory of a later one.
     fn messages<'u>(&self, units: &'u [Unit]) -> impl Stream<Item = Read> + use<'a, 'u> {
         let (store, survey, budget) = (self.store, self.survey, MemoryBudget::default());
@@ -231,7 +231,7 @@ impl<'a> FileWriter<'a> {
             .buffered(READ_AHEAD)
     }
 
-    /// The next message, whose files are written into the package. `None` where it cannot be exported.
+    /// Reads the next message and writes its files into the package; `None` if it cannot be exported.
     async fn next(
         &mut self,
         messages: &mut (impl Stream<Item = Read> + Unpin),
@@ -243,7 +243,7 @@ impl<'a> FileWriter<'a> {
         let evidence = in_message.pop_if(|file| file.name == EVIDENCE_NAME);
         let captured_files = in_message.len().saturating_sub(attached_cards(&captured.item));
         let missing_files = captured.item.attachments.len().saturating_sub(captured_files);
-        // The meaning of their members is undefined, so the item as captured is attached, too.
+        // The members of these kinds have no defined meaning, so the captured item is also attached.
         if matches!(captured.item.kind, Kind::Business | Kind::Other(_)) {
             in_message.extend(evidence);
         }
@@ -264,10 +264,10 @@ impl<'a> FileWriter<'a> {
         Ok(Some(Prepared { captured, message: &self.survey.items[at].message, files, missing_files }))
     }
 
-    /// Notes an item that cannot be exported.
+    /// Returns a message that can be exported, and records one that cannot.
     fn readable(&mut self, at: usize, read: Result<Stored, Unreadable>) -> anyhow::Result<Option<Stored>> {
         if self.interrupt.is_set() {
-            bail!("interrupted: run the same command again, and it goes on after the finished files");
+            bail!("interrupted: run the same command again, and it continues after the finished files");
         }
         match read {
             Ok(stored) => Ok(Some(stored)),
@@ -280,7 +280,7 @@ impl<'a> FileWriter<'a> {
     }
 }
 
-/// An item's index, its memory and its message.
+/// An item's index, its memory permit and its message.
 type Read = (usize, Option<OwnedSemaphorePermit>, Result<Stored, Unreadable>);
 
 async fn copy(mime: &Mime, out: &mut impl Write) -> anyhow::Result<()> {

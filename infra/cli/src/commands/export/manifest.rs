@@ -1,4 +1,4 @@
-//! The export's own files: the manifest, the summary, the list of items, and the digests.
+//! Writes the export's own files: the manifest, the summary, the list of items, and the digests.
 
 use std::io::Write;
 
@@ -17,7 +17,7 @@ use super::{
 const SUMMARY: &str = "export.txt";
 const ITEMS: &str = "items.csv";
 
-/// Whether everything of the window is in the export.
+/// Completeness of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Completeness {
@@ -35,9 +35,9 @@ pub(super) struct Manifest<'a> {
     request: &'a Request,
     /// Version of this command.
     version: &'static str,
-    /// When the items of the window were determined.
+    /// Time at which the items of the window were determined.
     made_at: Timestamp,
-    /// Items that the source received at this time or later are not considered.
+    /// Items that the source received at this time or later are left out.
     archived_before: Timestamp,
     completeness: Completeness,
     counts: Totals,
@@ -53,9 +53,9 @@ pub(super) struct Manifest<'a> {
 struct Totals {
     #[serde(flatten)]
     listed: Counts,
-    /// Items in the export.
+    /// Number of items in the export.
     exported: u64,
-    /// Those of them that are folded into the event of another.
+    /// Number of those items that are folded into the event of another item.
     folded: u64,
     not_exported: u64,
     events: u64,
@@ -96,7 +96,7 @@ fn chat_name(number: usize) -> String {
 }
 
 impl<'a> Manifest<'a> {
-    /// Makes the manifest of finished files, in the order of the planned ones.
+    /// Creates the manifest. `finished` has the order of `planned`.
     pub(super) fn of(survey: &'a Survey, planned: &'a [NamedFile], finished: &'a [FinishedFile]) -> Self {
         let mut not_exported = survey.not_exported.clone();
         let lost = finished.iter().flat_map(|file| &file.unreadable);
@@ -157,7 +157,7 @@ impl<'a> Manifest<'a> {
         self.completeness
     }
 
-    /// The summary in plain text. The only addresses and chat ids in it are those of the request.
+    /// Returns the summary in plain text. It contains no addresses and chat ids except those of the request.
     pub(super) fn summary(&self) -> String {
         let Self { request, counts, .. } = self;
         let form = match request.format {
@@ -199,10 +199,10 @@ impl<'a> Manifest<'a> {
         text + "Verify the files in this directory: sha256sum -c SHA256SUMS\n"
     }
 
-    /// Writes all of it. Returns the digest of the list of digests.
+    /// Writes all of these files. Returns the digest of the list of digests.
     ///
     /// # Errors
-    /// When a file cannot be written.
+    /// A file cannot be written.
     pub(super) fn write(
         &self,
         directory: &Directory,
@@ -246,13 +246,13 @@ fn is_lost(file: &FinishedFile, at: usize) -> bool {
     file.unreadable.iter().any(|&(lost, _)| lost == at)
 }
 
-/// How many items of a file are folded. What acts on a message that was lost is not.
+/// Returns the number of folded items of a file. Items that act on a lost message are not folded.
 fn folded(planned: &NamedFile, file: &FinishedFile) -> u64 {
     let units = planned.planned.units.iter().filter(|unit| !is_lost(file, unit.item));
     units.map(|unit| unit.folded.iter().filter(|&&at| !is_lost(file, at)).count() as u64).sum()
 }
 
-/// A line for each item: where it is, and the digest of its stored message. Nothing in it needs quotes.
+/// Writes a CSV line for each item: its file and event, and the digest of its stored message. No value needs quotes.
 fn write_items(
     out: &mut dyn Write,
     survey: &Survey,
@@ -284,7 +284,7 @@ mod tests {
     use super::*;
     use crate::commands::export::{files::named_files, stored::StoredMessage, survey::SurveyedItem};
 
-    /// An item, or one that acts on another.
+    /// Creates an item; with `target` it acts on another item.
     fn item(number: u8, target: Option<u8>) -> SurveyedItem {
         let digest = |number: u8| Sha256::of(&[number]);
         SurveyedItem {

@@ -1,4 +1,4 @@
-//! `archiver export`: the stored items of a window as files to hand over: RSMF, or the stored mails.
+//! `archiver export`: writes the stored items of a window to files to hand over: RSMF, or the stored mails.
 
 mod arguments;
 mod directory;
@@ -27,14 +27,14 @@ use self::{
 use crate::{Interrupt, connection::Connection, text::visible};
 
 /// Help text after the arguments.
-pub const HELP: &str = "The files are of one chat and day each, in UTC, by the time at which messages were sent. Edits, \
-    deletions, reactions and votes are folded into the message that they concern, if that is in the export. Each message is read from \
+pub const HELP: &str = "Each file contains one chat and one day, in UTC, by the time at which messages were sent. Edits, \
+    deletions, reactions and votes are folded into the message that they concern, if it is in the export. Each message is read from \
     the bucket and its SHA-256 is compared with the recorded one. Stored messages are kept for MimeDays.\n\
     DIR gets the files, export.json (counts, and each item that is not in the export with the reason), export.txt (its summary), \
     items.csv (the file of each item), and SHA256SUMS: verify with sha256sum -c SHA256SUMS. They contain messages and personal data. \
-    An interrupted export goes on when the same command is run again; items that are archived later are not added.\n\
-    Every item of which the source received the message after --from is read, unless --archived-before is given: a phone may be \
-    offline for weeks. Whether an item without a stored message was sent in the window is unknown, so it is listed.\n\
+    An interrupted export continues when the same command is run again; items that are archived later are not added.\n\
+    All items that the source received after --from are read (up to --archived-before, if given), because a phone may be offline for \
+    weeks. The time of an item without a stored message is unknown, so it is listed as not exported.\n\
     Exit code: 0 when every item of the window is in the export; 1 when a stored message is missing or its SHA-256 differs, part of \
     the window was not fetched or is unknown, or the export could not be finished; 2 invalid arguments; 3 when items without a \
     stored message are left out (not converted yet, or dead letters), or the end of the window is not fetched yet.\n\
@@ -48,7 +48,7 @@ const ITEMS_LEFT_OUT: u8 = 3;
 /// Runs the command. The summary goes to standard output, progress to standard error.
 ///
 /// # Errors
-/// When the deployment or its objects cannot be read, or the files cannot be written.
+/// The deployment or its objects cannot be read, or the files cannot be written.
 pub async fn run(arguments: ExportArguments) -> anyhow::Result<ExitCode> {
     if arguments.to <= arguments.from {
         let why = format!("--to {} is not after --from {}\n", arguments.to, arguments.from);
@@ -88,7 +88,7 @@ async fn export(connection: &Connection, arguments: &ExportArguments) -> anyhow:
             let survey = Survey::make(connection, request, &options, &interrupt, progress).await;
             bar.finish_and_clear();
             let survey = survey?;
-            directory.keep_survey(&survey)?;
+            directory.save_survey(&survey)?;
             survey
         }
     };
@@ -101,7 +101,7 @@ async fn export(connection: &Connection, arguments: &ExportArguments) -> anyhow:
     let finished = finished?;
     let manifest = Manifest::of(&survey, &planned, &finished);
     let sums = manifest.write(&directory, &survey, &planned, &finished)?;
-    // Before the output, which may fail: the next run finds a finished export and leaves the directory as it is.
+    // Closed before the output, which may fail: the next run then finds a finished export and changes nothing.
     directory.close()?;
     let mut out = io::stdout().lock();
     if arguments.json {
@@ -119,7 +119,7 @@ fn finished_before(arguments: &ExportArguments, manifest: &serde_json::Value) ->
     if arguments.json {
         writeln!(out, "{}", crate::text::json(manifest)?)?;
     } else {
-        writeln!(out, "{} holds this export, finished: nothing was written.", arguments.directory.display())?;
+        writeln!(out, "{} contains this export, finished: nothing was written.", arguments.directory.display())?;
     }
     Ok(exit_code(Completeness::deserialize(&manifest["completeness"])?))
 }
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exit_code_says_how_complete_the_export_is() {
+    fn exit_code_depends_on_completeness() {
         for (completeness, code) in
             [(Completeness::Complete, 0), (Completeness::Damaged, 1), (Completeness::ItemsLeftOut, 3)]
         {

@@ -11,19 +11,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// The stored message of an item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct StoredMessage {
-    /// Its key in the bucket.
+    /// Key in the bucket.
     pub(super) key: String,
     pub(super) sha256: Sha256,
     pub(super) bytes: u64,
 }
 
-/// A stored message that was read, and whose digest was verified.
+/// A stored message that was read and whose digest was verified.
 pub(super) struct Stored {
     pub(super) mime: Mime,
     pub(super) captured: Captured,
 }
 
-/// Why a stored message was not read.
+/// Reason why a stored message was not read.
 pub(super) enum Unreadable {
     /// The item cannot be exported.
     NotExported(NotExportedReason),
@@ -31,23 +31,23 @@ pub(super) enum Unreadable {
     Bucket(anyhow::Error),
 }
 
-/// Why an item is not in the export.
+/// Reason why an item is not in the export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum NotExportedReason {
-    /// The item is on a queue or in process: no message is stored yet.
+    /// The item is on a queue or being processed: no message is stored yet.
     NotConverted,
     /// The item is a dead letter, and no message is stored.
     DeadLetter,
     /// The entry of the manifest is not a valid task.
     TaskMalformed,
-    /// It is not decided yet whether the mailbox gets a copy.
+    /// The selected mailbox may still get a copy.
     MailboxUndecided,
-    /// The stored message is gone.
+    /// The stored message has been deleted.
     MessageMissing,
     /// The SHA-256 of the stored message differs from the recorded one.
     MessageChanged,
-    /// The stored message has no evidence that can be read.
+    /// The stored message has no readable evidence.
     EvidenceUnreadable,
 }
 
@@ -64,21 +64,21 @@ impl NotExportedReason {
         }
     }
 
-    /// Whether evidence was lost or changed.
+    /// Returns whether evidence was lost or changed.
     pub(super) fn is_damage(self) -> bool {
         matches!(self, Self::MessageMissing | Self::MessageChanged | Self::EvidenceUnreadable)
     }
 
-    /// The sentence of the summary.
+    /// Returns the sentence for the summary.
     pub(super) fn sentence(self) -> &'static str {
         match self {
-            Self::NotConverted => "no message is stored yet: on a queue or in process",
+            Self::NotConverted => "no message is stored yet: on a queue or being processed",
             Self::DeadLetter => "a dead letter without a stored message",
             Self::TaskMalformed => "listed without a valid id or time",
-            Self::MailboxUndecided => "not decided yet whether the mailbox gets a copy",
-            Self::MessageMissing => "the stored message is gone",
+            Self::MailboxUndecided => "the mailbox may still get a copy",
+            Self::MessageMissing => "the stored message has been deleted",
             Self::MessageChanged => "the SHA-256 of the stored message differs from the recorded one",
-            Self::EvidenceUnreadable => "the stored message has no evidence that can be read",
+            Self::EvidenceUnreadable => "the stored message has no readable evidence",
         }
     }
 
@@ -94,7 +94,7 @@ impl NotExportedReason {
 }
 
 impl StoredMessage {
-    /// Reads the message and its evidence. A message above the normal size is not in memory as a whole.
+    /// Reads the message and its evidence. A message above the normal size is read in pieces.
     ///
     /// # Errors
     /// [`Unreadable`].
@@ -122,25 +122,24 @@ impl StoredMessage {
     }
 }
 
-/// Memory for stored messages that are read at the same time.
+/// Memory budget of stored messages that are read concurrently.
 #[derive(Clone)]
 pub(super) struct MemoryBudget(Arc<Semaphore>);
 
-/// In KiB.
-const MEMORY: u32 = 128 << 10;
+const MEMORY_KIB: u32 = 128 << 10;
 
 impl Default for MemoryBudget {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(MEMORY as usize)))
+        Self(Arc::new(Semaphore::new(MEMORY_KIB as usize)))
     }
 }
 
 impl MemoryBudget {
-    /// Waits for the memory of a message of this length: the message, its parts decoded, and the item.
+    /// Waits for the memory of a message of this length: the message, its decoded parts, and the item.
     pub(super) async fn acquire(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
         // A larger message is read in pieces of 4 MiB.
         let in_memory = bytes.min(ledger::WHOLE_MAX_BYTES);
-        let kib = u32::try_from(in_memory / 1024 * 3 + 64).unwrap_or(MEMORY).min(MEMORY);
+        let kib = u32::try_from(in_memory / 1024 * 3 + 64).unwrap_or(MEMORY_KIB).min(MEMORY_KIB);
         Arc::clone(&self.0).acquire_many_owned(kib).await.ok()
     }
 }

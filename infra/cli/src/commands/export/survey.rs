@@ -1,4 +1,4 @@
-//! The first pass: finds the items of the window, and reads each stored message once to learn its time and chat.
+//! The first pass: finds the items of the window, and reads each stored message once for its time and chat.
 
 use std::collections::{HashMap, HashSet};
 
@@ -22,32 +22,32 @@ use crate::{
     connection::Connection,
 };
 
-/// What was found. It stays the same when an interrupted export is continued.
+/// The items of an export and the gaps in the window. An interrupted export continues with the same survey.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Survey {
     pub(super) request: Request,
-    /// When the survey was made; also the end of the archived times that were considered, unless the request has one.
+    /// Time of the survey. Also the end of the considered archived times, unless the request has one.
     pub(super) made_at: Timestamp,
     pub(super) counts: Counts,
     pub(super) chats: Vec<Chat>,
     pub(super) not_exported: Vec<NotExported>,
-    /// Pages of manifests that are missing: the items that they listed are unknown.
+    /// Missing pages of manifests: the items that they listed are unknown.
     pub(super) lost_pages: Vec<String>,
     /// Parts of the window that were not fetched, one sentence each.
     pub(super) not_fetched: Vec<String>,
-    /// Parts of the window that a run is fetching, or the next run will.
+    /// Parts of the window that a run is fetching or that the next run will fetch.
     pub(super) not_fetched_yet: Vec<String>,
-    /// The items of the window, in no order. Written on lines of their own.
+    /// The items of the window, unordered. Each is written on a separate line.
     #[serde(skip)]
     pub(super) items: Vec<SurveyedItem>,
 }
 
-/// Numbers of listed items.
+/// Counts of listed items.
 #[derive(Clone, Copy, Default, Serialize, Deserialize)]
 pub(super) struct Counts {
-    /// Items that the manifests list with archived times in question, each once.
+    /// Number of items that the manifests list with considered archived times, each counted once.
     pub(super) listed: u64,
-    /// Those of them that are not of the window, the chat or the mailbox.
+    /// Number of those items outside of the window, the chat or the mailbox.
     pub(super) outside: u64,
 }
 
@@ -58,7 +58,7 @@ pub(super) struct SurveyedItem {
     pub(super) message: StoredMessage,
 }
 
-/// A conversation. Its number stands in the names of files, because its id is a phone number.
+/// A conversation. File names contain its number in place of its id, which is a phone number.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Chat {
     pub(super) conversation: Sha256,
@@ -69,11 +69,11 @@ pub(super) struct Chat {
     pub(super) items: u64,
 }
 
-/// An item of the window, or that may be of the window, that is not in the export.
+/// An item that is or may be in the window and is not in the export.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct NotExported {
     pub(super) item: String,
-    /// The name of its objects in the bucket and in logs.
+    /// Key of the item in logs and objects.
     pub(super) key: String,
     /// The run that listed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -84,20 +84,20 @@ pub(super) struct NotExported {
     pub(super) dead_letter: Option<model::Reason>,
 }
 
-/// Concurrent reads of stored messages, as far as the memory budget admits.
+/// Maximum number of concurrent reads of stored messages, within the memory budget.
 const CONCURRENT_MESSAGES: usize = 16;
 
-/// Clocks differ: a message may be listed as received this long before it was sent.
+/// Maximum difference between clocks: a message may be listed as received this long before it was sent.
 const CLOCK_SLACK: SignedDuration = SignedDuration::from_hours(24);
 
-/// What became of a listed item.
+/// Result for a listed item.
 enum Found {
     Outside,
     Item(Box<(SurveyedItem, Captured)>),
     NotExported(NotExported),
 }
 
-/// An item and where its message is, as far as the manifests and outcomes say.
+/// A listed item and the location of its message, by the manifests and outcomes.
 struct Located {
     listed: Listed,
     place: Place,
@@ -109,10 +109,10 @@ enum Place {
 }
 
 impl Survey {
-    /// Makes the survey. `progress` receives the number of items.
+    /// Creates the survey. `progress` receives the number of items.
     ///
     /// # Errors
-    /// When the bucket cannot be read, or the operator interrupts it.
+    /// The bucket cannot be read, or the operator interrupts the command.
     pub(super) async fn make(
         connection: &Connection,
         request: Request,
@@ -179,12 +179,12 @@ impl Survey {
         Ok(survey)
     }
 
-    /// The end of the archived times that are considered.
+    /// Returns the end of the considered archived times.
     pub(super) fn archived_before(&self) -> Timestamp {
         self.request.archived_before.unwrap_or(self.made_at)
     }
 
-    /// Whether a message with this archived time may have been sent in the window.
+    /// Returns whether a message with this archived time may have been sent in the window.
     fn may_be_inside(&self, listed: &Listed) -> bool {
         let Some(archived) = listed.archived_at() else { return true };
         archived.saturating_add(CLOCK_SLACK).unwrap_or(Timestamp::MAX) >= self.request.from
@@ -229,7 +229,8 @@ async fn locate(store: &Store, run: &RunId, listed: Listed) -> anyhow::Result<Lo
     Ok(Located { listed, place })
 }
 
-/// An item whose outcome names no message may have one that was not imported yet. The object itself has its digest.
+/// Locates the message of an item whose outcome names none: it may not be imported yet. The object's metadata contains
+/// the digest.
 async fn not_filed(
     store: &Store,
     run: &RunId,
@@ -247,7 +248,7 @@ async fn not_filed(
     Ok(Place::None(reason, dead_letter, outcome))
 }
 
-/// Reads the message of an item, if it may be of the window.
+/// Reads the message of an item, if the item may be in the window.
 async fn inspect(
     store: &Store,
     budget: &MemoryBudget,
@@ -259,7 +260,7 @@ async fn inspect(
     let not_exported = |reason, dead_letter| {
         Found::NotExported(NotExported { item: listed.name(), key, run: Some(run.clone()), reason, dead_letter })
     };
-    // Without the message its time is unknown, but it was sent before it was received.
+    // Without the message its time of sending is unknown, but it was sent before it was received.
     let received_before = listed.archived_at().is_some_and(|archived| archived < request.from);
     let (Place::Message(_, outcome) | Place::None(_, _, outcome)) = &place;
     let mailbox = request.mailbox.as_deref();
@@ -294,7 +295,7 @@ async fn inspect(
     Ok(Found::Item(Box::new((SurveyedItem { record, message }, captured))))
 }
 
-/// Whether an outcome names the mailbox: it has a copy, or should have one.
+/// Returns whether an outcome names the mailbox: the mailbox has a copy, or should have one.
 fn names(outcome: &Outcome, mailbox: &str) -> bool {
     let is = |address: &model::MailboxAddress| address.as_str().eq_ignore_ascii_case(mailbox);
     outcome.mailboxes.iter().any(|filed| {
@@ -311,7 +312,7 @@ mod tests {
     use crate::commands::export::arguments::Format;
 
     #[test]
-    fn mailbox_has_what_was_filed_or_failed_there() {
+    fn mailbox_is_named_by_a_copy_or_a_failed_copy() {
         let mut outcome = Outcome::new("WA-1".parse().unwrap());
         outcome.mailboxes.push(FiledMailbox {
             id: Some("id-1".to_owned()),
@@ -365,7 +366,7 @@ mod tests {
         };
         assert!(considered(&survey, "2026-11-30T23:59:59Z"), "the phone was offline");
         assert!(considered(&survey, "2026-10-31T23:00:00Z"), "clocks differ");
-        assert!(considered(&survey, "soon"), "in doubt it is read");
+        assert!(considered(&survey, "soon"), "an item with an invalid time is read");
         assert!(!considered(&survey, "2026-10-30T00:00:00Z"));
         assert!(!considered(&survey, "2026-12-02T00:00:00Z"));
         survey.request.archived_before = None;

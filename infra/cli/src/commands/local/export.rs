@@ -1,4 +1,4 @@
-//! Summary of how the chat export was read.
+//! Summarizes how the chat export was read.
 
 use anyhow::Context;
 use chat_export::{Export, ExportFile, Settings};
@@ -11,8 +11,8 @@ use local::job::Job;
 /// Limit of listed file names.
 const MAX_FILES: usize = 20;
 
-/// Reads the export again and lists what an operator has to check. `None` for other jobs, and for an export that cannot be
-/// read: its dead letter states the reason.
+/// Reads the export again and lists assumptions that an operator has to check. `None` for other jobs, and for an
+/// unreadable export: its dead letter states the reason.
 ///
 /// # Errors
 /// The file is missing.

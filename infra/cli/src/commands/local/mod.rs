@@ -40,16 +40,16 @@ pub struct LocalArguments {
     /// Time zone of the phone, such as Europe/Copenhagen; an export does not contain it
     #[arg(long, value_name = "ZONE", requires = "export", value_parser = time_zone)]
     zone: Option<String>,
-    /// Order of day, month and year, where the dates of the export are ambiguous
+    /// Order of day, month and year, if the dates of the export are ambiguous
     #[arg(long, value_name = "ORDER", env = "EXPORT_DATE_ORDER", value_parser = date_order)]
     date_order: Option<String>,
     /// Deliveries of a capture vendor: a directory of mails (.eml) and zips of mails; without DIR a generated sample
     #[arg(long, value_name = "DIR", num_args = 0..=1, conflicts_with_all = ["export", "items"])]
     drop: Option<Option<PathBuf>>,
-    /// With --drop: a mailbox that exists, several times for several [default: those of the sample]
+    /// With --drop: a mailbox that exists; may be given more than once [default: those of the sample]
     #[arg(long, value_name = "E-MAIL", requires = "drop")]
     mailbox: Vec<MailboxAddress>,
-    /// With --drop: whose mails they are, telemessage or generic
+    /// With --drop: the vendor's profile, telemessage or generic
     #[arg(long, value_name = "PROFILE", requires = "drop", env = "EML_PROFILE")]
     eml_profile: Option<String>,
     /// With --drop and the profile generic: the header fields, such as id=X-Archive-Id,chat=X-Chat-Id
@@ -61,7 +61,7 @@ pub struct LocalArguments {
     /// A day of WhatsApp's webhooks, posted to the function that receives them, instead of the sample
     #[arg(long, conflicts_with_all = ["export", "drop", "items"])]
     webhooks: bool,
-    /// With --webhooks: takes other webhooks, too, on this port of 127.0.0.1, until Ctrl-C
+    /// With --webhooks: also accept other webhooks on this port of 127.0.0.1, until Ctrl-C
     #[arg(long, value_name = "PORT", requires = "webhooks")]
     listen: Option<u16>,
     /// Number of small generated items to use instead of the sample
@@ -100,28 +100,28 @@ const STALL_LIMIT: Duration = Duration::from_secs(180);
 /// The run could not process every item; nothing is lost, and the next run continues.
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command's own output")]
 pub async fn run(arguments: LocalArguments) -> anyhow::Result<()> {
-    let places = Directories::under(&arguments.state)?;
-    let job = job(&arguments, &places)?;
+    let directories = Directories::under(&arguments.state)?;
+    let job = job(&arguments, &directories)?;
     let binaries = match &arguments.binaries {
         Some(binaries) => binaries.clone(),
         None => binaries_beside()?,
     };
-    places.remember(&job)?;
+    directories.save_job(&job)?;
     eprintln!("Starting S3, SQS and Secrets Manager on this machine (ministack) …");
-    // The archive is dropped after the machine that reads from it.
-    let (archive, variables, mailboxes) = source(&job, &places).await?;
-    let machine = Machine::start(machine_options(&arguments.ministack, &places, binaries, variables)).await?;
+    // The source's server is dropped after the machine that reads from it.
+    let (server, variables, mailboxes) = source(&job, &directories).await?;
+    let machine = Machine::start(machine_options(&arguments.ministack, &directories, binaries, variables)).await?;
     let store = Store::new(machine.cloud.config(), machine.resources.bucket.clone());
     for mailbox in &mailboxes {
-        std::fs::create_dir_all(places.mail.join(mailbox.as_str())).context("making a mailbox")?;
+        std::fs::create_dir_all(directories.mail.join(mailbox.as_str())).context("making a mailbox")?;
     }
-    let event = prepare(&job, &machine, &store, archive.as_ref(), arguments.listen).await?;
+    let event = prepare(&job, &machine, &store, server.as_ref(), arguments.listen).await?;
 
     let (began, began_at) = (Instant::now(), Timestamp::now());
     let fetched = machine.fetch(&event).await?;
     eprintln!("fetch: {} items listed, {} queued (run {})", fetched.listed, fetched.queued, fetched.run);
     let working = machine.work();
-    let watched = watch(&machine, &fetched, &places).await;
+    let watched = watch(&machine, &fetched, &directories).await;
     if let Err(error) = watched {
         drop(working);
         // Stopped cleanly, so that pending messages are on the disk for the next run.
@@ -139,36 +139,36 @@ pub async fn run(arguments: LocalArguments) -> anyhow::Result<()> {
         println!("{read}");
     }
     if !totals.mailboxes.is_empty() {
-        let mailboxes = report::mailboxes(&totals, &places.mail, FOLDER);
+        let mailboxes = report::mailboxes(&totals, &directories.mail, FOLDER);
         println!("Mail, one folder per mailbox (copies of this run's items):\n{mailboxes}");
     }
     let Counters { available, items_in_flight, .. } = totals.counters;
     let rate = available as f64 / took.as_secs_f64().max(0.001);
     println!("{available} items in {:.1} s ({rate:.0} per second).", took.as_secs_f64());
-    println!("{}", next_steps(&job, &totals, &places));
+    println!("{}", next_steps(&job, &totals, &directories));
     if items_in_flight > 0 {
         bail!("{items_in_flight} items have neither an outcome nor a dead letter");
     }
     Ok(())
 }
 
-fn job(arguments: &LocalArguments, places: &Directories) -> anyhow::Result<Job> {
+fn job(arguments: &LocalArguments, directories: &Directories) -> anyhow::Result<Job> {
     if let (Some(file), Some(owner), Some(zone)) = (&arguments.export, &arguments.owner, &arguments.zone) {
         // Checked before anything is started.
         std::fs::File::open(file).with_context(|| format!("reading {}", file.display()))?;
         let date_order = arguments.date_order.clone();
         return Ok(Job::Export { file: file.clone(), owner: owner.clone(), zone: zone.clone(), date_order });
     }
-    // The sample has the date of the first run, so that a second run finds the same items and files none of them twice.
-    let now = match std::fs::read_to_string(&places.day) {
+    // The sample keeps the date of the first run, so that a second run finds the same items and files none of them twice.
+    let now = match std::fs::read_to_string(&directories.day) {
         Ok(day) => day
             .trim()
             .parse()
-            .with_context(|| format!("{} does not contain a time; delete it", places.day.display()))?,
+            .with_context(|| format!("{} does not contain a time; delete it", directories.day.display()))?,
         Err(_) => {
             let now = Timestamp::now();
-            std::fs::write(&places.day, now.to_string())
-                .with_context(|| format!("writing {}", places.day.display()))?;
+            std::fs::write(&directories.day, now.to_string())
+                .with_context(|| format!("writing {}", directories.day.display()))?;
             now
         }
     };
@@ -179,8 +179,8 @@ fn job(arguments: &LocalArguments, places: &Directories) -> anyhow::Result<Job> 
         let directory = match directory {
             Some(directory) => directory.clone(),
             None => {
-                drop::write_sample(&places.drop, now)?;
-                places.drop.clone()
+                drop::write_sample(&directories.drop, now)?;
+                directories.drop.clone()
             }
         };
         // Checked before anything is started.
@@ -217,13 +217,13 @@ async fn prepare(
     match job {
         Job::Webhooks { now } => {
             webhooks::receive(machine, *now, listen).await?;
-            // They came just now, and the timer's window ends five minutes ago.
+            // The webhooks were posted just now, and the timer's window ends five minutes ago.
             let now = Timestamp::now();
             Ok(json!({"from": now - 25.hours(), "to": now + 1.minute()}))
         }
         Job::Drop { directory, .. } => {
             drop::put(store, directory).await?;
-            // The files were dropped just now, and the timer's window ends five minutes ago.
+            // The files were uploaded just now, and the timer's window ends five minutes ago.
             let now = Timestamp::now();
             Ok(json!({"from": now - 1.hour(), "to": now + 1.minute()}))
         }
@@ -265,7 +265,7 @@ fn eprint(line: &str) {
 }
 
 /// Shows the progress until the queues are empty.
-async fn watch(machine: &Machine, fetched: &Fetched, places: &Directories) -> anyhow::Result<()> {
+async fn watch(machine: &Machine, fetched: &Fetched, directories: &Directories) -> anyhow::Result<()> {
     let bars = MultiProgress::new();
     let style = ProgressStyle::with_template("{prefix:8} {bar:40} {pos}/{len} {elapsed}")?;
     let bar = |prefix| bars.add(ProgressBar::new(fetched.queued).with_style(style.clone()).with_prefix(prefix));
@@ -281,7 +281,7 @@ async fn watch(machine: &Machine, fetched: &Fetched, places: &Directories) -> an
         }
     };
     let mut failures =
-        LoggedErrors::from_now(["receive.log", "convert.log", "import.log"].map(|log| places.logs.join(log)));
+        LoggedErrors::from_now(["receive.log", "convert.log", "import.log"].map(|log| directories.logs.join(log)));
     let stuck = async {
         loop {
             tokio::time::sleep(Duration::from_millis(500)).await;
@@ -307,7 +307,7 @@ async fn watch(machine: &Machine, fetched: &Fetched, places: &Directories) -> an
         Err(Some(failure_details)) => failure_details,
     };
     let depth: u64 = moved.get().1.map(Depth::total).iter().sum();
-    let logs = places.logs.display();
+    let logs = directories.logs.display();
     bail!(
         "{depth} messages are on the queues without progress; none is lost, and none became a dead letter for this.\n\
          Failures that the functions reported:{}\nFix the cause and run again. The complete logs are in {logs}.",
@@ -315,10 +315,10 @@ async fn watch(machine: &Machine, fetched: &Fetched, places: &Directories) -> an
     )
 }
 
-fn next_steps(job: &Job, totals: &Totals, places: &Directories) -> String {
+fn next_steps(job: &Job, totals: &Totals, directories: &Directories) -> String {
     let mut text = String::from("\nNext:\n");
     if let Some(address) = totals.mailboxes.keys().next() {
-        text += &format!("  read it       mutt -R -f '{}'\n", places.mail.join(address).join(FOLDER).display());
+        text += &format!("  read it       mutt -R -f '{}'\n", directories.mail.join(address).join(FOLDER).display());
     }
     match job {
         Job::Sample { .. } => {
@@ -331,6 +331,6 @@ fn next_steps(job: &Job, totals: &Totals, places: &Directories) -> String {
             text += "  run it again  the same command             files nothing twice\n"
         }
     }
-    text += &format!("  logs          {}\n", places.logs.display());
+    text += &format!("  logs          {}\n", directories.logs.display());
     text
 }

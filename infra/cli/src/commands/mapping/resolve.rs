@@ -106,7 +106,7 @@ async fn resolve_in(connection: &Connection, arguments: &ResolveArguments) -> an
     print_resolution(arguments.json, &user, automatic, (rule, mailbox))
 }
 
-const MAILBOX_NOT_CHECKED: &str = "Not checked: whether the mailbox exists; `archiver mapping check FILE --mailboxes` checks it. If it does not \
+const MAILBOX_NOT_CHECKED: &str = "The existence of the mailbox is not checked: `archiver mapping check FILE --mailboxes` does that. If it does not \
                          exist, the next rule applies.";
 
 #[expect(clippy::print_stdout, reason = "this is the command's own output")]

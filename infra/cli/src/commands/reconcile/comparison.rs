@@ -1,8 +1,8 @@
 //! Compares the manifests with outcomes and dead letters.
 //!
-//! The functions may run during the comparison, so the order matters: first all outcomes are read; then, for items that are
-//! not filed, the depths of the queues; then the dead letters; then their outcomes again. An item that was on a queue when
-//! its outcome was read first is decided at the second read, or the queues were not empty.
+//! The functions may run during the comparison, so the order matters: first all outcomes are read; then, for items that
+//! are not filed, the depths of the queues; then the dead letters; then their outcomes again. An item that was on a
+//! queue when its outcome was read first is decided at the second read, or the queues were not empty.
 
 use std::{cell::Cell, collections::BTreeMap};
 
@@ -33,8 +33,8 @@ use ledger::{
 /// Items to compare, and checks to make.
 #[derive(Clone, Copy)]
 pub struct Scope<'a> {
-    /// Start of the period: runs that began then or later are compared, and archived times from then on have to be fetched.
-    /// By default the start of the first run's window.
+    /// Start of the period: runs that began then or later are compared, and archived times from then on have to be
+    /// fetched. By default the start of the first run's window.
     pub from: Option<Timestamp>,
     /// End of the period, exclusive. By default now.
     pub to: Option<Timestamp>,
@@ -61,11 +61,11 @@ pub struct Reconciled {
     pub items: u64,
     /// Items that are filed in all of their mailboxes.
     pub filed: u64,
-    /// Dead letters in the queue, by reason; `retries-exhausted` where SQS moved the task.
+    /// Dead letters in the queue, by reason; `retries-exhausted` if SQS moved the task.
     pub waiting: BTreeMap<String, u64>,
     /// Dead letters that an operator has discarded; the bucket has their copies.
     pub discarded: u64,
-    /// Items whose outcome was deleted by age (`OutcomeDays`): what became of them is not recorded any more.
+    /// Items whose outcome was deleted by age (`OutcomeDays`), so that their result is unknown.
     pub expired: u64,
     /// Undecided items: a function may process them.
     pub undecided: u64,
@@ -74,7 +74,7 @@ pub struct Reconciled {
     pub incomplete: Vec<Incomplete>,
     /// Items without a copy, a dead letter or a task.
     pub missing: Vec<Missing>,
-    /// Findings of the deep check; empty where it was not requested.
+    /// Findings of the deep check; empty if it was not requested.
     #[serde(flatten)]
     pub deep_findings: DeepFindings,
     /// Missing pages of manifests: the items that they listed are unknown.
@@ -83,7 +83,7 @@ pub struct Reconciled {
     pub short: Vec<ShortManifest>,
     /// Windows of the runs, compared with the period.
     pub coverage: Coverage,
-    /// Deliveries of a capture vendor in the period that are not what their manifests say.
+    /// Deliveries of a capture vendor in the period that do not match their manifests.
     pub incidents: Vec<Incident>,
 }
 
@@ -159,8 +159,8 @@ impl OpenItem {
         all.map(|run| run.began).max().unwrap_or(Timestamp::MIN)
     }
 
-    /// Reports every entry that names the item: the entry of the run at which it counts with the outcome, the others as
-    /// duplicates.
+    /// Reports every entry that names the item. The entry of the run at which the item counts carries the outcome; the
+    /// others are reported as duplicates.
     fn report_entries(
         &self,
         runs: &Runs,
@@ -186,8 +186,8 @@ impl OpenItem {
 const DECIDE_BATCH_ITEMS: usize = 1_000;
 
 impl Reconciled {
-    /// Compares the manifests with outcomes and dead letters; changes nothing. `progress` receives the numbers of compared
-    /// items and checked copies. Needs about 50 bytes of memory per filed item.
+    /// Compares the manifests with outcomes and dead letters; changes nothing. `progress` receives the numbers of
+    /// compared items and checked copies. Needs about 50 bytes of memory per filed item.
     ///
     /// # Errors
     /// [`ReconcileError`].
@@ -201,9 +201,9 @@ impl Reconciled {
         Self::of_runs(connection, &runs, scope, progress, |_| {}).await
     }
 
-    /// Compares runs that were listed before. `report` is called once for every entry of their manifests: of the entries that
-    /// name one item, the entry of the run that the outcome names carries the outcome. Entries of items that are not filed
-    /// come last.
+    /// Compares runs that were listed before. `report` is called once for every entry of their manifests. If several
+    /// entries name an item, only the entry of the run that the outcome names carries the outcome. Entries of items
+    /// that are not filed come last.
     ///
     /// # Errors
     /// [`ReconcileError`].
@@ -415,7 +415,7 @@ struct QueueState {
     busy: bool,
     dead_letters: QueuedDeadLetters,
     discards: DiscardedCopies,
-    /// Since when the bucket has every outcome.
+    /// Time since which the bucket has every outcome.
     kept_since: Option<Timestamp>,
 }
 
@@ -463,14 +463,15 @@ impl QueueState {
     }
 }
 
-/// Returns whether an item was archived before the bucket's oldest outcomes were written. A manifest goes before the outcomes of
-/// its items; but a backfill, whose manifest is younger, lists items that were filed long before.
+/// Returns whether an item was archived before the bucket's oldest outcomes were written. Usually a manifest is deleted
+/// before the outcomes of its items. The manifest of a backfill is younger, and lists items that were filed long
+/// before.
 fn is_older(listed: &Listed, kept_since: Option<Timestamp>) -> bool {
     kept_since.is_some_and(|since| listed.archived_at().is_some_and(|archived| archived < since))
 }
 
-/// Returns the reason of a dead letter. An entry that is not a valid task has no outcome that records one; a message that SQS
-/// moved has no reason.
+/// Returns the reason of a dead letter. An entry that is not a valid task has no outcome that records one; a message
+/// that SQS moved has no reason.
 fn reason(dead_letter: Option<DeadLettered>, run: &RunId, listed: &Listed) -> Option<model::Reason> {
     match dead_letter {
         Some(dead_letter) => Some(dead_letter.reason),

@@ -1,8 +1,8 @@
 //! Checks that the windows of complete runs cover a period of archived times without a gap.
 //!
-//! Every run records its window before it lists anything. A time counts as fetched where it is in the part of a window that a
-//! run has fetched. Any other time is a gap, or pending: a run is fetching it, or the next run of the timer is not due yet
-//! and continues there.
+//! Every run records its window before it lists anything. A time counts as fetched if it is in the part of a window
+//! that a run has fetched. Any other time is pending or a gap. It is pending if a run is fetching it, or if the next
+//! run of the timer, which continues there, is not due yet.
 
 use std::fmt;
 
@@ -76,7 +76,8 @@ struct RunWindow {
 }
 
 impl RunWindow {
-    /// `longest_run`: how long a run without a recorded end counts as running; after that it was terminated.
+    /// `longest_run`: time for which a run without a recorded end counts as running; after it, the run counts as
+    /// terminated.
     fn of(run: &Run, longest_run: SignedDuration, now: Timestamp) -> Option<Self> {
         let RunRecord { from, to, complete, ended, reached, .. } = run.record.clone()?;
         let window = Window::between(from, to).ok()?;
@@ -87,8 +88,8 @@ impl RunWindow {
 }
 
 impl Coverage {
-    /// Compares the windows of all runs with a period. `longest_run`: see `RunWindow::of`. `kept_since`: since when the bucket
-    /// has every manifest.
+    /// Compares the windows of all runs with a period. `longest_run`: see `RunWindow::of`. `kept_since`: time since
+    /// which the bucket has every manifest.
     pub fn of_runs(
         runs: &Runs,
         period: (Option<Timestamp>, Option<Timestamp>),
@@ -103,8 +104,8 @@ impl Coverage {
         Self::of_kept(&windows, unrecorded, period, kept_since, (now, overdue_after), options)
     }
 
-    /// As [`of`](Self::of), without the part whose manifests were deleted by age: it is neither fetched nor a gap. A period of
-    /// which no manifest is left is undecided.
+    /// Like [`of`](Self::of), but leaves out the part whose manifests were deleted by age: it is neither fetched nor a
+    /// gap. A period without any manifest left is undecided.
     fn of_kept(
         windows: &[RunWindow],
         unrecorded: u64,
@@ -127,8 +128,9 @@ impl Coverage {
         Self { expired_until: Some(since), ..kept }
     }
 
-    /// `from` and `to` are the named ends of the period: by default from the first run's window on, and until now. Archived
-    /// times are overdue `overdue_after` the end of the last complete window.
+    /// Compares windows with a period. The default of `from` is the start of the first run's window, the default of
+    /// `to` is now. Archived times are overdue when `overdue_after` has passed since the end of the last complete
+    /// window.
     fn of(
         windows: &[RunWindow],
         unrecorded_runs: u64,
@@ -269,7 +271,7 @@ fn without(windows: impl Iterator<Item = Window>, others: impl Iterator<Item = W
 mod tests {
     use super::*;
 
-    /// Of the default schedule.
+    /// The value for the default schedule.
     const OVERDUE: SignedDuration = SignedDuration::from_hours(25);
 
     fn at(text: &str) -> Timestamp {
@@ -395,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn expired_part_of_a_period_is_no_gap() {
+    fn expired_part_of_a_period_is_not_a_gap() {
         let runs = [run("05T00:00", "06T06:55", Progress::Complete)];
         let examine = |from: Option<&str>, to: Option<&str>, since: &str| {
             Coverage::of_kept(&runs, 0, (from.map(at), to.map(at)), Some(at(since)), (at("06T08:00"), OVERDUE), OPTIONS)
@@ -404,9 +406,9 @@ mod tests {
         assert!(part.is_contiguous() && part.is_decided(), "{part:?}");
         assert_eq!((part.from, part.expired_until), (Some(at("05T12:00")), Some(at("05T12:00"))));
         assert!(part.sentences()[0].contains("before 2026-11-05T12:00:00Z"), "{:?}", part.sentences());
-        // What is younger than that is a gap as before.
+        // Gaps in the kept part are still reported.
         assert!(!examine(Some("01T00:00"), Some("06T00:00"), "04T12:00").is_contiguous());
-        // Nothing is left to prove anything with.
+        // No manifest is left, so nothing can be proven.
         let all = examine(Some("01T00:00"), Some("02T00:00"), "05T12:00");
         assert!(!all.is_decided() && all.gaps.is_empty() && all.sentences().len() == 1, "{all:?}");
         assert_eq!(examine(None, None, "04T00:00").expired_until, None);

@@ -74,8 +74,8 @@ impl DiscardedCopies {
         Ok(Self(copies))
     }
 
-    /// Returns whether the present dead letter of an item was discarded, and not one of an earlier failure. `last_listed`: start of the last
-    /// run that listed the item.
+    /// Returns whether a discarded copy is that of the item's present dead letter, not of an earlier failure.
+    /// `last_listed`: start of the last run that listed the item.
     pub(super) async fn cover(
         &self,
         store: &Store,

@@ -59,7 +59,7 @@ pub struct AbsentCopy {
     /// Key of the message in the bucket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mime: Option<String>,
-    /// Address of the mailbox, where names were requested.
+    /// Address of the mailbox, if names were requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mailbox: Option<MailboxAddress>,
 }
@@ -71,7 +71,7 @@ pub struct CopyLocation {
     pub outcome: String,
     /// Position in the outcome's mailboxes, counted from 1.
     pub place: usize,
-    /// Address of the mailbox, where names were requested.
+    /// Address of the mailbox, if names were requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mailbox: Option<MailboxAddress>,
 }
@@ -98,7 +98,7 @@ pub struct UncheckedMailbox {
     pub outcome: String,
     /// Position in the outcome's mailboxes, counted from 1.
     pub place: usize,
-    /// Address of the mailbox, where names were requested.
+    /// Address of the mailbox, if names were requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mailbox: Option<MailboxAddress>,
 }
@@ -113,7 +113,8 @@ const PIECE_BYTES: u64 = 4 << 20;
 /// Graph allows an application 4, which it shares with the functions.
 const CONCURRENT_COPY_QUERIES: usize = 16;
 
-/// A mailbox is not queried any more after this many failures, each of which may take as long as the timeout of an adapter.
+/// A mailbox is not queried any more after this many failures, each of which may take as long as the timeout of an
+/// adapter.
 const MAX_MAILBOX_FAILURES: u32 = 3;
 
 /// Runs the deep check and collects its findings.

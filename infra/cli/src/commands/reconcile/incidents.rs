@@ -1,4 +1,4 @@
-//! Deliveries of a capture vendor that are not what their manifests say.
+//! Reads the deliveries of a capture vendor that do not match their manifests.
 
 use aws::s3::{Store, StoreError};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -11,36 +11,36 @@ use ledger::entries::CONCURRENT_READS;
 /// A delivery with problems. The mails that it contains are filed.
 #[derive(Debug, Clone, Serialize)]
 pub struct Incident {
-    /// Identifies it for `archiver incidents close`: the hash in the record's key.
+    /// Id for `archiver incidents close`: the hash in the record's key.
     pub id: String,
     /// The file in the inbox.
     pub file: String,
     /// The version of the file.
     #[serde(skip)]
     pub etag: String,
-    /// Time of the write.
+    /// Time of the file's upload.
     pub received: Timestamp,
-    /// The object that records it.
+    /// Key of the object that records the incident.
     pub record: String,
-    /// The problems, in sentences: the number in the vendor's manifest, the missing mails.
+    /// The problems, in sentences, such as the count in the vendor's manifest and the missing mails.
     pub problems: Vec<String>,
-    /// Who closed it, when and why; `None` while it is open.
+    /// Time, person and reason of the closure; `None` while the incident is open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub closed: Option<Closure>,
 }
 
-/// The longest record that is read.
+/// Maximum size of a record, in bytes.
 const RECORD_LIMIT: u64 = 64 << 20;
 
 impl Incident {
-    /// The file and all that is wrong with it, and the closure, in one sentence.
+    /// Describes the file, its problems and the closure in one sentence.
     pub fn sentence(&self) -> String {
         let closed = self.closed.as_ref().map_or_else(String::new, |closed| format!(" ({})", closed.sentence()));
         format!("{}: {}{closed}", self.file, self.problems.join("; "))
     }
 }
 
-/// The incidents with files that were delivered in a period, oldest first, the closed ones too.
+/// Reads the incidents with files that were delivered in a period, oldest first, including closed ones.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -58,7 +58,7 @@ pub async fn incidents(store: &Store, from: Timestamp, to: Timestamp) -> Result<
             return Ok(None);
         }
         let closure = store.get(&keys::closure(&incident.file, &incident.etag), RECORD_LIMIT).await?;
-        // A closure that cannot be read closes nothing.
+        // An unreadable closure is ignored, so the incident stays open.
         incident.closed = closure.and_then(|object| serde_json::from_slice(&object.bytes).ok());
         Ok::<_, StoreError>(Some(incident))
     };
@@ -68,7 +68,7 @@ pub async fn incidents(store: &Store, from: Timestamp, to: Timestamp) -> Result<
     Ok(incidents)
 }
 
-/// A record that cannot be read is an incident too, of the time at which the record was written.
+/// Parses a record. An unreadable record is an incident with the time at which the record was written.
 fn incident(record: String, written: Timestamp, bytes: &[u8]) -> Incident {
     let name = record.strip_prefix(keys::INCIDENTS).unwrap_or(&record);
     let id = name.strip_suffix(".json").unwrap_or(name).to_owned();

@@ -1,4 +1,5 @@
-//! `archiver reconcile`: proves that nothing is missing. Compares every id in the manifests with outcomes and dead letters.
+//! `archiver reconcile`: proves that nothing is missing. Compares every id in the manifests with outcomes and dead
+//! letters.
 
 mod arguments;
 mod comparison;
@@ -118,8 +119,8 @@ async fn compare(connection: &Connection, arguments: &ReconcileArguments) -> any
     })
 }
 
-/// Connects to the mail system with import's settings. Where that fails, the result reports it for each mailbox, and the
-/// stored messages are checked all the same.
+/// Connects to the mail system with import's settings. If that fails, the result reports it for each mailbox, and the
+/// stored messages are still checked.
 async fn deep_options(connection: &Connection, arguments: &ReconcileArguments) -> DeepOptions {
     let mailboxes = mailboxes::connect(connection, &arguments.deployment.ministack).await;
     DeepOptions { mailboxes, name_mailboxes: arguments.name_mailboxes }

@@ -29,8 +29,8 @@ pub enum RequeueError {
 /// Number of items that are prepared before their tasks are sent.
 const SEND_BATCH_ITEMS: usize = 100;
 
-/// Puts the items on the convert queue, and returns the number of queued items. `progress` receives the number of processed
-/// items. Items that a function has leased meanwhile, and items after an interrupt, are left out.
+/// Puts the items on the convert queue, and returns the number of queued items. `progress` receives the number of
+/// processed items. Items that a function has leased meanwhile, and items after an interrupt, are left out.
 ///
 /// # Errors
 /// [`RequeueError`].
@@ -61,10 +61,10 @@ pub async fn requeue(
     Ok(queued)
 }
 
-/// Writes an outcome that is incomplete and has no dead letter. Returns false where a function processes the item.
+/// Writes an outcome that is incomplete and has no dead letter. Returns false if a function is processing the item.
 ///
-/// Import does not search the mailboxes for an item without an outcome, because it takes the item for new. A missing outcome
-/// does not prove that no copy exists, so an empty outcome is written first.
+/// Import treats an item without an outcome as new and does not search the mailboxes for copies. A missing outcome does
+/// not prove that no copy exists, so an empty outcome is written first.
 async fn prepare(store: &Store, body: &str) -> Result<bool, RequeueError> {
     // An invalid task has no outcome; it becomes a dead letter again.
     let Ok(task) = ConvertTask::parse(body) else { return Ok(true) };

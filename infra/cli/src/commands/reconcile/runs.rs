@@ -25,7 +25,7 @@ pub struct Run {
     pub id: RunId,
     /// Start of the run by its id; otherwise the time at which its first object was written.
     pub began: Timestamp,
-    /// Record of the run. `None` if an earlier release ran, which wrote none.
+    /// Record of the run. `None` for a run of an earlier release, which wrote none.
     pub record: Option<RunRecord>,
     pub(super) pages: Vec<Page>,
 }
@@ -47,7 +47,7 @@ pub(super) struct Page {
     pub(super) written: Timestamp,
 }
 
-/// A record has about 500 bytes.
+/// Limit of a record, which has about 500 bytes.
 const RECORD_MAX_BYTES: u64 = 4096;
 
 impl Runs {
@@ -97,7 +97,7 @@ impl Runs {
         Ok(Self { runs, others })
     }
 
-    /// Runs that are all compared.
+    /// Creates runs that are all compared.
     #[cfg(test)]
     pub(super) fn from_runs(runs: Vec<Run>) -> Self {
         Self { runs, others: Vec::new() }
@@ -132,7 +132,7 @@ impl Run {
         (1..=last).filter(|number| self.pages.binary_search_by_key(number, |page| page.number).is_err())
     }
 
-    /// Returns the mismatch between the record and the `listed` items of the manifest, where no page is missing.
+    /// Returns the mismatch between the record and the `listed` items of the manifest; `None` if a page is missing.
     pub(super) fn short(&self, listed: u64) -> Option<ShortManifest> {
         let record = self.record.as_ref().filter(|_| self.has_ended())?;
         let whole = self.lost_pages().next().is_none();
@@ -157,8 +157,8 @@ pub async fn record(store: &Store, run: &RunId) -> Result<Option<RunRecord>, Led
     Ok(None)
 }
 
-/// Returns the run and the object of a key. Pages are read by their number, so a page under another key than its number has
-/// is ignored.
+/// Returns the run and the object of a key. Pages are read by number, so an object is ignored if its key is not the one
+/// of its number.
 fn object_of(key: &str) -> Option<(RunId, RunObject)> {
     keys::run_object(key).filter(|(run, object)| match object {
         RunObject::ManifestPage(number) => keys::manifest(run, *number) == key,

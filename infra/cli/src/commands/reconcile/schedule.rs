@@ -1,36 +1,36 @@
-//! When the next run of the timer is due, from the starts of earlier runs.
+//! Calculates when the next run of the timer is due, from the starts of earlier runs.
 //!
-//! The records are used and not the schedule's expression: they are in the bucket, also of a one-machine run and of a timer
-//! that is not the template's, and they need no further permission.
+//! The run records are used instead of the schedule's expression: they are in the bucket, also for a one-machine run
+//! and for a timer other than the template's, and reading them needs no further permission.
 
 use jiff::{SignedDuration, Timestamp};
 
-/// The interval before there are two runs: the template's default schedule.
+/// The interval while there are fewer than two runs: the template's default schedule.
 const DEFAULT: SignedDuration = SignedDuration::from_hours(24);
 
-/// Starts this close together are one event of the timer: Lambda repeats a failed run after 1 and after 2 minutes.
+/// Starts within this time are one event of the timer: Lambda repeats a failed run after 1 and after 2 minutes.
 const ONE_EVENT: SignedDuration = SignedDuration::from_mins(15);
 
-/// The duration of a run, the margin of its window, and the hour that a daylight saving time moves a schedule by.
+/// Allowance for the duration of a run, the margin of its window, and the change to or from daylight saving time.
 const SLACK: SignedDuration = SignedDuration::from_mins(90);
 
 const WEEK: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// Earlier weeks that are compared.
+/// Number of earlier weeks that are compared.
 const WEEKS: i32 = 4;
 
-/// A run this close to the same time of an earlier week belongs to the same entry of the schedule.
+/// Maximum distance from the same time of an earlier week at which a run belongs to the same entry of the schedule.
 const SAME_TIME: SignedDuration = SignedDuration::from_mins(90);
 
-/// Number of latest intervals that are compared where an earlier week has no run at that time.
+/// Number of latest intervals that are compared if no earlier week has a run at that time.
 const LATEST: usize = 16;
 
-/// How long after the last run of the timer the next one may end. `starts` are the starts of the timer's runs, failed ones
-/// included, in any order.
+/// Returns the time after the last run of the timer by which the next run must have ended. `starts` are the starts of
+/// the timer's runs, failed ones included, in any order.
 ///
-/// A schedule may pause on weekends, so the interval is the one that followed at the same time of the week in the four weeks
-/// before: the upper median, so that neither one run that was missed nor one that was started by hand decides. Where there is
-/// no such run, it is the upper quartile of the latest intervals.
+/// A schedule may pause on weekends. Therefore the interval is the upper median of the intervals that followed at the
+/// same time of the week in the four weeks before; a single missed or manual run does not change it. If there is no
+/// such interval, the upper quartile of the latest intervals is used.
 pub(super) fn due_after(mut starts: Vec<Timestamp>) -> SignedDuration {
     starts.sort_unstable();
     starts.dedup_by(|later, earlier| later.duration_since(*earlier) < ONE_EVENT);

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::runs::{Run, Runs};
 
-/// The 128 bits of the SHA-256 of an item's id that its key consists of, in half the bytes and without an allocation.
+/// The key of an item (the first 128 bits of the SHA-256 of its id) in binary: half the bytes and no allocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ItemHash([u8; 16]);
 
@@ -28,7 +28,7 @@ impl ItemHash {
         u128::from_str_radix(key.as_str(), 16).ok().map(|bits| Self(bits.to_be_bytes()))
     }
 
-    /// Returns the key as logs and objects write it.
+    /// Returns the key as in logs and objects.
     pub fn hex(self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }

@@ -91,13 +91,13 @@ pub(super) fn table(reconciled: &Reconciled, deep: bool) -> String {
     text + &coverage(&reconciled.coverage)
 }
 
-/// Deliveries that are not what their manifests say: those that are open, then those that an operator has closed.
+/// Formats deliveries that do not match their manifests: open incidents, then closed ones.
 fn incidents(incidents: &[Incident]) -> String {
     let (closed, open): (Vec<_>, Vec<_>) = incidents.iter().partition(|incident| incident.closed.is_some());
     let mut text = String::new();
     if !open.is_empty() {
         text += &format!(
-            "\n{} deliveries are incomplete or damaged. What is there is filed. Ask the vendor to deliver the file again under the \
+            "\n{} deliveries are incomplete or damaged. Their readable mails are filed. Ask the vendor to deliver the file again under the \
              same name, or close the incident: archiver incidents close ID --reason TEXT --by NAME",
             open.len()
         );
@@ -165,7 +165,7 @@ fn coverage(coverage: &Coverage) -> String {
 /// Formats the findings about copies.
 fn copies(deep_findings: &DeepFindings) -> String {
     let mut text = String::new();
-    let whose = |outcome: &str, place: usize, mailbox: Option<&MailboxAddress>| match mailbox {
+    let location = |outcome: &str, place: usize, mailbox: Option<&MailboxAddress>| match mailbox {
         Some(mailbox) => shown(mailbox.as_str()),
         None => format!("no. {place} in {}", shown(outcome)),
     };
@@ -179,7 +179,7 @@ fn copies(deep_findings: &DeepFindings) -> String {
         let mut table = table_of(&["mailbox", "filed at", "stored message"]);
         for AbsentCopy { outcome, place, filed_at, mime, mailbox } in not_in_mailbox.iter().take(MAX_ROWS) {
             let mime = mime.as_ref().map_or_else(|| "unknown".to_owned(), |mime| shown(mime));
-            table.add_row([whose(outcome, *place, mailbox.as_ref()), format!("{filed_at:.0}"), mime]);
+            table.add_row([location(outcome, *place, mailbox.as_ref()), format!("{filed_at:.0}"), mime]);
         }
         text += &format!("\n{table}{}", more(not_in_mailbox.len()));
     }
@@ -190,7 +190,7 @@ fn copies(deep_findings: &DeepFindings) -> String {
         );
         let mut table = table_of(&["mailbox", "copies"]);
         for Duplicate { placed, copies } in duplicates.iter().take(MAX_ROWS) {
-            table.add_row([whose(&placed.outcome, placed.place, placed.mailbox.as_ref()), copies.to_string()]);
+            table.add_row([location(&placed.outcome, placed.place, placed.mailbox.as_ref()), copies.to_string()]);
         }
         text += &format!("\n{table}{}", more(duplicates.len()));
     }
@@ -201,7 +201,7 @@ fn copies(deep_findings: &DeepFindings) -> String {
         );
         let mut table = table_of(&["mailbox"]);
         for placed in without_class.iter().take(MAX_ROWS) {
-            table.add_row([whose(&placed.outcome, placed.place, placed.mailbox.as_ref())]);
+            table.add_row([location(&placed.outcome, placed.place, placed.mailbox.as_ref())]);
         }
         text += &format!("\n{table}{}", more(without_class.len()));
     }
@@ -210,7 +210,7 @@ fn copies(deep_findings: &DeepFindings) -> String {
         text += &format!("\n{copies} copies could not be checked; it is unknown whether they exist");
         let mut table = table_of(&["mailbox", "copies", "reason"]);
         for UncheckedMailbox { copies, reason, outcome, place, mailbox } in unchecked_mailboxes.iter().take(MAX_ROWS) {
-            table.add_row([whose(outcome, *place, mailbox.as_ref()), copies.to_string(), shown_up_to(reason, 400)]);
+            table.add_row([location(outcome, *place, mailbox.as_ref()), copies.to_string(), shown_up_to(reason, 400)]);
         }
         text += &format!("\n{table}{}", more(unchecked_mailboxes.len()));
     }

@@ -1,9 +1,10 @@
 //! `archiver reconcile --unmapped`: participants that had no mailbox when their items were filed are resolved again with
 //! today's user map, and the copies that are missing are filed.
 //!
-//! Import alone decides which mailboxes an item belongs in. This command finds the outcomes whose unmapped participants
-//! today's user map contains, records them in the outcome as missing, so that the item is incomplete until they have their
-//! copies, and queues an import task. If it ends between the two, the item is incomplete and `reconcile` reports it.
+//! Import alone decides which mailboxes get a copy of an item. This command finds the outcomes whose unmapped
+//! participants are in today's user map. It records these participants as missing in the outcome, so that the item is
+//! incomplete until they have their copies, and then queues an import task. If it ends between the two, `reconcile`
+//! reports the incomplete item.
 
 use std::{
     collections::BTreeMap,

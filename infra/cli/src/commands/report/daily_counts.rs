@@ -29,7 +29,7 @@ pub struct Report {
     pub made_at: Timestamp,
     /// Version of this command.
     pub version: &'static str,
-    /// Every day of the period, also days without items.
+    /// Every day of the period, including days without items.
     pub days: Vec<Day>,
     /// Sum of all days.
     pub total: Counters,
@@ -41,7 +41,7 @@ pub struct Report {
     pub failures_left_out: u64,
     /// Users without a mailbox.
     pub mapping: Mapping,
-    /// Only with webhooks as the source, and only if there are any.
+    /// Messages whose content was not captured; `None` if there are none, and for sources other than webhooks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sent_without_content: Option<SentWithoutContent>,
     /// Result of the comparison.
@@ -81,7 +81,7 @@ pub struct Failure {
     pub day: Date,
     /// Id as the source wrote it.
     pub item: String,
-    /// Key of the item in logs and objects; empty where the id is invalid.
+    /// Key of the item in logs and objects; empty if the id is invalid.
     pub key: String,
     pub run: RunId,
     /// Sender, read from the stored message. `None` if the message is missing or was not read.
@@ -90,7 +90,7 @@ pub struct Failure {
     pub mailbox_users: Vec<String>,
     /// Stage that recorded the failure; `None` if it is unknown.
     pub stage: Option<Stage>,
-    /// Reason of the dead letter, or `retries-exhausted` where SQS moved the task.
+    /// Reason of the dead letter, or `retries-exhausted` if SQS moved the task.
     pub reason: String,
     /// `true` if an operator has discarded the dead letter; otherwise it is in the queue.
     pub discarded: bool,

@@ -60,13 +60,13 @@ pub struct ReportArguments {
 }
 
 /// Help text after the arguments.
-pub const HELP: &str = "An item belongs to the day, in UTC, on which the run began that listed it, whenever it was filed. Windows of runs \
-    overlap: an item that several runs list counts at the run whose task was processed first, and is a \
+pub const HELP: &str = "An item counts on the day, in UTC, on which the run that listed it began, no matter when it was filed. Windows of runs \
+    overlap: an item that several runs list counts at the run whose task was processed first, and as a \
     duplicate at the others. \"After fan-out\" and the following columns count \
     copies, one per mailbox; \"partially imported\" counts items.\n\
-    Messages that a program sends by the API of WhatsApp, so that only their statuses are known (SOURCE=cloud-api), are listed and do not change the exit code.\n\
+    Messages that a program sends through WhatsApp's API have only statuses (SOURCE=cloud-api). They are listed and do not change the exit code.\n\
     Senders and users without a mailbox are read from stored messages, which are kept for MimeDays; each user is listed \
-    once, as of the time at which the item was processed last.\n\
+    once, with the state at which the item was processed last.\n\
     Exit code: 0 when everything adds up, with or without failures: available after fan-out = imported + skipped + failed, and every \
     listed item is filed, waits as a dead letter or was discarded, and runs fetched the whole period; 1 when it does not, when part \
     of the period was not fetched (each gap is listed with the command that closes it), or when the report cannot be created; 2 invalid \
@@ -140,8 +140,8 @@ async fn make(
     Ok(Report { sent_without_content, ..counts.close(deployment, period, mapping, reconciled) })
 }
 
-/// Writes the page to a temporary file in the same directory and renames it, so that the page is never incomplete and a link
-/// at its place is replaced, not followed.
+/// Writes the page to a temporary file in the same directory and renames it, so that the page is never incomplete and a
+/// link at its place is replaced, not followed.
 fn write(file: &Path, page: &str) -> io::Result<()> {
     let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut whole = tempfile::NamedTempFile::new_in(directory)?;

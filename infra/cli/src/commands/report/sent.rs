@@ -1,4 +1,4 @@
-//! Messages that were sent by the API of WhatsApp and whose content was never captured.
+//! Finds messages that were sent through WhatsApp's API and whose content was not captured.
 
 use anyhow::Context;
 use aws::s3::Store;
@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use model::Window;
 use serde::Serialize;
 
-/// Messages that WhatsApp's statuses are about and that no webhook shows.
+/// Messages that have a status and no captured content.
 #[derive(Debug, Clone, Serialize)]
 pub struct SentWithoutContent {
     pub count: u64,
@@ -35,13 +35,13 @@ impl SentWithoutContent {
             count => format!("{count} messages were sent whose content was"),
         };
         format!(
-            "{what} never captured: WhatsApp reports that a program has sent them by the API, and not what they say. \
+            "{what} not captured: WhatsApp reports that a program sent them through the API, without their content. \
              The system that sends them has to archive them."
         )
     }
 }
 
-/// Finds the messages of a period; `None` if there are none, as for every other source than webhooks.
+/// Finds the messages of a period; `None` if there are none, as for all sources other than webhooks.
 pub(super) async fn find(store: &Store, from: Timestamp, to: Timestamp) -> anyhow::Result<Option<SentWithoutContent>> {
     let found = source::cloud_api::sent_without_content(store, &Window::between(from, to)?).await;
     let found = found.context("reading the statuses of sent messages")?;

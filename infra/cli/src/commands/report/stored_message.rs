@@ -10,7 +10,7 @@ pub(super) struct StoredMessageRef {
     pub(super) bytes: u64,
     /// Positions of the participants without a mailbox, including those that are expected to have one.
     pub(super) unmapped: Vec<usize>,
-    /// The ones that are expected to have a mailbox or whose lookup is undecided, with reasons.
+    /// Participants that are expected to have a mailbox or whose lookup is undecided, with reasons.
     pub(super) missing: Vec<MissingParticipant>,
     /// Index of the failure that the message belongs to.
     pub(super) failure: Option<usize>,

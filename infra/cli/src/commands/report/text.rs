@@ -112,7 +112,7 @@ pub(super) fn note(day: &Day) -> String {
     }
 }
 
-/// Returns the sender of a failed item, as far as known.
+/// Returns the sender of a failed item, or a placeholder.
 pub(super) fn source(failure: &Failure) -> String {
     failure.source_user.as_ref().map_or_else(|| "unknown".to_owned(), |user| user.line())
 }

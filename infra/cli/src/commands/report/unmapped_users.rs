@@ -42,8 +42,8 @@ impl UserIdentity {
 /// Users without a mailbox.
 #[derive(Debug, Default, Serialize)]
 pub struct Mapping {
-    /// Number of items of the period with a participant without a mailbox when they were processed last. They are filed for
-    /// the other participants, if any.
+    /// Number of items of the period with a participant without a mailbox when they were processed last. They are filed
+    /// for the other participants, if any.
     pub items: u64,
     /// Number of their stored messages that were read.
     pub looked_into: u64,
@@ -66,7 +66,7 @@ pub struct Unmapped {
     pub failed_items: u64,
     /// Number of those items that wait for a mailbox that the user is expected to have.
     pub waiting_items: u64,
-    /// Reasons for the missing copies, where a mailbox is expected or the lookup is undecided.
+    /// Reasons for the missing copies, if a mailbox is expected or the lookup is undecided.
     pub reasons: BTreeSet<&'static str>,
     /// Address in the user map at the time of the report: a replay files the items there.
     pub now_mapped_to: Option<MailboxAddress>,
@@ -78,8 +78,8 @@ const MAX_USERS: usize = 10_000;
 /// Concurrently read stored messages; each takes up to 14 MB of memory.
 const CONCURRENT_READS: usize = 3;
 
-/// Reads the messages, and finds the participants without a mailbox. `record` receives the sender of each failure, and the
-/// participants whose expected mailbox is missing.
+/// Reads the messages, and finds the participants without a mailbox. `record` receives the sender of each failure, and
+/// the participants whose expected mailbox is missing.
 pub(super) async fn find_unmapped(
     store: &Store,
     (stored, items): (Vec<StoredMessageRef>, u64),

@@ -1,4 +1,5 @@
-//! Files by AWS End User Messaging Social, which writes into the bucket itself: they never pass through memory.
+//! Fetches files through AWS End User Messaging Social. AWS writes them into the bucket, so they are never whole in
+//! memory.
 
 use aws::{
     SdkConfig,
@@ -18,22 +19,22 @@ const SERVICE: &str = "social-messaging";
 /// Size of the pieces in which a file is read to hash it.
 const PIECE_BYTES: u64 = 4 << 20;
 
-/// AWS End User Messaging Social.
+/// A client of AWS End User Messaging Social.
 pub struct AwsMedia {
     config: Box<SdkConfig>,
     http: Http,
 }
 
 impl AwsMedia {
-    /// Sends requests with the credentials and to the region of this configuration, or to its endpoint.
+    /// Creates a client with the credentials and the region or endpoint of this configuration.
     pub fn new(config: &SdkConfig) -> Self {
         Self { config: Box::new(config.clone()), http: Http::default() }
     }
 
     pub(super) async fn file(&self, store: &Store, media: &str, task: &MediaTask) -> Result<Stored, Failure> {
-        // AWS adds the id and an extension of the type.
+        // AWS appends the id and an extension for the media type.
         let prefix = format!("{media}/");
-        // An earlier attempt may have come so far.
+        // An earlier attempt may have ended after AWS wrote the file.
         if let Some(stored) = written(store, &prefix).await?
             && task.sha256 == Some(stored.sha256)
         {
@@ -48,10 +49,10 @@ impl AwsMedia {
         if is_declared { Ok(stored) } else { Err(Failure::Mismatch) }
     }
 
-    /// Makes AWS write the file.
+    /// Requests that AWS writes the file.
     async fn request(&self, store: &Store, prefix: &str, task: &MediaTask) -> Result<(), Failure> {
         let number = task.aws_phone_number_id.as_deref().ok_or_else(|| SourceError::Configuration {
-            detail: "the webhook does not say which number of AWS received the file".to_owned(),
+            detail: "the webhook does not name AWS's id of the number that received the file".to_owned(),
         })?;
         let body = json!({
             "mediaId": task.media,
@@ -68,25 +69,26 @@ impl AwsMedia {
             request = request.header(name, value);
         }
         let sent = request.body(body).send().await;
-        let response = sent.map_err(|_| no_answer("no answer from AWS"))?;
+        let response = sent.map_err(|_| no_response("no response from AWS"))?;
         let status = response.status();
         let code = response.headers().get("x-amzn-errortype").and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let answer = http_client::read(Ok(response), SMALL_RESPONSE_MAX_BYTES).await;
-        let answer = answer.map_err(|error| no_answer(error.reason()))?;
+        let body = http_client::read(Ok(response), SMALL_RESPONSE_MAX_BYTES).await;
+        let body = body.map_err(|error| no_response(error.reason()))?;
         if status == StatusCode::OK {
             return Ok(());
         }
-        let code = code.or_else(|| Some(answer.json::<Value>().ok()?.get("__type")?.as_str()?.to_owned()));
+        let code = code.or_else(|| Some(body.json::<Value>().ok()?.get("__type")?.as_str()?.to_owned()));
         let code = code.as_deref().map(|code| code.split(':').next().unwrap_or(code)).and_then(error_code);
-        Err(rejection(status, code.as_deref(), answer.retry_after))
+        Err(rejection(status, code.as_deref(), body.retry_after))
     }
 }
 
-/// Permanent answers are a closed list of the operation's documented errors, all others are retried.
+/// Classifies an error response. Permanent errors are a closed list from the operation's documentation, all others are
+/// retried.
 fn rejection(status: StatusCode, code: Option<&str>, retry_after: Option<std::time::Duration>) -> Failure {
-    let detail = format!("AWS answers with status {} {}", status.as_u16(), code.unwrap_or("and no code"));
+    let detail = format!("AWS responded with status {} {}", status.as_u16(), code.unwrap_or("and no code"));
     match code {
-        // The id is unknown or has expired: retried while it may live.
+        // The id is unknown or has expired: retried until the id must have expired.
         Some("ResourceNotFoundException" | "InvalidParametersException" | "ValidationException") => Failure::NotFound,
         Some("AccessDeniedException" | "AccessDeniedByMetaException") => {
             SourceError::Configuration { detail: format!("{detail}: check the permissions of the function") }.into()
@@ -95,7 +97,7 @@ fn rejection(status: StatusCode, code: Option<&str>, retry_after: Option<std::ti
     }
 }
 
-fn no_answer(detail: &str) -> SourceError {
+fn no_response(detail: &str) -> SourceError {
     SourceError::Unavailable { detail: detail.to_owned(), retry_after: None }
 }
 
@@ -106,11 +108,11 @@ fn from_signing(error: SignError) -> SourceError {
     }
 }
 
-/// The file that AWS wrote under a prefix, and its digest.
+/// Returns the file that AWS wrote under a prefix, and its digest.
 async fn written(store: &Store, prefix: &str) -> Result<Option<Stored>, Failure> {
     let mut found: Option<Listed> = None;
     let listed = store.list(prefix, |page| {
-        // The last one that was written.
+        // If there are several, the newest is used.
         found = page.into_iter().chain(found.take()).max_by_key(|object| object.last_modified);
         async { Ok::<_, StoreError>(()) }
     });

@@ -1,4 +1,4 @@
-//! The facts about a file: `media/<hash>.json`, written once.
+//! The result of fetching a file: the object `media/<hash>.json`, written once.
 
 use aws::s3::{Condition, Put, Store};
 use cloud_api::MissingFile;
@@ -12,30 +12,30 @@ use crate::{
     inbox::unavailable,
 };
 
-/// The end of a file's fetching.
+/// The final result of fetching a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub(crate) enum Facts {
-    /// Its bytes are in the bucket.
+    /// The file is in the bucket.
     There {
         v: u32,
-        /// The object.
+        /// The key of its object.
         key: String,
         bytes: u64,
         sha256: Sha256,
     },
-    /// It will not be fetched any more.
+    /// The file is not in the bucket, and no attempt follows.
     Lost { v: u32, why: MissingFile, at: Timestamp },
 }
 
-/// The facts of a file; `None` while it is being fetched.
+/// Reads the result; `None` while the file is being fetched.
 pub(crate) async fn facts(store: &Store, media: &str) -> Result<Option<Facts>, SourceError> {
     let key = keys::media_facts(media);
     let Some(object) = store.get(&key, OBJECT_LIMIT).await.map_err(unavailable)? else { return Ok(None) };
     read(&key, &object.bytes).map(Some)
 }
 
-/// Writes them, unless there are some: the first stay.
+/// Writes the result unless one exists: the first one is kept.
 pub(super) async fn keep(store: &Store, media: &str, facts: &Facts) -> Result<(), SourceError> {
     let key = keys::media_facts(media);
     let put = Put { key: &key, bytes: write(facts)?.into(), content_type: "application/json", sha256: None };

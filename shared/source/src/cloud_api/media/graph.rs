@@ -1,4 +1,5 @@
-//! Files from Meta's Graph API: the id gives a URL, which lives for 5 minutes, and the URL gives the bytes.
+//! Fetches files from Meta's Graph API: a request with the id returns a URL that is valid for 5 minutes, and a request
+//! to the URL returns the bytes.
 
 use std::{str::FromStr, sync::Arc};
 
@@ -16,31 +17,32 @@ use url::Url;
 
 use super::{
     Failure, MAX_MEDIA_BYTES,
-    token::{AccessToken, KeptToken},
+    token::{AccessToken, TokenCache},
 };
 use crate::{SourceError, cloud_api::media_task::MediaTask};
 
-/// The host of the URLs that Meta gives for files.
+/// The host of Meta's URLs of files.
 const FILES: &str = "lookaside.fbsbx.com";
 
-/// Meta's host of files answers requests without an agent with a page that says that something went wrong.
+/// Meta's file host responds to requests without a `User-Agent` with an error page.
 const AGENT: &str = concat!("whatsapp-archiver/", env!("CARGO_PKG_VERSION"));
 
-/// Attempts to get a URL that has not expired when it is used.
+/// Maximum number of URLs that are requested, if each has expired before it is used.
 const ATTEMPTS: u32 = 3;
 
-/// The base URL of the Graph API with its version: `https://graph.facebook.com/v25.0`. Safe to send the token to.
+/// The base URL of the Graph API with its version: `https://graph.facebook.com/v25.0`. The access token may be sent to
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GraphUrl(Url);
 
-/// The reason why a text is not such a URL. Contains nothing of it.
+/// An invalid base URL. Contains nothing of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum GraphUrlError {
-    /// Not a URL of HTTP.
+    /// Not an HTTP URL.
     #[error("it is not a URL such as https://graph.facebook.com/v25.0")]
     Form,
-    /// Requests could be read on the way.
-    #[error("it has to be https (plain http is for loopback hosts)")]
+    /// Plain HTTP, which can be read on the network.
+    #[error("it must be https (plain http is only for loopback hosts)")]
     Plain,
 }
 
@@ -58,7 +60,7 @@ impl FromStr for GraphUrl {
 }
 
 impl GraphUrl {
-    /// The URL of a file's description.
+    /// Returns the URL of a file's description.
     fn of(&self, task: &MediaTask) -> Url {
         let mut url = self.0.clone();
         url.set_path(&format!("{}/{}", self.0.path().trim_end_matches('/'), task.media));
@@ -68,7 +70,7 @@ impl GraphUrl {
         url
     }
 
-    /// A URL that may have the token: Meta's host of files, or the API's own origin.
+    /// Parses a URL to which the token may be sent: on Meta's file host, or on the API's own origin.
     fn allowed(&self, url: &str) -> Option<Url> {
         let url: Url = url.parse().ok()?;
         let is_files = url.scheme() == "https" && url.host_str() == Some(FILES) && url.port().is_none();
@@ -77,10 +79,10 @@ impl GraphUrl {
     }
 }
 
-/// Meta's Graph API.
+/// A client of Meta's Graph API.
 pub struct MetaMedia {
     graph: GraphUrl,
-    token: KeptToken,
+    token: TokenCache,
     http: Http,
 }
 
@@ -91,19 +93,19 @@ struct Description {
     sha256: Value,
 }
 
-/// The result of a request.
+/// The result of a request without an error.
 enum Got {
     Response(Response),
     NotFound,
 }
 
 impl MetaMedia {
-    /// Calls the API with this token.
+    /// Creates a client that uses this token.
     pub fn new(graph: GraphUrl, token: Arc<dyn AccessToken>) -> Self {
-        Self { graph, token: KeptToken::new(token), http: Http::default() }
+        Self { graph, token: TokenCache::new(token), http: Http::default() }
     }
 
-    /// The bytes of a file.
+    /// Fetches the bytes of a file.
     pub(super) async fn file(&self, task: &MediaTask) -> Result<Bytes, Failure> {
         for _ in 0..ATTEMPTS {
             let Got::Response(response) = self.get(&self.graph.of(task)).await? else {
@@ -111,11 +113,12 @@ impl MetaMedia {
             };
             let body = body(response, SMALL_RESPONSE_MAX_BYTES as u64).await?;
             let description: Description = serde_json::from_slice(&body)
-                .map_err(|_| unavailable("the Graph API's answer has no URL of the file"))?;
+                .map_err(|_| unavailable("the Graph API's response contains no URL of the file"))?;
             let url = self.graph.allowed(&description.url).ok_or_else(|| SourceError::Configuration {
-                detail: "the Graph API gives a URL of an unknown host, which does not get the access token".to_owned(),
+                detail: "the Graph API returned a URL on an unexpected host; the access token is not sent to it"
+                    .to_owned(),
             })?;
-            // The URL was used too late.
+            // If the URL has expired, another one is requested.
             let Got::Response(response) = self.get(&url).await? else { continue };
             let bytes = body_of_file(response).await?;
             let declared = task.sha256.or_else(|| cloud_api::sha256(description.sha256.as_str()?));
@@ -124,22 +127,22 @@ impl MetaMedia {
                 _ => Ok(bytes),
             };
         }
-        Err(unavailable("the URL of the file was gone each time that it was used").into())
+        Err(unavailable("each URL of the file had expired before it was used").into())
     }
 
-    /// A response with status 200. A rejected token is read again once.
+    /// Sends a request. If the token is rejected, reads it again and repeats the request once.
     async fn get(&self, url: &Url) -> Result<Got, SourceError> {
         let client = self.http.client().await;
         let client = client.map_err(|error| SourceError::Configuration { detail: error.to_string() })?;
         let mut rejected: Option<HeaderValue> = None;
         loop {
             let Some(header) = self.token.header(rejected.as_ref()).await? else {
-                let detail = "the Graph API rejects the access token: renew it in the secret".to_owned();
+                let detail = "the Graph API rejected the access token: renew it in the secret".to_owned();
                 return Err(SourceError::Configuration { detail });
             };
-            // The text of reqwest's errors holds the URL.
+            // reqwest's error text contains the URL and is not used.
             let sent = client.get(url.clone()).header(USER_AGENT, AGENT).header(AUTHORIZATION, &header).send().await;
-            let response = sent.map_err(|_| unavailable("no answer from Meta's host"))?;
+            let response = sent.map_err(|_| unavailable("no response from Meta's host"))?;
             match response.status() {
                 StatusCode::OK => return Ok(Got::Response(response)),
                 StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(Got::NotFound),
@@ -157,7 +160,7 @@ impl MetaMedia {
                         }
                         Rejection::Other(code) => {
                             let code = code.map(|code| format!(", error {code}")).unwrap_or_default();
-                            let detail = format!("Meta's host answers with status {}{code}", status.as_u16());
+                            let detail = format!("Meta's host responded with status {}{code}", status.as_u16());
                             return Err(SourceError::Unavailable { detail, retry_after: wait });
                         }
                     }
@@ -167,9 +170,10 @@ impl MetaMedia {
     }
 }
 
-/// An error of the Graph API. Permanent ones are a closed list, all others are retried.
+/// An error of the Graph API. Permanent errors are a closed list, all others are retried.
 enum Rejection {
-    /// Code 100 with subcode 33: no such object, or no permission for it; which of them is not said.
+    /// Code 100 with subcode 33: the object does not exist, or the token has no permission for it. Meta does not
+    /// distinguish them.
     NotFound,
     /// Code 190: expired, revoked or malformed.
     Token,
@@ -203,7 +207,9 @@ async fn body_of_file(response: Response) -> Result<Bytes, Failure> {
 
 async fn body(mut response: Response, limit: u64) -> Result<Bytes, SourceError> {
     let mut bytes = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(|_| unavailable("the answer of Meta's host broke off"))? {
+    while let Some(chunk) =
+        response.chunk().await.map_err(|_| unavailable("the response of Meta's host was cut off"))?
+    {
         if (bytes.len() + chunk.len()) as u64 > limit {
             return Err(SourceError::TooLarge { limit });
         }

@@ -1,4 +1,4 @@
-//! Fetches the files of messages into the bucket, as soon as a webhook names them: their ids live for 7 days.
+//! Fetches the files of messages into the bucket as soon as a webhook names them: their ids expire after 7 days.
 
 mod end_user_messaging;
 mod facts;
@@ -23,36 +23,36 @@ use super::{
 };
 use crate::{SourceError, inbox::unavailable};
 
-/// WhatsApp takes files of up to 100 MB.
+/// Above WhatsApp's limit, which is 100 MB.
 pub(super) const MAX_MEDIA_BYTES: u64 = 128 << 20;
 
-/// Where files are fetched from.
+/// The API that files are fetched from.
 #[allow(clippy::large_enum_variant, reason = "a process has one; the sizes depend on features")]
-pub enum MediaDoor {
-    /// Meta's Graph API.
+pub enum MediaApi {
+    /// Meta's Graph API. The file is in memory while it is fetched.
     Meta(MetaMedia),
     /// AWS End User Messaging Social, which writes into the bucket itself.
     Aws(AwsMedia),
 }
 
-/// The result of fetching a file. The task is done in each case.
+/// The result of a media task. The task is complete in each case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MediaOutcome {
-    /// It is in the bucket now.
+    /// The file was stored.
     Stored,
-    /// An earlier task has ended it.
+    /// An earlier task stored the file or gave it up.
     DoneBefore,
-    /// It is lost, and the item will be filed without it.
+    /// The file was given up; the item is filed without it.
     Lost(MissingFile),
 }
 
 /// The reason why a file was not fetched.
 pub(super) enum Failure {
-    /// The source does not have it. It may be too early or too late.
+    /// The API does not have the file: not yet, or not any more.
     NotFound,
-    /// Its bytes do not have the declared digest.
+    /// The bytes do not have the declared digest.
     Mismatch,
-    /// It is larger than any that WhatsApp takes.
+    /// The file is larger than WhatsApp's limit.
     TooLarge,
     Source(SourceError),
 }
@@ -70,33 +70,33 @@ struct Stored {
     sha256: Sha256,
 }
 
-/// Fetches files into the bucket. A file is in memory while it is fetched from Meta.
+/// Fetches files into the bucket.
 pub struct MediaFetcher {
     store: Store,
-    door: MediaDoor,
+    api: MediaApi,
 }
 
 impl MediaFetcher {
-    /// Fetches into this bucket.
-    pub fn new(store: Store, door: MediaDoor) -> Self {
-        Self { store, door }
+    /// Creates a fetcher for this bucket.
+    pub fn new(store: Store, api: MediaApi) -> Self {
+        Self { store, api }
     }
 
-    /// Fetches a file, unless it was fetched before. A file that is not there is retried for 6 days.
+    /// Fetches a file unless an earlier task has finished. A missing file is retried for 6 days, then given up.
     ///
     /// # Errors
-    /// [`SourceError::Unavailable`] and [`SourceError::Configuration`]: both are to be retried.
+    /// [`SourceError::Unavailable`] or [`SourceError::Configuration`]: retry the task.
     pub async fn fetch(&self, task: &MediaTask, now: Timestamp) -> Result<MediaOutcome, SourceError> {
         let media = task.key();
         if facts(&self.store, &media).await?.is_some() {
             return Ok(MediaOutcome::DoneBefore);
         }
-        let fetched = match &self.door {
-            MediaDoor::Meta(meta) => match meta.file(task).await {
+        let fetched = match &self.api {
+            MediaApi::Meta(meta) => match meta.file(task).await {
                 Ok(bytes) => self.keep(&media, bytes).await.map_err(Failure::from),
                 Err(failure) => Err(failure),
             },
-            MediaDoor::Aws(aws) => aws.file(&self.store, &media, task).await,
+            MediaApi::Aws(aws) => aws.file(&self.store, &media, task).await,
         };
         let is_over = now.duration_since(task.received) >= FILE_WAIT;
         let unavailable = |detail: &str| SourceError::Unavailable { detail: detail.to_owned(), retry_after: None };
@@ -123,7 +123,7 @@ impl MediaFetcher {
     async fn keep(&self, media: &str, bytes: Bytes) -> Result<Stored, SourceError> {
         let (key, sha256, length) = (keys::media_bytes(media), Sha256::of(&bytes), bytes.len() as u64);
         let put = Put { key: &key, bytes, content_type: "application/octet-stream", sha256: Some(sha256) };
-        // One that is there was cut off before its facts were written, and has the same digest.
+        // An existing object is from an attempt that ended before it wrote the facts; it has the same digest.
         self.store.put(put, Condition::Absent).await.map_err(unavailable)?;
         Ok(Stored { key, bytes: length, sha256 })
     }

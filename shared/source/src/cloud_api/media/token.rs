@@ -1,4 +1,4 @@
-//! The access token, and when it is read.
+//! Reads and caches the access token.
 
 use std::sync::Arc;
 
@@ -11,17 +11,18 @@ use tokio::sync::Mutex;
 
 use crate::SourceError;
 
-/// Where the access token comes from.
+/// Provides the access token.
 #[async_trait]
 pub trait AccessToken: Send + Sync {
-    /// Reads it as it is now. It is kept, and read again when it was rejected: it may have been rotated.
+    /// Reads the current token. The adapter caches it, and reads it again after a rejection, because it may have been
+    /// rotated.
     ///
     /// # Errors
     /// [`SourceError::Unavailable`] or [`SourceError::Configuration`].
     async fn get(&self) -> Result<SecretString, SourceError>;
 }
 
-/// A token that stands in Secrets Manager as `{"access_token"}`, beside other members.
+/// A token in Secrets Manager: the member `access_token` of a JSON secret.
 pub struct SecretToken {
     secrets: Secrets,
     id: String,
@@ -33,7 +34,7 @@ struct Secret {
 }
 
 impl SecretToken {
-    /// `id` is the secret's name or ARN. Nothing is read yet.
+    /// `id` is the secret's name or ARN. Sends no request yet.
     pub fn new(secrets: Secrets, id: String) -> Self {
         Self { secrets, id }
     }
@@ -50,18 +51,18 @@ impl AccessToken for SecretToken {
     }
 }
 
-/// Keeps the token between requests.
-pub(super) struct KeptToken {
+/// Caches the token.
+pub(super) struct TokenCache {
     token: Arc<dyn AccessToken>,
     kept: Mutex<Option<HeaderValue>>,
 }
 
-impl KeptToken {
+impl TokenCache {
     pub(super) fn new(token: Arc<dyn AccessToken>) -> Self {
         Self { token, kept: Mutex::new(None) }
     }
 
-    /// The header. Another one than `rejected`, or `None` while there is no other.
+    /// Returns the header with the token. If it equals `rejected`, reads the token again; `None` if it has not changed.
     pub(super) async fn header(&self, rejected: Option<&HeaderValue>) -> Result<Option<HeaderValue>, SourceError> {
         let mut kept = self.kept.lock().await;
         if let Some(header) = &*kept
@@ -72,7 +73,7 @@ impl KeptToken {
         let token = self.token.get().await?;
         let header = SecretString::from(format!("Bearer {}", token.expose_secret()));
         let mut header = HeaderValue::from_str(header.expose_secret()).map_err(|_| SourceError::Configuration {
-            detail: "the access token holds a character that a header cannot have".to_owned(),
+            detail: "the access token in the secret contains a character that is invalid in a header".to_owned(),
         })?;
         header.set_sensitive(true);
         let header = kept.insert(header).clone();

@@ -148,7 +148,7 @@ async fn scan_extends_the_visibility_timeout() {
 #[tokio::test]
 async fn scan_ends_while_messages_keep_arriving() {
     let (past, future) = (Timestamp::UNIX_EPOCH, Timestamp::now() + Duration::from_secs(3600));
-    // A message that SQS moves keeps its time of sending, so it looks as if it had been in the queue before.
+    // A message that SQS moves keeps its time of sending, which may be before the start of the scan.
     for sent in [past, future] {
         for (ready, arriving) in [(0, 1), (35, 3), (100, 9), (100, 10)] {
             let sqs = Sqs { arrivals: Some((arriving, sent)), ..Sqs::default() }.with(ready);

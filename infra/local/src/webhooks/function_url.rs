@@ -1,5 +1,5 @@
-//! A Function URL: turns each HTTP request into the event that Lambda would send, and the function's response into an HTTP
-//! response.
+//! A Function URL: turns each HTTP request into the event that Lambda would send, and the function's response into an
+//! HTTP response.
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
@@ -22,31 +22,31 @@ use crate::function::Function;
 /// Lambda's limit of an event, in bytes of its JSON.
 const MAX_EVENT_BYTES: usize = 6 << 20;
 
-/// A running door. Dropping it stops the server.
-pub struct HttpDoor {
+/// A running server. Dropping it stops the server.
+pub struct FunctionUrlServer {
     url: String,
     server: JoinHandle<()>,
 }
 
-struct Door {
+struct Endpoint {
     function: Arc<Function>,
     free: Semaphore,
 }
 
-impl HttpDoor {
-    /// Starts the server. As Lambda does with a function at its reserved concurrency, it rejects requests while the function
-    /// handles `concurrency` others.
+impl FunctionUrlServer {
+    /// Starts the server. As Lambda does with a function at its reserved concurrency, it rejects requests while the
+    /// function handles `concurrency` others.
     ///
     /// # Errors
     /// If the address is not available.
     pub async fn start(function: Arc<Function>, address: SocketAddr, concurrency: usize) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let url = format!("http://{}/", listener.local_addr()?);
-        let door = Arc::new(Door { function, free: Semaphore::new(concurrency) });
-        let router = Router::new().fallback(answer).layer(DefaultBodyLimit::disable()).with_state(door);
+        let endpoint = Arc::new(Endpoint { function, free: Semaphore::new(concurrency) });
+        let router = Router::new().fallback(answer).layer(DefaultBodyLimit::disable()).with_state(endpoint);
         let server = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!(%error, "the door has stopped");
+                tracing::error!(%error, "the server of the Function URL has stopped");
             }
         });
         Ok(Self { url, server })
@@ -58,7 +58,7 @@ impl HttpDoor {
     }
 }
 
-impl Drop for HttpDoor {
+impl Drop for FunctionUrlServer {
     fn drop(&mut self) {
         self.server.abort();
     }
@@ -71,8 +71,8 @@ pub fn sign(body: &[u8], app_secret: &str) -> String {
     format!("sha256={hex}")
 }
 
-async fn answer(State(door): State<Arc<Door>>, request: Request) -> Response {
-    let Ok(_permit) = door.free.try_acquire() else { return status(StatusCode::TOO_MANY_REQUESTS) };
+async fn answer(State(endpoint): State<Arc<Endpoint>>, request: Request) -> Response {
+    let Ok(_permit) = endpoint.free.try_acquire() else { return status(StatusCode::TOO_MANY_REQUESTS) };
     let (parts, body) = request.into_parts();
     let Ok(body) = axum::body::to_bytes(body, MAX_EVENT_BYTES).await else {
         return status(StatusCode::PAYLOAD_TOO_LARGE);
@@ -81,11 +81,13 @@ async fn answer(State(door): State<Arc<Door>>, request: Request) -> Response {
     if event.len() > MAX_EVENT_BYTES {
         return status(StatusCode::PAYLOAD_TOO_LARGE);
     }
-    let Ok(response) = door.function.invoke(Bytes::from(event)).await else { return status(StatusCode::BAD_GATEWAY) };
+    let Ok(response) = endpoint.function.invoke(Bytes::from(event)).await else {
+        return status(StatusCode::BAD_GATEWAY);
+    };
     response_of(&response).unwrap_or_else(|| status(StatusCode::BAD_GATEWAY))
 }
 
-/// The event of payload format 2.0, without the members that only AWS knows.
+/// Returns the event in payload format 2.0, without the members that only AWS can fill in.
 fn event(method: &str, path: &str, query: Option<&str>, headers: &HeaderMap, body: &[u8]) -> Value {
     let mut joined = BTreeMap::<_, String>::new();
     for (name, value) in headers {

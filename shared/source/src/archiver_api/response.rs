@@ -8,9 +8,9 @@ use serde::Deserialize;
 
 use crate::{Sink, SourceError, sink::full};
 
-/// The kind of request. The same status means something else for each.
+/// The kind of request. The meaning of a status depends on it.
 #[derive(Clone, Copy)]
-pub(super) enum Requested {
+pub(super) enum RequestKind {
     List,
     Item,
     Attachment,
@@ -78,7 +78,7 @@ fn is_tls(error: &(dyn Error + 'static)) -> bool {
 }
 
 /// Classifies a status other than 200.
-pub(super) async fn refusal(requested: Requested, response: Response) -> Failure {
+pub(super) async fn refusal(kind: RequestKind, response: Response) -> Failure {
     let status = response.status();
     let retry_after = response
         .headers()
@@ -98,18 +98,20 @@ pub(super) async fn refusal(requested: Requested, response: Response) -> Failure
             if !has_the_contracts_form(response).await {
                 return setup("the body does not have the contract's form; check its URL");
             }
-            Failure::lasting(match (requested, status) {
-                (Requested::List, _) => return setup("check its URL"),
-                (Requested::Item, StatusCode::NOT_FOUND) => SourceError::NotFound,
-                (Requested::Item, _) => SourceError::Erased,
-                (Requested::Attachment, StatusCode::NOT_FOUND) => SourceError::AttachmentMissing,
-                (Requested::Attachment, _) => SourceError::AttachmentErased,
+            Failure::lasting(match (kind, status) {
+                (RequestKind::List, _) => return setup("check its URL"),
+                (RequestKind::Item, StatusCode::NOT_FOUND) => SourceError::NotFound,
+                (RequestKind::Item, _) => SourceError::Erased,
+                (RequestKind::Attachment, StatusCode::NOT_FOUND) => SourceError::AttachmentMissing,
+                (RequestKind::Attachment, _) => SourceError::AttachmentErased,
             })
         }
-        // 425 is not in the contract; its meaning is the same.
-        StatusCode::CONFLICT | StatusCode::TOO_EARLY => match requested {
-            Requested::List => setup("check its URL"),
-            Requested::Item | Requested::Attachment => Failure::lasting(SourceError::StillCapturing { retry_after }),
+        // 425 (Too Early) is not in the contract; it means the same as 409.
+        StatusCode::CONFLICT | StatusCode::TOO_EARLY => match kind {
+            RequestKind::List => setup("check its URL"),
+            RequestKind::Item | RequestKind::Attachment => {
+                Failure::lasting(SourceError::StillCapturing { retry_after })
+            }
         },
         _ if status.is_redirection() => setup("redirects are not followed; check its URL"),
         StatusCode::TOO_MANY_REQUESTS
@@ -151,7 +153,7 @@ async fn has_the_contracts_form(response: Response) -> bool {
 }
 
 /// Checks the headers of a 200 response before its body is read.
-pub(super) fn check_form(requested: Requested, response: &Response) -> Result<(), Failure> {
+pub(super) fn check_form(kind: RequestKind, response: &Response) -> Result<(), Failure> {
     let begins = |name, prefix: &str| {
         let value = response.headers().get(name).map(header::HeaderValue::as_bytes);
         value.map(|value| value.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes())))
@@ -165,11 +167,11 @@ pub(super) fn check_form(requested: Requested, response: &Response) -> Result<()
         }));
     }
     // An HTML page instead of JSON comes from a proxy or is a maintenance page, and says nothing about the item.
-    match requested {
-        Requested::List | Requested::Item if begins(header::CONTENT_TYPE, "text/html") == Some(true) => {
+    match kind {
+        RequestKind::List | RequestKind::Item if begins(header::CONTENT_TYPE, "text/html") == Some(true) => {
             Err(Failure::lasting(unavailable("the response is a web page")))
         }
-        Requested::List | Requested::Item | Requested::Attachment => Ok(()),
+        RequestKind::List | RequestKind::Item | RequestKind::Attachment => Ok(()),
     }
 }
 

@@ -13,13 +13,13 @@ use crate::{
 ///
 /// Parsed hostile JSON may take a hundred times its length in memory. Therefore the memory is estimated first, in a
 /// pass that keeps nothing, so that the caller can wait until enough is free.
-pub struct Answer {
+pub struct ItemJson {
     json: Vec<u8>,
     repaired: Option<Repaired>,
     memory: Option<u64>,
 }
 
-impl Answer {
+impl ItemJson {
     /// A shorter response is not measured: it takes a few MB at most.
     const SMALL: usize = 64 << 10;
 
@@ -49,12 +49,12 @@ impl Answer {
         self.memory
     }
 
-    /// Parses the item. `asked` is the id that was requested.
+    /// Parses the item. `requested` is the id that was requested.
     ///
     /// # Errors
     /// [`ItemError`], all of them permanent.
-    pub fn read(&self, asked: &ItemId) -> Result<Captured, ItemError> {
-        Captured::parse_repaired(&self.json, self.repaired.as_ref(), asked)
+    pub fn read(&self, requested: &ItemId) -> Result<Captured, ItemError> {
+        Captured::parse_repaired(&self.json, self.repaired.as_ref(), requested)
     }
 }
 
@@ -63,7 +63,7 @@ fn memory(json: &[u8]) -> Result<u64, ItemError> {
     let mut reader = serde_json::Deserializer::from_slice(json);
     match Node(&mut counted).deserialize(&mut reader).and_then(|()| reader.end()) {
         Ok(()) => Ok(counted),
-        Err(_) if counted > Answer::MAX_MEMORY => Err(ItemError::Memory),
+        Err(_) if counted > ItemJson::MAX_MEMORY => Err(ItemError::Memory),
         Err(error) => Err(ItemError::Json { line: error.line(), column: error.column() }),
     }
 }
@@ -98,7 +98,7 @@ struct Node<'a>(&'a mut u64);
 impl Node<'_> {
     fn takes<E: Error>(&mut self, bytes: u64) -> Result<(), E> {
         *self.0 += bytes;
-        if *self.0 > Answer::MAX_MEMORY { Err(E::custom("too much")) } else { Ok(()) }
+        if *self.0 > ItemJson::MAX_MEMORY { Err(E::custom("too much")) } else { Ok(()) }
     }
 }
 
@@ -224,20 +224,20 @@ mod tests {
     fn costly_json_is_rejected_before_it_is_parsed() {
         for part in [r#"{"":0},"#, "[0],", "0,", r#""","#, r#"{"":[{"":0}]},"#, "[[[[[]]]]],", "{},"] {
             let json = item(part, LONGEST / part.len());
-            assert!(matches!(Answer::new(json), Err(ItemError::Memory)), "{part}");
+            assert!(matches!(ItemJson::new(json), Err(ItemError::Memory)), "{part}");
         }
         let hidden = format!(r#"{{"{RAW_VALUE}":"[{}0]"}}"#, "{},".repeat(1 << 20));
-        assert!(matches!(Answer::new(hidden.into_bytes()), Err(ItemError::Json { .. })));
+        assert!(matches!(ItemJson::new(hidden.into_bytes()), Err(ItemError::Json { .. })));
     }
 
     #[test]
     fn largest_group_and_longest_text_are_parsed() {
         let person = r#"{"name":"Person 12345","phone":"+4530123456","whatsappId":"4530123456@s.whatsapp.net"},"#;
-        let crowd = Answer::new(item(person, 100_000)).unwrap();
-        assert!(crowd.memory().is_some_and(|memory| memory < Answer::MAX_MEMORY * 2 / 3), "{:?}", crowd.memory());
+        let crowd = ItemJson::new(item(person, 100_000)).unwrap();
+        assert!(crowd.memory().is_some_and(|memory| memory < ItemJson::MAX_MEMORY * 2 / 3), "{:?}", crowd.memory());
         assert_eq!(crowd.read(&"WA-1".parse().unwrap()).unwrap().item.to.len(), 100_001);
         let text = format!(r#""{}","#, "&".repeat(10 << 20));
-        assert!(Answer::new(item(&text, 1)).unwrap().memory().is_some_and(|memory| memory < 11 << 20));
-        assert_eq!(Answer::new(item(person, 1)).unwrap().memory(), None);
+        assert!(ItemJson::new(item(&text, 1)).unwrap().memory().is_some_and(|memory| memory < 11 << 20));
+        assert_eq!(ItemJson::new(item(person, 1)).unwrap().memory(), None);
     }
 }
