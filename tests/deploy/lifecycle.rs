@@ -1,6 +1,9 @@
 //! Changes after the first deployment: updates, rollbacks, a failed change of the key, and a return to a kept bucket.
 
-use std::{collections::BTreeMap, fs};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
 
 use anyhow::{Context, anyhow, ensure};
 use aws::s3::{Condition, Put};
@@ -9,58 +12,165 @@ use aws_sdk_cloudformation::{
     types::{ChangeSetType, ResourceToImport},
 };
 use model::keys;
+use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::json;
 
 use crate::stack::{Account, STACK, root};
 
 const BASE: [(&str, &str); 2] = [("AlarmEmail", ""), ("LogDays", "30")];
 
-/// The runbook lets an operator change these parameters at any time: no change may replace a resource with data or
-/// messages.
+/// Parameters whose change has a consequence that the runbook describes ("Changing a parameter"): the update itself must
+/// work, and the resources that leave the stack are kept. `Source` and `Mailbox` have tests of their own below.
+const WITH_CONSEQUENCES: [&str; 3] = ["Source", "Mailbox", "Architecture"];
+
+/// Updates, one after another: a parameter that an update does not name keeps its value.
+const PLAIN: &[&[(&str, &str)]] = &[
+    &[
+        ("ConvertState", "DISABLED"),
+        ("ImportState", "DISABLED"),
+        ("ScheduleState", "DISABLED"),
+        ("Schedule", "cron(0 5 * * ? *)"),
+        ("ScheduleTimeZone", "Europe/Copenhagen"),
+        ("ReserveFetch", "false"),
+        ("SubnetIds", "subnet-0a1b2c3d,subnet-4e5f6a7b"),
+        ("SecurityGroupIds", "sg-0a1b2c3d"),
+        ("FipsEndpoints", "true"),
+        ("Tracing", "Active"),
+        ("Oversize", "import"),
+        ("OversizeMaxBytes", "104857600"),
+        ("MaxItemBytes", "5000000"),
+        ("MimeDays", "180"),
+        ("OutcomeDays", "3653"),
+        ("ObjectLock", "enabled"),
+        ("LogLevel", "warn"),
+        ("LogDays", "365"),
+        ("AccessLogDays", "30"),
+        ("ConvertConcurrency", "8"),
+        ("ImportConcurrency", "8"),
+        ("RetryBaseSeconds", "10"),
+    ],
+    &[
+        ("ArchiverUrl", "https://other.example.com/api"),
+        ("OverlapHours", "48"),
+        ("MissingRetrySeconds", "3600"),
+        ("TimeZone", "Europe/Copenhagen"),
+        ("UserMapKey", "config/other.csv"),
+        ("AutomaticMapping", "false"),
+        ("DefaultRegion", "DK"),
+        ("TenantDomains", "example.com, example.org"),
+        ("RetryHours", "48"),
+        ("CatchAllMailbox", "rest@example.com"),
+        ("MailFolder", "WhatsApp"),
+        ("ArchiveDomain", "other.example.com"),
+        ("GraphCloud", "usgov-high"),
+        ("GraphTenantId", "contoso.onmicrosoft.com"),
+        ("GraphClientId", "11111111-2222-3333-4444-555555555555"),
+        ("GraphMessageClass", "IPM.Note"),
+        ("ImapHost", "mail.example.com:1993"),
+        ("ImapDomains", "example.com"),
+        ("ImapProbeMailbox", "probe@example.com"),
+        ("ExportTimeZone", "Europe/Copenhagen"),
+        ("ExportDateOrder", "day-month-year"),
+        ("ExportParticipants", "mapped"),
+        ("EmlProfile", "generic"),
+        ("EmlHeaders", "id=X-Archive-Id,chat=X-Chat-Id"),
+        ("EmlParticipants", "address"),
+    ],
+    &[
+        ("AlarmEmail", "other@example.com"),
+        ("PermissionsBoundaryArn", "arn:aws:iam::000000000000:policy/boundary"),
+        ("CodeSigningConfigArn", "arn:aws:lambda:us-east-1:000000000000:code-signing-config:csc-0a1b2c3d4e5f60718"),
+        ("ReplicaBucketArn", "arn:aws:s3:::replica"),
+        ("ObjectLockMode", "COMPLIANCE"),
+        ("ObjectLockDays", "1"),
+    ],
+    &[("ReplicaBucketArn", ""), ("Encryption", "customer-managed"), ("AccessLogBucket", "none")],
+    &[
+        ("KeyArn", "arn:aws:kms:us-east-1:000000000000:key/0a1b2c3d"),
+        ("AlarmTopicArn", "arn:aws:sns:us-east-1:000000000000:alarms"),
+        ("RolePath", "/archiver/"),
+    ],
+];
+
+const OF_WEBHOOKS: &[&[(&str, &str)]] = &[
+    &[("ReceiveState", "DISABLED"), ("ReserveReceive", "0"), ("ReceiveConcurrency", "8")],
+    &[
+        ("WebhookHeader", "X-Provider"),
+        ("WebhookPayload", "eventDetails.rawEvent"),
+        ("MetaGraphUrl", "https://graph.facebook.com/v26.0"),
+        ("SocialTopicArn", "arn:aws:sns:us-east-1:000000000000:webhooks"),
+    ],
+    &[("WebhookUrl", "disabled"), ("SocialTopicArn", "arn:aws:sns:us-east-1:000000000000:webhooks")],
+];
+
+/// Resources that leave the stack with a change, and that AWS keeps, by the template's policies.
+const LEAVES: [(&str, &str); 2] = [("AccessLogBucket", "AccessLogs"), ("WebhookUrl", "WebhookSecret")];
+
+/// Deploys, and then makes each update. None may replace a resource with data or messages.
+async fn assert_updates_keep_data(base: &[(&str, &str)], changes: &[&[(&str, &str)]]) -> anyhow::Result<()> {
+    const KINDS: [&str; 6] = ["Bucket", "Queue", "Function", "Secret", "Logs", "Schedule"];
+    let account = Account::start_without_functions().await?;
+    account.deploy(base).await?;
+    let first = account.resources().await?;
+    let mut changed = BTreeSet::new();
+    for change in changes {
+        let names: BTreeSet<_> = change.iter().map(|(name, _)| *name).collect();
+        let unchanged = base.iter().filter(|(name, _)| !names.contains(name)).copied();
+        account.deploy(&unchanged.chain(change.iter().copied()).collect::<Vec<_>>()).await?;
+        changed.extend(names);
+        let now = account.resources().await?;
+        for (id, physical) in first.iter().filter(|(id, _)| KINDS.iter().any(|kind| id.ends_with(kind))) {
+            let leaves = LEAVES.iter().any(|(name, leaves)| leaves == id && changed.contains(name));
+            let same = now.get(id) == Some(physical);
+            ensure!(leaves || same, "{change:?} replaced {id}: {physical} {:?}", now.get(id));
+        }
+    }
+    Ok(())
+}
+
 #[tokio::test]
-async fn safe_parameter_update_replaces_no_data_resource() -> anyhow::Result<()> {
+async fn parameter_update_replaces_no_data_resource() -> anyhow::Result<()> {
+    assert_updates_keep_data(&BASE, PLAIN).await
+}
+
+#[tokio::test]
+async fn webhook_parameter_update_replaces_no_data_resource() -> anyhow::Result<()> {
+    assert_updates_keep_data(&[&BASE[..], &[("Source", "cloud-api")]].concat(), OF_WEBHOOKS).await
+}
+
+/// A parameter that is in no list above would not be rehearsed.
+#[test]
+fn every_parameter_is_updated_in_the_rehearsal() -> anyhow::Result<()> {
+    let template = fs::read_to_string(root().join("template.yaml"))?;
+    let template = Yaml::load_from_str(&template)?;
+    let parameters =
+        template.first().context("an empty template")?["Parameters"].as_mapping().context("no parameters")?;
+    let names: BTreeSet<_> = parameters.keys().filter_map(|name| name.as_str()).collect();
+    let changes = PLAIN.iter().chain(OF_WEBHOOKS).copied().flatten().map(|(name, _)| *name);
+    assert_eq!(changes.chain(WITH_CONSEQUENCES).collect::<BTreeSet<_>>(), names);
+    Ok(())
+}
+
+/// A typing error in `Source` or `Mailbox` costs no value of a secret, and no message.
+#[tokio::test]
+async fn change_of_source_or_mailbox_keeps_the_secret() -> anyhow::Result<()> {
     let account = Account::start_without_functions().await?;
     account.deploy(&BASE).await?;
-    let first = account.resources().await?;
-    let changes: [&[(&str, &str)]; 4] = [
-        &[
-            ("ConvertState", "DISABLED"),
-            ("ImportState", "DISABLED"),
-            ("ScheduleState", "DISABLED"),
-            ("Schedule", "cron(0 5 * * ? *)"),
-            ("ScheduleTimeZone", "Europe/Copenhagen"),
-            ("ReserveFetch", "false"),
-        ],
-        &[
-            ("SubnetIds", "subnet-0a1b2c3d,subnet-4e5f6a7b"),
-            ("SecurityGroupIds", "sg-0a1b2c3d"),
-            ("FipsEndpoints", "true"),
-            ("Tracing", "Active"),
-            ("Oversize", "import"),
-        ],
-        &[
-            ("MimeDays", "180"),
-            ("OutcomeDays", "3653"),
-            ("ObjectLock", "enabled"),
-            ("LogLevel", "warn"),
-            ("ConvertConcurrency", "8"),
-            ("ImportConcurrency", "8"),
-        ],
-        &[("Encryption", "customer-managed"), ("AccessLogBucket", "none")],
-    ];
-    for change in changes {
+    let outputs = account.outputs().await?;
+    let secrets = aws_sdk_secretsmanager::Client::new(account.cloud.config());
+    let imap = [("Mailbox", "imap"), ("ImapHost", "mail.example.com"), ("ImapDomains", "example.com")];
+    for (output, change) in [
+        ("ArchiverSecretArn", &[("Source", "chat-export"), ("ExportTimeZone", "UTC")][..]),
+        ("GraphSecretArn", &imap[..]),
+    ] {
         account.deploy(&[&BASE[..], change].concat()).await?;
-        let now = account.resources().await?;
-        for (id, physical) in &first {
-            let kept =
-                ["Bucket", "Queue", "Function", "Secret", "Logs", "Schedule"].iter().any(|kind| id.ends_with(kind));
-            // The log bucket leaves the stack with `none`, and is kept.
-            let logs = id == "AccessLogs" && change.contains(&("AccessLogBucket", "none"));
-            ensure!(
-                !kept || logs || now.get(id) == Some(physical),
-                "{change:?} replaced {id}: {physical} {:?}",
-                now.get(id)
-            );
+        let secret = outputs.get(output)?;
+        ensure!(account.outputs().await?.get(output).is_err(), "{output} has left the stack");
+        let kept = secrets.describe_secret().secret_id(secret).send().await?;
+        ensure!(kept.deleted_date().is_none(), "{output} outlives the change");
+        let now = account.outputs().await?;
+        for queue in ["ConvertQueueUrl", "ImportQueueUrl", "DeadLetterQueueUrl"] {
+            assert_eq!(now.get(queue)?, outputs.get(queue)?, "{change:?}");
         }
     }
     Ok(())

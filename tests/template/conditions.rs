@@ -59,14 +59,21 @@ impl Template {
         }
     }
 
+    /// The value of a parameter.
+    pub(crate) fn value_of(&self, name: &str, parameters: &Parameters<'_>) -> String {
+        let given: BTreeMap<_, _> = parameters.iter().copied().collect();
+        let default = || literal(&self.section("Parameters")[name]["Default"]);
+        given.get(name).map_or_else(default, |value| (*value).to_owned())
+    }
+
     /// The value of a parameter, or a literal.
     fn text(&self, operand: &Value, parameters: &Parameters<'_>) -> String {
-        let given: BTreeMap<_, _> = parameters.iter().copied().collect();
-        let literal = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let Some(name) = operand["Ref"].as_str() else { return literal(operand) };
-        let parameter = &self.section("Parameters")[name];
-        given.get(name).map_or_else(|| literal(&parameter["Default"]), |value| (*value).to_owned())
+        operand["Ref"].as_str().map_or_else(|| literal(operand), |name| self.value_of(name, parameters))
     }
+}
+
+fn literal(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn is_no_value(value: &Value) -> bool {

@@ -12,6 +12,9 @@ use crate::document::{Template, folders, text};
 /// `GRAPH_CLOUD`.
 const LOCAL_ONLY: &[&str] = &["GRAPH_LOGIN_URL", "GRAPH_URL", "MAILDIR"];
 
+/// The variable belongs to the SDK; its values are documented by aws-config.
+const FIPS: &str = "AWS_USE_FIPS_ENDPOINT";
+
 /// Returns the variables that a function declares.
 fn declared(binary: &str) -> &'static [&'static str] {
     match binary {
@@ -23,9 +26,12 @@ fn declared(binary: &str) -> &'static [&'static str] {
     }
 }
 
-fn environment(properties: &Value) -> BTreeMap<&str, &Value> {
-    let variables = properties["Environment"]["Variables"].as_object().expect("a function has an environment");
-    variables.iter().map(|(name, value)| (name.as_str(), value)).collect()
+/// The function's own variables, and those that every function has; without the SDK's.
+fn environment<'a>(template: &'a Template, properties: &'a Value) -> BTreeMap<&'a str, &'a Value> {
+    let own = properties["Environment"]["Variables"].as_object().expect("a function has an environment");
+    let common = template.section("Globals")["Function"]["Environment"]["Variables"].as_object().expect("variables");
+    let common = common.iter().filter(|(name, _)| *name != FIPS);
+    own.iter().chain(common).map(|(name, value)| (name.as_str(), value)).collect()
 }
 
 #[test]
@@ -62,15 +68,16 @@ fn command_and_import_use_the_same_user_map_settings() {
     let (_, _, properties) = template.functions().into_iter().find(|(binary, ..)| *binary == "import").expect("import");
     for variable in MAPPING {
         let parameter = parameter(variable);
-        assert_eq!(environment(properties)[variable], &json!({"Ref": parameter}));
+        assert_eq!(environment(&template, properties)[variable], &json!({"Ref": parameter}));
         assert!(template.section("Parameters")[&parameter].is_object(), "{parameter}");
     }
 }
 
 #[test]
 fn function_variables_match_the_template() {
-    for (binary, _, properties) in Template::read().functions() {
-        let set: BTreeSet<_> = environment(properties).into_keys().collect();
+    let template = Template::read();
+    for (binary, _, properties) in template.functions() {
+        let set: BTreeSet<_> = environment(&template, properties).into_keys().collect();
         let read: BTreeSet<_> = declared(binary).iter().copied().filter(|name| !LOCAL_ONLY.contains(name)).collect();
         assert_eq!(set, read, "{binary}");
     }
@@ -91,7 +98,7 @@ fn values(template: &Template, properties: &Value, parameters: &BTreeMap<&str, &
         };
         parameters.get(name).map_or_else(default, |value| (*value).to_owned())
     };
-    environment(properties).into_iter().map(|(name, value)| (name.to_owned(), resolve(value))).collect()
+    environment(template, properties).into_iter().map(|(name, value)| (name.to_owned(), resolve(value))).collect()
 }
 
 /// Returns whether the function would start.
@@ -192,7 +199,7 @@ fn queue_visibility_is_six_times_the_function_timeout() {
             let trigger = &event["Properties"];
             let queue = trigger["Queue"]["Fn::GetAtt"].as_str().expect("a queue").trim_end_matches(".Arn");
             assert_eq!(
-                environment(properties)[format!("{}_QUEUE_URL", binary.to_uppercase()).as_str()],
+                environment(&template, properties)[format!("{}_QUEUE_URL", binary.to_uppercase()).as_str()],
                 &json!({"Ref": queue})
             );
             let hidden = choices(&template.properties(queue)["VisibilityTimeout"]);
@@ -315,12 +322,11 @@ fn functions_join_a_vpc_if_subnets_are_given() {
     assert_eq!(given, json!({"SubnetIds": split("SubnetIds"), "SecurityGroupIds": split("SecurityGroupIds")}));
 }
 
-/// The variable belongs to the SDK; its values are documented by aws-config.
 #[test]
 fn fips_endpoints_are_a_parameter() {
     let template = Template::read();
     let variables = &template.section("Globals")["Function"]["Environment"]["Variables"];
-    assert_eq!(*variables, json!({"AWS_USE_FIPS_ENDPOINT": {"Ref": "FipsEndpoints"}}));
+    assert_eq!(variables[FIPS], json!({"Ref": "FipsEndpoints"}));
     assert_eq!(template.section("Parameters")["FipsEndpoints"]["AllowedValues"], json!(["true", "false"]));
 }
 

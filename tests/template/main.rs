@@ -6,5 +6,7 @@ mod deploying;
 mod document;
 mod functions;
 mod permissions;
+mod prefixes;
 mod protection;
 mod runbook;
+mod updates;

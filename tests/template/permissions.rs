@@ -130,7 +130,7 @@ fn statements(policy: &Value) -> Vec<(Option<&str>, &Value)> {
         .collect()
 }
 
-/// `${Bucket.Arn}/mime/*` is `mime/*`, `!GetAtt Key.Arn` is `Key`.
+/// `${Bucket.Arn}/mime/*` is `mime/*`, all objects are `Bucket/*`, `!GetAtt Key.Arn` is `Key`.
 fn on(resource: &Value) -> String {
     if let Some(choice) = resource["Fn::If"].as_array() {
         assert_eq!(choice[0], "CreatesKey", "the created key or the given one");
@@ -144,7 +144,10 @@ fn on(resource: &Value) -> String {
     }
     let pattern = resource["Fn::Sub"].as_str().or(resource.as_str()).expect("a resource");
     let pattern = pattern.rsplit_once("${AWS::AccountId}:").map_or(pattern, |(_, own)| own);
-    pattern.trim_start_matches("${Bucket.Arn}/").replace(['$', '{', '}'], "")
+    match pattern.strip_prefix("${Bucket.Arn}/") {
+        Some("*") => "Bucket/*".to_owned(),
+        prefix => prefix.unwrap_or(pattern).replace(['$', '{', '}'], ""),
+    }
 }
 
 fn granted(template: &Template) -> BTreeSet<Permission> {

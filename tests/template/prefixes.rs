@@ -1,0 +1,72 @@
+//! The prefixes of the bucket: the code that builds keys has them, and each document and copy must have them all.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    document::{Template, text},
+    runbook::section,
+};
+
+/// Prefixes that a deployment in another account or region does not take over, and the words of the runbook that say so.
+const NOT_TAKEN_OVER: [(&str, &str); 1] = [("inbox/", "`inbox/` is not copied: a copy is a new upload")];
+
+/// Every prefix in the constants from which the code builds keys.
+fn prefixes() -> BTreeSet<String> {
+    let code = text("shared/model/src/keys.rs");
+    let constants = code.lines().filter_map(|line| line.strip_prefix("pub const ")?.split_once(": &str = \""));
+    let values = constants.filter_map(|(_, value)| value.split('"').next());
+    let found: BTreeSet<_> =
+        values.filter_map(|value| value.split_once('/')).map(|(prefix, _)| format!("{prefix}/")).collect();
+    for known in [model::keys::OUTCOMES, model::keys::CLOSURES, model::keys::MEDIA, "state/", "config/"] {
+        assert!(found.contains(known), "{known} is a prefix of the bucket: {found:?}");
+    }
+    found
+}
+
+/// The prefixes that the bucket's policy lets nobody overwrite.
+fn write_once(template: &Template) -> BTreeSet<String> {
+    let statements = template.properties("BucketPolicy")["PolicyDocument"]["Statement"].as_array().expect("statements");
+    let statement = statements.iter().find(|statement| statement["Sid"] == "WriteOnce").expect("a statement");
+    let resources = statement["Resource"].as_array().expect("resources").iter();
+    let prefix = |resource: &str| Some(resource.strip_prefix("${Bucket.Arn}/")?.strip_suffix('*')?.to_owned());
+    resources.map(|resource| resource["Fn::Sub"].as_str().and_then(prefix).expect("a prefix")).collect()
+}
+
+#[test]
+fn every_prefix_is_replicated() {
+    let template = Template::read();
+    let replication = &template.properties("Bucket")["ReplicationConfiguration"];
+    let replication = template.decided(replication, &[("ReplicaBucketArn", "arn:aws:s3:::replica")]);
+    let rules = replication["Rules"].as_array().expect("rules");
+    let copied: Vec<_> = rules.iter().filter_map(|rule| rule["Filter"]["Prefix"].as_str()).collect();
+    for prefix in prefixes() {
+        assert!(copied.iter().any(|copied| prefix.starts_with(copied)), "{prefix} is not copied to the other region");
+    }
+}
+
+/// The procedure has a loop for what may be overwritten, and one for what the policy protects.
+#[test]
+fn runbook_takes_every_prefix_to_another_account() {
+    let procedure = section("deploy", "Returning to a kept bucket");
+    let loops = procedure.lines().filter_map(|line| line.strip_prefix("for prefix in ")?.split_once("; do"));
+    let loops: Vec<BTreeSet<_>> =
+        loops.map(|(prefixes, _)| prefixes.split(' ').map(|prefix| format!("{prefix}/")).collect()).collect();
+    let [overwritten, protected] = &loops[..] else { panic!("two loops: {loops:?}") };
+    assert_eq!(*protected, write_once(&Template::read()), "written by put-object with If-None-Match");
+    let excepted: BTreeMap<_, _> = NOT_TAKEN_OVER.into();
+    for prefix in prefixes() {
+        let places = [overwritten.contains(&prefix), protected.contains(&prefix), excepted.contains_key(&*prefix)];
+        assert_eq!(places.iter().filter(|place| **place).count(), 1, "{prefix} is copied once, or excepted by name");
+    }
+    for (prefix, reason) in excepted {
+        assert!(prefixes().contains(prefix) && procedure.contains(reason), "{prefix}: {reason}");
+    }
+}
+
+#[test]
+fn runbook_says_how_long_every_prefix_is_kept() {
+    let kept = section("compliance", "What is kept, where, and for how long");
+    for prefix in prefixes() {
+        assert!(kept.contains(&format!("`{prefix}`")), "{prefix}");
+    }
+}
