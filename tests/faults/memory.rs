@@ -4,6 +4,7 @@ use std::{fmt::Write, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, ensure};
 use axum::{Router, extract::State, http::Uri, response::IntoResponse};
+use dovecot::{Dovecot, Options};
 use graph_fake::User;
 use harness::{ItemSource, MailSystem, Pace, Pipeline};
 use jiff::{SignedDuration, Timestamp};
@@ -92,6 +93,19 @@ async fn batch_of_largest_items_fits_in_template_memory() -> anyhow::Result<()> 
     enough(&pipeline, 1)?;
     expectations::assert_final_state(&pipeline, &fetched.run, &expected_results).await?;
     expectations::assert_one_copy_each_in_graph(&graph, &expected_results)
+}
+
+/// A mail goes to the server in one piece, with other addresses in its header than the stored one.
+#[tokio::test]
+async fn batch_of_largest_items_fits_in_memory_with_imap() -> anyhow::Result<()> {
+    let server =
+        Dovecot::start(&Options { users: vec![ADA.to_owned(), BOB.to_owned()], tls: true, ..Options::default() })?;
+    let sample = expectations::sample(&(0..BATCH).map(largest).collect::<Vec<_>>())?;
+    let mail_system = MailSystem::Imap(&server, ADA);
+    let pipeline = Pipeline::start_at(ALONE, ItemSource::Api(sample), mail_system, &[]).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    assert_eq!(server.copies(ADA, "WhatsApp Archiver")?.len(), BATCH, "{}", pipeline.logs());
+    enough(&pipeline, 1)
 }
 
 /// Participants per item: too many for the task, so import reads them from the evidence.

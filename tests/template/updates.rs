@@ -103,7 +103,7 @@ fn other_values(name: &str, parameter: &Value) -> Vec<String> {
 struct CreateOnly(BTreeMap<String, Vec<String>>);
 
 impl CreateOnly {
-    fn read(template: &Template) -> Self {
+    fn read() -> Self {
         let missing = "cfn-lint is not installed: `make .venv-build/.installed` installs it";
         let packages = fs::read_dir(root().join(".venv-build/lib")).expect(missing).flatten();
         let schemas = packages.map(|entry| entry.path().join("site-packages/cfnlint/data/schemas"));
@@ -113,7 +113,6 @@ impl CreateOnly {
             serde_json::from_str(&text).expect("a schema is JSON")
         };
         let files = read("providers/eu-west-1.json".to_owned());
-        let types = template.section("Resources").values().filter_map(|resource| resource["Type"].as_str());
         let of_type = |of_type: &str| {
             let schema = of_type.replace("Serverless", "Lambda");
             let file = files[&schema].as_str().unwrap_or_else(|| panic!("no schema of {of_type}"));
@@ -121,7 +120,7 @@ impl CreateOnly {
             let properties = schema["createOnlyProperties"].as_array().into_iter().flatten().filter_map(Value::as_str);
             properties.map(|path| path.trim_start_matches("/properties/").to_owned()).collect()
         };
-        Self(types.map(|name| (name.to_owned(), of_type(name))).collect())
+        Self(KEPT.map(|name| (name.to_owned(), of_type(name))).into())
     }
 }
 
@@ -135,7 +134,11 @@ fn filled(template: &Template, part: &Value, parameters: &Parameters<'_>) -> Val
             }
             if let Some(text) = members.get("Fn::Sub").and_then(Value::as_str) {
                 let fill = |text: String, name: &String| {
-                    text.replace(&format!("${{{name}}}"), &template.value_of(name, parameters))
+                    let variable = format!("${{{name}}}");
+                    if !text.contains(&variable) {
+                        return text;
+                    }
+                    text.replace(&variable, &template.value_of(name, parameters))
                 };
                 return json!({"Fn::Sub": template.section("Parameters").keys().fold(text.to_owned(), fill)});
             }
@@ -151,54 +154,44 @@ fn filled(template: &Template, part: &Value, parameters: &Parameters<'_>) -> Val
 }
 
 /// The resources of a deployment that must be kept, each with what AWS cannot change.
-fn deployed(template: &Template, create_only: &CreateOnly, parameters: &Parameters<'_>) -> BTreeMap<String, Value> {
+fn deployed(
+    template: &Template,
+    create_only: &CreateOnly,
+    parameters: &Parameters<'_>,
+) -> BTreeMap<String, Vec<Value>> {
     let mut found = BTreeMap::new();
     for (id, resource) in template.section("Resources") {
         let of_type = resource["Type"].as_str().expect("a type");
         let there = resource["Condition"].as_str().is_none_or(|condition| template.holds(condition, parameters));
         if there && KEPT.contains(&of_type) {
-            let properties = template.decided(&resource["Properties"], parameters);
-            let fixed =
-                create_only.0[of_type].iter().map(|name| filled(template, &properties[name.as_str()], parameters));
+            let value = |name: &String| template.decided(&resource["Properties"][name.as_str()], parameters);
+            let fixed = create_only.0[of_type].iter().map(|name| filled(template, &value(name), parameters));
             found.insert(id.clone(), fixed.collect());
         }
     }
     found
 }
 
-/// The parameters whose change removes or replaces such a resource, and the resources.
-fn disruptive(template: &Template) -> BTreeMap<String, BTreeSet<String>> {
-    let create_only = CreateOnly::read(template);
-    for of_type in KEPT.iter().filter(|of_type| **of_type != "AWS::KMS::Key") {
-        assert!(!create_only.0[*of_type].is_empty(), "{of_type} has a property that is set once");
-    }
-    let mut found = BTreeMap::<_, BTreeSet<_>>::new();
-    for (name, parameter) in template.section("Parameters") {
-        for value in other_values(name, parameter) {
-            let mut tried = 0;
-            for deployment in DEPLOYED {
-                let before = [&COMMON[..], deployment].concat();
-                let after: Vec<_> = before
-                    .iter()
-                    .copied()
-                    .filter(|(other, _)| other != name)
-                    .chain([(name.as_str(), value.as_str())])
-                    .collect();
-                // CloudFormation rejects these before it changes anything.
-                if !template.violations(&after).is_empty() {
-                    continue;
-                }
-                tried += 1;
-                let now = deployed(template, &create_only, &after);
-                let gone = deployed(template, &create_only, &before)
-                    .into_iter()
-                    .filter(|(id, fixed)| now.get(id) != Some(fixed));
-                found.entry(name.clone()).or_default().extend(gone.map(|(id, _)| id));
+/// The resources that a change of one parameter, to any value, removes or replaces.
+fn gone_with(template: &Template, create_only: &CreateOnly, name: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for value in other_values(name, &template.section("Parameters")[name]) {
+        let mut tried = 0;
+        for deployment in DEPLOYED {
+            let before = [&COMMON[..], deployment].concat();
+            let unchanged = before.iter().copied().filter(|(other, _)| *other != name);
+            let after: Vec<_> = unchanged.chain([(name, value.as_str())]).collect();
+            // CloudFormation rejects these before it changes anything.
+            if !template.violations(&after).is_empty() {
+                continue;
             }
-            assert!(tried > 0, "no deployment accepts {name}={value}");
+            tried += 1;
+            let now = deployed(template, create_only, &after);
+            let before = deployed(template, create_only, &before).into_iter();
+            found.extend(before.filter(|(id, fixed)| now.get(id) != Some(fixed)).map(|(id, _)| id));
         }
+        assert!(tried > 0, "no deployment accepts {name}={value}");
     }
-    found.retain(|_, gone| !gone.is_empty());
     found
 }
 
@@ -222,9 +215,13 @@ fn parameter_is_safe_to_change_or_in_the_runbooks_table() {
     for name in documented.keys() {
         assert!(template.section("Parameters").contains_key(name), "{name} is no parameter");
     }
-    for (name, gone) in disruptive(&template) {
-        let consequence = documented.get(&name).unwrap_or_else(|| panic!("a change of {name} takes away {gone:?}"));
-        for id in gone {
+    let create_only = CreateOnly::read();
+    for of_type in KEPT.iter().filter(|of_type| **of_type != "AWS::KMS::Key") {
+        assert!(!create_only.0[*of_type].is_empty(), "{of_type} has a property that is set once");
+    }
+    for name in template.section("Parameters").keys() {
+        for id in gone_with(&template, &create_only, name) {
+            let consequence = documented.get(name).unwrap_or_else(|| panic!("a change of {name} takes away {id}"));
             let resource = &template.section("Resources")[&id];
             let kept = resource["DeletionPolicy"].as_str().is_some_and(|policy| policy.starts_with("Retain"));
             // Named where it is not kept: an operator has to know before the change.
@@ -243,5 +240,7 @@ fn name_from_a_parameter_would_be_found_as_a_replacement() {
     let named = "QueueName: !Sub \"${AWS::StackName}-import\"";
     assert_eq!(text.matches(named).count(), 1);
     let template = Template::parse(&text.replace(named, "QueueName: !Sub \"${AWS::StackName}-${MailFolder}\""));
-    assert_eq!(disruptive(&template)["MailFolder"], ["ImportQueue".to_owned()].into());
+    let create_only = CreateOnly::read();
+    assert_eq!(gone_with(&template, &create_only, "MailFolder"), ["ImportQueue".to_owned()].into());
+    assert!(gone_with(&template, &create_only, "LogLevel").is_empty());
 }
