@@ -21,7 +21,7 @@ pub enum ConnectError {
     /// A mail server.
     #[error("invalid IMAP_… variables or MAIL_FOLDER: {0}")]
     Imap(#[from] ImapConfigError),
-    /// Folders on this machine.
+    /// Maildir.
     #[error("invalid MAILDIR or MAIL_FOLDER: {0}")]
     Maildir(#[from] MailboxError),
 }

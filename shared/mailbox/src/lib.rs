@@ -32,12 +32,12 @@ pub struct Mailbox {
     pub id: String,
     /// The address that was looked up.
     pub address: MailboxAddress,
-    /// The mailbox's primary address. Where the mail system does not report it, the address that was looked up.
+    /// The mailbox's primary address; if the mail system does not report it, the address that was looked up.
     pub primary: MailboxAddress,
 }
 
-/// Identifies the copy of an item. The Message-ID alone is not enough: the archive may have captured one WhatsApp message
-/// twice, once without its picture. Those are two items with one Message-ID, and each has its own copy.
+/// Identifies the copy of an item. The Message-ID alone is not enough: the source may have captured one WhatsApp
+/// message twice, once without its picture. Those are two items with the same Message-ID, and each has its own copy.
 #[derive(Clone, Copy)]
 pub struct Identity<'a> {
     /// The item's id.
@@ -49,8 +49,9 @@ pub struct Identity<'a> {
 }
 
 impl Identity<'_> {
-    /// Returns whether a message with the same Message-ID and this content digest may be the copy. Where a digest is
-    /// missing the message is taken for the copy, because a second copy could not be distinguished from the first.
+    /// Returns whether a message with the same Message-ID and this content digest may be the copy. If one of the
+    /// digests is missing, the message counts as the copy, because a second copy could not be distinguished from the
+    /// first.
     pub(crate) fn may_be_of(&self, content: Option<Sha256>) -> bool {
         self.content.is_none() || content.is_none() || self.content == content
     }
@@ -75,12 +76,12 @@ impl Message {
     }
 }
 
-/// Distinguishes the first attempt from later ones, after which a copy, or a part of one, may exist.
+/// Distinguishes the first attempt from later ones, before which a copy, or a part of one, may exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attempt {
-    /// There was no earlier attempt, so no lookup is needed.
+    /// No attempt was made before, so no lookup is needed.
     First,
-    /// There may have been an earlier attempt: the message is looked up by its [`Identity`] before it is filed.
+    /// An attempt may have been made before: the message is looked up by its [`Identity`] before it is filed.
     Retry,
 }
 
@@ -89,7 +90,7 @@ pub enum Attempt {
 pub struct Filed {
     /// The mailbox's id of the message.
     pub message: String,
-    /// Shows if the copy was filed now or existed before.
+    /// Distinguishes a copy that was filed now from one that existed before.
     pub result: FilingResult,
 }
 
@@ -98,12 +99,12 @@ pub struct Filed {
 pub struct StoredCopy {
     /// The mailbox's id of the message.
     pub message: String,
-    /// `true` if the copy should have the configured message class and does not have it, so that a search for the class
-    /// does not find it. Always false for a mail system without message classes.
+    /// `true` if the copy lacks the configured message class, so that a search for the class does not find it. Always
+    /// false for a mail system without message classes.
     pub lacks_message_class: bool,
 }
 
-/// The error of a lookup or a filing. No text holds personal data, content or a secret.
+/// The error of a lookup or a filing. No text contains personal data, content or a secret.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum MailboxError {
     /// Transient failure: the mail system is unreachable, throttles requests or fails.
@@ -111,10 +112,11 @@ pub enum MailboxError {
     Unavailable {
         /// The code and the status.
         detail: String,
-        /// The earliest time of a retry, where the mail system requests a wait.
+        /// The wait before a retry, if the mail system requests one.
         retry_after: Option<Duration>,
     },
-    /// Configuration error: a secret, a permission or a host name is wrong. The item waits until an operator has fixed it.
+    /// Configuration error: a secret, a permission or a host name is wrong. The item waits until an operator has fixed
+    /// it.
     #[error("the mail system rejects the configuration: {detail}")]
     Configuration {
         /// The code and the status, and what to check.
@@ -129,17 +131,17 @@ pub enum MailboxError {
     /// The mailbox has reached its quota.
     #[error("the mailbox is full")]
     Full,
-    /// An error that is not in the lists of documented permanent and transient errors. It is retried with growing waits, a
-    /// limited number of times; after that it is permanent, and `detail` goes into the dead letter.
+    /// An error that is not in the lists of documented permanent and transient errors. It is retried with growing waits
+    /// for a limited time; after that it is permanent, and `detail` goes into the dead letter.
     #[error("unrecognized error of the mail system: {detail}")]
     Unrecognized {
         /// The code and the status, without free text of the mail system.
         detail: String,
-        /// The earliest time of a retry, if it is known.
+        /// The wait before a retry, if one is requested or required.
         retry_after: Option<Duration>,
     },
-    /// The lookup found a mailbox, and now the mail system reports that there is none. This is final only if it is repeated
-    /// over the time that moving or provisioning a mailbox takes.
+    /// The lookup found a mailbox, and now the mail system reports that there is none. This is final only if it is
+    /// repeated for longer than moving or provisioning a mailbox takes.
     #[error("the mail system has no mailbox for the account: {detail}")]
     NoMailbox {
         /// The code and the status.
@@ -154,14 +156,14 @@ pub enum MailboxError {
 }
 
 impl MailboxError {
-    /// The default of how long a message may take to appear after the response to its filing was lost.
+    /// Default of the maximum time after which a message appears if the response to its filing was lost.
     pub const SETTLE_TIME: Duration = Duration::from_secs(60);
 
-    /// The response to a filing was lost, and a lookup found no copy. The copy may still appear during the settle time, so
-    /// the retry comes after it and looks the copy up first.
+    /// The response to a filing was lost, and a lookup found no copy. The copy may still appear during the settle time,
+    /// so the retry comes after it and looks the copy up first.
     pub(crate) fn outcome_unknown(detail: impl Into<String>, settle_time: Duration) -> Self {
         Self::Unavailable {
-            detail: format!("{}; outcome unknown, the retry looks for the copy", detail.into()),
+            detail: format!("{}; outcome unknown, the retry looks up the copy first", detail.into()),
             retry_after: Some(settle_time),
         }
     }
@@ -200,15 +202,15 @@ pub trait Mailboxes: Send + Sync {
     /// [`MailboxError`]; after each of them a later call with [`Attempt::Retry`] completes the filing.
     async fn file(&self, mailbox: &Mailbox, message: &Message, attempt: Attempt) -> Result<Filed, MailboxError>;
 
-    /// Removes what interrupted filings of the message have left where the owner does not see it. Called when the item becomes
-    /// a dead letter. Complete copies stay.
+    /// Removes incomplete messages that interrupted filings of the message have left in hidden places. Called when the
+    /// item becomes a dead letter. Complete copies are kept.
     ///
     /// # Errors
     /// [`MailboxError`]: an incomplete message may be left.
     async fn remove_incomplete(&self, mailbox: &Mailbox, message: &Message) -> Result<(), MailboxError>;
 
-    /// Returns the id of a complete copy in the archive folder of the mailbox. Changes nothing. `None` also where the folder
-    /// does not exist, or where the mailbox's owner has moved the copy elsewhere.
+    /// Returns the id of a complete copy in the archive folder of the mailbox. Changes nothing. `None` also if the
+    /// folder does not exist, or the mailbox's owner has moved the copy to another folder.
     ///
     /// # Errors
     /// [`MailboxError`]: it is unknown whether there is a copy.

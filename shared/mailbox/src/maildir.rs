@@ -6,11 +6,12 @@
 //!                          /new/   created because readers expect it; copies have the flag \Seen, so it stays empty
 //! ```
 //!
-//! A hard link makes a copy visible. It either creates a complete file or fails because a file of that name exists, even
-//! when two functions do so at the same time, and the name depends on the message alone.
+//! A hard link makes a copy visible. It either creates a complete file or fails because a file with that name exists,
+//! even if two functions create it at the same time. The name depends on the message only.
 //!
-//! The id of a mailbox is the name of its directory. After a rename the next attempt finds the copy in the renamed directory
-//! by that name, so it files no second one. It is the mailbox's primary address, too.
+//! The id of a mailbox is the name of its directory, with links resolved. It is also the primary address. If the
+//! directory is renamed, the next attempt still finds the copy in it, because the name of a copy does not depend on the
+//! mailbox.
 
 use std::{
     fs::{self, File},
@@ -27,14 +28,15 @@ use uuid::Uuid;
 
 use super::{Attempt, Filed, Identity, Mailbox, MailboxError, Mailboxes, Message, StoredCopy};
 
-/// Characters of addresses that a file name cannot have, and the escape character. (An address never begins with a dot.)
+/// Characters of addresses that are invalid in a file name, and the escape character. (An address never begins with a
+/// dot.)
 const ESCAPED: &AsciiSet = &CONTROLS.add(b'/').add(b'%');
 
 /// The directories of a Maildir folder.
 const PARTS: [&str; 3] = ["tmp", "new", "cur"];
 
-/// Mailboxes below one directory. A mailbox exists where `<root>/<address>` is a directory; only the folder in it is ever
-/// created. A symbolic link to another mailbox's directory makes two addresses of one mailbox.
+/// Mailboxes below one directory. A mailbox exists if `<root>/<address>` is a directory; the adapter creates only the
+/// folder in it. A symbolic link to another mailbox's directory gives that mailbox a second address.
 #[derive(Debug, Clone)]
 pub struct Maildir {
     tree: Arc<Tree>,
@@ -50,7 +52,7 @@ impl Maildir {
     /// Opens the mailboxes below `root`. Copies are filed in their folder `folder`.
     ///
     /// # Errors
-    /// [`MailboxError::Configuration`] for an invalid folder name, or where `root` is not a directory.
+    /// [`MailboxError::Configuration`] if the folder name is invalid or `root` is not a directory.
     pub fn new(root: impl AsRef<Path>, folder: &str) -> Result<Self, MailboxError> {
         let hostile = |char: char| char.is_control() || matches!(char, '/' | '\\');
         if folder.is_empty() || folder.len() > 255 || folder.starts_with('.') || folder.contains(hostile) {
@@ -102,7 +104,7 @@ impl Mailboxes for Maildir {
         self.on_disk(move |_| draft.publish().map_err(|error| failed(&error))).await
     }
 
-    /// A draft is removed with the process's own file, and readers remove old ones.
+    /// Does nothing: a draft is removed when it is dropped, and mail clients remove old files from tmp.
     async fn remove_incomplete(&self, _: &Mailbox, _: &Message) -> Result<(), MailboxError> {
         Ok(())
     }
@@ -132,13 +134,13 @@ impl Tree {
         Ok(id.map(found))
     }
 
-    /// The directory of a mailbox: a child of the root, after all links. `None` only where the entry does not exist; an
-    /// entry that cannot be used, such as a link to a disk that is not mounted, is a configuration error.
+    /// Returns the directory of a mailbox, with links resolved: a child of the root. `None` only if the entry does not
+    /// exist. An unusable entry, such as a link to a disk that is not mounted, is a configuration error.
     fn mailbox(&self, name: &str) -> Result<Option<PathBuf>, MailboxError> {
         let entry = self.root.join(name);
         match fs::symlink_metadata(&entry) {
             Ok(_) => {}
-            // Without this check an unmounted disk would look like a company without mailboxes.
+            // If the root is missing too, its disk is not mounted, and every mailbox would seem not to exist.
             Err(error) if is_missing(&error) => {
                 return self.root.read_dir().map(|_| None).map_err(|_| setup(NO_ROOT));
             }
@@ -150,7 +152,7 @@ impl Tree {
         }
     }
 
-    /// The directory of a mailbox that was found before.
+    /// Returns the directory of a mailbox that was found before.
     fn existing_mailbox(&self, id: &str) -> Result<PathBuf, MailboxError> {
         let detail = "the directory of the mailbox was removed";
         self.mailbox(id)?.ok_or_else(|| MailboxError::NoMailbox { detail: detail.to_owned() })
@@ -186,7 +188,7 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     PARTS.iter().try_for_each(|part| make(&folder.join(part)))
 }
 
-/// Creates a directory durably. Another function may create it at the same moment.
+/// Creates a directory durably. Another function may create it at the same time.
 fn make(directory: &Path) -> io::Result<()> {
     match fs::create_dir(directory) {
         Ok(()) => directory.parent().map_or(Ok(()), sync_directory),
@@ -195,25 +197,25 @@ fn make(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Rejects a link: the owner of the mailbox may have put one there that leads elsewhere.
+/// Rejects a symbolic link, which the mailbox's owner may have created to redirect copies.
 fn check(directory: &Path) -> io::Result<()> {
     if fs::symlink_metadata(directory)?.is_dir() { Ok(()) } else { Err(ErrorKind::PermissionDenied.into()) }
 }
 
-/// The hash of Message-ID and item in the name of a copy. A Message-ID holds no line end.
+/// Returns the hash of Message-ID and item for the name of a copy. A Message-ID contains no line break.
 fn hash(copy: &Identity<'_>) -> String {
     Sha256::of(format!("{}\n{}", copy.message_id, copy.item).as_bytes()).short_hex()
 }
 
 /// The state when filing begins.
 enum Begun {
-    /// The copy exists; its unique name.
+    /// The copy exists, with this unique name.
     Exists(String),
     Draft(Draft),
 }
 
-/// A copy while it is written. It is removed when it is dropped. A draft that stays is not a copy: readers remove files older
-/// than 36 hours from tmp.
+/// A copy that is being written. Its file is removed when it is dropped. A file that remains in tmp does not count as a
+/// copy; mail clients remove files older than 36 hours from tmp.
 struct Draft {
     file: File,
     path: PathBuf,
@@ -228,9 +230,9 @@ impl Draft {
         Ok(Self { file: File::create_new(&path)?, path, folder, unique, seconds })
     }
 
-    /// Writes the draft to the disk, then makes it visible, unless the copy exists.
+    /// Writes the draft to disk, then makes it visible unless the copy exists.
     fn publish(&self) -> io::Result<Filed> {
-        // Readers take it as the time of arrival. The seconds are not negative: `date::of` sees to that.
+        // Mail clients use the modification time as the time of arrival. `date::of` returns no negative seconds.
         self.file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(self.seconds.unsigned_abs()))?;
         self.file.sync_all()?;
         let cur = self.folder.join("cur");
@@ -251,7 +253,7 @@ impl Drop for Draft {
     }
 }
 
-/// The unique names of the copies of a message, with any flags that mail clients have added.
+/// Returns the unique names of the copies of a message, whatever flags mail clients have added.
 fn find_copies(folder: &Path, hash: &str) -> io::Result<Vec<String>> {
     let mut copies = Vec::new();
     for part in ["cur", "new"] {
@@ -280,11 +282,11 @@ fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidFilename)
 }
 
-/// Classifies an error by its kind. The kind holds no path, and so no address.
+/// Classifies an error by its kind, which contains no path and therefore no address.
 fn failed(error: &io::Error) -> MailboxError {
     match error.kind() {
         ErrorKind::QuotaExceeded => MailboxError::Full,
-        // The disk of all mailboxes: an item is not at fault.
+        // The disk of all mailboxes is full, which is not an error of the item.
         ErrorKind::StorageFull => setup(&format!("{}: free space for the mailboxes", error.kind())),
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             setup(&format!("{}: check the owner and the mode of the mailbox's directory", error.kind()))

@@ -1,4 +1,4 @@
-//! The mailboxes that addresses were resolved to.
+//! Caches the mailboxes to which addresses were resolved.
 
 use std::{
     collections::HashMap,
@@ -11,7 +11,7 @@ use model::MailboxAddress;
 
 use super::{Clock, Mailbox};
 
-/// An address may be given to another user, and an account may be removed.
+/// Lifetime of a found mailbox: the address may be assigned to another user, and the account may be removed.
 const POSITIVE_TTL: Duration = Duration::from_mins(10);
 
 const MAX_ENTRIES: usize = 10_000;
@@ -19,7 +19,7 @@ const MAX_ENTRIES: usize = 10_000;
 /// Caches lookups of addresses. Entries expire by the wall clock.
 pub(super) struct RecipientCache {
     entries: Mutex<HashMap<MailboxAddress, (Option<Mailbox>, Timestamp)>>,
-    /// Short, because an administrator may be adding the mailbox.
+    /// Lifetime of a result without a mailbox. Short, because an administrator may be adding the mailbox.
     negative_ttl: Duration,
     clock: Clock,
 }
@@ -33,7 +33,7 @@ impl RecipientCache {
         Self { clock, ..self }
     }
 
-    /// The cached result: `Some(None)` means that the address has no mailbox.
+    /// Returns the cached result; `Some(None)` means that the address has no mailbox.
     pub(super) fn get(&self, address: &MailboxAddress) -> Option<Option<Mailbox>> {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let (mailbox, since) = entries.get(address)?;

@@ -37,11 +37,11 @@ pub enum MailboxSettings {
     Graph(Box<GraphSettings>),
     /// `MAILBOX=imap`: a mail server.
     Imap(Box<ImapSettings>),
-    /// `MAILBOX=maildir`: folders on this machine.
+    /// `MAILBOX=maildir`: directories on this machine.
     Maildir(MaildirSettings),
 }
 
-/// Microsoft 365.
+/// Settings of Microsoft 365.
 #[derive(Clone)]
 pub struct GraphSettings {
     /// Configuration of the adapter.
@@ -50,7 +50,7 @@ pub struct GraphSettings {
     pub secret_id: String,
 }
 
-/// A mail server.
+/// Settings of a mail server.
 #[derive(Clone)]
 pub struct ImapSettings {
     /// Configuration of the adapter.
@@ -61,7 +61,7 @@ pub struct ImapSettings {
     pub secret_id: String,
 }
 
-/// Folders on this machine.
+/// Settings of Maildir.
 #[derive(Clone)]
 pub struct MaildirSettings {
     /// `MAILDIR`: the directory with one directory for each mailbox.
@@ -79,7 +79,7 @@ impl MailboxSettings {
         let folder = variables.or("MAIL_FOLDER", "a folder's name", "WhatsApp Archiver".to_owned())?;
         match variables.required("MAILBOX", "graph, graph-import-mime, imap or maildir")? {
             Word::Maildir => {
-                let root: PathBuf = variables.required("MAILDIR", "the directory that holds the mailboxes")?;
+                let root: PathBuf = variables.required("MAILDIR", "the directory that contains the mailboxes")?;
                 Ok(Self::Maildir(MaildirSettings { root, folder }))
             }
             Word::Imap => Self::read_imap(variables, folder),
@@ -134,8 +134,8 @@ pub fn retry_base(variables: &Variables) -> Result<Duration, VariableError> {
     Ok(Duration::from_secs(variables.or("RETRY_BASE_SECONDS", "a number of seconds", 5)?))
 }
 
-/// Reads the maximum time after which a message appears when the response to its filing was lost: 12 times the base of
-/// retries, which is a minute by default.
+/// Reads the maximum time after which a message appears if the response to its filing was lost: 12 times the base of
+/// retries, by default a minute.
 ///
 /// # Errors
 /// The variable is invalid.

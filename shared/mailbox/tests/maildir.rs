@@ -1,4 +1,4 @@
-//! The Maildir adapter, as a reader of the directories sees it.
+//! The Maildir adapter, observed in the directories.
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 use std::{fs, os::unix::fs::symlink, path::Path, sync::Arc, time::SystemTime};
@@ -120,7 +120,7 @@ async fn renamed_mailbox_gets_no_second_copy() {
     let after = find(&maildir, "ada@example.org").await.unwrap();
     let again = maildir.file(&after, &message(1), Attempt::Retry).await.unwrap();
     assert_eq!((again.result, again.message), (FilingResult::Skipped, filed.message));
-    // With a link under the old name both addresses are one mailbox.
+    // With a link under the old name both addresses belong to one mailbox.
     symlink("ada@example.org", root.path().join("ada@example.com")).unwrap();
     assert_eq!(find(&maildir, "ada@example.com").await.unwrap().id, after.id);
 }
@@ -159,7 +159,7 @@ async fn lookup_creates_nothing() {
     assert_eq!(holds(1).await.unwrap(), None, "a draft is not a copy");
     fs::rename(folder.join("tmp").join("draft"), folder.join("new").join(&filed.message)).unwrap();
     assert_eq!(holds(1).await.unwrap().as_deref(), Some(filed.message.as_str()));
-    // A folder behind a link is not in the mailbox, and a missing mailbox is not a missing copy.
+    // A folder that is a link is not used, and a missing mailbox is an error and not a missing copy.
     let elsewhere = TempDir::new().unwrap();
     fs::rename(&folder, elsewhere.path().join("moved")).unwrap();
     symlink(elsewhere.path().join("moved"), &folder).unwrap();
@@ -202,12 +202,12 @@ async fn failed_filing_is_classified() {
     let dateless = Message { mime: b"Subject: x\r\n\r\n"[..].into(), ..message(1) };
     let refused = maildir.file(&mailbox, &dateless, Attempt::First).await;
     assert!(matches!(refused, Err(MailboxError::Rejected { .. })));
-    // The owner has put a link there that leads out of the mailbox.
+    // The mailbox's owner has created a link that leads out of the mailbox.
     symlink(elsewhere.path(), root.path().join("ada@example.com").join(FOLDER)).unwrap();
     let link = maildir.file(&mailbox, &message(1), Attempt::First).await;
     assert!(matches!(link, Err(MailboxError::Configuration { .. })));
     assert!(names(elsewhere.path()).is_empty());
-    // Removed between the lookup and the filing.
+    // The mailbox is removed between the lookup and the filing.
     fs::remove_dir_all(root.path().join("ada@example.com")).unwrap();
     let gone = maildir.file(&mailbox, &message(1), Attempt::First).await;
     assert!(matches!(gone, Err(MailboxError::NoMailbox { .. })));

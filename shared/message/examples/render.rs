@@ -1,5 +1,6 @@
-//! Prints the message of an item: `cargo run -p render --example render -- item.json [file of each attachment …] > item.eml`.
-//! An attachment without a file counts as erased. `--zone Europe/Copenhagen` as the first argument adds local times.
+//! Prints the message of an item: `cargo run -p message --example render -- item.json [file of each attachment …] >
+//! item.eml`. An attachment without a file counts as erased. `--zone Europe/Copenhagen` as the first argument adds
+//! local times.
 
 use std::{
     env, fs,

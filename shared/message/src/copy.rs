@@ -1,8 +1,9 @@
-//! The copy of a stored message that is filed: its address fields have the addresses of mailboxes.
+//! Creates the copy that is filed: the stored message with mailbox addresses in its address fields.
 //!
-//! convert does not know the user map, so a participant that only the user map knows has an address below `whatsapp.invalid` in
-//! the stored message. A reviewer searches for the address of the mailbox. Only addresses in the header change: names, other
-//! fields and everything behind the header keep their bytes, and so does the stored message.
+//! convert does not read the user map, so in the stored message a participant who is only in the user map has an
+//! address below `whatsapp.invalid`. A reviewer searches for the address of the mailbox. Only addresses in the header
+//! are replaced. Names, other fields and the rest of the message keep their bytes, and the stored message is not
+//! changed.
 
 use std::{
     borrow::Cow,
@@ -26,13 +27,13 @@ use crate::{
 /// The fields of a rendered message that contain addresses, and those of other programs' messages.
 const ADDRESS_FIELDS: [&str; 4] = ["From", "Sender", "To", "Cc"];
 
-/// The addresses in a stored message, and the mailbox addresses that take their place in a copy.
+/// Maps addresses in a stored message to the mailbox addresses that replace them in a copy.
 #[derive(Default)]
 pub struct CopyAddresses(HashMap<String, MailboxAddress>);
 
 impl CopyAddresses {
-    /// From the participants, the sender first, each with the primary address of its mailbox, where it has one. An address in the
-    /// stored message that would stand for two mailboxes stays.
+    /// Creates the map from the participants, the sender first, each with the primary address of its mailbox, if it has
+    /// one. An address of the stored message that belongs to two mailboxes is not replaced.
     pub fn of<'a>(participants: impl IntoIterator<Item = (&'a Participant, Option<MailboxAddress>)>) -> Self {
         let mut mailboxes: HashMap<String, Option<MailboxAddress>> = HashMap::new();
         for (participant, mailbox) in participants.into_iter().take(MAX_NAMED) {
@@ -49,7 +50,7 @@ impl CopyAddresses {
         Self(mailboxes.into_iter().filter_map(replaced).collect())
     }
 
-    /// The message with these addresses in its header.
+    /// Returns the message with these addresses in its header.
     pub fn copy_of(&self, stored: Mime) -> Mime {
         let head_end = memmem::find(stored.in_memory(), b"\r\n\r\n").map(|end| end + 2);
         let head = head_end.and_then(|end| stored.in_memory().get(..end)).filter(|_| !self.0.is_empty());
@@ -59,7 +60,7 @@ impl CopyAddresses {
             Mime::Large(large) => large,
         };
         let (old, new) = (head as u64, copied.len() as u64);
-        // A file is behind the header.
+        // Files come after the header, so their offsets move by the difference of the lengths.
         let moved = |file: &LeftOut| LeftOut {
             at: file.at - head + copied.len(),
             base64: file.base64.start - old + new..file.base64.end - old + new,
@@ -73,7 +74,7 @@ impl CopyAddresses {
         }))
     }
 
-    /// The fields of a header with these addresses; `None` where none of its addresses is replaced.
+    /// Returns the header with these addresses; `None` if no address is replaced.
     fn head(&self, head: &[u8]) -> Option<Vec<u8>> {
         let mut copied: Option<Vec<u8>> = None;
         let mut at = 0;
@@ -89,7 +90,7 @@ impl CopyAddresses {
         copied
     }
 
-    /// A field with its line end, if one of its addresses is replaced.
+    /// Returns a field with its line break; `None` if no address in it is replaced.
     fn field(&self, field: &[u8]) -> Option<Vec<u8>> {
         let field = str::from_utf8(field).ok()?;
         let (name, value) = field.split_once(':')?;
@@ -100,7 +101,7 @@ impl CopyAddresses {
         let Cow::Owned(value) = self.value(unfolded.trim()) else { return None };
         let mut written = format!("{name}: ").into_bytes();
         let column = written.len();
-        // As the stored message is folded.
+        // Folded in the same way as in the stored message.
         Raw::new(value).write_header(&mut written, column);
         if !written.ends_with(b"\r\n") {
             written.extend_from_slice(b"\r\n");
@@ -108,7 +109,7 @@ impl CopyAddresses {
         Some(written)
     }
 
-    /// Replaces what is between angle brackets, outside of quoted names.
+    /// Replaces addresses in angle brackets, outside of quoted names.
     fn value<'a>(&self, value: &'a str) -> Cow<'a, str> {
         let mut copied = Cow::Borrowed("");
         let (mut kept, mut quoted, mut begins) = (0, false, None);
@@ -143,7 +144,7 @@ impl fmt::Debug for CopyAddresses {
     }
 }
 
-/// Replaces the header. A message that nothing else uses is not in memory twice.
+/// Replaces the header. Reuses the message's memory if no other owner exists.
 fn with_head(stored: Bytes, replaced: usize, head: Vec<u8>) -> Bytes {
     let mut message = Vec::from(stored);
     message.reserve_exact(head.len().saturating_sub(replaced));
@@ -154,7 +155,7 @@ fn with_head(stored: Bytes, replaced: usize, head: Vec<u8>) -> Bytes {
 /// A large message with another header.
 struct WithHead {
     head: Bytes,
-    /// The length of the header that it replaces.
+    /// Length of the replaced header.
     replaced: u64,
     original: Arc<dyn Original>,
 }

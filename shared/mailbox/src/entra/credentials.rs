@@ -24,7 +24,7 @@ pub trait Credentials: Send + Sync {
 pub enum EntraSecret {
     /// A client secret.
     ClientSecret {
-        /// Its value.
+        /// The value, not the id.
         client_secret: SecretString,
         /// The day on which it expires, as the operator has recorded it.
         expires: Option<String>,
@@ -61,7 +61,7 @@ impl EntraSecret {
     }
 }
 
-/// Error of signing an assertion. Holds nothing of the key.
+/// Error of signing an assertion. Contains nothing of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum AssertionError {
     #[error("invalid certificate in the secret: expected a PEM certificate")]

@@ -8,10 +8,11 @@ use webpki::{EndEntityCert, Error, KeyUsage};
 
 use super::EntraSecret;
 
-/// Days before its expiry from which a credential is reported: enough for a change that needs two departments.
+/// Number of days before its expiry from which on a credential is reported: enough for a change that involves two
+/// departments.
 pub const EXPIRY_WARNING_DAYS: i64 = 30;
 
-/// The end of the credential cannot be read.
+/// The expiry of the credential cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ExpiryError {
     /// The validity of a certificate.
@@ -23,8 +24,9 @@ pub enum ExpiryError {
 }
 
 impl EntraSecret {
-    /// Returns the expiry of the credential; `None` for a client secret whose expiry is not recorded. Entra reports it only to an
-    /// application that may read every application of the tenant (`Application.Read.All`), which this one must not.
+    /// Returns the expiry of the credential; `None` for a client secret whose expiry is not recorded. Entra reports it
+    /// only to an application that may read every application of the tenant (`Application.Read.All`), a permission that
+    /// this one must not have.
     ///
     /// # Errors
     /// [`ExpiryError`].
@@ -35,7 +37,8 @@ impl EntraSecret {
         }
     }
 
-    /// Returns whether the credential expires within [`EXPIRY_WARNING_DAYS`], or has expired. `false` if its expiry is unknown.
+    /// Returns whether the credential expires within [`EXPIRY_WARNING_DAYS`], or has expired. `false` if its expiry is
+    /// unknown.
     pub fn expires_soon(&self, now: Timestamp) -> bool {
         self.expires().is_ok_and(|expires| expires.is_some_and(|expires| days_left(expires, now) < EXPIRY_WARNING_DAYS))
     }
@@ -46,15 +49,15 @@ pub fn days_left(expires: Timestamp, now: Timestamp) -> i64 {
     expires.duration_since(now).as_secs().div_euclid(24 * 60 * 60)
 }
 
-/// Reads a recorded expiry. A day without a time counts from its beginning, because Entra shows only the day.
+/// Reads a recorded expiry. For a day without a time, the start of the day is used, because Entra shows only the day.
 fn recorded(text: &str) -> Result<Timestamp, ExpiryError> {
     let day = |text: &str| text.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok().map(|begins| begins.timestamp());
     let text = text.trim();
     text.parse().ok().or_else(|| day(text)).ok_or(ExpiryError::Date)
 }
 
-/// Reads the last second of a certificate's validity. webpki returns it only in the error for an expired certificate, and checks
-/// it first: so the certificate is verified at the latest possible time, without trust anchors.
+/// Reads the last second of a certificate's validity. webpki returns it only in the error for an expired certificate,
+/// which it checks first. Therefore the certificate is verified at the latest possible time, without trust anchors.
 fn not_after(pem: &str) -> Result<Timestamp, ExpiryError> {
     let at = UnixTime::since_unix_epoch(Duration::from_secs(Timestamp::MAX.as_second().unsigned_abs()));
     let read = || {

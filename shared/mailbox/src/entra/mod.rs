@@ -31,7 +31,7 @@ pub struct Application {
 /// An invalid [`Application`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ApplicationError {
-    /// The login host is not `https`, or is more than a host.
+    /// The login URL is not `https`, or has more parts than a host.
     #[error("invalid login host: expected https://<host> without a path")]
     Host,
     /// The id of the tenant or the application is invalid.
@@ -62,7 +62,8 @@ impl Application {
     }
 }
 
-/// The configured host, or the default of the cloud; `None` if it is more than a host, or not private.
+/// Returns the configured host, or the default of the cloud; `None` if the URL has more parts than a host, or is plain
+/// HTTP to another machine.
 pub(super) fn host(given: Option<Url>, cloud: &str) -> Option<Url> {
     let bare = |url: &Url| {
         is_private(url)
@@ -75,7 +76,7 @@ pub(super) fn host(given: Option<Url>, cloud: &str) -> Option<Url> {
     given.map_or_else(|| Url::parse(cloud).ok(), Some).filter(bare)
 }
 
-/// A URL on a host. Each segment is percent-encoded, so that none can lead to another path.
+/// Creates a URL on a host. Each segment is percent-encoded, so that no segment can change the path.
 pub(super) fn with_path(host: &Url, segments: &[&str]) -> Url {
     let mut url = host.clone();
     if let Ok(mut path) = url.path_segments_mut() {

@@ -44,7 +44,7 @@ impl Token {
     /// Upper bound on the permissions that are read.
     const MAX_ROLES: usize = 200;
 
-    /// The application permissions in the token, unverified; `None` if the token cannot be read.
+    /// Returns the application permissions in the token, unverified; `None` if the token cannot be read.
     pub(crate) fn roles(&self) -> Option<Vec<String>> {
         let claims = self.header.to_str().ok()?.split('.').nth(1)?;
         let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
@@ -87,7 +87,7 @@ struct Denied {
     error_description: String,
 }
 
-/// An error of the login endpoint. Its description is dropped: it holds ids and addresses.
+/// An error of the login endpoint. Its description is dropped, because it contains ids and addresses.
 struct Denial {
     error: String,
     code: Option<u64>,
@@ -110,7 +110,8 @@ impl Tokens {
         Self { clock, ..self }
     }
 
-    /// Returns a token; never the one that Graph has just refused. Waiters share a failed request instead of each retrying it.
+    /// Returns a token other than `refused`, which Graph has just rejected. Waiters share a failed request instead of
+    /// each retrying it.
     pub(crate) async fn get(
         &self,
         http: &Http,
@@ -235,7 +236,7 @@ fn unavailable(detail: impl Into<String>, retry_after: Option<Duration>) -> Mail
     MailboxError::Unavailable { detail: detail.into(), retry_after }
 }
 
-/// The time during which a token with this lifetime in seconds is used.
+/// Returns the time during which a token with this lifetime in seconds is used.
 fn usable(expires_in: u64) -> Duration {
     let lives = Duration::from_secs(expires_in.min(24 * 60 * 60));
     lives.saturating_sub(RENEWAL_MARGIN.min(lives / 10))
@@ -251,7 +252,7 @@ fn denial(response: &HttpResponse) -> Option<Denial> {
 }
 
 impl Denial {
-    /// 90033 is documented as transient; the two names are those of OAuth.
+    /// Code 90033 is documented as transient; the two names are OAuth's.
     fn is_transient(&self) -> bool {
         self.code == Some(90033) || matches!(self.error.as_str(), "temporarily_unavailable" | "server_error")
     }

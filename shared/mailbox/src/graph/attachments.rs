@@ -1,4 +1,4 @@
-//! The files of a message that is being put together.
+//! Compares, attaches and uploads the files of a staged message.
 
 use std::collections::HashMap;
 
@@ -18,12 +18,13 @@ use super::{
 };
 use http_client::RetryBudget;
 
-/// Graph counts the name and other properties of an attachment into its size: a few hundred bytes.
+/// Maximum difference between an attachment's size in Graph and the file's: Graph includes the name and other
+/// properties, which take a few hundred bytes.
 const SIZE_SURPLUS_MAX: u64 = 16 * 1024;
 
 /// An attachment of a staged message.
 #[derive(Deserialize)]
-pub(super) struct Present {
+pub(super) struct StagedAttachment {
     #[serde(default)]
     name: String,
     #[serde(default)]
@@ -32,11 +33,11 @@ pub(super) struct Present {
 
 /// The difference between a staged message and the files of the message.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Lack {
+pub(super) enum Comparison {
     /// Missing files, by their index in the message.
-    These(Vec<usize>),
+    Missing(Vec<usize>),
     /// The staged message has an unexpected attachment.
-    Spoilt,
+    Unexpected,
 }
 
 #[derive(Serialize)]
@@ -71,7 +72,7 @@ struct Progress {
 
 /// Compares the attachments with the files, whose names are all different. The size shows whether a file is complete; it
 /// cannot identify a file, because Graph adds an undocumented number of bytes.
-pub(super) fn lack(wanted: &[Attachment<'_>], present: &[Present]) -> Lack {
+pub(super) fn compare(wanted: &[Attachment<'_>], present: &[StagedAttachment]) -> Comparison {
     let mut places = HashMap::with_capacity(wanted.len());
     for (at, file) in wanted.iter().enumerate() {
         let size = file.data.len() as u64;
@@ -82,13 +83,13 @@ pub(super) fn lack(wanted: &[Attachment<'_>], present: &[Present]) -> Lack {
     }
     let mut missing = vec![true; wanted.len()];
     for file in present {
-        let Some(&(at, size)) = places.get(file.name.as_str()) else { return Lack::Spoilt };
+        let Some(&(at, size)) = places.get(file.name.as_str()) else { return Comparison::Unexpected };
         let is_complete = (size..=size + SIZE_SURPLUS_MAX).contains(&file.size);
         if !std::mem::take(&mut missing[at]) || !is_complete {
-            return Lack::Spoilt;
+            return Comparison::Unexpected;
         }
     }
-    Lack::These((0..).zip(missing).filter_map(|(at, missing)| missing.then_some(at)).collect())
+    Comparison::Missing((0..).zip(missing).filter_map(|(at, missing)| missing.then_some(at)).collect())
 }
 
 impl Graph {
@@ -97,7 +98,7 @@ impl Graph {
         work: &Work<'_>,
         message: &str,
         budget: &mut RetryBudget,
-    ) -> Result<Vec<Present>, Failure> {
+    ) -> Result<Vec<StagedAttachment>, Failure> {
         let url = self.client.hosts.graph(&["users", work.mailbox, "messages", message, "attachments"]);
         let url = with_options(url, &[("$select", "id,name,size")]);
         self.client.list(Some(&work.state.permits), url, budget).await
@@ -124,7 +125,7 @@ impl Graph {
                     name: name.clone(),
                     content_type: "application/zip".to_owned(),
                     content_id: None,
-                    data: Data::Here(bytes.into()),
+                    data: Data::Decoded(bytes.into()),
                     packed_name: None,
                 };
                 self.attach_in_pieces(work, message, &packed, budget).await
@@ -220,27 +221,30 @@ mod tests {
             name: name.to_owned(),
             content_type: "application/octet-stream".into(),
             content_id: None,
-            data: Data::Here(vec![0; size].into()),
+            data: Data::Decoded(vec![0; size].into()),
             packed_name: None,
         };
         files.iter().map(file).collect()
     }
 
-    fn present(files: &[(&str, u64)]) -> Vec<Present> {
-        files.iter().map(|&(name, size)| Present { name: name.into(), size }).collect()
+    fn present(files: &[(&str, u64)]) -> Vec<StagedAttachment> {
+        files.iter().map(|&(name, size)| StagedAttachment { name: name.into(), size }).collect()
     }
 
     #[test]
     fn staged_message_is_compared_by_name_and_size() {
         let files = wanted(&[("a", 100_000), ("b", 10), ("a (2)", 99_900)]);
-        assert_eq!(lack(&files, &[]), Lack::These(vec![0, 1, 2]));
-        assert_eq!(lack(&files, &present(&[("a (2)", 100_137)])), Lack::These(vec![0, 1]));
-        assert_eq!(lack(&files, &present(&[("a", 100_237), ("b", 10), ("a (2)", 100_137)])), Lack::These(vec![]));
-        assert_eq!(lack(&files, &present(&[("a", 99_999)])), Lack::Spoilt);
-        assert_eq!(lack(&files, &present(&[("c", 10)])), Lack::Spoilt);
-        assert_eq!(lack(&files, &present(&[("b", 9)])), Lack::Spoilt);
-        assert_eq!(lack(&files, &present(&[("b", 10), ("b", 10)])), Lack::Spoilt);
-        assert_eq!(lack(&files, &present(&[("b", 99_999)])), Lack::Spoilt);
+        assert_eq!(compare(&files, &[]), Comparison::Missing(vec![0, 1, 2]));
+        assert_eq!(compare(&files, &present(&[("a (2)", 100_137)])), Comparison::Missing(vec![0, 1]));
+        assert_eq!(
+            compare(&files, &present(&[("a", 100_237), ("b", 10), ("a (2)", 100_137)])),
+            Comparison::Missing(vec![])
+        );
+        assert_eq!(compare(&files, &present(&[("a", 99_999)])), Comparison::Unexpected);
+        assert_eq!(compare(&files, &present(&[("c", 10)])), Comparison::Unexpected);
+        assert_eq!(compare(&files, &present(&[("b", 9)])), Comparison::Unexpected);
+        assert_eq!(compare(&files, &present(&[("b", 10), ("b", 10)])), Comparison::Unexpected);
+        assert_eq!(compare(&files, &present(&[("b", 99_999)])), Comparison::Unexpected);
     }
 
     #[test]

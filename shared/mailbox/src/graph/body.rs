@@ -74,7 +74,7 @@ struct NewAttachment<'a> {
     kind: &'a str,
     name: &'a str,
     content_type: &'a str,
-    /// False for pictures that the HTML shows, too: Outlook leaves inline files out of its list of attachments.
+    /// Always false, also for pictures in the HTML: Outlook leaves inline files out of its list of attachments.
     is_inline: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     content_id: Option<&'a str>,
@@ -101,8 +101,8 @@ impl<'a> NewAttachment<'a> {
 const CONTENT_START: &[u8] = b",\"contentBytes\":\"";
 const CONTENT_END: &[u8] = b"\"}";
 
-/// Adds an attachment. Its base64 bypasses serde, which would check each character for an escape; lines of base64 are not
-/// even decoded.
+/// Appends an attachment. Its base64 bypasses serde, which would check each character for an escape. Lines of base64
+/// are copied without being decoded.
 fn write_attachment(attachment: &Attachment<'_>, content: &InMemory<'_>, json: &mut Vec<u8>) {
     write_json(&NewAttachment::of(attachment), json);
     reopen(json);
@@ -120,26 +120,26 @@ fn write_attachment(attachment: &Attachment<'_>, content: &InMemory<'_>, json: &
     json.extend_from_slice(CONTENT_END);
 }
 
-/// Removes the end of an object that has members, so that it can have more.
+/// Removes the closing brace of an object that has members, so that more members can be appended.
 fn reopen(object: &mut Vec<u8>) {
     let end = object.pop();
     debug_assert_eq!(end, Some(b'}'));
 }
 
-/// The exact length of an attachment's JSON, in bytes.
+/// Returns the exact length of an attachment's JSON, in bytes.
 pub(super) fn attachment_json_length(attachment: &Attachment<'_>) -> usize {
     let head = to_json(&NewAttachment::of(attachment)).len() - 1;
     head + CONTENT_START.len() + attachment.data.len().div_ceil(3) * 4 + CONTENT_END.len()
 }
 
-/// The JSON of one attachment.
+/// Returns the JSON of one attachment.
 pub(super) fn attachment_json(attachment: &Attachment<'_>, content: &InMemory<'_>) -> Vec<u8> {
     let mut json = Vec::with_capacity(attachment_json_length(attachment));
     write_attachment(attachment, content, &mut json);
     json
 }
 
-/// Adds these attachments, whose bytes are in memory, to the JSON of their message.
+/// Adds attachments, whose bytes are in memory, to the JSON of their message.
 pub(super) fn with_attachments(mut message: Vec<u8>, attachments: &[(&Attachment<'_>, InMemory<'_>)]) -> Vec<u8> {
     if attachments.is_empty() {
         return message;
@@ -161,7 +161,8 @@ pub(super) fn with_attachments(mut message: Vec<u8>, attachments: &[(&Attachment
 const ATTACHMENTS_START: &[u8] = b",\"attachments\":[";
 const ATTACHMENTS_END: &[u8] = b"]}";
 
-/// The JSON of a message without its attachments. Most of the time of a filing goes into it, so it is made once.
+/// Returns the JSON of a message without its attachments. Creating it takes most of the CPU time of a filing, so
+/// callers create it once.
 pub(super) fn message_json(draft: &Draft<'_>, concessions: &Concessions) -> Vec<u8> {
     let content = draft.content;
     let date = content.date.to_string();
@@ -206,7 +207,7 @@ pub(super) fn message_json(draft: &Draft<'_>, concessions: &Concessions) -> Vec<
     json
 }
 
-/// The recipients that are sent.
+/// Returns the recipients without those that concessions leave out.
 fn recipients<'a>(content: &Content<'a>, concessions: &Concessions) -> Vec<Recipient<'a>> {
     let max = if concessions.has(Concession::FewRecipients) { SENT_MESSAGE_RECIPIENTS_MAX } else { usize::MAX };
     let is_kept = |at: &usize| concessions.rejected_recipients.binary_search(at).is_err();
@@ -221,8 +222,8 @@ struct RecipientProbe<'a> {
     single_value_extended_properties: Vec<Property<'a>>,
 }
 
-/// The JSON of an empty message with these recipients, which shows whether the mail system accepts them. It is
-/// found by `id`.
+/// Returns the JSON of a probe: an empty message with these recipients, which shows whether the mail system accepts
+/// them. The probe is looked up by `id`.
 pub(super) fn recipient_probe_json(content: &Content<'_>, recipients: &[usize], id: &str) -> Vec<u8> {
     let to_recipients = recipients.iter().filter_map(|&at| Some(Recipient::from(*content.to.get(at)?))).collect();
     to_json(&RecipientProbe {
@@ -248,7 +249,7 @@ fn write_json(value: &impl Serialize, json: &mut Vec<u8>) {
     }
 }
 
-/// Describes the parts that were left out.
+/// Describes the parts of the message that were left out.
 fn notes(content: &Content<'_>, concessions: &Concessions) -> Vec<String> {
     let mut notes = Vec::new();
     if let (true, Some(from)) = (concessions.has(Concession::OwnSender), content.from) {
@@ -316,7 +317,7 @@ mod tests {
     #[test]
     fn attachment_json_has_the_computed_length() {
         for (name, size) in [("a", 0), ("\"\\\u{1}\u{1}", 1), ("é.png", 2), ("note", 1000)] {
-            let data = Data::Here(vec![7; size].into());
+            let data = Data::Decoded(vec![7; size].into());
             let attachment = Attachment {
                 name: name.into(),
                 content_type: "application/x".into(),
@@ -395,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn file_is_sent_as_the_message_has_it() {
+    fn base64_lines_of_a_file_are_sent_unchanged() {
         for length in [100, 57 * 9, 57 * 9 + 1, 57 * 9 + 56, 20_000] {
             let bytes: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
             let mime = with_file(&MIME.encode(&bytes));

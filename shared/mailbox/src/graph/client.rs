@@ -53,7 +53,7 @@ impl Request {
         }
     }
 
-    /// The response shows a message, its body included.
+    /// Marks a request whose response contains a message with its body, so that a larger response is accepted.
     pub(super) fn with_message_response(mut self) -> Self {
         self.response_max_bytes = http_client::MESSAGE_RESPONSE_MAX_BYTES;
         self
@@ -73,7 +73,7 @@ impl Client {
         Ok(Self { http, hosts, tokens })
     }
 
-    /// The application's permissions according to its token.
+    /// Returns the application's permissions according to its token.
     pub(super) async fn roles(&self, budget: &mut RetryBudget) -> Result<Option<Vec<String>>, Failure> {
         Ok(self.tokens.get(&self.http, None, budget).await?.roles())
     }
@@ -87,14 +87,14 @@ impl Client {
     ) -> Result<HttpResponse, Failure> {
         loop {
             match self.attempt(permits, request, budget).await {
-                Err(failure) if failure.is_worth_a_retry() && budget.pause(failure.retry_after()).await => {}
+                Err(failure) if failure.should_be_retried_now() && budget.pause(failure.retry_after()).await => {}
                 result => return result,
             }
         }
     }
 
-    /// Sends a request that must not be carried out twice. It is retried only where it was certainly not carried out. After an
-    /// unknown outcome the caller looks the result up.
+    /// Sends a request that must not be executed twice. It is retried only if it was certainly not executed. After an
+    /// unknown outcome the caller has to look up the result.
     pub(super) async fn send_once(
         &self,
         permits: Option<&Semaphore>,

@@ -17,11 +17,11 @@
 /// The meaning of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// Too many requests. The request was not carried out.
+    /// Too many requests. The request was not executed.
     Throttled,
-    /// An outage. The request may have been carried out.
+    /// An outage. The request may have been executed.
     Transient,
-    /// A concurrent change. The request may have been carried out.
+    /// A concurrent change. The request may have been executed.
     Conflict,
     /// The configuration or the permissions are wrong.
     Configuration,
@@ -29,7 +29,7 @@ pub(super) enum Meaning {
     Full,
     /// The account has no mailbox that Graph can reach.
     NoMailbox,
-    /// The folder or message of the request is gone.
+    /// The folder or message of the request does not exist any more.
     Missing,
     /// The message is rejected permanently.
     Rejected,
@@ -37,7 +37,7 @@ pub(super) enum Meaning {
     Unrecognized,
 }
 
-/// The meaning of a code, where it is on the list.
+/// Returns the meaning of a code; `None` if it is not on the list.
 pub(super) fn meaning_of_code(code: &str) -> Option<Meaning> {
     Some(match code {
         // [EWS] The mailbox has reached its quota.

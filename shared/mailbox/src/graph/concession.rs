@@ -1,7 +1,7 @@
-//! Parts of a message that are left out where the mail system rejects them.
+//! Concessions: parts of a message that are left out because the mail system rejects them.
 //!
-//! A concession is made only for an error that names the property, and only after a retry failed with the same error. A new
-//! kind of concession is a row of [`RULES`].
+//! A concession is made only for an error that names the property, and only after a retry failed with the same error. A
+//! new kind of concession is a row of [`RULES`].
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -20,7 +20,7 @@ pub(super) enum Concession {
     PlainClass,
     /// The sender, which is replaced by the address of the mailbox. The body shows the true sender.
     OwnSender,
-    /// All but the first 500 recipients. The body shows the number of all recipients.
+    /// All recipients except the first 500. The body shows the number of all recipients.
     FewRecipients,
     /// In-Reply-To and References, and the conversation's index and topic.
     NoThread,
@@ -29,7 +29,7 @@ pub(super) enum Concession {
 /// Recognizes the rejection of a property.
 struct Rule {
     concession: Concession,
-    /// Codes that are documented to be about the property.
+    /// Codes that are documented to concern the property.
     codes: &'static [&'static str],
     /// Names of the property in an error's text, in lower case.
     names: &'static [&'static str],
@@ -129,7 +129,7 @@ pub(super) fn for_refusal(
 /// Lifetime of a cached rejection by the whole tenant.
 const REJECTION_TTL: Duration = Duration::from_hours(1);
 
-/// Caches that the tenant rejects the message class.
+/// Caches the fact that the tenant rejects the message class.
 #[derive(Debug, Default)]
 pub(super) struct RejectedClass(Mutex<Option<Timestamp>>);
 

@@ -15,10 +15,10 @@ pub const MESSAGE_CLASS: &str = "IPM.ExternalData.WhatsAppArchiver";
 /// The way in which messages are filed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// From JSON, by v1.0: `MAILBOX=graph`.
+    /// Creates the message from JSON, through v1.0: `MAILBOX=graph`.
     Json,
-    /// As MIME, by importMime of the beta: `MAILBOX=graph-import-mime`. A message that is too large for one request is
-    /// created from JSON.
+    /// Imports the MIME, through importMime of the beta: `MAILBOX=graph-import-mime`. A message that is too large for
+    /// one request is created from JSON.
     Mime,
 }
 
@@ -39,18 +39,18 @@ pub struct GraphConfig {
     pub way: Way,
     /// Name of the archive folder.
     pub folder: String,
-    /// PidTagMessageClass. Where the tenant rejects it, IPM.Note is used.
+    /// PidTagMessageClass. If the tenant rejects it, IPM.Note is used.
     pub message_class: String,
-    /// Concurrent requests to one mailbox. Graph allows at most 4.
+    /// Maximum number of concurrent requests to one mailbox. Graph allows 4.
     pub requests_per_mailbox: usize,
     /// Retry budget of one call of the port.
     pub retry_budget: Duration,
-    /// The first wait before a retry for which Graph requests no wait. Waits double.
+    /// The first wait before a retry if Graph requests no wait. Later waits double.
     pub first_wait: Duration,
     /// Lifetime of a cached lookup that found no mailbox. Short, because an administrator may be adding the mailbox.
     pub negative_ttl: Duration,
-    /// Lifetime of a cached folder id. A folder that its owner deleted keeps its id in Deleted Items, so copies may be
-    /// filed there for this time.
+    /// Lifetime of a cached folder id. A deleted folder keeps its id in Deleted Items, so copies may be filed there for
+    /// this time.
     pub folder_ttl: Duration,
     /// Maximum time after which a message appears in the mailbox when its response was lost.
     pub settle_time: Duration,
@@ -84,7 +84,7 @@ impl GraphConfig {
 /// An invalid configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// A host is not `https`, or is more than a host.
+    /// A URL is not `https`, or has more parts than a host.
     #[error("invalid {which} host: expected https://<host> without a path")]
     Host {
         /// Graph or login.

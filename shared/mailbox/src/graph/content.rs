@@ -44,7 +44,7 @@ pub(super) struct Content<'a> {
     pub(super) attachments: Vec<Attachment<'a>>,
 }
 
-/// The text that a mail client shows.
+/// The body that a mail client displays.
 pub(super) enum Body<'a> {
     Html(Cow<'a, str>),
     Text(Cow<'a, str>),
@@ -57,23 +57,23 @@ pub(super) struct Party<'a> {
     pub(super) address: &'a str,
 }
 
-/// A file; its bytes are those before MIME's encoding.
+/// A file of the message.
 pub(super) struct Attachment<'a> {
     pub(super) name: String,
     pub(super) content_type: String,
     /// The content id of the file, without angle brackets.
     pub(super) content_id: Option<String>,
     pub(super) data: Data<'a>,
-    /// The name of the file where it has to be packed; `None` for a file that never needs it.
+    /// The name of the ZIP archive if the file has to be packed; `None` for a file that never needs packing.
     pub(super) packed_name: Option<String>,
 }
 
-/// The place of a file's bytes.
+/// The location and encoding of a file's bytes.
 #[derive(Clone)]
 pub(super) enum Data<'a> {
-    /// In memory.
-    Here(Cow<'a, [u8]>),
-    /// In memory as the message has them: lines of base64 that can be sent without being decoded.
+    /// Decoded, in memory.
+    Decoded(Cow<'a, [u8]>),
+    /// In memory in the message's encoding: lines of base64 that can be sent without being decoded.
     Lines(Bytes, StoredFile),
     /// In the bucket, or in memory and too large for a request.
     Stored(StoredFile),
@@ -81,14 +81,14 @@ pub(super) enum Data<'a> {
 
 /// The bytes of a file in memory.
 pub(super) enum InMemory<'a> {
-    /// The bytes themselves.
+    /// Decoded bytes.
     Bytes(&'a [u8]),
     /// Base64 in lines of 76 characters with CRLF.
     Lines(&'a [u8]),
 }
 
 impl Data<'_> {
-    /// A file that the message in memory leaves out.
+    /// Creates the data of a file that was left out of the parsed message.
     fn of(file: StoredFile) -> Self {
         let lines = if file.length() < REQUEST_MAX_BYTES as u64 { file.lines() } else { None };
         match lines {
@@ -99,15 +99,15 @@ impl Data<'_> {
 
     pub(super) fn len(&self) -> usize {
         match self {
-            Self::Here(bytes) => bytes.len(),
+            Self::Decoded(bytes) => bytes.len(),
             Self::Lines(_, file) | Self::Stored(file) => usize::try_from(file.length()).unwrap_or(usize::MAX),
         }
     }
 
-    /// The file's bytes, where they are in memory.
+    /// Returns the file's bytes; `None` if they are not in memory.
     pub(super) fn in_memory_data(&self) -> Option<InMemory<'_>> {
         match self {
-            Self::Here(bytes) => Some(InMemory::Bytes(bytes)),
+            Self::Decoded(bytes) => Some(InMemory::Bytes(bytes)),
             Self::Lines(lines, _) => Some(InMemory::Lines(lines)),
             Self::Stored(_) => None,
         }
@@ -116,7 +116,7 @@ impl Data<'_> {
     /// Reads a range within the file.
     pub(super) async fn read(&self, range: Range<usize>) -> Result<Bytes, MailboxError> {
         match self {
-            Self::Here(bytes) => Ok(Bytes::copy_from_slice(bytes.get(range).unwrap_or_default())),
+            Self::Decoded(bytes) => Ok(Bytes::copy_from_slice(bytes.get(range).unwrap_or_default())),
             Self::Lines(_, file) | Self::Stored(file) => Ok(file.read(range.start as u64..range.end as u64).await?),
         }
     }
@@ -164,7 +164,7 @@ impl<'a> Content<'a> {
             attachments.insert(0, file);
         }
         let mut names: Vec<_> = attachments.iter().map(|file| file.name.clone()).collect();
-        // The name of a packed file must differ from all others.
+        // The name of the ZIP archive must differ from all other names.
         let packable: Vec<_> = (0..attachments.len()).filter(|&at| attachments[at].may_need_packing()).collect();
         names.extend(packable.iter().map(|&at| format!("{}.zip", attachments[at].name)));
         file_names::make_unique(&mut names);
@@ -204,7 +204,7 @@ impl<'a> Body<'a> {
             Self::Html(html) => (html, "message.html", "text/html; charset=utf-8"),
             Self::Text(text) => (text, "message.txt", "text/plain; charset=utf-8"),
         };
-        // Short bodies, the usual case, are not measured.
+        // A short body, the usual case, needs no exact measurement.
         if text.len().saturating_mul(6) <= BODY_MAX_JSON_BYTES || json_length(text) <= BODY_MAX_JSON_BYTES {
             return None;
         }
@@ -217,7 +217,7 @@ impl<'a> Body<'a> {
             name: name.into(),
             content_type: content_type.into(),
             content_id: None,
-            data: Data::Here(bytes),
+            data: Data::Decoded(bytes),
             packed_name: None,
         })
     }
@@ -242,13 +242,13 @@ impl<'a> Attachment<'a> {
             content_id: part.content_id().map(|id| id.trim_matches(['<', '>']).to_owned()),
             data: message
                 .file_at(part.raw_body_offset() as usize)
-                .map_or_else(|| Data::Here(file_bytes(parsed, part)), Data::of),
+                .map_or_else(|| Data::Decoded(file_bytes(parsed, part)), Data::of),
             packed_name: None,
         }
     }
 }
 
-/// The length of a text in JSON, in bytes.
+/// Returns the length of a text in JSON, in bytes.
 fn json_length(text: &str) -> usize {
     struct Counter(usize);
     impl Write for Counter {
@@ -272,7 +272,7 @@ fn is_file(part: &MessagePart<'_>) -> bool {
     part.content_disposition().is_some_and(mail_parser::ContentType::is_attachment)
 }
 
-/// Ids with their angle brackets, which the parser removes.
+/// Returns ids with their angle brackets, which the parser removes.
 fn ids(value: &mail_parser::HeaderValue<'_>) -> Option<String> {
     let ids: Vec<String> = match (value.as_text_list(), value.as_text()) {
         (Some(list), _) => list.iter().map(|id| format!("<{id}>")).collect(),
@@ -282,7 +282,7 @@ fn ids(value: &mail_parser::HeaderValue<'_>) -> Option<String> {
     (!ids.is_empty()).then(|| ids.join(" "))
 }
 
-/// The text of a header that the parser does not support.
+/// Returns the text of a header field that the parser does not support.
 fn text(mime: &Parsed<'_>, name: &'static str) -> Option<String> {
     let text = mime.header_as(name, mail_parser::HeaderForm::Text).into_iter().next()?.as_text()?.trim().to_owned();
     (!text.is_empty()).then_some(text)
@@ -346,7 +346,7 @@ mod tests {
 
     fn here<'a>(data: &'a Data<'_>) -> &'a [u8] {
         match data {
-            Data::Here(bytes) => bytes,
+            Data::Decoded(bytes) => bytes,
             Data::Lines(..) | Data::Stored(_) => panic!("the file is not decoded"),
         }
     }

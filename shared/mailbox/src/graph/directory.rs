@@ -37,7 +37,7 @@ impl Entry {
         })
     }
 
-    /// The account's primary address, which `SMTP:` in upper case marks.
+    /// Returns the account's primary address, which has the prefix `SMTP:` in upper case.
     fn primary(&self) -> Option<MailboxAddress> {
         self.proxy_addresses.iter().find_map(|proxy| proxy.strip_prefix("SMTP:"))?.parse().ok()
     }
@@ -55,7 +55,7 @@ impl Entry {
 enum Candidates {
     /// The address is in the account's `proxyAddresses`.
     Owners(Vec<Entry>),
-    /// The address is only the user name of the account, or only in its `mail`.
+    /// The address is only the user name of the account, or only its `mail` property.
     Unproven(Vec<Entry>),
 }
 
@@ -97,8 +97,8 @@ impl Graph {
         Ok(Some(Mailbox { id: owner.id, address: address.clone(), primary }))
     }
 
-    /// The accounts that the address may belong to. An address with an owner belongs to no other account: not even if the
-    /// owner has no mailbox, and another account displays the address or has it as its user name.
+    /// Returns the accounts that the address may belong to. An address with an owner belongs to no other account, even
+    /// if the owner has no mailbox and another account displays the address or has it as its user name.
     async fn candidates(&self, address: &MailboxAddress, budget: &mut RetryBudget) -> Result<Candidates, Failure> {
         let by_name = self.user_by_name(address, budget).await?;
         if by_name.as_ref().is_some_and(|user| user.owns(address)) {
@@ -164,8 +164,8 @@ impl Graph {
     }
 }
 
-/// The error of a lookup. A 400 or 403 is about this address. Errors about a message or a quota are unrecognized, because a
-/// lookup files nothing.
+/// Converts the failure of a lookup. A 400 or 403 concerns this address only. Errors about a message or a quota are
+/// unrecognized, because a lookup files nothing.
 fn lookup_error(failure: Failure) -> MailboxError {
     match failure {
         Failure::Refused(refusal) if matches!(refusal.status.as_u16(), 400 | 403) && refusal.code.is_some() => {

@@ -13,13 +13,13 @@ use http_client::{HttpResponse, NoResponse, error_code};
 /// The error of a request.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// Graph, or a gateway before it, answered with an error.
+    /// Graph, or a gateway in front of it, responded with an error.
     Refused(Refusal),
     /// The request was sent, and the response was lost or cannot be read.
     OutcomeUnknown { what: &'static str },
     /// The request was not sent.
     NotSent { what: &'static str },
-    /// A step of an operation that has no effect before its last step. The operation can start again.
+    /// A step failed in an operation that has no effect before its last step. The operation can be restarted.
     StepFailed { what: &'static str },
     /// A response that contradicts the documentation of Graph.
     Protocol { what: &'static str },
@@ -41,7 +41,7 @@ pub(super) struct Refusal {
     text: ErrorText,
 }
 
-/// The words of an error response, in lower case. They may name people, so they are only compared and never shown.
+/// The text of an error response, in lower case. It may contain personal data, so it is only compared and never logged.
 struct ErrorText(String);
 
 /// Upper bound of an error's text that is read.
@@ -98,7 +98,7 @@ impl Refusal {
         self.text.0.contains(&text.to_lowercase())
     }
 
-    /// Returns whether the text of the error names this address, and not only a longer one that contains it.
+    /// Returns whether the text of the error contains this address as a whole, not only as part of a longer address.
     pub(super) fn names_address(&self, address: &str) -> bool {
         let address = address.to_lowercase();
         let is_part = |char: char| char.is_alphanumeric() || matches!(char, '_' | '%' | '+' | '-');
@@ -144,8 +144,8 @@ impl Refusal {
             && !matches!(self.meaning(), Meaning::Full | Meaning::Throttled | Meaning::Rejected)
     }
 
-    /// Returns whether the request may still be in progress: a gateway stopped waiting for it, or the response is not
-    /// from Graph. Errors with a code are from Graph, and the request has ended.
+    /// Returns whether the request may still be in progress: a gateway timed out, or the response is not from Graph. An
+    /// error with a code is from Graph, so the request has ended.
     fn leaves_outcome_unknown(&self) -> bool {
         match self.status.as_u16() {
             408 | 502 | 504 => true,
@@ -169,7 +169,7 @@ impl Refusal {
         detail
     }
 
-    /// The detail and what to check.
+    /// Returns the detail with advice for the operator.
     pub(super) fn detail_with_advice(&self) -> String {
         let advice = match self.status.as_u16() {
             401 => "Graph does not accept the token: check the cloud and the hosts in the configuration",
@@ -188,9 +188,9 @@ impl Refusal {
 }
 
 impl Failure {
-    /// Returns whether an idempotent request is worth a retry now. An HTTP 400 is not: the retry would fail in the same
-    /// way.
-    pub(super) fn is_worth_a_retry(&self) -> bool {
+    /// Returns whether an idempotent request should be retried now. An HTTP 400 should not: the retry would fail in the
+    /// same way.
+    pub(super) fn should_be_retried_now(&self) -> bool {
         match self {
             Self::Refused(refusal) => match refusal.meaning() {
                 Meaning::Throttled | Meaning::Transient | Meaning::Conflict => true,
@@ -204,9 +204,9 @@ impl Failure {
         }
     }
 
-    /// Returns whether the request may have been carried out, so that a lookup has to come before a retry.
+    /// Returns whether the request may have been executed, so that a lookup has to come before a retry.
     pub(super) fn is_unclear(&self) -> bool {
-        !self.is_throttled() && (self.is_worth_a_retry() || self.may_be_in_progress())
+        !self.is_throttled() && (self.should_be_retried_now() || self.may_be_in_progress())
     }
 
     /// Converts the failure of a step that has no effect without the last step.
@@ -220,7 +220,7 @@ impl Failure {
         }
     }
 
-    /// Returns whether the request may still be in progress, so that a lookup cannot show that there will be no copy.
+    /// Returns whether the request may still be in progress, so that a lookup cannot prove that no copy will appear.
     pub(super) fn may_be_in_progress(&self) -> bool {
         match self {
             Self::Refused(refusal) => refusal.leaves_outcome_unknown(),
@@ -233,8 +233,8 @@ impl Failure {
         }
     }
 
-    /// The failure of a filing that no lookup found: while it may still be in progress, nothing may be sent again before
-    /// `settle_time` has passed, nor before the time that the mail system requests.
+    /// Converts the failure of a filing after a lookup found no copy. While the request may still be in progress, the
+    /// retry must wait for `settle_time`, and for the time that the mail system requests.
     pub(super) fn outcome_unknown(self, settle_time: Duration) -> Self {
         if !self.may_be_in_progress() {
             return self;
@@ -251,12 +251,12 @@ impl Failure {
         })
     }
 
-    /// Returns whether the request was certainly not carried out and can be retried later.
+    /// Returns whether the request was certainly not executed and can be retried later.
     pub(super) fn is_throttled(&self) -> bool {
         self.means(Meaning::Throttled)
     }
 
-    /// Returns whether the folder or message of the request is gone.
+    /// Returns whether the folder or message of the request does not exist any more.
     pub(super) fn is_missing(&self) -> bool {
         self.means(Meaning::Missing)
     }

@@ -1,12 +1,12 @@
-//! The names of a message's files in a mailbox. Two files with one name could not be distinguished, because Graph reports a
-//! size that differs from that of the file.
+//! Makes the names of a message's files unique. Two files with the same name could not be distinguished, because the
+//! size that Graph reports differs from the file's.
 
 use std::collections::{HashMap, HashSet};
 
-/// Makes the names distinct: the first file with a name keeps it, the next becomes `IMG (2).jpg`. The original names are in the
-/// evidence.
+/// Makes the names distinct: the first file with a name keeps it, the next becomes `IMG (2).jpg`. The original names
+/// are in the evidence.
 pub(super) fn make_unique(names: &mut [String]) {
-    // The original name of any file is never given to another one.
+    // A new name must not equal the original name of another file.
     let mut taken: HashSet<String> = names.iter().cloned().collect();
     let mut counts: HashMap<String, usize> = HashMap::with_capacity(names.len());
     for name in names {

@@ -1,8 +1,8 @@
 //! Files one message in one mailbox, once.
 //!
-//! A message that fits into one request is created in the archive folder, so it is complete when it becomes visible. A larger
-//! one is put together in a hidden folder and moved when it is complete; its id stays the same. The next attempt finds an
-//! incomplete message of an interrupted one by the item's id, and completes it.
+//! A message that fits into one request is created in the archive folder, so it is complete when it becomes visible. A
+//! larger message is assembled in a hidden folder and moved when it is complete; its id stays the same. If an attempt
+//! is interrupted, the next one finds the incomplete message by the item's id, and completes it.
 
 use std::time::Duration;
 
@@ -26,8 +26,8 @@ use crate::{Attempt, Filed, Mailbox, MailboxError, Message};
 use http_client::RetryBudget;
 use message::read::{Mime, StoredFile};
 
-/// The retry budget of a large message. Graph accepts 150 MB in 5 minutes for a mailbox, and the uploaded pieces of a file are
-/// lost when the filing ends.
+/// The retry budget of a large message. Graph accepts 150 MB in 5 minutes for a mailbox, and the uploaded pieces of a
+/// file are lost when the filing ends.
 const LARGE_MESSAGE_BUDGET: Duration = Duration::from_secs(5 * 60);
 
 /// Counts the errors about invalid recipients while a message is created.
@@ -38,7 +38,7 @@ struct InvalidRecipients {
 }
 
 impl InvalidRecipients {
-    /// Each error may name a different recipient.
+    /// Limit of errors, each of which may name a different recipient.
     const REFUSALS_MAX: usize = 16;
 }
 
@@ -64,7 +64,7 @@ impl Graph {
             Mime::Large(_) => RetryBudget::new(self.max_wait.max(LARGE_MESSAGE_BUDGET), self.first_wait),
         };
         match self.file_in_archive(&work, &message.mime, attempt, &mut budget).await {
-            // The owner has permanently deleted a folder whose id is cached.
+            // The mailbox's owner has permanently deleted a folder whose id is cached.
             Err(failure) if failure.is_missing() => {
                 state.archive.lock().await.forget();
                 state.staging.lock().await.forget();
@@ -74,13 +74,14 @@ impl Graph {
         }
     }
 
-    /// Removes the message from the hidden folder, where an interrupted filing may have left it.
+    /// Removes the message from the hidden folder, in which an interrupted filing may have left it.
     pub(super) async fn remove_staged(&self, mailbox: &Mailbox, message: &Message) -> Result<(), Failure> {
         let mime = message.mime.leaving_out(DECODED_MAX_BYTES);
         let parsed = parse(mime.in_memory())?;
         let content = Content::of(&parsed, &mime)?;
         let state = self.limits.of(&mailbox.id);
-        // As filing measures the message: without its class, a message at the limit would seem to fit into one request.
+        // The message is measured as in filing: without its class, a message at the limit would seem to fit into one
+        // request.
         let draft = Draft::new(&content, message, mailbox, self.class());
         let json = message_json(&draft, &Concessions::default());
         if files_of_the_first_request(&draft, json.len()).len() == content.attachments.len() {
@@ -104,7 +105,7 @@ impl Graph {
         let (concessions, json) = self.first_attempt(work);
         let first = files_of_the_first_request(&work.draft, json.len());
         let is_one_request = first.len() == work.draft.content.attachments.len();
-        // Putting a message together takes long, and makes its JSON again where it is needed.
+        // Assembling a message takes long, so its JSON is not kept in memory but created again if needed.
         let json = is_one_request.then_some(json);
         if attempt == Attempt::Retry
             && let Some(stored) = self.find_stored(work, place, budget).await?
@@ -123,13 +124,13 @@ impl Graph {
         let stored = if is_one_request {
             self.create(work, place, &first, (concessions, json), budget).await?
         } else {
-            self.put_together(work, &archive, (&first, concessions), attempt, budget).await?
+            self.assemble(work, &archive, (&first, concessions), attempt, budget).await?
         };
         Ok(Filed { message: stored.id, result: FilingResult::Imported })
     }
 
-    /// The initial concessions of a message: for cached rejections by the tenant, and for the size limit of a request. And its JSON
-    /// with these.
+    /// Returns the initial concessions of a message (for cached rejections by the tenant, and for the size limit of a
+    /// request), and its JSON with these concessions.
     fn first_attempt(&self, work: &Work<'_>) -> (Concessions, Vec<u8>) {
         let mut concessions = Concessions::default();
         if work.draft.class.is_some() && self.rejected_class.is_cached(&self.clock) {
@@ -144,8 +145,9 @@ impl Graph {
         (concessions, json)
     }
 
-    /// Creates the message with these of its attachments. Properties that the tenant rejects by name and twice are left out.
-    /// `first` has the concessions of the first request, and the message's JSON with these where it is known.
+    /// Creates the message with the selected attachments. A property is left out if the tenant rejects it by name,
+    /// twice. `first` has the concessions of the first request, and the message's JSON with these, if it was created
+    /// before.
     pub(super) async fn create(
         &self,
         work: &Work<'_>,
@@ -154,11 +156,11 @@ impl Graph {
         first: (Concessions, Option<Vec<u8>>),
         budget: &mut RetryBudget,
     ) -> Result<Stored, Failure> {
-        let (mut concessions, mut known) = first;
+        let (mut concessions, mut first_json) = first;
         let url = self.client.hosts.graph(&["users", work.mailbox, "mailFolders", place.folder, "messages"]);
         let (mut named, mut invalid) = (Vec::new(), InvalidRecipients::default());
         loop {
-            let message = known.take().unwrap_or_else(|| message_json(&work.draft, &concessions));
+            let message = first_json.take().unwrap_or_else(|| message_json(&work.draft, &concessions));
             let json = body(&work.draft, message, attachments);
             let request = Request::post(url.clone(), json).with_message_response();
             let created = self.client.send_once(Some(&work.state.permits), &request, budget).await;
@@ -180,7 +182,7 @@ impl Graph {
                 let wanted =
                     concession::for_refusal(refusal, work.draft.content, work.draft.class.is_some(), &concessions);
                 if let Some(concession) = wanted {
-                    // The request is retried before anything is left out, because a single error may be a mistake.
+                    // The request is retried before a property is left out, because a single error may be wrong.
                     if named.contains(&concession) {
                         concessions.make(concession);
                         self.record_rejection(concession);
@@ -233,7 +235,7 @@ impl Graph {
         }
     }
 
-    /// Logs and counts the concessions of a copy that was filed.
+    /// Logs and counts the concessions of a filed copy.
     fn report(&self, work: &Work<'_>, concessions: &Concessions) {
         let item = work.draft.identity.item.key();
         if work.draft.class.is_some() && concessions.has(Concession::PlainClass) {
@@ -251,7 +253,7 @@ impl Graph {
         }
     }
 
-    /// Checks that Graph has created a received message with its own time. Otherwise the message is removed, and the error is a
+    /// Checks that Graph has created a received message with the item's time. Otherwise removes the message and returns a
     /// configuration error, because other items would fail in the same way.
     pub(super) async fn checked(
         &self,
@@ -273,7 +275,8 @@ impl Graph {
         Err(MailboxError::Configuration { detail }.into())
     }
 
-    /// Removes a message by the path of its folder, so that a message that was moved to another folder is not removed.
+    /// Removes a message, addressed through its folder, so that a message that was moved to another folder is not
+    /// removed.
     pub(super) async fn remove(
         &self,
         work: &Work<'_>,
@@ -290,8 +293,8 @@ impl Graph {
     }
 }
 
-/// The JSON that creates a message in a mailbox, with those of its files that fit into one request, and the files that exceed
-/// a request, which are uploaded in pieces of [`PIECE`](super::PIECE).
+/// Returns the JSON that creates a message in a mailbox, including the files that fit into one request, and the files
+/// that exceed a request, which are uploaded in pieces of [`PIECE`](super::PIECE).
 ///
 /// # Errors
 /// [`MailboxError::Rejected`] if the message is not MIME, or has no date.
@@ -310,19 +313,20 @@ pub fn create_body(
     let in_pieces = content.attachments.iter().filter(|file| attachment_json_length(file) > REQUEST_MAX_BYTES);
     let stored = in_pieces.filter_map(|file| match &file.data {
         Data::Lines(_, file) | Data::Stored(file) => Some(file.clone()),
-        Data::Here(_) => None,
+        Data::Decoded(_) => None,
     });
     Ok((body, stored.collect()))
 }
 
-/// The files that are created together with the message, whose JSON has this length: as many as fit into one request.
+/// Selects the files that are created together with the message: as many as fit into one request. `json` is the length
+/// of the message's JSON.
 fn files_of_the_first_request(draft: &Draft<'_>, json: usize) -> Vec<usize> {
     let message = json + r#","attachments":[]"#.len();
     let mut left = REQUEST_MAX_BYTES.saturating_sub(message + NOTES_MAX_BYTES);
     let mut first = Vec::new();
     let files = draft.content.attachments.iter().enumerate();
     for (index, file) in files.filter(|(_, file)| file.data.in_memory_data().is_some()) {
-        // With a comma.
+        // The comma before it is included.
         if let Some(rest) = left.checked_sub(attachment_json_length(file) + 1) {
             left = rest;
             first.push(index);

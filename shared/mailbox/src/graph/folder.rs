@@ -1,4 +1,4 @@
-//! The archive folder of a mailbox, and the hidden folder in it where large messages are put together.
+//! The archive folder of a mailbox, and the hidden folder in it in which large messages are assembled.
 
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -22,7 +22,7 @@ const STAGING: &str = "Incomplete";
 struct Folder {
     id: String,
     display_name: String,
-    /// The derived type. An ordinary folder has none.
+    /// The OData type. An ordinary folder has none.
     #[serde(rename = "@odata.type")]
     kind: Option<String>,
 }
@@ -66,7 +66,7 @@ impl Place<'_> {
         }
     }
 
-    /// Only the folder in the archive folder is hidden.
+    /// Returns whether the folder is hidden: only the one inside the archive folder is.
     fn is_hidden(&self) -> bool {
         self.parent.is_some()
     }
@@ -77,7 +77,7 @@ impl Graph {
         Place { state, mailbox, parent: None, name: &self.folder }
     }
 
-    /// The archive folder; created if it is missing.
+    /// Returns the id of the archive folder. Creates the folder if it is missing.
     pub(super) async fn archive(
         &self,
         state: &MailboxState,
@@ -88,7 +88,7 @@ impl Graph {
         self.find_or_make(&mut *state.archive.lock().await, &place, budget).await
     }
 
-    /// The archive folder, if it exists. Fails if there is no mailbox.
+    /// Returns the id of the archive folder, if it exists. Fails if there is no mailbox.
     pub(super) async fn find_archive(
         &self,
         state: &MailboxState,
@@ -105,7 +105,7 @@ impl Graph {
         Ok(found)
     }
 
-    /// The hidden folder in the archive folder; created if it is missing.
+    /// Returns the id of the hidden folder in the archive folder. Creates the folder if it is missing.
     pub(super) async fn staging(
         &self,
         state: &MailboxState,
@@ -117,7 +117,7 @@ impl Graph {
         self.find_or_make(&mut *state.staging.lock().await, &place, budget).await
     }
 
-    /// The hidden folder, if it exists.
+    /// Returns the id of the hidden folder, if it exists.
     pub(super) async fn find_staging(
         &self,
         state: &MailboxState,
@@ -154,7 +154,7 @@ impl Graph {
                         "a search folder has the archive folder's name: rename it, or set MAIL_FOLDER".to_owned();
                     return Err(MailboxError::Configuration { detail }.into());
                 }
-                // Another process created it at the same time, or this one did and the response was lost.
+                // Another process created it at the same time, or the response to an earlier request was lost.
                 Err(failure) if exists(&failure) || failure.is_unclear() => {
                     if !budget.pause(failure.retry_after()).await {
                         return Err(failure);

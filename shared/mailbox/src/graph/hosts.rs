@@ -5,7 +5,7 @@ use url::Url;
 use super::config::ConfigError;
 use crate::entra::{Cloud, host, with_path};
 
-/// Graph's host. Every URL is made here, so that none can lead to another host.
+/// Graph's host. Every URL is created here, so that none can lead to another host.
 #[derive(Debug, Clone)]
 pub(super) struct Hosts {
     graph: Url,
@@ -17,22 +17,22 @@ impl Hosts {
         Ok(Self { graph })
     }
 
-    /// The scope of a token: everything that the application is granted.
+    /// Returns the scope of a token: all permissions that the application is granted.
     pub(super) fn scope(&self) -> String {
         format!("{}/.default", self.graph.origin().ascii_serialization())
     }
 
-    /// A URL below `/v1.0`, each segment percent-encoded.
+    /// Returns a URL below `/v1.0`, with percent-encoded segments.
     pub(super) fn graph(&self, segments: &[&str]) -> Url {
         with_path(&self.graph, &[&["v1.0"], segments].concat())
     }
 
-    /// The URL of a path below `/beta`.
+    /// Returns a URL below `/beta`, with percent-encoded segments.
     pub(super) fn beta(&self, segments: &[&str]) -> Url {
         with_path(&self.graph, &[&["beta"], segments].concat())
     }
 
-    /// Returns whether a URL in a response is Graph's own, so that the token may be sent there.
+    /// Returns whether a URL from a response is on Graph's host, so that the token may be sent there.
     pub(super) fn is_graph(&self, url: &Url) -> bool {
         url.origin() == self.graph.origin() && url.username().is_empty() && url.password().is_none()
     }

@@ -1,4 +1,4 @@
-//! importMime of Graph's beta: imports the unchanged message with one request.
+//! Imports the unchanged message with one request: importMime of Graph's beta.
 
 use std::sync::atomic::Ordering;
 
@@ -49,8 +49,8 @@ impl Graph {
         }
     }
 
-    /// Checks that Graph has not created a draft. A draft is removed, and the error is a configuration error, because other
-    /// items would fail in the same way.
+    /// Checks that Graph has not created a draft. Otherwise removes the draft and returns a configuration error,
+    /// because other items would fail in the same way.
     async fn not_a_draft(
         &self,
         work: &Work<'_>,

@@ -1,6 +1,7 @@
 //! Lookups of messages that may already be in a mailbox.
 //!
-//! Exchange compares strings in filters case-insensitively, so every hit is compared exactly here, and all pages are read.
+//! Exchange compares strings in filters case-insensitively, so every hit is compared exactly here, and all pages are
+//! read.
 
 use model::Sha256;
 use serde::Deserialize;
@@ -86,7 +87,7 @@ impl Expand {
 const MEMBERS: (&str, &str) = ("$select", "id,isDraft,receivedDateTime,internetMessageId");
 
 impl Graph {
-    /// The complete copies in the archive folder. The cached id of the folder is used, as in filing.
+    /// Returns the complete copies in the archive folder. Uses the cached id of the folder, as filing does.
     pub(super) async fn stored_copies(
         &self,
         mailbox: &Mailbox,
@@ -117,7 +118,7 @@ impl Graph {
         complete.map(copy).collect()
     }
 
-    /// Finds the message in a folder. Drafts of the item cannot be completed and are removed.
+    /// Finds the message in a folder. Removes drafts of the item, because they cannot be completed.
     pub(super) async fn find_stored(
         &self,
         work: &Work<'_>,
@@ -135,7 +136,7 @@ impl Graph {
         Ok(found)
     }
 
-    /// Every message of the item in a folder.
+    /// Returns every message of the item in a folder.
     pub(super) async fn all_stored(
         &self,
         work: &Work<'_>,
@@ -152,7 +153,7 @@ impl Graph {
         }
     }
 
-    /// Every message of a folder whose ArchiveItemId has this value.
+    /// Returns every message of a folder whose ArchiveItemId has this value.
     pub(super) async fn with_item_id(
         &self,
         work: &Work<'_>,
@@ -171,9 +172,8 @@ impl Graph {
         Ok(stored)
     }
 
-    /// Looks up a message after a filing with an unknown outcome. `None` if it was not filed and can be sent again.
-    /// While the request may still be in progress, the result is the error of an unknown outcome, also if the lookup
-    /// fails.
+    /// Looks up a message after a filing with an unknown outcome. Returns `None` if it was not filed and can be sent
+    /// again, and the error of an unknown outcome while the request may still be in progress, also if the lookup fails.
     pub(super) async fn look_up_after(
         &self,
         work: &Work<'_>,
@@ -205,7 +205,7 @@ impl Graph {
         self.client.list(Some(&folder.state.permits), url, budget).await
     }
 
-    /// The messages of a folder with the Message-ID that do not belong to another item.
+    /// Returns the messages of a folder that have the Message-ID and do not belong to another item.
     async fn copies_in(
         &self,
         folder: &Folder<'_>,
@@ -231,7 +231,7 @@ impl Graph {
         Ok(copies)
     }
 
-    /// The content digest in a message's header, if it has one.
+    /// Reads the content digest in a message's header; `None` if it has none.
     async fn content_digest(
         &self,
         folder: &Folder<'_>,

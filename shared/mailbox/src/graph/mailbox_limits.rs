@@ -11,17 +11,17 @@ use tokio::sync::Semaphore;
 
 use crate::Clock;
 
-/// Dropping the state of a mailbox costs a lookup or two.
+/// Maximum number of mailboxes whose state is kept. Dropping the state of a mailbox costs one or two lookups.
 const MAX_MAILBOXES: usize = 4096;
 
-/// One mailbox.
+/// State of one mailbox.
 #[derive(Debug)]
 pub(super) struct MailboxState {
     /// Limits the concurrent requests to one mailbox.
     pub(super) permits: Semaphore,
     /// Locked while the folder is looked up or created, so that a process does not create it twice.
     pub(super) archive: tokio::sync::Mutex<FolderId>,
-    /// Marks the folder of incomplete messages as checked.
+    /// The same for the hidden folder in the archive folder.
     pub(super) staging: tokio::sync::Mutex<FolderId>,
 }
 
@@ -46,7 +46,7 @@ impl FolderId {
         Self { cached: None, lifetime, clock }
     }
 
-    /// The cached id of the folder with this parent.
+    /// Returns the cached id of the folder with this parent.
     pub(super) fn get(&self, parent: Option<&str>) -> Option<&str> {
         let cached = self.cached.as_ref()?;
         let is_valid = cached.parent.as_deref() == parent && self.clock.is_fresh(cached.since, self.lifetime);

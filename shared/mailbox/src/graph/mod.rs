@@ -1,9 +1,9 @@
 //! Microsoft 365, through Microsoft Graph: v1.0, or importMime of its beta.
 //!
-//! A message is created from JSON, with the properties that make it a received message with its own dates and not a draft.
-//! That is supported in every cloud and needs only `Mail.ReadWrite` on the mailboxes and `User.Read.All` and
-//! `GroupMember.Read.All` on the directory. Content that JSON cannot express stays in the attached item and in
-//! the bucket. importMime keeps the MIME unchanged ([`Way::Mime`]).
+//! A message is created from JSON, with the properties that make it a received message with its own dates and not a
+//! draft. This is supported in every cloud and needs only `Mail.ReadWrite` on the mailboxes, and `User.Read.All` and
+//! `GroupMember.Read.All` on the directory. Content that JSON cannot express is available in the attached item and in
+//! the bucket. importMime files the MIME unchanged ([`Way::Mime`]).
 
 mod attachments;
 mod body;
@@ -67,7 +67,7 @@ pub struct Graph {
     message_class: String,
     rejected_class: RejectedClass,
     rejected_addresses: RejectedAddresses,
-    /// Logged once.
+    /// `true` if the rejection was logged: it is logged once.
     too_large_for_import: AtomicBool,
     max_wait: Duration,
     settle_time: Duration,
@@ -76,8 +76,8 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// Sends no request: the secret is fetched when it is first needed. The process has to have installed rustls' default
-    /// provider.
+    /// Creates the adapter. Sends no request: the secret is fetched when it is first needed. The process must have
+    /// installed rustls' default provider.
     ///
     /// # Errors
     /// [`ConfigError`].
@@ -122,12 +122,12 @@ impl Graph {
         RetryBudget::new(self.max_wait, self.first_wait)
     }
 
-    /// The message class that copies are created with; `None` if it is that of an ordinary message.
+    /// Returns the message class for new copies; `None` for the class of an ordinary message.
     fn class(&self) -> Option<&str> {
         Some(self.message_class.as_str()).filter(|class| !class.eq_ignore_ascii_case(PLAIN_CLASS))
     }
 
-    /// The message class that copies should have. importMime cannot set one.
+    /// Returns the message class that copies should have; `None` with importMime, which cannot set one.
     fn expected_class(&self) -> Option<&str> {
         self.class().filter(|_| self.way == Way::Json)
     }

@@ -1,4 +1,4 @@
-//! Query options, and lists that come in pages.
+//! OData: query options, and lists that are returned in pages.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -16,7 +16,7 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// Upper bound of the pages of a list.
 const MAX_PAGES: usize = 100;
 
-/// Adds options. A space is `%20`: some servers read `+` as itself.
+/// Adds options to a URL. A space is encoded as `%20`, because some servers take `+` literally.
 pub(super) fn with_options(mut url: Url, options: &[(&str, &str)]) -> Url {
     let options: Vec<_> =
         options.iter().map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, ENCODED))).collect();
@@ -24,7 +24,7 @@ pub(super) fn with_options(mut url: Url, options: &[(&str, &str)]) -> Url {
     url
 }
 
-/// Quotes a string for a filter.
+/// Quotes a string for an OData filter.
 pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
@@ -38,7 +38,7 @@ struct Page<T> {
 }
 
 impl Client {
-    /// Reads a whole list. Pages are followed on Graph's own host only, because the token is sent with each request.
+    /// Reads all pages of a list. Follows pages on Graph's own host only, because the token is sent with each request.
     pub(super) async fn list<T: DeserializeOwned>(
         &self,
         permits: Option<&Semaphore>,

@@ -1,5 +1,6 @@
-//! A file that is too large for one request and too small for an upload session is stored in a ZIP archive that is large enough
-//! for a session. Microsoft documents both limits as round numbers, which leaves a gap between their two readings.
+//! Packs a file that is too large for one request and too small for an upload session into a ZIP archive that is large
+//! enough for a session. Microsoft documents both limits as round numbers, and depending on how they are read there is
+//! a gap between them.
 
 use std::io::{Cursor, Write};
 
@@ -10,7 +11,8 @@ use super::{error::Failure, limits::UPLOAD_SESSION_MIN_BYTES};
 /// The name of the entry that makes the archive large enough.
 const FILLER: &str = "filler (empty)";
 
-/// Stores the file, uncompressed, in a ZIP archive of at least [`UPLOAD_SESSION_MIN_BYTES`]. The same file gives the same bytes.
+/// Stores the file, uncompressed, in a ZIP archive of at least [`UPLOAD_SESSION_MIN_BYTES`]. The same file results in
+/// the same bytes.
 pub(super) fn pack(name: &str, file: &[u8]) -> Result<Vec<u8>, Failure> {
     write(name, file).map_err(|_| Failure::Internal { what: "packing a file failed" })
 }

@@ -4,8 +4,8 @@ use super::Graph;
 use crate::{Mailbox, MailboxError};
 
 impl Graph {
-    /// The permissions of the application for the whole tenant according to its token, which is not verified; `None` if
-    /// the token cannot be read. A token does not contain permissions for single mailboxes (RBAC for Applications).
+    /// Returns the application's tenant-wide permissions according to its token, which is not verified; `None` if the
+    /// token cannot be read. A token does not contain permissions for single mailboxes (RBAC for Applications).
     ///
     /// # Errors
     /// [`MailboxError::Unavailable`] or [`MailboxError::Configuration`]: the request for a token failed.
@@ -13,7 +13,7 @@ impl Graph {
         Ok(self.client.roles(&mut self.retry_budget()).await?)
     }
 
-    /// Returns whether the archive folder exists. It is not created.
+    /// Returns whether the archive folder exists. Does not create it.
     ///
     /// # Errors
     /// [`MailboxError`]: it is unknown whether the folder exists.

@@ -1,10 +1,11 @@
 //! The extended properties of a filed message.
 
-/// The named property that holds the item's id. With another property set, staged messages of earlier versions would not be
+/// The named property that contains the item's id. It must not change: staged messages of earlier releases would not be
 /// found.
 pub(super) const ARCHIVE_ITEM_ID: &str = "String {6f1d4c1e-9a53-4f0b-8e57-2b7f3c0a9d41} Name ArchiveItemId";
 
-/// PidTagMessageFlags: read, and not unsent. Without it Graph creates a draft, and a draft stays one.
+/// PidTagMessageFlags: read, and not unsent. Without it Graph creates a draft, which cannot be changed to a received
+/// message.
 pub(super) const FLAGS: &str = "Integer 0x0E07";
 
 /// PidTagMessageDeliveryTime.
@@ -28,11 +29,11 @@ pub(super) const CONVERSATION_TOPIC: &str = "String 0x0070";
 /// PidTagConversationIndex: the `Thread-Index` header, base64 in both.
 pub(super) const CONVERSATION_INDEX: &str = "Binary 0x0071";
 
-/// The class of an ordinary message. Exchange uses it where no class is given.
+/// The class of an ordinary message, which is Exchange's default.
 pub(super) const PLAIN_CLASS: &str = "IPM.Note";
 
-/// Returns whether two property ids are the same. Graph may return an id in another form than it was sent: `String
-/// 0x1a`.
+/// Returns whether two property ids are the same. Graph may return an id in a form other than the sent one, such as
+/// `String 0x1a`.
 pub(super) fn is_same(one: &str, other: &str) -> bool {
     let parts = |id: &str| -> Option<(String, u32)> {
         let (kind, tag) = id.split_once(' ')?;

@@ -1,7 +1,7 @@
 //! Finds the recipients of a message that the mail system rejects, so that the copy can be filed without them.
 //!
-//! One invalid address among a thousand makes Graph reject the whole message, usually without naming it. Then empty messages
-//! with parts of the recipients are created in the hidden folder and removed at once.
+//! A single invalid address makes Graph reject the whole message, usually without naming the address. To find it,
+//! probes (empty messages to a part of the recipients) are created in the hidden folder and removed again.
 
 use super::{
     Graph,
@@ -20,13 +20,13 @@ pub(super) const INVALID_RECIPIENTS: &str = "ErrorInvalidRecipients";
 /// Maximum number of probes of one search.
 const PROBES_MAX: usize = 64;
 
-/// The searches for one copy that leave out only recipients that were rejected twice. The last search leaves out those that
-/// it did not come to as well, so that the copy is filed.
+/// Maximum number of searches for one copy that leave out only recipients that were rejected twice. The search after
+/// these also leaves out the recipients that it could not probe, so that the copy is filed.
 pub(super) const CONFIRMED_SEARCHES: usize = 4;
 
 impl Graph {
-    /// The indexes of the recipients to leave out after an error. Empty if no recipient is rejected. `is_last`: see
-    /// [`CONFIRMED_SEARCHES`].
+    /// Returns the indexes of the recipients to leave out after an error. Empty if no recipient is rejected. `is_last`:
+    /// see [`CONFIRMED_SEARCHES`].
     pub(super) async fn rejected_recipients(
         &self,
         work: &Work<'_>,
@@ -48,9 +48,9 @@ impl Graph {
         if !rejected.is_empty() {
             return Ok(rejected);
         }
-        let remembered = pick(&|address| self.rejected_addresses.has(address, &self.clock));
-        if !remembered.is_empty() {
-            return Ok(remembered);
+        let cached = pick(&|address| self.rejected_addresses.has(address, &self.clock));
+        if !cached.is_empty() {
+            return Ok(cached);
         }
         let rejected = self.bisect(work, place, (sent, is_last), budget).await?;
         for &at in rejected.iter().filter(|_| !is_last) {
@@ -59,8 +59,8 @@ impl Graph {
         Ok(rejected)
     }
 
-    /// Halves the recipients until each rejected one is found. A recipient is rejected if a message to it alone is rejected
-    /// twice: a single error may be a mistake.
+    /// Halves the recipients until each rejected one is found. A recipient is rejected if a message to this recipient
+    /// alone is rejected twice: a single error may be wrong.
     async fn bisect(
         &self,
         work: &Work<'_>,
@@ -102,7 +102,7 @@ impl Graph {
         Ok(rejected)
     }
 
-    /// Returns whether an empty message with these recipients can be created. Removes it.
+    /// Returns whether a probe with these recipients can be created, and removes the probe.
     async fn accepts(
         &self,
         work: &Work<'_>,
@@ -121,7 +121,7 @@ impl Graph {
             }
             Err(Failure::Refused(refusal)) if refusal.has_code(INVALID_RECIPIENTS) => Ok(false),
             Err(failure) => {
-                // The message may have been created and must be removed. The next attempt starts the search again.
+                // The probe may have been created and must be removed. The next attempt starts the search again.
                 if failure.is_unclear() {
                     self.remove_probes(work, folder, id, budget).await?;
                 }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::Clock;
 
-/// Lifetime of a cached rejected address. The next copies with the same recipients leave it out first.
+/// Lifetime of a cached rejected address. Later copies with the same recipients leave it out without a search.
 const TTL: Duration = Duration::from_hours(1);
 
 const MAX_ENTRIES: usize = 10_000;

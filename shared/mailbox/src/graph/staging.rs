@@ -1,10 +1,10 @@
-//! Puts large messages together in a hidden folder, and moves them when they are complete.
+//! Assembles large messages in a hidden folder, and moves them when they are complete.
 
 use serde::Serialize;
 
 use super::{
     Graph,
-    attachments::{Lack, lack},
+    attachments::{Comparison, compare},
     body::to_json,
     client::Request,
     concession::Concessions,
@@ -29,9 +29,9 @@ struct InProgress {
 }
 
 impl Graph {
-    /// Puts a large message together in the hidden folder and moves it when it is complete. After a failure that may be
-    /// permanent it is removed.
-    pub(super) async fn put_together(
+    /// Assembles a large message in the hidden folder and moves it when it is complete. After a failure that may be
+    /// permanent the message is removed.
+    pub(super) async fn assemble(
         &self,
         work: &Work<'_>,
         archive: &str,
@@ -70,7 +70,7 @@ impl Graph {
             Some(stored) => stored,
             None => self.create(work, place, first, (concessions.clone(), None), budget).await?,
         };
-        let mut spoilt = false;
+        let mut recreated = false;
         let mut in_progress: Option<InProgress> = None;
         loop {
             let present = match (self.attachments(work, &staged.id, budget).await, in_progress.take()) {
@@ -83,21 +83,21 @@ impl Graph {
                 }
                 (Err(failure), None) => return Err(failure),
             };
-            match lack(files, &present) {
-                Lack::These(missing) if missing.is_empty() => break,
-                Lack::These(missing) => match in_progress.take() {
+            match compare(files, &present) {
+                Comparison::Missing(missing) if missing.is_empty() => break,
+                Comparison::Missing(missing) => match in_progress.take() {
                     // Sending it again could attach it twice, and there is no check after the move.
                     Some(InProgress { file, failure }) if missing.contains(&file) => {
                         return Err(failure.outcome_unknown(self.settle_time));
                     }
                     _ => in_progress = self.attach_all(work, &staged.id, &missing, budget).await?,
                 },
-                Lack::Spoilt if spoilt => {
+                Comparison::Unexpected if recreated => {
                     let detail = "the mailbox changes the names or sizes of attachments".into();
                     return Err(MailboxError::Unrecognized { detail, retry_after: None }.into());
                 }
-                Lack::Spoilt => {
-                    spoilt = true;
+                Comparison::Unexpected => {
+                    recreated = true;
                     self.remove(work, place.folder, &staged.id, budget).await?;
                     staged = self.create(work, place, first, (concessions.clone(), None), budget).await?;
                 }
@@ -110,8 +110,8 @@ impl Graph {
         Ok(filed)
     }
 
-    /// Removes incomplete messages of an item that is filed, or is given up. One may have appeared after the settle time, when
-    /// another was put together.
+    /// Removes the incomplete messages of an item that is filed or becomes a dead letter. A delayed message may have
+    /// appeared after the settle time, when another one was assembled.
     pub(super) async fn clear_staging(
         &self,
         work: &Work<'_>,
@@ -142,7 +142,8 @@ impl Graph {
         Ok(())
     }
 
-    /// Adds the missing files, up to the first with an unknown outcome, which is returned if it may still be in progress.
+    /// Adds the missing files, up to the first with an unknown outcome. Returns that file if its request may still be
+    /// in progress.
     async fn attach_all(
         &self,
         work: &Work<'_>,

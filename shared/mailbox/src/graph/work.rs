@@ -1,4 +1,4 @@
-//! One filing: the message, the mailbox and the place in it.
+//! The data of one filing: the message, the mailbox and the folder.
 
 use super::{content::Content, mailbox_limits::MailboxState};
 use crate::{Identity, Mailbox, Message};

@@ -1,4 +1,4 @@
-//! Creates, finds and deletes a message in a mailbox, so that a tenant in which lookups find nothing is detected before the first
+//! Creates, finds and deletes a test message in a mailbox. This detects a tenant in which lookups fail before the first
 //! item is filed.
 
 use jiff::{Timestamp, fmt::rfc2822::DateTimePrinter};
@@ -24,7 +24,7 @@ pub struct WriteProbe {
 }
 
 impl WriteProbe {
-    /// Returns whether both lookups find what filing creates.
+    /// Returns whether both lookups find the filed message.
     pub fn is_sound(&self) -> bool {
         self.found_by_message_id && self.found_by_item_id
     }
@@ -40,7 +40,7 @@ impl Graph {
         let filed = self.file_message(mailbox, &message, Attempt::First).await?;
         debug_assert_eq!(filed.result, FilingResult::Imported);
         let found = self.look_up_probe(mailbox, &message).await;
-        // The message is removed also if the lookup failed.
+        // The message is removed even if the lookup failed.
         self.remove_probe(mailbox, &message, &filed.message).await?;
         Ok(found?)
     }

@@ -23,8 +23,8 @@ impl Capabilities {
         self.0.iter().any(|capability| capability.eq_ignore_ascii_case(name))
     }
 
-    /// RFC 7889: the largest message, in bytes. Without a number the limit depends on the folder, and the server rejects larger
-    /// messages.
+    /// Returns the maximum size of a message, in bytes (RFC 7889); `None` if there is no APPENDLIMIT, or none with a
+    /// number: then the limit depends on the folder, and the server rejects larger messages.
     pub(super) fn append_limit(&self) -> Option<u64> {
         let limit = |capability: &String| capability.to_ascii_uppercase().strip_prefix("APPENDLIMIT=")?.parse().ok();
         self.0.iter().find_map(limit)
@@ -41,7 +41,7 @@ impl Capabilities {
     }
 }
 
-/// A connection that is logged in.
+/// A connection after login.
 pub(super) struct Client {
     pub(super) wire: Wire,
     pub(super) capabilities: Capabilities,
@@ -96,7 +96,7 @@ impl Client {
         let condition = loop {
             match self.next(command, &tag, &mut |_| {}).await? {
                 Some(condition) => break condition,
-                // XOAUTH2: the reasons of a rejection, which the client must acknowledge.
+                // XOAUTH2: the server sends the reason of a rejection, which the client must acknowledge.
                 None => self.send_line("").await?,
             }
         };
@@ -124,7 +124,7 @@ impl Client {
         Ok(())
     }
 
-    /// Runs a command. `each` receives the data before its end.
+    /// Runs a command. `each` receives the untagged data responses.
     pub(super) async fn run(
         &mut self,
         command: &'static str,
@@ -139,7 +139,7 @@ impl Client {
         .await
     }
 
-    /// Runs a command. `each` receives the untagged responses before its end.
+    /// Runs a command. `each` receives all untagged responses.
     pub(super) async fn run_with(
         &mut self,
         command: &'static str,
@@ -164,8 +164,8 @@ impl Client {
         Ok(self.wire.flush().await?)
     }
 
-    /// Waits until the server requests the rest of a command. A server that cannot read the command may answer `* BAD`
-    /// without its tag, and nothing more.
+    /// Waits until the server requests the rest of a command. A server that cannot parse the command may respond with
+    /// an untagged `* BAD` only.
     pub(super) async fn wait_for_continuation(&mut self, command: &'static str, tag: &[u8]) -> Result<(), Failure> {
         loop {
             let (condition, is_tagged) = match self.receive().await? {
@@ -184,7 +184,7 @@ impl Client {
         }
     }
 
-    /// Waits for the end of a command.
+    /// Waits for the tagged response, which ends a command.
     pub(super) async fn wait_for_end(
         &mut self,
         command: &'static str,
@@ -198,7 +198,7 @@ impl Client {
         }
     }
 
-    /// The result of a command, or `None` if the server requests the rest of it.
+    /// Returns the result of a command; `None` if the server requests the rest of the command.
     async fn next(
         &mut self,
         command: &'static str,
@@ -208,7 +208,7 @@ impl Client {
         let mut bad = None;
         loop {
             let response = match self.receive().await {
-                // The server has reported the reason before it closed the connection.
+                // Before the server closed the connection, it reported the reason.
                 Err(Failure::NotSent(_)) if bad.is_some() => {
                     let Some(condition) = bad.take() else { continue };
                     return Err(Failure::Refused(Refusal { command, condition, is_tagged: false }));
@@ -222,7 +222,7 @@ impl Client {
                 Response::Untagged(condition) if condition.status == Status::Bye => {
                     return Err(Failure::Refused(Refusal { command, condition, is_tagged: false }));
                 }
-                // It may be about this command, whose tag the server could not read, or about something else.
+                // An untagged BAD may concern this command, whose tag the server could not parse.
                 Response::Untagged(condition) if condition.status == Status::Bad => bad = Some(condition),
                 response @ (Response::Untagged(_) | Response::Data(_)) => each(&response),
             }
@@ -231,7 +231,7 @@ impl Client {
 
     async fn receive(&mut self) -> Result<Response, Failure> {
         let bytes = self.wire.read().await?;
-        // A server that is still busy says so: `* OK Still here`.
+        // A busy server sends signs of life, such as `* OK Still here`.
         self.wire.extend_deadline();
         parse(&bytes).ok_or(Failure::Protocol("the response is not IMAP"))
     }
@@ -245,7 +245,7 @@ mod tests {
 
     use super::*;
 
-    /// Runs a command whose response is this and nothing more. Returns the error, and whether the deadline was extended.
+    /// Runs a command whose only response is this one. Returns the error, and whether the deadline was extended.
     async fn run(response: &[u8]) -> (Failure, bool) {
         let (ours, mut theirs) = tokio::io::duplex(1024);
         theirs.write_all(response).await.unwrap();

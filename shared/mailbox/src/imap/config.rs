@@ -12,12 +12,12 @@ use crate::{MailboxError, entra::ApplicationError};
 pub struct ImapConfig {
     /// The server.
     pub host: ImapHost,
-    /// The domains whose mailboxes are on the server, in lower case. An address of another domain has no mailbox there; no
-    /// request is sent for it.
+    /// The domains whose mailboxes are on the server, in lower case. An address of another domain has no mailbox there;
+    /// no request is sent for it.
     pub domains: Vec<String>,
-    /// A mailbox that exists and that the account may open. With it, an address whose login is rejected has no mailbox if
-    /// this one opens at the same moment. Without it, or where it does not open either, the configuration is taken to be
-    /// wrong and the item waits.
+    /// The probe mailbox: a mailbox that exists and that the account may open. If the login for an address is rejected
+    /// and this mailbox opens at the same moment, the address has no mailbox. Without a probe mailbox, or if it does
+    /// not open either, a rejected login counts as a configuration error and the item waits.
     pub probe: Option<MailboxAddress>,
     /// Name of the archive folder.
     pub folder: String,

@@ -11,8 +11,8 @@ use super::session::Session;
 /// Maximum number of idle connections, because servers limit connections. Connections in use are not included.
 const MAX_IDLE: usize = 32;
 
-/// After this idle time a connection is checked before its next use. Lambda freezes the process between two batches, and
-/// the server or a firewall may have closed the connection meanwhile.
+/// Idle time after which a connection is checked before its next use. Lambda freezes the process between two batches,
+/// and the server or a firewall may have closed the connection meanwhile.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 /// The connection of one mailbox. The holder of the lock uses it alone.
@@ -21,7 +21,7 @@ pub(super) type Slot = Arc<tokio::sync::Mutex<Option<Idle>>>;
 /// A connection that is not in use.
 pub(super) struct Idle {
     session: Box<Session>,
-    /// On the wall clock: a monotonic clock may stop while the process is frozen.
+    /// Wall-clock time, because a monotonic clock may stop while the process is frozen.
     since: SystemTime,
 }
 
@@ -41,21 +41,21 @@ impl Idle {
         Self { session, since: SystemTime::now() }
     }
 
-    /// The connection, if it still works.
+    /// Returns the connection, if it still works.
     pub(super) async fn wake(mut self) -> Option<Box<Session>> {
         let fresh = is_fresh(self.since, SystemTime::now());
         (fresh || self.session.is_alive().await).then_some(self.session)
     }
 }
 
-/// Returns whether a connection that has been idle since this time needs no check. After the clock was set back it
-/// does.
+/// Returns whether a connection that has been idle since this time needs no check. If the clock was set back, it needs
+/// one.
 fn is_fresh(since: SystemTime, now: SystemTime) -> bool {
     now.duration_since(since).is_ok_and(|age| age < TRUSTED_FOR)
 }
 
 impl Connections {
-    /// The connection of a mailbox. Above the maximum, the least recently used one is closed.
+    /// Returns the connection of a mailbox. Above the maximum, closes the least recently used idle connection.
     pub(super) fn of(&self, mailbox: &str) -> Slot {
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if slots.by_mailbox.len() >= MAX_IDLE && !slots.by_mailbox.contains_key(mailbox) {

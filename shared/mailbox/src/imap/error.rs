@@ -25,7 +25,7 @@ pub(super) enum Failure {
     Protocol(&'static str),
     /// A bug of this program. The message was not sent.
     Internal(&'static str),
-    /// An error that the port already has a variant for.
+    /// An error that is already in the form of the port.
     Port(MailboxError),
 }
 
@@ -42,11 +42,11 @@ pub(super) struct Refusal {
 /// The meaning of a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// A transient failure, or too many requests. Holds the wait that the server requests.
+    /// A transient failure, or too many requests. Contains the wait that the server requests.
     Temporary(Option<Duration>),
     /// The configuration or the account is wrong.
     Configuration,
-    /// The login was rejected: the address has no mailbox, or the account may not open it, or the secret is wrong.
+    /// The login was rejected: the address has no mailbox, the account may not open it, or the secret is wrong.
     LoginRejected,
     /// The mailbox is full.
     Full,
@@ -56,12 +56,12 @@ pub(super) enum Meaning {
     NoFolder,
     /// The folder already exists.
     FolderExists,
-    /// Documented neither as permanent nor as temporary.
+    /// Documented neither as permanent nor as transient.
     Unrecognized,
 }
 
-/// The response codes that errors may quote. Any other name is free text of the server.
-const KNOWN_CODES: &[&str] = &[
+/// The response codes that errors may quote. Any other code is free text of the server.
+const QUOTABLE_CODES: &[&str] = &[
     "ALERT",
     "ALREADYEXISTS",
     "AUTHENTICATIONFAILED",
@@ -98,31 +98,31 @@ impl Refusal {
         }
         match self.code() {
             Some("OVERQUOTA") if append || create => Meaning::Full,
-            // In response to another command they say nothing about a message.
+            // In response to other commands these codes do not concern a message.
             Some("TOOBIG" | "CANNOT") if append => Meaning::Rejected,
             Some("TRYCREATE" | "NONEXISTENT") if !login => Meaning::NoFolder,
             Some("ALREADYEXISTS") => Meaning::FolderExists,
             Some("AUTHENTICATIONFAILED" | "AUTHORIZATIONFAILED") => Meaning::LoginRejected,
             Some("CANNOT" | "CONTACTADMIN" | "EXPIRED" | "NOPERM" | "PRIVACYREQUIRED") => Meaning::Configuration,
-            // Dovecot has SERVERBUG for every internal error, a full disk and a lock that is taken among them.
+            // Dovecot returns SERVERBUG for every internal error, including a full disk and a held lock.
             Some("CORRUPTION" | "INUSE" | "SERVERBUG" | "UNAVAILABLE") => Meaning::Temporary(None),
-            // Too many connections, or a text for people.
+            // LIMIT means too many connections; the text of ALERT is meant for the user.
             Some("ALERT" | "LIMIT" | "OVERQUOTA") if login => Meaning::Temporary(None),
             None if login && self.condition.hint == Some(Hint::LoginRejected) => Meaning::LoginRejected,
-            // The only argument from the configuration is the login or the name of the archive folder.
+            // The arguments of these commands (the login, the name of the archive folder) come from the configuration.
             _ if login || create || self.command == "LIST" => Meaning::Configuration,
             _ => Meaning::Unrecognized,
         }
     }
 
-    /// The code, if it is a known one.
+    /// Returns the code, if it may be quoted.
     fn code(&self) -> Option<&'static str> {
         let name = &self.condition.code.as_ref()?.name;
-        KNOWN_CODES.iter().copied().find(|known| known == name)
+        QUOTABLE_CODES.iter().copied().find(|known| known == name)
     }
 
-    /// Returns whether the server requests fewer requests or connections. LIMIT in response to any other command is a
-    /// limit of what the server can store (RFC 5530), such as the number of copies of a message.
+    /// Returns whether the server asks for fewer requests or connections. LIMIT means that only at the login; in
+    /// response to other commands it is a storage limit (RFC 5530), such as the number of copies of a message.
     pub(super) fn is_throttled(&self) -> bool {
         match self.condition.hint {
             Some(Hint::Throttled(_)) => true,
@@ -160,7 +160,7 @@ impl Refusal {
             }
             (_, Meaning::Configuration) => "; check the secret, the permissions of the account and MAIL_FOLDER",
             _ if self.code() == Some("ALERT") => {
-                "; the server has a text for people: log in with a mail client and read it"
+                "; the server has sent an alert for the user: log in with a mail client to read it"
             }
             _ => "",
         };
@@ -173,8 +173,8 @@ impl Failure {
         matches!(self, Self::Refused(refusal) if refusal.meaning() == meaning)
     }
 
-    /// Converts the failure of a command that has sent the message. Only a tagged refusal proves that it was not
-    /// stored.
+    /// Converts the failure of a command after the message was sent. Only a tagged refusal proves that the message was
+    /// not stored.
     pub(super) fn after_the_message(self) -> Self {
         match self {
             Self::Refused(refusal) if !refusal.is_tagged => Self::OutcomeUnknown(refusal.detail().into()),
@@ -184,7 +184,8 @@ impl Failure {
         }
     }
 
-    /// Converts to the error of the port. `settle_time` is how long a copy may take to appear after its response was lost.
+    /// Converts to the error of the port. `settle_time` is the time that a copy may take to appear after its response
+    /// was lost.
     pub(super) fn into_error(self, settle_time: Duration) -> MailboxError {
         let refusal = match self {
             Self::Refused(refusal) => refusal,

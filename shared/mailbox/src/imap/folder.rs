@@ -1,4 +1,4 @@
-//! The name of the archive folder in the format of the server.
+//! Encodes the name of the archive folder for the server.
 
 use base64::{
     Engine as _, alphabet,
@@ -25,7 +25,7 @@ pub(super) struct Namespace {
 pub(super) enum Personal {
     /// The first of the user's namespaces.
     At(Namespace),
-    /// `NIL`: the user has no folders. Cyrus reports it for a user without a mailbox whose name a proxy account used.
+    /// `NIL`: the user has no folders. Cyrus reports it if a proxy account logs in for a user without a mailbox.
     Missing,
 }
 
@@ -44,10 +44,10 @@ impl Personal {
 }
 
 impl Namespace {
-    /// The folder's full name, quoted.
+    /// Returns the folder's full name, quoted.
     ///
     /// # Errors
-    /// [`Failure::Port`] if the server would read a part of the name as a level.
+    /// [`Failure::Port`] if the server would interpret a part of the name as a hierarchy level.
     pub(super) fn path(&self, folder: &str) -> Result<String, Failure> {
         if self.separator.is_some_and(|separator| folder.contains(separator)) {
             return Err(configuration("MAIL_FOLDER contains the separator of folder levels on this server"));
@@ -58,12 +58,13 @@ impl Namespace {
     }
 }
 
-/// A quoted string. The text holds no line ends.
+/// Returns a quoted string. The text must not contain line breaks.
 pub(super) fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// A name in modified UTF-7 (RFC 3501, 5.1.3): visible ASCII unchanged, `&` as `&-`, other text as base64 of UTF-16.
+/// Encodes a name in modified UTF-7 (RFC 3501, 5.1.3): visible ASCII unchanged, `&` as `&-`, other text as base64 of
+/// UTF-16.
 fn encoded(name: &str) -> String {
     let mut encoded = String::new();
     let mut wide: Vec<u8> = Vec::new();

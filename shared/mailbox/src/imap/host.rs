@@ -20,7 +20,7 @@ pub struct ImapHost {
 /// An invalid address of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ImapHostError {
-    /// The text is not a host, or has more parts.
+    /// The text is not a host, or has more parts than host and port.
     #[error("invalid server: expected a host, or a host and a port")]
     Host,
     /// The password would be sent unencrypted.

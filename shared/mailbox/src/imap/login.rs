@@ -1,4 +1,4 @@
-//! The credentials for the server.
+//! Logs in to the server: the credentials and the SASL responses.
 
 use std::sync::Arc;
 
@@ -21,8 +21,9 @@ pub struct ImapAccount {
     pub username: String,
     /// The password.
     pub password: SecretString,
-    /// `None`: the mailbox is the authorization identity of SASL PLAIN, which Cyrus, Dovecot and others support. Otherwise the
-    /// user name is the mailbox, this character and the account's name (Dovecot's `auth_master_user_separator`).
+    /// `None`: the mailbox is sent as the authorization identity of SASL PLAIN, which Cyrus, Dovecot and others
+    /// support. Otherwise the sent user name consists of the mailbox, this character and the account's name (Dovecot's
+    /// `auth_master_user_separator`).
     pub separator: Option<char>,
 }
 
@@ -38,9 +39,9 @@ pub trait ImapAccounts: Send + Sync {
 
 /// The credentials of a login.
 pub enum ImapLogin {
-    /// Exchange Online: as an application in Entra, by XOAUTH2.
+    /// Exchange Online: an application in Entra, with XOAUTH2.
     Entra(Application, Arc<dyn Credentials>),
-    /// Any other server: as an account that may open every mailbox, by PLAIN.
+    /// Any other server: an account that may open every mailbox, with PLAIN.
     Account(Arc<dyn ImapAccounts>),
 }
 
@@ -128,7 +129,7 @@ impl ImapAccount {
         let password = self.password.expose_secret();
         if self.username.is_empty() || self.username.contains('\0') || password.contains('\0') {
             return Err(configuration(
-                "invalid secret: the user name is empty, or the user name or the password holds a NUL",
+                "invalid secret: the user name is empty, or the user name or the password contains a NUL",
             ));
         }
         let plain = match self.separator {

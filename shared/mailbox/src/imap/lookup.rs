@@ -17,8 +17,8 @@ use message::read::{CONTENT_HEADER, field};
 const UIDS_PER_FETCH: usize = 200;
 
 impl Session {
-    /// Finds the copy of an item: a message with exactly this Message-ID, and of no other item. `date` is the date that a
-    /// copy was stored with, where it is known.
+    /// Finds the copy of an item: a message with exactly this Message-ID that does not belong to another item. `date`
+    /// is the date with which a copy was stored, if it is known.
     pub(super) async fn find_copy(
         &mut self,
         copy: &Identity<'_>,
@@ -29,11 +29,11 @@ impl Session {
 
     /// Finds up to `max` copies of an item.
     ///
-    /// A server's search is only a hint. It finds every message that contains the text, in any case, so the header itself
-    /// is compared. And it may miss a message whose header is long: Cyrus indexes the first 1,000 lines (`maxheaderlines`),
-    /// and the Message-ID of a message to 1,100 recipients may come after them. Such messages appear to have no
-    /// Message-ID, and a second search lists them. All copies of an item have one layout, so a server that has
-    /// indexed one has indexed them all.
+    /// A server's search is only a hint. It finds every message that contains the text, ignoring case, so the header
+    /// itself is compared. It may also miss a message with a long header: Cyrus indexes the first 1,000 lines
+    /// (`maxheaderlines`), and the Message-ID of a message to 1,100 recipients may come after them. Such messages
+    /// appear to have no Message-ID, and a second search lists them. All copies of an item have the same layout, so the
+    /// server has indexed either all of them or none.
     pub(super) async fn find_copies(
         &mut self,
         copy: &Identity<'_>,
@@ -45,7 +45,7 @@ impl Session {
             return Ok(Vec::new());
         }
         if !copy.message_id.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-            return Err(Failure::Internal("the Message-ID holds characters that no search accepts"));
+            return Err(Failure::Internal("the Message-ID contains characters that are invalid in a search"));
         }
         let validity = self.examine().await?;
         let hits = self.search(&format!("HEADER Message-ID {}", quoted(copy.message_id))).await?;
@@ -95,7 +95,7 @@ impl Session {
         hits.ok_or(Failure::Protocol("the server does not report the result of a search"))
     }
 
-    /// Those of these messages whose header identifies them as a copy. No more are fetched after `max` were found.
+    /// Returns the messages whose header identifies them as a copy. Stops fetching when `max` are found.
     async fn verified(&mut self, copy: &Identity<'_>, hits: &[u32], max: usize) -> Result<Vec<u32>, Failure> {
         let mut found = Vec::new();
         for batch in hits.chunks(UIDS_PER_FETCH) {
@@ -128,8 +128,8 @@ impl Session {
     }
 }
 
-/// Limits a search to the days around the date that a copy was stored with. SINCE and BEFORE ignore the time of day and
-/// the time zone.
+/// Limits a search to the days around the date with which a copy was stored. SINCE and BEFORE ignore the time of day
+/// and the time zone.
 fn around(date: Option<Timestamp>) -> String {
     let day = |days: i64| {
         let at = date?.checked_add(SignedDuration::from_hours(24 * days)).ok()?;
@@ -146,7 +146,7 @@ fn fetched(words: &[Word]) -> Option<(u32, &[u8])> {
     let [_, name, ..] = words else { return None };
     let at = words.iter().position(|word| word.is("UID")).filter(|_| name.is("FETCH"))?;
     let uid = words.get(at + 1)?.number()?;
-    // The only string that was requested. Courier quotes the names of the fields, which come before it.
+    // The last string is the requested header. Courier also quotes the names of the fields, which come before it.
     let header = words.iter().rev().find_map(|word| match word {
         Word::Text(text) => Some(text.as_slice()),
         _ => None,

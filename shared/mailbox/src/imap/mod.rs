@@ -1,4 +1,4 @@
-//! Any mail server, by IMAP: Exchange Online, Dovecot, Cyrus, Courier and others.
+//! The adapter for mail servers with IMAP: Exchange Online, Dovecot, Cyrus, Courier and others.
 //!
 //! A message is appended unchanged, with the flag \Seen and its own date. IMAP has no directory, so a mailbox is found by
 //! opening it. `DESIGN.md` lists the cases in which an address has no mailbox.
@@ -43,7 +43,7 @@ pub use login::{ImapAccount, ImapAccounts, ImapLogin};
 /// Maximum number of copies of an item that are counted.
 const COPIES_MAX: usize = 1000;
 
-/// The mail server.
+/// A mail server as a mail system.
 pub struct Imap {
     config: ImapConfig,
     tls: Arc<ClientConfig>,
@@ -53,8 +53,9 @@ pub struct Imap {
 }
 
 impl Imap {
-    /// Opens no connection yet. The process must have installed rustls' default provider. The system's certificates are
-    /// trusted, as in every other TLS connection of the product (`SSL_CERT_FILE` names another list).
+    /// Creates the adapter. Opens no connection yet. The process must have installed rustls' default provider. The
+    /// system's certificates are trusted, as in every other TLS connection of the product (`SSL_CERT_FILE` names
+    /// another list).
     ///
     /// # Errors
     /// [`ImapConfigError`].
@@ -110,7 +111,7 @@ impl Imap {
         let mailbox = match opened {
             Opened::Session(mut session) => {
                 let id = session.mailbox_id().await?.unwrap_or_else(|| address.as_str().to_owned());
-                // The copy that is filed next uses the connection.
+                // The connection is kept for the copy that is filed next.
                 if let Ok(mut idle) = self.connections.of(&id).try_lock() {
                     *idle = Some(Idle::new(session));
                 }
@@ -122,8 +123,9 @@ impl Imap {
         Ok(mailbox)
     }
 
-    /// Decides what a rejected login means. The address has no mailbox only if the same secret opens the probe mailbox at
-    /// the same moment, and the login is rejected again after that: a directory with occasional failures rejects logins too.
+    /// Confirms a rejected login. The address has no mailbox only if the same secret opens the probe mailbox at the
+    /// same moment, and the login is rejected again afterwards, because a directory with occasional failures also
+    /// rejects logins.
     async fn confirm_rejection(&self, address: &MailboxAddress, failure: Failure) -> Result<Opened, Failure> {
         let Some(probe) = self.config.probe.as_ref().filter(|probe| *probe != address) else { return Err(failure) };
         match self.open(probe).await {
@@ -131,7 +133,7 @@ impl Imap {
             Err(failure) if !failure.means(Meaning::LoginRejected) => return Err(failure),
             Ok(Opened::NoMailbox) | Err(_) => {
                 return Err(configuration(
-                    "the server opens neither the mailbox nor the probe mailbox: check the secret, and what it may open",
+                    "the server opens neither the mailbox nor the probe mailbox: check the secret, and the mailboxes that it may open",
                 ));
             }
         }
@@ -141,8 +143,8 @@ impl Imap {
         }
     }
 
-    /// Decides what it means that a user can log in and has no mailbox. Where there is a probe mailbox it has to exist: a
-    /// server that has lost its list of mailboxes reports the same for every user.
+    /// Confirms that a user who can log in has no mailbox. If a probe mailbox is configured, it must exist: a server
+    /// that has lost its list of mailboxes reports the same for every user.
     async fn confirm_absence(&self, address: &MailboxAddress, opened: Opened) -> Result<Opened, Failure> {
         let Some(probe) = self.config.probe.as_ref().filter(|_| matches!(opened, Opened::NoMailbox)) else {
             return Ok(opened);
@@ -156,7 +158,7 @@ impl Imap {
         }
     }
 
-    /// Uses the connection of a mailbox, and keeps it after a success.
+    /// Runs an operation on the connection of a mailbox, and keeps the connection after a success.
     async fn with_session<T>(
         &self,
         mailbox: &Mailbox,
@@ -179,7 +181,7 @@ impl Imap {
             },
         };
         let result = work(&mut session).await;
-        // After a failure the state of the connection is unknown. A new one costs less than finding out.
+        // After a failure the state of the connection is unknown, so the next operation opens a new one.
         if result.is_ok() {
             *idle = Some(Idle::new(session));
         }
@@ -199,7 +201,7 @@ impl Imap {
                 session.make_folder().await?;
             }
             let appended = match session.append(&message.mime, date).await {
-                // The owner of the mailbox has deleted the folder since the last LIST.
+                // The mailbox's owner has deleted the folder since the last LIST.
                 Err(failure) if failure.means(Meaning::NoFolder) => {
                     session.make_folder().await?;
                     session.append(&message.mime, date).await
@@ -209,7 +211,7 @@ impl Imap {
             let uid =
                 match appended? {
                     Some(uid) => uid,
-                    // A server without UIDPLUS.
+                    // The server does not support UIDPLUS.
                     None => session.find_copy(&copy, Some(date)).await.map_err(Failure::after_the_message)?.ok_or(
                         Failure::OutcomeUnknown("the server accepted the message and does not find it".into()),
                     )?,
@@ -250,7 +252,7 @@ impl Mailboxes for Imap {
         self.file_message(mailbox, message, attempt).await.map_err(|failure| self.error(failure))
     }
 
-    /// A message is appended by one command, so nothing is left.
+    /// Does nothing: a message is appended with one command, so there are no incomplete messages.
     async fn remove_incomplete(&self, _: &Mailbox, _: &Message) -> Result<(), MailboxError> {
         Ok(())
     }

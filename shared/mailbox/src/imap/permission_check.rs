@@ -7,9 +7,8 @@ use crate::MailboxError;
 use http_client::RetryBudget;
 
 impl Imap {
-    /// The permissions that an administrator has granted the application in Entra, as a token for Exchange Online lists
-    /// them. For information: the token is not verified. `None` if the token is opaque, and where the login is an
-    /// account's.
+    /// Returns the permissions of the application in Entra according to a token for Exchange Online, which is not
+    /// verified; `None` if the token is opaque or the login is an account's.
     ///
     /// # Errors
     /// [`MailboxError::Unavailable`] or [`MailboxError::Configuration`]: the request for a token failed.

@@ -1,13 +1,13 @@
-//! Parses the responses of a server, as far as filing needs them.
+//! Parses the responses of a server that filing needs.
 //!
-//! A response is cut into a flat list of words. It has no nesting, so deep nesting cannot overflow the stack. Unknown responses
-//! are skipped, as RFC 3501 demands of clients. `DESIGN.md` says why no library does this.
+//! A response is split into a flat list of words, so that deep nesting cannot overflow the stack. Unrecognized
+//! responses are skipped, as RFC 3501 requires of clients. `DESIGN.md` explains why no library is used.
 
 use std::fmt;
 
 use super::wording::{Hint, hint, sanitized};
 
-/// A piece of a response.
+/// A word of a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Word {
     /// A name, a number, a flag, `NIL`.
@@ -31,7 +31,7 @@ pub(super) enum Response {
     Data(Vec<Word>),
 }
 
-/// The kind of a result.
+/// The status of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Status {
     Ok,
@@ -41,8 +41,8 @@ pub(super) enum Status {
     Bye,
 }
 
-/// The result of a command, or a status of the connection. The text for people is reduced to its technical words: it may
-/// quote addresses.
+/// The result of a command, or a status of the connection. Of the human-readable text only the technical words are
+/// kept, because it may contain addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Condition {
     pub(super) status: Status,
@@ -52,7 +52,7 @@ pub(super) struct Condition {
     pub(super) words: String,
 }
 
-/// A response code: its name in capitals, and its arguments. `Debug` shows neither: both may hold any text.
+/// A response code: its name in upper case, and its arguments. `Debug` shows neither, because both may contain any text.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Code {
     pub(super) name: String,
@@ -65,7 +65,7 @@ impl fmt::Debug for Code {
     }
 }
 
-/// Reads a response; `None` if the bytes are not one.
+/// Parses a response; `None` if the bytes are not a response.
 pub(super) fn parse(bytes: &[u8]) -> Option<Response> {
     if bytes.first() == Some(&b'+') {
         return Some(Response::Continue);
@@ -136,7 +136,7 @@ fn words(mut rest: &[u8]) -> Vec<Word> {
     words
 }
 
-/// The text up to the closing quote, and the rest.
+/// Returns the text up to the closing quote, and the rest.
 fn quoted(mut rest: &[u8]) -> (Vec<u8>, &[u8]) {
     let mut text = Vec::new();
     while let Some((&byte, after)) = rest.split_first() {
@@ -160,7 +160,7 @@ fn literal(rest: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.get(line..)?.split_at_checked(length)
 }
 
-/// The length of the literal that a line announces: it ends with `{42}`.
+/// Returns the length of the literal that a line announces at its end (`{42}`).
 pub(super) fn announced(line: &[u8]) -> Option<usize> {
     let line = line.strip_suffix(b"\n")?;
     let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -169,12 +169,12 @@ pub(super) fn announced(line: &[u8]) -> Option<usize> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    // A number that does not fit is above every bound.
+    // A number that does not fit into the type exceeds every limit.
     Some(std::str::from_utf8(digits).ok()?.parse().unwrap_or(usize::MAX))
 }
 
 impl Word {
-    /// Returns whether it is this atom, in any case.
+    /// Returns whether the word is this atom, ignoring case.
     pub(super) fn is(&self, name: &str) -> bool {
         matches!(self, Self::Atom(atom) if atom.eq_ignore_ascii_case(name.as_bytes()))
     }
@@ -186,7 +186,7 @@ impl Word {
         }
     }
 
-    /// The text of an atom or a string; `None` for `NIL` and brackets.
+    /// Returns the text of an atom or a string; `None` for `NIL` and brackets.
     pub(super) fn text(&self) -> Option<&[u8]> {
         match self {
             Self::Text(text) => Some(text),
@@ -196,7 +196,7 @@ impl Word {
     }
 }
 
-/// The words of an untagged response, for the tests of its readers.
+/// Returns the words of an untagged response, for tests.
 #[cfg(test)]
 pub(super) fn data_words(line: &[u8]) -> Vec<Word> {
     match parse(line) {

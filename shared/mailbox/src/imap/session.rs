@@ -18,14 +18,15 @@ use crate::MailboxError;
 use http_client::RetryBudget;
 use message::read::Mime;
 
-/// A message of up to this size is sent together with its command, where the server allows that. A larger message waits
-/// until the server has accepted its size, so that it is not sent for nothing.
+/// Maximum size of a message that is sent together with its command, if the server allows it. A larger message is sent
+/// after the server has accepted its size, so that it is not sent in vain.
 const NON_SYNC_LITERAL_MAX_BYTES: u64 = 256 * 1024;
 
 /// The limit of RFC 7888 for LITERAL-.
 const LITERAL_MINUS_MAX_BYTES: u64 = 4096;
 
-/// A MAILBOXID shorter than this may be a number within one account, as RFC 8474 allows, and equal in two mailboxes.
+/// Minimum length of a MAILBOXID that identifies a mailbox. A shorter one may be unique only within one account, which
+/// RFC 8474 allows.
 const MIN_UNIQUE_MAILBOX_ID: usize = 16;
 
 /// A connection to one mailbox.
@@ -46,7 +47,7 @@ pub(super) enum Opened {
     NoMailbox,
 }
 
-/// A copy in the folder: its UID and the UIDVALIDITY that it belongs to.
+/// Identifies a copy in the folder: its UID and the folder's UIDVALIDITY.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Uid {
     pub(super) validity: u32,
@@ -60,8 +61,8 @@ impl fmt::Display for Uid {
 }
 
 impl Session {
-    /// Connects, logs in and looks up the archive folder. The lookup shows whether the mailbox can be used: Exchange Online may
-    /// accept a login and then not connect the mailbox.
+    /// Connects, logs in and looks up the archive folder. The lookup shows whether the mailbox can be used: Exchange
+    /// Online may accept a login and then not connect the mailbox.
     pub(super) async fn open(
         config: &ImapConfig,
         tls: &Arc<ClientConfig>,
@@ -86,13 +87,14 @@ impl Session {
         Ok(Opened::Session(Box::new(session)))
     }
 
-    /// The namespace of the user's own folders; `None` if the server reports that the user has none, not even an INBOX.
+    /// Returns the namespace of the user's own folders; `None` if the server reports that the user has no folders, not
+    /// even an INBOX.
     async fn namespace(&mut self) -> Result<Option<Namespace>, Failure> {
         let mut personal = None;
         if self.client.capabilities.has("NAMESPACE") {
             let collect = |words: &[Word]| personal = personal.take().or_else(|| Personal::parse(words));
             match self.client.run("NAMESPACE", "", collect).await {
-                // A server or a proxy may offer the extension without supporting it.
+                // A server or a proxy may announce the extension without supporting it.
                 Ok(_) => {}
                 Err(failure) if failure.means(Meaning::Unrecognized) || failure.means(Meaning::Configuration) => {}
                 Err(failure) => return Err(failure),
@@ -128,7 +130,7 @@ impl Session {
         Ok(())
     }
 
-    /// Creates the archive folder. Another function may create it at the same moment.
+    /// Creates the archive folder. Another function may create it at the same time.
     pub(super) async fn make_folder(&mut self) -> Result<(), Failure> {
         let path = format!(" {}", self.path);
         match self.client.run("CREATE", &path, |_| {}).await {
@@ -151,7 +153,7 @@ impl Session {
         }
     }
 
-    /// The server's id of the mailbox, where it is unique on the server (RFC 8474).
+    /// Returns the server's id of the mailbox, if it is unique on the server (RFC 8474).
     pub(super) async fn mailbox_id(&mut self) -> Result<Option<String>, Failure> {
         if !self.client.capabilities.has("OBJECTID") {
             return Ok(None);
@@ -167,7 +169,7 @@ impl Session {
         self.client.run("NOOP", "", |_| {}).await.is_ok()
     }
 
-    /// Stores a message in the archive folder, with the flag \Seen and its own date. Returns its UID, where the server
+    /// Stores a message in the archive folder, with the flag \Seen and its own date. Returns its UID, if the server
     /// reports it.
     pub(super) async fn append(&mut self, mime: &Mime, date: Timestamp) -> Result<Option<Uid>, Failure> {
         let length = mime.length();
@@ -213,8 +215,8 @@ impl Session {
         self.client.send_line("").await
     }
 
-    /// Closes the folder that a lookup has selected: Courier refuses an APPEND to a folder that is selected read-only. CLOSE
-    /// removes nothing from such a folder (RFC 3501, 6.4.2).
+    /// Closes the folder that a lookup has selected: Courier rejects an APPEND to a folder that is selected read-only.
+    /// CLOSE removes no messages from such a folder (RFC 3501, 6.4.2).
     async fn deselect(&mut self) -> Result<(), Failure> {
         if !std::mem::take(&mut self.is_selected) {
             return Ok(());
@@ -227,7 +229,7 @@ impl Session {
     }
 }
 
-/// Reads the attributes of a folder from the response to LIST, and the rest: the separator and the name.
+/// Splits the response to LIST into the attributes of a folder and the rest: the separator and the name.
 fn listed(words: &[Word]) -> Option<(&[Word], &[Word])> {
     let [name, Word::Open, rest @ ..] = words else { return None };
     let close = rest.iter().position(|word| *word == Word::Close).filter(|_| name.is("LIST"))?;
@@ -240,7 +242,7 @@ fn exists(words: &[Word]) -> bool {
     listed(words).is_some_and(|(attributes, _)| !attributes.iter().any(is_missing))
 }
 
-/// Reads the id from the response to STATUS. The UIDVALIDITY guards against ids that are unique in one account only.
+/// Reads the id from the response to STATUS. The UIDVALIDITY is added in case the id is unique within one account only.
 fn mailbox_id(words: &[Word]) -> Option<String> {
     let after = |name: &str| words.iter().position(|word| word.is(name)).map(|at| &words[at + 1..]);
     if !words.first()?.is("STATUS") {

@@ -1,5 +1,5 @@
-//! The connection to the server, over TLS, or without TLS on this machine. Every wait has a time limit, and every response has
-//! a size limit.
+//! The connection to the server, over TLS, or without TLS on this machine. Every wait has a time limit, and every
+//! response has a size limit.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,13 +13,14 @@ use tokio_rustls::TlsConnector;
 
 use super::{host::ImapHost, response::announced};
 
-/// Upper bound of all responses to one command, in bytes. A search that finds 100,000 messages is below it.
+/// Maximum total size of the responses to one command, in bytes. The result of a search that finds 100,000 messages is
+/// smaller.
 const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
 
 /// A message is written in chunks of this many bytes.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// The minimum rate at which a server must store a message, in bytes a second.
+/// Minimum rate at which a server must store a message, in bytes per second.
 const MIN_STORE_RATE: u64 = 1 << 20;
 
 /// Time limit for the TCP connection and the TLS handshake together.
@@ -69,7 +70,7 @@ impl Wire {
         let deadline = Instant::now() + CONNECT_TIMEOUT;
         let connecting = timeout_at(deadline, TcpStream::connect((host.name.as_str(), host.port))).await;
         let Ok(Ok(tcp)) = connecting else { return Err(WireError::NoConnection) };
-        // Commands are short, and each waits for its response. Without the option they only take longer.
+        // Commands are short, and each waits for its response. If setting the option fails, they only take longer.
         tcp.set_nodelay(true).ok();
         let stream: Box<dyn Stream> = if host.tls {
             let name = ServerName::try_from(host.name.clone()).map_err(|_| WireError::InvalidHost)?;

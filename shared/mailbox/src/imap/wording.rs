@@ -1,5 +1,5 @@
-//! Recognizes human-readable texts of servers if there is no response code: a closed list of wordings, each with its
-//! source, and the vocabulary of the words that errors may quote.
+//! Recognizes human-readable texts of servers that send no response code: a closed list of wordings, each with its
+//! source. Also contains the vocabulary of the words that errors may quote.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 pub(super) enum Hint {
     /// Too many requests, with the wait that the server requests.
     Throttled(Option<Duration>),
-    /// The login succeeded, but the server does not reach the mailbox.
+    /// The login succeeded, but the server did not connect the mailbox.
     NotConnected,
     /// A transient failure of the server.
     Temporary,
@@ -25,8 +25,8 @@ pub(super) enum Hint {
 /// Upper bound of a wait that a server can request.
 const MAX_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Wordings in lower case. The first one that the text contains decides, so temporary failures come before the rest: a full
-/// disk of the server says "quota" in Dovecot.
+/// Wordings in lower case. The first one that the text contains decides. Transient failures come first, because
+/// Dovecot's text for a full disk of the server contains "quota".
 const WORDINGS: &[(&str, Hint)] = &[
     // Exchange Online.
     ("request is throttled", Hint::Throttled(None)),
@@ -84,7 +84,7 @@ const WORDINGS: &[(&str, Hint)] = &[
 /// Finds the wording in a text.
 pub(super) fn hint(text: &str) -> Option<Hint> {
     let text = text.to_ascii_lowercase();
-    // Exchange Online, with how long to wait.
+    // Exchange Online, with the requested wait.
     if let Some((_, after)) = text.split_once("suggested backoff time:") {
         let digits: String = after.trim_start().chars().take_while(char::is_ascii_digit).collect();
         return Some(Hint::Throttled(digits.parse().ok().map(|wait| Duration::from_millis(wait).min(MAX_WAIT))));
@@ -95,7 +95,7 @@ pub(super) fn hint(text: &str) -> Option<Hint> {
 /// Upper bound of the quoted words.
 const MAX_WORDS: usize = 16;
 
-/// The words that may be quoted. None of them is a name.
+/// The words that may be quoted. None of them is a person's name.
 const VOCABULARY: &str = "a access account acl allowed already an and append archive arguments ascii at atom \
     authenticate authenticated authentication authorization authorize bad bandwidth bare be been big body box bytes \
     can cannot capability character characters charset closed code command commands completed conditions connected \
@@ -111,7 +111,7 @@ const VOCABULARY: &str = "a access account acl allowed already an and append arc
     throttled time timeout times to token too try unable unavailable unexpected unknown unrecognized unsupported \
     until update user utf valid was when while with word write wrong you your";
 
-/// Quotes the technical words of a text and leaves out all others, which may name a user. Empty if nothing remains.
+/// Quotes the technical words of a text and leaves out all others, which may name a user. Empty if no word remains.
 pub(super) fn sanitized(text: &str) -> String {
     let mut quoted = String::new();
     let mut omitted = false;

@@ -53,7 +53,7 @@ async fn rejected_class_is_left_out_for_an_hour_of_the_wall_clock() {
     for item in ["1", "2", "3"] {
         file(&graph, &message(item, &[]), Attempt::First).await.unwrap();
     }
-    assert_eq!((with_class(&fake), fake.count(Kind::MessageCreate)), (vec![false; 3], 5), "tried, confirmed, learned");
+    assert_eq!((with_class(&fake), fake.count(Kind::MessageCreate)), (vec![false; 3], 5), "tried, confirmed, cached");
     assert_eq!(counted() - before, 3, "each copy without the class is counted");
     fake.set_quirks(Quirks::default());
     passed.store(3599, Ordering::Relaxed);
@@ -75,7 +75,7 @@ async fn class_is_left_out_of_a_large_message_too() {
 }
 
 #[tokio::test]
-async fn thread_is_left_out_where_the_tenant_rejects_it() {
+async fn thread_is_left_out_if_the_tenant_rejects_it() {
     for name in ["String 0x1042", "Binary 0x0071", "PidTagConversationTopic"] {
         let fake = tenant().await;
         let refusal =
@@ -127,12 +127,12 @@ async fn recipient_that_the_error_names_is_probed_alone() {
     file(&graph(&fake), &message_of("1", "s@whatsapp.invalid", &to, &[]), Attempt::First).await.unwrap();
     let stored = &fake.visible(ADA)[0];
     assert!(stored.to.len() == 1099 && !stored.to.iter().any(|(_, to)| *to == rejected[0]));
-    assert_eq!(fake.count(Kind::MessageCreate), 4, "as it is, the probe twice, without the recipient");
+    assert_eq!(fake.count(Kind::MessageCreate), 4, "unchanged, two probes, without the recipient");
 }
 
-/// One recipient is rejected, and during the search each probe once meets the same error by mistake.
+/// One recipient is rejected, and during the search the fake also returns the same error once for each probe, wrongly.
 #[tokio::test]
-async fn one_error_of_a_probe_leaves_no_valid_recipient_out() {
+async fn single_error_of_a_probe_leaves_no_valid_recipient_out() {
     let (to, rejected) = recipients(8, &[5]);
     for n in 2..12 {
         let fake = tenant().await;
@@ -147,7 +147,8 @@ async fn one_error_of_a_probe_leaves_no_valid_recipient_out() {
     }
 }
 
-/// More rejected recipients than one search comes to: the next searches continue, and no valid one is left out.
+/// There are more rejected recipients than one search finds: the next searches continue, and no valid recipient is left
+/// out.
 #[tokio::test]
 async fn many_rejected_recipients_are_found_in_several_searches() {
     let invalid: Vec<_> = (0..16).map(|number| number * 7).collect();
@@ -162,7 +163,7 @@ async fn many_rejected_recipients_are_found_in_several_searches() {
 
 /// A tenant that rejects every recipient: the copy is filed without them, with a bounded number of requests.
 #[tokio::test]
-async fn copy_is_filed_where_every_recipient_is_rejected() {
+async fn copy_is_filed_if_every_recipient_is_rejected() {
     let all: Vec<_> = (0..1100).collect();
     let (to, rejected) = recipients(1100, &all);
     let fake = tenant().await;
@@ -215,7 +216,7 @@ async fn interrupted_search_for_recipients_leaves_nothing_behind() {
     }
 }
 
-/// A group of so many that its recipients alone exceed a request.
+/// The recipients of a large group alone exceed the size limit of a request.
 #[tokio::test]
 async fn message_with_too_many_recipients_shows_the_first_500() {
     let (to, _) = recipients(90_000, &[]);

@@ -87,7 +87,7 @@ async fn rejected_token_is_a_configuration_error() {
 
 /// A user outside the application's scope, and an address that the directory rejects.
 #[tokio::test]
-async fn lookup_error_of_one_address_does_not_touch_another() {
+async fn lookup_error_of_one_address_does_not_affect_another() {
     let fake = tenant().await;
     fake.add(User::new("colleague@example.com").out_of_scope());
     fake.reject_address("sales#dk@client.example");
@@ -127,7 +127,7 @@ async fn user_name_that_is_the_address_of_a_group_gets_no_copy() {
     fake.add_group(&["team@example.com", "Sales@example.com"]);
     fake.add(User::new("displayed@corp.example").mail(Some("team@example.com")).without_proxies());
     let graph = graph(&fake);
-    assert!(!exists(&graph, "sales@example.com").await, "only its user name");
+    assert!(!exists(&graph, "sales@example.com").await, "it is only the account's user name");
     assert!(!exists(&graph, "team@example.com").await, "only displayed");
     assert!(exists(&graph, "ann@example.com").await);
     let searches = fake.count(Kind::GroupSearch);
@@ -271,7 +271,7 @@ async fn address_invalid_as_user_name_is_looked_up_by_filter() {
 }
 
 #[tokio::test]
-async fn lookup_error_about_the_quota_says_nothing_about_an_item() {
+async fn lookup_error_about_the_quota_is_unrecognized() {
     let fake = tenant().await;
     fake.fault(On::kind(Kind::FolderSearch), Fault::Refuse(Refusal::new(507, "ErrorQuotaExceeded")));
     let error = graph(&fake).find(&ADA.parse().unwrap()).await.unwrap_err();

@@ -56,7 +56,7 @@ async fn error_of_a_filing_is_classified_by_its_code() {
     }
 }
 
-/// Each request of a filing of a large message meets an error that is on no list, once.
+/// Each request for a large message fails once with an error that is on no list.
 #[tokio::test]
 async fn unrecognized_error_is_retried_and_the_copy_is_filed() {
     let big = bytes(1, 4_200_000);
@@ -74,7 +74,7 @@ async fn unrecognized_error_is_retried_and_the_copy_is_filed() {
     }
 }
 
-/// A gateway's page says nothing about what Graph did: no second create before the wait.
+/// A gateway's error page does not show whether Graph executed the request: no second create before the wait.
 #[tokio::test]
 async fn error_page_without_a_code_delays_the_retry() {
     for status in [400, 404, 405, 409, 412, 413, 418, 423] {

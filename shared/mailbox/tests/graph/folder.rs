@@ -8,7 +8,7 @@ use mailbox::{Attempt, MailboxError, Mailboxes};
 use crate::support::{ADA, FOLDER, Vault, bytes, config, file, graph, graph_with, mailbox, message, tenant};
 
 #[tokio::test]
-async fn folder_is_created_once_and_by_no_lookup() {
+async fn folder_is_created_once_and_not_by_a_lookup() {
     let fake = tenant().await;
     let graph = graph(&fake);
     let ada = mailbox(&graph, ADA).await;
@@ -71,7 +71,7 @@ async fn existing_folder_is_recognized_in_a_400_response() {
 }
 
 #[tokio::test]
-async fn permanently_deleted_folder_is_created_again_at_once() {
+async fn permanently_deleted_folder_is_created_again_immediately() {
     let fake = tenant().await;
     let graph = graph(&fake);
     file(&graph, &message("1", &[]), Attempt::First).await.unwrap();

@@ -1,4 +1,4 @@
-//! A message that exceeds one request is put together in the hidden folder and moved when it is complete.
+//! A message that exceeds one request is assembled in the hidden folder and moved when it is complete.
 
 use graph_fake::{Fault, Gate, GraphFake, Kind, On, Quirks, Refusal};
 use mailbox::{Attempt, MailboxError, Mailboxes, Message};
@@ -19,7 +19,7 @@ async fn large_file_is_uploaded_in_pieces() {
     let filed = file(&graph(&fake), &message("1", &files), Attempt::First).await.unwrap();
     assert_one_complete_copy(&fake, &files);
     let stored = &fake.visible(ADA)[0];
-    assert_eq!((&filed.message, &stored.id), (&stored.first_id, &stored.first_id), "the id survives the move");
+    assert_eq!((&filed.message, &stored.id), (&stored.first_id, &stored.first_id), "the move keeps the id");
     assert_eq!(fake.visible_folders(ADA), [FOLDER], "the staging folder is hidden");
     assert_eq!(fake.count(Kind::Upload), 3);
 }
@@ -44,8 +44,8 @@ async fn many_small_files_are_all_attached() {
     assert_eq!(fake.count(Kind::SessionCreate), 0);
 }
 
-/// Graph reports sizes above those of the files, by an undocumented amount, so that two pictures of nearly the same size could
-/// be confused.
+/// Graph reports sizes above those of the files, by an undocumented amount, so that two pictures of nearly the same
+/// size could be confused.
 #[tokio::test]
 async fn files_with_one_name_are_both_attached() {
     for (first, second) in [(2_905_000, 2_900_000), (2_900_000, 2_905_000), (2_900_000, 2_900_000)] {
@@ -59,8 +59,8 @@ async fn files_with_one_name_are_both_attached() {
     }
 }
 
-/// "3 MB" may be 3,000,000 bytes or 3,145,728 bytes, and a request has at most 4,000,000 bytes. A file between the two limits
-/// is packed into a ZIP archive.
+/// "3 MB" may be 3,000,000 bytes or 3,145,728 bytes, and a request has at most 4,000,000 bytes. A file between the two
+/// limits is packed into a ZIP archive.
 #[tokio::test]
 async fn file_of_about_3_mb_fits_into_requests_of_4_000_000_bytes() {
     let sizes =
@@ -112,7 +112,7 @@ async fn rejected_large_message_leaves_nothing_in_the_hidden_folder() {
             [(507, "ErrorQuotaExceeded"), (400, "ErrorMessageSizeExceeded"), (400, "ErrorSomethingNew"), (412, "x")]
         {
             if kind == Kind::Upload && code != "ErrorQuotaExceeded" {
-                // It ends the upload session only.
+                // This error ends the upload session only.
                 continue;
             }
             let fake = tenant().await;
@@ -127,7 +127,8 @@ async fn rejected_large_message_leaves_nothing_in_the_hidden_folder() {
     }
 }
 
-/// An interrupted filing leaves its message in the hidden folder for the next attempt, until the item is given up.
+/// An interrupted filing leaves its message in the hidden folder for the next attempt, until the item becomes a dead
+/// letter.
 #[tokio::test]
 async fn message_of_a_dead_letter_is_removed_from_the_hidden_folder() {
     let (big, message) = (bytes(1, 4_200_000), |files: &[(&str, &[u8])]| message("1", files));
@@ -184,8 +185,8 @@ fn borrowed<'a>(files: &'a [(&'static str, Vec<u8>)]) -> Vec<(&'static str, &'a 
     files.iter().map(|(name, bytes)| (*name, &bytes[..])).collect()
 }
 
-/// Ends a filing after its n-th request is carried out and before its response arrives. Returns `false` if the filing has no
-/// n-th request.
+/// Interrupts a filing after its n-th request is executed and before the response arrives. Returns `false` if the
+/// filing has fewer than n requests.
 async fn end_after(fake: &GraphFake, message: &Message, n: usize) -> bool {
     let graph = graph(fake);
     let ada = mailbox(&graph, ADA).await;
@@ -314,7 +315,8 @@ async fn wrong_staged_message_is_created_again() {
     assert_eq!(fake.messages(ADA).len(), 1);
 }
 
-/// Files a large message. The connection of its first request breaks, and the request is carried out when the gate opens.
+/// Files a large message. The connection of its first request breaks, and the fake executes the request when the gate
+/// opens.
 async fn lost(files: &[(&'static str, &[u8])]) -> (GraphFake, Message, Gate) {
     let fake = tenant().await;
     let message = message("1", files);
@@ -336,7 +338,7 @@ async fn message_staged_after_a_lost_response_is_completed() {
     assert_eq!((fake.messages(ADA).len(), fake.count(Kind::MessageCreate)), (1, 1), "it is not sent again");
 }
 
-/// The delayed message arrives while the retry puts another one together, or after that one is filed.
+/// The delayed message appears while the retry assembles another one, or after that one is filed.
 #[tokio::test]
 async fn second_staged_message_is_removed_by_the_next_attempt() {
     let files = in_one();

@@ -14,7 +14,7 @@ use crate::support::{
     message, tenant,
 };
 
-/// Every fault with an unknown outcome, and whether the request may still be in progress after it.
+/// Returns every fault with an unknown outcome; `true` if the request may still be in progress after it.
 fn unclear() -> Vec<(Fault, bool)> {
     let refusals = [(500, false), (502, true), (503, false), (504, true), (509, false)];
     let refusals = refusals.map(|(status, late)| (Fault::DoAndRefuse(Refusal::new(status, "x")), late));
@@ -88,7 +88,7 @@ async fn unreadable_response_is_followed_by_a_lookup() {
     }
 }
 
-/// The connection breaks, and the request is carried out later.
+/// The connection breaks, and the fake executes the request later.
 #[tokio::test]
 async fn delayed_copy_stays_the_only_one() {
     for (way, kind) in WAYS {
@@ -137,7 +137,7 @@ async fn lost_response_delays_the_retry_without_a_retry_budget() {
     }
 }
 
-/// The cause of a lost response often makes the lookup fail too.
+/// If a response is lost, the lookup often fails for the same reason.
 #[tokio::test]
 async fn lost_response_delays_the_retry_when_the_lookup_fails() {
     let refuse = |status, code| Fault::Refuse(Refusal::new(status, code));

@@ -1,4 +1,4 @@
-//! The Graph adapter against a strict fake of Graph. One file a concern.
+//! The Graph adapter against a strict fake of Graph, one file for each concern.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are not #[test]s themselves")]
 

@@ -1,4 +1,4 @@
-//! Errors, `Debug` output and logs hold no secrets, names, addresses or content.
+//! Errors, `Debug` output and logs contain no secrets, names, addresses or content.
 
 use std::{
     io,

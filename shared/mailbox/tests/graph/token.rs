@@ -36,7 +36,8 @@ async fn token_and_secret_are_fetched_once() {
     assert_eq!(*vault.requests.lock().unwrap(), 1);
 }
 
-/// Lambda freezes the process, and a monotonic clock with it. Graph still accepts the old token here, so only the clock counts.
+/// Lambda freezes the process, which may stop a monotonic clock. The fake still accepts the old token, so only the
+/// clock is tested.
 #[tokio::test]
 async fn token_expires_by_the_wall_clock() {
     let (clock, passed) = clock();
@@ -130,8 +131,8 @@ async fn certificate_is_accepted_as_a_credential() {
 }
 
 #[test]
-fn certificate_says_its_own_last_day() {
-    // As `openssl x509 -enddate` prints it.
+fn expiry_is_read_from_the_certificate() {
+    // The date that `openssl x509 -enddate` prints.
     let ends = "2126-10-29T15:45:45Z".parse().unwrap();
     assert_eq!(certificate(CERTIFICATE, KEY).expires(), Ok(Some(ends)));
     assert!(certificate("no PEM", KEY).expires().is_err());

@@ -17,7 +17,7 @@ async fn write_probe_creates_finds_and_deletes_a_message() {
 
 /// A tenant in which lookups find nothing.
 #[tokio::test]
-async fn write_probe_shows_a_lookup_that_finds_nothing() {
+async fn write_probe_reports_a_lookup_that_finds_nothing() {
     for (nth, expected) in [(1, (false, true)), (2, (true, false))] {
         let fake = tenant().await;
         let graph = graph(&fake);
@@ -26,12 +26,12 @@ async fn write_probe_shows_a_lookup_that_finds_nothing() {
         fake.fault(On::kind(Kind::MessageSearch).nth(nth), nothing);
         let probe = graph.write_probe(&ada).await.unwrap();
         assert_eq!((probe.found_by_message_id, probe.found_by_item_id), expected);
-        assert!(!probe.is_sound() && fake.messages(ADA).is_empty(), "the message is deleted all the same");
+        assert!(!probe.is_sound() && fake.messages(ADA).is_empty(), "the message is deleted nevertheless");
     }
 }
 
 #[tokio::test]
-async fn write_probe_shows_a_message_without_its_class() {
+async fn write_probe_reports_a_message_without_its_class() {
     let fake = tenant().await;
     fake.set_quirks(Quirks { refuses_message_class: true, ..Quirks::default() });
     let graph = graph(&fake);

@@ -11,8 +11,7 @@ use crate::{
     },
 };
 
-/// A message to this many recipients, with its Message-ID and digest behind them: the layout of messages that were stored
-/// before those fields came first.
+/// A message to this many recipients, with Message-ID and digest after them: the layout of messages of earlier releases.
 fn message_to(item: &str, recipients: usize) -> Message {
     let message_id = format!("<{item}@archive.example>");
     let to: String = (0..recipients).map(|number| format!(" <{number}@whatsapp.invalid>,\r\n")).collect();
@@ -52,7 +51,7 @@ async fn append_succeeds_after_a_lookup_on_the_same_connection() {
         let (name, imap) = (server.name(), server.imap());
         file(&imap, &message("1", 0), Attempt::First).await.unwrap();
         for item in ["2", "3"] {
-            // Not found, so the copy is stored after the lookup.
+            // The lookup finds no copy, so the message is stored.
             let filed = file(&imap, &message(item, 0), Attempt::Retry).await.unwrap();
             assert_eq!(filed.result, FilingResult::Imported, "{name}");
             let again = file(&imap, &message(item, 0), Attempt::Retry).await.unwrap();
@@ -76,7 +75,7 @@ async fn lost_response_leaves_one_copy_on_every_server() {
     }
 }
 
-/// Cyrus does not index a Message-ID behind the first 1,000 lines of a header.
+/// Cyrus does not index a Message-ID after the first 1,000 lines of a header.
 #[tokio::test]
 async fn copy_is_found_behind_a_header_of_1100_recipients() {
     for server in AnyServer::each(None) {
@@ -91,7 +90,7 @@ async fn copy_is_found_behind_a_header_of_1100_recipients() {
     }
 }
 
-/// A lookup finds one copy, the deep check counts all: also where the server does not index the Message-ID.
+/// A lookup finds one copy, the deep check counts all, even if the server does not index the Message-ID.
 #[tokio::test]
 async fn duplicates_are_counted_on_every_server() {
     for server in AnyServer::each(None) {
@@ -172,7 +171,7 @@ async fn login_without_a_personal_namespace_is_no_mailbox() {
 }
 
 #[tokio::test]
-async fn mailbox_id_survives_a_rename_where_the_server_has_ids() {
+async fn mailbox_id_stays_the_same_after_a_rename() {
     let [_, server, _] = AnyServer::each(None);
     let imap = server.imap();
     let before = mailbox(&imap, ADA).await;

@@ -16,12 +16,12 @@ use crate::support::{
     unrecognized,
 };
 
-/// The response to a command, by its name; `%` is the command's tag.
+/// Returns the response to a command with this name; `%` stands for the command's tag.
 type Script = fn(&str) -> Option<Vec<u8>>;
 
 const GREETING: &[u8] = b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN AUTH=XOAUTH2 SASL-IR LITERAL+ UIDPLUS] ready\r\n";
 
-/// A server that responds correctly where the script has no response.
+/// Starts a server that responds correctly unless the script has a response.
 async fn scripted(greeting: Vec<u8>, script: Script) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = format!("imap://{}", listener.local_addr().unwrap());
@@ -56,8 +56,8 @@ async fn converse(client: tokio::net::TcpStream, greeting: &[u8], script: Script
             "APPEND" => "% OK [APPENDUID 1 1] done\r\n",
             _ => "% OK done\r\n",
         };
-        let answer = script(command).unwrap_or_else(|| correct.as_bytes().to_vec());
-        for part in answer.split_inclusive(|&byte| byte == b'\n') {
+        let reply = script(command).unwrap_or_else(|| correct.as_bytes().to_vec());
+        for part in reply.split_inclusive(|&byte| byte == b'\n') {
             let part = part.strip_prefix(b"%").map_or_else(|| part.to_vec(), |rest| [tag.as_bytes(), rest].concat());
             writer.write_all(&part).await?;
         }
@@ -71,9 +71,9 @@ async fn filed_at(host: &str) -> Result<(), MailboxError> {
     filed_within(SHORT, host).await
 }
 
-async fn filed_within(answer_time: Duration, host: &str) -> Result<(), MailboxError> {
+async fn filed_within(response_time: Duration, host: &str) -> Result<(), MailboxError> {
     let mut config = config(host);
-    config.response_timeout = answer_time;
+    config.response_timeout = response_time;
     let imap = imap_with(config, Vault::with("secret", None));
     let mailbox = imap.find(&ADA.parse().unwrap()).await?.unwrap();
     imap.file(&mailbox, &message("1", 0), Attempt::First).await.map(drop)
@@ -173,7 +173,7 @@ async fn requested_backoff_of_exchange_online_is_used() {
         matches!(&error, MailboxError::Unavailable { retry_after: Some(wait), .. } if *wait == Duration::from_secs(90)),
         "{error:?}"
     );
-    // It does not say that there is no mailbox, even with a probe mailbox.
+    // The response does not prove that there is no mailbox, even with a probe mailbox.
     let words: Script =
         |command| (command == "LIST").then(|| "% BAD User is authenticated but not connected.\r\n".into());
     let host = scripted(GREETING.to_vec(), words).await;
@@ -188,7 +188,7 @@ async fn requested_backoff_of_exchange_online_is_used() {
 async fn message_above_appendlimit_is_not_sent() {
     let error = filed(|command| match command {
         "AUTHENTICATE" => Some(b"% OK [CAPABILITY IMAP4rev1 LITERAL+ APPENDLIMIT=300] in\r\n".to_vec()),
-        "APPEND" => Some(b"% NO this must not be asked\r\n".to_vec()),
+        "APPEND" => Some(b"% NO this must not be sent\r\n".to_vec()),
         _ => None,
     })
     .await
@@ -316,7 +316,7 @@ async fn rejected_search_hides_no_copy() {
 }
 
 #[tokio::test]
-async fn hit_that_is_not_shown_is_not_counted_twice() {
+async fn hit_that_is_not_returned_is_not_counted_twice() {
     let host = scripted(GREETING.to_vec(), |command| match command {
         "EXAMINE" => Some(b"* OK [UIDVALIDITY 1] valid\r\n% OK\r\n".to_vec()),
         "UID" => Some(

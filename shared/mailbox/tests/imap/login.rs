@@ -70,7 +70,7 @@ async fn rotated_secret_is_fetched_again() {
     server.set_master_password(ADA, "rotated").unwrap();
     vault.account.lock().unwrap().password = "rotated".to_owned().into();
     mailbox(&imap, BOB).await;
-    assert_eq!(*vault.asked.lock().unwrap(), 2);
+    assert_eq!(*vault.requests.lock().unwrap(), 2);
     let message = message("1", 0);
     file(&imap, &message, Attempt::First).await.unwrap();
     assert_one_copy(&server, &message);
@@ -96,7 +96,7 @@ async fn unreachable_server_is_a_temporary_failure() {
     let message = message("1", 0);
     unavailable(&file(&imap, &message, Attempt::First).await.unwrap_err());
     server.run().unwrap();
-    // The idle connection is dead and is replaced.
+    // The idle connection is closed and is replaced.
     file(&imap, &message, Attempt::Retry).await.unwrap();
     assert_one_copy(&server, &message);
 }

@@ -1,4 +1,4 @@
-//! Connections that break at the worst moment, and the copies afterwards.
+//! Connections that break during a filing, and the copies afterwards.
 
 use std::sync::{
     Arc,
@@ -60,7 +60,7 @@ async fn carry(client: TcpStream, server: TcpStream, fuse: Arc<AtomicUsize>) {
             }
             if read > left && left > 0 {
                 to_server.write_all(&buffer[..left]).await?;
-                // It breaks once.
+                // The connection breaks once.
                 fuse.store(usize::MAX, Ordering::SeqCst);
                 return Ok(());
             }
@@ -68,7 +68,7 @@ async fn carry(client: TcpStream, server: TcpStream, fuse: Arc<AtomicUsize>) {
             to_server.write_all(&buffer[..read]).await?;
         }
     };
-    // The first to end ends both.
+    // When one direction ends, both are closed.
     let ended: std::io::Result<()> = tokio::select! { result = back => result, result = there => result };
     ended.ok();
 }
@@ -87,14 +87,15 @@ async fn connection_broken_anywhere_leaves_one_copy_after_a_retry() {
         file(&imap, message, Attempt::First).await.unwrap();
         let after = whole - uncut.left();
         server.run_in(ADA, "INBOX", &format!("DELETE \"{FOLDER}\"")).unwrap();
-        // In CREATE, before the literal, at its start, in its middle, before its last byte, and before what ends it.
+        // In CREATE, before the literal, at its start, in its middle, before its last byte, and before the end of the
+        // command.
         let length = message.mime.in_memory().len();
         for cut in [before + 5, after - length - 10, after - length + 1, after - length / 2, after - 3, after - 1] {
             let fuse = Fuse::before(&server, cut).await;
             let imap = imap_with(config(&fuse.host), Vault::with(MASTER_PASSWORD, None));
             mailbox(&imap, ADA).await;
             let error = file(&imap, message, Attempt::First).await.unwrap_err();
-            // In CREATE, and where the server has not yet accepted the size, nothing was sent.
+            // In CREATE, and before the server has accepted the size, no part of the message was sent.
             let large = length > 256 * 1024;
             if cut == before + 5 || (large && cut == after - length - 10) {
                 assert_not_sent(&error)
@@ -182,7 +183,7 @@ async fn lost_response_makes_no_second_copy() {
     let message = message("1", 0);
     let imap = imap_with(config(&losing(server.port(), "APPENDUID").await), Vault::with(MASTER_PASSWORD, None));
     assert_outcome_unknown(&file(&imap, &message, Attempt::First).await.unwrap_err());
-    // The server has stored it.
+    // The server has stored the message.
     assert_one_copy(&server, &message);
     assert_eq!(file(&imap, &message, Attempt::Retry).await.unwrap().result, FilingResult::Skipped);
     assert_one_copy(&server, &message);

@@ -25,20 +25,20 @@ pub(crate) const FOLDER: &str = "WhatsApp Archiver";
 /// A secret store that counts the requests.
 pub(crate) struct Vault {
     pub(crate) account: Mutex<ImapAccount>,
-    pub(crate) asked: Mutex<usize>,
+    pub(crate) requests: Mutex<usize>,
 }
 
 impl Vault {
     pub(crate) fn with(password: &str, separator: Option<char>) -> Arc<Self> {
         let account = ImapAccount { username: MASTER.to_owned(), password: password.to_owned().into(), separator };
-        Arc::new(Self { account: Mutex::new(account), asked: Mutex::new(0) })
+        Arc::new(Self { account: Mutex::new(account), requests: Mutex::new(0) })
     }
 }
 
 #[async_trait]
 impl ImapAccounts for Vault {
     async fn get(&self) -> Result<ImapAccount, MailboxError> {
-        *self.asked.lock().unwrap() += 1;
+        *self.requests.lock().unwrap() += 1;
         Ok(self.account.lock().unwrap().clone())
     }
 }
@@ -181,7 +181,7 @@ pub(crate) fn message(item: &str, more: usize) -> Message {
 pub(crate) fn assert_one_copy(server: &Dovecot, message: &Message) -> Copy {
     let copies = server.copies(ADA, FOLDER).unwrap();
     assert_eq!(copies.len(), 1, "Ada's copies");
-    assert!(copies[0].bytes == message.mime.in_memory()[..], "the copy is not the message");
+    assert!(copies[0].bytes == message.mime.in_memory()[..], "the copy differs from the message");
     assert!(copies[0].flags.contains("\\Seen"));
     assert_eq!(copies[0].date, "01-Nov-2026 07:00:00 +0000");
     copies[0].clone()

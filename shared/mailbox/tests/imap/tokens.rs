@@ -1,5 +1,5 @@
-//! The login to Exchange Online: a token of the application from Entra, sent by XOAUTH2. The token comes from a fake; the server
-//! that checks it is Dovecot.
+//! The login to Exchange Online: a token of the application from Entra, sent by XOAUTH2. The token comes from a fake;
+//! the server that checks it is Dovecot.
 
 use std::sync::{Arc, Mutex};
 
@@ -81,7 +81,7 @@ async fn token_opens_the_named_mailbox_and_is_cached() {
     assert_one_copy(&server, &message);
     assert_eq!(entra.count(Kind::Token), 1);
     assert_eq!(introspection.shown.lock().unwrap().len(), 1);
-    // The server takes the token for one of Ada. That says nothing about Bob's mailbox.
+    // The server accepts the token for Ada only. The rejection for Bob does not prove that Bob has no mailbox.
     setup(&imap.find(&BOB.parse().unwrap()).await.unwrap_err());
 }
 

@@ -9,7 +9,7 @@ pub enum ReadError {
     /// The bucket rejects the request. A configuration error.
     #[error("{0}")]
     Configuration(String),
-    /// The stored message is not as convert writes it. Permanent.
+    /// The stored message does not have convert's format. Permanent.
     #[error("{0}")]
     Malformed(&'static str),
 }

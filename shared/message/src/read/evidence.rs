@@ -1,4 +1,4 @@
-//! The Message-ID of a stored message, and the participants in its evidence.
+//! Reads the Message-ID, the evidence and its participants from a stored message.
 
 use mail_parser::{MessageParser, MessagePart, MimeHeaders};
 use model::{Captured, Participant};
@@ -6,11 +6,11 @@ use model::{Captured, Participant};
 use super::{Mime, ReadError};
 use crate::write::EVIDENCE_NAME;
 
-/// Evidence is never longer: the source's response is limited to less.
+/// Maximum size of evidence. The source's response has a lower limit.
 const EVIDENCE_MAX_BYTES: u64 = 16 << 20;
 
-/// The stored message's own Message-ID, with angle brackets. The task's may differ: more facts about a
-/// participant, or a new `ARCHIVE_DOMAIN`, give a later rendering another id, and the first rendering stays.
+/// Returns the stored message's own Message-ID, with angle brackets. It may differ from the task's: the first rendering
+/// is kept, and a later rendering has another id if the participant's data or `ARCHIVE_DOMAIN` have changed.
 pub fn message_id(mime: &Mime) -> Option<String> {
     let head = MessageParser::new().with_message_ids().parse_headers(&mime.in_memory()[..])?;
     head.message_id().map(|id| format!("<{id}>"))
@@ -20,15 +20,15 @@ pub fn message_id(mime: &Mime) -> Option<String> {
 /// evidence.
 ///
 /// # Errors
-/// The evidence is not in memory, and the bucket does not give it.
+/// The evidence is not in memory, and reading it from the bucket fails.
 pub async fn participants(mime: &Mime) -> Result<Option<Vec<Participant>>, ReadError> {
     Ok(bytes(mime).await?.and_then(|evidence| participants_in(&evidence)))
 }
 
-/// Reads the evidence in the stored message. `None` where the message has none.
+/// Reads the evidence in the stored message; `None` if the message has none.
 ///
 /// # Errors
-/// Where the evidence is not in memory, and the bucket does not give it.
+/// The evidence is not in memory, and reading it from the bucket fails.
 pub async fn bytes(mime: &Mime) -> Result<Option<Vec<u8>>, ReadError> {
     let stored = {
         let message = MessageParser::new().parse(&mime.in_memory()[..]);
@@ -55,7 +55,7 @@ pub fn participants_of(mime: &[u8]) -> Option<Vec<Participant>> {
     participants_in(evidence.contents())
 }
 
-/// Reads them from the evidence alone.
+/// Reads the participants from the evidence.
 pub fn participants_in(evidence: &[u8]) -> Option<Vec<Participant>> {
     Captured::participants_in(evidence).ok()
 }

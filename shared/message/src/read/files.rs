@@ -1,4 +1,4 @@
-//! The files of a stored message.
+//! Reads the files of a stored message.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use super::{Mime, PIECE_BYTES, ReadError, StoredFile, mime::rest};
 
 /// A file of a stored message.
 pub struct MessageFile {
-    /// Its name in the message.
+    /// Name in the message.
     pub name: String,
     content: Content,
 }
@@ -32,7 +32,7 @@ impl MessageFile {
     }
 }
 
-/// The files of a stored message in order, the evidence last.
+/// Returns the files of a stored message in order, the evidence last.
 pub fn files(mime: &Mime) -> Vec<MessageFile> {
     let Some(message) = MessageParser::new().parse(&mime.in_memory()[..]) else { return Vec::new() };
     let files = message.attachments().map(|part| MessageFile {
@@ -45,8 +45,8 @@ pub fn files(mime: &Mime) -> Vec<MessageFile> {
     files.collect()
 }
 
-/// The bytes of a file in memory. The parser converts the character set of a text file, which changes its bytes, so that such
-/// a file is decoded here.
+/// Returns the bytes of a file in memory. The parser would convert the character set of a text file, which changes its
+/// bytes, so files are decoded here.
 pub fn file_bytes<'a>(mime: &'a Message<'a>, part: &'a MessagePart<'a>) -> Cow<'a, [u8]> {
     if let PartType::Binary(bytes) | PartType::InlineBinary(bytes) = &part.body {
         return Cow::Borrowed(bytes);

@@ -1,19 +1,18 @@
-//! Header fields of a message, whole or as a server returns a part of them.
+//! Reads header fields, from a whole header or from the part that a server returns.
 
 use memchr::memmem;
 use model::Sha256;
 
-/// The header of a rendered message that contains the digest of its evidence and its files, and so differs between any two
-/// items.
+/// The header field with the digest of the evidence and the files. It differs between any two items.
 pub const CONTENT_HEADER: &str = "X-WA-Content-SHA256";
 
-/// The content digest in a message's headers. It is needed for every copy, so nothing else of the headers is read.
+/// Reads the content digest in a message's header. Every copy needs it, so no other field is parsed.
 pub fn content(mime: &[u8]) -> Option<Sha256> {
     let head = &mime[..memmem::find(mime, b"\r\n\r\n")?];
     str::from_utf8(field(head, CONTENT_HEADER)?).ok()?.parse().ok()
 }
 
-/// The fields of a header, each with its folded lines and its line end.
+/// Returns the fields of a header, each with its continuation lines and its line break.
 pub(crate) fn fields(header: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = header;
     std::iter::from_fn(move || {
@@ -25,7 +24,7 @@ pub(crate) fn fields(header: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The value of a field of a header, trimmed.
+/// Returns the trimmed value of a header field.
 pub fn field<'a>(header: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let line_at = |at: usize| header[at..].split_inclusive(|&byte| byte == b'\n').next();
     let is_named = |line: &[u8]| {

@@ -1,14 +1,14 @@
-//! The place of a file that is left out of an outline.
+//! The location of a file that is left out of an outline.
 
 use std::ops::Range;
 
-/// The base64 of a file that is not in memory.
+/// The location of a file's base64 that is not in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
-    /// Its place in the outline.
+    /// Offset in the outline.
     pub at: usize,
-    /// Its place in the message: lines of 76 characters with CRLF, the last one too.
+    /// Range in the message: lines of 76 characters, each ending with CRLF.
     pub base64: Range<u64>,
-    /// The length of the decoded file.
+    /// Length of the decoded file.
     pub bytes: u64,
 }

@@ -1,4 +1,4 @@
-//! A message for the mailbox adapters: in memory, or in the bucket if it is too large.
+//! A message for the mailbox adapters: in memory, or with its large files in the bucket.
 
 use std::{ops::Range, sync::Arc};
 
@@ -8,7 +8,7 @@ use encodify::base64;
 
 use super::{ReadError, left_out::LeftOut, outline::Outline};
 
-/// A message: RFC 5322, CRLF line ends, as convert rendered it.
+/// A message in RFC 5322 with CRLF line breaks, rendered by convert.
 #[derive(Clone)]
 pub enum Mime {
     /// The whole message in memory.
@@ -24,7 +24,7 @@ impl<T: Into<Bytes>> From<T> for Mime {
 }
 
 impl Mime {
-    /// The part in memory: the whole message, or the message with its large files empty.
+    /// Returns the part in memory: the whole message, or the message with empty large files.
     pub fn in_memory(&self) -> &Bytes {
         match self {
             Self::Whole(bytes) => bytes,
@@ -32,14 +32,14 @@ impl Mime {
         }
     }
 
-    /// The large file at this offset of [`in_memory`](Self::in_memory), if there is one.
+    /// Returns the large file at this offset of [`in_memory`](Self::in_memory), if there is one.
     pub fn file_at(&self, offset: usize) -> Option<StoredFile> {
         let Self::Large(large) = self else { return None };
         let index = large.files.binary_search_by_key(&offset, |file| file.at).ok()?;
         Some(StoredFile { message: Arc::clone(large), index })
     }
 
-    /// The length of the whole message in bytes.
+    /// Returns the length of the whole message in bytes.
     pub fn length(&self) -> u64 {
         match self {
             Self::Whole(bytes) => bytes.len() as u64,
@@ -60,8 +60,8 @@ impl Mime {
 }
 
 impl Mime {
-    /// Reads a message, but leaves files with more base64 than this in place: they are sent unchanged, or decoded chunk
-    /// by chunk. A message that convert did not write stays whole.
+    /// Returns the message with the files left out that have more than `small` bytes of base64, so that they can be
+    /// sent without being decoded, or decoded in chunks. A message that convert did not write is returned whole.
     pub fn leaving_out(&self, small: usize) -> Self {
         match self {
             Self::Whole(bytes) if bytes.len() > small => outlined(bytes, small).unwrap_or_else(|| self.clone()),
@@ -70,7 +70,7 @@ impl Mime {
     }
 }
 
-/// The bytes from an offset on; empty at the end.
+/// Returns the bytes from an offset on; empty at the end.
 pub(super) fn rest(bytes: &Bytes, from: u64) -> Bytes {
     let from = usize::try_from(from).ok().filter(|from| *from < bytes.len());
     from.map_or_else(Bytes::new, |from| bytes.slice(from..))
@@ -84,7 +84,7 @@ fn outlined(whole: &Bytes, small: usize) -> Option<Mime> {
     Some(Mime::Large(Arc::new(LargeMime { original, length: whole.len() as u64, outline: outline.into(), files })))
 }
 
-/// A message in memory is read in chunks of this many bytes, which are copied.
+/// Size of the chunks in which a message in memory is read (and copied).
 const OUTLINE_CHUNK_BYTES: usize = 64 << 10;
 
 /// A message in memory.
@@ -102,13 +102,13 @@ impl Original for InMemory {
     }
 }
 
-/// A large message is read in chunks of this many bytes.
+/// Size of the chunks in which a large message is read.
 pub const PIECE_BYTES: u64 = 4 << 20;
 
 /// The storage of a large message.
 #[async_trait]
 pub trait Original: Send + Sync {
-    /// The whole message, if it is in memory.
+    /// Returns the whole message, if it is in memory.
     fn in_memory(&self) -> Option<&Bytes> {
         None
     }
@@ -126,20 +126,20 @@ pub struct LargeMime {
     pub length: u64,
     /// The message without the base64 of its large files.
     pub outline: Bytes,
-    /// In the order of their places in the outline.
+    /// The files that are left out, in the order of the outline.
     pub files: Vec<LeftOut>,
 }
 
-/// A full line of base64: the bytes that it encodes, and its characters with the line end.
+/// A full line of base64: the number of encoded bytes, and the number of characters with the line break.
 const LINE: (u64, u64) = (57, 78);
 
-/// The characters of [`lines`](StoredFile::lines) without line ends.
+/// Returns the lines of [`lines`](StoredFile::lines) without line breaks.
 pub fn characters(lines: &[u8]) -> impl Iterator<Item = &[u8]> {
     lines.chunks(LINE.1 as usize).map(|line| line.strip_suffix(b"\r\n").unwrap_or(line))
 }
 
-/// Returns whether a line may be in a JSON string unchanged. All characters between `+` and `z` can, except the
-/// backslash. The comparison has no branch, so the compiler vectorizes it.
+/// Returns whether a line can be put into a JSON string unchanged, which is true for all characters between `+` and `z`
+/// except the backslash. The comparison has no branch, so the compiler vectorizes it.
 fn is_line_of_base64(line: &[u8]) -> bool {
     let harmful = |found: bool, byte: &u8| found | (*byte < b'+') | (*byte > b'z') | (*byte == b'\\');
     line.strip_suffix(b"\r\n").is_some_and(|characters| !characters.iter().fold(false, harmful))
@@ -157,13 +157,13 @@ impl StoredFile {
         &self.message.files[self.index]
     }
 
-    /// Its length in bytes.
+    /// Returns the length in bytes.
     pub fn length(&self) -> u64 {
         self.left_out().bytes
     }
 
-    /// Its base64 in lines of 76 characters with CRLF, the last one too, if it is in memory and may be in a JSON string
-    /// unchanged.
+    /// Returns the file's base64 in lines of 76 characters, each ending with CRLF; `None` if it is not in memory or
+    /// cannot be put into a JSON string unchanged.
     pub fn lines(&self) -> Option<Bytes> {
         let Range { start, end } = &self.left_out().base64;
         let range = usize::try_from(*start).ok()?..usize::try_from(*end).ok()?;
@@ -172,7 +172,7 @@ impl StoredFile {
         lines.chunks(LINE.1 as usize).all(is_line_of_base64).then(|| whole.slice(range))
     }
 
-    /// Reads a range of the decoded file. A range beyond its end is cut there.
+    /// Reads a range of the decoded file, up to the end of the file.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -192,6 +192,6 @@ impl StoredFile {
         let length = usize::try_from(range.end - range.start).unwrap_or_default();
         decoded
             .and_then(|bytes| (bytes.len() >= skip + length).then(|| bytes.slice(skip..skip + length)))
-            .ok_or(ReadError::Malformed("a file of the stored message is not in base64 as convert writes it"))
+            .ok_or(ReadError::Malformed("a file of the stored message is not in convert's base64 format"))
     }
 }

@@ -1,4 +1,4 @@
-//! Reads stored messages: their headers, their evidence, and the places of their files.
+//! Reads stored messages: headers, evidence, and the locations of files.
 
 pub mod date;
 mod error;

@@ -1,4 +1,4 @@
-//! Reads a large message as a stream and keeps everything but its large files.
+//! Reads a large message as a stream and keeps all of it except its large files.
 
 use std::ops::Range;
 
@@ -8,34 +8,34 @@ use memchr::memmem;
 
 use super::left_out::LeftOut;
 
-/// A file with more bytes of base64 than this is left out of a message that is read in pieces.
+/// Maximum base64 length of a file that is kept when a message is read in pieces.
 pub const SMALL_FILE_BYTES: usize = 64 << 10;
 
-/// Upper bound of what is kept. The texts and the evidence of the largest item that a source may return fit.
+/// Maximum number of bytes that are kept. The texts and the evidence of the largest allowed item fit.
 const MAX_KEPT_BYTES: usize = 48 << 20;
 
-/// The end of a file's base64 that shows its padding: two characters and CRLF.
+/// Number of bytes at the end of a file's base64 that show its padding: two characters and CRLF.
 const TAIL: usize = 4;
 
 const HEADERS_END: &[u8] = b"\r\n\r\n";
 
-/// A message without an outline: convert did not write it.
+/// Error of a message that convert did not write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OutlineError {
     /// It is not multipart, or its headers do not end.
     #[error("the stored message has no parts")]
     NoParts,
     /// A large file is not in lines of 76 characters.
-    #[error("a file of the stored message is not in base64 as convert writes it")]
+    #[error("a file of the stored message is not in convert's base64 format")]
     Base64,
-    /// It has too many files, or too much text.
-    #[error("the stored message has more than {MAX_KEPT_BYTES} bytes beside its large files")]
+    /// The message has too many files, or too much text.
+    #[error("the stored message without its large files exceeds {MAX_KEPT_BYTES} bytes")]
     TooMuch,
 }
 
-/// Reads the outermost parts of a message.
+/// Parses the outermost parts of a message.
 pub struct Outline {
-    /// Upper bound of a file's base64 that is kept.
+    /// Maximum base64 length of a file that is kept.
     small: usize,
     kept: Vec<u8>,
     files: Vec<LeftOut>,
@@ -54,19 +54,19 @@ enum Inside {
     Text,
     /// A part's base64.
     File {
-        /// Its offset in the message.
+        /// Offset in the message.
         begins: u64,
-        /// Its offset in what is kept.
+        /// Offset in the kept bytes.
         at: usize,
         /// `true` if it is too long to be kept.
         left_out: bool,
-        /// Its last characters.
+        /// The last characters.
         tail: Vec<u8>,
     },
 }
 
 impl Outline {
-    /// Keeps files of at most this much base64, line ends included.
+    /// Creates a parser that keeps files of at most this much base64, line breaks included.
     pub fn new(small: usize) -> Self {
         Self {
             small,
@@ -86,7 +86,7 @@ impl Outline {
         if self.kept.len() + self.rest.len() > MAX_KEPT_BYTES { Err(OutlineError::TooMuch) } else { Ok(()) }
     }
 
-    /// Returns what was kept, and the files that were left out.
+    /// Returns the kept bytes, and the files that were left out.
     pub fn finish(mut self) -> Result<(Vec<u8>, Vec<LeftOut>), OutlineError> {
         // The last delimiter ends with two hyphens.
         if self.delimiter.is_empty() || !matches!(self.inside, Inside::Headers) || !self.rest.starts_with(b"--") {
@@ -96,7 +96,7 @@ impl Outline {
         Ok((self.kept, self.files))
     }
 
-    /// Reads one part of the input. Returns whether there may be more.
+    /// Reads one part of the input. Returns whether the rest may contain another one.
     fn step(&mut self) -> Result<bool, OutlineError> {
         if matches!(self.inside, Inside::Headers) {
             let Some(end) = memmem::find(&self.rest, HEADERS_END) else { return Ok(false) };
@@ -125,7 +125,7 @@ impl Outline {
                 Ok(true)
             }
             None => {
-                // A delimiter may have begun.
+                // The end of the input may be the beginning of a delimiter.
                 let sure = self.rest.len().saturating_sub(self.delimiter.len());
                 let body = self.take(sure);
                 self.body(&body)?;
@@ -165,7 +165,7 @@ impl Outline {
     }
 }
 
-/// The length of the file that these lines of base64 encode.
+/// Returns the length of the file that these lines of base64 encode.
 fn decoded(base64: &Range<u64>, tail: &[u8]) -> Option<u64> {
     let tail = tail.strip_suffix(b"\r\n")?;
     let length = base64.end - base64.start;

@@ -1,4 +1,4 @@
-//! Times, durations and sizes in words.
+//! Formats times, durations and sizes.
 
 use jiff::{Timestamp, tz::TimeZone};
 

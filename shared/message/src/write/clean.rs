@@ -1,19 +1,20 @@
-//! Makes captured text fit for headers, file names, tables and prose. The evidence keeps what is removed here.
+//! Prepares captured text for headers, file names, tables and prose. Characters that are removed here remain in the
+//! evidence.
 
 use icu_properties::{CodePointSetData, CodePointSetDataBorrowed, props::DefaultIgnorableCodePoint};
 
 const IGNORABLE: CodePointSetDataBorrowed<'static> = CodePointSetData::new::<DefaultIgnorableCodePoint>();
 
-/// Returns whether a character is never seen: white space, a control character, or one that Unicode says is drawn as
-/// nothing (Default_Ignorable_Code_Point), such as U+200B and U+3164. The blank Braille pattern U+2800 has no such
+/// Returns whether a character is invisible: white space, a control character, a character with the Unicode property
+/// Default_Ignorable_Code_Point, such as U+200B and U+3164, or the blank Braille pattern U+2800, which lacks that
 /// property.
 pub(crate) fn is_invisible(c: char) -> bool {
     c == ' '
         || (!c.is_ascii_graphic() && (c.is_control() || c.is_whitespace() || c == '\u{2800}' || IGNORABLE.contains(c)))
 }
 
-/// The form of a text that goes into a header, a file name or a table: one line, no control characters, no marks that
-/// turn the writing direction, at most `max` characters and then an ellipsis. Empty if nothing of it can be seen.
+/// Returns a text in the form for a header, a file name or a table: one line, no control characters, no marks that
+/// change the writing direction, at most `max` characters and then an ellipsis. Empty if no visible character remains.
 pub fn one_line(text: &str, max: usize) -> String {
     let mut line = String::with_capacity(text.len().min(max.saturating_mul(4)));
     let mut shown = 0;
@@ -26,7 +27,7 @@ pub fn one_line(text: &str, max: usize) -> String {
             space = shown > 0;
             continue;
         }
-        // Readers treat `=?` as the start of an encoded word everywhere, quoted or not.
+        // Mail programs treat `=?` as the start of an encoded word, even inside quotes, so a space is inserted.
         let word = c == '?' && !space && line.ends_with('=');
         let needed = 1 + usize::from(space || word);
         if shown + needed > max {
@@ -56,20 +57,21 @@ pub(crate) fn at_most_bytes(mut text: String, max: usize) -> String {
 }
 
 fn end_in_ellipsis(text: &mut String) {
-    // A joiner without what it joined to would join to the ellipsis.
+    // A joiner at the end would join the last character with the ellipsis.
     while text.ends_with(['\u{200d}', ' ']) {
         text.pop();
     }
     text.push('…');
 }
 
-/// Returns whether a character is a mark or an override of the writing direction: they make one name look like another.
+/// Returns whether a character is a mark or an override of the writing direction, which can make one name look like
+/// another.
 pub(crate) fn is_direction_mark(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Writes a visible form of a control character. Returns `false`, and writes nothing, for every other character and for tab
-/// and line ends.
+/// Writes a visible form of a control character. For all other characters, tab and line breaks, returns `false` and
+/// writes nothing.
 pub(crate) fn show_control(c: char, out: &mut String) -> bool {
     let picture = match c {
         '\t' | '\r' | '\n' => None,
@@ -89,7 +91,7 @@ pub(crate) fn show_control(c: char, out: &mut String) -> bool {
 pub(crate) struct Wanted([bool; 256]);
 
 impl Wanted {
-    /// Control characters except tab, and these ASCII characters.
+    /// Creates the set of these ASCII characters and all control characters except tab.
     pub(crate) const fn controls_and(ascii: &[u8]) -> Self {
         let mut wanted = [false; 256];
         let mut byte = 0;
@@ -98,7 +100,7 @@ impl Wanted {
             byte += 1;
         }
         wanted[0x7f] = true;
-        // The first byte of U+0080 to U+009F, and of others.
+        // 0xC2 is the first byte of U+0080 to U+009F, but also of other characters.
         wanted[C1 as usize] = true;
         let mut at = 0;
         while at < ascii.len() {
@@ -108,7 +110,7 @@ impl Wanted {
         Self(wanted)
     }
 
-    /// Finds the first of them. It reads bytes, so that most of a text is not decoded.
+    /// Finds the first character of the set. Searches bytes, so that most of a text is not decoded.
     pub(crate) fn find(&self, text: &str) -> Option<usize> {
         let bytes = text.as_bytes();
         let mut at = 0;
@@ -125,7 +127,7 @@ impl Wanted {
 
 const C1: u8 = 0xc2;
 
-/// Splits a text into lines at CR LF, LF or a lone CR. A text that ends with a line end has an empty last line.
+/// Splits a text into lines at CR LF, LF or a lone CR. A text that ends with a line break has an empty last line.
 pub fn lines(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {

@@ -1,17 +1,17 @@
-//! The content of a message in words, for programs that write it in another form than a mail.
+//! Describes the content of an item as text, for output formats other than mail.
 
 use model::Captured;
 
 use super::{content, people::Label};
 
-/// The content of an item in words. It is content, so it has no `Debug`.
+/// The description of an item. It contains message content, so it does not implement `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Description {
     /// The kind of message: `Voice message`.
     pub title: String,
     /// The name of the chat, or of the other participant.
     pub chat: String,
-    /// The statements of the archive about the content, one a line. A line that begins with `| ` has the words of a
+    /// The statements of the archive about the content, one per line. A line that begins with `| ` contains words of a
     /// participant.
     pub statements: String,
     /// The message that this one replies to, in the same form. Empty if it is not a reply.
@@ -23,7 +23,7 @@ pub struct Description {
 /// Maximum number of participants that are named.
 const MAX_LABELS: usize = 11;
 
-/// Facts that need all participants, or that each format has in a place of its own.
+/// Facts that need all participants, or that each output format has in a separate place.
 const LEFT_OUT: [&str; 10] = [
     "From",
     "To",

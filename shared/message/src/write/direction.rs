@@ -1,9 +1,9 @@
-//! Writing direction. Our sentences are always left to right; a name or a paragraph has the direction of its first
-//! character that has one.
+//! Writing direction. Sentences of the archive are always left to right; a name or a paragraph has the direction of its
+//! first strong character.
 //!
-//! A name that is written from right to left would reorder the digits and brackets behind it. In HTML a `span` with `dir`
-//! isolates it. Mail headers and plain text have no tags, and old mail programs ignore Unicode's isolates, so there
-//! implicit marks (U+200E and U+200F) do the same: every implementation of the bidirectional algorithm knows them.
+//! A right-to-left name would reorder the digits and brackets after it. In HTML a `span` with `dir` isolates it. Mail
+//! headers and plain text have no tags, and old mail programs ignore Unicode's isolates, so implicit marks (U+200E and
+//! U+200F) are used there: every implementation of the bidirectional algorithm supports them.
 
 use std::borrow::Cow;
 
@@ -23,13 +23,13 @@ pub(crate) enum WritingDirection {
 }
 
 impl WritingDirection {
-    /// The direction of a paragraph: that of its first strong character. `None` if it has none.
+    /// Returns the direction of a paragraph: that of its first strong character. `None` if it has none.
     pub(crate) fn of(text: &str) -> Option<Self> {
-        // Most texts begin with a letter of ASCII, which needs no table.
+        // Most texts begin with an ASCII letter, which needs no lookup in the table.
         text.chars().find_map(strong)
     }
 
-    /// The value of the attribute `dir`.
+    /// Returns the value of the attribute `dir`.
     pub(crate) fn dir(self) -> &'static str {
         match self {
             Self::LeftToRight => "ltr",
@@ -49,16 +49,16 @@ fn strong(c: char) -> Option<WritingDirection> {
     }
 }
 
-/// Returns whether a text can reorder what is next to it: it has a character from right to left, or an Arabic digit.
+/// Returns whether a text can reorder the text next to it: it contains a right-to-left character or an Arabic digit.
 pub(crate) fn reorders(text: &str) -> bool {
-    // No script from right to left is below U+0590.
+    // All right-to-left scripts are at or above U+0590.
     !text.is_ascii()
         && text.chars().filter(|c| *c >= '\u{590}').any(|c| {
             matches!(CLASSES.get(c), BidiClass::RightToLeft | BidiClass::ArabicLetter | BidiClass::ArabicNumber)
         })
 }
 
-/// A name between marks that keep its direction to itself. A name that reorders nothing stays as it is.
+/// Returns a name between marks that isolate its direction. A name that cannot reorder text is returned unchanged.
 pub(crate) fn isolated(name: &str) -> Cow<'_, str> {
     if !reorders(name) {
         return Cow::Borrowed(name);
@@ -66,7 +66,7 @@ pub(crate) fn isolated(name: &str) -> Cow<'_, str> {
     let mut out = String::with_capacity(name.len() + 12);
     out.push(LRM);
     if WritingDirection::of(name) == Some(WritingDirection::RightToLeft) {
-        // Punctuation at the name's ends belongs to the name.
+        // Punctuation at both ends of the name gets the name's direction.
         let rtl = |c: Option<char>| c.and_then(strong) == Some(WritingDirection::RightToLeft);
         if !rtl(name.chars().next()) {
             out.push(RLM);

@@ -1,4 +1,4 @@
-//! The domain of the archive's Message-IDs.
+//! Validates the domain of Message-IDs.
 
 /// An invalid archive domain. Every variant is a configuration error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -9,9 +9,9 @@ pub enum DomainError {
     /// Longer than DNS allows.
     #[error("the archive domain has more than 253 characters")]
     TooLong,
-    /// A label is empty, has more than 63 characters, begins or ends with a hyphen, or has other characters than letters,
-    /// digits and hyphens.
-    #[error("the archive domain is not a domain name: labels have letters, digits and hyphens")]
+    /// A label is empty, has more than 63 characters, begins or ends with a hyphen, or has characters other than
+    /// letters, digits and hyphens.
+    #[error("the archive domain is not a domain name: expected labels of letters, digits and hyphens")]
     Label,
 }
 

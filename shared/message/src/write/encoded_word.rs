@@ -1,29 +1,30 @@
 //! RFC 2047 encoded words.
 //!
-//! Readers built on GMime (notmuch, mu) stop at the first word of base64 that ends in padding, so only the last word may
-//! have some: words are cut where the number of their bytes is a multiple of 3.
+//! Programs that use GMime (notmuch, mu) stop at the first base64 word that ends in padding. Therefore only the last
+//! word may have padding: the other words have a number of bytes that is a multiple of 3.
 //!
-//! Python (3.11) keeps the white space between two words of a display name. So words are cut behind a space where there is
-//! one: then it shows two spaces there, and no space within a name or a number.
+//! Python (3.11) keeps the white space between two encoded words of a display name. Therefore words end after a space
+//! if possible: then Python shows two spaces there, instead of a space within a name or a number.
 
 use std::fmt::Write as _;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-/// Maximum number of bytes of text in a word of base64: 48 characters, so that the longest header name and a word fit in a line of
-/// 76.
+/// Maximum number of bytes of text in a base64 word: 48 characters, so that the longest header name and a word fit into
+/// a line of 76 characters.
 const WORD_BYTES: usize = 36;
 /// Maximum number of characters that a word's text takes in the Q encoding.
 const Q_CHARACTERS: usize = 48;
-/// A text of ASCII that is longer is encoded too, so that its lines can be folded anywhere.
+/// Maximum length of an ASCII text that is not encoded. A longer text is encoded, so that its lines can be folded
+/// anywhere.
 const PLAIN_BYTES: usize = 77;
 
-/// A text as the value of an unstructured header field.
+/// Returns a text as the value of an unstructured header field.
 pub fn unstructured(text: &str) -> String {
     if is_plain(text) { text.to_owned() } else { words(text).join(" ") }
 }
 
-/// A text as a display name before an address.
+/// Returns a text as a display name before an address.
 pub fn phrase(text: &str) -> String {
     if !is_plain(text) {
         return words(text).join(" ");
@@ -44,14 +45,14 @@ fn is_plain(text: &str) -> bool {
     text.len() <= PLAIN_BYTES && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) && !text.contains("=?")
 }
 
-/// The words that are the text when they are decoded and put together. They have no character that means something in a
-/// quoted string.
+/// Splits a text into encoded words, which decode to the text when joined. They contain no character with a meaning in
+/// a quoted string.
 pub(crate) fn words(text: &str) -> Vec<String> {
     let q_is_shorter = text.bytes().map(q_length).sum::<usize>() <= text.len().div_ceil(3) * 4;
     let mut words = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
-        let cut = whole(rest, q_is_shorter).or_else(|| behind_a_space(rest, q_is_shorter));
+        let cut = whole(rest, q_is_shorter).or_else(|| after_a_space(rest, q_is_shorter));
         let (end, is_q) = cut.unwrap_or_else(|| match aligned(rest).filter(|_| !q_is_shorter) {
             Some(end) => (end, false),
             None => (q_end(rest, !q_is_shorter), true),
@@ -67,14 +68,15 @@ pub(crate) fn words(text: &str) -> Vec<String> {
     words
 }
 
-/// All of the text, where it fits in one word, and whether that is of the Q encoding.
+/// Returns the length of the text if it fits into one word; `true` if that word uses the Q encoding.
 fn whole(text: &str, q_is_shorter: bool) -> Option<(usize, bool)> {
     let fits = if q_is_shorter { q_fits(text) } else { text.len() <= WORD_BYTES };
     fits.then_some((text.len(), q_is_shorter))
 }
 
-/// The longest beginning that ends in a space and becomes a word without padding, and whether that is of the Q encoding.
-fn behind_a_space(text: &str, q_is_shorter: bool) -> Option<(usize, bool)> {
+/// Returns the length of the longest beginning that ends in a space and becomes a word without padding; `true` if that
+/// word uses the Q encoding.
+fn after_a_space(text: &str, q_is_shorter: bool) -> Option<(usize, bool)> {
     // Each byte takes at least one character.
     let begins = &text.as_bytes()[..text.len().min(Q_CHARACTERS)];
     memchr::memrchr_iter(b' ', begins).map(|at| at + 1).find_map(|end| {
@@ -87,13 +89,13 @@ fn q_fits(text: &str) -> bool {
     text.bytes().map(q_length).sum::<usize>() <= Q_CHARACTERS
 }
 
-/// The longest beginning that becomes a word of base64 without padding.
+/// Returns the length of the longest beginning that becomes a base64 word without padding.
 fn aligned(text: &str) -> Option<usize> {
     (1..=WORD_BYTES / 3).rev().map(|triples| 3 * triples).find(|end| text.is_char_boundary(*end))
 }
 
-/// The longest beginning that fits in a word of the Q encoding; one character if that is all that is needed before base64
-/// can go on.
+/// Returns the length of the longest beginning that fits into a word in Q encoding; of one character if base64 can
+/// continue after it.
 fn q_end(text: &str, one: bool) -> usize {
     let mut length = 0;
     let mut end = 0;

@@ -1,4 +1,4 @@
-//! Facts about a file that are required to write the message up to its place.
+//! The facts about a file that rendering needs before the file's bytes.
 
 use model::Sha256;
 
@@ -7,18 +7,18 @@ use crate::write::picture::Picture;
 /// Facts about a file without its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileFacts {
-    /// Its length.
+    /// Length of the file.
     pub bytes: u64,
-    /// The digest of its bytes.
+    /// Digest of the bytes.
     pub sha256: Sha256,
-    /// `true` if the bytes are UTF-8 and not all ASCII, so that a text must say its character set.
+    /// `true` if the bytes are UTF-8 and not all ASCII, so that a text file must declare its character set.
     pub utf8: bool,
-    /// The picture that it is, if the message is to show it in place.
+    /// Format and size if the file is a picture that the message shows in place.
     pub picture: Option<Picture>,
 }
 
 impl FileFacts {
-    /// The facts of a file in memory with a known digest.
+    /// Determines the facts of a file in memory with a known digest.
     pub fn of(bytes: &[u8], sha256: Sha256) -> Self {
         let mut probe = Utf8Probe::default();
         probe.push(bytes);
@@ -29,16 +29,16 @@ impl FileFacts {
 /// The content of an attachment.
 #[derive(Clone, Copy)]
 pub enum Content {
-    /// Its bytes, already checked against the item's declared digest.
+    /// A file, already checked against the item's declared digest.
     File(FileFacts),
-    /// The archive erased it by its retention (410). The message states that in its place.
+    /// The source erased the file by its retention (410). The message states that instead.
     Erased,
 }
 
-/// Computes [`FileFacts::utf8`] from bytes that come in slices.
+/// Computes [`FileFacts::utf8`] from slices of bytes.
 #[derive(Debug, Clone, Default)]
 pub struct Utf8Probe {
-    /// The first bytes of a character that continues in the next slice.
+    /// The incomplete character at the end of the last slice.
     begun: Vec<u8>,
     beyond_ascii: bool,
     broken: bool,

@@ -1,4 +1,4 @@
-//! File names and media types. Both are declared by the sender and are not trusted.
+//! Sanitizes file names and media types, which the sender declares.
 
 use std::{
     borrow::Cow,
@@ -12,17 +12,17 @@ use crate::write::{
     encoded_word,
 };
 
-/// The name of the evidence's own part, which no attachment may take.
+/// The name of the evidence, which no attachment may have.
 pub const EVIDENCE: &str = "whatsapp-item.json";
 
-/// The longest name, in bytes of UTF-8 with its extension. Encoded in a header it takes three times as many, and a header
-/// line has 998 bytes.
+/// Maximum length of a name with its extension, in bytes of UTF-8. Encoded in a header it takes up to three times as
+/// many, and a header line has at most 998 bytes.
 const MAX_BYTES: usize = 150;
-/// The longest extension that a cut keeps, in bytes.
+/// Maximum length of an extension that is kept when a name is cut, in bytes.
 const MAX_EXTENSION: usize = 12;
 
-/// Media types of which mail systems read the content instead of keeping the file: Exchange turns calendars into meeting
-/// requests and TNEF into the message itself, and treats S/MIME as the message's signature. Their files are sent as bytes.
+/// Media types that mail systems interpret: Exchange turns calendars into meeting requests and TNEF into the message
+/// itself, and treats S/MIME as the message's signature. Such files get the type application/octet-stream.
 const INTERPRETED: [&str; 9] = [
     "text/calendar",
     "text/x-vcalendar",
@@ -35,12 +35,12 @@ const INTERPRETED: [&str; 9] = [
     "application/x-pkcs7-signature",
 ];
 
-/// The name that an attachment gets in the message. `number` counts from 1.
+/// Returns the name of an attachment in the message. `number` counts from 1.
 pub(crate) fn of_attachment(attachment: &Attachment, media_type: &str, kind: &Kind, number: usize) -> String {
     let given = attachment.name.as_deref().and_then(safe);
     match given {
         Some(name) if extension_of(&name).is_some() => name,
-        // A program finds the way to open a file by its extension.
+        // Programs select the application for a file by its extension.
         Some(name) => match extension(media_type) {
             Some(extension) => cut(&format!("{name}.{extension}")),
             None => name,
@@ -57,7 +57,7 @@ pub(crate) fn of_attachment(attachment: &Attachment, media_type: &str, kind: &Ki
     }
 }
 
-/// Numbers names that are equal, or differ in case only: `a.pdf`, `a (2).pdf`.
+/// Numbers names that are equal except for case: `a.pdf`, `a (2).pdf`.
 pub(crate) fn make_distinct(names: &mut [String]) {
     let mut taken = HashSet::with_capacity(names.len() + 1);
     taken.insert(EVIDENCE.to_owned());
@@ -82,8 +82,8 @@ fn numbered(name: &str, number: usize) -> String {
     extension.map_or_else(|| format!("{stem}{suffix}"), |extension| format!("{stem}{suffix}.{extension}"))
 }
 
-/// Removes from a name the path, the characters that a file system or a header would trip over, and marks that make one
-/// extension look like another. `None` when nothing is left that can be seen.
+/// Removes from a name the path, characters that are invalid in file systems or headers, and marks that make one
+/// extension look like another. `None` if no visible character remains.
 pub(crate) fn safe(name: &str) -> Option<String> {
     let last = name.rsplit(['/', '\\']).find(|part| !part.trim().is_empty())?;
     let replaced: String = last
@@ -102,12 +102,12 @@ pub(crate) fn safe(name: &str) -> Option<String> {
     let stem = cut.split('.').next().unwrap_or_default().to_ascii_lowercase();
     let device = matches!(stem.as_str(), "con" | "prn" | "aux" | "nul")
         || (stem.len() == 4 && (stem.starts_with("com") || stem.starts_with("lpt")));
-    // Exchange treats a file of this name as TNEF, whatever its type.
+    // Exchange treats a file with this name as TNEF, whatever its type.
     let tnef = cut.eq_ignore_ascii_case("winmail.dat");
     Some(if device || tnef || cut.eq_ignore_ascii_case(EVIDENCE) { format!("_{cut}") } else { cut })
 }
 
-/// The extension without its dot, if it looks like one.
+/// Returns the extension without its dot, if it looks like one.
 fn extension_of(name: &str) -> Option<&str> {
     let (_, extension) = name.rsplit_once('.')?;
     let fits = (1..=MAX_EXTENSION).contains(&extension.len())
@@ -129,8 +129,9 @@ fn cut(name: &str) -> String {
     extension.map_or_else(|| stem.to_owned(), |extension| format!("{stem}.{extension}"))
 }
 
-/// The declared media type without its parameters, if an attachment may have it. A whole message or a multipart must not be
-/// base64, so they travel as bytes, and so do types that a mail system would act on.
+/// Returns the declared media type without its parameters, if an attachment may have it. Otherwise
+/// application/octet-stream: for messages and multiparts, which must not be base64, and for types that mail systems
+/// interpret.
 pub(crate) fn media_type(declared: Option<&str>) -> Cow<'static, str> {
     const BYTES: Cow<'static, str> = Cow::Borrowed("application/octet-stream");
     let Some(declared) = declared else { return BYTES };
@@ -149,7 +150,7 @@ pub(crate) fn media_type(declared: Option<&str>) -> Cow<'static, str> {
     }
 }
 
-/// The usual extension of a media type. The database has no entry for a few that phones send.
+/// Returns the usual extension of a media type. The database lacks a few types that phones send.
 fn extension(media_type: &str) -> Option<&'static str> {
     match media_type {
         "application/octet-stream" => None,
@@ -166,9 +167,10 @@ fn extension(media_type: &str) -> Option<&'static str> {
     }
 }
 
-/// A Content-Type with the name in it, for readers that do not know `filename*=`: as it is if it is ASCII, else in
-/// encoded words. RFC 2047 does not allow those between quotes, but the readers that need them expect them there. With
-/// the backslash before it the word is text to a strict reader, and the same word to one that removes quotes first.
+/// Returns a Content-Type that includes the name, for programs that do not support `filename*=`: unchanged if it is
+/// ASCII, otherwise in encoded words. RFC 2047 does not allow encoded words in quotes, but the programs that need them
+/// expect them there. With the backslash before it, the word is plain text for a strict program, and an encoded word
+/// for a program that removes quotes first.
 pub(crate) fn content_type(media_type: &str, charset: Option<&str>, name: &str) -> String {
     let mut value = media_type.to_owned();
     if let Some(charset) = charset {

@@ -1,4 +1,4 @@
-//! The message's own header fields.
+//! Writes the message's own header fields.
 
 use std::fmt::Write as _;
 
@@ -15,30 +15,30 @@ use crate::write::{
     people::{self, Label},
 };
 
-/// The version of this layout, in X-WA-Schema.
+/// Version of the layout, in X-WA-Schema.
 const SCHEMA: &str = "2";
 
-/// Maximum number of participants in To; the body has the number of the others.
+/// Maximum number of participants in To; the body states the number of the others.
 pub(crate) const MAX_TO: usize = 5_000;
 
 /// Maximum number of participants in the header: the sender, and those in To.
 pub(crate) const MAX_NAMED: usize = 1 + MAX_TO;
 
-/// The longest subject, in bytes before it is encoded.
+/// Maximum length of a subject, in bytes before it is encoded.
 const MAX_SUBJECT: usize = 128;
 
 /// The prefix of every subject.
 const SUBJECT: &str = "WhatsApp: ";
 
-/// The longest id that an X-WA header shows, in bytes after it is encoded. It stays on one line.
+/// Maximum length of an id in an X-WA header, in bytes after it is encoded, so that it fits on one line.
 const MAX_ID: usize = 512;
 
-/// Thread-Index contains a time. A chat's must never change, and the time when a chat began is unknown: the beginning
-/// of 2009, WhatsApp's first year, in the 100 ns since 1601 that Windows counts, without the 24 lowest bits.
+/// The time in Thread-Index. It must be constant for a chat, and the start of a chat is unknown, so the start of 2009,
+/// WhatsApp's first year, is used: in units of 100 ns since 1601 (Windows file time), without the 24 lowest bits.
 const THREAD_EPOCH: u64 = 128_752_416_000_000_000 >> 24;
 
-/// All header fields but those of the MIME structure. `labels` are those of the participants that are named, the sender's
-/// first; `chat` is the chat's name.
+/// Writes all header fields except those of the MIME structure. `labels` are the labels of the named participants, the
+/// sender's first; `chat` is the chat's name.
 pub(crate) fn write<'a>(
     item: &Item,
     labels: &[Label],
@@ -76,17 +76,17 @@ pub(crate) fn write<'a>(
         None => message.header("References", raw(format!("<{root}>"))),
     };
     message = message.header("Thread-Topic", raw(subject)).header("Thread-Index", raw(thread_index(&chat_hash)));
-    // To is last: mail servers limit how many lines of a header they index, and thousands of participants exceed that.
+    // To is last: mail servers index a limited number of header lines, which thousands of participants exceed.
     if !item.to.is_empty() {
         message = message.header("To", raw(addresses.collect::<Vec<_>>().join(", ")));
     }
     message
 }
 
-/// The subject, which is equal for all messages of a chat: the kind is in the body and in X-WA-Kind, because a mail
-/// program would split the conversation by it.
+/// Returns the subject, which is the same for all messages of a chat. It does not contain the kind, because mail
+/// programs would split the conversation; the kind is in the body and in X-WA-Kind.
 fn subject(chat: &str) -> String {
-    // The marks around a name that is right to left take 12 bytes at most, and may not be cut.
+    // The marks around a right-to-left name take at most 12 bytes, and must not be cut off.
     let name = if direction::reorders(chat) {
         at_most_bytes(chat.to_owned(), MAX_SUBJECT - SUBJECT.len() - 12)
     } else {
@@ -95,12 +95,12 @@ fn subject(chat: &str) -> String {
     format!("{SUBJECT}{}", direction::isolated(&name))
 }
 
-/// The values are ASCII already, and the builder only folds them.
+/// Returns a raw header: the values are ASCII already, and the builder only folds them.
 fn raw(value: String) -> HeaderType<'static> {
     Raw::new(value).into()
 }
 
-/// The chat's name, or the name of the other participant.
+/// Returns the chat's name, or the name of the other participant.
 pub(crate) fn chat(item: &Item) -> String {
     let named = item.chat.name.as_deref().map(|name| one_line(name, MAX_SUBJECT)).filter(|name| !name.is_empty());
     named.unwrap_or_else(|| match &item.chat.chat_type {
@@ -113,8 +113,9 @@ pub(crate) fn chat(item: &Item) -> String {
     })
 }
 
-/// The participant that the captured user talks to: the one that the chat is named after, else the one on the other side; if
-/// the archive says neither, both, in an order that does not depend on the sender.
+/// Returns the name of the participant that the captured user talks to: the one after whom the chat is named, otherwise
+/// the other side by the direction. If the item has neither, returns both names in an order that does not depend on the
+/// sender.
 fn counterparty(item: &Item) -> String {
     let Some(other) = item.to.first() else { return people::name(&item.from) };
     let is_chat = |participant: &&Participant| {
@@ -144,7 +145,7 @@ fn thread_index(chat: &Sha256) -> String {
     STANDARD.encode(index)
 }
 
-/// A captured id as one run of harmless ASCII: percent-encoded, or its hash if that is too long.
+/// Returns a captured id as ASCII without white space: percent-encoded, or its hash if that is too long.
 pub(crate) fn token(id: &str) -> String {
     let mut token = String::new();
     for byte in id.bytes().take(MAX_ID + 1) {

@@ -1,10 +1,11 @@
-//! Links in participants' texts: http, https, mailto and tel, and only those whose visible text is their real target.
+//! Recognizes links in participants' texts: http, https, mailto and tel, and only those whose visible text is the real
+//! target.
 
 use model::MailboxAddress;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-/// The longest link, in bytes. Longer ones stay text; the limit also keeps the search linear in a text full of broken
-/// links.
+/// Maximum length of a link, in bytes. Longer ones remain text. The limit also keeps the search linear in a text with
+/// many invalid links.
 const MAX_LINK: usize = 2_048;
 
 /// ASCII characters to encode in a URL. All other characters are encoded too.
@@ -12,15 +13,15 @@ const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'\'').add(b'<').ad
 
 /// A link at the beginning of a text.
 pub(crate) struct Link {
-    /// Its length in the text, in bytes.
+    /// Length in the text, in bytes.
     pub(crate) len: usize,
-    /// Its target: percent-encoded ASCII without quotes or angle brackets. `&` must still be escaped.
+    /// Target: percent-encoded ASCII without quotes or angle brackets. `&` must still be escaped.
     pub(crate) href: String,
 }
 
-/// Finds the link that a text begins with.
+/// Recognizes a link at the beginning of a text.
 pub(crate) fn at_start(text: &str) -> Option<Link> {
-    // Nearly every word that begins with one of these letters is not a link.
+    // Few words that begin with one of these letters are links.
     if !matches!(
         text.as_bytes(),
         [b'h' | b'H', b't' | b'T', ..] | [b'm' | b'M', b'a' | b'A', ..] | [b't' | b'T', b'e' | b'E', ..]
@@ -51,7 +52,7 @@ fn starts_with(text: &str, scheme: &str) -> bool {
 
 fn web(text: &str, scheme: usize) -> Option<Link> {
     let rest = text.get(scheme..)?;
-    // With a user name before an @, or letters that look like others, a link shows one host and leads to another.
+    // A link with a user name before an @, or with look-alike letters, displays one host and leads to another.
     let host = rest.bytes().take(254).take_while(|byte| byte.is_ascii_alphanumeric() || b".-:".contains(byte)).count();
     let first = rest.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
     let odd = rest.get(host..).and_then(|rest| rest.chars().next()).is_some_and(|c| c == '@' || c.is_alphanumeric());
@@ -85,7 +86,7 @@ fn tel(text: &str) -> Option<Link> {
     (3..=20).contains(&digits.len()).then(|| Link { len: shown.len(), href: format!("tel:{plus}{digits}") })
 }
 
-/// The text before the first character that ends every link. `None` if it is too long.
+/// Returns the text before the first character that ends every link; `None` if it is too long.
 fn run(text: &str) -> Option<&str> {
     let ends = |c: char| {
         c.is_whitespace()

@@ -1,18 +1,18 @@
-//! Message-IDs that are computed from the item alone, so that a reply finds its message without a lookup and every run
-//! gives a message the same Message-ID.
+//! Computes Message-IDs from the item alone, so that a reply can refer to its message without a lookup, and repeated
+//! runs produce the same Message-ID.
 
 use model::{DeletionScope, Item, Kind, Participant, Quoted, Sha256};
 
-/// The class of all original content. One class for every such kind, because a quote does not say whether the quoted
-/// message was a picture.
+/// The class of original content of every kind. There is one class only, because a quote does not contain the kind of
+/// the quoted message.
 const ORIGINAL: &str = "message";
 
-/// The item's own Message-ID, without angle brackets.
+/// Returns the item's own Message-ID, without angle brackets.
 pub(crate) fn own(item: &Item, domain: &str) -> String {
     format!("{}@{domain}", identity(item))
 }
 
-/// The hash in the Message-ID of an item, which does not depend on the archive's domain.
+/// Returns the hash in the Message-ID of an item, which does not depend on the archive's domain.
 pub fn identity(item: &Item) -> Sha256 {
     let (class, revision) = match item.kind {
         Kind::Edit => ("edit", item.id.as_str()),
@@ -24,25 +24,27 @@ pub fn identity(item: &Item) -> Sha256 {
     hash(&item.chat.id, &item.from.identity(), whatsapp_id(item), class, revision)
 }
 
-/// The chat's hash. With the domain it is the first reference of every message in the chat; no message has that Message-ID.
+/// Returns the chat's hash. With the domain it is the first reference of every message in the chat; no message has that
+/// Message-ID.
 pub(crate) fn chat_hash(item: &Item) -> Sha256 {
     hash(&item.chat.id, "", "", "chat", "")
 }
 
-/// WhatsApp's id of the message, else the archive's id of the item.
+/// Returns WhatsApp's id of the message, or the item's id if there is none.
 pub(crate) fn whatsapp_id(item: &Item) -> &str {
     item.message_id.as_deref().filter(|id| !id.is_empty()).unwrap_or(item.id.as_str())
 }
 
-/// The Message-ID of the message that the item replies to or acts on, if that is certain.
+/// Returns the Message-ID of the message that the item replies to or acts on, if it is certain.
 pub(crate) fn replied_to(item: &Item, domain: &str) -> Option<String> {
     referred(item).map(|hash| format!("{hash}@{domain}"))
 }
 
-/// The [`identity`] of the message that the item replies to or acts on, if that is certain: WhatsApp's id and the sender of
-/// it are known. A wrong guess would attach the item to another participant's message, so there are only two: participants
-/// edit only their own messages, and a message that was deleted for everyone, with no other participant named, was the
-/// sender's. In a chat of two, either may have written the quoted message.
+/// Returns the [`identity`] of the message that the item replies to or acts on, if its WhatsApp id and its sender are
+/// certain. A wrong sender would attach the item to another participant's message. If the sender is not captured, it is
+/// inferred in two cases only: participants edit only their own messages, and a message that was deleted for everyone,
+/// without another participant being named, was the sender's. The sender of a quoted message is never inferred: in a
+/// chat of two, either may have written it.
 pub fn referred(item: &Item) -> Option<Sha256> {
     let acts = matches!(item.kind, Kind::Edit | Kind::Delete | Kind::Reaction | Kind::PollVote);
     let message = if acts { item.target.as_ref() } else { item.quoted.as_ref() }?;
@@ -67,8 +69,8 @@ fn sender(item: &Item, message: &Quoted) -> Option<String> {
     own.then(|| item.from.identity())
 }
 
-/// Completes a quote's sender from the item's participants. A quote often has only the WhatsApp id, and the original was
-/// identified by the phone number.
+/// Completes a quote's sender from the item's participants. A quote often contains only the sender's WhatsApp id, while
+/// the original message was identified by the phone number.
 fn full<'a>(item: &'a Item, quoted: &'a Participant) -> &'a Participant {
     if quoted.phone_digits().is_some() || quoted.whatsapp_id.is_none() {
         return quoted;
@@ -76,7 +78,7 @@ fn full<'a>(item: &'a Item, quoted: &'a Participant) -> &'a Participant {
     item.participants().find(|participant| participant.whatsapp_id == quoted.whatsapp_id).unwrap_or(quoted)
 }
 
-/// Hashes each field after its length, so that no two tuples make the same bytes.
+/// Hashes the fields with their lengths, so that different tuples result in different bytes.
 fn hash(chat: &str, sender: &str, message_id: &str, class: &str, revision: &str) -> Sha256 {
     let mut bytes =
         Vec::with_capacity(chat.len() + sender.len() + message_id.len() + class.len() + revision.len() + 5 * 8);

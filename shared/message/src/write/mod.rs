@@ -1,7 +1,7 @@
-//! From a captured item to an RFC 5322 message.
+//! Renders a captured item as an RFC 5322 message.
 //!
-//! Pure: no clock, no randomness, no environment. The same item and the same attachments make the same bytes, so a
-//! step that runs twice files the same message. `DESIGN.md` explains the layout.
+//! Pure: no clock, no randomness, no environment. The same item and attachments result in the same bytes, so a repeated
+//! step produces the same message. `DESIGN.md` explains the layout.
 //!
 //! ```text
 //! multipart/mixed
@@ -47,7 +47,7 @@ pub use people::{address, name as display_name};
 pub use picture::Picture;
 pub use pieces::{Base64Lines, Piece};
 
-/// Turns items into messages of one archive.
+/// Renders items as messages of one archive.
 #[derive(Debug, Clone)]
 pub struct Renderer {
     domain: String,
@@ -57,9 +57,9 @@ pub struct Renderer {
 /// A message that is ready to be filed, except for its files' bytes.
 #[derive(Clone)]
 pub struct Rendered {
-    /// Its Message-ID, in angle brackets.
+    /// Message-ID, in angle brackets.
     pub message_id: String,
-    /// The whole message, CR LF line ends, ASCII. Every attachment that was not erased is one piece.
+    /// The whole message, in ASCII with CR LF line breaks. Every attachment that was not erased is one piece.
     pub pieces: Vec<Piece>,
 }
 
@@ -83,7 +83,7 @@ impl Rendered {
         mime.into()
     }
 
-    /// The length of the whole message in bytes.
+    /// Returns the length of the whole message in bytes.
     pub fn length(&self) -> u64 {
         let length = |piece: &Piece| match piece {
             Piece::Written(bytes) => bytes.len() as u64,
@@ -104,14 +104,14 @@ pub enum RenderError {
         /// The number of contents.
         given: usize,
     },
-    /// The place of a file is missing in the message. No message is better than one that lacks a file.
-    #[error("the place of an attachment is missing in the message")]
+    /// The placeholder of a file is missing in the message. No message is better than a message that lacks a file.
+    #[error("internal error: the placeholder of an attachment is missing in the message")]
     Place,
 }
 
 impl Renderer {
-    /// Makes a renderer whose Message-IDs end in `archive_domain`: `archive.example.com`. Two archives with the same domain
-    /// give the same message the same Message-ID, so the domain must not change.
+    /// Creates a renderer whose Message-IDs end in `archive_domain`, such as `archive.example.com`. The Message-ID of
+    /// an item depends on the domain, so the domain must not change.
     ///
     /// # Errors
     /// [`DomainError`] if it is not a domain name.
@@ -119,17 +119,17 @@ impl Renderer {
         Ok(Self { domain: domain::parse(archive_domain)?, zone: None })
     }
 
-    /// Shows local times of a time zone beside UTC.
+    /// Adds the local time of a time zone to times in UTC.
     #[must_use]
     pub fn with_time_zone(self, zone: Option<TimeZone>) -> Self {
         Self { zone, ..self }
     }
 
-    /// The item's Message-ID, `<64 hex digits@archive domain>`: the hash of the chat, the sender's identity, WhatsApp's
-    /// id of the message, the class and the revision.
+    /// Returns the item's Message-ID, `<64 hex digits@archive domain>`: the hash of the chat, the sender's identity,
+    /// WhatsApp's id of the message, the class and the revision.
     ///
-    /// All original content has one class, so that a reply finds the message that it quotes without knowing its kind. An
-    /// edit, a deletion, a reaction and a vote each have their own class and their item's id as revision.
+    /// All original content has the same class, so that a reply can refer to the quoted message without knowing its
+    /// kind. An edit, a deletion, a reaction and a vote have separate classes, with the item's id as revision.
     pub fn message_id(&self, item: &Item) -> String {
         format!("<{}>", message_id::own(item, &self.domain))
     }
@@ -137,12 +137,12 @@ impl Renderer {
     /// Renders an item. `attachments` has one content for each of the item's attachments, in the same order. Only the
     /// [`FileFacts`] of their bytes are needed.
     ///
-    /// The header X-WA-Content-SHA256 is the digest of a list of digests, one a line: of `whatsapp-item.json`, then of
-    /// each attachment, in hex, or `erased`. Each line ends in LF. An item that was delivered as a mail also has
-    /// X-WA-Evidence-SHA256, the digest of that mail, which is its last attachment.
+    /// The header X-WA-Content-SHA256 is the digest of a list with one digest per line: of `whatsapp-item.json`, then
+    /// of each attachment, in hex, or `erased`. Each line ends with LF. An item that was delivered as a mail also has
+    /// X-WA-Evidence-SHA256, the digest of that mail, which is the last attachment.
     ///
     /// # Errors
-    /// [`RenderError`], all of them permanent. Nothing that an item says is an error.
+    /// [`RenderError`], always permanent. The content of an item never causes an error.
     pub fn render(&self, captured: &Captured, attachments: &[Content]) -> Result<Rendered, RenderError> {
         let Captured { item, evidence, .. } = captured;
         if attachments.len() != item.attachments.len() {
@@ -154,7 +154,7 @@ impl Renderer {
         let mut files = parts::files(item, attachments, content_id);
         let mut names: Vec<String> =
             files.iter().map(|file| file.name.clone()).chain(content::card_names(item)).collect();
-        // The evidence keeps its name, whatever the files are called.
+        // The evidence keeps its name, whatever the names of the files.
         let last = item.evidence().map(|_| files.len() - 1);
         last.into_iter().for_each(|last| names.swap(0, last));
         file_name::make_distinct(&mut names);
@@ -163,7 +163,7 @@ impl Renderer {
         for (file, name) in files.iter_mut().zip(names) {
             file.name = name;
         }
-        // Once for the header and the texts: formatting a number takes longer than everything else about a participant.
+        // Labels are computed once for the header and the texts, because formatting a number is expensive.
         let labels: Vec<Label> = item.participants().take(MAX_NAMED).map(Label::of).collect();
         let body = content::compose(captured, &labels, &files, self.zone.as_ref());
         let mut parts = Vec::with_capacity(files.len() + item.contacts.len());

@@ -1,4 +1,4 @@
-//! The parts of the message after its texts.
+//! Writes the parts of the message: the two texts, the files and the evidence.
 
 use std::borrow::Cow;
 
@@ -10,20 +10,20 @@ use model::{Attachment, Sha256};
 
 use crate::write::{body::Shown, file::Content, file_name};
 
-/// An attachment as the message has it.
+/// An attachment with its name and type in the message.
 pub(crate) struct File<'a> {
     pub(crate) attachment: &'a Attachment,
     pub(crate) content: Content,
     pub(crate) name: String,
     pub(crate) media_type: Cow<'static, str>,
-    /// Its display in the HTML, if it is a picture.
+    /// Display in the HTML, if the file is a picture.
     pub(crate) shown: Option<Shown>,
 }
 
-/// Maximum number of pictures of an item in the HTML. WhatsApp sends one in a message.
+/// Maximum number of pictures of an item in the HTML. A WhatsApp message has one.
 const MAX_SHOWN: usize = 10;
 
-/// The files of an item, in order. `content_id` gives the Content-ID of the file with an index.
+/// Returns the files of an item, in order. `content_id` returns the Content-ID of the file with an index.
 pub(crate) fn files<'a>(
     item: &'a model::Item,
     contents: &[Content],
@@ -38,7 +38,7 @@ pub(crate) fn files<'a>(
                 Content::File(facts) => facts.picture,
                 Content::Erased => None,
             };
-            // Bytes of a picture that were declared as something else are not shown as a picture.
+            // A picture that was declared with another type is not shown as a picture.
             let picture = picture.filter(|_| is_picture(&media_type) || attachment.content_type.is_none());
             if let (Some(picture), "application/octet-stream") = (picture, &*media_type) {
                 media_type = picture.media_type().into();
@@ -66,26 +66,27 @@ fn is_picture(media_type: &str) -> bool {
     )
 }
 
-/// The place of a file: the part's headers, and `mark` in place of its base64. Content-Type is raw so that the builder does
-/// not read it: it would rewrite the line ends of `text/*`, so every attachment is base64.
+/// Creates the placeholder of a file: the part's headers, with `mark` in place of its base64. Content-Type is raw,
+/// because the builder would rewrite the line breaks of `text/*`.
 pub(crate) fn place<'a>(file: &File<'_>, utf8: bool, mark: String) -> MimePart<'a> {
     let text = utf8 && file.media_type.starts_with("text/");
     let charset = text.then_some("utf-8");
     let part =
         part(&file.name, &file.media_type, charset, BodyPart::from(mark.into_bytes())).transfer_encoding("base64");
     match &file.shown {
-        // An attachment in the list of files, and the HTML's picture: DESIGN.md says what mail programs make of it.
+        // The part is both a listed attachment and the HTML's picture; DESIGN.md describes the behaviour of mail
+        // programs.
         Some(shown) => part.header("Content-ID", Raw::new(format!("<{}>", shown.content_id))),
         None => part,
     }
 }
 
-/// A contact card as a file.
+/// Creates the part of a contact card.
 pub(crate) fn card<'a>(name: &str, vcard: &'a str) -> MimePart<'a> {
     part(name, "text/vcard", Some("utf-8"), BodyPart::from(vcard.as_bytes()))
 }
 
-/// The item as captured.
+/// Creates the part with the item as captured.
 fn evidence(bytes: &[u8]) -> MimePart<'_> {
     part(file_name::EVIDENCE, "application/json", None, BodyPart::from(bytes))
 }
@@ -96,7 +97,7 @@ fn part<'a>(name: &str, media_type: &str, charset: Option<&str>, bytes: BodyPart
         .header("Content-Disposition", ContentType::new("attachment").attribute("filename", name.to_owned()))
 }
 
-/// Writes multipart/mixed with the two texts first. The boundaries are derived from the hash of the evidence: they are
+/// Creates multipart/mixed with the two texts first. The boundaries are derived from the hash of the evidence: they are
 /// reproducible, and no text can contain its own hash.
 pub(crate) fn message<'a>(
     plain: String,
@@ -117,8 +118,9 @@ pub(crate) fn message<'a>(
     MimePart::new(ContentType::new("multipart/mixed").attribute("boundary", boundary("mixed")), parts)
 }
 
-/// Encodes `From ` at the beginning of a line, which programs that keep mail in mbox files change to `>From `. Only a soft
-/// line break of quoted-printable can put a participant's word there: all other lines of the texts begin with ours.
+/// Encodes `From ` at the beginning of a line, which programs with mbox files would change to `>From `. A participant's
+/// word can be at the beginning of a line only after a soft line break of quoted-printable; all other lines begin with
+/// words of the archive.
 pub(crate) fn quote_from_lines(message: Vec<u8>) -> Vec<u8> {
     const FROM: &[u8] = b"\nFrom ";
     if memchr::memmem::find(&message, FROM).is_none() {
@@ -128,7 +130,7 @@ pub(crate) fn quote_from_lines(message: Vec<u8>) -> Vec<u8> {
     let mut rest = message.as_slice();
     while let Some(at) = memchr::memmem::find(rest, FROM) {
         quoted.extend_from_slice(rest.get(..at).unwrap_or_default());
-        // A soft line break, so that the line does not become too long.
+        // The soft line break keeps the line short enough.
         quoted.extend_from_slice(b"\n=46rom=\r\n ");
         rest = rest.get(at + FROM.len()..).unwrap_or_default();
     }

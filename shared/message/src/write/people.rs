@@ -1,23 +1,23 @@
-//! The display of a participant in a header, a table and a sentence.
+//! Formats participants for headers, tables and sentences.
 
 use model::{MailboxAddress, Participant, Sha256};
 use phone::PhoneNumber;
 
 use crate::write::{clean::one_line, direction};
 
-/// The longest name that is shown, in characters. The whole name is in the evidence.
+/// Maximum length of a name, in characters. The whole name is in the evidence.
 const MAX_NAME: usize = 128;
 
-/// The domain of participants without an e-mail address: a reserved domain, so that no reply leaves.
+/// The domain of participants without an e-mail address. It is reserved, so that replies cannot be delivered.
 const INVALID_DOMAIN: &str = "whatsapp.invalid";
 
-/// The longest run of digits taken for a phone number: E.164 has 15, and prefixes may come before it.
+/// Maximum number of digits of a phone number: E.164 allows 15, and prefixes may precede them.
 const MAX_DIGITS: usize = 24;
 
 /// A participant's name, and the phone number after it.
 #[derive(Clone, Default)]
 pub(crate) struct Label {
-    /// The name, else the phone number, else whatever id is known.
+    /// The name, otherwise the phone number, otherwise an id.
     pub(crate) name: String,
     /// `+45 20 12 34 56`, if it is not the name already.
     pub(crate) number: Option<String>,
@@ -27,7 +27,7 @@ impl Label {
     pub(crate) fn of(participant: &Participant) -> Self {
         match (captured_name(participant), number(participant)) {
             (Some(name), Some(number)) if !same_number(&name, &number) => Self { name, number: Some(number) },
-            // A name that ends in a number between brackets would pass for a name with its number.
+            // A name that ends in a number in brackets could be mistaken for a name with its number.
             (Some(name), None) if name.contains('(') => Self { name, number: Some("no number".to_owned()) },
             (Some(name), _) => Self { name, number: None },
             (None, Some(number)) => Self { name: number, number: None },
@@ -35,11 +35,11 @@ impl Label {
         }
     }
 
-    /// `Søren Jensen (+45 20 12 34 56)`, for headers and plain text.
+    /// Formats the label for headers and plain text: `Søren Jensen (+45 20 12 34 56)`.
     pub(crate) fn text(&self) -> String {
         let name = direction::isolated(&self.name);
         match &self.number {
-            // The last mark keeps the bracket in its place where the reader's own direction is right to left.
+            // The last mark keeps the bracket in its place if the program's own direction is right to left.
             Some(number) if name.len() > self.name.len() => format!("{name} ({number}){}", direction::LRM),
             Some(number) => format!("{name} ({number})"),
             None => name.into_owned(),
@@ -47,7 +47,7 @@ impl Label {
     }
 }
 
-/// The name, else the phone number, else whatever id is known.
+/// Returns the name, otherwise the phone number, otherwise an id.
 pub fn name(participant: &Participant) -> String {
     captured_name(participant)
         .or_else(|| number(participant))
@@ -55,8 +55,8 @@ pub fn name(participant: &Participant) -> String {
         .unwrap_or_else(|| "Unknown".to_owned())
 }
 
-/// The participant's address in From or To. The number of a participant of an uploaded chat is the uploader's word, so it has a
-/// domain of its own: [`copy`](crate::copy) never puts a mailbox address in its place.
+/// Returns the participant's address for From or To. In an uploaded chat, the numbers are the uploader's claims, so
+/// they get a separate domain: [`copy`](crate::copy) never replaces these addresses with mailbox addresses.
 pub(crate) fn header_address(participant: &Participant, is_upload: bool) -> String {
     let address = address(participant);
     match address.strip_suffix(INVALID_DOMAIN) {
@@ -65,7 +65,8 @@ pub(crate) fn header_address(participant: &Participant, is_upload: bool) -> Stri
     }
 }
 
-/// The participant's address, in a message that is not of an uploaded chat: made of `[0-9a-z.-]` alone, or a mailbox address that was checked.
+/// Returns the participant's address in a message that is not from an uploaded chat: of the characters `[0-9a-z.-]`
+/// only, or a checked mailbox address.
 pub fn address(participant: &Participant) -> String {
     if let Some(email) = participant.email.as_deref().and_then(|email| email.parse::<MailboxAddress>().ok()) {
         return email.into();
@@ -85,8 +86,8 @@ pub fn address(participant: &Participant) -> String {
     format!("{local}@{INVALID_DOMAIN}")
 }
 
-/// The text after the `@` where a text mentions the participant: the phone number's digits, or the local part of the
-/// WhatsApp id.
+/// Returns the texts that follow the `@` in a mention of the participant: the phone number's digits, and the local part
+/// of the WhatsApp id.
 pub(crate) fn mention_tokens(participant: &Participant) -> impl Iterator<Item = String> {
     let local = participant.whatsapp_id.as_deref().and_then(|id| id.split(['@', ':']).next()).map(str::to_owned);
     let local =
@@ -113,7 +114,7 @@ fn number(participant: &Participant) -> Option<String> {
     digits(participant).map(|digits| international(&digits))
 }
 
-/// The number as it is usually written: `+45 20 12 34 56`. A number that is in no numbering plan keeps its digits.
+/// Formats a number in the usual way: `+45 20 12 34 56`. A number outside of all numbering plans keeps its digits.
 fn international(digits: &str) -> String {
     let digits = format!("+{digits}");
     PhoneNumber::parse(&digits, None).map_or(digits, |number| number.international())

@@ -1,13 +1,13 @@
-//! Pictures that the mail shows in place.
+//! Recognizes pictures that the mail shows in place.
 
 use imagesize::ImageType;
 
-/// The largest picture that is shown in place, in bytes. A larger one is attached only.
+/// Maximum size of a picture that is shown in place, in bytes. A larger picture is only attached.
 const MAX_BYTES: usize = 8 << 20;
-/// Maximum number of pixels of such a picture: a mail program decodes it, and a small file can hold a huge picture.
+/// Maximum number of pixels of such a picture: mail programs decode it, and a small file can contain a huge picture.
 const MAX_PIXELS: usize = 50_000_000;
 
-/// The size in which a picture is shown, in CSS pixels.
+/// Maximum width of a displayed picture, in CSS pixels.
 const MAX_WIDTH: usize = 560;
 const MAX_HEIGHT: usize = 640;
 
@@ -20,7 +20,7 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// Reads the head of a file. `None` if it is not a JPEG, PNG, GIF or WebP picture, or is too large to be shown.
+    /// Reads the head of a file; `None` if it is not a JPEG, PNG, GIF or WebP picture, or too large to be shown.
     pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
         if bytes.len() > MAX_BYTES {
             return None;
@@ -37,12 +37,12 @@ impl Picture {
         (1..=MAX_PIXELS).contains(&pixels).then_some(Self { media_type, width: size.width, height: size.height })
     }
 
-    /// The media type according to the bytes, whatever was declared.
+    /// Returns the media type according to the bytes, regardless of the declared one.
     pub(crate) fn media_type(self) -> &'static str {
         self.media_type
     }
 
-    /// The width in which it is shown. The height follows from it in every mail program.
+    /// Returns the display width. Mail programs derive the height from it.
     pub(crate) fn shown_width(self) -> usize {
         let by_height = self.width.saturating_mul(MAX_HEIGHT) / self.height.max(1);
         self.width.min(MAX_WIDTH).min(by_height).max(1)

@@ -1,30 +1,30 @@
-//! A message in pieces: written bytes, and places for files. Rendering does not need the files, so a file of any size can be
-//! streamed into its place. A message in memory is built from the same pieces.
+//! A message in pieces: written bytes, and placeholders for files. Rendering does not need the files, so a file of any
+//! size can be streamed into its place. A message in memory is built from the same pieces.
 
 use bytes::{Buf, Bytes};
 use encodify::base64::MIME;
 use memchr::memmem;
 use model::Sha256;
 
-/// The bytes of a full line of base64: 76 characters.
+/// Number of bytes that a full line of base64 (76 characters) encodes.
 const LINE: usize = 57;
 
 /// A piece of a rendered message.
 #[derive(Clone)]
 pub enum Piece {
-    /// These bytes.
+    /// Rendered bytes.
     Written(Bytes),
-    /// An attachment of the item, as [`Base64Lines`] writes it.
+    /// The placeholder of an attachment, which [`Base64Lines`] encodes.
     File {
-        /// Its place in the item's list, from 0.
+        /// Index in the item's list, from 0.
         index: usize,
-        /// Its length before it is encoded.
+        /// Length before it is encoded.
         bytes: u64,
     },
 }
 
-/// Writes base64 in lines of 76 characters, each with CR LF at its end. The lines do not depend on how the bytes are cut into
-/// slices.
+/// Writes base64 in lines of 76 characters, each ending with CR LF. The lines do not depend on how the bytes are split
+/// into slices.
 #[derive(Default)]
 pub struct Base64Lines {
     /// The bytes of an incomplete line.
@@ -32,13 +32,13 @@ pub struct Base64Lines {
 }
 
 impl Base64Lines {
-    /// The length of the lines of this many bytes.
+    /// Returns the length of the lines for this many bytes.
     pub fn length(bytes: u64) -> u64 {
         let characters = bytes.div_ceil(3).saturating_mul(4);
         characters.saturating_add(characters.div_ceil(76).saturating_mul(2))
     }
 
-    /// Appends the lines that are complete to `out`.
+    /// Appends the complete lines to `out`.
     pub fn push(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) {
         if !self.begun.is_empty() {
             let (now, later) = bytes.split_at(bytes.len().min(LINE - self.begun.len()));
@@ -61,13 +61,13 @@ impl Base64Lines {
     }
 }
 
-/// The placeholder of a file, at which the message is cut. It is unique, because no text can contain its own hash.
+/// Returns the mark of a file, at which the message is cut. It is unique, because no text can contain its own hash.
 pub(crate) fn mark(seed: &Sha256, index: usize) -> String {
     format!("=_file_{}_{index}_", seed.short_hex())
 }
 
-/// Cuts a message at the marks of these files, which are in it in this order. Each has its index and its length. `None` if a
-/// mark is missing: the message would lack a file. Nothing is copied, and the message is read once.
+/// Cuts a message at the marks of these files, given by index and length in the order of the message. `None` if a mark
+/// is missing: the message would lack a file. Reads the message once and copies no bytes.
 pub(crate) fn cut(message: Vec<u8>, seed: &Sha256, files: &[(usize, u64)]) -> Option<Vec<Piece>> {
     let mut message = Bytes::from(message);
     let mut pieces = Vec::with_capacity(2 * files.len() + 1);

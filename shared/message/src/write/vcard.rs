@@ -1,4 +1,4 @@
-//! The decoded content of a contact card: names, phone numbers and addresses.
+//! Decodes contact cards: names, phone numbers and addresses.
 
 use calcard::{
     Entry, Parser,
@@ -7,13 +7,15 @@ use calcard::{
 
 use crate::write::{body::Row, clean::one_line};
 
-/// Maximum size of a card in bytes; it may contain a photo. A card with short lines takes 70 times its size in memory.
+/// Maximum size of a card that is parsed, in bytes; it may contain a photo. A parsed card with short lines takes 70
+/// times its size in memory.
 const MAX_BYTES: usize = 256 << 10;
 /// Maximum number of properties of a card that are shown.
 const MAX_ROWS: usize = 20;
-/// The longest name or address that is shown, in characters.
+/// Maximum length of a name or address, in characters.
 const MAX_VALUE: usize = 256;
-/// The longest text that is shown as a phone number. A longer one is not cut, for a part of a number is another number.
+/// Maximum length of a text that is shown as a phone number. A longer one is not shown, because a part of a number is
+/// another number.
 const MAX_NUMBER: usize = 256;
 
 /// A contact card.
@@ -25,7 +27,7 @@ pub(crate) struct Card {
 }
 
 impl Card {
-    /// Reads the first vCard (2.1, 3.0 or 4.0) in a text. `None` if there is none, or it is too large.
+    /// Parses the first vCard (2.1, 3.0 or 4.0) in a text; `None` if there is none, or it is too large.
     pub(crate) fn read(text: &str) -> Option<Self> {
         if text.len() > MAX_BYTES {
             return None;
@@ -45,7 +47,7 @@ fn row(entry: &VCardEntry) -> Option<Row> {
     let value = match entry.name {
         VCardProperty::Tel => {
             let value = joined(entry, ";")?;
-            // A number of version 4 is a URI.
+            // In version 4 a number is a URI.
             let number = value.strip_prefix("tel:").or_else(|| value.strip_prefix("TEL:")).unwrap_or(&value);
             if number.chars().count() > MAX_NUMBER {
                 return Some(Row::new("Phone", "is too long to be shown; it is in the attached card"));
@@ -66,7 +68,7 @@ fn row_of(key: &'static str, value: &str) -> Option<Row> {
     (!value.is_empty()).then(|| Row::new(key, value.to_owned()))
 }
 
-/// The property's texts in one.
+/// Joins the property's texts.
 fn joined(entry: &VCardEntry, separator: &str) -> Option<String> {
     let mut texts = Vec::new();
     for value in &entry.values {

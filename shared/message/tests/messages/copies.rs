@@ -16,7 +16,7 @@ fn address(text: &str) -> MailboxAddress {
     text.parse().expect("an address")
 }
 
-/// The addresses of a copy where the participants have these mailboxes.
+/// Returns the addresses of a copy if the participants have these mailboxes.
 fn addresses(captured: &Captured, mailboxes: &[Option<&str>]) -> CopyAddresses {
     let mailboxes = mailboxes.iter().map(|mailbox| mailbox.map(address)).chain(std::iter::repeat(None));
     CopyAddresses::of(captured.item.participants().zip(mailboxes))
@@ -35,7 +35,7 @@ fn people(mime: &[u8]) -> Vec<(String, String)> {
     both.flat_map(|list| list.iter().map(|Addr { name, address }| (text(name), text(address)))).collect()
 }
 
-/// The header without From and To, and everything behind it.
+/// Returns the header without From and To, and the rest of the message.
 fn rest(mime: &[u8]) -> (Vec<String>, &[u8]) {
     let text = std::str::from_utf8(mime).expect("ASCII");
     let (header, _) = text.split_once("\r\n\r\n").expect("a header");
@@ -58,11 +58,11 @@ fn copy_differs_from_the_stored_message_in_addresses_only() {
 }
 
 #[test]
-fn copy_is_the_stored_message_where_no_address_changes() {
+fn copy_is_the_stored_message_if_no_address_changes() {
     let captured = item(json!({"to": [{"name": "Cy", "email": "cy@bank.example"}]}));
     let stored = render(&captured, &[]).mime;
     let same = addresses(&captured, &[None, Some("cy@bank.example")]).copy_of(stored.clone().into());
-    assert_eq!(same.in_memory().as_ptr(), stored.as_ptr(), "not even a second buffer");
+    assert_eq!(same.in_memory().as_ptr(), stored.as_ptr(), "the buffer is shared");
     for broken in [&b""[..], b"From: <4520123456@whatsapp.invalid>", b"\xff: <x>\r\n\r\n", b"\r\n\r\n"] {
         let stored = Bytes::from_static(broken);
         let copied = addresses(&captured, &[Some(ADA)]).copy_of(stored.clone().into());
@@ -71,7 +71,7 @@ fn copy_is_the_stored_message_where_no_address_changes() {
 }
 
 #[test]
-fn address_within_a_name_stays() {
+fn address_within_a_name_is_kept() {
     let name = r#"Boss" <4520123456@whatsapp.invalid> \"#;
     let captured = item(json!({"from": {"name": name, "phone": "4520123456"}}));
     let copy = copy(&captured, &[Some(ADA)]);
@@ -80,7 +80,7 @@ fn address_within_a_name_stays() {
 }
 
 #[test]
-fn address_that_stands_for_two_mailboxes_stays() {
+fn address_of_two_mailboxes_is_kept() {
     let twice = json!([{"name": "Bo", "email": "team@old.example"}, {"name": "Cy", "email": "team@old.example"}]);
     let captured = item(json!({"to": twice}));
     let to = |mailboxes: &[Option<&str>]| {
@@ -97,8 +97,8 @@ fn number_of_an_uploaded_chat_gets_no_mailbox_address() {
     let captured =
         item(json!({"to": [owner], "upload": {"owner": "bo@bank.example", "file": "chat.zip", "notes": []}}));
     let found = people(&copy(&captured, &[Some(ADA), Some("bo.b@bank.example")]));
-    assert_eq!(found[0].1, "4520123456@upload.whatsapp.invalid", "it is the uploader's word");
-    assert_eq!(found[1].1, "bo.b@bank.example", "the owner is known by the folder");
+    assert_eq!(found[0].1, "4520123456@upload.whatsapp.invalid", "the uploader claims it");
+    assert_eq!(found[1].1, "bo.b@bank.example", "the folder identifies the owner");
 }
 
 #[test]
@@ -160,7 +160,7 @@ proptest! {
     }
 }
 
-/// The whole message without the files that are left out.
+/// Returns the whole message without the files that are left out.
 fn whole_without_files(large: &Mime, whole: &Bytes) -> Vec<u8> {
     let Mime::Large(parts) = large else { return whole.to_vec() };
     let (mut kept, mut at) = (Vec::new(), 0);

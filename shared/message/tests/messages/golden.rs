@@ -1,7 +1,8 @@
 //! The committed messages: `golden/<name>.json` is an item, `golden/<name>.eml` its message.
 //!
-//! A change of the layout changes the bytes of everything that is archived later, so it is made on purpose.
-//! `GOLDEN=write cargo nextest run --workspace -E 'test(messages_are_the_committed_ones)'` writes the messages anew; read the difference before committing it.
+//! A change of the layout changes the bytes of all messages that are rendered later, so it must be intended.
+//! `GOLDEN=write cargo nextest run --workspace -E 'test(messages_are_the_committed_ones)'` writes the messages anew;
+//! read the difference before committing it.
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
@@ -29,7 +30,7 @@ struct Golden {
 }
 
 impl Golden {
-    /// The names that the files have by our own reader, which import uses.
+    /// Returns the file names according to our own reader, which import uses.
     fn file_names(&self) -> Vec<String> {
         let parsed = MessageParser::default().parse(&self.rendered.mime).expect("a message");
         parsed.attachments().filter_map(MimeHeaders::attachment_name).map(str::to_owned).collect()
@@ -80,7 +81,8 @@ pub(crate) fn in_pieces(captured: &Captured, files: &[Option<Vec<u8>>]) -> messa
     Renderer::new("archive.example.com").expect("a domain").render(captured, &contents).expect("a message")
 }
 
-/// A picture where one is declared. Else every byte there is, line ends of all kinds, and a boundary's beginning.
+/// Returns a picture if one is declared; otherwise every possible byte, line breaks of all kinds, and the beginning of
+/// a boundary.
 fn file(attachment: &model::Attachment) -> Option<Vec<u8>> {
     if attachment.id.as_str().starts_with("erased") {
         return None;
@@ -135,7 +137,7 @@ fn messages_are_clean_and_the_same_every_time() {
     }
 }
 
-/// The digests of the files that the message must hold, in order, the evidence last.
+/// Returns the digests of the files that the message must contain, in order, the evidence last.
 fn digests(golden: &Golden) -> Vec<String> {
     let cards = golden.captured.item.contacts.iter().filter_map(|card| card.vcard.as_deref());
     let files = golden.files.iter().flatten().map(Vec::as_slice);
@@ -143,7 +145,7 @@ fn digests(golden: &Golden) -> Vec<String> {
     all.map(|bytes| Sha256::of(bytes).to_string()).collect()
 }
 
-/// Every line of the text is marked, and is otherwise the line that was captured.
+/// Asserts that every line of the text is marked, and otherwise equals the captured line.
 fn same_text(golden: &Golden, plain: &str) {
     let Some(text) = golden.captured.item.text.as_deref().filter(|text| !text.contains('\0')) else { return };
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
@@ -151,12 +153,12 @@ fn same_text(golden: &Golden, plain: &str) {
     assert!(plain.replace("\r\n", "\n").contains(&format!("\nText:\n{marked}")), "{}: not its text", golden.name);
 }
 
-/// A header as a reader shows it, without the marks that keep a name's direction.
+/// Returns a header value without the marks that isolate a name's direction.
 fn unmarked(text: &str) -> String {
     text.replace(['\u{200e}', '\u{200f}'], "")
 }
 
-/// The address of a participant's mailbox: one of the usual length, or as long as addresses may be.
+/// Returns the address of a participant's mailbox: of usual or of maximum length.
 fn mailbox(place: usize) -> MailboxAddress {
     let label = "a".repeat(60);
     let long = format!("{}@{label}.{label}.{label}.example", "b".repeat(63));
@@ -164,20 +166,20 @@ fn mailbox(place: usize) -> MailboxAddress {
     address.parse().expect("an address")
 }
 
-/// The copy that is filed where each participant has a mailbox.
+/// Returns the copy that is filed if each participant has a mailbox.
 fn copy(golden: &Golden) -> Vec<u8> {
     let people = golden.captured.item.participants().enumerate();
     let addresses = CopyAddresses::of(people.map(|(place, participant)| (participant, Some(mailbox(place)))));
     addresses.copy_of(golden.rendered.mime.clone().into()).in_memory().to_vec()
 }
 
-/// The text without the form of its line ends, and without the line end behind it, which a boundary takes.
+/// Splits a text into lines, without the last line break, which belongs to the boundary.
 fn lines(text: &str) -> Vec<&str> {
     text.trim_end_matches(['\r', '\n']).lines().collect()
 }
 
-/// Compares every field with what was captured, or where we compute it, with our own reader's. A copy has the addresses of
-/// mailboxes.
+/// Compares every field with the captured value, or a computed field with the value of our own reader. A copy has
+/// mailbox addresses.
 fn compare(golden: &Golden, read: &Value, is_copy: bool) {
     let name = &golden.name;
     let item = &golden.captured.item;
@@ -222,7 +224,7 @@ fn compare(golden: &Golden, read: &Value, is_copy: bool) {
     }
     compare_people(golden, (&read["from"], &read["to"]), is_copy);
     assert_eq!(read["date"], item.message_time.to_string().replace('Z', "+00:00"), "{name}");
-    // Only some parsers report them.
+    // Only some parsers report these fields.
     if let Some(defects) = read.get("defects") {
         assert_eq!(*defects, Value::Array(Vec::new()), "{name}");
         assert!(files.iter().all(|file| file["encoding"] == "base64"), "{name}");
@@ -263,7 +265,7 @@ fn compare_people(golden: &Golden, (from, to): (&Value, &Value), is_copy: bool) 
 
 fn every_field_is_read_by(reader: Reader) {
     let goldens = all();
-    // A copy has the Message-ID of its message, and notmuch takes the two for one.
+    // A copy has the Message-ID of its message, and notmuch treats them as one message.
     for (is_copy, mime) in [(false, (|golden| golden.rendered.mime.to_vec()) as fn(&Golden) -> Vec<u8>), (true, copy)] {
         let messages: Vec<Vec<u8>> = goldens.iter().map(mime).collect();
         for (golden, read) in goldens.iter().zip(reader.read(&messages)) {

@@ -1,4 +1,4 @@
-//! The display of a message, and what participants cannot change in it.
+//! The display of a message, which participants' texts cannot imitate.
 
 use mail_parser::{MessageParser, MimeHeaders};
 use message::write::{Content, FileFacts, Renderer};
@@ -155,7 +155,7 @@ fn mention_carries_the_name() {
 }
 
 #[test]
-fn direction_says_whose_it_is() {
+fn direction_names_the_captured_user() {
     let says = |changes: Value, line: &str| {
         let text = text(&item(changes));
         assert!(text.contains(&format!("\r\n{line}\r\n")), "{line}: {text}");
@@ -262,7 +262,7 @@ fn files_of_equal_names_are_made_distinct() {
 }
 
 #[test]
-fn voice_note_says_what_plays_it() {
+fn voice_message_names_a_program_that_plays_it() {
     let captured =
         item(json!({"type": "voice", "attachments": [{"id": "1", "contentType": "audio/ogg; codecs=opus"}]}));
     let text = plain(&render(&captured, &[Some(vec![1])]).mime);
@@ -301,7 +301,7 @@ fn no_line_of_a_message_begins_with_from_and_a_space() {
     let captured = item(json!({"text": format!("æ{}", "From here From there ".repeat(300))}));
     let mime = render(&captured, &[]).mime;
     let lines: Vec<&str> = std::str::from_utf8(&mime).expect("ASCII").split("\r\n").collect();
-    assert!(lines.iter().any(|line| line.starts_with("=46rom=")), "a line that had to be changed");
+    assert!(lines.iter().any(|line| line.starts_with("=46rom=")), "the text contains such a line");
     assert!(
         !lines.iter().any(|line| line.starts_with("From "))
             && lines.iter().all(|line| !line.contains("here") || line.len() <= 76)

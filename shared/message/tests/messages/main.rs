@@ -1,5 +1,4 @@
-//! Messages as mail programs see them: the committed ones, and generated hostile ones. Other projects' parsers read each of
-//! them.
+//! Golden messages and generated hostile ones. Parsers of other projects read each of them.
 
 mod copies;
 mod golden;

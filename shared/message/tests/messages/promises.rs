@@ -61,7 +61,7 @@ fn message_id_depends_on_the_identity_alone() {
         assert_ne!(message_id(&item(other.clone())), original, "{other}");
     }
     let edit = |id: &str| message_id(&item(json!({"id": id, "type": "edit"})));
-    assert_ne!(edit("WA-8"), edit("WA-9"), "two edits of one message are two");
+    assert_ne!(edit("WA-8"), edit("WA-9"), "two edits of one message have different ids");
 }
 
 #[test]
@@ -81,8 +81,8 @@ fn reply_refers_to_its_message_when_that_is_certain() {
     assert_eq!(by_bo("text", json!({"quoted": quoted(&ada)})), found);
     assert_eq!(by_bo("reaction", json!({"target": quoted(&ada)})), found);
     assert_eq!(by_bo("text", json!({"quoted": quoted(&Value::Null)})), None, "either may have written it");
-    assert_eq!(by_bo("text", json!({"quoted": {"from": ada}})), None, "which one is not known");
-    // The quote knows the id alone, the list of participants the number too.
+    assert_eq!(by_bo("text", json!({"quoted": {"from": ada}})), None, "the message is unknown");
+    // The quote contains only the id, the list of participants also the number.
     let known = json!({"phone": "4520123456", "whatsappId": "77@lid"});
     assert_eq!(by_bo("text", json!({"to": [known], "quoted": quoted(&json!({"whatsappId": "77@lid"}))})), found);
 
@@ -91,7 +91,7 @@ fn reply_refers_to_its_message_when_that_is_certain() {
         changes["deletion"] = more;
         header(&item(changes), "In-Reply-To")
     };
-    assert_eq!(own("edit", Value::Null), found, "people edit what they wrote themselves");
+    assert_eq!(own("edit", Value::Null), found, "participants edit only their own messages");
     assert_eq!(own("delete", json!({"scope": "everyone"})), found);
     assert_eq!(
         own("delete", json!({"scope": "me"})),
@@ -145,7 +145,7 @@ fn to_is_the_last_header() {
 }
 
 #[test]
-fn upload_is_stated_and_changes_no_identity() {
+fn upload_is_stated_and_does_not_change_the_identity() {
     let upload = json!({"owner": "ada@example.com", "file": "chat\r\nFrom: x.zip"});
     let uploaded = item(json!({"upload": upload}));
     let text = plain(&render(&uploaded, &[]).mime);
@@ -157,7 +157,7 @@ fn upload_is_stated_and_changes_no_identity() {
 }
 
 #[test]
-fn evidence_keeps_its_name_whatever_a_file_is_called() {
+fn evidence_keeps_its_name_whatever_the_names_of_files() {
     let (forged, sent) = (b"forged".to_vec(), b"From: a@example.com\r\n\r\nhi".to_vec());
     let captured = item(json!({
         "attachments": [
@@ -176,12 +176,12 @@ fn evidence_keeps_its_name_whatever_a_file_is_called() {
     assert_eq!(named("WhatsApp-Item (2).eml"), Some(forged));
     let digest = parsed.header_raw("X-WA-Evidence-SHA256").map(str::trim);
     assert_eq!(digest, Some(Sha256::of(&sent).to_string().as_str()));
-    // Only an item that was delivered as a mail has evidence of its own.
+    // Only an item that was delivered as a mail has separate evidence.
     assert_eq!(header(&item(json!({"attachments": []})), "X-WA-Evidence-SHA256"), None);
 }
 
 #[test]
-fn anomalies_are_stated_and_change_no_identity() {
+fn anomalies_are_stated_and_do_not_change_the_identity() {
     let mut captured = item(json!({}));
     let before = header(&captured, "X-WA-Content-SHA256");
     captured.anomalies = vec!["The name contains half of an emoji.".to_owned(), "The year is 1970.".to_owned()];
@@ -214,7 +214,7 @@ fn content_digest_is_as_documented() {
 }
 
 #[test]
-fn impossible_rendering_says_why() {
+fn impossible_rendering_is_an_error() {
     let renderer = Renderer::new("Archive.Example.com").expect("a domain");
     let given = renderer.render(&item(json!({})), &[Content::Erased]).err();
     assert_eq!(given, Some(RenderError::Attachments { expected: 0, given: 1 }));
@@ -257,7 +257,7 @@ proptest! {
     }
 }
 
-/// A part's own bytes; the parser's text would be in another character set.
+/// Returns a part's own bytes, because the parser converts the character set of its text.
 fn raw(message: &mail_parser::Message<'_>, part: &mail_parser::MessagePart<'_>) -> Vec<u8> {
     let range = part.raw_body_offset() as usize..part.raw_end_offset() as usize;
     mail_parser::decoders::base64::base64_decode(&message.raw_message[range]).expect("base64")

@@ -1,5 +1,5 @@
-//! Other projects' parsers, each one process for any number of messages: Python's `email`, Perl's MIME::Parser, mailparser
-//! and postal-mime of Node.js, and notmuch, which uses GMime.
+//! Other projects' parsers, each one process for any number of messages: Python's `email`, Perl's MIME::Parser,
+//! mailparser and postal-mime of Node.js, and notmuch, which uses GMime.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -10,7 +10,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-/// The header fields that a reader reports beside those of every mail.
+/// Header fields that a reader reports in addition to the usual ones.
 pub(crate) const FIELDS: [&str; 10] = [
     "In-Reply-To",
     "References",
@@ -61,7 +61,7 @@ impl Reader {
         let found = std::thread::scope(|scope| {
             scope.spawn(move || {
                 for mime in messages {
-                    // A reader that ended early is found below, by the number of its lines.
+                    // If the reader ended early, the number of its lines is checked below.
                     if writeln!(input, "{}", json!({ "mime": STANDARD.encode(mime), "fields": FIELDS })).is_err() {
                         return;
                     }

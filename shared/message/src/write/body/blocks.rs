@@ -12,9 +12,9 @@ use crate::write::{amounts, clean::one_line, direction::isolated, people::Label}
 pub(crate) enum Tone {
     #[default]
     Plain,
-    /// Worth attention: an edit, a missed call, an unknown kind.
+    /// Noteworthy: an edit, a missed call, an unknown kind.
     Notable,
-    /// Something is missing: deleted, erased, not captured.
+    /// Content is missing: deleted, erased, not captured.
     Gone,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct Body<'a> {
     pub(crate) time: String,
     /// The message that this one replies to.
     pub(crate) reply: Option<Quote<'a>>,
-    /// The item's own text, in WhatsApp's marks.
+    /// The item's own text, with WhatsApp's formatting marks.
     pub(crate) text: Option<&'a str>,
     /// The participants that the text mentions.
     pub(crate) mentions: Vec<Mention>,
@@ -55,7 +55,7 @@ pub(crate) enum Block<'a> {
     Rows(Vec<Row>),
     /// Words of a participant under a heading.
     Quote(Quote<'a>),
-    /// Members of captured JSON. Their keys are not ours either.
+    /// Members of captured JSON. Neither keys nor values are words of the archive.
     Captured(Vec<Row>),
     /// The options of a poll.
     Options(Vec<Choice>),
@@ -69,7 +69,7 @@ pub(crate) struct Quote<'a> {
 
 /// The text of a quoted message.
 pub(crate) enum Quoted<'a> {
-    /// In WhatsApp's marks.
+    /// With WhatsApp's formatting marks.
     Words(Cow<'a, str>),
     /// The archive's words for a message without a text: `a picture`.
     Described(&'static str),
@@ -92,12 +92,13 @@ pub(crate) struct Row {
 /// The value of a row.
 pub(crate) enum Value {
     Text(Cow<'static, str>),
-    /// People, and how many more there are. Each keeps its own writing direction, so that no name takes another's number.
+    /// People, and the number of further ones. Each has its own writing direction, so that no name is displayed with
+    /// another's number.
     People(Vec<Label>, usize),
 }
 
 impl Value {
-    /// The value as plain text.
+    /// Returns the value as plain text.
     pub(crate) fn text(&self) -> String {
         match self {
             Self::Text(text) => isolated(text).into_owned(),
@@ -128,13 +129,13 @@ impl Row {
 
 /// A file that belongs to the item.
 pub(crate) struct FileLine {
-    /// The name that it is attached under.
+    /// Name of the attachment.
     pub(crate) name: String,
     /// Type, size, duration: `image/jpeg, 12,345 bytes`.
     pub(crate) facts: String,
-    /// The digest of its bytes. `None`: the archive erased it.
+    /// Digest of the bytes; `None` if the source erased the file.
     pub(crate) sha256: Option<Sha256>,
-    /// The program that opens it, if a usual mail program does not.
+    /// Names a program that opens the file, if usual mail programs do not.
     pub(crate) hint: Option<&'static str>,
     pub(crate) picture: Option<Shown>,
 }
@@ -148,19 +149,19 @@ pub(crate) struct Shown {
     pub(crate) width: usize,
 }
 
-/// The longest preview, in characters.
+/// Maximum length of the preview, in characters.
 const MAX_PREVIEW: usize = 90;
 
 impl Body<'_> {
-    /// The beginning of the text, which a mail program shows in its list. `None` if there is no text to be seen.
+    /// Returns the beginning of the text, which mail programs show in their lists; `None` if there is no visible text.
     pub(super) fn preview(&self) -> Option<String> {
-        // A text of 65,536 characters is not read to its end for that.
+        // A text of 65,536 characters need not be read to its end.
         let text = self.text?;
         let head = text.get(..text.floor_char_boundary(16 * MAX_PREVIEW)).unwrap_or_default();
         Some(one_line(head, MAX_PREVIEW)).filter(|preview| !preview.is_empty())
     }
 
-    /// The replacement of the preview if there is no text.
+    /// Returns the replacement of the preview if there is no text.
     pub(super) fn summary(&self) -> String {
         let more = self.blocks.iter().find_map(|block| match block {
             Block::Notice(sentence) => Some(sentence.text()),

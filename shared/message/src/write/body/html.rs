@@ -1,6 +1,7 @@
-//! The text/html part, for browsers and for Outlook for Windows, which lays mails out with Word's engine. Word pads table
-//! cells only and breaks long words only in tables of a fixed width, it has no `bdi`, no `dir=auto` and no `max-width`, and
-//! it does not pass fonts on into tables: so every box is a table of one cell that says all this itself.
+//! Writes the text/html part, for browsers and for Outlook for Windows, which uses Word's layout engine. Word applies
+//! padding only to table cells and breaks long words only in tables with a fixed width. It does not support `bdi`,
+//! `dir=auto` and `max-width`, and tables do not inherit fonts. Therefore every box is a table with one cell that
+//! repeats all properties.
 
 use super::{
     blocks::{Block, Body, ERASED, FileLine, Quote, Quoted, Row, TEXT, Tone, Value},
@@ -35,7 +36,7 @@ const SECTION_END: &str = "</td></tr>\r\n";
 const TABLE: &str = "<table role=\"presentation\" dir=\"ltr\" width=\"100%\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\" \
     style=\"table-layout:fixed\"><tr>";
 const TABLE_END: &str = "</tr></table>\r\n";
-/// The bar marks words of participants. What they write cannot make one.
+/// The bar marks words of participants. Their text cannot create one.
 const WORDS: &str = "<td bgcolor=\"#f3f5f7\" align=\"left\" style=\"padding:8px 12px;background:#f3f5f7;\
     border-left:4px solid #1f8f7a;color:#1c2733;font-size:15px;";
 const LABEL: &str = "<div style=\"font-size:12px;color:#54606c\">";
@@ -153,7 +154,7 @@ fn header(body: &Body<'_>, out: &mut String) {
     let mut words = body.title.split(' ');
     escape(words.next().unwrap_or_default(), out);
     for word in words {
-        // A badge stays on one line in every layout.
+        // The words of a badge are joined by non-breaking spaces.
         out.push_str("&nbsp;");
         escape(word, out);
     }
@@ -222,7 +223,8 @@ fn sentence(sentence: &Sentence, out: &mut String) {
     }
 }
 
-/// A text that keeps its writing direction to itself. The marks around it do so where the `span` does not.
+/// Writes a text isolated in its own writing direction: by a `span`, and by marks for programs that ignore the `span`'s
+/// direction.
 fn name(text: &str, out: &mut String) {
     let dir = WritingDirection::of(text).unwrap_or(WritingDirection::LeftToRight).dir();
     let reorders = direction::reorders(text);

@@ -1,7 +1,7 @@
-//! WhatsApp's own marks, as HTML: *bold*, _italic_, ~strike~, `code`, ```mono```, lists and > quotes.
+//! Converts WhatsApp's formatting marks to HTML: *bold*, _italic_, ~strike~, `code`, ```mono```, lists and > quotes.
 //!
-//! One pass over the text, no recursion, and everything is escaped when it is written. What is not a mark stays as typed.
-//! Every paragraph has the direction of its first strong character.
+//! The text is read in one pass without recursion, and everything is escaped when it is written. Characters that are
+//! not marks are kept. Every paragraph has the direction of its first strong character.
 
 use std::ops::Range;
 
@@ -14,15 +14,16 @@ use crate::write::{
     links,
 };
 
-/// The longest text that is formatted, in bytes; WhatsApp stops at 65,536 characters. A longer one is shown with its
-/// marks as typed, so that hostile text cannot grow to many times its size.
+/// Maximum length of a text that is formatted, in bytes. WhatsApp's limit is 65,536 characters. A longer text is shown
+/// unformatted, so that hostile text cannot grow to many times its size.
 const MAX_FORMATTED: usize = 256 * 1024;
 
-/// Maximum number of quotes and lists that are formatted. Later ones stay as typed: each takes hundreds of bytes.
+/// Maximum number of quotes and lists that are formatted. Later ones are shown unformatted, because each takes hundreds
+/// of bytes.
 const MAX_BLOCKS: usize = 500;
 
 const CODE: &str = "<code style=\"font-family:Consolas,Menlo,monospace;background:#e6e9ed\">";
-/// A table, because Word pads nothing else.
+/// A table, because Word applies padding only to table cells.
 const QUOTE: &str = "<table role=\"presentation\" width=\"100%\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\" \
     style=\"table-layout:fixed\"><tr><td style=\"padding:0 0 0 10px;border-left:2px solid #c3c9d0;color:#54606c;\
     font-family:'Segoe UI',Arial,sans-serif;font-size:15px\">";
@@ -31,7 +32,7 @@ const QUOTE_END: &str = "</td></tr></table>";
 pub(super) const LEFT_TO_RIGHT: &str = "<span dir=\"ltr\">&lrm;</span>";
 const LIST: &str = " style=\"margin:4px 0 4px 24px;padding:0\">";
 
-/// Writes a text with its marks. A mention of one of these participants carries the name.
+/// Writes a formatted text. A mention of one of these participants is followed by the name.
 pub(super) fn write_html(text: &str, mentions: &[Mention], out: &mut String) {
     if text.len() > MAX_FORMATTED {
         out.push_str(div(WritingDirection::of(text)));
@@ -52,7 +53,7 @@ pub(super) fn write_html(text: &str, mentions: &[Mention], out: &mut String) {
     writer.close();
 }
 
-/// Opens a paragraph. Word aligns by `align`, browsers by either.
+/// Returns the tag that opens a paragraph. Word needs `align`; browsers accept `align` and `dir`.
 fn div(direction: Option<WritingDirection>) -> &'static str {
     match direction {
         Some(WritingDirection::RightToLeft) => "<div dir=\"rtl\" align=\"right\">",
@@ -60,7 +61,7 @@ fn div(direction: Option<WritingDirection>) -> &'static str {
     }
 }
 
-/// Writes a text escaped, its line ends as `<br>`, nothing else.
+/// Writes a text escaped and unformatted, with `<br>` for line breaks.
 fn write_unmarked(text: &str, out: &mut String) {
     for (number, line) in clean::lines(text).enumerate() {
         if number > 0 {
@@ -70,7 +71,7 @@ fn write_unmarked(text: &str, out: &mut String) {
     }
 }
 
-/// Writes text of a line escaped, and keeps its spaces: HTML shows several as one.
+/// Writes text of a line escaped, with its spaces preserved, because HTML collapses them.
 fn write_spaced(text: &str, starts_line: bool, out: &mut String) {
     let mut rest = text;
     if starts_line && let Some(after) = rest.strip_prefix(' ') {
@@ -86,7 +87,7 @@ fn write_spaced(text: &str, starts_line: bool, out: &mut String) {
     escape(rest, out);
 }
 
-/// Writes text without line ends so that it means itself in HTML, between tags and between double quotes alike.
+/// Escapes text without line breaks for HTML, both between tags and inside double quotes.
 pub(super) fn escape(text: &str, out: &mut String) {
     static MEANING: Wanted = Wanted::controls_and(b"&<>\"");
     let mut rest = text;
@@ -99,7 +100,7 @@ pub(super) fn escape(text: &str, out: &mut String) {
             Some('<') => out.push_str("&lt;"),
             Some('>') => out.push_str("&gt;"),
             Some('"') => out.push_str("&quot;"),
-            // A line end in a place of one line: a space does.
+            // A line break where only one line is expected becomes a space.
             Some('\r' | '\n') => out.push(' '),
             Some(c) => {
                 clean::show_control(c, out);
@@ -122,9 +123,9 @@ pub(super) fn write_link(href: &str, shown: &str, out: &mut String) {
 
 const MONO: &[u8] = b"```";
 
-/// The text before a pair of triple backticks, between them and after them.
+/// Splits a text at a pair of triple backticks: before, between and after them.
 fn next_mono(text: &str) -> Option<(&str, &str, &str)> {
-    // Nearly no text has one.
+    // Few texts contain backticks.
     let from = memchr(b'`', text.as_bytes())?;
     let begin = from + memmem::find(text.as_bytes().get(from..)?, MONO)?;
     let (before, rest) = (text.get(..begin)?, text.get(begin + MONO.len()..)?);
@@ -134,7 +135,7 @@ fn next_mono(text: &str) -> Option<(&str, &str, &str)> {
 
 #[derive(Clone, Copy, PartialEq)]
 enum Block {
-    /// Nothing was written yet.
+    /// No block was written yet.
     None,
     Lines,
     Quote,
@@ -147,9 +148,9 @@ struct Writer<'o> {
     block: Block,
     /// Number of quotes and lists that were opened.
     blocks: usize,
-    /// The direction of the paragraph that is open, in a block of paragraphs.
+    /// The direction of the open paragraph, in a block of paragraphs.
     div: Option<WritingDirection>,
-    /// The current line; its lists are used again for every line.
+    /// The current line; its buffers are reused for every line.
     line: Line,
     mentions: &'o [Mention],
 }
@@ -170,7 +171,7 @@ impl Writer<'_> {
         self.out.push_str("</code>");
     }
 
-    /// Opens and closes what the line needs. Returns the rest of the line.
+    /// Opens and closes the elements that the line needs. Returns the rest of the line.
     fn start_line<'t>(&mut self, line: &'t str) -> &'t str {
         let (block, number, rest) = if self.blocks < MAX_BLOCKS { structure(line) } else { (Block::Lines, 0, line) };
         let found = WritingDirection::of(rest);
@@ -191,10 +192,10 @@ impl Writer<'_> {
         let dir = direction.dir();
         match block {
             Block::Bullets => self.out.extend(["<li dir=\"", dir, "\">"]),
-            // The number as it was typed: a list that counts by itself would change the text.
+            // The typed number is kept: a list with automatic numbers would change the text.
             Block::Numbers => self.out.push_str(&format!("<li dir=\"{dir}\" value=\"{number}\">")),
             Block::None | Block::Lines | Block::Quote => match self.div {
-                // An empty line, or one of digits, goes with the lines around it.
+                // A line without a strong character, such as an empty line, belongs to the paragraph around it.
                 Some(open) if open == direction || found.is_none() => self.out.push_str("<br>"),
                 open => {
                     self.out.push_str(if open.is_some() { "</div>" } else { "" });
@@ -240,13 +241,13 @@ fn structure(line: &str) -> (Block, u32, &str) {
     }
 }
 
-/// A piece of a line: ranges are of the line.
+/// A piece of a line. The ranges are byte ranges of the line.
 enum Piece {
     Text(Range<usize>),
     Open(Mark),
     Close(Mark),
     Code(Range<usize>),
-    /// The place in the list of mentions.
+    /// The range and the index in the list of mentions.
     Mention(Range<usize>, usize),
     Link(Range<usize>, String),
 }
@@ -280,13 +281,13 @@ impl Mark {
 /// A mark whose end has not been found yet.
 struct Opener {
     mark: Mark,
-    /// Its place in the line.
+    /// Offset in the line.
     at: usize,
     /// Index of the piece, which stays text until its end is found.
     piece: usize,
 }
 
-/// Bytes that may mean something in a line: marks, the first letters of links, and mentions.
+/// Bytes that may have a meaning in a line: marks, the first letters of links, and `@`.
 const MARKS: [bool; 256] = {
     let mut marks = [false; 256];
     let begin = b"`*_~hHmMtT@";
@@ -305,7 +306,7 @@ fn mention(text: &str, mentions: &[Mention]) -> Option<(usize, usize)> {
     mentions.iter().position(|mention| mention.token == token).map(|index| (index, length))
 }
 
-/// The colour of the name cannot be typed, so a participant cannot write one.
+/// Writes a mention. A participant cannot imitate it, because text has no colour.
 fn write_mention(token: &str, name: &str, out: &mut String) {
     out.push_str("<span style=\"background:#e3f4f0;color:#0d5f50\">");
     escape(token, out);
@@ -317,11 +318,11 @@ fn write_mention(token: &str, name: &str, out: &mut String) {
     out.extend(["</span>", after, ")</span>"]);
 }
 
-/// A line in pieces.
+/// A line, split into pieces.
 #[derive(Default)]
 struct Line {
     pieces: Vec<Piece>,
-    /// At most one of each mark, so closing one is never more than three steps.
+    /// The open marks, at most one of each kind, so that closing one takes at most three steps.
     open: Vec<Opener>,
 }
 
@@ -332,7 +333,7 @@ impl Line {
         let mut text_from = 0;
         let mut more_code = true;
         let mut at = 0;
-        // By bytes: the wanted ones are ASCII, and most of a line is skipped without being decoded.
+        // The line is searched by bytes, because the wanted ones are ASCII, so that most of it is not decoded.
         while let Some(found) =
             line.as_bytes().get(at..).and_then(|rest| rest.iter().position(|byte| MARKS[usize::from(*byte)]))
         {

@@ -1,9 +1,9 @@
-//! The content of a message as typed blocks. The plain text and the HTML are both written from them, so that
-//! they cannot differ.
+//! The content of a message as typed blocks. The plain text and the HTML are both written from the blocks, so their
+//! content cannot differ.
 //!
-//! Everything is either a statement of the archive or the words of a participant, and the reader can distinguish the two: words of
-//! participants are on lines that begin with `| ` in plain text and in boxes with a bar in HTML, or, if they are short,
-//! behind a key or between quotation marks. No text can end its line, its box or its quotation marks.
+//! Each text is either a statement of the archive or the words of a participant, and a reader can distinguish the two.
+//! Words of participants are on lines that begin with `| ` in plain text, and in boxes with a bar in HTML. Short ones
+//! are after a key or between quotation marks. No text can end its line, its box or its quotation marks.
 
 mod blocks;
 mod html;
@@ -17,22 +17,22 @@ pub(crate) use self::{
 };
 
 impl Body<'_> {
-    /// The text/plain part: CR LF line ends, no control characters.
+    /// Returns the text/plain part: CR LF line breaks, no control characters.
     pub(crate) fn plain(&self) -> String {
         plain::write(self)
     }
 
-    /// The statements of the archive about the content, with the words of participants in them marked; LF line ends.
+    /// Returns the statements of the archive about the content, with marked words of participants and LF line breaks.
     pub(crate) fn statements(&self) -> String {
         plain::statements(self)
     }
 
-    /// The quoted message, in the same way.
+    /// Returns the quoted message in the same form.
     pub(crate) fn quoted(&self) -> String {
         plain::quoted(self)
     }
 
-    /// The text/html part: one document, styles inline, nothing remote.
+    /// Returns the text/html part: one document with inline styles and no remote content.
     pub(crate) fn html(&self) -> String {
         html::write(self)
     }

@@ -1,4 +1,4 @@
-//! The text/plain part.
+//! Writes the text/plain part.
 
 use super::blocks::{Block, Body, ERASED, FileLine, Quote, Quoted, Row, TEXT};
 use crate::write::{
@@ -8,7 +8,7 @@ use crate::write::{
 
 const END: &str = "\r\n";
 const RULE: &str = "----------------------------------------\r\n";
-/// Begins each line of a participant's words. No line of ours begins with it.
+/// Prefix of each line of a participant's words. No line of the archive begins with it.
 const MARK: &str = "| ";
 const LEGEND: &str =
     "Lines that begin with \"|\" are the words of participants. All other lines are written by the archive.\r\n";
@@ -38,14 +38,14 @@ pub(super) fn write(body: &Body<'_>) -> String {
     out
 }
 
-/// The statements of the archive about the content, with LF line ends.
+/// Returns the statements of the archive about the content, with LF line breaks.
 pub(super) fn statements(body: &Body<'_>) -> String {
     let mut out = String::new();
     blocks(&body.blocks, &mut out);
     out.replace(END, "\n")
 }
 
-/// The quoted message, with LF line ends.
+/// Returns the quoted message, with LF line breaks.
 pub(super) fn quoted(body: &Body<'_>) -> String {
     let mut out = String::new();
     if let Some(reply) = &body.reply {

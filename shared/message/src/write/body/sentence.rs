@@ -6,13 +6,13 @@ use crate::write::direction;
 
 /// A piece of a sentence.
 pub(crate) enum Segment {
-    /// Our words.
+    /// Words of the archive.
     Ours(Cow<'static, str>),
-    /// A name or another short text of a participant. It is shown between quotation marks.
+    /// A name or another short text of a participant, shown between quotation marks.
     Theirs(String),
 }
 
-/// A sentence of the archive. Its direction is left to right, whatever names it contains.
+/// A sentence of the archive. It is left to right, whatever names it contains.
 #[derive(Default)]
 pub(crate) struct Sentence(Vec<Segment>);
 
@@ -21,7 +21,7 @@ impl Sentence {
         Self::default().ours(words)
     }
 
-    /// A sentence that begins with a name.
+    /// Creates a sentence that begins with a name.
     pub(crate) fn of(name: impl Into<String>) -> Self {
         Self::default().theirs(name)
     }
@@ -32,12 +32,12 @@ impl Sentence {
     }
 
     pub(crate) fn theirs(mut self, name: impl Into<String>) -> Self {
-        // Its own quotation marks cannot end ours.
+        // Quotation marks in the name are replaced, so that they cannot end the sentence's.
         self.0.push(Segment::Theirs(name.into().replace(['“', '”', '„', '‟'], "\"")));
         self
     }
 
-    /// Names with commas between them, and how many more there are.
+    /// Appends names with commas between them, and the number of further ones.
     pub(crate) fn list(mut self, names: impl IntoIterator<Item = String>, more: usize) -> Self {
         for (number, name) in names.into_iter().enumerate() {
             if number > 0 {
@@ -52,7 +52,7 @@ impl Sentence {
         &self.0
     }
 
-    /// The sentence as plain text.
+    /// Returns the sentence as plain text.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         for segment in &self.0 {

@@ -1,5 +1,5 @@
-//! WhatsApp Business content: a template, buttons, a list, an order. Its shape is the capture's own, so known members are
-//! shown as the recipient saw them, and all others with their names.
+//! WhatsApp Business content: a template, buttons, a list, an order. Its shape depends on the capture. Recognized
+//! members are shown as in WhatsApp, all others with their names.
 
 use model::Item;
 use serde_json::{Map, Value};
@@ -11,23 +11,23 @@ use crate::write::{
     links,
 };
 
-/// Texts of the message in the order in which WhatsApp shows them, each with the names that captures give it.
+/// Texts of the message in WhatsApp's order, each with the member names that captures use.
 const TEXTS: [(&str, &[&str]); 3] =
     [("Header", &["header", "title"]), ("Body", &["body", "content", "description"]), ("Footer", &["footer"])];
 const BUTTONS: [&str; 5] = ["buttons", "quickReplies", "quick_replies", "replyButtons", "actions"];
 const SECTIONS: [&str; 1] = ["sections"];
-/// The words on a button or a row of a list.
+/// Names of members with the label of a button or of a row of a list.
 const LABELS: [&str; 8] =
     ["text", "title", "label", "displayText", "display_text", "buttonText", "name", "description"];
 const LINKS: [&str; 2] = ["url", "link"];
 const NUMBERS: [&str; 3] = ["phone", "phoneNumber", "phone_number"];
 /// Members that a recipient does not see.
 const IDS: [&str; 3] = ["id", "type", "index"];
-/// Maximum number of buttons, and of rows of a list, that are shown.
+/// Maximum number of buttons and of rows of a list that are shown.
 const MAX_ROWS: usize = 100;
-/// The longest text of a button, in characters.
+/// Maximum length of a button's text, in characters.
 const MAX_LABEL: usize = 500;
-/// The longest text of the message, in bytes; WhatsApp allows 4,096 characters.
+/// Maximum length of the message's text, in bytes. WhatsApp allows 4,096 characters.
 const MAX_TEXT: usize = 64 * 1024;
 
 pub(super) fn compose<'a>(item: &'a Item, body: &mut Body<'a>) {
@@ -77,7 +77,7 @@ fn message<'a>(members: &'a Map<String, Value>, body: &mut Body<'a>) {
     captured(members.iter().filter(|(name, _)| !shown.contains(&name.as_str())), body);
 }
 
-/// A text, or the text in an object that holds nothing else than it and its format.
+/// Returns a text, or the text in an object that contains only a text and its format.
 fn text_of(value: &Value) -> Option<&str> {
     let text = match value {
         Value::String(text) => text,
@@ -98,7 +98,7 @@ fn list(value: Option<&Value>) -> Option<&[Value]> {
     value?.as_array().map(Vec::as_slice).filter(|list| !list.is_empty() && list.len() <= MAX_ROWS)
 }
 
-/// `None` if it has members that would not be shown.
+/// Returns the row of a button; `None` if it has members that the row would not show.
 fn button(value: &Value) -> Option<Row> {
     if let Value::String(text) = value {
         return Some(Row::new("Button", one_line(text, MAX_LABEL)));
@@ -136,12 +136,12 @@ fn button(value: &Value) -> Option<Row> {
     })
 }
 
-/// The words on a button, the title first.
+/// Returns the labels of a button, the title first.
 fn labels(members: &Map<String, Value>) -> impl Iterator<Item = String> {
     LABELS.iter().filter_map(|name| members.get(*name)?.as_str()).map(|text| one_line(text, MAX_LABEL))
 }
 
-/// The rows of a list under their sections' titles.
+/// Returns the rows of a list under the titles of their sections.
 fn sections(list: &[Value]) -> Option<Vec<Row>> {
     let mut rows = Vec::new();
     for section in list {
@@ -159,7 +159,7 @@ fn sections(list: &[Value]) -> Option<Vec<Row>> {
     (rows.len() <= MAX_ROWS).then_some(rows)
 }
 
-/// Members of no known meaning.
+/// Shows unrecognized members.
 fn captured<'a>(members: impl Iterator<Item = (&'a String, &'a Value)>, body: &mut Body<'_>) {
     match members::rows_of(members) {
         Ok(rows) if rows.is_empty() => {}

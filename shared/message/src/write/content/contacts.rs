@@ -1,4 +1,4 @@
-//! Contact cards. Each is shown, and attached as it was sent.
+//! Contact cards. Each is shown, and attached unchanged.
 
 use mail_builder::mime::MimePart;
 use model::{ContactCard, Item};
@@ -14,7 +14,7 @@ use crate::write::{
 
 /// Maximum number of cards that are shown and attached; the others are in the evidence.
 const MAX_CARDS: usize = 1_000;
-/// Maximum number of bytes of cards that are read per item; it limits the time.
+/// Maximum number of bytes of cards that are parsed per item, to limit the time.
 const MAX_READ_BYTES: usize = 1 << 20;
 
 pub(super) fn compose(item: &Item, body: &mut Body<'_>) {
@@ -51,7 +51,7 @@ fn attached(item: &Item) -> impl Iterator<Item = (usize, &ContactCard, &str)> {
     numbered.filter_map(|(number, contact)| Some((number, contact, contact.vcard.as_deref()?)))
 }
 
-/// The file names of the cards that are attached.
+/// Returns the file names of the attached cards.
 pub(super) fn file_names(item: &Item) -> impl Iterator<Item = String> {
     attached(item).map(|(number, contact, _)| {
         let name = captured_name(contact).and_then(|name| file_name::safe(&format!("{name}.vcf")));
@@ -59,7 +59,7 @@ pub(super) fn file_names(item: &Item) -> impl Iterator<Item = String> {
     })
 }
 
-/// The cards that are attached, under these names.
+/// Returns the attached cards under these names.
 pub(super) fn cards<'a>(item: &'a Item, names: &'a [String]) -> impl Iterator<Item = MimePart<'a>> {
     attached(item).zip(names).map(|((_, _, vcard), name)| parts::card(name, vcard))
 }

@@ -1,4 +1,4 @@
-//! The deletion of a message. The original stays in the archive as a separate item.
+//! The deletion of a message. The original message remains filed as a separate item.
 
 use model::{DeletionScope, DeletionState, Item};
 

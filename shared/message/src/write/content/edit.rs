@@ -1,4 +1,4 @@
-//! An edit: the new text of a message, and the old one if it was captured.
+//! An edit: the new text of a message, and the old text if it was captured.
 
 use model::Item;
 

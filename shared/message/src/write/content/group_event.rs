@@ -1,4 +1,4 @@
-//! A change in a group, or a line that WhatsApp itself wrote.
+//! A change in a group, or a line that WhatsApp itself writes into the chat.
 
 use model::{Item, Kind};
 

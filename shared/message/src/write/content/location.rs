@@ -1,4 +1,4 @@
-//! A place, or a moving place at one moment.
+//! A location, or a live location at one moment.
 
 use model::{Item, Kind};
 
@@ -39,7 +39,7 @@ pub(super) fn compose(item: &Item, body: &mut Body<'_>) {
     body.blocks.push(Block::Rows(rows));
 }
 
-/// A number as captured; one with hundreds of digits in scientific notation.
+/// Formats a number as captured, or in scientific notation if it would have hundreds of digits.
 fn degrees(number: f64) -> String {
     if number.abs() < 1e9 { number.to_string() } else { format!("{number:e}") }
 }

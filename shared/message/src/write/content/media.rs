@@ -26,7 +26,7 @@ pub(super) fn compose(item: &Item, body: &mut Body<'_>) {
     }
 }
 
-/// A quoted or target message without a text, in words.
+/// Describes a quoted or target message without a text by its kind.
 pub(super) fn describe(kind: Option<&Kind>) -> &'static str {
     match kind {
         Some(Kind::Image) => "a picture",
@@ -44,7 +44,7 @@ pub(super) fn describe(kind: Option<&Kind>) -> &'static str {
     }
 }
 
-/// The program that opens a file of this type, if Outlook and a plain Windows do not.
+/// Names a program that opens a file of this type, if Outlook and Windows without additions do not.
 pub(super) fn hint(media_type: &str) -> Option<&'static str> {
     match media_type {
         "audio/ogg" | "audio/opus" => Some(

@@ -1,4 +1,4 @@
-//! JSON of an unknown shape, as rows.
+//! Shows JSON of unknown shape as rows.
 
 use std::fmt;
 
@@ -9,23 +9,23 @@ use crate::write::{body::Row, clean::one_line, file_name};
 
 /// Maximum number of members that are shown; the others are in the evidence.
 const MAX_ROWS: usize = 100;
-/// The longest path to a member, in characters.
+/// Maximum length of the path to a member, in characters.
 const MAX_PATH: usize = 80;
-/// The longest value, in characters.
+/// Maximum length of a value, in characters.
 const MAX_VALUE: usize = 500;
 
-/// The scalars in a value with the paths to them: `buttons[0].title`. What is not shown is not kept, so that the evidence is
-/// not in memory twice.
+/// Returns the scalars in a value with their paths, such as `buttons[0].title`. Only displayed scalars are kept, so
+/// that the evidence is not in memory twice.
 ///
 /// # Errors
-/// The deserializer's.
+/// The deserializer's error.
 pub(super) fn rows<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<Row>, D::Error> {
     let mut shown = Shown::default();
     Member { path: String::new(), shown: &mut shown }.deserialize(value)?;
     Ok(shown.finish())
 }
 
-/// A row whose path is words: `Items 1 name` for `items[0].name`.
+/// Makes the path of a row readable: `Items 1 name` for `items[0].name`.
 fn readable(mut row: Row) -> Row {
     let mut words = String::with_capacity(row.key.len() + 8);
     for part in row.key.split('.') {
@@ -40,7 +40,7 @@ fn readable(mut row: Row) -> Row {
                 words.push(c);
             }
         }
-        // From 1, as a reader counts.
+        // Readers count from 1.
         for index in index.split('[').filter_map(|index| index.trim_end_matches(']').parse::<usize>().ok()) {
             words.push_str(&format!(" {}", index + 1));
         }
@@ -52,7 +52,7 @@ fn readable(mut row: Row) -> Row {
     row
 }
 
-/// The scalars in some members of an object, under readable names.
+/// Returns the scalars in the selected members of an object, under readable names.
 pub(super) fn rows_of<'de>(
     members: impl Iterator<Item = (&'de String, &'de Value)>,
 ) -> Result<Vec<Row>, serde_json::Error> {
@@ -66,7 +66,7 @@ pub(super) fn rows_of<'de>(
 #[derive(Default)]
 struct Shown {
     rows: Vec<Row>,
-    /// `true` if some were left out.
+    /// `true` if scalars were left out.
     more: bool,
 }
 
@@ -79,13 +79,13 @@ impl Shown {
     }
 }
 
-/// A value on its way to the rows.
+/// A value that is converted to rows.
 struct Member<'a> {
     path: String,
     shown: &'a mut Shown,
 }
 
-/// serde_json's form of a number of arbitrary precision: a map of one member.
+/// The member name by which serde_json represents a number of arbitrary precision as a map.
 const NUMBER: &str = "$serde_json::private::Number";
 
 impl Member<'_> {

@@ -1,4 +1,5 @@
-//! The content of an item by its kind. Every kind is shown, including unknown ones, and missing content is stated.
+//! Describes the content of an item, by its kind. Every kind is shown, including unknown ones, and missing content is
+//! stated.
 
 mod business;
 mod call;
@@ -36,7 +37,7 @@ const MAX_FIELDS: usize = 40;
 /// Maximum number of mentions that get a name in the text.
 const MAX_MENTIONS: usize = 100;
 
-/// Composes the content of the message's texts. `labels` are those of the first participants, the sender's first.
+/// Composes the content of the message's texts. `labels` are the labels of the first participants, the sender's first.
 pub(crate) fn compose<'a>(
     captured: &'a Captured,
     labels: &[Label],
@@ -80,17 +81,17 @@ pub(crate) fn compose<'a>(
     body
 }
 
-/// The file names of the item's contact cards.
+/// Returns the file names of the item's contact cards.
 pub(crate) fn card_names(item: &Item) -> impl Iterator<Item = String> {
     contacts::file_names(item)
 }
 
-/// The item's contact cards as files under these names.
+/// Returns the item's contact cards as files under these names.
 pub(crate) fn cards<'a>(item: &'a Item, names: &'a [String]) -> impl Iterator<Item = MimePart<'a>> {
     contacts::cards(item, names)
 }
 
-/// Facts that an item of any kind may have.
+/// Adds facts that an item of any kind may have.
 fn circumstances(captured: &Captured, body: &mut Body<'_>) {
     let item = &captured.item;
     let mut rows = Vec::new();
@@ -120,7 +121,7 @@ fn circumstances(captured: &Captured, body: &mut Body<'_>) {
     }
 }
 
-/// Names for the `@4520123456` in the text: of the participants that the item mentions, and of the others in the chat.
+/// Returns the names for `@4520123456` in the text: of mentioned participants, and of the other participants.
 fn mentions(item: &Item) -> Vec<Mention> {
     if !item.text.as_deref().is_some_and(|text| text.contains('@')) {
         return Vec::new();
@@ -199,7 +200,8 @@ fn details(captured: &Captured, body: &Body<'_>, labels: &[Label], zone: Option<
     rows
 }
 
-/// The direction is seen from the captured user: the user's name, if the item has it.
+/// Returns the row with the direction, which is relative to the captured user, and that user's name if the item
+/// identifies the user.
 fn captured_user(item: &Item, direction: &Direction, labels: &[Label]) -> Row {
     let (key, user) = match direction {
         Direction::Outgoing => ("Outgoing from", labels.first()),

@@ -12,21 +12,21 @@ use crate::write::{
 
 /// Maximum number of options that are shown; WhatsApp has at most 12.
 const MAX_OPTIONS: usize = 1_000;
-/// The longest option that is shown, in characters.
+/// Maximum length of an option, in characters.
 const MAX_OPTION: usize = 500;
 
 pub(super) fn compose(item: &Item, body: &mut Body<'_>) {
     body.title = "Poll".into();
     let Some(poll) = &item.poll else { return missing("The poll was not captured.", body) };
     body.blocks.extend(row("Question", poll.question.as_deref()).map(|row| Block::Rows(vec![row])));
-    // A poll that is captured again later may know votes already.
+    // A poll that is captured again later may contain votes.
     let votes = poll.votes.as_deref().unwrap_or_default();
     options(&poll.options, votes, body);
     let rule = match poll.selectable {
         None => return,
         Some(0) => "Any number of options may be chosen.".to_owned(),
         Some(1) => "One option may be chosen.".to_owned(),
-        Some(most) => format!("Up to {} options may be chosen.", amounts::thousands(most)),
+        Some(max) => format!("Up to {} options may be chosen.", amounts::thousands(max)),
     };
     body.blocks.push(Block::Notice(Sentence::new(rule)));
 }
@@ -61,7 +61,7 @@ fn missing(notice: &'static str, body: &mut Body<'_>) {
     body.blocks.push(Block::Notice(Sentence::new(notice)));
 }
 
-/// The options with the chosen ones marked, then chosen options that are not in the captured list.
+/// Adds the options with the chosen ones marked, then chosen options that are missing in the captured list.
 fn options(options: &[String], votes: &[String], body: &mut Body<'_>) {
     let chosen: std::collections::HashSet<&str> = votes.iter().map(String::as_str).collect();
     let known: std::collections::HashSet<&str> = options.iter().map(String::as_str).collect();

@@ -1,4 +1,4 @@
-//! An emoji put on a message, or removed from it.
+//! An emoji that is added to a message, or removed from it.
 
 use model::Item;
 

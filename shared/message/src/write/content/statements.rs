@@ -12,7 +12,7 @@ use crate::write::{
     headers, people,
 };
 
-/// The longest value of a table's row, in characters.
+/// Maximum length of a row's value, in characters.
 pub(super) const MAX_VALUE: usize = 500;
 /// Maximum number of people that a row names; the others are counted.
 pub(super) const MAX_PEOPLE: usize = 10;
@@ -22,7 +22,7 @@ pub(super) fn in_the_evidence(what: impl Display) -> Sentence {
     Sentence::new(format!("{what} {verb} in {EVIDENCE}."))
 }
 
-/// A heading with the sender and the id of a quoted or target message, and that message's text.
+/// Quotes a quoted or target message: a heading with its sender and id, and its text.
 pub(super) fn quote<'a>(what: &'static str, quoted: &'a Quoted) -> Quote<'a> {
     let mut heading = Sentence::new(what);
     if let Some(from) = &quoted.from {
@@ -39,7 +39,7 @@ pub(super) fn quote<'a>(what: &'static str, quoted: &'a Quoted) -> Quote<'a> {
     Quote { heading, text }
 }
 
-/// A row of a participant's short text, if there is any.
+/// Returns a row with a participant's short text, if there is one.
 pub(super) fn row(key: &'static str, value: Option<&str>) -> Option<Row> {
     let value = one_line(value?, MAX_VALUE);
     (!value.is_empty()).then(|| Row::new(key, value))

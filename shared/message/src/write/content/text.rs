@@ -1,4 +1,4 @@
-//! A message of text alone.
+//! A text message.
 
 use crate::write::body::{Block, Body, Sentence};
 

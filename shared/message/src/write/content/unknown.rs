@@ -1,4 +1,4 @@
-//! An item of a kind that this version does not know. Everything that was captured is shown.
+//! An item of an unknown kind. All captured members are shown.
 
 use super::{members, statements::in_the_evidence};
 use crate::write::{

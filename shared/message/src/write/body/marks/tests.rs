@@ -59,7 +59,7 @@ fn link_cannot_break_out() {
     assert_eq!(html("xhttps://example.com"), "xhttps://example.com");
 }
 
-/// Not timed: an implementation that is not linear does not finish.
+/// The test has no time limit: an implementation with quadratic run time would not finish.
 #[test]
 fn hostile_text_is_read_in_one_pass() {
     for pattern in ["*", "_*~", "*a ", "`", "```", "`a", "- a\n1. a\n> a\n", "http://", "http://é/", "*a _b ~c "] {
