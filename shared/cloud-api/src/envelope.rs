@@ -80,6 +80,7 @@ pub struct StoredEvent {
     /// Digest of the raw body, which is stored under `webhooks/`.
     pub body: Sha256,
     /// The channel through which the body was received.
+    #[serde(rename = "door")]
     pub channel: Channel,
     pub(crate) event: Envelope,
 }
@@ -90,6 +91,7 @@ struct Written<'a> {
     received: Timestamp,
     written: Timestamp,
     body: Sha256,
+    #[serde(rename = "door")]
     channel: Channel,
     event: &'a RawValue,
 }

@@ -79,5 +79,5 @@ pub async fn measure(rounds: usize) -> anyhow::Result<String> {
             format!("{} MB", figure(bytes as f64 / 1e6)),
         ]);
     }
-    Ok(table(&["", "to the first question", "of hello", "binary"], &rows))
+    Ok(table(&["", "until the first request", "relative to hello", "binary"], &rows))
 }

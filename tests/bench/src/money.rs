@@ -22,7 +22,7 @@ const LOGS: f64 = 0.5;
 
 /// Minimum number of requests per item: the message, the lease and the outcome are written, and the
 /// outcome and the message are read. Queues work in batches of ten: sent, received and deleted on two queues.
-const LEAST: [(&str, f64); 5] = [("S3 PUT", 3.0), ("S3 GET", 2.0), ("SQS", 0.6), ("archive", 1.0), ("Graph", 1.0)];
+const MINIMUM: [(&str, f64); 5] = [("S3 PUT", 3.0), ("S3 GET", 2.0), ("SQS", 0.6), ("source", 1.0), ("Graph", 1.0)];
 
 fn price(operation: &str) -> f64 {
     match operation.split_once(' ') {
@@ -45,7 +45,7 @@ fn memory(step: Step) -> f64 {
 /// Requests per item of a run whose operation has this prefix.
 fn requests(run: &Run, of: &str) -> f64 {
     match of {
-        "archive" => run.each(run.archive),
+        "source" => run.each(run.archive),
         "Graph" => run.each(run.graph),
         _ => run.aws.iter().filter(|(name, _)| name.starts_with(of)).map(|(_, count)| run.each(*count)).sum(),
     }
@@ -70,8 +70,8 @@ pub fn section(runs: &[Run]) -> String {
     let invocations = run.each(run.usage.iter().map(|(_, usage)| usage.invocations).sum());
     row("Lambda, invocations".to_owned(), invocations, "", invocations * INVOCATION);
     row("Logs".to_owned(), run.each(run.logged) / 1e3, " KB", run.each(run.logged) / 1e9 * LOGS * 1e6);
-    rows.push(vec!["**together**".to_owned(), String::new(), format!("**{}**", figure(total))]);
-    let costs = table(&["", "an item", "$ a million"], &rows);
-    let least = LEAST.map(|(of, least)| vec![of.to_owned(), figure(requests(run, of)), figure(least)]);
-    format!("{costs}\n{}", table(&["requests an item", "asked", "the least"], &least))
+    rows.push(vec!["**total**".to_owned(), String::new(), format!("**{}**", figure(total))]);
+    let costs = table(&["", "per item", "$ per million"], &rows);
+    let minimum = MINIMUM.map(|(of, minimum)| vec![of.to_owned(), figure(requests(run, of)), figure(minimum)]);
+    format!("{costs}\n{}", table(&["requests per item", "measured", "minimum"], &minimum))
 }

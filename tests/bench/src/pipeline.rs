@@ -189,15 +189,15 @@ pub fn section(runs: &[Run], picture: &Path) -> anyhow::Result<String> {
     }
     let points: Vec<_> = runs.iter().map(|run| (run.items as f64, run.took.as_secs_f64())).collect();
     let from_nothing: Vec<_> = [(0.0, 0.0)].into_iter().chain(points).collect();
-    plot::line(picture, "the pipeline: time for so many items", ("items", "seconds"), &from_nothing)?;
+    plot::line(picture, "the pipeline: time by number of items", ("items", "seconds"), &from_nothing)?;
     let head = [
         "items",
-        "items/s in all",
-        "convert, items/s a process",
-        "import, items/s a process",
-        "convert, billed an item",
-        "import, billed an item",
-        "invocations an item",
+        "items/s in total",
+        "convert, items/s per process",
+        "import, items/s per process",
+        "convert, billed per item",
+        "import, billed per item",
+        "invocations per item",
     ];
     Ok(table(&head, &rows))
 }

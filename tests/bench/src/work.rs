@@ -56,7 +56,7 @@ pub fn measure(
         lines.push(Line { memory: memory(work, name)?, series, lot, python_peak });
     }
     let bar = |line: &Line| Bar { label: line.lot.name.to_owned(), value: line.series[1].over(&line.series[0]).median };
-    let title = format!("{}: how many times our processor time Python takes", work.name());
+    let title = format!("{}: Python's CPU time relative to this function's", work.name());
     bars(picture, &title, &lines.iter().map(bar).collect::<Vec<_>>())?;
     Ok(rows(work, &lines))
 }

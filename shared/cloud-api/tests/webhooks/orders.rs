@@ -1,6 +1,6 @@
 //! Items do not depend on the order in which webhooks arrive.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cloud_api::{Completeness, EventKind, Origin, StoredEvent, Variants, aws_entries, events, item, late_id};
 use jiff::{SignedDuration, Timestamp};
@@ -78,6 +78,17 @@ fn copy(message: Value, received: Timestamp) -> StoredEvent {
     let event = crate::support::all(&incoming(message)).remove(0);
     let object = StoredEvent::write(&event.json, &origin(received)).expect("an event");
     StoredEvent::read(&object).expect("a copy")
+}
+
+/// The members of a stored event are a contract: an earlier or a later version of the program reads them.
+#[test]
+fn stored_event_has_the_members_of_version_1() {
+    let event = crate::support::all(&incoming(json!({"type": "text", "text": {"body": "x"}}))).remove(0);
+    let object = StoredEvent::write(&event.json, &origin(RECEIVED.parse().unwrap())).expect("an event");
+    let object: Value = serde_json::from_slice(&object).unwrap();
+    let members: BTreeSet<_> = object.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(Vec::from_iter(members), ["body", "door", "event", "received", "v", "written"]);
+    assert_eq!(object["door"], json!("meta"));
 }
 
 /// The events of a body may be written hours later, after an outage or a replay.
