@@ -56,10 +56,12 @@ test: ## run all tests; the first run installs their tools with apt-get
 test-unit: .venv-dev/.installed ## run the tests of each crate's logic: no network, no servers, no apt-get
 	@$(WITH_TEST_TOOLS) $(CARGO) nextest run --workspace --locked --profile unit
 
+# An emulator runs the bootstraps on this machine, whatever samconfig.toml says.
+rehearse: ARCHITECTURE = $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 .PHONY: rehearse
 rehearse: build .venv/.installed ## build, deploy into an emulator of AWS on this machine, and process a sample day there
 	+@$(MAKE) --no-print-directory binaries
-	@$(WITH_RUN_TOOLS) BOOTSTRAPS="$(abspath target/lambda)" $(CARGO) test --locked --package pipeline-tests --test deploy
+	@$(WITH_RUN_TOOLS) BOOTSTRAPS="$(abspath target/lambda)" $(CARGO) test --workspace --locked --test deploy
 
 .PHONY: bench
 bench: .venv/.installed $(TARGET)/tools/bin/cargo-bloat ## measure the costs in time, memory and money, into tests/bench/RESULTS.md; PARTS="convert import" for some of them
@@ -84,9 +86,14 @@ build: .venv-build/.installed ## build the functions for Lambda, into target/lam
 	@$(WITH_BUILD_TOOLS) cargo-lambda lambda build --release --locked --lambda-dir target/lambda $(addprefix --bin ,$(FUNCTIONS)) \
 		$(if $(filter arm64,$(ARCHITECTURE)),--arm64,--x86-64)
 
+.PHONY: sbom
+sbom: .venv-checkov/.installed $(TARGET)/tools/bin/cargo-cyclonedx ## list the components of each function (CycloneDX), in target/sbom/<function>.cdx.json
+	@PATH="$(abspath $(TARGET))/tools/bin:$$PATH" .venv-checkov/bin/python infra/deploy/list-components \
+		$(if $(filter arm64,$(ARCHITECTURE)),aarch64,x86_64)-unknown-linux-gnu $(FUNCTIONS)
+
 .PHONY: deploy
-deploy: samconfig.toml build ## build and deploy into the AWS account of your credentials, with the settings of samconfig.toml
-	@$(WITH_BUILD_TOOLS) infra/deploy/deploy-stack
+deploy: samconfig.toml build ## build and deploy into the AWS account of your credentials, with the settings of samconfig.toml; with SIGNING_PROFILE=name, signed by AWS Signer
+	@$(WITH_BUILD_TOOLS) SIGNING_PROFILE="$(SIGNING_PROFILE)" infra/deploy/deploy-stack
 
 samconfig.toml:
 	@echo 'samconfig.toml is missing: copy infra/deploy/samconfig.example.toml and fill it in' >&2; exit 1
@@ -97,7 +104,7 @@ rollback: .venv-build/.installed ## deploy an earlier package again without a bu
 
 .PHONY: clean
 clean: ## remove everything that make created, including the mail of `make run`
-	@rm -rf "$(TARGET)" target/lambda .aws-sam .venv .venv-build .venv-checkov .venv-dev tests/fakes/imap/packages tests/fakes/sqs/node_modules $(dir $(READERS)) var
+	@rm -rf "$(TARGET)" target/lambda target/sbom .aws-sam .venv .venv-build .venv-checkov .venv-dev tests/fakes/imap/packages tests/fakes/sqs/node_modules $(dir $(READERS)) var
 
 # ---- Prerequisites of `run` and `test`
 
@@ -116,6 +123,10 @@ tests/fakes/sqs/node_modules/.package-lock.json: tests/fakes/sqs/package-lock.js
 # Mail parsers for the tests of shared/message; their list is pinned, with hashes.
 $(READERS): shared/message/tests/readers/package-lock.json | tools
 	@cd $(<D) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+
+# Writes lists of components.
+$(TARGET)/tools/bin/cargo-cyclonedx:
+	@$(CARGO) install --quiet --locked --root "$(TARGET)/tools" cargo-cyclonedx@0.5.9
 
 # Measures the share of each crate in a binary.
 $(TARGET)/tools/bin/cargo-bloat:

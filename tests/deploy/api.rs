@@ -75,6 +75,21 @@ impl Api {
         Ok(mappings.iter().map(|mapping| (text(&mapping["EventSourceArn"]), text(&mapping["State"]))).collect())
     }
 
+    /// Creates a profile of AWS Signer for Lambda's code.
+    pub(crate) async fn create_signing_profile(&self, name: &str) -> anyhow::Result<()> {
+        let body = json!({"platformId": "AWSLambda-SHA384-ECDSA"});
+        self.send("signer", Method::PUT, &format!("/signing-profiles/{name}"), &body).await.map(drop)
+    }
+
+    /// The keys of the objects that AWS Signer has signed, and of those that it wrote.
+    pub(crate) async fn signed_objects(&self) -> anyhow::Result<Vec<(String, String)>> {
+        let listed = self.send("signer", Method::GET, "/signing-jobs", &Value::Null).await?;
+        let jobs = listed["jobs"].as_array().context("no list of jobs")?;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let keys = |job: &Value| (text(&job["source"]["s3"]["key"]), text(&job["signedObject"]["s3"]["key"]));
+        Ok(jobs.iter().map(keys).collect())
+    }
+
     /// The ids of the customer-managed keys.
     pub(crate) async fn keys(&self) -> anyhow::Result<Vec<String>> {
         let listed = self.request("kms", Method::POST, "/", &json!({}), Some("TrentService.ListKeys")).await?;

@@ -210,6 +210,24 @@ async fn state_parameters_pause_steps_and_redeployment_resumes() -> anyhow::Resu
     Ok(())
 }
 
+/// The runbook's "A signed release". Whether Lambda rejects other code is AWS's part.
+#[tokio::test]
+async fn signed_package_has_the_code_that_the_signer_wrote() -> anyhow::Result<()> {
+    let account = Account::start_without_functions().await?;
+    account.api.create_signing_profile("whatsapp_archiver").await?;
+    account.deploy_signed("whatsapp_archiver", &BASE).await?;
+    let release = account.releases()?.first().cloned().context("no package")?;
+    let package = account.package(&release)?;
+    let signed = account.api.signed_objects().await?;
+    ensure!(!signed.is_empty(), "nothing was signed");
+    for (source, signed) in &signed {
+        ensure!(package.contains(signed) && !package.contains(&format!("{source}\n")), "{source} {signed}: {package}");
+    }
+    // The test's bootstraps are one file, so that one signed object may serve several functions.
+    assert_eq!(package.matches("CodeUri: s3://").count(), 4, "{package}");
+    Ok(())
+}
+
 /// Objects may have been written under the key before the update failed.
 #[tokio::test]
 async fn key_survives_the_rollback_of_the_update_that_created_it() -> anyhow::Result<()> {

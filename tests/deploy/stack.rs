@@ -93,6 +93,18 @@ impl Account {
         Ok(stdout)
     }
 
+    /// Deploys with code that AWS Signer signs with a profile, as `make deploy SIGNING_PROFILE=…` does.
+    pub(crate) async fn deploy_signed(&self, profile: &str, parameters: &[(&str, &str)]) -> anyhow::Result<String> {
+        fs::write(self.directory.path().join("samconfig.toml"), samconfig(parameters)?)?;
+        let signing = [("SIGNING_PROFILE", profile)];
+        self.run_with("infra/deploy/deploy-stack", &["--no-confirm-changeset"], &signing).await
+    }
+
+    /// The text of a package.
+    pub(crate) fn package(&self, release: &str) -> anyhow::Result<String> {
+        Ok(fs::read_to_string(self.directory.path().join(format!("deployed/{release}.yaml")))?)
+    }
+
     /// Deploys an earlier package, as `make rollback` does.
     pub(crate) async fn roll_back(&self, release: &str) -> anyhow::Result<String> {
         let stdout = self.run("infra/deploy/deploy-stack", &["--release", release, "--no-confirm-changeset"]).await?;
@@ -192,13 +204,17 @@ impl Account {
     }
 
     async fn run(&self, program: &str, arguments: &[&str]) -> anyhow::Result<String> {
+        self.run_with(program, arguments, &[]).await
+    }
+
+    async fn run_with(&self, program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<String> {
         let mut command = Command::new(self.directory.path().join(program));
         // The operator's environment is not passed on: no credentials, region or settings.
         let path = format!("{}:/usr/bin:/bin", build_tools().canonicalize()?.join("bin").display());
         command.env_clear().env("PATH", path).env("LANG", "C.UTF-8").env("HOME", self.directory.path());
         command.env("AWS_ENDPOINT_URL", self.endpoint()).env("AWS_DEFAULT_REGION", Ministack::REGION);
         command.env("AWS_ACCESS_KEY_ID", "local").env("AWS_SECRET_ACCESS_KEY", "local").env("SAM_CLI_TELEMETRY", "0");
-        command.current_dir(self.directory.path()).args(arguments);
+        command.envs(variables.iter().copied()).current_dir(self.directory.path()).args(arguments);
         let output = command.kill_on_drop(true).output().await.with_context(|| format!("start {program}"))?;
         let (stdout, erred) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         ensure!(

@@ -82,11 +82,15 @@ impl Operator {
     }
 
     fn deploy(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("the script runs")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
         let path = |path: &str| self.0.path().join(path);
         let mut command = Command::new(path("infra/deploy/deploy-stack"));
         command.args(arguments).current_dir(self.0.path()).env_clear();
         command.env("PATH", format!("{}:/usr/bin:/bin", path("bin").display()));
-        command.output().expect("the script runs")
+        command
     }
 }
 
@@ -123,6 +127,21 @@ fn deploy_asks_for_no_parameter_and_needs_samconfig() {
     assert!(output_text(&output).contains("infra/deploy/samconfig.example.toml"), "{}", output_text(&output));
     let scripts = [text("infra/deploy/deploy-stack"), text("Makefile")].concat();
     assert!(!scripts.contains("--guided") && !scripts.contains("sam build"), "one build, and no questions");
+}
+
+/// Lambda would reject the function that is left out.
+#[test]
+fn signing_profile_is_passed_for_every_function() {
+    let operator = Operator::with(Some("x86_64"), X86_64);
+    let unsigned = output_text(&operator.deploy(&[]));
+    assert!(!unsigned.contains("--signing-profiles"), "{unsigned}");
+    let output = operator.command(&[]).env("SIGNING_PROFILE", "archiver").output().expect("the script runs");
+    let output = output_text(&output);
+    let (_, profiles) = output.split_once("--signing-profiles ").expect("profiles");
+    let profiles: BTreeSet<_> = profiles.lines().next().unwrap_or_default().split(' ').collect();
+    let template = Template::read();
+    let functions: Vec<_> = template.functions().into_iter().map(|(_, id, _)| format!("{id}=archiver")).collect();
+    assert_eq!(profiles, functions.iter().map(String::as_str).collect());
 }
 
 /// The template packages every function, whether its parameters make it or not.

@@ -96,9 +96,12 @@ fn runbook_says_how_the_deployment_outlives_its_first_year() {
     let protecting = section("deploy", "Protecting the stack");
     assert!(protecting.contains("create-budget") && protecting.contains("Malware Protection for S3"));
     let release = section("deploy", "A signed release");
-    for need in ["--signing-profiles", "`CodeSigningConfigArn`", "CycloneDX"] {
-        assert!(release.contains(need), "{need}");
-    }
+    let steps =
+        ["make build", "make sbom", "sha256sum", "ssh-keygen -Y sign", "ssh-keygen -Y verify", "sha256sum --check"];
+    assert!(in_order(&release, &steps));
+    let signer =
+        ["put-signing-profile", "create-code-signing-config", "`CodeSigningConfigArn`", "make deploy SIGNING_PROFILE="];
+    assert!(in_order(&release, &signer));
     assert!(section("deploy", "A copy in another region").contains("`ReplicaBucketArn`"));
     assert!(section("deploy", "Going back").contains("make rollback RELEASE="));
     let compliance = section("compliance", "Microsoft's dates");

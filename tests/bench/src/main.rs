@@ -73,7 +73,7 @@ async fn main() -> anyhow::Result<()> {
                     runs.push(pipeline::run(*items).await?);
                 }
                 report::write(&options.report, &name, &pipeline::section(&runs, &picture)?)?;
-                report::write(&options.report, "money", &money::section(&runs))?;
+                report::write(&options.report, "money", &money::section(&runs)?)?;
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The costs of a run on AWS.
 
-use local::cloud::Step;
+use harness::template_memory;
 
 use crate::{
     pipeline::Run,
@@ -34,14 +34,6 @@ fn price(operation: &str) -> f64 {
     }
 }
 
-/// The memory that the template gives a function, in GB.
-fn memory(step: Step) -> f64 {
-    match step {
-        Step::Fetch => 0.5,
-        Step::Convert | Step::Import => 1.0,
-    }
-}
-
 /// Requests per item of a run whose operation has this prefix.
 fn requests(run: &Run, of: &str) -> f64 {
     match of {
@@ -52,8 +44,8 @@ fn requests(run: &Run, of: &str) -> f64 {
 }
 
 /// Returns the section's text: requests and usage of the largest run, per item and per million.
-pub fn section(runs: &[Run]) -> String {
-    let Some(run) = runs.last() else { return String::new() };
+pub fn section(runs: &[Run]) -> anyhow::Result<String> {
+    let Some(run) = runs.last() else { return Ok(String::new()) };
     let mut rows = Vec::new();
     let mut total = 0.0;
     let mut row = |name: String, each: f64, unit: &str, dollars: f64| {
@@ -64,7 +56,8 @@ pub fn section(runs: &[Run]) -> String {
         row(operation.clone(), run.each(*count), "", run.each(*count) * price(operation));
     }
     for (step, usage) in &run.usage {
-        let gb_seconds = usage.billed.as_secs_f64() * memory(*step) / run.items as f64;
+        let gigabytes = template_memory(*step)? as f64 / 1024.0;
+        let gb_seconds = usage.billed.as_secs_f64() * gigabytes / run.items as f64;
         row(format!("Lambda, {}", step.name()), gb_seconds, " GB-s", gb_seconds * GB_SECOND * 1e6);
     }
     let invocations = run.each(run.usage.iter().map(|(_, usage)| usage.invocations).sum());
@@ -73,5 +66,5 @@ pub fn section(runs: &[Run]) -> String {
     rows.push(vec!["**total**".to_owned(), String::new(), format!("**{}**", figure(total))]);
     let costs = table(&["", "per item", "$ per million"], &rows);
     let minimum = MINIMUM.map(|(of, minimum)| vec![of.to_owned(), figure(requests(run, of)), figure(minimum)]);
-    format!("{costs}\n{}", table(&["requests per item", "measured", "minimum"], &minimum))
+    Ok(format!("{costs}\n{}", table(&["requests per item", "measured", "minimum"], &minimum)))
 }

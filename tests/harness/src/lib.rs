@@ -5,6 +5,7 @@ pub mod cutter;
 mod log_leak_check;
 mod pace;
 mod queue_messages;
+mod template;
 
 use std::{
     collections::BTreeMap,
@@ -39,6 +40,7 @@ use tempfile::TempDir;
 pub use crate::{
     pace::Pace,
     queue_messages::{DeadLetterMessage, queue_messages},
+    template::template_memory,
 };
 
 /// Folder of the filed copies.
