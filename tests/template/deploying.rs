@@ -182,6 +182,25 @@ fn build_is_locked_and_fills_the_folders_that_are_packaged() {
     assert!(build.contains("--lambda-dir target/lambda"), "{build}");
 }
 
+/// An emulator runs what a rehearsal builds, whatever architecture is deployed.
+#[test]
+fn rehearsal_builds_for_this_machine() {
+    let (own, other) = if cfg!(target_arch = "aarch64") { ("arm64", "x86_64") } else { ("x86_64", "arm64") };
+    let operator = Operator::with(Some(other), ARM64);
+    let folder = operator.0.path();
+    fs::copy(root().join("Makefile"), folder.join("Makefile")).expect("the Makefile");
+    fs::create_dir(folder.join("infra/deploy/python")).expect("a folder");
+    for list in ["build", "run"] {
+        fs::write(folder.join(format!("infra/deploy/python/{list}.txt")), "").expect("a file");
+    }
+    for (target, architecture) in [("build", other), ("rehearse", own)] {
+        let output = Command::new("make").args(["--dry-run", target]).current_dir(folder).output().expect("make runs");
+        let output = output_text(&output);
+        let (_, build) = output.split_once("cargo-lambda lambda build").unwrap_or_else(|| panic!("{target}: {output}"));
+        assert!(build.contains(&format!("--{}", architecture.replace('_', "-"))), "{target}: {build}");
+    }
+}
+
 /// The example sets what the template cannot default.
 #[test]
 fn samconfig_example_satisfies_the_template() {
