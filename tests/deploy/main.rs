@@ -62,7 +62,7 @@ async fn deployed_stack_works_from_first_trial_to_removal() -> anyhow::Result<()
     let bucket = account.bucket(&outputs)?;
     let tried = try_an_export(&account, &outputs, &bucket).await?;
     assert_eq!((copies(&graph, OWNER), copies(&graph, FRIEND)), (2, 2));
-    let dead_letter = a_bad_message_becomes_a_letter(&account, &outputs).await?;
+    let dead_letter = malformed_task_becomes_a_dead_letter(&account, &outputs).await?;
 
     let stdout = account.deploy(&trial).await?;
     ensure!(stdout.contains("No changes to deploy"), "{stdout}");
@@ -126,14 +126,14 @@ async fn try_an_export(account: &Account, outputs: &Outputs, bucket: &Store) -> 
 }
 
 /// Sends a malformed task to convert's queue and returns the reason of its dead letter.
-async fn a_bad_message_becomes_a_letter(account: &Account, outputs: &Outputs) -> anyhow::Result<String> {
+async fn malformed_task_becomes_a_dead_letter(account: &Account, outputs: &Outputs) -> anyhow::Result<String> {
     let client = aws_sdk_sqs::Client::new(account.cloud.config());
     let body = "{\"v\":1,\"item\":";
     client.send_message().queue_url(outputs.get("ConvertQueueUrl")?).message_body(body).send().await?;
     account.drained(outputs).await?;
     let mut found = queue_messages(&account.cloud, outputs.get("DeadLetterQueueUrl")?).await?;
     let dead_letter = found.pop().with_context(|| format!("no dead letter:\n{}", account.log()))?;
-    ensure!(found.is_empty(), "one letter: {found:?}");
+    ensure!(found.is_empty(), "more than one dead letter: {found:?}");
     assert_eq!(dead_letter.body, body, "the body is unchanged");
     let attribute = |name: &str| dead_letter.attributes.get(name).map(String::as_str).unwrap_or_default();
     assert_eq!((attribute("stage"), attribute("reason")), ("convert", "task-malformed"));

@@ -35,7 +35,7 @@ struct Plan {
 #[derive(Default)]
 struct Plans {
     items: Vec<Plan>,
-    /// Requests that belong to no item: the user map, waits, secrets.
+    /// Number of requests that belong to no item: the user map, delays, secrets.
     unnamed: u32,
     unnamed_cuts: u32,
 }

@@ -23,7 +23,7 @@ fn items() -> Vec<Value> {
 }
 
 /// Delivers each batch of a queue to two processes concurrently, and deletes the messages that either has done.
-async fn twice_at_once(pipeline: &Pipeline, step: Step) -> anyhow::Result<u64> {
+async fn deliver_to_two_processes(pipeline: &Pipeline, step: Step) -> anyhow::Result<u64> {
     let client = Client::new(pipeline.machine.cloud.config());
     let resources = &pipeline.machine.resources;
     let queue = if step == Step::Convert { &resources.convert } else { &resources.import };
@@ -47,8 +47,8 @@ async fn batch_delivered_to_two_functions_is_processed_once() -> anyhow::Result<
     let graph = expectations::tenant().await?;
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Graph(&graph), &[]).await?;
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
-    twice_at_once(&pipeline, Step::Convert).await?;
-    let imports = twice_at_once(&pipeline, Step::Import).await?;
+    deliver_to_two_processes(&pipeline, Step::Convert).await?;
+    let imports = deliver_to_two_processes(&pipeline, Step::Import).await?;
     assert!(imports >= 32, "{imports} import tasks were done");
     pipeline.drain().await?;
     expectations::assert_final_state(&pipeline, &fetched.run, &expected_results).await?;
@@ -62,7 +62,7 @@ async fn leased_item_is_not_filed_by_another_function() -> anyhow::Result<()> {
     let graph = expectations::tenant().await?;
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Graph(&graph), &[]).await?;
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
-    twice_at_once(&pipeline, Step::Convert).await?;
+    deliver_to_two_processes(&pipeline, Step::Convert).await?;
 
     let client = Client::new(pipeline.machine.cloud.config());
     let queue = &pipeline.machine.resources.import;

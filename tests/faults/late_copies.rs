@@ -41,7 +41,7 @@ async fn import_batch(pipeline: &Pipeline) -> anyhow::Result<(Client, Batch)> {
     Ok((client, batch.context("no task for import")?))
 }
 
-/// The one outcome that there is.
+/// Returns the only outcome in the bucket.
 async fn outcome(pipeline: &Pipeline) -> anyhow::Result<Outcome> {
     let found = pipeline.keys(keys::OUTCOMES).await?;
     let key = found.first().context("no outcome")?;

@@ -199,7 +199,7 @@ async fn twins(pipeline: &Pipeline, batches: usize, mut chance: StdRng) -> anyho
 async fn duplicates(pipeline: &Pipeline, chance: &mut StdRng) -> anyhow::Result<usize> {
     let mut pages = Vec::new();
     let list = pipeline.store.list(keys::RUNS, |page| {
-        // The record of the run lies beside them.
+        // The record of the run has the same prefix.
         pages.extend(page.into_iter().map(|object| object.key).filter(|key| key.contains("/items-")));
         async { Ok::<_, aws::s3::StoreError>(()) }
     });

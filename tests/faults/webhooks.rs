@@ -35,7 +35,7 @@ use crate::{
 const ADA: &str = "ada.lindqvist@example.com";
 const CLIENT: &str = "447700900123";
 
-/// Senders at once. Meta sends in parallel, too.
+/// Number of concurrent senders. Meta sends webhooks concurrently, too.
 const SENDERS: usize = 8;
 
 /// A text of at least this many bytes.

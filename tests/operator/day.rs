@@ -127,7 +127,7 @@ async fn operator_handles_a_day_with_dead_letters() {
 
     mapping(&day).await;
 
-    day.check("day-replay-not-asked", &["dead-letters", "replay"]).await;
+    day.check("day-replay-without-confirmation", &["dead-letters", "replay"]).await;
     day.check("day-replay-nothing", &["dead-letters", "replay", "--reason", "oversize", "--yes"]).await;
     let nothing = ["dead-letters", "replay", "--reason", "oversize", "--yes", "--json"];
     day.check("day-replay-nothing-json", &nothing).await;
@@ -165,7 +165,7 @@ async fn operator_handles_a_day_with_dead_letters() {
     day.delete(keys::OUTCOMES, "of-ada").await;
     day.check("day-reconcile-missing", &["reconcile"]).await;
     day.check("day-report-missing", &report).await;
-    day.check("day-requeue-not-asked", &["reconcile", "--requeue"]).await;
+    day.check("day-requeue-without-confirmation", &["reconcile", "--requeue"]).await;
     day.check_with_reply("day-requeue-no", "n", &["reconcile", "--requeue"]).await;
     day.check("day-requeue", &["reconcile", "--requeue", "--yes"]).await;
     day.pipeline.drain().await.unwrap();
@@ -186,7 +186,7 @@ async fn mapping(day: &Day) {
     day.check("day-mapping-check-json", &["mapping", "check", "--json", &bad]).await;
     day.check("day-mapping-check-no-file", &["mapping", "check", &format!("{good}.gone")]).await;
     day.check("day-mapping-upload-bad", &["mapping", "upload", "--yes", &bad]).await;
-    day.check("day-mapping-upload-not-asked", &["mapping", "upload", &good]).await;
+    day.check("day-mapping-upload-without-confirmation", &["mapping", "upload", &good]).await;
     day.check_with_reply("day-mapping-upload-no", "n", &["mapping", "upload", &good]).await;
     day.check("day-mapping-upload", &["mapping", "upload", "--yes", &good]).await;
     day.check("day-mapping-upload-again", &["mapping", "upload", "--yes", &good]).await;

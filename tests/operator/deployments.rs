@@ -48,7 +48,7 @@ async fn stack_is_found_by_name_and_a_foreign_one_is_rejected() {
     let resolve = ["mapping", "resolve", "--stack", "wa", "eve@example.com"];
     assert_transcript("resolved-by-the-stack", &stack.run(&resolve).await);
     let option = ["--automatic-mapping", "true"];
-    assert_transcript("resolved-as-told", &stack.run(&[&resolve[..], &option].concat()).await);
+    assert_transcript("resolved-with-options", &stack.run(&[&resolve[..], &option].concat()).await);
 }
 
 async fn cursor(stack: &Stack) -> String {

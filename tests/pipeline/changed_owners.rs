@@ -1,5 +1,5 @@
-//! Addresses and numbers that change hands: a renamed domain makes no second copy, and an old message goes to the owner of
-//! that time.
+//! Addresses and numbers whose owners change: a renamed domain makes no second copy, and an old message is filed for
+//! the owner at that time.
 
 use anyhow::Context;
 use graph_fake::{GraphFake, User};

@@ -1,4 +1,4 @@
-//! What the receiver writes and the source `cloud-api` reads, against the emulated bucket.
+//! Tests the objects that `Capture` writes and the source `cloud-api` reads, with the emulated bucket.
 
 use anyhow::Context;
 use aws::s3::Store;
@@ -48,7 +48,7 @@ impl Bucket {
         Ok(Self { store, capture, source, _server: server, _directory: directory })
     }
 
-    /// Writes what a webhook brings, as the receiver does.
+    /// Writes the objects of a webhook, as the receiver does.
     pub(crate) async fn receive(&self, webhook: &Value, received: Timestamp) -> anyhow::Result<Vec<Event>> {
         let body = webhook.to_string();
         let origin = Origin {

@@ -1,4 +1,4 @@
-//! Files of webhooks, which fakes of Meta and AWS give, against the emulated bucket.
+//! Tests the download of webhooks' files from fakes of Meta and AWS into the emulated bucket.
 
 use std::sync::{
     Arc, Mutex,

@@ -1,4 +1,4 @@
-//! Transient conflicts: a racing write, and an item or file that the source lists before it is available.
+//! Transient conflicts: a concurrent write, and an item or file that the source lists before it is available.
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,5 @@
-//! Copies show the addresses of mailboxes, in every mail system, and are found again after the record of their filing was lost.
+//! Copies show the addresses of mailboxes, in every mail system, and are found again after the record of their filing
+//! was lost.
 
 use std::{collections::HashMap, os::unix::fs::symlink, sync::Mutex, time::Duration};
 
@@ -29,7 +30,7 @@ const LARGE: u64 = 11 << 20;
 const PACE: Pace =
     Pace { timeout: Duration::from_secs(25), visibility: Duration::from_secs(26), concurrency: 1, max_receives: 50 };
 
-/// A text and a large file between Ada and Bob, whom only the user map knows, and a client.
+/// A text and a large file between Ada, Bob, who is only in the user map, and a client.
 fn sample() -> anyhow::Result<Sample> {
     let people = json!({"ada": {"name": "Ada \"the first\"", "phone": "+4520123456"},
                         "bob": {"name": "Bøb", "phone": "+4520123457"},
@@ -45,7 +46,7 @@ fn sample() -> anyhow::Result<Sample> {
     Ok(Sample::written(&json!({"people": people, "items": items}).to_string(), Timestamp::now())?)
 }
 
-/// Names and addresses of From and To, and what is behind the header.
+/// Names and addresses of From and To, and the bytes after the header.
 #[derive(Debug, PartialEq, Eq)]
 struct Copy {
     people: Vec<(String, String)>,
@@ -97,8 +98,8 @@ async fn losing_records() -> anyhow::Result<Cutter> {
     Ok(cutter.await?)
 }
 
-/// Files the sample and loses the record of the copies once. `alias` is the address of Ada's mailbox in the user map; `copies` reads
-/// the copies of a mailbox.
+/// Files the sample and loses the record of the copies once. `alias` is the address of Ada's mailbox in the user map;
+/// `copies` reads the copies of a mailbox.
 async fn check(
     mail_system: MailSystem<'_>,
     variables: &[(&str, &str)],

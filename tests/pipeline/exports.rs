@@ -128,7 +128,7 @@ async fn upload_is_filed_only_for_its_owner_with_provenance() -> anyhow::Result<
     const BOSS: &str = "boss@example.com";
     let mailboxes = MailSystem::Maildir(vec![ME.to_owned(), BOSS.to_owned()]);
     let pipeline = Pipeline::start(ItemSource::ChatExports("UTC"), mailboxes, &[]).await?;
-    // Both the chat and the table beside it name the boss's number, which the operator's map knows.
+    // Both the chat and the participants file contain the manager's number, which is in the user map.
     pipeline.put("config/user-map.csv", format!("phone;email\n+45 20 12 34 56;{BOSS}\n")).await?;
     let chat = "21/11/2026, 09:59 - Ada: hello\n21/11/2026, 10:00 - +45 20 12 34 56: forged\n01/02/2024 10:00 Eve\n";
     pipeline

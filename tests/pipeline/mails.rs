@@ -282,7 +282,7 @@ async fn generic_profile_uses_addresses_when_configured() -> anyhow::Result<()> 
     Ok(())
 }
 
-/// A delivery that was read is not read again, and convert needs nothing of the inbox.
+/// A delivery is read once, and convert reads nothing from the inbox.
 #[tokio::test]
 async fn inbox_may_be_emptied_once_a_delivery_is_listed() -> anyhow::Result<()> {
     let pipeline = pipeline(&[]).await?;

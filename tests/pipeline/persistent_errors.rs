@@ -1,4 +1,5 @@
-//! An error that one item meets again and again ends as a dead letter with its code, and an outage of any length does not.
+//! An item whose error is repeated becomes a dead letter with the error's code; an outage of any length makes no dead
+//! letter.
 
 use anyhow::Context;
 use graph_fake::{Fault, GraphFake, Kind, On, Refusal, User};

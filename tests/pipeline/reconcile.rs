@@ -242,7 +242,7 @@ async fn removed_objects_are_reported_and_requeue_restores_copies() -> anyhow::R
     Ok(())
 }
 
-/// A backfill's manifest is younger than the outcomes of items that were filed long before, which `OutcomeDays` has deleted.
+/// A backfill lists items that were filed so long before that their outcomes were deleted after `OutcomeDays`.
 #[tokio::test]
 async fn outcome_deleted_by_age_is_expired_and_not_missing() -> anyhow::Result<()> {
     const DAY: SignedDuration = SignedDuration::from_hours(24);

@@ -232,7 +232,8 @@ async fn lost_cursor_is_restored_from_the_run_records() -> anyhow::Result<()> {
 async fn window_ends_before_the_clock_of_the_source() -> anyhow::Result<()> {
     let bench = Bench::start().await?;
     let morning = at("2026-11-22T07:00:00Z");
-    // The source's clock is half an hour behind: what it receives now lies in a window that our clock says is over.
+    // The source's clock is half an hour behind: items that it receives now belong to a window that ended by the
+    // function's clock.
     let behind = -SignedDuration::from_mins(30);
     bench.source.shelf().clock = Some((morning, behind));
     let first = bench.daily(morning).await?;

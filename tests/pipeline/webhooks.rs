@@ -100,7 +100,7 @@ async fn unsigned_webhook_leaves_nothing_in_the_bucket() -> anyhow::Result<()> {
     pipeline.until_logged(r#""WebhooksRejected":1"#).await
 }
 
-/// Every kind of webhook, in the order in which they come; then all of them again in another order and through AWS.
+/// Every kind of webhook, in the order of their events; then all of them again in another order and through AWS.
 #[tokio::test]
 async fn day_of_every_kind_is_filed_once_through_both_channels() -> anyhow::Result<()> {
     let pipeline = pipeline(&[]).await?;
@@ -138,7 +138,7 @@ async fn day_of_every_kind_is_filed_once_through_both_channels() -> anyhow::Resu
     Ok(())
 }
 
-/// Each filed copy: its mailbox, its kind, and its text or what it is about.
+/// Each filed copy: its mailbox, its kind, and its text or the message that it refers to.
 fn kinds(pipeline: &Pipeline) -> anyhow::Result<Vec<String>> {
     let mut kinds = Vec::new();
     for address in addresses()? {
@@ -154,7 +154,8 @@ fn kinds(pipeline: &Pipeline) -> anyhow::Result<Vec<String>> {
     Ok(kinds)
 }
 
-/// What AWS End User Messaging Social publishes for a body of Meta's, as SNS delivers it to a queue.
+/// Returns the notification of AWS End User Messaging Social for a body of Meta's, in the form in which SNS sends it to
+/// a queue.
 pub(crate) fn notifications(body: &[u8]) -> anyhow::Result<Vec<String>> {
     let body: Value = serde_json::from_slice(body)?;
     let entries = body["entry"].as_array().context("no entries")?;
@@ -188,7 +189,8 @@ async fn notification_of_aws_is_filed_without_any_url() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A body that cannot be read is confirmed, because it is kept: an operator sees it, and can replay it after an update.
+/// A body that cannot be parsed is confirmed, because it is stored: an operator sees its dead letter, and can replay it
+/// after an update.
 #[tokio::test]
 async fn unreadable_webhook_is_a_dead_letter_and_kept() -> anyhow::Result<()> {
     let pipeline = pipeline(&[]).await?;
@@ -228,7 +230,7 @@ async fn archiver_with(
     run(command).await
 }
 
-/// The blind spot of the platform: a program's message is known by its statuses alone.
+/// The platform sends no content of a program's message, only its statuses.
 #[tokio::test]
 async fn report_names_sent_messages_without_content() -> anyhow::Result<()> {
     let pipeline = pipeline(&[]).await?;

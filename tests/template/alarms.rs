@@ -36,7 +36,7 @@ fn dashboard(template: &Template, parameters: &Parameters<'_>) -> String {
     })
 }
 
-/// Whether only a deployment that receives webhooks has an alarm.
+/// Returns whether the alarm exists only in a deployment that receives webhooks.
 fn is_for_webhooks(template: &Template, id: &str) -> bool {
     template.section("Resources")[id].get("Condition").is_some_and(|condition| condition == "FromWebhooks")
 }

@@ -249,8 +249,7 @@ fn calls_of_the_code_match_the_granted_permissions() {
         for before in ["self.client.", "self.0."] {
             for call in code.split(before).skip(1).filter_map(|rest| rest.split_once("()")).map(|(name, _)| name) {
                 let action = ACTIONS.iter().find(|(name, _)| *name == call);
-                let (_, action) =
-                    action.unwrap_or_else(|| panic!("{path} calls {call}, of which this test knows no action"));
+                let (_, action) = action.unwrap_or_else(|| panic!("{path} calls {call}: add its action to this test"));
                 called.insert((*action).to_owned());
             }
         }

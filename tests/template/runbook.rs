@@ -9,7 +9,7 @@ pub(crate) fn section(part: &str, heading: &str) -> String {
     section.split("\n## ").next().unwrap_or_default().to_owned()
 }
 
-/// Whether the parts stand in the text, in this order.
+/// Returns whether the text contains the parts, in this order.
 fn in_order(text: &str, parts: &[&str]) -> bool {
     let mut rest = text;
     parts.iter().all(|part| match rest.split_once(part) {

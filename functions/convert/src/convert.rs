@@ -1,4 +1,4 @@
-//! Converts one item: source to message in the bucket to import task.
+//! Converts one item: gets it from the source, writes its message to the bucket, and creates the import task.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,15 +27,15 @@ pub struct Convert {
     pub store: Store,
     /// Renders items as messages.
     pub renderer: Renderer,
-    /// The largest item that is rendered in memory: its text and its attachments' own bytes together.
+    /// Size of the largest item that is rendered in memory: the bytes of its text and of its attachments.
     pub max_item_bytes: u64,
-    /// The largest item of all, which is no less than [`max_item_bytes`](Self::max_item_bytes). Those that are larger
-    /// than that go through the function's disk; where this is not more, they are dead letters unless a replay asks for
-    /// more.
+    /// Size of the largest item that is rendered at all, at least [`max_item_bytes`](Self::max_item_bytes). An item
+    /// between the two sizes is written to the function's disk first. A larger item becomes a dead letter; a replay can
+    /// raise the limit for it.
     pub large_item_max_bytes: u64,
-    /// Bounds the memory of concurrent items.
+    /// Limits the memory of concurrent items.
     pub memory: MemoryBudget,
-    /// Retry period for a listed item that the source does not have, or does not have completely.
+    /// Retry period for an item that the source listed, but does not return, or returns without an attachment.
     pub missing_retry: Duration,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct StoredMessage {
     pub(crate) bytes: u64,
 }
 
-/// An attachment, as far as the source still has it.
+/// An attachment: its bytes, or that the source has erased it.
 enum Attached {
     Bytes(Fetched),
     Erased,
@@ -101,7 +101,8 @@ impl Convert {
     /// the batch.
     const TASK_LIMIT: usize = 64 << 10;
 
-    /// The key of the item's message: release 0.1 may have rendered it, and the first rendering is the evidence.
+    /// Returns the key of the item's message. If release 0.1 rendered the item, that is the key with a date, because
+    /// the first rendering is the evidence.
     async fn mime_key<'a>(&self, keys: &'a ItemKeys, stored: Option<&'a StoredOutcome>) -> Result<&'a str, Failure> {
         if let Some(mime) = stored.and_then(|stored| stored.outcome.mime.as_deref()) {
             return Ok(mime);
@@ -121,7 +122,7 @@ impl Convert {
         let _reserved = self.memory.reserve(&json).await;
         let captured = json.read(&task.item).map_err(|error| permanent(Reason::ItemMalformed, &error))?;
         drop(json);
-        // The declared sizes may be wrong, but nothing is fetched if they exceed the limit.
+        // The declared sizes may be wrong, but if they exceed the limit no attachment is fetched.
         let declared = declared_bytes(&captured.item);
         if declared > max_bytes {
             let detail = format!("declared size {declared} exceeds the limit of {max_bytes} bytes");
@@ -167,7 +168,8 @@ impl Convert {
         Ok(StoredMessage { message_id: rendered.message_id, sha256, bytes })
     }
 
-    /// Fetches the attachments one after the other, so that no more than the limit is in memory. `None`: they are larger.
+    /// Fetches the attachments one after the other, so that no more than the limit is in memory. Returns `None` if they
+    /// are larger.
     async fn attached(
         &self,
         task: &ConvertTask,
@@ -194,7 +196,7 @@ impl Convert {
         Ok(Some(attached))
     }
 
-    /// Writes the message to the bucket, unless there is one.
+    /// Writes the message to the bucket, unless the bucket has one.
     async fn store_message(&self, task: &ConvertTask, key: &str, mime: Bytes) -> Result<(Sha256, u64), Failure> {
         let ours = (Sha256::of(&mime), mime.len() as u64);
         let put = Put { key, bytes: mime, content_type: "message/rfc822", sha256: Some(ours.0) };
@@ -204,7 +206,8 @@ impl Convert {
         }
     }
 
-    /// Returns the message that is in the bucket: the first rendering is the evidence and stays.
+    /// Returns the digest and the length of the message in the bucket, which may be an earlier rendering: the first
+    /// rendering is the evidence, and is never replaced.
     pub(crate) async fn first_rendering(
         &self,
         task: &ConvertTask,
@@ -213,7 +216,8 @@ impl Convert {
     ) -> Result<(Sha256, u64), Failure> {
         let kept = self.store.digest(key).await.map_err(from_store)?;
         let Some(kept) = kept else {
-            // The object that won against ours may be deleted by now, or the lifecycle has aborted our upload.
+            // The object that another attempt wrote first may be deleted by now, or the lifecycle rule has aborted this
+            // upload.
             return Err(match self.store.version(key).await.map_err(from_store)? {
                 None => Failure::Transient { detail: format!("{key} was deleted meanwhile"), after: None },
                 Some(_) => {
@@ -229,39 +233,40 @@ impl Convert {
     }
 }
 
-/// Items older than this were visible to earlier runs: if one is missing, it is gone. The maximum of `OVERLAP_HOURS`.
+/// Items older than this were listed by earlier runs, so a missing one is erased. The maximum of `OVERLAP_HOURS`.
 const MAX_YOUNG_AGE: SignedDuration = SignedDuration::from_hours(168);
 
-/// Returns whether an item was archived, and its task queued, so recently that what is missing may still appear.
+/// Returns whether the item was archived, and its task queued, so recently that the source may still receive the
+/// missing part.
 fn is_young(task: &ConvertTask, record: &Record, retry: Duration, now: Timestamp) -> bool {
     let waited = record.sent.map_or(SignedDuration::ZERO, |sent| now.duration_since(sent));
     let retry = SignedDuration::try_from(retry).unwrap_or(SignedDuration::MAX);
     waited < retry && now.duration_since(task.archived_time) < MAX_YOUNG_AGE
 }
 
-/// Returns whether a source that is not complete yet may give this reason.
+/// Returns whether a failure with this reason may pass when the source has received the rest of the item.
 fn may_pass(reason: Reason) -> bool {
     matches!(reason, Reason::ItemNotFound | Reason::AttachmentMissing | Reason::AttachmentMismatch)
 }
 
-/// The size limit of one item: the configured one, or a higher one of a replay, up to
+/// Returns the size limit of one item: the configured one, or a higher one that a replay requests, up to
 /// [`DeadLetter::RAISED_MAX_ITEM_BYTES`]. Invalid values are ignored.
-fn raised(configured: u64, asked: Option<&str>) -> u64 {
-    let asked = asked.and_then(|asked| asked.parse().ok()).unwrap_or(configured);
-    asked.min(DeadLetter::RAISED_MAX_ITEM_BYTES).max(configured)
+fn raised(configured: u64, requested: Option<&str>) -> u64 {
+    let requested = requested.and_then(|requested| requested.parse().ok()).unwrap_or(configured);
+    requested.min(DeadLetter::RAISED_MAX_ITEM_BYTES).max(configured)
 }
 
-/// The bytes of an item's own text.
+/// Returns the number of bytes of an item's own text.
 pub(crate) fn text_bytes(item: &Item) -> u64 {
     item.text.as_deref().unwrap_or_default().len() as u64
 }
 
-/// The most bytes of the mail that an item was read from: its files in base64, and as much again for texts and HTML.
+/// Returns the maximum size of the vendor's mail of an item: its files in base64, and as much again for text and HTML.
 pub(crate) fn evidence_limit(max_item_bytes: u64) -> u64 {
     max_item_bytes.saturating_mul(2).saturating_add(1 << 20)
 }
 
-/// The size that an item declares, without the evidence.
+/// Returns the size that an item declares, without the evidence.
 fn declared_bytes(item: &Item) -> u64 {
     let sizes = item.files().iter().map(|attachment| attachment.size.unwrap_or(0));
     sizes.fold(text_bytes(item), u64::saturating_add)
@@ -333,7 +338,7 @@ mod in_memory;
 mod tests {
     use super::*;
 
-    /// SQS accepts some characters only as JSON's escape, which is twice as long; a dead letter adds its attributes.
+    /// SQS accepts some characters only as JSON escapes, which are twice as long; a dead letter adds its attributes.
     #[test]
     fn longest_task_fits_where_sqs_accepts_256_kib() {
         let (escaped, attributes) = (2 * Convert::TASK_LIMIT, 16 << 10);
@@ -353,7 +358,7 @@ mod tests {
             is_young(&ConvertTask::parse(&record.body).unwrap(), &record, retry, now)
         };
         assert!(young(1, Some(1)) && young(30, Some(119)) && young(1, None));
-        assert!(!young(1, Some(120)), "it was asked for during two hours");
+        assert!(!young(1, Some(120)), "it was requested for two hours");
         assert!(!young(168, Some(1)), "earlier runs would have seen it");
         assert!(young(-1, Some(-1)), "clocks differ");
     }

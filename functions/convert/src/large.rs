@@ -1,7 +1,9 @@
-//! Converts an item that is too large for memory: from the source to the disk, from there to the bucket.
+//! Converts an item that is too large for memory: copies its files from the source to the disk, and the message from
+//! there to the bucket.
 //!
-//! The header has the digest of the files and the object's metadata that of the message, so all files are fetched before the
-//! first byte is sent. The disk is read twice: for the digest, and for the upload.
+//! The message's header contains the digests of the files, and the object's metadata the digest of the message.
+//! Therefore all files are fetched before the first byte is uploaded, and the disk is read twice: for the digest, and
+//! for the upload.
 
 use std::io;
 
@@ -18,7 +20,7 @@ use crate::{
 };
 use ledger::from_store;
 
-/// The size of the parts of an upload, about; S3 takes 5 MiB and more.
+/// Approximate size of a part of an upload. S3 accepts parts of 5 MiB and more.
 const PART_BYTES: usize = 8 << 20;
 
 /// Error of an upload.
@@ -40,7 +42,7 @@ impl From<io::Error> for UploadError {
 }
 
 impl Convert {
-    /// Renders an item of at most `most` bytes into the bucket.
+    /// Renders an item of at most `max_bytes` into the bucket.
     pub(crate) async fn convert_large(
         &self,
         task: &ConvertTask,
@@ -49,7 +51,7 @@ impl Convert {
         (max_bytes, is_young): (u64, bool),
     ) -> Result<StoredMessage, Failure> {
         let _alone = self.memory.large_item().await;
-        // An earlier attempt may have been cut off after its upload. The first rendering stays.
+        // An earlier attempt may have been interrupted after its upload. The first rendering is never replaced.
         if let Some((sha256, bytes)) = self.store.digest(mime_key).await.map_err(from_store)? {
             return Ok(StoredMessage { message_id: self.renderer.message_id(&captured.item), sha256, bytes });
         }
@@ -101,7 +103,7 @@ impl Convert {
 /// A message whose files are on the disk.
 struct Message<'a> {
     rendered: &'a Rendered,
-    /// One for each of the item's attachments; `None`: erased.
+    /// One entry for each of the item's attachments; `None` if the source has erased it.
     files: &'a [Option<Spooled>],
     spool: &'a Spool,
 }
@@ -155,7 +157,7 @@ impl Message<'_> {
 #[derive(Default)]
 struct Place {
     piece: usize,
-    /// Bytes that were read of the piece's file.
+    /// Number of bytes read from the piece's file.
     within: u64,
     /// The base64 line that is not complete yet.
     lines: Base64Lines,

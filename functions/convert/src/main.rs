@@ -28,7 +28,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         .with_time_zone(settings.time_zone.clone());
     let aws = aws::load_config().await;
     let large_item_max_bytes = settings.large_item_max_bytes();
-    let at_once = match settings.source {
+    let concurrency = match settings.source {
         SourceSettings::ArchiverApi { .. } | SourceSettings::CloudApi | SourceSettings::EmlDrop { .. } => {
             CONCURRENT_ITEMS
         }
@@ -49,7 +49,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         next: Some(Queue::new(&aws, settings.import_queue_url)),
         dead_letters: Queue::new(&aws, settings.dead_letter_queue_url),
         backoff: Backoff { base: settings.retry_base, cap: Backoff::CAP },
-        concurrency: at_once,
+        concurrency,
     };
     batch.serve().await
 }

@@ -89,8 +89,8 @@ impl Settings {
     /// 10 MB as mail systems count them.
     pub const DEFAULT_MAX_ITEM_BYTES: u64 = 10 * 1024 * 1024;
 
-    /// Long enough for a source's index or file store that lags behind its list; short enough that an operator knows on the
-    /// same day.
+    /// Long enough for a source's index or file store that lags behind its list; short enough that an operator is
+    /// informed on the same day.
     pub const DEFAULT_MISSING_RETRY_SECONDS: u64 = 2 * 60 * 60;
 
     /// Reads all variables but the log level.

@@ -1,4 +1,4 @@
-//! The scheduled function: puts the ids of new items on the convert queue.
+//! The function that the schedule starts: puts the ids of new items on the convert queue.
 //!
 //! ```text
 //! cursor ─▶ window ─▶ page of ids ─▶ manifest ─▶ convert queue ─▶ cursor ─▶ next page …

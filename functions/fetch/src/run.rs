@@ -19,9 +19,9 @@ use ledger::{EarlierRuns, LedgerError, QueuedEntries, StoredCursor, entries, man
 /// The request that starts a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
-    /// The timer: continue from the cursor.
+    /// From the timer: continue from the cursor.
     Daily,
-    /// An operator: list this window and do not move the cursor.
+    /// From an operator: list this window, and do not move the cursor.
     Backfill(Window),
 }
 
@@ -51,15 +51,15 @@ pub struct Summary {
     pub listed: u64,
     /// Ids that were put on the queue.
     pub queued: u64,
-    /// `true` if the whole window was listed. Otherwise the next run continues where this one stopped, and a backfill
-    /// is requested again from `reached`.
+    /// `true` if the whole window was listed. Otherwise the next run continues where this one stopped; an operator
+    /// requests the rest of a backfill from `reached`.
     pub complete: bool,
-    /// Everything in the window before this time was listed. `None` if nothing was, or if the source does not list in
+    /// All items of the window before this time were listed. `None` if none were, or if the source does not list in
     /// order.
     pub reached: Option<Timestamp>,
 }
 
-/// Error of a run. Nothing is lost: the cursor is before the page that failed.
+/// Error of a run. No item is lost: the cursor is before the page that failed, so the next run lists that page.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// Unrecognized event.
@@ -108,17 +108,17 @@ pub struct Fetch {
     pub store: Store,
     /// The queue that receives the ids.
     pub convert_queue: Queue,
-    /// Distance from the cursor back to the beginning of a run's window, unless the source requests more. An item that
-    /// the source lists with this delay is still found.
+    /// Time from the beginning of a run's window to the cursor, unless the source needs more. An item that the source
+    /// lists late by up to this time is still found.
     pub overlap: SignedDuration,
 }
 
 impl Fetch {
-    /// The last page starts at least this long before the deadline. Listing, writing and queueing 1,000 ids usually fits
-    /// in it. What takes longer is cut off, see [`Time`].
+    /// The last page starts at least this long before the deadline, which is usually enough to list, write and queue
+    /// 1,000 ids. A page that takes longer is interrupted, see [`Time`].
     const PAGE_RESERVE: Duration = Duration::from_secs(45);
 
-    /// More than this is reported. Half of [`Window::MARGIN`].
+    /// A larger difference between the source's clock and the function's is logged. Half of [`Window::MARGIN`].
     const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(150);
 
     /// Attempts to send the messages of a page.
@@ -130,7 +130,7 @@ impl Fetch {
     /// [`FetchError`].
     pub async fn run(&self, request: Request, started: &Started) -> Result<Summary, FetchError> {
         let result = self.pages(request, started).await;
-        // Also after a failure: earlier pages are on the queue.
+        // Metrics are written after a failure, too, because earlier pages are on the queue.
         if let Err(error) = runtime::metrics::write(&started.function, METRICS.iter().copied()) {
             warn!(%error, "writing the metrics failed");
         }
@@ -152,7 +152,7 @@ impl Fetch {
         };
         let queued_before = match kind {
             RunKind::Daily => EarlierRuns::list(&self.store, Some(window.from)).await?.queued().await?,
-            // An operator starts it because something is incomplete, so everything is queued.
+            // An operator starts a backfill because something is incomplete, so it queues every id.
             RunKind::Backfill => QueuedEntries::default(),
         };
         info!(%run, from = %window.from, to = %window.to, "run started");
@@ -230,7 +230,8 @@ impl Fetch {
         .await;
         record.ended = Some(Timestamp::now());
         let recorded = manifest::record(&self.store, &record).await;
-        // The record of a run that failed says how far it came. The error that ended the run says more than a second one.
+        // A run that failed is recorded, too. The error that ended the run is returned rather than an error of
+        // recording it.
         result?;
         recorded?;
         let RunRecord { complete, reached, .. } = record;
@@ -239,8 +240,8 @@ impl Fetch {
         Ok(summary)
     }
 
-    /// The window of a daily run. The cursor is in the bucket before the first page is listed: a first run that fails
-    /// leaves no gap.
+    /// Returns the window of a daily run. Writes the cursor before the first page is listed, so that a first run that
+    /// fails leaves no gap.
     async fn daily_window(
         &self,
         cursor: &mut StoredCursor<'_>,
@@ -264,14 +265,14 @@ impl Fetch {
                 }
             }
         };
-        // The very first window begins where its cursor was just put.
+        // The first window begins at the cursor that was just written.
         let overlap = if start == WindowStart::First { SignedDuration::ZERO } else { overlap };
         Ok((start, Window::daily(cursor.get(), overlap, started.at)?))
     }
 
     async fn queue(&self, run: &RunId, items: &[Listed]) -> Result<(), QueueError> {
-        // Not a `ConvertTask`: an entry with an invalid id or time is passed on as it came, and convert makes a dead
-        // letter of it. Rejected here, it would be lost.
+        // The body is not built from a `ConvertTask`, because an entry with an invalid id or time must be queued
+        // unchanged: convert makes it a dead letter. If fetch rejected it, it would be lost.
         let mut bodies: Vec<_> = items.iter().map(|listed| entries::task_body(run, listed)).collect();
         for attempt in 1.. {
             let results = self.convert_queue.send(&bodies).await;
@@ -290,7 +291,7 @@ impl Fetch {
     }
 }
 
-/// The time budget of a run. Lambda kills the process at the end, so the run record has to be written before.
+/// The time budget of a run. Lambda kills the process at the deadline, so the run record is written before.
 struct Time {
     /// The start of the invocation, by wall clock and by monotonic clock.
     started: (Timestamp, Instant),
@@ -299,7 +300,7 @@ struct Time {
 }
 
 impl Time {
-    /// Reserved for writing the run record; a tenth of the time where there is little.
+    /// Time reserved for writing the run record; less if the invocation is short: a tenth of its time.
     const RECORD_RESERVE: Duration = Duration::from_secs(5);
 
     fn of(started: &Started) -> Self {
@@ -322,14 +323,15 @@ impl Time {
         Instant::now() >= self.last_page_begins
     }
 
-    /// Waits for the source or SQS, at most until the deadline: `None` if it takes longer. Not used for the bucket: if
-    /// that hangs, the run record cannot be written either.
+    /// Waits for the source or SQS, at most until the deadline. Returns `None` if it takes longer. Not used for the
+    /// bucket: if the bucket hangs, the run record cannot be written either.
     async fn bound<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::time::timeout_at(self.stops, work).await.ok()
     }
 }
 
-/// Counts and logs a source clock that differs from ours by more than the margin allows for. `Date` has whole seconds.
+/// Counts and logs a source clock that differs from the function's by more than the margin allows. `Date` has whole
+/// seconds.
 fn check_clock(source_time: Timestamp, requested_at: Timestamp, responded_at: Timestamp) {
     let ahead = source_time.duration_since(responded_at);
     let behind = requested_at.duration_since(source_time);

@@ -18,14 +18,14 @@ pub struct Settings {
     pub bucket: String,
     /// The queue that receives the ids.
     pub convert_queue_url: String,
-    /// `OVERLAP_HOURS`: how far before the end of the last run each run begins.
+    /// `OVERLAP_HOURS`: time from the beginning of a run's window to the end of the last run.
     pub overlap: SignedDuration,
     /// The source of the items.
     pub source: SourceSettings,
 }
 
 impl Settings {
-    /// Reads all variables but the log level.
+    /// Reads all variables except the log level.
     ///
     /// # Errors
     /// [`VariableError`]: a variable is missing or invalid.

@@ -9,8 +9,9 @@ pub(crate) fn permanent(reason: Reason, detail: impl Into<String>) -> Failure {
     Failure::Permanent { reason, detail: detail.into() }
 }
 
-/// The failure for a single response of the mail system. The callers bound the retries of `Unrecognized`, `NoMailbox` and
-/// `LookupRejected`, which prove nothing by themselves.
+/// Returns the failure for a single response of the mail system. `Unrecognized`, `NoMailbox` and `LookupRejected` are
+/// transient here, because a single response of these kinds may be wrong; the callers make them permanent when the
+/// retry limit is reached.
 pub(crate) fn from_mailbox(error: &MailboxError) -> Failure {
     let detail = error.to_string();
     match error {
@@ -26,7 +27,7 @@ pub(crate) fn from_mailbox(error: &MailboxError) -> Failure {
     }
 }
 
-/// The failure for an error of reading the stored message.
+/// Returns the failure for an error of reading the stored message.
 pub(crate) fn from_read(error: ReadError) -> Failure {
     from_mailbox(&error.into())
 }

@@ -1,15 +1,15 @@
-//! The errors of filings: which of them are retried, and for how long.
+//! Decides whether an item waits or becomes a dead letter after a mailbox did not accept a copy.
 //!
 //! ```text
-//!   Rejected, Full         ▶ permanent
+//!   Rejected, Full         ▶ permanent: a dead letter
 //!   Unrecognized, NoMailbox, LookupRejected
-//!                          ▶ retried until the limit is reached, then permanent
+//!                          ▶ retried until the limit (`retry_limit.rs`) is reached, then permanent
 //!   Unavailable, Configuration
-//!                          ▶ retried; permanent once the limit is reached while other items are filed in the mailbox
+//!                          ▶ retried; the attempts made while other items are filed in the mailbox count towards the limit
 //! ```
 //!
-//! An outage concerns every item, so it decides nothing: as long as no other item is filed in the mailbox, an item whose filing
-//! ends with "unavailable" waits. Where others are filed meanwhile, the error is the item's own.
+//! An outage concerns every item. As long as the mailbox accepts no other item, an item whose filing failed with
+//! "unavailable" or "configuration" waits. If the mailbox accepts other items meanwhile, this item causes the error.
 
 use std::{
     collections::HashMap,
@@ -25,15 +25,15 @@ use crate::{
     retry_limit::{RetryLimit, Series},
 };
 
-/// The latest successes of this process: evidence that the mail system works.
+/// The times of the latest successful filings and lookups of this process. They show that the mail system works.
 #[derive(Debug, Default)]
 pub struct Successes(Mutex<Latest>);
 
 #[derive(Debug, Default)]
 struct Latest {
-    /// The last copy that was filed in a mailbox, by the mailbox's id.
+    /// Time of the last filing in each mailbox, by the mailbox's id.
     filings: HashMap<String, Timestamp>,
-    /// The last mailbox that was found.
+    /// Time of the last lookup that found a mailbox.
     lookup: Option<Timestamp>,
 }
 
@@ -58,26 +58,27 @@ impl Successes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).lookup = Some(now);
     }
 
-    /// Returns whether a copy was filed in the mailbox a short time ago.
+    /// Returns whether a copy was filed in the mailbox within the last hour.
     pub(crate) fn has_filed(&self, mailbox: &str, now: Timestamp) -> bool {
         let latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         latest.filings.get(mailbox).is_some_and(|at| is_within(*at, Self::FILING, now))
     }
 
-    /// Returns whether a mailbox was found a short time ago.
+    /// Returns whether a lookup found a mailbox within the last 10 minutes.
     pub(crate) fn has_found(&self, now: Timestamp) -> bool {
         let lookup = self.0.lock().unwrap_or_else(PoisonError::into_inner).lookup;
         lookup.is_some_and(|at| is_within(at, Self::LOOKUP, now))
     }
 }
 
-/// By the wall clock. A time in the future does not count.
+/// Returns whether `at` is at most `duration` before `now`, by the wall clock. A time in the future is not.
 fn is_within(at: Timestamp, duration: SignedDuration, now: Timestamp) -> bool {
     (SignedDuration::ZERO..=duration).contains(&now.duration_since(at))
 }
 
-/// Returns the mailbox's entry in the outcome, if it needs one, and the failure for the error of a filing. `before` is the entry of
-/// earlier attempts. `others_are_filed` says that the mailbox has accepted another item a short time ago.
+/// Returns the mailbox's entry for the outcome (`None` if there is nothing to record), and whether the failure is
+/// permanent. `before` is the entry that earlier attempts recorded; its series of checks is continued.
+/// `others_are_filed` is true if the mailbox accepted a copy within the last hour ([`Successes::has_filed`]).
 pub(crate) fn decide(
     address: MailboxAddress,
     error: &MailboxError,
@@ -146,7 +147,7 @@ mod tests {
         MailboxError::Unrecognized { detail: "ErrorSomethingNew (HTTP 400)".to_owned(), retry_after: None }
     }
 
-    /// One attempt an hour for so many hours, and the last decision.
+    /// Makes one attempt per hour, and returns the last failure.
     fn hourly(
         error: &MailboxError,
         hours: std::ops::RangeInclusive<i64>,
@@ -180,12 +181,12 @@ mod tests {
     }
 
     #[test]
-    fn outage_of_the_mailbox_decides_nothing() {
+    fn outage_of_the_mailbox_is_never_a_permanent_failure() {
         for error in [unavailable(), setup()] {
             let mut entry = None;
             assert!(!matches!(hourly(&error, 0..=500, &mut entry, false), Failure::Permanent { .. }));
             assert_eq!(entry, None, "an outage begins no series");
-            // The first item that is filed after it does not decide the others.
+            // The first item that is filed after the outage does not make the others permanent failures.
             assert!(!matches!(hourly(&error, 501..=524, &mut entry, true), Failure::Permanent { .. }));
         }
     }
@@ -201,10 +202,10 @@ mod tests {
         assert!(matches!(hourly(&unrecognized(), 44..=44, &mut entry, false), Failure::Permanent { .. }));
     }
 
-    /// For an hour after the last filing an outage looks like the item's own error. With the first filing after it, the checks
-    /// of that hour must not decide.
+    /// During the first hour of an outage the last filing before it still counts, so the checks of that hour are
+    /// recorded. Together with the checks after the outage they must not reach the limit.
     #[test]
-    fn start_and_end_of_an_outage_decide_nothing_together() {
+    fn checks_before_and_after_an_outage_do_not_reach_the_limit() {
         for error in [unavailable(), setup()] {
             let mut entry = None;
             hourly(&error, 0..=3, &mut entry, true);

@@ -36,7 +36,7 @@ pub struct Import {
     pub mailboxes: Arc<dyn Mailboxes>,
     /// The user map in use.
     pub user_map: UserMapFile,
-    /// `true` if a participant's own e-mail property counts where the user map does not have the number.
+    /// `true` if a participant's own e-mail property is used when the user map does not have the number.
     pub automatic_mapping: bool,
     /// Domains whose addresses are expected to have mailboxes.
     pub tenant_domains: Vec<String>,
@@ -52,11 +52,12 @@ pub struct Import {
     pub memory: MemoryBudget,
 }
 
-/// Mailboxes of one item that are filed in concurrently. Each is another mailbox, so the mail system's concurrency limit for one
-/// mailbox is not touched.
+/// Number of mailboxes in which one item is filed concurrently. They are different mailboxes, so the mail system's
+/// concurrency limit for one mailbox is not reached.
 const MAILBOX_CONCURRENCY: usize = 4;
 
-/// Copies of one item that are filed between two writes of its outcome: what a killed function has to look up again.
+/// Copies of one item that are filed between two writes of its outcome. If the function is killed, the next attempt
+/// looks up at most this many copies.
 const COPIES_PER_SAVE: usize = 50;
 
 #[async_trait]
@@ -168,7 +169,7 @@ impl Import {
         }
     }
 
-    /// Resolves the participants that have no copy yet. Returns the addresses of a copy, too.
+    /// Resolves the participants that have no copy yet. Also returns the addresses for the copies.
     async fn plan(
         &self,
         participants: &[Participant],
@@ -184,16 +185,16 @@ impl Import {
             at: if map.has_periods() { stored.time().await? } else { now },
         };
         let directory = MailDirectory(self.mailboxes.as_ref());
-        let believed = participants::believed(&outcome.missing, self.retry_limit, now);
+        let confirmed_missing = participants::confirmed_missing(&outcome.missing, self.retry_limit, now);
         let filed = |address: &MailboxAddress| outcome.mailboxes.iter().any(|filed| filed.address == *address);
-        let resolved = mapping::resolve(participants, &rules, &believed, filed, &directory).await;
+        let resolved = mapping::resolve(participants, &rules, &confirmed_missing, filed, &directory).await;
         let addresses = participants::copy_addresses(participants, &resolved, &outcome.mailboxes);
         if resolved.iter().any(|resolved| matches!(resolved, Resolved::Mailbox(_))) {
             self.successes.record_lookup(now);
         }
         let decide = |witness| participants::decide(&resolved, &outcome.missing, self.retry_limit, now, witness);
         let plan = decide(self.successes.has_found(now));
-        // A mailbox that has its copy must still be found, or nothing can be concluded from a lookup that fails.
+        // A failed lookup counts only if the mail system still finds a mailbox in which the item is filed already.
         let plan = match outcome.mailboxes.first().filter(|_| plan.requires_witness) {
             Some(filed) if matches!(self.mailboxes.find(&filed.address).await, Ok(Some(_))) => decide(true),
             Some(_) | None => plan,
@@ -206,9 +207,9 @@ impl Import {
         let Some(address) = &self.catch_all else {
             return Err(permanent(Reason::Unmapped, "no participant has a mailbox"));
         };
-        // Until an operator has corrected it, each such item waits.
+        // Each such item waits until an operator has corrected the variable.
         let missing = || Failure::Configuration {
-            detail: "CATCH_ALL_MAILBOX names an address that has no mailbox".to_owned(),
+            detail: "CATCH_ALL_MAILBOX is an address that has no mailbox".to_owned(),
             after: None,
         };
         self.mailboxes.find(address).await.map_err(|error| from_mailbox(&error))?.ok_or_else(missing)
@@ -238,7 +239,8 @@ impl Import {
         for (index, chunk) in lacking.chunks(COPIES_PER_SAVE).enumerate() {
             let message = stored.copy().await?;
             if index > 0 {
-                // If the process ends here, mailboxes that were not tried again keep their series.
+                // If the process is killed after this, the outcome still contains the series of mailboxes that were not
+                // tried again.
                 let tried = leased.outcome.failed.len();
                 let pending = pending(&failed_before, &leased.outcome);
                 leased.outcome.failed.extend(pending);
@@ -300,7 +302,7 @@ impl Import {
         runtime::metrics::add(Metric::Imported, imported);
         runtime::metrics::add(Metric::Skipped, skipped);
         if let Some(undecided) = waiting.end() {
-            // A mailbox that still lacks its copy stays in the outcome, whatever the result of this task is.
+            // A mailbox that has no copy yet stays in the outcome, whatever the result of this task is.
             let pending = pending(&failed_before, &leased.outcome);
             leased.outcome.failed.extend(pending);
             return Err(undecided);
@@ -310,7 +312,8 @@ impl Import {
         Err(permanent(reason, format!("{failed} of {all} mailboxes refused the item; the first: {detail}")).into())
     }
 
-    /// A replay starts again, and a discarded item leaves nothing behind.
+    /// Removes what an interrupted filing left in the mailbox, so that neither a replay nor a discarded item leaves an
+    /// incomplete message.
     async fn remove_incomplete(&self, task: &ImportTask, mailbox: &Mailbox, message: &Message) {
         if let Err(error) = self.mailboxes.remove_incomplete(mailbox, message).await {
             warn!(item = %task.key, stage = %Stage::Import, %error, "an incomplete message may be left");
@@ -323,7 +326,7 @@ impl Import {
     }
 }
 
-/// The failures of an earlier attempt that the outcome does not decide now.
+/// Returns the failures of an earlier attempt for mailboxes that this attempt has neither filed in nor failed in.
 fn pending(before: &[FailedMailbox], outcome: &Outcome) -> Vec<FailedMailbox> {
     let is_decided = |address: &MailboxAddress| {
         outcome.mailboxes.iter().any(|filed| filed.address == *address)

@@ -1,6 +1,7 @@
-//! Wires the function.
+//! Builds the function from its configuration and starts it.
 
-// With optimisation the compiler follows the future of the whole function, every request of the SDKs in it.
+// With optimization the compiler resolves the type of the function's whole future, which contains every request of the
+// SDKs.
 #![recursion_limit = "256"]
 
 use std::sync::Arc;
@@ -11,8 +12,8 @@ use ledger::UserMapFile;
 use runtime::{LogLevel, Variables};
 use sqs_batch::{Backoff, Batch};
 
-/// Items that are filed concurrently: a whole batch, because each mostly waits for the mail system. An item is in memory twice,
-/// as MIME and in the mail system's own form.
+/// Number of items that are filed concurrently: a whole batch, because an item mostly waits for the mail system. An
+/// item is in memory twice, as MIME and in the mail system's own format.
 const CONCURRENCY: usize = 10;
 
 #[tokio::main]

@@ -1,9 +1,9 @@
-//! Bounds the memory of the copies that are filed at the same time.
+//! Limits the memory of the copies that one process files at the same time: an item waits until enough of it is free.
 
 use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
 
-/// Memory for copies that are being filed. Messages are small, or few are filed at the same time; the largest of the usual size
-/// takes a sixth.
+/// Memory for the copies that are being filed: 256 MiB. A message of the largest item below the default limit (10 MB)
+/// takes a sixth of it.
 const COPIES_KIB: u32 = 256 << 10;
 
 /// Memory of a message while it is filed, relative to its size: the request in base64, and the data from which it is
@@ -23,14 +23,16 @@ impl Default for MemoryBudget {
 }
 
 impl MemoryBudget {
-    /// Waits until there is memory for one copy of a message of which so many bytes are in memory.
+    /// Waits until there is memory for filing one copy of a message that has `bytes_in_memory` in memory. The memory is
+    /// free again when the permit is dropped.
     pub(crate) async fn copy(&self, bytes_in_memory: usize) -> Option<SemaphorePermit<'_>> {
         let kib = u32::try_from((bytes_in_memory * MEMORY_PER_BYTE) >> 10).unwrap_or(COPIES_KIB).min(COPIES_KIB);
         // An error would mean that the semaphore was closed, which it never is.
         self.copies.acquire_many(kib).await.ok()
     }
 
-    /// Waits until no other large item is being filed. Its chunks are in memory beside items of the usual size.
+    /// Waits until no other large item is being filed. The chunks of a large item are not part of the 256 MiB, so there
+    /// is one large item at a time.
     pub(crate) async fn large_item(&self) -> MutexGuard<'_, ()> {
         self.large_item.lock().await
     }

@@ -9,9 +9,9 @@
 //!   or failed      └─ expected ─────▶ missing ─ retries used up ─▶ dead letter lookup-rejected
 //! ```
 //!
-//! Each participant is decided by itself; the others get their copies meanwhile. A lookup that is rejected or fails is
-//! counted only while the mail system finds another mailbox: where it finds none, it is down or its configuration is wrong,
-//! and the item waits.
+//! Each participant is decided independently; the others get their copies meanwhile. A lookup that is rejected or fails
+//! counts only if the mail system finds another mailbox. If it finds none, the mail system is down or the configuration
+//! is wrong, and the item waits.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -60,8 +60,9 @@ impl Directory for MailDirectory<'_> {
     }
 }
 
-/// The places whose missing mailbox has been confirmed often and long enough for the own address to count.
-pub(crate) fn believed(before: &[MissingParticipant], limit: RetryLimit, now: Timestamp) -> HashSet<usize> {
+/// Returns the participants (by index) whose mailbox was confirmed missing until the limit was reached. For them the
+/// address in the item is used instead of the user map's.
+pub(crate) fn confirmed_missing(before: &[MissingParticipant], limit: RetryLimit, now: Timestamp) -> HashSet<usize> {
     let confirmed = |missing: &&MissingParticipant| {
         missing.reason == MissingReason::MailboxNotFound
             && limit.is_reached(limit.next(Some(series(missing)), now), now)
@@ -69,8 +70,8 @@ pub(crate) fn believed(before: &[MissingParticipant], limit: RetryLimit, now: Ti
     before.iter().filter(confirmed).map(|missing| missing.participant).collect()
 }
 
-/// The addresses that take the place of the participants' in a copy: those of their mailboxes, which exist. A participant without a
-/// mailbox keeps the address in the stored message.
+/// Returns the addresses for a copy: the primary address of each participant's mailbox. A participant without a mailbox
+/// has the address of the stored message.
 pub(crate) fn copy_addresses(
     participants: &[Participant],
     resolved: &[Resolved<Mailbox, MailboxError>],
@@ -87,8 +88,8 @@ pub(crate) fn copy_addresses(
     CopyAddresses::of(participants.iter().zip(resolved.iter().map(primary)))
 }
 
-/// Decides for each participant. `before` is what the outcome says of earlier attempts. `witness` says that the mail system
-/// has just found another mailbox, beside those of `resolved`.
+/// Decides for each participant. `before` are the entries that earlier attempts recorded in the outcome. `witness` is
+/// true if the mail system has recently found a mailbox other than those in `resolved`.
 pub(crate) fn decide(
     resolved: &[Resolved<Mailbox, MailboxError>],
     before: &[MissingParticipant],
@@ -161,8 +162,8 @@ pub(crate) fn decide(
     plan
 }
 
-/// Returns whether an earlier attempt expected a mailbox. A row that is removed from the user map meanwhile does not drop the
-/// recipient without a trace: the item becomes a dead letter, and a replay goes by the new map.
+/// Returns whether an earlier attempt expected a mailbox. If the participant's row is removed from the user map
+/// meanwhile, the participant is still expected: the item becomes a dead letter, and a replay uses the new map.
 fn was_expected(missing: &MissingParticipant) -> bool {
     matches!(missing.reason, MissingReason::MailboxNotFound | MissingReason::MappedLater)
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-/// A negative response is final only when it was repeated this often and the time has passed too.
+/// A negative response is final only when it was repeated this often, and the retry period has passed.
 const MIN_CHECKS: u32 = 3;
 
-/// The checks that follow each other as fast as the queue's backoff allows: a sporadic negative response is over by then.
+/// Number of checks at the queue's own backoff. A sporadic negative response ends within them.
 const FAST_CHECKS: u32 = 6;
 
 /// Number of checks over the whole period, after the fast ones.
@@ -22,13 +22,14 @@ pub struct RetryLimit {
     wait: Duration,
 }
 
-/// A longer time between two checks is not part of their series: the mail system was down, or import was paused.
+/// The shortest time between two checks that is a gap. Gaps do not count towards the retry period: the mail system was
+/// down, or import was paused.
 const MIN_GAP: Duration = Duration::from_secs(3600);
 
 /// First check and number of checks of a series, the latest included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Series {
-    /// Later than the first check by the gaps in the series.
+    /// Time of the first check, plus the gaps in the series.
     pub(crate) since: Timestamp,
     pub(crate) checks: u32,
     /// The latest check. `None` in outcomes of earlier releases.
@@ -36,18 +37,18 @@ pub(crate) struct Series {
 }
 
 impl RetryLimit {
-    /// `wait` is the time that making or moving a mailbox may take.
+    /// Creates the limit. `wait` is the time that an operator or Microsoft 365 may need to create or move a mailbox.
     pub fn new(wait: Duration) -> Self {
         Self { wait }
     }
 
-    /// The limit for a participant that is not expected to have a mailbox.
+    /// Returns the limit for a participant that is not expected to have a mailbox.
     pub(crate) fn unexpected(self) -> Self {
         Self { wait: self.wait.min(UNEXPECTED) }
     }
 
-    /// The series with one check more; without an earlier check it begins now. A gap moves its beginning: checks before an
-    /// outage and one after it must not add up to the time of the outage.
+    /// Returns the series with one more check; without an earlier check it begins now. A gap moves the beginning of the
+    /// series forward, so that the time of an outage does not count.
     pub(crate) fn next(self, before: Option<Series>, now: Timestamp) -> Series {
         let Some(Series { since, checks, last }) = before else {
             return Series { since: now, checks: 1, last: Some(now) };

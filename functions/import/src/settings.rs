@@ -39,7 +39,7 @@ pub struct Settings {
     pub user_map_key: String,
     /// Region of numbers without a country code.
     pub default_region: Option<Region>,
-    /// `true` if a participant's own e-mail property counts where the user map does not have the number.
+    /// `true` if a participant's own e-mail property is used when the user map does not have the number.
     pub automatic_mapping: bool,
     /// Domains in lower case whose addresses are expected to have mailboxes.
     pub tenant_domains: Vec<String>,
@@ -56,7 +56,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads all but the log level.
+    /// Reads all variables except the log level.
     ///
     /// # Errors
     /// A variable is missing or invalid.
@@ -90,10 +90,11 @@ fn retry_limit(variables: &Variables) -> Result<RetryLimit, VariableError> {
     Ok(RetryLimit::new(wait))
 }
 
-/// As long as Microsoft 365 may take to provision a mailbox.
+/// Microsoft 365 may take this long to provision a mailbox.
 const DEFAULT_RETRY: Duration = Duration::from_hours(24);
 
-/// SQS dead-letters a message after 300 receives: at waits of half an hour, 96 hours need fewer than 200.
+/// SQS moves a message to the dead-letter queue after 300 receives. With delays of half an hour, 96 hours take fewer
+/// than 200.
 const MAX_RETRY: Duration = Duration::from_hours(96);
 
 struct Hours(Duration);

@@ -1,4 +1,4 @@
-//! The stored message of a task: read from the bucket when it is first needed, and checked.
+//! Reads the stored message of a task from the bucket when it is first needed, and verifies its digest.
 
 use aws::s3::Store;
 use jiff::Timestamp;
@@ -16,14 +16,14 @@ use crate::{
     memory_budget::MemoryBudget,
 };
 
-/// The message of one task. A recheck of a missing participant does not need it, so it is not read before it is used.
+/// The message of one task. It is read on first use, because a recheck of a missing participant does not need it.
 pub(crate) struct StoredMessage<'a> {
     store: &'a Store,
     memory: &'a MemoryBudget,
     task: &'a ImportTask,
     key: &'a str,
     message: Option<Message>,
-    /// The addresses of a copy, until the message has them.
+    /// The addresses for a copy, until they are in the message.
     addresses: Option<CopyAddresses>,
     /// Held until the last copy of a large item is filed.
     large_item: Option<MutexGuard<'a, ()>>,
@@ -34,7 +34,7 @@ impl<'a> StoredMessage<'a> {
         Self { store, memory, task, key, message: None, addresses: None, large_item: None }
     }
 
-    /// The message, which is the one that convert wrote.
+    /// Returns the message exactly as convert wrote it.
     pub(crate) async fn get(&mut self) -> Result<&Message, Failure> {
         let message = match self.message.take() {
             Some(message) => message,
@@ -43,12 +43,12 @@ impl<'a> StoredMessage<'a> {
         Ok(self.message.insert(message))
     }
 
-    /// Sets the addresses that a copy shows.
+    /// Sets the addresses for the copies.
     pub(crate) fn set_addresses(&mut self, addresses: CopyAddresses) {
         self.addresses = Some(addresses);
     }
 
-    /// The message as it is filed.
+    /// Returns the message with the addresses for the copies.
     pub(crate) async fn copy(&mut self) -> Result<&Message, Failure> {
         self.get().await?;
         if let Some(addresses) = self.addresses.take()
@@ -60,7 +60,8 @@ impl<'a> StoredMessage<'a> {
         self.get().await
     }
 
-    /// The participants, the sender first: from the task, or where they do not fit into one, from the message's evidence.
+    /// Returns the participants, the sender first: from the task, or from the message's evidence if they do not fit
+    /// into a task.
     pub(crate) async fn participants(&mut self) -> Result<Vec<Participant>, Failure> {
         if let Some(participants) = &self.task.participants {
             return Ok(participants.clone());
@@ -72,7 +73,7 @@ impl<'a> StoredMessage<'a> {
         participants.ok_or_else(missing)
     }
 
-    /// Time of the message: from the task; for a task of an earlier release, the message's Date.
+    /// Returns the time of the message: from the task, or from the message's Date field for a task of an earlier release.
     pub(crate) async fn time(&mut self) -> Result<Timestamp, Failure> {
         if let Some(time) = self.task.message_time {
             return Ok(time);

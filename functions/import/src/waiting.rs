@@ -4,22 +4,22 @@ use std::time::Duration;
 
 use model::Failure;
 
-/// Collects failures into the one that is reported.
+/// Collects the failures of an item, and returns one of them.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
-    /// A configuration error comes before a transient failure.
+    /// The failure that is returned: a configuration error if there is one, otherwise a transient failure.
     reported: Option<Failure>,
-    /// The longest requested wait of all, whichever failure is reported.
+    /// The longest delay that any of the failures requested.
     after: Option<Duration>,
-    /// No other attempt begins within this time: a copy may still arrive.
+    /// Time within which no other attempt may begin, because a copy may still appear in a mailbox.
     hold: Duration,
 }
 
-/// The attempt ended without a decision.
+/// An attempt that ended without a decision: the task is retried.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Undecided {
     pub(crate) failure: Failure,
-    /// No other attempt begins within this time.
+    /// Time within which no other attempt may begin.
     pub(crate) hold: Duration,
 }
 
@@ -39,7 +39,7 @@ impl Waiting {
         self.after = self.after.max(after);
     }
 
-    /// Adds a failed filing whose copy may still arrive within the failure's own wait.
+    /// Adds the failure of a filing. Its copy may still appear within the delay that the failure requests.
     pub(crate) fn add_filing(&mut self, failure: Failure) {
         self.hold = self.hold.max(after(&failure).unwrap_or_default());
         self.add(failure);

@@ -1,4 +1,6 @@
-//! Wires the function.
+//! Builds the function from its configuration and starts it. The Lambda function handles two kinds of events: requests
+//! of the Function URL (webhooks that Meta or a provider posts), and batches of the receive queue (stored bodies, files
+//! to download, and AWS's notifications).
 
 // With optimization the compiler resolves the type of the function's whole future, which contains every request of the
 // SDKs.
@@ -20,7 +22,7 @@ use sqs_batch::{Backoff, Batch, Invocation};
 /// Records that are processed concurrently: a whole batch, because a record mostly waits for the network.
 const CONCURRENCY: usize = 10;
 
-/// The handlers of the two kinds of events.
+/// The handlers of the two kinds of events. `function_url` is `None` if the stack has no Function URL.
 struct Function {
     function_url: Option<FunctionUrl>,
     batch: Batch<Receive>,

@@ -1,4 +1,4 @@
-//! Parses a time as an operator writes it.
+//! Parses the times in the command's arguments (`--from`, `--to`).
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 

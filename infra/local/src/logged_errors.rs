@@ -1,4 +1,4 @@
-//! Errors in the functions' logs during a run.
+//! Reads the functions' log files while a run waits for the functions, so that the command can show their errors.
 
 use std::{
     collections::BTreeSet,
@@ -9,7 +9,8 @@ use std::{
 
 use serde::Deserialize;
 
-/// Reads the errors that functions append to their logs.
+/// The distinct errors in the lines that functions append to their logs. A line is JSON, with its text in `detail` or
+/// `error`.
 pub struct LoggedErrors {
     logs: Vec<(PathBuf, u64)>,
     errors: BTreeSet<String>,
@@ -25,7 +26,7 @@ struct Line {
 }
 
 impl LoggedErrors {
-    /// Ignores the lines that the logs contain already.
+    /// Starts at the current end of each log.
     pub fn from_now(logs: impl IntoIterator<Item = PathBuf>) -> Self {
         let end = |log: PathBuf| {
             let length = log.metadata().map(|metadata| metadata.len()).unwrap_or(0);
@@ -34,7 +35,7 @@ impl LoggedErrors {
         Self { logs: logs.into_iter().map(end).collect(), errors: BTreeSet::new() }
     }
 
-    /// Returns the distinct errors logged so far.
+    /// Reads the new lines, and returns the distinct errors since the start.
     pub fn read(&mut self) -> &BTreeSet<String> {
         for (log, read) in &mut self.logs {
             let Ok(mut file) = File::open(&*log) else { continue };

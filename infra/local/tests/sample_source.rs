@@ -110,8 +110,8 @@ async fn sample_day_is_readable_except_for_its_declared_failures() {
     assert!(kinds.iter().any(|kind| matches!(kind, Kind::Other(_))), "the sample has no unknown kind");
 }
 
-/// The rules of mapping, told once more and plainly: the file's address for the phone, else the participant's own, as
-/// far as there is such a mailbox.
+/// The rules of mapping, implemented a second time and more simply: the file's address for the phone, else the
+/// participant's own, as far as there is such a mailbox.
 #[tokio::test]
 async fn expected_results_follow_from_the_mapping_rules() {
     let (source, api) = start(Sample::day(now()).unwrap()).await;

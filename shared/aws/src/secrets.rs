@@ -45,7 +45,7 @@ impl Secrets {
     }
 
     /// Reads the current version of a secret, a JSON object. `expected` describes its members in errors. Sends one
-    /// request; the caller caches the value, because it knows when the value is stale.
+    /// request. The caller caches the value, because only the caller detects that a value is rejected.
     ///
     /// # Errors
     /// [`SecretError`].

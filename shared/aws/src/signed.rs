@@ -1,5 +1,4 @@
-//! Requests to services of AWS of which one call is needed: signed with what the SDKs sign with (Signature Version 4),
-//! without the service's SDK.
+//! Signs requests to AWS services whose SDK is not linked, with the crate that the SDKs use (Signature Version 4).
 
 use std::time::SystemTime;
 

@@ -67,8 +67,8 @@ impl Clock {
     }
 }
 
-/// Returns the first place at which the clock goes back, if it is a 12-hour clock whose halves are not written: it has
-/// no words, shows neither 0 nor 13, and goes back again and again.
+/// Returns the first place at which the time goes back, if the file has a 12-hour clock without day periods: no words,
+/// neither the hour 0 nor 13, and times that go back repeatedly.
 pub(crate) fn unmarked_halves(readings: &[Reading]) -> Option<usize> {
     const MIN_STEPS: usize = 3;
     if readings.iter().any(|reading| !reading.words.is_empty() || reading.hour == 0 || reading.hour > 12) {

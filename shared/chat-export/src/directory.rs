@@ -34,7 +34,7 @@ pub(crate) fn declared_entries(zip: &[u8]) -> Result<u64, ExportError> {
             largest = largest.max(count);
             continue;
         };
-        // The largest number is a placeholder in this case.
+        // The largest 16-bit number is a placeholder: the 64-bit record has the number.
         if count < u64::from(u16::MAX) {
             largest = largest.max(count);
         }

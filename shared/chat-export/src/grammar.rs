@@ -163,8 +163,8 @@ fn style(candidates: &[Candidate]) -> Option<Style> {
 /// In a file with both kinds of line ends only CR LF ends a message: iPhones write LF inside a message.
 ///
 /// # Errors
-/// In an Android phone's file CR LF may be part of a text, and then it means nothing. If most messages would be lost by
-/// it, the line ends contradict the shape of the lines.
+/// In an Android phone's file CR LF may be part of a text, and then it separates no messages. If most messages would be
+/// lost with CR LF as the separator, the line ends contradict the shape of the lines.
 fn separate_records(
     own: &mut Vec<Candidate>,
     suspicious: &mut BTreeSet<usize>,

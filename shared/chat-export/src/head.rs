@@ -1,8 +1,8 @@
 //! Reads the beginning of a line by its shape: a date, a time, their closing sign, and words of any language between
 //! them.
 //!
-//! Words are looked up here only for the lines of old iPhones and Croatian phones, where nothing separates a day period from
-//! the sender. The meaning of all other words is decided over the whole file, in `grammar`.
+//! Words are looked up here only for the lines of old iPhones and Croatian phones, where nothing separates a day period
+//! from the sender. The meaning of all other words is decided over the whole file, in `grammar`.
 
 use crate::{
     cldr,
@@ -428,18 +428,18 @@ fn is_unit(c: char) -> bool {
     "年月日号號년월일時时分秒點点시분초".contains(c)
 }
 
-/// The signs of a separator, without marks, spaces, letters and units.
 /// Returns whether the text between two numbers of a date may be a month's name. Any sign that is not ASCII may end an
 /// abbreviation: `נוב׳`, `नव॰`.
 fn is_month_gap(text: &str) -> bool {
-    let mut behind_letter = false;
+    let mut after_letter = false;
     text.chars().all(|c| {
-        let abbreviates = behind_letter && !c.is_ascii();
-        behind_letter = is_letter(c);
-        behind_letter || abbreviates || is_space(c) || is_mark(c) || ".,،⹁-/'’:".contains(c)
+        let abbreviates = after_letter && !c.is_ascii();
+        after_letter = is_letter(c);
+        after_letter || abbreviates || is_space(c) || is_mark(c) || ".,،⹁-/'’:".contains(c)
     })
 }
 
+/// Returns the signs of a separator, without marks, spaces, letters and units.
 fn signs(text: &str) -> String {
     text.chars().filter(|c| !is_mark(*c) && !is_space(*c) && !is_letter(*c) && !is_unit(*c)).collect()
 }

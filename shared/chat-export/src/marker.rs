@@ -1,5 +1,5 @@
-//! The words in a message that name a file of the zip. A name that the zip has decides; the words around it, and their
-//! language, do not.
+//! Finds the words in a message that name a file of the zip: a name that the zip contains, with any words of any
+//! language around it.
 
 use crate::{
     marks::{is_mark, is_space, trim},

@@ -7,7 +7,8 @@ use icu_properties::{
     props::{GeneralCategory, GeneralCategoryGroup},
 };
 
-/// A mark that directs or isolates text, or begins a file: WhatsApp puts them around what it writes itself.
+/// Returns whether the character is a mark that directs or isolates text, or begins a file. WhatsApp puts such marks
+/// around its own words.
 pub(crate) fn is_mark(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}' | '\u{feff}')
 }

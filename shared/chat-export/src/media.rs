@@ -6,8 +6,8 @@ use model::Kind;
 pub(crate) fn judge(file: &str) -> (Kind, &'static str) {
     let upper = file.to_ascii_uppercase();
     let extension = upper.rsplit_once('.').map_or("", |(_, extension)| extension);
-    // Android names a file by what it is (PTT-20240101-WA0001.opus), an iPhone too, behind a number
-    // (00000003-STICKER-2024-01-01-10-15-00.webp).
+    // The name of a file contains its kind: on Android at the beginning (PTT-20240101-WA0001.opus), on an iPhone after a
+    // number (00000003-STICKER-2024-01-01-10-15-00.webp).
     let is = |word: &str| upper.starts_with(&format!("{word}-")) || upper.contains(&format!("-{word}-"));
     match extension {
         "JPG" | "JPEG" => (Kind::Image, "image/jpeg"),

@@ -1,4 +1,4 @@
-//! A chat's text, cut into messages. Every line of it belongs to exactly one.
+//! Splits a chat's text into messages. Every line belongs to exactly one message.
 
 use std::{collections::HashMap, ops::Range};
 
@@ -20,7 +20,7 @@ pub(crate) struct Message {
     pub(crate) line: usize,
     /// Its time by the phone's clock. `None` for lines before the first message.
     pub(crate) time: Option<DateTime>,
-    /// The time as it is written: what the id is made from.
+    /// The time as written; the id is made from it.
     pub(crate) written: String,
     /// Index of its sender in [`Chat::senders`]. `None` for a notice of WhatsApp.
     pub(crate) sender: Option<usize>,
@@ -30,7 +30,8 @@ pub(crate) struct Message {
     pub(crate) body: Range<usize>,
     /// Lines in it, from 1, that look like the beginning of another message.
     pub(crate) suspicious: Vec<usize>,
-    /// Its time is well before that of a message above it, and nothing but its shape says that it is a message.
+    /// `true` if its time is more than an hour before that of a message above it, and only its shape shows that it is a
+    /// message.
     pub(crate) out_of_order: bool,
 }
 
@@ -49,8 +50,8 @@ pub(crate) struct Chat {
 impl Chat {
     /// Cuts a text into messages. `names` are senders' names that are known from other places.
     ///
-    /// A line that does not begin as the file's messages do belongs to the message before it. Lines before the first message
-    /// become an entry of their own.
+    /// A line that does not begin as the file's messages do belongs to the message before it. Lines before the first
+    /// message become an entry of their own.
     pub(crate) fn cut<'a>(
         text: String,
         names: impl Iterator<Item = &'a str>,

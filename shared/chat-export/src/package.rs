@@ -161,8 +161,8 @@ impl Name {
         if entry.is_symlink() {
             return Err(ExportError::ZipLink { entry: number });
         }
-        // Phones write UTF-8, and some do not declare it. Other names are in the code page of a computer: cp437 is what
-        // the format says, the others are what computers write.
+        // Phones write UTF-8, and some do not declare it. Other names are in a code page: cp437 according to the
+        // format, other code pages in the zips that computers write.
         let raw = entry.name_raw();
         let (name, others) = match std::str::from_utf8(raw) {
             Ok(name) => (name.to_owned(), Vec::new()),

@@ -1,5 +1,5 @@
-//! Limits of the mails that are parsed. A hostile part takes 50 times its bytes in memory when it is parsed, so
-//! everything that can become structure is counted first, in a pass that keeps nothing.
+//! Limits of the mails that are parsed. A hostile part takes 50 times its bytes in memory when it is parsed. Therefore
+//! a first pass, which stores nothing, counts the lines that could be structure.
 
 use memchr::memchr_iter;
 

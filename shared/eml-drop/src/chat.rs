@@ -16,7 +16,7 @@ pub(crate) fn chat(mail: &Message<'_>, profile: &Profile, from: &Participant, to
     let chat_type = match field(mail, &profile.group) {
         Some(_) => ChatType::Group,
         None if to.len() == 1 => ChatType::Individual,
-        // A group or a broadcast: the mail does not say which.
+        // A group or a broadcast: the mail does not contain which of them.
         None => ChatType::Other("unknown".to_owned()),
     };
     Chat { id, chat_type, name: field(mail, &profile.chat_name) }

@@ -2,8 +2,8 @@
 //!
 //! Pure: no clock, no network, no environment. `DESIGN.md` has the decisions.
 //!
-//! * [`Profile`] says which header fields have which meaning.
-//! * [`item_id`] identifies a mail, [`read`] makes an item of it, [`attachment`] returns the bytes of one of its files.
+//! * [`Profile`] defines the meaning of the vendor's header fields.
+//! * [`item_id`] returns the id of a mail, [`read`] converts it to an item, [`attachment`] returns the bytes of one of its files.
 //! * [`Package`] reads a zip entry by entry, and [`examine`] compares it with the vendor's manifest.
 
 mod attachments;

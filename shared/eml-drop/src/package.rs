@@ -203,8 +203,8 @@ fn kind(name: &str) -> Kind {
     }
 }
 
-/// No file is ever written under an entry's name. But a vendor does not write such names, so another party has changed
-/// the zip.
+/// No file is written under an entry's name. But a vendor does not write such names, so another party has changed the
+/// zip.
 fn is_relative(name: &str) -> bool {
     let drive = name.as_bytes().get(1) == Some(&b':');
     !name.is_empty()

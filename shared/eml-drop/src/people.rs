@@ -47,10 +47,9 @@ pub(crate) fn add_reported(to: &mut Vec<Participant>, from: &Participant, addres
     }
 }
 
-/// The participant of an address: `"Ana Sousa +351210000001" <ana.sousa@bank.example>`.
-/// A wrong number would file the message in another person's mailbox, and a display name may contain a name that its
-/// owner chose. Therefore an address that consists of a number decides; a display name decides only if it contains
-/// exactly one number.
+/// The participant of an address: `"Ana Sousa +351210000001" <ana.sousa@bank.example>`. With a wrong number the message
+/// would be filed in another person's mailbox, and people choose their own display names. Therefore the number comes
+/// from an address that consists of a number; and otherwise from a display name that contains exactly one number.
 fn participant(addr: &Addr<'_>, how: Participants) -> Option<Participant> {
     let display = addr.name().map(str::trim).filter(|name| !name.is_empty());
     let address = addr.address().map(str::trim).filter(|address| !address.is_empty());

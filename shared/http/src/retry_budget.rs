@@ -1,4 +1,4 @@
-//! The time that one call of the port may wait for a mail system that throttles or fails.
+//! Limits the time that one call of the mailbox port waits for a mail system that throttles or fails.
 
 use std::time::Duration;
 

@@ -8,7 +8,7 @@ use model::{Cursor, Reached, RunId, keys};
 
 use crate::error::LedgerError;
 
-/// The cursor as this run last read or wrote it.
+/// The cursor, as this run read or wrote it last.
 pub struct StoredCursor<'a> {
     store: &'a Store,
     current: Option<(Cursor, ETag)>,
@@ -39,7 +39,7 @@ impl<'a> StoredCursor<'a> {
         Ok(Self { store, current })
     }
 
-    /// The cursor as it was last read or written; `None` if the bucket has none.
+    /// Returns the cursor as it was last read or written; `None` if the bucket has none.
     pub fn get(&self) -> Option<&Cursor> {
         self.current.as_ref().map(|(cursor, _)| cursor)
     }
@@ -59,8 +59,8 @@ impl<'a> StoredCursor<'a> {
         if self.current.is_some() { Ok(()) } else { Err(LedgerError::CursorContested) }
     }
 
-    /// Moves the cursor forward to the place that a run whose window begins at `from` has reached; never back, even if another
-    /// run has moved it meanwhile. Returns whether it moved.
+    /// Moves the cursor forward to the time that a run has reached whose window begins at `from`. Never moves it back,
+    /// even if another run has moved it meanwhile. Returns whether it moved.
     ///
     /// # Errors
     /// [`LedgerError`].

@@ -1,7 +1,7 @@
 //! Copies the outcomes of release 0.1, whose keys contain the date of the archived time, to the keys of this release.
 //!
-//! Until that is done, an item of release 0.1 that is listed again under another date has no outcome under any key that the
-//! functions read, and is filed a second time.
+//! Until that is done, an item of release 0.1 that is listed again under another date has no outcome under any key that
+//! the functions read, and is filed a second time.
 
 use std::collections::BTreeMap;
 
@@ -31,9 +31,9 @@ pub struct Migrated {
 /// The dated keys of each item, in the order of their dates.
 type DatedKeys = BTreeMap<ItemKey, Vec<String>>;
 
-/// Copies each outcome of release 0.1. An outcome under this release's key is never changed, so the functions may run, and a
-/// migration that was interrupted can be repeated. Holds about 200 bytes for each item in memory. `progress` receives the
-/// number of processed items.
+/// Copies each outcome of release 0.1. An outcome under this release's key is never changed, so the functions may run,
+/// and a migration that was interrupted can be repeated. Holds about 200 bytes for each item in memory. `progress`
+/// receives the number of processed items.
 ///
 /// # Errors
 /// [`ReadOutcomeError`].
@@ -77,7 +77,7 @@ fn item_of(key: &str) -> Option<ItemKey> {
     name.strip_suffix(".json")?.to_owned().try_into().ok()
 }
 
-/// Writes the outcome of one item. Returns `false` where the item has one under this release's key.
+/// Writes the outcome of one item. Returns `false` if the item has one under this release's key.
 async fn migrate(store: &Store, target: &str, dated: &[String]) -> Result<bool, ReadOutcomeError> {
     let mut outcomes = Vec::new();
     for key in dated {
@@ -91,8 +91,8 @@ async fn migrate(store: &Store, target: &str, dated: &[String]) -> Result<bool, 
     Ok(matches!(store.put(put, Condition::Absent).await?, Written::Yes(_)))
 }
 
-/// One outcome with all mailboxes that have a copy: the first complete one, else the first. A mailbox that has a copy of any
-/// date gets no other.
+/// Merges the outcomes of one item: the first complete one, otherwise the first, with the mailboxes of all of them.
+/// import files no copy in a mailbox that is in the outcome.
 fn merged(mut outcomes: Vec<Outcome>) -> Option<Outcome> {
     let first = outcomes.iter().position(Outcome::is_complete).unwrap_or_default();
     let mut merged = (first < outcomes.len()).then(|| outcomes.remove(first))?;

@@ -1,4 +1,5 @@
-//! The objects of earlier runs under `runs/`: the entries that are on the queue already, and the place of a lost cursor.
+//! Reads the objects of earlier runs under `runs/`, to find the entries that are queued already and to restore a lost
+//! cursor.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -19,10 +20,10 @@ const RECORD_MAX_BYTES: u64 = 64 << 10;
 /// A page of 10,000 entries of the maximum length.
 const PAGE_MAX_BYTES: u64 = 64 << 20;
 
-/// Pages that are read at the same time. Each is in memory until its entries are hashed.
+/// Number of pages that are read at the same time. Each is in memory until its entries are hashed.
 const CONCURRENT_READS: usize = 4;
 
-/// Entries beyond this number are queued again: a bound on memory, about 40 MB.
+/// Entries beyond this number are queued again, which limits the memory to about 40 MB.
 const MAX_ENTRIES: usize = 1_000_000;
 
 /// The objects of the runs that began at a time or later.
@@ -33,13 +34,13 @@ pub struct EarlierRuns<'a> {
 
 #[derive(Default)]
 struct Objects {
-    /// The key of the record: the one that the run wrote at its end, else the one from its beginning.
+    /// Key of the record that the run wrote at its end; otherwise of the one that it wrote at its beginning.
     record: Option<String>,
     pages: Vec<u32>,
 }
 
 impl<'a> EarlierRuns<'a> {
-    /// Lists the runs that began at `since` or later; all of them where it is `None`.
+    /// Lists the runs that began at `since` or later; all runs if it is `None`.
     pub async fn list(store: &'a Store, since: Option<Timestamp>) -> Result<Self, LedgerError> {
         // The id of a run begins with the second that the run began in.
         let after = since.map(|since| format!("{}{}", keys::RUNS, since.strftime("%Y%m%dT%H%M%SZ")));
@@ -82,7 +83,7 @@ impl<'a> EarlierRuns<'a> {
         Ok(queued)
     }
 
-    /// The place of the cursor according to the records of these runs; `None` without a daily run.
+    /// Returns the cursor according to the records of these runs; `None` if there is no daily run.
     pub async fn cursor(&self) -> Result<Option<Timestamp>, LedgerError> {
         let daily = self.runs.iter().filter(|(run, _)| run.kind() == Some(RunKind::Daily));
         let (mut stood, mut earliest) = (None, None::<Timestamp>);
@@ -117,8 +118,8 @@ fn confirmed_pages(record: Option<&RunRecord>, pages: &[u32]) -> u32 {
     confirmed.unwrap_or_else(|| pages.iter().max().map_or(0, |last| last.saturating_sub(1)))
 }
 
-/// Entries that are or were on the convert queue. An entry that the source lists with another time counts as another entry:
-/// it is queued again, and convert finds its outcome.
+/// Entries that are or were on the convert queue. An entry that the source lists with another time counts as another
+/// entry: it is queued again, and convert finds its outcome.
 #[derive(Default)]
 pub struct QueuedEntries(HashSet<[u8; 16]>);
 

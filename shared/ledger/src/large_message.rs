@@ -1,5 +1,5 @@
-//! A stored message that is too large for memory: its digest is verified and its structure read in one pass, and its files
-//! are read again when they are filed.
+//! Reads a stored message that is too large for memory: verifies its digest and reads its structure in one pass. Its
+//! files are read again when they are filed.
 
 use std::{ops::Range, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! The manifest: every entry that the run queues, written before it is queued; and the record of the run.
+//! Writes the manifest (every entry that the run queues, before it is queued) and the record of the run.
 //!
 //! Each object is created once. The bucket's policy rejects a write that would replace one, so that a manifest stays
 //! evidence of what was listed.

@@ -1,9 +1,10 @@
-//! The item's outcome in the bucket, and the lease on it.
+//! Reads and writes the item's outcome in the bucket, and the lease on it.
 //!
-//! Of two functions that receive the same item at the same time, one processes it: it holds the lease, which a conditional write
-//! puts into the outcome. A lease ends with the work, or a while after the deadline of the invocation that holds it: Lambda has
-//! ended the process then, and its last request to a mail system has taken effect or was dropped. A filing that the deadline
-//! cuts off is one whose response was lost. The states and transitions are in `model::LeaseState`.
+//! If two functions receive the same item at the same time, one processes it: the one whose conditional write put the
+//! lease into the outcome. The lease ends when the work is done, or some time after the deadline of the invocation that
+//! holds it. By that time Lambda has ended the process, and its last request to the mail system has taken effect or was
+//! dropped. A filing that the deadline interrupts is treated like one whose response was lost. `model::LeaseState` has
+//! the states and transitions.
 
 use std::time::Duration;
 
@@ -44,7 +45,7 @@ pub struct Leased {
 pub enum Acquired {
     /// The lease is held.
     Leased(Box<Leased>),
-    /// Nothing is left to do, and why.
+    /// Nothing is left to do; the text is the reason, for the log.
     Settled(&'static str),
 }
 
@@ -57,8 +58,8 @@ pub struct Outcomes<'a> {
 }
 
 impl Outcomes<'_> {
-    /// Upper bound on how long a lease is kept while waiting to retry: a mail system may request hours, and an operator may
-    /// fix the cause earlier.
+    /// Upper bound on how long a lease is kept while waiting to retry: a mail system may request hours, and an operator
+    /// may fix the cause earlier.
     const MAX_HOLD: SignedDuration = SignedDuration::from_mins(5);
 
     /// Acquires the lease for one delivery of a task.
@@ -174,8 +175,8 @@ impl Outcomes<'_> {
             Ok(written @ Written::Yes(_)) => return Ok(written),
             Err(error) => return Err(from_store(error)),
         }
-        // The write may have taken effect although the response was lost, or the SDK's own retry met its first attempt: then
-        // the object is exactly what was written, with this record's holder.
+        // The write may have taken effect although the response was lost, or the SDK's own retry met its first attempt:
+        // then the object is exactly what was written, with this record's holder.
         match self.store.get(key, OUTCOME_MAX_BYTES).await.map_err(from_store)? {
             Some(object) if object.bytes == bytes => Ok(Written::Yes(object.etag)),
             _ => Ok(Written::Conflict),
@@ -187,8 +188,8 @@ fn retry(detail: &str, after: Option<Duration>) -> Failure {
     Failure::Transient { detail: detail.to_owned(), after }
 }
 
-/// Records convert's dead letter in an item's outcome, before the dead letter is sent: writing twice changes nothing, sending
-/// twice makes a second dead letter.
+/// Records convert's dead letter in an item's outcome, before the dead letter is sent: writing twice changes nothing,
+/// sending twice makes a second dead letter.
 ///
 /// # Errors
 /// [`Failure::Transient`] or [`Failure::Configuration`].

@@ -21,7 +21,7 @@ impl StoredError {
     }
 }
 
-/// The facts that decide the mailboxes of an item.
+/// The participants and the time of a message: they determine the mailboxes of its item.
 pub struct StoredParticipants {
     /// The sender first.
     pub participants: Vec<Participant>,
@@ -29,8 +29,8 @@ pub struct StoredParticipants {
     pub message_time: Timestamp,
 }
 
-/// The participants. `None` if the message is missing, has another digest, or has no evidence. A large message takes no
-/// more memory than one of the usual size.
+/// Returns the participants and the time. `None` if the message is missing, has another digest, or has no evidence. A
+/// large message takes no more memory than one of the usual size.
 ///
 /// # Errors
 /// [`StoredError`].

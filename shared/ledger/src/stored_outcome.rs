@@ -19,7 +19,8 @@ pub struct StoredOutcome {
 }
 
 impl StoredOutcome {
-    /// The condition for writing the changed outcome to [`ItemKeys::outcome`]: no writer has changed it since it was read.
+    /// The condition for writing the changed outcome to [`ItemKeys::outcome`]: no writer has changed it since it was
+    /// read.
     pub fn condition(&self) -> Condition<'_> {
         self.version.as_ref().map_or(Condition::Absent, Condition::Unchanged)
     }
@@ -64,7 +65,7 @@ pub async fn read_outcome(store: &Store, keys: &ItemKeys) -> Result<Option<Store
     }
 }
 
-/// Reads the outcome that release 0.1 has left. One under [`ItemKeys::outcome`] takes precedence over it.
+/// Reads the outcome that release 0.1 wrote. An outcome under [`ItemKeys::outcome`] takes precedence.
 ///
 /// # Errors
 /// [`ReadOutcomeError`].

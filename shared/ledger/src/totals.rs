@@ -1,5 +1,5 @@
-//! Counts items and copies of runs, with the terms of the connector's log. The source are manifests and outcomes, which a
-//! compliance officer can read, and not the logs of the functions.
+//! Counts the items and copies of runs, with the terms of the connector's log. The counts come from manifests and
+//! outcomes, which a compliance officer can read, not from the functions' logs.
 
 use std::{collections::HashSet, ops::AddAssign};
 
@@ -107,7 +107,7 @@ impl Counters {
         let imported = filed.iter().filter(|filed| filed.result == FilingResult::Imported).count();
         self.imported += imported as u64;
         self.skipped += (filed.len() - imported) as u64;
-        // Not the sum of the other counters: a mailbox that an outcome names twice is one mailbox.
+        // A mailbox that an outcome contains twice is counted once, so this is not the sum of the other counters.
         let mut mailboxes: HashSet<&MailboxAddress> = filed.iter().map(|filed| &filed.address).collect();
         match entry.place {
             Place::Waiting(_) | Place::Discarded(_) => {

@@ -1,4 +1,4 @@
-//! The user map in the bucket: read again by each batch, parsed again only when it has changed.
+//! Reads the user map in the bucket: once per batch, and parses it only when it has changed.
 
 use std::sync::Arc;
 
@@ -36,13 +36,13 @@ impl UserMapFile {
         Self { store, key, default_region, cache: Mutex::new(None) }
     }
 
-    /// Reads the current map. A file that has never existed is an empty map: mapping by the items' own e-mail properties needs
-    /// none.
+    /// Reads the current map. If the file has never existed, the map is empty, because mapping by the items' own e-mail
+    /// properties needs no file.
     ///
     /// # Errors
-    /// [`Failure::Configuration`] when the file has conflicting or unreadable rows, has disappeared, or has lost more than a tenth of
-    /// its numbers: nothing is filed until an operator has fixed or confirmed it, since the wrong mailbox is worse than a late
-    /// one.
+    /// [`Failure::Configuration`] if the file has conflicting or unreadable rows, has disappeared, or has lost more
+    /// than a tenth of its numbers. Nothing is filed until an operator has fixed or confirmed it, because a mail in the
+    /// wrong mailbox is worse than a late one.
     pub async fn refresh(&self) -> Result<(), Failure> {
         let mut cache = self.cache.lock().await;
         let etag = cache.as_ref().and_then(|cached| cached.etag.as_ref());
@@ -75,8 +75,7 @@ impl UserMapFile {
         Ok(())
     }
 
-    /// The map of the last [`refresh`](Self::refresh): a request to the bucket for each item would make them wait for one
-    /// another.
+    /// Returns the map of the last [`refresh`](Self::refresh), without a request to the bucket.
     ///
     /// # Errors
     /// [`Failure::Configuration`], as [`refresh`](Self::refresh).
@@ -86,9 +85,10 @@ impl UserMapFile {
         cached.map.clone().map_err(configuration)
     }
 
-    /// Compares the map with the one that was used last, and records it as that.
+    /// Compares the map with the one that was used last, and records it as the last used one.
     async fn accept(&self, record: &UserMapRecord) -> Result<(), Failure> {
-        // Two functions that start at the same time record the same map: one of them finds that it is done.
+        // If two functions start at the same time, both record the same map, and the second finds the record of the
+        // first.
         const ATTEMPTS: u32 = 3;
         for _ in 0..ATTEMPTS {
             if self.try_accept(record).await? {

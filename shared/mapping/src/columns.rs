@@ -16,7 +16,7 @@ pub(crate) struct Columns {
 // Spellings in lower case, letters and digits only, without accents. An earlier list has precedence, because the
 // "Phone" of an address book is a desk phone if there is also a "Mobile".
 // "External User ID" and "Microsoft 365 User Mailbox" are the columns of the custom mapping that Microsoft's TeleMessage
-// connector takes; customers bring that file along.
+// connector takes; customers already have that file.
 
 const MOBILE: &[&str] = &[
     "mobile",

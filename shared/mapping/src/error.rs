@@ -134,7 +134,7 @@ impl Problem {
     }
 }
 
-/// Something in a user map that is valid and may be a mistake. Contains no content of the file.
+/// A warning about valid content of a user map that may be a mistake. Contains no content of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
     /// Another column with phone numbers, which is ignored.

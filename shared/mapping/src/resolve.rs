@@ -20,7 +20,7 @@ pub trait Directory: Send + Sync {
     /// Looks up the mailbox of an address; `None` if it has none.
     ///
     /// # Errors
-    /// The lookup failed. It says nothing about the address.
+    /// The lookup failed: it is unknown whether the address has a mailbox.
     async fn find(&self, address: &MailboxAddress) -> Result<Option<Self::Mailbox>, Self::Error>;
 }
 
@@ -65,13 +65,13 @@ const CONCURRENT_LOOKUPS: usize = 4;
 /// Resolves each participant independently, in order. A failure does not affect the others.
 ///
 /// The user map's address comes first; without one the own e-mail property is used, if `automatic`. A user map row
-/// outranks the own address even if its mailbox is missing: the own address is used only for the places in `believed`,
-/// for which the missing mailbox has been confirmed over time. `filed` says whether an address has its copy already.
+/// is used before the own address even if its mailbox is missing: the own address is used only for the participants whose
+/// indexes are in `confirmed_missing`. `filed` returns whether an address has its copy already.
 /// Each address is looked up at most once, and a few are looked up concurrently.
 pub async fn resolve<D: Directory>(
     participants: &[Participant],
     rules: &Rules<'_>,
-    believed: &HashSet<usize>,
+    confirmed_missing: &HashSet<usize>,
     filed: impl Fn(&MailboxAddress) -> bool,
     directory: &D,
 ) -> Vec<Resolved<D::Mailbox, D::Error>> {
@@ -80,7 +80,7 @@ pub async fn resolve<D: Directory>(
     lookups.run(candidates.iter().filter_map(Candidate::first).filter(|address| !filed(address))).await;
     let fallbacks = candidates.iter().enumerate().filter_map(|(place, candidate)| {
         let mapped = candidate.mapped.filter(|address| !filed(address))?;
-        let is_missing = believed.contains(&place) && matches!(lookups.result(mapped), Some(Ok(None)));
+        let is_missing = confirmed_missing.contains(&place) && matches!(lookups.result(mapped), Some(Ok(None)));
         candidate.own.as_ref().filter(|address| is_missing && !filed(address))
     });
     let fallbacks: Vec<_> = fallbacks.cloned().collect();
@@ -100,7 +100,7 @@ pub async fn resolve<D: Directory>(
         match candidate.own.as_ref().filter(|_| candidate.mapped.is_some()) {
             // Filed under the own address after an earlier attempt had confirmed that the mapped mailbox is missing.
             Some(own) if filed(own) => Resolved::Filed(own.clone()),
-            Some(own) if believed.contains(&place) => match lookups.result(own) {
+            Some(own) if confirmed_missing.contains(&place) => match lookups.result(own) {
                 Some(Ok(Some(mailbox))) => Resolved::Mailbox(mailbox.clone()),
                 Some(Err(error)) => Resolved::Failed { expected, error: error.clone() },
                 Some(Ok(None)) | None => Resolved::NotFound { expected },
@@ -134,8 +134,8 @@ impl<'a> Candidate<'a> {
     }
 }
 
-/// Returns whether an e-mail property has an address in a domain. An invalid address, such as `Ada <ada@example.com>`, shows
-/// at least that a mailbox is expected.
+/// Returns whether an e-mail property has an address in a domain. An invalid address, such as `Ada <ada@example.com>`,
+/// shows at least that a mailbox is expected.
 fn has_domain(email: &str, domain: &str) -> bool {
     let is_part = |char: char| char.is_alphanumeric() || matches!(char, '-' | '.');
     email.split('@').skip(1).any(|rest| {

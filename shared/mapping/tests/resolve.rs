@@ -13,7 +13,7 @@ use model::{MailboxAddress, Participant};
 #[derive(Default)]
 struct Mailboxes {
     ids: Vec<(&'static str, &'static str)>,
-    asked: Mutex<Vec<String>>,
+    requested: Mutex<Vec<String>>,
 }
 
 #[async_trait]
@@ -22,7 +22,7 @@ impl Directory for Mailboxes {
     type Error = &'static str;
 
     async fn find(&self, address: &MailboxAddress) -> Result<Option<String>, &'static str> {
-        self.asked.lock().unwrap().push(address.to_string());
+        self.requested.lock().unwrap().push(address.to_string());
         if address.as_str().starts_with("down") {
             return Err("down");
         }
@@ -65,11 +65,11 @@ fn rules<'a>(map: &'a UserMap, tenant_domains: &'a [String]) -> Rules<'a> {
     Rules { map, automatic: true, tenant_domains, at: Timestamp::UNIX_EPOCH }
 }
 
-fn resolved(participants: &[Participant], automatic: bool, believed: &[usize]) -> Results {
+fn resolved(participants: &[Participant], automatic: bool, confirmed_missing: &[usize]) -> Results {
     let map = map();
     let rules = Rules { automatic, ..rules(&map, &[]) };
-    let believed = believed.iter().copied().collect();
-    block_on(resolve(participants, &rules, &believed, |_| false, &mailboxes()))
+    let confirmed_missing = confirmed_missing.iter().copied().collect();
+    block_on(resolve(participants, &rules, &confirmed_missing, |_| false, &mailboxes()))
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn every_address_is_looked_up_once() {
         person("", "bob@example.com"),
         person("+1 202 555 0123", "stranger@elsewhere.example"),
         person("+1 202 555 0124", "stranger@elsewhere.example"),
-        person("4520123456", "not.asked@example.com"),
+        person("4520123456", "not.requested@example.com"),
         person("no number", "no address"),
         Participant::default(),
     ];
@@ -104,7 +104,7 @@ fn every_address_is_looked_up_once() {
         "in the order of the participants"
     );
     assert_eq!(
-        *mailboxes.asked.lock().unwrap(),
+        *mailboxes.requested.lock().unwrap(),
         ["ada@example.com", "ada.lovelace@example.com", "bob@example.com", "stranger@elsewhere.example"]
     );
 }
@@ -142,7 +142,7 @@ fn filed_address_is_not_looked_up() {
     let resolved = block_on(resolve(&group, &rules(&map, &[]), &HashSet::new(), filed, &mailboxes));
     let filed = ["ada@example.com", "bob@example.com", "bob@example.com"];
     assert_eq!(resolved, filed.map(|address| Resolved::Filed(address.parse().unwrap())));
-    assert_eq!(*mailboxes.asked.lock().unwrap(), ["gone@example.com"], "its mailbox may be there by now");
+    assert_eq!(*mailboxes.requested.lock().unwrap(), ["gone@example.com"], "its mailbox may be there by now");
 }
 
 #[test]
@@ -184,5 +184,8 @@ fn addresses_are_looked_up_concurrently() {
     let map = UserMap::parse(b"Phone,Mail\n", None).unwrap();
     let together = Together(Mutex::default());
     let resolved = resolve(&group, &rules(&map, &[]), &HashSet::new(), |_| false, &together).now_or_never();
-    assert_eq!(resolved.expect("the second was asked too"), [mailbox("bob@example.com"), mailbox("ada@example.com")]);
+    assert_eq!(
+        resolved.expect("the second was requested too"),
+        [mailbox("bob@example.com"), mailbox("ada@example.com")]
+    );
 }

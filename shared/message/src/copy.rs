@@ -24,7 +24,7 @@ use crate::{
     write::{MAX_NAMED, address},
 };
 
-/// The fields of a rendered message that contain addresses, and those of other programs' messages.
+/// The fields in which addresses are replaced: those that convert writes, and those in a vendor's mail.
 const ADDRESS_FIELDS: [&str; 4] = ["From", "Sender", "To", "Cc"];
 
 /// Maps addresses in a stored message to the mailbox addresses that replace them in a copy.

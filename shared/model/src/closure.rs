@@ -1,13 +1,13 @@
-//! An operator's decision that a vendor's incomplete delivery needs nothing more.
+//! The record of an operator's decision to close the incident of a vendor's incomplete delivery.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// `closures/<hash of the file's key and version>.json`, written once by `archiver incidents close`. A later version of the file
-/// with problems is another incident.
+/// `closures/<hash of the file's key and version>.json`, written once by `archiver incidents close`. A later version of
+/// the file with problems is another incident.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Closure {
-    /// The version of this shape: 1.
+    /// Version of the format: 1.
     pub v: u32,
     /// The file's key.
     pub file: String,
@@ -24,7 +24,7 @@ pub struct Closure {
 }
 
 impl Closure {
-    /// The version of this shape.
+    /// The version of the format.
     pub const VERSION: u32 = 1;
 
     /// Operator, time and reason, in one sentence.

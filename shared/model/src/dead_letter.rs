@@ -1,4 +1,4 @@
-//! Dead letters: tasks that failed permanently.
+//! Dead letters: tasks that failed permanently, with their stages and reasons.
 
 use std::{fmt, str::FromStr};
 
@@ -53,15 +53,16 @@ macro_rules! closed_words {
 closed_words! {
     /// The function that created the dead letter; a replay goes to its queue.
     Stage {
-        Convert = "convert", "Rendering.";
-        Import = "import", "Filing.";
-        Receive = "receive", "Receiving: the events of a webhook, or a file.";
+        Convert = "convert", "convert: an item was to be rendered.";
+        Import = "import", "import: an item was to be filed.";
+        Receive = "receive", "receive: the events of a webhook were to be stored, or a file downloaded.";
     }
 }
 
 closed_words! {
-    /// The reason of a dead letter: always a property of the item, or a missing recipient. Failures of the system (the
-    /// network, throttling, credentials) are never a reason: such a task waits on its queue.
+    /// The reason of a dead letter: a property of the item, or a missing mailbox. Failures of the system (the network,
+    /// throttling, credentials) are never a reason: such a task is retried from its queue. After 300 receives SQS moves
+    /// the task without attributes; `archiver dead-letters` shows it as `retries-exhausted`.
     Reason {
         Oversize = "oversize", "The item's text and attachments together are larger than the limit.";
         Unmapped = "unmapped", "No participant has a mailbox.";
@@ -106,8 +107,9 @@ pub struct DeadLetter {
     pub run: Option<RunId>,
     /// Time of the failure.
     pub failed_at: Timestamp,
-    /// Queue message that became this dead letter: the `message` of the outcome's `dead_letter_source`. It ties the dead letter, and
-    /// the copy that a discard keeps, to that entry. Absent in dead letters of earlier releases.
+    /// Id of the queue message that became this dead letter. The outcome has the same id in
+    /// `dead_letter_source.message`, so that a dead letter, or the object of a discarded one, can be found from the
+    /// outcome. `None` in dead letters of earlier releases.
     pub source_message: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! The source's response for an item, not parsed yet.
+//! Estimates the memory that the JSON of an item takes, before it is parsed.
 
 use std::fmt;
 
@@ -11,8 +11,8 @@ use crate::{
 
 /// The JSON of an item, not parsed yet.
 ///
-/// Parsed hostile JSON may take a hundred times its length in memory. Therefore the memory is estimated first, in a
-/// pass that keeps nothing, so that the caller can wait until enough is free.
+/// Parsed hostile JSON may take a hundred times its length in memory. Therefore a first pass, which stores nothing,
+/// estimates the memory, so that the caller can wait until enough is free.
 pub struct ItemJson {
     json: Vec<u8>,
     repaired: Option<Repaired>,

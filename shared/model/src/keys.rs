@@ -87,7 +87,7 @@ pub fn event_awaited(key: &ItemKey) -> String {
     format!("{AWAITED}{key}.json")
 }
 
-/// The items that webhooks brought, by the minute in which they came.
+/// The items of webhooks, by the minute in which their event was stored.
 pub const RECEIVED: &str = "received/";
 
 /// The items of a day.
@@ -100,7 +100,7 @@ pub fn received_minute(received: Timestamp) -> String {
     format!("{}{}", received_day(received), received.strftime("%H%M"))
 }
 
-/// An item that came in a minute.
+/// An item whose event was stored in a minute.
 pub fn received(received: Timestamp, key: &ItemKey) -> String {
     format!("{}/{key}.json", received_minute(received))
 }
@@ -118,7 +118,7 @@ pub fn status(received: Timestamp, key: &ItemKey, status: &str) -> String {
     format!("{}{key}-{status}.json", statuses_day(received))
 }
 
-/// The files of messages that webhooks brought.
+/// The files of the messages of webhooks.
 pub const MEDIA: &str = "media/";
 
 /// The common prefix of the objects of a file. AWS adds to it.
@@ -131,7 +131,7 @@ pub fn media_bytes(media: &str) -> String {
     format!("{media}.bin")
 }
 
-/// The digest of a file's bytes, or why there are none.
+/// The record of a file: the digest of its bytes, or the reason why they are lost.
 pub fn media_facts(media: &str) -> String {
     format!("{media}.json")
 }

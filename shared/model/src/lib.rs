@@ -1,5 +1,5 @@
-//! The vocabulary of the system: the captured item, the task that carries its id from queue to queue, the dead letter
-//! of a task that failed permanently, and the outcome that records the result.
+//! The types that all crates share: the captured item, the task that contains its id on a queue, the dead letter of a
+//! task that failed permanently, and the outcome that records the result.
 //!
 //! This crate depends on neither AWS nor HTTP. Every type is parsed once, at the boundary, and cannot contain a value
 //! that other code would have to check again.

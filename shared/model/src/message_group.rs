@@ -1,4 +1,4 @@
-//! The message group of a task: what SQS's fair queues deliver fairly between.
+//! The message group of a task. SQS's fair queues share the consumers between groups.
 
 use std::fmt;
 
@@ -7,35 +7,37 @@ use serde_json::Value;
 
 use crate::{RunId, Sha256};
 
-/// The `MessageGroupId` of a task's message. While one group takes more than its share of a queue, SQS delivers the messages
-/// of the others first.
+/// The `MessageGroupId` of a task's message. While one group takes more than its share of a queue, SQS delivers the
+/// messages of the others first.
 ///
-/// SQS does not encrypt it, and a hash of a telephone number is as good as the number: so a chat's group is one of 4096
-/// that the chats of the world share, and says nothing about which chat it is.
+/// SQS does not encrypt it, and from a whole hash of a phone number the number can be found by trying all numbers.
+/// Therefore the group of a chat is one of 4,096 values, and each value is that of very many chats.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(into = "String")]
 pub struct MessageGroup(String);
 
 impl MessageGroup {
-    /// Copies that `archiver reconcile --unmapped` files later. One group, so that thousands of them delay no new item.
+    /// The group of all copies that `archiver reconcile --unmapped` files later, so that thousands of them delay no new
+    /// item.
     pub const REMAPPED: &str = "remapped";
 
     /// Hex digits of a chat's hash.
     const CHAT_DIGITS: usize = 3;
 
-    /// The group of the chat with this id.
+    /// Returns the group of the chat with this id.
     pub fn of_chat(id: &str) -> Self {
         let mut digits = Sha256::of(id.as_bytes()).short_hex();
         digits.truncate(Self::CHAT_DIGITS);
         Self(format!("chat-{digits}"))
     }
 
-    /// The group of [`REMAPPED`](Self::REMAPPED) copies.
+    /// Returns the group of [`REMAPPED`](Self::REMAPPED) copies.
     pub fn remapped() -> Self {
         Self(Self::REMAPPED.to_owned())
     }
 
-    /// The group of a task: the one that it names, else its run. `None` for a body that is not a task.
+    /// Returns the group of a task: the one in its member `group`, otherwise its run. `None` for a body that is not a
+    /// task.
     pub fn of_task(body: &str) -> Option<Self> {
         #[derive(Deserialize)]
         struct Named {
@@ -49,12 +51,12 @@ impl MessageGroup {
         named.group.as_str().and_then(Self::parse).or_else(run)
     }
 
-    /// As text.
+    /// Returns the group as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Only groups that this system gives: a foreign writer's text might be anything.
+    /// Accepts only groups that this system creates: another writer's text may be invalid.
     fn parse(text: &str) -> Option<Self> {
         let is_chat = |digits: &str| {
             digits.len() == Self::CHAT_DIGITS
@@ -108,7 +110,7 @@ mod tests {
         assert_eq!(MessageGroup::of_task("no JSON"), None);
     }
 
-    /// Of ten thousand numbers several share each group, so that a group leads back to no number.
+    /// Several of ten thousand numbers have the same group, so a number cannot be found from a group.
     #[test]
     fn chat_group_does_not_identify_the_chat() {
         let groups: std::collections::BTreeSet<_> =

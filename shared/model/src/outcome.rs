@@ -65,7 +65,7 @@ pub struct FiledMailbox {
     /// The mailbox's primary address, if it is another one: copies name the participant by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub primary: Option<MailboxAddress>,
-    /// The way in which the copy got there.
+    /// The result of the filing.
     pub result: FilingResult,
     /// The mail system's id of the message.
     pub message: String,
@@ -73,7 +73,7 @@ pub struct FiledMailbox {
     pub at: Timestamp,
 }
 
-/// The way in which a copy got into a mailbox.
+/// The result of filing a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FilingResult {
@@ -163,7 +163,7 @@ pub enum OutcomeError {
         column: usize,
     },
     /// The object was written by another release. Its members may have another meaning here, so nothing is filed.
-    #[error("the outcome has version {0}, this release knows {known}; deploy a release that knows both", known = Outcome::VERSION)]
+    #[error("the outcome has version {0}, this release supports version {known}; deploy a release that supports both", known = Outcome::VERSION)]
     Version(u32),
 }
 

@@ -16,7 +16,7 @@ pub enum TaskError {
     #[error("the message is not a task of version {TASK_VERSION}: {0}")]
     Shape(String),
     /// An unknown version.
-    #[error("the task has version {0}, this release knows {TASK_VERSION}")]
+    #[error("the task has version {0}, this release supports version {TASK_VERSION}")]
     Version(u64),
     /// An import task that refers to objects of another item.
     #[error("the task's key does not belong to its item")]

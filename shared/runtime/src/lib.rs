@@ -1,5 +1,5 @@
-//! What every process uses: environment variables, read once and checked; the log, without content and identities;
-//! the metrics; and wall-clock time for caches.
+//! Used by every process: environment variables, the log (without content and identities), the metrics, and wall-clock
+//! time for caches.
 
 mod clock;
 mod log;

@@ -1,4 +1,4 @@
-//! The wait of a failed record before its retry.
+//! Calculates the delay of a failed record before its retry.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use model::Sha256;
 
 use crate::Record;
 
-/// Waits that double from `base` to `cap` with each delivery, spread by up to a quarter so that records that failed
-/// together are not retried together.
+/// Delays that double from `base` to `cap` with each delivery. Each is varied by up to a quarter, so that records that
+/// failed together are not retried together.
 ///
 /// With the defaults (5 s and 15 min) the first 8 waits sum up to at most 21 minutes, and each later wait is about 15
 /// minutes: an outage of an hour takes at most 13 receives, and a queue with 300 receives, as in the template, keeps
@@ -31,12 +31,12 @@ impl Backoff {
     /// Upper bound of a `Retry-After` that is obeyed.
     pub const MAX_REQUESTED: Duration = Duration::from_secs(30 * 60);
 
-    /// The wait of a record that fails now; at least the `requested` wait (a `Retry-After`), which counts up to
+    /// Returns the delay of a record that fails now: at least the `requested` delay (a `Retry-After`), up to
     /// [`MAX_REQUESTED`](Self::MAX_REQUESTED).
     pub fn wait(&self, record: &Record, requested: Option<Duration>) -> Duration {
         let doubled = 2_u32.saturating_pow(record.receive_count.saturating_sub(1).min(20));
         let wait = self.base.saturating_mul(doubled).min(self.cap);
-        // Spread by the message id, not at random: one delivery always waits the same time.
+        // The variation depends on the message id, not on a random number: one delivery always has the same delay.
         let seed = Sha256::of(format!("{} {}", record.message_id, record.receive_count).as_bytes());
         let spread = wait.mul_f64(f64::from(seed.as_bytes()[0]) / 255.0 / 4.0);
         (wait - spread).max(requested.unwrap_or_default().min(Self::MAX_REQUESTED))

@@ -36,8 +36,9 @@ pub enum Next {
 /// Metrics of every function that works on batches, beside its dead letters.
 pub const METRICS: &[Metric] = &[Metric::Stuck, Metric::SetupErrors];
 
-/// A message with so many receives has failed for about half an hour: waits double from [`Backoff`]'s base of 5
-/// seconds. SQS's own metric, the age of the oldest message, excludes it after three receives.
+/// A message with this number of receives has failed for about half an hour, because the delays double from
+/// [`Backoff`]'s base of 5 seconds. SQS's own metric, the age of the oldest message, excludes a message after three
+/// receives.
 const STUCK_RECEIVES: u32 = 10;
 
 /// The processing of one record by a function.
@@ -80,19 +81,19 @@ impl Invocation {
     /// Time between the batch's deadline and the end of the process: enough to return the remaining records.
     const RESERVE: Duration = Duration::from_secs(5);
 
-    /// An invocation that ends at this time.
+    /// Creates an invocation that ends at this time.
     pub fn new(function: String, request_id: String, ends: Timestamp, now: Timestamp) -> Self {
         let left = Duration::try_from(ends.duration_since(now)).unwrap_or_default();
         Self { function, request_id, ends, deadline: Instant::now() + left.saturating_sub(Self::RESERVE) }
     }
 
-    /// An invocation with the values of Lambda's context; `deadline` is in milliseconds since 1970.
+    /// Creates an invocation from the values of Lambda's context; `deadline` is in milliseconds since 1970.
     pub fn from_lambda(function: String, request_id: String, deadline: u64, now: Timestamp) -> Self {
         let ends = i64::try_from(deadline).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
         Self::new(function, request_id, ends.unwrap_or(now), now)
     }
 
-    /// Time until the deadline.
+    /// Returns the time until the deadline.
     pub fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
@@ -197,7 +198,7 @@ impl<W: Work> Batch<W> {
             .await
     }
 
-    /// Processes one record. A panic and the deadline are failures of this record alone.
+    /// Processes one record. A panic or the deadline makes only this record fail.
     async fn guarded(&self, record: &Record, invocation: &Invocation) -> Result<Next, Failure> {
         if invocation.left().is_zero() {
             return Err(transient("deadline reached before the record was started"));

@@ -47,7 +47,7 @@ impl Record {
         })
     }
 
-    /// A string attribute of the message.
+    /// Returns a string attribute of the message.
     pub fn attribute(&self, name: &str) -> Option<&str> {
         self.attributes.get(name).map(String::as_str)
     }
@@ -60,7 +60,8 @@ impl Record {
     /// it to two functions, and the other one may have ended after writing the outcome and before sending the dead
     /// letter.
     ///
-    /// A dead letter that SQS has deleted because of its age covers nothing: then only this message leads to the item.
+    /// A dead letter that SQS has deleted because of its age covers no message: only this message can still get the
+    /// item filed.
     pub fn is_covered_by_dead_letter_of(&self, outcome: &Outcome) -> bool {
         self.is_covered_at(outcome, Timestamp::now())
     }
@@ -72,7 +73,7 @@ impl Record {
         outcome.dead_letter.is_some() && !outcome.dead_letter_expired(now) && !is_replay && became_another
     }
 
-    /// The outcome's entry for this message if it becomes the item's dead letter now.
+    /// Returns the outcome's entry for this message if it becomes the item's dead letter now.
     pub fn dead_letter_source(&self, run: &RunId) -> DeadLetterSource {
         DeadLetterSource::new(self.message_id.clone(), run.clone(), Timestamp::now())
     }
@@ -92,7 +93,7 @@ impl Record {
         self.message_id != source.message && self.sent.is_some_and(|sent| sent > source.at) && same_run()
     }
 
-    /// The item and the run, as far as the body can be parsed.
+    /// Returns the item and the run, as far as the body can be parsed.
     pub fn item_and_run(&self) -> (Option<ItemId>, Option<RunId>) {
         // Each member separately: an invalid run must not hide a valid item.
         let value: serde_json::Value = serde_json::from_str(&self.body).unwrap_or_default();
@@ -100,7 +101,7 @@ impl Record {
         (serde_json::from_value(member("item")).ok(), serde_json::from_value(member("run")).ok())
     }
 
-    /// The key of the record's item, for logs: an item's id may be personal data, its key is not.
+    /// Returns the key of the record's item, for logs: an item's id may be personal data, its key is not.
     pub fn key(&self) -> String {
         self.item_and_run().0.map(|item| item.key().to_string()).unwrap_or_default()
     }

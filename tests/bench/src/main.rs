@@ -19,7 +19,7 @@ struct Options {
     /// Number of items in the pipeline, one run for each.
     #[arg(long, value_delimiter = ',', default_value = "1000,10000,100000")]
     items: Vec<usize>,
-    /// How many webhooks a burst has.
+    /// Number of webhooks in a burst.
     #[arg(long, value_delimiter = ',', default_value = "1000,10000")]
     webhooks: Vec<u32>,
     /// Number of starts of each function.

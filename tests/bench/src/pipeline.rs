@@ -163,9 +163,9 @@ impl Run {
     }
 
     /// Items per second of one process while it works, and the maximum that the latency allows.
-    fn pace(&self, (step, at_once, latency): (Step, f64, Duration)) -> (f64, f64) {
+    fn pace(&self, (step, concurrent, latency): (Step, f64, Duration)) -> (f64, f64) {
         let busy = self.usage.iter().find(|(of, _)| *of == step).map_or(0.0, |(_, usage)| usage.billed.as_secs_f64());
-        (self.items as f64 / busy, at_once / latency.as_secs_f64())
+        (self.items as f64 / busy, concurrent / latency.as_secs_f64())
     }
 }
 

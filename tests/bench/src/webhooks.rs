@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::report::{figure, table};
 
-/// What providers of WhatsApp's API ask of a receiver.
+/// The median response time that providers of WhatsApp's API require of a receiver.
 const WANTED_MEDIAN_MS: f64 = 250.0;
 
 /// Processes of the function.

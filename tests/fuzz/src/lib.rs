@@ -1,7 +1,7 @@
 //! Properties that hold for every input: one function for each place where the system reads external
 //! input. Each panics if a property is violated.
 
-#![expect(clippy::missing_panics_doc, reason = "to panic is how these functions say that a promise is broken")]
+#![expect(clippy::missing_panics_doc, reason = "these functions panic if a guarantee is broken")]
 
 mod chats;
 mod http;

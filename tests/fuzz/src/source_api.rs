@@ -59,7 +59,7 @@ async fn exercise(api: &ArchiverApi) {
         Ok(page) => {
             assert!(page.items.len() as u64 <= LIMIT);
             if let Some(next) = page.next {
-                assert!(!next.is_empty(), "an empty cursor asks for the first page again");
+                assert!(!next.is_empty(), "an empty cursor requests the first page again");
                 match api.list(&window, Some(&next)).await {
                     Ok(after) => assert_ne!(after.next, Some(next), "a page never leads to itself"),
                     Err(error) => discreet(&error),

@@ -1,4 +1,4 @@
-//! The work on one record in memory: a source of one item, and a fake of S3.
+//! Tests of the work on one record, with a source of one item and a fake of S3.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,7 +16,7 @@ use sqs_batch::{Invocation, Next, Record, Work};
 use super::Convert;
 use crate::MemoryBudget;
 
-/// A source with one item that has this text and one file; `None`: it does not have the item yet.
+/// A source of one item that has this text and one file. With `None` the source does not have the item yet.
 struct OneItem(Mutex<Option<&'static str>>);
 
 const FILE: &[u8] = b"a file";

@@ -1,4 +1,4 @@
-//! Runs in memory: a source of two pages, and a fake of S3 and SQS.
+//! Tests of runs, with a source of two pages and a fake of S3 and SQS.
 
 use std::sync::Arc;
 

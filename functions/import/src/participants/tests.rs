@@ -1,4 +1,4 @@
-//! The decision over many attempts, with a fake mail system and a clock that the tests set.
+//! Tests of the decision over many attempts, with a fake mail system and a clock that the tests set.
 
 use std::{collections::HashMap, sync::Mutex, time::Duration};
 
@@ -79,10 +79,10 @@ impl Item {
     async fn check(&mut self, filed: &[&str], witness: bool) -> Plan {
         let limit = RetryLimit::new(DAY);
         let rules = Rules { map: &self.map, automatic: true, tenant_domains: &self.domains, at: self.now };
-        let believed = believed(&self.missing, limit, self.now);
+        let confirmed_missing = confirmed_missing(&self.missing, limit, self.now);
         let filed = |address: &MailboxAddress| filed.contains(&address.as_str());
         let directory = MailDirectory(&self.mail);
-        let resolved = mapping::resolve(&self.participants, &rules, &believed, filed, &directory).await;
+        let resolved = mapping::resolve(&self.participants, &rules, &confirmed_missing, filed, &directory).await;
         let plan = decide(&resolved, &self.missing, limit, self.now, witness);
         self.missing.clone_from(&plan.missing);
         plan
@@ -138,7 +138,7 @@ async fn participant_is_final_after_a_day_of_negative_lookups() {
 }
 
 #[tokio::test]
-async fn answers_two_days_apart_are_not_believed() {
+async fn checks_two_days_apart_do_not_count() {
     let mut item = Item::of(&[BOB]);
     item.mail.respond(BOB, Ok(None));
     item.check(&[], false).await;
@@ -164,7 +164,7 @@ async fn outage_is_not_a_negative_answer() {
 }
 
 #[tokio::test]
-async fn mapped_mailbox_that_is_missing_is_not_replaced_at_once() {
+async fn missing_mapped_mailbox_is_replaced_only_after_a_day() {
     let csv = "Phone,Mail\n+4520123456,new@example.com\n";
     let mut item = Item::of(&[BOB]);
     item.participants[0].phone = Some("+4520123456".to_owned());
@@ -214,7 +214,7 @@ async fn property_that_is_no_address_in_a_tenant_domain_is_expected() {
 }
 
 #[tokio::test]
-async fn unexpected_participant_without_mailbox_is_unmapped_at_once() {
+async fn unexpected_participant_without_mailbox_is_unmapped() {
     let mut item = Item::of(&[ADA, "someone@client.example"]);
     item.mail.respond("someone@client.example", Ok(None));
     let plan = item.check(&[], false).await;

@@ -238,8 +238,8 @@ fn unavailable(detail: impl Into<String>, retry_after: Option<Duration>) -> Mail
 
 /// Returns the time during which a token with this lifetime in seconds is used.
 fn usable(expires_in: u64) -> Duration {
-    let lives = Duration::from_secs(expires_in.min(24 * 60 * 60));
-    lives.saturating_sub(RENEWAL_MARGIN.min(lives / 10))
+    let lifetime = Duration::from_secs(expires_in.min(24 * 60 * 60));
+    lifetime.saturating_sub(RENEWAL_MARGIN.min(lifetime / 10))
 }
 
 fn denial(response: &HttpResponse) -> Option<Denial> {

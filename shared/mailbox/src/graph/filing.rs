@@ -66,8 +66,8 @@ impl Graph {
         match self.file_in_archive(&work, &message.mime, attempt, &mut budget).await {
             // The mailbox's owner has permanently deleted a folder whose id is cached.
             Err(failure) if failure.is_missing() => {
-                state.archive.lock().await.forget();
-                state.staging.lock().await.forget();
+                state.archive.lock().await.clear();
+                state.staging.lock().await.clear();
                 self.file_in_archive(&work, &message.mime, Attempt::Retry, &mut budget).await
             }
             result => result,

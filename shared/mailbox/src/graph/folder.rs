@@ -100,7 +100,7 @@ impl Graph {
         let found = self.look_up(&place, budget).await?.folder;
         match &found {
             Some(id) => cached.set(place.parent, id),
-            None => cached.forget(),
+            None => cached.clear(),
         }
         Ok(found)
     }

@@ -99,7 +99,7 @@ impl Graph {
         if let Some(id) = cached {
             let folder = Folder { state: &state, mailbox: &mailbox.id, id: &id };
             match self.copies_in(&folder, identity, Expand::ItemIdAndClass, &mut budget).await {
-                Err(failure) if failure.is_missing() => state.archive.lock().await.forget(),
+                Err(failure) if failure.is_missing() => state.archive.lock().await.clear(),
                 result => return Ok(self.complete(result?)),
             }
         }

@@ -58,7 +58,7 @@ impl FolderId {
         self.cached = Some(CachedId { id, parent, since: self.clock.now() });
     }
 
-    pub(super) fn forget(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.cached = None;
     }
 }

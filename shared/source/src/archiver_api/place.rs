@@ -11,7 +11,7 @@ pub(super) struct Place {
     pub(super) cursor: String,
 }
 
-/// The progress of the pages, if the source lists the oldest first as it promises.
+/// The progress of the pages, if the source lists the oldest first, as its documentation says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
     /// No entry has had a time.

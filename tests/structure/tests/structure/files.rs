@@ -1,4 +1,4 @@
-//! The imports between the files of a crate, as the compiler's own syntax tree has them.
+//! Checks the imports between the files of a crate, with the crate's syntax trees.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -108,7 +108,8 @@ impl<'ast> Visit<'ast> for Paths {
     }
 }
 
-fn sources(directory: &Path, into: &mut Vec<PathBuf>) {
+/// Collects the source files below a directory.
+pub(crate) fn sources(directory: &Path, into: &mut Vec<PathBuf>) {
     let Ok(entries) = fs::read_dir(directory) else { return };
     for path in entries.map(|entry| entry.unwrap().path()) {
         if path.is_dir() {

@@ -45,7 +45,7 @@ pub async fn discard(
                 let outcome = list::outcome(store, &dead_letter).await?.map(|stored| stored.outcome);
                 let copy = write_copy(store, &dead_letter).await?;
                 queue.delete(&dead_letter).await?;
-                scan.forget(&dead_letter);
+                scan.remove(&dead_letter);
                 plan.message_ids.remove(&dead_letter.message_id);
                 done.discarded += 1;
                 let mut details = dead_letter.to_json();

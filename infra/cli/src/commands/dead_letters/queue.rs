@@ -292,7 +292,7 @@ impl Scan<'_> {
     }
 
     /// Removes a message that was deleted from the messages to release.
-    pub(super) fn forget(&mut self, dead_letter: &DeadLetterMessage) {
+    pub(super) fn remove(&mut self, dead_letter: &DeadLetterMessage) {
         self.held.remove(&dead_letter.message_id);
     }
 

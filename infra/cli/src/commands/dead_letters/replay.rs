@@ -149,7 +149,7 @@ pub async fn replay(
                 match moved {
                     MoveResult::Yes => {
                         replayed.moved += 1;
-                        scan.forget(dead_letter);
+                        scan.remove(dead_letter);
                     }
                     MoveResult::LeftBehind(error) => {
                         replayed.left_behind += 1;

@@ -1,4 +1,5 @@
-//! Reads the runs in the bucket: the start, the record and the manifest pages of each.
+//! Reads the objects of the runs in the bucket: `begun.json` and `run.json` (the record), and the list of manifest
+//! pages. A run is complete evidence only if no page is missing and the pages list as many items as the record says.
 
 use aws::s3::{Store, StoreError};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -11,19 +12,19 @@ use serde::Serialize;
 
 use ledger::entries::{CONCURRENT_READS, LedgerReadError};
 
-/// Runs in the order of their starts.
+/// The runs in the bucket, in the order of their ids.
 #[derive(Debug, Default)]
 pub struct Runs {
-    /// Runs that are compared.
+    /// Runs that began in the period: reconcile compares the items in their manifests with the outcomes.
     pub runs: Vec<Run>,
-    /// All other runs in the bucket: their windows may cover the period too.
+    /// All other runs in the bucket: their windows may cover a part of the period.
     others: Vec<Run>,
 }
 
 #[derive(Debug)]
 pub struct Run {
     pub id: RunId,
-    /// Start of the run by its id; otherwise the time at which its first object was written.
+    /// Start of the run, taken from its id; if the id contains no time, the time at which its first object was written.
     pub began: Timestamp,
     /// Record of the run. `None` for a run of an earlier release, which wrote none.
     pub record: Option<RunRecord>,
@@ -34,7 +35,7 @@ pub struct Run {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ShortManifest {
     pub run: RunId,
-    /// Number of queued items by the record.
+    /// Number of queued items according to the record.
     pub queued: u64,
     /// Number of items in the manifest.
     pub listed: u64,
@@ -125,7 +126,8 @@ impl Run {
         self.record.as_ref().is_some_and(|record| record.ended.is_some())
     }
 
-    /// Returns the numbers of missing pages: between existing ones, and up to the last page by the record.
+    /// Returns the numbers of missing pages: those between existing ones, and those up to the number of pages in the
+    /// record.
     fn lost_pages(&self) -> impl Iterator<Item = u32> {
         let written = self.record.as_ref().filter(|_| self.has_ended()).map_or(0, |record| record.pages);
         let last = self.pages.last().map_or(0, |page| page.number).max(written);
@@ -157,8 +159,8 @@ pub async fn record(store: &Store, run: &RunId) -> Result<Option<RunRecord>, Led
     Ok(None)
 }
 
-/// Returns the run and the object of a key. Pages are read by number, so an object is ignored if its key is not the one
-/// of its number.
+/// Returns the run and the object that a key names. A page's key is computed from its number when the page is read, so
+/// an object with a number but another key (`items-1.ndjson`) is ignored.
 fn object_of(key: &str) -> Option<(RunId, RunObject)> {
     keys::run_object(key).filter(|(run, object)| match object {
         RunObject::ManifestPage(number) => keys::manifest(run, *number) == key,

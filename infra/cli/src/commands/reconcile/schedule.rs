@@ -1,4 +1,5 @@
-//! Calculates when the next run of the timer is due, from the starts of earlier runs.
+//! Estimates when the next scheduled run must have ended, from the starts of earlier runs. reconcile reports archived
+//! times after the last run as overdue once that time has passed.
 //!
 //! The run records are used instead of the schedule's expression: they are in the bucket, also for a one-machine run
 //! and for a timer other than the template's, and reading them needs no further permission.
@@ -28,9 +29,10 @@ const LATEST: usize = 16;
 /// Returns the time after the last run of the timer by which the next run must have ended. `starts` are the starts of
 /// the timer's runs, failed ones included, in any order.
 ///
-/// A schedule may pause on weekends. Therefore the interval is the upper median of the intervals that followed at the
-/// same time of the week in the four weeks before; a single missed or manual run does not change it. If there is no
-/// such interval, the upper quartile of the latest intervals is used.
+/// A schedule may pause on weekends, so the interval depends on the time of the week. The function takes the run that
+/// started at the same time of the week in each of the four weeks before, and the interval from it to its next run; the
+/// result is the upper median of these intervals, which a single missed or manual run does not change. If no earlier
+/// week has such a run, the upper quartile of the latest intervals is used.
 pub(super) fn due_after(mut starts: Vec<Timestamp>) -> SignedDuration {
     starts.sort_unstable();
     starts.dedup_by(|later, earlier| later.duration_since(*earlier) < ONE_EVENT);
