@@ -21,7 +21,7 @@ const BATCH: usize = 10;
 const ALONE: Pace =
     Pace { timeout: Duration::from_secs(100), visibility: Duration::from_secs(120), concurrency: 1, max_receives: 50 };
 
-/// What a process takes in MB without an item, at least.
+/// Minimum memory of a process without an item, in MB.
 const OWN: u64 = 25;
 
 /// Asserts that this many times the items' part of the peak leaves a fifth of the memory free, because Lambda counts more

@@ -1,4 +1,4 @@
-//! What template.yaml gives the functions.
+//! Reads the settings that template.yaml gives the functions.
 
 use anyhow::Context;
 use local::cloud::Step;
