@@ -21,7 +21,7 @@ use local::{
     cloud::Step,
     sample_source::{ExpectedResult, Sample, mailboxes, user_map},
 };
-use model::{ItemId, keys};
+use model::{ItemId, RunId, RunRecord, Window, keys};
 use serde_json::Value;
 use tokio::{process::Command, sync::Notify};
 
@@ -38,13 +38,19 @@ struct Archive {
 
 impl Archive {
     async fn of_the_sample_day() -> Self {
+        let archive = Self::empty().await;
+        archive.pipeline.run(&Pipeline::timer()).await.unwrap();
+        archive
+    }
+
+    /// Before the first run.
+    async fn empty() -> Self {
         let now = Timestamp::now();
         let sample = Sample::day(now).unwrap();
         let (items, expected) = (sample.items().collect(), sample.expected_results().collect());
         let addresses = mailboxes().unwrap().iter().map(ToString::to_string).collect();
         let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses), &[]).await.unwrap();
         pipeline.put_user_map(user_map()).await.unwrap();
-        pipeline.run(&Pipeline::timer()).await.unwrap();
         // Within the window of the run.
         let (from, to) = (now - SignedDuration::from_hours(23), now - SignedDuration::from_mins(10));
         Self { pipeline, items, expected, from, to, directory: tempfile::tempdir().unwrap() }
@@ -262,6 +268,30 @@ async fn exported_day_has_every_item_once_or_says_why_not() {
     let expected: BTreeSet<_> =
         archive.items.iter().filter(|item| item["chat"]["id"] == chat.as_str()).map(id).collect();
     assert_eq!(of_chat.ids().into_iter().collect::<BTreeSet<_>>(), &expected & &exported);
+}
+
+#[tokio::test]
+async fn gap_after_the_window_may_hide_its_messages() {
+    let archive = Archive::empty().await;
+    let hours = |hours| archive.to - SignedDuration::from_hours(hours);
+    let run = async |name: &str, window: Window| {
+        let run: RunId = format!("{}-daily-{name}", window.to.strftime("%Y%m%dT%H%M%SZ")).parse().unwrap();
+        let record = RunRecord { complete: true, ended: Some(window.to), ..RunRecord::begun(run.clone(), window) };
+        archive.pipeline.put(&keys::run(&run), serde_json::to_vec(&record).unwrap()).await.unwrap();
+    };
+    run("0badcafe", Window::between(archive.from, hours(15)).unwrap()).await;
+    run("0badcaff", Window::between(hours(5), archive.to + SignedDuration::from_hours(1)).unwrap()).await;
+    let archive = Archive { to: hours(20), ..archive };
+
+    let export = archive.export("gap", &["--rsmf"]).await;
+    assert_eq!(export.code, 1, "{}", export.printed);
+    let not_fetched = export.manifest["not_fetched"].as_array().unwrap();
+    assert!(matches!(&not_fetched[..], [gap] if gap.as_str().unwrap().starts_with("not fetched:")), "{not_fetched:?}");
+    assert!(export.printed.contains("NOT COMPLETE"), "{}", export.printed);
+
+    let before = (archive.to + SignedDuration::from_hours(1)).to_string();
+    let export = archive.export("before", &["--rsmf", "--archived-before", &before]).await;
+    assert_eq!(export.code, 0, "{}", export.printed);
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     Interrupt,
-    commands::reconcile::{Coverage, ItemHash, MAX_FETCH_DURATION, Pending, Runs},
+    commands::reconcile::{Coverage, Gap, ItemHash, MAX_FETCH_DURATION, Pending, Runs},
     connection::Connection,
 };
 
@@ -123,12 +123,19 @@ impl Survey {
         let store = &connection.store;
         let made_at = Timestamp::now();
         let runs = Runs::between(store, Timestamp::MIN, Timestamp::MAX).await?;
+        let one_machine = connection.one_machine_root().is_some();
         // The functions of a one-machine run do not run now.
-        let longest_run =
-            if connection.one_machine_root().is_some() { SignedDuration::ZERO } else { MAX_FETCH_DURATION };
-        let period = (Some(request.from), Some(request.to));
+        let longest_run = if one_machine { SignedDuration::ZERO } else { MAX_FETCH_DURATION };
         let kept_since = connection.outcomes_kept_since(made_at);
-        let coverage = Coverage::of_runs(&runs, period, longest_run, (made_at, kept_since), options);
+        let coverage = |from, to| {
+            Coverage::of_runs(&runs, (Some(from), to), longest_run, (made_at, kept_since), options)
+        };
+        // A message of the window may have been archived after it: a phone may be offline.
+        let afterwards = coverage(request.to, request.archived_before);
+        let coverage = coverage(request.from, Some(request.to));
+        // A one-machine run has no timer: what it did not fetch at the end is not overdue.
+        let missed = |gap: &&Gap| !one_machine || Some(gap.to) != afterwards.to;
+        let missed_afterwards: Vec<String> = afterwards.gaps.iter().filter(missed).map(ToString::to_string).collect();
         let expired = coverage.expired_until.map(|until| {
             format!("Archived times before {until} are unknown: their manifests were deleted by age (OutcomeDays)")
         });
@@ -140,7 +147,7 @@ impl Survey {
             chats: Vec::new(),
             not_exported: Vec::new(),
             lost_pages: runs.lost_pages(),
-            not_fetched: coverage.gaps.iter().map(ToString::to_string).chain(expired).collect(),
+            not_fetched: coverage.gaps.iter().map(ToString::to_string).chain(expired).chain(missed_afterwards).collect(),
             not_fetched_yet: coverage.pending.iter().map(not_yet).collect(),
             items: Vec::new(),
             request,
