@@ -329,7 +329,7 @@ async fn killed_export_goes_on_and_has_the_same_bytes() {
     let archive = Archive::of_the_sample_day().await;
     let whole = archive.export("whole", &["--rsmf"]).await;
     // In the second pass, which begins when the survey is written, the process is killed where it reads the 20th message.
-    let survey = archive.path("killed").join(".export/survey.ndjson");
+    let survey = archive.path("killed").join(".export/survey.json");
     let (reads, stuck) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
     let (counted, notify) = (Arc::clone(&reads), Arc::clone(&stuck));
     let cutter = Cutter::start(move |request| {
@@ -358,7 +358,7 @@ async fn killed_export_goes_on_and_has_the_same_bytes() {
     let modified = |file: &PathBuf| fs::metadata(file).unwrap().modified().unwrap();
     let before: Vec<_> = finished.iter().map(modified).collect();
 
-    let survey = fs::read_to_string(archive.path("killed").join(".export/survey.ndjson")).unwrap();
+    let survey = fs::read_to_string(archive.path("killed").join(".export/survey.json")).unwrap();
     let survey: Value = serde_json::from_str(survey.lines().next().unwrap()).unwrap();
     let other = archive.export("killed", &["--eml"]).await;
     assert!(other.code == 1 && other.printed.contains("not finished"), "{}", other.printed);

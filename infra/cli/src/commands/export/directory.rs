@@ -1,5 +1,8 @@
 //! The directory of an export. A file gets its name when it is complete. Until then it is in `.export`, together with
 //! the survey and the list of finished files, with which an interrupted export continues.
+//!
+//! The survey's items are distributed to [`PARTS`] files by the first bits of the conversation's hash. One part is in memory at
+//! a time.
 
 use std::{
     fs::{self, DirBuilder, File, TryLockError},
@@ -9,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::Date};
 use model::{Hasher, Sha256};
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
@@ -27,7 +30,9 @@ pub(super) const SUMS: &str = "SHA256SUMS";
 
 const WORK: &str = ".export";
 const LOCK: &str = "lock";
-const SURVEY: &str = "survey.ndjson";
+const SURVEY: &str = "survey.json";
+/// Files of the survey's items. Each is open during the survey, and macOS admits 256.
+const PARTS: u8 = 64;
 const FINISHED: &str = "finished.ndjson";
 
 /// The directory of an unfinished export.
@@ -49,15 +54,32 @@ pub(super) struct FinishedFile {
     pub(super) participants: u64,
     pub(super) begin: Timestamp,
     pub(super) end: Timestamp,
-    /// Items whose message was missing or changed when the file was written, as indexes of the survey's items.
+    /// Number of its chat, from 0.
+    pub(super) chat: usize,
+    /// Day in UTC.
+    pub(super) day: Date,
+    /// Counted from 1.
+    pub(super) part: u32,
+    /// Number of files of the chat's day.
+    pub(super) parts: u32,
+    /// Items in it.
+    pub(super) items: u64,
+    /// Those of them that are folded into the event of another.
+    pub(super) folded: u64,
+    /// Items whose message was missing or changed when the file was written, as hashes of their ids.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) unreadable: Vec<(usize, NotExportedReason)>,
+    pub(super) unreadable: Vec<(Sha256, NotExportedReason)>,
 }
 
 impl FinishedFile {
     /// Returns whether no item could be read, so that there is no file.
     pub(super) fn is_empty(&self) -> bool {
         self.bytes == 0
+    }
+
+    /// Whether the message of this item could not be read.
+    pub(super) fn lacks(&self, item: &SurveyedItem) -> bool {
+        self.unreadable.iter().any(|(key, _)| *key == item.record.key)
     }
 }
 
@@ -119,38 +141,51 @@ impl Directory {
     pub(super) fn survey(&self, request: &Request) -> anyhow::Result<Option<Survey>> {
         let path = self.work.join(SURVEY);
         let invalid = || format!("{} is not a survey: export into another directory", path.display());
-        let file = match File::open(&path) {
-            Ok(file) => BufReader::new(file),
+        let survey = match fs::read(&path) {
+            Ok(survey) => survey,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let mut lines = file.lines();
-        let head = lines.next().with_context(invalid)??;
-        let mut survey: Survey = serde_json::from_str(&head).with_context(invalid)?;
+        let survey: Survey = serde_json::from_slice(&survey).with_context(invalid)?;
         if survey.request != *request {
             bail!("{} contains another export that is not finished: name another directory", self.root.display());
-        }
-        for line in lines {
-            let item: SurveyedItem = serde_json::from_str(&line?).with_context(invalid)?;
-            survey.items.push(item);
         }
         Ok(Some(survey))
     }
 
-    /// Writes the survey.
+    /// Creates empty files for the items of a survey. Removes the items of an interrupted survey.
+    ///
+    /// # Errors
+    /// A file cannot be created.
+    pub(super) fn begin_items(&self) -> io::Result<ItemWriter> {
+        let create = |part| File::create(self.items_path(part)).map(BufWriter::new);
+        Ok(ItemWriter { parts: (0..PARTS).map(create).collect::<Result<_, _>>()? })
+    }
+
+    /// Writes the survey, after its items.
     ///
     /// # Errors
     /// It cannot be written.
-    pub(super) fn save_survey(&self, survey: &Survey) -> anyhow::Result<()> {
-        self.write_in(&self.work, SURVEY, |out| {
-            serde_json::to_writer(&mut *out, survey)?;
-            for item in &survey.items {
-                out.write_all(b"\n")?;
-                serde_json::to_writer(&mut *out, item)?;
-            }
-            Ok(())
+    pub(super) fn save_survey(&self, survey: &Survey, items: ItemWriter) -> anyhow::Result<()> {
+        for part in items.parts {
+            part.into_inner().map_err(|error| error.into_error())?.sync_all()?;
+        }
+        self.write_in(&self.work, SURVEY, |out| Ok(serde_json::to_writer(out, survey)?)).map(drop)
+    }
+
+    /// Reads the survey's items part by part. A conversation is in one part. Parts are sorted by conversation; the items of a
+    /// part are not.
+    pub(super) fn items(&self) -> impl Iterator<Item = anyhow::Result<Vec<SurveyedItem>>> {
+        (0..PARTS).map(|part| {
+            let path = self.items_path(part);
+            let invalid = || format!("{} has no items: export into another directory", path.display());
+            let lines = BufReader::new(File::open(&path).with_context(invalid)?).lines();
+            lines.map(|line| serde_json::from_str(&line?).with_context(invalid)).collect()
         })
-        .map(drop)
+    }
+
+    fn items_path(&self, part: u8) -> PathBuf {
+        self.work.join(format!("items-{part:02}.ndjson"))
     }
 
     /// Reads the list of finished files. A line that was cut off when the process ended is ignored: its file was not
@@ -257,6 +292,24 @@ impl Directory {
     }
 }
 
+/// Writes the items of a survey.
+pub(super) struct ItemWriter {
+    parts: Vec<BufWriter<File>>,
+}
+
+impl ItemWriter {
+    /// Writes an item into the part of its conversation.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(super) fn write(&mut self, item: &SurveyedItem) -> anyhow::Result<()> {
+        let first = item.record.conversation.as_bytes()[0];
+        let part = &mut self.parts[usize::from(first) * usize::from(PARTS) / 256];
+        serde_json::to_writer(&mut *part, item)?;
+        Ok(part.write_all(b"\n")?)
+    }
+}
+
 /// An unfinished file, with its digest so far.
 pub(super) struct NewFile {
     out: BufWriter<NamedTempFile>,
@@ -310,7 +363,7 @@ fn digest(path: &Path) -> io::Result<(Sha256, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::arguments::Format;
+    use super::super::{arguments::Format, stored::StoredMessage};
     use super::*;
 
     fn request(chat: &str) -> Request {
@@ -347,7 +400,13 @@ mod tests {
             participants: 1,
             begin: Timestamp::UNIX_EPOCH,
             end: Timestamp::UNIX_EPOCH,
-            unreadable: vec![(3, NotExportedReason::MessageChanged)],
+            chat: 0,
+            day: Date::constant(2026, 11, 27),
+            part: 1,
+            parts: 1,
+            items: 1,
+            folded: 0,
+            unreadable: vec![(Sha256::of(b"3"), NotExportedReason::MessageChanged)],
         };
         directory.finish(new, &file).unwrap();
         file
@@ -363,8 +422,49 @@ mod tests {
         finish(&directory, "c.rsmf");
         let found = directory.finished().unwrap();
         assert_eq!(found.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(), ["a.rsmf", "c.rsmf"]);
-        assert_eq!(found[0].unreadable, [(3, NotExportedReason::MessageChanged)]);
+        assert_eq!(found[0].unreadable, [(Sha256::of(b"3"), NotExportedReason::MessageChanged)]);
         assert!(found.iter().all(|file| directory.has(file).unwrap()));
+    }
+
+    #[test]
+    fn items_of_a_conversation_are_in_one_part() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = open(root.path(), "c");
+        let item = |conversation: Sha256, number: u32| SurveyedItem {
+            record: rsmf::Record {
+                key: Sha256::of(&number.to_le_bytes()),
+                conversation,
+                time: Timestamp::UNIX_EPOCH,
+                identity: conversation,
+                refers_to: None,
+                acts: false,
+                events: 1,
+                bytes: 1,
+            },
+            message: StoredMessage { key: String::new(), sha256: conversation, bytes: 1 },
+        };
+        // An interrupted survey.
+        directory.begin_items().unwrap().write(&item(Sha256::of(b""), 0)).unwrap();
+
+        let mut conversations: Vec<_> = (0..500_u32).map(|number| Sha256::of(&number.to_le_bytes())).collect();
+        let mut writer = directory.begin_items().unwrap();
+        for number in 0..3 {
+            for conversation in &conversations {
+                writer.write(&item(*conversation, number)).unwrap();
+            }
+        }
+        for part in writer.parts {
+            part.into_inner().unwrap();
+        }
+        conversations.sort_unstable_by(|one, other| one.as_bytes().cmp(other.as_bytes()));
+        let mut found = Vec::new();
+        for part in directory.items() {
+            let mut part: Vec<_> = part.unwrap().into_iter().map(|item| item.record.conversation).collect();
+            assert!((3..150).contains(&part.len()), "{}", part.len());
+            part.sort_unstable_by(|one, other| one.as_bytes().cmp(other.as_bytes()));
+            found.extend(part);
+        }
+        assert_eq!(found, conversations.iter().flat_map(|one| [*one; 3]).collect::<Vec<_>>());
     }
 
     #[test]
@@ -396,9 +496,9 @@ mod tests {
             lost_pages: Vec::new(),
             not_fetched: Vec::new(),
             not_fetched_yet: Vec::new(),
-            items: Vec::new(),
+            items: 0,
         };
-        directory.save_survey(&survey).unwrap();
+        directory.save_survey(&survey, directory.begin_items().unwrap()).unwrap();
         assert!(directory.survey(&request("c")).unwrap().is_some());
         let other = directory.survey(&request("d")).err().unwrap().to_string();
         assert!(other.contains("another export"), "{other}");

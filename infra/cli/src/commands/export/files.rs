@@ -19,7 +19,7 @@ use super::{
     arguments::Format,
     directory::{Directory, FinishedFile},
     stored::{MemoryBudget, NotExportedReason, Stored, StoredMessage, Unreadable},
-    survey::Survey,
+    survey::{Survey, SurveyedItem},
 };
 use crate::Interrupt;
 
@@ -34,9 +34,9 @@ pub(super) struct NamedFile {
     pub(super) chat: usize,
 }
 
-/// Distributes the items of a survey to files. The same survey results in the same files.
-pub(super) fn named_files(survey: &Survey) -> Vec<NamedFile> {
-    let records: Vec<&Record> = survey.items.iter().map(|item| &item.record).collect();
+/// Distributes the items of whole conversations to files. The same items result in the same files.
+pub(super) fn named_files(survey: &Survey, items: &[SurveyedItem]) -> Vec<NamedFile> {
+    let records: Vec<&Record> = items.iter().map(|item| &item.record).collect();
     let format = survey.request.format;
     // Mails are exported unchanged, so nothing is folded.
     let folded = if format == Format::Rsmf { Limits::default().folded } else { 0 };
@@ -58,44 +58,80 @@ pub(super) async fn write(
     store: &Store,
     directory: &Directory,
     survey: &Survey,
-    planned: &[NamedFile],
     interrupt: &Interrupt,
     progress: impl Fn(u64),
 ) -> anyhow::Result<Vec<FinishedFile>> {
     let mut recorded: HashMap<String, FinishedFile> =
         directory.finished()?.into_iter().map(|file| (file.name.clone(), file)).collect();
-    let mut finished = Vec::with_capacity(planned.len());
+    let mut finished = Vec::new();
     let mut done = 0;
-    for file in planned {
-        let items = file.planned.units.iter().map(|unit| 1 + unit.folded.len() as u64).sum::<u64>();
-        let earlier = match recorded.remove(&file.name) {
-            Some(earlier) if directory.has(&earlier)? => Some(earlier),
-            _ => None,
-        };
-        finished.push(match earlier {
-            Some(earlier) => earlier,
-            None => {
-                let writer = FileWriter { store, directory, survey, interrupt, unreadable: Vec::new() };
-                let written = match survey.request.format {
-                    Format::Rsmf => writer.rsmf(file).await,
-                    Format::Eml => writer.eml(file).await,
-                };
-                written.with_context(|| format!("writing {} failed", file.name))?
-            }
-        });
-        done += items;
-        progress(done);
+    for items in directory.items() {
+        let items = items?;
+        for file in named_files(survey, &items) {
+            let earlier = match recorded.remove(&file.name) {
+                Some(earlier) if directory.has(&earlier)? => Some(earlier),
+                _ => None,
+            };
+            finished.push(match earlier {
+                Some(earlier) => earlier,
+                None => {
+                    let writer = FileWriter { store, directory, items: &items, interrupt, unreadable: Vec::new() };
+                    let written = match survey.request.format {
+                        Format::Rsmf => writer.rsmf(&file).await,
+                        Format::Eml => writer.eml(&file).await,
+                    };
+                    written.with_context(|| format!("writing {} failed", file.name))?
+                }
+            });
+            done += file.planned.units.iter().map(|unit| 1 + unit.folded.len() as u64).sum::<u64>();
+            progress(done);
+        }
     }
     Ok(finished)
+}
+
+/// The record of a file with these items, without content.
+pub(super) fn record(
+    file: &NamedFile,
+    items: &[SurveyedItem],
+    unreadable: Vec<(Sha256, NotExportedReason)>,
+) -> FinishedFile {
+    let PlannedFile { day, part, parts, units, .. } = &file.planned;
+    let mut record = FinishedFile {
+        name: file.name.clone(),
+        bytes: 0,
+        sha256: Sha256::of(b""),
+        events: 0,
+        attachments: 0,
+        participants: 0,
+        begin: Timestamp::UNIX_EPOCH,
+        end: Timestamp::UNIX_EPOCH,
+        chat: file.chat,
+        day: *day,
+        part: *part,
+        parts: *parts,
+        items: 0,
+        folded: 0,
+        unreadable,
+    };
+    for unit in units {
+        let is_exported = |at: usize| !record.lacks(&items[at]);
+        let (is_event, acting) = (is_exported(unit.item), unit.folded.iter().filter(|&&at| is_exported(at)).count());
+        record.items += acting as u64 + u64::from(is_event);
+        // What acts on a message that was lost is an event.
+        record.folded += if is_event { acting as u64 } else { 0 };
+    }
+    record
 }
 
 /// Writes one file.
 struct FileWriter<'a> {
     store: &'a Store,
     directory: &'a Directory,
-    survey: &'a Survey,
+    /// The items that the plan's indexes are of.
+    items: &'a [SurveyedItem],
     interrupt: &'a Interrupt,
-    unreadable: Vec<(usize, NotExportedReason)>,
+    unreadable: Vec<(Sha256, NotExportedReason)>,
 }
 
 /// An item whose attached files are in the package.
@@ -149,7 +185,6 @@ impl<'a> FileWriter<'a> {
         let counts = package.finish(&mut out)?;
         let (sha256, bytes) = out.digest();
         let finished = FinishedFile {
-            name: file.name.clone(),
             bytes,
             sha256,
             events: counts.events,
@@ -157,7 +192,7 @@ impl<'a> FileWriter<'a> {
             participants: counts.participants,
             begin: counts.begin,
             end: counts.end,
-            unreadable: self.unreadable,
+            ..record(file, self.items, self.unreadable)
         };
         self.directory.finish(out, &finished)?;
         Ok(finished)
@@ -170,8 +205,8 @@ impl<'a> FileWriter<'a> {
         let (mut events, mut times) = (0, Vec::new());
         while let Some((at, _permit, read)) = messages.next().await {
             let Some(stored) = self.readable(at, read)? else { continue };
-            let record = &self.survey.items[at].record;
-            let large = self.survey.items[at].message.bytes > u64::from(u32::MAX / 2);
+            let record = &self.items[at].record;
+            let large = self.items[at].message.bytes > u64::from(u32::MAX / 2);
             let options =
                 SimpleFileOptions::default().compression_method(CompressionMethod::Deflated).large_file(large);
             zip.start_file(format!("{}.eml", record.key.short_hex()), options)?;
@@ -185,34 +220,14 @@ impl<'a> FileWriter<'a> {
         let mut out = zip.finish()?.into_inner();
         out.flush()?;
         let (sha256, bytes) = out.digest();
-        let finished = FinishedFile {
-            name: file.name.clone(),
-            bytes,
-            sha256,
-            events,
-            attachments: 0,
-            participants: 0,
-            begin,
-            end,
-            unreadable: self.unreadable,
-        };
+        let finished = FinishedFile { bytes, sha256, events, begin, end, ..record(file, self.items, self.unreadable) };
         self.directory.finish(out, &finished)?;
         Ok(finished)
     }
 
     /// Records a file of which no item could be read.
     fn nothing(self, file: &NamedFile) -> anyhow::Result<FinishedFile> {
-        let finished = FinishedFile {
-            name: file.name.clone(),
-            bytes: 0,
-            sha256: Sha256::of(b""),
-            events: 0,
-            attachments: 0,
-            participants: 0,
-            begin: Timestamp::UNIX_EPOCH,
-            end: Timestamp::UNIX_EPOCH,
-            unreadable: self.unreadable,
-        };
+        let finished = record(file, self.items, self.unreadable);
         self.directory.finish(self.directory.begin()?, &finished)?;
         Ok(finished)
     }
@@ -220,14 +235,14 @@ impl<'a> FileWriter<'a> {
     /// Reads the messages of units in order and ahead. Memory is acquired in the same order, so that a message never
     /// waits for the memory of a later one.
     fn messages<'u>(&self, units: &'u [Unit]) -> impl Stream<Item = Read> + use<'a, 'u> {
-        let (store, survey, budget) = (self.store, self.survey, MemoryBudget::default());
+        let (store, items, budget) = (self.store, self.items, MemoryBudget::default());
         let order = units.iter().flat_map(|unit| std::iter::once(unit.item).chain(unit.folded.iter().copied()));
         stream::iter(order)
             .then(move |at| {
                 let budget = budget.clone();
-                async move { (at, budget.acquire(survey.items[at].message.bytes).await) }
+                async move { (at, budget.acquire(items[at].message.bytes).await) }
             })
-            .map(move |(at, permit)| async move { (at, permit, survey.items[at].message.read(store).await) })
+            .map(move |(at, permit)| async move { (at, permit, items[at].message.read(store).await) })
             .buffered(READ_AHEAD)
     }
 
@@ -261,7 +276,7 @@ impl<'a> FileWriter<'a> {
             }
             files.extend(package.end_file());
         }
-        Ok(Some(Prepared { captured, message: &self.survey.items[at].message, files, missing_files }))
+        Ok(Some(Prepared { captured, message: &self.items[at].message, files, missing_files }))
     }
 
     /// Returns a message that can be exported, and records one that cannot.
@@ -272,7 +287,7 @@ impl<'a> FileWriter<'a> {
         match read {
             Ok(stored) => Ok(Some(stored)),
             Err(Unreadable::NotExported(reason)) => {
-                self.unreadable.push((at, reason));
+                self.unreadable.push((self.items[at].record.key, reason));
                 Ok(None)
             }
             Err(Unreadable::Bucket(error)) => Err(error),

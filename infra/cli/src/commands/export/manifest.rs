@@ -1,17 +1,19 @@
 //! Writes the export's own files: the manifest, the summary, the list of items, and the digests.
 
-use std::io::Write;
+use std::io::{self, Write};
 
+use anyhow::Context;
 use jiff::Timestamp;
 use model::Sha256;
+use rsmf::Unit;
 use serde::Serialize;
 
 use super::{
     arguments::{Format, Request},
     directory::{Directory, FinishedFile, MANIFEST, SUMS},
-    files::NamedFile,
+    files::named_files,
     stored::NotExportedReason,
-    survey::{Counts, NotExported, Survey},
+    survey::{Counts, NotExported, Survey, SurveyedItem},
 };
 
 const SUMMARY: &str = "export.txt";
@@ -96,26 +98,25 @@ fn chat_name(number: usize) -> String {
 }
 
 impl<'a> Manifest<'a> {
-    /// Creates the manifest. `finished` has the order of `planned`.
-    pub(super) fn of(survey: &'a Survey, planned: &'a [NamedFile], finished: &'a [FinishedFile]) -> Self {
+    /// Creates the manifest. `finished` contains all files.
+    pub(super) fn of(survey: &'a Survey, finished: &'a [FinishedFile]) -> Self {
         let mut not_exported = survey.not_exported.clone();
         let lost = finished.iter().flat_map(|file| &file.unreadable);
-        not_exported.extend(lost.map(|&(at, reason)| NotExported {
+        not_exported.extend(lost.map(|(key, reason)| NotExported {
             item: String::new(),
-            key: survey.items[at].record.key.short_hex(),
+            key: key.short_hex(),
             run: None,
-            reason,
+            reason: *reason,
             dead_letter: None,
         }));
-        let mut files: Vec<_> = planned.iter().zip(finished).filter(|(_, file)| !file.is_empty()).map(entry).collect();
+        let mut files: Vec<_> = finished.iter().filter(|file| !file.is_empty()).map(entry).collect();
         files.sort_by_key(|file| file.name);
-        let exported =
-            survey.items.len() as u64 - finished.iter().map(|file| file.unreadable.len() as u64).sum::<u64>();
+        let exported = finished.iter().map(|file| file.items).sum();
         let sum = |of: fn(&FileEntry<'_>) -> u64| files.iter().map(of).sum::<u64>();
         let counts = Totals {
             listed: survey.counts,
             exported,
-            folded: planned.iter().zip(finished).map(|(planned, file)| folded(planned, file)).sum(),
+            folded: finished.iter().map(|file| file.folded).sum(),
             not_exported: not_exported.len() as u64,
             events: sum(|file| file.events),
             attachments: sum(|file| file.attachments),
@@ -207,12 +208,11 @@ impl<'a> Manifest<'a> {
         &self,
         directory: &Directory,
         survey: &Survey,
-        planned: &[NamedFile],
         finished: &[FinishedFile],
     ) -> anyhow::Result<Sha256> {
         let mut sums: Vec<(String, Sha256)> =
             self.files.iter().map(|file| (file.name.to_owned(), file.sha256)).collect();
-        let items = directory.write(ITEMS, |out| write_items(out, survey, planned, finished))?;
+        let items = directory.write(ITEMS, |out| write_items(out, survey, directory.items(), finished))?;
         let manifest = directory.write(MANIFEST, |out| {
             serde_json::to_writer_pretty(&mut *out, self)?;
             Ok(out.write_all(b"\n")?)
@@ -223,17 +223,16 @@ impl<'a> Manifest<'a> {
     }
 }
 
-fn entry<'a>((planned, file): (&'a NamedFile, &'a FinishedFile)) -> FileEntry<'a> {
-    let items = planned.planned.units.iter().map(|unit| 1 + unit.folded.len() as u64).sum::<u64>();
+fn entry(file: &FinishedFile) -> FileEntry<'_> {
     FileEntry {
         name: &file.name,
         sha256: file.sha256,
         bytes: file.bytes,
-        chat: chat_name(planned.chat),
-        day: planned.planned.day.to_string(),
-        part: planned.planned.part,
-        parts: planned.planned.parts,
-        items: items - file.unreadable.len() as u64,
+        chat: chat_name(file.chat),
+        day: file.day.to_string(),
+        part: file.part,
+        parts: file.parts,
+        items: file.items,
         events: file.events,
         attachments: file.attachments,
         participants: file.participants,
@@ -242,39 +241,41 @@ fn entry<'a>((planned, file): (&'a NamedFile, &'a FinishedFile)) -> FileEntry<'a
     }
 }
 
-fn is_lost(file: &FinishedFile, at: usize) -> bool {
-    file.unreadable.iter().any(|&(lost, _)| lost == at)
-}
-
-/// Returns the number of folded items of a file. Items that act on a lost message are not folded.
-fn folded(planned: &NamedFile, file: &FinishedFile) -> u64 {
-    let units = planned.planned.units.iter().filter(|unit| !is_lost(file, unit.item));
-    units.map(|unit| unit.folded.iter().filter(|&&at| !is_lost(file, at)).count() as u64).sum()
-}
-
 /// Writes a CSV line for each item: its file and event, and the digest of its stored message. No value needs quotes.
+/// `finished` has the order of the parts and of [`named_files`].
 fn write_items(
     out: &mut dyn Write,
     survey: &Survey,
-    planned: &[NamedFile],
+    parts: impl Iterator<Item = anyhow::Result<Vec<SurveyedItem>>>,
     finished: &[FinishedFile],
 ) -> anyhow::Result<()> {
     writeln!(out, "item_key,sent,file,as,event_id,stored_message,sha256")?;
-    for (planned, file) in planned.iter().zip(finished) {
-        for unit in &planned.planned.units {
-            let event = survey.items[unit.item].record.key.short_hex();
-            for (at, is_event) in std::iter::once((unit.item, true)).chain(unit.folded.iter().map(|&at| (at, false))) {
-                let item = &survey.items[at];
-                let key = item.record.key.short_hex();
-                let (file, form, event) = match (is_lost(file, at), is_event || is_lost(file, unit.item)) {
-                    (true, _) => ("", "not-exported", ""),
-                    (false, true) => (planned.name.as_str(), "event", key.as_str()),
-                    (false, false) => (planned.name.as_str(), "folded", event.as_str()),
-                };
-                let (time, message) = (item.record.time, &item.message);
-                writeln!(out, "{key},{time},{file},{form},{event},{},{}", message.key, message.sha256)?;
+    let mut finished = finished.iter();
+    for items in parts {
+        let items = items?;
+        for planned in named_files(survey, &items) {
+            let file = finished.next().context("a planned file was not written")?;
+            for unit in &planned.planned.units {
+                write_unit(out, unit, &items, file)?;
             }
         }
+    }
+    Ok(())
+}
+
+fn write_unit(out: &mut dyn Write, unit: &Unit, items: &[SurveyedItem], file: &FinishedFile) -> io::Result<()> {
+    let first = &items[unit.item];
+    let event = first.record.key.short_hex();
+    for (at, is_event) in std::iter::once((unit.item, true)).chain(unit.folded.iter().map(|&at| (at, false))) {
+        let item = &items[at];
+        let key = item.record.key.short_hex();
+        let (file, form, event) = match (file.lacks(item), is_event || file.lacks(first)) {
+            (true, _) => ("", "not-exported", ""),
+            (false, true) => (file.name.as_str(), "event", key.as_str()),
+            (false, false) => (file.name.as_str(), "folded", event.as_str()),
+        };
+        let (time, message) = (item.record.time, &item.message);
+        writeln!(out, "{key},{time},{file},{form},{event},{},{}", message.key, message.sha256)?;
     }
     Ok(())
 }
@@ -282,7 +283,7 @@ fn write_items(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::export::{files::named_files, stored::StoredMessage, survey::SurveyedItem};
+    use crate::commands::export::{files::record, stored::StoredMessage};
 
     /// Creates an item; with `target` it acts on another item.
     fn item(number: u8, target: Option<u8>) -> SurveyedItem {
@@ -302,7 +303,7 @@ mod tests {
         }
     }
 
-    fn survey(items: Vec<SurveyedItem>) -> Survey {
+    fn survey() -> Survey {
         let request = Request {
             format: Format::Rsmf,
             deployment: "b".to_owned(),
@@ -321,7 +322,7 @@ mod tests {
             lost_pages: Vec::new(),
             not_fetched: Vec::new(),
             not_fetched_yet: Vec::new(),
-            items,
+            items: 0,
         }
     }
 
@@ -346,53 +347,42 @@ mod tests {
             (|survey| survey.lost_pages.push("a page".to_owned()), Completeness::Damaged),
         ];
         for (number, (change, expected)) in changes.into_iter().enumerate() {
-            let mut survey = survey(Vec::new());
+            let mut survey = survey();
             change(&mut survey);
-            assert_eq!(Manifest::of(&survey, &[], &[]).completeness(), expected, "change {number}");
+            assert_eq!(Manifest::of(&survey, &[]).completeness(), expected, "change {number}");
         }
     }
 
     #[test]
     fn message_lost_after_the_survey_is_named() {
-        let survey = survey(vec![item(1, None), item(2, Some(1)), item(3, None)]);
-        let planned = named_files(&survey);
-        let export = |unreadable: Vec<(usize, NotExportedReason)>| {
-            let finished = [FinishedFile {
-                name: planned[0].name.clone(),
-                bytes: 1,
-                sha256: Sha256::of(b"x"),
-                events: 2,
-                attachments: 0,
-                participants: 1,
-                begin: Timestamp::UNIX_EPOCH,
-                end: Timestamp::UNIX_EPOCH,
-                unreadable,
-            }];
-            let manifest = Manifest::of(&survey, &planned, &finished);
+        let items = [item(1, None), item(2, Some(1)), item(3, None)];
+        let survey = survey();
+        let planned = named_files(&survey, &items);
+        let export = |unreadable: Vec<(Sha256, NotExportedReason)>| {
+            let finished =
+                [FinishedFile { bytes: 1, events: 2, participants: 1, ..record(&planned[0], &items, unreadable) }];
+            let manifest = Manifest::of(&survey, &finished);
             let mut csv = Vec::new();
-            write_items(&mut csv, &survey, &planned, &finished).unwrap();
+            write_items(&mut csv, &survey, std::iter::once(Ok(items.to_vec())), &finished).unwrap();
             let csv = String::from_utf8(csv).unwrap();
-            let forms: Vec<String> = survey
-                .items
-                .iter()
-                .map(|item| {
-                    let key = item.record.key.short_hex();
-                    let line = csv.lines().find(|line| line.starts_with(&key)).unwrap();
-                    line.split(',').nth(3).unwrap().to_owned()
-                })
-                .collect();
+            let form = |item: &SurveyedItem| {
+                let key = item.record.key.short_hex();
+                let line = csv.lines().find(|line| line.starts_with(&key)).unwrap();
+                line.split(',').nth(3).unwrap().to_owned()
+            };
             let Totals { exported, folded, not_exported, .. } = manifest.counts;
             let key = manifest.not_exported.first().map(|item| item.key.clone());
-            (forms, [exported, folded, not_exported, manifest.files[0].items], key, manifest.completeness)
+            let counts = [exported, folded, not_exported, manifest.files[0].items];
+            (items.iter().map(form).collect::<Vec<_>>(), counts, key, manifest.completeness)
         };
         let (forms, counts, key, completeness) = export(Vec::new());
         assert_eq!(forms, ["event", "folded", "event"]);
         assert_eq!((counts, key, completeness), ([3, 1, 0, 3], None, Completeness::Complete));
 
         // The reaction on the lost message becomes an event.
-        let (forms, counts, key, completeness) = export(vec![(0, NotExportedReason::MessageMissing)]);
+        let lost = items[0].record.key;
+        let (forms, counts, key, completeness) = export(vec![(lost, NotExportedReason::MessageMissing)]);
         assert_eq!(forms, ["not-exported", "event", "event"]);
-        let lost = Some(survey.items[0].record.key.short_hex());
-        assert_eq!((counts, key, completeness), ([2, 0, 1, 2], lost, Completeness::Damaged));
+        assert_eq!((counts, key, completeness), ([2, 0, 1, 2], Some(lost.short_hex()), Completeness::Damaged));
     }
 }

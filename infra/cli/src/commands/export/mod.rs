@@ -85,22 +85,22 @@ async fn export(connection: &Connection, arguments: &ExportArguments) -> anyhow:
             bar.enable_steady_tick(Duration::from_millis(200));
             let options = arguments.deployment.options();
             let progress = |items| bar.set_message(format!("{items} items found"));
-            let survey = Survey::make(connection, request, &options, &interrupt, progress).await;
+            let mut items = directory.begin_items()?;
+            let survey = Survey::make(connection, &mut items, request, &options, &interrupt, progress).await;
             bar.finish_and_clear();
             let survey = survey?;
-            directory.save_survey(&survey)?;
+            directory.save_survey(&survey, items)?;
             survey
         }
     };
-    let planned = files::named_files(&survey);
     let style = ProgressStyle::with_template("{bar:40} {pos} of {len} items, {eta} left");
-    let bar = ProgressBar::new(survey.items.len() as u64).with_style(style?);
+    let bar = ProgressBar::new(survey.items).with_style(style?);
     let progress = |items| bar.set_position(items);
-    let finished = files::write(&connection.store, &directory, &survey, &planned, &interrupt, progress).await;
+    let finished = files::write(&connection.store, &directory, &survey, &interrupt, progress).await;
     bar.finish_and_clear();
     let finished = finished?;
-    let manifest = Manifest::of(&survey, &planned, &finished);
-    let sums = manifest.write(&directory, &survey, &planned, &finished)?;
+    let manifest = Manifest::of(&survey, &finished);
+    let sums = manifest.write(&directory, &survey, &finished)?;
     // Closed before the output, which may fail: the next run then finds a finished export and changes nothing.
     directory.close()?;
     let mut out = io::stdout().lock();

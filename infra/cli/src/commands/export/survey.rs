@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     arguments::Request,
+    directory::ItemWriter,
     stored::{MemoryBudget, NotExportedReason, StoredMessage, Unreadable},
 };
 use crate::{
@@ -37,9 +38,8 @@ pub(super) struct Survey {
     pub(super) not_fetched: Vec<String>,
     /// Parts of the window that a run is fetching or that the next run will fetch.
     pub(super) not_fetched_yet: Vec<String>,
-    /// The items of the window, unordered. Each is written on a separate line.
-    #[serde(skip)]
-    pub(super) items: Vec<SurveyedItem>,
+    /// Number of items of the window. The directory of the export contains the items.
+    pub(super) items: u64,
 }
 
 /// Counts of listed items.
@@ -52,7 +52,7 @@ pub(super) struct Counts {
 }
 
 /// An item of the window.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct SurveyedItem {
     pub(super) record: Record,
     pub(super) message: StoredMessage,
@@ -109,12 +109,13 @@ enum Place {
 }
 
 impl Survey {
-    /// Creates the survey. `progress` receives the number of items.
+    /// Creates the survey and writes its items. `progress` receives the number of items.
     ///
     /// # Errors
-    /// The bucket cannot be read, or the operator interrupts the command.
+    /// The bucket cannot be read, the items cannot be written, or the operator interrupts the command.
     pub(super) async fn make(
         connection: &Connection,
+        items: &mut ItemWriter,
         request: Request,
         options: &str,
         interrupt: &Interrupt,
@@ -127,9 +128,8 @@ impl Survey {
         // The functions of a one-machine run do not run now.
         let longest_run = if one_machine { SignedDuration::ZERO } else { MAX_FETCH_DURATION };
         let kept_since = connection.outcomes_kept_since(made_at);
-        let coverage = |from, to| {
-            Coverage::of_runs(&runs, (Some(from), to), longest_run, (made_at, kept_since), options)
-        };
+        let coverage =
+            |from, to| Coverage::of_runs(&runs, (Some(from), to), longest_run, (made_at, kept_since), options);
         // A message of the window may have been archived after it: a phone may be offline.
         let afterwards = coverage(request.to, request.archived_before);
         let coverage = coverage(request.from, Some(request.to));
@@ -147,9 +147,15 @@ impl Survey {
             chats: Vec::new(),
             not_exported: Vec::new(),
             lost_pages: runs.lost_pages(),
-            not_fetched: coverage.gaps.iter().map(ToString::to_string).chain(expired).chain(missed_afterwards).collect(),
+            not_fetched: coverage
+                .gaps
+                .iter()
+                .map(ToString::to_string)
+                .chain(expired)
+                .chain(missed_afterwards)
+                .collect(),
             not_fetched_yet: coverage.pending.iter().map(not_yet).collect(),
-            items: Vec::new(),
+            items: 0,
             request,
         };
         let budget = MemoryBudget::default();
@@ -172,8 +178,8 @@ impl Survey {
                     .buffer_unordered(CONCURRENT_MESSAGES);
                 let mut found = std::pin::pin!(found);
                 while let Some(found) = found.next().await {
-                    survey.add(found?, &mut chats);
-                    progress(survey.items.len() as u64);
+                    survey.add(found?, &mut chats, items)?;
+                    progress(survey.items);
                     if interrupt.is_set() {
                         bail!("interrupted before anything was written: run the same command again");
                     }
@@ -198,7 +204,7 @@ impl Survey {
             && archived < self.archived_before()
     }
 
-    fn add(&mut self, found: Found, chats: &mut HashMap<Sha256, Chat>) {
+    fn add(&mut self, found: Found, chats: &mut HashMap<Sha256, Chat>, items: &mut ItemWriter) -> anyhow::Result<()> {
         match found {
             Found::Outside => self.counts.outside += 1,
             Found::NotExported(not_exported) => self.not_exported.push(not_exported),
@@ -212,9 +218,11 @@ impl Survey {
                     items: 0,
                 });
                 chat.items += 1;
-                self.items.push(item);
+                self.items += 1;
+                items.write(&item)?;
             }
         }
+        Ok(())
     }
 }
 
@@ -366,7 +374,7 @@ mod tests {
             lost_pages: Vec::new(),
             not_fetched: Vec::new(),
             not_fetched_yet: Vec::new(),
-            items: Vec::new(),
+            items: 0,
         };
         let considered = |survey: &Survey, archived: &str| {
             survey.may_be_inside(&Listed { item: json!("WA-1"), archived_time: json!(archived) })
