@@ -90,7 +90,7 @@ pub(super) async fn write(
     Ok(finished)
 }
 
-/// The record of a file with these items, without content.
+/// Returns the record of a file of these items, without the content.
 pub(super) fn record(
     file: &NamedFile,
     items: &[SurveyedItem],
@@ -118,7 +118,7 @@ pub(super) fn record(
         let is_exported = |at: usize| !record.lacks(&items[at]);
         let (is_event, acting) = (is_exported(unit.item), unit.folded.iter().filter(|&&at| is_exported(at)).count());
         record.items += acting as u64 + u64::from(is_event);
-        // What acts on a message that was lost is an event.
+        // An item that acts on a lost message is an event.
         record.folded += if is_event { acting as u64 } else { 0 };
     }
     record
