@@ -64,6 +64,9 @@ pub enum MinistackError {
 /// A start takes about a second, and longer on a machine that compiles at the same time.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
+/// Between the selection of a free port and the server's bind, another process can take the port.
+const PORT_ATTEMPTS: u32 = 5;
+
 /// The part of the log that an error contains.
 const LOG_TAIL_BYTES: u64 = 2_000;
 
@@ -91,6 +94,17 @@ impl Ministack {
         if !options.program.is_file() {
             return Err(MinistackError::NotInstalled(options.program.clone()));
         }
+        for _ in 1..PORT_ATTEMPTS {
+            match Self::start_once(options).await {
+                Err(MinistackError::Exited { log_tail, .. })
+                    if options.port.is_none() && log_tail.contains("Address already in use") => {}
+                started => return started,
+            }
+        }
+        Self::start_once(options).await
+    }
+
+    async fn start_once(options: &MinistackOptions) -> Result<Self, MinistackError> {
         let lock = match &options.state {
             Some(directory) => Some(lock(directory).await?),
             None => None,
