@@ -77,7 +77,7 @@ impl FinishedFile {
         self.bytes == 0
     }
 
-    /// `true` if the message of this item could not be read.
+    /// Returns whether the message of this item could not be read.
     pub(super) fn lacks(&self, item: &SurveyedItem) -> bool {
         self.unreadable.iter().any(|(key, _)| *key == item.record.key)
     }
