@@ -183,7 +183,7 @@ async fn burst_of_webhooks_loses_none_and_needs_no_memory() -> anyhow::Result<()
     Ok(())
 }
 
-/// A body of a phone's history: hundreds of long messages in one webhook of nearly 3 MB.
+/// A body of a phone's history: more long messages than one task writes, in one webhook of nearly 3 MB.
 #[tokio::test]
 async fn history_of_three_megabytes_is_stored_whole() -> anyhow::Result<()> {
     const MESSAGES: u32 = 700;
@@ -202,12 +202,12 @@ async fn history_of_three_megabytes_is_stored_whole() -> anyhow::Result<()> {
     ensure!((2_800_000..3 << 20).contains(&body.len()), "{} bytes", body.len());
     ensure!(sender.deliver(&body).await?.attempts == 1, "it was not confirmed at once");
     pipeline.store_events().await?;
+    pipeline.until_logged("webhook split").await?;
     let fetched = pipeline.machine.fetch(&Pipeline::backfill()).await?;
-    ensure!(
-        fetched.listed == u64::from(MESSAGES) && fetched.complete,
-        "{} of {MESSAGES} are listed, complete: {}",
-        fetched.listed,
-        fetched.complete
-    );
+    let stored = pipeline.keys("events/").await?.len();
+    ensure!(stored == MESSAGES as usize, "{stored} of {MESSAGES} are stored");
+    // One is listed twice where its task ran out of time between its two writes, and is filed once.
+    let listed = fetched.listed;
+    ensure!(listed >= u64::from(MESSAGES) && fetched.complete, "{listed} of {MESSAGES} are listed");
     Ok(())
 }

@@ -25,6 +25,7 @@ pub(crate) struct Bucket {
     pub(crate) store: Store,
     pub(crate) capture: Capture,
     pub(crate) source: CloudApi,
+    cloud: Cloud,
     _server: Ministack,
     _directory: tempfile::TempDir,
 }
@@ -45,7 +46,12 @@ impl Bucket {
         let resources = cloud.create(redelivery, false).await?;
         let store = Store::new(cloud.config(), resources.bucket);
         let (capture, source) = (Capture::new(store.clone()), CloudApi::new(store.clone()));
-        Ok(Self { store, capture, source, _server: server, _directory: directory })
+        Ok(Self { store, capture, source, cloud, _server: server, _directory: directory })
+    }
+
+    /// The configuration of clients of the emulator.
+    pub(crate) fn config(&self) -> &aws_config::SdkConfig {
+        self.cloud.config()
     }
 
     /// Writes the objects of a webhook, as the receiver does.
@@ -239,6 +245,12 @@ async fn sent_message_without_content_is_named() -> anyhow::Result<()> {
     ]);
     bucket.receive(&webhook("messages", json!({ "statuses": statuses })), at).await?;
     bucket.receive(&text("wamid.A"), at).await?;
+    // The content of this one has expired, its outcome has not.
+    let expired = json!({"statuses": [status("wamid.EXPIRED", "read")]});
+    bucket.receive(&webhook("messages", expired), at).await?;
+    let outcome = keys::outcome(&"wamid.EXPIRED".parse::<ItemId>()?.key());
+    let put = aws::s3::Put { key: &outcome, bytes: "{}".into(), content_type: "application/json", sha256: None };
+    bucket.store.put(put, aws::s3::Condition::Absent).await?;
     let sent = sent_without_content(&bucket.store, &around(at)?).await?;
     assert_eq!(sent.count, 1);
     assert_eq!(sent.messages[0].item.as_str(), "wamid.OUT");

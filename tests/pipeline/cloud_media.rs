@@ -8,17 +8,18 @@ use std::sync::{
 use anyhow::Context;
 use async_trait::async_trait;
 use aws::s3::Store;
+use aws_fake::{SocialFile, SocialMessaging};
 use axum::{
     Router,
     body::Bytes,
     extract::{Path, Query, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::get,
 };
 use cloud_api::{Channel, Origin, events};
 use jiff::Timestamp;
-use local::cloud::Cloud;
+use local::cloud::{ACCESS_KEY, Cloud};
 use model::Sha256;
 use serde_json::{Value, json};
 use source::{
@@ -209,56 +210,66 @@ async fn token_is_not_sent_to_other_hosts_or_redirects() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A fake of AWS End User Messaging Social: it writes into the bucket, under the key, the file's id and an extension.
-async fn written_by_aws(State(store): State<Store>, headers: HeaderMap, body: Bytes) -> Response {
-    let rejected = |code: &'static str| (StatusCode::BAD_REQUEST, [("x-amzn-errortype", code)]).into_response();
-    let signed = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !signed.starts_with("AWS4-HMAC-SHA256 ") || !signed.contains("/social-messaging/aws4_request") {
-        return rejected("IncompleteSignatureException");
-    }
-    let Ok(request) = serde_json::from_slice::<Value>(&body) else { return rejected("ValidationException") };
-    if request["originationPhoneNumberId"] != "phone-number-id-bb" || request["mediaId"] != "77" {
-        return rejected("ResourceNotFoundException:http://internal.amazon.com/");
-    }
-    let key = format!("{}77.jpeg", request["destinationS3File"]["key"].as_str().unwrap_or_default());
-    let put = aws::s3::Put { key: &key, bytes: Bytes::from_static(b"bytes"), content_type: "image/jpeg", sha256: None };
-    match store.put(put, aws::s3::Condition::Always).await {
-        Ok(_) => r#"{"mimeType":"image/jpeg","fileSize":5}"#.into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
+/// Receives a picture by AWS's door.
+async fn from_aws(bucket: &Bucket, id: &str, media: &str, bytes: &[u8], at: Timestamp) -> anyhow::Result<MediaTask> {
+    let webhook = image("messages", id, media, bytes);
+    let arn = format!("arn:aws:social-messaging:us-east-1:000000000000:phone-number-id/{}", "b".repeat(32));
+    let event = json!({"context": {"MetaPhoneNumberIds": [{"metaPhoneNumberId": "700", "arn": arn}]},
+        "whatsAppWebhookEntry": webhook["entry"][0].to_string()});
+    let body = event.to_string();
+    let sha256 = bucket.capture.raw(body.as_bytes(), at).await?;
+    let origin = Origin { received: at, written: at, body: sha256, channel: Channel::Aws };
+    let event = events(&cloud_api::aws_entries(body.as_bytes())?).next().context("no event")?;
+    bucket.capture.event(&event, &origin).await?;
+    Ok(MediaTask::new(&event.media[0], &origin))
 }
 
 #[tokio::test]
-async fn file_is_written_by_aws_and_attached() -> anyhow::Result<()> {
+async fn file_that_aws_never_has_right_is_lost_after_six_days() -> anyhow::Result<()> {
     tls();
-    let bucket = Bucket::start().await?;
-    let router = Router::new().route("/v1/whatsapp/media/get", post(written_by_aws)).with_state(bucket.store.clone());
-    let fake = Cloud::at(&served(router).await?).await;
+    let (bucket, social) = (Bucket::start().await?, SocialMessaging::start(ACCESS_KEY).await);
+    let fake = Cloud::at(social.url()).await;
+    social.connect(bucket.config(), bucket.store.bucket());
     let fetcher = MediaFetcher::new(bucket.store.clone(), MediaApi::Aws(AwsMedia::new(fake.config())));
-    let at = now();
-    let of_aws = |media: &str, bytes: &[u8]| {
-        let webhook = image("messages", &format!("wamid.{media}"), media, bytes);
-        let numbers = json!([{"metaPhoneNumberId": "700", "arn": "arn:x:phone-number-id/bb"}]);
-        json!({"context": {"MetaPhoneNumberIds": numbers}, "whatsAppWebhookEntry": webhook["entry"][0].to_string()})
-    };
-    let mut outcomes = Vec::new();
-    for (media, bytes) in [("77", &b"bytes"[..]), ("78", b"bytes"), ("77", b"bytes")] {
-        let body = of_aws(media, bytes).to_string();
-        let origin = Origin {
-            received: at,
-            written: at,
-            body: bucket.capture.raw(body.as_bytes(), at).await?,
-            channel: Channel::Aws,
-        };
-        let event = events(&cloud_api::aws_entries(body.as_bytes())?).next().context("no event")?;
-        bucket.capture.event(&event, &origin).await?;
-        let task = MediaTask::new(&event.media[0], &origin);
-        outcomes.push(fetcher.fetch(&task, at).await);
+    let (number, mime) = (format!("phone-number-id-{}", "b".repeat(32)), "image/jpeg".to_owned());
+    social.add(SocialFile { id: "77".to_owned(), number, mime, bytes: Bytes::from_static(b"bytes") });
+    let at = now() - HOUR * 24 * 8;
+    let over = at + HOUR * 24 * 6;
+    for (id, media, bytes, note) in
+        [("wamid.M", "78", &b"bytes"[..], "WhatsApp did not have it"), ("wamid.X", "77", b"another file", "SHA-256")]
+    {
+        let task = from_aws(&bucket, id, media, bytes, at).await?;
+        for early in [at, over - HOUR] {
+            assert!(matches!(fetcher.fetch(&task, early).await, Err(SourceError::Unavailable { .. })), "{id}");
+        }
+        assert!(matches!(fetcher.fetch(&task, over).await?, MediaOutcome::Lost(_)), "{id}");
+        let item = bucket.item(id).await?;
+        assert_eq!((item.files().len(), item.text.as_deref()), (0, Some("c")));
+        let notes = item.webhook.map(|webhook| webhook.notes.join("\n")).unwrap_or_default();
+        assert!(notes.contains(note), "{notes}");
     }
-    assert!(matches!(outcomes[0], Ok(MediaOutcome::Stored)), "{:?}", outcomes[0]);
-    assert!(matches!(outcomes[1], Err(SourceError::Unavailable { .. })), "{:?}", outcomes[1]);
-    assert!(matches!(outcomes[2], Ok(MediaOutcome::DoneBefore)), "{:?}", outcomes[2]);
+    // An id with a character that AWS does not take is not known there.
+    let task = from_aws(&bucket, "wamid.U", "a_b", b"bytes", at).await?;
+    assert!(matches!(fetcher.fetch(&task, over).await?, MediaOutcome::Lost(_)));
+    assert_eq!(social.rejected(), ["a value of the request"]);
+    Ok(())
+}
+
+/// AWS wrote the file, and the function was killed before it wrote what it is.
+#[tokio::test]
+async fn file_that_aws_has_written_is_not_requested_again() -> anyhow::Result<()> {
+    tls();
+    let (bucket, social) = (Bucket::start().await?, SocialMessaging::start(ACCESS_KEY).await);
+    let fake = Cloud::at(social.url()).await;
+    let fetcher = MediaFetcher::new(bucket.store.clone(), MediaApi::Aws(AwsMedia::new(fake.config())));
+    let task = from_aws(&bucket, "wamid.77", "77", b"bytes", now()).await?;
+    let key = format!("{}/77.jpeg", task.key());
+    let put = aws::s3::Put { key: &key, bytes: Bytes::from_static(b"bytes"), content_type: "image/jpeg", sha256: None };
+    bucket.store.put(put, aws::s3::Condition::Always).await?;
+    assert_eq!(fetcher.fetch(&task, now()).await?, MediaOutcome::Stored);
+    assert_eq!(fetcher.fetch(&task, now()).await?, MediaOutcome::DoneBefore);
     let item = bucket.item("wamid.77").await?;
     assert_eq!(bucket.bytes(&item, &item.files()[0]).await?, b"bytes");
+    assert_eq!((social.written(), social.rejected().len()), (0, 0));
     Ok(())
 }

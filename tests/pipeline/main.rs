@@ -34,6 +34,8 @@ mod runs;
 mod sample_day;
 mod scale;
 mod sizes;
+mod social_media;
 mod sqs;
 mod tasks;
+mod topics;
 mod webhooks;

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::{
     command_line::{archiver_command, run},
     sample_day::addresses,
+    topics::sns,
 };
 
 const ADA: &str = "ada.lindqvist@example.com";
@@ -41,7 +42,7 @@ pub(crate) fn text(stanza: u32, text: &str) -> Vec<u8> {
 }
 
 /// A body with one change of the field `messages`.
-fn body(value: &Value) -> Vec<u8> {
+pub(crate) fn body(value: &Value) -> Vec<u8> {
     let entry = json!([{"id": "900100200300400", "changes": [{"field": "messages", "value": value}]}]);
     json!({"object": "whatsapp_business_account", "entry": entry}).to_string().into_bytes()
 }
@@ -154,18 +155,23 @@ fn kinds(pipeline: &Pipeline) -> anyhow::Result<Vec<String>> {
     Ok(kinds)
 }
 
+/// Returns the event that AWS End User Messaging Social publishes for an entry.
+pub(crate) fn social_event(entry: &Value, numbers: Value) -> Value {
+    json!({
+        "context": {"MetaWabaIds": [{"wabaId": entry["id"], "arn": "arn:aws:social-messaging:us-east-1:000000000000:waba/0aa1"}],
+            "MetaPhoneNumberIds": numbers},
+        "whatsAppWebhookEntry": entry.to_string(), "aws_account_id": "000000000000",
+        "message_timestamp": "2026-11-20T09:14:03.271279391Z",
+    })
+}
+
 /// Returns the notification of AWS End User Messaging Social for a body of Meta's, in the form in which SNS sends it to
 /// a queue.
 pub(crate) fn notifications(body: &[u8]) -> anyhow::Result<Vec<String>> {
     let body: Value = serde_json::from_slice(body)?;
     let entries = body["entry"].as_array().context("no entries")?;
     let notification = |entry: &Value| {
-        let event = json!({
-            "context": {"MetaWabaIds": [{"wabaId": entry["id"], "arn": "arn:aws:social-messaging:us-east-1:000000000000:waba/0aa1"}],
-                "MetaPhoneNumberIds": []},
-            "whatsAppWebhookEntry": entry.to_string(), "aws_account_id": "000000000000",
-            "message_timestamp": "2026-11-20T09:14:03.271279391Z",
-        });
+        let event = social_event(entry, json!([]));
         json!({"Type": "Notification", "MessageId": "0f0e0d0c", "TopicArn": "arn:aws:sns:us-east-1:000000000000:social",
             "Message": event.to_string(), "Timestamp": "2026-11-20T09:14:03.300Z", "SignatureVersion": "1"})
         .to_string()
@@ -294,6 +300,74 @@ async fn file_is_fetched_through_faults_and_with_a_new_token() -> anyhow::Result
     assert_eq!(part.contents(), &file.bytes[..]);
     assert!(pipeline.dead_letters().await?.is_empty());
     Ok(())
+}
+
+/// The lines of doctor about these checks.
+async fn doctor(
+    pipeline: &Pipeline,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+    checks: &[&str],
+) -> anyhow::Result<String> {
+    let (_, out, error) = archiver_with(pipeline, &[&["doctor"], arguments].concat(), variables).await?;
+    let lines = out.lines().filter(|line| checks.iter().any(|check| line.contains(check)));
+    let lines = lines.collect::<Vec<_>>().join("\n");
+    anyhow::ensure!(!lines.is_empty(), "{out}{error}");
+    Ok(lines)
+}
+
+#[tokio::test]
+async fn doctor_checks_the_subscription_and_numbers_at_meta() -> anyhow::Result<()> {
+    const ACCOUNT: &str = "900100200300400";
+    let pipeline = pipeline(&[]).await?;
+    let (door, sender) = pipeline.start_function_url(2).await?;
+    let meta = pipeline.meta.as_ref().context("no fake of Meta")?;
+    let url = [("RECEIVE_URL", door.url())];
+    let doctor = async |arguments: &[&str]| doctor(&pipeline, arguments, &url, &["at Meta"]).await;
+    let assert_says = |lines: String, says: &[&str]| {
+        assert!(says.iter().all(|says| lines.contains(says)), "{says:?}: {lines}");
+    };
+    assert_says(doctor(&[]).await?, &["skipped  subscription at Meta", "--business-account"]);
+    let named = ["--business-account", ACCOUNT];
+    assert_says(doctor(&named).await?, &["warning  subscription at Meta", "does not see the account"]);
+    meta.add_account(ACCOUNT, None, None);
+    assert_says(doctor(&named).await?, &["NOT OK   subscription at Meta", "skipped  numbers at Meta"]);
+    // Webhooks name the account and the number.
+    sender.deliver(&text(941, "the first")).await?;
+    meta.add_account(ACCOUNT, Some("670843887433847"), Some("https://bot.example.com/"));
+    assert_says(doctor(&[]).await?, &["NOT OK   subscription at Meta", "other URLs", "ok       numbers at Meta"]);
+    meta.add_account(ACCOUNT, Some("52565"), Some(door.url()));
+    assert_says(doctor(&[]).await?, &["ok       subscription at Meta", "670843887433847, 52565"]);
+    meta.rotate("another");
+    assert_says(doctor(&[]).await?, &["warning  subscription at Meta", "NOT OK   numbers at Meta", "renew it"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn doctor_checks_the_topic_of_aws() -> anyhow::Result<()> {
+    let pipeline = pipeline(&[]).await?;
+    let topic = sns(&pipeline, &[("Action", "CreateTopic"), ("Name", "social")], "TopicArn").await?;
+    let queue = pipeline.machine.resources.receive.clone().context("no queue")?;
+    let variables = [("SOCIAL_TOPIC_ARN", topic.as_str()), ("RECEIVE_QUEUE_URL", queue.url.as_str())];
+    let doctor = async |says: &[&str]| {
+        let lines = doctor(&pipeline, &[], &variables, &["topic's"]).await?;
+        anyhow::ensure!(says.iter().all(|says| lines.contains(says)), "{says:?}: {lines}");
+        anyhow::Ok(())
+    };
+    doctor(&["NOT OK   topic's subscription", "NOT OK   topic's policy"]).await?;
+    let subscribe =
+        [("Action", "Subscribe"), ("TopicArn", topic.as_str()), ("Protocol", "sqs"), ("Endpoint", &queue.arn)];
+    let subscription = sns(&pipeline, &subscribe, "SubscriptionArn").await?;
+    let policy = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sns:Publish", "Resource": topic,
+        "Principal": {"Service": ["social-messaging.amazonaws.com"]}}]});
+    let policy = policy.to_string();
+    let set = [("Action", "SetTopicAttributes"), ("TopicArn", topic.as_str()), ("AttributeName", "Policy")];
+    sns(&pipeline, &[&set[..], &[("AttributeValue", policy.as_str())]].concat(), "RequestId").await?;
+    doctor(&["ok       topic's subscription", "ok       topic's policy"]).await?;
+    let raw = [("Action", "SetSubscriptionAttributes"), ("SubscriptionArn", subscription.as_str())];
+    let raw = [&raw[..], &[("AttributeName", "RawMessageDelivery"), ("AttributeValue", "true")]].concat();
+    sns(&pipeline, &raw, "RequestId").await?;
+    doctor(&["NOT OK   topic's subscription", "raw message delivery is on"]).await
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use aws::secrets::SecretError;
 use base64::{Engine, prelude::BASE64_STANDARD};
-use cloud_api::{AppSecret, header_matches, signature_matches};
+use cloud_api::{AppSecret, MAX_BODY_BYTES, header_matches, signature_matches};
 use model::Failure;
 use runtime::metrics::{self, Metric};
 use tracing::{debug, error, info, warn};
@@ -56,9 +56,6 @@ pub enum Check {
 const UNAUTHENTICATED: &str = "the sender is not authenticated";
 
 const SIGNATURE_HEADER: &str = "x-hub-signature-256";
-
-/// Maximum size of a body: Meta's 3 MB and the envelope of a provider.
-const MAX_BODY_BYTES: usize = 4 << 20;
 
 /// Maximum length of a challenge. Meta's is a number of ten digits.
 const MAX_CHALLENGE_BYTES: usize = 256;

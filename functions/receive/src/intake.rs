@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use aws::sqs::{Queue, QueueError};
+use cloud_api::Channel;
 use jiff::Timestamp;
 use model::{Failure, TASK_VERSION};
 use source::cloud_api::Capture;
@@ -31,12 +32,8 @@ impl Intake for QueueIntake {
     async fn keep(&self, body: &[u8]) -> Result<(), Failure> {
         let received = Timestamp::now();
         let webhook = self.capture.raw(body, received).await.map_err(from_source)?;
-        let task = WebhookTask { v: TASK_VERSION, received, webhook };
-        let task = serde_json::to_string(&task).map_err(|error| Failure::Configuration {
-            detail: format!("serialization failed: {error}"),
-            after: None,
-        })?;
-        send(&self.queue, &[task]).await
+        let task = WebhookTask { v: TASK_VERSION, received, webhook, channel: Channel::Meta, part: None };
+        send(&self.queue, &[task.to_json()?]).await
     }
 }
 

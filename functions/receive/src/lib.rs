@@ -38,4 +38,5 @@ pub use tasks::WebhookTask;
 pub use work::{Files, Receive};
 
 /// Metrics of the function, beside those of every function that works on batches.
-pub const METRICS: &[Metric] = &[Metric::Webhooks, Metric::WebhooksRejected, Metric::CaptureStopped];
+pub const METRICS: &[Metric] =
+    &[Metric::Webhooks, Metric::WebhooksRejected, Metric::FileThrottles, Metric::CaptureStopped];

@@ -4,7 +4,7 @@ use std::{str::FromStr, time::Duration};
 
 use cloud_api::PayloadPath;
 use runtime::{VariableError, Variables};
-use source::cloud_api::{GraphUrl, GraphUrlError};
+use source::cloud_api::{DEFAULT_GRAPH_URL, GraphUrl, GraphUrlError};
 
 use crate::Check;
 
@@ -20,9 +20,6 @@ pub const VARIABLES: &[&str] = &[
     "WEBHOOK_PAYLOAD",
     "WEBHOOK_SECRET_ID",
 ];
-
-/// Meta's Graph API, in the version that this release supports.
-const DEFAULT_GRAPH: &str = "https://graph.facebook.com/v25.0";
 
 /// The values of [`VARIABLES`].
 pub struct Settings {
@@ -61,12 +58,11 @@ impl Settings {
         let secret_id = variables.optional("WEBHOOK_SECRET_ID", "the name or ARN of the webhooks' secret")?;
         let graph: Option<GraphUrl> =
             variables.optional("META_GRAPH_URL", "the URL of Meta's Graph API with its version")?;
-        // Meta supports a version for two years.
         let graph = match graph {
             Some(graph) => graph,
-            None => DEFAULT_GRAPH.parse().map_err(|error: GraphUrlError| VariableError::Bad {
+            None => DEFAULT_GRAPH_URL.parse().map_err(|error: GraphUrlError| VariableError::Bad {
                 name: "META_GRAPH_URL",
-                expected: DEFAULT_GRAPH,
+                expected: DEFAULT_GRAPH_URL,
                 problem: error.to_string(),
             })?,
         };

@@ -1,7 +1,8 @@
 //! The messages on the receive queue.
 
+use cloud_api::Channel;
 use jiff::Timestamp;
-use model::{Sha256, TASK_VERSION};
+use model::{Failure, Sha256, TASK_VERSION};
 use serde::{Deserialize, Serialize};
 use source::cloud_api::MediaTask;
 
@@ -16,6 +17,34 @@ pub struct WebhookTask {
     pub received: Timestamp,
     /// The digest of the body: the rest of its key.
     pub webhook: Sha256,
+    /// The way that it came, which decides its envelope.
+    #[serde(default, skip_serializing_if = "is_meta")]
+    pub channel: Channel,
+    /// The events to write; all of them if none is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
+}
+
+impl WebhookTask {
+    /// The body of its message.
+    pub(crate) fn to_json(&self) -> Result<String, Failure> {
+        serde_json::to_string(self)
+            .map_err(|error| Failure::Configuration { detail: format!("serialization failed: {error}"), after: None })
+    }
+}
+
+/// A part of a body's events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// Number of events before it.
+    pub first: usize,
+    /// Number of its events.
+    pub count: usize,
+}
+
+fn is_meta(channel: &Channel) -> bool {
+    *channel == Channel::Meta
 }
 
 /// A message on the queue, recognized by its members.
@@ -58,9 +87,19 @@ mod tests {
 
     #[test]
     fn task_is_recognized_by_its_form() {
-        let task = WebhookTask { v: 1, received: "2026-11-27T09:00:00Z".parse().unwrap(), webhook: Sha256::of(b"{}") };
+        let task = WebhookTask {
+            v: 1,
+            received: "2026-11-27T09:00:00Z".parse().unwrap(),
+            webhook: Sha256::of(b"{}"),
+            channel: Channel::Meta,
+            part: None,
+        };
         let json = serde_json::to_string(&task).unwrap();
+        assert!(!json.contains("channel") && !json.contains("part"), "tasks of version 0.1 are the same: {json}");
         assert!(matches!(Task::read(&json), Some(Task::Webhook(read)) if read == task));
+        let part = WebhookTask { channel: Channel::Aws, part: Some(Part { first: 1_000, count: 7 }), ..task };
+        let part_json = serde_json::to_string(&part).unwrap();
+        assert!(matches!(Task::read(&part_json), Some(Task::Webhook(read)) if read == part));
         let file = r#"{"v":1,"media":"1000","phone_number_id":"7","received":"2026-11-27T09:00:00Z"}"#;
         assert!(matches!(Task::read(file), Some(Task::File(task)) if !task.is_from_aws()));
         let sns = r#"{"Type":"Notification","MessageId":"m","TopicArn":"arn:aws:sns:eu-west-1:1:t","Message":"{}","Timestamp":"t"}"#;

@@ -1,25 +1,41 @@
 //! Processes the messages on the receive queue.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use aws::sqs::Queue;
 use cloud_api::{
-    AccountEvent, EventKind, MAX_EVENTS, Malformed, Origin, PayloadPath, Webhook, aws_entries, entries, events,
+    AccountEvent, Channel, EventKind, Malformed, Origin, PayloadPath, Webhook, aws_entries, count_events, entries,
+    events_from,
 };
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use jiff::Timestamp;
-use model::{Failure, Reason, Sha256, Stage};
+use model::{Failure, Reason, Stage, TASK_VERSION};
 use runtime::metrics::{self, Metric};
-use source::cloud_api::{Capture, MediaFetcher, MediaOutcome, MediaTask};
+use source::{
+    SourceError,
+    cloud_api::{Capture, MediaFetcher, MediaOutcome, MediaTask},
+};
 use sqs_batch::{Invocation, Next, Record, Work};
 use tokio::sync::Semaphore;
 use tracing::{debug, error, info, warn};
 
-use crate::{METRICS, WebhookTask, failure::from_source, intake::send, tasks::Task};
+use crate::{
+    METRICS, WebhookTask,
+    failure::from_source,
+    intake::send,
+    tasks::{Part, Task},
+};
 
 /// Events of one webhook that are written concurrently.
 const CONCURRENT_EVENTS: usize = 32;
+
+/// Events that one task writes, in a fraction of the function's time. The history of a phone has many times as many; it is
+/// split into tasks, of which each is retried on its own.
+const EVENTS_PER_TASK: usize = 250;
 
 /// Files that are fetched concurrently: two of the maximum size (100 MB) fit into the function's memory.
 const CONCURRENT_FILES: usize = 2;
@@ -98,13 +114,16 @@ impl Receive {
         Ok(())
     }
 
-    /// Writes the events of a stored body.
+    /// Writes the events of a body that is stored, or a part of them.
     async fn webhook(&self, task: &WebhookTask) -> Result<(), Failure> {
         let body = self.capture.body(task.received, &task.webhook).await.map_err(from_source)?;
         let body =
             body.ok_or_else(|| permanent(Reason::ItemNotFound, "the stored body of the webhook has been deleted"))?;
-        let webhook = entries(&body, &self.payload).map_err(malformed)?;
-        self.fan_out(&webhook, task.webhook, task.received).await
+        let webhook = match task.channel {
+            Channel::Meta => entries(&body, &self.payload),
+            Channel::Aws => aws_entries(&body),
+        };
+        self.fan_out(&webhook.map_err(malformed)?, task).await
     }
 
     /// Stores a notification unchanged, and writes its events.
@@ -112,34 +131,59 @@ impl Receive {
         let received = Timestamp::now();
         let sha256 = self.capture.raw(body, received).await.map_err(from_source)?;
         let webhook = aws_entries(body).map_err(malformed)?;
-        self.fan_out(&webhook, sha256, received).await?;
+        let task = WebhookTask { v: TASK_VERSION, received, webhook: sha256, channel: Channel::Aws, part: None };
+        self.fan_out(&webhook, &task).await?;
         metrics::add(Metric::Webhooks, 1);
         Ok(())
     }
 
-    /// Writes every event, and queues its files. May be repeated: it writes the same objects.
-    async fn fan_out(&self, webhook: &Webhook, body: Sha256, received: Timestamp) -> Result<(), Failure> {
-        let webhook_key = body.short_hex();
-        let written = stream::iter(events(webhook).enumerate())
-            .map(|(place, event)| {
-                let webhook_key = &webhook_key;
-                async move {
-                    if place >= MAX_EVENTS {
-                        return Err(permanent(Reason::ItemMalformed, "the webhook has too many events"));
-                    }
-                    if let EventKind::Account(account) = event.kind {
-                        report(account, webhook_key);
-                    }
-                    let origin = Origin { received, written: Timestamp::now(), body, channel: webhook.channel };
-                    self.capture.event(&event, &origin).await.map_err(from_source)?;
-                    Ok(event.media.iter().map(|media| MediaTask::new(media, &origin).to_json()).collect::<Vec<_>>())
+    /// Writes every event, and queues its files. All of it may happen again: each object is the same.
+    async fn fan_out(&self, webhook: &Webhook, task: &WebhookTask) -> Result<(), Failure> {
+        if let Some(part) = task.part {
+            return self.write(webhook, task, part).await;
+        }
+        let count = count_events(webhook);
+        if count <= EVENTS_PER_TASK {
+            return self.write(webhook, task, Part { first: 0, count }).await;
+        }
+        let part = |first| WebhookTask { part: Some(Part { first, count: EVENTS_PER_TASK }), ..task.clone() }.to_json();
+        let parts: Vec<_> = (0..count).step_by(EVENTS_PER_TASK).map(part).collect::<Result<_, _>>()?;
+        send(&self.queue, &parts).await?;
+        info!(webhook = task.webhook.short_hex(), events = count, parts = parts.len(), "webhook split");
+        Ok(())
+    }
+
+    /// Writes a part of the events. Their files are queued even if an event cannot be written: WhatsApp keeps a file for 7
+    /// days, which the event's retries may take.
+    async fn write(&self, webhook: &Webhook, task: &WebhookTask, part: Part) -> Result<(), Failure> {
+        let webhook_key = task.webhook.short_hex();
+        // Events after the first that the bucket does not take would only wait for the same.
+        let is_down = AtomicBool::new(false);
+        let written = stream::iter(events_from(webhook, part.first).take(part.count)).map(|event| {
+            let (webhook_key, is_down) = (&webhook_key, &is_down);
+            async move {
+                if let EventKind::Account(account) = event.kind {
+                    report(account, webhook_key);
                 }
-            })
-            .buffer_unordered(CONCURRENT_EVENTS);
-        let files: Vec<Vec<String>> = written.try_collect().await?;
-        let (events, files) = (files.len(), files.concat());
+                let (received, written, body) = (task.received, Timestamp::now(), task.webhook);
+                let origin = Origin { received, written, body, channel: webhook.channel };
+                let files: Vec<_> = event.media.iter().map(|media| MediaTask::new(media, &origin).to_json()).collect();
+                if is_down.load(Ordering::Relaxed) {
+                    return (files, Ok(()));
+                }
+                let kept = self.capture.event(&event, &origin).await;
+                if matches!(kept, Err(SourceError::Unavailable { .. })) {
+                    is_down.store(true, Ordering::Relaxed);
+                }
+                (files, kept)
+            }
+        });
+        let written: Vec<_> = written.buffer_unordered(CONCURRENT_EVENTS).collect().await;
+        let (files, kept): (Vec<_>, Vec<_>) = written.into_iter().unzip();
+        let files = files.concat();
         send(&self.queue, &files).await?;
-        info!(webhook = webhook_key, events, files = files.len(), "webhook stored");
+        kept.into_iter().collect::<Result<(), _>>().map_err(from_source)?;
+        info!(webhook = webhook_key, events = part.count, files = files.len(), "webhook stored");
         Ok(())
     }
 }
@@ -173,25 +217,4 @@ fn malformed(error: Malformed) -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn retry_of_a_file_waits_for_the_longer_of_both_waits() {
-        let (short, long) = (Some(Duration::from_secs(1)), Some(Duration::from_secs(2)));
-        for (after, wait, expected) in
-            [(None, long, long), (short, long, long), (long, short, long), (short, None, short)]
-        {
-            let configuration = Failure::Configuration { detail: String::new(), after };
-            let transient = Failure::Transient { detail: String::new(), after };
-            for failure in [configuration, transient] {
-                let (Failure::Transient { after, .. } | Failure::Configuration { after, .. }) =
-                    postponed(failure, wait)
-                else {
-                    panic!("a retried failure became permanent")
-                };
-                assert_eq!(after, expected);
-            }
-        }
-    }
-}
+mod tests;

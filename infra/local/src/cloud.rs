@@ -87,7 +87,7 @@ const DEAD_LETTERS: &str = "dead-letters";
 pub const RECEIVE: &str = "receive";
 
 /// The emulator accepts any key, and the SDKs require one.
-const ACCESS_KEY: &str = "local";
+pub const ACCESS_KEY: &str = "local";
 
 impl Cloud {
     /// Connects to an endpoint. The account and region of the operator's environment are ignored.

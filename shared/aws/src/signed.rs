@@ -8,6 +8,7 @@ use aws_sigv4::{
     http_request::{SignableBody, SignableRequest, SigningSettings, sign},
     sign::v4::SigningParams,
 };
+use aws_types::service_config::ServiceConfigKey;
 
 /// Error of signing a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -23,27 +24,40 @@ pub enum SignError {
     Request,
 }
 
-/// The host of a service in the configuration's region, or the configured endpoint.
+/// A service of AWS.
+#[derive(Debug, Clone, Copy)]
+pub struct Service {
+    /// Its name in hosts and signatures.
+    pub name: &'static str,
+    /// Its id in AWS's variables and files: `AWS_ENDPOINT_URL_<ID>`, in upper case.
+    pub id: &'static str,
+}
+
+/// The host of a service in the configuration's region, or the configured endpoint: that of the service before that of all.
 ///
 /// # Errors
 /// [`SignError::Missing`].
-pub fn endpoint(config: &SdkConfig, service: &str) -> Result<String, SignError> {
-    if let Some(endpoint) = config.endpoint_url() {
+pub fn endpoint(config: &SdkConfig, service: Service) -> Result<String, SignError> {
+    let key =
+        ServiceConfigKey::builder().service_id(service.id).env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
+    let own = key.ok().and_then(|key| config.service_config()?.load_config(key));
+    if let Some(endpoint) = own.as_deref().or(config.endpoint_url()) {
         return Ok(endpoint.trim_end_matches('/').to_owned());
     }
     let region = config.region().ok_or(SignError::Missing("region"))?;
-    Ok(format!("https://{service}.{region}.amazonaws.com"))
+    Ok(format!("https://{}.{region}.amazonaws.com", service.name))
 }
 
-/// The header fields that sign a POST of JSON to a service. `content-type: application/json` is among what is signed.
+/// The header fields that sign a POST to a service. The content type is among what is signed, and has to be sent.
 ///
 /// # Errors
 /// [`SignError`].
 pub async fn sign_post(
     config: &SdkConfig,
-    service: &str,
+    service: Service,
     url: &str,
-    json: &[u8],
+    content_type: &str,
+    body: &[u8],
 ) -> Result<Vec<(String, String)>, SignError> {
     let region = config.region().ok_or(SignError::Missing("region"))?;
     let provider = config.credentials_provider().ok_or(SignError::Missing("credentials"))?;
@@ -52,14 +66,14 @@ pub async fn sign_post(
     let params = SigningParams::builder()
         .identity(&identity)
         .region(region.as_ref())
-        .name(service)
+        .name(service.name)
         .time(SystemTime::now())
         .settings(SigningSettings::default())
         .build()
         .map_err(|_| SignError::Request)?
         .into();
-    let headers = [("content-type", "application/json")].into_iter();
-    let request = SignableRequest::new("POST", url, headers, SignableBody::Bytes(json));
+    let headers = [("content-type", content_type)].into_iter();
+    let request = SignableRequest::new("POST", url, headers, SignableBody::Bytes(body));
     let request = request.map_err(|_| SignError::Request)?;
     let (signed, _) = sign(request, &params).map_err(|_| SignError::Request)?.into_parts();
     Ok(signed.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())

@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// The channel through which a webhook was received.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Channel {
     /// An HTTP POST from Meta, or from a provider that passes Meta's payload on.
+    #[default]
     Meta,
     /// A notification from AWS End User Messaging Social.
     Aws,

@@ -19,7 +19,24 @@ use crate::{
 /// Returns the events of a webhook. They are created one at a time, so that a history of thousands of messages is not
 /// in memory twice.
 pub fn events(webhook: &Webhook) -> impl Iterator<Item = Event> + Send + '_ {
-    webhook.changes.iter().flat_map(move |change| Reader::of(webhook, change).events())
+    events_from(webhook, 0)
+}
+
+/// The same without the first ones, which are not made.
+pub fn events_from(webhook: &Webhook, first: usize) -> impl Iterator<Item = Event> + Send + '_ {
+    let mut left = first;
+    webhook.changes.iter().flat_map(move |change| {
+        let reader = Reader::of(webhook, change);
+        let found = reader.found();
+        let skipped = left.min(found.len());
+        left -= skipped;
+        found.into_iter().skip(skipped).map(move |found| reader.event(&found))
+    })
+}
+
+/// The number of [`events`].
+pub fn count_events(webhook: &Webhook) -> usize {
+    webhook.changes.iter().map(|change| Reader::of(webhook, change).found().len()).sum()
 }
 
 /// An entry of one of the lists in the webhook's `value`.
@@ -70,14 +87,14 @@ impl<'a> Reader<'a> {
         Self { webhook, change, metadata, phone_number_id, contacts, value }
     }
 
-    fn events(self) -> impl Iterator<Item = Event> + Send + 'a {
-        let mut found = self.found();
+    fn found(&self) -> Vec<Found<'a>> {
+        let mut found = self.in_lists();
         if found.is_empty() {
             // A change without a recognized list is counted as one event.
             let place = if self.is_about_the_account() { Place::Account(self.account_event()) } else { Place::Unknown };
             found.push(Found { place, thread: None, raw: &self.change.value });
         }
-        found.into_iter().map(move |found| self.event(&found))
+        found
     }
 
     fn is_about_the_account(&self) -> bool {
@@ -89,7 +106,7 @@ impl<'a> Reader<'a> {
         AccountEvent::of(&word)
     }
 
-    fn found(&self) -> Vec<Found<'a>> {
+    fn in_lists(&self) -> Vec<Found<'a>> {
         let mut found = Vec::new();
         // These fields report changes of the account, whatever lists their values contain.
         if self.is_about_the_account() {

@@ -24,8 +24,8 @@ pub const FILE_ID: &str = "file";
 /// The state of a message's file in the bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CapturedFile {
-    /// The file is in the bucket.
-    There { bytes: u64, sha256: Sha256 },
+    /// The file is in the bucket. `other` is the digest of another content that WhatsApp gave under the same id.
+    There { bytes: u64, sha256: Sha256, other: Option<Sha256> },
     /// The file was not captured and will not be retried.
     Missing(MissingFile),
 }
@@ -87,11 +87,14 @@ pub fn item(id: &ItemId, variants: &Variants, file: Option<CapturedFile>) -> Val
     let mut attachments = Vec::new();
     if let Some(declared) = media::declared(&event) {
         match file {
-            Some(CapturedFile::There { bytes, sha256 }) => {
+            Some(CapturedFile::There { bytes, sha256, other }) => {
                 let mut attachment = json!({"id": FILE_ID, "size": bytes, "sha256": sha256});
                 insert(&mut attachment, "name", declared.members.value("filename"));
                 insert(&mut attachment, "contentType", declared.members.value("mime_type"));
                 attachments.push(attachment);
+                notes.extend(other.map(|other| {
+                    format!("WhatsApp gave another content of the file, too, which is kept with the webhooks. Its SHA-256 is {other}.")
+                }));
             }
             Some(CapturedFile::Missing(why)) => notes.push(why.note().to_owned()),
             None => notes.push(MissingFile::NotFetched.note().to_owned()),

@@ -10,12 +10,8 @@ use crate::{
     json::{self, Members},
 };
 
-/// Maximum size of a body: Meta's limit.
-pub const MAX_BODY_BYTES: usize = 3 << 20;
-
-/// Maximum number of events in a body. A message has at least 200 bytes, so a body of that size has fewer unless it is
-/// hostile.
-pub const MAX_EVENTS: usize = 50_000;
+/// Maximum size of a body: Meta's 3 MB and the envelope of a provider or of AWS.
+pub const MAX_BODY_BYTES: usize = 4 << 20;
 
 /// Error of an invalid body. Contains nothing of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -7,7 +7,6 @@ mod retry_budget;
 use std::time::Duration;
 
 use reqwest::{Response, StatusCode, header::RETRY_AFTER};
-use runtime::metrics::Metric;
 use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
 
@@ -94,9 +93,6 @@ pub struct HttpResponse {
 /// Reads a response of at most `limit` bytes.
 pub async fn read(sent: reqwest::Result<Response>, limit: usize) -> Result<HttpResponse, NoResponse> {
     let mut response = sent.map_err(|error| no_response(&error))?;
-    if response.status() == StatusCode::TOO_MANY_REQUESTS {
-        runtime::metrics::add(Metric::MailboxThrottles, 1);
-    }
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
     let wait = header(RETRY_AFTER.as_str()).and_then(|value| retry_after(value, jiff::Timestamp::now()));
     let request_id = header("request-id").map(str::to_owned);

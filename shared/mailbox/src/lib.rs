@@ -9,6 +9,7 @@ pub mod graph;
 pub mod imap;
 pub mod maildir;
 mod recipient_cache;
+mod response;
 mod settings;
 
 use std::time::Duration;

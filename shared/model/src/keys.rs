@@ -131,6 +131,11 @@ pub fn media_bytes(media: &str) -> String {
     format!("{media}.bin")
 }
 
+/// The bytes of a file that came under the same id with another content.
+pub fn media_other_bytes(media: &str, sha256: &Sha256) -> String {
+    format!("{media}-{}.bin", sha256.short_hex())
+}
+
 /// The record of a file: the digest of its bytes, or the reason why they are lost.
 pub fn media_facts(media: &str) -> String {
     format!("{media}.json")

@@ -78,6 +78,7 @@ metrics! {
     UserMapRefused in "Count", "Reads of a user map that was rejected.";
     Webhooks in "Count", "Webhooks that were stored, from Meta and from AWS.";
     WebhooksRejected in "Count", "Webhooks whose signature or header does not match the secret.";
+    FileThrottles in "Count", "Responses of Meta or AWS that there were too many requests for files.";
     CaptureStopped in "Count", "Events by which WhatsApp says that nothing is captured any more from a number.";
     Stuck in "Count", "Failures of messages that have failed many times.";
     SetupErrors in "Count", "Failures that only an operator can fix.";

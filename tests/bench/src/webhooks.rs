@@ -64,6 +64,9 @@ async fn burst(count: u32) -> anyhow::Result<Burst> {
     let took = begun.elapsed();
     let bodies = pipeline.keys(model::keys::WEBHOOKS).await?.len();
     ensure!(bodies == count as usize, "{bodies} of {count} webhooks are kept");
+    let queue = pipeline.machine.resources.receive.clone().context("no queue")?;
+    let tasks = local::event_source::depth(&pipeline.machine.cloud, &queue).await?.total();
+    ensure!(tasks == u64::from(count), "{tasks} of {count} tasks are queued");
     let function = pipeline.machine.receive().context("no receiver")?;
     let peaks = function.pids().into_iter().map(peak_kilobytes_of).collect::<anyhow::Result<Vec<_>>>()?;
     let mut answers: Vec<_> = sent.iter().map(|(_, took)| *took).collect();

@@ -41,7 +41,7 @@ fn evidence_is_in(webhook: &Webhook, body: &[u8]) {
 }
 
 fn exercise(webhook: &Webhook) {
-    let there = CapturedFile::There { bytes: 1, sha256: Sha256::of(b"x") };
+    let there = CapturedFile::There { bytes: 1, sha256: Sha256::of(b"x"), other: None };
     let again = events(webhook);
     for (event, again) in events(webhook).zip(again) {
         assert!(event.id == again.id && event.json == again.json, "an event has one id");

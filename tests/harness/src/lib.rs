@@ -198,7 +198,8 @@ impl Pipeline {
                 port: None,
                 state: None,
                 log: directory.path().join("ministack.log"),
-                variables: Vec::new(),
+                // Topics are for webhooks of AWS.
+                variables: vec![("SERVICES".to_owned(), "s3,sns,sqs,secretsmanager".to_owned())],
             },
             redelivery: Redelivery { visibility: pace.visibility, max_receives: pace.max_receives },
             timeout: pace.timeout,

@@ -17,11 +17,13 @@ pub enum Part {
     ReceiveQueue,
     /// Exists only if the deployment receives webhooks through a URL.
     ReceiveUrl,
+    /// Only where the deployment receives webhooks from AWS.
+    SocialTopic,
 }
 
 impl Part {
     /// All parts; every command needs the first four.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Bucket,
         Self::ConvertQueue,
         Self::ImportQueue,
@@ -33,6 +35,7 @@ impl Part {
         Self::Receive,
         Self::ReceiveQueue,
         Self::ReceiveUrl,
+        Self::SocialTopic,
     ];
 
     /// Returns the environment variable that names the part.
@@ -49,6 +52,7 @@ impl Part {
             Self::Receive => "RECEIVE_FUNCTION_NAME",
             Self::ReceiveQueue => "RECEIVE_QUEUE_URL",
             Self::ReceiveUrl => "RECEIVE_URL",
+            Self::SocialTopic => "SOCIAL_TOPIC_ARN",
         }
     }
 
@@ -66,6 +70,7 @@ impl Part {
             Self::Receive => "ReceiveFunctionName",
             Self::ReceiveQueue => "ReceiveQueueUrl",
             Self::ReceiveUrl => "ReceiveUrl",
+            Self::SocialTopic => "SocialTopicArn",
         }
     }
 
@@ -83,6 +88,7 @@ impl Part {
             Self::Receive => "the name of the function receive",
             Self::ReceiveQueue => "the URL of receive's queue",
             Self::ReceiveUrl => "the URL that webhooks are posted to",
+            Self::SocialTopic => "the ARN of the topic of AWS End User Messaging Social",
         }
     }
 }

@@ -1,5 +1,5 @@
 //! A strict fake of Meta's media endpoint: one request resolves a media id to a short-lived URL, another downloads the
-//! file. Both need the token.
+//! file. Both need the token. It also says which apps are subscribed to an account.
 
 use std::{
     collections::HashMap,
@@ -17,7 +17,7 @@ use axum::{
     routing::get,
 };
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 use uuid::Uuid;
 
@@ -63,6 +63,8 @@ struct Endpoint {
     url: Mutex<String>,
     files: Mutex<HashMap<String, MediaFile>>,
     urls: Mutex<HashMap<String, (String, Instant)>>,
+    /// Each app that is subscribed to an account, as Meta answers.
+    apps: Mutex<HashMap<String, Vec<Value>>>,
     faults: Mutex<Vec<MediaFault>>,
     downloads: Mutex<u64>,
     rejected: Mutex<u64>,
@@ -87,12 +89,14 @@ impl MetaFake {
             url: Mutex::new(url),
             files: Mutex::new(files.into_iter().map(|file| (file.id.clone(), file)).collect()),
             urls: Mutex::default(),
+            apps: Mutex::default(),
             faults: Mutex::default(),
             downloads: Mutex::default(),
             rejected: Mutex::default(),
         });
         let router = Router::new()
             .route("/{version}/{media}", get(look_up))
+            .route("/{version}/{media}/subscribed_apps", get(subscribed_apps))
             .route("/whatsapp_business/attachments/{key}", get(download))
             .with_state(Arc::clone(&endpoint));
         let server = tokio::spawn(async move {
@@ -116,6 +120,17 @@ impl MetaFake {
     /// Removes a file, as Meta does after 7 days.
     pub fn remove(&self, id: &str) {
         lock(&self.endpoint.files).remove(id);
+    }
+
+    /// Makes an account known, and subscribes an app to it if there is one, with an override URL if there is one.
+    pub fn add_account(&self, id: &str, app: Option<&str>, override_url: Option<&str>) {
+        let mut accounts = lock(&self.endpoint.apps);
+        let apps = accounts.entry(id.to_owned()).or_default();
+        let data = |app: &str| json!({"id": app, "name": "an app", "link": format!("https://www.facebook.com/games/?app_id={app}")});
+        apps.extend(app.map(|app| match override_url {
+            Some(url) => json!({"whatsapp_business_api_data": data(app), "override_callback_uri": url}),
+            None => json!({"whatsapp_business_api_data": data(app)}),
+        }));
     }
 
     /// Replaces the accepted token.
@@ -185,16 +200,15 @@ async fn look_up(
         return failure(status, 2, "OAuthException", "An unexpected error has occurred.");
     }
     let is_version = version.strip_prefix('v').is_some_and(|number| number.parse::<f32>().is_ok());
+    // A number, by its id.
+    if is_version && lock(&endpoint.files).values().any(|file| file.phone_number_id == media) {
+        return axum::Json(json!({"verified_name": "Ours", "id": media})).into_response();
+    }
     let number = query.as_deref().unwrap_or_default().split('&').find_map(|part| part.strip_prefix("phone_number_id="));
     let file = lock(&endpoint.files).get(&media).cloned();
     let Some(file) = file.filter(|file| is_version && number.is_none_or(|number| number == file.phone_number_id))
     else {
-        return failure(
-            StatusCode::BAD_REQUEST,
-            100,
-            "GraphMethodException",
-            "Unsupported get request. Object does not exist.",
-        );
+        return no_object();
     };
     let key = Uuid::new_v4().to_string();
     lock(&endpoint.urls).insert(key.clone(), (media, Instant::now()));
@@ -207,6 +221,27 @@ async fn look_up(
         "id": file.id,
     }))
     .into_response()
+}
+
+async fn subscribed_apps(
+    State(endpoint): State<Arc<Endpoint>>,
+    Path((_, account)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    if let Some(rejection) = endpoint.rejection(&headers) {
+        return rejection;
+    }
+    match lock(&endpoint.apps).get(&account) {
+        Some(apps) => axum::Json(json!({"data": apps})).into_response(),
+        None => no_object(),
+    }
+}
+
+/// The answer for what does not exist, or may not be seen.
+fn no_object() -> Response {
+    let message = "Unsupported get request. Object does not exist.";
+    let error = json!({"message": message, "type": "GraphMethodException", "code": 100, "error_subcode": 33, "fbtrace_id": "A0"});
+    (StatusCode::BAD_REQUEST, axum::Json(json!({"error": error}))).into_response()
 }
 
 async fn download(State(endpoint): State<Arc<Endpoint>>, Path(key): Path<String>, headers: HeaderMap) -> Response {

@@ -21,7 +21,7 @@ fn notes(item: &Item) -> String {
 
 #[test]
 fn files_are_named_with_caption_type_and_digest() {
-    let there = CapturedFile::There { bytes: 4, sha256: Sha256::of(b"test") };
+    let there = CapturedFile::There { bytes: 4, sha256: Sha256::of(b"test"), other: None };
     for (kind, extra, expected) in [
         ("image", json!({"caption": "c"}), Kind::Image),
         ("video", json!({"caption": "c"}), Kind::Video),

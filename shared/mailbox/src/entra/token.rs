@@ -218,7 +218,7 @@ impl Tokens {
             }
         }
         let sent = http.client().await?.post(self.url.clone()).form(&form).send().await;
-        Ok(http_client::read(sent, http_client::SMALL_RESPONSE_MAX_BYTES).await)
+        Ok(crate::response::read(sent, http_client::SMALL_RESPONSE_MAX_BYTES).await)
     }
 }
 

@@ -135,7 +135,7 @@ impl Client {
             }
             let response = {
                 let _permit = acquire(permits).await?;
-                http_client::read(builder.send().await, request.response_max_bytes).await?
+                crate::response::read(builder.send().await, request.response_max_bytes).await?
             };
             if response.status.is_success() {
                 return Ok(response);
@@ -172,7 +172,7 @@ impl Client {
                 .header(CONTENT_LENGTH, piece.len())
                 .header(CONTENT_RANGE, format!("bytes {start}-{}/{size}", start + piece.len() - 1))
                 .body(piece);
-            http_client::read(request.send().await, http_client::SMALL_RESPONSE_MAX_BYTES).await?
+            crate::response::read(request.send().await, http_client::SMALL_RESPONSE_MAX_BYTES).await?
         };
         if sent.status.is_success() { Ok(sent) } else { Err(Refusal::of(&sent).into()) }
     }

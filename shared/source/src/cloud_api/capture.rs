@@ -2,7 +2,7 @@
 //! and from AWS.
 
 use aws::s3::{Condition, Put, Store, Written};
-use cloud_api::{Completeness, Event, EventKind, Origin, StatusWord, StoredEvent, late_id};
+use cloud_api::{Completeness, Event, EventKind, MAX_BODY_BYTES, Origin, StatusWord, StoredEvent, late_id};
 use jiff::Timestamp;
 use model::{ItemId, Sha256, keys};
 use serde::Serialize;
@@ -12,9 +12,6 @@ use super::{
     objects::{Awaited, OBJECT_LIMIT, Received, SentStatus, VERSION, read, write},
 };
 use crate::{SourceError, inbox::unavailable};
-
-/// Maximum size of a raw body: Meta's 3 MB and the envelope of a provider or of AWS.
-const BODY_LIMIT: u64 = 4 << 20;
 
 /// Writes bodies and events of webhooks into the bucket.
 #[derive(Clone)]
@@ -46,7 +43,8 @@ impl Capture {
     /// # Errors
     /// [`SourceError::Unavailable`] or [`SourceError::Configuration`].
     pub async fn body(&self, received: Timestamp, sha256: &Sha256) -> Result<Option<bytes::Bytes>, SourceError> {
-        let object = self.store.get(&keys::webhook_body(received, sha256), BODY_LIMIT).await.map_err(unavailable)?;
+        let object =
+            self.store.get(&keys::webhook_body(received, sha256), MAX_BODY_BYTES as u64).await.map_err(unavailable)?;
         Ok(object.map(|object| object.bytes))
     }
 

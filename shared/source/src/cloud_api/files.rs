@@ -35,7 +35,13 @@ pub(super) async fn file(
     let (mut missing, mut youngest) = (None, None);
     for (received, media) in variants.media() {
         match facts(store, &key_of(&media)).await? {
-            Some(Facts::There { bytes, sha256, .. }) => return Ok(Some(CapturedFile::There { bytes, sha256 })),
+            // Under an id that another message has, too.
+            Some(Facts::There { sha256, .. }) if media.sha256.is_some_and(|declared| declared != sha256) => {
+                missing = missing.or(Some(MissingFile::Mismatch));
+            }
+            Some(Facts::There { bytes, sha256, other, .. }) => {
+                return Ok(Some(CapturedFile::There { bytes, sha256, other }));
+            }
             Some(Facts::Lost { why, .. }) => missing = missing.or(Some(why)),
             None => {
                 youngest = youngest.max(Some(received));

@@ -3,6 +3,7 @@
 //!
 //! [`Capture`] and [`MediaFetcher`] are receive's side, [`CloudApi`] is the source that fetch and convert use.
 
+mod account;
 mod capture;
 mod copies;
 mod files;
@@ -19,9 +20,11 @@ use jiff::{SignedDuration, Timestamp};
 use model::{Attachment, ItemId, ItemJson, Sha256, Window};
 
 pub use self::{
+    account::{MetaAccount, SubscribedApp},
     capture::Capture,
     media::{
-        AccessToken, AwsMedia, GraphUrl, GraphUrlError, MediaApi, MediaFetcher, MediaOutcome, MetaMedia, SecretToken,
+        AccessToken, AwsMedia, DEFAULT_GRAPH_URL, GraphUrl, GraphUrlError, MediaApi, MediaFetcher, MediaOutcome,
+        MetaMedia, SecretToken,
     },
     media_task::{MediaTask, MediaTaskError},
     sent::{SentMessage, SentWithoutContent, sent_without_content},

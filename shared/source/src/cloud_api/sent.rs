@@ -39,7 +39,8 @@ pub struct SentMessage {
     pub statuses: Vec<String>,
 }
 
-/// Lists messages that have a status on the days of a window and no event in the bucket. Failed messages were not sent
+/// Lists messages that have a status on the days of a window, and neither an event nor an outcome in the bucket: an event
+/// expires by `MimeDays` before a status that was received later, its outcome is kept longer. Failed messages were not sent
 /// and are left out, and so are calls, which have events.
 ///
 /// # Errors
@@ -63,7 +64,7 @@ pub async fn sent_without_content(store: &Store, window: &Window) -> Result<Sent
     };
     sent.retain(|_, statuses| was_sent(statuses));
     let without = stream::iter(sent).map(|(key, statuses)| async move {
-        Ok::<_, SourceError>((!has_content(store, &key).await?).then_some(statuses))
+        Ok::<_, SourceError>((!was_captured(store, &key).await?).then_some(statuses))
     });
     let without: Vec<_> =
         without.buffered(CONCURRENT_READS).try_filter_map(async |found| Ok(found)).try_collect().await?;
@@ -79,7 +80,7 @@ fn parsed(key: &str) -> Option<(ItemKey, String)> {
     Some((key.to_owned().try_into().ok()?, status.to_owned()))
 }
 
-async fn has_content(store: &Store, key: &ItemKey) -> Result<bool, SourceError> {
+async fn was_captured(store: &Store, key: &ItemKey) -> Result<bool, SourceError> {
     let mut found = false;
     let prefix = keys::event_copies(key);
     let listed = store.list(&prefix, |page| {
@@ -87,7 +88,7 @@ async fn has_content(store: &Store, key: &ItemKey) -> Result<bool, SourceError> 
         async { Ok::<_, StoreError>(()) }
     });
     listed.await.map_err(unavailable)?;
-    Ok(found)
+    Ok(found || store.version(&keys::outcome(key)).await.map_err(unavailable)?.is_some())
 }
 
 async fn named(store: &Store, statuses: BTreeSet<(String, String)>) -> Result<Option<SentMessage>, SourceError> {

@@ -1,5 +1,9 @@
-//! An in-memory fake of S3 and SQS on loopback, for tests of the functions' logic: conditional writes, listings, and sent
-//! messages. It records the order of all writes, and can fail requests.
+//! Fakes of AWS on loopback. [`Aws`] is S3 and SQS in memory, for tests of the functions' logic: conditional writes, listings,
+//! and sent messages. It records the order of all writes, and can fail requests. [`SocialMessaging`] is End User Messaging
+//! Social.
+
+mod signature;
+mod social_messaging;
 
 use std::{
     collections::BTreeMap,
@@ -18,6 +22,8 @@ use axum::{
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+
+pub use social_messaging::{SocialFault, SocialFile, SocialMessaging};
 
 /// Maximum size of a request.
 const MAX_BYTES: usize = 64 << 20;

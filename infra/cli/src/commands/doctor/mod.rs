@@ -11,6 +11,8 @@ mod permissions;
 mod queues;
 mod remedies;
 mod secret;
+mod subscription;
+mod topic;
 mod triggers;
 mod webhooks;
 mod write_probe;
@@ -41,6 +43,9 @@ pub struct DoctorArguments {
     /// A mailbox in which a test message is created, looked up as import does, and deleted
     #[arg(long, value_name = "ADDRESS")]
     write_probe: Option<MailboxAddress>,
+    /// The WhatsApp Business Account (Meta's id) whose subscription is checked; by default that of the last webhooks
+    #[arg(long, value_name = "ID")]
+    business_account: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -100,7 +105,10 @@ async fn run_checks(
     let unknown = "not checked: it needs the function's settings";
     match settings.fetch {
         Ok(SourceSettings::CloudApi) => {
-            for finding in webhooks::check(connection, &arguments.deployment.ministack).await {
+            for finding in
+                webhooks::check(connection, &arguments.deployment.ministack, arguments.business_account.as_deref())
+                    .await
+            {
                 findings.add(finding)?;
             }
         }
@@ -216,6 +224,7 @@ fn check_of(part: Part) -> &'static str {
         | Part::ImportQueue
         | Part::ReceiveQueue
         | Part::ReceiveUrl
+        | Part::SocialTopic
         | Part::DeadLetterQueue
         | Part::Schedule => "settings",
     }

@@ -1,5 +1,6 @@
 //! Checks that the queues move messages that fail too often to the dead-letter queue, and that it accepts them.
 
+use aws::SdkConfig;
 use aws_sdk_sqs::{Client, types::QueueAttributeName};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -105,6 +106,11 @@ pub(super) async fn check(connection: &Connection) -> (Vec<Finding>, Vec<Option<
         }
     });
     (findings, arns)
+}
+
+/// Returns the ARN of a queue, if SQS returns it.
+pub(super) async fn arn(config: &SdkConfig, url: &str) -> Option<String> {
+    queue_attributes(&Client::new(config), url).await.ok().map(|queue| queue.arn)
 }
 
 async fn queue_attributes(client: &Client, url: &str) -> Result<Queue, String> {

@@ -3,18 +3,22 @@
 use std::{collections::HashMap, path::Path};
 
 use aws::{
-    s3::{Store, StoreError},
+    s3::{Listed, Store, StoreError},
     secrets::Secrets,
 };
 use http_client::{Http, read};
 use jiff::{SignedDuration, Timestamp};
 use model::keys;
 use secrecy::{ExposeSecret, SecretString};
+use source::cloud_api::DEFAULT_GRAPH_URL;
 
 use super::{
     finding::Finding,
+    queues,
     remedies::{NOT_LOCAL, RECREATE},
     secret::TO_BE_FILLED_IN,
+    subscription::{self, Seen},
+    topic,
 };
 use crate::{
     commands::status::ago,
@@ -29,7 +33,7 @@ const LAST: &str = "last webhook";
 
 /// Variables of receive that select the channel of webhooks, and `SOURCE`, without which this process's own variables
 /// are not used.
-const VARIABLES: &[&str] = &["SOURCE", "WEBHOOK_HEADER", "WEBHOOK_SECRET_ID"];
+const VARIABLES: &[&str] = &["META_GRAPH_URL", "SOURCE", "WEBHOOK_HEADER", "WEBHOOK_SECRET_ID"];
 
 /// The challenge of a verification request.
 const CHALLENGE: &str = "1158201444";
@@ -43,17 +47,18 @@ const MAX_AGE: SignedDuration = SignedDuration::from_hours(24);
 /// Number of days that are searched for the last webhook. Meta repeats a webhook for 7 days.
 const DAYS_SEARCHED: i64 = 8;
 
-/// Checks the settings, the secret, the URL and the last webhook.
-pub(super) async fn check(connection: &Connection, ministack: &Path) -> Vec<Finding> {
+/// Checks the settings, the secret, the URL, the subscriptions and the last webhook.
+pub(super) async fn check(connection: &Connection, ministack: &Path, account: Option<&str>) -> Vec<Finding> {
     let variables = match settings::of(connection, Part::Receive, VARIABLES, ministack).await {
         Ok(variables) => variables,
         Err(error @ SettingsError::Function(_)) => {
             let remedy = format!("allow these credentials lambda:GetFunctionConfiguration; {RECREATE}");
-            return vec![Finding::not_ok(SETTINGS, error.to_string(), remedy), last(&connection.store).await];
+            return vec![Finding::not_ok(SETTINGS, error.to_string(), remedy), last(&connection.store).await.0];
         }
-        Err(error) => return vec![Finding::skipped(SETTINGS, error.to_string()), last(&connection.store).await],
+        Err(error) => return vec![Finding::skipped(SETTINGS, error.to_string()), last(&connection.store).await.0],
     };
     let text = |name| variables.optional::<String>(name, "").ok().flatten();
+    let (last, bodies) = last(&connection.store).await;
     let mut findings = Vec::new();
     match text("WEBHOOK_SECRET_ID") {
         None => {
@@ -76,6 +81,15 @@ pub(super) async fn check(connection: &Connection, ministack: &Path) -> Vec<Find
                     let secret: HashMap<String, SecretString> = secret;
                     findings.push(filled_in(&secret, header.is_some(), &id));
                     findings.push(verified(connection, &secret).await);
+                    let has_token = filled(&secret, "access_token").is_some();
+                    let graph = text("META_GRAPH_URL").unwrap_or_else(|| DEFAULT_GRAPH_URL.to_owned()).parse();
+                    // A provider has subscribed an app of its own, and Meta's API is not for its customers.
+                    if let (None, true, Ok(graph)) = (&header, has_token, graph) {
+                        let seen = Seen::of(&connection.store, bodies).await;
+                        let secrets = Secrets::new(&connection.config);
+                        let url = connection.part(Part::ReceiveUrl).ok();
+                        findings.extend(subscription::check((secrets, &id), graph, account, &seen, url).await);
+                    }
                 }
                 Err(error) => {
                     findings.push(Finding::not_ok(SECRET, error.to_string(), remedy(&id)));
@@ -84,7 +98,14 @@ pub(super) async fn check(connection: &Connection, ministack: &Path) -> Vec<Find
             }
         }
     }
-    findings.push(last(&connection.store).await);
+    if let Ok(topic) = connection.part(Part::SocialTopic) {
+        let queue = match &connection.queues.receive {
+            Some(url) => queues::arn(&connection.config, url).await,
+            None => None,
+        };
+        findings.extend(topic::check(&connection.config, topic, queue.as_deref()).await);
+    }
+    findings.push(last);
     findings
 }
 
@@ -151,26 +172,29 @@ async fn verified(connection: &Connection, secret: &HashMap<String, SecretString
     }
 }
 
-/// Finds the newest body of a webhook.
-async fn last(store: &Store) -> Finding {
+/// Finds the newest body of a webhook, and the others of its day.
+async fn last(store: &Store) -> (Finding, Vec<Listed>) {
     let now = Timestamp::now();
     for days in 0..DAYS_SEARCHED {
         let prefix = keys::webhooks_day(now - SignedDuration::from_hours(24 * days));
-        let mut newest = None;
+        let mut bodies = Vec::new();
         let listed = store.list(&prefix, |page| {
-            newest = page.into_iter().map(|object| object.last_modified).chain(newest).max();
+            bodies.extend(page);
             async { Ok::<_, StoreError>(()) }
         });
         if let Err(error) = listed.await {
-            return Finding::not_ok(LAST, error.to_string(), "allow these credentials s3:ListBucket on the bucket");
+            let remedy = "allow these credentials s3:ListBucket on the bucket";
+            return (Finding::not_ok(LAST, error.to_string(), remedy), Vec::new());
         }
-        if let Some(newest) = newest {
+        if let Some(newest) = bodies.iter().map(|body| body.last_modified).max() {
             let age = now.duration_since(newest);
             let seen = format!("{newest:.0} ({} ago)", ago(age));
-            return if age > MAX_AGE { Finding::warning(LAST, seen, SUBSCRIBE) } else { Finding::ok(LAST, seen) };
+            let finding = if age > MAX_AGE { Finding::warning(LAST, seen, SUBSCRIBE) } else { Finding::ok(LAST, seen) };
+            return (finding, bodies);
         }
     }
-    Finding::warning(LAST, format!("none in the last {} days", DAYS_SEARCHED - 1), SUBSCRIBE)
+    let detail = format!("none in the last {} days", DAYS_SEARCHED - 1);
+    (Finding::warning(LAST, detail, SUBSCRIBE), Vec::new())
 }
 
 const SUBSCRIBE: &str = "write a message to one of the numbers. If none comes, subscribe Meta's app to the WhatsApp Business Account and to \

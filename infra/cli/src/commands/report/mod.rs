@@ -136,7 +136,7 @@ async fn make(
         Some(directory) => directory.display().to_string(),
         None => store.bucket().to_owned(),
     };
-    let sent_without_content = sent::find(store, from, to).await?;
+    let sent_without_content = sent::find(store, (from, to), connection.outcomes_kept_since(Timestamp::now())).await?;
     Ok(Report { sent_without_content, ..counts.close(deployment, period, mapping, reconciled) })
 }
 

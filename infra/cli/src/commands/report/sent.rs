@@ -10,6 +10,8 @@ use serde::Serialize;
 #[derive(Debug, Clone, Serialize)]
 pub struct SentWithoutContent {
     pub count: u64,
+    /// The period is so old that the outcome of a captured message may have expired, by which it would be recognized.
+    pub outcomes_may_have_expired: bool,
     /// The first of them; the count includes all.
     pub messages: Vec<Sent>,
 }
@@ -34,15 +36,25 @@ impl SentWithoutContent {
             1 => "1 message was sent whose content was".to_owned(),
             count => format!("{count} messages were sent whose content was"),
         };
+        let expired = if self.outcomes_may_have_expired {
+            " The period begins before OutcomeDays: captured messages whose outcome has expired may be among them."
+        } else {
+            ""
+        };
         format!(
             "{what} not captured: WhatsApp reports that a program sent them through the API, without their content. \
-             The system that sends them has to archive them."
+             The system that sends them has to archive them.{expired}"
         )
     }
 }
 
 /// Finds the messages of a period; `None` if there are none, as for all sources other than webhooks.
-pub(super) async fn find(store: &Store, from: Timestamp, to: Timestamp) -> anyhow::Result<Option<SentWithoutContent>> {
+/// Outcomes are kept since `since`; `None` for ever.
+pub(super) async fn find(
+    store: &Store,
+    (from, to): (Timestamp, Timestamp),
+    since: Option<Timestamp>,
+) -> anyhow::Result<Option<SentWithoutContent>> {
     let found = source::cloud_api::sent_without_content(store, &Window::between(from, to)?).await;
     let found = found.context("reading the statuses of sent messages")?;
     let sent = |sent: source::cloud_api::SentMessage| Sent {
@@ -51,6 +63,7 @@ pub(super) async fn find(store: &Store, from: Timestamp, to: Timestamp) -> anyho
         received: sent.received,
         statuses: sent.statuses,
     };
+    let outcomes_may_have_expired = since.is_some_and(|since| from < since);
     let messages = found.messages.into_iter().map(sent).collect();
-    Ok((found.count > 0).then_some(SentWithoutContent { count: found.count, messages }))
+    Ok((found.count > 0).then_some(SentWithoutContent { count: found.count, outcomes_may_have_expired, messages }))
 }

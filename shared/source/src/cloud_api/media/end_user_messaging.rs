@@ -4,17 +4,19 @@
 use aws::{
     SdkConfig,
     s3::{Listed, Store, StoreError, Version},
-    signed::{SignError, endpoint, sign_post},
+    signed::{Service, SignError, endpoint, sign_post},
 };
 use http_client::{Http, SMALL_RESPONSE_MAX_BYTES, error_code};
 use model::{Hasher, Sha256};
 use reqwest::{StatusCode, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 
-use super::{Failure, MAX_MEDIA_BYTES, Stored};
+use super::{Failure, MAX_MEDIA_BYTES, Stored, throttled};
 use crate::{SourceError, cloud_api::media_task::MediaTask, inbox::unavailable};
 
-const SERVICE: &str = "social-messaging";
+const SERVICE: Service = Service { name: "social-messaging", id: "SocialMessaging" };
+
+const JSON: &str = "application/json";
 
 /// Size of the pieces in which a file is read to hash it.
 const PIECE_BYTES: u64 = 4 << 20;
@@ -61,10 +63,10 @@ impl AwsMedia {
         });
         let body = body.to_string();
         let url = format!("{}/v1/whatsapp/media/get", endpoint(&self.config, SERVICE).map_err(from_signing)?);
-        let headers = sign_post(&self.config, SERVICE, &url, body.as_bytes()).await.map_err(from_signing)?;
+        let headers = sign_post(&self.config, SERVICE, &url, JSON, body.as_bytes()).await.map_err(from_signing)?;
         let client = self.http.client().await;
         let client = client.map_err(|error| SourceError::Configuration { detail: error.to_string() })?;
-        let mut request = client.post(&url).header(CONTENT_TYPE, "application/json");
+        let mut request = client.post(&url).header(CONTENT_TYPE, JSON);
         for (name, value) in headers {
             request = request.header(name, value);
         }
@@ -85,7 +87,7 @@ impl AwsMedia {
 
 /// Classifies an error response. Permanent errors are a closed list from the operation's documentation, all others are
 /// retried.
-fn rejection(status: StatusCode, code: Option<&str>, retry_after: Option<std::time::Duration>) -> Failure {
+pub(super) fn rejection(status: StatusCode, code: Option<&str>, retry_after: Option<std::time::Duration>) -> Failure {
     let detail = format!("AWS responded with status {} {}", status.as_u16(), code.unwrap_or("and no code"));
     match code {
         // The id is unknown or has expired: retried until the id must have expired.
@@ -93,7 +95,12 @@ fn rejection(status: StatusCode, code: Option<&str>, retry_after: Option<std::ti
         Some("AccessDeniedException" | "AccessDeniedByMetaException") => {
             SourceError::Configuration { detail: format!("{detail}: check the permissions of the function") }.into()
         }
-        _ => SourceError::Unavailable { detail, retry_after }.into(),
+        _ => {
+            if status == StatusCode::TOO_MANY_REQUESTS || code == Some("ThrottledRequestException") {
+                throttled();
+            }
+            SourceError::Unavailable { detail, retry_after }.into()
+        }
     }
 }
 
@@ -130,5 +137,5 @@ async fn written(store: &Store, prefix: &str) -> Result<Option<Stored>, Failure>
         at += PIECE_BYTES;
     }
     let sha256: Sha256 = hasher.finish();
-    Ok(Some(Stored { key: object.key, bytes: object.bytes, sha256 }))
+    Ok(Some(Stored { key: object.key, bytes: object.bytes, sha256, other: None }))
 }

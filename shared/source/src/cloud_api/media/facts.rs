@@ -23,6 +23,9 @@ pub(crate) enum Facts {
         key: String,
         bytes: u64,
         sha256: Sha256,
+        /// The digest of another content that came under the same id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        other: Option<Sha256>,
     },
     /// The file is not in the bucket, and no attempt follows.
     Lost { v: u32, why: MissingFile, at: Timestamp },

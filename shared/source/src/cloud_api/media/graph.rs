@@ -1,5 +1,5 @@
-//! Fetches files from Meta's Graph API: a request with the id returns a URL that is valid for 5 minutes, and a request
-//! to the URL returns the bytes.
+//! Meta's Graph API. A file: a request with the id returns a URL that is valid for 5 minutes, and a request to the URL
+//! returns the bytes.
 
 use std::{str::FromStr, sync::Arc};
 
@@ -16,7 +16,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    Failure, MAX_MEDIA_BYTES,
+    Failure, MAX_MEDIA_BYTES, throttled,
     token::{AccessToken, TokenCache},
 };
 use crate::{SourceError, cloud_api::media_task::MediaTask};
@@ -27,8 +27,14 @@ const FILES: &str = "lookaside.fbsbx.com";
 /// Meta's file host responds to requests without a `User-Agent` with an error page.
 const AGENT: &str = concat!("whatsapp-archiver/", env!("CARGO_PKG_VERSION"));
 
+/// The Graph API's errors of too many requests, whatever status they have: by the app, by the number, by the account.
+const LIMITS: [u64; 3] = [4, 130_429, 80_007];
+
 /// Maximum number of URLs that are requested, if each has expired before it is used.
 const ATTEMPTS: u32 = 3;
+
+/// Meta's Graph API, in the version that this release supports.
+pub const DEFAULT_GRAPH_URL: &str = "https://graph.facebook.com/v25.0";
 
 /// The base URL of the Graph API with its version: `https://graph.facebook.com/v25.0`. The access token may be sent to
 /// it.
@@ -70,6 +76,14 @@ impl GraphUrl {
         url
     }
 
+    /// The URL of an edge of an object. An id that is not a number has none.
+    pub(crate) fn edge(&self, id: &str, edge: &str) -> Option<Url> {
+        let is_id = (1..=32).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_digit());
+        let mut url = self.0.clone();
+        url.set_path(&format!("{}/{id}{edge}", self.0.path().trim_end_matches('/')));
+        is_id.then_some(url)
+    }
+
     /// Parses a URL to which the token may be sent: on Meta's file host, or on the API's own origin.
     fn allowed(&self, url: &str) -> Option<Url> {
         let url: Url = url.parse().ok()?;
@@ -79,11 +93,16 @@ impl GraphUrl {
     }
 }
 
-/// A client of Meta's Graph API.
-pub struct MetaMedia {
-    graph: GraphUrl,
+/// Sends requests with the access token.
+pub(crate) struct GraphClient {
     token: TokenCache,
     http: Http,
+}
+
+/// Files of Meta's Graph API.
+pub struct MetaMedia {
+    graph: GraphUrl,
+    client: GraphClient,
 }
 
 #[derive(Deserialize)]
@@ -94,7 +113,7 @@ struct Description {
 }
 
 /// The result of a request without an error.
-enum Got {
+pub(crate) enum Got {
     Response(Response),
     NotFound,
 }
@@ -102,13 +121,13 @@ enum Got {
 impl MetaMedia {
     /// Creates a client that uses this token.
     pub fn new(graph: GraphUrl, token: Arc<dyn AccessToken>) -> Self {
-        Self { graph, token: TokenCache::new(token), http: Http::default() }
+        Self { graph, client: GraphClient::new(token) }
     }
 
     /// Fetches the bytes of a file.
     pub(super) async fn file(&self, task: &MediaTask) -> Result<Bytes, Failure> {
         for _ in 0..ATTEMPTS {
-            let Got::Response(response) = self.get(&self.graph.of(task)).await? else {
+            let Got::Response(response) = self.client.get(&self.graph.of(task)).await? else {
                 return Err(Failure::NotFound);
             };
             let body = body(response, SMALL_RESPONSE_MAX_BYTES as u64).await?;
@@ -119,7 +138,7 @@ impl MetaMedia {
                     .to_owned(),
             })?;
             // If the URL has expired, another one is requested.
-            let Got::Response(response) = self.get(&url).await? else { continue };
+            let Got::Response(response) = self.client.get(&url).await? else { continue };
             let bytes = body_of_file(response).await?;
             let declared = task.sha256.or_else(|| cloud_api::sha256(description.sha256.as_str()?));
             return match declared {
@@ -129,9 +148,15 @@ impl MetaMedia {
         }
         Err(unavailable("each URL of the file had expired before it was used").into())
     }
+}
+
+impl GraphClient {
+    pub(crate) fn new(token: Arc<dyn AccessToken>) -> Self {
+        Self { token: TokenCache::new(token), http: Http::default() }
+    }
 
     /// Sends a request. If the token is rejected, reads it again and repeats the request once.
-    async fn get(&self, url: &Url) -> Result<Got, SourceError> {
+    pub(crate) async fn get(&self, url: &Url) -> Result<Got, SourceError> {
         let client = self.http.client().await;
         let client = client.map_err(|error| SourceError::Configuration { detail: error.to_string() })?;
         let mut rejected: Option<HeaderValue> = None;
@@ -155,10 +180,15 @@ impl MetaMedia {
                         Rejection::NotFound => return Ok(Got::NotFound),
                         Rejection::Token => rejected = Some(header),
                         Rejection::Permission(code) => {
-                            let detail = format!("the access token may not read the file (Graph API error {code})");
+                            let detail =
+                                format!("the access token has no permission for the request (Graph API error {code})");
                             return Err(SourceError::Configuration { detail });
                         }
                         Rejection::Other(code) => {
+                            let is_limit = code.is_some_and(|code| LIMITS.contains(&code));
+                            if is_limit || status == StatusCode::TOO_MANY_REQUESTS {
+                                throttled();
+                            }
                             let code = code.map(|code| format!(", error {code}")).unwrap_or_default();
                             let detail = format!("Meta's host responded with status {}{code}", status.as_u16());
                             return Err(SourceError::Unavailable { detail, retry_after: wait });
@@ -205,7 +235,7 @@ async fn body_of_file(response: Response) -> Result<Bytes, Failure> {
     }
 }
 
-async fn body(mut response: Response, limit: u64) -> Result<Bytes, SourceError> {
+pub(crate) async fn body(mut response: Response, limit: u64) -> Result<Bytes, SourceError> {
     let mut bytes = BytesMut::new();
     while let Some(chunk) =
         response.chunk().await.map_err(|_| unavailable("the response of Meta's host was cut off"))?

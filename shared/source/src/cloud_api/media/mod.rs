@@ -5,16 +5,19 @@ mod facts;
 mod graph;
 mod token;
 
-use aws::s3::{Condition, Put, Store};
+use aws::s3::{Condition, Put, Store, Written};
 use bytes::Bytes;
 use cloud_api::MissingFile;
 use jiff::Timestamp;
 use model::{Sha256, keys};
+use runtime::metrics::{self, Metric};
+use tracing::warn;
 
 pub(super) use self::facts::{Facts, facts};
+pub(super) use self::graph::{Got, GraphClient, body};
 pub use self::{
     end_user_messaging::AwsMedia,
-    graph::{GraphUrl, GraphUrlError, MetaMedia},
+    graph::{DEFAULT_GRAPH_URL, GraphUrl, GraphUrlError, MetaMedia},
     token::{AccessToken, SecretToken},
 };
 use super::{
@@ -68,6 +71,13 @@ struct Stored {
     key: String,
     bytes: u64,
     sha256: Sha256,
+    /// The digest of another content that came under the same id, and is in the bucket, too.
+    other: Option<Sha256>,
+}
+
+/// Counts an answer that there were too many requests.
+fn throttled() {
+    metrics::add(Metric::FileThrottles, 1);
 }
 
 /// Fetches files into the bucket.
@@ -88,12 +98,16 @@ impl MediaFetcher {
     /// [`SourceError::Unavailable`] or [`SourceError::Configuration`]: retry the task.
     pub async fn fetch(&self, task: &MediaTask, now: Timestamp) -> Result<MediaOutcome, SourceError> {
         let media = task.key();
-        if facts(&self.store, &media).await?.is_some() {
-            return Ok(MediaOutcome::DoneBefore);
+        match facts(&self.store, &media).await? {
+            None => {}
+            Some(Facts::There { sha256, .. }) if task.sha256.is_some_and(|declared| declared != sha256) => {
+                return Ok(MediaOutcome::Lost(MissingFile::Mismatch));
+            }
+            Some(_) => return Ok(MediaOutcome::DoneBefore),
         }
         let fetched = match &self.api {
             MediaApi::Meta(meta) => match meta.file(task).await {
-                Ok(bytes) => self.keep(&media, bytes).await.map_err(Failure::from),
+                Ok(bytes) => self.keep(&media, bytes, task.sha256).await.map_err(Failure::from),
                 Err(failure) => Err(failure),
             },
             MediaApi::Aws(aws) => aws.file(&self.store, &media, task).await,
@@ -101,8 +115,11 @@ impl MediaFetcher {
         let is_over = now.duration_since(task.received) >= FILE_WAIT;
         let unavailable = |detail: &str| SourceError::Unavailable { detail: detail.to_owned(), retry_after: None };
         let why = match fetched {
-            Ok(Stored { key, bytes, sha256 }) => {
-                facts::keep(&self.store, &media, &Facts::There { v: VERSION, key, bytes, sha256 }).await?;
+            Ok(Stored { key, bytes, sha256, other }) => {
+                if other.is_some() {
+                    warn!(file = media, "a file came twice with different contents, both are kept");
+                }
+                facts::keep(&self.store, &media, &Facts::There { v: VERSION, key, bytes, sha256, other }).await?;
                 return Ok(MediaOutcome::Stored);
             }
             Err(Failure::TooLarge) => MissingFile::TooLarge,
@@ -120,11 +137,32 @@ impl MediaFetcher {
         Ok(MediaOutcome::Lost(why))
     }
 
-    async fn keep(&self, media: &str, bytes: Bytes) -> Result<Stored, SourceError> {
+    /// Writes the bytes. Some may be there from an attempt that ended before it wrote its facts. If they differ, these are
+    /// written beside them, and the content that has the declared digest is the file; without one, the first.
+    async fn keep(&self, media: &str, bytes: Bytes, declared: Option<Sha256>) -> Result<Stored, SourceError> {
         let (key, sha256, length) = (keys::media_bytes(media), Sha256::of(&bytes), bytes.len() as u64);
-        let put = Put { key: &key, bytes, content_type: "application/octet-stream", sha256: Some(sha256) };
-        // An existing object is from an attempt that ended before it wrote the facts; it has the same digest.
-        self.store.put(put, Condition::Absent).await.map_err(unavailable)?;
-        Ok(Stored { key, bytes: length, sha256 })
+        if self.create(&key, bytes.clone(), sha256).await? == Written::Conflict {
+            let first = self.store.digest(&key).await.map_err(unavailable)?;
+            let (first, first_bytes) = first.ok_or_else(|| SourceError::Configuration {
+                detail: format!("{key} is not what the receiver writes: restore an earlier version of the object"),
+            })?;
+            if first != sha256 {
+                let beside = keys::media_other_bytes(media, &sha256);
+                self.create(&beside, bytes, sha256).await?;
+                return Ok(match declared {
+                    Some(_) => Stored { key: beside, bytes: length, sha256, other: Some(first) },
+                    None => Stored { key, bytes: first_bytes, sha256: first, other: Some(sha256) },
+                });
+            }
+        }
+        Ok(Stored { key, bytes: length, sha256, other: None })
+    }
+
+    async fn create(&self, key: &str, bytes: Bytes, sha256: Sha256) -> Result<Written, SourceError> {
+        let put = Put { key, bytes, content_type: "application/octet-stream", sha256: Some(sha256) };
+        self.store.put(put, Condition::Absent).await.map_err(unavailable)
     }
 }
+
+#[cfg(test)]
+mod tests;

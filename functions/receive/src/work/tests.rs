@@ -1,0 +1,123 @@
+use aws::s3::{Condition, Put, Store};
+use aws_fake::{Aws, BUCKET, QUEUE};
+use model::keys;
+use serde_json::{Value, json};
+use source::cloud_api::{AwsMedia, MediaApi};
+
+use super::*;
+
+fn receive(aws: &Aws) -> (Receive, Store) {
+    let store = Store::new(aws.config(), BUCKET.to_owned());
+    let files = Files::new(None, MediaFetcher::new(store.clone(), MediaApi::Aws(AwsMedia::new(aws.config()))));
+    let queue = Queue::new(aws.config(), QUEUE.to_owned());
+    (Receive { files, capture: Capture::new(store.clone()), payload: PayloadPath::default(), queue }, store)
+}
+
+/// Messages with a file each. Their numbers are the ids of their files.
+fn pictures(count: usize) -> Value {
+    let message = |n: usize| {
+        json!({"from": "447700900123", "id": format!("wamid.{n}"), "timestamp": "1795166043", "type": "image",
+            "image": {"id": n.to_string(), "mime_type": "image/jpeg"}})
+    };
+    let value = json!({"metadata": {"display_phone_number": "351210000001", "phone_number_id": "700"},
+        "messages": (0..count).map(message).collect::<Vec<_>>()});
+    json!({"id": "900", "changes": [{"field": "messages", "value": value}]})
+}
+
+/// The task of a stored body of Meta.
+async fn stored(receive: &Receive, entry: Value) -> WebhookTask {
+    let body = json!({"object": "whatsapp_business_account", "entry": [entry]}).to_string();
+    let received = "2026-11-27T09:00:00Z".parse().unwrap();
+    let webhook = receive.capture.raw(body.as_bytes(), received).await.unwrap();
+    WebhookTask { v: TASK_VERSION, received, webhook, channel: Channel::Meta, part: None }
+}
+
+async fn work(receive: &Receive, body: String) -> Result<Next, Failure> {
+    let now = Timestamp::now();
+    receive.work(&Record::of_body(body, None), &Invocation::new(String::new(), String::new(), now, now)).await
+}
+
+/// The ids of the files for which a task is queued.
+fn queued_files(aws: &Aws) -> Vec<String> {
+    let tasks = aws.messages().into_iter().map(|body| serde_json::from_str::<Value>(&body).unwrap());
+    let mut files: Vec<_> = tasks.filter_map(|task| Some(task["media"].as_str()?.to_owned())).collect();
+    files.sort();
+    files
+}
+
+fn numbers(count: usize) -> Vec<String> {
+    let mut numbers: Vec<_> = (0..count).map(|n| n.to_string()).collect();
+    numbers.sort();
+    numbers
+}
+
+/// From Meta and from AWS: the parts of a notification of AWS are read in its own envelope.
+#[tokio::test]
+async fn large_body_is_split_and_every_file_is_queued() {
+    const COUNT: usize = 2 * EVENTS_PER_TASK + 1;
+    for channel in [Channel::Meta, Channel::Aws] {
+        let aws = Aws::start().await;
+        let (receive, _) = receive(&aws);
+        let body = match channel {
+            Channel::Meta => stored(&receive, pictures(COUNT)).await.to_json().unwrap(),
+            Channel::Aws => {
+                let event = json!({"context": {}, "whatsAppWebhookEntry": pictures(COUNT).to_string()});
+                json!({"Type": "Notification", "TopicArn": "t", "Message": event.to_string()}).to_string()
+            }
+        };
+        work(&receive, body).await.unwrap();
+        let parts = aws.messages();
+        assert_eq!((parts.len(), queued_files(&aws).len()), (3, 0));
+        // They arrive in any order, and one of them twice.
+        for part in parts.iter().rev().chain(parts.last()) {
+            work(&receive, part.clone()).await.unwrap();
+        }
+        let mut files = queued_files(&aws);
+        files.dedup();
+        assert!(files == numbers(COUNT), "{channel:?}: {} files", files.len());
+        assert_eq!(aws.keys(keys::RECEIVED).len(), COUNT);
+    }
+}
+
+#[tokio::test]
+async fn event_that_cannot_be_written_costs_only_itself() {
+    let aws = Aws::start().await;
+    let (receive, store) = receive(&aws);
+    let key = "wamid.1".parse::<model::ItemId>().unwrap().key();
+    let damaged = Put { key: &keys::event_awaited(&key), bytes: "?".into(), content_type: "", sha256: None };
+    store.put(damaged, Condition::Absent).await.unwrap();
+    let task = stored(&receive, pictures(40)).await.to_json().unwrap();
+    assert!(matches!(work(&receive, task).await, Err(Failure::Configuration { .. })));
+    assert_eq!(aws.keys(keys::RECEIVED).len(), 39);
+    assert_eq!(queued_files(&aws), numbers(40));
+}
+
+#[tokio::test]
+async fn files_are_queued_while_no_event_can_be_written() {
+    let aws = Aws::start().await;
+    let (receive, _) = receive(&aws);
+    let task = stored(&receive, pictures(100)).await.to_json().unwrap();
+    aws.fail(Some("events/"));
+    assert!(matches!(work(&receive, task.clone()).await, Err(Failure::Transient { .. })));
+    assert_eq!((queued_files(&aws), aws.keys(keys::RECEIVED).len()), (numbers(100), 0));
+    aws.fail(None);
+    work(&receive, task).await.unwrap();
+    assert_eq!(aws.keys(keys::RECEIVED).len(), 100);
+}
+
+#[test]
+fn retry_of_a_file_waits_for_the_longer_of_both_waits() {
+    let (short, long) = (Some(Duration::from_secs(1)), Some(Duration::from_secs(2)));
+    for (after, wait, expected) in [(None, long, long), (short, long, long), (long, short, long), (short, None, short)]
+    {
+        let configuration = Failure::Configuration { detail: String::new(), after };
+        let transient = Failure::Transient { detail: String::new(), after };
+        for failure in [configuration, transient] {
+            let (Failure::Transient { after, .. } | Failure::Configuration { after, .. }) = postponed(failure, wait)
+            else {
+                panic!("a retried failure became permanent")
+            };
+            assert_eq!(after, expected);
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Checks at Meta: whether webhooks of the account come here, and whether the token may use its numbers.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use aws::{
+    s3::{Listed, Store},
+    secrets::Secrets,
+};
+use cloud_api::MAX_BODY_BYTES;
+use serde_json::Value;
+use source::{
+    SourceError,
+    cloud_api::{AccessToken, GraphUrl, MetaAccount, SecretToken, SubscribedApp},
+};
+
+use super::finding::Finding;
+
+const SUBSCRIPTION: &str = "subscription at Meta";
+const NUMBERS: &str = "numbers at Meta";
+
+/// Bodies in which ids are looked for.
+const MAX_BODIES: usize = 20;
+
+const PERMISSION: &str =
+    "give the system user's token whatsapp_business_management for this account, and compare the id of the account";
+
+/// What webhooks say about the account. Meta's ids, no phone numbers.
+#[derive(Default)]
+pub(super) struct Seen {
+    account: Option<String>,
+    numbers: BTreeSet<String>,
+}
+
+impl Seen {
+    /// Reads the newest bodies.
+    pub(super) async fn of(store: &Store, mut bodies: Vec<Listed>) -> Self {
+        bodies.sort_by_key(|body| std::cmp::Reverse(body.last_modified));
+        let mut seen = Self::default();
+        for body in bodies.iter().take(MAX_BODIES) {
+            let Ok(Some(object)) = store.get(&body.key, MAX_BODY_BYTES as u64).await else { continue };
+            seen.add(&serde_json::from_slice(&object.bytes).unwrap_or_default());
+        }
+        seen
+    }
+
+    fn add(&mut self, body: &Value) {
+        let entries = body["entry"].as_array().into_iter().flatten();
+        for entry in entries {
+            self.account = self.account.take().or_else(|| entry["id"].as_str().map(str::to_owned));
+            let changes = entry["changes"].as_array().into_iter().flatten();
+            let numbers = changes.filter_map(|change| change["value"]["metadata"]["phone_number_id"].as_str());
+            self.numbers.extend(numbers.map(str::to_owned));
+        }
+    }
+}
+
+/// Checks the account that is given, or that of the last webhooks. `url` is the one that webhooks are posted to.
+pub(super) async fn check(
+    (secrets, secret_id): (Secrets, &str),
+    graph: GraphUrl,
+    account: Option<&str>,
+    seen: &Seen,
+    url: Option<&str>,
+) -> Vec<Finding> {
+    let Some(id) = account.or(seen.account.as_deref()) else {
+        let why = "not checked: no webhook names the account yet. Name it with --business-account";
+        return vec![Finding::skipped(SUBSCRIPTION, why)];
+    };
+    let token: Arc<dyn AccessToken> = Arc::new(SecretToken::new(secrets, secret_id.to_owned()));
+    let Some(account) = MetaAccount::new(graph, token, id) else {
+        return vec![Finding::skipped(SUBSCRIPTION, "not checked: the id of the account is not a number")];
+    };
+    let subscribed = match account.subscribed_apps().await {
+        Ok(Some(apps)) => subscription(&apps, url),
+        Ok(None) => Finding::warning(SUBSCRIPTION, "the access token does not see the account", PERMISSION),
+        Err(error @ SourceError::Configuration { .. }) => Finding::warning(SUBSCRIPTION, error.to_string(), PERMISSION),
+        Err(error) => Finding::warning(SUBSCRIPTION, error.to_string(), "run doctor again"),
+    };
+    vec![subscribed, numbers(&account, &seen.numbers).await]
+}
+
+fn subscription(apps: &[SubscribedApp], url: Option<&str>) -> Finding {
+    let ids: Vec<_> = apps.iter().map(|app| app.id.as_str()).collect();
+    let ids = ids.join(", ");
+    let same = |given: &str| url.is_some_and(|url| given.trim_end_matches('/') == url.trim_end_matches('/'));
+    let overrides = || apps.iter().filter_map(|app| app.override_url.as_deref());
+    if apps.is_empty() {
+        let remedy =
+            "subscribe the app: POST https://graph.facebook.com/v25.0/<account>/subscribed_apps with the access token";
+        Finding::not_ok(SUBSCRIPTION, "no app is subscribed to the account, so no webhook is sent", remedy)
+    } else if overrides().any(same) {
+        Finding::ok(SUBSCRIPTION, format!("the account's webhooks go to the stack's URL (apps: {ids})"))
+    } else if overrides().count() == apps.len() {
+        let remedy = "set the override URL of one of the apps to the stack's, or subscribe another app";
+        Finding::not_ok(SUBSCRIPTION, format!("the account's webhooks go to other URLs (apps: {ids})"), remedy)
+    } else {
+        Finding::ok(
+            SUBSCRIPTION,
+            format!(
+                "subscribed (apps: {ids}); the URL of an app without an override is shown only in its settings at Meta"
+            ),
+        )
+    }
+}
+
+async fn numbers(account: &MetaAccount, numbers: &BTreeSet<String>) -> Finding {
+    if numbers.is_empty() {
+        return Finding::skipped(NUMBERS, "not checked: no webhook names a number yet");
+    }
+    let remedy = "give the system user's token whatsapp_business_messaging for the account: otherwise files cannot be fetched, \
+        and WhatsApp keeps them for 7 days";
+    let mut unusable = Vec::new();
+    for number in numbers {
+        match account.may_use(number).await {
+            Ok(true) => {}
+            Ok(false) => unusable.push(number.as_str()),
+            Err(error @ SourceError::Configuration { .. }) => {
+                return Finding::not_ok(NUMBERS, error.to_string(), remedy);
+            }
+            Err(error) => return Finding::warning(NUMBERS, error.to_string(), "run doctor again"),
+        }
+    }
+    if unusable.is_empty() {
+        return Finding::ok(NUMBERS, format!("the access token may use those of the last webhooks: {}", numbers.len()));
+    }
+    let ids = unusable.join(", ");
+    Finding::not_ok(NUMBERS, format!("the access token may not use the numbers with Meta's ids {ids}"), remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::doctor::finding::Verdict;
+
+    #[test]
+    fn subscription_is_judged_by_apps_and_override_urls() {
+        const OURS: &str = "https://u.lambda-url.eu-west-1.on.aws/";
+        let app = |override_url: Option<&str>| SubscribedApp {
+            id: "1".to_owned(),
+            override_url: override_url.map(str::to_owned),
+        };
+        let (ours, other) = (app(Some("https://u.lambda-url.eu-west-1.on.aws")), app(Some("https://bot.example.com/")));
+        for (apps, verdict) in [
+            (vec![], Verdict::NotOk),
+            (vec![other.clone()], Verdict::NotOk),
+            (vec![other.clone(), ours], Verdict::Ok),
+            (vec![app(None)], Verdict::Ok),
+            (vec![other, app(None)], Verdict::Ok),
+        ] {
+            assert_eq!(subscription(&apps, Some(OURS)).verdict, verdict, "{apps:?}");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Topics of the emulator's SNS.
+
+use anyhow::{Context, ensure};
+use aws::signed::{Service, sign_post};
+use harness::Pipeline;
+
+const SNS: Service = Service { name: "sns", id: "SNS" };
+
+/// Sends a request to the emulator's SNS. Returns the text of an element of the answer.
+pub(crate) async fn sns(pipeline: &Pipeline, parameters: &[(&str, &str)], element: &str) -> anyhow::Result<String> {
+    const FORM: &str = "application/x-www-form-urlencoded";
+    let config = pipeline.machine.cloud.config();
+    // The process has one provider, whichever test comes first.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let client = reqwest::Client::new();
+    let request = client.post(config.endpoint_url().context("no endpoint")?);
+    let mut request = request.form(&[&[("Version", "2010-03-31")], parameters].concat()).build()?;
+    let body = request.body().and_then(|body| body.as_bytes()).unwrap_or_default().to_vec();
+    for (name, value) in sign_post(config, SNS, request.url().as_str(), FORM, &body).await? {
+        request.headers_mut().insert(reqwest::header::HeaderName::try_from(name)?, value.parse()?);
+    }
+    let answer = client.execute(request).await?;
+    let (status, text) = (answer.status(), answer.text().await?);
+    ensure!(status.is_success(), "{status}: {text}");
+    let (_, rest) = text.split_once(&format!("<{element}>")).context(text.clone())?;
+    Ok(rest.split_once("</").map(|(text, _)| text.to_owned()).unwrap_or_default())
+}
+
+/// A topic of SNS to which the queue of receive is subscribed.
+pub(crate) async fn topic(pipeline: &Pipeline) -> anyhow::Result<String> {
+    let topic = sns(pipeline, &[("Action", "CreateTopic"), ("Name", "social")], "TopicArn").await?;
+    let queue = pipeline.machine.resources.receive.clone().context("no queue")?.arn;
+    let subscribe = [("Action", "Subscribe"), ("TopicArn", &topic), ("Protocol", "sqs"), ("Endpoint", &queue)];
+    sns(pipeline, &subscribe, "SubscriptionArn").await?;
+    Ok(topic)
+}
