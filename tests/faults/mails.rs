@@ -1,14 +1,21 @@
-//! SIGKILL while a vendor's zip is read, and while its mails are rendered and filed.
+//! SIGKILL and interrupted requests while a vendor's zip is read, and while its mails are rendered and filed.
 
 use std::{
     cell::Cell,
     collections::BTreeMap,
     io::{Cursor, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
-use anyhow::Context;
-use harness::{ItemSource, MailSystem, Pipeline};
+use anyhow::{Context, ensure};
+use harness::{
+    ItemSource, MailSystem, Pace, Pipeline,
+    cutter::{Cut, Cutter},
+};
 use local::{
     cloud::Step,
     sample_source::{mailboxes, user_map},
@@ -19,17 +26,18 @@ use serde_json::Value;
 use zip::{ZipWriter, write::SimpleFileOptions};
 
 use crate::{
+    cuts::{SDK_TRIES, through},
     expectations::SHORT,
     kills::{fetch_killed, seed},
 };
 
 const ADA: &str = "ada.lindqvist@example.com";
-const MAILS: usize = 300;
+const MAILS: usize = 120;
 
-fn zip() -> anyhow::Result<Vec<u8>> {
+fn zip(mails: usize) -> anyhow::Result<Vec<u8>> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-    let mut manifest = format!("Count: {MAILS}\n");
-    for id in 0..MAILS {
+    let mut manifest = format!("Count: {mails}\n");
+    for id in 0..mails {
         zip.start_file(format!("{id}.eml"), SimpleFileOptions::default())?;
         write!(
             zip,
@@ -48,15 +56,15 @@ async fn vendors_zip_is_filed_once_when_its_readers_are_killed() -> anyhow::Resu
     let addresses = mailboxes()?.into_iter().map(String::from).collect();
     let pipeline = Pipeline::start_at(SHORT, ItemSource::Mails, MailSystem::Maildir(addresses), &[]).await?;
     pipeline.put_user_map(user_map()).await?;
-    pipeline.put("inbox/sftp/day.zip", zip()?).await?;
+    pipeline.put("inbox/sftp/day.zip", zip(MAILS)?).await?;
     let seed = seed()?;
     fetch_killed(&pipeline, 10, seed).await;
-    pipeline.machine.fetch(&Pipeline::backfill()).await?;
+    fetch_until_complete(&pipeline).await?;
     let mut chance = StdRng::seed_from_u64(seed);
     let working = pipeline.machine.work();
     let killed = Cell::new(0);
     let killing = async {
-        for _ in 0..15 {
+        while killed.get() < 15 {
             // The time of the kill is random; the test waits for nothing.
             tokio::time::sleep(Duration::from_millis(chance.random_range(20..400))).await;
             let step = if chance.random_bool(0.5) { Step::Convert } else { Step::Import };
@@ -73,6 +81,21 @@ async fn vendors_zip_is_filed_once_when_its_readers_are_killed() -> anyhow::Resu
     assert!(killed.get() > 0, "no process was killed: FAULT_SEED={seed}");
     working.stop().await;
     pipeline.drain().await?;
+    assert_each_filed_once(&pipeline, MAILS).await.with_context(|| format!("FAULT_SEED={seed}"))
+}
+
+/// A run that failed, or had no time left, is reported, and the next one does the rest.
+async fn fetch_until_complete(pipeline: &Pipeline) -> anyhow::Result<()> {
+    const TRIES: usize = 30;
+    let mut failed = 0;
+    while !pipeline.machine.fetch(&Pipeline::backfill()).await.is_ok_and(|fetched| fetched.complete) {
+        failed += 1;
+        ensure!(failed < TRIES, "fetch failed {TRIES} times:\n{}", pipeline.logs());
+    }
+    Ok(())
+}
+
+async fn assert_each_filed_once(pipeline: &Pipeline, mails: usize) -> anyhow::Result<()> {
     let mut copies: BTreeMap<String, usize> = BTreeMap::new();
     for bytes in pipeline.mail(ADA)?.into_values() {
         let message = MessageParser::new().parse(&bytes).context("no mail")?;
@@ -80,8 +103,44 @@ async fn vendors_zip_is_filed_once_when_its_readers_are_killed() -> anyhow::Resu
         let item: Value = serde_json::from_slice(item.context("no evidence")?.contents())?;
         *copies.entry(item["id"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
     }
-    assert_eq!(copies.len(), MAILS, "FAULT_SEED={seed}");
-    assert!(copies.values().all(|count| *count == 1), "FAULT_SEED={seed}: {copies:?}");
-    assert!(pipeline.dead_letters().await?.is_empty(), "FAULT_SEED={seed}");
+    ensure!(copies.len() == mails, "{} of {mails} are filed", copies.len());
+    ensure!(copies.values().all(|count| *count == 1), "{copies:?}");
+    ensure!(pipeline.dead_letters().await?.is_empty(), "dead letters");
     Ok(())
+}
+
+/// Every eleventh request is interrupted, once or until the SDK gives up, before or after it was executed.
+#[tokio::test]
+async fn vendors_zip_is_filed_once_when_requests_are_cut() -> anyhow::Result<()> {
+    const MAILS: usize = 40;
+    let (requests, left, armed) = (AtomicU32::new(0), AtomicU32::new(0), Arc::new(AtomicBool::new(false)));
+    let cuts = Arc::new(AtomicU32::new(0));
+    let (is_armed, cut) = (Arc::clone(&armed), Arc::clone(&cuts));
+    let cutter = Cutter::start(move |_| {
+        if !is_armed.load(Ordering::SeqCst) {
+            return Cut::Never;
+        }
+        let number = requests.fetch_add(1, Ordering::SeqCst);
+        if number.is_multiple_of(11) {
+            left.fetch_add(if number.is_multiple_of(5) { SDK_TRIES } else { 1 }, Ordering::SeqCst);
+        }
+        let is_cut = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        cut.fetch_add(u32::from(is_cut), Ordering::SeqCst);
+        match (is_cut, number.is_multiple_of(2)) {
+            (false, _) => Cut::Never,
+            (true, true) => Cut::Before,
+            (true, false) => Cut::After,
+        }
+    });
+    let cutter = cutter.await?;
+    let addresses = mailboxes()?.into_iter().map(String::from).collect();
+    let pipeline = through(&cutter, Pace::default(), ItemSource::Mails, MailSystem::Maildir(addresses)).await?;
+    pipeline.put_user_map(user_map()).await?;
+    pipeline.put("inbox/sftp/day.zip", zip(MAILS)?).await?;
+    armed.store(true, Ordering::SeqCst);
+    fetch_until_complete(&pipeline).await?;
+    pipeline.drain().await?;
+    ensure!(cuts.load(Ordering::SeqCst) > 0, "no request was interrupted");
+    armed.store(false, Ordering::SeqCst);
+    assert_each_filed_once(&pipeline, MAILS).await
 }

@@ -282,6 +282,25 @@ async fn generic_profile_uses_addresses_when_configured() -> anyhow::Result<()> 
     Ok(())
 }
 
+/// Without a country code a number may be anybody's: only the configured region reads it.
+#[tokio::test]
+async fn national_number_is_filed_by_its_region_or_waits_visibly() -> anyhow::Result<()> {
+    let mail = "Date: Fri, 20 Nov 2026 09:14:03 +0000\r\nFrom: <447700900123@nomail.example>\r\n\
+        To: <0701740605@nomail.example>\r\nX-TELEMESSAGE-ArchiveMessageID: 7\r\n\r\nhello\r\n";
+    for (region, copies) in [("", 0), ("GB", 0), ("SE", 1)] {
+        let pipeline = pipeline(&[("DEFAULT_REGION", region)]).await?;
+        pipeline.keep_word_confidential("0701740605");
+        pipeline.put("inbox/7.eml", mail).await?;
+        pipeline.run(&Pipeline::backfill()).await?;
+        // The number of Ada is +46 70 174 06 05.
+        let filed = BTreeMap::from_iter((copies > 0).then(|| (ADA.to_owned(), copies)));
+        assert_eq!(pipeline.copies()?, filed, "{region}");
+        let refused = BTreeMap::from_iter((copies == 0).then(|| ("unmapped".to_owned(), 1)));
+        assert_eq!(pipeline.dead_letters_by_reason().await?, refused, "{region}");
+    }
+    Ok(())
+}
+
 /// A delivery is read once, and convert reads nothing from the inbox.
 #[tokio::test]
 async fn inbox_may_be_emptied_once_a_delivery_is_listed() -> anyhow::Result<()> {

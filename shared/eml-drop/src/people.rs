@@ -63,14 +63,14 @@ fn participant(addr: &Addr<'_>, how: Participants) -> Option<Participant> {
         Participants::NumberAndAddress => {
             let numbers = display.map(numbers).unwrap_or_default();
             let phone = local.clone().or_else(|| match numbers.as_slice() {
-                [only] => Some(only.digits.clone()),
+                [only] => Some(only.phone.clone()),
                 _ => None,
             });
             let name = display.map(|display| match numbers.as_slice() {
-                [only] if Some(&only.digits) == phone.as_ref() => without(display, &only.range),
+                [only] if Some(&only.phone) == phone.as_ref() => without(display, &only.range),
                 _ => display.to_owned(),
             });
-            (phone.map(|digits| format!("+{digits}")), name)
+            (phone, name)
         }
     };
     let name = name.filter(|name| !name.is_empty());
@@ -82,7 +82,7 @@ fn participant(addr: &Addr<'_>, how: Participants) -> Option<Participant> {
 
 /// A phone number in a display name.
 struct Number {
-    digits: String,
+    phone: String,
     range: std::ops::Range<usize>,
 }
 
@@ -99,22 +99,25 @@ fn numbers(display: &str) -> Vec<Number> {
         let digits: String = rest.get(..length).unwrap_or_default().chars().filter(char::is_ascii_digit).collect();
         from = plus + 1 + length;
         if DIGITS.contains(&digits.len()) {
-            numbers.push(Number { digits, range: plus..from });
+            numbers.push(Number { phone: format!("+{digits}"), range: plus..from });
         }
     }
     if numbers.is_empty()
-        && let Some(digits) = local_number(display)
+        && let Some(phone) = local_number(display)
     {
-        numbers.push(Number { digits, range: 0..display.len() });
+        numbers.push(Number { phone, range: 0..display.len() });
     }
     numbers
 }
 
-/// The number of which a text consists.
+/// The number of which a text consists. No country code begins with 0: such digits are a national number, which stays without
+/// a plus, so that the user map reads it in its default region or rejects it.
 fn local_number(text: &str) -> Option<String> {
-    let digits = text.strip_prefix('+').or_else(|| text.strip_prefix("00")).unwrap_or(text);
+    let marked = text.strip_prefix('+').or_else(|| text.strip_prefix("00"));
+    let digits = marked.unwrap_or(text);
     let is_number = LOCAL_DIGITS.contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| digits.to_owned())
+    let is_national = marked.is_none() && digits.starts_with('0');
+    is_number.then(|| if is_national { digits.to_owned() } else { format!("+{digits}") })
 }
 
 /// A display name without a number, and without the marks around it.
@@ -157,6 +160,11 @@ mod tests {
             ("דנה +972500000000", "dana@bank.example", "דנה", "+972500000000", "dana@bank.example"),
             ("C++ team", "cpp@bank.example", "C++ team", "", "cpp@bank.example"),
             ("Client", "not an address", "Client", "", ""),
+            ("", "00447700900123@nomail.example", "", "+447700900123", ""),
+            // A national number.
+            ("", "0701740605@nomail.example", "", "0701740605", ""),
+            ("0701740605", "ada@nomail.example", "", "0701740605", "ada@nomail.example"),
+            ("Ada 0701740605", "ada@nomail.example", "Ada 0701740605", "", "ada@nomail.example"),
         ] {
             let expected = (some(name), some(phone), some(email));
             assert_eq!(read(display, address, Participants::NumberAndAddress), expected, "{display} <{address}>");

@@ -23,6 +23,9 @@ pub const VARIABLES: &[&str] = &[
     "SOURCE",
 ];
 
+/// The form of `EML_HEADERS`.
+const HEADERS: &str = "a list such as id=X-Archive-Id,chat=X-Chat-Id";
+
 /// The source that a deployment reads from.
 pub enum SourceSettings {
     /// `SOURCE=archiver-api`.
@@ -70,10 +73,22 @@ impl SourceSettings {
             }
             Word::CloudApi => Ok(Self::CloudApi),
             Word::EmlDrop => {
-                let headers = variables.optional("EML_HEADERS", "a list such as id=X-Archive-Id,chat=X-Chat-Id")?;
-                let profile = match variables.or("EML_PROFILE", "telemessage or generic", ProfileWord::TeleMessage)? {
-                    ProfileWord::TeleMessage => Profile::telemessage(),
-                    ProfileWord::Generic => headers.map_or_else(Profile::default, |Headers(profile)| profile),
+                let headers: Option<Headers> = variables.optional("EML_HEADERS", HEADERS)?;
+                let word = variables.or("EML_PROFILE", "telemessage or generic", ProfileWord::TeleMessage)?;
+                let profile = match (word, headers) {
+                    (ProfileWord::TeleMessage, None) => Profile::telemessage(),
+                    // Ignored, they would look as if they were used.
+                    (ProfileWord::TeleMessage, Some(_)) => {
+                        let problem = "the profile telemessage has its own header fields: set EML_PROFILE=generic, or leave it empty";
+                        return Err(VariableError::Bad {
+                            name: "EML_HEADERS",
+                            expected: HEADERS,
+                            problem: problem.to_owned(),
+                        });
+                    }
+                    (ProfileWord::Generic, headers) => {
+                        headers.map_or_else(Profile::default, |Headers(profile)| profile)
+                    }
                 };
                 let participants = variables.or(
                     "EML_PARTICIPANTS",
@@ -160,6 +175,26 @@ impl FromStr for Zone {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn header_fields_with_profile_telemessage_are_rejected() {
+        let read = |headers: &'static str, profile: &'static str| {
+            let value = move |name: &str| match name {
+                "SOURCE" => Some("eml-drop".to_owned()),
+                "EML_HEADERS" => Some(headers.to_owned()),
+                "EML_PROFILE" => Some(profile.to_owned()),
+                _ => None,
+            };
+            let settings = SourceSettings::read(&Variables::from_values(VARIABLES, value));
+            settings.map(drop).map_err(|error| error.to_string())
+        };
+        for profile in ["telemessage", ""] {
+            let error = read("id=X-Archive-Id", profile).unwrap_err();
+            assert!(error.contains("EML_HEADERS") && error.contains("EML_PROFILE=generic"), "{error}");
+            assert_eq!(read("", profile), Ok(()));
+        }
+        assert_eq!(read("id=X-Archive-Id", "generic"), Ok(()));
+    }
 
     #[test]
     fn error_names_the_variable_and_not_the_invalid_url() {

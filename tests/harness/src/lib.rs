@@ -40,7 +40,7 @@ use tempfile::TempDir;
 pub use crate::{
     pace::Pace,
     queue_messages::{DeadLetterMessage, queue_messages},
-    template::template_memory,
+    template::{template_memory, template_memory_for_inbox},
 };
 
 /// Folder of the filed copies.

@@ -52,11 +52,16 @@ const FACTS_LIMIT: u64 = 64 << 10;
 
 /// Copies a mail unless a copy exists. The first copy is kept: it is the evidence. A mail with the id of another
 /// message gets its digest as its id, so that neither is lost.
-pub(super) async fn keep(store: &Store, profile: &Profile, mail: &Arrived<'_>) -> Result<Kept, SourceError> {
+pub(super) async fn keep(
+    store: &Store,
+    profile: &Profile,
+    memory: &MemoryBudget,
+    mail: &Arrived<'_>,
+) -> Result<Kept, SourceError> {
     let sha256 = Sha256::of(&mail.bytes);
     let own = digest_id(&mail.bytes);
     for (id, id_was_taken) in [(&mail.id, false), (&own, true)] {
-        let Some(kept) = copy(store, profile, id, mail, sha256).await? else { continue };
+        let Some(kept) = copy(store, profile, memory, id, mail, sha256).await? else { continue };
         let facts = Facts {
             v: 1,
             item: id.to_string(),
@@ -80,6 +85,7 @@ pub(super) async fn keep(store: &Store, profile: &Profile, mail: &Arrived<'_>) -
 async fn copy(
     store: &Store,
     profile: &Profile,
+    memory: &MemoryBudget,
     id: &ItemId,
     mail: &Arrived<'_>,
     sha256: Sha256,
@@ -89,11 +95,13 @@ async fn copy(
     if let Written::Yes(_) = store.put(put, Condition::Absent).await.map_err(unavailable)? {
         return Ok(Some(sha256));
     }
-    if let Some((kept, _)) = store.digest(&key).await.map_err(unavailable)?
-        && kept == sha256
-    {
+    let kept = store.digest(&key).await.map_err(unavailable)?;
+    if kept.is_some_and(|(kept, _)| kept == sha256) {
         return Ok(Some(sha256));
     }
+    // Both are parsed, one after the other. A copy of unknown length counts as one of the largest.
+    let kept_bytes = kept.and_then(|(_, bytes)| usize::try_from(bytes).ok()).unwrap_or(MAX_MAIL_BYTES as usize);
+    let _memory = memory.acquire(mail.bytes.len().saturating_add(kept_bytes)).await;
     let there = store.get(&key, MAX_MAIL_BYTES).await.map_err(unavailable)?;
     let there = there.ok_or_else(|| SourceError::Unavailable {
         detail: format!("{key} existed and has been deleted"),

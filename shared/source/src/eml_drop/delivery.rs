@@ -214,7 +214,7 @@ impl EmlDrop {
             let copies = now.into_iter().map(|Mail { name, id, bytes }| async move {
                 let (file, received) = (object.key.as_str(), object.last_modified);
                 let arrived = Arrived { file, name: name.as_deref(), received, id, bytes };
-                let kept = keep(&self.store, &self.profile, &arrived).await?;
+                let kept = keep(&self.store, &self.profile, &self.memory, &arrived).await?;
                 Ok::<_, SourceError>((name, kept))
             });
             for (name, kept) in try_join_all(copies).await? {
