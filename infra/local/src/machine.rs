@@ -92,7 +92,7 @@ impl Machine {
         let receives = options
             .variables
             .iter()
-            .rfind(|(name, _)| name == "WEBHOOK_SOURCE")
+            .rfind(|(name, _)| name == "SOURCE")
             .is_some_and(|(_, source)| source == WEBHOOK_SOURCE);
         let resources = cloud.create(options.redelivery, receives).await?;
         let start = |name: &str, variables, concurrency| {

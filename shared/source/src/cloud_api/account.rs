@@ -1,4 +1,4 @@
-//! What Meta's Graph API says about a business account: whether its webhooks come here. For checks of the configuration.
+//! Requests to Meta's Graph API about a business account: its subscribed apps and its numbers. For checks of the configuration.
 
 use std::sync::Arc;
 

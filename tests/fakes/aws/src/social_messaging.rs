@@ -127,7 +127,7 @@ impl SocialMessaging {
         lock(&self.endpoint.requests).written
     }
 
-    /// What was wrong with the requests that AWS would not take.
+    /// Reasons for the rejected requests.
     pub fn rejected(&self) -> Vec<&'static str> {
         lock(&self.endpoint.requests).rejected.clone()
     }

@@ -24,7 +24,7 @@ const MAX_BODIES: usize = 20;
 const PERMISSION: &str =
     "give the system user's token whatsapp_business_management for this account, and compare the id of the account";
 
-/// What webhooks say about the account. Meta's ids, no phone numbers.
+/// Meta's ids of the account and its numbers, as webhooks contain them. No phone numbers.
 #[derive(Default)]
 pub(super) struct Seen {
     account: Option<String>,
