@@ -7,7 +7,7 @@ use ring::{
     hmac::{HMAC_SHA256, Key, sign},
 };
 
-/// What has to be signed, at least.
+/// Header fields that a signature has to cover, at least.
 const SIGNED: [&str; 3] = ["content-type", "host", "x-amz-date"];
 
 /// AWS takes requests of the last five minutes.
