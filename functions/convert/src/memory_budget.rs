@@ -1,7 +1,7 @@
 //! The memory budget of the process: bounds what items with large JSON and items above the size limit take together.
 
 use model::ItemJson;
-use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
+use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit};
 
 /// Memory of all items with large JSON together: half of the function's. A batch of the largest attachments takes a
 /// seventh.
@@ -18,7 +18,7 @@ const MARKED_MAX_BYTES: u64 = 3 << 18;
 
 /// The memory budget of one process.
 pub struct MemoryBudget {
-    json: Semaphore,
+    json: runtime::MemoryBudget,
     /// Held while an item above the size limit is converted: the disk has space for one, and memory for its pieces beside
     /// items of the usual size.
     large_item: Mutex<()>,
@@ -26,18 +26,15 @@ pub struct MemoryBudget {
 
 impl Default for MemoryBudget {
     fn default() -> Self {
-        Self { json: Semaphore::new(JSON_BUDGET_KIB as usize), large_item: Mutex::default() }
+        Self { json: runtime::MemoryBudget::of_kib(JSON_BUDGET_KIB), large_item: Mutex::default() }
     }
 }
 
 impl MemoryBudget {
-    /// Waits until an item fits into the budget. It is held until the message is in the bucket. `None`: the item is so
-    /// small that it does not count.
-    pub(crate) async fn reserve(&self, json: &ItemJson) -> Option<SemaphorePermit<'_>> {
-        let bytes = json.memory()? + rendered(json.bytes());
-        let kib = u32::try_from(bytes >> 10).unwrap_or(JSON_BUDGET_KIB).min(JSON_BUDGET_KIB);
-        // The semaphore is never closed.
-        self.json.acquire_many(kib).await.ok()
+    /// Waits until an item fits into the budget. It is held until the message is in the bucket. `None`: the item is so small
+    /// that it does not count.
+    pub(crate) async fn reserve(&self, json: &ItemJson) -> Option<OwnedSemaphorePermit> {
+        self.json.acquire(json.memory()? + rendered(json.bytes())).await
     }
 
     /// Waits until no other large item is converted.
@@ -72,7 +69,7 @@ mod tests {
     }
 
     fn list(name: &str, part: &str) -> String {
-        format!(r#""{name}":[{}{part}]"#, format!("{part},").repeat((1 << 20) / part.len()))
+        format!(r#""{name}":[{}{part}]"#, format!("{part},").repeat((1 << 19) / part.len()))
     }
 
     #[test]
@@ -97,6 +94,14 @@ mod tests {
             format!(r#""of tomorrow":{{"":0{wide}}}"#),
         ] {
             let json = item(&members);
+            let parsed = allocation_counter::measure(|| drop(json.read(&id))).bytes_max;
+            // Besides the values, the evidence in a buffer that has doubled.
+            let estimated = json.memory().unwrap_or_default() + 3 * json.bytes();
+            assert!(
+                parsed <= estimated,
+                "{}: {parsed} of {estimated} bytes to parse",
+                members.chars().take(40).collect::<String>()
+            );
             let reserved = json.memory().unwrap_or_default() + rendered(json.bytes());
             let took = allocation_counter::measure(|| {
                 let captured = json.read(&id).unwrap_or_else(|error| panic!("{error}"));

@@ -67,10 +67,11 @@ impl Captured {
         requested: &ItemId,
     ) -> Result<Self, ItemError> {
         let text = repaired.map_or(raw, |repaired| repaired.text.as_bytes());
-        let value: Value = serde_json::from_slice(text)
-            .map_err(|error| ItemError::Json { line: error.line(), column: error.column() })?;
+        let invalid = |error: serde_json::Error| ItemError::Json { line: error.line(), column: error.column() };
+        let has_duplicates = json_text::has_duplicates(text).map_err(invalid)?;
+        let value: Value = serde_json::from_slice(text).map_err(invalid)?;
         let mut anomalies = repaired.map(|repaired| repaired.anomalies.clone()).unwrap_or_default();
-        if json_text::has_duplicates(text) {
+        if has_duplicates {
             anomalies.push("A member is named twice; the last one is shown, and both are in the evidence.".to_owned());
         }
         let raw = if anomalies.is_empty() { None } else { Some(raw) };

@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, hash::Hasher};
 
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 /// Maximum nesting that is read; serde_json's limit is 127 levels.
 const MAX_DEPTH: usize = 100;
@@ -150,11 +150,20 @@ fn escape(text: &str) -> (usize, Option<&'static str>) {
     }
 }
 
-/// Returns whether an object has a repeated member: a parser keeps only one of the two.
-pub(crate) fn has_duplicates(json: &[u8]) -> bool {
+/// Reserved name with which serde_json marks JSON in a text, which it would parse although its memory was not estimated. No
+/// source has it.
+const RAW_VALUE: &str = "$serde_json::private::RawValue";
+
+/// Checks that a text is JSON, and returns whether an object has a repeated member: a parser keeps only one of the two.
+///
+/// # Errors
+/// It is not JSON, or has a reserved member name.
+pub(crate) fn has_duplicates(json: &[u8]) -> serde_json::Result<bool> {
     let mut found = false;
     let mut reader = serde_json::Deserializer::from_slice(json);
-    Node(&mut found).deserialize(&mut reader).is_ok() && found
+    Node(&mut found).deserialize(&mut reader)?;
+    reader.end()?;
+    Ok(found)
 }
 
 struct Node<'a>(&'a mut bool);
@@ -204,11 +213,7 @@ impl<'de> Visitor<'de> for Node<'_> {
         let mut names = Vec::new();
         while let Some(name) = map.next_key_seed(Name)? {
             names.push(name);
-            if *self.0 {
-                map.next_value::<IgnoredAny>()?;
-            } else {
-                map.next_value_seed(Node(self.0))?;
-            }
+            map.next_value_seed(Node(self.0))?;
         }
         names.sort_unstable();
         *self.0 |= names.windows(2).any(|pair| pair[0] == pair[1]);
@@ -234,6 +239,9 @@ impl<'de> Visitor<'de> for Name {
     }
 
     fn visit_str<E: Error>(self, name: &str) -> Result<u64, E> {
+        if name == RAW_VALUE {
+            return Err(E::custom("a reserved member name"));
+        }
         let mut hasher = std::hash::DefaultHasher::new();
         hasher.write(name.as_bytes());
         Ok(hasher.finish())
@@ -277,10 +285,18 @@ mod tests {
     #[test]
     fn duplicate_members_are_found_at_any_depth() {
         for json in [r#"{"a":1,"a":2}"#, r#"[{"b":{"a":1,"\u0061":1}}]"#, r#"{"a":{"b":1,"b":1},"c":1e400}"#] {
-            assert!(has_duplicates(json.as_bytes()), "{json}");
+            assert!(has_duplicates(json.as_bytes()).unwrap(), "{json}");
         }
-        for json in [r#"{"a":1,"b":{"a":1}}"#, r#"[{"a":1},{"a":1}]"#, r#"{"a":12345678901234567890123}"#, "{"] {
-            assert!(!has_duplicates(json.as_bytes()), "{json}");
+        for json in [r#"{"a":1,"b":{"a":1}}"#, r#"[{"a":1},{"a":1}]"#, r#"{"a":12345678901234567890123}"#] {
+            assert!(!has_duplicates(json.as_bytes()).unwrap(), "{json}");
+        }
+    }
+
+    #[test]
+    fn json_hidden_in_a_text_is_rejected() {
+        let hidden = r#"{"a":1,"a":[{"\u0024serde_json::private::RawValue":"[{},{}]"}]}"#;
+        for json in [hidden, "{", "{}{}"] {
+            assert!(has_duplicates(json.as_bytes()).is_err(), "{json}");
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{
     },
     work::Draft,
 };
-use message::read::characters;
+use message::{read::characters, write::escape_html};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -284,15 +284,7 @@ fn with_notes<'a>(body: &'a str, notes: &[String], html: bool) -> Cow<'a, str> {
     for note in notes {
         if html {
             text.push_str("<p>");
-            for char in note.chars() {
-                match char {
-                    '<' => text.push_str("&lt;"),
-                    '>' => text.push_str("&gt;"),
-                    '&' => text.push_str("&amp;"),
-                    '"' => text.push_str("&quot;"),
-                    _ => text.push(char),
-                }
-            }
+            escape_html(note, &mut text);
             text.push_str("</p>");
         } else {
             text.push_str(note);

@@ -31,6 +31,7 @@ mod picture;
 mod pieces;
 mod vcard;
 
+pub use body::escape_html;
 use bytes::Bytes;
 pub use clean::{lines, one_line, write_visible};
 pub use description::{Description, describe};

@@ -2,9 +2,10 @@
 
 use aws::s3::Store;
 use eml_drop::Profile;
+use runtime::MemoryBudget;
 use tokio::sync::Mutex;
 
-use super::captured::{MemoryBudget, RecentMails};
+use super::captured::{MEMORY_KIB, RecentMails};
 
 /// Reads the deliveries in a bucket.
 pub struct EmlDrop {
@@ -17,6 +18,6 @@ pub struct EmlDrop {
 impl EmlDrop {
     /// Creates the adapter for this bucket and this profile.
     pub fn new(store: Store, profile: Profile) -> Self {
-        Self { store, profile, recent: Mutex::default(), memory: MemoryBudget::default() }
+        Self { store, profile, recent: Mutex::default(), memory: MemoryBudget::of_kib(MEMORY_KIB) }
     }
 }

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use eml_drop::{MAX_MAIL_BYTES, Profile, digest_id};
 use jiff::Timestamp;
 use model::{ItemId, Sha256, keys};
+use runtime::MemoryBudget;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{SourceError, inbox::unavailable};
 
@@ -101,7 +101,7 @@ async fn copy(
     }
     // Both are parsed, one after the other. A copy of unknown length counts as one of the largest.
     let kept_bytes = kept.and_then(|(_, bytes)| usize::try_from(bytes).ok()).unwrap_or(MAX_MAIL_BYTES as usize);
-    let _memory = memory.acquire(mail.bytes.len().saturating_add(kept_bytes)).await;
+    let _memory = memory.acquire(parsed_bytes(mail.bytes.len().saturating_add(kept_bytes))).await;
     let there = store.get(&key, MAX_MAIL_BYTES).await.map_err(unavailable)?;
     let there = there.ok_or_else(|| SourceError::Unavailable {
         detail: format!("{key} existed and has been deleted"),
@@ -164,25 +164,10 @@ impl RecentMails {
     }
 }
 
-/// Limits the memory of mails that are parsed at the same time.
-pub(super) struct MemoryBudget(Semaphore);
+/// Memory for mails that are parsed at the same time: a third of the function's.
+pub(super) const MEMORY_KIB: u32 = 1 << 20;
 
-impl Default for MemoryBudget {
-    fn default() -> Self {
-        Self(Semaphore::new(Self::KIB as usize))
-    }
-}
-
-impl MemoryBudget {
-    /// A third of the function's memory.
-    const KIB: u32 = 1 << 20;
-    /// Memory of a parsed mail and one of its files, relative to the mail.
-    const FACTOR: usize = 3;
-
-    /// Waits until a mail of this size may be parsed.
-    pub(super) async fn acquire(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
-        let kib = u32::try_from(bytes.saturating_mul(Self::FACTOR) >> 10).unwrap_or(Self::KIB).min(Self::KIB);
-        // The semaphore is never closed.
-        self.0.acquire_many(kib).await.ok()
-    }
+/// Returns the memory of a parsed mail of this size and one of its files.
+pub(super) fn parsed_bytes(mail: usize) -> u64 {
+    (mail as u64).saturating_mul(3)
 }

@@ -23,7 +23,7 @@ use crate::{
     sink,
 };
 
-use self::captured::Facts;
+use self::captured::{Facts, parsed_bytes};
 pub use self::{adapter::EmlDrop, newest::Newest};
 
 /// The file that SES writes when a receipt rule is created.
@@ -99,7 +99,7 @@ impl Source for EmlDrop {
 
     async fn item_json(&self, id: &ItemId) -> Result<ItemJson, SourceError> {
         let (facts, bytes) = self.mail(id).await?;
-        let _memory = self.memory.acquire(bytes.len()).await;
+        let _memory = self.memory.acquire(parsed_bytes(bytes.len())).await;
         let (profile, id) = (self.profile.clone(), id.clone());
         let read = move || {
             let delivered = Delivered {
@@ -131,7 +131,7 @@ impl Source for EmlDrop {
         let bytes = if attachment.id.as_str() == eml_drop::EVIDENCE_ID {
             mail
         } else {
-            let _memory = self.memory.acquire(mail.len()).await;
+            let _memory = self.memory.acquire(parsed_bytes(mail.len())).await;
             let wanted = attachment.id.clone();
             let decoded = tokio::task::spawn_blocking(move || eml_drop::attachment(&mail, &wanted)).await;
             let decoded =

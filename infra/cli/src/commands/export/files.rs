@@ -12,13 +12,14 @@ use message::{
 };
 use model::{Captured, Kind, Sha256};
 use rsmf::{File, Limits, Package, PlannedFile, Record, Slice, Source, Unit, plan};
+use runtime::MemoryBudget;
 use tokio::sync::OwnedSemaphorePermit;
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 use super::{
     arguments::Format,
     directory::{Directory, FinishedFile},
-    stored::{MemoryBudget, NotExportedReason, Stored, StoredMessage, Unreadable},
+    stored::{self, NotExportedReason, Stored, StoredMessage, Unreadable},
     survey::{Survey, SurveyedItem},
 };
 use crate::Interrupt;
@@ -235,12 +236,12 @@ impl<'a> FileWriter<'a> {
     /// Reads the messages of units in order and ahead. Memory is acquired in the same order, so that a message never
     /// waits for the memory of a later one.
     fn messages<'u>(&self, units: &'u [Unit]) -> impl Stream<Item = Read> + use<'a, 'u> {
-        let (store, items, budget) = (self.store, self.items, MemoryBudget::default());
+        let (store, items, budget) = (self.store, self.items, MemoryBudget::of_kib(stored::MEMORY_KIB));
         let order = units.iter().flat_map(|unit| std::iter::once(unit.item).chain(unit.folded.iter().copied()));
         stream::iter(order)
             .then(move |at| {
                 let budget = budget.clone();
-                async move { (at, budget.acquire(items[at].message.bytes).await) }
+                async move { (at, budget.acquire(stored::memory(items[at].message.bytes)).await) }
             })
             .map(move |(at, permit)| async move { (at, permit, items[at].message.read(store).await) })
             .buffered(READ_AHEAD)

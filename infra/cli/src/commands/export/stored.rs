@@ -1,12 +1,9 @@
 //! Reads the stored message of an item.
 
-use std::sync::Arc;
-
 use aws::s3::Store;
 use message::read::{Mime, ReadError, evidence};
 use model::{Captured, Failure, Sha256};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The stored message of an item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,24 +119,11 @@ impl StoredMessage {
     }
 }
 
-/// Memory budget of stored messages that are read concurrently.
-#[derive(Clone)]
-pub(super) struct MemoryBudget(Arc<Semaphore>);
+/// Memory for stored messages that are read at the same time.
+pub(super) const MEMORY_KIB: u32 = 128 << 10;
 
-const MEMORY_KIB: u32 = 128 << 10;
-
-impl Default for MemoryBudget {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(MEMORY_KIB as usize)))
-    }
-}
-
-impl MemoryBudget {
-    /// Waits for the memory of a message of this length: the message, its decoded parts, and the item.
-    pub(super) async fn acquire(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
-        // A larger message is read in pieces of 4 MiB.
-        let in_memory = bytes.min(ledger::WHOLE_MAX_BYTES);
-        let kib = u32::try_from(in_memory / 1024 * 3 + 64).unwrap_or(MEMORY_KIB).min(MEMORY_KIB);
-        Arc::clone(&self.0).acquire_many_owned(kib).await.ok()
-    }
+/// The memory of a message of this length: the message, its parts decoded, and the item. A larger message is read in pieces of
+/// 4 MiB.
+pub(super) fn memory(bytes: u64) -> u64 {
+    bytes.min(ledger::WHOLE_MAX_BYTES) * 3 + (64 << 10)
 }

@@ -10,12 +10,13 @@ use ledger::entries::{self, CONCURRENT_READS, EntryOutcome, entry_outcome};
 use message::write::describe;
 use model::{Captured, Listed, Outcome, RunId, Sha256};
 use rsmf::Record;
+use runtime::MemoryBudget;
 use serde::{Deserialize, Serialize};
 
 use super::{
     arguments::Request,
     directory::ItemWriter,
-    stored::{MemoryBudget, NotExportedReason, StoredMessage, Unreadable},
+    stored::{self, NotExportedReason, StoredMessage, Unreadable},
 };
 use crate::{
     Interrupt,
@@ -158,7 +159,7 @@ impl Survey {
             items: 0,
             request,
         };
-        let budget = MemoryBudget::default();
+        let budget = MemoryBudget::of_kib(stored::MEMORY_KIB);
         let mut seen: HashSet<ItemHash> = HashSet::new();
         let mut chats: HashMap<Sha256, Chat> = HashMap::new();
         for run in &runs.runs {
@@ -289,7 +290,7 @@ async fn inspect(
         Place::None(..) if received_before => return Ok(Found::Outside),
         Place::None(reason, dead_letter, _) => return Ok(not_exported(reason, dead_letter)),
     };
-    let permit = budget.acquire(message.bytes).await;
+    let permit = budget.acquire(stored::memory(message.bytes)).await;
     let captured = match message.read(store).await {
         Ok(stored) => stored.captured,
         Err(Unreadable::NotExported(_)) if received_before => return Ok(Found::Outside),

@@ -88,7 +88,7 @@ fn write_spaced(text: &str, starts_line: bool, out: &mut String) {
 }
 
 /// Escapes text without line breaks for HTML, both between tags and inside double quotes.
-pub(super) fn escape(text: &str, out: &mut String) {
+pub fn escape(text: &str, out: &mut String) {
     static MEANING: Wanted = Wanted::controls_and(b"&<>\"");
     let mut rest = text;
     while let Some(at) = MEANING.find(rest) {

@@ -15,6 +15,7 @@ pub(crate) use self::{
     blocks::{Block, Body, Choice, FileLine, Mention, Quote, Quoted, Row, Shown, Tone},
     sentence::Sentence,
 };
+pub use marks::escape as escape_html;
 
 impl Body<'_> {
     /// Returns the text/plain part: CR LF line breaks, no control characters.
