@@ -21,6 +21,7 @@ pub(crate) fn from_mailbox(error: &MailboxError) -> Failure {
         MailboxError::NoMailbox { .. } | MailboxError::LookupRejected { .. } => {
             Failure::Transient { detail, after: None }
         }
+        MailboxError::OutcomeUnknown { settle_time, .. } => Failure::Transient { detail, after: Some(*settle_time) },
         MailboxError::Configuration { .. } => Failure::Configuration { detail, after: None },
         MailboxError::Rejected { .. } => permanent(Reason::MailboxRejected, detail),
         MailboxError::Full => permanent(Reason::MailboxFull, detail),

@@ -10,6 +10,9 @@
 //!
 //! An outage concerns every item. As long as the mailbox accepts no other item, an item whose filing failed with
 //! "unavailable" or "configuration" waits. If the mailbox accepts other items meanwhile, this item causes the error.
+//!
+//! A filing with an unknown outcome is decided by the error that it ended with. The caller holds the lease for its settle time,
+//! also if the decision is permanent.
 
 use std::{
     collections::HashMap,
@@ -87,13 +90,14 @@ pub(crate) fn decide(
     (limit, now): (RetryLimit, Timestamp),
 ) -> (Option<FailedMailbox>, Failure) {
     let failure = from_mailbox(error);
-    let reason = match error {
+    let reason = match error.cause() {
         MailboxError::Unavailable { .. } | MailboxError::Configuration { .. } if !others_are_filed => {
             return (before.cloned(), failure);
         }
-        MailboxError::Unavailable { .. } | MailboxError::Configuration { .. } | MailboxError::Unrecognized { .. } => {
-            Reason::MailboxRejected
-        }
+        MailboxError::Unavailable { .. }
+        | MailboxError::Configuration { .. }
+        | MailboxError::Unrecognized { .. }
+        | MailboxError::OutcomeUnknown { .. } => Reason::MailboxRejected,
         MailboxError::NoMailbox { .. } => Reason::MailboxNotFound,
         MailboxError::LookupRejected { .. } => Reason::LookupRejected,
         MailboxError::Rejected { .. } => {

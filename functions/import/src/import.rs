@@ -23,7 +23,7 @@ use crate::{
     participants::{self, MailDirectory, Plan},
     retry_limit::RetryLimit,
     stored_message::StoredMessage,
-    waiting::{Undecided, Waiting},
+    waiting::{AttemptFailure, Waiting},
 };
 use mailbox::{Attempt, Filed, Mailbox, MailboxError, Mailboxes, Message};
 use message::copy::CopyAddresses;
@@ -101,11 +101,11 @@ impl Work for Import {
         count_missing(&leased.outcome);
         match result {
             Ok(()) => outcomes.complete(leased).await.map(|()| Next::Done),
-            Err(Undecided { failure: Failure::Permanent { reason, detail }, .. }) => {
-                outcomes.dead_letter(leased, reason, record.dead_letter_source(&task.run)).await?;
+            Err(AttemptFailure { failure: Failure::Permanent { reason, detail }, hold }) => {
+                outcomes.dead_letter(leased, reason, record.dead_letter_source(&task.run), hold).await?;
                 Err(permanent(reason, detail))
             }
-            Err(Undecided { failure, hold }) => {
+            Err(AttemptFailure { failure, hold }) => {
                 // Prefer the import error over the error of saving the outcome.
                 if let Err(save) = outcomes.wait(leased, hold).await {
                     debug!(item = %task.key, stage = %Stage::Import, ?save, "the outcome was not saved");
@@ -137,7 +137,7 @@ impl Import {
         mime_key: &str,
         leased: &mut Leased,
         invocation: &Invocation,
-    ) -> Result<(), Undecided> {
+    ) -> Result<(), AttemptFailure> {
         let mut stored = StoredMessage::new(&self.store, &self.memory, task, mime_key);
         if leased.outcome.sha256.is_none() {
             let message = stored.get().await?;
@@ -224,7 +224,7 @@ impl Import {
         leased: &mut Leased,
         mut waiting: Waiting,
         invocation: &Invocation,
-    ) -> Result<(), Undecided> {
+    ) -> Result<(), AttemptFailure> {
         let attempt = if leased.first { Attempt::First } else { Attempt::Retry };
         let lacking: Vec<_> =
             mailboxes.into_iter().filter(|mailbox| !leased.outcome.has(&mailbox.id, &mailbox.address)).collect();
@@ -287,6 +287,7 @@ impl Import {
                     (self.retry_limit, now),
                 );
                 leased.outcome.failed.extend(failed);
+                waiting.hold(error.settle_time());
                 match failure {
                     Failure::Permanent { reason, detail } => {
                         self.remove_incomplete(task, &mailbox, message).await;
@@ -301,6 +302,7 @@ impl Import {
         info!(item = %task.key, stage = %Stage::Import, imported, skipped, failed, "filed");
         runtime::metrics::add(Metric::Imported, imported);
         runtime::metrics::add(Metric::Skipped, skipped);
+        let hold = waiting.hold;
         if let Some(undecided) = waiting.end() {
             // A mailbox that has no copy yet stays in the outcome, whatever the result of this task is.
             let pending = pending(&failed_before, &leased.outcome);
@@ -309,7 +311,8 @@ impl Import {
         }
         let Some((reason, detail)) = refused else { return Ok(()) };
         let all = failed + leased.outcome.mailboxes.len();
-        Err(permanent(reason, format!("{failed} of {all} mailboxes refused the item; the first: {detail}")).into())
+        let detail = format!("{failed} of {all} mailboxes refused the item; the first: {detail}");
+        Err(AttemptFailure { failure: permanent(reason, detail), hold })
     }
 
     /// Removes what an interrupted filing left in the mailbox, so that neither a replay nor a discarded item leaves an
@@ -345,3 +348,6 @@ fn entry(mailbox: Mailbox, filed: Filed) -> FiledMailbox {
         at: Timestamp::now(),
     }
 }
+
+#[cfg(test)]
+mod in_memory;

@@ -11,19 +11,19 @@ pub(crate) struct Waiting {
     reported: Option<Failure>,
     /// The longest delay that any of the failures requested.
     after: Option<Duration>,
-    /// Time within which no other attempt may begin, because a copy may still appear in a mailbox.
-    hold: Duration,
-}
-
-/// An attempt that ended without a decision: the task is retried.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Undecided {
-    pub(crate) failure: Failure,
-    /// Time within which no other attempt may begin.
+    /// No other attempt begins within this time, also if none of the collected failures is reported: a copy may still appear.
     pub(crate) hold: Duration,
 }
 
-impl From<Failure> for Undecided {
+/// The failure of an attempt.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct AttemptFailure {
+    pub(crate) failure: Failure,
+    /// No other attempt begins within this time, also after a permanent failure.
+    pub(crate) hold: Duration,
+}
+
+impl From<Failure> for AttemptFailure {
     fn from(failure: Failure) -> Self {
         Self { failure, hold: Duration::ZERO }
     }
@@ -39,19 +39,24 @@ impl Waiting {
         self.after = self.after.max(after);
     }
 
-    /// Adds the failure of a filing. Its copy may still appear within the delay that the failure requests.
+    /// Adds the failure of a filing. No other attempt begins within the delay that it requests.
     pub(crate) fn add_filing(&mut self, failure: Failure) {
-        self.hold = self.hold.max(after(&failure).unwrap_or_default());
+        self.hold(after(&failure).unwrap_or_default());
         self.add(failure);
     }
 
-    pub(crate) fn end(self) -> Option<Undecided> {
+    /// Holds the lease for at least this time.
+    pub(crate) fn hold(&mut self, time: Duration) {
+        self.hold = self.hold.max(time);
+    }
+
+    pub(crate) fn end(self) -> Option<AttemptFailure> {
         let failure = match self.reported? {
             Failure::Transient { detail, .. } => Failure::Transient { detail, after: self.after },
             Failure::Configuration { detail, .. } => Failure::Configuration { detail, after: self.after },
             failure @ Failure::Permanent { .. } => failure,
         };
-        Some(Undecided { failure, hold: self.hold })
+        Some(AttemptFailure { failure, hold: self.hold })
     }
 }
 
@@ -77,15 +82,15 @@ mod tests {
         Failure::Configuration { detail: "configuration".to_owned(), after }
     }
 
-    fn filings(failures: impl IntoIterator<Item = Failure>) -> Option<Undecided> {
+    fn filings(failures: impl IntoIterator<Item = Failure>) -> Option<AttemptFailure> {
         let mut waiting = Waiting::default();
         failures.into_iter().for_each(|failure| waiting.add_filing(failure));
         waiting.end()
     }
 
-    fn held(failure: Failure) -> Option<Undecided> {
+    fn held(failure: Failure) -> Option<AttemptFailure> {
         let hold = after(&failure).unwrap_or_default();
-        Some(Undecided { failure, hold })
+        Some(AttemptFailure { failure, hold })
     }
 
     #[test]
@@ -108,6 +113,6 @@ mod tests {
         let mut waiting = Waiting::default();
         waiting.add(transient(LONG));
         waiting.add_filing(transient(MINUTE));
-        assert_eq!(waiting.end(), Some(Undecided { failure: transient(LONG), hold: Duration::from_secs(60) }));
+        assert_eq!(waiting.end(), Some(AttemptFailure { failure: transient(LONG), hold: Duration::from_secs(60) }));
     }
 }

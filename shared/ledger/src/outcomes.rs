@@ -57,11 +57,11 @@ pub struct Outcomes<'a> {
     pub settles: Duration,
 }
 
-impl Outcomes<'_> {
-    /// Upper bound on how long a lease is kept while waiting to retry: a mail system may request hours, and an operator
-    /// may fix the cause earlier.
-    const MAX_HOLD: SignedDuration = SignedDuration::from_mins(5);
+/// Upper bound on how long a lease is kept while waiting to retry: a mail system may request hours, and an operator may fix the
+/// cause earlier. No shorter than the longest settle time.
+const MAX_HOLD: SignedDuration = SignedDuration::from_mins(5);
 
+impl Outcomes<'_> {
     /// Acquires the lease for one delivery of a task.
     ///
     /// # Errors
@@ -91,16 +91,13 @@ impl Outcomes<'_> {
         let mut outcome = stored.outcome.clone();
         let now = Timestamp::now();
         match outcome.state(now) {
+            LeaseState::Leased { until } | LeaseState::Waiting { until } => return Err(held(until, now)),
             LeaseState::Complete => return Ok(Acquired::Settled("filed already")),
             // Queued again by a later run's overlap or a repeated convert: one dead letter is enough.
             LeaseState::DeadLettered(dead)
                 if dead.stage == Stage::Import && (delivery.is_covered_by_dead_letter)(&outcome) =>
             {
                 return Ok(Acquired::Settled("a dead letter already"));
-            }
-            LeaseState::Leased { until } | LeaseState::Waiting { until } => {
-                let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
-                return Err(retry("another invocation works on the item", Some(left)));
             }
             LeaseState::Unleased | LeaseState::DeadLettered(_) => {}
         }
@@ -142,7 +139,8 @@ impl Outcomes<'_> {
         self.save(&mut leased).await
     }
 
-    /// Writes that the item becomes a dead letter, and releases the lease.
+    /// Writes that the item becomes a dead letter, and releases the lease after `hold`, up to `MAX_HOLD`: a copy whose outcome is
+    /// unknown may still appear, and a replay must not begin before.
     ///
     /// # Errors
     /// [`Failure::Transient`] or [`Failure::Configuration`].
@@ -151,7 +149,11 @@ impl Outcomes<'_> {
         mut leased: Leased,
         reason: Reason,
         source: DeadLetterSource,
+        hold: Duration,
     ) -> Result<(), Failure> {
+        if !hold.is_zero() {
+            leased.outcome.wait(source.at + bounded(hold));
+        }
         leased.outcome.dead_letter(Stage::Import, reason, source);
         self.save(&mut leased).await
     }
@@ -161,9 +163,7 @@ impl Outcomes<'_> {
     /// # Errors
     /// [`Failure::Transient`] or [`Failure::Configuration`].
     pub async fn wait(&self, mut leased: Leased, hold: Duration) -> Result<(), Failure> {
-        let hold = SignedDuration::try_from(hold).unwrap_or(SignedDuration::MAX).min(Self::MAX_HOLD);
-        let now = Timestamp::now();
-        leased.outcome.wait(now + hold, now);
+        leased.outcome.wait(Timestamp::now() + bounded(hold));
         self.save(&mut leased).await
     }
 
@@ -184,12 +184,25 @@ impl Outcomes<'_> {
     }
 }
 
+fn bounded(hold: Duration) -> SignedDuration {
+    SignedDuration::try_from(hold).unwrap_or(SignedDuration::MAX).min(MAX_HOLD)
+}
+
+/// The failure of an attempt that meets a lease of another.
+fn held(until: Timestamp, now: Timestamp) -> Failure {
+    let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
+    retry("another invocation works on the item, or a copy may still appear", Some(left))
+}
+
 fn retry(detail: &str, after: Option<Duration>) -> Failure {
     Failure::Transient { detail: detail.to_owned(), after }
 }
 
 /// Records convert's dead letter in an item's outcome, before the dead letter is sent: writing twice changes nothing,
 /// sending twice makes a second dead letter.
+///
+/// Waits as long as import holds the lease, for another task of the item: a replay of the dead letter could otherwise begin while
+/// a copy is being filed.
 ///
 /// # Errors
 /// [`Failure::Transient`] or [`Failure::Configuration`].
@@ -202,6 +215,10 @@ pub async fn record_dead_letter(
 ) -> Result<(), Failure> {
     let condition = before.as_ref().map_or(Condition::Absent, StoredOutcome::condition);
     let mut outcome = before.as_ref().map_or_else(|| Outcome::new(task.item.clone()), |before| before.outcome.clone());
+    let now = Timestamp::now();
+    if let Some(until) = outcome.held_until(now) {
+        return Err(held(until, now));
+    }
     outcome.run.get_or_insert_with(|| task.run.clone());
     outcome.dead_letter(Stage::Convert, reason, source);
     let put = Put { key, bytes: outcome.to_json().into(), content_type: "application/json", sha256: None };

@@ -141,6 +141,15 @@ pub enum MailboxError {
         /// The wait before a retry, if one is requested or required.
         retry_after: Option<Duration>,
     },
+    /// The response to a filing was lost, and a lookup found no copy. The copy may still appear during the settle time, so
+    /// no attempt begins before its end, whatever is decided about the item. The next attempt looks the copy up first.
+    #[error("{error}; outcome unknown, the retry looks up the copy first")]
+    OutcomeUnknown {
+        /// The error that the filing ended with: [`MailboxError::Unavailable`] or [`MailboxError::Unrecognized`].
+        error: Box<Self>,
+        /// Time within which the copy may appear, or the wait that the mail system requests if it is longer.
+        settle_time: Duration,
+    },
     /// The lookup found a mailbox, and now the mail system reports that there is none. This is final only if it is
     /// repeated for longer than moving or provisioning a mailbox takes.
     #[error("the mail system has no mailbox for the account: {detail}")]
@@ -160,13 +169,19 @@ impl MailboxError {
     /// Default of the maximum time after which a message appears if the response to its filing was lost.
     pub const SETTLE_TIME: Duration = Duration::from_secs(60);
 
-    /// The response to a filing was lost, and a lookup found no copy. The copy may still appear during the settle time,
-    /// so the retry comes after it and looks the copy up first.
-    pub(crate) fn outcome_unknown(detail: impl Into<String>, settle_time: Duration) -> Self {
-        Self::Unavailable {
-            detail: format!("{}; outcome unknown, the retry looks up the copy first", detail.into()),
-            retry_after: Some(settle_time),
-        }
+    /// Time within which a copy may still appear; zero unless the outcome is unknown.
+    pub fn settle_time(&self) -> Duration {
+        if let Self::OutcomeUnknown { settle_time, .. } = self { *settle_time } else { Duration::ZERO }
+    }
+
+    /// The error that a filing ended with, without the unknown outcome.
+    pub fn cause(&self) -> &Self {
+        if let Self::OutcomeUnknown { error, .. } = self { error } else { self }
+    }
+
+    /// The error of a filing whose response was lost; `self` is what the filing ended with.
+    pub(crate) fn with_outcome_unknown(self, settle_time: Duration) -> Self {
+        Self::OutcomeUnknown { error: Box::new(self), settle_time }
     }
 }
 

@@ -1,19 +1,20 @@
 //! The states of an item's outcome, and every transition between them.
 //!
 //! ```text
-//!              acquire                    wait (retry later)
-//!  Unleased ────────────▶ Leased ─────────────────────────▶ Waiting
-//!     ▲  ▲                 │  │  ▲                             │
-//!     │  │ lease expired   │  │  └──────── acquire ────────────┤ (also once the wait is over)
-//!     │  └─────────────────┘  │                                │
-//!     │                       ├─ complete ────▶ Complete       │ lease expired: Unleased
-//!     │                       └─ dead_letter ─▶ DeadLettered ◀─┘ (convert gives up, too)
-//!     └────────────── reopen ───────────────────────┘   replay: acquire
+//!               acquire                 wait
+//!  Unleased ─────────────▶ Leased ──────────────▶ Waiting
+//!   ▲  ▲  ▲                 │ │ │                  │  │
+//!   │  │  └─ lease expires ─┘ │ └─ complete ▶ Complete│
+//!   │  │                      │                    │  │ wait over, with a dead letter
+//!   │  └────── wait over ─────┼────────────────────┘  ▼
+//!   │                         └─ dead_letter ───▶ DeadLettered ── acquire (replay) ──▶ Leased
+//!   └────────────────────── reopen ───────────────────┘ ▲
+//!                                                       └── dead_letter (convert): from Unleased
 //! ```
 //!
-//! The lease is the member `claim` of the object. An expired lease stays in the object: it shows that an attempt began,
-//! so the next attempt looks for copies before it files. During a replay the dead letter stays in the object until the
-//! attempt is decided.
+//! No attempt begins while the state is Leased or Waiting. The lease is the member `claim` of the object. An expired lease
+//! stays in the object: it shows that an attempt began, so the next attempt looks for copies before it files. During a
+//! replay the dead letter stays in the object until the attempt is decided; until then an expired lease leads back to it.
 
 use jiff::Timestamp;
 
@@ -29,7 +30,8 @@ pub enum LeaseState {
         /// A while after the deadline of the invocation that holds it.
         until: Timestamp,
     },
-    /// Not complete; no attempt may begin before this time, because a copy may still arrive.
+    /// Not complete; no attempt may begin before this time, because a copy may still appear. The item may have a dead
+    /// letter already.
     Waiting {
         /// Earliest time of the next attempt.
         until: Timestamp,
@@ -46,9 +48,17 @@ impl Outcome {
         match (&self.lease, self.dead_letter) {
             (Some(Lease { until, waiting: false, .. }), _) if *until > now => LeaseState::Leased { until: *until },
             (Some(Lease { until, waiting: true, .. }), _) if *until > now => LeaseState::Waiting { until: *until },
-            (None, Some(dead_letter)) => LeaseState::DeadLettered(dead_letter),
-            (None, None) if self.is_complete() => LeaseState::Complete,
-            _ => LeaseState::Unleased,
+            (_, Some(dead_letter)) => LeaseState::DeadLettered(dead_letter),
+            (_, None) if self.is_complete() => LeaseState::Complete,
+            (_, None) => LeaseState::Unleased,
+        }
+    }
+
+    /// Returns the time before which no attempt may begin; `None` if one may begin now.
+    pub fn held_until(&self, now: Timestamp) -> Option<Timestamp> {
+        match self.state(now) {
+            LeaseState::Leased { until } | LeaseState::Waiting { until } => Some(until),
+            LeaseState::Unleased | LeaseState::Complete | LeaseState::DeadLettered(_) => None,
         }
     }
 
@@ -57,11 +67,9 @@ impl Outcome {
         self.lease = Some(Lease { holder, until, waiting: false });
     }
 
-    /// Leased → Waiting. Without a wait (`until` is not after `now`) the state is Unleased; or DeadLettered again if a
-    /// replay was undecided, because the dead letter already shows that the item is not complete.
-    pub fn wait(&mut self, until: Timestamp, now: Timestamp) {
-        let keeps = until > now || self.dead_letter.is_none();
-        self.lease = self.lease.take().filter(|_| keeps).map(|lease| Lease { until, waiting: true, ..lease });
+    /// Leased → Waiting.
+    pub fn wait(&mut self, until: Timestamp) {
+        self.lease = self.lease.take().map(|lease| Lease { until, waiting: true, ..lease });
     }
 
     /// Leased → Complete: every required copy is filed.
@@ -69,9 +77,10 @@ impl Outcome {
         (self.lease, self.dead_letter, self.dead_letter_source) = (None, None, None);
     }
 
-    /// Any → DeadLettered. `source` is the queue message that becomes the dead letter.
+    /// Leased, Unleased → DeadLettered. Waiting stays until the wait is over. `source` is the queue message that becomes
+    /// the dead letter.
     pub fn dead_letter(&mut self, stage: Stage, reason: Reason, source: DeadLetterSource) {
-        self.lease = None;
+        self.lease = self.lease.take().filter(|lease| lease.waiting && lease.until > source.at);
         self.dead_letter = Some(DeadLettered { stage, reason });
         self.dead_letter_source = Some(source);
     }
@@ -153,7 +162,7 @@ mod tests {
         outcome.acquire("one".into(), later(60));
         assert_eq!(outcome.state(now()), LeaseState::Leased { until: later(60) });
         assert_eq!(outcome.state(later(60)), LeaseState::Unleased, "expired");
-        outcome.wait(later(30), now());
+        outcome.wait(later(30));
         assert_eq!(outcome.state(now()), LeaseState::Waiting { until: later(30) });
         assert!(!outcome.is_complete(), "an expired lease is not completion");
         outcome.acquire("two".into(), later(90));
@@ -170,11 +179,28 @@ mod tests {
         assert_eq!(outcome.state(now()), LeaseState::DeadLettered(dead));
         outcome.acquire("replay".into(), later(60));
         assert_eq!(outcome.state(now()), LeaseState::Leased { until: later(60) });
-        outcome.wait(now(), now());
+        assert_eq!(outcome.state(later(60)), LeaseState::DeadLettered(dead), "the replay's function ended");
+        outcome.wait(now());
         assert_eq!(outcome.state(now()), LeaseState::DeadLettered(dead), "undecided");
         outcome.acquire("replay".into(), later(60));
         outcome.complete();
         assert_eq!((outcome.state(now()), outcome.dead_letter_source), (LeaseState::Complete, None));
+    }
+
+    #[test]
+    fn dead_letter_does_not_end_the_wait_for_a_copy() {
+        let mut outcome = outcome();
+        outcome.acquire("one".into(), later(60));
+        outcome.wait(later(30));
+        outcome.dead_letter(Stage::Import, Reason::MailboxRejected, source());
+        assert_eq!(outcome.state(now()), LeaseState::Waiting { until: later(30) });
+        assert_eq!((outcome.held_until(later(29)), outcome.held_until(later(30))), (Some(later(30)), None));
+        assert!(matches!(outcome.state(later(30)), LeaseState::DeadLettered(_)));
+        outcome.reopen("requeue", now());
+        assert_eq!(outcome.held_until(now()), Some(later(30)));
+        outcome.acquire("two".into(), later(90));
+        outcome.dead_letter(Stage::Import, Reason::MailboxRejected, source());
+        assert!(matches!(outcome.state(now()), LeaseState::DeadLettered(_)), "this attempt has no unknown outcome");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use aws::s3::Store;
+use aws::s3::{Condition, Put, Store};
 use aws_fake::{Aws, BUCKET};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
@@ -130,6 +130,21 @@ async fn oversize_item_is_recorded_before_it_is_dead_lettered() {
     let outcome = Outcome::parse(&outcome).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(outcome.dead_letter.map(|dead_letter| dead_letter.reason), Some(Reason::Oversize));
     assert!(test.aws.keys(keys::MIME).is_empty());
+}
+
+/// Another task of the item is being filed: a replay of convert's dead letter would file it at the same time.
+#[tokio::test]
+async fn dead_letter_waits_while_import_holds_the_lease() {
+    let test = Test::with(Some("hi"), FILE.len() as u64).await;
+    let key = keys::outcome(&item().key());
+    let mut outcome = Outcome::new(item());
+    outcome.acquire("import".to_owned(), Timestamp::now() + SignedDuration::from_mins(1));
+    let leased = outcome.to_json();
+    let put = Put { key: &key, bytes: leased.clone().into(), content_type: "application/json", sha256: None };
+    test.convert.store.put(put, Condition::Absent).await.unwrap_or_else(|error| panic!("{error}"));
+    let failure = test.deliver().await;
+    assert!(matches!(failure, Err(Failure::Transient { after: Some(_), .. })), "{failure:?}");
+    assert_eq!(test.aws.object(&key), Some(leased), "the lease is not released");
 }
 
 #[tokio::test]

@@ -240,15 +240,20 @@ impl Failure {
             return self;
         }
         let wait = settle_time.max(self.retry_after().unwrap_or_default());
-        Self::Port(match &self {
+        let error = match self {
             // A gateway's 409 or 412 that is repeated for an item is not an outage.
             Self::Refused(refusal) if matches!(refusal.meaning(), Meaning::Unrecognized | Meaning::Conflict) => {
-                MailboxError::Unrecognized { detail: refusal.detail_with_advice(), retry_after: Some(wait) }
+                MailboxError::Unrecognized { detail: refusal.detail_with_advice(), retry_after: None }
             }
-            Self::Refused(refusal) => MailboxError::outcome_unknown(refusal.detail(), wait),
-            Self::OutcomeUnknown { what } => MailboxError::outcome_unknown(*what, wait),
-            _ => return self,
-        })
+            Self::Refused(refusal) => MailboxError::Unavailable { detail: refusal.detail(), retry_after: None },
+            other => MailboxError::from(other),
+        };
+        Self::Port(error.with_outcome_unknown(wait))
+    }
+
+    /// The failure of a request that followed one with an unknown outcome. `self` is the earlier failure.
+    pub(super) fn outcome_unknown_before(self, later: &Self, settle_time: Duration) -> Self {
+        self.outcome_unknown(settle_time.max(later.retry_after().unwrap_or_default()))
     }
 
     /// Returns whether the request was certainly not executed and can be retried later.
@@ -283,7 +288,7 @@ impl Failure {
                 error,
                 MailboxError::Rejected { .. }
                     | MailboxError::Full
-                    | MailboxError::Unrecognized { retry_after: None, .. }
+                    | MailboxError::Unrecognized { .. }
                     | MailboxError::NoMailbox { .. }
             ),
             Self::OutcomeUnknown { .. } | Self::NotSent { .. } | Self::StepFailed { .. } => false,
@@ -296,6 +301,7 @@ impl Failure {
             Self::Port(
                 MailboxError::Unavailable { retry_after, .. } | MailboxError::Unrecognized { retry_after, .. },
             ) => *retry_after,
+            Self::Port(MailboxError::OutcomeUnknown { settle_time, .. }) => Some(*settle_time),
             _ => None,
         }
     }

@@ -186,9 +186,7 @@ impl Graph {
         }
         match self.find_stored(work, place, budget).await {
             Ok(None) if failure.may_be_in_progress() => Err(failure.outcome_unknown(self.settle_time)),
-            Err(other) if failure.may_be_in_progress() => {
-                Err(failure.outcome_unknown(self.settle_time.max(other.retry_after().unwrap_or_default())))
-            }
+            Err(other) if failure.may_be_in_progress() => Err(failure.outcome_unknown_before(&other, self.settle_time)),
             result => result,
         }
     }

@@ -79,7 +79,7 @@ impl Graph {
                     present
                 }
                 (Err(other), Some(InProgress { failure, .. })) => {
-                    return Err(failure.outcome_unknown(self.settle_time.max(other.retry_after().unwrap_or_default())));
+                    return Err(failure.outcome_unknown_before(&other, self.settle_time));
                 }
                 (Err(failure), None) => return Err(failure),
             };
@@ -167,6 +167,8 @@ impl Graph {
         Ok(None)
     }
 
+    /// Moves the complete message into the archive. A move that may still be in progress stays one whatever follows it: during
+    /// the settle time a lookup may find the message in neither folder.
     async fn move_to(
         &self,
         work: &Work<'_>,
@@ -176,18 +178,29 @@ impl Graph {
     ) -> Result<Stored, Failure> {
         let url = self.client.hosts.graph(&["users", work.mailbox, "messages", &staged.id, "move"]);
         let request = Request::post(url, to_json(&Move { destination_id: archive })).with_message_response();
+        let mut in_progress: Option<Failure> = None;
+        let ended = |earlier: Option<Failure>, last: Failure| match earlier {
+            Some(earlier) => earlier.outcome_unknown_before(&last, self.settle_time),
+            None => last.outcome_unknown(self.settle_time),
+        };
         loop {
             let moved = self.client.send_once(Some(&work.state.permits), &request, budget).await;
             let failure = match moved.and_then(|response| Ok(response.json::<Stored>()?)) {
                 Ok(stored) => return self.checked(work, archive, stored, budget).await,
                 Err(failure) if failure.is_unclear() || failure.is_missing() => failure,
-                Err(failure) => return Err(failure),
+                Err(failure) => return Err(ended(in_progress, failure)),
             };
-            if let Some(stored) = self.find_stored(work, Place::archive(archive), budget).await? {
-                return self.checked(work, archive, stored, budget).await;
+            match self.find_stored(work, Place::archive(archive), budget).await {
+                Ok(Some(stored)) => return self.checked(work, archive, stored, budget).await,
+                Ok(None) if budget.pause(failure.retry_after()).await => {}
+                Ok(None) => return Err(ended(in_progress, failure)),
+                Err(other) => {
+                    let earlier = Some(failure).filter(Failure::may_be_in_progress);
+                    return Err(ended(earlier.or(in_progress), other));
+                }
             }
-            if !budget.pause(failure.retry_after()).await {
-                return Err(failure.outcome_unknown(self.settle_time));
+            if failure.may_be_in_progress() {
+                in_progress = Some(failure);
             }
         }
     }

@@ -189,7 +189,7 @@ impl Failure {
     pub(super) fn into_error(self, settle_time: Duration) -> MailboxError {
         let refusal = match self {
             Self::Refused(refusal) => refusal,
-            Self::OutcomeUnknown(detail) => return MailboxError::outcome_unknown(detail, settle_time),
+            Self::OutcomeUnknown(detail) => return unavailable(detail).with_outcome_unknown(settle_time),
             Self::NotSent(detail) => return unavailable(detail),
             Self::Protocol(detail) => return unavailable(detail.into()),
             Self::Internal(detail) => {

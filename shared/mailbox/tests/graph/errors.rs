@@ -13,7 +13,7 @@ use crate::support::{
 
 /// The variant's name.
 fn variant(error: &MailboxError) -> &'static str {
-    match error {
+    match error.cause() {
         MailboxError::Unavailable { .. } => "unavailable",
         MailboxError::Configuration { .. } => "setup",
         MailboxError::Rejected { .. } => "rejected",
@@ -21,6 +21,7 @@ fn variant(error: &MailboxError) -> &'static str {
         MailboxError::Unrecognized { .. } => "unrecognized",
         MailboxError::NoMailbox { .. } => "no mailbox",
         MailboxError::LookupRejected { .. } => "lookup rejected",
+        MailboxError::OutcomeUnknown { .. } => "outcome unknown",
     }
 }
 

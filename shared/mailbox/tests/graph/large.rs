@@ -388,6 +388,33 @@ async fn delayed_file_is_attached_once() {
     }
 }
 
+/// The message is in the hidden folder or in the archive, and the next requests fail.
+#[tokio::test]
+async fn lost_move_leaves_the_outcome_unknown_whatever_follows() {
+    let files = in_one();
+    let files = borrowed(&files);
+    let full = || Fault::Refuse(Refusal::new(507, "ErrorQuotaExceeded"));
+    let denied = || Fault::Refuse(Refusal::new(403, "ErrorAccessDenied"));
+    for (kind, fault) in [(Kind::MessageMove, full()), (Kind::MessageSearch, denied())] {
+        let (fake, gate) = (tenant().await, Gate::default());
+        fake.fault(On::kind(Kind::MessageMove), Fault::DoLater(gate.clone()));
+        if kind == Kind::MessageMove {
+            fake.fault(On::kind(kind).nth(2), fault);
+        } else {
+            fake.fault(On::kind(kind).times(1000), fault);
+        }
+        let message = message("1", &files);
+        assert_outcome_unknown(&file(&graph(&fake), &message, Attempt::First).await.unwrap_err());
+        assert_eq!(fake.messages(ADA).len(), 1, "the staged message stays");
+        fake.clear_faults();
+        gate.open();
+        gate.done(1).await;
+        file(&graph(&fake), &message, Attempt::Retry).await.unwrap();
+        assert_one_complete_copy(&fake, &files);
+        assert_eq!(fake.messages(ADA).len(), 1);
+    }
+}
+
 /// The URL of an upload expires, and the codes that report this are not documented.
 #[tokio::test]
 async fn rejected_upload_starts_again() {

@@ -95,10 +95,7 @@ pub(crate) async fn file(graph: &Graph, message: &Message, attempt: Attempt) -> 
 /// Files a message, and files it again if the outcome is unknown, without the wait between the attempts.
 pub(crate) async fn file_with_retry(graph: &Graph, message: &Message, attempt: Attempt) -> Result<Filed, MailboxError> {
     match file(graph, message, attempt).await {
-        Err(
-            error @ (MailboxError::Unavailable { retry_after: Some(_), .. }
-            | MailboxError::Unrecognized { retry_after: Some(_), .. }),
-        ) => {
+        Err(error @ MailboxError::OutcomeUnknown { .. }) => {
             assert_outcome_unknown(&error);
             file(graph, message, Attempt::Retry).await
         }
@@ -108,12 +105,7 @@ pub(crate) async fn file_with_retry(graph: &Graph, message: &Message, attempt: A
 
 /// Asserts that the retry waits until a copy would have appeared.
 pub(crate) fn assert_outcome_unknown(error: &MailboxError) {
-    let (MailboxError::Unavailable { retry_after: Some(wait), .. }
-    | MailboxError::Unrecognized { retry_after: Some(wait), .. }) = error
-    else {
-        panic!("not an unknown outcome: {error:?}")
-    };
-    assert!(*wait >= MailboxError::SETTLE_TIME, "{error:?}");
+    assert!(error.settle_time() >= MailboxError::SETTLE_TIME, "{error:?}");
 }
 
 /// A file of this length, whose parts are all different.

@@ -210,8 +210,7 @@ pub(crate) fn unrecognized(error: &MailboxError) -> &str {
 
 /// Asserts that the outcome is unknown: the retry waits until a copy would have appeared.
 pub(crate) fn assert_outcome_unknown(error: &MailboxError) {
-    let MailboxError::Unavailable { retry_after: Some(wait), .. } = error else { panic!("not late: {error:?}") };
-    assert_eq!(*wait, MailboxError::SETTLE_TIME);
+    assert_eq!(error.settle_time(), MailboxError::SETTLE_TIME, "{error:?}");
 }
 
 /// Asserts that the message was not sent.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws::s3::{Condition, Put, Store};
 use jiff::Timestamp;
-use model::{ItemId, Outcome};
+use model::{ItemId, LeaseState, Outcome};
 use serde_json::{Value, json};
 
 use super::{list, message::DeadLetterMessage, queue::DeadLetterQueue, replay::Plan};
@@ -65,9 +65,10 @@ pub async fn discard(
 
 /// Returns the mailboxes that lack the item; `null` if no mailbox has it or the outcome is not final.
 fn missing(outcome: Option<&Outcome>) -> Value {
-    let decided = |outcome: &&Outcome| {
-        !outcome.mailboxes.is_empty()
-            && (outcome.is_complete() || outcome.lease.is_none() && !outcome.failed.is_empty())
+    let decided = |outcome: &&Outcome| match outcome.state(Timestamp::now()) {
+        LeaseState::Complete => true,
+        LeaseState::DeadLettered(_) => !outcome.mailboxes.is_empty() && !outcome.failed.is_empty(),
+        LeaseState::Unleased | LeaseState::Leased { .. } | LeaseState::Waiting { .. } => false,
     };
     outcome
         .filter(decided)

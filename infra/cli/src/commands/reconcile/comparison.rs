@@ -445,8 +445,7 @@ impl QueueState {
             let dead_letter = outcome.and_then(|outcome| outcome.dead_letter);
             reason(dead_letter, &open.run, &open.listed)
         };
-        let lease = outcome.and_then(|outcome| outcome.lease.as_ref());
-        let is_leased = lease.is_some_and(|lease| lease.until > Timestamp::now());
+        let is_leased = outcome.is_some_and(|outcome| outcome.held_until(Timestamp::now()).is_some());
         Ok(if outcome.is_some_and(Outcome::is_complete) {
             Place::Filed
         } else if self.dead_letters.items.contains(&hash) {

@@ -74,7 +74,7 @@ async fn prepare(store: &Store, body: &str) -> Result<bool, RequeueError> {
         None => (Outcome::new(task.item), Condition::Absent),
         Some(stored) => {
             let mut outcome = stored.outcome.clone();
-            if outcome.is_complete() {
+            if outcome.is_complete() || outcome.held_until(Timestamp::now()).is_some() {
                 return Ok(false);
             }
             // A task is dropped while the outcome records a dead letter, and the dead letter of this item does not exist.

@@ -191,7 +191,7 @@ enum Resolution {
 
 impl Resolution {
     async fn of(connection: &Connection, outcome: &Outcome, map: &UserMap) -> anyhow::Result<Self> {
-        if outcome.lease.as_ref().is_some_and(|lease| lease.until > Timestamp::now()) {
+        if outcome.held_until(Timestamp::now()).is_some() {
             return Ok(Self::InFlight);
         }
         let (Some(mime), Some(sha256), Some(bytes)) = (&outcome.mime, outcome.sha256, outcome.bytes) else {
@@ -230,7 +230,7 @@ async fn prepare(connection: &Connection, candidate: &Candidate) -> anyhow::Resu
     let Some(stored) = ledger::read_outcome(store, &keys).await? else { return Ok(None) };
     let now = Timestamp::now();
     let mut outcome = stored.outcome.clone();
-    if outcome.dead_letter.is_some() || outcome.lease.as_ref().is_some_and(|lease| lease.until > now) {
+    if outcome.dead_letter.is_some() || outcome.held_until(now).is_some() {
         return Ok(None);
     }
     let (Some(mime), Some(sha256), Some(bytes), Some(message_id)) =

@@ -1,0 +1,177 @@
+//! The work on one record in memory: a fake mail system and a fake of S3.
+
+use std::{collections::VecDeque, sync::Mutex};
+
+use aws::s3::{Condition, Put};
+use aws_fake::{Aws, BUCKET};
+use jiff::SignedDuration;
+use mailbox::{Identity, StoredCopy};
+use model::{LeaseState, Sha256, TASK_VERSION};
+
+use super::*;
+
+const SETTLES: Duration = Duration::from_secs(60);
+
+const MESSAGE: &[u8] = b"Message-ID: <1@archive.example.com>\r\nDate: Sat, 21 Nov 2026 10:00:00 +0000\r\n\
+    From: ada@example.com\r\nTo: bob@example.com\r\n\r\nHello\r\n";
+
+/// A mail system in which every address has a mailbox. The results of filings are taken in order.
+#[derive(Default)]
+struct Fake {
+    results: Mutex<VecDeque<Result<(), MailboxError>>>,
+    attempts: Mutex<Vec<Attempt>>,
+}
+
+#[async_trait]
+impl Mailboxes for Fake {
+    async fn find(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, MailboxError> {
+        Ok(Some(Mailbox { id: address.to_string(), address: address.clone(), primary: address.clone() }))
+    }
+
+    async fn file(&self, _: &Mailbox, _: &Message, attempt: Attempt) -> Result<Filed, MailboxError> {
+        self.attempts.lock().unwrap().push(attempt);
+        let result = self.results.lock().unwrap().pop_front().expect("a result for this filing");
+        result.map(|()| Filed { message: "1".to_owned(), result: FilingResult::Imported })
+    }
+
+    async fn remove_incomplete(&self, _: &Mailbox, _: &Message) -> Result<(), MailboxError> {
+        Ok(())
+    }
+
+    async fn holds(&self, _: &Mailbox, _: &Identity<'_>) -> Result<Option<String>, MailboxError> {
+        Ok(None)
+    }
+
+    async fn copies(&self, _: &Mailbox, _: &Identity<'_>) -> Result<Vec<StoredCopy>, MailboxError> {
+        Ok(Vec::new())
+    }
+}
+
+struct Test {
+    aws: Aws,
+    fake: Arc<Fake>,
+    import: Import,
+    task: ImportTask,
+}
+
+impl Test {
+    /// An item of two participants. The retries of an undecided response are used up after three checks.
+    async fn with(results: impl IntoIterator<Item = Result<(), MailboxError>>) -> Self {
+        let (aws, fake) = (Aws::start().await, Arc::new(Fake::default()));
+        fake.results.lock().unwrap().extend(results);
+        let store = Store::new(aws.config(), BUCKET.to_owned());
+        let item: model::ItemId = "WA-1".parse().unwrap();
+        let sha256 = Sha256::of(MESSAGE);
+        let key = model::keys::mime(&item.key());
+        let put = Put { key: &key, bytes: MESSAGE.into(), content_type: "message/rfc822", sha256: Some(sha256) };
+        store.put(put, Condition::Absent).await.unwrap();
+        let participant = |address: &str| Participant {
+            email: Some(address.to_owned()),
+            ..serde_json::from_value(serde_json::json!({})).unwrap()
+        };
+        let task = ImportTask {
+            v: TASK_VERSION,
+            run: "20261121T100000Z-daily-1".parse().unwrap(),
+            archived_time: Timestamp::now(),
+            key: item.key(),
+            item,
+            mime: Some(key),
+            sha256,
+            bytes: MESSAGE.len() as u64,
+            message_id: "<1@archive.example.com>".to_owned(),
+            participants: Some(vec![participant("ada@example.com"), participant("bob@example.com")]),
+            message_time: Some(Timestamp::now()),
+            group: None,
+        };
+        let import = Import {
+            user_map: UserMapFile::new(store.clone(), model::keys::USER_MAP.to_owned(), None),
+            store,
+            mailboxes: Arc::clone(&fake) as Arc<dyn Mailboxes>,
+            automatic_mapping: true,
+            tenant_domains: Vec::new(),
+            catch_all: None,
+            settles: SETTLES,
+            retry_limit: RetryLimit::new(Duration::ZERO),
+            successes: Successes::default(),
+            memory: MemoryBudget::default(),
+        };
+        import.prepare().await.unwrap();
+        Self { aws, fake, import, task }
+    }
+
+    async fn deliver(&self) -> Result<Next, Failure> {
+        let now = Timestamp::now();
+        let ends = now + SignedDuration::from_mins(2);
+        let invocation = Invocation::new("import".to_owned(), "request".to_owned(), ends, now);
+        let record = Record::of_body(serde_json::to_string(&self.task).unwrap(), Some(now));
+        self.import.work(&record, &invocation).await
+    }
+
+    fn outcome(&self) -> Outcome {
+        let [key] = &self.aws.keys(model::keys::OUTCOMES)[..] else { panic!("not one outcome") };
+        Outcome::parse(&self.aws.object(key).unwrap()).unwrap()
+    }
+
+    /// Writes the outcome anew.
+    async fn change(&self, change: impl FnOnce(&mut Outcome)) {
+        let key = self.aws.keys(model::keys::OUTCOMES).remove(0);
+        let stored = self.import.store.get(&key, 1 << 20).await.unwrap().unwrap();
+        let mut outcome = Outcome::parse(&stored.bytes).unwrap();
+        change(&mut outcome);
+        let put = Put { key: &key, bytes: outcome.to_json().into(), content_type: "application/json", sha256: None };
+        self.import.store.put(put, Condition::Unchanged(&stored.etag)).await.unwrap();
+    }
+}
+
+fn refused() -> MailboxError {
+    MailboxError::Unrecognized { detail: "HTTP 409 without an error code".to_owned(), retry_after: None }
+}
+
+/// The response to a filing is lost.
+fn lost() -> MailboxError {
+    MailboxError::OutcomeUnknown { error: Box::new(refused()), settle_time: SETTLES }
+}
+
+/// The item becomes a dead letter, and a replay comes before the copy.
+#[tokio::test]
+async fn replay_waits_for_a_copy_whose_response_was_lost() {
+    let test = Test::with([Ok(()), Err(refused()), Err(refused()), Err(lost()), Ok(())]).await;
+    for _ in 0..2 {
+        assert!(matches!(test.deliver().await, Err(Failure::Transient { .. })));
+    }
+    let begun = Timestamp::now();
+    let decided = test.deliver().await;
+    assert!(matches!(decided, Err(Failure::Permanent { reason: Reason::MailboxRejected, .. })), "{decided:?}");
+    let outcome = test.outcome();
+    assert!(outcome.dead_letter.is_some());
+    let until = outcome.held_until(Timestamp::now()).expect("the lease is held");
+    assert!(until.duration_since(begun) >= SignedDuration::try_from(SETTLES).unwrap());
+
+    let Err(Failure::Transient { after: Some(after), .. }) = test.deliver().await else { panic!("it is filed again") };
+    assert!(after <= SETTLES && test.fake.attempts.lock().unwrap().len() == 4, "{after:?}");
+
+    // The settle time passes.
+    test.change(|outcome| outcome.lease.as_mut().unwrap().until = Timestamp::now()).await;
+    assert!(matches!(test.outcome().state(Timestamp::now()), LeaseState::DeadLettered(_)));
+    assert_eq!(test.deliver().await.ok(), Some(Next::Done));
+    assert_eq!(test.fake.attempts.lock().unwrap().last(), Some(&Attempt::Retry), "it looks for the copy");
+    assert!(test.outcome().is_complete());
+}
+
+/// One mailbox refuses the item for good, the response of the other one is lost: whatever is reported, the item waits.
+#[tokio::test]
+async fn refusal_by_one_mailbox_does_not_end_the_wait_for_another() {
+    for results in [[Err(MailboxError::Full), Err(lost())], [Err(lost()), Err(MailboxError::Full)]] {
+        let test = Test::with(results).await;
+        assert!(matches!(test.deliver().await, Err(Failure::Transient { .. })));
+        assert!(matches!(test.outcome().state(Timestamp::now()), LeaseState::Waiting { .. }));
+    }
+}
+
+#[tokio::test]
+async fn dead_letter_with_known_outcomes_can_be_replayed_at_once() {
+    let test = Test::with([Ok(()), Err(MailboxError::Full), Ok(())]).await;
+    assert!(matches!(test.deliver().await, Err(Failure::Permanent { reason: Reason::MailboxFull, .. })));
+    assert_eq!(test.outcome().held_until(Timestamp::now()), None);
+    assert_eq!(test.deliver().await.ok(), Some(Next::Done));
+}
