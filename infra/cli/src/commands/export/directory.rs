@@ -1,12 +1,9 @@
 //! The directory of an export. A file gets its name when it is complete. Until then it is in `.export`, together with
 //! the survey and the list of finished files, with which an interrupted export continues.
-//!
-//! The survey's items are distributed to [`PARTS`] files by the first bits of the conversation's hash. One part is in memory at
-//! a time.
 
 use std::{
     fs::{self, DirBuilder, File, TryLockError},
-    io::{self, BufRead, BufReader, BufWriter, Read, Write},
+    io::{self, BufWriter, Read, Write},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
@@ -19,8 +16,9 @@ use tempfile::NamedTempFile;
 
 use super::{
     arguments::Request,
+    items::{self, ItemWriter, SurveyedItem},
     stored::NotExportedReason,
-    survey::{Survey, SurveyedItem},
+    survey::Survey,
 };
 
 /// The export's manifest.
@@ -31,8 +29,6 @@ pub(super) const SUMS: &str = "SHA256SUMS";
 const WORK: &str = ".export";
 const LOCK: &str = "lock";
 const SURVEY: &str = "survey.json";
-/// Files of the survey's items. Each is open during the survey, and macOS admits 256.
-const PARTS: u8 = 64;
 const FINISHED: &str = "finished.ndjson";
 
 /// The directory of an unfinished export.
@@ -158,8 +154,7 @@ impl Directory {
     /// # Errors
     /// A file cannot be created.
     pub(super) fn begin_items(&self) -> io::Result<ItemWriter> {
-        let create = |part| File::create(self.items_path(part)).map(BufWriter::new);
-        Ok(ItemWriter { parts: (0..PARTS).map(create).collect::<Result<_, _>>()? })
+        ItemWriter::create(&self.work)
     }
 
     /// Writes the survey, after its items.
@@ -167,25 +162,13 @@ impl Directory {
     /// # Errors
     /// It cannot be written.
     pub(super) fn save_survey(&self, survey: &Survey, items: ItemWriter) -> anyhow::Result<()> {
-        for part in items.parts {
-            part.into_inner().map_err(|error| error.into_error())?.sync_all()?;
-        }
+        items.finish()?;
         self.write_in(&self.work, SURVEY, |out| Ok(serde_json::to_writer(out, survey)?)).map(drop)
     }
 
-    /// Reads the survey's items part by part. A conversation is in one part. Parts are sorted by conversation; the items of a
-    /// part are not.
+    /// Reads the survey's items part by part, as [`items::parts`].
     pub(super) fn items(&self) -> impl Iterator<Item = anyhow::Result<Vec<SurveyedItem>>> {
-        (0..PARTS).map(|part| {
-            let path = self.items_path(part);
-            let invalid = || format!("{} has no items: export into another directory", path.display());
-            let lines = BufReader::new(File::open(&path).with_context(invalid)?).lines();
-            lines.map(|line| serde_json::from_str(&line?).with_context(invalid)).collect()
-        })
-    }
-
-    fn items_path(&self, part: u8) -> PathBuf {
-        self.work.join(format!("items-{part:02}.ndjson"))
+        items::parts(&self.work)
     }
 
     /// Reads the list of finished files. A line that was cut off when the process ended is ignored: its file was not
@@ -292,24 +275,6 @@ impl Directory {
     }
 }
 
-/// Writes the items of a survey.
-pub(super) struct ItemWriter {
-    parts: Vec<BufWriter<File>>,
-}
-
-impl ItemWriter {
-    /// Writes an item into the part of its conversation.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    pub(super) fn write(&mut self, item: &SurveyedItem) -> anyhow::Result<()> {
-        let first = item.record.conversation.as_bytes()[0];
-        let part = &mut self.parts[usize::from(first) * usize::from(PARTS) / 256];
-        serde_json::to_writer(&mut *part, item)?;
-        Ok(part.write_all(b"\n")?)
-    }
-}
-
 /// An unfinished file, with its digest so far.
 pub(super) struct NewFile {
     out: BufWriter<NamedTempFile>,
@@ -363,7 +328,7 @@ fn digest(path: &Path) -> io::Result<(Sha256, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{arguments::Format, stored::StoredMessage};
+    use super::super::arguments::Format;
     use super::*;
 
     fn request(chat: &str) -> Request {
@@ -424,47 +389,6 @@ mod tests {
         assert_eq!(found.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(), ["a.rsmf", "c.rsmf"]);
         assert_eq!(found[0].unreadable, [(Sha256::of(b"3"), NotExportedReason::MessageChanged)]);
         assert!(found.iter().all(|file| directory.has(file).unwrap()));
-    }
-
-    #[test]
-    fn items_of_a_conversation_are_in_one_part() {
-        let root = tempfile::tempdir().unwrap();
-        let directory = open(root.path(), "c");
-        let item = |conversation: Sha256, number: u32| SurveyedItem {
-            record: rsmf::Record {
-                key: Sha256::of(&number.to_le_bytes()),
-                conversation,
-                time: Timestamp::UNIX_EPOCH,
-                identity: conversation,
-                refers_to: None,
-                acts: false,
-                events: 1,
-                bytes: 1,
-            },
-            message: StoredMessage { key: String::new(), sha256: conversation, bytes: 1 },
-        };
-        // An interrupted survey.
-        directory.begin_items().unwrap().write(&item(Sha256::of(b""), 0)).unwrap();
-
-        let mut conversations: Vec<_> = (0..500_u32).map(|number| Sha256::of(&number.to_le_bytes())).collect();
-        let mut writer = directory.begin_items().unwrap();
-        for number in 0..3 {
-            for conversation in &conversations {
-                writer.write(&item(*conversation, number)).unwrap();
-            }
-        }
-        for part in writer.parts {
-            part.into_inner().unwrap();
-        }
-        conversations.sort_unstable_by(|one, other| one.as_bytes().cmp(other.as_bytes()));
-        let mut found = Vec::new();
-        for part in directory.items() {
-            let mut part: Vec<_> = part.unwrap().into_iter().map(|item| item.record.conversation).collect();
-            assert!((3..150).contains(&part.len()), "{}", part.len());
-            part.sort_unstable_by(|one, other| one.as_bytes().cmp(other.as_bytes()));
-            found.extend(part);
-        }
-        assert_eq!(found, conversations.iter().flat_map(|one| [*one; 3]).collect::<Vec<_>>());
     }
 
     #[test]

@@ -19,8 +19,9 @@ use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 use super::{
     arguments::Format,
     directory::{Directory, FinishedFile},
+    items::SurveyedItem,
     stored::{self, NotExportedReason, Stored, StoredMessage, Unreadable},
-    survey::{Survey, SurveyedItem},
+    survey::Survey,
 };
 use crate::Interrupt;
 

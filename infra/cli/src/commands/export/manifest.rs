@@ -12,8 +12,9 @@ use super::{
     arguments::{Format, Request},
     directory::{Directory, FinishedFile, MANIFEST, SUMS},
     files::named_files,
+    items::SurveyedItem,
     stored::NotExportedReason,
-    survey::{Counts, NotExported, Survey, SurveyedItem},
+    survey::{Counts, NotExported, Survey},
 };
 
 const SUMMARY: &str = "export.txt";

@@ -3,6 +3,7 @@
 mod arguments;
 mod directory;
 mod files;
+mod items;
 mod manifest;
 mod stored;
 mod survey;

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     arguments::Request,
-    directory::ItemWriter,
+    items::{ItemWriter, SurveyedItem},
     stored::{self, NotExportedReason, StoredMessage, Unreadable},
 };
 use crate::{
@@ -50,13 +50,6 @@ pub(super) struct Counts {
     pub(super) listed: u64,
     /// Number of those items outside of the window, the chat or the mailbox.
     pub(super) outside: u64,
-}
-
-/// An item of the window.
-#[derive(Clone, Serialize, Deserialize)]
-pub(super) struct SurveyedItem {
-    pub(super) record: Record,
-    pub(super) message: StoredMessage,
 }
 
 /// A conversation. File names contain its number in place of its id, which is a phone number.
