@@ -85,7 +85,10 @@ async fn repeated_signed_text_is_filed_once() -> anyhow::Result<()> {
     pipeline.run(&Pipeline::backfill()).await?;
     assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), 1)]));
     assert!(pipeline.dead_letters().await?.is_empty());
-    Ok(())
+    // A list that this release does not read is no item, and is not ignored silently.
+    sender.deliver(&self::body(&json!({"messages_of_a_later_version": [{"id": "1"}]}))).await?;
+    pipeline.store_events().await?;
+    pipeline.until_logged("events of an unknown kind").await
 }
 
 /// Nothing of a rejected webhook is stored: without the secret, no item can be filed.

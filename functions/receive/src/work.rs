@@ -1,7 +1,7 @@
 //! Processes the messages on the receive queue.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -159,11 +159,14 @@ impl Receive {
         let webhook_key = task.webhook.short_hex();
         // Events after the first that the bucket does not take would only wait for the same.
         let is_down = AtomicBool::new(false);
+        let unrecognized = AtomicUsize::new(0);
         let written = stream::iter(events_from(webhook, part.first).take(part.count)).map(|event| {
-            let (webhook_key, is_down) = (&webhook_key, &is_down);
+            let (webhook_key, is_down, unrecognized) = (&webhook_key, &is_down, &unrecognized);
             async move {
-                if let EventKind::Account(account) = event.kind {
-                    report(account, webhook_key);
+                match event.kind {
+                    EventKind::Account(account) => report(account, webhook_key),
+                    EventKind::Unknown => drop(unrecognized.fetch_add(1, Ordering::Relaxed)),
+                    EventKind::Item(_) | EventKind::Status(_) | EventKind::Contact => {}
                 }
                 let (received, written, body) = (task.received, Timestamp::now(), task.webhook);
                 let origin = Origin { received, written, body, channel: webhook.channel };
@@ -179,6 +182,13 @@ impl Receive {
             }
         });
         let written: Vec<_> = written.buffer_unordered(CONCURRENT_EVENTS).collect().await;
+        let unrecognized = unrecognized.into_inner();
+        if unrecognized > 0 {
+            warn!(
+                webhook = webhook_key,
+                unrecognized, "webhook has events of an unknown kind, which only its body contains"
+            );
+        }
         let (files, kept): (Vec<_>, Vec<_>) = written.into_iter().unzip();
         let files = files.concat();
         send(&self.queue, &files).await?;

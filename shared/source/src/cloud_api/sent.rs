@@ -22,7 +22,7 @@ const MAX_NAMED: usize = 1_000;
 /// Messages that were sent and whose content was not received.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct SentWithoutContent {
-    /// The first [`MAX_NAMED`] of them, ordered by key.
+    /// The first 1,000 of them, ordered by key.
     pub messages: Vec<SentMessage>,
     /// Number of all such messages.
     pub count: u64,
