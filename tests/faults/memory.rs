@@ -217,7 +217,7 @@ async fn batch_of_large_groups_fits_in_template_memory() -> anyhow::Result<()> {
 /// Each `[]` is three bytes on the wire and a whole value in memory: three items that take nearly all that one may take.
 #[tokio::test]
 async fn batch_of_value_heavy_items_fits_in_template_memory() -> anyhow::Result<()> {
-    const VALUES: usize = 3_500_000;
+    const VALUES: usize = 430_000;
     fits(3, format!(r#"],"x":[{}[]]"#, "[],".repeat(VALUES)), 1).await
 }
 
@@ -225,6 +225,6 @@ async fn batch_of_value_heavy_items_fits_in_template_memory() -> anyhow::Result<
 /// which the function processes concurrently.
 #[tokio::test]
 async fn batch_of_retained_maps_fits_in_template_memory() -> anyhow::Result<()> {
-    const VALUES: usize = 250_000;
+    const VALUES: usize = 195_000;
     fits(BATCH, format!(r#"],"business":[{}0]"#, "{\"\":0},".repeat(VALUES)), 1).await
 }
