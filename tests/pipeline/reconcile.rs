@@ -229,6 +229,15 @@ async fn removed_objects_are_reported_and_requeue_restores_copies() -> anyhow::R
     let progress = |done| processed.set(done);
     interrupt.set();
     assert_eq!(requeue(&connection, &books.missing, &interrupt, progress).await?, 0, "the operator has ended it");
+    // An item that a function processes meanwhile is left out.
+    let missing = books.missing.iter().find(|missing| missing.cause == MissingCause::NoOutcome).context("none")?;
+    let mut leased = Outcome::new(missing.listed.name().parse()?);
+    let key = keys::outcome(&leased.item.key());
+    leased.acquire("import".to_owned(), Timestamp::now() + SignedDuration::from_hours(1));
+    pipeline.put(&key, leased.to_json()).await?;
+    assert_eq!(requeue(&connection, std::slice::from_ref(missing), &Interrupt::default(), |_| {}).await?, 0);
+    let s3 = aws_sdk_s3::Client::new(pipeline.machine.cloud.config());
+    s3.delete_object().bucket(&pipeline.machine.resources.bucket).key(key).send().await?;
     assert_eq!(requeue(&connection, &books.missing, &Interrupt::default(), progress).await?, 4);
     assert_eq!(processed.get(), 4);
     let books = reconcile(&pipeline).await?;
