@@ -3,7 +3,7 @@
 
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
 use anyhow::Context;
@@ -42,6 +42,50 @@ struct Plans {
 
 /// Attempts of the SDK.
 pub(crate) const SDK_TRIES: u32 = 4;
+
+/// Interrupts requests by their number, while it is armed.
+#[derive(Default)]
+pub(crate) struct Periodic {
+    is_armed: AtomicBool,
+    requests: AtomicU32,
+    /// Requests in succession that are still to be interrupted.
+    left: AtomicU32,
+    cuts: AtomicU32,
+}
+
+impl Periodic {
+    /// Starts a proxy that interrupts every `nth` request, before or after it was executed: once, and at every `long`th request
+    /// until the SDK gives up.
+    pub(crate) async fn start(nth: u32, long: u32) -> std::io::Result<(Cutter, Arc<Self>)> {
+        let periodic = Arc::new(Self::default());
+        let decide = Arc::clone(&periodic);
+        Ok((Cutter::start(move |_| decide.next(nth, long)).await?, periodic))
+    }
+
+    pub(crate) fn arm(&self, is_armed: bool) {
+        self.is_armed.store(is_armed, Ordering::SeqCst);
+    }
+
+    /// Returns the number of interrupted requests.
+    pub(crate) fn cuts(&self) -> u32 {
+        self.cuts.load(Ordering::SeqCst)
+    }
+
+    fn next(&self, nth: u32, long: u32) -> Cut {
+        if !self.is_armed.load(Ordering::SeqCst) {
+            return Cut::Never;
+        }
+        let number = self.requests.fetch_add(1, Ordering::SeqCst);
+        if number.is_multiple_of(nth) {
+            self.left.fetch_add(if number.is_multiple_of(long) { SDK_TRIES } else { 1 }, Ordering::SeqCst);
+        }
+        if self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err() {
+            return Cut::Never;
+        }
+        self.cuts.fetch_add(1, Ordering::SeqCst);
+        if number.is_multiple_of(2) { Cut::Before } else { Cut::After }
+    }
+}
 
 /// One of this many requests that belong to no item is interrupted.
 const CUT_EVERY_UNNAMED: u32 = 5;

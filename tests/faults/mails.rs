@@ -4,18 +4,11 @@ use std::{
     cell::Cell,
     collections::BTreeMap,
     io::{Cursor, Write},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
-    },
     time::Duration,
 };
 
 use anyhow::{Context, ensure};
-use harness::{
-    ItemSource, MailSystem, Pace, Pipeline,
-    cutter::{Cut, Cutter},
-};
+use harness::{ItemSource, MailSystem, Pace, Pipeline};
 use local::{
     cloud::Step,
     sample_source::{mailboxes, user_map},
@@ -26,7 +19,7 @@ use serde_json::Value;
 use zip::{ZipWriter, write::SimpleFileOptions};
 
 use crate::{
-    cuts::{SDK_TRIES, through},
+    cuts::{Periodic, through},
     expectations::SHORT,
     kills::{fetch_killed, seed},
 };
@@ -109,38 +102,18 @@ async fn assert_each_filed_once(pipeline: &Pipeline, mails: usize) -> anyhow::Re
     Ok(())
 }
 
-/// Every eleventh request is interrupted, once or until the SDK gives up, before or after it was executed.
 #[tokio::test]
 async fn vendors_zip_is_filed_once_when_requests_are_cut() -> anyhow::Result<()> {
     const MAILS: usize = 40;
-    let (requests, left, armed) = (AtomicU32::new(0), AtomicU32::new(0), Arc::new(AtomicBool::new(false)));
-    let cuts = Arc::new(AtomicU32::new(0));
-    let (is_armed, cut) = (Arc::clone(&armed), Arc::clone(&cuts));
-    let cutter = Cutter::start(move |_| {
-        if !is_armed.load(Ordering::SeqCst) {
-            return Cut::Never;
-        }
-        let number = requests.fetch_add(1, Ordering::SeqCst);
-        if number.is_multiple_of(11) {
-            left.fetch_add(if number.is_multiple_of(5) { SDK_TRIES } else { 1 }, Ordering::SeqCst);
-        }
-        let is_cut = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
-        cut.fetch_add(u32::from(is_cut), Ordering::SeqCst);
-        match (is_cut, number.is_multiple_of(2)) {
-            (false, _) => Cut::Never,
-            (true, true) => Cut::Before,
-            (true, false) => Cut::After,
-        }
-    });
-    let cutter = cutter.await?;
+    let (cutter, interruptions) = Periodic::start(11, 5).await?;
     let addresses = mailboxes()?.into_iter().map(String::from).collect();
     let pipeline = through(&cutter, Pace::default(), ItemSource::Mails, MailSystem::Maildir(addresses)).await?;
     pipeline.put_user_map(user_map()).await?;
     pipeline.put("inbox/sftp/day.zip", zip(MAILS)?).await?;
-    armed.store(true, Ordering::SeqCst);
+    interruptions.arm(true);
     fetch_until_complete(&pipeline).await?;
     pipeline.drain().await?;
-    ensure!(cuts.load(Ordering::SeqCst) > 0, "no request was interrupted");
-    armed.store(false, Ordering::SeqCst);
+    ensure!(interruptions.cuts() > 0, "no request was interrupted");
+    interruptions.arm(false);
     assert_each_filed_once(&pipeline, MAILS).await
 }

@@ -1,23 +1,11 @@
 //! Webhooks while the function that receives them is killed, while requests to S3 and SQS are interrupted, and in a
 //! burst.
 
-use std::{
-    cell::Cell,
-    collections::BTreeMap,
-    ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
-    },
-    time::Duration,
-};
+use std::{cell::Cell, collections::BTreeMap, ops::Range, time::Duration};
 
 use anyhow::{Context, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
-use harness::{
-    ItemSource, MailSystem, Pace, Pipeline,
-    cutter::{Cut, Cutter},
-};
+use harness::{ItemSource, MailSystem, Pace, Pipeline};
 use jiff::Timestamp;
 use local::{
     sample_source::{mailboxes, user_map},
@@ -27,7 +15,7 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 
 use crate::{
-    cuts::{SDK_TRIES, through},
+    cuts::{Periodic, through},
     expectations::SHORT,
     kills::{seed, soak},
 };
@@ -114,39 +102,19 @@ async fn killed_receiver_loses_no_confirmed_webhook() -> anyhow::Result<()> {
 #[tokio::test]
 async fn interrupted_request_loses_no_confirmed_webhook() -> anyhow::Result<()> {
     const WEBHOOKS: u32 = 60;
-    // Every seventh request is interrupted, once or until the SDK gives up, before or after it was executed.
-    let (requests, left, armed) = (AtomicU32::new(0), AtomicU32::new(0), Arc::new(AtomicBool::new(false)));
-    let cuts = Arc::new(AtomicU32::new(0));
-    let (is_armed, cut) = (Arc::clone(&armed), Arc::clone(&cuts));
-    let cutter = Cutter::start(move |_| {
-        if !is_armed.load(Ordering::SeqCst) {
-            return Cut::Never;
-        }
-        let number = requests.fetch_add(1, Ordering::SeqCst);
-        if number.is_multiple_of(7) {
-            left.fetch_add(if number.is_multiple_of(3) { SDK_TRIES } else { 1 }, Ordering::SeqCst);
-        }
-        let is_cut = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
-        cut.fetch_add(u32::from(is_cut), Ordering::SeqCst);
-        match (is_cut, number.is_multiple_of(2)) {
-            (false, _) => Cut::Never,
-            (true, true) => Cut::Before,
-            (true, false) => Cut::After,
-        }
-    });
-    let cutter = cutter.await?;
+    let (cutter, interruptions) = Periodic::start(7, 3).await?;
     let pipeline = through(&cutter, SHORT, ItemSource::Webhooks(Vec::new()), mail_system()?).await?;
     pipeline.put_user_map(user_map()).await?;
     let (_server, sender) = pipeline.start_function_url(2).await?;
-    armed.store(true, Ordering::SeqCst);
+    interruptions.arm(true);
     let working = pipeline.machine.work_receive().context("no event source")?;
     deliver(&sender, 0..WEBHOOKS, 0).await?;
     // Webhooks are sent again also because all processes are busy, so the attempts would not show it.
-    assert!(cuts.load(Ordering::SeqCst) > 0, "no request was interrupted");
+    assert!(interruptions.cuts() > 0, "no request was interrupted");
     pipeline.store_events().await?;
     working.stop().await;
     // Requests of the other functions have their own tests.
-    armed.store(false, Ordering::SeqCst);
+    interruptions.arm(false);
     assert_each_filed_once(&pipeline, WEBHOOKS).await
 }
 

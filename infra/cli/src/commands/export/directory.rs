@@ -411,17 +411,7 @@ mod tests {
         let own = root.path().join("own");
         let directory = open(&own, "c");
         assert!(open_error(&own, "c").contains("another command"));
-        let survey = Survey {
-            request: request("c"),
-            made_at: Timestamp::UNIX_EPOCH,
-            counts: Default::default(),
-            chats: Vec::new(),
-            not_exported: Vec::new(),
-            lost_pages: Vec::new(),
-            not_fetched: Vec::new(),
-            not_fetched_yet: Vec::new(),
-            items: 0,
-        };
+        let survey = Survey::empty(request("c"), Timestamp::UNIX_EPOCH);
         directory.save_survey(&survey, directory.begin_items().unwrap()).unwrap();
         assert!(directory.survey(&request("c")).unwrap().is_some());
         let other = directory.survey(&request("d")).err().unwrap().to_string();

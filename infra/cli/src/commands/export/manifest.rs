@@ -314,17 +314,7 @@ mod tests {
             mailbox: None,
             chat: None,
         };
-        Survey {
-            request,
-            made_at: Timestamp::UNIX_EPOCH,
-            counts: Counts::default(),
-            chats: Vec::new(),
-            not_exported: Vec::new(),
-            lost_pages: Vec::new(),
-            not_fetched: Vec::new(),
-            not_fetched_yet: Vec::new(),
-            items: 0,
-        }
+        Survey::empty(request, Timestamp::UNIX_EPOCH)
     }
 
     fn leave_out(survey: &mut Survey, reason: NotExportedReason) {

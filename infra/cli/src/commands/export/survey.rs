@@ -103,6 +103,21 @@ enum Place {
 }
 
 impl Survey {
+    /// Creates a survey without items.
+    pub(super) fn empty(request: Request, made_at: Timestamp) -> Self {
+        Self {
+            request,
+            made_at,
+            counts: Counts::default(),
+            chats: Vec::new(),
+            not_exported: Vec::new(),
+            lost_pages: Vec::new(),
+            not_fetched: Vec::new(),
+            not_fetched_yet: Vec::new(),
+            items: 0,
+        }
+    }
+
     /// Creates the survey and writes its items. `progress` receives the number of items.
     ///
     /// # Errors
@@ -135,23 +150,11 @@ impl Survey {
         });
         let not_yet =
             |pending: &Pending| format!("Archived times from {} to {} are not fetched yet", pending.from, pending.to);
-        let mut survey = Self {
-            made_at,
-            counts: Counts::default(),
-            chats: Vec::new(),
-            not_exported: Vec::new(),
-            lost_pages: runs.lost_pages(),
-            not_fetched: coverage
-                .gaps
-                .iter()
-                .map(ToString::to_string)
-                .chain(expired)
-                .chain(missed_afterwards)
-                .collect(),
-            not_fetched_yet: coverage.pending.iter().map(not_yet).collect(),
-            items: 0,
-            request,
-        };
+        let mut survey = Self::empty(request, made_at);
+        survey.lost_pages = runs.lost_pages();
+        survey.not_fetched =
+            coverage.gaps.iter().map(ToString::to_string).chain(expired).chain(missed_afterwards).collect();
+        survey.not_fetched_yet = coverage.pending.iter().map(not_yet).collect();
         let budget = MemoryBudget::of_kib(stored::MEMORY_KIB);
         let mut seen: HashSet<ItemHash> = HashSet::new();
         let mut chats: HashMap<Sha256, Chat> = HashMap::new();
@@ -359,17 +362,7 @@ mod tests {
             mailbox: None,
             chat: None,
         };
-        let mut survey = Survey {
-            request,
-            made_at: at("2026-12-24T00:00:00Z"),
-            counts: Counts::default(),
-            chats: Vec::new(),
-            not_exported: Vec::new(),
-            lost_pages: Vec::new(),
-            not_fetched: Vec::new(),
-            not_fetched_yet: Vec::new(),
-            items: 0,
-        };
+        let mut survey = Survey::empty(request, at("2026-12-24T00:00:00Z"));
         let considered = |survey: &Survey, archived: &str| {
             survey.may_be_inside(&Listed { item: json!("WA-1"), archived_time: json!(archived) })
         };
