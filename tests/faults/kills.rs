@@ -36,7 +36,7 @@ fn day_and(count: usize) -> anyhow::Result<Sample> {
 
 /// Multiplier of the number of kills.
 pub(crate) fn soak() -> anyhow::Result<usize> {
-    Ok(Variables::read(&["SOAK"]).or("SOAK", "how many times as often as usual", 1)?)
+    Ok(Variables::read(&["SOAK"]).with_default("SOAK", "how many times as often as usual", 1)?)
 }
 
 /// Invokes fetch repeatedly, for daily runs and backfills, and kills it while it starts, while it works or
@@ -61,7 +61,7 @@ pub(crate) async fn fetch_killed(pipeline: &Pipeline, times: usize, seed: u64) -
 
 /// Seed of the random numbers.
 pub(crate) fn seed() -> anyhow::Result<u64> {
-    Ok(Variables::read(&["FAULT_SEED"]).or("FAULT_SEED", "a number", rand::random())?)
+    Ok(Variables::read(&["FAULT_SEED"]).with_default("FAULT_SEED", "a number", rand::random())?)
 }
 
 /// Invokes fetch, kills processes until all items are done or the limit is reached, drains the queues, and asserts the

@@ -277,8 +277,8 @@ async fn round(seed: u64, totals: &mut Totals) -> anyhow::Result<()> {
 #[tokio::test]
 async fn soak_of_combined_faults_loses_and_duplicates_nothing() -> anyhow::Result<()> {
     let variables = Variables::read(&["SOAK_SEED", "SOAK_MINUTES"]);
-    let seed: u64 = variables.or("SOAK_SEED", "a number", 1)?;
-    let minutes: i64 = variables.or("SOAK_MINUTES", "how many minutes", 0)?;
+    let seed: u64 = variables.with_default("SOAK_SEED", "a number", 1)?;
+    let minutes: i64 = variables.with_default("SOAK_MINUTES", "how many minutes", 0)?;
     let ends = Instant::now() + Duration::try_from(SignedDuration::from_mins(minutes)).unwrap_or_default();
     let mut totals = Totals::default();
     for round_seed in seed.. {

@@ -219,7 +219,7 @@ async fn replay_accepts_an_oversize_item_up_to_the_given_size() -> anyhow::Resul
 #[tokio::test]
 async fn killed_replays_lose_no_dead_letter_and_duplicate_none() -> anyhow::Result<()> {
     // SOAK=5 makes a hundred kills over a thousand dead letters.
-    let soak = Variables::read(&["SOAK"]).or("SOAK", "how many times as long as usual", 1_u64)?;
+    let soak = Variables::read(&["SOAK"]).with_default("SOAK", "how many times as long as usual", 1_u64)?;
     let (total, kills) = (usize::try_from(soak * 200)?, soak * 20);
     let items = (0..total).map(|index| item(&format!("item-{index}"), json!([]))).collect();
     let pipeline = pipeline(items).await?;

@@ -52,15 +52,15 @@ async fn multipart_object_is_complete_or_absent_and_never_replaced() -> anyhow::
 
     let broken = parts().into_iter().take(2).map(Ok).chain([Err(Failed::Injected)]).collect();
     assert!(matches!(put(&pipeline, broken, sha256).await, Err(Failed::Injected)));
-    assert_eq!(pipeline.store.version(KEY).await?, None);
+    assert_eq!(pipeline.store.find_version(KEY).await?, None);
     assert_eq!(uploads(&pipeline).await?, 0, "what was sent is taken away");
 
     assert!(matches!(put(&pipeline, parts().into_iter().map(Ok).collect(), sha256).await?, Written::Yes(_)));
-    assert_eq!(pipeline.store.digest(KEY).await?, Some((sha256, whole.len() as u64)));
+    assert_eq!(pipeline.store.read_digest(KEY).await?, Some((sha256, whole.len() as u64)));
 
     let other = put(&pipeline, vec![Ok(Bytes::from_static(b"other"))], Sha256::of(b"other")).await?;
     assert_eq!(other, Written::Conflict);
-    assert_eq!(pipeline.store.digest(KEY).await?, Some((sha256, whole.len() as u64)));
+    assert_eq!(pipeline.store.read_digest(KEY).await?, Some((sha256, whole.len() as u64)));
     assert_eq!(uploads(&pipeline).await?, 0);
     Ok(())
 }
@@ -71,16 +71,16 @@ async fn range_read_is_of_the_expected_version_or_fails() -> anyhow::Result<()> 
     let whole = Bytes::from(parts().concat());
     let length = whole.len() as u64;
     put(&pipeline, parts().into_iter().map(Ok).collect(), Sha256::of(&whole)).await?;
-    let version = pipeline.store.version(KEY).await?.expect("an object");
+    let version = pipeline.store.find_version(KEY).await?.expect("an object");
     assert_eq!(version.bytes(), length);
     for range in [0..1, 0..length, length - 1..length, 5_000_000..6_000_001] {
-        let piece = pipeline.store.piece(&version, range.clone()).await?;
+        let piece = pipeline.store.read_piece(&version, range.clone()).await?;
         assert!(piece == whole[usize::try_from(range.start)?..usize::try_from(range.end)?], "{range:?}");
     }
-    assert_eq!(pipeline.store.piece(&version, length - 1..u64::MAX).await?.len(), 1);
-    assert_eq!(pipeline.store.piece(&version, length..u64::MAX).await?.len(), 0);
+    assert_eq!(pipeline.store.read_piece(&version, length - 1..u64::MAX).await?.len(), 1);
+    assert_eq!(pipeline.store.read_piece(&version, length..u64::MAX).await?.len(), 0);
 
     pipeline.put(KEY, "another").await?;
-    assert!(matches!(pipeline.store.piece(&version, 0..1).await, Err(StoreError::Configuration { .. })));
+    assert!(matches!(pipeline.store.read_piece(&version, 0..1).await, Err(StoreError::Configuration { .. })));
     Ok(())
 }

@@ -181,7 +181,7 @@ fn id(number: u64) -> anyhow::Result<ItemId> {
 /// The functions send three dead letters a second while the command reads the queue. SOAK=20 makes it 10,000 dead letters.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dead_letter_list_ends_while_dead_letters_arrive() -> anyhow::Result<()> {
-    let soak = Variables::read(&["SOAK"]).or("SOAK", "how many times as long as usual", 1_u64)?;
+    let soak = Variables::read(&["SOAK"]).with_default("SOAK", "how many times as long as usual", 1_u64)?;
     let waiting = soak * 500;
     let sqs = Sqs::start().await?;
     let dead_letter = |number: u64| {
@@ -228,7 +228,7 @@ async fn dead_letter_list_ends_while_dead_letters_arrive() -> anyhow::Result<()>
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands_use_bounded_requests_and_memory_on_a_large_ledger() -> anyhow::Result<()> {
-    let soak = Variables::read(&["SOAK"]).or("SOAK", "how many times as long as usual", 1_u64)?;
+    let soak = Variables::read(&["SOAK"]).with_default("SOAK", "how many times as long as usual", 1_u64)?;
     let items = soak * 5_000;
     let dead_letters = items / ITEMS_PER_DEAD_LETTER;
     let late = items / ITEMS_PER_LATE_EMPLOYEE;

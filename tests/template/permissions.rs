@@ -39,9 +39,9 @@ const CALLS: &[(&str, &[&str])] = &[
     // S3 reports a missing key only to a caller with permission to list the bucket.
     ("store.get(", &["s3:GetObject", "s3:ListBucket"]),
     ("store.get_if_changed(", &["s3:GetObject", "s3:ListBucket"]),
-    ("store.digest(", &["s3:GetObject", "s3:ListBucket"]),
-    ("store.version(", &["s3:GetObject", "s3:ListBucket"]),
-    ("store.piece(", &["s3:GetObject"]),
+    ("store.read_digest(", &["s3:GetObject", "s3:ListBucket"]),
+    ("store.find_version(", &["s3:GetObject", "s3:ListBucket"]),
+    ("store.read_piece(", &["s3:GetObject"]),
     ("store.put(", &["s3:PutObject"]),
     ("store.put_large(", &["s3:PutObject", "s3:AbortMultipartUpload"]),
     ("store.list(", &["s3:ListBucket"]),

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use aws::s3::{Condition, Put, Store, Written};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
-use ledger::{StoredOutcome, from_store, read_outcome, record_dead_letter};
+use ledger::{StoredOutcome, read_outcome, record_dead_letter, store_failure};
 use message::write::{Content, FileFacts, Renderer};
 use model::{
     Captured, ConvertTask, DeadLetter, Failure, ImportTask, Item, MessageGroup, Reason, Sha256, Stage, TASK_VERSION,
@@ -107,7 +107,7 @@ impl Convert {
         if let Some(mime) = stored.and_then(|stored| stored.outcome.mime.as_deref()) {
             return Ok(mime);
         }
-        let dated = self.store.version(&keys.dated_mime).await.map_err(from_store)?;
+        let dated = self.store.find_version(&keys.dated_mime).await.map_err(store_failure)?;
         Ok(if dated.is_some() { &keys.dated_mime } else { &keys.mime })
     }
 
@@ -200,7 +200,7 @@ impl Convert {
     async fn store_message(&self, task: &ConvertTask, key: &str, mime: Bytes) -> Result<(Sha256, u64), Failure> {
         let ours = (Sha256::of(&mime), mime.len() as u64);
         let put = Put { key, bytes: mime, content_type: "message/rfc822", sha256: Some(ours.0) };
-        match self.store.put(put, Condition::Absent).await.map_err(from_store)? {
+        match self.store.put(put, Condition::Absent).await.map_err(store_failure)? {
             Written::Yes(_) => Ok(ours),
             Written::Conflict => self.first_rendering(task, key, ours).await,
         }
@@ -214,11 +214,11 @@ impl Convert {
         key: &str,
         ours: (Sha256, u64),
     ) -> Result<(Sha256, u64), Failure> {
-        let kept = self.store.digest(key).await.map_err(from_store)?;
+        let kept = self.store.read_digest(key).await.map_err(store_failure)?;
         let Some(kept) = kept else {
             // The object that another attempt wrote first may be deleted by now, or the lifecycle rule has aborted this
             // upload.
-            return Err(match self.store.version(key).await.map_err(from_store)? {
+            return Err(match self.store.find_version(key).await.map_err(store_failure)? {
                 None => Failure::Transient { detail: format!("{key} was deleted meanwhile"), after: None },
                 Some(_) => {
                     let detail = format!("{key} has no digest: it was not written by this system");

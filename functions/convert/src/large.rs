@@ -18,7 +18,7 @@ use crate::{
     convert::{Convert, StoredMessage, evidence_limit, from_source, oversize, permanent, text_bytes},
     spool::{Spool, Spooled},
 };
-use ledger::from_store;
+use ledger::store_failure;
 
 /// Approximate size of a part of an upload. S3 accepts parts of 5 MiB and more.
 const PART_BYTES: usize = 8 << 20;
@@ -52,7 +52,7 @@ impl Convert {
     ) -> Result<StoredMessage, Failure> {
         let _alone = self.memory.large_item().await;
         // An earlier attempt may have been interrupted after its upload. The first rendering is never replaced.
-        if let Some((sha256, bytes)) = self.store.digest(mime_key).await.map_err(from_store)? {
+        if let Some((sha256, bytes)) = self.store.read_digest(mime_key).await.map_err(store_failure)? {
             return Ok(StoredMessage { message_id: self.renderer.message_id(&captured.item), sha256, bytes });
         }
         let mut spool = Spool::new().await.map_err(|error| disk(&error))?;
@@ -88,7 +88,7 @@ impl Convert {
         let put = PutLarge { key: mime_key, content_type: "message/rfc822", sha256 };
         let written =
             self.store.put_large(put, message.parts(), Condition::Absent).await.map_err(|error| match error {
-                UploadError::Store(error) => from_store(error),
+                UploadError::Store(error) => store_failure(error),
                 UploadError::Disk(error) => disk(&error),
             })?;
         let ours = (sha256, rendered.length());

@@ -108,19 +108,23 @@ impl Settings {
             time_zone: variables
                 .optional("TIME_ZONE", "an IANA time zone, such as Europe/Copenhagen")?
                 .map(|Zone(zone)| zone),
-            max_item_bytes: variables.or("MAX_ITEM_BYTES", "a number of bytes", Self::DEFAULT_MAX_ITEM_BYTES)?,
-            oversize: variables.or("OVERSIZE", "dead-letter or import", Oversize::DeadLetter)?,
-            oversize_max_bytes: variables.or(
+            max_item_bytes: variables.with_default(
+                "MAX_ITEM_BYTES",
+                "a number of bytes",
+                Self::DEFAULT_MAX_ITEM_BYTES,
+            )?,
+            oversize: variables.with_default("OVERSIZE", "dead-letter or import", Oversize::DeadLetter)?,
+            oversize_max_bytes: variables.with_default(
                 "OVERSIZE_MAX_BYTES",
                 "a number of bytes",
                 DeadLetter::RAISED_MAX_ITEM_BYTES,
             )?,
-            missing_retry: Duration::from_secs(variables.or(
+            missing_retry: Duration::from_secs(variables.with_default(
                 "MISSING_RETRY_SECONDS",
                 "a number of seconds",
                 Self::DEFAULT_MISSING_RETRY_SECONDS,
             )?),
-            retry_base: Duration::from_secs(variables.or("RETRY_BASE_SECONDS", "a number of seconds", 5)?),
+            retry_base: Duration::from_secs(variables.with_default("RETRY_BASE_SECONDS", "a number of seconds", 5)?),
             source: SourceSettings::read(variables)?,
         })
     }

@@ -151,7 +151,7 @@ impl Fetch {
             Request::Backfill(window) => (WindowStart::Named, window),
         };
         let queued_before = match kind {
-            RunKind::Daily => EarlierRuns::list(&self.store, Some(window.from)).await?.queued().await?,
+            RunKind::Daily => EarlierRuns::list(&self.store, Some(window.from)).await?.read_queued().await?,
             // An operator starts a backfill because something is incomplete, so it queues every id.
             RunKind::Backfill => QueuedEntries::default(),
         };
@@ -163,7 +163,7 @@ impl Fetch {
             cursor: if kind == RunKind::Daily { cursor.get().map(|cursor| cursor.archived_time) } else { None },
             ..RunRecord::begun(run.clone(), window)
         };
-        manifest::record(&self.store, &record).await?;
+        manifest::write_record(&self.store, &record).await?;
         (record.pages_queued, record.queued_before) = (Some(0), Some(0));
         let (mut listed, mut queued, mut queued_earlier, mut moved) = (0, 0, 0, false);
         let listed_window = window;
@@ -199,7 +199,7 @@ impl Fetch {
                 if !items.is_empty() {
                     // Empty pages are not numbered: a gap in the numbers means that a page was lost.
                     let number = record.pages + 1;
-                    manifest::write(&self.store, &run, number, &items).await?;
+                    manifest::write_page(&self.store, &run, number, &items).await?;
                     (record.queued, record.pages) = (record.queued + new, number);
                     let Some(sent) = time.bound(self.queue(&run, &items)).await else { break };
                     sent?;
@@ -229,7 +229,7 @@ impl Fetch {
         }
         .await;
         record.ended = Some(Timestamp::now());
-        let recorded = manifest::record(&self.store, &record).await;
+        let recorded = manifest::write_record(&self.store, &record).await;
         // A run that failed is recorded, too. The error that ended the run is returned rather than an error of
         // recording it.
         result?;
@@ -253,7 +253,7 @@ impl Fetch {
             Some(Cursor { rest: Some(_), .. }) => WindowStart::Rest,
             Some(Cursor { rest: None, .. }) => WindowStart::Cursor,
             None => {
-                let stood = EarlierRuns::list(&self.store, None).await?.cursor().await?;
+                let stood = EarlierRuns::list(&self.store, None).await?.restore_cursor().await?;
                 cursor.begin(stood.unwrap_or(started.at - Window::FIRST), run).await?;
                 match stood {
                     Some(stood) => {

@@ -33,7 +33,7 @@ impl Settings {
         Ok(Self {
             bucket: variables.required("BUCKET", "the bucket's name")?,
             convert_queue_url: variables.required("CONVERT_QUEUE_URL", "the URL of the convert queue")?,
-            overlap: variables.or("OVERLAP_HOURS", OverlapHours::EXPECTED, OverlapHours::DEFAULT)?.0,
+            overlap: variables.with_default("OVERLAP_HOURS", OverlapHours::EXPECTED, OverlapHours::DEFAULT)?.0,
             source: SourceSettings::read(variables)?,
         })
     }

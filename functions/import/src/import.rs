@@ -43,7 +43,7 @@ pub struct Import {
     /// The mailbox for items of which no participant has a mailbox or is expected to have one.
     pub catch_all: Option<MailboxAddress>,
     /// Maximum time after which a copy appears in a mailbox when the response to its request was lost.
-    pub settles: Duration,
+    pub settle_time: Duration,
     /// Retry period for undecided responses of the mail system.
     pub retry_limit: RetryLimit,
     /// The latest lookups and filings of this process that succeeded.
@@ -128,7 +128,7 @@ fn count_missing(outcome: &Outcome) {
 
 impl Import {
     fn outcomes(&self) -> Outcomes<'_> {
-        Outcomes { store: &self.store, settles: self.settles }
+        Outcomes { store: &self.store, settle_time: self.settle_time }
     }
 
     async fn import(
@@ -225,7 +225,7 @@ impl Import {
         mut waiting: Waiting,
         invocation: &Invocation,
     ) -> Result<(), AttemptFailure> {
-        let attempt = if leased.first { Attempt::First } else { Attempt::Retry };
+        let attempt = if leased.is_first_attempt { Attempt::First } else { Attempt::Retry };
         let lacking: Vec<_> =
             mailboxes.into_iter().filter(|mailbox| !leased.outcome.has(&mailbox.id, &mailbox.address)).collect();
         if !lacking.is_empty() {
@@ -252,7 +252,7 @@ impl Import {
                     break;
                 }
             }
-            if invocation.left().is_zero() {
+            if invocation.remaining().is_zero() {
                 waiting.add(Failure::Transient { detail: "deadline reached".to_owned(), after: None });
                 break;
             }

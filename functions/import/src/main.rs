@@ -33,7 +33,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
             automatic_mapping: settings.automatic_mapping,
             tenant_domains: settings.tenant_domains,
             catch_all: settings.catch_all,
-            settles: settings.settles,
+            settle_time: settings.settle_time,
             retry_limit: settings.retry_limit,
             successes: Successes::default(),
             memory: MemoryBudget::default(),

@@ -50,7 +50,7 @@ pub struct Settings {
     /// The wait after an item's first failure.
     pub retry_base: Duration,
     /// Maximum time after which a copy appears when the response to its request was lost.
-    pub settles: Duration,
+    pub settle_time: Duration,
     /// The mail system.
     pub mailbox: MailboxSettings,
 }
@@ -65,20 +65,20 @@ impl Settings {
             bucket: variables.required("BUCKET", "the bucket's name")?,
             import_queue_url: variables.required("IMPORT_QUEUE_URL", "the URL of the import queue")?,
             dead_letter_queue_url: variables.required("DEAD_LETTER_QUEUE_URL", "the URL of the dead-letter queue")?,
-            user_map_key: variables.or(
+            user_map_key: variables.with_default(
                 "USER_MAP_KEY",
                 "the user map's key in the bucket",
                 keys::USER_MAP.to_owned(),
             )?,
             default_region: variables.optional("DEFAULT_REGION", "a country of two letters, such as DK")?,
-            automatic_mapping: variables.or("AUTOMATIC_MAPPING", "true or false", true)?,
+            automatic_mapping: variables.with_default("AUTOMATIC_MAPPING", "true or false", true)?,
             tenant_domains: variables
                 .optional("TENANT_DOMAINS", "domains, with commas between them")?
                 .map_or_else(Vec::new, |Domains(domains)| domains),
             retry_limit: retry_limit(variables)?,
             catch_all: variables.optional("CATCH_ALL_MAILBOX", "an e-mail address")?,
             retry_base: retry_base(variables)?,
-            settles: settle_time(variables)?,
+            settle_time: settle_time(variables)?,
             mailbox: MailboxSettings::read(variables)?,
         })
     }
@@ -86,7 +86,7 @@ impl Settings {
 
 fn retry_limit(variables: &Variables) -> Result<RetryLimit, VariableError> {
     let expected = "a number of hours from 0 to 96";
-    let Hours(wait) = variables.or("RETRY_HOURS", expected, Hours(DEFAULT_RETRY))?;
+    let Hours(wait) = variables.with_default("RETRY_HOURS", expected, Hours(DEFAULT_RETRY))?;
     Ok(RetryLimit::new(wait))
 }
 

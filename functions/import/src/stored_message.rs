@@ -2,7 +2,7 @@
 
 use aws::s3::Store;
 use jiff::Timestamp;
-use ledger::{WHOLE_MAX_BYTES, read_message};
+use ledger::{IN_MEMORY_MAX_BYTES, read_message};
 use mailbox::Message;
 use message::copy::CopyAddresses;
 use message::read::{date, evidence};
@@ -84,7 +84,7 @@ impl<'a> StoredMessage<'a> {
 
     async fn read(&mut self) -> Result<Message, Failure> {
         let (task, key) = (self.task, self.key);
-        if task.bytes > WHOLE_MAX_BYTES {
+        if task.bytes > IN_MEMORY_MAX_BYTES {
             self.large_item = Some(self.memory.large_item().await);
         }
         let mime = read_message(self.store, key, task.sha256, task.bytes).await?;

@@ -71,8 +71,8 @@ impl Settings {
             bucket: variables.required("BUCKET", "the bucket's name")?,
             receive_queue_url: variables.required("RECEIVE_QUEUE_URL", "the URL of the receive queue")?,
             dead_letter_queue_url: variables.required("DEAD_LETTER_QUEUE_URL", "the URL of the dead-letter queue")?,
-            retry_base: Duration::from_secs(variables.or("RETRY_BASE_SECONDS", "a number of seconds", 5)?),
-            payload: variables.or(
+            retry_base: Duration::from_secs(variables.with_default("RETRY_BASE_SECONDS", "a number of seconds", 5)?),
+            payload: variables.with_default(
                 "WEBHOOK_PAYLOAD",
                 "member names such as eventDetails.rawEvent",
                 PayloadPath::default(),

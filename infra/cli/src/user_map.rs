@@ -49,7 +49,7 @@ impl UserMapSettings {
     pub fn deployed(connection: &Connection) -> Result<Self, VariableError> {
         let variables = connection.mapping();
         Ok(Self {
-            key: variables.or("USER_MAP_KEY", "a key in the bucket", keys::USER_MAP.to_owned())?,
+            key: variables.with_default("USER_MAP_KEY", "a key in the bucket", keys::USER_MAP.to_owned())?,
             default_region: variables.optional("DEFAULT_REGION", "a country of two letters, such as DK")?,
         })
     }

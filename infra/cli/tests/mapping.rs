@@ -94,9 +94,9 @@ fn invalid_rows_are_reported_by_line_with_a_remedy() {
     assert_eq!((code, err.as_str()), (1, ""));
     let lines: Vec<_> = out.lines().collect();
     assert!(lines[0].starts_with("line 3: ") && lines[0].contains("format the column as text"), "{out}");
-    assert_eq!(lines[1], "line 4: invalid e-mail address: an e-mail address has one @ with something on both sides");
+    assert_eq!(lines[1], "line 4: invalid e-mail address: an e-mail address has one @ with text before and after it");
     assert!(lines[2].starts_with("line 5: line 2 has the same mobile number with another e-mail address"), "{out}");
-    assert_eq!(lines[3], "people.csv is invalid: wrong rows: 3");
+    assert_eq!(lines[3], "people.csv is invalid: rows with errors: 3");
 
     let (code, out, _) = check(file, &["--json"]);
     let answer: serde_json::Value = serde_json::from_str(&out).unwrap();

@@ -9,7 +9,7 @@ use model::{FilingResult, ItemKey, Listed, Outcome, Reason, RunId, Stage, keys};
 
 use ledger::{
     entries::{self, CONCURRENT_READS, EntryOutcome, LedgerReadError, entry_outcome},
-    totals::{Counters, ManifestEntry, Place},
+    totals::{Counters, EntryState, ManifestEntry},
 };
 
 /// Totals of a run.
@@ -71,7 +71,7 @@ impl Totals {
         let mut totals = Self::default();
         let mut keys = HashSet::new();
         for page in 1.. {
-            let Some(listed) = entries::page(store, run, page).await? else { break };
+            let Some(listed) = entries::read_page(store, run, page).await? else { break };
             let outcomes =
                 stream::iter(&listed).map(|listed| entry_outcome(store, run, listed)).buffered(CONCURRENT_READS);
             let outcomes: Vec<_> = outcomes.try_collect().await?;
@@ -108,12 +108,12 @@ impl Totals {
             EntryOutcome::Absent => (None, None),
             EntryOutcome::InvalidTask => (None, Some((Stage::Convert, Reason::TaskMalformed))),
         };
-        let place = match (failed, outcome) {
-            (Some((_, reason)), _) => Place::Waiting(Some(reason)),
-            (None, Some(outcome)) if outcome.is_complete() => Place::Filed,
-            (None, _) => Place::InFlight,
+        let state = match (failed, outcome) {
+            (Some((_, reason)), _) => EntryState::InDeadLetterQueue(Some(reason)),
+            (None, Some(outcome)) if outcome.is_complete() => EntryState::Filed,
+            (None, _) => EntryState::InFlight,
         };
-        let entry = ManifestEntry { run, listed, outcome, place };
+        let entry = ManifestEntry { run, listed, outcome, state };
         self.counters.add(&entry);
         for filed in outcome.iter().flat_map(|outcome| &outcome.mailboxes) {
             *self.mailboxes.entry(filed.address.to_string()).or_default() += 1;

@@ -35,8 +35,8 @@ where
     }
 }
 
-/// Throttling, timeouts and races. KMS throttles S3 and SQS with its own codes; `OverLimit` is SQS's code for too many
-/// messages in flight.
+/// Returns whether the code reports throttling, a timeout or a race. KMS throttles S3 and SQS with its own codes;
+/// `OverLimit` is SQS's code for too many messages in flight.
 fn is_transient(code: &str) -> bool {
     matches!(
         code,

@@ -14,10 +14,10 @@ use aws_types::service_config::ServiceConfigKey;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SignError {
     /// No region or no credentials: a configuration error.
-    #[error("the {0} of AWS is missing: check the function's role and the variables of AWS")]
+    #[error("the AWS {0} is missing: check the function's role and the AWS environment variables")]
     Missing(&'static str),
     /// The credentials cannot be read now: transient.
-    #[error("the credentials of AWS cannot be read now")]
+    #[error("the AWS credentials cannot be read now")]
     Credentials,
     /// The request cannot be signed: a bug.
     #[error("the request cannot be signed")]
@@ -29,26 +29,28 @@ pub enum SignError {
 pub struct Service {
     /// Its name in hosts and signatures.
     pub name: &'static str,
-    /// Its id in AWS's variables and files: `AWS_ENDPOINT_URL_<ID>`, in upper case.
+    /// Its id in AWS's environment variables and files: `AWS_ENDPOINT_URL_<ID>`, in upper case.
     pub id: &'static str,
 }
 
-/// The host of a service in the configuration's region, or the configured endpoint: that of the service before that of all.
+/// Returns the URL of a service in the configuration's region, or the configured endpoint. The endpoint of the service
+/// takes precedence over the endpoint of all services.
 ///
 /// # Errors
 /// [`SignError::Missing`].
 pub fn endpoint(config: &SdkConfig, service: Service) -> Result<String, SignError> {
     let key =
         ServiceConfigKey::builder().service_id(service.id).env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
-    let own = key.ok().and_then(|key| config.service_config()?.load_config(key));
-    if let Some(endpoint) = own.as_deref().or(config.endpoint_url()) {
+    let service_endpoint = key.ok().and_then(|key| config.service_config()?.load_config(key));
+    if let Some(endpoint) = service_endpoint.as_deref().or(config.endpoint_url()) {
         return Ok(endpoint.trim_end_matches('/').to_owned());
     }
     let region = config.region().ok_or(SignError::Missing("region"))?;
     Ok(format!("https://{}.{region}.amazonaws.com", service.name))
 }
 
-/// The header fields that sign a POST to a service. The content type is among what is signed, and has to be sent.
+/// Returns the header fields that sign a POST to a service. The signature covers the content type, so the request has
+/// to send it.
 ///
 /// # Errors
 /// [`SignError`].

@@ -175,7 +175,7 @@ fn sendable(body: &str) -> Cow<'_, str> {
     Cow::Owned(body.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff"))
 }
 
-/// The number of bodies that fit into one batch; at least one.
+/// Returns the number of bodies that fit into one batch; at least one.
 fn batch_length(bodies: &[String]) -> usize {
     let mut bytes = 0;
     let fits = |body: &&String| {
@@ -213,9 +213,9 @@ mod tests {
         let body = serde_json::to_string(&all).unwrap();
         let sent = sendable(&body);
         // As SendMessage's documentation lists them.
-        let taken =
+        let is_accepted =
             |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
-        assert!(!body.chars().all(taken) && sent.chars().all(taken));
+        assert!(!body.chars().all(is_accepted) && sent.chars().all(is_accepted));
         assert!(serde_json::from_str::<String>(&sent).unwrap() == all);
     }
 

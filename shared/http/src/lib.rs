@@ -32,7 +32,7 @@ pub enum NoResponse {
 }
 
 impl NoResponse {
-    /// The reason, without text of the server.
+    /// Returns the reason, without text of the server.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NotSent(reason) | Self::OutcomeUnknown(reason) => reason,
@@ -46,7 +46,7 @@ impl NoResponse {
 pub struct Http(OnceCell<reqwest::Client>);
 
 impl Http {
-    /// A client that is created at the first request.
+    /// Checks that a client can be created. It is created at the first request.
     ///
     /// # Errors
     /// The process has no TLS provider.
@@ -92,12 +92,12 @@ pub struct HttpResponse {
 
 /// Reads a response of at most `limit` bytes.
 pub async fn read(sent: reqwest::Result<Response>, limit: usize) -> Result<HttpResponse, NoResponse> {
-    let mut response = sent.map_err(|error| no_response(&error))?;
+    let mut response = sent.map_err(|error| classify(&error))?;
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
     let wait = header(RETRY_AFTER.as_str()).and_then(|value| retry_after(value, jiff::Timestamp::now()));
     let request_id = header("request-id").map(str::to_owned);
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| no_response(&error))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
         if body.len() + chunk.len() > limit {
             return Err(NoResponse::OutcomeUnknown("the response exceeds the size limit"));
         }
@@ -106,8 +106,8 @@ pub async fn read(sent: reqwest::Result<Response>, limit: usize) -> Result<HttpR
     Ok(HttpResponse { status: response.status(), retry_after: wait, body, request_id })
 }
 
-/// The text of a reqwest error holds the URL, which names the mailbox, so it is not used.
-fn no_response(error: &reqwest::Error) -> NoResponse {
+/// Classifies an error of reqwest. Its text is not used, because it contains the URL, which names the mailbox.
+fn classify(error: &reqwest::Error) -> NoResponse {
     if error.is_connect() {
         NoResponse::NotSent("no connection: check the host name, the network route and TLS")
     } else if error.is_timeout() {

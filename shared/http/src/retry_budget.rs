@@ -6,22 +6,23 @@ use std::time::Duration;
 /// running.
 #[derive(Debug, Clone)]
 pub struct RetryBudget {
-    left: Duration,
+    remaining: Duration,
     next: Duration,
 }
 
 /// Upper bound of a single wait if the mail system requests none.
-const MAX_STEP: Duration = Duration::from_secs(8);
+const MAX_UNREQUESTED_WAIT: Duration = Duration::from_secs(8);
 
 impl RetryBudget {
-    /// `total` is for the whole call; `first` is the first wait if the mail system requests none. Waits double.
+    /// Creates a budget. `total` is for the whole call; `first` is the first wait if the mail system requests none.
+    /// Waits double.
     pub fn new(total: Duration, first: Duration) -> Self {
-        Self { left: total, next: first }
+        Self { remaining: total, next: first }
     }
 
     /// Waits before a retry, for `retry_after` if it is given. Returns `false` if the budget does not cover the wait.
     pub async fn pause(&mut self, retry_after: Option<Duration>) -> bool {
-        match self.step(retry_after, rand::random()) {
+        match self.next_wait(retry_after, rand::random()) {
             Some(wait) => {
                 tokio::time::sleep(wait).await;
                 true
@@ -30,14 +31,15 @@ impl RetryBudget {
         }
     }
 
-    /// `chance` is a random number from 0 to 1, so that functions that were throttled together do not retry together.
-    fn step(&mut self, retry_after: Option<Duration>, chance: f64) -> Option<Duration> {
+    /// Takes the next wait from the budget; `None` if the budget does not cover it. `chance` is a random number from 0
+    /// to 1, so that functions that were throttled together do not retry together.
+    fn next_wait(&mut self, retry_after: Option<Duration>, chance: f64) -> Option<Duration> {
         let wait = match retry_after {
             Some(requested) => requested + self.next.mul_f64(chance / 4.0),
             None => self.next.mul_f64(0.5 + chance / 2.0),
         };
-        self.next = (self.next * 2).min(MAX_STEP);
-        self.left = self.left.checked_sub(wait)?;
+        self.next = (self.next * 2).min(MAX_UNREQUESTED_WAIT);
+        self.remaining = self.remaining.checked_sub(wait)?;
         Some(wait)
     }
 }
@@ -51,21 +53,21 @@ mod tests {
     #[test]
     fn waits_double_until_the_budget_is_spent() {
         let mut budget = RetryBudget::new(7 * SECOND, SECOND);
-        let waits: Vec<_> = std::iter::from_fn(|| budget.step(None, 1.0)).collect();
+        let waits: Vec<_> = std::iter::from_fn(|| budget.next_wait(None, 1.0)).collect();
         assert_eq!(waits, [SECOND, 2 * SECOND, 4 * SECOND]);
     }
 
     #[test]
     fn wait_is_never_shorter_than_retry_after() {
         let mut budget = RetryBudget::new(20 * SECOND, SECOND);
-        assert_eq!(budget.step(Some(3 * SECOND), 0.0), Some(3 * SECOND));
-        assert!(budget.step(Some(3 * SECOND), 0.7) > Some(3 * SECOND));
-        assert_eq!(budget.step(Some(60 * SECOND), 0.0), None);
+        assert_eq!(budget.next_wait(Some(3 * SECOND), 0.0), Some(3 * SECOND));
+        assert!(budget.next_wait(Some(3 * SECOND), 0.7) > Some(3 * SECOND));
+        assert_eq!(budget.next_wait(Some(60 * SECOND), 0.0), None);
     }
 
     #[test]
     fn chance_spreads_the_waits() {
-        let wait = |chance| RetryBudget::new(20 * SECOND, 2 * SECOND).step(None, chance);
+        let wait = |chance| RetryBudget::new(20 * SECOND, 2 * SECOND).next_wait(None, chance);
         assert_eq!((wait(0.0), wait(1.0)), (Some(SECOND), Some(2 * SECOND)));
     }
 }

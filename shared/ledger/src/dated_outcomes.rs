@@ -12,7 +12,7 @@ use model::{ItemKey, Outcome, keys};
 
 use crate::stored_outcome::{OUTCOME_MAX_BYTES, ReadOutcomeError};
 
-/// Outcomes that are read and written concurrently.
+/// Maximum number of outcomes that are read and written concurrently.
 const CONCURRENCY: usize = 16;
 
 /// Result of the migration.
@@ -70,7 +70,7 @@ async fn list(store: &Store) -> Result<DatedKeys, ReadOutcomeError> {
     Ok(dated)
 }
 
-/// The item of a key `outcomes/<date>/<key>.json`; `None` for a key of another form.
+/// Returns the item of a key `outcomes/<date>/<key>.json`; `None` for a key of another form.
 fn item_of(key: &str) -> Option<ItemKey> {
     let (date, name) = key.strip_prefix(keys::OUTCOMES)?.split_once('/')?;
     Date::strptime("%Y-%m-%d", date).ok()?;

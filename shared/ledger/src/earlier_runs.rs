@@ -14,13 +14,13 @@ use tracing::warn;
 
 use crate::error::LedgerError;
 
-/// A record has about 500 bytes.
+/// Size limit of a run record, which has about 500 bytes.
 const RECORD_MAX_BYTES: u64 = 64 << 10;
 
-/// A page of 10,000 entries of the maximum length.
+/// Size limit of a manifest page: 10,000 entries of the maximum length.
 const PAGE_MAX_BYTES: u64 = 64 << 20;
 
-/// Number of pages that are read at the same time. Each is in memory until its entries are hashed.
+/// Maximum number of pages that are read concurrently. Each is in memory until its entries are hashed.
 const CONCURRENT_READS: usize = 4;
 
 /// Entries beyond this number are queued again, which limits the memory to about 40 MB.
@@ -29,11 +29,11 @@ const MAX_ENTRIES: usize = 1_000_000;
 /// The objects of the runs that began at a time or later.
 pub struct EarlierRuns<'a> {
     store: &'a Store,
-    runs: BTreeMap<RunId, Objects>,
+    runs: BTreeMap<RunId, RunObjects>,
 }
 
 #[derive(Default)]
-struct Objects {
+struct RunObjects {
     /// Key of the record that the run wrote at its end; otherwise of the one that it wrote at its beginning.
     record: Option<String>,
     pages: Vec<u32>,
@@ -44,7 +44,7 @@ impl<'a> EarlierRuns<'a> {
     pub async fn list(store: &'a Store, since: Option<Timestamp>) -> Result<Self, LedgerError> {
         // The id of a run begins with the second that the run began in.
         let after = since.map(|since| format!("{}{}", keys::RUNS, since.strftime("%Y%m%dT%H%M%SZ")));
-        let mut runs = BTreeMap::<RunId, Objects>::new();
+        let mut runs = BTreeMap::<RunId, RunObjects>::new();
         let keep = |page: Vec<aws::s3::Listed>| {
             for object in page {
                 match keys::run_object(&object.key) {
@@ -63,11 +63,11 @@ impl<'a> EarlierRuns<'a> {
     }
 
     /// Reads the entries that these runs have put on the convert queue: one request for each 1,000 of them.
-    pub async fn queued(&self) -> Result<QueuedEntries, LedgerError> {
+    pub async fn read_queued(&self) -> Result<QueuedEntries, LedgerError> {
         let mut queued = QueuedEntries::default();
         let mut pages = Vec::new();
         for (run, objects) in &self.runs {
-            let record = self.record(objects).await?;
+            let record = self.read_record(objects).await?;
             let confirmed = confirmed_pages(record.as_ref(), &objects.pages);
             pages
                 .extend(objects.pages.iter().filter(|page| **page <= confirmed).map(|page| keys::manifest(run, *page)));
@@ -83,26 +83,27 @@ impl<'a> EarlierRuns<'a> {
         Ok(queued)
     }
 
-    /// Returns the cursor according to the records of these runs; `None` if there is no daily run.
-    pub async fn cursor(&self) -> Result<Option<Timestamp>, LedgerError> {
+    /// Restores the cursor from the records of these runs; `None` if there is no daily run.
+    pub async fn restore_cursor(&self) -> Result<Option<Timestamp>, LedgerError> {
         let daily = self.runs.iter().filter(|(run, _)| run.kind() == Some(RunKind::Daily));
-        let (mut stood, mut earliest) = (None, None::<Timestamp>);
+        let (mut recorded, mut earliest) = (None, None::<Timestamp>);
         for (run, objects) in daily {
-            let record = self.record(objects).await?;
+            let record = self.read_record(objects).await?;
             let began = match &record {
-                // Release 0.1 wrote no cursor into the record; what lies before a complete run's end is queued.
+                // Release 0.1 wrote no cursor into the record. After a complete run, everything before the end of its
+                // window is queued.
                 Some(record) => {
-                    stood = stood.max(record.cursor.or(record.complete.then_some(record.to)));
+                    recorded = recorded.max(record.cursor.or(record.complete.then_some(record.to)));
                     Some(record.from)
                 }
                 None => run.began().map(|began| began - model::Window::FIRST),
             };
             earliest = earliest.into_iter().chain(began).min();
         }
-        Ok(stood.or(earliest))
+        Ok(recorded.or(earliest))
     }
 
-    async fn record(&self, objects: &Objects) -> Result<Option<RunRecord>, LedgerError> {
+    async fn read_record(&self, objects: &RunObjects) -> Result<Option<RunRecord>, LedgerError> {
         let Some(key) = &objects.record else { return Ok(None) };
         let Some(object) = self.store.get(key, RECORD_MAX_BYTES).await? else { return Ok(None) };
         let record = serde_json::from_slice(&object.bytes);
@@ -110,8 +111,8 @@ impl<'a> EarlierRuns<'a> {
     }
 }
 
-/// The last page of a run's manifest whose entries are all on the queue. A page is written before its entries are queued,
-/// and the next page is written after that, so all pages but the last count for a run that did not end.
+/// Returns the last page of a run's manifest whose entries are all on the queue. A page is written before its entries
+/// are queued, and the next page is written after that, so all pages but the last count for a run that did not end.
 fn confirmed_pages(record: Option<&RunRecord>, pages: &[u32]) -> u32 {
     let ended = record.filter(|record| record.ended.is_some());
     let confirmed = ended.and_then(|record| record.pages_queued.or(record.complete.then_some(record.pages)));
@@ -163,10 +164,10 @@ mod tests {
     #[test]
     fn only_pages_confirmed_on_the_queue_count_as_queued() {
         assert_eq!(confirmed_pages(None, &[1, 2, 3]), 2, "no record: the last page may not be queued");
-        assert_eq!(confirmed_pages(Some(&record()), &[1, 2, 3]), 2, "cut off");
+        assert_eq!(confirmed_pages(Some(&record()), &[1, 2, 3]), 2, "interrupted");
         assert_eq!(confirmed_pages(Some(&record()), &[]), 0);
         let ended = RunRecord { pages: 3, ended: Some(Timestamp::UNIX_EPOCH), ..record() };
-        assert_eq!(confirmed_pages(Some(&ended), &[1, 2, 3]), 2, "of release 0.1, out of time");
+        assert_eq!(confirmed_pages(Some(&ended), &[1, 2, 3]), 2, "of release 0.1, interrupted");
         let complete = RunRecord { complete: true, ..ended.clone() };
         assert_eq!(confirmed_pages(Some(&complete), &[1, 2, 3]), 3, "of release 0.1, complete");
         for pages_queued in [0, 2, 3] {

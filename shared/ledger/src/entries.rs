@@ -16,7 +16,7 @@ pub enum LedgerReadError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A manifest line or an outcome cannot be parsed.
-    #[error("{key} cannot be read; restore an earlier version of the object")]
+    #[error("{key} cannot be parsed: restore an earlier version of the object")]
     Unreadable { key: String },
 }
 
@@ -40,8 +40,8 @@ pub enum EntryOutcome {
     InvalidTask,
 }
 
-/// Concurrent reads of objects. S3 responds in about 20 ms, and to thousands of requests per second: a hundred thousand
-/// outcomes take half a minute.
+/// Maximum number of concurrent reads. S3 responds in about 20 ms, and to thousands of requests per second: a hundred
+/// thousand outcomes take half a minute.
 pub const CONCURRENT_READS: usize = 64;
 
 const MANIFEST_PAGE_MAX_BYTES: u64 = 64 << 20;
@@ -50,7 +50,7 @@ const MANIFEST_PAGE_MAX_BYTES: u64 = 64 << 20;
 ///
 /// # Errors
 /// [`LedgerReadError`].
-pub async fn page(store: &Store, run: &RunId, page: u32) -> Result<Option<Vec<Listed>>, LedgerReadError> {
+pub async fn read_page(store: &Store, run: &RunId, page: u32) -> Result<Option<Vec<Listed>>, LedgerReadError> {
     let key = keys::manifest(run, page);
     let Some(object) = store.get(&key, MANIFEST_PAGE_MAX_BYTES).await? else { return Ok(None) };
     let lines = object.bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());

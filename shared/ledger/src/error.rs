@@ -6,7 +6,7 @@ use model::Failure;
 /// Error of reading or writing the cursor or an object of a run.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// The bucket.
+    /// A request to the bucket failed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// `state/cursor.json` has another format.
@@ -21,15 +21,15 @@ pub enum LedgerError {
         key: String,
     },
     /// Another writer keeps changing `state/cursor.json`.
-    #[error("state/cursor.json keeps being changed by another writer: does another deployment use this bucket?")]
+    #[error("another writer keeps changing state/cursor.json: does another deployment write to this bucket?")]
     CursorContested,
     /// Serialization failed.
     #[error("serialization failed: {0}")]
     Json(#[source] serde_json::Error),
 }
 
-/// The failure of an item for an error of the bucket.
-pub fn from_store(error: StoreError) -> Failure {
+/// Returns the failure of an item whose request to the bucket failed.
+pub fn store_failure(error: StoreError) -> Failure {
     let detail = error.to_string();
     match error {
         StoreError::Unavailable { .. } => Failure::Transient { detail, after: None },

@@ -17,8 +17,10 @@ mod user_map_file;
 pub use cursor::StoredCursor;
 pub use dated_outcomes::{Migrated, migrate_dated_outcomes};
 pub use earlier_runs::{EarlierRuns, QueuedEntries};
-pub use error::{LedgerError, from_store};
+pub use error::{LedgerError, store_failure};
 pub use outcomes::{Acquired, Delivery, Leased, Outcomes, record_dead_letter};
-pub use stored_message::{StoredError, StoredParticipants, WHOLE_MAX_BYTES, participants_of, read_message};
+pub use stored_message::{
+    IN_MEMORY_MAX_BYTES, StoredMessageError, StoredParticipants, read_message, read_participants,
+};
 pub use stored_outcome::{OUTCOME_MAX_BYTES, ReadOutcomeError, StoredOutcome, read_dated_outcome, read_outcome};
 pub use user_map_file::UserMapFile;

@@ -16,7 +16,7 @@ const CREATE_ATTEMPTS: u32 = 3;
 ///
 /// # Errors
 /// [`LedgerError`].
-pub async fn write(store: &Store, run: &RunId, page: u32, items: &[Listed]) -> Result<(), LedgerError> {
+pub async fn write_page(store: &Store, run: &RunId, page: u32, items: &[Listed]) -> Result<(), LedgerError> {
     let mut lines = Vec::with_capacity(items.len() * 96);
     for item in items {
         serde_json::to_writer(&mut lines, item).map_err(LedgerError::Json)?;
@@ -29,7 +29,7 @@ pub async fn write(store: &Store, run: &RunId, page: u32, items: &[Listed]) -> R
 ///
 /// # Errors
 /// [`LedgerError`].
-pub async fn record(store: &Store, record: &RunRecord) -> Result<(), LedgerError> {
+pub async fn write_record(store: &Store, record: &RunRecord) -> Result<(), LedgerError> {
     let bytes = serde_json::to_vec(record).map_err(LedgerError::Json)?;
     let key = if record.ended.is_some() { keys::run(&record.run) } else { keys::run_begun(&record.run) };
     create(store, &key, bytes.into(), "application/json").await

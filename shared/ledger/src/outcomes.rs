@@ -14,7 +14,7 @@ use model::{ConvertTask, DeadLetterSource, Failure, ImportTask, LeaseState, Outc
 use uuid::Uuid;
 
 use crate::{
-    error::from_store,
+    error::store_failure,
     stored_outcome::{OUTCOME_MAX_BYTES, StoredOutcome, read_dated_outcome, read_outcome},
 };
 
@@ -36,7 +36,7 @@ pub struct Leased {
     /// The outcome; no other function changes it while the lease is held.
     pub outcome: Outcome,
     /// `true` if this is the first attempt to file the item.
-    pub first: bool,
+    pub is_first_attempt: bool,
     key: String,
     etag: ETag,
 }
@@ -54,11 +54,11 @@ pub struct Outcomes<'a> {
     /// The bucket.
     pub store: &'a Store,
     /// Maximum time for which a request may still take effect after the process that sent it has ended.
-    pub settles: Duration,
+    pub settle_time: Duration,
 }
 
-/// Upper bound on how long a lease is kept while waiting to retry: a mail system may request hours, and an operator may fix the
-/// cause earlier. No shorter than the longest settle time.
+/// Upper bound on how long a lease is kept while waiting to retry: a mail system may request hours, and an operator may
+/// fix the cause earlier. Not shorter than the longest settle time.
 const MAX_HOLD: SignedDuration = SignedDuration::from_mins(5);
 
 impl Outcomes<'_> {
@@ -74,7 +74,7 @@ impl Outcomes<'_> {
     ) -> Result<Acquired, Failure> {
         // Unique for each record: SQS may put one message into a batch twice, and only one of the two may win the lease.
         let holder = format!("{}/{}/{}", delivery.request_id, delivery.message_id, Uuid::new_v4().simple());
-        let until = delivery.ends + self.settles;
+        let until = delivery.ends + self.settle_time;
         let key = keys.outcome.clone();
         // An outcome of release 0.1 counts, too: without it, a second copy would be filed.
         if read_dated_outcome(self.store, keys).await.map_err(Failure::from)?.is_none() {
@@ -83,7 +83,7 @@ impl Outcomes<'_> {
             outcome.acquire(holder.clone(), until);
             // Most items are new: a conditional write reads and writes in one request.
             if let Written::Yes(etag) = self.put(&key, &outcome, Condition::Absent).await? {
-                return Ok(Acquired::Leased(Box::new(Leased { outcome, first: true, key, etag })));
+                return Ok(Acquired::Leased(Box::new(Leased { outcome, is_first_attempt: true, key, etag })));
             }
         }
         let stored = read_outcome(self.store, keys).await.map_err(Failure::from)?;
@@ -91,9 +91,9 @@ impl Outcomes<'_> {
         let mut outcome = stored.outcome.clone();
         let now = Timestamp::now();
         match outcome.state(now) {
-            LeaseState::Leased { until } | LeaseState::Waiting { until } => return Err(held(until, now)),
+            LeaseState::Leased { until } | LeaseState::Waiting { until } => return Err(lease_held(until, now)),
             LeaseState::Complete => return Ok(Acquired::Settled("filed already")),
-            // Queued again by a later run's overlap or a repeated convert: one dead letter is enough.
+            // The item was queued again by a later run's overlap or a repeated convert; one dead letter is enough.
             LeaseState::DeadLettered(dead)
                 if dead.stage == Stage::Import && (delivery.is_covered_by_dead_letter)(&outcome) =>
             {
@@ -111,7 +111,9 @@ impl Outcomes<'_> {
         outcome.acquire(holder, until);
         outcome.run.get_or_insert_with(|| task.run.clone());
         match self.put(&key, &outcome, stored.condition()).await? {
-            Written::Yes(etag) => Ok(Acquired::Leased(Box::new(Leased { outcome, first: false, key, etag }))),
+            Written::Yes(etag) => {
+                Ok(Acquired::Leased(Box::new(Leased { outcome, is_first_attempt: false, key, etag })))
+            }
             Written::Conflict => Err(retry("another invocation has just acquired the lease on the item", None)),
         }
     }
@@ -139,8 +141,8 @@ impl Outcomes<'_> {
         self.save(&mut leased).await
     }
 
-    /// Writes that the item becomes a dead letter, and releases the lease after `hold`, up to `MAX_HOLD`: a copy whose outcome is
-    /// unknown may still appear, and a replay must not begin before.
+    /// Writes that the item becomes a dead letter, and releases the lease after `hold`, up to `MAX_HOLD`: a copy whose
+    /// outcome is unknown may still appear, and a replay must not begin before that.
     ///
     /// # Errors
     /// [`Failure::Transient`] or [`Failure::Configuration`].
@@ -152,7 +154,7 @@ impl Outcomes<'_> {
         hold: Duration,
     ) -> Result<(), Failure> {
         if !hold.is_zero() {
-            leased.outcome.wait(source.at + bounded(hold));
+            leased.outcome.wait(source.at + capped(hold));
         }
         leased.outcome.dead_letter(Stage::Import, reason, source);
         self.save(&mut leased).await
@@ -163,7 +165,7 @@ impl Outcomes<'_> {
     /// # Errors
     /// [`Failure::Transient`] or [`Failure::Configuration`].
     pub async fn wait(&self, mut leased: Leased, hold: Duration) -> Result<(), Failure> {
-        leased.outcome.wait(Timestamp::now() + bounded(hold));
+        leased.outcome.wait(Timestamp::now() + capped(hold));
         self.save(&mut leased).await
     }
 
@@ -173,23 +175,23 @@ impl Outcomes<'_> {
         match self.store.put(put, condition).await {
             Ok(Written::Conflict) | Err(StoreError::Unavailable { .. }) => {}
             Ok(written @ Written::Yes(_)) => return Ok(written),
-            Err(error) => return Err(from_store(error)),
+            Err(error) => return Err(store_failure(error)),
         }
         // The write may have taken effect although the response was lost, or the SDK's own retry met its first attempt:
         // then the object is exactly what was written, with this record's holder.
-        match self.store.get(key, OUTCOME_MAX_BYTES).await.map_err(from_store)? {
+        match self.store.get(key, OUTCOME_MAX_BYTES).await.map_err(store_failure)? {
             Some(object) if object.bytes == bytes => Ok(Written::Yes(object.etag)),
             _ => Ok(Written::Conflict),
         }
     }
 }
 
-fn bounded(hold: Duration) -> SignedDuration {
+fn capped(hold: Duration) -> SignedDuration {
     SignedDuration::try_from(hold).unwrap_or(SignedDuration::MAX).min(MAX_HOLD)
 }
 
-/// The failure of an attempt that meets a lease of another.
-fn held(until: Timestamp, now: Timestamp) -> Failure {
+/// Returns the failure of an attempt that finds the lease held by another.
+fn lease_held(until: Timestamp, now: Timestamp) -> Failure {
     let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
     retry("another invocation works on the item, or a copy may still appear", Some(left))
 }
@@ -201,8 +203,8 @@ fn retry(detail: &str, after: Option<Duration>) -> Failure {
 /// Records convert's dead letter in an item's outcome, before the dead letter is sent: writing twice changes nothing,
 /// sending twice makes a second dead letter.
 ///
-/// Waits as long as import holds the lease, for another task of the item: a replay of the dead letter could otherwise begin while
-/// a copy is being filed.
+/// Fails while import holds the lease for another task of the item: otherwise a replay of the dead letter could begin
+/// while a copy is being filed.
 ///
 /// # Errors
 /// [`Failure::Transient`] or [`Failure::Configuration`].
@@ -217,12 +219,12 @@ pub async fn record_dead_letter(
     let mut outcome = before.as_ref().map_or_else(|| Outcome::new(task.item.clone()), |before| before.outcome.clone());
     let now = Timestamp::now();
     if let Some(until) = outcome.held_until(now) {
-        return Err(held(until, now));
+        return Err(lease_held(until, now));
     }
     outcome.run.get_or_insert_with(|| task.run.clone());
     outcome.dead_letter(Stage::Convert, reason, source);
     let put = Put { key, bytes: outcome.to_json().into(), content_type: "application/json", sha256: None };
-    match store.put(put, condition).await.map_err(from_store)? {
+    match store.put(put, condition).await.map_err(store_failure)? {
         Written::Yes(_) => Ok(()),
         Written::Conflict => Err(retry("another invocation has changed the item's outcome", None)),
     }

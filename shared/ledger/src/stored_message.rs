@@ -6,16 +6,16 @@ use message::read::{Mime, date, evidence};
 use model::{Failure, Participant, Sha256};
 
 use crate::{
-    error::from_store,
+    error::store_failure,
     large_message::{self, tampered},
 };
 
 /// A stored message could not be read from the bucket.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct StoredError(String);
+pub struct StoredMessageError(String);
 
-impl StoredError {
+impl StoredMessageError {
     fn of(error: impl ToString) -> Self {
         Self(error.to_string())
     }
@@ -29,25 +29,25 @@ pub struct StoredParticipants {
     pub message_time: Timestamp,
 }
 
-/// Returns the participants and the time. `None` if the message is missing, has another digest, or has no evidence. A
-/// large message takes no more memory than one of the usual size.
+/// Reads the participants and the time of a stored message; `None` if the message is missing, has another digest, or has
+/// no evidence. A large message takes no more memory than one of the usual size.
 ///
 /// # Errors
-/// [`StoredError`].
-pub async fn participants_of(
+/// [`StoredMessageError`].
+pub async fn read_participants(
     store: &Store,
     key: &str,
     sha256: Sha256,
     length: u64,
-) -> Result<Option<StoredParticipants>, StoredError> {
+) -> Result<Option<StoredParticipants>, StoredMessageError> {
     let mime = match read_message(store, key, sha256, length).await {
         Ok(Some(mime)) => mime,
         Ok(None) | Err(Failure::Permanent { .. }) => return Ok(None),
         Err(Failure::Transient { detail, .. } | Failure::Configuration { detail, .. }) => {
-            return Err(StoredError(detail));
+            return Err(StoredMessageError(detail));
         }
     };
-    let participants = evidence::participants(&mime).await.map_err(StoredError::of)?;
+    let participants = evidence::participants(&mime).await.map_err(StoredMessageError::of)?;
     let stored = participants.zip(date::of(mime.in_memory()).ok());
     Ok(stored.map(|(participants, message_time)| StoredParticipants { participants, message_time }))
 }
@@ -56,19 +56,19 @@ pub async fn participants_of(
 /// without its large files.
 ///
 /// # Errors
-/// [`Failure::Permanent`] if the message is not the one with this digest; else [`Failure::Transient`] or
+/// [`Failure::Permanent`] if the message has another digest; otherwise [`Failure::Transient`] or
 /// [`Failure::Configuration`].
 pub async fn read_message(store: &Store, key: &str, sha256: Sha256, length: u64) -> Result<Option<Mime>, Failure> {
-    if length > WHOLE_MAX_BYTES {
+    if length > IN_MEMORY_MAX_BYTES {
         return large_message::read(store, key, sha256, length).await;
     }
     match store.get(key, length).await {
         Ok(Some(object)) if Sha256::of(&object.bytes) == sha256 => Ok(Some(object.bytes.into())),
         Ok(Some(_)) | Err(StoreError::TooLarge { .. }) => Err(tampered()),
         Ok(None) => Ok(None),
-        Err(error) => Err(from_store(error)),
+        Err(error) => Err(store_failure(error)),
     }
 }
 
 /// A message up to this length is held in memory: an item of 10 MB and its evidence.
-pub const WHOLE_MAX_BYTES: u64 = 16 << 20;
+pub const IN_MEMORY_MAX_BYTES: u64 = 16 << 20;

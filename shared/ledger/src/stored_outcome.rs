@@ -5,12 +5,12 @@ use model::{Failure, Outcome, OutcomeError};
 use aws::s3::{Condition, ETag, Store, StoreError};
 use model::keys::ItemKeys;
 
-use crate::error::from_store;
+use crate::error::store_failure;
 
 /// An outcome as it was read.
 #[derive(Debug, Clone)]
 pub struct StoredOutcome {
-    /// The outcome itself.
+    /// The outcome.
     pub outcome: Outcome,
     /// The key that it was read from.
     pub key: String,
@@ -19,8 +19,8 @@ pub struct StoredOutcome {
 }
 
 impl StoredOutcome {
-    /// The condition for writing the changed outcome to [`ItemKeys::outcome`]: no writer has changed it since it was
-    /// read.
+    /// Returns the condition for writing the changed outcome to [`ItemKeys::outcome`]: no writer has changed it since
+    /// it was read.
     pub fn condition(&self) -> Condition<'_> {
         self.version.as_ref().map_or(Condition::Absent, Condition::Unchanged)
     }
@@ -45,13 +45,13 @@ pub enum ReadOutcomeError {
 impl From<ReadOutcomeError> for Failure {
     fn from(error: ReadOutcomeError) -> Self {
         match error {
-            ReadOutcomeError::Store(error) => from_store(error),
+            ReadOutcomeError::Store(error) => store_failure(error),
             ReadOutcomeError::Unreadable { .. } => Self::Configuration { detail: error.to_string(), after: None },
         }
     }
 }
 
-/// The largest outcome that is read. It lists one mailbox per line.
+/// Size limit of an outcome that is read. The outcome of a group has an entry for each mailbox.
 pub const OUTCOME_MAX_BYTES: u64 = 64 << 20;
 
 /// Reads the outcome of an item; `None` if it has none.

@@ -6,25 +6,25 @@ use std::{collections::HashSet, ops::AddAssign};
 use model::{FilingResult, Listed, MailboxAddress, Outcome, Reason, RunId};
 use serde::Serialize;
 
-/// An entry of a run's manifest, and its place.
+/// An entry of a run's manifest, and its state.
 #[derive(Debug, Clone, Copy)]
 pub struct ManifestEntry<'a> {
     pub run: &'a RunId,
     pub listed: &'a Listed,
     /// Outcome of the item, where it exists and was read.
     pub outcome: Option<&'a Outcome>,
-    pub place: Place,
+    pub state: EntryState,
 }
 
-/// Place of an item of a manifest.
+/// EntryState of an item of a manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// Another entry names the item, too, and its copies count there; their number.
-    Again(u64),
+pub enum EntryState {
+    /// Another entry lists the item, too, and its copies count there. Contains the number of copies.
+    ListedAgain(u64),
     /// Filed in all of its mailboxes.
     Filed,
-    /// In the dead-letter queue; without a reason where SQS moved the task.
-    Waiting(Option<Reason>),
+    /// In the dead-letter queue; without a reason if SQS moved the task.
+    InDeadLetterQueue(Option<Reason>),
     /// Discarded by an operator.
     Discarded(Option<Reason>),
     /// On a queue, or in process.
@@ -38,17 +38,17 @@ pub enum Place {
 impl<'a> ManifestEntry<'a> {
     /// Returns whether the item counts at another run.
     pub fn is_duplicate(&self) -> bool {
-        matches!(self.place, Place::Again(_)) || self.counts_elsewhere().is_some()
+        matches!(self.state, EntryState::ListedAgain(_)) || self.counted_at_other_run().is_some()
     }
 
     /// Returns the other run at which the item counts: the one whose task was processed first, earlier or later. `None`
     /// also if the outcome was not read.
-    pub fn counts_elsewhere(&self) -> Option<&'a RunId> {
-        match self.place {
-            Place::Filed | Place::Waiting(_) | Place::Discarded(_) => {
+    pub fn counted_at_other_run(&self) -> Option<&'a RunId> {
+        match self.state {
+            EntryState::Filed | EntryState::InDeadLetterQueue(_) | EntryState::Discarded(_) => {
                 self.outcome.and_then(|outcome| outcome.run.as_ref()).filter(|first| *first != self.run)
             }
-            Place::Again(_) | Place::InFlight | Place::Expired | Place::Missing => None,
+            EntryState::ListedAgain(_) | EntryState::InFlight | EntryState::Expired | EntryState::Missing => None,
         }
     }
 }
@@ -97,7 +97,7 @@ impl Counters {
     pub fn add(&mut self, entry: &ManifestEntry<'_>) {
         self.available += 1;
         if entry.is_duplicate() {
-            let copies = if let Place::Again(copies) = entry.place { copies } else { copies(entry.outcome) };
+            let copies = if let EntryState::ListedAgain(copies) = entry.state { copies } else { copies(entry.outcome) };
             self.after_fan_out += copies;
             self.skipped += copies;
             self.items_listed_again += 1;
@@ -109,8 +109,8 @@ impl Counters {
         self.skipped += (filed.len() - imported) as u64;
         // A mailbox that an outcome contains twice is counted once, so this is not the sum of the other counters.
         let mut mailboxes: HashSet<&MailboxAddress> = filed.iter().map(|filed| &filed.address).collect();
-        match entry.place {
-            Place::Waiting(_) | Place::Discarded(_) => {
+        match entry.state {
+            EntryState::InDeadLetterQueue(_) | EntryState::Discarded(_) => {
                 let failed = entry.outcome.map(|outcome| &outcome.failed[..]).unwrap_or_default();
                 mailboxes.extend(failed.iter().map(|failed| &failed.address));
                 let missing = entry.outcome.map_or(0, |outcome| outcome.missing.len());
@@ -119,14 +119,14 @@ impl Counters {
                 self.items_failed += 1;
                 self.partially_imported += u64::from(!filed.is_empty());
             }
-            Place::InFlight => {
+            EntryState::InFlight => {
                 self.items_in_flight += 1;
                 let missing = entry.outcome.is_some_and(|outcome| !outcome.missing.is_empty());
                 self.partially_imported += u64::from(missing && !filed.is_empty());
             }
-            Place::Expired => self.items_expired += 1,
-            Place::Missing => self.items_missing += 1,
-            Place::Filed | Place::Again(_) => self.items_filed += 1,
+            EntryState::Expired => self.items_expired += 1,
+            EntryState::Missing => self.items_missing += 1,
+            EntryState::Filed | EntryState::ListedAgain(_) => self.items_filed += 1,
         }
         self.after_fan_out += mailboxes.len() as u64;
     }
@@ -143,10 +143,10 @@ impl Counters {
         ]
     }
 
-    /// Returns whether the items add up: each is filed, failed, listed again, in flight or missing.
+    /// Returns whether the items add up: each is filed, failed, listed again, in flight, expired or missing.
     pub fn items_add_up(&self) -> bool {
-        let places = self.items_filed + self.items_failed + self.items_listed_again;
-        self.available == places + self.items_in_flight + self.items_expired + self.items_missing
+        let counted = self.items_filed + self.items_failed + self.items_listed_again;
+        self.available == counted + self.items_in_flight + self.items_expired + self.items_missing
     }
 
     /// Returns whether the copies add up: available after fan-out = imported + skipped + failed.
@@ -201,26 +201,26 @@ mod tests {
         outcome
     }
 
-    fn counted(run: &str, outcome: Option<&Outcome>, place: Place) -> Counters {
+    fn counted(run: &str, outcome: Option<&Outcome>, state: EntryState) -> Counters {
         let listed = Listed { item: json!("WA-1"), archived_time: json!("2026-11-22T06:00:00Z") };
         let mut counters = Counters::default();
-        counters.add(&ManifestEntry { run: &run.parse().unwrap(), listed: &listed, outcome, place });
+        counters.add(&ManifestEntry { run: &run.parse().unwrap(), listed: &listed, outcome, state });
         assert_eq!(counters.available, 1);
-        assert!(counters.items_add_up(), "every item is in one place: {counters:?}");
+        assert!(counters.items_add_up(), "every item is counted once: {counters:?}");
         counters
     }
 
     #[test]
     fn item_counts_one_copy_per_mailbox() {
         let whole = outcome(&["a@example.com", "b@example.com"], &[]);
-        let filed = counted("r-1", Some(&whole), Place::Filed);
+        let filed = counted("r-1", Some(&whole), EntryState::Filed);
         assert_eq!((filed.after_fan_out, filed.imported, filed.items_filed), (2, 2, 1));
         let part = outcome(&["a@example.com"], &["b@example.com"]);
-        let part = counted("r-1", Some(&part), Place::Waiting(Some(Reason::MailboxFull)));
+        let part = counted("r-1", Some(&part), EntryState::InDeadLetterQueue(Some(Reason::MailboxFull)));
         assert_eq!((part.after_fan_out, part.imported, part.failed, part.partially_imported), (2, 1, 1, 1));
-        let nowhere = counted("r-1", None, Place::Discarded(None));
-        assert_eq!((nowhere.after_fan_out, nowhere.failed, nowhere.partially_imported), (1, 1, 0));
-        assert!(filed.copies_add_up() && part.copies_add_up() && nowhere.copies_add_up());
+        let unmapped = counted("r-1", None, EntryState::Discarded(None));
+        assert_eq!((unmapped.after_fan_out, unmapped.failed, unmapped.partially_imported), (1, 1, 0));
+        assert!(filed.copies_add_up() && part.copies_add_up() && unmapped.copies_add_up());
     }
 
     #[test]
@@ -228,36 +228,36 @@ mod tests {
         let mut outcome = outcome(&["a@example.com"], &[]);
         let (reason, since) = (MissingReason::MailboxNotFound, "2026-11-22T07:00:00Z".parse().unwrap());
         outcome.missing = vec![MissingParticipant { participant: 1, reason, since, checks: 3, last_check: None }];
-        let waiting = counted("r-1", Some(&outcome), Place::InFlight);
+        let waiting = counted("r-1", Some(&outcome), EntryState::InFlight);
         assert_eq!((waiting.after_fan_out, waiting.imported, waiting.partially_imported), (1, 1, 1));
         outcome.dead_letter = Some(DeadLettered { stage: Stage::Import, reason: Reason::MailboxNotFound });
-        let dead = counted("r-1", Some(&outcome), Place::Waiting(Some(Reason::MailboxNotFound)));
+        let dead = counted("r-1", Some(&outcome), EntryState::InDeadLetterQueue(Some(Reason::MailboxNotFound)));
         assert_eq!((dead.after_fan_out, dead.imported, dead.failed, dead.partially_imported), (2, 1, 1, 1));
         assert!(waiting.copies_add_up() && dead.copies_add_up());
-        let again = counted("r-2", Some(&outcome), Place::Waiting(Some(Reason::MailboxNotFound)));
+        let again = counted("r-2", Some(&outcome), EntryState::InDeadLetterQueue(Some(Reason::MailboxNotFound)));
         assert_eq!((again.after_fan_out, again.skipped), (2, 2));
     }
 
     #[test]
     fn item_of_another_run_is_skipped_whatever_its_outcome() {
         let whole = outcome(&["a@example.com", "b@example.com"], &[]);
-        let again = counted("r-2", Some(&whole), Place::Filed);
+        let again = counted("r-2", Some(&whole), EntryState::Filed);
         assert_eq!((again.skipped, again.imported, again.items_listed_again), (2, 0, 1));
         let failed = outcome(&[], &["b@example.com"]);
-        let again = counted("r-2", Some(&failed), Place::Waiting(Some(Reason::MailboxFull)));
+        let again = counted("r-2", Some(&failed), EntryState::InDeadLetterQueue(Some(Reason::MailboxFull)));
         assert_eq!((again.skipped, again.failed, again.items_failed), (1, 0, 0));
-        assert_eq!(counted("r-1", None, Place::Again(3)).skipped, 3);
+        assert_eq!(counted("r-1", None, EntryState::ListedAgain(3)).skipped, 3);
         // A missing item is never hidden behind an earlier run.
-        assert_eq!(counted("r-2", Some(&failed), Place::Missing).items_missing, 1);
-        let expired = counted("r-2", None, Place::Expired);
+        assert_eq!(counted("r-2", Some(&failed), EntryState::Missing).items_missing, 1);
+        let expired = counted("r-2", None, EntryState::Expired);
         assert_eq!((expired.items_expired, expired.items_missing, expired.after_fan_out), (1, 0, 0));
     }
 
     #[test]
     fn mailbox_that_is_named_twice_does_not_add_up() {
         let twice = outcome(&["a@example.com", "a@example.com"], &[]);
-        assert!(!counted("r-1", Some(&twice), Place::Filed).copies_add_up());
+        assert!(!counted("r-1", Some(&twice), EntryState::Filed).copies_add_up());
         let both = outcome(&["a@example.com"], &["a@example.com"]);
-        assert!(!counted("r-1", Some(&both), Place::Waiting(None)).copies_add_up());
+        assert!(!counted("r-1", Some(&both), EntryState::InDeadLetterQueue(None)).copies_add_up());
     }
 }

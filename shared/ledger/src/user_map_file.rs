@@ -10,7 +10,7 @@ use runtime::metrics::Metric;
 use tokio::sync::Mutex;
 use tracing::{info, warn};
 
-use crate::error::from_store;
+use crate::error::store_failure;
 
 /// `config/user-map.csv`.
 pub struct UserMapFile {
@@ -23,7 +23,7 @@ pub struct UserMapFile {
 /// A version of the file, or its absence.
 struct Cached {
     etag: Option<ETag>,
-    /// A version with errors is kept with them.
+    /// The map, or the errors of this version.
     map: Result<Arc<UserMap>, String>,
     record: UserMapRecord,
     /// `true` if the version may be used: it is recorded as the one that was used last.
@@ -31,7 +31,7 @@ struct Cached {
 }
 
 impl UserMapFile {
-    /// The file under this key. Numbers without a country code are read as the region's.
+    /// Creates the reader of the file under this key. Numbers without a country code are read as the region's.
     pub fn new(store: Store, key: String, default_region: Option<Region>) -> Self {
         Self { store, key, default_region, cache: Mutex::new(None) }
     }
@@ -57,12 +57,12 @@ impl UserMapFile {
             Ok(Changed::Yes(object)) => {
                 let map = UserMap::parse(&object.bytes, self.default_region);
                 let record = UserMapRecord::of(map.as_ref().unwrap_or(&UserMap::empty()), Some(&object.bytes));
-                // The log names lines and what is wrong with them, not their content.
+                // The log names the invalid lines and the kind of each error, not their content.
                 let map = map.map(Arc::new).map_err(|errors| format!("{}: {}", self.key, errors.log_safe()));
                 *cache = Some(Cached { etag: Some(object.etag), map, record, accepted: false });
             }
             Err(error @ StoreError::TooLarge { .. }) => return Err(refused(error.to_string())),
-            Err(error) => return Err(from_store(error)),
+            Err(error) => return Err(store_failure(error)),
         }
         let Some(cached) = cache.as_mut() else { return Err(not_read()) };
         let map = cached.map.as_ref().map_err(|errors| refused(errors.clone()))?;
@@ -99,16 +99,16 @@ impl UserMapFile {
         Err(Failure::Transient { detail, after: None })
     }
 
-    /// `false`: another invocation has written the record meanwhile.
+    /// Tries to accept the map once. Returns `false` if another invocation has written the record meanwhile.
     async fn try_accept(&self, record: &UserMapRecord) -> Result<bool, Failure> {
         const RECORD_MAX_BYTES: u64 = 4 << 10;
         let key = keys::USER_MAP_RECORD;
-        let object = self.store.get(key, RECORD_MAX_BYTES).await.map_err(from_store)?;
+        let object = self.store.get(key, RECORD_MAX_BYTES).await.map_err(store_failure)?;
         let last = object.as_ref().map(|object| serde_json::from_slice::<UserMapRecord>(&object.bytes)).transpose();
         let last = match last {
             Ok(last) if last.as_ref().is_none_or(|last| last.v == UserMapRecord::VERSION) => last,
             Ok(_) | Err(_) => {
-                return Err(refused(format!("{key} is not readable; write it again with `archiver mapping confirm`")));
+                return Err(refused(format!("{key} cannot be parsed: write it again with `archiver mapping confirm`")));
             }
         };
         record.follows(last.as_ref()).map_err(|shrunk| refused(format!("{}: {shrunk}", self.key)))?;
@@ -118,7 +118,7 @@ impl UserMapFile {
         let bytes = serde_json::to_vec(record).map_err(|error| configuration(error.to_string()))?;
         let put = Put { key, bytes: bytes.into(), content_type: "application/json", sha256: None };
         let condition = object.as_ref().map_or(Condition::Absent, |object| Condition::Unchanged(&object.etag));
-        match self.store.put(put, condition).await.map_err(from_store)? {
+        match self.store.put(put, condition).await.map_err(store_failure)? {
             Written::Yes(_) => Ok(true),
             Written::Conflict => Ok(false),
         }

@@ -76,7 +76,7 @@ impl MailboxSettings {
     /// # Errors
     /// A variable is missing or invalid.
     pub fn read(variables: &Variables) -> Result<Self, VariableError> {
-        let folder = variables.or("MAIL_FOLDER", "a folder's name", "WhatsApp Archiver".to_owned())?;
+        let folder = variables.with_default("MAIL_FOLDER", "a folder's name", "WhatsApp Archiver".to_owned())?;
         match variables.required("MAILBOX", "graph, graph-import-mime, imap or maildir")? {
             Word::Maildir => {
                 let root: PathBuf = variables.required("MAILDIR", "the directory that contains the mailboxes")?;
@@ -90,7 +90,11 @@ impl MailboxSettings {
                     graph_url: variables.optional("GRAPH_URL", "https://<host>")?,
                     login_url: application.login_url,
                     folder,
-                    message_class: variables.or("GRAPH_MESSAGE_CLASS", "a message class", MESSAGE_CLASS.to_owned())?,
+                    message_class: variables.with_default(
+                        "GRAPH_MESSAGE_CLASS",
+                        "a message class",
+                        MESSAGE_CLASS.to_owned(),
+                    )?,
                     // Graph allows an application 4 concurrent requests to one mailbox. The deployment runs at most 4
                     // instances of the function, and each sends one request at a time.
                     requests_per_mailbox: 1,
@@ -131,7 +135,7 @@ impl MailboxSettings {
 /// # Errors
 /// The variable is invalid.
 pub fn retry_base(variables: &Variables) -> Result<Duration, VariableError> {
-    Ok(Duration::from_secs(variables.or("RETRY_BASE_SECONDS", "a number of seconds", 5)?))
+    Ok(Duration::from_secs(variables.with_default("RETRY_BASE_SECONDS", "a number of seconds", 5)?))
 }
 
 /// Reads the maximum time after which a message appears if the response to its filing was lost: 12 times the base of
@@ -151,7 +155,7 @@ const TENANT: &str = "the tenant's id or domain";
 /// Reads the application in Entra, for Graph and for Exchange Online.
 fn application(variables: &Variables) -> Result<Application, VariableError> {
     Ok(Application {
-        cloud: variables.or("GRAPH_CLOUD", "global, usgov-high, usgov-dod or china", Cloud::Global)?,
+        cloud: variables.with_default("GRAPH_CLOUD", "global, usgov-high, usgov-dod or china", Cloud::Global)?,
         login_url: variables.optional("GRAPH_LOGIN_URL", "https://<host>")?,
         tenant_id: variables.required("GRAPH_TENANT_ID", TENANT)?,
         client_id: variables.required("GRAPH_CLIENT_ID", "the Entra application's client id")?,

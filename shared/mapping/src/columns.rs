@@ -187,7 +187,7 @@ const EMAIL: &[&str] = &[
 
 impl Columns {
     /// Finds the columns in the header. Also returns warnings about doubtful headers.
-    pub(crate) fn of(header: &StringRecord) -> Result<(Self, Vec<Warning>), Problem> {
+    pub(crate) fn find(header: &StringRecord) -> Result<(Self, Vec<Warning>), Problem> {
         let names: Vec<String> = header.iter().map(plain).collect();
         let columns = Self {
             phone: column(&names, &[MOBILE, PHONE], Column::Phone)?,
@@ -234,9 +234,9 @@ fn column(names: &[String], spellings: &[&[&str]], column: Column) -> Result<usi
     Err(Problem::NoColumn(column))
 }
 
-/// Letters and digits in lower case, without accents.
+/// Returns the letters and digits of a header in lower case, without accents.
 fn plain(name: &str) -> String {
-    let plain = |char: char| match char {
+    let without_accent = |char: char| match char {
         'á' | 'à' | 'â' | 'ã' | 'ä' | 'å' => 'a',
         'ç' => 'c',
         'é' | 'è' | 'ê' | 'ë' => 'e',
@@ -247,15 +247,15 @@ fn plain(name: &str) -> String {
         _ => char,
     };
     // A combining accent is not alphanumeric, so the filter removes it.
-    name.chars().flat_map(char::to_lowercase).filter(|char| char.is_alphanumeric()).map(plain).collect()
+    name.chars().flat_map(char::to_lowercase).filter(|char| char.is_alphanumeric()).map(without_accent).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn of(header: &[&str]) -> Result<(usize, usize), Problem> {
-        Columns::of(&StringRecord::from(header)).map(|(columns, _)| (columns.phone, columns.address))
+    fn positions(header: &[&str]) -> Result<(usize, usize), Problem> {
+        Columns::find(&StringRecord::from(header)).map(|(columns, _)| (columns.phone, columns.address))
     }
 
     #[test]
@@ -274,23 +274,26 @@ mod tests {
             ["Telemóvel", "Endereço de e-mail"],
             ["Cellulare", "Indirizzo e-mail"],
         ] {
-            assert_eq!(of(&header), Ok((0, 1)), "{header:?}");
+            assert_eq!(positions(&header), Ok((0, 1)), "{header:?}");
         }
     }
 
     #[test]
     fn mobile_column_is_preferred_and_doubt_is_an_error() {
-        assert_eq!(of(&["Name", "Phone", "Mobile", "UPN", "Mailbox"]), Ok((2, 4)));
-        assert_eq!(of(&["Mobile", "Cell", "E-mail"]), Err(Problem::TwoColumns(Column::Phone)));
-        assert_eq!(of(&["Mobile", "E-mail", "UPN"]), Err(Problem::TwoColumns(Column::Address)));
-        assert_eq!(of(&["Name", "E-mail"]), Err(Problem::NoColumn(Column::Phone)));
-        assert_eq!(of(&["Phone", "Name"]), Err(Problem::NoColumn(Column::Address)));
-        assert_eq!(of(&["Phone", "Mail", "valid_from", "Valid from"]), Err(Problem::TwoColumns(Column::ValidFrom)));
+        assert_eq!(positions(&["Name", "Phone", "Mobile", "UPN", "Mailbox"]), Ok((2, 4)));
+        assert_eq!(positions(&["Mobile", "Cell", "E-mail"]), Err(Problem::TwoColumns(Column::Phone)));
+        assert_eq!(positions(&["Mobile", "E-mail", "UPN"]), Err(Problem::TwoColumns(Column::Address)));
+        assert_eq!(positions(&["Name", "E-mail"]), Err(Problem::NoColumn(Column::Phone)));
+        assert_eq!(positions(&["Phone", "Name"]), Err(Problem::NoColumn(Column::Address)));
+        assert_eq!(
+            positions(&["Phone", "Mail", "valid_from", "Valid from"]),
+            Err(Problem::TwoColumns(Column::ValidFrom))
+        );
     }
 
     #[test]
     fn header_warns_of_ignored_phone_columns_and_of_number() {
-        let warnings = |header: &[&str]| Columns::of(&StringRecord::from(header)).map(|(_, warnings)| warnings);
+        let warnings = |header: &[&str]| Columns::find(&StringRecord::from(header)).map(|(_, warnings)| warnings);
         assert_eq!(
             warnings(&["Phone", "Mail", "Mobile"]),
             Ok(vec![Warning::IgnoredPhoneColumn { ignored: 1, read: 3 }])

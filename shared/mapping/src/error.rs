@@ -109,7 +109,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// The kind of the error in one word, for logs.
+    /// Returns the kind of the error in one word, for logs.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::FileTooLarge => "file-too-large",
@@ -188,7 +188,7 @@ impl UserMapErrors {
     /// Maximum number of errors that are kept; further ones are only counted.
     pub const SHOWN: usize = 100;
 
-    pub(crate) fn one(line: u64, problem: Problem) -> Self {
+    pub(crate) fn single(line: u64, problem: Problem) -> Self {
         Self { shown: vec![RowError { line, problem }], more: 0 }
     }
 
@@ -200,21 +200,21 @@ impl UserMapErrors {
         }
     }
 
-    /// The first [`UserMapErrors::SHOWN`] errors, in the order of the file.
+    /// Returns the first [`UserMapErrors::SHOWN`] errors, in the order of the file.
     pub fn rows(&self) -> &[RowError] {
         &self.shown
     }
 
-    /// Number of invalid rows.
+    /// Returns the number of invalid rows.
     pub fn count(&self) -> u64 {
         self.more + self.shown.len() as u64
     }
 
-    /// For logs: the number of rows, and line and kind of the first few.
+    /// Returns a summary for logs: the number of rows, and line and kind of the first few.
     pub fn log_safe(&self) -> String {
         let first: Vec<String> =
             self.shown.iter().take(5).map(|row| format!("line {} {}", row.line, row.problem.kind())).collect();
-        format!("{} wrong rows, the first: {}", self.count(), first.join(", "))
+        format!("{} invalid rows, the first: {}", self.count(), first.join(", "))
     }
 }
 

@@ -34,7 +34,7 @@ impl UserMapRecord {
     /// The version of the format.
     pub const VERSION: u32 = 1;
 
-    /// The record of a map that was read from `file`; `None` if there is no file.
+    /// Returns the record of a map that was read from `file`; `None` if there is no file.
     pub fn of(map: &UserMap, file: Option<&[u8]>) -> Self {
         Self { v: Self::VERSION, numbers: map.len(), sha256: file.map(Sha256::of) }
     }

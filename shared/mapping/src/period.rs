@@ -15,8 +15,8 @@ impl Period {
     /// Reads the two cells. A date is a whole UTC day, also in `valid_to`: the last day is part of the period. A timestamp in
     /// `valid_to` is the first moment after the period.
     pub(crate) fn parse(valid_from: &str, valid_to: &str) -> Result<Self, Problem> {
-        let from = bound(valid_from, Column::ValidFrom, SignedDuration::ZERO)?;
-        let to = bound(valid_to, Column::ValidTo, SignedDuration::from_hours(24))?;
+        let from = parse_bound(valid_from, Column::ValidFrom, SignedDuration::ZERO)?;
+        let to = parse_bound(valid_to, Column::ValidTo, SignedDuration::from_hours(24))?;
         match (from, to) {
             (Some(from), Some(to)) if from >= to => Err(Problem::EmptyPeriod),
             _ => Ok(Self { from, to }),
@@ -40,7 +40,7 @@ impl Period {
     }
 }
 
-fn bound(cell: &str, column: Column, day_ends_after: SignedDuration) -> Result<Option<Timestamp>, Problem> {
+fn parse_bound(cell: &str, column: Column, day_ends_after: SignedDuration) -> Result<Option<Timestamp>, Problem> {
     if cell.is_empty() {
         return Ok(None);
     }

@@ -29,7 +29,7 @@ pub trait Directory: Send + Sync {
 pub struct Rules<'a> {
     /// The operator's user map.
     pub map: &'a UserMap,
-    /// `true` if a participant's own e-mail property is used if the user map has no address for the number.
+    /// `true` if a participant's own e-mail property is used when the user map has no address for the number.
     pub automatic: bool,
     /// Domains, in lower case, whose addresses are expected to have mailboxes.
     pub tenant_domains: &'a [String],
@@ -64,10 +64,10 @@ const CONCURRENT_LOOKUPS: usize = 4;
 
 /// Resolves each participant independently, in order. A failure does not affect the others.
 ///
-/// The user map's address comes first; without one the own e-mail property is used, if `automatic`. A user map row
-/// is used before the own address even if its mailbox is missing: the own address is used only for the participants whose
-/// indexes are in `confirmed_missing`. `filed` returns whether an address has its copy already.
-/// Each address is looked up at most once, and a few are looked up concurrently.
+/// The address in the user map comes first. Without one, the participant's own e-mail property is used, if `automatic`.
+/// If the mailbox of an address in the user map is missing, the own address is used only for the participants whose
+/// indexes are in `confirmed_missing`. `filed` returns whether an address has its copy already. Each address is looked up
+/// at most once, and a few are looked up concurrently.
 pub async fn resolve<D: Directory>(
     participants: &[Participant],
     rules: &Rules<'_>,
@@ -77,18 +77,18 @@ pub async fn resolve<D: Directory>(
 ) -> Vec<Resolved<D::Mailbox, D::Error>> {
     let candidates: Vec<_> = participants.iter().map(|participant| Candidate::of(participant, rules)).collect();
     let mut lookups = Lookups { directory, results: HashMap::new() };
-    lookups.run(candidates.iter().filter_map(Candidate::first).filter(|address| !filed(address))).await;
+    lookups.run(candidates.iter().filter_map(Candidate::first_address).filter(|address| !filed(address))).await;
     let fallbacks = candidates.iter().enumerate().filter_map(|(place, candidate)| {
-        let mapped = candidate.mapped.filter(|address| !filed(address))?;
-        let is_missing = confirmed_missing.contains(&place) && matches!(lookups.result(mapped), Some(Ok(None)));
-        candidate.own.as_ref().filter(|address| is_missing && !filed(address))
+        let mapped_address = candidate.mapped_address.filter(|address| !filed(address))?;
+        let is_missing = confirmed_missing.contains(&place) && matches!(lookups.result(mapped_address), Some(Ok(None)));
+        candidate.own_address.as_ref().filter(|address| is_missing && !filed(address))
     });
     let fallbacks: Vec<_> = fallbacks.cloned().collect();
     lookups.run(fallbacks.iter()).await;
 
     let resolved = candidates.iter().enumerate().map(|(place, candidate)| {
         let expected = candidate.expected;
-        let Some(first) = candidate.first() else { return Resolved::NotFound { expected } };
+        let Some(first) = candidate.first_address() else { return Resolved::NotFound { expected } };
         if filed(first) {
             return Resolved::Filed(first.clone());
         }
@@ -97,10 +97,10 @@ pub async fn resolve<D: Directory>(
             Some(Err(error)) => return Resolved::Failed { expected, error: error.clone() },
             Some(Ok(None)) | None => {}
         }
-        match candidate.own.as_ref().filter(|_| candidate.mapped.is_some()) {
+        match candidate.own_address.as_ref().filter(|_| candidate.mapped_address.is_some()) {
             // Filed under the own address after an earlier attempt had confirmed that the mapped mailbox is missing.
-            Some(own) if filed(own) => Resolved::Filed(own.clone()),
-            Some(own) if confirmed_missing.contains(&place) => match lookups.result(own) {
+            Some(own_address) if filed(own_address) => Resolved::Filed(own_address.clone()),
+            Some(own_address) if confirmed_missing.contains(&place) => match lookups.result(own_address) {
                 Some(Ok(Some(mailbox))) => Resolved::Mailbox(mailbox.clone()),
                 Some(Err(error)) => Resolved::Failed { expected, error: error.clone() },
                 Some(Ok(None)) | None => Resolved::NotFound { expected },
@@ -113,24 +113,24 @@ pub async fn resolve<D: Directory>(
 
 /// The addresses of one participant.
 struct Candidate<'a> {
-    mapped: Option<&'a MailboxAddress>,
+    mapped_address: Option<&'a MailboxAddress>,
     /// The e-mail property, if it is used and is a valid address.
-    own: Option<MailboxAddress>,
+    own_address: Option<MailboxAddress>,
     expected: bool,
 }
 
 impl<'a> Candidate<'a> {
     fn of(participant: &Participant, rules: &Rules<'a>) -> Self {
-        let mapped = rules.map.address_of_participant(participant, rules.at);
+        let mapped_address = rules.map.address_of_participant(participant, rules.at);
         let given = participant.email.as_deref().filter(|_| rules.automatic);
-        let own: Option<MailboxAddress> = given.and_then(|email| email.parse().ok());
+        let own_address: Option<MailboxAddress> = given.and_then(|email| email.parse().ok());
         let in_tenant = |email| rules.tenant_domains.iter().any(|tenant| has_domain(email, tenant));
-        let expected = mapped.is_some() || given.is_some_and(in_tenant);
-        Self { mapped, own, expected }
+        let expected = mapped_address.is_some() || given.is_some_and(in_tenant);
+        Self { mapped_address, own_address, expected }
     }
 
-    fn first(&self) -> Option<&MailboxAddress> {
-        self.mapped.or(self.own.as_ref())
+    fn first_address(&self) -> Option<&MailboxAddress> {
+        self.mapped_address.or(self.own_address.as_ref())
     }
 }
 

@@ -39,7 +39,7 @@ impl Mapped {
         self.period.as_deref().copied().unwrap_or_default()
     }
 
-    /// This row and the number's other rows.
+    /// Returns this row and the number's other rows.
     fn rows(&self) -> impl Iterator<Item = &Self> {
         std::iter::successors(Some(self), |row| row.next.as_deref())
     }
@@ -55,7 +55,7 @@ impl UserMap {
     /// Maximum number of bytes in a cell, in every column.
     pub const MAX_CELL_BYTES: usize = 1024;
 
-    /// A map without numbers.
+    /// Returns a map without numbers.
     pub fn empty() -> Self {
         Self::default()
     }
@@ -69,8 +69,8 @@ impl UserMap {
     /// [`UserMapErrors`], with every invalid row. A single invalid row rejects the file: a map that was read in part
     /// would file in the wrong mailbox or in none.
     pub fn parse(csv: &[u8], default_region: Option<Region>) -> Result<Self, UserMapErrors> {
-        let text = text(csv)?;
-        let Header { separator, columns, warnings, mut lines } = header(text)?;
+        let text = decode(csv)?;
+        let Header { separator, columns, warnings, mut lines } = read_header(text)?;
         let mut map = Self { default_region, warnings, ..Self::default() };
         let mut without_region = (0_u64, 0_u64);
         let mut errors = UserMapErrors { shown: Vec::new(), more: 0 };
@@ -83,7 +83,7 @@ impl UserMap {
             match reader.read_record(&mut record) {
                 Ok(true) => {}
                 Ok(false) => break,
-                Err(_) => return Err(UserMapErrors::one(line, Problem::NotUtf8)),
+                Err(_) => return Err(UserMapErrors::single(line, Problem::NotUtf8)),
             }
             rows += 1;
             // The first record is the header.
@@ -91,7 +91,7 @@ impl UserMap {
                 continue;
             }
             if rows > Self::MAX_ROWS + 1 {
-                return Err(UserMapErrors::one(line, Problem::TooManyRows));
+                return Err(UserMapErrors::single(line, Problem::TooManyRows));
             }
             if let Err(problem) = map.add(line, &record, columns) {
                 errors.push(line, problem);
@@ -108,7 +108,7 @@ impl UserMap {
     }
 
     fn add(&mut self, line: u64, record: &StringRecord, columns: Columns) -> Result<(), Problem> {
-        sane(record)?;
+        check_cells(record)?;
         let cell = |index: usize| record.get(index).unwrap_or_default().trim();
         let (phone, address) = (cell(columns.phone), cell(columns.address));
         if record.iter().all(|cell| cell.trim().is_empty()) {
@@ -154,14 +154,14 @@ impl UserMap {
         Ok(())
     }
 
-    /// The mailbox address of a number at a time, in any form of the number that WhatsApp uses.
+    /// Returns the mailbox address of a number at a time, in any form of the number that WhatsApp uses.
     pub fn address_of(&self, number: &PhoneNumber, at: Timestamp) -> Option<&MailboxAddress> {
         let row = self.entries.get(number)?.rows().find(|row| row.period().contains(at))?;
         Some(&row.address)
     }
 
-    /// The mailbox address of a participant at the time of the message: by the captured phone number or, if that is
-    /// missing or invalid, by the number in the WhatsApp id.
+    /// Returns the mailbox address of a participant at the time of the message: by the captured phone number or, if
+    /// that is missing or invalid, by the number in the WhatsApp id.
     pub fn address_of_participant(&self, participant: &Participant, at: Timestamp) -> Option<&MailboxAddress> {
         if self.is_empty() {
             return None;
@@ -179,12 +179,12 @@ impl UserMap {
         self.has_periods
     }
 
-    /// Valid content that may be a mistake.
+    /// Returns valid content that may be a mistake.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
 
-    /// Each mailbox once, with its first line. Personal data: for the operator's terminal only.
+    /// Returns each mailbox once, with its first line. Personal data: for the operator's terminal only.
     pub fn mailboxes(&self) -> BTreeMap<&MailboxAddress, u64> {
         let mut first = BTreeMap::new();
         for mapped in self.entries.values().flat_map(Mapped::rows) {
@@ -196,8 +196,8 @@ impl UserMap {
         first
     }
 
-    /// The number and mailbox of each row, in the order of the file; a number with several periods is listed for each
-    /// one. Personal data: for the operator's terminal only.
+    /// Returns the number and mailbox of each row, in the order of the file; a number with several periods is listed
+    /// for each one. Personal data: for the operator's terminal only.
     pub fn people(&self) -> Vec<(PhoneNumber, &MailboxAddress)> {
         let mut by_line = BTreeMap::new();
         for (number, mapped) in
@@ -210,7 +210,7 @@ impl UserMap {
         by_line.into_values().collect()
     }
 
-    /// Number of people whose number is mapped.
+    /// Returns the number of people whose number is mapped.
     pub fn len(&self) -> usize {
         self.numbers
     }
@@ -227,19 +227,19 @@ impl fmt::Debug for UserMap {
     }
 }
 
-/// The file as UTF-8 without its BOM.
-fn text(csv: &[u8]) -> Result<&str, UserMapErrors> {
+/// Returns the file as UTF-8 without its BOM.
+fn decode(csv: &[u8]) -> Result<&str, UserMapErrors> {
     if csv.len() > UserMap::MAX_BYTES {
-        return Err(UserMapErrors::one(1, Problem::FileTooLarge));
+        return Err(UserMapErrors::single(1, Problem::FileTooLarge));
     }
     // UTF-16 without a BOM is recognized by the zero bytes of its ASCII characters.
     if csv.starts_with(&[0xFF, 0xFE]) || csv.starts_with(&[0xFE, 0xFF]) || csv.iter().take(1024).any(|&byte| byte == 0)
     {
-        return Err(UserMapErrors::one(1, Problem::Utf16));
+        return Err(UserMapErrors::single(1, Problem::Utf16));
     }
     let text = std::str::from_utf8(csv).map_err(|error| {
         let line = Lines::of(csv).next_record_at(error.valid_up_to() as u64);
-        UserMapErrors::one(line, Problem::NotUtf8)
+        UserMapErrors::single(line, Problem::NotUtf8)
     })?;
     Ok(text.strip_prefix('\u{FEFF}').unwrap_or(text))
 }
@@ -252,7 +252,7 @@ struct Header<'a> {
 }
 
 /// Finds the separator: the one with which the header has both columns.
-fn header(text: &str) -> Result<Header<'_>, UserMapErrors> {
+fn read_header(text: &str) -> Result<Header<'_>, UserMapErrors> {
     let mut problem = Problem::NoHeader;
     let mut cells = 0;
     let line = Lines::of(text.as_bytes()).next_record_at(0);
@@ -261,9 +261,9 @@ fn header(text: &str) -> Result<Header<'_>, UserMapErrors> {
             ReaderBuilder::new().delimiter(separator).has_headers(false).flexible(true).from_reader(text.as_bytes());
         let mut record = StringRecord::new();
         if !reader.read_record(&mut record).unwrap_or(false) {
-            return Err(UserMapErrors::one(1, Problem::NoHeader));
+            return Err(UserMapErrors::single(1, Problem::NoHeader));
         }
-        match sane(&record).and_then(|()| Columns::of(&record)) {
+        match check_cells(&record).and_then(|()| Columns::find(&record)) {
             Ok((columns, warnings)) => {
                 return Ok(Header { separator, columns, warnings, lines: Lines::of(text.as_bytes()) });
             }
@@ -272,10 +272,10 @@ fn header(text: &str) -> Result<Header<'_>, UserMapErrors> {
             Err(_) => {}
         }
     }
-    Err(UserMapErrors::one(line, problem))
+    Err(UserMapErrors::single(line, problem))
 }
 
-fn sane(record: &StringRecord) -> Result<(), Problem> {
+fn check_cells(record: &StringRecord) -> Result<(), Problem> {
     if record.len() > UserMap::MAX_COLUMNS {
         return Err(Problem::TooManyCells);
     }
@@ -300,7 +300,7 @@ impl<'a> Lines<'a> {
         Self { bytes, at: 0, line: 1 }
     }
 
-    /// The line of the first record at `offset` or after blank lines there. Offsets must not decrease.
+    /// Returns the line of the first record at `offset` or after blank lines there. Offsets must not decrease.
     fn next_record_at(&mut self, offset: u64) -> u64 {
         let offset = usize::try_from(offset).unwrap_or(usize::MAX);
         while let Some(&byte) = self.bytes.get(self.at) {

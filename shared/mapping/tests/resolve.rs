@@ -48,8 +48,8 @@ fn map() -> UserMap {
 }
 
 fn person(phone: &str, email: &str) -> Participant {
-    let known = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    Participant { phone: known(phone), email: known(email), ..Participant::default() }
+    let non_empty = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    Participant { phone: non_empty(phone), email: non_empty(email), ..Participant::default() }
 }
 
 type Results = Vec<Resolved<String, &'static str>>;
@@ -142,7 +142,7 @@ fn filed_address_is_not_looked_up() {
     let resolved = block_on(resolve(&group, &rules(&map, &[]), &HashSet::new(), filed, &mailboxes));
     let filed = ["ada@example.com", "bob@example.com", "bob@example.com"];
     assert_eq!(resolved, filed.map(|address| Resolved::Filed(address.parse().unwrap())));
-    assert_eq!(*mailboxes.requested.lock().unwrap(), ["gone@example.com"], "its mailbox may be there by now");
+    assert_eq!(*mailboxes.requested.lock().unwrap(), ["gone@example.com"], "a missing mailbox is looked up again");
 }
 
 #[test]
@@ -156,22 +156,22 @@ fn user_map_row_counts_for_messages_of_its_period() {
     assert_eq!(results("2026-07-01T00:00:00Z"), [mailbox("bob")]);
 }
 
-/// Responds to no lookup before a second one has arrived.
-struct Together(Mutex<Option<oneshot::Sender<()>>>);
+/// A directory that responds to a lookup only when a second one has arrived.
+struct RespondsToPairs(Mutex<Option<oneshot::Sender<()>>>);
 
 #[async_trait]
-impl Directory for Together {
+impl Directory for RespondsToPairs {
     type Mailbox = String;
     type Error = &'static str;
 
     async fn find(&self, address: &MailboxAddress) -> Result<Option<String>, &'static str> {
         let other = self.0.lock().unwrap().take();
         match other {
-            Some(waiting) => waiting.send(()).map_err(|()| "nobody waits")?,
+            Some(waiting) => waiting.send(()).map_err(|()| "the first lookup was dropped")?,
             None => {
                 let (sender, receiver) = oneshot::channel();
                 *self.0.lock().unwrap() = Some(sender);
-                receiver.await.map_err(|_| "nobody else came")?;
+                receiver.await.map_err(|_| "no second lookup arrived")?;
             }
         }
         Ok(Some(address.to_string()))
@@ -182,10 +182,10 @@ impl Directory for Together {
 fn addresses_are_looked_up_concurrently() {
     let group = [person("", "bob@example.com"), person("", "ada@example.com")];
     let map = UserMap::parse(b"Phone,Mail\n", None).unwrap();
-    let together = Together(Mutex::default());
-    let resolved = resolve(&group, &rules(&map, &[]), &HashSet::new(), |_| false, &together).now_or_never();
+    let directory = RespondsToPairs(Mutex::default());
+    let resolved = resolve(&group, &rules(&map, &[]), &HashSet::new(), |_| false, &directory).now_or_never();
     assert_eq!(
-        resolved.expect("the second was requested too"),
+        resolved.expect("the second address was not looked up concurrently"),
         [mailbox("bob@example.com"), mailbox("ada@example.com")]
     );
 }

@@ -17,7 +17,7 @@ fn address(map: &UserMap, number: &str) -> Option<String> {
     map.address_of(&PhoneNumber::parse(number, None).unwrap(), Timestamp::UNIX_EPOCH).map(ToString::to_string)
 }
 
-fn wrong(csv: &str) -> Vec<(u64, Problem)> {
+fn row_errors(csv: &str) -> Vec<(u64, Problem)> {
     let errors = UserMap::parse(csv.as_bytes(), denmark()).unwrap_err();
     errors.rows().iter().map(|row| (row.line, row.problem)).collect()
 }
@@ -76,7 +76,7 @@ fn participant_is_found_by_phone_or_whatsapp_id() {
         UserMap::parse(b"Phone,Mail\n(202) 555-0143,ada@example.com\n", Some("US".parse().unwrap())).unwrap();
     assert!(
         american.address_of_participant(&with(Some("2025550143"), None), Timestamp::UNIX_EPOCH).is_some(),
-        "the archive's way of a cell"
+        "a number of a source is read like a cell"
     );
     for participant in [with(None, None), with(Some("4.52E+09"), None), with(None, Some("4520123456@lid"))] {
         assert!(map.address_of_participant(&participant, Timestamp::UNIX_EPOCH).is_none());
@@ -97,7 +97,7 @@ fn error_names_the_line_of_every_invalid_row() {
                I,004520123456,someone.else@example.com\n\
                J,+45 20 12 34 56,ADA@example.com\n";
     assert_eq!(
-        wrong(csv),
+        row_errors(csv),
         [
             (4, Problem::Missing(Column::Phone)),
             (5, Problem::Missing(Column::Address)),
@@ -113,7 +113,7 @@ fn error_names_the_line_of_every_invalid_row() {
 #[test]
 fn two_forms_of_a_number_with_two_addresses_conflict() {
     let csv = "Phone,Mail\n+525512345678,a@example.com\n+5215512345678,b@example.com\n";
-    assert_eq!(wrong(csv), [(3, Problem::Conflict { line: 2 })]);
+    assert_eq!(row_errors(csv), [(3, Problem::Conflict { line: 2 })]);
     assert_eq!(UserMap::parse(csv.replace("b@", "a@").as_bytes(), None).unwrap().len(), 1);
 }
 
@@ -135,9 +135,9 @@ fn unreadable_file_has_its_reason() {
         assert_eq!((errors.rows()[0].line, errors.rows()[0].problem), (line, problem), "{}", csv.escape_ascii());
     }
     let long = format!("Phone,Mail\n+4520123456,ada@example.com,\"{}", "x,y\n".repeat(1000));
-    assert_eq!(wrong(&long), [(2, Problem::CellTooLong)]);
+    assert_eq!(row_errors(&long), [(2, Problem::CellTooLong)]);
     let wide = format!("Phone,Mail\n+4520123456,ada@example.com{}", ",".repeat(300));
-    assert_eq!(wrong(&wide), [(2, Problem::TooManyCells)]);
+    assert_eq!(row_errors(&wide), [(2, Problem::TooManyCells)]);
     assert_eq!(
         UserMap::parse(&vec![b'x'; UserMap::MAX_BYTES + 1], None).unwrap_err().rows()[0].problem,
         Problem::FileTooLarge
@@ -156,7 +156,7 @@ fn errors_are_counted_and_show_no_content() {
     assert!(!shown.contains("secret"), "{shown}");
     assert!(errors.to_string().ends_with("and 150 more rows"));
     assert!(errors.to_string().starts_with("line 2: invalid mobile number: it contains letters"));
-    assert!(errors.log_safe().starts_with("250 wrong rows, the first: line 2 phone, line 3 phone"));
+    assert!(errors.log_safe().starts_with("250 invalid rows, the first: line 2 phone, line 3 phone"));
     let map = UserMap::parse(b"Phone,Mail\n+4520123456,secret@example.com\n", None).unwrap();
     assert_eq!(format!("{map:?}"), "UserMap { numbers: 1, .. }");
 }

@@ -17,7 +17,7 @@ pub struct MailboxAddress(String);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// Not exactly one `@`, or an empty part before or after it.
-    #[error("an e-mail address has one @ with something on both sides")]
+    #[error("an e-mail address has one @ with text before and after it")]
     At,
     /// A character that is not allowed in an unquoted local part.
     #[error(
@@ -33,7 +33,7 @@ pub enum AddressError {
 }
 
 impl MailboxAddress {
-    /// The address in lower case.
+    /// Returns the address in lower case.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -42,7 +42,7 @@ impl MailboxAddress {
 impl FromStr for MailboxAddress {
     type Err = AddressError;
 
-    /// Surrounding white space is removed first.
+    /// Parses an address. Surrounding white space is removed first.
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let text = text.trim();
         if text.len() > 254 {

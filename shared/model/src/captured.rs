@@ -28,7 +28,7 @@ pub enum ItemError {
     #[error("the item does not have the contract's shape: {0}")]
     Shape(String),
     /// JSON that would take too much memory.
-    #[error("the item has so many members that they would take more than {} MiB of memory", ItemJson::MAX_MEMORY >> 20)]
+    #[error("the item has so many members that they would take more than {} MiB of memory", ItemJson::MAX_MEMORY_BYTES >> 20)]
     Memory,
     /// More attachments than a message may have.
     #[error("the item has {0} attachments and exceeds the limit of {max}", max = Item::MAX_ATTACHMENTS)]
@@ -78,7 +78,7 @@ impl Captured {
         Self::read(value, raw, anomalies, requested)
     }
 
-    /// Like [`parse`](Self::parse), for a parsed value.
+    /// Reads an item like [`parse`](Self::parse), from a parsed value.
     ///
     /// # Errors
     /// [`ItemError`], all of them permanent.
@@ -86,7 +86,7 @@ impl Captured {
         Self::read(value, None, Vec::new(), requested)
     }
 
-    /// All participants in the evidence of an item; the sender first.
+    /// Returns all participants in the evidence of an item; the sender first.
     ///
     /// # Errors
     /// [`ItemError`]: not the evidence of an item.
@@ -120,11 +120,11 @@ impl Captured {
         value.sort_all_objects();
         let evidence = match raw {
             Some(raw) => raw.to_vec(),
-            None => serde_json::to_vec(&value).map_err(|error| ItemError::Shape(shape(&error)))?,
+            None => serde_json::to_vec(&value).map_err(|error| ItemError::Shape(message_without_values(&error)))?,
         };
         normalize::normalize(&mut value, requested, &mut anomalies)?;
         // The texts of the value are moved into the item, so that hostile JSON is not in memory twice.
-        let item = Item::deserialize(value).map_err(|error| ItemError::Shape(shape(&error)))?;
+        let item = Item::deserialize(value).map_err(|error| ItemError::Shape(message_without_values(&error)))?;
         if item.attachments.len() > Item::MAX_ATTACHMENTS {
             return Err(ItemError::Attachments(item.attachments.len()));
         }
@@ -132,8 +132,8 @@ impl Captured {
     }
 }
 
-/// serde's message without the values that it quotes: they are content.
-fn shape(error: &serde_json::Error) -> String {
+/// Returns serde's message without the values that it quotes, because they are content.
+fn message_without_values(error: &serde_json::Error) -> String {
     const FOUND: [&str; 3] = ["invalid type", "invalid value", "invalid length"];
     let message = error.to_string();
     // "missing field `chat`" names our own member. "invalid type: string "secret", expected a string" quotes content,

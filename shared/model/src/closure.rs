@@ -27,7 +27,7 @@ impl Closure {
     /// The version of the format.
     pub const VERSION: u32 = 1;
 
-    /// Operator, time and reason, in one sentence.
+    /// Returns operator, time and reason in one sentence.
     pub fn sentence(&self) -> String {
         format!("closed by {} on {:.0}: {}", self.by, self.at, self.reason)
     }

@@ -24,7 +24,7 @@ macro_rules! closed_words {
             /// Every value.
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
-            /// The word in attributes, outcomes, metrics and on the command line.
+            /// Returns the word in attributes, outcomes, metrics and on the command line.
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $word,)*
@@ -130,8 +130,8 @@ impl DeadLetter {
     /// Maximum of that attribute: 150 MiB, the largest attachment that Microsoft Graph accepts.
     pub const RAISED_MAX_ITEM_BYTES: u64 = 150 << 20;
 
-    /// The SQS message attributes, all of them strings. SQS accepts neither empty values nor characters that XML does
-    /// not have: the former are left out, the latter replaced.
+    /// Returns the SQS message attributes, all of them strings. SQS accepts neither empty values nor characters that
+    /// XML does not have: the former are left out, the latter replaced.
     pub fn attributes(&self) -> Vec<(&'static str, String)> {
         let failed_at = format!("{:.3}", self.failed_at);
         [
@@ -152,8 +152,8 @@ impl DeadLetter {
     }
 }
 
-/// The characters that SQS accepts in a message: #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to
-/// #x10FFFF.
+/// Returns whether SQS accepts a character in a message: #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000
+/// to #x10FFFF.
 fn is_sqs_char(char: char) -> bool {
     matches!(char, '\u{9}' | '\u{A}' | '\u{D}' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..='\u{10FFFF}')
 }
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn attributes_are_valid_for_sqs() {
-        let letter = DeadLetter {
+        let dead_letter = DeadLetter {
             body: "{".into(),
             stage: Stage::Convert,
             reason: Reason::TaskMalformed,
@@ -175,7 +175,7 @@ mod tests {
             source_message: Some("m-1".into()),
         };
         assert_eq!(
-            letter.attributes(),
+            dead_letter.attributes(),
             [
                 ("stage", "convert".to_owned()),
                 ("reason", "task-malformed".to_owned()),

@@ -97,14 +97,15 @@ impl Delivery {
     /// The version of the format.
     pub const VERSION: u32 = 1;
 
-    /// The problems as sentences: "the vendor's manifest lists 812 messages, the zip has 811", "0042.eml is missing".
+    /// Returns the problems as sentences: "the vendor's manifest lists 812 messages, the zip has 811", "0042.eml is
+    /// missing".
     pub fn sentences(&self) -> Vec<String> {
         self.problems.iter().map(Problem::sentence).collect()
     }
 }
 
 impl Problem {
-    /// The problem as a sentence, without the file.
+    /// Returns the problem as a sentence, without the file.
     pub fn sentence(&self) -> String {
         match self {
             Self::Count { manifest, zip } => {

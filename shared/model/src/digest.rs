@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct Sha256([u8; 32]);
 
 impl Sha256 {
-    /// The digest of bytes that are in memory.
+    /// Returns the digest of bytes that are in memory.
     pub fn of(bytes: &[u8]) -> Self {
         Self::from_ring(&ring::digest::digest(&ring::digest::SHA256, bytes))
     }
@@ -20,17 +20,17 @@ impl Sha256 {
         Self(whole)
     }
 
-    /// The 32 bytes.
+    /// Returns the 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// The first 32 hex digits: 128 bits, the length of an [`ItemKey`](crate::ItemKey).
+    /// Returns the first 32 hex digits: 128 bits, the length of an [`ItemKey`](crate::ItemKey).
     pub fn short_hex(&self) -> String {
         String::from_utf8_lossy(&self.hex::<32>()).into_owned()
     }
 
-    /// The first hex digits, in ASCII.
+    /// Returns the first hex digits, in ASCII.
     fn hex<const DIGITS: usize>(&self) -> [u8; DIGITS] {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         let mut digits = [0; DIGITS];
@@ -64,7 +64,7 @@ impl Hasher {
         self.0.update(bytes);
     }
 
-    /// The digest of all bytes.
+    /// Returns the digest of all bytes.
     pub fn finish(self) -> Sha256 {
         Sha256::from_ring(&self.0.finish())
     }
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn knows_the_published_digest_of_abc() {
+    fn digest_of_abc_is_the_published_one() {
         let hex = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(Sha256::of(b"abc").to_string(), hex);
         assert_eq!(Sha256::of(b"abc").short_hex(), hex[..32]);

@@ -52,17 +52,17 @@ impl ItemId {
     /// Maximum length by the source's contract, in characters.
     pub const MAX_CHARS: usize = 256;
 
-    /// The id as the source wrote it.
+    /// Returns the id as the source wrote it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The id of an item without an id of its own: `sha256:` and a digest of its content.
+    /// Returns the id of an item without an id of its own: `sha256:` and a digest of its content.
     pub fn of_digest(digest: &Sha256) -> Self {
         Self(format!("sha256:{digest}"))
     }
 
-    /// The name of the item's objects in the bucket.
+    /// Returns the name of the item's objects in the bucket.
     pub fn key(&self) -> ItemKey {
         ItemKey(Sha256::of(self.0.as_bytes()).short_hex())
     }
@@ -102,7 +102,7 @@ impl fmt::Display for ItemId {
 pub struct AttachmentId(String);
 
 impl AttachmentId {
-    /// The id as the source wrote it.
+    /// Returns the id as the source wrote it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -129,7 +129,7 @@ impl From<AttachmentId> for String {
 pub struct ItemKey(String);
 
 impl ItemKey {
-    /// The 32 digits.
+    /// Returns the 32 digits.
     pub fn as_str(&self) -> &str {
         &self.0
     }

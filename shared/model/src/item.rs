@@ -99,8 +99,8 @@ pub struct Item {
     pub webhook: Option<WebhookFact>,
 }
 
-/// A member of this name with another shape is an unknown member, which a source may have had before this release read
-/// the member.
+/// Reads a member; `None` if it has another shape. Such a member counts as unknown, because a source may have had a member
+/// of this name before this release read it.
 fn of_shape<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Option<T>, D::Error> {
     Ok(serde_json::from_value(Value::deserialize(deserializer)?).ok())
 }
@@ -146,20 +146,20 @@ impl Item {
     /// Maximum number of attachments of an item. WhatsApp sends one per message; an album is several messages.
     pub const MAX_ATTACHMENTS: usize = 1_000;
 
-    /// The attachment from which the item was read, if it is kept unchanged (a vendor's mail, a webhook's event): the last
-    /// one. It is not one of the item's files.
+    /// Returns the attachment from which the item was read, if it is kept unchanged (a vendor's mail, a webhook's
+    /// event): the last one. It is not one of the item's files.
     pub fn evidence(&self) -> Option<&Attachment> {
         let is_kept = self.mail.is_some() || self.webhook.is_some();
         self.attachments.last().filter(|last| is_kept && last.evidence == Some(true))
     }
 
-    /// The item's own files.
+    /// Returns the item's own files.
     pub fn files(&self) -> &[Attachment] {
         let files = self.attachments.len() - usize::from(self.evidence().is_some());
         self.attachments.get(..files).unwrap_or_default()
     }
 
-    /// All participants: the sender first, then the others in the source's order.
+    /// Returns all participants: the sender first, then the others in the source's order.
     pub fn participants(&self) -> impl Iterator<Item = &Participant> {
         std::iter::once(&self.from).chain(&self.to)
     }

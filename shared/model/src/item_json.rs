@@ -16,11 +16,11 @@ pub struct ItemJson {
 }
 
 impl ItemJson {
-    /// A shorter response is not measured: it takes a few MB at most.
-    const SMALL: usize = 64 << 10;
+    /// The memory of a response up to this length is not estimated: it is a few MB at most.
+    const UNMEASURED_MAX_BYTES: usize = 64 << 10;
 
     /// Maximum memory of one item, in bytes. A group of 100,000 fits; WhatsApp's have up to 1,024.
-    pub const MAX_MEMORY: u64 = 256 << 20;
+    pub const MAX_MEMORY_BYTES: u64 = 256 << 20;
 
     /// Estimates the memory of a response.
     ///
@@ -29,18 +29,18 @@ impl ItemJson {
     pub fn new(json: Vec<u8>) -> Result<Self, ItemError> {
         let repaired = json_text::repair(&json);
         let text = repaired.as_ref().map_or(&json[..], |repaired| repaired.text.as_bytes());
-        let memory = if json.len() > Self::SMALL { Some(memory(text)?) } else { None };
+        let memory = if json.len() > Self::UNMEASURED_MAX_BYTES { Some(estimate(text)?) } else { None };
         Ok(Self { json, repaired, memory })
     }
 
-    /// Length in bytes.
+    /// Returns the length in bytes.
     pub fn bytes(&self) -> u64 {
         let repaired = self.repaired.as_ref().map_or(0, |repaired| repaired.text.len());
         (self.json.len() + repaired) as u64
     }
 
-    /// Upper bound of the memory, in bytes, that the parsed item takes during and after parsing, in addition to copies
-    /// of the JSON itself. `None`: a negligible amount.
+    /// Returns an upper bound of the memory, in bytes, that the parsed item takes during and after parsing, in addition
+    /// to copies of the JSON itself. `None`: a negligible amount.
     pub fn memory(&self) -> Option<u64> {
         self.memory
     }
@@ -54,28 +54,28 @@ impl ItemJson {
     }
 }
 
-/// The memory of parsed JSON, from its length, and its brackets and commas outside of texts. What is not JSON is counted in the
-/// same way up to the error at which its parser stops.
-fn memory(json: &[u8]) -> Result<u64, ItemError> {
+/// Estimates the memory of parsed JSON, in bytes, from its length and from its brackets and commas outside of strings.
+/// Invalid JSON is counted in the same way, and its parser stops at the first error.
+fn estimate(json: &[u8]) -> Result<u64, ItemError> {
     let (mut memory, mut at) = (json.len() as u64, 0);
     while let Some(byte) = json.get(at) {
         at += 1;
         memory += match byte {
             b'"' => {
-                at = end_of_text(json, at);
+                at = end_of_string(json, at);
                 0
             }
-            b'{' if json.get(at) != Some(&b'}') => MAP,
-            b'{' | b'[' => LIST,
-            b',' => VALUE,
+            b'{' if json.get(at) != Some(&b'}') => MAP_BYTES,
+            b'{' | b'[' => LIST_BYTES,
+            b',' => VALUE_BYTES,
             _ => 0,
         };
     }
-    if memory > ItemJson::MAX_MEMORY { Err(ItemError::Memory) } else { Ok(memory) }
+    if memory > ItemJson::MAX_MEMORY_BYTES { Err(ItemError::Memory) } else { Ok(memory) }
 }
 
-/// The place behind a text, from a place in it.
-fn end_of_text(json: &[u8], mut at: usize) -> usize {
+/// Returns the position after a string. `at` is a position inside the string.
+fn end_of_string(json: &[u8], mut at: usize) -> usize {
     while let Some(found) = json.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
         at += found + 1;
         if json.get(at - 1) == Some(&b'"') {
@@ -86,15 +86,15 @@ fn end_of_text(json: &[u8], mut at: usize) -> usize {
     json.len()
 }
 
-// Upper bounds of the memory of serde_json's values and of our item, in bytes, about twice of what a list of such values takes.
-// A test in `convert` verifies that parsing takes no more.
+// Upper bounds of the memory of serde_json's values and of our item, in bytes: about twice the memory that a list of such
+// values takes. A test in `convert` verifies that parsing takes no more.
 
 /// A map with its first value, its place in a list whose capacity has doubled, and the structure that is read from it.
-const MAP: u64 = 1_060;
+const MAP_BYTES: u64 = 1_060;
 /// A list with its first value, or an empty map, with their places.
-const LIST: u64 = 324;
+const LIST_BYTES: u64 = 324;
 /// A further value with its name, its place and its digits or the overhead of its text.
-const VALUE: u64 = 278;
+const VALUE_BYTES: u64 = 278;
 
 #[cfg(test)]
 mod tests {
@@ -102,7 +102,7 @@ mod tests {
 
     const LONGEST: usize = 12 << 20;
 
-    /// An item with a member that contains this many copies of `part`.
+    /// Returns an item with a member that contains this many copies of `part`.
     fn item(part: &str, parts: usize) -> Vec<u8> {
         let mut json = br#"{"id":"WA-1","type":"x","messageTime":"2026-11-21T09:59:58Z","archivedTime":"2026-11-21T09:59:58Z","chat":{"id":"c","type":"group"},"from":{},"to":["#.to_vec();
         let to = if part.contains("phone") { part } else { "" };
@@ -125,17 +125,17 @@ mod tests {
     #[test]
     fn structure_in_texts_takes_no_memory() {
         for part in [r#""{[,{[,\\",{"#, r#""\"{[,{[,",{"#] {
-            assert_eq!(memory(part.as_bytes()).unwrap(), part.len() as u64 + VALUE + MAP, "{part}");
+            assert_eq!(estimate(part.as_bytes()).unwrap(), part.len() as u64 + VALUE_BYTES + MAP_BYTES, "{part}");
         }
-        assert_eq!(memory(b"[{},{ }]").unwrap(), 8 + LIST + LIST + VALUE + MAP);
+        assert_eq!(estimate(b"[{},{ }]").unwrap(), 8 + LIST_BYTES + LIST_BYTES + VALUE_BYTES + MAP_BYTES);
     }
 
     #[test]
     fn largest_group_and_longest_text_are_parsed() {
         let person = r#"{"name":"Person 12345","phone":"+4530123456","whatsappId":"4530123456@s.whatsapp.net"},"#;
-        let crowd = ItemJson::new(item(person, 100_000)).unwrap();
-        assert!(crowd.memory().is_some_and(|memory| memory < ItemJson::MAX_MEMORY), "{:?}", crowd.memory());
-        assert_eq!(crowd.read(&"WA-1".parse().unwrap()).unwrap().item.to.len(), 100_001);
+        let group = ItemJson::new(item(person, 100_000)).unwrap();
+        assert!(group.memory().is_some_and(|memory| memory < ItemJson::MAX_MEMORY_BYTES), "{:?}", group.memory());
+        assert_eq!(group.read(&"WA-1".parse().unwrap()).unwrap().item.to.len(), 100_001);
         let text = format!(r#""{}","#, "&".repeat(10 << 20));
         assert!(ItemJson::new(item(&text, 1)).unwrap().memory().is_some_and(|memory| memory < 11 << 20));
         assert_eq!(ItemJson::new(item(person, 1)).unwrap().memory(), None);

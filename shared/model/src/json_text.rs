@@ -44,7 +44,7 @@ struct Repair {
 }
 
 impl Repair {
-    /// A quick check that may return true although no repair is needed: most items contain no surrogate at all.
+    /// Checks quickly, because most items contain no surrogate at all. May return `true` although no repair is needed.
     fn is_needed_by(&self, text: &str) -> bool {
         let bytes = text.as_bytes();
         let surrogate = |at: usize| matches!(bytes.get(at + 1..at + 3), Some([b'u', b'd' | b'D']));
@@ -139,7 +139,7 @@ fn is_deep(json: &[u8]) -> bool {
     deepest > MAX_DEPTH
 }
 
-/// The length of the escape at the beginning of a text, and its replacement if it is half of a surrogate pair.
+/// Returns the length of the escape at the beginning of a text, and its replacement if it is half of a surrogate pair.
 fn escape(text: &str) -> (usize, Option<&'static str>) {
     let unit = |text: &str| text.strip_prefix("\\u")?.get(..4).and_then(|hex| u16::from_str_radix(hex, 16).ok());
     match unit(text) {

@@ -16,23 +16,23 @@ pub const USER_MAP: &str = "config/user-map.csv";
 /// Uploaded chat exports, `inbox/<owner's e-mail>/<file>`, and vendors' mails and zips, in any folder.
 pub const INBOX: &str = "inbox/";
 
-/// The participants file of a chat export, which names its participants.
+/// Returns the key of the participants file of a chat export, which names its participants.
 pub fn participants(export: &str) -> String {
-    format!("{export}{PARTICIPANTS}")
+    format!("{export}{PARTICIPANTS_SUFFIX}")
 }
 
 /// The suffix of a participants file.
-pub const PARTICIPANTS: &str = ".participants.csv";
+pub const PARTICIPANTS_SUFFIX: &str = ".participants.csv";
 
 /// The prefix of the copies of vendors' mails: `captured/<key>.eml`, and with each one a record of its delivery.
 pub const CAPTURED: &str = "captured/";
 
-/// The copy of a vendor's mail.
+/// Returns the key of the copy of a vendor's mail.
 pub fn captured_mail(key: &ItemKey) -> String {
     format!("{CAPTURED}{key}.eml")
 }
 
-/// The record of the delivery of a vendor's mail.
+/// Returns the key of the record of the delivery of a vendor's mail.
 pub fn captured_facts(key: &ItemKey) -> String {
     format!("{CAPTURED}{key}.json")
 }
@@ -40,7 +40,8 @@ pub fn captured_facts(key: &ItemKey) -> String {
 /// The prefix of the records of deliveries.
 pub const DELIVERIES: &str = "deliveries/";
 
-/// The record of a file of the inbox. File names may contain names of people, so the key has their hash.
+/// Returns the key of the record of a file of the inbox. File names may contain names of people, so the key has their
+/// hash.
 pub fn delivery(file: &str) -> String {
     format!("{DELIVERIES}{}.json", Sha256::of(file.as_bytes()).short_hex())
 }
@@ -48,7 +49,7 @@ pub fn delivery(file: &str) -> String {
 /// The prefix of incomplete or damaged deliveries.
 pub const INCIDENTS: &str = "incidents/";
 
-/// The problems of a delivery; a copy of its record.
+/// Returns the key of the incident of a delivery with problems: a copy of the delivery's record.
 pub fn incident(file: &str) -> String {
     format!("{INCIDENTS}{}.json", Sha256::of(file.as_bytes()).short_hex())
 }
@@ -56,12 +57,12 @@ pub fn incident(file: &str) -> String {
 /// The raw bodies of webhooks, by day and digest.
 pub const WEBHOOKS: &str = "webhooks/";
 
-/// The raw bodies of a day.
+/// Returns the prefix of the raw bodies of a day.
 pub fn webhooks_day(received: Timestamp) -> String {
     format!("{WEBHOOKS}{}/", day(received))
 }
 
-/// The raw body of a webhook.
+/// Returns the key of the raw body of a webhook.
 pub fn webhook_body(received: Timestamp, body: &Sha256) -> String {
     format!("{}{body}.json", webhooks_day(received))
 }
@@ -69,12 +70,12 @@ pub fn webhook_body(received: Timestamp, body: &Sha256) -> String {
 /// The copies of each event that webhooks report, by the item's key.
 pub const EVENTS: &str = "events/";
 
-/// All copies of an event.
+/// Returns the prefix of all copies of an event.
 pub fn event_copies(key: &ItemKey) -> String {
     format!("{EVENTS}{key}/")
 }
 
-/// One copy of an event.
+/// Returns the key of one copy of an event.
 pub fn event_copy(key: &ItemKey, content: &Sha256) -> String {
     format!("{}{}.json", event_copies(key), content.short_hex())
 }
@@ -82,7 +83,7 @@ pub fn event_copy(key: &ItemKey, content: &Sha256) -> String {
 /// The prefix of the records of items that have only copies without the content.
 pub const AWAITED: &str = "awaited/";
 
-/// The record of an item that waits for a copy with the content.
+/// Returns the key of the record of an item that waits for a copy with the content.
 pub fn event_awaited(key: &ItemKey) -> String {
     format!("{AWAITED}{key}.json")
 }
@@ -90,17 +91,17 @@ pub fn event_awaited(key: &ItemKey) -> String {
 /// The items of webhooks, by the minute in which their event was stored.
 pub const RECEIVED: &str = "received/";
 
-/// The items of a day.
+/// Returns the prefix of the items of a day.
 pub fn received_day(received: Timestamp) -> String {
     format!("{RECEIVED}{}/", day(received))
 }
 
-/// The items of a minute, without the slash after it: all keys of that minute sort after it.
+/// Returns the prefix of the items of a minute, without the slash after it: all keys of that minute sort after it.
 pub fn received_minute(received: Timestamp) -> String {
     format!("{}{}", received_day(received), received.strftime("%H%M"))
 }
 
-/// An item whose event was stored in a minute.
+/// Returns the key of an item whose event was stored in a minute.
 pub fn received(received: Timestamp, key: &ItemKey) -> String {
     format!("{}/{key}.json", received_minute(received))
 }
@@ -108,12 +109,12 @@ pub fn received(received: Timestamp, key: &ItemKey) -> String {
 /// Statuses of messages that were sent, by day, key of the message and status.
 pub const STATUSES: &str = "statuses/";
 
-/// The statuses of a day.
+/// Returns the prefix of the statuses of a day.
 pub fn statuses_day(received: Timestamp) -> String {
     format!("{STATUSES}{}/", day(received))
 }
 
-/// A status of a message.
+/// Returns the key of a status of a message.
 pub fn status(received: Timestamp, key: &ItemKey, status: &str) -> String {
     format!("{}{key}-{status}.json", statuses_day(received))
 }
@@ -121,22 +122,22 @@ pub fn status(received: Timestamp, key: &ItemKey, status: &str) -> String {
 /// The files of the messages of webhooks.
 pub const MEDIA: &str = "media/";
 
-/// The common prefix of the objects of a file. AWS adds to it.
+/// Returns the common prefix of the objects of a file. AWS adds to it.
 pub fn media(phone_number_id: &str, media_id: &str) -> String {
     format!("{MEDIA}{}", Sha256::of(format!("{phone_number_id}\n{media_id}").as_bytes()).short_hex())
 }
 
-/// The bytes of a file.
+/// Returns the key of the bytes of a file.
 pub fn media_bytes(media: &str) -> String {
     format!("{media}.bin")
 }
 
-/// The bytes of a file that came under the same id with another content.
+/// Returns the key of the bytes of a file that came under the same id with another content.
 pub fn media_other_bytes(media: &str, sha256: &Sha256) -> String {
     format!("{media}-{}.bin", sha256.short_hex())
 }
 
-/// The record of a file: the digest of its bytes, or the reason why they are lost.
+/// Returns the key of the record of a file: the digest of its bytes, or the reason why they are lost.
 pub fn media_facts(media: &str) -> String {
     format!("{media}.json")
 }
@@ -148,7 +149,7 @@ fn day(at: Timestamp) -> impl std::fmt::Display {
 /// The prefix of operators' decisions about incidents.
 pub const CLOSURES: &str = "closures/";
 
-/// The decision about a version of a file.
+/// Returns the key of the decision about a version of a file.
 pub fn closure(file: &str, etag: &str) -> String {
     format!("{CLOSURES}{}.json", Sha256::of(format!("{file}\n{etag}").as_bytes()).short_hex())
 }
@@ -162,17 +163,18 @@ pub const OUTCOMES: &str = "outcomes/";
 /// The prefix of copies of discarded dead letters.
 pub const DISCARDED: &str = "discarded/";
 
-/// A page of a run's manifest, counted from 1; padded so that pages sort.
+/// Returns the key of a page of a run's manifest, counted from 1; padded so that pages sort.
 pub fn manifest(run: &RunId, page: u32) -> String {
     format!("{RUNS}{run}/items-{page:06}.ndjson")
 }
 
-/// The record that a run writes when it begins, beside its manifest.
+/// Returns the key of the record that a run writes when it begins, beside its manifest.
 pub fn run_begun(run: &RunId) -> String {
     format!("{RUNS}{run}/begun.json")
 }
 
-/// The record that a run writes when it ends. Earlier releases also wrote this object when the run began.
+/// Returns the key of the record that a run writes when it ends. Earlier releases also wrote this object when the run
+/// began.
 pub fn run(run: &RunId) -> String {
     format!("{RUNS}{run}/run.json")
 }
@@ -188,7 +190,7 @@ pub enum RunObject {
     ManifestPage(u32),
 }
 
-/// The run that a key under [`RUNS`] belongs to, and the object; `None` for a key of another form.
+/// Returns the run that a key under [`RUNS`] belongs to, and the object; `None` for a key of another form.
 pub fn run_object(key: &str) -> Option<(RunId, RunObject)> {
     let (run, name) = key.strip_prefix(RUNS)?.split_once('/')?;
     let object = match name {
@@ -202,12 +204,12 @@ pub fn run_object(key: &str) -> Option<(RunId, RunObject)> {
 /// The prefix of rendered messages.
 pub const MIME: &str = "mime/";
 
-/// A rendered message.
+/// Returns the key of a rendered message.
 pub fn mime(key: &ItemKey) -> String {
     format!("{MIME}{key}.eml")
 }
 
-/// An item's outcome.
+/// Returns the key of an item's outcome.
 pub fn outcome(key: &ItemKey) -> String {
     format!("{OUTCOMES}{key}.json")
 }
@@ -226,12 +228,12 @@ pub struct ItemKeys {
 }
 
 impl ItemKeys {
-    /// The keys of a convert task's item.
+    /// Returns the keys of a convert task's item.
     pub fn of_convert(task: &ConvertTask) -> Self {
         Self::of(&task.item.key(), &task.archived_date())
     }
 
-    /// The keys of an import task's item.
+    /// Returns the keys of an import task's item.
     pub fn of_import(task: &ImportTask) -> Self {
         Self::of(&task.key, &task.archived_date())
     }

@@ -62,31 +62,31 @@ impl Outcome {
         }
     }
 
-    /// Unleased, Waiting or DeadLettered → Leased.
+    /// Acquires the lease: Unleased, Waiting or DeadLettered → Leased.
     pub fn acquire(&mut self, holder: String, until: Timestamp) {
         self.lease = Some(Lease { holder, until, waiting: false });
     }
 
-    /// Leased → Waiting.
+    /// Starts a wait: Leased → Waiting.
     pub fn wait(&mut self, until: Timestamp) {
         self.lease = self.lease.take().map(|lease| Lease { until, waiting: true, ..lease });
     }
 
-    /// Leased → Complete: every required copy is filed.
+    /// Completes the item: Leased → Complete; every required copy is filed.
     pub fn complete(&mut self) {
         (self.lease, self.dead_letter, self.dead_letter_source) = (None, None, None);
     }
 
-    /// Leased, Unleased → DeadLettered. Waiting stays until the wait is over. `source` is the queue message that becomes
-    /// the dead letter.
+    /// Records a dead letter: Leased or Unleased → DeadLettered. Waiting stays until the wait is over. `source` is the
+    /// queue message that becomes the dead letter.
     pub fn dead_letter(&mut self, stage: Stage, reason: Reason, source: DeadLetterSource) {
         self.lease = self.lease.take().filter(|lease| lease.waiting && lease.until > source.at);
         self.dead_letter = Some(DeadLettered { stage, reason });
         self.dead_letter_source = Some(source);
     }
 
-    /// DeadLettered → Unleased, with retries counted from zero: the item is queued again. The expired lease shows that
-    /// an attempt was made, so that the next one looks for copies first.
+    /// Reopens an item that is queued again: DeadLettered → Unleased, with retries counted from zero. The expired lease
+    /// shows that an attempt was made, so that the next one looks for copies first.
     pub fn reopen(&mut self, holder: &str, now: Timestamp) {
         (self.dead_letter, self.dead_letter_source) = (None, None);
         self.restart_retries(now);
@@ -109,12 +109,12 @@ impl Outcome {
     pub fn dead_letter_expired(&self, now: Timestamp) -> bool {
         self.dead_letter_source
             .as_ref()
-            .is_some_and(|letter| now.duration_since(letter.at) > crate::DeadLetter::RETENTION)
+            .is_some_and(|dead_letter| now.duration_since(dead_letter.at) > crate::DeadLetter::RETENTION)
     }
 }
 
 impl DeadLetterSource {
-    /// The queue message that becomes an item's dead letter now.
+    /// Describes the queue message that becomes an item's dead letter now.
     pub fn new(message: String, run: RunId, at: Timestamp) -> Self {
         Self { message, run, at }
     }

@@ -94,7 +94,7 @@ const ITEM: &[(&str, Shape)] = &[
 /// Maximum number of sentences about one item; further ones are counted.
 const MAX_ANOMALIES: usize = 20;
 
-/// A call or a recording of more than three centuries.
+/// Maximum of a duration, about three centuries. A longer one is invalid.
 const MAX_SECONDS: f64 = 1e10;
 
 /// The years that the Date of a mail can have.
@@ -111,7 +111,7 @@ pub(crate) fn normalize(value: &mut Value, requested: &ItemId, anomalies: &mut V
         found.converted("chat");
         item["chat"] = json!({ "id": text });
     }
-    members(item, ITEM, "", &mut found);
+    fit_members(item, ITEM, "", &mut found);
     match item.get("id").and_then(Value::as_str) {
         None => return Err(ItemError::Missing("id")),
         Some(id) if id != requested.as_str() => return Err(ItemError::OtherItem),
@@ -122,21 +122,22 @@ pub(crate) fn normalize(value: &mut Value, requested: &ItemId, anomalies: &mut V
         return Err(ItemError::Missing("chat"));
     }
     found.insert_where_missing(chat, ("type", "chat.type"), || json!("unknown"));
-    times(item, &mut found)?;
+    complete_times(item, &mut found)?;
     found.insert_where_missing(item, ("type", "type"), || json!("unknown"));
     found.insert_where_missing(item, ("from", "from"), || json!({}));
     found.insert_where_missing(item, ("to", "to"), || json!([]));
-    let everybody = item.get("from").into_iter().chain(item.get("to").and_then(Value::as_array).into_iter().flatten());
+    let participants =
+        item.get("from").into_iter().chain(item.get("to").and_then(Value::as_array).into_iter().flatten());
     let encoded =
         |person: &Value| person.get("email").and_then(Value::as_str).is_some_and(|email| email.contains("=?"));
-    if everybody.into_iter().any(encoded) {
+    if participants.into_iter().any(encoded) {
         found.add("An e-mail address has the form of an encoded word; it is not used as an address.".to_owned());
     }
     found.finish(anomalies);
     Ok(())
 }
 
-fn members(
+fn fit_members(
     object: &mut Map<String, Value>,
     shapes: &'static [(&'static str, Shape)],
     path: &str,
@@ -165,9 +166,9 @@ fn fit(value: &mut Value, shape: &'static Shape, path: &str, found: &mut Anomali
         (Seconds, Value::Number(number)) => {
             number.as_f64().is_some_and(|seconds| (0.0..=MAX_SECONDS).contains(&seconds))
         }
-        (Time, Value::String(text)) => text.parse().is_ok_and(in_years),
+        (Time, Value::String(text)) => text.parse().is_ok_and(has_valid_year),
         (Object(shapes), Value::Object(object)) => {
-            members(object, shapes, path, found);
+            fit_members(object, shapes, path, found);
             return true;
         }
         (List(shape), Value::Array(list)) => {
@@ -190,7 +191,7 @@ fn fit(value: &mut Value, shape: &'static Shape, path: &str, found: &mut Anomali
     if fits {
         return true;
     }
-    match converted(value, shape) {
+    match convert(value, shape) {
         Some(mut other) => {
             found.converted(path);
             let fits = !matches!(shape, List(_) | Object(_)) || fit(&mut other, shape, path, found);
@@ -209,7 +210,7 @@ fn has_its_id(value: &Value, shape: &Shape) -> bool {
     !needs || value.get("id").is_some()
 }
 
-fn converted(value: &Value, shape: &Shape) -> Option<Value> {
+fn convert(value: &Value, shape: &Shape) -> Option<Value> {
     let number = || match value {
         Value::String(text) => serde_json::from_str::<serde_json::Number>(text.trim()).ok(),
         Value::Number(number) => Some(number.clone()),
@@ -242,9 +243,9 @@ fn converted(value: &Value, shape: &Shape) -> Option<Value> {
         (Time, Value::Number(_)) => json!(since_1970(&number()?)?),
         (Time, Value::String(text)) => {
             let civil = || text.trim().parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok();
-            let time = text.trim().parse().ok().filter(|time| in_years(*time));
+            let time = text.trim().parse().ok().filter(|time| has_valid_year(*time));
             let time = time.or_else(|| since_1970(&number()?)).or_else(|| civil().map(|time| time.timestamp()));
-            json!(time.filter(|time| in_years(*time))?)
+            json!(time.filter(|time| has_valid_year(*time))?)
         }
         // A name instead of a participant, or a single element instead of a list.
         (Object([("name", Text), ("phone", Text), ..]), Value::String(_)) => json!({ "name": value }),
@@ -254,19 +255,19 @@ fn converted(value: &Value, shape: &Shape) -> Option<Value> {
     })
 }
 
-/// A number since 1970: seconds, or milliseconds if seconds would be thousands of years.
+/// Converts a number since 1970 to a time: seconds, or milliseconds if seconds would be thousands of years.
 fn since_1970(number: &serde_json::Number) -> Option<Timestamp> {
     let number = number.as_f64().filter(|number| number.abs() < 1e15)?;
     let milliseconds = if number.abs() < 1e11 { number * 1000.0 } else { number };
-    Timestamp::from_millisecond(milliseconds as i64).ok().filter(|time| in_years(*time))
+    Timestamp::from_millisecond(milliseconds as i64).ok().filter(|time| has_valid_year(*time))
 }
 
-fn in_years(time: Timestamp) -> bool {
+fn has_valid_year(time: Timestamp) -> bool {
     YEARS.contains(&time.to_zoned(TimeZone::UTC).year())
 }
 
-/// Uses one of the two times for the other if that is missing.
-fn times(item: &mut Map<String, Value>, found: &mut Anomalies) -> Result<(), ItemError> {
+/// Fills in a missing time with the other one.
+fn complete_times(item: &mut Map<String, Value>, found: &mut Anomalies) -> Result<(), ItemError> {
     let time = |name: &str| item.get(name).and_then(Value::as_str).and_then(|time| time.parse::<Timestamp>().ok());
     let (message, archived) = (time("messageTime"), time("archivedTime"));
     let (Some(message), Some(archived)) = (message.or(archived), archived.or(message)) else {

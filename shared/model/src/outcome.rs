@@ -155,7 +155,7 @@ pub struct Lease {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OutcomeError {
     /// An unauthorized writer changed the object.
-    #[error("the outcome is not readable, at line {line} column {column}; restore an earlier version of the object")]
+    #[error("the outcome cannot be parsed, at line {line} column {column}: restore an earlier version of the object")]
     Json {
         /// From 1.
         line: usize,
@@ -163,7 +163,7 @@ pub enum OutcomeError {
         column: usize,
     },
     /// The object was written by another release. Its members may have another meaning here, so nothing is filed.
-    #[error("the outcome has version {0}, this release supports version {known}; deploy a release that supports both", known = Outcome::VERSION)]
+    #[error("the outcome has version {0}, this release supports version {known}: deploy a release that supports both", known = Outcome::VERSION)]
     Version(u32),
 }
 
@@ -171,7 +171,7 @@ impl Outcome {
     /// The version of the format.
     pub const VERSION: u32 = 1;
 
-    /// A new outcome without any result.
+    /// Creates an outcome without any result.
     pub fn new(item: ItemId) -> Self {
         Self {
             v: Self::VERSION,
@@ -213,7 +213,7 @@ impl Outcome {
         }
     }
 
-    /// The bytes of the object.
+    /// Returns the bytes of the object.
     ///
     /// # Panics
     /// Never: every member has a JSON form.

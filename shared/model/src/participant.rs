@@ -26,8 +26,9 @@ impl Participant {
     /// The domain of JIDs whose local part is a phone number.
     const PHONE_JID_DOMAIN: &str = "s.whatsapp.net";
 
-    /// The digits of the participant's phone number, without plus, spaces or punctuation: from `phone`, or else from a
-    /// JID that contains a number. `None` if there is no number, or if it has fewer than 5 digits or contains letters.
+    /// Returns the digits of the participant's phone number, without plus, spaces or punctuation: from `phone`, or else
+    /// from a JID that contains a number. `None` if there is no number, or if it has fewer than 5 digits or contains
+    /// letters.
     pub fn phone_digits(&self) -> Option<String> {
         self.phone.as_deref().and_then(digits).or_else(|| {
             let (local, domain) = self.whatsapp_id.as_deref()?.split_once('@')?;
@@ -37,8 +38,8 @@ impl Participant {
         })
     }
 
-    /// The identity of the participant in the source, independent of other captured members: the phone's digits, else
-    /// the WhatsApp id, the e-mail address in lower case, or the name. Empty if nothing is known.
+    /// Returns the identity of the participant in the source, independent of other captured members: the phone's
+    /// digits, else the WhatsApp id, the e-mail address in lower case, or the name. Empty if nothing is known.
     ///
     /// Message-IDs are derived from it, so it must not depend on how many members were captured.
     pub fn identity(&self) -> String {

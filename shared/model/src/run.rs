@@ -35,19 +35,19 @@ impl RunId {
         Self(format!("{second}-{kind}-{unique}"))
     }
 
-    /// The id.
+    /// Returns the id.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Start of the run, to the second; `None` for an id of another form.
+    /// Returns the start of the run, to the second; `None` for an id of another form.
     pub fn began(&self) -> Option<Timestamp> {
         let (second, _) = self.0.split_once('-')?;
         let began = DateTime::strptime("%Y%m%dT%H%M%SZ", second).ok()?;
         began.to_zoned(TimeZone::UTC).ok().map(|began| began.timestamp())
     }
 
-    /// The origin of the run; `None` for an id of another form.
+    /// Returns the origin of the run; `None` for an id of another form.
     pub fn kind(&self) -> Option<RunKind> {
         match self.0.split('-').nth(1)? {
             "daily" => Some(RunKind::Daily),
@@ -110,26 +110,26 @@ pub struct WindowError {
 impl Window {
     /// Minimum overlap: the distance from the cursor back to the beginning of a run's window, whatever is configured.
     pub const OVERLAP: SignedDuration = SignedDuration::from_mins(10);
-    /// Distance from now back to the end of a run's window, for the same reason.
+    /// Distance from now back to the end of a run's window. Like the overlap, it allows for items that the source lists late.
     pub const MARGIN: SignedDuration = SignedDuration::from_mins(5);
     /// Length of the window of the very first run.
     pub const FIRST: SignedDuration = SignedDuration::from_hours(24);
 
-    /// The window of a daily run at `now`, however long ago the last run was. It begins `overlap` before the cursor, or
-    /// where an earlier run stopped before it reached the cursor.
+    /// Returns the window of a daily run at `now`, however long ago the last run was. It begins `overlap` before the
+    /// cursor, or where an earlier run stopped before it reached the cursor.
     ///
     /// # Errors
     /// The cursor is after `now`: a clock is wrong, and a guess could leave items out.
     pub fn daily(cursor: Option<&Cursor>, overlap: SignedDuration, now: Timestamp) -> Result<Self, WindowError> {
         let to = now - Self::MARGIN;
         let Some(cursor) = cursor else { return Self::between(now - Self::FIRST, to) };
-        // A long overlap would hide it.
+        // Checked with the minimum overlap, because a long overlap would hide that the cursor is after `now`.
         Self::between(cursor.archived_time - Self::OVERLAP, to)?;
         let from = cursor.rest.map_or(cursor.archived_time - overlap, |rest| rest.from);
         Self::between(from, to)
     }
 
-    /// The window with these bounds.
+    /// Returns the window with these bounds.
     ///
     /// # Errors
     /// The window is empty.
@@ -155,30 +155,30 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// The place up to which a daily run may move the cursor that it finds. A run that continues with the rest of
-    /// another window lists only that rest. Items that appeared late in the part before it must be in the overlap of
+    /// Returns the time up to which a daily run may move the cursor that it finds. A run that continues with the rest
+    /// of another window lists only that rest. Items that appeared late in the part before it must be in the overlap of
     /// the following run, so this run moves the cursor only as far as the other run would have.
     pub fn limit(before: Option<&Self>, window: &Window) -> Timestamp {
         before.and_then(|cursor| cursor.rest).map_or(window.to, |rest| rest.to)
     }
 
-    /// The cursor after a daily run, whose window begins at `from`, has listed everything up to `reached`. `None` if
-    /// the cursor does not move.
+    /// Returns the cursor after a daily run, whose window begins at `from`, has listed everything up to `reached`.
+    /// `None` if the cursor does not move.
     pub fn moved(before: Option<&Self>, from: Timestamp, reached: Reached, run: &RunId) -> Option<Self> {
-        let stood = before.map_or(from, |cursor| cursor.archived_time);
+        let current = before.map_or(from, |cursor| cursor.archived_time);
         let Reached { at, limit, complete } = reached;
         let at = at.min(limit);
         let to = |archived_time, rest| Some(Self { v: 1, archived_time, run: run.clone(), rest });
-        if at > stood {
+        if at > current {
             // The next run continues there, without the overlap; the overlap follows when the window is done.
             return to(at, (!complete && at < limit).then_some(Window { from: at, to: limit }));
         }
         let rest = before.and_then(|cursor| cursor.rest);
         // If the run has moved the cursor as far as it may, nothing of the other window is left.
-        let gone_on = at > from && at < limit && rest.is_none_or(|rest| rest.from < at);
+        let has_advanced = at > from && at < limit && rest.is_none_or(|rest| rest.from < at);
         match before {
-            Some(_) if complete && rest.is_some() => to(stood, None),
-            Some(_) if !complete && gone_on => to(stood, Some(Window { from: at, to: limit })),
+            Some(_) if complete && rest.is_some() => to(current, None),
+            Some(_) if !complete && has_advanced => to(current, Some(Window { from: at, to: limit })),
             _ => None,
         }
     }
@@ -259,7 +259,7 @@ impl RunRecord {
     /// The version of the format.
     pub const VERSION: u32 = 1;
 
-    /// The record of a run that begins.
+    /// Creates the record of a run that begins.
     pub fn begun(run: RunId, window: Window) -> Self {
         let Window { from, to } = window;
         Self {
@@ -294,12 +294,12 @@ pub struct Listed {
 }
 
 impl Listed {
-    /// The item's id; an invalid one as JSON.
+    /// Returns the item's id; an invalid id as JSON.
     pub fn name(&self) -> String {
         self.item.as_str().map_or_else(|| self.item.to_string(), str::to_owned)
     }
 
-    /// The archived time, if it is valid.
+    /// Returns the archived time, if it is valid.
     pub fn archived_at(&self) -> Option<Timestamp> {
         self.archived_time.as_str()?.parse().ok()
     }
@@ -338,21 +338,21 @@ mod tests {
     #[test]
     fn large_overlap_is_completed_over_several_runs() {
         let overlap = SignedDuration::from_hours(48);
-        let stood = cursor("2026-11-22T06:55:00Z");
+        let current = cursor("2026-11-22T06:55:00Z");
         let now = at("2026-11-23T07:00:00Z");
-        let window = Window::daily(Some(&stood), overlap, now).unwrap();
-        let limit = Cursor::limit(Some(&stood), &window);
+        let window = Window::daily(Some(&current), overlap, now).unwrap();
+        let limit = Cursor::limit(Some(&current), &window);
         let reached = |at, complete| Reached { at, limit, complete };
         let run: RunId = "other".parse().unwrap();
-        let nothing = Cursor::moved(Some(&stood), window.from, reached(window.from, false), &run);
+        let nothing = Cursor::moved(Some(&current), window.from, reached(window.from, false), &run);
         assert_eq!(nothing, None, "no page is complete");
 
         // It stops a day before the cursor: the cursor stays, and the next run continues there.
         let stopped = at("2026-11-21T12:00:00Z");
-        let first = Cursor::moved(Some(&stood), window.from, reached(stopped, false), &run).unwrap();
+        let first = Cursor::moved(Some(&current), window.from, reached(stopped, false), &run).unwrap();
         assert_eq!(
             (first.archived_time, first.rest),
-            (stood.archived_time, Some(Window { from: stopped, to: window.to }))
+            (current.archived_time, Some(Window { from: stopped, to: window.to }))
         );
         assert_eq!(Cursor::moved(Some(&first), window.from, reached(stopped, false), &run), None);
         let next = Window::daily(Some(&first), overlap, at("2026-11-26T07:00:00Z")).unwrap();

@@ -45,7 +45,7 @@ impl ConvertTask {
         parse(body)
     }
 
-    /// The UTC date in the names that release 0.1 gave the item's objects: `YYYY-MM-DD`.
+    /// Returns the UTC date in the names that release 0.1 gave the item's objects: `YYYY-MM-DD`.
     pub fn archived_date(&self) -> String {
         archived_date(self.archived_time)
     }
@@ -108,7 +108,7 @@ impl ImportTask {
         }
     }
 
-    /// The UTC date in the names that release 0.1 gave the item's objects: `YYYY-MM-DD`.
+    /// Returns the UTC date in the names that release 0.1 gave the item's objects: `YYYY-MM-DD`.
     pub fn archived_date(&self) -> String {
         archived_date(self.archived_time)
     }

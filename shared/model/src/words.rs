@@ -16,7 +16,7 @@ macro_rules! words {
             /// All known values.
             pub const KNOWN: &[Self] = &[$(Self::$variant),*];
 
-            /// The source's word.
+            /// Returns the source's word.
             pub fn as_str(&self) -> &str {
                 match self {
                     $(Self::$variant => $word,)*

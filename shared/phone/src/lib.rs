@@ -5,7 +5,7 @@
 //! digits and drops extensions silently.
 
 mod error;
-mod memo;
+mod lookup_cache;
 mod number;
 mod plan;
 mod region;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{
     PhoneError, Region,
-    memo::Memo,
+    lookup_cache::LookupCache,
     plan::{self, Fit},
     text::{self, Written},
 };
@@ -43,8 +43,10 @@ impl PhoneNumber {
         let written = text::read(text)?;
         let international = international(&written);
         let region = match (&international, default_region) {
-            (Ok(Reading { fit: Fit::Possible, .. }) | Err(_), Some(region)) if !is_marked(&written) => region,
-            (Err(_), _) if written.digits.starts_with('0') && !is_marked(&written) => {
+            (Ok(Reading { fit: Fit::Possible, .. }) | Err(_), Some(region)) if !has_international_prefix(&written) => {
+                region
+            }
+            (Err(_), _) if written.digits.starts_with('0') && !has_international_prefix(&written) => {
                 return Err(PhoneError::NoCountry);
             }
             _ => return international.map(|reading| reading.number),
@@ -63,10 +65,10 @@ impl PhoneNumber {
     /// # Errors
     /// [`PhoneError`].
     pub fn from_cell(cell: &str, default_region: Option<Region>) -> Result<Self, PhoneError> {
-        let written = text::read(text::unmarked(cell))?;
+        let written = text::read(text::without_text_marks(cell))?;
         let region = match default_region {
-            Some(region) if !is_marked(&written) => region,
-            _ => return Self::parse(text::unmarked(cell), None),
+            Some(region) if !has_international_prefix(&written) => region,
+            _ => return Self::parse(text::without_text_marks(cell), None),
         };
         match (national(&written, region), international(&written)) {
             (Ok(national), Ok(international)) if national.number == international.number => Ok(national.number),
@@ -81,22 +83,22 @@ impl PhoneNumber {
 
     /// Returns whether the cell begins with a country code: with + or 00.
     pub fn is_international(cell: &str) -> bool {
-        text::read(text::unmarked(cell)).is_ok_and(|written| is_marked(&written))
+        text::read(text::without_text_marks(cell)).is_ok_and(|written| has_international_prefix(&written))
     }
 
-    /// The number in E.164: `+4520123456`.
+    /// Returns the number in E.164: `+4520123456`.
     pub fn e164(&self) -> String {
         format!("+{}", self.digits)
     }
 
-    /// The number with separators, for people to read: `+45 20 12 34 56`.
+    /// Returns the number with separators, for people to read: `+45 20 12 34 56`.
     pub fn international(&self) -> String {
-        static WRITTEN: Memo<String> = Memo::new();
+        static FORMATTED: LookupCache<String> = LookupCache::new();
         let digits = self.digits.to_string();
-        WRITTEN.get(&digits, || Self::written(&digits))
+        FORMATTED.get(&digits, || Self::format_international(&digits))
     }
 
-    fn written(digits: &str) -> String {
+    fn format_international(digits: &str) -> String {
         // WhatsApp's form of Mexican numbers is not in the numbering plans.
         let grouped = match mexican_after_the_1(digits) {
             Some(rest) => plan::grouped(&format!("52{rest}")).map(|dialled| dialled.replacen("+52 ", "+52 1 ", 1)),
@@ -108,7 +110,7 @@ impl PhoneNumber {
         })
     }
 
-    /// The numbers under which WhatsApp may know the same person, this one first.
+    /// Returns the numbers under which WhatsApp may know the same person, this one first.
     ///
     /// WhatsApp keeps digits that were added to or removed from the dialled number later: Mexico's 1 after 52,
     /// Argentina's 9 after 54, and Brazil's ninth digit of mobile numbers. Symmetric: the number is a variant of each
@@ -129,15 +131,15 @@ impl fmt::Debug for PhoneNumber {
     }
 }
 
-/// Returns whether the text says that it begins with a country code.
-fn is_marked(written: &Written) -> bool {
+/// Returns whether the number begins with an international prefix, and so with a country code.
+fn has_international_prefix(written: &Written) -> bool {
     written.plus || written.digits.starts_with("00")
 }
 
 fn international(written: &Written) -> Result<Reading, PhoneError> {
     // In many countries 00 is dialled for the + of a written number; some people write +00, too.
     let digits = written.digits.strip_prefix("00").unwrap_or(&written.digits);
-    judged(digits)
+    interpret(digits)
 }
 
 fn national(written: &Written, region: Region) -> Result<Reading, PhoneError> {
@@ -146,16 +148,17 @@ fn national(written: &Written, region: Region) -> Result<Reading, PhoneError> {
         return Err(PhoneError::TooLong);
     }
     let digits = plan::dialled(&written.digits, Some(region)).ok_or(PhoneError::TooShort)?;
-    judged(&digits)
+    interpret(&digits)
 }
 
-/// Interprets digits that must begin with a country code. Parsing the resulting number again gives the same number.
-fn judged(digits: &str) -> Result<Reading, PhoneError> {
-    static JUDGED: Memo<Result<Reading, PhoneError>> = Memo::new();
-    JUDGED.get(digits, || judge(digits))
+/// Interprets digits that must begin with a country code, and caches the result. Parsing the resulting number again
+/// gives the same number.
+fn interpret(digits: &str) -> Result<Reading, PhoneError> {
+    static READINGS: LookupCache<Result<Reading, PhoneError>> = LookupCache::new();
+    READINGS.get(digits, || interpret_uncached(digits))
 }
 
-fn judge(digits: &str) -> Result<Reading, PhoneError> {
+fn interpret_uncached(digits: &str) -> Result<Reading, PhoneError> {
     let reading = |digits: &str, fit| {
         PhoneNumber::from_digits(digits).map(|number| Reading { number, fit }).ok_or(PhoneError::TooLong)
     };
@@ -175,7 +178,8 @@ fn judge(digits: &str) -> Result<Reading, PhoneError> {
     reading(digits, as_written.or_else(|error| other.ok_or(error))?)
 }
 
-/// The digits of the same person in the other form: WhatsApp's for the dialled form, the dialled form for WhatsApp's.
+/// Returns the digits of the same person in the other form: WhatsApp's for the dialled form, the dialled form for
+/// WhatsApp's.
 fn other_form(digits: &str) -> Option<String> {
     let (code, national) = digits.split_at_checked(2)?;
     match (code, national.len()) {

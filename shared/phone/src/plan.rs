@@ -10,12 +10,12 @@ use crate::{PhoneError, Region};
 /// Maximum length in E.164, country code included.
 const MAX_DIGITS: usize = 15;
 
-/// The match of digits with the numbering plan of their country.
+/// The result of matching digits against the numbering plan of their country.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Fit {
-    /// In an assigned range.
+    /// The digits are in an assigned range.
     Valid,
-    /// A length that the country uses, but in no range that our copy of the plans contains.
+    /// The country uses this length, but our copy of its plan has no range with these digits.
     Possible,
 }
 
@@ -25,7 +25,7 @@ pub(crate) fn fit(digits: &str) -> Result<Fit, PhoneError> {
         return Err(PhoneError::TooLong);
     }
     let (regions, national) = split(digits).ok_or(PhoneError::UnknownCountry)?;
-    if regions.iter().any(|region| is_given_out(region, national)) {
+    if regions.iter().any(|region| is_assigned(region, national)) {
         return Ok(Fit::Valid);
     }
     let lengths = || regions.iter().flat_map(|region| kinds(region)).flat_map(|kind| kind.possible_length());
@@ -57,7 +57,7 @@ fn split(digits: &str) -> Option<(Vec<&'static Metadata>, &str)> {
     Some((regions, national))
 }
 
-fn is_given_out(region: &Metadata, national: &str) -> bool {
+fn is_assigned(region: &Metadata, national: &str) -> bool {
     // If several regions share a country code, each except the first one lists the leading digits of its numbers.
     if let Some(leading) = region.leading_digits()
         && leading.find(national).is_none_or(|found| found.start() != 0)
@@ -67,8 +67,8 @@ fn is_given_out(region: &Metadata, national: &str) -> bool {
     region.descriptors().general().is_match(national) && kinds(region).any(|kind| kind.is_match(national))
 }
 
-/// The kinds of numbers that a region assigns. Only these say how many digits a number has; the general description
-/// does not.
+/// Returns the kinds of numbers that a region assigns. Only these say how many digits a number has; the general
+/// description does not.
 fn kinds(region: &Metadata) -> impl Iterator<Item = &Descriptor> {
     let kinds = region.descriptors();
     [

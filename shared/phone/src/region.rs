@@ -22,7 +22,7 @@ impl Region {
 impl FromStr for Region {
     type Err = RegionError;
 
-    /// Upper or lower case; surrounding white space is ignored.
+    /// Parses a region in upper or lower case; surrounding white space is ignored.
     fn from_str(text: &str) -> Result<Self, RegionError> {
         let letters = text.trim().to_ascii_uppercase();
         let id: country::Id = letters.parse().map_err(|_| RegionError)?;

@@ -2,7 +2,7 @@
 
 use crate::PhoneError;
 
-/// Longer than every notation of a number that we have seen, and short enough to cost nothing.
+/// Size limit of a text: more than every known notation of a number has, and little enough to be parsed at once.
 const MAX_BYTES: usize = 128;
 
 /// The digit zero of each script in which phone numbers are written; the other nine digits follow it (Unicode, category
@@ -62,20 +62,20 @@ pub(crate) fn read(text: &str) -> Result<Written, PhoneError> {
     if text.len() > MAX_BYTES {
         return Err(PhoneError::TooLong);
     }
-    let plain: String = text.chars().filter(|&char| !is_invisible(char)).map(ascii).collect();
+    let plain: String = text.chars().filter(|&char| !is_format_char(char)).map(to_ascii).collect();
     let plain = plain.trim();
     if plain.is_empty() {
         return Err(PhoneError::Empty);
     }
-    // RFC 3966; address books export it.
+    // Address books export numbers as URIs of RFC 3966.
     let plain = match plain.get(..4) {
         Some(scheme) if scheme.eq_ignore_ascii_case("tel:") => plain.get(4..).unwrap_or_default().trim_start(),
         _ => plain,
     };
-    if is_spreadsheets(plain) {
+    if is_spreadsheet_value(plain) {
         return Err(PhoneError::Spreadsheet);
     }
-    if let Some(error) = letters(plain) {
+    if let Some(error) = letters_error(plain) {
         return Err(error);
     }
     let mut written = Written { plus: false, digits: String::new() };
@@ -98,19 +98,20 @@ pub(crate) fn read(text: &str) -> Result<Written, PhoneError> {
 }
 
 /// Removes the marks with which a spreadsheet marks a cell as text: `'+4520123456` and `="+4520123456"`.
-pub(crate) fn unmarked(cell: &str) -> &str {
+pub(crate) fn without_text_marks(cell: &str) -> &str {
     let cell = cell.trim();
     let quoted = cell.strip_prefix("=\"").and_then(|rest| rest.strip_suffix('"'));
     quoted.or_else(|| cell.strip_prefix(['\'', '\u{2019}'])).unwrap_or(cell)
 }
 
-/// Direction marks, joiners and soft hyphens: they are copied along with a number from a web page.
-fn is_invisible(char: char) -> bool {
+/// Returns whether a character is a direction mark, a joiner or a soft hyphen. They are copied along with a number from a
+/// web page.
+fn is_format_char(char: char) -> bool {
     matches!(char, '\u{AD}' | '\u{61C}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
 }
 
 /// Replaces a character that is a variant of an ASCII character.
-fn ascii(char: char) -> char {
+fn to_ascii(char: char) -> char {
     let digit = ZEROS.iter().find_map(|&zero| u32::from(char).checked_sub(u32::from(zero)).filter(|&value| value < 10));
     if let Some(digit) = digit.and_then(|value| char::from_digit(value, 10)) {
         return digit;
@@ -128,7 +129,7 @@ fn ascii(char: char) -> char {
     }
 }
 
-fn is_spreadsheets(text: &str) -> bool {
+fn is_spreadsheet_value(text: &str) -> bool {
     if text.starts_with(['=', '#']) {
         return true;
     }
@@ -149,16 +150,16 @@ fn is_spreadsheets(text: &str) -> bool {
     first && !rest.is_empty() && rest.iter().all(|group| digits(group) && group.len() == 3)
 }
 
-/// The error for a text that contains letters; `None` if it contains none.
-fn letters(text: &str) -> Option<PhoneError> {
-    let word = |word: &str| {
+/// Returns the error for a text that contains letters; `None` if it contains none.
+fn letters_error(text: &str) -> Option<PhoneError> {
+    let is_extension = |word: &str| {
         let word = word.to_lowercase();
         EXTENSIONS.contains(&word.as_str())
     };
     let mut words = text.split(|char: char| !char.is_alphabetic()).filter(|word| !word.is_empty()).peekable();
     words.peek()?;
     let begins_with_number = text.starts_with(|char: char| !char.is_alphabetic());
-    if begins_with_number && words.all(word) { Some(PhoneError::Extension) } else { Some(PhoneError::Letters) }
+    if begins_with_number && words.all(is_extension) { Some(PhoneError::Extension) } else { Some(PhoneError::Letters) }
 }
 
 #[cfg(test)]
@@ -231,8 +232,8 @@ mod tests {
     #[test]
     fn text_marks_of_spreadsheets_are_removed() {
         for cell in ["+45201", " '+45201", "\u{2019}+45201 ", "=\"+45201\""] {
-            assert_eq!(unmarked(cell), "+45201");
+            assert_eq!(without_text_marks(cell), "+45201");
         }
-        assert_eq!(unmarked("=+45201"), "=+45201");
+        assert_eq!(without_text_marks("=+45201"), "=+45201");
     }
 }

@@ -8,7 +8,7 @@ fn region(letters: &str) -> Option<Region> {
     Some(letters.parse().unwrap())
 }
 
-fn archive(text: &str) -> String {
+fn parse_to_e164(text: &str) -> String {
     PhoneNumber::parse(text, None).unwrap_or_else(|error| panic!("{text}: {error}")).e164()
 }
 
@@ -19,16 +19,16 @@ fn variants(text: &str) -> Vec<String> {
 #[test]
 fn number_of_a_source_is_read_with_or_without_plus() {
     for text in ["+4520123456", "4520123456", "+45 20 12 34 56", "004520123456"] {
-        assert_eq!(archive(text), "+4520123456", "{text}");
+        assert_eq!(parse_to_e164(text), "+4520123456", "{text}");
     }
-    assert_eq!(archive("+44 (0)20 7946 0958"), "+442079460958");
-    assert_eq!(archive("+49 (0)151 23456789"), "+4915123456789");
-    assert_eq!(archive("+33 06 31 96 65 43"), "+33631966543");
-    assert_eq!(archive("+39 02 3661 8300"), "+390236618300", "an Italian number keeps its 0");
-    assert_eq!(archive("+7 812 345 67 89"), "+78123456789", "8 is Russia's trunk prefix, not here");
-    assert_eq!(archive("+1 (202) 555-0123"), "+12025550123");
-    assert_eq!(archive("77012345678"), "+77012345678");
-    assert_eq!(archive("+6834002"), "+6834002", "Niue has seven digits in all");
+    assert_eq!(parse_to_e164("+44 (0)20 7946 0958"), "+442079460958");
+    assert_eq!(parse_to_e164("+49 (0)151 23456789"), "+4915123456789");
+    assert_eq!(parse_to_e164("+33 06 31 96 65 43"), "+33631966543");
+    assert_eq!(parse_to_e164("+39 02 3661 8300"), "+390236618300", "an Italian number keeps its 0");
+    assert_eq!(parse_to_e164("+7 812 345 67 89"), "+78123456789", "8 is Russia's trunk prefix, not here");
+    assert_eq!(parse_to_e164("+1 (202) 555-0123"), "+12025550123");
+    assert_eq!(parse_to_e164("77012345678"), "+77012345678");
+    assert_eq!(parse_to_e164("+6834002"), "+6834002", "Niue has seven digits in all");
 }
 
 #[test]

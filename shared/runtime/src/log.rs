@@ -44,7 +44,7 @@ impl LogLevel {
     /// # Errors
     /// If it is not one of the four levels.
     pub fn read(variables: &Variables) -> Result<Self, VariableError> {
-        variables.or("LOG_LEVEL", "error, warn, info or debug", Self::Info)
+        variables.with_default("LOG_LEVEL", "error, warn, info or debug", Self::Info)
     }
 
     fn as_str(self) -> &'static str {

@@ -12,12 +12,12 @@ pub struct MemoryBudget {
 }
 
 impl MemoryBudget {
-    /// A budget of so many KiB.
+    /// Creates a budget of this many KiB.
     pub fn of_kib(kib: u32) -> Self {
         Self { free: Arc::new(Semaphore::new(kib as usize)), kib }
     }
 
-    /// Waits until so many bytes are free, and takes them. What needs more than the budget takes all of it.
+    /// Waits until this many bytes are free, and takes them. A request for more than the budget takes all of it.
     pub async fn acquire(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
         let kib = u32::try_from(bytes >> 10).unwrap_or(self.kib).min(self.kib);
         // The semaphore is never closed.
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_that_is_taken_is_waited_for() {
+    fn acquire_waits_for_memory_that_is_in_use() {
         let budget = MemoryBudget::of_kib(100);
         let now = |bytes| match pin!(budget.acquire(bytes)).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(permit) => permit,

@@ -42,14 +42,14 @@ macro_rules! metrics {
             /// All metrics except [`DEAD_LETTERED`].
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
-            /// The name in CloudWatch.
+            /// Returns the name in CloudWatch.
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => stringify!($variant),)*
                 }
             }
 
-            /// The unit in CloudWatch.
+            /// Returns the unit in CloudWatch.
             pub fn unit(self) -> &'static str {
                 match self {
                     $(Self::$variant => $unit,)*
@@ -93,7 +93,7 @@ pub fn add(metric: Metric, count: u64) {
     COUNTS[metric as usize].fetch_add(count, Ordering::Relaxed);
 }
 
-/// The count since the last [`write()`].
+/// Returns the count since the last [`write()`].
 pub fn counted(metric: Metric) -> u64 {
     COUNTS[metric as usize].load(Ordering::Relaxed)
 }

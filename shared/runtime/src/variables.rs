@@ -83,7 +83,7 @@ impl Variables {
     ///
     /// # Errors
     /// The value cannot be parsed: a malformed value is never replaced by the default.
-    pub fn or<T: FromStr<Err: Display>>(
+    pub fn with_default<T: FromStr<Err: Display>>(
         &self,
         name: &'static str,
         expected: &'static str,
@@ -126,8 +126,8 @@ mod tests {
     fn invalid_value_is_not_shown_and_its_variable_is_named() {
         let variables = variables();
         assert_eq!(variables.required::<String>("BUCKET", "a bucket"), Ok("archive".to_owned()));
-        assert_eq!(variables.or("EMPTY", "a number", 7_u64), Ok(7));
-        let bad = variables.or("LIMIT", "a number of bytes", 7_u64).unwrap_err().to_string();
+        assert_eq!(variables.with_default("EMPTY", "a number", 7_u64), Ok(7));
+        let bad = variables.with_default("LIMIT", "a number of bytes", 7_u64).unwrap_err().to_string();
         assert!(bad.contains("LIMIT") && bad.contains("a number of bytes") && !bad.contains("ten"), "{bad}");
         let missing = variables.required::<String>("EMPTY", "a bucket").unwrap_err();
         assert_eq!(missing.to_string(), "environment variable EMPTY is not set: a bucket");

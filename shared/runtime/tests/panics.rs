@@ -15,8 +15,8 @@ fn panic_is_logged_by_location_only() {
     }
     let arguments = ["--exact", "panic_is_logged_by_location_only", "--nocapture"];
     let output = Command::new(env::current_exe().unwrap()).args(arguments).env(INSIDE, "yes").output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    assert!(!output.status.success() && said.contains("\"place\":\"") && said.contains("panics.rs:"), "{said}");
-    assert!(!said.contains("Lovelace"), "{said}");
+    let log = [output.stdout, output.stderr].concat();
+    let log = String::from_utf8_lossy(&log);
+    assert!(!output.status.success() && log.contains("\"place\":\"") && log.contains("panics.rs:"), "{log}");
+    assert!(!log.contains("Lovelace"), "{log}");
 }

@@ -176,7 +176,7 @@ fn located(id: &ItemId) -> Result<(MailboxAddress, String), SourceError> {
 #[async_trait]
 impl Source for ChatExports {
     async fn list(&self, window: &Window, cursor: Option<&str>) -> Result<Page, SourceError> {
-        let files = inbox::files(&self.store, window, keys::PARTICIPANTS).await?;
+        let files = inbox::files(&self.store, window, keys::PARTICIPANTS_SUFFIX).await?;
         let at = Place::of(cursor)?;
         let mut page = Page::default();
         for file in files.iter().map(File::from).filter(|file| *file >= at.file) {

@@ -66,7 +66,7 @@ impl SourceSettings {
                     variables.required("EXPORT_TIME_ZONE", "the time zone of the phones, such as Europe/Copenhagen")?;
                 let settings = chat_export::Settings {
                     date_order: variables.optional("EXPORT_DATE_ORDER", "day-month-year or month-day-year")?,
-                    recipients: variables.or("EXPORT_PARTICIPANTS", "owner or mapped", Recipients::Owner)?,
+                    recipients: variables.with_default("EXPORT_PARTICIPANTS", "owner or mapped", Recipients::Owner)?,
                     ..chat_export::Settings::in_zone(zone.0)
                 };
                 Ok(Self::ChatExport { settings })
@@ -74,7 +74,7 @@ impl SourceSettings {
             Word::CloudApi => Ok(Self::CloudApi),
             Word::EmlDrop => {
                 let headers: Option<Headers> = variables.optional("EML_HEADERS", HEADERS)?;
-                let word = variables.or("EML_PROFILE", "telemessage or generic", ProfileWord::TeleMessage)?;
+                let word = variables.with_default("EML_PROFILE", "telemessage or generic", ProfileWord::TeleMessage)?;
                 let profile = match (word, headers) {
                     (ProfileWord::TeleMessage, None) => Profile::telemessage(),
                     // Ignored, they would look as if they were used.
@@ -90,7 +90,7 @@ impl SourceSettings {
                         headers.map_or_else(Profile::default, |Headers(profile)| profile)
                     }
                 };
-                let participants = variables.or(
+                let participants = variables.with_default(
                     "EML_PARTICIPANTS",
                     "number-and-address or address",
                     Participants::NumberAndAddress,

@@ -94,7 +94,7 @@ impl Invocation {
     }
 
     /// Returns the time until the deadline.
-    pub fn left(&self) -> Duration {
+    pub fn remaining(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
 }
@@ -124,7 +124,7 @@ impl<W: Work> Batch<W> {
         let records: Vec<_> =
             event.records.into_iter().map(Record::read).collect::<Option<_>>().ok_or(MissingMessageId)?;
         let results = match self.work.prepare().await {
-            Ok(()) => self.work_on(&records, invocation).await,
+            Ok(()) => self.process_all(&records, invocation).await,
             Err(failure) => {
                 report::<W>(None, &failure);
                 let wait = |record| self.wait(record, &failure);
@@ -151,10 +151,10 @@ impl<W: Work> Batch<W> {
     }
 
     /// Returns `Ok` for each record that is finished: its successor, its dead letter or its outcome is confirmed.
-    async fn work_on(&self, records: &[Record], invocation: &Invocation) -> Vec<Result<(), ()>> {
-        // In order of completion: a record that hangs must not delay the others.
+    async fn process_all(&self, records: &[Record], invocation: &Invocation) -> Vec<Result<(), ()>> {
+        // The results are collected in order of completion: a record that hangs must not delay the others.
         let mut worked: Vec<_> = stream::iter(records.iter().enumerate())
-            .map(|(place, record)| async move { (place, self.guarded(record, invocation).await) })
+            .map(|(place, record)| async move { (place, self.process_isolated(record, invocation).await) })
             .buffer_unordered(self.concurrency.max(1))
             .collect()
             .await;
@@ -175,7 +175,7 @@ impl<W: Work> Batch<W> {
             None => Vec::new(),
         }
         .into_iter();
-        let ends = records.iter().zip(forwards).map(|(record, forwards)| {
+        let results = records.iter().zip(forwards).map(|(record, forwards)| {
             let failure = match forwards {
                 Ok(false) => None,
                 Ok(true) => match sent.next() {
@@ -190,17 +190,17 @@ impl<W: Work> Batch<W> {
             };
             (record, failure)
         });
-        let ends: Vec<_> = ends.collect();
-        stream::iter(ends)
-            .map(|(record, failure)| self.end(record, failure))
+        let results: Vec<_> = results.collect();
+        stream::iter(results)
+            .map(|(record, failure)| self.finish(record, failure))
             .buffered(records.len().max(1))
             .collect()
             .await
     }
 
     /// Processes one record. A panic or the deadline makes only this record fail.
-    async fn guarded(&self, record: &Record, invocation: &Invocation) -> Result<Next, Failure> {
-        if invocation.left().is_zero() {
+    async fn process_isolated(&self, record: &Record, invocation: &Invocation) -> Result<Next, Failure> {
+        if invocation.remaining().is_zero() {
             return Err(transient("deadline reached before the record was started"));
         }
         let (work, record, invocation) = (Arc::clone(&self.work), record.clone(), invocation.clone());
@@ -217,7 +217,8 @@ impl<W: Work> Batch<W> {
         }
     }
 
-    async fn end(&self, record: &Record, failure: Option<Failure>) -> Result<(), ()> {
+    /// Sends the dead letter of a permanent failure, or sets the time of the retry. `Ok`: the record is finished.
+    async fn finish(&self, record: &Record, failure: Option<Failure>) -> Result<(), ()> {
         let Some(failure) = failure else { return Ok(()) };
         report::<W>(Some(record), &failure);
         let Failure::Permanent { reason, detail } = failure else {
@@ -257,7 +258,7 @@ impl<W: Work> Batch<W> {
         };
         let after = self.backoff.wait(record, requested);
         if let Err(error) = self.source.postpone(&record.receipt_handle, after).await {
-            warn!(stage = %W::STAGE, item = record.key(), %error, "setting the wait of a record failed");
+            warn!(stage = %W::STAGE, item = record.key(), %error, "delaying a record failed, the visibility timeout applies");
         }
     }
 }

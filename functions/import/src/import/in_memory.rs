@@ -90,7 +90,7 @@ impl Test {
             automatic_mapping: true,
             tenant_domains: Vec::new(),
             catch_all: None,
-            settles: SETTLES,
+            settle_time: SETTLES,
             retry_limit: RetryLimit::new(Duration::ZERO),
             successes: Successes::default(),
             memory: MemoryBudget::default(),

@@ -14,7 +14,7 @@ use futures::{Stream, StreamExt, pin_mut};
 use model::Sha256;
 
 use crate::s3::{
-    Condition, DIGEST, ETag, Listed, Store, StoreError, Written, condition_failed, error_of, read, shown, signing,
+    Condition, DIGEST, ETag, Listed, Store, StoreError, Written, condition_failed, error_of, log_key, read, signing,
     status,
 };
 
@@ -43,7 +43,7 @@ impl From<&Listed> for Version {
 }
 
 impl Version {
-    /// Length in bytes.
+    /// Returns the length in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -103,7 +103,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn version(&self, key: &str) -> Result<Option<Version>, StoreError> {
+    pub async fn find_version(&self, key: &str) -> Result<Option<Version>, StoreError> {
         let response = self.client.head_object().bucket(&self.bucket).key(key).send().await;
         let response = match response {
             Ok(response) => response,
@@ -118,21 +118,21 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`], also if the object was overwritten or deleted.
-    pub async fn piece(&self, version: &Version, range: Range<u64>) -> Result<Bytes, StoreError> {
+    pub async fn read_piece(&self, version: &Version, range: Range<u64>) -> Result<Bytes, StoreError> {
         let range = range.start..range.end.min(version.bytes);
         if range.is_empty() {
             return Ok(Bytes::new());
         }
         let mut attempt = 1;
         loop {
-            match self.try_piece(version, &range).await {
+            match self.try_read_piece(version, &range).await {
                 Err(StoreError::Unavailable { .. }) if attempt < ATTEMPTS => attempt += 1,
                 result => return result,
             }
         }
     }
 
-    async fn try_piece(&self, version: &Version, range: &Range<u64>) -> Result<Bytes, StoreError> {
+    async fn try_read_piece(&self, version: &Version, range: &Range<u64>) -> Result<Bytes, StoreError> {
         let key = &version.key;
         let request = self.client.get_object().bucket(&self.bucket).key(key).if_match(&version.etag.0);
         let response = request.range(format!("bytes={}-{}", range.start, range.end - 1)).send().await;
@@ -143,7 +143,7 @@ impl Store {
             Ok(bytes)
         } else {
             let problem = "the response is shorter than the requested range".to_owned();
-            Err(StoreError::Unavailable { operation: "get", key: shown(key), problem })
+            Err(StoreError::Unavailable { operation: "get", key: log_key(key), problem })
         }
     }
 }
@@ -180,7 +180,7 @@ impl Upload {
             .checksum_sha256(&digest)
             .body(ByteStream::from(bytes))
             .customize()
-            .interceptor(signing::Known(sha256))
+            .interceptor(signing::PrecomputedDigest(sha256))
             .send();
         let sent = sent.await.map_err(|error| error_of("put a part of", &self.key, &error))?;
         let part = CompletedPart::builder().part_number(number).checksum_sha256(digest).set_e_tag(sent.e_tag);

@@ -72,7 +72,7 @@ pub struct Object {
 pub struct ETag(String);
 
 impl ETag {
-    /// The tag.
+    /// Returns the tag.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -103,7 +103,7 @@ pub enum Condition<'a> {
 }
 
 impl Condition<'_> {
-    /// The values of the headers If-None-Match and If-Match.
+    /// Returns the values of the headers If-None-Match and If-Match.
     fn headers(&self) -> (Option<String>, Option<String>) {
         match self {
             Self::Absent => (Some("*".to_owned()), None),
@@ -161,7 +161,7 @@ impl Store {
         Self { client: Client::from_conf(builder.build()), bucket }
     }
 
-    /// The bucket's name.
+    /// Returns the bucket's name.
     pub fn bucket(&self) -> &str {
         &self.bucket
     }
@@ -192,7 +192,7 @@ impl Store {
         };
         let bytes = response.content_length.and_then(|length| u64::try_from(length).ok()).unwrap_or(0);
         if bytes > limit {
-            return Err(StoreError::TooLarge { key: shown(key), bytes, limit });
+            return Err(StoreError::TooLarge { key: log_key(key), bytes, limit });
         }
         let etag = ETag(response.e_tag.unwrap_or_default());
         let last_modified = response.last_modified.and_then(|time| Timestamp::from_second(time.secs()).ok());
@@ -200,12 +200,12 @@ impl Store {
         Ok(Changed::Yes(Object { bytes, etag, last_modified: last_modified.unwrap_or(Timestamp::UNIX_EPOCH) }))
     }
 
-    /// The digest with which an object was written ([`Put::sha256`]) and its length; `None` if there is no object, or
-    /// if it was written without a digest.
+    /// Returns the digest with which an object was written ([`Put::sha256`]) and its length; `None` if there is no
+    /// object, or if it was written without a digest.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn digest(&self, key: &str) -> Result<Option<(Sha256, u64)>, StoreError> {
+    pub async fn read_digest(&self, key: &str) -> Result<Option<(Sha256, u64)>, StoreError> {
         let response = self.client.head_object().bucket(&self.bucket).key(key).send().await;
         let response = match response {
             Ok(response) => response,
@@ -251,7 +251,7 @@ impl Store {
         }
         let mut request = request.customize();
         if let Some(sha256) = put.sha256 {
-            request = request.interceptor(signing::Known(sha256));
+            request = request.interceptor(signing::PrecomputedDigest(sha256));
         }
         match request.send().await {
             Ok(response) => Ok(Written::Yes(ETag(response.e_tag.unwrap_or_default()))),
@@ -272,7 +272,7 @@ impl Store {
         self.list_after(prefix, None, each).await
     }
 
-    /// Like [`list`](Self::list), starting after the key `after`.
+    /// Lists like [`list`](Self::list), starting after the key `after`.
     ///
     /// # Errors
     /// [`StoreError`], or the error of `each`.
@@ -306,7 +306,7 @@ async fn read(mut body: ByteStream, length: usize, key: &str) -> Result<Bytes, S
     while let Some(piece) = body.next().await {
         let piece = piece.map_err(|error| StoreError::Unavailable {
             operation: "get",
-            key: shown(key),
+            key: log_key(key),
             problem: DisplayErrorContext(error).to_string(),
         })?;
         bytes.extend_from_slice(&piece);
@@ -346,8 +346,8 @@ fn status<E>(error: &SdkError<E>) -> Option<u16> {
     error.raw_response().map(|response| response.status().as_u16())
 }
 
-/// The key in the form for logs: keys of the inbox contain names.
-fn shown(key: &str) -> String {
+/// Returns the key in the form for logs: keys of the inbox contain names.
+fn log_key(key: &str) -> String {
     if key.starts_with(model::keys::INBOX) { format!("{}…", model::keys::INBOX) } else { key.to_owned() }
 }
 
@@ -355,7 +355,7 @@ fn error_of<E>(operation: &'static str, key: &str, error: &SdkError<E>) -> Store
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    let (key, RequestError { is_transient, problem }) = (shown(key), classify(error));
+    let (key, RequestError { is_transient, problem }) = (log_key(key), classify(error));
     if is_transient {
         StoreError::Unavailable { operation, key, problem }
     } else {

@@ -10,11 +10,11 @@ use model::Sha256;
 
 /// The digest of a request's body.
 #[derive(Debug)]
-pub(crate) struct Known(pub(crate) Sha256);
+pub(crate) struct PrecomputedDigest(pub(crate) Sha256);
 
-impl Intercept for Known {
+impl Intercept for PrecomputedDigest {
     fn name(&self) -> &'static str {
-        "Known"
+        "PrecomputedDigest"
     }
 
     fn modify_before_signing(

@@ -80,7 +80,7 @@ impl Capture {
             let first = first.and_then(|object| StoredEvent::read(&object.bytes));
             if let Some(first) = first {
                 let entry = keys::received(first.written, &id.key());
-                if self.store.version(&entry).await.map_err(unavailable)?.is_some() {
+                if self.store.find_version(&entry).await.map_err(unavailable)?.is_some() {
                     return Ok(());
                 }
             }

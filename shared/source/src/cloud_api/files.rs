@@ -72,7 +72,7 @@ pub(super) async fn copy(
         if bytes > limit {
             return Err(SourceError::TooLarge { limit });
         }
-        let version = store.version(&key).await.map_err(unavailable)?.ok_or(SourceError::AttachmentMissing)?;
+        let version = store.find_version(&key).await.map_err(unavailable)?.ok_or(SourceError::AttachmentMissing)?;
         return pieces(store, &version, sha256, sink).await;
     }
     Err(SourceError::AttachmentMissing)
@@ -83,7 +83,7 @@ async fn pieces(store: &Store, version: &Version, sha256: Sha256, sink: &mut dyn
     hashed.restart().await.map_err(|error| full(&error))?;
     let mut at = 0;
     while at < version.bytes() {
-        let piece = store.piece(version, at..at + PIECE_BYTES).await.map_err(unavailable)?;
+        let piece = store.read_piece(version, at..at + PIECE_BYTES).await.map_err(unavailable)?;
         at += PIECE_BYTES;
         hashed.take(piece).await.map_err(|error| full(&error))?;
     }

@@ -88,7 +88,7 @@ async fn was_captured(store: &Store, key: &ItemKey) -> Result<bool, SourceError>
         async { Ok::<_, StoreError>(()) }
     });
     listed.await.map_err(unavailable)?;
-    Ok(found || store.version(&keys::outcome(key)).await.map_err(unavailable)?.is_some())
+    Ok(found || store.find_version(&keys::outcome(key)).await.map_err(unavailable)?.is_some())
 }
 
 async fn named(store: &Store, statuses: BTreeSet<(String, String)>) -> Result<Option<SentMessage>, SourceError> {

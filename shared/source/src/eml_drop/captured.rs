@@ -95,7 +95,7 @@ async fn copy(
     if let Written::Yes(_) = store.put(put, Condition::Absent).await.map_err(unavailable)? {
         return Ok(Some(sha256));
     }
-    let kept = store.digest(&key).await.map_err(unavailable)?;
+    let kept = store.read_digest(&key).await.map_err(unavailable)?;
     if kept.is_some_and(|(kept, _)| kept == sha256) {
         return Ok(Some(sha256));
     }

@@ -38,7 +38,7 @@ impl Read for Pieces {
         }
         if self.here().is_none() {
             let from = self.at - self.at % Self::BLOCK;
-            let piece = self.store.piece(&self.version, from..from + Self::BLOCK);
+            let piece = self.store.read_piece(&self.version, from..from + Self::BLOCK);
             self.block = self.runtime.block_on(piece).map_err(io::Error::other)?;
             self.block_at = from;
         }

@@ -160,7 +160,7 @@ impl Survey {
         let mut chats: HashMap<Sha256, Chat> = HashMap::new();
         for run in &runs.runs {
             for page in run.page_numbers() {
-                let listed = entries::page(store, &run.id, page).await?.unwrap_or_default();
+                let listed = entries::read_page(store, &run.id, page).await?.unwrap_or_default();
                 let new: Vec<Listed> = listed
                     .into_iter()
                     .filter(|listed| survey.may_be_inside(listed) && seen.insert(ItemHash::of(&listed.item)))
@@ -251,7 +251,7 @@ async fn not_filed(
 ) -> Result<Place, StoreError> {
     let keys = entries::item_keys(run, listed);
     for key in keys.into_iter().flat_map(|keys| [keys.mime, keys.dated_mime]) {
-        if let Some((sha256, bytes)) = store.digest(&key).await? {
+        if let Some((sha256, bytes)) = store.read_digest(&key).await? {
             return Ok(Place::Message(StoredMessage { key, sha256, bytes }, outcome));
         }
     }

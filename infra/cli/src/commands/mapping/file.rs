@@ -64,7 +64,7 @@ pub(super) fn print_errors(file: &Path, errors: &UserMapErrors, json: bool) -> a
         println!("{}", text::json(&json!({"valid": false, "wrong_rows": errors.count(), "errors": rows}))?);
     } else {
         println!("{}", visible(&errors.to_string()));
-        println!("{} is invalid: wrong rows: {}", file.display(), errors.count());
+        println!("{} is invalid: rows with errors: {}", file.display(), errors.count());
     }
     Ok(())
 }

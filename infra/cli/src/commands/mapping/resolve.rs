@@ -99,7 +99,7 @@ async fn resolve_in(connection: &Connection, arguments: &ResolveArguments) -> an
         }
     };
     let variables = connection.mapping();
-    let automatic = variables.or("AUTOMATIC_MAPPING", "true or false", true)?;
+    let automatic = variables.with_default("AUTOMATIC_MAPPING", "true or false", true)?;
     let catch_all = variables.optional("CATCH_ALL_MAILBOX", "an e-mail address")?;
     let automatic = arguments.automatic_mapping.unwrap_or(automatic);
     let (rule, mailbox) = resolve_user(&user, &map, automatic, arguments.catch_all.as_ref().or(catch_all.as_ref()));

@@ -27,7 +27,7 @@ use crate::{
 };
 use ledger::{
     entries::{self, CONCURRENT_READS, EntryOutcome, LedgerReadError, entry_outcome},
-    totals::{ManifestEntry, Place, copies},
+    totals::{EntryState, ManifestEntry, copies},
 };
 
 /// Items to compare, and checks to make.
@@ -165,18 +165,18 @@ impl OpenItem {
         &self,
         runs: &Runs,
         outcome: Option<&Outcome>,
-        place: Place,
+        state: EntryState,
         report: &mut impl FnMut(&ManifestEntry<'_>),
     ) {
-        let entry = ManifestEntry { run: &self.run, listed: &self.listed, outcome, place };
+        let entry = ManifestEntry { run: &self.run, listed: &self.listed, outcome, state };
         report(&entry);
-        let mut counts_at = entry.counts_elsewhere();
+        let mut counts_at = entry.counted_at_other_run();
         for run in self.again.iter().filter_map(|at| at.run(runs)).map(|run| &run.id) {
             if counts_at == Some(run) {
                 counts_at = None;
                 report(&ManifestEntry { run, ..entry });
             } else {
-                report(&ManifestEntry { run, outcome: None, place: Place::Again(copies(outcome)), ..entry });
+                report(&ManifestEntry { run, outcome: None, state: EntryState::ListedAgain(copies(outcome)), ..entry });
             }
         }
     }
@@ -242,7 +242,7 @@ impl Reconciled {
             let (id, here) = (&run.id, places.get(&run.id));
             let mut lines = 0;
             for page in &run.pages {
-                let listed = entries::page(store, id, page.number).await?.unwrap_or_default();
+                let listed = entries::read_page(store, id, page.number).await?.unwrap_or_default();
                 lines += listed.len() as u64;
                 let (first, again): (Vec<_>, Vec<_>) =
                     listed.into_iter().partition(|listed| seen.is_new(ItemHash::of(&listed.item)));
@@ -262,10 +262,10 @@ impl Reconciled {
                                 run: id,
                                 listed: &listed,
                                 outcome: Some(&outcome),
-                                place: Place::Filed,
+                                state: EntryState::Filed,
                             };
                             report(&entry);
-                            let counts_at = entry.counts_elsewhere().and_then(|run| places.get(run));
+                            let counts_at = entry.counted_at_other_run().and_then(|run| places.get(run));
                             let copies = u32::try_from(copies(Some(&outcome))).unwrap_or(u32::MAX);
                             seen.record(item, ItemState::Filed { copies, counts_at });
                             reconciled.filed += 1;
@@ -298,8 +298,8 @@ impl Reconciled {
                             counted_here.push(listed);
                         }
                         Some(ItemState::Filed { copies, .. }) => {
-                            let place = Place::Again(copies.into());
-                            report(&ManifestEntry { run: id, listed: &listed, outcome: None, place });
+                            let state = EntryState::ListedAgain(copies.into());
+                            report(&ManifestEntry { run: id, listed: &listed, outcome: None, state });
                         }
                         None => {}
                     }
@@ -307,11 +307,11 @@ impl Reconciled {
                 // The outcomes of an earlier run are too many to be kept in memory.
                 let mut outcomes = stream::iter(counted_here).map(read).buffer_unordered(CONCURRENT_READS);
                 while let Some((entry_outcome, listed)) = outcomes.try_next().await? {
-                    let (outcome, place) = match entry_outcome {
-                        EntryOutcome::Found(stored) => (Some(stored.outcome), Place::Filed),
-                        EntryOutcome::Absent | EntryOutcome::InvalidTask => (None, Place::Again(1)),
+                    let (outcome, state) = match entry_outcome {
+                        EntryOutcome::Found(stored) => (Some(stored.outcome), EntryState::Filed),
+                        EntryOutcome::Absent | EntryOutcome::InvalidTask => (None, EntryState::ListedAgain(1)),
                     };
-                    report(&ManifestEntry { run: id, listed: &listed, outcome: outcome.as_ref(), place });
+                    report(&ManifestEntry { run: id, listed: &listed, outcome: outcome.as_ref(), state });
                 }
                 progress(items.get(), copies_checked.get());
             }
@@ -366,10 +366,10 @@ impl Reconciled {
                     EntryOutcome::Found(stored) => (Some(stored.key), Some(stored.outcome)),
                     EntryOutcome::Absent | EntryOutcome::InvalidTask => (None, None),
                 };
-                let place = queue_state.place(store, runs, &open, outcome.as_ref()).await?;
-                open.report_entries(runs, outcome.as_ref(), place, &mut report);
+                let state = queue_state.entry_state(store, runs, &open, outcome.as_ref()).await?;
+                open.report_entries(runs, outcome.as_ref(), state, &mut report);
                 let OpenItem { run, listed, .. } = open;
-                self.count(place, (run, listed), outcome.as_ref());
+                self.count(state, (run, listed), outcome.as_ref());
                 processed.extend(key.filter(|_| deep_check.is_some()).zip(outcome));
             }
             if let Some(deep_check) = &mut deep_check {
@@ -380,23 +380,23 @@ impl Reconciled {
     }
 
     /// Counts an item that was not filed at the first read of its outcome.
-    fn count(&mut self, place: Place, (run, listed): (RunId, Listed), outcome: Option<&Outcome>) {
-        match place {
-            Place::Filed | Place::Again(_) => self.filed += 1,
-            Place::Waiting(reason) => {
+    fn count(&mut self, state: EntryState, (run, listed): (RunId, Listed), outcome: Option<&Outcome>) {
+        match state {
+            EntryState::Filed | EntryState::ListedAgain(_) => self.filed += 1,
+            EntryState::InDeadLetterQueue(reason) => {
                 let reason = reason.map_or(DeadLetterReason::RetriesExhausted.as_str(), model::Reason::as_str);
                 *self.waiting.entry(reason.to_owned()).or_default() += 1;
             }
-            Place::Discarded(_) => self.discarded += 1,
-            Place::Expired => self.expired += 1,
-            Place::InFlight => {
+            EntryState::Discarded(_) => self.discarded += 1,
+            EntryState::Expired => self.expired += 1,
+            EntryState::InFlight => {
                 self.undecided += 1;
                 if let Some(outcome) = outcome.filter(|outcome| !outcome.missing.is_empty()) {
                     let (filed, missing) = (outcome.mailboxes.len() as u64, outcome.missing.clone());
                     self.incomplete.push(Incomplete { key: ItemHash::of(&listed.item).hex(), run, filed, missing });
                 }
             }
-            Place::Missing => {
+            EntryState::Missing => {
                 let cause = match outcome.map(|outcome| outcome.dead_letter) {
                     None => MissingCause::NoOutcome,
                     Some(Some(_)) => MissingCause::DeadLetterGone,
@@ -432,14 +432,14 @@ impl QueueState {
         Ok(Self { busy, dead_letters, discards: DiscardedCopies::list(&connection.store).await?, kept_since })
     }
 
-    /// Returns the place of an item, by its outcome as read after this state.
-    async fn place(
+    /// Returns the state of an entry, by its outcome as read after this state.
+    async fn entry_state(
         &self,
         store: &Store,
         runs: &Runs,
         open: &OpenItem,
         outcome: Option<&Outcome>,
-    ) -> Result<Place, StoreError> {
+    ) -> Result<EntryState, StoreError> {
         let hash = ItemHash::of(&open.listed.item);
         let reason = || {
             let dead_letter = outcome.and_then(|outcome| outcome.dead_letter);
@@ -447,17 +447,17 @@ impl QueueState {
         };
         let is_leased = outcome.is_some_and(|outcome| outcome.held_until(Timestamp::now()).is_some());
         Ok(if outcome.is_some_and(Outcome::is_complete) {
-            Place::Filed
+            EntryState::Filed
         } else if self.dead_letters.items.contains(&hash) {
-            Place::Waiting(reason())
+            EntryState::InDeadLetterQueue(reason())
         } else if self.busy || is_leased || open.recent || !self.dead_letters.complete {
-            Place::InFlight
+            EntryState::InFlight
         } else if self.discards.cover(store, hash, outcome, open.last_listed(runs)).await? {
-            Place::Discarded(reason())
+            EntryState::Discarded(reason())
         } else if outcome.is_none() && is_older(&open.listed, self.kept_since) {
-            Place::Expired
+            EntryState::Expired
         } else {
-            Place::Missing
+            EntryState::Missing
         })
     }
 }

@@ -311,11 +311,11 @@ async fn digest(store: &Store, key: &str, bytes: Option<u64>) -> Result<Option<S
     if let Some(bytes) = bytes.filter(|bytes| *bytes <= PIECE_BYTES) {
         return Ok(store.get(key, bytes).await?.map(|object| Sha256::of(&object.bytes)));
     }
-    let Some(version) = store.version(key).await? else { return Ok(None) };
+    let Some(version) = store.find_version(key).await? else { return Ok(None) };
     let mut hasher = Hasher::default();
     let mut from = 0;
     while from < version.bytes() {
-        let piece = store.piece(&version, from..from.saturating_add(PIECE_BYTES)).await?;
+        let piece = store.read_piece(&version, from..from.saturating_add(PIECE_BYTES)).await?;
         from += piece.len() as u64;
         hasher.update(&piece);
     }

@@ -21,7 +21,7 @@ use aws::{
 use futures::{StreamExt, TryStreamExt, stream};
 use indicatif::ProgressBar;
 use jiff::Timestamp;
-use ledger::{StoredOutcome, StoredParticipants, participants_of};
+use ledger::{StoredOutcome, StoredParticipants, read_participants};
 use mapping::UserMap;
 use model::{
     ConvertTask, ImportTask, Listed, MailboxAddress, MessageGroup, MissingParticipant, MissingReason, Outcome, RunId,
@@ -96,7 +96,7 @@ impl Remapped {
         let mut seen = SeenItems::default();
         for run in &runs.runs {
             for page in run.page_numbers() {
-                let mut listed = entries::page(store, &run.id, page).await?.unwrap_or_default();
+                let mut listed = entries::read_page(store, &run.id, page).await?.unwrap_or_default();
                 listed.retain(|listed| seen.is_new(ItemHash::of(&listed.item)));
                 found.examined += listed.len() as u64;
                 let read =
@@ -198,7 +198,7 @@ impl Resolution {
             return Ok(Self::Nothing);
         };
         let Some(StoredParticipants { participants, message_time }) =
-            participants_of(&connection.store, mime, sha256, bytes).await?
+            read_participants(&connection.store, mime, sha256, bytes).await?
         else {
             return Ok(Self::Unreadable);
         };

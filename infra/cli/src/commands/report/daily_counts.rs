@@ -16,7 +16,7 @@ use crate::commands::{
     dead_letters::DeadLetterReason,
     reconcile::{Reconciled, Runs, ShortManifest},
 };
-use ledger::totals::{Counters, ManifestEntry, Place};
+use ledger::totals::{Counters, EntryState, ManifestEntry};
 
 /// Content of a report.
 #[derive(Debug, Serialize)]
@@ -170,11 +170,15 @@ impl DailyCounts {
         }
         let unmapped = entry.outcome.is_some_and(|outcome| !outcome.unmapped.is_empty() || !outcome.missing.is_empty());
         self.items_with_unmapped += u64::from(unmapped);
-        let (reason, discarded) = match entry.place {
-            Place::Waiting(reason) => (reason, false),
-            Place::Discarded(reason) => (reason, true),
-            Place::Again(_) | Place::Filed | Place::InFlight | Place::Expired | Place::Missing => {
-                let list = if entry.place == Place::Filed { &mut self.filed } else { &mut self.waiting };
+        let (reason, discarded) = match entry.state {
+            EntryState::InDeadLetterQueue(reason) => (reason, false),
+            EntryState::Discarded(reason) => (reason, true),
+            EntryState::ListedAgain(_)
+            | EntryState::Filed
+            | EntryState::InFlight
+            | EntryState::Expired
+            | EntryState::Missing => {
+                let list = if entry.state == EntryState::Filed { &mut self.filed } else { &mut self.waiting };
                 if unmapped && list.len() < self.max_filed {
                     list.extend(entry.outcome.and_then(|outcome| StoredMessageRef::of(outcome, None)));
                 }

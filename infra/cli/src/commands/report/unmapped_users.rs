@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws::s3::Store;
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
-use ledger::{StoredError, participants_of};
+use ledger::{StoredMessageError, read_participants};
 use mapping::UserMap;
 use model::{MailboxAddress, Participant};
 use serde::Serialize;
@@ -85,12 +85,12 @@ pub(super) async fn find_unmapped(
     (stored, items): (Vec<StoredMessageRef>, u64),
     user_map: Option<Result<UserMap, String>>,
     mut record: impl FnMut(usize, Option<UserIdentity>, Vec<UserIdentity>),
-) -> Result<Mapping, StoredError> {
+) -> Result<Mapping, StoredMessageError> {
     let mut mapping = Mapping { items, ..Mapping::default() };
     let mut users: BTreeMap<String, (Participant, Unmapped)> = BTreeMap::new();
     let read = |stored: StoredMessageRef| async move {
-        let found = participants_of(store, &stored.mime, stored.sha256, stored.bytes).await?;
-        Ok::<_, StoredError>((stored, found.map(|found| found.participants)))
+        let found = read_participants(store, &stored.mime, stored.sha256, stored.bytes).await?;
+        Ok::<_, StoredMessageError>((stored, found.map(|found| found.participants)))
     };
     let mut messages = stream::iter(stored).map(read).buffered(CONCURRENT_READS);
     while let Some((stored, participants)) = messages.try_next().await? {

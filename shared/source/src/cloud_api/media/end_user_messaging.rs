@@ -132,7 +132,7 @@ async fn written(store: &Store, prefix: &str) -> Result<Option<Stored>, Failure>
     let mut hasher = Hasher::default();
     let mut at = 0;
     while at < version.bytes() {
-        let piece = store.piece(&version, at..at + PIECE_BYTES).await.map_err(unavailable)?;
+        let piece = store.read_piece(&version, at..at + PIECE_BYTES).await.map_err(unavailable)?;
         hasher.update(&piece);
         at += PIECE_BYTES;
     }

@@ -142,7 +142,7 @@ impl MediaFetcher {
     async fn keep(&self, media: &str, bytes: Bytes, declared: Option<Sha256>) -> Result<Stored, SourceError> {
         let (key, sha256, length) = (keys::media_bytes(media), Sha256::of(&bytes), bytes.len() as u64);
         if self.create(&key, bytes.clone(), sha256).await? == Written::Conflict {
-            let first = self.store.digest(&key).await.map_err(unavailable)?;
+            let first = self.store.read_digest(&key).await.map_err(unavailable)?;
             let (first, first_bytes) = first.ok_or_else(|| SourceError::Configuration {
                 detail: format!("{key} is not what the receiver writes: restore an earlier version of the object"),
             })?;

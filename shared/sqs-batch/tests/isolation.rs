@@ -21,11 +21,11 @@ use tokio::sync::Semaphore;
 const CONCURRENCY: usize = 4;
 const RECORDS: u32 = 10;
 
-/// The first record waits until all the others are done, and then fails.
+/// Work in which the first record waits until all the others are processed, and then fails.
 struct FirstHangs {
     others: Semaphore,
     at_work: AtomicUsize,
-    most: AtomicUsize,
+    max_at_work: AtomicUsize,
 }
 
 #[async_trait]
@@ -38,7 +38,7 @@ impl Work for FirstHangs {
     }
 
     async fn work(&self, record: &Record, _: &Invocation) -> Result<Next, Failure> {
-        self.most.fetch_max(self.at_work.fetch_add(1, SeqCst) + 1, SeqCst);
+        self.max_at_work.fetch_max(self.at_work.fetch_add(1, SeqCst) + 1, SeqCst);
         let result = if record.message_id == "0" {
             let _all = self.others.acquire_many(RECORDS - 1).await;
             Err(Failure::Transient { detail: "it hung".to_owned(), after: None })
@@ -54,8 +54,8 @@ impl Work for FirstHangs {
 
 fn batch(work: &Arc<FirstHangs>) -> Batch<FirstHangs> {
     // Sending fails: a wait that cannot be set does not fail a record.
-    let nowhere = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
-    let queue = |name: &str| Queue::new(&nowhere, format!("http://127.0.0.1:1/{name}"));
+    let unreachable = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
+    let queue = |name: &str| Queue::new(&unreachable, format!("http://127.0.0.1:1/{name}"));
     Batch {
         work: Arc::clone(work),
         source: queue("source"),
@@ -75,8 +75,11 @@ fn message(number: u32) -> SqsMessage {
 
 #[tokio::test]
 async fn hanging_record_alone_is_redelivered() {
-    let work =
-        Arc::new(FirstHangs { others: Semaphore::new(0), at_work: AtomicUsize::new(0), most: AtomicUsize::new(0) });
+    let work = Arc::new(FirstHangs {
+        others: Semaphore::new(0),
+        at_work: AtomicUsize::new(0),
+        max_at_work: AtomicUsize::new(0),
+    });
     let mut event = SqsEvent::default();
     event.records = (0..RECORDS).map(message).collect();
     let now = Timestamp::now();
@@ -86,6 +89,6 @@ async fn hanging_record_alone_is_redelivered() {
     let response = batch(&work).run(event, &invocation).await.unwrap();
     let failed: Vec<_> = response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
     assert_eq!(failed, ["0"]);
-    assert_eq!(work.others.available_permits(), RECORDS as usize - 1, "all the others were done");
-    assert!(work.most.load(SeqCst) <= CONCURRENCY, "no more at the same time than configured");
+    assert_eq!(work.others.available_permits(), RECORDS as usize - 1, "another record was not processed");
+    assert!(work.max_at_work.load(SeqCst) <= CONCURRENCY, "more records than configured were processed concurrently");
 }
