@@ -55,7 +55,7 @@ mod tests {
 
     use super::*;
 
-    /// An item with these members; of two members with one name, the later counts.
+    /// Returns an item with these members. If two members have the same name, the later one counts.
     fn item(members: &str) -> ItemJson {
         let json = format!(
             r#"{{"id":"WA-1","type":"text","messageTime":"2026-11-21T09:59:58Z","archivedTime":"2026-11-21T09:59:58Z",

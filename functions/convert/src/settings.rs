@@ -129,7 +129,7 @@ impl Settings {
         })
     }
 
-    /// The largest item of all, in bytes: no less than [`max_item_bytes`](Self::max_item_bytes).
+    /// Returns the largest item of all, in bytes: no less than [`max_item_bytes`](Self::max_item_bytes).
     pub fn large_item_max_bytes(&self) -> u64 {
         match self.oversize {
             Oversize::DeadLetter => self.max_item_bytes,

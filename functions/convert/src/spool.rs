@@ -51,7 +51,7 @@ impl Spool {
         Ok(Spooled { range, utf8: std::mem::take(&mut self.probe).finish() })
     }
 
-    /// The first block of a range, at most a mebibyte, and the rest of the range after it.
+    /// Returns the first block of a range, at most a mebibyte, and the rest of the range after it.
     pub(crate) async fn block(&self, range: Range<u64>) -> io::Result<(Vec<u8>, Range<u64>)> {
         let length = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(BLOCK).min(BLOCK);
         let rest = range.start + length as u64..range.end;

@@ -27,7 +27,7 @@ async fn run(fetch: &Fetch, event: LambdaEvent<Value>) -> Result<Summary, FetchE
     Box::pin(fetch.run(request, &started)).await
 }
 
-/// A backfill has `from` and `to` (RFC 3339). Any other JSON object counts as the timer's event.
+/// Parses the event. A backfill has `from` and `to` (RFC 3339). Any other JSON object counts as the timer's event.
 fn request(event: &Value) -> Result<Request, FetchError> {
     let wrong = |what: &str| FetchError::Request(what.to_owned());
     let members = event.as_object().ok_or_else(|| wrong("expected a JSON object"))?;

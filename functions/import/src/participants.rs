@@ -172,7 +172,8 @@ fn series(missing: &MissingParticipant) -> Series {
     Series { since: missing.since, checks: missing.checks, last: missing.last_check }
 }
 
-/// The failure of a lookup that is retried. `calls_operator`: it is a configuration error, whatever the error says.
+/// Returns the failure of a lookup that is retried. `calls_operator`: it is a configuration error, whatever the error
+/// says.
 fn undecided(error: &MailboxError, calls_operator: bool, after: Option<Duration>) -> Failure {
     let (detail, requested, is_configuration) = match from_mailbox(error) {
         Failure::Configuration { detail, after } => (detail, after, true),
@@ -188,7 +189,7 @@ fn undecided(error: &MailboxError, calls_operator: bool, after: Option<Duration>
     }
 }
 
-/// The entry of a participant after another check.
+/// Returns the entry of a participant after another check.
 fn checked(
     earlier: Option<&MissingParticipant>,
     participant: usize,

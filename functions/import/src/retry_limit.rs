@@ -65,7 +65,7 @@ impl RetryLimit {
         series.checks >= MIN_CHECKS && now.duration_since(series.since) >= wait
     }
 
-    /// The wait before the next check, beyond the queue's own backoff.
+    /// Returns the wait before the next check, beyond the queue's own backoff.
     pub(crate) fn next_check(self, series: Series) -> Option<Duration> {
         (series.checks > FAST_CHECKS).then(|| self.wait / SLOW_CHECKS)
     }

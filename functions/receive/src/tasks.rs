@@ -26,7 +26,7 @@ pub struct WebhookTask {
 }
 
 impl WebhookTask {
-    /// The body of its message.
+    /// Returns the body of its message.
     pub(crate) fn to_json(&self) -> Result<String, Failure> {
         serde_json::to_string(self)
             .map_err(|error| Failure::Configuration { detail: format!("serialization failed: {error}"), after: None })

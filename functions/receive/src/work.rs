@@ -48,7 +48,7 @@ pub struct Files {
 }
 
 impl Files {
-    /// `meta` is `None` if webhooks come only from AWS.
+    /// Creates the work. `meta` is `None` if webhooks come only from AWS.
     pub fn new(meta: Option<MediaFetcher>, aws: MediaFetcher) -> Self {
         Self { meta, aws, permits: Semaphore::new(CONCURRENT_FILES) }
     }

@@ -55,7 +55,7 @@ pub fn json(value: &impl Serialize) -> serde_json::Result<String> {
     Ok(escaped)
 }
 
-/// Control characters, and characters without a glyph that change the order, the line or the look of the text beside
+/// Returns whether a character is a control character, or a character without a glyph that change the order, the line or the look of the text beside
 /// them. The joiners U+200C and U+200D stay: scripts and emoji are written with them.
 fn is_deceptive(char: char) -> bool {
     char.is_control()

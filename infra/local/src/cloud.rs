@@ -62,7 +62,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// Name of the function and of its binary.
+    /// Returns the name of the function and of its binary.
     pub fn name(self) -> &'static str {
         match self {
             Self::Fetch => "fetch",

@@ -97,7 +97,7 @@ const MAILS: [Mail; 6] = [
     },
 ];
 
-/// The name of the sample's zip, as the vendor names its own.
+/// Returns the name of the sample's zip, as the vendor names its own.
 pub fn sample_name(now: Timestamp) -> String {
     format!("{}0000-TeleMessage_1_{}.zip", now.strftime("%Y%m%d"), now.strftime("%H%M%S"))
 }

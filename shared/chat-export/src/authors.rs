@@ -29,7 +29,7 @@ pub(crate) fn authors(
             group_event |= message.time.is_some() && content::is_group_event(body);
             continue;
         };
-        let file = attachments.loose.contains_key(&place)
+        let file = attachments.named_in_text.contains_key(&place)
             || package.is_some_and(|package| marker::named(body, package).is_some());
         // An iPhone's export begins with the note about encryption, which in Japanese or Thai is one word.
         let words = if place == 0 { 0 } else { content::MAX_MARKER_WORDS };
@@ -49,7 +49,7 @@ pub(crate) fn authors(
     (lines.iter().map(wrote).collect(), group_event)
 }
 
-/// Words in angle brackets that are a complete message three times or more.
+/// Returns the words in angle brackets that are a complete message three times or more.
 pub(crate) fn repeated(chat: &messages::Chat) -> HashSet<String> {
     const TIMES: usize = 3;
     let mut counts: HashMap<&str, usize> = HashMap::new();

@@ -117,12 +117,12 @@ fn merged(mut spans: Vec<Span>) -> Vec<Span> {
     spans
 }
 
-/// The form in which words are compared: lower case, without dots and spaces.
+/// Returns the form in which words are compared: lower case, without dots and spaces.
 fn key(text: &str) -> String {
     words(text).concat()
 }
 
-/// The possible meanings of these words beside a clock, by language. Empty if no language has them.
+/// Returns the possible meanings of these words beside a clock, by language. Empty if no language has them.
 pub(crate) fn periods(words: &[String]) -> &'static [(&'static str, Period)] {
     let word = words.concat();
     // A single letter is a connecting word rather than a narrow day period.
@@ -132,12 +132,12 @@ pub(crate) fn periods(words: &[String]) -> &'static [(&'static str, Period)] {
     TABLE.periods.get(&word).map_or(&[], Vec::as_slice)
 }
 
-/// The possible months of a word, by language.
+/// Returns the possible months of a word, by language.
 pub(crate) fn months(word: &str) -> &'static [(&'static str, u8)] {
     TABLE.months.get(&key(word)).map_or(&[], Vec::as_slice)
 }
 
-/// The year before the first of the Japanese era with this name.
+/// Returns the year before the first of the Japanese era with this name.
 pub(crate) fn year_before_era(name: &str) -> Option<u32> {
     TABLE.eras.get(&key(name)).copied()
 }

@@ -23,11 +23,11 @@ pub(crate) struct Clock {
     periods: HashMap<Vec<String>, Period>,
 }
 
-/// Maximum number of unknown words. A language has at most ten.
+/// Maximum number of unknown words. A language has at max_words ten.
 const MAX_UNKNOWN: usize = 12;
 
 impl Clock {
-    /// The hour from 0 to 23. `None` for words without a meaning in this file.
+    /// Returns the hour from 0 to 23. `None` for words without a meaning in this file.
     pub(crate) fn hour(&self, words: &[String], hour: u8) -> Option<u8> {
         if words.is_empty() {
             return Some(hour);
@@ -37,7 +37,7 @@ impl Clock {
 
     /// Infers the meaning of each file's words.
     ///
-    /// 1. The languages that have most of the words; meanings on which they agree are settled.
+    /// 1. The languages that have max_words of the words; meanings on which they agree are settled.
     /// 2. If they differ, and for words that no language has: the meaning with which the messages of a day follow each
     ///    other, and no two words mean the same hour.
     ///
@@ -53,7 +53,7 @@ impl Clock {
         for reading in readings {
             hours.entry(&reading.words).or_default().insert(reading.hour);
         }
-        let candidates = known(&words, &hours);
+        let candidates = possible_meanings(&words, &hours);
         let unknown = candidates.iter().filter(|(_, periods)| periods.len() > 1).count();
         if unknown > MAX_UNKNOWN {
             return Err(words
@@ -62,14 +62,14 @@ impl Clock {
                 .map(|words| (*words).clone())
                 .unwrap_or_default());
         }
-        let order = Order::of(readings);
-        order.settle(&candidates, &hours)
+        let sequence = Sequence::of(readings);
+        sequence.choose_meanings(&candidates, &hours)
     }
 }
 
-/// Returns the first place at which the time goes back, if the file has a 12-hour clock without day periods: no words,
-/// neither the hour 0 nor 13, and times that go back repeatedly.
-pub(crate) fn unmarked_halves(readings: &[Reading]) -> Option<usize> {
+/// Returns the index of the first reading after which the time goes back, if the file has a 12-hour clock without day
+/// periods: no words, neither the hour 0 nor an hour above 12, and times that go back repeatedly.
+pub(crate) fn first_step_without_day_periods(readings: &[Reading]) -> Option<usize> {
     const MIN_STEPS: usize = 3;
     if readings.iter().any(|reading| !reading.words.is_empty() || reading.hour == 0 || reading.hour > 12) {
         return None;
@@ -85,8 +85,12 @@ pub(crate) fn unmarked_halves(readings: &[Reading]) -> Option<usize> {
 
 type Candidates<'a> = BTreeMap<&'a Vec<String>, Vec<Period>>;
 
-/// The possible meanings of each word. One meaning if the languages that have most of the words agree on its hours.
-fn known<'a>(words: &BTreeSet<&'a Vec<String>>, hours: &BTreeMap<&Vec<String>, BTreeSet<u8>>) -> Candidates<'a> {
+/// Finds the possible meanings of each word. One meaning if the languages that have max_words of the words agree on its
+/// hours.
+fn possible_meanings<'a>(
+    words: &BTreeSet<&'a Vec<String>>,
+    hours: &BTreeMap<&Vec<String>, BTreeSet<u8>>,
+) -> Candidates<'a> {
     let mut by_language: BTreeMap<&str, usize> = BTreeMap::new();
     for word in words {
         let languages: BTreeSet<&str> = cldr::periods(word).iter().map(|(language, _)| *language).collect();
@@ -94,12 +98,12 @@ fn known<'a>(words: &BTreeSet<&'a Vec<String>>, hours: &BTreeMap<&Vec<String>, B
             *by_language.entry(language).or_default() += 1;
         }
     }
-    let most = by_language.values().max().copied().unwrap_or_default();
+    let max_words = by_language.values().max().copied().unwrap_or_default();
     words
         .iter()
         .map(|word| {
             let known = cldr::periods(word);
-            let best = |language: &str| by_language.get(language) == Some(&most);
+            let best = |language: &str| by_language.get(language) == Some(&max_words);
             let mut meanings: Vec<Period> =
                 known.iter().filter(|(language, _)| best(language)).map(|(_, period)| *period).collect();
             if meanings.is_empty() {
@@ -114,13 +118,13 @@ fn known<'a>(words: &BTreeSet<&'a Vec<String>>, hours: &BTreeMap<&Vec<String>, B
                     (0..24).map(|hour| Period::Around(hour * 60)).collect()
                 };
             }
-            (*word, distinct(meanings, &hours[word]))
+            (*word, without_equal_hours(meanings, &hours[word]))
         })
         .collect()
 }
 
-/// The meanings that differ for the hours beside the words.
-fn distinct(meanings: Vec<Period>, hours: &BTreeSet<u8>) -> Vec<Period> {
+/// Returns the meanings that differ for the hours beside the words.
+fn without_equal_hours(meanings: Vec<Period>, hours: &BTreeSet<u8>) -> Vec<Period> {
     let mut seen = BTreeSet::new();
     meanings
         .into_iter()
@@ -129,29 +133,29 @@ fn distinct(meanings: Vec<Period>, hours: &BTreeSet<u8>) -> Vec<Period> {
 }
 
 /// Counts how often one reading follows another on the same day, by word, hour and whether the minutes go back.
-struct Order<'a> {
-    steps: HashMap<(Mark<'a>, Mark<'a>, bool), usize>,
+struct Sequence<'a> {
+    steps: HashMap<(WordsAndHour<'a>, WordsAndHour<'a>, bool), usize>,
 }
 
 /// The words and the hour of a reading.
-type Mark<'a> = (&'a [String], u8);
+type WordsAndHour<'a> = (&'a [String], u8);
 
-impl<'a> Order<'a> {
+impl<'a> Sequence<'a> {
     fn of(readings: &'a [Reading]) -> Self {
         let mut steps = HashMap::new();
         for pair in readings.windows(2) {
             let [earlier, later] = pair else { continue };
             if earlier.day.is_some() && earlier.day == later.day {
-                let marks = ((earlier.words.as_slice(), earlier.hour), (later.words.as_slice(), later.hour));
-                *steps.entry((marks.0, marks.1, later.minute < earlier.minute)).or_default() += 1;
+                let pair = ((earlier.words.as_slice(), earlier.hour), (later.words.as_slice(), later.hour));
+                *steps.entry((pair.0, pair.1, later.minute < earlier.minute)).or_default() += 1;
             }
         }
         Self { steps }
     }
 
-    /// The number of messages that go back in time, and of pairs of words that mean the same hour.
+    /// Counts the messages that go back in time, and of pairs of words that mean the same hour.
     fn faults(&self, meaning: &HashMap<Vec<String>, Period>, hours: &BTreeMap<&Vec<String>, BTreeSet<u8>>) -> usize {
-        let hour = |(words, hour): Mark<'_>| meaning.get(words).map_or(hour, |period| period.hour(hour));
+        let hour = |(words, hour): WordsAndHour<'_>| meaning.get(words).map_or(hour, |period| period.hour(hour));
         let back = self.steps.iter().filter(|((earlier, later, minutes), _)| {
             let (before, after) = (hour(*earlier), hour(*later));
             after < before || (after == before && *minutes)
@@ -166,42 +170,42 @@ impl<'a> Order<'a> {
         back + taken.values().map(|words| words - 1).sum::<usize>()
     }
 
-    fn settle(
+    fn choose_meanings(
         &self,
         candidates: &Candidates<'_>,
         hours: &BTreeMap<&Vec<String>, BTreeSet<u8>>,
     ) -> Result<Clock, Vec<String>> {
-        let open: Vec<(&Vec<String>, &[Period])> = candidates
+        let undecided: Vec<(&Vec<String>, &[Period])> = candidates
             .iter()
             .filter(|(_, periods)| periods.len() > 1)
             .map(|(words, periods)| (*words, periods.as_slice()))
             .collect();
         let mut meaning: HashMap<Vec<String>, Period> =
             candidates.iter().filter_map(|(words, periods)| Some(((*words).clone(), *periods.first()?))).collect();
-        if open.is_empty() {
+        if undecided.is_empty() {
             return Ok(Clock { periods: meaning });
         }
-        let combinations = open.iter().map(|(_, periods)| periods.len()).try_fold(1_usize, usize::checked_mul);
+        let combinations = undecided.iter().map(|(_, periods)| periods.len()).try_fold(1_usize, usize::checked_mul);
         if combinations.is_some_and(|count| count <= 4096) {
-            self.exhaust(&open, &mut meaning, hours)?;
+            self.try_all_combinations(&undecided, &mut meaning, hours)?;
         } else {
-            let best = self.descend(&open, &mut meaning, hours);
-            self.check_pairs(&open, &meaning, hours, best)?;
+            let best = self.improve_stepwise(&undecided, &mut meaning, hours);
+            self.check_pairs(&undecided, &meaning, hours, best)?;
         }
         Ok(Clock { periods: meaning })
     }
 
     /// Tries all combinations of meanings, and leaves the best in `meaning`. An error if two are equally good.
-    fn exhaust(
+    fn try_all_combinations(
         &self,
-        open: &[(&Vec<String>, &[Period])],
+        undecided: &[(&Vec<String>, &[Period])],
         meaning: &mut HashMap<Vec<String>, Period>,
         hours: &BTreeMap<&Vec<String>, BTreeSet<u8>>,
     ) -> Result<(), Vec<String>> {
-        let mut places = vec![0; open.len()];
+        let mut places = vec![0; undecided.len()];
         let (mut best, mut chosen) = (usize::MAX, Vec::new());
         loop {
-            for ((words, periods), place) in open.iter().zip(&places) {
+            for ((words, periods), place) in undecided.iter().zip(&places) {
                 meaning.insert((*words).clone(), periods[*place]);
             }
             let faults = self.faults(meaning, hours);
@@ -212,15 +216,15 @@ impl<'a> Order<'a> {
             if faults == best && chosen.len() < 2 {
                 chosen.push(places.clone());
             }
-            let Some(next) = (0..places.len()).find(|at| places[*at] + 1 < open[*at].1.len()) else { break };
+            let Some(next) = (0..places.len()).find(|at| places[*at] + 1 < undecided[*at].1.len()) else { break };
             places[next] += 1;
             places[..next].fill(0);
         }
         if let [one, other] = chosen.as_slice() {
             let differs = one.iter().zip(other).position(|(one, other)| one != other).unwrap_or_default();
-            return Err(open[differs].0.clone());
+            return Err(undecided[differs].0.clone());
         }
-        for ((words, periods), place) in open.iter().zip(chosen.iter().flatten()) {
+        for ((words, periods), place) in undecided.iter().zip(chosen.iter().flatten()) {
             meaning.insert((*words).clone(), periods[*place]);
         }
         Ok(())
@@ -229,7 +233,7 @@ impl<'a> Order<'a> {
     /// Checks that no other meanings of two words are equally good.
     fn check_pairs(
         &self,
-        open: &[(&Vec<String>, &[Period])],
+        undecided: &[(&Vec<String>, &[Period])],
         meaning: &HashMap<Vec<String>, Period>,
         hours: &BTreeMap<&Vec<String>, BTreeSet<u8>>,
         best: usize,
@@ -238,8 +242,8 @@ impl<'a> Order<'a> {
             hours[words].iter().map(|hour| period.hour(*hour)).collect::<Vec<_>>()
         };
         let mut tried = meaning.clone();
-        for (at, (one, one_periods)) in open.iter().enumerate() {
-            for (other, other_periods) in &open[at..] {
+        for (at, (one, one_periods)) in undecided.iter().enumerate() {
+            for (other, other_periods) in &undecided[at..] {
                 for first in *one_periods {
                     for second in *other_periods {
                         tried.insert((*one).clone(), *first);
@@ -260,16 +264,16 @@ impl<'a> Order<'a> {
     }
 
     /// Improves one word after the other until no improvement is left.
-    fn descend(
+    fn improve_stepwise(
         &self,
-        open: &[(&Vec<String>, &[Period])],
+        undecided: &[(&Vec<String>, &[Period])],
         meaning: &mut HashMap<Vec<String>, Period>,
         hours: &BTreeMap<&Vec<String>, BTreeSet<u8>>,
     ) -> usize {
         let mut best = self.faults(meaning, hours);
         loop {
             let before = best;
-            for (words, periods) in open {
+            for (words, periods) in undecided {
                 for period in *periods {
                     let old = meaning.insert((*words).clone(), *period);
                     let faults = self.faults(meaning, hours);
@@ -291,7 +295,7 @@ impl<'a> Order<'a> {
 mod tests {
     use super::*;
 
-    /// `day word hour:minute`, with `-` for no word.
+    /// Reads lines of the form `day word hour:minute`, with `-` for no word.
     fn read(lines: &[&str]) -> Vec<Reading> {
         let reading = |line: &&str| {
             let parts: Vec<&str> = line.split([' ', ':']).collect();

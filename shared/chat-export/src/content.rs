@@ -50,10 +50,10 @@ pub(crate) struct File {
 
 /// Context of a message.
 #[derive(Default)]
-pub(crate) struct Surroundings<'a> {
+pub(crate) struct MessageContext<'a> {
     pub(crate) package: Option<&'a Package>,
     /// The file whose name occurs within the text.
-    pub(crate) loose: Option<usize>,
+    pub(crate) named_in_text: Option<usize>,
     /// `true` if the export is from an iPhone, where a mark precedes notices of WhatsApp.
     pub(crate) iphone: bool,
     /// `true` if the sender's name is the name of a group, under which no person writes.
@@ -65,7 +65,8 @@ pub(crate) struct Surroundings<'a> {
 /// The note on a message whose file is not in the export.
 pub(crate) const FILE_MISSING: &str = "the file was not in the export";
 /// The reason of an item for a file of the zip that no message names.
-const UNNAMED: &str = "the export holds this file, and none of its messages names it; the time is the newest message's";
+const UNNAMED: &str =
+    "the export contains this file, and none of its messages names it; the time is the newest message's";
 const UNKNOWN_WORDS: &str =
     "WhatsApp wrote this line itself, in words that are not recognized: most likely a file that was not exported";
 const NOT_EXPORTED: &str = "the phone exported the chat without this file";
@@ -111,46 +112,46 @@ static PHRASES: LazyLock<HashMap<&str, Phrase>> = LazyLock::new(|| {
 });
 
 impl Content {
-    /// A message that a person sent.
-    pub(crate) fn sent(body: &str, around: &Surroundings<'_>) -> Self {
+    /// Determines the content of a message that a person sent.
+    pub(crate) fn sent(body: &str, context: &MessageContext<'_>) -> Self {
         let body = unix_lines(body);
         let edited = is_edited(&body);
-        if let Some(package) = around.package
-            && let Some(content) = with_file(&body, package, around.loose)
+        if let Some(package) = context.package
+            && let Some(content) = with_file(&body, package, context.named_in_text)
         {
             return Self { edited, ..content };
         }
-        let understood = phrase(&body)
+        let recognized = phrase(&body)
             .or_else(|| deleted_by_admin(&body))
             .or_else(|| call(&body))
             .or_else(|| location(&body))
             .or_else(|| poll(&body))
             .or_else(|| notice(&body))
-            .or_else(|| missing_file(&body, around.iphone))
-            .or_else(|| repeated(&body, around.repeated))
-            .or_else(|| around.iphone.then(|| by_whatsapp(&body, around.by_whatsapp)).flatten())
+            .or_else(|| missing_file(&body, context.iphone))
+            .or_else(|| repeated(&body, context.repeated))
+            .or_else(|| context.iphone.then(|| by_whatsapp(&body, context.by_whatsapp)).flatten())
             .unwrap_or_default();
-        Self { text: (!body.is_empty()).then(|| body.into_owned()), edited, ..understood }
+        Self { text: (!body.is_empty()).then(|| body.into_owned()), edited, ..recognized }
     }
 
-    /// A file of the zip that no message names.
+    /// Describes a file of the zip that no message names.
     pub(crate) fn unnamed(place: usize, package: &Package) -> Self {
-        let (kind, content_type) = media::judge(package.name(place));
+        let (kind, content_type) = media::classify(package.name(place));
         let file = Some(File { place, content_type, marker: None });
         Self { kind: Some(kind), file, reason: Some(UNNAMED), ..Self::default() }
     }
 
-    /// A line written by WhatsApp itself.
+    /// Determines the content of a line written by WhatsApp itself.
     pub(crate) fn line(body: &str) -> Self {
         let body = unix_lines(body);
-        let understood = call(&body).unwrap_or_else(|| match event(&body) {
+        let recognized = call(&body).unwrap_or_else(|| match event(&body) {
             Some(event) => Self { kind: Some(Kind::GroupEvent), event: Some(event), ..Self::default() },
             None => Self { kind: Some(Kind::System), ..Self::default() },
         });
-        Self { text: (!body.is_empty()).then(|| body.into_owned()), ..understood }
+        Self { text: (!body.is_empty()).then(|| body.into_owned()), ..recognized }
     }
 
-    /// Lines before the first message.
+    /// Describes lines before the first message.
     pub(crate) fn fragment(body: &str) -> Self {
         let text = Some(unix_lines(body).into_owned());
         Self { kind: Some(Kind::Unsupported), text, reason: Some(FRAGMENT), ..Self::default() }
@@ -186,7 +187,8 @@ fn unix_lines(body: &str) -> Cow<'_, str> {
     if body.contains("\r\n") { body.replace("\r\n", "\n").into() } else { body.into() }
 }
 
-/// The form in which phrases are compared: without the angle brackets and the full stop that some versions write.
+/// Returns the form in which phrases are compared: without the angle brackets and the full stop that some versions
+/// write.
 fn phrase_key(text: &str) -> String {
     let key = folded(text);
     let key = key.strip_prefix('<').and_then(|key| key.strip_suffix('>')).unwrap_or(&key);
@@ -203,25 +205,25 @@ fn is_edited(body: &str) -> bool {
     seen.ends_with('>') && seen.rfind('<').is_some_and(|at| any_language(&seen[at..], |language| language.edited))
 }
 
-/// A message that names a file of the zip.
-fn with_file(body: &str, package: &Package, loose: Option<usize>) -> Option<Content> {
-    let (place, marker, text) = match (marker::named(body, package), loose) {
+/// Recognizes a message that names a file of the zip.
+fn with_file(body: &str, package: &Package, named_in_text: Option<usize>) -> Option<Content> {
+    let (place, marker, text) = match (marker::named(body, package), named_in_text) {
         (Some(named), _) => (named.file, Some(named.marker), named.caption),
         (None, Some(place)) => (place, None, body.to_owned()),
         (None, None) => return None,
     };
-    let (kind, content_type) = media::judge(package.name(place));
+    let (kind, content_type) = media::classify(package.name(place));
     let file = Some(File { place, content_type, marker });
     Some(Content { kind: Some(kind), text: (!text.is_empty()).then_some(text), file, ..Content::default() })
 }
 
-/// A message that names a file as phones do, while the file is not in the export. The text stays complete, because a
-/// person may have written it.
+/// Recognizes a message that names a file as phones do, while the file is not in the export. The text stays complete,
+/// because a person may have written it.
 fn missing_file(body: &str, iphone: bool) -> Option<Content> {
     let found = |name: &str| {
         let name = trim(name);
         media::is_file_name(name).then(|| Content {
-            kind: Some(media::judge(name).0),
+            kind: Some(media::classify(name).0),
             file_missing: true,
             ..Content::default()
         })
@@ -242,13 +244,13 @@ fn missing_file(body: &str, iphone: bool) -> Option<Content> {
     })
 }
 
-/// Repeated words in angle brackets represent files that were not exported.
+/// Recognizes repeated words in angle brackets: they represent files that were not exported.
 fn repeated(body: &str, repeated: Option<&HashSet<String>>) -> Option<Content> {
     let omitted = repeated?.contains(bracketed(body)?);
     omitted.then(|| Content { kind: Some(Kind::Unsupported), reason: Some(NOT_EXPORTED), ..Content::default() })
 }
 
-/// The whole message, if it is two or more words in angle brackets.
+/// Returns the whole message, if it is two or more words in angle brackets.
 pub(crate) fn bracketed(body: &str) -> Option<&str> {
     let visible = trim(body);
     let inner = visible.strip_prefix('<')?.strip_suffix('>')?;
@@ -259,7 +261,7 @@ pub(crate) fn bracketed(body: &str) -> Option<&str> {
 /// Maximum number of words that represent a file that an iPhone did not export.
 pub(crate) const MAX_MARKER_WORDS: usize = 3;
 
-/// A line of WhatsApp on an iPhone in unrecognized words: it begins with a mark.
+/// Recognizes a line of WhatsApp on an iPhone in unrecognized words by the mark at its beginning.
 fn by_whatsapp(body: &str, group_name: bool) -> Option<Content> {
     if !body.starts_with('\u{200e}') || trim(body).contains('\n') {
         return None;
@@ -271,7 +273,7 @@ fn by_whatsapp(body: &str, group_name: bool) -> Option<Content> {
     Some(Content { kind: Some(Kind::Unsupported), reason: Some(UNKNOWN_WORDS), ..Content::default() })
 }
 
-/// A message that is, or ends in, one of the phrases for content that was not exported.
+/// Recognizes a message that is, or ends in, one of the phrases for content that was not exported.
 fn phrase(body: &str) -> Option<Content> {
     let unsupported =
         |reason| Some(Content { kind: Some(Kind::Unsupported), reason: Some(reason), ..Content::default() });
@@ -322,7 +324,7 @@ fn deleted_by_admin(body: &str) -> Option<Content> {
     (!name.is_empty()).then(|| deleted(Some(Participant { name: Some(name.to_owned()), ..Participant::default() })))
 }
 
-/// A call. The export says only that there was a call, and whether it was missed.
+/// Recognizes a call. The export says only that there was a call, and whether it was missed.
 fn call(body: &str) -> Option<Content> {
     let visible = trim(body);
     if visible.contains('\n') || visible.len() > 160 {
@@ -353,8 +355,8 @@ fn call(body: &str) -> Option<Content> {
     Some(Content { kind: Some(Kind::Call), call: Some(call), ..Content::default() })
 }
 
-/// `Location: https://maps.google.com/?q=55.6,12.5`, `Place (address): https://foursquare.com/v/…`, or a place's name
-/// and address on separate lines before such a link.
+/// Recognizes a location: `Location: https://maps.google.com/?q=55.6,12.5`, `Place (address):
+/// https://foursquare.com/v/…`, or a place's name and address on separate lines before such a link.
 fn location(body: &str) -> Option<Content> {
     const MAX_LABEL: usize = 400;
     let visible = trim(body);
@@ -402,7 +404,7 @@ fn location(body: &str) -> Option<Content> {
     Some(Content { kind: Some(Kind::Location), location: Some(place), ..Content::default() })
 }
 
-/// `POLL:`, the question, and `OPTION: … (2 votes)` for each option, each on its own line.
+/// Recognizes a poll: `POLL:`, the question, and `OPTION: … (2 votes)` for each option, each on its own line.
 fn poll(body: &str) -> Option<Content> {
     let mut lines = trim(body).lines();
     let heading = folded(lines.next()?);
@@ -429,7 +431,7 @@ fn poll(body: &str) -> Option<Content> {
     (!poll.options.is_empty()).then(|| Content { kind: Some(Kind::Poll), poll: Some(poll), ..Content::default() })
 }
 
-/// A notice of WhatsApp under a participant's name, as iPhones write it.
+/// Recognizes a notice of WhatsApp under a participant's name, as iPhones write it.
 fn notice(body: &str) -> Option<Content> {
     let begin: String = body.chars().take(200).collect();
     let key = folded(&begin);
@@ -441,7 +443,8 @@ fn notice(body: &str) -> Option<Content> {
     Some(Content { kind: Some(Kind::GroupEvent), event: Some(event), ..Content::default() })
 }
 
-/// A change of a group. The names of persons stay in the text, because they cannot be distinguished from other words.
+/// Recognizes a change of a group. The names of persons stay in the text, because they cannot be distinguished from
+/// other words.
 fn event(body: &str) -> Option<GroupEvent> {
     let begin: String = body.chars().take(400).collect();
     let key = folded(&begin);

@@ -77,7 +77,7 @@ pub(crate) enum Calendar {
 impl Calendar {
     const ALL: [Self; 5] = [Self::Gregorian, Self::Buddhist, Self::Persian, Self::Islamic, Self::Minguo];
 
-    /// The century of a year with two digits.
+    /// Returns the century of a year with two digits.
     fn century(self) -> u32 {
         match self {
             Self::Gregorian => 2000,
@@ -127,7 +127,7 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    /// The day at the beginning of a line. `month` is the meaning of the month's name, if it has one.
+    /// Returns the day at the beginning of a line. `month` is the meaning of the month's name, if it has one.
     pub(crate) fn date(self, head: &Head, month: Option<u8>) -> Option<Date> {
         let place = |at: usize| (head.date[at], head.digits[at]);
         let ((year, digits), written_month, (day, _)) = if head.style.month_name {
@@ -152,8 +152,8 @@ impl Reading {
         self.calendar.date(year, digits, written_month, day)
     }
 
-    /// Like [`date`](Self::date), if a message can be from that day. A phone's clock may be wrong by a year; but no
-    /// calendar is chosen for dates in the future.
+    /// Returns the same day as [`date`](Self::date), if a message can be from that day. A phone's clock may be wrong by
+    /// a year; but no calendar is chosen for dates in the future.
     pub(crate) fn possible(self, head: &Head, month: Option<u8>, limits: Limits) -> Option<Date> {
         let date = self.date(head, month)?;
         let newest =
@@ -228,7 +228,7 @@ impl Reading {
         }
     }
 
-    /// The number of lines for which this reading gives no possible date, and of unlikely dates: after the upload, or
+    /// Counts the lines for which this reading gives no possible date, and the unlikely dates: after the upload, or
     /// before the previous message.
     fn faults(self, heads: &[&Head], months: &[Option<u8>], limits: Limits) -> Faults {
         let mut faults = Faults::default();

@@ -5,31 +5,31 @@ use crate::error::ExportError;
 
 const ENTRY: &[u8] = b"PK\x01\x02";
 const END: &[u8] = b"PK\x05\x06";
-const END_LENGTH: usize = 22;
+const END_BYTES: usize = 22;
 const END64: &[u8] = b"PK\x06\x06";
 const LOCATOR64: &[u8] = b"PK\x06\x07";
-const LOCATOR64_LENGTH: usize = 20;
+const LOCATOR64_BYTES: usize = 20;
 
 /// Maximum length of the comment after the end record: its length has 16 bits.
-const COMMENT: usize = 1 << 16;
+const COMMENT_MAX_BYTES: usize = 1 << 16;
 
 /// Maximum distance in bytes between the declared place of a 64-bit end record and its locator. Phones write only the
 /// 56 bytes of the record.
-const END64_REACH: usize = 1 << 16;
+const END64_MAX_DISTANCE_BYTES: usize = 1 << 16;
 
-/// The largest number of entries that an end record declares. A zip that was not written by a phone may have several
-/// places that look like an end record, and readers differ in the one that they use, so all are considered.
+/// Returns the largest number of entries that an end record declares. A zip that was not written by a phone may have
+/// several places that look like an end record, and readers differ in the one that they use, so all are considered.
 ///
 /// # Errors
 /// [`ExportError::ZipDamaged`] if a 64-bit record is not where a phone writes it.
 pub(crate) fn declared_entries(zip: &[u8]) -> Result<u64, ExportError> {
-    if let Some(count) = plain_end(zip) {
+    if let Some(count) = phone_end_record(zip) {
         return Ok(count);
     }
     let mut largest = 0;
-    for end in places(zip, END, zip.len().saturating_sub(COMMENT + END_LENGTH + END.len())..zip.len()) {
+    for end in positions(zip, END, zip.len().saturating_sub(COMMENT_MAX_BYTES + END_BYTES + END.len())..zip.len()) {
         let Some(count) = number::<2>(zip, end + 10) else { continue };
-        let locator = end.checked_sub(LOCATOR64_LENGTH).filter(|at| zip[*at..].starts_with(LOCATOR64));
+        let locator = end.checked_sub(LOCATOR64_BYTES).filter(|at| zip[*at..].starts_with(LOCATOR64));
         let Some(locator) = locator else {
             largest = largest.max(count);
             continue;
@@ -39,29 +39,31 @@ pub(crate) fn declared_entries(zip: &[u8]) -> Result<u64, ExportError> {
             largest = largest.max(count);
         }
         let from = number::<8>(zip, locator + 8).and_then(|from| usize::try_from(from).ok());
-        let from = from.filter(|from| locator.checked_sub(*from).is_some_and(|reach| reach <= END64_REACH));
+        let from =
+            from.filter(|from| locator.checked_sub(*from).is_some_and(|distance| distance <= END64_MAX_DISTANCE_BYTES));
         let from = from.ok_or(ExportError::ZipDamaged)?;
-        for end64 in places(zip, END64, from..locator) {
+        for end64 in positions(zip, END64, from..locator) {
             largest = largest.max(number::<8>(zip, end64 + 32).unwrap_or(u64::MAX));
         }
     }
     Ok(largest)
 }
 
-/// The number of entries in the end record of a phone's zip: the last bytes of the file, directly after the directory,
-/// for a single disk and without 64-bit fields. Every reader uses this record. Other bytes that look like an end record
-/// then belong to a file of the chat, so a sent file cannot prevent the chat from being read.
-fn plain_end(zip: &[u8]) -> Option<u64> {
-    let end = zip.len().checked_sub(END_LENGTH).filter(|end| zip[*end..].starts_with(END))?;
-    let (disks, here, count) = (number::<4>(zip, end + 4)?, number::<2>(zip, end + 8)?, number::<2>(zip, end + 10)?);
+/// Returns the number of entries in the end record of a phone's zip: the last bytes of the file, directly after the
+/// directory, for a single disk and without 64-bit fields. Every reader uses this record. Other bytes that look like an
+/// end record then belong to a file of the chat, so a sent file cannot prevent the chat from being read.
+fn phone_end_record(zip: &[u8]) -> Option<u64> {
+    let end = zip.len().checked_sub(END_BYTES).filter(|end| zip[*end..].starts_with(END))?;
+    let (disks, on_this_disk, count) =
+        (number::<4>(zip, end + 4)?, number::<2>(zip, end + 8)?, number::<2>(zip, end + 10)?);
     let (size, from, comment) = (number::<4>(zip, end + 12)?, number::<4>(zip, end + 16)?, number::<2>(zip, end + 20)?);
     let from = usize::try_from(from).ok().filter(|from| usize::try_from(size).is_ok_and(|size| *from + size == end))?;
     let begins = count == 0 || zip[from..].starts_with(ENTRY);
-    (disks == 0 && here == count && count < u64::from(u16::MAX) && comment == 0 && begins).then_some(count)
+    (disks == 0 && on_this_disk == count && count < u64::from(u16::MAX) && comment == 0 && begins).then_some(count)
 }
 
-/// The positions of these four bytes.
-fn places<'a>(zip: &'a [u8], magic: &'a [u8], range: std::ops::Range<usize>) -> impl Iterator<Item = usize> + 'a {
+/// Returns the positions of these four bytes.
+fn positions<'a>(zip: &'a [u8], magic: &'a [u8], range: std::ops::Range<usize>) -> impl Iterator<Item = usize> + 'a {
     range.filter(move |at| zip[*at..].starts_with(magic))
 }
 

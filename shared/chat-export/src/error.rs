@@ -51,9 +51,9 @@ pub enum ExportError {
          upload the chat's text as the phone wrote it, or report the format"
     )]
     NoMessages,
-    /// The words beside the clock may mean either half of the day.
+    /// The words beside the time may mean either half of the day.
     #[error(
-        "line {line}: the word beside the clock is in no known language and the order of the messages does not show \
+        "line {line}: the word beside the time is in no known language and the order of the messages does not show \
          which half of the day it means: export a longer part of the chat, or set the phone to a 24-hour clock"
     )]
     DayPeriod {
@@ -70,8 +70,8 @@ pub enum ExportError {
     },
     /// The dates match no order of day, month and year, or are long before or after the possible time of the chat.
     #[error(
-        "line {line}: the date was read as {tried}, when the message cannot have been sent, and no other order of day, \
-         month and year fits the file: correct the phone's clock or calendar and export the chat again"
+        "line {line}: the date was read as {tried}, a day on which the message cannot have been sent, and no other order of \
+         day, month and year fits the file: correct the phone's clock or calendar and export the chat again"
     )]
     ImpossibleTime {
         /// The first such line.

@@ -15,10 +15,10 @@ use serde_json::json;
 use crate::{
     attachments::Attachments,
     authors,
-    content::{self, Content, Surroundings},
+    content::{self, Content, MessageContext},
     dates::{DateOrder, DayOrder, Limits},
     error::{AttachmentError, ExportError},
-    grammar::Outside,
+    grammar::ExternalFacts,
     identity, limits, marks,
     messages::{self, Message},
     name::{self, Hash, Ids},
@@ -27,7 +27,7 @@ use crate::{
     summary::{self, Summary},
 };
 
-/// An uploaded file, and facts from other places about it.
+/// An uploaded file, and facts from other places item_chat it.
 pub struct ExportFile<'a> {
     /// The owner of the phone that wrote it.
     pub owner: &'a MailboxAddress,
@@ -68,7 +68,7 @@ pub struct Export {
     places: HashMap<Hash, usize>,
     id_form: Ids,
     chat: messages::Chat,
-    about: Chat,
+    item_chat: Chat,
     people: People,
     /// For each sender, whether a person wrote under the name.
     wrote: Vec<bool>,
@@ -105,7 +105,7 @@ impl Export {
     /// [`ExportError`], all of them permanent: a corrected file has to be uploaded.
     pub fn read(file: ExportFile<'_>) -> Result<Self, ExportError> {
         let id_form = Ids::new(file.owner, file.file_name)?;
-        let known = file.participants_csv.map(people::read_known).transpose()?.unwrap_or_default();
+        let known = file.participants_csv.map(people::read_participants).transpose()?.unwrap_or_default();
         let (package, text) = if name::has_extension(file.file_name, "zip") {
             let (package, text) = Package::open(file.bytes, file.file_name)?;
             (Some(package), text)
@@ -122,22 +122,22 @@ impl Export {
         let uploaded = file.archived_time.to_zoned(zone.clone()).date();
         let limits = Limits::until(uploaded.saturating_add(1.day()));
         let chat_name = name::chat_name(file.file_name);
-        let names = known.iter().filter_map(people::Known::name).chain(chat_name.as_deref());
-        let outside = Outside { limits, configured: *date_order };
-        let chat = messages::Chat::cut(messages::decode(text)?, names, outside)?;
+        let names = known.iter().filter_map(people::ListedPerson::name).chain(chat_name.as_deref());
+        let external = ExternalFacts { limits, configured: *date_order };
+        let chat = messages::Chat::split(messages::decode(text)?, names, external)?;
         let attachments = Attachments::of(&chat, package.as_ref());
 
         let (wrote, group_event) = authors::authors(&chat, package.as_ref(), &attachments);
         let senders =
             people::Senders { names: &chat.senders, wrote: &wrote, chat_name: chat_name.as_deref(), group_event };
         let people = People::gather(&senders, &known, file.owner, *recipients);
-        let about = about(file.owner, file.file_name, chat_name, &people, group_event);
+        let item_chat = describe_chat(file.owner, file.file_name, chat_name, &people, group_event);
         let (ids, places) = identity::identify(&chat, &attachments, package.as_ref(), &id_form)?;
         Ok(Self {
             ids,
             places,
             id_form,
-            about,
+            item_chat,
             people,
             wrote,
             repeated: authors::repeated(&chat),
@@ -151,17 +151,17 @@ impl Export {
         })
     }
 
-    /// The ids of all items, in the file's order. Files that no message names come last.
+    /// Returns the ids of all items, in the file's order. Files that no message names come last.
     pub fn ids(&self) -> impl Iterator<Item = &ItemId> {
         self.ids.iter()
     }
 
-    /// The order in which the numbers of dates are read, and the reason.
+    /// Returns the order in which the numbers of dates are read, and the reason.
     pub fn day_order(&self) -> DayOrder {
         self.chat.day_order
     }
 
-    /// The item with this id; `None` if the export does not have it.
+    /// Returns the item with this id; `None` if the export does not have it.
     ///
     /// Besides the members of the source's contract, its evidence has a member `export`: `file`; `line` (from 1);
     /// `edited`, if the message was edited; `marker`, the words that name the attachment and are not in the text;
@@ -172,7 +172,8 @@ impl Export {
         Some(self.capture(id, &part))
     }
 
-    /// The bytes of an item's attachment. Decompression stops at `limit` bytes, whatever size the zip declares.
+    /// Decompresses the bytes of an item's attachment. Decompression stops at `limit` bytes, whatever size the zip
+    /// declares.
     ///
     /// # Errors
     /// [`AttachmentError`], all of them permanent.
@@ -182,7 +183,7 @@ impl Export {
         self.package.as_ref().ok_or(AttachmentError::Missing)?.read(file.place, limit)
     }
 
-    /// The summary of reading the export.
+    /// Returns the summary of reading the export.
     pub fn summary(&self) -> Summary {
         let mut suspicious: Vec<usize> =
             self.chat.messages.iter().flat_map(|message| message.suspicious.iter().copied()).collect();
@@ -224,7 +225,7 @@ impl Export {
                 let body = &self.chat.text[message.body.clone()];
                 match (message.time, message.sender) {
                     (None, _) => Content::fragment(body),
-                    (Some(_), Some(sender)) => Content::sent(body, &self.surroundings(*place, sender)),
+                    (Some(_), Some(sender)) => Content::sent(body, &self.message_context(*place, sender)),
                     (Some(_), None) => Content::line(body),
                 }
             }
@@ -235,10 +236,10 @@ impl Export {
         }
     }
 
-    fn surroundings(&self, place: usize, sender: usize) -> Surroundings<'_> {
-        Surroundings {
+    fn message_context(&self, place: usize, sender: usize) -> MessageContext<'_> {
+        MessageContext {
             package: self.package.as_ref(),
-            loose: self.attachments.loose.get(&place).copied(),
+            named_in_text: self.attachments.named_in_text.get(&place).copied(),
             iphone: self.chat.brackets,
             by_whatsapp: !self.wrote[sender],
             repeated: Some(&self.repeated),
@@ -279,7 +280,7 @@ impl Export {
             message_time: self.time(time).ok_or(ItemError::Missing("time"))?,
             archived_time: self.archived_time,
             direction,
-            chat: self.about.clone(),
+            chat: self.item_chat.clone(),
             from,
             to: self.people.others(sender),
             text: content.text,
@@ -325,7 +326,7 @@ impl Export {
         Captured::from_value(value, id)
     }
 
-    /// Notes for the mail's reader about how the export was read.
+    /// Notes for the mail's reader item_chat how the export was read.
     fn notes(&self, message: Option<&Message>, content: &Content) -> Vec<String> {
         let mut notes = Vec::new();
         if self.chat.day_order.is_ambiguous() {
@@ -384,8 +385,14 @@ fn named(name: &str) -> Participant {
     Participant { name: Some(name.to_owned()), ..Participant::default() }
 }
 
-/// The chat. Its id is the same in every export of it by the owner, as long as the chat keeps its name.
-fn about(owner: &MailboxAddress, file_name: &str, name: Option<String>, people: &People, group_event: bool) -> Chat {
+/// Describes the chat. Its id is the same in every export of it by the owner, as long as the chat keeps its name.
+fn describe_chat(
+    owner: &MailboxAddress,
+    file_name: &str,
+    name: Option<String>,
+    people: &People,
+    group_event: bool,
+) -> Chat {
     let identity = name.clone().unwrap_or_else(|| name::stem(file_name).to_owned());
     let chat_type = if group_event || people.known_count() > 2 { ChatType::Group } else { ChatType::Individual };
     let name = match chat_type {

@@ -47,7 +47,7 @@ pub(crate) struct Grammar {
 
 /// Facts from outside the file.
 #[derive(Clone, Copy)]
-pub(crate) struct Outside {
+pub(crate) struct ExternalFacts {
     pub(crate) limits: Limits,
     pub(crate) configured: Option<DateOrder>,
 }
@@ -61,50 +61,54 @@ pub(crate) struct LineEnds {
 }
 
 impl Grammar {
-    pub(crate) fn infer(candidates: Vec<Candidate>, ends: LineEnds, outside: Outside) -> Result<Self, ExportError> {
+    pub(crate) fn infer(
+        candidates: Vec<Candidate>,
+        ends: LineEnds,
+        external: ExternalFacts,
+    ) -> Result<Self, ExportError> {
         let style = style(&candidates).ok_or(ExportError::NoMessages)?;
         let brackets = matches!(style.close, Close::Bracket(_));
-        let (mut own, mut suspicious) = (Vec::new(), BTreeSet::new());
+        let (mut matching, mut suspicious) = (Vec::new(), BTreeSet::new());
         for candidate in candidates {
             if candidate.head.style == style {
-                own.push(candidate);
+                matching.push(candidate);
             } else {
                 suspicious.insert(candidate.line);
             }
         }
-        separate_records(&mut own, &mut suspicious, ends, brackets)?;
-        let gaps = Roles::infer(&own)?;
-        let count = own.len();
-        let strange =
-            own.iter().find(|candidate| gaps.period(&candidate.head).is_none()).map(|candidate| candidate.line);
-        own.retain(|candidate| gaps.period(&candidate.head).is_some() || !suspicious.insert(candidate.line));
+        separate_records(&mut matching, &mut suspicious, ends, brackets)?;
+        let roles = Roles::infer(&matching)?;
+        let count = matching.len();
+        let unaccepted =
+            matching.iter().find(|candidate| roles.period(&candidate.head).is_none()).map(|candidate| candidate.line);
+        matching.retain(|candidate| roles.period(&candidate.head).is_some() || !suspicious.insert(candidate.line));
         // A few lines with other words are pasted text; many are messages that are not understood.
-        if let Some(line) = strange.filter(|_| own.len() * 3 < count * 2) {
+        if let Some(line) = unaccepted.filter(|_| matching.len() * 3 < count * 2) {
             return Err(ExportError::DayPeriod { line });
         }
-        let first = own.first().ok_or(ExportError::NoMessages)?;
+        let first = matching.first().ok_or(ExportError::NoMessages)?;
         let first_line = first.line;
 
-        let months = Months::infer(&own);
-        let heads: Vec<&Head> = own.iter().map(|candidate| &candidate.head).collect();
+        let months = Months::infer(&matching);
+        let heads: Vec<&Head> = matching.iter().map(|candidate| &candidate.head).collect();
         let month_numbers: Vec<Option<u8>> = heads.iter().map(|head| months.number(head)).collect();
         if style.month_name && month_numbers.iter().all(Option::is_none) {
             return Err(ExportError::Month { line: first_line });
         }
-        let (reading, evidence) = Reading::infer(&heads, &month_numbers, outside.limits, outside.configured);
+        let (reading, evidence) = Reading::infer(&heads, &month_numbers, external.limits, external.configured);
         let days: Vec<Option<Date>> = heads
             .iter()
             .zip(&month_numbers)
-            .map(|(head, month)| reading.possible(head, *month, outside.limits))
+            .map(|(head, month)| reading.possible(head, *month, external.limits))
             .collect();
         let possible = days.iter().flatten().count();
         if possible * 2 < days.len()
             && let Some(at) = days.iter().position(Option::is_none)
         {
-            return Err(impossible(&own[at], reading, month_numbers[at]));
+            return Err(impossible_time(&matching[at], reading, month_numbers[at]));
         }
 
-        let periods: Vec<Vec<String>> = heads.iter().map(|head| gaps.period(head).unwrap_or_default()).collect();
+        let periods: Vec<Vec<String>> = heads.iter().map(|head| roles.period(head).unwrap_or_default()).collect();
         let readings: Vec<clock::Reading> = heads
             .iter()
             .zip(&periods)
@@ -116,16 +120,16 @@ impl Grammar {
                 day: *day,
             })
             .collect();
-        if let Some(at) = clock::unmarked_halves(&readings) {
-            return Err(ExportError::DayPeriod { line: own[at].line });
+        if let Some(at) = clock::first_step_without_day_periods(&readings) {
+            return Err(ExportError::DayPeriod { line: matching[at].line });
         }
         let clock = Clock::infer(&readings).map_err(|words| {
             let at = periods.iter().position(|period| *period == words).unwrap_or_default();
-            ExportError::DayPeriod { line: own[at].line }
+            ExportError::DayPeriod { line: matching[at].line }
         })?;
 
-        let mut starts = Vec::with_capacity(own.len());
-        for (((candidate, day), words), month) in own.iter().zip(&days).zip(&periods).zip(&month_numbers) {
+        let mut starts = Vec::with_capacity(matching.len());
+        for (((candidate, day), words), month) in matching.iter().zip(&days).zip(&periods).zip(&month_numbers) {
             let time = day.and_then(|day| time(day, &candidate.head, clock.hour(words, candidate.head.hour)?));
             match time {
                 Some(time) => starts.push(Start {
@@ -133,7 +137,7 @@ impl Grammar {
                     begin: candidate.begin,
                     rest: candidate.begin + candidate.head.rest,
                     time,
-                    written: written(&candidate.head, words, *month),
+                    written: time_as_written(&candidate.head, words, *month),
                 }),
                 None => {
                     suspicious.insert(candidate.line);
@@ -145,8 +149,8 @@ impl Grammar {
     }
 }
 
-/// The style of the file: the style of its first line, which is a message in every export. If the file does not begin
-/// with a message, the style of most lines.
+/// Returns the style of the file: the style of its first line, which is a message in every export. If the file does not
+/// begin with a message, the style of most lines.
 fn style(candidates: &[Candidate]) -> Option<Style> {
     let first = candidates.first()?;
     if first.first {
@@ -160,13 +164,14 @@ fn style(candidates: &[Candidate]) -> Option<Style> {
     candidates.iter().map(|candidate| &candidate.head.style).find(|style| counts[style] == most).cloned()
 }
 
-/// In a file with both kinds of line ends only CR LF ends a message: iPhones write LF inside a message.
+/// Separates the messages of a file with both kinds of line ends. There only CR LF ends a message: iPhones write LF
+/// inside a message.
 ///
 /// # Errors
 /// In an Android phone's file CR LF may be part of a text, and then it separates no messages. If most messages would be
 /// lost with CR LF as the separator, the line ends contradict the shape of the lines.
 fn separate_records(
-    own: &mut Vec<Candidate>,
+    matching: &mut Vec<Candidate>,
     suspicious: &mut BTreeSet<usize>,
     ends: LineEnds,
     brackets: bool,
@@ -174,20 +179,20 @@ fn separate_records(
     if ends.crlf == 0 || ends.lf == 0 {
         return Ok(());
     }
-    let behind_crlf = own.iter().filter(|candidate| candidate.after_crlf && !candidate.first).count();
-    let behind_lf = own.iter().filter(|candidate| !candidate.after_crlf && !candidate.first).count();
+    let after_crlf = matching.iter().filter(|candidate| candidate.after_crlf && !candidate.first).count();
+    let after_lf = matching.iter().filter(|candidate| !candidate.after_crlf && !candidate.first).count();
     // Every CR LF ends a record: each is followed by a message or the end of the file.
-    let all_end_records = behind_crlf + usize::from(ends.last_is_crlf) == ends.crlf;
+    let all_end_records = after_crlf + usize::from(ends.last_is_crlf) == ends.crlf;
     if brackets {
-        if behind_crlf == 0 && !ends.last_is_crlf {
+        if after_crlf == 0 && !ends.last_is_crlf {
             return Ok(());
         }
     } else if !all_end_records || !ends.last_is_crlf {
         return Ok(());
-    } else if behind_lf > behind_crlf + 1 {
-        return Err(ExportError::LineEnds { lf: behind_lf, crlf: behind_crlf });
+    } else if after_lf > after_crlf + 1 {
+        return Err(ExportError::LineEnds { lf: after_lf, crlf: after_crlf });
     }
-    own.retain(|candidate| candidate.first || candidate.after_crlf || !suspicious.insert(candidate.line));
+    matching.retain(|candidate| candidate.first || candidate.after_crlf || !suspicious.insert(candidate.line));
     Ok(())
 }
 
@@ -196,33 +201,37 @@ struct Roles {
     /// The place of the day period, if the clock has twelve hours.
     period: Option<usize>,
     /// For each place, the words that are allowed there and have no meaning, apart from a day period.
-    silent: [BTreeSet<Vec<String>>; 3],
+    allowed: [BTreeSet<Vec<String>>; 3],
     /// The day periods, if any.
     periods: BTreeSet<Vec<String>>,
 }
 
 impl Roles {
-    /// A word is a day period if some language has it for a part of the day, or if it changes from line to line while
+    /// Infers the roles of words. A word is a day period if some language has it for a part of the day, or if it changes from line to line while
     /// the hours stay below 13. All other words are accepted only if they are constant, or known to connect dates and
     /// times.
-    fn infer(own: &[Candidate]) -> Result<Self, ExportError> {
-        let mut roles = Self { period: None, silent: Default::default(), periods: BTreeSet::new() };
-        let total = own.len();
+    fn infer(matching: &[Candidate]) -> Result<Self, ExportError> {
+        let mut roles = Self { period: None, allowed: Default::default(), periods: BTreeSet::new() };
+        let total = matching.len();
         let mut counts: [BTreeMap<&Vec<String>, usize>; 3] = Default::default();
-        for candidate in own {
+        for candidate in matching {
             for (place, words) in candidate.head.gaps.words.iter().enumerate() {
                 *counts[place].entry(words).or_default() += 1;
             }
         }
         // The place where most lines have a known day period.
         let known = |place: usize| -> usize {
-            counts[place].iter().filter(|(words, _)| known_period(words).is_some()).map(|(_, count)| count).sum()
+            counts[place]
+                .iter()
+                .filter(|(words, _)| longest_known_period(words).is_some())
+                .map(|(_, count)| count)
+                .sum()
         };
         // A word for the first half of the day beside an hour above 12 is a connecting word: `am 21:25`.
         let contradicts = |place: usize| {
-            own.iter().any(|candidate| {
+            matching.iter().any(|candidate| {
                 let words = &candidate.head.gaps.words[place];
-                let meanings = known_period(words).map(|words| cldr::periods(&words)).unwrap_or_default();
+                let meanings = longest_known_period(words).map(|words| cldr::periods(&words)).unwrap_or_default();
                 candidate.head.hour > 12
                     && !meanings.is_empty()
                     && meanings.iter().all(|(_, period)| *period == Period::Am)
@@ -230,8 +239,8 @@ impl Roles {
         };
         let best =
             (0..3).max_by_key(|place| known(*place)).filter(|place| known(*place) * 2 > total && !contradicts(*place));
-        let above_12 = own.iter().any(|candidate| candidate.head.hour > 12 || candidate.head.hour == 0);
-        let padded = own.iter().any(|candidate| candidate.head.hour < 10 && candidate.head.hour_digits == 2);
+        let above_12 = matching.iter().any(|candidate| candidate.head.hour > 12 || candidate.head.hour == 0);
+        let padded = matching.iter().any(|candidate| candidate.head.hour < 10 && candidate.head.hour_digits == 2);
         roles.period = best.or_else(|| {
             // Words that change, in a place where most lines have words.
             let varied = |place: usize| {
@@ -249,16 +258,18 @@ impl Roles {
                 let usual = *count * 20 >= total && *count > 2;
                 let varied = connects(words) && (usual || (!words.is_empty() && !most.is_empty() && connects(most)));
                 if *words == most || varied {
-                    roles.silent[place].insert((*words).clone());
+                    roles.allowed[place].insert((*words).clone());
                 }
             }
         }
         if let Some(place) = roles.period {
-            let common = common(&counts[place]);
+            let common = common_prefix(&counts[place]);
             for (words, count) in &counts[place] {
-                let Some(period) = known_period(words).or_else(|| without(words, &common)) else { continue };
+                let Some(period) = longest_known_period(words).or_else(|| without_prefix(words, &common)) else {
+                    continue;
+                };
                 let likely = *count * 20 >= total && (*count > 1 || period.len() == 1);
-                if known_period(words).is_some() || likely {
+                if longest_known_period(words).is_some() || likely {
                     roles.periods.insert(period);
                 }
             }
@@ -268,20 +279,20 @@ impl Roles {
                 let Gaps { words } = &candidate.head.gaps;
                 words.iter().any(|words| !words.is_empty() && !cldr::is_connector(words))
             };
-            if let Some(candidate) = own.iter().find(unclear) {
+            if let Some(candidate) = matching.iter().find(unclear) {
                 return Err(ExportError::DayPeriod { line: candidate.line });
             }
         }
         Ok(roles)
     }
 
-    /// The day period of a line: empty on a 24-hour clock. `None` for a line with words that are not allowed in their
-    /// place.
+    /// Returns the day period of a line: empty on a 24-hour clock. `None` for a line with words that are not allowed in
+    /// their place.
     fn period(&self, head: &Head) -> Option<Vec<String>> {
         let mut period = Vec::new();
         for (place, words) in head.gaps.words.iter().enumerate() {
             if self.period == Some(place) {
-                let known = known_period(words).filter(|period| self.periods.contains(period));
+                let known = longest_known_period(words).filter(|period| self.periods.contains(period));
                 let found = known.or_else(|| {
                     self.periods
                         .iter()
@@ -292,10 +303,10 @@ impl Roles {
                 period = match found {
                     Some(found) => found,
                     // Some phones write the half of the day only if the hour is ambiguous.
-                    None if head.hour > 12 && self.silent[place].contains(words) => Vec::new(),
+                    None if head.hour > 12 && self.allowed[place].contains(words) => Vec::new(),
                     None => return None,
                 };
-            } else if !self.silent[place].contains(words) {
+            } else if !self.allowed[place].contains(words) {
                 return None;
             }
         }
@@ -303,8 +314,8 @@ impl Roles {
     }
 }
 
-/// The longest sequence of words that some language has for a part of the day.
-fn known_period(words: &[String]) -> Option<Vec<String>> {
+/// Returns the longest sequence of words that some language has for a part of the day.
+fn longest_known_period(words: &[String]) -> Option<Vec<String>> {
     (1..=words.len())
         .rev()
         .flat_map(|length| words.windows(length))
@@ -312,8 +323,8 @@ fn known_period(words: &[String]) -> Option<Vec<String>> {
         .map(<[String]>::to_vec)
 }
 
-/// The words that all lines have in common at the beginning of one place.
-fn common(counts: &BTreeMap<&Vec<String>, usize>) -> Vec<String> {
+/// Returns the words that all lines have in common at the beginning of one place.
+fn common_prefix(counts: &BTreeMap<&Vec<String>, usize>) -> Vec<String> {
     let mut all = counts.keys().filter(|words| !words.is_empty());
     let mut common = all.next().map(|words| (*words).clone()).unwrap_or_default();
     for words in all {
@@ -323,7 +334,7 @@ fn common(counts: &BTreeMap<&Vec<String>, usize>) -> Vec<String> {
     common
 }
 
-fn without(words: &[String], common: &[String]) -> Option<Vec<String>> {
+fn without_prefix(words: &[String], common: &[String]) -> Option<Vec<String>> {
     let rest = words.strip_prefix(common).unwrap_or(words);
     (!rest.is_empty()).then(|| rest.to_vec())
 }
@@ -332,9 +343,11 @@ fn without(words: &[String], common: &[String]) -> Option<Vec<String>> {
 struct Months(HashMap<String, u8>);
 
 impl Months {
-    /// Month names are those of the language that has most of them: `listopad` is October or November.
-    fn infer(own: &[Candidate]) -> Self {
-        let names: BTreeSet<String> = own.iter().flat_map(|candidate| names(&candidate.head.month_words)).collect();
+    /// Infers the months of names. The names are those of the language that has most of them: `listopad` is October or
+    /// November.
+    fn infer(matching: &[Candidate]) -> Self {
+        let names: BTreeSet<String> =
+            matching.iter().flat_map(|candidate| names(&candidate.head.month_words)).collect();
         let mut languages: BTreeMap<&str, usize> = BTreeMap::new();
         for name in &names {
             for language in cldr::months(name).iter().map(|(language, _)| *language).collect::<BTreeSet<_>>() {
@@ -371,8 +384,8 @@ impl Months {
     }
 }
 
-/// The sequences of words that may be a month's name, the longest first: `มี.ค.` is two words. Hebrew puts a letter
-/// before it.
+/// Returns the sequences of words that may be a month's name, the longest first: `มี.ค.` is two words. Hebrew puts a
+/// letter before it.
 fn names(words: &[String]) -> impl Iterator<Item = String> {
     let runs = (1..=words.len()).rev().flat_map(|length| words.windows(length)).map(<[String]>::concat);
     runs.flat_map(|run| {
@@ -386,10 +399,10 @@ fn time(day: Date, head: &Head, hour: u8) -> Option<DateTime> {
     Some(day.at(part(hour)?, part(head.minute)?, part(head.second)?, 0))
 }
 
-/// The time for the message's id: the numbers of the date in their written order, so that a longer export that reveals
-/// another order gives the same id. The hour is converted to 24 hours if all languages that have the words agree on it,
-/// and otherwise kept as written.
-fn written(head: &Head, words: &[String], month: Option<u8>) -> String {
+/// Returns the time for the message's id: the numbers of the date in their written order, so that a longer export that
+/// reveals another order gives the same id. The hour is converted to 24 hours if all languages that have the words
+/// agree on it, and otherwise kept as written.
+fn time_as_written(head: &Head, words: &[String], month: Option<u8>) -> String {
     let [a, b, c] = head.date;
     let b = month.map_or(b, u32::from);
     let meant: BTreeSet<u8> = cldr::periods(words).iter().map(|(_, period)| period.hour(head.hour)).collect();
@@ -402,8 +415,8 @@ fn written(head: &Head, words: &[String], month: Option<u8>) -> String {
     format!("{a}.{b}.{c} {hour}:{:02}:{:02}", head.minute, head.second)
 }
 
-/// The error for a file whose dates match no order, with the first such date as it was read.
-fn impossible(candidate: &Candidate, reading: Reading, month: Option<u8>) -> ExportError {
+/// Returns the error for a file whose dates match no order, with the first such date as it was read.
+fn impossible_time(candidate: &Candidate, reading: Reading, month: Option<u8>) -> ExportError {
     let Head { date: [a, b, c], era, .. } = &candidate.head;
     let tried = match reading.date(&candidate.head, month) {
         Some(date) => date.to_string(),

@@ -4,9 +4,11 @@
 //! Words are looked up here only for the lines of old iPhones and Croatian phones, where nothing separates a day period
 //! from the sender. The meaning of all other words is decided over the whole file, in `grammar`.
 
+use phone::decimal_digit;
+
 use crate::{
     cldr,
-    marks::{decimal, is_letter, is_mark, is_space, words},
+    marks::{is_letter, is_mark, is_space, words},
 };
 
 /// Maximum length of the beginning, in characters.
@@ -139,7 +141,7 @@ impl<'a> Scan<'a> {
         let mut open: Option<Number> = None;
         for (at, c) in line[begin..].char_indices().take(MAX_CHARS) {
             let at = begin + at;
-            match (decimal(c), &mut open) {
+            match (decimal_digit(c), &mut open) {
                 (Some(digit), Some(number)) => {
                     number.value = number.value.checked_mul(10)?.checked_add(digit)?;
                     number.digits += 1;
@@ -164,7 +166,8 @@ impl<'a> Scan<'a> {
         (numbers.len() >= 4).then_some(Self { line, begin, bracket, numbers })
     }
 
-    /// The possible places of date and time among the numbers: three numbers or a month's name, date or time first.
+    /// Returns the possible places of date and time among the numbers: three numbers or a month's name, date or time
+    /// first.
     fn arrangements(&self) -> impl Iterator<Item = (Span, Span)> + use<> {
         let count = self.numbers.len();
         [(0..3, 3..6), (0..3, 3..5), (3..6, 0..3), (2..5, 0..2), (0..2, 2..5), (0..2, 2..4), (3..5, 0..3), (2..4, 0..2)]
@@ -176,7 +179,7 @@ impl<'a> Scan<'a> {
         &self.line[self.numbers[number].end..self.numbers[number + 1].start]
     }
 
-    /// The text before a number, back to the previous number or the line's beginning.
+    /// Returns the text before a number, back to the previous number or the line's beginning.
     fn before(&self, number: usize) -> &'a str {
         let from = number.checked_sub(1).map_or(self.begin, |before| self.numbers[before].end);
         &self.line[from..self.numbers[number].start]
@@ -310,7 +313,8 @@ impl<'a> Scan<'a> {
         })
     }
 
-    /// The closing sign of a date and time that end here: its form, the text before it, and the position of the rest.
+    /// Finds the closing sign of a date and time that end here: its form, the text before it, and the position of the
+    /// rest.
     fn close(&self, end: usize) -> Option<(Close, &'a str, usize)> {
         let tail = &self.line[end..];
         if let Some(closing) = self.bracket {
@@ -340,7 +344,8 @@ impl<'a> Scan<'a> {
         None
     }
 
-    /// The closing sign is only a space. A day period before the sender is recognized by its words alone.
+    /// Closes a date and time after which there is only a space. A day period before the sender is recognized by its
+    /// words alone.
     fn space(&self, end: usize) -> (Close, &'a str, usize) {
         let tail = &self.line[end..];
         let skipped = |text: &str| text.len() - text.trim_start_matches(|c| is_space(c) || is_mark(c)).len();
@@ -368,10 +373,10 @@ struct Date {
     year: YearForm,
 }
 
-/// The sign between two spaces that ends an Android phone's date and time: the sign, its position, and its length with
-/// the spaces.
+/// Finds the sign between two spaces that ends an Android phone's date and time: the sign, its position, and its length
+/// with the spaces.
 fn closing_sign(tail: &str) -> Option<(char, usize, usize)> {
-    let visible = |c: char| !is_letter(c) && decimal(c).is_none() && !is_space(c) && !is_mark(c);
+    let visible = |c: char| !is_letter(c) && decimal_digit(c).is_none() && !is_space(c) && !is_mark(c);
     for (at, space) in tail.char_indices().filter(|(_, c)| is_space(*c)).take(MAX_GAP_WORDS + 2) {
         let from = at + space.len_utf8();
         let sign = tail[from..].trim_start_matches(is_mark);
@@ -395,11 +400,11 @@ fn is_gap(text: &str, may_be_empty: bool) -> bool {
     (may_be_empty || !text.is_empty())
         && text.chars().count() <= MAX_GAP_CHARS
         && !text.contains("//")
-        && !text.contains(|c| "[]:<>\"“”@#".contains(c) || decimal(c).is_some())
+        && !text.contains(|c| "[]:<>\"“”@#".contains(c) || decimal_digit(c).is_some())
         && words(text).len() <= MAX_GAP_WORDS
 }
 
-/// `:`, `.`, `h`, `時`: one sign, or letters.
+/// Returns whether a text may be between the numbers of a time: one sign, or letters, as in `:`, `.`, `h`, `時`.
 fn is_time_separator(text: &str) -> bool {
     let seen: Vec<char> = text.chars().filter(|c| !is_mark(*c) && !is_space(*c)).collect();
     let spaced = text.contains(is_space);
@@ -423,7 +428,7 @@ fn is_date_separator(text: &str) -> bool {
     }
 }
 
-/// The unit that Chinese, Japanese and Korean write after a number.
+/// Returns whether a character is a unit that Chinese, Japanese and Korean write after a number.
 fn is_unit(c: char) -> bool {
     "年月日号號년월일時时分秒點点시분초".contains(c)
 }
@@ -450,50 +455,50 @@ fn trailing_letters(text: &str) -> String {
     seen[kept.len()..].to_owned()
 }
 
-/// The signs and positions of numbers in the beginnings of a file's messages. A line with the same signs and positions
-/// looks like a message.
-pub(crate) struct Skeletons {
+/// The shapes of the beginnings of a file's messages: the signs, and the positions of numbers between them. A line with
+/// the same shape looks like a message.
+pub(crate) struct HeadShapes {
     known: std::collections::HashSet<String>,
     /// The largest number of numbers in one of them.
     numbers: usize,
 }
 
-impl Skeletons {
-    /// `heads` are the beginnings of messages up to the sender.
+impl HeadShapes {
+    /// Collects the shapes of messages. `heads` are their beginnings of messages up to the sender.
     pub(crate) fn of<'a>(heads: impl Iterator<Item = &'a str>) -> Self {
-        let mut skeletons = Self { known: std::collections::HashSet::new(), numbers: 0 };
+        let mut shapes = Self { known: std::collections::HashSet::new(), numbers: 0 };
         for scan in heads.filter_map(Scan::of) {
             let numbers = scan.numbers.len().min(6);
-            skeletons.numbers = skeletons.numbers.max(numbers);
-            let skeleton = scan.skeleton(numbers);
-            if !skeletons.known.contains(&skeleton) {
-                skeletons.known.insert(skeleton);
+            shapes.numbers = shapes.numbers.max(numbers);
+            let shape = scan.shape(numbers);
+            if !shapes.known.contains(&shape) {
+                shapes.known.insert(shape);
             }
         }
-        skeletons
+        shapes
     }
 
     /// Returns whether a line begins with the same signs and numbers as a message, or with any date and time.
-    pub(crate) fn resemble(&self, line: &str) -> bool {
+    pub(crate) fn is_similar(&self, line: &str) -> bool {
         let Some(scan) = Scan::of(line) else { return false };
         let numbers = scan.numbers.len();
         let date_and_time =
             scan.arrangements().any(|(date, time)| scan.date(date).is_some() && scan.time(time).is_some());
-        date_and_time || (4..=self.numbers.min(numbers)).any(|count| self.known.contains(&scan.skeleton(count)))
+        date_and_time || (4..=self.numbers.min(numbers)).any(|count| self.known.contains(&scan.shape(count)))
     }
 }
 
 impl Scan<'_> {
-    /// The beginning up to the end of a number: `0` for each number, and the signs between.
-    fn skeleton(&self, numbers: usize) -> String {
-        let mut skeleton = String::new();
+    /// Returns the beginning up to the end of a number: `0` for each number, and the signs between.
+    fn shape(&self, numbers: usize) -> String {
+        let mut shape = String::new();
         let mut from = self.begin;
         for number in &self.numbers[..numbers] {
-            skeleton.push_str(&signs(&self.line[from..number.start]));
-            skeleton.push('0');
+            shape.push_str(&signs(&self.line[from..number.start]));
+            shape.push('0');
             from = number.end;
         }
-        skeleton.extend(self.bracket);
-        skeleton
+        shape.extend(self.bracket);
+        shape
     }
 }

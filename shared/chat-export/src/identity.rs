@@ -13,7 +13,7 @@ use crate::{
     senders,
 };
 
-/// The ids of all items, and the place of each.
+/// Returns the ids of all items, and the place of each.
 pub(crate) fn identify(
     chat: &messages::Chat,
     attachments: &Attachments,
@@ -46,9 +46,9 @@ pub(crate) fn identify(
     Ok((ids, places))
 }
 
-/// Digest of the data by which two messages are the same: time as written, sender and text. Not the interpreted time: a
-/// longer export may show that the month comes first, and the old messages must keep their ids. For the same reason the
-/// sender is the text before the first colon, even if the whole file shows another name.
+/// Returns the digest of the data by which two messages are the same: time as written, sender and text. Not the
+/// interpreted time: a longer export may show that the month comes first, and the old messages must keep their ids. For
+/// the same reason the sender is the text before the first colon, even if the whole file shows another name.
 fn fingerprint(chat: &messages::Chat, message: &Message) -> Sha256 {
     let whole = &chat.text[message.whole.clone()];
     let split = message.time.and_then(|_| senders::first_split(messages::first_line(whole)));

@@ -17,8 +17,8 @@ pub(crate) struct Named {
     pub(crate) caption: String,
 }
 
-/// The file that a message names in one of the ways that phones do: `<word: NAME>` at the beginning or the end of a line,
-/// `NAME (word)`, `NAME <word>` or `NAME` as a line of its own.
+/// Finds the file that a message names in one of the ways that phones do: `<word: NAME>` at the beginning or the end of
+/// a line, `NAME (word)`, `NAME <word>` or `NAME` as a line of its own.
 pub(crate) fn named(body: &str, package: &Package) -> Option<Named> {
     let mut begin = 0;
     for line in body.split('\n') {
@@ -39,7 +39,7 @@ pub(crate) fn named(body: &str, package: &Package) -> Option<Named> {
     None
 }
 
-/// A file that the line names, and where the words that name it begin and end.
+/// Finds a file that the line names. Returns it and the positions at which the words that name it begin and end.
 fn marker(line: &str, package: &Package) -> Option<(usize, usize, usize)> {
     let invisible = |c: char| is_mark(c) || c.is_whitespace();
     let from = line.len() - line.trim_start_matches(invisible).len();
@@ -78,7 +78,7 @@ fn marker(line: &str, package: &Package) -> Option<(usize, usize, usize)> {
     Some((file, from, to))
 }
 
-/// `<word: NAME>`, `<NAME word>`, `<NAME>`.
+/// Finds the file that words in brackets name: `<word: NAME>`, `<NAME word>`, `<NAME>`.
 fn inside(group: &str, package: &Package) -> Option<usize> {
     let mut chars = group.chars();
     let _brackets = (chars.next(), chars.next_back());

@@ -1,6 +1,4 @@
-//! Characters: invisible marks, spaces, digits of all scripts, and the words between them.
-
-use std::sync::LazyLock;
+//! Characters: invisible marks, spaces, letters of all scripts, and the words that they form.
 
 use icu_properties::{
     CodePointMapData,
@@ -13,41 +11,24 @@ pub(crate) fn is_mark(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}' | '\u{feff}')
 }
 
-/// A space of any width, but not a line end.
+/// Returns whether a character is a space of any width, but not a line end.
 pub(crate) fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\u{a0}' | '\u{2007}' | '\u{2009}' | '\u{202f}')
 }
 
-/// The text between marks and spaces.
+/// Returns the text between marks and spaces.
 pub(crate) fn trim(text: &str) -> &str {
     text.trim_matches(|c| is_mark(c) || c.is_whitespace())
 }
 
-/// The text without any mark, each space a plain one: as it is seen.
+/// Returns the text without any mark, each space a plain one: as it is seen.
 pub(crate) fn plain(text: &str) -> String {
     trim(text).chars().filter(|c| !is_mark(*c)).map(|c| if is_space(c) { ' ' } else { c }).collect()
 }
 
-/// Like [`cleaned`] in lower case: the form in which phrases are compared, but never stored.
+/// Returns the [`plain`] text in lower case: the form in which phrases are compared, but never stored.
 pub(crate) fn folded(text: &str) -> String {
     plain(text).chars().flat_map(char::to_lowercase).collect()
-}
-
-/// The value of a decimal digit of any script.
-pub(crate) fn decimal(c: char) -> Option<u32> {
-    /// Every script's zero, in order. Unicode keeps the ten digits of a script together.
-    static ZEROS: LazyLock<Vec<u32>> = LazyLock::new(|| {
-        CodePointMapData::<GeneralCategory>::new()
-            .iter_ranges_for_value(GeneralCategory::DecimalNumber)
-            .flat_map(|range| range.step_by(10))
-            .collect()
-    });
-    if c.is_ascii() {
-        return c.to_digit(10);
-    }
-    let code = u32::from(c);
-    let zero = ZEROS[..ZEROS.partition_point(|zero| *zero <= code)].last()?;
-    Some(code - zero).filter(|value| *value < 10)
 }
 
 /// Returns whether the character is part of a word: a letter of any script, or a sign that combines with one. The units
@@ -62,7 +43,7 @@ pub(crate) fn is_letter(c: char) -> bool {
     letter && !UNITS.contains(c)
 }
 
-/// The words of a text, in lower case and without the dots and marks in them.
+/// Returns the words of a text, in lower case and without the dots and marks in them.
 pub(crate) fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
@@ -82,19 +63,6 @@ pub(crate) fn words(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn digits_of_every_script_have_their_value() {
-        for (digits, value) in
-            [("059", 59), ("٠٥٩", 59), ("۰۵۹", 59), ("०५९", 59), ("০৫৯", 59), ("၀၅၉", 59), ("𞥐𞥕𞥙", 59)]
-        {
-            let read = digits.chars().try_fold(0, |sum, c| Some(sum * 10 + decimal(c)?));
-            assert_eq!(read, Some(value), "{digits}");
-        }
-        for c in ['a', 'Ⅳ', '²', '½', '一', ' '] {
-            assert_eq!(decimal(c), None, "{c}");
-        }
-    }
 
     #[test]
     fn words_lose_dots_and_marks_and_keep_combining_signs() {

@@ -2,8 +2,8 @@
 
 use model::Kind;
 
-/// The kind of message and the media type for the name of a file.
-pub(crate) fn judge(file: &str) -> (Kind, &'static str) {
+/// Returns the kind of message and the media type for the name of a file.
+pub(crate) fn classify(file: &str) -> (Kind, &'static str) {
     let upper = file.to_ascii_uppercase();
     let extension = upper.rsplit_once('.').map_or("", |(_, extension)| extension);
     // The name of a file contains its kind: on Android at the beginning (PTT-20240101-WA0001.opus), on an iPhone after a
@@ -46,7 +46,7 @@ pub(crate) fn judge(file: &str) -> (Kind, &'static str) {
 pub(crate) fn is_file_name(name: &str) -> bool {
     let Some((stem, extension)) = name.rsplit_once('.') else { return false };
     let plain = (2..=5).contains(&extension.len()) && extension.chars().all(|c| c.is_ascii_alphanumeric());
-    let known = judge(name).1 != "application/octet-stream";
+    let known = classify(name).1 != "application/octet-stream";
     !stem.is_empty() && (known || (plain && extension.starts_with(|c: char| c.is_ascii_alphabetic())))
 }
 

@@ -7,8 +7,8 @@ use jiff::{SignedDuration, civil::DateTime};
 use crate::{
     dates::DayOrder,
     error::ExportError,
-    grammar::{Candidate, Grammar, LineEnds, Outside},
-    head::{Beginning, Skeletons},
+    grammar::{Candidate, ExternalFacts, Grammar, LineEnds},
+    head::{Beginning, HeadShapes},
     limits,
     marks::trim,
     senders::Senders,
@@ -48,26 +48,26 @@ pub(crate) struct Chat {
 }
 
 impl Chat {
-    /// Cuts a text into messages. `names` are senders' names that are known from other places.
+    /// Splits a text into messages. `names` are senders' names that are known from other places.
     ///
     /// A line that does not begin as the file's messages do belongs to the message before it. Lines before the first
     /// message become an entry of their own.
-    pub(crate) fn cut<'a>(
+    pub(crate) fn split<'a>(
         text: String,
         names: impl Iterator<Item = &'a str>,
-        outside: Outside,
+        external: ExternalFacts,
     ) -> Result<Self, ExportError> {
         let lines = Lines::of(&text);
         if lines.candidates.len() > limits::MAX_MESSAGES {
             return Err(ExportError::TooManyMessages { limit: limits::MAX_MESSAGES });
         }
         let Grammar { starts, mut suspicious, day_order, brackets } =
-            Grammar::infer(lines.candidates, lines.ends, outside)?;
+            Grammar::infer(lines.candidates, lines.ends, external)?;
         let after_crlf = starts.iter().skip(1).all(|start| text[..start.begin].ends_with("\r\n"));
         let first = starts.first().ok_or(ExportError::NoMessages)?.begin;
-        let skeletons = Skeletons::of(starts.iter().map(|start| &text[start.begin..start.rest]));
+        let shapes = HeadShapes::of(starts.iter().map(|start| &text[start.begin..start.rest]));
         suspicious.extend(
-            lines.others.iter().filter(|(_, at)| skeletons.resemble(line_at(&text, *at))).map(|(line, _)| *line),
+            lines.others.iter().filter(|(_, at)| shapes.is_similar(line_at(&text, *at))).map(|(line, _)| *line),
         );
         suspicious.sort_unstable();
         suspicious.dedup();
@@ -193,7 +193,7 @@ pub(crate) fn first_line(text: &str) -> &str {
     text.split('\n').next().unwrap_or_default()
 }
 
-/// The range without the one line end at its end.
+/// Returns the range without the one line end at its end.
 fn body(text: &str, range: Range<usize>) -> Range<usize> {
     let whole = &text[range.clone()];
     let without = whole.strip_suffix("\r\n").or_else(|| whole.strip_suffix('\n')).unwrap_or(whole);
@@ -218,7 +218,7 @@ impl Names {
     }
 }
 
-/// The bytes as text: UTF-8, or UTF-16 with a byte order mark.
+/// Returns the bytes as text: UTF-8, or UTF-16 with a byte order mark.
 pub(crate) fn decode(bytes: Vec<u8>) -> Result<String, ExportError> {
     let wide = |read: fn([u8; 2]) -> u16| {
         let (units, rest) = bytes[2..].as_chunks::<2>();
@@ -250,13 +250,13 @@ mod tests {
     use super::*;
     use crate::dates::Limits;
 
-    fn cut(text: &str) -> Result<Chat, ExportError> {
-        let outside = Outside { limits: Limits::until(jiff::civil::date(2026, 11, 23)), configured: None };
-        Chat::cut(text.to_owned(), std::iter::empty(), outside)
+    fn split(text: &str) -> Result<Chat, ExportError> {
+        let external = ExternalFacts { limits: Limits::until(jiff::civil::date(2026, 11, 23)), configured: None };
+        Chat::split(text.to_owned(), std::iter::empty(), external)
     }
 
     fn bodies(text: &str) -> Vec<(usize, Option<String>, String)> {
-        let chat = cut(text).unwrap();
+        let chat = split(text).unwrap();
         let shown = |message: &Message| {
             let sender = message.sender.map(|place| chat.senders[place].clone());
             (message.line, sender, chat.text[message.body.clone()].to_owned())
@@ -282,7 +282,7 @@ mod tests {
     fn pasted_lines_stay_in_the_message_and_are_counted() {
         let text = "13/07/2017, 09:12 - Test: look\n[12/07/17, 22:35:10] Eve: I owe you\n7/12/17, 10:35 PM - Eve: me too\n\
                     31/31/2017, 22:35 - x: y\n12/07/2017, 24:35 - x: y\n12/07/2017, 22:35 hello there - ok\n12/07/2017 at ten\n";
-        let chat = cut(text).unwrap();
+        let chat = split(text).unwrap();
         assert_eq!(chat.messages.len(), 1);
         assert_eq!(chat.messages[0].suspicious, [2, 3, 4, 5, 6]);
     }
@@ -296,20 +296,20 @@ mod tests {
 
     #[test]
     fn only_crlf_ends_a_message_in_an_iphones_file() {
-        let chat = cut("[13/07/24, 10:00:00] Ada: as you wrote\n[12/07/24, 09:00:00] Bo: I accept\r\n[13/07/24, 10:01:00] Bo: no\r\n").unwrap();
+        let chat = split("[13/07/24, 10:00:00] Ada: as you wrote\n[12/07/24, 09:00:00] Bo: I accept\r\n[13/07/24, 10:01:00] Bo: no\r\n").unwrap();
         assert_eq!((chat.messages.len(), &chat.messages[0].suspicious), (2, &vec![2]));
         // One kind of line end proves nothing.
         for end in ["\n", "\r\n"] {
-            let chat = cut(&["[13/07/24, 10:00:00] Ada: a", "[13/07/24, 10:00:00] Bo: b", ""].join(end)).unwrap();
+            let chat = split(&["[13/07/24, 10:00:00] Ada: a", "[13/07/24, 10:00:00] Bo: b", ""].join(end)).unwrap();
             assert_eq!(chat.messages.len(), 2);
         }
         // In an Android phone's file CR LF comes from a text.
-        let chat = cut("13/07/24, 10:00 - Ada: a\r\nb\n13/07/24, 10:01 - Bo: c\n").unwrap();
+        let chat = split("13/07/24, 10:00 - Ada: a\r\nb\n13/07/24, 10:01 - Bo: c\n").unwrap();
         assert_eq!(chat.messages.len(), 2);
         // A text whose lines all look like messages must not hide the messages below.
         let hiding =
             "13/07/24, 10:00 - A: a\n13/07/24, 10:01 - B: b\n13/07/24, 10:02 - A: c\n13/07/24, 10:03 - B: d\r\n";
-        assert_eq!(cut(hiding).err(), Some(ExportError::LineEnds { lf: 3, crlf: 0 }));
+        assert_eq!(split(hiding).err(), Some(ExportError::LineEnds { lf: 3, crlf: 0 }));
     }
 
     #[test]
@@ -318,7 +318,7 @@ mod tests {
         assert_eq!(decode(b"\xff\xfeo\0\n\0\0\xd8".to_vec()), Err(ExportError::Encoding { line: 2 }));
         assert_eq!(decode(b"\xff\xfeo\0".to_vec()).as_deref(), Ok("o"));
         assert_eq!(decode(b"\xfe\xff\0o".to_vec()).as_deref(), Ok("o"));
-        assert_eq!(cut("nothing\nhere").err(), Some(ExportError::NoMessages));
-        assert_eq!(cut("").err(), Some(ExportError::NoMessages));
+        assert_eq!(split("nothing\nhere").err(), Some(ExportError::NoMessages));
+        assert_eq!(split("").err(), Some(ExportError::NoMessages));
     }
 }

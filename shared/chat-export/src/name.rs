@@ -19,9 +19,10 @@ pub(crate) struct Ids {
 }
 
 impl Ids {
-    /// # Errors
-    /// The owner and the name are so long that no hash fits after them. A name is not shortened, because the file could
-    /// not be found by a shortened id.
+    /// Creates the ids of a file.
+    ///
+    /// # Errors The owner and the name are so long that no hash fits after them. A name is
+    /// not shortened, because the file could not be found by a shortened id.
     pub(crate) fn new(owner: &MailboxAddress, file_name: &str) -> Result<Self, ExportError> {
         let prefix = format!("export/{}/{}#", escaped(owner.as_str()), escaped(file_name));
         match (prefix.chars().count() + HASH_DIGITS).checked_sub(ItemId::MAX_CHARS) {
@@ -34,7 +35,7 @@ impl Ids {
         ItemId::try_from(format!("{}{}", self.prefix, hash.digits()))
     }
 
-    /// The hash in an id, if it is an id of this file.
+    /// Returns the hash in an id, if it is an id of this file.
     pub(crate) fn hash(&self, id: &ItemId) -> Option<Hash> {
         Hash::parse(id.as_str().strip_prefix(&self.prefix)?)
     }
@@ -62,8 +63,8 @@ impl Hash {
     }
 }
 
-/// The owner and the file name from which an item's id was made, so that the file can be found at `inbox/<owner>/<file
-/// name>`. `None` for an id that this crate did not make.
+/// Returns the owner and the file name from which an item's id was made, so that the file can be found at
+/// `inbox/<owner>/<file name>`. `None` for an id that this crate did not make.
 pub fn locate(id: &ItemId) -> Option<(MailboxAddress, String)> {
     let (place, hash) = id.as_str().strip_prefix("export/")?.split_once('#')?;
     Hash::parse(hash)?;
@@ -78,8 +79,8 @@ pub fn locate(id: &ItemId) -> Option<(MailboxAddress, String)> {
     (address.as_str() == owner).then_some((address, file_name))
 }
 
-/// The id of a file as a whole, for a file whose messages cannot be read: [`locate`] finds the file by it, and no
-/// message has it. `None` if the name is too long for an id.
+/// Returns the id of a file as a whole, for a file whose messages cannot be read: [`locate`] finds the file by it, and
+/// no message has it. `None` if the name is too long for an id.
 pub fn file_id(owner: &MailboxAddress, file_name: &str) -> Option<ItemId> {
     Ids::new(owner, file_name).ok()?.id(Hash([0; HASH_DIGITS / 2])).ok()
 }
@@ -114,8 +115,8 @@ pub(crate) fn is_named_by_phone(file_name: &str) -> bool {
     prefix_chars(stem(file_name)).is_some()
 }
 
-/// The name of the chat in the file's name: without the extension and without `WhatsApp Chat with ` in the phone's
-/// language. `None` for `_chat.txt`, the name of every iPhone's export inside its zip.
+/// Returns the name of the chat in the file's name: without the extension and without `WhatsApp Chat with ` in the
+/// phone's language. `None` for `_chat.txt`, the name of every iPhone's export inside its zip.
 pub(crate) fn chat_name(file_name: &str) -> Option<String> {
     let stem = stem(file_name);
     let name = match prefix_chars(stem) {
@@ -139,7 +140,7 @@ pub(crate) fn has_extension(file_name: &str, extension: &str) -> bool {
     file_name.rsplit_once('.').is_some_and(|(_stem, found)| found.eq_ignore_ascii_case(extension))
 }
 
-/// The number of characters in the stem before the chat's name.
+/// Returns the number of characters in the stem before the chat's name.
 fn prefix_chars(stem: &str) -> Option<usize> {
     let like = |stem: &str, prefix: &str| {
         let begin: String = stem.chars().take(prefix.chars().count()).collect();

@@ -61,13 +61,13 @@ impl Package {
         let folder = names[chat].folder();
         let mut package = Self { archive: archive.clone(), files: Vec::new(), by_key: Default::default() };
         for (entry, name) in names.iter().enumerate() {
-            if entry == chat || name.own().is_empty() || name.is_shadow() {
+            if entry == chat || name.base_name().is_empty() || name.is_system_file() {
                 continue;
             }
             let place = package.files.len();
             let beside_chat = name.folder() == folder;
-            package.files.push(File { entry, name: name.own().to_owned(), beside_chat });
-            for spelling in std::iter::once(name.own()).chain(name.others.iter().map(String::as_str)) {
+            package.files.push(File { entry, name: name.base_name().to_owned(), beside_chat });
+            for spelling in std::iter::once(name.base_name()).chain(name.other_names.iter().map(String::as_str)) {
                 for (by_key, key) in package.by_key.iter_mut().zip(keys(spelling)) {
                     add(by_key, key, place, &package.files);
                 }
@@ -80,30 +80,31 @@ impl Package {
         Ok((package, text))
     }
 
-    /// The file that a message names: as it is, else without invisible marks and with composed accents, else without the
-    /// characters that phones replace in names. Only where it can be no other file.
+    /// Finds the file that a message names: by the name as it is, else without invisible marks and with composed
+    /// accents, else without the characters that phones replace in names. `None` if several files have the same name in
+    /// that form.
     pub(crate) fn find(&self, name: &str) -> Option<usize> {
         let keys = keys(name);
         let found = self.by_key.iter().zip(keys).find_map(|(by_key, key)| by_key.get(&key).copied());
         found.flatten()
     }
 
-    /// Number of files in the zip besides the chat.
+    /// Returns the number of files in the zip besides the chat.
     pub(crate) fn count(&self) -> usize {
         self.files.len()
     }
 
-    /// The name of a file.
+    /// Returns the name of a file.
     pub(crate) fn name(&self, file: usize) -> &str {
         self.files.get(file).map_or("", |file| &file.name)
     }
 
-    /// The size that the zip declares. Not to be trusted.
+    /// Returns the size that the zip declares. Not to be trusted.
     pub(crate) fn declared_size(&self, file: usize) -> Option<u64> {
         Some(self.archive.by_index_data(self.files.get(file)?.entry).ok()?.size())
     }
 
-    /// The bytes of a file.
+    /// Decompresses the bytes of a file.
     pub(crate) fn read(&self, file: usize, limit: u64) -> Result<Vec<u8>, AttachmentError> {
         let file = self.files.get(file).ok_or(AttachmentError::Missing)?;
         // The clone shares the bytes and the list of entries.
@@ -111,7 +112,8 @@ impl Package {
     }
 }
 
-/// Enters a file under a key. A file beside the chat hides those of other folders; of two equals none is found.
+/// Adds a file under a key. A file beside the chat takes precedence over files in other folders. If two files have equal
+/// precedence, neither is found.
 fn add(by_key: &mut HashMap<String, Option<usize>>, key: String, place: usize, files: &[File]) {
     if key.is_empty() {
         return;
@@ -127,7 +129,7 @@ fn add(by_key: &mut HashMap<String, Option<usize>>, key: String, place: usize, f
         .or_insert(Some(place));
 }
 
-/// Three forms of a name: unchanged, as displayed, and only its letters and digits.
+/// Returns three forms of a name: unchanged, as displayed, and only its letters and digits.
 fn keys(name: &str) -> [String; 3] {
     let seen: String = name.chars().filter(|c| !is_mark(*c)).map(|c| if is_space(c) { ' ' } else { c }).collect();
     let composed = ComposingNormalizerBorrowed::new_nfc().normalize(seen.trim()).into_owned();
@@ -148,12 +150,14 @@ struct Name {
     /// Folders and name.
     path: String,
     /// The possible names in old code pages, if the zip does not state the encoding.
-    others: Vec<String>,
+    other_names: Vec<String>,
 }
 
 impl Name {
+    /// Reads the name of an entry.
+    ///
     /// # Errors
-    /// For a name that leads out of the zip, and for an entry that is not a plain file.
+    /// The name leads out of the zip, or the entry is not a plain file.
     fn of(entry: &ZipFileEntry<'_>, number: usize) -> Result<Self, ExportError> {
         if entry.encrypted() {
             return Err(ExportError::ZipEncrypted { entry: number });
@@ -164,11 +168,11 @@ impl Name {
         // Phones write UTF-8, and some do not declare it. Other names are in a code page: cp437 according to the
         // format, other code pages in the zips that computers write.
         let raw = entry.name_raw();
-        let (name, others) = match std::str::from_utf8(raw) {
+        let (name, other_names) = match std::str::from_utf8(raw) {
             Ok(name) => (name.to_owned(), Vec::new()),
             Err(_) => {
-                let own = raw.rsplit(|byte| *byte == b'/').next().unwrap_or(raw);
-                (entry.name().map_err(|_| ExportError::ZipDamaged)?.into_owned(), other_spellings(own))
+                let base_name = raw.rsplit(|byte| *byte == b'/').next().unwrap_or(raw);
+                (entry.name().map_err(|_| ExportError::ZipDamaged)?.into_owned(), other_spellings(base_name))
             }
         };
         let drive = name.as_bytes().get(1) == Some(&b':') && name.starts_with(|c: char| c.is_ascii_alphabetic());
@@ -181,26 +185,27 @@ impl Name {
         {
             return Err(ExportError::ZipName { entry: number });
         }
-        Ok(Self { path: parts.join("/"), others })
+        Ok(Self { path: parts.join("/"), other_names })
     }
 
     fn folder(&self) -> &str {
         self.path.rsplit_once('/').map_or("", |(folder, _)| folder)
     }
 
-    /// The name without folders. Empty for a folder.
-    fn own(&self) -> &str {
-        self.path.rsplit_once('/').map_or(&self.path, |(_, own)| own)
+    /// Returns the name without folders. Empty for a folder.
+    fn base_name(&self) -> &str {
+        self.path.rsplit_once('/').map_or(&self.path, |(_, base_name)| base_name)
     }
 
-    /// Returns whether a Mac or Windows added it to a folder, or to a zip that it packed again.
-    fn is_shadow(&self) -> bool {
-        let hidden = matches!(self.own(), ".DS_Store" | "Thumbs.db" | "desktop.ini") || self.own().starts_with("._");
+    /// Returns whether macOS or Windows added the file to a folder, or to a zip that was packed again.
+    fn is_system_file(&self) -> bool {
+        let hidden =
+            matches!(self.base_name(), ".DS_Store" | "Thumbs.db" | "desktop.ini") || self.base_name().starts_with("._");
         hidden || self.path.starts_with("__MACOSX/")
     }
 }
 
-/// The text that a name's bytes are in the code pages of computers that do not declare theirs.
+/// Returns the text that a name's bytes are in the code pages of computers that do not declare theirs.
 fn other_spellings(name: &[u8]) -> Vec<String> {
     use encoding_rs::{BIG5, EUC_KR, GBK, IBM866, SHIFT_JIS, WINDOWS_1251, WINDOWS_1252};
     [IBM866, WINDOWS_1251, WINDOWS_1252, GBK, SHIFT_JIS, EUC_KR, BIG5]
@@ -215,29 +220,31 @@ fn other_spellings(name: &[u8]) -> Vec<String> {
 /// If several files are possible, none is chosen: an attachment read as the chat would attribute false messages to
 /// people.
 fn find_chat(names: &[Name], zip_name: &str) -> Result<usize, ExportError> {
-    let texts =
-        names.iter().enumerate().filter(|(_, name)| name::has_extension(name.own(), "txt") && !name.is_shadow());
-    let (mut every, mut likely, mut same_name) = (Vec::new(), Vec::new(), Vec::new());
+    let texts = names
+        .iter()
+        .enumerate()
+        .filter(|(_, name)| name::has_extension(name.base_name(), "txt") && !name.is_system_file());
+    let (mut all, mut likely, mut same_name) = (Vec::new(), Vec::new(), Vec::new());
     let mut iphone = false;
     for (at, name) in texts {
-        let own = name.own();
-        every.push(at);
-        if own == "_chat.txt" {
+        let base_name = name.base_name();
+        all.push(at);
+        if base_name == "_chat.txt" {
             iphone = true;
             likely.push(at);
-        } else if name::stem(own) == name::stem(zip_name) {
+        } else if name::stem(base_name) == name::stem(zip_name) {
             same_name.push(at);
             likely.push(at);
-        } else if name::is_named_by_phone(own) {
+        } else if name::is_named_by_phone(base_name) {
             likely.push(at);
         }
     }
-    match (every.as_slice(), likely.as_slice(), same_name.as_slice()) {
+    match (all.as_slice(), likely.as_slice(), same_name.as_slice()) {
         ([], ..) => Err(ExportError::NoChat),
         ([only], [], _) | (_, [only], _) => Ok(*only),
         // The chat contains the export of another chat as a file.
-        (_, _, [own]) if !iphone || name::is_named_by_phone(zip_name) => Ok(*own),
-        (_, [], _) => Err(ExportError::SeveralChats { count: every.len() }),
+        (_, _, [only]) if !iphone || name::is_named_by_phone(zip_name) => Ok(*only),
+        (_, [], _) => Err(ExportError::SeveralChats { count: all.len() }),
         (_, several, _) => Err(ExportError::SeveralChats { count: several.len() }),
     }
 }

@@ -49,8 +49,8 @@ struct Member {
 }
 
 impl Member {
-    /// A participant as shown in the item. The owner is identified only by the folder of the upload; others never have
-    /// an address.
+    /// Creates a participant as shown in the item. The owner is identified only by the folder of the upload; others
+    /// never have an address.
     fn new(
         name: Option<String>,
         phone: Option<String>,
@@ -87,7 +87,12 @@ impl People {
     /// The owner is the sender to whom the file gives the owner's address. In a chat of two that is named after one of
     /// them, it is the other one. Otherwise the owner's sender is unknown, and the owner is a separate participant with
     /// only the address. A person in the file who never wrote is a participant, too.
-    pub(crate) fn gather(senders: &Senders<'_>, known: &[Known], owner: &MailboxAddress, to: Recipients) -> Self {
+    pub(crate) fn gather(
+        senders: &Senders<'_>,
+        known: &[ListedPerson],
+        owner: &MailboxAddress,
+        to: Recipients,
+    ) -> Self {
         let rows = Rows::of(known, senders);
         let mut members: Vec<Member> = Vec::new();
         let mut member_of_row: HashMap<usize, usize> = HashMap::new();
@@ -133,13 +138,13 @@ impl People {
         people
     }
 
-    /// In a chat of two senders that is named after one of them: the other one.
+    /// Returns the other sender, in a chat of two senders that is named after one of them.
     fn counterpart(&self, senders: &Senders<'_>) -> Option<usize> {
         let chat_name = senders.chat_name?;
         if senders.group_event || self.members.len() != 2 {
             return None;
         }
-        let named = |member: &Member| is_called(member, chat_name);
+        let named = |member: &Member| has_name(member, chat_name);
         match self.members.as_slice() {
             [one, other] if named(one) && !named(other) => Some(1),
             [one, other] if named(other) && !named(one) => Some(0),
@@ -147,8 +152,8 @@ impl People {
         }
     }
 
-    /// The number of participants with more than an address: an owner who was not found among the senders is not
-    /// counted separately.
+    /// Returns the number of participants with more than an address: an owner who was not found among the senders is
+    /// not counted separately.
     pub(crate) fn known_count(&self) -> usize {
         let known = |member: &&Member| member.participant.name.is_some() || member.participant.phone.is_some();
         self.members.iter().filter(known).count()
@@ -159,13 +164,13 @@ impl People {
         self.by_sender.iter().flatten().any(|member| self.members[*member].is_owner)
     }
 
-    /// The sender, and whether it is the owner.
+    /// Returns the sender, and whether it is the owner.
     pub(crate) fn sender(&self, sender: usize) -> Option<(&Participant, bool)> {
         let member = self.member(sender)?;
         Some((&member.participant, member.is_owner))
     }
 
-    /// The sender's number in the upload, if the item does not show it.
+    /// Returns the sender's number in the upload, if the item does not show it.
     pub(crate) fn unshown_phone(&self, sender: usize) -> Option<&str> {
         let member = self.member(sender)?;
         let shown = [&member.participant.phone, &member.participant.name];
@@ -176,7 +181,7 @@ impl People {
         self.members.get(self.by_sender.get(sender).copied().flatten()?)
     }
 
-    /// All participants except the sender; all of them if there is no sender.
+    /// Returns all participants except the sender; all of them if there is no sender.
     pub(crate) fn others(&self, sender: Option<usize>) -> Vec<Participant> {
         let from = sender.and_then(|sender| self.by_sender.get(sender).copied().flatten());
         let owner_writes = from.is_some_and(|from| self.members[from].is_owner);
@@ -188,7 +193,7 @@ impl People {
             .collect()
     }
 
-    /// The name of the only participant besides the owner; `None` in a group.
+    /// Returns the name of the only participant besides the owner; `None` in a group.
     pub(crate) fn counterparty_name(&self) -> Option<&str> {
         let mut others = self.members.iter().filter(|member| !member.is_owner);
         match (others.next(), others.next()) {
@@ -207,13 +212,13 @@ struct Rows {
 }
 
 impl Rows {
-    fn of(known: &[Known], senders: &Senders<'_>) -> Self {
+    fn of(known: &[ListedPerson], senders: &Senders<'_>) -> Self {
         let mut rows = Self { by_name: HashMap::new(), by_phone: HashMap::new(), by_key: HashMap::new() };
-        let mut of_key: HashMap<String, (usize, usize)> = HashMap::new();
-        for (at, Known { participant }) in known.iter().enumerate() {
+        let mut rows_and_senders_by_key: HashMap<String, (usize, usize)> = HashMap::new();
+        for (at, ListedPerson { participant }) in known.iter().enumerate() {
             if let Some(name) = &participant.name {
                 rows.by_name.insert(plain(name), at);
-                of_key.entry(person_key(name)).or_default().0 += 1;
+                rows_and_senders_by_key.entry(person_key(name)).or_default().0 += 1;
                 rows.by_key.insert(person_key(name), at);
             }
             if let Some(phone) = participant.phone_digits() {
@@ -221,9 +226,9 @@ impl Rows {
             }
         }
         for (name, _) in senders.names.iter().zip(senders.wrote).filter(|(_, wrote)| **wrote) {
-            of_key.entry(person_key(name)).or_default().1 += 1;
+            rows_and_senders_by_key.entry(person_key(name)).or_default().1 += 1;
         }
-        rows.by_key.retain(|key, _| of_key.get(key) == Some(&(1, 1)));
+        rows.by_key.retain(|key, _| rows_and_senders_by_key.get(key) == Some(&(1, 1)));
         rows
     }
 
@@ -237,7 +242,7 @@ fn is_owner(participant: &Participant, owner: &MailboxAddress) -> bool {
     participant.email.as_deref() == Some(owner.as_str())
 }
 
-/// A sender as the phone writes it: a name, or the number of a person outside its address book.
+/// Interprets a sender as the phone writes it: a name, or the number of a person outside its address book.
 pub(crate) fn written_as(sender: &str) -> Participant {
     let number = |c: char| c.is_ascii_digit() || " +-().\u{a0}\u{2011}\u{202f}".contains(c);
     let digits: String = sender.chars().filter(char::is_ascii_digit).collect();
@@ -249,14 +254,14 @@ pub(crate) fn written_as(sender: &str) -> Participant {
     }
 }
 
-/// A name in lower case, without the `~ ` that an iPhone puts before a name chosen by a person outside its address
-/// book.
+/// Returns a name in lower case, without the `~ ` that an iPhone puts before a name chosen by a person outside its
+/// address book.
 fn person_key(name: &str) -> String {
     let name = folded(name);
     name.strip_prefix('~').map_or(name.as_str(), str::trim_start).to_owned()
 }
 
-fn is_called(member: &Member, chat_name: &str) -> bool {
+fn has_name(member: &Member, chat_name: &str) -> bool {
     let names = |candidate: &str| {
         let name = member.participant.name.as_deref();
         let by_name = name.is_some_and(|name| person_key(name) == person_key(candidate));
@@ -269,13 +274,13 @@ fn is_called(member: &Member, chat_name: &str) -> bool {
     names(chat_name) || again.is_some_and(|(first, _)| names(first))
 }
 
-/// A row of the participants file.
-pub(crate) struct Known {
+/// A person in a row of the participants file.
+pub(crate) struct ListedPerson {
     participant: Participant,
 }
 
-impl Known {
-    /// The name by which the chat may call the person.
+impl ListedPerson {
+    /// Returns the name by which the chat may call the person.
     pub(crate) fn name(&self) -> Option<&str> {
         self.participant.name.as_deref()
     }
@@ -286,7 +291,7 @@ impl Known {
 ///
 /// # Errors
 /// The first invalid row, with its line.
-pub(crate) fn read_known(csv: &[u8]) -> Result<Vec<Known>, ExportError> {
+pub(crate) fn read_participants(csv: &[u8]) -> Result<Vec<ListedPerson>, ExportError> {
     const MAX_BYTES: usize = 1 << 20;
     let invalid = |line: u64, problem: &'static str| ExportError::Participants { line, problem };
     if csv.len() > MAX_BYTES {
@@ -353,7 +358,7 @@ pub(crate) fn read_known(csv: &[u8]) -> Result<Vec<Known>, ExportError> {
         {
             return Err(invalid(line, "the name is already in a row above"));
         }
-        known.push(Known { participant });
+        known.push(ListedPerson { participant });
     }
     Ok(known)
 }

@@ -31,7 +31,8 @@ pub(crate) struct Senders {
 }
 
 impl Senders {
-    /// `known` are names from other places, `lines` the first lines of all messages.
+    /// Counts the names at the beginnings of lines. `known` are names from other places, `lines` the first lines of all
+    /// messages.
     pub(crate) fn of<'k, 'l>(known: impl Iterator<Item = &'k str>, lines: impl Iterator<Item = &'l str>) -> Self {
         let mut counts = HashMap::new();
         for line in lines {
@@ -93,7 +94,7 @@ fn key(name: &str) -> String {
     folded(name).chars().map(|c| if "/\\:*?\"<>|_-".contains(c) { '_' } else { c }).collect()
 }
 
-/// The possible ends of the sender's name: the name, and the number of bytes of the line before the text.
+/// Returns the possible ends of the sender's name: the name, and the number of bytes of the line before the text.
 fn ends(line: &str) -> impl Iterator<Item = (&str, usize)> {
     let colons = line.match_indices(": ").map(|(at, _)| (&line[..at], at + 2)).take(MAX_ENDS);
     let visible = line.trim_end_matches(|c: char| is_mark(c) || c == '\r');
@@ -111,7 +112,7 @@ fn closes_quotation(name: &str, rest: &str) -> bool {
         || (closing != '"' && rest.contains(closing))
 }
 
-/// The mark that would close the quotation in which the text ends.
+/// Returns the mark that would close the quotation in which the text ends.
 fn open_quotation(text: &str) -> Option<char> {
     let mut closing = None;
     for c in text.chars() {
@@ -131,8 +132,8 @@ fn open_quotation(text: &str) -> Option<char> {
     closing
 }
 
-/// The split of a line at the first colon that is in no quotation. Ids are made from it, so that later knowledge about
-/// names never changes an id.
+/// Splits a line at the first colon that is in no quotation. Ids are made from it, so that later knowledge about names
+/// never changes an id.
 pub(crate) fn first_split(line: &str) -> Option<Split<'_>> {
     let (name, skip) = ends(line).next()?;
     let first = line.find(": ").is_none_or(|at| at + 2 == skip);

@@ -22,18 +22,18 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// The lines that look like messages, or `None` if there are none: `lines 2, 7, 9 and 4 more`.
+    /// Returns the lines that look like messages, or `None` if there are none: `lines 2, 7, 9 and 4 more`.
     pub fn suspicious(&self) -> Option<String> {
         (!self.suspicious_lines.is_empty()).then(|| lines(&self.suspicious_lines))
     }
 
-    /// The lines of messages that are out of order, in the same form.
+    /// Returns the lines of messages that are out of order, in the same form.
     pub fn out_of_order(&self) -> Option<String> {
         (!self.out_of_order_lines.is_empty()).then(|| lines(&self.out_of_order_lines))
     }
 }
 
-/// The first line numbers, and the number of the others.
+/// Returns the first line numbers, and the number of the others.
 pub(crate) fn lines(lines: &[usize]) -> String {
     const SHOWN: usize = 20;
     let shown: Vec<String> = lines.iter().take(SHOWN).map(usize::to_string).collect();

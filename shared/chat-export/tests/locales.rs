@@ -54,9 +54,9 @@ fn locales() -> Vec<Locale> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Clock {
-    Full,
-    Halves,
-    Parts,
+    TwentyFourHours,
+    TwelveHours,
+    PartsOfDay,
 }
 
 impl Locale {
@@ -75,12 +75,12 @@ impl Locale {
             }
             None => false,
         };
-        let part = self.periods.iter().find(|(span, _)| clock == Clock::Parts && holds(span));
+        let part = self.periods.iter().find(|(span, _)| clock == Clock::PartsOfDay && holds(span));
         let half = self.periods.iter().find(|(span, _)| *span == half);
         part.or(half).map_or("", |(_, word)| word)
     }
 
-    /// Writes a pattern of CLDR's.
+    /// Writes a time in a pattern of CLDR.
     fn write(&self, pattern: &str, time: DateTime, clock: Clock) -> String {
         let mut out = String::new();
         let mut chars = pattern.chars().peekable();
@@ -190,7 +190,7 @@ fn read(written: &Written) -> Result<Export, String> {
     export.map_err(|error| error.to_string())
 }
 
-/// The difference between the written and the read messages.
+/// Returns the first difference between the written and the read messages.
 fn difference(written: &Written, export: &Export) -> Option<String> {
     let ids: Vec<_> = export.ids().collect();
     if ids.len() != written.times.len() {
@@ -213,20 +213,20 @@ fn difference(written: &Written, export: &Export) -> Option<String> {
         }
     }
     let summary = export.summary();
-    let silent = summary.suspicious_lines.is_empty() && summary.unnamed_files.is_empty();
-    (!silent || summary.day_order.order == DateOrder::YearDayMonth).then(|| format!("{summary:?}"))
+    let has_no_notes = summary.suspicious_lines.is_empty() && summary.unnamed_files.is_empty();
+    (!has_no_notes || summary.day_order.order == DateOrder::YearDayMonth).then(|| format!("{summary:?}"))
 }
 
 #[test]
 fn exports_of_every_locale_are_read_as_they_were_written() {
-    let (mut refused, mut wrong, mut total) = (BTreeMap::new(), Vec::new(), 0);
+    let (mut rejected, mut wrong, mut total) = (BTreeMap::new(), Vec::new(), 0);
     for locale in locales() {
         for (form, pattern) in [("short", locale.date), ("medium", locale.medium_date)] {
             // A month's narrow name, and a year that is not there, are no date that a phone writes into an export.
             if pattern.contains("MMMMM") || !pattern.contains('y') {
                 continue;
             }
-            for clock in [Clock::Full, Clock::Halves, Clock::Parts] {
+            for clock in [Clock::TwentyFourHours, Clock::TwelveHours, Clock::PartsOfDay] {
                 for iphone in [false, true] {
                     // Some of CLDR's patterns of twelve hours have no place for the half of the day.
                     let time = locale.times[clock as usize * 2 + usize::from(iphone)];
@@ -243,7 +243,7 @@ fn exports_of_every_locale_are_read_as_they_were_written() {
                             Ok(export) => wrong
                                 .extend(difference(&written, &export).map(|found| format!("{what}: {found}: {line}"))),
                             Err(error) => {
-                                refused.insert(what, format!("{error}: {line}"));
+                                rejected.insert(what, format!("{error}: {line}"));
                             }
                         }
                     }
@@ -251,12 +251,12 @@ fn exports_of_every_locale_are_read_as_they_were_written() {
             }
         }
     }
-    assert!(wrong.is_empty(), "{} of {total} are read wrongly:\n{}", wrong.len(), wrong.join("\n"));
-    let share = refused.len() * 1000 / total;
-    let list: Vec<String> = refused.iter().map(|(what, error)| format!("{what}: {error}")).collect();
-    assert!(share <= MAX_REFUSED_PER_MILLE, "{} of {total} are refused:\n{}", refused.len(), list.join("\n"));
+    assert!(wrong.is_empty(), "{} of {total} are read incorrectly:\n{}", wrong.len(), wrong.join("\n"));
+    let share = rejected.len() * 1000 / total;
+    let list: Vec<String> = rejected.iter().map(|(what, error)| format!("{what}: {error}")).collect();
+    assert!(share <= MAX_REJECTED_PER_MILLE, "{} of {total} are rejected:\n{}", rejected.len(), list.join("\n"));
 }
 
-/// The share of exports that are refused, in thousandths: 214 of 5,936. All but 16 of them write the month as a word, which
+/// The share of exports that are rejected, in thousandths: 214 of 5,936. All but 16 of them write the month as a word, which
 /// WhatsApp does not; the 16 are of Ewe, Anii, Gaelic, Low German and Occitan.
-const MAX_REFUSED_PER_MILLE: usize = 36;
+const MAX_REJECTED_PER_MILLE: usize = 36;

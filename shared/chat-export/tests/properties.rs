@@ -34,7 +34,7 @@ fn exercise(export: &Export) {
     }
 }
 
-/// A way in which phones begin a message: the date and time of a minute, and the text before the sender.
+/// Generates a way in which phones begin a message: the date and time of a minute, and the text before the sender.
 fn header(style: usize, minute: usize) -> String {
     let (month, day, hour, minute) = (1 + minute / 40_000 % 12, 1 + minute / 1_440 % 28, minute / 60 % 24, minute % 60);
     let (half, hour12) = (if hour < 12 { "AM" } else { "PM" }, if hour % 12 == 0 { 12 } else { hour % 12 });
@@ -47,7 +47,7 @@ fn header(style: usize, minute: usize) -> String {
     }
 }
 
-/// A line that a person could write: anything but a line end, or what phones write of their own.
+/// Generates a line that a person could write: anything but a line end, or what phones write of their own.
 fn line() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => "[^\\r\\n]{0,40}",
@@ -94,7 +94,7 @@ fn write(style: usize, line_end: &str, messages: &[(Option<String>, Vec<String>)
     text
 }
 
-/// A text without the marks and the white space that may be lost with WhatsApp's own markers.
+/// Returns a text without the marks and the white space that may be lost with WhatsApp's own markers.
 fn visible(text: &str) -> String {
     let mark = |c: char| {
         c.is_whitespace()

@@ -49,7 +49,7 @@ fn items(export: &Export) -> Vec<(Item, Value)> {
     export.ids().map(capture).collect()
 }
 
-/// Each message's local time and sender, `2024-03-21 09:15 Ada`.
+/// Returns each message's local time and sender, `2024-03-21 09:15 Ada`.
 fn senders_and_times(export: &Export) -> Vec<String> {
     let zone = TimeZone::get("Europe/Berlin").unwrap();
     let shown = |(item, _): &(Item, Value)| {

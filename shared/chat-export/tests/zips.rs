@@ -88,7 +88,7 @@ fn chat_is_found_by_name_and_never_guessed() {
     let message: &[u8] = CHAT.as_bytes();
     let forged: &[u8] =
         b"13/07/2024, 09:12 - Ada: I confess\n13/07/2024, 09:12 - Ada: I do\n13/07/2024, 09:12 - Ada: yes";
-    let right = |zip_name: &str, entries: &[(&str, &[u8])]| {
+    let message_count = |zip_name: &str, entries: &[(&str, &[u8])]| {
         read_as(zip_name, pack(entries)).map(|export| export.summary().messages)
     };
     for (zip_name, entries, expected) in [
@@ -116,7 +116,7 @@ fn chat_is_found_by_name_and_never_guessed() {
         ("a.zip", &[], Err(ExportError::NoChat)),
     ] {
         assert_eq!(
-            right(zip_name, entries),
+            message_count(zip_name, entries),
             expected,
             "{zip_name} {:?}",
             entries.iter().map(|entry| entry.0).collect::<Vec<_>>()
@@ -143,14 +143,14 @@ fn links_passwords_and_duplicates_are_rejected() {
     zip.add_symlink("IMG-1.jpg", "/etc/passwd", SimpleFileOptions::default()).unwrap();
     assert_eq!(read(zip.finish().unwrap().into_inner()).err(), Some(ExportError::ZipLink { entry: 2 }));
 
-    let mut twins = pack(&[("_chat.txt", CHAT.as_bytes()), ("IMG-1.jpg", b"1"), ("IMG-2.jpg", b"2")]);
-    replace(&mut twins, b"IMG-2.jpg", b"IMG-1.jpg");
-    assert_eq!(read(twins).err(), Some(ExportError::ZipDuplicate));
+    let mut duplicates = pack(&[("_chat.txt", CHAT.as_bytes()), ("IMG-1.jpg", b"1"), ("IMG-2.jpg", b"2")]);
+    replace(&mut duplicates, b"IMG-2.jpg", b"IMG-1.jpg");
+    assert_eq!(read(duplicates).err(), Some(ExportError::ZipDuplicate));
 
-    let mut locked = pack(&[("_chat.txt", CHAT.as_bytes()), ("IMG-1.jpg", b"1")]);
-    let second = (0..locked.len()).filter(|at| locked[*at..].starts_with(b"PK\x01\x02")).nth(1).unwrap();
-    locked[second + 8] |= 1;
-    assert_eq!(read(locked).err(), Some(ExportError::ZipEncrypted { entry: 2 }));
+    let mut encrypted = pack(&[("_chat.txt", CHAT.as_bytes()), ("IMG-1.jpg", b"1")]);
+    let second = (0..encrypted.len()).filter(|at| encrypted[*at..].starts_with(b"PK\x01\x02")).nth(1).unwrap();
+    encrypted[second + 8] |= 1;
+    assert_eq!(read(encrypted).err(), Some(ExportError::ZipEncrypted { entry: 2 }));
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn bytes_beyond_the_limit_are_not_decompressed() {
     bytes[directory - 500] ^= 0xff;
     let export = read(bytes).unwrap();
     let limited = |limit| export.attachment(&ids(&export)[0], &first_attachment(), limit);
-    assert_eq!(limited(1_000), Err(AttachmentError::TooLarge { limit: 1_000 }), "the damage behind it is not seen");
+    assert_eq!(limited(1_000), Err(AttachmentError::TooLarge { limit: 1_000 }), "bytes beyond the limit were read");
     assert_eq!(limited(200_000), Err(AttachmentError::Damaged));
 }
 
@@ -196,7 +196,7 @@ fn damaged_and_missing_files_are_distinguished() {
     assert_eq!(read(Vec::new()).err(), Some(ExportError::ZipDamaged));
 }
 
-/// A zip with this many entries whose directory begins with invalid bytes.
+/// Creates a zip with this many entries whose directory begins with invalid bytes.
 fn pack_many(entries: usize) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for number in 0..entries {
@@ -223,13 +223,13 @@ fn too_many_entries_are_rejected_before_any_is_read() {
     assert_eq!(read(many.clone()).err(), refused);
 
     // A later end record says that there is one entry. Where its directory is invalid, readers use the earlier record.
-    let mut lying = many;
-    lying.extend(b"PK\x05\x06\0\0\0\0\x01\0\x01\0\x2e\0\0\0\0\0\0\0\0\0");
-    assert_eq!(read(lying).err(), refused);
-    let mut lying = pack_many(Export::MAX_ZIP_ENTRIES + 1);
-    let end = u32::try_from(lying.len()).unwrap().to_le_bytes();
-    lying.extend([b"PK\x05\x06\0\0\0\0\x01\0\x01\0\0\0\0\0".as_slice(), &end, b"\0\0"].concat());
-    assert_eq!(read(lying).err(), refused);
+    let mut contradictory = many;
+    contradictory.extend(b"PK\x05\x06\0\0\0\0\x01\0\x01\0\x2e\0\0\0\0\0\0\0\0\0");
+    assert_eq!(read(contradictory).err(), refused);
+    let mut contradictory = pack_many(Export::MAX_ZIP_ENTRIES + 1);
+    let end = u32::try_from(contradictory.len()).unwrap().to_le_bytes();
+    contradictory.extend([b"PK\x05\x06\0\0\0\0\x01\0\x01\0\0\0\0\0".as_slice(), &end, b"\0\0"].concat());
+    assert_eq!(read(contradictory).err(), refused);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use crate::{
     envelope::Channel,
     json::Members,
-    webhook::{Malformed, Webhook, changes, opened, raw, readable},
+    webhook::{Malformed, Webhook, changes, decode, parse_raw, unwrap_json_string},
 };
 
 /// Parses the body of an SQS message.
@@ -13,15 +13,15 @@ use crate::{
 /// [`Malformed`].
 pub fn aws_entries(sqs_body: &[u8]) -> Result<Webhook, Malformed> {
     const ENTRY: &str = "whatsAppWebhookEntry";
-    let (text, repairs) = readable(sqs_body)?;
-    let outer = raw(&text)?;
+    let (text, repairs) = decode(sqs_body)?;
+    let outer = parse_raw(&text)?;
     let members = Members::of(outer).ok_or(Malformed::AwsEntry)?;
     let event = match members.get(ENTRY) {
         Some(_) => outer.to_owned(),
-        None => members.get("Message").and_then(opened).ok_or(Malformed::AwsEntry)?,
+        None => members.get("Message").and_then(unwrap_json_string).ok_or(Malformed::AwsEntry)?,
     };
     let members = Members::of(&event).ok_or(Malformed::AwsEntry)?;
-    let entry = members.get(ENTRY).and_then(opened).ok_or(Malformed::AwsEntry)?;
+    let entry = members.get(ENTRY).and_then(unwrap_json_string).ok_or(Malformed::AwsEntry)?;
     let context = members.object("context").unwrap_or_default();
     let number = |raw| {
         let number = Members::of(raw)?;

@@ -22,32 +22,32 @@ pub fn events(webhook: &Webhook) -> impl Iterator<Item = Event> + Send + '_ {
     events_from(webhook, 0)
 }
 
-/// The same without the first ones, which are not made.
+/// Returns the events of a webhook without the first ones (`first` is their number), which are not created.
 pub fn events_from(webhook: &Webhook, first: usize) -> impl Iterator<Item = Event> + Send + '_ {
-    let mut left = first;
+    let mut to_skip = first;
     webhook.changes.iter().flat_map(move |change| {
         let reader = Reader::of(webhook, change);
-        let found = reader.found();
-        let skipped = left.min(found.len());
-        left -= skipped;
+        let found = reader.entries();
+        let skipped = to_skip.min(found.len());
+        to_skip -= skipped;
         found.into_iter().skip(skipped).map(move |found| reader.event(&found))
     })
 }
 
-/// The number of [`events`].
+/// Returns the number of [`events`].
 pub fn count_events(webhook: &Webhook) -> usize {
-    webhook.changes.iter().map(|change| Reader::of(webhook, change).found().len()).sum()
+    webhook.changes.iter().map(|change| Reader::of(webhook, change).entries().len()).sum()
 }
 
 /// An entry of one of the lists in the webhook's `value`.
-struct Found<'a> {
-    place: Place,
+struct ListEntry<'a> {
+    kind: EntryKind,
     thread: Option<String>,
     raw: &'a RawValue,
 }
 
 #[derive(Clone, Copy)]
-enum Place {
+enum EntryKind {
     Item(List),
     Status,
     Contact,
@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
     fn of(webhook: &'a Webhook, change: &'a Change) -> Self {
         let value = Members::of(&change.value);
         let member = |name| value.as_ref().and_then(|value| value.get(name));
-        let metadata = member("metadata").map(our_number);
+        let metadata = member("metadata").map(bounded_metadata);
         let ours = metadata.as_deref().and_then(Members::of);
         let phone_number_id = ours.and_then(|metadata| metadata.text("phone_number_id"));
         let mut contacts: HashMap<String, Vec<&RawValue>> = HashMap::new();
@@ -87,12 +87,13 @@ impl<'a> Reader<'a> {
         Self { webhook, change, metadata, phone_number_id, contacts, value }
     }
 
-    fn found(&self) -> Vec<Found<'a>> {
-        let mut found = self.in_lists();
+    fn entries(&self) -> Vec<ListEntry<'a>> {
+        let mut found = self.list_entries();
         if found.is_empty() {
             // A change without a recognized list is counted as one event.
-            let place = if self.is_about_the_account() { Place::Account(self.account_event()) } else { Place::Unknown };
-            found.push(Found { place, thread: None, raw: &self.change.value });
+            let kind =
+                if self.is_about_the_account() { EntryKind::Account(self.account_event()) } else { EntryKind::Unknown };
+            found.push(ListEntry { kind, thread: None, raw: &self.change.value });
         }
         found
     }
@@ -106,50 +107,50 @@ impl<'a> Reader<'a> {
         AccountEvent::of(&word)
     }
 
-    fn in_lists(&self) -> Vec<Found<'a>> {
+    fn list_entries(&self) -> Vec<ListEntry<'a>> {
         let mut found = Vec::new();
         // These fields report changes of the account, whatever lists their values contain.
         if self.is_about_the_account() {
             return found;
         }
         for (name, raw) in self.value.iter().flat_map(Members::all) {
-            let place = match name {
-                "messages" => Place::Item(List::Messages),
-                "message_echoes" => Place::Item(List::Echoes),
-                "calls" => Place::Item(List::Calls),
-                "groups" => Place::Item(List::Groups),
-                "statuses" => Place::Status,
-                "state_sync" => Place::Contact,
-                "errors" => Place::Account(AccountEvent::Errors),
+            let kind = match name {
+                "messages" => EntryKind::Item(List::Messages),
+                "message_echoes" => EntryKind::Item(List::Echoes),
+                "calls" => EntryKind::Item(List::Calls),
+                "groups" => EntryKind::Item(List::Groups),
+                "statuses" => EntryKind::Status,
+                "state_sync" => EntryKind::Contact,
+                "errors" => EntryKind::Account(AccountEvent::Errors),
                 "history" => {
                     found.extend(json::list(raw).into_iter().flatten().flat_map(history));
                     continue;
                 }
                 "contacts" | "metadata" => continue,
-                _ if matches!(raw.get().as_bytes().first(), Some(b'{' | b'[')) => Place::Unknown,
+                _ if matches!(raw.get().as_bytes().first(), Some(b'{' | b'[')) => EntryKind::Unknown,
                 _ => continue,
             };
-            let one = |raw| Found { place, thread: None, raw };
-            match place {
-                // A single value in place of a list is read as a list with one entry.
-                Place::Item(_) | Place::Status | Place::Contact => match json::list(raw) {
+            let one = |raw| ListEntry { kind, thread: None, raw };
+            match kind {
+                // A single value in kind of a list is read as a list with one entry.
+                EntryKind::Item(_) | EntryKind::Status | EntryKind::Contact => match json::list(raw) {
                     Some(list) => found.extend(list.into_iter().map(one)),
                     None if raw.get() == "null" => {}
                     None => found.push(one(raw)),
                 },
-                Place::Account(_) | Place::Unknown => found.push(one(raw)),
+                EntryKind::Account(_) | EntryKind::Unknown => found.push(one(raw)),
             }
         }
         found
     }
 
-    fn event(&self, found: &Found<'a>) -> Event {
+    fn event(&self, found: &ListEntry<'a>) -> Event {
         let raw = found.raw;
         let members = Members::of(raw).unwrap_or_default();
         let whole = |kind| Event { id: self.digest_id(raw), kind, json: raw.get().into(), media: Vec::new() };
-        match found.place {
-            Place::Item(list) => self.item(list, found, &members),
-            Place::Status => {
+        match found.kind {
+            EntryKind::Item(list) => self.item(list, found, &members),
+            EntryKind::Status => {
                 let status = match members.text("type").as_deref() {
                     Some("call") => StatusWord::Call,
                     _ => StatusWord::of(&members.text("status").unwrap_or_default()),
@@ -157,13 +158,13 @@ impl<'a> Reader<'a> {
                 let id = members.text("id").map(|id| item_id(&id));
                 Event { id: id.unwrap_or_else(|| self.digest_id(raw)), ..whole(EventKind::Status(status)) }
             }
-            Place::Contact => whole(EventKind::Contact),
-            Place::Account(event) => whole(EventKind::Account(event)),
-            Place::Unknown => whole(EventKind::Unknown),
+            EntryKind::Contact => whole(EventKind::Contact),
+            EntryKind::Account(event) => whole(EventKind::Account(event)),
+            EntryKind::Unknown => whole(EventKind::Unknown),
         }
     }
 
-    fn item(&self, list: List, found: &Found<'a>, members: &Members<'a>) -> Event {
+    fn item(&self, list: List, found: &ListEntry<'a>, members: &Members<'a>) -> Event {
         let raw = found.raw;
         let id = match (list, members.text("id")) {
             // WhatsApp sends one event when a call begins and one when it ends.
@@ -177,11 +178,11 @@ impl<'a> Reader<'a> {
             v: 1,
             id: id.unwrap_or_else(|| self.digest_id(raw)),
             list,
-            field: short(&self.change.field),
-            account: self.change.account.as_deref().map(short),
+            field: truncated(&self.change.field),
+            account: self.change.account.as_deref().map(truncated),
             metadata: self.metadata.clone(),
             contacts: self.contacts_of(members),
-            thread: found.thread.as_deref().map(short),
+            thread: found.thread.as_deref().map(truncated),
             repairs: self.webhook.repairs.clone(),
             event: raw.to_owned(),
         };
@@ -194,14 +195,14 @@ impl<'a> Reader<'a> {
     /// Returns the contacts that take part in a message.
     fn contacts_of(&self, members: &Members<'a>) -> Vec<Box<RawValue>> {
         let named = ["from", "from_user_id", "to", "to_user_id", "wa_id", "user_id"];
-        let mut taking_part: Vec<&RawValue> = Vec::new();
+        let mut participants: Vec<&RawValue> = Vec::new();
         for contact in named.iter().filter_map(|name| self.contacts.get(&members.text(name)?)).flatten() {
             // A contact with a number and a business-scoped id is found under both.
-            if !taking_part.iter().any(|taken| std::ptr::eq(*taken, *contact)) {
-                taking_part.push(contact);
+            if !participants.iter().any(|earlier| std::ptr::eq(*earlier, *contact)) {
+                participants.push(contact);
             }
         }
-        taking_part.into_iter().map(RawValue::to_owned).collect()
+        participants.into_iter().map(RawValue::to_owned).collect()
     }
 
     fn media(&self, members: &Members<'a>) -> Option<MediaReference> {
@@ -230,19 +231,19 @@ const MAX_REPEATED_CHARS: usize = 256;
 /// Maximum number of contacts with the same id.
 const MAX_CONTACTS: usize = 4;
 
-fn short(text: &str) -> String {
+fn truncated(text: &str) -> String {
     text.chars().take(MAX_REPEATED_CHARS).collect()
 }
 
 /// Returns the metadata. If they are too long, only the business number is kept.
-fn our_number(raw: &RawValue) -> Box<RawValue> {
+fn bounded_metadata(raw: &RawValue) -> Box<RawValue> {
     if raw.get().len() <= MAX_REPEATED_BYTES {
         return raw.to_owned();
     }
     let metadata = Members::of(raw).unwrap_or_default();
     let mut ours = json!({});
     for name in ["display_phone_number", "phone_number_id"] {
-        insert(&mut ours, name, metadata.text(name).as_deref().map(short));
+        insert(&mut ours, name, metadata.text(name).as_deref().map(truncated));
     }
     RawValue::from_string(ours.to_string()).unwrap_or_default()
 }
@@ -254,23 +255,23 @@ fn item_id(id: &str) -> ItemId {
 }
 
 /// Returns the messages of one part of a history.
-fn history(raw: &RawValue) -> Vec<Found<'_>> {
-    let Some(part) = Members::of(raw) else { return vec![Found { place: Place::Unknown, thread: None, raw }] };
+fn history(raw: &RawValue) -> Vec<ListEntry<'_>> {
+    let Some(part) = Members::of(raw) else { return vec![ListEntry { kind: EntryKind::Unknown, thread: None, raw }] };
     let mut found = Vec::new();
     if part.get("errors").is_some() {
-        found.push(Found { place: Place::Account(AccountEvent::HistoryError), thread: None, raw });
+        found.push(ListEntry { kind: EntryKind::Account(AccountEvent::HistoryError), thread: None, raw });
     }
     for raw in part.list("threads") {
         let Some(thread) = Members::of(raw) else {
-            found.push(Found { place: Place::Unknown, thread: None, raw });
+            found.push(ListEntry { kind: EntryKind::Unknown, thread: None, raw });
             continue;
         };
         let id = thread.text("id");
         let messages = thread.list("messages").into_iter();
-        found.extend(messages.map(|raw| Found { place: Place::Item(List::History), thread: id.clone(), raw }));
+        found.extend(messages.map(|raw| ListEntry { kind: EntryKind::Item(List::History), thread: id.clone(), raw }));
     }
     // Messages outside of threads.
     let messages = part.list("messages").into_iter();
-    found.extend(messages.map(|raw| Found { place: Place::Item(List::History), thread: None, raw }));
+    found.extend(messages.map(|raw| ListEntry { kind: EntryKind::Item(List::History), thread: None, raw }));
     found
 }

@@ -1,4 +1,4 @@
-//! Makes one item from the copies of an event.
+//! Creates one item from the copies of an event.
 
 use model::{ItemId, Sha256};
 use serde::{Deserialize, Serialize};
@@ -25,7 +25,7 @@ pub const FILE_ID: &str = "file";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CapturedFile {
     /// The file is in the bucket. `other` is the digest of another content that WhatsApp gave under the same id.
-    There { bytes: u64, sha256: Sha256, other: Option<Sha256> },
+    Stored { bytes: u64, sha256: Sha256, other: Option<Sha256> },
     /// The file was not captured and will not be retried.
     Missing(MissingFile),
 }
@@ -58,7 +58,7 @@ impl MissingFile {
     }
 }
 
-/// Makes an item from the best copy, in the JSON of the item contract. Members of a wrong type are passed on unchanged:
+/// Creates an item from the best copy, in the JSON of the item contract. Members of a wrong type are passed on unchanged:
 /// the item reader converts them or omits them, and reports it. `file` is required if the message has a file.
 pub fn item(id: &ItemId, variants: &Variants, file: Option<CapturedFile>) -> Value {
     let best = variants.best();
@@ -87,7 +87,7 @@ pub fn item(id: &ItemId, variants: &Variants, file: Option<CapturedFile>) -> Val
     let mut attachments = Vec::new();
     if let Some(declared) = media::declared(&event) {
         match file {
-            Some(CapturedFile::There { bytes, sha256, other }) => {
+            Some(CapturedFile::Stored { bytes, sha256, other }) => {
                 let mut attachment = json!({"id": FILE_ID, "size": bytes, "sha256": sha256});
                 insert(&mut attachment, "name", declared.members.value("filename"));
                 insert(&mut attachment, "contentType", declared.members.value("mime_type"));

@@ -5,7 +5,7 @@
 //!
 //! * [`signature_matches`] authenticates the sender of a body.
 //! * [`entries`] (Meta) and [`aws_entries`] (AWS) parse the envelope, [`events`] splits the webhook into events.
-//! * [`Variants`] holds the copies of one event, [`item`] makes an item from them.
+//! * [`Variants`] holds the copies of one event, [`item`] creates an item from them.
 
 mod aws;
 mod content;

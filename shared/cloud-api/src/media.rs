@@ -58,7 +58,7 @@ fn is_id(id: &str) -> bool {
 
 /// Parses a digest: 64 hex digits, or base64 in the standard or URL-safe alphabet.
 pub fn sha256(text: &str) -> Option<Sha256> {
-    const INDIFFERENT: GeneralPurposeConfig =
+    const OPTIONAL_PADDING: GeneralPurposeConfig =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let text = text.trim();
     if let Ok(digest) = Sha256::from_str(text) {
@@ -66,7 +66,7 @@ pub fn sha256(text: &str) -> Option<Sha256> {
     }
     let alphabets = [&alphabet::STANDARD, &alphabet::URL_SAFE];
     let decoded =
-        alphabets.into_iter().find_map(|alphabet| GeneralPurpose::new(alphabet, INDIFFERENT).decode(text).ok());
+        alphabets.into_iter().find_map(|alphabet| GeneralPurpose::new(alphabet, OPTIONAL_PADDING).decode(text).ok());
     Some(Sha256::from(<[u8; 32]>::try_from(decoded?).ok()?))
 }
 

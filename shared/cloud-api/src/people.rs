@@ -17,11 +17,11 @@ pub(crate) struct People {
 
 /// Reads the participants. The business number is always one of them: it determines the mailbox.
 pub(crate) fn people(envelope: &Envelope, event: &Members<'_>) -> People {
-    let ours = ours(envelope);
+    let business_number = business_number(envelope);
     let is_outgoing = is_outgoing(envelope, event);
     let other = match is_outgoing {
-        true => other(envelope, event, ("to", "to_user_id")),
-        false => other(envelope, event, ("from", "from_user_id")),
+        true => other_party(envelope, event, ("to", "to_user_id")),
+        false => other_party(envelope, event, ("from", "from_user_id")),
     };
     let chat = match event.text("group_id") {
         Some(group) => {
@@ -31,26 +31,26 @@ pub(crate) fn people(envelope: &Envelope, event: &Members<'_>) -> People {
             chat
         }
         // The chat's id contains both numbers, because two business numbers may write to the same person.
-        None => json!({"id": format!("{}/{}", identity(&ours), identity(&other)), "type": "individual"}),
+        None => json!({"id": format!("{}/{}", identity(&business_number), identity(&other)), "type": "individual"}),
     };
     let others = |participant: Value| if identity(&participant).is_empty() { Vec::new() } else { vec![participant] };
     match (envelope.list, is_outgoing) {
         // WhatsApp does not name the person who changed a group; the business number takes part in the group.
-        (List::Groups, _) => People { from: ours, to: Vec::new(), chat, is_outgoing },
-        (_, true) => People { from: ours, to: others(other), chat, is_outgoing },
-        (_, false) => People { from: other, to: others(ours), chat, is_outgoing },
+        (List::Groups, _) => People { from: business_number, to: Vec::new(), chat, is_outgoing },
+        (_, true) => People { from: business_number, to: others(other), chat, is_outgoing },
+        (_, false) => People { from: other, to: others(business_number), chat, is_outgoing },
     }
 }
 
 /// Returns the business number.
-fn ours(envelope: &Envelope) -> Value {
+fn business_number(envelope: &Envelope) -> Value {
     let metadata = envelope.metadata.as_deref().and_then(Members::of).unwrap_or_default();
-    let mut ours = json!({});
+    let mut business_number = json!({});
     match metadata.text("display_phone_number") {
-        Some(phone) => insert(&mut ours, "phone", Some(phone)),
-        None => insert(&mut ours, "whatsappId", metadata.text("phone_number_id")),
+        Some(phone) => insert(&mut business_number, "phone", Some(phone)),
+        None => insert(&mut business_number, "whatsappId", metadata.text("phone_number_id")),
     }
-    ours
+    business_number
 }
 
 /// Returns whether the business number sent the message: the webhook says so, or the sender is the business number.
@@ -60,14 +60,15 @@ fn is_outgoing(envelope: &Envelope, event: &Members<'_>) -> bool {
         List::Groups => false,
         List::Calls => event.text("direction").is_some_and(|direction| direction == "BUSINESS_INITIATED"),
         List::Messages | List::History => {
-            let ours = ours(envelope).get("phone").and_then(Value::as_str).map(digits).unwrap_or_default();
-            event.text("from").is_some_and(|from| !ours.is_empty() && digits(&from) == ours)
+            let business_number =
+                business_number(envelope).get("phone").and_then(Value::as_str).map(digits).unwrap_or_default();
+            event.text("from").is_some_and(|from| !business_number.is_empty() && digits(&from) == business_number)
         }
     }
 }
 
 /// Returns the other party: its phone number if the webhook contains it, and its business-scoped id.
-fn other(envelope: &Envelope, event: &Members<'_>, (phone, user_id): (&str, &str)) -> Value {
+fn other_party(envelope: &Envelope, event: &Members<'_>, (phone, user_id): (&str, &str)) -> Value {
     let mut contacts = envelope.contacts.iter().filter_map(|raw| Members::of(raw));
     let (mut number, mut id) = (event.text(phone), event.text(user_id));
     let contact = contacts.find(|contact| {

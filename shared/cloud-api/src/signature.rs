@@ -19,7 +19,8 @@ impl AppSecret {
         hmac::Key::new(hmac::HMAC_SHA256, self.0.expose_secret().as_bytes())
     }
 
-    /// An empty secret must match nothing: every sender could sign with it.
+    /// Returns whether the secret is empty. An empty secret must match nothing, because every sender could sign with
+    /// it.
     fn is_empty(&self) -> bool {
         self.0.expose_secret().is_empty()
     }

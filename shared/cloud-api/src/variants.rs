@@ -22,8 +22,9 @@ pub enum Completeness {
 }
 
 impl Completeness {
-    /// Returns how long the item waits for a copy with more content: 24 hours for a placeholder of the history, whose
-    /// file follows in another webhook. An unsupported message does not wait, because WhatsApp announces nothing more.
+    /// Returns the time for which the item waits for a copy with more content: 24 hours for a placeholder of the history,
+    /// whose file follows in another webhook. An unsupported message does not wait, because WhatsApp announces no further
+    /// content.
     pub fn wait(self) -> SignedDuration {
         match self {
             Self::Placeholder => SignedDuration::from_hours(24),

@@ -72,11 +72,11 @@ pub(crate) struct Change {
 /// # Errors
 /// [`Malformed`].
 pub fn entries(body: &[u8], payload: &PayloadPath) -> Result<Webhook, Malformed> {
-    let (text, repairs) = readable(body)?;
-    let mut at = raw(&text)?.to_owned();
+    let (text, repairs) = decode(body)?;
+    let mut at = parse_raw(&text)?.to_owned();
     for name in &payload.0 {
         let inner = Members::of(&at).and_then(|members| members.get(name)).ok_or(Malformed::Path)?;
-        at = opened(inner).ok_or(Malformed::Path)?;
+        at = unwrap_json_string(inner).ok_or(Malformed::Path)?;
     }
     let payload = Members::of(&at).ok_or(Malformed::Entries)?;
     let list = payload.get("entry").and_then(json::list).ok_or(Malformed::Entries)?;
@@ -85,19 +85,19 @@ pub fn entries(body: &[u8], payload: &PayloadPath) -> Result<Webhook, Malformed>
 }
 
 /// Returns the body as text that the JSON parser accepts, and the repairs that were needed.
-pub(crate) fn readable(body: &[u8]) -> Result<(String, Vec<String>), Malformed> {
+pub(crate) fn decode(body: &[u8]) -> Result<(String, Vec<String>), Malformed> {
     Ok(match model::repair_json(body) {
         Some(RepairedJson { text, anomalies }) => (text, anomalies),
         None => (String::from_utf8(body.to_vec()).map_err(|_| Malformed::Json)?, Vec::new()),
     })
 }
 
-pub(crate) fn raw(text: &str) -> Result<&RawValue, Malformed> {
+pub(crate) fn parse_raw(text: &str) -> Result<&RawValue, Malformed> {
     serde_json::from_str(text).map_err(|_| Malformed::Json)
 }
 
 /// Returns a value, or the value inside it if it is a string that contains JSON.
-pub(crate) fn opened(value: &RawValue) -> Option<Box<RawValue>> {
+pub(crate) fn unwrap_json_string(value: &RawValue) -> Option<Box<RawValue>> {
     if value.get().starts_with('"') {
         let inner: String = serde_json::from_str(value.get()).ok()?;
         let inner = model::repair_json(inner.as_bytes()).map_or(inner, |repaired| repaired.text);

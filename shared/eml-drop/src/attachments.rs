@@ -65,7 +65,7 @@ pub(crate) fn evidence(sha256: Sha256, bytes: u64) -> Result<Attachment, MailErr
     })
 }
 
-/// All parts whose content is not part of the message's text.
+/// Returns all parts whose content is not part of the message's text.
 fn files<'a, 'x>(mail: &'a Message<'x>) -> impl Iterator<Item = (usize, &'a MessagePart<'x>)> {
     let is_text = |place: usize, part: &MessagePart<'_>| {
         let shown = |list: &[u32]| list.iter().any(|shown| *shown as usize == place);
@@ -74,7 +74,7 @@ fn files<'a, 'x>(mail: &'a Message<'x>) -> impl Iterator<Item = (usize, &'a Mess
     mail.parts.iter().enumerate().filter(move |(place, part)| !part.is_multipart() && !is_text(*place, part))
 }
 
-/// A file's original bytes. The parser converts the character set of texts, but a file must not be changed.
+/// Returns a file's original bytes. The parser converts the character set of texts, but a file must not be changed.
 fn decoded(mail: &Message<'_>, part: &MessagePart<'_>) -> Vec<u8> {
     if !matches!(part.body, PartType::Text(_) | PartType::Html(_)) {
         return part.contents().to_vec();

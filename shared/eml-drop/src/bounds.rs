@@ -8,13 +8,13 @@ use crate::MailError;
 /// Maximum length of the header. A group of 1,024 with names and addresses takes a tenth of it.
 const MAX_HEADER_BYTES: usize = 1 << 20;
 /// Maximum number of lines that may be the boundary of a part.
-const MAX_BORDERS: usize = 100_000;
+const MAX_BOUNDARY_LINES: usize = 100_000;
 /// Maximum number of lines that may be a header field of a part.
 const MAX_FIELDS: usize = 500_000;
 /// Maximum number of bytes outside lines of base64.
 const MAX_TEXT_BYTES: usize = 24 << 20;
-/// Minimum length of a line that counts as base64. Files have lines of 76 characters.
-const BASE64_LINE: usize = 60;
+/// Minimum length of a line, in bytes, that counts as base64. Files have lines of 76 characters.
+const MIN_BASE64_LINE_BYTES: usize = 60;
 
 /// Returns the header of a mail, up to the first empty line.
 pub(crate) fn header(mail: &[u8]) -> Result<&[u8], MailError> {
@@ -37,7 +37,7 @@ pub(crate) fn header(mail: &[u8]) -> Result<&[u8], MailError> {
 /// Checks a whole mail.
 pub(crate) fn check(mail: &[u8]) -> Result<(), MailError> {
     header(mail)?;
-    let (mut borders, mut fields, mut text) = (0, 0, 0);
+    let (mut boundary_lines, mut fields, mut text) = (0, 0, 0);
     let mut begin = 0;
     for end in memchr_iter(b'\n', mail).chain(std::iter::once(mail.len())) {
         let line = mail.get(begin..end).unwrap_or_default();
@@ -46,11 +46,11 @@ pub(crate) fn check(mail: &[u8]) -> Result<(), MailError> {
             continue;
         }
         text += line.len() + 1;
-        borders += usize::from(line.starts_with(b"--"));
+        boundary_lines += usize::from(line.starts_with(b"--"));
         let name = line.iter().position(|byte| !(33..=126).contains(byte) || *byte == b':');
         fields += usize::from(name.is_some_and(|at| line.get(at) == Some(&b':')));
         for (what, count, limit) in [
-            ("the parts", borders, MAX_BORDERS),
+            ("the parts", boundary_lines, MAX_BOUNDARY_LINES),
             ("the header fields", fields, MAX_FIELDS),
             ("the text bytes", text, MAX_TEXT_BYTES),
         ] {
@@ -64,7 +64,7 @@ pub(crate) fn check(mail: &[u8]) -> Result<(), MailError> {
 
 fn is_base64(line: &[u8]) -> bool {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    line.len() >= BASE64_LINE
+    line.len() >= MIN_BASE64_LINE_BYTES
         && line.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='))
 }
 
@@ -87,7 +87,7 @@ mod tests {
         let mail = |body: String| check(format!("From: a@example.com\r\n\r\n{body}").as_bytes());
         assert_eq!(mail(format!("{}\r\n", "A".repeat(76)).repeat(1 << 19)), Ok(()), "40 MB of base64");
         for (body, says) in [
-            ("--b\r\n\r\n".repeat(MAX_BORDERS + 1), "the parts"),
+            ("--b\r\n\r\n".repeat(MAX_BOUNDARY_LINES + 1), "the parts"),
             ("a:\n".repeat(MAX_FIELDS + 1), "the header fields"),
             ("a,".repeat(MAX_TEXT_BYTES / 2), "the text bytes"),
         ] {

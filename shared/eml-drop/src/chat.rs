@@ -9,9 +9,9 @@ use crate::{Profile, parse::field};
 /// together.
 pub(crate) fn chat(mail: &Message<'_>, profile: &Profile, from: &Participant, to: &[Participant]) -> Chat {
     let id = field(mail, &profile.chat).unwrap_or_else(|| {
-        let mut everyone: Vec<String> = std::iter::once(from).chain(to).map(Participant::identity).collect();
-        everyone.sort();
-        format!("participants:{}", Sha256::of(everyone.join("\n").as_bytes()).short_hex())
+        let mut participants: Vec<String> = std::iter::once(from).chain(to).map(Participant::identity).collect();
+        participants.sort();
+        format!("participants:{}", Sha256::of(participants.join("\n").as_bytes()).short_hex())
     });
     let chat_type = match field(mail, &profile.group) {
         Some(_) => ChatType::Group,

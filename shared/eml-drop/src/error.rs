@@ -11,7 +11,7 @@ pub enum MailError {
     /// The file has no bytes.
     #[error("the file is empty")]
     Empty,
-    /// The bytes have no header field of a mail.
+    /// The file has neither a From nor a Date header field.
     #[error("the file is not a mail: it has no From and no Date header field")]
     NotMail,
     /// The time of the message is unknown.

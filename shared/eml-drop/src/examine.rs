@@ -25,7 +25,7 @@ impl Entry {
     }
 }
 
-/// Checks the vendor's own rules for the receiver: the count matches, every listed mail exists, and no file is empty.
+/// Checks the vendor's base_name rules for the receiver: the count matches, every listed mail exists, and no file is empty.
 pub fn examine(manifest: Option<&Manifest>, requires_manifest: bool, entries: &[Entry]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let found = entries.len() as u64;
@@ -40,12 +40,12 @@ pub fn examine(manifest: Option<&Manifest>, requires_manifest: bool, entries: &[
             if let Some(count) = manifest.count.filter(|count| *count != listed) {
                 problems.push(Problem::NamesDiffer { count, names: listed });
             }
-            let there: HashSet<&str> = entries.iter().flat_map(|entry| spellings(entry.name())).collect();
-            let missing = manifest.names.iter().filter(|name| !spellings(name).any(|name| there.contains(name)));
+            let in_zip: HashSet<&str> = entries.iter().flat_map(|entry| spellings(entry.name())).collect();
+            let missing = manifest.names.iter().filter(|name| !spellings(name).any(|name| in_zip.contains(name)));
             problems.extend(missing.map(|name| Problem::Missing { name: name.clone() }));
-            let named: HashSet<&str> = manifest.names.iter().flat_map(|name| spellings(name)).collect();
+            let in_manifest: HashSet<&str> = manifest.names.iter().flat_map(|name| spellings(name)).collect();
             let unlisted =
-                entries.iter().map(Entry::name).filter(|name| !spellings(name).any(|name| named.contains(name)));
+                entries.iter().map(Entry::name).filter(|name| !spellings(name).any(|name| in_manifest.contains(name)));
             problems.extend(unlisted.map(|name| Problem::NotListed { name: name.to_owned() }));
         }
         None if requires_manifest => problems.push(Problem::NoManifest),
@@ -61,9 +61,9 @@ pub fn examine(manifest: Option<&Manifest>, requires_manifest: bool, entries: &[
     problems
 }
 
-/// A name with its folders and without them: manifests use both forms.
+/// Returns a name with its folders and without them: manifests use both forms.
 fn spellings(name: &str) -> impl Iterator<Item = &str> {
-    std::iter::once(name).chain(name.rsplit_once('/').map(|(_, own)| own))
+    std::iter::once(name).chain(name.rsplit_once('/').map(|(_, base_name)| base_name))
 }
 
 #[cfg(test)]

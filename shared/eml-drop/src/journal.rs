@@ -14,14 +14,14 @@ const REPORT: &str = "X-MS-Journal-Report";
 const RECIPIENTS: [&str; 4] = ["Recipient:", "To:", "Cc:", "Bcc:"];
 
 /// The mail of a file, and the addresses of all recipients in the journal report.
-pub(crate) struct Opened<'a> {
+pub(crate) struct OpenedMail<'a> {
     pub(crate) mail: Cow<'a, [u8]>,
     pub(crate) recipients: Vec<String>,
 }
 
 /// Opens a journal report; any other mail is returned as it is.
-pub(crate) fn open(bytes: &[u8]) -> Opened<'_> {
-    let plain = || Opened { mail: Cow::Borrowed(bytes), recipients: Vec::new() };
+pub(crate) fn open(bytes: &[u8]) -> OpenedMail<'_> {
+    let plain = || OpenedMail { mail: Cow::Borrowed(bytes), recipients: Vec::new() };
     let is_report =
         parse(bytes).is_some_and(|mail| mail.headers().iter().any(|header| header.name().eq_ignore_ascii_case(REPORT)));
     if !is_report {
@@ -33,7 +33,7 @@ pub(crate) fn open(bytes: &[u8]) -> Opened<'_> {
         _ => None,
     });
     let (Some(message), None) = (attached.next(), attached.next()) else { return plain() };
-    Opened { mail: Cow::Owned(message.raw_message().to_vec()), recipients: recipients(&report) }
+    OpenedMail { mail: Cow::Owned(message.raw_message().to_vec()), recipients: recipients(&report) }
 }
 
 fn recipients(report: &Message<'_>) -> Vec<String> {

@@ -29,7 +29,7 @@ pub(crate) fn kind(word: Option<&str>, files: &[Attachment]) -> Kind {
     }
 }
 
-/// The meaning of the vendor's word for a call.
+/// Returns the meaning of the vendor's word for a call.
 pub(crate) fn call(kind: &Kind, word: Option<&str>) -> Option<Call> {
     if *kind != Kind::Call {
         return None;

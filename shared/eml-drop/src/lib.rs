@@ -1,6 +1,6 @@
 //! Reads the deliveries of capture vendors: one mail per captured message, alone or in a zip with a manifest.
 //!
-//! Pure: no clock, no network, no environment. `DESIGN.md` has the decisions.
+//! Pure: no clock, no network, no environment. `DESIGN.md` describes the decisions.
 //!
 //! * [`Profile`] defines the meaning of the vendor's header fields.
 //! * [`item_id`] returns the id of a mail, [`read`] converts it to an item, [`attachment`] returns the bytes of one of its files.

@@ -19,7 +19,7 @@ const MAX_FIELDS: usize = 200;
 const MAX_FIELD_CHARS: usize = 2_000;
 
 /// The suffix of the header field with the customer's wrapped key.
-const ENCRYPTED: &str = "-ENC-DATAKEY";
+const ENCRYPTED_KEY_SUFFIX: &str = "-ENC-DATAKEY";
 
 /// The delivery of a mail.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +61,7 @@ pub fn has_vendor_id(mail: &[u8], profile: &Profile) -> bool {
     named.is_some()
 }
 
-/// The id of a mail that has no other id.
+/// Returns the id of a mail that has no other id.
 pub fn digest_id(bytes: &[u8]) -> ItemId {
     ItemId::of_digest(&Sha256::of(bytes))
 }
@@ -106,7 +106,7 @@ fn content(bytes: &[u8], profile: &Profile, delivered: &Delivered<'_>) -> Result
     bounds::check(bytes)?;
     let opened = journal::open(bytes);
     let header = parse(&opened.mail).ok_or(MailError::NotMail)?;
-    if let Some(encrypted) = header.headers().iter().find(|header| is_key(header.name())) {
+    if let Some(encrypted) = header.headers().iter().find(|header| is_encryption_key_field(header.name())) {
         return Err(MailError::Encrypted(encrypted.name().chars().take(100).collect()));
     }
     if header.from().is_none() && header.date().is_none() {
@@ -161,12 +161,14 @@ fn content(bytes: &[u8], profile: &Profile, delivered: &Delivered<'_>) -> Result
     serde_json::to_value(&item).map_err(|_| MailError::Json)
 }
 
-fn is_key(name: &str) -> bool {
-    name.len() >= ENCRYPTED.len()
-        && name.get(name.len() - ENCRYPTED.len()..).is_some_and(|end| end.eq_ignore_ascii_case(ENCRYPTED))
+fn is_encryption_key_field(name: &str) -> bool {
+    name.len() >= ENCRYPTED_KEY_SUFFIX.len()
+        && name
+            .get(name.len() - ENCRYPTED_KEY_SUFFIX.len()..)
+            .is_some_and(|end| end.eq_ignore_ascii_case(ENCRYPTED_KEY_SUFFIX))
 }
 
-/// The header fields that the vendor added, in order.
+/// Returns the header fields that the vendor added, in order.
 fn fields(mail: &Message<'_>) -> Vec<MailField> {
     let extra =
         mail.headers().iter().filter(|header| header.name().get(..2).is_some_and(|x| x.eq_ignore_ascii_case("x-")));
@@ -179,7 +181,7 @@ fn fields(mail: &Message<'_>) -> Vec<MailField> {
         .collect()
 }
 
-/// All texts of a mail, one after the other; HTML only if there is no plain text.
+/// Returns all texts of a mail, one after the other; HTML only if there is no plain text.
 fn text(mail: &Message<'_>) -> Option<String> {
     let texts = (0..mail.text_body_count()).filter_map(|place| mail.body_text(place));
     let texts: Vec<String> = texts.map(|text| text.replace("\r\n", "\n").trim_end().to_owned()).collect();

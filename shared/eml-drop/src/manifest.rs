@@ -1,7 +1,8 @@
 //! The manifest in a vendor's zip: the names of its mails and their number.
-//! Its exact format is not public. It is known that it lists the file name of each EML and has `Count:`. Therefore
-//! every name that ends in `.eml` is read, whatever is around it, and a manifest without names or count is a separate
-//! finding.
+//!
+//! Its exact format is not public. It is known that it lists the file name of each EML and has `Count:`. Therefore every
+//! name that ends in `.eml` is read, whatever text is beside it, and a manifest without names or count is a separate
+//! problem.
 
 /// The content of a manifest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,7 +37,7 @@ impl Manifest {
     }
 }
 
-/// UTF-8, or UTF-16 with a byte order mark.
+/// Decodes UTF-8, or UTF-16 with a byte order mark.
 fn text(bytes: &[u8]) -> String {
     let utf16 = |bytes: &[u8], read: fn([u8; 2]) -> u16| {
         let units: Vec<u16> = bytes.chunks_exact(2).map(|pair| read([pair[0], pair[1]])).collect();
@@ -50,13 +51,13 @@ fn text(bytes: &[u8]) -> String {
     }
 }
 
-/// `Count: 812`
+/// Parses a line such as `Count: 812`.
 fn count(line: &str) -> Option<u64> {
     let (label, number) = line.split_once([':', '='])?;
     label.trim().eq_ignore_ascii_case("count").then(|| number.trim().parse().ok()).flatten()
 }
 
-/// The names in a line: alone, after a label, in quotes or in a column.
+/// Returns the names in a line: alone, after a label, in quotes or in a column.
 fn names(line: &str) -> impl Iterator<Item = &str> {
     let columns = line.split(['\t', ',', ';', '|', '"', '=']);
     columns.filter_map(|column| {

@@ -15,11 +15,11 @@ use crate::PackageError;
 
 /// The zip of one delivery.
 pub struct Package<R> {
-    archive: ZipArchive<Bounded<R>>,
-    entries: Vec<Found>,
+    archive: ZipArchive<LimitedReader<R>>,
+    entries: Vec<ZipEntry>,
 }
 
-struct Found {
+struct ZipEntry {
     /// Index in the zip.
     place: usize,
     name: String,
@@ -60,24 +60,24 @@ impl<R: Read + Seek> Package<R> {
         if declared_entries(&mut reader)? > Self::MAX_ENTRIES {
             return Err(PackageError::TooManyEntries { limit: Self::MAX_ENTRIES });
         }
-        let left = Arc::new(AtomicU64::new(Self::MAX_DIRECTORY_BYTES));
-        let bounded = Bounded { reader, left: Arc::clone(&left) };
+        let remaining = Arc::new(AtomicU64::new(Self::MAX_DIRECTORY_BYTES));
+        let bounded = LimitedReader { reader, remaining: Arc::clone(&remaining) };
         let archive = ZipArchive::new(bounded).map_err(|error| match error {
             ZipError::Io(error) if error.kind() == io::ErrorKind::FileTooLarge => {
                 PackageError::TooManyEntries { limit: Self::MAX_ENTRIES }
             }
-            error => failed(error, PackageError::Damaged),
+            error => package_error(error, PackageError::Damaged),
         })?;
-        left.store(u64::MAX, Ordering::Relaxed);
+        remaining.store(u64::MAX, Ordering::Relaxed);
         if archive.has_duplicate_names() {
             return Err(PackageError::DuplicateNames);
         }
         let mut entries = Vec::with_capacity(archive.len());
         let mut seen = HashSet::new();
         for place in 0..archive.len() {
-            let entry = archive.by_index_data(place).map_err(|error| failed(error, PackageError::Damaged))?;
+            let entry = archive.by_index_data(place).map_err(|error| package_error(error, PackageError::Damaged))?;
             let name = String::from_utf8_lossy(entry.name_raw()).into_owned();
-            if entry.is_dir() || is_shadow(&name) {
+            if entry.is_dir() || is_system_file(&name) {
                 continue;
             }
             if !seen.insert(name.clone()) {
@@ -89,12 +89,12 @@ impl<R: Read + Seek> Package<R> {
                 () if entry.encrypted() => Some(PackageError::Encrypted),
                 () => None,
             };
-            entries.push(Found { place, kind: kind(&name), name, rejected });
+            entries.push(ZipEntry { place, kind: kind(&name), name, rejected });
         }
         Ok(Self { archive, entries })
     }
 
-    /// The names of all files in the zip, in its order.
+    /// Returns the names of all files in the zip, in its order.
     pub fn names(&self) -> impl Iterator<Item = (&str, Kind)> {
         self.entries.iter().map(|entry| (entry.name.as_str(), entry.kind))
     }
@@ -109,20 +109,22 @@ impl<R: Read + Seek> Package<R> {
         if let Some(rejected) = &found.rejected {
             return Err(rejected.clone());
         }
-        let entry = self.archive.by_index(found.place).map_err(|error| failed(error, PackageError::DamagedEntry))?;
+        let entry =
+            self.archive.by_index(found.place).map_err(|error| package_error(error, PackageError::DamagedEntry))?;
         let mut bytes = Vec::new();
         let read = entry.take(limit.saturating_add(1)).read_to_end(&mut bytes);
-        read.map_err(|error| failed(ZipError::Io(error), PackageError::DamagedEntry))?;
+        read.map_err(|error| package_error(ZipError::Io(error), PackageError::DamagedEntry))?;
         if bytes.len() as u64 > limit { Err(PackageError::TooLarge { limit }) } else { Ok(bytes) }
     }
 }
 
 /// Distinguishes a reader that failed from invalid bytes: the errors of the zip crate for invalid bytes have other
 /// kinds.
-fn failed(error: ZipError, permanent: PackageError) -> PackageError {
+fn package_error(error: ZipError, permanent: PackageError) -> PackageError {
     match error {
         ZipError::Io(error)
-            if error.kind() == io::ErrorKind::Other && error.get_ref().is_some_and(|inner| inner.is::<Unread>()) =>
+            if error.kind() == io::ErrorKind::Other
+                && error.get_ref().is_some_and(|inner| inner.is::<ReaderError>()) =>
         {
             PackageError::Io(error.to_string())
         }
@@ -130,30 +132,30 @@ fn failed(error: ZipError, permanent: PackageError) -> PackageError {
     }
 }
 
-/// The reader failed; the zip may be valid.
+/// An error of the caller's reader. The zip may be valid.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct Unread(io::Error);
+struct ReaderError(io::Error);
 
 /// Limits the bytes that are read for the directory.
-struct Bounded<R> {
+struct LimitedReader<R> {
     reader: R,
-    left: Arc<AtomicU64>,
+    remaining: Arc<AtomicU64>,
 }
 
-impl<R: Read> Read for Bounded<R> {
+impl<R: Read> Read for LimitedReader<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let read = self.reader.read(into).map_err(|error| io::Error::other(Unread(error)))?;
-        let left = self.left.load(Ordering::Relaxed);
-        if left != u64::MAX {
-            let left = left.checked_sub(read as u64).ok_or(io::ErrorKind::FileTooLarge)?;
-            self.left.store(left, Ordering::Relaxed);
+        let read = self.reader.read(into).map_err(|error| io::Error::other(ReaderError(error)))?;
+        let remaining = self.remaining.load(Ordering::Relaxed);
+        if remaining != u64::MAX {
+            let remaining = remaining.checked_sub(read as u64).ok_or(io::ErrorKind::FileTooLarge)?;
+            self.remaining.store(remaining, Ordering::Relaxed);
         }
         Ok(read)
     }
 }
 
-impl<R: Seek> Seek for Bounded<R> {
+impl<R: Seek> Seek for LimitedReader<R> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.reader.seek(to)
     }
@@ -170,10 +172,10 @@ fn declared_entries(reader: &mut (impl Read + Seek)) -> Result<u64, PackageError
     let mut tail = Vec::new();
     reader.take(TAIL as u64).read_to_end(&mut tail).map_err(io)?;
     reader.seek(SeekFrom::Start(0)).map_err(io)?;
-    let mut most = None;
+    let mut max_count = None;
     for end in memchr::memmem::find_iter(&tail, END) {
         let Some(count) = number::<2>(&tail, end + 10) else { continue };
-        most = most.max(Some(count));
+        max_count = max_count.max(Some(count));
         let locator = end
             .checked_sub(LOCATOR64_BYTES)
             .filter(|at| tail.get(*at..).is_some_and(|tail| tail.starts_with(LOCATOR64)));
@@ -183,10 +185,10 @@ fn declared_entries(reader: &mut (impl Read + Seek)) -> Result<u64, PackageError
         let record = record.filter(|record| *record < locator).ok_or(PackageError::Damaged)?;
         let between = tail.get(record..locator).unwrap_or_default();
         for at in memchr::memmem::find_iter(between, END64) {
-            most = most.max(Some(number::<8>(between, at + 32).unwrap_or(u64::MAX)));
+            max_count = max_count.max(Some(number::<8>(between, at + 32).unwrap_or(u64::MAX)));
         }
     }
-    most.ok_or(PackageError::Damaged)
+    max_count.ok_or(PackageError::Damaged)
 }
 
 fn number<const BYTES: usize>(bytes: &[u8], at: usize) -> Option<u64> {
@@ -203,8 +205,8 @@ fn kind(name: &str) -> Kind {
     }
 }
 
-/// No file is written under an entry's name. But a vendor does not write such names, so another party has changed the
-/// zip.
+/// Returns whether a name is a relative path. No file is written under an entry's name, but a vendor does not write
+/// such names, so another party has changed the zip.
 fn is_relative(name: &str) -> bool {
     let drive = name.as_bytes().get(1) == Some(&b':');
     !name.is_empty()
@@ -214,8 +216,10 @@ fn is_relative(name: &str) -> bool {
         && !name.split('/').any(|part| part == "..")
 }
 
-/// Files that macOS or Windows adds to a zip.
-fn is_shadow(name: &str) -> bool {
-    let own = name.rsplit('/').next().unwrap_or(name);
-    name.starts_with("__MACOSX/") || own.starts_with("._") || matches!(own, ".DS_Store" | "Thumbs.db" | "desktop.ini")
+/// Returns whether macOS or Windows added the file to the zip.
+fn is_system_file(name: &str) -> bool {
+    let base_name = name.rsplit('/').next().unwrap_or(name);
+    name.starts_with("__MACOSX/")
+        || base_name.starts_with("._")
+        || matches!(base_name, ".DS_Store" | "Thumbs.db" | "desktop.ini")
 }

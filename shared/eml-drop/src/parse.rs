@@ -21,7 +21,7 @@ pub(crate) fn parse_body(mail: &[u8]) -> Option<Message<'_>> {
     MessageParser::new().with_mime_headers().default_header_ignore().parse(mail)
 }
 
-/// The first of these header fields that is not empty.
+/// Returns the first of these header fields that is not empty.
 pub(crate) fn field(mail: &Message<'_>, names: &[String]) -> Option<String> {
     names.iter().find_map(|name| {
         let mut values = mail.headers().iter().filter(|header| header.name().eq_ignore_ascii_case(name));

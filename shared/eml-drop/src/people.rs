@@ -6,22 +6,22 @@ use model::{MailboxAddress, Participant};
 use crate::profile::Participants;
 
 /// Number of digits of a phone number with its country code. Shorter ones cannot be distinguished from other numbers.
-const DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
+const PHONE_DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
 /// Number of digits of a local part that is a phone number: shorter ones may be an employee's number.
 const LOCAL_DIGITS: std::ops::RangeInclusive<usize> = 10..=15;
 
-/// The From address, or else the Sender address.
-pub(crate) fn sender(mail: &Message<'_>, how: Participants) -> Option<Participant> {
-    let from = mail.from().and_then(|from| from.iter().find_map(|addr| participant(addr, how)));
-    from.or_else(|| mail.sender()?.iter().find_map(|addr| participant(addr, how)))
+/// Returns the From address, or else the Sender address.
+pub(crate) fn sender(mail: &Message<'_>, numbers_from: Participants) -> Option<Participant> {
+    let from = mail.from().and_then(|from| from.iter().find_map(|addr| participant(addr, numbers_from)));
+    from.or_else(|| mail.sender()?.iter().find_map(|addr| participant(addr, numbers_from)))
 }
 
-/// All other participants without duplicates, in the order of To, Cc and Bcc.
-pub(crate) fn recipients(mail: &Message<'_>, sender: &Participant, how: Participants) -> Vec<Participant> {
+/// Returns all other participants without duplicates, in the order of To, Cc and Bcc.
+pub(crate) fn recipients(mail: &Message<'_>, sender: &Participant, numbers_from: Participants) -> Vec<Participant> {
     let mut recipients = Vec::new();
     let mut seen = std::collections::HashSet::from([sender.clone()]);
     let fields = mail.all_to().chain(mail.all_cc()).chain(mail.all_bcc());
-    for participant in fields.flat_map(|field| field.iter()).filter_map(|addr| participant(addr, how)) {
+    for participant in fields.flat_map(|field| field.iter()).filter_map(|addr| participant(addr, numbers_from)) {
         if seen.insert(participant.clone()) {
             recipients.push(participant);
         }
@@ -31,14 +31,19 @@ pub(crate) fn recipients(mail: &Message<'_>, sender: &Participant, how: Particip
 
 /// Adds the participants of the mailbox addresses in a journal report. Most are participants of the mail already, under
 /// the same number or address.
-pub(crate) fn add_reported(to: &mut Vec<Participant>, from: &Participant, addresses: &[String], how: Participants) {
+pub(crate) fn add_reported(
+    to: &mut Vec<Participant>,
+    from: &Participant,
+    addresses: &[String],
+    numbers_from: Participants,
+) {
     let mut seen = std::collections::HashSet::<String>::new();
     for participant in std::iter::once(from).chain(to.iter()) {
         seen.extend(participant.phone.clone());
         seen.extend(participant.email.clone());
     }
     for address in addresses.iter().filter(|address| address.parse::<MailboxAddress>().is_ok()) {
-        let Some(participant) = participant(&Addr::new(None, address), how) else { continue };
+        let Some(participant) = participant(&Addr::new(None, address), numbers_from) else { continue };
         let Participant { phone, email, name, .. } = &participant;
         let identity = phone.as_ref().or(email.as_ref()).or(name.as_ref());
         if identity.is_some_and(|identity| seen.insert(identity.clone())) {
@@ -47,10 +52,10 @@ pub(crate) fn add_reported(to: &mut Vec<Participant>, from: &Participant, addres
     }
 }
 
-/// The participant of an address: `"Ana Sousa +351210000001" <ana.sousa@bank.example>`. With a wrong number the message
-/// would be filed in another person's mailbox, and people choose their own display names. Therefore the number comes
-/// from an address that consists of a number; and otherwise from a display name that contains exactly one number.
-fn participant(addr: &Addr<'_>, how: Participants) -> Option<Participant> {
+/// Creates the participant of an address: `"Ana Sousa +351210000001" <ana.sousa@bank.example>`. With a wrong number the
+/// message would be filed in another person's mailbox, and people choose their own display names. Therefore the number
+/// comes from an address that consists of a number; and otherwise from a display name that contains exactly one number.
+fn participant(addr: &Addr<'_>, numbers_from: Participants) -> Option<Participant> {
     let display = addr.name().map(str::trim).filter(|name| !name.is_empty());
     let address = addr.address().map(str::trim).filter(|address| !address.is_empty());
     let local = address.and_then(|address| local_number(address.split_once('@').map_or(address, |(local, _)| local)));
@@ -58,7 +63,7 @@ fn participant(addr: &Addr<'_>, how: Participants) -> Option<Participant> {
         .filter(|_| local.is_none())
         .and_then(|address| address.parse::<MailboxAddress>().ok())
         .map(String::from);
-    let (phone, name) = match how {
+    let (phone, name) = match numbers_from {
         Participants::Address => (None, display.map(str::to_owned)),
         Participants::NumberAndAddress => {
             let numbers = display.map(numbers).unwrap_or_default();
@@ -67,7 +72,7 @@ fn participant(addr: &Addr<'_>, how: Participants) -> Option<Participant> {
                 _ => None,
             });
             let name = display.map(|display| match numbers.as_slice() {
-                [only] if Some(&only.phone) == phone.as_ref() => without(display, &only.range),
+                [only] if Some(&only.phone) == phone.as_ref() => without_number(display, &only.range),
                 _ => display.to_owned(),
             });
             (phone, name)
@@ -86,7 +91,7 @@ struct Number {
     range: std::ops::Range<usize>,
 }
 
-/// The phone numbers in a display name: a plus and digits, with the usual separators between them; or a name that
+/// Finds the phone numbers in a display name: a plus and digits, with the usual separators between them; or a name that
 /// consists of digits.
 fn numbers(display: &str) -> Vec<Number> {
     let mut numbers = Vec::new();
@@ -98,7 +103,7 @@ fn numbers(display: &str) -> Vec<Number> {
             rest.get(..length).and_then(|number| number.rfind(|c: char| c.is_ascii_digit())).map_or(0, |at| at + 1);
         let digits: String = rest.get(..length).unwrap_or_default().chars().filter(char::is_ascii_digit).collect();
         from = plus + 1 + length;
-        if DIGITS.contains(&digits.len()) {
+        if PHONE_DIGITS.contains(&digits.len()) {
             numbers.push(Number { phone: format!("+{digits}"), range: plus..from });
         }
     }
@@ -110,32 +115,37 @@ fn numbers(display: &str) -> Vec<Number> {
     numbers
 }
 
-/// The number of which a text consists. No country code begins with 0: such digits are a national number, which stays without
-/// a plus, so that the user map reads it in its default region or rejects it.
+/// Returns the number of which a text consists. No country code begins with 0: such digits are a national number, which
+/// stays without a plus, so that the user map reads it in its default region or rejects it.
 fn local_number(text: &str) -> Option<String> {
-    let marked = text.strip_prefix('+').or_else(|| text.strip_prefix("00"));
-    let digits = marked.unwrap_or(text);
+    let without_prefix = text.strip_prefix('+').or_else(|| text.strip_prefix("00"));
+    let digits = without_prefix.unwrap_or(text);
     let is_number = LOCAL_DIGITS.contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
-    let is_national = marked.is_none() && digits.starts_with('0');
+    let is_national = without_prefix.is_none() && digits.starts_with('0');
     is_number.then(|| if is_national { digits.to_owned() } else { format!("+{digits}") })
 }
 
-/// A display name without a number, and without the marks around it.
-fn without(display: &str, range: &std::ops::Range<usize>) -> String {
-    let around = |c: char| c.is_whitespace() || "()[]<>,;:-|/".contains(c);
-    let before = display.get(..range.start).unwrap_or_default().trim_end_matches(around);
-    let behind = display.get(range.end..).unwrap_or_default().trim_start_matches(around);
-    let joint = if before.is_empty() || behind.is_empty() { "" } else { " " };
-    format!("{before}{joint}{behind}")
+/// Removes a number and the marks around it from a display name.
+fn without_number(display: &str, range: &std::ops::Range<usize>) -> String {
+    let is_separator = |c: char| c.is_whitespace() || "()[]<>,;:-|/".contains(c);
+    let before = display.get(..range.start).unwrap_or_default().trim_end_matches(is_separator);
+    let after = display.get(range.end..).unwrap_or_default().trim_start_matches(is_separator);
+    let joint = if before.is_empty() || after.is_empty() { "" } else { " " };
+    format!("{before}{joint}{after}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(display: &str, address: &str, how: Participants) -> (Option<String>, Option<String>, Option<String>) {
+    fn read(
+        display: &str,
+        address: &str,
+        numbers_from: Participants,
+    ) -> (Option<String>, Option<String>, Option<String>) {
         let name = (!display.is_empty()).then_some(display);
-        let Participant { name, phone, email, .. } = participant(&Addr::new(name, address), how).unwrap_or_default();
+        let Participant { name, phone, email, .. } =
+            participant(&Addr::new(name, address), numbers_from).unwrap_or_default();
         (name, phone, email)
     }
 
@@ -173,10 +183,10 @@ mod tests {
 
     #[test]
     fn number_in_a_display_name_does_not_override_the_address() {
-        let how = Participants::NumberAndAddress;
-        let (name, phone, _) = read("+351210000001 Client", "447700900123@nomail.example", how);
+        let numbers_from = Participants::NumberAndAddress;
+        let (name, phone, _) = read("+351210000001 Client", "447700900123@nomail.example", numbers_from);
         assert_eq!((name.as_deref(), phone.as_deref()), (Some("+351210000001 Client"), Some("+447700900123")));
-        let (_, phone, _) = read("+447700900123 +351210000001", "client@nomail.example", how);
+        let (_, phone, _) = read("+447700900123 +351210000001", "client@nomail.example", numbers_from);
         assert_eq!(phone, None, "two numbers: neither is certain");
         let (name, phone, email) = read("Ana +351210000001", "ana@bank.example", Participants::Address);
         assert_eq!(

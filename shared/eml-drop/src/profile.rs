@@ -59,7 +59,7 @@ pub enum ProfileError {
 }
 
 impl Default for Profile {
-    /// [`Profile::generic`] without header fields.
+    /// Returns [`Profile::generic`] without header fields.
     fn default() -> Self {
         Self {
             id: Vec::new(),
@@ -77,7 +77,7 @@ impl Default for Profile {
 const MEANINGS: &str = "id, chat, group, chat-name, type and network";
 
 impl Profile {
-    /// TeleMessage, now Smarsh Capture Mobile.
+    /// Returns the profile of TeleMessage, now Smarsh Capture Mobile.
     pub fn telemessage() -> Self {
         let fields = |names: &[&str]| names.iter().map(|name| format!("X-TELEMESSAGE-{name}")).collect();
         Self {
@@ -92,8 +92,8 @@ impl Profile {
         }
     }
 
-    /// The profile of another vendor. `fields` is a list of `meaning=Header-Name`, separated by commas; a meaning may
-    /// occur several times. Without `id`, the Message-ID identifies a mail.
+    /// Returns the profile of another vendor. `fields` is a list of `meaning=Header-Name`, separated by commas; a
+    /// meaning may occur several times. Without `id`, the Message-ID identifies a mail.
     ///
     /// # Errors
     /// [`ProfileError`].

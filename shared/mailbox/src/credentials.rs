@@ -42,7 +42,7 @@ struct AccountObject {
 }
 
 impl SecretCredentials {
-    /// `id` is the secret's name or ARN. Sends no request.
+    /// Creates the credentials. `id` is the secret's name or ARN. Sends no request.
     pub fn new(secrets: Secrets, id: String) -> Self {
         Self { secrets, id }
     }

@@ -169,17 +169,17 @@ impl MailboxError {
     /// Default of the maximum time after which a message appears if the response to its filing was lost.
     pub const SETTLE_TIME: Duration = Duration::from_secs(60);
 
-    /// Time within which a copy may still appear; zero unless the outcome is unknown.
+    /// Returns the time within which a copy may still appear; zero unless the outcome is unknown.
     pub fn settle_time(&self) -> Duration {
         if let Self::OutcomeUnknown { settle_time, .. } = self { *settle_time } else { Duration::ZERO }
     }
 
-    /// The error that a filing ended with, without the unknown outcome.
+    /// Returns the error that a filing ended with, without the unknown outcome.
     pub fn cause(&self) -> &Self {
         if let Self::OutcomeUnknown { error, .. } = self { error } else { self }
     }
 
-    /// The error of a filing whose response was lost; `self` is what the filing ended with.
+    /// Returns the error of a filing whose response was lost; `self` is the error that the filing ended with.
     pub(crate) fn with_outcome_unknown(self, settle_time: Duration) -> Self {
         Self::OutcomeUnknown { error: Box::new(self), settle_time }
     }

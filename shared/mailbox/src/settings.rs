@@ -130,7 +130,7 @@ impl MailboxSettings {
     }
 }
 
-/// The wait after the first failure of an item.
+/// Returns the wait after the first failure of an item.
 ///
 /// # Errors
 /// The variable is invalid.

@@ -1,6 +1,7 @@
 //! Finds the columns of a user map by their headers.
 
 use csv::StringRecord;
+use icu_normalizer::DecomposingNormalizerBorrowed;
 
 use crate::{Column, Problem, Warning};
 
@@ -236,18 +237,9 @@ fn column(names: &[String], spellings: &[&[&str]], column: Column) -> Result<usi
 
 /// Returns the letters and digits of a header in lower case, without accents.
 fn plain(name: &str) -> String {
-    let without_accent = |char: char| match char {
-        'á' | 'à' | 'â' | 'ã' | 'ä' | 'å' => 'a',
-        'ç' => 'c',
-        'é' | 'è' | 'ê' | 'ë' => 'e',
-        'í' | 'ì' | 'î' | 'ï' => 'i',
-        'ñ' => 'n',
-        'ó' | 'ò' | 'ô' | 'õ' | 'ö' => 'o',
-        'ú' | 'ù' | 'û' | 'ü' => 'u',
-        _ => char,
-    };
-    // A combining accent is not alphanumeric, so the filter removes it.
-    name.chars().flat_map(char::to_lowercase).filter(|char| char.is_alphanumeric()).map(without_accent).collect()
+    // The decomposed form of a letter is the letter and its accents, which are not alphanumeric.
+    let decomposed = DecomposingNormalizerBorrowed::new_nfd().normalize(name);
+    decomposed.chars().flat_map(char::to_lowercase).filter(|char| char.is_alphanumeric()).collect()
 }
 
 #[cfg(test)]

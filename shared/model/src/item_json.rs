@@ -19,7 +19,8 @@ impl ItemJson {
     /// The memory of a response up to this length is not estimated: it is a few MB at most.
     const UNMEASURED_MAX_BYTES: usize = 64 << 10;
 
-    /// Maximum memory of one item, in bytes. A group of 100,000 fits; WhatsApp's have up to 1,024.
+    /// Maximum memory of one item, in bytes. A group of 100,000 fits; a group of WhatsApp has up to 1,024 members. There is
+    /// no limit of the number of participants, because this limit bounds it.
     pub const MAX_MEMORY_BYTES: u64 = 256 << 20;
 
     /// Estimates the memory of a response.

@@ -4,6 +4,7 @@
 //! about countries comes from the `phonenumber` crate. Its parser is given only digits, because it reads letters as
 //! digits and drops extensions silently.
 
+mod digit;
 mod error;
 mod lookup_cache;
 mod number;
@@ -11,6 +12,7 @@ mod plan;
 mod region;
 mod text;
 
+pub use digit::decimal_digit;
 pub use error::PhoneError;
 pub use number::PhoneNumber;
 pub use region::{Region, RegionError};

@@ -1,35 +1,9 @@
 //! Reduces a text to a plus and digits, or returns the reason why it is not a phone number.
 
-use crate::PhoneError;
+use crate::{PhoneError, digit::decimal_digit};
 
 /// Size limit of a text: more than every known notation of a number has, and little enough to be parsed at once.
 const MAX_BYTES: usize = 128;
-
-/// The digit zero of each script in which phone numbers are written; the other nine digits follow it (Unicode, category
-/// Nd).
-const ZEROS: [char; 21] = [
-    '0',
-    '\u{660}',
-    '\u{6F0}',
-    '\u{7C0}',
-    '\u{966}',
-    '\u{9E6}',
-    '\u{A66}',
-    '\u{AE6}',
-    '\u{B66}',
-    '\u{BE6}',
-    '\u{C66}',
-    '\u{CE6}',
-    '\u{D66}',
-    '\u{E50}',
-    '\u{ED0}',
-    '\u{F20}',
-    '\u{1040}',
-    '\u{17E0}',
-    '\u{1810}',
-    '\u{FF10}',
-    '\u{1D7CE}',
-];
 
 /// The words between a number and its extension, in lower case.
 const EXTENSIONS: [&str; 14] = [
@@ -112,8 +86,7 @@ fn is_format_char(char: char) -> bool {
 
 /// Replaces a character that is a variant of an ASCII character.
 fn to_ascii(char: char) -> char {
-    let digit = ZEROS.iter().find_map(|&zero| u32::from(char).checked_sub(u32::from(zero)).filter(|&value| value < 10));
-    if let Some(digit) = digit.and_then(|value| char::from_digit(value, 10)) {
+    if let Some(digit) = decimal_digit(char).and_then(|value| char::from_digit(value, 10)) {
         return digit;
     }
     match char {

@@ -6,14 +6,14 @@ use model::{ChatType, Direction, Item, Participant, Sha256};
 /// captured users who talk to the same client have the same chat id. Therefore the captured user is part of the
 /// identity.
 pub fn conversation(item: &Item) -> Sha256 {
-    let own = match item.chat.chat_type {
-        ChatType::Individual => own_side(item).map(Participant::identity).unwrap_or_default(),
+    let captured = match item.chat.chat_type {
+        ChatType::Individual => captured_side(item).map(Participant::identity).unwrap_or_default(),
         _ => String::new(),
     };
-    let mut bytes = Vec::with_capacity(8 + item.chat.id.len() + own.len());
+    let mut bytes = Vec::with_capacity(8 + item.chat.id.len() + captured.len());
     bytes.extend_from_slice(&(item.chat.id.len() as u64).to_be_bytes());
     bytes.extend_from_slice(item.chat.id.as_bytes());
-    bytes.extend_from_slice(own.as_bytes());
+    bytes.extend_from_slice(captured.as_bytes());
     Sha256::of(&bytes)
 }
 
@@ -23,7 +23,7 @@ pub fn is_channel(item: &Item) -> bool {
 }
 
 /// Returns the captured side of a chat of two: the participant that the chat is not named after.
-fn own_side(item: &Item) -> Option<&Participant> {
+fn captured_side(item: &Item) -> Option<&Participant> {
     let [other] = item.to.as_slice() else { return captured_user(item) };
     match (is_chat(item, &item.from), is_chat(item, other)) {
         (true, false) => Some(other),

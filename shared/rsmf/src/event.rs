@@ -42,7 +42,7 @@ pub(crate) struct Drafts {
     /// The first event has all facts. Further events exist only for further people who joined or left.
     pub(crate) events: Vec<Event>,
     /// `true` if the archive wrote the body, because the item has no text.
-    pub(crate) stated: bool,
+    pub(crate) is_statement: bool,
 }
 
 /// Maximum number of people who get a join or leave event each.
@@ -56,7 +56,7 @@ pub(crate) fn events_of(item: &Item) -> u32 {
 /// Returns the people who joined or left; `None` for other items.
 fn membership(item: &Item) -> Option<(EventType, &[Participant])> {
     let event = item.event.as_ref().filter(|_| matches!(item.kind, Kind::GroupEvent | Kind::System))?;
-    let (kind, itself) = match event.action.as_deref()? {
+    let (kind, by_sender) = match event.action.as_deref()? {
         "joined" => (EventType::Join, true),
         "left" => (EventType::Leave, true),
         "added" => (EventType::Join, false),
@@ -66,7 +66,7 @@ fn membership(item: &Item) -> Option<(EventType, &[Participant])> {
     // Without a subject the sender joined or left. If a participant was added or removed and the capture does not name
     // that participant, the item becomes a message event.
     let subjects = match event.subjects.as_slice() {
-        [] if itself => std::slice::from_ref(&item.from),
+        [] if by_sender => std::slice::from_ref(&item.from),
         [] => return None,
         subjects => subjects,
     };
@@ -81,8 +81,8 @@ pub(crate) fn compose(source: &Source<'_>, people: &mut People, parent: Option<S
     let (kind, subjects) = membership(item).unwrap_or((event_type(&item.kind), std::slice::from_ref(&item.from)));
     let id = item.id.key().to_string();
     let text = item.text.clone().filter(|text| !text.is_empty());
-    let stated = text.is_none();
-    let body = text.unwrap_or_else(|| stated_body(&described));
+    let is_statement = text.is_none();
+    let body = text.unwrap_or_else(|| statement_body(&described));
     let mut events: Vec<Event> = Vec::with_capacity(subjects.len());
     for (number, subject) in (1..).zip(subjects) {
         events.push(Event {
@@ -102,13 +102,13 @@ pub(crate) fn compose(source: &Source<'_>, people: &mut People, parent: Option<S
         });
     }
     if let Some((first, more)) = events.split_first_mut() {
-        facts(first, source, described, stated);
+        add_facts(first, source, described, is_statement);
         for event in more {
             event.note("Archive id", item.id.as_str());
             event.note("Part of the event", id.as_str());
         }
     }
-    Drafts { events, stated }
+    Drafts { events, is_statement }
 }
 
 fn event_type(kind: &Kind) -> EventType {
@@ -119,16 +119,16 @@ fn event_type(kind: &Kind) -> EventType {
 }
 
 /// Returns the body of an item without a text: the archive's description of the item.
-fn stated_body(described: &Description) -> String {
+fn statement_body(described: &Description) -> String {
     match described.statements.is_empty() {
         true => described.title.clone(),
         false => format!("{}\n{}", described.title, described.statements),
     }
 }
 
-fn facts(event: &mut Event, source: &Source<'_>, described: Description, stated: bool) {
+fn add_facts(event: &mut Event, source: &Source<'_>, described: Description, is_statement: bool) {
     let item = &source.captured.item;
-    if stated {
+    if is_statement {
         event.note("Body", "written by the archive; these are not the words of a participant");
     } else {
         event.note("Statement", described.statements);
@@ -150,9 +150,9 @@ fn facts(event: &mut Event, source: &Source<'_>, described: Description, stated:
     {
         event.note("GPS", format!("{latitude}, {longitude}"));
     }
-    not_captured(event, source);
+    add_not_captured(event, source);
     attach(event, &source.files);
-    evidence(event, source);
+    add_evidence(event, source);
 }
 
 /// Returns the ids of an item. Programs read the archive's id, so it is exact: no characters are replaced.
@@ -162,7 +162,7 @@ pub(crate) fn ids(item: &Item) -> impl Iterator<Item = (&'static str, String)> {
 }
 
 /// Adds a fact if the capture lacks content.
-fn not_captured(event: &mut Event, source: &Source<'_>) {
+fn add_not_captured(event: &mut Event, source: &Source<'_>) {
     let item = &source.captured.item;
     let is_media = matches!(
         item.kind,
@@ -196,14 +196,14 @@ pub(crate) fn attach(event: &mut Event, files: &[File]) {
 }
 
 /// Adds the keys and digests of an item's evidence.
-fn evidence(event: &mut Event, source: &Source<'_>) {
+fn add_evidence(event: &mut Event, source: &Source<'_>) {
     event.note("SHA-256 of the item as captured", Sha256::of(&source.captured.evidence).to_string());
     event.note("Stored message", source.message);
     event.note("SHA-256 of the stored message", source.sha256.to_string());
 }
 
 /// Sets the direction, which RSMF defines relative to the custodian of the conversation.
-pub(crate) fn direct(event: &mut Event, item: &Item, custodian: Option<usize>, people: &mut People) {
+pub(crate) fn set_direction(event: &mut Event, item: &Item, custodian: Option<usize>, people: &mut People) {
     let word = match &item.direction {
         Some(Direction::Incoming) => "incoming",
         Some(Direction::Outgoing) => "outgoing",

@@ -10,18 +10,18 @@ use crate::{
 };
 
 /// Maximum length of a reaction in the vendor's schema, in characters.
-const MAX_REACTION: usize = 30;
+const MAX_REACTION_CHARS: usize = 30;
 
 /// Folds an item into the first of the drafted events.
 pub(crate) fn fold(drafts: &mut Drafts, source: &Source<'_>, people: &mut People) {
-    let Drafts { events, stated } = drafts;
+    let Drafts { events, is_statement } = drafts;
     let Some(event) = events.first_mut() else { return };
     let item = &source.captured.item;
     let actor = people.id(&item.from);
     match item.kind {
-        Kind::Edit => edit(event, stated, source, actor),
+        Kind::Edit => add_edit(event, is_statement, source, actor),
         Kind::Delete => event.deleted = true,
-        Kind::Reaction => react(event, source, actor),
+        Kind::Reaction => set_reaction(event, source, actor),
         _ => {}
     }
     attach(event, &source.files);
@@ -46,10 +46,10 @@ pub(crate) fn fold(drafts: &mut Drafts, source: &Source<'_>, people: &mut People
     event.note(described.title, value);
 }
 
-fn edit(event: &mut Event, stated: &mut bool, source: &Source<'_>, participant: String) {
+fn add_edit(event: &mut Event, is_statement: &mut bool, source: &Source<'_>, participant: String) {
     let item = &source.captured.item;
     let captured = item.target.as_ref().and_then(|target| target.text.clone());
-    let body = (!*stated && !event.body.is_empty()).then(|| event.body.clone());
+    let body = (!*is_statement && !event.body.is_empty()).then(|| event.body.clone());
     let new = item.text.clone().filter(|text| !text.is_empty());
     event.edits.push(Edit {
         participant,
@@ -58,25 +58,25 @@ fn edit(event: &mut Event, stated: &mut bool, source: &Source<'_>, participant: 
         new: new.clone(),
     });
     if let Some(new) = new {
-        if *stated {
+        if *is_statement {
             // The archive's statement about the message is kept as a fact, and the new text becomes the body.
             let statement = std::mem::take(&mut event.body);
             event.custom.retain(|fact| fact.name != "Body");
             event.note("Statement", statement);
-            *stated = false;
+            *is_statement = false;
         }
         event.body = new;
     }
 }
 
 /// Sets a person's reaction. A person has one reaction on a message: a new one replaces it, an empty one removes it.
-fn react(event: &mut Event, source: &Source<'_>, participant: String) {
+fn set_reaction(event: &mut Event, source: &Source<'_>, participant: String) {
     for reaction in &mut event.reactions {
         reaction.participants.retain(|earlier| *earlier != participant);
     }
     let emoji = source.captured.item.reaction.as_ref().and_then(|reaction| reaction.emoji.as_deref());
     // `one_line` appends an ellipsis to a cut text.
-    let value = one_line(emoji.unwrap_or_default(), MAX_REACTION - 1);
+    let value = one_line(emoji.unwrap_or_default(), MAX_REACTION_CHARS - 1);
     if !value.is_empty() {
         match event.reactions.iter_mut().find(|reaction| reaction.value == value) {
             Some(reaction) => reaction.participants.push(participant),

@@ -1,6 +1,6 @@
 //! Writes items as RSMF 2.0 files, the short message format of review platforms: one file for each conversation and day.
 //!
-//! Pure: the caller provides the writers, and equal items produce equal bytes. The mapping is in `DESIGN.md`.
+//! Pure: the caller provides the writers, and equal items produce equal bytes. `DESIGN.md` describes the mapping.
 //!
 //! ```text
 //! *.rsmf (RFC 5322)

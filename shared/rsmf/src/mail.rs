@@ -16,7 +16,7 @@ use crate::people::People;
 const MAX_NAMED: usize = 1_000;
 
 /// Maximum length of the subject, in characters.
-const MAX_SUBJECT: usize = 128;
+const MAX_SUBJECT_CHARS: usize = 128;
 
 /// Values of the header fields.
 pub(crate) struct Head<'a> {
@@ -45,7 +45,7 @@ pub(crate) fn write(head: &Head<'_>) -> Option<[Vec<u8>; 3]> {
         .header("Date", Date::new(head.begin.as_second()))
         .header("From", raw(mailbox(head.sender)))
         .header("To", raw(named().map(mailbox).collect::<Vec<_>>().join(", ")))
-        .header("Subject", raw(unstructured(&one_line(&head.subject, MAX_SUBJECT))))
+        .header("Subject", raw(unstructured(&one_line(&head.subject, MAX_SUBJECT_CHARS))))
         .header("Message-ID", raw(format!("<{}@whatsapp.invalid>", head.seed)))
         .header("X-RSMF-Version", raw(crate::format::VERSION.to_owned()))
         .header("X-RSMF-Generator", raw(format!("WhatsApp Archiver {}", env!("CARGO_PKG_VERSION"))))
@@ -73,8 +73,8 @@ pub(crate) fn write(head: &Head<'_>) -> Option<[Vec<u8>; 3]> {
     let body = MimePart::new(ContentType::new("multipart/mixed").attribute("boundary", boundary), parts);
     let mut written = Vec::new();
     message.body(body).serialize(&mut written);
-    let (head, rest) = cut(&written, &text)?;
-    let (between, end) = cut(rest, &zip)?;
+    let (head, rest) = split_at_mark(&written, &text)?;
+    let (between, end) = split_at_mark(rest, &zip)?;
     Some([head, between, end].map(<[u8]>::to_vec))
 }
 
@@ -86,7 +86,7 @@ fn mark(seed: &Sha256, name: &str) -> String {
     format!("=_{name}_{seed}_")
 }
 
-fn cut<'a>(message: &'a [u8], mark: &str) -> Option<(&'a [u8], &'a [u8])> {
+fn split_at_mark<'a>(message: &'a [u8], mark: &str) -> Option<(&'a [u8], &'a [u8])> {
     let at = memmem::find(message, mark.as_bytes())?;
     Some((message.get(..at)?, message.get(at + mark.len()..)?))
 }

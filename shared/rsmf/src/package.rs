@@ -44,8 +44,8 @@ pub enum PackageError {
     /// Serialization of an event failed.
     #[error("an event could not be serialized: {0}")]
     Json(#[from] serde_json::Error),
-    /// The package has no events, or the header could not be cut at its marks.
-    #[error("internal error: the package has no events or no place for its zip")]
+    /// The package has no events, or the written message does not contain the marks at which it is split: a bug.
+    #[error("internal error: the package has no events, or its message does not contain its marks")]
     Empty,
 }
 
@@ -105,7 +105,7 @@ struct ConversationHead {
     custodian: Option<usize>,
     begin: Timestamp,
     end: Timestamp,
-    more_captured: Vec<usize>,
+    other_captured: Vec<usize>,
 }
 
 #[derive(Default)]
@@ -114,7 +114,7 @@ struct Members {
     /// Members in the list, and participants who joined later and are not in the list.
     seen: HashSet<usize>,
     /// `true` if the conversation has more members than the list names.
-    cut: bool,
+    is_truncated: bool,
 }
 
 struct OpenFile {
@@ -196,7 +196,7 @@ impl<Z: Read + Write + Seek, S: Read + Write + Seek> Package<Z, S> {
             custodian: captured,
             begin: item.message_time,
             end: item.message_time,
-            more_captured: Vec::new(),
+            other_captured: Vec::new(),
         });
         head.begin = head.begin.min(item.message_time);
         head.end = head.end.max(item.message_time);
@@ -205,24 +205,24 @@ impl<Z: Read + Write + Seek, S: Read + Write + Seek> Package<Z, S> {
         }
         let custodian = head.custodian;
         if let Some(other) = captured.filter(|_| captured != custodian)
-            && !head.more_captured.contains(&other)
-            && head.more_captured.len() < MAX_CAPTURED
+            && !head.other_captured.contains(&other)
+            && head.other_captured.len() < MAX_CAPTURED
         {
-            head.more_captured.push(other);
+            head.other_captured.push(other);
         }
         let parent = message::write::referred(item).and_then(|identity| self.ids.get(&identity).cloned().flatten());
         let mut drafts = event::compose(source, &mut self.people, parent);
-        for act in folded {
-            fold(&mut drafts, act, &mut self.people);
+        for action in folded {
+            fold(&mut drafts, action, &mut self.people);
         }
         self.join_members(item, sender, &drafts.events);
         if let Some(first) = drafts.events.first_mut() {
-            event::direct(first, item, custodian, &mut self.people);
+            event::set_direction(first, item, custodian, &mut self.people);
             let id = first.id.clone();
             self.ids.entry(identity(item)).and_modify(|unique| *unique = None).or_insert(Some(id));
         }
         for event in &drafts.events {
-            self.write_event(event, drafts.stated, sender)?;
+            self.write_event(event, drafts.is_statement, sender)?;
         }
         Ok(())
     }
@@ -237,7 +237,7 @@ impl<Z: Read + Write + Seek, S: Read + Write + Seek> Package<Z, S> {
         if item.to != self.last_recipients {
             for participant in &item.to {
                 if self.members.list.len() >= MAX_MEMBERS {
-                    self.members.cut = true;
+                    self.members.is_truncated = true;
                     break;
                 }
                 self.members.add(self.people.number(participant));
@@ -246,7 +246,7 @@ impl<Z: Read + Write + Seek, S: Read + Write + Seek> Package<Z, S> {
         }
     }
 
-    fn write_event(&mut self, event: &Event, stated: bool, sender: usize) -> Result<(), PackageError> {
+    fn write_event(&mut self, event: &Event, is_statement: bool, sender: usize) -> Result<(), PackageError> {
         let json = serde_json::to_vec(event)?;
         if self.count > 0 {
             self.events.write_all(b",\n")?;
@@ -256,7 +256,7 @@ impl<Z: Read + Write + Seek, S: Read + Write + Seek> Package<Z, S> {
         self.hasher.update(&json);
         self.events_bytes += json.len() as u64;
         self.events.write_all(&json)?;
-        self.text.write_all(text::event(event, stated, sender, &self.people).as_bytes())?;
+        self.text.write_all(text::event(event, is_statement, sender, &self.people).as_bytes())?;
         Ok(())
     }
 
@@ -316,10 +316,10 @@ impl<Z: Read + Write + Seek, S: Read + Write + Seek> Package<Z, S> {
             }
         }
         let mut custom = vec![Custom { name: "Chat id".to_owned(), value: head.chat_id }];
-        for number in head.more_captured {
+        for number in head.other_captured {
             custom.push(Custom { name: "Also captured for".to_owned(), value: self.people.display(number).to_owned() });
         }
-        if self.members.cut {
+        if self.members.is_truncated {
             let value = "the evidence of the items names more".to_owned();
             custom.push(Custom { name: "Participants".to_owned(), value });
         }

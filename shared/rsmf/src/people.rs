@@ -8,7 +8,7 @@ use model::MailboxAddress;
 use crate::format::{Custom, Participant};
 
 /// Maximum length of an id, in characters.
-const MAX_ID: usize = 256;
+const MAX_ID_CHARS: usize = 256;
 
 /// The participants of a file, each once, in order of appearance.
 #[derive(Default)]
@@ -20,7 +20,7 @@ pub(crate) struct People {
 struct Person {
     participant: Participant,
     address: String,
-    /// `true` if the name is only a number or an id, so that a captured name replaces it.
+    /// `true` if the name to display is only a number or an id, so that a captured name replaces it.
     unnamed: bool,
 }
 
@@ -93,9 +93,9 @@ fn complete(person: &mut Person, captured: &model::Participant) {
         person.participant.email = Some(email.to_string());
         person.address = email.to_string();
     }
-    let whatsapp_id = captured.whatsapp_id.as_deref().map(|id| one_line(id, MAX_ID)).filter(|id| !id.is_empty());
+    let whatsapp_id = captured.whatsapp_id.as_deref().map(|id| one_line(id, MAX_ID_CHARS)).filter(|id| !id.is_empty());
     if person.participant.account_id.is_none() {
-        let number = captured.phone_digits().map(|digits| one_line(&format!("+{digits}"), MAX_ID));
+        let number = captured.phone_digits().map(|digits| one_line(&format!("+{digits}"), MAX_ID_CHARS));
         person.participant.account_id = number.or_else(|| whatsapp_id.clone());
     }
     if let Some(value) = whatsapp_id

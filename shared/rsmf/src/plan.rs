@@ -24,8 +24,8 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refers_to: Option<Sha256>,
     /// `true` for an edit, a deletion, a reaction or a vote.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub acts: bool,
+    #[serde(default, rename = "acts", skip_serializing_if = "std::ops::Not::not")]
+    pub is_action: bool,
     /// Number of the item's events.
     pub events: u32,
     /// Length of the stored message.
@@ -41,7 +41,7 @@ impl Record {
             time: item.message_time,
             identity: identity(item),
             refers_to: referred(item),
-            acts: matches!(item.kind, Kind::Edit | Kind::Delete | Kind::Reaction | Kind::PollVote),
+            is_action: matches!(item.kind, Kind::Edit | Kind::Delete | Kind::Reaction | Kind::PollVote),
             events: events_of(item),
             bytes,
         }
@@ -53,8 +53,8 @@ impl Record {
 pub struct Limits {
     /// Maximum number of events and folded items.
     pub events: u32,
-    /// Bytes of stored messages. A file has fewer bytes than the stored messages of its items: both have the
-    /// attachments in base64, and the text is in a message three times.
+    /// Maximum number of bytes of the stored messages of a file's items. A file has fewer bytes than these messages: both
+    /// have the attachments in base64, and the text is in a message three times.
     pub bytes: u64,
     /// Maximum number of items that are folded into one event: they are in memory together.
     pub folded: usize,
@@ -63,7 +63,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// The vendor recommends at most 10,000 events and 2 GB.
+    /// Returns the limits that the vendor recommends, at most 10,000 events and 2 GB, with a margin.
     fn default() -> Self {
         Self { events: 10_000, bytes: 1_900_000_000, folded: 2_000, folded_bytes: 64 << 20 }
     }
@@ -93,7 +93,7 @@ pub struct Unit {
     pub folded: Vec<usize>,
 }
 
-fn order_of(record: &Record) -> (&[u8; 32], Timestamp, &[u8; 32]) {
+fn sort_key(record: &Record) -> (&[u8; 32], Timestamp, &[u8; 32]) {
     (record.conversation.as_bytes(), record.time, record.key.as_bytes())
 }
 
@@ -101,16 +101,16 @@ fn order_of(record: &Record) -> (&[u8; 32], Timestamp, &[u8; 32]) {
 /// exactly one item in the same conversation has the target's identity.
 pub fn plan(records: &[&Record], limits: Limits) -> Vec<PlannedFile> {
     let mut order: Vec<usize> = (0..records.len()).collect();
-    order.sort_unstable_by(|&one, &other| order_of(records[one]).cmp(&order_of(records[other])));
+    order.sort_unstable_by(|&one, &other| sort_key(records[one]).cmp(&sort_key(records[other])));
     let mut targets: HashMap<Sha256, Option<usize>> = HashMap::new();
     for &at in &order {
-        if !records[at].acts {
+        if !records[at].is_action {
             targets.entry(records[at].identity).and_modify(|unique| *unique = None).or_insert(Some(at));
         }
     }
     let mut folded: HashMap<usize, (u64, Vec<usize>)> = HashMap::new();
     let mut is_folded = vec![false; records.len()];
-    for &at in order.iter().filter(|&&at| records[at].acts) {
+    for &at in order.iter().filter(|&&at| records[at].is_action) {
         let record = records[at];
         let target = record.refers_to.and_then(|identity| targets.get(&identity).copied().flatten());
         let Some(target) = target.filter(|&target| records[target].conversation == record.conversation) else {

@@ -13,8 +13,8 @@ const MARK: &str = "| ";
 pub(crate) const LEGEND: &str =
     "Lines that begin with \"|\" are the words of participants. All other lines are written by the archive.\r\n\r\n";
 
-/// Writes an event as lines. `stated`: the archive wrote the body, and has marked the words of participants in it.
-pub(crate) fn event(event: &Event, stated: bool, participant: usize, people: &People) -> String {
+/// Writes an event as lines. `is_statement`: the archive wrote the body, and has marked the words of participants in it.
+pub(crate) fn event(event: &Event, is_statement: bool, participant: usize, people: &People) -> String {
     let mut out = String::with_capacity(event.body.len() + 256);
     let time = event.timestamp;
     let kind = match event.kind {
@@ -25,7 +25,7 @@ pub(crate) fn event(event: &Event, stated: bool, participant: usize, people: &Pe
     };
     line(&mut out, &format!("{time} {}{kind}:", people.display(participant)));
     for text in lines(&event.body) {
-        let mark = if stated { "" } else { MARK };
+        let mark = if is_statement { "" } else { MARK };
         line(&mut out, &format!("{mark}{text}"));
     }
     for edit in &event.edits {

@@ -157,7 +157,7 @@ impl ChatExports {
     }
 }
 
-/// The file that an item comes from.
+/// Returns the file that an item comes from.
 fn located(id: &ItemId) -> Result<(MailboxAddress, String), SourceError> {
     if let Some(located) = locate(id) {
         return Ok(located);

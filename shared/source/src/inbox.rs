@@ -28,8 +28,8 @@ impl From<&Object> for File {
 }
 
 impl File {
-    /// The id of the item that represents a file whose name does not fit into an id. No such item is found, and the
-    /// dead letter names the file.
+    /// Returns the id of the item that represents a file whose name does not fit into an id. No such item is found, and
+    /// the dead letter names the file.
     pub(crate) fn key_as_id(&self) -> String {
         self.key.chars().take(ItemId::MAX_CHARS).collect()
     }
@@ -49,7 +49,7 @@ impl Default for Place {
 }
 
 impl Place {
-    /// The place of a page's cursor; the beginning for the first page.
+    /// Returns the place of a page's cursor; the beginning for the first page.
     pub(crate) fn of(cursor: Option<&str>) -> Result<Self, SourceError> {
         cursor.map_or_else(|| Ok(Self::default()), Self::read)
     }
@@ -110,7 +110,7 @@ pub(crate) async fn files(store: &Store, window: &Window, aside: &str) -> Result
     Ok(files)
 }
 
-/// The error of the source for an error of the bucket.
+/// Returns the error of the source for an error of the bucket.
 pub(crate) fn unavailable(error: StoreError) -> SourceError {
     match error {
         StoreError::Unavailable { .. } => SourceError::Unavailable { detail: error.to_string(), retry_after: None },

@@ -38,8 +38,8 @@ pub trait Source: Send + Sync {
     /// [`SourceError::MalformedPage`].
     async fn list(&self, window: &Window, cursor: Option<&str>) -> Result<Page, SourceError>;
 
-    /// Minimum overlap of windows: the longest known delay after which the source lists an item under an earlier time.
-    /// The configured overlap may be longer.
+    /// Returns the minimum overlap of windows: the longest known delay after which the source lists an item under an
+    /// earlier time. The configured overlap may be longer.
     fn overlap(&self) -> SignedDuration;
 
     /// Returns whether a listed item or attachment that is missing may still appear, because the source receives items
@@ -174,7 +174,7 @@ pub enum SourceError {
 }
 
 impl SourceError {
-    /// The wait that the source requests.
+    /// Returns the wait that the source requests.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Unavailable { retry_after, .. } | Self::StillCapturing { retry_after } => *retry_after,

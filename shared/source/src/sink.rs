@@ -80,7 +80,7 @@ pub(crate) async fn copy(bytes: Bytes, sink: &mut dyn Sink, declared: Option<Sha
     hashed.finish(declared)
 }
 
-/// The failure of a sink is a failure of the system, not of the item.
+/// Returns the failure of a sink, which is a failure of the system, not of the item.
 pub(crate) fn full(error: &io::Error) -> SourceError {
     SourceError::Unavailable { detail: format!("an attachment cannot be stored: {}", error.kind()), retry_after: None }
 }

@@ -41,13 +41,13 @@ fn evidence_is_in(webhook: &Webhook, body: &[u8]) {
 }
 
 fn exercise(webhook: &Webhook) {
-    let there = CapturedFile::There { bytes: 1, sha256: Sha256::of(b"x"), other: None };
+    let captured_file = CapturedFile::Stored { bytes: 1, sha256: Sha256::of(b"x"), other: None };
     let again = events(webhook);
     for (event, again) in events(webhook).zip(again) {
         assert!(event.id == again.id && event.json == again.json, "an event has one id");
         let EventKind::Item(_) = event.kind else { continue };
         let variants = Variants::new(vec![stored(&event.json), stored(&again.json)]).expect("two copies");
-        for file in [Some(there), Some(CapturedFile::Missing(MissingFile::Erased)), None] {
+        for file in [Some(captured_file), Some(CapturedFile::Missing(MissingFile::Erased)), None] {
             let json = item(&event.id, &variants, file).to_string();
             let captured = ItemJson::new(json.into_bytes()).and_then(|json| json.read(&event.id));
             let captured = match captured {

@@ -51,7 +51,7 @@ fn fetch(aws: &Aws) -> Fetch {
     }
 }
 
-/// The invocation that starts this many seconds from now.
+/// Returns the invocation that starts this many seconds from now.
 fn started(seconds: i64) -> Started {
     let at = Timestamp::now() + SignedDuration::from_secs(seconds);
     let request_id = format!("request-{seconds}");

@@ -55,7 +55,7 @@ struct Test {
 }
 
 impl Test {
-    /// An item of two participants. The retries of an undecided response are used up after three checks.
+    /// Returns an item of two participants. The retries of an undecided response are used up after three checks.
     async fn with(results: impl IntoIterator<Item = Result<(), MailboxError>>) -> Self {
         let (aws, fake) = (Aws::start().await, Arc::new(Fake::default()));
         fake.results.lock().unwrap().extend(results);
@@ -127,7 +127,7 @@ fn refused() -> MailboxError {
     MailboxError::Unrecognized { detail: "HTTP 409 without an error code".to_owned(), retry_after: None }
 }
 
-/// The response to a filing is lost.
+/// Returns the error of a filing whose response is lost.
 fn lost() -> MailboxError {
     MailboxError::OutcomeUnknown { error: Box::new(refused()), settle_time: SETTLES }
 }

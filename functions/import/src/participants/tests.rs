@@ -63,7 +63,7 @@ const BOB: &str = "bob@example.com";
 const CLIENT: &str = "sales#dk@client.example";
 
 impl Item {
-    /// An item of the participants with these addresses as their e-mail property.
+    /// Returns an item of the participants with these addresses as their e-mail property.
     fn of(addresses: &[&str]) -> Self {
         let participant = |address: &&str| Participant { email: Some((*address).to_owned()), ..Participant::default() };
         Self {

@@ -24,7 +24,7 @@ fn pictures(count: usize) -> Value {
     json!({"id": "900", "changes": [{"field": "messages", "value": value}]})
 }
 
-/// The task of a stored body of Meta.
+/// Returns the task of a stored body of Meta.
 async fn stored(receive: &Receive, entry: Value) -> WebhookTask {
     let body = json!({"object": "whatsapp_business_account", "entry": [entry]}).to_string();
     let received = "2026-11-27T09:00:00Z".parse().unwrap();
@@ -37,7 +37,7 @@ async fn work(receive: &Receive, body: String) -> Result<Next, Failure> {
     receive.work(&Record::of_body(body, None), &Invocation::new(String::new(), String::new(), now, now)).await
 }
 
-/// The ids of the files for which a task is queued.
+/// Returns the ids of the files for which a task is queued.
 fn queued_files(aws: &Aws) -> Vec<String> {
     let tasks = aws.messages().into_iter().map(|body| serde_json::from_str::<Value>(&body).unwrap());
     let mut files: Vec<_> = tasks.filter_map(|task| Some(task["media"].as_str()?.to_owned())).collect();

@@ -176,7 +176,7 @@ fn bytes_response(headers: &HeaderMap, bytes: Bytes, chunked: bool) -> Response 
     response
 }
 
-/// One range, `bytes=from-` or `bytes=from-to`, both inclusive.
+/// Parses one range, `bytes=from-` or `bytes=from-to`, both inclusive.
 fn parse_range(range: &HeaderValue, whole: usize) -> Option<(usize, usize)> {
     let (from, to) = range.to_str().ok()?.strip_prefix("bytes=")?.split_once('-')?;
     let from: usize = from.parse().ok()?;

@@ -43,7 +43,7 @@ impl SampleSource {
         Ok(Self { url, state, server })
     }
 
-    /// The API's base URL: `ARCHIVER_URL`.
+    /// Returns the API's base URL: `ARCHIVER_URL`.
     pub fn url(&self) -> &str {
         &self.url
     }

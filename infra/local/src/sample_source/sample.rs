@@ -162,7 +162,7 @@ impl Sample {
         Self(Kind::Many { count, first: now - SignedDuration::from_hours(23) })
     }
 
-    /// Number of items in a window that contains the whole sample.
+    /// Returns the number of items in a window that contains the whole sample.
     pub fn len(&self) -> usize {
         match &self.0 {
             Kind::Listed { entries, .. } => entries.len(),

@@ -278,7 +278,8 @@ impl Builder {
         }
     }
 
-    /// The history of the phone: a message that was also received live, an older one, and a file that comes later.
+    /// Returns the history of the phone: a message that was also received live, an older one, and a file that comes
+    /// later.
     fn history(&mut self) {
         let message = |stanza: u32, kind: &str, content: Value, minutes| {
             let mut message = json!({"from": CLIENT, "id": wamid(CLIENT, true, stanza), "timestamp": self.seconds(minutes), "type": kind,

@@ -52,7 +52,7 @@ impl FunctionUrlServer {
         Ok(Self { url, server })
     }
 
-    /// The URL, with the slash at its end.
+    /// Returns the URL, with the slash at its end.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -64,7 +64,7 @@ impl Drop for FunctionUrlServer {
     }
 }
 
-/// The header `X-Hub-Signature-256` of a body.
+/// Returns the header `X-Hub-Signature-256` of a body.
 pub fn sign(body: &[u8], app_secret: &str) -> String {
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, app_secret.as_bytes()), body);
     let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -115,7 +115,7 @@ fn event(method: &str, path: &str, query: Option<&str>, headers: &HeaderMap, bod
     })
 }
 
-/// The HTTP response to the function's; `None` where Lambda would not understand it.
+/// Converts the function's response to an HTTP response; `None` if Lambda would not accept it.
 fn response_of(response: &[u8]) -> Option<Response> {
     let response: Value = serde_json::from_slice(response).ok()?;
     let status = u16::try_from(response.get("statusCode")?.as_u64()?).ok()?;

@@ -143,12 +143,12 @@ impl MetaFake {
         lock(&self.endpoint.faults).push(fault);
     }
 
-    /// Number of complete downloads.
+    /// Returns the number of complete downloads.
     pub fn downloads(&self) -> u64 {
         *lock(&self.endpoint.downloads)
     }
 
-    /// Number of requests without the token, or with a wrong one.
+    /// Returns the number of requests without the token, or with a wrong one.
     pub fn rejected(&self) -> u64 {
         *lock(&self.endpoint.rejected)
     }
@@ -237,7 +237,7 @@ async fn subscribed_apps(
     }
 }
 
-/// The answer for what does not exist, or may not be seen.
+/// Returns the response for an object that does not exist, or that the token may not read.
 fn no_object() -> Response {
     let message = "Unsupported get request. Object does not exist.";
     let error = json!({"message": message, "type": "GraphMethodException", "code": 100, "error_subcode": 33, "fbtrace_id": "A0"});

@@ -41,14 +41,14 @@ fn items(export: &Export) -> Vec<(Item, Value)> {
     export.ids().map(capture).collect()
 }
 
-/// The one item of a message from Ada that says this.
+/// Returns the one item of a message from Ada that says this.
 fn message(body: &str) -> (Item, Value) {
     let mut all = items(&read(&format!("13/07/2024, 09:12 - Ada: {body}\n")));
     assert_eq!(all.len(), 1, "{body}");
     all.remove(0)
 }
 
-/// Like [`read`], with a file of this name in a zip.
+/// Reads a message like [`read`], with a file of this name in a zip.
 fn message_with(file: &str, body: &str) -> (Item, Value) {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in [("_chat.txt", format!("13/07/2024, 09:12 - Ada: {body}\n")), (file, "file".to_owned())] {
@@ -423,9 +423,9 @@ fn other_files_are_rejected_with_an_instruction() {
     ] {
         assert_eq!(read_with(file_name, text, None).err(), Some(error), "{file_name}");
     }
-    let crowd: String = (0..=Export::MAX_SENDERS).map(|n| format!("13/07/2024, 09:12 - P{n}: x\n")).collect();
+    let many_senders: String = (0..=Export::MAX_SENDERS).map(|n| format!("13/07/2024, 09:12 - P{n}: x\n")).collect();
     let limit = Export::MAX_SENDERS;
-    assert_eq!(read_with("chat.txt", &crowd, None).err(), Some(ExportError::TooManySenders { limit }));
+    assert_eq!(read_with("chat.txt", &many_senders, None).err(), Some(ExportError::TooManySenders { limit }));
     let many = "13/07/2024, 09:12 - A: \n".repeat(Export::MAX_MESSAGES + 1);
     let limit = Export::MAX_MESSAGES;
     assert_eq!(read_with("chat.txt", &many, None).err(), Some(ExportError::TooManyMessages { limit }));

@@ -74,7 +74,7 @@ fn invalid_participants_file_is_rejected_with_its_line() {
         }
     }
     let bytes = b"name,phone,email\nS\xf8ren,,a@example.com";
-    let refused = Export::read(ExportFile {
+    let rejected = Export::read(ExportFile {
         owner: &owner(),
         file_name: "Team.txt",
         bytes: b"13/07/2024, 09:12 - Ada: x".to_vec(),
@@ -82,7 +82,7 @@ fn invalid_participants_file_is_rejected_with_its_line() {
         settings: &Settings::in_zone(TimeZone::UTC),
         archived_time: "2026-11-22T10:00:00Z".parse().unwrap(),
     });
-    assert!(matches!(refused.err(), Some(ExportError::Participants { line: 2, .. })));
+    assert!(matches!(rejected.err(), Some(ExportError::Participants { line: 2, .. })));
 }
 
 #[test]

@@ -33,30 +33,32 @@ fn vcard(contact: &Members<'_>, name: &Members<'_>) -> String {
     }
     for phone in contact.list("phones").into_iter().filter_map(Members::of) {
         let number = phone.text("phone").or_else(|| phone.text("wa_id"));
-        let wa_id = phone.text("wa_id").map(|id| format!(";waid={}", word(&id))).unwrap_or_default();
-        lines.extend(number.map(|number| format!("TEL{}{wa_id}:{}", kind(&phone), escaped(&number))));
+        let wa_id = phone.text("wa_id").map(|id| format!(";waid={}", parameter_value(&id))).unwrap_or_default();
+        lines.extend(number.map(|number| format!("TEL{}{wa_id}:{}", type_parameter(&phone), escaped(&number))));
     }
     for email in contact.list("emails").into_iter().filter_map(Members::of) {
-        lines.extend(email.text("email").map(|address| format!("EMAIL{}:{}", kind(&email), escaped(&address))));
+        lines.extend(
+            email.text("email").map(|address| format!("EMAIL{}:{}", type_parameter(&email), escaped(&address))),
+        );
     }
     for place in contact.list("addresses").into_iter().filter_map(Members::of) {
         let fields = all(&place, &["street", "city", "state", "zip", "country"]);
-        lines.push(format!("ADR{}:;;{fields}", kind(&place)));
+        lines.push(format!("ADR{}:;;{fields}", type_parameter(&place)));
     }
     for link in contact.list("urls").into_iter().filter_map(Members::of) {
-        lines.extend(link.text("url").map(|url| format!("URL{}:{}", kind(&link), escaped(&url))));
+        lines.extend(link.text("url").map(|url| format!("URL{}:{}", type_parameter(&link), escaped(&url))));
     }
     lines.extend(contact.text("birthday").map(|day| format!("BDAY:{}", escaped(&day))));
     lines.push("END:VCARD\r\n".to_owned());
     lines.join("\r\n")
 }
 
-fn kind(of: &Members<'_>) -> String {
-    of.text("type").map(|kind| format!(";TYPE={}", word(&kind))).unwrap_or_default()
+fn type_parameter(of: &Members<'_>) -> String {
+    of.text("type").map(|kind| format!(";TYPE={}", parameter_value(&kind))).unwrap_or_default()
 }
 
 /// Keeps only the characters that cannot end a parameter's value.
-fn word(text: &str) -> String {
+fn parameter_value(text: &str) -> String {
     text.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(32).collect()
 }
 

@@ -12,22 +12,22 @@ pub(super) fn describe(event: &Members<'_>, item: &mut Value, notes: &mut Vec<St
     // Values of a wrong type are passed on too; the item reader reports them as anomalies.
     let text_of = |content: &Members<'_>, name: &str| content.value(name);
     match word {
-        "text" => set(item, "text", text_of(&content, "body").or_else(|| scalar(event, "text"))),
-        "image" | "video" | "document" | "sticker" => set(item, word, content.value("caption")),
+        "text" => set_kind(item, "text", text_of(&content, "body").or_else(|| scalar(event, "text"))),
+        "image" | "video" | "document" | "sticker" => set_kind(item, word, content.value("caption")),
         "audio" => {
             let is_voice = content.text("voice").is_some_and(|voice| voice == "true");
-            set(item, if is_voice { "voice" } else { "audio" }, content.value("caption"));
+            set_kind(item, if is_voice { "voice" } else { "audio" }, content.value("caption"));
         }
         "media_placeholder" => {
             let reason = "the history has a placeholder for a file, and the file did not come";
             unsupported(item, reason.to_owned());
         }
         "location" => {
-            set(item, "location", None);
+            set_kind(item, "location", None);
             insert(item, "location", event.value("location"));
         }
         "contacts" => {
-            set(item, "contacts", None);
+            set_kind(item, "contacts", None);
             let (cards, written) = contacts::cards(event);
             item["contacts"] = Value::Array(cards);
             if written {
@@ -37,7 +37,7 @@ pub(super) fn describe(event: &Members<'_>, item: &mut Value, notes: &mut Vec<St
             }
         }
         "reaction" => {
-            set(item, "reaction", None);
+            set_kind(item, "reaction", None);
             item["reaction"] = json!({});
             // Empty or absent: the reaction was removed.
             insert(&mut item["reaction"], "emoji", content.value("emoji"));
@@ -48,7 +48,7 @@ pub(super) fn describe(event: &Members<'_>, item: &mut Value, notes: &mut Vec<St
         "order" => business(item, content.value("text"), event.value("order")),
         "system" => system(&content, event, item),
         "request_welcome" => {
-            set(item, "system", None);
+            set_kind(item, "system", None);
             item["event"] = json!({"action": "opened the chat for the first time"});
         }
         "unsupported" | "unknown" => {
@@ -60,7 +60,7 @@ pub(super) fn describe(event: &Members<'_>, item: &mut Value, notes: &mut Vec<St
         }
         "edit" => edit(&content, item),
         "revoke" => {
-            set(item, "delete", None);
+            set_kind(item, "delete", None);
             item["deletion"] = json!({"scope": "everyone"});
             target(item, content.value("original_message_id"));
         }
@@ -70,10 +70,10 @@ pub(super) fn describe(event: &Members<'_>, item: &mut Value, notes: &mut Vec<St
             insert(item, "content", event.value(word));
         }
     }
-    circumstances(event, notes);
+    add_context_notes(event, notes);
 }
 
-fn set(item: &mut Value, kind: &str, text: Option<Value>) {
+fn set_kind(item: &mut Value, kind: &str, text: Option<Value>) {
     item["type"] = json!(kind);
     insert(item, "text", text);
 }
@@ -90,17 +90,17 @@ fn target(item: &mut Value, message_id: Option<Value>) {
 }
 
 fn unsupported(item: &mut Value, reason: String) {
-    set(item, "unsupported", None);
+    set_kind(item, "unsupported", None);
     item["reason"] = json!(reason);
 }
 
 fn business(item: &mut Value, text: Option<Value>, content: Option<Value>) {
-    set(item, "business", text);
+    set_kind(item, "business", text);
     insert(item, "business", content);
 }
 
-/// A reply to buttons, a list, a flow or a request for permission. An outgoing interactive message has a body and an
-/// action.
+/// Describes a reply to buttons, a list, a flow or a request for permission. An outgoing interactive message has a body
+/// and an action.
 fn interactive(content: &Members<'_>, event: &Members<'_>, item: &mut Value) {
     let kind = content.text("type").unwrap_or_default();
     match content.object(&kind) {
@@ -118,9 +118,9 @@ fn interactive(content: &Members<'_>, event: &Members<'_>, item: &mut Value) {
     }
 }
 
-/// A line that WhatsApp itself writes into the chat.
+/// Describes a line that WhatsApp itself writes into the chat.
 fn system(content: &Members<'_>, event: &Members<'_>, item: &mut Value) {
-    set(item, "system", content.value("body").or_else(|| scalar(event, "system")));
+    set_kind(item, "system", content.value("body").or_else(|| scalar(event, "system")));
     let number = content.text("wa_id").or_else(|| content.text("new_wa_id"));
     let user_id = content.text("user_id").or_else(|| content.text("new_user_id"));
     let mut change = json!({});
@@ -135,17 +135,17 @@ fn system(content: &Members<'_>, event: &Members<'_>, item: &mut Value) {
     item["event"] = change;
 }
 
-/// The new text of a message.
+/// Describes an edit: the new text of a message.
 fn edit(content: &Members<'_>, item: &mut Value) {
     let message = content.object("message").unwrap_or_default();
     let kind = message.text("type").unwrap_or_default();
     let inner = message.object(&kind).unwrap_or_default();
-    set(item, "edit", inner.value("body").or_else(|| inner.value("caption")));
+    set_kind(item, "edit", inner.value("body").or_else(|| inner.value("caption")));
     target(item, content.value("original_message_id"));
 }
 
 /// Adds notes for facts that the item contract has no member for.
-fn circumstances(event: &Members<'_>, notes: &mut Vec<String>) {
+fn add_context_notes(event: &Members<'_>, notes: &mut Vec<String>) {
     if let Some(status) = event.object("history_context").and_then(|context| context.text("status")) {
         notes.push(format!("From the history of the phone; its status there: {}", status.to_lowercase()));
     }

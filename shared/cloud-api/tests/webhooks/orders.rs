@@ -9,9 +9,10 @@ use pretty_assertions::assert_eq;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::support::{CLIENT, OURS, RECEIVED, incoming, opened, origin, webhook};
+use crate::support::{CLIENT, OURS, RECEIVED, incoming, origin, parsed, webhook};
 
-/// The webhooks of a day through both channels, with an edit, placeholders, files and events that do not become items.
+/// Returns the webhooks of a day through both channels, with an edit, placeholders, files and events that do not become
+/// items.
 fn day() -> Vec<cloud_api::Webhook> {
     let live = incoming(json!({"id": "wamid.A", "type": "text", "text": {"body": "one"}}));
     let aws = json!({"whatsAppWebhookEntry": live["entry"][0].to_string()}).to_string();
@@ -35,7 +36,7 @@ fn day() -> Vec<cloud_api::Webhook> {
         webhook("messages", json!({"statuses": [{"id": "wamid.A", "status": "read"}]})),
     ]
     .iter()
-    .map(opened)
+    .map(parsed)
     .collect();
     all.push(aws_entries(aws.as_bytes()).expect("AWS's event"));
     all

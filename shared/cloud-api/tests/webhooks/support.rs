@@ -12,7 +12,7 @@ pub(crate) const OUR_ID: &str = "700800900100200";
 pub(crate) const CLIENT: &str = "447700900123";
 pub(crate) const RECEIVED: &str = "2026-11-27T09:14:05Z";
 
-/// A webhook of one change.
+/// Creates a webhook of one change.
 pub(crate) fn webhook(field: &str, mut value: Value) -> Value {
     value["messaging_product"] = json!("whatsapp");
     value["metadata"] = json!({"display_phone_number": OURS, "phone_number_id": OUR_ID});
@@ -20,7 +20,7 @@ pub(crate) fn webhook(field: &str, mut value: Value) -> Value {
            "entry": [{"id": "900100200300400", "changes": [{"field": field, "value": value}]}]})
 }
 
-/// A webhook of one message from the client.
+/// Creates a webhook of one message from the client.
 pub(crate) fn incoming(message: Value) -> Value {
     let mut whole = json!({"from": CLIENT, "from_user_id": "GB.10000000000000001", "id": "wamid.ONE",
                            "timestamp": "1795770843"});
@@ -36,26 +36,26 @@ pub(crate) fn merge(whole: &mut Value, with: Value) {
     }
 }
 
-pub(crate) fn opened(webhook: &Value) -> Webhook {
+pub(crate) fn parsed(webhook: &Value) -> Webhook {
     entries(webhook.to_string().as_bytes(), &PayloadPath::default()).expect("a webhook")
 }
 
 pub(crate) fn all(webhook: &Value) -> Vec<Event> {
-    events(&opened(webhook)).collect()
+    events(&parsed(webhook)).collect()
 }
 
-/// The origin of a body whose events are written as soon as it is received.
+/// Returns the origin of a body whose events are written as soon as it is received.
 pub(crate) fn origin(received: Timestamp) -> Origin {
     Origin { received, written: received, body: Sha256::of(b"body"), channel: Channel::Meta }
 }
 
-/// An event as it is stored.
+/// Returns an event as it is stored.
 pub(crate) fn stored(event: &Event) -> StoredEvent {
     let object = StoredEvent::write(&event.json, &origin(RECEIVED.parse().expect("a time"))).expect("an event");
     StoredEvent::read(&object).expect("a copy")
 }
 
-/// The only event of a webhook as an item, read as convert reads it.
+/// Reads the only event of a webhook as an item, as convert does.
 pub(crate) fn captured_with(webhook: &Value, file: Option<CapturedFile>) -> Captured {
     let events = all(webhook);
     let [event] = &events[..] else { panic!("{} events", events.len()) };

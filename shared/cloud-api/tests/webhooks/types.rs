@@ -21,7 +21,7 @@ fn notes(item: &Item) -> String {
 
 #[test]
 fn files_are_named_with_caption_type_and_digest() {
-    let there = CapturedFile::There { bytes: 4, sha256: Sha256::of(b"test"), other: None };
+    let stored = CapturedFile::Stored { bytes: 4, sha256: Sha256::of(b"test"), other: None };
     for (kind, extra, expected) in [
         ("image", json!({"caption": "c"}), Kind::Image),
         ("video", json!({"caption": "c"}), Kind::Video),
@@ -37,7 +37,7 @@ fn files_are_named_with_caption_type_and_digest() {
         let [media] = &event.media[..] else { panic!("{kind}") };
         assert_eq!((media.id.as_str(), media.sha256), ("111222333444555", Some(Sha256::of(b"test"))));
         assert_eq!(media.phone_number_id.as_deref(), Some(crate::support::OUR_ID));
-        let item = captured_with(&webhook, Some(there)).item;
+        let item = captured_with(&webhook, Some(stored)).item;
         assert_eq!(item.kind, expected);
         assert_eq!(item.text.as_deref(), extra.get("caption").and_then(Value::as_str));
         let [file] = item.files() else { panic!("{kind}") };

@@ -37,7 +37,7 @@ impl FromStr for Cloud {
 }
 
 impl Cloud {
-    /// The URL of Microsoft Graph.
+    /// Returns the URL of Microsoft Graph.
     pub(crate) fn graph(self) -> &'static str {
         match self {
             Self::Global => "https://graph.microsoft.com/",
@@ -47,7 +47,7 @@ impl Cloud {
         }
     }
 
-    /// The URL of the login endpoint.
+    /// Returns the URL of the login endpoint.
     pub(crate) fn login(self) -> &'static str {
         match self {
             Self::Global => "https://login.microsoftonline.com/",
@@ -56,12 +56,12 @@ impl Cloud {
         }
     }
 
-    /// Exchange Online's IMAP server.
+    /// Returns Exchange Online's IMAP server.
     pub(crate) fn exchange_host(self) -> ImapHost {
         ImapHost::over_tls(self.exchange().0)
     }
 
-    /// The host of Exchange Online's IMAP server, and the scope of a token for it.
+    /// Returns the host of Exchange Online's IMAP server, and the scope of a token for it.
     pub(crate) fn exchange(self) -> (&'static str, &'static str) {
         match self {
             Self::Global => ("outlook.office365.com", "https://outlook.office365.com/.default"),

@@ -40,7 +40,7 @@ pub enum EntraSecret {
 }
 
 impl EntraSecret {
-    /// A client secret without a known expiry date.
+    /// Returns a client secret without a known expiry date.
     pub fn client_secret(client_secret: impl Into<SecretString>) -> Self {
         Self::ClientSecret { client_secret: client_secret.into(), expires: None }
     }

@@ -252,7 +252,7 @@ fn denial(response: &HttpResponse) -> Option<Denial> {
 }
 
 impl Denial {
-    /// Code 90033 is documented as transient; the two names are OAuth's.
+    /// Returns whether an error is transient. Code 90033 is documented as transient; the two names are OAuth's.
     fn is_transient(&self) -> bool {
         self.code == Some(90033) || matches!(self.error.as_str(), "temporarily_unavailable" | "server_error")
     }

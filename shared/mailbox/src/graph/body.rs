@@ -379,7 +379,7 @@ mod tests {
         assert!(!json(&concessions).to_string().contains("0x0071"));
     }
 
-    /// A message with one file of these lines.
+    /// Returns a message with one file of these lines.
     fn with_file(lines: &str) -> Mime {
         let head = "Date: Sun, 22 Nov 2026 08:00:00 +0100\r\nContent-Type: multipart/mixed; boundary=o\r\n\r\n\r\n--o\r\n\
             Content-Type: text/plain\r\n\r\nhi\r\n--o\r\nContent-Type: image/jpeg; name=a.jpg\r\n\

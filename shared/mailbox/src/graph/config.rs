@@ -59,7 +59,8 @@ pub struct GraphConfig {
 }
 
 impl GraphConfig {
-    /// The defaults: 4 concurrent requests, a retry budget of 20 seconds, the folder `WhatsApp Archiver`.
+    /// Creates the configuration with defaults: 4 concurrent requests, a retry budget of 20 seconds, the folder
+    /// `WhatsApp Archiver`.
     pub fn new(cloud: Cloud, tenant_id: impl Into<String>, client_id: impl Into<String>) -> Self {
         Self {
             cloud,

@@ -132,6 +132,8 @@ pub(super) fn parse(mime: &[u8]) -> Result<Parsed<'_>, MailboxError> {
 }
 
 impl<'a> Content<'a> {
+    /// Reads the content of a message.
+    ///
     /// # Errors
     /// [`MailboxError::Rejected`]: the message has no date, and without one it would be filed under a wrong time.
     pub(super) fn of(mime: &'a Parsed<'a>, message: &Mime) -> Result<Self, MailboxError> {

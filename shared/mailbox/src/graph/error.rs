@@ -251,7 +251,7 @@ impl Failure {
         Self::Port(error.with_outcome_unknown(wait))
     }
 
-    /// The failure of a request that followed one with an unknown outcome. `self` is the earlier failure.
+    /// Returns the failure of a request that followed one with an unknown outcome. `self` is the earlier failure.
     pub(super) fn outcome_unknown_before(self, later: &Self, settle_time: Duration) -> Self {
         self.outcome_unknown(settle_time.max(later.retry_after().unwrap_or_default()))
     }

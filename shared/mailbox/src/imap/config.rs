@@ -32,7 +32,8 @@ pub struct ImapConfig {
 }
 
 impl ImapConfig {
-    /// The defaults: a minute for a response, 20 seconds of waiting, the folder `WhatsApp Archiver`, no probe.
+    /// Creates the configuration with defaults: a minute for a response, 20 seconds of waiting, the folder `WhatsApp
+    /// Archiver`, no probe.
     pub fn new(host: ImapHost, domains: Vec<String>) -> Self {
         Self {
             host,

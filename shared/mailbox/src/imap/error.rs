@@ -234,7 +234,7 @@ impl From<WireError> for Failure {
     }
 }
 
-/// A configuration error.
+/// Returns a configuration error.
 pub(super) fn configuration(detail: &str) -> Failure {
     Failure::Port(MailboxError::Configuration { detail: detail.to_owned() })
 }

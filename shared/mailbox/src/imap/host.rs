@@ -29,7 +29,7 @@ pub enum ImapHostError {
 }
 
 impl ImapHost {
-    /// A host on the default port.
+    /// Returns a host on the default port.
     pub(crate) fn over_tls(name: &str) -> Self {
         Self { name: name.to_owned(), port: 993, tls: true }
     }

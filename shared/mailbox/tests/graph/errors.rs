@@ -11,7 +11,7 @@ use crate::support::{
     ADA, Vault, assert_one_complete_copy, assert_outcome_unknown, bytes, config, file, graph, mailbox, message, tenant,
 };
 
-/// The variant's name.
+/// Returns the variant's name.
 fn variant(error: &MailboxError) -> &'static str {
     match error.cause() {
         MailboxError::Unavailable { .. } => "unavailable",

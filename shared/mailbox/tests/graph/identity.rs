@@ -6,7 +6,7 @@ use model::{FilingResult, Sha256};
 
 use crate::support::{ADA, Vault, bytes, config, file, graph_with, mailbox, message, tenant};
 
-/// An item that was captured from the shared WhatsApp message.
+/// Creates an item that was captured from the shared WhatsApp message.
 fn captured(item: &str, files: &[(&str, &[u8])]) -> Message {
     let message = message("1", files);
     let content = format!("X-WA-Content-SHA256: {}\r\nMIME-Version:", Sha256::of(item.as_bytes()));

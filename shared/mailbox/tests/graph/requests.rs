@@ -7,7 +7,7 @@ use crate::support::{ADA, bytes, file, graph, mailbox, message, message_of, tena
 
 const BOB: &str = "bob@example.com";
 
-/// A tenant whose token, mailbox and folder are cached.
+/// Returns a tenant whose token, mailbox and folder are cached.
 async fn warm() -> (GraphFake, Graph) {
     let fake = tenant().await;
     let graph = graph(&fake);

@@ -63,7 +63,7 @@ pub(crate) fn config(fake: &GraphFake) -> GraphConfig {
     config
 }
 
-/// A clock, and the seconds that have passed on it.
+/// Returns a clock, and the seconds that have passed on it.
 pub(crate) fn clock() -> (Clock, Arc<AtomicI64>) {
     let passed = Arc::new(AtomicI64::new(0));
     let start = jiff::Timestamp::now().as_second();
@@ -108,12 +108,12 @@ pub(crate) fn assert_outcome_unknown(error: &MailboxError) {
     assert!(error.settle_time() >= MailboxError::SETTLE_TIME, "{error:?}");
 }
 
-/// A file of this length, whose parts are all different.
+/// Returns a file of this length, whose parts are all different.
 pub(crate) fn bytes(seed: u8, length: usize) -> Vec<u8> {
     (0..length).map(|at| (at as u32).wrapping_mul(2_654_435_761).to_be_bytes()[usize::from(seed) % 3] ^ seed).collect()
 }
 
-/// A message as convert renders them, with these files.
+/// Returns a message as convert renders them, with these files.
 pub(crate) fn message(item: &str, files: &[(&str, &[u8])]) -> Message {
     message_of(item, "4520123456@whatsapp.invalid", "Ada <ada@example.com>", files)
 }

@@ -11,7 +11,8 @@ use crate::{
     },
 };
 
-/// A message to this many recipients, with Message-ID and digest after them: the layout of messages of earlier releases.
+/// Returns a message to this many recipients, with Message-ID and digest after them: the layout of messages of earlier
+/// releases.
 fn message_to(item: &str, recipients: usize) -> Message {
     let message_id = format!("<{item}@archive.example>");
     let to: String = (0..recipients).map(|number| format!(" <{number}@whatsapp.invalid>,\r\n")).collect();

@@ -40,7 +40,7 @@ impl Fuse {
         Self { host, left }
     }
 
-    /// Number of bytes until the connection breaks.
+    /// Returns the number of bytes until the connection breaks.
     fn left(&self) -> usize {
         self.left.load(Ordering::SeqCst)
     }
@@ -144,7 +144,7 @@ async fn server_killed_within_a_message_has_one_copy_after_a_retry() {
     assert_eq!(file(&second, &message, Attempt::Retry).await.unwrap().result, FilingResult::Skipped);
 }
 
-/// A proxy to the server that breaks the connection once, instead of passing on a response with this word.
+/// Returns a proxy to the server that breaks the connection once, instead of passing on a response with this word.
 pub(crate) async fn losing(port: u16, word: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = format!("imap://{}", listener.local_addr().unwrap());

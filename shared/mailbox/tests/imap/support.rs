@@ -43,7 +43,7 @@ impl ImapAccounts for Vault {
     }
 }
 
-/// A server with the mailboxes of Ada and Bob.
+/// Returns a server with the mailboxes of Ada and Bob.
 pub(crate) fn server() -> Dovecot {
     server_with(Options::default())
 }
@@ -60,7 +60,7 @@ pub(crate) enum AnyServer {
 }
 
 impl AnyServer {
-    /// One server of each kind. `quota_kib` is the quota of each mailbox.
+    /// Starts one server of each kind. `quota_kib` is the quota of each mailbox.
     pub(crate) fn each(quota_kib: Option<u64>) -> [Self; 3] {
         let users = vec![ADA.to_owned(), BOB.to_owned()];
         let quota = quota_kib.map(|kib| kib * 1024);
@@ -104,7 +104,7 @@ impl AnyServer {
         .unwrap()
     }
 
-    /// A connection of Ada's.
+    /// Returns a connection of Ada's.
     pub(crate) fn client(&self) -> Client {
         match self {
             Self::Dovecot(server) => server.client(ADA),
@@ -149,7 +149,7 @@ pub(crate) async fn mailbox(imap: &Imap, address: &str) -> Mailbox {
     imap.find(&address.parse().unwrap()).await.unwrap().unwrap()
 }
 
-/// Ada's mailbox without a request to the server.
+/// Returns Ada's mailbox without a request to the server.
 pub(crate) fn adas() -> Mailbox {
     Mailbox { id: ADA.to_owned(), address: ADA.parse().unwrap(), primary: ADA.parse().unwrap() }
 }
@@ -158,7 +158,7 @@ pub(crate) async fn file(imap: &Imap, message: &Message, attempt: Attempt) -> Re
     imap.file(&adas(), message, attempt).await
 }
 
-/// A message with every kind of byte that a rendered one may have, and this many more bytes.
+/// Returns a message with every kind of byte that a rendered message may have, and with this many further bytes.
 pub(crate) fn message(item: &str, more: usize) -> Message {
     let message_id = format!("<{item}@archive.example>");
     let mut mime = format!(

@@ -26,7 +26,7 @@ fn validate(files: &[Vec<u8>]) -> Vec<Value> {
     lines
 }
 
-/// The golden items of the mails, with a file for each attachment.
+/// Returns the golden items of the mails, with a file for each attachment.
 fn golden() -> Vec<Item> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../message/tests/golden");
     let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();

@@ -80,11 +80,11 @@ fn long_emoji_is_cut_in_the_reaction_only() {
 
 #[test]
 fn crowd_is_bounded() {
-    let crowd: Vec<_> = (0..3_000).map(|number| json!({"phone": format!("45{number:08}")})).collect();
+    let many_people: Vec<_> = (0..3_000).map(|number| json!({"phone": format!("45{number:08}")})).collect();
     let chat = json!({"id": "1@g.us", "type": "group"});
-    let event = json!({"action": "added", "subjects": crowd});
+    let event = json!({"action": "added", "subjects": many_people});
     let items: [Item; 2] = [
-        item(1, "text", json!({"text": "x", "chat": chat, "to": crowd})),
+        item(1, "text", json!({"text": "x", "chat": chat, "to": many_people})),
         item(2, "group_event", json!({"chat": chat, "event": event, "to": []})),
     ];
     let file = &export(&items)[0];

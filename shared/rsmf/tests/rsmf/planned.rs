@@ -49,7 +49,7 @@ fn reaction_on_an_uncertain_message_is_an_event() {
         |number, target: Value| item(number, "reaction", json!({"reaction": {"emoji": "👍"}, "target": target}));
     // A message captured twice; a target without a sender; a target with another sender; a target in another chat.
     let twice = |number| item(number, "text", json!({"text": "x", "messageId": "M1"}));
-    let elsewhere = item(8, "text", json!({"text": "x", "chat": {"id": "other@g.us", "type": "group"}}));
+    let in_other_chat = item(8, "text", json!({"text": "x", "chat": {"id": "other@g.us", "type": "group"}}));
     let items = [
         twice(1),
         twice(2),
@@ -57,7 +57,7 @@ fn reaction_on_an_uncertain_message_is_an_event() {
         item(4, "text", json!({"text": "x"})),
         react(5, json!({"messageId": "M4"})),
         react(6, target(4, ada())),
-        elsewhere,
+        in_other_chat,
         react(7, target(8, client())),
     ];
     let planned = plan_of(&items, Limits::default());
@@ -76,7 +76,7 @@ fn too_many_reactions_are_events() {
     assert_eq!(files[0].finished.events, 1 + 3);
 }
 
-/// A random item: `(kind, number of the target, chat, hour, sender)`.
+/// Creates a random item: `(kind, number of the target, chat, hour, sender)`.
 fn random(number: u32, (kind, at, chat, hour, from): (usize, u32, u8, u8, bool)) -> Item {
     let kind = ["text", "image", "edit", "delete", "reaction", "poll", "poll_vote", "call", "group_event"][kind];
     let from = if from { [client(), ada()] } else { [ada(), client()] };

@@ -29,7 +29,7 @@ impl Item {
     }
 }
 
-/// A message in the chat of Ada, whose account is captured, and a client of hers.
+/// Creates a message in the chat of Ada, whose account is captured, and a client of hers.
 pub(crate) fn item(number: u32, kind: &str, more: Value) -> Item {
     let mut json = json!({
         "id": format!("WA-{number}"), "messageId": format!("M{number}"), "type": kind, "direction": "incoming",

@@ -39,7 +39,7 @@ pub struct SecretCredentials {
 }
 
 impl SecretCredentials {
-    /// `id` is the secret's name or ARN. Sends no request yet.
+    /// Creates the credentials. `id` is the secret's name or ARN. Sends no request yet.
     pub fn new(secrets: Secrets, id: String) -> Self {
         Self { secrets, id }
     }

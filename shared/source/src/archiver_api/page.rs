@@ -89,7 +89,7 @@ pub(super) fn query(window: &Window, limit: u16, cursor: Option<&str>) -> Vec<(&
     query
 }
 
-/// `used` is the place with which this page was requested.
+/// Parses a page. `used` is the place with which this page was requested.
 pub(super) fn parse(body: &[u8], used: Option<&Place>) -> Result<Page, SourceError> {
     let body: Body<'_> = serde_json::from_slice(body).map_err(|error| {
         let (line, column) = (error.line(), error.column());
@@ -121,7 +121,8 @@ pub(super) fn parse(body: &[u8], used: Option<&Place>) -> Result<Page, SourceErr
     })
 }
 
-/// An entry without a valid id is passed on in a form that is not an id: if it were left out here, it would be lost.
+/// Converts an entry of the list. An entry without a valid id is passed on in a form that is not an id: if it were left
+/// out here, it would be lost.
 fn entry(raw: &RawValue) -> Listed {
     match serde_json::from_str(raw.get()) {
         Ok(Entry { id, archived_time }) => {
@@ -131,7 +132,7 @@ fn entry(raw: &RawValue) -> Listed {
     }
 }
 
-/// The value of a member, cut at a length that neither an id nor a time can have.
+/// Returns the value of a member, cut at a length that neither an id nor a time can have.
 fn value(raw: &RawValue) -> Value {
     let read = if raw.get().len() <= MAX_VALUE_BYTES { serde_json::from_str(raw.get()).ok() } else { None };
     match read {

@@ -26,7 +26,7 @@ const UNKNOWN: &str = "-";
 const BROKEN: &str = "!";
 
 impl Place {
-    /// The place after these items, which follow `used`.
+    /// Returns the place after these items, which follow `used`.
     pub(super) fn after(used: Option<&Self>, items: &[Listed], cursor: String) -> Self {
         let order = used.map_or(Order::Unknown, |used| used.order);
         let times = items.iter().filter_map(Listed::archived_at);

@@ -43,7 +43,8 @@ pub(super) fn unavailable(detail: &str) -> SourceError {
     SourceError::Unavailable { detail: detail.to_owned(), retry_after: None }
 }
 
-/// A request without a complete response. reqwest's own text contains the URL, and so the item's id, and is not used.
+/// Classifies a request without a complete response. reqwest's own text contains the URL, and so the item's id, and is
+/// not used.
 pub(super) fn broken(error: reqwest::Error) -> Failure {
     if error.is_timeout() {
         // There is no time left for a retry.
@@ -130,8 +131,8 @@ pub(super) async fn refusal(kind: RequestKind, response: Response) -> Failure {
     }
 }
 
-/// The server's clock, to the second: the `Date` header. A cached page has the time at which it was created, which is
-/// the required bound.
+/// Returns the server's clock, to the second: the `Date` header. A cached page has the time at which it was created,
+/// which is the required bound.
 pub(super) fn date(response: &Response) -> Option<Timestamp> {
     let header = |name| response.headers().get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
     DateTimeParser::new().parse_timestamp(header(header::DATE)?.trim()).ok()

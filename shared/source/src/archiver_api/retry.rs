@@ -9,7 +9,7 @@ const TRIES: u32 = 3;
 const MAX_WAIT: Duration = Duration::from_secs(4);
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 
-/// The wait before the next attempt; `None` if there should be none. `tried` counts from 1.
+/// Returns the wait before the next attempt; `None` if there should be none. `tried` counts from 1.
 pub(super) fn wait(tried: u32, failure: &Failure) -> Option<Duration> {
     if !failure.passing || tried >= TRIES {
         return None;

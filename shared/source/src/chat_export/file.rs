@@ -2,7 +2,7 @@
 
 use model::{MailboxAddress, keys};
 
-/// The key of a file.
+/// Returns the key of a file.
 pub(super) fn key(owner: &MailboxAddress, name: &str) -> String {
     format!("{}{owner}/{name}", keys::INBOX)
 }

@@ -47,14 +47,14 @@ struct Id {
 }
 
 impl MetaAccount {
-    /// The account of this id. `None` where it cannot be one.
+    /// Creates the account of this id; `None` if the id is invalid.
     pub fn new(graph: GraphUrl, token: Arc<dyn AccessToken>, id: &str) -> Option<Self> {
         graph.edge(id, "")?;
         Some(Self { graph, client: GraphClient::new(token), id: id.to_owned() })
     }
 
-    /// The apps that are subscribed to the account. The token needs `whatsapp_business_management`. `None` where there is no
-    /// such account, or the token may not see it: Meta answers both in the same way.
+    /// Returns the apps that are subscribed to the account. The token needs `whatsapp_business_management`. `None`
+    /// if there is no such account, or the token may not read it: Meta responds to both in the same way.
     ///
     /// # Errors
     /// [`SourceError::Unavailable`] and [`SourceError::Configuration`].

@@ -40,7 +40,7 @@ pub(super) async fn file(
                 missing = missing.or(Some(MissingFile::Mismatch));
             }
             Some(Facts::There { bytes, sha256, other, .. }) => {
-                return Ok(Some(CapturedFile::There { bytes, sha256, other }));
+                return Ok(Some(CapturedFile::Stored { bytes, sha256, other }));
             }
             Some(Facts::Lost { why, .. }) => missing = missing.or(Some(why)),
             None => {

@@ -81,7 +81,7 @@ pub(super) async fn keep(
     Err(SourceError::Configuration { detail })
 }
 
-/// The digest of the copy under an id; `None` if the copy is another message.
+/// Returns the digest of the copy under an id; `None` if the copy is another message.
 async fn copy(
     store: &Store,
     profile: &Profile,
@@ -116,7 +116,7 @@ fn unwritable() -> SourceError {
     SourceError::Configuration { detail: "the record of a mail could not be serialized".to_owned() }
 }
 
-/// The delivery of an item's mail; `None` if there was none.
+/// Returns the delivery of an item's mail; `None` if there was none.
 pub(super) async fn facts(store: &Store, id: &ItemId) -> Result<Option<Facts>, SourceError> {
     let key = keys::captured_facts(&id.key());
     let Some(object) = store.get(&key, FACTS_LIMIT).await.map_err(unavailable)? else { return Ok(None) };
@@ -126,7 +126,7 @@ pub(super) async fn facts(store: &Store, id: &ItemId) -> Result<Option<Facts>, S
     })
 }
 
-/// The copy, checked against its digest.
+/// Returns the copy, checked against its digest.
 pub(super) async fn mail(store: &Store, id: &ItemId, facts: &Facts) -> Result<Bytes, SourceError> {
     let key = keys::captured_mail(&id.key());
     let object = store.get(&key, MAX_MAIL_BYTES).await.map_err(unavailable)?.ok_or(SourceError::NotFound)?;

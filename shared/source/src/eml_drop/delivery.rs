@@ -43,7 +43,7 @@ struct Found {
 }
 
 impl Found {
-    /// A file that cannot be read: one item represents it, and its dead letter has the reason.
+    /// Returns the delivery of a file that cannot be read: one item represents it, and its dead letter has the reason.
     fn unreadable(object: &Object, why: String) -> Self {
         let name = own_name(&object.key).to_owned();
         Self::nothing(object, Problem::Unreadable { name, why })
@@ -62,7 +62,7 @@ struct Mail {
     bytes: Bytes,
 }
 
-/// The record of a file that was read earlier.
+/// Returns the record of a file that was read earlier.
 pub(super) async fn recorded(store: &Store, file: &str) -> Result<Option<Delivery>, SourceError> {
     let object = store.get(&keys::delivery(file), RECORD_LIMIT).await.map_err(unavailable)?;
     // A record of an unknown format is written again.
@@ -70,7 +70,7 @@ pub(super) async fn recorded(store: &Store, file: &str) -> Result<Option<Deliver
 }
 
 impl EmlDrop {
-    /// The content of a file: from its record, or read now.
+    /// Returns the content of a file: from its record, or read now.
     pub(super) async fn delivery(&self, object: &Object) -> Result<Delivery, SourceError> {
         let before = recorded(&self.store, &object.key).await?;
         let is_this = |before: &Delivery| before.etag == object.etag.as_str() && before.v == Delivery::VERSION;
@@ -115,7 +115,7 @@ impl EmlDrop {
         Ok(delivery)
     }
 
-    /// Two runs that read the same version of a file write the same record.
+    /// Writes the record. Two runs that read the same version of a file write the same record.
     async fn write(&self, key: &str, delivery: &Delivery) -> Result<(), SourceError> {
         let bytes = serde_json::to_vec(delivery).map_err(|_| SourceError::Configuration {
             detail: "the record of a delivery could not be serialized".to_owned(),
@@ -229,7 +229,7 @@ impl EmlDrop {
     }
 }
 
-/// A zip usually has one manifest; if it has several, all count.
+/// Adds a manifest. A zip usually has one; if it has several, all count.
 fn add(all: &mut Option<Manifest>, one: Manifest) {
     match all {
         None => *all = Some(one),
@@ -247,8 +247,8 @@ fn own_name(key: &str) -> &str {
     key.rsplit('/').next().unwrap_or(key)
 }
 
-/// The id of a mail. A mail that makes its reader panic gets its digest as id, and convert makes a dead letter of it.
-/// It must not stop the others.
+/// Returns the id of a mail. A mail that makes its reader panic gets its digest as id, and convert makes a dead letter
+/// of it, so that it does not stop the other mails.
 fn id_of(bytes: &[u8], profile: &Profile) -> ItemId {
     unless_panicked(|| item_id(bytes, profile)).unwrap_or_else(|| digest_id(bytes))
 }

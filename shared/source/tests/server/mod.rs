@@ -37,7 +37,7 @@ impl Reply {
         Self::with("200 OK\r\ncontent-type: application/json", body.as_bytes())
     }
 
-    /// `head` is the status and further headers, without the last line end.
+    /// Creates a response. `head` is the status and further headers, without the last line end.
     pub(crate) fn with(head: &str, body: &[u8]) -> Self {
         let mut whole =
             format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len()).into_bytes();
@@ -54,7 +54,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// `reply` gets the head of the request and the number of earlier requests.
+    /// Starts a server. `reply` gets the head of the request and the number of earlier requests.
     pub(crate) async fn start(reply: impl Fn(&str, usize) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/api/v1", listener.local_addr().unwrap());
@@ -83,7 +83,7 @@ impl Server {
         self.url.clone()
     }
 
-    /// The heads of all requests.
+    /// Returns the heads of all requests.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
@@ -115,7 +115,7 @@ async fn read_head(stream: &mut TcpStream) -> Option<String> {
     Some(String::from_utf8_lossy(&head).into_owned())
 }
 
-/// The client may hang up at any time: many tests wait for that.
+/// Responds to one connection. The client may close it at any time: many tests wait for that.
 async fn answer(stream: &mut TcpStream, reply: Reply, sent: &AtomicU64) {
     let head = |head: &str| format!("HTTP/1.1 {head}\r\n\r\n").into_bytes();
     match reply {

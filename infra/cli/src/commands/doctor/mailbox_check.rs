@@ -33,7 +33,7 @@ pub(super) struct Checks {
 }
 
 impl Checks {
-    /// `names` are the checks in order.
+    /// Creates the checks. `names` are the checks in order.
     pub(super) fn new(names: &[&'static str]) -> Self {
         Self { names: names.to_vec(), findings: Vec::new() }
     }

@@ -92,7 +92,7 @@ mod tests {
                 time: Timestamp::UNIX_EPOCH,
                 identity: conversation,
                 refers_to: None,
-                acts: false,
+                is_action: false,
                 events: 1,
                 bytes: 1,
             },

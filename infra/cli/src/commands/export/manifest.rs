@@ -296,7 +296,7 @@ mod tests {
                 time: Timestamp::UNIX_EPOCH,
                 identity: digest(number),
                 refers_to: target.map(digest),
-                acts: target.is_some(),
+                is_action: target.is_some(),
                 events: 1,
                 bytes: 1,
             },

@@ -122,8 +122,8 @@ impl StoredMessage {
 /// Memory for stored messages that are read at the same time.
 pub(super) const MEMORY_KIB: u32 = 128 << 10;
 
-/// The memory of a message of this length: the message, its parts decoded, and the item. A larger message is read in pieces of
-/// 4 MiB.
+/// Returns the memory of a message of this length: the message, its parts decoded, and the item. A larger message is
+/// read in pieces of 4 MiB.
 pub(super) fn memory(bytes: u64) -> u64 {
     bytes.min(ledger::IN_MEMORY_MAX_BYTES) * 3 + (64 << 10)
 }

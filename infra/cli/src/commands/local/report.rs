@@ -14,7 +14,7 @@ const MAX_FAILURES: usize = 30;
 /// Limit of listed mailboxes.
 const MAX_MAILBOXES: usize = 20;
 
-/// `details`: details of the dead letters, by item.
+/// Writes the table. `details`: details of the dead letters, by item.
 pub(super) fn table(totals: &Totals, details: &BTreeMap<String, String>) -> String {
     let mut counters = table_of(&["", "count"]);
     for (name, count) in totals.counters.lines() {

@@ -52,7 +52,7 @@ struct Change {
 }
 
 impl Change {
-    /// `before` is `None` if the present map is invalid.
+    /// Compares two maps. `before` is `None` if the present map is invalid.
     fn between(before: Option<&UserMap>, after: &UserMap) -> Self {
         let empty = UserMap::empty();
         let old = before.unwrap_or(&empty);

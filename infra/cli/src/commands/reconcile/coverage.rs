@@ -76,8 +76,8 @@ struct RunWindow {
 }
 
 impl RunWindow {
-    /// `longest_run`: time for which a run without a recorded end counts as running; after it, the run counts as
-    /// terminated.
+    /// Computes the coverage of runs. `longest_run`: time for which a run without a recorded end counts as running;
+    /// after it, the run counts as terminated.
     fn of(run: &Run, longest_run: SignedDuration, now: Timestamp) -> Option<Self> {
         let RunRecord { from, to, complete, ended, reached, .. } = run.record.clone()?;
         let window = Window::between(from, to).ok()?;
@@ -104,8 +104,8 @@ impl Coverage {
         Self::of_kept(&windows, unrecorded, period, kept_since, (now, overdue_after), options)
     }
 
-    /// Like [`of`](Self::of), but leaves out the part whose manifests were deleted by age: it is neither fetched nor a
-    /// gap. A period without any manifest left is undecided.
+    /// Computes the coverage like [`of`](Self::of), but leaves out the part whose manifests were deleted by age: it is
+    /// neither fetched nor a gap. A period without any manifest left is undecided.
     fn of_kept(
         windows: &[RunWindow],
         unrecorded: u64,

@@ -157,7 +157,7 @@ enum CopyStatus {
 }
 
 impl<'a> DeepCheck<'a> {
-    /// `progress` is called for each copy.
+    /// Creates a check. `progress` is called for each copy.
     pub(super) fn new(store: &'a Store, deep: &'a DeepOptions, progress: &'a dyn Fn()) -> Self {
         let queries = MailboxQueries { mailboxes: &deep.mailboxes, failures: Mutex::default() };
         let found = Found { name_mailboxes: deep.name_mailboxes, ..Found::default() };

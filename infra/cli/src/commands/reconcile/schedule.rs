@@ -61,7 +61,7 @@ mod tests {
     const HOUR: SignedDuration = SignedDuration::from_hours(1);
     const DAY: SignedDuration = SignedDuration::from_hours(24);
 
-    /// A Monday.
+    /// Returns a Monday.
     fn monday() -> Timestamp {
         "2026-11-02T07:00:00Z".parse().unwrap()
     }

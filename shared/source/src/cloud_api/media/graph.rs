@@ -76,7 +76,7 @@ impl GraphUrl {
         url
     }
 
-    /// The URL of an edge of an object. An id that is not a number has none.
+    /// Returns the URL of an edge of an object. An id that is not a number has none.
     pub(crate) fn edge(&self, id: &str, edge: &str) -> Option<Url> {
         let is_id = (1..=32).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_digit());
         let mut url = self.0.clone();

@@ -11,7 +11,7 @@ fn fetcher(aws: &Aws) -> MediaFetcher {
     MediaFetcher::new(store, MediaApi::Aws(AwsMedia::new(aws.config())))
 }
 
-/// The file of two attempts with these contents, the first of which ended before it wrote its facts.
+/// Returns the file of two attempts with these contents, the first of which ended before it wrote its facts.
 async fn kept_twice(first: &'static [u8], second: &'static [u8], declared: Option<Sha256>) -> (Aws, Stored) {
     let aws = Aws::start().await;
     let fetcher = fetcher(&aws);

@@ -34,7 +34,7 @@ struct Secret {
 }
 
 impl SecretToken {
-    /// `id` is the secret's name or ARN. Sends no request yet.
+    /// Creates the token. `id` is the secret's name or ARN. Sends no request yet.
     pub fn new(secrets: Secrets, id: String) -> Self {
         Self { secrets, id }
     }
