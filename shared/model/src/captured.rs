@@ -120,7 +120,7 @@ impl Captured {
         value.sort_all_objects();
         let evidence = match raw {
             Some(raw) => raw.to_vec(),
-            None => serde_json::to_vec(&value).map_err(|error| ItemError::Shape(message_without_values(&error)))?,
+            None => value.to_string().into_bytes(),
         };
         normalize::normalize(&mut value, requested, &mut anomalies)?;
         // The texts of the value are moved into the item, so that hostile JSON is not in memory twice.

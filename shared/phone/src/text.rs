@@ -36,6 +36,13 @@ pub(crate) fn read(text: &str) -> Result<Written, PhoneError> {
     if text.len() > MAX_BYTES {
         return Err(PhoneError::TooLong);
     }
+    // The usual form of a captured number.
+    if let Some(digits) = text.strip_prefix('+')
+        && !digits.is_empty()
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        return Ok(Written { plus: true, digits: digits.to_owned() });
+    }
     let plain: String = text.chars().filter(|&char| !is_format_char(char)).map(to_ascii).collect();
     let plain = plain.trim();
     if plain.is_empty() {

@@ -91,17 +91,9 @@ pub(crate) fn show_control(c: char, out: &mut String) -> bool {
 pub(crate) struct Wanted([bool; 256]);
 
 impl Wanted {
-    /// Creates the set of these ASCII characters and all control characters except tab.
-    pub(crate) const fn controls_and(ascii: &[u8]) -> Self {
+    /// Creates the set of these ASCII characters.
+    pub(crate) const fn of(ascii: &[u8]) -> Self {
         let mut wanted = [false; 256];
-        let mut byte = 0;
-        while byte < 0x20 {
-            wanted[byte] = byte != b'\t' as usize;
-            byte += 1;
-        }
-        wanted[0x7f] = true;
-        // 0xC2 is the first byte of U+0080 to U+009F, but also of other characters.
-        wanted[C1 as usize] = true;
         let mut at = 0;
         while at < ascii.len() {
             wanted[ascii[at] as usize] = true;
@@ -110,18 +102,32 @@ impl Wanted {
         Self(wanted)
     }
 
+    /// Creates the set of these ASCII characters and all control characters except tab.
+    pub(crate) const fn controls_and(ascii: &[u8]) -> Self {
+        let Self(mut wanted) = Self::of(ascii);
+        let mut byte = 0;
+        while byte < 0x20 {
+            wanted[byte] = byte != b'\t' as usize;
+            byte += 1;
+        }
+        wanted[0x7f] = true;
+        // 0xC2 is the first byte of U+0080 to U+009F, but also of other characters.
+        wanted[C1 as usize] = true;
+        Self(wanted)
+    }
+
     /// Finds the first character of the set. Searches bytes, so that most of a text is not decoded.
     pub(crate) fn find(&self, text: &str) -> Option<usize> {
         let bytes = text.as_bytes();
         let mut at = 0;
-        loop {
-            let rest = bytes.get(at..)?;
-            at += rest.iter().position(|byte| self.0[usize::from(*byte)])?;
-            if bytes.get(at) != Some(&C1) || matches!(bytes.get(at + 1), Some(0x80..=0x9f)) {
+        while at < bytes.len() {
+            let byte = bytes[at];
+            if self.0[byte as usize] && (byte != C1 || matches!(bytes.get(at + 1), Some(0x80..=0x9f))) {
                 return Some(at);
             }
             at += 1;
         }
+        None
     }
 }
 

@@ -47,6 +47,6 @@ pub fn describe(captured: &Captured) -> Description {
         chat: body.chat.clone(),
         statements: body.statements().trim_end().to_owned(),
         reply: body.quoted().trim_end().to_owned(),
-        details: details.map(|row| (row.key.clone().into_owned(), row.value.text())).collect(),
+        details: details.map(|row| (row.key.clone().into_owned(), row.value.text().into_owned())).collect(),
     }
 }

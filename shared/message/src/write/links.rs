@@ -4,6 +4,8 @@
 use model::MailboxAddress;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
+use crate::write::clean::is_direction_mark;
+
 /// Maximum length of a link, in bytes. Longer ones remain text. The limit also keeps the search linear in a text with
 /// many invalid links.
 const MAX_LINK: usize = 2_048;
@@ -19,15 +21,15 @@ pub(crate) struct Link {
     pub(crate) href: String,
 }
 
+/// Returns the length of the scheme of a link at the end of the text before a colon.
+pub(crate) fn scheme(text: &str) -> Option<usize> {
+    let end = |length| text.get(text.len().checked_sub(length)?..);
+    let is_end = |scheme: &&str| end(scheme.len()).is_some_and(|end| end.eq_ignore_ascii_case(scheme));
+    ["https", "http", "mailto", "tel"].into_iter().find(is_end).map(str::len)
+}
+
 /// Recognizes a link at the beginning of a text.
 pub(crate) fn at_start(text: &str) -> Option<Link> {
-    // Few words that begin with one of these letters are links.
-    if !matches!(
-        text.as_bytes(),
-        [b'h' | b'H', b't' | b'T', ..] | [b'm' | b'M', b'a' | b'A', ..] | [b't' | b'T', b'e' | b'E', ..]
-    ) {
-        return None;
-    }
     if let Some(scheme) = ["https://", "http://"].into_iter().find(|scheme| starts_with(text, scheme)) {
         return web(text, scheme.len());
     }
@@ -89,10 +91,10 @@ fn tel(text: &str) -> Option<Link> {
 /// Returns the text before the first character that ends every link; `None` if it is too long.
 fn run(text: &str) -> Option<&str> {
     let ends = |c: char| {
-        c.is_whitespace()
-            || c.is_control()
-            || crate::write::clean::is_direction_mark(c)
-            || matches!(c, '"' | '<' | '>' | '`' | '|' | '\\' | '^' | '\u{200b}' | '\u{feff}')
+        if c.is_ascii() {
+            return !c.is_ascii_graphic() || matches!(c, '"' | '<' | '>' | '`' | '|' | '\\' | '^');
+        }
+        c.is_whitespace() || c.is_control() || is_direction_mark(c) || matches!(c, '\u{200b}' | '\u{feff}')
     };
     let near = text.get(..text.floor_char_boundary(MAX_LINK + 1))?;
     match near.find(ends) {

@@ -179,7 +179,7 @@ impl Renderer {
         let content = content_digest(&seed, attachments);
         let message = headers::write(item, &labels, &body.chat, &self.domain, &message_id, &content);
         let mut written = Vec::new();
-        message.body(parts::message(body.plain(), body.html(), parts, evidence, &seed)).serialize(&mut written);
+        message.body(parts::message(body.texts(), parts, evidence, &seed)).serialize(&mut written);
         let written = parts::quote_from_lines(written);
         let pieces = pieces::cut(written, &seed, &places).ok_or(RenderError::Place)?;
         Ok(Rendered { message_id: format!("<{message_id}>"), pieces })

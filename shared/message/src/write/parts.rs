@@ -100,8 +100,7 @@ fn part<'a>(name: &str, media_type: &str, charset: Option<&str>, bytes: BodyPart
 /// Creates multipart/mixed with the two texts first. The boundaries are derived from the hash of the evidence: they are
 /// reproducible, and no text can contain its own hash.
 pub(crate) fn message<'a>(
-    plain: String,
-    html: String,
+    (plain, html): (String, String),
     files: Vec<MimePart<'a>>,
     evidence: &'a [u8],
     seed: &Sha256,

@@ -99,15 +99,15 @@ pub(crate) enum Value {
 
 impl Value {
     /// Returns the value as plain text.
-    pub(crate) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> Cow<'_, str> {
         match self {
-            Self::Text(text) => isolated(text).into_owned(),
+            Self::Text(text) => isolated(text),
             Self::People(people, more) => {
                 let mut text = people.iter().map(Label::text).collect::<Vec<_>>().join(", ");
                 if *more > 0 {
                     text.push_str(&format!(" and {} more", amounts::thousands(*more as u64)));
                 }
-                text
+                text.into()
             }
         }
     }
@@ -164,7 +164,7 @@ impl Body<'_> {
     /// Returns the replacement of the preview if there is no text.
     pub(super) fn summary(&self) -> String {
         let more = self.blocks.iter().find_map(|block| match block {
-            Block::Notice(sentence) => Some(sentence.text()),
+            Block::Notice(sentence) => Some(sentence.text().into()),
             Block::Rows(rows) => rows.first().map(|row| row.value.text()),
             Block::Quote(_) | Block::Captured(_) | Block::Options(_) => None,
         });

@@ -26,7 +26,7 @@ const CODE: &str = "<code style=\"font-family:Consolas,Menlo,monospace;backgroun
 /// A table, because Word applies padding only to table cells.
 const QUOTE: &str = "<table role=\"presentation\" width=\"100%\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\" \
     style=\"table-layout:fixed\"><tr><td style=\"padding:0 0 0 10px;border-left:2px solid #c3c9d0;color:#54606c;\
-    font-family:'Segoe UI',Arial,sans-serif;font-size:15px\">";
+    font-size:15px\">";
 const QUOTE_END: &str = "</td></tr></table>";
 /// Ends a name that is right to left. Without the `span`, LibreOffice takes the name's direction for the paragraph's.
 pub(super) const LEFT_TO_RIGHT: &str = "<span dir=\"ltr\">&lrm;</span>";
@@ -114,7 +114,7 @@ pub fn escape(text: &str, out: &mut String) {
 
 /// Writes a link. `href` is percent-encoded.
 pub(super) fn write_link(href: &str, shown: &str, out: &mut String) {
-    out.push_str("<a style=\"color:#0b6e99\" rel=\"noopener noreferrer\" href=\"");
+    out.push_str("<a rel=\"noreferrer\" href=\"");
     escape(href, out);
     out.push_str("\">");
     escape(shown, out);
@@ -287,17 +287,8 @@ struct Opener {
     piece: usize,
 }
 
-/// Bytes that may have a meaning in a line: marks, the first letters of links, and `@`.
-const MARKS: [bool; 256] = {
-    let mut marks = [false; 256];
-    let begin = b"`*_~hHmMtT@";
-    let mut at = 0;
-    while at < begin.len() {
-        marks[begin[at] as usize] = true;
-        at += 1;
-    }
-    marks
-};
+/// Characters that may have a meaning in a line: marks, the colon of a link, the `@` of a mention.
+static MARKS: Wanted = Wanted::of(b"`*_~:@");
 
 /// Finds the mention of the digits after an `@`, and their length.
 fn mention(text: &str, mentions: &[Mention]) -> Option<(usize, usize)> {
@@ -318,6 +309,19 @@ fn write_mention(token: &str, name: &str, out: &mut String) {
     out.extend(["</span>", after, ")</span>"]);
 }
 
+/// Returns the last character before an offset in a line.
+fn last(line: &str, at: usize) -> Option<char> {
+    line.get(..at)?.chars().next_back()
+}
+
+fn word(c: Option<char>) -> bool {
+    c.is_some_and(char::is_alphanumeric)
+}
+
+fn blank(c: Option<char>) -> bool {
+    c.is_none_or(char::is_whitespace)
+}
+
 /// A line, split into pieces.
 #[derive(Default)]
 struct Line {
@@ -333,39 +337,37 @@ impl Line {
         let mut text_from = 0;
         let mut more_code = true;
         let mut at = 0;
-        // The line is searched by bytes, because the wanted ones are ASCII, so that most of it is not decoded.
-        while let Some(found) =
-            line.as_bytes().get(at..).and_then(|rest| rest.iter().position(|byte| MARKS[usize::from(*byte)]))
-        {
+        while let Some(found) = line.get(at..).and_then(|rest| MARKS.find(rest)) {
             at += found;
             let byte = line.as_bytes().get(at).copied().unwrap_or_default();
             let end = at + 1;
-            let previous = line.get(..at).and_then(|before| before.chars().next_back());
             let special = match byte {
                 b'`' if more_code => {
                     let length = line.as_bytes().get(end..).and_then(|rest| memchr(b'`', rest));
                     more_code = length.is_some();
-                    length.filter(|length| *length > 0).map(|length| (Piece::Code(end..end + length), end + length + 1))
+                    length
+                        .filter(|length| *length > 0)
+                        .map(|length| (at, Piece::Code(end..end + length), end + length + 1))
                 }
-                b'h' | b'H' | b'm' | b'M' | b't' | b'T' if !previous.is_some_and(char::is_alphanumeric) => line
-                    .get(at..)
-                    .and_then(links::at_start)
-                    .map(|link| (Piece::Link(at..at + link.len, link.href), at + link.len)),
+                b':' => line.get(text_from..at).and_then(links::scheme).and_then(|scheme| {
+                    let begin = at - scheme;
+                    let link = links::at_start(line.get(begin..)?).filter(|_| !word(last(line, begin)))?;
+                    Some((begin, Piece::Link(begin..begin + link.len, link.href), begin + link.len))
+                }),
                 b'@' if !mentions.is_empty() => mention(line.get(end..).unwrap_or_default(), mentions)
-                    .map(|(index, length)| (Piece::Mention(at..end + length, index), end + length)),
+                    .map(|(index, length)| (at, Piece::Mention(at..end + length, index), end + length)),
                 _ => None,
             };
-            if let Some((piece, after)) = special {
-                self.push_text(text_from..at);
+            if let Some((begin, piece, after)) = special {
+                self.push_text(text_from..begin);
                 self.pieces.push(piece);
                 at = after;
                 text_from = after;
                 continue;
             }
             if let Some(mark) = Mark::of(byte) {
+                let previous = last(line, at);
                 let next = line.get(end..).and_then(|rest| rest.chars().next());
-                let word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-                let blank = |c: Option<char>| c.is_none_or(char::is_whitespace);
                 let opened = self.open.iter().position(|opener| opener.mark == mark);
                 match opened.and_then(|depth| self.open.get(depth).map(|opener| (depth, opener.at, opener.piece))) {
                     Some((depth, from, piece)) if !blank(previous) && !word(next) && at > from + 1 => {

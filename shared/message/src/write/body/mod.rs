@@ -18,9 +18,11 @@ pub(crate) use self::{
 pub use marks::escape as escape_html;
 
 impl Body<'_> {
-    /// Returns the text/plain part: CR LF line breaks, no control characters.
-    pub(crate) fn plain(&self) -> String {
-        plain::write(self)
+    /// Returns the text/plain part, with CR LF line breaks and without control characters, and the text/html part, one
+    /// document without remote content.
+    pub(crate) fn texts(&self) -> (String, String) {
+        let preview = self.preview();
+        (plain::write(self, preview.as_deref()), html::write(self, preview.as_deref()))
     }
 
     /// Returns the statements of the archive about the content, with marked words of participants and LF line breaks.
@@ -31,10 +33,5 @@ impl Body<'_> {
     /// Returns the quoted message in the same form.
     pub(crate) fn quoted(&self) -> String {
         plain::quoted(self)
-    }
-
-    /// Returns the text/html part: one document with inline styles and no remote content.
-    pub(crate) fn html(&self) -> String {
-        html::write(self)
     }
 }

@@ -13,10 +13,10 @@ const MARK: &str = "| ";
 const LEGEND: &str =
     "Lines that begin with \"|\" are the words of participants. All other lines are written by the archive.\r\n";
 
-pub(super) fn write(body: &Body<'_>) -> String {
+pub(super) fn write(body: &Body<'_>, preview: Option<&str>) -> String {
     let mut out = String::with_capacity(body.text.map_or(0, |text| text.len() + text.len() / 16) + 1_024);
-    if let Some(preview) = body.preview() {
-        line(&[MARK, &preview], &mut out);
+    if let Some(preview) = preview {
+        line(&[MARK, preview], &mut out);
         out.push_str(END);
     }
     rows(&body.details, "", &mut out);
@@ -79,16 +79,20 @@ fn line(pieces: &[&str], out: &mut String) {
 
 fn words(text: &str, out: &mut String) {
     for text in lines(text) {
-        line(&[MARK, text], out);
+        out.push_str(MARK);
+        line(&[text], out);
     }
 }
 
 fn rows(rows: &[Row], mark: &str, out: &mut String) {
     for row in rows {
+        out.push_str(mark);
+        write_visible(&row.key, out);
+        out.push_str(": ");
         let value = row.value.text();
         match &row.href {
-            Some(href) if *href != value => line(&[mark, &row.key, ": ", &value, " ", href], out),
-            _ => line(&[mark, &row.key, ": ", &value], out),
+            Some(href) if *href != value => line(&[&value, " ", href], out),
+            _ => line(&[&value], out),
         }
     }
 }
