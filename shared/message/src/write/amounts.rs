@@ -85,6 +85,7 @@ mod tests {
         assert_eq!(duration(1e308), "1e308 seconds");
         assert_eq!(size(1), "1 byte");
         assert_eq!(size(12_345), "12,345 bytes");
+        assert_eq!(size(100_000), "100 kB (100,000 bytes)");
         assert_eq!(size(1_234_567), "1.2 MB (1,234,567 bytes)");
         assert_eq!(thousands(u64::MAX), "18,446,744,073,709,551,615");
     }

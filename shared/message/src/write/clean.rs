@@ -171,6 +171,7 @@ mod tests {
     #[test]
     fn line_is_one_line_and_short() {
         assert_eq!(one_line(" a\r\nBcc: b\u{202e}c\0d ", 99), "a Bcc: bc d");
+        assert_eq!(one_line("a\u{61c}\u{200e}\u{2069}b", 99), "ab");
         assert_eq!(one_line("=?utf-8?Q?x?=", 99), "= ?utf-8?Q?x?=");
         assert_eq!(one_line("=\u{202e}?", 99), "= ?");
         assert_eq!(one_line("abc", 3), "abc");

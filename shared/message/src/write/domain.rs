@@ -42,6 +42,9 @@ mod tests {
         assert_eq!(parse(" Archive.Example.COM ").as_deref(), Ok("archive.example.com"));
         assert_eq!(parse(""), Err(DomainError::Empty));
         assert_eq!(parse(&"a.".repeat(127)), Err(DomainError::TooLong));
+        let longest = format!("{}{}", format!("{}.", "a".repeat(63)).repeat(3), "a".repeat(61));
+        assert_eq!(parse(&longest).as_ref(), Ok(&longest));
+        assert_eq!(parse(&"a".repeat(64)), Err(DomainError::Label));
         for hostile in ["a b", "a>\r\nBcc: x", "example.com.", "-a.com", "a-.com", "søren.dk", "a@b", "[::1]", "a..b"]
         {
             assert_eq!(parse(hostile), Err(DomainError::Label), "{hostile:?}");

@@ -186,6 +186,10 @@ mod tests {
         assert_eq!(phrase("é"), "=?utf-8?B?w6k=?=");
         assert_eq!(unstructured("plain = ?"), "plain = ?");
         assert_eq!(unstructured("=?x"), "=?utf-8?B?PT94?=");
+        assert!(
+            [PLAIN_BYTES, PLAIN_BYTES + 1].map(|length| unstructured(&"x".repeat(length)).starts_with('='))
+                == [false, true]
+        );
     }
 
     proptest! {

@@ -212,7 +212,10 @@ mod tests {
             ("invoice\u{202e}fdp.exe", Some("invoicefdp.exe")),
             ("a\r\nContent-Type: text/html\0.txt", Some("html .txt")),
             ("what?.pdf", Some("what_.pdf")),
+            ("..hidden. ", Some("hidden")),
+            ("50%.txt", Some("50_.txt")),
             ("CON.txt", Some("_CON.txt")),
+            ("com1.txt", Some("_com1.txt")),
             ("Winmail.DAT", Some("_Winmail.DAT")),
             ("Whatsapp-Item.json", Some("_Whatsapp-Item.json")),
             (" .. ", None),
@@ -229,17 +232,21 @@ mod tests {
             "👨\u{200d}👩".repeat(100),
             "x".repeat(1_000_000),
             format!("a.{}", "b".repeat(99)),
+            "x".repeat(MAX_BYTES + 1),
         ] {
             let name = safe(&long).unwrap();
             assert!(name.len() <= MAX_BYTES, "{name}");
             assert_eq!(name.ends_with(".docx"), long.ends_with(".docx"));
         }
+        let stem = "x".repeat(MAX_BYTES - 2);
+        assert_eq!(safe(&format!("{stem} and more")), Some(stem), "the cut is at a space");
     }
 
     #[test]
     fn extension_follows_from_the_type_when_the_name_has_none() {
         for (media_type, extension) in [
             ("audio/amr", "amr"),
+            ("audio/3gpp", "amr"),
             ("audio/opus", "opus"),
             ("audio/ogg; codecs=opus", "opus"),
             ("audio/x-m4a", "m4a"),
@@ -270,6 +277,7 @@ mod tests {
         assert_eq!(named(Some("minutes"), "application/pdf"), "minutes.pdf");
         assert_eq!(named(Some("v1.2 final"), "application/pdf"), "v1.2 final.pdf");
         assert_eq!(named(Some("minutes.txt"), "application/pdf"), "minutes.txt");
+        assert_eq!(named(Some("minutes.---"), "application/pdf"), "minutes.---.pdf");
         assert_eq!(named(Some("minutes"), "application/octet-stream"), "minutes");
     }
 
@@ -280,6 +288,9 @@ mod tests {
         make_distinct(&mut names);
         assert_eq!(names[..6], ["a.pdf", "A (2).PDF", "a (3).pdf", "a (2) (2).pdf", "b", "b (2)"]);
         assert!(names[7].ends_with(" (2).pdf") && names[7].len() <= MAX_BYTES, "{}", names[7]);
+        let mut evidence = [EVIDENCE.to_owned()];
+        make_distinct(&mut evidence);
+        assert_eq!(evidence, ["whatsapp-item (2).json"]);
         let mut many = vec!["x.jpg".to_owned(); 1_000];
         make_distinct(&mut many);
         assert_eq!(many.iter().collect::<HashSet<_>>().len(), 1_000);
@@ -297,6 +308,7 @@ mod tests {
             ("application/pkcs7-mime", "application/octet-stream"),
             ("image/png\r\nBcc: x", "application/octet-stream"),
             ("image", "application/octet-stream"),
+            (&format!("image/{}", "x".repeat(61)), "application/octet-stream"),
             ("", "application/octet-stream"),
         ] {
             assert_eq!(media_type(Some(declared)), expected, "{declared:?}");

@@ -178,6 +178,7 @@ mod tests {
         assert_eq!(token("4520123456-1600@g.us"), "4520123456-1600@g.us");
         assert_eq!(token("a b\r\nBcc: é"), "a%20b%0D%0ABcc:%20%C3%A9");
         assert_eq!(token(&"é".repeat(1_000_000)).len(), 7 + 64);
+        assert_eq!([MAX_ID, MAX_ID + 1].map(|length| token(&"a".repeat(length)).len()), [MAX_ID, 7 + 64]);
     }
 
     #[test]

@@ -57,7 +57,7 @@ fn web(text: &str, scheme: usize) -> Option<Link> {
     // A link with a user name before an @, or with look-alike letters, displays one host and leads to another.
     let host = rest.bytes().take(254).take_while(|byte| byte.is_ascii_alphanumeric() || b".-:".contains(byte)).count();
     let first = rest.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-    let odd = rest.get(host..).and_then(|rest| rest.chars().next()).is_some_and(|c| c == '@' || c.is_alphanumeric());
+    let odd = rest.get(host..).and_then(|rest| rest.chars().next()).is_some_and(char::is_alphanumeric);
     if !first || odd {
         return None;
     }
@@ -126,6 +126,8 @@ mod tests {
             ),
             ("https://example.com/\"onclick=", "https://example.com/", "https://example.com/"),
             ("mailto:ada@example.com?bcc=x@example.com", "mailto:ada@example.com", "mailto:ada@example.com"),
+            ("https://example.com/\u{202e}gpj.exe", "https://example.com/", "https://example.com/"),
+            ("mailto:ada@example.com.", "mailto:ada@example.com", "mailto:ada@example.com"),
             ("tel:+45-20-12.", "tel:+45-20-12", "tel:+452012"),
         ] {
             assert_eq!(link(text), Some((shown.to_owned(), href.to_owned())), "{text}");
@@ -134,7 +136,10 @@ mod tests {
 
     #[test]
     fn doubtful_links_stay_text() {
-        let long = format!("https://example.com/{}", "a".repeat(MAX_LINK));
+        let start = "https://example.com/";
+        let longest = format!("{start}{}", "a".repeat(MAX_LINK - start.len()));
+        assert_eq!(link(&longest), Some((longest.clone(), longest.clone())));
+        let long = format!("{longest}a");
         for text in [
             "javascript:alert(1)",
             "data:text/html,x",
@@ -142,12 +147,16 @@ mod tests {
             "https://",
             "https://bank.example@evil.example/",
             "https://exаmple.com/",
+            "https://example.com_evil.example/",
             "https:///etc",
             "mailto:nobody",
-            "tel:",
+            "tel:12",
             &long,
         ] {
             assert_eq!(link(text), None, "{text}");
         }
+        let whole =
+            ["https://example.com/", "https://example.com/ x", "tel:+4520123456"].map(|text| whole(text).is_some());
+        assert_eq!(whole, [true, false, false]);
     }
 }

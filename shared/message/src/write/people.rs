@@ -149,7 +149,9 @@ mod tests {
                 assert_eq!(made, expected);
             }
         }
-        for hostile in ["x@y>,<z", "a..b@lid", "é@lid", "@", &"9".repeat(80)] {
+        let longest = "9".repeat(MAX_DIGITS);
+        assert_eq!(address(&participant("", &longest, "", "")), format!("{longest}@{INVALID_DOMAIN}"));
+        for hostile in ["x@y>,<z", "a..b@lid", "é@lid", "@", &"9".repeat(80), &format!("{}@lid", "9".repeat(61))] {
             assert!(address(&participant("", "", hostile, "")).starts_with("id-"), "{hostile:?}");
         }
         assert!(address(&participant("", &"9".repeat(1_000_000), "", "")).starts_with("id-"));
@@ -160,9 +162,18 @@ mod tests {
         let label = |participant: Participant| Label::of(&participant).text();
         assert!(!label(participant("+45 20123456", "4520123456", "", "")).contains('('));
         assert!(label(participant("Søren", "4520123456", "", "")).starts_with("Søren (+45"));
+        assert!(label(participant("Ada 4520123456", "4520123456", "", "")).ends_with(" (+45 20 12 34 56)"));
         assert_eq!(label(Participant::default()), "Unknown");
+        assert_eq!(label(participant("", "", "77@lid", "ada@example.com")), "ada@example.com");
         assert_eq!(label(participant("\u{3164}\u{200b}", "", "77@lid", "")), "77@lid");
         assert!(label(participant(&"x".repeat(1_000_000), "", "", "")).chars().count() <= MAX_NAME + 1);
+    }
+
+    #[test]
+    fn mention_has_the_number_or_the_local_part_of_the_id() {
+        let tokens = |phone, id| mention_tokens(&participant("", phone, id, "")).collect::<Vec<_>>();
+        assert_eq!(tokens("+45 20123456", "77123:2@lid"), ["4520123456", "77123"]);
+        assert!(tokens("", "7712@lid").is_empty(), "too short to be told from a number in the text");
     }
 
     #[test]

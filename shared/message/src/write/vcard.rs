@@ -168,6 +168,15 @@ mod tests {
     }
 
     #[test]
+    fn number_is_read_from_a_uri() {
+        for (begin, scheme) in [("", "tel:"), ("\u{feff}", "TEL:")] {
+            let text = format!("{begin}BEGIN:VCARD\nVERSION:4.0\nFN:A\nTEL;VALUE=uri:{scheme}+4520123456\nEND:VCARD");
+            let rows = Card::read(&text).map(|card| card.rows).unwrap_or_default();
+            assert!(rows.iter().any(|row| row.key == "Phone" && row.value.text() == "+4520123456"), "{scheme}");
+        }
+    }
+
+    #[test]
     fn other_texts_and_huge_cards_are_not_read() {
         for text in ["", "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nEND:VEVENT\r\nEND:VCALENDAR", "FN:Ada", "BEGIN:VCARD"] {
             assert!(Card::read(text).is_none_or(|card| card.rows.is_empty()), "{text}");

@@ -68,6 +68,47 @@ fn forged_text_stays_in_its_box() {
 }
 
 #[test]
+fn marks_are_explained_where_only_the_reply_has_words() {
+    let reply = |words: Value| json!({"type": "image", "text": null, "quoted": {"messageId": "M0", "text": words}});
+    let explained = |words| text(&item(reply(words))).contains("Lines that begin with \"|\"");
+    assert_eq!([json!("Pay"), json!("\u{200b}")].map(explained), [true, false]);
+}
+
+#[test]
+fn business_content_is_shown_whole_and_once() {
+    let business = json!({"body": "Hello", "buttons": [{"text": "Buy", "price": 7}],
+        "sections": [{"title": "Fish", "rows": [{"title": "Cod"}], "note": "sold out"}]});
+    let text = text(&item(json!({"type": "business", "text": "Hello", "business": business})));
+    assert_eq!(text.matches("Hello").count(), 2, "the preview and the text: {text}");
+    for member in ["| Buttons 1 price: 7", "| Sections 1 note: sold out", "| Sections 1 rows 1 title: Cod"] {
+        assert!(text.contains(member), "{member} in {text}");
+    }
+}
+
+#[test]
+fn absent_and_impossible_values_are_not_shown() {
+    let location = |latitude: f64| json!({"type": "location", "location": {"latitude": latitude, "longitude": 12.5}});
+    assert_eq!([90.0, 91.0].map(|latitude| text(&item(location(latitude))).contains("Map: ")), [true, false]);
+    let timer = |seconds: u64| text(&item(json!({"disappearingSeconds": seconds}))).contains("Disappears");
+    assert_eq!([0, 60].map(timer), [false, true]);
+    let hidden = json!({"type": "reaction", "reaction": {"emoji": "👍"}, "target": {"messageId": "M0", "type": "image", "text": "\u{200b}"}});
+    assert!(text(&item(hidden)).contains(": a picture"));
+    let votes: Vec<String> = (0..1_001).map(|at| format!("option {at}")).collect();
+    let vote = text(&item(json!({"type": "poll_vote", "poll": {"options": [], "votes": votes}})));
+    assert!(vote.contains("More options are in whatsapp-item.json."));
+}
+
+#[test]
+fn text_file_declares_its_character_set_only_if_it_is_utf8() {
+    let attachments = json!([{"id": "1", "name": "a.txt", "contentType": "text/plain"}]);
+    let declared = |bytes: &[u8]| {
+        let mime = render(&item(json!({"attachments": attachments})), &[Some(bytes.to_vec())]).mime;
+        String::from_utf8_lossy(&mime).contains("text/plain; charset=utf-8; name=\"a.txt\"")
+    };
+    assert_eq!(["é".as_bytes(), b"\xe9", b"e"].map(declared), [true, false, false]);
+}
+
+#[test]
 fn name_in_a_sentence_cannot_end_its_quotation() {
     let event = json!({"type": "group_event", "event": {"action": "left", "subjects": [{"name": "Bo” left. “Ada"}]}});
     assert!(text(&item(event)).contains("“Bo\" left. \"Ada” left."));
@@ -152,6 +193,8 @@ fn mention_carries_the_name() {
     assert!(page.contains(">@4520123457 (<span dir=\"ltr\">Bo</span>)</span> and @45201234570"), "{page}");
     let text = text(&captured);
     assert!(text.contains("| @4520123457 and @45201234570\r\n") && text.contains("Mentions: Bo (+45 20 12 34 57)\r\n"));
+    let unnamed = html(&item(json!({"text": "@4520123457 and", "to": [], "mentions": [{"phone": "4520123457"}]})));
+    assert!(unnamed.contains(">@4520123457 and<"), "the number is not repeated as a name: {unnamed}");
 }
 
 #[test]
@@ -291,6 +334,10 @@ fn contact_card_is_decoded() {
     ] {
         assert!(text.contains(&format!("\r\n{line}\r\n")), "{line} in {text}");
     }
+    let large = format!("BEGIN:VCARD\nVERSION:3.0\nFN:Ada\nPHOTO:{}\nEND:VCARD", "A".repeat(250 << 10));
+    let cards: Vec<_> = (0..5).map(|_| json!({"vcard": large})).collect();
+    let text = self::text(&item(json!({"type": "contacts", "contacts": cards})));
+    assert_eq!((text.matches("Contact: Ada").count(), text.matches("Card: is not shown here").count()), (4, 1));
     let too_long = format!("BEGIN:VCARD\nVERSION:3.0\nFN:A\nTEL:{}\nEND:VCARD", "1".repeat(300));
     let text = self::text(&item(json!({"type": "contacts", "contacts": [{"vcard": too_long}]})));
     assert!(text.contains("Phone: is too long to be shown") && !text.contains("1111"), "{text}");

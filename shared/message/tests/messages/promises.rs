@@ -60,6 +60,8 @@ fn message_id_depends_on_the_identity_alone() {
     ] {
         assert_ne!(message_id(&item(other.clone())), original, "{other}");
     }
+    let without = |id: Value| message_id(&item(json!({"messageId": id})));
+    assert_eq!(without(json!("")), without(Value::Null), "the item's id is used");
     let edit = |id: &str| message_id(&item(json!({"id": id, "type": "edit"})));
     assert_ne!(edit("WA-8"), edit("WA-9"), "two edits of one message have different ids");
 }
@@ -81,10 +83,15 @@ fn reply_refers_to_its_message_when_that_is_certain() {
     assert_eq!(by_bo("text", json!({"quoted": quoted(&ada)})), found);
     assert_eq!(by_bo("reaction", json!({"target": quoted(&ada)})), found);
     assert_eq!(by_bo("text", json!({"quoted": quoted(&Value::Null)})), None, "either may have written it");
+    assert_eq!(by_bo("text", json!({"quoted": quoted(&json!({"name": " "}))})), None, "the sender is unknown");
     assert_eq!(by_bo("text", json!({"quoted": {"from": ada}})), None, "the message is unknown");
+    assert_eq!(by_bo("text", json!({"quoted": {"messageId": "", "from": ada}})), None, "the message is unknown");
     // The quote contains only the id, the list of participants also the number.
     let known = json!({"phone": "4520123456", "whatsappId": "77@lid"});
     assert_eq!(by_bo("text", json!({"to": [known], "quoted": quoted(&json!({"whatsappId": "77@lid"}))})), found);
+    let both = json!({"phone": "+4520123456", "whatsappId": "77@lid"});
+    let other = json!({"phone": "4520123499", "whatsappId": "77@lid"});
+    assert_eq!(by_bo("text", json!({"to": [other], "quoted": quoted(&both)})), found, "its own number is certain");
 
     let own = |kind: &str, more: Value| {
         let mut changes = json!({"id": "WA-6", "messageId": "M6", "type": kind, "target": {"messageId": "M1"}});
@@ -114,6 +121,20 @@ fn chat_is_one_thread() {
     }
     let root = header(&one, "References").expect("the chat's root");
     assert_eq!(header(&reply, "References"), Some(format!("{root} {}", message_id(&one))));
+    let (ada, bo) = (
+        json!({"name": "Ada", "phone": "+4520123456"}),
+        json!({"name": "Bo", "phone": "4520123457", "whatsappId": "77@lid"}),
+    );
+    let named = |chat: &str, from: &Value, to: &Value| {
+        let changes = json!({"chat": {"id": chat, "type": "individual"}, "direction": null, "from": from, "to": [to]});
+        header(&item(changes), "Subject")
+    };
+    for (chat, name) in
+        [("c1", "Ada, Bo"), ("+4520123457", "Bo"), ("4520123457@s.whatsapp.net", "Bo"), ("77@lid", "Bo")]
+    {
+        let expected = Some(format!("WhatsApp: {name}"));
+        assert_eq!((named(chat, &ada, &bo), named(chat, &bo, &ada)), (expected.clone(), expected), "{chat}");
+    }
     let elsewhere = item(json!({"chat": {"id": "c2", "type": "individual"}}));
     assert_ne!(header(&elsewhere, "References"), Some(root));
     assert_ne!(header(&elsewhere, "Thread-Index"), header(&one, "Thread-Index"));

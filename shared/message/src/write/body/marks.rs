@@ -281,8 +281,6 @@ impl Mark {
 /// A mark whose end has not been found yet.
 struct Opener {
     mark: Mark,
-    /// Offset in the line.
-    at: usize,
     /// Index of the piece, which stays text until its end is found.
     piece: usize,
 }
@@ -369,8 +367,8 @@ impl Line {
                 let previous = last(line, at);
                 let next = line.get(end..).and_then(|rest| rest.chars().next());
                 let opened = self.open.iter().position(|opener| opener.mark == mark);
-                match opened.and_then(|depth| self.open.get(depth).map(|opener| (depth, opener.at, opener.piece))) {
-                    Some((depth, from, piece)) if !blank(previous) && !word(next) && at > from + 1 => {
+                match opened.and_then(|depth| self.open.get(depth).map(|opener| (depth, opener.piece))) {
+                    Some((depth, piece)) if !blank(previous) && !word(next) => {
                         self.push_text(text_from..at);
                         if let Some(opener) = self.pieces.get_mut(piece) {
                             *opener = Piece::Open(mark);
@@ -381,7 +379,7 @@ impl Line {
                     }
                     None if !blank(next) && next != Some(char::from(byte)) && !word(previous) => {
                         self.push_text(text_from..at);
-                        self.open.push(Opener { mark, at, piece: self.pieces.len() });
+                        self.open.push(Opener { mark, piece: self.pieces.len() });
                         self.pieces.push(Piece::Text(at..end));
                         text_from = end;
                     }

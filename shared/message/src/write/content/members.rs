@@ -215,6 +215,8 @@ mod tests {
         let wide: Value = (0..100_000).map(|at| json!({"k": at})).collect();
         assert_eq!(rows(&wide).unwrap().len(), MAX_ROWS + 1);
         assert_eq!(rows(&mut Deserializer::from_str(&wide.to_string())).unwrap().len(), MAX_ROWS + 1);
+        let nested: Value = (0..2).map(|_| (0..MAX_ROWS - 1).collect::<Value>()).collect();
+        assert_eq!(rows(&nested).unwrap().len(), MAX_ROWS + 1);
         let full: Value = (0..MAX_ROWS).collect();
         assert_eq!(rows(&full).unwrap().len(), MAX_ROWS);
     }

@@ -28,6 +28,7 @@ fn marks_are_what_whatsapp_shows() {
             "- a\n* b\n3. c\n7. d\ne",
             "<ul><li>a</li><li>b</li></ul><ol><li value=\"3\">c</li><li value=\"7\">d</li></ol>e",
         ),
+        ("0. a\n1234567. b", "0. a<br>1234567. b"),
         ("a\r\nb\rc\n", "a<br>b<br>c<br>"),
         ("<script>\"&\0", "&lt;script&gt;&quot;&amp;␀"),
         (" a   b", "&nbsp;a&nbsp;&nbsp; b"),
@@ -57,6 +58,10 @@ fn link_cannot_break_out() {
     assert!(out.contains("href=\"https://example.com/a_b_c?x=1&amp;y=2\""), "{out}");
     assert!(out.contains("href=\"https://example.com/\">https://example.com/</a>&quot;&gt;&lt;script&gt;"), "{out}");
     assert_eq!(html("xhttps://example.com"), "xhttps://example.com");
+    assert_eq!(
+        html("@4520123402:Tel:+4520123456").matches("<a rel=\"noreferrer\" href=\"tel:+4520123456\">").count(),
+        1
+    );
 }
 
 /// The test has no time limit: an implementation with quadratic run time would not finish.
