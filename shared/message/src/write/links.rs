@@ -54,16 +54,15 @@ fn starts_with(text: &str, scheme: &str) -> bool {
 
 fn web(text: &str, scheme: usize) -> Option<Link> {
     let rest = text.get(scheme..)?;
-    // A link with a user name before an @, or with look-alike letters, displays one host and leads to another.
     let host = rest.bytes().take(254).take_while(|byte| byte.is_ascii_alphanumeric() || b".-:".contains(byte)).count();
     let first = rest.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-    let odd = rest.get(host..).and_then(|rest| rest.chars().next()).is_some_and(char::is_alphanumeric);
-    if !first || odd {
+    if !first {
         return None;
     }
     let whole = run(text)?;
     let shown = whole.trim_end_matches(['.', ',', ';', ':', '!', '?', '\'', ']', '}', '*', '_', '~']);
     let shown = if shown.contains('(') { shown } else { shown.trim_end_matches([')', '.', ',']) };
+    // A link with a user name before an @, or with look-alike letters, displays one host and leads to another.
     let after = shown.as_bytes().get(scheme + host);
     if shown.len() <= scheme || !matches!(after, None | Some(b'/' | b'?' | b'#')) {
         return None;
