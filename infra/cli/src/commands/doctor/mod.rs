@@ -43,7 +43,7 @@ pub struct DoctorArguments {
     /// A mailbox in which a test message is created, looked up as import does, and deleted
     #[arg(long, value_name = "ADDRESS")]
     write_probe: Option<MailboxAddress>,
-    /// The WhatsApp Business Account (Meta's id) whose subscription is checked; by default that of the last webhooks
+    /// The WhatsApp Business Account (Meta's id) whose subscription is checked; by default those of the last webhooks
     #[arg(long, value_name = "ID")]
     business_account: Option<String>,
     /// Print JSON

@@ -1,6 +1,9 @@
 //! Checks at Meta: whether webhooks of the account come here, and whether the token may use its numbers.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use aws::{
     s3::{Listed, Store},
@@ -24,12 +27,9 @@ const MAX_BODIES: usize = 20;
 const PERMISSION: &str =
     "give the system user's token whatsapp_business_management for this account, and compare the id of the account";
 
-/// Meta's ids of the account and its numbers, as webhooks contain them. No phone numbers.
+/// Meta's ids of the accounts and of the numbers of each, as webhooks contain them. No phone numbers.
 #[derive(Default)]
-pub(super) struct Seen {
-    account: Option<String>,
-    numbers: BTreeSet<String>,
-}
+pub(super) struct Seen(BTreeMap<String, BTreeSet<String>>);
 
 impl Seen {
     /// Reads the newest bodies.
@@ -44,60 +44,85 @@ impl Seen {
     }
 
     fn add(&mut self, body: &Value) {
-        let entries = body["entry"].as_array().into_iter().flatten();
-        for entry in entries {
-            self.account = self.account.take().or_else(|| entry["id"].as_str().map(str::to_owned));
+        for entry in body["entry"].as_array().into_iter().flatten() {
+            let Some(account) = entry["id"].as_str() else { continue };
             let changes = entry["changes"].as_array().into_iter().flatten();
             let numbers = changes.filter_map(|change| change["value"]["metadata"]["phone_number_id"].as_str());
-            self.numbers.extend(numbers.map(str::to_owned));
+            self.0.entry(account.to_owned()).or_default().extend(numbers.map(str::to_owned));
         }
+    }
+
+    /// Keeps only this account, whether a webhook names it or not.
+    pub(super) fn only(mut self, account: &str) -> Self {
+        let numbers = self.0.remove(account).unwrap_or_default();
+        Self(BTreeMap::from([(account.to_owned(), numbers)]))
     }
 }
 
-/// Checks the account that is given, or that of the last webhooks. `url` is the one that webhooks are posted to.
+/// Checks each account. `url` is the one that webhooks are posted to.
 pub(super) async fn check(
     (secrets, secret_id): (Secrets, &str),
-    graph: GraphUrl,
-    account: Option<&str>,
-    seen: &Seen,
+    graph: &GraphUrl,
+    Seen(accounts): &Seen,
     url: Option<&str>,
 ) -> Vec<Finding> {
-    let Some(id) = account.or(seen.account.as_deref()) else {
+    if accounts.is_empty() {
         let why = "not checked: no webhook names the account yet. Name it with --business-account";
         return vec![Finding::skipped(SUBSCRIPTION, why)];
-    };
+    }
     let token: Arc<dyn AccessToken> = Arc::new(SecretToken::new(secrets, secret_id.to_owned()));
-    let Some(account) = MetaAccount::new(graph, token, id) else {
-        return vec![Finding::skipped(SUBSCRIPTION, "not checked: the id of the account is not a number")];
-    };
-    let subscribed = match account.subscribed_apps().await {
-        Ok(Some(apps)) => subscription(&apps, url),
-        Ok(None) => Finding::warning(SUBSCRIPTION, "the access token does not see the account", PERMISSION),
-        Err(error @ SourceError::Configuration { .. }) => Finding::warning(SUBSCRIPTION, error.to_string(), PERMISSION),
-        Err(error) => Finding::warning(SUBSCRIPTION, error.to_string(), "run doctor again"),
-    };
-    vec![subscribed, numbers(&account, &seen.numbers).await]
+    let mut findings = Vec::new();
+    for (id, seen_numbers) in accounts {
+        let Some(account) = MetaAccount::new(graph.clone(), Arc::clone(&token), id) else {
+            let detail = "not checked: an account's id is not a number";
+            findings.push(Finding::warning(
+                SUBSCRIPTION,
+                detail,
+                "name Meta's id of the account with --business-account",
+            ));
+            continue;
+        };
+        findings.push(match account.subscribed_apps().await {
+            Ok(Some(apps)) => subscription(id, &apps, url),
+            Ok(None) => {
+                Finding::warning(SUBSCRIPTION, format!("the access token does not see the account {id}"), PERMISSION)
+            }
+            Err(error @ SourceError::Configuration { .. }) => {
+                Finding::warning(SUBSCRIPTION, error.to_string(), PERMISSION)
+            }
+            Err(error) => Finding::warning(SUBSCRIPTION, error.to_string(), "run doctor again"),
+        });
+        findings.push(numbers(&account, seen_numbers).await);
+    }
+    findings
 }
 
-fn subscription(apps: &[SubscribedApp], url: Option<&str>) -> Finding {
+fn subscription(account: &str, apps: &[SubscribedApp], url: Option<&str>) -> Finding {
     let ids: Vec<_> = apps.iter().map(|app| app.id.as_str()).collect();
     let ids = ids.join(", ");
     let same = |given: &str| url.is_some_and(|url| given.trim_end_matches('/') == url.trim_end_matches('/'));
     let overrides = || apps.iter().filter_map(|app| app.override_url.as_deref());
     if apps.is_empty() {
-        let remedy =
-            "subscribe the app: POST https://graph.facebook.com/v25.0/<account>/subscribed_apps with the access token";
-        Finding::not_ok(SUBSCRIPTION, "no app is subscribed to the account, so no webhook is sent", remedy)
+        let remedy = format!(
+            "subscribe the app: POST https://graph.facebook.com/v25.0/{account}/subscribed_apps with the access token"
+        );
+        let detail = format!("no app is subscribed to the account {account}, so no webhook is sent");
+        Finding::not_ok(SUBSCRIPTION, detail, remedy)
     } else if overrides().any(same) {
-        Finding::ok(SUBSCRIPTION, format!("the account's webhooks go to the stack's URL (apps: {ids})"))
+        Finding::ok(SUBSCRIPTION, format!("the webhooks of account {account} go to the stack's URL (apps: {ids})"))
     } else if overrides().count() == apps.len() {
         let remedy = "set the override URL of one of the apps to the stack's, or subscribe another app";
-        Finding::not_ok(SUBSCRIPTION, format!("the account's webhooks go to other URLs (apps: {ids})"), remedy)
+        Finding::not_ok(
+            SUBSCRIPTION,
+            format!("the webhooks of account {account} go to other URLs (apps: {ids})"),
+            remedy,
+        )
     } else {
         Finding::ok(
             SUBSCRIPTION,
             format!(
-                "subscribed (apps: {ids}); the URL of an app without an override is shown only in its settings at Meta"
+                "account {account} is subscribed (apps: {ids}); the URL of an app without an override is shown only in its \
+                 settings at Meta"
             ),
         )
     }
@@ -129,6 +154,8 @@ async fn numbers(account: &MetaAccount, numbers: &BTreeSet<String>) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::commands::doctor::finding::Verdict;
 
@@ -147,7 +174,19 @@ mod tests {
             (vec![app(None)], Verdict::Ok),
             (vec![other, app(None)], Verdict::Ok),
         ] {
-            assert_eq!(subscription(&apps, Some(OURS)).verdict, verdict, "{apps:?}");
+            assert_eq!(subscription("9", &apps, Some(OURS)).verdict, verdict, "{apps:?}");
         }
+    }
+    #[test]
+    fn each_account_of_the_webhooks_is_seen_with_its_numbers() {
+        let entry = |account: &str, number: &str| json!({"id": account, "changes": [{"value": {"metadata": {"phone_number_id": number}}}]});
+        let mut seen = Seen::default();
+        seen.add(&json!({"entry": [entry("1", "10"), entry("2", "20")]}));
+        seen.add(&json!({"entry": [entry("1", "11"), {"changes": 0}]}));
+        let numbers = |numbers: &[&str]| numbers.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
+        let all = BTreeMap::from([("1".to_owned(), numbers(&["10", "11"])), ("2".to_owned(), numbers(&["20"]))]);
+        assert_eq!(seen.0, all);
+        assert_eq!(seen.only("2").0, BTreeMap::from([("2".to_owned(), numbers(&["20"]))]));
+        assert_eq!(Seen::default().only("3").0, BTreeMap::from([("3".to_owned(), numbers(&[]))]));
     }
 }

@@ -86,9 +86,13 @@ pub(super) async fn check(connection: &Connection, ministack: &Path, account: Op
                     // A provider has subscribed an app of its own, and Meta's API is not for its customers.
                     if let (None, true, Ok(graph)) = (&header, has_token, graph) {
                         let seen = Seen::of(&connection.store, bodies).await;
+                        let seen = match account {
+                            Some(account) => seen.only(account),
+                            None => seen,
+                        };
                         let secrets = Secrets::new(&connection.config);
                         let url = connection.part(Part::ReceiveUrl).ok();
-                        findings.extend(subscription::check((secrets, &id), graph, account, &seen, url).await);
+                        findings.extend(subscription::check((secrets, &id), &graph, &seen, url).await);
                     }
                 }
                 Err(error) => {
