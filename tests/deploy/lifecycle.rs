@@ -111,12 +111,13 @@ async fn assert_updates_keep_data(base: &[(&str, &str)], changes: &[&[(&str, &st
     const KINDS: [&str; 6] = ["Bucket", "Queue", "Function", "Secret", "Logs", "Schedule"];
     let account = Account::start_without_functions().await?;
     account.deploy(base).await?;
+    let release = account.releases()?.pop().context("no package")?;
     let first = account.resources().await?;
     let mut changed = BTreeSet::new();
     for change in changes {
         let names: BTreeSet<_> = change.iter().map(|(name, _)| *name).collect();
         let unchanged = base.iter().filter(|(name, _)| !names.contains(name)).copied();
-        account.deploy(&unchanged.chain(change.iter().copied()).collect::<Vec<_>>()).await?;
+        account.update(&release, &unchanged.chain(change.iter().copied()).collect::<Vec<_>>()).await?;
         changed.extend(names);
         let now = account.resources().await?;
         for (id, physical) in first.iter().filter(|(id, _)| KINDS.iter().any(|kind| id.ends_with(kind))) {
@@ -156,6 +157,7 @@ fn every_parameter_is_updated_in_the_rehearsal() -> anyhow::Result<()> {
 async fn change_of_source_or_mailbox_keeps_the_secret() -> anyhow::Result<()> {
     let account = Account::start_without_functions().await?;
     account.deploy(&BASE).await?;
+    let release = account.releases()?.pop().context("no package")?;
     let outputs = account.outputs().await?;
     let secrets = aws_sdk_secretsmanager::Client::new(account.cloud.config());
     let imap = [("Mailbox", "imap"), ("ImapHost", "mail.example.com"), ("ImapDomains", "example.com")];
@@ -163,12 +165,12 @@ async fn change_of_source_or_mailbox_keeps_the_secret() -> anyhow::Result<()> {
         ("ArchiverSecretArn", &[("Source", "chat-export"), ("ExportTimeZone", "UTC")][..]),
         ("GraphSecretArn", &imap[..]),
     ] {
-        account.deploy(&[&BASE[..], change].concat()).await?;
+        account.update(&release, &[&BASE[..], change].concat()).await?;
         let secret = outputs.get(output)?;
-        ensure!(account.outputs().await?.get(output).is_err(), "{output} has left the stack");
+        let now = account.outputs().await?;
+        ensure!(now.get(output).is_err(), "{output} has left the stack");
         let kept = secrets.describe_secret().secret_id(secret).send().await?;
         ensure!(kept.deleted_date().is_none(), "{output} outlives the change");
-        let now = account.outputs().await?;
         for queue in ["ConvertQueueUrl", "ImportQueueUrl", "DeadLetterQueueUrl"] {
             assert_eq!(now.get(queue)?, outputs.get(queue)?, "{change:?}");
         }
@@ -193,11 +195,11 @@ async fn state_parameters_pause_steps_and_redeployment_resumes() -> anyhow::Resu
         BTreeMap::from([("convert".to_owned(), convert.to_owned()), ("import".to_owned(), import.to_owned())])
     };
     assert_eq!(mappings().await?, both("Enabled", "Enabled"));
-    account.deploy(&[&BASE[..], &[("ImportState", "DISABLED")]].concat()).await?;
+    let before = account.releases()?.pop().context("no package")?;
+    account.update(&before, &[&BASE[..], &[("ImportState", "DISABLED")]].concat()).await?;
     assert_eq!(mappings().await?, both("Enabled", "Disabled"));
 
     // A release that changes the template, and a rollback to the previous one.
-    let before = account.releases()?.first().cloned().context("no package")?;
     account.edit_template(|template| template.replace("Description: Starts fetch", "Description: Starts it"))?;
     account.deploy(&[&BASE[..], &[("ImportState", "ENABLED")]].concat()).await?;
     let description = async || -> anyhow::Result<String> {

@@ -16,7 +16,6 @@ use local::{
     event_source,
     ministack::{Ministack, MinistackOptions},
 };
-use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -100,6 +99,12 @@ impl Account {
         self.run_with("infra/deploy/deploy-stack", &["--no-confirm-changeset"], &signing).await
     }
 
+    /// Changes the parameters of the deployed package, with the package itself.
+    pub(crate) async fn update(&self, release: &str, parameters: &[(&str, &str)]) -> anyhow::Result<String> {
+        fs::write(self.directory.path().join("samconfig.toml"), samconfig(parameters)?)?;
+        self.roll_back(release).await
+    }
+
     /// The text of a package.
     pub(crate) fn package(&self, release: &str) -> anyhow::Result<String> {
         Ok(fs::read_to_string(self.directory.path().join(format!("deployed/{release}.yaml")))?)
@@ -139,10 +144,12 @@ impl Account {
 
     /// Returns the stack's outputs.
     pub(crate) async fn outputs(&self) -> anyhow::Result<Outputs> {
-        let stdout = self.sam(&["list", "stack-outputs", "--stack-name", STACK, "--output", "json"]).await?;
-        let outputs: Vec<Value> = serde_json::from_str(&stdout).with_context(|| format!("no outputs: {stdout}"))?;
-        let text = |output: &Value, name: &str| output[name].as_str().unwrap_or_default().to_owned();
-        let outputs = outputs.iter().map(|output| (text(output, "OutputKey"), text(output, "OutputValue")));
+        let described = self.formation().describe_stacks().stack_name(STACK).send().await?;
+        let stack = described.stacks().first().context("there is no stack")?;
+        let outputs = stack.outputs().iter().map(|output| {
+            let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+            (text(output.output_key()), text(output.output_value()))
+        });
         Ok(Outputs(outputs.collect()))
     }
 
@@ -223,7 +230,7 @@ impl Account {
             output.status,
             self.log()
         );
-        Ok(if arguments[0] == "list" { stdout.into_owned() } else { format!("{stdout}{erred}") })
+        Ok(format!("{stdout}{erred}"))
     }
 
     /// Returns the value for `AWS_ENDPOINT_URL`.
