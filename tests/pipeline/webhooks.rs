@@ -218,7 +218,7 @@ async fn unreadable_webhook_is_a_dead_letter_and_kept() -> anyhow::Result<()> {
     let reasons = BTreeMap::from([("item-malformed".to_owned(), 3), ("task-malformed".to_owned(), 1)]);
     assert_eq!(pipeline.dead_letters_by_reason().await?, reasons);
     assert!(dead_letters.iter().all(|message| message.attributes["stage"] == "receive"), "{dead_letters:?}");
-    assert_eq!(pipeline.keys(model::keys::WEBHOOKS).await?.len(), 3);
+    assert_eq!(pipeline.keys(keys::WEBHOOKS).await?.len(), 3);
 
     // The command sends them back to the queue of receive.
     let (code, out, error) = archiver(&pipeline, &["dead-letters", "replay", "--stage", "receive", "--yes"]).await?;
